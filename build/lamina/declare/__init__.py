@@ -1,0 +1,1 @@
+"""What the user wrote: configuration, Dockerfiles, the graph they make, the lock."""

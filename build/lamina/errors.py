@@ -1,0 +1,91 @@
+"""What can go wrong: one root, one exit code a class, and problems that say what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong, told so that the reader can mend it.
+
+    what: the fault in one sentence. where: ``file:line`` or a configuration key.
+    allowed: what would have been right. hint: the next step, a command where there is one.
+    """
+
+    what: str
+    where: str | None = None
+    allowed: str | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        lines = [f"{self.where}: {self.what}" if self.where else self.what]
+        if self.allowed:
+            lines.append(f"  allowed: {self.allowed}")
+        if self.hint:
+            lines.append(f"  next: {self.hint}")
+        return "\n".join(lines)
+
+
+class LaminaError(Exception):
+    """Root of all errors a user may cause or meet; carries every problem found, not only the first."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    @classmethod
+    def of(
+        cls, what: str, *, where: str | None = None, allowed: str | None = None, hint: str | None = None
+    ) -> Self:
+        """An error of this class with a single problem."""
+        return cls(Problem(what=what, where=where, allowed=allowed, hint=hint))
+
+    @classmethod
+    def check(cls, problems: Iterable[Problem]) -> None:
+        """Raise this class with all the problems, or do nothing when there are none."""
+        if found := tuple(problems):
+            raise cls(*found)
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+class BuildError(LaminaError):
+    """A build ran and failed, or its result could not be confirmed."""
+
+    exit_code = 1
+
+
+class ConfigError(LaminaError):
+    """Configuration, a Dockerfile or a context is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class SelectionError(LaminaError):
+    """The selection names no image."""
+
+    exit_code = 3
+
+
+class EngineError(LaminaError):
+    """There is no Docker engine, or it is too old for what is asked of it."""
+
+    exit_code = 4
+
+
+class RegistryError(LaminaError):
+    """A registry, its repository or its credentials failed."""
+
+    exit_code = 5
+
+
+class Interrupted(LaminaError):  # noqa: N818 - the user's wish, not an error
+    """The user stopped the command (Ctrl-C, SIGTERM)."""
+
+    exit_code = 130

@@ -1,0 +1,1 @@
+"""Do it: one bake file, one engine, one run."""

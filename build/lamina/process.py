@@ -1,0 +1,143 @@
+"""Commands as values, and the one door through which they run: nothing else imports subprocess."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
+
+_NO_ENV: Mapping[str, str] = MappingProxyType({})
+_GRACE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A program to run: its argv, what it adds to the environment, where, and what it reads.
+
+    Secrets travel by ``stdin`` or by a file named in ``env``, never in ``argv``.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default=_NO_ENV)
+    cwd: Path | None = None
+    stdin: bytes | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        assignments = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
+        return " ".join([*assignments, shlex.join(self.argv)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """A command that ended: its exit code and what it wrote (decoded as UTF-8, bad bytes replaced)."""
+
+    code: int
+    stdout: str = ""
+    stderr: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the program said that it succeeded."""
+        return self.code == 0
+
+
+class Runner(Protocol):
+    """Runs command values. The real one is `SubprocessRunner`; tests bring a scripted one."""
+
+    def run(self, command: Command, *, timeout: float | None = None) -> Completed:
+        """Run to the end, capturing both streams; ``timeout`` in seconds, a missing program is code 127."""
+        ...
+
+    def stream(self, command: Command, on_line: Callable[[str], None]) -> Completed:
+        """Run to the end, handing over each line of standard error as it comes (without the newline)."""
+        ...
+
+    def spawn(self, command: Command, *, log: Path) -> int:
+        """Start a daemon in a session of its own, both streams appended to ``log``; its process id."""
+        ...
+
+
+class SubprocessRunner:
+    """Runs commands on this machine. Children get our environment plus the command's own."""
+
+    def run(self, command: Command, *, timeout: float | None = None) -> Completed:
+        """See `Runner.run`; code 124 when the time is over, as `timeout(1)` says it."""
+        try:
+            done = subprocess.run(
+                command.argv,
+                env={**os.environ, **command.env},
+                cwd=command.cwd,
+                input=command.stdin,
+                stdin=subprocess.DEVNULL if command.stdin is None else None,
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+            )
+        except FileNotFoundError as error:
+            return Completed(code=127, stderr=f"{command.argv[0]}: {error.strerror}")
+        except subprocess.TimeoutExpired:
+            return Completed(code=124, stderr=f"{command.argv[0]}: no answer within {timeout} s")
+        return Completed(code=done.returncode, stdout=_text(done.stdout), stderr=_text(done.stderr))
+
+    def stream(self, command: Command, on_line: Callable[[str], None]) -> Completed:
+        """See `Runner.stream`. On Ctrl-C the child is asked to stop, given time, then killed."""
+        try:
+            child = subprocess.Popen(
+                command.argv,
+                env={**os.environ, **command.env},
+                cwd=command.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            return Completed(code=127, stderr=f"{command.argv[0]}: {error.strerror}")
+        lines: list[str] = []
+        assert child.stderr is not None  # noqa: S101 - PIPE was asked for above
+        try:
+            for raw in child.stderr:
+                line = _text(raw).rstrip("\r\n")
+                lines.append(line)
+                on_line(line)
+            code = child.wait()
+        finally:
+            _stop(child)
+        return Completed(code=code, stderr="\n".join(lines))
+
+    def spawn(self, command: Command, *, log: Path) -> int:
+        """See `Runner.spawn`."""
+        with log.open("ab") as sink:
+            child = subprocess.Popen(
+                command.argv,
+                env={**os.environ, **command.env},
+                cwd=command.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return child.pid
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", errors="replace")
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    """End a child that is still running: ask, wait, then kill its whole session."""
+    if child.poll() is None:
+        child.send_signal(signal.SIGINT)
+        try:
+            child.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+    if child.stderr is not None:
+        child.stderr.close()

@@ -1,0 +1,78 @@
+"""Names of images: `Reference` is what `FROM`, tags and pushes are made of."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+_DEFAULT_HOST = "docker.io"
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?")
+_TAG = re.compile(r"[\w][\w.-]{0,127}", re.ASCII)
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A parsed image reference: ``[host/]repository[:tag][@digest]``.
+
+    host: registry host with port, None for a name without one (the engine reads it as Docker Hub).
+    repository: path inside the host. digest: ``sha256:<64 hex>``.
+    Grammar: https://github.com/distribution/reference
+    """
+
+    host: str | None
+    repository: str
+    tag: str | None = None
+    digest: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Read a reference as docker does. Raises ValueError that says which part is wrong."""
+        rest, _, digest = text.partition("@")
+        if digest and not _DIGEST.fullmatch(digest):
+            raise ValueError(f"{text!r}: a digest is sha256: and 64 hexadecimal digits")
+        head, slash, tail = rest.partition("/")
+        host: str | None = None
+        if slash and ("." in head or ":" in head or head == "localhost" or head != head.lower()):
+            if not _HOST.fullmatch(head):
+                raise ValueError(f"{text!r}: {head!r} is no registry host")
+            host, rest = head, tail
+        path, colon, tag = rest.partition(":")
+        if colon and not _TAG.fullmatch(tag):
+            raise ValueError(f"{text!r}: a tag has letters, digits, '_', '.', '-', at most 128 of them")
+        if not _REPOSITORY.fullmatch(path):
+            raise ValueError(f"{text!r}: {path!r} is no repository name (lower case, '/', '.', '_', '-')")
+        return cls(host=host, repository=path, tag=tag or None, digest=digest or None)
+
+    def with_tag(self, tag: str) -> Reference:
+        """The same repository under another tag, without a digest."""
+        return replace(self, tag=tag, digest=None)
+
+    def with_digest(self, digest: str) -> Reference:
+        """The same repository by digest alone."""
+        return replace(self, tag=None, digest=digest)
+
+    @property
+    def name(self) -> str:
+        """Host and repository, as docker prints them."""
+        return f"{self.host}/{self.repository}" if self.host else self.repository
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the host is this machine: docker speaks plain http to it."""
+        if self.host is None:
+            return False
+        bare = self.host.rsplit(":", 1)[0] if not self.host.endswith("]") else self.host
+        return bare in {"localhost", "[::1]"} or bare.startswith("127.")
+
+    @property
+    def pull_host(self) -> str:
+        """The registry that serves this reference."""
+        return self.host or _DEFAULT_HOST
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.name}{tag}{digest}"

@@ -1,0 +1,1 @@
+"""A private engine, registry and runtime for machines that have none."""

@@ -1,0 +1,1 @@
+"""The Invoke tasks: flags in, one call, a report, an exit code."""
