@@ -9,10 +9,8 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol
 
-_NO_ENV: Mapping[str, str] = MappingProxyType({})
 _GRACE_SECONDS = 10.0
 
 
@@ -24,7 +22,7 @@ class Command:
     """
 
     argv: tuple[str, ...]
-    env: Mapping[str, str] = field(default=_NO_ENV)
+    env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     stdin: bytes | None = field(default=None, repr=False)
 
@@ -123,6 +121,7 @@ class SubprocessRunner:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        child.returncode = 0  # let go of: it outlives us, and nobody will wait for it
         return child.pid
 
 

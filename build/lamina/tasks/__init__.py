@@ -1,1 +1,36 @@
 """The Invoke tasks: flags in, one call, a report, an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from invoke.collection import Collection
+
+from lamina.tasks import images, phases, places, sandboxes
+
+
+def _collect() -> Collection:
+    ns = Collection()
+    tasks: tuple[Any, ...] = (
+        *(images.build_all, images.build_base, images.build_lambda, images.plan, images.push, images.stable),
+        *(images.tag, places.config, places.lock, places.login, places.pull),
+        *(phases.phase1, phases.phase2, phases.phase3),
+    )
+    for each in tasks:
+        ns.add_task(each)
+    engine = {"up": sandboxes.engine_up, "down": sandboxes.engine_down, "status": sandboxes.engine_status}
+    registry = {"up": sandboxes.registry_up, "down": sandboxes.registry_down}
+    ns.add_collection(_named("engine", engine))
+    ns.add_collection(_named("registry", registry))
+    return ns
+
+
+def _named(name: str, tasks: Mapping[str, Any]) -> Collection:
+    group = Collection(name)
+    for task, body in tasks.items():
+        group.add_task(body, name=task)
+    return group
+
+
+ns = _collect()

@@ -1,0 +1,152 @@
+"""The plan: for each image whether it is built, tagged anew or left alone, and why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lamina.errors import Problem
+from lamina.identify.explain import differences
+from lamina.identify.fingerprint import Bill
+from lamina.identify.image import Image
+from lamina.refs import Reference
+
+Action = Literal["build", "retag", "skip"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An image that exists. ref: where, by tag or digest. size: bytes, compressed where a registry tells."""
+
+    ref: Reference
+    digest: str
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """What was seen where the images live.
+
+    place: ``the engine``, ``registry example.com``, for reasons. found: image -> its content tag.
+    elsewhere: image -> the same fingerprint under another name. unknown: why nobody looked, if so.
+    """
+
+    place: str
+    found: Mapping[str, Found] = field(default_factory=dict)
+    elsewhere: Mapping[str, Found] = field(default_factory=dict)
+    unknown: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What is done with one image. source: what a retag puts under the tag, or what a skip found."""
+
+    image: Image
+    action: Action
+    reasons: tuple[str, ...]
+    source: Found | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All decisions in build order, and what else the user should know."""
+
+    decisions: Mapping[str, Decision]
+    found: Mapping[str, Found]
+    """What exists under its content tag, of these images and of those they stand on."""
+    place: str
+    unknown: str | None = None
+    notes: tuple[Problem, ...] = ()
+    headline: str | None = None
+    """What every report says first: static mode, the stand-in runtime."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return all(decision.action == "skip" for decision in self.decisions.values())
+
+    def acting(self, action: Action) -> tuple[Decision, ...]:
+        """The decisions of one kind, in build order."""
+        return tuple(each for each in self.decisions.values() if each.action == action)
+
+
+def make_plan(
+    images: Mapping[str, Image],
+    selected: Iterable[str],
+    lookup: Lookup,
+    *,
+    last: Mapping[str, Bill],
+    force: bool = False,
+    unlocked: Collection[str] = (),
+    notes: tuple[Problem, ...] = (),
+    headline: str | None = None,
+) -> Plan:
+    """Decide for the selected images and for those of their bases that they lack.
+
+    last: image -> the bill it was last built from, to name what changed since.
+    unlocked: external images without a digest; what stands on one is built.
+    """
+    wanted = set(selected)
+    decisions: dict[str, Decision] = {}
+    for name, image in images.items():
+        if name in wanted:
+            decisions[name] = _decide(image, lookup, last.get(name), force=force, unlocked=unlocked)
+    _add_missing_bases(decisions, images, lookup, last, unlocked)
+    return Plan(
+        decisions={name: decisions[name] for name in images if name in decisions},
+        found=lookup.found,
+        place=lookup.place,
+        unknown=lookup.unknown,
+        notes=notes,
+        headline=headline,
+    )
+
+
+def _add_missing_bases(
+    decisions: dict[str, Decision],
+    images: Mapping[str, Image],
+    lookup: Lookup,
+    last: Mapping[str, Bill],
+    unlocked: Collection[str],
+) -> None:
+    """Bases that were not asked for but without which a selected image cannot be built."""
+    for name in reversed(tuple(images)):
+        if name in decisions and decisions[name].action == "build":
+            for parent in images[name].node.parents:
+                if parent in images and parent not in decisions:
+                    decided = _decide(
+                        images[parent], lookup, last.get(parent), force=False, unlocked=unlocked
+                    )
+                    if decided.action != "skip":
+                        decisions[parent] = decided
+
+
+def _decide(
+    image: Image, lookup: Lookup, last: Bill | None, *, force: bool, unlocked: Collection[str]
+) -> Decision:
+    name = image.name
+    if force:
+        return Decision(image=image, action="build", reasons=("--force",))
+    loose = [each.name for each in image.node.externals if each.name in unlocked]
+    if loose:
+        reasons = tuple(f"{each} is not locked yet" for each in loose)
+        return Decision(image=image, action="build", reasons=reasons)
+    if name in lookup.found:
+        found = lookup.found[name]
+        reason = f"up to date: {image.tag} is in {lookup.place}"
+        return Decision(image=image, action="skip", reasons=(reason,), source=found)
+    if name in lookup.elsewhere:
+        found = lookup.elsewhere[name]
+        reason = f"the same content is at {found.ref}"
+        return Decision(image=image, action="retag", reasons=(reason,), source=found)
+    return Decision(image=image, action="build", reasons=_reasons(image, lookup, last))
+
+
+def _reasons(image: Image, lookup: Lookup, last: Bill | None) -> tuple[str, ...]:
+    changes = differences(last, image.bill) if last else ()
+    if lookup.unknown:
+        return (*changes, f"unknown whether it exists: {lookup.unknown}")
+    if changes:
+        return changes
+    return (f"{image.tag} is {'no longer' if last else 'not yet'} in {lookup.place}",)

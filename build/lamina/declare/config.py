@@ -1,0 +1,227 @@
+"""The project: its settings, its images and its secrets, read from ``[tool.lamina]`` and the layout.
+
+Nothing need be written: a repository with ``dockerfiles/<image>/Dockerfile`` is configured by its folders.
+"""
+
+from __future__ import annotations
+
+import os
+import platform as host
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lamina.declare.document import CONFIG_FILE, Document
+from lamina.declare.expand import ExpansionError, expand
+from lamina.declare.settings import NAME, SETTINGS, Value, read_settings
+
+KINDS = ("base", "lambda")
+_IMAGE_KEYS: Mapping[str, type] = {
+    "dockerfile": str,
+    "context": str,
+    "target": str,
+    "platform": str,
+    "kind": str,
+    "args": dict,
+    "contexts": dict,
+    "functions": list,
+}
+_ECR_KEYS: Mapping[str, type] = {"account": str, "region": str, "host": str}
+_SECRET_KEYS: Mapping[str, type] = {"file": str, "optional": bool}
+_KEYS: Mapping[str, type] = {
+    **{name: each.kind for name, each in SETTINGS.items()},
+    **dict.fromkeys(("images", "args", "secrets", "ecr"), dict),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """A file that steps may read at ``--mount=type=secret,id=<name>``. Never hashed, copied or printed."""
+
+    name: str
+    file: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSpec:
+    """What is declared of one image. Paths are absolute; ``dockerfile_path`` is for messages."""
+
+    name: str
+    dockerfile: Path
+    dockerfile_path: str
+    context: Path
+    target: str | None
+    platform: str
+    kind: str | None
+    args: Mapping[str, str]
+    """The image's own build arguments: one that its Dockerfile does not declare is worth a warning."""
+    shared_args: Mapping[str, str]
+    """The project's build arguments: used where declared."""
+    contexts: Mapping[str, Path]
+    functions: tuple[str, ...]
+    source: str
+
+    @property
+    def build_args(self) -> Mapping[str, str]:
+        """All build arguments that may reach the image."""
+        return {**self.shared_args, **self.args}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A configured repository."""
+
+    root: Path
+    settings: Mapping[str, Value]
+    images: Mapping[str, ImageSpec]
+    secrets: tuple[Secret, ...] = ()
+    ecr: Mapping[str, str] = field(default_factory=dict)
+
+    def get(self, name: str) -> Any:
+        """The value of a setting of `SETTINGS`."""
+        return self.settings[name].value
+
+    @property
+    def state(self) -> Path:
+        """``.lamina/``: a cache that may be deleted at any time."""
+        return self.root / ".lamina"
+
+    def repository(self, image: str) -> str:
+        """The repository name of an image in this stack."""
+        template: str = self.get("repository")
+        return template.replace("{image}", image).replace("{stack}", self.get("stack"))
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder at or above ``start`` that is configured or laid out for images, else ``start``."""
+    for folder in (start, *start.parents):
+        file = folder / CONFIG_FILE
+        if any(folder.glob(f"{SETTINGS['dockerfiles'].default}/*/Dockerfile")):
+            return folder
+        if file.is_file() and "[tool.lamina" in file.read_text("utf-8", errors="replace"):
+            return folder
+    return start
+
+
+def native_platform() -> str:
+    """This machine's platform as BuildKit names it."""
+    machine = host.machine().lower()
+    return "linux/" + {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+
+
+def load_project(
+    root: Path, *, env: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
+) -> Project:
+    """Read everything that is configured. Raises ConfigError with all faults at once.
+
+    flags: values from the command line by setting name; None means not given.
+    """
+    environment = os.environ if env is None else env
+    document = Document(root)
+    document.known(document.table, _KEYS)
+    settings = read_settings(document, environment, flags or {})
+    document.check()
+    images = dict(_images(root, document, settings))
+    secrets = tuple(_secrets(root, document, environment))
+    ecr = document.known(document.table.get("ecr", {}), _ECR_KEYS, "ecr")
+    document.check()
+    return Project(root=root, settings=settings, images=images, secrets=secrets, ecr=ecr)
+
+
+def _images(root: Path, document: Document, settings: Mapping[str, Value]) -> Iterator[tuple[str, ImageSpec]]:
+    """The declared images and those found by layout, sorted by name."""
+    declared: Mapping[str, Any] = document.table.get("images", {})
+    folder = str(settings["dockerfiles"].value)
+    found = {
+        file.parent.name: f"{folder}/{file.parent.name}/Dockerfile"
+        for file in root.joinpath(folder).glob("*/Dockerfile")
+    }
+    for name in sorted({*declared, *found}):
+        given = document.known(declared.get(name, {}), _IMAGE_KEYS, "images", name)
+        dockerfile = given.get("dockerfile", found.get(name))
+        where = document.where("images", name) if name in declared else found[name]
+        if not NAME.fullmatch(name):
+            document.problem(
+                f"{name!r} is no image name: it is part of a repository name",
+                where=where,
+                allowed="lower-case letters, digits, '-', '.', '_'",
+            )
+        elif dockerfile is None:
+            document.problem(
+                f"image {name} has no Dockerfile",
+                where=where,
+                hint=f'write {folder}/{name}/Dockerfile or set dockerfile = "path/to/Dockerfile"',
+            )
+        elif name in found and dockerfile != found[name]:
+            document.problem(
+                f"two images are called {name}: {dockerfile} and {found[name]}",
+                where=document.where("images", name, "dockerfile"),
+                hint="rename one of them",
+            )
+        else:
+            yield name, _image(root, name, given, str(dockerfile), document, settings)
+
+
+def _image(
+    root: Path,
+    name: str,
+    given: Mapping[str, Any],
+    dockerfile: str,
+    document: Document,
+    settings: Mapping[str, Value],
+) -> ImageSpec:
+    kind = given.get("kind")
+    if kind not in {None, *KINDS}:
+        document.problem(
+            f"{kind!r} is no kind of image",
+            where=document.where("images", name, "kind"),
+            allowed=", ".join(KINDS),
+        )
+    context = root / given.get("context", settings["context"].value)
+    if not context.is_dir():
+        document.problem(
+            f"the context of {name} is no folder: {context}",
+            where=document.where("images", name, "context"),
+        )
+    platform = settings["platform"]
+    own = "" if platform.source.startswith("--") else given.get("platform", "")
+    contexts = document.strings(given.get("contexts", {}), "images", name, "contexts")
+    return ImageSpec(
+        name=name,
+        dockerfile=root / dockerfile,
+        dockerfile_path=dockerfile,
+        context=context.resolve(),
+        target=given.get("target"),
+        platform=own or platform.value or native_platform(),
+        kind=kind,
+        args=document.strings(given.get("args", {}), "images", name, "args"),
+        shared_args=document.strings(document.table.get("args", {}), "args"),
+        contexts={key: (root / path).resolve() for key, path in contexts.items()},
+        functions=tuple(str(each) for each in given.get("functions", ())),
+        source=document.where("images", name) if given else dockerfile,
+    )
+
+
+def _secrets(root: Path, document: Document, env: Mapping[str, str]) -> Iterator[Secret]:
+    """The secrets whose files are there; one that is missing is a problem unless it is optional."""
+    for name, table in document.table.get("secrets", {}).items():
+        where = document.where("secrets", name)
+        given = document.known(table, _SECRET_KEYS, "secrets", name)
+        try:
+            file = root / Path(expand(given["file"], env, open_world=False)).expanduser()
+        except (KeyError, ExpansionError) as error:
+            document.problem(
+                f"secret {name} names no file ({error})",
+                where=where,
+                allowed='{ file = "path, $VARIABLE or ${VARIABLE:-path}", optional = true }',
+            )
+            continue
+        if file.is_file():
+            yield Secret(name=name, file=file)
+        elif not given.get("optional", False):
+            document.problem(
+                f"secret {name}: there is no file {file}",
+                where=where,
+                hint="create it, or mark the secret optional = true",
+            )

@@ -1,0 +1,178 @@
+"""A parsed Dockerfile: stages of instructions with line numbers. Syntax only; `resolve` gives it meaning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dockerfile as buildkit
+
+from lamina.errors import ConfigError, Problem
+
+# fmt: off
+INSTRUCTIONS = frozenset({
+    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER",
+    "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+})
+# fmt: on
+_GO_LINE = re.compile(r"line (\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heredoc:
+    """The body of a ``<<NAME`` document."""
+
+    name: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """One instruction: upper-case name, flags (``--link``), words, and where it stands."""
+
+    name: str
+    flags: tuple[str, ...]
+    words: tuple[str, ...]
+    json: bool
+    heredocs: tuple[Heredoc, ...]
+    line: int
+    original: str
+    trigger: str | None = None
+    """The instruction that an ONBUILD holds."""
+
+    def flag(self, name: str) -> str | None:
+        """The value of ``--name=value``; an empty string for a bare ``--name``; None when absent."""
+        return next(iter(self.flags_of(name)), None)
+
+    def flags_of(self, name: str) -> tuple[str, ...]:
+        """All values of a flag that may be repeated."""
+        prefix = f"--{name}="
+        return tuple(
+            flag.removeprefix(prefix) if flag.startswith(prefix) else ""
+            for flag in self.flags
+            if flag.startswith(prefix) or flag == f"--{name}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A FROM and what follows it. base and platform are as written, variables unexpanded."""
+
+    index: int
+    name: str | None
+    base: str
+    platform: str | None
+    line: int
+    instructions: tuple[Instruction, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dockerfile:
+    """A whole file. path is for messages: relative to the project where possible."""
+
+    path: str
+    text: str
+    header: tuple[Instruction, ...]
+    """The ARGs before the first FROM."""
+    stages: tuple[Stage, ...]
+
+    def where(self, line: int) -> str:
+        """``path:line`` for messages."""
+        return f"{self.path}:{line}"
+
+    def stage(self, name: str) -> Stage | None:
+        """The stage of a name (any case) or of a number, as ``--from`` and ``--target`` mean it."""
+        for stage in reversed(self.stages):
+            if stage.name == name.lower() or str(stage.index) == name:
+                return stage
+        return None
+
+
+def read_dockerfile(file: Path, path: str) -> Dockerfile:
+    """Parse a file. Raises ConfigError when it is missing, unreadable or no Dockerfile."""
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise ConfigError.of("there is no such Dockerfile", where=path) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError.of(f"cannot be read: {error}", where=path) from None
+    return parse_dockerfile(text, path)
+
+
+def parse_dockerfile(text: str, path: str) -> Dockerfile:
+    """Parse a text with BuildKit's own parser. Raises ConfigError with ``path:line`` of every fault."""
+    try:
+        parsed = buildkit.parse_string(text)
+    except (buildkit.GoParseError, buildkit.GoIOError) as error:
+        raise ConfigError.of(f"no valid Dockerfile: {error}", where=f"{path}:{_line_of(error)}") from None
+    instructions = tuple(_instruction(command) for command in parsed)
+    ConfigError.check(_faults(instructions, path))
+    first = next(index for index, instruction in enumerate(instructions) if instruction.name == "FROM")
+    return Dockerfile(
+        path=path,
+        text=text,
+        header=instructions[:first],
+        stages=tuple(_stages(instructions[first:])),
+    )
+
+
+def _line_of(error: Exception) -> int:
+    found = _GO_LINE.search(str(error))
+    return int(found.group(1)) if found else 1
+
+
+def _instruction(command: Any) -> Instruction:  # the parser publishes no types
+    return Instruction(
+        name=command.cmd.upper(),
+        flags=tuple(command.flags),
+        words=tuple(command.value),
+        json=command.json,
+        heredocs=tuple(Heredoc(name=each.name, content=each.content) for each in command.heredocs),
+        line=command.start_line,
+        original=command.original,
+        trigger=command.sub_cmd.upper() if command.sub_cmd else None,
+    )
+
+
+def _faults(instructions: tuple[Instruction, ...], path: str) -> Iterator[Problem]:
+    """What the parser lets through and the frontend would refuse."""
+    seen_from = False
+    for each in instructions:
+        where = f"{path}:{each.line}"
+        if each.name not in INSTRUCTIONS:
+            yield Problem(
+                what=f"unknown instruction {each.name}",
+                where=where,
+                allowed=", ".join(sorted(INSTRUCTIONS)),
+            )
+        elif each.name == "FROM":
+            seen_from = True
+            if len(each.words) not in {1, 3} or (len(each.words) == 3 and each.words[1].upper() != "AS"):
+                yield Problem(what="FROM takes one image", where=where, allowed="FROM <image> [AS <name>]")
+        elif not seen_from and each.name != "ARG":
+            yield Problem(what=f"{each.name} before the first FROM", where=where, allowed="ARG, then FROM")
+        elif each.name in {"COPY", "ADD"} and len(each.words) < 2:
+            yield Problem(
+                what=f"{each.name} needs a source and a destination",
+                where=where,
+                allowed=f"{each.name} [--flags] <source>... <destination>",
+            )
+    if not seen_from:
+        yield Problem(what="no FROM: a Dockerfile builds on an image", where=f"{path}:1")
+
+
+def _stages(instructions: tuple[Instruction, ...]) -> Iterator[Stage]:
+    starts = [index for index, each in enumerate(instructions) if each.name == "FROM"]
+    for index, (start, end) in enumerate(zip(starts, [*starts[1:], len(instructions)], strict=True)):
+        head = instructions[start]
+        yield Stage(
+            index=index,
+            name=head.words[2].lower() if len(head.words) == 3 else None,
+            base=head.words[0],
+            platform=head.flag("platform"),
+            line=head.line,
+            instructions=instructions[start + 1 : end],
+        )

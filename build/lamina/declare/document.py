@@ -1,0 +1,105 @@
+"""``[tool.lamina]`` as written: the table, where each key stands, and the faults found while reading it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lamina.errors import ConfigError, Problem
+
+CONFIG_FILE = "pyproject.toml"
+
+
+class Document:
+    """Reads the configuration file and collects every problem that its readers find."""
+
+    def __init__(self, root: Path) -> None:
+        self._text = ""
+        self.problems: list[Problem] = []
+        self.table = self._read(root / CONFIG_FILE)
+
+    def _read(self, file: Path) -> Mapping[str, Any]:
+        try:
+            self._text = file.read_text("utf-8")
+            table = tomllib.loads(self._text).get("tool", {}).get("lamina", {})
+        except FileNotFoundError:
+            return {}
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError.of(f"cannot be read: {error}", where=CONFIG_FILE) from None
+        except tomllib.TOMLDecodeError as error:
+            found = re.search(r"line (\d+)", str(error))
+            where = f"{CONFIG_FILE}:{found.group(1)}" if found else CONFIG_FILE
+            raise ConfigError.of(f"no valid TOML: {error}", where=where) from None
+        if not isinstance(table, dict):
+            raise ConfigError.of("[tool.lamina] is not a table", where=CONFIG_FILE)
+        return table
+
+    def problem(self, what: str, *, where: str, allowed: str | None = None, hint: str | None = None) -> None:
+        """Note a fault; reading goes on."""
+        self.problems.append(Problem(what=what, where=where, allowed=allowed, hint=hint))
+
+    def check(self) -> None:
+        """Raise ConfigError with all faults found so far, if any."""
+        ConfigError.check(self.problems)
+
+    def where(self, *keys: str) -> str:
+        """``pyproject.toml:line`` of a key below [tool.lamina], as near as it can be found."""
+        return f"{CONFIG_FILE}:{_line_of(self._text, ('tool', 'lamina', *keys))}"
+
+    def known(self, table: Any, allowed: Mapping[str, type], *path: str) -> Mapping[str, Any]:
+        """The entries of a table that are known and of the right type; the others are problems."""
+        if not isinstance(table, dict):
+            self.problem(f"{_dotted(*path)} must be a table", where=self.where(*path))
+            return {}
+        good: dict[str, Any] = {}
+        for key, value in table.items():
+            where = self.where(*path, key)
+            if key not in allowed:
+                near = difflib.get_close_matches(key, allowed, n=1, cutoff=0.5)
+                meant = f"; did you mean {near[0]}?" if near else ""
+                self.problem(
+                    f"unknown key {_dotted(*path, key)}{meant}",
+                    where=where,
+                    allowed=", ".join(sorted(allowed)),
+                )
+            elif not isinstance(value, allowed[key]) or (allowed[key] is int and isinstance(value, bool)):
+                expected = f"a value of type {allowed[key].__name__}"
+                self.problem(f"{_dotted(*path, key)} is {value!r}", where=where, allowed=expected)
+            else:
+                good[key] = value
+        return good
+
+    def strings(self, table: Mapping[str, Any], *path: str) -> dict[str, str]:
+        """A table of strings; numbers and booleans are written as TOML writes them."""
+        result: dict[str, str] = {}
+        for key, value in table.items():
+            if isinstance(value, (dict, list)):
+                self.problem(f"{_dotted(*path, key)} must be a string", where=self.where(*path, key))
+            else:
+                result[key] = str(value).lower() if isinstance(value, bool) else str(value)
+        return result
+
+
+def _dotted(*path: str) -> str:
+    return ".".join(("tool", "lamina", *path))
+
+
+def _line_of(text: str, keys: tuple[str, ...]) -> int:
+    """The line of a dotted key in a TOML text: of the key, else of the nearest table above it."""
+    best, line_of_best = 0, 1
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        stripped = line.strip()
+        if header := re.match(r"\[\[?([^\[\]]+)\]\]?", stripped):
+            path = table = tuple(part.strip().strip("\"'") for part in header.group(1).split("."))
+        elif assigned := re.match(r"([\w.\"'-]+)\s*=", stripped):
+            path = (*table, *(part.strip("\"'") for part in assigned.group(1).split(".")))
+        else:
+            continue
+        if path == keys[: len(path)] and len(path) > best:
+            best, line_of_best = len(path), number
+    return line_of_best

@@ -1,0 +1,166 @@
+"""Which image stands on which: the edges found in Dockerfiles, bases first."""
+
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from lamina.declare.config import ImageSpec, Project, native_platform
+from lamina.declare.dockerfile import read_dockerfile
+from lamina.declare.recipe import SCRATCH, External, Recipe, resolve
+from lamina.errors import ConfigError, LaminaError, Problem, SelectionError
+from lamina.refs import Reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """An image in the graph. kind: ``base`` or ``lambda``.
+
+    parents: project image -> the names by which the Dockerfile calls it (``base-x``, ``base-x:stable``).
+    externals: images from outside the project.
+    """
+
+    spec: ImageSpec
+    recipe: Recipe
+    kind: str
+    parents: Mapping[str, tuple[str, ...]]
+    externals: tuple[External, ...]
+
+    @property
+    def name(self) -> str:
+        """The image's name."""
+        return self.spec.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """All images of a project in an order in which they can be built."""
+
+    nodes: Mapping[str, Node]
+
+    def select(self, names: Iterable[str], *, kind: str | None = None) -> tuple[str, ...]:
+        """The named images (all when none is named) of a kind, in build order. Raises SelectionError."""
+        wanted = tuple(names)
+        SelectionError.check(
+            Problem(
+                what=f"there is no image {name!r}",
+                where="--image",
+                allowed=", ".join(self.nodes) or "none is declared",
+            )
+            for name in wanted
+            if name not in self.nodes
+        )
+        chosen = tuple(
+            name
+            for name, node in self.nodes.items()
+            if (not wanted or name in wanted) and kind in {None, node.kind}
+        )
+        if not chosen:
+            raise SelectionError.of(
+                f"no {kind or ''} image is selected".replace("  ", " "),
+                hint="write dockerfiles/<image>/Dockerfile, or list images in [tool.lamina.images.<name>]",
+            )
+        return chosen
+
+    def with_ancestors(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The images and all that they stand on, in build order."""
+        wanted: set[str] = set()
+        stack = list(names)
+        while stack:
+            name = stack.pop()
+            if name not in wanted:
+                wanted.add(name)
+                stack.extend(self.nodes[name].parents)
+        return tuple(name for name in self.nodes if name in wanted)
+
+    def bases_of(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The base images among the images and all that they stand on, in build order."""
+        return tuple(name for name in self.with_ancestors(names) if self.nodes[name].kind == "base")
+
+
+def read_graph(project: Project) -> Graph:
+    """Parse every Dockerfile and join the images. Raises ConfigError with all faults at once."""
+    recipes: dict[str, Recipe] = {}
+    problems: list[Problem] = []
+    for name, spec in project.images.items():
+        try:
+            recipes[name] = _recipe(spec)
+        except LaminaError as error:
+            problems += error.problems
+    ConfigError.check(problems)
+    edges = {name: _split(recipe, project) for name, recipe in recipes.items()}
+    order = _sorted({name: tuple(parents) for name, (parents, _) in edges.items()}, project)
+    children = {parent for parents, _ in edges.values() for parent in parents}
+    return Graph(
+        nodes={
+            name: Node(
+                spec=project.images[name],
+                recipe=recipes[name],
+                kind=_kind(project.images[name], recipes[name], has_children=name in children),
+                parents=edges[name][0],
+                externals=edges[name][1],
+            )
+            for name in order
+        }
+    )
+
+
+def _recipe(spec: ImageSpec) -> Recipe:
+    return resolve(
+        read_dockerfile(spec.dockerfile, spec.dockerfile_path),
+        platform=spec.platform,
+        build_platform=native_platform(),
+        target=spec.target,
+        args=spec.build_args,
+        contexts=frozenset(spec.contexts),
+    )
+
+
+def _split(recipe: Recipe, project: Project) -> tuple[Mapping[str, tuple[str, ...]], tuple[External, ...]]:
+    """The images of the project and those from outside among what a recipe stands on."""
+    parents: dict[str, tuple[str, ...]] = {}
+    outside: list[External] = []
+    problems: list[Problem] = []
+    for external in recipe.externals:
+        if external.name == SCRATCH:
+            continue
+        try:
+            reference = Reference.parse(external.name)
+        except ValueError as error:
+            problems.append(Problem(what=str(error), where=recipe.dockerfile.where(external.line)))
+            continue
+        if reference.host is None and reference.repository in project.images:
+            image = reference.repository
+            parents[image] = (*parents.get(image, ()), external.name)
+        else:
+            outside.append(external)
+    ConfigError.check(problems)
+    return parents, tuple(outside)
+
+
+def _sorted(edges: Mapping[str, tuple[str, ...]], project: Project) -> tuple[str, ...]:
+    """Bases before what stands on them, names in alphabetical order within a level."""
+    sorter = graphlib.TopologicalSorter(edges)
+    order: list[str] = []
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        path: list[str] = list(reversed(error.args[1]))
+        raise ConfigError.of(
+            f"images build on each other in a circle: {' -> '.join(path)}",
+            where=project.images[path[0]].dockerfile_path,
+            hint="let one of these Dockerfiles build FROM something else",
+        ) from None
+    while ready := sorted(sorter.get_ready()):
+        order += ready
+        sorter.done(*ready)
+    return tuple(order)
+
+
+def _kind(spec: ImageSpec, recipe: Recipe, *, has_children: bool) -> str:
+    """As declared; else a base when others build on it, or when it is called one and has no handler."""
+    if spec.kind is not None:
+        return spec.kind
+    lone_base = spec.name.startswith("base") and not recipe.command
+    return "base" if has_children or lone_base else "lambda"

@@ -1,0 +1,115 @@
+"""The settings of a project: what each is called, where it may be set, and where its value came from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lamina.declare.document import Document
+
+LOCAL = "local"
+NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*")
+_PLATFORM = re.compile(r"linux/[a-z0-9]+(?:/v[0-9]+)?")
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A setting: its type, its default, and the variables that set it (the first one present wins)."""
+
+    name: str
+    kind: type
+    default: Any
+    env: tuple[str, ...]
+    help: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """A setting's value and its source: a flag, a variable, ``pyproject.toml:12``, or the default."""
+
+    value: Any
+    source: str
+
+
+# fmt: off
+SETTINGS: Mapping[str, Setting] = {each.name: each for each in (
+    Setting(name="registry", kind=str, default=LOCAL, env=("LAMINA_REGISTRY",),
+            help="where images live: local, ecr, or host[:port][/prefix]"),
+    Setting(name="stack", kind=str, default="dev", env=("LAMINA_STACK",),
+            help="part of the repository name: dev, prod, ..."),
+    Setting(name="repository", kind=str, default="{image}-{stack}", env=("LAMINA_REPOSITORY",),
+            help="the repository name of an image, made of {image} and {stack}"),
+    Setting(name="platform", kind=str, default="", env=("LAMINA_PLATFORM",),
+            help="linux/amd64 or linux/arm64; empty: this machine's own"),
+    Setting(name="static", kind=bool, default=False, env=("LAMINA_STATIC", "USE_STATIC_BASE_IMAGE"),
+            help="build Lambda images on <base>:stable and leave the bases alone"),
+    Setting(name="builder", kind=str, default="", env=("LAMINA_BUILDER", "BUILDX_BUILDER"),
+            help="a buildx builder; empty: the engine's own"),
+    Setting(name="jobs", kind=int, default=0, env=("LAMINA_JOBS",),
+            help="images built at once; 0: as many as can be"),
+    Setting(name="dockerfiles", kind=str, default="dockerfiles", env=("LAMINA_DOCKERFILES",),
+            help="folder whose <image>/Dockerfile are images without being listed"),
+    Setting(name="context", kind=str, default=".", env=("LAMINA_CONTEXT",),
+            help="build context of images that name none"),
+)}
+# fmt: on
+
+
+def read_settings(
+    document: Document, env: Mapping[str, str], flags: Mapping[str, Any]
+) -> Mapping[str, Value]:
+    """Every setting's value: flag over variable over file over default. Faults go to the document."""
+    values = {name: _value(setting, document, env, flags) for name, setting in SETTINGS.items()}
+    _check(values, document)
+    return values
+
+
+def _value(setting: Setting, document: Document, env: Mapping[str, str], flags: Mapping[str, Any]) -> Value:
+    if flags.get(setting.name) is not None:
+        source = f"--{setting.name}"
+        return Value(value=_parsed(setting, flags[setting.name], source, document), source=source)
+    for name in setting.env:
+        if name in env:
+            source = f"${name}"
+            return Value(value=_parsed(setting, env[name], source, document), source=source)
+    if setting.name in document.table:
+        return Value(value=document.table[setting.name], source=document.where(setting.name))
+    return Value(value=setting.default, source="default")
+
+
+def _parsed(setting: Setting, given: Any, source: str, document: Document) -> Any:
+    """A flag's or a variable's text as the setting's type."""
+    if isinstance(given, setting.kind):
+        return given
+    text = str(given).strip()
+    if setting.kind is bool and text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    if setting.kind is int and text.isdecimal():
+        return int(text)
+    document.problem(f"{text!r} is no {setting.kind.__name__}", where=source, allowed=setting.help)
+    return setting.default
+
+
+def _check(values: Mapping[str, Value], document: Document) -> None:
+    platform, repository, stack = (values[name] for name in ("platform", "repository", "stack"))
+    if platform.value and not _PLATFORM.fullmatch(str(platform.value)):
+        document.problem(
+            f"{platform.value!r} is no platform",
+            where=platform.source,
+            allowed="linux/amd64, linux/arm64",
+        )
+    if "{image}" not in str(repository.value):
+        document.problem(
+            "the repository must hold {image}, else all images share one",
+            where=repository.source,
+            allowed=SETTINGS["repository"].default,
+        )
+    if not NAME.fullmatch(str(stack.value)):
+        document.problem(
+            f"{stack.value!r} is no stack: it is part of a repository name",
+            where=stack.source,
+            allowed="lower-case letters, digits, '-', '.', '_'",
+        )

@@ -1,0 +1,149 @@
+"""The bake file of a run: one target an image, generated from the plan. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lamina.decide.plan import Decision, Found
+from lamina.declare.config import Secret
+from lamina.identify.fingerprint import SCHEMA
+from lamina.identify.image import STABLE, Image
+from lamina.identify.stage import Stage
+
+LABEL = "dev.lamina.fingerprint"
+BILL = "dev.lamina.bill"
+REVISION = "org.opencontainers.image.revision"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bake:
+    """A bake file and the folders outside the project that it must be allowed to read.
+
+    targets: target name -> image name; bake's names are narrower than ours.
+    """
+
+    document: Mapping[str, Any]
+    targets: Mapping[str, str]
+    reads: tuple[str, ...] = ()
+
+    def render(self) -> str:
+        """The file's text."""
+        return json.dumps(self.document, indent=2) + "\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a run builds and where it puts it.
+
+    decisions: the builds, bases first. support: bases that must be built again only because the builder
+    cannot see them; nothing of theirs is kept. found: image -> where an existing base is.
+    externals: external image -> the pinned reference that stands for it.
+    push: to the registry; else into the engine's store. local_images: whether the builder sees that store.
+    """
+
+    decisions: tuple[Decision, ...]
+    support: tuple[Image, ...] = ()
+    stages: Mapping[str, Stage]
+    found: Mapping[str, Found] = field(default_factory=dict)
+    externals: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[Secret, ...] = ()
+    push: bool
+    local_images: bool
+    revision: str | None = None
+    static: bool = False
+
+
+def target_name(image: str) -> str:
+    """An image's name as bake allows it: letters, digits, ``_`` and ``-``."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", image)
+
+
+def make_bake(order: Order) -> Bake:
+    """One target for each build, linked to those it stands on."""
+    built = [decision.image for decision in order.decisions]
+    inside = {image.name for image in (*built, *order.support)}
+    targets = {target_name(image.name): _target(order, image, inside, kept=True) for image in built}
+    targets |= {target_name(image.name): _target(order, image, inside, kept=False) for image in order.support}
+    return Bake(
+        document={
+            "group": {"default": {"targets": [target_name(each.name) for each in built]}},
+            "target": targets,
+        },
+        targets={target_name(image.name): image.name for image in (*built, *order.support)},
+        reads=tuple(sorted({str(secret.file) for secret in order.secrets})),
+    )
+
+
+def _target(order: Order, image: Image, inside: set[str], *, kept: bool) -> dict[str, Any]:
+    stage = order.stages[image.name]
+    spec = image.node.spec
+    needed = {secret.name: secret for secret in order.secrets if secret.name in image.node.recipe.secrets}
+    target: dict[str, Any] = {
+        "context": str(stage.context()),
+        "dockerfile": str(stage.dockerfile),
+        "contexts": {
+            **_bases(order, image, inside),
+            **{name: str(stage.context(name)) for name in spec.contexts},
+        },
+        "args": {
+            name: value for name, value in spec.build_args.items() if name in image.node.recipe.declared_args
+        },
+        "platforms": [spec.platform],
+        "secret": [f"type=file,id={name},src={secret.file}" for name, secret in sorted(needed.items())],
+        "attest": ["type=provenance,disabled=true", "type=sbom,disabled=true"],
+        "output": [_output(order) if kept else "type=cacheonly"],
+    }
+    if spec.target:
+        target["target"] = spec.target
+    if kept:
+        target["tags"] = [str(image.ref)]
+        target["labels"] = {LABEL: image.fingerprint}
+        target["annotations"] = list(_annotations(order, image))
+    return {key: value for key, value in target.items() if value}
+
+
+def _bases(order: Order, image: Image, inside: set[str]) -> dict[str, str]:
+    """Where each name that the Dockerfile builds FROM leads: never to a tag that moves."""
+    contexts: dict[str, str] = {}
+    for parent, names in image.node.parents.items():
+        if parent in inside:
+            where = f"target:{target_name(parent)}"
+        else:
+            found = order.found[parent]
+            tagged = f"{found.ref.name}:{found.ref.tag}" if found.ref.tag else found.ref.name
+            where = f"docker-image://{tagged}@{found.digest}"
+        contexts |= dict.fromkeys(map(_context_name, names), where)
+    for external in image.node.externals:
+        if external.name in order.externals:
+            contexts[_context_name(external.name)] = f"docker-image://{order.externals[external.name]}"
+    return contexts
+
+
+def _context_name(name: str) -> str:
+    """The key under which the frontend looks a FROM up: without ``:latest``."""
+    return name.removesuffix(":latest")
+
+
+def _output(order: Order) -> str:
+    if order.push:
+        # Base layers stay where they are: nothing is unpacked or kept, the registry mounts what it has.
+        return "type=image,push=true,unpack=false,store=false,oci-mediatypes=true"
+    if order.local_images:
+        return "type=image,oci-mediatypes=true"
+    return "type=docker"
+
+
+def _annotations(order: Order, image: Image) -> list[str]:
+    if not order.push and not order.local_images:
+        return []
+    bill = json.dumps(image.bill.document(), sort_keys=True, separators=(",", ":"))
+    values = {LABEL: image.fingerprint, BILL: bill, "dev.lamina.schema": str(SCHEMA)}
+    if order.revision:
+        values[REVISION] = order.revision
+    if order.static:
+        values["dev.lamina.bases"] = STABLE
+    return [f"manifest:{key}={value}" for key, value in values.items()]

@@ -1,0 +1,246 @@
+"""The Docker engine that builds: the user's own, else the private one; and what it can do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lamina.errors import EngineError, Problem
+from lamina.process import Command, Runner
+from lamina.sandbox import engine as sandbox
+
+DEFAULT_HOST = "unix:///var/run/docker.sock"
+OLDEST_BUILDX = (0, 20)
+OLDEST_ENGINE = (24, 0)
+OWN_BUILDER = "lamina"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_SNAPSHOTTER = "io.containerd.snapshotter.v1"
+_QUICK_SECONDS = 5
+_GET_DOCKER = "install Docker Engine 28 or newer with buildx: https://docs.docker.com/engine/install/"
+_VERSION = re.compile(r"v?(\d+)\.(\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """An engine that answered.
+
+    host: what DOCKER_HOST takes. docker, buildx: what to run for it, with ``environment``.
+    containerd: whether images live in the containerd store. private: whether it is Lamina's own.
+    architecture: as platforms spell it, ``amd64``.
+    """
+
+    host: str
+    docker: Path
+    buildx: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    version: str
+    architecture: str
+    containerd: bool
+    private: bool
+
+    def __str__(self) -> str:
+        kind = "private Docker engine" if self.private else "Docker engine"
+        return f"{kind} {self.version} at {self.host}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Builder:
+    """What builds: a buildx builder. name: for ``--builder``.
+
+    local_images: whether it sees the images in the engine's store, which only the engine's own builder does.
+    """
+
+    name: str
+    local_images: bool
+
+
+def find_engine(
+    runner: Runner,
+    *,
+    env: Mapping[str, str] = os.environ,
+    start: bool = True,
+    say: Callable[[str], None] = lambda _: None,
+) -> Engine:
+    """The engine of DOCKER_HOST or the docker context; where none answers, the private one.
+
+    LAMINA_ENGINE names a private engine that is to be used whatever else there is.
+    start: whether a private engine may be started. Raises EngineError that says what was tried.
+    """
+    name = env.get("LAMINA_ENGINE")
+    if name:
+        return _private(runner, name, (), start=start, say=say)
+    host, chosen = _host(env)
+    try:
+        return _facts(host, docker=Path("docker"), buildx=("docker", "buildx"))
+    except EngineError as error:
+        if chosen:
+            raise
+        silent = error.problems
+    return _private(runner, "default", silent, start=start, say=say)
+
+
+def _private(
+    runner: Runner, name: str, silent: tuple[Problem, ...], *, start: bool, say: Callable[[str], None]
+) -> Engine:
+    """The private engine of a name. silent: what is wrong with the user's own."""
+    running = sandbox.status(runner, name)
+    reason = sandbox.unsupported()
+    if running is None and start and reason is None:
+        running = sandbox.up(runner, name=name, say=say)
+    if running is None:
+        hint = _GET_DOCKER if reason else "invoke engine.up"
+        raise EngineError(*silent, Problem(what=reason or f"the private engine {name!r} is down", hint=hint))
+    return _facts(
+        running.host,
+        docker=running.docker,
+        buildx=(str(running.buildx),),
+        environment=running.environment,
+        private=True,
+    )
+
+
+def _host(env: Mapping[str, str]) -> tuple[str, bool]:
+    """Where the user's engine is, and whether they chose it rather than taking the default."""
+    if env.get("DOCKER_HOST"):
+        return env["DOCKER_HOST"], True
+    from docker.context import ContextAPI
+
+    try:
+        context = ContextAPI.get_context(env.get("DOCKER_CONTEXT") or None)
+    except Exception as error:  # docker-py raises bare Exceptions for damaged context files
+        raise EngineError.of(
+            f"the docker context cannot be read: {error}", hint="docker context ls"
+        ) from None
+    if context is None or context.name == "default":
+        return DEFAULT_HOST, False
+    return str(context.Host), True
+
+
+def connect(host: str, *, timeout: int = 600) -> Any:
+    """A docker-py client. ``timeout`` in seconds. Raises EngineError when the engine does not answer."""
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        return docker.DockerClient(
+            base_url=host, version="auto", timeout=timeout, use_ssh_client=host.startswith("ssh://")
+        )
+    except (DockerException, OSError, ValueError) as error:
+        raise EngineError.of(
+            f"no Docker engine answers at {host}: {_innermost(error)}",
+            hint="start it, or unset DOCKER_HOST and DOCKER_CONTEXT to use the default one",
+        ) from None
+
+
+def _innermost(error: BaseException) -> str:
+    """The operating system's own words inside docker-py's nested errors."""
+    found = re.search(
+        r"(FileNotFoundError|PermissionError|ConnectionRefusedError)\(\d+, '([^']+)'\)", str(error)
+    )
+    return found.group(2) if found else str(error)
+
+
+def _facts(
+    host: str,
+    *,
+    docker: Path,
+    buildx: tuple[str, ...],
+    environment: Mapping[str, str] | None = None,
+    private: bool = False,
+) -> Engine:
+    client = connect(host, timeout=_QUICK_SECONDS)
+    try:
+        info = client.info()
+    finally:
+        client.close()
+    version = str(info.get("ServerVersion", "0"))
+    if _parsed(version) < OLDEST_ENGINE:
+        raise EngineError.of(
+            f"the Docker engine at {host} is {version}",
+            allowed=f"{'.'.join(map(str, OLDEST_ENGINE))} or newer, for the BuildKit in it",
+            hint=_GET_DOCKER,
+        )
+    status = dict(pair for pair in info.get("DriverStatus") or [] if len(pair) == 2)
+    return Engine(
+        host=host,
+        docker=docker,
+        buildx=buildx,
+        environment=environment or ({} if host == DEFAULT_HOST else {"DOCKER_HOST": host}),
+        version=version,
+        architecture=_ARCHITECTURES.get(info.get("Architecture", ""), str(info.get("Architecture", ""))),
+        containerd=status.get("driver-type") == _SNAPSHOTTER,
+        private=private,
+    )
+
+
+def check_buildx(runner: Runner, engine: Engine, env: Mapping[str, str] = os.environ) -> None:
+    """Raise EngineError when BuildKit is switched off, or buildx is missing or too old."""
+    if env.get("DOCKER_BUILDKIT", "").strip().lower() in {"0", "false"}:
+        raise EngineError.of(
+            "DOCKER_BUILDKIT switches BuildKit off",
+            where=f"$DOCKER_BUILDKIT={env['DOCKER_BUILDKIT']}",
+            allowed="DOCKER_BUILDKIT=1, or unset",
+            hint="unset DOCKER_BUILDKIT",
+        )
+    done = runner.run(Command(argv=(*engine.buildx, "version"), env=engine.environment), timeout=30)
+    oldest = ".".join(map(str, OLDEST_BUILDX))
+    if not done.ok:
+        raise EngineError.of(
+            f"docker buildx does not run: {(done.stderr or done.stdout).strip().splitlines()[:1]}",
+            allowed=f"buildx {oldest} or newer",
+            hint="install the docker-buildx-plugin package",
+        )
+    if _parsed(done.stdout) < OLDEST_BUILDX:
+        raise EngineError.of(
+            f"docker buildx is too old: {done.stdout.strip()}",
+            allowed=f"{oldest} or newer: older ones do not report progress as data",
+            hint="upgrade the docker-buildx-plugin package",
+        )
+
+
+def choose_builder(runner: Runner, engine: Engine, wanted: str) -> Builder:
+    """The builder that was asked for; else the engine's own when it can; else one made for Lamina."""
+    if wanted:
+        driver = _driver(runner, engine, wanted)
+        if driver is None:
+            raise EngineError.of(
+                f"there is no builder {wanted!r}",
+                where="--builder",
+                hint=f"docker buildx create --name {wanted} --driver docker-container",
+            )
+        return Builder(name=wanted, local_images=driver == "docker" and engine.containerd)
+    if engine.containerd:
+        return Builder(name="default", local_images=True)
+    if _driver(runner, engine, OWN_BUILDER) is None:
+        made = runner.run(
+            Command(
+                argv=(*engine.buildx, "create", "--name", OWN_BUILDER, "--driver", "docker-container"),
+                env=engine.environment,
+            ),
+            timeout=120,
+        )
+        if not made.ok:
+            raise EngineError.of(
+                f"cannot create a builder: {made.stderr.strip()}",
+                hint="turn on the containerd image store: https://docs.docker.com/engine/storage/containerd/",
+            )
+    return Builder(name=OWN_BUILDER, local_images=False)
+
+
+def _driver(runner: Runner, engine: Engine, name: str) -> str | None:
+    """The driver of a builder; None when there is no builder of that name."""
+    done = runner.run(
+        Command(argv=(*engine.buildx, "ls", "--format", "json"), env=engine.environment), timeout=60
+    )
+    builders = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return next((str(each["Driver"]) for each in builders if each.get("Name") == name), None)
+
+
+def _parsed(version: str) -> tuple[int, int]:
+    found = _VERSION.search(version)
+    return (int(found.group(1)), int(found.group(2))) if found else (0, 0)

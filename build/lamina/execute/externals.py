@@ -1,0 +1,99 @@
+"""The images that a project stands on but does not build: their identity, and what stands for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from lamina.declare.lockfile import Lock, Pin
+from lamina.errors import RegistryError
+from lamina.execute.engine import Engine
+from lamina.process import Runner
+from lamina.refs import Reference
+from lamina.registries.base import Manifest
+from lamina.sandbox.runtime import StandIn, ensure, recorded
+
+RUNTIME = "public.ecr.aws/lambda/python"
+_MINOR = re.compile(r"\d+\.\d+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Externals:
+    """identities: name -> what goes into fingerprints. references: name -> what a build uses.
+
+    stand_ins: names whose place a stand-in runtime takes. unlocked: names that are pinned nowhere.
+    """
+
+    identities: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict)
+    stand_ins: Mapping[str, StandIn] = field(default_factory=dict)
+    unlocked: tuple[str, ...] = ()
+
+    @property
+    def headline(self) -> str | None:
+        """What every report must say when a stand-in is in use."""
+        return "\n".join(stand_in.notice for stand_in in self.stand_ins.values()) or None
+
+
+def read_externals(names: Iterable[str], lock: Lock, architecture: str) -> Externals:
+    """What is known without asking anybody: digests in names, the lock, a stand-in made earlier."""
+    identities: dict[str, str] = {}
+    references: dict[str, str] = {}
+    stand_ins: dict[str, StandIn] = {}
+    unlocked: list[str] = []
+    for name in sorted(set(names)):
+        reference = Reference.parse(name)
+        if reference.digest:
+            identities[name] = reference.digest
+        elif pin := lock.pins.get(name):
+            identities[name] = pin.digest
+            references[name] = str(reference.with_digest(pin.digest))
+        elif stand_in := _recorded(reference, architecture):
+            identities[name] = stand_in.identity
+            references[name] = stand_in.ref
+            stand_ins[name] = stand_in
+        else:
+            unlocked.append(name)
+    return Externals(
+        identities=identities, references=references, stand_ins=stand_ins, unlocked=tuple(unlocked)
+    )
+
+
+def pin(name: str, fetch: Callable[[Reference], Manifest | None]) -> Pin:
+    """Ask the image's own registry what the name serves now. Raises RegistryError."""
+    manifest = fetch(Reference.parse(name))
+    if manifest is None:
+        raise RegistryError.of(
+            f"there is no image {name}", where=Reference.parse(name).pull_host, hint="mend the FROM"
+        )
+    platforms = {platform: each.digest for platform, each in manifest.platforms.items()}
+    return Pin(name=name, digest=manifest.digest, platforms=platforms)
+
+
+def runtime_version(name: str) -> str | None:
+    """The Python minor version of an AWS runtime image, ``3.13``; None for any other image."""
+    reference = Reference.parse(name)
+    found = _MINOR.match(reference.tag or "") if reference.name == RUNTIME else None
+    return found.group() if found else None
+
+
+def make_stand_in(
+    name: str, runner: Runner, engine: Engine, reason: RegistryError, say: Callable[[str], None]
+) -> None:
+    """Make the stand-in for a runtime that cannot be pulled. Raises ``reason`` for any other image."""
+    version = runtime_version(name)
+    if version is None:
+        raise reason
+    ensure(runner, engine, version, engine.architecture, say)
+
+
+def load_stand_ins(externals: Externals, runner: Runner, engine: Engine, say: Callable[[str], None]) -> None:
+    """See to it that the engine has the stand-ins that a build is about to use."""
+    for stand_in in externals.stand_ins.values():
+        ensure(runner, engine, stand_in.python, stand_in.architecture, say)
+
+
+def _recorded(reference: Reference, architecture: str) -> StandIn | None:
+    version = runtime_version(str(reference))
+    return recorded(version, architecture) if version else None

@@ -1,0 +1,137 @@
+"""Where images live, seen from a run: a registry or the engine's own store, asked in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from lamina.decide.plan import Found
+from lamina.errors import BuildError, Problem
+from lamina.refs import Reference
+from lamina.registries.base import Manifest, Registry
+from lamina.registries.local import LocalStore
+
+
+class Place(Protocol):
+    """Images by reference: look them up, give them further tags."""
+
+    @property
+    def name(self) -> str:
+        """How reasons call it: ``the engine``, ``registry example.com``."""
+        ...
+
+    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """Those of the references that exist."""
+        ...
+
+    def retag(self, source: Found, target: Reference) -> None:
+        """Put the same image under another name."""
+        ...
+
+
+class EnginePlace:
+    """The engine's own image store."""
+
+    name = "the engine"
+
+    def __init__(self, store: LocalStore, containerd: bool) -> None:
+        self._store = store
+        self._containerd = containerd
+
+    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """See `Place.look`. The digest is the manifest's, or the image id in an engine without manifests."""
+        found: dict[Reference, Found] = {}
+        for ref, image in self._store.images(refs).items():
+            if image is not None:
+                digest = image.digest if self._containerd and image.digest else image.id
+                found[ref] = Found(ref=ref, digest=digest, size=image.size)
+        return found
+
+    def retag(self, source: Found, target: Reference) -> None:
+        """See `Place.retag`."""
+        self._store.tag(source.ref, target)
+
+
+class RegistryPlace:
+    """A registry. Nothing is pulled to look or to retag."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    @property
+    def name(self) -> str:
+        """See `Place.name`."""
+        return f"registry {self._registry.address}"
+
+    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """See `Place.look`. The size is the compressed one."""
+        return {
+            ref: Found(ref=ref, digest=manifest.digest, size=manifest.size)
+            for ref, manifest in self._registry.manifests(refs).items()
+            if manifest is not None
+        }
+
+    def retag(self, source: Found, target: Reference) -> None:
+        """See `Place.retag`."""
+        self._registry.retag(source.ref, target)
+
+
+class Places:
+    """Several places looked at one after the other; what the first has is not asked of the next."""
+
+    def __init__(self, *places: Place) -> None:
+        self._places = places
+
+    @property
+    def name(self) -> str:
+        """See `Place.name`."""
+        return " or ".join(place.name for place in self._places)
+
+    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """See `Place.look`."""
+        wanted = list(refs)
+        found: dict[Reference, Found] = {}
+        for place in self._places:
+            found |= place.look([ref for ref in wanted if ref not in found])
+        return found
+
+    def retag(self, source: Found, target: Reference) -> None:
+        """See `Place.retag`; in the place that has the source."""
+        for place in self._places:
+            if place.look([source.ref]):
+                place.retag(source, target)
+                return
+
+
+def push_images(
+    store: LocalStore,
+    registry: Registry,
+    images: Mapping[Reference, Reference],
+    *,
+    credential: Callable[[str], object],
+    say: Callable[[str], None],
+) -> Mapping[Reference, Manifest]:
+    """Push images of the engine's store, bases first, and confirm their digests.
+
+    images: the name in the store -> the name in the registry. Raises BuildError for what is not there.
+    """
+    there = store.images(images)
+    BuildError.check(
+        Problem(what=f"{ref} is not built", where="the engine", hint="invoke build-all")
+        for ref, image in there.items()
+        if image is None
+    )
+    pushed: dict[Reference, Manifest] = {}
+    for local, remote in images.items():
+        if local != remote:
+            store.tag(local, remote)
+        digest = store.push(remote, credential(remote.pull_host), say)  # type: ignore[arg-type]
+        manifest = registry.manifest(remote)
+        if manifest is None or manifest.digest != digest:
+            raise BuildError.of(
+                f"the registry did not confirm {remote}: pushed {digest}, "
+                f"found {manifest.digest if manifest else 'nothing'}",
+                hint="run it again; nothing was recorded",
+            )
+        pushed[remote] = manifest
+    return pushed

@@ -1,0 +1,156 @@
+"""BuildKit's progress events, folded into a trace: which steps of which image ran, and for how long."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+_NAME = re.compile(r"\[(?P<inside>[^\]]+)\] (?P<what>.*)", re.DOTALL)
+_COUNT = re.compile(r"(?:(?P<stage>\S+) +)?(?P<at>\d+)/(?P<of>\d+)$")
+_LOG_LINES = 40
+
+
+@dataclass(slots=True, kw_only=True)
+class Step:
+    """One vertex of the build. started, finished: seconds since the epoch."""
+
+    digest: str
+    image: str
+    name: str
+    is_instruction: bool
+    """Whether it is a step of the Dockerfile rather than the loading and exporting around it."""
+    started: float | None = None
+    finished: float | None = None
+    cached: bool = False
+    error: str | None = None
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """How long it ran; 0 when it did not."""
+        if self.started is None or self.finished is None or self.cached:
+            return 0.0
+        return max(0.0, self.finished - self.started)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """An image at one moment: steps finished, cached and known so far, and what is going on."""
+
+    done: int
+    cached: int
+    total: int
+    current: str
+    seconds: float
+    failed: bool
+
+
+class Trace:
+    """The state of a build, event by event. Its lines come from ``--progress=rawjson``.
+
+    targets: bake's target name -> image, bases first. A step that several images share is told once for
+    each of them; it belongs to the first, which is the base that they all stand on.
+    """
+
+    def __init__(self, targets: Mapping[str, str]) -> None:
+        self._targets = targets
+        self._rank = {image: rank for rank, image in enumerate(targets.values())}
+        self._steps: dict[str, Step] = {}
+        self.messages: list[str] = []
+        """Lines that are no events: what buildx says when it fails."""
+
+    def feed(self, line: str) -> tuple[Step, ...]:
+        """Take one line; the steps that it changed."""
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if not isinstance(event, dict):
+            if line.strip():
+                self.messages.append(line)
+            return ()
+        changed = [self._vertex(vertex) for vertex in event.get("vertexes") or ()]
+        for log in event.get("logs") or ():
+            if step := self._steps.get(log.get("vertex", "")):
+                text = base64.b64decode(log.get("data", "")).decode("utf-8", "replace")
+                step.log += text.splitlines()
+                del step.log[:-_LOG_LINES]
+        return tuple(step for step in changed if step is not None)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, in the order in which they were first heard of."""
+        return tuple(self._steps.values())
+
+    def of(self, image: str) -> tuple[Step, ...]:
+        """The steps of one image."""
+        return tuple(step for step in self._steps.values() if step.image == image)
+
+    def progress(self, image: str, *, now: float) -> Progress:
+        """How far an image is. now: seconds since the epoch."""
+        steps = self.of(image)
+        instructions = [step for step in steps if step.is_instruction]
+        running = [step for step in steps if step.started is not None and step.finished is None]
+        started = [step.started for step in steps if step.started is not None]
+        finished = [step.finished for step in steps if step.finished is not None]
+        end = now if running else max(finished, default=now)
+        return Progress(
+            done=sum(step.finished is not None for step in instructions),
+            cached=sum(step.cached for step in instructions),
+            total=len(instructions),
+            current=running[-1].name if running else "",
+            seconds=max(0.0, end - min(started)) if started else 0.0,
+            failed=any(step.error for step in steps),
+        )
+
+    def _vertex(self, vertex: Mapping[str, Any]) -> Step | None:
+        image, name, is_instruction = self._read_name(str(vertex.get("name", "")))
+        if image is None:
+            return None
+        digest = str(vertex.get("digest", ""))
+        step = self._steps.get(digest)
+        if step is None:
+            step = Step(digest=digest, image=image, name=name, is_instruction=is_instruction)
+            self._steps[digest] = step
+        elif self._rank[image] < self._rank[step.image]:
+            step.image, step.name = image, name
+        step.started = _seconds(vertex.get("started")) or step.started
+        step.finished = _seconds(vertex.get("completed")) or step.finished
+        step.cached = step.cached or bool(vertex.get("cached"))
+        step.error = vertex.get("error") or step.error
+        return step
+
+    def _read_name(self, name: str) -> tuple[str | None, str, bool]:
+        """The image, the step's own name and whether it is an instruction, out of a vertex's name.
+
+        Names are ``[<target> <stage> 2/5] RUN ...``; with a single target bake leaves its name out.
+        """
+        found = _NAME.match(name)
+        if found is None:
+            return (self._only(), name, False)
+        inside, what = found.group("inside"), found.group("what")
+        head, _, rest = inside.partition(" ")
+        if head in self._targets and len(self._targets) > 1:
+            image: str | None = self._targets[head]
+            inside = rest
+        else:
+            image = self._only()
+        count = _COUNT.search(inside)
+        merges = what.startswith("LINK ")  # the second half of a linked COPY
+        return (image, f"[{inside}] {what}" if count else what, count is not None and not merges)
+
+    def _only(self) -> str | None:
+        return next(iter(self._targets.values())) if len(self._targets) == 1 else None
+
+
+def _seconds(timestamp: str | None) -> float | None:
+    """An RFC 3339 time with nanoseconds as seconds since the epoch."""
+    if not timestamp:
+        return None
+    cut = re.sub(r"(\.\d{6})\d*", r"\1", timestamp)
+    return datetime.fromisoformat(cut).timestamp()

@@ -1,0 +1,318 @@
+"""A run: stage, bake, confirm, record. Nothing counts as built before its digest is confirmed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from lamina.decide.plan import Decision, Found, Plan
+from lamina.errors import BuildError, Problem
+from lamina.execute.bake import Bake, Order, make_bake, target_name
+from lamina.execute.engine import Engine
+from lamina.execute.place import Place
+from lamina.execute.progress import Trace
+from lamina.files import read_json, write_atomic
+from lamina.identify.image import Image
+from lamina.identify.stage import Stage, StagedTree, stage
+from lamina.process import Command, Runner
+
+Status = Literal["built", "retagged", "pushed", "skipped", "failed", "cancelled"]
+_DOCKERFILE_LINE = re.compile(r"^(?:\S*/)?Dockerfile:(\d+)$")
+_TARGET = re.compile(r"^ERROR: target (\S+?):")
+_LOG_LINES = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of one image. seconds: of its own build; size: bytes. digest: confirmed, else None."""
+
+    image: Image
+    status: Status
+    reasons: tuple[str, ...]
+    digest: str | None = None
+    size: int = 0
+    seconds: float = 0.0
+    cached: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The end of a run. problems: why images failed; empty when all went well."""
+
+    results: Mapping[str, Result]
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was planned is done."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What a run works with. clock: seconds since the epoch. watch: told after every change of the trace."""
+
+    runner: Runner
+    engine: Engine
+    builder: str
+    place: Place
+    state: Path
+    folder: Path
+    """Of this run: its bake file, events and metadata."""
+    clock: Callable[[], float]
+    watch: Callable[[Trace], None] = field(default=lambda _: None)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """For buildx: the docker configuration that holds credentials."""
+
+
+def stage_images(state: Path, images: Iterable[Image]) -> Mapping[str, Stage]:
+    """Stage the contexts of the images below the project's state folder."""
+    return {
+        image.name: stage(
+            state / "context" / image.name,
+            image.fingerprint,
+            image.node.recipe.dockerfile.text,
+            {
+                name: StagedTree(root=image.root(name), context=context)
+                for name, context in image.contexts.items()
+            },
+        )
+        for image in images
+    }
+
+
+def settle(plan: Plan, place: Place) -> dict[str, Result]:
+    """Do what needs no build: retags, and the skips that are only reported."""
+    results = {decision.image.name: _skipped(decision) for decision in plan.acting("skip")}
+    for decision in plan.acting("retag"):
+        results[decision.image.name] = _retagged(decision, place)
+    return results
+
+
+def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: int = 0) -> Outcome:
+    """Build what is ordered. Failures come back in the outcome, beside what is confirmed all the same.
+
+    keep_going: images that do not stand on a failed one are built. jobs: how many at once; 0: all.
+    """
+    results: dict[str, Result] = {}
+    problems: list[Problem] = []
+    waiting = order
+    attempt = 0
+    while waiting.decisions:
+        attempt += 1
+        batch = replace(waiting, decisions=waiting.decisions[: jobs or None])
+        trace, error = _bake(batch, workshop, attempt)
+        confirmed = _confirm(batch, workshop, attempt, trace, failed=error is not None)
+        results.update(confirmed)
+        broken = _broken(batch, trace) if error is not None else {}
+        if error is not None:
+            problems += _explain(batch, trace, broken, error)
+            results.update({name: _lost(batch, name, trace) for name in broken if name not in confirmed})
+        waiting = _remaining(waiting, set(confirmed), broken, results)
+        if error is not None and not (keep_going and broken):
+            results.update({each.image.name: _cancelled(each) for each in waiting.decisions})
+            break
+    return Outcome(results=results, problems=tuple(problems))
+
+
+def _skipped(decision: Decision) -> Result:
+    found = decision.source
+    return Result(
+        image=decision.image,
+        status="skipped",
+        reasons=decision.reasons,
+        digest=found.digest if found else None,
+        size=found.size if found else 0,
+    )
+
+
+def _retagged(decision: Decision, place: Place) -> Result:
+    source = decision.source
+    if source is None:
+        raise ValueError("a retag without a source")
+    place.retag(source, decision.image.ref)
+    found = place.look([decision.image.ref]).get(decision.image.ref)
+    if found is None or found.digest != source.digest:
+        raise BuildError.of(f"{place.name} did not confirm {decision.image.ref}", hint="run it again")
+    return Result(
+        image=decision.image,
+        status="retagged",
+        reasons=decision.reasons,
+        digest=found.digest,
+        size=found.size,
+    )
+
+
+def _bake(order: Order, workshop: Workshop, attempt: int) -> tuple[Trace, str | None]:
+    """One call of bake; its trace, and what it said when it failed."""
+    bake = make_bake(order)
+    file = workshop.folder / f"bake-{attempt}.json"
+    write_atomic(file, bake.render())
+    trace = Trace(bake.targets)
+    with (workshop.folder / f"events-{attempt}.jsonl").open("w", encoding="utf-8") as events:
+
+        def on_line(line: str) -> None:
+            events.write(line + "\n")
+            if trace.feed(line):
+                workshop.watch(trace)
+
+        done = workshop.runner.stream(bake_command(workshop, file, bake, attempt), on_line)
+    if done.ok:
+        return trace, None
+    return trace, "\n".join(trace.messages) or f"buildx ended with exit code {done.code}"
+
+
+def bake_command(workshop: Workshop, file: Path, bake: Bake, attempt: int) -> Command:
+    """The command line of one call of bake."""
+    allowed = tuple(f"--allow=fs.read={path}" for path in bake.reads)
+    return Command(
+        argv=(
+            *workshop.engine.buildx,
+            "bake",
+            f"--file={file}",
+            f"--builder={workshop.builder}",
+            "--progress=rawjson",
+            f"--metadata-file={_metadata(workshop, attempt)}",
+            *allowed,
+        ),
+        env={
+            **workshop.engine.environment,
+            **workshop.environment,
+            "BUILDX_METADATA_PROVENANCE": "disabled",
+            "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
+        },
+        cwd=workshop.state.parent,
+    )
+
+
+def _metadata(workshop: Workshop, attempt: int) -> Path:
+    return workshop.folder / f"metadata-{attempt}.json"
+
+
+def _confirm(
+    order: Order, workshop: Workshop, attempt: int, trace: Trace, *, failed: bool
+) -> dict[str, Result]:
+    """What is really there now. After a success every image must be, with the digest that was announced."""
+    announced = read_json(_metadata(workshop, attempt)) or {}
+    there = workshop.place.look([decision.image.ref for decision in order.decisions])
+    results: dict[str, Result] = {}
+    problems: list[Problem] = []
+    for decision in order.decisions:
+        image = decision.image
+        told = announced.get(target_name(image.name), {})
+        digests = {told.get("containerimage.digest"), told.get("containerimage.config.digest")}
+        found = there.get(image.ref)
+        if failed and found is not None and found.digest == _before(order, image):
+            continue
+        if found is None or (not failed and found.digest not in digests):
+            if not failed:
+                problems.append(
+                    Problem(
+                        what=f"{workshop.place.name} does not confirm {image.ref}: announced "
+                        f"{told.get('containerimage.digest')}, found {found.digest if found else 'nothing'}",
+                        hint="run it again; nothing was recorded",
+                    )
+                )
+            continue
+        results[image.name] = _built(decision, found, trace, workshop.clock())
+    BuildError.check(problems)
+    return results
+
+
+def _before(order: Order, image: Image) -> str | None:
+    """The digest that the tag had before the run, which proves nothing about it."""
+    found = order.found.get(image.name)
+    return found.digest if found else None
+
+
+def _built(decision: Decision, found: Found, trace: Trace, now: float) -> Result:
+    progress = trace.progress(decision.image.name, now=now)
+    return Result(
+        image=decision.image,
+        status="built",
+        reasons=decision.reasons,
+        digest=found.digest,
+        size=found.size,
+        seconds=progress.seconds,
+        cached=progress.cached,
+        total=progress.total,
+    )
+
+
+def _broken(order: Order, trace: Trace) -> dict[str, str]:
+    """The images that failed by themselves -> what of theirs did."""
+    found: dict[str, str] = {}
+    names = {target_name(image.name): image.name for image in _images(order)}
+    for step in trace.steps:
+        if step.error and "context canceled" not in step.error:
+            found.setdefault(step.image, step.name)
+    for line in trace.messages:
+        match = _TARGET.match(line)
+        if match and match.group(1) in names and not found:
+            found[names[match.group(1)]] = line.removeprefix("ERROR: ")
+    return found
+
+
+def _explain(order: Order, trace: Trace, broken: Mapping[str, str], error: str) -> Iterable[Problem]:
+    """A problem for each failed image: the step, its line, the end of its log."""
+    if not broken:
+        yield Problem(what=f"the build failed:\n{_tail(error.splitlines())}", hint="see the run's events")
+    lines = [found.group(1) for line in trace.messages if (found := _DOCKERFILE_LINE.match(line.strip()))]
+    for image in _images(order):
+        name = image.name
+        if name not in broken:
+            continue
+        steps = [step for step in trace.of(name) if step.error and "context canceled" not in step.error]
+        log = [line for step in steps for line in step.log]
+        reason = next((step.error for step in steps), None)
+        path = image.node.spec.dockerfile_path
+        parts = [f"{name} failed at {broken[name]}"]
+        if reason:
+            parts.append(f"  {reason}")
+        if log:
+            parts.append(_tail(log))
+        yield Problem(
+            what="\n".join(parts), where=f"{path}:{lines[0]}" if lines and len(broken) == 1 else path
+        )
+
+
+def _tail(lines: list[str]) -> str:
+    return "\n".join(f"  | {line}" for line in lines[-_LOG_LINES:])
+
+
+def _lost(order: Order, name: str, trace: Trace) -> Result:
+    """A failed image, with the first line of its first error."""
+    image = next(each for each in _images(order) if each.name == name)
+    errors = [step.error.splitlines()[0] for step in trace.of(name) if step.error]
+    return Result(image=image, status="failed", reasons=tuple(errors[:1]) or ("see above",))
+
+
+def _images(order: Order) -> tuple[Image, ...]:
+    return (*(decision.image for decision in order.decisions), *order.support)
+
+
+def _cancelled(decision: Decision) -> Result:
+    return Result(image=decision.image, status="cancelled", reasons=("cancelled: another image failed",))
+
+
+def _remaining(order: Order, done: set[str], broken: Mapping[str, str], results: dict[str, Result]) -> Order:
+    """What can still be built: neither done nor failed nor standing on what failed."""
+    lost = dict.fromkeys(broken, "")
+    left: list[Decision] = []
+    for decision in order.decisions:
+        name = decision.image.name
+        if name in done or name in broken:
+            continue
+        culprit = next((parent for parent in decision.image.node.parents if parent in lost), None)
+        if culprit is None:
+            left.append(decision)
+            continue
+        root = lost[culprit] or culprit
+        lost[name] = root
+        results[name] = Result(image=decision.image, status="cancelled", reasons=(f"skipped: {root} failed",))
+    found = {name: Found(ref=r.image.ref, digest=r.digest) for name, r in results.items() if r.digest}
+    return replace(order, decisions=tuple(left), found={**order.found, **found})

@@ -1,0 +1,163 @@
+"""The fingerprint: sha256 over everything that can reach an image, and the bill that it is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lamina.declare.dockerfile import Instruction
+from lamina.declare.recipe import Recipe, ResolvedStage
+from lamina.identify.context import Context
+
+SCHEMA = 1
+TAG_PREFIX = "sha-"
+_TAG_DIGITS = 12
+_LETTER = {"file": "f", "exec": "x", "link": "l", "dir": "d"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What an image is made of, part by part; `fingerprint` is the sha256 of it.
+
+    instructions: canonical, used stages only. args: name -> digest of the value, None without one.
+    bases: external image -> identity. parents: project image -> its fingerprint, or ``stable``.
+    files: context name (empty for the main one) -> path -> ``<f|x|l|d> <sha256>``.
+    requirements: file -> the Python requirements in it; told for explanations, not hashed a second time.
+    """
+
+    platform: str
+    target: str | None
+    instructions: tuple[str, ...]
+    args: Mapping[str, str | None]
+    bases: Mapping[str, str]
+    parents: Mapping[str, str]
+    files: Mapping[str, Mapping[str, str]]
+    secrets: tuple[str, ...] = ()
+    requirements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """The bill as JSON can hold it."""
+        return {
+            "schema": SCHEMA,
+            "platform": self.platform,
+            "target": self.target,
+            "instructions": list(self.instructions),
+            "args": dict(self.args),
+            "bases": dict(self.bases),
+            "parents": dict(self.parents),
+            "files": {name: dict(files) for name, files in self.files.items()},
+            "secrets": list(self.secrets),
+            "requirements": {path: list(lines) for path, lines in self.requirements.items()},
+        }
+
+    @classmethod
+    def from_document(cls, document: Any) -> Bill | None:
+        """Read what `document` wrote; None for another schema or a damaged one."""
+        try:
+            if document["schema"] != SCHEMA:
+                return None
+            return cls(
+                platform=document["platform"],
+                target=document["target"],
+                instructions=tuple(document["instructions"]),
+                args=document["args"],
+                bases=document["bases"],
+                parents=document["parents"],
+                files=document["files"],
+                secrets=tuple(document["secrets"]),
+                requirements={path: tuple(lines) for path, lines in document.get("requirements", {}).items()},
+            )
+        except (KeyError, TypeError, AttributeError):
+            return None
+
+    @property
+    def fingerprint(self) -> str:
+        """``sha256:<64 hex>`` of the canonical form: sorted keys, no spaces, ASCII with escapes."""
+        hashed = {key: value for key, value in self.document().items() if key != "requirements"}
+        canonical = json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return "sha256:" + hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def content_tag(fingerprint: str) -> str:
+    """``sha-`` and the first 12 hexadecimal digits."""
+    return TAG_PREFIX + fingerprint.removeprefix("sha256:")[:_TAG_DIGITS]
+
+
+def make_bill(
+    recipe: Recipe,
+    contexts: Mapping[str, Context],
+    *,
+    bases: Mapping[str, str],
+    parents: Mapping[str, str],
+    requirements: Mapping[str, tuple[str, ...]],
+) -> Bill:
+    """Put the parts together. contexts: by name, the main one under the empty string."""
+    args: dict[str, str | None] = {}
+    for stage in recipe.stages:
+        for name, value in stage.args.items():
+            key = f"{stage.stage.index}.{name}" if name in args and args[name] != _digest(value) else name
+            args[key] = _digest(value)
+    return Bill(
+        platform=recipe.platform,
+        target=recipe.target,
+        instructions=tuple(line for stage in recipe.stages for line in _canonical(stage)),
+        args=args,
+        bases=bases,
+        parents=parents,
+        files={
+            name: {each.path: f"{_LETTER[each.kind]} {each.sha256}".rstrip() for each in context.files}
+            for name, context in contexts.items()
+        },
+        secrets=recipe.secrets,
+        requirements=requirements,
+    )
+
+
+def _digest(value: str | None) -> str | None:
+    if value is None:
+        return None
+    return "sha256:" + hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _canonical(stage: ResolvedStage) -> Iterable[str]:
+    """The instructions of a stage without comments, blank lines or line breaks of continuation."""
+    head = stage.stage
+    platform = f"--platform={head.platform} " if head.platform else ""
+    alias = f" AS {head.name}" if head.name else ""
+    yield f"FROM {platform}{stage.base}{alias}"
+    for instruction in head.instructions:
+        yield _line(instruction)
+
+
+def _line(instruction: Instruction) -> str:
+    """One instruction. ARG by name alone: its value is among the bill's args."""
+    if instruction.name == "ARG":
+        return " ".join(["ARG", *(word.partition("=")[0] for word in instruction.words)])
+    words = json.dumps(instruction.words) if instruction.json else " ".join(instruction.words)
+    trigger = (instruction.trigger,) if instruction.trigger else ()
+    head = " ".join([instruction.name, *trigger, *instruction.flags, words])
+    return "\n".join([head, *(f"<<{each.name}\n{each.content}" for each in instruction.heredocs)])
+
+
+def read_requirements(path: str, content: bytes) -> tuple[str, ...] | None:
+    """The Python requirements that a file declares; None for a file that declares none by its kind."""
+    name = path.rsplit("/", 1)[-1]
+    try:
+        text = content.decode("utf-8")
+        if name == "pyproject.toml":
+            project = tomllib.loads(text).get("project", {})
+            extras = project.get("optional-dependencies", {})
+            return tuple(
+                str(each) for group in (project.get("dependencies", []), *extras.values()) for each in group
+            )
+        if re.fullmatch(r"(.*[-_.])?(requirements|constraints)([-_.].*)?\.(txt|in)", name):
+            lines = (line.split(" #")[0].strip() for line in text.splitlines())
+            return tuple(line for line in lines if line and not line.startswith(("#", "-")))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, AttributeError):
+        return None
+    return None

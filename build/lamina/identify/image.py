@@ -1,0 +1,137 @@
+"""An identified image: its node in the graph, its files, its bill, its tag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lamina.declare.config import ImageSpec, Project
+from lamina.declare.graph import Graph, Node
+from lamina.errors import ConfigError, LaminaError, Problem
+from lamina.identify.context import Context, select
+from lamina.identify.fingerprint import Bill, content_tag, make_bill, read_requirements
+from lamina.identify.ignore import EMPTY, Ignore
+from lamina.identify.tree import DiskFiles
+from lamina.refs import Reference
+
+STABLE = "stable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What an image is made of at this moment. contexts: by name, the main one under the empty string."""
+
+    node: Node
+    contexts: Mapping[str, Context]
+    bill: Bill
+    fingerprint: str
+    repository: Reference
+
+    @property
+    def name(self) -> str:
+        """The image's name."""
+        return self.node.name
+
+    @property
+    def tag(self) -> str:
+        """The content tag."""
+        return content_tag(self.fingerprint)
+
+    @property
+    def ref(self) -> Reference:
+        """The repository under the content tag."""
+        return self.repository.with_tag(self.tag)
+
+    def root(self, context: str) -> Path:
+        """The folder of a context."""
+        return self.node.spec.contexts[context] if context else self.node.spec.context
+
+
+def identify(
+    project: Project,
+    graph: Graph,
+    names: Iterable[str],
+    *,
+    prefix: str,
+    bases: Mapping[str, str],
+    static: bool = False,
+) -> Mapping[str, Image]:
+    """Read the files of the images and fingerprint them, bases first; ancestors of the named come along.
+
+    prefix: registry host and path with a closing slash, or empty. bases: external image -> identity; one
+    that is missing there counts as ``unlocked``. static: Lambda images stand on ``stable``, whatever that is.
+    Raises ConfigError with all faults that keep files from being read.
+    """
+    wanted = set(names)
+    rooted = [name for name in wanted if not static or graph.nodes[name].kind == "base"]
+    wanted |= set(graph.with_ancestors(rooted))
+    images: dict[str, Image] = {}
+    problems: list[Problem] = []
+    for name in graph.nodes:
+        if name not in wanted:
+            continue
+        node = graph.nodes[name]
+        try:
+            contexts = _contexts(node)
+        except LaminaError as error:
+            problems += error.problems
+            continue
+        on_stable = static and node.kind == "lambda"
+        parents = {
+            parent: STABLE if on_stable else images[parent].fingerprint
+            for parent in node.parents
+            if on_stable or parent in images
+        }
+        bill = make_bill(
+            node.recipe,
+            contexts,
+            bases={each.name: bases.get(each.name, "unlocked") for each in node.externals},
+            parents=parents,
+            requirements=_requirements(node.spec, contexts[""]),
+        )
+        images[name] = Image(
+            node=node,
+            contexts=contexts,
+            bill=bill,
+            fingerprint=bill.fingerprint,
+            repository=Reference.parse(prefix + project.repository(name)),
+        )
+    ConfigError.check(problems)
+    return images
+
+
+def _contexts(node: Node) -> Mapping[str, Context]:
+    """The main context and every named local one."""
+    named = {
+        name: select(DiskFiles(folder), node.recipe, EMPTY, name=name)
+        for name, folder in node.spec.contexts.items()
+    }
+    return {"": select(DiskFiles(node.spec.context), node.recipe, read_ignore(node.spec)), **named}
+
+
+def read_ignore(spec: ImageSpec) -> Ignore:
+    """The ignore file that BuildKit would read: ``<Dockerfile>.dockerignore``, else the context's own."""
+    beside = spec.dockerfile.with_name(spec.dockerfile.name + ".dockerignore")
+    for file in (beside, spec.context / ".dockerignore"):
+        shown = spec.dockerfile_path + ".dockerignore" if file is beside else file.name
+        try:
+            return Ignore.parse(file.read_bytes(), shown)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ConfigError.of(f"cannot be read: {error.strerror}", where=shown) from None
+    return EMPTY
+
+
+def _requirements(spec: ImageSpec, context: Context) -> Mapping[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for file in context.files:
+        if file.kind in {"file", "exec"} and file.path.endswith((".toml", ".txt", ".in")):
+            try:
+                lines = read_requirements(file.path, (spec.context / file.path).read_bytes())
+            except OSError:
+                continue
+            if lines is not None:
+                found[file.path] = lines
+    return found

@@ -1,0 +1,175 @@
+"""How a registry wants to be asked: HTTP Basic, or a bearer token from the service it names."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+from urllib.parse import urlencode, urlsplit
+
+from lamina.registries.credentials import Credential
+from lamina.registries.transport import Answer, Request
+
+_PARAMETER = re.compile(r'([a-zA-Z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+_SCHEME = re.compile(r"\s*(basic|bearer)\b", re.IGNORECASE)
+_TOKEN_SECONDS = 60.0  # what a token lives when its service does not say (token specification)
+_CLIENT = "lamina"
+
+
+class CredentialSource(Protocol):
+    """Where a registry's credential comes from, asked only once the registry wants one."""
+
+    def __call__(self, *, fresh: bool) -> Credential | None:
+        """The credential, None for anonymous; ``fresh`` when the last one was refused."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenge:
+    """A parsed ``WWW-Authenticate`` header."""
+
+    scheme: Literal["none", "basic", "bearer"]
+    realm: str = ""
+    service: str = ""
+
+    @classmethod
+    def parse(cls, header: str) -> Challenge:
+        """Read the header (RFC 9110); Bearer wins where a registry offers both, anything unknown is none."""
+        found: dict[str, Challenge] = {}
+        for part in re.split(r",\s*(?=(?:[Bb]asic|[Bb]earer|BASIC|BEARER)\b)", header):
+            if match := _SCHEME.match(part):
+                told = {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(part)}
+                scheme: Literal["basic", "bearer"] = "bearer" if match[1].lower() == "bearer" else "basic"
+                found[scheme] = cls(
+                    scheme=scheme, realm=told.get("realm", ""), service=told.get("service", "")
+                )
+        return found.get("bearer") or found.get("basic") or cls(scheme="none")
+
+
+class Refused(Exception):  # noqa: N818 - translated into a RegistryError before anyone sees it
+    """The token service gave no token. answer: what it said; None when it may not be asked."""
+
+    def __init__(self, answer: Answer | None, reason: str) -> None:
+        super().__init__(reason)
+        self.answer = answer
+        self.reason = reason
+
+
+class Authorizer:
+    """Makes ``Authorization`` headers for one registry; keeps tokens a scope until shortly before they end.
+
+    Safe for threads: the credential is fetched once, tokens of different scopes are fetched side by side.
+    """
+
+    def __init__(
+        self,
+        challenge: Challenge,
+        credential: CredentialSource,
+        send: Callable[[Request], Answer],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._challenge = challenge
+        self._source = credential
+        self._send = send
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._credential: Credential | None = None
+        self._asked = False
+        self._renewed = False
+        self._tokens: dict[tuple[str, ...], tuple[str, float]] = {}
+
+    def prepare(self) -> None:
+        """Read the credential now, if the registry wants any."""
+        if self._challenge.scheme != "none":
+            self._current()
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether we have nothing to show."""
+        return self._challenge.scheme != "none" and self._current() is None
+
+    def redact(self, text: str) -> str:
+        """The text without our secret, should a registry echo it."""
+        known = self._credential
+        for secret in (known.secret, known.encoded) if known and known.secret else ():
+            text = text.replace(secret, "***")
+        return text
+
+    def header(self, scopes: tuple[str, ...]) -> str | None:
+        """The header's value for these scopes (``repository:<name>:pull``); raises Refused."""
+        if self._challenge.scheme == "none":
+            return None
+        credential = self._current()
+        if self._challenge.scheme == "basic":
+            return f"Basic {credential.encoded}" if credential else None
+        with self._lock:
+            kept = self._tokens.get(scopes)
+        if kept and self._clock() < kept[1]:
+            return f"Bearer {kept[0]}"
+        token, seconds = self._fetch(scopes, credential)
+        with self._lock:
+            self._tokens[scopes] = (token, self._clock() + 0.9 * seconds)
+        return f"Bearer {token}"
+
+    def renew(self, scopes: tuple[str, ...], refused: str | None) -> bool:
+        """After a 401: forget what was refused; whether there is now something else to try."""
+        with self._lock:
+            kept = self._tokens.get(scopes)
+            if kept and refused == f"Bearer {kept[0]}":
+                del self._tokens[scopes]
+                return True
+            if self._challenge.scheme != "basic":
+                return kept is not None  # another thread has fetched a newer one
+            before = self._credential
+            if before is None:
+                return False
+            if refused != f"Basic {before.encoded}":
+                return True  # another thread has renewed it
+            if self._renewed:
+                return False
+            self._renewed = True
+            self._credential = self._source(fresh=True) or before
+            return self._credential != before
+
+    def _current(self) -> Credential | None:
+        with self._lock:
+            if not self._asked:
+                self._credential = self._source(fresh=False)
+                self._asked = True
+            return self._credential
+
+    def _fetch(self, scopes: tuple[str, ...], credential: Credential | None) -> tuple[str, float]:
+        """A token and its life in seconds. https://distribution.github.io/distribution/spec/auth/token/."""
+        realm = self._challenge.realm
+        if urlsplit(realm).scheme not in {"https", "http"}:
+            raise Refused(None, f"its token service {realm!r} is no URL")
+        named = {"service": self._challenge.service} if self._challenge.service else {}
+        if credential and credential.identity:
+            form = {"grant_type": "refresh_token", "client_id": _CLIENT, "refresh_token": credential.secret}
+            if scopes:
+                form["scope"] = " ".join(scopes)
+            request = Request(
+                method="POST",
+                url=realm,
+                headers={"Content-Type": "application/x-www-form-urlencoded"},
+                body=urlencode({**named, **form}).encode(),
+            )
+        else:
+            query = urlencode([*named.items(), *(("scope", scope) for scope in scopes)])
+            joint = "&" if "?" in realm else "?"
+            headers = {"Authorization": f"Basic {credential.encoded}"} if credential else {}
+            request = Request(method="GET", url=f"{realm}{joint}{query}", headers=headers)
+        answer = self._send(request)
+        if answer.status != 200:
+            raise Refused(answer, f"its token service answered {answer.status}")
+        try:
+            document = json.loads(answer.body)
+            token = document.get("token") or document["access_token"]
+            return str(token), float(document.get("expires_in") or _TOKEN_SECONDS)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise Refused(None, "its token service answered without a token") from None

@@ -1,0 +1,137 @@
+"""What AWS refuses, in words that end with the next step."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lamina.errors import RegistryError
+
+if TYPE_CHECKING:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+_LOGIN = "aws sso login, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_ACTION = re.compile(r"not authorized to perform:? ([\w-]+:\w+)")
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
+_INVALID = frozenset(
+    {
+        "AuthFailure",
+        "IncompleteSignature",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "OptInRequired"})
+_THROTTLED = frozenset(
+    {"RequestLimitExceeded", "RequestThrottled", "SlowDown", "ThrottledException", "TooManyRequestsException"}
+)
+# The botocore exceptions of a kind share one answer; matched along each exception's ancestry.
+_BY_CLASS: Mapping[str, tuple[str, str]] = {
+    "NoCredentialsError": ("there are no AWS credentials", f"run: {_LOGIN}"),
+    "PartialCredentialsError": ("the AWS credentials are incomplete", f"run: {_LOGIN}"),
+    "CredentialRetrievalError": ("the AWS credentials cannot be fetched", f"run: {_LOGIN}"),
+    "MetadataRetrievalError": ("the AWS credentials cannot be fetched", f"run: {_LOGIN}"),
+    "SSOError": ("the AWS SSO session is missing or has ended", "run: aws sso login"),
+    "TokenRetrievalError": ("the AWS SSO session is missing or has ended", "run: aws sso login"),
+    "LoginError": ("the AWS login session is missing or has ended", "run: aws login"),
+    "NoAuthTokenError": ("the AWS SSO session is missing or has ended", "run: aws sso login"),
+    "ProfileNotFound": ("the AWS profile does not exist", "list the profiles: aws configure list-profiles"),
+    "ConfigParseError": ("AWS' configuration cannot be read", "mend ~/.aws/config, or set AWS_CONFIG_FILE"),
+    "ConfigNotFound": ("AWS' configuration cannot be read", "mend ~/.aws/config, or set AWS_CONFIG_FILE"),
+    "NoRegionError": (
+        "no AWS region is set",
+        "set AWS_REGION, or region in the profile or in [tool.lamina]",
+    ),
+    "InvalidRegionError": ("the AWS region is no region", "set AWS_REGION to one such as eu-west-1"),
+    "ParamValidationError": (
+        "AWS cannot take a value",
+        "check names and account in the configuration",
+    ),
+    "EndpointConnectionError": (
+        "AWS cannot be reached",
+        "check the region, the network and AWS_ENDPOINT_URL_ECR",
+    ),
+    "SSLError": ("AWS cannot be reached over TLS", "for a private CA set AWS_CA_BUNDLE to its bundle"),
+    "ProxyConnectionError": ("the proxy to AWS cannot be reached", "check HTTPS_PROXY and NO_PROXY"),
+    "HTTPClientError": ("AWS cannot be reached", "check the network, HTTPS_PROXY and NO_PROXY"),
+    "ConnectionError": ("AWS cannot be reached", "check the network, HTTPS_PROXY and NO_PROXY"),
+}
+
+
+@contextmanager
+def aws_errors(repository: str | None = None) -> Iterator[None]:
+    """Turn what botocore raises inside into RegistryError. repository: the one the call is about."""
+    try:
+        yield
+    except Exception as error:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if isinstance(error, ClientError):
+            raise refused(error, repository) from error
+        if isinstance(error, BotoCoreError):
+            raise failed(error) from error
+        raise
+
+
+def failed(error: BotoCoreError) -> RegistryError:
+    """AWS was not asked, or did not answer."""
+    for kind in type(error).__mro__:
+        if known := _BY_CLASS.get(kind.__name__):
+            what, hint = known
+            return RegistryError.of(f"{what}: {_short(str(error))}", where="AWS", hint=hint)
+    return RegistryError.of(f"AWS' client failed: {_short(str(error))}", where="AWS")
+
+
+def refused(error: ClientError, repository: str | None = None) -> RegistryError:
+    """AWS answered with an error."""
+    told = error.response.get("Error", {})
+    code, message = str(told.get("Code", "")), _short(str(told.get("Message", "")))
+    operation = error.operation_name
+    where = f"AWS {operation}"
+    if code in _EXPIRED:
+        return RegistryError.of("the AWS credentials have expired", where=where, hint=f"renew them: {_LOGIN}")
+    if code in _INVALID:
+        return RegistryError.of(
+            f"AWS does not accept the credentials: {message or code}", where=where, hint=f"run: {_LOGIN}"
+        )
+    if code in _DENIED:
+        named = _ACTION.search(message)
+        action = named[1] if named else f"ecr:{operation}"
+        on = f" on {repository}" if repository else ""
+        return RegistryError.of(
+            f"not allowed: {action}{on}",
+            where=where,
+            allowed=f"a role or user whose policy has {action}",
+            hint=f"add {action} to the policy; AWS said: {message}",
+        )
+    if code in _THROTTLED or code.startswith("Throttl"):
+        return RegistryError.of(
+            "AWS throttles this account's requests, five tries were not enough",
+            where=where,
+            hint="wait a minute and try again, with fewer runs at once",
+        )
+    if code == "RepositoryNotFoundException":
+        name = repository or "<name>"
+        return RegistryError.of(
+            f"the repository {name} does not exist", where=where, hint=f"run: {create_command(name)}"
+        )
+    if code == "LimitExceededException":
+        return RegistryError.of(
+            f"a limit of the account is reached: {message}",
+            where=where,
+            hint="ask for a higher quota in Service Quotas",
+        )
+    return RegistryError.of(f"AWS answered {code or 'an error'}: {message}", where=where)
+
+
+def create_command(repository: str) -> str:
+    """The command which creates a repository, and the one that does it along the way."""
+    return f"aws ecr create-repository --repository-name {repository} (or invoke build-all --push --create)"
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:300]

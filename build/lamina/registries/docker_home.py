@@ -1,0 +1,168 @@
+"""A docker configuration of our own: the user's, plus a token that must not be written into the user's."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from lamina.errors import RegistryError
+from lamina.registries.credentials import Credential, DockerConfig
+
+_LINKED = ("contexts", "buildx")
+_STATE = "lamina.json"
+_KEEP_UNKNOWN = timedelta(hours=12)  # no ECR token lives longer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What an earlier run knew. credential: None where a helper has it. expires: None when not known."""
+
+    host: str
+    credential: Credential | None
+    expires: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivateDockerConfig:
+    """A folder for ``DOCKER_CONFIG`` which only its owner can read.
+
+    Its config.json is the user's with our host's entry added; plugins, contexts and builders of the user
+    are linked, so that ``docker buildx`` run with it behaves as ever. One folder an identity, so that two
+    profiles never share a token. user: the configuration it extends.
+    """
+
+    path: Path
+    user: DockerConfig
+
+    @classmethod
+    def under(cls, cache: Path, identity: str, user: DockerConfig) -> PrivateDockerConfig:
+        """The folder of one identity (a short file name) in the user's cache."""
+        return cls(path=cache / "credentials" / identity, user=user)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a docker command needs to see it; builders stay where the user's own docker finds them."""
+        builders = os.environ.get("BUILDX_CONFIG") or str(self.user.folder / "buildx")
+        return {"DOCKER_CONFIG": str(self.path), "BUILDX_CONFIG": builders}
+
+    def kept(self) -> Kept | None:
+        """What an earlier `write` left, expired or not; None when there is nothing (readable)."""
+        try:
+            state = _object(self.path / _STATE)
+            host = str(state["host"])
+            told = state.get("expires")
+            expires = datetime.fromisoformat(told) if told else None
+            entry = _object(self.path / "config.json").get("auths", {}).get(host, {}).get("auth", "")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None  # a cache: whatever is wrong with it, a new token mends it
+        own = DockerConfig(folder=self.path, document={"auths": {host: {"auth": entry}}})
+        return Kept(host=host, credential=own.stored(host), expires=expires)
+
+    def write(self, host: str, credential: Credential | None, expires: datetime | None) -> None:
+        """Lay the folder anew with this entry (None: a helper of the user has it), for our eyes only."""
+        try:
+            self._folders()
+            merged = merge(self.user, host, credential)
+            self._link()
+            _replace(self.path / "config.json", merged)
+            _replace(self.path / _STATE, {"host": host, "expires": expires.isoformat() if expires else None})
+        except OSError as error:
+            raise RegistryError.of(
+                f"the registry token cannot be kept: {error.strerror}",
+                where=str(self.path),
+                hint="make the folder writable, or set LAMINA_CACHE to one that is",
+            ) from error
+
+    def forget(self) -> None:
+        """Remove the token and its folder; nothing there is fine."""
+        _remove(self.path)
+
+    def sweep(self, now: datetime) -> None:
+        """Remove the folders of other identities whose tokens can no longer be valid."""
+        with suppress(OSError):
+            for folder in self.path.parent.iterdir():
+                if folder != self.path and _outlived(folder, now):
+                    _remove(folder)
+
+    def _folders(self) -> None:
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.path.parent, self.path):
+            folder.chmod(0o700)
+
+    def _link(self) -> None:
+        for name in _LINKED:
+            # Resolved: a run inside a run extends our own folder, and must not link it to itself.
+            target, link = (self.user.folder / name).resolve(), self.path / name
+            if link.is_symlink() and link.readlink() == target:
+                continue
+            if not target.is_dir() or (link.exists() and not link.is_symlink()):
+                continue
+            with tempfile.TemporaryDirectory(dir=self.path) as scratch:
+                made = Path(scratch) / name
+                made.symlink_to(target)
+                made.replace(link)
+
+
+def merge(user: DockerConfig, host: str, credential: Credential | None) -> dict[str, Any]:
+    """The user's configuration with the host's credential, in the way docker and buildx read it."""
+    document = dict(user.document)
+    if credential is not None:
+        document["auths"] = {**(document.get("auths") or {}), host: {"auth": credential.encoded}}
+        if document.get("credsStore"):
+            # With a credsStore docker never reads `auths`; an empty helper for a host makes it do so.
+            document["credHelpers"] = {**(document.get("credHelpers") or {}), host: ""}
+    plugins = [str(folder) for folder in document.get("cliPluginsExtraDirs") or ()]
+    own = str((user.folder / "cli-plugins").absolute())
+    document["cliPluginsExtraDirs"] = plugins if own in plugins else [*plugins, own]
+    return document
+
+
+def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """``$LAMINA_CACHE``, else ``$XDG_CACHE_HOME/lamina``, else ``~/.cache/lamina``."""
+    environ = os.environ if environ is None else environ
+    if named := environ.get("LAMINA_CACHE"):
+        return Path(named)
+    base = environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path(environ.get("HOME") or Path.home()) / ".cache") / "lamina"
+
+
+def _object(path: Path) -> dict[str, Any]:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(document, dict):
+        raise ValueError("no JSON object")
+    return document
+
+
+def _replace(path: Path, document: Mapping[str, Any]) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600 from the start
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as sink:
+            json.dump(document, sink, indent=2)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _outlived(folder: Path, now: datetime) -> bool:
+    state = folder / _STATE
+    try:
+        told = _object(state).get("expires")
+        if told:
+            return datetime.fromisoformat(told) < now
+        return datetime.fromtimestamp(state.stat().st_mtime, UTC) + _KEEP_UNKNOWN < now
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)  # links are removed, never followed

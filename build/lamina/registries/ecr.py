@@ -1,0 +1,374 @@
+"""Amazon ECR: its token and its repositories; images go over the OCI protocol like anywhere else.
+
+Manifests are read by the OCI API with the token, not by `batch_get_image`: one path for reading, retagging
+and deleting, the stored bytes and their media type untouched, and while a kept token is valid AWS' client
+need not even be imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from lamina.errors import RegistryError
+from lamina.process import Runner
+from lamina.refs import Reference
+from lamina.registries.aws_errors import aws_errors, create_command
+from lamina.registries.base import Manifest
+from lamina.registries.credentials import Credential, DockerConfig, ask_helper
+from lamina.registries.docker_home import Kept, PrivateDockerConfig, cache_folder
+from lamina.registries.oci import OciRegistry
+from lamina.registries.refusals import Advice
+from lamina.registries.session import Session
+from lamina.registries.transport import HttpTransport, Transport
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecr import ECRClient
+    from mypy_boto3_sts import STSClient
+
+Mutability = Literal["MUTABLE", "IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION", "MUTABLE_WITH_EXCLUSION"]
+Clients = Callable[[str], Any]  # "ecr" or "sts" -> boto3 client
+
+_MARGIN = timedelta(minutes=15)  # a token this near its end is not started with: a build may take that long
+_BATCH = 100  # names a DescribeRepositories call takes
+_THREADS = 8
+_MINTING = "ecr-login"  # as credsStore it makes tokens; any other store only remembers old ones
+_IDENTITY = (  # what decides who we are and where, for the name of the folder a token is kept in
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_ROLE_ARN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_ECR",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EcrSettings:
+    """What the project says of its registry; None leaves it to AWS' own chain.
+
+    host: registry host to use instead of the one AWS names (a double, a proxy). prefix: path before every
+    repository name. mutability, exclusions: for repositories created here; wildcards such as ``stable``.
+    """
+
+    account: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    host: str | None = None
+    prefix: str = ""
+    mutability: Mutability = "MUTABLE"
+    exclusions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """How we got in: `ecr token`, `still valid` or `credential helper X`. expires: None when unknown."""
+
+    host: str
+    expires: datetime | None
+    source: str
+
+
+class EcrDesk:
+    """Hands out the credential of one identity: asks AWS once a run, and not at all while a token is valid.
+
+    clients: makes boto3 clients by service name. clock: now, with a time zone.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        settings: EcrSettings,
+        *,
+        clients: Clients,
+        home: PrivateDockerConfig,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._runner = runner
+        self._settings = settings
+        self._clients = clients
+        self._home = home
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._login: Login | None = None
+        self._credential: Credential | None = None
+
+    @property
+    def home(self) -> PrivateDockerConfig:
+        """The docker configuration that holds the token, for buildx."""
+        return self._home
+
+    def login(self, *, fresh: bool = False) -> Login:
+        """Get in, by a helper, a kept token or a new one; ``fresh`` asks AWS whatever is kept.
+
+        Afterwards `home` is laid out, so that docker and buildx get in as well. Raises RegistryError.
+        """
+        with self._lock:
+            if self._login is None or fresh:
+                self._login = self._enter(fresh=fresh)
+            return self._login
+
+    def credential(self, *, fresh: bool) -> Credential | None:
+        """The credential itself, see `CredentialSource`."""
+        with self._lock:
+            self.login(fresh=fresh)
+            return self._credential
+
+    def _enter(self, *, fresh: bool) -> Login:
+        kept = self._home.kept()
+        host = self._settings.host or (kept.host if kept else None)
+        if host and (login := self._by_helper(host)):
+            return login
+        if kept and kept.credential and not fresh and kept.host == host and self._usable(kept):
+            self._credential = kept.credential
+            self._home.write(kept.host, kept.credential, kept.expires)  # the user's part may have changed
+            return Login(host=kept.host, expires=kept.expires, source="still valid")
+        host, credential, expires = self._token()
+        if login := self._by_helper(host):
+            return login
+        self._credential = credential
+        self._home.write(host, credential, expires)
+        self._home.sweep(self._clock())
+        return Login(host=host, expires=expires, source="ecr token")
+
+    def _by_helper(self, host: str) -> Login | None:
+        user = self._home.user
+        helper = user.own_helper(host) or (user.helper(host) if user.helper(host) == _MINTING else None)
+        if helper is None:
+            return None
+        where = str(user.folder / "config.json")
+        self._credential = ask_helper(self._runner, helper, host, where=where)
+        if self._credential is None:
+            raise RegistryError.of(
+                f"docker-credential-{helper} has no credentials for {host}",
+                where=where,
+                hint=f"log in the way {helper} wants it, or remove the host from credHelpers",
+            )
+        self._home.write(host, None, None)
+        return Login(host=host, expires=None, source=f"credential helper {helper}")
+
+    def _usable(self, kept: Kept) -> bool:
+        return kept.expires is not None and kept.expires > self._clock() + _MARGIN
+
+    def _token(self) -> tuple[str, Credential, datetime | None]:
+        account = self._settings.account
+        with aws_errors():
+            client: ECRClient = self._clients("ecr")
+            # registryIds only chooses whose endpoint is named; the token opens every registry we may use.
+            answer = client.get_authorization_token(**({"registryIds": [account]} if account else {}))
+        found = next(iter(answer.get("authorizationData", ())), None)
+        if not found or "authorizationToken" not in found:
+            raise RegistryError.of("AWS gave no token", where="AWS GetAuthorizationToken")
+        username, _, secret = b64decode(found["authorizationToken"]).decode().partition(":")
+        host = self._settings.host or urlsplit(found.get("proxyEndpoint", "")).netloc
+        if not host:
+            raise RegistryError.of(
+                "AWS named no registry",
+                where="AWS GetAuthorizationToken",
+                hint="set the registry's host in [tool.lamina]",
+            )
+        expires = found.get("expiresAt")
+        if expires is not None and expires <= self._clock():
+            expires = None  # nonsense, as test doubles tell it: good for now, not for another run
+        return host, Credential(username=username, secret=secret), expires
+
+
+class EcrRegistry:
+    """A `Registry` in ECR. Repositories by AWS' API, everything else by the OCI protocol."""
+
+    def __init__(
+        self,
+        settings: EcrSettings,
+        desk: EcrDesk,
+        *,
+        clients: Clients,
+        transport: Transport,
+    ) -> None:
+        self._settings = settings
+        self._desk = desk
+        self._clients = clients
+        self._transport = transport
+        self._lock = threading.Lock()
+        self._opened: OciRegistry | None = None
+
+    @property
+    def address(self) -> str:
+        """See `Registry.address`; asks AWS for the host unless it is configured or known."""
+        return self._oci.address
+
+    @property
+    def docker(self) -> PrivateDockerConfig:
+        """The docker configuration to run buildx with; laid out by `login`."""
+        return self._desk.home
+
+    @property
+    def account(self) -> str:
+        """The account's number: as configured, else the caller's own (STS)."""
+        if self._settings.account:
+            return self._settings.account
+        with aws_errors():
+            client: STSClient = self._clients("sts")
+            return client.get_caller_identity()["Account"]
+
+    def login(self, *, fresh: bool = False) -> Login:
+        """Get in, and lay out `docker` for buildx; raises RegistryError."""
+        return self._desk.login(fresh=fresh)
+
+    def check(self) -> None:
+        """Reach the registry and show our credentials, without naming any image; raises RegistryError."""
+        self._oci.check()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def manifest(self, ref: Reference) -> Manifest | None:
+        """See `Registry.manifest`."""
+        return self._oci.manifest(ref)
+
+    def manifests(self, refs: Iterable[Reference]) -> Mapping[Reference, Manifest | None]:
+        """See `Registry.manifests`."""
+        return self._oci.manifests(refs)
+
+    def retag(self, source: Reference, target: Reference) -> None:
+        """See `Registry.retag`. Blobs are mounted if the account has blob mounting on, else copied."""
+        self._oci.retag(source, target)
+
+    def delete(self, ref: Reference) -> None:
+        """See `Registry.delete`."""
+        self._oci.delete(ref)
+
+    def missing_repositories(self, names: Iterable[str]) -> tuple[str, ...]:
+        """See `Registry.missing_repositories`. One call a hundred names while none is missing."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        wanted = tuple(dict.fromkeys(names))
+        with aws_errors():
+            client: ECRClient = self._clients("ecr")
+        missing: list[str] = []
+        for start in range(0, len(wanted), _BATCH):
+            batch = wanted[start : start + _BATCH]
+            if self._exist(client, batch):
+                continue
+            if len(batch) == 1:  # a call fails as a whole and names but one: ask for each
+                missing.extend(batch)
+                continue
+            with ThreadPoolExecutor(_THREADS, thread_name_prefix="ecr") as pool:
+                there = pool.map(lambda name: self._exist(client, (name,)), batch)
+                missing.extend(name for name, exists in zip(batch, there, strict=True) if not exists)
+        return tuple(missing)
+
+    def create_repository(self, name: str) -> None:
+        """See `Registry.create_repository`; tags are as mutable as the settings say."""
+        full = self._full(name)
+        options: dict[str, Any] = {"imageTagMutability": self._settings.mutability}
+        if self._settings.exclusions:
+            options["imageTagMutabilityExclusionFilters"] = [
+                {"filterType": "WILDCARD", "filter": text} for text in self._settings.exclusions
+            ]
+        if self._settings.account:
+            options["registryId"] = self._settings.account
+        with aws_errors(full):
+            client: ECRClient = self._clients("ecr")
+            try:
+                client.create_repository(repositoryName=full, **options)
+            except client.exceptions.RepositoryAlreadyExistsException:
+                return
+
+    def _exist(self, client: ECRClient, names: tuple[str, ...]) -> bool:
+        full = [self._full(name) for name in names]
+        account = {"registryId": self._settings.account} if self._settings.account else {}
+        with aws_errors(full[0] if len(full) == 1 else None):
+            try:
+                client.describe_repositories(repositoryNames=full, maxResults=_BATCH, **account)
+            except client.exceptions.RepositoryNotFoundException:
+                return False
+        return True
+
+    def _full(self, name: str) -> str:
+        prefix = self._settings.prefix.strip("/")
+        return f"{prefix}/{name}" if prefix else name
+
+    @property
+    def _oci(self) -> OciRegistry:
+        with self._lock:
+            if self._opened is None:
+                host = self._settings.host or self._desk.login().host
+                session = Session(
+                    host,
+                    transport=self._transport,
+                    credential=self._desk.credential,
+                    advice=Advice(login="invoke login", create=create_command("{repository}")),
+                )
+                self._opened = OciRegistry(f"{host}/{self._settings.prefix}", session)
+            return self._opened
+
+
+def ecr_registry(
+    runner: Runner,
+    settings: EcrSettings,
+    *,
+    environ: Mapping[str, str] | None = None,
+    clients: Clients | None = None,
+    transport: Transport | None = None,
+    clock: Callable[[], datetime] | None = None,
+) -> EcrRegistry:
+    """The account's registry. Nothing is asked of AWS or imported from boto3 before it is needed."""
+    environ = os.environ if environ is None else environ
+    clients = clients or boto_clients(settings)
+    home = PrivateDockerConfig.under(
+        cache_folder(environ), identity_of(settings, environ), DockerConfig.load(environ)
+    )
+    now = clock or (lambda: datetime.now(UTC))
+    desk = EcrDesk(runner, settings, clients=clients, home=home, clock=now)
+    return EcrRegistry(settings, desk, clients=clients, transport=transport or HttpTransport(environ))
+
+
+def boto_clients(settings: EcrSettings) -> Clients:
+    """Makes each boto3 client once, with AWS' standard retries: five tries, growing pauses."""
+    lock = threading.Lock()
+    made: dict[str, Any] = {}
+
+    def client(service: str) -> Any:
+        with lock:  # sessions are not safe for threads, clients are
+            if service not in made:
+                import boto3
+                from botocore.config import Config
+
+                config = Config(
+                    retries={"mode": "standard", "total_max_attempts": 5},
+                    connect_timeout=5,
+                    read_timeout=20,
+                    max_pool_connections=_THREADS,
+                )
+                session = boto3.Session(profile_name=settings.profile, region_name=settings.region)
+                made[service] = session.client(service, config=config)  # type: ignore[call-overload]
+            return made[service]
+
+    return client
+
+
+def identity_of(settings: EcrSettings, environ: Mapping[str, str]) -> str:
+    """A short name for "these credentials at this registry": a token of one is never used for another."""
+    told = [str(part) for part in (settings.account, settings.region, settings.profile, settings.host)]
+    told += [environ.get(name, "") for name in _IDENTITY]
+    home = Path(environ.get("HOME") or Path.home()) / ".aws"
+    for variable, name in (("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")):
+        path = Path(environ.get(variable) or home / name)
+        try:
+            told.append(f"{path} {path.stat().st_mtime_ns}")  # an edited profile is another identity
+        except OSError:
+            told.append(str(path))
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]

@@ -1,0 +1,169 @@
+"""The engine's own image store: what is there, tagging, pushing, removing. Building is not its business."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lamina.errors import EngineError, RegistryError
+from lamina.refs import Reference
+from lamina.registries.credentials import Credential
+
+_SECONDS = 60
+_DEFAULT = "unix:///var/run/docker.sock"
+_HINT = "start it, or set DOCKER_HOST; try: docker info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalImage:
+    """An image in the store.
+
+    id: what the engine calls it (the manifest's digest with the containerd store, else the configuration's).
+    digest: of the manifest, None for an image of the classic store that never saw a registry.
+    size: bytes as the engine counts them, unpacked. platform: ``linux/amd64``.
+    """
+
+    ref: Reference
+    id: str
+    digest: str | None
+    size: int
+    labels: Mapping[str, str] = field(default_factory=dict)
+    platform: str
+
+
+class LocalStore:
+    """Talks to one engine through docker-py. Failures of the engine are EngineError.
+
+    base_url: ``unix:///…``, ``tcp://…`` or ``ssh://…``; None is DOCKER_HOST or docker's own default.
+    api: a docker-py ``APIClient`` (or its like) to use instead of connecting.
+    """
+
+    def __init__(self, base_url: str | None = None, *, api: Any = None) -> None:
+        self._base_url = base_url
+        self._api = api
+
+    def images(self, refs: Iterable[Reference]) -> Mapping[Reference, LocalImage | None]:
+        """The images behind the references, None for those that are not there."""
+        return {ref: self._image(ref) for ref in refs}
+
+    def tag(self, source: Reference, target: Reference) -> None:
+        """Give an image another name; an image that had it loses it."""
+        with self._engine(f"tag {source} as {target}") as api:
+            api.tag(str(source), target.name, target.tag or "latest", force=True)
+
+    def push(
+        self, ref: Reference, credential: Credential | None, on_line: Callable[[str], None]
+    ) -> str | None:
+        """Push one tag; the manifest's digest as the registry confirmed it, None if it did not say.
+
+        on_line gets the engine's steps, without progress bars. Raises RegistryError if the push is refused.
+        """
+        auth = {"username": credential.username, "password": credential.secret} if credential else None
+        if credential and credential.identity:
+            auth = {"identitytoken": credential.secret}
+        digest: str | None = None
+        with self._engine(f"push {ref}") as api:
+            events = api.push(ref.name, ref.tag or "latest", stream=True, decode=True, auth_config=auth)
+            for event in events:
+                if failure := event.get("error"):
+                    raise _push_refused(ref, str(failure))
+                if aux := event.get("aux"):
+                    digest = aux.get("Digest") or digest
+                elif "status" in event and not event.get("progressDetail"):
+                    on_line(": ".join(part for part in (event.get("id"), event["status"]) if part))
+        return digest
+
+    def remove(self, ref: Reference) -> None:
+        """Remove a name, and the image once it has none left; a name that is not there is success."""
+        with self._engine(f"remove {ref}") as api:
+            from docker.errors import NotFound
+
+            try:
+                api.remove_image(str(ref))
+            except NotFound:
+                return
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._api is not None:
+            self._api.close()
+
+    def _image(self, ref: Reference) -> LocalImage | None:
+        with self._engine(f"inspect {ref}") as api:
+            from docker.errors import NotFound
+
+            try:
+                told = api.inspect_image(str(ref))
+            except NotFound:
+                return None
+        return image_of(ref, told)
+
+    @contextmanager
+    def _engine(self, what: str) -> Iterator[Any]:
+        from docker.errors import APIError, DockerException
+        from requests.exceptions import RequestException
+
+        try:
+            if self._api is None:
+                self._api = _connect(self._base_url)
+            yield self._api
+        except APIError as error:
+            told = " ".join(str(error.explanation or error).split())
+            raise EngineError.of(f"the engine cannot {what}: {told}", where=self._where) from error
+        except (DockerException, RequestException) as error:
+            raise EngineError.of(
+                f"the Docker engine does not answer, cannot {what}",
+                where=self._where,
+                hint=_HINT,
+            ) from error
+
+    @property
+    def _where(self) -> str:
+        return self._base_url or "docker"
+
+
+def image_of(ref: Reference, told: Mapping[str, Any]) -> LocalImage:
+    """What the engine's inspection says. Shape: Docker Engine API, ``GET /images/{name}/json``."""
+    digest = (told.get("Descriptor") or {}).get("digest")  # the containerd store tells it, since API 1.48
+    for named in told.get("RepoDigests") or ():
+        name, _, found = str(named).partition("@")
+        if digest is None and name == ref.name:
+            digest = found
+    parts = (told.get("Os"), told.get("Architecture"), told.get("Variant"))
+    return LocalImage(
+        ref=ref,
+        id=str(told.get("Id", "")),
+        digest=digest,
+        size=int(told.get("Size") or 0),
+        labels=dict((told.get("Config") or {}).get("Labels") or {}),
+        platform="/".join(part for part in parts if part),
+    )
+
+
+def _connect(base_url: str | None) -> Any:
+    import docker
+    from docker.utils import kwargs_from_env
+
+    settings = kwargs_from_env()  # DOCKER_HOST, DOCKER_CERT_PATH, DOCKER_TLS_VERIFY
+    if base_url is not None:
+        settings["base_url"] = base_url
+    url = str(settings.get("base_url") or _DEFAULT)
+    if url.startswith("unix://") and not Path(url.removeprefix("unix://")).exists():
+        raise EngineError.of(f"there is no Docker engine at {url}", hint=_HINT)
+    ssh = url.startswith("ssh://")
+    return docker.APIClient(version="auto", timeout=_SECONDS, use_ssh_client=ssh, **settings)
+
+
+def _push_refused(ref: Reference, failure: str) -> RegistryError:
+    text = " ".join(failure.split())
+    lowered = text.lower()
+    if any(word in lowered for word in ("unauthorized", "no basic auth", "denied", "authentication")):
+        hint = f"run: docker login {ref.pull_host} (or invoke login)"
+    elif "does not exist" in lowered:
+        hint = "run: invoke build-all --push --create"
+    else:
+        hint = "try again; the engine's log tells more"
+    return RegistryError.of(f"the push of {ref} failed: {text}", where=ref.pull_host, hint=hint)

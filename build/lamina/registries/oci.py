@@ -1,0 +1,246 @@
+"""Any registry that speaks the OCI distribution protocol, on its own: no engine, no AWS.
+
+https://github.com/opencontainers/distribution-spec/blob/main/spec.md
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlencode
+
+from lamina.errors import Problem, RegistryError
+from lamina.process import Runner
+from lamina.refs import Reference
+from lamina.registries import refusals
+from lamina.registries.base import ACCEPTED, Descriptor, Manifest, sha256
+from lamina.registries.credentials import Credential, DockerConfig, lookup
+from lamina.registries.session import Session
+from lamina.registries.transport import HttpTransport, Transport
+
+_HUB = "docker.io"
+_THREADS = 16
+_SPOOL_BYTES = 8 << 20
+
+
+class OciRegistry:
+    """One registry, ``host[:port][/prefix]``. Safe for threads; connections are reused between them."""
+
+    def __init__(self, address: str, session: Session) -> None:
+        self._address = address.strip("/")
+        self._session = session
+
+    @property
+    def address(self) -> str:
+        """See `Registry.address`."""
+        return self._address
+
+    def manifest(self, ref: Reference) -> Manifest | None:
+        """See `Registry.manifest`. The bytes are checked against the digest they were asked or sent by."""
+        answer = self._session.ask(
+            "GET",
+            self._path(ref, "manifests", _handle(ref)),
+            what=f"read {ref}",
+            scopes=(_scope(ref, "pull"),),
+            headers={"Accept": ", ".join(ACCEPTED)},
+            allowed=frozenset({404}),
+        )
+        if answer.status == 404:
+            return None
+        named = ref.digest or answer.headers.get("docker-content-digest", "")
+        if named.startswith("sha256:") and named != sha256(answer.body):
+            raise RegistryError.of(
+                f"the bytes of {ref} are not those of their digest {named}",
+                where=self._session.host,
+                hint="try again; if it stays, a proxy in between changes answers",
+            )
+        try:
+            return Manifest.of(answer.body, answer.headers.get("content-type", "").partition(";")[0])
+        except ValueError as error:
+            raise RegistryError.of(
+                f"{ref} is no image manifest: {error}",
+                where=self._session.host,
+                hint="check host and port of the registry",
+            ) from error
+
+    def manifests(self, refs: Iterable[Reference]) -> Mapping[Reference, Manifest | None]:
+        """See `Registry.manifests`; 16 threads. All that went wrong is told at once, each problem once."""
+        wanted = tuple(dict.fromkeys(refs))
+        if len(wanted) < 2:
+            return {ref: self.manifest(ref) for ref in wanted}
+        self._session.open()  # found before there are threads: what fails for all is told without trying all
+        from concurrent.futures import ThreadPoolExecutor
+
+        found: dict[Reference, Manifest | None] = {}
+        problems: dict[Problem, None] = {}
+        with ThreadPoolExecutor(min(_THREADS, len(wanted)), thread_name_prefix="registry") as pool:
+            for ref, future in [(ref, pool.submit(self.manifest, ref)) for ref in wanted]:
+                try:
+                    found[ref] = future.result()
+                except RegistryError as error:
+                    problems.update(dict.fromkeys(error.problems))
+                except BaseException:  # Ctrl-C above all: do not wait for what has not begun
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+        RegistryError.check(problems)
+        return found
+
+    def retag(self, source: Reference, target: Reference) -> None:
+        """See `Registry.retag`. Blobs are mounted, or copied where the registry does not mount."""
+        manifest = self.manifest(source)
+        if manifest is None:
+            raise RegistryError.of(
+                f"{source} is not there, cannot tag it as {target}",
+                where=self._session.host,
+                hint="build and push it first: invoke build-all --push",
+            )
+        if source.repository != target.repository:
+            self._copy_content(manifest, source, target)
+        self._put(manifest, target)
+
+    def delete(self, ref: Reference) -> None:
+        """See `Registry.delete`."""
+        answer = self._session.ask(
+            "DELETE",
+            self._path(ref, "manifests", _handle(ref)),
+            what=f"delete {ref}",
+            scopes=(_scope(ref, "pull,delete"),),
+            allowed=frozenset({400, 404, 405}),
+        )
+        if answer.status not in {400, 405}:
+            return
+        if ref.digest:
+            hint = "switch deletion on in the registry (REGISTRY_STORAGE_DELETE_ENABLED=true)"
+        else:
+            hint = "delete by digest, which removes all tags of the image with it"
+        raise RegistryError.of(f"the registry does not delete {ref}", where=self._session.host, hint=hint)
+
+    def missing_repositories(self, names: Iterable[str]) -> tuple[str, ...]:
+        """See `Registry.missing_repositories`: never any, the first push creates a repository."""
+        del names
+        return ()
+
+    def create_repository(self, name: str) -> None:
+        """See `Registry.create_repository`: nothing to do, the first push creates it."""
+
+    def check(self) -> None:
+        """Reach the registry and show our credentials, without naming any image; raises RegistryError."""
+        self._session.ask("GET", "/v2/", what="log in", scopes=(), allowed=frozenset({404}))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def _put(self, manifest: Manifest, target: Reference) -> None:
+        answer = self._session.ask(
+            "PUT",
+            self._path(target, "manifests", _handle(target)),
+            what=f"tag {target}",
+            scopes=(_scope(target, "pull,push"),),
+            headers={"Content-Type": manifest.media_type},
+            body=manifest.raw,
+            allowed=frozenset({400, 404, 409}),
+        )
+        if answer.status < 400:
+            return
+        told = self._session.told(answer)
+        if answer.status == 404 and "MANIFEST_UNKNOWN" not in told.codes:
+            raise refusals.no_repository(target, advice=self._session.advice)
+        # An immutable tag refuses even its own digest (ECR): then it is already what we want.
+        there = self.manifest(target)
+        if there is not None and there.digest == manifest.digest:
+            return
+        if there is not None and "immutable" in told.message.lower():
+            raise RegistryError.of(
+                f"the tag {target} is immutable and names another image ({there.digest[:19]}…)",
+                where=self._session.host,
+                hint="let this tag be mutable in the repository's settings (an exclusion), or choose another",
+            )
+        raise self._session.refused(answer.status, told, f"tag {target}")
+
+    def _copy_content(self, manifest: Manifest, source: Reference, target: Reference) -> None:
+        for child in manifest.manifests:
+            part = self.manifest(source.with_digest(child.digest))
+            if part is not None:  # an index may name platforms that were never pushed
+                self._copy_content(part, source, target)
+                self._put(part, target.with_digest(child.digest))
+        for blob in dict.fromkeys(item for item in (manifest.config, *manifest.layers) if item):
+            if "foreign" not in blob.media_type and "nondistributable" not in blob.media_type:
+                self._mount(blob, source, target)
+
+    def _mount(self, blob: Descriptor, source: Reference, target: Reference) -> None:
+        what = f"copy {blob.digest[:19]}… to {target}"
+        scopes = (_scope(source, "pull"), _scope(target, "pull,push"))
+        path = self._path(target, "blobs", blob.digest)
+        there = self._session.ask("HEAD", path, what=what, scopes=scopes, allowed=frozenset({404}))
+        if there.status == 200:
+            return
+        query = urlencode({"mount": blob.digest, "from": source.repository})
+        answer = self._session.ask(
+            "POST",
+            self._path(target, "blobs", f"uploads/?{query}"),
+            what=what,
+            scopes=scopes,
+            allowed=frozenset({404}),
+        )
+        if answer.status == 404:
+            raise refusals.no_repository(target, advice=self._session.advice)
+        if answer.status == 201:
+            return
+        with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:  # 202: an upload was opened
+            fetch = self._path(source, "blobs", blob.digest)
+            self._session.ask("GET", fetch, what=what, scopes=scopes, sink=spool)
+            url = answer.headers.get("location", "")
+            joint = "&" if "?" in url else "?"
+            self._session.ask(
+                "PUT",
+                f"{url}{joint}{urlencode({'digest': blob.digest})}",
+                what=what,
+                scopes=scopes,
+                headers={"Content-Type": "application/octet-stream"},
+                body=spool,
+            )
+
+    def _path(self, ref: Reference, kind: str, handle: str) -> str:
+        """``/v2/<name>/<kind>/<handle>``; Docker Hub keeps one-word names under ``library/``."""
+        if ref.pull_host != self._session.host:
+            raise RegistryError.of(
+                f"{ref} does not live in this registry",
+                where=self._session.host,
+                allowed=f"{self._address}/…",
+            )
+        name = ref.repository
+        if self._session.host == _HUB and "/" not in name:
+            name = f"library/{name}"
+        return f"/v2/{name}/{kind}/{handle}"
+
+
+def oci_registry(
+    runner: Runner,
+    address: str,
+    *,
+    environ: Mapping[str, str] | None = None,
+    transport: Transport | None = None,
+) -> OciRegistry:
+    """The registry at ``host[:port][/prefix]`` with docker's own credentials for the host."""
+    environ = os.environ if environ is None else environ
+    host = address.partition("/")[0]
+
+    def credential(*, fresh: bool) -> Credential | None:
+        del fresh  # docker's configuration is all there is; a helper renews by itself
+        return lookup(runner, host, config=DockerConfig.load(environ))
+
+    session = Session(host, transport=transport or HttpTransport(environ), credential=credential)
+    return OciRegistry(address, session)
+
+
+def _handle(ref: Reference) -> str:
+    return ref.digest or ref.tag or "latest"
+
+
+def _scope(ref: Reference, actions: str) -> str:
+    name = ref.repository
+    if ref.pull_host == _HUB and "/" not in name:
+        name = f"library/{name}"
+    return f"repository:{name}:{actions}"

@@ -1,0 +1,125 @@
+"""What a registry's refusals mean and what to do about them: answers turned into errors people can use."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from lamina.errors import RegistryError
+from lamina.refs import Reference
+from lamina.registries.transport import Answer, Unreachable
+
+_MESSAGE_LENGTH = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """The next steps for one registry. create: how a repository comes to be, ``{repository}`` filled in."""
+
+    login: str
+    create: str = "invoke build-all --push --create"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a registry said when it refused: OCI error codes in capitals, and a sentence for people."""
+
+    codes: frozenset[str]
+    message: str
+
+    @classmethod
+    def read(cls, answer: Answer) -> Told:
+        """Read an error body (distribution specification, "Error Codes"); any other body is cut short."""
+        try:
+            errors = json.loads(answer.body)["errors"]
+            codes = frozenset(str(error.get("code", "")).upper() for error in errors)
+            sentences = [_sentence(error) for error in errors]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            codes = frozenset()
+            text = answer.body.decode("utf-8", errors="replace")
+            sentences = [] if "<" in text else [text]  # a proxy's HTML page explains nothing
+        message = " ".join("; ".join(sentence for sentence in sentences if sentence).split())
+        clean = "".join(letter for letter in message if letter.isprintable())
+        return cls(codes=codes, message=clean[:_MESSAGE_LENGTH])
+
+    @property
+    def expired(self) -> bool:
+        """Whether a token was valid once: ECR says so with 403 instead of 401."""
+        return "token has expired" in self.message.lower()
+
+
+def unreachable(host: str, error: Unreachable) -> RegistryError:
+    """No answer at all."""
+    hints = {
+        "name": "check the registry's name in the configuration, and the network",
+        "refused": "start the registry, or check its port and any firewall",
+        "timeout": "check the network, HTTPS_PROXY and NO_PROXY",
+        "tls": "for a private CA set SSL_CERT_FILE to its bundle, or add "
+        f"/etc/docker/certs.d/{host}/ca.crt for docker and Lamina alike",
+        "lost": "try again; a proxy or the registry dropped the connection",
+    }
+    return RegistryError.of(
+        f"the registry cannot be reached: {error.reason}", where=host, hint=hints[error.kind]
+    )
+
+
+def no_registry(host: str, answer: Answer) -> RegistryError:
+    """Something answers, but it is no registry."""
+    return RegistryError.of(
+        f"this is no image registry: GET /v2/ was answered with {answer.status}",
+        where=host,
+        hint="check host and port; a path after the host belongs to the repository's name",
+    )
+
+
+def refused(
+    status: int, told: Told, what: str, *, host: str, advice: Advice, anonymous: bool
+) -> RegistryError:
+    """Any status that is no success. what: the action as a verb phrase, ``read x:y``."""
+    said = f": {told.message}" if told.message else ""
+    if told.expired:
+        return RegistryError.of(
+            f"the credentials have expired, cannot {what}", where=host, hint=f"run: {advice.login}"
+        )
+    if status == 401:
+        problem = "there are no credentials" if anonymous else "the user name or password is wrong"
+        return RegistryError.of(
+            f"{problem}, cannot {what}{said}",
+            where=host,
+            allowed="credentials of the registry in docker's configuration, or an AWS login for ECR",
+            hint=f"run: {advice.login}" + "; a repository that does not exist may look the same" * anonymous,
+        )
+    if status == 403:
+        return RegistryError.of(
+            f"not allowed to {what}{said}",
+            where=host,
+            hint="ask for this right, or log in as someone who has it: " + advice.login,
+        )
+    if status == 429:
+        return RegistryError.of(
+            f"too many requests, cannot {what}{said}",
+            where=host,
+            hint="wait a minute and try again" + (f"; logged-in users get more: {advice.login}" * anonymous),
+        )
+    if status >= 500:
+        return RegistryError.of(
+            f"the registry failed with {status}, cannot {what}{said}",
+            where=host,
+            hint="try again later; the fault is on the registry's side",
+        )
+    return RegistryError.of(f"the registry answered {status}, cannot {what}{said}", where=host)
+
+
+def no_repository(ref: Reference, *, advice: Advice) -> RegistryError:
+    """The repository has to be created first."""
+    return RegistryError.of(
+        f"the repository {ref.repository} does not exist",
+        where=ref.pull_host,
+        hint=f"run: {advice.create.format(repository=ref.repository)}",
+    )
+
+
+def _sentence(error: dict[str, object]) -> str:
+    message = str(error.get("message") or error.get("code") or "")
+    detail = error.get("detail")
+    return f"{message} ({detail})" if isinstance(detail, str) and detail and detail != message else message

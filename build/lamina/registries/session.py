@@ -1,0 +1,199 @@
+"""A conversation with one registry: finding it, authorizing, asking again, and saying what went wrong."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO
+from urllib.parse import urljoin
+
+from lamina.errors import Problem, RegistryError
+from lamina.refs import Reference
+from lamina.registries import refusals
+from lamina.registries.auth import Authorizer, Challenge, CredentialSource, Refused
+from lamina.registries.refusals import Advice, Told
+from lamina.registries.transport import Answer, Request, Transport, Unreachable, origin_of
+
+_HUB, _HUB_API = "docker.io", "registry-1.docker.io"
+_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How often and how long to ask again, in seconds. budget: no new try starts after it."""
+
+    attempts: int = 5
+    first: float = 0.5
+    longest: float = 20.0
+    budget: float = 60.0
+
+    def pause(self, attempt: int, retry_after: float | None, luck: float) -> float:
+        """Before try ``attempt`` (2, 3, …): what the registry asked for, else doubling with jitter.
+
+        luck: 0 to 1, spreads clients that were refused at the same moment.
+        """
+        if retry_after is not None:
+            return min(retry_after, self.longest) + 0.1 * luck
+        return min(self.first * 2.0 ** (attempt - 2), self.longest) * (0.5 + 0.5 * luck)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Door:
+    """A registry that was found: the URL before ``/v2/…`` and the way to authorize."""
+
+    base: str
+    authorizer: Authorizer
+
+
+class Session:
+    """Talks to ``host[:port]``. Safe for threads; the registry is found and credentials are read once.
+
+    credential: asked only if the registry wants credentials. advice: the next steps named in errors.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        *,
+        transport: Transport,
+        credential: CredentialSource,
+        advice: Advice | None = None,
+        patience: Patience = Patience(),
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        luck: Callable[[], float] = random.random,
+    ) -> None:
+        self.host = host
+        self.advice = advice or Advice(login=f"docker login {host}")
+        self._transport = transport
+        self._credential = credential
+        self._patience = patience
+        self._clock = clock
+        self._sleep = sleep
+        self._luck = luck
+        self._lock = threading.Lock()
+        self._found: _Door | None = None
+
+    def open(self) -> None:
+        """Find the registry and read the credentials: what fails for all requests fails here, once."""
+        self._door().authorizer.prepare()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        what: str,
+        scopes: tuple[str, ...],
+        headers: Mapping[str, str] | None = None,
+        body: bytes | IO[bytes] | None = None,
+        sink: IO[bytes] | None = None,
+        allowed: frozenset[int] = frozenset(),
+    ) -> Answer:
+        """Ask with authorization, and once more with a new one if it was refused.
+
+        path: below the registry, or a whole URL. what: the action for messages, ``read x:y``. scopes: for
+        token services. allowed: statuses the caller understands; any other refusal is a RegistryError.
+        """
+        door = self._door()
+        url = urljoin(door.base, path)
+        shown: str | None = None
+        for last in (False, True):
+            if origin_of(url) == origin_of(door.base):  # an upload may be sent to another host
+                shown = self._authorization(door, scopes, what)
+            extra = {"Authorization": shown} if shown else {}
+            request = Request(method=method, url=url, headers={**(headers or {}), **extra}, body=body)
+            answer = self._send(request, sink)
+            if answer.status < 300 or answer.status in allowed:
+                return answer
+            told = self.told(answer)
+            renewable = answer.status == 401 or (answer.status == 403 and told.expired)
+            if last or not renewable or not door.authorizer.renew(scopes, shown):
+                break
+        raise self.refused(answer.status, told, what)
+
+    def _authorization(self, door: _Door, scopes: tuple[str, ...], what: str) -> str | None:
+        try:
+            return door.authorizer.header(scopes)
+        except Refused as error:
+            if error.answer is None:
+                problem = Problem(what=f"{error.reason}, cannot {what}", where=self.host)
+                raise RegistryError(problem) from error
+            # Token services say 400 as well as 401 for a wrong password.
+            status = 401 if error.answer.status == 400 else error.answer.status
+            raise self.refused(status, self.told(error.answer), what) from error
+
+    def _send(self, request: Request, sink: IO[bytes] | None = None) -> Answer:
+        """Send, again after a while if the fault may pass; raises RegistryError when nothing answers."""
+        deadline = self._clock() + self._patience.budget
+        for attempt in range(2, self._patience.attempts + 2):
+            over = attempt > self._patience.attempts
+            retry_after: float | None = None
+            try:
+                answer = self._transport.send(request, sink=sink)
+            except Unreachable as error:
+                if over or error.kind != "lost" or self._clock() >= deadline:
+                    raise refusals.unreachable(self.host, error) from error
+            else:
+                if over or answer.status not in _TRANSIENT or self._clock() >= deadline:
+                    return answer
+                with suppress(ValueError):
+                    retry_after = max(0.0, float(answer.headers.get("retry-after", "")))
+            self._sleep(self._patience.pause(attempt, retry_after, self._luck()))
+        raise AssertionError("the last attempt returns or raises")
+
+    def _door(self) -> _Door:
+        """Find out once how the registry is reached: https, or http on loopback; which authorization."""
+        with self._lock:
+            if self._found is None:
+                host = _HUB_API if self.host == _HUB else self.host
+                base = f"https://{host}"
+                loopback = Reference(host=self.host, repository="any").loopback
+                try:
+                    answer = self._ping(base, quick=loopback)
+                except Unreachable:
+                    base = f"http://{host}"
+                    answer = self._ping(base, quick=False)
+                challenge = Challenge.parse(answer.headers.get("www-authenticate", ""))
+                authorizer = Authorizer(challenge, self._credential, self._send, clock=self._clock)
+                self._found = _Door(base=base, authorizer=authorizer)
+            return self._found
+
+    def _ping(self, base: str, *, quick: bool) -> Answer:
+        """GET /v2/; ``quick`` raises Unreachable at the first failure that may mean "plain http here"."""
+        request = Request(method="GET", url=f"{base}/v2/")
+        if quick:
+            try:
+                answer = self._transport.send(request)
+            except Unreachable as error:
+                if error.kind == "tls" and "certificate" in error.reason:  # TLS it is, then, but not trusted
+                    raise refusals.unreachable(self.host, error) from error
+                raise
+        else:
+            answer = self._send(request)
+        if answer.status == 401 or answer.status < 300:
+            return answer
+        if answer.status in {403, 429} or answer.status >= 500:
+            told = Told.read(answer)
+            raise refusals.refused(
+                answer.status, told, "use it", host=self.host, advice=self.advice, anonymous=False
+            )
+        raise refusals.no_registry(self.host, answer)
+
+    def told(self, answer: Answer) -> Told:
+        """What a refusal says, without our secret."""
+        told = Told.read(answer)
+        return Told(codes=told.codes, message=self._door().authorizer.redact(told.message))
+
+    def refused(self, status: int, told: Told, what: str) -> RegistryError:
+        """The error for a status that was allowed and yet is none the caller can use."""
+        anonymous = self._door().authorizer.anonymous
+        return refusals.refused(status, told, what, host=self.host, advice=self.advice, anonymous=anonymous)

@@ -1,0 +1,239 @@
+"""What people see: the live view, plain lines where there is no terminal, tables, errors, JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from typing import IO, Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from lamina.decide.plan import Plan
+from lamina.errors import LaminaError, Problem
+from lamina.execute.progress import Trace
+from lamina.execute.run import Outcome
+from lamina.report.document import SCHEMA
+
+_STYLE = {
+    "build": "yellow",
+    "built": "green",
+    "retag": "cyan",
+    "retagged": "cyan",
+    "pushed": "green",
+    "skip": "dim",
+    "skipped": "dim",
+    "failed": "bold red",
+    "cancelled": "red",
+}
+_SHOWN_REASONS = 3
+_REFRESHES = 8
+_PIPE_WIDTH = 240
+_LONGEST_STEP = 100
+
+
+class Screen:
+    """Where a command writes. With ``as_json`` nothing goes to standard output but one object.
+
+    plain: no live view, as with ``BUILDKIT_PROGRESS=plain``, ``CI`` or an output that is no terminal.
+    """
+
+    def __init__(
+        self, *, as_json: bool = False, plain: bool = False, env: Mapping[str, str] = os.environ
+    ) -> None:
+        self._json = as_json
+        self._out = _console(sys.stderr if as_json else sys.stdout)
+        self._err = _console(sys.stderr)
+        told = env.get("BUILDKIT_PROGRESS") == "plain" or env.get("CI", "").lower() not in {"", "0", "false"}
+        self.live = not (plain or told) and self._out.is_terminal
+        self._messages: list[dict[str, Any]] = []
+
+    def say(self, line: str) -> None:
+        """A line about what is going on."""
+        self._out.print(Text(line))
+
+    def headline(self, line: str | None) -> None:
+        """What must not be overlooked; nothing when there is nothing."""
+        if line:
+            self._note("warning", line)
+            self._out.print(Text(line, style="bold yellow"))
+
+    def notes(self, notes: Iterable[Problem]) -> None:
+        """Things the user should know that stop nothing."""
+        for note in notes:
+            self._note("note", str(note))
+            self._out.print(Text(f"note: {note}", style="yellow"))
+
+    def error(self, error: LaminaError) -> None:
+        """Every problem of an error, on standard error."""
+        for problem in error.problems:
+            self._note("error", str(problem))
+            self._err.print(Text(f"error: {problem}", style="red"))
+
+    def plan(self, plan: Plan) -> None:
+        """The plan as a table."""
+        self.headline(plan.headline)
+        self.notes(plan.notes)
+        table = _table("image", "action", "why", "tag")
+        for name, decision in plan.decisions.items():
+            table.add_row(name, _styled(decision.action), _reasons(decision.reasons), decision.image.tag)
+        self._print(table)
+        counts = {action: len(plan.acting(action)) for action in ("build", "retag", "skip")}
+        looked = f"not looked: {plan.unknown}" if plan.unknown else f"looked in {plan.place}"
+        self.say(", ".join(f"{count} to {action}" for action, count in counts.items()) + f"; {looked}")
+
+    def outcome(self, outcome: Outcome, *, seconds: float) -> None:
+        """The closing table: what was done with each image, and its digest to deploy."""
+        table = _table("image", "action", "why", "cached", "seconds", "tag", "digest")
+        for name, result in outcome.results.items():
+            ran = result.status == "built"
+            table.add_row(
+                name,
+                _styled(result.status),
+                _reasons(result.reasons),
+                f"{result.cached}/{result.total}" if ran else "",
+                f"{result.seconds:.1f}" if ran else "",
+                result.image.tag,
+                (result.digest or "")[:19],
+            )
+        self._print(table)
+        counts: dict[str, int] = {"built": 0, "skipped": 0}
+        for result in outcome.results.values():
+            counts[result.status] = counts.get(result.status, 0) + 1
+        self.say(", ".join(f"{count} {status}" for status, count in counts.items()) + f" in {seconds:.1f} s")
+
+    def rows(self, headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, wide: str = "") -> None:
+        """Any other table. wide: the column that may be folded."""
+        table = _table(*headings, wide=wide)
+        for row in rows:
+            table.add_row(*(escape(cell) for cell in row))
+        self._print(table)
+
+    def finish(self, command: str, *, ok: bool, images: list[dict[str, Any]], **more: Any) -> None:
+        """Print the JSON object of a command that was asked for one."""
+        if self._json:
+            document = {
+                "schema": SCHEMA,
+                "command": command,
+                "ok": ok,
+                "images": images,
+                "messages": self._messages,
+                **more,
+            }
+            print(json.dumps(document, indent=2))
+
+    def progress(self, images: tuple[str, ...]) -> BuildView:
+        """A view of a build that is about to start."""
+        return LiveView(self._out, images) if self.live else PlainView(self._out)
+
+    def _note(self, level: str, text: str) -> None:
+        self._messages.append({"level": level, "text": text})
+
+    def _print(self, table: Table) -> None:
+        self._out.print(table, soft_wrap=False)
+
+
+class BuildView:
+    """Follows a build; a context manager whose ``watch`` is called after every change."""
+
+    def __enter__(self) -> BuildView:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def watch(self, trace: Trace) -> None:
+        """See what changed."""
+
+
+class LiveView(BuildView):
+    """One line an image: its current step, a bar of steps, the time so far."""
+
+    def __init__(self, console: Console, images: tuple[str, ...]) -> None:
+        self._images = images
+        self._trace: Trace | None = None
+        self._spinner = Spinner("dots")
+        self._live = Live(
+            console=console, get_renderable=self._render, refresh_per_second=_REFRESHES, transient=True
+        )
+
+    def __enter__(self) -> LiveView:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def watch(self, trace: Trace) -> None:
+        """See `BuildView.watch`; drawing happens on its own clock."""
+        self._trace = trace
+
+    def _render(self) -> Group:
+        table = Table.grid(padding=(0, 1))
+        for _ in range(4):
+            table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, ratio=1)
+        now = time.time()
+        for name in self._images:
+            progress = self._trace.progress(name, now=now) if self._trace else None
+            if progress is None or not progress.seconds:
+                table.add_row(" ", name, "", "", Text("waiting", style="dim"))
+                continue
+            finished = progress.done == progress.total and not progress.current
+            mark = Text("✗", "red") if progress.failed else Text("✓", "green") if finished else self._spinner
+            bar = ProgressBar(total=max(progress.total, 1), completed=progress.done, width=16)
+            table.add_row(mark, name, bar, f"{progress.seconds:5.1f}s", Text(progress.current, style="dim"))
+        return Group(table)
+
+
+class PlainView(BuildView):
+    """A line for every step that ended, for logs."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._said: set[str] = set()
+
+    def watch(self, trace: Trace) -> None:
+        """See `BuildView.watch`."""
+        for step in trace.steps:
+            if step.finished is None or step.digest in self._said or not (step.is_instruction or step.error):
+                continue
+            self._said.add(step.digest)
+            end = "FAILED" if step.error else "CACHED" if step.cached else f"{step.seconds:.1f}s"
+            self._console.print(Text(f"{step.image}: {_one_line(step.name)} {end}"))
+
+
+def _console(file: IO[str]) -> Console:
+    """A pipe has no width of its own: there, nothing should be folded."""
+    width = None if file.isatty() else _PIPE_WIDTH
+    return Console(file=file, width=width, highlight=False, soft_wrap=True)
+
+
+def _table(*headings: str, wide: str = "why") -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold", no_wrap=heading != wide)
+    return table
+
+
+def _styled(word: str) -> Text:
+    return Text(word, style=_STYLE.get(word, ""))
+
+
+def _reasons(reasons: tuple[str, ...]) -> Text:
+    shown = "\n".join(reasons[:_SHOWN_REASONS])
+    more = len(reasons) - _SHOWN_REASONS
+    return Text(f"{shown}\nand {more} more" if more > 0 else shown)
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_STEP else line[: _LONGEST_STEP - 1] + "…"

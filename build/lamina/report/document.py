@@ -1,0 +1,61 @@
+"""What is written for programs, schema 1: the manifest's entries and the images of ``--json``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamina.decide.plan import Plan
+from lamina.execute.run import Outcome, Result
+
+SCHEMA = 1
+
+
+def entry(result: Result) -> dict[str, Any]:
+    """One image of the manifest; size in bytes, seconds of its own build."""
+    image = result.image
+    return {
+        "image": image.name,
+        "kind": image.node.kind,
+        "fingerprint": image.fingerprint,
+        "tags": [image.tag],
+        "ref": f"{image.ref}@{result.digest}" if result.digest else None,
+        "digest": result.digest,
+        "platform": image.node.spec.platform,
+        "size": result.size,
+        "action": result.status,
+        "reasons": list(result.reasons),
+        "seconds": round(result.seconds, 3),
+        "cached": result.cached,
+        "total": result.total,
+    }
+
+
+def outcome_documents(outcome: Outcome) -> list[dict[str, Any]]:
+    """The images of a finished run: their manifest entries under the names that plans use."""
+    return [
+        {
+            "name": result.image.name,
+            **{key: value for key, value in entry(result).items() if key != "image"},
+            "tag": result.image.tag,
+            "parents": list(result.image.node.parents),
+        }
+        for result in outcome.results.values()
+    ]
+
+
+def plan_documents(plan: Plan) -> list[dict[str, Any]]:
+    """The images of a plan. ref: under the content tag."""
+    return [
+        {
+            "name": name,
+            "kind": decision.image.node.kind,
+            "action": decision.action,
+            "reasons": list(decision.reasons),
+            "fingerprint": decision.image.fingerprint,
+            "tag": decision.image.tag,
+            "ref": str(decision.image.ref),
+            "parents": list(decision.image.node.parents),
+            "platform": decision.image.node.spec.platform,
+        }
+        for name, decision in plan.decisions.items()
+    ]

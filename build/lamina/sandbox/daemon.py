@@ -1,0 +1,183 @@
+"""Servers that outlive us: found again by process id *and* command line, so no stranger is ever signalled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lamina.errors import EngineError
+from lamina.process import Command, Runner
+from lamina.sandbox.cache import cache_home
+
+# A unix socket's path has at most 107 characters, a cache folder may have more.
+_RUNTIME = Path("/run/lamina")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_TAIL_LINES = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a server's files are: what must have short paths in /run, what is large in the cache.
+
+    kind: ``engine`` or ``registry``. identity: 8 hexadecimal digits, of the cache's path, kind and name.
+    """
+
+    kind: str
+    name: str
+    identity: str
+
+    @classmethod
+    def of(cls, kind: str, name: str) -> Place:
+        """The place of the server ``name``. Raises EngineError for what cannot be a file's name."""
+        if not _NAME.fullmatch(name):
+            raise EngineError.of(f"{name!r} is no name for an {kind}", allowed=_NAME.pattern)
+        key = f"{cache_home()}\0{kind}\0{name}"
+        return cls(kind=kind, name=name, identity=hashlib.sha256(key.encode()).hexdigest()[:8])
+
+    @property
+    def runtime(self) -> Path:
+        """The folder of what lives as long as the server: socket, pidfile, configuration."""
+        return _RUNTIME / self.identity
+
+    @property
+    def config(self) -> Path:
+        """The server's configuration; by this path in a command line the server is known again."""
+        return self.runtime / "daemon.json"
+
+    @property
+    def state(self) -> Path:
+        """What we know of the running server."""
+        return self.runtime / f"{self.kind}.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held while the server is started or stopped."""
+        return _RUNTIME / f"{self.identity}.lock"
+
+    @property
+    def data(self) -> Path:
+        """The folder of what outlives the server."""
+        return cache_home() / {"engine": "engines", "registry": "registries"}[self.kind] / self.name
+
+    @property
+    def log(self) -> Path:
+        """What the server wrote since it was last started."""
+        return self.data / f"{self.kind}.log"
+
+    @property
+    def marker(self) -> str:
+        """What the command line of this server has and no other."""
+        return str(self.config)
+
+    def read_state(self) -> dict[str, Any] | None:
+        """What was written to `state`, None when there is nothing."""
+        try:
+            found: dict[str, Any] = json.loads(self.state.read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found
+
+    def make(self) -> None:
+        """Make both folders."""
+        self.runtime.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self.data.mkdir(parents=True, exist_ok=True)
+
+
+def is_alive(pid: int, marker: str) -> bool:
+    """Whether process ``pid`` runs and its command line holds ``marker``.
+
+    The marker is a path of our own: after a reboot the same number may be anybody's.
+    """
+    try:
+        return marker in Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(
+            errors="replace"
+        )
+    except OSError:
+        return False
+
+
+def read_pid(path: Path) -> int | None:
+    """The number in a pidfile, None when there is no file or no number in it."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def stop(pid: int, marker: str, *, grace: float = 20.0) -> None:
+    """End process ``pid`` if it is ours: SIGTERM, up to ``grace`` seconds, then SIGKILL.
+
+    The handle is taken before the command line is read: the number cannot change hands between.
+    """
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if not is_alive(pid, marker):
+            return
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+            if not _ended(handle, grace):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                _ended(handle, grace)
+    finally:
+        os.close(handle)
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+def wait_until(ready: Callable[[], bool], pid: int, marker: str, *, seconds: float) -> str | None:
+    """Wait until ``ready``; else what became of the process, for a sentence about it, and it is stopped."""
+    start = time.monotonic()
+    while not ready():
+        waited = time.monotonic() - start
+        # A moment passes between the fork and our command line standing in /proc.
+        if waited > 1.0 and not is_alive(pid, marker):
+            return "ended at once"
+        if waited > seconds:
+            stop(pid, marker)
+            return f"does not answer after {seconds:.0f} s"
+        time.sleep(0.02)
+    return None
+
+
+def strays(marker: str) -> Iterator[int]:
+    """Every process with ``marker`` in its command line, except ourselves."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid() and is_alive(int(entry.name), marker):
+            yield int(entry.name)
+
+
+def unmount(runner: Runner, folder: Path) -> None:
+    """Unmount all below ``folder``, the innermost first, so that removing it removes files alone."""
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    for line in reversed(lines):
+        mount = line.split(" ")[1].encode().decode("unicode_escape")
+        if Path(mount).is_relative_to(folder):
+            runner.run(Command(argv=("umount", "--lazy", mount)))
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log, indented, for an error message."""
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return "  (no log was written)"
+    return "\n".join(f"  | {line[:400]}" for line in lines[-_TAIL_LINES:])
+
+
+def _ended(handle: int, seconds: float) -> bool:
+    waiter = select.poll()
+    waiter.register(handle, select.POLLIN)
+    return bool(waiter.poll(seconds * 1000))

@@ -1,0 +1,317 @@
+"""Debian packages unpacked into the cache: fetched with apt's own trust, installed nowhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lamina.errors import EngineError
+from lamina.process import Command, Completed, Runner
+from lamina.sandbox.cache import cache_home, locked, write_atomically
+from lamina.sandbox.sources import (
+    Source,
+    paragraphs,
+    parse_os_release,
+    pick_source,
+    read_sources,
+    render_sources,
+)
+
+Say = Callable[[str], None]
+
+# Part of the folder's name: a change of the tables below needs a new number.
+_RECIPE = "1"
+_RECORD = "packages.json"
+_RELEASE = "release"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
+_IPTABLES_NAMES = ("iptables", "iptables-save", "iptables-restore")
+# debootstrap fetches with wget; apt's own fetcher is always there and knows the machine's proxies.
+_WGET = """\
+#!/bin/sh
+while [ $# -gt 0 ]; do
+  case "$1" in
+    -O) target=$2; shift ;;
+    -*) ;;
+    *) address=$1 ;;
+  esac
+  shift
+done
+exec /usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file "$address" "$target"
+"""
+_DEPENDS_LIBC = re.compile(r"\blibc6 \(>= (?P<version>[0-9.]+)\)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Packages that must come from one suite, and the suites to try, best first."""
+
+    names: tuple[str, ...]
+    suites: tuple[str, ...]
+    required: bool = True
+
+
+# Debian 12 has docker 20.10 and no buildx; trixie's buildx 0.13 cannot push without storing. The newer
+# suites' Go programs need no newer libc than Debian 12 has, which is checked again before they are taken.
+GROUPS = (
+    Group(names=("docker.io", "docker-cli", "containerd"), suites=("sid", "trixie")),
+    Group(names=("docker-buildx",), suites=("sid",)),
+    *(
+        Group(names=(name,), suites=(_RELEASE,))
+        for name in ("runc", "iptables", "iproute2", "docker-registry", "debootstrap")
+    ),
+    # Libraries of iptables and iproute2, named differently from one release to the next.
+    *(
+        Group(names=(name,), suites=(_RELEASE,), required=False)
+        for name in (
+            *("tini", "tini-static"),
+            *("libip4tc2", "libip6tc2", "libxtables12", "libmnl0", "libnftnl11", "libnfnetlink0"),
+            *("libnetfilter-conntrack3", "libbpf1", "libbsd0", "libcap2", "libelf1", "libelf1t64"),
+            *("libtirpc3", "libtirpc3t64"),
+        )
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A version of a package that a suite has."""
+
+    name: str
+    version: str
+    suite: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefix:
+    """A folder of unpacked packages and what it holds (``name=version``, sorted)."""
+
+    path: Path
+    architecture: str
+    packages: tuple[str, ...]
+
+    @property
+    def docker(self) -> Path:
+        """The docker command line."""
+        return self.path / "usr/bin/docker"
+
+    @property
+    def buildx(self) -> Path:
+        """buildx, which also runs by itself without docker."""
+        return self.path / "usr/libexec/docker/cli-plugins/docker-buildx"
+
+    @property
+    def dockerd(self) -> Path:
+        """The engine."""
+        return self.path / "usr/sbin/dockerd"
+
+    def iptables(self, flavour: str) -> Path:
+        """iptables of a flavour, ``nft`` or ``legacy``, in a folder of links named as docker calls them."""
+        return self.path / f"lamina/iptables-{flavour}/iptables"
+
+    @property
+    def wget(self) -> Path:
+        """The folder of the ``wget`` that debootstrap is given."""
+        return self.path / "lamina/wget"
+
+    @property
+    def tool_environment(self) -> dict[str, str]:
+        """What programs of this folder need in order to find one another's libraries."""
+        triplet = _TRIPLETS[self.architecture]
+        libraries = (self.path / "usr/lib" / triplet, self.path / "lib" / triplet)
+        return {
+            "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
+            "XTABLES_LIBDIR": str(libraries[0] / "xtables"),
+        }
+
+    def search_path(self, *first: Path) -> str:
+        """PATH with ``first``, then this folder's programs, then the machine's."""
+        own = (self.path / part for part in ("usr/sbin", "usr/bin", "sbin", "bin"))
+        machine = os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        return os.pathsep.join([*map(str, first), *map(str, own), machine, "/usr/sbin", "/sbin"])
+
+
+def machine_architecture() -> str:
+    """Debian's name of this machine's architecture. Raises EngineError for one without packages here."""
+    machine = os.uname().machine
+    if machine not in _ARCHITECTURES:
+        raise EngineError.of(f"no packages for {machine}", allowed=", ".join(_ARCHITECTURES))
+    return _ARCHITECTURES[machine]
+
+
+def machine_source() -> Source:
+    """The mirror this machine installs from. Raises EngineError when it is none of Debian's."""
+    path = Path("/etc/os-release")
+    release = parse_os_release(path.read_text()) if path.is_file() else {}
+    return pick_source(read_sources(), release)
+
+
+def prefix(runner: Runner, say: Say) -> Prefix:
+    """The unpacked packages, fetched on first use (100 MB). Raises EngineError with apt's own words."""
+    architecture = machine_architecture()
+    source = machine_source()
+    home = cache_home() / "packages"
+    final = home / f"{source.suite}-{architecture}-{_RECIPE}"
+    if found := _recorded(final):
+        return found
+    with locked(home / f".{final.name}.lock"):
+        if found := _recorded(final):
+            return found
+        for stale in home.glob(f".{final.name}.tmp*"):
+            shutil.rmtree(stale)
+        say("fetching the Docker engine from Debian (100 MB, once)")
+        with tempfile.TemporaryDirectory(prefix=f".{final.name}.tmp", dir=home) as draft:
+            packages = fetch(runner, source, architecture, Path(draft))
+            tree = Path(draft) / "tree"
+            record = {"architecture": architecture, "packages": packages}
+            write_atomically(tree / _RECORD, json.dumps(record, indent=2) + "\n")
+            tree.rename(final)
+    made = _recorded(final)
+    assert made is not None  # noqa: S101 - written three lines above
+    return made
+
+
+def fetch(runner: Runner, source: Source, architecture: str, draft: Path) -> list[str]:
+    """Fill ``draft/tree`` from the mirror; the packages taken (``name=version``), sorted."""
+    state, tree, archives = draft / "apt", draft / "tree", draft / "archives"
+    for folder in (state / "lists/partial", state / "cache/archives/partial", state / "log", tree, archives):
+        folder.mkdir(parents=True)
+    (state / "status").touch()
+    suites = [source.suite, *(suite for group in GROUPS for suite in group.suites if suite != _RELEASE)]
+    (state / "lamina.sources").write_text(render_sources(source, suites, architecture))
+    options = private_apt(state)
+    _apt(runner, Command(argv=("apt-get", *options, "update", "--error-on=any")))
+    names = dict.fromkeys(name for group in GROUPS for name in group.names)
+    listed = _apt(runner, Command(argv=("apt-cache", *options, "madison", *names)))
+    offers = [offer for offer in parse_madison(listed.stdout) if offer.suite in suites]
+    have = _numbers((os.confstr("CS_GNU_LIBC_VERSION") or "glibc 0").split()[-1])
+    needs = _libc_needs(runner, options, [offer for offer in offers if offer.suite != source.suite])
+    chosen = choose(
+        GROUPS, offers, source.suite, lambda offer: needs.get((offer.name, offer.version), ()) <= have
+    )
+    wanted = sorted(f"{offer.name}={offer.version}" for offer in chosen)
+    _apt(runner, Command(argv=("apt-get", *options, "download", *wanted), cwd=archives))
+    for archive in sorted(archives.iterdir()):
+        _apt(runner, Command(argv=("dpkg", "-x", str(archive), str(tree))))
+    _arrange(tree)
+    return wanted
+
+
+def choose(
+    groups: Iterable[Group], offers: Sequence[Offer], release: str, fits: Callable[[Offer], bool]
+) -> tuple[Offer, ...]:
+    """For each group the first suite that has all of it in versions that fit this machine.
+
+    Raises EngineError that names every group without one.
+    """
+    by_suite = {(offer.suite, offer.name): offer for offer in offers}
+    chosen: list[Offer] = []
+    missing: list[str] = []
+    for group in groups:
+        for suite in (release if suite == _RELEASE else suite for suite in group.suites):
+            found = [by_suite.get((suite, name)) for name in group.names]
+            members = [offer for offer in found if offer is not None and fits(offer)]
+            if len(members) == len(group.names):
+                chosen.extend(members)
+                break
+        else:
+            if group.required:
+                missing.append(f"{', '.join(group.names)} ({' or '.join(group.suites)})")
+    if missing:
+        raise EngineError.of(
+            f"the machine's Debian mirror has no usable {'; '.join(missing)}", where="/etc/apt"
+        )
+    return tuple(chosen)
+
+
+def parse_madison(text: str) -> tuple[Offer, ...]:
+    """Read ``apt-cache madison``: ``name | version | mirror suite/component architecture Packages``."""
+    offers: list[Offer] = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) == 3 and len(place := cells[2].split()) >= 2:
+            offers.append(Offer(name=cells[0], version=cells[1], suite=place[1].split("/")[0]))
+    return tuple(offers)
+
+
+def libc_needed(depends: str) -> tuple[int, ...]:
+    """The libc version that the control fields of a package ask for, ``()`` for any."""
+    versions = [_numbers(match["version"]) for match in _DEPENDS_LIBC.finditer(depends)]
+    return max(versions, default=())
+
+
+def private_apt(state: Path) -> tuple[str, ...]:
+    """Options that make apt read and write below ``state`` only."""
+    options = {
+        "Dir::Etc::sourcelist": state / "lamina.sources",
+        "Dir::Etc::sourceparts": "-",
+        "Dir::Etc::preferences": "-",
+        "Dir::Etc::preferencesparts": "-",
+        "Dir::State::Lists": state / "lists",
+        "Dir::State::status": state / "status",
+        "Dir::Cache": state / "cache",
+        "Dir::Cache::pkgcache": "pkgcache.bin",
+        "Dir::Cache::srcpkgcache": "srcpkgcache.bin",
+        "Dir::Log": state / "log",
+        "Acquire::Languages": "none",
+        "APT::Sandbox::User": "root",
+    }
+    return tuple(word for name, value in options.items() for word in ("-o", f"{name}={value}"))
+
+
+def _recorded(folder: Path) -> Prefix | None:
+    try:
+        record = json.loads((folder / _RECORD).read_text())
+    except FileNotFoundError:
+        return None
+    return Prefix(path=folder, architecture=record["architecture"], packages=tuple(record["packages"]))
+
+
+def _libc_needs(
+    runner: Runner, options: Sequence[str], offers: Iterable[Offer]
+) -> dict[tuple[str, str], tuple[int, ...]]:
+    """Name and version to the libc it needs, for packages that are not this release's own."""
+    foreign = {name for group in GROUPS for name in group.names if group.suites != (_RELEASE,)}
+    wanted = [f"{offer.name}={offer.version}" for offer in offers if offer.name in foreign]
+    shown = _apt(runner, Command(argv=("apt-cache", *options, "show", *wanted))).stdout
+    return {
+        (fields["package"], fields["version"]): libc_needed(
+            f"{fields.get('pre-depends', '')}, {fields.get('depends', '')}"
+        )
+        for fields in paragraphs(shown)
+    }
+
+
+def _arrange(tree: Path) -> None:
+    """Add what installed packages would find on the system: links for iptables, a wget for debootstrap."""
+    for flavour in ("nft", "legacy"):
+        folder = tree / f"lamina/iptables-{flavour}"
+        folder.mkdir(parents=True)
+        for name in (*_IPTABLES_NAMES, *(name.replace("ip", "ip6", 1) for name in _IPTABLES_NAMES)):
+            (folder / name).symlink_to(f"../../usr/sbin/xtables-{flavour}-multi")
+    wget = tree / "lamina/wget/wget"
+    wget.parent.mkdir()
+    wget.write_text(_WGET)
+    wget.chmod(0o755)
+
+
+def _apt(runner: Runner, command: Command) -> Completed:
+    done = runner.run(command)
+    if not done.ok:
+        words = (done.stderr or done.stdout).strip().splitlines()
+        raise EngineError.of(
+            f"{command.argv[0]} failed with code {done.code}: " + " / ".join(words[-4:]),
+            where="/etc/apt",
+            hint="check that `apt-get update` works on this machine",
+        )
+    return done
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())

@@ -1,0 +1,189 @@
+"""The stand-in's file system: a minimal Debian with Python and AWS's runtime interface client."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from lamina.errors import EngineError
+from lamina.process import Command, Completed, Runner
+from lamina.sandbox.packages import Prefix, Say
+from lamina.sandbox.sources import Source
+
+INCLUDE = ("ca-certificates", "libstdc++6", "python3", "python3-pip")
+CLIENT = "awslambdaric"
+ENTRYPOINT = """\
+#!/bin/sh
+if [ $# -ne 1 ]; then
+  echo "entrypoint requires the handler name to be the first argument" 1>&2
+  exit 142
+fi
+exec python3 -m awslambdaric "$1"
+"""
+_GLIBC_FLOORS = (17, 24, 26, 27, 28, 31, 34, 35, 36)
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+# What says where or when the image was made, what apt fetches again, and what nobody reads in a container.
+_REMOVED = (
+    *("etc/apt/sources.list", "etc/apt/sources.list.d/*", "etc/hostname", "etc/resolv.conf", "etc/.pwd.lock"),
+    *("etc/machine-id", "var/lib/dbus", "etc/*-", "var/lib/dpkg/*-old", "var/lib/dpkg/lock*"),
+    *("var/lib/apt/*", "var/cache/*", "var/backups/*", "usr/share/locale/*", "usr/share/man/*"),
+    *("usr/share/info/*", "usr/share/lintian", "usr/share/bug", "usr/lib/python3*/EXTERNALLY-MANAGED"),
+    *("root/.cache", "root/.wget-hsts", "debootstrap"),
+)
+_LOGS = "var/log"
+_DOCS = "usr/share/doc"
+
+
+def build_root(
+    runner: Runner, prefix: Prefix, source: Source, root: Path, *, suite: str, python: str, say: Say
+) -> tuple[str, ...]:
+    """Fill ``root``; the packages in it, ``name=version`` sorted.
+
+    source: the mirror to take ``suite`` from. python: ``3.13``. Raises EngineError with the tools' own words.
+    """
+    say(f"unpacking Debian {suite} with Python {python} (about a minute, once)")
+    _bootstrap(runner, prefix, source, root, suite)
+    say(f"installing {CLIENT} into it")
+    _install_client(runner, prefix, root, python)
+    entrypoint = root / "lambda-entrypoint.sh"
+    entrypoint.write_text(ENTRYPOINT)
+    entrypoint.chmod(0o755)
+    for folder in ("var/task", "var/runtime", "opt"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    if not (root / "usr/bin/python").exists():
+        (root / "usr/bin/python").symlink_to("python3")
+    packages = (*_debian_packages(runner, root), *_python_packages(root, python))
+    clean(root)
+    _compile(runner, root, python)
+    return tuple(sorted(packages))
+
+
+def clean(root: Path) -> None:
+    """Take away what is different from one machine or day to the next, and what only makes it larger."""
+    for pattern in _REMOVED:
+        for path in list(root.glob(pattern)):
+            _remove(path)
+    for path in [*_files(root / _LOGS), *root.glob("usr/bin/*.pyc")]:
+        path.unlink()
+    for path in list(_files(root / _DOCS)):
+        if path.name != "copyright":  # licences ask that it stays
+            path.unlink()
+    for cache in list(root.rglob("__pycache__")):
+        _remove(cache)
+    shadow = root / "etc/shadow"
+    if shadow.exists():
+        shadow.write_text(undated(shadow.read_text()))
+    (root / "etc/machine-id").touch()
+
+
+def undated(shadow: str) -> str:
+    """The third field of shadow(5) is the day the entry was made: always the first day here."""
+    return re.sub(r"(?m)^([^:]*:[^:]*:)\d+:", r"\g<1>1:", shadow)
+
+
+def platforms(architecture: str) -> tuple[str, ...]:
+    """The wheel platforms that run on the oldest glibc of the suites, 2.36."""
+    machine = _MACHINES[architecture]
+    return (f"manylinux2014_{machine}", *(f"manylinux_2_{minor}_{machine}" for minor in _GLIBC_FLOORS))
+
+
+def site_folder(root: Path, python: str) -> Path:
+    """Where Debian's pip installs as root."""
+    return root / f"usr/local/lib/python{python}/dist-packages"
+
+
+def _bootstrap(runner: Runner, prefix: Prefix, source: Source, root: Path, suite: str) -> None:
+    trust = dict(source.trust)
+    options: list[str] = []
+    if keyring := source.keyring():
+        options.append(f"--keyring={keyring}")
+    if trust.get("trusted", "").lower() == "yes":
+        options.append("--no-check-gpg")
+    command = Command(
+        # In a mount namespace of its own: a crash cannot leave /proc mounted in the cache.
+        argv=(
+            *("unshare", "--mount", "--", str(prefix.path / "usr/sbin/debootstrap")),
+            *("--variant=minbase", f"--arch={prefix.architecture}", f"--include={','.join(INCLUDE)}"),
+            *(*options, suite, str(root), source.uri),
+        ),
+        env={
+            "DEBOOTSTRAP_DIR": str(prefix.path / "usr/share/debootstrap"),
+            "PATH": os.pathsep.join([str(prefix.wget), "/usr/sbin:/usr/bin:/sbin:/bin"]),
+            "LC_ALL": "C",
+        },
+    )
+    done = runner.run(command)
+    if not done.ok:
+        log = root / "debootstrap/debootstrap.log"
+        words = log.read_text(errors="replace") if log.exists() else done.stdout + done.stderr
+        raise EngineError.of(f"debootstrap of {suite} failed with code {done.code}:\n{_last(words)}")
+
+
+def _install_client(runner: Runner, prefix: Prefix, root: Path, python: str) -> None:
+    """Install with the image's pip, run by our Python: the machine's pip settings hold and stay outside."""
+    folder = site_folder(root, python)
+    folder.mkdir(parents=True, exist_ok=True)
+    done = runner.run(
+        Command(
+            argv=(
+                *(sys.executable, "-m", "pip", "install", "--target", str(folder), "--no-compile"),
+                *("--only-binary=:all:", "--implementation=cp", f"--python-version={python}"),
+                *(f"--platform={platform}" for platform in platforms(prefix.architecture)),
+                *("--no-cache-dir", "--disable-pip-version-check", CLIENT),
+            ),
+            env={"PYTHONPATH": str(root / "usr/lib/python3/dist-packages"), "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+    )
+    if not done.ok:
+        raise EngineError.of(
+            f"pip install {CLIENT} failed with code {done.code}:\n{_last(done.stderr)}",
+            hint=f"check that `{sys.executable} -m pip download {CLIENT}` works on this machine",
+        )
+    shutil.rmtree(folder / "bin", ignore_errors=True)
+
+
+def _compile(runner: Runner, root: Path, python: str) -> None:
+    """Compile by content instead of by time: else every `RUN pip install` would carry these files along."""
+    folders = (f"/usr/lib/python{python}", "/usr/lib/python3/dist-packages", f"/usr/local/lib/python{python}")
+    argv = ("python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", *folders)
+    clean_environment = ("env", "-i", "PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "PYTHONHASHSEED=0")
+    _must(runner, Command(argv=("chroot", str(root), *clean_environment, *argv)))
+
+
+def _debian_packages(runner: Runner, root: Path) -> list[str]:
+    database = root / "var/lib/dpkg"
+    query = ("dpkg-query", f"--admindir={database}", "--show", "--showformat=${Package}=${Version}\\n")
+    return _must(runner, Command(argv=query)).stdout.split()
+
+
+def _python_packages(root: Path, python: str) -> list[str]:
+    found = importlib.metadata.distributions(path=[str(site_folder(root, python))])
+    return [f"{item.metadata['Name'].lower()}={item.version}" for item in found]
+
+
+def _must(runner: Runner, command: Command) -> Completed:
+    done = runner.run(command)
+    if not done.ok:
+        words = _last(done.stderr or done.stdout)
+        raise EngineError.of(f"`{command.argv[0]}` failed with code {done.code}:\n{words}")
+    return done
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_symlink() or path.is_file())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _last(words: str) -> str:
+    return "\n".join(f"  | {line}" for line in words.strip().splitlines()[-8:])

@@ -1,0 +1,211 @@
+"""The stand-in for AWS's Lambda image, for machines that cannot reach its registry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lamina.errors import EngineError
+from lamina.process import Command, Runner
+from lamina.sandbox.archive import ImageConfig, write_archive
+from lamina.sandbox.cache import cache_home, locked, write_atomically
+from lamina.sandbox.packages import Say, machine_source, prefix
+from lamina.sandbox.rootfs import CLIENT, ENTRYPOINT, INCLUDE, build_root
+
+LABEL = "dev.lamina.stand-in"
+# RFC 2606: no registry can ever have this name.
+REPOSITORY = "stand-in.lamina.invalid/python"
+# Debian's releases have one Python each.
+SUITES = {"3.11": "bookworm", "3.13": "trixie"}
+_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "LAMBDA_TASK_ROOT": "/var/task",
+    "LAMBDA_RUNTIME_DIR": "/var/runtime",
+}
+_WORKDIR = "/var/task"
+_ENTRYPOINT = ("/lambda-entrypoint.sh",)
+# How the image is made, as far as the packages do not say it. A change of the build needs a new number.
+_RECIPE = {
+    "number": 1,
+    "include": list(INCLUDE),
+    "client": CLIENT,
+    "environment": _ENVIRONMENT,
+    "workdir": _WORKDIR,
+    "entrypoint": [*_ENTRYPOINT, ENTRYPOINT],
+}
+_RECORD = "stand-in.json"
+_ARCHIVE = "image.tar"
+
+
+class Host(Protocol):
+    """An engine that images are loaded into: ours or the user's own."""
+
+    @property
+    def host(self) -> str:
+        """What DOCKER_HOST takes."""
+        ...
+
+    @property
+    def docker(self) -> Path:
+        """The docker command line."""
+        ...
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What makes that talk to the engine."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandIn:
+    """What takes the place of ``public.ecr.aws/lambda/python:<python>`` on this machine.
+
+    identity: sha256 over the recipe and the packages, equal on machines that have the same packages.
+    ref: an image name no registry can serve. packages: Debian's and Python's, ``name=version``, sorted.
+    """
+
+    python: str
+    architecture: str
+    identity: str
+    ref: str
+    packages: tuple[str, ...]
+
+    @classmethod
+    def of(cls, python: str, architecture: str, packages: Iterable[str]) -> StandIn:
+        """The stand-in made of ``packages`` by the present recipe."""
+        ordered = tuple(sorted(packages))
+        identity = identify(python, architecture, ordered)
+        tag = f"{python}-{identity.removeprefix('sha256:')[:12]}"
+        return cls(
+            python=python,
+            architecture=architecture,
+            identity=identity,
+            ref=f"{REPOSITORY}:{tag}",
+            packages=ordered,
+        )
+
+    @property
+    def notice(self) -> str:
+        """The line that must be shown wherever the stand-in is used."""
+        return (
+            f"STAND-IN RUNTIME: {self.ref} takes the place of public.ecr.aws/lambda/python:{self.python}; "
+            "it is not AWS's image, do not deploy what is built on it"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Record:
+    """What is kept of a stand-in that was made: its archive's manifest digest, and what went into it."""
+
+    digest: str
+    packages: tuple[str, ...]
+
+
+def identify(python: str, architecture: str, packages: Iterable[str]) -> str:
+    """``sha256:<hex>`` over the recipe and the packages, never over an image's bytes."""
+    content = {
+        "recipe": _RECIPE,
+        "python": python,
+        "architecture": architecture,
+        "suite": SUITES.get(python),
+        "packages": sorted(packages),
+    }
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
+
+
+def recorded(python: str, architecture: str) -> StandIn | None:
+    """The stand-in this machine has made before. Reads one small file."""
+    record = _read_record(_folder(python, architecture))
+    return StandIn.of(python, architecture, record.packages) if record else None
+
+
+def ensure(runner: Runner, engine: Host, python: str, architecture: str, say: Say) -> StandIn:
+    """The stand-in, made on first use (a minute), loaded into ``engine`` when that lacks it.
+
+    The last thing said is its `StandIn.notice`. Raises EngineError when it cannot be made here.
+    """
+    folder = _folder(python, architecture)
+    record = _read_record(folder)
+    if record is None:
+        with locked(folder.parent / f".{folder.name}.lock"):
+            record = _read_record(folder)
+            if record is None:
+                record = _make(runner, folder, python, architecture, say)
+    stand_in = StandIn.of(python, architecture, record.packages)
+    if _loaded_digest(runner, engine, stand_in) != record.digest:
+        _load(runner, engine, stand_in, folder / _ARCHIVE, say)
+    say(stand_in.notice)
+    return stand_in
+
+
+def _folder(python: str, architecture: str) -> Path:
+    return cache_home() / "stand-ins" / f"python{python}-{architecture}-{_RECIPE['number']}"
+
+
+def _read_record(folder: Path) -> _Record | None:
+    try:
+        record = json.loads((folder / _RECORD).read_text())
+    except FileNotFoundError:
+        return None
+    if not (folder / _ARCHIVE).exists():
+        return None
+    return _Record(digest=record["digest"], packages=tuple(record["packages"]))
+
+
+def _make(runner: Runner, folder: Path, python: str, architecture: str, say: Say) -> _Record:
+    if python not in SUITES:
+        raise EngineError.of(
+            f"there is no stand-in for the Lambda runtime python:{python}", allowed=", ".join(sorted(SUITES))
+        )
+    tools = prefix(runner, say)
+    if architecture != tools.architecture:
+        raise EngineError.of(
+            f"a stand-in for {architecture} can only be made on such a machine, this is {tools.architecture}"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for stale in folder.parent.glob(f".{folder.name}.tmp*"):
+        shutil.rmtree(stale)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.tmp", dir=folder.parent) as scratch:
+        root, draft = Path(scratch) / "root", Path(scratch) / "draft"
+        draft.mkdir()
+        packages = build_root(
+            runner, tools, machine_source(), root, suite=SUITES[python], python=python, say=say
+        )
+        stand_in = StandIn.of(python, architecture, packages)
+        say("packing the image")
+        config = ImageConfig(
+            architecture=architecture,
+            environment=_ENVIRONMENT,
+            entrypoint=_ENTRYPOINT,
+            workdir=_WORKDIR,
+            labels={LABEL: stand_in.identity},
+        )
+        digest = write_archive(root, draft / _ARCHIVE, config=config, ref=stand_in.ref)
+        record = {"identity": stand_in.identity, "digest": digest, "packages": stand_in.packages}
+        write_atomically(draft / _RECORD, json.dumps(record, indent=2) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)  # one whose archive was deleted
+        draft.rename(folder)
+    return _Record(digest=digest, packages=stand_in.packages)
+
+
+def _loaded_digest(runner: Runner, engine: Host, stand_in: StandIn) -> str | None:
+    """The digest of the manifest the engine has under the stand-in's name."""
+    argv = (str(engine.docker), "image", "inspect", "--format", "{{json .Id}}", stand_in.ref)
+    done = runner.run(Command(argv=argv, env=engine.environment))
+    return str(json.loads(done.stdout)) if done.ok else None
+
+
+def _load(runner: Runner, engine: Host, stand_in: StandIn, archive: Path, say: Say) -> None:
+    say(f"loading {stand_in.ref} into the engine")
+    argv = (str(engine.docker), "image", "load", "--quiet", "--input", str(archive))
+    done = runner.run(Command(argv=argv, env=engine.environment))
+    if not done.ok:
+        raise EngineError.of(f"the engine does not load {archive}: {done.stderr.strip()}", where=engine.host)

@@ -1,0 +1,88 @@
+"""What every task does around its one call: flags in, errors told once, an exit code out."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from invoke.exceptions import Exit
+
+from lamina.errors import Interrupted, LaminaError
+from lamina.execute.run import Outcome
+from lamina.report.console import Screen
+from lamina.report.document import outcome_documents
+from lamina.workflow.workspace import Flags, Workspace
+
+HELP = {
+    "image": "only this image (may be given several times)",
+    "registry": "where images live: local, ecr, or host[:port][/prefix]",
+    "push": "push to the registry and confirm every digest",
+    "platform": "linux/amd64 or linux/arm64",
+    "stack": "part of the repository name: dev, prod, ...",
+    "builder": "a buildx builder instead of the engine's own",
+    "static": "build Lambda images on <base>:stable and leave the bases alone",
+    "force": "build even what is up to date",
+    "jobs": "how many images are built at once (0: as many as can be)",
+    "keep-going": "build what does not stand on a failed image",
+    "create": "create repositories that are missing",
+    "allow-stand-in": "push images that stand on a stand-in runtime",
+    "json": "print one JSON object and nothing else",
+    "plain": "plain lines instead of the live view",
+    "offline": "ask neither engine nor registry",
+}
+
+
+def helps(*names: str) -> dict[str, str]:
+    """The help of these flags; invoke wants each by its dashed name."""
+    return {name: HELP[name] for name in names}
+
+
+@contextmanager
+def workspace(command: str, flags: Flags, *, json: bool = False, plain: bool = False) -> Iterator[Workspace]:
+    """A workspace for a task's flags. Errors end the command here, told once, with their exit code."""
+    screen = Screen(as_json=json, plain=plain)
+    made = Workspace(flags, screen)
+    try:
+        with _terminated_as_interrupted():
+            yield made
+    except KeyboardInterrupt:
+        _fail(screen, command, Interrupted.of("stopped; what was confirmed is recorded"))
+    except LaminaError as error:
+        _fail(screen, command, error)
+    finally:
+        made.close()
+
+
+def _fail(screen: Screen, command: str, error: LaminaError) -> NoReturn:
+    screen.error(error)
+    screen.finish(command, ok=False, images=[])
+    raise Exit(code=error.exit_code)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: children stopped, nothing half written."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def report(made: Workspace, command: str, work: Callable[[], Outcome]) -> None:
+    """Do the work, show its outcome, and end with the code of a failed build if it failed."""
+    started = time.monotonic()
+    outcome = work()
+    made.screen.outcome(outcome, seconds=time.monotonic() - started)
+    if outcome.problems:
+        made.screen.error(LaminaError(*outcome.problems))
+    made.screen.finish(command, ok=outcome.ok, images=outcome_documents(outcome))
+    if not outcome.ok:
+        raise Exit(code=LaminaError.exit_code)

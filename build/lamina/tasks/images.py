@@ -1,0 +1,194 @@
+"""Tasks about images: plan, build, tag, push."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import Task, task
+
+from lamina.report.document import plan_documents
+from lamina.tasks.frame import helps, report, workspace
+from lamina.workflow.building import build_images, push_built
+from lamina.workflow.planning import make_plan_only
+from lamina.workflow.tagging import apply_tags, make_tags, move_stable
+from lamina.workflow.workspace import Flags
+
+PLAN_NOT_EMPTY = 7
+
+
+@task(
+    iterable=["image"],
+    help={
+        **helps("image", "registry", "platform", "stack", "static", "force", "offline", "json"),
+        "check": f"exit {PLAN_NOT_EMPTY} when something is to be done",
+    },
+)
+def plan(
+    _: Context,
+    image: list[str],
+    registry: str | None = None,
+    platform: str | None = None,
+    stack: str | None = None,
+    static: bool = False,
+    force: bool = False,
+    offline: bool = False,
+    json: bool = False,
+    check: bool = False,
+) -> None:
+    """Say what would be built and why, and what is wrong, without building anything."""
+    flags = Flags(
+        images=tuple(image),
+        registry=registry,
+        platform=platform,
+        stack=stack,
+        static=static or None,
+        force=force,
+        offline=offline,
+    )
+    with workspace("plan", flags, json=json) as made:
+        found = make_plan_only(made)
+        made.screen.plan(found)
+        made.screen.finish("plan", ok=True, images=plan_documents(found))
+    if check and not found.empty:
+        raise Exit(code=PLAN_NOT_EMPTY)
+
+
+def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
+    """The three build tasks differ in the images that they are about, and in nothing else."""
+
+    def body(
+        _: Context,
+        image: list[str],
+        registry: str | None = None,
+        push: bool = False,
+        create: bool = False,
+        platform: str | None = None,
+        stack: str | None = None,
+        builder: str | None = None,
+        static: bool = False,
+        force: bool = False,
+        jobs: int | None = None,
+        keep_going: bool = False,
+        allow_stand_in: bool = False,
+        json: bool = False,
+        plain: bool = False,
+    ) -> None:
+        flags = Flags(
+            images=tuple(image),
+            registry=registry,
+            push=push,
+            create=create,
+            platform=platform,
+            stack=stack,
+            builder=builder,
+            static=static or None,
+            force=force,
+            jobs=jobs,
+            keep_going=keep_going,
+            allow_stand_in=allow_stand_in,
+        )
+        with workspace(name, flags, json=json, plain=plain) as made:
+            report(made, name, lambda: build_images(made, kind))
+
+    body.__doc__ = doc
+    helped = (
+        "image", "registry", "push", "create", "platform", "stack", "builder", "static", "force", "jobs",
+        "keep-going", "allow-stand-in", "json", "plain",
+    )  # fmt: skip
+    return Task(body, name=name, iterable=["image"], help=helps(*helped))
+
+
+build_all = _build_task(
+    "build-all", None, "Build every image that changed, bases first; with --push, into the registry."
+)
+build_base = _build_task("build-base", "base", "Build the base images that changed.")
+build_lambda = _build_task(
+    "build-lambda", "lambda", "Build the Lambda images that changed, and the bases that they lack."
+)
+
+
+@task(
+    iterable=["image"],
+    help={
+        **helps("image", "registry", "stack", "platform", "static", "json"),
+        "apply": "put the tags on the images, in the registry without pulling",
+    },
+)
+def tag(
+    _: Context,
+    image: list[str],
+    registry: str | None = None,
+    stack: str | None = None,
+    platform: str | None = None,
+    static: bool = False,
+    json: bool = False,
+    apply: bool = False,
+) -> None:
+    """Print each image's tags: the content tag, git-<sha> on a clean tree, stable in static mode."""
+    flags = Flags(
+        images=tuple(image),
+        registry=registry,
+        stack=stack,
+        platform=platform,
+        static=static or None,
+        offline=not apply,
+    )
+    with workspace("tag", flags, json=json) as made:
+        tagged = make_tags(made)
+        if apply:
+            apply_tags(made, tagged)
+        made.screen.rows(
+            ("image", "tags"), ((each.image.name, " ".join(each.tags)) for each in tagged), wide="tags"
+        )
+        documents = [
+            {"name": each.image.name, "tag": each.image.tag, "tags": list(each.tags)} for each in tagged
+        ]
+        made.screen.finish("tag", ok=True, images=documents)
+
+
+@task(
+    iterable=["image"],
+    help=helps("image", "registry", "create", "stack", "platform", "allow-stand-in", "json"),
+)
+def push(
+    _: Context,
+    image: list[str],
+    registry: str | None = None,
+    create: bool = False,
+    stack: str | None = None,
+    platform: str | None = None,
+    allow_stand_in: bool = False,
+    json: bool = False,
+) -> None:
+    """Push what is built and not yet in the registry; every digest is confirmed."""
+    flags = Flags(
+        images=tuple(image),
+        registry=registry,
+        push=True,
+        create=create,
+        stack=stack,
+        platform=platform,
+        allow_stand_in=allow_stand_in,
+    )
+    with workspace("push", flags, json=json) as made:
+        report(made, "push", lambda: push_built(made))
+
+
+@task(iterable=["image"], help=helps("image", "registry", "stack", "platform", "json"))
+def stable(
+    _: Context,
+    image: list[str],
+    registry: str | None = None,
+    stack: str | None = None,
+    platform: str | None = None,
+    json: bool = False,
+) -> None:
+    """Point the tag stable of the base images at their current content."""
+    flags = Flags(images=tuple(image), registry=registry, stack=stack, platform=platform)
+    with workspace("stable", flags, json=json) as made:
+        moved = move_stable(made)
+        made.screen.rows(("base", "stable is now"), ((name, str(ref)) for name, ref in moved.items()))
+        documents = [{"name": name, "ref": str(ref)} for name, ref in moved.items()]
+        made.screen.finish("stable", ok=True, images=documents)

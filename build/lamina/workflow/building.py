@@ -1,0 +1,171 @@
+"""From plan to images: build what must be built, push what is built, record what is confirmed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from lamina.decide.plan import Decision, Plan
+from lamina.errors import ConfigError, Problem, RegistryError
+from lamina.execute.bake import Order
+from lamina.execute.externals import Externals, load_stand_ins
+from lamina.execute.place import RegistryPlace, push_images
+from lamina.execute.revision import read_revision
+from lamina.execute.run import Outcome, Result, Workshop, build, settle, stage_images
+from lamina.identify.image import Image
+from lamina.refs import Reference
+from lamina.registries.credentials import Credential, DockerConfig, lookup
+from lamina.report.record import write_manifest
+from lamina.workflow.planning import decide, look, make_images, read_pins, select, write_pins
+from lamina.workflow.workspace import Workspace
+
+
+def build_images(workspace: Workspace, kind: str | None = None) -> Outcome:
+    """Plan and carry it out. What is confirmed is recorded, whatever else fails."""
+    selected = select(workspace, kind)
+    outside = write_pins(workspace, selected)
+    images = make_images(workspace, selected, outside)
+    plan = decide(workspace, selected, images, outside, look(workspace, images))
+    workspace.screen.headline(plan.headline)
+    workspace.screen.notes(plan.notes)
+    if workspace.flags.push:
+        _check_destination(workspace, outside, [each.image for each in plan.decisions.values()])
+    results = settle(plan, workspace.destination)
+    problems: tuple[Problem, ...] = ()
+    run = f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"
+    if plan.acting("build"):
+        built = _build(workspace, plan, images, outside, run)
+        results.update(built.results)
+        problems = built.problems
+    outcome = Outcome(results={name: results[name] for name in plan.decisions}, problems=problems)
+    write_manifest(workspace.project.state, outcome, run=run)
+    return outcome
+
+
+def _build(
+    workspace: Workspace, plan: Plan, images: Mapping[str, Image], outside: Externals, run: str
+) -> Outcome:
+    """Stage, bake and confirm the builds of a plan."""
+    decisions = plan.acting("build")
+    builder = workspace.builder
+    load_stand_ins(outside, workspace.runner, workspace.engine, workspace.screen.say)
+    revision = read_revision(workspace.runner, workspace.project.root)
+    support = () if workspace.flags.push or builder.local_images else _support(decisions, images)
+    state = workspace.project.state
+    order = Order(
+        decisions=decisions,
+        support=support,
+        stages=stage_images(state, [*(decision.image for decision in decisions), *support]),
+        found=plan.found,
+        externals=outside.references,
+        secrets=workspace.project.secrets,
+        push=workspace.flags.push,
+        local_images=builder.local_images,
+        revision=revision.commit if revision and revision.clean else None,
+        static=workspace.static,
+    )
+    folder = state / "runs" / run
+    folder.mkdir(parents=True)
+    with workspace.screen.progress(tuple(decision.image.name for decision in decisions)) as view:
+        workshop = Workshop(
+            runner=workspace.runner,
+            engine=workspace.engine,
+            builder=builder.name,
+            place=workspace.destination,
+            state=state,
+            folder=folder,
+            clock=time.time,
+            watch=view.watch,
+            environment=workspace.docker_environment,
+        )
+        jobs: int = workspace.project.get("jobs")
+        return build(order, workshop, keep_going=workspace.flags.keep_going, jobs=jobs)
+
+
+def _support(decisions: Iterable[Decision], images: Mapping[str, Image]) -> tuple[Image, ...]:
+    """Bases that are up to date but that a builder with a store of its own has to make again."""
+    built = {decision.image.name for decision in decisions}
+    needed: set[str] = set()
+    waiting = [parent for name in built for parent in images[name].node.parents]
+    while waiting:
+        name = waiting.pop()
+        if name in images and name not in built | needed:
+            needed.add(name)
+            waiting.extend(images[name].node.parents)
+    return tuple(images[name] for name in images if name in needed)
+
+
+def push_built(workspace: Workspace) -> Outcome:
+    """Push what is built in the engine and not yet in the registry; every digest is confirmed."""
+    selected = select(workspace)
+    outside = read_pins(workspace, selected)
+    images = make_images(workspace, selected, outside)
+    chosen = {name: image for name, image in images.items() if name in selected}
+    _check_destination(workspace, outside, chosen.values())
+    registry = RegistryPlace(workspace.registry)
+    refs = [image.ref for image in chosen.values()]
+    there = registry.look(refs)
+    missing = {_local_ref(workspace, image): image.ref for image in chosen.values() if image.ref not in there}
+    push_images(
+        workspace.store,
+        workspace.registry,
+        missing,
+        credential=credentials(workspace),
+        say=workspace.screen.say,
+    )
+    found = registry.look(refs)
+    results = {
+        name: Result(
+            image=image,
+            status="skipped" if image.ref in there else "pushed",
+            reasons=(f"{'was already' if image.ref in there else 'is now'} in {registry.name}",),
+            digest=found[image.ref].digest,
+            size=found[image.ref].size,
+        )
+        for name, image in chosen.items()
+    }
+    outcome = Outcome(results=results)
+    write_manifest(workspace.project.state, outcome, run="push")
+    return outcome
+
+
+def _local_ref(workspace: Workspace, image: Image) -> Reference:
+    """The name under which the engine has an image: built for this registry, or for no registry at all."""
+    bare = Reference.parse(workspace.project.repository(image.name)).with_tag(image.tag)
+    return next(iter(workspace.engine_place.look([image.ref, bare])), image.ref)
+
+
+def credentials(workspace: Workspace) -> Callable[[str], Credential | None]:
+    """Finds what docker-py needs to push to a host."""
+    config = DockerConfig.load({**os.environ, **workspace.docker_environment})
+    return lambda host: lookup(workspace.runner, host, config=config)
+
+
+def _check_destination(workspace: Workspace, outside: Externals, images: Iterable[Image]) -> None:
+    """Refuse, before anything is built, what could not be pushed or should not be. Creates repositories."""
+    chosen = list(images)
+    away = [image for image in chosen if not image.repository.loopback]
+    if outside.stand_ins and away and not workspace.flags.allow_stand_in:
+        raise ConfigError.of(
+            f"{', '.join(outside.stand_ins)} is a stand-in here: what stands on it does not run on AWS",
+            where=away[0].repository.pull_host,
+            allowed="a loopback registry, or --allow-stand-in",
+            hint="run `invoke lock` where the runtime's registry can be reached",
+        )
+    names = [workspace.project.repository(image.name) for image in chosen]
+    missing = workspace.registry.missing_repositories(names)
+    if workspace.flags.create:
+        for name in missing:
+            workspace.registry.create_repository(name)
+            workspace.screen.say(f"created repository {name}")
+    else:
+        RegistryError.check(
+            Problem(
+                what=f"there is no repository {name}",
+                where=workspace.registry.address,
+                hint="add --create, or: aws ecr create-repository --repository-name " + name,
+            )
+            for name in missing
+        )

@@ -1,0 +1,174 @@
+"""What a command works with: the project, its graph, the engine, the registry; made when first needed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from lamina.declare.config import Project, find_root, load_project
+from lamina.declare.graph import Graph, read_graph
+from lamina.declare.settings import LOCAL
+from lamina.errors import RegistryError
+from lamina.execute.engine import Builder, Engine, check_buildx, choose_builder, find_engine
+from lamina.execute.place import EnginePlace, Place, Places, RegistryPlace
+from lamina.process import Runner, SubprocessRunner
+from lamina.refs import Reference
+from lamina.registries.ecr import EcrRegistry, EcrSettings, ecr_registry
+from lamina.registries.local import LocalStore
+from lamina.registries.oci import OciRegistry, oci_registry
+from lamina.report.console import Screen
+
+ECR = "ecr"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """What was asked for on the command line. None: not given, the configuration decides."""
+
+    images: tuple[str, ...] = ()
+    registry: str | None = None
+    stack: str | None = None
+    platform: str | None = None
+    builder: str | None = None
+    static: bool | None = None
+    jobs: int | None = None
+    push: bool = False
+    create: bool = False
+    force: bool = False
+    keep_going: bool = False
+    offline: bool = False
+    allow_stand_in: bool = False
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """The flags that are settings as well."""
+        names = ("registry", "stack", "platform", "builder", "static", "jobs")
+        return {name: getattr(self, name) for name in names}
+
+
+class Workspace:
+    """One command's things, each made on demand. Close it at the end."""
+
+    def __init__(self, flags: Flags, screen: Screen, *, runner: Runner | None = None) -> None:
+        self.flags = flags
+        self.screen = screen
+        self.runner: Runner = runner or SubprocessRunner()
+        self._open = contextlib.ExitStack()
+
+    def close(self) -> None:
+        """Close connections."""
+        self._open.close()
+
+    def go_offline(self) -> None:
+        """Ask nobody any more."""
+        self.flags = replace(self.flags, offline=True)
+
+    @cached_property
+    def project(self) -> Project:
+        """The configured repository around the current folder."""
+        return load_project(find_root(Path.cwd()), flags=self.flags.settings)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """Its images."""
+        return read_graph(self.project)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine that builds; a private one is started when none answers."""
+        return find_engine(self.runner, say=self.screen.say)
+
+    @cached_property
+    def builder(self) -> Builder:
+        """What builds, checked to be new enough."""
+        check_buildx(self.runner, self.engine)
+        return choose_builder(self.runner, self.engine, self.project.get("builder"))
+
+    @cached_property
+    def store(self) -> LocalStore:
+        """The engine's image store."""
+        store = LocalStore(self.engine.host)
+        self._open.callback(store.close)
+        return store
+
+    @property
+    def remote(self) -> bool:
+        """Whether images live in a registry."""
+        return bool(self.project.get("registry") != LOCAL)
+
+    @property
+    def on_ecr(self) -> bool:
+        """Whether that registry is ECR."""
+        return str(self.project.get("registry")).partition("/")[0] == ECR
+
+    @property
+    def static(self) -> bool:
+        """Whether Lambda images stand on ``<base>:stable``."""
+        return bool(self.project.get("static"))
+
+    @cached_property
+    def registry(self) -> EcrRegistry | OciRegistry:
+        """The configured registry. Raises RegistryError when there is none."""
+        if not self.remote:
+            raise RegistryError.of(
+                "no registry is configured: images live in the engine",
+                where=self.project.settings["registry"].source,
+                allowed="ecr, or host[:port][/prefix]",
+                hint='add --registry, or registry = "ecr" to [tool.lamina]',
+            )
+        address: str = self.project.get("registry")
+        registry = self._ecr(address) if self.on_ecr else oci_registry(self.runner, address)
+        self._open.callback(registry.close)
+        return registry
+
+    def _ecr(self, address: str) -> EcrRegistry:
+        given = self.project.ecr
+        settings = EcrSettings(
+            account=given.get("account"),
+            region=given.get("region"),
+            host=given.get("host"),
+            prefix=address.partition("/")[2],
+        )
+        return ecr_registry(self.runner, settings)
+
+    def upstream(self, reference: Reference) -> OciRegistry:
+        """The registry that serves an image from outside the project."""
+        registry = oci_registry(self.runner, reference.pull_host)
+        self._open.callback(registry.close)
+        return registry
+
+    @property
+    def prefix(self) -> str:
+        """What stands before repository names. ECR names its host only to those who may ask: not offline."""
+        if not self.remote or (self.flags.offline and self.on_ecr):
+            return ""
+        return self.registry.address.rstrip("/") + "/"
+
+    @property
+    def engine_place(self) -> EnginePlace:
+        """The engine as a place where images live."""
+        return EnginePlace(self.store, containerd=self.engine.containerd)
+
+    @property
+    def place(self) -> Place:
+        """Where to look for images: the registry, and the engine unless they are to be pushed."""
+        if not self.remote:
+            return self.engine_place
+        registry = RegistryPlace(self.registry)
+        return registry if self.flags.push else Places(registry, self.engine_place)
+
+    @property
+    def destination(self) -> Place:
+        """Where built images go."""
+        return RegistryPlace(self.registry) if self.flags.push else self.engine_place
+
+    @property
+    def docker_environment(self) -> Mapping[str, str]:
+        """What lets docker and buildx into the registry."""
+        if self.remote and isinstance(self.registry, EcrRegistry):
+            self.registry.login()
+            return self.registry.docker.environment
+        return {}

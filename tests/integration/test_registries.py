@@ -1,0 +1,553 @@
+"""Reading and writing images in a real registry (distribution, TLS, htpasswd), and ECR in front of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import ssl
+import stat
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPSConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+import bcrypt
+import pytest
+from doubles import certificates, proxy
+from doubles.ecr_front import DENIED, EXPIRED, THROTTLED, EcrFront, Fault
+
+from lamina.errors import RegistryError
+from lamina.process import SubprocessRunner
+from lamina.refs import Reference
+from lamina.registries.base import OCI_INDEX, OCI_MANIFEST
+from lamina.registries.credentials import Credential
+from lamina.registries.ecr import EcrRegistry, EcrSettings, ecr_registry
+from lamina.registries.oci import OciRegistry, oci_registry
+from lamina.registries.transport import Answer, HttpTransport, Request
+from lamina.sandbox import registry as sandbox
+
+USER, PASSWORD = "AWS", "correct horse battery staple"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """The registry under test."""
+
+    address: str
+    ca: Path
+
+    def request(
+        self, method: str, path: str, body: bytes = b"", **headers: str
+    ) -> tuple[int, dict[str, str]]:
+        """One request by hand, with the right password."""
+        context = ssl.create_default_context(cafile=str(self.ca))
+        connection = HTTPSConnection(self.address, context=context, timeout=10)
+        pair = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        try:
+            connection.request(method, path, body, {"Authorization": f"Basic {pair}", **headers})
+            response = connection.getresponse()
+            response.read()
+            return response.status, {name.lower(): value for name, value in response.getheaders()}
+        finally:
+            connection.close()
+
+    def blob(self, repository: str, content: bytes) -> dict[str, object]:
+        """Upload a blob; its descriptor without a media type."""
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        status, headers = self.request("POST", f"/v2/{repository}/blobs/uploads/")
+        assert status == 202
+        where = urlsplit(headers["location"])
+        status, _ = self.request("PUT", f"{where.path}?{where.query}&digest={digest}", content)
+        assert status == 201
+        return {"digest": digest, "size": len(content)}
+
+    def image(self, repository: str, tag: str, *, says: str = "", layer: bytes = b"layer") -> str:
+        """Upload an image oddly formatted, so that any re-serialisation would change it; its digest."""
+        config = self.blob(repository, json.dumps({"os": "linux", "says": says}).encode())
+        part = self.blob(repository, layer)
+        document = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", **part}],
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **config},
+            "annotations": {"lamina.says": says, "é": "☺"},
+        }
+        raw = (json.dumps(document, indent=3, ensure_ascii=False) + "\n\n").encode()
+        return self.put(repository, tag, raw, OCI_MANIFEST)
+
+    def put(self, repository: str, tag: str, raw: bytes, media_type: str) -> str:
+        """Upload a manifest; its digest."""
+        status, headers = self.request(
+            "PUT", f"/v2/{repository}/manifests/{tag}", raw, **{"Content-Type": media_type}
+        )
+        assert status == 201
+        return headers["docker-content-digest"]
+
+    def ref(self, name: str) -> Reference:
+        """A reference in this registry."""
+        return Reference.parse(f"{self.address}/{name}")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("registry")
+    made = certificates.make(folder)
+    htpasswd = folder / "htpasswd"
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(rounds=4)).decode()
+    htpasswd.write_text(f"{USER}:{hashed}\n")
+    runner, name = SubprocessRunner(), f"test-registries-{os.getpid()}"
+    tls = (made.certificate, made.key)
+    running = sandbox.up(runner, name=name, port=0, htpasswd=htpasswd, tls=tls, say=lambda line: None)
+    try:
+        yield Served(address=running.address, ca=made.ca)
+    finally:
+        sandbox.down(runner, name, purge=True)
+
+
+@pytest.fixture
+def docker_config(tmp_path: Path) -> Path:
+    """A docker configuration of this test alone, with nothing in it yet."""
+    folder = tmp_path / "docker"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def environ(served: Served, docker_config: Path, tmp_path: Path) -> dict[str, str]:
+    return {
+        "DOCKER_CONFIG": str(docker_config),
+        "HOME": str(tmp_path),
+        "LAMINA_CACHE": str(tmp_path / "cache"),
+        "SSL_CERT_FILE": str(served.ca),
+    }
+
+
+def log_in(docker_config: Path, address: str, password: str = PASSWORD) -> None:
+    auth = Credential(username=USER, secret=password).encoded
+    (docker_config / "config.json").write_text(json.dumps({"auths": {address: {"auth": auth}}}))
+
+
+@pytest.fixture
+def registry(served: Served, environ: dict[str, str], docker_config: Path) -> Iterator[OciRegistry]:
+    log_in(docker_config, served.address)
+    opened = oci_registry(SubprocessRunner(), served.address, environ=environ)
+    yield opened
+    opened.close()
+
+
+def test_an_image_is_there_with_the_bytes_it_was_pushed_with(served: Served, registry: OciRegistry) -> None:
+    digest = served.image("there/one", "v1", says="hello")
+    found = registry.manifest(served.ref("there/one:v1"))
+    assert found is not None
+    assert found.digest == digest
+    assert found.media_type == OCI_MANIFEST
+    assert found.annotations["lamina.says"] == "hello"
+    assert found.size == len(b"layer") + len(json.dumps({"os": "linux", "says": "hello"}))
+    assert registry.manifest(served.ref(f"there/one@{digest}")) == found
+
+
+def test_no_such_tag_digest_or_repository_is_none(served: Served, registry: OciRegistry) -> None:
+    served.image("there/two", "v1")
+    nowhere = "sha256:" + "0" * 64
+    for name in ("there/two:v2", f"there/two@{nowhere}", "never/pushed:v1"):
+        assert registry.manifest(served.ref(name)) is None
+
+
+def test_a_hundred_manifests_come_in_parallel_and_in_order(served: Served, registry: OciRegistry) -> None:
+    digest = served.image("many/images", "v0", says="many")
+    raw = registry.manifest(served.ref("many/images:v0")).raw  # type: ignore[union-attr]
+    for number in range(1, 50):
+        served.put("many/images", f"v{number}", raw, OCI_MANIFEST)
+    refs = [served.ref(f"many/images:v{number}") for number in range(100)]
+    registry.check()
+    begin = time.perf_counter()
+    found = registry.manifests(refs)
+    seconds = time.perf_counter() - begin
+    assert list(found) == refs
+    assert [manifest and manifest.digest for manifest in found.values()] == [digest] * 50 + [None] * 50
+    assert seconds < 10  # a third of a second; generous for a busy machine, too little for a retrying reader
+
+
+def test_a_retag_keeps_every_byte(served: Served, registry: OciRegistry) -> None:
+    digest = served.image("retag/one", "v1", says="bytes")
+    registry.retag(served.ref("retag/one:v1"), served.ref("retag/one:stable"))
+    after = registry.manifest(served.ref("retag/one:stable"))
+    before = registry.manifest(served.ref("retag/one:v1"))
+    assert after is not None
+    assert after.digest == digest
+    assert after == before
+
+
+@dataclass(slots=True)
+class Spy:
+    """A transport which remembers what went through it."""
+
+    real: HttpTransport
+    sent: list[Request] = field(default_factory=list)
+
+    def send(self, request: Request, *, sink: IO[bytes] | None = None) -> Answer:
+        self.sent.append(request)
+        return self.real.send(request, sink=sink)
+
+    def close(self) -> None:
+        self.real.close()
+
+
+def test_a_retag_into_another_repository_mounts_the_blobs(
+    served: Served, environ: dict[str, str], docker_config: Path
+) -> None:
+    digest = served.image("retag/from-dev", "v1", says="across", layer=b"x" * 100_000)
+    log_in(docker_config, served.address)
+    spy = Spy(HttpTransport(environ))
+    registry = oci_registry(SubprocessRunner(), served.address, environ=environ, transport=spy)
+    registry.retag(served.ref("retag/from-dev:v1"), served.ref("retag/to-prod:v1"))
+    assert not [request for request in spy.sent if request.method == "GET" and "/blobs/" in request.url]
+    after = registry.manifest(served.ref("retag/to-prod:v1"))
+    assert after is not None
+    assert after.digest == digest
+    for blob in (after.config, *after.layers):
+        assert blob is not None
+        assert served.request("HEAD", f"/v2/retag/to-prod/blobs/{blob.digest}")[0] == 200
+    registry.close()
+
+
+def test_an_index_is_retagged_with_what_it_lists(served: Served, registry: OciRegistry) -> None:
+    child = served.image("index/from", "amd64", says="child")
+    size = len(registry.manifest(served.ref(f"index/from@{child}")).raw)  # type: ignore[union-attr]
+    entry = {
+        "mediaType": OCI_MANIFEST,
+        "digest": child,
+        "size": size,
+        "platform": {"os": "linux", "architecture": "amd64"},
+    }
+    raw = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}, indent=1).encode()
+    digest = served.put("index/from", "all", raw, OCI_INDEX)
+    registry.retag(served.ref("index/from:all"), served.ref("index/to:all"))
+    after = registry.manifest(served.ref("index/to:all"))
+    assert after is not None
+    assert after.digest == digest
+    assert after.is_index
+    assert after.platforms["linux/amd64"].digest == child
+    assert registry.manifest(served.ref(f"index/to@{child}")) is not None
+
+
+def test_retagging_what_is_not_there_says_so(served: Served, registry: OciRegistry) -> None:
+    with pytest.raises(RegistryError, match="is not there"):
+        registry.retag(served.ref("never/pushed:v1"), served.ref("never/pushed:stable"))
+
+
+def test_a_deleted_image_is_gone_and_deleting_it_again_is_fine(served: Served, registry: OciRegistry) -> None:
+    digest = served.image("gone/one", "v1", says="gone")
+    registry.delete(served.ref(f"gone/one@{digest}"))
+    assert registry.manifest(served.ref("gone/one:v1")) is None
+    registry.delete(served.ref(f"gone/one@{digest}"))
+
+
+def test_a_tag_that_cannot_be_deleted_alone_says_what_can(served: Served, registry: OciRegistry) -> None:
+    served.image("gone/two", "v1", says="kept")
+    with pytest.raises(RegistryError, match="delete by digest"):
+        registry.delete(served.ref("gone/two:v1"))
+    assert registry.manifest(served.ref("gone/two:v1")) is not None
+
+
+def test_a_wrong_password_names_the_host_and_the_login(
+    served: Served, environ: dict[str, str], docker_config: Path
+) -> None:
+    log_in(docker_config, served.address, "wrong-and-secret")
+    registry = oci_registry(SubprocessRunner(), served.address, environ=environ)
+    with pytest.raises(RegistryError) as caught:
+        registry.manifests([served.ref("there/one:v1"), served.ref("there/two:v1")])
+    text = str(caught.value)
+    assert caught.value.exit_code == 5
+    assert served.address in text
+    assert "user name or password is wrong" in text
+    assert f"docker login {served.address}" in text
+    assert "wrong-and-secret" not in text
+    registry.close()
+
+
+def test_no_credentials_at_all_is_told_apart(served: Served, environ: dict[str, str]) -> None:
+    registry = oci_registry(SubprocessRunner(), served.address, environ=environ)
+    with pytest.raises(RegistryError, match=f"no credentials.*\n.*\n.*docker login {served.address}"):
+        registry.check()
+    registry.close()
+
+
+def test_an_unknown_authority_is_a_tls_error_not_a_fallback_to_http(
+    served: Served, environ: dict[str, str]
+) -> None:
+    del environ["SSL_CERT_FILE"]
+    registry = oci_registry(SubprocessRunner(), served.address, environ=environ)
+    with pytest.raises(RegistryError, match=r"certificate[\s\S]*SSL_CERT_FILE"):
+        registry.check()
+    registry.close()
+
+
+def test_nobody_listening_is_told_at_once(environ: dict[str, str]) -> None:
+    registry = oci_registry(SubprocessRunner(), "127.0.0.1:1", environ=environ)
+    begin = time.perf_counter()
+    with pytest.raises(RegistryError, match=r"127.0.0.1:1: the registry cannot be reached: .*refused"):
+        registry.manifest(Reference.parse("127.0.0.1:1/any:v1"))
+    assert time.perf_counter() - begin < 2
+
+
+def test_a_proxy_is_used_where_the_environment_names_one(
+    served: Served, environ: dict[str, str], docker_config: Path
+) -> None:
+    digest = served.image("there/three", "v1", says="proxy")
+    log_in(docker_config, "registry.test")
+    with proxy.leading_to(served.address) as running:
+        environ["HTTPS_PROXY"] = running.url
+        registry = oci_registry(SubprocessRunner(), "registry.test", environ=environ)
+        found = registry.manifest(Reference.parse("registry.test/there/three:v1"))
+        assert found is not None
+        assert found.digest == digest
+        assert running.asked == [("registry.test:443", "Basic bWU6cHc=")]
+        registry.close()
+
+
+def test_a_host_name_that_does_not_exist_is_told(environ: dict[str, str]) -> None:
+    registry = oci_registry(SubprocessRunner(), "registry.invalid", environ=environ)
+    with pytest.raises(RegistryError, match="no such host name"):
+        registry.check()
+
+
+def test_a_credential_helper_is_asked(
+    served: Served, environ: dict[str, str], docker_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper(docker_config.parent / "bin", "test-helper", served.address, monkeypatch)
+    config = {"auths": {served.address: {"auth": "c3RhbGU6c3RhbGU="}}, "credHelpers": {}}
+    config["credHelpers"][served.address] = "test-helper"
+    (docker_config / "config.json").write_text(json.dumps(config))
+    registry = oci_registry(SubprocessRunner(), served.address, environ=environ)
+    registry.check()
+    registry.close()
+
+
+def helper(folder: Path, name: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a docker-credential-<name> on the PATH which knows the password of one host."""
+    folder.mkdir()
+    answer = json.dumps({"ServerURL": host, "Username": USER, "Secret": PASSWORD})
+    script = folder / f"docker-credential-{name}"
+    script.write_text(f"""#!/bin/sh
+read -r host
+[ "$1" = get ] && [ "$host" = "{host}" ] && echo '{answer}' && exit 0
+echo 'credentials not found in native keychain'; exit 1
+""")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+@contextmanager
+def scripted(answer: Callable[[BaseHTTPRequestHandler], tuple[int, dict[str, str], bytes]]) -> Iterator[str]:
+    """A plain http server on loopback, for what a healthy registry does not do; its host and port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            status, headers, body = answer(self)
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield f"127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+MANIFEST = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST}).encode()
+
+
+def test_too_many_requests_are_waited_out_over_plain_http(environ: dict[str, str]) -> None:
+    seen = []
+
+    def answer(request: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
+        if request.path == "/v2/":
+            return 200, {}, b"{}"
+        seen.append(request.path)
+        if len(seen) < 3:
+            return 429, {"Retry-After": "0"}, b'{"errors":[{"code":"TOOMANYREQUESTS"}]}'
+        return 200, {"Content-Type": OCI_MANIFEST}, MANIFEST
+
+    with scripted(answer) as address:
+        registry = oci_registry(SubprocessRunner(), address, environ=environ)
+        found = registry.manifest(Reference.parse(f"{address}/busy:v1"))
+        assert found is not None
+        assert found.raw == MANIFEST
+        assert len(seen) == 3
+        registry.close()
+
+
+def test_a_bearer_token_is_fetched_from_the_service_the_registry_names(
+    environ: dict[str, str], docker_config: Path
+) -> None:
+    asked = []
+
+    def answer(request: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
+        shown = request.headers.get("Authorization", "")
+        if request.path.startswith("/token"):
+            asked.append(request.path)
+            pair = Credential(username=USER, secret=PASSWORD).encoded
+            return (200, {}, b'{"token": "t0k3n"}') if shown == f"Basic {pair}" else (401, {}, b"{}")
+        if shown != "Bearer t0k3n":
+            realm = f'Bearer realm="http://{request.headers["Host"]}/token",service="double"'
+            return 401, {"WWW-Authenticate": realm}, b"{}"
+        return 200, {"Content-Type": OCI_MANIFEST}, MANIFEST
+
+    with scripted(answer) as address:
+        log_in(docker_config, address)
+        registry = oci_registry(SubprocessRunner(), address, environ=environ)
+        refs = [Reference.parse(f"{address}/team/image:{tag}") for tag in ("v1", "v2")]
+        assert all(registry.manifests(refs[:1]).values())
+        assert all(registry.manifests(refs).values())
+        assert asked == ["/token?service=double&scope=repository%3Ateam%2Fimage%3Apull"]
+        registry.close()
+
+
+# --- ECR ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def front(served: Served) -> Iterator[EcrFront]:
+    with EcrFront(endpoint=f"https://{served.address}", user=USER, password=PASSWORD) as running:
+        yield running
+
+
+@pytest.fixture
+def aws(front: EcrFront, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment of one test: AWS' client reads the process' own, we read the mapping."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    environ |= front.environ(AWS_CONFIG_FILE="/nonexistent", AWS_SHARED_CREDENTIALS_FILE="/nonexistent")
+    for name, value in environ.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    front.calls.clear()
+    return environ
+
+
+def in_ecr(environ: dict[str, str], **settings: str) -> EcrRegistry:
+    return ecr_registry(SubprocessRunner(), EcrSettings(**settings), environ=environ)  # type: ignore[arg-type]
+
+
+def test_ecr_hands_out_a_token_and_the_images_behind_it(
+    served: Served, front: EcrFront, aws: dict[str, str]
+) -> None:
+    digest = served.image("ecr/one", "v1", says="ecr")
+    registry = in_ecr(aws)
+    assert registry.address == served.address
+    found = registry.manifests([served.ref("ecr/one:v1"), served.ref("ecr/one:v2")])
+    assert [manifest and manifest.digest for manifest in found.values()] == [digest, None]
+    assert registry.account == "123456789012"
+    assert front.calls == ["GetAuthorizationToken"]
+    registry.close()
+
+
+def test_a_token_is_reused_by_the_next_run_while_it_is_valid(
+    served: Served, front: EcrFront, aws: dict[str, str]
+) -> None:
+    first, second = in_ecr(aws), in_ecr(aws)
+    assert first.login().source == "ecr token"
+    login = second.login()
+    assert (login.source, login.host) == ("still valid", served.address)
+    second.check()
+    assert front.calls == ["GetAuthorizationToken"]
+    config = second.docker.path / "config.json"
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+    assert stat.S_IMODE(config.parent.stat().st_mode) == 0o700
+    second.close()
+
+
+def test_an_expiry_in_the_past_is_good_for_this_run_only(
+    served: Served, front: EcrFront, aws: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front, "token_seconds", None)  # as moto answers
+    registry = in_ecr(aws)
+    assert registry.login().expires is None
+    registry.check()
+    assert front.calls == ["GetAuthorizationToken"]
+    assert in_ecr(aws).login().source == "ecr token"
+    registry.close()
+
+
+def test_a_token_the_registry_no_longer_takes_is_replaced_once(
+    served: Served, front: EcrFront, aws: dict[str, str]
+) -> None:
+    stale = in_ecr(aws)
+    stale.login()
+    old = Credential(username=USER, secret="revoked")
+    stale.docker.write(served.address, old, stale.login().expires)
+    registry = in_ecr(aws)
+    assert registry.login().source == "still valid"
+    registry.check()
+    assert front.calls == ["GetAuthorizationToken"] * 2
+    registry.close()
+
+
+def test_a_credential_helper_beats_the_token(
+    served: Served,
+    front: EcrFront,
+    aws: dict[str, str],
+    docker_config: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    helper(docker_config.parent / "bin", "ecr-login", served.address, monkeypatch)
+    (docker_config / "config.json").write_text(json.dumps({"credHelpers": {served.address: "ecr-login"}}))
+    registry = in_ecr(aws, host=served.address)
+    assert registry.login().source == "credential helper ecr-login"
+    registry.check()
+    assert front.calls == []
+    assert json.loads((registry.docker.path / "config.json").read_text()).get("auths", {}) == {}
+    registry.close()
+
+
+def test_repositories_are_found_missing_and_created(front: EcrFront, aws: dict[str, str]) -> None:
+    registry = in_ecr(aws, prefix="team")
+    names = [f"image-{number}" for number in range(3)]
+    registry.create_repository(names[0])
+    assert registry.missing_repositories(names) == (names[1], names[2])
+    for name in names:
+        registry.create_repository(name)
+    assert registry.missing_repositories(names) == ()
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (EXPIRED, "expired"),
+        (DENIED, "ecr:GetAuthorizationToken"),
+        (Fault(code="UnrecognizedClientException", message="The security token is invalid"), "not accept"),
+    ],
+    ids=["expired", "denied", "invalid"],
+)
+def test_aws_refusals_say_what_to_do(front: EcrFront, aws: dict[str, str], fault: Fault, told: str) -> None:
+    front.play("GetAuthorizationToken", fault)
+    with pytest.raises(RegistryError, match=told) as caught:
+        in_ecr(aws).login()
+    assert all(problem.hint for problem in caught.value.problems)
+    assert caught.value.exit_code == 5
+
+
+def test_throttling_is_waited_out(front: EcrFront, aws: dict[str, str]) -> None:
+    front.play("GetAuthorizationToken", THROTTLED, times=2)
+    assert in_ecr(aws).login().source == "ecr token"
+    assert len(front.calls) == 3

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from docker.errors import APIError, NotFound
+from requests.exceptions import ConnectionError as NoAnswer
+
+from lamina.errors import EngineError, RegistryError
+from lamina.refs import Reference
+from lamina.registries.credentials import Credential
+from lamina.registries.local import LocalStore, image_of
+
+REF = Reference.parse("r.example/team/app:v1")
+TOLD = {
+    "Id": "sha256:aaa",
+    "RepoDigests": ["other/app@sha256:zzz", "r.example/team/app@sha256:bbb"],
+    "Size": 1234,
+    "Os": "linux",
+    "Architecture": "arm64",
+    "Variant": "v8",
+    "Config": {"Labels": {"k": "v"}},
+}
+
+
+class Engine:
+    """docker-py's APIClient, as far as we use it."""
+
+    def __init__(self, **images: dict[str, Any]) -> None:
+        self.images = images
+        self.calls: list[tuple[Any, ...]] = []
+        self.events: list[dict[str, Any]] = []
+        self.failure: Exception | None = None
+
+    def inspect_image(self, name: str) -> dict[str, Any]:
+        if self.failure:
+            raise self.failure
+        if name not in self.images:
+            raise NotFound("no such image")
+        return self.images[name]
+
+    def tag(self, *args: Any, **options: Any) -> bool:
+        self.calls.append(("tag", *args, options))
+        return True
+
+    def push(self, *args: Any, **options: Any) -> Iterator[dict[str, Any]]:
+        self.calls.append(("push", *args, options))
+        return iter(self.events)
+
+    def remove_image(self, name: str) -> None:
+        self.calls.append(("remove", name))
+        if name not in self.images:
+            raise NotFound("no such image")
+
+
+def test_images_are_read_and_absent_ones_are_none() -> None:
+    store = LocalStore(api=Engine(**{str(REF): TOLD}))
+    found = store.images([REF, REF.with_tag("v2")])
+    image = found[REF]
+    assert image is not None
+    assert (image.id, image.digest, image.size) == ("sha256:aaa", "sha256:bbb", 1234)
+    assert (image.labels, image.platform) == ({"k": "v"}, "linux/arm64/v8")
+    assert found[REF.with_tag("v2")] is None
+
+
+def test_the_containerd_store_names_the_manifest_itself() -> None:
+    assert image_of(REF, {**TOLD, "Descriptor": {"digest": "sha256:ccc"}}).digest == "sha256:ccc"
+    bare = image_of(REF, {"Id": "sha256:aaa", "Config": None, "RepoDigests": None, "Os": "linux"})
+    assert (bare.digest, bare.labels, bare.platform, bare.size) == (None, {}, "linux", 0)
+
+
+def test_tags_and_removals_are_passed_on() -> None:
+    engine = Engine()
+    store = LocalStore(api=engine)
+    store.tag(REF, Reference.parse("localhost:5000/app:v2"))
+    store.remove(REF)  # not there: success
+    assert engine.calls == [
+        ("tag", str(REF), "localhost:5000/app", "v2", {"force": True}),
+        ("remove", str(REF)),
+    ]
+
+
+def test_a_push_tells_its_steps_and_the_digest() -> None:
+    engine = Engine()
+    engine.events = [
+        {"status": "The push refers to repository [r.example/team/app]"},
+        {"status": "Pushing", "id": "abc", "progressDetail": {"current": 1, "total": 2}},
+        {"status": "Pushed", "id": "abc", "progressDetail": {}},
+        {"aux": {"Tag": "v1", "Digest": "sha256:bbb", "Size": 9}, "progressDetail": {}},
+    ]
+    lines: list[str] = []
+    digest = LocalStore(api=engine).push(REF, Credential(username="me", secret="pw"), lines.append)
+    assert digest == "sha256:bbb"
+    assert lines == ["The push refers to repository [r.example/team/app]", "abc: Pushed"]
+    assert engine.calls[0][3]["auth_config"] == {"username": "me", "password": "pw"}
+
+
+@pytest.mark.parametrize(
+    ("failure", "hint"),
+    [
+        ("no basic auth credentials", "docker login r.example"),
+        ("denied: requested access to the resource is denied", "docker login r.example"),
+        ("name unknown: The repository 'x' does not exist", "--create"),
+        ("connection reset", "try again"),
+    ],
+)
+def test_a_refused_push_is_the_registrys_error(failure: str, hint: str) -> None:
+    engine = Engine()
+    engine.events = [{"errorDetail": {"message": failure}, "error": failure}]
+    with pytest.raises(RegistryError, match=failure) as caught:
+        LocalStore(api=engine).push(REF, None, lambda line: None)
+    assert hint in str(caught.value)
+
+
+def test_an_engine_that_does_not_answer_is_told() -> None:
+    engine = Engine()
+    store = LocalStore("unix:///nowhere.sock", api=engine)
+    engine.failure = NoAnswer("no")
+    with pytest.raises(
+        EngineError, match=r"unix:///nowhere.sock: the Docker engine does not answer"
+    ) as caught:
+        store.images([REF])
+    assert "DOCKER_HOST" in str(caught.value)
+    engine.failure = APIError("boom", explanation="disk is full")
+    with pytest.raises(EngineError, match=r"cannot inspect .*: disk is full"):
+        store.images([REF])
+
+
+def test_no_engine_at_all_is_told() -> None:
+    with pytest.raises(EngineError, match="no Docker engine at unix:///nonexistent"):
+        LocalStore("unix:///nonexistent/docker.sock").images([REF])

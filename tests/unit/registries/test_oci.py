@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lamina.errors import RegistryError
+from lamina.refs import Reference
+from lamina.registries.base import ACCEPTED, DOCKER_MANIFEST, OCI_MANIFEST, sha256
+from lamina.registries.credentials import Credential
+from lamina.registries.oci import OciRegistry
+from lamina.registries.session import Patience, Session
+from lamina.registries.transport import Answer, Request, Unreachable
+
+V2 = "https://r.example/v2"
+REF = Reference.parse("r.example/team/app:v1")
+URL = f"{V2}/team/app/manifests/v1"
+RAW = b'{ "schemaVersion": 2,\n "config": {"digest": "sha256:c", "size": 3}, "layers": [] }\n'
+FOUND = Answer(status=200, headers={"content-type": f"{OCI_MANIFEST}; charset=utf-8"}, body=RAW)
+ABSENT = Answer(status=404, body=b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}')
+
+
+def error(status: int, code: str = "", message: str = "") -> Answer:
+    body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
+    return Answer(status=status, body=body)
+
+
+def test_a_manifest_is_one_get_that_accepts_all_four_kinds(transport, registry: OciRegistry) -> None:
+    transport.on("GET", URL, FOUND)
+    manifest = registry.manifest(REF)
+    assert manifest is not None
+    assert (manifest.media_type, manifest.raw, manifest.digest) == (OCI_MANIFEST, RAW, sha256(RAW))
+    assert transport.sent[-1].headers["Accept"].split(", ") == list(ACCEPTED)
+    assert len(transport.asked()) == 1
+
+
+@pytest.mark.parametrize("code", ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", ""])
+def test_absent_is_none(transport, registry: OciRegistry, code: str) -> None:
+    transport.on("GET", URL, error(404, code))
+    assert registry.manifest(REF) is None
+
+
+def test_bytes_that_belie_their_digest_are_refused(transport, registry: OciRegistry) -> None:
+    wanted = "sha256:" + "1" * 64
+    transport.on("GET", f"{V2}/team/app/manifests/{wanted}", FOUND)
+    with pytest.raises(RegistryError, match="not those of their digest"):
+        registry.manifest(REF.with_digest(wanted))
+    headers = {"content-type": OCI_MANIFEST, "docker-content-digest": wanted}
+    transport.on("GET", URL, Answer(status=200, headers=headers, body=RAW))
+    with pytest.raises(RegistryError, match="not those of their digest"):
+        registry.manifest(REF)
+
+
+def test_a_page_instead_of_a_manifest_is_told(transport, registry: OciRegistry) -> None:
+    transport.on("GET", URL, Answer(status=200, body=b"<html>log in</html>"))
+    with pytest.raises(RegistryError, match="is no image manifest"):
+        registry.manifest(REF)
+
+
+def test_a_reference_of_another_registry_is_refused(transport, registry: OciRegistry) -> None:
+    with pytest.raises(RegistryError, match="does not live in this registry"):
+        registry.manifest(Reference.parse("ghcr.io/team/app:v1"))
+
+
+def test_what_is_no_registry_is_told(transport, registry: OciRegistry) -> None:
+    transport.on("GET", f"{V2}/", Answer(status=404, body=b"<html>nginx</html>"))
+    with pytest.raises(RegistryError, match="no image registry: GET /v2/ was answered with 404"):
+        registry.manifest(REF)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("name", "check the registry's name"),
+        ("refused", "start the registry"),
+        ("timeout", "HTTPS_PROXY"),
+        ("tls", "SSL_CERT_FILE"),
+    ],
+)
+def test_unreachable_is_told_at_once_with_a_next_step(
+    transport, registry: OciRegistry, clock, kind: str, told: str
+) -> None:
+    transport.on("GET", f"{V2}/", Unreachable(kind, "because"))  # type: ignore[arg-type]
+    with pytest.raises(RegistryError, match=r"r.example: the registry cannot be reached: because") as caught:
+        registry.manifests([REF, REF.with_tag("v2")])
+    assert told in str(caught.value)
+    assert len(transport.sent) == 1
+    assert clock.slept == []
+
+
+@pytest.mark.parametrize("kind", ["tls", "refused", "timeout"])
+def test_loopback_falls_back_to_plain_http(transport, clock, kind: str) -> None:
+    registry = _loopback(transport, clock)
+    transport.on("GET", "https://localhost:5000/v2/", Unreachable(kind, "wrong version number"))  # type: ignore[arg-type]
+    transport.on("GET", "http://localhost:5000/v2/", Answer(status=200))
+    transport.on("GET", "http://localhost:5000/v2/app/manifests/v1", FOUND)
+    assert registry.manifest(Reference.parse("localhost:5000/app:v1")) is not None
+
+
+def test_loopback_with_an_untrusted_certificate_stays_https(transport, clock) -> None:
+    registry = _loopback(transport, clock)
+    transport.on("GET", "https://localhost:5000/v2/", Unreachable("tls", "self-signed certificate"))
+    with pytest.raises(RegistryError, match="self-signed certificate"):
+        registry.manifest(Reference.parse("localhost:5000/app:v1"))
+
+
+def _loopback(transport, clock) -> OciRegistry:
+    return OciRegistry(
+        "localhost:5000",
+        Session("localhost:5000", transport=transport, credential=lambda *, fresh: None, sleep=clock.sleep),
+    )
+
+
+def test_docker_hub_is_asked_by_its_api_host_and_library_names(transport) -> None:
+    session = Session("docker.io", transport=transport, credential=lambda *, fresh: None)
+    transport.on("GET", "https://registry-1.docker.io/v2/", Answer(status=200))
+    transport.on("GET", "https://registry-1.docker.io/v2/library/python/manifests/3.13", FOUND)
+    assert OciRegistry("docker.io", session).manifest(Reference.parse("python:3.13")) is not None
+
+
+# --- asking again ---------------------------------------------------------------------------------------
+
+
+def test_busy_registries_are_asked_again_when_they_say(transport, registry: OciRegistry, clock) -> None:
+    busy = Answer(status=429, headers={"retry-after": "7"})
+    transport.on("GET", URL, busy, Answer(status=503), Unreachable("lost", "reset"), FOUND)
+    assert registry.manifest(REF) is not None
+    assert clock.slept == [7.0, 0.5, 1.0]
+
+
+def test_patience_ends_with_a_clear_error(transport, registry: OciRegistry, clock) -> None:
+    transport.on("GET", URL, error(503, "UNAVAILABLE", "maintenance"))
+    with pytest.raises(
+        RegistryError, match=r"failed with 503, cannot read r.example/team/app:v1: maintenance"
+    ):
+        registry.manifest(REF)
+    assert len(transport.asked()) == Patience().attempts
+    transport.on("GET", URL, error(429, "TOOMANYREQUESTS", "slow down"))
+    with pytest.raises(RegistryError, match=r"too many requests.*slow down"):
+        registry.manifest(REF)
+
+
+def test_no_new_try_starts_after_the_budget(transport, registry: OciRegistry, clock) -> None:
+    transport.on("GET", URL, Answer(status=429, headers={"retry-after": "3600"}))
+    with pytest.raises(RegistryError, match="too many requests"):
+        registry.manifest(REF)
+    assert sum(clock.slept) <= 60 + Patience().longest
+
+
+def test_pauses_grow_and_are_spread() -> None:
+    patience = Patience(first=1.0, longest=5.0)
+    assert [patience.pause(attempt, None, 1.0) for attempt in (2, 3, 4, 5)] == [1.0, 2.0, 4.0, 5.0]
+    assert patience.pause(3, None, 0.0) == 1.0
+    assert patience.pause(2, 0.0, 0.0) == 0.0
+
+
+# --- refusals -------------------------------------------------------------------------------------------
+
+
+def guarded(transport, *accepted: str) -> None:
+    """Basic authorization, as most private registries and ECR want it."""
+    challenge = {"www-authenticate": 'Basic realm="r"'}
+
+    def guard(request: Request) -> Answer | None:
+        shown = request.headers.get("Authorization")
+        if shown in {f"Basic {Credential(username='me', secret=secret).encoded}" for secret in accepted}:
+            return None
+        return Answer(status=401, headers=challenge, body=error(401, "UNAUTHORIZED", "who?").body)
+
+    transport.guard = guard
+
+
+def test_no_credentials_and_wrong_ones_are_told_apart(transport, registry, credentials) -> None:
+    guarded(transport, "right")
+    with pytest.raises(RegistryError, match="there are no credentials, cannot read") as caught:
+        registry.manifest(REF)
+    assert "docker login r.example" in str(caught.value)
+
+
+def test_a_wrong_password_never_appears(transport, registry, credentials) -> None:
+    guarded(transport, "right")
+    credentials[0] = Credential(username="me", secret="wrong-one")
+    with pytest.raises(RegistryError, match="user name or password is wrong") as caught:
+        registry.manifest(REF)
+    assert "wrong-one" not in str(caught.value) + repr(caught.value)
+    assert caught.value.exit_code == 5
+
+
+def test_a_hundred_refusals_are_one_problem_and_few_requests(transport, registry, credentials) -> None:
+    credentials[0] = Credential(username="me", secret="old")
+    guarded(transport)
+    same = REF.with_tag("same")
+    with pytest.raises(RegistryError) as caught:
+        registry.manifests([same, *(REF.with_tag(f"v{n}") for n in range(99))])
+    assert len({problem.hint for problem in caught.value.problems}) == 1
+    assert len(transport.asked()) == 100
+
+
+def test_an_expired_credential_is_renewed(transport, registry, credentials) -> None:
+    credentials[:] = [Credential(username="me", secret="old"), Credential(username="me", secret="new")]
+    old = f"Basic {credentials[0].encoded}"
+    expired = error(403, "DENIED", "Your authorization token has expired. Reauthenticate and try again.")
+    first = Answer(status=401, headers={"www-authenticate": "Basic realm=r"})
+
+    def guard(request: Request) -> Answer | None:
+        shown = request.headers.get("Authorization")
+        return first if shown is None else expired if shown == old else None
+
+    transport.guard = guard
+    transport.on("GET", URL, FOUND)
+    transport.on("GET", f"{V2}/", first)
+    assert registry.manifest(REF) is not None
+    assert credentials[0].secret == "new"
+
+
+def test_forbidden_names_what_and_repeats_the_registry(transport, registry) -> None:
+    transport.on("GET", URL, error(403, "DENIED", "User x is not authorized to perform: ecr:BatchGetImage"))
+    with pytest.raises(
+        RegistryError, match=r"not allowed to read r.example/team/app:v1: .*ecr:BatchGetImage"
+    ):
+        registry.manifest(REF)
+
+
+# --- retag and delete -----------------------------------------------------------------------------------
+
+PUT = f"{V2}/team/app/manifests/stable"
+
+
+def test_a_retag_puts_the_same_bytes_with_their_media_type(transport, registry) -> None:
+    docker = Answer(status=200, headers={"content-type": DOCKER_MANIFEST}, body=RAW)
+    transport.on("GET", URL, docker)
+    transport.on("PUT", PUT, Answer(status=201))
+    registry.retag(REF, REF.with_tag("stable"))
+    assert transport.asked() == [f"GET {URL}", f"PUT {PUT}"]
+    assert transport.bodies[-1] == RAW
+    assert transport.sent[-1].headers["Content-Type"] == DOCKER_MANIFEST
+
+
+def test_an_immutable_tag_that_already_says_so_is_success(transport, registry) -> None:
+    immutable = error(400, "TAG_INVALID", "The image tag 'stable' already exists … the tag is immutable.")
+    transport.on("GET", URL, FOUND)
+    transport.on("PUT", PUT, immutable)
+    transport.on("GET", PUT, FOUND)
+    registry.retag(REF, REF.with_tag("stable"))
+    transport.on("GET", PUT, Answer(status=200, headers={}, body=b"{}"))
+    with pytest.raises(RegistryError, match="is immutable and names another image"):
+        registry.retag(REF, REF.with_tag("stable"))
+
+
+def test_a_repository_to_be_created_names_the_command(transport, registry) -> None:
+    transport.on("GET", URL, FOUND)
+    transport.on("PUT", PUT, error(404, "NAME_UNKNOWN", "The repository does not exist"))
+    with pytest.raises(RegistryError, match=r"team/app does not exist[\s\S]*build-all --push --create"):
+        registry.retag(REF, REF.with_tag("stable"))
+
+
+TARGET = Reference.parse("r.example/team/prod:v1")
+BLOB = f"{V2}/team/prod/blobs"
+MOUNT = f"{BLOB}/uploads/?mount=sha256%3Ac&from=team%2Fapp"
+
+
+def test_blobs_are_mounted_unless_they_are_there(transport, registry) -> None:
+    transport.on("GET", URL, FOUND)
+    transport.on("HEAD", f"{BLOB}/sha256:c", Answer(status=404))
+    transport.on("POST", MOUNT, Answer(status=201))
+    transport.on("PUT", f"{V2}/team/prod/manifests/v1", Answer(status=201))
+    registry.retag(REF, TARGET)
+    transport.on("HEAD", f"{BLOB}/sha256:c", Answer(status=200))
+    transport.sent.clear()
+    registry.retag(REF, TARGET)
+    assert [request.method for request in transport.sent] == ["GET", "HEAD", "PUT"]
+
+
+def test_blobs_are_copied_where_nothing_is_mounted(transport, registry) -> None:
+    transport.on("GET", URL, FOUND)
+    transport.on("HEAD", f"{BLOB}/sha256:c", Answer(status=404))
+    upload = "https://uploads.example/u/1?state=s"
+    transport.on("POST", MOUNT, Answer(status=202, headers={"location": upload}))
+    transport.on("GET", f"{V2}/team/app/blobs/sha256:c", Answer(status=200, body=b"abc"))
+    transport.on("PUT", f"{upload}&digest=sha256%3Ac", Answer(status=201))
+    transport.on("PUT", f"{V2}/team/prod/manifests/v1", Answer(status=201))
+    registry.retag(REF, TARGET)
+    assert b"abc" in transport.bodies
+
+
+def test_our_credential_stays_with_the_registry(transport, registry, credentials) -> None:
+    credentials[0] = Credential(username="me", secret="right")
+    uploads = "https://uploads.example/u/1"
+    transport.on("GET", f"{V2}/", Answer(status=401, headers={"www-authenticate": "Basic realm=r"}))
+    transport.on("GET", URL, FOUND)
+    transport.on("HEAD", f"{BLOB}/sha256:c", Answer(status=404))
+    transport.on("POST", MOUNT, Answer(status=202, headers={"location": uploads}))
+    transport.on("GET", f"{V2}/team/app/blobs/sha256:c", Answer(status=200, body=b"abc"))
+    transport.on("PUT", f"{uploads}?digest=sha256%3Ac", Answer(status=201))
+    transport.on("PUT", f"{V2}/team/prod/manifests/v1", Answer(status=201))
+    registry.retag(REF, TARGET)
+    for request in transport.sent[1:]:
+        assert ("Authorization" in request.headers) == request.url.startswith(V2)
+
+
+def test_deleting_what_is_gone_is_success(transport, registry) -> None:
+    transport.on("DELETE", URL, ABSENT)
+    registry.delete(REF)
+
+
+def test_a_registry_that_cannot_delete_a_tag_says_what_it_can(transport, registry) -> None:
+    transport.on("DELETE", URL, error(405, "UNSUPPORTED"))
+    with pytest.raises(RegistryError, match="delete by digest"):
+        registry.delete(REF)
+
+
+def test_repositories_come_with_the_first_push(transport, registry) -> None:
+    assert registry.missing_repositories(["a", "b"]) == ()
+    registry.create_repository("a")
+    assert transport.sent == []
