@@ -1,6 +1,6 @@
 """Install what project files require into a folder, for another platform, without running anything there.
 
-    python3 install_deps.py --platform linux/arm64 --python 3.13 --into /rootfs/var/task FILE... [--base FILE...]
+    python3 install_deps.py --platform linux/arm64 --python 3.13 --into FOLDER FILE... [--base FILE...]
 
 FILE is a pyproject.toml or a requirements.txt. Packages of this repository are left out: their source is
 copied, not installed. What the --base files require is in the base image already and left out too, and

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import shutil
 import ssl
 import stat
 import threading
@@ -31,7 +33,7 @@ from lamina.registries.base import OCI_INDEX, OCI_MANIFEST
 from lamina.registries.credentials import Credential
 from lamina.registries.ecr import EcrRegistry, EcrSettings, ecr_registry
 from lamina.registries.oci import OciRegistry, oci_registry
-from lamina.registries.transport import Answer, HttpTransport, Request
+from lamina.registries.transport import Answer, HttpTransport, Request, Unreachable
 from lamina.sandbox import registry as sandbox
 
 USER, PASSWORD = "AWS", "correct horse battery staple"
@@ -121,12 +123,20 @@ def docker_config(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def environ(served: Served, docker_config: Path, tmp_path: Path) -> dict[str, str]:
+def environ(
+    served: Served, docker_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    """The environment of one test. Proxies and trust are the process' own: none, and our authority."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(served.ca))
     return {
         "DOCKER_CONFIG": str(docker_config),
         "HOME": str(tmp_path),
         "LAMINA_CACHE": str(tmp_path / "cache"),
-        "SSL_CERT_FILE": str(served.ca),
     }
 
 
@@ -206,7 +216,7 @@ def test_a_retag_into_another_repository_mounts_the_blobs(
 ) -> None:
     digest = served.image("retag/from-dev", "v1", says="across", layer=b"x" * 100_000)
     log_in(docker_config, served.address)
-    spy = Spy(HttpTransport(environ))
+    spy = Spy(HttpTransport())
     registry = oci_registry(SubprocessRunner(), served.address, environ=environ, transport=spy)
     registry.retag(served.ref("retag/from-dev:v1"), served.ref("retag/to-prod:v1"))
     assert not [request for request in spy.sent if request.method == "GET" and "/blobs/" in request.url]
@@ -282,9 +292,9 @@ def test_no_credentials_at_all_is_told_apart(served: Served, environ: dict[str, 
 
 
 def test_an_unknown_authority_is_a_tls_error_not_a_fallback_to_http(
-    served: Served, environ: dict[str, str]
+    served: Served, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    del environ["SSL_CERT_FILE"]
+    monkeypatch.delenv("SSL_CERT_FILE")
     registry = oci_registry(SubprocessRunner(), served.address, environ=environ)
     with pytest.raises(RegistryError, match=r"certificate[\s\S]*SSL_CERT_FILE"):
         registry.check()
@@ -299,19 +309,48 @@ def test_nobody_listening_is_told_at_once(environ: dict[str, str]) -> None:
     assert time.perf_counter() - begin < 2
 
 
+def test_an_authority_in_dockers_folder_is_trusted_for_its_host_only(
+    served: Served, environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    folder = tmp_path / "certs.d" / served.address
+    folder.mkdir(parents=True)
+    shutil.copy(served.ca, folder / "ca.crt")
+    transport = HttpTransport(certs=tmp_path / "certs.d")
+    assert transport.send(Request(method="GET", url=f"https://{served.address}/v2/")).status == 401
+    elsewhere = served.address.replace("127.0.0.1", "localhost")
+    with pytest.raises(Unreachable, match="certificate"):
+        transport.send(Request(method="GET", url=f"https://{elsewhere}/v2/"))
+    transport.close()
+
+
 def test_a_proxy_is_used_where_the_environment_names_one(
-    served: Served, environ: dict[str, str], docker_config: Path
+    served: Served, environ: dict[str, str], docker_config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = served.image("there/three", "v1", says="proxy")
     log_in(docker_config, "registry.test")
     with proxy.leading_to(served.address) as running:
-        environ["HTTPS_PROXY"] = running.url
+        monkeypatch.setenv("HTTPS_PROXY", running.url)
         registry = oci_registry(SubprocessRunner(), "registry.test", environ=environ)
         found = registry.manifest(Reference.parse("registry.test/there/three:v1"))
         assert found is not None
         assert found.digest == digest
         assert running.asked == [("registry.test:443", "Basic bWU6cHc=")]
         registry.close()
+
+
+def test_a_proxy_that_fails_is_named_and_loopback_goes_without(
+    served: Served, environ: dict[str, str], docker_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    registry = oci_registry(SubprocessRunner(), "registry.test", environ=environ)
+    with pytest.raises(RegistryError, match=r"its proxy fails: connection refused[\s\S]*HTTPS_PROXY"):
+        registry.check()
+    registry.close()
+    log_in(docker_config, served.address)
+    direct = oci_registry(SubprocessRunner(), served.address, environ=environ)
+    direct.check()
+    direct.close()
 
 
 def test_a_host_name_that_does_not_exist_is_told(environ: dict[str, str]) -> None:
@@ -347,8 +386,11 @@ echo 'credentials not found in native keychain'; exit 1
 
 
 @contextmanager
-def scripted(answer: Callable[[BaseHTTPRequestHandler], tuple[int, dict[str, str], bytes]]) -> Iterator[str]:
-    """A plain http server on loopback, for what a healthy registry does not do; its host and port."""
+def scripted(
+    answer: Callable[[BaseHTTPRequestHandler], tuple[int, dict[str, str], bytes]],
+    tls: certificates.Certificates | None = None,
+) -> Iterator[str]:
+    """A server on loopback, plain http by default, for what a healthy registry does not do; host and port."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -356,16 +398,23 @@ def scripted(answer: Callable[[BaseHTTPRequestHandler], tuple[int, dict[str, str
         def do_GET(self) -> None:
             status, headers, body = answer(self)
             self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
+
+        def do_PUT(self) -> None:
+            self.do_GET()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.certificate, tls.key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield f"127.0.0.1:{server.server_address[1]}"
@@ -420,6 +469,83 @@ def test_a_bearer_token_is_fetched_from_the_service_the_registry_names(
         assert all(registry.manifests(refs[:1]).values())
         assert all(registry.manifests(refs).values())
         assert asked == ["/token?service=double&scope=repository%3Ateam%2Fimage%3Apull"]
+        registry.close()
+
+
+def test_authorization_does_not_follow_to_another_host_and_netrc_adds_none(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login me password pw\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    shown: dict[str, str | None] = {}
+
+    def answer(request: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
+        shown[request.path] = request.headers.get("Authorization")
+        onward = {"/v2/a": "/v2/b", "/v2/b": f"http://localhost:{request.server.server_address[1]}/v2/c"}  # type: ignore[attr-defined]
+        if request.path in onward:
+            return 307, {"Location": onward[request.path]}, b""
+        return 200, {}, b"blob"
+
+    transport = HttpTransport()
+    with scripted(answer) as address:
+        headers = {"Authorization": "Bearer t0k3n"}
+        sink = io.BytesIO()
+        got = transport.send(Request(method="GET", url=f"http://{address}/v2/a", headers=headers), sink=sink)
+        transport.send(Request(method="GET", url=f"http://{address}/v2/d"))
+    assert (got.status, sink.getvalue()) == (200, b"blob")
+    assert shown == {"/v2/a": "Bearer t0k3n", "/v2/b": "Bearer t0k3n", "/v2/c": None, "/v2/d": None}
+    transport.close()
+
+
+def test_a_write_that_is_redirected_to_a_page_is_no_success(environ: dict[str, str]) -> None:
+    """A login page in between answers 302 and then 200; nothing was tagged."""
+
+    def answer(request: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
+        length = int(request.headers.get("Content-Length") or 0)
+        request.rfile.read(length)
+        if request.command == "PUT":
+            return 302, {"Location": "/login"}, b""
+        return 200, {"Content-Type": OCI_MANIFEST}, MANIFEST
+
+    with scripted(answer) as address:
+        registry = oci_registry(SubprocessRunner(), address, environ=environ)
+        ref = Reference.parse(f"{address}/team/image:v1")
+        with pytest.raises(RegistryError, match="answered 302, cannot tag"):
+            registry.retag(ref, ref.with_tag("stable"))
+        registry.close()
+
+
+def test_a_redirect_from_https_to_http_is_not_followed(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = certificates.make(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.ca))
+    with scripted(lambda request: (302, {"Location": "http://localhost/"}, b""), made) as address:
+        transport = HttpTransport()
+        with pytest.raises(Unreachable, match="redirected from https to http"):
+            transport.send(Request(method="GET", url=f"https://{address}/v2/"))
+        transport.close()
+
+
+def test_an_answer_that_is_cut_off_is_asked_for_again(environ: dict[str, str]) -> None:
+    seen = []
+
+    def answer(request: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
+        if request.path == "/v2/":
+            return 200, {}, b"{}"
+        seen.append(request.path)
+        if len(seen) == 1:
+            request.close_connection = True
+            return 200, {"Content-Length": "999", "Content-Type": OCI_MANIFEST}, MANIFEST
+        return 200, {"Content-Type": OCI_MANIFEST}, MANIFEST
+
+    with scripted(answer) as address:
+        registry = oci_registry(SubprocessRunner(), address, environ=environ)
+        found = registry.manifest(Reference.parse(f"{address}/busy:v1"))
+        assert found is not None
+        assert (found.raw, len(seen)) == (MANIFEST, 2)
         registry.close()
 
 

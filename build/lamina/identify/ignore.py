@@ -248,7 +248,8 @@ def _matcher(pattern: str) -> Match:
         start = pattern[:-2]
         return lambda path: path.startswith(start)
     if kind == "suffix":
-        tail, whole = pattern[2:], pattern[3:] if pattern[2:].startswith("/") else None
+        tail = pattern.encode()[2:].decode(errors="surrogateescape")  # Go cuts bytes, of a BOM as well
+        whole = tail[1:] if tail.startswith("/") else None
         return lambda path: path.endswith(tail) or path == whole
     return compile_go(expression).search
 

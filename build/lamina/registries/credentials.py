@@ -52,7 +52,7 @@ class DockerConfig:
         Raises RegistryError when the file cannot be read or is no JSON object.
         """
         folder = docker_folder(environ)
-        return cls(folder=folder, document=read_json(folder / "config.json"))
+        return cls(folder=folder, document=_configuration(folder / "config.json"))
 
     def helper(self, host: str) -> str | None:
         """``X`` of the ``docker-credential-X`` which `credHelpers` or `credsStore` names for the host."""
@@ -134,8 +134,8 @@ def docker_folder(environ: Mapping[str, str] | None = None) -> Path:
     return Path(named) if named else Path(environ.get("HOME") or Path.home()) / ".docker"
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file, empty when the file is missing; RegistryError when it is something else."""
+def _configuration(path: Path) -> dict[str, Any]:
+    """The user's config.json, empty when missing. It is no cache: RegistryError when it is damaged."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lamina.errors import RegistryError
+from lamina.files import read_json, write_atomic
 from lamina.registries.credentials import Credential, DockerConfig
 
 _LINKED = ("contexts", "buildx")
@@ -55,12 +56,13 @@ class PrivateDockerConfig:
     def kept(self) -> Kept | None:
         """What an earlier `write` left, expired or not; None when there is nothing (readable)."""
         try:
-            state = _object(self.path / _STATE)
+            state = read_json(self.path / _STATE) or {}
             host = str(state["host"])
             told = state.get("expires")
             expires = datetime.fromisoformat(told) if told else None
-            entry = _object(self.path / "config.json").get("auths", {}).get(host, {}).get("auth", "")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            document = read_json(self.path / "config.json") or {}
+            entry = document.get("auths", {}).get(host, {}).get("auth", "")
+        except (ValueError, LookupError, TypeError, AttributeError):
             return None  # a cache: whatever is wrong with it, a new token mends it
         own = DockerConfig(folder=self.path, document={"auths": {host: {"auth": entry}}})
         return Kept(host=host, credential=own.stored(host), expires=expires)
@@ -71,8 +73,8 @@ class PrivateDockerConfig:
             self._folders()
             merged = merge(self.user, host, credential)
             self._link()
-            _replace(self.path / "config.json", merged)
-            _replace(self.path / _STATE, {"host": host, "expires": expires.isoformat() if expires else None})
+            _write(self.path / "config.json", merged)
+            _write(self.path / _STATE, {"host": host, "expires": expires.isoformat() if expires else None})
         except OSError as error:
             raise RegistryError.of(
                 f"the registry token cannot be kept: {error.strerror}",
@@ -133,32 +135,17 @@ def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
     return (Path(base) if base else Path(environ.get("HOME") or Path.home()) / ".cache") / "lamina"
 
 
-def _object(path: Path) -> dict[str, Any]:
-    document = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(document, dict):
-        raise ValueError("no JSON object")
-    return document
-
-
-def _replace(path: Path, document: Mapping[str, Any]) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600 from the start
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as sink:
-            json.dump(document, sink, indent=2)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+def _write(path: Path, document: Mapping[str, Any]) -> None:
+    write_atomic(path, json.dumps(document, indent=2), mode=0o600)
 
 
 def _outlived(folder: Path, now: datetime) -> bool:
     state = folder / _STATE
     try:
-        told = _object(state).get("expires")
-        if told:
+        if told := (read_json(state) or {}).get("expires"):
             return datetime.fromisoformat(told) < now
         return datetime.fromtimestamp(state.stat().st_mtime, UTC) + _KEEP_UNKNOWN < now
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         return False
 
 

@@ -333,7 +333,7 @@ def ecr_registry(
     )
     now = clock or (lambda: datetime.now(UTC))
     desk = EcrDesk(runner, settings, clients=clients, home=home, clock=now)
-    return EcrRegistry(settings, desk, clients=clients, transport=transport or HttpTransport(environ))
+    return EcrRegistry(settings, desk, clients=clients, transport=transport or HttpTransport())
 
 
 def boto_clients(settings: EcrSettings) -> Clients:

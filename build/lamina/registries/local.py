@@ -1,11 +1,11 @@
-"""The engine's own image store: what is there, tagging, pushing, removing. Building is not its business."""
+"""The engine's own image store: what is there, tagging, moving, removing. Building is not its business."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from lamina.errors import EngineError, RegistryError
@@ -13,6 +13,7 @@ from lamina.refs import Reference
 from lamina.registries.credentials import Credential
 
 _SECONDS = 60
+_CONNECT_SECONDS = 5
 _DEFAULT = "unix:///var/run/docker.sock"
 _HINT = "start it, or set DOCKER_HOST; try: docker info"
 
@@ -57,24 +58,48 @@ class LocalStore:
     def push(
         self, ref: Reference, credential: Credential | None, on_line: Callable[[str], None]
     ) -> str | None:
-        """Push one tag; the manifest's digest as the registry confirmed it, None if it did not say.
+        """Push one tag; the digest of the manifest that the registry took, None if the engine cannot tell.
 
-        on_line gets the engine's steps, without progress bars. Raises RegistryError if the push is refused.
+        credential: None is what docker's configuration has for the host. on_line gets the engine's steps,
+        without progress bars. Raises RegistryError if the push is refused.
         """
-        auth = {"username": credential.username, "password": credential.secret} if credential else None
-        if credential and credential.identity:
-            auth = {"identitytoken": credential.secret}
         digest: str | None = None
         with self._engine(f"push {ref}") as api:
-            events = api.push(ref.name, ref.tag or "latest", stream=True, decode=True, auth_config=auth)
-            for event in events:
+            for event in api.push(ref.name, ref.tag or "latest", **_streamed(credential)):
                 if failure := event.get("error"):
-                    raise _push_refused(ref, str(failure))
+                    raise _refused("push", ref, str(failure))
                 if aux := event.get("aux"):
                     digest = aux.get("Digest") or digest
                 elif "status" in event and not event.get("progressDetail"):
                     on_line(": ".join(part for part in (event.get("id"), event["status"]) if part))
+        if digest is None and (image := self._image(ref)):  # the containerd store sends no aux
+            digest = image.digest
         return digest
+
+    def pull(self, ref: Reference, credential: Credential | None) -> str:
+        """Pull a tag or digest; a line that says what came of it: pulled, was there, or not found.
+
+        credential: as for `push`. Raises RegistryError when the registry refuses or cannot be reached.
+        """
+        from docker.errors import APIError, NotFound
+
+        before = self._image(ref)
+        with self._engine(f"pull {ref}") as api:
+            try:
+                for event in api.pull(ref.name, ref.digest or ref.tag or "latest", **_streamed(credential)):
+                    if failure := event.get("error"):
+                        raise _refused("pull", ref, str(failure))
+            except APIError as error:
+                told = str(error.explanation or error)
+                if isinstance(error, NotFound) and "denied" not in told.lower():
+                    return f"not found in {ref.pull_host}"
+                raise _refused("pull", ref, told) from error
+        after = self._image(ref)
+        if after is None:
+            return "pulled, and removed by somebody else"
+        if before is not None and before.id == after.id:
+            return "was there"
+        return f"pulled {(after.digest or after.id)[:19]}… ({after.size / 1e6:.1f} MB)"
 
     def remove(self, ref: Reference) -> None:
         """Remove a name, and the image once it has none left; a name that is not there is success."""
@@ -151,19 +176,37 @@ def _connect(base_url: str | None) -> Any:
     if base_url is not None:
         settings["base_url"] = base_url
     url = str(settings.get("base_url") or _DEFAULT)
-    if url.startswith("unix://") and not Path(url.removeprefix("unix://")).exists():
-        raise EngineError.of(f"there is no Docker engine at {url}", hint=_HINT)
+    if url.startswith("unix://"):
+        # Knock first: docker-py loses the socket, with a ResourceWarning, when nobody answers.
+        with socket.socket(socket.AF_UNIX) as knock:
+            knock.settimeout(_CONNECT_SECONDS)
+            try:
+                knock.connect(url.removeprefix("unix://"))
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                raise EngineError.of(f"there is no Docker engine at {url}: {reason}", hint=_HINT) from error
     ssh = url.startswith("ssh://")
     return docker.APIClient(version="auto", timeout=_SECONDS, use_ssh_client=ssh, **settings)
 
 
-def _push_refused(ref: Reference, failure: str) -> RegistryError:
+def _streamed(credential: Credential | None) -> dict[str, Any]:
+    """What pushes and pulls have in common: events one by one, and how to get in."""
+    auth = {"username": credential.username, "password": credential.secret} if credential else None
+    if credential and credential.identity:
+        auth = {"identitytoken": credential.secret}
+    return {"stream": True, "decode": True, "auth_config": auth}
+
+
+def _refused(verb: str, ref: Reference, failure: str) -> RegistryError:
+    """What a registry refused the engine, which tells it in words only."""
     text = " ".join(failure.split())
     lowered = text.lower()
     if any(word in lowered for word in ("unauthorized", "no basic auth", "denied", "authentication")):
         hint = f"run: docker login {ref.pull_host} (or invoke login)"
     elif "does not exist" in lowered:
         hint = "run: invoke build-all --push --create"
+    elif any(word in lowered for word in ("no such host", "connection refused", "timeout")):
+        hint = "check the registry's name and port, and the network the engine is in"
     else:
         hint = "try again; the engine's log tells more"
-    return RegistryError.of(f"the push of {ref} failed: {text}", where=ref.pull_host, hint=hint)
+    return RegistryError.of(f"the {verb} of {ref} failed: {text}", where=ref.pull_host, hint=hint)

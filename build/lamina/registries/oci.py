@@ -223,7 +223,10 @@ def oci_registry(
     environ: Mapping[str, str] | None = None,
     transport: Transport | None = None,
 ) -> OciRegistry:
-    """The registry at ``host[:port][/prefix]`` with docker's own credentials for the host."""
+    """The registry at ``host[:port][/prefix]`` with docker's own credentials for the host.
+
+    environ: where docker's configuration is looked for; proxies and CA bundles are the process' own.
+    """
     environ = os.environ if environ is None else environ
     host = address.partition("/")[0]
 
@@ -231,7 +234,7 @@ def oci_registry(
         del fresh  # docker's configuration is all there is; a helper renews by itself
         return lookup(runner, host, config=DockerConfig.load(environ))
 
-    session = Session(host, transport=transport or HttpTransport(environ), credential=credential)
+    session = Session(host, transport=transport or HttpTransport(), credential=credential)
     return OciRegistry(address, session)
 
 

@@ -56,6 +56,7 @@ def unreachable(host: str, error: Unreachable) -> RegistryError:
         "timeout": "check the network, HTTPS_PROXY and NO_PROXY",
         "tls": "for a private CA set SSL_CERT_FILE to its bundle, or add "
         f"/etc/docker/certs.d/{host}/ca.crt for docker and Lamina alike",
+        "proxy": "check HTTPS_PROXY and NO_PROXY",
         "lost": "try again; a proxy or the registry dropped the connection",
     }
     return RegistryError.of(

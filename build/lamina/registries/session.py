@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from lamina.errors import Problem, RegistryError
 from lamina.refs import Reference
 from lamina.registries import refusals
 from lamina.registries.auth import Authorizer, Challenge, CredentialSource, Refused
 from lamina.registries.refusals import Advice, Told
-from lamina.registries.transport import Answer, Request, Transport, Unreachable, origin_of
+from lamina.registries.transport import Answer, Request, Transport, Unreachable
 
 _HUB, _HUB_API = "docker.io", "registry-1.docker.io"
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
@@ -107,7 +107,7 @@ class Session:
         url = urljoin(door.base, path)
         shown: str | None = None
         for last in (False, True):
-            if origin_of(url) == origin_of(door.base):  # an upload may be sent to another host
+            if _origin(url) == _origin(door.base):  # an upload may be sent to another host
                 shown = self._authorization(door, scopes, what)
             extra = {"Authorization": shown} if shown else {}
             request = Request(method=method, url=url, headers={**(headers or {}), **extra}, body=body)
@@ -197,3 +197,8 @@ class Session:
         """The error for a status that was allowed and yet is none the caller can use."""
         anonymous = self._door().authorizer.anonymous
         return refusals.refused(status, told, what, host=self.host, advice=self.advice, anonymous=anonymous)
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)

@@ -152,11 +152,16 @@ def wait_until(ready: Callable[[], bool], pid: int, marker: str, *, seconds: flo
     return None
 
 
-def strays(marker: str) -> Iterator[int]:
-    """Every process with ``marker`` in its command line, except ourselves."""
+def strays(program: str, marker: str) -> Iterator[int]:
+    """Processes whose program's name begins with ``program`` and whose command line holds ``marker``."""
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid() and is_alive(int(entry.name), marker):
-            yield int(entry.name)
+        if not entry.name.isdigit():
+            continue
+        with suppress(OSError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            name = words[0].rpartition(b"/")[2].decode(errors="replace")
+            if name.startswith(program) and is_alive(int(entry.name), marker):
+                yield int(entry.name)
 
 
 def unmount(runner: Runner, folder: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from lamina.sandbox.packages import Prefix, Say, prefix
 from lamina.sandbox.sources import parse_os_release, unsuitable
 
 _READY_SECONDS = 60.0
+_NOBODY = 2**22 + 1  # above the largest process id of Linux
 _CAP_SYS_ADMIN = 21
 _PING = b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n"
 
@@ -64,7 +66,7 @@ def status(runner: Runner, name: str = "default") -> PrivateEngine | None:
     if state is None or not is_alive(state["pid"], place.marker) or not _answers(_socket(place)):
         return None
     docker, buildx = Path(state["docker"]), Path(state["buildx"])
-    if not (docker.exists() and buildx.exists()):
+    if not all(path.exists() for path in (docker, buildx, place.log)):
         return None  # somebody emptied the cache below a running engine
     return PrivateEngine(
         name=name,
@@ -92,8 +94,13 @@ def up(runner: Runner, *, name: str = "default", netns: str | None = None, say: 
     with locked(place.lock):
         if found := _same_place(status(runner, name), netns):
             return found
+        if _daemon_is_alive(place) and place.log.exists():
+            # On a machine under load an answer may take long; only one that hangs is started again.
+            wait_until(lambda: status(runner, name) is not None, _pid(place), place.marker, seconds=20.0)
+            if found := _same_place(status(runner, name), netns):
+                return found
+            _stop_daemon(place)
         say(f"starting the private Docker engine {name!r}")
-        _stop_daemon(place)  # one that hangs, or whose programs are gone
         _start(runner, tools, place, netns)
         started = status(runner, name)
     if started is None:
@@ -114,7 +121,8 @@ def down(runner: Runner, name: str = "default", *, purge: bool = False) -> None:
             tools = prefix(runner, lambda _: None)
             if not _daemon_is_alive(place) and _orphans(place):
                 # A daemon that was killed leaves containers behind, and only a daemon knows how to end them.
-                _start(runner, tools, place, _netns(place))
+                with suppress(EngineError):
+                    _start(runner, tools, place, _netns(place))
             _clear(runner, tools, place)
         if purge and place.data.exists():
             unmount(runner, place.data)
@@ -180,8 +188,7 @@ def _start(runner: Runner, tools: Prefix, place: Place, netns: str | None) -> No
 
 def _stop_daemon(place: Place) -> None:
     """Stop the daemon, which takes its containers and containerd along."""
-    if (pid := read_pid(_pidfile(place))) is not None:
-        stop(pid, place.marker, grace=60.0)
+    stop(_pid(place), place.marker, grace=60.0)
 
 
 def _forget_stale(place: Place) -> None:
@@ -201,17 +208,22 @@ def _clear(runner: Runner, tools: Prefix, place: Place) -> None:
         stop(orphan, f"{_exec_root(place)}/", grace=5.0)
     lower_network(runner, tools, place.identity, _netns(place))
     unmount(runner, place.runtime)
-    shutil.rmtree(place.runtime)
+    if place.runtime.exists():
+        shutil.rmtree(place.runtime)
 
 
 def _daemon_is_alive(place: Place) -> bool:
-    pid = read_pid(_pidfile(place))
-    return pid is not None and is_alive(pid, place.marker)
+    return is_alive(_pid(place), place.marker)
+
+
+def _pid(place: Place) -> int:
+    """The daemon's process id as it wrote it, or one that no process has."""
+    return read_pid(_pidfile(place)) or _NOBODY
 
 
 def _orphans(place: Place) -> list[int]:
     """containerd and its shims, which outlive a daemon that was killed."""
-    return list(strays(f"{_exec_root(place)}/"))
+    return list(strays("containerd", f"{_exec_root(place)}/"))
 
 
 def _netns(place: Place) -> str | None:
@@ -234,7 +246,7 @@ def _exec_root(place: Place) -> Path:
 def _answers(path: Path) -> bool:
     """Whether an engine says it is well on this socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-        line.settimeout(2.0)
+        line.settimeout(5.0)
         try:
             line.connect(str(path))
             line.sendall(_PING)

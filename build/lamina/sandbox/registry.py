@@ -11,7 +11,7 @@ from pathlib import Path
 from lamina.errors import EngineError, RegistryError
 from lamina.process import Command, Runner
 from lamina.sandbox.cache import locked, write_atomically
-from lamina.sandbox.daemon import Place, is_alive, stop, tail, unmount, wait_until
+from lamina.sandbox.daemon import Place, is_alive, stop, strays, tail, unmount, wait_until
 from lamina.sandbox.engine import unsupported
 from lamina.sandbox.network import check_netns, inside
 from lamina.sandbox.packages import Say, prefix
@@ -102,6 +102,8 @@ def up(
         if found := _same_settings(runner, place, settings, port):
             return found
         say(f"starting the local registry {name!r}")
+        for stray in strays("docker-registry", place.marker):
+            stop(stray, place.marker)
         place.make()
         config = render_config(settings, place.data / "storage", port)
         write_atomically(place.config, json.dumps(config, indent=2) + "\n")

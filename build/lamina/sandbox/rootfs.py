@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from lamina.errors import EngineError
@@ -125,7 +126,7 @@ def _bootstrap(runner: Runner, prefix: Prefix, source: Source, root: Path, suite
 
 
 def _install_client(runner: Runner, prefix: Prefix, root: Path, python: str) -> None:
-    """Install with the image's pip, run by our Python: the machine's pip settings hold and stay outside."""
+    """Install from outside: the machine's pip settings hold, and none of them gets into the image."""
     folder = site_folder(root, python)
     folder.mkdir(parents=True, exist_ok=True)
     done = runner.run(
@@ -136,7 +137,13 @@ def _install_client(runner: Runner, prefix: Prefix, root: Path, python: str) -> 
                 *(f"--platform={platform}" for platform in platforms(prefix.architecture)),
                 *("--no-cache-dir", "--disable-pip-version-check", CLIENT),
             ),
-            env={"PYTHONPATH": str(root / "usr/lib/python3/dist-packages"), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={
+                # An environment made by uv has no pip: the image's own one runs as well.
+                **({} if find_spec("pip") else {"PYTHONPATH": str(root / "usr/lib/python3/dist-packages")}),
+                "PIP_USER": "0",
+                "PIP_REQUIRE_VIRTUALENV": "0",
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
         )
     )
     if not done.ok:

@@ -130,7 +130,7 @@ def recorded(python: str, architecture: str) -> StandIn | None:
 def ensure(runner: Runner, engine: Host, python: str, architecture: str, say: Say) -> StandIn:
     """The stand-in, made on first use (a minute), loaded into ``engine`` when that lacks it.
 
-    The last thing said is its `StandIn.notice`. Raises EngineError when it cannot be made here.
+    Whoever uses it must show its `StandIn.notice`. Raises EngineError when it cannot be made here.
     """
     folder = _folder(python, architecture)
     record = _read_record(folder)
@@ -142,7 +142,6 @@ def ensure(runner: Runner, engine: Host, python: str, architecture: str, say: Sa
     stand_in = StandIn.of(python, architecture, record.packages)
     if _loaded_digest(runner, engine, stand_in) != record.digest:
         _load(runner, engine, stand_in, folder / _ARCHIVE, say)
-    say(stand_in.notice)
     return stand_in
 
 

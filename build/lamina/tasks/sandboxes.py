@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from invoke.context import Context
 from invoke.tasks import task
 
@@ -13,11 +15,16 @@ from lamina.workflow.workspace import Flags
 _PURGE = {"purge": "remove its images and caches as well"}
 
 
+def _engine() -> str:
+    """The private engine that is meant: LAMINA_ENGINE, as for builds."""
+    return os.environ.get("LAMINA_ENGINE") or "default"
+
+
 @task
 def engine_up(_: Context) -> None:
     """Start the private Docker engine (Linux, root, Debian family); nothing is installed."""
     with workspace("engine.up", Flags()) as made:
-        running = engine.up(made.runner, say=made.screen.say)
+        running = engine.up(made.runner, name=_engine(), say=made.screen.say)
         made.screen.say(f"the private engine answers: export DOCKER_HOST={running.host}")
 
 
@@ -25,7 +32,7 @@ def engine_up(_: Context) -> None:
 def engine_down(_: Context, purge: bool = False) -> None:
     """Stop the private Docker engine."""
     with workspace("engine.down", Flags()) as made:
-        engine.down(made.runner, purge=purge)
+        engine.down(made.runner, _engine(), purge=purge)
         made.screen.say("the private engine is down")
 
 
@@ -33,7 +40,7 @@ def engine_down(_: Context, purge: bool = False) -> None:
 def engine_status(_: Context) -> None:
     """Say which Docker engine would build, and whether the private one runs."""
     with workspace("engine.status", Flags()) as made:
-        running = engine.status(made.runner)
+        running = engine.status(made.runner, _engine())
         state = f"runs at {running.host} (pid {running.pid})" if running else "is down"
         made.screen.say(f"the private engine {state}")
         made.screen.say(f"builds would use the {find_engine(made.runner, start=False)}")

@@ -152,6 +152,7 @@ ODD = [
     ("x*[]]", "xy]", True),
     ("x*\\", "xy$z", True),
     ("\ufeff\ufeff*a", "ba", True),
+    ("\ufeff\ufeff**a", "ba", False),
 ]
 
 

@@ -1,69 +1,14 @@
 from __future__ import annotations
 
-import ssl
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from lamina.registries.transport import (
-    HttpTransport,
-    Request,
-    Unreachable,
-    _redirected,
-    _unreachable,
-    origin_of,
-    proxy_for,
-    trust,
-)
-
-PROXIES = {
-    "HTTPS_PROXY": "http://proxy:3128",
-    "http_proxy": "http://plain:80",
-    "NO_PROXY": ".corp.example,10.0.0.1",
-}
-
-
-@pytest.mark.parametrize(
-    ("scheme", "host", "expected"),
-    [
-        ("https", "r.example", "http://proxy:3128"),
-        ("http", "r.example", "http://plain:80"),
-        ("https", "r.corp.example", None),
-        ("https", "10.0.0.1", None),
-        ("https", "localhost", None),
-        ("https", "127.0.0.2", None),
-        ("https", "::1", None),
-    ],
-)
-def test_the_proxy_is_the_environments_choice_and_never_for_loopback(
-    scheme: str, host: str, expected: str | None
-) -> None:
-    assert proxy_for(PROXIES, scheme, host) == expected
-    assert proxy_for({}, scheme, host) is None
-    assert proxy_for({**PROXIES, "no_proxy": "*"}, scheme, host) is None
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("https://r.example/v2/", ("https", "r.example", 443)),
-        ("http://[::1]:5000/v2/", ("http", "::1", 5000)),
-        ("http://localhost/v2/", ("http", "localhost", 80)),
-    ],
-)
-def test_origins(url: str, expected: tuple[str, str, int]) -> None:
-    assert origin_of(url) == expected
-
-
-def test_authorization_does_not_follow_to_another_host_nor_down_to_http() -> None:
-    request = Request(
-        method="GET", url="https://r.example/v2/x", headers={"Authorization": "B", "Accept": "*"}
-    )
-    assert _redirected(request, "/v2/y").headers == request.headers
-    moved = _redirected(request, "https://storage.example/blob?sig=1")
-    assert (moved.url, moved.headers) == ("https://storage.example/blob?sig=1", {"Accept": "*"})
-    with pytest.raises(Unreachable, match="not followed"):
-        _redirected(request, "http://r.example/v2/x")
+from lamina.registries.transport import HttpTransport, Request, Unreachable
+from lamina.registries.wire import trust
 
 
 def test_requests_do_not_show_their_headers() -> None:
@@ -73,31 +18,40 @@ def test_requests_do_not_show_their_headers() -> None:
     assert "c2VjcmV0" not in shown
 
 
-@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
-def test_a_bundle_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
-    missing = str(tmp_path / "none.pem")
-    with pytest.raises(Unreachable, match=missing):
-        trust({name: missing})
-    broken = tmp_path / "broken.pem"
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_a_bundle_that_cannot_be_read_is_named(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(variable, raising=False)
+    missing, broken = tmp_path / "none.pem", tmp_path / "broken.pem"
     broken.write_text("no certificate")
-    with pytest.raises(Unreachable, match=str(broken)):
-        trust({name: str(broken)})
+    for bundle in (missing, broken):
+        monkeypatch.setenv(name, str(bundle))
+        with pytest.raises(Unreachable, match=str(bundle)):
+            trust()
 
 
-def test_failures_have_kinds() -> None:
-    verification = ssl.SSLCertVerificationError(1, "x")
-    verification.verify_message = "self-signed certificate"
-    cases = [
-        (verification, False, "tls"),
-        (ConnectionRefusedError(111, "refused"), False, "refused"),
-        (TimeoutError(), False, "timeout"),
-        (TimeoutError(), True, "timeout"),
-        (ConnectionResetError(104, "reset"), True, "lost"),
-        (OSError(101, "Network is unreachable"), False, "refused"),
-    ]
-    for error, connected, kind in cases:
-        assert _unreachable(error, connected=connected).kind == kind
+def test_a_url_that_is_none_is_told_without_a_retry() -> None:
+    transport = HttpTransport()
+    with pytest.raises(Unreachable) as caught:
+        transport.send(Request(method="GET", url="https:///v2/"))
+    assert caught.value.kind == "name"
+    transport.close()
 
 
 def test_closing_an_unused_transport_is_fine() -> None:
-    HttpTransport({}).close()
+    HttpTransport().close()
+
+
+def test_requests_is_not_imported_before_it_is_needed() -> None:
+    program = (
+        "import sys, lamina.registries.ecr, lamina.registries.local; "
+        "from lamina.registries.oci import oci_registry; "
+        "oci_registry(None, 'r.example').close(); "
+        "print([name for name in ('requests', 'docker', 'boto3') if name in sys.modules])"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    argv = [sys.executable, "-c", program]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

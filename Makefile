@@ -1,0 +1,40 @@
+# Shortcuts for people. Everything real is in the tasks (`.venv/bin/invoke --list`) and sessions (noxfile.py).
+# ARGS go through: make build-all ARGS="--image lambda-embedding --force"
+
+PYTHON ?= python3
+BIN := .venv/bin
+TASKS := build-all build-base build-lambda plan tag push pull login stable lock config phase1 phase2 phase3
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint types package build bench engine-up engine-down clean $(TASKS)
+
+help: ## this list
+	@echo "make build-all | test | bench | setup | clean, and each task: $(TASKS)"
+	@echo "ARGS go through: make plan ARGS=--json"
+
+setup: .venv/.ready ## the environment alone
+
+$(TASKS): .venv/.ready
+	@$(BIN)/invoke $@ $(ARGS)
+
+engine-up engine-down: .venv/.ready
+	@$(BIN)/invoke $(subst -,.,$@) $(ARGS)
+
+test: .venv/.ready ## all that must pass: tests (real engine included), lint, types, package
+	@$(BIN)/nox $(ARGS)
+
+lint types package build bench: .venv/.ready
+	@$(BIN)/nox --session $@ -- $(ARGS)
+
+# Debian keeps ensurepip in a package of its own.
+.venv/.ready: pyproject.toml
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	  echo "installing python3-venv, which $(PYTHON) lacks"; \
+	  apt-get update -qq && apt-get install -qq --yes python3-venv >/dev/null; }
+	@echo "setting up .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . 'nox[uv]>=2025.5'
+	@touch $@
+
+clean: ## all that can be made again, but the images and the cache folder
+	rm -rf .venv .nox .lamina dist .mypy_cache .pytest_cache .ruff_cache

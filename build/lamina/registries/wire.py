@@ -1,0 +1,126 @@
+"""What we ask of `requests` beyond its defaults. Only `transport` imports this, late: it costs 0.2 s."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import certifi
+import requests
+from requests.adapters import HTTPAdapter
+from requests.exceptions import ConnectTimeout, ProxyError
+from urllib3.exceptions import NewConnectionError
+
+from lamina.registries.transport import CONNECT_SECONDS, READ_SECONDS, Unreachable
+
+_CONNECTIONS = 16  # as many as there are threads reading manifests
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class _Adapter(HTTPAdapter):
+    """Trusts by one context for all connections; requests reads the bundle for each of them, 25 ms a time."""
+
+    def __init__(self, *further: Path) -> None:
+        self._further = further
+        super().__init__(pool_maxsize=_CONNECTIONS)
+
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        return trust(*self._further)
+
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        """The context in place of the paths that requests would pass on."""
+        del verify
+        host, pool = super().build_connection_pool_key_attributes(request, True, cert)
+        return host, {**pool, "ssl_context": self._context}
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Add no bundle: the context has it."""
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Where to go on; None hands the redirect out as the answer."""
+        target = super().get_redirect_target(resp)
+        if target is None:
+            return None
+        if resp.request.method not in {"GET", "HEAD"} and resp.status_code not in {307, 308}:
+            return None  # requests would send a GET instead, whose success were not that of the PUT
+        if urlsplit(resp.url).scheme == "https" and urlsplit(target).scheme == "http":
+            raise Unreachable("tls", "redirected from https to http, which is not followed")
+        return target
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Drop Authorization on the way to another host, and add none of ~/.netrc."""
+        before, after = urlsplit(response.request.url), urlsplit(prepared_request.url)
+        if (before.scheme, before.netloc) != (after.scheme, after.netloc):
+            prepared_request.headers.pop("Authorization", None)
+
+
+def open_session(certs: Path) -> requests.Session:
+    """A session with the environment's proxies and trust; ``certs/<host[:port]>/*.crt`` count there only."""
+    session = _Session()
+    session.headers.update({"User-Agent": "lamina", "Accept-Encoding": "identity"})
+    session.auth = lambda request: request  # else requests replaces our Authorization by one of ~/.netrc
+    session.proxies = {f"{scheme}://{host}": "" for scheme in ("http", "https") for host in _LOOPBACK}
+    session.mount("https://", _Adapter())
+    for folder in certs.glob("*/"):
+        session.mount(f"https://{folder.name}/", _Adapter(*folder.glob("*.crt")))
+    return session
+
+
+def trust(*further: Path) -> ssl.SSLContext:
+    """The CA bundle the environment names, else the system's, else certifi's; and further certificates.
+
+    Raises Unreachable when one of them cannot be read.
+    """
+    bundle = next((os.environ[name] for name in _BUNDLES if os.environ.get(name)), None)
+    system = ssl.get_default_verify_paths()
+    if not (bundle or system.cafile or (system.capath and any(Path(system.capath).iterdir()))):
+        bundle = certifi.where()  # slim containers
+    try:
+        folder = bundle if bundle and Path(bundle).is_dir() else None
+        context = ssl.create_default_context(cafile=None if folder else bundle, capath=folder)
+        for certificate in further:
+            context.load_verify_locations(certificate)
+    except OSError as error:  # ssl.SSLError is one too
+        raise Unreachable(
+            "tls", f"the CA bundle cannot be read ({bundle or further}): {error.strerror or error}"
+        ) from error
+    return context
+
+
+def unreachable(error: BaseException) -> Unreachable:
+    """What an exception of requests means, by what lies at its root."""
+    chain = [error]
+    while inner := _inner(chain[-1]):
+        chain.append(inner)
+    root, kinds = chain[-1], tuple(type(each) for each in chain)
+    told = (getattr(root, "strerror", None) or str(root) or type(root).__name__).lower()
+    if ProxyError in kinds:
+        return Unreachable("proxy", f"its proxy fails: {told}")
+    if isinstance(root, ssl.SSLError):
+        # Certificate errors explain themselves in verify_message; the rest is OpenSSL's reason code.
+        reason = getattr(root, "verify_message", "") or root.reason or str(root)
+        return Unreachable("tls", reason.replace("_", " ").lower())
+    if isinstance(root, socket.gaierror):
+        return Unreachable("name", "no such host name")
+    if isinstance(root, TimeoutError):
+        connecting = ConnectTimeout in kinds
+        waited = ("connection", CONNECT_SECONDS) if connecting else ("answer", READ_SECONDS)
+        return Unreachable("timeout", f"no {waited[0]} within {waited[1]:.0f} s")
+    if isinstance(root, ValueError):  # requests.exceptions.InvalidURL
+        return Unreachable("name", told)
+    return Unreachable("refused" if NewConnectionError in kinds else "lost", told)
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    """The exception this one is about. Not ``__context__``: that may be one our caller is dealing with."""
+    held = (arg for arg in error.args if isinstance(arg, BaseException))
+    return error.__cause__ or next(held, None)

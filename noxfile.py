@@ -1,0 +1,89 @@
+"""Sessions: the project's health (tests, lint, types, package) by default; build and bench by name.
+
+``nox -s tests -- -k staging`` hands everything behind ``--`` to the tool of the session.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.sessions = ["tests", "lint", "types", "package"]
+nox.options.reuse_venv = "yes"
+nox.options.default_venv_backend = "uv|virtualenv"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PACKAGE = Path("build/lamina")
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """The package as it stands here, and the named dependency groups."""
+    session.install("--editable", ".", *nox.project.dependency_groups(PROJECT, *groups))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Unit tests, the sample's own tests, and the integration tests on a private engine."""
+    install(session, "tests", "samples")
+    session.run("pytest", *(session.posargs or ["tests/unit", "receipts", "tests/integration"]))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and common faults, by ruff."""
+    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, by mypy in strict mode."""
+    install(session, "types", "tests")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """The wheel: built, opened, and installed where nothing else is."""
+    wheel = build_wheel(session)
+    inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("lamina/")}
+    wanted = {str(file.relative_to("build")) for file in PACKAGE.rglob("*.py")} | {"lamina/py.typed"}
+    if inside != wanted:
+        session.error(f"the wheel and the package differ: {sorted(inside ^ wanted)}")
+    session.install(str(wheel))
+    session.run("lamina", "--help", silent=True)
+    session.run("lamina", "--version")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """All images in isolation: from the wheel, in an engine and with a docker configuration of their own."""
+    session.install(str(build_wheel(session)))
+    docker = Path(session.create_tmp(), "docker")
+    docker.mkdir(exist_ok=True)
+    env = {"LAMINA_ENGINE": "nox", "DOCKER_CONFIG": str(docker.absolute())}
+    try:
+        session.run("lamina", "build-all", *session.posargs, env=env)
+    finally:
+        session.run("lamina", "engine.down", env=env)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """What the commands cost, beside raw bake, in an engine of their own."""
+    install(session)
+    session.run("python", "-m", "lamina.bench", *session.posargs)
+
+
+def build_wheel(session: nox.Session) -> Path:
+    """A wheel of what is here, in the session's own folder."""
+    session.install("build")
+    folder = Path(session.create_tmp())
+    for old in folder.glob("*.whl"):
+        old.unlink()
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(folder), silent=True)
+    return next(folder.glob("*.whl")).absolute()
