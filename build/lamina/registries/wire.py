@@ -1,4 +1,4 @@
-"""What we ask of `requests` beyond its defaults. Only `transport` imports this, late: it costs 0.2 s."""
+"""What we ask of `requests` beyond its defaults. Only `transport` imports this, late: it costs 0.1 s."""
 
 from __future__ import annotations
 
