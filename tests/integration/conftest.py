@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
+import secrets
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from projects import Done, Repo, copy_sample, write_tiny
 
 from lamina.process import SubprocessRunner
 from lamina.sandbox import engine as sandbox
+from lamina.sandbox.runtime import REPOSITORY
 
-ROOT = Path(__file__).parents[2]
 ENGINE = "tests"
 
 
@@ -35,75 +35,40 @@ class TestEngine:
     def environment(self) -> dict[str, str]:
         return {"DOCKER_HOST": self.host}
 
+    def call(self, *words: str, check: bool = True) -> str:
+        """``docker <words>``: what it wrote."""
+        done = subprocess.run(
+            [self.docker, "--host", self.host, *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0 or not check, f"docker {words}: {done.stderr}"
+        return done.stdout
+
+    def inspect(self, ref: str) -> dict[str, Any] | None:
+        """An image, None when it is not there."""
+        found = json.loads(self.call("image", "inspect", ref, check=False) or "[]")
+        return dict(found[0]) if found else None
+
+    def names(self) -> set[str]:
+        """Every ``repository:tag`` in its store."""
+        return set(self.call("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split())
+
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[TestEngine]:
-    """A private engine of its own. Its caches stay for the next run; the engine itself does not."""
+    """A private engine of its own. Its caches stay for the next run; images and the engine do not."""
     runner = SubprocessRunner()
     running = sandbox.up(runner, name=ENGINE, say=print)
-    yield TestEngine(host=running.host, docker=str(running.docker), buildx=(str(running.buildx),))
+    made = TestEngine(host=running.host, docker=str(running.docker), buildx=(str(running.buildx),))
+    yield made
+    images = [name for name in made.names() if not name.startswith(REPOSITORY)]
+    if images:
+        made.call("image", "rm", "--force", *images, check=False)
     sandbox.down(runner, name=ENGINE)
 
 
-@dataclass(frozen=True)
-class Done:
-    """A command that ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.stdout)
-        return found
-
-    def images(self, key: str = "action") -> dict[str, Any]:
-        """Image -> one of its fields, from a JSON report."""
-        return {each["name"]: each[key] for each in self.json["images"]}
-
-
-@dataclass
-class Repo:
-    """A repository to run commands in, as a user would."""
-
-    root: Path
-    env: dict[str, str] = field(default_factory=dict)
-
-    def run(self, *words: str, env: dict[str, str] | None = None, timeout: float = 900) -> Done:
-        """``lamina <words>``; nothing of the caller's docker or Lamina settings gets through."""
-        clean = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("DOCKER_", "BUILDX_", "BUILDKIT_", "USE_STATIC", "AWS_ACCESS", "AWS_SE"))
-            and (not name.startswith("LAMINA_") or name == "LAMINA_CACHE")
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "lamina", *words],
-            cwd=self.root,
-            env={**clean, **self.env, **(env or {})},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        return Done(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
-
-    def ok(self, *words: str, env: dict[str, str] | None = None) -> Done:
-        """A command that must succeed."""
-        done = self.run(*words, env=env)
-        assert done.code == 0, f"{words} ended with {done.code}\n{done.stdout}\n{done.stderr}"
-        return done
-
-    def write(self, path: str, text: str) -> Path:
-        file = self.root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-        return file
-
-    def append(self, path: str, text: str) -> None:
-        with (self.root / path).open("a") as file:
-            file.write(text)
+def _settings() -> dict[str, str]:
+    """A stack that nobody used before: what other tests and earlier runs built is not found."""
+    return {"LAMINA_ENGINE": ENGINE, "LAMINA_STACK": f"t{secrets.token_hex(4)}"}
 
 
 @pytest.fixture
@@ -111,19 +76,30 @@ def repo(tmp_path: Path, engine: TestEngine) -> Repo:
     """An empty repository in which commands use the tests' engine. No secrets, no lock, no state."""
     root = tmp_path / "repo"
     root.mkdir()
-    return Repo(root, {"LAMINA_ENGINE": ENGINE})
-
-
-def copy_sample(target: Path) -> None:
-    """This project's own images and their source, as a repository of its own."""
-    keep = shutil.ignore_patterns("__pycache__", ".lamina", "*.pyc")
-    for folder in ("dockerfiles", "receipts"):
-        shutil.copytree(ROOT / folder, target / folder, ignore=keep)
-    shutil.copy(ROOT / "pyproject.toml", target / "pyproject.toml")
+    return Repo(root, _settings())
 
 
 @pytest.fixture
-def sample(repo: Repo) -> Repo:
-    """The sample monorepo, in a folder of its own."""
-    copy_sample(repo.root)
+def tiny(repo: Repo) -> Repo:
+    """Two bases and a function on nothing at all: base-dynamo <- base-label <- lambda-tiny."""
+    write_tiny(repo)
     return repo
+
+
+@pytest.fixture(scope="session")
+def first_build(tmp_path_factory: pytest.TempPathFactory, engine: TestEngine) -> tuple[Repo, Done]:
+    """The sample monorepo as first built in this session, and what the command said. Not to be changed."""
+    root = tmp_path_factory.mktemp("sample") / "repo"
+    root.mkdir()
+    copy_sample(root)
+    repo = Repo(root, _settings())
+    return repo, repo.ok("build-all", "--json")
+
+
+@pytest.fixture
+def sample(tmp_path: Path, first_build: tuple[Repo, Done]) -> Repo:
+    """The sample monorepo, built before, in a folder of the test's own."""
+    built, _ = first_build
+    root = tmp_path / "repo"
+    shutil.copytree(built.root, root, symlinks=True)
+    return Repo(root, dict(built.env))

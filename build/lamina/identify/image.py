@@ -55,16 +55,17 @@ def identify(
     *,
     prefix: str,
     bases: Mapping[str, str],
-    static: bool = False,
+    stable: Mapping[str, str] | None = None,
 ) -> Mapping[str, Image]:
     """Read the files of the images and fingerprint them, bases first; ancestors of the named come along.
 
     prefix: registry host and path with a closing slash, or empty. bases: external image -> identity; one
-    that is missing there counts as ``unlocked``. static: Lambda images stand on ``stable``, whatever that is.
-    Raises ConfigError with all faults that keep files from being read.
+    that is missing there counts as ``unlocked``. stable: in static mode, base -> digest of its ``stable``
+    where that is known; Lambda images stand on it, and bases are neither read nor hashed. ConfigError
+    with all faults that keep files from being read.
     """
     wanted = set(names)
-    rooted = [name for name in wanted if not static or graph.nodes[name].kind == "base"]
+    rooted = [name for name in wanted if stable is None or graph.nodes[name].kind == "base"]
     wanted |= set(graph.with_ancestors(rooted))
     images: dict[str, Image] = {}
     problems: list[Problem] = []
@@ -77,12 +78,10 @@ def identify(
         except LaminaError as error:
             problems += error.problems
             continue
-        on_stable = static and node.kind == "lambda"
-        parents = {
-            parent: STABLE if on_stable else images[parent].fingerprint
-            for parent in node.parents
-            if on_stable or parent in images
-        }
+        if stable is not None and node.kind == "lambda":
+            parents = {parent: stable.get(parent, STABLE) for parent in node.parents}
+        else:
+            parents = {parent: images[parent].fingerprint for parent in node.parents if parent in images}
         bill = make_bill(
             node.recipe,
             contexts,

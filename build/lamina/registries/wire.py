@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import certifi
 import requests
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ConnectTimeout, ProxyError
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.exceptions import NewConnectionError
 
 from lamina.registries.transport import CONNECT_SECONDS, READ_SECONDS, Unreachable
@@ -83,7 +83,7 @@ def trust(*further: Path) -> ssl.SSLContext:
     bundle = next((os.environ[name] for name in _BUNDLES if os.environ.get(name)), None)
     system = ssl.get_default_verify_paths()
     if not (bundle or system.cafile or (system.capath and any(Path(system.capath).iterdir()))):
-        bundle = certifi.where()  # slim containers
+        bundle = DEFAULT_CA_BUNDLE_PATH  # slim containers
     try:
         folder = bundle if bundle and Path(bundle).is_dir() else None
         context = ssl.create_default_context(cafile=None if folder else bundle, capath=folder)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.errors import EngineError
+from lamina.files import write_atomic
 from lamina.process import Command, Runner
-from lamina.sandbox.cache import locked, write_atomically
+from lamina.sandbox.cache import locked
 from lamina.sandbox.daemon import Place, is_alive, read_pid, stop, strays, tail, unmount, wait_until
 from lamina.sandbox.network import Network, check_netns, firewall, inside, lower_network, raise_network
 from lamina.sandbox.packages import Prefix, Say, prefix
@@ -164,10 +165,10 @@ def _start(runner: Runner, tools: Prefix, place: Place, netns: str | None) -> No
     place.make()
     # Written first: whoever cleans up after a crash must know the namespace.
     state = {"pid": 0, "netns": netns, "docker": str(tools.docker), "buildx": str(tools.buildx)}
-    write_atomically(place.state, json.dumps(state))
+    write_atomic(place.state, json.dumps(state))
     with locked(place.lock.with_name("network.lock")):
         network = raise_network(runner, tools, place.identity, netns)
-    write_atomically(place.config, json.dumps(render_config(place, network), indent=2) + "\n")
+    write_atomic(place.config, json.dumps(render_config(place, network), indent=2) + "\n")
     iptables = tools.iptables(firewall(runner, tools, netns)).parent
     _forget_stale(place)
     place.log.unlink(missing_ok=True)
@@ -183,7 +184,7 @@ def _start(runner: Runner, tools: Prefix, place: Place, netns: str | None) -> No
         raise EngineError.of(
             f"the private Docker engine {place.name!r} {trouble}:\n{tail(place.log)}", where=str(place.log)
         )
-    write_atomically(place.state, json.dumps({**state, "pid": pid}))
+    write_atomic(place.state, json.dumps({**state, "pid": pid}))
 
 
 def _stop_daemon(place: Place) -> None:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.errors import EngineError
+from lamina.files import write_atomic
 from lamina.process import Command, Completed, Runner
-from lamina.sandbox.cache import cache_home, locked, write_atomically
+from lamina.sandbox.cache import cache_home, locked
 from lamina.sandbox.sources import (
     Source,
     paragraphs,
@@ -170,7 +171,7 @@ def prefix(runner: Runner, say: Say) -> Prefix:
             packages = fetch(runner, source, architecture, Path(draft))
             tree = Path(draft) / "tree"
             record = {"architecture": architecture, "packages": packages}
-            write_atomically(tree / _RECORD, json.dumps(record, indent=2) + "\n")
+            write_atomic(tree / _RECORD, json.dumps(record, indent=2) + "\n")
             tree.rename(final)
     made = _recorded(final)
     assert made is not None  # noqa: S101 - written three lines above

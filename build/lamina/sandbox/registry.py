@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lamina.errors import EngineError, RegistryError
+from lamina.files import write_atomic
 from lamina.process import Command, Runner
-from lamina.sandbox.cache import locked, write_atomically
+from lamina.sandbox.cache import locked
 from lamina.sandbox.daemon import Place, is_alive, stop, strays, tail, unmount, wait_until
 from lamina.sandbox.engine import unsupported
 from lamina.sandbox.network import check_netns, inside
@@ -106,14 +107,14 @@ def up(
             stop(stray, place.marker)
         place.make()
         config = render_config(settings, place.data / "storage", port)
-        write_atomically(place.config, json.dumps(config, indent=2) + "\n")
+        write_atomic(place.config, json.dumps(config, indent=2) + "\n")
         place.log.unlink(missing_ok=True)
         program = str(tools.path / "usr/bin/docker-registry")
         command = Command(
             argv=inside(netns, program, "serve", str(place.config)), env={"OTEL_TRACES_EXPORTER": "none"}
         )
         pid = runner.spawn(command, log=place.log)
-        write_atomically(place.state, json.dumps({"pid": pid, "settings": asdict(settings)}))
+        write_atomic(place.state, json.dumps({"pid": pid, "settings": asdict(settings)}))
         ready = wait_until(lambda: listening_port(pid) is not None, pid, place.marker, seconds=_READY_SECONDS)
         if ready is not None:
             place.state.unlink()

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 from lamina.errors import EngineError
+from lamina.files import write_atomic
 from lamina.process import Command, Runner
 from lamina.sandbox.archive import ImageConfig, write_archive
-from lamina.sandbox.cache import cache_home, locked, write_atomically
+from lamina.sandbox.cache import cache_home, locked
 from lamina.sandbox.packages import Say, machine_source, prefix
 from lamina.sandbox.rootfs import CLIENT, ENTRYPOINT, INCLUDE, build_root
 
@@ -189,7 +190,7 @@ def _make(runner: Runner, folder: Path, python: str, architecture: str, say: Say
         )
         digest = write_archive(root, draft / _ARCHIVE, config=config, ref=stand_in.ref)
         record = {"identity": stand_in.identity, "digest": digest, "packages": stand_in.packages}
-        write_atomically(draft / _RECORD, json.dumps(record, indent=2) + "\n")
+        write_atomic(draft / _RECORD, json.dumps(record, indent=2) + "\n")
         shutil.rmtree(folder, ignore_errors=True)  # one whose archive was deleted
         draft.rename(folder)
     return _Record(digest=digest, packages=stand_in.packages)

@@ -18,7 +18,7 @@ from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential, DockerConfig, lookup
 from lamina.report.record import write_manifest
-from lamina.workflow.planning import decide, look, make_images, read_pins, select, write_pins
+from lamina.workflow.planning import decide, find_stable, look, make_images, read_pins, select, write_pins
 from lamina.workflow.workspace import Workspace
 
 
@@ -26,8 +26,9 @@ def build_images(workspace: Workspace, kind: str | None = None) -> Outcome:
     """Plan and carry it out. What is confirmed is recorded, whatever else fails."""
     selected = select(workspace, kind)
     outside = write_pins(workspace, selected)
-    images = make_images(workspace, selected, outside)
-    plan = decide(workspace, selected, images, outside, look(workspace, images))
+    stable = find_stable(workspace, selected)
+    images = make_images(workspace, selected, outside, stable)
+    plan = decide(workspace, selected, images, outside, look(workspace, images, stable), stable)
     workspace.screen.headline(plan.headline)
     workspace.screen.notes(plan.notes)
     if workspace.flags.push:
@@ -101,7 +102,7 @@ def push_built(workspace: Workspace) -> Outcome:
     """Push what is built in the engine and not yet in the registry; every digest is confirmed."""
     selected = select(workspace)
     outside = read_pins(workspace, selected)
-    images = make_images(workspace, selected, outside)
+    images = make_images(workspace, selected, outside, find_stable(workspace, selected))
     chosen = {name: image for name, image in images.items() if name in selected}
     _check_destination(workspace, outside, chosen.values())
     registry = RegistryPlace(workspace.registry)

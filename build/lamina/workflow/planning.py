@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from lamina.decide import preflight
-from lamina.decide.plan import Lookup, Plan, make_plan
+from lamina.decide.plan import Found, Lookup, Plan, make_plan
 from lamina.declare.config import native_platform
 from lamina.declare.lockfile import LOCK_FILE, read_lock
 from lamina.errors import ConfigError, EngineError, Problem, RegistryError
@@ -14,7 +14,7 @@ from lamina.execute.externals import Externals, make_stand_in, pin, read_externa
 from lamina.files import write_atomic
 from lamina.identify.image import STABLE, Image, identify
 from lamina.refs import Reference
-from lamina.report.record import read_bills
+from lamina.report.record import read_bills, read_manifest
 from lamina.workflow.workspace import Workspace
 
 
@@ -46,41 +46,79 @@ def write_pins(workspace: Workspace, names: Iterable[str]) -> Externals:
     return read_pins(workspace, chosen)
 
 
-def make_images(workspace: Workspace, names: Iterable[str], outside: Externals) -> Mapping[str, Image]:
-    """Read and fingerprint the images and what they stand on. Raises ConfigError with all faults found."""
+def make_images(
+    workspace: Workspace,
+    names: Iterable[str],
+    outside: Externals,
+    stable: Mapping[str, Found] | None = None,
+) -> Mapping[str, Image]:
+    """Read and fingerprint the images and what they stand on. Raises ConfigError with all faults found.
+
+    stable: in static mode what the bases are; see `find_stable`.
+    """
     images = identify(
         workspace.project,
         workspace.graph,
         names,
         prefix=workspace.prefix,
         bases=outside.identities,
-        static=workspace.static,
+        stable=None if stable is None else {base: found.digest for base, found in stable.items()},
     )
     ConfigError.check(preflight.faults(images))
     return images
 
 
-def look(workspace: Workspace, images: Mapping[str, Image]) -> Lookup:
-    """What exists of the images and, in static mode, of their bases as ``stable``. Raises RegistryError."""
+def find_stable(workspace: Workspace, selected: Iterable[str]) -> Mapping[str, Found] | None:
+    """In static mode what ``stable`` is of each base that the images stand on; None out of static mode.
+
+    Offline nothing is known of them. Raises RegistryError for a base without ``stable``.
+    """
+    if not workspace.static:
+        return None
     if workspace.flags.offline:
-        return Lookup(place="", unknown="--offline")
+        return {}
+    bases = {parent for name in selected for parent in workspace.graph.nodes[name].parents}
     place = workspace.place
-    wanted = {name: image.ref for name, image in images.items()}
-    bases = (
-        {parent for image in images.values() for parent in image.node.parents} if workspace.static else set()
-    )
-    wanted |= {base: stable_ref(workspace, base) for base in bases}
-    there = place.look(wanted.values())
-    found = {name: there[ref] for name, ref in wanted.items() if ref in there}
+    refs = {base: stable_ref(workspace, base) for base in sorted(bases)}
+    there = place.look(refs.values())
     RegistryError.check(
         Problem(
-            what=f"{wanted[base]} is not in {place.name}, and static mode builds on it",
+            what=f"{ref} is not in {place.name}, and static mode builds on it",
             where=workspace.project.settings["static"].source,
             hint="without static mode: invoke build-base, then invoke stable",
         )
-        for base in sorted(bases - set(found))
+        for ref in refs.values()
+        if ref not in there
     )
-    return Lookup(place=place.name, found=found)
+    return {base: there[ref] for base, ref in refs.items()}
+
+
+def look(
+    workspace: Workspace, images: Mapping[str, Image], stable: Mapping[str, Found] | None = None
+) -> Lookup:
+    """What exists of the images. Raises RegistryError or EngineError when nobody answers."""
+    if workspace.flags.offline:
+        return Lookup(place="", unknown="--offline")
+    place = workspace.place
+    there = place.look([image.ref for image in images.values()])
+    found = {name: there[image.ref] for name, image in images.items() if image.ref in there}
+    missing = {name: image for name, image in images.items() if name not in found}
+    return Lookup(
+        place=place.name, found={**found, **(stable or {})}, elsewhere=_elsewhere(workspace, missing)
+    )
+
+
+def _elsewhere(workspace: Workspace, images: Mapping[str, Image]) -> Mapping[str, Found]:
+    """The same content under another name, as when a stack is promoted: known from the manifest, seen."""
+    known = {each["image"]: each for each in read_manifest(workspace.project.state) if each.get("ref")}
+    refs = {
+        name: Reference.parse(known[name]["ref"])
+        for name, image in images.items()
+        if name in known and known[name]["fingerprint"] == image.fingerprint
+    }
+    asked = {name: ref for name, ref in refs.items() if ref.host == images[name].repository.host}
+    there = workspace.place.look(asked.values())
+    return {name: there[ref] for name, ref in asked.items() if ref in there}
 
 
 def stable_ref(workspace: Workspace, base: str) -> Reference:
@@ -94,9 +132,10 @@ def decide(
     images: Mapping[str, Image],
     outside: Externals,
     seen: Lookup,
+    stable: Mapping[str, Found] | None = None,
 ) -> Plan:
     """The plan out of what was read and seen."""
-    headlines = (_static_headline(workspace, images, seen), outside.headline)
+    headlines = (_static_headline(workspace, stable), outside.headline)
     return make_plan(
         images,
         selected,
@@ -113,25 +152,25 @@ def make_plan_only(workspace: Workspace) -> Plan:
     """The plan as a dry run: nothing is started, and where nobody answers it says so and goes on."""
     selected = select(workspace)
     outside = read_pins(workspace, selected)
-    unknown: str | None = None
     try:
         if not workspace.remote and not workspace.flags.offline:
             workspace.engine = find_engine(workspace.runner, start=False)
-        images = make_images(workspace, selected, outside)
-        seen = look(workspace, images)
+        stable = find_stable(workspace, selected)
+        images = make_images(workspace, selected, outside, stable)
+        seen = look(workspace, images, stable)
     except (EngineError, RegistryError) as error:
-        unknown = error.problems[0].what
-    if unknown is not None:
+        if workspace.flags.offline:
+            raise
         workspace.go_offline()
-        images = make_images(workspace, selected, outside)
-        seen = Lookup(place="", unknown=unknown)
-    return decide(workspace, selected, images, outside, seen)
+        stable = find_stable(workspace, selected)
+        images = make_images(workspace, selected, outside, stable)
+        seen = Lookup(place="", unknown=error.problems[0].what)
+    return decide(workspace, selected, images, outside, seen, stable)
 
 
-def _static_headline(workspace: Workspace, images: Mapping[str, Image], seen: Lookup) -> str | None:
-    if not workspace.static:
+def _static_headline(workspace: Workspace, stable: Mapping[str, Found] | None) -> str | None:
+    if stable is None:
         return None
-    bases = sorted({parent for image in images.values() for parent in image.node.parents})
-    told = [f"{seen.found[base].ref} is {seen.found[base].digest}" for base in bases if base in seen.found]
+    told = ", ".join(f"{found.ref} is {found.digest}" for found in stable.values())
     source = workspace.project.settings["static"].source
-    return f"STATIC MODE ({source}): bases are not built; {', '.join(told) or f'unknown: {seen.unknown}'}"
+    return f"STATIC MODE ({source}): bases are not built; {told or 'what stable is has not been looked up'}"

@@ -9,7 +9,7 @@ from lamina.errors import BuildError, Problem
 from lamina.execute.revision import read_revision
 from lamina.identify.image import STABLE, Image
 from lamina.refs import Reference
-from lamina.workflow.planning import make_images, read_pins
+from lamina.workflow.planning import find_stable, make_images, read_pins
 from lamina.workflow.workspace import Workspace
 
 
@@ -75,7 +75,8 @@ def move_stable(workspace: Workspace) -> Mapping[str, Reference]:
 
 
 def _identified(workspace: Workspace, names: tuple[str, ...]) -> Mapping[str, Image]:
-    images = make_images(workspace, names, read_pins(workspace, names))
+    lambdas = [name for name in names if workspace.graph.nodes[name].kind == "lambda"]
+    images = make_images(workspace, names, read_pins(workspace, names), find_stable(workspace, lambdas))
     return {name: images[name] for name in names}
 
 

@@ -29,12 +29,14 @@ class Engine:
 
     def __init__(self, **images: dict[str, Any]) -> None:
         self.images = images
+        self.answers_inspections = False
         self.calls: list[tuple[Any, ...]] = []
         self.events: list[dict[str, Any]] = []
         self.failure: Exception | None = None
+        self.arriving: dict[str, dict[str, Any]] = {}
 
     def inspect_image(self, name: str) -> dict[str, Any]:
-        if self.failure:
+        if self.failure and not self.answers_inspections:
             raise self.failure
         if name not in self.images:
             raise NotFound("no such image")
@@ -46,6 +48,13 @@ class Engine:
 
     def push(self, *args: Any, **options: Any) -> Iterator[dict[str, Any]]:
         self.calls.append(("push", *args, options))
+        return iter(self.events)
+
+    def pull(self, *args: Any, **options: Any) -> Iterator[dict[str, Any]]:
+        self.calls.append(("pull", *args, options))
+        if self.failure:
+            raise self.failure
+        self.images.update(self.arriving)
         return iter(self.events)
 
     def remove_image(self, name: str) -> None:
@@ -110,6 +119,63 @@ def test_a_refused_push_is_the_registrys_error(failure: str, hint: str) -> None:
     engine.events = [{"errorDetail": {"message": failure}, "error": failure}]
     with pytest.raises(RegistryError, match=failure) as caught:
         LocalStore(api=engine).push(REF, None, lambda line: None)
+    assert hint in str(caught.value)
+
+
+def test_a_push_without_an_answer_of_the_registry_is_read_from_the_store() -> None:
+    engine = Engine(**{str(REF): TOLD})
+    engine.events = [{"status": "v1: digest: sha256:bbb size: 405"}]
+    assert LocalStore(api=engine).push(REF, None, lambda line: None) == "sha256:bbb"
+
+
+def test_a_pull_says_what_came_of_it() -> None:
+    engine = Engine()
+    engine.arriving = {str(REF): {**TOLD, "Size": 12_345_678}}
+    store = LocalStore(api=engine)
+    identity = Credential(username="<token>", secret="refresh", identity=True)
+    assert store.pull(REF, identity) == "pulled sha256:bbb… (12.3 MB)"
+    assert store.pull(REF, None) == "was there"
+    auth = {"identitytoken": "refresh"}
+    assert engine.calls[0] == (
+        "pull",
+        "r.example/team/app",
+        "v1",
+        {"stream": True, "decode": True, "auth_config": auth},
+    )
+
+
+@pytest.mark.parametrize("name", ["r.example/app", "r.example/app:v1", "r.example/app:v1@sha256:" + "0" * 64])
+def test_a_pull_asks_for_the_digest_else_the_tag_else_latest(name: str) -> None:
+    engine = Engine()
+    ref = Reference.parse(name)
+    LocalStore(api=engine).pull(ref, None)
+    assert engine.calls[0][1:3] == ("r.example/app", ref.digest or ref.tag or "latest")
+
+
+def test_an_absent_image_is_a_line_and_a_denied_one_is_not() -> None:
+    engine = Engine()
+    engine.answers_inspections = True
+    store = LocalStore(api=engine)
+    engine.failure = NotFound("x", explanation='failed to resolve "r.example/team/app:v1": not found')
+    assert store.pull(REF, None) == "not found in r.example"
+    denied = "pull access denied for app, repository does not exist or may require 'docker login'"
+    engine.failure = NotFound("x", explanation=denied)
+    with pytest.raises(RegistryError, match=r"pull access denied[\s\S]*docker login r.example"):
+        store.pull(REF, None)
+
+
+@pytest.mark.parametrize(
+    ("failure", "hint"),
+    [
+        ("dial tcp: lookup r.example: no such host", "name and port"),
+        ("unexpected EOF", "try again"),
+    ],
+)
+def test_a_pull_that_breaks_off_is_the_registrys_error(failure: str, hint: str) -> None:
+    engine = Engine()
+    engine.events = [{"status": "Pulling fs layer"}, {"error": failure}]
+    with pytest.raises(RegistryError, match=f"the pull of {REF} failed: {failure}") as caught:
+        LocalStore(api=engine).pull(REF, None)
     assert hint in str(caught.value)
 
 

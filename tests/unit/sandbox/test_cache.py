@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.sandbox.cache import cache_home, locked, write_atomically
+from lamina.sandbox.cache import cache_home, locked
 
 
 @pytest.mark.parametrize(
@@ -35,11 +35,3 @@ def test_a_lock_keeps_others_out_until_it_is_left(tmp_path: Path) -> None:
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with path.open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def test_an_atomic_write_leaves_one_file(tmp_path: Path) -> None:
-    target = tmp_path / "deep" / "record.json"
-    write_atomically(target, "one")
-    write_atomically(target, "two")
-    assert target.read_text() == "two"
-    assert [path.name for path in target.parent.iterdir()] == ["record.json"]

@@ -1,0 +1,232 @@
+"""Repositories in which tests run commands, as a user would, and what the commands answered."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lamina
+
+ROOT = Path(__file__).parents[2]
+_OURS = ("DOCKER_", "BUILDX_", "BUILDKIT_", "USE_STATIC", "AWS_", "LAMINA_", "GIT_")
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.stdout)
+        return found
+
+    @property
+    def text(self) -> str:
+        """Both streams, for messages that may be on either."""
+        return f"{self.stdout}\n{self.stderr}"
+
+    def images(self, key: str = "action") -> dict[str, Any]:
+        """Image -> one of its fields, from a JSON report."""
+        return {each["name"]: each[key] for each in self.json["images"]}
+
+    @property
+    def built(self) -> list[str]:
+        """The images that a JSON report says were built, in its order."""
+        return [name for name, action in self.images().items() if action == "built"]
+
+    @property
+    def told(self) -> str:
+        """The messages of a JSON report."""
+        return "\n".join(each["text"] for each in self.json["messages"])
+
+
+@dataclass
+class Repo:
+    """A repository to run commands in."""
+
+    root: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Nothing of the caller's docker, AWS or Lamina settings gets through; docker's are beside the root."""
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(_OURS) or name in {"LAMINA_CACHE", "AWS_CA_BUNDLE"}
+        }
+        package = str(Path(lamina.__file__).parents[1])
+        docker = str(self.root.parent / "docker")
+        return {**clean, "PYTHONPATH": package, "DOCKER_CONFIG": docker, **self.env, **(more or {})}
+
+    def run(self, *words: str, env: Mapping[str, str] | None = None, timeout: float = 600) -> Done:
+        """``lamina <words>``."""
+        done = subprocess.run(
+            [sys.executable, "-m", "lamina", *words],
+            cwd=self.root,
+            env=self.environment(env),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Done(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def ok(self, *words: str, env: Mapping[str, str] | None = None) -> Done:
+        """A command that must succeed."""
+        done = self.run(*words, env=env)
+        assert done.code == 0, f"{words} ended with {done.code}\n{done.text}"
+        return done
+
+    def fails(self, code: int, *words: str, env: Mapping[str, str] | None = None) -> Done:
+        """A command that must fail with this exit code, and without a traceback."""
+        done = self.run(*words, env=env)
+        assert done.code == code, f"{words} ended with {done.code}, not {code}\n{done.text}"
+        assert "Traceback" not in done.text, done.text
+        return done
+
+    @contextmanager
+    def running(self, *words: str, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+        """A command under way, killed at the end if it still is."""
+        child = subprocess.Popen(
+            [sys.executable, "-m", "lamina", *words],
+            cwd=self.root,
+            env=self.environment(env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            yield child
+        finally:
+            if child.poll() is None:
+                child.send_signal(signal.SIGKILL)
+            child.communicate()
+
+    def write(self, path: str, text: str) -> Path:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    def append(self, path: str, text: str) -> None:
+        with (self.root / path).open("a") as file:
+            file.write(text)
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        text = (self.root / path).read_text()
+        assert old in text
+        (self.root / path).write_text(text.replace(old, new))
+
+    def clone(self, root: Path, **env: str) -> Repo:
+        """The same files in another folder, without what commands left behind."""
+        shutil.copytree(self.root, root, symlinks=True, ignore=shutil.ignore_patterns(".lamina", ".git"))
+        return Repo(root, {**self.env, **env})
+
+    def commit(self) -> str:
+        """Put everything under git, in a clean tree; the short name of the commit."""
+        self.write(".gitignore", ".lamina/\n")
+        for words in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "All")):
+            self.git(*words)
+        return self.git("rev-parse", "HEAD")[:7]
+
+    def git(self, *words: str) -> str:
+        who = ("-c", "user.name=Test", "-c", "user.email=test@example.invalid", "-c", "commit.gpgsign=false")
+        done = subprocess.run(
+            ["git", *who, *words],
+            cwd=self.root,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """``.lamina/manifest.json``."""
+        found: dict[str, Any] = json.loads((self.root / ".lamina/manifest.json").read_text())
+        return found
+
+    @property
+    def recorded(self) -> dict[str, str]:
+        """Image -> digest, as the manifest has it."""
+        if not (self.root / ".lamina/manifest.json").exists():
+            return {}
+        return {each["image"]: each["digest"] for each in self.manifest["images"]}
+
+    def steps(self) -> list[Step]:
+        """What BuildKit did in the last run, from the events that are kept."""
+        last = max((self.root / ".lamina/runs").iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
+        seen: dict[str, dict[str, Any]] = {}
+        for file in sorted(last.glob("events-*.jsonl")):
+            for line in file.read_text().splitlines():
+                event = json.loads(line) if line.startswith("{") else {}
+                for vertex in event.get("vertexes") or ():
+                    seen.setdefault(vertex["digest"], {}).update(vertex)
+        return [
+            Step(name=str(each["name"]), ran="started" in each and not each.get("cached"))
+            for each in seen.values()
+        ]
+
+    def installs(self) -> list[str]:
+        """The RUN steps that really ran in the last run."""
+        return [step.name for step in self.steps() if step.ran and "] RUN " in step.name]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a build. ran: it was neither cached nor skipped."""
+
+    name: str
+    ran: bool
+
+
+def copy_sample(target: Path) -> None:
+    """This project's own images and their source, as a repository of its own."""
+    keep = shutil.ignore_patterns("__pycache__", ".lamina", "*.pyc")
+    for folder in ("dockerfiles", "receipts"):
+        shutil.copytree(ROOT / folder, target / folder, ignore=keep)
+    shutil.copy(ROOT / "pyproject.toml", target / "pyproject.toml")
+    if (ROOT / "lamina.lock").exists():
+        shutil.copy(ROOT / "lamina.lock", target / "lamina.lock")
+
+
+def write_tiny(repo: Repo) -> None:
+    """Three images that build in no time: two bases and a function, one file each, on nothing at all."""
+    repo.write("src/dynamo.py", "TABLE = 'receipts'\n")
+    repo.write("src/label.py", "import dynamo\n")
+    repo.write("src/handler.py", "import label\n\n\ndef handler(event, context):\n    return event\n")
+    repo.write(
+        "dockerfiles/base-dynamo/Dockerfile",
+        "FROM scratch\nCOPY --link src/dynamo.py /var/task/\n",
+    )
+    repo.write(
+        "dockerfiles/base-label/Dockerfile",
+        "ARG BASE_IMAGE=base-dynamo:stable\nFROM ${BASE_IMAGE}\nCOPY --link src/label.py /var/task/\n",
+    )
+    repo.write(
+        "dockerfiles/lambda-tiny/Dockerfile",
+        'FROM base-label:stable\nCOPY --link src/handler.py /var/task/\nCMD ["handler.handler"]\n',
+    )
+
+
+def wait_for(what: str, true: Any, *, seconds: float = 60) -> None:
+    """Wait until something is the case."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"waited {seconds} s in vain for {what}"
+        time.sleep(0.05)
