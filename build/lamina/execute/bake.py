@@ -133,7 +133,7 @@ def _output(order: Order) -> str:
         # Base layers stay where they are: nothing is unpacked or kept, the registry mounts what it has.
         return "type=image,push=true,unpack=false,store=false,oci-mediatypes=true"
     if order.local_images:
-        return "type=image,oci-mediatypes=true"
+        return "type=image,oci-mediatypes=true,unpack=false"
     return "type=docker"
 
 

@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console
 from rich.markup import escape
-from rich.progress_bar import ProgressBar
-from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from lamina.decide.plan import Plan
 from lamina.errors import LaminaError, Problem
-from lamina.execute.progress import Trace
 from lamina.execute.run import Outcome
 from lamina.report.document import SCHEMA
+from lamina.report.view import BuildView, LiveView, PlainView
 
 _STYLE = {
     "build": "yellow",
@@ -35,9 +31,7 @@ _STYLE = {
     "cancelled": "red",
 }
 _SHOWN_REASONS = 3
-_REFRESHES = 8
 _PIPE_WIDTH = 240
-_LONGEST_STEP = 100
 
 
 class Screen:
@@ -141,76 +135,6 @@ class Screen:
         self._out.print(table, soft_wrap=False)
 
 
-class BuildView:
-    """Follows a build; a context manager whose ``watch`` is called after every change."""
-
-    def __enter__(self) -> BuildView:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-    def watch(self, trace: Trace) -> None:
-        """See what changed."""
-
-
-class LiveView(BuildView):
-    """One line an image: its current step, a bar of steps, the time so far."""
-
-    def __init__(self, console: Console, images: tuple[str, ...]) -> None:
-        self._images = images
-        self._trace: Trace | None = None
-        self._spinner = Spinner("dots")
-        self._live = Live(
-            console=console, get_renderable=self._render, refresh_per_second=_REFRESHES, transient=True
-        )
-
-    def __enter__(self) -> LiveView:
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-    def watch(self, trace: Trace) -> None:
-        """See `BuildView.watch`; drawing happens on its own clock."""
-        self._trace = trace
-
-    def _render(self) -> Group:
-        table = Table.grid(padding=(0, 1))
-        for _ in range(4):
-            table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, ratio=1)
-        now = time.time()
-        for name in self._images:
-            progress = self._trace.progress(name, now=now) if self._trace else None
-            if progress is None or not progress.seconds:
-                table.add_row(" ", name, "", "", Text("waiting", style="dim"))
-                continue
-            finished = progress.done == progress.total and not progress.current
-            mark = Text("✗", "red") if progress.failed else Text("✓", "green") if finished else self._spinner
-            bar = ProgressBar(total=max(progress.total, 1), completed=progress.done, width=16)
-            table.add_row(mark, name, bar, f"{progress.seconds:5.1f}s", Text(progress.current, style="dim"))
-        return Group(table)
-
-
-class PlainView(BuildView):
-    """A line for every step that ended, for logs."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._said: set[str] = set()
-
-    def watch(self, trace: Trace) -> None:
-        """See `BuildView.watch`."""
-        for step in trace.steps:
-            if step.finished is None or step.digest in self._said or not (step.is_instruction or step.error):
-                continue
-            self._said.add(step.digest)
-            end = "FAILED" if step.error else "CACHED" if step.cached else f"{step.seconds:.1f}s"
-            self._console.print(Text(f"{step.image}: {_one_line(step.name)} {end}"))
-
-
 def _console(file: IO[str]) -> Console:
     """A pipe has no width of its own: there, nothing should be folded."""
     width = None if file.isatty() else _PIPE_WIDTH
@@ -232,8 +156,3 @@ def _reasons(reasons: tuple[str, ...]) -> Text:
     shown = "\n".join(reasons[:_SHOWN_REASONS])
     more = len(reasons) - _SHOWN_REASONS
     return Text(f"{shown}\nand {more} more" if more > 0 else shown)
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_STEP else line[: _LONGEST_STEP - 1] + "…"

@@ -1,0 +1,98 @@
+"""A build while it runs: a live line for each image in a terminal, a plain line for each step elsewhere."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from lamina.execute.progress import Trace
+
+_REFRESHES = 8
+_BAR = 16
+_LONGEST_STEP = 100
+_FLAGS = re.compile(r" --(?:mount|network|security)=\S+")
+
+
+class BuildView:
+    """Follows a build; a context manager whose ``watch`` is called after every change."""
+
+    def __enter__(self) -> BuildView:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def watch(self, trace: Trace) -> None:
+        """See what changed."""
+
+
+class LiveView(BuildView):
+    """One line an image: a bar of its steps, the time so far, the step that runs."""
+
+    def __init__(self, console: Console, images: tuple[str, ...]) -> None:
+        self._images = images
+        self._trace: Trace | None = None
+        self._spinner = Spinner("dots")
+        self._live = Live(
+            console=console, get_renderable=self._render, refresh_per_second=_REFRESHES, transient=True
+        )
+
+    def __enter__(self) -> LiveView:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def watch(self, trace: Trace) -> None:
+        """See `BuildView.watch`; drawing happens on its own clock."""
+        self._trace = trace
+
+    def _render(self) -> Table:
+        table = Table.grid(padding=(0, 1, 0, 0), expand=True)
+        for width in (1, max(map(len, self._images), default=0), _BAR, len("1234.5s")):
+            table.add_column(width=width, no_wrap=True)
+        table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        now = time.time()
+        for name in self._images:
+            table.add_row(*self._row(name, now))
+        return table
+
+    def _row(self, name: str, now: float) -> tuple[RenderableType, ...]:
+        progress = self._trace.progress(name, now=now) if self._trace else None
+        if progress is None or not progress.seconds:
+            return ("", name, "", "", Text("waiting", style="dim"))
+        finished = progress.done == progress.total and not progress.current
+        mark = Text("✗", "red") if progress.failed else Text("✓", "green") if finished else self._spinner
+        bar = ProgressBar(total=max(progress.total, 1), completed=progress.done, width=_BAR)
+        return (mark, name, bar, f"{progress.seconds:6.1f}s", Text(step_line(progress.current), style="dim"))
+
+
+class PlainView(BuildView):
+    """A line for every step that ended, for logs."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._said: set[str] = set()
+
+    def watch(self, trace: Trace) -> None:
+        """See `BuildView.watch`."""
+        for step in trace.steps:
+            if step.finished is None or step.digest in self._said or not (step.is_instruction or step.error):
+                continue
+            self._said.add(step.digest)
+            end = "FAILED" if step.error else "CACHED" if step.cached else f"{step.seconds:.1f}s"
+            self._console.print(Text(f"{step.image}: {step_line(step.name)} {end}"))
+
+
+def step_line(name: str) -> str:
+    """A step in one line: without its mounts, which say little and take much, and not too long."""
+    line = " ".join(_FLAGS.sub("", name).split())
+    return line if len(line) <= _LONGEST_STEP else line[: _LONGEST_STEP - 1] + "…"
