@@ -54,9 +54,11 @@ def package(session: nox.Session) -> None:
     wanted = {str(file.relative_to("build")) for file in PACKAGE.rglob("*.py")} | {"lamina/py.typed"}
     if inside != wanted:
         session.error(f"the wheel and the package differ: {sorted(inside ^ wanted)}")
-    session.install(str(wheel))
-    session.run("lamina", "--help", silent=True)
-    session.run("lamina", "--version")
+    empty = Path(session.create_tmp(), "empty")
+    session.run("python", "-m", "venv", "--clear", str(empty))
+    session.run(str(empty / "bin/pip"), "install", "--quiet", str(wheel), external=True)
+    session.run(str(empty / "bin/lamina"), "--help", external=True, silent=True)
+    session.run(str(empty / "bin/lamina"), "--version", external=True)
 
 
 @nox.session

@@ -28,7 +28,9 @@ def write_atomic(file: Path, content: str | bytes, *, mode: int = 0o644) -> None
 
 def write_json(file: Path, document: Any) -> None:
     """A JSON document, readable by people, in one step."""
-    write_atomic(file, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    # A file name that is no UTF-8 has lone surrogates; written as \udc80, they are JSON's own escapes.
+    write_atomic(file, text.encode("utf-8", "backslashreplace"))
 
 
 def read_json(file: Path) -> Any | None:

@@ -6,12 +6,14 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 _GRACE_SECONDS = 10.0
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +86,10 @@ class SubprocessRunner:
         return Completed(code=done.returncode, stdout=_text(done.stdout), stderr=_text(done.stderr))
 
     def stream(self, command: Command, on_line: Callable[[str], None]) -> Completed:
-        """See `Runner.stream`. On Ctrl-C the child is asked to stop, given time, then killed."""
+        """See `Runner.stream`. On Ctrl-C the child is asked to stop, given time, then killed.
+
+        On Linux it ends as well when we are killed and can ask nobody any more.
+        """
         try:
             child = subprocess.Popen(
                 command.argv,
@@ -94,6 +99,7 @@ class SubprocessRunner:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
+                preexec_fn=_orphan_signal(),
             )
         except FileNotFoundError as error:
             return Completed(code=127, stderr=f"{command.argv[0]}: {error.strerror}")
@@ -127,6 +133,16 @@ class SubprocessRunner:
 
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", errors="replace")
+
+
+def _orphan_signal() -> Callable[[], object] | None:
+    """What a child calls before it starts, to be sent SIGTERM when its parent is gone; None off Linux."""
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    prctl = ctypes.CDLL(None).prctl  # loaded here: the child of a process with threads should not load
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

@@ -10,6 +10,7 @@ _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?")
 _TAG = re.compile(r"[\w][\w.-]{0,127}", re.ASCII)
+_LOOPBACK = re.compile(r"127(?:\.[0-9]{1,3}){3}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -30,8 +31,8 @@ class Reference:
     @classmethod
     def parse(cls, text: str) -> Reference:
         """Read a reference as docker does. Raises ValueError that says which part is wrong."""
-        rest, _, digest = text.partition("@")
-        if digest and not _DIGEST.fullmatch(digest):
+        rest, at, digest = text.partition("@")
+        if at and not _DIGEST.fullmatch(digest):
             raise ValueError(f"{text!r}: a digest is sha256: and 64 hexadecimal digits")
         head, slash, tail = rest.partition("/")
         host: str | None = None
@@ -65,7 +66,7 @@ class Reference:
         if self.host is None:
             return False
         bare = self.host.rsplit(":", 1)[0] if not self.host.endswith("]") else self.host
-        return bare in {"localhost", "[::1]"} or bare.startswith("127.")
+        return bare in {"localhost", "[::1]"} or _LOOPBACK.fullmatch(bare) is not None
 
     @property
     def pull_host(self) -> str:

@@ -62,7 +62,7 @@ class Repo:
     env: dict[str, str] = field(default_factory=dict)
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Nothing of the caller's docker, AWS or Lamina settings gets through; docker's are beside the root."""
+        """Nothing of the caller's own settings gets through; docker's configuration is beside the root."""
         clean = {
             name: value
             for name, value in os.environ.items()

@@ -38,13 +38,11 @@ def test_the_first_build_makes_all_images_bases_first(first_build: tuple[Repo, D
     assert done.images("parents") == PARENTS
     assert done.images("kind") == {D: "base", L: "base", W: "lambda", E: "lambda"}
     for image in report["images"]:
-        assert PLANNED <= set(image)
+        assert set(image) >= PLANNED
         assert image["reasons"] == [f"{image['tag']} is not yet in the engine"]
 
 
-def test_the_manifest_names_what_can_be_deployed(
-    first_build: tuple[Repo, Done], engine: TestEngine
-) -> None:
+def test_the_manifest_names_what_can_be_deployed(first_build: tuple[Repo, Done], engine: TestEngine) -> None:
     built, done = first_build
     assert built.manifest["schema"] == 1
     assert {each["image"] for each in built.manifest["images"]} == ALL
@@ -82,7 +80,7 @@ def test_the_plan_has_every_field_of_its_schema(sample: Repo) -> None:
     assert plan.images() == {D: "skip", L: "skip", E: "skip", W: "build"}
     assert plan.images("reasons")[W] == [MODIFIED]
     for image in plan.json["images"]:
-        assert PLANNED <= set(image)
+        assert set(image) >= PLANNED
         assert image["ref"].endswith(f":{image['tag']}")
     sample.fails(7, "plan", "--check")
 
@@ -195,14 +193,3 @@ def test_state_is_only_a_cache(sample: Repo) -> None:
         file.write_text('{"schema": 1, "images": [{"imag')
     assert sample.ok("build-all", "--json").built == []
     assert set(sample.recorded) == ALL
-
-
-def test_images_run_on_a_read_only_file_system_as_anybody(
-    first_build: tuple[Repo, Done], engine: TestEngine
-) -> None:
-    """Files that somebody wrote under umask 077 are world-readable in the image (see also the clone above)."""
-    _, done = first_build
-    ref = done.images("ref")[W].partition("@")[0]
-    program = "import handler, receipt_dynamo; print(handler.__file__)"
-    run = ("run", "--rm", "--read-only", "--user", "993:990", "--entrypoint", "python3", ref, "-c", program)
-    assert engine.call(*run) == "/var/task/handler.py\n"

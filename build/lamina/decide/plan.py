@@ -85,14 +85,15 @@ def make_plan(
     """Decide for the selected images and for those of their bases that they lack.
 
     last: image -> the bill it was last built from, to name what changed since.
-    unlocked: external images without a digest; what stands on one is built.
+    unlocked: external images without a digest; what stands on one, however far below, is built.
     """
     wanted = set(selected)
+    loose = _loose(images, unlocked)
     decisions: dict[str, Decision] = {}
     for name, image in images.items():
         if name in wanted:
-            decisions[name] = _decide(image, lookup, last.get(name), force=force, unlocked=unlocked)
-    _add_missing_bases(decisions, images, lookup, last, unlocked)
+            decisions[name] = _decide(image, lookup, last.get(name), force=force, loose=loose[name])
+    _add_missing_bases(decisions, images, lookup, last, loose)
     return Plan(
         decisions={name: decisions[name] for name in images if name in decisions},
         found=lookup.found,
@@ -103,12 +104,22 @@ def make_plan(
     )
 
 
+def _loose(images: Mapping[str, Image], unlocked: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+    """The unlocked images that each image stands on, itself or by its parents: its fingerprint may move."""
+    loose: dict[str, tuple[str, ...]] = {}
+    for name, image in images.items():
+        own = [each.name for each in image.node.externals if each.name in unlocked]
+        inherited = (each for parent in image.bill.parents for each in loose.get(parent, ()))
+        loose[name] = tuple(dict.fromkeys((*own, *inherited)))
+    return loose
+
+
 def _add_missing_bases(
     decisions: dict[str, Decision],
     images: Mapping[str, Image],
     lookup: Lookup,
     last: Mapping[str, Bill],
-    unlocked: Collection[str],
+    loose: Mapping[str, tuple[str, ...]],
 ) -> None:
     """Bases that were not asked for but without which a selected image cannot be built."""
     for name in reversed(tuple(images)):
@@ -116,19 +127,18 @@ def _add_missing_bases(
             for parent in images[name].node.parents:
                 if parent in images and parent not in decisions:
                     decided = _decide(
-                        images[parent], lookup, last.get(parent), force=False, unlocked=unlocked
+                        images[parent], lookup, last.get(parent), force=False, loose=loose[parent]
                     )
                     if decided.action != "skip":
                         decisions[parent] = decided
 
 
 def _decide(
-    image: Image, lookup: Lookup, last: Bill | None, *, force: bool, unlocked: Collection[str]
+    image: Image, lookup: Lookup, last: Bill | None, *, force: bool, loose: tuple[str, ...]
 ) -> Decision:
     name = image.name
     if force:
         return Decision(image=image, action="build", reasons=("--force",))
-    loose = [each.name for each in image.node.externals if each.name in unlocked]
     if loose:
         reasons = tuple(f"{each} is not locked yet" for each in loose)
         return Decision(image=image, action="build", reasons=reasons)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from lamina.errors import Problem
-from lamina.identify.context import Missing
+from lamina.identify.context import BY_DEFAULT, Missing
+from lamina.identify.ignore import Rule
 from lamina.identify.image import Image
+from lamina.identify.imports import ImportFault
+from lamina.identify.runnable import Runnable
 
 
 def faults(images: Mapping[str, Image]) -> Iterator[Problem]:
@@ -14,7 +17,8 @@ def faults(images: Mapping[str, Image]) -> Iterator[Problem]:
     for image in images.values():
         for name, context in image.contexts.items():
             for missing in context.missing:
-                yield _missing(image, missing, name)
+                if not missing.optional:
+                    yield _missing(image, missing, name)
 
 
 def notes(images: Mapping[str, Image]) -> Iterator[Problem]:
@@ -26,6 +30,8 @@ def notes(images: Mapping[str, Image]) -> Iterator[Problem]:
         for source in recipe.sources:
             if source.reason:
                 yield Problem(what=source.reason, where=recipe.dockerfile.where(source.line))
+        for name, context in image.contexts.items():
+            yield from (_missing(image, missing, name) for missing in context.missing if missing.optional)
         for name in sorted(set(image.node.spec.args) - recipe.declared_args):
             yield Problem(
                 what=f"build argument {name} has no effect: the Dockerfile of {image.name} has no ARG {name}",
@@ -34,24 +40,74 @@ def notes(images: Mapping[str, Image]) -> Iterator[Problem]:
             )
 
 
+def unrunnable(found: Mapping[str, tuple[Image, Runnable]]) -> Iterator[Problem]:
+    """What would fail when Lambda starts the function: modules, handlers and packages that are not there."""
+    told: set[tuple[str, str]] = set()
+    for image, runnable in found.values():
+        yield from (_import_fault(image, fault) for fault in runnable.imports)
+        for lacking in runnable.lacking:
+            pair = (lacking.project.name, lacking.required.name)
+            if pair not in told:
+                told.add(pair)
+                yield Problem(
+                    what=f"{image.name} holds {pair[0]} but not {pair[1]}, which that requires",
+                    allowed=f"{pair[1]} from {lacking.required.folder}, never from a package index",
+                    where=f"{lacking.project.folder}/pyproject.toml",
+                    hint=f"build {image.node.spec.dockerfile_path} FROM an image that holds it, "
+                    f"or COPY {lacking.required.folder}",
+                )
+
+
+def _import_fault(image: Image, fault: ImportFault) -> Problem:
+    dockerfile = image.node.spec.dockerfile_path
+    if fault.importer is None:
+        return Problem(
+            what=f"CMD of {image.name} names module {fault.missing}, which is not in the image",
+            where=dockerfile,
+            hint=f"did you mean {fault.nearest}?" if fault.nearest else f"COPY {fault.local} into it",
+        )
+    if fault.local is None:
+        return Problem(
+            what=f"CMD of {image.name} names a function that is not there: {fault.missing}",
+            where=fault.importer,
+            hint=f"mend the CMD in {dockerfile}",
+        )
+    return Problem(
+        what=f"imports {fault.missing}, which is not in {image.name}: {fault.local}",
+        where=f"{fault.importer}:{fault.line}",
+        hint=f"COPY {fault.local} in {dockerfile}",
+    )
+
+
 def _missing(image: Image, missing: Missing, context: str) -> Problem:
     where = image.node.recipe.dockerfile.where(missing.source.line)
-    instruction = missing.source.instruction
     place = f"the context {context}" if context else "the context"
-    what = f"{instruction} {missing.path}"
+    path = _shown(missing.path)
+    what = f"{missing.source.instruction} {path}"
     if missing.fault:
         return Problem(
-            what=f"{what} {missing.fault}", where=where, allowed=f"files below {image.root(context)}"
+            what=f"{what} {_shown(missing.fault)}", where=where, allowed=f"files below {image.root(context)}"
         )
     if missing.hidden_by:
         return Problem(
             what=f"{what}: {missing.hidden_by} hides it",
             where=where,
-            hint=f"add !{missing.path} below that line, or drop the line",
+            hint=_unhide(image, missing.hidden_by, path),
         )
     return Problem(
         what=f"{what}: there is no such file in {place}",
         where=where,
         allowed=f"paths relative to {image.root(context)}",
-        hint=f"did you mean {missing.nearest}?" if missing.nearest else None,
+        hint=f"did you mean {_shown(missing.nearest)}?" if missing.nearest else None,
     )
+
+
+def _unhide(image: Image, rule: Rule, path: str) -> str:
+    if rule.source == BY_DEFAULT:
+        return f"add !{rule.pattern} to {image.node.spec.dockerfile_path}.dockerignore"
+    return f"add !{path} below that line, or drop the line"
+
+
+def _shown(path: str) -> str:
+    """A path that any terminal can print: bytes that are no UTF-8 as escapes."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

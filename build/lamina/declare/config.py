@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform as host
+import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from lamina.declare.document import CONFIG_FILE, Document
 from lamina.declare.expand import ExpansionError, expand
-from lamina.declare.settings import NAME, SETTINGS, Value, read_settings
+from lamina.declare.settings import NAME, PLATFORM, PLATFORMS, SETTINGS, Value, read_settings
 
 KINDS = ("base", "lambda")
 _IMAGE_KEYS: Mapping[str, type] = {
@@ -132,6 +133,7 @@ def load_project(
 def _images(root: Path, document: Document, settings: Mapping[str, Value]) -> Iterator[tuple[str, ImageSpec]]:
     """The declared images and those found by layout, sorted by name."""
     declared: Mapping[str, Any] = document.table.get("images", {})
+    shared_args = document.strings(document.table.get("args", {}), "args")
     folder = str(settings["dockerfiles"].value)
     found = {
         file.parent.name: f"{folder}/{file.parent.name}/Dockerfile"
@@ -153,14 +155,14 @@ def _images(root: Path, document: Document, settings: Mapping[str, Value]) -> It
                 where=where,
                 hint=f'write {folder}/{name}/Dockerfile or set dockerfile = "path/to/Dockerfile"',
             )
-        elif name in found and dockerfile != found[name]:
+        elif name in found and posixpath.normpath(dockerfile) != found[name]:
             document.problem(
                 f"two images are called {name}: {dockerfile} and {found[name]}",
                 where=document.where("images", name, "dockerfile"),
                 hint="rename one of them",
             )
         else:
-            yield name, _image(root, name, given, str(dockerfile), document, settings)
+            yield name, _image(root, name, given, dockerfile, shared_args, document, settings)
 
 
 def _image(
@@ -168,6 +170,7 @@ def _image(
     name: str,
     given: Mapping[str, Any],
     dockerfile: str,
+    shared_args: Mapping[str, str],
     document: Document,
     settings: Mapping[str, Value],
 ) -> ImageSpec:
@@ -186,7 +189,18 @@ def _image(
         )
     platform = settings["platform"]
     own = "" if platform.source.startswith("--") else given.get("platform", "")
+    if own and not PLATFORM.fullmatch(own):
+        document.problem(
+            f"{own!r} is no platform", where=document.where("images", name, "platform"), allowed=PLATFORMS
+        )
     contexts = document.strings(given.get("contexts", {}), "images", name, "contexts")
+    for key, path in contexts.items():
+        if not (root / path).is_dir():
+            document.problem(
+                f"the context {key} of {name} is no folder: {root / path}",
+                where=document.where("images", name, "contexts", key),
+                allowed="a folder of this machine",
+            )
     return ImageSpec(
         name=name,
         dockerfile=root / dockerfile,
@@ -196,7 +210,7 @@ def _image(
         platform=own or platform.value or native_platform(),
         kind=kind,
         args=document.strings(given.get("args", {}), "images", name, "args"),
-        shared_args=document.strings(document.table.get("args", {}), "args"),
+        shared_args=shared_args,
         contexts={key: (root / path).resolve() for key, path in contexts.items()},
         functions=tuple(str(each) for each in given.get("functions", ())),
         source=document.where("images", name) if given else dockerfile,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ INSTRUCTIONS = frozenset({
 })
 # fmt: on
 _GO_LINE = re.compile(r"line (\d+)")
+_ONBUILD = re.compile(r"\s*ONBUILD\s+", re.IGNORECASE)
+_DIRECTIVE = re.compile(r"#\s*(syntax|escape)\s*=\s*(.+?)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +41,7 @@ class Instruction:
     json: bool
     heredocs: tuple[Heredoc, ...]
     line: int
-    original: str
-    trigger: str | None = None
+    trigger: Instruction | None = None
     """The instruction that an ONBUILD holds."""
 
     def flag(self, name: str) -> str | None:
@@ -75,6 +76,8 @@ class Dockerfile:
 
     path: str
     text: str
+    directives: tuple[str, ...]
+    """``syntax=…`` and ``escape=…`` from the first lines: comments in form, but they change the meaning."""
     header: tuple[Instruction, ...]
     """The ARGs before the first FROM."""
     stages: tuple[Stage, ...]
@@ -105,26 +108,51 @@ def read_dockerfile(file: Path, path: str) -> Dockerfile:
 def parse_dockerfile(text: str, path: str) -> Dockerfile:
     """Parse a text with BuildKit's own parser. Raises ConfigError with ``path:line`` of every fault."""
     try:
-        parsed = buildkit.parse_string(text)
+        instructions = tuple(_instruction(command, text) for command in buildkit.parse_string(text))
     except (buildkit.GoParseError, buildkit.GoIOError) as error:
-        raise ConfigError.of(f"no valid Dockerfile: {error}", where=f"{path}:{_line_of(error)}") from None
-    instructions = tuple(_instruction(command) for command in parsed)
+        where = f"{path}:{_line_of(error, text)}"
+        raise ConfigError.of(f"no valid Dockerfile: {error}", where=where) from None
     ConfigError.check(_faults(instructions, path))
     first = next(index for index, instruction in enumerate(instructions) if instruction.name == "FROM")
     return Dockerfile(
         path=path,
         text=text,
+        directives=tuple(_directives(text)),
         header=instructions[:first],
         stages=tuple(_stages(instructions[first:])),
     )
 
 
-def _line_of(error: Exception) -> int:
-    found = _GO_LINE.search(str(error))
-    return int(found.group(1)) if found else 1
+def _line_of(error: Exception, text: str) -> int:
+    """The line that the parser names; else the one after the longest start of the file that it takes."""
+    if found := _GO_LINE.search(str(error)):
+        return int(found.group(1))
+    if _is_start(text):  # nothing is wrong with what is there, but there is nothing
+        return 1
+    lines = text.split("\n")
+    good = (end for end in range(len(lines) - 1, 0, -1) if _is_start("\n".join(lines[:end])))
+    return next(good, 0) + 1
 
 
-def _instruction(command: Any) -> Instruction:  # the parser publishes no types
+def _is_start(text: str) -> bool:
+    try:
+        buildkit.parse_string("FROM scratch\n" + text)  # a file without instructions is no file
+    except (buildkit.GoParseError, buildkit.GoIOError):
+        return False
+    return True
+
+
+def _directives(text: str) -> Iterator[str]:
+    """The directives that BuildKit obeys: they end with the first line that is none."""
+    for line in text.removeprefix("\ufeff").split("\n"):
+        found = _DIRECTIVE.fullmatch(line.rstrip("\r"))
+        if found:
+            yield f"{found.group(1).lower()}={found.group(2)}"
+        elif not line.startswith("#"):
+            return
+
+
+def _instruction(command: Any, text: str) -> Instruction:  # the parser publishes no types
     return Instruction(
         name=command.cmd.upper(),
         flags=tuple(command.flags),
@@ -132,9 +160,17 @@ def _instruction(command: Any) -> Instruction:  # the parser publishes no types
         json=command.json,
         heredocs=tuple(Heredoc(name=each.name, content=each.content) for each in command.heredocs),
         line=command.start_line,
-        original=command.original,
-        trigger=command.sub_cmd.upper() if command.sub_cmd else None,
+        trigger=_trigger(command, text) if command.sub_cmd else None,
     )
+
+
+def _trigger(command: Any, text: str) -> Instruction:
+    """The parser drops flags and heredocs of what an ONBUILD holds: parse it once more by itself."""
+    escape = [f"# {each}\n" for each in _directives(text) if each.startswith("escape=")]
+    lines = text.split("\n")[command.start_line - 1 : command.end_line]
+    inner = _ONBUILD.sub("", "\n".join(lines), count=1)
+    alone = "".join((*escape, "FROM scratch\n", inner))
+    return replace(_instruction(buildkit.parse_string(alone)[1], alone), line=command.start_line)
 
 
 def _faults(instructions: tuple[Instruction, ...], path: str) -> Iterator[Problem]:

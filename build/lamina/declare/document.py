@@ -74,11 +74,14 @@ class Document:
         return good
 
     def strings(self, table: Mapping[str, Any], *path: str) -> dict[str, str]:
-        """A table of strings; numbers and booleans are written as TOML writes them."""
+        """A table of strings; whole numbers and booleans are written as TOML writes them."""
         result: dict[str, str] = {}
         for key, value in table.items():
+            where = self.where(*path, key)
             if isinstance(value, (dict, list)):
-                self.problem(f"{_dotted(*path, key)} must be a string", where=self.where(*path, key))
+                self.problem(f"{_dotted(*path, key)} must be a string", where=where)
+            elif isinstance(value, float):  # 3.10 would become 3.1
+                self.problem(f"{_dotted(*path, key)} is a number with a point", where=where, hint="quote it")
             else:
                 result[key] = str(value).lower() if isinstance(value, bool) else str(value)
         return result

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]|[@*#]")
+_NAME = re.compile(r"[^\W\d]\w*|[0-9]+|[@*#?$!-]")
 _SPECIAL_IN_DOUBLE_QUOTES = '"$\\'
 
 
@@ -110,7 +110,7 @@ class _Expander:
     def _value(self, name: str) -> str | None:
         if name in self._scope:
             return self._scope[name]
-        if self._open_world:
+        if self._open_world and name.isidentifier():  # else a parameter such as $1, which is never set
             raise UnknownVariableError(name)
         return None
 

@@ -7,10 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lamina.declare.config import ImageSpec, Project, native_platform
-from lamina.declare.dockerfile import read_dockerfile
-from lamina.declare.recipe import SCRATCH, External, Recipe, resolve
+from lamina.declare.dockerfile import Instruction, read_dockerfile
+from lamina.declare.recipe import SCRATCH, External, Recipe
+from lamina.declare.resolve import resolve
 from lamina.errors import ConfigError, LaminaError, Problem, SelectionError
 from lamina.refs import Reference
+
+_OWN_TAGS = (None, "stable")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,31 +85,36 @@ class Graph:
 def read_graph(project: Project) -> Graph:
     """Parse every Dockerfile and join the images. Raises ConfigError with all faults at once."""
     recipes: dict[str, Recipe] = {}
+    joints: dict[str, _Joint] = {}
     problems: list[Problem] = []
     for name, spec in project.images.items():
         try:
             recipes[name] = _recipe(spec)
+            joints[name] = _join(name, recipes[name], project)
         except LaminaError as error:
             problems += error.problems
     ConfigError.check(problems)
-    edges = {name: _split(recipe, project) for name, recipe in recipes.items()}
-    order = _sorted({name: tuple(parents) for name, (parents, _) in edges.items()}, project)
-    children = {parent for parents, _ in edges.values() for parent in parents}
+    for name in recipes:
+        if triggers := _triggers(recipes, joints[name]):
+            recipes[name] = _recipe(project.images[name], triggers)
+            joints[name] = _join(name, recipes[name], project)
+    order = _sorted({name: tuple(joint.parents) for name, joint in joints.items()}, project)
+    children = {parent for joint in joints.values() for parent in joint.parents}
     return Graph(
         nodes={
             name: Node(
                 spec=project.images[name],
                 recipe=recipes[name],
                 kind=_kind(project.images[name], recipes[name], has_children=name in children),
-                parents=edges[name][0],
-                externals=edges[name][1],
+                parents=joints[name].parents,
+                externals=joints[name].externals,
             )
             for name in order
         }
     )
 
 
-def _recipe(spec: ImageSpec) -> Recipe:
+def _recipe(spec: ImageSpec, triggers: Mapping[str, tuple[Instruction, ...]] | None = None) -> Recipe:
     return resolve(
         read_dockerfile(spec.dockerfile, spec.dockerfile_path),
         platform=spec.platform,
@@ -114,29 +122,66 @@ def _recipe(spec: ImageSpec) -> Recipe:
         target=spec.target,
         args=spec.build_args,
         contexts=frozenset(spec.contexts),
+        triggers=triggers,
     )
 
 
-def _split(recipe: Recipe, project: Project) -> tuple[Mapping[str, tuple[str, ...]], tuple[External, ...]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Joint:
+    """What `Node` says of parents and externals."""
+
+    parents: Mapping[str, tuple[str, ...]]
+    externals: tuple[External, ...]
+
+
+def _join(name: str, recipe: Recipe, project: Project) -> _Joint:
     """The images of the project and those from outside among what a recipe stands on."""
     parents: dict[str, tuple[str, ...]] = {}
     outside: list[External] = []
     problems: list[Problem] = []
     for external in recipe.externals:
+        where = recipe.dockerfile.where(external.line)
         if external.name == SCRATCH:
             continue
         try:
             reference = Reference.parse(external.name)
         except ValueError as error:
-            problems.append(Problem(what=str(error), where=recipe.dockerfile.where(external.line)))
+            problems.append(Problem(what=str(error), where=where))
             continue
-        if reference.host is None and reference.repository in project.images:
+        if recipe.dockerfile.stage(external.name.removesuffix(":latest")):
+            # BuildKit would take the image for the stage, and drop what the stage does.
+            problems.append(
+                Problem(
+                    what=f"a stage has the name of the image {external.name}",
+                    where=where,
+                    hint=f"rename the stage, or write {reference.name}:{_OWN_TAGS[-1]} for the image",
+                )
+            )
+        elif _is_ours(reference, name, project):
             image = reference.repository
             parents[image] = (*parents.get(image, ()), external.name)
         else:
             outside.append(external)
     ConfigError.check(problems)
-    return parents, tuple(outside)
+    return _Joint(parents=parents, externals=tuple(outside))
+
+
+def _is_ours(reference: Reference, image: str, project: Project) -> bool:
+    """Whether an image of the project is meant: by its name alone, and never the one upstream of itself."""
+    if reference.host is not None or reference.digest is not None:
+        return False
+    known = reference.repository in project.images
+    return known and (reference.repository != image or reference.tag in _OWN_TAGS)
+
+
+def _triggers(recipes: Mapping[str, Recipe], joint: _Joint) -> Mapping[str, tuple[Instruction, ...]]:
+    """What the ONBUILD instructions of an image's parents run in it, by the names it has for them."""
+    return {
+        alias: recipes[parent].triggers
+        for parent, aliases in joint.parents.items()
+        for alias in aliases
+        if recipes[parent].triggers
+    }
 
 
 def _sorted(edges: Mapping[str, tuple[str, ...]], project: Project) -> tuple[str, ...]:

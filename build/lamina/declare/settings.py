@@ -11,7 +11,8 @@ from lamina.declare.document import Document
 
 LOCAL = "local"
 NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*")
-_PLATFORM = re.compile(r"linux/[a-z0-9]+(?:/v[0-9]+)?")
+PLATFORM = re.compile(r"linux/[a-z0-9]+(?:/v[0-9]+)?")
+PLATFORMS = "linux/amd64, linux/arm64"
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 
@@ -95,11 +96,11 @@ def _parsed(setting: Setting, given: Any, source: str, document: Document) -> An
 
 def _check(values: Mapping[str, Value], document: Document) -> None:
     platform, repository, stack = (values[name] for name in ("platform", "repository", "stack"))
-    if platform.value and not _PLATFORM.fullmatch(str(platform.value)):
+    if platform.value and not PLATFORM.fullmatch(str(platform.value)):
         document.problem(
             f"{platform.value!r} is no platform",
             where=platform.source,
-            allowed="linux/amd64, linux/arm64",
+            allowed=PLATFORMS,
         )
     if "{image}" not in str(repository.value):
         document.problem(

@@ -32,7 +32,7 @@ class Bake:
 
     def render(self) -> str:
         """The file's text."""
-        return json.dumps(self.document, indent=2) + "\n"
+        return json.dumps(_literal(self.document), indent=2) + "\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,23 @@ class Order:
     local_images: bool
     revision: str | None = None
     static: bool = False
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """All that one call of bake makes, kept or not."""
+        return (*(decision.image for decision in self.decisions), *self.support)
+
+
+def _literal(value: Any) -> Any:
+    """The value with its text protected: in every string, bake expands ``${…}`` and ``%{…}``.
+
+    https://github.com/hashicorp/hcl/blob/main/json/spec.md
+    """
+    if isinstance(value, str):
+        return value.replace("${", "$${").replace("%{", "%%{")
+    if isinstance(value, Mapping):
+        return {_literal(key): _literal(each) for key, each in value.items()}
+    return [_literal(each) for each in value] if isinstance(value, list) else value
 
 
 def target_name(image: str) -> str:
@@ -133,7 +150,7 @@ def _output(order: Order) -> str:
         # Base layers stay where they are: nothing is unpacked or kept, the registry mounts what it has.
         return "type=image,push=true,unpack=false,store=false,oci-mediatypes=true"
     if order.local_images:
-        return "type=image,oci-mediatypes=true,unpack=false"
+        return "type=image,oci-mediatypes=true"
     return "type=docker"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Protocol
 
 from lamina.decide.plan import Found
@@ -77,30 +78,36 @@ class RegistryPlace:
 
 
 class Places:
-    """Several places looked at one after the other; what the first has is not asked of the next."""
+    """A place and, for what it lacks, a second one, which is only made then: None when there is none."""
 
-    def __init__(self, *places: Place) -> None:
-        self._places = places
+    def __init__(self, first: Place, second: Callable[[], Place | None]) -> None:
+        self._first = first
+        self._make_second = second
 
     @property
     def name(self) -> str:
-        """See `Place.name`."""
-        return " or ".join(place.name for place in self._places)
+        """See `Place.name`: of those that were asked."""
+        asked = (self._first, *([self._second] if "_second" in vars(self) else []))
+        return " or ".join(place.name for place in asked if place)
 
     def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
-        """See `Place.look`."""
+        """See `Place.look`; what the first has is not asked of the second."""
         wanted = list(refs)
-        found: dict[Reference, Found] = {}
-        for place in self._places:
-            found |= place.look([ref for ref in wanted if ref not in found])
-        return found
+        found = self._first.look(wanted)
+        missing = [ref for ref in wanted if ref not in found]
+        second = self._second if missing else None
+        return {**found, **second.look(missing)} if second else found
 
     def retag(self, source: Found, target: Reference) -> None:
         """See `Place.retag`; in the place that has the source."""
-        for place in self._places:
-            if place.look([source.ref]):
-                place.retag(source, target)
-                return
+        if self._first.look([source.ref]):
+            self._first.retag(source, target)
+        elif second := self._second:
+            second.retag(source, target)
+
+    @cached_property
+    def _second(self) -> Place | None:
+        return self._make_second()
 
 
 def push_images(

@@ -83,6 +83,11 @@ class Trace:
         return tuple(step for step in changed if step is not None)
 
     @property
+    def images(self) -> tuple[str, ...]:
+        """The images it is about: those of one call of bake."""
+        return tuple(self._rank)
+
+    @property
     def steps(self) -> tuple[Step, ...]:
         """All steps, in the order in which they were first heard of."""
         return tuple(self._steps.values())

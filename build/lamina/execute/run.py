@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from lamina.decide.plan import Decision, Found, Plan
 from lamina.errors import BuildError, Problem
 from lamina.execute.bake import Bake, Order, make_bake, target_name
 from lamina.execute.engine import Engine
+from lamina.execute.failure import broken_images, explain
 from lamina.execute.place import Place
 from lamina.execute.progress import Trace
 from lamina.files import read_json, write_atomic
@@ -20,9 +20,6 @@ from lamina.identify.stage import Stage, StagedTree, stage
 from lamina.process import Command, Runner
 
 Status = Literal["built", "retagged", "pushed", "skipped", "failed", "cancelled"]
-_DOCKERFILE_LINE = re.compile(r"^(?:\S*/)?Dockerfile:(\d+)$")
-_TARGET = re.compile(r"^ERROR: target (\S+?):")
-_LOG_LINES = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +38,16 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The end of a run. problems: why images failed; empty when all went well."""
+    """The end of a run. problems: why images failed; empty when all went well. interrupted: by the user."""
 
     results: Mapping[str, Result]
     problems: tuple[Problem, ...] = ()
+    interrupted: bool = False
 
     @property
     def ok(self) -> bool:
         """Whether everything that was planned is done."""
-        return not self.problems
+        return not self.problems and not self.interrupted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,19 +102,42 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
     attempt = 0
     while waiting.decisions:
         attempt += 1
-        batch = replace(waiting, decisions=waiting.decisions[: jobs or None])
-        trace, error = _bake(batch, workshop, attempt)
-        confirmed = _confirm(batch, workshop, attempt, trace, failed=error is not None)
+        batch = replace(waiting, decisions=_batch(waiting, jobs))
+        baked = _bake(batch, workshop, attempt)
+        confirmed = _confirm(batch, workshop, attempt, baked)
         results.update(confirmed)
-        broken = _broken(batch, trace) if error is not None else {}
-        if error is not None:
-            problems += _explain(batch, trace, broken, error)
-            results.update({name: _lost(batch, name, trace) for name in broken if name not in confirmed})
+        broken = broken_images(batch, baked.trace) if baked.error is not None else {}
+        if baked.error is not None:
+            problems += explain(batch, baked.trace, broken, baked.error)
+            results.update(
+                {name: _lost(batch, name, baked.trace) for name in broken if name not in confirmed}
+            )
         waiting = _remaining(waiting, set(confirmed), broken, results)
-        if error is not None and not (keep_going and broken):
-            results.update({each.image.name: _cancelled(each) for each in waiting.decisions})
-            break
+        if not baked.ok and (baked.interrupted or not (keep_going and broken)):
+            reason = (
+                "cancelled: the run was stopped" if baked.interrupted else "cancelled: another image failed"
+            )
+            results.update({each.image.name: _cancelled(each, reason) for each in waiting.decisions})
+            return Outcome(results=results, problems=tuple(problems), interrupted=baked.interrupted)
     return Outcome(results=results, problems=tuple(problems))
+
+
+def _batch(order: Order, jobs: int) -> tuple[Decision, ...]:
+    """What one call of bake builds.
+
+    An image that runs something on its base waits until that base exists by its digest, as it does in every
+    later run: BuildKit's cache takes a base that is built in the same call for another one, and the first
+    edit of a handler would install everything again.
+    """
+    bases_by_digest = order.push or order.local_images
+    missing = {decision.image.name for decision in order.decisions}
+    chosen: dict[str, Decision] = {}
+    for decision in order.decisions:
+        node = decision.image.node
+        awaited = missing.intersection(node.parents)
+        if awaited <= chosen.keys() and not (awaited and bases_by_digest and node.recipe.unlinked):
+            chosen[node.name] = decision
+    return tuple(chosen.values())[: jobs or None]
 
 
 def _skipped(decision: Decision) -> Result:
@@ -147,23 +168,39 @@ def _retagged(decision: Decision, place: Place) -> Result:
     )
 
 
-def _bake(order: Order, workshop: Workshop, attempt: int) -> tuple[Trace, str | None]:
-    """One call of bake; its trace, and what it said when it failed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Baked:
+    """One call of bake. error: what it said when it failed."""
+
+    trace: Trace
+    error: str | None = None
+    interrupted: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None and not self.interrupted
+
+
+def _bake(order: Order, workshop: Workshop, attempt: int) -> _Baked:
+    """Call bake once; every event is on the disk as soon as it comes."""
     bake = make_bake(order)
     file = workshop.folder / f"bake-{attempt}.json"
     write_atomic(file, bake.render())
     trace = Trace(bake.targets)
-    with (workshop.folder / f"events-{attempt}.jsonl").open("w", encoding="utf-8") as events:
+    with (workshop.folder / f"events-{attempt}.jsonl").open("w", 1, encoding="utf-8") as events:
 
         def on_line(line: str) -> None:
             events.write(line + "\n")
             if trace.feed(line):
                 workshop.watch(trace)
 
-        done = workshop.runner.stream(bake_command(workshop, file, bake, attempt), on_line)
+        try:
+            done = workshop.runner.stream(bake_command(workshop, file, bake, attempt), on_line)
+        except KeyboardInterrupt:
+            return _Baked(trace=trace, interrupted=True)
     if done.ok:
-        return trace, None
-    return trace, "\n".join(trace.messages) or f"buildx ended with exit code {done.code}"
+        return _Baked(trace=trace)
+    return _Baked(trace=trace, error="\n".join(trace.messages) or f"buildx ended with exit code {done.code}")
 
 
 def bake_command(workshop: Workshop, file: Path, bake: Bake, attempt: int) -> Command:
@@ -193,9 +230,7 @@ def _metadata(workshop: Workshop, attempt: int) -> Path:
     return workshop.folder / f"metadata-{attempt}.json"
 
 
-def _confirm(
-    order: Order, workshop: Workshop, attempt: int, trace: Trace, *, failed: bool
-) -> dict[str, Result]:
+def _confirm(order: Order, workshop: Workshop, attempt: int, baked: _Baked) -> dict[str, Result]:
     """What is really there now. After a success every image must be, with the digest that was announced."""
     announced = read_json(_metadata(workshop, attempt)) or {}
     there = workshop.place.look([decision.image.ref for decision in order.decisions])
@@ -206,10 +241,10 @@ def _confirm(
         told = announced.get(target_name(image.name), {})
         digests = {told.get("containerimage.digest"), told.get("containerimage.config.digest")}
         found = there.get(image.ref)
-        if failed and found is not None and found.digest == _before(order, image):
+        if not baked.ok and found is not None and found.digest == _before(order, image):
             continue
-        if found is None or (not failed and found.digest not in digests):
-            if not failed:
+        if found is None or (baked.ok and found.digest not in digests):
+            if baked.ok:
                 problems.append(
                     Problem(
                         what=f"{workshop.place.name} does not confirm {image.ref}: announced "
@@ -218,7 +253,7 @@ def _confirm(
                     )
                 )
             continue
-        results[image.name] = _built(decision, found, trace, workshop.clock())
+        results[image.name] = _built(decision, found, baked.trace, workshop.clock())
     BuildError.check(problems)
     return results
 
@@ -243,60 +278,15 @@ def _built(decision: Decision, found: Found, trace: Trace, now: float) -> Result
     )
 
 
-def _broken(order: Order, trace: Trace) -> dict[str, str]:
-    """The images that failed by themselves -> what of theirs did."""
-    found: dict[str, str] = {}
-    names = {target_name(image.name): image.name for image in _images(order)}
-    for step in trace.steps:
-        if step.error and "context canceled" not in step.error:
-            found.setdefault(step.image, step.name)
-    for line in trace.messages:
-        match = _TARGET.match(line)
-        if match and match.group(1) in names and not found:
-            found[names[match.group(1)]] = line.removeprefix("ERROR: ")
-    return found
-
-
-def _explain(order: Order, trace: Trace, broken: Mapping[str, str], error: str) -> Iterable[Problem]:
-    """A problem for each failed image: the step, its line, the end of its log."""
-    if not broken:
-        yield Problem(what=f"the build failed:\n{_tail(error.splitlines())}", hint="see the run's events")
-    lines = [found.group(1) for line in trace.messages if (found := _DOCKERFILE_LINE.match(line.strip()))]
-    for image in _images(order):
-        name = image.name
-        if name not in broken:
-            continue
-        steps = [step for step in trace.of(name) if step.error and "context canceled" not in step.error]
-        log = [line for step in steps for line in step.log]
-        reason = next((step.error for step in steps), None)
-        path = image.node.spec.dockerfile_path
-        parts = [f"{name} failed at {broken[name]}"]
-        if reason:
-            parts.append(f"  {reason}")
-        if log:
-            parts.append(_tail(log))
-        yield Problem(
-            what="\n".join(parts), where=f"{path}:{lines[0]}" if lines and len(broken) == 1 else path
-        )
-
-
-def _tail(lines: list[str]) -> str:
-    return "\n".join(f"  | {line}" for line in lines[-_LOG_LINES:])
-
-
 def _lost(order: Order, name: str, trace: Trace) -> Result:
     """A failed image, with the first line of its first error."""
-    image = next(each for each in _images(order) if each.name == name)
+    image = next(each for each in order.images if each.name == name)
     errors = [step.error.splitlines()[0] for step in trace.of(name) if step.error]
     return Result(image=image, status="failed", reasons=tuple(errors[:1]) or ("see above",))
 
 
-def _images(order: Order) -> tuple[Image, ...]:
-    return (*(decision.image for decision in order.decisions), *order.support)
-
-
-def _cancelled(decision: Decision) -> Result:
-    return Result(image=decision.image, status="cancelled", reasons=("cancelled: another image failed",))
+def _cancelled(decision: Decision, reason: str) -> Result:
+    return Result(image=decision.image, status="cancelled", reasons=(reason,))
 
 
 def _remaining(order: Order, done: set[str], broken: Mapping[str, str], results: dict[str, Result]) -> Order:
@@ -315,4 +305,11 @@ def _remaining(order: Order, done: set[str], broken: Mapping[str, str], results:
         lost[name] = root
         results[name] = Result(image=decision.image, status="cancelled", reasons=(f"skipped: {root} failed",))
     found = {name: Found(ref=r.image.ref, digest=r.digest) for name, r in results.items() if r.digest}
-    return replace(order, decisions=tuple(left), found={**order.found, **found})
+    kept = tuple(decision.image for decision in order.decisions if decision.image.name in done)
+    unseen = () if order.push or order.local_images else kept
+    return replace(
+        order,
+        decisions=tuple(left),
+        support=(*order.support, *unseen),
+        found={**order.found, **found},
+    )

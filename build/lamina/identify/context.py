@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 import hashlib
 import posixpath
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 from lamina.declare.recipe import Recipe, Source
+from lamina.identify.goregexp import PatternError
 from lamina.identify.ignore import EMPTY, Folder, Ignore, Rule
 from lamina.identify.tree import Entry, FileKind, Files
+from lamina.identify.wildcard import compile_wildcard, fixed_part, is_wildcard
 
 DEFAULT_EXCLUDES = (
     ".git",
@@ -29,6 +30,7 @@ DEFAULT_EXCLUDES = (
     "*.egg-info",
     ".DS_Store",
 )
+BY_DEFAULT = "the default excludes"
 _MOST_LINKS = 40
 
 
@@ -52,6 +54,8 @@ class Missing:
     nearest: str | None = None
     fault: str | None = None
     """What else is wrong with it: outside the context, a link that leaves it, unreadable."""
+    optional: bool = False
+    """Whether the build survives it: a wildcard may find nothing, in a folder of which anything is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +85,9 @@ def select(files: Files, recipe: Recipe, ignore: Ignore, *, name: str | None = N
 def with_defaults(ignore: Ignore, sources: tuple[Source, ...]) -> Ignore:
     """The rules and, last, `DEFAULT_EXCLUDES`, but for what a ``!`` rule or a source asks for by name."""
     named = {part for source in sources for path in source.paths or () for part in path.split("/")}
-    named |= {rule.pattern.rsplit("/", 1)[-1] for rule in ignore.rules if rule.negated}
-    return ignore.plus(f"**/{each}" for each in DEFAULT_EXCLUDES if each not in named)
+    named |= {part for rule in ignore.rules if rule.negated for part in rule.pattern.split("/")}
+    unasked = (each for each in DEFAULT_EXCLUDES if not any(fnmatchcase(part, each) for part in named))
+    return ignore.plus((f"**/{each}" for each in unasked), BY_DEFAULT)
 
 
 class _Selector:
@@ -91,16 +96,23 @@ class _Selector:
         self._ignore = ignore
         self._found: dict[str, ContextFile] = {}
         self._missing: list[Missing] = []
+        self._looked_in: dict[int, str] = {}
+        """Index of a missing wildcard -> the folder where it looked."""
 
     def run(self, sources: tuple[Source, ...]) -> Context:
         for source in sources:
             for path in (".",) if source.paths is None else source.paths:
                 self._take(source, path)
+        for index, folder in self._looked_in.items():
+            self._missing[index] = replace(self._missing[index], optional=self._is_found(folder))
         return Context(
             files=tuple(self._found[path] for path in sorted(self._found, key=_bytes)),
             missing=tuple(self._missing),
             ignore=self._ignore,
         )
+
+    def _is_found(self, folder: str) -> bool:
+        return not folder or any(path == folder or path.startswith(f"{folder}/") for path in self._found)
 
     def _take(self, source: Source, written: str) -> None:
         """Everything that one source path finds."""
@@ -110,16 +122,31 @@ class _Selector:
             return
         path = "" if path == "." else path
         try:
-            if _is_wildcard(path):
-                matches = list(self._glob(path, deep=source.parents))
-                for match in matches:
-                    self._take_path(source, match, match)
-                if not matches:
-                    self._explain(source, path, written)
+            if is_wildcard(path):
+                self._take_matches(source, path, written)
             else:
                 self._take_path(source, path, written)
+        except PatternError as error:
+            self._miss(source, written, fault=f"is a malformed pattern: {error}")
         except OSError as error:
             self._miss(source, written, fault=f"cannot be read: {error.filename}: {error.strerror}")
+
+    def _take_matches(self, source: Source, path: str, written: str) -> None:
+        """What a wildcard finds: it looks into one folder, which a link may stand for."""
+        fixed = fixed_part(path)
+        pattern = path[len(fixed) :].lstrip("/")
+        folder = self._follow(source, fixed, written)
+        if folder is None:
+            return
+        matches = list(self._glob(folder, pattern, deep=source.parents))
+        for match in matches:
+            self._take_path(source, match, match)
+        if not matches:
+            first = next(_Selector(self._files, EMPTY)._glob(folder, pattern, deep=True), None)
+            rule = self._ignore.hides(first) if first else None
+            nearest = None if rule else self._nearest(posixpath.join(folder, pattern))
+            self._looked_in[len(self._missing)] = folder
+            self._missing.append(Missing(source=source, path=written, hidden_by=rule, nearest=nearest))
 
     def _take_path(self, source: Source, path: str, written: str) -> None:
         """A path without wildcards: through links, then the file or all of the folder."""
@@ -147,8 +174,10 @@ class _Selector:
                 done = step
                 continue
             hops += 1
-            if not self._hides(step):
-                self._add(entry)
+            if self._hides(step):
+                self._explain(source, step, written)
+                return None
+            self._add(entry)
             target = posixpath.normpath(posixpath.join(posixpath.dirname(step), entry.target or ""))
             if target.startswith(("../", "/")) or target == ".." or hops > _MOST_LINKS:
                 reason = "goes round in circles" if hops > _MOST_LINKS else "leads out of the context"
@@ -158,23 +187,26 @@ class _Selector:
             done = ""
         return done
 
-    def _glob(self, pattern: str, *, deep: bool) -> Iterator[str]:
-        """The paths that match a wildcard, not below one another. Go's filepath.Match, a part at a time."""
-        compiled = _compiled(pattern, deep=deep)
-        fixed = pattern.split("/")
-        depth = next(index for index, part in enumerate(fixed) if _is_wildcard(part))
-        most = None if deep and "**" in pattern else len(fixed)
-        stack = ["/".join(fixed[:depth])]
+    def _glob(self, folder: str, pattern: str, *, deep: bool) -> Iterator[str]:
+        """The paths below a folder that match a wildcard, not below one another.
+
+        Go's filepath.Match, but for ``--parents``, where ``**`` spans folders. Links are not entered.
+        """
+        compiled = compile_wildcard(pattern, deep=deep)
+        levels = None if deep and "**" in pattern else pattern.count("/")
+        skipped = len(folder) + 1 if folder else 0
+        stack = [folder]
         while stack:
             directory = stack.pop()
             entry = self._files.entry(directory)
             if entry is None or entry.kind != "dir":
                 continue
             for child in self._files.children(directory):
-                if compiled.fullmatch(child.path):
-                    if not self._hidden(child.path, child):
+                below = child.path[skipped:]
+                if compiled.fullmatch(below):
+                    if self._is_sent(child):
                         yield child.path
-                elif child.kind == "dir" and (most is None or child.path.count("/") + 1 < most):
+                elif child.kind == "dir" and (levels is None or below.count("/") < levels):
                     stack.append(child.path)
 
     def _walk(self, folder: Folder) -> bool:
@@ -199,6 +231,24 @@ class _Selector:
         """Whether nothing of it is sent: a hidden folder may still hold files that are not."""
         return self._hides(path) and not (entry.kind == "dir" and self._ignore.may_reinclude_below(path))
 
+    def _is_sent(self, entry: Entry) -> bool:
+        """Whether any of it is sent."""
+        if entry.kind != "dir" or not self._hides(entry.path):
+            return not self._hides(entry.path)
+        return self._ignore.may_reinclude_below(entry.path) and self._holds(self._ignore.folder(entry.path))
+
+    def _holds(self, folder: Folder) -> bool:
+        """Whether a hidden folder has anything that is not."""
+        for child in self._files.children(folder.path) if folder.walked else ():
+            name = posixpath.basename(child.path)
+            if child.kind == "dir":
+                below = folder.enter(name)
+                if not below.hidden_by or self._holds(below):
+                    return True
+            elif not folder.hides(name):
+                return True
+        return False
+
     def _add(self, entry: Entry) -> None:
         if entry.path in self._found or not entry.path:
             return
@@ -215,18 +265,9 @@ class _Selector:
 
     def _explain(self, source: Source, path: str, written: str) -> None:
         """Note a source that finds nothing: hidden by a rule, or not there but perhaps misspelt."""
-        entry = None if _is_wildcard(path) else self._files.entry(path)
-        rule = self._ignore.hides(path) if entry is not None else self._rule_behind(path)
+        rule = self._ignore.hides(path) if self._files.entry(path) is not None else None
         nearest = None if rule else self._nearest(path)
         self._missing.append(Missing(source=source, path=written, hidden_by=rule, nearest=nearest))
-
-    def _rule_behind(self, pattern: str) -> Rule | None:
-        """The rule that hides what a wildcard would find without it."""
-        if not _is_wildcard(pattern):
-            return None
-        bare = _Selector(self._files, EMPTY)
-        first = next(iter(bare._glob(pattern, deep=True)), None)
-        return self._ignore.hides(first) if first else None
 
     def _nearest(self, path: str) -> str | None:
         """The path below the deepest folder that exists whose name is most like the one written."""
@@ -235,6 +276,9 @@ class _Selector:
         for index, part in enumerate(parts):
             step = posixpath.join(folder, part)
             if self._files.entry(step) is None:
+                above = self._files.entry(folder)
+                if above is None or above.kind != "dir":
+                    return None
                 names = {posixpath.basename(child.path): child.path for child in self._files.children(folder)}
                 near = difflib.get_close_matches(part, names, n=1, cutoff=0.5)
                 return "/".join((names[near[0]], *parts[index + 1 :])) if near else None
@@ -251,37 +295,3 @@ def _bytes(path: str) -> bytes:
 
 def _sha256_of_text(text: str) -> str:
     return hashlib.sha256(_bytes(text)).hexdigest()
-
-
-def _is_wildcard(path: str) -> bool:
-    return any(char in path for char in "*?[\\")
-
-
-@cache
-def _compiled(pattern: str, *, deep: bool) -> re.Pattern[str]:
-    """A pattern of Go's filepath.Match as a regular expression; ``**`` spans folders when deep."""
-    out: list[str] = []
-    at = 0
-    while at < len(pattern):
-        char = pattern[at]
-        if deep and pattern.startswith("**/", at):
-            out.append("(?:.*/)?")
-            at += 3
-            continue
-        if char == "*":
-            out.append("[^/]*")
-        elif char == "?":
-            out.append("[^/]")
-        elif char == "\\" and at + 1 < len(pattern):
-            at += 1
-            out.append(re.escape(pattern[at]))
-        elif char == "[" and "]" in pattern[at + 2 :]:
-            end = pattern.index("]", at + 2)
-            inner = pattern[at + 1 : end]
-            negated = "^" if inner.startswith("^") else ""
-            out.append(f"[{negated}{re.escape(inner.removeprefix('^')).replace(chr(92) + '-', '-')}]")
-            at = end
-        else:
-            out.append(re.escape(char))
-        at += 1
-    return re.compile("".join(out), re.DOTALL)

@@ -28,7 +28,7 @@ def _differences(before: Bill, after: Bill) -> Iterator[str]:
         yield from _files(name, before.files.get(name, {}), after.files.get(name, {}))
     yield from _instructions(before.instructions, after.instructions)
     for name in _changed(before.args, after.args):
-        yield f"build argument {name.rsplit('.', 1)[-1]} changed"
+        yield f"build argument {name} changed"
     for name in _changed(before.bases, after.bases):
         yield f"{name} {_short(before.bases.get(name))} -> {_short(after.bases.get(name))}"
     for name in _changed(before.parents, after.parents):
@@ -37,7 +37,7 @@ def _differences(before: Bill, after: Bill) -> Iterator[str]:
         yield "the set of secrets changed"
 
 
-def _changed(before: Mapping[str, str | None], after: Mapping[str, str | None]) -> list[str]:
+def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
     missing = object()
     names = {*before, *after}
     return sorted(name for name in names if before.get(name, missing) != after.get(name, missing))

@@ -24,7 +24,8 @@ _LETTER = {"file": "f", "exec": "x", "link": "l", "dir": "d"}
 class Bill:
     """What an image is made of, part by part; `fingerprint` is the sha256 of it.
 
-    instructions: canonical, used stages only. args: name -> digest of the value, None without one.
+    instructions: canonical, used stages only. args: name -> digest of its value at each of its ARGs, None
+    where it has none.
     bases: external image -> identity. parents: project image -> its fingerprint, or ``stable``.
     files: context name (empty for the main one) -> path -> ``<f|x|l|d> <sha256>``.
     requirements: file -> the Python requirements in it; told for explanations, not hashed a second time.
@@ -33,7 +34,7 @@ class Bill:
     platform: str
     target: str | None
     instructions: tuple[str, ...]
-    args: Mapping[str, str | None]
+    args: Mapping[str, tuple[str | None, ...]]
     bases: Mapping[str, str]
     parents: Mapping[str, str]
     files: Mapping[str, Mapping[str, str]]
@@ -47,7 +48,7 @@ class Bill:
             "platform": self.platform,
             "target": self.target,
             "instructions": list(self.instructions),
-            "args": dict(self.args),
+            "args": {name: list(values) for name, values in self.args.items()},
             "bases": dict(self.bases),
             "parents": dict(self.parents),
             "files": {name: dict(files) for name, files in self.files.items()},
@@ -65,7 +66,7 @@ class Bill:
                 platform=document["platform"],
                 target=document["target"],
                 instructions=tuple(document["instructions"]),
-                args=document["args"],
+                args={name: tuple(values) for name, values in document["args"].items()},
                 bases=document["bases"],
                 parents=document["parents"],
                 files=document["files"],
@@ -97,21 +98,24 @@ def make_bill(
     requirements: Mapping[str, tuple[str, ...]],
 ) -> Bill:
     """Put the parts together. contexts: by name, the main one under the empty string."""
-    args: dict[str, str | None] = {}
+    args: dict[str, tuple[str | None, ...]] = {}
     for stage in recipe.stages:
-        for name, value in stage.args.items():
-            key = f"{stage.stage.index}.{name}" if name in args and args[name] != _digest(value) else name
-            args[key] = _digest(value)
+        for name, value in stage.args:
+            args[name] = (*args.get(name, ()), _digest(value))
     return Bill(
         platform=recipe.platform,
         target=recipe.target,
-        instructions=tuple(line for stage in recipe.stages for line in _canonical(stage)),
+        instructions=(
+            *recipe.dockerfile.directives,
+            *(line for stage in recipe.stages for line in _canonical(stage)),
+        ),
         args=args,
         bases=bases,
         parents=parents,
         files={
             name: {each.path: f"{_LETTER[each.kind]} {each.sha256}".rstrip() for each in context.files}
             for name, context in contexts.items()
+            if context.files or not name
         },
         secrets=recipe.secrets,
         requirements=requirements,
@@ -126,22 +130,33 @@ def _digest(value: str | None) -> str | None:
 
 def _canonical(stage: ResolvedStage) -> Iterable[str]:
     """The instructions of a stage without comments, blank lines or line breaks of continuation."""
-    head = stage.stage
-    platform = f"--platform={head.platform} " if head.platform else ""
-    alias = f" AS {head.name}" if head.name else ""
+    platform = f"--platform={stage.platform} " if stage.platform else ""
+    alias = f" AS {stage.stage.name}" if stage.stage.name else ""
     yield f"FROM {platform}{stage.base}{alias}"
-    for instruction in head.instructions:
+    for instruction in stage.stage.instructions:
         yield _line(instruction)
 
 
 def _line(instruction: Instruction) -> str:
-    """One instruction. ARG by name alone: its value is among the bill's args."""
+    """One instruction, its words as JSON: ``ENV A=b C=d`` is not ``ENV A b C d``.
+
+    ARG by name alone: its value is among the bill's args.
+    """
     if instruction.name == "ARG":
         return " ".join(["ARG", *(word.partition("=")[0] for word in instruction.words)])
-    words = json.dumps(instruction.words) if instruction.json else " ".join(instruction.words)
-    trigger = (instruction.trigger,) if instruction.trigger else ()
-    head = " ".join([instruction.name, *trigger, *instruction.flags, words])
-    return "\n".join([head, *(f"<<{each.name}\n{each.content}" for each in instruction.heredocs)])
+    if instruction.trigger is not None:
+        return f"ONBUILD {_whole_line(instruction.trigger)}"
+    return _whole_line(instruction)
+
+
+def _whole_line(instruction: Instruction) -> str:
+    parts: dict[str, Any] = {
+        "flags": instruction.flags,
+        "json": instruction.json,
+        "heredocs": [(each.name, each.content) for each in instruction.heredocs],
+    }
+    said = [json.dumps(instruction.words), json.dumps({key: value for key, value in parts.items() if value})]
+    return " ".join([instruction.name, *said]).removesuffix(" {}")
 
 
 def read_requirements(path: str, content: bytes) -> tuple[str, ...] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,11 @@ from lamina.errors import ConfigError, LaminaError, Problem
 from lamina.identify.context import Context, select
 from lamina.identify.fingerprint import Bill, content_tag, make_bill, read_requirements
 from lamina.identify.ignore import EMPTY, Ignore
-from lamina.identify.tree import DiskFiles
+from lamina.identify.tree import DiskFiles, Files
 from lamina.refs import Reference
 
 STABLE = "stable"
+DOCKERIGNORE = ".dockerignore"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,7 @@ def identify(
     prefix: str,
     bases: Mapping[str, str],
     stable: Mapping[str, str] | None = None,
+    files: Callable[[Path], Files] = DiskFiles,
 ) -> Mapping[str, Image]:
     """Read the files of the images and fingerprint them, bases first; ancestors of the named come along.
 
@@ -74,7 +76,7 @@ def identify(
             continue
         node = graph.nodes[name]
         try:
-            contexts = _contexts(node)
+            contexts = _contexts(node, files)
         except LaminaError as error:
             problems += error.problems
             continue
@@ -100,20 +102,26 @@ def identify(
     return images
 
 
-def _contexts(node: Node) -> Mapping[str, Context]:
-    """The main context and every named local one."""
-    named = {
-        name: select(DiskFiles(folder), node.recipe, EMPTY, name=name)
-        for name, folder in node.spec.contexts.items()
-    }
-    return {"": select(DiskFiles(node.spec.context), node.recipe, read_ignore(node.spec)), **named}
+def _contexts(node: Node, files: Callable[[Path], Files]) -> Mapping[str, Context]:
+    """The main context and every named local one, of which each may have an ignore file of its own."""
+    named = {}
+    for name, folder in node.spec.contexts.items():
+        ignore = _first_ignore((folder / DOCKERIGNORE, f"{name}:{DOCKERIGNORE}"))
+        named[name] = select(files(folder), node.recipe, ignore, name=name)
+    return {"": select(files(node.spec.context), node.recipe, read_ignore(node.spec)), **named}
 
 
 def read_ignore(spec: ImageSpec) -> Ignore:
     """The ignore file that BuildKit would read: ``<Dockerfile>.dockerignore``, else the context's own."""
-    beside = spec.dockerfile.with_name(spec.dockerfile.name + ".dockerignore")
-    for file in (beside, spec.context / ".dockerignore"):
-        shown = spec.dockerfile_path + ".dockerignore" if file is beside else file.name
+    beside = spec.dockerfile.with_name(spec.dockerfile.name + DOCKERIGNORE)
+    return _first_ignore(
+        (beside, spec.dockerfile_path + DOCKERIGNORE), (spec.context / DOCKERIGNORE, DOCKERIGNORE)
+    )
+
+
+def _first_ignore(*places: tuple[Path, str]) -> Ignore:
+    """The first ignore file that is there; each place is a path and what messages call it."""
+    for file, shown in places:
         try:
             return Ignore.parse(file.read_bytes(), shown)
         except FileNotFoundError:

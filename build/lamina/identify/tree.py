@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+Stamp = tuple[int, int, int, int]
 FileKind = Literal["file", "exec", "link", "dir", "other"]
 
 
@@ -18,12 +19,14 @@ class Entry:
     """One name in a tree. path: POSIX, relative to the tree's root, undecodable bytes as surrogates.
 
     size: bytes, 0 for what has none. target: where a link points, as stored.
+    stamp: size, mtime and ctime in nanoseconds, inode; None where there is no such thing.
     """
 
     path: str
     kind: FileKind
     size: int = 0
     target: str | None = None
+    stamp: Stamp | None = None
 
 
 class Files(Protocol):
@@ -74,5 +77,7 @@ class DiskFiles:
         if stat.S_ISLNK(mode):
             return Entry(path=path, kind="link", target=os.readlink(self.root / path))  # noqa: PTH115 - as stored
         if stat.S_ISREG(mode):
-            return Entry(path=path, kind="exec" if mode & 0o111 else "file", size=status.st_size)
+            stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+            kind: FileKind = "exec" if mode & 0o111 else "file"
+            return Entry(path=path, kind=kind, size=status.st_size, stamp=stamp)
         return Entry(path=path, kind="other")

@@ -38,7 +38,7 @@ class LiveView(BuildView):
 
     def __init__(self, console: Console, images: tuple[str, ...]) -> None:
         self._images = images
-        self._trace: Trace | None = None
+        self._traces: dict[str, Trace] = {}
         self._spinner = Spinner("dots")
         self._live = Live(
             console=console, get_renderable=self._render, refresh_per_second=_REFRESHES, transient=True
@@ -53,7 +53,7 @@ class LiveView(BuildView):
 
     def watch(self, trace: Trace) -> None:
         """See `BuildView.watch`; drawing happens on its own clock."""
-        self._trace = trace
+        self._traces |= dict.fromkeys(trace.images, trace)
 
     def _render(self) -> Table:
         table = Table.grid(padding=(0, 1, 0, 0), expand=True)
@@ -66,7 +66,8 @@ class LiveView(BuildView):
         return table
 
     def _row(self, name: str, now: float) -> tuple[RenderableType, ...]:
-        progress = self._trace.progress(name, now=now) if self._trace else None
+        trace = self._traces.get(name)
+        progress = trace.progress(name, now=now) if trace else None
         if progress is None or not progress.seconds:
             return ("", name, "", "", Text("waiting", style="dim"))
         finished = progress.done == progress.total and not progress.current

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from invoke.exceptions import Exit
 
-from lamina.errors import Interrupted, LaminaError
+from lamina.errors import BuildError, Interrupted, LaminaError
 from lamina.execute.run import Outcome
 from lamina.report.console import Screen
 from lamina.report.document import outcome_documents
@@ -34,6 +34,8 @@ HELP = {
     "offline": "ask neither engine nor registry",
 }
 
+_AGAIN = "mend that and run again; nothing unfinished is recorded"
+
 
 def helps(*names: str) -> dict[str, str]:
     """The help of these flags; invoke wants each by its dashed name."""
@@ -49,9 +51,13 @@ def workspace(command: str, flags: Flags, *, json: bool = False, plain: bool = F
         with _terminated_as_interrupted():
             yield made
     except KeyboardInterrupt:
-        _fail(screen, command, Interrupted.of("stopped; what was confirmed is recorded"))
+        _fail(screen, command, Interrupted.of("stopped; nothing unfinished is recorded"))
     except LaminaError as error:
         _fail(screen, command, error)
+    except OSError as error:  # a full disk, a folder that may not be written
+        _fail(
+            screen, command, LaminaError.of(error.strerror or str(error), where=error.filename, hint=_AGAIN)
+        )
     finally:
         made.close()
 
@@ -77,12 +83,17 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 
 def report(made: Workspace, command: str, work: Callable[[], Outcome]) -> None:
-    """Do the work, show its outcome, and end with the code of a failed build if it failed."""
+    """Do the work, show its outcome, and end with the code of what kept it from being complete."""
     started = time.monotonic()
     outcome = work()
     made.screen.outcome(outcome, seconds=time.monotonic() - started)
-    if outcome.problems:
-        made.screen.error(LaminaError(*outcome.problems))
+    error: LaminaError | None = None
+    if outcome.interrupted:
+        error = Interrupted.of("stopped; what was confirmed before is recorded")
+    elif outcome.problems:
+        error = BuildError(*outcome.problems)
+    if error:
+        made.screen.error(error)
     made.screen.finish(command, ok=outcome.ok, images=outcome_documents(outcome))
-    if not outcome.ok:
-        raise Exit(code=LaminaError.exit_code)
+    if error:
+        raise Exit(code=error.exit_code)

@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from lamina.decide.plan import Decision, Plan
 from lamina.errors import ConfigError, Problem, RegistryError
@@ -34,13 +35,12 @@ def build_images(workspace: Workspace, kind: str | None = None) -> Outcome:
     if workspace.flags.push:
         _check_destination(workspace, outside, [each.image for each in plan.decisions.values()])
     results = settle(plan, workspace.destination)
-    problems: tuple[Problem, ...] = ()
+    built = Outcome(results={})
     run = f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"
     if plan.acting("build"):
         built = _build(workspace, plan, images, outside, run)
         results.update(built.results)
-        problems = built.problems
-    outcome = Outcome(results={name: results[name] for name in plan.decisions}, problems=problems)
+    outcome = replace(built, results={name: results[name] for name in plan.decisions})
     write_manifest(workspace.project.state, outcome, run=run)
     return outcome
 

@@ -9,10 +9,10 @@ from lamina.decide.plan import Found, Lookup, Plan, make_plan
 from lamina.declare.config import native_platform
 from lamina.declare.lockfile import LOCK_FILE, read_lock
 from lamina.errors import ConfigError, EngineError, Problem, RegistryError
-from lamina.execute.engine import find_engine
 from lamina.execute.externals import Externals, make_stand_in, pin, read_externals
 from lamina.files import write_atomic
 from lamina.identify.image import STABLE, Image, identify
+from lamina.identify.runnable import check_runnable
 from lamina.refs import Reference
 from lamina.report.record import read_bills, read_manifest
 from lamina.workflow.workspace import Workspace
@@ -63,7 +63,9 @@ def make_images(
         prefix=workspace.prefix,
         bases=outside.identities,
         stable=None if stable is None else {base: found.digest for base, found in stable.items()},
+        files=workspace.stat_cache.files,
     )
+    workspace.stat_cache.save()
     ConfigError.check(preflight.faults(images))
     return images
 
@@ -134,9 +136,9 @@ def decide(
     seen: Lookup,
     stable: Mapping[str, Found] | None = None,
 ) -> Plan:
-    """The plan out of what was read and seen."""
+    """The plan out of what was read and seen. Raises ConfigError for a build that could not run."""
     headlines = (_static_headline(workspace, stable), outside.headline)
-    return make_plan(
+    plan = make_plan(
         images,
         selected,
         seen,
@@ -146,15 +148,18 @@ def decide(
         notes=tuple(preflight.notes(images)),
         headline="\n".join(line for line in headlines if line) or None,
     )
+    builds = [decision.image.name for decision in plan.acting("build")]
+    found = check_runnable(images, builds)
+    ConfigError.check(preflight.unrunnable({name: (images[name], found[name]) for name in builds}))
+    return plan
 
 
 def make_plan_only(workspace: Workspace) -> Plan:
     """The plan as a dry run: nothing is started, and where nobody answers it says so and goes on."""
     selected = select(workspace)
     outside = read_pins(workspace, selected)
+    workspace.starts_engine = False
     try:
-        if not workspace.remote and not workspace.flags.offline:
-            workspace.engine = find_engine(workspace.runner, start=False)
         stable = find_stable(workspace, selected)
         images = make_images(workspace, selected, outside, stable)
         seen = look(workspace, images, stable)

@@ -11,9 +11,10 @@ from pathlib import Path
 from lamina.declare.config import Project, find_root, load_project
 from lamina.declare.graph import Graph, read_graph
 from lamina.declare.settings import LOCAL
-from lamina.errors import RegistryError
+from lamina.errors import EngineError, RegistryError
 from lamina.execute.engine import Builder, Engine, check_buildx, choose_builder, find_engine
 from lamina.execute.place import EnginePlace, Place, Places, RegistryPlace
+from lamina.identify.stat_cache import StatCache
 from lamina.process import Runner, SubprocessRunner
 from lamina.refs import Reference
 from lamina.registries.ecr import EcrRegistry, EcrSettings, ecr_registry
@@ -56,6 +57,7 @@ class Workspace:
         self.flags = flags
         self.screen = screen
         self.runner: Runner = runner or SubprocessRunner()
+        self.starts_engine = True
         self._open = contextlib.ExitStack()
 
     def close(self) -> None:
@@ -77,9 +79,14 @@ class Workspace:
         return read_graph(self.project)
 
     @cached_property
+    def stat_cache(self) -> StatCache:
+        """What earlier commands read of the project's files."""
+        return StatCache(self.project.state / "stat.json")
+
+    @cached_property
     def engine(self) -> Engine:
-        """The engine that builds; a private one is started when none answers."""
-        return find_engine(self.runner, say=self.screen.say)
+        """The engine that builds; where none answers, a private one is started if that may be."""
+        return find_engine(self.runner, start=self.starts_engine, say=self.screen.say)
 
     @cached_property
     def builder(self) -> Builder:
@@ -158,7 +165,16 @@ class Workspace:
         if not self.remote:
             return self.engine_place
         registry = RegistryPlace(self.registry)
-        return registry if self.flags.push else Places(registry, self.engine_place)
+        return registry if self.flags.push else Places(registry, self._engine_if_any)
+
+    def _engine_if_any(self) -> EnginePlace | None:
+        """The engine; None when there is none and none may be started."""
+        try:
+            return self.engine_place
+        except EngineError:
+            if self.starts_engine:
+                raise
+            return None
 
     @property
     def destination(self) -> Place:

@@ -1,0 +1,75 @@
+"""Why images failed, out of the trace of their build: the step, its line, the end of its log. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+
+from lamina.errors import Problem
+from lamina.execute.bake import Order, target_name
+from lamina.execute.progress import Step, Trace
+from lamina.identify.image import Image
+
+_DOCKERFILE_LINE = re.compile(r"^(?:\S*/)?Dockerfile:(\d+)$")
+_TARGET = re.compile(r"^ERROR: target (\S+?):")
+_LOG_LINES = 15
+_ALIKE = 0.5
+
+
+def broken_images(order: Order, trace: Trace) -> Mapping[str, str]:
+    """The images that failed by themselves -> what of theirs did. Those that were cancelled are left out."""
+    found: dict[str, str] = {}
+    for step in trace.steps:
+        if _is_culprit(step):
+            found.setdefault(step.image, step.name)
+    names = {target_name(image.name): image.name for image in order.images}
+    for line in trace.messages:
+        match = _TARGET.match(line)
+        if match and match.group(1) in names and not found:
+            found[names[match.group(1)]] = line.removeprefix("ERROR: ")
+    return found
+
+
+def explain(order: Order, trace: Trace, broken: Mapping[str, str], error: str) -> Iterator[Problem]:
+    """A problem for each broken image. error: what bake said, for failures that are no image's."""
+    if not broken:
+        yield Problem(what=f"the build failed:\n{_tail(error.splitlines())}", hint="see the run's events")
+    # buildx prints the line of the first failure only.
+    lines = [found.group(1) for line in trace.messages if (found := _DOCKERFILE_LINE.match(line.strip()))]
+    for image in order.images:
+        if image.name in broken:
+            told = lines[0] if lines and len(broken) == 1 else None
+            yield _problem(image, [step for step in trace.of(image.name) if _is_culprit(step)], broken, told)
+
+
+def _problem(image: Image, steps: list[Step], broken: Mapping[str, str], told: str | None) -> Problem:
+    parts = [f"{image.name} failed at {broken[image.name]}"]
+    parts += [f"  {step.error}" for step in steps[:1]]
+    log = [line for step in steps for line in step.log]
+    if log:
+        parts.append(_tail(log))
+    line = told or _line(image, broken[image.name])
+    path = image.node.spec.dockerfile_path
+    return Problem(what="\n".join(parts), where=f"{path}:{line}" if line else path)
+
+
+def _line(image: Image, step: str) -> int | None:
+    """The line of the instruction that a step's name is most like: its variables are expanded in the name."""
+    text = step.partition("] ")[2]
+    lines = {
+        " ".join((each.name, *each.flags, *each.words)): each.line
+        for stage in image.node.recipe.dockerfile.stages
+        for each in stage.instructions
+        if text.startswith(each.name)
+    }
+    alike = difflib.get_close_matches(text, lines, n=1, cutoff=_ALIKE)
+    return lines[alike[0]] if alike else None
+
+
+def _is_culprit(step: Step) -> bool:
+    return step.error is not None and "context canceled" not in step.error
+
+
+def _tail(lines: list[str]) -> str:
+    return "\n".join(f"  | {line}" for line in lines[-_LOG_LINES:])

@@ -1,0 +1,117 @@
+"""Whether an image holds the first-party code that its function needs when Lambda starts it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lamina.identify.image import Image
+from lamina.identify.imports import ImportFault, ImportWalk
+from lamina.identify.layout import Layout, lay_out
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PROJECTS = ("*/pyproject.toml", "*/*/pyproject.toml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalProject:
+    """A Python project of the repository. name: normalised; folder: relative; requires: normalised names."""
+
+    name: str
+    folder: str
+    requires: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lacking:
+    """A project in the image whose requirement, a project of the repository as well, is not in it."""
+
+    project: LocalProject
+    required: LocalProject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runnable:
+    """What was found wrong with one image."""
+
+    imports: tuple[ImportFault, ...]
+    lacking: tuple[Lacking, ...]
+
+
+def check_runnable(images: Mapping[str, Image], names: Iterable[str]) -> Mapping[str, Runnable]:
+    """Look into the named images; of those they stand on only the layout is needed."""
+    layouts: dict[str, Layout] = {}
+    sent: dict[str, frozenset[str]] = {}
+    for name, image in images.items():
+        paths = tuple(file.path for file in image.contexts[""].files if file.kind != "dir")
+        bases = {
+            called: layouts.get(parent, Layout(complete=False))
+            for parent, spellings in image.node.parents.items()
+            for called in spellings
+        }
+        layouts[name] = lay_out(image.node.recipe, paths, bases)
+        sent[name] = frozenset(paths).union(*(sent.get(parent, ()) for parent in image.node.parents))
+    projects: dict[Path, tuple[LocalProject, ...]] = {}
+    found: dict[str, Runnable] = {}
+    for name in names:
+        image, layout = images[name], layouts[name]
+        root = image.root("")
+        if root not in projects:
+            projects[root] = tuple(_projects(root))
+        found[name] = Runnable(
+            imports=_imports(image, layout),
+            lacking=tuple(_lacking(layout, projects[root], sent[name])) if layout.complete else (),
+        )
+    return found
+
+
+def _imports(image: Image, layout: Layout) -> tuple[ImportFault, ...]:
+    root = image.root("")
+
+    def read(path: str) -> str | None:
+        try:
+            return (root / path).read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    walk = ImportWalk(layout, read, lambda path: (root / path).is_file())
+    return walk.run(image.node.recipe.command)
+
+
+def _lacking(layout: Layout, projects: tuple[LocalProject, ...], sent: frozenset[str]) -> Iterator[Lacking]:
+    """Requirements of whose source no build of the image or of its bases saw a line.
+
+    sent: the paths of their contexts; what is among them may be in the image in some other way, as a wheel.
+    """
+    by_name = {each.name: each for each in projects}
+    in_image = frozenset(layout.files.values())
+    for project in projects:
+        for name in project.requires if _has_code(project, in_image) else ():
+            if name in by_name and not _has_code(by_name[name], sent):
+                yield Lacking(project=project, required=by_name[name])
+
+
+def _has_code(project: LocalProject, paths: frozenset[str]) -> bool:
+    return any(path.startswith(f"{project.folder}/") and path.endswith(".py") for path in paths)
+
+
+def _projects(root: Path) -> Iterator[LocalProject]:
+    """The Python projects of the repository, but not the one that is the repository itself."""
+    for pattern in _PROJECTS:
+        for file in sorted(root.glob(pattern)):
+            try:
+                project = tomllib.loads(file.read_text("utf-8"))["project"]
+                requires = tuple(_normal(str(each)) for each in project.get("dependencies", []))
+                folder = file.parent.relative_to(root).as_posix()
+                yield LocalProject(name=_normal(project["name"]), folder=folder, requires=requires)
+            except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError):
+                continue
+
+
+def _normal(requirement: str) -> str:
+    """A distribution's name as PyPI compares it."""
+    found = _NAME.match(requirement)
+    return re.sub(r"[-_.]+", "-", found.group()).lower() if found else requirement

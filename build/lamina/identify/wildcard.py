@@ -1,0 +1,56 @@
+"""Wildcards of COPY and ADD: those of Go's ``filepath.Match``, which are not those of an ignore file."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from lamina.identify.goregexp import PatternError
+
+_WILD = re.compile(r"(?:^|[^\\])(?:\\\\)*[*?[]")
+_SPAN = re.compile(r"(\\.|[^\\\]-])(?:-(\\.|[^\\\]-]))?", re.DOTALL)
+_PART = re.compile(rf"\*\*/|\*|\[(?P<not>\^?)(?P<members>(?:{_SPAN.pattern})+)\]|\\.|.", re.DOTALL)
+
+
+def is_wildcard(path: str) -> bool:
+    """Whether any character stands for others."""
+    return _WILD.search(path) is not None
+
+
+def fixed_part(pattern: str) -> str:
+    """The folder in which a wildcard begins to look."""
+    parts = pattern.split("/")
+    return "/".join(parts[: next(index for index, part in enumerate(parts) if is_wildcard(part))])
+
+
+@cache
+def compile_wildcard(pattern: str, *, deep: bool) -> re.Pattern[str]:
+    """A pattern as a regular expression. deep: ``**/`` spans folders, as with ``COPY --parents``.
+
+    Raises PatternError where Go does.
+    """
+    out: list[str] = []
+    for found in _PART.finditer(pattern):
+        part = found.group()
+        if part == "**/" and deep:
+            out.append("(?:.*/)?")
+        elif part[0] == "*":
+            out.append("[^/]*" + "/" * part.endswith("/"))
+        elif part == "?":
+            out.append("[^/]")
+        elif part[0] == "[" and len(part) > 1:
+            out.append(_set(found["not"], found["members"]))
+        elif part in {"[", "\\"}:
+            raise PatternError(f"`{pattern[found.start() :]}` is no set of characters")
+        else:
+            out.append(re.escape(part[-1]))
+    return re.compile("".join(out), re.DOTALL)
+
+
+def _set(negated: str, members: str) -> str:
+    """Characters and ranges; Go takes an empty range such as ``z-a``, which holds nothing."""
+    spans = [(low[-1], (high or low)[-1]) for low, high in _SPAN.findall(members)]
+    inside = "".join(f"{re.escape(low)}-{re.escape(high)}" for low, high in spans if low <= high)
+    if not inside:
+        return "." if negated else "(?!)"
+    return f"[{negated}{inside}]"

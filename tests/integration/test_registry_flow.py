@@ -1,0 +1,386 @@
+"""Through a registry: push, skip elsewhere, tag, stable; with passwords, and with ECR in front of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import shutil
+import stat
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import pytest
+from conftest import TestEngine
+from doubles import certificates, proxy
+from doubles.ecr_front import EcrFront
+from projects import Repo
+
+from lamina.process import SubprocessRunner
+from lamina.sandbox import engine as sandbox_engine
+from lamina.sandbox import registry as sandbox
+
+pytestmark = pytest.mark.engine
+
+USER, PASSWORD = "AWS", f"pw-{secrets.token_hex(16)}"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+INDEXES = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json"
+ALL = {"base-dynamo", "base-label", "lambda-tiny"}
+
+
+@dataclass(frozen=True)
+class Served:
+    """A real registry that wants a password."""
+
+    address: str
+
+    def get(self, path: str) -> tuple[bytes, dict[str, str]]:
+        pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        headers = {"Authorization": f"Basic {pair}", "Accept": f"{MANIFEST}, {INDEXES}"}
+        request = urllib.request.Request(f"http://{self.address}/v2/{path}", headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.read(), {name.lower(): value for name, value in answer.headers.items()}
+
+    def manifest(self, ref: str) -> tuple[dict[str, Any], str, str]:
+        """The manifest behind ``host/name:tag``, its media type and its digest."""
+        name, _, tag = ref.removeprefix(f"{self.address}/").partition("@")[0].rpartition(":")
+        body, headers = self.get(f"{name}/manifests/{tag}")
+        return json.loads(body), headers["content-type"], headers["docker-content-digest"]
+
+    def digest(self, repository: str, tag: str) -> str | None:
+        """What a tag points at; None when there is no such tag."""
+        try:
+            return self.get(f"{repository}/manifests/{tag}")[1]["docker-content-digest"]
+        except urllib.error.HTTPError:
+            return None
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    htpasswd = tmp_path_factory.mktemp("registry") / "htpasswd"
+    htpasswd.write_text(f"{USER}:{bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}\n")
+    runner, name = SubprocessRunner(), f"test-flow-{os.getpid()}"
+    running = sandbox.up(runner, name=name, port=0, htpasswd=htpasswd, say=lambda _: None)
+    yield Served(address=running.address)
+    sandbox.down(runner, name, purge=True)
+
+
+def log_in(folder: Path, address: str, password: str = PASSWORD) -> str:
+    """A folder for DOCKER_CONFIG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    auth = base64.b64encode(f"{USER}:{password}".encode()).decode()
+    (folder / "config.json").write_text(json.dumps({"auths": {address: {"auth": auth}}}))
+    return str(folder)
+
+
+@pytest.fixture
+def there(tiny: Repo, served: Served, tmp_path: Path) -> Repo:
+    """The tiny repository, with that registry configured and credentials for it."""
+    tiny.env["LAMINA_REGISTRY"] = served.address
+    tiny.env["DOCKER_CONFIG"] = log_in(tmp_path / "with-password", served.address)
+    return tiny
+
+
+@pytest.fixture
+def empty_engine() -> Iterator[str]:
+    """The name of an engine that nobody has started yet."""
+    name = f"tests-empty-{os.getpid()}"
+    yield name
+    sandbox_engine.down(SubprocessRunner(), name, purge=True)
+
+
+def stack_of(repo: Repo) -> str:
+    return repo.env["LAMINA_STACK"]
+
+
+def test_wrong_credentials_stop_everything(there: Repo, served: Served, tmp_path: Path) -> None:
+    wrong = {"DOCKER_CONFIG": log_in(tmp_path / "wrong", served.address, "not-the-password")}
+    for words in (("login",), ("build-all", "--push", "--json"), ("push",)):
+        done = there.fails(5, *words, env=wrong)
+        assert "the user name or password is wrong" in done.text
+        assert f"docker login {served.address}" in done.text
+        assert "not-the-password" not in done.text
+    assert there.recorded == {}
+    nobody = there.fails(5, "login", env={"DOCKER_CONFIG": str(tmp_path / "nobody")})
+    assert "no credentials" in nobody.text
+    assert "lets us in" in there.ok("login").stdout
+
+
+def test_what_is_pushed_is_what_was_announced(there: Repo, served: Served) -> None:
+    there.commit()
+    done = there.ok("build-all", "--push", "--json")
+    assert set(done.built) == ALL
+    for image in there.manifest["images"]:
+        manifest, media_type, digest = served.manifest(image["ref"])
+        assert digest == image["digest"]
+        assert media_type == manifest["mediaType"] == MANIFEST
+        assert {layer["mediaType"] for layer in manifest["layers"]} == {GZIP}
+        annotations = manifest["annotations"]
+        assert annotations["dev.lamina.fingerprint"] == image["fingerprint"]
+        assert annotations["org.opencontainers.image.revision"] == there.git("rev-parse", "HEAD")
+        bill = json.loads(annotations["dev.lamina.bill"])
+        assert all(bill["files"][""].values())
+        assert image["size"] == sum(part["size"] for part in (manifest["config"], *manifest["layers"]))
+    tiny, _, _ = served.manifest(done.images("ref")["lambda-tiny"])
+    assert len(tiny["layers"]) == 3
+    repository = f"lambda-tiny-{stack_of(there)}"
+    config = json.loads(served.get(f"{repository}/blobs/{tiny['config']['digest']}")[0])
+    assert config["architecture"] in {"amd64", "arm64"}
+    assert len([step for step in config["history"] if not step.get("empty_layer")]) == 3
+    again = there.ok("build-all", "--push", "--json")
+    assert again.built == []
+
+
+def test_a_second_machine_skips_everything_and_pulls_nothing(
+    there: Repo, served: Served, tmp_path: Path, empty_engine: str
+) -> None:
+    first = there.ok("build-all", "--push", "--json")
+    other = there.clone(tmp_path / "second" / "clone", LAMINA_ENGINE=empty_engine)
+    done = other.ok("build-all", "--push", "--json")
+    assert set(done.images().values()) == {"skipped"}
+    assert done.images("digest") == first.images("digest")
+    assert done.images("reasons")["lambda-tiny"][0].endswith(f"is in registry {served.address}")
+    assert sandbox_engine.status(SubprocessRunner(), empty_engine) is None
+
+    other.append("src/handler.py", "# edited here\n")
+    edited = other.ok("build-all", "--push", "--json")
+    assert edited.built == ["lambda-tiny"]
+    running = sandbox_engine.status(SubprocessRunner(), empty_engine)
+    assert running is not None
+    engine = TestEngine(host=running.host, docker=str(running.docker), buildx=(str(running.buildx),))
+    assert engine.names() == set()
+    manifest, _, digest = served.manifest(edited.images("ref")["lambda-tiny"])
+    assert digest == edited.images("digest")["lambda-tiny"]
+    parent, _, _ = served.manifest(first.images("ref")["base-label"])
+    assert manifest["layers"][:2] == parent["layers"]
+
+    local = other.ok("build-all", "--json")
+    assert local.built == []
+    assert engine.names() == set()
+
+
+def test_a_local_build_uses_bases_that_only_the_registry_has(
+    there: Repo, engine: TestEngine, tmp_path: Path
+) -> None:
+    there.ok("build-base", "--push", "--json")
+    other = there.clone(tmp_path / "second" / "clone")
+    done = other.ok("build-all", "--json")
+    assert done.built == ["lambda-tiny"]
+    ref = done.images("ref")["lambda-tiny"]
+    found = engine.inspect(ref.partition("@")[0])
+    assert found is not None
+    assert found["Id"] == done.images("digest")["lambda-tiny"]
+    assert "base-label" not in other.recorded or done.images()["base-label"] == "skipped"
+
+
+def test_push_takes_what_was_built_without_a_registry(there: Repo, served: Served) -> None:
+    local = there.ok("build-all", "--json", env={"LAMINA_REGISTRY": "local"})
+    assert set(local.built) == ALL
+    pushed = there.ok("push", "--json")
+    assert set(pushed.images().values()) == {"pushed"}
+    assert pushed.images("digest") == local.images("digest")
+    for ref in pushed.images("ref").values():
+        _, media_type, digest = served.manifest(ref)
+        assert (media_type, digest) == (MANIFEST, ref.partition("@")[2])
+    assert set(there.ok("push", "--json").images().values()) == {"skipped"}
+    assert there.recorded == local.images("digest")
+
+
+def test_push_does_not_build(there: Repo) -> None:
+    done = there.fails(1, "push", "--json")
+    assert "is not built" in done.told
+    assert "invoke build-all" in done.told
+    assert there.recorded == {}
+
+
+def test_tags_of_a_commit_are_put_on_without_pulling(there: Repo, served: Served, empty_engine: str) -> None:
+    commit = there.commit()
+    built = there.ok("build-all", "--push", "--json")
+    elsewhere = {"LAMINA_ENGINE": empty_engine}
+    tagged = there.ok("tag", "--apply", "--json", env=elsewhere)
+    for image in tagged.json["images"]:
+        assert image["tags"] == [image["tag"], f"git-{commit}"]
+        repository = f"{image['name']}-{stack_of(there)}"
+        expected = built.images("digest")[image["name"]]
+        assert served.digest(repository, f"git-{commit}") == expected
+    assert sandbox_engine.status(SubprocessRunner(), empty_engine) is None
+    there.append("src/handler.py", "# not committed\n")
+    dirty = there.ok("tag", "--json")
+    assert [tag for tags in dirty.images("tags").values() for tag in tags if tag.startswith("git-")] == []
+    assert "is not in" in there.fails(1, "tag", "--apply", "--json").told
+
+
+def test_static_mode_builds_functions_on_stable_bases(there: Repo, served: Served) -> None:
+    static = {"USE_STATIC_BASE_IMAGE": "true"}
+    early = there.fails(5, "build-all", "--push", "--json", env=static)
+    assert "base-label" in early.told
+    assert "invoke stable" in early.told
+
+    built = there.ok("build-all", "--push", "--json")
+    moved = there.ok("stable", "--json")
+    assert set(moved.images("ref")) == {"base-dynamo", "base-label"}
+    stable = built.images("digest")["base-label"]
+    assert served.digest(f"base-label-{stack_of(there)}", "stable") == stable
+
+    there.append("src/dynamo.py", "# a base that static mode does not look at\n")
+    done = there.run("build-all", "--push", env=static)
+    assert done.code == 0, done.text
+    first_line = done.stdout.splitlines()[0]
+    assert "STATIC MODE" in first_line
+    assert "USE_STATIC_BASE_IMAGE" in first_line
+    assert stable in first_line
+    assert set(there.recorded) == ALL
+    entry = next(each for each in there.manifest["images"] if each["image"] == "lambda-tiny")
+    manifest, _, _ = served.manifest(entry["ref"])
+    parent, _, _ = served.manifest(f"{served.address}/base-label-{stack_of(there)}:stable")
+    assert manifest["layers"][:2] == parent["layers"]
+
+    again = there.ok("build-all", "--push", "--json", env=static)
+    assert again.images() == {"lambda-tiny": "skipped"}
+    plan = there.ok("plan", env=static).stdout
+    assert "STATIC MODE" in plan.splitlines()[0]
+
+    there.ok("build-all", "--push")
+    there.ok("stable")
+    moved_on = there.ok("build-all", "--push", "--json", env=static)
+    assert moved_on.built == ["lambda-tiny"]
+
+
+def test_an_unreachable_registry_is_told_before_any_build(tiny: Repo) -> None:
+    done = tiny.fails(5, "build-all", "--registry", "127.0.0.1:1", "--push", "--json")
+    assert "127.0.0.1:1: the registry cannot be reached" in done.told
+    assert not (tiny.root / ".lamina/runs").exists()
+    plan = tiny.ok("plan", "--registry", "127.0.0.1:1", "--json")
+    assert "unknown whether it exists" in plan.images("reasons")["lambda-tiny"][0]
+
+
+def test_a_stand_in_runtime_does_not_leave_the_machine(
+    repo: Repo, tmp_path: Path, engine: TestEngine
+) -> None:
+    made = certificates.make(tmp_path)
+    name = f"test-away-{os.getpid()}"
+    runner = SubprocessRunner()
+    tls = (made.certificate, made.key)
+    running = sandbox.up(runner, name=name, port=0, tls=tls, say=lambda _: None)
+    repo.write("handler.py", "def handler(event, context):\n    return event\n")
+    repo.write(
+        "dockerfiles/lambda-one/Dockerfile",
+        "FROM public.ecr.aws/lambda/python:3.13\nCOPY --link handler.py /var/task/\n",
+    )
+    built = repo.ok("build-all", "--json")
+    if (repo.root / "lamina.lock").exists():
+        pytest.skip("the runtime's own registry can be reached here")
+    assert "STAND-IN RUNTIME" in built.told
+    try:
+        with proxy.leading_to(running.address) as way:
+            away = {"HTTPS_PROXY": way.url, "SSL_CERT_FILE": str(made.ca)}
+            done = repo.fails(2, "push", "--registry", "registry.test", "--json", env=away)
+    finally:
+        sandbox.down(runner, name, purge=True)
+    assert "is a stand-in here" in done.told
+    assert "--allow-stand-in" in done.told
+
+
+# --- ECR ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def front(served: Served) -> Iterator[EcrFront]:
+    with EcrFront(endpoint=f"http://{served.address}", user=USER, password=PASSWORD) as running:
+        yield running
+
+
+@pytest.fixture
+def ecr(tiny: Repo, front: EcrFront, tmp_path: Path) -> Repo:
+    """The tiny repository with AWS credentials; docker's configuration is empty."""
+    none = str(tmp_path / "none")
+    tiny.env |= front.environ(AWS_CONFIG_FILE=none, AWS_SHARED_CREDENTIALS_FILE=none)
+    tiny.env["AWS_ACCESS_KEY_ID"] = f"testing-{secrets.token_hex(4)}"  # an identity without a token yet
+    tiny.env["LAMINA_REGISTRY"] = "ecr"
+    front.calls.clear()
+    return tiny
+
+
+def assert_secret_nowhere(repo: Repo, *texts: str) -> None:
+    """Neither the password nor the token that holds it is in what was printed or written."""
+    token = base64.b64encode(f"{USER}:{PASSWORD}".encode())
+    told = [text.encode() for text in texts]
+    files = [file for file in repo.root.parent.rglob("*") if file.is_file() and not file.is_symlink()]
+    written = {str(file): file.read_bytes() for file in files if "docker" not in file.parts}
+    for secret in (PASSWORD.encode(), token):
+        assert not [text for text in told if secret in text]
+        assert not [name for name, content in written.items() if secret in content]
+
+
+def test_ecr_from_login_to_a_second_clone(
+    ecr: Repo, front: EcrFront, served: Served, tmp_path: Path, empty_engine: str
+) -> None:
+    login = ecr.ok("login")
+    assert f"logged in to {served.address} (ecr token)" in login.stdout
+    assert "still valid" in ecr.ok("login").stdout
+    assert front.calls.count("GetAuthorizationToken") == 1
+
+    missing = ecr.fails(5, "build-all", "--push", "--json")
+    name = f"base-dynamo-{stack_of(ecr)}"
+    assert f"there is no repository {name}" in missing.told
+    assert f"aws ecr create-repository --repository-name {name}" in missing.told
+    assert not (ecr.root / ".lamina/runs").exists()
+    assert ecr.recorded == {}
+
+    built = ecr.ok("build-all", "--push", "--create", "--json")
+    assert set(built.built) == ALL
+    for ref in ecr.ok("build-all", "--push", "--json").images("ref").values():
+        assert served.manifest(ref)[2] == ref.partition("@")[2]
+    assert front.calls.count("CreateRepository") == 3
+
+    other = ecr.clone(tmp_path / "second" / "clone", LAMINA_ENGINE=empty_engine)
+    again = other.ok("build-all", "--push", "--json")
+    assert set(again.images().values()) == {"skipped"}
+    assert sandbox_engine.status(SubprocessRunner(), empty_engine) is None
+    assert front.calls.count("GetAuthorizationToken") == 1
+
+    plain = ecr.ok("plan")
+    assert_secret_nowhere(
+        ecr, *(done.text for done in (login, missing, built, again, plain)), ecr.ok("config").text
+    )
+
+
+def test_the_token_is_kept_for_its_owner_alone(ecr: Repo, tmp_path: Path, front: EcrFront) -> None:
+    cache = tmp_path / "cache"
+    ecr.ok("login", env={"LAMINA_CACHE": str(cache)})
+    (folder,) = (cache / "credentials").iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for file in folder.iterdir():
+        if not file.is_symlink():
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    shutil.rmtree(cache)
+    ecr.ok("login", env={"LAMINA_CACHE": str(cache)})
+    assert front.calls.count("GetAuthorizationToken") == 2
+
+
+def test_images_built_here_are_pushed_to_ecr(ecr: Repo, served: Served) -> None:
+    local = ecr.ok("build-all", "--json", env={"LAMINA_REGISTRY": "local"})
+    pushed = ecr.ok("push", "--create", "--json")
+    assert set(pushed.images().values()) == {"pushed"}
+    for name, digest in local.images("digest").items():
+        assert served.digest(f"{name}-{stack_of(ecr)}", local.images("tag")[name]) == digest
+    assert_secret_nowhere(ecr, pushed.text)
+
+
+def test_without_aws_credentials_nothing_is_begun(ecr: Repo) -> None:
+    nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    for words in (("login", "--json"), ("build-all", "--push", "--json")):
+        done = ecr.fails(5, *words, env=nobody)
+        assert done.json["ok"] is False
+        assert "there are no AWS credentials" in done.told
+        assert "aws sso login" in done.told
+    assert ecr.recorded == {}
+    tags = ecr.ok("tag", "--json", env=nobody)
+    assert all(tag.startswith("sha-") for tag in tags.images("tag").values())

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lamina.decide.plan import Found, Lookup, make_plan
+from lamina.refs import Reference
+
+from ..conftest import DIGEST, RUNTIME, Repo, Shelf
+
+D, L, E, W = "base-receipt-dynamo", "base-receipt-label", "lambda-embedding", "lambda-word-label"
+
+
+def test_nothing_there_everything_is_built_bases_first(receipts: Repo, shelf: Shelf) -> None:
+    plan = receipts.plan(shelf)
+
+    assert list(plan.decisions) == [D, L, W, E]
+    assert [each.action for each in plan.decisions.values()] == ["build"] * 4
+    assert not plan.empty
+    tag = plan.decisions[D].image.tag
+    assert plan.decisions[D].reasons == (f"{tag} is not yet in the shelf",)
+
+
+def test_what_was_built_and_is_gone_says_so(receipts: Repo, shelf: Shelf) -> None:
+    shelf.put(receipts.images().values())
+    shelf.refs.clear()
+
+    decision = receipts.plan(shelf).decisions[D]
+
+    assert decision.reasons == (f"{decision.image.tag} is no longer in the shelf",)
+
+
+def test_what_is_found_is_skipped_with_where(receipts: Repo, shelf: Shelf) -> None:
+    shelf.put(receipts.images().values())
+
+    plan = receipts.plan(shelf)
+
+    assert plan.empty
+    assert plan.acting("build") == ()
+    assert len(plan.acting("skip")) == 4
+    assert plan.decisions[D].source == plan.found[D]
+
+
+def test_the_same_content_elsewhere_is_tagged_anew(receipts: Repo) -> None:
+    images = receipts.images()
+    elsewhere = {W: Found(ref=Reference.parse("r.example/old:sha-1"), digest=DIGEST)}
+
+    plan = make_plan(images, [W], Lookup(place="here", elsewhere=elsewhere), last={})
+
+    assert plan.decisions[W].action == "retag"
+    assert plan.decisions[W].reasons == ("the same content is at r.example/old:sha-1",)
+    assert plan.decisions[W].source == elsewhere[W]
+    assert list(plan.decisions) == [W]
+    assert not plan.empty
+
+
+def test_selected_images_bring_only_the_bases_that_they_lack(receipts: Repo, shelf: Shelf) -> None:
+    images = receipts.images()
+    alone = make_plan(images, [E], shelf.look(images), last={})
+    assert list(alone.decisions) == [D, L, E]
+
+    shelf.put([images[D]])
+    some = make_plan(images, [E], shelf.look(images), last={})
+    assert list(some.decisions) == [L, E]
+
+    shelf.put([images[E]])
+    none = make_plan(images, [E], shelf.look(images), last={})
+    assert [(name, each.action) for name, each in none.decisions.items()] == [(E, "skip")]
+
+
+def test_force_builds_what_is_selected_and_nothing_else(receipts: Repo, shelf: Shelf) -> None:
+    images = receipts.images()
+    shelf.put(images.values())
+
+    plan = make_plan(images, [W], shelf.look(images), last={}, force=True)
+
+    assert {name: each.reasons for name, each in plan.decisions.items()} == {W: ("--force",)}
+
+
+def test_without_a_look_changes_are_told_and_the_rest_is_unknown(receipts: Repo, shelf: Shelf) -> None:
+    shelf.put(receipts.images().values())
+    receipts.write("embedding/handler.py", "new\n")
+    images = receipts.images()
+
+    plan = make_plan(images, images, Lookup(place="", unknown="nobody answers"), last=shelf.bills)
+
+    assert plan.unknown == "nobody answers"
+    assert plan.decisions[W].reasons == ("unknown whether it exists: nobody answers",)
+    assert plan.decisions[E].reasons == (
+        "embedding/handler.py modified",
+        "unknown whether it exists: nobody answers",
+    )
+    assert {each.action for each in plan.decisions.values()} == {"build"}
+
+
+def test_what_stands_on_an_unlocked_image_is_never_skipped(receipts: Repo, shelf: Shelf) -> None:
+    receipts.bases.clear()
+    images = receipts.images()
+    shelf.put(images.values())
+
+    plan = make_plan(images, images, shelf.look(images), last={}, unlocked=[RUNTIME])
+
+    assert {name: each.reasons for name, each in plan.decisions.items()} == dict.fromkeys(
+        (D, L, W, E), (f"{RUNTIME} is not locked yet",)
+    )
+
+
+def test_a_plan_carries_what_else_is_to_be_said(receipts: Repo) -> None:
+    images = receipts.images()
+
+    plan = make_plan(images, [], Lookup(place="here"), last={}, headline="STATIC MODE")
+
+    assert plan.headline == "STATIC MODE"
+    assert plan.empty
+    assert plan.decisions == {}
+
+
+@pytest.mark.parametrize("name", [D, L, E, W])
+def test_a_decision_hangs_on_the_tag_alone(receipts: Repo, shelf: Shelf, name: str) -> None:
+    images = receipts.images()
+    shelf.put(images.values())
+    renamed = {**images, name: replace(images[name], fingerprint="sha256:" + "0" * 64)}
+
+    plan = make_plan(renamed, renamed, shelf.look(renamed), last={})
+
+    assert [each.image.name for each in plan.acting("build")] == [name]

@@ -1,0 +1,52 @@
+"""Faults and notes about sources are read in identify/test_context.py; here is the rest."""
+
+from __future__ import annotations
+
+from ..conftest import Repo
+
+
+def test_a_good_repository_has_neither_faults_nor_notes(receipts: Repo) -> None:
+    assert receipts.faults() == []
+    assert receipts.notes() == []
+
+
+def test_a_named_context_is_named(repo: Repo) -> None:
+    repo.write("third/lib.py", "x")
+    repo.config('[tool.lamina.images.app.contexts]\nvendor = "third"\n')
+    repo.image("app", "FROM scratch", "COPY --from=vendor libs.py /")
+
+    (told,) = repo.faults()
+
+    assert told == (
+        "dockerfiles/app/Dockerfile:2: COPY libs.py: there is no such file in the context vendor\n"
+        f"  allowed: paths relative to {repo.root}/third\n"
+        "  next: did you mean lib.py?"
+    )
+
+
+def test_a_url_without_a_checksum_is_noted(repo: Repo) -> None:
+    repo.image("app", "FROM scratch", "ADD https://x.test/a /")
+
+    assert repo.notes() == [
+        "dockerfiles/app/Dockerfile:2: ADD https://x.test/a: what the URL serves is not in the fingerprint\n"
+        "  next: pin it with ADD --checksum=sha256:<digest>"
+    ]
+
+
+def test_shared_arguments_need_not_be_declared_everywhere(repo: Repo) -> None:
+    repo.image("app", "FROM scratch", "ARG USED")
+    repo.config(
+        '[tool.lamina]\nargs = { USED = "1", UNUSED = "2" }\n[tool.lamina.images.app.args]\nUSED = "3"\n'
+    )
+
+    assert repo.notes() == []
+
+
+def test_paths_that_are_no_text_can_be_printed(repo: Repo) -> None:
+    (repo.root / "bad\udcff").symlink_to("nowhere")
+    repo.image("app", "FROM scratch", "COPY bad* /")
+
+    (told,) = repo.faults()
+
+    assert told.startswith("dockerfiles/app/Dockerfile:2: COPY bad\\xff: there is no such file")
+    assert told.encode("utf-8")

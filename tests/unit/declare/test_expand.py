@@ -1,0 +1,87 @@
+"""Cases from BuildKit's own shell lexer tests, and what its documentation promises."""
+
+from __future__ import annotations
+
+import pytest
+
+from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
+
+SCOPE = {"PWD": "/home", "SHELL": "bash", "EMPTY": "", "NONE": None, "WORD": "xyzzyzy", "naïve": "yes"}
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("hello", "hello"),
+        ("he'll'o", "hello"),
+        ('he"ll"o', "hello"),
+        ("he\\'llo", "he'llo"),
+        ("he\\\\llo", "he\\llo"),
+        ('"he\\"llo"', 'he"llo'),
+        ('"he\\llo"', "he\\llo"),
+        ("'he$PWD'", "he$PWD"),
+        ('"he$PWD"', "he/home"),
+        ("$PWD", "/home"),
+        ("he${PWD}x", "he/homex"),
+        ("$PWD.txt", "/home.txt"),
+        ("$PWDx", ""),
+        ("\\$PWD", "$PWD"),
+        ("$", "$"),
+        ("$.", "$."),
+        ("a$$b", "ab"),
+        ("a$1b", "ab"),
+        ("$naïve", "yes"),
+        ("$EMPTY$NONE$MISSING", ""),
+        ("${MISSING:-aa}", "aa"),
+        ("${PWD:-aa}", "/home"),
+        ("${EMPTY:-aa}", "aa"),
+        ("${EMPTY-aa}", ""),
+        ("${NONE-aa}", "aa"),
+        ("${MISSING:-${PWD}}", "/home"),
+        ("${MISSING:-'a}b'}", "a}b"),
+        ("${MISSING:-}", ""),
+        ("${PWD:+aa}", "aa"),
+        ("${EMPTY:+aa}", ""),
+        ("${EMPTY+aa}", "aa"),
+        ("${MISSING+aa}", ""),
+        ("${PWD:?no}", "/home"),
+        ("${WORD#x}", "yzzyzy"),
+        ("${WORD#*z}", "zyzy"),
+        ("${WORD##*z}", "y"),
+        ("${WORD%zy}", "xyzzy"),
+        ("${WORD%y*}", "xyzzyz"),
+        ("${WORD%%y*}", "x"),
+        ("${WORD#nope}", "xyzzyzy"),
+        ("${WORD/zz/__}", "xy__yzy"),
+        ("${WORD//z/_}", "xy__y_y"),
+        ("${WORD/?y/}", "zzyzy"),
+        ("${WORD//y}", "xzzz"),
+    ],
+)
+def test_words_expand_as_in_buildkit(word: str, expected: str) -> None:
+    assert expand(word, SCOPE, open_world=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("'open", "a single quote is not closed"),
+        ('"open', "a double quote is not closed"),
+        ("${PWD", "is no form|is not closed"),
+        ("${}", "without a name"),
+        ("${PWD:-x", "is not closed"),
+        ("${PWD^}", "is no form of a variable"),
+        ("${PWD:=x}", "is no form of a variable"),
+        ("${MISSING:?set it}", "MISSING: set it"),
+        ("${EMPTY:?}", "EMPTY: is not set"),
+    ],
+)
+def test_malformed_words_are_refused(word: str, says: str) -> None:
+    with pytest.raises(ExpansionError, match=says):
+        expand(word, SCOPE, open_world=False)
+
+
+def test_in_an_open_world_an_unknown_name_is_no_empty_one() -> None:
+    with pytest.raises(UnknownVariableError, match="LAMBDA_TASK_ROOT"):
+        expand("$LAMBDA_TASK_ROOT/x", SCOPE)
+    assert expand("$NONE$PWD$1", SCOPE) == "/home"

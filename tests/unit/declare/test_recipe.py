@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from lamina.declare.dockerfile import parse_dockerfile
+from lamina.declare.recipe import Recipe
+from lamina.declare.resolve import resolve
+
+
+def recipe(*lines: str) -> Recipe:
+    file = parse_dockerfile("\n".join(lines) + "\n", "Dockerfile")
+    return resolve(file, platform="linux/amd64", build_platform="linux/amd64")
+
+
+@pytest.mark.parametrize(
+    ("lines", "command"),
+    [
+        (("FROM a", 'CMD ["app.handler"]'), ("app.handler",)),
+        (("FROM a", 'CMD ["one"]', 'CMD ["two"]'), ("two",)),
+        (("FROM a AS b", 'CMD ["one"]', "FROM b"), ("one",)),
+        (("FROM a AS b", 'CMD ["one"]', "FROM c"), ()),
+        (("FROM a", "CMD app.handler"), ()),
+        (("FROM a",), ()),
+    ],
+)
+def test_the_command_is_the_last_in_json_form(lines: tuple[str, ...], command: tuple[str, ...]) -> None:
+    assert recipe(*lines).command == command
+
+
+@pytest.mark.parametrize(
+    ("line", "unlinked"),
+    [
+        ("COPY --link a /", None),
+        ("COPY --link=true a /", None),
+        ("ENV A=b", None),
+        ("COPY a /", "Dockerfile:4 COPY without --link"),
+        ("COPY --link=false a /", "Dockerfile:4 COPY without --link"),
+        ("ADD a /", "Dockerfile:4 ADD without --link"),
+        ("RUN true", "Dockerfile:4 RUN"),
+        ("WORKDIR /x", "Dockerfile:4 WORKDIR"),
+    ],
+)
+def test_a_linked_image_runs_nothing_on_its_base(line: str, unlinked: str | None) -> None:
+    assert recipe("FROM a AS deps", "RUN install", "FROM b", line).unlinked == unlinked
+
+
+def test_an_image_is_mentioned_once_where_it_is_first() -> None:
+    found = recipe("FROM a", "FROM b", "COPY --from=a / /", "COPY --from=b / /")
+
+    assert [(each.name, each.line) for each in found.externals] == [("b", 2), ("a", 3)]

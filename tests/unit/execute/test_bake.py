@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lamina.decide.plan import Decision, Found
+from lamina.execute.bake import BILL, LABEL, REVISION, Order, make_bake, target_name
+from lamina.identify.fingerprint import Bill
+from lamina.identify.stage import Stage
+
+from ..conftest import DIGEST, RUNTIME, Repo
+
+D, L, E, W = "base-receipt-dynamo", "base-receipt-label", "lambda-embedding", "lambda-word-label"
+PINNED = f"public.ecr.aws/lambda/python@{DIGEST}"
+
+
+def order(repo: Repo, *builds: str, **more: Any) -> Order:
+    images = repo.images()
+    given: dict[str, Any] = {
+        "decisions": tuple(Decision(image=images[name], action="build", reasons=()) for name in builds),
+        "stages": {name: Stage(folder=Path("/stage") / name) for name in images},
+        "externals": {RUNTIME: PINNED},
+        "push": False,
+        "local_images": True,
+        **more,
+    }
+    return Order(**given)
+
+
+def targets(made: Order) -> Mapping[str, Any]:
+    document: Mapping[str, Any] = json.loads(make_bake(made).render())
+    return dict(document["target"])
+
+
+def test_a_target_has_everything_from_its_stage(receipts: Repo) -> None:
+    (target,) = targets(order(receipts, D)).values()
+    image = receipts.images()[D]
+
+    assert target["context"] == f"/stage/{D}/context"
+    assert target["dockerfile"] == f"/stage/{D}/Dockerfile"
+    assert target["contexts"] == {RUNTIME: f"docker-image://{PINNED}"}
+    assert target["platforms"] == ["linux/amd64"]
+    assert target["tags"] == [f"{D}-dev:{image.tag}"]
+    assert target["labels"] == {LABEL: image.fingerprint}
+    assert target["attest"] == ["type=provenance,disabled=true", "type=sbom,disabled=true"]
+    assert "target" not in target
+    assert "args" not in target
+
+
+def test_bases_in_the_run_are_targets_and_others_are_digests(receipts: Repo) -> None:
+    base = receipts.images()[D]
+    found = {D: Found(ref=replace(base.ref, host="r.example"), digest=DIGEST)}
+
+    made = targets(order(receipts, L, E, W, found=found))
+
+    assert made[E]["contexts"] == {"base-receipt-label:stable": f"target:{L}"}
+    assert made[L]["contexts"] == {
+        "base-receipt-dynamo:stable": f"docker-image://r.example/{D}-dev:{base.tag}@{DIGEST}"
+    }
+    assert made[W]["contexts"] == {
+        "base-receipt-dynamo": f"docker-image://r.example/{D}-dev:{base.tag}@{DIGEST}"
+    }
+
+
+def test_bases_that_only_support_are_not_kept(receipts: Repo) -> None:
+    made = order(receipts, L, support=(receipts.images()[D],), local_images=False)
+    bake = make_bake(made)
+
+    assert bake.document["group"] == {"default": {"targets": [L]}}
+    assert bake.targets == {L: L, D: D}
+    assert targets(made)[D]["output"] == ["type=cacheonly"]
+    assert "tags" not in targets(made)[D]
+    assert targets(made)[L]["contexts"] == {"base-receipt-dynamo:stable": f"target:{D}"}
+
+
+@pytest.mark.parametrize(
+    ("push", "local_images", "output"),
+    [
+        (True, True, "type=image,push=true,unpack=false,store=false,oci-mediatypes=true"),
+        (False, True, "type=image,oci-mediatypes=true"),
+        (False, False, "type=docker"),
+    ],
+)
+def test_where_images_go(receipts: Repo, push: bool, local_images: bool, output: str) -> None:
+    made = targets(order(receipts, D, push=push, local_images=local_images))
+
+    assert made[D]["output"] == [output]
+    assert ("annotations" in made[D]) is (push or local_images)
+
+
+def test_the_bill_travels_with_the_image(receipts: Repo) -> None:
+    (target,) = targets(order(receipts, D, revision="abc", static=True)).values()
+    annotations = dict(each.removeprefix("manifest:").split("=", 1) for each in target["annotations"])
+    image = receipts.images()[D]
+
+    assert annotations[LABEL] == image.fingerprint
+    assert annotations[REVISION] == "abc"
+    assert annotations["dev.lamina.bases"] == "stable"
+    assert Bill.from_document(json.loads(annotations[BILL])) == image.bill
+
+
+def test_only_declared_arguments_and_used_secrets_are_passed(repo: Repo) -> None:
+    repo.write("token", "hush")
+    repo.image("app", "ARG BASE=1", f"FROM {RUNTIME}", "ARG MODEL", "RUN --mount=type=secret,id=token ls")
+    repo.folder("third")
+    repo.config(
+        '[tool.lamina]\nargs = { MODEL = "m", BASE = "2", OTHER = "o" }\n'
+        '[tool.lamina.images.app]\ntarget = ""\ncontexts = { lib = "third" }\n'
+        '[tool.lamina.secrets]\ntoken = { file = "token" }\nunused = { file = "token" }\n'
+    )
+    repo.edit("pyproject.toml", 'target = ""\n', "")
+
+    made = order(repo, "app", secrets=repo.project().secrets)
+    (target,) = targets(made).values()
+
+    assert target["args"] == {"MODEL": "m", "BASE": "2"}
+    assert target["secret"] == [f"type=file,id=token,src={repo.root}/token"]
+    assert target["contexts"]["lib"] == "/stage/app/contexts/lib"
+    assert make_bake(made).reads == (str(repo.root / "token"),)
+    assert "hush" not in make_bake(made).render()
+
+
+def test_a_configured_target_is_passed(repo: Repo) -> None:
+    repo.image("app", f"FROM {RUNTIME} AS one", f"FROM {RUNTIME} AS two")
+    repo.config('[tool.lamina.images.app]\ntarget = "one"\n')
+
+    assert targets(order(repo, "app"))["app"]["target"] == "one"
+
+
+def test_text_that_bake_would_expand_is_protected(repo: Repo) -> None:
+    repo.image("app", f"FROM {RUNTIME}", "ARG X", "RUN echo ${X} %{x}")
+    repo.config('[tool.lamina.args]\nX = "${HOME} %{y}"\n')
+
+    text = make_bake(order(repo, "app")).render()
+
+    assert "$${HOME} %%{y}" in text
+    assert "$${X} %%{x}" in text
+
+
+def test_target_names_are_as_narrow_as_bake_wants_them() -> None:
+    assert target_name("a.b_c-d") == "a_b_c-d"
+
+
+def test_images_whose_target_names_would_be_one_are_told_apart(repo: Repo) -> None:
+    for name in ("a.b", "a_b"):
+        repo.image(name, f"FROM {RUNTIME}")
+
+    bake = make_bake(order(repo, "a.b", "a_b"))
+
+    assert sorted(bake.targets.values()) == ["a.b", "a_b"]
+    assert len(bake.document["target"]) == 2

@@ -1,0 +1,140 @@
+"""Progress as BuildKit tells it. data/ holds what buildx 0.29 wrote for two targets, statuses left out:
+
+base-a (FROM runtime AS deps, RUN; FROM deps, COPY --link) and lambda-b (FROM base-a, COPY --link, RUN).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lamina.execute.progress import Trace
+
+DATA = Path(__file__).with_name("data")
+TARGETS = {"base-a": "base.a", "lambda-b": "lambda-b"}
+
+
+def follow(name: str, targets: dict[str, str]) -> Trace:
+    trace = Trace(targets)
+    for line in (DATA / f"{name}.jsonl").read_text("utf-8").splitlines():
+        trace.feed(line)
+    return trace
+
+
+def instructions(trace: Trace, image: str) -> dict[str, str]:
+    return {
+        step.name: "failed" if step.error else "cached" if step.cached else "ran"
+        for step in trace.of(image)
+        if step.is_instruction and step.finished is not None
+    }
+
+
+def test_shared_steps_belong_to_the_base() -> None:
+    trace = follow("fail", TARGETS)
+
+    assert instructions(trace, "base.a") == {
+        "[deps 1/2] FROM runtime.invalid/python:3.13@sha256:6c4d39613e09bd094bbd22691e9f02d45c915975d1896a778fec5d99244cdfdb": "cached",
+        "[deps 2/2] RUN echo hello-from-deps": "ran",
+        "[stage-1 1/1] COPY --link f /f": "ran",
+    }
+    assert instructions(trace, "lambda-b") == {
+        "[1/3] COPY --link f /g": "ran",
+        "[2/3] RUN echo about-to-fail && exit 3": "failed",
+    }
+
+
+def test_a_failed_step_has_its_error_and_its_log() -> None:
+    trace = follow("fail", TARGETS)
+
+    (failed,) = [step for step in trace.steps if step.error]
+
+    assert failed.image == "lambda-b"
+    assert "did not complete successfully: exit code: 3" in str(failed.error)
+    assert failed.log == ["about-to-fail"]
+
+
+def test_lines_that_are_no_events_are_kept_as_messages() -> None:
+    trace = follow("fail", TARGETS)
+
+    assert trace.messages[0] == "Dockerfile:3"
+    assert trace.messages[-1].startswith("ERROR: target lambda-b: failed to solve: ")
+
+
+def test_progress_counts_instructions_only() -> None:
+    trace = follow("fail", TARGETS)
+
+    base = trace.progress("base.a", now=0.0)
+    failed = trace.progress("lambda-b", now=0.0)
+
+    assert (base.done, base.cached, base.total, base.failed, base.current) == (3, 1, 3, False, "")
+    assert (failed.done, failed.cached, failed.total, failed.failed) == (2, 0, 2, True)
+    assert base.seconds == pytest.approx(0.43, abs=0.1)
+
+
+def test_steps_have_seconds_and_cached_ones_none() -> None:
+    trace = follow("fail", TARGETS)
+    seconds = {
+        step.name.partition("] ")[2][:8]: step.seconds for step in trace.of("base.a") if step.is_instruction
+    }
+
+    assert seconds["RUN echo"] == pytest.approx(0.261, abs=0.001)
+    assert seconds["FROM run"] == 0.0
+
+
+def test_a_single_target_may_go_unnamed() -> None:
+    trace = follow("one", {"base-a": "base.a"})
+
+    assert len(instructions(trace, "base.a")) == 3
+    assert trace.progress("base.a", now=0.0).total == 3
+
+
+def test_all_is_cached_the_second_time() -> None:
+    trace = follow("ok", TARGETS)
+
+    assert set(instructions(trace, "base.a").values()) == {"cached"}
+    assert trace.messages == []
+
+
+def vertex(**values: object) -> str:
+    return json.dumps({"vertexes": [{"digest": "sha256:1", "name": "[base-a 1/2] RUN x", **values}]})
+
+
+def test_a_running_step_is_current_and_the_clock_runs() -> None:
+    trace = Trace(TARGETS)
+    trace.feed(vertex())
+    assert trace.progress("base.a", now=100.0).seconds == 0.0
+
+    (step,) = trace.feed(vertex(started="1970-01-01T00:01:30.123456789Z"))
+
+    assert step.started == pytest.approx(90.123456)
+    now = trace.progress("base.a", now=100.0)
+    assert (now.current, now.done, now.total) == ("[1/2] RUN x", 0, 1)
+    assert now.seconds == pytest.approx(9.876544)
+
+    trace.feed(vertex(started="1970-01-01T00:01:30Z", completed="1970-01-01T00:01:32Z"))
+    assert trace.progress("base.a", now=100.0).seconds == pytest.approx(2.0)
+
+
+def test_a_long_log_keeps_its_end() -> None:
+    trace = Trace(TARGETS)
+    trace.feed(vertex(started="1970-01-01T00:00:01Z"))
+    for _ in range(100):
+        trace.feed(json.dumps({"logs": [{"vertex": "sha256:1", "data": "bGluZQo="}]}))
+    trace.feed(
+        json.dumps({"logs": [{"vertex": "sha256:1", "data": "bGFzdP8K"}, {"vertex": "sha256:2", "data": ""}]})
+    )
+
+    (step,) = trace.steps
+
+    assert len(step.log) == 40
+    assert step.log[-1] == "last\ufffd"
+
+
+@pytest.mark.parametrize("line", ["", "   ", "null", "{}", '{"vertexes": null}', '{"statuses": []}'])
+def test_lines_without_news_change_nothing(line: str) -> None:
+    trace = Trace(TARGETS)
+
+    assert trace.feed(line) == ()
+    assert trace.steps == ()

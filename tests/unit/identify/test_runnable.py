@@ -1,0 +1,173 @@
+"""What an image lacks to run: modules, handlers, packages of the repository; and what is no fault."""
+
+from __future__ import annotations
+
+import pytest
+
+from lamina.decide import preflight
+from lamina.identify.runnable import check_runnable
+
+from ..conftest import RUNTIME, Repo
+
+
+def told(repo: Repo) -> list[str]:
+    images = repo.images()
+    found = check_runnable(images, images)
+    return [str(each) for each in preflight.unrunnable({name: (images[name], found[name]) for name in found})]
+
+
+def function(repo: Repo, *lines: str, command: str = "handler.handler") -> None:
+    repo.image("app", f"FROM {RUNTIME}", *lines, f'CMD ["{command}"]')
+
+
+def test_a_module_that_was_not_copied_is_named_with_its_importer(repo: Repo) -> None:
+    function(repo, "COPY src/handler.py /var/task/")
+    repo.write("src/handler.py", "import json\nimport helper\n\ndef handler(event, context): ...\n")
+    repo.write("src/helper.py")
+
+    (problem,) = told(repo)
+
+    assert "src/handler.py:2: imports helper, which is not in app: src/helper.py" in problem
+    assert "COPY src/helper.py in dockerfiles/app/Dockerfile" in problem
+
+
+def test_a_module_deep_in_a_package_is_found_through_its_importers(repo: Repo) -> None:
+    function(repo, "COPY src/handler.py ./", "COPY src/shop/__init__.py src/shop/tax.py ./shop/")
+    repo.write("src/handler.py", "def handler(event, context):\n    from shop.tax import rate\n")
+    repo.write("src/shop/__init__.py")
+    repo.write("src/shop/tax.py", "from . import tables\nfrom .rates import rate\n")
+    repo.write("src/shop/tables.py")
+    repo.write("src/shop/rates.py")
+
+    problems = told(repo)
+
+    assert [problem.splitlines()[0] for problem in problems] == [
+        "src/shop/tax.py:2: imports rates, which is not in app: src/shop/rates.py",
+        "src/shop/tax.py:1: imports tables, which is not in app: src/shop/tables.py",
+    ]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import boto3, json, os.path\n",
+        "try:\n    import helper\nexcept ImportError:\n    helper = None\n",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import helper\n",
+        "from shop import NAME, tax\nimport shop.tax\n",
+        "import shop\n",
+    ],
+    ids=["third party", "guarded", "types only", "package", "whole package"],
+)
+def test_imports_that_are_no_fault(repo: Repo, source: str) -> None:
+    function(repo, "COPY src/handler.py /var/task/", "COPY src/shop /var/task/shop")
+    repo.write("src/handler.py", source + "\ndef handler(event, context): ...\n")
+    repo.write("src/helper.py")
+    repo.write("src/shop/__init__.py", "NAME = 1\n")
+    repo.write("src/shop/tax.py")
+
+    assert told(repo) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("handler.handle", "src/handler.py: CMD of app names a function that is not there: function handle"),
+        ("handlr.handler", "CMD of app names module handlr, which is not in the image"),
+        ("other.handler", "CMD of app names module other, which is not in the image"),
+    ],
+)
+def test_a_command_that_names_nothing(repo: Repo, command: str, line: str) -> None:
+    function(repo, "COPY src/handler.py /var/task/", command=command)
+    repo.write("src/handler.py", "def handler(event, context): ...\n")
+    repo.write("src/other.py")
+
+    (problem,) = told(repo)
+
+    assert line in problem
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["from app import handler\n", "handler = make()\n", "class handler: ...\n", "from app import *\n"],
+    ids=["imported", "assigned", "class", "star"],
+)
+def test_a_handler_may_be_anything_that_has_the_name(repo: Repo, source: str) -> None:
+    function(repo, "COPY src/handler.py /var/task/")
+    repo.write("src/handler.py", source)
+
+    assert told(repo) == []
+
+
+def test_a_package_of_a_base_is_in_the_image(receipts: Repo) -> None:
+    for folder, package in (("embedding", "receipt_label"), ("word_label", "receipt_dynamo")):
+        receipts.write(f"{folder}/handler.py", f"import {package}\n\ndef handler(event, context): ...\n")
+
+    assert told(receipts) == []
+
+
+def test_a_handler_that_a_wheel_may_bring_is_no_fault(repo: Repo) -> None:
+    repo.image(
+        "app",
+        f"FROM {RUNTIME} AS wheels",
+        "COPY shop /src",
+        "RUN pip wheel /src -w /wheels",
+        f"FROM {RUNTIME}",
+        "COPY --from=wheels /wheels /wheels",
+        "COPY settings.json /var/task/",
+        "RUN pip install /wheels/*.whl",
+        'CMD ["shop.main.run"]',
+    )
+    repo.write("settings.json")
+    repo.write("shop/shop/main.py", "def run(event, context): ...\n")
+
+    assert told(repo) == []
+
+
+def test_a_package_that_pip_installs_from_a_folder_can_be_imported(repo: Repo) -> None:
+    function(
+        repo,
+        "COPY shop /tmp/shop",
+        "RUN pip install --no-cache-dir /tmp/shop && rm -rf /tmp/shop",
+        "COPY src/handler.py ${LAMBDA_TASK_ROOT}/",
+    )
+    repo.write("shop/pyproject.toml", '[project]\nname = "shop"\n')
+    repo.write("shop/src/shop/__init__.py", "import shop.tax\n")
+    repo.write("src/handler.py", "import shop\n\ndef handler(event, context): ...\n")
+    repo.write("src/shop.py")
+
+    assert told(repo) == []
+
+
+def local_projects(repo: Repo) -> None:
+    repo.write("label/pyproject.toml", '[project]\nname = "my-label"\ndependencies = ["My_Dynamo>=1"]\n')
+    repo.write("label/my_label/__init__.py")
+    repo.write("dynamo/pyproject.toml", '[project]\nname = "my-dynamo"\n')
+    repo.write("dynamo/my_dynamo/__init__.py")
+    repo.write("handler.py", "def handler(event, context): ...\n")
+
+
+def test_a_local_requirement_that_is_not_in_the_image_is_told_once(repo: Repo) -> None:
+    local_projects(repo)
+    repo.image("base", f"FROM {RUNTIME}", "COPY label/my_label /var/task/my_label")
+    repo.image("app", "FROM base", "COPY handler.py /var/task/", 'CMD ["handler.handler"]')
+
+    (problem,) = told(repo)
+
+    assert "label/pyproject.toml: base holds my-label but not my-dynamo, which that requires" in problem
+    assert "never from a package index" in problem
+
+
+def test_a_local_requirement_in_a_base_is_enough(repo: Repo) -> None:
+    local_projects(repo)
+    repo.image("base", f"FROM {RUNTIME}", "COPY dynamo/my_dynamo /var/task/my_dynamo")
+    repo.image("app", "FROM base", "COPY label/my_label handler.py /var/task/my_label/")
+
+    assert told(repo) == []
+
+
+def test_an_unknown_destination_proves_nothing(repo: Repo) -> None:
+    function(repo, "COPY src/handler.py ${SOMEWHERE}/", command="elsewhere.handler")
+    repo.write("src/handler.py", "import helper\n")
+    repo.write("src/helper.py")
+
+    assert told(repo) == []

@@ -1,0 +1,85 @@
+"""Files that did not change are not read again, and those that did are."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from lamina.identify.stat_cache import StatCache
+from lamina.identify.tree import DiskFiles
+
+LONG_AGO = time.time() - 3600
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    (folder / "a").write_text("one")
+    return folder
+
+
+def digest(cache: StatCache, root: Path, path: str = "a") -> str:
+    files = cache.files(root)
+    entry = files.entry(path)
+    assert entry is not None
+    return files.sha256(entry)
+
+
+def aged(root: Path, cache_file: Path) -> None:
+    """Make the present content of ``a`` something that the cache may rely on: as if an hour had passed."""
+    entry = DiskFiles(root).entry("a")
+    assert entry is not None
+    assert entry.stamp is not None
+    document = f'{{"schema":1,"roots":{{"{root}":{{"a":[{",".join(map(str, entry.stamp))},"remembered"]}}}}}}'
+    cache_file.write_text(document)
+
+
+def test_what_is_known_is_not_read(root: Path, tmp_path: Path) -> None:
+    aged(root, tmp_path / "cache")
+
+    assert digest(StatCache(tmp_path / "cache"), root) == "remembered"
+
+
+@pytest.mark.parametrize("change", ["content", "time", "inode", "size"])
+def test_what_changed_is_read(root: Path, tmp_path: Path, change: str) -> None:
+    aged(root, tmp_path / "cache")
+    if change == "content":
+        (root / "a").write_text("two")
+    elif change == "time":
+        os.utime(root / "a", (LONG_AGO, LONG_AGO))
+    elif change == "inode":
+        (tmp_path / "new").write_text("one")
+        (tmp_path / "new").rename(root / "a")
+    else:
+        (root / "a").write_text("longer than before")
+
+    expected = hashlib.sha256((root / "a").read_bytes()).hexdigest()
+    assert digest(StatCache(tmp_path / "cache"), root) == expected
+
+
+def test_what_was_touched_just_now_is_not_remembered(root: Path, tmp_path: Path) -> None:
+    cache = StatCache(tmp_path / "cache")
+    digest(cache, root)
+    cache.save()
+
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_damaged_cache_is_an_empty_one(root: Path, tmp_path: Path) -> None:
+    for content in ("{", "[]", '{"schema": 99}'):
+        (tmp_path / "cache").write_text(content)
+
+        assert digest(StatCache(tmp_path / "cache"), root) == hashlib.sha256(b"one").hexdigest()
+
+
+def test_folders_are_listed_once(root: Path, tmp_path: Path) -> None:
+    files = StatCache(tmp_path / "cache").files(root)
+    before = [entry.path for entry in files.children("")]
+    (root / "b").write_text("")
+
+    assert [entry.path for entry in files.children("")] == before == ["a"]

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+
+from lamina.refs import Reference
+
+HEX = "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "repository", "tag", "digest"),
+    [
+        ("python", None, "python", None, None),
+        ("python:3.13", None, "python", "3.13", None),
+        ("library/python:3.13-slim", None, "library/python", "3.13-slim", None),
+        ("localhost/app", "localhost", "app", None, None),
+        ("localhost:5000/a/b:t", "localhost:5000", "a/b", "t", None),
+        ("public.ecr.aws/lambda/python:3.13", "public.ecr.aws", "lambda/python", "3.13", None),
+        (f"r.example/app@sha256:{HEX}", "r.example", "app", None, f"sha256:{HEX}"),
+        (f"r.example:443/app:t@sha256:{HEX}", "r.example:443", "app", "t", f"sha256:{HEX}"),
+        ("[::1]:5000/app:t", "[::1]:5000", "app", "t", None),
+        ("UPPER/app", "UPPER", "app", None, None),
+        ("a__b/c-d.e", None, "a__b/c-d.e", None, None),
+    ],
+)
+def test_references_are_read_as_docker_reads_them(
+    text: str, host: str | None, repository: str, tag: str | None, digest: str | None
+) -> None:
+    parsed = Reference.parse(text)
+
+    assert parsed == Reference(host=host, repository=repository, tag=tag, digest=digest)
+    assert str(parsed) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is no repository name"),
+        ("Python", "'Python' is no repository name"),
+        ("a b", "is no repository name"),
+        ("app:", "a tag has letters"),
+        (f"app:{'x' * 129}", "at most 128"),
+        ("app:-x", "a tag has letters"),
+        ("app@", "a digest is sha256:"),
+        ("app@sha256:abc", "a digest is sha256:"),
+        ("app@md5:" + HEX, "a digest is sha256:"),
+        ("-.x/app", "'-.x' is no registry host"),
+        ("r.example/", "is no repository name"),
+        ("r.example/a//b", "is no repository name"),
+    ],
+)
+def test_what_is_no_reference_is_told_by_part(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says) as caught:
+        Reference.parse(text)
+    assert repr(text) in str(caught.value)
+
+
+def test_tag_and_digest_take_each_others_place() -> None:
+    tagged = Reference.parse("r.example/app:one")
+
+    assert str(tagged.with_digest(f"sha256:{HEX}")) == f"r.example/app@sha256:{HEX}"
+    assert str(tagged.with_digest(f"sha256:{HEX}").with_tag("two")) == "r.example/app:two"
+
+
+@pytest.mark.parametrize(
+    ("text", "loopback"),
+    [
+        ("localhost:5000/app", True),
+        ("127.0.0.1:5000/app", True),
+        ("127.8.0.1/app", True),
+        ("[::1]:5000/app", True),
+        ("[::1]/app", True),
+        ("127.example.com/app", False),
+        ("127.0.0.1.evil.example:5000/app", False),
+        ("localhost.example:5000/app", False),
+        ("10.0.0.1:5000/app", False),
+        ("app", False),
+    ],
+)
+def test_loopback_is_this_machine_only(text: str, loopback: bool) -> None:
+    assert Reference.parse(text).loopback is loopback
+
+
+def test_a_name_without_a_host_is_served_by_docker_hub() -> None:
+    assert Reference.parse("python").pull_host == "docker.io"
+    assert Reference.parse("r.example/python").pull_host == "r.example"
