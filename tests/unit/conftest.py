@@ -219,8 +219,8 @@ def receipts(repo: Repo) -> Repo:
         repo.write(f"{package}/{package}/tables.json", "{}\n")
         repo.write(f"{package}/tests/test_all.py", "def test_it(): ...\n")
         repo.write(f"{package}/docs/index.md", "# words\n")
-    repo.write("embedding/handler.py", "import receipt_label\n")
-    repo.write("word_label/handler.py", "import receipt_dynamo\n")
+    repo.write("embedding/handler.py", "import receipt_label\n\n\ndef handler(event, context): ...\n")
+    repo.write("word_label/handler.py", "import receipt_dynamo\n\n\ndef handler(event, context): ...\n")
     install = (
         "COPY {0}/pyproject.toml {0}/README.md /src/{0}/",
         "RUN pip install -r /src/{0}/pyproject.toml",

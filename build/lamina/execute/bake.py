@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,8 @@ from lamina.identify.stage import Stage
 
 LABEL = "dev.lamina.fingerprint"
 BILL = "dev.lamina.bill"
+MOST_BILL = 256 * 1024
+"""Bytes. Registries refuse manifests of a few megabytes; the bill of very many files stays in `.lamina/`."""
 REVISION = "org.opencontainers.image.revision"
 
 
@@ -75,8 +76,8 @@ def _literal(value: Any) -> Any:
 
 
 def target_name(image: str) -> str:
-    """An image's name as bake allows it: letters, digits, ``_`` and ``-``."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", image)
+    """An image's name as bake allows it, without dots. Image names are lower case: no two become one."""
+    return image.replace(".", "_DOT_")
 
 
 def make_bake(order: Order) -> Bake:
@@ -158,7 +159,9 @@ def _annotations(order: Order, image: Image) -> list[str]:
     if not order.push and not order.local_images:
         return []
     bill = json.dumps(image.bill.document(), sort_keys=True, separators=(",", ":"))
-    values = {LABEL: image.fingerprint, BILL: bill, "dev.lamina.schema": str(SCHEMA)}
+    values = {LABEL: image.fingerprint, "dev.lamina.schema": str(SCHEMA)}
+    if len(bill) <= MOST_BILL:
+        values[BILL] = bill
     if order.revision:
         values[REVISION] = order.revision
     if order.static:

@@ -13,6 +13,7 @@ from lamina.identify.image import Image
 
 _DOCKERFILE_LINE = re.compile(r"^(?:\S*/)?Dockerfile:(\d+)$")
 _TARGET = re.compile(r"^ERROR: target (\S+?):")
+_RACE = re.compile(r": already exists$|\blocked for .*: unavailable$")  # as containerd says it
 _LOG_LINES = 15
 _ALIKE = 0.5
 
@@ -29,6 +30,12 @@ def broken_images(order: Order, trace: Trace) -> Mapping[str, str]:
         if match and match.group(1) in names and not found:
             found[names[match.group(1)]] = line.removeprefix("ERROR: ")
     return found
+
+
+def lost_race(image: str, trace: Trace) -> bool:
+    """Whether an image failed only because another run put the very same one into the engine meanwhile."""
+    errors = [step.error or "" for step in trace.of(image) if _is_culprit(step)]
+    return bool(errors) and all(_RACE.search(error) for error in errors)
 
 
 def explain(order: Order, trace: Trace, broken: Mapping[str, str], error: str) -> Iterator[Problem]:

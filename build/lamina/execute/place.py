@@ -8,6 +8,7 @@ from typing import Protocol
 
 from lamina.decide.plan import Found
 from lamina.errors import BuildError, Problem
+from lamina.execute.bake import LABEL
 from lamina.refs import Reference
 from lamina.registries.base import Manifest, Registry
 from lamina.registries.local import LocalStore
@@ -27,6 +28,10 @@ class Place(Protocol):
 
     def retag(self, source: Found, target: Reference) -> None:
         """Put the same image under another name."""
+        ...
+
+    def fingerprint(self, ref: Reference) -> str | None:
+        """The fingerprint that the image itself names; None when it names none, or is not there."""
         ...
 
 
@@ -52,6 +57,11 @@ class EnginePlace:
         """See `Place.retag`."""
         self._store.tag(source.ref, target)
 
+    def fingerprint(self, ref: Reference) -> str | None:
+        """See `Place.fingerprint`."""
+        image = self._store.images([ref])[ref]
+        return image.labels.get(LABEL) if image else None
+
 
 class RegistryPlace:
     """A registry. Nothing is pulled to look or to retag."""
@@ -75,6 +85,11 @@ class RegistryPlace:
     def retag(self, source: Found, target: Reference) -> None:
         """See `Place.retag`."""
         self._registry.retag(source.ref, target)
+
+    def fingerprint(self, ref: Reference) -> str | None:
+        """See `Place.fingerprint`."""
+        manifest = self._registry.manifest(ref)
+        return manifest.annotations.get(LABEL) if manifest else None
 
 
 class Places:
@@ -104,6 +119,11 @@ class Places:
             self._first.retag(source, target)
         elif second := self._second:
             second.retag(source, target)
+
+    def fingerprint(self, ref: Reference) -> str | None:
+        """See `Place.fingerprint`."""
+        second = self._second
+        return self._first.fingerprint(ref) or (second.fingerprint(ref) if second else None)
 
     @cached_property
     def _second(self) -> Place | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 _NAME = re.compile(r"\[(?P<inside>[^\]]+)\] (?P<what>.*)", re.DOTALL)
 _COUNT = re.compile(r"(?:(?P<stage>\S+) +)?(?P<at>\d+)/(?P<of>\d+)$")
+_EXPORT = "exporting to"
 _LOG_LINES = 40
 
 
@@ -40,7 +41,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """An image at one moment: steps finished, cached and known so far, and what is going on."""
+    """An image at one moment: steps finished, cached and known so far, and what is going on.
+
+    seconds: during which something of its own ran; waiting for its base is not counted.
+    exported: whether it is where it was to go.
+    """
 
     done: int
     cached: int
@@ -48,6 +53,7 @@ class Progress:
     current: str
     seconds: float
     failed: bool
+    exported: bool = False
 
 
 class Trace:
@@ -99,18 +105,18 @@ class Trace:
     def progress(self, image: str, *, now: float) -> Progress:
         """How far an image is. now: seconds since the epoch."""
         steps = self.of(image)
-        instructions = [step for step in steps if step.is_instruction]
+        exported = any(step.finished and step.name.startswith(_EXPORT) for step in steps)
+        # Of equal steps of two images BuildKit runs one; the other is never heard of again.
+        instructions = [step for step in steps if step.is_instruction and (step.started or not exported)]
         running = [step for step in steps if step.started is not None and step.finished is None]
-        started = [step.started for step in steps if step.started is not None]
-        finished = [step.finished for step in steps if step.finished is not None]
-        end = now if running else max(finished, default=now)
         return Progress(
             done=sum(step.finished is not None for step in instructions),
             cached=sum(step.cached for step in instructions),
             total=len(instructions),
             current=running[-1].name if running else "",
-            seconds=max(0.0, end - min(started)) if started else 0.0,
+            seconds=_busy(steps, now),
             failed=any(step.error for step in steps),
+            exported=exported,
         )
 
     def _vertex(self, vertex: Mapping[str, Any]) -> Step | None:
@@ -151,6 +157,16 @@ class Trace:
 
     def _only(self) -> str | None:
         return next(iter(self._targets.values())) if len(self._targets) == 1 else None
+
+
+def _busy(steps: Iterable[Step], now: float) -> float:
+    """For how many seconds at least one of the steps ran."""
+    spans = sorted((step.started, step.finished or now) for step in steps if step.started is not None)
+    total, end = 0.0, 0.0
+    for start, stop in spans:
+        total += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    return total
 
 
 def _seconds(timestamp: str | None) -> float | None:

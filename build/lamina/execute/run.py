@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from lamina.decide.plan import Decision, Found, Plan
 from lamina.errors import BuildError, Problem
 from lamina.execute.bake import Bake, Order, make_bake, target_name
 from lamina.execute.engine import Engine
-from lamina.execute.failure import broken_images, explain
+from lamina.execute.failure import broken_images, explain, lost_race
 from lamina.execute.place import Place
 from lamina.execute.progress import Trace
 from lamina.files import read_json, write_atomic
@@ -19,6 +20,8 @@ from lamina.identify.image import Image
 from lamina.identify.stage import Stage, StagedTree, stage
 from lamina.process import Command, Runner
 
+_MOST_RACES = 5
+_PROCESS = "did not complete successfully: "  # BuildKit repeats the whole command before it
 Status = Literal["built", "retagged", "pushed", "skipped", "failed", "cancelled"]
 
 
@@ -98,6 +101,7 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
     """
     results: dict[str, Result] = {}
     problems: list[Problem] = []
+    races: Counter[str] = Counter()
     waiting = order
     attempt = 0
     while waiting.decisions:
@@ -106,19 +110,19 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
         baked = _bake(batch, workshop, attempt)
         confirmed = _confirm(batch, workshop, attempt, baked)
         results.update(confirmed)
-        broken = broken_images(batch, baked.trace) if baked.error is not None else {}
-        if baked.error is not None:
+        broken = _broken(batch, baked, confirmed, races)
+        if baked.error is not None and broken is not None:
             problems += explain(batch, baked.trace, broken, baked.error)
-            results.update(
-                {name: _lost(batch, name, baked.trace) for name in broken if name not in confirmed}
+            results.update({name: _lost(batch, name, baked.trace) for name in broken})
+        waiting = _remaining(waiting, set(confirmed), broken or {}, results)
+        if baked.interrupted or (broken is not None and not (keep_going and broken)):
+            reason = "the run was stopped" if baked.interrupted else "another image failed"
+            cancelled = {
+                each.image.name: _cancelled(each, f"cancelled: {reason}") for each in waiting.decisions
+            }
+            return Outcome(
+                results={**results, **cancelled}, problems=tuple(problems), interrupted=baked.interrupted
             )
-        waiting = _remaining(waiting, set(confirmed), broken, results)
-        if not baked.ok and (baked.interrupted or not (keep_going and broken)):
-            reason = (
-                "cancelled: the run was stopped" if baked.interrupted else "cancelled: another image failed"
-            )
-            results.update({each.image.name: _cancelled(each, reason) for each in waiting.decisions})
-            return Outcome(results=results, problems=tuple(problems), interrupted=baked.interrupted)
     return Outcome(results=results, problems=tuple(problems))
 
 
@@ -243,7 +247,9 @@ def _confirm(order: Order, workshop: Workshop, attempt: int, baked: _Baked) -> d
         found = there.get(image.ref)
         if not baked.ok and found is not None and found.digest == _before(order, image):
             continue
-        if found is None or (baked.ok and found.digest not in digests):
+        if found is None or (
+            baked.ok and found.digest not in digests and not _is_same(workshop.place, image)
+        ):
             if baked.ok:
                 problems.append(
                     Problem(
@@ -256,6 +262,28 @@ def _confirm(order: Order, workshop: Workshop, attempt: int, baked: _Baked) -> d
         results[image.name] = _built(decision, found, baked.trace, workshop.clock())
     BuildError.check(problems)
     return results
+
+
+def _broken(
+    order: Order, baked: _Baked, confirmed: Mapping[str, Result], races: Counter[str]
+) -> Mapping[str, str] | None:
+    """The images that failed and why, which may be none's own fault; None when nothing failed for good.
+
+    races: how often an image lost against another run of the same build; it is tried again.
+    """
+    if baked.error is None:
+        return None
+    failed = broken_images(order, baked.trace)
+    lost = [name for name in failed if name not in confirmed and lost_race(name, baked.trace)]
+    races.update(lost)
+    fine = {*confirmed, *(name for name in lost if races[name] < _MOST_RACES)}
+    broken = {name: step for name, step in failed.items() if name not in fine}
+    return broken if broken or not failed else None
+
+
+def _is_same(place: Place, image: Image) -> bool:
+    """Whether what is there now says that it is this image: another run may have been a moment later."""
+    return place.fingerprint(image.ref) == image.fingerprint
 
 
 def _before(order: Order, image: Image) -> str | None:
@@ -279,10 +307,11 @@ def _built(decision: Decision, found: Found, trace: Trace, now: float) -> Result
 
 
 def _lost(order: Order, name: str, trace: Trace) -> Result:
-    """A failed image, with the first line of its first error."""
+    """A failed image; the reason is short, `explain` tells the whole of it."""
     image = next(each for each in order.images if each.name == name)
     errors = [step.error.splitlines()[0] for step in trace.of(name) if step.error]
-    return Result(image=image, status="failed", reasons=tuple(errors[:1]) or ("see above",))
+    reason = errors[0].rpartition(_PROCESS)[2] if errors else "see below"
+    return Result(image=image, status="failed", reasons=(reason,))
 
 
 def _cancelled(decision: Decision, reason: str) -> Result:

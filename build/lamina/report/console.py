@@ -32,6 +32,8 @@ _STYLE = {
 }
 _SHOWN_REASONS = 3
 _PIPE_WIDTH = 240
+_ROOMY = 110
+_NARROWEST = 12
 
 
 class Screen:
@@ -85,8 +87,9 @@ class Screen:
         self.say(", ".join(f"{count} to {action}" for action, count in counts.items()) + f"; {looked}")
 
     def outcome(self, outcome: Outcome, *, seconds: float) -> None:
-        """The closing table: what was done with each image, and its digest to deploy."""
-        table = _table("image", "action", "why", "cached", "seconds", "tag", "digest")
+        """The closing table: what was done with each image, and, where there is room, its digest."""
+        roomy = self._out.width >= _ROOMY
+        table = _table("image", "action", "why", "cached", "seconds", "tag", *(["digest"] if roomy else []))
         for name, result in outcome.results.items():
             ran = result.status == "built"
             table.add_row(
@@ -96,7 +99,7 @@ class Screen:
                 f"{result.cached}/{result.total}" if ran else "",
                 f"{result.seconds:.1f}" if ran else "",
                 result.image.tag,
-                (result.digest or "")[:19],
+                *([(result.digest or "")[:19]] if roomy else []),
             )
         self._print(table)
         counts: dict[str, int] = {"built": 0, "skipped": 0}
@@ -144,7 +147,8 @@ def _console(file: IO[str]) -> Console:
 def _table(*headings: str, wide: str = "why") -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in headings:
-        table.add_column(heading, overflow="fold", no_wrap=heading != wide)
+        least = _NARROWEST if heading == wide else None
+        table.add_column(heading, overflow="fold", no_wrap=heading != wide, min_width=least)
     return table
 
 

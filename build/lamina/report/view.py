@@ -70,8 +70,8 @@ class LiveView(BuildView):
         progress = trace.progress(name, now=now) if trace else None
         if progress is None or not progress.seconds:
             return ("", name, "", "", Text("waiting", style="dim"))
-        finished = progress.done == progress.total and not progress.current
-        mark = Text("✗", "red") if progress.failed else Text("✓", "green") if finished else self._spinner
+        done = Text("✓", "green") if progress.exported else self._spinner
+        mark = Text("✗", "red") if progress.failed else done
         bar = ProgressBar(total=max(progress.total, 1), completed=progress.done, width=_BAR)
         return (mark, name, bar, f"{progress.seconds:6.1f}s", Text(step_line(progress.current), style="dim"))
 

@@ -28,8 +28,11 @@ def test_a_url_without_a_checksum_is_noted(repo: Repo) -> None:
     repo.image("app", "FROM scratch", "ADD https://x.test/a /")
 
     assert repo.notes() == [
-        "dockerfiles/app/Dockerfile:2: ADD https://x.test/a: what the URL serves is not in the fingerprint\n"
-        "  next: pin it with ADD --checksum=sha256:<digest>"
+        (
+            "dockerfiles/app/Dockerfile:2: "
+            "ADD https://x.test/a: what the URL serves is not in the fingerprint\n"
+            "  next: pin it with ADD --checksum=sha256:<digest>"
+        )
     ]
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from lamina.errors import ConfigError, SelectionError
@@ -101,7 +103,7 @@ def test_a_circle_is_told_with_its_path(repo: Repo) -> None:
     path = told.split("circle: ")[1].splitlines()[0].split(" -> ")
     assert path[0] == path[-1]
     assert set(path) == {"a", "b", "c"}
-    assert {("a", "c"), ("c", "b"), ("b", "a")} == set(zip(path, path[1:], strict=False))
+    assert {("a", "c"), ("c", "b"), ("b", "a")} == set(pairwise(path))
     assert told.startswith(f"dockerfiles/{path[0]}/Dockerfile: ")
 
 

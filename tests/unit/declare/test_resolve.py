@@ -141,9 +141,9 @@ def test_a_variable_in_from_is_refused_as_buildkit_does() -> None:
 
 
 def test_other_images_are_copied_from_by_name() -> None:
-    found = recipe("FROM a", "COPY --from=ghcr.io/x/uv:1 /uv /", "RUN --mount=type=bind,from=tools:2 ls")
+    found = recipe("FROM a", "COPY --from=r.example/x/uv:1 /uv /", "RUN --mount=type=bind,from=tools:2 ls")
 
-    assert bases(found) == ["a", "ghcr.io/x/uv:1", "tools:2"]
+    assert bases(found) == ["a", "r.example/x/uv:1", "tools:2"]
     assert paths(found) == []
 
 
@@ -211,6 +211,7 @@ def test_a_stage_inherits_the_variables_of_the_one_below() -> None:
         ("COPY $ROOT/x /",),
         ("ARG ROOT", "COPY $ROOT/x /"),
         ("ARG HERE=$ROOT", "COPY $HERE/x /"),
+        ("ARG HERE=here", "ARG HERE=$ROOT", "COPY $HERE/x /"),
         ("ENV HERE=$ROOT", "COPY $HERE/x /"),
         ("ENV ROOT=$ROOT/y", "COPY $ROOT/x /"),
         ("RUN --mount=type=bind,source=$ROOT,target=/x ls",),

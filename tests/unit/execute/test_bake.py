@@ -125,6 +125,15 @@ def test_only_declared_arguments_and_used_secrets_are_passed(repo: Repo) -> None
     assert "hush" not in make_bake(made).render()
 
 
+def test_images_go_by_the_name_under_which_the_frontend_looks(repo: Repo) -> None:
+    repo.image("app", "FROM busybox:latest", "COPY --from=busybox:1 / /")
+    pinned = {"busybox:latest": f"busybox@{DIGEST}", "busybox:1": f"busybox@{DIGEST}"}
+
+    (target,) = targets(order(repo, "app", externals=pinned)).values()
+
+    assert set(target["contexts"]) == {"busybox", "busybox:1"}
+
+
 def test_a_configured_target_is_passed(repo: Repo) -> None:
     repo.image("app", f"FROM {RUNTIME} AS one", f"FROM {RUNTIME} AS two")
     repo.config('[tool.lamina.images.app]\ntarget = "one"\n')
@@ -143,7 +152,7 @@ def test_text_that_bake_would_expand_is_protected(repo: Repo) -> None:
 
 
 def test_target_names_are_as_narrow_as_bake_wants_them() -> None:
-    assert target_name("a.b_c-d") == "a_b_c-d"
+    assert target_name("a.b_c-d") == "a_DOT_b_c-d"
 
 
 def test_images_whose_target_names_would_be_one_are_told_apart(repo: Repo) -> None:
@@ -154,3 +163,15 @@ def test_images_whose_target_names_would_be_one_are_told_apart(repo: Repo) -> No
 
     assert sorted(bake.targets.values()) == ["a.b", "a_b"]
     assert len(bake.document["target"]) == 2
+
+
+def test_text_that_looks_like_a_template_is_protected(repo: Repo) -> None:
+    repo.image("lambda-one", f'FROM {RUNTIME}\nARG PRICE\nENV HOME_OF=${{HOME}}\nRUN echo "%{{if}}"')
+    repo.write("pyproject.toml", "[tool.lamina.images.lambda-one.args]\nPRICE = '${a} $${b} 5$ %{c}'\n")
+
+    (target,) = targets(order(repo, "lambda-one")).values()
+
+    assert target["args"]["PRICE"] == "$${a} $$${b} 5$ %%{c}"
+    (bill,) = (each for each in target["annotations"] if BILL in each)
+    assert "$${HOME}" in bill
+    assert "%%{if}" in bill

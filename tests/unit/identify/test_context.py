@@ -90,7 +90,15 @@ def test_what_an_instruction_reads(repo: Repo, paths: tuple[str, ...], line: str
 
 
 def test_names_are_bytes(repo: Repo) -> None:
-    names = [b"sp ace", "ünï".encode(), b"two\nlines", b"bad\xff", b"quote'\"", b"-dash"]
+    names = [
+        b"sp ace",
+        "ünï".encode(),
+        b"two\nlines",
+        b"bad\xff",
+        "bad\N{GRINNING FACE}".encode(),
+        b"quote'\"",
+        b"-dash",
+    ]
     for name in names:
         with open(os.path.join(os.fsencode(repo.root), name), "wb") as file:  # noqa: PTH118, PTH123 - bytes
             file.write(name)
@@ -182,8 +190,10 @@ def test_an_unknown_path_takes_the_whole_context(repo: Repo) -> None:
             ("src/handler.py",),
             "COPY src/handlers.py /",
             [],
-            "COPY src/handlers.py: there is no such file in the context\n"
-            "  allowed: paths relative to {root}\n  next: did you mean src/handler.py?",
+            (
+                "COPY src/handlers.py: there is no such file in the context\n"
+                "  allowed: paths relative to {root}\n  next: did you mean src/handler.py?"
+            ),
         ),
         (("source/a",), "COPY sorce/a /", [], "COPY sorce/a: …next: did you mean source/a?"),
         (
@@ -208,8 +218,10 @@ def test_an_unknown_path_takes_the_whole_context(repo: Repo) -> None:
             ("d/a",),
             "COPY d/a /",
             ["# why", "d"],
-            "COPY d/a: line 3 `d` of dockerfiles/app/Dockerfile.dockerignore hides it\n"
-            "  next: add !d/a below that line, or drop the line",
+            (
+                "COPY d/a: line 3 `d` of dockerfiles/app/Dockerfile.dockerignore hides it\n"
+                "  next: add !d/a below that line, or drop the line"
+            ),
         ),
         (
             ("d/a",),
@@ -221,8 +233,10 @@ def test_an_unknown_path_takes_the_whole_context(repo: Repo) -> None:
             ("d/.venv/x", "l -> d/.venv"),
             "COPY l /",
             [],
-            "COPY l: line … `**/.venv` of the default excludes hides it\n"
-            "  next: add !**/.venv to dockerfiles/app/Dockerfile.dockerignore",
+            (
+                "COPY l: line … `**/.venv` of the default excludes hides it\n"
+                "  next: add !**/.venv to dockerfiles/app/Dockerfile.dockerignore"
+            ),
         ),
         (("l -> d", "d/f"), "COPY l/f /", ["l"], "COPY l/f: line 2 `l` of … hides it"),
         (("l -> d", "d/f"), "COPY l/f /", ["d"], "COPY l/f: line 2 `d` of … hides it"),
@@ -232,7 +246,10 @@ def test_an_unknown_path_takes_the_whole_context(repo: Repo) -> None:
             ("l -> ../outside",),
             "COPY l /",
             [],
-            "COPY l passes the link l -> ../outside, which leads out of the context\n  allowed: files below {root}",
+            (
+                "COPY l passes the link l -> ../outside, which leads out of the context\n"
+                "  allowed: files below {root}"
+            ),
         ),
         (("l -> /etc/passwd",), "COPY l /", [], "COPY l passes the link l -> /etc/passwd, which leads out"),
         (("d/l -> ../..",), "COPY d/l/x /", [], "COPY d/l/x passes the link d/l -> ../.., which leads out"),

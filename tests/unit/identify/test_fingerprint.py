@@ -165,6 +165,14 @@ def test_instructions_that_differ_have_bills_that_differ(repo: Repo, one: str, o
     assert fingerprint(one) != fingerprint(other)
 
 
+def test_an_argument_of_a_stage_platform_counts(repo: Repo) -> None:
+    def fingerprint(platform: str) -> str:
+        repo.image("app", f"ARG WHERE={platform}", "FROM --platform=$WHERE python")
+        return repo.fingerprints()["app"]
+
+    assert fingerprint("linux/amd64") != fingerprint("linux/arm64")
+
+
 SAME = {
     "line breaks": ("RUN a \\\n  b", "RUN a   b"),
     "case of a name": ("RUN a", "run a"),

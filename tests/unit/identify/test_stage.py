@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from lamina.errors import BuildError
+from lamina.identify.image import Image
+from lamina.identify.stage import EPOCH, Stage, StagedTree, stage
+
+from ..conftest import Repo
+
+
+@pytest.fixture
+def app(repo: Repo) -> Repo:
+    repo.config('[tool.lamina.images.app.contexts]\nlib = "third"\n')
+    repo.image("app", "# why", "FROM scratch", "COPY src /", "COPY --from=lib x /")
+    repo.write("src/a.py", "a\n")
+    repo.write("src/run", "run\n", executable=True)
+    repo.write("src/deep/er/b.py", "b\n")
+    repo.folder("src/empty")
+    repo.link("src/link", "../../outside")
+    repo.write("src/naïve two\nlines", "x")
+    repo.write("other", "not copied\n")
+    repo.write("third/x", "x\n")
+    return repo
+
+
+def put(repo: Repo, folder: Path) -> Stage:
+    image: Image = repo.images("app")["app"]
+    trees = {
+        name: StagedTree(root=image.root(name), context=context) for name, context in image.contexts.items()
+    }
+    return stage(folder, image.fingerprint, image.node.recipe.dockerfile.text, trees)
+
+
+def listing(root: Path) -> set[str]:
+    return {place.relative_to(root).as_posix() for place in root.rglob("*")}
+
+
+def test_a_stage_holds_what_was_hashed_and_nothing_else(app: Repo, tmp_path: Path) -> None:
+    staged = put(app, tmp_path / "stages")
+
+    assert listing(staged.context()) == {
+        "src", "src/a.py", "src/run", "src/deep", "src/deep/er", "src/deep/er/b.py", "src/empty", "src/link",
+        "src/naïve two\nlines",
+    }  # fmt: skip
+    assert listing(staged.context("lib")) == {"x"}
+    assert (staged.context() / "src/a.py").read_text() == "a\n"
+    assert os.readlink(staged.context() / "src/link") == "../../outside"  # noqa: PTH115 - as stored
+    assert staged.dockerfile.read_text().startswith("# why\nFROM scratch\n")
+    ignore = staged.dockerfile.with_name("Dockerfile.dockerignore").read_text()
+    assert all(line.startswith("#") for line in ignore.splitlines())
+
+
+def test_modes_and_times_are_normal_whatever_they_were(app: Repo, tmp_path: Path) -> None:
+    (app.root / "src/a.py").chmod(0o600)
+    (app.root / "src/run").chmod(0o4711)
+    (app.root / "src").chmod(0o700)
+    before = os.umask(0o077)
+    try:
+        staged = put(app, tmp_path / "stages")
+    finally:
+        os.umask(before)
+
+    root = staged.context()
+    modes = {
+        name: (root / name).stat().st_mode & 0o7777 for name in ("src", "src/a.py", "src/run", "src/empty")
+    }
+    assert modes == {"src": 0o755, "src/a.py": 0o644, "src/run": 0o755, "src/empty": 0o755}
+    assert root.stat().st_mode & 0o777 == 0o755
+    for place in (root, *root.rglob("*")):
+        assert int(place.lstat().st_mtime) == EPOCH
+
+
+def test_an_edit_of_equal_length_has_another_time(app: Repo, tmp_path: Path) -> None:
+    one = put(app, tmp_path / "stages").context() / "src/a.py"
+    app.write("src/a.py", "z\n")
+    two = put(app, tmp_path / "stages").context() / "src/a.py"
+
+    assert one.stat().st_size == two.stat().st_size
+    assert one.stat().st_mtime_ns != two.stat().st_mtime_ns
+    assert int(one.stat().st_mtime) == int(two.stat().st_mtime)
+
+
+def test_the_same_content_is_staged_once(app: Repo, tmp_path: Path) -> None:
+    first = put(app, tmp_path / "stages")
+    inode = (first.context() / "src/a.py").stat().st_ino
+    app.edit("dockerfiles/app/Dockerfile", "# why", "# because")
+
+    again = put(app, tmp_path / "stages")
+
+    assert again == first
+    assert (again.context() / "src/a.py").stat().st_ino == inode
+
+
+def test_unchanged_files_are_linked_and_changed_ones_are_new(app: Repo, tmp_path: Path) -> None:
+    first = put(app, tmp_path / "stages")
+    app.write("src/a.py", "new\n")
+    app.remove("src/deep/er/b.py")
+
+    second = put(app, tmp_path / "stages")
+
+    assert second != first
+    assert (second.context() / "src/run").samefile(first.context() / "src/run")
+    assert not (second.context() / "src/a.py").samefile(first.context() / "src/a.py")
+    assert (first.context() / "src/a.py").read_text() == "a\n"
+    assert (second.context() / "src/a.py").read_text() == "new\n"
+    assert not (second.context() / "src/deep/er/b.py").exists()
+
+
+def test_a_mode_that_changed_is_not_linked(app: Repo, tmp_path: Path) -> None:
+    put(app, tmp_path / "stages")
+    (app.root / "src/a.py").chmod(0o755)
+
+    staged = put(app, tmp_path / "stages")
+
+    assert (staged.context() / "src/a.py").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_file_that_changed_since_it_was_hashed_stops_the_build(app: Repo, tmp_path: Path) -> None:
+    image = app.images("app")["app"]
+    trees = {name: StagedTree(root=image.root(name), context=each) for name, each in image.contexts.items()}
+    app.write("src/a.py", "meanwhile\n")
+
+    with pytest.raises(BuildError) as caught:
+        stage(tmp_path / "stages", image.fingerprint, "FROM scratch\n", trees)
+
+    assert str(caught.value) == "src/a.py: changed while it was being read\n  next: run again"
+    assert list((tmp_path / "stages").iterdir()) == []
+
+
+def test_a_link_that_changed_stops_the_build_as_well(app: Repo, tmp_path: Path) -> None:
+    image = app.images("app")["app"]
+    trees = {name: StagedTree(root=image.root(name), context=each) for name, each in image.contexts.items()}
+    app.link("src/link", "elsewhere")
+
+    with pytest.raises(BuildError, match="src/link: changed while"):
+        stage(tmp_path / "stages", image.fingerprint, "FROM scratch\n", trees)
+
+
+def test_a_file_that_went_stops_the_build(app: Repo, tmp_path: Path) -> None:
+    image = app.images("app")["app"]
+    trees = {name: StagedTree(root=image.root(name), context=each) for name, each in image.contexts.items()}
+    app.remove("src/a.py")
+
+    with pytest.raises(BuildError, match=r"cannot stage the context: No such file or directory: .*src/a\.py"):
+        stage(tmp_path / "stages", image.fingerprint, "FROM scratch\n", trees)
+    assert list((tmp_path / "stages").iterdir()) == []
+
+
+def test_a_full_disk_is_told_and_nothing_is_left(
+    app: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)  # stands in for a disk that cannot be filled here
+
+    with pytest.raises(BuildError) as caught:
+        put(app, tmp_path / "stages")
+
+    assert "the disk is full: No space left on device" in str(caught.value)
+    assert "next: free some space and run again; nothing was recorded" in str(caught.value)
+    assert list((tmp_path / "stages").iterdir()) == []
+
+
+def test_old_stages_are_forgotten_but_not_those_in_use(app: Repo, tmp_path: Path) -> None:
+    stages = [put(app, tmp_path / "stages")]
+    for number in range(4):
+        app.write("src/a.py", f"{number}\n")
+        stages.append(put(app, tmp_path / "stages"))
+    assert all(each.folder.is_dir() for each in stages)
+
+    for age, each in enumerate(reversed(stages)):
+        os.utime(each.folder, (EPOCH - age, EPOCH - age))
+    app.write("src/a.py", "last\n")
+    last = put(app, tmp_path / "stages")
+
+    kept = {each.name for each in (tmp_path / "stages").iterdir()}
+    assert kept == {last.folder.name, stages[-1].folder.name}
+
+
+def test_a_half_made_stage_of_a_killed_run_is_in_nobodys_way(app: Repo, tmp_path: Path) -> None:
+    (tmp_path / "stages/.new-dead/context/src").mkdir(parents=True)
+
+    assert (put(app, tmp_path / "stages").context() / "src/a.py").is_file()

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lamina.decide.plan import Lookup, make_plan
+from lamina.errors import ConfigError, Problem
+from lamina.execute.progress import Trace
+from lamina.execute.run import Outcome, Result
+from lamina.report.console import Screen
+
+from ..conftest import DIGEST, Repo, Shelf
+
+DATA = Path(__file__).parents[1] / "execute" / "data"
+D, L, E, W = "base-receipt-dynamo", "base-receipt-label", "lambda-embedding", "lambda-word-label"
+Capture = pytest.CaptureFixture[str]
+
+
+def test_a_plan_has_a_line_an_image_with_its_reasons(receipts: Repo, shelf: Shelf, capsys: Capture) -> None:
+    shelf.put(receipts.images().values())
+    receipts.write("embedding/handler.py", "new\n")
+    plan = receipts.plan(shelf)
+
+    Screen(env={}).plan(plan)
+
+    out = capsys.readouterr().out
+    (line,) = [each for each in out.splitlines() if each.startswith(E)]
+    assert line.split() == [E, "build", "embedding/handler.py", "modified", plan.decisions[E].image.tag]
+    assert out.splitlines()[-1] == "1 to build, 0 to retag, 3 to skip; looked in the shelf"
+
+
+def test_the_headline_is_the_first_line(receipts: Repo, capsys: Capture) -> None:
+    plan = make_plan(
+        receipts.images(),
+        [],
+        Lookup(place="", unknown="--offline"),
+        last={},
+        headline="STATIC MODE",
+        notes=(Problem(what="odd", where="here"),),
+    )
+
+    Screen(env={}).plan(plan)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "STATIC MODE"
+    assert lines[1] == "note: here: odd"
+    assert lines[-1].endswith("; not looked: --offline")
+
+
+def test_many_reasons_are_counted(receipts: Repo, shelf: Shelf, capsys: Capture) -> None:
+    shelf.put(receipts.images().values())
+    for number in range(6):
+        receipts.write(f"receipt_dynamo/receipt_dynamo/{number}.py")
+
+    Screen(env={}).plan(receipts.plan(shelf))
+
+    out = capsys.readouterr().out
+    assert "2.py added" in out
+    assert "3.py added" not in out
+    assert "and 3 more" in out
+
+
+def test_text_of_the_user_is_no_markup(capsys: Capture) -> None:
+    screen = Screen(env={})
+
+    screen.say("[red]not red[/red]")
+    screen.rows(("a", "b"), [("[bold]x", "[/]y")])
+
+    out = capsys.readouterr().out
+    assert "[red]not red[/red]" in out
+    assert "[bold]x" in out
+    assert "[/]y" in out
+
+
+def test_errors_go_to_standard_error_all_of_them(capsys: Capture) -> None:
+    Screen(env={}).error(ConfigError(Problem(what="one", where="a:1", hint="do"), Problem(what="two")))
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "error: a:1: one\n  next: do\nerror: two\n"
+
+
+def test_long_lines_are_not_folded_in_a_pipe(capsys: Capture) -> None:
+    line = "word " * 100
+
+    Screen(env={}).say(line.strip())
+
+    assert capsys.readouterr().out == line.strip() + "\n"
+
+
+def test_an_outcome_has_a_table_and_a_count(receipts: Repo, capsys: Capture) -> None:
+    images = receipts.images()
+    outcome = Outcome(
+        results={
+            D: Result(image=images[D], status="skipped", reasons=("up to date",), digest=DIGEST),
+            W: Result(
+                image=images[W],
+                status="built",
+                reasons=("new",),
+                digest=DIGEST,
+                seconds=1.26,
+                cached=3,
+                total=5,
+            ),
+            L: Result(image=images[L], status="failed", reasons=("broken",)),
+        }
+    )
+
+    Screen(env={}).outcome(outcome, seconds=2.04)
+
+    lines = capsys.readouterr().out.splitlines()
+    (built,) = [each.split() for each in lines if each.startswith(W)]
+    assert built == [W, "built", "new", "3/5", "1.3", images[W].tag, DIGEST[:19]]
+    assert lines[-1] == "1 built, 1 skipped, 1 failed in 2.0 s"
+
+
+def test_json_is_one_object_on_standard_output_and_nothing_else(
+    receipts: Repo, shelf: Shelf, capsys: Capture
+) -> None:
+    screen = Screen(as_json=True, env={})
+    screen.headline("STATIC MODE")
+    screen.notes([Problem(what="odd")])
+    screen.plan(receipts.plan(shelf))
+    screen.say("hello")
+    screen.error(ConfigError.of("bad"))
+    screen.finish("plan", ok=False, images=[{"name": "a"}], extra=1)
+
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {
+        "schema": 1,
+        "command": "plan",
+        "ok": False,
+        "images": [{"name": "a"}],
+        "messages": [
+            {"level": "warning", "text": "STATIC MODE"},
+            {"level": "note", "text": "odd"},
+            {"level": "error", "text": "bad"},
+        ],
+        "extra": 1,
+    }
+    assert "hello" in captured.err
+
+
+def test_without_json_nothing_is_printed_at_the_end(capsys: Capture) -> None:
+    Screen(env={}).finish("plan", ok=True, images=[])
+
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("env", "plain"),
+    [({}, False), ({"CI": "true"}, False), ({"BUILDKIT_PROGRESS": "plain"}, False), ({}, True)],
+)
+def test_there_is_no_live_view_without_a_terminal(env: dict[str, str], plain: bool, capsys: Capture) -> None:
+    assert not Screen(env=env, plain=plain).live
+
+
+def test_plain_progress_is_a_line_for_each_step_that_ended(capsys: Capture) -> None:
+    trace = Trace({"base-a": "base-a", "lambda-b": "lambda-b"})
+    with Screen(env={}).progress(("base-a", "lambda-b")) as view:
+        for line in (DATA / "fail.jsonl").read_text().splitlines():
+            trace.feed(line)
+            view.watch(trace)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(set(lines)) == 5
+    assert "base-a: [deps 2/2] RUN echo hello-from-deps 0.3s" in lines
+    assert lines[-1] == "lambda-b: [2/3] RUN echo about-to-fail && exit 3 FAILED"
+    assert any(line.startswith("base-a: [deps 1/2] FROM ") and line.endswith(" CACHED") for line in lines)

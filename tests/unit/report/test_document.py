@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lamina.execute.run import Outcome, Result
+from lamina.report.document import entry, outcome_documents, plan_documents
+
+from ..conftest import DIGEST, Repo, Shelf
+
+D, L, E, W = "base-receipt-dynamo", "base-receipt-label", "lambda-embedding", "lambda-word-label"
+PLAN_KEYS = {"name", "kind", "action", "reasons", "fingerprint", "tag", "ref", "parents"}
+ENTRY_KEYS = {
+    "image", "kind", "fingerprint", "tags", "ref", "digest", "platform", "size", "action", "reasons",
+    "seconds", "cached", "total",
+}  # fmt: skip
+
+
+def test_a_plan_as_schema_1(receipts: Repo, shelf: Shelf) -> None:
+    documents = plan_documents(receipts.plan(shelf))
+    image = receipts.images()[L]
+
+    assert json.loads(json.dumps(documents)) == documents
+    (label,) = [each for each in documents if each["name"] == L]
+    assert label.keys() >= PLAN_KEYS
+    assert (label["kind"], label["action"], label["parents"]) == ("base", "build", [D])
+    assert label["fingerprint"] == image.fingerprint
+    assert label["ref"] == f"{L}-dev:{image.tag}"
+    assert label["reasons"] == [f"{image.tag} is not yet in the shelf"]
+
+
+def test_an_entry_of_the_manifest_as_schema_1(receipts: Repo) -> None:
+    image = receipts.images()[W]
+    result = Result(
+        image=image,
+        status="built",
+        reasons=("why",),
+        digest=DIGEST,
+        size=7,
+        seconds=1.23456,
+        cached=3,
+        total=5,
+    )
+
+    made = entry(result)
+
+    assert set(made) >= ENTRY_KEYS
+    assert made["ref"] == f"{image.ref}@{DIGEST}"
+    assert made["tags"] == [image.tag]
+    assert (made["image"], made["kind"], made["platform"]) == (W, "lambda", "linux/amd64")
+    assert (made["size"], made["seconds"], made["cached"], made["total"]) == (7, 1.235, 3, 5)
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_what_is_not_confirmed_has_no_reference(receipts: Repo, status: str) -> None:
+    result = Result(image=receipts.images()[W], status=status, reasons=("why",))  # type: ignore[arg-type]
+
+    assert entry(result)["ref"] is None
+
+
+def test_an_outcome_has_the_names_of_a_plan(receipts: Repo) -> None:
+    image = receipts.images()[W]
+    outcome = Outcome(results={W: Result(image=image, status="skipped", reasons=("why",), digest=DIGEST)})
+
+    (document,) = outcome_documents(outcome)
+
+    assert document.keys() >= PLAN_KEYS
+    assert (document["name"], document["tag"], document["parents"]) == (W, image.tag, [D])
+    assert document["action"] == "skipped"

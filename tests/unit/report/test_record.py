@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lamina.errors import Problem
+from lamina.execute.run import Outcome, Result, Status
+from lamina.identify.image import Image
+from lamina.report.record import read_bills, read_manifest, write_manifest
+
+from ..conftest import DIGEST, Repo
+
+D, L, E, W = "base-receipt-dynamo", "base-receipt-label", "lambda-embedding", "lambda-word-label"
+
+
+def outcome(*results: tuple[Image, Status, str | None]) -> Outcome:
+    return Outcome(
+        results={
+            image.name: Result(image=image, status=status, reasons=(), digest=digest)
+            for image, status, digest in results
+        },
+        problems=(Problem(what="x"),) if any(status == "failed" for _, status, _ in results) else (),
+    )
+
+
+def recorded(state: Path) -> dict[str, str]:
+    return {each["image"]: each["action"] for each in read_manifest(state)}
+
+
+def test_only_what_is_confirmed_is_recorded(receipts: Repo, tmp_path: Path) -> None:
+    images = receipts.images()
+    done = outcome(
+        (images[D], "built", DIGEST),
+        (images[L], "failed", None),
+        (images[E], "cancelled", None),
+        (images[W], "built", None),
+    )
+
+    write_manifest(tmp_path, done, run="one")
+
+    assert recorded(tmp_path) == {D: "built"}
+    assert set(read_bills(tmp_path, images.values())) == {D}
+    document = json.loads((tmp_path / "manifest.json").read_text())
+    assert (document["schema"], document["run"]) == (1, "one")
+
+
+def test_what_other_runs_recorded_stays(receipts: Repo, tmp_path: Path) -> None:
+    images = receipts.images()
+    write_manifest(tmp_path, outcome((images[W], "built", DIGEST)), run="one")
+    write_manifest(
+        tmp_path, outcome((images[D], "pushed", DIGEST), (images[W], "skipped", DIGEST)), run="two"
+    )
+
+    assert recorded(tmp_path) == {D: "pushed", W: "skipped"}
+
+
+def test_nothing_done_leaves_no_file(receipts: Repo, tmp_path: Path) -> None:
+    write_manifest(tmp_path / "state", outcome((receipts.images()[W], "failed", None)), run="one")
+
+    assert not (tmp_path / "state").exists()
+    assert read_manifest(tmp_path / "state") == []
+
+
+def test_bills_are_kept_for_each_platform(receipts: Repo, tmp_path: Path) -> None:
+    here = receipts.images()[W]
+    receipts.flags["platform"] = "linux/arm64"
+    there = receipts.images()[W]
+    write_manifest(tmp_path, outcome((here, "built", DIGEST)), run="one")
+
+    assert read_bills(tmp_path, [here]) == {W: here.bill}
+    assert read_bills(tmp_path, [there]) == {}
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"schema": 2, "images": [{"image": "x"}]}', '{"schema": 1, "images": [3]}']
+)
+def test_a_damaged_manifest_is_an_empty_one(receipts: Repo, tmp_path: Path, content: str) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    assert read_manifest(tmp_path) == []
+
+    write_manifest(tmp_path, outcome((receipts.images()[W], "built", DIGEST)), run="one")
+    assert recorded(tmp_path) == {W: "built"}
+
+
+def test_a_damaged_bill_is_none(receipts: Repo, tmp_path: Path) -> None:
+    image = receipts.images()[W]
+    write_manifest(tmp_path, outcome((image, "built", DIGEST)), run="one")
+    for file in (tmp_path / "bills").iterdir():
+        file.write_text('{"schema": 1, "platform": 3}')
+
+    assert read_bills(tmp_path, [image]) == {}
+
+
+def test_file_names_that_are_no_text_can_be_recorded(repo: Repo, tmp_path: Path) -> None:
+    (repo.root / "bad\udcff").write_text("x")
+    repo.image("app", "FROM scratch", "COPY bad? /")
+    image = repo.images()["app"]
+
+    write_manifest(tmp_path, outcome((image, "built", DIGEST)), run="one")
+
+    assert read_bills(tmp_path, [image]) == {"app": image.bill}

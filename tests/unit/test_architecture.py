@@ -1,0 +1,165 @@
+"""The house rules that a machine can read: who may import whom, and who may do what."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "build" / "lamina"
+GROUND = ("errors", "process", "refs", "files")
+ROOMS: dict[str, tuple[str, ...]] = {
+    "errors": (),
+    "process": (),
+    "refs": (),
+    "files": (),
+    "registries": GROUND,
+    "aws": GROUND,
+    "sandbox": GROUND,
+    "declare": GROUND,
+    "identify": (*GROUND, "declare"),
+    "decide": (*GROUND, "declare", "identify"),
+    "execute": (*GROUND, "registries", "sandbox", "declare", "identify", "decide"),
+    "report": (*GROUND, "registries", "sandbox", "declare", "identify", "decide", "execute"),
+}
+"""Room -> the rooms that it may import besides itself."""
+ROOMS["bench"] = (*ROOMS["report"], "aws", "report")
+ROOMS["workflow"] = (*ROOMS["bench"], "bench")
+ROOMS["tasks"] = (*ROOMS["workflow"], "workflow")
+ENTRANCE = {"__init__", "__main__"}
+"""Modules of the package itself, which may import tasks or nothing."""
+LONGEST = 400
+LAZY = {
+    "boto3": ("registries/", "aws/"),
+    "botocore": ("registries/", "aws/"),
+    "docker": ("registries/local.py", "execute/engine.py"),
+}
+"""Slow to import: package -> where it may be used, and even there not at the top of the module."""
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    module: str
+    line: int
+    at_top: bool
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def shown(file: Path) -> str:
+    return file.relative_to(PACKAGE).as_posix()
+
+
+@cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text("utf-8"), str(file))
+
+
+def imports(file: Path) -> Iterator[Import]:
+    """Every import that is carried out, at any depth; what stands under TYPE_CHECKING is not."""
+    yield from _imports(tree(file), at_top=True)
+
+
+def _imports(node: ast.AST, *, at_top: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        if isinstance(child, ast.Import):
+            yield from (Import(each.name, child.lineno, at_top) for each in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, f"relative import in line {child.lineno}"
+            yield from (Import(f"{child.module}.{each.name}", child.lineno, at_top) for each in child.names)
+        yield from _imports(child, at_top=at_top and not inside)
+
+
+def room(file: Path) -> str:
+    return file.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("file", modules(), ids=shown)
+def test_a_room_imports_only_rooms_above_it(file: Path) -> None:
+    own = room(file)
+    allowed = {"tasks", "__version__"} if own in ENTRANCE else {own, *ROOMS[own]}
+    if own in {"tasks"}:
+        allowed.add("__version__")
+    strays = [
+        f"line {each.line}: {each.module}"
+        for each in imports(file)
+        if each.module.split(".")[0] == "lamina" and each.module.split(".")[1] not in allowed
+    ]
+    assert strays == []
+
+
+def test_the_rooms_are_a_ladder() -> None:
+    seen: set[str] = set()
+    for name, above in ROOMS.items():
+        assert set(above) <= seen, name
+        seen.add(name)
+    assert {room(file) for file in modules()} - ENTRANCE <= seen
+
+
+@pytest.mark.parametrize("file", modules(), ids=shown)
+def test_one_module_starts_processes(file: Path) -> None:
+    doors = {"subprocess", "pty", "multiprocessing"}
+    users = [each for each in imports(file) if each.module.split(".")[0] in doors]
+    calls = [
+        f"line {node.lineno}: os.{node.attr}"
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "os"
+        and (
+            node.attr in {"system", "popen", "fork"} or node.attr.startswith(("exec", "spawn", "posix_spawn"))
+        )
+    ]
+
+    assert calls == []
+    assert users == [] or shown(file) == "process.py"
+
+
+@pytest.mark.parametrize("file", modules(), ids=shown)
+def test_one_module_prints(file: Path) -> None:
+    prints = [
+        f"line {node.lineno}"
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+
+    assert prints == [] or shown(file) == "report/console.py"
+
+
+@pytest.mark.parametrize("file", modules(), ids=shown)
+def test_modules_can_be_read_in_one_sitting(file: Path) -> None:
+    assert len(file.read_text("utf-8").splitlines()) < LONGEST
+
+
+@pytest.mark.parametrize("file", modules(), ids=shown)
+def test_slow_packages_are_imported_where_they_are_used(file: Path) -> None:
+    strays = [
+        f"line {each.line}: {each.module}{' at the top' if each.at_top else ''}"
+        for each in imports(file)
+        for package in [each.module.split(".")[0]]
+        if package in LAZY and (each.at_top or not shown(file).startswith(LAZY[package]))
+    ]
+
+    assert strays == []
+
+
+@pytest.mark.parametrize("file", modules(), ids=shown)
+def test_the_environment_is_never_edited(file: Path) -> None:
+    edits = [
+        f"line {node.lineno}"
+        for node in ast.walk(tree(file))
+        if isinstance(node, (ast.Subscript, ast.Attribute))
+        and ast.unparse(node).startswith(("os.environ[", "os.putenv", "os.environ.update"))
+        and (isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Load))
+    ]
+
+    assert edits == []
