@@ -79,8 +79,8 @@ class SubprocessRunner:
                 timeout=timeout,
                 check=False,
             )
-        except FileNotFoundError as error:
-            return Completed(code=127, stderr=f"{command.argv[0]}: {error.strerror}")
+        except OSError as error:
+            return _not_started(command, error)
         except subprocess.TimeoutExpired:
             return Completed(code=124, stderr=f"{command.argv[0]}: no answer within {timeout} s")
         return Completed(code=done.returncode, stdout=_text(done.stdout), stderr=_text(done.stderr))
@@ -101,8 +101,8 @@ class SubprocessRunner:
                 start_new_session=True,
                 preexec_fn=_orphan_signal(),
             )
-        except FileNotFoundError as error:
-            return Completed(code=127, stderr=f"{command.argv[0]}: {error.strerror}")
+        except OSError as error:
+            return _not_started(command, error)
         lines: list[str] = []
         assert child.stderr is not None  # noqa: S101 - PIPE was asked for above
         try:
@@ -129,6 +129,12 @@ class SubprocessRunner:
             )
         child.returncode = 0  # let go of: it outlives us, and nobody will wait for it
         return child.pid
+
+
+def _not_started(command: Command, error: OSError) -> Completed:
+    """127 for a program that is missing and 126 for one that cannot be run, as shells have it."""
+    code = 127 if isinstance(error, FileNotFoundError) else 126
+    return Completed(code=code, stderr=f"{error.filename or command.argv[0]}: {error.strerror}")
 
 
 def _text(raw: bytes) -> str:

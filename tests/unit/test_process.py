@@ -117,3 +117,14 @@ def test_a_daemon_outlives_the_call_and_writes_its_log(tmp_path: Path) -> None:
     while log.read_text() == "before\n" and time.monotonic() < deadline:
         time.sleep(0.01)
     assert log.read_text() == f"before\n{pid}\n"
+
+
+def test_a_program_that_cannot_be_run_is_code_126(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o644)
+
+    done = SubprocessRunner().run(Command(argv=(str(script),)))
+
+    assert done.code == 126
+    assert f"{script}: Permission denied" in done.stderr

@@ -1,6 +1,6 @@
 """The staged context: the hashed files, and nothing else, under normal modes and times.
 
-A stage is named by the fingerprint and never changed after it has been put in place, so that two runs
+A stage is named by its content and never changed after it has been put in place, so that two runs
 cannot disturb each other. Files that an earlier stage of the image holds are linked, not copied.
 """
 
@@ -59,7 +59,9 @@ def stage(folder: Path, fingerprint: str, dockerfile: str, trees: Mapping[str, S
     trees: by context name, the main one under the empty string. Raises BuildError when a file changed
     since it was hashed, or when the disk is full; nothing half made is left.
     """
-    done = Stage(folder=folder / fingerprint.removeprefix("sha256:")[:12])
+    # Comments are not in the fingerprint, but errors name lines: each text of the Dockerfile has its stage.
+    text = hashlib.sha256(dockerfile.encode("utf-8", "surrogateescape")).hexdigest()
+    done = Stage(folder=folder / f"{fingerprint.removeprefix('sha256:')[:12]}-{text[:6]}")
     if done.folder.is_dir():
         os.utime(done.folder)
         return done

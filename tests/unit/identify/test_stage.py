@@ -89,12 +89,23 @@ def test_an_edit_of_equal_length_has_another_time(app: Repo, tmp_path: Path) -> 
 def test_the_same_content_is_staged_once(app: Repo, tmp_path: Path) -> None:
     first = put(app, tmp_path / "stages")
     inode = (first.context() / "src/a.py").stat().st_ino
-    app.edit("dockerfiles/app/Dockerfile", "# why", "# because")
 
     again = put(app, tmp_path / "stages")
 
     assert again == first
     assert (again.context() / "src/a.py").stat().st_ino == inode
+
+
+def test_a_comment_stages_the_dockerfile_anew_and_links_the_files(app: Repo, tmp_path: Path) -> None:
+    """Errors of a build name the lines of the Dockerfile that it was given."""
+    first = put(app, tmp_path / "stages")
+    app.edit("dockerfiles/app/Dockerfile", "# why", "# because")
+
+    again = put(app, tmp_path / "stages")
+
+    assert "# because" in again.dockerfile.read_text()
+    assert "# why" in first.dockerfile.read_text()
+    assert (again.context() / "src/a.py").stat().st_ino == (first.context() / "src/a.py").stat().st_ino
 
 
 def test_unchanged_files_are_linked_and_changed_ones_are_new(app: Repo, tmp_path: Path) -> None:
