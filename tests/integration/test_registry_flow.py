@@ -217,6 +217,21 @@ def test_tags_of_a_commit_are_put_on_without_pulling(there: Repo, served: Served
     assert "is not in" in there.fails(1, "tag", "--apply", "--json").told
 
 
+def test_why_reads_the_bills_that_travel_with_images(there: Repo, served: Served, tmp_path: Path) -> None:
+    first = there.ok("build-all", "--push", "--json").images("tag")["lambda-tiny"]
+    there.append("src/dynamo.py", "KEY = 1\n")
+    second = there.ok("build-all", "--push", "--json").images("tag")["lambda-tiny"]
+    elsewhere = there.clone(tmp_path / "elsewhere")
+
+    told = elsewhere.ok("why", "lambda-tiny", "--from", first, "--to", second, "--json").json["images"]
+
+    assert {each["name"]: each["changes"] for each in told} == {
+        "lambda-tiny": ["parent base-label"],
+        "base-label": ["parent base-dynamo"],
+        "base-dynamo": ["src/dynamo.py modified"],
+    }
+
+
 def test_static_mode_builds_functions_on_stable_bases(there: Repo, served: Served) -> None:
     static = {"USE_STATIC_BASE_IMAGE": "true"}
     early = there.fails(5, "build-all", "--push", "--json", env=static)

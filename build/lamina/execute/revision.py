@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +25,33 @@ class Revision:
 def read_revision(runner: Runner, root: Path) -> Revision | None:
     """The revision of a worktree; None outside git, or before the first commit."""
 
-    def git(*words: str) -> Command:
-        return Command(argv=("git", "-C", str(root), *words), env={"GIT_OPTIONAL_LOCKS": "0"})
-
-    head = runner.run(git("rev-parse", "--verify", "--quiet", "HEAD"))
+    head = runner.run(_git(root, "rev-parse", "--verify", "--quiet", "HEAD"))
     if not head.ok:
         return None
-    changed = runner.run(git("status", "--porcelain"))
+    changed = runner.run(_git(root, "status", "--porcelain"))
     return Revision(commit=head.stdout.strip(), clean=changed.ok and not changed.stdout.strip())
+
+
+def check_out(runner: Runner, root: Path, revision: str, folder: Path) -> Path | None:
+    """Write the files of a revision below ``folder``, byte for byte; where ``root`` is among them.
+
+    Neither the worktree nor the index is touched. None when git knows no such revision.
+    """
+    commit = runner.run(
+        _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    )
+    top = runner.run(_git(root, "rev-parse", "--show-toplevel"))
+    if not commit.ok or not top.ok:
+        return None
+    repository = Path(top.stdout.strip())
+    tree = folder / "tree"
+    index = {"GIT_INDEX_FILE": str(folder / "index")}
+    for words in (("read-tree", commit.stdout.strip()), ("checkout-index", "--all", f"--prefix={tree}/")):
+        done = runner.run(_git(repository, *words, env=index))
+        if not done.ok:
+            return None
+    return tree / root.resolve().relative_to(repository.resolve())
+
+
+def _git(folder: Path, *words: str, env: Mapping[str, str] | None = None) -> Command:
+    return Command(argv=("git", "-C", str(folder), *words), env={"GIT_OPTIONAL_LOCKS": "0", **(env or {})})

@@ -53,16 +53,23 @@ class Flags:
 class Workspace:
     """One command's things, each made on demand. Close it at the end."""
 
-    def __init__(self, flags: Flags, screen: Screen, *, runner: Runner | None = None) -> None:
+    def __init__(
+        self, flags: Flags, screen: Screen, *, runner: Runner | None = None, root: Path | None = None
+    ) -> None:
         self.flags = flags
         self.screen = screen
         self.runner: Runner = runner or SubprocessRunner()
         self.starts_engine = True
+        self._root = root
         self._open = contextlib.ExitStack()
 
     def close(self) -> None:
         """Close connections."""
         self._open.close()
+
+    def at(self, root: Path) -> Workspace:
+        """A workspace of the same flags for another checkout of the project. Close it as well."""
+        return Workspace(self.flags, self.screen, runner=self.runner, root=root)
 
     def go_offline(self) -> None:
         """Ask nobody any more."""
@@ -71,7 +78,7 @@ class Workspace:
     @cached_property
     def project(self) -> Project:
         """The configured repository around the current folder."""
-        return load_project(find_root(Path.cwd()), flags=self.flags.settings)
+        return load_project(self._root or find_root(Path.cwd()), flags=self.flags.settings)
 
     @cached_property
     def graph(self) -> Graph:
