@@ -276,14 +276,35 @@ def test_an_unreachable_registry_is_told_before_any_build(tiny: Repo) -> None:
     assert "unknown whether it exists" in plan.images("reasons")["lambda-tiny"][0]
 
 
+def test_plan_looks_in_the_registry_and_starts_no_engine(
+    there: Repo, served: Served, empty_engine: str
+) -> None:
+    there.ok("build-base", "--push")
+    plan = there.ok("plan", "--json", env={"LAMINA_ENGINE": empty_engine})
+    assert plan.images() == {"base-dynamo": "skip", "base-label": "skip", "lambda-tiny": "build"}
+    tag = plan.images("tag")["lambda-tiny"]
+    assert plan.images("reasons")["lambda-tiny"] == [f"{tag} is not yet in registry {served.address}"]
+    assert sandbox_engine.status(SubprocessRunner(), empty_engine) is None
+
+
+def test_what_was_pushed_before_a_failure_is_recorded(there: Repo, served: Served) -> None:
+    there.write(
+        "dockerfiles/lambda-bad/Dockerfile",
+        "FROM public.ecr.aws/lambda/python:3.13\nCOPY --from=base-label /var/task/ /var/task/\nRUN exit 5\n",
+    )
+    done = there.fails(1, "build-all", "--push", "--json")
+    assert {name for name, action in done.images().items() if action == "built"} == ALL
+    assert set(there.recorded) == ALL
+    for entry in there.manifest["images"]:
+        assert served.manifest(entry["ref"])[2] == entry["digest"]
+    again = there.fails(1, "build-all", "--push", "--json")
+    assert again.images() == {**dict.fromkeys(ALL, "skipped"), "lambda-bad": "failed"}
+    assert served.digest(f"lambda-bad-{stack_of(there)}", again.images("tag")["lambda-bad"]) is None
+
+
 def test_a_stand_in_runtime_does_not_leave_the_machine(
     repo: Repo, tmp_path: Path, engine: TestEngine
 ) -> None:
-    made = certificates.make(tmp_path)
-    name = f"test-away-{os.getpid()}"
-    runner = SubprocessRunner()
-    tls = (made.certificate, made.key)
-    running = sandbox.up(runner, name=name, port=0, tls=tls, say=lambda _: None)
     repo.write("handler.py", "def handler(event, context):\n    return event\n")
     repo.write(
         "dockerfiles/lambda-one/Dockerfile",
@@ -293,6 +314,10 @@ def test_a_stand_in_runtime_does_not_leave_the_machine(
     if (repo.root / "lamina.lock").exists():
         pytest.skip("the runtime's own registry can be reached here")
     assert "STAND-IN RUNTIME" in built.told
+    made = certificates.make(tmp_path)
+    runner, name = SubprocessRunner(), f"test-away-{os.getpid()}"
+    tls = (made.certificate, made.key)
+    running = sandbox.up(runner, name=name, port=0, tls=tls, say=lambda _: None)
     try:
         with proxy.leading_to(running.address) as way:
             away = {"HTTPS_PROXY": way.url, "SSL_CERT_FILE": str(made.ca)}

@@ -1,0 +1,256 @@
+"""The loop around bake: what is built together, what counts as built, and how it goes on after a failure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lamina.decide.plan import Decision, Found
+from lamina.errors import BuildError
+from lamina.execute.bake import Order
+from lamina.execute.engine import Engine
+from lamina.execute.run import Outcome, Workshop, build
+from lamina.identify.stage import Stage
+from lamina.process import Command, Completed
+from lamina.refs import Reference
+
+from ..conftest import RUNTIME, Repo
+
+D, L, E, W = "base-receipt-dynamo", "base-receipt-label", "lambda-embedding", "lambda-word-label"
+OURS, THEIRS = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+
+
+@dataclass
+class Shop:
+    """A place and a bake that fills it. A call of bake is played by the next of ``turns``, else succeeds."""
+
+    there: dict[Reference, tuple[str, str]] = field(default_factory=dict)
+    """Reference -> digest and fingerprint."""
+    turns: list[Callable[[Mapping[str, Any]], list[dict[str, Any]]]] = field(default_factory=list)
+    calls: list[list[str]] = field(default_factory=list)
+    name: str = "the shop"
+
+    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
+        return {ref: Found(ref=ref, digest=self.there[ref][0]) for ref in refs if ref in self.there}
+
+    def retag(self, source: Found, target: Reference) -> None:
+        raise AssertionError("nothing is retagged here")
+
+    def fingerprint(self, ref: Reference) -> str | None:
+        return self.there[ref][1] if ref in self.there else None
+
+    def run(self, command: Command, *, timeout: float | None = None) -> Completed:
+        raise AssertionError(f"not planned: {command}")
+
+    def spawn(self, command: Command, *, log: Path) -> int:
+        raise AssertionError(f"not planned: {command}")
+
+    def stream(self, command: Command, on_line: Callable[[str], None]) -> Completed:
+        given = {word.partition("=")[0]: word.partition("=")[2] for word in command.argv}
+        bake = json.loads(Path(given["--file"]).read_text())
+        kept = {name: bake["target"][name] for name in bake["group"]["default"]["targets"]}
+        self.calls.append(list(kept))
+        failures = (self.turns.pop(0) if self.turns else lambda _: [])(kept)
+        failed = {each["name"].partition("]")[0].strip("[").split()[0] for each in failures}
+        done = {name: target for name, target in kept.items() if not failures and name not in failed}
+        for target in done.values():
+            self.put(target, OURS)
+        for failure in failures:
+            on_line(json.dumps({"vertexes": [{"digest": failure["name"], **failure}]}))
+        metadata = {name: {"containerimage.digest": OURS} for name in done}
+        Path(given["--metadata-file"]).write_text(json.dumps(metadata))
+        return Completed(code=1 if failures else 0)
+
+    def put(self, target: Mapping[str, Any], digest: str) -> None:
+        """Put a target's image where it goes."""
+        fingerprint = target["labels"]["dev.lamina.fingerprint"]
+        self.there[Reference.parse(target["tags"][0])] = (digest, fingerprint)
+
+
+def failure(inside: str, step: str, error: str) -> dict[str, Any]:
+    """A step that failed; inside: what stands in brackets before it."""
+    moment = "2026-01-01T00:00:00Z"
+    return {"name": f"[{inside}] {step}", "started": moment, "completed": moment, "error": error}
+
+
+def order_of(repo: Repo, *names: str, **more: Any) -> Order:
+    images = repo.images()
+    given: dict[str, Any] = {
+        "decisions": tuple(
+            Decision(image=image, action="build", reasons=("new",))
+            for name, image in images.items()
+            if not names or name in names
+        ),
+        "stages": {name: Stage(folder=Path("/stage") / name) for name in images},
+        "externals": {RUNTIME: f"{RUNTIME}@{OURS}"},
+        "push": False,
+        "local_images": True,
+        **more,
+    }
+    return Order(**given)
+
+
+def run(shop: Shop, order: Order, folder: Path, **more: Any) -> Outcome:
+    engine = Engine(
+        host="unix:///none", docker=Path("docker"), buildx=("buildx",), version="28", architecture="amd64",
+        containerd=True, private=False,
+    )  # fmt: skip
+    folder.mkdir(exist_ok=True)
+    workshop = Workshop(
+        runner=shop,
+        engine=engine,
+        builder="default",
+        place=shop,
+        state=folder,
+        folder=folder,
+        clock=lambda: 0.0,
+    )
+    return build(order, workshop, **more)
+
+
+def statuses(outcome: Outcome) -> dict[str, str]:
+    return {name: result.status for name, result in outcome.results.items()}
+
+
+@pytest.fixture
+def linked(repo: Repo) -> Repo:
+    """D <- L <- E and D <- W, in which nothing runs on a base."""
+    for name, base in ((D, RUNTIME), (L, D), (E, L), (W, D)):
+        repo.image(name, f"FROM {base}", "COPY --link file /")
+    repo.write("file", "text\n")
+    return repo
+
+
+def test_linked_images_are_built_in_one_call(linked: Repo, tmp_path: Path) -> None:
+    shop = Shop()
+    outcome = run(shop, order_of(linked), tmp_path / "run")
+    assert outcome.ok
+    assert [sorted(call) for call in shop.calls] == [sorted((D, L, E, W))]
+    assert {result.digest for result in outcome.results.values()} == {OURS}
+
+
+def test_what_runs_on_a_base_waits_for_its_digest(receipts: Repo, tmp_path: Path) -> None:
+    shop = Shop()
+    outcome = run(shop, order_of(receipts), tmp_path / "run")
+    assert outcome.ok
+    assert [sorted(call) for call in shop.calls] == [[D], [L, W], [E]]
+    last = json.loads((tmp_path / "run/bake-3.json").read_text())["target"][E]
+    assert last["contexts"][f"{L}:stable"].endswith(f"@{OURS}")
+
+
+def test_a_builder_that_does_not_see_the_engine_gets_all_at_once(receipts: Repo, tmp_path: Path) -> None:
+    shop = Shop()
+    run(shop, order_of(receipts, local_images=False), tmp_path / "run")
+    assert [sorted(call) for call in shop.calls] == [sorted((D, L, E, W))]
+
+
+def test_jobs_are_so_many_at_once_and_bases_stay_visible(linked: Repo, tmp_path: Path) -> None:
+    shop = Shop()
+    run(shop, order_of(linked, D, L, local_images=False), tmp_path / "run", jobs=1)
+    assert shop.calls == [[D], [L]]
+    second = json.loads((tmp_path / "run/bake-2.json").read_text())["target"]
+    assert second[L]["contexts"] == {D: f"target:{D}"}
+    assert second[D]["output"] == ["type=cacheonly"]
+
+
+def test_an_image_that_is_not_there_was_not_built(linked: Repo, tmp_path: Path) -> None:
+    shop = Shop()
+    shop.put = lambda *_: None  # type: ignore[method-assign]
+    with pytest.raises(BuildError, match=rf"does not confirm .*announced {OURS}, found nothing"):
+        run(shop, order_of(linked, D), tmp_path / "run")
+
+
+def test_another_digest_under_the_tag_is_no_confirmation(linked: Repo, tmp_path: Path) -> None:
+    shop = Shop()
+    put = shop.put
+
+    def lie(target: Mapping[str, Any], digest: str) -> None:
+        put({**target, "labels": {"dev.lamina.fingerprint": "sha256:other"}}, THEIRS)
+
+    shop.put = lie  # type: ignore[method-assign]
+    with pytest.raises(BuildError, match=f"announced {OURS}, found {THEIRS}"):
+        run(shop, order_of(linked, D), tmp_path / "run")
+
+
+def test_the_same_image_of_another_run_is_as_good_as_ours(linked: Repo, tmp_path: Path) -> None:
+    shop = Shop()
+    put = shop.put
+    shop.put = lambda target, _: put(target, THEIRS)  # type: ignore[method-assign]
+    outcome = run(shop, order_of(linked, D), tmp_path / "run")
+    assert outcome.ok
+    assert outcome.results[D].digest == THEIRS
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        'image "docker.io/library/x:sha-1": already exists',
+        "failed to open writer: ref moby/1/sha256:1 locked for 2ms (since 2026-11-23 16:54:39): unavailable",
+    ],
+)
+def test_a_lost_race_is_run_again(linked: Repo, tmp_path: Path, error: str) -> None:
+    shop = Shop(turns=[lambda _: [failure(D, "exporting to image", error)]] * 2)
+    outcome = run(shop, order_of(linked, D, W), tmp_path / "run")
+    assert outcome.ok
+    assert shop.calls == [[D, W]] * 3
+
+
+def test_a_race_is_not_run_for_ever(linked: Repo, tmp_path: Path) -> None:
+    shop = Shop(turns=[lambda _: [failure(D, "exporting to image", 'image "x": already exists')]] * 50)
+    outcome = run(shop, order_of(linked, D, W), tmp_path / "run")
+    assert statuses(outcome) == {D: "failed", W: "cancelled"}
+    assert len(shop.calls) == 5
+
+
+def test_children_of_a_failure_are_skipped_and_others_built(linked: Repo, tmp_path: Path) -> None:
+    broken = failure(f"{L} stage-0 2/2", "COPY --link file /", "no such file\nat all")
+    shop = Shop(turns=[lambda _: [broken]])
+    outcome = run(shop, order_of(linked), tmp_path / "run", keep_going=True)
+    assert statuses(outcome) == {D: "built", L: "failed", W: "built", E: "cancelled"}
+    assert outcome.results[E].reasons == (f"skipped: {L} failed",)
+    assert outcome.results[L].reasons == ("no such file",)
+    (problem,) = outcome.problems
+    assert problem.where == f"dockerfiles/{L}/Dockerfile:2"
+
+
+def test_without_keep_going_the_first_failure_ends_it(linked: Repo, tmp_path: Path) -> None:
+    shop = Shop(turns=[lambda _: [failure(f"{W} stage-0 2/2", "COPY --link file /", "no")]])
+    outcome = run(shop, order_of(linked), tmp_path / "run")
+    assert statuses(outcome) == {D: "cancelled", L: "cancelled", W: "failed", E: "cancelled"}
+    assert outcome.results[D].reasons == ("cancelled: another image failed",)
+    assert len(shop.calls) == 1
+
+
+def test_a_failure_of_bake_itself_is_nobodys(linked: Repo, tmp_path: Path) -> None:
+    shop = Shop()
+    shop.stream = lambda command, on_line: on_line("ERROR: no builder") or Completed(code=1)  # type: ignore
+    outcome = run(shop, order_of(linked, D), tmp_path / "run", keep_going=True)
+    assert statuses(outcome) == {D: "cancelled"}
+    assert "ERROR: no builder" in outcome.problems[0].what
+
+
+def test_what_was_done_before_the_user_stopped_it_counts(linked: Repo, tmp_path: Path) -> None:
+    def stop(targets: Mapping[str, Any]) -> list[dict[str, Any]]:
+        shop.put(targets[D], OURS)
+        raise KeyboardInterrupt
+
+    shop = Shop(turns=[stop])
+    outcome = run(shop, order_of(linked), tmp_path / "run")
+    assert outcome.interrupted
+    assert not outcome.ok
+    assert statuses(outcome) == {D: "built", L: "cancelled", W: "cancelled", E: "cancelled"}
+    assert outcome.results[L].reasons == ("cancelled: the run was stopped",)
+
+
+def test_what_was_there_before_a_failed_run_proves_nothing(linked: Repo, tmp_path: Path) -> None:
+    shop = Shop(turns=[lambda _: [failure(D, "exporting to image", "no space left on device")]])
+    order = order_of(linked, D)
+    image = order.decisions[0].image
+    shop.there[image.ref] = (OURS, image.fingerprint)
+    before = replace(order, found={D: Found(ref=image.ref, digest=OURS)})
+    assert statuses(run(shop, before, tmp_path / "run")) == {D: "failed"}
