@@ -9,12 +9,10 @@ from typing import Any
 
 from lamina.decide.plan import Decision, Found
 from lamina.declare.config import Secret
-from lamina.identify.fingerprint import SCHEMA
+from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, SCHEMA
 from lamina.identify.image import STABLE, Image
 from lamina.identify.stage import Stage
 
-LABEL = "dev.lamina.fingerprint"
-BILL = "dev.lamina.bill"
 MOST_BILL = 256 * 1024
 """Bytes. Registries refuse manifests of a few megabytes; the bill of very many files stays in `.lamina/`."""
 REVISION = "org.opencontainers.image.revision"
@@ -119,7 +117,7 @@ def _target(order: Order, image: Image, inside: set[str], *, kept: bool) -> dict
         target["target"] = spec.target
     if kept:
         target["tags"] = [str(image.ref)]
-        target["labels"] = {LABEL: image.fingerprint}
+        target["labels"] = {FINGERPRINT_KEY: image.fingerprint}
         target["annotations"] = list(_annotations(order, image))
     return {key: value for key, value in target.items() if value}
 
@@ -159,9 +157,9 @@ def _annotations(order: Order, image: Image) -> list[str]:
     if not order.push and not order.local_images:
         return []
     bill = json.dumps(image.bill.document(), sort_keys=True, separators=(",", ":"))
-    values = {LABEL: image.fingerprint, "dev.lamina.schema": str(SCHEMA)}
+    values = {FINGERPRINT_KEY: image.fingerprint, "dev.lamina.schema": str(SCHEMA)}
     if len(bill) <= MOST_BILL:
-        values[BILL] = bill
+        values[BILL_KEY] = bill
     if order.revision:
         values[REVISION] = order.revision
     if order.static:

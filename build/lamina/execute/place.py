@@ -8,7 +8,7 @@ from typing import Protocol
 
 from lamina.decide.plan import Found
 from lamina.errors import BuildError, Problem
-from lamina.execute.bake import LABEL
+from lamina.identify.fingerprint import FINGERPRINT_KEY
 from lamina.refs import Reference
 from lamina.registries.base import Manifest, Registry
 from lamina.registries.local import LocalStore
@@ -60,7 +60,7 @@ class EnginePlace:
     def fingerprint(self, ref: Reference) -> str | None:
         """See `Place.fingerprint`."""
         image = self._store.images([ref])[ref]
-        return image.labels.get(LABEL) if image else None
+        return image.labels.get(FINGERPRINT_KEY) if image else None
 
 
 class RegistryPlace:
@@ -89,7 +89,7 @@ class RegistryPlace:
     def fingerprint(self, ref: Reference) -> str | None:
         """See `Place.fingerprint`."""
         manifest = self._registry.manifest(ref)
-        return manifest.annotations.get(LABEL) if manifest else None
+        return manifest.annotations.get(FINGERPRINT_KEY) if manifest else None
 
 
 class Places:

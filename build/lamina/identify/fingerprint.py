@@ -16,6 +16,8 @@ from lamina.identify.context import Context
 
 SCHEMA = 1
 TAG_PREFIX = "sha-"
+FINGERPRINT_KEY, BILL_KEY = "dev.lamina.fingerprint", "dev.lamina.bill"
+"""Annotations of a manifest; the fingerprint is a label of the image as well."""
 _TAG_DIGITS = 12
 _LETTER = {"file": "f", "exec": "x", "link": "l", "dir": "d"}
 

@@ -6,18 +6,20 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lamina.decide.plan import Plan
 from lamina.errors import LaminaError, Problem
-from lamina.execute.run import Outcome
 from lamina.report.document import SCHEMA
 from lamina.report.view import BuildView, LiveView, PlainView
+
+if TYPE_CHECKING:  # a plan is shown without what builds being imported
+    from lamina.decide.plan import Plan
+    from lamina.execute.run import Outcome
 
 _STYLE = {
     "build": "yellow",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lamina.decide.plan import Plan
-from lamina.execute.run import Outcome, Result
+if TYPE_CHECKING:
+    from lamina.decide.plan import Plan
+    from lamina.execute.run import Outcome, Result
 
 SCHEMA = 1
 

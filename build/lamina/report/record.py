@@ -6,13 +6,15 @@ import fcntl
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lamina.execute.run import Outcome
 from lamina.files import read_json, write_json
 from lamina.identify.fingerprint import Bill
 from lamina.identify.image import Image
 from lamina.report.document import SCHEMA, entry
+
+if TYPE_CHECKING:
+    from lamina.execute.run import Outcome
 
 _DONE = ("built", "retagged", "pushed", "skipped")
 

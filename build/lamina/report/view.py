@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -12,7 +13,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from lamina.execute.progress import Trace
+if TYPE_CHECKING:
+    from lamina.execute.progress import Trace
 
 _REFRESHES = 8
 _BAR = 16

@@ -1,4 +1,7 @@
-"""The Invoke tasks: flags in, one call, a report, an exit code."""
+"""The Invoke tasks: flags in, one call, a report, an exit code.
+
+A task imports the step that it runs when it runs: a list of tasks or a plan should not wait for what builds.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from lamina.tasks.frame import helps, workspace
-from lamina.workflow.explaining import LAST, WORKTREE, explain
 from lamina.workflow.workspace import Flags
 
 
@@ -22,14 +21,16 @@ from lamina.workflow.workspace import Flags
 def why(
     _: Context,
     image: str,
-    from_: str = LAST,
-    to: str = WORKTREE,
+    from_: str = "last",
+    to: str = "worktree",
     registry: str | None = None,
     stack: str | None = None,
     json: bool = False,
 ) -> None:
     """Say what makes an image another one than it was, down to the file that started it."""
     with workspace("why", Flags(registry=registry, stack=stack), json=json) as made:
+        from lamina.workflow.explaining import explain
+
         found = explain(made, image, from_, to)
         made.screen.say(f"{image}: {from_} -> {to}")
         for each in found:

@@ -6,15 +6,17 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from invoke.exceptions import Exit
 
 from lamina.errors import BuildError, Interrupted, LaminaError
-from lamina.execute.run import Outcome
 from lamina.report.console import Screen
 from lamina.report.document import outcome_documents
 from lamina.workflow.workspace import Flags, Workspace
+
+if TYPE_CHECKING:
+    from lamina.execute.run import Outcome
 
 HELP = {
     "image": "only this image (may be given several times)",

@@ -10,7 +10,6 @@ from invoke.tasks import Task, task
 
 from lamina.report.document import plan_documents
 from lamina.tasks.frame import helps, report, workspace
-from lamina.workflow.building import build_images, push_built
 from lamina.workflow.planning import make_plan_only
 from lamina.workflow.tagging import apply_tags, make_tags, move_stable
 from lamina.workflow.workspace import Flags
@@ -90,6 +89,8 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
             allow_stand_in=allow_stand_in,
         )
         with workspace(name, flags, json=json, plain=plain) as made:
+            from lamina.workflow.building import build_images
+
             report(made, name, lambda: build_images(made, kind))
 
     body.__doc__ = doc
@@ -173,6 +174,8 @@ def push(
         allow_stand_in=allow_stand_in,
     )
     with workspace("push", flags, json=json) as made:
+        from lamina.workflow.building import push_built
+
         report(made, "push", lambda: push_built(made))
 
 

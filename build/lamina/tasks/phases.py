@@ -6,8 +6,6 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from lamina.tasks.frame import helps, report, workspace
-from lamina.workflow.access import enter
-from lamina.workflow.building import build_images
 from lamina.workflow.planning import make_plan_only
 from lamina.workflow.workspace import Flags
 
@@ -30,6 +28,9 @@ def phase2(
     """Stable development: login, then bases and Lambda images by content tag; --static on stable bases."""
     flags = Flags(registry=registry, push=push, static=static or None)
     with workspace("phase2", flags, plain=plain) as made:
+        from lamina.workflow.access import enter
+        from lamina.workflow.building import build_images
+
         made.screen.say(enter(made))
         report(made, "phase2", lambda: build_images(made))
 

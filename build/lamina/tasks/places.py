@@ -7,7 +7,6 @@ from invoke.tasks import task
 
 from lamina.declare.settings import SETTINGS
 from lamina.tasks.frame import helps, workspace
-from lamina.workflow.access import enter, warm
 from lamina.workflow.planning import select, write_pins
 from lamina.workflow.workspace import Flags
 
@@ -16,6 +15,8 @@ from lamina.workflow.workspace import Flags
 def login(_: Context, registry: str | None = None, json: bool = False) -> None:
     """Get into the registry: for ECR a token, kept for docker and buildx; else docker's own credentials."""
     with workspace("login", Flags(registry=registry), json=json) as made:
+        from lamina.workflow.access import enter
+
         made.screen.say(enter(made))
         made.screen.finish("login", ok=True, images=[])
 
@@ -32,7 +33,9 @@ def pull(
     """Warm the engine with what the next build stands on, by digest. What is absent is only reported."""
     flags = Flags(images=tuple(image), registry=registry, stack=stack, platform=platform)
     with workspace("pull", flags, json=json) as made:
-        rows = [(name, what) for name, what in warm(made)]
+        from lamina.workflow.access import warm
+
+        rows = list(warm(made))
         made.screen.rows(("image", "state"), rows, wide="state")
         made.screen.finish("pull", ok=True, images=[{"name": name, "state": what} for name, what in rows])
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.errors import ConfigError, RegistryError
-from lamina.execute.bake import BILL
 from lamina.execute.revision import check_out
 from lamina.identify.explain import differences
-from lamina.identify.fingerprint import Bill, content_tag
+from lamina.identify.fingerprint import BILL_KEY, Bill, content_tag
 from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.report.record import read_bills
@@ -102,7 +101,7 @@ def _of_registry(workspace: Workspace, ref: str) -> Bills:
         else:
             place = repository.with_tag(ref)
         manifest = workspace.registry.manifest(place)
-        if manifest is None or BILL not in manifest.annotations:
+        if manifest is None or BILL_KEY not in manifest.annotations:
             if fingerprint is None:
                 what = (
                     "is not in the registry"
@@ -111,7 +110,7 @@ def _of_registry(workspace: Workspace, ref: str) -> Bills:
                 )
                 raise RegistryError.of(f"{place} {what}", allowed="an image that was pushed by Lamina")
             return None
-        return Bill.from_document(json.loads(manifest.annotations[BILL]))
+        return Bill.from_document(json.loads(manifest.annotations[BILL_KEY]))
 
     return bill
 

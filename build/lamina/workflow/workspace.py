@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lamina.declare.config import Project, find_root, load_project
 from lamina.declare.graph import Graph, read_graph
@@ -17,10 +18,12 @@ from lamina.execute.place import EnginePlace, Place, Places, RegistryPlace
 from lamina.identify.stat_cache import StatCache
 from lamina.process import Runner, SubprocessRunner
 from lamina.refs import Reference
-from lamina.registries.ecr import EcrRegistry, EcrSettings, ecr_registry
 from lamina.registries.local import LocalStore
-from lamina.registries.oci import OciRegistry, oci_registry
 from lamina.report.console import Screen
+
+if TYPE_CHECKING:  # imported when a registry is asked for
+    from lamina.registries.ecr import EcrRegistry
+    from lamina.registries.oci import OciRegistry
 
 ECR = "ecr"
 
@@ -134,12 +137,14 @@ class Workspace:
                 hint='add --registry, or registry = "ecr" to [tool.lamina]',
             )
         address: str = self.project.get("registry")
-        registry = self._ecr(address) if self.on_ecr else oci_registry(self.runner, address)
+        registry = self._ecr(address) if self.on_ecr else self._oci(address)
         self._open.callback(registry.close)
         return registry
 
     def _ecr(self, address: str) -> EcrRegistry:
         given = self.project.ecr
+        from lamina.registries.ecr import EcrSettings, ecr_registry
+
         settings = EcrSettings(
             account=given.get("account"),
             region=given.get("region"),
@@ -148,9 +153,14 @@ class Workspace:
         )
         return ecr_registry(self.runner, settings)
 
+    def _oci(self, address: str) -> OciRegistry:
+        from lamina.registries.oci import oci_registry
+
+        return oci_registry(self.runner, address)
+
     def upstream(self, reference: Reference) -> OciRegistry:
         """The registry that serves an image from outside the project."""
-        registry = oci_registry(self.runner, reference.pull_host)
+        registry = self._oci(reference.pull_host)
         self._open.callback(registry.close)
         return registry
 
@@ -191,6 +201,8 @@ class Workspace:
     @property
     def docker_environment(self) -> Mapping[str, str]:
         """What lets docker and buildx into the registry."""
+        from lamina.registries.ecr import EcrRegistry
+
         if self.remote and isinstance(self.registry, EcrRegistry):
             self.registry.login()
             return self.registry.docker.environment

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from lamina.decide.plan import Decision, Found
-from lamina.execute.bake import BILL, LABEL, REVISION, Order, make_bake, target_name
-from lamina.identify.fingerprint import Bill
+from lamina.execute.bake import REVISION, Order, make_bake, target_name
+from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, Bill
 from lamina.identify.stage import Stage
 
 from ..conftest import DIGEST, RUNTIME, Repo
@@ -46,7 +46,7 @@ def test_a_target_has_everything_from_its_stage(receipts: Repo) -> None:
     assert target["contexts"] == {RUNTIME: f"docker-image://{PINNED}"}
     assert target["platforms"] == ["linux/amd64"]
     assert target["tags"] == [f"{D}-dev:{image.tag}"]
-    assert target["labels"] == {LABEL: image.fingerprint}
+    assert target["labels"] == {FINGERPRINT_KEY: image.fingerprint}
     assert target["attest"] == ["type=provenance,disabled=true", "type=sbom,disabled=true"]
     assert "target" not in target
     assert "args" not in target
@@ -98,10 +98,10 @@ def test_the_bill_travels_with_the_image(receipts: Repo) -> None:
     annotations = dict(each.removeprefix("manifest:").split("=", 1) for each in target["annotations"])
     image = receipts.images()[D]
 
-    assert annotations[LABEL] == image.fingerprint
+    assert annotations[FINGERPRINT_KEY] == image.fingerprint
     assert annotations[REVISION] == "abc"
     assert annotations["dev.lamina.bases"] == "stable"
-    assert Bill.from_document(json.loads(annotations[BILL])) == image.bill
+    assert Bill.from_document(json.loads(annotations[BILL_KEY])) == image.bill
 
 
 def test_only_declared_arguments_and_used_secrets_are_passed(repo: Repo) -> None:
@@ -172,6 +172,6 @@ def test_text_that_looks_like_a_template_is_protected(repo: Repo) -> None:
     (target,) = targets(order(repo, "lambda-one")).values()
 
     assert target["args"]["PRICE"] == "$${a} $$${b} 5$ %%{c}"
-    (bill,) = (each for each in target["annotations"] if BILL in each)
+    (bill,) = (each for each in target["annotations"] if BILL_KEY in each)
     assert "$${HOME}" in bill
     assert "%%{if}" in bill
