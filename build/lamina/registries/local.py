@@ -13,6 +13,7 @@ from lamina.refs import Reference
 from lamina.registries.credentials import Credential
 
 _SECONDS = 60
+_AT_ONCE = 8
 _CONNECT_SECONDS = 5
 _DEFAULT = "unix:///var/run/docker.sock"
 _HINT = "start it, or set DOCKER_HOST; try: docker info"
@@ -48,7 +49,14 @@ class LocalStore:
 
     def images(self, refs: Iterable[Reference]) -> Mapping[Reference, LocalImage | None]:
         """The images behind the references, None for those that are not there."""
-        return {ref: self._image(ref) for ref in refs}
+        from concurrent.futures import ThreadPoolExecutor
+
+        wanted = tuple(dict.fromkeys(refs))
+        with self._engine("inspect images"):
+            pass  # connected once, before there are threads
+        # The engine takes its time over each (it adds up what is unpacked) and answers several at once.
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="inspect") as pool:
+            return dict(zip(wanted, pool.map(self._image, wanted), strict=True))
 
     def tag(self, source: Reference, target: Reference) -> None:
         """Give an image another name; an image that had it loses it."""
