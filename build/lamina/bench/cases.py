@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lamina.bench.meter import Timing, measure
@@ -29,15 +28,6 @@ _PARENTS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One case of one variant."""
-
-    case: str
-    variant: str
-    timing: Timing
-
-
 class Bench:
     """The sample in a folder of its own, and an engine of its own whose caches start empty."""
 
@@ -49,22 +39,21 @@ class Bench:
             shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(source / "pyproject.toml", folder / "pyproject.toml")
 
-    def run(self, variant: str, *, times: int) -> list[Row]:
-        """All cases of a variant, from an empty engine."""
+    def run(self, variant: str, *, times: int) -> Mapping[str, Timing]:
+        """All cases of a variant, from an empty engine; by case. Cold can be measured once only."""
         engine, stand_in = self._fresh_engine()
         command = self._lamina("build-all") if variant == "lamina" else self._bake(engine, stand_in)
         looking = self._lamina("plan") if variant == "lamina" else self._bake(engine, stand_in, "--print")
-        rows = []
+        found: dict[str, Timing] = {}
         for case in CASES:
             self._say(f"{variant}: {case}")
-            timing = measure(
+            found[case] = measure(
                 self._runner,
                 looking if case == "plan" else command,
                 times=1 if case == "cold" else times,
                 before=self._edit_handler if case == "handler" else lambda _: None,
             )
-            rows.append(Row(case=case, variant=variant, timing=timing))
-        return rows
+        return found
 
     def close(self) -> None:
         """Remove the engine with all that it holds."""
