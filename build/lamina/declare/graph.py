@@ -77,10 +77,6 @@ class Graph:
                 stack.extend(self.nodes[name].parents)
         return tuple(name for name in self.nodes if name in wanted)
 
-    def bases_of(self, names: Iterable[str]) -> tuple[str, ...]:
-        """The base images among the images and all that they stand on, in build order."""
-        return tuple(name for name in self.with_ancestors(names) if self.nodes[name].kind == "base")
-
 
 def read_graph(project: Project) -> Graph:
     """Parse every Dockerfile and join the images. Raises ConfigError with all faults at once."""

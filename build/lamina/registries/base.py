@@ -71,11 +71,6 @@ class Manifest:
         return _descriptor(found) if found else None
 
     @property
-    def config_digest(self) -> str | None:
-        """Digest of the image configuration, which docker's classic store calls the image id."""
-        return self.config.digest if self.config else None
-
-    @property
     def layers(self) -> tuple[Descriptor, ...]:
         """The layers, lowest first; an index has none."""
         return tuple(_descriptor(item) for item in self._document.get("layers") or ())

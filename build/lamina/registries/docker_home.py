@@ -82,10 +82,6 @@ class PrivateDockerConfig:
                 hint="make the folder writable, or set LAMINA_CACHE to one that is",
             ) from error
 
-    def forget(self) -> None:
-        """Remove the token and its folder; nothing there is fine."""
-        _remove(self.path)
-
     def sweep(self, now: datetime) -> None:
         """Remove the folders of other identities whose tokens can no longer be valid."""
         with suppress(OSError):

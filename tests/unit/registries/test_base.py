@@ -45,7 +45,8 @@ def test_the_digest_is_over_the_exact_bytes() -> None:
 def test_an_image_tells_its_parts() -> None:
     manifest = Manifest.of(json.dumps(IMAGE).encode(), OCI_MANIFEST)
     assert manifest.size == 127
-    assert manifest.config_digest == "sha256:c"
+    assert manifest.config is not None
+    assert manifest.config.digest == "sha256:c"
     assert [layer.digest for layer in manifest.layers] == ["sha256:a", "sha256:b"]
     assert manifest.annotations == {"k": "v"}
     assert not manifest.is_index
@@ -60,7 +61,7 @@ def test_an_index_tells_its_platforms_but_not_attestations() -> None:
         "linux/arm64/v8": "sha256:1"
     }
     assert len(manifest.manifests) == 2
-    assert (manifest.size, manifest.config_digest, manifest.layers) == (0, None, ())
+    assert (manifest.size, manifest.config, manifest.layers) == (0, None, ())
 
 
 def test_the_media_type_of_the_bytes_counts_when_the_server_names_none() -> None:

@@ -106,8 +106,6 @@ def test_what_was_kept_comes_back(home: PrivateDockerConfig) -> None:
     assert home.kept().expires is None  # type: ignore[union-attr]
     home.write(HOST, None, None)
     assert home.kept().credential is None  # type: ignore[union-attr]
-    home.forget()
-    assert home.kept() is None
 
 
 @pytest.mark.parametrize("name", ["config.json", "lamina.json"])
