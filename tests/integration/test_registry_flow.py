@@ -193,6 +193,29 @@ def test_push_takes_what_was_built_without_a_registry(there: Repo, served: Serve
     assert there.recorded == local.images("digest")
 
 
+def test_an_image_from_outside_is_pinned_on_first_use_and_stays_pinned(there: Repo, served: Served) -> None:
+    there.ok("build-all", "--push", "--json")
+    repository, tag = f"base-dynamo-{stack_of(there)}", there.manifest["images"][0]["tags"][0]
+    outside = f"{served.address}/{repository}:{tag}"
+    there.write(
+        "dockerfiles/lambda-other/Dockerfile", f"FROM {outside}\nCOPY --link src/handler.py /var/task/\n"
+    )
+    assert "is not locked yet" in there.ok("plan", "--image", "lambda-other").stdout
+
+    there.ok("build-all", "--push", "--json")
+
+    digest = served.digest(repository, tag)
+    assert f'name = "{outside}"\ndigest = "{digest}"' in (there.root / "lamina.lock").read_text()
+    bake = json.loads(next(iter(newest(there.root / ".lamina/runs").glob("bake-*.json"))).read_text())
+    contexts = bake["target"]["lambda-other"]["contexts"]
+    assert contexts[outside] == f"docker-image://{served.address}/{repository}@{digest}"
+    assert there.ok("build-all", "--push", "--json").built == []
+
+
+def newest(folder: Path) -> Path:
+    return max(folder.iterdir(), key=lambda each: each.stat().st_mtime_ns)
+
+
 def test_push_does_not_build(there: Repo) -> None:
     done = there.fails(1, "push", "--json")
     assert "is not built" in done.told
