@@ -12,6 +12,7 @@ from typing import Any
 
 from lamina.errors import EngineError, Problem
 from lamina.process import Command, Runner
+from lamina.registries.local import connect
 from lamina.sandbox import engine as sandbox
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
@@ -121,16 +122,13 @@ def _host(env: Mapping[str, str]) -> tuple[str, bool]:
     return str(context.Host), True
 
 
-def connect(host: str, *, timeout: int = 600) -> Any:
-    """A docker-py client. ``timeout`` in seconds. Raises EngineError when the engine does not answer."""
-    import docker
+def _connect(host: str) -> Any:
+    """A docker-py client. Raises EngineError when the engine does not answer."""
     from docker.errors import DockerException
 
     try:
-        return docker.DockerClient(
-            base_url=host, version="auto", timeout=timeout, use_ssh_client=host.startswith("ssh://")
-        )
-    except (DockerException, OSError, ValueError) as error:
+        return connect(host, timeout=_QUICK_SECONDS)
+    except (EngineError, DockerException, OSError, ValueError) as error:
         raise EngineError.of(
             f"no Docker engine answers at {host}: {_innermost(error)}",
             hint="start it, or unset DOCKER_HOST and DOCKER_CONTEXT to use the default one",
@@ -138,7 +136,9 @@ def connect(host: str, *, timeout: int = 600) -> Any:
 
 
 def _innermost(error: BaseException) -> str:
-    """The operating system's own words inside docker-py's nested errors."""
+    """The operating system's own words inside nested errors."""
+    if isinstance(error, EngineError):
+        return error.problems[0].what.rpartition(": ")[2]
     found = re.search(
         r"(FileNotFoundError|PermissionError|ConnectionRefusedError)\(\d+, '([^']+)'\)", str(error)
     )
@@ -153,7 +153,7 @@ def _facts(
     environment: Mapping[str, str] | None = None,
     private: bool = False,
 ) -> Engine:
-    client = connect(host, timeout=_QUICK_SECONDS)
+    client = _connect(host)
     try:
         info = client.info()
     finally:

@@ -63,8 +63,8 @@ def identify(
 
     prefix: registry host and path with a closing slash, or empty. bases: external image -> identity; one
     that is missing there counts as ``unlocked``. stable: in static mode, base -> digest of its ``stable``
-    where that is known; Lambda images stand on it, and bases are neither read nor hashed. ConfigError
-    with all faults that keep files from being read.
+    where that is known; Lambda images stand on it, and bases are neither read nor hashed. files: opens a
+    folder. Raises ConfigError with all faults that keep files from being read.
     """
     wanted = set(names)
     rooted = [name for name in wanted if stable is None or graph.nodes[name].kind == "base"]

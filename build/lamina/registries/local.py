@@ -141,7 +141,7 @@ class LocalStore:
 
         try:
             if self._api is None:
-                self._api = _connect(self._base_url)
+                self._api = connect(self._base_url)
             yield self._api
         except APIError as error:
             told = " ".join(str(error.explanation or error).split())
@@ -176,7 +176,11 @@ def image_of(ref: Reference, told: Mapping[str, Any]) -> LocalImage:
     )
 
 
-def _connect(base_url: str | None) -> Any:
+def connect(base_url: str | None, *, timeout: int = _SECONDS) -> Any:
+    """A docker-py ``APIClient``, with the certificates that docker's variables name; ``timeout`` in seconds.
+
+    Raises EngineError when nobody listens on a unix socket, and docker-py's own errors for the rest.
+    """
     import docker
     from docker.utils import kwargs_from_env
 
@@ -194,7 +198,7 @@ def _connect(base_url: str | None) -> Any:
                 reason = (error.strerror or str(error)).lower()
                 raise EngineError.of(f"there is no Docker engine at {url}: {reason}", hint=_HINT) from error
     ssh = url.startswith("ssh://")
-    return docker.APIClient(version="auto", timeout=_SECONDS, use_ssh_client=ssh, **settings)
+    return docker.APIClient(version="auto", timeout=timeout, use_ssh_client=ssh, **settings)
 
 
 def _streamed(credential: Credential | None) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def _elsewhere(workspace: Workspace, images: Mapping[str, Image]) -> Mapping[str
         if name in known and known[name]["fingerprint"] == image.fingerprint
     }
     asked = {name: ref for name, ref in refs.items() if ref.host == images[name].repository.host}
-    there = workspace.place.look(asked.values())
+    there = workspace.place.look(asked.values()) if asked else {}
     return {name: there[ref] for name, ref in asked.items() if ref in there}
 
 
