@@ -14,7 +14,7 @@ from __future__ import annotations
 import codecs
 import posixpath
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -122,14 +122,22 @@ class Folder:
     walked: bool
     _ignore: Ignore = field(repr=False)
     _pairs: tuple[tuple[Rule, Match], ...] = field(repr=False)
+    _may_hide: Match = field(repr=False)
     _hits: tuple[bool, ...] = field(repr=False)
 
     @classmethod
     def root(cls, ignore: Ignore) -> Folder:
         """The context's root, which no rule can hide."""
         pairs = tuple((rule, _matcher(rule.pattern)) for rule in ignore.rules)
-        hits = (False,) * len(pairs)
-        return cls(path="", hidden_by=None, walked=True, _ignore=ignore, _pairs=pairs, _hits=hits)
+        return cls(
+            path="",
+            hidden_by=None,
+            walked=True,
+            _ignore=ignore,
+            _pairs=pairs,
+            _may_hide=_any_of(rule.pattern for rule in ignore.rules if not rule.negated),
+            _hits=(False,) * len(pairs),
+        )
 
     def hides(self, name: str) -> Rule | None:
         """The rule that hides the entry ``name`` of this directory, or None."""
@@ -144,9 +152,11 @@ class Folder:
         walked = rule is None or self._ignore.may_reinclude_below(path)
         return replace(self, path=path, hidden_by=rule, walked=walked, _hits=tuple(hits))
 
-    def _decide(self, name: str) -> tuple[Rule | None, list[bool]]:
+    def _decide(self, name: str) -> tuple[Rule | None, Sequence[bool]]:
         path = f"{self.path}/{name}" if self.path else name
         decided: Rule | None = None
+        if not self._may_hide(path) and True not in self._hits:
+            return None, self._hits
         hits = list(self._hits)
         for index, (rule, matches) in enumerate(self._pairs):
             if not hits[index]:
@@ -252,6 +262,29 @@ def _matcher(pattern: str) -> Match:
         whole = tail[1:] if tail.startswith("/") else None
         return lambda path: path.endswith(tail) or path == whole
     return compile_go(expression).search
+
+
+def _any_of(patterns: Iterable[str]) -> Match:
+    """One quick look for many patterns: false only where none of them matches.
+
+    Almost no file matches any, and most patterns end in a plain text or are one.
+    """
+    texts: set[str] = set()
+    tails: list[str] = []
+    others: list[Match] = []
+    for pattern in patterns:
+        kind, _ = _understand(pattern)
+        tail = re.fullmatch(r"\*\*/\*?([\w.-]+)", pattern, re.ASCII)
+        if kind == "exact":
+            texts.add(pattern)
+        elif tail:
+            tails.append(tail[1])
+        else:
+            others.append(_matcher(pattern))
+    ends = tuple(tails)
+    if not others:
+        return lambda path: path.endswith(ends) or path in texts
+    return lambda path: path.endswith(ends) or path in texts or any(matches(path) for matches in others)
 
 
 def _understand(pattern: str) -> tuple[str, str]:

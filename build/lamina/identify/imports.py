@@ -50,7 +50,7 @@ class ImportWalk:
         self._layout = layout
         self._read = read
         self._exists = exists
-        self._folders = {posixpath.dirname(path) for path in layout.files}
+        self._folders = {path.rpartition("/")[0] for path in layout.files}
         for folder in tuple(self._folders):
             while folder not in {"/", ""}:
                 folder = posixpath.dirname(folder)

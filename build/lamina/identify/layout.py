@@ -95,24 +95,29 @@ def _copied(
     place = posixpath.join(workdir, target)
     keep = instruction.flag("parents") in {"", "true"}
     into = target.endswith("/") or target in {".", "./"} or len(sources) > 1
+    place = posixpath.normpath(place)
+    folder = place.rstrip("/") + "/"
     for source in sources:
         wild = compile_wildcard(source, deep=keep) if is_wildcard(source) else None
+        below = f"{source}/" if source else ""
         for path in paths:
             if wild is not None:
                 matched = next((head for head in _heads(path) if wild.fullmatch(head)), None)
+                if matched is None:
+                    continue
+                rest = path[len(matched) + 1 :]
+            elif path.startswith(below):
+                rest = path[len(below) :]
+            elif path == source:
+                rest = ""
             else:
-                matched = source if path == source or path.startswith(source + "/") or not source else None
-            if matched is None:
                 continue
-            rest = path[len(matched) :].lstrip("/") if matched else path
-            if keep:
-                yield posixpath.normpath(posixpath.join(place, path)), path
-            elif rest:
-                yield posixpath.normpath(posixpath.join(place, rest)), path
+            if keep or rest:
+                yield folder + (path if keep else rest), path
             elif into or wild is not None:
-                yield posixpath.normpath(posixpath.join(place, posixpath.basename(path))), path
+                yield folder + posixpath.basename(path), path
             else:
-                yield posixpath.normpath(place), path
+                yield place, path
 
 
 def _moved(words: tuple[str, ...], origin: Layout, workdir: str) -> Iterator[tuple[str, str]]:

@@ -45,7 +45,8 @@ def check_runnable(images: Mapping[str, Image], names: Iterable[str]) -> Mapping
     """Look into the named images; of those they stand on only the layout is needed."""
     layouts: dict[str, Layout] = {}
     sent: dict[str, frozenset[str]] = {}
-    for name, image in images.items():
+    chosen = tuple(names)
+    for name, image in images.items() if chosen else ():
         paths = tuple(file.path for file in image.contexts[""].files if file.kind != "dir")
         bases = {
             called: layouts.get(parent, Layout(complete=False))
@@ -56,7 +57,7 @@ def check_runnable(images: Mapping[str, Image], names: Iterable[str]) -> Mapping
         sent[name] = frozenset(paths).union(*(sent.get(parent, ()) for parent in image.node.parents))
     projects: dict[Path, tuple[LocalProject, ...]] = {}
     found: dict[str, Runnable] = {}
-    for name in names:
+    for name in chosen:
         image, layout = images[name], layouts[name]
         root = image.root("")
         if root not in projects:

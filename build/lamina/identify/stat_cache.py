@@ -10,13 +10,14 @@ import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from lamina.files import read_json, write_atomic
 from lamina.identify.tree import DiskFiles, Entry, Stamp
 
-SCHEMA = 1
+SCHEMA = 2
 RACY_NANOSECONDS = 2 * 10**9
+_MOST = 500_000
+"""Files. Those that no command asks for any more stay known up to here: another command may ask."""
 
 
 class StatCache:
@@ -27,7 +28,7 @@ class StatCache:
         document = read_json(file)
         if not isinstance(document, dict) or document.get("schema") != SCHEMA:
             document = {"roots": {}}
-        self._known: dict[str, dict[str, list[Any]]] = document["roots"]
+        self._known: dict[str, dict[str, str]] = document["roots"]
         self._open: dict[Path, CachedFiles] = {}
 
     def files(self, root: Path) -> CachedFiles:
@@ -41,7 +42,7 @@ class StatCache:
         if not any(files.learnt for files in self._open.values()):
             return
 
-        roots = {**self._known, **{str(root): files.known for root, files in self._open.items()}}
+        roots = {**self._known, **{str(root): files.all_known() for root, files in self._open.items()}}
         try:
             write_atomic(self._file, json.dumps({"schema": SCHEMA, "roots": roots}, separators=(",", ":")))
         except OSError:
@@ -51,13 +52,18 @@ class StatCache:
 class CachedFiles(DiskFiles):
     """A folder whose unchanged files are not read again, and whose directories are listed once."""
 
-    def __init__(self, root: Path, known: dict[str, list[Any]]) -> None:
+    def __init__(self, root: Path, known: dict[str, str]) -> None:
         super().__init__(root)
         self._before = known
         self._listed: dict[str, tuple[Entry, ...]] = {}
-        self.known: dict[str, list[Any]] = {}
-        """Path -> the four numbers of its stamp and its digest, for the files that were asked for."""
+        self._now: dict[str, str] = {}
+        """Path -> its stamp and its digest in one text, for the files that were asked for."""
         self.learnt = False
+
+    def all_known(self) -> dict[str, str]:
+        """Path -> what is known of it, the files that nobody asked for included."""
+        known = {**self._before, **self._now}
+        return known if len(known) < _MOST else self._now
 
     def children(self, directory: str) -> Iterable[Entry]:
         """See `Files.children`."""
@@ -67,14 +73,17 @@ class CachedFiles(DiskFiles):
 
     def sha256(self, entry: Entry) -> str:
         """See `Files.sha256`."""
-        known = self.known.get(entry.path) or self._before.get(entry.path)
-        if known and entry.stamp is not None and tuple(known[:4]) == entry.stamp:
-            self.known[entry.path] = known
-            return str(known[4])
+        if entry.stamp is None:
+            return super().sha256(entry)
+        path, (size, mtime, ctime, inode) = entry.path, entry.stamp
+        stamp = f"{size} {mtime} {ctime} {inode} "
+        known = self._now.get(path) or self._before.get(path)
+        if known is not None and known.startswith(stamp):
+            return known[len(stamp) :]
         now = time.time_ns()
         digest = super().sha256(entry)
-        if entry.stamp is not None and not _racy(entry.stamp, now):
-            self.known[entry.path] = [*entry.stamp, digest]
+        if not _racy(entry.stamp, now):
+            self._now[path] = stamp + digest
             self.learnt = True
         return digest
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from pathlib import Path
@@ -35,8 +36,8 @@ def aged(root: Path, cache_file: Path) -> None:
     entry = DiskFiles(root).entry("a")
     assert entry is not None
     assert entry.stamp is not None
-    document = f'{{"schema":1,"roots":{{"{root}":{{"a":[{",".join(map(str, entry.stamp))},"remembered"]}}}}}}'
-    cache_file.write_text(document)
+    known = " ".join([*map(str, entry.stamp), "remembered"])
+    cache_file.write_text(json.dumps({"schema": 2, "roots": {str(root): {"a": known}}}))
 
 
 def test_what_is_known_is_not_read(root: Path, tmp_path: Path) -> None:
