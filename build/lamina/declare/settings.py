@@ -11,8 +11,10 @@ from lamina.declare.document import Document
 
 LOCAL = "local"
 NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*")
+CACHE_REPOSITORY = re.compile(r"[a-z0-9._/-]*\{repository\}[a-z0-9._/-]*")
 PLATFORM = re.compile(r"linux/[a-z0-9]+(?:/v[0-9]+)?")
 PLATFORMS = "linux/amd64, linux/arm64"
+CACHE_MODES = ("auto", "max", "min", "inline", "off")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 
@@ -51,6 +53,16 @@ SETTINGS: Mapping[str, Setting] = {each.name: each for each in (
             help="a buildx builder; empty: the engine's own"),
     Setting(name="jobs", kind=int, default=0, env=("LAMINA_JOBS",),
             help="images built at once; 0: as many as can be"),
+    Setting(name="cache", kind=str, default="auto", env=("LAMINA_CACHE_MODE",),
+            help="remote cache: auto (min for linked images, else max), max, min, inline, off"),
+    Setting(name="cache-read-only", kind=bool, default=False, env=("LAMINA_CACHE_READ_ONLY",),
+            help="read the remote cache but write none, as builds of forks should"),
+    Setting(name="cache-repository", kind=str, default="{repository}", env=("LAMINA_CACHE_REPOSITORY",),
+            help="where an image's cache is kept, made of {repository}, the image's own"),
+    Setting(name="cache-branch", kind=str, default="", env=("LAMINA_CACHE_BRANCH",),
+            help="whose cache is read and written; empty: the branch that CI or git names"),
+    Setting(name="cache-fallback", kind=str, default="main", env=("LAMINA_CACHE_FALLBACK",),
+            help="the branch whose cache is read as well"),
     Setting(name="dockerfiles", kind=str, default="dockerfiles", env=("LAMINA_DOCKERFILES",),
             help="folder whose <image>/Dockerfile are images without being listed"),
     Setting(name="context", kind=str, default=".", env=("LAMINA_CONTEXT",),
@@ -96,6 +108,17 @@ def _parsed(setting: Setting, given: Any, source: str, document: Document) -> An
 
 def _check(values: Mapping[str, Value], document: Document) -> None:
     platform, repository, stack = (values[name] for name in ("platform", "repository", "stack"))
+    cache, cached_in = values["cache"], values["cache-repository"]
+    if cache.value not in CACHE_MODES:
+        document.problem(
+            f"{cache.value!r} is no cache mode", where=cache.source, allowed=", ".join(CACHE_MODES)
+        )
+    if not CACHE_REPOSITORY.fullmatch(str(cached_in.value)):
+        document.problem(
+            f"{cached_in.value!r} is no place for the cache of each image",
+            where=cached_in.source,
+            allowed="a name with {repository} in it: {repository}, {repository}-cache, cache/{repository}",
+        )
     if platform.value and not PLATFORM.fullmatch(str(platform.value)):
         document.problem(
             f"{platform.value!r} is no platform",

@@ -9,6 +9,7 @@ from typing import Any
 
 from lamina.decide.plan import Decision, Found
 from lamina.declare.config import Secret
+from lamina.execute.remote_cache import ImageCache
 from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, SCHEMA
 from lamina.identify.image import STABLE, Image
 from lamina.identify.stage import Stage
@@ -41,6 +42,7 @@ class Order:
     decisions: the builds, bases first. support: bases that must be built again only because the builder
     cannot see them; nothing of theirs is kept. found: image -> where an existing base is.
     externals: external image -> the pinned reference that stands for it.
+    caches: image -> its remote cache.
     push: to the registry; else into the engine's store. local_images: whether the builder sees that store.
     """
 
@@ -50,6 +52,7 @@ class Order:
     found: Mapping[str, Found] = field(default_factory=dict)
     externals: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
+    caches: Mapping[str, ImageCache] = field(default_factory=dict)
     push: bool
     local_images: bool
     revision: str | None = None
@@ -97,6 +100,7 @@ def make_bake(order: Order) -> Bake:
 def _target(order: Order, image: Image, inside: set[str], *, kept: bool) -> dict[str, Any]:
     stage = order.stages[image.name]
     spec = image.node.spec
+    cache = order.caches.get(image.name, ImageCache())
     needed = {secret.name: secret for secret in order.secrets if secret.name in image.node.recipe.secrets}
     target: dict[str, Any] = {
         "context": str(stage.context()),
@@ -111,12 +115,14 @@ def _target(order: Order, image: Image, inside: set[str], *, kept: bool) -> dict
         "platforms": [spec.platform],
         "secret": [f"type=file,id={name},src={secret.file}" for name, secret in sorted(needed.items())],
         "attest": ["type=provenance,disabled=true", "type=sbom,disabled=true"],
+        "cache-from": cache.sources,
         "output": [_output(order) if kept else "type=cacheonly"],
     }
     if spec.target:
         target["target"] = spec.target
     if kept:
-        target["tags"] = [str(image.ref)]
+        target["tags"] = [str(image.ref), *cache.tags]
+        target["cache-to"] = cache.targets
         target["labels"] = {FINGERPRINT_KEY: image.fingerprint}
         target["annotations"] = list(_annotations(order, image))
     return {key: value for key, value in target.items() if value}

@@ -54,10 +54,12 @@ class Builder:
     """What builds: a buildx builder. name: for ``--builder``.
 
     local_images: whether it sees the images in the engine's store, which only the engine's own builder does.
+    remote_cache: whether it reads and writes a cache in a registry.
     """
 
     name: str
     local_images: bool
+    remote_cache: bool = True
 
 
 def find_engine(
@@ -213,7 +215,12 @@ def choose_builder(runner: Runner, engine: Engine, wanted: str) -> Builder:
                 where="--builder",
                 hint=f"docker buildx create --name {wanted} --driver docker-container",
             )
-        return Builder(name=wanted, local_images=driver == "docker" and engine.containerd)
+        own = driver == "docker"
+        return Builder(
+            name=wanted,
+            local_images=own and engine.containerd,
+            remote_cache=not own or engine.containerd,
+        )
     if engine.containerd:
         return Builder(name="default", local_images=True)
     if _driver(runner, engine, OWN_BUILDER) is None:

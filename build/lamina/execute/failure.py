@@ -13,7 +13,9 @@ from lamina.identify.image import Image
 
 _DOCKERFILE_LINE = re.compile(r"^(?:\S*/)?Dockerfile:(\d+)$")
 _TARGET = re.compile(r"^ERROR: target (\S+?):")
-_RACE = re.compile(r": already exists$|\blocked for .*: unavailable$")  # as containerd says it
+# Another run put the very same image into the engine meanwhile, as containerd says it; or the engine was too
+# busy to take a build's connection in time, as buildx says it.
+_PASSING = re.compile(r": already exists$|\blocked for .*: unavailable$|: no such job \w+$")
 _LOG_LINES = 15
 _ALIKE = 0.5
 
@@ -32,10 +34,13 @@ def broken_images(order: Order, trace: Trace) -> Mapping[str, str]:
     return found
 
 
-def lost_race(image: str, trace: Trace) -> bool:
-    """Whether an image failed only because another run put the very same one into the engine meanwhile."""
-    errors = [step.error or "" for step in trace.of(image) if _is_culprit(step)]
-    return bool(errors) and all(_RACE.search(error) for error in errors)
+def is_passing(image: str, what: str, trace: Trace) -> bool:
+    """Whether an image failed at what is no fault of its own and may go well the next time.
+
+    what: as `broken_images` tells it.
+    """
+    errors = [step.error or "" for step in trace.of(image) if _is_culprit(step)] or [what]
+    return all(_PASSING.search(error) for error in errors)
 
 
 def explain(order: Order, trace: Trace, broken: Mapping[str, str], error: str) -> Iterator[Problem]:

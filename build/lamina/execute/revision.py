@@ -32,6 +32,12 @@ def read_revision(runner: Runner, root: Path) -> Revision | None:
     return Revision(commit=head.stdout.strip(), clean=changed.ok and not changed.stdout.strip())
 
 
+def read_branch(runner: Runner, root: Path) -> str:
+    """The branch that is checked out; empty outside git and where a commit alone is checked out."""
+    named = runner.run(_git(root, "symbolic-ref", "--quiet", "--short", "HEAD"))
+    return named.stdout.strip() if named.ok else ""
+
+
 def check_out(runner: Runner, root: Path, revision: str, folder: Path) -> Path | None:
     """Write the files of a revision below ``folder``, byte for byte; where ``root`` is among them.
 

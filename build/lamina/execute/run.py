@@ -12,7 +12,7 @@ from lamina.decide.plan import Decision, Found, Plan
 from lamina.errors import BuildError, Problem
 from lamina.execute.bake import Bake, Order, make_bake, target_name
 from lamina.execute.engine import Engine
-from lamina.execute.failure import broken_images, explain, lost_race
+from lamina.execute.failure import broken_images, explain, is_passing
 from lamina.execute.place import Place
 from lamina.execute.progress import Trace
 from lamina.files import read_json, write_atomic
@@ -269,12 +269,14 @@ def _broken(
 ) -> Mapping[str, str] | None:
     """The images that failed and why, which may be none's own fault; None when nothing failed for good.
 
-    races: how often an image lost against another run of the same build; it is tried again.
+    races: how often an image failed at no fault of its own, as in a race with another run; it is tried again.
     """
     if baked.error is None:
         return None
     failed = broken_images(order, baked.trace)
-    lost = [name for name in failed if name not in confirmed and lost_race(name, baked.trace)]
+    lost = [
+        name for name, what in failed.items() if name not in confirmed and is_passing(name, what, baked.trace)
+    ]
     races.update(lost)
     fine = {*confirmed, *(name for name in lost if races[name] < _MOST_RACES)}
     broken = {name: step for name, step in failed.items() if name not in fine}

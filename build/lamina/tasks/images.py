@@ -71,6 +71,8 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
         jobs: int | None = None,
         keep_going: bool = False,
         allow_stand_in: bool = False,
+        cache: str | None = None,
+        cache_read_only: bool = False,
         json: bool = False,
         plain: bool = False,
     ) -> None:
@@ -87,6 +89,8 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
             jobs=jobs,
             keep_going=keep_going,
             allow_stand_in=allow_stand_in,
+            cache=cache,
+            cache_read_only=cache_read_only or None,
         )
         with workspace(name, flags, json=json, plain=plain) as made:
             from lamina.workflow.building import build_images
@@ -96,7 +100,7 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
     body.__doc__ = doc
     helped = (
         "image", "registry", "push", "create", "platform", "stack", "builder", "static", "force", "jobs",
-        "keep-going", "allow-stand-in", "json", "plain",
+        "keep-going", "allow-stand-in", "cache", "cache-read-only", "json", "plain",
     )  # fmt: skip
     return Task(body, name=name, iterable=["image"], help=helps(*helped))
 

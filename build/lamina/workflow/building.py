@@ -19,6 +19,7 @@ from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential, DockerConfig, lookup
 from lamina.report.record import write_manifest
+from lamina.workflow.caching import find_caches, read_policy
 from lamina.workflow.planning import decide, find_stable, look, make_images, read_pins, select, write_pins
 from lamina.workflow.workspace import Workspace
 
@@ -53,15 +54,19 @@ def _build(
     builder = workspace.builder
     load_stand_ins(outside, workspace.runner, workspace.engine, workspace.screen.say)
     revision = read_revision(workspace.runner, workspace.project.root)
+    building = [decision.image for decision in decisions]
+    caches = find_caches(workspace, builder, building)
+    workspace.screen.notes(caches.notes)
     support = () if workspace.flags.push or builder.local_images else _support(decisions, images)
     state = workspace.project.state
     order = Order(
         decisions=decisions,
         support=support,
-        stages=stage_images(state, [*(decision.image for decision in decisions), *support]),
+        stages=stage_images(state, [*building, *support]),
         found=plan.found,
         externals=outside.references,
         secrets=workspace.project.secrets,
+        caches=caches.images,
         push=workspace.flags.push,
         local_images=builder.local_images,
         revision=revision.commit if revision and revision.clean else None,
@@ -69,7 +74,7 @@ def _build(
     )
     folder = state / "runs" / run
     folder.mkdir(parents=True)
-    with workspace.screen.progress(tuple(decision.image.name for decision in decisions)) as view:
+    with workspace.screen.progress(tuple(image.name for image in building)) as view:
         workshop = Workshop(
             runner=workspace.runner,
             engine=workspace.engine,
@@ -155,7 +160,10 @@ def _check_destination(workspace: Workspace, outside: Externals, images: Iterabl
             allowed="a loopback registry, or --allow-stand-in",
             hint="run `invoke lock` where the runtime's registry can be reached",
         )
-    names = [workspace.project.repository(image.name) for image in chosen]
+    names = {workspace.project.repository(image.name) for image in chosen}
+    policy = read_policy(workspace)
+    if policy.writes:
+        names |= {policy.name(name) for name in names}
     missing = workspace.registry.missing_repositories(names)
     if workspace.flags.create:
         for name in missing:

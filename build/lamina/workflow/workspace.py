@@ -45,12 +45,14 @@ class Flags:
     keep_going: bool = False
     offline: bool = False
     allow_stand_in: bool = False
+    cache: str | None = None
+    cache_read_only: bool | None = None
 
     @property
     def settings(self) -> Mapping[str, object]:
         """The flags that are settings as well."""
-        names = ("registry", "stack", "platform", "builder", "static", "jobs")
-        return {name: getattr(self, name) for name in names}
+        names = ("registry", "stack", "platform", "builder", "static", "jobs", "cache", "cache-read-only")
+        return {name: getattr(self, name.replace("-", "_")) for name in names}
 
 
 class Workspace:

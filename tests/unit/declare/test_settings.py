@@ -82,5 +82,6 @@ def test_every_setting_has_a_default_of_its_type_a_variable_and_a_help() -> None
     for name, setting in SETTINGS.items():
         assert setting.name == name
         assert isinstance(setting.default, setting.kind)
-        assert setting.env[0] == f"LAMINA_{name.upper()}"
+        variable = f"LAMINA_{name.upper().replace('-', '_')}"
+        assert setting.env[0] == (variable if name != "cache" else "LAMINA_CACHE_MODE")  # _CACHE: a folder
         assert setting.help

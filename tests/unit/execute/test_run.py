@@ -56,12 +56,12 @@ class Shop:
         kept = {name: bake["target"][name] for name in bake["group"]["default"]["targets"]}
         self.calls.append(list(kept))
         failures = (self.turns.pop(0) if self.turns else lambda _: [])(kept)
-        failed = {each["name"].partition("]")[0].strip("[").split()[0] for each in failures}
-        done = {name: target for name, target in kept.items() if not failures and name not in failed}
+        done = {} if failures else kept
         for target in done.values():
             self.put(target, OURS)
         for failure in failures:
-            on_line(json.dumps({"vertexes": [{"digest": failure["name"], **failure}]}))
+            event = {"vertexes": [{"digest": failure["name"], **failure}]} if "name" in failure else None
+            on_line(json.dumps(event) if event else failure["message"])
         metadata = {name: {"containerimage.digest": OURS} for name in done}
         Path(given["--metadata-file"]).write_text(json.dumps(metadata))
         return Completed(code=1 if failures else 0)
@@ -198,6 +198,14 @@ def test_a_lost_race_is_run_again(linked: Repo, tmp_path: Path, error: str) -> N
     outcome = run(shop, order_of(linked, D, W), tmp_path / "run")
     assert outcome.ok
     assert shop.calls == [[D, W]] * 3
+
+
+def test_an_engine_that_was_too_busy_is_asked_again(linked: Repo, tmp_path: Path) -> None:
+    said = f"ERROR: target {W}: NotFound: forwarding Ping: no such job ah5vnk9r7xs5tv1im89ia2paz"
+    shop = Shop(turns=[lambda _: [{"message": said}]])
+
+    assert run(shop, order_of(linked, D, W), tmp_path / "run").ok
+    assert len(shop.calls) == 2
 
 
 def test_a_race_is_not_run_for_ever(linked: Repo, tmp_path: Path) -> None:

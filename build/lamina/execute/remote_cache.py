@@ -1,0 +1,113 @@
+"""The remote cache: where BuildKit finds the steps that other machines ran, and where it leaves its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from lamina.identify.image import Image
+from lamina.refs import Reference
+
+Mode = Literal["max", "min", "inline"]
+_UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
+_MOST_BRANCH = 80
+_CI_BRANCHES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME", "CODEBUILD_WEBHOOK_HEAD_REF")
+"""Variables that name the branch where CI checks out a commit alone: GitHub, GitLab, CodeBuild."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachePolicy:
+    """How a project caches. mode: a `Mode`, ``auto``, or ``off``. branch: empty where none is known.
+
+    repository: what holds an image's cache; ``{repository}`` is its own. fallback: the branch whose
+    cache is read as well. exports: whether this run may write.
+    """
+
+    mode: str
+    repository: str
+    branch: str
+    fallback: str
+    exports: bool
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything is written."""
+        return self.exports and self.mode != "off"
+
+    def name(self, repository: str) -> str:
+        """The repository that holds the cache of the images in a repository."""
+        return self.repository.replace("{repository}", repository)
+
+    def refs(self, image: Image) -> tuple[Reference, ...]:
+        """The image's cache references: of this branch, to which is written, and of the fallback."""
+        place = Reference(host=image.repository.host, repository=self.name(image.repository.repository))
+        architecture = image.node.spec.platform.removeprefix("linux/")
+        branches = dict.fromkeys(branch for branch in (self.branch, self.fallback) if branch)
+        return tuple(place.with_tag(f"cache-{_fit(branch)}-{_fit(architecture)}") for branch in branches)
+
+    def mode_for(self, image: Image) -> Mode:
+        """What ``auto`` means for an image.
+
+        All that the next build of a linked image needs is in its own layers, which the registry has: ``min``
+        costs next to nothing. Other images keep the layers of all their stages.
+        """
+        if self.mode == "auto":
+            return "max" if image.node.recipe.unlinked else "min"
+        return self.mode  # type: ignore[return-value]  # checked when the settings were read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageCache:
+    """The remote cache of one build. imports: what is there to read. export: what to write, if anything."""
+
+    imports: tuple[Reference, ...] = ()
+    export: Reference | None = None
+    mode: Mode = "max"
+
+    @property
+    def sources(self) -> list[str]:
+        """Bake's ``cache-from``."""
+        return [f"type=registry,ref={ref}" for ref in self.imports]
+
+    @property
+    def targets(self) -> list[str]:
+        """Bake's ``cache-to``: one OCI manifest, which ECR takes. If it cannot be written no build fails."""
+        if self.export is None:
+            return []
+        if self.mode == "inline":
+            return ["type=inline"]
+        kind = "image-manifest=true,oci-mediatypes=true,ignore-error=true"
+        return [f"type=registry,ref={self.export},mode={self.mode},{kind}"]
+
+    @property
+    def tags(self) -> list[str]:
+        """Further tags of the image: an inline cache is found by a tag that stays."""
+        return [str(self.export)] if self.export and self.mode == "inline" else []
+
+
+def make_caches(
+    policy: CachePolicy, images: Iterable[Image], there: Iterable[Reference]
+) -> Mapping[str, ImageCache]:
+    """The cache of each image. there: the references that exist in the registry."""
+    known = set(there)
+    return {
+        image.name: ImageCache(
+            imports=tuple(ref for ref in policy.refs(image) if ref in known),
+            export=policy.refs(image)[0] if policy.exports else None,
+            mode=policy.mode_for(image),
+        )
+        for image in images
+    }
+
+
+def branch_of_ci(env: Mapping[str, str]) -> str:
+    """The branch that CI says it builds; empty where it says none."""
+    named = (env.get(name, "") for name in _CI_BRANCHES)
+    return next((name.removeprefix("refs/heads/") for name in named if name), "")
+
+
+def _fit(name: str) -> str:
+    """A name as part of a tag."""
+    return _UNFIT.sub("-", name)[:_MOST_BRANCH].strip("-") or "-"

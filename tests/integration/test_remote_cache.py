@@ -1,0 +1,159 @@
+"""The remote cache: what one engine built, another one with nothing in it does not build again."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import TestEngine
+from projects import Repo
+
+from lamina.process import SubprocessRunner
+from lamina.sandbox import engine as sandbox_engine
+from lamina.sandbox import registry as sandbox_registry
+
+pytestmark = pytest.mark.engine
+
+EMPTY = "tests-empty"
+LIBRARIES = "COPY lib/ /rootfs/var/task/lib/"
+HANDLER = "COPY --link src/handler.py /var/task/"
+DOCKERFILE = f"""FROM scratch AS deps
+{LIBRARIES}
+FROM base-label:stable
+COPY --link --from=deps /rootfs/ /
+{HANDLER}
+CMD ["handler.handler"]
+"""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    runner, name = SubprocessRunner(), f"test-cache-{os.getpid()}"
+    yield sandbox_registry.up(runner, name=name, port=0, say=lambda _: None).address
+    sandbox_registry.down(runner, name, purge=True)
+
+
+@pytest.fixture
+def empty_engine(engine: TestEngine) -> Iterator[str]:
+    """The name of a second engine, without images and caches."""
+    runner = SubprocessRunner()
+    sandbox_engine.up(runner, name=EMPTY, say=lambda _: None)
+    yield EMPTY
+    sandbox_engine.down(runner, name=EMPTY, purge=True)
+
+
+@pytest.fixture
+def repo_with_stages(tiny: Repo, address: str) -> Repo:
+    """The tiny project in a registry, its function with a stage of libraries."""
+    tiny.write("lib/big.py", "BIG = True\n")
+    tiny.write("dockerfiles/lambda-tiny/Dockerfile", DOCKERFILE)
+    tiny.env["LAMINA_REGISTRY"] = address
+    return tiny
+
+
+def tags(address: str, repo: Repo, image: str) -> set[str]:
+    with urllib.request.urlopen(
+        f"http://{address}/v2/{image}-{repo.env['LAMINA_STACK']}/tags/list", timeout=10
+    ) as answer:
+        return set(json.load(answer)["tags"])
+
+
+def target(repo: Repo, image: str = "lambda-tiny") -> dict[str, Any]:
+    """The image's target in the bake file of the last run."""
+    last = max((repo.root / ".lamina/runs").iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
+    return dict(json.loads((last / "bake-1.json").read_text())["target"][image])
+
+
+def copied(repo: Repo) -> set[str]:
+    """The COPY instructions that ran in the last run."""
+    return {step.name.partition("] ")[2] for step in repo.steps() if step.ran and "] COPY" in step.name}
+
+
+def test_an_empty_engine_runs_only_what_changed(
+    repo_with_stages: Repo, tmp_path: Path, empty_engine: str
+) -> None:
+    repo_with_stages.ok("build-all", "--push")
+    other = repo_with_stages.clone(tmp_path / "other", LAMINA_ENGINE=empty_engine)
+    other.append("src/handler.py", "# better\n")
+
+    done = other.ok("build-all", "--push", "--json")
+
+    assert done.built == ["lambda-tiny"]
+    assert copied(other) == {HANDLER}
+
+
+def test_without_the_cache_it_runs_everything(
+    repo_with_stages: Repo, tmp_path: Path, empty_engine: str, address: str
+) -> None:
+    repo_with_stages.ok("build-all", "--push", "--cache", "off")
+    assert all(tag.startswith("sha-") for tag in tags(address, repo_with_stages, "lambda-tiny"))
+    other = repo_with_stages.clone(tmp_path / "other", LAMINA_ENGINE=empty_engine)
+    other.append("src/handler.py", "# better\n")
+
+    other.ok("build-all", "--push")
+
+    assert {HANDLER, LIBRARIES} <= copied(other)
+    assert "cache-from" not in target(other)
+
+
+def test_an_inline_cache_is_found_by_its_tag(
+    repo_with_stages: Repo, tmp_path: Path, empty_engine: str
+) -> None:
+    repo_with_stages.ok("build-all", "--push", "--cache", "inline")
+    other = repo_with_stages.clone(tmp_path / "other", LAMINA_ENGINE=empty_engine)
+    other.append("src/handler.py", "# better\n")
+
+    other.ok("build-all", "--push", "--cache", "inline")
+
+    assert copied(other) == {HANDLER}
+
+
+def test_branches_write_their_own_cache_and_read_that_of_main(
+    repo_with_stages: Repo, address: str, tmp_path: Path
+) -> None:
+    repo = repo_with_stages
+    repo.ok("build-all", "--push", env={"LAMINA_CACHE_BRANCH": "main"})
+    main = next(tag for tag in tags(address, repo, "lambda-tiny") if tag.startswith("cache-"))
+    assert main.startswith("cache-main-")
+    repo.append("src/handler.py", "# a topic\n")
+
+    repo.ok("build-all", "--push", env={"LAMINA_CACHE_BRANCH": "topic/one"})
+
+    topic = main.replace("main", "topic-one")
+    assert topic in tags(address, repo, "lambda-tiny")
+    assert [each.rpartition(":")[2] for each in target(repo)["cache-from"]] == [main]
+
+
+def test_a_fork_reads_and_does_not_write(repo_with_stages: Repo, address: str) -> None:
+    repo = repo_with_stages
+    repo.ok("build-all", "--push")
+    before = tags(address, repo, "lambda-tiny")
+    repo.append("src/handler.py", "# a fork\n")
+
+    repo.ok("build-all", "--push", "--cache-read-only", env={"LAMINA_CACHE_BRANCH": "fork"})
+
+    assert {tag for tag in tags(address, repo, "lambda-tiny") - before if tag.startswith("cache")} == set()
+    assert target(repo)["cache-from"]
+    assert "cache-to" not in target(repo)
+
+
+def test_what_is_not_pushed_writes_no_cache_but_reads_it(repo_with_stages: Repo) -> None:
+    repo_with_stages.ok("build-all", "--push")
+    repo_with_stages.append("src/handler.py", "# here alone\n")
+
+    repo_with_stages.ok("build-all")
+
+    assert target(repo_with_stages)["cache-from"]
+    assert "cache-to" not in target(repo_with_stages)
+
+
+def test_a_mode_that_there_is_not_is_an_error(repo_with_stages: Repo) -> None:
+    done = repo_with_stages.fails(2, "build-all", "--cache", "most")
+
+    assert "'most' is no cache mode" in done.text
+    assert "auto, max, min, inline, off" in done.text

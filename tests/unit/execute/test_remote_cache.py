@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lamina.decide.plan import Decision
+from lamina.execute.bake import Order, make_bake
+from lamina.execute.remote_cache import CachePolicy, ImageCache, branch_of_ci, make_caches
+from lamina.identify.stage import Stage
+from lamina.refs import Reference
+
+from ..conftest import Repo
+
+D, W = "base-receipt-dynamo", "lambda-word-label"
+CACHE = Reference(host="r.example", repository="team/x", tag="cache-main-amd64")
+
+
+def policy(
+    *, mode: str = "auto", repository: str = "{repository}", branch: str = "", exports: bool = True
+) -> CachePolicy:
+    return CachePolicy(mode=mode, repository=repository, branch=branch, fallback="main", exports=exports)
+
+
+def refs(repo: Repo, **given: str) -> list[str]:
+    return [str(ref) for ref in policy(**given).refs(repo.images()[D])]  # type: ignore[arg-type]
+
+
+def test_a_branch_reads_its_own_cache_and_that_of_main(receipts: Repo) -> None:
+    assert refs(receipts, branch="feature/a b") == [
+        f"{D}-dev:cache-feature-a-b-amd64",
+        f"{D}-dev:cache-main-amd64",
+    ]
+    assert refs(receipts, branch="main") == refs(receipts) == [f"{D}-dev:cache-main-amd64"]
+
+
+def test_platforms_do_not_overwrite_the_caches_of_one_another(receipts: Repo) -> None:
+    receipts.flags = {"platform": "linux/arm64"}
+
+    assert refs(receipts) == [f"{D}-dev:cache-main-arm64"]
+
+
+def test_a_cache_may_have_a_repository_of_its_own(receipts: Repo) -> None:
+    assert refs(receipts, repository="cache/{repository}") == [f"cache/{D}-dev:cache-main-amd64"]
+
+
+def test_names_of_branches_fit_into_a_tag(receipts: Repo) -> None:
+    for branch in ("é/ü", "x" * 300, "-", "a@{b}~c"):
+        tag = refs(receipts, branch=branch)[0].rpartition(":")[2]
+        assert Reference.parse(f"x:{tag}").tag == tag
+
+
+def test_what_is_not_there_is_not_read_and_this_branch_is_written(receipts: Repo) -> None:
+    image = receipts.images()[D]
+    chosen = policy(branch="feature")
+    feature, main = chosen.refs(image)
+
+    (found,) = make_caches(chosen, [image], [main]).values()
+
+    assert (found.imports, found.export) == ((main,), feature)
+
+
+def test_forks_read_only(receipts: Repo) -> None:
+    image = receipts.images()[D]
+    (found,) = make_caches(policy(exports=False), [image], policy().refs(image)).values()
+
+    assert found.sources == [f"type=registry,ref={D}-dev:cache-main-amd64"]
+    assert found.targets == found.tags == []
+
+
+def test_linked_images_keep_no_layers_but_their_own(repo: Repo) -> None:
+    repo.write("a.py")
+    repo.image("linked", "FROM scratch", "COPY --link a.py /")
+    repo.image("running", "FROM scratch", "COPY --link a.py /", 'RUN ["/a.py"]')
+    images = repo.images()
+
+    assert policy().mode_for(images["linked"]) == "min"
+    assert policy().mode_for(images["running"]) == "max"
+    assert policy(mode="max").mode_for(images["linked"]) == "max"
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_a_cache_is_one_manifest_and_no_build_fails_for_it(mode: str) -> None:
+    cache = ImageCache(export=CACHE, mode=mode)  # type: ignore[arg-type]
+
+    assert cache.targets == [
+        f"type=registry,ref={CACHE},mode={mode},image-manifest=true,oci-mediatypes=true,ignore-error=true"
+    ]
+    assert cache.tags == []
+
+
+def test_an_inline_cache_is_in_the_image_which_needs_a_tag_that_stays() -> None:
+    cache = ImageCache(export=CACHE, mode="inline")
+
+    assert (cache.targets, cache.tags) == (["type=inline"], [str(CACHE)])
+
+
+def test_targets_have_their_caches(receipts: Repo) -> None:
+    images = receipts.images()
+    order = Order(
+        decisions=tuple(Decision(image=images[name], action="build", reasons=()) for name in (D, W)),
+        stages={name: Stage(folder=Path("/stage")) for name in images},
+        caches={D: ImageCache(imports=(CACHE,), export=CACHE, mode="min")},
+        push=True,
+        local_images=True,
+    )
+
+    targets = json.loads(make_bake(order).render())["target"]
+
+    assert targets[D]["cache-from"] == [f"type=registry,ref={CACHE}"]
+    assert targets[D]["cache-to"] == ImageCache(export=CACHE, mode="min").targets
+    assert not {"cache-from", "cache-to"} & targets[W].keys()
+
+
+@pytest.mark.parametrize(
+    ("env", "branch"),
+    [
+        ({}, ""),
+        ({"GITHUB_HEAD_REF": "", "GITHUB_REF_NAME": "main"}, "main"),
+        ({"GITHUB_HEAD_REF": "feature/x", "GITHUB_REF_NAME": "12/merge"}, "feature/x"),
+        ({"CODEBUILD_WEBHOOK_HEAD_REF": "refs/heads/release/1"}, "release/1"),
+        ({"CI_COMMIT_REF_NAME": "topic"}, "topic"),
+    ],
+)
+def test_ci_names_the_branch_of_a_commit_that_is_checked_out_alone(env: dict[str, str], branch: str) -> None:
+    assert branch_of_ci(env) == branch
