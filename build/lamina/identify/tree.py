@@ -81,3 +81,17 @@ class DiskFiles:
             kind: FileKind = "exec" if mode & 0o111 else "file"
             return Entry(path=path, kind=kind, size=status.st_size, stamp=stamp)
         return Entry(path=path, kind="other")
+
+
+def shown(text: str) -> str:
+    """A path, or what holds one, in one line that any terminal can print: the rest as Python's escapes.
+
+    Bytes that are no UTF-8 come out as ``\\xff``; line breaks, control characters and marks that turn the
+    direction of writing are escaped as well.
+    """
+    decoded = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if decoded.isprintable():
+        return decoded
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in decoded
+    )
