@@ -14,6 +14,7 @@ from lamina.identify.tree import shown
 HEAVY = 50_000_000
 """Bytes. Source is a few megabytes; ten times that is a dataset, an archive or a build's output in a COPY."""
 _NAMED = 3
+_SMALL = 100  # what is less than this part of the whole does not help
 
 
 def heavy_contexts(images: Mapping[str, Image]) -> Iterator[Problem]:
@@ -25,7 +26,11 @@ def heavy_contexts(images: Mapping[str, Image]) -> Iterator[Problem]:
             spec = image.node.spec
             beside = f"{image.root(name)}/{DOCKERIGNORE}" if name else spec.dockerfile_path + DOCKERIGNORE
             place = f"the context {name}" if name else "the context"
-            parts = (f"{shown(path)} {megabytes(size)}" for path, size in heaviest(context.files, _NAMED))
+            parts = (
+                f"{shown(path)} {megabytes(size)}"
+                for path, size in heaviest(context.files, _NAMED)
+                if size * _SMALL >= context.size
+            )
             yield Problem(
                 what=f"{image.name} takes {megabytes(context.size)} from {place}: {', '.join(parts)}",
                 where=spec.dockerfile_path,

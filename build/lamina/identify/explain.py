@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
@@ -22,7 +22,6 @@ Kind = FileChange | PartChange | Literal["unknown"]
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 FOLDER = "folder"
 _LETTER = {"f": "file", "x": "executable", "l": "link", "d": FOLDER}
-_SEVERAL = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +61,9 @@ def _differences(before: Bill, after: Bill, ignores: Mapping[str, Ignore]) -> It
     yield from _requirements(before, after)
     for name in sorted({*before.files, *after.files}):
         changes = list(_files(name, before.files.get(name, {}), after.files.get(name, {})))
-        yield from changes
         if name in ignores:
-            yield from _hidden(ignores[name], [each.subject for each in changes if each.kind == "removed"])
+            yield from _hidden(ignores[name], changes)
+        yield from changes
     yield from _instructions(before.instructions, after.instructions)
     for name in _changed(before.args, after.args):
         yield Change(kind="argument", subject=name, text=f"build argument {name} changed")
@@ -120,12 +119,13 @@ def _how(old: str | None, new: str | None) -> tuple[FileChange, str]:
     return "type", "modified (another kind of file)"
 
 
-def _hidden(ignore: Ignore, removed: list[str]) -> Iterator[Change]:
+def _hidden(ignore: Ignore, changes: Iterable[Change]) -> Iterator[Change]:
     """The rules that hide files which were there: they are new, or a ``!`` line after them is gone."""
-    found = [rule for path in removed if (rule := ignore.hides(path))]
+    gone = [each.subject for each in changes if each.kind == "removed" and each.before != FOLDER]
+    found = [rule for path in gone if (rule := ignore.hides(path))]
     for rule, count in Counter[Rule](found).items():
-        files = "1 file" if count < _SEVERAL else f"{count} files"
-        yield Change(kind="ignore", subject=rule.source, text=shown(f"{rule} hides {files} of these"))
+        files = "1 removed file is" if count == 1 else f"{count} removed files are"
+        yield Change(kind="ignore", subject=rule.source, text=shown(f"{files} hidden by {rule}"))
 
 
 def _requirements(before: Bill, after: Bill) -> Iterator[Change]:
