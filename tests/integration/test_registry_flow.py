@@ -48,6 +48,15 @@ class Served:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.read(), {name.lower(): value for name, value in answer.headers.items()}
 
+    def put(self, repository: str, tag: str, media_type: str, manifest: dict[str, Any]) -> None:
+        """A manifest under a tag, whoever made it."""
+        pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        headers = {"Authorization": f"Basic {pair}", "Content-Type": media_type}
+        url = f"http://{self.address}/v2/{repository}/manifests/{tag}"
+        body = json.dumps(manifest).encode()
+        request = urllib.request.Request(url, data=body, headers=headers, method="PUT")
+        urllib.request.urlopen(request, timeout=10).close()
+
     def manifest(self, ref: str) -> tuple[dict[str, Any], str, str]:
         """The manifest behind ``host/name:tag``, its media type and its digest."""
         name, _, tag = ref.removeprefix(f"{self.address}/").partition("@")[0].rpartition(":")
@@ -246,13 +255,56 @@ def test_why_reads_the_bills_that_travel_with_images(there: Repo, served: Served
     second = there.ok("build-all", "--push", "--json").images("tag")["lambda-tiny"]
     elsewhere = there.clone(tmp_path / "elsewhere")
 
-    told = elsewhere.ok("why", "lambda-tiny", "--from", first, "--to", second, "--json").json["images"]
+    def told(*words: str) -> dict[str, list[str]]:
+        done = elsewhere.ok("why", "lambda-tiny", *words, "--json")
+        return {name: [each["text"] for each in found] for name, found in done.images("changes").items()}
 
-    assert {each["name"]: each["changes"] for each in told} == {
+    from_the_base = {
         "lambda-tiny": ["parent base-label"],
         "base-label": ["parent base-dynamo"],
         "base-dynamo": ["src/dynamo.py modified"],
     }
+    assert told("--from", first, "--to", second) == from_the_base
+
+    elsewhere.env["LAMINA_REGISTRY"] = "local"
+    repository = f"{served.address}/lambda-tiny-{stack_of(there)}"
+    digest = served.digest(f"lambda-tiny-{stack_of(there)}", second)
+    elsewhere.env["LAMINA_STACK"] = "another"
+    assert told("--from", f"{repository}:{first}", "--to", f"{repository}@{digest}") == from_the_base
+    assert told("--from", f"{repository}:{first}", "--to", "worktree") == from_the_base
+    gone = elsewhere.fails(5, "why", "lambda-tiny", "--from", f"{repository}:v0")
+    assert f"{repository}:v0 is not in the registry" in gone.text
+
+
+def test_why_says_what_an_image_without_a_bill_lacks(there: Repo, served: Served) -> None:
+    built = there.ok("build-base", "--push", "--json")
+    name = f"base-dynamo-{stack_of(there)}"
+    manifest, media_type, digest = served.manifest(built.images("ref")["base-dynamo"])
+    bill = manifest["annotations"].pop("dev.lamina.bill")
+    served.put(name, "large", media_type, manifest)
+    manifest["annotations"]["dev.lamina.bill"] = bill.replace("src", "scr")
+    served.put(name, "forged", media_type, manifest)
+    del manifest["annotations"]
+    served.put(name, "foreign", media_type, manifest)
+    descriptor = {"mediaType": media_type, "digest": digest, "size": 1}
+    listed = {"manifests": [{**descriptor, "platform": {"os": "linux", "architecture": "arm64"}}]}
+    index = INDEXES.partition(",")[0]
+    served.put(name, "list", index, {"schemaVersion": 2, "mediaType": index, **listed})
+
+    def told(tag: str, repo: Repo) -> str:
+        return repo.fails(5, "why", "base-dynamo", "--from", f"{served.address}/{name}:{tag}").text
+
+    elsewhere = there.clone(there.root.parent / "elsewhere")
+    for tag in ("large", "forged"):
+        text = told(tag, elsewhere)
+        assert f"{name}:{tag} carries no bill that can be read" in text
+        assert ".lamina/bills where the image was built" in text
+        where_it_was_built = there.ok("why", "base-dynamo", "--from", f"{served.address}/{name}:{tag}")
+        assert "nothing differs" in where_it_was_built.stdout
+    assert "carries no bill: Lamina did not build it" in told("foreign", there)
+    text = told("list", there)
+    assert f"allowed: linux/arm64: {digest}" in text
+    assert f"next: name one of them: {served.address}/{name}@<digest>" in text
 
 
 def test_static_mode_builds_functions_on_stable_bases(there: Repo, served: Served) -> None:

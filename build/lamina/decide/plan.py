@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lamina.errors import Problem
-from lamina.identify.explain import differences
+from lamina.identify.explain import Change, differences
 from lamina.identify.fingerprint import Bill
 from lamina.identify.image import Image
+from lamina.identify.telling import tell
 from lamina.refs import Reference
 
 Action = Literal["build", "retag", "skip"]
@@ -40,11 +41,16 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What is done with one image. source: what a retag puts under the tag, or what a skip found."""
+    """What is done with one image. source: what a retag puts under the tag, or what a skip found.
+
+    reasons: lines for people, in which very many files are one. changes: all that differs from what was
+    last built, where that is why the image is built.
+    """
 
     image: Image
     action: Action
     reasons: tuple[str, ...]
+    changes: tuple[Change, ...] = ()
     source: Found | None = None
 
 
@@ -150,13 +156,13 @@ def _decide(
         found = lookup.elsewhere[name]
         reason = f"the same content is at {found.ref}"
         return Decision(image=image, action="retag", reasons=(reason,), source=found)
-    return Decision(image=image, action="build", reasons=_reasons(image, lookup, last))
+    changes = differences(last, image.bill, image.ignores) if last else ()
+    reasons = _reasons(image, lookup, changes, known=last is not None)
+    return Decision(image=image, action="build", reasons=reasons, changes=changes)
 
 
-def _reasons(image: Image, lookup: Lookup, last: Bill | None) -> tuple[str, ...]:
-    changes = differences(last, image.bill) if last else ()
+def _reasons(image: Image, lookup: Lookup, changes: tuple[Change, ...], *, known: bool) -> tuple[str, ...]:
+    lines = tuple(each.line for each in tell(changes))
     if lookup.unknown:
-        return (*changes, f"unknown whether it exists: {lookup.unknown}")
-    if changes:
-        return changes
-    return (f"{image.tag} is {'no longer' if last else 'not yet'} in {lookup.place}",)
+        return (*lines, f"unknown whether it exists: {lookup.unknown}")
+    return lines or (f"{image.tag} is {'no longer' if known else 'not yet'} in {lookup.place}",)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from lamina.decide.weight import heavy_contexts
 from lamina.errors import Problem
 from lamina.identify.context import BY_DEFAULT, Missing
 from lamina.identify.ignore import Rule
 from lamina.identify.image import Image
 from lamina.identify.imports import ImportFault
 from lamina.identify.runnable import Runnable
+from lamina.identify.tree import shown
 
 
 def faults(images: Mapping[str, Image]) -> Iterator[Problem]:
@@ -23,6 +25,7 @@ def faults(images: Mapping[str, Image]) -> Iterator[Problem]:
 
 def notes(images: Mapping[str, Image]) -> Iterator[Problem]:
     """What the user should know and the build survives."""
+    yield from heavy_contexts(images)
     for image in images.values():
         recipe = image.node.recipe
         for stage in recipe.stages:
@@ -82,11 +85,11 @@ def _import_fault(image: Image, fault: ImportFault) -> Problem:
 def _missing(image: Image, missing: Missing, context: str) -> Problem:
     where = image.node.recipe.dockerfile.where(missing.source.line)
     place = f"the context {context}" if context else "the context"
-    path = _shown(missing.path)
+    path = shown(missing.path)
     what = f"{missing.source.instruction} {path}"
     if missing.fault:
         return Problem(
-            what=f"{what} {_shown(missing.fault)}", where=where, allowed=f"files below {image.root(context)}"
+            what=f"{what} {shown(missing.fault)}", where=where, allowed=f"files below {image.root(context)}"
         )
     if missing.hidden_by:
         return Problem(
@@ -98,7 +101,7 @@ def _missing(image: Image, missing: Missing, context: str) -> Problem:
         what=f"{what}: there is no such file in {place}",
         where=where,
         allowed=f"paths relative to {image.root(context)}",
-        hint=f"did you mean {_shown(missing.nearest)}?" if missing.nearest else None,
+        hint=f"did you mean {shown(missing.nearest)}?" if missing.nearest else None,
     )
 
 
@@ -106,8 +109,3 @@ def _unhide(image: Image, rule: Rule, path: str) -> str:
     if rule.source == BY_DEFAULT:
         return f"add !{rule.pattern} to {image.node.spec.dockerfile_path}.dockerignore"
     return f"add !{path} below that line, or drop the line"
-
-
-def _shown(path: str) -> str:
-    """A path that any terminal can print: bytes that are no UTF-8 as escapes."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

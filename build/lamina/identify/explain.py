@@ -1,40 +1,91 @@
-"""How two bills differ, in words."""
+"""How two bills differ: names, digests and instructions, never what a file or an argument holds."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from difflib import SequenceMatcher
+from typing import Literal
 
 from lamina.identify.fingerprint import Bill
+from lamina.identify.ignore import Ignore, Rule
+from lamina.identify.instruction import instruction_diff
+from lamina.identify.tree import shown
 
+FileChange = Literal["added", "removed", "modified", "mode", "type", "retargeted"]
+PartChange = Literal[
+    "ignore", "instruction", "argument", "base", "parent", "platform", "target", "requirement", "secrets"
+]
+Kind = FileChange | PartChange | Literal["unknown"]
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+FOLDER = "folder"
+_LETTER = {"f": "file", "x": "executable", "l": "link", "d": FOLDER}
 
 
-def differences(before: Bill, after: Bill) -> tuple[str, ...]:
-    """Every reason why ``after`` is another image than ``before``; empty when it is the same."""
-    return tuple(_differences(before, after))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One thing in which an image differs from what it was.
+
+    kind: of a file, how it changed; else the part of the bill. ``unknown``: one side is not known at all.
+    subject: the path, the name of the image, argument or requirement, the file of an ignore rule.
+    text: the whole of it in one line that any terminal can print. context: the named one of a file, empty
+    for the main one. before, after: digests, fingerprints, requirements; of a file what kind of file it is.
+    An argument's value and a file's content are never told.
+    diff: of instructions, lines that begin with ``- ``, ``+ `` or two spaces.
+    """
+
+    kind: Kind
+    subject: str
+    text: str
+    context: str = ""
+    before: str | None = None
+    after: str | None = None
+    diff: tuple[str, ...] = ()
 
 
-def _differences(before: Bill, after: Bill) -> Iterator[str]:
-    for name, old, new in (
-        ("platform", before.platform, after.platform),
-        ("target", before.target, after.target),
-    ):
-        if old != new:
-            yield f"{name} {old} -> {new}"
+def differences(before: Bill, after: Bill, ignores: Mapping[str, Ignore] | None = None) -> tuple[Change, ...]:
+    """Every reason why ``after`` is another image than ``before``; empty when it is the same.
+
+    ignores: by context, the rules behind ``after`` where they are known, to name those that hide a file.
+    """
+    return tuple(_differences(before, after, ignores or {}))
+
+
+def _differences(before: Bill, after: Bill, ignores: Mapping[str, Ignore]) -> Iterator[Change]:
+    if before.platform != after.platform:
+        yield _moved("platform", before.platform, after.platform)
+    if before.target != after.target:
+        yield _moved("target", before.target, after.target)
     yield from _requirements(before, after)
     for name in sorted({*before.files, *after.files}):
-        yield from _files(name, before.files.get(name, {}), after.files.get(name, {}))
+        changes = list(_files(name, before.files.get(name, {}), after.files.get(name, {})))
+        if name in ignores:
+            yield from _hidden(ignores[name], changes)
+        yield from changes
     yield from _instructions(before.instructions, after.instructions)
     for name in _changed(before.args, after.args):
-        yield f"build argument {name} changed"
+        yield Change(kind="argument", subject=name, text=f"build argument {name} changed")
     for name in _changed(before.bases, after.bases):
-        yield f"{name} {_short(before.bases.get(name))} -> {_short(after.bases.get(name))}"
+        old, new = before.bases.get(name), after.bases.get(name)
+        text = f"{shown(name)} {_short(old)} -> {_short(new)}"
+        yield Change(kind="base", subject=name, before=old, after=new, text=text)
     for name in _changed(before.parents, after.parents):
-        yield f"parent {name}"
+        old, new = before.parents.get(name), after.parents.get(name)
+        yield Change(kind="parent", subject=name, before=old, after=new, text=f"parent {name}")
     if before.secrets != after.secrets:
-        yield "the set of secrets changed"
+        yield Change(
+            kind="secrets",
+            subject="secrets",
+            before=", ".join(before.secrets),
+            after=", ".join(after.secrets),
+            text="the set of secrets changed",
+        )
+
+
+def _moved(kind: Literal["platform", "target"], old: str | None, new: str | None) -> Change:
+    return Change(kind=kind, subject=kind, before=old, after=new, text=f"{kind} {old} -> {new}")
 
 
 def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
@@ -43,35 +94,50 @@ def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> list[
     return sorted(name for name in names if before.get(name, missing) != after.get(name, missing))
 
 
-def _files(context: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
-    prefix = f"{context}:" if context else ""
+def _files(context: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
     for path in _changed(before, after):
-        shown = prefix + path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         old, new = before.get(path), after.get(path)
-        if old is None:
-            yield f"{shown} added"
-        elif new is None:
-            yield f"{shown} removed"
-        elif old[0] == new[0]:
-            yield f"{shown} modified"
-        elif {old[0], new[0]} == {"f", "x"} and old[1:] == new[1:]:
-            yield f"{shown} is now {'executable' if new[0] == 'x' else 'not executable'}"
-        else:
-            yield f"{shown} modified (another kind of file)"
+        kind, words = _how(old, new)
+        yield Change(
+            kind=kind,
+            subject=path,
+            context=context,
+            before=_LETTER.get(old[0]) if old else None,
+            after=_LETTER.get(new[0]) if new else None,
+            text=f"{shown(f'{context}:{path}' if context else path)} {words}",
+        )
 
 
-def _requirements(before: Bill, after: Bill) -> Iterator[str]:
+def _how(old: str | None, new: str | None) -> tuple[FileChange, str]:
+    """What happened to a file, from its two lines in the bills."""
+    if old is None or new is None:
+        return ("added", "added") if old is None else ("removed", "removed")
+    if old[0] == new[0]:
+        return "retargeted" if old[0] == "l" else "modified", "modified"
+    if {old[0], new[0]} == {"f", "x"} and old[1:] == new[1:]:
+        return "mode", f"is now {'executable' if new[0] == 'x' else 'not executable'}"
+    return "type", "modified (another kind of file)"
+
+
+def _hidden(ignore: Ignore, changes: Iterable[Change]) -> Iterator[Change]:
+    """The rules that hide files which were there: they are new, or a ``!`` line after them is gone."""
+    gone = [each.subject for each in changes if each.kind == "removed" and each.before != FOLDER]
+    found = [rule for path in gone if (rule := ignore.hides(path))]
+    for rule, count in Counter[Rule](found).items():
+        files = "1 removed file is" if count == 1 else f"{count} removed files are"
+        yield Change(kind="ignore", subject=rule.source, text=shown(f"{files} hidden by {rule}"))
+
+
+def _requirements(before: Bill, after: Bill) -> Iterator[Change]:
     """Requirements that came, went or moved, by name."""
     for path in sorted({*before.requirements, *after.requirements}):
-        old = {_name_of(line): line for line in before.requirements.get(path, ())}
-        new = {_name_of(line): line for line in after.requirements.get(path, ())}
-        for name in _changed(old, new):
-            if name not in old:
-                yield f"requirement {new[name]} added"
-            elif name not in new:
-                yield f"requirement {old[name]} removed"
-            else:
-                yield f"requirement {old[name]} -> {new[name]}"
+        before_by_name = {_name_of(line): line for line in before.requirements.get(path, ())}
+        after_by_name = {_name_of(line): line for line in after.requirements.get(path, ())}
+        for name in _changed(before_by_name, after_by_name):
+            old, new = before_by_name.get(name), after_by_name.get(name)
+            told = f"{new} added" if old is None else f"{old} removed" if new is None else f"{old} -> {new}"
+            text = shown(f"requirement {told}")
+            yield Change(kind="requirement", subject=name, before=old, after=new, text=text)
 
 
 def _name_of(requirement: str) -> str:
@@ -79,16 +145,19 @@ def _name_of(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", found.group()).lower() if found else requirement
 
 
-def _instructions(before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[str]:
-    """Which instructions came, went or changed; their text stays out: it may be long."""
+def _instructions(before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[Change]:
+    """Which instructions came, went or changed: their names in the text, themselves in the diff."""
     matcher = SequenceMatcher(a=before, b=after, autojunk=False)
+    words = {"replace": "changed", "delete": "removed", "insert": "added"}
     for operation, i1, i2, j1, j2 in matcher.get_opcodes():
-        if operation == "replace":
-            yield f"Dockerfile: {_heads(after[j1:j2])} changed"
-        elif operation == "delete":
-            yield f"Dockerfile: {_heads(before[i1:i2])} removed"
-        elif operation == "insert":
-            yield f"Dockerfile: {_heads(after[j1:j2])} added"
+        if operation in words:
+            heads = _heads(after[j1:j2] or before[i1:i2])
+            yield Change(
+                kind="instruction",
+                subject=heads,
+                text=f"Dockerfile: {heads} {words[operation]}",
+                diff=instruction_diff(before[i1:i2], after[j1:j2]),
+            )
 
 
 def _heads(lines: tuple[str, ...]) -> str:

@@ -19,6 +19,7 @@ TAG_PREFIX = "sha-"
 FINGERPRINT_KEY, BILL_KEY = "dev.lamina.fingerprint", "dev.lamina.bill"
 """Annotations of a manifest; the fingerprint is a label of the image as well."""
 _TAG_DIGITS = 12
+_CREDENTIALS = re.compile(r"://[^/@\s]+@")
 _LETTER = {"file": "f", "exec": "x", "link": "l", "dir": "d"}
 
 
@@ -162,7 +163,15 @@ def _whole_line(instruction: Instruction) -> str:
 
 
 def read_requirements(path: str, content: bytes) -> tuple[str, ...] | None:
-    """The Python requirements that a file declares; None for a file that declares none by its kind."""
+    """The Python requirements that a file declares; None for a file that declares none by its kind.
+
+    Credentials in a URL are left out: requirements are printed and travel with the image.
+    """
+    found = _declared(path, content)
+    return found and tuple(_CREDENTIALS.sub("://***@", line) for line in found)
+
+
+def _declared(path: str, content: bytes) -> tuple[str, ...] | None:
     name = path.rsplit("/", 1)[-1]
     try:
         text = content.decode("utf-8")

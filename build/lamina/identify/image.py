@@ -44,6 +44,11 @@ class Image:
         """The repository under the content tag."""
         return self.repository.with_tag(self.tag)
 
+    @property
+    def ignores(self) -> Mapping[str, Ignore]:
+        """The ignore rules of each context."""
+        return {name: context.ignore for name, context in self.contexts.items()}
+
     def root(self, context: str) -> Path:
         """The folder of a context."""
         return self.node.spec.contexts[context] if context else self.node.spec.context

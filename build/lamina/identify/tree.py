@@ -88,3 +88,17 @@ class DiskFiles:
         if stat.S_ISLNK(mode):
             return Entry(path, "link", target=os.readlink(self.root / path))  # noqa: PTH115 - as stored
         return Entry(path, "other")
+
+
+def shown(text: str) -> str:
+    """A path, or what holds one, in one line that any terminal can print: the rest as Python's escapes.
+
+    Bytes that are no UTF-8 come out as ``\\xff``; line breaks, control characters and marks that turn the
+    direction of writing are escaped as well.
+    """
+    decoded = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if decoded.isprintable():
+        return decoded
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in decoded
+    )

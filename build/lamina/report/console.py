@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -14,12 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from lamina.errors import LaminaError, Problem
+from lamina.identify.telling import Told, tell
 from lamina.report.document import SCHEMA
 from lamina.report.view import BuildView, LiveView, PlainView
 
 if TYPE_CHECKING:  # a plan is shown without what builds being imported
     from lamina.decide.plan import Plan
     from lamina.execute.run import Outcome
+    from lamina.identify.explain import Change
 
 _STYLE = {
     "build": "yellow",
@@ -32,6 +35,8 @@ _STYLE = {
     "failed": "bold red",
     "cancelled": "red",
 }
+_DIFF_STYLE = {"- ": "red", "+ ": "green"}
+_MARGIN = 4
 _SHOWN_REASONS = 3
 _PIPE_WIDTH = 240
 _ROOMY = 110
@@ -75,6 +80,14 @@ class Screen:
         for problem in error.problems:
             self._note("error", str(problem))
             self._err.print(Text(f"error: {problem}", style="red"))
+
+    def changes(self, prefix: str, changes: Iterable[Change]) -> None:
+        """What differs in an image, a line each behind the prefix, and below it what there is to show."""
+        for each in tell(changes) or (Told(line="nothing differs"),):
+            self.say(f"{prefix}{each.line}")
+            margin = " " * (len(prefix) - len(prefix.lstrip()) + _MARGIN)
+            for line in each.details:
+                self._out.print(Text(margin + line, style=_DIFF_STYLE.get(line[:2], "dim")))
 
     def plan(self, plan: Plan) -> None:
         """The plan as a table."""
@@ -141,7 +154,12 @@ class Screen:
 
 
 def _console(file: IO[str]) -> Console:
-    """A pipe has no width of its own: there, nothing should be folded."""
+    """A pipe has no width of its own: there, nothing should be folded.
+
+    What the stream's encoding lacks comes out as an escape: no file name may end a command.
+    """
+    if isinstance(file, io.TextIOWrapper):
+        file.reconfigure(errors="backslashreplace")
     width = None if file.isatty() else _PIPE_WIDTH
     return Console(file=file, width=width, highlight=False, soft_wrap=True)
 

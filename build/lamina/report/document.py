@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lamina.decide.plan import Plan
     from lamina.execute.run import Outcome, Result
+    from lamina.identify.explain import Change
 
 SCHEMA = 1
 
@@ -52,6 +54,7 @@ def plan_documents(plan: Plan) -> list[dict[str, Any]]:
             "kind": decision.image.node.kind,
             "action": decision.action,
             "reasons": list(decision.reasons),
+            "changes": change_documents(decision.changes),
             "fingerprint": decision.image.fingerprint,
             "tag": decision.image.tag,
             "ref": str(decision.image.ref),
@@ -59,4 +62,20 @@ def plan_documents(plan: Plan) -> list[dict[str, Any]]:
             "platform": decision.image.node.spec.platform,
         }
         for name, decision in plan.decisions.items()
+    ]
+
+
+def change_documents(changes: Iterable[Change]) -> list[dict[str, Any]]:
+    """What differs between two states of an image, whole; keys that have nothing to say are left out."""
+    return [
+        {
+            "kind": each.kind,
+            "subject": each.subject,
+            **({"context": each.context} if each.context else {}),
+            **({"before": each.before} if each.before is not None else {}),
+            **({"after": each.after} if each.after is not None else {}),
+            "text": each.text,
+            **({"diff": list(each.diff)} if each.diff else {}),
+        }
+        for each in changes
     ]

@@ -1,4 +1,4 @@
-"""What is kept of runs: ``.lamina/manifest.json`` and the bill of each image as last built."""
+"""What is kept of runs: ``.lamina/manifest.json``, and of each image the bills of what was built here."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina.files import read_json, write_json
-from lamina.identify.fingerprint import Bill
+from lamina.identify.fingerprint import Bill, content_tag
 from lamina.identify.image import Image
 from lamina.report.document import SCHEMA, entry
 
 if TYPE_CHECKING:
     from lamina.execute.run import Outcome
 
+KEPT_BILLS = 20
+"""Of each image: bills are as large as contexts have files, and the registry has those that were pushed."""
 _DONE = ("built", "retagged", "pushed", "skipped")
 
 
@@ -31,6 +33,7 @@ def write_manifest(state: Path, outcome: Outcome, *, run: str) -> None:
         write_json(state / "manifest.json", document)
         for result in done:
             write_json(_bill_file(state, result.image), result.image.bill.document())
+            _keep_bill(state, result.image)
 
 
 def read_manifest(state: Path) -> list[dict[str, Any]]:
@@ -45,6 +48,25 @@ def read_bills(state: Path, images: Iterable[Image]) -> Mapping[str, Bill]:
     """The bills from which the images were last built here."""
     found = {image.name: Bill.from_document(read_json(_bill_file(state, image))) for image in images}
     return {name: bill for name, bill in found.items() if bill is not None}
+
+
+def read_bill(state: Path, image: str, tag: str) -> Bill | None:
+    """The bill of an image that was built here, by its content tag; None when it is not kept."""
+    bill = Bill.from_document(read_json(_kept_bills(state, image) / f"{tag}.json"))
+    return bill if bill and content_tag(bill.fingerprint) == tag else None
+
+
+def _keep_bill(state: Path, image: Image) -> None:
+    """Put the bill with the earlier ones of the image, of which the oldest give way."""
+    folder = _kept_bills(state, image.name)
+    write_json(folder / f"{image.tag}.json", image.bill.document())
+    kept = sorted(folder.glob("*.json"), key=lambda each: each.stat().st_mtime_ns, reverse=True)
+    for each in kept[KEPT_BILLS:]:
+        each.unlink()
+
+
+def _kept_bills(state: Path, image: str) -> Path:
+    return state / "bills" / image
 
 
 def _bill_file(state: Path, image: Image) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from invoke.context import Context
 from invoke.tasks import task
 
+from lamina.report.document import change_documents
 from lamina.tasks.frame import helps, workspace
 from lamina.workflow.workspace import Flags
 
@@ -14,7 +15,7 @@ from lamina.workflow.workspace import Flags
     help={
         **helps("registry", "stack", "json"),
         "image": "the image that is asked about",
-        "from": "a state: last (built here), worktree, a git revision, a tag or digest in the registry",
+        "from": "a state: last (built here), worktree, a git revision, a tag or digest, host/repository:tag",
         "to": "the other state",
     },
 )
@@ -34,9 +35,9 @@ def why(
         found = explain(made, image, from_, to)
         made.screen.say(f"{image}: {from_} -> {to}")
         for each in found:
-            for line in each.changes or ("nothing differs",):
-                made.screen.say(f"{'  ' * (each.depth + 1)}{each.image}: {line}")
+            made.screen.changes(f"{'  ' * (each.depth + 1)}{each.image}: ", each.changes)
         documents = [
-            {"name": each.image, "depth": each.depth, "changes": list(each.changes)} for each in found
+            {"name": each.image, "depth": each.depth, "changes": change_documents(each.changes)}
+            for each in found
         ]
         made.screen.finish("why", ok=True, images=documents)

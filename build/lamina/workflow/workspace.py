@@ -166,6 +166,11 @@ class Workspace:
         self._open.callback(registry.close)
         return registry
 
+    def registry_of(self, reference: Reference) -> EcrRegistry | OciRegistry:
+        """The registry of a full reference: the project's own, else any, with docker's credentials."""
+        own = self.remote and self.registry.address.partition("/")[0] == reference.pull_host
+        return self.registry if own else self.upstream(reference)
+
     @property
     def prefix(self) -> str:
         """What stands before repository names. ECR names its host only to those who may ask: not offline."""

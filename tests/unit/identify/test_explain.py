@@ -7,6 +7,7 @@ import pytest
 
 from lamina.identify.explain import differences
 from lamina.identify.fingerprint import Bill
+from lamina.identify.ignore import Ignore
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 BILL = Bill(
@@ -20,6 +21,10 @@ BILL = Bill(
     secrets=("token",),
     requirements={"requirements.txt": ("boto3==1", "Orjson>=3")},
 )
+
+
+def texts(before: Bill, after: Bill) -> list[str]:
+    return [each.text for each in differences(before, after)]
 
 
 @pytest.mark.parametrize(
@@ -36,6 +41,9 @@ BILL = Bill(
         ({"files": {"": {"a": f"l {A}", "b": f"f {A}"}}}, ["a modified (another kind of file)"]),
         ({"files": {**BILL.files, "lib": {"x": f"f {A}"}}}, ["lib:x added"]),
         ({"files": {"": {**BILL.files[""], "bad\udcff": "d"}}}, ["bad\\xff added"]),
+        ({"files": {"": {**BILL.files[""], "two\nlines": "d"}}}, ["two\\nlines added"]),
+        ({"files": {"": {**BILL.files[""], "esc\x1b[1m\u202e": "d"}}}, ["esc\\x1b[1m\\u202e added"]),
+        ({"files": {"": {**BILL.files[""], "né 日": "d"}}}, ["né 日 added"]),
         ({"instructions": (*BILL.instructions, 'RUN ["two"]')}, ["Dockerfile: RUN added"]),
         ({"instructions": BILL.instructions[:-1]}, ["Dockerfile: COPY removed"]),
         ({"instructions": ("FROM other AS x", *BILL.instructions[1:])}, ["Dockerfile: FROM changed"]),
@@ -55,7 +63,7 @@ BILL = Bill(
     ],
 )
 def test_differences_are_named(change: dict[str, Any], told: list[str]) -> None:
-    assert list(differences(BILL, replace(BILL, **change))) == told
+    assert texts(BILL, replace(BILL, **change)) == told
 
 
 def test_all_differences_are_told_the_telling_ones_first() -> None:
@@ -66,4 +74,66 @@ def test_all_differences_are_told_the_telling_ones_first() -> None:
         requirements={"requirements.txt": ("boto3==1", "Orjson>=3", "new")},
     )
 
-    assert differences(BILL, other) == ("requirement new added", "a modified", "parent base")
+    assert texts(BILL, other) == ["requirement new added", "a modified", "parent base"]
+
+
+def test_a_change_has_its_parts() -> None:
+    other = replace(
+        BILL,
+        platform="linux/arm64",
+        instructions=("FROM python AS x", 'RUN ["two"]', 'COPY ["a", "/"]'),
+        args={"MODEL": (B,)},
+        bases={"python": B},
+        parents={"base": B},
+        files={"": {"a": f"x {A}", "b": f"l {A}"}, "lib": {"c": f"f {A}", "d": "d"}},
+        secrets=("other", "token"),
+        requirements={"requirements.txt": ("boto3==2", "Orjson>=3")},
+    )
+
+    made = [
+        (each.kind, each.subject, each.context, each.before, each.after, each.diff)
+        for each in differences(BILL, other)
+    ]
+
+    run = ("  FROM python AS x", "- RUN one", "+ RUN two", "  COPY a /")
+    assert made == [
+        ("platform", "platform", "", "linux/amd64", "linux/arm64", ()),
+        ("requirement", "boto3", "", "boto3==1", "boto3==2", ()),
+        ("mode", "a", "", "file", "executable", ()),
+        ("type", "b", "", "file", "link", ()),
+        ("added", "c", "lib", None, "file", ()),
+        ("added", "d", "lib", None, "folder", ()),
+        ("instruction", "RUN", "", None, None, run[1:3]),
+        ("argument", "MODEL", "", None, None, ()),
+        ("base", "python", "", A, B, ()),
+        ("parent", "base", "", A, B, ()),
+        ("secrets", "secrets", "", "token", "other, token", ()),
+    ]
+
+
+def test_a_link_that_leads_elsewhere_is_of_its_own_kind() -> None:
+    old, new = (replace(BILL, files={"": {"a": f"l {digest}"}}) for digest in (A, B))
+
+    (change,) = differences(old, new)
+
+    assert (change.kind, change.text) == ("retargeted", "a modified")
+
+
+def test_digests_of_values_and_contents_are_not_told() -> None:
+    other = replace(BILL, args={"MODEL": (B,)}, files={"": {"a": f"f {B}", "b": f"f {A}"}})
+
+    told = str(differences(BILL, other))
+
+    assert A not in told
+    assert B not in told
+
+
+def test_the_rule_that_hides_a_file_is_named() -> None:
+    without = replace(BILL, files={"": {}})
+    ignore = Ignore.parse(b"a\n# b\n!c\n", ".dockerignore")
+
+    rule, *files = differences(BILL, without, {"": ignore})
+
+    assert (rule.kind, rule.subject) == ("ignore", ".dockerignore")
+    assert rule.text == "1 removed file is hidden by line 1 `a` of .dockerignore"
+    assert [each.text for each in files] == ["a removed", "b removed"]

@@ -128,6 +128,15 @@ def test_the_requirements_are_not_hashed_twice(golden: Repo) -> None:
     assert without.fingerprint == bill.fingerprint
 
 
+def test_credentials_in_a_requirement_are_left_out() -> None:
+    content = b"lib @ https://me:hush@git.example/lib.whl\nother @ git+ssh://git@git.example/o.git@v1\n"
+
+    assert read_requirements("requirements.txt", content) == (
+        "lib @ https://***@git.example/lib.whl",
+        "other @ git+ssh://***@git.example/o.git@v1",
+    )
+
+
 # Pairs that a careless canonical form would take for one
 
 PAIRS = {

@@ -165,7 +165,30 @@ def test_s21_the_ignore_file_counts_by_what_it_lets_in(built: Repo, shelf: Shelf
 
     built.edit(".dockerignore", "nothing-here", "receipt_label/receipt_label/*.json")
     assert built.rebuilds(shelf) == {
-        L: ("receipt_label/receipt_label/tables.json removed",),
+        L: (
+            "1 removed file is hidden by line 4 `receipt_label/receipt_label/*.json` of .dockerignore",
+            "receipt_label/receipt_label/tables.json removed",
+        ),
+        E: (f"parent {L}",),
+    }
+
+
+def test_s21_very_many_files_are_told_as_one(built: Repo, shelf: Shelf) -> None:
+    for number in range(312):
+        built.write(f"receipt_label/receipt_label/data/{number // 100}/{number:03}.json", str(number))
+    label = built.plan(shelf).decisions[L]
+    assert label.reasons == ("312 files added below receipt_label/receipt_label/data",)
+    files = [each.subject for each in label.changes if each.after == "file"]
+    assert len(files) == 312
+
+    since = Shelf()
+    since.put(built.images().values())
+    built.edit(".dockerignore", "**/docs\n", "**/docs\n**/data\n")
+    assert built.rebuilds(since) == {
+        L: (
+            "312 removed files are hidden by line 3 `**/data` of .dockerignore",
+            "312 files removed below receipt_label/receipt_label/data",
+        ),
         E: (f"parent {L}",),
     }
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from lamina.decide.plan import Lookup, make_plan
 from lamina.errors import ConfigError, Problem
 from lamina.execute.progress import Trace
 from lamina.execute.run import Outcome, Result
+from lamina.identify.explain import Change
 from lamina.report.console import Screen
 
 from ..conftest import DIGEST, Repo, Shelf
@@ -60,6 +63,35 @@ def test_many_reasons_are_counted(receipts: Repo, shelf: Shelf, capsys: Capture)
     assert "2.py added" in out
     assert "3.py added" not in out
     assert "and 3 more" in out
+
+
+def test_changes_have_a_line_each_and_below_it_what_there_is_to_show(capsys: Capture) -> None:
+    changes = (
+        Change(kind="parent", subject="b", text="parent b"),
+        Change(
+            kind="instruction", subject="RUN", text="Dockerfile: RUN changed", diff=("- RUN a", "+ RUN b")
+        ),
+    )
+
+    Screen(env={}).changes("  app: ", changes)
+    Screen(env={}).changes("  app: ", ())
+
+    assert capsys.readouterr().out.splitlines() == [
+        "  app: parent b",
+        "  app: Dockerfile: RUN changed",
+        "      - RUN a",
+        "      + RUN b",
+        "  app: nothing differs",
+    ]
+
+
+def test_what_an_encoding_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "ascii", write_through=True))
+
+    Screen(env={}).say("né")
+
+    assert raw.getvalue() == b"n\\xe9\n"
 
 
 def test_text_of_the_user_is_no_markup(capsys: Capture) -> None:

@@ -10,7 +10,8 @@ from lamina.report.document import entry, outcome_documents, plan_documents
 from ..conftest import DIGEST, Repo, Shelf
 
 D, L, E, W = "base-receipt-dynamo", "base-receipt-label", "lambda-embedding", "lambda-word-label"
-PLAN_KEYS = {"name", "kind", "action", "reasons", "fingerprint", "tag", "ref", "parents"}
+KEYS = {"name", "kind", "action", "reasons", "fingerprint", "tag", "ref", "parents"}
+PLAN_KEYS = KEYS | {"changes"}
 ENTRY_KEYS = {
     "image", "kind", "fingerprint", "tags", "ref", "digest", "platform", "size", "action", "reasons",
     "seconds", "cached", "total",
@@ -28,6 +29,32 @@ def test_a_plan_as_schema_1(receipts: Repo, shelf: Shelf) -> None:
     assert label["fingerprint"] == image.fingerprint
     assert label["ref"] == f"{L}-dev:{image.tag}"
     assert label["reasons"] == [f"{image.tag} is not yet in the shelf"]
+    assert label["changes"] == []
+
+
+def test_the_changes_of_a_plan_as_schema_1(receipts: Repo, shelf: Shelf) -> None:
+    shelf.put(receipts.images().values())
+    receipts.write("embedding/naïve\nname.py", "x")
+    receipts.edit(f"dockerfiles/{E}/Dockerfile", "embedding/handler.py", "embedding/")
+
+    (embedding,) = [each for each in plan_documents(receipts.plan(shelf)) if each["name"] == E]
+
+    assert embedding["changes"] == [
+        {"kind": "added", "subject": "embedding", "after": "folder", "text": "embedding added"},
+        {
+            "kind": "added",
+            "subject": "embedding/naïve\nname.py",
+            "after": "file",
+            "text": "embedding/naïve\\nname.py added",
+        },
+        {
+            "kind": "instruction",
+            "subject": "COPY",
+            "text": "Dockerfile: COPY changed",
+            "diff": ["- COPY embedding/handler.py /var/task/", "+ COPY embedding/ /var/task/"],
+        },
+    ]
+    assert embedding["reasons"] == [each["text"] for each in embedding["changes"]]
 
 
 def test_an_entry_of_the_manifest_as_schema_1(receipts: Repo) -> None:
@@ -65,6 +92,6 @@ def test_an_outcome_has_the_names_of_a_plan(receipts: Repo) -> None:
 
     (document,) = outcome_documents(outcome)
 
-    assert document.keys() >= PLAN_KEYS
+    assert document.keys() >= KEYS
     assert (document["name"], document["tag"], document["parents"]) == (W, image.tag, [D])
     assert document["action"] == "skipped"

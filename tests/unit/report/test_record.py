@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from lamina.errors import Problem
 from lamina.execute.run import Outcome, Result, Status
 from lamina.identify.image import Image
-from lamina.report.record import read_bills, read_manifest, write_manifest
+from lamina.report.record import KEPT_BILLS, read_bill, read_bills, read_manifest, write_manifest
 
 from ..conftest import DIGEST, Repo
 
@@ -87,10 +89,48 @@ def test_a_damaged_manifest_is_an_empty_one(receipts: Repo, tmp_path: Path, cont
 def test_a_damaged_bill_is_none(receipts: Repo, tmp_path: Path) -> None:
     image = receipts.images()[W]
     write_manifest(tmp_path, outcome((image, "built", DIGEST)), run="one")
-    for file in (tmp_path / "bills").iterdir():
+    for file in (tmp_path / "bills").glob("*.json"):
         file.write_text('{"schema": 1, "platform": 3}')
 
     assert read_bills(tmp_path, [image]) == {}
+
+
+def test_bills_of_earlier_builds_are_kept_by_content_tag(receipts: Repo, tmp_path: Path) -> None:
+    first = receipts.images()[E]
+    receipts.write("embedding/handler.py", "new\n")
+    second = receipts.images()[E]
+    for image in (first, second):
+        write_manifest(tmp_path, outcome((image, "built", DIGEST)), run="one")
+
+    assert read_bill(tmp_path, E, first.tag) == first.bill
+    assert read_bill(tmp_path, E, second.tag) == second.bill
+    assert read_bill(tmp_path, W, first.tag) is None
+    assert read_bills(tmp_path, [second]) == {E: second.bill}
+
+
+def test_only_the_newest_bills_are_kept(receipts: Repo, tmp_path: Path) -> None:
+    tags = []
+    for number in range(KEPT_BILLS + 2):
+        receipts.write("embedding/handler.py", f"{number}\n")
+        image = receipts.images()[E]
+        write_manifest(tmp_path, outcome((image, "built", DIGEST)), run="one")
+        for age, tag in enumerate(reversed(tags)):  # a clock may stand still between two writes
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(tmp_path / "bills" / E / f"{tag}.json", (10_000 - age, 10_000 - age))
+        tags.append(image.tag)
+
+    assert {tag: read_bill(tmp_path, E, tag) is not None for tag in tags} == {
+        tag: number >= 2 for number, tag in enumerate(tags)
+    }
+
+
+def test_a_kept_bill_that_is_not_that_of_its_tag_is_none(receipts: Repo, tmp_path: Path) -> None:
+    image = receipts.images()[E]
+    write_manifest(tmp_path, outcome((image, "built", DIGEST)), run="one")
+    folder = tmp_path / "bills" / E
+    (folder / f"{image.tag}.json").rename(folder / "sha-000000000000.json")
+
+    assert read_bill(tmp_path, E, "sha-000000000000") is None
 
 
 def test_file_names_that_are_no_text_can_be_recorded(repo: Repo, tmp_path: Path) -> None:

@@ -1,0 +1,72 @@
+"""Contexts that are larger than anybody means them to be, and what makes them so. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from heapq import heapify, heappop, heappush
+
+from lamina.errors import Problem
+from lamina.identify.context import ContextFile
+from lamina.identify.image import DOCKERIGNORE, Image
+from lamina.identify.tree import shown
+
+HEAVY = 50_000_000
+"""Bytes. Source is a few megabytes; ten times that is a dataset, an archive or a build's output in a COPY."""
+_NAMED = 3
+_SMALL = 100  # what is less than this part of the whole does not help
+
+
+def heavy_contexts(images: Mapping[str, Image]) -> Iterator[Problem]:
+    """A note for each context of more than `HEAVY` bytes: its size, and the folders or files that make it."""
+    for image in images.values():
+        for name, context in image.contexts.items():
+            if context.size <= HEAVY:
+                continue
+            spec = image.node.spec
+            beside = f"{image.root(name)}/{DOCKERIGNORE}" if name else spec.dockerfile_path + DOCKERIGNORE
+            place = f"the context {name}" if name else "the context"
+            parts = (
+                f"{shown(path)} {megabytes(size)}"
+                for path, size in heaviest(context.files, _NAMED)
+                if size * _SMALL >= context.size
+            )
+            yield Problem(
+                what=f"{image.name} takes {megabytes(context.size)} from {place}: {', '.join(parts)}",
+                where=spec.dockerfile_path,
+                hint=f"put what it does not need into {context.ignore.source or beside}",
+            )
+
+
+def heaviest(files: Iterable[ContextFile], count: int) -> list[tuple[str, int]]:
+    """The paths that weigh most and their bytes, none below another.
+
+    A folder of which one part is at least half is told by its parts: they say more than it does.
+    """
+    weights: Counter[str] = Counter()
+    parts: defaultdict[str, set[str]] = defaultdict(set)
+    for file in files:
+        path, above = file.path, file.path.rpartition("/")[0]
+        weights[path] += file.size
+        while path:
+            parts[above].add(path)
+            if above:
+                weights[above] += file.size
+            path, above = above, above.rpartition("/")[0]
+    waiting = [(-weights[path], path) for path in parts[""]]
+    heapify(waiting)
+    found: list[tuple[str, int]] = []
+    while waiting and len(found) < count:
+        weight, path = heappop(waiting)
+        inside = [(-weights[each], each) for each in parts.get(path, ())]
+        if inside and 2 * min(inside)[0] <= weight:
+            for each in inside:
+                heappush(waiting, each)
+        elif weight:
+            found.append((path, -weight))
+    return found
+
+
+def megabytes(size: int) -> str:
+    """``312.4 MB`` for a number of bytes."""
+    return f"{size / 1e6:.1f} MB"

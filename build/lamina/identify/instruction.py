@@ -1,0 +1,65 @@
+"""Canonical instructions of a bill as one would write them, and what differs between two runs of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+from typing import Any
+
+_PAIRED = frozenset({"ENV", "LABEL"})
+_BLANKS = re.compile(r"\s+")
+_CONTEXT_LINES = 1
+
+
+def instruction_diff(before: Sequence[str], after: Sequence[str]) -> tuple[str, ...]:
+    """The lines that go (``- ``) and come (``+ ``), with one that stays on each side of them.
+
+    before, after: canonical instructions. Two that read the same are told as they stand in the bill.
+    """
+    old, new = ([line for each in lines for line in readable(each)] for lines in (before, after))
+    return tuple(_diff(before, after) if old == new else _diff(old, new))
+
+
+def readable(canonical: str) -> tuple[str, ...]:
+    """An instruction as it could stand in a Dockerfile: its line, then the bodies of its heredocs."""
+    name, _, rest = canonical.partition(" ")
+    if name == "ONBUILD":
+        first, *more = readable(rest)
+        return (f"ONBUILD {first}", *more)
+    try:
+        words, end = json.JSONDecoder().raw_decode(rest)
+        parts: dict[str, Any] = json.loads(rest[end:] or "{}")
+        said = " ".join(
+            [name, *parts.get("flags", ()), *_words(name, words, as_json=bool(parts.get("json")))]
+        )
+        return (said, *_bodies(parts.get("heredocs", ())))
+    except (ValueError, TypeError, AttributeError):  # FROM, ARG and directives are plain text
+        return (canonical,)
+
+
+def _words(name: str, words: list[str], *, as_json: bool) -> Iterator[str]:
+    if as_json:
+        yield json.dumps(words, ensure_ascii=False)
+    elif name in _PAIRED:
+        yield from (f"{key}={value}" for key, value in zip(words[::2], words[1::2], strict=True))
+    else:  # lines that were continued are joined with the blanks that were before them
+        yield from (_BLANKS.sub(" ", word) for word in words)
+
+
+def _bodies(heredocs: Sequence[tuple[str, str]]) -> Iterator[str]:
+    for name, content in heredocs:
+        yield from content.splitlines()
+        yield name
+
+
+def _diff(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
+    matcher = SequenceMatcher(a=old, b=new, autojunk=False)
+    for group in matcher.get_grouped_opcodes(_CONTEXT_LINES):
+        for operation, i1, i2, j1, j2 in group:
+            if operation == "equal":
+                yield from (f"  {line}" for line in old[i1:i2])
+            else:
+                yield from (f"- {line}" for line in old[i1:i2])
+                yield from (f"+ {line}" for line in new[j1:j2])

@@ -1,0 +1,78 @@
+"""Changes as people read them: a line each, a crowd of files as one, instructions cut where they differ."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from lamina.identify.explain import FOLDER, Change
+from lamina.identify.tree import shown
+
+CROWD = 10
+"""So many files of one kind of change are named; of more, only their number and their folder."""
+_CROWDED = {"added": "added", "removed": "removed", "modified": "modified", "mode": "made executable or not"}
+_MOST_LINES = 20
+_WIDTH = 100
+_LEAD = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A line, and lines that say more to those who ask for it."""
+
+    line: str
+    details: tuple[str, ...] = ()
+
+
+def tell(changes: Iterable[Change]) -> tuple[Told, ...]:
+    """The changes in their order. Lines can be printed anywhere and are of a sane length."""
+    return tuple(_tell(changes))
+
+
+def _tell(changes: Iterable[Change]) -> Iterator[Told]:
+    listed = list(changes)
+    crowds: dict[tuple[str, str], list[Change]] = {}
+    for each in listed:
+        crowds.setdefault((each.kind, each.context), []).append(each)
+    for each in listed:
+        crowd = crowds[each.kind, each.context]
+        if each.kind not in _CROWDED or len(crowd) <= CROWD:
+            yield Told(line=each.text, details=excerpt(each.diff))
+        elif each is crowd[0]:
+            yield _crowd(crowd)
+
+
+def _crowd(changes: Sequence[Change]) -> Told:
+    """Where the files are all together, and the first of them. Their folders are not counted."""
+    files = [each for each in changes if FOLDER not in {each.before, each.after}]
+    counted = files or changes
+    folder = posixpath.commonpath([posixpath.dirname(each.subject) for each in counted])
+    context = f"{counted[0].context}:" if counted[0].context else ""
+    below = f" below {shown(context + folder)}" if context or folder else ""
+    more = len(counted) - CROWD
+    return Told(
+        line=f"{len(counted)} {'files' if files else 'folders'} {_CROWDED[counted[0].kind]}{below}",
+        details=(
+            *(each.text for each in counted[:CROWD]),
+            *([f"and {more} more, which --json names"] if more > 0 else []),
+        ),
+    )
+
+
+def excerpt(diff: Sequence[str]) -> tuple[str, ...]:
+    """A diff for the screen: not too many lines, and of long ones the part from where they differ."""
+    lines = [shown(line) for line in diff[:_MOST_LINES]]
+    changed = [line[2:] for line in lines if line[0] != " "]
+    start = 0
+    if len(changed) > 1 and any(len(line) > _WIDTH for line in changed):
+        start = max(0, len(posixpath.commonprefix(changed)) - _LEAD)
+    more = len(diff) - len(lines)
+    return (*(_cut(line, start) for line in lines), *([f"  and {more} more lines"] if more > 0 else []))
+
+
+def _cut(line: str, start: int) -> str:
+    mark, text = line[:2], line[2:]
+    first = 0 if mark == "  " else start
+    kept = text[first : first + _WIDTH]
+    return f"{mark}{'…' if first else ''}{kept}{'…' if first + _WIDTH < len(text) else ''}"
