@@ -27,13 +27,14 @@ def write_manifest(state: Path, outcome: Outcome, *, run: str) -> None:
     if not done:
         return
     with _alone(state):
-        entries = {each["image"]: each for each in read_manifest(state)}
-        entries |= {result.image.name: entry(result) for result in done}
+        before = {each["image"]: each for each in read_manifest(state)}
+        entries = before | {result.image.name: entry(result) for result in done}
         document = {"schema": SCHEMA, "run": run, "images": [entries[name] for name in sorted(entries)]}
+        for image in (result.image for result in done):
+            if before.get(image.name, {}).get("fingerprint") != image.fingerprint:
+                write_json(_bill_file(state, image), image.bill.document())
+                _keep_bill(state, image)
         write_json(state / "manifest.json", document)
-        for result in done:
-            write_json(_bill_file(state, result.image), result.image.bill.document())
-            _keep_bill(state, result.image)
 
 
 def read_manifest(state: Path) -> list[dict[str, Any]]:

@@ -86,6 +86,19 @@ def test_a_damaged_manifest_is_an_empty_one(receipts: Repo, tmp_path: Path, cont
     assert recorded(tmp_path) == {W: "built"}
 
 
+def test_the_bill_of_an_image_that_stayed_the_same_is_not_written_again(
+    receipts: Repo, tmp_path: Path
+) -> None:
+    image = receipts.images()[W]
+    write_manifest(tmp_path, outcome((image, "built", DIGEST)), run="one")
+    before = {file: file.stat().st_ino for file in (tmp_path / "bills").rglob("*.json")}
+
+    write_manifest(tmp_path, outcome((image, "skipped", DIGEST)), run="two")
+
+    assert before == {file: file.stat().st_ino for file in (tmp_path / "bills").rglob("*.json")}
+    assert len(before) == 2
+
+
 def test_a_damaged_bill_is_none(receipts: Repo, tmp_path: Path) -> None:
     image = receipts.images()[W]
     write_manifest(tmp_path, outcome((image, "built", DIGEST)), run="one")
