@@ -11,7 +11,7 @@ import pytest
 from conftest import TestEngine
 from projects import Repo
 
-from lamina.declare.config import native_platform
+from lamina.declare.machine import native_platform
 from lamina.process import Command, SubprocessRunner
 from lamina.sandbox.runtime import recorded
 

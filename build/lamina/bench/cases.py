@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lamina.bench.meter import Timing, measure
-from lamina.declare.config import native_platform
+from lamina.declare.machine import native_platform
 from lamina.process import Command, Runner
 from lamina.sandbox import engine as sandbox
 from lamina.sandbox.engine import PrivateEngine

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from lamina.decide.weight import heavy_contexts
+from lamina.declare.machine import Machine
 from lamina.errors import Problem
 from lamina.identify.context import BY_DEFAULT, Missing
 from lamina.identify.ignore import Rule
@@ -41,6 +42,31 @@ def notes(images: Mapping[str, Image]) -> Iterator[Problem]:
                 where=image.node.spec.source,
                 hint=f"add ARG {name} to {image.node.spec.dockerfile_path}, or drop it",
             )
+
+
+def emulated(images: Mapping[str, Image], machine: Machine) -> Iterator[Problem]:
+    """A note for each image whose build runs programs of another platform than the machine's."""
+    for image in images.values():
+        for platform, run in image.node.recipe.runs_on.items():
+            if _family(platform) == _family(machine.platform):
+                continue
+            there = _family(platform) in machine.emulates
+            how = "only by emulation, which is slow" if there else "not at all: QEMU is not set up"
+            install = (
+                ""
+                if there
+                else "; for emulation: docker run --privileged --rm tonistiigi/binfmt --install all"
+            )
+            yield Problem(
+                what=f"{image.name} is for {platform}, whose programs this machine runs {how}",
+                where=image.node.recipe.dockerfile.where(run.line),
+                hint="run it in a stage FROM --platform=$BUILDPLATFORM and COPY --link the result" + install,
+            )
+
+
+def _family(platform: str) -> str:
+    """Without the variant: ``linux/arm64`` of ``linux/arm64/v8``."""
+    return "/".join(platform.split("/")[:2])
 
 
 def unrunnable(found: Mapping[str, tuple[Image, Runnable]]) -> Iterator[Problem]:

@@ -6,7 +6,6 @@ Nothing need be written: a repository with ``dockerfiles/<image>/Dockerfile`` is
 from __future__ import annotations
 
 import os
-import platform as host
 import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any
 
 from lamina.declare.document import CONFIG_FILE, Document
 from lamina.declare.expand import ExpansionError, expand
+from lamina.declare.machine import native_platform
 from lamina.declare.settings import NAME, PLATFORM, PLATFORMS, SETTINGS, Value, read_settings
 
 KINDS = ("base", "lambda")
@@ -103,12 +103,6 @@ def find_root(start: Path) -> Path:
         if file.is_file() and "[tool.lamina" in file.read_text("utf-8", errors="replace"):
             return folder
     return start
-
-
-def native_platform() -> str:
-    """This machine's platform as BuildKit names it."""
-    machine = host.machine().lower()
-    return "linux/" + {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
 
 
 def load_project(

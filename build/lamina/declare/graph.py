@@ -6,8 +6,9 @@ import graphlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lamina.declare.config import ImageSpec, Project, native_platform
+from lamina.declare.config import ImageSpec, Project
 from lamina.declare.dockerfile import Instruction, read_dockerfile
+from lamina.declare.machine import native_platform
 from lamina.declare.recipe import SCRATCH, External, Recipe
 from lamina.declare.resolve import resolve
 from lamina.errors import ConfigError, LaminaError, Problem, SelectionError

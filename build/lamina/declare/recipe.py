@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lamina.declare.dockerfile import Dockerfile, Instruction, Stage
 from lamina.errors import Problem
 
 SCRATCH = "scratch"
+_OF_BUILDER = re.compile(r"\$\{?BUILD")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +102,21 @@ class Recipe:
             if each.name in {"RUN", "WORKDIR"} or plain_copy:
                 return f"{self.dockerfile.where(each.line)} {each.name}{' without --link' * plain_copy}"
         return None
+
+    @property
+    def runs_on(self) -> Mapping[str, Instruction]:
+        """Platform -> the first RUN whose program must be of it; stages of the build machine's own are out."""
+        found: dict[str, Instruction] = {}
+        platforms: dict[int, str] = {}
+        for each in self.stages:
+            below = self.dockerfile.stage(each.base)
+            inherited = platforms.get(below.index) if below else None
+            platform = each.platform or inherited or self.platform
+            platforms[each.stage.index] = platform
+            run = next((line for line in each.stage.instructions if line.name == "RUN"), None)
+            if run is not None and not _OF_BUILDER.search(platform):
+                found.setdefault(platform, run)
+        return found
 
     @property
     def command(self) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from lamina.decide import preflight
 from lamina.decide.plan import Found, Lookup, Plan, make_plan
-from lamina.declare.config import native_platform
 from lamina.declare.lockfile import LOCK_FILE, read_lock
+from lamina.declare.machine import native_platform, this_machine
 from lamina.errors import ConfigError, EngineError, Problem, RegistryError
 from lamina.execute.externals import Externals, make_stand_in, pin, read_externals
 from lamina.files import write_atomic
@@ -145,7 +145,7 @@ def decide(
         last=read_bills(workspace.project.state, images.values()),
         force=workspace.flags.force,
         unlocked=outside.unlocked,
-        notes=tuple(preflight.notes(images)),
+        notes=(*preflight.notes(images), *preflight.emulated(images, this_machine())),
         headline="\n".join(line for line in headlines if line) or None,
     )
     builds = [decision.image.name for decision in plan.acting("build")]

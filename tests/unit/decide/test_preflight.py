@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from lamina.decide.preflight import emulated
+from lamina.declare.machine import Machine
+
 from ..conftest import Repo
 
 
@@ -53,3 +58,31 @@ def test_paths_that_are_no_text_can_be_printed(repo: Repo) -> None:
 
     assert told.startswith("dockerfiles/app/Dockerfile:2: COPY bad\\xff: there is no such file")
     assert told.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("emulates", "how"),
+    [
+        (frozenset({"linux/arm64"}), "only by emulation, which is slow"),
+        (frozenset(), "not at all: QEMU is not set up"),
+    ],
+)
+def test_what_runs_on_another_platform_is_told(repo: Repo, emulates: frozenset[str], how: str) -> None:
+    repo.flags = {"platform": "linux/arm64"}
+    repo.image("running", "FROM scratch", 'RUN ["/compile"]')
+    repo.image(
+        "linked",
+        "FROM --platform=$BUILDPLATFORM a@sha256:" + "1" * 64 + " AS deps",
+        "RUN x",
+        "FROM scratch",
+        "COPY --link --from=deps / /",
+    )
+    images = repo.images()
+
+    (note,) = emulated(images, Machine(platform="linux/amd64", emulates=emulates))
+
+    assert note.what == f"running is for linux/arm64, whose programs this machine runs {how}"
+    assert note.where == "dockerfiles/running/Dockerfile:2"
+    assert "FROM --platform=$BUILDPLATFORM" in str(note)
+    assert ("binfmt" in str(note)) is not bool(emulates)
+    assert not list(emulated(images, Machine(platform="linux/arm64")))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lamina.declare.config import Secret, find_root, load_project, native_platform
+from lamina.declare.config import Secret, find_root, load_project
+from lamina.declare.machine import native_platform
 from lamina.errors import ConfigError
 
 from ..conftest import RUNTIME, Repo

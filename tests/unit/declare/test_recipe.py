@@ -48,3 +48,21 @@ def test_an_image_is_mentioned_once_where_it_is_first() -> None:
     found = recipe("FROM a", "FROM b", "COPY --from=a / /", "COPY --from=b / /")
 
     assert [(each.name, each.line) for each in found.externals] == [("b", 2), ("a", 3)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "runs"),
+    [
+        (("FROM a", "RUN x"), {"linux/amd64": 2}),
+        (("FROM --platform=$BUILDPLATFORM a AS b", "RUN x", "FROM c", "COPY --from=b / /"), {}),
+        (("FROM --platform=linux/${BUILDARCH} a AS b", "RUN x", "FROM b", "RUN y"), {}),
+        (("FROM --platform=linux/s390x a AS b", "FROM b", "RUN x"), {"linux/s390x": 3}),
+        (
+            ("FROM --platform=$BUILDPLATFORM a AS b", "RUN x", "FROM c", "COPY --from=b / /", "RUN y"),
+            {"linux/amd64": 5},
+        ),
+        (("FROM a AS b", "RUN x", "FROM c"), {}),
+    ],
+)
+def test_what_must_run_where(lines: tuple[str, ...], runs: dict[str, int]) -> None:
+    assert {platform: run.line for platform, run in recipe(*lines).runs_on.items()} == runs
