@@ -14,6 +14,8 @@ from lamina.identify.imports import ImportFault
 from lamina.identify.runnable import Runnable
 from lamina.identify.tree import shown
 
+_SET_UP_QEMU = "docker run --privileged --rm tonistiigi/binfmt --install all"
+
 
 def faults(images: Mapping[str, Image]) -> Iterator[Problem]:
     """What would fail the build: sources that find nothing, leave the context or cannot be read."""
@@ -52,11 +54,7 @@ def emulated(images: Mapping[str, Image], machine: Machine) -> Iterator[Problem]
                 continue
             there = _family(platform) in machine.emulates
             how = "only by emulation, which is slow" if there else "not at all: QEMU is not set up"
-            install = (
-                ""
-                if there
-                else "; for emulation: docker run --privileged --rm tonistiigi/binfmt --install all"
-            )
+            install = "" if there else f"; for emulation: {_SET_UP_QEMU}"
             yield Problem(
                 what=f"{image.name} is for {platform}, whose programs this machine runs {how}",
                 where=image.node.recipe.dockerfile.where(run.line),

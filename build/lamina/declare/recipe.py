@@ -105,7 +105,7 @@ class Recipe:
 
     @property
     def runs_on(self) -> Mapping[str, Instruction]:
-        """Platform -> the first RUN whose program must be of it; stages of the build machine's own are out."""
+        """Platform -> the first RUN whose program must be of it; stages of the build machine are out."""
         found: dict[str, Instruction] = {}
         platforms: dict[int, str] = {}
         for each in self.stages:
