@@ -101,16 +101,28 @@ class Recipe:
         return None
 
     @property
-    def command(self) -> tuple[str, ...]:
-        """The CMD of the target in JSON form; empty when it has none of its own."""
+    def chain(self) -> tuple[ResolvedStage, ...]:
+        """The target's stage, then the stage it is FROM, and so on down to what is no stage."""
         by_index = {each.stage.index: each for each in self.stages}
+        chain: list[ResolvedStage] = []
         current: ResolvedStage | None = self.stages[-1]
         while current is not None:
-            for instruction in reversed(current.stage.instructions):
-                if instruction.name == "CMD" and instruction.json:
-                    return instruction.words
+            chain.append(current)
             parent = self.dockerfile.stage(current.base)
             current = by_index.get(parent.index) if parent and parent.index < current.stage.index else None
+        return tuple(chain)
+
+    @property
+    def instructions(self) -> tuple[Instruction, ...]:
+        """What is done to the image that the Dockerfile stands on, in order."""
+        return tuple(each for stage in reversed(self.chain) for each in stage.stage.instructions)
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The CMD of the target in JSON form; empty when it has none of its own."""
+        for instruction in reversed(self.instructions):
+            if instruction.name == "CMD" and instruction.json:
+                return instruction.words
         return ()
 
 

@@ -15,6 +15,8 @@ from lamina.identify.stage import Stage
 
 MOST_BILL = 256 * 1024
 """Bytes. Registries refuse manifests of a few megabytes; the bill of very many files stays in `.lamina/`."""
+DIGESTS = "type=image,push=false,store=false,unpack=false,oci-mediatypes=true"
+"""An output that keeps nothing and yet tells the digests that the image would have."""
 REVISION = "org.opencontainers.image.revision"
 
 
@@ -42,6 +44,7 @@ class Order:
     cannot see them; nothing of theirs is kept. found: image -> where an existing base is.
     externals: external image -> the pinned reference that stands for it.
     push: to the registry; else into the engine's store. local_images: whether the builder sees that store.
+    output: what comes out instead, under no tag: `DIGESTS`, or an archive.
     """
 
     decisions: tuple[Decision, ...]
@@ -54,6 +57,7 @@ class Order:
     local_images: bool
     revision: str | None = None
     static: bool = False
+    output: str | None = None
 
     @property
     def images(self) -> tuple[Image, ...]:
@@ -116,7 +120,7 @@ def _target(order: Order, image: Image, inside: set[str], *, kept: bool) -> dict
     if spec.target:
         target["target"] = spec.target
     if kept:
-        target["tags"] = [str(image.ref)]
+        target["tags"] = [] if order.output else [str(image.ref)]
         target["labels"] = {FINGERPRINT_KEY: image.fingerprint}
         target["annotations"] = list(_annotations(order, image))
     return {key: value for key, value in target.items() if value}
@@ -145,6 +149,8 @@ def _context_name(name: str) -> str:
 
 
 def _output(order: Order) -> str:
+    if order.output:
+        return order.output
     if order.push:
         # Base layers stay where they are: nothing is unpacked or kept, the registry mounts what it has.
         return "type=image,push=true,unpack=false,store=false,oci-mediatypes=true"

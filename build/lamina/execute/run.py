@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lamina.decide.plan import Decision, Found, Plan
 from lamina.errors import BuildError, Problem
@@ -107,7 +107,7 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
     while waiting.decisions:
         attempt += 1
         batch = replace(waiting, decisions=_batch(waiting, jobs))
-        baked = _bake(batch, workshop, attempt)
+        baked = call_bake(batch, workshop, attempt)
         confirmed = _confirm(batch, workshop, attempt, baked)
         results.update(confirmed)
         broken = _broken(batch, baked, confirmed, races)
@@ -173,8 +173,8 @@ def _retagged(decision: Decision, place: Place) -> Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Baked:
-    """One call of bake. error: what it said when it failed."""
+class Baked:
+    """One call of bake that ended. error: what it said when it failed."""
 
     trace: Trace
     error: str | None = None
@@ -182,11 +182,12 @@ class _Baked:
 
     @property
     def ok(self) -> bool:
+        """Whether it made all that was ordered."""
         return self.error is None and not self.interrupted
 
 
-def _bake(order: Order, workshop: Workshop, attempt: int) -> _Baked:
-    """Call bake once; every event is on the disk as soon as it comes."""
+def call_bake(order: Order, workshop: Workshop, attempt: int) -> Baked:
+    """Call bake once; every event is on the disk as soon as it comes. attempt: names its files."""
     bake = make_bake(order)
     file = workshop.folder / f"bake-{attempt}.json"
     write_atomic(file, bake.render())
@@ -201,10 +202,10 @@ def _bake(order: Order, workshop: Workshop, attempt: int) -> _Baked:
         try:
             done = workshop.runner.stream(bake_command(workshop, file, bake, attempt), on_line)
         except KeyboardInterrupt:
-            return _Baked(trace=trace, interrupted=True)
+            return Baked(trace=trace, interrupted=True)
     if done.ok:
-        return _Baked(trace=trace)
-    return _Baked(trace=trace, error="\n".join(trace.messages) or f"buildx ended with exit code {done.code}")
+        return Baked(trace=trace)
+    return Baked(trace=trace, error="\n".join(trace.messages) or f"buildx ended with exit code {done.code}")
 
 
 def bake_command(workshop: Workshop, file: Path, bake: Bake, attempt: int) -> Command:
@@ -230,13 +231,18 @@ def bake_command(workshop: Workshop, file: Path, bake: Bake, attempt: int) -> Co
     )
 
 
+def read_announced(workshop: Workshop, attempt: int) -> Mapping[str, Any]:
+    """Target -> what a call of bake said of what it made: ``containerimage.digest`` and others."""
+    return read_json(_metadata(workshop, attempt)) or {}
+
+
 def _metadata(workshop: Workshop, attempt: int) -> Path:
     return workshop.folder / f"metadata-{attempt}.json"
 
 
-def _confirm(order: Order, workshop: Workshop, attempt: int, baked: _Baked) -> dict[str, Result]:
+def _confirm(order: Order, workshop: Workshop, attempt: int, baked: Baked) -> dict[str, Result]:
     """What is really there now. After a success every image must be, with the digest that was announced."""
-    announced = read_json(_metadata(workshop, attempt)) or {}
+    announced = read_announced(workshop, attempt)
     there = workshop.place.look([decision.image.ref for decision in order.decisions])
     results: dict[str, Result] = {}
     problems: list[Problem] = []
@@ -265,7 +271,7 @@ def _confirm(order: Order, workshop: Workshop, attempt: int, baked: _Baked) -> d
 
 
 def _broken(
-    order: Order, baked: _Baked, confirmed: Mapping[str, Result], races: Counter[str]
+    order: Order, baked: Baked, confirmed: Mapping[str, Result], races: Counter[str]
 ) -> Mapping[str, str] | None:
     """The images that failed and why, which may be none's own fault; None when nothing failed for good.
 

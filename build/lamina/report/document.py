@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lamina.decide.plan import Plan
+    from lamina.execute.audit import Audited
     from lamina.execute.run import Outcome, Result
 
 SCHEMA = 1
@@ -59,4 +61,33 @@ def plan_documents(plan: Plan) -> list[dict[str, Any]]:
             "platform": decision.image.node.spec.platform,
         }
         for name, decision in plan.decisions.items()
+    ]
+
+
+def audit_documents(audited: Iterable[Audited]) -> list[dict[str, Any]]:
+    """The images of an audit. layers: those whose files differ; digests are of the unpacked layers."""
+    return [
+        {
+            "name": each.image.name,
+            "kind": each.image.node.kind,
+            "verdict": each.verdict.conclusion,
+            "reasons": list(each.verdict.reasons),
+            "ref": str(each.found.ref),
+            "digest": each.found.digest,
+            "cached": each.cached,
+            "total": each.total,
+            "ran": list(each.ran),
+            "layers": [
+                {
+                    "number": difference.pair.number,
+                    "instruction": difference.pair.step.text,
+                    "built": difference.pair.built,
+                    "found": difference.pair.found,
+                    "files": None if difference.files is None else list(difference.files),
+                    "proves": difference.proves,
+                }
+                for difference in each.verdict.differences
+            ],
+        }
+        for each in audited
     ]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lamina.decide.plan import Decision, Found
-from lamina.execute.bake import REVISION, Order, make_bake, target_name
+from lamina.execute.bake import DIGESTS, REVISION, Order, make_bake, target_name
 from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, Bill
 from lamina.identify.stage import Stage
 
@@ -175,3 +175,15 @@ def test_text_that_looks_like_a_template_is_protected(repo: Repo) -> None:
     (bill,) = (each for each in target["annotations"] if BILL_KEY in each)
     assert "$${HOME}" in bill
     assert "%%{if}" in bill
+
+
+@pytest.mark.parametrize("push", [True, False])
+def test_another_output_leaves_no_name_behind(receipts: Repo, push: bool) -> None:
+    (target,) = targets(order(receipts, D, push=push, output=DIGESTS)).values()
+    (usual,) = targets(order(receipts, D, push=push)).values()
+
+    assert target["output"] == ["type=image,push=false,store=false,unpack=false,oci-mediatypes=true"]
+    assert target.keys() == usual.keys() - {"tags"}
+    assert {name: target[name] for name in target if name != "output"} == {
+        name: usual[name] for name in usual if name not in {"output", "tags"}
+    }
