@@ -154,7 +154,7 @@ def test_a_sample_can_be_chosen_again(tiny: Repo) -> None:
     assert done.json["skipped"] == 3
     for _ in range(2):
         assert verdicts(tiny, "--sample", "1", "--seed", str(seed)) == done.images("verdict")
-    assert len({name for number in range(1, 5) for name in chosen(tiny, number)}) > 1
+    assert len({name for number in (1, 5, 7) for name in chosen(tiny, number)}) > 1
     assert (
         f"sample of 3 chosen by --seed {seed}"
         in tiny.ok("audit", "--sample", "1", "--seed", str(seed)).stdout
@@ -193,7 +193,7 @@ def test_what_an_empty_engine_makes_is_compared_by_its_files(
 
     assert done.images("verdict") == {**dict.fromkeys(ALL, "confirmed"), "lambda-stamped": "not comparable"}
     assert done.images("reasons")[TINY] == ["the same files; in 1 of 3 layers other times"]
-    assert done.images("ran")[TINY] == ["[1/2] COPY --link src/handler.py /var/task/"]
+    assert done.images("ran")["base-label"] == ["[1/2] COPY --link src/label.py /var/task/"]
     (reason,) = done.images("reasons")["lambda-stamped"]
     assert "Dockerfile:2 RUN date +%N > /var/task/stamp: built " in reason
     assert reason.endswith("var/task/stamp differs; RUN need not give the same files each time")

@@ -76,7 +76,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two layers of the same place, counted from 1 at the bottom of what is built; None where one lacks."""
+    """Two layers of the same place, counted from 1 at the bottom; None where an image has no such layer."""
 
     number: int
     step: Step
@@ -84,6 +84,11 @@ class Pair:
     found: str | None
     same_maker: bool
     """Whether the builders wrote the same instruction beside them."""
+
+    @property
+    def same(self) -> bool:
+        """Whether they are equal byte by byte."""
+        return self.built == self.found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,27 +143,25 @@ def steps(node: Node, *, exact_base: bool) -> tuple[Step, ...]:
     return (Step(text=f"of {base}", exact=exact_base), *own)
 
 
-def pairs(made_by: tuple[Step, ...], built: Makeup, found: Makeup) -> tuple[Pair, ...]:
-    """The layers that differ, each with what made it. Counted from the top: there the image's own are."""
+def align(made_by: tuple[Step, ...], built: Makeup, found: Makeup) -> tuple[Pair, ...]:
+    """All layers in pairs, each with what made it. Counted from the top: there the image's own are."""
     base, at = made_by[0], _placed(made_by[1:], built)
     shift = len(built.layers) - len(found.layers)
-    differing = []
+    aligned = []
     for index in range(min(0, shift), len(built.layers)):
         left = built.layers[index] if index >= 0 else None
         right = found.layers[index - shift] if index >= shift else None
-        if left != right:
-            number = (index if left else index - shift) + 1
-            differing.append(
-                Pair(
-                    number=number,
-                    step=at.get(index, base),
-                    built=left,
-                    found=right,
-                    same_maker=None not in (left, right)
-                    and built.made_by[index] == found.made_by[index - shift],
-                )
+        both = left is not None and right is not None
+        aligned.append(
+            Pair(
+                number=(index if left else index - shift) + 1,
+                step=at.get(index, base),
+                built=left,
+                found=right,
+                same_maker=both and built.made_by[index] == found.made_by[index - shift],
             )
-    return tuple(differing)
+        )
+    return tuple(aligned)
 
 
 def judge(
@@ -171,7 +174,7 @@ def judge(
 
     files: each pair that differs and has both layers -> what is in them; None where they cannot be read.
     """
-    differing = pairs(made_by, built, found)
+    differing = [pair for pair in align(made_by, built, found) if not pair.same]
     differences = tuple(
         found_difference
         for pair in differing
@@ -188,7 +191,7 @@ def judge(
     if differences:
         reasons = tuple(_unproven(each) for each in differences)
         return Verdict(conclusion="not comparable", reasons=reasons, differences=differences)
-    reason = f"the same {len(built.layers)} layers"
+    reason = f"the same layers, all {len(built.layers)}"
     if differing:
         reason = f"the same files; in {len(differing)} of {len(built.layers)} layers other times"
     return Verdict(conclusion="confirmed", reasons=(reason,))

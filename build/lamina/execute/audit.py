@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 
-from lamina.decide.audit import Entries, Makeup, Pair, Step, Verdict, judge, pairs
+from lamina.decide.audit import Entries, Makeup, Pair, Step, Verdict, align, judge
 from lamina.decide.plan import Decision, Found
 from lamina.errors import BuildError
 from lamina.execute.bake import DIGESTS, Order, target_name
@@ -67,8 +67,8 @@ def compare(built: Content, found: Content, made_by: tuple[Step, ...]) -> Verdic
     """The verdict on two images; only layers that differ are unpacked."""
     ours, theirs = Makeup.of(built.config), Makeup.of(found.config)
     files: dict[Pair, tuple[Entries, Entries] | None] = {}
-    for pair in pairs(made_by, ours, theirs):
-        if pair.built is not None and pair.found is not None:
+    for pair in align(made_by, ours, theirs):
+        if not pair.same and pair.built is not None and pair.found is not None:
             left = _entries(built, ours.layers.index(pair.built))
             right = _entries(found, theirs.layers.index(pair.found))
             files[pair] = None if left is None or right is None else (left, right)

@@ -126,7 +126,12 @@ class RegistryPlace:
         with self._blob(ref, manifest.config) as file:
             config = json.load(file)
         layers = tuple(partial(self._blob, ref, layer) for layer in manifest.layers)
-        yield Content(config=config, layers=layers)
+        yield Content(
+            config=config,
+            digest=manifest.config.digest,
+            layers=layers,
+            annotations=manifest.annotations,
+        )
 
     @contextmanager
     def _blob(self, ref: Reference, blob: Descriptor) -> Iterator[IO[bytes]]:

@@ -131,7 +131,8 @@ def _batch(order: Order, jobs: int) -> tuple[Decision, ...]:
 
     An image that runs something on its base waits until that base exists by its digest, as it does in every
     later run: BuildKit's cache takes a base that is built in the same call for another one, and the first
-    edit of a handler would install everything again.
+    edit of a handler would install everything again. A reproducible image always waits: the manifest tells
+    layers of a base from those that were dated anew with it.
     """
     bases_by_digest = order.push or order.local_images
     missing = {decision.image.name for decision in order.decisions}
@@ -139,7 +140,8 @@ def _batch(order: Order, jobs: int) -> tuple[Decision, ...]:
     for decision in order.decisions:
         node = decision.image.node
         awaited = missing.intersection(node.parents)
-        if awaited <= chosen.keys() and not (awaited and bases_by_digest and node.recipe.unlinked):
+        apart = bases_by_digest and (order.reproducible or node.recipe.unlinked)
+        if awaited <= chosen.keys() and not (awaited and apart):
             chosen[node.name] = decision
     return tuple(chosen.values())[: jobs or None]
 
@@ -188,6 +190,12 @@ class Baked:
 
 def call_bake(order: Order, workshop: Workshop, attempt: int) -> Baked:
     """Call bake once; every event is on the disk as soon as it comes. attempt: names its files."""
+    # An engine's own builder unpacks what it keeps, and cannot unpack what it dates anew: that is loaded.
+    loads = order.reproducible and order.local_images and not order.push and order.output is None
+    if loads:
+        order = replace(
+            order, output=f"type=docker,oci-mediatypes=true,dest={workshop.folder}/{{target}}.tar"
+        )
     bake = make_bake(order)
     file = workshop.folder / f"bake-{attempt}.json"
     write_atomic(file, bake.render())
@@ -204,8 +212,24 @@ def call_bake(order: Order, workshop: Workshop, attempt: int) -> Baked:
         except KeyboardInterrupt:
             return Baked(trace=trace, interrupted=True)
     if done.ok:
-        return Baked(trace=trace)
+        return Baked(trace=trace, error=_load(order, workshop) if loads else None)
     return Baked(trace=trace, error="\n".join(trace.messages) or f"buildx ended with exit code {done.code}")
+
+
+def _load(order: Order, workshop: Workshop) -> str | None:
+    """Put the archives of a call of bake into the engine; what went wrong, if anything did."""
+    for decision in order.decisions:
+        file = workshop.folder / f"{target_name(decision.image.name)}.tar"
+        done = workshop.runner.run(
+            Command(
+                argv=(str(workshop.engine.docker), "load", "--quiet", f"--input={file}"),
+                env=workshop.engine.environment,
+            )
+        )
+        file.unlink(missing_ok=True)
+        if not done.ok:
+            return done.stderr.strip() or f"docker load ended with exit code {done.code}"
+    return None
 
 
 def bake_command(workshop: Workshop, file: Path, bake: Bake, attempt: int) -> Command:

@@ -6,13 +6,13 @@ import json
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from lamina.errors import BuildError
-from lamina.registries.base import sha256_of
+from lamina.registries.base import sha256, sha256_of
 
 _KINDS = {
     tarfile.DIRTYPE: "dir",
@@ -28,11 +28,14 @@ _KINDS = {
 class Content:
     """An image that can be looked into.
 
-    config: the image configuration. layers: each opens a layer's tar stream, packed or not, lowest first.
+    config: the image configuration. digest: of its bytes. layers: each opens a layer's tar stream, packed or
+    not, lowest first. annotations: the manifest's own.
     """
 
     config: Mapping[str, Any]
+    digest: str
     layers: tuple[Callable[[], AbstractContextManager[IO[bytes]]], ...]
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -45,11 +48,13 @@ def open_archive(file: Path) -> Iterator[Content]:
         try:
             tar = stack.enter_context(tarfile.open(file))
             (entry,) = json.loads(_member(tar, "manifest.json").read())
-            config = json.loads(_member(tar, entry["Config"]).read())
+            config = _member(tar, entry["Config"]).read()
             layers = tuple(partial(_member, tar, name) for name in entry["Layers"])
+            annotations = _annotations(tar)
+            told = json.loads(config)
         except (tarfile.TarError, KeyError, TypeError, ValueError) as error:
             raise BuildError.of(f"this is no archive of one image: {error}", where=str(file)) from error
-        yield Content(config=config, layers=layers)
+        yield Content(config=told, digest=sha256(config), layers=layers, annotations=annotations)
 
 
 def read_entries(layer: IO[bytes]) -> Mapping[str, str] | None:
@@ -74,6 +79,15 @@ def read_entries(layer: IO[bytes]) -> Mapping[str, str] | None:
     except tarfile.TarError:
         return None
     return entries
+
+
+def _annotations(tar: tarfile.TarFile) -> Mapping[str, str]:
+    """Of the manifest that ``index.json`` names; engines without manifests write no such file."""
+    if "index.json" not in tar.getnames():
+        return {}
+    (entry,) = json.loads(_member(tar, "index.json").read())["manifests"]
+    manifest = json.loads(_member(tar, f"blobs/{entry['digest'].replace(':', '/')}").read())
+    return dict(manifest.get("annotations") or {})
 
 
 def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lamina.decide.audit import Verdict
     from lamina.decide.plan import Plan
+    from lamina.decide.verify import Verified
     from lamina.execute.audit import Audited
     from lamina.execute.run import Outcome, Result
 
@@ -77,17 +79,37 @@ def audit_documents(audited: Iterable[Audited]) -> list[dict[str, Any]]:
             "cached": each.cached,
             "total": each.total,
             "ran": list(each.ran),
-            "layers": [
-                {
-                    "number": difference.pair.number,
-                    "instruction": difference.pair.step.text,
-                    "built": difference.pair.built,
-                    "found": difference.pair.found,
-                    "files": None if difference.files is None else list(difference.files),
-                    "proves": difference.proves,
-                }
-                for difference in each.verdict.differences
-            ],
+            "layers": _differences(each.verdict),
         }
         for each in audited
+    ]
+
+
+def verify_document(verified: Verified) -> dict[str, Any]:
+    """The image of a verification. digests: of the manifest, the configuration and each unpacked layer."""
+    return {
+        "name": verified.image.name,
+        "kind": verified.image.node.kind,
+        "identical": verified.identical,
+        "ref": str(verified.found.ref),
+        "digest": verified.found.digest,
+        "digests": [
+            {"what": row.what, "recorded": row.recorded, "rebuilt": row.rebuilt} for row in verified.rows
+        ],
+        "reasons": [] if verified.identical else list(verified.verdict.reasons),
+        "layers": _differences(verified.verdict),
+    }
+
+
+def _differences(verdict: Verdict) -> list[dict[str, Any]]:
+    return [
+        {
+            "number": each.pair.number,
+            "instruction": each.pair.step.text,
+            "built": each.pair.built,
+            "found": each.pair.found,
+            "files": None if each.files is None else list(each.files),
+            "proves": each.proves,
+        }
+        for each in verdict.differences
     ]

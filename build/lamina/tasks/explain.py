@@ -1,4 +1,4 @@
-"""Tasks that answer questions: why, audit."""
+"""Tasks that answer questions: why, audit, verify."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from lamina.errors import BuildError
-from lamina.report.document import audit_documents
+from lamina.report.document import audit_documents, verify_document
 from lamina.tasks.frame import helps, workspace
 from lamina.workflow.workspace import Flags
 
@@ -88,3 +88,45 @@ def audit(
         )
         if found.problems:
             raise Exit(code=BuildError.exit_code)
+
+
+@task(
+    positional=["image"],
+    help={
+        **helps("registry", "stack", "platform", "json", "plain"),
+        "image": "the image that is built again",
+    },
+)
+def verify(
+    _: Context,
+    image: str,
+    registry: str | None = None,
+    stack: str | None = None,
+    platform: str | None = None,
+    json: bool = False,
+    plain: bool = False,
+) -> None:
+    """Build an image of --reproducible again from nothing, in an engine of its own, and compare digests."""
+    flags = Flags(registry=registry, stack=stack, platform=platform, static=False, reproducible=True)
+    with workspace("verify", flags, json=json, plain=plain) as made:
+        from lamina.workflow.verifying import verify_image
+
+        found = verify_image(made, image)
+        made.screen.rows(
+            ("what", "recorded", "built again"),
+            (
+                (
+                    row.what,
+                    (row.recorded or "-")[:19],
+                    (row.rebuilt or "-")[:19] if not row.same else "the same",
+                )
+                for row in found.rows
+            ),
+            wide="what",
+        )
+        error = None if found.identical else BuildError(found.problem)
+        if error:
+            made.screen.error(error)
+        made.screen.finish("verify", ok=found.identical, images=[verify_document(found)])
+        if error:
+            raise Exit(code=error.exit_code)

@@ -69,6 +69,7 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
         static: bool = False,
         force: bool = False,
         jobs: int | None = None,
+        reproducible: bool = False,
         keep_going: bool = False,
         allow_stand_in: bool = False,
         json: bool = False,
@@ -85,6 +86,7 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
             static=static or None,
             force=force,
             jobs=jobs,
+            reproducible=reproducible or None,
             keep_going=keep_going,
             allow_stand_in=allow_stand_in,
         )
@@ -96,7 +98,7 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
     body.__doc__ = doc
     helped = (
         "image", "registry", "push", "create", "platform", "stack", "builder", "static", "force", "jobs",
-        "keep-going", "allow-stand-in", "json", "plain",
+        "reproducible", "keep-going", "allow-stand-in", "json", "plain",
     )  # fmt: skip
     return Task(body, name=name, iterable=["image"], help=helps(*helped))
 

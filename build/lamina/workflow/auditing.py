@@ -77,12 +77,13 @@ def _audit(
         workshop = make_workshop(workspace, workspace.place, name_run(), view)
         for decision in chosen:
             support = find_support((decision,), images, visible)
-            order = make_order(workspace, plan, (decision,), support, outside)
-            audited.append(audit(order, workshop, attempts, _steps(decision.image, outside)))
+            order = make_order(workspace, plan.found, (decision,), support, outside)
+            audited.append(audit(order, workshop, attempts, made_by(decision.image, outside)))
     return tuple(audited)
 
 
-def _steps(image: Image, outside: Externals) -> tuple[Step, ...]:
+def made_by(image: Image, outside: Externals) -> tuple[Step, ...]:
+    """What makes the layers of an image; a stand-in is named by its recipe, which pins no bytes."""
     pinned = not any(each.name in outside.stand_ins for each in image.node.externals)
     return steps(image.node, exact_base=pinned and not image.node.parents)
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
-from lamina.decide.plan import Decision, Plan
+from lamina.decide.plan import Decision, Found, Plan
 from lamina.errors import ConfigError, Problem, RegistryError
 from lamina.execute.bake import Order
 from lamina.execute.externals import Externals, load_stand_ins
@@ -54,7 +54,7 @@ def _build(
     load_stand_ins(outside, workspace.runner, workspace.engine, workspace.screen.say)
     by_digest = workspace.flags.push or workspace.builder.local_images
     support = () if by_digest else find_support(decisions, images)
-    order = make_order(workspace, plan, decisions, support, outside)
+    order = make_order(workspace, plan.found, decisions, support, outside)
     with workspace.screen.progress(tuple(decision.image.name for decision in decisions)) as view:
         workshop = make_workshop(workspace, workspace.destination, run, view)
         jobs: int = workspace.project.get("jobs")
@@ -68,25 +68,26 @@ def name_run() -> str:
 
 def make_order(
     workspace: Workspace,
-    plan: Plan,
+    found: Mapping[str, Found],
     decisions: tuple[Decision, ...],
     support: tuple[Image, ...],
     outside: Externals,
 ) -> Order:
-    """What to build, with the contexts staged."""
+    """What to build, with the contexts staged. found: the bases that are there."""
     revision = read_revision(workspace.runner, workspace.project.root)
     images = [*(decision.image for decision in decisions), *support]
     return Order(
         decisions=decisions,
         support=support,
         stages=stage_images(workspace.project.state, images),
-        found=plan.found,
+        found=found,
         externals=outside.references,
         secrets=workspace.project.secrets,
         push=workspace.flags.push,
         local_images=workspace.builder.local_images,
         revision=revision.commit if revision and revision.clean else None,
         static=workspace.static,
+        reproducible=workspace.project.get("reproducible"),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lamina.decide.audit import Makeup, Verdict, judge, pairs, steps
+from lamina.decide.audit import Makeup, Verdict, align, judge, steps
 
 from ..conftest import RUNTIME, Repo
 
@@ -45,9 +45,9 @@ def verdict(
     made_by = steps(repo.graph().nodes["app"], exact_base=exact_base)
     ours, theirs = Makeup.of(built), Makeup.of(found)
     opened: dict[Any, Any] = {}
-    for pair in pairs(made_by, ours, theirs):
+    for pair in align(made_by, ours, theirs):
         left, right = files.get(pair.built or ""), files.get(pair.found or "")
-        if pair.built and pair.found:
+        if pair.built and pair.found and not pair.same:
             opened[pair] = None if left is None or right is None else (left, right)
     return judge(made_by, ours, theirs, opened)
 
@@ -62,7 +62,7 @@ def test_equal_layers_and_settings_confirm(repo: Repo) -> None:
     image = config(BASE, COPY)
     found = verdict(repo, APP, image, {**image, "created": "at another time"})
 
-    assert (found.conclusion, found.reasons) == ("confirmed", ("the same 2 layers",))
+    assert (found.conclusion, found.reasons) == ("confirmed", ("the same layers, all 2",))
 
 
 def test_layers_that_differ_in_times_alone_confirm(repo: Repo) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lamina.errors import BuildError
+from lamina.registries.base import sha256
 from lamina.registries.content import open_archive, read_entries
 
 Change = Callable[[tarfile.TarInfo], None]
@@ -84,6 +85,8 @@ def test_an_archive_gives_configuration_and_layers(tmp_path: Path) -> None:
     file = archive(tmp_path / "x.tar", **{"manifest.json": named}, c=b'{"os": "linux"}', one=b"1", two=b"2")
     with open_archive(file) as content:
         assert content.config == {"os": "linux"}
+        assert content.digest == sha256(b'{"os": "linux"}')
+        assert content.annotations == {}
         read = []
         for opened in content.layers:
             with opened() as stream:
@@ -101,3 +104,19 @@ def test_what_is_no_image_is_told(tmp_path: Path, members: dict[str, bytes]) -> 
         open_archive(archive(tmp_path / "x.tar", **members)),
     ):
         pass
+
+
+def test_the_annotations_are_those_of_the_manifest(tmp_path: Path) -> None:
+    manifest = b'{"annotations": {"key": "value"}}'
+    index = json.dumps({"manifests": [{"digest": sha256(manifest)}]}).encode()
+    file = archive(
+        tmp_path / "x.tar",
+        **{
+            "manifest.json": b'[{"Config": "c", "Layers": []}]',
+            "c": b"{}",
+            "index.json": index,
+            f"blobs/{sha256(manifest).replace(':', '/')}": manifest,
+        },
+    )
+    with open_archive(file) as content:
+        assert content.annotations == {"key": "value"}
