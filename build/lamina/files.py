@@ -9,6 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+EPOCH = 315_532_800
+"""1980-01-01, the oldest date that zip files can hold: the time of what has no time of its own."""
+
 
 def write_atomic(file: Path, content: str | bytes, *, mode: int = 0o644) -> None:
     """Put content under a name in one step: readers see the old file or the new one. Makes the folder."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import subprocess
@@ -64,6 +65,14 @@ def engine() -> Iterator[TestEngine]:
     if images:
         made.call("image", "rm", "--force", *images, check=False)
     sandbox.down(runner, name=ENGINE)
+
+
+@pytest.fixture
+def empty_engine() -> Iterator[str]:
+    """The name of an engine that nobody has started yet."""
+    name = f"tests-empty-{os.getpid()}"
+    yield name
+    sandbox.down(SubprocessRunner(), name, purge=True)
 
 
 def _settings() -> dict[str, str]:

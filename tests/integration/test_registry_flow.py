@@ -97,14 +97,6 @@ def there(tiny: Repo, served: Served, tmp_path: Path) -> Repo:
     return tiny
 
 
-@pytest.fixture
-def empty_engine() -> Iterator[str]:
-    """The name of an engine that nobody has started yet."""
-    name = f"tests-empty-{os.getpid()}"
-    yield name
-    sandbox_engine.down(SubprocessRunner(), name, purge=True)
-
-
 def stack_of(repo: Repo) -> str:
     return repo.env["LAMINA_STACK"]
 

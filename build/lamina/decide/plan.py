@@ -18,11 +18,15 @@ Action = Literal["build", "retag", "skip"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """An image that exists. ref: where, by tag or digest. size: bytes, compressed where a registry tells."""
+    """An image that exists. ref: where, by tag or digest. size: bytes, compressed where a registry tells.
+
+    config: the digest of its configuration, None where nobody tells it.
+    """
 
     ref: Reference
     digest: str
     size: int = 0
+    config: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

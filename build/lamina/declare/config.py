@@ -16,8 +16,11 @@ from lamina.declare.document import CONFIG_FILE, Document
 from lamina.declare.expand import ExpansionError, expand
 from lamina.declare.machine import native_platform
 from lamina.declare.settings import NAME, PLATFORM, PLATFORMS, SETTINGS, Value, read_settings
+from lamina.files import EPOCH
 
 KINDS = ("base", "lambda")
+SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"
+"""The build argument that BuildKit dates an image by: https://reproducible-builds.org/specs/source-date-epoch/"""
 _IMAGE_KEYS: Mapping[str, type] = {
     "dockerfile": str,
     "context": str,
@@ -128,6 +131,8 @@ def _images(root: Path, document: Document, settings: Mapping[str, Value]) -> It
     """The declared images and those found by layout, sorted by name."""
     declared: Mapping[str, Any] = document.table.get("images", {})
     shared_args = document.strings(document.table.get("args", {}), "args")
+    if settings["reproducible"].value:
+        shared_args = {SOURCE_DATE_EPOCH: str(EPOCH), **shared_args}
     folder = str(settings["dockerfiles"].value)
     found = {
         file.parent.name: f"{folder}/{file.parent.name}/Dockerfile"

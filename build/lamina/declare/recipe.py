@@ -97,7 +97,7 @@ class Recipe:
     @property
     def unlinked(self) -> str | None:
         """The first instruction that runs on the base or depends on it; None for a linked image."""
-        for each in self.stages[-1].stage.instructions:
+        for each in self.instructions:
             plain_copy = each.name in {"COPY", "ADD"} and each.flag("link") not in {"", "true"}
             if each.name in {"RUN", "WORKDIR"} or plain_copy:
                 return f"{self.dockerfile.where(each.line)} {each.name}{' without --link' * plain_copy}"
@@ -119,16 +119,28 @@ class Recipe:
         return found
 
     @property
-    def command(self) -> tuple[str, ...]:
-        """The CMD of the target in JSON form; empty when it has none of its own."""
+    def chain(self) -> tuple[ResolvedStage, ...]:
+        """The target's stage, then the stage it is FROM, and so on down to what is no stage."""
         by_index = {each.stage.index: each for each in self.stages}
+        chain: list[ResolvedStage] = []
         current: ResolvedStage | None = self.stages[-1]
         while current is not None:
-            for instruction in reversed(current.stage.instructions):
-                if instruction.name == "CMD" and instruction.json:
-                    return instruction.words
+            chain.append(current)
             parent = self.dockerfile.stage(current.base)
             current = by_index.get(parent.index) if parent and parent.index < current.stage.index else None
+        return tuple(chain)
+
+    @property
+    def instructions(self) -> tuple[Instruction, ...]:
+        """What is done to the image that the Dockerfile stands on, in order."""
+        return tuple(each for stage in reversed(self.chain) for each in stage.stage.instructions)
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The CMD of the target in JSON form; empty when it has none of its own."""
+        for instruction in reversed(self.instructions):
+            if instruction.name == "CMD" and instruction.json:
+                return instruction.words
         return ()
 
 

@@ -51,6 +51,8 @@ SETTINGS: Mapping[str, Setting] = {each.name: each for each in (
             help="build Lambda images on <base>:stable and leave the bases alone"),
     Setting(name="builder", kind=str, default="", env=("LAMINA_BUILDER", "BUILDX_BUILDER"),
             help="a buildx builder; empty: the engine's own"),
+    Setting(name="reproducible", kind=bool, default=False, env=("LAMINA_REPRODUCIBLE",),
+            help="one fixed time in layers and configuration: two cold engines give the same digests"),
     Setting(name="jobs", kind=int, default=0, env=("LAMINA_JOBS",),
             help="images built at once; 0: as many as can be"),
     Setting(name="cache", kind=str, default="auto", env=("LAMINA_CACHE_MODE",),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lamina.decide.plan import Decision, Found
-from lamina.declare.config import Secret
+from lamina.declare.config import SOURCE_DATE_EPOCH, Secret
 from lamina.execute.remote_cache import ImageCache
 from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, SCHEMA
 from lamina.identify.image import STABLE, Image
@@ -16,6 +16,8 @@ from lamina.identify.stage import Stage
 
 MOST_BILL = 256 * 1024
 """Bytes. Registries refuse manifests of a few megabytes; the bill of very many files stays in `.lamina/`."""
+DIGESTS = "type=image,push=false,store=false,unpack=false,oci-mediatypes=true"
+"""An output that keeps nothing and yet tells the digests that the image would have."""
 REVISION = "org.opencontainers.image.revision"
 
 
@@ -44,6 +46,8 @@ class Order:
     externals: external image -> the pinned reference that stands for it.
     caches: image -> its remote cache.
     push: to the registry; else into the engine's store. local_images: whether the builder sees that store.
+    reproducible: every time in the image is fixed.
+    output: what comes out instead: `DIGESTS`, or an archive whose name holds ``{target}``.
     """
 
     decisions: tuple[Decision, ...]
@@ -57,6 +61,8 @@ class Order:
     local_images: bool
     revision: str | None = None
     static: bool = False
+    reproducible: bool = False
+    output: str | None = None
 
     @property
     def images(self) -> tuple[Image, ...]:
@@ -102,6 +108,8 @@ def _target(order: Order, image: Image, inside: set[str], *, kept: bool) -> dict
     spec = image.node.spec
     cache = order.caches.get(image.name, ImageCache())
     needed = {secret.name: secret for secret in order.secrets if secret.name in image.node.recipe.secrets}
+    declared = image.node.recipe.declared_args | ({SOURCE_DATE_EPOCH} if order.reproducible else set())
+    dated = ",rewrite-timestamp=true" * order.reproducible
     target: dict[str, Any] = {
         "context": str(stage.context()),
         "dockerfile": str(stage.dockerfile),
@@ -109,19 +117,17 @@ def _target(order: Order, image: Image, inside: set[str], *, kept: bool) -> dict
             **_bases(order, image, inside),
             **{name: str(stage.context(name)) for name in spec.contexts},
         },
-        "args": {
-            name: value for name, value in spec.build_args.items() if name in image.node.recipe.declared_args
-        },
+        "args": {name: value for name, value in spec.build_args.items() if name in declared},
         "platforms": [spec.platform],
         "secret": [f"type=file,id={name},src={secret.file}" for name, secret in sorted(needed.items())],
         "attest": ["type=provenance,disabled=true", "type=sbom,disabled=true"],
         "cache-from": cache.sources,
-        "output": [_output(order) if kept else "type=cacheonly"],
+        "output": [_output(order, target_name(image.name)) + dated if kept else "type=cacheonly"],
     }
     if spec.target:
         target["target"] = spec.target
     if kept:
-        target["tags"] = [str(image.ref), *cache.tags]
+        target["tags"] = [] if order.output == DIGESTS else [str(image.ref), *cache.tags]
         target["cache-to"] = cache.targets
         target["labels"] = {FINGERPRINT_KEY: image.fingerprint}
         target["annotations"] = list(_annotations(order, image))
@@ -150,7 +156,9 @@ def _context_name(name: str) -> str:
     return name.removesuffix(":latest")
 
 
-def _output(order: Order) -> str:
+def _output(order: Order, target: str) -> str:
+    if order.output:
+        return order.output.replace("{target}", target)
     if order.push:
         # Base layers stay where they are: nothing is unpacked or kept, the registry mounts what it has.
         return "type=image,push=true,unpack=false,store=false,oci-mediatypes=true"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
-from typing import Protocol
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property, partial
+from pathlib import Path
+from typing import IO, Protocol
 
 from lamina.decide.plan import Found
 from lamina.errors import BuildError, Problem
 from lamina.identify.fingerprint import FINGERPRINT_KEY
 from lamina.refs import Reference
-from lamina.registries.base import Manifest, Registry
+from lamina.registries.base import Descriptor, Manifest, Registry
+from lamina.registries.content import Content, open_archive
 from lamina.registries.local import LocalStore
 
 
@@ -34,6 +39,10 @@ class Place(Protocol):
         """The fingerprint that the image itself names; None when it names none, or is not there."""
         ...
 
+    def open(self, found: Found) -> AbstractContextManager[Content]:
+        """Look into an image. Raises BuildError when it is no longer there, or is no single image."""
+        ...
+
 
 class EnginePlace:
     """The engine's own image store."""
@@ -50,7 +59,8 @@ class EnginePlace:
         for ref, image in self._store.images(refs).items():
             if image is not None:
                 digest = image.digest if self._containerd and image.digest else image.id
-                found[ref] = Found(ref=ref, digest=digest, size=image.size)
+                config = image.config if self._containerd else image.id
+                found[ref] = Found(ref=ref, digest=digest, size=image.size, config=config)
         return found
 
     def retag(self, source: Found, target: Reference) -> None:
@@ -61,6 +71,15 @@ class EnginePlace:
         """See `Place.fingerprint`."""
         image = self._store.images([ref])[ref]
         return image.labels.get(FINGERPRINT_KEY) if image else None
+
+    @contextmanager
+    def open(self, found: Found) -> Iterator[Content]:
+        """See `Place.open`. The engine hands out the whole image."""
+        with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
+            file = Path(folder) / "image.tar"
+            self._store.save(found.ref, file)
+            with open_archive(file) as content:
+                yield content
 
 
 class RegistryPlace:
@@ -77,7 +96,12 @@ class RegistryPlace:
     def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
         """See `Place.look`. The size is the compressed one."""
         return {
-            ref: Found(ref=ref, digest=manifest.digest, size=manifest.size)
+            ref: Found(
+                ref=ref,
+                digest=manifest.digest,
+                size=manifest.size,
+                config=manifest.config.digest if manifest.config else None,
+            )
             for ref, manifest in self._registry.manifests(refs).items()
             if manifest is not None
         }
@@ -90,6 +114,31 @@ class RegistryPlace:
         """See `Place.fingerprint`."""
         manifest = self._registry.manifest(ref)
         return manifest.annotations.get(FINGERPRINT_KEY) if manifest else None
+
+    @contextmanager
+    def open(self, found: Found) -> Iterator[Content]:
+        """See `Place.open`. A layer is fetched when it is looked into."""
+        ref = found.ref.with_digest(found.digest)
+        manifest = self._registry.manifest(ref)
+        if manifest is None or manifest.config is None:
+            what = "is no longer there" if manifest is None else "is an index, not an image"
+            raise BuildError.of(f"{ref} {what}", where=self.name, hint="run it again")
+        with self._blob(ref, manifest.config) as file:
+            config = json.load(file)
+        layers = tuple(partial(self._blob, ref, layer) for layer in manifest.layers)
+        yield Content(
+            config=config,
+            digest=manifest.config.digest,
+            layers=layers,
+            annotations=manifest.annotations,
+        )
+
+    @contextmanager
+    def _blob(self, ref: Reference, blob: Descriptor) -> Iterator[IO[bytes]]:
+        with tempfile.TemporaryFile() as file:
+            self._registry.blob(ref, blob, file)
+            file.seek(0)
+            yield file
 
 
 class Places:
@@ -124,6 +173,11 @@ class Places:
         """See `Place.fingerprint`."""
         second = self._second
         return self._first.fingerprint(ref) or (second.fingerprint(ref) if second else None)
+
+    def open(self, found: Found) -> AbstractContextManager[Content]:
+        """See `Place.open`."""
+        second = None if self._first.look([found.ref]) else self._second
+        return (second or self._first).open(found)
 
     @cached_property
     def _second(self) -> Place | None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lamina.decide.plan import Decision, Found, Plan
 from lamina.errors import BuildError, Problem
@@ -107,7 +107,7 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
     while waiting.decisions:
         attempt += 1
         batch = replace(waiting, decisions=_batch(waiting, jobs))
-        baked = _bake(batch, workshop, attempt)
+        baked = call_bake(batch, workshop, attempt)
         confirmed = _confirm(batch, workshop, attempt, baked)
         results.update(confirmed)
         broken = _broken(batch, baked, confirmed, races)
@@ -131,7 +131,8 @@ def _batch(order: Order, jobs: int) -> tuple[Decision, ...]:
 
     An image that runs something on its base waits until that base exists by its digest, as it does in every
     later run: BuildKit's cache takes a base that is built in the same call for another one, and the first
-    edit of a handler would install everything again.
+    edit of a handler would install everything again. A reproducible image always waits: the manifest tells
+    layers of a base from those that were dated anew with it.
     """
     bases_by_digest = order.push or order.local_images
     missing = {decision.image.name for decision in order.decisions}
@@ -139,7 +140,8 @@ def _batch(order: Order, jobs: int) -> tuple[Decision, ...]:
     for decision in order.decisions:
         node = decision.image.node
         awaited = missing.intersection(node.parents)
-        if awaited <= chosen.keys() and not (awaited and bases_by_digest and node.recipe.unlinked):
+        apart = bases_by_digest and (order.reproducible or node.recipe.unlinked)
+        if awaited <= chosen.keys() and not (awaited and apart):
             chosen[node.name] = decision
     return tuple(chosen.values())[: jobs or None]
 
@@ -173,8 +175,8 @@ def _retagged(decision: Decision, place: Place) -> Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Baked:
-    """One call of bake. error: what it said when it failed."""
+class Baked:
+    """One call of bake that ended. error: what it said when it failed."""
 
     trace: Trace
     error: str | None = None
@@ -182,11 +184,18 @@ class _Baked:
 
     @property
     def ok(self) -> bool:
+        """Whether it made all that was ordered."""
         return self.error is None and not self.interrupted
 
 
-def _bake(order: Order, workshop: Workshop, attempt: int) -> _Baked:
-    """Call bake once; every event is on the disk as soon as it comes."""
+def call_bake(order: Order, workshop: Workshop, attempt: int) -> Baked:
+    """Call bake once; every event is on the disk as soon as it comes. attempt: names its files."""
+    # An engine's own builder unpacks what it keeps, and cannot unpack what it dates anew: that is loaded.
+    loads = order.reproducible and order.local_images and not order.push and order.output is None
+    if loads:
+        order = replace(
+            order, output=f"type=docker,oci-mediatypes=true,dest={workshop.folder}/{{target}}.tar"
+        )
     bake = make_bake(order)
     file = workshop.folder / f"bake-{attempt}.json"
     write_atomic(file, bake.render())
@@ -201,10 +210,26 @@ def _bake(order: Order, workshop: Workshop, attempt: int) -> _Baked:
         try:
             done = workshop.runner.stream(bake_command(workshop, file, bake, attempt), on_line)
         except KeyboardInterrupt:
-            return _Baked(trace=trace, interrupted=True)
+            return Baked(trace=trace, interrupted=True)
     if done.ok:
-        return _Baked(trace=trace)
-    return _Baked(trace=trace, error="\n".join(trace.messages) or f"buildx ended with exit code {done.code}")
+        return Baked(trace=trace, error=_load(order, workshop) if loads else None)
+    return Baked(trace=trace, error="\n".join(trace.messages) or f"buildx ended with exit code {done.code}")
+
+
+def _load(order: Order, workshop: Workshop) -> str | None:
+    """Put the archives of a call of bake into the engine; what went wrong, if anything did."""
+    for decision in order.decisions:
+        file = workshop.folder / f"{target_name(decision.image.name)}.tar"
+        done = workshop.runner.run(
+            Command(
+                argv=(str(workshop.engine.docker), "load", "--quiet", f"--input={file}"),
+                env=workshop.engine.environment,
+            )
+        )
+        file.unlink(missing_ok=True)
+        if not done.ok:
+            return done.stderr.strip() or f"docker load ended with exit code {done.code}"
+    return None
 
 
 def bake_command(workshop: Workshop, file: Path, bake: Bake, attempt: int) -> Command:
@@ -230,13 +255,18 @@ def bake_command(workshop: Workshop, file: Path, bake: Bake, attempt: int) -> Co
     )
 
 
+def read_announced(workshop: Workshop, attempt: int) -> Mapping[str, Any]:
+    """Target -> what a call of bake said of what it made: ``containerimage.digest`` and others."""
+    return read_json(_metadata(workshop, attempt)) or {}
+
+
 def _metadata(workshop: Workshop, attempt: int) -> Path:
     return workshop.folder / f"metadata-{attempt}.json"
 
 
-def _confirm(order: Order, workshop: Workshop, attempt: int, baked: _Baked) -> dict[str, Result]:
+def _confirm(order: Order, workshop: Workshop, attempt: int, baked: Baked) -> dict[str, Result]:
     """What is really there now. After a success every image must be, with the digest that was announced."""
-    announced = read_json(_metadata(workshop, attempt)) or {}
+    announced = read_announced(workshop, attempt)
     there = workshop.place.look([decision.image.ref for decision in order.decisions])
     results: dict[str, Result] = {}
     problems: list[Problem] = []
@@ -265,7 +295,7 @@ def _confirm(order: Order, workshop: Workshop, attempt: int, baked: _Baked) -> d
 
 
 def _broken(
-    order: Order, baked: _Baked, confirmed: Mapping[str, Result], races: Counter[str]
+    order: Order, baked: Baked, confirmed: Mapping[str, Result], races: Counter[str]
 ) -> Mapping[str, str] | None:
     """The images that failed and why, which may be none's own fault; None when nothing failed for good.
 

@@ -1,4 +1,4 @@
-"""The staged context: the hashed files, and nothing else, under normal modes and times.
+"""The staged context: the hashed files, and nothing else, under normal modes and one time.
 
 A stage is named by its content and never changed after it has been put in place, so that two runs
 cannot disturb each other. Files that an earlier stage of the image holds are linked, not copied.
@@ -19,11 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from lamina.errors import BuildError, LaminaError
-from lamina.files import read_json
+from lamina.files import EPOCH, read_json
 from lamina.identify.context import Context, ContextFile
 
-EPOCH = 315_532_800
-"""1980-01-01, the oldest date that zip files can hold: the modification time of every staged file."""
 _INDEX = "files.json"
 _KEPT_SECONDS = 24 * 3600
 _KEPT_STAGES = 2

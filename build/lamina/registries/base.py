@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from lamina.refs import Reference
 
@@ -14,6 +14,7 @@ OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+_CHUNK = 1 << 20
 ACCEPTED = (OCI_MANIFEST, DOCKER_MANIFEST, OCI_INDEX, DOCKER_LIST)
 
 
@@ -113,6 +114,10 @@ class Registry(Protocol):
         """Many at once, in parallel, in the order asked for."""
         ...
 
+    def blob(self, ref: Reference, blob: Descriptor, sink: IO[bytes]) -> None:
+        """Fetch what a manifest of this repository names: a configuration, a layer. Its digest is checked."""
+        ...
+
     def retag(self, source: Reference, target: Reference) -> None:
         """Put the very same bytes under another tag or into another repository of this registry."""
         ...
@@ -133,6 +138,14 @@ class Registry(Protocol):
 def sha256(raw: bytes) -> str:
     """``sha256:<64 hex>`` of the bytes."""
     return f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+
+def sha256_of(stream: IO[bytes]) -> str:
+    """``sha256:<64 hex>`` of what is left in a stream, however long it is."""
+    digest = hashlib.sha256()
+    while chunk := stream.read(_CHUNK):
+        digest.update(chunk)
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _descriptor(item: Mapping[str, Any]) -> Descriptor:

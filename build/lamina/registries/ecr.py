@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from lamina.errors import RegistryError
 from lamina.process import Runner
 from lamina.refs import Reference
 from lamina.registries.aws_errors import aws_errors, create_command
-from lamina.registries.base import Manifest
+from lamina.registries.base import Descriptor, Manifest
 from lamina.registries.credentials import Credential, DockerConfig, ask_helper
 from lamina.registries.docker_home import Kept, PrivateDockerConfig, cache_folder
 from lamina.registries.oci import OciRegistry
@@ -241,6 +241,10 @@ class EcrRegistry:
     def manifests(self, refs: Iterable[Reference]) -> Mapping[Reference, Manifest | None]:
         """See `Registry.manifests`."""
         return self._oci.manifests(refs)
+
+    def blob(self, ref: Reference, blob: Descriptor, sink: IO[bytes]) -> None:
+        """See `Registry.blob`."""
+        self._oci.blob(ref, blob, sink)
 
     def retag(self, source: Reference, target: Reference) -> None:
         """See `Registry.retag`. Blobs are mounted if the account has blob mounting on, else copied."""

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from lamina.errors import EngineError, RegistryError
@@ -25,12 +26,14 @@ class LocalImage:
 
     id: what the engine calls it (the manifest's digest with the containerd store, else the configuration's).
     digest: of the manifest, None for an image of the classic store that never saw a registry.
+    config: the configuration's digest where the containerd store knows it: of what was built in this engine.
     size: bytes as the engine counts them, unpacked. platform: ``linux/amd64``.
     """
 
     ref: Reference
     id: str
     digest: str | None
+    config: str | None = None
     size: int
     labels: Mapping[str, str] = field(default_factory=dict)
     platform: str
@@ -109,6 +112,12 @@ class LocalStore:
             return "was there"
         return f"pulled {(after.digest or after.id)[:19]}… ({after.size / 1e6:.1f} MB)"
 
+    def save(self, ref: Reference, file: Path) -> None:
+        """Write an image as an archive, as ``docker save`` does; its layers may be packed."""
+        with self._engine(f"save {ref}") as api, file.open("wb") as sink:
+            for chunk in api.get_image(str(ref)):
+                sink.write(chunk)
+
     def remove(self, ref: Reference) -> None:
         """Remove a name, and the image once it has none left; a name that is not there is success."""
         with self._engine(f"remove {ref}") as api:
@@ -160,7 +169,8 @@ class LocalStore:
 
 def image_of(ref: Reference, told: Mapping[str, Any]) -> LocalImage:
     """What the engine's inspection says. Shape: Docker Engine API, ``GET /images/{name}/json``."""
-    digest = (told.get("Descriptor") or {}).get("digest")  # the containerd store tells it, since API 1.48
+    descriptor = told.get("Descriptor") or {}  # the containerd store tells it, since API 1.48
+    digest = descriptor.get("digest")
     for named in told.get("RepoDigests") or ():
         name, _, found = str(named).partition("@")
         if digest is None and name == ref.name:
@@ -170,6 +180,7 @@ def image_of(ref: Reference, told: Mapping[str, Any]) -> LocalImage:
         ref=ref,
         id=str(told.get("Id", "")),
         digest=digest,
+        config=(descriptor.get("annotations") or {}).get("config.digest"),  # BuildKit puts it there
         size=int(told.get("Size") or 0),
         labels=dict((told.get("Config") or {}).get("Labels") or {}),
         platform="/".join(part for part in parts if part),

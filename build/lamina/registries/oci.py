@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
+from typing import IO
 from urllib.parse import urlencode
 
 from lamina.errors import Problem, RegistryError
 from lamina.process import Runner
 from lamina.refs import Reference
 from lamina.registries import refusals
-from lamina.registries.base import ACCEPTED, Descriptor, Manifest, sha256
+from lamina.registries.base import ACCEPTED, Descriptor, Manifest, sha256, sha256_of
 from lamina.registries.credentials import Credential, DockerConfig, lookup
 from lamina.registries.session import Session
 from lamina.registries.transport import HttpTransport, Transport
@@ -85,6 +86,18 @@ class OciRegistry:
                     raise
         RegistryError.check(problems)
         return found
+
+    def blob(self, ref: Reference, blob: Descriptor, sink: IO[bytes]) -> None:
+        """See `Registry.blob`."""
+        path = self._path(ref, "blobs", blob.digest)
+        self._session.ask("GET", path, what=f"read {ref}", scopes=(_scope(ref, "pull"),), sink=sink)
+        sink.seek(0)
+        if sha256_of(sink) != blob.digest:
+            raise RegistryError.of(
+                f"the bytes of {blob.digest} in {ref} are not those of their digest",
+                where=self._session.host,
+                hint="try again; if it stays, a proxy in between changes answers",
+            )
 
     def retag(self, source: Reference, target: Reference) -> None:
         """See `Registry.retag`. Blobs are mounted, or copied where the registry does not mount."""

@@ -21,6 +21,7 @@ from lamina.report.view import BuildView, LiveView, PlainView
 
 if TYPE_CHECKING:  # a plan is shown without what builds being imported
     from lamina.decide.plan import Plan
+    from lamina.execute.audit import Audited
     from lamina.execute.run import Outcome
     from lamina.identify.explain import Change
 
@@ -34,6 +35,9 @@ _STYLE = {
     "skipped": "dim",
     "failed": "bold red",
     "cancelled": "red",
+    "confirmed": "green",
+    "false skip": "bold red",
+    "not comparable": "yellow",
 }
 _DIFF_STYLE = {"- ": "red", "+ ": "green"}
 _MARGIN = 4
@@ -121,6 +125,25 @@ class Screen:
         for result in outcome.results.values():
             counts[result.status] = counts.get(result.status, 0) + 1
         self.say(", ".join(f"{count} {status}" for status, count in counts.items()) + f" in {seconds:.1f} s")
+
+    def audit(self, audited: Iterable[Audited], *, skipped: int, seed: int | None) -> None:
+        """The verdicts as a table. skipped: of how many images. seed: of the sample, if it is one."""
+        table = _table("image", "verdict", "why", "cached", "tag")
+        counts: dict[str, int] = {"confirmed": 0, "false skip": 0, "not comparable": 0}
+        for each in audited:
+            verdict = each.verdict
+            counts[verdict.conclusion] += 1
+            table.add_row(
+                each.image.name,
+                _styled(verdict.conclusion),
+                _reasons(verdict.reasons),
+                f"{each.cached}/{each.total}",
+                each.image.tag,
+            )
+        self._print(table)
+        told = ", ".join(f"{number} {conclusion}" for conclusion, number in counts.items())
+        sample = f"; sample of {skipped} chosen by --seed {seed}" if seed is not None else ""
+        self.say(f"{told}{sample}")
 
     def rows(self, headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, wide: str = "") -> None:
         """Any other table. wide: the column that may be folded."""

@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lamina.decide.audit import Verdict
     from lamina.decide.plan import Plan
+    from lamina.decide.verify import Verified
+    from lamina.execute.audit import Audited
     from lamina.execute.run import Outcome, Result
     from lamina.identify.explain import Change
 
@@ -78,4 +81,53 @@ def change_documents(changes: Iterable[Change]) -> list[dict[str, Any]]:
             **({"diff": list(each.diff)} if each.diff else {}),
         }
         for each in changes
+    ]
+
+
+def audit_documents(audited: Iterable[Audited]) -> list[dict[str, Any]]:
+    """The images of an audit. layers: those whose files differ; digests are of the unpacked layers."""
+    return [
+        {
+            "name": each.image.name,
+            "kind": each.image.node.kind,
+            "verdict": each.verdict.conclusion,
+            "reasons": list(each.verdict.reasons),
+            "ref": str(each.found.ref),
+            "digest": each.found.digest,
+            "cached": each.cached,
+            "total": each.total,
+            "ran": list(each.ran),
+            "layers": _differences(each.verdict),
+        }
+        for each in audited
+    ]
+
+
+def verify_document(verified: Verified) -> dict[str, Any]:
+    """The image of a verification. digests: of the manifest, the configuration and each unpacked layer."""
+    return {
+        "name": verified.image.name,
+        "kind": verified.image.node.kind,
+        "identical": verified.identical,
+        "ref": str(verified.found.ref),
+        "digest": verified.found.digest,
+        "digests": [
+            {"what": row.what, "recorded": row.recorded, "rebuilt": row.rebuilt} for row in verified.rows
+        ],
+        "reasons": [] if verified.identical else list(verified.verdict.reasons),
+        "layers": _differences(verified.verdict),
+    }
+
+
+def _differences(verdict: Verdict) -> list[dict[str, Any]]:
+    return [
+        {
+            "number": each.pair.number,
+            "instruction": each.pair.step.text,
+            "built": each.pair.built,
+            "found": each.pair.found,
+            "files": None if each.files is None else list(each.files),
+            "proves": each.proves,
+        }
+        for each in verdict.differences
     ]

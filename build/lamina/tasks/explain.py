@@ -1,11 +1,13 @@
-"""Tasks that answer questions: why."""
+"""Tasks that answer questions: why, audit, verify."""
 
 from __future__ import annotations
 
 from invoke.context import Context
+from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from lamina.report.document import change_documents
+from lamina.errors import BuildError
+from lamina.report.document import audit_documents, change_documents, verify_document
 from lamina.tasks.frame import helps, workspace
 from lamina.workflow.workspace import Flags
 
@@ -41,3 +43,90 @@ def why(
             for each in found
         ]
         made.screen.finish("why", ok=True, images=documents)
+
+
+@task(
+    iterable=["image"],
+    help={
+        **helps("image", "registry", "stack", "platform", "builder", "static", "json", "plain"),
+        "sample": "audit only so many images, chosen at random (0: all)",
+        "seed": "choose the sample that this number chose before (0: any)",
+    },
+)
+def audit(
+    _: Context,
+    image: list[str],
+    sample: int = 0,
+    seed: int = 0,
+    registry: str | None = None,
+    stack: str | None = None,
+    platform: str | None = None,
+    builder: str | None = None,
+    static: bool = False,
+    json: bool = False,
+    plain: bool = False,
+) -> None:
+    """Prove that skips are right: solve what a plan skips, and compare each layer with what is there."""
+    flags = Flags(
+        images=tuple(image),
+        registry=registry,
+        stack=stack,
+        platform=platform,
+        builder=builder,
+        static=static or None,
+    )
+    with workspace("audit", flags, json=json, plain=plain) as made:
+        from lamina.workflow.auditing import audit_skips
+
+        found = audit_skips(made, sample=sample, seed=seed)
+        made.screen.audit(found.images, skipped=found.skipped, seed=found.seed)
+        if found.problems:
+            made.screen.error(BuildError(*found.problems))
+        documents = audit_documents(found.images)
+        made.screen.finish(
+            "audit", ok=not found.problems, images=documents, skipped=found.skipped, seed=found.seed
+        )
+        if found.problems:
+            raise Exit(code=BuildError.exit_code)
+
+
+@task(
+    positional=["image"],
+    help={
+        **helps("registry", "stack", "platform", "json", "plain"),
+        "image": "the image that is built again",
+    },
+)
+def verify(
+    _: Context,
+    image: str,
+    registry: str | None = None,
+    stack: str | None = None,
+    platform: str | None = None,
+    json: bool = False,
+    plain: bool = False,
+) -> None:
+    """Build an image of --reproducible again from nothing, in an engine of its own, and compare digests."""
+    flags = Flags(registry=registry, stack=stack, platform=platform, static=False, reproducible=True)
+    with workspace("verify", flags, json=json, plain=plain) as made:
+        from lamina.workflow.verifying import verify_image
+
+        found = verify_image(made, image)
+        made.screen.rows(
+            ("what", "recorded", "built again"),
+            (
+                (
+                    row.what,
+                    (row.recorded or "-")[:19],
+                    (row.rebuilt or "-")[:19] if not row.same else "the same",
+                )
+                for row in found.rows
+            ),
+            wide="what",
+        )
+        error = None if found.identical else BuildError(found.problem)
+        if error:
+            made.screen.error(error)
+        made.screen.finish("verify", ok=found.identical, images=[verify_document(found)])
+        if error:
+            raise Exit(code=error.exit_code)

@@ -28,6 +28,7 @@ HELP = {
     "static": "build Lambda images on <base>:stable and leave the bases alone",
     "force": "build even what is up to date",
     "jobs": "how many images are built at once (0: as many as can be)",
+    "reproducible": "fix every time in the image: cold builds anywhere give the same digest (slower)",
     "keep-going": "build what does not stand on a failed image",
     "create": "create repositories that are missing",
     "allow-stand-in": "push images that stand on a stand-in runtime",

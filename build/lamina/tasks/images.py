@@ -69,6 +69,7 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
         static: bool = False,
         force: bool = False,
         jobs: int | None = None,
+        reproducible: bool = False,
         keep_going: bool = False,
         allow_stand_in: bool = False,
         cache: str | None = None,
@@ -87,6 +88,7 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
             static=static or None,
             force=force,
             jobs=jobs,
+            reproducible=reproducible or None,
             keep_going=keep_going,
             allow_stand_in=allow_stand_in,
             cache=cache,
@@ -100,7 +102,7 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
     body.__doc__ = doc
     helped = (
         "image", "registry", "push", "create", "platform", "stack", "builder", "static", "force", "jobs",
-        "keep-going", "allow-stand-in", "cache", "cache-read-only", "json", "plain",
+        "reproducible", "keep-going", "allow-stand-in", "cache", "cache-read-only", "json", "plain",
     )  # fmt: skip
     return Task(body, name=name, iterable=["image"], help=helps(*helped))
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
-from lamina.decide.plan import Decision, Plan
+from lamina.decide.plan import Decision, Found, Plan
 from lamina.errors import ConfigError, Problem, RegistryError
 from lamina.execute.bake import Order
 from lamina.execute.externals import Externals, load_stand_ins
-from lamina.execute.place import RegistryPlace, push_images
+from lamina.execute.place import Place, RegistryPlace, push_images
+from lamina.execute.remote_cache import ImageCache
 from lamina.execute.revision import read_revision
 from lamina.execute.run import Outcome, Result, Workshop, build, settle, stage_images
 from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential, DockerConfig, lookup
 from lamina.report.record import write_manifest
+from lamina.report.view import BuildView
 from lamina.workflow.caching import find_caches, read_policy
 from lamina.workflow.planning import decide, find_stable, look, make_images, read_pins, select, write_pins
 from lamina.workflow.workspace import Workspace
@@ -37,7 +39,7 @@ def build_images(workspace: Workspace, kind: str | None = None) -> Outcome:
         _check_destination(workspace, outside, [each.image for each in plan.decisions.values()])
     results = settle(plan, workspace.destination)
     built = Outcome(results={})
-    run = f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"
+    run = name_run()
     if plan.acting("build"):
         built = _build(workspace, plan, images, outside, run)
         results.update(built.results)
@@ -51,53 +53,80 @@ def _build(
 ) -> Outcome:
     """Stage, bake and confirm the builds of a plan."""
     decisions = plan.acting("build")
-    builder = workspace.builder
     load_stand_ins(outside, workspace.runner, workspace.engine, workspace.screen.say)
-    revision = read_revision(workspace.runner, workspace.project.root)
-    building = [decision.image for decision in decisions]
-    caches = find_caches(workspace, builder, building)
+    by_digest = workspace.flags.push or workspace.builder.local_images
+    support = () if by_digest else find_support(decisions, images)
+    caches = find_caches(workspace, (decision.image for decision in decisions))
     workspace.screen.notes(caches.notes)
-    support = () if workspace.flags.push or builder.local_images else _support(decisions, images)
-    state = workspace.project.state
-    order = Order(
-        decisions=decisions,
-        support=support,
-        stages=stage_images(state, [*building, *support]),
-        found=plan.found,
-        externals=outside.references,
-        secrets=workspace.project.secrets,
-        caches=caches.images,
-        push=workspace.flags.push,
-        local_images=builder.local_images,
-        revision=revision.commit if revision and revision.clean else None,
-        static=workspace.static,
-    )
-    folder = state / "runs" / run
-    folder.mkdir(parents=True)
-    with workspace.screen.progress(tuple(image.name for image in building)) as view:
-        workshop = Workshop(
-            runner=workspace.runner,
-            engine=workspace.engine,
-            builder=builder.name,
-            place=workspace.destination,
-            state=state,
-            folder=folder,
-            clock=time.time,
-            watch=view.watch,
-            environment=workspace.docker_environment,
-        )
+    order = make_order(workspace, plan.found, decisions, support, outside, caches.images)
+    with workspace.screen.progress(tuple(decision.image.name for decision in decisions)) as view:
+        workshop = make_workshop(workspace, workspace.destination, run, view)
         jobs: int = workspace.project.get("jobs")
         return build(order, workshop, keep_going=workspace.flags.keep_going, jobs=jobs)
 
 
-def _support(decisions: Iterable[Decision], images: Mapping[str, Image]) -> tuple[Image, ...]:
-    """Bases that are up to date but that a builder with a store of its own has to make again."""
+def name_run() -> str:
+    """A name that no other run has; the later, the greater."""
+    return f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"
+
+
+def make_order(
+    workspace: Workspace,
+    found: Mapping[str, Found],
+    decisions: tuple[Decision, ...],
+    support: tuple[Image, ...],
+    outside: Externals,
+    caches: Mapping[str, ImageCache],
+) -> Order:
+    """What to build, with the contexts staged. found: the bases that are there."""
+    revision = read_revision(workspace.runner, workspace.project.root)
+    images = [*(decision.image for decision in decisions), *support]
+    return Order(
+        decisions=decisions,
+        support=support,
+        stages=stage_images(workspace.project.state, images),
+        found=found,
+        externals=outside.references,
+        secrets=workspace.project.secrets,
+        caches=caches,
+        push=workspace.flags.push,
+        local_images=workspace.builder.local_images,
+        revision=revision.commit if revision and revision.clean else None,
+        static=workspace.static,
+        reproducible=workspace.project.get("reproducible"),
+    )
+
+
+def make_workshop(workspace: Workspace, place: Place, run: str, view: BuildView) -> Workshop:
+    """What a run works with, and its folder below `.lamina/runs/`. place: where its images are looked up."""
+    folder = workspace.project.state / "runs" / run
+    folder.mkdir(parents=True)
+    return Workshop(
+        runner=workspace.runner,
+        engine=workspace.engine,
+        builder=workspace.builder.name,
+        place=place,
+        state=workspace.project.state,
+        folder=folder,
+        clock=time.time,
+        watch=view.watch,
+        environment=workspace.docker_environment,
+    )
+
+
+def find_support(
+    decisions: Iterable[Decision], images: Mapping[str, Image], visible: Collection[str] = ()
+) -> tuple[Image, ...]:
+    """Bases that are up to date but that the builder has to make again, for it does not see them.
+
+    visible: those that it sees.
+    """
     built = {decision.image.name for decision in decisions}
     needed: set[str] = set()
     waiting = [parent for name in built for parent in images[name].node.parents]
     while waiting:
         name = waiting.pop()
-        if name in images and name not in built | needed:
+        if name in images and name not in {*built, *needed, *visible}:
             needed.add(name)
             waiting.extend(images[name].node.parents)
     return tuple(images[name] for name in images if name in needed)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lamina.errors import Problem, RegistryError
-from lamina.execute.engine import Builder
 from lamina.execute.remote_cache import CachePolicy, ImageCache, branch_of_ci, make_caches
 from lamina.execute.revision import read_branch
 from lamina.identify.image import Image
@@ -24,12 +23,12 @@ class Caches:
     notes: tuple[Problem, ...] = ()
 
 
-def find_caches(workspace: Workspace, builder: Builder, images: Iterable[Image]) -> Caches:
+def find_caches(workspace: Workspace, images: Iterable[Image]) -> Caches:
     """Ask the registry, in parallel, which cache references exist. Never fails: a build can do without."""
     if not workspace.remote or workspace.project.get("cache") == "off":
         return Caches()
-    if not builder.remote_cache:
-        what = f"no remote cache: the builder {builder.name} cannot read or write one"
+    if not workspace.builder.remote_cache:
+        what = f"no remote cache: the builder {workspace.builder.name} cannot read or write one"
         return Caches(notes=(Problem(what=what, hint="turn on the engine's containerd image store"),))
     policy = read_policy(workspace)
     chosen = tuple(images)

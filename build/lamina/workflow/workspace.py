@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -39,6 +40,7 @@ class Flags:
     builder: str | None = None
     static: bool | None = None
     jobs: int | None = None
+    reproducible: bool | None = None
     push: bool = False
     create: bool = False
     force: bool = False
@@ -51,7 +53,10 @@ class Flags:
     @property
     def settings(self) -> Mapping[str, object]:
         """The flags that are settings as well."""
-        names = ("registry", "stack", "platform", "builder", "static", "jobs", "cache", "cache-read-only")
+        names = (
+            *("registry", "stack", "platform", "builder", "static", "jobs", "reproducible"),
+            *("cache", "cache-read-only"),
+        )
         return {name: getattr(self, name.replace("-", "_")) for name in names}
 
 
@@ -59,13 +64,20 @@ class Workspace:
     """One command's things, each made on demand. Close it at the end."""
 
     def __init__(
-        self, flags: Flags, screen: Screen, *, runner: Runner | None = None, root: Path | None = None
+        self,
+        flags: Flags,
+        screen: Screen,
+        *,
+        runner: Runner | None = None,
+        root: Path | None = None,
+        engine: str | None = None,
     ) -> None:
         self.flags = flags
         self.screen = screen
         self.runner: Runner = runner or SubprocessRunner()
         self.starts_engine = True
         self._root = root
+        self._engine_name = engine
         self._open = contextlib.ExitStack()
 
     def close(self) -> None:
@@ -75,6 +87,11 @@ class Workspace:
     def at(self, root: Path) -> Workspace:
         """A workspace of the same flags for another checkout of the project. Close it as well."""
         return Workspace(self.flags, self.screen, runner=self.runner, root=root)
+
+    def within(self, engine: str) -> Workspace:
+        """A workspace of the same flags whose engine is a private one of that name. Close it as well."""
+        flags = replace(self.flags, builder="")
+        return Workspace(flags, self.screen, runner=self.runner, root=self._root, engine=engine)
 
     def go_offline(self) -> None:
         """Ask nobody any more."""
@@ -98,7 +115,9 @@ class Workspace:
     @cached_property
     def engine(self) -> Engine:
         """The engine that builds; where none answers, a private one is started if that may be."""
-        return find_engine(self.runner, start=self.starts_engine, say=self.screen.say)
+        named = {"LAMINA_ENGINE": self._engine_name} if self._engine_name else {}
+        env = {**os.environ, **named}
+        return find_engine(self.runner, env=env, start=self.starts_engine, say=self.screen.say)
 
     @cached_property
     def builder(self) -> Builder:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lamina.decide.plan import Decision, Found
-from lamina.execute.bake import REVISION, Order, make_bake, target_name
+from lamina.execute.bake import DIGESTS, REVISION, Order, make_bake, target_name
 from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, Bill
 from lamina.identify.stage import Stage
 
@@ -175,3 +175,31 @@ def test_text_that_looks_like_a_template_is_protected(repo: Repo) -> None:
     (bill,) = (each for each in target["annotations"] if BILL_KEY in each)
     assert "$${HOME}" in bill
     assert "%%{if}" in bill
+
+
+@pytest.mark.parametrize("push", [True, False])
+def test_another_output_leaves_no_name_behind(receipts: Repo, push: bool) -> None:
+    (target,) = targets(order(receipts, D, push=push, output=DIGESTS)).values()
+    (usual,) = targets(order(receipts, D, push=push)).values()
+
+    assert target["output"] == ["type=image,push=false,store=false,unpack=false,oci-mediatypes=true"]
+    assert target.keys() == usual.keys() - {"tags"}
+    assert {name: target[name] for name in target if name != "output"} == {
+        name: usual[name] for name in usual if name not in {"output", "tags"}
+    }
+
+
+@pytest.mark.parametrize("output", [None, DIGESTS])
+def test_a_reproducible_image_has_one_time(receipts: Repo, output: str | None) -> None:
+    receipts.flags["reproducible"] = True
+    made = targets(order(receipts, D, L, reproducible=True, output=output))
+
+    assert {target["args"]["SOURCE_DATE_EPOCH"] for target in made.values()} == {"315532800"}
+    assert all(target["output"][0].endswith(",rewrite-timestamp=true") for target in made.values())
+    assert "rewrite" not in json.dumps(targets(order(receipts, D, L)))
+
+
+def test_the_epoch_is_the_projects_own_where_it_names_one(receipts: Repo) -> None:
+    receipts.config('[tool.lamina]\nreproducible = true\n[tool.lamina.args]\nSOURCE_DATE_EPOCH = "7"\n')
+
+    assert targets(order(receipts, D, reproducible=True))[D]["args"] == {"SOURCE_DATE_EPOCH": "7"}

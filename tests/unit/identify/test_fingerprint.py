@@ -250,3 +250,16 @@ def test_requirements_are_read_by_the_kind_of_file(
     path: str, content: bytes, expected: tuple[str, ...] | None
 ) -> None:
     assert read_requirements(path, content) == expected
+
+
+def test_a_reproducible_build_is_the_same_image_unless_the_dockerfile_asks_for_the_time(app: Repo) -> None:
+    usual = app.fingerprints()
+    app.flags["reproducible"] = True
+    assert app.fingerprints() == usual
+
+    app.image(
+        "app", f"FROM {RUNTIME}", "ARG SOURCE_DATE_EPOCH", "COPY src /var/task/", 'CMD ["handler.handler"]'
+    )
+    asked = app.fingerprints()
+    app.flags["reproducible"] = False
+    assert app.fingerprints() != asked

@@ -8,8 +8,9 @@ from typing import NoReturn
 import pytest
 
 from lamina.errors import BuildError
+from lamina.files import EPOCH
 from lamina.identify.image import Image
-from lamina.identify.stage import EPOCH, Stage, StagedTree, stage
+from lamina.identify.stage import Stage, StagedTree, stage
 
 from ..conftest import Repo
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,6 +58,10 @@ class Engine:
         self.images.update(self.arriving)
         return iter(self.events)
 
+    def get_image(self, name: str) -> Iterator[bytes]:
+        assert name in self.images
+        return iter((b"an ", b"archive"))
+
     def remove_image(self, name: str) -> None:
         self.calls.append(("remove", name))
         if name not in self.images:
@@ -77,6 +82,17 @@ def test_the_containerd_store_names_the_manifest_itself() -> None:
     assert image_of(REF, {**TOLD, "Descriptor": {"digest": "sha256:ccc"}}).digest == "sha256:ccc"
     bare = image_of(REF, {"Id": "sha256:aaa", "Config": None, "RepoDigests": None, "Os": "linux"})
     assert (bare.digest, bare.labels, bare.platform, bare.size) == (None, {}, "linux", 0)
+
+
+def test_the_containerd_store_names_the_configuration_of_what_it_built() -> None:
+    built = {"digest": "sha256:ccc", "annotations": {"config.digest": "sha256:ddd"}}
+    assert image_of(REF, {**TOLD, "Descriptor": built}).config == "sha256:ddd"
+    assert image_of(REF, {**TOLD, "Descriptor": {"digest": "sha256:ccc", "annotations": None}}).config is None
+
+
+def test_an_image_is_saved_whole(tmp_path: Path) -> None:
+    LocalStore(api=Engine(**{str(REF): TOLD})).save(REF, tmp_path / "image.tar")
+    assert (tmp_path / "image.tar").read_bytes() == b"an archive"
 
 
 def test_tags_and_removals_are_passed_on() -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
 
 from lamina.errors import RegistryError
 from lamina.refs import Reference
-from lamina.registries.base import ACCEPTED, DOCKER_MANIFEST, OCI_MANIFEST, sha256
+from lamina.registries.base import ACCEPTED, DOCKER_MANIFEST, OCI_MANIFEST, Descriptor, sha256
 from lamina.registries.credentials import Credential
 from lamina.registries.oci import OciRegistry
 from lamina.registries.session import Patience, Session
@@ -32,6 +33,21 @@ def test_a_manifest_is_one_get_that_accepts_all_four_kinds(transport, registry: 
     assert (manifest.media_type, manifest.raw, manifest.digest) == (OCI_MANIFEST, RAW, sha256(RAW))
     assert transport.sent[-1].headers["Accept"].split(", ") == list(ACCEPTED)
     assert len(transport.asked()) == 1
+
+
+def test_a_blob_is_fetched_and_checked(transport, registry: OciRegistry) -> None:
+    blob = Descriptor(media_type="", digest=sha256(b"layer"), size=5)
+    url = f"{V2}/team/app/blobs/{blob.digest}"
+    transport.on("GET", url, Answer(status=200, body=b"layer"))
+    sink = io.BytesIO()
+    registry.blob(REF, blob, sink)
+    assert sink.getvalue() == b"layer"
+    transport.on("GET", url, Answer(status=200, body=b"other"))
+    with pytest.raises(RegistryError, match="not those of their digest"):
+        registry.blob(REF, blob, io.BytesIO())
+    transport.on("GET", url, error(404, "BLOB_UNKNOWN"))
+    with pytest.raises(RegistryError, match=r"read r\.example/team/app"):
+        registry.blob(REF, blob, io.BytesIO())
 
 
 @pytest.mark.parametrize("code", ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", ""])

@@ -1,0 +1,97 @@
+"""An image opened: its configuration and what is in its layers, out of an archive or a registry."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+from lamina.errors import BuildError
+from lamina.registries.base import sha256, sha256_of
+
+_KINDS = {
+    tarfile.DIRTYPE: "dir",
+    tarfile.SYMTYPE: "link",
+    tarfile.LNKTYPE: "hard link",
+    tarfile.CHRTYPE: "device",
+    tarfile.BLKTYPE: "device",
+    tarfile.FIFOTYPE: "pipe",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """An image that can be looked into.
+
+    config: the image configuration. digest: of its bytes. layers: each opens a layer's tar stream, packed or
+    not, lowest first. annotations: the manifest's own.
+    """
+
+    config: Mapping[str, Any]
+    digest: str
+    layers: tuple[Callable[[], AbstractContextManager[IO[bytes]]], ...]
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def open_archive(file: Path) -> Iterator[Content]:
+    """What ``docker save`` or BuildKit's ``type=docker`` wrote. Raises BuildError for any other file.
+
+    Shape: ``manifest.json`` names the configuration and the layers, in every version of the format.
+    """
+    with ExitStack() as stack:
+        try:
+            tar = stack.enter_context(tarfile.open(file))
+            (entry,) = json.loads(_member(tar, "manifest.json").read())
+            config = _member(tar, entry["Config"]).read()
+            layers = tuple(partial(_member, tar, name) for name in entry["Layers"])
+            annotations = _annotations(tar)
+            told = json.loads(config)
+        except (tarfile.TarError, KeyError, TypeError, ValueError) as error:
+            raise BuildError.of(f"this is no archive of one image: {error}", where=str(file)) from error
+        yield Content(config=told, digest=sha256(config), layers=layers, annotations=annotations)
+
+
+def read_entries(layer: IO[bytes]) -> Mapping[str, str] | None:
+    """What a layer puts where: path -> kind, mode, owner, and the content's sha256 or the link's target.
+
+    Times are left out: what made them need not have been at the same time. None for a packing that
+    Python cannot undo.
+    """
+    entries: dict[str, str] = {}
+    try:
+        with tarfile.open(fileobj=layer, mode="r|*") as tar:
+            for member in tar:
+                path = member.name.removeprefix("./").strip("/")
+                if path in {"", "."}:
+                    continue
+                body = tar.extractfile(member) if member.isreg() else None
+                content = (
+                    sha256_of(body) if body else f"{member.linkname} {member.devmajor}:{member.devminor}"
+                )
+                kind = _KINDS.get(member.type, "file")
+                entries[path] = f"{kind} {member.mode:o} {member.uid}:{member.gid} {content}"
+    except tarfile.TarError:
+        return None
+    return entries
+
+
+def _annotations(tar: tarfile.TarFile) -> Mapping[str, str]:
+    """Of the manifest that ``index.json`` names; engines without manifests write no such file."""
+    if "index.json" not in tar.getnames():
+        return {}
+    (entry,) = json.loads(_member(tar, "index.json").read())["manifests"]
+    manifest = json.loads(_member(tar, f"blobs/{entry['digest'].replace(':', '/')}").read())
+    return dict(manifest.get("annotations") or {})
+
+
+def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
+    found = tar.extractfile(name)
+    if found is None:
+        raise KeyError(f"{name} is no file")
+    return found

@@ -1,0 +1,207 @@
+"""`audit`: skips that are right are confirmed, in the engine and in a registry; one that is not is found."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import TestEngine
+from projects import Repo
+
+from lamina.process import SubprocessRunner
+from lamina.sandbox import registry as sandbox
+
+pytestmark = pytest.mark.engine
+
+ALL = {"base-dynamo", "base-label", "lambda-tiny"}
+TINY = "lambda-tiny"
+COPIED = "Dockerfile:2 COPY --link src/handler.py /var/task/"
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A registry for everybody on the loopback."""
+    runner, name = SubprocessRunner(), f"test-audit-{os.getpid()}"
+    yield sandbox.up(runner, name=name, port=0, say=lambda _: None).address
+    sandbox.down(runner, name, purge=True)
+
+
+def verdicts(repo: Repo, *words: str) -> dict[str, str]:
+    return repo.ok("audit", "--json", *words).images("verdict")
+
+
+def false_skip(repo: Repo, *words: str) -> tuple[dict[str, Any], str]:
+    """The one image that an audit finds false, and what it tells of it."""
+    done = repo.fails(1, "audit", "--json", *words)
+    (found,) = [each for each in done.json["images"] if each["verdict"] == "false skip"]
+    assert done.json["ok"] is False
+    return found, done.told
+
+
+def refs(repo: Repo) -> dict[str, str]:
+    return repo.ok("plan", "--json").images("ref")
+
+
+def altered(repo: Repo, folder: str) -> Repo:
+    """The same repository with another line in the handler, built as well."""
+    other = repo.clone(repo.root.parent / folder)
+    other.append("src/handler.py", "EXTRA = 1\n")
+    return other
+
+
+def test_a_fresh_build_is_confirmed_and_nothing_is_changed(tiny: Repo, engine: TestEngine) -> None:
+    tiny.ok("build-all")
+    before = engine.names(), tiny.manifest
+    done = tiny.ok("audit", "--json")
+
+    assert done.images("verdict") == dict.fromkeys(ALL, "confirmed")
+    assert {(each["cached"], each["total"]) for each in done.json["images"]} == {(1, 1)}
+    assert (engine.names(), tiny.manifest) == before
+    assert engine.call("image", "ls", "--quiet", "--filter", "dangling=true") == ""
+    assert list(tiny.root.glob(".lamina/runs/*/*.tar")) == []
+
+
+def test_another_image_under_the_tag_is_found(tiny: Repo, engine: TestEngine) -> None:
+    tiny.ok("build-all")
+    other = altered(tiny, "other")
+    other.ok("build-all")
+    engine.call("tag", refs(other)[TINY], refs(tiny)[TINY])
+    assert tiny.ok("plan", "--json").images() == dict.fromkeys(ALL, "skip")
+    found, told = false_skip(tiny)
+
+    assert found["name"] == TINY
+    assert "label dev.lamina.fingerprint differs" in found["reasons"]
+    (layer,) = found["layers"]
+    assert (layer["number"], layer["files"], layer["proves"]) == (3, ["var/task/handler.py differs"], True)
+    assert layer["instruction"].endswith(COPIED)
+    assert layer["built"] != layer["found"]
+    assert f"{COPIED}: built {layer['built'][:19]}, found {layer['found'][:19]}" in told
+    assert "next: invoke build-all --image lambda-tiny --force" in told
+
+    tiny.ok("build-all", "--image", TINY, "--force")
+    assert verdicts(tiny) == dict.fromkeys(ALL, "confirmed")
+
+
+def forge(repo: Repo, engine: TestEngine, image: dict[str, Any], output: str) -> None:
+    """What a hash that missed a change would leave: other files under the same fingerprint and tag."""
+    file = repo.write("forged/src/dynamo.py", "TABLE = 'forged'\n")
+    shutil.copy(repo.root / "dockerfiles/base-dynamo/Dockerfile", file.parents[1])
+    label = f"dev.lamina.fingerprint={image['fingerprint']}"
+    subprocess.run(
+        [*engine.buildx, "build", f"--label={label}", "--provenance=false", f"--output={output}", "forged"],
+        cwd=repo.root,
+        env={**os.environ, **engine.environment},
+        capture_output=True,
+        check=True,
+    )
+
+
+@pytest.mark.parametrize("where", ["engine", "registry"])
+def test_files_that_were_not_hashed_are_found(
+    tiny: Repo, engine: TestEngine, address: str, where: str
+) -> None:
+    pushed = where == "registry"
+    if pushed:
+        tiny.env["LAMINA_REGISTRY"] = address
+    built = {
+        each["name"]: each for each in tiny.ok("build-all", "--json", *["--push"] * pushed).json["images"]
+    }
+    base = built["base-dynamo"]
+    forge(tiny, engine, base, f"type=image,name={base['ref'].partition('@')[0]},push={str(pushed).lower()}")
+    assert set(tiny.ok("plan", "--json").images().values()) == {"skip"}
+    found, told = false_skip(tiny)
+
+    assert found["name"] == "base-dynamo"
+    assert [each["files"] for each in found["layers"]] == [["var/task/dynamo.py differs"]]
+    assert "layer 1, dockerfiles/base-dynamo/Dockerfile:2 COPY --link src/dynamo.py /var/task/" in told
+    above = tiny.fails(1, "audit", "--json").images("reasons")["base-label"]
+    assert above == ["it stands on another build of base-dynamo than the one that is there now"]
+
+
+def test_in_a_registry_nothing_is_pushed_or_tagged(tiny: Repo, engine: TestEngine, address: str) -> None:
+    tiny.env["LAMINA_REGISTRY"] = address
+    tiny.ok("build-all", "--push")
+    digests = {each["ref"] for each in tiny.ok("audit", "--json").json["images"]}
+    before = engine.names(), tiny.manifest, catalog(address)
+
+    assert verdicts(tiny) == dict.fromkeys(ALL, "confirmed")
+    assert (engine.names(), tiny.manifest, catalog(address)) == before
+    assert all(ref.startswith(f"{address}/") for ref in digests)
+
+
+def catalog(address: str) -> dict[str, str]:
+    """Repository -> its tags, as the registry lists them."""
+
+    def get(path: str) -> Any:
+        with urllib.request.urlopen(f"http://{address}/v2/{path}", timeout=10) as answer:
+            return json.load(answer)
+
+    return {name: get(f"{name}/tags/list")["tags"] for name in get("_catalog")["repositories"]}
+
+
+def test_a_sample_can_be_chosen_again(tiny: Repo) -> None:
+    tiny.ok("build-all")
+    done = tiny.ok("audit", "--json", "--sample", "1")
+    seed = done.json["seed"]
+
+    assert len(done.images("verdict")) == 1
+    assert done.json["skipped"] == 3
+    for _ in range(2):
+        assert verdicts(tiny, "--sample", "1", "--seed", str(seed)) == done.images("verdict")
+    assert len({name for number in (1, 5, 7) for name in chosen(tiny, number)}) > 1
+    assert (
+        f"sample of 3 chosen by --seed {seed}"
+        in tiny.ok("audit", "--sample", "1", "--seed", str(seed)).stdout
+    )
+    assert set(verdicts(tiny, "--sample", "9")) == ALL
+    tiny.fails(3, "audit", "--sample", "-1")
+
+
+def chosen(repo: Repo, seed: int) -> dict[str, str]:
+    return verdicts(repo, "--sample", "1", "--seed", str(seed))
+
+
+def test_what_would_be_built_is_not_audited(tiny: Repo) -> None:
+    assert verdicts(tiny) == {}
+    tiny.ok("build-all")
+    tiny.append("src/handler.py", "EXTRA = 1\n")
+
+    assert set(verdicts(tiny)) == ALL - {TINY}
+    assert set(verdicts(tiny, "--image", "base-label")) == {"base-label"}
+
+
+def test_what_an_empty_engine_makes_is_compared_by_its_files(
+    tiny: Repo, address: str, empty_engine: str
+) -> None:
+    """A RUN gives other files each time, which proves nothing; of copied files only the times differ."""
+    tiny.env["LAMINA_REGISTRY"] = address
+    tiny.write(
+        "dockerfiles/lambda-stamped/Dockerfile",
+        "FROM public.ecr.aws/lambda/python:3.13\nRUN date +%N > /var/task/stamp\n"
+        'COPY --link src/handler.py /var/task/\nCMD ["handler.handler"]\n',
+    )
+    tiny.write("src/handler.py", "def handler(event, context):\n    return event\n")
+    tiny.ok("build-all", "--push")
+    assert verdicts(tiny) == dict.fromkeys(ALL | {"lambda-stamped"}, "confirmed")
+    done = tiny.ok("audit", "--json", env={"LAMINA_ENGINE": empty_engine})
+
+    assert done.images("verdict") == {**dict.fromkeys(ALL, "confirmed"), "lambda-stamped": "not comparable"}
+    assert done.images("reasons")[TINY] == ["the same files; in 1 of 3 layers other times"]
+    assert done.images("ran")["base-label"] == ["[1/2] COPY --link src/label.py /var/task/"]
+    (reason,) = done.images("reasons")["lambda-stamped"]
+    assert "Dockerfile:2 RUN date +%N > /var/task/stamp: built " in reason
+    assert reason.endswith("var/task/stamp differs; RUN need not give the same files each time")
+
+
+def test_the_sample_monorepo_is_confirmed(sample: Repo) -> None:
+    done = sample.ok("audit", "--json")
+
+    assert set(done.images("verdict").values()) == {"confirmed"}
+    assert len(done.json["images"]) == 4
+    assert all(each["cached"] == each["total"] and not each["ran"] for each in done.json["images"])
