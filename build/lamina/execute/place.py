@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property, partial
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
+from lamina.decide.acceptance import refusals
 from lamina.decide.plan import Found
 from lamina.errors import BuildError, Problem
 from lamina.identify.fingerprint import FINGERPRINT_KEY
@@ -43,6 +44,10 @@ class Place(Protocol):
         """Look into an image. Raises BuildError when it is no longer there, or is no single image."""
         ...
 
+    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
+        """Why Lambda would not take an image that is for a platform; empty where that cannot be known."""
+        ...
+
 
 class EnginePlace:
     """The engine's own image store."""
@@ -71,6 +76,11 @@ class EnginePlace:
         """See `Place.fingerprint`."""
         image = self._store.images([ref])[ref]
         return image.labels.get(FINGERPRINT_KEY) if image else None
+
+    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
+        """See `Place.refusals`. What Lambda gets is made by a push."""
+        del found, platform
+        return ()
 
     @contextmanager
     def open(self, found: Found) -> Iterator[Content]:
@@ -115,23 +125,34 @@ class RegistryPlace:
         manifest = self._registry.manifest(ref)
         return manifest.annotations.get(FINGERPRINT_KEY) if manifest else None
 
+    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
+        """See `Place.refusals`."""
+        manifest, _, config = self._read(found)
+        layers = [layer.media_type for layer in manifest.layers]
+        return tuple(refusals(manifest.media_type, layers, config, platform))
+
     @contextmanager
     def open(self, found: Found) -> Iterator[Content]:
         """See `Place.open`. A layer is fetched when it is looked into."""
+        ref = found.ref.with_digest(found.digest)
+        manifest, described, config = self._read(found)
+        layers = tuple(partial(self._blob, ref, layer) for layer in manifest.layers)
+        yield Content(
+            config=config,
+            digest=described.digest,
+            layers=layers,
+            annotations=manifest.annotations,
+        )
+
+    def _read(self, found: Found) -> tuple[Manifest, Descriptor, Mapping[str, Any]]:
+        """The manifest of an image, what it says of the configuration, and that."""
         ref = found.ref.with_digest(found.digest)
         manifest = self._registry.manifest(ref)
         if manifest is None or manifest.config is None:
             what = "is no longer there" if manifest is None else "is an index, not an image"
             raise BuildError.of(f"{ref} {what}", where=self.name, hint="run it again")
         with self._blob(ref, manifest.config) as file:
-            config = json.load(file)
-        layers = tuple(partial(self._blob, ref, layer) for layer in manifest.layers)
-        yield Content(
-            config=config,
-            digest=manifest.config.digest,
-            layers=layers,
-            annotations=manifest.annotations,
-        )
+            return manifest, manifest.config, json.load(file)
 
     @contextmanager
     def _blob(self, ref: Reference, blob: Descriptor) -> Iterator[IO[bytes]]:
@@ -174,10 +195,17 @@ class Places:
         second = self._second
         return self._first.fingerprint(ref) or (second.fingerprint(ref) if second else None)
 
+    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
+        """See `Place.refusals`."""
+        return self._holder(found).refusals(found, platform)
+
     def open(self, found: Found) -> AbstractContextManager[Content]:
         """See `Place.open`."""
+        return self._holder(found).open(found)
+
+    def _holder(self, found: Found) -> Place:
         second = None if self._first.look([found.ref]) else self._second
-        return (second or self._first).open(found)
+        return second or self._first
 
     @cached_property
     def _second(self) -> Place | None:

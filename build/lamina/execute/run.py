@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lamina.decide.plan import Decision, Found, Plan
 from lamina.errors import BuildError, Problem
 from lamina.execute.bake import Bake, Order, make_bake, target_name
 from lamina.execute.engine import Engine
 from lamina.execute.failure import broken_images, explain, is_passing
+from lamina.execute.outcome import Outcome, Result
 from lamina.execute.place import Place
 from lamina.execute.progress import Trace
 from lamina.files import read_json, write_atomic
@@ -22,35 +23,6 @@ from lamina.process import Command, Runner
 
 _MOST_RACES = 5
 _PROCESS = "did not complete successfully: "  # BuildKit repeats the whole command before it
-Status = Literal["built", "retagged", "pushed", "skipped", "failed", "cancelled"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What became of one image. seconds: of its own build; size: bytes. digest: confirmed, else None."""
-
-    image: Image
-    status: Status
-    reasons: tuple[str, ...]
-    digest: str | None = None
-    size: int = 0
-    seconds: float = 0.0
-    cached: int = 0
-    total: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """The end of a run. problems: why images failed; empty when all went well. interrupted: by the user."""
-
-    results: Mapping[str, Result]
-    problems: tuple[Problem, ...] = ()
-    interrupted: bool = False
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything that was planned is done."""
-        return not self.problems and not self.interrupted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,12 +80,16 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
         attempt += 1
         batch = replace(waiting, decisions=_batch(waiting, jobs))
         baked = call_bake(batch, workshop, attempt)
-        confirmed = _confirm(batch, workshop, attempt, baked)
+        confirmed, doubts = _confirm(batch, workshop, attempt, baked)
         results.update(confirmed)
         broken = _broken(batch, baked, confirmed, races)
         if baked.error is not None and broken is not None:
             problems += explain(batch, baked.trace, broken, baked.error)
             results.update({name: _lost(batch, name, baked.trace) for name in broken})
+        if doubts:
+            problems += doubts.values()
+            results.update(_doubtful(batch, doubts))
+            broken = {**(broken or {}), **dict.fromkeys(doubts, "its confirmation")}
         waiting = _remaining(waiting, set(confirmed), broken or {}, results)
         if baked.interrupted or (broken is not None and not (keep_going and broken)):
             reason = "the run was stopped" if baked.interrupted else "another image failed"
@@ -264,34 +240,41 @@ def _metadata(workshop: Workshop, attempt: int) -> Path:
     return workshop.folder / f"metadata-{attempt}.json"
 
 
-def _confirm(order: Order, workshop: Workshop, attempt: int, baked: Baked) -> dict[str, Result]:
-    """What is really there now. After a success every image must be, with the digest that was announced."""
+def _confirm(
+    order: Order, workshop: Workshop, attempt: int, baked: Baked
+) -> tuple[Mapping[str, Result], Mapping[str, Problem]]:
+    """What is really there now; and, by image, what is not as it was announced or not as Lambda takes it.
+
+    After a success every image must be there, with the digest that was announced.
+    """
     announced = read_announced(workshop, attempt)
     there = workshop.place.look([decision.image.ref for decision in order.decisions])
     results: dict[str, Result] = {}
-    problems: list[Problem] = []
+    doubts: dict[str, Problem] = {}
     for decision in order.decisions:
         image = decision.image
         told = announced.get(target_name(image.name), {})
         digests = {told.get("containerimage.digest"), told.get("containerimage.config.digest")}
         found = there.get(image.ref)
-        if not baked.ok and found is not None and found.digest == _before(order, image):
+        if not baked.ok and (found is None or found.digest == _before(order, image)):
             continue
         if found is None or (
             baked.ok and found.digest not in digests and not _is_same(workshop.place, image)
         ):
-            if baked.ok:
-                problems.append(
-                    Problem(
-                        what=f"{workshop.place.name} does not confirm {image.ref}: announced "
-                        f"{told.get('containerimage.digest')}, found {found.digest if found else 'nothing'}",
-                        hint="run it again; nothing was recorded",
-                    )
-                )
-            continue
-        results[image.name] = _built(decision, found, baked.trace, workshop.clock())
-    BuildError.check(problems)
-    return results
+            doubts[image.name] = Problem(
+                what=f"{workshop.place.name} does not confirm {image.ref}: announced "
+                f"{told.get('containerimage.digest')}, found {found.digest if found else 'nothing'}",
+                hint="run it again; nothing was recorded of it",
+            )
+        elif reasons := workshop.place.refusals(found, image.node.spec.platform):
+            doubts[image.name] = Problem(
+                what="\n  ".join((f"Lambda would refuse {image.ref}:", *reasons)),
+                where=image.node.spec.dockerfile_path,
+                hint="mend the base or the builder that makes it so; nothing was recorded of it",
+            )
+        else:
+            results[image.name] = _built(decision, found, baked.trace, workshop.clock())
+    return results, doubts
 
 
 def _broken(
@@ -344,6 +327,17 @@ def _lost(order: Order, name: str, trace: Trace) -> Result:
     errors = [step.error.splitlines()[0] for step in trace.of(name) if step.error]
     reason = errors[0].rpartition(_PROCESS)[2] if errors else "see below"
     return Result(image=image, status="failed", reasons=(reason,))
+
+
+def _doubtful(order: Order, doubts: Mapping[str, Problem]) -> Mapping[str, Result]:
+    """Images that were built and do not count."""
+    return {
+        each.image.name: Result(
+            image=each.image, status="failed", reasons=(doubts[each.image.name].what.splitlines()[0],)
+        )
+        for each in order.decisions
+        if each.image.name in doubts
+    }
 
 
 def _cancelled(decision: Decision, reason: str) -> Result:

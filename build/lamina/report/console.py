@@ -22,7 +22,7 @@ from lamina.report.view import BuildView, LiveView, PlainView
 if TYPE_CHECKING:  # a plan is shown without what builds being imported
     from lamina.decide.plan import Plan
     from lamina.execute.audit import Audited
-    from lamina.execute.run import Outcome
+    from lamina.execute.outcome import Outcome
     from lamina.identify.explain import Change
 
 _STYLE = {

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lamina.decide.plan import Plan
     from lamina.decide.verify import Verified
     from lamina.execute.audit import Audited
-    from lamina.execute.run import Outcome, Result
+    from lamina.execute.outcome import Outcome, Result
     from lamina.identify.explain import Change
 
 SCHEMA = 1

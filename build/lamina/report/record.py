@@ -14,7 +14,7 @@ from lamina.identify.image import Image
 from lamina.report.document import SCHEMA, entry
 
 if TYPE_CHECKING:
-    from lamina.execute.run import Outcome
+    from lamina.execute.outcome import Outcome
 
 KEPT_BILLS = 20
 """Of each image: bills are as large as contexts have files, and the registry has those that were pushed."""

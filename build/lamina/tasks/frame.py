@@ -16,7 +16,7 @@ from lamina.report.document import outcome_documents
 from lamina.workflow.workspace import Flags, Workspace
 
 if TYPE_CHECKING:
-    from lamina.execute.run import Outcome
+    from lamina.execute.outcome import Outcome
 
 HELP = {
     "image": "only this image (may be given several times)",

@@ -12,10 +12,11 @@ from lamina.decide.plan import Decision, Found, Plan
 from lamina.errors import ConfigError, Problem, RegistryError
 from lamina.execute.bake import Order
 from lamina.execute.externals import Externals, load_stand_ins
+from lamina.execute.outcome import Outcome, Result
 from lamina.execute.place import Place, RegistryPlace, push_images
 from lamina.execute.remote_cache import ImageCache
 from lamina.execute.revision import read_revision
-from lamina.execute.run import Outcome, Result, Workshop, build, settle, stage_images
+from lamina.execute.run import Workshop, build, settle, stage_images
 from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential, DockerConfig, lookup

@@ -6,15 +6,15 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from lamina.decide.plan import Decision, Found
-from lamina.errors import BuildError
 from lamina.execute.bake import Order
 from lamina.execute.engine import Engine
-from lamina.execute.run import Outcome, Workshop, build
+from lamina.execute.outcome import Outcome
+from lamina.execute.run import Workshop, build
 from lamina.identify.stage import Stage
 from lamina.process import Command, Completed
 from lamina.refs import Reference
@@ -33,6 +33,8 @@ class Shop:
     """Reference -> digest and fingerprint."""
     turns: list[Callable[[Mapping[str, Any]], list[dict[str, Any]]]] = field(default_factory=list)
     calls: list[list[str]] = field(default_factory=list)
+    refused: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Image -> why Lambda would not take it."""
     name: str = "the shop"
 
     def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
@@ -43,6 +45,13 @@ class Shop:
 
     def fingerprint(self, ref: Reference) -> str | None:
         return self.there[ref][1] if ref in self.there else None
+
+    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
+        assert platform == "linux/amd64"
+        return self.refused.get(found.ref.repository.removesuffix("-dev"), ())
+
+    def open(self, found: Found) -> NoReturn:
+        raise AssertionError("nothing is opened here")
 
     def run(self, command: Command, *, timeout: float | None = None) -> Completed:
         raise AssertionError(f"not planned: {command}")
@@ -161,8 +170,9 @@ def test_jobs_are_so_many_at_once_and_bases_stay_visible(linked: Repo, tmp_path:
 def test_an_image_that_is_not_there_was_not_built(linked: Repo, tmp_path: Path) -> None:
     shop = Shop()
     shop.put = lambda *_: None  # type: ignore[method-assign]
-    with pytest.raises(BuildError, match=rf"does not confirm .*announced {OURS}, found nothing"):
-        run(shop, order_of(linked, D), tmp_path / "run")
+    outcome = run(shop, order_of(linked, D), tmp_path / "run")
+    assert statuses(outcome) == {D: "failed"}
+    assert f"announced {OURS}, found nothing" in outcome.problems[0].what
 
 
 def test_another_digest_under_the_tag_is_no_confirmation(linked: Repo, tmp_path: Path) -> None:
@@ -173,8 +183,18 @@ def test_another_digest_under_the_tag_is_no_confirmation(linked: Repo, tmp_path:
         put({**target, "labels": {"dev.lamina.fingerprint": "sha256:other"}}, THEIRS)
 
     shop.put = lie  # type: ignore[method-assign]
-    with pytest.raises(BuildError, match=f"announced {OURS}, found {THEIRS}"):
-        run(shop, order_of(linked, D), tmp_path / "run")
+    outcome = run(shop, order_of(linked, D), tmp_path / "run")
+    assert statuses(outcome) == {D: "failed"}
+    assert f"announced {OURS}, found {THEIRS}" in outcome.problems[0].what
+
+
+def test_what_lambda_would_refuse_does_not_count(linked: Repo, tmp_path: Path) -> None:
+    shop = Shop(refused={L: ("layer 1 is zstd", "it is for linux/arm64")})
+    outcome = run(shop, order_of(linked), tmp_path / "run", keep_going=True)
+    assert statuses(outcome) == {D: "built", L: "failed", E: "built", W: "built"}
+    (problem,) = outcome.problems
+    assert problem.what.splitlines()[1:] == ["  layer 1 is zstd", "  it is for linux/arm64"]
+    assert problem.where == f"dockerfiles/{L}/Dockerfile"
 
 
 def test_the_same_image_of_another_run_is_as_good_as_ours(linked: Repo, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from lamina.decide.plan import Lookup, make_plan
 from lamina.errors import ConfigError, Problem
+from lamina.execute.outcome import Outcome, Result
 from lamina.execute.progress import Trace
-from lamina.execute.run import Outcome, Result
 from lamina.identify.explain import Change
 from lamina.report.console import Screen
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lamina.execute.run import Outcome, Result
+from lamina.execute.outcome import Outcome, Result
 from lamina.report.document import entry, outcome_documents, plan_documents
 
 from ..conftest import DIGEST, Repo, Shelf

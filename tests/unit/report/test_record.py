@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lamina.errors import Problem
-from lamina.execute.run import Outcome, Result, Status
+from lamina.execute.outcome import Outcome, Result, Status
 from lamina.identify.image import Image
 from lamina.report.record import KEPT_BILLS, read_bill, read_bills, read_manifest, write_manifest
 

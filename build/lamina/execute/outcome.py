@@ -1,0 +1,40 @@
+"""The end of a run: what became of each image, and what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from lamina.errors import Problem
+from lamina.identify.image import Image
+
+Status = Literal["built", "retagged", "pushed", "skipped", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of one image. seconds: of its own build; size: bytes. digest: confirmed, else None."""
+
+    image: Image
+    status: Status
+    reasons: tuple[str, ...]
+    digest: str | None = None
+    size: int = 0
+    seconds: float = 0.0
+    cached: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The end of a run. problems: why images failed; empty when all went well. interrupted: by the user."""
+
+    results: Mapping[str, Result]
+    problems: tuple[Problem, ...] = ()
+    interrupted: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was planned is done."""
+        return not self.problems and not self.interrupted
