@@ -19,6 +19,7 @@ DEFAULT_HOST = "unix:///var/run/docker.sock"
 OLDEST_BUILDX = (0, 20)
 OLDEST_ENGINE = (24, 0)
 OWN_BUILDER = "lamina"
+_OWN, _CONTAINER = "default", "docker-container"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _SNAPSHOTTER = "io.containerd.snapshotter.v1"
 _QUICK_SECONDS = 5
@@ -51,15 +52,21 @@ class Engine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Builder:
-    """What builds: a buildx builder. name: for ``--builder``.
+    """What builds: a buildx builder. name: for ``--builder``. driver: buildx's word for its kind.
 
     local_images: whether it sees the images in the engine's store, which only the engine's own builder does.
     remote_cache: whether it reads and writes a cache in a registry.
     """
 
     name: str
+    driver: str = "docker"
     local_images: bool
     remote_cache: bool = True
+
+    def __str__(self) -> str:
+        images = "builds on the engine's images" if self.local_images else "builds on images of registries"
+        cache = "a remote cache" if self.remote_cache else "no remote cache"
+        return f"builder {self.name} ({self.driver} driver): {images}, {cache}"
 
 
 def find_engine(
@@ -205,28 +212,19 @@ def check_buildx(runner: Runner, engine: Engine, env: Mapping[str, str] = os.env
         )
 
 
-def choose_builder(runner: Runner, engine: Engine, wanted: str) -> Builder:
-    """The builder that was asked for; else the engine's own when it can; else one made for Lamina."""
+def choose_builder(runner: Runner, engine: Engine, wanted: str, *, push: bool = False) -> Builder:
+    """The builder that was asked for; else the engine's own when it can; else one made for Lamina.
+
+    push: whether images go to a registry; a builder on another engine has no other way to hand them over.
+    """
     if wanted:
-        driver = _driver(runner, engine, wanted)
-        if driver is None:
-            raise EngineError.of(
-                f"there is no builder {wanted!r}",
-                where="--builder",
-                hint=f"docker buildx create --name {wanted} --driver docker-container",
-            )
-        own = driver == "docker"
-        return Builder(
-            name=wanted,
-            local_images=own and engine.containerd,
-            remote_cache=not own or engine.containerd,
-        )
+        return _named(runner, engine, wanted, push=push)
     if engine.containerd:
-        return Builder(name="default", local_images=True)
-    if _driver(runner, engine, OWN_BUILDER) is None:
+        return Builder(name=_OWN, local_images=True)
+    if OWN_BUILDER not in _builders(runner, engine):
         made = runner.run(
             Command(
-                argv=(*engine.buildx, "create", "--name", OWN_BUILDER, "--driver", "docker-container"),
+                argv=(*engine.buildx, "create", "--name", OWN_BUILDER, "--driver", _CONTAINER),
                 env=engine.environment,
             ),
             timeout=120,
@@ -236,16 +234,42 @@ def choose_builder(runner: Runner, engine: Engine, wanted: str) -> Builder:
                 f"cannot create a builder: {made.stderr.strip()}",
                 hint="turn on the containerd image store: https://docs.docker.com/engine/storage/containerd/",
             )
-    return Builder(name=OWN_BUILDER, local_images=False)
+    return Builder(name=OWN_BUILDER, driver=_CONTAINER, local_images=False)
 
 
-def _driver(runner: Runner, engine: Engine, name: str) -> str | None:
-    """The driver of a builder; None when there is no builder of that name."""
+def _named(runner: Runner, engine: Engine, wanted: str, *, push: bool) -> Builder:
+    """A builder by its name: one of another driver, the engine's own, or that of another docker context."""
+    builders = _builders(runner, engine)
+    if wanted not in builders:
+        raise EngineError.of(
+            f"there is no builder {wanted!r}",
+            where="--builder",
+            allowed=", ".join(sorted(builders)) or None,
+            hint=f"docker buildx create --name {wanted} --driver {_CONTAINER}",
+        )
+    driver = str(builders[wanted].get("Driver"))
+    if driver != "docker":
+        return Builder(name=wanted, driver=driver, local_images=False)
+    if wanted == _OWN:
+        return Builder(name=wanted, local_images=engine.containerd, remote_cache=engine.containerd)
+    if not push:
+        raise EngineError.of(
+            f"the builder {wanted!r} is another engine, which keeps the images that it builds",
+            where="--builder",
+            hint=f"add --push, or use that engine altogether: DOCKER_CONTEXT={wanted}",
+        )
+    labels = [label for node in builders[wanted].get("Nodes") or () for label in node.get("Labels") or ()]
+    containerd = any(label.endswith(".containerd.uuid") for label in labels)
+    return Builder(name=wanted, local_images=False, remote_cache=containerd)
+
+
+def _builders(runner: Runner, engine: Engine) -> Mapping[str, Mapping[str, Any]]:
+    """What ``docker buildx ls`` tells of each builder, by name."""
     done = runner.run(
         Command(argv=(*engine.buildx, "ls", "--format", "json"), env=engine.environment), timeout=60
     )
-    builders = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return next((str(each["Driver"]) for each in builders if each.get("Name") == name), None)
+    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {str(each.get("Name")): each for each in told}
 
 
 def _parsed(version: str) -> tuple[int, int]:

@@ -17,7 +17,7 @@ def phase1(_: Context, plain: bool = False) -> None:
     """Quick wins: the preflight of every image, and an engine with BuildKit."""
     with workspace("phase1", Flags(), plain=plain) as made:
         made.screen.plan(make_plan_only(made))
-        made.screen.say(f"{made.engine}: builder {made.builder.name}")
+        made.screen.say(f"{made.engine}: {made.builder}")
         made.screen.say(f"lint of Dockerfiles and ignore files: {_NOT_YET}")
 
 

@@ -7,7 +7,6 @@ import os
 from invoke.context import Context
 from invoke.tasks import task
 
-from lamina.execute.engine import find_engine
 from lamina.sandbox import engine, registry
 from lamina.tasks.frame import workspace
 from lamina.workflow.workspace import Flags
@@ -43,7 +42,8 @@ def engine_status(_: Context) -> None:
         running = engine.status(made.runner, _engine())
         state = f"runs at {running.host} (pid {running.pid})" if running else "is down"
         made.screen.say(f"the private engine {state}")
-        made.screen.say(f"builds would use the {find_engine(made.runner, start=False)}")
+        made.starts_engine = False
+        made.screen.say(f"builds would use the {made.engine}: {made.builder}")
 
 
 @task(help={"port": "the port on 127.0.0.1 (0: any that is free)"})

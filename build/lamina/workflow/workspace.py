@@ -123,7 +123,7 @@ class Workspace:
     def builder(self) -> Builder:
         """What builds, checked to be new enough."""
         check_buildx(self.runner, self.engine)
-        return choose_builder(self.runner, self.engine, self.project.get("builder"))
+        return choose_builder(self.runner, self.engine, self.project.get("builder"), push=self.flags.push)
 
     @cached_property
     def store(self) -> LocalStore:

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lamina.errors import EngineError
+from lamina.execute.engine import Builder, Engine, choose_builder
+from lamina.process import Completed
+
+from ..conftest import ScriptedRunner
+
+CONTAINERD = "org.mobyproject.buildkit.worker.containerd.uuid"
+BUILDERS = (
+    {"Name": "default", "Driver": "docker", "Nodes": [{"Labels": {CONTAINERD: "1"}}]},
+    {"Name": "far", "Driver": "docker", "Nodes": [{"Labels": {CONTAINERD: "2"}}]},
+    {"Name": "old", "Driver": "docker", "Nodes": [{"Labels": None}]},
+    {"Name": "down", "Driver": "docker", "Nodes": [{"Error": "no route to host"}]},
+    {"Name": "ci", "Driver": "kubernetes", "Nodes": None},
+)
+
+
+def engine(*, containerd: bool = True) -> Engine:
+    return Engine(
+        host="unix:///none",
+        docker=Path("docker"),
+        buildx=("docker", "buildx"),
+        version="28",
+        architecture="amd64",
+        containerd=containerd,
+        private=False,
+    )
+
+
+def listing(*, more: tuple[Any, ...] = ()) -> ScriptedRunner:
+    told = "\n".join(json.dumps(each) for each in BUILDERS)
+    return ScriptedRunner([(("docker", "buildx", "ls"), Completed(code=0, stdout=told)), *more])
+
+
+def test_an_engine_with_the_containerd_store_builds_itself() -> None:
+    assert choose_builder(ScriptedRunner(), engine(), "") == Builder(name="default", local_images=True)
+
+
+def test_for_another_engine_a_builder_is_made() -> None:
+    made = (("docker", "buildx", "create", "--name", "lamina"), Completed(code=0))
+
+    builder = choose_builder(listing(more=(made,)), engine(containerd=False), "")
+
+    assert builder == Builder(name="lamina", driver="docker-container", local_images=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "builder"),
+    [
+        ("default", Builder(name="default", local_images=True)),
+        ("ci", Builder(name="ci", driver="kubernetes", local_images=False)),
+        ("far", Builder(name="far", local_images=False)),
+        ("old", Builder(name="old", local_images=False, remote_cache=False)),
+        ("down", Builder(name="down", local_images=False, remote_cache=False)),
+    ],
+)
+def test_a_builder_can_what_its_kind_can(name: str, builder: Builder) -> None:
+    assert choose_builder(listing(), engine(), name, push=True) == builder
+
+
+def test_a_builder_on_another_engine_has_to_push() -> None:
+    with pytest.raises(EngineError, match="another engine, which keeps the images") as caught:
+        choose_builder(listing(), engine(), "far")
+
+    assert "DOCKER_CONTEXT=far" in str(caught.value)
+
+
+def test_an_unknown_builder_is_told_with_those_that_there_are() -> None:
+    with pytest.raises(EngineError, match="there is no builder 'fra'") as caught:
+        choose_builder(listing(), engine(), "fra")
+
+    assert "ci, default, down, far, old" in str(caught.value)
+
+
+def test_a_builder_says_what_it_can() -> None:
+    assert str(Builder(name="ci", driver="kubernetes", local_images=False)) == (
+        "builder ci (kubernetes driver): builds on images of registries, a remote cache"
+    )
