@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lamina.decide.locking import Move
     from lamina.decide.plan import Plan
     from lamina.execute.run import Outcome, Result
 
@@ -41,6 +43,19 @@ def outcome_documents(outcome: Outcome) -> list[dict[str, Any]]:
             "parents": list(result.image.node.parents),
         }
         for result in outcome.results.values()
+    ]
+
+
+def lock_documents(moves: Iterable[Move]) -> list[dict[str, Any]]:
+    """The pins of a lock. old, new: whole digests, null where there is no pin. rebuilds: names of images."""
+    return [
+        {
+            "name": move.name,
+            "old": move.old.digest if move.old else None,
+            "new": move.new.digest if move.new else None,
+            "rebuilds": list(move.rebuilds),
+        }
+        for move in moves
     ]
 
 

@@ -19,14 +19,15 @@ from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential, DockerConfig, lookup
 from lamina.report.record import write_manifest
-from lamina.workflow.planning import decide, find_stable, look, make_images, read_pins, select, write_pins
+from lamina.workflow.locking import pin_for_build, read_pins
+from lamina.workflow.planning import decide, find_stable, look, make_images, select
 from lamina.workflow.workspace import Workspace
 
 
 def build_images(workspace: Workspace, kind: str | None = None) -> Outcome:
     """Plan and carry it out. What is confirmed is recorded, whatever else fails."""
     selected = select(workspace, kind)
-    outside = write_pins(workspace, selected)
+    outside = pin_for_build(workspace, selected)
     stable = find_stable(workspace, selected)
     images = make_images(workspace, selected, outside, stable)
     plan = decide(workspace, selected, images, outside, look(workspace, images, stable), stable)

@@ -16,7 +16,8 @@ from lamina.identify.fingerprint import BILL_KEY, Bill, content_tag
 from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.report.record import read_bills
-from lamina.workflow.planning import find_stable, make_images, read_pins
+from lamina.workflow.locking import read_pins
+from lamina.workflow.planning import find_stable, make_images
 from lamina.workflow.workspace import Workspace
 
 WORKTREE, LAST = "worktree", "last"

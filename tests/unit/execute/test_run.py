@@ -87,7 +87,7 @@ def order_of(repo: Repo, *names: str, **more: Any) -> Order:
             if not names or name in names
         ),
         "stages": {name: Stage(folder=Path("/stage") / name) for name in images},
-        "externals": {RUNTIME: f"{RUNTIME}@{OURS}"},
+        "externals": {D: {RUNTIME: f"{RUNTIME}@{OURS}"}},
         "push": False,
         "local_images": True,
         **more,
