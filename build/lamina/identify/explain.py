@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
 
-from lamina.identify.fingerprint import Bill
-
-_REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+from lamina.identify.fingerprint import Bill, distribution
 
 
 def differences(before: Bill, after: Bill) -> tuple[str, ...]:
@@ -63,8 +60,8 @@ def _files(context: str, before: Mapping[str, str], after: Mapping[str, str]) ->
 def _requirements(before: Bill, after: Bill) -> Iterator[str]:
     """Requirements that came, went or moved, by name."""
     for path in sorted({*before.requirements, *after.requirements}):
-        old = {_name_of(line): line for line in before.requirements.get(path, ())}
-        new = {_name_of(line): line for line in after.requirements.get(path, ())}
+        old = {distribution(line): line for line in before.requirements.get(path, ())}
+        new = {distribution(line): line for line in after.requirements.get(path, ())}
         for name in _changed(old, new):
             if name not in old:
                 yield f"requirement {new[name]} added"
@@ -72,11 +69,6 @@ def _requirements(before: Bill, after: Bill) -> Iterator[str]:
                 yield f"requirement {old[name]} removed"
             else:
                 yield f"requirement {old[name]} -> {new[name]}"
-
-
-def _name_of(requirement: str) -> str:
-    found = _REQUIREMENT.match(requirement)
-    return re.sub(r"[-_.]+", "-", found.group()).lower() if found else requirement
 
 
 def _instructions(before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[str]:

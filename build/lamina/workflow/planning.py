@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from lamina.decide import preflight
 from lamina.decide.plan import Found, Lookup, Plan, make_plan
+from lamina.decide.requirements import unpinned
 from lamina.errors import ConfigError, EngineError, Problem, RegistryError
 from lamina.execute.externals import Externals
 from lamina.identify.image import STABLE, Image, identify
-from lamina.identify.runnable import check_runnable
+from lamina.identify.runnable import check_runnable, local_names
 from lamina.refs import Reference
 from lamina.report.record import read_bills, read_manifest
 from lamina.workflow.locking import newer_upstream, read_pins
@@ -122,7 +123,7 @@ def decide(
         force=workspace.flags.force,
         refresh=workspace.flags.refresh,
         unlocked=outside.unlocked,
-        notes=tuple(preflight.notes(images)),
+        notes=(*preflight.notes(images), *unpinned(images, local_names(images.values()))),
         headline="\n".join(line for line in headlines if line) or None,
     )
     builds = [decision.image.name for decision in plan.acting("build")]
