@@ -14,7 +14,10 @@ SCHEMA = 1
 
 
 def entry(result: Result) -> dict[str, Any]:
-    """One image of the manifest; size in bytes, seconds of its own build."""
+    """One image of the manifest; size in bytes, seconds of its own build.
+
+    resolved: distribution -> the version that its own steps installed; absent where none is known.
+    """
     image = result.image
     return {
         "image": image.name,
@@ -30,6 +33,7 @@ def entry(result: Result) -> dict[str, Any]:
         "seconds": round(result.seconds, 3),
         "cached": result.cached,
         "total": result.total,
+        **({"resolved": dict(sorted(result.resolved.items()))} if result.resolved else {}),
     }
 
 

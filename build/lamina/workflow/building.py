@@ -18,6 +18,7 @@ from lamina.execute.run import Outcome, Result, Workshop, build, settle, stage_i
 from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential, DockerConfig, lookup
+from lamina.report.installs import with_resolved
 from lamina.report.record import write_manifest
 from lamina.workflow.locking import pin_for_build, read_pins
 from lamina.workflow.planning import decide, find_stable, look, make_images, select
@@ -42,6 +43,7 @@ def build_images(workspace: Workspace, kind: str | None = None) -> Outcome:
         built = _build(workspace, plan, images, outside, run)
         results.update(built.results)
     outcome = replace(built, results={name: results[name] for name in plan.decisions})
+    outcome = with_resolved(workspace.project.state, outcome)
     write_manifest(workspace.project.state, outcome, run=run)
     return outcome
 
@@ -128,7 +130,7 @@ def push_built(workspace: Workspace) -> Outcome:
         )
         for name, image in chosen.items()
     }
-    outcome = Outcome(results=results)
+    outcome = with_resolved(workspace.project.state, Outcome(results=results))
     write_manifest(workspace.project.state, outcome, run="push")
     return outcome
 
