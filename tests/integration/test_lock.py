@@ -254,6 +254,9 @@ def test_with_a_lock_what_is_not_in_it_is_not_built(standing: Standing) -> None:
     repo = standing.repo
     first = repo.ok("build-all", "--json", "--image", "lambda-two")
     assert set(first.built) == {"base-one", "lambda-two"}
+    assert standing.tools in standing.lock.read_text()  # the first lock is of the whole project
+    standing.lock.unlink()
+    repo.ok("lock", "--image", "lambda-two")
     assert standing.tools not in standing.lock.read_text()
     before = standing.lock.read_bytes()
     repo.append(

@@ -31,7 +31,8 @@ def read_pins(workspace: Workspace, names: Iterable[str]) -> Externals:
 def pin_for_build(workspace: Workspace, names: Iterable[str]) -> Externals:
     """The same before a build: where there is no lock yet it is written, a runtime out of reach is stood in.
 
-    Raises ConfigError when there is a lock that lacks what the images stand on, RegistryError.
+    The first lock is of the whole project, as far as registries answer for what these images do not need.
+    Raises ConfigError when there is a lock that lacks what they stand on, RegistryError.
     """
     chosen = tuple(names)
     outside = read_pins(workspace, chosen)
@@ -44,9 +45,10 @@ def pin_for_build(workspace: Workspace, names: Iterable[str]) -> Externals:
         return outside
     if read_lock(workspace.project.root) is not None:
         ConfigError.check(unlocked(nodes, lacking))
-    answer = _ask(workspace, lacking)
-    RegistryError.check(answer.problems())
-    _stand_in(workspace, answer)
+    answer = _ask(workspace, read_pins(workspace, workspace.graph.nodes).unlocked)
+    needed = answer.about(lacking)
+    RegistryError.check(needed.problems())
+    _stand_in(workspace, needed)
     if answer.pins:
         write_lock(workspace, _with(Lock(), answer))
         workspace.screen.say(f"{LOCK_FILE}: pinned {', '.join(answer.pins)}; commit it")
@@ -127,6 +129,13 @@ class _Answer:
 
     pins: Mapping[str, Pin]
     silent: Mapping[str, RegistryError]
+
+    def about(self, names: Collection[str]) -> _Answer:
+        """The answer as far as it is about these names."""
+        return _Answer(
+            pins={name: each for name, each in self.pins.items() if name in names},
+            silent={name: error for name, error in self.silent.items() if name in names},
+        )
 
     def problems(self, pinned: Collection[str] = ()) -> Iterator[Problem]:
         """What nobody serves and no stand-in takes the place of: none does of what is pinned."""
