@@ -85,7 +85,7 @@ def make_lock(workspace: Workspace, *, refresh: bool, dry_run: bool) -> Relock:
     after = _with(before, answer).without(dropped)
     notes = [
         *(
-            Problem(what=f"{name} is a stand-in: {error.problems[0].what}")
+            Problem(what=f"{name} stays a stand-in: {error.problems[0].what}")
             for name, error in answer.silent.items()
         ),
         *(Problem(what=f"{name} is dropped: no Dockerfile uses it any more") for name in dropped),
