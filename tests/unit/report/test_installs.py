@@ -24,10 +24,12 @@ def app(repo: Repo) -> Repo:
     return repo
 
 
-def after(repo: Repo, state: Path, steps: Steps | None, status: Status = "built") -> dict[str, str]:
+def after(
+    repo: Repo, state: Path, steps: Steps | None, status: Status = "built", digest: str = DIGEST
+) -> dict[str, str]:
     """What is known of the image after a run of these steps; None: a run that built nothing."""
-    digest = DIGEST if status != "failed" else None
-    result = Result(image=repo.images()["app"], status=status, reasons=(), digest=digest)
+    there = None if status == "failed" else digest
+    result = Result(image=repo.images()["app"], status=status, reasons=(), digest=there)
     outcome = Outcome(results={"app": result}, installs={} if steps is None else {"app": steps})
     return dict(with_resolved(state, outcome).results["app"].resolved)
 
@@ -44,6 +46,13 @@ def test_what_was_cached_is_what_it_was(app: Repo, tmp_path: Path) -> None:
 
     assert after(app, tmp_path, {FIRST: None, SECOND: None}) == {"six": "1", "attrs": "2"}
     assert after(app, tmp_path, None, "skipped") == {"six": "1", "attrs": "2"}
+
+
+def test_of_an_image_that_another_machine_built_nothing_is_known(app: Repo, tmp_path: Path) -> None:
+    after(app, tmp_path, {FIRST: {"six": "1"}, SECOND: {"attrs": "2"}})
+
+    assert after(app, tmp_path, None, "skipped", digest="sha256:" + "2" * 64) == {}
+    assert after(app, tmp_path, None, "retagged") == {"six": "1", "attrs": "2"}
 
 
 def test_a_step_that_ran_again_has_only_what_it_said_last(app: Repo, tmp_path: Path) -> None:
@@ -89,16 +98,18 @@ def test_nothing_is_kept_of_steps_that_install_nothing(app: Repo, tmp_path: Path
 def test_neither_steps_nor_states_are_kept_for_ever(app: Repo, tmp_path: Path) -> None:
     for number in range(50):
         app.write("one-requirements.txt", f"six=={number}\n")
-        after(app, tmp_path, {FIRST: {"six": str(number)}, f"RUN {number}": {"a": "1"}})
+        steps = {FIRST: {"six": str(number)}, f"RUN {number}": {"a": "1"}}
+        after(app, tmp_path, steps, digest=f"sha256:{number}")
 
     (file,) = (tmp_path / "installs").iterdir()
     record = json.loads(file.read_text())
-    assert len(record) == 20
-    assert {len(known) for known in record.values()} == {1, 20}
-    assert after(app, tmp_path, None, "skipped") == {"six": "49", "a": "1"}
+    assert len(record["steps"]) == 20
+    assert {len(known) for known in record["steps"].values()} == {1, 20}
+    assert len(record["images"]) == 20
+    assert after(app, tmp_path, None, "skipped", digest="sha256:49") == {"six": "49", "a": "1"}
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"a": 3}', '{"a": {"b": 3}}'])
+@pytest.mark.parametrize("content", ["", "[]", '{"steps": 3}', '{"steps": {"a": {"b": 3}}, "images": {}}'])
 def test_a_damaged_record_is_an_empty_one(app: Repo, tmp_path: Path, content: str) -> None:
     after(app, tmp_path, {FIRST: {"six": "1"}})
     (file,) = (tmp_path / "installs").iterdir()
