@@ -152,7 +152,9 @@ class Repo:
         project = self.project()
         graph = read_graph(project)
         chosen = graph.select(names)
-        return identify(project, graph, chosen, prefix="", bases=self.bases, stable=stable)
+        return identify(
+            project, graph, chosen, prefix="", bases=dict.fromkeys(graph.nodes, self.bases), stable=stable
+        )
 
     def fingerprints(self) -> dict[str, str]:
         return {name: image.fingerprint for name, image in self.images().items()}

@@ -14,6 +14,7 @@ from lamina.identify.telling import tell
 from lamina.refs import Reference
 
 Action = Literal["build", "retag", "skip"]
+_REFRESH = "--refresh"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,8 @@ class Decision:
     reasons: tuple[str, ...]
     changes: tuple[Change, ...] = ()
     source: Found | None = None
+    no_cache: bool = False
+    """Whether its steps run although BuildKit has their results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,21 +91,24 @@ def make_plan(
     *,
     last: Mapping[str, Bill],
     force: bool = False,
+    refresh: bool = False,
     unlocked: Collection[str] = (),
     notes: tuple[Problem, ...] = (),
     headline: str | None = None,
 ) -> Plan:
     """Decide for the selected images and for those of their bases that they lack.
 
-    last: image -> the bill it was last built from, to name what changed since.
+    last: image -> the bill it was last built from, to name what changed since. force, refresh: build the
+    selected images whatever there is; they differ in the reason.
     unlocked: external images without a digest; what stands on one, however far below, is built.
     """
     wanted = set(selected)
+    forced = _REFRESH if refresh else "--force" if force else None
     loose = _loose(images, unlocked)
     decisions: dict[str, Decision] = {}
     for name, image in images.items():
         if name in wanted:
-            decisions[name] = _decide(image, lookup, last.get(name), force=force, loose=loose[name])
+            decisions[name] = _decide(image, lookup, last.get(name), forced=forced, loose=loose[name])
     _add_missing_bases(decisions, images, lookup, last, loose)
     return Plan(
         decisions={name: decisions[name] for name in images if name in decisions},
@@ -137,20 +143,20 @@ def _add_missing_bases(
             for parent in images[name].node.parents:
                 if parent in images and parent not in decisions:
                     decided = _decide(
-                        images[parent], lookup, last.get(parent), force=False, loose=loose[parent]
+                        images[parent], lookup, last.get(parent), forced=None, loose=loose[parent]
                     )
                     if decided.action != "skip":
                         decisions[parent] = decided
 
 
 def _decide(
-    image: Image, lookup: Lookup, last: Bill | None, *, force: bool, loose: tuple[str, ...]
+    image: Image, lookup: Lookup, last: Bill | None, *, forced: str | None, loose: tuple[str, ...]
 ) -> Decision:
     name = image.name
-    if force:
-        return Decision(image=image, action="build", reasons=("--force",))
+    if forced:
+        return Decision(image=image, action="build", reasons=(forced,), no_cache=forced == _REFRESH)
     if loose:
-        reasons = tuple(f"{each} is not locked yet" for each in loose)
+        reasons = tuple(f"{each} is not locked yet: invoke lock" for each in loose)
         return Decision(image=image, action="build", reasons=reasons)
     if name in lookup.found:
         found = lookup.found[name]

@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from lamina.errors import ConfigError
+from lamina.errors import ConfigError, Problem
+from lamina.refs import Reference
 
 LOCK_FILE = "lamina.lock"
 _SCHEMA = 1
 _HEADER = "# The images this project stands on, by digest. Written by `invoke lock`; commit it.\n"
+_KEYS = ("name", "digest", "platforms")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_PLATFORM = re.compile(r"[a-z0-9]+(/[a-z0-9_.]+){1,2}")
+_A_DIGEST = "sha256: and 64 hexadecimal digits"
+_ASSIGNED = re.compile(r"""["']?([^"'=]+?)["']?\s*=""")
+_MEND = "restore it from git, or delete it and `invoke lock`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
     """One image: its name as Dockerfiles write it and the digest of what the name served.
 
-    digest: of the index where there is one; BuildKit picks the platform. platforms: platform -> digest.
+    digest: of the index where there is one. platforms: platform -> digest of that platform's own manifest.
     """
 
     name: str
     digest: str
     platforms: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, platform: str | None) -> str:
+        """What an image of a platform stands on: another platform that moves is none of its business.
+
+        The index where the platform is not known, or is not in it.
+        """
+        if platform is not None:
+            for name, digest in self.platforms.items():
+                if _plain(name) == _plain(platform):
+                    return digest
+        return self.digest
+
+
+def _plain(platform: str) -> str:
+    """A platform without the variant that goes without saying, as BuildKit compares them."""
+    return platform.removesuffix("/v8") if platform.startswith("linux/arm64/") else platform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +61,10 @@ class Lock:
         """The lock with a pin added or moved."""
         return replace(self, pins=dict(sorted({**self.pins, pin.name: pin}.items())))
 
+    def without(self, names: Collection[str]) -> Lock:
+        """The lock with some pins dropped."""
+        return replace(self, pins={name: pin for name, pin in self.pins.items() if name not in names})
+
     def render(self) -> str:
         """The file's text: stable order, one image a table."""
         parts = [_HEADER, f"schema = {_SCHEMA}\n"]
@@ -47,28 +76,111 @@ class Lock:
         return "".join(parts)
 
 
-def read_lock(root: Path) -> Lock:
-    """The project's lock; an empty one when there is no file. Raises ConfigError when it is damaged."""
-    file = root / LOCK_FILE
+def read_lock(root: Path) -> Lock | None:
+    """The project's lock; None when there is no file. Raises ConfigError with everything wrong in it."""
     try:
-        document = tomllib.loads(file.read_text("utf-8"))
-        if document["schema"] != _SCHEMA:
-            raise ConfigError.of(
-                f"schema {document['schema']} is not known to this version",
-                where=LOCK_FILE,
-                allowed=f"schema = {_SCHEMA}",
-                hint="upgrade lamina",
-            )
-        pins = [
-            Pin(name=each["name"], digest=each["digest"], platforms=each.get("platforms", {}))
-            for each in document.get("image", [])
-        ]
+        text = (root / LOCK_FILE).read_text("utf-8")
     except FileNotFoundError:
-        return Lock()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise ConfigError.of(
-            f"is damaged: {error}",
-            where=LOCK_FILE,
-            hint="restore it from git, or delete it and `invoke lock`",
-        ) from None
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError.of(f"is damaged: {error}", where=LOCK_FILE, hint=_MEND) from None
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"line (\d+)", str(error))
+        where = f"{LOCK_FILE}:{found.group(1)}" if found else LOCK_FILE
+        raise ConfigError.of(f"is damaged: {error}", where=where, hint=_MEND) from None
+    ConfigError.check(_head_problems(document))
+    lines = _Lines(text)
+    tables = document.get("image", [])
+    ConfigError.check(
+        problem for index, table in enumerate(tables) for problem in _faults(index, table, lines)
+    )
+    ConfigError.check(_doubles([table["name"] for table in tables], lines))
+    pins = [Pin(**table) for table in tables]
     return Lock(pins={pin.name: pin for pin in pins})
+
+
+def _head_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with the file as a whole."""
+    schema = document.get("schema")
+    if schema != _SCHEMA or isinstance(schema, bool):
+        yield Problem(
+            what="names no schema" if schema is None else f"schema {schema!r} is not known to this version",
+            where=LOCK_FILE,
+            allowed=f"schema = {_SCHEMA}",
+            hint=_MEND if schema is None else "upgrade lamina",
+        )
+    images = document.get("image", [])
+    if not isinstance(images, list) or not all(isinstance(each, dict) for each in images):
+        yield Problem(what="image is no list of tables", where=LOCK_FILE, allowed="[[image]]", hint=_MEND)
+    for key in (each for each in document if each not in {"schema", "image"}):
+        yield Problem(what=f"unknown key {key}", where=LOCK_FILE, allowed="schema, [[image]]", hint=_MEND)
+
+
+def _faults(index: int, table: Mapping[str, Any], lines: _Lines) -> Iterator[Problem]:
+    """What is wrong with one ``[[image]]``."""
+    for key in (each for each in _KEYS[:2] if not isinstance(table.get(each), str)):
+        what = f"image.{key} is {table[key]!r}" if key in table else f"an image without {key}"
+        yield Problem(what=what, where=lines.where(index, key), allowed=f'{key} = "..."', hint=_MEND)
+    for key in (each for each in table if each not in _KEYS):
+        where = lines.where(index, key)
+        yield Problem(what=f"unknown key image.{key}", where=where, allowed=", ".join(_KEYS), hint=_MEND)
+    name, digest, platforms = table.get("name"), table.get("digest"), table.get("platforms", {})
+    if isinstance(name, str):
+        try:
+            pinned = Reference.parse(name).digest
+        except ValueError as error:
+            yield Problem(what=str(error), where=lines.where(index, "name"), hint=_MEND)
+        else:
+            if pinned:
+                what = f"{name} has its digest in its name: nothing needs to lock it"
+                yield Problem(what=what, where=lines.where(index, "name"), hint=_MEND)
+    if isinstance(digest, str) and not _DIGEST.fullmatch(digest):
+        where = lines.where(index, "digest")
+        yield Problem(what=f"{digest!r} is no digest", where=where, allowed=_A_DIGEST, hint=_MEND)
+    if not isinstance(platforms, dict):
+        where = lines.where(index, "platforms")
+        yield Problem(
+            what=f"image.platforms is {platforms!r}", where=where, allowed="[image.platforms]", hint=_MEND
+        )
+        return
+    for platform, value in platforms.items():
+        where = lines.where(index, platform)
+        if not _PLATFORM.fullmatch(platform):
+            yield Problem(what=f"{platform!r} is no platform", where=where, allowed="os/arch", hint=_MEND)
+        if not isinstance(value, str) or not _DIGEST.fullmatch(value):
+            yield Problem(what=f"{value!r} is no digest", where=where, allowed=_A_DIGEST, hint=_MEND)
+
+
+def _doubles(names: list[str], lines: _Lines) -> Iterator[Problem]:
+    """Images that are there twice, as after a merge."""
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            first = lines.where(names.index(name), "name")
+            yield Problem(
+                what=f"{name} is there twice: also at {first}",
+                where=lines.where(index, "name"),
+                hint="keep one of them, then `invoke lock --refresh`",
+            )
+
+
+class _Lines:
+    """Where the keys of each ``[[image]]`` stand, as far as the file has the form in which it was written."""
+
+    def __init__(self, text: str) -> None:
+        self._found: dict[tuple[int, str], int] = {}
+        index = -1
+        for number, line in enumerate(map(str.strip, text.splitlines()), start=1):
+            if line.startswith("[[image]]"):
+                index += 1
+                self._found[index, ""] = number
+            elif line.startswith("[image.platforms]"):
+                self._found[index, "platforms"] = number
+            elif assigned := _ASSIGNED.match(line):
+                self._found[index, assigned.group(1)] = number
+
+    def where(self, index: int, key: str) -> str:
+        """``lamina.lock:line`` of a key; of its table where the key is missing."""
+        line = self._found.get((index, key), self._found.get((index, "")))
+        return f"{LOCK_FILE}:{line}" if line else LOCK_FILE

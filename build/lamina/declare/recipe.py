@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lamina.declare.dockerfile import Dockerfile, Instruction, Stage
 from lamina.errors import Problem
@@ -32,10 +32,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class External:
-    """An image outside the Dockerfile that a used stage stands on or copies from."""
+    """An image outside the Dockerfile that a used stage stands on or copies from.
+
+    platform: the one of which it is taken, ``linux/arm64``; None where that is the build machine's own, or
+    where the image is taken of several.
+    """
 
     name: str
     line: int
+    platform: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +80,9 @@ class Recipe:
         first: dict[str, External] = {}
         for stage in self.stages:
             for each in stage.externals:
-                first.setdefault(each.name, each)
+                known = first.setdefault(each.name, each)
+                if known.platform != each.platform:
+                    first[each.name] = replace(known, platform=None)
         return tuple(first.values())
 
     @property

@@ -125,7 +125,8 @@ class _Resolver:
         elif base.removesuffix(":latest") in self.wanted.contexts:
             reader.whole_context(base.removesuffix(":latest"))
         elif base not in {SCRATCH, ""}:
-            reader.external(base, stage.line)
+            portable = platform is not None and "$" in platform
+            reader.external(base, stage.line, None if portable else platform or self.wanted.platform)
             reader.stands_on({}, self.wanted.triggers.get(base, ()), open_world=True)
         resolved = reader.read()
         self._resolved[stage.index] = (resolved, reader.scope)
@@ -179,9 +180,9 @@ class _StageReader:
         """Stand on all files of a named context."""
         self._sources.append(Source(line=self._stage.line, instruction="FROM", paths=("/",), context=name))
 
-    def external(self, name: str, line: int) -> None:
-        """Use an image from outside the file."""
-        self._externals.append(External(name=name, line=line))
+    def external(self, name: str, line: int, platform: str | None) -> None:
+        """Use an image from outside the file. platform: see `External`."""
+        self._externals.append(External(name=name, line=line, platform=platform))
 
     def read(self) -> ResolvedStage:
         for instruction in (*self._triggers, *self._stage.instructions):
@@ -314,7 +315,8 @@ class _StageReader:
                 hint=f"add FROM {origin} AS <name> with an ARG before the first FROM, then --from=<name>",
             )
         elif stage is None and not origin.isdecimal():
-            self.external(origin, instruction.line)
+            # BuildKit takes it of the target's platform, whatever platform the stage has.
+            self.external(origin, instruction.line, resolver.wanted.platform)
         elif stage is None or stage.index >= self._stage.index:
             resolver.problem(
                 f"--from={origin} names a stage that is not above it",

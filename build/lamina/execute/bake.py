@@ -43,7 +43,7 @@ class Order:
 
     decisions: the builds, bases first. support: bases that must be built again only because the builder
     cannot see them; nothing of theirs is kept. found: image -> where an existing base is.
-    externals: external image -> the pinned reference that stands for it.
+    externals: image -> external image -> the pinned reference that stands for it.
     caches: image -> its remote cache.
     push: to the registry; else into the engine's store. local_images: whether the builder sees that store.
     reproducible: every time in the image is fixed.
@@ -54,7 +54,7 @@ class Order:
     support: tuple[Image, ...] = ()
     stages: Mapping[str, Stage]
     found: Mapping[str, Found] = field(default_factory=dict)
-    externals: Mapping[str, str] = field(default_factory=dict)
+    externals: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
     caches: Mapping[str, ImageCache] = field(default_factory=dict)
     push: bool
@@ -127,6 +127,7 @@ def _target(order: Order, image: Image, inside: set[str], *, kept: bool) -> dict
     if spec.target:
         target["target"] = spec.target
     if kept:
+        target["no-cache"] = any(each.no_cache for each in order.decisions if each.image is image)
         target["tags"] = [] if order.output == DIGESTS else [str(image.ref), *cache.tags]
         target["cache-to"] = cache.targets
         target["labels"] = {FINGERPRINT_KEY: image.fingerprint}
@@ -145,9 +146,8 @@ def _bases(order: Order, image: Image, inside: set[str]) -> dict[str, str]:
             tagged = f"{found.ref.name}:{found.ref.tag}" if found.ref.tag else found.ref.name
             where = f"docker-image://{tagged}@{found.digest}"
         contexts |= dict.fromkeys(map(_context_name, names), where)
-    for external in image.node.externals:
-        if external.name in order.externals:
-            contexts[_context_name(external.name)] = f"docker-image://{order.externals[external.name]}"
+    for name, reference in order.externals.get(image.name, {}).items():
+        contexts[_context_name(name)] = f"docker-image://{reference}"
     return contexts
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from lamina.declare.graph import Node
 from lamina.declare.lockfile import Lock, Pin
 from lamina.errors import RegistryError
 from lamina.execute.engine import Engine
@@ -20,13 +21,14 @@ _MINOR = re.compile(r"\d+\.\d+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Externals:
-    """identities: name -> what goes into fingerprints. references: name -> what a build uses.
+    """identities: image -> name -> what goes into its fingerprint. references: the same -> what a build uses.
 
+    Two images of different platforms may use the same name; each stands on its own platform's digest.
     stand_ins: names whose place a stand-in runtime takes. unlocked: names that are pinned nowhere.
     """
 
-    identities: Mapping[str, str] = field(default_factory=dict)
-    references: Mapping[str, str] = field(default_factory=dict)
+    identities: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    references: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     stand_ins: Mapping[str, StandIn] = field(default_factory=dict)
     unlocked: tuple[str, ...] = ()
 
@@ -36,27 +38,30 @@ class Externals:
         return "\n".join(stand_in.notice for stand_in in self.stand_ins.values()) or None
 
 
-def read_externals(names: Iterable[str], lock: Lock, architecture: str) -> Externals:
+def read_externals(nodes: Iterable[Node], lock: Lock, architecture: str) -> Externals:
     """What is known without asking anybody: digests in names, the lock, a stand-in made earlier."""
-    identities: dict[str, str] = {}
-    references: dict[str, str] = {}
+    identities: dict[str, dict[str, str]] = {}
+    references: dict[str, dict[str, str]] = {}
     stand_ins: dict[str, StandIn] = {}
-    unlocked: list[str] = []
-    for name in sorted(set(names)):
-        reference = Reference.parse(name)
-        if reference.digest:
-            identities[name] = reference.digest
-        elif pin := lock.pins.get(name):
-            identities[name] = pin.digest
-            references[name] = str(reference.with_digest(pin.digest))
-        elif stand_in := _recorded(reference, architecture):
-            identities[name] = stand_in.identity
-            references[name] = stand_in.ref
-            stand_ins[name] = stand_in
-        else:
-            unlocked.append(name)
+    unlocked: set[str] = set()
+    for node in nodes:
+        known, used = identities.setdefault(node.name, {}), references.setdefault(node.name, {})
+        for external in node.externals:
+            name, reference = external.name, Reference.parse(external.name)
+            if reference.digest:
+                known[name] = reference.digest
+            elif pin := lock.pins.get(name):
+                known[name] = pin.of(external.platform)
+                used[name] = str(reference.with_digest(known[name]))
+            elif stand_in := stand_ins.get(name) or recorded_stand_in(name, architecture):
+                known[name], used[name], stand_ins[name] = stand_in.identity, stand_in.ref, stand_in
+            else:
+                unlocked.add(name)
     return Externals(
-        identities=identities, references=references, stand_ins=stand_ins, unlocked=tuple(unlocked)
+        identities=identities,
+        references=references,
+        stand_ins=dict(sorted(stand_ins.items())),
+        unlocked=tuple(sorted(unlocked)),
     )
 
 
@@ -94,6 +99,7 @@ def load_stand_ins(externals: Externals, runner: Runner, engine: Engine, say: Ca
         ensure(runner, engine, stand_in.python, stand_in.architecture, say)
 
 
-def _recorded(reference: Reference, architecture: str) -> StandIn | None:
-    version = runtime_version(str(reference))
+def recorded_stand_in(name: str, architecture: str) -> StandIn | None:
+    """The stand-in that was made here for a runtime; None for any other image."""
+    version = runtime_version(name)
     return recorded(version, architecture) if version else None

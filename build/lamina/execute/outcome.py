@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from lamina.errors import Problem
@@ -24,13 +24,19 @@ class Result:
     seconds: float = 0.0
     cached: int = 0
     total: int = 0
+    resolved: Mapping[str, str] = field(default_factory=dict)
+    """The versions that its own steps installed, as far as that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The end of a run. problems: why images failed; empty when all went well. interrupted: by the user."""
+    """The end of a run. problems: why images failed; empty when all went well. interrupted: by the user.
+
+    installs: image, failed ones too -> what its steps installed; see `Trace.installs`.
+    """
 
     results: Mapping[str, Result]
+    installs: Mapping[str, Mapping[str, Mapping[str, str] | None]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     interrupted: bool = False
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from lamina.execute.installs import InstallLog
 
 _NAME = re.compile(r"\[(?P<inside>[^\]]+)\] (?P<what>.*)", re.DOTALL)
 _COUNT = re.compile(r"(?:(?P<stage>\S+) +)?(?P<at>\d+)/(?P<of>\d+)$")
@@ -30,6 +32,19 @@ class Step:
     cached: bool = False
     error: str | None = None
     log: list[str] = field(default_factory=list)
+    images: set[str] = field(default_factory=set)
+    """All images that have it."""
+    installs: InstallLog = field(default_factory=InstallLog)
+
+    @property
+    def instruction(self) -> str:
+        """The instruction alone, without its place among the steps."""
+        return self.name.partition("] ")[2]
+
+    @property
+    def ran(self) -> bool:
+        """Whether it was carried out to its end, rather than taken from the cache."""
+        return self.started is not None and self.finished is not None and not self.cached and not self.error
 
     @property
     def seconds(self) -> float:
@@ -84,6 +99,7 @@ class Trace:
         for log in event.get("logs") or ():
             if step := self._steps.get(log.get("vertex", "")):
                 text = base64.b64decode(log.get("data", "")).decode("utf-8", "replace")
+                step.installs.feed(log.get("stream", 1), text)
                 step.log += text.splitlines()
                 del step.log[:-_LOG_LINES]
         return tuple(step for step in changed if step is not None)
@@ -101,6 +117,29 @@ class Trace:
     def of(self, image: str) -> tuple[Step, ...]:
         """The steps of one image."""
         return tuple(step for step in self._steps.values() if step.image == image)
+
+    def installs(self, image: str, below: Collection[str]) -> Mapping[str, Mapping[str, str] | None]:
+        """What the image's own RUN steps installed: instruction -> name -> version.
+
+        None for a step whose result BuildKit had. below: the images that it stands on; their steps are not
+        its own.
+        """
+        runs = [
+            step
+            for step in self._steps.values()
+            if step.is_instruction and step.instruction.startswith("RUN ")
+        ]
+        found: dict[str, Mapping[str, str] | None] = {}
+        for step in runs:
+            if image in step.images and step.images.isdisjoint(below):
+                twins = [each for each in runs if each.ran and each.instruction == step.instruction]
+                if step.ran:
+                    found[step.instruction] = step.installs.versions
+                elif step.cached or len({tuple(each.installs.versions.items()) for each in twins}) != 1:
+                    found.setdefault(step.instruction, None)
+                else:  # of equal steps of two images BuildKit ran one
+                    found[step.instruction] = twins[0].installs.versions
+        return found
 
     def progress(self, image: str, *, now: float) -> Progress:
         """How far an image is. now: seconds since the epoch."""
@@ -128,7 +167,8 @@ class Trace:
         if step is None:
             step = Step(digest=digest, image=image, name=name, is_instruction=is_instruction)
             self._steps[digest] = step
-        elif self._rank[image] < self._rank[step.image]:
+        step.images.add(image)
+        if self._rank[image] < self._rank[step.image]:
             step.image, step.name = image, name
         step.started = _seconds(vertex.get("started")) or step.started
         step.finished = _seconds(vertex.get("completed")) or step.finished

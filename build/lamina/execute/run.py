@@ -73,6 +73,7 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
     """
     results: dict[str, Result] = {}
     problems: list[Problem] = []
+    installs: dict[str, dict[str, Mapping[str, str] | None]] = {}
     races: Counter[str] = Counter()
     waiting = order
     attempt = 0
@@ -80,6 +81,7 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
         attempt += 1
         batch = replace(waiting, decisions=_batch(waiting, jobs))
         baked = call_bake(batch, workshop, attempt)
+        _note_installs(installs, batch, baked.trace)
         confirmed, doubts = _confirm(batch, workshop, attempt, baked)
         results.update(confirmed)
         broken = _broken(batch, baked, confirmed, races)
@@ -97,9 +99,29 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
                 each.image.name: _cancelled(each, f"cancelled: {reason}") for each in waiting.decisions
             }
             return Outcome(
-                results={**results, **cancelled}, problems=tuple(problems), interrupted=baked.interrupted
+                results={**results, **cancelled},
+                installs=installs,
+                problems=tuple(problems),
+                interrupted=baked.interrupted,
             )
-    return Outcome(results=results, problems=tuple(problems))
+    return Outcome(results=results, installs=installs, problems=tuple(problems))
+
+
+def _note_installs(
+    installs: dict[str, dict[str, Mapping[str, str] | None]], order: Order, trace: Trace
+) -> None:
+    """Add what a call of bake installed; a step that ran in an earlier attempt is cached in a later one."""
+    parents = {image.name: image.node.parents for image in order.images}
+    for name in parents:
+        below: set[str] = set()
+        waiting = [*parents[name]]
+        while waiting:
+            parent = waiting.pop()
+            below.add(parent)
+            waiting += parents.get(parent, ())
+        known = installs.setdefault(name, {})
+        for step, versions in trace.installs(name, below).items():
+            known[step] = known.get(step) if versions is None else versions
 
 
 def _batch(order: Order, jobs: int) -> tuple[Decision, ...]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
-from lamina.identify.fingerprint import Bill
+from lamina.identify.fingerprint import Bill, distribution
 from lamina.identify.ignore import Ignore, Rule
 from lamina.identify.instruction import instruction_diff
 from lamina.identify.tree import shown
@@ -19,7 +18,6 @@ PartChange = Literal[
     "ignore", "instruction", "argument", "base", "parent", "platform", "target", "requirement", "secrets"
 ]
 Kind = FileChange | PartChange | Literal["unknown"]
-_REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 FOLDER = "folder"
 _LETTER = {"f": "file", "x": "executable", "l": "link", "d": FOLDER}
 
@@ -131,18 +129,13 @@ def _hidden(ignore: Ignore, changes: Iterable[Change]) -> Iterator[Change]:
 def _requirements(before: Bill, after: Bill) -> Iterator[Change]:
     """Requirements that came, went or moved, by name."""
     for path in sorted({*before.requirements, *after.requirements}):
-        before_by_name = {_name_of(line): line for line in before.requirements.get(path, ())}
-        after_by_name = {_name_of(line): line for line in after.requirements.get(path, ())}
+        before_by_name = {distribution(line): line for line in before.requirements.get(path, ())}
+        after_by_name = {distribution(line): line for line in after.requirements.get(path, ())}
         for name in _changed(before_by_name, after_by_name):
             old, new = before_by_name.get(name), after_by_name.get(name)
             told = f"{new} added" if old is None else f"{old} removed" if new is None else f"{old} -> {new}"
             text = shown(f"requirement {told}")
             yield Change(kind="requirement", subject=name, before=old, after=new, text=text)
-
-
-def _name_of(requirement: str) -> str:
-    found = _REQUIREMENT.match(requirement)
-    return re.sub(r"[-_.]+", "-", found.group()).lower() if found else requirement
 
 
 def _instructions(before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[Change]:

@@ -20,6 +20,7 @@ FINGERPRINT_KEY, BILL_KEY = "dev.lamina.fingerprint", "dev.lamina.bill"
 """Annotations of a manifest; the fingerprint is a label of the image as well."""
 _TAG_DIGITS = 12
 _CREDENTIALS = re.compile(r"://[^/@\s]+@")
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LETTER = {"file": "f", "exec": "x", "link": "l", "dir": "d"}
 
 
@@ -162,10 +163,17 @@ def _whole_line(instruction: Instruction) -> str:
     return " ".join([instruction.name, *said]).removesuffix(" {}")
 
 
+def distribution(requirement: str) -> str:
+    """The distribution that a requirement names, as PyPI compares names; what names none stays as it is."""
+    found = _DISTRIBUTION.match(requirement)
+    return re.sub(r"[-_.]+", "-", found.group()).lower() if found else requirement
+
+
 def read_requirements(path: str, content: bytes) -> tuple[str, ...] | None:
     """The Python requirements that a file declares; None for a file that declares none by its kind.
 
-    Credentials in a URL are left out: requirements are printed and travel with the image.
+    Credentials in a URL are left out: requirements are printed and travel with the image. Those of an extra
+    carry it as a marker, as in a wheel's metadata.
     """
     found = _declared(path, content)
     return found and tuple(_CREDENTIALS.sub("://***@", line) for line in found)
@@ -178,8 +186,13 @@ def _declared(path: str, content: bytes) -> tuple[str, ...] | None:
         if name == "pyproject.toml":
             project = tomllib.loads(text).get("project", {})
             extras = project.get("optional-dependencies", {})
-            return tuple(
-                str(each) for group in (project.get("dependencies", []), *extras.values()) for each in group
+            return (
+                *(str(each) for each in project.get("dependencies", [])),
+                *(
+                    f"{each}{' and' if ';' in str(each) else ' ;'} extra == '{extra}'"
+                    for extra, group in extras.items()
+                    for each in group
+                ),
             )
         if re.fullmatch(r"(.*[-_.])?(requirements|constraints)([-_.].*)?\.(txt|in)", name):
             lines = (line.split(" #")[0].strip() for line in text.splitlines())

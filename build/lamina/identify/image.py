@@ -60,14 +60,14 @@ def identify(
     names: Iterable[str],
     *,
     prefix: str,
-    bases: Mapping[str, str],
+    bases: Mapping[str, Mapping[str, str]],
     stable: Mapping[str, str] | None = None,
     files: Callable[[Path], Files] = DiskFiles,
 ) -> Mapping[str, Image]:
     """Read the files of the images and fingerprint them, bases first; ancestors of the named come along.
 
-    prefix: registry host and path with a closing slash, or empty. bases: external image -> identity; one
-    that is missing there counts as ``unlocked``. stable: in static mode, base -> digest of its ``stable``
+    prefix: registry host and path with a closing slash, or empty. bases: image -> external image -> identity;
+    one that is missing there counts as ``unlocked``. stable: in static mode, base -> digest of its ``stable``
     where that is known; Lambda images stand on it, and bases are neither read nor hashed. files: opens a
     folder. Raises ConfigError with all faults that keep files from being read.
     """
@@ -92,7 +92,7 @@ def identify(
         bill = make_bill(
             node.recipe,
             contexts,
-            bases={each.name: bases.get(each.name, "unlocked") for each in node.externals},
+            bases={each.name: bases.get(name, {}).get(each.name, "unlocked") for each in node.externals},
             parents=parents,
             requirements=_requirements(node.spec, contexts[""]),
         )

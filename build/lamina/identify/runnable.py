@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.identify.fingerprint import distribution
 from lamina.identify.image import Image
 from lamina.identify.imports import ImportFault, ImportWalk
 from lamina.identify.layout import Layout, lay_out
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_PROJECTS = ("*/pyproject.toml", "*/*/pyproject.toml")
+_PYPROJECT = "pyproject.toml"
+_PROJECTS = (f"*/{_PYPROJECT}", f"*/*/{_PYPROJECT}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,14 +105,21 @@ def _projects(root: Path) -> Iterator[LocalProject]:
         for file in sorted(root.glob(pattern)):
             try:
                 project = tomllib.loads(file.read_text("utf-8"))["project"]
-                requires = tuple(_normal(str(each)) for each in project.get("dependencies", []))
+                requires = tuple(distribution(str(each)) for each in project.get("dependencies", []))
                 folder = file.parent.relative_to(root).as_posix()
-                yield LocalProject(name=_normal(project["name"]), folder=folder, requires=requires)
+                yield LocalProject(name=distribution(project["name"]), folder=folder, requires=requires)
             except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError):
                 continue
 
 
-def _normal(requirement: str) -> str:
-    """A distribution's name as PyPI compares it."""
-    found = _NAME.match(requirement)
-    return re.sub(r"[-_.]+", "-", found.group()).lower() if found else requirement
+def local_names(images: Iterable[Image]) -> frozenset[str]:
+    """The normalised names of the Python projects in the images' contexts: no package index serves them."""
+    files = {image.root("") / path for image in images for path in image.bill.requirements}
+    return frozenset(filter(None, (_project_name(file) for file in files if file.name == _PYPROJECT)))
+
+
+def _project_name(file: Path) -> str | None:
+    try:
+        return distribution(tomllib.loads(file.read_text("utf-8"))["project"]["name"])
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError):
+        return None

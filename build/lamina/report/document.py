@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lamina.decide.audit import Verdict
+    from lamina.decide.locking import Move
     from lamina.decide.plan import Plan
     from lamina.decide.verify import Verified
     from lamina.execute.audit import Audited
@@ -17,7 +18,10 @@ SCHEMA = 1
 
 
 def entry(result: Result) -> dict[str, Any]:
-    """One image of the manifest; size in bytes, seconds of its own build."""
+    """One image of the manifest; size in bytes, seconds of its own build.
+
+    resolved: distribution -> the version that its own steps installed; absent where none is known.
+    """
     image = result.image
     return {
         "image": image.name,
@@ -33,6 +37,7 @@ def entry(result: Result) -> dict[str, Any]:
         "seconds": round(result.seconds, 3),
         "cached": result.cached,
         "total": result.total,
+        **({"resolved": dict(sorted(result.resolved.items()))} if result.resolved else {}),
     }
 
 
@@ -46,6 +51,19 @@ def outcome_documents(outcome: Outcome) -> list[dict[str, Any]]:
             "parents": list(result.image.node.parents),
         }
         for result in outcome.results.values()
+    ]
+
+
+def lock_documents(moves: Iterable[Move]) -> list[dict[str, Any]]:
+    """The pins of a lock. old, new: whole digests, null where there is no pin. rebuilds: names of images."""
+    return [
+        {
+            "name": move.name,
+            "old": move.old.digest if move.old else None,
+            "new": move.new.digest if move.new else None,
+            "rebuilds": list(move.rebuilds),
+        }
+        for move in moves
     ]
 
 

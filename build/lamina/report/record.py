@@ -26,7 +26,7 @@ def write_manifest(state: Path, outcome: Outcome, *, run: str) -> None:
     done = [result for result in outcome.results.values() if result.status in _DONE and result.digest]
     if not done:
         return
-    with _alone(state):
+    with alone(state):
         before = {each["image"]: each for each in read_manifest(state)}
         entries = before | {result.image.name: entry(result) for result in done}
         document = {"schema": SCHEMA, "run": run, "images": [entries[name] for name in sorted(entries)]}
@@ -76,7 +76,7 @@ def _bill_file(state: Path, image: Image) -> Path:
 
 
 @contextmanager
-def _alone(state: Path) -> Iterator[None]:
+def alone(state: Path) -> Iterator[None]:
     """One writer at a time; the lock goes with the process that holds it."""
     state.mkdir(parents=True, exist_ok=True)
     with (state / "manifest.lock").open("w") as lock:

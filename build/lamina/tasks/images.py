@@ -21,6 +21,7 @@ PLAN_NOT_EMPTY = 7
     iterable=["image"],
     help={
         **helps("image", "registry", "platform", "stack", "static", "force", "offline", "json"),
+        "upstream": "ask the registries of pinned images for newer ones; nothing is rebuilt because of it",
         "check": f"exit {PLAN_NOT_EMPTY} when something is to be done",
     },
 )
@@ -33,6 +34,7 @@ def plan(
     static: bool = False,
     force: bool = False,
     offline: bool = False,
+    upstream: bool = False,
     json: bool = False,
     check: bool = False,
 ) -> None:
@@ -45,6 +47,7 @@ def plan(
         static=static or None,
         force=force,
         offline=offline,
+        upstream=upstream,
     )
     with workspace("plan", flags, json=json) as made:
         found = make_plan_only(made)
@@ -68,6 +71,7 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
         builder: str | None = None,
         static: bool = False,
         force: bool = False,
+        refresh: bool = False,
         jobs: int | None = None,
         reproducible: bool = False,
         keep_going: bool = False,
@@ -87,6 +91,7 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
             builder=builder,
             static=static or None,
             force=force,
+            refresh=refresh,
             jobs=jobs,
             reproducible=reproducible or None,
             keep_going=keep_going,
@@ -101,8 +106,8 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
 
     body.__doc__ = doc
     helped = (
-        "image", "registry", "push", "create", "platform", "stack", "builder", "static", "force", "jobs",
-        "reproducible", "keep-going", "allow-stand-in", "cache", "cache-read-only", "json", "plain",
+        "image", "registry", "push", "create", "platform", "stack", "builder", "static", "force", "refresh",
+        "jobs", "reproducible", "keep-going", "allow-stand-in", "cache", "cache-read-only", "json", "plain",
     )  # fmt: skip
     return Task(body, name=name, iterable=["image"], help=helps(*helped))
 

@@ -6,8 +6,8 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from lamina.declare.settings import SETTINGS
+from lamina.report.document import lock_documents
 from lamina.tasks.frame import helps, workspace
-from lamina.workflow.planning import select, write_pins
 from lamina.workflow.workspace import Flags
 
 
@@ -40,15 +40,32 @@ def pull(
         made.screen.finish("pull", ok=True, images=[{"name": name, "state": what} for name, what in rows])
 
 
-@task(iterable=["image"], help=helps("image", "json"))
-def lock(_: Context, image: list[str], json: bool = False) -> None:
+@task(
+    iterable=["image"],
+    help={
+        **helps("json"),
+        "image": "only what this image stands on (may be given several times)",
+        "refresh": "ask the registries again for what is pinned already, and drop what no Dockerfile uses",
+        "dry-run": "show what would change and what that would rebuild, and write nothing",
+    },
+)
+def lock(
+    _: Context, image: list[str], refresh: bool = False, dry_run: bool = False, json: bool = False
+) -> None:
     """Pin the images that the project stands on in lamina.lock, by digest."""
     with workspace("lock", Flags(images=tuple(image)), json=json) as made:
-        pins = write_pins(made, select(made))
-        made.screen.headline(pins.headline)
-        made.screen.rows(("image", "identity"), sorted(pins.identities.items()))
-        documents = [{"name": name, "digest": digest} for name, digest in sorted(pins.identities.items())]
-        made.screen.finish("lock", ok=True, images=documents)
+        from lamina.workflow.locking import make_lock, write_lock
+
+        found = make_lock(made, refresh=refresh, dry_run=dry_run)
+        made.screen.headline(found.headline)
+        made.screen.notes(found.notes)
+        rows = ((move.name, str(move), ", ".join(move.rebuilds)) for move in found.moves)
+        made.screen.rows(("image", "digest", "rebuilds"), rows, wide="rebuilds")
+        writes = found.after != found.before and not dry_run
+        if writes:
+            write_lock(made, found.after)
+        made.screen.say("lamina.lock is written: commit it" if writes else "lamina.lock stays as it is")
+        made.screen.finish("lock", ok=True, images=lock_documents(found.moves), written=writes)
 
 
 @task(help=helps("json"))

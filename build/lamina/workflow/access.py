@@ -8,7 +8,8 @@ from lamina.execute.externals import load_stand_ins
 from lamina.refs import Reference
 from lamina.registries.ecr import EcrRegistry
 from lamina.workflow.building import credentials
-from lamina.workflow.planning import make_images, read_pins, select
+from lamina.workflow.locking import read_pins
+from lamina.workflow.planning import make_images, select
 from lamina.workflow.workspace import Workspace
 
 
@@ -34,16 +35,21 @@ def warm(workspace: Workspace) -> Iterator[tuple[str, str]]:
         yield name, f"stand-in {outside.stand_ins[name].ref} is in the engine"
     for name in outside.unlocked:
         yield name, "not pinned yet: invoke lock"
-    pulled = {name: ref for name, ref in outside.references.items() if name not in outside.stand_ins}
+    pulled = {
+        (name, ref): None
+        for used in outside.references.values()
+        for name, ref in used.items()
+        if name not in outside.stand_ins
+    }
     images = make_images(workspace, selected, outside)
     bases = {name: image.ref for name, image in images.items() if image.node.kind == "base"}
     there = workspace.place.look(bases.values()) if workspace.remote else {}
     for name, ref in bases.items():
         if ref in there:
-            pulled[name] = f"{ref.name}@{there[ref].digest}"
+            pulled[name, f"{ref.name}@{there[ref].digest}"] = None
         else:
             yield name, f"{ref.tag} is not in {workspace.place.name}"
     find = credentials(workspace)
-    for name, text in pulled.items():
+    for name, text in pulled:
         reference = Reference.parse(text)
         yield name, workspace.store.pull(reference, find(reference.pull_host))

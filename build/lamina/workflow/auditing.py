@@ -16,7 +16,8 @@ from lamina.execute.externals import Externals, load_stand_ins
 from lamina.identify.image import Image
 from lamina.workflow.building import find_support, make_order, make_workshop, name_run
 from lamina.workflow.caching import find_caches
-from lamina.workflow.planning import decide, find_stable, look, make_images, read_pins, select
+from lamina.workflow.locking import read_pins
+from lamina.workflow.planning import decide, find_stable, look, make_images, select
 from lamina.workflow.workspace import Workspace
 
 _SEEDS = 10**6

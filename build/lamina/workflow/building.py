@@ -20,17 +20,19 @@ from lamina.execute.run import Workshop, build, settle, stage_images
 from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential, DockerConfig, lookup
+from lamina.report.installs import with_resolved
 from lamina.report.record import write_manifest
 from lamina.report.view import BuildView
 from lamina.workflow.caching import find_caches, read_policy
-from lamina.workflow.planning import decide, find_stable, look, make_images, read_pins, select, write_pins
+from lamina.workflow.locking import pin_for_build, read_pins
+from lamina.workflow.planning import decide, find_stable, look, make_images, select
 from lamina.workflow.workspace import Workspace
 
 
 def build_images(workspace: Workspace, kind: str | None = None) -> Outcome:
     """Plan and carry it out. What is confirmed is recorded, whatever else fails."""
     selected = select(workspace, kind)
-    outside = write_pins(workspace, selected)
+    outside = pin_for_build(workspace, selected)
     stable = find_stable(workspace, selected)
     images = make_images(workspace, selected, outside, stable)
     plan = decide(workspace, selected, images, outside, look(workspace, images, stable), stable)
@@ -45,6 +47,7 @@ def build_images(workspace: Workspace, kind: str | None = None) -> Outcome:
         built = _build(workspace, plan, images, outside, run)
         results.update(built.results)
     outcome = replace(built, results={name: results[name] for name in plan.decisions})
+    outcome = with_resolved(workspace.project.state, outcome)
     write_manifest(workspace.project.state, outcome, run=run)
     return outcome
 
@@ -162,7 +165,7 @@ def push_built(workspace: Workspace) -> Outcome:
         )
         for name, image in chosen.items()
     }
-    outcome = Outcome(results=results)
+    outcome = with_resolved(workspace.project.state, Outcome(results=results))
     write_manifest(workspace.project.state, outcome, run="push")
     return outcome
 

@@ -3,47 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from lamina.decide import preflight
 from lamina.decide.plan import Found, Lookup, Plan, make_plan
-from lamina.declare.lockfile import LOCK_FILE, read_lock
-from lamina.declare.machine import native_platform, this_machine
+from lamina.decide.requirements import unpinned
+from lamina.declare.machine import this_machine
 from lamina.errors import ConfigError, EngineError, Problem, RegistryError
-from lamina.execute.externals import Externals, make_stand_in, pin, read_externals
-from lamina.files import write_atomic
+from lamina.execute.externals import Externals
 from lamina.identify.image import STABLE, Image, identify
-from lamina.identify.runnable import check_runnable
+from lamina.identify.runnable import check_runnable, local_names
 from lamina.refs import Reference
 from lamina.report.record import read_bills, read_manifest
+from lamina.workflow.locking import newer_upstream, read_pins
 from lamina.workflow.workspace import Workspace
 
 
 def select(workspace: Workspace, kind: str | None = None) -> tuple[str, ...]:
     """The images that a command is about, bases first. In static mode only Lambda images are."""
     return workspace.graph.select(workspace.flags.images, kind="lambda" if workspace.static else kind)
-
-
-def read_pins(workspace: Workspace, names: Iterable[str]) -> Externals:
-    """What the images stand on from outside the project, as pinned now."""
-    nodes = [workspace.graph.nodes[name] for name in workspace.graph.with_ancestors(names)]
-    wanted = [external.name for node in nodes for external in node.externals]
-    architecture = native_platform().removeprefix("linux/")
-    return read_externals(wanted, read_lock(workspace.project.root), architecture)
-
-
-def write_pins(workspace: Workspace, names: Iterable[str]) -> Externals:
-    """Pin what is not pinned yet in ``lamina.lock``; a runtime that is out of reach gets a stand-in."""
-    chosen = tuple(names)
-    before = pinned = read_lock(workspace.project.root)
-    for name in read_pins(workspace, chosen).unlocked:
-        try:
-            pinned = pinned.with_pin(pin(name, workspace.upstream(Reference.parse(name)).manifest))
-        except RegistryError as error:
-            make_stand_in(name, workspace.runner, workspace.engine, error, workspace.screen.say)
-    if pinned != before:
-        write_atomic(workspace.project.root / LOCK_FILE, pinned.render())
-        workspace.screen.say(f"{LOCK_FILE}: pinned {', '.join(set(pinned.pins) - set(before.pins))}")
-    return read_pins(workspace, chosen)
 
 
 def make_images(
@@ -144,8 +122,13 @@ def decide(
         seen,
         last=read_bills(workspace.project.state, images.values()),
         force=workspace.flags.force,
+        refresh=workspace.flags.refresh,
         unlocked=outside.unlocked,
-        notes=(*preflight.notes(images), *preflight.emulated(images, this_machine())),
+        notes=(
+            *preflight.notes(images),
+            *preflight.emulated(images, this_machine()),
+            *unpinned(images, local_names(images.values())),
+        ),
         headline="\n".join(line for line in headlines if line) or None,
     )
     builds = [decision.image.name for decision in plan.acting("build")]
@@ -158,6 +141,7 @@ def make_plan_only(workspace: Workspace) -> Plan:
     """The plan as a dry run: nothing is started, and where nobody answers it says so and goes on."""
     selected = select(workspace)
     outside = read_pins(workspace, selected)
+    newer = tuple(newer_upstream(workspace, selected)) if workspace.flags.upstream else ()
     workspace.starts_engine = False
     try:
         stable = find_stable(workspace, selected)
@@ -170,7 +154,8 @@ def make_plan_only(workspace: Workspace) -> Plan:
         stable = find_stable(workspace, selected)
         images = make_images(workspace, selected, outside, stable)
         seen = Lookup(place="", unknown=error.problems[0].what)
-    return decide(workspace, selected, images, outside, seen, stable)
+    plan = decide(workspace, selected, images, outside, seen, stable)
+    return replace(plan, notes=(*plan.notes, *newer))
 
 
 def _static_headline(workspace: Workspace, stable: Mapping[str, Found] | None) -> str | None:

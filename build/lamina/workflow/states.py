@@ -18,7 +18,8 @@ from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.base import Manifest, Registry
 from lamina.report.record import KEPT_BILLS, read_bill, read_bills
-from lamina.workflow.planning import find_stable, make_images, read_pins
+from lamina.workflow.locking import read_pins
+from lamina.workflow.planning import find_stable, make_images
 from lamina.workflow.workspace import Workspace
 
 WORKTREE, LAST = "worktree", "last"

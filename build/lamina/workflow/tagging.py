@@ -9,7 +9,8 @@ from lamina.errors import BuildError, Problem
 from lamina.execute.revision import read_revision
 from lamina.identify.image import STABLE, Image
 from lamina.refs import Reference
-from lamina.workflow.planning import find_stable, make_images, read_pins
+from lamina.workflow.locking import read_pins
+from lamina.workflow.planning import find_stable, make_images
 from lamina.workflow.workspace import Workspace
 
 

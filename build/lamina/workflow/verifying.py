@@ -19,7 +19,8 @@ from lamina.registries.content import Content
 from lamina.sandbox import engine as sandbox
 from lamina.workflow.auditing import made_by
 from lamina.workflow.building import make_order, make_workshop, name_run
-from lamina.workflow.planning import make_images, read_pins
+from lamina.workflow.locking import read_pins
+from lamina.workflow.planning import make_images
 from lamina.workflow.workspace import Workspace
 
 

@@ -44,6 +44,8 @@ class Flags:
     push: bool = False
     create: bool = False
     force: bool = False
+    refresh: bool = False
+    upstream: bool = False
     keep_going: bool = False
     offline: bool = False
     allow_stand_in: bool = False

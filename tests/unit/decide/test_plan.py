@@ -78,6 +78,16 @@ def test_force_builds_what_is_selected_and_nothing_else(receipts: Repo, shelf: S
     assert {name: each.reasons for name, each in plan.decisions.items()} == {W: ("--force",)}
 
 
+def test_a_refresh_builds_what_is_selected_without_the_cache(receipts: Repo, shelf: Shelf) -> None:
+    images = receipts.images()
+    shelf.put(each for name, each in images.items() if name != D)
+
+    plan = make_plan(images, [L], shelf.look(images), last={}, refresh=True)
+
+    assert plan.decisions[L].reasons == ("--refresh",)
+    assert {name: each.no_cache for name, each in plan.decisions.items()} == {D: False, L: True}
+
+
 def test_without_a_look_changes_are_told_and_the_rest_is_unknown(receipts: Repo, shelf: Shelf) -> None:
     shelf.put(receipts.images().values())
     receipts.write("embedding/handler.py", "new\n")
@@ -102,7 +112,7 @@ def test_what_stands_on_an_unlocked_image_is_never_skipped(receipts: Repo, shelf
     plan = make_plan(images, images, shelf.look(images), last={}, unlocked=[RUNTIME])
 
     assert {name: each.reasons for name, each in plan.decisions.items()} == dict.fromkeys(
-        (D, L, W, E), (f"{RUNTIME} is not locked yet",)
+        (D, L, W, E), (f"{RUNTIME} is not locked yet: invoke lock",)
     )
 
 

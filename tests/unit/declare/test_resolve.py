@@ -349,3 +349,27 @@ def test_onbuild_of_another_image_is_followed_when_it_is_known() -> None:
 
     assert [each.name for each in base.triggers] == ["COPY"]
     assert [(each.line, each.paths) for each in found.sources] == [(2, ("src",))]
+
+
+# The platform of which an image from outside is used
+
+
+@pytest.mark.parametrize(
+    ("lines", "platform"),
+    [
+        (["FROM a"], "linux/arm64"),
+        (["FROM --platform=linux/amd64 a"], "linux/amd64"),
+        (["FROM --platform=$TARGETPLATFORM a"], "linux/arm64"),
+        (["FROM --platform=$BUILDPLATFORM a"], None),
+        (["FROM --platform=linux/$BUILDARCH a"], None),
+        (["FROM scratch", "COPY --from=a /x /"], "linux/arm64"),
+        (["FROM --platform=$BUILDPLATFORM scratch", "RUN --mount=from=a x"], "linux/arm64"),
+        (["FROM a AS one", "FROM one", "COPY --from=a /x /"], "linux/arm64"),
+        (["FROM a AS one", "FROM --platform=linux/amd64 a", "COPY --from=one /x /"], None),
+        (["FROM a AS one", "FROM --platform=$BUILDPLATFORM a", "COPY --from=one /x /"], None),
+    ],
+)
+def test_the_platform_of_which_an_image_is_used(lines: list[str], platform: str | None) -> None:
+    (external,) = (each for each in recipe(*lines).externals if each.name == "a")
+
+    assert external.platform == platform

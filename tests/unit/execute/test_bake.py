@@ -24,7 +24,7 @@ def order(repo: Repo, *builds: str, **more: Any) -> Order:
     given: dict[str, Any] = {
         "decisions": tuple(Decision(image=images[name], action="build", reasons=()) for name in builds),
         "stages": {name: Stage(folder=Path("/stage") / name) for name in images},
-        "externals": {RUNTIME: PINNED},
+        "externals": {D: {RUNTIME: PINNED}},
         "push": False,
         "local_images": True,
         **more,
@@ -65,6 +65,15 @@ def test_bases_in_the_run_are_targets_and_others_are_digests(receipts: Repo) -> 
     assert made[W]["contexts"] == {
         "base-receipt-dynamo": f"docker-image://r.example/{D}-dev:{base.tag}@{DIGEST}"
     }
+
+
+def test_only_what_is_refreshed_is_built_without_the_cache(receipts: Repo) -> None:
+    fresh, kept = order(receipts, D, L).decisions
+
+    made = targets(order(receipts, D, L, decisions=(replace(fresh, no_cache=True), kept)))
+
+    assert made[D]["no-cache"] is True
+    assert "no-cache" not in made[L]
 
 
 def test_bases_that_only_support_are_not_kept(receipts: Repo) -> None:
@@ -129,7 +138,7 @@ def test_images_go_by_the_name_under_which_the_frontend_looks(repo: Repo) -> Non
     repo.image("app", "FROM busybox:latest", "COPY --from=busybox:1 / /")
     pinned = {"busybox:latest": f"busybox@{DIGEST}", "busybox:1": f"busybox@{DIGEST}"}
 
-    (target,) = targets(order(repo, "app", externals=pinned)).values()
+    (target,) = targets(order(repo, "app", externals={"app": pinned})).values()
 
     assert set(target["contexts"]) == {"busybox", "busybox:1"}
 

@@ -5,6 +5,7 @@ base-a (FROM runtime AS deps, RUN; FROM deps, COPY --link) and lambda-b (FROM ba
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -154,3 +155,60 @@ def test_lines_without_news_change_nothing(line: str) -> None:
 
     assert trace.feed(line) == ()
     assert trace.steps == ()
+
+
+def told(trace: Trace, digest: str, name: str, *lines: str, **values: object) -> None:
+    """A step that ran and wrote these lines, unless the values say that it did not."""
+    ran = {"started": "1970-01-01T00:01:30Z", "completed": "1970-01-01T00:01:32Z"}
+    trace.feed(json.dumps({"vertexes": [{"digest": digest, "name": name, **(values or ran)}]}))
+    for line in lines:
+        data = base64.b64encode(f"{line}\n".encode()).decode()
+        trace.feed(json.dumps({"logs": [{"vertex": digest, "stream": 1, "data": data}]}))
+
+
+def test_installs_belong_to_the_images_whose_own_steps_they_are() -> None:
+    trace = Trace({"base-a": "base.a", "lambda-b": "lambda-b"})
+    told(trace, "1", "[base-a 1/2] RUN pip install a", "Successfully installed a-1")
+    told(trace, "1", "[lambda-b 1/2] RUN pip install a")  # the child tells the steps of its base as well
+    told(trace, "2", "[lambda-b deps 2/2] RUN pip install b", "Successfully installed b-2 c-3")
+
+    assert trace.installs("base.a", ()) == {"RUN pip install a": {"a": "1"}}
+    assert trace.installs("lambda-b", {"base.a"}) == {"RUN pip install b": {"b": "2", "c": "3"}}
+
+
+def test_more_lines_than_a_log_keeps_are_read() -> None:
+    trace = Trace({"app": "app"})
+    told(trace, "1", "[1/1] RUN uv pip install", *(f" + p{number}==1" for number in range(100)))
+
+    (versions,) = trace.installs("app", ()).values()
+
+    assert versions == {f"p{number}": "1" for number in range(100)}
+
+
+def test_of_a_cached_step_nothing_is_known() -> None:
+    trace = Trace({"a": "a", "b": "b"})
+    told(trace, "1", "[a 1/1] RUN pip install -r r.txt", "Successfully installed a-1")
+    told(trace, "2", "[b 1/1] RUN pip install -r r.txt", cached=True)
+
+    assert trace.installs("b", ()) == {"RUN pip install -r r.txt": None}
+
+
+def test_equal_steps_of_siblings_run_once_and_count_for_both() -> None:
+    trace = Trace({"a": "a", "b": "b", "c": "c"})
+    told(trace, "1", "[a 1/1] RUN pip install x", "Successfully installed x-1")
+    told(trace, "1", "[b 1/1] RUN pip install x")
+    told(trace, "2", "[c 1/1] RUN pip install x", inputs=[])
+
+    for image in ("a", "b", "c"):
+        assert trace.installs(image, ()) == {"RUN pip install x": {"x": "1"}}
+
+    told(trace, "3", "[a 1/1] RUN pip install x", "Successfully installed x-2")
+    assert trace.installs("c", ()) == {"RUN pip install x": None}, "nobody knows which of the two it was"
+
+
+def test_a_failed_step_installed_nothing_that_counts() -> None:
+    trace = Trace({"a": "a"})
+    failed = {"started": "1970-01-01T00:01:30Z", "completed": "1970-01-01T00:01:32Z", "error": "exit 1"}
+    told(trace, "1", "[1/1] RUN pip install x && false", "Successfully installed x-1", **failed)
+
+    assert trace.installs("a", ()) == {"RUN pip install x && false": None}

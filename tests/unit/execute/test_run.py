@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -96,7 +97,7 @@ def order_of(repo: Repo, *names: str, **more: Any) -> Order:
             if not names or name in names
         ),
         "stages": {name: Stage(folder=Path("/stage") / name) for name in images},
-        "externals": {RUNTIME: f"{RUNTIME}@{OURS}"},
+        "externals": {D: {RUNTIME: f"{RUNTIME}@{OURS}"}},
         "push": False,
         "local_images": True,
         **more,
@@ -244,6 +245,39 @@ def test_children_of_a_failure_are_skipped_and_others_built(linked: Repo, tmp_pa
     assert outcome.results[L].reasons == ("no such file",)
     (problem,) = outcome.problems
     assert problem.where == f"dockerfiles/{L}/Dockerfile:2"
+
+
+def test_what_steps_installed_is_noted_over_all_attempts_and_of_failed_images_too(
+    linked: Repo, tmp_path: Path
+) -> None:
+    def first(_: Mapping[str, Any]) -> list[dict[str, Any]]:
+        installed = base64.b64encode(b"Successfully installed boto3-1.44.5\n").decode()
+        ran = {"started": "2026-01-01T00:00:00Z", "completed": "2026-01-01T00:00:01Z"}
+        lines.append({"vertexes": [{"digest": "run", "name": f"[{D} deps 1/1] RUN pip install", **ran}]})
+        lines.append({"logs": [{"vertex": "run", "stream": 1, "data": installed}]})
+        return [failure(W, "exporting to image", 'image "x": already exists')]
+
+    def second(_: Mapping[str, Any]) -> list[dict[str, Any]]:
+        lines.append(
+            {"vertexes": [{"digest": "run", "name": f"[{D} deps 1/1] RUN pip install", "cached": True}]}
+        )
+        return [failure(f"{W} 1/1", "COPY --link file /", "no")]
+
+    lines: list[dict[str, Any]] = []
+    shop = Shop(turns=[first, second])
+    stream = shop.stream
+
+    def tell(command: Command, on_line: Callable[[str], None]) -> Completed:
+        done = stream(command, on_line)
+        while lines:
+            on_line(json.dumps(lines.pop(0)))
+        return done
+
+    shop.stream = tell  # type: ignore[method-assign]
+    shop.put = lambda *_: None  # type: ignore[method-assign]
+    outcome = run(shop, order_of(linked, D, W), tmp_path / "run")
+    assert statuses(outcome) == {D: "cancelled", W: "failed"}
+    assert outcome.installs == {D: {"RUN pip install": {"boto3": "1.44.5"}}, W: {}}
 
 
 def test_without_keep_going_the_first_failure_ends_it(linked: Repo, tmp_path: Path) -> None:

@@ -227,8 +227,8 @@ def test_the_kind_of_a_file_counts(app: Repo, mutate: Callable[[Repo], object]) 
         ("a/pyproject.toml", b'[project]\ndependencies = ["a>=1", "b"]\n', ("a>=1", "b")),
         (
             "pyproject.toml",
-            b'[project]\ndependencies = ["a"]\n[project.optional-dependencies]\nx = ["c"]\ny = ["d"]\n',
-            ("a", "c", "d"),
+            b'[project]\ndependencies = ["a"]\n[project.optional-dependencies]\nx = ["c"]\ny = ["d; e>3"]\n',
+            ("a", "c ; extra == 'x'", "d; e>3 and extra == 'y'"),
         ),
         ("pyproject.toml", b"[tool.x]\n", ()),
         ("pyproject.toml", b"[project\n", None),

@@ -19,7 +19,13 @@ def test_ancestors_come_along_bases_first(receipts: Repo) -> None:
 def test_the_reference_is_prefix_stack_and_content(receipts: Repo) -> None:
     receipts.flags["stack"] = "prod"
     project = receipts.project()
-    images = identify(project, read_graph(project), [W], prefix="localhost:5000/team/", bases=receipts.bases)
+    images = identify(
+        project,
+        read_graph(project),
+        [W],
+        prefix="localhost:5000/team/",
+        bases={W: receipts.bases, D: receipts.bases},
+    )
 
     image = images[W]
 

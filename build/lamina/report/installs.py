@@ -1,0 +1,105 @@
+"""What steps installed, kept from run to run: BuildKit does not say it of a cached step again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lamina.files import read_json, write_json
+from lamina.identify.image import Image
+from lamina.report.record import alone
+
+if TYPE_CHECKING:
+    from lamina.execute.outcome import Outcome, Result
+
+_INPUTS = ("instructions", "args", "bases", "requirements")
+_KEPT = 20
+
+_Versions = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Record:
+    """What is kept of one image, the latest last.
+
+    steps: step -> what it ran on -> what it installed; by digests, for their text may hold values.
+    images: digest -> what was installed by its steps.
+    """
+
+    steps: dict[str, dict[str, _Versions]] = field(default_factory=dict)
+    images: dict[str, _Versions] = field(default_factory=dict)
+
+
+def with_resolved(state: Path, outcome: Outcome) -> Outcome:
+    """Keep what the steps of a run installed, and fill in `Result.resolved`, from earlier runs where cached.
+
+    What a step installed belongs to its text, the image's instructions, arguments, bases and requirements.
+    An image that was not built now has what is known of its digest: another machine may have built it.
+    """
+    if not outcome.results:
+        return outcome
+    results = dict(outcome.results)
+    with alone(state):
+        for name, result in results.items():
+            file = _file(state, result.image)
+            before = _read(file)
+            after = _updated(before, result, outcome.installs.get(name, {}))
+            if after != before:
+                write_json(file, asdict(after))
+            results[name] = replace(result, resolved=after.images.get(result.digest or "", {}))
+    return replace(outcome, results=results)
+
+
+def _updated(before: _Record, result: Result, told: Mapping[str, Mapping[str, str] | None]) -> _Record:
+    """The record after a run of these steps."""
+    steps = {step: dict(known) for step, known in before.steps.items()}
+    inputs = _inputs(result.image)
+    resolved: _Versions = {}
+    for text, versions in told.items():
+        known = steps.pop(_digest(text), {})
+        if versions is not None:
+            known.pop(inputs, None)
+            known[inputs] = dict(versions)
+        elif known:  # cached: it ran on the same before, or on something else that does not concern it
+            known.setdefault(inputs, next(reversed(known.values())))
+        if any(known.values()):
+            steps[_digest(text)] = dict([*known.items()][-_KEPT:])
+            resolved |= known.get(inputs, {})
+    images = dict(before.images)
+    if result.digest and result.status == "built":
+        images.pop(result.digest, None)
+        images |= {result.digest: resolved} if resolved else {}
+    return _Record(steps=dict([*steps.items()][-_KEPT:]), images=dict([*images.items()][-_KEPT:]))
+
+
+def _read(file: Path) -> _Record:
+    """The record; an empty one when there is none or it is damaged: state is only a cache."""
+    document: Any = read_json(file)
+    try:
+        return _Record(
+            steps={
+                step: {inputs: dict(versions) for inputs, versions in known.items()}
+                for step, known in document["steps"].items()
+            },
+            images={digest: dict(versions) for digest, versions in document["images"].items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return _Record()
+
+
+def _inputs(image: Image) -> str:
+    bill = image.bill.document()
+    return _digest(json.dumps([bill[key] for key in _INPUTS], sort_keys=True))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _file(state: Path, image: Image) -> Path:
+    platform = image.node.spec.platform.replace("/", "-")
+    return state / "installs" / f"{image.name}@{platform}.json"
