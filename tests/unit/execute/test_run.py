@@ -316,3 +316,42 @@ def test_what_was_there_before_a_failed_run_proves_nothing(linked: Repo, tmp_pat
     shop.there[image.ref] = (OURS, image.fingerprint)
     before = replace(order, found={D: Found(ref=image.ref, digest=OURS)})
     assert statuses(run(shop, before, tmp_path / "run")) == {D: "failed"}
+
+
+@dataclass
+class Loading(Shop):
+    """A shop that takes archives as well. loaded: the commands; code: how they end."""
+
+    loaded: list[str] = field(default_factory=list)
+    code: int = 0
+
+    def run(self, command: Command, *, timeout: float | None = None) -> Completed:
+        self.loaded.append(" ".join(command.argv))
+        return Completed(code=self.code, stderr="no space left on device" if self.code else "")
+
+
+def test_reproducible_images_are_loaded_each_on_the_digest_of_its_base(linked: Repo, tmp_path: Path) -> None:
+    shop, folder = Loading(), tmp_path / "run"
+    outcome = run(shop, order_of(linked, D, L, W, reproducible=True), folder)
+    assert statuses(outcome) == dict.fromkeys((D, L, W), "built")
+    assert shop.calls == [[D], [L, W]]
+    assert shop.loaded == [f"docker load --quiet --input={folder}/{name}.tar" for name in (D, L, W)]
+    bake = json.loads((folder / "bake-2.json").read_text())
+    assert bake["target"][L]["output"] == [
+        f"type=docker,oci-mediatypes=true,dest={folder}/{L}.tar,rewrite-timestamp=true"
+    ]
+    assert bake["target"][L]["contexts"][D].endswith(f"@{OURS}")
+
+
+def test_reproducible_images_that_are_pushed_need_no_loading(linked: Repo, tmp_path: Path) -> None:
+    shop = Loading()
+    run(shop, order_of(linked, D, L, reproducible=True, push=True), tmp_path / "run")
+    assert (shop.calls, shop.loaded) == ([[D], [L]], [])
+
+
+def test_what_the_engine_does_not_load_is_not_built(linked: Repo, tmp_path: Path) -> None:
+    shop = Loading(code=1)
+    shop.put = lambda *_: None  # type: ignore[method-assign]
+    outcome = run(shop, order_of(linked, D, reproducible=True), tmp_path / "run")
+    assert statuses(outcome) == {D: "cancelled"}
+    assert "no space left on device" in outcome.problems[0].what

@@ -4,8 +4,18 @@ import json
 
 import pytest
 
+from lamina.decide.audit import Difference, Pair, Step, Verdict
+from lamina.decide.plan import Found
+from lamina.decide.verify import Row, Verified
+from lamina.execute.audit import Audited
 from lamina.execute.outcome import Outcome, Result
-from lamina.report.document import entry, outcome_documents, plan_documents
+from lamina.report.document import (
+    audit_documents,
+    entry,
+    outcome_documents,
+    plan_documents,
+    verify_document,
+)
 
 from ..conftest import DIGEST, Repo, Shelf
 
@@ -95,3 +105,44 @@ def test_an_outcome_has_the_names_of_a_plan(receipts: Repo) -> None:
     assert document.keys() >= KEYS
     assert (document["name"], document["tag"], document["parents"]) == (W, image.tag, [D])
     assert document["action"] == "skipped"
+
+
+PAIR = Pair(
+    number=2, step=Step(text="Dockerfile:2 COPY a /", exact=True), built="b", found="f", same_maker=True
+)
+FALSE = Verdict(
+    conclusion="false skip",
+    reasons=("layer 2 differs",),
+    differences=(Difference(pair=PAIR, files=("a differs",), proves=True),),
+)
+LAYER = {
+    "number": 2, "instruction": "Dockerfile:2 COPY a /", "built": "b", "found": "f", "files": ["a differs"],
+    "proves": True,
+}  # fmt: skip
+
+
+def test_an_audit_as_schema_1(receipts: Repo) -> None:
+    image = receipts.images()[W]
+    found = Found(ref=image.ref, digest=DIGEST)
+    audited = Audited(image=image, found=found, verdict=FALSE, cached=1, total=2, ran=("[2/2] COPY a /",))
+
+    assert audit_documents([audited]) == [
+        {
+            "name": W, "kind": "lambda", "verdict": "false skip", "reasons": ["layer 2 differs"],
+            "ref": str(image.ref), "digest": DIGEST, "cached": 1, "total": 2, "ran": ["[2/2] COPY a /"],
+            "layers": [LAYER],
+        }
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("rebuilt", ["f", "b"])
+def test_a_verification_as_schema_1(receipts: Repo, rebuilt: str) -> None:
+    image = receipts.images()[W]
+    rows = (Row(what="manifest", recorded="f", rebuilt=rebuilt),)
+    verified = Verified(image=image, found=Found(ref=image.ref, digest=DIGEST), rows=rows, verdict=FALSE)
+    document = verify_document(verified)
+
+    assert document["identical"] is (rebuilt == "f")
+    assert document["digests"] == [{"what": "manifest", "recorded": "f", "rebuilt": rebuilt}]
+    assert document["reasons"] == ([] if rebuilt == "f" else ["layer 2 differs"])
+    assert (document["name"], document["layers"]) == (W, [LAYER])
