@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from lamina.declare.recipe import Recipe, Source
 from lamina.identify.goregexp import PatternError
 from lamina.identify.ignore import EMPTY, Folder, Ignore, Rule
+from lamina.identify.sent import Sent, within
 from lamina.identify.tree import Entry, FileKind, Files
 from lamina.identify.wildcard import compile_wildcard, fixed_part, is_wildcard
 
@@ -31,7 +32,8 @@ DEFAULT_EXCLUDES = (
     ".DS_Store",
 )
 BY_DEFAULT = "the default excludes"
-_MOST_LINKS = 40
+_MOST_LINKS = 255
+_WITH_WILDCARDS = frozenset({"COPY", "ADD"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,8 @@ class Context:
 def select(files: Files, recipe: Recipe, ignore: Ignore, *, name: str | None = None) -> Context:
     """The files that the recipe reads from one context: the main one, or the named one.
 
-    Follows COPY, ADD and bind mounts as BuildKit does: wildcards, folders, links at the source.
+    Follows COPY, ADD and bind mounts as BuildKit does: wildcards, folders, links at the source, what
+    ``--exclude`` leaves out and ``--parents`` lets in.
     A source that cannot be known takes the whole (filtered) context.
     """
     sources = tuple(source for source in recipe.sources if source.context == name)
@@ -90,6 +93,35 @@ def with_defaults(ignore: Ignore, sources: tuple[Source, ...]) -> Ignore:
     return ignore.plus((f"**/{each}" for each in unasked), BY_DEFAULT)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """One path of a source. only: of a folder what these match, all when None; less: but not these."""
+
+    source: Source
+    written: str
+    path: str
+    only: Ignore | None
+    less: Ignore
+
+    @classmethod
+    def read(cls, source: Source, written: str) -> _Asked:
+        """Raises PatternError for a malformed ``--exclude`` or ``--parents`` pattern."""
+        path, only = written, None
+        if source.parents:
+            path, pivot, pattern = written.partition("/./")
+            if not pivot:
+                path, pattern = "/", written
+            if _normal(pattern):  # what nothing matches could be copied as well
+                only = Ignore.patterns([_normal(pattern)], source.instruction)
+        less = Ignore.patterns(source.excludes, source.instruction) if source.excludes else EMPTY
+        return cls(source=source, written=written, path=_normal(path), only=only, less=less)
+
+    @property
+    def filtered(self) -> bool:
+        """Whether not all of a folder counts."""
+        return self.only is not None or bool(self.less.rules)
+
+
 class _Selector:
     def __init__(self, files: Files, ignore: Ignore) -> None:
         self._files = files
@@ -98,11 +130,13 @@ class _Selector:
         self._missing: list[Missing] = []
         self._looked_in: dict[int, str] = {}
         """Index of a missing wildcard -> the folder where it looked."""
+        self._sent: Sent | None = None
 
     def run(self, sources: tuple[Source, ...]) -> Context:
-        for source in sources:
-            for path in (".",) if source.paths is None else source.paths:
-                self._take(source, path)
+        written = [(source, path) for source in sources for path in source.paths or (".",)]
+        self._sent = Sent(self._files, (_normal(path) for _, path in written))
+        for source, path in written:
+            self._take(source, path)
         for index, folder in self._looked_in.items():
             self._missing[index] = replace(self._missing[index], optional=self._is_found(folder))
         return Context(
@@ -116,84 +150,122 @@ class _Selector:
 
     def _take(self, source: Source, written: str) -> None:
         """Everything that one source path finds."""
-        path = posixpath.normpath(written.lstrip("/") or ".")
-        if path == ".." or path.startswith("../"):
-            self._miss(source, written, fault="is outside the context")
-            return
-        path = "" if path == "." else path
         try:
-            if is_wildcard(path):
-                self._take_matches(source, path, written)
+            asked = _Asked.read(source, written)
+            if is_wildcard(asked.path) and source.instruction in _WITH_WILDCARDS:
+                self._take_matches(asked)
             else:
-                self._take_path(source, path, written)
+                self._take_path(asked, asked.path)
         except PatternError as error:
             self._miss(source, written, fault=f"is a malformed pattern: {error}")
         except OSError as error:
             self._miss(source, written, fault=f"cannot be read: {error.filename}: {error.strerror}")
 
-    def _take_matches(self, source: Source, path: str, written: str) -> None:
+    def _take_matches(self, asked: _Asked) -> None:
         """What a wildcard finds: it looks into one folder, which a link may stand for."""
-        fixed = fixed_part(path)
-        pattern = path[len(fixed) :].lstrip("/")
-        folder = self._follow(source, fixed, written)
+        fixed = fixed_part(asked.path)
+        pattern = asked.path[len(fixed) :].lstrip("/")
+        folder = self._follow(asked, fixed)
         if folder is None:
             return
-        matches = list(self._glob(folder, pattern, deep=source.parents))
+        matches = list(self._glob(folder, pattern))
         for match in matches:
-            self._take_path(source, match, match)
+            self._take_path(replace(asked, written=match), match)
         if not matches:
-            first = next(_Selector(self._files, EMPTY)._glob(folder, pattern, deep=True), None)
+            first = next(_Selector(self._files, EMPTY)._glob(folder, pattern), None)
             rule = self._ignore.hides(first) if first else None
             nearest = None if rule else self._nearest(posixpath.join(folder, pattern))
             self._looked_in[len(self._missing)] = folder
-            self._missing.append(Missing(source=source, path=written, hidden_by=rule, nearest=nearest))
+            self._missing.append(
+                Missing(source=asked.source, path=asked.written, hidden_by=rule, nearest=nearest)
+            )
 
-    def _take_path(self, source: Source, path: str, written: str) -> None:
+    def _take_path(self, asked: _Asked, path: str) -> None:
         """A path without wildcards: through links, then the file or all of the folder."""
-        place = self._follow(source, path, written)
+        place = self._follow(asked, path)
         if place is None:
             return
         entry = self._files.entry(place)
         if entry is None or self._hidden(place, entry):
-            self._explain(source, place, written)
-        elif entry.kind == "dir":
-            if not self._walk(self._ignore.folder(place)) and self._hides(place):
-                self._explain(source, place, written)
-            else:
-                self._add(entry)
+            self._explain(asked, place)
+        elif self._sent is not None and not self._sent.reaches(place):
+            fault = self._sent.fault or "it takes names as patterns, and follows few links behind wildcards"
+            self._miss(
+                asked.source, asked.written, fault=f"is {place}, which BuildKit does not send: {fault}"
+            )
+        elif entry.kind != "dir":
+            self._add(entry)
+        elif asked.filtered:
+            self._take_some(asked, place, entry)
+        elif not self._walk(self._ignore.folder(place)) and self._hides(place):
+            self._explain(asked, place)
         else:
             self._add(entry)
 
-    def _follow(self, source: Source, path: str, written: str) -> str | None:
+    def _take_some(self, asked: _Asked, place: str, entry: Entry) -> None:
+        """Of a folder what ``--parents`` lets in and ``--exclude`` does not leave out."""
+        found = self._walk_some(self._ignore.folder(place), asked.only and asked.only.folder(), asked.less.folder())
+        if self._hides(place) and not self._holds(self._ignore.folder(place)):
+            self._explain(asked, place)
+            return
+        self._add(entry)
+        if asked.only is not None and not found:
+            self._missing.append(Missing(source=asked.source, path=asked.written, optional=True))
+
+    def _walk_some(self, folder: Folder, only: Folder | None, less: Folder) -> bool:
+        """As `_walk`, for what is let in and not left out; a folder may be left out and yet hold some of it."""
+        any_taken = False
+        for child in self._files.children(folder.path) if folder.walked else ():
+            name = posixpath.basename(child.path)
+            wanted = (only is None or only.hides(name) is not None) and less.hides(name) is None
+            if child.kind == "dir":
+                below = folder.enter(name)
+                inside = self._walk_some(below, only and only.enter(name), less.enter(name))
+                any_taken = any_taken or inside
+                wanted = wanted and (inside or not below.hidden_by or self._holds(below))
+            else:
+                wanted = wanted and not folder.hides(name)
+            if wanted:
+                self._add(child)
+                any_taken = True
+        return any_taken
+
+    def _follow(self, asked: _Asked, path: str) -> str | None:
         """The path with every link on the way followed; the links belong to the context as well."""
         done, todo, hops = "", [part for part in path.split("/") if part], 0
+        first = last = None
         while todo:
             step = posixpath.join(done, todo.pop(0))
             entry = self._files.entry(step)
+            if entry is None and last is not None and _leaves(last):
+                self._miss(
+                    asked.source,
+                    asked.written,
+                    fault=f"passes the link {last.path} -> {last.target}, which leads out of the context",
+                )
+                return None
             if entry is None or entry.kind != "link":
                 done = step
                 continue
             hops += 1
             if self._hides(step):
-                self._explain(source, step, written)
+                self._explain(asked, step)
                 return None
             self._add(entry)
-            target = posixpath.normpath(posixpath.join(posixpath.dirname(step), entry.target or ""))
-            if target.startswith(("../", "/")) or target == ".." or hops > _MOST_LINKS:
-                reason = "goes round in circles" if hops > _MOST_LINKS else "leads out of the context"
-                self._miss(source, written, fault=f"passes the link {step} -> {entry.target}, which {reason}")
+            first = first or entry
+            if hops > _MOST_LINKS:
+                fault = f"passes the link {first.path} -> {first.target}, which goes round in circles"
+                self._miss(asked.source, asked.written, fault=fault)
                 return None
-            todo = [part for part in target.split("/") if part not in {"", "."}] + todo
+            last = entry
+            todo = [part for part in within(step, entry.target or "").split("/") if part] + todo
             done = ""
         return done
 
-    def _glob(self, folder: str, pattern: str, *, deep: bool) -> Iterator[str]:
-        """The paths below a folder that match a wildcard, not below one another.
-
-        Go's filepath.Match, but for ``--parents``, where ``**`` spans folders. Links are not entered.
-        """
-        compiled = compile_wildcard(pattern, deep=deep)
-        levels = None if deep and "**" in pattern else pattern.count("/")
+    def _glob(self, folder: str, pattern: str) -> Iterator[str]:
+        """The paths below a folder that match a wildcard, not below one another. Links are not entered."""
+        compiled = compile_wildcard(pattern, deep=False)
+        levels = pattern.count("/")
         skipped = len(folder) + 1 if folder else 0
         stack = [folder]
         while stack:
@@ -204,9 +276,9 @@ class _Selector:
             for child in self._files.children(directory):
                 below = child.path[skipped:]
                 if compiled.fullmatch(below):
-                    if self._is_sent(child):
+                    if self._is_sent(child) and (self._sent is None or self._sent.reaches(child.path)):
                         yield child.path
-                elif child.kind == "dir" and (levels is None or below.count("/") < levels):
+                elif child.kind == "dir" and below.count("/") < levels:
                     stack.append(child.path)
 
     def _walk(self, folder: Folder) -> bool:
@@ -263,11 +335,15 @@ class _Selector:
             path=entry.path, kind=entry.kind, sha256=digest, size=entry.size
         )
 
-    def _explain(self, source: Source, path: str, written: str) -> None:
+    def _explain(self, asked: _Asked, path: str) -> None:
         """Note a source that finds nothing: hidden by a rule, or not there but perhaps misspelt."""
         rule = self._ignore.hides(path) if self._files.entry(path) is not None else None
         nearest = None if rule else self._nearest(path)
-        self._missing.append(Missing(source=source, path=written, hidden_by=rule, nearest=nearest))
+        outside = rule is None and posixpath.normpath(asked.written.lstrip("/")).startswith("..")
+        fault = "is outside the context" if outside else None
+        self._missing.append(
+            Missing(source=asked.source, path=asked.written, hidden_by=rule, nearest=nearest, fault=fault)
+        )
 
     def _nearest(self, path: str) -> str | None:
         """The path below the deepest folder that exists whose name is most like the one written."""
@@ -287,6 +363,16 @@ class _Selector:
 
     def _miss(self, source: Source, written: str, *, fault: str) -> None:
         self._missing.append(Missing(source=source, path=written, fault=fault))
+
+
+def _normal(written: str) -> str:
+    """A source path as BuildKit takes it: from the context's root, which it cannot leave."""
+    return posixpath.normpath(f"/{written}").lstrip("/")
+
+
+def _leaves(link: Entry) -> bool:
+    target = posixpath.normpath(posixpath.join(posixpath.dirname(link.path), link.target or ""))
+    return target.startswith(("/", "../")) or target == ".."
 
 
 def _bytes(path: str) -> bytes:

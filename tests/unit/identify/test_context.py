@@ -40,6 +40,7 @@ def tree(repo: Repo, *paths: str) -> None:
         (("a", "b"), "COPY ./a /", "a"),
         (("a", "b"), "COPY /a /", "a"),
         (("a", "b"), "COPY x/../a /", "a"),
+        (("a", "b"), "COPY ../a /", "a"),  # the context's root stands for all that is above it
         (("d/a", "d/e/f", "x"), "COPY d /", "d d/a d/e d/e/f"),
         (("d/a", "d/e/f", "x"), "COPY d/ /", "d d/a d/e d/e/f"),
         (("d/a", "d/e/f", "x"), "COPY d/e /", "d/e d/e/f"),
@@ -76,6 +77,8 @@ def tree(repo: Repo, *paths: str) -> None:
         (("d/l -> ../../..",), "COPY d /", "d d/l"),
         (("d/l -> .", "d/a"), "COPY d /", "d d/a d/l"),
         (("l -> d", "d/a.py", "d/b"), "COPY l/*.py /", "d/a.py l"),
+        (("l -> /d", "d/a", "b"), "COPY l /", "d d/a l"),
+        (("l -> ../../d", "d/a", "b"), "COPY l/a /", "d/a l"),
         (("l1 -> a", "l2 -> d", "a", "d/x"), "COPY l* /", "a d d/x l1 l2"),
     ],
 )
@@ -209,11 +212,11 @@ def test_an_unknown_path_takes_the_whole_context(repo: Repo) -> None:
         (("d/a", "x"), "COPY d/*.py x /", [], "COPY d/*.py: there is no such file"),
         (
             ("a",),
-            "COPY ../a /",
+            "COPY ../b /",
             [],
-            "COPY ../a is outside the context\n  allowed: files below {root}",
+            "COPY ../b is outside the context\n  allowed: files below {root}",
         ),
-        (("a",), "COPY x/../../a /", [], "COPY x/../../a is outside the context"),
+        (("a",), "COPY x/../../b /", [], "COPY x/../../b is outside the context"),
         (
             ("d/a",),
             "COPY d/a /",
@@ -296,7 +299,7 @@ def test_a_wildcard_may_find_nothing_where_the_folder_is_sent(
 
 
 def test_all_faults_of_all_images_are_told_at_once(repo: Repo) -> None:
-    tree(repo, "a", "l -> ../..", "hidden")
+    tree(repo, "a", "l -> ../../up", "hidden")
     build(repo, "COPY none a /", "COPY ../up /", "RUN --mount=source=l,target=/x ls")
     repo.image("other", "FROM scratch", "", "COPY hidden gone /", ignore=["hidden"])
 
