@@ -1,6 +1,7 @@
 """The files we stage held against the whole context: random trees and Dockerfiles, both built by BuildKit.
 
 LAMINA_CASES (60) is how many cases are drawn, LAMINA_SEED (1) from where: a case is its seed and its number.
+LAMINA_SYNTAX names a frontend image to use in place of the engine's own, which may not know COPY --parents.
 Every file's name and content are unlike all others', so that an image tells which files reached it.
 """
 
@@ -12,7 +13,7 @@ import os
 import posixpath
 import re
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +21,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from test_ignore_differential import Buildx, draw_line, draw_part, quoted
+from test_ignore_differential import Buildx, Engine, draw_line, draw_part, quoted, words
 
 from lamina.declare.dockerfile import parse_dockerfile
 from lamina.declare.resolve import resolve
@@ -29,16 +30,32 @@ from lamina.identify.context import Context, select
 from lamina.identify.ignore import EMPTY, Ignore
 from lamina.identify.stage import Stage, StagedTree, stage
 from lamina.identify.tree import DiskFiles
+from lamina.process import Completed
 
 CASES = int(os.environ.get("LAMINA_CASES", "60"))
 SEED = os.environ.get("LAMINA_SEED", "1")
+SYNTAX = {name: os.environ["LAMINA_SYNTAX"] for name in ("BUILDKIT_SYNTAX",) if "LAMINA_SYNTAX" in os.environ}
 BATCH = 8  # cases a bake, of two targets each
 AT_ONCE = 3
 PLATFORM = "linux/amd64"
-FOLDERS = (*"d e src lib a-b x.d $d".split(), "s p", "dé", "日本", "two\nlines")
-STEMS = (*"a b m ab README conf .env x.y $a 'q ~ --".split(), "s p", "é", "☺", "n\nl")
-ODD_FOLDERS = (*"[d] d* !d #d d\\".split(), " d", "d ")
-ODD_STEMS = (*"[a] a* a? !a # ^ {a} \\ \"q".split(), " x")
+FOLDERS = (*words("d e src lib a-b x.d $d dé 日本"), "s p", "two\nlines")
+STEMS = (*words("a b m ab README conf .env x.y $a 'q ~ -- é ☺"), "s p", "n\nl")
+ODD_FOLDERS = (*words("[d] d* !d #d d\\"), " d", "d ")
+ODD_STEMS = (*words('[a] a* a? !a # ^ {a} \\ "q'), " x")
+# A variable's value, None for one that is not set, and a word with it. @T: the text that it shall give,
+# @I: the same as it is written in braces, @N: the variable, @O: one that is not set.
+FORMS = (
+    *(("@T", form) for form in words('${@N} "${@N}" ${@N:-no} ${@N-$@O} ${@N:?it} "${@N:?"it"}" $@O${@N}$1')),
+    *(("", form) for form in words("${@N:-@I} ${@N+@I} ${@N:-@I}${@N-no}${@N:+no}")),
+    *((None, form) for form in words("${@N-@I} ${@N:-${@O:-@I}} @I${@N+no}${@N:+no} ${@O#no}@I")),
+    *(("set", form) for form in words("${@N:+@I} ${@N+@I}${@N%*t} ${@N:+${@O-@I}}")),
+    *(("xx@T", form) for form in words("${@N#xx} ${@N#??} ${@N#x*x} ${@N##xx}")),
+    *(("*Q@T", form) for form in words("${@N#\\*Q} ${@N##*Q} ${@N#?Q} ${@N/?Q/} ${@N/\\*/}")),
+    *(("QaQbQ@T", form) for form in words("${@N##*Q} ${@N#Q*Q?Q} ${@N/Q*Q/} ${@N//Q?/}")),
+    *(("@T.yy", form) for form in words("${@N%.yy} ${@N%.*} ${@N%???} ${@N/.yy/} ${@N%%.yy}")),
+    *(("@TQ*.Q", form) for form in words("${@N%%Q*} ${@N%Q*Q} ${@N%Q\\**} ${@N/Q*Q/} ${@N%%Q?.?}")),
+    *(("@T", form) for form in words("${@N//Q/b} ${@N//a/a} ${@N/*/@I} ${@N//**/@I} ${@N///}")),
+)
 VENDOR = "vendor"
 _LACKS = re.compile(r"not found|no such file|too many links|missing")
 
@@ -52,6 +69,7 @@ class Node:
 
 
 Tree = Mapping[str, Node]
+Target = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,29 +99,31 @@ class Case:
         if self.ignore is not None:
             (home / self.name / "Dockerfile.dockerignore").write_bytes(self.ignore)
 
-    def bake(self, dockerfile: Path, main: Path, vendor: Path, suffix: str) -> dict[str, dict[str, object]]:
+    def bake(self, dockerfile: Path, main: Path, vendor: Path, suffix: str) -> dict[str, Target]:
         return {
             f"{self.name}-{suffix}": {
                 "context": str(main),
                 "contexts": {VENDOR: str(vendor)},
                 "dockerfile": str(dockerfile),
-                "args": {name: escaped(value) for name, value in self.args.items()},
+                "args": {name: escaped(value) for name, value in {**SYNTAX, **self.args}.items()},
                 **({"target": self.target} if self.target else {}),
                 "output": [f"type=tar,dest={self.name}-{suffix}.tar"],
                 "attest": ["type=provenance,disabled=true"],
             }
         }
 
-    def original(self, home: Path) -> dict[str, dict[str, object]]:
+    def original(self, home: Path) -> dict[str, Target]:
         own = home / self.name
         return self.bake(own / "Dockerfile", own / "main", own / VENDOR, "whole")
 
     def __str__(self) -> str:
         trees = "\n".join(
-            f"  {name}: " + ", ".join(f"{path!r} {node.kind} {node.text}".rstrip() for path, node in tree.items())
+            f"  {name}: "
+            + ", ".join(f"{path!r} {node.kind} {node.text}".rstrip() for path, node in tree.items())
             for name, tree in (("main", self.tree), (VENDOR, self.vendor))
         )
-        return f"{self.name} target={self.target} args={self.args} ignore={self.ignore!r}\n{trees}\n{self.dockerfile}"
+        head = f"{self.name} target={self.target} args={self.args} ignore={self.ignore!r}"
+        return f"{head}\n{trees}\n{self.dockerfile}"
 
 
 def escaped(text: str) -> str:
@@ -119,7 +139,7 @@ class Ours:
     staged: Stage | None = None
     faults: list[str] = field(default_factory=list)
 
-    def targets(self, case: Case) -> dict[str, dict[str, object]]:
+    def targets(self, case: Case) -> dict[str, Target]:
         assert self.staged is not None
         vendor = self.staged.context(VENDOR)
         return case.bake(self.staged.dockerfile, self.staged.context(), vendor, "staged")
@@ -158,8 +178,8 @@ def ours(case: Case, home: Path) -> Ours:
 
 
 @pytest.mark.engine
-def test_the_staged_context_builds_what_the_whole_one_builds(engine: object, tmp_path: Path) -> None:
-    buildx = Buildx(engine=engine, home=tmp_path)  # type: ignore[arg-type]
+def test_the_staged_context_builds_what_the_whole_one_builds(engine: Engine, tmp_path: Path) -> None:
+    buildx = Buildx(engine=engine, home=tmp_path)
     parents = allows_parents(buildx)
     cases = [draw(number, parents=parents) for number in range(CASES)]
     for case in cases:
@@ -174,14 +194,12 @@ def allows_parents(buildx: Buildx) -> bool:
     """Whether the engine's own frontend knows COPY --parents."""
     (buildx.home / "probe").mkdir()
     (buildx.home / "probe/a").touch()
-    return bake(
-        buildx,
-        "probe",
-        {"probe": {"context": "probe", "dockerfile-inline": "FROM scratch\nCOPY --parents a /\n"}},
-    ).ok
+    text = "FROM scratch\nCOPY --parents a /\n"
+    target: Target = {"context": "probe", "dockerfile-inline": text, "args": SYNTAX}
+    return bake(buildx, "probe", {"probe": target}).ok
 
 
-def bake(buildx: Buildx, name: str, targets: Mapping[str, Mapping[str, object]]):  # type: ignore[no-untyped-def]
+def bake(buildx: Buildx, name: str, targets: Mapping[str, Target]) -> Completed:
     plan = buildx.home / f"{name}.json"
     plan.write_text(json.dumps({"group": {"default": {"targets": list(targets)}}, "target": targets}))
     allow = ("--allow", f"fs.read={buildx.home}")
@@ -191,7 +209,7 @@ def bake(buildx: Buildx, name: str, targets: Mapping[str, Mapping[str, object]])
 def compare(buildx: Buildx, cases: list[Case]) -> Iterator[str]:
     """What differs, told with the whole case. When a bake fails, each of its targets is built alone."""
     found = {case.name: ours(case, buildx.home) for case in cases}
-    together: dict[str, dict[str, object]] = {}
+    together: dict[str, Target] = {}
     for case in cases:
         if not found[case.name].faults:
             together |= case.original(buildx.home) | found[case.name].targets(case)
@@ -213,7 +231,9 @@ def judge(buildx: Buildx, case: Case, made: Ours, *, built: bool) -> str | None:
             return f"whole: {said(whole)}\nstaged: {said(staged)}"
         if not whole.ok:
             return f"we see no fault: {said(whole)}" if _LACKS.search(said(whole)) else None
-    whole_files, staged_files = (contents(buildx.home / f"{case.name}-{which}.tar") for which in ("whole", "staged"))
+    whole_files, staged_files = (
+        contents(buildx.home / f"{case.name}-{which}.tar") for which in ("whole", "staged")
+    )
     if whole_files != staged_files:
         changed = sorted(set(whole_files.items()) ^ set(staged_files.items()))
         return f"the images differ: {changed}"
@@ -227,7 +247,7 @@ def judge(buildx: Buildx, case: Case, made: Ours, *, built: bool) -> str | None:
     return f"staged, but not in the image: {extra}" if extra else None
 
 
-def said(done) -> str:  # type: ignore[no-untyped-def]
+def said(done: Completed) -> str:
     errors = [line for line in done.stderr.splitlines() if "ERROR" in line or "error" in line]
     return "fine" if done.ok else " / ".join(dict.fromkeys(errors))[-600:] or str(done.stderr[-600:])
 
@@ -389,7 +409,9 @@ class Writer:
         path = random.choice([each for each, node in tree.items() if node.kind in kinds] or ["."])
         if path in tree and tree[path].kind == "link" and random.random() < 0.5:
             below = posixpath.normpath(posixpath.join(path, "..", tree[path].text)) + "/"
-            path += "/" + random.choice([each.removeprefix(below) for each in tree if each.startswith(below)] or [""])
+            path += "/" + random.choice(
+                [each.removeprefix(below) for each in tree if each.startswith(below)] or [""]
+            )
         parts = path.split("/")
         if random.random() < 0.4:
             at = random.randrange(len(parts))
@@ -420,47 +442,20 @@ class Writer:
         return shell(text[:start]) + self.variable(text[start:end], above) + shell(text[end:])
 
     def variable(self, text: str, above: list[str]) -> str:
-        """Some form of a variable that expands to the text."""
+        """Some form of a variable that expands to the text, mostly."""
         random = self.random
-        name, other = f"v{self.number()}", f"v{self.number()}"
-        inner = braced(text)
-
-        def given(value: str, form: str) -> str:
+        value, form = random.choice(FORMS)
+        names = {"@T": text, "@I": braced(text), "@N": f"v{self.number()}", "@O": f"v{self.number()}"}
+        for short, meant in names.items():
+            value, form = value and value.replace(short, meant), form.replace(short, meant)
+        if value is not None:
             kind = random.choice(("ENV", "ARG", "ARG"))
             if kind == "ARG" and random.random() < 0.4:
-                self.args[name] = value
+                self.args[names["@N"]] = value
                 value = random.choice(("wrong", ""))
-            double = "".join(f"\\{char}" if char in '"$\\' else char for char in value)
-            above.append(f'{kind} {name}="{double}"')
-            return form
-
-        char = random.choice("Qq")
-        at = random.randint(0, len(text))
-        forms: tuple[Callable[[], str], ...] = (
-            lambda: given(text, f"${{{name}}}"),
-            lambda: given(text, f"${{{name}:-{other}}}" if text else ""),
-            lambda: given(text, f"${{{name}-${other}}}"),
-            lambda: given(text, f'"${{{name}:?it}}"' if text else ""),
-            lambda: given("", f"${{{name}:-{inner}}}"),
-            lambda: given("", f"${{{name}:-{inner}}}${{{name}}}${{{name}-no}}"),
-            lambda: f"${{{name}-{inner}}}",
-            lambda: f"${{{name}:-${{{other}:-{inner}}}}}",
-            lambda: given("set", f"${{{name}:+{inner}}}"),
-            lambda: given("", f"${{{name}+{inner}}}"),
-            lambda: given("set", f"${{{other}+{inner}}}" if not text else f"${{{name}+{inner}}}"),
-            lambda: given(f"xx{text}", f"${{{name}#xx}}"),
-            lambda: given(f"x*{text}", f"${{{name}#?\\*}}"),
-            lambda: given(f"aQQ{text}", f"${{{name}#*Q}}" if text[:1] == "Q" else f"${{{name}#*QQ}}"),
-            lambda: given(f"aQbQ{text}", f"${{{name}##*Q}}" if "Q" not in text else f"${{{name}#*Qb?}}"),
-            lambda: given(f"{text}.yy", f"${{{name}%.yy}}"),
-            lambda: given(f"{text}Q*", f"${{{name}%?\\*}}"),
-            lambda: given(f"{text}Q.Q", f"${{{name}%%Q*}}" if "Q" not in text else f"${{{name}%Q?*}}"),
-            lambda: given(f"{text[:at]}Q~Q{text[at:]}", f"${{{name}/Q~?/}}"),
-            lambda: given(f"{text}{char}{char}", f"${{{name}//{char}/}}" if char not in text else f"${{{name}%??}}"),
-            lambda: given(text.replace("/", "Z"), f"${{{name}//Z//}}" if "Z" not in text else "") if "\\" not in text else given(text, f"${name}"),
-            lambda: "'" + given(text, "") + f"'${{{name}}}",
-        )
-        return random.choice(forms)() or given(text, f"${{{name}}}")
+            quoted_value = "".join(f"\\{char}" if char in '"$\\' else char for char in value)
+            above.append(f'{kind} {names["@N"]}="{quoted_value}"')
+        return form
 
     def exclude(self, tree: Tree) -> str:
         """A pattern near what it may leave out; flags know neither spaces nor quotes."""
@@ -470,7 +465,9 @@ class Writer:
         parts = [draw_part(random, part) if random.random() < 0.4 else quoted(random, part) for part in parts]
         if random.random() < 0.25:
             parts.insert(random.randint(0, len(parts)), random.choice(("**", "*")))
-        pattern = random.choice(("", "", "", "!", "/", "./")) + "/".join(parts) + random.choice(("", "", "", "/"))
+        pattern = (
+            random.choice(("", "", "", "!", "/", "./")) + "/".join(parts) + random.choice(("", "", "", "/"))
+        )
         try:
             Ignore.parse(pattern.encode(), "")
         except ConfigError:
@@ -483,7 +480,15 @@ def tame(random: Random, part: str) -> str:
     at = random.randrange(len(part))
     before, char, after = part[:at], part[at], part[at + 1 :]
     return random.choice(
-        (f"{before}?{after}", f"{before}*", f"*{after}", f"{before}*{after}", f"{before}[{char}]{after}", "*", f"*{part}")
+        (
+            f"{before}?{after}",
+            f"{before}*",
+            f"*{after}",
+            f"{before}*{after}",
+            f"{before}[{char}]{after}",
+            "*",
+            f"*{part}",
+        )
     )
 
 

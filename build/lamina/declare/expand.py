@@ -32,9 +32,7 @@ def expand(word: str, scope: Mapping[str, str | None], *, open_world: bool = Tru
 
 
 class _Expander:
-    def __init__(
-        self, word: str, scope: Mapping[str, str | None], *, open_world: bool, escape: str
-    ) -> None:
+    def __init__(self, word: str, scope: Mapping[str, str | None], *, open_world: bool, escape: str) -> None:
         self._word = word.removeprefix("\ufeff")  # Go's scanner drops it
         self._scope = scope
         self._open_world = open_world
@@ -163,7 +161,7 @@ class _Expander:
         return value or ""
 
     def _trimmed(self, value: str, operator: str, pattern: str) -> str:
-        """The value without the shortest (``#``, ``%``) or longest (``##``, ``%%``) start or end that matches."""
+        """The value without the shortest start or end that matches, or the longest with ``##`` or ``%%``."""
         longest = pattern.startswith(operator)
         parts = list(_parts(pattern[longest:]))
         if operator == "#":

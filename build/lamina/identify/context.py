@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from lamina.declare.recipe import Recipe, Source
+from lamina.identify.asked import Asked, Filter, rooted
 from lamina.identify.goregexp import PatternError
 from lamina.identify.ignore import EMPTY, Folder, Ignore, Rule
 from lamina.identify.sent import Sent, within
 from lamina.identify.tree import Entry, FileKind, Files
-from lamina.identify.wildcard import compile_wildcard, fixed_part, is_wildcard
+from lamina.identify.wildcard import compile_wildcard, fixed_part
 
 DEFAULT_EXCLUDES = (
     ".git",
@@ -33,7 +34,6 @@ DEFAULT_EXCLUDES = (
 )
 BY_DEFAULT = "the default excludes"
 _MOST_LINKS = 255
-_WITH_WILDCARDS = frozenset({"COPY", "ADD"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,8 @@ def select(files: Files, recipe: Recipe, ignore: Ignore, *, name: str | None = N
     A source that cannot be known takes the whole (filtered) context.
     """
     sources = tuple(source for source in recipe.sources if source.context == name)
-    return _Selector(files, with_defaults(ignore, sources)).run(sources)
+    sent = Sent(files, (rooted(path) for source in sources for path in source.paths or (".",)))
+    return _Selector(files, with_defaults(ignore, sources), sent).run(sources)
 
 
 def with_defaults(ignore: Ignore, sources: tuple[Source, ...]) -> Ignore:
@@ -93,66 +94,43 @@ def with_defaults(ignore: Ignore, sources: tuple[Source, ...]) -> Ignore:
     return ignore.plus((f"**/{each}" for each in unasked), BY_DEFAULT)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """One path of a source. only: of a folder what these match, all when None; less: but not these."""
-
-    source: Source
-    written: str
-    path: str
-    only: Ignore | None
-    less: Ignore
-
-    @classmethod
-    def read(cls, source: Source, written: str) -> _Asked:
-        """Raises PatternError for a malformed ``--exclude`` or ``--parents`` pattern."""
-        path, only = written, None
-        if source.parents:
-            path, pivot, pattern = written.partition("/./")
-            if not pivot:
-                path, pattern = "/", written
-            if _normal(pattern):  # what nothing matches could be copied as well
-                only = Ignore.patterns([_normal(pattern)], source.instruction)
-        less = Ignore.patterns(source.excludes, source.instruction) if source.excludes else EMPTY
-        return cls(source=source, written=written, path=_normal(path), only=only, less=less)
-
-    @property
-    def filtered(self) -> bool:
-        """Whether not all of a folder counts."""
-        return self.only is not None or bool(self.less.rules)
-
-
 class _Selector:
-    def __init__(self, files: Files, ignore: Ignore) -> None:
+    def __init__(self, files: Files, ignore: Ignore, sent: Sent) -> None:
         self._files = files
         self._ignore = ignore
+        self._sent = sent
         self._found: dict[str, ContextFile] = {}
         self._missing: list[Missing] = []
         self._looked_in: dict[int, str] = {}
         """Index of a missing wildcard -> the folder where it looked."""
-        self._sent: Sent | None = None
 
     def run(self, sources: tuple[Source, ...]) -> Context:
-        written = [(source, path) for source in sources for path in source.paths or (".",)]
-        self._sent = Sent(self._files, (_normal(path) for _, path in written))
-        for source, path in written:
-            self._take(source, path)
+        for source in sources:
+            for path in source.paths or (".",):
+                self._take(source, path)
         for index, folder in self._looked_in.items():
-            self._missing[index] = replace(self._missing[index], optional=self._is_found(folder))
+            self._missing[index] = replace(self._missing[index], optional=self._is_there(folder))
         return Context(
             files=tuple(self._found[path] for path in sorted(self._found, key=_bytes)),
             missing=tuple(self._missing),
             ignore=self._ignore,
         )
 
-    def _is_found(self, folder: str) -> bool:
-        return not folder or any(path == folder or path.startswith(f"{folder}/") for path in self._found)
+    def _is_there(self, folder: str) -> bool:
+        """Whether BuildKit has the folder that a wildcard looks into, where it then may find nothing."""
+        if not folder or any(path == folder or path.startswith(f"{folder}/") for path in self._found):
+            return True
+        entry = self._files.entry(folder)
+        if entry is None or entry.kind != "dir" or not (self._is_sent(entry) and self._sent.holds(folder)):
+            return False
+        self._add(entry)
+        return True
 
     def _take(self, source: Source, written: str) -> None:
         """Everything that one source path finds."""
         try:
-            asked = _Asked.read(source, written)
-            if is_wildcard(asked.path) and source.instruction in _WITH_WILDCARDS:
+            asked = Asked.read(source, written)
+            if asked.is_wildcard:
                 self._take_matches(asked)
             else:
                 self._take_path(asked, asked.path)
@@ -161,7 +139,7 @@ class _Selector:
         except OSError as error:
             self._miss(source, written, fault=f"cannot be read: {error.filename}: {error.strerror}")
 
-    def _take_matches(self, asked: _Asked) -> None:
+    def _take_matches(self, asked: Asked) -> None:
         """What a wildcard finds: it looks into one folder, which a link may stand for."""
         fixed = fixed_part(asked.path)
         pattern = asked.path[len(fixed) :].lstrip("/")
@@ -172,7 +150,7 @@ class _Selector:
         for match in matches:
             self._take_path(replace(asked, written=match), match)
         if not matches:
-            first = next(_Selector(self._files, EMPTY)._glob(folder, pattern), None)
+            first = next(_Selector(self._files, EMPTY, Sent(self._files, [""]))._glob(folder, pattern), None)
             rule = self._ignore.hides(first) if first else None
             nearest = None if rule else self._nearest(posixpath.join(folder, pattern))
             self._looked_in[len(self._missing)] = folder
@@ -180,7 +158,7 @@ class _Selector:
                 Missing(source=asked.source, path=asked.written, hidden_by=rule, nearest=nearest)
             )
 
-    def _take_path(self, asked: _Asked, path: str) -> None:
+    def _take_path(self, asked: Asked, path: str) -> None:
         """A path without wildcards: through links, then the file or all of the folder."""
         place = self._follow(asked, path)
         if place is None:
@@ -188,39 +166,46 @@ class _Selector:
         entry = self._files.entry(place)
         if entry is None or self._hidden(place, entry):
             self._explain(asked, place)
-        elif self._sent is not None and not self._sent.reaches(place):
+        elif not self._sent.reaches(place):
             fault = self._sent.fault or "it takes names as patterns, and follows few links behind wildcards"
             self._miss(
                 asked.source, asked.written, fault=f"is {place}, which BuildKit does not send: {fault}"
             )
         elif entry.kind != "dir":
             self._add(entry)
-        elif asked.filtered:
-            self._take_some(asked, place, entry)
+        elif filters := self._filters(asked, place):
+            self._take_some(asked, entry, filters)
         elif not self._walk(self._ignore.folder(place)) and self._hides(place):
             self._explain(asked, place)
         else:
             self._add(entry)
 
-    def _take_some(self, asked: _Asked, place: str, entry: Entry) -> None:
+    def _filters(self, asked: Asked, place: str) -> list[Filter]:
+        """What holds for the names in a folder, where not all that is in the context counts."""
+        sent = None if self._sent.holds(place) else self._sent.patterns
+        wanted = (("", asked.only, True), ("", asked.less, False), (place, sent, True))
+        return [Filter.at(base, patterns, match=match) for base, patterns, match in wanted if patterns]
+
+    def _take_some(self, asked: Asked, entry: Entry, filters: list[Filter]) -> None:
         """Of a folder what ``--parents`` lets in and ``--exclude`` does not leave out."""
-        found = self._walk_some(self._ignore.folder(place), asked.only and asked.only.folder(), asked.less.folder())
-        if self._hides(place) and not self._holds(self._ignore.folder(place)):
-            self._explain(asked, place)
+        folder = self._ignore.folder(entry.path)
+        found = self._walk_some(folder, filters)
+        if folder.hidden_by and not self._holds(folder):
+            self._explain(asked, entry.path)
             return
         self._add(entry)
         if asked.only is not None and not found:
             self._missing.append(Missing(source=asked.source, path=asked.written, optional=True))
 
-    def _walk_some(self, folder: Folder, only: Folder | None, less: Folder) -> bool:
-        """As `_walk`, for what is let in and not left out; a folder may be left out and yet hold some of it."""
+    def _walk_some(self, folder: Folder, filters: list[Filter]) -> bool:
+        """As `_walk`, for what passes the filters; a folder that does not may yet hold what does."""
         any_taken = False
         for child in self._files.children(folder.path) if folder.walked else ():
             name = posixpath.basename(child.path)
-            wanted = (only is None or only.hides(name) is not None) and less.hides(name) is None
+            wanted = all(each.passes(name) for each in filters)
             if child.kind == "dir":
-                below = folder.enter(name)
-                inside = self._walk_some(below, only and only.enter(name), less.enter(name))
+                below, entered = folder.enter(name), [each.enter(name) for each in filters]
+                inside = not any(each.closed for each in entered) and self._walk_some(below, entered)
                 any_taken = any_taken or inside
                 wanted = wanted and (inside or not below.hidden_by or self._holds(below))
             else:
@@ -230,14 +215,18 @@ class _Selector:
                 any_taken = True
         return any_taken
 
-    def _follow(self, asked: _Asked, path: str) -> str | None:
+    def _follow(self, asked: Asked, path: str) -> str | None:
         """The path with every link on the way followed; the links belong to the context as well."""
         done, todo, hops = "", [part for part in path.split("/") if part], 0
         first = last = None
         while todo:
             step = posixpath.join(done, todo.pop(0))
             entry = self._files.entry(step)
-            if entry is None and last is not None and _leaves(last):
+            if (
+                entry is None
+                and last is not None
+                and _is_above(posixpath.join(posixpath.dirname(last.path), last.target or ""))
+            ):
                 self._miss(
                     asked.source,
                     asked.written,
@@ -276,7 +265,7 @@ class _Selector:
             for child in self._files.children(directory):
                 below = child.path[skipped:]
                 if compiled.fullmatch(below):
-                    if self._is_sent(child) and (self._sent is None or self._sent.reaches(child.path)):
+                    if self._is_sent(child) and self._sent.reaches(child.path):
                         yield child.path
                 elif child.kind == "dir" and below.count("/") < levels:
                     stack.append(child.path)
@@ -335,11 +324,11 @@ class _Selector:
             path=entry.path, kind=entry.kind, sha256=digest, size=entry.size
         )
 
-    def _explain(self, asked: _Asked, path: str) -> None:
+    def _explain(self, asked: Asked, path: str) -> None:
         """Note a source that finds nothing: hidden by a rule, or not there but perhaps misspelt."""
         rule = self._ignore.hides(path) if self._files.entry(path) is not None else None
         nearest = None if rule else self._nearest(path)
-        outside = rule is None and posixpath.normpath(asked.written.lstrip("/")).startswith("..")
+        outside = rule is None and _is_above(asked.written.lstrip("/"))
         fault = "is outside the context" if outside else None
         self._missing.append(
             Missing(source=asked.source, path=asked.written, hidden_by=rule, nearest=nearest, fault=fault)
@@ -365,14 +354,10 @@ class _Selector:
         self._missing.append(Missing(source=source, path=written, fault=fault))
 
 
-def _normal(written: str) -> str:
-    """A source path as BuildKit takes it: from the context's root, which it cannot leave."""
-    return posixpath.normpath(f"/{written}").lstrip("/")
-
-
-def _leaves(link: Entry) -> bool:
-    target = posixpath.normpath(posixpath.join(posixpath.dirname(link.path), link.target or ""))
-    return target.startswith(("/", "../")) or target == ".."
+def _is_above(path: str) -> bool:
+    """Whether a path leaves the context, unless the context's root stands for all above it."""
+    normal = posixpath.normpath(path)
+    return normal == ".." or normal.startswith(("/", "../"))
 
 
 def _bytes(path: str) -> bytes:

@@ -24,21 +24,21 @@ class Sent:
         self._files = files
         self._named: set[str] = set()
         wanted = sorted(set(sources), key=_bytes)
-        for path in wanted:
+        for path in wanted if "" not in wanted else ():
             self._follow(path)
-        self._patterns: Ignore | None = None
+        self.patterns: Ignore | None = None
         """What is sent, as patterns that match it; None for everything."""
         self.fault: str | None = None
         """What makes BuildKit send nothing at all and fail."""
         if "" not in wanted and "" not in self._named:
             try:
-                self._patterns = Ignore.patterns(self._outermost(), "the sources")
+                self.patterns = Ignore.patterns(self._outermost(), "the sources")
             except PatternError as error:
                 self.fault = str(error)
 
     def holds(self, path: str) -> bool:
         """Whether a path is sent, and with it all that is below."""
-        return self._patterns is None or self._patterns.hides(path) is not None
+        return self.patterns is None or self.patterns.hides(path) is not None
 
     def reaches(self, path: str) -> bool:
         """Whether a path is sent or anything below it."""
@@ -78,10 +78,10 @@ class Sent:
             entry = self._files.entry(folder)
             try:
                 wildcard = compile_wildcard(name, deep=False)
-            except PatternError:
+                children = self._files.children(folder) if entry is not None and entry.kind == "dir" else ()
+                found = [each.path for each in children if wildcard.fullmatch(each.path.rpartition("/")[2])]
+            except (PatternError, OSError):  # told where the source itself is looked for
                 return []
-            children = self._files.children(folder) if entry is not None and entry.kind == "dir" else ()
-            found = [each.path for each in children if wildcard.fullmatch(each.path.rpartition("/")[2])]
         entries = map(self._files.entry, found)
         return [within(each.path, each.target or "") for each in entries if each and each.kind == "link"]
 
