@@ -320,7 +320,7 @@ def draw_tree(random: Random, most: int, *, odd: bool) -> dict[str, Node]:
 def draw_target(random: Random, path: str, paths: list[str]) -> str:
     if random.random() < 0.2:
         return random.choice(("nowhere", ".", "..", "../..", "/etc/passwd", "/", path.rpartition("/")[2]))
-    found = random.choice(paths)
+    found = random.choice([each for each in paths if each != path] or ["nowhere"])
     if random.random() < 0.15:
         return f"/{found}"
     up = "../" * path.count("/") if random.random() < 0.9 else "../../../"
@@ -396,7 +396,7 @@ class Writer:
         sources = [self.source(tree, above, pivoted) for _ in range(random.choice((1, 1, 1, 2, 3)))]
         words = [*sources, f"/i{self.number()}/"]
         json_form = random.random() < 0.3 or any(re.search(r"\s", word) or not word for word in words)
-        if json_form or words[0].startswith(("[", "<<")):
+        if json_form or words[0].startswith(("[", "<<", "--", "#")):
             text = json.dumps(words, ensure_ascii=random.random() < 0.5)
         else:
             text = " ".join(words)

@@ -34,6 +34,7 @@ DEFAULT_EXCLUDES = (
 )
 BY_DEFAULT = "the default excludes"
 _MOST_LINKS = 255
+_UNSENT = "BuildKit takes names as patterns, and follows no link behind a folder with a wildcard"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,9 +168,9 @@ class _Selector:
         if entry is None or self._hidden(place, entry):
             self._explain(asked, place)
         elif not self._sent.reaches(place):
-            fault = self._sent.fault or "it takes names as patterns, and follows few links behind wildcards"
+            why = self._sent.fault or _UNSENT
             self._miss(
-                asked.source, asked.written, fault=f"is {place}, which BuildKit does not send: {fault}"
+                asked.source, asked.written, fault=f"leads to {place or '.'}, which is not sent: {why}"
             )
         elif entry.kind != "dir":
             self._add(entry)
