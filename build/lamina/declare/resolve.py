@@ -300,7 +300,7 @@ class _StageReader:
                 instruction=instruction.name,
                 paths=paths,
                 excludes=instruction.flags_of("exclude"),
-                parents=instruction.flag("parents") in {"", "true"},
+                parents=str(instruction.flag("parents")).lower() in {"", "true"},
                 context=origin,
                 reason=unknown and f"${unknown} may come from the base image, so the whole context counts",
             )

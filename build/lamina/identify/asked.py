@@ -36,8 +36,7 @@ class Asked:
             path, pivot, pattern = written.partition("/./")
             if not pivot:
                 path, pattern = "/", written
-            if rooted(pattern):
-                only = Ignore.patterns([rooted(pattern)], source.instruction)
+            only = Ignore.patterns([rooted(pattern)], source.instruction)
         less = Ignore.patterns(source.excludes, source.instruction) if source.excludes else None
         return cls(source=source, written=written, path=rooted(path), only=only, less=less)
 

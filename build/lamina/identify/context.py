@@ -34,7 +34,10 @@ DEFAULT_EXCLUDES = (
 )
 BY_DEFAULT = "the default excludes"
 _MOST_LINKS = 255
-_UNSENT = "BuildKit takes names as patterns, and follows no link behind a folder with a wildcard"
+_UNSENT = (
+    "BuildKit takes names as patterns, follows a link for one of several sources alone, "
+    "and none behind a folder with a wildcard"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +199,10 @@ class _Selector:
             return
         self._add(entry)
         if asked.only is not None and not found:
-            self._missing.append(Missing(source=asked.source, path=asked.written, optional=True))
+            nothing = None if asked.only.rules else "is nothing with --parents: name what is in it, or *"
+            self._missing.append(
+                Missing(source=asked.source, path=asked.written, fault=nothing, optional=True)
+            )
 
     def _walk_some(self, folder: Folder, filters: list[Filter]) -> bool:
         """As `_walk`, for what passes the filters; a folder that does not may yet hold what does."""

@@ -27,7 +27,7 @@ class Sent:
         for path in wanted if "" not in wanted else ():
             self._follow(path)
         self.patterns: Ignore | None = None
-        """What is sent, as patterns that match it; None for everything."""
+        """What is sent, as patterns that match it; None for everything, and where there is a fault."""
         self.fault: str | None = None
         """What makes BuildKit send nothing at all and fail."""
         if "" not in wanted and "" not in self._named:
@@ -38,7 +38,9 @@ class Sent:
 
     def holds(self, path: str) -> bool:
         """Whether a path is sent, and with it all that is below."""
-        return self.patterns is None or self.patterns.hides(path) is not None
+        if self.patterns is None:
+            return self.fault is None
+        return self.patterns.hides(path) is not None
 
     def reaches(self, path: str) -> bool:
         """Whether a path is sent or anything below it."""
