@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from lamina.declare.recipe import Source
 from lamina.identify.ignore import Folder, Ignore
+from lamina.identify.sent import is_plain
 from lamina.identify.wildcard import fixed_part, is_wildcard
 
 _WITH_WILDCARDS = frozenset({"COPY", "ADD"})
@@ -27,6 +28,8 @@ class Asked:
     path: str
     only: Ignore | None
     less: Ignore | None
+    is_sent: bool
+    """Whether all that it finds is sent for certain, unless it is found through a link."""
 
     @classmethod
     def read(cls, source: Source, written: str) -> Asked:
@@ -38,7 +41,14 @@ class Asked:
                 path, pattern = "/", written
             only = Ignore.patterns([rooted(pattern)], source.instruction)
         less = Ignore.patterns(source.excludes, source.instruction) if source.excludes else None
-        return cls(source=source, written=written, path=rooted(path), only=only, less=less)
+        return cls(
+            source=source,
+            written=written,
+            path=rooted(path),
+            only=only,
+            less=less,
+            is_sent=not source.parents and is_plain(rooted(path)),
+        )
 
     @property
     def is_wildcard(self) -> bool:

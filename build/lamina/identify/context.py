@@ -150,9 +150,10 @@ class _Selector:
         folder = self._follow(asked, fixed)
         if folder is None:
             return
-        matches = list(self._glob(folder, pattern))
+        is_sent = asked.is_sent and folder == fixed
+        matches = [each for each in self._glob(folder, pattern) if is_sent or self._sent.reaches(each)]
         for match in matches:
-            self._take_path(replace(asked, written=match), match)
+            self._take_path(replace(asked, written=match, is_sent=is_sent), match)
         if not matches:
             first = next(_Selector(self._files, EMPTY, Sent(self._files, [""]))._glob(folder, pattern), None)
             rule = self._ignore.hides(first) if first else None
@@ -168,25 +169,26 @@ class _Selector:
         if place is None:
             return
         entry = self._files.entry(place)
+        is_sent = (asked.is_sent and place == path) or self._sent.holds(place)
         if entry is None or self._hidden(place, entry):
             self._explain(asked, place)
-        elif not self._sent.reaches(place):
+        elif not is_sent and not self._sent.reaches(place):
             why = self._sent.fault or _UNSENT
             self._miss(
                 asked.source, asked.written, fault=f"leads to {place or '.'}, which is not sent: {why}"
             )
         elif entry.kind != "dir":
             self._add(entry)
-        elif filters := self._filters(asked, place):
+        elif filters := self._filters(asked, place, is_sent=is_sent):
             self._take_some(asked, entry, filters)
         elif not self._walk(self._ignore.folder(place)) and self._hides(place):
             self._explain(asked, place)
         else:
             self._add(entry)
 
-    def _filters(self, asked: Asked, place: str) -> list[Filter]:
+    def _filters(self, asked: Asked, place: str, *, is_sent: bool) -> list[Filter]:
         """What holds for the names in a folder, where not all that is in the context counts."""
-        sent = None if self._sent.holds(place) else self._sent.patterns
+        sent = None if is_sent else self._sent.patterns
         wanted = (("", asked.only, True), ("", asked.less, False), (place, sent, True))
         return [Filter.at(base, patterns, match=match) for base, patterns, match in wanted if patterns]
 
@@ -272,7 +274,7 @@ class _Selector:
             for child in self._files.children(directory):
                 below = child.path[skipped:]
                 if compiled.fullmatch(below):
-                    if self._is_sent(child) and self._sent.reaches(child.path):
+                    if self._is_sent(child):
                         yield child.path
                 elif child.kind == "dir" and below.count("/") < levels:
                     stack.append(child.path)

@@ -8,12 +8,16 @@ wildcard, and a link that two sources go through is followed for the first of th
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 from lamina.identify.goregexp import PatternError
 from lamina.identify.ignore import Ignore
 from lamina.identify.tree import Files
 from lamina.identify.wildcard import compile_wildcard, is_wildcard
+
+_PLAIN = re.compile(r"[^\\\[\]^{}|!\s\ufeff]*")
 
 
 class Sent:
@@ -22,19 +26,25 @@ class Sent:
     def __init__(self, files: Files, sources: Iterable[str]) -> None:
         """sources: relative POSIX paths or wildcards; the empty one stands for the whole context."""
         self._files = files
+        self._sources = sorted(set(sources), key=_bytes)
         self._named: set[str] = set()
-        wanted = sorted(set(sources), key=_bytes)
-        for path in wanted if "" not in wanted else ():
-            self._follow(path)
-        self.patterns: Ignore | None = None
-        """What is sent, as patterns that match it; None for everything, and where there is a fault."""
         self.fault: str | None = None
-        """What makes BuildKit send nothing at all and fail."""
-        if "" not in wanted and "" not in self._named:
-            try:
-                self.patterns = Ignore.patterns(self._outermost(), "the sources")
-            except PatternError as error:
-                self.fault = str(error)
+        """What makes BuildKit send nothing at all and fail; not known before something is asked."""
+
+    @cached_property
+    def patterns(self) -> Ignore | None:
+        """What is sent, as patterns that match it; None for everything, and where there is a fault."""
+        if "" in self._sources:
+            return None
+        for path in self._sources:
+            self._follow(path)
+        if "" in self._named:
+            return None
+        try:
+            return Ignore.patterns(self._outermost(), "the sources")
+        except PatternError as error:
+            self.fault = str(error)
+            return None
 
     def holds(self, path: str) -> bool:
         """Whether a path is sent, and with it all that is below."""
@@ -86,6 +96,11 @@ class Sent:
                 return []
         entries = map(self._files.entry, found)
         return [within(each.path, each.target or "") for each in entries if each and each.kind == "link"]
+
+
+def is_plain(source: str) -> bool:
+    """Whether what a source finds is sent for certain: unless a link leads there, that is."""
+    return _PLAIN.fullmatch(source) is not None
 
 
 def within(link: str, target: str) -> str:

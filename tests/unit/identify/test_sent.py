@@ -43,9 +43,9 @@ def test_what_is_sent(repo: Repo, links: dict[str, str], sources: list[str], sen
 
     found = Sent(DiskFiles(repo.root), sources)
 
-    assert found.fault is None
     assert [path for path in sent.split() if not found.holds(path)] == []
     assert [path for path in unsent.split() if found.holds(path)] == []
+    assert found.fault is None
 
 
 def test_a_folder_is_reached_for_what_is_in_it(repo: Repo) -> None:
@@ -62,6 +62,7 @@ def test_a_name_that_is_no_pattern_makes_all_fail(repo: Repo) -> None:
     repo.link("l", "a[")
     found = Sent(DiskFiles(repo.root), ["l", "b"])
 
+    assert not found.holds("l")
     assert found.fault == "malformed pattern `a[`: `[` is no set of characters"
     assert not found.holds("b")
 
