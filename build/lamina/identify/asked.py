@@ -34,13 +34,15 @@ class Asked:
     @classmethod
     def read(cls, source: Source, written: str) -> Asked:
         """Raises PatternError for a malformed ``--exclude`` or ``--parents`` pattern."""
-        path, only = written, None
-        if source.parents:
+        path, only, less = written, None, None
+        known = source.paths is not None
+        if source.parents and known:
             path, pivot, pattern = written.partition("/./")
             if not pivot:
                 path, pattern = "/", written
             only = Ignore.patterns([rooted(pattern)], source.instruction)
-        less = Ignore.patterns(source.excludes, source.instruction) if source.excludes else None
+        if source.excludes and known:  # they mean names below the source, wherever that is
+            less = Ignore.patterns(source.excludes, source.instruction)
         return cls(
             source=source,
             written=written,

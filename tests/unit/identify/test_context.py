@@ -214,9 +214,10 @@ def test_a_named_context_has_its_own_ignore_file(repo: Repo) -> None:
     assert repo.files("app") == ["a"]
 
 
-def test_an_unknown_path_takes_the_whole_context(repo: Repo) -> None:
+@pytest.mark.parametrize("flag", ["--link", "--exclude=b", "--parents"])
+def test_an_unknown_path_takes_the_whole_context(repo: Repo, flag: str) -> None:
     tree(repo, "a", "d/b")
-    repo.image("app", "FROM python", "COPY $ROOT/a /", ignore=["dockerfiles"])
+    repo.image("app", "FROM python", f"COPY {flag} $ROOT/a /", ignore=["dockerfiles"])
 
     assert repo.files("app") == ["a", "d", "d/b"]
     assert repo.notes() == [
