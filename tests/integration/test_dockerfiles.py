@@ -110,6 +110,43 @@ def test_one_image_with_everything(repo: Repo, engine: TestEngine) -> None:
     repo.ok("plan", "--check")
 
 
+def test_what_a_mount_shows_is_what_counts(repo: Repo) -> None:
+    repo.write(
+        "dockerfiles/part/Dockerfile",
+        f"FROM {RUNTIME} AS made\n"
+        "RUN --mount=source=link,target=/m --mount=type=bind,from=shared,source=sub/one,target=/one \\\n"
+        "    cp -r /m /made && cp /one /made/one && test ! -e /made/out\n"
+        "RUN --mount=source=no*,target=/m cp /m /made/star\n"
+        "FROM scratch\n"
+        "COPY --from=made /made /made\n",
+    )
+    repo.write(
+        "dockerfiles/whole/Dockerfile",
+        f"FROM {RUNTIME} AS made\n"
+        "RUN --mount=target=/m cd /m && test -f real/in && test -h link && test ! -e hidden && find > /made\n"
+        "FROM scratch\n"
+        "COPY --from=made /made /made\n",
+    )
+    repo.write("dockerfiles/whole/Dockerfile.dockerignore", "hidden\ndockerfiles\n.lamina\n*.lock\n")
+    repo.write("pyproject.toml", '[tool.lamina.images.part.contexts]\nshared = "elsewhere"\n')
+    for path in ("real/in", "out", "hidden", "elsewhere/sub/one", "elsewhere/two", "no*", "nothing"):
+        repo.write(path, f"{path}\n")
+    (repo.root / "link").symlink_to("real")
+    assert sorted(repo.ok("build-all", "--json").built) == ["part", "whole"]
+
+    for path, rebuilt in {
+        "real/in": ["part", "whole"],
+        "elsewhere/sub/one": ["part", "whole"],
+        "no*": ["part", "whole"],
+        "elsewhere/two": ["whole"],
+        "out": ["whole"],
+        "nothing": ["whole"],
+        "hidden": [],
+    }.items():
+        repo.append(path, "changed\n")
+        assert sorted(repo.ok("build-all", "--json").built) == rebuilt, path
+
+
 def test_another_architecture_needs_no_emulation_when_nothing_runs(repo: Repo, engine: TestEngine) -> None:
     other = "linux/arm64" if native_platform() == "linux/amd64" else "linux/amd64"
     repo.write("dockerfiles/base-files/Dockerfile", "FROM scratch\nCOPY --link a.py /var/task/\n")

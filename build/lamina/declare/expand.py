@@ -1,15 +1,16 @@
-"""Variables in Dockerfile words, expanded as the Dockerfile frontend does.
+"""Variables in Dockerfile words, expanded as the Dockerfile frontend does, oddities included.
 
-Rule: https://docs.docker.com/reference/dockerfile/#environment-replacement
+The rule is ``frontend/dockerfile/shell/lex.go`` of moby/buildkit; what it promises is told in
+https://docs.docker.com/reference/dockerfile/#environment-replacement
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-_NAME = re.compile(r"[^\W\d]\w*|[0-9]+|[@*#?$!-]")
-_SPECIAL_IN_DOUBLE_QUOTES = '"$\\'
+_SPECIAL = "@*#?-$!"
+_TEMPLATE = re.compile(r"\$(?:(\$)|\{(\w+)\}|(\w+))?")
 
 
 class UnknownVariableError(LookupError):
@@ -20,27 +21,28 @@ class ExpansionError(ValueError):
     """A word is malformed, or ``${name:?message}`` refuses."""
 
 
-def expand(word: str, scope: Mapping[str, str | None], *, open_world: bool = True) -> str:
+def expand(word: str, scope: Mapping[str, str | None], *, open_world: bool = True, escape: str = "\\") -> str:
     """The word with its variables replaced, its quotes removed and its escapes undone.
 
     scope: name -> value, or None for a name that is declared without a value (it expands to nothing).
     open_world: a name outside the scope raises `UnknownVariableError` when true, else it is unset.
+    escape: the character of the file's ``escape`` directive.
     """
-    return _Expander(word, scope, open_world=open_world).run()
+    return _Expander(word, scope, open_world=open_world, escape=escape).run()
 
 
 class _Expander:
-    def __init__(self, word: str, scope: Mapping[str, str | None], *, open_world: bool) -> None:
-        self._word = word
+    def __init__(self, word: str, scope: Mapping[str, str | None], *, open_world: bool, escape: str) -> None:
+        self._word = word.removeprefix("\ufeff")  # Go's scanner drops it
         self._scope = scope
         self._open_world = open_world
+        self._escape = escape
+        self._raw = False
+        """Whether escapes stay: inside patterns, where they mean something once more."""
         self._at = 0
 
     def run(self) -> str:
-        text = self._until("")
-        if self._at != len(self._word):
-            raise ExpansionError(f"{self._word!r}: unexpected {self._word[self._at]!r}")
-        return text
+        return self._until("")
 
     def _peek(self) -> str:
         return self._word[self._at : self._at + 1]
@@ -50,27 +52,34 @@ class _Expander:
         self._at += 1
         return char
 
-    def _until(self, stop: str) -> str:
-        """Everything up to (not including) an unquoted character of ``stop``, or the end."""
+    def _fault(self, what: str) -> ExpansionError:
+        return ExpansionError(f"{self._word!r}: {what}")
+
+    def _until(self, stop: str, *, raw: bool = False) -> str:
+        """Everything up to the unquoted character ``stop``, which is taken as well; else up to the end."""
+        before, self._raw = self._raw, raw
         parts: list[str] = []
-        while (char := self._peek()) and char not in stop:
+        while (char := self._peek()) and char != stop:
             if char == "$":
                 parts.append(self._dollar())
             elif char == "'":
                 parts.append(self._single_quoted())
             elif char == '"':
                 parts.append(self._double_quoted())
-            elif char == "\\":
+            elif char == self._escape:
                 self._at += 1
-                parts.append(self._take())
+                parts.append(char * raw + self._take())
             else:
                 parts.append(self._take())
+        if stop and not self._take():
+            raise self._fault(f"'${{' is not closed: no '{stop}'")
+        self._raw = before
         return "".join(parts)
 
     def _single_quoted(self) -> str:
         end = self._word.find("'", self._at + 1)
         if end < 0:
-            raise ExpansionError(f"{self._word!r}: a single quote is not closed")
+            raise self._fault("a single quote is not closed")
         text = self._word[self._at + 1 : end]
         self._at = end + 1
         return text
@@ -80,13 +89,15 @@ class _Expander:
         parts: list[str] = []
         while (char := self._peek()) != '"':
             if not char:
-                raise ExpansionError(f"{self._word!r}: a double quote is not closed")
+                raise self._fault("a double quote is not closed")
             if char == "$":
                 parts.append(self._dollar())
-            elif char == "\\":
+            elif char == self._escape:
                 self._at += 1
-                escaped = self._take()
-                parts.append(escaped if escaped in _SPECIAL_IN_DOUBLE_QUOTES else "\\" + escaped)
+                following = self._peek()
+                parts.append(char * self._raw)
+                if following:
+                    parts.append(self._take() if following in {'"', "$", self._escape} else char)
             else:
                 parts.append(self._take())
         self._at += 1
@@ -98,14 +109,20 @@ class _Expander:
             self._at += 1
             return self._braced()
         name = self._name()
-        return "$" if name is None else self._value(name) or ""
+        return (self._value(name) or "") if name else "$"
 
-    def _name(self) -> str | None:
-        found = _NAME.match(self._word, self._at)
-        if not found:
-            return None
-        self._at = found.end()
-        return found.group()
+    def _name(self) -> str:
+        """A name, a number, one special character, or nothing."""
+        start = self._at
+        if self._peek().isdecimal():
+            while self._peek().isdecimal():
+                self._at += 1
+        elif self._peek() and self._peek() in _SPECIAL:
+            self._at += 1
+        else:
+            while (char := self._peek()) and (char.isalpha() or char.isdecimal() or char == "_"):
+                self._at += 1
+        return self._word[start : self._at]
 
     def _value(self, name: str) -> str | None:
         if name in self._scope:
@@ -115,74 +132,92 @@ class _Expander:
         return None
 
     def _braced(self) -> str:
+        if self._peek() in {"", "{", "}", ":"}:
+            raise self._fault("'${' without a name")
         name = self._name()
-        if name is None:
-            raise ExpansionError(f"{self._word!r}: '${{' without a name")
         operator = self._take()
         if operator == "}":
             return self._value(name) or ""
-        if operator == ":":
-            return self._defaulted(name, self._take(), empty_counts=False)
-        if operator in "-+?" and operator:
-            return self._defaulted(name, operator, empty_counts=True)
-        if operator in "#%" and operator:
-            return self._trimmed(name, operator)
         if operator == "/":
             return self._replaced(name)
-        raise ExpansionError(f"{self._word!r}: '${{{name}{operator}' is no form of a variable")
-
-    def _close(self) -> None:
-        if self._take() != "}":
-            raise ExpansionError(f"{self._word!r}: '${{' is not closed")
-
-    def _defaulted(self, name: str, operator: str, *, empty_counts: bool) -> str:
-        other = self._until("}")
-        self._close()
+        empty_counts = operator != ":"
+        if operator == ":":
+            operator = self._take()
+            if operator and operator in "#%":
+                operator = ""
+        if not operator or operator not in "-+?#%":
+            raise self._fault(f"'${{{name}{'' if empty_counts else ':'}{operator}' is no form of a variable")
+        other = self._until("}", raw=operator in "#%")
         value = self._value(name)
+        if operator in "#%":
+            return self._trimmed(value or "", operator, other)
         present = value is not None if empty_counts else bool(value)
         if operator == "-":
-            return value or "" if present else other
+            return (value or "") if present else other
         if operator == "+":
             return other if present else ""
-        if operator == "?":
-            if not present:
-                raise ExpansionError(f"{name}: {other or 'is not set'}")
-            return value or ""
-        raise ExpansionError(f"{self._word!r}: ':{operator}' is no form of a variable")
+        if not present:
+            raise ExpansionError(f"{name}: {other or 'is not set'}")
+        return value or ""
 
-    def _trimmed(self, name: str, operator: str) -> str:
-        longest = self._peek() == operator
-        if longest:
-            self._at += 1
-        pattern = self._until("}")
-        self._close()
-        value = self._value(name) or ""
-        ends = range(len(value) + 1)
+    def _trimmed(self, value: str, operator: str, pattern: str) -> str:
+        """The value without the shortest start or end that matches, or the longest with ``##`` or ``%%``."""
+        longest = pattern.startswith(operator)
+        parts = list(_parts(pattern[longest:]))
         if operator == "#":
-            cuts = reversed(ends) if longest else iter(ends)
-            return next((value[cut:] for cut in cuts if _matches(value[:cut], pattern)), value)
-        cuts = iter(ends) if longest else reversed(ends)
-        return next((value[:cut] for cut in cuts if _matches(value[cut:], pattern)), value)
+            found = self._compiled("".join(parts), greedy=longest).match(value)
+            return value[found.end() :] if found else value
+        found = self._compiled("".join(reversed(parts)), greedy=longest).match(value[::-1])
+        return value[: len(value) - found.end()] if found else value
 
     def _replaced(self, name: str) -> str:
         every = self._peek() == "/"
-        if every:
-            self._at += 1
-        pattern = self._until("/}")
-        replacement = ""
-        if self._peek() == "/":
-            self._at += 1
-            replacement = self._until("}")
-        self._close()
+        self._at += every
+        pattern = self._until("/", raw=True)
+        replacement = self._until("}", raw=True)
         value = self._value(name) or ""
-        compiled = re.compile(_regex(pattern), re.DOTALL)
-        return compiled.sub(lambda _: replacement, value, count=0 if every else 1)
+        compiled = self._compiled(pattern, greedy=True)
+        if every:
+            return _replace_all(compiled, value, replacement)
+        return compiled.sub(lambda _: replacement, value, count=1)
+
+    def _compiled(self, pattern: str, *, greedy: bool) -> re.Pattern[str]:
+        """A shell pattern of ``*``, ``?`` and escapes as a regular expression."""
+        out: list[str] = []
+        for part in _parts(pattern):
+            if part == "*":
+                out.append(".*" if greedy else ".*?")
+            elif part == "?":
+                out.append(".")
+            elif part in {"\\*", "\\?", "\\\\"}:
+                out.append(part)
+            elif part in {"\\/", "\\}"} or part[0] != "\\":
+                out.append(re.escape(part[-1]))
+            else:
+                raise self._fault(f"`{part}` is no escape in the pattern `{pattern}`")
+        return re.compile("".join(out))
 
 
-def _regex(pattern: str) -> str:
-    """A shell pattern of ``*`` and ``?`` as an unanchored regular expression."""
-    return re.sub(r"\\\*", ".*", re.sub(r"\\\?", ".", re.escape(pattern)))
+def _parts(pattern: str) -> Iterator[str]:
+    """Its characters, each with the backslash before it."""
+    return (found[0] for found in re.finditer(r"\\.|.", pattern, re.DOTALL))
 
 
-def _matches(text: str, pattern: str) -> bool:
-    return re.fullmatch(_regex(pattern), text, re.DOTALL) is not None
+def _replace_all(pattern: re.Pattern[str], value: str, template: str) -> str:
+    """Go's ``ReplaceAllString``: nothing is replaced right behind a match, and ``$0`` is what was found."""
+    out: list[str] = []
+    done, at = 0, 0
+    while found := pattern.search(value, at) if at <= len(value) else None:
+        out.append(value[done : found.start()])
+        if found.end() > done or found.start() == 0:
+            out.append(_TEMPLATE.sub(lambda name, text=found[0]: _filled(name, text), template))  # type: ignore[misc]
+        done = found.end()
+        at = max(at + 1, done)
+    return "".join((*out, value[done:]))
+
+
+def _filled(name: re.Match[str], text: str) -> str:
+    whole = name[2] or name[3]
+    if whole:
+        return text if whole == "0" else ""
+    return "$"

@@ -5,6 +5,7 @@ Only the stages that the target uses are in it; variables are expanded where the
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from lamina.declare.recipe import SCRATCH, External, Recipe, ResolvedStage, Sour
 from lamina.errors import ConfigError, Problem
 
 _URL = re.compile(r"(?:https?|git|ssh)://|git@")
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PLATFORM_ARGS = ("PLATFORM", "OS", "ARCH", "VARIANT")
 
 
@@ -59,8 +61,10 @@ class _Resolver:
         self.file = dockerfile
         self.wanted = wanted
         self.problems: list[Problem] = []
+        given = (each.removeprefix("escape=") for each in dockerfile.directives if each.startswith("escape="))
+        self._escape = next(given, "\\")
         self.header_scope = self._read_header()
-        self._resolved: dict[int, tuple[ResolvedStage, dict[str, str | None]]] = {}
+        self._resolved: dict[int, tuple[ResolvedStage, _StageReader]] = {}
 
     def run(self) -> Recipe:
         target = self.wanted.target
@@ -95,7 +99,7 @@ class _Resolver:
 
     def text(self, word: str, scope: Mapping[str, str | None], line: int, *, open_world: bool = False) -> str:
         try:
-            return expand(word, scope, open_world=open_world)
+            return expand(word, scope, open_world=open_world, escape=self._escape)
         except ExpansionError as error:
             self.problem(str(error), line)
             return ""
@@ -103,8 +107,8 @@ class _Resolver:
     def problem(self, what: str, line: int, *, allowed: str | None = None, hint: str | None = None) -> None:
         self.problems.append(Problem(what=what, where=self.file.where(line), allowed=allowed, hint=hint))
 
-    def visit(self, stage: Stage) -> dict[str, str | None]:
-        """Resolve a stage and what it stands on; the variables it hands to its children."""
+    def visit(self, stage: Stage) -> _StageReader:
+        """Resolve a stage and what it stands on; its reader knows the variables for its children."""
         if stage.index in self._resolved:
             return self._resolved[stage.index][1]
         if stage.name in self.wanted.contexts:  # the named context takes the place of the whole stage
@@ -120,29 +124,21 @@ class _Resolver:
         reader = _StageReader(self, stage, base, platform)
         parent = self._earlier(base, stage)
         if parent is not None:
-            scope = self.visit(parent)
-            reader.stands_on(scope, triggers_of(parent), open_world=not self._closed(parent))
+            reader.stands_on(self.visit(parent), triggers_of(parent))
         elif base.removesuffix(":latest") in self.wanted.contexts:
             reader.whole_context(base.removesuffix(":latest"))
         elif base not in {SCRATCH, ""}:
             portable = platform is not None and "$" in platform
             reader.external(base, stage.line, None if portable else platform or self.wanted.platform)
-            reader.stands_on({}, self.wanted.triggers.get(base, ()), open_world=True)
-        resolved = reader.read()
-        self._resolved[stage.index] = (resolved, reader.scope)
-        return reader.scope
+            reader.stands_on(None, self.wanted.triggers.get(base, ()))
+        self._resolved[stage.index] = (reader.read(), reader)
+        return reader
 
     def _portable_scope(self) -> dict[str, str | None]:
         """The header's variables, but for those that tell where a step runs rather than what it makes."""
         given = {word.partition("=")[0] for each in self.file.header for word in each.words if "=" in word}
         here = _platform_args("BUILD", self.wanted.build_platform)
         return {**self.header_scope, **{name: f"${name}" for name in here if name not in given}}
-
-    def _closed(self, stage: Stage) -> bool:
-        """Whether no ENV of an unknown image can reach the stage."""
-        base = self.text(stage.base, self.header_scope, stage.line)
-        parent = self._earlier(base, stage)
-        return self._closed(parent) if parent else base == SCRATCH
 
     def _earlier(self, name: str, stage: Stage) -> Stage | None:
         found = next(
@@ -165,16 +161,21 @@ class _StageReader:
         self._sources: list[Source] = []
         self._secrets: list[str] = []
         self._notes: list[Problem] = []
-        self._open_world = False
-        self.scope: dict[str, str | None] = {}
+        self.open_world = False
+        self.env: dict[str, str | None] = {"PATH": _DEFAULT_PATH}
+        """What ENV set: name -> value, None where that is not known."""
+        self.scope: dict[str, str | None] = dict(self.env)
 
-    def stands_on(
-        self, scope: Mapping[str, str | None], triggers: tuple[Instruction, ...], *, open_world: bool
-    ) -> None:
-        """Take over the variables of the stage below, and what its ONBUILD instructions run here."""
-        self.scope.update(scope)
+    def stands_on(self, parent: _StageReader | None, triggers: tuple[Instruction, ...]) -> None:
+        """Take over the variables of the stage below, and what its ONBUILD instructions run here.
+
+        parent: None for an image whose ENV is not known. An ENV outlasts an ARG of the same name below.
+        """
         self._triggers = tuple(replace(each, line=self._stage.line) for each in triggers)
-        self._open_world = open_world
+        self.open_world = parent is None or parent.open_world
+        self.env = dict(parent.env) if parent else {}
+        inherited = {} if parent is None or self.open_world else parent.scope
+        self.scope = {**inherited, **{name: value for name, value in self.env.items() if value is not None}}
 
     def whole_context(self, name: str) -> None:
         """Stand on all files of a named context."""
@@ -227,13 +228,14 @@ class _StageReader:
     def _known(self, word: str, line: int) -> str | None:
         """The expanded word; None when the base image's ENV may be in it."""
         try:
-            return self._resolver.text(word, self.scope, line, open_world=self._open_world)
+            return self._resolver.text(word, self.scope, line, open_world=self.open_world)
         except UnknownVariableError:
             return None
 
     def _env(self, instruction: Instruction) -> None:
         pairs = zip(instruction.words[::2], instruction.words[1::2], strict=True)
         values = {name: self._known(value, instruction.line) for name, value in pairs}
+        self.env |= values
         for name, value in values.items():
             if value is None:
                 self.scope.pop(name, None)
@@ -246,7 +248,7 @@ class _StageReader:
             return
         try:
             paths = tuple(
-                self._resolver.text(word, self.scope, instruction.line, open_world=self._open_world)
+                self._resolver.text(word, self.scope, instruction.line, open_world=self.open_world)
                 for word in words
             )
         except UnknownVariableError as error:
@@ -269,11 +271,11 @@ class _StageReader:
     def _run(self, instruction: Instruction) -> None:
         for flag in instruction.flags_of("mount"):
             mount = dict(_mount_options(flag))
-            kind = mount.get("type", "bind")
+            kind = self._known(mount.get("type", "bind"), instruction.line)
             if kind == "secret":
                 target = mount.get("target", mount.get("dst", mount.get("destination", "")))
                 self._secrets.append(mount.get("id", target.rsplit("/", 1)[-1]))
-            elif kind == "bind" or "from" in mount:
+            elif kind in {"bind", None} or "from" in mount:
                 word = mount.get("source", mount.get("src", "/"))
                 path = self._known(word, instruction.line)
                 if path is None:
@@ -299,7 +301,7 @@ class _StageReader:
                 instruction=instruction.name,
                 paths=paths,
                 excludes=instruction.flags_of("exclude"),
-                parents=instruction.flag("parents") in {"", "true"},
+                parents=str(instruction.flag("parents")).lower() in {"", "true"},
                 context=origin,
                 reason=unknown and f"${unknown} may come from the base image, so the whole context counts",
             )
@@ -334,6 +336,6 @@ def _platform_args(prefix: str, platform: str) -> dict[str, str]:
 
 
 def _mount_options(flag: str) -> Iterator[tuple[str, str]]:
-    for field in flag.split(","):
+    for field in next(csv.reader([flag]), []):
         key, _, value = field.partition("=")
         yield key.strip().lower(), value

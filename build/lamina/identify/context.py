@@ -11,10 +11,12 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from lamina.declare.recipe import Recipe, Source
+from lamina.identify.asked import Asked, Filter, rooted
 from lamina.identify.goregexp import PatternError
 from lamina.identify.ignore import EMPTY, Folder, Ignore, Rule
+from lamina.identify.sent import Sent, within
 from lamina.identify.tree import Entry, FileKind, Files
-from lamina.identify.wildcard import compile_wildcard, fixed_part, is_wildcard
+from lamina.identify.wildcard import compile_wildcard, fixed_part
 
 DEFAULT_EXCLUDES = (
     ".git",
@@ -32,7 +34,11 @@ DEFAULT_EXCLUDES = (
     ".DS_Store",
 )
 BY_DEFAULT = "the default excludes"
-_MOST_LINKS = 40
+_MOST_LINKS = 255
+_UNSENT = (
+    "BuildKit takes names as patterns, follows a link for one of several sources alone, "
+    "and none behind a folder with a wildcard"
+)
 
 
 class ContextFile(NamedTuple):
@@ -76,11 +82,13 @@ class Context:
 def select(files: Files, recipe: Recipe, ignore: Ignore, *, name: str | None = None) -> Context:
     """The files that the recipe reads from one context: the main one, or the named one.
 
-    Follows COPY, ADD and bind mounts as BuildKit does: wildcards, folders, links at the source.
+    Follows COPY, ADD and bind mounts as BuildKit does: wildcards, folders, links at the source, what
+    ``--exclude`` leaves out and ``--parents`` lets in.
     A source that cannot be known takes the whole (filtered) context.
     """
     sources = tuple(source for source in recipe.sources if source.context == name)
-    return _Selector(files, with_defaults(ignore, sources)).run(sources)
+    sent = Sent(files, (rooted(path) for source in sources for path in source.paths or (".",)))
+    return _Selector(files, with_defaults(ignore, sources), sent).run(sources)
 
 
 def with_defaults(ignore: Ignore, sources: tuple[Source, ...]) -> Ignore:
@@ -92,9 +100,10 @@ def with_defaults(ignore: Ignore, sources: tuple[Source, ...]) -> Ignore:
 
 
 class _Selector:
-    def __init__(self, files: Files, ignore: Ignore) -> None:
+    def __init__(self, files: Files, ignore: Ignore, sent: Sent) -> None:
         self._files = files
         self._ignore = ignore
+        self._sent = sent
         self._found: dict[str, ContextFile] = {}
         self._missing: list[Missing] = []
         self._looked_in: dict[int, str] = {}
@@ -102,99 +111,160 @@ class _Selector:
 
     def run(self, sources: tuple[Source, ...]) -> Context:
         for source in sources:
-            for path in (".",) if source.paths is None else source.paths:
+            for path in source.paths or (".",):
                 self._take(source, path)
         for index, folder in self._looked_in.items():
-            self._missing[index] = replace(self._missing[index], optional=self._is_found(folder))
+            self._missing[index] = replace(self._missing[index], optional=self._is_there(folder))
         return Context(
             files=tuple(self._found[path] for path in sorted(self._found, key=_bytes)),
             missing=tuple(self._missing),
             ignore=self._ignore,
         )
 
-    def _is_found(self, folder: str) -> bool:
-        return not folder or any(path == folder or path.startswith(f"{folder}/") for path in self._found)
+    def _is_there(self, folder: str) -> bool:
+        """Whether BuildKit has the folder that a wildcard looks into, where it then may find nothing."""
+        if not folder or any(path == folder or path.startswith(f"{folder}/") for path in self._found):
+            return True
+        entry = self._files.entry(folder)
+        if entry is None or entry.kind != "dir" or not (self._is_sent(entry) and self._sent.holds(folder)):
+            return False
+        self._add(entry)
+        return True
 
     def _take(self, source: Source, written: str) -> None:
         """Everything that one source path finds."""
-        path = posixpath.normpath(written.lstrip("/") or ".")
-        if path == ".." or path.startswith("../"):
-            self._miss(source, written, fault="is outside the context")
-            return
-        path = "" if path == "." else path
         try:
-            if is_wildcard(path):
-                self._take_matches(source, path, written)
+            asked = Asked.read(source, written)
+            if asked.is_wildcard:
+                self._take_matches(asked)
             else:
-                self._take_path(source, path, written)
+                self._take_path(asked, asked.path)
         except PatternError as error:
             self._miss(source, written, fault=f"is a malformed pattern: {error}")
         except OSError as error:
             self._miss(source, written, fault=f"cannot be read: {error.filename}: {error.strerror}")
 
-    def _take_matches(self, source: Source, path: str, written: str) -> None:
+    def _take_matches(self, asked: Asked) -> None:
         """What a wildcard finds: it looks into one folder, which a link may stand for."""
-        fixed = fixed_part(path)
-        pattern = path[len(fixed) :].lstrip("/")
-        folder = self._follow(source, fixed, written)
+        fixed = fixed_part(asked.path)
+        pattern = asked.path[len(fixed) :].lstrip("/")
+        folder = self._follow(asked, fixed)
         if folder is None:
             return
-        matches = list(self._glob(folder, pattern, deep=source.parents))
+        is_sent = asked.is_sent and folder == fixed
+        matches = [each for each in self._glob(folder, pattern) if is_sent or self._sent.reaches(each)]
         for match in matches:
-            self._take_path(source, match, match)
+            self._take_path(replace(asked, written=match, is_sent=is_sent), match)
         if not matches:
-            first = next(_Selector(self._files, EMPTY)._glob(folder, pattern, deep=True), None)
+            first = next(_Selector(self._files, EMPTY, Sent(self._files, [""]))._glob(folder, pattern), None)
             rule = self._ignore.hides(first) if first else None
             nearest = None if rule else self._nearest(posixpath.join(folder, pattern))
             self._looked_in[len(self._missing)] = folder
-            self._missing.append(Missing(source=source, path=written, hidden_by=rule, nearest=nearest))
+            self._missing.append(
+                Missing(source=asked.source, path=asked.written, hidden_by=rule, nearest=nearest)
+            )
 
-    def _take_path(self, source: Source, path: str, written: str) -> None:
+    def _take_path(self, asked: Asked, path: str) -> None:
         """A path without wildcards: through links, then the file or all of the folder."""
-        place = self._follow(source, path, written)
+        place = self._follow(asked, path)
         if place is None:
             return
         entry = self._files.entry(place)
+        is_sent = (asked.is_sent and place == path) or self._sent.holds(place)
         if entry is None or self._hidden(place, entry):
-            self._explain(source, place, written)
-        elif entry.kind == "dir":
-            if not self._walk(self._ignore.folder(place)) and self._hides(place):
-                self._explain(source, place, written)
-            else:
-                self._add(entry)
+            self._explain(asked, place)
+        elif not is_sent and not self._sent.reaches(place):
+            why = self._sent.fault or _UNSENT
+            self._miss(
+                asked.source, asked.written, fault=f"leads to {place or '.'}, which is not sent: {why}"
+            )
+        elif entry.kind != "dir":
+            self._add(entry)
+        elif filters := self._filters(asked, place, is_sent=is_sent):
+            self._take_some(asked, entry, filters)
+        elif not self._walk(self._ignore.folder(place)) and self._hides(place):
+            self._explain(asked, place)
         else:
             self._add(entry)
 
-    def _follow(self, source: Source, path: str, written: str) -> str | None:
+    def _filters(self, asked: Asked, place: str, *, is_sent: bool) -> list[Filter]:
+        """What holds for the names in a folder, where not all that is in the context counts."""
+        sent = None if is_sent else self._sent.patterns
+        wanted = (("", asked.only, True), ("", asked.less, False), (place, sent, True))
+        return [Filter.at(base, patterns, match=match) for base, patterns, match in wanted if patterns]
+
+    def _take_some(self, asked: Asked, entry: Entry, filters: list[Filter]) -> None:
+        """Of a folder what ``--parents`` lets in and ``--exclude`` does not leave out."""
+        folder = self._ignore.folder(entry.path)
+        found = self._walk_some(folder, filters)
+        if folder.hidden_by and not self._holds(folder):
+            self._explain(asked, entry.path)
+            return
+        self._add(entry)
+        if asked.only is not None and not found:
+            nothing = None if asked.only.rules else "is nothing with --parents: name what is in it, or *"
+            self._missing.append(
+                Missing(source=asked.source, path=asked.written, fault=nothing, optional=True)
+            )
+
+    def _walk_some(self, folder: Folder, filters: list[Filter]) -> bool:
+        """As `_walk`, for what passes the filters; a folder that does not may yet hold what does."""
+        any_taken = False
+        for child in self._files.children(folder.path) if folder.walked else ():
+            name = posixpath.basename(child.path)
+            wanted = all(each.passes(name) for each in filters)
+            if child.kind == "dir":
+                below, entered = folder.enter(name), [each.enter(name) for each in filters]
+                inside = not any(each.closed for each in entered) and self._walk_some(below, entered)
+                any_taken = any_taken or inside
+                wanted = wanted and (inside or not below.hidden_by or self._holds(below))
+            else:
+                wanted = wanted and not folder.hides(name)
+            if wanted:
+                self._add(child)
+                any_taken = True
+        return any_taken
+
+    def _follow(self, asked: Asked, path: str) -> str | None:
         """The path with every link on the way followed; the links belong to the context as well."""
         done, todo, hops = "", [part for part in path.split("/") if part], 0
+        first = last = None
         while todo:
             step = posixpath.join(done, todo.pop(0))
             entry = self._files.entry(step)
+            if (
+                entry is None
+                and last is not None
+                and _is_above(posixpath.join(posixpath.dirname(last.path), last.target or ""))
+            ):
+                self._miss(
+                    asked.source,
+                    asked.written,
+                    fault=f"passes the link {last.path} -> {last.target}, which leads out of the context",
+                )
+                return None
             if entry is None or entry.kind != "link":
                 done = step
                 continue
             hops += 1
             if self._hides(step):
-                self._explain(source, step, written)
+                self._explain(asked, step)
                 return None
             self._add(entry)
-            target = posixpath.normpath(posixpath.join(posixpath.dirname(step), entry.target or ""))
-            if target.startswith(("../", "/")) or target == ".." or hops > _MOST_LINKS:
-                reason = "goes round in circles" if hops > _MOST_LINKS else "leads out of the context"
-                self._miss(source, written, fault=f"passes the link {step} -> {entry.target}, which {reason}")
+            first = first or entry
+            if hops > _MOST_LINKS:
+                fault = f"passes the link {first.path} -> {first.target}, which goes round in circles"
+                self._miss(asked.source, asked.written, fault=fault)
                 return None
-            todo = [part for part in target.split("/") if part not in {"", "."}] + todo
+            last = entry
+            todo = [part for part in within(step, entry.target or "").split("/") if part] + todo
             done = ""
         return done
 
-    def _glob(self, folder: str, pattern: str, *, deep: bool) -> Iterator[str]:
-        """The paths below a folder that match a wildcard, not below one another.
-
-        Go's filepath.Match, but for ``--parents``, where ``**`` spans folders. Links are not entered.
-        """
-        compiled = compile_wildcard(pattern, deep=deep)
-        levels = None if deep and "**" in pattern else pattern.count("/")
+    def _glob(self, folder: str, pattern: str) -> Iterator[str]:
+        """The paths below a folder that match a wildcard, not below one another. Links are not entered."""
+        compiled = compile_wildcard(pattern, deep=False)
+        levels = pattern.count("/")
         skipped = len(folder) + 1 if folder else 0
         stack = [folder]
         while stack:
@@ -207,7 +277,7 @@ class _Selector:
                 if compiled.fullmatch(below):
                     if self._is_sent(child):
                         yield child.path
-                elif child.kind == "dir" and (levels is None or below.count("/") < levels):
+                elif child.kind == "dir" and below.count("/") < levels:
                     stack.append(child.path)
 
     def _walk(self, folder: Folder) -> bool:
@@ -264,11 +334,15 @@ class _Selector:
             raise OSError(0, "is neither a file, a folder nor a link", path)
         self._found[path] = ContextFile(path, kind, digest, entry.size)
 
-    def _explain(self, source: Source, path: str, written: str) -> None:
+    def _explain(self, asked: Asked, path: str) -> None:
         """Note a source that finds nothing: hidden by a rule, or not there but perhaps misspelt."""
         rule = self._ignore.hides(path) if self._files.entry(path) is not None else None
         nearest = None if rule else self._nearest(path)
-        self._missing.append(Missing(source=source, path=written, hidden_by=rule, nearest=nearest))
+        outside = rule is None and _is_above(asked.written.lstrip("/"))
+        fault = "is outside the context" if outside else None
+        self._missing.append(
+            Missing(source=asked.source, path=asked.written, hidden_by=rule, nearest=nearest, fault=fault)
+        )
 
     def _nearest(self, path: str) -> str | None:
         """The path below the deepest folder that exists whose name is most like the one written."""
@@ -288,6 +362,12 @@ class _Selector:
 
     def _miss(self, source: Source, written: str, *, fault: str) -> None:
         self._missing.append(Missing(source=source, path=written, fault=fault))
+
+
+def _is_above(path: str) -> bool:
+    """Whether a path leaves the context, unless the context's root stands for all above it."""
+    normal = posixpath.normpath(path)
+    return normal == ".." or normal.startswith(("/", "../"))
 
 
 def _bytes(path: str) -> bytes:

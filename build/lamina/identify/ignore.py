@@ -57,6 +57,8 @@ class Ignore:
 
     source: str | None
     rules: tuple[Rule, ...]
+    everywhere: bool = False
+    """Whether a ``!`` rule opens every hidden folder, as in `patterns`."""
     _folders: dict[str, Folder] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
@@ -75,6 +77,16 @@ class Ignore:
             problems += [rule.unsendable() for rule in rules if not rule.pattern.isprintable()]
         ConfigError.check(problems)
         return cls(source=source, rules=tuple(rules))
+
+    @classmethod
+    def patterns(cls, patterns: Iterable[str], source: str) -> Ignore:
+        """Patterns that stand by themselves, as in ``--exclude``: no comments, and ``/a`` is not ``a``.
+
+        Raises PatternError for the first that is malformed.
+        """
+        stripped = ((each, each.strip(_BLANK)) for each in patterns)
+        rules = (_rule(_clean(pattern), text, 0, source) for text, pattern in stripped if pattern)
+        return cls(source=source, rules=tuple(rules), everywhere=True)
 
     def plus(self, patterns: Iterable[str], source: str = "the default excludes") -> Ignore:
         """These rules and then more, which have the last word; ConfigError as from `parse`."""
@@ -100,6 +112,8 @@ class Ignore:
         It compares text: once any ``!`` pattern has a wildcard (a last ``/*`` or ``/**`` apart), all folders
         are entered; else only those on the way to what a ``!`` pattern names.
         """
+        if self.everywhere:
+            return any(rule.negated for rule in self.rules)
         stems = [rule.pattern.removesuffix("/**").removesuffix("/*") for rule in self.rules if rule.negated]
         if any(not _WILD.isdisjoint(stem) for stem in stems):
             return True
@@ -188,11 +202,13 @@ def _read(raw: bytes, number: int, source: str) -> Rule | None:
     if line.startswith("#"):  # only in the first column: " #a" is a pattern
         return None
     whole = _normal(line)
-    if not whole:
-        return None
+    return _rule(whole, line.strip(_BLANK), number, source) if whole else None
+
+
+def _rule(whole: str, text: str, number: int, source: str) -> Rule:
+    """A cleaned pattern, with its ``!`` where it has one. text: as written."""
     negated = whole.startswith("!")
     pattern = whole[1:] if negated else whole
-    text = line.strip(_BLANK)
     if not pattern:
         raise PatternError(f"`{text}` re-includes nothing", "name what to re-include after the `!`")
     try:

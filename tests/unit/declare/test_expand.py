@@ -6,7 +6,19 @@ import pytest
 
 from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
 
-SCOPE = {"PWD": "/home", "SHELL": "bash", "EMPTY": "", "NONE": None, "WORD": "xyzzyzy", "naïve": "yes"}
+SCOPE = {
+    "PWD": "/home",
+    "SHELL": "bash",
+    "EMPTY": "",
+    "NONE": None,
+    "WORD": "xyzzyzy",
+    "naïve": "yes",
+    "é": "ok",
+} | {
+    "STARS": "*a*b",
+    "SLASHES": "a/b/c",
+    "LINES": "a\nb",
+}
 
 
 @pytest.mark.parametrize(
@@ -55,7 +67,35 @@ SCOPE = {"PWD": "/home", "SHELL": "bash", "EMPTY": "", "NONE": None, "WORD": "xy
         ("${WORD/zz/__}", "xy__yzy"),
         ("${WORD//z/_}", "xy__y_y"),
         ("${WORD/?y/}", "zzyzy"),
-        ("${WORD//y}", "xzzz"),
+        ("${WORD//y/}", "xzzz"),
+        # what docker 28.5 was seen to do in its oddest corners
+        ("${WORD#'x'}", "yzzyzy"),
+        ("${STARS#\\*a}", "*b"),
+        ("${STARS%\\*?}", "*a"),
+        ("${STARS%%\\**}", ""),
+        ("${STARS#?\\}}", "*a*b"),
+        ("${STARS/\\*/x}", "xa*b"),
+        ("${STARS//\\*/}", "ab"),
+        ("${STARS/\\//}", "*a*b"),
+        ("${SLASHES//\\//-}", "a-b-c"),
+        ("${SLASHES//Z/\\/}", "a/b/c"),
+        ("${WORD//Z/\\/}", "xyzzyzy"),
+        ("${WORD//y/\\/}", "x\\/zz\\/z\\/"),
+        ("${WORD//*/_}", "_"),
+        ("${WORD///_}", "_x_y_z_z_y_z_y_"),
+        ("${WORD//x*z/_}", "_y"),
+        ("${WORD//?/'$0'}", "xyzzyzy"),
+        ("${WORD//zz/'<${0}>$1$$'}", "xy<zz>$yzy"),
+        ("${WORD/zz/'$0'}", "xy$0yzy"),
+        ("${LINES#*a}", "\nb"),
+        ("${LINES%*b}", "a\n"),
+        ("${LINES%%?b}", "a\nb"),
+        ("${/x/y}", ""),
+        ('"a\\b"', "a\\b"),
+        ('${MISSING:-"a b"}', "a b"),
+        ("${MISSING-<<x}", "<<x"),
+        ("$é$MISSINGé", "ok"),
+        ("a\\", "a"),
     ],
 )
 def test_words_expand_as_in_buildkit(word: str, expected: str) -> None:
@@ -74,11 +114,21 @@ def test_words_expand_as_in_buildkit(word: str, expected: str) -> None:
         ("${PWD:=x}", "is no form of a variable"),
         ("${MISSING:?set it}", "MISSING: set it"),
         ("${EMPTY:?}", "EMPTY: is not set"),
+        ("${WORD//y}", "is not closed: no '/'"),
+        ("${WORD/y/z", "is not closed: no '}'"),
+        ("${WORD:#x}", "is no form of a variable"),
+        ("${WORD#\\x}", "is no escape in the pattern"),
+        ("${WORD#x\\", "is not closed"),
+        ("${:-x}", "without a name"),
     ],
 )
 def test_malformed_words_are_refused(word: str, says: str) -> None:
     with pytest.raises(ExpansionError, match=says):
         expand(word, SCOPE, open_world=False)
+
+
+def test_another_escape_character_takes_its_place() -> None:
+    assert expand("a`$PWD\\b", SCOPE, escape="`") == "a$PWD\\b"
 
 
 def test_in_an_open_world_an_unknown_name_is_no_empty_one() -> None:

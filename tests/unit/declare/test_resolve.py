@@ -205,6 +205,41 @@ def test_a_stage_inherits_the_variables_of_the_one_below() -> None:
     assert paths(found) == [("a", "b")]
 
 
+def test_an_env_outlasts_an_arg_of_its_name_in_stages_above() -> None:
+    below = ("FROM scratch AS one", "ENV A=env", "ARG A=arg", "COPY $A /")
+
+    assert paths(recipe(*below, "FROM one", "COPY $A /")) == [("arg",), ("env",)]
+
+
+def test_what_an_unknown_image_sets_outlasts_an_arg_of_its_name() -> None:
+    below = ("FROM python AS one", "ENV B=b", "ARG A=arg", "COPY $A /")
+
+    assert paths(recipe(*below, "FROM one", "COPY $A /", "COPY $B /")) == [("arg",), None, ("b",)]
+
+
+def test_a_path_to_programs_is_always_set() -> None:
+    assert paths(recipe("FROM scratch", "COPY ${PATH:+a} /")) == [("a",)]
+    assert paths(recipe("FROM scratch", "ENV PATH=b", "COPY $PATH /")) == [("b",)]
+
+
+def test_the_escape_directive_holds_in_words() -> None:
+    found = recipe("# escape=`", "FROM scratch", "ENV A=a", "COPY `$A $A\\b /")
+
+    assert paths(found) == [("$A", "a\\b")]
+
+
+def test_a_mount_is_a_line_of_comma_separated_values() -> None:
+    found = recipe(
+        "FROM scratch",
+        "ARG KIND=bind",
+        """RUN --mount='"source=a,b"',target=/x ls""",
+        "RUN --mount=type=$KIND,source=c,target=/x ls",
+        "RUN --mount=type=tmpfs,target=/x ls",
+    )
+
+    assert paths(found) == [("a,b",), ("c",)]
+
+
 @pytest.mark.parametrize(
     "lines",
     [

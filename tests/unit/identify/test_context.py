@@ -40,6 +40,7 @@ def tree(repo: Repo, *paths: str) -> None:
         (("a", "b"), "COPY ./a /", "a"),
         (("a", "b"), "COPY /a /", "a"),
         (("a", "b"), "COPY x/../a /", "a"),
+        (("a", "b"), "COPY ../a /", "a"),  # the context's root stands for all that is above it
         (("d/a", "d/e/f", "x"), "COPY d /", "d d/a d/e d/e/f"),
         (("d/a", "d/e/f", "x"), "COPY d/ /", "d d/a d/e d/e/f"),
         (("d/a", "d/e/f", "x"), "COPY d/e /", "d/e d/e/f"),
@@ -62,7 +63,30 @@ def tree(repo: Repo, *paths: str) -> None:
         (("a*b", "axb"), 'COPY ["a\\\\*b", "/"]', "a*b axb"),
         (("a", "b/c"), "COPY * /", "a b b/c"),
         ((".hidden", "a"), "COPY * /", ".hidden a"),
+        (("a.txt", "axtxt", "d/a.txt"), "COPY a[.]txt /", "a.txt"),
+        # what --exclude leaves: patterns of an ignore file, below each source, never the source itself
+        (("d/a", "d/e/b", "d/e/c"), "COPY --exclude=e d /", "d d/a"),
+        (("d/a", "d/e/b", "d/e/c"), "COPY --exclude=e --exclude=!e/b d /", "d d/a d/e/b"),
+        (("d/a", "d/e/b", "d/e/c"), "COPY --exclude=d/e d /", "d d/a d/e d/e/b d/e/c"),
+        (("d/a", "d/e/b", "d/e/c"), "COPY --exclude=d/e . /", "d d/a"),
+        (("d/a", "d/b"), "COPY --exclude=/a --exclude=#b d /", "d d/a d/b"),
+        (("d/a", "d/#b"), "COPY --exclude=#b d /", "d d/a"),
+        (("d1/a", "d2/a", "d2/b"), "COPY --exclude=a d* /", "d1 d2 d2/b"),
+        (("a.txt", "b.py", "d/c.txt"), "COPY --exclude=*.txt *.txt b.py d /", "a.txt b.py d"),
+        (("d/a", "d/e/b"), "COPY --exclude=* d /", "d"),
+        (("d/a", "d/b"), "ARG v=a\nCOPY --exclude=$v d /", "d d/a d/b"),
+        (("d/a", "d/b"), "ADD --exclude=a d /", "d d/b"),
+        (("d/a", "d/b"), "COPY --exclude=a d /x/\nCOPY --exclude=b d /y/", "d d/a d/b"),
+        (("l -> d", "d/a", "d/b"), "COPY --exclude=a l /", "d d/b l"),
+        # what --parents lets in: a pattern of an ignore file below the root, or below what is before /./
         (("d/e/a.py", "d/b.py", "d/e/c.md"), "COPY --parents d/**/*.py /", "d/b.py d/e/a.py"),
+        (("d/a", "d/e/b", "x"), "COPY --parents ./d/e /", "d/e d/e/b"),
+        (("d/a", "d/e/b", "x"), "COPY --parents d/./e /", "d d/e d/e/b"),
+        (("d1/a", "d2/a", "d3/b"), "COPY --parents d*/./a /", "d1 d1/a d2 d2/a"),
+        (("l -> d", "d/a", "d/b"), "COPY --parents l/./a /", "d d/a l"),
+        (("l -> d", "d/a", "d/b"), "COPY --parents l /", "l"),
+        (("d/a", "d/e/b", "d/e/c"), "COPY --parents --exclude=e/c d/./e /", "d d/e d/e/b"),
+        (("d/a", "x"), "COPY --parents=false d /", "d d/a"),
         (("a", "b*.x"), "COPY a b*.x /", "a b*.x"),
         (("a",), "COPY a nomatch* /", "a"),
         # links: at the source they are followed, below it they are kept
@@ -76,6 +100,8 @@ def tree(repo: Repo, *paths: str) -> None:
         (("d/l -> ../../..",), "COPY d /", "d d/l"),
         (("d/l -> .", "d/a"), "COPY d /", "d d/a d/l"),
         (("l -> d", "d/a.py", "d/b"), "COPY l/*.py /", "d/a.py l"),
+        (("l -> /d", "d/a", "b"), "COPY l /", "d d/a l"),
+        (("l -> ../../d", "d/a", "b"), "COPY l/a /", "d/a l"),
         (("l1 -> a", "l2 -> d", "a", "d/x"), "COPY l* /", "a d d/x l1 l2"),
     ],
 )
@@ -87,6 +113,24 @@ def test_what_an_instruction_reads(repo: Repo, paths: tuple[str, ...], line: str
 
     assert repo.faults() == []
     assert sorted(found) == sorted(files.split(" ") if "a b" not in paths else [files])
+
+
+def test_a_mount_knows_no_wildcards(repo: Repo) -> None:
+    tree(repo, "ab", "ac", "a*")
+    build(repo, "RUN --mount=source=a*,target=/a ls")
+
+    assert repo.files("app") == ["a*"]
+
+
+def test_an_excluded_folder_is_not_entered() -> None:
+    files = DictFiles({"d/a": "a", "d/big/b": "b"})
+    dockerfile = parse_dockerfile("FROM scratch\nCOPY --exclude=big d /\n", "Dockerfile")
+    recipe = resolve(dockerfile, platform="linux/amd64", build_platform="linux/amd64")
+
+    context = select(files, recipe, EMPTY)
+
+    assert [each.path for each in context.files] == ["d", "d/a"]
+    assert files.listed == ["d"]
 
 
 def test_names_are_bytes(repo: Repo) -> None:
@@ -170,9 +214,10 @@ def test_a_named_context_has_its_own_ignore_file(repo: Repo) -> None:
     assert repo.files("app") == ["a"]
 
 
-def test_an_unknown_path_takes_the_whole_context(repo: Repo) -> None:
+@pytest.mark.parametrize("flag", ["--link", "--exclude=b", "--parents"])
+def test_an_unknown_path_takes_the_whole_context(repo: Repo, flag: str) -> None:
     tree(repo, "a", "d/b")
-    repo.image("app", "FROM python", "COPY $ROOT/a /", ignore=["dockerfiles"])
+    repo.image("app", "FROM python", f"COPY {flag} $ROOT/a /", ignore=["dockerfiles"])
 
     assert repo.files("app") == ["a", "d", "d/b"]
     assert repo.notes() == [
@@ -209,11 +254,11 @@ def test_an_unknown_path_takes_the_whole_context(repo: Repo) -> None:
         (("d/a", "x"), "COPY d/*.py x /", [], "COPY d/*.py: there is no such file"),
         (
             ("a",),
-            "COPY ../a /",
+            "COPY ../b /",
             [],
-            "COPY ../a is outside the context\n  allowed: files below {root}",
+            "COPY ../b is outside the context\n  allowed: files below {root}",
         ),
-        (("a",), "COPY x/../../a /", [], "COPY x/../../a is outside the context"),
+        (("a",), "COPY x/../../b /", [], "COPY x/../../b is outside the context"),
         (
             ("d/a",),
             "COPY d/a /",
@@ -255,6 +300,19 @@ def test_an_unknown_path_takes_the_whole_context(repo: Repo) -> None:
         (("d/l -> ../..",), "COPY d/l/x /", [], "COPY d/l/x passes the link d/l -> ../.., which leads out"),
         (("l -> m", "m -> l"), "COPY l /", [], "COPY l passes the link l -> m, which goes round in circles"),
         (("a",), "COPY a[b /", [], "COPY a[b is a malformed pattern: `[b` is no set of characters"),
+        (("d/a",), "COPY --exclude=[ d /", [], "COPY d is a malformed pattern: malformed pattern `[`"),
+        # what BuildKit does not send it does not find
+        (
+            ("l -> d", "d/a", "d/b"),
+            "COPY l/a l/b /",
+            [],
+            "COPY l/b leads to d/b, which is not sent: BuildKit",
+        ),
+        (("d/l -> a", "d/a"), "COPY */l /", [], "COPY d/l leads to d/a, which is not sent"),
+        (("l -> [a]", "[a]"), "COPY l /", [], "COPY l leads to [a], which is not sent"),
+        ((" a",), 'COPY [" a", "/"]', [], "COPY  a leads to  a, which is not sent"),
+        (("l -> a[", "a["), "COPY l /", [], "COPY l leads to a[, which is not sent: malformed pattern `a[`"),
+        (("d/a", "e/a"), "COPY --parents d/./b /", [], "COPY d/./b leads to d, which is not sent"),
     ],
 )
 def test_what_finds_nothing_is_told(
@@ -282,6 +340,9 @@ def test_what_finds_nothing_is_told(
             "COPY *.py: line 2 `*.py` of dockerfiles/app/Dockerfile.dockerignore hides it",
         ),
         (("d/a", "d/b.py"), "COPY d/a d/*.txt /", [], "COPY d/*.txt: there is no such file"),
+        (("d/e/a",), "COPY --exclude=e d d/e/*.txt /", [], "COPY d/e/*.txt: there is no such file"),
+        (("d/a", "l -> d"), "COPY --parents l/a /", [], "COPY l/a: there is no such file"),
+        (("a",), "COPY --parents . /", [], "COPY . is nothing with --parents: name what is in it, or *"),
     ],
 )
 def test_a_wildcard_may_find_nothing_where_the_folder_is_sent(
@@ -295,8 +356,31 @@ def test_a_wildcard_may_find_nothing_where_the_folder_is_sent(
     assert note.startswith(f"dockerfiles/app/Dockerfile:2: {says}")
 
 
+def test_what_one_source_has_sent_another_may_reach(repo: Repo) -> None:
+    tree(repo, "l -> d", "d/a", "d/b", "d/l2 -> b")
+    build(repo, "COPY l/a l/b */l2 /", "COPY d /d")
+
+    assert repo.faults() == []
+    assert repo.files("app") == ["d", "d/a", "d/b", "d/l2", "l"]
+
+
+def test_of_a_folder_only_what_is_sent_counts(repo: Repo) -> None:
+    tree(repo, "e/l -> ../d", "d/a", "d/b")
+    build(repo, "COPY */l /", "COPY d/a /")
+
+    assert repo.faults() == []
+    assert repo.files("app") == ["d", "d/a", "e/l"]
+
+
+def test_a_folder_where_a_wildcard_looks_in_vain_is_there(repo: Repo) -> None:
+    tree(repo, "d/e/a")
+    build(repo, "COPY --exclude=e d d/e/*.txt /")
+
+    assert repo.files("app") == ["d", "d/e"]
+
+
 def test_all_faults_of_all_images_are_told_at_once(repo: Repo) -> None:
-    tree(repo, "a", "l -> ../..", "hidden")
+    tree(repo, "a", "l -> ../../up", "hidden")
     build(repo, "COPY none a /", "COPY ../up /", "RUN --mount=source=l,target=/x ls")
     repo.image("other", "FROM scratch", "", "COPY hidden gone /", ignore=["hidden"])
 
@@ -339,10 +423,14 @@ class DictFiles:
 
     contents: dict[str, str | None]
     read: list[str] = field(default_factory=list)
+    listed: list[str] = field(default_factory=list)
 
     def children(self, directory: str) -> list[Entry]:
+        self.listed.append(directory)
         prefix = f"{directory}/" if directory else ""
-        return [Entry(path=path, kind="file") for path in self.contents if path.startswith(prefix)]
+        below = (path.removeprefix(prefix) for path in self.contents if path.startswith(prefix))
+        names = dict.fromkeys(prefix + path.partition("/")[0] for path in below)
+        return [entry for entry in map(self.entry, names) if entry]
 
     def entry(self, path: str) -> Entry | None:
         if path in self.contents:

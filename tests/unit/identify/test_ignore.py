@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lamina.errors import ConfigError
+from lamina.identify.goregexp import PatternError
 from lamina.identify.ignore import EMPTY, Folder, Ignore
 
 
@@ -369,3 +370,18 @@ def test_equal_rules_are_equal_whatever_was_asked_of_them() -> None:
     asked.hides("a/b/c")
     assert asked == unasked
     assert hash(asked) == hash(unasked)
+
+
+def test_patterns_that_stand_by_themselves_are_no_lines_of_a_file() -> None:
+    found = Ignore.patterns(["#a", "/b", " c ", "", "d/", "!d/e"], "COPY")
+
+    hidden = {path: found.hides(path) is not None for path in ("#a", "b", "c", "d/x", "d/e", "d/e/y")}
+    assert hidden == {"#a": True, "b": False, "c": True, "d/x": True, "d/e": False, "d/e/y": False}
+    assert found.may_reinclude_below("elsewhere")  # in a file a "!d/e" opens d alone
+    assert not Ignore.patterns(["d"], "COPY").may_reinclude_below("d")
+
+
+@pytest.mark.parametrize("pattern", ["[", "!", " ! ", "a\\"])
+def test_a_malformed_pattern_that_stands_by_itself_is_refused(pattern: str) -> None:
+    with pytest.raises(PatternError):
+        Ignore.patterns(["a", pattern], "COPY")
