@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import subprocess
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from buildkit import BuildKit
 from projects import Done, Repo, copy_sample, write_tiny
 
 from lamina.process import SubprocessRunner
 from lamina.sandbox import engine as sandbox
+from lamina.sandbox import registry as sandbox_registry
 from lamina.sandbox.runtime import REPOSITORY
 
 ENGINE = "tests"
@@ -64,6 +67,22 @@ def engine() -> Iterator[TestEngine]:
     if images:
         made.call("image", "rm", "--force", *images, check=False)
     sandbox.down(runner, name=ENGINE)
+
+
+@pytest.fixture
+def registry() -> Iterator[str]:
+    """The address of an empty registry that anybody may use."""
+    runner, name = SubprocessRunner(), f"tests-{os.getpid()}"
+    yield sandbox_registry.up(runner, name=name, port=0, say=print).address
+    sandbox_registry.down(runner, name, purge=True)
+
+
+@pytest.fixture
+def buildkit(tmp_path: Path, engine: TestEngine) -> BuildKit:
+    """The builder of the tests' engine."""
+    home = tmp_path / "buildkit"
+    home.mkdir()
+    return BuildKit(engine=engine, home=home)
 
 
 def _settings() -> dict[str, str]:
