@@ -306,7 +306,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     _rebuilt("--target", _config("args =", 'target = "deps"\nargs =')),
     _rebuilt("--platform", lambda scene: scene.flags.update(platform="linux/s390x"), "bare"),
     _rebuilt("the host's architecture, platform unset", _other_machine, "bare"),
-    _rebuilt("the platform of a stage", _dockerfile("FROM", "FROM --platform=linux/s390x", "bare"), "bare"),
+    _rebuilt("the platform of a stage", _dockerfile("hard\n\nFROM", "hard\n\nFROM --platform=linux/s390x")),
     _rebuilt("an instruction is edited", _dockerfile("$line $LEVEL", "$LEVEL $line")),
     _rebuilt("an instruction is added", _dockerfile("COPY src", "ENV MODE=new\nCOPY src")),
     _rebuilt("a flag of an instruction", _dockerfile("COPY src", "COPY --chmod=755 src")),
@@ -333,7 +333,9 @@ MUTATIONS: tuple[Mutation, ...] = (
     _kept("no local state", _forget),
     _kept("other local state", _write(".lamina/manifest.json", "{}")),
     _kept("a comment in the Dockerfile", _dockerfile("COPY src", "# why\n\nCOPY src")),
-    _kept("a comment within an instruction", _dockerfile("    --mount=type=s", "    # hush\n    --mount=type=s")),
+    _kept(
+        "a comment within an instruction", _dockerfile("    --mount=type=s", "    # hush\n    --mount=type=s")
+    ),
     _kept("LF becomes CRLF in the Dockerfile", _to_crlf),
     _kept("a stage that the target does not use", _dockerfile("run-tests --hard", "run-tests --soft")),
     _kept("a file of a stage that the target does not use", _write("spare/x")),

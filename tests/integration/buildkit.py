@@ -177,8 +177,10 @@ def _built(name: str, ref: str, vertexes: Mapping[tuple[str, str], Mapping[str, 
     steps: dict[str, bool] = {}
     for (_, title), vertex in vertexes.items():
         found = _STEP.fullmatch(title)
-        if found and found["target"] == name:
-            steps[title] = not vertex.get("cached")
+        # What ADD fetches goes by the name of the ADD, but comes out of nothing.
+        if found and found["target"] == name and vertex.get("inputs"):
+            # Of equal steps of two targets one is started; the other is never heard of again.
+            steps[title] = "started" in vertex and not vertex.get("cached")
     manifest, _ = _get(ref, "manifests/{tag}")
     config, _ = _get(ref, f"blobs/{manifest['config']['digest']}")
     return Built(

@@ -62,7 +62,7 @@ class Judged:
 
     def __str__(self) -> str:
         buildkit = self.buildkit or f"not asked: {self.row.unjudged}"
-        return f"| {self.row.name} | {self.row.expected} | {self.fingerprint} | {buildkit} |"
+        return f"| {re.sub(r'([<*_])', r'\\\1', self.row.name)} | {self.row.expected} | {self.fingerprint} | {buildkit} |"
 
 
 class Site(http.server.BaseHTTPRequestHandler):
@@ -74,7 +74,7 @@ class Site(http.server.BaseHTTPRequestHandler):
     def move(cls) -> None:
         cls.asset = ASSETS[1]
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that the library calls
+    def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
         self.wfile.write(self.asset)
@@ -140,7 +140,9 @@ def judge(world: World, buildkit: BuildKit, folder: Path) -> list[Judged]:
             Judged(
                 row=row,
                 fingerprint="changed" if moved else "same",
-                told=any("not in the fingerprint" in str(each) for each in preflight.notes({"": changed[row]})),
+                told=any(
+                    "not in the fingerprint" in str(each) for each in preflight.notes({"": changed[row]})
+                ),
                 buildkit=after.since(before[row.image]) if after else None,
                 evidence=after.ran if after else (),
             )
