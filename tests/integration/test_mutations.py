@@ -6,29 +6,24 @@ BuildKit finds unchanged. A run writes the scoreboard of ``docs/identity.md``.
 
 from __future__ import annotations
 
-import hashlib
-import http.server
 import re
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
-from buildkit import BuildKit, Built, bake_of, digest_of
+from buildkit import BuildKit, Built, bake_of
 from projects import ROOT
 
 from lamina.decide import preflight
 from lamina.files import write_atomic
-from mutations import DOCKERFILES, MUTATIONS, OLD_RUNTIME, RUNTIME, TOOL, Mutation, World, make_scene
+from mutations import DOCKERFILES, MUTATIONS, Mutation, World, make_scene
 
 pytestmark = pytest.mark.engine
 
 BATCH = 12  # targets a bake; larger ones take longer for each target
 PAGE = ROOT / "docs/identity.md"
 BOARD = re.compile(r"(?<=<!-- scoreboard -->\n).*(?=<!-- /scoreboard -->)", re.DOTALL)
-ASSETS = (b"an asset\n", b"another asset\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,51 +57,8 @@ class Judged:
 
     def __str__(self) -> str:
         buildkit = self.buildkit or f"not asked: {self.row.unjudged}"
-        return f"| {re.sub(r'([<*_])', r'\\\1', self.row.name)} | {self.row.expected} | {self.fingerprint} | {buildkit} |"
-
-
-class Site(http.server.BaseHTTPRequestHandler):
-    """Serves an asset that moves."""
-
-    asset: ClassVar[bytes]
-
-    @classmethod
-    def move(cls) -> None:
-        cls.asset = ASSETS[1]
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(self.asset)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def site() -> Iterator[str]:
-    Site.asset = ASSETS[0]
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def world(buildkit: BuildKit, registry: str, site: str) -> World:
-    buildkit.push_outside(registry)
-    python, old, later, tool, later_tool = (
-        digest_of(f"{registry}/{name}") for name in (RUNTIME, OLD_RUNTIME, "python:later", TOOL, "uv:later")
-    )
-    first, second = (hashlib.sha256(asset).hexdigest() for asset in ASSETS)
-    return World(
-        registry=registry,
-        digests={RUNTIME: (python, later), OLD_RUNTIME: (old, old), TOOL: (tool, later_tool)},
-        site=site,
-        sums=(first, second),
-        move_asset=Site.move,
-    )
+        name = re.sub(r"([<*_])", r"\\\1", self.row.name)
+        return f"| {name} | {self.row.expected} | {self.fingerprint} | {buildkit} |"
 
 
 def test_no_mutation_is_stale_and_none_is_extra(world: World, buildkit: BuildKit, tmp_path: Path) -> None:
@@ -135,14 +87,13 @@ def judge(world: World, buildkit: BuildKit, folder: Path) -> list[Judged]:
     found = []
     for number, row in enumerate(MUTATIONS):
         after = built.get(f"row-{number}")
+        notes = preflight.notes({row.image: changed[row]})
         moved = changed[row].fingerprint != images[row.image].fingerprint
         found.append(
             Judged(
                 row=row,
                 fingerprint="changed" if moved else "same",
-                told=any(
-                    "not in the fingerprint" in str(each) for each in preflight.notes({"": changed[row]})
-                ),
+                told=any("not in the fingerprint" in str(note) for note in notes),
                 buildkit=after.since(before[row.image]) if after else None,
                 evidence=after.ran if after else (),
             )

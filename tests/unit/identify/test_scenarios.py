@@ -8,8 +8,12 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from random import Random
 
 import pytest
+
+from lamina.identify.image import identify
+from lamina.identify.tree import DiskFiles, Entry
 
 from ..conftest import Repo, Shelf
 
@@ -112,6 +116,19 @@ def test_s10_another_checkout_has_the_same_fingerprints(built: Repo, tmp_path: P
         os.utime(place, (1, 1))
 
     assert Repo(other).fingerprints() == before
+
+
+def test_s10_the_order_in_which_a_disk_lists_names_is_nothing(built: Repo) -> None:
+    class Shuffled(DiskFiles):
+        def children(self, directory: str) -> list[Entry]:
+            found = list(super().children(directory))
+            Random(directory).shuffle(found)
+            return found
+
+    built.image("whole", "FROM scratch", "COPY . /", "COPY receipt_*/*.toml /tomls/")
+    project, graph = built.project(), built.graph()
+    images = identify(project, graph, graph.nodes, prefix="", bases=built.bases, files=Shuffled)
+    assert {name: image.fingerprint for name, image in images.items()} == built.fingerprints()
 
 
 def test_s14_a_declared_build_argument_concerns_its_users(built: Repo, shelf: Shelf) -> None:
