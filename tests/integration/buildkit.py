@@ -135,14 +135,17 @@ class BuildKit:
         return done.stderr
 
 
-def bake_of(scene: Scene, image: Image) -> Bake:
-    """How a command that pushes would build an image of the scene, staged."""
-    project = scene.project()
+def bake_of(scene: Scene, image: Image, stages: Path) -> Bake:
+    """How a command that pushes would build an image of the scene.
+
+    stages: an empty folder to stage in. A stage goes by its fingerprint: where there are any, one that is
+    wrong would find the files of another and hide from the judge.
+    """
     order = Order(
         decisions=(Decision(image=image, action="build", reasons=()),),
-        stages=stage_images(project.state, [image]),
+        stages=stage_images(stages, [image]),
         externals=scene.externals().references,
-        secrets=project.secrets,
+        secrets=scene.project().secrets,
         push=True,
         local_images=True,
     )

@@ -72,14 +72,15 @@ def judge(world: World, buildkit: BuildKit, folder: Path) -> list[Judged]:
     """Build all images of the tree, change it in every way, and build what each change is about."""
     scene = make_scene(folder / "before", world)
     images = {name: scene.image(name, prefix=f"{world.registry}/before/") for name in DOCKERFILES}
-    before = buildkit.build({name: bake_of(scene, image) for name, image in images.items()})
+    stages = folder / "stages"
+    before = buildkit.build({name: bake_of(scene, each, stages / "-") for name, each in images.items()})
     changed, bakes = {}, {}
     for number, row in enumerate(MUTATIONS):
         copy = scene.copy(folder / str(number))
         row.change(copy)
         changed[row] = copy.image(row.image, prefix=f"{world.registry}/{number}/")
         if row.unjudged is None:
-            bakes[f"row-{number}"] = bake_of(copy, changed[row])
+            bakes[f"row-{number}"] = bake_of(copy, changed[row], stages / str(number))
     built: dict[str, Built] = {}
     names = list(bakes)
     for start in range(0, len(names), BATCH):

@@ -40,10 +40,8 @@ def test_another_machine_finds_the_same_images_and_runs_no_step(
 
     cache = f"type=registry,ref={world.registry}/cache/{{name}}:1"
     images = {name: first.image(name, prefix=f"{world.registry}/first/") for name in DOCKERFILES}
-    built = buildkit.build(
-        {name: bake_of(first, image) for name, image in images.items()},
-        cache_to=f"{cache},mode=max,image-manifest=true,oci-mediatypes=true",
-    )
+    bakes = {name: bake_of(first, image, tmp_path / "stages/first") for name, image in images.items()}
+    built = buildkit.build(bakes, cache_to=f"{cache},mode=max,image-manifest=true,oci-mediatypes=true")
     home = tmp_path / "second"
     home.mkdir()
     second = BuildKit(engine=second_engine, home=home)
