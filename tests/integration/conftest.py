@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -13,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from buildkit import BuildKit, digest_of
+from doubles.site import PAGES, running_site
 from projects import Done, Repo, copy_sample, write_tiny
 
 from lamina.process import SubprocessRunner
 from lamina.sandbox import engine as sandbox
+from lamina.sandbox import registry as sandbox_registry
 from lamina.sandbox.runtime import REPOSITORY
+from mutations import OLD_RUNTIME, RUNTIME, TOOL, World
 
 ENGINE = "tests"
 
@@ -73,6 +78,40 @@ def empty_engine() -> Iterator[str]:
     name = f"tests-empty-{os.getpid()}"
     yield name
     sandbox.down(SubprocessRunner(), name, purge=True)
+
+
+@pytest.fixture
+def registry() -> Iterator[str]:
+    """The address of an empty registry that anybody may use."""
+    runner, name = SubprocessRunner(), f"tests-{os.getpid()}"
+    yield sandbox_registry.up(runner, name=name, port=0, say=print).address
+    sandbox_registry.down(runner, name, purge=True)
+
+
+@pytest.fixture
+def buildkit(tmp_path: Path, engine: TestEngine) -> BuildKit:
+    """The builder of the tests' engine."""
+    home = tmp_path / "buildkit"
+    home.mkdir()
+    return BuildKit(engine=engine, home=home)
+
+
+@pytest.fixture
+def world(buildkit: BuildKit, registry: str) -> Iterator[World]:
+    """What the tree of the mutation table stands on: images of a shell and a tool, and a site."""
+    buildkit.push_outside(registry)
+    python, python_later, old, tool, tool_later = (
+        digest_of(f"{registry}/{name}") for name in (RUNTIME, "python:later", OLD_RUNTIME, TOOL, "uv:later")
+    )
+    first, second = (hashlib.sha256(page).hexdigest() for page in PAGES)
+    with running_site() as site:
+        yield World(
+            registry=registry,
+            digests={RUNTIME: (python, python_later), OLD_RUNTIME: (old, old), TOOL: (tool, tool_later)},
+            site=site.url,
+            sums=(first, second),
+            move_asset=site.move,
+        )
 
 
 def _settings() -> dict[str, str]:

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TestEngine
 from projects import Repo
-
-from lamina.process import SubprocessRunner
-from lamina.sandbox import engine as sandbox_engine
-from lamina.sandbox import registry as sandbox_registry
 
 pytestmark = pytest.mark.engine
 
-EMPTY = "tests-empty"
 LIBRARIES = "COPY lib/ /rootfs/var/task/lib/"
 HANDLER = "COPY --link src/handler.py /var/task/"
 DOCKERFILE = f"""FROM scratch AS deps
@@ -31,28 +23,12 @@ CMD ["handler.handler"]
 """
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    runner, name = SubprocessRunner(), f"test-cache-{os.getpid()}"
-    yield sandbox_registry.up(runner, name=name, port=0, say=lambda _: None).address
-    sandbox_registry.down(runner, name, purge=True)
-
-
 @pytest.fixture
-def empty_engine(engine: TestEngine) -> Iterator[str]:
-    """The name of a second engine, without images and caches."""
-    runner = SubprocessRunner()
-    sandbox_engine.up(runner, name=EMPTY, say=lambda _: None)
-    yield EMPTY
-    sandbox_engine.down(runner, name=EMPTY, purge=True)
-
-
-@pytest.fixture
-def repo_with_stages(tiny: Repo, address: str) -> Repo:
+def repo_with_stages(tiny: Repo, registry: str) -> Repo:
     """The tiny project in a registry, its function with a stage of libraries."""
     tiny.write("lib/big.py", "BIG = True\n")
     tiny.write("dockerfiles/lambda-tiny/Dockerfile", DOCKERFILE)
-    tiny.env["LAMINA_REGISTRY"] = address
+    tiny.env["LAMINA_REGISTRY"] = registry
     return tiny
 
 
@@ -88,10 +64,10 @@ def test_an_empty_engine_runs_only_what_changed(
 
 
 def test_without_the_cache_it_runs_everything(
-    repo_with_stages: Repo, tmp_path: Path, empty_engine: str, address: str
+    repo_with_stages: Repo, tmp_path: Path, empty_engine: str, registry: str
 ) -> None:
     repo_with_stages.ok("build-all", "--push", "--cache", "off")
-    assert all(tag.startswith("sha-") for tag in tags(address, repo_with_stages, "lambda-tiny"))
+    assert all(tag.startswith("sha-") for tag in tags(registry, repo_with_stages, "lambda-tiny"))
     other = repo_with_stages.clone(tmp_path / "other", LAMINA_ENGINE=empty_engine)
     other.append("src/handler.py", "# better\n")
 
@@ -114,30 +90,30 @@ def test_an_inline_cache_is_found_by_its_tag(
 
 
 def test_branches_write_their_own_cache_and_read_that_of_main(
-    repo_with_stages: Repo, address: str, tmp_path: Path
+    repo_with_stages: Repo, registry: str, tmp_path: Path
 ) -> None:
     repo = repo_with_stages
     repo.ok("build-all", "--push", env={"LAMINA_CACHE_BRANCH": "main"})
-    main = next(tag for tag in tags(address, repo, "lambda-tiny") if tag.startswith("cache-"))
+    main = next(tag for tag in tags(registry, repo, "lambda-tiny") if tag.startswith("cache-"))
     assert main.startswith("cache-main-")
     repo.append("src/handler.py", "# a topic\n")
 
     repo.ok("build-all", "--push", env={"LAMINA_CACHE_BRANCH": "topic/one"})
 
     topic = main.replace("main", "topic-one")
-    assert topic in tags(address, repo, "lambda-tiny")
+    assert topic in tags(registry, repo, "lambda-tiny")
     assert [each.rpartition(":")[2] for each in target(repo)["cache-from"]] == [main]
 
 
-def test_a_fork_reads_and_does_not_write(repo_with_stages: Repo, address: str) -> None:
+def test_a_fork_reads_and_does_not_write(repo_with_stages: Repo, registry: str) -> None:
     repo = repo_with_stages
     repo.ok("build-all", "--push")
-    before = tags(address, repo, "lambda-tiny")
+    before = tags(registry, repo, "lambda-tiny")
     repo.append("src/handler.py", "# a fork\n")
 
     repo.ok("build-all", "--push", "--cache-read-only", env={"LAMINA_CACHE_BRANCH": "fork"})
 
-    assert {tag for tag in tags(address, repo, "lambda-tiny") - before if tag.startswith("cache")} == set()
+    assert {tag for tag in tags(registry, repo, "lambda-tiny") - before if tag.startswith("cache")} == set()
     assert target(repo)["cache-from"]
     assert "cache-to" not in target(repo)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import time
@@ -22,6 +21,7 @@ from lamina.identify.fingerprint import Bill
 from lamina.identify.image import Image, identify
 from lamina.process import Command, Completed
 from lamina.refs import Reference
+from trees import Tree
 
 HERE = PurePath(__file__).parent
 RUNTIME = "public.ecr.aws/lambda/python:3.13"
@@ -92,46 +92,12 @@ class Shelf:
 
 
 @dataclass(slots=True)
-class Repo:
+class Repo(Tree):
     """A repository on the disk, read by the front doors of the package."""
 
-    root: Path
     flags: dict[str, Any] = field(default_factory=lambda: {"platform": "linux/amd64"})
     env: dict[str, str] = field(default_factory=dict)
     bases: dict[str, str] = field(default_factory=lambda: {RUNTIME: DIGEST})
-
-    def write(self, path: str, content: str | bytes = "", *, executable: bool = False) -> Path:
-        file = self.root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content.encode() if isinstance(content, str) else content)
-        file.chmod(0o755 if executable else 0o644)
-        return file
-
-    def edit(self, path: str, old: str, new: str) -> None:
-        """Replace a text that must be there."""
-        before = (self.root / path).read_text("utf-8")
-        assert old in before
-        (self.root / path).write_text(before.replace(old, new), "utf-8")
-
-    def link(self, path: str, target: str) -> None:
-        file = self.root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.unlink(missing_ok=True)
-        file.symlink_to(target)
-
-    def folder(self, path: str) -> None:
-        (self.root / path).mkdir(parents=True)
-
-    def move(self, old: str, new: str) -> None:
-        (self.root / new).parent.mkdir(parents=True, exist_ok=True)
-        (self.root / old).rename(self.root / new)
-
-    def remove(self, path: str) -> None:
-        place = self.root / path
-        if place.is_dir():
-            shutil.rmtree(place)
-        else:
-            place.unlink()
 
     def image(self, name: str, *lines: str, ignore: Iterable[str] | None = None) -> None:
         """``dockerfiles/<name>/Dockerfile`` and, when given, its ignore file."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from lamina.declare.document import CONFIG_FILE, Document
 from lamina.declare.expand import ExpansionError, expand
 from lamina.declare.machine import native_platform
 from lamina.declare.settings import NAME, PLATFORM, PLATFORMS, SETTINGS, Value, read_settings
+from lamina.errors import ConfigError
 from lamina.files import EPOCH
 
 KINDS = ("base", "lambda")
@@ -115,6 +117,13 @@ def load_project(
 
     flags: values from the command line by setting name; None means not given.
     """
+    if (encoding := sys.getfilesystemencoding()) != "utf-8":
+        raise ConfigError.of(
+            f"file names are read as {encoding} here, and would give other fingerprints than elsewhere",
+            where="the locale",
+            allowed="UTF-8",
+            hint="export PYTHONUTF8=1",
+        )
     environment = os.environ if env is None else env
     document = Document(root)
     document.known(document.table, _KEYS)

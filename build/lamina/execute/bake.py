@@ -115,7 +115,7 @@ def _target(order: Order, image: Image, inside: set[str], *, kept: bool) -> dict
         "dockerfile": str(stage.dockerfile),
         "contexts": {
             **_bases(order, image, inside),
-            **{name: str(stage.context(name)) for name in spec.contexts},
+            **{name: str(stage.context(name)) for name in image.contexts if name},
         },
         "args": {name: value for name, value in spec.build_args.items() if name in declared},
         "platforms": [spec.platform],

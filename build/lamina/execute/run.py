@@ -248,6 +248,7 @@ def bake_command(workshop: Workshop, file: Path, bake: Bake, attempt: int) -> Co
             **workshop.environment,
             "BUILDX_METADATA_PROVENANCE": "disabled",
             "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
+            "SOURCE_DATE_EPOCH": "",  # buildx would pass it on as an argument that no fingerprint knows
         },
         cwd=workshop.state.parent,
     )

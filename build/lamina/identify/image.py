@@ -21,7 +21,10 @@ DOCKERIGNORE = ".dockerignore"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """What an image is made of at this moment. contexts: by name, the main one under the empty string."""
+    """What an image is made of at this moment.
+
+    contexts: the main one under the empty string, and the named ones that its Dockerfile reads.
+    """
 
     node: Node
     contexts: Mapping[str, Context]
@@ -108,9 +111,12 @@ def identify(
 
 
 def _contexts(node: Node, files: Callable[[Path], Files]) -> Mapping[str, Context]:
-    """The main context and every named local one, of which each may have an ignore file of its own."""
+    """The main context and every named local one that is read; each may have an ignore file of its own."""
+    read = {source.context for source in node.recipe.sources}
     named = {}
     for name, folder in node.spec.contexts.items():
+        if name not in read:
+            continue
         ignore = _first_ignore((folder / DOCKERIGNORE, f"{name}:{DOCKERIGNORE}"))
         named[name] = select(files(folder), node.recipe, ignore, name=name)
     return {"": select(files(node.spec.context), node.recipe, read_ignore(node.spec)), **named}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -206,3 +207,12 @@ def test_the_root_is_the_nearest_folder_with_images_or_a_table(tmp_path: Path) -
     assert find_root(configured / "deep/er") == configured
     assert find_root(laid_out / "deep/er") == laid_out
     assert find_root(tmp_path) == tmp_path
+
+
+def test_a_locale_in_which_names_read_otherwise_is_refused(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "iso8859-1")
+    (fault,) = refusals(repo)
+    assert "file names are read as iso8859-1 here" in fault
+    assert "PYTHONUTF8=1" in fault

@@ -24,7 +24,7 @@ def order(repo: Repo, *builds: str, **more: Any) -> Order:
     given: dict[str, Any] = {
         "decisions": tuple(Decision(image=images[name], action="build", reasons=()) for name in builds),
         "stages": {name: Stage(folder=Path("/stage") / name) for name in images},
-        "externals": {D: {RUNTIME: PINNED}},
+        "externals": {name: {RUNTIME: PINNED} for name in ("app", D)},
         "push": False,
         "local_images": True,
         **more,
@@ -113,13 +113,14 @@ def test_the_bill_travels_with_the_image(receipts: Repo) -> None:
     assert Bill.from_document(json.loads(annotations[BILL_KEY])) == image.bill
 
 
-def test_only_declared_arguments_and_used_secrets_are_passed(repo: Repo) -> None:
+def test_only_declared_arguments_used_secrets_and_contexts_that_are_read_are_passed(repo: Repo) -> None:
     repo.write("token", "hush")
-    repo.image("app", "ARG BASE=1", f"FROM {RUNTIME}", "ARG MODEL", "RUN --mount=type=secret,id=token ls")
+    run = "RUN --mount=type=secret,id=token ls"
+    repo.image("app", "ARG BASE=1", f"FROM {RUNTIME}", "ARG MODEL", run, "COPY --from=lib . /lib/")
     repo.folder("third")
     repo.config(
         '[tool.lamina]\nargs = { MODEL = "m", BASE = "2", OTHER = "o" }\n'
-        '[tool.lamina.images.app]\ntarget = ""\ncontexts = { lib = "third" }\n'
+        '[tool.lamina.images.app]\ntarget = ""\ncontexts = { lib = "third", idle = "third" }\n'
         '[tool.lamina.secrets]\ntoken = { file = "token" }\nunused = { file = "token" }\n'
     )
     repo.edit("pyproject.toml", 'target = ""\n', "")
@@ -129,7 +130,7 @@ def test_only_declared_arguments_and_used_secrets_are_passed(repo: Repo) -> None
 
     assert target["args"] == {"MODEL": "m", "BASE": "2"}
     assert target["secret"] == [f"type=file,id=token,src={repo.root}/token"]
-    assert target["contexts"]["lib"] == "/stage/app/contexts/lib"
+    assert target["contexts"] == {"lib": "/stage/app/contexts/lib", RUNTIME: f"docker-image://{PINNED}"}
     assert make_bake(made).reads == (str(repo.root / "token"),)
     assert "hush" not in make_bake(made).render()
 
