@@ -57,7 +57,7 @@ FORMS = (
     *(("@T", form) for form in words("${@N//Q/b} ${@N//a/a} ${@N/*/@I} ${@N//**/@I} ${@N///}")),
 )
 VENDOR = "vendor"
-_LACKS = re.compile(r"not found|no such file|too many links|missing")
+_LACKS = re.compile(r'"[^"]*": not found|no such file|too many links')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,8 +87,20 @@ def select(files: Files, recipe: Recipe, ignore: Ignore, *, name: str | None = N
     A source that cannot be known takes the whole (filtered) context.
     """
     sources = tuple(source for source in recipe.sources if source.context == name)
-    sent = Sent(files, (rooted(path) for source in sources for path in source.paths or (".",)))
-    return _Selector(files, with_defaults(ignore, sources), sent).run(sources)
+    ignore = with_defaults(ignore, sources)
+    # The main context is sent once, a named one for each instruction that reads it.
+    together = [sources] if name is None else [(source,) for source in sources]
+    selected = [_Selector(files, ignore, _sent(files, group)).run(group) for group in together]
+    found = {file.path: file for each in selected for file in each.files}
+    return Context(
+        files=tuple(found[path] for path in sorted(found, key=_bytes)),
+        missing=tuple(missing for each in selected for missing in each.missing),
+        ignore=ignore,
+    )
+
+
+def _sent(files: Files, sources: tuple[Source, ...]) -> Sent:
+    return Sent(files, (rooted(path) for source in sources for path in source.paths or (".",)))
 
 
 def with_defaults(ignore: Ignore, sources: tuple[Source, ...]) -> Ignore:
@@ -115,11 +127,7 @@ class _Selector:
                 self._take(source, path)
         for index, folder in self._looked_in.items():
             self._missing[index] = replace(self._missing[index], optional=self._is_there(folder))
-        return Context(
-            files=tuple(self._found[path] for path in sorted(self._found, key=_bytes)),
-            missing=tuple(self._missing),
-            ignore=self._ignore,
-        )
+        return Context(files=tuple(self._found.values()), missing=tuple(self._missing), ignore=self._ignore)
 
     def _is_there(self, folder: str) -> bool:
         """Whether BuildKit has the folder that a wildcard looks into, where it then may find nothing."""
@@ -129,6 +137,7 @@ class _Selector:
         if entry is None or entry.kind != "dir" or not (self._is_sent(entry) and self._sent.holds(folder)):
             return False
         self._add(entry)
+        self._thank(folder)
         return True
 
     def _take(self, source: Source, written: str) -> None:
@@ -170,7 +179,10 @@ class _Selector:
         if place is None:
             return
         entry = self._files.entry(place)
-        is_sent = (asked.is_sent and place == path) or self._sent.holds(place)
+        is_certain = asked.is_sent and place == path
+        is_sent = is_certain or self._sent.holds(place)
+        if not is_certain:
+            self._thank(place)
         if entry is None or self._hidden(place, entry):
             self._explain(asked, place)
         elif not is_sent and not self._sent.reaches(place):
@@ -186,6 +198,13 @@ class _Selector:
             self._explain(asked, place)
         else:
             self._add(entry)
+
+    def _thank(self, place: str) -> None:
+        """Take the links that a place is sent for, though no source asks for them."""
+        for path in self._sent.thanks_to(place):
+            link = self._files.entry(path)
+            if link is not None and not self._hides(path):
+                self._add(link)
 
     def _filters(self, asked: Asked, place: str, *, is_sent: bool) -> list[Filter]:
         """What holds for the names in a folder, where not all that is in the context counts."""

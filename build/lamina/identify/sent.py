@@ -21,13 +21,18 @@ _PLAIN = re.compile(r"[^\\\[\]^{}|!\s\ufeff]*")
 
 
 class Sent:
-    """The paths of one context that are sent for the sources of a build, ignore files aside."""
+    """The paths of one context that are sent together, ignore files aside."""
 
-    def __init__(self, files: Files, sources: Iterable[str]) -> None:
-        """sources: relative POSIX paths or wildcards; the empty one stands for the whole context."""
+    def __init__(self, files: Files, sources: Iterable[str], *, over: bool = True) -> None:
+        """sources: relative POSIX paths or wildcards; the empty one stands for the whole context.
+
+        over: whether a folder with a wildcard that finds links is sent with all that it finds.
+        """
         self._files = files
         self._sources = sorted(set(sources), key=_bytes)
+        self._over = over
         self._named: set[str] = set()
+        self._met: set[str] = set()
         self.fault: str | None = None
         """What makes BuildKit send nothing at all and fail; not known before something is asked."""
 
@@ -46,11 +51,20 @@ class Sent:
             self.fault = str(error)
             return None
 
+    @cached_property
+    def _without(self) -> Sent:
+        return Sent(self._files, self._sources, over=False)
+
     def holds(self, path: str) -> bool:
         """Whether a path is sent, and with it all that is below."""
         if self.patterns is None:
             return self.fault is None
         return self.patterns.hides(path) is not None
+
+    def thanks_to(self, path: str) -> Iterator[str]:
+        """The links without which a path would not be sent, though no source names them or leads there."""
+        if self.holds(path) and not self._without.holds(path):
+            yield from self._met
 
     def reaches(self, path: str) -> bool:
         """Whether a path is sent or anything below it."""
@@ -73,7 +87,8 @@ class Sent:
         step = ""
         for index, part in enumerate(parts):
             step = posixpath.join(step, part)
-            targets = self._targets(step)
+            is_last = index == len(parts) - 1
+            targets = self._targets(step) if is_last or self._over or not is_wildcard(part) else []
             if targets:
                 if step not in self._named:
                     self._named.add(step)
@@ -95,7 +110,9 @@ class Sent:
             except (PatternError, OSError):  # told where the source itself is looked for
                 return []
         entries = map(self._files.entry, found)
-        return [within(each.path, each.target or "") for each in entries if each and each.kind == "link"]
+        links = [each for each in entries if each and each.kind == "link"]
+        self._met.update(each.path for each in links if is_wildcard(name))
+        return [within(each.path, each.target or "") for each in links]
 
 
 def is_plain(source: str) -> bool:

@@ -364,6 +364,26 @@ def test_what_one_source_has_sent_another_may_reach(repo: Repo) -> None:
     assert repo.files("app") == ["d", "d/a", "d/b", "d/l2", "l"]
 
 
+def test_a_link_that_has_more_sent_counts_where_that_is_needed(repo: Repo) -> None:
+    tree(repo, "d/a", "d/b ", "l -> d", "m -> d")
+    build(repo, "COPY */a /", 'COPY ["d/b ", "/"]')  # sent, though no pattern, as all is that * finds
+
+    assert repo.faults() == []
+    assert repo.files("app") == ["d/a", "d/b ", "l", "m"]
+    build(repo, "COPY */a /")
+    assert repo.files("app") == ["d/a"]
+
+
+def test_a_named_context_is_sent_for_each_instruction_by_itself(repo: Repo) -> None:
+    tree(repo, "lib/l -> d", "lib/d/a", "lib/d/b")
+    repo.config('[tool.lamina.images.app.contexts]\nvendor = "lib"\n')
+    build(repo, "COPY --from=vendor l/a /", "COPY --from=vendor l/b /", "COPY --from=vendor d/*.py /")
+
+    (told,) = repo.faults()
+    assert told.startswith("dockerfiles/app/Dockerfile:4: COPY d/*.py: there is no such file in the context")
+    assert repo.files("app", "vendor") == ["d/a", "d/b", "l"]
+
+
 def test_of_a_folder_only_what_is_sent_counts(repo: Repo) -> None:
     tree(repo, "e/l -> ../d", "d/a", "d/b")
     build(repo, "COPY */l /", "COPY d/a /")
