@@ -7,29 +7,17 @@ import os
 import shutil
 import subprocess
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from conftest import TestEngine
 from projects import Repo
 
-from lamina.process import SubprocessRunner
-from lamina.sandbox import registry as sandbox
-
 pytestmark = pytest.mark.engine
 
 ALL = {"base-dynamo", "base-label", "lambda-tiny"}
 TINY = "lambda-tiny"
 COPIED = "Dockerfile:2 COPY --link src/handler.py /var/task/"
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """A registry for everybody on the loopback."""
-    runner, name = SubprocessRunner(), f"test-audit-{os.getpid()}"
-    yield sandbox.up(runner, name=name, port=0, say=lambda _: None).address
-    sandbox.down(runner, name, purge=True)
 
 
 def verdicts(repo: Repo, *words: str) -> dict[str, str]:
@@ -104,11 +92,11 @@ def forge(repo: Repo, engine: TestEngine, image: dict[str, Any], output: str) ->
 
 @pytest.mark.parametrize("where", ["engine", "registry"])
 def test_files_that_were_not_hashed_are_found(
-    tiny: Repo, engine: TestEngine, address: str, where: str
+    tiny: Repo, engine: TestEngine, registry: str, where: str
 ) -> None:
     pushed = where == "registry"
     if pushed:
-        tiny.env["LAMINA_REGISTRY"] = address
+        tiny.env["LAMINA_REGISTRY"] = registry
     built = {
         each["name"]: each for each in tiny.ok("build-all", "--json", *["--push"] * pushed).json["images"]
     }
@@ -124,22 +112,22 @@ def test_files_that_were_not_hashed_are_found(
     assert above == ["it stands on another build of base-dynamo than the one that is there now"]
 
 
-def test_in_a_registry_nothing_is_pushed_or_tagged(tiny: Repo, engine: TestEngine, address: str) -> None:
-    tiny.env["LAMINA_REGISTRY"] = address
+def test_in_a_registry_nothing_is_pushed_or_tagged(tiny: Repo, engine: TestEngine, registry: str) -> None:
+    tiny.env["LAMINA_REGISTRY"] = registry
     tiny.ok("build-all", "--push")
     digests = {each["ref"] for each in tiny.ok("audit", "--json").json["images"]}
-    before = engine.names(), tiny.manifest, catalog(address)
+    before = engine.names(), tiny.manifest, catalog(registry)
 
     assert verdicts(tiny) == dict.fromkeys(ALL, "confirmed")
-    assert (engine.names(), tiny.manifest, catalog(address)) == before
-    assert all(ref.startswith(f"{address}/") for ref in digests)
+    assert (engine.names(), tiny.manifest, catalog(registry)) == before
+    assert all(ref.startswith(f"{registry}/") for ref in digests)
 
 
-def catalog(address: str) -> dict[str, str]:
+def catalog(registry: str) -> dict[str, str]:
     """Repository -> its tags, as the registry lists them."""
 
     def get(path: str) -> Any:
-        with urllib.request.urlopen(f"http://{address}/v2/{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{registry}/v2/{path}", timeout=10) as answer:
             return json.load(answer)
 
     return {name: get(f"{name}/tags/list")["tags"] for name in get("_catalog")["repositories"]}
@@ -177,10 +165,10 @@ def test_what_would_be_built_is_not_audited(tiny: Repo) -> None:
 
 
 def test_what_an_empty_engine_makes_is_compared_by_its_files(
-    tiny: Repo, address: str, empty_engine: str
+    tiny: Repo, registry: str, empty_engine: str
 ) -> None:
     """A RUN gives other files each time, which proves nothing; of copied files only the times differ."""
-    tiny.env["LAMINA_REGISTRY"] = address
+    tiny.env["LAMINA_REGISTRY"] = registry
     tiny.write(
         "dockerfiles/lambda-stamped/Dockerfile",
         "FROM public.ecr.aws/lambda/python:3.13\nRUN date +%N > /var/task/stamp\n"
@@ -189,7 +177,8 @@ def test_what_an_empty_engine_makes_is_compared_by_its_files(
     tiny.write("src/handler.py", "def handler(event, context):\n    return event\n")
     tiny.ok("build-all", "--push")
     assert verdicts(tiny) == dict.fromkeys(ALL | {"lambda-stamped"}, "confirmed")
-    done = tiny.ok("audit", "--json", env={"LAMINA_ENGINE": empty_engine})
+    alone = {"LAMINA_ENGINE": empty_engine, "LAMINA_CACHE_MODE": "off"}
+    done = tiny.ok("audit", "--json", env=alone)
 
     assert done.images("verdict") == {**dict.fromkeys(ALL, "confirmed"), "lambda-stamped": "not comparable"}
     assert done.images("reasons")[TINY] == ["the same files; in 1 of 3 layers other times"]
