@@ -124,6 +124,7 @@ CASES: tuple[Case, ...] = (
     ),
 )
 BY_NAME = {case.name: case for case in CASES}
+_RANKS = {key: index for index, key in enumerate((case, way) for case in BY_NAME for way in VARIANTS)}
 QUICK_CASES = ("cold", "unchanged", "handler", "handler-empty", "scale-10", "scale-10-edit", "plan-20")
 QUICK_VARIANTS = ("bake", "lamina")
 
@@ -177,6 +178,11 @@ def select(cases: Iterable[str], variants: Iterable[str], *, quick: bool = False
         cases=tuple(name for name in BY_NAME if name in chosen),
         variants=tuple(name for name in VARIANTS if name in ways),
     )
+
+
+def rank(case: str, variant: str) -> int:
+    """Where a row stands among all rows."""
+    return _RANKS[case, variant]
 
 
 def _unknown(kind: str, names: Iterable[str], known: tuple[str, ...]) -> Iterator[Problem]:

@@ -29,12 +29,14 @@ class Ground:
     """A private engine, a registry and, where the machine lets us, a network namespace around both.
 
     Commands are run inside the namespace: what they ask of the registry is counted as well.
+    folder: for a docker configuration of its own.
     """
 
-    def __init__(self, runner: Runner, say: Callable[[str], None]) -> None:
+    def __init__(self, runner: Runner, folder: Path, say: Callable[[str], None]) -> None:
         self._runner = runner
         self._say = say
-        self._docker = tempfile.TemporaryDirectory(prefix="lamina-bench-docker-")
+        self._docker = folder / "docker"
+        self._opened = False
         self._netns: str | None = None
         self._engine: PrivateEngine | None = None
         self._registry: LocalRegistry | None = None
@@ -42,6 +44,8 @@ class Ground:
         """Why bytes are not counted; None when they are."""
         self.no_arm64: str | None = None
         """Why nothing can be built for arm64; None when it can."""
+        self.versions: Mapping[str, str] = {}
+        """Of docker, buildx and the BuildKit inside the engine, once it is open."""
 
     def open(self) -> None:
         """Start all of it, and put the runtime that every variant builds on into the registry.
@@ -50,6 +54,8 @@ class Ground:
         """
         if reason := engines.unsupported():
             raise EngineError.of(reason, hint="run it as root on a Debian-family machine")
+        self._opened = True
+        self._docker.mkdir(exist_ok=True)
         self._clear()
         try:
             self._netns = namespace.up(self._runner, NAME, self._say)
@@ -59,12 +65,13 @@ class Ground:
             self._runner, name=NAME, port=_PORT if self._netns else 0, netns=self._netns, say=self._say
         )
         self._start()
+        self.versions = self._versions()
         self._publish_runtime()
 
     def close(self) -> None:
-        """Remove all of it."""
-        self._clear()
-        self._docker.cleanup()
+        """Remove all of it; nothing when it was never opened."""
+        if self._opened:
+            self._clear()
 
     def empty(self) -> None:
         """An engine as it is on a runner that has never built: nothing is left of the one before."""
@@ -74,19 +81,6 @@ class Ground:
     def traffic(self) -> Traffic | None:
         """What has passed so far; None where bytes are not counted."""
         return namespace.traffic(self._registry.pid) if self._registry and self._netns else None
-
-    def versions(self) -> Mapping[str, str]:
-        """Of docker, buildx and the BuildKit inside the engine."""
-        docker = self._docker_must("version", "--format", "{{json .Server.Version}}")
-        buildx = self._must(str(self.engine.buildx), "version").stdout.split()
-        listed = self._must(str(self.engine.buildx), "ls", "--format", "json").stdout.splitlines()
-        builders = [json.loads(line) for line in listed if line.startswith("{")]
-        nodes = [node for each in builders if each["Name"] == "default" for node in each["Nodes"]]
-        return {
-            "docker": str(json.loads(docker.stdout)),
-            "buildx": buildx[1] if len(buildx) > 1 else "",
-            "buildkit": str(nodes[0].get("Version", "")) if nodes else "",
-        }
 
     @property
     def engine(self) -> PrivateEngine:
@@ -112,7 +106,7 @@ class Ground:
             env={
                 **self.engine.environment,
                 "LAMINA_ENGINE": NAME,
-                "DOCKER_CONFIG": self._docker.name,
+                "DOCKER_CONFIG": str(self._docker),
                 "BUILDX_METADATA_PROVENANCE": "disabled",
                 **(env or {}),
             },
@@ -126,6 +120,20 @@ class Ground:
         engines.down(self._runner, NAME, purge=True)
         registry.down(self._runner, NAME, purge=True)
         namespace.down(self._runner, NAME)
+
+    def _versions(self) -> Mapping[str, str]:
+        docker = self._docker_must("version", "--format", "{{json .Server.Version}}")
+        buildx = self._must(str(self.engine.buildx), "version").stdout.split()
+        listed = self._must(str(self.engine.buildx), "ls", "--format", "json").stdout.splitlines()
+        builders = [json.loads(line) for line in listed if line.startswith("{")]
+        nodes = [node for each in builders if each["Name"] == "default" for node in each["Nodes"]]
+        found = {
+            "docker": str(json.loads(docker.stdout)),
+            "buildx": buildx[1] if len(buildx) > 1 else "",
+            "buildkit": str(nodes[0].get("Version", "")) if nodes else "",
+        }
+        # Debian builds the engine without telling it which BuildKit is in it.
+        return {name: version for name, version in found.items() if version and "unknown" not in version}
 
     def _publish_runtime(self) -> None:
         """The stand-in under the name of a runtime; for arm64, on which nothing is run, an empty one."""

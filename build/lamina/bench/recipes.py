@@ -43,9 +43,7 @@ def _seed(base: str, sources: tuple[str, ...], install: str | None, handler: str
         lines.append(f"RUN {mounts} \\\n    {_CA}cd /tmp && {install}")
     kept = [*sources, *([f"{handler}/handler.py"] if handler else [])]
     ignore = ["*", *(f"!{path.rstrip('/')}" for path in kept), "**/__pycache__", "**/*.pyc", "**/tests"]
-    return Recipe(
-        dockerfile="\n".join([*lines, *_function(handler)]) + "\n", ignore="\n".join(ignore) + "\n"
-    )
+    return Recipe(dockerfile="\n".join([*lines, *_function(handler)]) + "\n", ignore="\n".join(ignore) + "\n")
 
 
 def _function(handler: str | None) -> list[str]:
@@ -80,12 +78,8 @@ def recipes(variant: str, runtime: str) -> Mapping[str, Recipe]:
     # Without --upgrade pip leaves alone what the base has.
     pins = tuple(f"{folder}/constraints.txt" for folder in all_three)
     return {
-        "base-receipt-dynamo": _seed(
-            runtime, (f"{_DYNAMO}/",), _pip(f"./{_DYNAMO}", constraints=(_DYNAMO,))
-        ),
-        "base-receipt-label": _seed(
-            dynamo, (f"{_LABEL}/", pins[0]), _pip(f"./{_LABEL}", constraints=both)
-        ),
+        "base-receipt-dynamo": _seed(runtime, (f"{_DYNAMO}/",), _pip(f"./{_DYNAMO}", constraints=(_DYNAMO,))),
+        "base-receipt-label": _seed(dynamo, (f"{_LABEL}/", pins[0]), _pip(f"./{_LABEL}", constraints=both)),
         "lambda-embedding": _seed(
             label, (f"{_EMBEDDING}/requirements.txt", *pins), _pip(needs, constraints=all_three), _EMBEDDING
         ),

@@ -101,9 +101,7 @@ class Suite:
         course = _Course(self, variant, f"scale-{cases[0].size}")
         try:
             course.start(
-                lambda root: make_functions(
-                    self.runner, root, cases[0].size, runtime=self.ground.runtime
-                )
+                lambda root: make_functions(self.runner, root, cases[0].size, runtime=self.ground.runtime)
             )
             course.job = replace(course.job, push=True)
             course.settle()
@@ -188,9 +186,7 @@ class _Course:
         if row.failed:
             raise LaminaError.of(f"the first build failed: {(row.not_run or '').removeprefix(FAILED)}")
 
-    def row(
-        self, case: Case, *, before: Callable[[], None] = lambda: None, settled: bool = False
-    ) -> Row:
+    def row(self, case: Case, *, before: Callable[[], None] = lambda: None, settled: bool = False) -> Row:
         """Measure a case. settled: the last build was of what the repository is without the edit."""
         tree, patience = self.job.tree, self._suite.patience
         self._suite.say(f"{self._variant.name}: {case.name}")

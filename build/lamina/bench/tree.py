@@ -138,7 +138,9 @@ def make_packages(root: Path, count: int, files: int) -> Tree:
 
 
 def _handler(number: int) -> str:
-    return f'"""Function {number}."""\n\n\ndef handler(event, context):\n    return {{"function": {number}}}\n'
+    return (
+        f'"""Function {number}."""\n\n\ndef handler(event, context):\n    return {{"function": {number}}}\n'
+    )
 
 
 def _write(root: Path, path: str, text: str) -> None:

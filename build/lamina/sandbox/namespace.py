@@ -39,25 +39,28 @@ def up(runner: Runner, name: str, say: Say) -> str:
     Raises EngineError where the machine does not let us.
     """
     tools = prefix(runner, say)
-    identity = _identity(name)
-    namespace = f"lamina-{identity}"
+    mark = identity(name)
+    namespace = f"lamina-{mark}"
     down(runner, name)
     routes = _must(runner, tools, None, "ip", "-json", "-4", "route")
     # The link has the name that an engine's bridge has, and goes with it.
-    network = Network(bridge=f"lm-{identity}", pool=pick_pool(identity, parse_routes(routes.stdout)))
+    network = Network(bridge=f"lm-{mark}", pool=pick_pool(mark, parse_routes(routes.stdout)))
     here, there = (f"{network.pool[number]}/{network.pool.prefixlen}" for number in (1, 2))
     iptables = str(tools.iptables(firewall(runner, tools, None)))
     try:
         for inner, argv in (
             (None, ("ip", "netns", "add", namespace)),
-            (None, ("ip", "link", "add", network.bridge, "type", "veth", "peer", _OUTSIDE, "netns", namespace)),
+            (
+                None,
+                ("ip", "link", "add", network.bridge, "type", "veth", "peer", _OUTSIDE, "netns", namespace),
+            ),
             (None, ("ip", "address", "add", here, "dev", network.bridge)),
             (None, ("ip", "link", "set", network.bridge, "up")),
             (namespace, ("ip", "address", "add", there, "dev", _OUTSIDE)),
             (namespace, ("ip", "link", "set", _OUTSIDE, "up")),
             (namespace, ("ip", "link", "set", _LOOPBACK, "up")),
             (namespace, ("ip", "route", "add", "default", "via", str(network.pool[1]))),
-            *((None, (iptables, "-w", *rule)) for rule in rules(network, identity)),
+            *((None, (iptables, "-w", *rule)) for rule in rules(network, mark)),
         ):
             _must(runner, tools, inner, *argv)
         if _FORWARDING.read_text().strip() == "0":
@@ -71,9 +74,9 @@ def up(runner: Runner, name: str, say: Say) -> str:
 def down(runner: Runner, name: str) -> None:
     """Remove the namespace for ``name`` with its links and rules, as far as there are any."""
     tools = prefix(runner, lambda _: None)
-    identity = _identity(name)
-    lower_network(runner, tools, identity, None)
-    runner.run(_tool(tools, None, "ip", "netns", "delete", f"lamina-{identity}"))
+    mark = identity(name)
+    lower_network(runner, tools, mark, None)
+    runner.run(_tool(tools, None, "ip", "netns", "delete", f"lamina-{mark}"))
 
 
 def traffic(pid: int) -> Traffic:
@@ -91,7 +94,8 @@ def parse_traffic(table: str) -> Traffic:
     return Traffic(internet=received.get(_OUTSIDE, 0), loopback=received.get(_LOOPBACK, 0))
 
 
-def _identity(name: str) -> str:
+def identity(name: str) -> str:
+    """8 hexadecimal digits in the names of all that is made for ``name``."""
     return Place.of("netns", name).identity
 
 
