@@ -79,7 +79,7 @@ def _scale(size: int) -> Iterator[Case]:
 
 
 CASES: tuple[Case, ...] = (
-    Case(name="cold", group=WARM, about="an engine that has never built; images stay in it", most=1),
+    Case(name="cold", group=WARM, about="an engine that has never built; images stay in it"),
     Case(name="unchanged", group=WARM, about="again, nothing changed"),
     Case(name="handler", group=WARM, about="a line of a function's handler edited", edit=_handler, one=True),
     Case(name="base-code", group=WARM, about="a line of the lowest base's package edited", edit=_base_code),
@@ -97,7 +97,7 @@ CASES: tuple[Case, ...] = (
     Case(name="branch", group=WARM, about="another branch was built; back on the first"),
     *(case for size in (10, 50, 100) for case in _scale(size) if not case.name.endswith("-edit")),
     *(case for size in (10, 50, 100) for case in _scale(size) if case.name.endswith("-edit")),
-    Case(name="arm64-cold", group=ARM64, about="cold for linux/arm64", most=1, variants=_LINKED),
+    Case(name="arm64-cold", group=ARM64, about="cold for linux/arm64", variants=_LINKED),
     Case(
         name="arm64-handler",
         group=ARM64,

@@ -16,8 +16,6 @@ from lamina.bench.variants import Bake, Job, Lamina, Variant, plan_command, read
 from lamina.errors import LaminaError
 from lamina.process import Completed, Runner
 
-_FIRST_BUILD = Case(name="cold", group=WARM, about="")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
@@ -77,8 +75,9 @@ class Suite:
                     self.runner, self.source, root, variant=variant.name, runtime=self.ground.runtime
                 )
             )
+            course.empty()
             if warm:
-                yield from course.first(warm)
+                yield from course.first(warm, "cold")
             for case in warm:
                 if case.name == "branch":
                     yield course.row(case, before=course.switch)
@@ -88,7 +87,7 @@ class Suite:
                 course.job = replace(course.job, push=True, cache=True)
                 course.settle()
                 for case in empty:
-                    yield course.row(case, before=course.empty, settled=True)
+                    yield course.on_empty(case)
         except LaminaError as error:
             yield from course.lost((*warm, *empty), error)
         finally:
@@ -103,6 +102,7 @@ class Suite:
             course.start(
                 lambda root: make_functions(self.runner, root, cases[0].size, runtime=self.ground.runtime)
             )
+            course.empty()
             course.job = replace(course.job, push=True)
             course.settle()
             for case in cases:
@@ -125,7 +125,7 @@ class Suite:
                 )
             )
             course.job = replace(course.job, platform="linux/arm64")
-            yield from course.first(cases)
+            yield from course.first(cases, "arm64-cold")
             for case in cases:
                 if case.name != "arm64-cold":
                     yield course.row(case, settled=True)
@@ -169,22 +169,25 @@ class _Course:
         self.job: Job
 
     def start(self, make: Callable[[Path], Tree]) -> None:
-        """Write the repository, pin its runtime, and have an empty engine."""
-        self._suite.say(f"{self._variant.name}: an empty engine for {self._root.name}")
-        self._suite.ground.empty()
+        """Write the repository and pin its runtime."""
+        self._suite.say(f"{self._variant.name}: {self._root.name}")
         self._root.mkdir(parents=True)
         self.job = Job(tree=make(self._root))
         if command := self._variant.prepare(self._suite.ground, self.job.tree):
             check(command, self._suite.runner.run(command))
 
-    def first(self, cases: tuple[Case, ...]) -> Iterator[Row]:
-        """The first build, which is a case as well."""
-        name = "arm64-cold" if self.job.platform else "cold"
-        row = self.row(replace(_FIRST_BUILD, name=name, most=1), settled=True)
+    def first(self, cases: tuple[Case, ...], name: str) -> Iterator[Row]:
+        """The first build, which is a case as well. Raises LaminaError when nothing can follow it."""
+        row = self.on_empty(BY_NAME[name])
         if any(case.name == name for case in cases):
             yield row
         if row.failed:
             raise LaminaError.of(f"the first build failed: {(row.not_run or '').removeprefix(FAILED)}")
+
+    def on_empty(self, case: Case) -> Row:
+        """Measure a case on an engine that has never built. Networks fail: it is tried twice."""
+        row = self.row(case, before=self.empty, settled=True)
+        return self.row(case, before=self.empty, settled=True) if row.failed else row
 
     def row(self, case: Case, *, before: Callable[[], None] = lambda: None, settled: bool = False) -> Row:
         """Measure a case. settled: the last build was of what the repository is without the edit."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lamina.errors import EngineError
 from lamina.process import Command, Completed, Runner
+from lamina.sandbox.cache import locked
 from lamina.sandbox.daemon import Place
 from lamina.sandbox.network import Network, firewall, inside, lower_network, parse_routes, pick_pool, rules
 from lamina.sandbox.packages import Prefix, Say, prefix
@@ -39,44 +40,23 @@ def up(runner: Runner, name: str, say: Say) -> str:
     Raises EngineError where the machine does not let us.
     """
     tools = prefix(runner, say)
-    mark = identity(name)
-    namespace = f"lamina-{mark}"
     down(runner, name)
-    routes = _must(runner, tools, None, "ip", "-json", "-4", "route")
-    # The link has the name that an engine's bridge has, and goes with it.
-    network = Network(bridge=f"lm-{mark}", pool=pick_pool(mark, parse_routes(routes.stdout)))
-    here, there = (f"{network.pool[number]}/{network.pool.prefixlen}" for number in (1, 2))
-    iptables = str(tools.iptables(firewall(runner, tools, None)))
     try:
-        for inner, argv in (
-            (None, ("ip", "netns", "add", namespace)),
-            (
-                None,
-                ("ip", "link", "add", network.bridge, "type", "veth", "peer", _OUTSIDE, "netns", namespace),
-            ),
-            (None, ("ip", "address", "add", here, "dev", network.bridge)),
-            (None, ("ip", "link", "set", network.bridge, "up")),
-            (namespace, ("ip", "address", "add", there, "dev", _OUTSIDE)),
-            (namespace, ("ip", "link", "set", _OUTSIDE, "up")),
-            (namespace, ("ip", "link", "set", _LOOPBACK, "up")),
-            (namespace, ("ip", "route", "add", "default", "via", str(network.pool[1]))),
-            *((None, (iptables, "-w", *rule)) for rule in rules(network, mark)),
-        ):
-            _must(runner, tools, inner, *argv)
+        with locked(Place.of("netns", name).lock.with_name("network.lock")):  # engines take it as well
+            _raise(runner, tools, name)
         if _FORWARDING.read_text().strip() == "0":
             _FORWARDING.write_text("1")  # as every Docker engine does when it starts
     except (EngineError, OSError) as error:
         down(runner, name)
         raise error if isinstance(error, EngineError) else EngineError.of(str(error)) from None
-    return namespace
+    return _called(name)
 
 
 def down(runner: Runner, name: str) -> None:
     """Remove the namespace for ``name`` with its links and rules, as far as there are any."""
     tools = prefix(runner, lambda _: None)
-    mark = identity(name)
-    lower_network(runner, tools, mark, None)
-    runner.run(_tool(tools, None, "ip", "netns", "delete", f"lamina-{mark}"))
+    lower_network(runner, tools, identity(name), None)
+    runner.run(_tool(tools, None, "ip", "netns", "delete", _called(name)))
 
 
 def traffic(pid: int) -> Traffic:
@@ -97,6 +77,32 @@ def parse_traffic(table: str) -> Traffic:
 def identity(name: str) -> str:
     """8 hexadecimal digits in the names of all that is made for ``name``."""
     return Place.of("netns", name).identity
+
+
+def _called(name: str) -> str:
+    return f"lamina-{identity(name)}"
+
+
+def _raise(runner: Runner, tools: Prefix, name: str) -> None:
+    mark, namespace = identity(name), _called(name)
+    routes = _must(runner, tools, None, "ip", "-json", "-4", "route")
+    # The link has the name that an engine's bridge has, and goes with it.
+    network = Network(bridge=f"lm-{mark}", pool=pick_pool(mark, parse_routes(routes.stdout)))
+    here, there = (f"{network.pool[number]}/{network.pool.prefixlen}" for number in (1, 2))
+    iptables = str(tools.iptables(firewall(runner, tools, None)))
+    peer = ("type", "veth", "peer", _OUTSIDE, "netns", namespace)
+    for inner, argv in (
+        (None, ("ip", "netns", "add", namespace)),
+        (None, ("ip", "link", "add", network.bridge, *peer)),
+        (None, ("ip", "address", "add", here, "dev", network.bridge)),
+        (None, ("ip", "link", "set", network.bridge, "up")),
+        (namespace, ("ip", "address", "add", there, "dev", _OUTSIDE)),
+        (namespace, ("ip", "link", "set", _OUTSIDE, "up")),
+        (namespace, ("ip", "link", "set", _LOOPBACK, "up")),
+        (namespace, ("ip", "route", "add", "default", "via", str(network.pool[1]))),
+        *((None, (iptables, "-w", *rule)) for rule in rules(network, mark)),
+    ):
+        _must(runner, tools, inner, *argv)
 
 
 def _tool(tools: Prefix, namespace: str | None, *argv: str) -> Command:
