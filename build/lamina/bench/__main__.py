@@ -9,17 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lamina.bench import chart, machine, pages, table
+from lamina.bench.borrowed import BorrowedGround
 from lamina.bench.cases import rank
 from lamina.bench.compare import compare
 from lamina.bench.goals import goals
 from lamina.bench.ground import Ground
 from lamina.bench.options import Options, read_options
+from lamina.bench.private import PrivateGround
 from lamina.bench.rows import FAILED, Report, Row, read_report
 from lamina.bench.suite import Suite
 from lamina.errors import BuildError, ConfigError, Interrupted, LaminaError, Problem
 from lamina.files import write_atomic, write_json
 from lamina.process import SubprocessRunner
 from lamina.report.console import Screen
+from lamina.sandbox.engine import unsupported
 
 
 def main() -> int:
@@ -55,7 +58,9 @@ def _measure(options: Options, screen: Screen) -> tuple[Report, LaminaError | No
     rows: list[Row] = []
     stopped: LaminaError | None = None
     with tempfile.TemporaryDirectory(prefix="lamina-bench-") as folder, screen.working() as say:
-        ground = Ground(runner, Path(folder), say)
+        ground: Ground = (
+            BorrowedGround(runner, say) if unsupported() else PrivateGround(runner, Path(folder), say)
+        )
         suite = Suite(
             runner=runner,
             ground=ground,

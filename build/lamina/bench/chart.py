@@ -38,19 +38,25 @@ def draw(report: Report, *files: Path) -> None:
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=(8, 1.2 + _INCHES_A_CASE * len(cases)), layout="constrained")
         axes = figure.add_subplot()
-        for place, variant in enumerate(VARIANTS):
-            found = [(index, row) for index, name in enumerate(cases) if (row := report.find(name, variant))]
-            heights = [index + (place - (len(VARIANTS) - 1) / 2) * _BAR for index, _ in found]
-            widths = [row.seconds.median for _, row in found if row.seconds]
+        for variant in VARIANTS:
+            bars = [
+                (_height(report, cases, name, variant), row)
+                for name in cases
+                if (row := report.find(name, variant))
+            ]
+            widths = [row.seconds.median for _, row in bars if row.seconds]
             if not widths:
                 continue
-            bars = axes.barh(heights, widths, _BAR * 0.9, color=_COLOURS[variant], label=variant)
-            axes.bar_label(bars, [seconds(width) for width in widths], padding=3, color=_INK, fontsize=7)
+            drawn = axes.barh(
+                [height for height, _ in bars], widths, _BAR * 0.9, color=_COLOURS[variant], label=variant
+            )
+            axes.bar_label(drawn, [seconds(width) for width in widths], padding=3, color=_INK, fontsize=7)
         axes.set_xscale("log")
         axes.set_yticks(range(len(cases)), cases)
-        axes.invert_yaxis()
+        axes.set_ylim(len(cases) - 0.5, -0.5)
         axes.margins(x=0.12)
-        axes.set_xlabel("seconds, median, logarithmic: shorter is better", color=_INK)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} s")
+        axes.set_xlabel("median seconds on a logarithmic scale: shorter is better", color=_INK)
         axes.tick_params(colors=_INK, which="both")
         axes.grid(axis="x", which="major", color=_INK, alpha=0.25)
         axes.set_axisbelow(True)
@@ -64,3 +70,9 @@ def draw(report: Report, *files: Path) -> None:
             file.parent.mkdir(parents=True, exist_ok=True)
             metadata = {"Date": None} if file.suffix == ".svg" else None
             figure.savefig(file, transparent=True, dpi=150, metadata=metadata)
+
+
+def _height(report: Report, cases: list[str], case: str, variant: str) -> float:
+    """Where a bar stands: those of a case side by side around its name."""
+    present = [name for name in VARIANTS if report.find(case, name)]
+    return cases.index(case) + (present.index(variant) - (len(present) - 1) / 2) * _BAR

@@ -63,13 +63,11 @@ def size(count: int | None) -> str:
     """Bytes as megabytes, with what digits say something."""
     if count is None:
         return _NONE
-    if count == 0:
-        return "0"
-    return (
-        f"{count / 1000:.0f} kB"
-        if count < _MB / 10
-        else f"{count / _MB:.{0 if count >= 10 * _MB else 1}f} MB"
-    )
+    if count < 1000:
+        return f"{count} B"
+    if count < _MB / 10:
+        return f"{count / 1000:.0f} kB"
+    return f"{count / _MB:.{0 if count >= 10 * _MB else 1}f} MB"
 
 
 def seconds(value: float) -> str:

@@ -23,7 +23,6 @@ VARIANTS = ("before", "seed", "bake", "lamina")
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 _PUSH = "type=image,push=true"
 _LAZY_PUSH = f"{_PUSH},unpack=false,store=false,oci-mediatypes=true"
-_LOAD = "type=image"
 _EXPORT = "mode=max,image-manifest=true,oci-mediatypes=true"
 
 
@@ -108,18 +107,24 @@ class Bake:
 
     def build(self, ground: Ground, job: Job) -> Command:
         """See `Variant.build`."""
-        write_json(self._file, self.document(job, f"{ground.registry}/{self.name}"))
+        prefix = f"{ground.registry}/{self.name}"
+        write_json(self._file, self.document(job, prefix, ground.stored))
         certificates = Path(_certificates())
         return ground.command(
-            *(str(ground.engine.buildx), "bake", f"--file={self._file}", "--progress=rawjson"),
+            *(*ground.buildx, "bake", f"--file={self._file}", "--progress=rawjson"),
             *(f"--metadata-file={self._metadata}", f"--allow=fs.read={certificates.parent}"),
             *([job.only] if job.only else []),
             cwd=job.tree.root,
         )
 
-    def document(self, job: Job, prefix: str) -> Mapping[str, Any]:
-        """The bake file: one target an image. prefix: of its repositories in the registry."""
-        targets = {image: self._target(job, prefix, image) for image in job.tree.images}
+    def document(self, job: Job, prefix: str, stored: str) -> Mapping[str, Any]:
+        """The bake file: one target an image.
+
+        prefix: of its repositories in the registry. stored: the output for what is not pushed.
+        """
+        pushed = _LAZY_PUSH if self.name == "bake" else _PUSH
+        output = pushed if job.push else stored
+        targets = {image: self._target(job, prefix, image, output) for image in job.tree.images}
         return {"group": {"default": {"targets": list(targets)}}, "target": targets}
 
     def read(self, job: Job, done: Completed) -> Steps:
@@ -144,9 +149,8 @@ class Bake:
             images=len(job.tree.images),
         )
 
-    def _target(self, job: Job, prefix: str, image: str) -> dict[str, Any]:
+    def _target(self, job: Job, prefix: str, image: str, output: str) -> dict[str, Any]:
         parent = job.tree.images[image]
-        linked = self.name == "bake"
         target: dict[str, Any] = {
             "context": ".",
             "dockerfile": f"dockerfiles/{image}/Dockerfile",
@@ -155,9 +159,9 @@ class Bake:
             "tags": [f"{prefix}/{image}:latest"],
             "attest": ["type=provenance,disabled=true"],
             "secret": [f"type=file,id=ca,src={_certificates()}"] if Path(_certificates()).exists() else [],
-            "output": [(_LAZY_PUSH if linked else _PUSH) if job.push else _LOAD],
+            "output": [output],
         }
-        if linked and job.cache:
+        if self.name == "bake" and job.cache:
             ref = f"type=registry,ref={prefix}/cache:{image}"
             target |= {"cache-from": [ref], "cache-to": [f"{ref},{_EXPORT}"]}
         return target

@@ -76,7 +76,8 @@ def test_a_handler_is_compared_with_bake_of_that_one_image() -> None:
     ("count", "shown"),
     [
         (None, "-"),
-        (0, "0"),
+        (0, "0 B"),
+        (999, "999 B"),
         (2_400, "2 kB"),
         (140_000, "0.1 MB"),
         (46_500_000, "46 MB"),
@@ -93,7 +94,7 @@ def test_seconds_have_digits_that_say_something() -> None:
 
 def test_the_row_of_the_terminal() -> None:
     assert table.terminal(row("cold", "bake", 30.0, 1_500_000)) == (
-        *("cold", "bake", "30.00", "30.00", "30.00", "1", "0", "1.5 MB", "1/2", "1/4", ""),
+        *("cold", "bake", "30.00", "30.00", "30.00", "1", "0 B", "1.5 MB", "1/2", "1/4", ""),
     )
     missing = table.terminal(Row.missing("cold", "seed", "failed: this\nand that"))
     assert len(missing) == len(table.HEADINGS)

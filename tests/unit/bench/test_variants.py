@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from lamina.bench.cases import BY_NAME, select
-from lamina.bench.ground import Ground
 from lamina.bench.meter import Patience, Steps
+from lamina.bench.private import PrivateGround
 from lamina.bench.recipes import recipes
 from lamina.bench.suite import Suite
 from lamina.bench.tree import SAMPLE, Tree, copy_sample, make_functions, make_packages
@@ -110,7 +110,7 @@ def job(**more: object) -> Job:
 
 
 def test_the_bake_file_of_an_expert(tmp_path: Path) -> None:
-    document = Bake("bake", tmp_path).document(job(push=True, cache=True), "r/bake")
+    document = Bake("bake", tmp_path).document(job(push=True, cache=True), "r/bake", "type=image")
     target = document["target"]["base-receipt-label"]
 
     assert document["group"]["default"]["targets"] == list(SAMPLE)
@@ -124,7 +124,7 @@ def test_the_bake_file_of_an_expert(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("variant", ["before", "seed"])
 def test_the_others_push_as_docker_does_and_share_no_cache(tmp_path: Path, variant: str) -> None:
-    document = Bake(variant, tmp_path).document(job(push=True, cache=True), "r")
+    document = Bake(variant, tmp_path).document(job(push=True, cache=True), "r", "type=image")
     target = document["target"]["lambda-embedding"]
 
     assert target["output"] == ["type=image,push=true"]
@@ -132,9 +132,11 @@ def test_the_others_push_as_docker_does_and_share_no_cache(tmp_path: Path, varia
 
 
 def test_cold_shares_no_cache_and_stays_in_the_engine(tmp_path: Path) -> None:
-    target = Bake("bake", tmp_path).document(job(platform="linux/arm64"), "r")["target"]["lambda-embedding"]
+    target = Bake("bake", tmp_path).document(job(platform="linux/arm64"), "r", "type=docker")["target"][
+        "lambda-embedding"
+    ]
 
-    assert target["output"] == ["type=image"]
+    assert target["output"] == ["type=docker"]
     assert target["platforms"] == ["linux/arm64"]
     assert "cache-to" not in target
 
@@ -207,7 +209,7 @@ def test_a_case_that_fails_does_not_lose_the_others(tmp_path: Path) -> None:
     runner = ScriptedRunner([((), Completed(code=2, stderr="no")), ((), answer), ((), answer)])
     suite = Suite(
         runner=runner,
-        ground=Ground(runner, tmp_path, lambda _: None),
+        ground=PrivateGround(runner, tmp_path, lambda _: None),
         source=tmp_path,
         folder=tmp_path,
         patience=Patience(times=1, seconds=1.0),
