@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lamina.bench.cases import BY_NAME, select
-from lamina.bench.meter import Patience, Steps
-from lamina.bench.private import PrivateGround
+from lamina.bench.cases import BY_NAME
+from lamina.bench.meter import Steps
 from lamina.bench.recipes import recipes
-from lamina.bench.suite import Suite
 from lamina.bench.tree import SAMPLE, Tree, copy_sample, make_functions, make_packages
 from lamina.bench.variants import Bake, Job, Lamina
 from lamina.declare.config import load_project
@@ -202,26 +200,3 @@ def test_what_lamina_did_is_in_its_own_report() -> None:
     assert read == Steps(cached=3, total=4, built=2, images=3)
     with pytest.raises(BuildError, match="did not answer with JSON"):
         Lamina().read(job(), Completed(code=0, stdout="hello"))
-
-
-def test_a_case_that_fails_does_not_lose_the_others(tmp_path: Path) -> None:
-    answer = Completed(code=0, stdout=json.dumps({"images": [{}] * 100}))
-    runner = ScriptedRunner([((), Completed(code=2, stderr="no")), ((), answer), ((), answer)])
-    suite = Suite(
-        runner=runner,
-        ground=PrivateGround(runner, tmp_path, lambda _: None),
-        source=tmp_path,
-        folder=tmp_path,
-        patience=Patience(times=1, seconds=1.0),
-        say=lambda _: None,
-    )
-
-    rows = list(suite.run(select(["plan-100", "plan-100-again"], ["bake", "lamina"])))
-
-    assert [(row.case, row.variant, row.failed, row.images_total) for row in rows] == [
-        ("plan-100", "bake", False, None),
-        ("plan-100-again", "bake", False, None),
-        ("plan-100", "lamina", True, None),
-        ("plan-100-again", "lamina", False, 100),
-    ]
-    assert rows[0].not_run == "only lamina plans without building"
