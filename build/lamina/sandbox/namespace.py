@@ -60,18 +60,27 @@ def down(runner: Runner, name: str) -> None:
 
 
 def traffic(pid: int) -> Traffic:
-    """What has passed in the namespace that process ``pid`` is in. Raises OSError when that is gone."""
-    return parse_traffic(Path(f"/proc/{pid}/net/dev").read_text())
+    """What has passed in the namespace that process ``pid`` is in. Raises EngineError when that is gone."""
+    try:
+        return parse_traffic(Path(f"/proc/{pid}/net/dev").read_text())
+    except OSError as error:
+        raise EngineError.of(f"the network in which bytes are counted is gone: {error}") from None
 
 
 def parse_traffic(table: str) -> Traffic:
-    """The first number behind each link's name in ``/proc/<pid>/net/dev`` is what it received."""
+    """The first number behind each link's name in ``/proc/<pid>/net/dev`` is what it received.
+
+    Raises EngineError when a link is missing: a count that starts again would be a wrong one.
+    """
     received = {
         name.strip(): int(numbers.split()[0])
         for name, colon, numbers in (line.partition(":") for line in table.splitlines())
         if colon
     }
-    return Traffic(internet=received.get(_OUTSIDE, 0), loopback=received.get(_LOOPBACK, 0))
+    for link in (_OUTSIDE, _LOOPBACK):
+        if link not in received:
+            raise EngineError.of(f"the network in which bytes are counted has lost its link {link}")
+    return Traffic(internet=received[_OUTSIDE], loopback=received[_LOOPBACK])
 
 
 def identity(name: str) -> str:

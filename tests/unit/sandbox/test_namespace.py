@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from lamina.sandbox.namespace import Traffic, parse_traffic
+import pytest
+
+from lamina.errors import EngineError
+from lamina.sandbox.namespace import Traffic, parse_traffic, traffic
 
 TABLE = """\
 Inter-|   Receive                                             |  Transmit
@@ -17,8 +20,15 @@ def test_what_came_in_from_outside_and_what_went_between_programs() -> None:
     assert parse_traffic(TABLE) == Traffic(internet=2006883, loopback=46564092)
 
 
-def test_a_namespace_without_a_way_out_has_seen_nothing() -> None:
-    assert parse_traffic("    lo: 12 1\n") == Traffic(internet=0, loopback=12)
+@pytest.mark.parametrize(("link", "left"), [("eth0", "    lo: 12 1\n"), ("lo", "  eth0: 12 1\n")])
+def test_a_link_that_is_gone_is_not_one_without_traffic(link: str, left: str) -> None:
+    with pytest.raises(EngineError, match=f"lost its link {link}"):
+        parse_traffic(left)
+
+
+def test_a_process_that_is_gone_took_its_network_along() -> None:
+    with pytest.raises(EngineError, match="is gone"):
+        traffic(2**22 + 1)
 
 
 def test_traffic_is_counted_from_a_moment_on() -> None:
