@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lamina.decide.plan import Decision
-from lamina.declare.config import native_platform
+from lamina.declare.machine import native_platform
 from lamina.execute.bake import Bake, Order, make_bake
 from lamina.execute.run import stage_images
 from lamina.identify.image import Image

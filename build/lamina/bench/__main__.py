@@ -1,60 +1,156 @@
-"""``python -m lamina.bench [--times N] [--rounds N] [--json FILE]``: the best times, beside raw bake."""
+"""``python -m lamina.bench``: measure, or show what was measured; `lamina.bench.options` has the flags."""
 
 from __future__ import annotations
 
-import argparse
+import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from lamina.bench.cases import CASES, VARIANTS, Bench
-from lamina.bench.meter import Timing
-from lamina.errors import LaminaError
-from lamina.files import write_json
+from lamina.bench import chart, machine, pages, table
+from lamina.bench.borrowed import BorrowedGround
+from lamina.bench.cases import rank
+from lamina.bench.compare import compare
+from lamina.bench.goals import goals
+from lamina.bench.ground import Ground
+from lamina.bench.options import Options, read_options
+from lamina.bench.private import PrivateGround
+from lamina.bench.rows import FAILED, Report, Row, read_report
+from lamina.bench.suite import Suite
+from lamina.errors import BuildError, ConfigError, Interrupted, LaminaError, Problem
+from lamina.files import write_atomic, write_json
 from lamina.process import SubprocessRunner
 from lamina.report.console import Screen
+from lamina.sandbox.engine import unsupported
 
 
 def main() -> int:
-    """Measure, print the table, and write it as JSON where asked to."""
-    parser = argparse.ArgumentParser(prog="nox -s bench --", description=__doc__)
-    parser.add_argument("--times", type=int, default=5, help="runs of each warm case in a round (5)")
-    parser.add_argument("--rounds", type=int, default=2, help="rounds, each from empty engines (2)")
-    parser.add_argument("--json", type=Path, help="write the figures into this file as well")
-    options = parser.parse_args()
+    """Measure or render, show, write, compare; the exit code."""
     screen = Screen()
-    found: dict[tuple[str, str], Timing] = {}
-    with tempfile.TemporaryDirectory(prefix="lamina-bench-") as folder:
-        bench = Bench(SubprocessRunner(), Path.cwd(), Path(folder), screen.say)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: engines are stopped
+    try:
+        options = read_options()
+        earlier = read_report(options.compare) if options.compare else None
+        stopped: LaminaError | None = None
+        if options.render:
+            report = read_report(options.render)
+        else:
+            report, stopped = _measure(options, screen)
+        _show(report, screen)
+        _write(report, options, screen, complete=stopped is None)
+        if stopped:
+            raise stopped
+        if earlier:
+            _compare(earlier, report, options, screen)
+        BuildError.check(_failures(report))
+    except LaminaError as error:
+        screen.error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return Interrupted.exit_code
+    return 0
+
+
+def _measure(options: Options, screen: Screen) -> tuple[Report, LaminaError | None]:
+    """The report, and what kept it from being complete: then it has what was measured before."""
+    runner = SubprocessRunner()
+    rows: list[Row] = []
+    stopped: LaminaError | None = None
+    with tempfile.TemporaryDirectory(prefix="lamina-bench-") as folder, screen.working() as say:
+        ground: Ground = (
+            BorrowedGround(runner, say) if unsupported() else PrivateGround(runner, Path(folder), say)
+        )
+        suite = Suite(
+            runner=runner,
+            ground=ground,
+            source=Path.cwd(),
+            folder=Path(folder),
+            patience=options.patience,
+            say=say,
+        )
         try:
-            for _ in range(options.rounds):
-                for variant in VARIANTS:
-                    for case, timing in bench.run(variant, times=options.times).items():
-                        before = found.get((case, variant), Timing(seconds=()))
-                        found[case, variant] = before + timing
+            for row in suite.run(options.selection):
+                rows.append(row)
+                screen.say(table.line(row))
+        except KeyboardInterrupt:
+            stopped = Interrupted.of("stopped; what was measured before is kept")
         except LaminaError as error:
-            screen.error(error)
-            return error.exit_code
+            stopped = error
         finally:
-            bench.close()
+            ground.close()
+    report = Report(
+        rows=tuple(sorted(rows, key=lambda row: rank(row.case, row.variant))),
+        machine=machine.facts(ground.versions),
+        uncounted=ground.uncounted,
+    )
+    return report, stopped
+
+
+def _show(report: Report, screen: Screen) -> None:
+    screen.say(table.machine(report))
+    screen.rows(table.HEADINGS, map(table.terminal, report.rows), wide="not run")
+    known = [goal for goal in goals(report) if goal.met is not None]
+    if known:
+        words = {True: "met", False: "missed"}
+        screen.rows(
+            ("goal", "wanted", "measured", ""),
+            ((goal.what, goal.wanted, goal.found, words[bool(goal.met)]) for goal in known),
+        )
+
+
+def _write(report: Report, options: Options, screen: Screen, *, complete: bool) -> None:
+    """The results; the documentation only when it was asked for and nothing is missing."""
+    if not options.render:
+        write_json(options.out / "bench.json", report.document())
+    write_atomic(options.out / "bench.md", pages.markdown(report))
+    written = [options.out]
+    charts = [options.out / "bench"]
+    if options.write and complete:
+        written += pages.write_pages(Path.cwd(), report)
+        charts.append(Path(pages.CHART))
+    try:
+        chart.draw(report, *(Path(f"{name}.{suffix}") for name in charts for suffix in ("svg", "png")))
+    except ConfigError as error:
+        screen.notes(error.problems)
+    screen.say(f"the figures are in {', '.join(map(str, written))}")
+
+
+def _failures(report: Report) -> Iterator[Problem]:
+    """What went wrong, once for all the cases that it cost."""
+    lost: dict[str, list[str]] = {}
+    for row in report.rows:
+        if row.failed and row.not_run:
+            lost.setdefault(row.not_run.removeprefix(FAILED), []).append(f"{row.variant} {row.case}")
+    for reason, names in lost.items():
+        yield Problem(what=f"{', '.join(names)}: {reason}")
+
+
+def _compare(earlier: Report, report: Report, options: Options, screen: Screen) -> None:
+    """Show both runs; raises BuildError for what became slower than is tolerated."""
+    changes = compare(earlier, report)
     screen.rows(
-        ("case", *(f"{variant} (s)" for variant in VARIANTS), "bake / lamina"),
+        ("case", "variant", "before", "now", "ratio"),
         (
             (
-                case,
-                *(f"{found[case, variant].best:.2f}" for variant in VARIANTS),
-                f"{found[case, 'bake'].best / found[case, 'lamina'].best:.2f}",
+                each.case,
+                each.variant,
+                table.seconds(each.before),
+                table.seconds(each.now),
+                f"{each.ratio:.2f}",
             )
-            for case in CASES
+            for each in changes
         ),
     )
-    if options.json:
-        figures = [
-            {"case": case, "variant": variant, "seconds": list(timing.seconds)}
-            for (case, variant), timing in found.items()
-        ]
-        write_json(options.json, {"schema": 1, "rows": figures})
-    return 0
+    BuildError.check(
+        Problem(
+            what=f"{each.variant} {each.case} takes {each.ratio:.2f} times as long as it did",
+            where=str(options.compare),
+            allowed=f"{options.tolerance:g} times (--tolerance)",
+        )
+        for each in changes
+        if each.slower(options.tolerance)
+    )
 
 
 if __name__ == "__main__":

@@ -1,110 +1,197 @@
-"""The cases: what is done to the sample before each command, for Lamina and for raw bake."""
+"""The cases: what is done to a repository before each command, and which variants can take part."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
-from lamina.bench.meter import Timing, measure
-from lamina.declare.machine import native_platform
-from lamina.process import Command, Runner
-from lamina.sandbox import engine as sandbox
-from lamina.sandbox.engine import PrivateEngine
-from lamina.sandbox.runtime import ensure
+from lamina.bench.tree import ADDED, BASE_CODE, TEST_FILE, Tree
+from lamina.bench.variants import VARIANTS
+from lamina.errors import Problem, SelectionError
 
-ENGINE = "bench"
-RUNTIME = "public.ecr.aws/lambda/python:3.13"
-HANDLER = "receipts/embedding_step_functions/handler.py"
-CASES = ("cold", "unchanged", "handler", "plan")
-VARIANTS = ("lamina", "bake")
-_PARENTS = {
-    "base-receipt-dynamo": None,
-    "base-receipt-label": "base-receipt-dynamo",
-    "lambda-embedding": "base-receipt-label",
-    "lambda-word-label": "base-receipt-dynamo",
+WARM, EMPTY, SCALE, ARM64, PLAN = "warm", "empty", "scale", "arm64", "plan"
+_LINKED = ("bake", "lamina")
+_ABSENT = {
+    SCALE: "its functions install nothing, which is what this variant is about",
+    ARM64: "its steps run on the base, which takes an emulator",
+    PLAN: "only lamina plans without building",
 }
+"""Group -> why a variant takes no part in it."""
 
 
-class Bench:
-    """The sample in a folder of its own, and an engine of its own whose caches start empty."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One thing that happens to people who build images.
 
-    def __init__(self, runner: Runner, source: Path, folder: Path, say: Callable[[str], None]) -> None:
-        self._runner = runner
-        self._folder = folder
-        self._say = say
-        for name in ("dockerfiles", "receipts"):
-            shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(source / "pyproject.toml", folder / "pyproject.toml")
+    group: cases of a group share an engine and a repository. about: one line for the documentation.
+    edit: what is done before run number n. most: how often it can be repeated at all.
+    one: by hand one would build only the edited image. size: images; files: files in the repository.
+    """
 
-    def run(self, variant: str, *, times: int) -> Mapping[str, Timing]:
-        """All cases of a variant, from an empty engine; by case. Cold can be measured once only."""
-        engine, stand_in = self._fresh_engine()
-        command = self._lamina("build-all") if variant == "lamina" else self._bake(engine, stand_in)
-        looking = self._lamina("plan") if variant == "lamina" else self._bake(engine, stand_in, "--print")
-        found: dict[str, Timing] = {}
-        for case in CASES:
-            self._say(f"{variant}: {case}")
-            found[case] = measure(
-                self._runner,
-                looking if case == "plan" else command,
-                times=1 if case == "cold" else times,
-                before=self._edit_handler if case == "handler" else lambda _: None,
+    name: str
+    group: str
+    about: str
+    edit: Callable[[Tree, int], None] = lambda _tree, _index: None
+    most: int | None = None
+    one: bool = False
+    size: int = 0
+    files: int = 0
+    variants: tuple[str, ...] = VARIANTS
+
+
+def _handler(tree: Tree, index: int) -> None:
+    tree.append(tree.handler, f"# handler {index}")
+
+
+def _base_code(tree: Tree, index: int) -> None:
+    tree.append(BASE_CODE, f"# base code {index}")
+
+
+def _dependency(tree: Tree, index: int) -> None:
+    tree.require(ADDED[index])
+
+
+def _test_file(tree: Tree, index: int) -> None:
+    tree.append(TEST_FILE, f"# test {index}")
+
+
+def _forget(tree: Tree, _index: int) -> None:
+    tree.forget()
+
+
+def _scale(size: int) -> Iterator[Case]:
+    yield Case(
+        name=f"scale-{size}",
+        group=SCALE,
+        about=f"{size} functions of one file each, in the registry, nothing changed",
+        size=size,
+        variants=_LINKED,
+    )
+    yield Case(
+        name=f"scale-{size}-edit",
+        group=SCALE,
+        about=f"one of {size} edited",
+        edit=_handler,
+        size=size,
+        variants=_LINKED,
+    )
+
+
+CASES: tuple[Case, ...] = (
+    Case(name="cold", group=WARM, about="an engine that has never built; images stay in it"),
+    Case(name="unchanged", group=WARM, about="again, nothing changed"),
+    Case(name="handler", group=WARM, about="a line of a function's handler edited", edit=_handler, one=True),
+    Case(name="base-code", group=WARM, about="a line of the lowest base's package edited", edit=_base_code),
+    Case(
+        name="dependency",
+        group=WARM,
+        about="a dependency added to that package",
+        edit=_dependency,
+        most=len(ADDED),
+    ),
+    Case(name="test-file", group=WARM, about="a line of its tests edited", edit=_test_file),
+    Case(name="unchanged-empty", group=EMPTY, about="an empty runner, a warm registry, nothing changed"),
+    Case(name="handler-empty", group=EMPTY, about="the same, a handler edited", edit=_handler),
+    Case(name="base-code-empty", group=EMPTY, about="the same, the base's package edited", edit=_base_code),
+    Case(name="branch", group=WARM, about="another branch was built; back on the first"),
+    *(case for size in (10, 50, 100) for case in _scale(size) if not case.name.endswith("-edit")),
+    *(case for size in (10, 50, 100) for case in _scale(size) if case.name.endswith("-edit")),
+    Case(name="arm64-cold", group=ARM64, about="cold for linux/arm64", variants=_LINKED),
+    Case(
+        name="arm64-handler",
+        group=ARM64,
+        about="a handler edited, for linux/arm64",
+        edit=_handler,
+        one=True,
+        variants=_LINKED,
+    ),
+    *(
+        Case(
+            name=name,
+            group=PLAN,
+            about=f"a plan of {size} images over {files:,} files, {state}",
+            edit=edit,
+            size=size,
+            files=files,
+            variants=("lamina",),
+        )
+        for name, size, files, state, edit in (
+            ("plan-20", 20, 2_500, "the first", _forget),
+            ("plan-100", 100, 50_000, "the first", _forget),
+            ("plan-100-again", 100, 50_000, "the second", lambda _tree, _index: None),
+        )
+    ),
+)
+BY_NAME = {case.name: case for case in CASES}
+_RANKS = {key: index for index, key in enumerate((case, way) for case in BY_NAME for way in VARIANTS)}
+QUICK_CASES = ("cold", "unchanged", "handler", "handler-empty", "scale-10", "scale-10-edit", "plan-20")
+QUICK_VARIANTS = ("bake", "lamina")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What is to be measured, in the order of CASES and VARIANTS."""
+
+    cases: tuple[str, ...]
+    variants: tuple[str, ...]
+
+    def of(self, variant: str, group: str, size: int | None = None) -> tuple[Case, ...]:
+        """The chosen cases of a group in which a variant takes part; size: only those of so many images."""
+        return tuple(
+            case
+            for case in map(BY_NAME.__getitem__, self.cases)
+            if case.group == group and variant in case.variants and size in {None, case.size}
+        )
+
+    def sizes(self, group: str) -> tuple[int, ...]:
+        """The numbers of images in the chosen cases of a group."""
+        return tuple(dict.fromkeys(case.size for case in CASES if case.group == group and self.has(case)))
+
+    def has(self, case: Case) -> bool:
+        """Whether a case is chosen."""
+        return case.name in self.cases
+
+    @property
+    def absent(self) -> Iterator[tuple[str, str, str]]:
+        """Case, variant and reason of what is chosen but not for this variant."""
+        for case in map(BY_NAME.__getitem__, self.cases):
+            for variant in self.variants:
+                if variant not in case.variants:
+                    yield case.name, variant, _ABSENT[case.group]
+
+
+def select(cases: Iterable[str], variants: Iterable[str], *, quick: bool = False) -> Selection:
+    """What the names say; nothing named is everything, or what is quick. Raises SelectionError."""
+    named_cases, named_variants = tuple(cases), tuple(variants)
+    SelectionError.check(
+        problem
+        for kind, names, known in (
+            ("case", named_cases, tuple(BY_NAME)),
+            ("variant", named_variants, VARIANTS),
+        )
+        for problem in _unknown(kind, names, known)
+    )
+    chosen = named_cases or (QUICK_CASES if quick else tuple(BY_NAME))
+    ways = named_variants or (QUICK_VARIANTS if quick else VARIANTS)
+    return Selection(
+        cases=tuple(name for name in BY_NAME if name in chosen),
+        variants=tuple(name for name in VARIANTS if name in ways),
+    )
+
+
+def rank(case: str, variant: str) -> int:
+    """Where a row stands among all rows."""
+    return _RANKS[case, variant]
+
+
+def _unknown(kind: str, names: Iterable[str], known: tuple[str, ...]) -> Iterator[Problem]:
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            yield Problem(
+                what=f"there is no {kind} {name!r}",
+                where=f"--{kind}",
+                allowed=", ".join(known),
+                hint=f"did you mean {near[0]}?" if near else None,
             )
-        return found
-
-    def close(self) -> None:
-        """Remove the engine with all that it holds."""
-        sandbox.down(self._runner, name=ENGINE, purge=True)
-
-    def _fresh_engine(self) -> tuple[PrivateEngine, str]:
-        """An engine without caches, with the stand-in runtime: that is not what is measured."""
-        self.close()
-        shutil.rmtree(self._folder / ".lamina", ignore_errors=True)
-        engine = sandbox.up(self._runner, name=ENGINE, say=self._say)
-        architecture = native_platform().removeprefix("linux/")
-        return engine, ensure(self._runner, engine, RUNTIME.rpartition(":")[2], architecture, self._say).ref
-
-    def _edit_handler(self, index: int) -> None:
-        with (self._folder / HANDLER).open("a") as file:
-            file.write(f"# edit {index}\n")
-
-    def _lamina(self, task: str) -> Command:
-        return Command(
-            argv=(sys.executable, "-m", "lamina", task), env={"LAMINA_ENGINE": ENGINE}, cwd=self._folder
-        )
-
-    def _bake(self, engine: PrivateEngine, stand_in: str, *options: str) -> Command:
-        """The same Dockerfiles in a bake file as one writes it by hand: the repository as context."""
-        secret = Path("/etc/ssl/certs/ca-certificates.crt")
-        targets = {
-            name: {
-                "context": ".",
-                "dockerfile": f"dockerfiles/{name}/Dockerfile",
-                "contexts": {
-                    RUNTIME: f"docker-image://{stand_in}",
-                    **({f"{parent}:stable": f"target:{parent}"} if parent else {}),
-                },
-                "tags": [f"{name}:bake"],
-                "attest": ["type=provenance,disabled=true"],
-                "secret": [f"type=file,id=ca,src={secret}"] if secret.exists() else [],
-                "output": ["type=image"],
-            }
-            for name, parent in _PARENTS.items()
-        }
-        document = {"group": {"default": {"targets": list(targets)}}, "target": targets}
-        (self._folder / "docker-bake.json").write_text(json.dumps(document))
-        return Command(
-            argv=(
-                str(engine.buildx),
-                "bake",
-                "--file=docker-bake.json",
-                "--progress=quiet",
-                f"--allow=fs.read={secret.parent}",
-                *options,
-            ),
-            env=engine.environment,
-            cwd=self._folder,
-        )

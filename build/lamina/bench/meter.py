@@ -1,40 +1,100 @@
-"""Timing whole commands: what a person waits for, Python's start included."""
+"""Timing whole commands and counting what they moved: what a person waits for, Python's start included."""
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lamina.errors import BuildError
-from lamina.process import Command, Runner
+from lamina.process import Command, Completed, Runner
+from lamina.sandbox.namespace import Traffic
+
+_LAST_LINES = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """Wall seconds of repeated runs."""
+class Steps:
+    """What a build did. cached, total: instructions of Dockerfiles. built: images that are new."""
 
-    seconds: tuple[float, ...]
+    cached: int = 0
+    total: int = 0
+    built: int = 0
+    images: int = 0
 
-    @property
-    def best(self) -> float:
-        """The shortest: what disturbed the others was not the command."""
-        return min(self.seconds)
 
-    def __add__(self, other: Timing) -> Timing:
-        return Timing(seconds=self.seconds + other.seconds)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One run of a command. traffic: what it moved, None where that is not counted."""
+
+    seconds: float
+    traffic: Traffic | None
+    steps: Steps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """Seconds of repeated runs."""
+
+    min: float
+    median: float
+    max: float
+
+    @classmethod
+    def of(cls, seconds: Iterable[float]) -> Spread:
+        """The spread of at least one number."""
+        values = sorted(seconds)
+        return cls(min=values[0], median=statistics.median(values), max=values[-1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How often a command is repeated: at most ``times``, and not again once ``seconds`` would be passed."""
+
+    times: int
+    seconds: float
+
+    def again(self, samples: list[Sample]) -> bool:
+        """Whether there is to be one more run after these."""
+        if not samples:
+            return True
+        spent = sum(sample.seconds for sample in samples)
+        return len(samples) < self.times and spent + samples[-1].seconds <= self.seconds
 
 
 def measure(
-    runner: Runner, command: Command, *, times: int, before: Callable[[int], None] = lambda _: None
-) -> Timing:
-    """Run a command several times; ``before`` prepares each and is not timed. Raises BuildError."""
-    seconds: list[float] = []
-    for index in range(times):
-        before(index)
+    runner: Runner,
+    command: Callable[[], Command],
+    read: Callable[[Completed], Steps],
+    *,
+    traffic: Callable[[], Traffic | None],
+    patience: Patience,
+    before: Callable[[int], None] = lambda _: None,
+) -> list[Sample]:
+    """Run a command until patience ends. Raises BuildError for a command that fails.
+
+    command: asked for anew before each run, for the engine may be another one by then.
+    before: prepares each run and is neither timed nor counted. read: what the run did, from its output.
+    """
+    samples: list[Sample] = []
+    while patience.again(samples):
+        before(len(samples))
+        asked = command()
+        passed = traffic()
         started = time.monotonic()
-        done = runner.run(command)
-        seconds.append(time.monotonic() - started)
-        if not done.ok:
-            raise BuildError.of(f"{command} ended with {done.code}:\n{done.stdout}\n{done.stderr}")
-    return Timing(seconds=tuple(seconds))
+        done = runner.run(asked)
+        seconds = time.monotonic() - started
+        now = traffic()
+        check(asked, done)
+        moved = None if now is None or passed is None else now - passed
+        samples.append(Sample(seconds=seconds, traffic=moved, steps=read(done)))
+    return samples
+
+
+def check(command: Command, done: Completed) -> None:
+    """Raise BuildError, with the end of what the command said, when it failed."""
+    if not done.ok:
+        said = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
+        words = "\n".join(f"  | {line[:300]}" for line in said[-_LAST_LINES:])
+        raise BuildError.of(f"`{' '.join(command.argv)}` ended with {done.code}:\n{words}")

@@ -6,7 +6,8 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -164,6 +165,15 @@ class Screen:
                 **more,
             }
             print(json.dumps(document, indent=2))
+
+    @contextmanager
+    def working(self) -> Iterator[Callable[[str], None]]:
+        """Tell what is going on: in one line that is replaced; where there is no terminal, line by line."""
+        if not self.live:
+            yield self.say
+            return
+        with self._out.status("") as status:
+            yield lambda line: status.update(Text(line))
 
     def progress(self, images: tuple[str, ...]) -> BuildView:
         """A view of a build that is about to start."""

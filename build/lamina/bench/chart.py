@@ -1,0 +1,78 @@
+"""The figures as a picture: bars on a logarithmic scale, on no background, readable in light and dark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lamina.bench.cases import BY_NAME, PLAN
+from lamina.bench.rows import Report
+from lamina.bench.table import seconds
+from lamina.bench.variants import VARIANTS
+from lamina.errors import ConfigError
+
+_INK = "#7d8590"
+"""As far from white as from black."""
+_COLOURS = {"before": "#c9605a", "seed": "#d29922", "bake": "#6e9bd1", "lamina": "#2ea06a"}
+_BAR = 0.2
+_INCHES_A_CASE = 0.62
+
+
+def draw(report: Report, *files: Path) -> None:
+    """Write the chart, in the format of each file's suffix. Raises ConfigError without matplotlib."""
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise ConfigError.of(
+            "there is no matplotlib to draw the chart with", hint="nox -s bench, or pip install matplotlib"
+        ) from None
+    cases = [
+        name
+        for name, case in BY_NAME.items()
+        if case.group != PLAN and any(report.find(name, variant) for variant in VARIANTS)
+    ]
+    if not cases:
+        return
+    # SVG ids and dates would make every drawing of the same figures another file.
+    settings = {"svg.hashsalt": "lamina", "font.size": 9}
+    with matplotlib.rc_context(settings):
+        figure = Figure(figsize=(8, 1.2 + _INCHES_A_CASE * len(cases)), layout="constrained")
+        axes = figure.add_subplot()
+        for variant in VARIANTS:
+            bars = [
+                (_height(report, cases, name, variant), row)
+                for name in cases
+                if (row := report.find(name, variant))
+            ]
+            widths = [row.seconds.median for _, row in bars if row.seconds]
+            if not widths:
+                continue
+            drawn = axes.barh(
+                [height for height, _ in bars], widths, _BAR * 0.9, color=_COLOURS[variant], label=variant
+            )
+            axes.bar_label(drawn, [seconds(width) for width in widths], padding=3, color=_INK, fontsize=7)
+        axes.set_xscale("log")
+        axes.set_yticks(range(len(cases)), cases)
+        axes.set_ylim(len(cases) - 0.5, -0.5)
+        axes.margins(x=0.12)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} s")
+        axes.set_xlabel("median seconds on a logarithmic scale: shorter is better", color=_INK)
+        axes.tick_params(colors=_INK, which="both")
+        axes.grid(axis="x", which="major", color=_INK, alpha=0.25)
+        axes.set_axisbelow(True)
+        for side, spine in axes.spines.items():
+            spine.set_visible(side == "bottom")
+            spine.set_color(_INK)
+        legend = figure.legend(loc="outside upper center", ncols=len(VARIANTS), frameon=False)
+        for text in legend.get_texts():
+            text.set_color(_INK)
+        for file in files:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            metadata = {"Date": None} if file.suffix == ".svg" else None
+            figure.savefig(file, transparent=True, dpi=150, metadata=metadata)
+
+
+def _height(report: Report, cases: list[str], case: str, variant: str) -> float:
+    """Where a bar stands: those of a case side by side around its name."""
+    present = [name for name in VARIANTS if report.find(case, name)]
+    return cases.index(case) + (present.index(variant) - (len(present) - 1) / 2) * _BAR

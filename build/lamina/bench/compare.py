@@ -1,0 +1,44 @@
+"""This run beside an earlier one: ratios of medians, case by case. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lamina.bench.rows import Report
+
+SMALLEST = 0.1
+"""Seconds. A smaller difference is the machine's, whatever the ratio."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A case and a variant that both runs have. before, now: median seconds."""
+
+    case: str
+    variant: str
+    before: float
+    now: float
+
+    @property
+    def ratio(self) -> float:
+        """Above 1: slower than it was."""
+        return self.now / self.before
+
+    def slower(self, tolerance: float) -> bool:
+        """Whether it is slower by more than the tolerated ratio, and by more than a machine's whim."""
+        return self.ratio > tolerance and self.now - self.before > SMALLEST
+
+
+def compare(before: Report, now: Report) -> tuple[Change, ...]:
+    """What both reports have figures for, in this run's order."""
+    return tuple(_changes(before, now))
+
+
+def _changes(before: Report, now: Report) -> Iterator[Change]:
+    for row in now.rows:
+        old = before.find(row.case, row.variant)
+        if row.seconds and old and old.seconds and old.seconds.median > 0:
+            yield Change(
+                case=row.case, variant=row.variant, before=old.seconds.median, now=row.seconds.median
+            )

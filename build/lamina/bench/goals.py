@@ -1,0 +1,96 @@
+"""What the figures are to show, as ratios of one run: absolute times belong to a machine. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from lamina.bench.rows import Report
+
+_FEWER = 0.999
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """One thing to be shown. wanted, found: in words. met: None where the figures for it are missing."""
+
+    what: str
+    wanted: str
+    found: str
+    met: bool | None
+
+
+def goals(report: Report) -> tuple[Goal, ...]:
+    """Every goal, in the light of a report."""
+    return tuple(_goals(report))
+
+
+def _goals(report: Report) -> Iterator[Goal]:
+    yield _faster(report, "a handler edited, empty runner", "handler-empty", "before", 50)
+    yield _fewer_bytes(report, "a handler edited, empty runner", "handler-empty", "before")
+    yield _faster(report, "base code edited, empty runner", "base-code-empty", "before", 50)
+    yield _faster(report, "cold", "cold", "before", 3)
+    yield _faster(report, "100 images, unchanged", "scale-100", "bake", 25)
+    yield _judge(
+        "one of 100 images edited",
+        "at most 2 s",
+        _seconds(report, "scale-100-edit", "lamina"),
+        lambda seconds: seconds <= 2,
+        lambda seconds: f"{seconds:.2f} s",
+    )
+    ours, theirs = (_seconds(report, "handler", variant) for variant in ("lamina", "bake"))
+    yield _judge(
+        "a handler edited, warm",
+        "bake of that one target + 0.5 s at most",
+        None if ours is None or theirs is None else ours - theirs,
+        lambda more: more <= 0.5,
+        lambda more: f"{more:+.2f} s",
+    )
+    ours, theirs = (_seconds(report, "cold", variant) for variant in ("lamina", "bake"))
+    yield _judge(
+        "cold, beside bake of the same Dockerfiles",
+        "at most 1.1 times its time",
+        None if ours is None or theirs is None else ours / theirs,
+        lambda ratio: ratio <= 1.1,
+        lambda ratio: f"{ratio:.2f} times",
+    )
+
+
+def _faster(report: Report, what: str, case: str, than: str, times: float) -> Goal:
+    ours, theirs = _seconds(report, case, "lamina"), _seconds(report, case, than)
+    return _judge(
+        what,
+        f"at least {times:g} times faster than *{than}*",
+        None if ours is None or theirs is None else theirs / ours,
+        lambda ratio: ratio >= times,
+        lambda ratio: f"{ratio:.1f} times",
+    )
+
+
+def _fewer_bytes(report: Report, what: str, case: str, than: str) -> Goal:
+    rows = [report.find(case, variant) for variant in ("lamina", than)]
+    ours, theirs = (row.bytes_moved if row else None for row in rows)
+    return _judge(
+        what,
+        f"at least {_FEWER:.1%} fewer bytes than *{than}*",
+        1 - ours / theirs if ours is not None and theirs else None,
+        lambda share: share >= _FEWER,
+        lambda share: f"{share:.2%} fewer",
+    )
+
+
+def _judge(
+    what: str,
+    wanted: str,
+    value: float | None,
+    good: Callable[[float], bool],
+    shown: Callable[[float], str],
+) -> Goal:
+    if value is None:
+        return Goal(what=what, wanted=wanted, found="not measured", met=None)
+    return Goal(what=what, wanted=wanted, found=shown(value), met=good(value))
+
+
+def _seconds(report: Report, case: str, variant: str) -> float | None:
+    row = report.find(case, variant)
+    return row.seconds.median if row and row.seconds else None

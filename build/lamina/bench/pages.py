@@ -1,0 +1,65 @@
+"""The figures in the documentation: what stands between a pair of markers is written anew, nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from lamina.bench import table
+from lamina.bench.rows import Report
+from lamina.errors import ConfigError
+from lamina.files import write_atomic
+
+README = "README.md"
+PAGE = "docs/benchmark.md"
+CHART = "docs/benchmark"
+_MARKERS = re.compile(r"(?s)(<!-- bench:(?P<name>[a-z-]+) -->\n).*?(<!-- bench:end -->)")
+
+
+def sections(report: Report) -> Mapping[str, str]:
+    """Marker -> what belongs between it and the end."""
+    return {
+        "machine": table.machine(report),
+        "short": table.short(report),
+        "cases": table.by_case(report),
+        "about": table.about_cases(),
+        "goals": table.judged(report),
+        "full": table.full(report),
+        "not-run": table.reasons(report),
+    }
+
+
+def fill(text: str, parts: Mapping[str, str], *, where: str) -> str:
+    """A page with its marked sections replaced. Raises ConfigError for a marker that nothing belongs to."""
+    names = [found.group("name") for found in _MARKERS.finditer(text)]
+    if unknown := [name for name in names if name not in parts]:
+        raise ConfigError.of(
+            f"nothing is called {unknown[0]!r} here", where=where, allowed=", ".join(sorted(parts))
+        )
+    if not names:
+        raise ConfigError.of(
+            "there is no marked section", where=where, hint="<!-- bench:short --> … <!-- bench:end -->"
+        )
+    return _MARKERS.sub(lambda found: f"{found[1]}{parts[found['name']]}\n{found[3]}", text)
+
+
+def write_pages(root: Path, report: Report) -> tuple[Path, ...]:
+    """Write the figures into the README and the page about them; the files. Raises ConfigError."""
+    parts = sections(report)
+    pages = {root / name: name for name in (README, PAGE)}
+    filled = {}
+    for page, name in pages.items():
+        if not page.is_file():
+            raise ConfigError.of(f"there is no {name} to write the figures into", where=str(root))
+        filled[page] = fill(page.read_text("utf-8"), parts, where=name)
+    for page, text in filled.items():
+        write_atomic(page, text)
+    return tuple(filled)
+
+
+def markdown(report: Report) -> str:
+    """All of it as a page of its own, ``bench.md``."""
+    parts = sections(report)
+    blocks = (parts["machine"], parts["cases"], parts["goals"], parts["full"], parts["not-run"])
+    return "\n\n".join(block for block in blocks if block) + "\n"

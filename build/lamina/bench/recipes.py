@@ -1,0 +1,87 @@
+"""The Dockerfiles of the variants *before* and *seed*: the same functions, built as they used to be.
+
+*before* is what a caching plan usually starts from: the repository is the context and is copied whole,
+nothing is kept between installs, and functions install again what their base has. *seed* is that plan
+carried out: targeted contexts, cache mounts, and functions that install only what their base lacks.
+Both install the versions that the linked Dockerfiles of ``dockerfiles/`` install.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_CA = "if [ -f /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \\\n    "
+_DYNAMO, _LABEL = "receipts/receipt_dynamo", "receipts/receipt_label"
+_EMBEDDING, _WORDS = "receipts/embedding_step_functions", "receipts/word_label_step_functions"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A Dockerfile and the ignore file beside it; None leaves the whole repository in the context."""
+
+    dockerfile: str
+    ignore: str | None = None
+
+
+def _before(base: str, install: str, handler: str | None = None) -> Recipe:
+    """All of the repository is copied, so that any edit runs the install again."""
+    lines = [
+        f"FROM {base}",
+        "COPY . /tmp/project/",
+        f"RUN --mount=type=secret,id=ca \\\n    {_CA}cd /tmp/project && {install} && rm -rf /tmp/project",
+    ]
+    return Recipe(dockerfile="\n".join([*lines, *_function(handler)]) + "\n")
+
+
+def _seed(base: str, sources: tuple[str, ...], install: str | None, handler: str | None = None) -> Recipe:
+    """What is installed is copied, what pip downloads stays in a cache mount, tests are left out."""
+    lines = [f"FROM {base}"]
+    lines += [f"COPY {source} /tmp/{source}" for source in sources]
+    if install:
+        mounts = "--mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=ca"
+        lines.append(f"RUN {mounts} \\\n    {_CA}cd /tmp && {install}")
+    kept = [*sources, *([f"{handler}/handler.py"] if handler else [])]
+    ignore = ["*", *(f"!{path.rstrip('/')}" for path in kept), "**/__pycache__", "**/*.pyc", "**/tests"]
+    return Recipe(dockerfile="\n".join([*lines, *_function(handler)]) + "\n", ignore="\n".join(ignore) + "\n")
+
+
+def _function(handler: str | None) -> list[str]:
+    return [f"COPY {handler}/handler.py /var/task/", 'CMD ["handler.handler"]'] if handler else []
+
+
+def _pip(*what: str, constraints: tuple[str, ...], options: str = "") -> str:
+    pins = " ".join(f"-c {folder}/constraints.txt" for folder in constraints)
+    return f"pip install {options}{pins} {' '.join(what)}"
+
+
+def recipes(variant: str, runtime: str) -> Mapping[str, Recipe]:
+    """Image -> its Dockerfile, bases first. runtime: the image that all stand on, with its tag."""
+    dynamo, label = "base-receipt-dynamo:stable", "base-receipt-label:stable"
+    needs = f"-r {_EMBEDDING}/requirements.txt"
+    both, all_three = (_DYNAMO, _LABEL), (_DYNAMO, _LABEL, _EMBEDDING)
+    if variant == "before":
+        plain, forced = "--no-cache-dir ", "--no-cache-dir --force-reinstall "
+        packages = _pip(f"./{_DYNAMO}", f"./{_LABEL}", constraints=both, options=forced)
+        return {
+            "base-receipt-dynamo": _before(
+                runtime, _pip(f"./{_DYNAMO}", constraints=(_DYNAMO,), options=plain)
+            ),
+            "base-receipt-label": _before(dynamo, _pip(f"./{_LABEL}", constraints=both, options=plain)),
+            "lambda-embedding": _before(
+                label, f"{packages} && {_pip(needs, constraints=all_three, options=plain)}", _EMBEDDING
+            ),
+            "lambda-word-label": _before(
+                dynamo, _pip(f"./{_DYNAMO}", constraints=(_DYNAMO,), options=forced), _WORDS
+            ),
+        }
+    # Without --upgrade pip leaves alone what the base has.
+    pins = tuple(f"{folder}/constraints.txt" for folder in all_three)
+    return {
+        "base-receipt-dynamo": _seed(runtime, (f"{_DYNAMO}/",), _pip(f"./{_DYNAMO}", constraints=(_DYNAMO,))),
+        "base-receipt-label": _seed(dynamo, (f"{_LABEL}/", pins[0]), _pip(f"./{_LABEL}", constraints=both)),
+        "lambda-embedding": _seed(
+            label, (f"{_EMBEDDING}/requirements.txt", *pins), _pip(needs, constraints=all_three), _EMBEDDING
+        ),
+        "lambda-word-label": _seed(dynamo, (), None, _WORDS),
+    }

@@ -1,0 +1,255 @@
+"""The run of the bench: groups of cases that share an engine and a repository, one row after the other."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lamina.bench.cases import ARM64, BY_NAME, EMPTY, PLAN, SCALE, WARM, Case, Selection
+from lamina.bench.ground import Ground
+from lamina.bench.meter import Patience, Sample, check, measure
+from lamina.bench.rows import FAILED, Row
+from lamina.bench.tree import Tree, copy_sample, make_functions, make_packages
+from lamina.bench.variants import Bake, Job, Lamina, Variant, plan_command, read_plan
+from lamina.errors import LaminaError
+from lamina.process import Completed, Runner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """What a run of the bench works with. ground: not opened; it is when something is to be built.
+
+    source: the repository that has the sample. folder: for the trees. say: told what is going on.
+    """
+
+    runner: Runner
+    ground: Ground
+    source: Path
+    folder: Path
+    patience: Patience
+    say: Callable[[str], None]
+
+    def run(self, selection: Selection) -> Iterator[Row]:
+        """Every row of the selection, as soon as it is known. A case that fails is a row as well."""
+        yield from (Row.missing(case, variant, reason) for case, variant, reason in selection.absent)
+        building = [variant for variant in selection.variants if self._builds(selection, variant)]
+        if building:
+            try:
+                self.ground.open()
+            except LaminaError as error:
+                for variant in building:
+                    for case in self._building(selection, variant):
+                        yield Row.missing(case.name, variant, error.problems[0].what)
+            else:
+                for variant in building:
+                    yield from self._variant(selection, variant)
+        if "lamina" in selection.variants:
+            for size in selection.sizes(PLAN):
+                yield from self._plan(selection.of("lamina", PLAN, size))
+
+    def _builds(self, selection: Selection, variant: str) -> bool:
+        return bool(self._building(selection, variant))
+
+    def _building(self, selection: Selection, variant: str) -> tuple[Case, ...]:
+        groups = (WARM, EMPTY, SCALE, ARM64)
+        return tuple(case for group in groups for case in selection.of(variant, group))
+
+    def _variant(self, selection: Selection, name: str) -> Iterator[Row]:
+        variant: Variant = Lamina() if name == "lamina" else Bake(name, self.folder)
+        warm, empty = selection.of(name, WARM), selection.of(name, EMPTY)
+        if warm or empty:
+            yield from self._sample(variant, warm, empty)
+        for size in selection.sizes(SCALE):
+            yield from self._scale(variant, selection.of(name, SCALE, size))
+        if cases := selection.of(name, ARM64):
+            yield from self._arm64(variant, cases)
+
+    def _sample(self, variant: Variant, warm: tuple[Case, ...], empty: tuple[Case, ...]) -> Iterator[Row]:
+        """The sample: first on one engine, then, once it is in the registry, on an empty one each time."""
+        course = _Course(self, variant, "sample")
+        try:
+            course.start(
+                lambda root: copy_sample(
+                    self.runner, self.source, root, variant=variant.name, runtime=self.ground.runtime
+                )
+            )
+            course.empty()
+            if warm:
+                yield from course.first(warm, "cold")
+            for case in warm:
+                if case.name == "branch":
+                    yield course.row(case, before=course.switch)
+                elif case.name != "cold":
+                    yield course.row(case)
+            if empty:
+                course.job = replace(course.job, push=True, cache=True)
+                course.settle()
+                for case in empty:
+                    yield course.on_empty(case)
+        except LaminaError as error:
+            yield from course.lost((*warm, *empty), error)
+        finally:
+            course.end()
+
+    def _scale(self, variant: Variant, cases: tuple[Case, ...]) -> Iterator[Row]:
+        """Many small functions in the registry."""
+        if not cases:
+            return
+        course = _Course(self, variant, f"scale-{cases[0].size}")
+        try:
+            course.start(
+                lambda root: make_functions(self.runner, root, cases[0].size, runtime=self.ground.runtime)
+            )
+            course.empty()
+            course.job = replace(course.job, push=True)
+            course.settle()
+            for case in cases:
+                yield course.row(case, settled=True)
+        except LaminaError as error:
+            yield from course.lost(cases, error)
+        finally:
+            course.end()
+
+    def _arm64(self, variant: Variant, cases: tuple[Case, ...]) -> Iterator[Row]:
+        """The sample for Lambda's other architecture."""
+        if self.ground.no_arm64:
+            yield from (Row.missing(case.name, variant.name, self.ground.no_arm64) for case in cases)
+            return
+        course = _Course(self, variant, "arm64")
+        try:
+            course.start(
+                lambda root: copy_sample(
+                    self.runner, self.source, root, variant=variant.name, runtime=self.ground.runtime
+                )
+            )
+            course.job = replace(course.job, platform="linux/arm64")
+            yield from course.first(cases, "arm64-cold")
+            for case in cases:
+                if case.name != "arm64-cold":
+                    yield course.row(case, settled=True)
+        except LaminaError as error:
+            yield from course.lost(cases, error)
+        finally:
+            course.end()
+
+    def _plan(self, cases: tuple[Case, ...]) -> Iterator[Row]:
+        """Plans over generated repositories; no engine is asked."""
+        root = self.folder / f"plan-{cases[0].size}"
+        self.say(f"writing {cases[0].files:,} files")
+        tree = make_packages(root, cases[0].size, cases[0].files)
+        for case in cases:
+            try:
+                if case.name.endswith("-again"):
+                    command = plan_command(tree)
+                    check(command, self.runner.run(command))
+                samples = measure(
+                    self.runner,
+                    lambda: plan_command(tree),
+                    read_plan,
+                    traffic=lambda: None,
+                    patience=self.patience,
+                    before=lambda index, case=case: case.edit(tree, index),  # type: ignore[misc]
+                )
+                yield Row.of(case.name, "lamina", samples)
+            except LaminaError as error:
+                yield Row.missing(case.name, "lamina", f"{FAILED}{error}")
+        shutil.rmtree(root)
+
+
+class _Course:
+    """One repository through a number of cases, built by one variant."""
+
+    def __init__(self, suite: Suite, variant: Variant, name: str) -> None:
+        self._suite = suite
+        self._variant = variant
+        self._root = suite.folder / f"{variant.name}-{name}"
+        self._told: set[str] = set()
+        self.job: Job
+
+    def start(self, make: Callable[[Path], Tree]) -> None:
+        """Write the repository and pin its runtime."""
+        self._suite.say(f"{self._variant.name}: {self._root.name}")
+        self._root.mkdir(parents=True)
+        self.job = Job(tree=make(self._root))
+        if command := self._variant.prepare(self._suite.ground, self.job.tree):
+            check(command, self._suite.runner.run(command))
+
+    def first(self, cases: tuple[Case, ...], name: str) -> Iterator[Row]:
+        """The first build, which is a case as well. Raises LaminaError when nothing can follow it."""
+        row = self.on_empty(BY_NAME[name])
+        if any(case.name == name for case in cases):
+            yield row
+        if row.failed:
+            raise LaminaError.of(f"the first build failed: {(row.not_run or '').removeprefix(FAILED)}")
+
+    def on_empty(self, case: Case) -> Row:
+        """Measure a case on an engine that has never built. Networks fail: it is tried twice."""
+        row = self.row(case, before=self.empty, settled=True)
+        return self.row(case, before=self.empty, settled=True) if row.failed else row
+
+    def row(self, case: Case, *, before: Callable[[], None] = lambda: None, settled: bool = False) -> Row:
+        """Measure a case. settled: the last build was of what the repository is without the edit."""
+        tree, patience = self.job.tree, self._suite.patience
+        self._suite.say(f"{self._variant.name}: {case.name}")
+        self._told.add(case.name)
+        times = min(patience.times, case.most or patience.times)
+
+        def prepare(index: int) -> None:
+            tree.reset()
+            before()
+            case.edit(tree, index)
+
+        job = replace(self.job, only=tree.edited if case.one else None)
+        try:
+            if not settled:
+                self.settle()
+            samples = self._measure(job, replace(patience, times=times), prepare)
+        except LaminaError as error:
+            return Row.missing(case.name, self._variant.name, f"{FAILED}{error}")
+        return Row.of(case.name, self._variant.name, samples)
+
+    def settle(self) -> None:
+        """Build what the repository is without edits; not measured. Raises LaminaError."""
+        self.job.tree.reset()
+        self._build()
+
+    def switch(self) -> None:
+        """Another branch is checked out and built, then this one is checked out again."""
+        BY_NAME["base-code"].edit(self.job.tree, 0)
+        self._build()
+        self.job.tree.reset()
+
+    def empty(self) -> None:
+        """A runner that has never built, and a fresh clone."""
+        self._suite.ground.empty()
+        self.job.tree.forget()
+
+    def lost(self, cases: tuple[Case, ...], error: LaminaError) -> Iterator[Row]:
+        """The cases that were not reached."""
+        for case in cases:
+            if case.name not in self._told:
+                yield Row.missing(case.name, self._variant.name, f"{FAILED}{error}")
+
+    def end(self) -> None:
+        """Remove the repository."""
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def _build(self) -> Completed:
+        command = self._variant.build(self._suite.ground, self.job)
+        done = self._suite.runner.run(command)
+        check(command, done)
+        self._variant.read(self.job, done)
+        return done
+
+    def _measure(self, job: Job, patience: Patience, before: Callable[[int], None]) -> list[Sample]:
+        ground = self._suite.ground
+        return measure(
+            self._suite.runner,
+            lambda: self._variant.build(ground, job),
+            lambda done: self._variant.read(job, done),
+            traffic=ground.traffic,
+            patience=patience,
+            before=before,
+        )

@@ -1,0 +1,152 @@
+"""The figures as tables: rows for the terminal, Markdown for the documentation. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from lamina.bench.cases import BY_NAME, EMPTY, PLAN
+from lamina.bench.goals import goals
+from lamina.bench.machine import sentence
+from lamina.bench.rows import FAILED, Report, Row
+from lamina.bench.variants import VARIANTS
+
+HEADINGS = (
+    "case",
+    "variant",
+    "seconds",
+    "min",
+    "max",
+    "runs",
+    "internet",
+    "registry",
+    "cached",
+    "built",
+    "not run",
+)
+SHORT = ("cold", "unchanged", "handler", "unchanged-empty", "handler-empty", "base-code-empty", "scale-100")
+_NONE = "-"
+_MB = 1_000_000
+
+
+def terminal(row: Row) -> tuple[str, ...]:
+    """A row under HEADINGS. A reason is cut to its first line: the table is no place for a log."""
+    if row.seconds is None:
+        reason = (row.not_run or "").partition("\n")[0]
+        return (row.case, row.variant, *([_NONE] * (len(HEADINGS) - 3)), reason)
+    return (
+        row.case,
+        row.variant,
+        f"{row.seconds.median:.2f}",
+        f"{row.seconds.min:.2f}",
+        f"{row.seconds.max:.2f}",
+        str(row.runs),
+        size(row.bytes_internet),
+        size(row.bytes_registry),
+        f"{row.steps_cached}/{row.steps_total}",
+        f"{row.images_built}/{row.images_total}",
+        "",
+    )
+
+
+def line(row: Row) -> str:
+    """A row as soon as it is known."""
+    if row.seconds is None:
+        return f"  {row.variant} {row.case}: not run: {(row.not_run or '').partition(chr(10))[0]}"
+    moved = "" if row.bytes_moved is None else f", {size(row.bytes_moved)} moved"
+    several = f" ({seconds(row.seconds.min)} to {seconds(row.seconds.max)}, {row.runs} runs)"
+    return (
+        f"  {row.variant} {row.case}: {seconds(row.seconds.median)}{several if row.runs > 1 else ''}{moved}"
+    )
+
+
+def size(count: int | None) -> str:
+    """Bytes as megabytes, with what digits say something."""
+    if count is None:
+        return _NONE
+    if count < 1000:
+        return f"{count} B"
+    if count < _MB / 10:
+        return f"{count / 1000:.0f} kB"
+    return f"{count / _MB:.{0 if count >= 10 * _MB else 1}f} MB"
+
+
+def seconds(value: float) -> str:
+    """Seconds with what digits say something."""
+    return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s" if value >= 2 else f"{value:.2f} s"
+
+
+def short(report: Report) -> str:
+    """The table of the README: the cases that people meet, and how much faster they became."""
+    rows = []
+    for case in SHORT:
+        ours, theirs = report.find(case, "lamina"), report.find(case, "before")
+        if ours is None:
+            continue
+        versus = theirs or report.find(case, "bake")
+        ratio = _NONE
+        if versus and versus.seconds and ours.seconds:
+            ratio = f"{versus.seconds.median / ours.seconds.median:.0f} x ({versus.variant})"
+        rows.append((BY_NAME[case].about, *(_cell(report, case, each) for each in VARIANTS), ratio))
+    return _markdown(("case", *VARIANTS, "lamina is faster by"), rows)
+
+
+def by_case(report: Report) -> str:
+    """One row a case: median seconds and the bytes that were moved, of each variant."""
+    cases = dict.fromkeys(row.case for row in report.rows)
+    shown = [name for name in BY_NAME if name in cases]
+    rows = [(f"`{case}`", *(_cell(report, case, variant) for variant in VARIANTS)) for case in shown]
+    return _markdown(("case", *VARIANTS), rows)
+
+
+def about_cases() -> str:
+    """What each case is."""
+    return _markdown(("case", "is"), [(f"`{case.name}`", case.about) for case in BY_NAME.values()])
+
+
+def full(report: Report) -> str:
+    """Every row with all its figures."""
+    rows = [terminal(row)[:-1] for row in report.rows if row.seconds is not None]
+    return _markdown(HEADINGS[:-1], rows)
+
+
+def judged(report: Report) -> str:
+    """The goals and whether they are met."""
+    words = {True: "met", False: "**missed**", None: _NONE}
+    rows = [(goal.what, goal.wanted, goal.found, words[goal.met]) for goal in goals(report)]
+    return _markdown(("goal", "wanted", "measured", ""), rows)
+
+
+def reasons(report: Report) -> str:
+    """Why rows are missing, each reason once."""
+    found: dict[str, list[str]] = {}
+    for row in report.rows:
+        if row.not_run is not None:
+            reason = row.not_run.partition("\n")[0] if row.failed else row.not_run
+            found.setdefault(reason.removeprefix(FAILED), []).append(f"{row.variant} `{row.case}`")
+    return "\n".join(f"- {', '.join(names)}: {reason}" for reason, names in found.items())
+
+
+def machine(report: Report) -> str:
+    """On what it was measured, and whether bytes were counted."""
+    uncounted = f" Bytes were not counted: {report.uncounted}." if report.uncounted else ""
+    return f"Measured on {sentence(report.machine)}.{uncounted}"
+
+
+def _cell(report: Report, case: str, variant: str) -> str:
+    row = report.find(case, variant)
+    if row is None or row.seconds is None:
+        return _NONE
+    moved = row.bytes_moved
+    told = moved is not None and BY_NAME[case].group != PLAN and (moved > 0 or BY_NAME[case].group == EMPTY)
+    return seconds(row.seconds.median) + (f" · {size(moved)}" if told else "")
+
+
+def _markdown(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    return "\n".join(_lines(tuple(headings), rows))
+
+
+def _lines(headings: tuple[str, ...], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(headings)} |"
+    yield f"|{'---|' * len(headings)}"
+    for row in rows:
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"

@@ -1,0 +1,160 @@
+"""The repositories that are built: a copy of the sample, and generated ones of any size."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lamina.bench.recipes import recipes
+from lamina.errors import ConfigError
+from lamina.process import Command, Runner
+
+PYTHON = "3.13"
+AWS_RUNTIME = "public.ecr.aws/lambda/python"
+SAMPLE = {
+    "base-receipt-dynamo": None,
+    "base-receipt-label": "base-receipt-dynamo",
+    "lambda-embedding": "base-receipt-label",
+    "lambda-word-label": "base-receipt-dynamo",
+}
+"""The sample's images, bases first -> the image of the project that each stands on."""
+EDITED_IMAGE = "lambda-embedding"
+HANDLER = "receipts/embedding_step_functions/handler.py"
+BASE_CODE = "receipts/receipt_dynamo/receipt_dynamo/entities.py"
+TEST_FILE = "receipts/receipt_dynamo/tests/test_entities.py"
+REQUIREMENTS = "receipts/receipt_dynamo/pyproject.toml"
+_BOTO = '"boto3>=1.35"'
+ADDED = ("iniconfig", "tabulate", "pluggy", "toolz", "sortedcontainers")
+"""Small packages that nothing in the sample needs."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Tree:
+    """A repository on the disk.
+
+    images: image, bases first -> the one that it stands on. edited: the image that a handler's edit makes
+    another one, handler: its path.
+    """
+
+    root: Path
+    images: Mapping[str, str | None]
+    edited: str
+    handler: str
+    _original: dict[str, str] = field(default_factory=dict)
+
+    def reset(self) -> None:
+        """Every edited file as it was at first."""
+        for path, text in self._original.items():
+            (self.root / path).write_text(text, "utf-8")
+
+    def append(self, path: str, line: str) -> None:
+        """The file as it was at first with one more line."""
+        self._write(path, f"{self._first(path)}{line}\n")
+
+    def require(self, package: str) -> None:
+        """A further dependency of the lowest base."""
+        text = self._first(REQUIREMENTS)
+        if _BOTO not in text:
+            raise ConfigError.of(f"there is no dependency {_BOTO} to add another one to", where=REQUIREMENTS)
+        self._write(REQUIREMENTS, text.replace(_BOTO, f'{_BOTO}, "{package}"'))
+
+    def forget(self) -> None:
+        """No state of earlier runs, as in a fresh clone."""
+        shutil.rmtree(self.root / ".lamina", ignore_errors=True)
+
+    def _first(self, path: str) -> str:
+        return self._original.setdefault(path, (self.root / path).read_text("utf-8"))
+
+    def _write(self, path: str, text: str) -> None:
+        (self.root / path).write_text(text, "utf-8")
+
+
+def check_source(source: Path) -> None:
+    """Raise ConfigError when the sample is not where the bench runs."""
+    for name in ("dockerfiles", "receipts", "pyproject.toml"):
+        if not (source / name).exists():
+            raise ConfigError.of(
+                f"there is no {name}: the bench builds the sample images of Lamina's repository",
+                where=str(source),
+                hint="run it in a clone",
+            )
+
+
+def copy_sample(runner: Runner, source: Path, root: Path, *, variant: str, runtime: str) -> Tree:
+    """The sample as a variant builds it, under git. runtime: what takes the place of AWS's image."""
+    check_source(source)
+    keep = shutil.ignore_patterns("__pycache__", ".lamina", "*.pyc")
+    for name in ("dockerfiles", "receipts"):
+        shutil.copytree(source / name, root / name, ignore=keep)
+    shutil.copy(source / "pyproject.toml", root / "pyproject.toml")
+    (root / ".gitignore").write_text(".lamina/\n")
+    if variant in {"before", "seed"}:
+        for image, recipe in recipes(variant, f"{runtime}:{PYTHON}").items():
+            (root / f"dockerfiles/{image}/Dockerfile").write_text(recipe.dockerfile)
+            ignore = root / f"dockerfiles/{image}/Dockerfile.dockerignore"
+            ignore.unlink(missing_ok=True)
+            if recipe.ignore is not None:
+                ignore.write_text(recipe.ignore)
+    else:
+        for file in root.glob("dockerfiles/*/Dockerfile"):
+            file.write_text(file.read_text("utf-8").replace(AWS_RUNTIME, runtime), "utf-8")
+    _commit(runner, root)
+    return Tree(root=root, images=SAMPLE, edited=EDITED_IMAGE, handler=HANDLER)
+
+
+def make_functions(runner: Runner, root: Path, count: int, *, runtime: str) -> Tree:
+    """``count`` functions of one file each, linked onto the runtime."""
+    names = [f"lambda-{number:03}" for number in range(count)]
+    for number, name in enumerate(names):
+        _write(root, f"functions/{name}/handler.py", _handler(number))
+        _write(
+            root,
+            f"dockerfiles/{name}/Dockerfile",
+            f"FROM {runtime}:{PYTHON}\nCOPY --link functions/{name}/handler.py /var/task/\n"
+            'CMD ["handler.handler"]\n',
+        )
+    _write(root, ".gitignore", ".lamina/\n")
+    _commit(runner, root)
+    handler = f"functions/{names[count // 2]}/handler.py"
+    return Tree(root=root, images=dict.fromkeys(names), edited=names[count // 2], handler=handler)
+
+
+def make_packages(root: Path, count: int, files: int) -> Tree:
+    """``count`` images on nothing, which share ``files`` files evenly."""
+    names = [f"lambda-{number:03}" for number in range(count)]
+    for number, name in enumerate(names):
+        _write(root, f"packages/{name}/handler.py", _handler(number))
+        for part in range(files // count - 1):
+            _write(root, f"packages/{name}/part{part // 50:02}/m{part:04}.py", f"VALUE = {number}, {part}\n")
+        _write(
+            root,
+            f"dockerfiles/{name}/Dockerfile",
+            f'FROM scratch\nCOPY --link packages/{name}/ /var/task/\nCMD ["handler.handler"]\n',
+        )
+    handler = f"packages/{names[0]}/handler.py"
+    return Tree(root=root, images=dict.fromkeys(names), edited=names[0], handler=handler)
+
+
+def _handler(number: int) -> str:
+    return (
+        f'"""Function {number}."""\n\n\ndef handler(event, context):\n    return {{"function": {number}}}\n'
+    )
+
+
+def _write(root: Path, path: str, text: str) -> None:
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, "utf-8")
+
+
+def _commit(runner: Runner, root: Path) -> None:
+    """Under git, as repositories are; where there is no git nothing depends on it."""
+    who = ("-c", "user.name=Bench", "-c", "user.email=bench@example.invalid", "-c", "commit.gpgsign=false")
+    for words in (
+        ("init", "--quiet", "--initial-branch=main"),
+        ("add", "--all"),
+        ("commit", "--quiet", "--message=All"),
+    ):
+        runner.run(Command(argv=("git", *who, *words), cwd=root))

@@ -1,0 +1,32 @@
+"""Reports made by hand."""
+
+from __future__ import annotations
+
+from lamina.bench.meter import Sample, Spread, Steps
+from lamina.bench.rows import Report, Row
+from lamina.sandbox.namespace import Traffic
+
+
+def row(case: str, variant: str, seconds: float, moved: int = 0) -> Row:
+    """A row of one run: all bytes from the registry."""
+    return Row(
+        case=case,
+        variant=variant,
+        seconds=Spread(min=seconds, median=seconds, max=seconds),
+        runs=1,
+        bytes_internet=0,
+        bytes_registry=moved,
+        steps_cached=1,
+        steps_total=2,
+        images_built=1,
+        images_total=4,
+    )
+
+
+def report(*rows: Row) -> Report:
+    return Report(rows=rows, machine={"cpus": "2", "docker": "28.5"})
+
+
+def run(seconds: float, internet: int = 0, registry: int = 0, steps: Steps | None = None) -> Sample:
+    traffic = Traffic(internet=internet, loopback=registry)
+    return Sample(seconds=seconds, traffic=traffic, steps=steps or Steps())

@@ -1,0 +1,210 @@
+"""The run through cases: what is prepared before each, and what becomes of failures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lamina.bench.cases import select
+from lamina.bench.ground import read_versions
+from lamina.bench.meter import Patience
+from lamina.bench.rows import Row
+from lamina.bench.suite import Suite
+from lamina.errors import EngineError
+from lamina.process import Command, Completed
+from lamina.sandbox.namespace import Traffic
+
+from ..conftest import ScriptedRunner
+
+ROOT = Path(__file__).parents[3]
+GIT = [(("git",), Completed(code=0))] * 3
+BROKEN = Completed(code=1, stderr="no network")
+NOTHING = (("lamina", "lock"), Completed(code=0))
+
+
+@dataclass
+class Yard:
+    """Ground on which commands are only named; what is done to it is written down."""
+
+    refusal: str | None = None
+    no_arm64: str | None = None
+    uncounted: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
+    stored = "type=image"
+    buildx = ("buildx",)
+    registry = "127.0.0.1:1"
+    runtime = "127.0.0.1:1/runtime"
+
+    def open(self) -> None:
+        self.done.append("open")
+        if self.refusal:
+            raise EngineError.of(self.refusal)
+
+    def close(self) -> None:
+        self.done.append("close")
+
+    def empty(self) -> None:
+        self.done.append("empty")
+
+    def traffic(self) -> Traffic | None:
+        return Traffic(internet=len(self.done), loopback=0)
+
+    def command(self, *argv: str, cwd: Path, env: Mapping[str, str] | None = None) -> Command:
+        words = argv[2:] if argv[1:3] == ("-m", "lamina") else argv
+        self.done.append(" ".join(words[:2]) + (" --push" if "--push" in argv else ""))
+        return Command(argv=words, cwd=cwd)
+
+
+def built(*actions: str) -> tuple[tuple[str, ...], Completed]:
+    images = [{"action": action, "cached": 0, "total": 1} for action in actions]
+    return (("lamina", "build-all"), Completed(code=0, stdout=json.dumps({"images": images})))
+
+
+def run(
+    folder: Path,
+    yard: Yard,
+    script: list[tuple[tuple[str, ...], Completed]],
+    cases: list[str],
+    *variants: str,
+) -> list[Row]:
+    runner = ScriptedRunner(script)
+    suite = Suite(
+        runner=runner,
+        ground=yard,
+        source=ROOT,
+        folder=folder,
+        patience=Patience(times=1, seconds=1.0),
+        say=lambda _: None,
+    )
+    rows = list(suite.run(select(cases, variants)))
+    assert runner.script == [], "all that was planned was run"
+    return rows
+
+
+def test_warm_cases_share_the_first_build_which_is_cold(tmp_path: Path) -> None:
+    yard = Yard()
+    first, same, edited = built("built", "built"), built("skipped", "skipped"), built("skipped", "built")
+
+    rows = run(
+        tmp_path,
+        yard,
+        [*GIT, NOTHING, first, same, same, same, edited],
+        ["cold", "unchanged", "handler"],
+        "lamina",
+    )
+
+    assert [(row.case, row.images_built, row.not_run) for row in rows] == [
+        ("cold", 2, None),
+        ("unchanged", 0, None),
+        ("handler", 1, None),
+    ]
+    assert yard.done.count("empty") == 2, "once for the repository, once for cold itself"
+
+
+def test_what_was_not_asked_for_is_built_but_not_told(tmp_path: Path) -> None:
+    rows = run(
+        tmp_path,
+        Yard(),
+        [*GIT, NOTHING, built("built"), built("skipped"), built("built")],
+        ["handler"],
+        "lamina",
+    )
+
+    assert [row.case for row in rows] == ["handler"]
+
+
+def test_a_runner_is_emptied_before_each_run_and_pushes(tmp_path: Path) -> None:
+    yard = Yard()
+
+    run(tmp_path, yard, [*GIT, NOTHING, built("built"), built("built")], ["handler-empty"], "lamina")
+
+    build = "lamina build-all --push"
+    assert yard.done == ["open", "lamina lock", "empty", build, "empty", build]
+
+
+def test_a_branch_is_built_before_the_way_back_is_timed(tmp_path: Path) -> None:
+    script = [*GIT, NOTHING, built("built"), built("skipped"), built("built"), built("skipped")]
+
+    rows = run(tmp_path, Yard(), script, ["branch"], "lamina")
+
+    assert [(row.case, row.images_built) for row in rows] == [("branch", 0)]
+
+
+def test_a_variant_that_fails_does_not_lose_the_others(tmp_path: Path) -> None:
+    bake = (("buildx", "bake"), BROKEN)
+    script = [*GIT, bake, bake, *GIT, NOTHING, built("built"), built("skipped"), built("skipped")]
+
+    rows = run(tmp_path, Yard(), script, ["cold", "unchanged"], "bake", "lamina")
+
+    assert [(row.case, row.variant, row.failed) for row in rows] == [
+        ("cold", "bake", True),
+        ("unchanged", "bake", True),
+        ("cold", "lamina", False),
+        ("unchanged", "lamina", False),
+    ]
+    assert "no network" in (rows[1].not_run or "")
+
+
+def test_a_case_that_fails_does_not_lose_the_next(tmp_path: Path) -> None:
+    broken = (("lamina", "build-all"), BROKEN)
+    script = [*GIT, NOTHING, built("built"), built("skipped"), broken, built("skipped"), built("skipped")]
+
+    rows = run(tmp_path, Yard(), script, ["handler", "test-file"], "lamina")
+
+    assert [(row.case, row.failed) for row in rows] == [("handler", True), ("test-file", False)]
+
+
+def test_a_network_that_failed_once_is_tried_again_where_nothing_is_left_of_it(tmp_path: Path) -> None:
+    script = [*GIT, NOTHING, (("lamina", "build-all"), BROKEN), built("built")]
+
+    (row,) = run(tmp_path, Yard(), script, ["cold"], "lamina")
+
+    assert (row.failed, row.images_built) == (False, 1)
+
+
+def test_without_an_engine_every_row_says_why_and_plans_are_measured(tmp_path: Path) -> None:
+    plan = ((), Completed(code=0, stdout=json.dumps({"images": [{}] * 20})))
+
+    rows = run(tmp_path, Yard(refusal="no engine here"), [plan], ["cold", "plan-20"], "lamina")
+
+    assert [(row.case, row.not_run, row.images_total) for row in rows] == [
+        ("cold", "no engine here", None),
+        ("plan-20", None, 20),
+    ]
+
+
+def test_without_a_runtime_for_arm64_nothing_is_built_for_it(tmp_path: Path) -> None:
+    rows = run(tmp_path, Yard(no_arm64="there is none"), [], ["arm64-cold", "arm64-handler"], "bake")
+
+    assert [row.not_run for row in rows] == ["there is none", "there is none"]
+
+
+def test_plans_need_no_ground(tmp_path: Path) -> None:
+    yard = Yard()
+    plan = ((), Completed(code=0, stdout=json.dumps({"images": [{}] * 20})))
+
+    rows = run(tmp_path, yard, [plan], ["plan-20"], "bake", "lamina")
+
+    assert yard.done == []
+    assert [(row.variant, row.not_run) for row in rows] == [
+        ("bake", "only lamina plans without building"),
+        ("lamina", None),
+    ]
+
+
+def test_versions_are_those_of_the_builder_in_use() -> None:
+    builders = "\n".join(
+        json.dumps({"Name": name, "Nodes": [{"Version": version}]})
+        for name, version in (("default", "v0.0.0+unknown"), ("mine", "v0.25.1"))
+    )
+    words = {"docker": '"28.5"\n', "buildx": "github.com/docker/buildx 0.29.1 abc\n", "builders": builders}
+
+    assert read_versions(**words, builder="mine") == {
+        "docker": "28.5",
+        "buildx": "0.29.1",
+        "buildkit": "v0.25.1",
+    }
+    assert "buildkit" not in read_versions(**words, builder="default")
