@@ -26,6 +26,7 @@ from trees import Tree
 Verdict = Literal["rebuilt", "kept", "kept, and told"]
 RUNTIME, OLD_RUNTIME, TOOL = "python:3.13", "python:3.12", "uv:1"
 
+# What RUN makes is another file each time: a step that ran cannot look as if it had not.
 MIXED = """\
 ARG PYTHON=3.13
 ARG UNUSED=1
@@ -40,7 +41,8 @@ ARG LEVEL=1
 ARG MODEL
 RUN --mount=type=bind,source=bound/list.txt,target=/list.txt \\
     --mount=type=secret,id=token \\
-    read line < /list.txt; echo "$line $LEVEL $MODEL" > /made.txt
+    read line < /list.txt; read once < /proc/sys/kernel/random/uuid; \\
+    echo "$line $LEVEL $MODEL $once" > /made.txt
 RUN <<EOF
 echo "from a heredoc" >> /made.txt
 EOF

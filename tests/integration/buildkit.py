@@ -182,8 +182,7 @@ def _built(name: str, ref: str, vertexes: Mapping[tuple[str, str], Mapping[str, 
         found = _STEP.fullmatch(title)
         # What ADD fetches goes by the name of the ADD, but comes out of nothing.
         if found and found["target"] == name and vertex.get("inputs"):
-            # Of equal steps of two targets one is started; the other is never heard of again.
-            steps[title] = "started" in vertex and not vertex.get("cached")
+            steps[title] = steps.get(title, False) or _ran(vertex)
     manifest, _ = _get(ref, "manifests/{tag}")
     config, _ = _get(ref, f"blobs/{manifest['config']['digest']}")
     return Built(
@@ -192,6 +191,15 @@ def _built(name: str, ref: str, vertexes: Mapping[tuple[str, str], Mapping[str, 
         layers=tuple(layer["digest"] for layer in manifest["layers"]),
         config=_timeless(config),
     )
+
+
+def _ran(vertex: Mapping[str, Any]) -> bool:
+    """Whether the step was executed.
+
+    Of equal steps of two targets one is started; the other is never heard of again. A step with an error in a
+    build that succeeded was about to look into its sources when the cache was found to have it.
+    """
+    return "started" in vertex and not vertex.get("cached") and not vertex.get("error")
 
 
 def _timeless(config: dict[str, Any]) -> dict[str, Any]:

@@ -48,9 +48,9 @@ def test_another_machine_finds_the_same_images_and_runs_no_step(
     for root in others:
         scene = Scene(root, world)
         images = {name: scene.image(name, prefix=f"{world.registry}/{root.name}/") for name in DOCKERFILES}
-        found = second.build(
-            {name: bake_of(scene, image) for name, image in images.items()}, cache_from=cache
-        )
+        stages = tmp_path / "stages" / root.name
+        bakes = {name: bake_of(scene, image, stages) for name, image in images.items()}
+        found = second.build(bakes, cache_from=cache)
         for name in DOCKERFILES:
             assert found[name].steps
             assert found[name].ran == (), f"{root.name}: {name}"
