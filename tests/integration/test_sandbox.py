@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import ipaddress
 import json
 import os
 import signal
@@ -79,6 +80,12 @@ def build(runner: Runner, one: PrivateEngine, dockerfile: str, folder: Path, *op
     )
     env = {**one.environment, "HOME": str(folder / "home"), "DOCKER_CONFIG": str(folder / "home/.docker")}
     return runner.run(Command(argv=argv, env=env, stdin=dockerfile.encode()), timeout=120)
+
+
+def pool_of(runner: Runner, link: str) -> ipaddress.IPv4Network:
+    """The pool that a link's address is in."""
+    (found,) = json.loads(runner.run(Command(argv=("ip", "-json", "-4", "address", "show", link))).stdout)
+    return ipaddress.ip_interface(f"{found['addr_info'][0]['local']}/20").network
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +199,25 @@ class TestEngine:
         assert docker(runner, two, "image", "inspect", "kept:1").ok
         engine.down(runner, spare, purge=True)
         assert not (cache_home() / "engines" / spare).exists()
+
+    def test_addresses_that_others_took_meanwhile_are_left_to_them(
+        self, runner: SubprocessRunner, spare: str
+    ) -> None:
+        """A daemon remembers its bridge's address and would take it again."""
+        bridge, other = f"lm-{Place.of('engine', spare).identity}", "lmtest0"
+        engine.up(runner, name=spare, say=quiet)
+        before = pool_of(runner, bridge)
+        engine.down(runner, spare)
+        runner.run(Command(argv=("ip", "link", "add", other, "type", "bridge")))
+        try:
+            runner.run(Command(argv=("ip", "address", "add", f"{before[1]}/20", "dev", other)))
+            runner.run(Command(argv=("ip", "link", "set", other, "up")))
+            engine.up(runner, name=spare, say=quiet)
+            assert pool_of(runner, bridge) != before
+            engine.down(runner, spare)
+            assert pool_of(runner, other) == before
+        finally:
+            runner.run(Command(argv=("ip", "link", "delete", other)))
 
     def test_a_killed_engine_comes_back_and_takes_its_containers_down(
         self, runner: SubprocessRunner, spare: str

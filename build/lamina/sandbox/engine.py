@@ -168,6 +168,7 @@ def _start(runner: Runner, tools: Prefix, place: Place, netns: str | None) -> No
     write_atomic(place.state, json.dumps(state))
     with locked(place.lock.with_name("network.lock")):
         network = raise_network(runner, tools, place.identity, netns)
+    _forget_other_pool(place, network)
     write_atomic(place.config, json.dumps(render_config(place, network), indent=2) + "\n")
     iptables = tools.iptables(firewall(runner, tools, netns)).parent
     _forget_stale(place)
@@ -185,6 +186,18 @@ def _start(runner: Runner, tools: Prefix, place: Place, netns: str | None) -> No
             f"the private Docker engine {place.name!r} {trouble}:\n{tail(place.log)}", where=str(place.log)
         )
     write_atomic(place.state, json.dumps({**state, "pid": pid}))
+
+
+def _forget_other_pool(place: Place, network: Network) -> None:
+    """Make the daemon forget its networks when its pool is another one than last time.
+
+    It would give our bridge the address that it had then, which may be somebody else's by now.
+    """
+    record = place.data / "pool"
+    if not record.exists() or record.read_text() != str(network.pool):
+        with suppress(NotADirectoryError):  # what is wrong with the data is the daemon's to say
+            (place.data / "data/network/files/local-kv.db").unlink(missing_ok=True)
+        write_atomic(record, str(network.pool))
 
 
 def _stop_daemon(place: Place) -> None:
