@@ -23,7 +23,10 @@ HEADINGS = (
     "built",
     "not run",
 )
-SHORT = ("cold", "unchanged", "handler", "unchanged-empty", "handler-empty", "base-code-empty", "scale-100")
+SHORT = (
+    *("cold", "unchanged", "handler", "unchanged-empty", "handler-empty", "base-code-empty", "scale-100"),
+    *("plan-20", "plan-100", "plan-100-again"),
+)
 _NONE = "-"
 _MB = 1_000_000
 
@@ -79,13 +82,14 @@ def short(report: Report) -> str:
     """The table of the README: the cases that people meet, and how much faster they became."""
     rows = []
     for case in SHORT:
-        ours, theirs = report.find(case, "lamina"), report.find(case, "before")
+        ours = report.find(case, "lamina")
         if ours is None:
             continue
-        versus = theirs or report.find(case, "bake")
+        others = (report.find(case, variant) for variant in ("before", "bake"))
+        versus = next((row for row in others if row and row.seconds), None)
         ratio = _NONE
         if versus and versus.seconds and ours.seconds:
-            ratio = f"{versus.seconds.median / ours.seconds.median:.0f} x ({versus.variant})"
+            ratio = f"{versus.seconds.median / ours.seconds.median:.1f} x ({versus.variant})"
         rows.append((BY_NAME[case].about, *(_cell(report, case, each) for each in VARIANTS), ratio))
     return _markdown(("case", *VARIANTS, "lamina is faster by"), rows)
 

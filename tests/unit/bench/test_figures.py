@@ -109,9 +109,19 @@ def test_markdown_has_a_column_for_each_variant_and_escapes_bars() -> None:
         "|---|---|---|---|---|",
         "| `cold` | 60 s · 5.0 MB | - | - | 30 s |",
     ]
-    assert "| 2 x (before) |" in table.short(made)
+    assert "| 2.0 x (before) |" in table.short(made)
     barred = Report(rows=(row("cold", "a|b", 1.0),), machine={})
     assert "a\\|b" in table.full(barred)
+
+
+def test_where_the_first_variant_did_not_run_the_next_is_the_measure() -> None:
+    made = report(
+        Row.missing("scale-100", "before", "not its kind"),
+        row("scale-100", "bake", 40.0),
+        row("scale-100", "lamina", 1.0),
+    )
+
+    assert "| 40.0 x (bake) |" in table.short(made)
 
 
 def test_reasons_are_told_once() -> None:
