@@ -72,7 +72,8 @@ def _measure(options: Options, screen: Screen) -> tuple[Report, LaminaError | No
         try:
             for row in suite.run(options.selection):
                 rows.append(row)
-                screen.say(table.line(row))
+                if row.seconds or row.failed:
+                    screen.say(table.line(row))
         except KeyboardInterrupt:
             stopped = Interrupted.of("stopped; what was measured before is kept")
         except LaminaError as error:
@@ -89,7 +90,8 @@ def _measure(options: Options, screen: Screen) -> tuple[Report, LaminaError | No
 
 def _show(report: Report, screen: Screen) -> None:
     screen.say(table.machine(report))
-    screen.rows(table.HEADINGS, map(table.terminal, report.rows), wide="not run")
+    screen.rows(table.HEADINGS, map(table.terminal, report.measured))
+    screen.notes(Problem(what=f"not run: {line}") for line in table.reasons(report))
     known = [goal for goal in goals(report) if goal.met is not None]
     if known:
         words = {True: "met", False: "missed"}

@@ -6,12 +6,15 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from lamina.errors import BuildError
+from lamina.execute.progress import Trace
 from lamina.process import Command, Completed, Runner
 from lamina.sandbox.namespace import Traffic
 
 _LAST_LINES = 12
+_WIDTH = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +96,24 @@ def measure(
 
 
 def check(command: Command, done: Completed) -> None:
-    """Raise BuildError, with the end of what the command said, when it failed."""
+    """Raise BuildError when a command failed: why in the first line, below it the end of what it said."""
     if not done.ok:
-        said = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
-        words = "\n".join(f"  | {line[:300]}" for line in said[-_LAST_LINES:])
-        raise BuildError.of(f"`{' '.join(command.argv)}` ended with {done.code}:\n{words}")
+        said = _said(done) or ["it said nothing"]
+        why = next((line for line in said if line.lower().startswith("error:")), said[-1])
+        words = "\n".join(f"  | {line[:_WIDTH]}" for line in said[-_LAST_LINES:])
+        raise BuildError.of(f"`{_program(command)}` ended with {done.code}: {why[:_WIDTH]}\n{words}")
+
+
+def _program(command: Command) -> str:
+    """What was run, without where it was run and with what."""
+    argv = command.argv[command.argv.index("--") + 1 :] if command.argv[0] == "nsenter" else command.argv
+    return " ".join([Path(argv[0]).name, *argv[1:4]])
+
+
+def _said(done: Completed) -> list[str]:
+    """The lines that a command wrote; of BuildKit's events only the log of the step that broke."""
+    trace = Trace({"all": "all"})
+    for line in (done.stderr if done.stderr.strip() else done.stdout).splitlines():
+        trace.feed(line)
+    logs = [line for step in trace.steps if step.error for line in step.log]
+    return [line for line in (*logs, *trace.messages) if line.strip()]

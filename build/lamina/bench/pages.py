@@ -26,7 +26,7 @@ def sections(report: Report) -> Mapping[str, str]:
         "about": table.about_cases(),
         "goals": table.judged(report),
         "full": table.full(report),
-        "not-run": table.reasons(report),
+        "not-run": "\n".join(f"- {line}" for line in table.reasons(report)),
     }
 
 

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _CA = "if [ -f /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \\\n    "
+# A stand-in runtime has a copy that Debian installed, which pip refuses to replace; AWS's has none.
+_MAKE_ROOM = "rm -rf /usr/lib/python3/dist-packages/packaging* && "
 _DYNAMO, _LABEL = "receipts/receipt_dynamo", "receipts/receipt_label"
 _EMBEDDING, _WORDS = "receipts/embedding_step_functions", "receipts/word_label_step_functions"
 
@@ -65,7 +67,7 @@ def recipes(variant: str, runtime: str) -> Mapping[str, Recipe]:
         packages = _pip(f"./{_DYNAMO}", f"./{_LABEL}", constraints=both, options=forced)
         return {
             "base-receipt-dynamo": _before(
-                runtime, _pip(f"./{_DYNAMO}", constraints=(_DYNAMO,), options=plain)
+                runtime, _MAKE_ROOM + _pip(f"./{_DYNAMO}", constraints=(_DYNAMO,), options=plain)
             ),
             "base-receipt-label": _before(dynamo, _pip(f"./{_LABEL}", constraints=both, options=plain)),
             "lambda-embedding": _before(
@@ -78,7 +80,9 @@ def recipes(variant: str, runtime: str) -> Mapping[str, Recipe]:
     # Without --upgrade pip leaves alone what the base has.
     pins = tuple(f"{folder}/constraints.txt" for folder in all_three)
     return {
-        "base-receipt-dynamo": _seed(runtime, (f"{_DYNAMO}/",), _pip(f"./{_DYNAMO}", constraints=(_DYNAMO,))),
+        "base-receipt-dynamo": _seed(
+            runtime, (f"{_DYNAMO}/",), _MAKE_ROOM + _pip(f"./{_DYNAMO}", constraints=(_DYNAMO,))
+        ),
         "base-receipt-label": _seed(dynamo, (f"{_LABEL}/", pins[0]), _pip(f"./{_LABEL}", constraints=both)),
         "lambda-embedding": _seed(
             label, (f"{_EMBEDDING}/requirements.txt", *pins), _pip(needs, constraints=all_three), _EMBEDDING

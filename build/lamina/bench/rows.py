@@ -105,14 +105,15 @@ class Report:
     machine: Mapping[str, str] = field(default_factory=dict)
     uncounted: str | None = None
 
+    @property
+    def measured(self) -> tuple[Row, ...]:
+        """The rows that have figures."""
+        return tuple(row for row in self.rows if row.seconds is not None)
+
     def find(self, case: str, variant: str) -> Row | None:
         """The row of a case and a variant that has figures."""
         return next(
-            (
-                row
-                for row in self.rows
-                if (row.case, row.variant) == (case, variant) and row.seconds is not None
-            ),
+            (row for row in self.measured if (row.case, row.variant) == (case, variant)),
             None,
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from lamina.bench.cases import BY_NAME, EMPTY, PLAN
 from lamina.bench.goals import goals
 from lamina.bench.machine import sentence
+from lamina.bench.meter import Spread
 from lamina.bench.rows import FAILED, Report, Row
 from lamina.bench.variants import VARIANTS
 
@@ -21,7 +22,6 @@ HEADINGS = (
     "registry",
     "cached",
     "built",
-    "not run",
 )
 SHORT = (
     *("cold", "unchanged", "handler", "unchanged-empty", "handler-empty", "base-code-empty", "scale-100"),
@@ -32,22 +32,19 @@ _MB = 1_000_000
 
 
 def terminal(row: Row) -> tuple[str, ...]:
-    """A row under HEADINGS. A reason is cut to its first line: the table is no place for a log."""
-    if row.seconds is None:
-        reason = (row.not_run or "").partition("\n")[0]
-        return (row.case, row.variant, *([_NONE] * (len(HEADINGS) - 3)), reason)
+    """A row that has figures, under HEADINGS."""
+    spread = row.seconds or Spread(min=0.0, median=0.0, max=0.0)
     return (
         row.case,
         row.variant,
-        f"{row.seconds.median:.2f}",
-        f"{row.seconds.min:.2f}",
-        f"{row.seconds.max:.2f}",
+        f"{spread.median:.2f}",
+        f"{spread.min:.2f}",
+        f"{spread.max:.2f}",
         str(row.runs),
         size(row.bytes_internet),
         size(row.bytes_registry),
         f"{row.steps_cached}/{row.steps_total}",
         f"{row.images_built}/{row.images_total}",
-        "",
     )
 
 
@@ -109,8 +106,7 @@ def about_cases() -> str:
 
 def full(report: Report) -> str:
     """Every row with all its figures."""
-    rows = [terminal(row)[:-1] for row in report.rows if row.seconds is not None]
-    return _markdown(HEADINGS[:-1], rows)
+    return _markdown(HEADINGS, [terminal(row) for row in report.measured])
 
 
 def judged(report: Report) -> str:
@@ -120,14 +116,14 @@ def judged(report: Report) -> str:
     return _markdown(("goal", "wanted", "measured", ""), rows)
 
 
-def reasons(report: Report) -> str:
-    """Why rows are missing, each reason once."""
-    found: dict[str, list[str]] = {}
+def reasons(report: Report) -> tuple[str, ...]:
+    """Why rows have no figures: a line for each variant and reason."""
+    found: dict[tuple[str, str], list[str]] = {}
     for row in report.rows:
         if row.not_run is not None:
-            reason = row.not_run.partition("\n")[0] if row.failed else row.not_run
-            found.setdefault(reason.removeprefix(FAILED), []).append(f"{row.variant} `{row.case}`")
-    return "\n".join(f"- {', '.join(names)}: {reason}" for reason, names in found.items())
+            reason = row.not_run.removeprefix(FAILED).partition("\n")[0]
+            found.setdefault((row.variant, reason), []).append(row.case)
+    return tuple(f"{variant}: {', '.join(cases)}: {reason}" for (variant, reason), cases in found.items())
 
 
 def machine(report: Report) -> str:

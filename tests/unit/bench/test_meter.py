@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
+
 import pytest
 
-from lamina.bench.meter import Patience, Sample, Spread, Steps, measure
+from lamina.bench.meter import Patience, Sample, Spread, Steps, check, measure
 from lamina.errors import BuildError
 from lamina.process import Command, Completed
 from lamina.sandbox.namespace import Traffic
@@ -89,3 +92,30 @@ def test_a_command_that_fails_says_the_end_of_what_it_said() -> None:
 
     assert "ended with 3" in str(caught.value)
     assert "line 5" not in str(caught.value)
+
+
+def test_of_a_build_that_breaks_the_log_of_the_broken_step_is_told() -> None:
+    def vertex(digest: str, **more: str) -> str:
+        return json.dumps({"vertexes": [{"digest": digest, "name": f"[a 1/2] RUN {digest}", **more}]})
+
+    def log(digest: str, text: str) -> str:
+        data = base64.b64encode(text.encode()).decode()
+        return json.dumps({"logs": [{"vertex": digest, "data": data}]})
+
+    said = [
+        vertex("good"),
+        log("good", "a hundred packages\n"),
+        vertex("bad"),
+        log("bad", "no such package\n"),
+        vertex("bad", error="exit code: 1"),
+        "ERROR: target a: failed to solve",
+        "see the log",
+    ]
+    command = Command(argv=("nsenter", "--net=n", "--", "/far/docker-buildx", "bake", "--file=a"))
+
+    with pytest.raises(BuildError) as caught:
+        check(command, Completed(code=1, stderr="\n".join(said)))
+
+    first, *others = str(caught.value).splitlines()
+    assert first == "`docker-buildx bake --file=a` ended with 1: ERROR: target a: failed to solve"
+    assert others == ["  | no such package", "  | ERROR: target a: failed to solve", "  | see the log"]
