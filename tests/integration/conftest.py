@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from lamina.sandbox.runtime import REPOSITORY
 from mutations import OLD_RUNTIME, RUNTIME, TOOL, World
 
 ENGINE = "tests"
+
+# Started in the background of a script, this process ignores Ctrl-C, and so would what it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
