@@ -28,7 +28,9 @@ def install(session: nox.Session, *groups: str) -> None:
 def tests(session: nox.Session) -> None:
     """Unit tests, the sample's own tests, and the integration tests on a private engine."""
     install(session, "tests", "samples")
-    session.run("pytest", *(session.posargs or ["tests/unit", "receipts", "tests/integration"]))
+    session.run(
+        "pytest", "--durations=12", *(session.posargs or ["tests/unit", "receipts", "tests/integration"])
+    )
 
 
 @nox.session

@@ -1,6 +1,6 @@
 """The files we stage held against the whole context: random trees and Dockerfiles, both built by BuildKit.
 
-LAMINA_CASES (60) is how many cases are drawn, LAMINA_SEED (1) from where: a case is its seed and its number.
+LAMINA_CASES (40) is how many cases are drawn, LAMINA_SEED (1) from where: a case is its seed and its number.
 LAMINA_SYNTAX names a frontend image to use in place of the engine's own, which may not know COPY --parents.
 Every file's name and content are unlike all others', so that an image tells which files reached it.
 """
@@ -32,7 +32,7 @@ from lamina.identify.stage import Stage, StagedTree, stage
 from lamina.identify.tree import DiskFiles
 from lamina.process import Completed
 
-CASES = int(os.environ.get("LAMINA_CASES", "60"))
+CASES = int(os.environ.get("LAMINA_CASES", "40"))
 SEED = os.environ.get("LAMINA_SEED", "1")
 SYNTAX = {name: os.environ["LAMINA_SYNTAX"] for name in ("BUILDKIT_SYNTAX",) if "LAMINA_SYNTAX" in os.environ}
 BATCH = 8  # cases a bake, of two targets each
