@@ -44,4 +44,7 @@ def phase3(_: Context, registry: str | None = None, plain: bool = False) -> None
             ((node.name, node.recipe.unlinked or "yes") for node in made.graph.nodes.values()),
             wide="linked",
         )
-        made.screen.say(f"remote cache and remote builds: {_NOT_YET}")
+        cache, builder = (made.project.settings[name] for name in ("cache", "builder"))
+        where = "in the registry" if made.remote else "kept nowhere: images live in the engine"
+        made.screen.say(f"remote cache: {cache.value} ({cache.source}), {where}")
+        made.screen.say(f"builder: {builder.value or 'the engine itself'} ({builder.source})")
