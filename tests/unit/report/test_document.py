@@ -107,6 +107,18 @@ def test_an_outcome_has_the_names_of_a_plan(receipts: Repo) -> None:
     assert document["action"] == "skipped"
 
 
+def test_s26_an_image_that_serves_many_functions_names_them_all(receipts: Repo) -> None:
+    before = receipts.images()[W].fingerprint
+    receipts.config(f'[tool.lamina.images.{W}]\nfunctions = ["words", "labels"]\n')
+    image = receipts.images()[W]
+
+    assert entry(Result(image=image, status="built", reasons=(), digest=DIGEST))["functions"] == [
+        "words",
+        "labels",
+    ]
+    assert image.fingerprint == before, "who is served makes no other image"
+
+
 PAIR = Pair(
     number=2, step=Step(text="Dockerfile:2 COPY a /", exact=True), built="b", found="f", same_maker=True
 )
