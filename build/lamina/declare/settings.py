@@ -14,7 +14,7 @@ NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*")
 CACHE_REPOSITORY = re.compile(r"[a-z0-9._/-]*\{repository\}[a-z0-9._/-]*")
 PLATFORM = re.compile(r"linux/[a-z0-9]+(?:/v[0-9]+)?")
 PLATFORMS = "linux/amd64, linux/arm64"
-CACHE_MODES = ("auto", "max", "min", "inline", "off")
+CACHE_MODES = ("max", "min", "inline", "off")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 
@@ -55,8 +55,8 @@ SETTINGS: Mapping[str, Setting] = {each.name: each for each in (
             help="one fixed time in layers and configuration: two cold engines give the same digests"),
     Setting(name="jobs", kind=int, default=0, env=("LAMINA_JOBS",),
             help="images built at once; 0: as many as can be"),
-    Setting(name="cache", kind=str, default="auto", env=("LAMINA_CACHE_MODE",),
-            help="remote cache: auto (min for linked images, else max), max, min, inline, off"),
+    Setting(name="cache", kind=str, default="max", env=("LAMINA_CACHE_MODE",),
+            help="remote cache: max, min, inline, off"),
     Setting(name="cache-read-only", kind=bool, default=False, env=("LAMINA_CACHE_READ_ONLY",),
             help="read the remote cache but write none, as builds of forks should"),
     Setting(name="cache-repository", kind=str, default="{repository}", env=("LAMINA_CACHE_REPOSITORY",),

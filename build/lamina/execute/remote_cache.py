@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from lamina.identify.image import Image
 from lamina.refs import Reference
 
-Mode = Literal["max", "min", "inline"]
 _UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
 _MOST_BRANCH = 80
 _CI_BRANCHES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME", "CODEBUILD_WEBHOOK_HEAD_REF")
@@ -19,7 +17,7 @@ _CI_BRANCHES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME", "COD
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachePolicy:
-    """How a project caches. mode: a `Mode`, ``auto``, or ``off``. branch: empty where none is known.
+    """How a project caches. mode: ``max``, ``min``, ``inline`` or ``off``. branch: empty where none is known.
 
     repository: what holds an image's cache; ``{repository}`` is its own. fallback: the branch whose
     cache is read as well. exports: whether this run may write.
@@ -47,16 +45,6 @@ class CachePolicy:
         branches = dict.fromkeys(branch for branch in (self.branch, self.fallback) if branch)
         return tuple(place.with_tag(f"cache-{_fit(branch)}-{_fit(architecture)}") for branch in branches)
 
-    def mode_for(self, image: Image) -> Mode:
-        """What ``auto`` means for an image.
-
-        All that the next build of a linked image needs is in its own layers, which the registry has: ``min``
-        costs next to nothing. Other images keep the layers of all their stages.
-        """
-        if self.mode == "auto":
-            return "max" if image.node.recipe.unlinked else "min"
-        return self.mode  # type: ignore[return-value]  # checked when the settings were read
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageCache:
@@ -64,7 +52,7 @@ class ImageCache:
 
     imports: tuple[Reference, ...] = ()
     export: Reference | None = None
-    mode: Mode = "max"
+    mode: str = "max"
 
     @property
     def sources(self) -> list[str]:
@@ -96,7 +84,7 @@ def make_caches(
         image.name: ImageCache(
             imports=tuple(ref for ref in policy.refs(image) if ref in known),
             export=policy.refs(image)[0] if policy.exports else None,
-            mode=policy.mode_for(image),
+            mode=policy.mode,
         )
         for image in images
     }

@@ -34,7 +34,7 @@ HELP = {
     "keep-going": "build what does not stand on a failed image",
     "create": "create repositories that are missing",
     "allow-stand-in": "push images that stand on a stand-in runtime",
-    "cache": "remote cache: auto, max, min, inline or off",
+    "cache": "remote cache: max, min, inline or off",
     "cache-read-only": "read the remote cache but write none",
     "json": "print one JSON object and nothing else",
     "plain": "plain lines instead of the live view",

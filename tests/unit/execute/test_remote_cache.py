@@ -18,7 +18,7 @@ CACHE = Reference(host="r.example", repository="team/x", tag="cache-main-amd64")
 
 
 def policy(
-    *, mode: str = "auto", repository: str = "{repository}", branch: str = "", exports: bool = True
+    *, mode: str = "max", repository: str = "{repository}", branch: str = "", exports: bool = True
 ) -> CachePolicy:
     return CachePolicy(mode=mode, repository=repository, branch=branch, fallback="main", exports=exports)
 
@@ -69,20 +69,9 @@ def test_forks_read_only(receipts: Repo) -> None:
     assert found.targets == found.tags == []
 
 
-def test_linked_images_keep_no_layers_but_their_own(repo: Repo) -> None:
-    repo.write("a.py")
-    repo.image("linked", "FROM scratch", "COPY --link a.py /")
-    repo.image("running", "FROM scratch", "COPY --link a.py /", 'RUN ["/a.py"]')
-    images = repo.images()
-
-    assert policy().mode_for(images["linked"]) == "min"
-    assert policy().mode_for(images["running"]) == "max"
-    assert policy(mode="max").mode_for(images["linked"]) == "max"
-
-
 @pytest.mark.parametrize("mode", ["max", "min"])
 def test_a_cache_is_one_manifest_and_no_build_fails_for_it(mode: str) -> None:
-    cache = ImageCache(export=CACHE, mode=mode)  # type: ignore[arg-type]
+    cache = ImageCache(export=CACHE, mode=mode)
 
     assert cache.targets == [
         f"type=registry,ref={CACHE},mode={mode},image-manifest=true,oci-mediatypes=true,ignore-error=true"
