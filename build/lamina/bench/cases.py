@@ -25,7 +25,8 @@ class Case:
     """One thing that happens to people who build images.
 
     group: cases of a group share an engine and a repository. about: one line for the documentation.
-    edit: what is done before run number n. most: how often it can be repeated at all.
+    edit: what is done before run number n. most: how often it can be repeated at all. seconds: for how
+    long it is repeated, where that is longer than for others: a download is never twice the same.
     one: by hand one would build only the edited image. size: images; files: files in the repository.
     """
 
@@ -34,6 +35,7 @@ class Case:
     about: str
     edit: Callable[[Tree, int], None] = lambda _tree, _index: None
     most: int | None = None
+    seconds: float = 0.0
     one: bool = False
     size: int = 0
     files: int = 0
@@ -79,7 +81,7 @@ def _scale(size: int) -> Iterator[Case]:
 
 
 CASES: tuple[Case, ...] = (
-    Case(name="cold", group=WARM, about="an engine that has never built; images stay in it"),
+    Case(name="cold", group=WARM, about="an engine that has never built; images stay in it", seconds=100),
     Case(name="unchanged", group=WARM, about="again, nothing changed"),
     Case(name="handler", group=WARM, about="a line of a function's handler edited", edit=_handler, one=True),
     Case(name="base-code", group=WARM, about="a line of the lowest base's package edited", edit=_base_code),

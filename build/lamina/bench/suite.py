@@ -194,7 +194,10 @@ class _Course:
         tree, patience = self.job.tree, self._suite.patience
         self._suite.say(f"{self._variant.name}: {case.name}")
         self._told.add(case.name)
-        times = min(patience.times, case.most or patience.times)
+        patience = Patience(
+            times=min(patience.times, case.most or patience.times),
+            seconds=max(patience.seconds, case.seconds),
+        )
 
         def prepare(index: int) -> None:
             tree.reset()
@@ -205,7 +208,7 @@ class _Course:
         try:
             if not settled:
                 self.settle()
-            samples = self._measure(job, replace(patience, times=times), prepare)
+            samples = self._measure(job, patience, prepare)
         except LaminaError as error:
             return Row.missing(case.name, self._variant.name, f"{FAILED}{error}")
         return Row.of(case.name, self._variant.name, samples)

@@ -31,7 +31,7 @@ class Job:
     """What is to be built. push: into the registry; else into the engine's own store.
 
     cache: whether a builder that must be told so shares its cache through the registry.
-    only: a single image, by one who knows which; None: all that are out of date, or all.
+    only: a single image, by an expert who knows which; None: all that are out of date, or all.
     """
 
     tree: Tree
@@ -113,7 +113,7 @@ class Bake:
         return ground.command(
             *(*ground.buildx, "bake", f"--file={self._file}", "--progress=rawjson"),
             *(f"--metadata-file={self._metadata}", f"--allow=fs.read={certificates.parent}"),
-            *([job.only] if job.only else []),
+            *([job.only] if job.only and self._expert else []),
             cwd=job.tree.root,
         )
 
@@ -122,7 +122,7 @@ class Bake:
 
         prefix: of its repositories in the registry. stored: the output for what is not pushed.
         """
-        pushed = _LAZY_PUSH if self.name == "bake" else _PUSH
+        pushed = _LAZY_PUSH if self._expert else _PUSH
         output = pushed if job.push else stored
         targets = {image: self._target(job, prefix, image, output) for image in job.tree.images}
         return {"group": {"default": {"targets": list(targets)}}, "target": targets}
@@ -161,10 +161,15 @@ class Bake:
             "secret": [f"type=file,id=ca,src={_certificates()}"] if Path(_certificates()).exists() else [],
             "output": [output],
         }
-        if self.name == "bake" and job.cache:
+        if self._expert and job.cache:
             ref = f"type=registry,ref={prefix}/cache:{image}"
             target |= {"cache-from": [ref], "cache-to": [f"{ref},{_EXPORT}"]}
         return target
+
+    @property
+    def _expert(self) -> bool:
+        """Whether it is built by one who knows what BuildKit can do."""
+        return self.name == "bake"
 
     @property
     def _file(self) -> Path:

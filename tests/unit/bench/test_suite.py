@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from lamina.bench.cases import select
 from lamina.bench.ground import read_versions
 from lamina.bench.meter import Patience
 from lamina.bench.rows import Row
 from lamina.bench.suite import Suite
+from lamina.bench.tree import SAMPLE, Tree
+from lamina.bench.variants import Bake, Job
 from lamina.errors import EngineError
 from lamina.process import Command, Completed
 from lamina.sandbox.namespace import Traffic
@@ -193,6 +197,16 @@ def test_plans_need_no_ground(tmp_path: Path) -> None:
         ("bake", "only lamina plans without building"),
         ("lamina", None),
     ]
+
+
+@pytest.mark.parametrize(("variant", "told"), [("bake", True), ("seed", False), ("before", False)])
+def test_only_an_expert_names_the_one_image_that_was_edited(tmp_path: Path, variant: str, told: bool) -> None:
+    yard = Yard()
+    command = Bake(variant, tmp_path).build(
+        yard, Job(tree=Tree(root=tmp_path, images=SAMPLE, edited="e", handler="h"), only="lambda-embedding")
+    )
+
+    assert ("lambda-embedding" in command.argv) is told
 
 
 def test_versions_are_those_of_the_builder_in_use() -> None:
