@@ -73,6 +73,7 @@ def engine() -> Iterator[TestEngine]:
     images = [name for name in made.names() if not name.startswith(REPOSITORY)]
     if images:
         made.call("image", "rm", "--force", *images, check=False)
+    made.call("image", "prune", "--force", check=False)
     sandbox.down(runner, name=ENGINE)
 
 
