@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 from projects import Repo
 
+from lamina.process import SubprocessRunner
+from lamina.registries.base import OCI_MANIFEST
+from lamina.sandbox import engine as sandbox
+
 pytestmark = pytest.mark.engine
 
 LIBRARIES = "COPY lib/ /rootfs/var/task/lib/"
@@ -50,6 +54,33 @@ def copied(repo: Repo) -> set[str]:
     return {step.name.partition("] ")[2] for step in repo.steps() if step.ran and "] COPY" in step.name}
 
 
+def fetched(repo: Repo) -> set[str]:
+    """The layers that were fetched in the last run."""
+    last = max((repo.root / ".lamina/runs").iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
+    events = [json.loads(line) for line in (last / "events-1.jsonl").read_text().splitlines()]
+    told = [each["id"] for event in events for each in event.get("statuses") or ()]
+    return {each for each in told if each.startswith(("sha256:", "extracting "))}
+
+
+def dead_keys(address: str, repo: Repo, image: str) -> list[str]:
+    """Keys of the image's cache that have no result and lead to none."""
+
+    def get(path: str) -> dict[str, Any]:
+        url = f"http://{address}/v2/{image}-{repo.env['LAMINA_STACK']}/{path}"
+        request = urllib.request.Request(url, headers={"Accept": OCI_MANIFEST})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return dict(json.load(answer))
+
+    (tag,) = (each for each in tags(address, repo, image) if each.startswith("cache-"))
+    records = get(f"blobs/{get(f'manifests/{tag}')['config']['digest']}")["records"]
+    used = {each["link"] for record in records for slot in record.get("inputs", ()) for each in slot}
+    return [
+        each["digest"]
+        for number, each in enumerate(records)
+        if number not in used and not each.get("layers") and not each.get("chains")
+    ]
+
+
 def test_an_empty_engine_runs_only_what_changed(
     repo_with_stages: Repo, tmp_path: Path, empty_engine: str
 ) -> None:
@@ -61,6 +92,23 @@ def test_an_empty_engine_runs_only_what_changed(
 
     assert done.built == ["lambda-tiny"]
     assert copied(other) == {HANDLER}
+
+
+def test_a_cache_that_an_empty_engine_left_serves_the_next_one(
+    repo_with_stages: Repo, registry: str, tmp_path: Path, empty_engine: str
+) -> None:
+    """BuildKit alone fetches all of `deps` from the second time on: see `execute/cache_keys.py`."""
+    repo_with_stages.ok("build-all", "--push")
+    for number in range(3):
+        runner = repo_with_stages.clone(tmp_path / f"runner{number}", LAMINA_ENGINE=empty_engine)
+        runner.append("src/handler.py", f"# better {number}\n")
+
+        assert runner.ok("build-all", "--push", "--json").built == ["lambda-tiny"]
+
+        assert copied(runner) == {HANDLER}
+        assert fetched(runner) == set()
+        assert dead_keys(registry, runner, "lambda-tiny") == []
+        sandbox.down(SubprocessRunner(), empty_engine, purge=True)
 
 
 def test_without_a_cache_none_is_written_and_none_is_read(repo_with_stages: Repo, registry: str) -> None:

@@ -41,6 +41,11 @@ class Outcome:
     interrupted: bool = False
 
     @property
+    def built(self) -> tuple[str, ...]:
+        """The images that were built and confirmed."""
+        return tuple(name for name, result in self.results.items() if result.status == "built")
+
+    @property
     def ok(self) -> bool:
         """Whether everything that was planned is done."""
         return not self.problems and not self.interrupted

@@ -122,6 +122,10 @@ class Registry(Protocol):
         """Put the very same bytes under another tag or into another repository of this registry."""
         ...
 
+    def write(self, ref: Reference, manifest: Manifest, *blobs: bytes) -> None:
+        """Put a manifest under a tag, and before it such blobs of it as are not there yet."""
+        ...
+
     def delete(self, ref: Reference) -> None:
         """Delete a manifest with all its tags (by digest) or one tag (by tag); absent is success."""
         ...

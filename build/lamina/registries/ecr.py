@@ -250,6 +250,10 @@ class EcrRegistry:
         """See `Registry.retag`. Blobs are mounted if the account has blob mounting on, else copied."""
         self._oci.retag(source, target)
 
+    def write(self, ref: Reference, manifest: Manifest, *blobs: bytes) -> None:
+        """See `Registry.write`."""
+        self._oci.write(ref, manifest, *blobs)
+
     def delete(self, ref: Reference) -> None:
         """See `Registry.delete`."""
         self._oci.delete(ref)

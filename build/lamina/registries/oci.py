@@ -18,7 +18,7 @@ from lamina.registries import refusals
 from lamina.registries.base import ACCEPTED, Descriptor, Manifest, sha256, sha256_of
 from lamina.registries.credentials import Credential, DockerConfig, lookup
 from lamina.registries.session import Session
-from lamina.registries.transport import HttpTransport, Transport
+from lamina.registries.transport import Answer, HttpTransport, Transport
 
 _HUB = "docker.io"
 _THREADS = 16
@@ -112,6 +112,15 @@ class OciRegistry:
             self._copy_content(manifest, source, target)
         self._put(manifest, target)
 
+    def write(self, ref: Reference, manifest: Manifest, *blobs: bytes) -> None:
+        """See `Registry.write`."""
+        what, scopes = f"write {ref}", (_scope(ref, "pull,push"),)
+        for blob in blobs:
+            path = self._path(ref, "blobs", "uploads/")
+            answer = self._session.ask("POST", path, what=what, scopes=scopes)
+            self._upload(answer, sha256(blob), blob, what=what, scopes=scopes)
+        self._put(manifest, ref)
+
     def delete(self, ref: Reference) -> None:
         """See `Registry.delete`."""
         answer = self._session.ask(
@@ -204,16 +213,22 @@ class OciRegistry:
         with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:  # 202: an upload was opened
             fetch = self._path(source, "blobs", blob.digest)
             self._session.ask("GET", fetch, what=what, scopes=scopes, sink=spool)
-            url = answer.headers.get("location", "")
-            joint = "&" if "?" in url else "?"
-            self._session.ask(
-                "PUT",
-                f"{url}{joint}{urlencode({'digest': blob.digest})}",
-                what=what,
-                scopes=scopes,
-                headers={"Content-Type": "application/octet-stream"},
-                body=spool,
-            )
+            self._upload(answer, blob.digest, spool, what=what, scopes=scopes)
+
+    def _upload(
+        self, opened: Answer, digest: str, body: bytes | IO[bytes], *, what: str, scopes: tuple[str, ...]
+    ) -> None:
+        """Send a blob to where the registry opened an upload."""
+        url = opened.headers.get("location", "")
+        joint = "&" if "?" in url else "?"
+        self._session.ask(
+            "PUT",
+            f"{url}{joint}{urlencode({'digest': digest})}",
+            what=what,
+            scopes=scopes,
+            headers={"Content-Type": "application/octet-stream"},
+            body=body,
+        )
 
     def _path(self, ref: Reference, kind: str, handle: str) -> str:
         """``/v2/<name>/<kind>/<handle>``; Docker Hub keeps one-word names under ``library/``."""

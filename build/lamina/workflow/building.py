@@ -23,7 +23,7 @@ from lamina.registries.credentials import Credential, DockerConfig, lookup
 from lamina.report.installs import with_resolved
 from lamina.report.record import write_manifest
 from lamina.report.view import BuildView
-from lamina.workflow.caching import find_caches, read_policy
+from lamina.workflow.caching import find_caches, read_policy, tidy_exported
 from lamina.workflow.locking import pin_for_build, read_pins
 from lamina.workflow.planning import decide, find_stable, look, make_images, select
 from lamina.workflow.workspace import Workspace
@@ -66,7 +66,9 @@ def _build(
     with workspace.screen.progress(tuple(decision.image.name for decision in decisions)) as view:
         workshop = make_workshop(workspace, workspace.destination, run, view)
         jobs: int = workspace.project.get("jobs")
-        return build(order, workshop, keep_going=workspace.flags.keep_going, jobs=jobs)
+        outcome = build(order, workshop, keep_going=workspace.flags.keep_going, jobs=jobs)
+    workspace.screen.notes(tidy_exported(workspace, caches, outcome.built))
+    return outcome
 
 
 def name_run() -> str:

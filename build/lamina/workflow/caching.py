@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lamina.errors import Problem, RegistryError
+from lamina.execute.cache_keys import tidy_caches
 from lamina.execute.remote_cache import CachePolicy, ImageCache, branch_of_ci, make_caches
 from lamina.execute.revision import read_branch
 from lamina.identify.image import Image
@@ -34,6 +35,13 @@ def find_caches(workspace: Workspace, images: Iterable[Image]) -> Caches:
     chosen = tuple(images)
     there, notes = existing(workspace.registry, (ref for image in chosen for ref in policy.refs(image)))
     return Caches(images=make_caches(policy, chosen, there), notes=notes)
+
+
+def tidy_exported(workspace: Workspace, caches: Caches, built: Iterable[str]) -> tuple[Problem, ...]:
+    """Take dead keys out of the caches that the builds of these images left; what went wrong with that."""
+    refs = (caches.images[name].export for name in built if name in caches.images)
+    exported = [ref for ref in refs if ref is not None]
+    return tidy_caches(workspace.registry, exported) if exported else ()
 
 
 def read_policy(workspace: Workspace) -> CachePolicy:

@@ -7,7 +7,7 @@ import pytest
 
 from lamina.errors import RegistryError
 from lamina.refs import Reference
-from lamina.registries.base import ACCEPTED, DOCKER_MANIFEST, OCI_MANIFEST, Descriptor, sha256
+from lamina.registries.base import ACCEPTED, DOCKER_MANIFEST, OCI_MANIFEST, Descriptor, Manifest, sha256
 from lamina.registries.credentials import Credential
 from lamina.registries.oci import OciRegistry
 from lamina.registries.session import Patience, Session
@@ -312,6 +312,18 @@ def test_our_credential_stays_with_the_registry(transport, registry, credentials
     registry.retag(REF, TARGET)
     for request in transport.sent[1:]:
         assert ("Authorization" in request.headers) == request.url.startswith(V2)
+
+
+def test_a_manifest_is_written_after_its_blobs(transport, registry) -> None:
+    transport.on("POST", f"{V2}/team/app/blobs/uploads/", Answer(status=202, headers={"location": "/up/1"}))
+    upload = f"https://r.example/up/1?digest={sha256(b'abc').replace(':', '%3A')}"
+    transport.on("PUT", upload, Answer(status=201))
+    transport.on("PUT", PUT, Answer(status=201))
+
+    registry.write(REF.with_tag("stable"), Manifest.of(RAW), b"abc")
+
+    assert transport.asked()[1:] == [f"PUT {upload}", f"PUT {PUT}"]
+    assert transport.bodies[-2:] == [b"abc", RAW]
 
 
 def test_deleting_what_is_gone_is_success(transport, registry) -> None:

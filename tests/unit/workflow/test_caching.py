@@ -27,6 +27,9 @@ class Shelf:
     def retag(self, source: Reference, target: Reference) -> None:
         raise AssertionError("only read")
 
+    def write(self, ref: Reference, manifest: Manifest, *blobs: bytes) -> None:
+        raise AssertionError("only read")
+
     def delete(self, ref: Reference) -> None:
         raise AssertionError("only read")
 

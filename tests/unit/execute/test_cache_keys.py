@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import IO, Any
+
+from lamina.errors import RegistryError
+from lamina.execute.cache_keys import CONFIG, drop_dead_keys, tidy_caches
+from lamina.refs import Reference
+from lamina.registries.base import OCI_MANIFEST, Descriptor, Manifest, sha256
+
+REF, OTHER = (Reference.parse(f"r.example/{name}:cache-main-amd64") for name in ("a", "b"))
+DEPS = {"digest": "sha256:deps", "layers": [{"layer": 0}]}
+SOURCE: dict[str, Any] = {"digest": "sha256:source"}
+BASE: dict[str, Any] = {"digest": "sha256:base"}
+
+
+def linked(digest: str, *links: int, **more: Any) -> dict[str, Any]:
+    return {"digest": digest, "inputs": [[{"link": link, "selector": "sha256:x"}] for link in links], **more}
+
+
+CONFIGURATION: dict[str, Any] = {
+    "layers": [{"blob": "sha256:blob", "parent": -1}],
+    "records": [
+        BASE,
+        linked("sha256:merge", 0, 3),
+        SOURCE,
+        linked("sha256:copy", 2, layers=[{"layer": 0}]),
+        linked("sha256:chained", 2, chains=[{"layers": [0]}]),
+    ],
+}
+
+
+def test_what_neither_has_a_result_nor_leads_to_one_goes() -> None:
+    after = drop_dead_keys(CONFIGURATION)
+
+    assert after["layers"] == CONFIGURATION["layers"]
+    assert after["records"] == [
+        SOURCE,
+        linked("sha256:copy", 0, layers=[{"layer": 0}]),
+        linked("sha256:chained", 0, chains=[{"layers": [0]}]),
+    ]
+
+
+def test_a_cache_without_dead_keys_stays_as_it_is() -> None:
+    alive = {"layers": [], "records": [SOURCE, DEPS, linked("sha256:copy", 1, 0, layers=[{"layer": 0}])]}
+
+    assert drop_dead_keys(alive) == {**alive, "records": alive["records"][:]}
+    assert drop_dead_keys({"records": [BASE, SOURCE]}) == {"records": []}
+
+
+class Shelf:
+    """A registry that has caches, and counts what is written."""
+
+    address = "r.example"
+
+    def __init__(self, config: bytes, media_type: str = CONFIG) -> None:
+        self.blobs = {sha256(config): config}
+        told = {"mediaType": media_type, "digest": sha256(config), "size": len(config)}
+        raw = json.dumps({"mediaType": OCI_MANIFEST, "config": told, "layers": [{"digest": "sha256:blob"}]})
+        self.there = {REF: Manifest.of(raw.encode())}
+        self.written = 0
+
+    @property
+    def document(self) -> Any:
+        config = self.there[REF].config
+        assert config is not None
+        assert config.size == len(self.blobs[config.digest])
+        return json.loads(self.blobs[config.digest])
+
+    def manifest(self, ref: Reference) -> Manifest | None:
+        if ref == OTHER:
+            raise RegistryError.of("may not be read", where="r.example")
+        return self.there.get(ref)
+
+    def manifests(self, refs: Iterable[Reference]) -> Mapping[Reference, Manifest | None]:
+        raise AssertionError("one by one")
+
+    def blob(self, ref: Reference, blob: Descriptor, sink: IO[bytes]) -> None:
+        sink.write(self.blobs[blob.digest])
+
+    def write(self, ref: Reference, manifest: Manifest, *blobs: bytes) -> None:
+        self.blobs |= {sha256(blob): blob for blob in blobs}
+        self.there[ref] = manifest
+        self.written += 1
+
+    def retag(self, source: Reference, target: Reference) -> None:
+        raise AssertionError("nothing to retag")
+
+    def delete(self, ref: Reference) -> None:
+        raise AssertionError("nothing to delete")
+
+    def missing_repositories(self, names: Iterable[str]) -> tuple[str, ...]:
+        raise AssertionError("nothing to create")
+
+    def create_repository(self, name: str) -> None:
+        raise AssertionError("nothing to create")
+
+
+def test_a_cache_is_rewritten_once() -> None:
+    shelf = Shelf(json.dumps(CONFIGURATION).encode())
+    layers = shelf.there[REF].layers
+
+    assert tidy_caches(shelf, [REF]) == ()
+    assert shelf.document == drop_dead_keys(CONFIGURATION)
+    assert shelf.there[REF].layers == layers
+    assert tidy_caches(shelf, [REF]) == ()
+    assert shelf.written == 1
+
+
+def test_a_cache_that_cannot_be_read_is_told_and_the_others_are_rewritten() -> None:
+    shelf = Shelf(json.dumps(CONFIGURATION).encode())
+
+    (problem,) = tidy_caches(shelf, [OTHER, REF])
+
+    assert problem.what == "may not be read"
+    assert shelf.written == 1
+
+
+def test_what_is_not_understood_is_left_alone() -> None:
+    for shelf in (Shelf(b"[]"), Shelf(b"{}"), Shelf(b"{", CONFIG), Shelf(b"{}", "application/other")):
+        assert tidy_caches(shelf, [REF]) == ()
+        assert shelf.written == 0
