@@ -183,7 +183,8 @@ class Screen:
         self._messages.append({"level": level, "text": text})
 
     def _print(self, table: Table) -> None:
-        self._out.print(table, soft_wrap=False)
+        if not self._json:  # the object has all that the table has, and a hundred rows take a while
+            self._out.print(table, soft_wrap=False)
 
 
 def _console(file: IO[str]) -> Console:
