@@ -111,6 +111,12 @@ class Recipe:
         return None
 
     @property
+    def only_copies(self) -> bool:
+        """Whether linked copies of the context are all that makes it: no cache could make that faster."""
+        made = [each for each in self.instructions if each.name in {"ADD", "COPY"}]
+        return self.unlinked is None and not any(each.name == "ADD" or each.flag("from") for each in made)
+
+    @property
     def runs_on(self) -> Mapping[str, Instruction]:
         """Platform -> the first RUN whose program must be of it; stages of the build machine are out."""
         found: dict[str, Instruction] = {}

@@ -16,6 +16,9 @@ PLATFORM = re.compile(r"linux/[a-z0-9]+(?:/v[0-9]+)?")
 PLATFORMS = "linux/amd64, linux/arm64"
 CACHE_MODES = ("max", "min", "inline", "off")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
+BATCH = 25
+"""Images in one call of bake, whose time grows faster than their number: of 100 that all changed, one took
+95 and 104 s, calls of 50 took 66 and 54 s, of 25 took 48 and 35 s, of 10 took 72 and 54 s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +56,8 @@ SETTINGS: Mapping[str, Setting] = {each.name: each for each in (
             help="a buildx builder; empty: the engine's own"),
     Setting(name="reproducible", kind=bool, default=False, env=("LAMINA_REPRODUCIBLE",),
             help="one fixed time in layers and configuration: two cold engines give the same digests"),
-    Setting(name="jobs", kind=int, default=0, env=("LAMINA_JOBS",),
-            help="images built at once; 0: as many as can be"),
+    Setting(name="jobs", kind=int, default=BATCH, env=("LAMINA_JOBS",),
+            help="images built at once; 0: all"),
     Setting(name="cache", kind=str, default="max", env=("LAMINA_CACHE_MODE",),
             help="remote cache: max, min, inline, off"),
     Setting(name="cache-read-only", kind=bool, default=False, env=("LAMINA_CACHE_READ_ONLY",),

@@ -30,7 +30,7 @@ HELP = {
     "force": "build even what is up to date",
     "refresh": "build even what is up to date, without BuildKit's cache: what is not pinned may have moved; "
     "the content tag moves to the new image, which a registry with immutable tags refuses",
-    "jobs": "how many images are built at once (0: as many as can be)",
+    "jobs": "how many images are built at once (0: all)",
     "reproducible": "fix every time in the image: cold builds anywhere give the same digest (slower)",
     "keep-going": "build what does not stand on a failed image",
     "create": "create repositories that are missing",

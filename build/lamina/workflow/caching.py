@@ -32,7 +32,7 @@ def find_caches(workspace: Workspace, images: Iterable[Image]) -> Caches:
         what = f"no remote cache: the builder {workspace.builder.name} cannot read or write one"
         return Caches(notes=(Problem(what=what, hint="turn on the engine's containerd image store"),))
     policy = read_policy(workspace)
-    chosen = tuple(images)
+    chosen = tuple(image for image in images if not image.node.recipe.only_copies)
     there, notes = existing(workspace.registry, (ref for image in chosen for ref in policy.refs(image)))
     return Caches(images=make_caches(policy, chosen, there), notes=notes)
 

@@ -44,6 +44,21 @@ def test_a_linked_image_runs_nothing_on_its_base(line: str, unlinked: str | None
     assert recipe("FROM a AS deps", "RUN install", "FROM b", line).unlinked == unlinked
 
 
+@pytest.mark.parametrize(
+    ("line", "only_copies"),
+    [
+        ("COPY --link a /", True),
+        ("CMD a", True),
+        ("COPY a /", False),
+        ("COPY --link --from=deps a /", False),
+        ("ADD --link https://example.com/a /", False),
+        ("RUN true", False),
+    ],
+)
+def test_an_image_of_linked_copies_has_nothing_to_cache(line: str, only_copies: bool) -> None:
+    assert recipe("FROM a AS deps", "RUN install", "FROM b", line).only_copies is only_copies
+
+
 def test_an_image_is_mentioned_once_where_it_is_first() -> None:
     found = recipe("FROM a", "FROM b", "COPY --from=a / /", "COPY --from=b / /")
 
