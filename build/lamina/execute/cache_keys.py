@@ -1,4 +1,4 @@
-"""Dead keys in an exported cache: they give nothing, and make BuildKit fetch layers that it does not need.
+"""An exported cache put in order: without dead keys, which make BuildKit fetch layers that it does not need.
 
 An export holds a key for every step, but no result for a layer of COPY --link on a base that was never
 downloaded. BuildKit takes such a key for a chance of a match and, to find out, loads what the linked stage
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +17,8 @@ from lamina.errors import Problem, RegistryError
 from lamina.refs import Reference
 from lamina.registries.base import Manifest, Registry, sha256
 
+STEPS_KEY = "dev.lamina.steps"
+"""Annotation of a cache: the digest of what its steps depend on."""
 CONFIG = "application/vnd.buildkit.cacheconfig.v0"
 _THREADS = 16
 
@@ -39,26 +41,25 @@ def drop_dead_keys(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**config, "records": [_relinked(records[old], moved) for old in moved]}
 
 
-def tidy_caches(registry: Registry, refs: Iterable[Reference]) -> tuple[Problem, ...]:
-    """Rewrite caches that have dead keys, in parallel. What went wrong; no build fails for its cache."""
-    wanted = tuple(refs)
-    if not wanted:
+def tidy_caches(registry: Registry, caches: Mapping[Reference, str]) -> tuple[Problem, ...]:
+    """Rewrite caches that were just exported, in parallel: without dead keys, and with `STEPS_KEY`.
+
+    caches: reference -> its steps. What went wrong comes back; no build fails for its cache.
+    """
+    if not caches:
         return ()
-    with ThreadPoolExecutor(min(_THREADS, len(wanted)), thread_name_prefix="cache") as pool:
-        told = pool.map(lambda ref: _tidy(registry, ref), wanted)
+    with ThreadPoolExecutor(min(_THREADS, len(caches)), thread_name_prefix="cache") as pool:
+        told = pool.map(lambda ref: _tidy(registry, ref, caches[ref]), caches)
         return tuple(problem for problems in told for problem in problems)
 
 
-def _tidy(registry: Registry, ref: Reference) -> tuple[Problem, ...]:
+def _tidy(registry: Registry, ref: Reference, steps: str) -> tuple[Problem, ...]:
     try:
         manifest = registry.manifest(ref)
         if manifest is None or manifest.config is None or manifest.config.media_type != CONFIG:
             return ()
-        before = _read(registry, ref, manifest)
-        after = drop_dead_keys(before)
-        if len(after["records"]) < len(before["records"]):
-            config = json.dumps(after, separators=(",", ":")).encode()
-            registry.write(ref, _with_config(manifest, config), config)
+        config = json.dumps(drop_dead_keys(_read(registry, ref, manifest)), separators=(",", ":")).encode()
+        registry.write(ref, _rewritten(manifest, config, steps), config)
     except RegistryError as error:
         return error.problems
     except (KeyError, TypeError, ValueError):  # a later form of the configuration: leave it as it is
@@ -74,9 +75,10 @@ def _read(registry: Registry, ref: Reference, manifest: Manifest) -> Mapping[str
     return read
 
 
-def _with_config(manifest: Manifest, config: bytes) -> Manifest:
+def _rewritten(manifest: Manifest, config: bytes, steps: str) -> Manifest:
     document = json.loads(manifest.raw)
     document["config"] |= {"digest": sha256(config), "size": len(config)}
+    document["annotations"] = {**(document.get("annotations") or {}), STEPS_KEY: steps}
     return Manifest.of(json.dumps(document, separators=(",", ":")).encode(), manifest.media_type)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lamina.identify.image import Image
+from lamina.identify.steps import steps_digest
 from lamina.refs import Reference
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -48,11 +49,15 @@ class CachePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageCache:
-    """The remote cache of one build. imports: what is there to read. export: what to write, if anything."""
+    """The remote cache of one build. imports: what is there to read. export: what to write, if anything.
+
+    steps: what the steps in it depend on; see `steps_digest`.
+    """
 
     imports: tuple[Reference, ...] = ()
     export: Reference | None = None
     mode: str = "max"
+    steps: str = ""
 
     @property
     def sources(self) -> list[str]:
@@ -76,18 +81,29 @@ class ImageCache:
 
 
 def make_caches(
-    policy: CachePolicy, images: Iterable[Image], there: Iterable[Reference]
+    policy: CachePolicy, images: Iterable[Image], there: Mapping[Reference, str | None], *, anew: bool = False
 ) -> Mapping[str, ImageCache]:
-    """The cache of each image. there: the references that exist in the registry."""
-    known = set(there)
-    return {
-        image.name: ImageCache(
-            imports=tuple(ref for ref in policy.refs(image) if ref in known),
-            export=policy.refs(image)[0] if policy.exports else None,
-            mode=policy.mode,
-        )
-        for image in images
-    }
+    """The cache of each image. there: the references that exist, and the steps each says it was written for.
+
+    What is there for the very same steps is read and not written again: a builder exports layers that it
+    never fetched as good as not, so that the second writer would leave less than the first. anew: it is
+    written whatever is there.
+    """
+    return {image.name: _cache(policy, image, there, anew=anew) for image in images}
+
+
+def _cache(
+    policy: CachePolicy, image: Image, there: Mapping[Reference, str | None], *, anew: bool
+) -> ImageCache:
+    refs, steps = policy.refs(image), steps_digest(image, policy.mode)
+    imports = tuple(ref for ref in refs if ref in there)
+    known = any(there[ref] == steps for ref in imports) and not anew
+    return ImageCache(
+        imports=imports,
+        export=refs[0] if policy.exports and not known else None,
+        mode=policy.mode,
+        steps=steps,
+    )
 
 
 def branch_of_ci(env: Mapping[str, str]) -> str:

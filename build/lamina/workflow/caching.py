@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lamina.errors import Problem, RegistryError
-from lamina.execute.cache_keys import tidy_caches
+from lamina.execute.cache_keys import STEPS_KEY, tidy_caches
 from lamina.execute.remote_cache import CachePolicy, ImageCache, branch_of_ci, make_caches
 from lamina.execute.revision import read_branch
 from lamina.identify.image import Image
 from lamina.refs import Reference
-from lamina.registries.base import Registry
+from lamina.registries.base import Manifest, Registry
 from lamina.workflow.workspace import Workspace
 
 
@@ -34,13 +34,13 @@ def find_caches(workspace: Workspace, images: Iterable[Image]) -> Caches:
     policy = read_policy(workspace)
     chosen = tuple(image for image in images if not image.node.recipe.only_copies)
     there, notes = existing(workspace.registry, (ref for image in chosen for ref in policy.refs(image)))
-    return Caches(images=make_caches(policy, chosen, there), notes=notes)
+    return Caches(images=make_caches(policy, chosen, there, anew=workspace.flags.refresh), notes=notes)
 
 
 def tidy_exported(workspace: Workspace, caches: Caches, built: Iterable[str]) -> tuple[Problem, ...]:
-    """Take dead keys out of the caches that the builds of these images left; what went wrong with that."""
-    refs = (caches.images[name].export for name in built if name in caches.images)
-    exported = [ref for ref in refs if ref is not None]
+    """Put the caches in order that the builds of these images left; what went wrong with that."""
+    made = [caches.images[name] for name in built if name in caches.images]
+    exported = {each.export: each.steps for each in made if each.export is not None}
     return tidy_caches(workspace.registry, exported) if exported else ()
 
 
@@ -61,18 +61,18 @@ def read_policy(workspace: Workspace) -> CachePolicy:
 
 def existing(
     registry: Registry, refs: Iterable[Reference]
-) -> tuple[tuple[Reference, ...], tuple[Problem, ...]]:
-    """Those of the references that exist, and why others cannot be read."""
+) -> tuple[Mapping[Reference, str | None], tuple[Problem, ...]]:
+    """Those of the references that exist, with the steps they were written for; why others cannot be read."""
     wanted = tuple(dict.fromkeys(refs))
+    found: dict[Reference, Manifest | None] = {}
+    problems: dict[Problem, None] = {}
     try:
-        found = registry.manifests(wanted)
-        return tuple(ref for ref, manifest in found.items() if manifest is not None), ()
+        found.update(registry.manifests(wanted))
     except RegistryError:
-        there: list[Reference] = []
-        problems: dict[Problem, None] = {}
         for ref in wanted:
             try:
-                there += [ref] if registry.manifest(ref) is not None else []
+                found[ref] = registry.manifest(ref)
             except RegistryError as error:
                 problems.update(dict.fromkeys(error.problems))
-        return tuple(there), tuple(problems)
+    there = {ref: manifest.annotations.get(STEPS_KEY) for ref, manifest in found.items() if manifest}
+    return there, tuple(problems)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
 from lamina.errors import RegistryError
-from lamina.execute.cache_keys import CONFIG, drop_dead_keys, tidy_caches
+from lamina.execute.cache_keys import CONFIG, STEPS_KEY, drop_dead_keys, tidy_caches
 from lamina.refs import Reference
 from lamina.registries.base import OCI_MANIFEST, Descriptor, Manifest, sha256
 
@@ -97,21 +97,20 @@ class Shelf:
         raise AssertionError("nothing to create")
 
 
-def test_a_cache_is_rewritten_once() -> None:
+def test_a_cache_is_rewritten_with_its_steps() -> None:
     shelf = Shelf(json.dumps(CONFIGURATION).encode())
     layers = shelf.there[REF].layers
 
-    assert tidy_caches(shelf, [REF]) == ()
+    assert tidy_caches(shelf, {REF: "sha256:steps"}) == ()
     assert shelf.document == drop_dead_keys(CONFIGURATION)
     assert shelf.there[REF].layers == layers
-    assert tidy_caches(shelf, [REF]) == ()
-    assert shelf.written == 1
+    assert shelf.there[REF].annotations == {STEPS_KEY: "sha256:steps"}
 
 
 def test_a_cache_that_cannot_be_read_is_told_and_the_others_are_rewritten() -> None:
     shelf = Shelf(json.dumps(CONFIGURATION).encode())
 
-    (problem,) = tidy_caches(shelf, [OTHER, REF])
+    (problem,) = tidy_caches(shelf, {OTHER: "", REF: ""})
 
     assert problem.what == "may not be read"
     assert shelf.written == 1
@@ -119,5 +118,5 @@ def test_a_cache_that_cannot_be_read_is_told_and_the_others_are_rewritten() -> N
 
 def test_what_is_not_understood_is_left_alone() -> None:
     for shelf in (Shelf(b"[]"), Shelf(b"{}"), Shelf(b"{", CONFIG), Shelf(b"{}", "application/other")):
-        assert tidy_caches(shelf, [REF]) == ()
+        assert tidy_caches(shelf, {REF: ""}) == ()
         assert shelf.written == 0

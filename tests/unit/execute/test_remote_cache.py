@@ -9,6 +9,7 @@ from lamina.decide.plan import Decision
 from lamina.execute.bake import Order, make_bake
 from lamina.execute.remote_cache import CachePolicy, ImageCache, branch_of_ci, make_caches
 from lamina.identify.stage import Stage
+from lamina.identify.steps import steps_digest
 from lamina.refs import Reference
 
 from ..conftest import Repo
@@ -56,14 +57,28 @@ def test_what_is_not_there_is_not_read_and_this_branch_is_written(receipts: Repo
     chosen = policy(branch="feature")
     feature, main = chosen.refs(image)
 
-    (found,) = make_caches(chosen, [image], [main]).values()
+    (found,) = make_caches(chosen, [image], {main: None}).values()
 
     assert (found.imports, found.export) == ((main,), feature)
 
 
+def test_what_was_written_for_the_same_steps_is_not_written_again(receipts: Repo) -> None:
+    image = receipts.images()[D]
+    chosen = policy(branch="feature")
+    feature, main = chosen.refs(image)
+    steps = steps_digest(image, "max")
+
+    def export(there: dict[Reference, str | None], *, anew: bool = False) -> Reference | None:
+        return make_caches(chosen, [image], there, anew=anew)[D].export
+
+    assert export({feature: steps}) is export({main: steps}) is export({feature: "", main: steps}) is None
+    assert export({feature: "sha256:others", main: None}) == feature
+    assert export({feature: steps}, anew=True) == feature
+
+
 def test_forks_read_only(receipts: Repo) -> None:
     image = receipts.images()[D]
-    (found,) = make_caches(policy(exports=False), [image], policy().refs(image)).values()
+    (found,) = make_caches(policy(exports=False), [image], dict.fromkeys(policy().refs(image))).values()
 
     assert found.sources == [f"type=registry,ref={D}-dev:cache-main-amd64"]
     assert found.targets == found.tags == []

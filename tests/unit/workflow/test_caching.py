@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from lamina.errors import Problem, RegistryError
+from lamina.execute.cache_keys import STEPS_KEY
 from lamina.refs import Reference
 from lamina.registries.base import Manifest
 from lamina.workflow.caching import existing
@@ -19,7 +20,11 @@ class Shelf:
     def manifest(self, ref: Reference) -> Manifest | None:
         if ref == DENIED:
             raise RegistryError.of(f"may not read {ref}", where="r.example")
-        return Manifest.of(json.dumps({"layers": []}).encode()) if ref == THERE else None
+        return (
+            Manifest.of(json.dumps({"annotations": {STEPS_KEY: "sha256:x"}}).encode())
+            if ref == THERE
+            else None
+        )
 
     def manifests(self, refs: Iterable[Reference]) -> Mapping[Reference, Manifest | None]:
         return {ref: self.manifest(ref) for ref in refs}
@@ -41,10 +46,10 @@ class Shelf:
 
 
 def test_absent_caches_are_left_out_in_silence() -> None:
-    assert existing(Shelf(), [THERE, ABSENT]) == ((THERE,), ())
+    assert existing(Shelf(), [THERE, ABSENT]) == ({THERE: "sha256:x"}, ())
 
 
 def test_a_cache_that_cannot_be_read_is_told_and_the_others_are_used() -> None:
     told = (Problem(what=f"may not read {DENIED}", where="r.example"),)
 
-    assert existing(Shelf(), [DENIED, ABSENT, THERE, DENIED]) == ((THERE,), told)
+    assert existing(Shelf(), [DENIED, ABSENT, THERE, DENIED]) == ({THERE: "sha256:x"}, told)
