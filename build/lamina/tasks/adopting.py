@@ -1,0 +1,47 @@
+"""Tasks that take a repository over: init, ignore, phases."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from lamina.errors import LaminaError
+from lamina.report.adoption import ignore_documents, show_ignores
+from lamina.tasks.frame import helps, workspace
+from lamina.workflow.workspace import Flags
+
+ROTTED = 6
+
+
+@task(
+    iterable=["image"],
+    help={
+        **helps("image", "json"),
+        "write": "put the files in place; one by hand only where nothing that COPY takes is lost or let in",
+        "check": f"exit {ROTTED} when a file hides a source, names what is gone or is out of date",
+    },
+)
+def ignore(
+    _: Context, image: list[str], write: bool = False, check: bool = False, json: bool = False
+) -> None:
+    """Show, write or check <Dockerfile>.dockerignore of each image: nothing but what it copies and binds."""
+    with workspace("ignore", Flags(images=tuple(image)), json=json) as made:
+        from lamina.workflow.ignoring import read_ignore_files, write_ignore_files
+
+        found = read_ignore_files(made)
+        rotten = tuple(problem for each in found for problem in each.problems) if check else ()
+        if not check:
+            show_ignores(made.screen, found)
+        elif rotten:
+            made.screen.error(LaminaError(*rotten))
+        written = write_ignore_files(found) if write else ()
+        made.screen.say(f"{len(found)} ignore files, {len(rotten)} faults" if check else _written(written))
+        documents = ignore_documents(found)
+        made.screen.finish("ignore", ok=not rotten, images=documents, written=list(written))
+        if rotten:
+            raise Exit(code=ROTTED)
+
+
+def _written(paths: tuple[str, ...]) -> str:
+    return f"written: {', '.join(paths)}" if paths else "nothing is written"
