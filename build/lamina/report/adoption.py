@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from lamina.adopt.adoption import Adoption
 from lamina.adopt.ignore_file import IgnoreFile, bytes_told, weighed
 from lamina.adopt.offered import Offer
 from lamina.identify.tree import shown
@@ -61,3 +62,50 @@ def ignore_documents(files: Iterable[IgnoreFile]) -> list[dict[str, Any]]:
 
 def _offer_document(offer: Offer) -> dict[str, int]:
     return {"bytes": offer.size, "files": len(offer.files)}
+
+
+def show_adoption(screen: Screen, found: Adoption) -> None:
+    """What was found, what is proposed, what is wrong with it and what it would spare."""
+    if found.configured:
+        screen.say(f"configured already: {', '.join(found.configured)}; nothing need be written")
+    screen.notes(found.proposal.notes)
+    if found.text is not None:
+        screen.say(found.proposal.render().rstrip("\n"))
+    if found.plan:
+        screen.plan(found.plan)
+    if found.findings:
+        screen.say("to be mended before a build:")
+        screen.notes(found.findings)
+    for each in found.installs:
+        where = ", ".join(f"{name} ({place})" for name, place in each.images.items())
+        screen.say(f"installed by several images: {each.what}: {where}")
+    if found.ignores:
+        before, after = (sum(each.size for each in offers) for offers in _offers(found.ignores))
+        screen.say(f"contexts: {bytes_told(before)} now, {bytes_told(after)} with `invoke ignore --write`")
+
+
+def _offers(files: Sequence[IgnoreFile]) -> tuple[list[Offer], list[Offer]]:
+    return [each.before for each in files], [each.after for each in files]
+
+
+def adoption_documents(found: Adoption) -> list[dict[str, Any]]:
+    """The images that are proposed. Keys are those of ``[tool.lamina.images.<name>]``."""
+    return [
+        {
+            "name": each.name,
+            "dockerfile": each.dockerfile,
+            "context": each.context,
+            "platform": each.platform,
+            "target": each.target,
+            "args": dict(each.args),
+            "functions": list(each.functions),
+        }
+        for each in found.proposal.images
+    ]
+
+
+def gain_documents(found: Adoption) -> dict[str, Any]:
+    """What it would spare: bytes of contexts, and installs that are repeated."""
+    before, after = (sum(each.size for each in offers) for offers in _offers(found.ignores))
+    installs = [{"what": each.what, "images": each.images} for each in found.installs]
+    return {"context_bytes": {"before": before, "after": after}, "repeated_installs": installs}

@@ -7,11 +7,34 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from lamina.errors import LaminaError
-from lamina.report.adoption import ignore_documents, show_ignores
+from lamina.report.adoption import (
+    adoption_documents,
+    gain_documents,
+    ignore_documents,
+    show_adoption,
+    show_ignores,
+)
 from lamina.tasks.frame import helps, workspace
 from lamina.workflow.workspace import Flags
 
 ROTTED = 6
+
+
+@task(help={**helps("json"), "write": "add the proposal to pyproject.toml; all that is there stays"})
+def init(_: Context, write: bool = False, json: bool = False) -> None:
+    """Take a repository over: propose [tool.lamina] for it, plan with that, say what it would spare."""
+    with workspace("init", Flags(), json=json) as made:
+        from lamina.workflow.adopting import adopt, write_configuration
+
+        found = adopt(made)
+        show_adoption(made.screen, found)
+        written = write and found.text is not None
+        if found.text is not None and write:
+            made.screen.say(f"written: {write_configuration(made, found.text)}")
+        documents = adoption_documents(found)
+        toml = found.proposal.render() if found.text is not None else None
+        extra = {"findings": [str(each) for each in found.findings], **gain_documents(found)}
+        made.screen.finish("init", ok=True, images=documents, toml=toml, written=written, **extra)
 
 
 @task(
