@@ -66,3 +66,30 @@ def contents(engine: TestEngine, ref: str, folder: Path) -> list[str]:
         return sorted(
             f"/{each.name}" for each in archive if each.isfile() and each.name.startswith("var/task/")
         )
+
+
+def test_the_phases_move_on_with_what_is_done(tiny: Repo) -> None:
+    def states() -> dict[str, str]:
+        return {each["name"]: each["state"] for each in tiny.ok("phases", "--json").json["checks"]}
+
+    tiny.commit()
+    before = states()
+    assert (before["lint"], before["ignore"], before["BuildKit"]) == ("done", "not yet", "done")
+    assert {before[name] for name in ("build-base", "build-lambda", "tag", "static")} == {"not yet"}
+
+    tiny.ok("phase1")
+    tiny.ok("ignore", "--write")
+    tiny.commit()
+    done = tiny.ok("phase2")
+    assert "tagged with the revision: base-dynamo, base-label" in done.stdout
+    tiny.ok("tag", "--apply")
+    tiny.ok("stable")
+    tiny.ok("phase3")
+
+    assert states() == {
+        **dict.fromkeys(("lint", "ignore", "BuildKit", "pull", "build-base", "tag", "build-lambda"), "done"),
+        **dict.fromkeys(("static", "linked stages"), "done"),
+        **dict.fromkeys(("login", "remote cache"), "not applicable"),
+        "remote build": "not yet",
+    }
+    tiny.ok("phase2", "--static")

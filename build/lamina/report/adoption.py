@@ -8,10 +8,12 @@ from typing import Any
 from lamina.adopt.adoption import Adoption
 from lamina.adopt.ignore_file import IgnoreFile, bytes_told, weighed
 from lamina.adopt.offered import Offer
+from lamina.adopt.phases import TITLES, Check
 from lamina.identify.tree import shown
 from lamina.report.console import Screen
 
 _SHOWN = 3
+_MARKS = {"done": "[x]", "not yet": "[ ]", "not applicable": "[-]"}
 
 
 def show_ignores(screen: Screen, files: Sequence[IgnoreFile]) -> None:
@@ -109,3 +111,26 @@ def gain_documents(found: Adoption) -> dict[str, Any]:
     before, after = (sum(each.size for each in offers) for offers in _offers(found.ignores))
     installs = [{"what": each.what, "images": each.images} for each in found.installs]
     return {"context_bytes": {"before": before, "after": after}, "repeated_installs": installs}
+
+
+def show_checks(screen: Screen, checks: Iterable[Check]) -> None:
+    """The list: a mark, what was seen, and the command that moves it on."""
+    rows = (
+        (_MARKS[each.state], f"{each.phase} {TITLES[each.phase]}", each.name, each.detail, each.next or "")
+        for each in checks
+    )
+    screen.rows(("", "phase", "step", "what was seen", "next"), rows, wide="what was seen")
+
+
+def check_documents(checks: Iterable[Check]) -> list[dict[str, Any]]:
+    """The list for programs. state: done, not yet, not applicable."""
+    return [
+        {
+            "phase": each.phase,
+            "name": each.name,
+            "state": each.state,
+            "detail": each.detail,
+            "next": each.next,
+        }
+        for each in checks
+    ]

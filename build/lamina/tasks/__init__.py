@@ -18,7 +18,7 @@ def _collect() -> Collection:
     tasks: tuple[Any, ...] = (
         *(images.build_all, images.build_base, images.build_lambda, images.plan, images.push, images.stable),
         *(images.tag, places.config, places.lock, places.login, places.pull),
-        *(adopting.init, adopting.ignore),
+        *(adopting.init, adopting.ignore, adopting.phases),
         *(explain.why, explain.audit, explain.verify),
         *(phases.phase1, phases.phase2, phases.phase3),
     )

@@ -9,9 +9,11 @@ from invoke.tasks import task
 from lamina.errors import LaminaError
 from lamina.report.adoption import (
     adoption_documents,
+    check_documents,
     gain_documents,
     ignore_documents,
     show_adoption,
+    show_checks,
     show_ignores,
 )
 from lamina.tasks.frame import helps, workspace
@@ -64,6 +66,17 @@ def ignore(
         made.screen.finish("ignore", ok=not rotten, images=documents, written=list(written))
         if rotten:
             raise Exit(code=ROTTED)
+
+
+@task(help=helps("registry", "stack", "json"))
+def phases(_: Context, registry: str | None = None, stack: str | None = None, json: bool = False) -> None:
+    """Print how far the three phases are: what is done, and the one command that moves on what is not."""
+    with workspace("phases", Flags(registry=registry, stack=stack), json=json) as made:
+        from lamina.workflow.phasing import read_phases
+
+        found = read_phases(made)
+        show_checks(made.screen, found)
+        made.screen.finish("phases", ok=True, images=[], checks=check_documents(found))
 
 
 def _written(paths: tuple[str, ...]) -> str:

@@ -121,6 +121,11 @@ class Workspace:
         """Its images."""
         return read_graph(self.project)
 
+    @property
+    def has_bases(self) -> bool:
+        """Whether any of its images is a base."""
+        return any(node.kind == "base" for node in self.graph.nodes.values())
+
     @cached_property
     def stat_cache(self) -> StatCache:
         """What earlier commands read of the project's files."""
