@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -56,11 +57,15 @@ def package(session: nox.Session) -> None:
     wanted = {str(file.relative_to("build")) for file in PACKAGE.rglob("*.py")} | {"lamina/py.typed"}
     if inside != wanted:
         session.error(f"the wheel and the package differ: {sorted(inside ^ wanted)}")
-    empty = Path(session.create_tmp(), "empty")
+    empty = Path(session.create_tmp(), "empty").absolute()
     session.run("python", "-m", "venv", "--clear", str(empty))
     session.run(str(empty / "bin/pip"), "install", "--quiet", str(wheel), external=True)
     session.run(str(empty / "bin/lamina"), "--help", external=True, silent=True)
     session.run(str(empty / "bin/lamina"), "--version", external=True)
+    foreign = Path(session.create_tmp(), "foreign").absolute()
+    shutil.copytree("tests/data/layout-sam", foreign, dirs_exist_ok=True)
+    with session.chdir(foreign):
+        session.run(str(empty / "bin/lamina"), "init", external=True)
 
 
 @nox.session

@@ -15,13 +15,14 @@ from lamina.errors import Problem
 class Adoption:
     """What ``init`` found out. configured: the images that need no proposal.
 
-    text: ``pyproject.toml`` with the proposal; None where there is nothing to add. plan: None where
-    something is wrong, which findings tell. installs: what several images install.
+    text: ``pyproject.toml`` with the proposal, toml: the proposal alone; None where there is nothing to add.
+    plan: None where something is wrong, which findings tell. installs: what several images install.
     """
 
     configured: tuple[str, ...]
     proposal: Proposal
     text: str | None
+    toml: str | None
     plan: Plan | None
     findings: tuple[Problem, ...]
     ignores: tuple[IgnoreFile, ...]

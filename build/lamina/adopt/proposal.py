@@ -20,6 +20,7 @@ from lamina.declare.machine import native_platform
 from lamina.declare.recipe import SCRATCH, Recipe
 from lamina.declare.resolve import resolve
 from lamina.errors import ConfigError, Problem
+from lamina.identify.tree import shown
 from lamina.refs import Reference
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -192,10 +193,12 @@ def _context(root: Path, path: str, recipe: Recipe | None, notes: list[Problem])
             f"context {found.folder} is a guess: all that is copied is in {', '.join(found.others)} as well"
         )
         notes.append(Problem(what=what, where=path))
-    for source, missing in found.missing:
+    if found.missing:
+        source, first = found.missing[0]
+        more = f" and {len(found.missing) - 1} more" if len(found.missing) > 1 else ""
         notes.append(
             Problem(
-                what=f"{source.instruction} {missing}: no folder on the way to it has that",
+                what=f"context {found.folder} is a guess: no folder on the way has {shown(first)}{more}",
                 where=recipe.dockerfile.where(source.line),
                 hint="name the context, or make what is copied before the build",
             )

@@ -13,6 +13,7 @@ from lamina.adopt.python_infra import read_python_infra
 from lamina.adopt.sam import read_sam
 from lamina.adopt.serverless import read_serverless
 from lamina.errors import Problem
+from lamina.identify.tree import shown
 
 _SKIPPED = frozenset(
     {
@@ -26,6 +27,7 @@ _DOCKERFILE = re.compile(r"Dockerfile(?:\.(?!dockerignore$)[^/]+)?|[^/]+\.[Dd]oc
 _BACKUP = re.compile(r".*(?:~|\.(?:orig|bak|swp|md|txt|j2|tmpl|template))")
 _SAM = re.compile(r"(?:.*[-_.])?(?:template|sam)(?:[-_.].*)?\.ya?ml")
 _SERVERLESS = re.compile(r"serverless(?:[-_.].*)?\.ya?ml")
+_IS_SAM = "AWS::Serverless"
 _MOST_BYTES = 1_000_000
 _MAKES_IMAGES = re.compile("DockerImage|DockerBuild|from_image_asset|pulumi_docker|docker_build")
 
@@ -42,17 +44,24 @@ class Survey:
 def survey(root: Path) -> Survey:
     """Look through a repository; what is installed, vendored or generated is passed over."""
     paths = sorted(_files(root))
-    dockerfiles = [path for path in paths if _is_dockerfile(path.rpartition("/")[2])]
-    tests = {path for path in dockerfiles if not _TESTS.isdisjoint(path.split("/")[:-1])}
     readings = [each for path in paths if (each := _read(root, path)) is not None]
     declared = tuple(each for reading in readings for each in reading.declared)
-    tests -= {each.dockerfile for each in declared}
     notes = [note for reading in readings for note in reading.notes]
-    notes += (Problem(what="is left out, for it belongs to tests", where=path) for path in sorted(tests))
+    named = {each.dockerfile for each in declared if (root / each.dockerfile).is_file()}
+    notes += (
+        Problem(what=f"names {each.dockerfile}, which is not there", where=each.where)
+        for each in declared
+        if each.dockerfile not in named
+    )
+    found = {path for path in paths if _is_dockerfile(path.rpartition("/")[2])}
+    tests = {path for path in found if not _TESTS.isdisjoint(path.split("/")[:-1])} - named
+    odd = {path for path in found if shown(path) != path}
+    notes += (
+        Problem(what="is left out, for it belongs to tests", where=shown(each)) for each in sorted(tests)
+    )
+    notes += (Problem(what="is left out, for its name is no text", where=shown(each)) for each in sorted(odd))
     return Survey(
-        dockerfiles=tuple(path for path in dockerfiles if path not in tests),
-        declared=declared,
-        notes=tuple(notes),
+        dockerfiles=tuple(sorted((found | named) - tests - odd)), declared=declared, notes=tuple(notes)
     )
 
 
@@ -85,6 +94,8 @@ def _read(root: Path, path: str) -> Reading | None:
         return Reading(notes=(Problem(what="is no UTF-8", where=path),)) if is_yaml else None
     except OSError as error:
         return Reading(notes=(Problem(what=f"cannot be read: {error.strerror}", where=path),))
+    if _SERVERLESS.fullmatch(name):
+        return read_serverless(text, path)
     if is_yaml:
-        return read_serverless(text, path) if _SERVERLESS.fullmatch(name) else read_sam(text, path)
+        return read_sam(text, path) if _IS_SAM in text else None
     return read_python_infra(text, path, root) if _MAKES_IMAGES.search(text) else None

@@ -71,8 +71,8 @@ def show_adoption(screen: Screen, found: Adoption) -> None:
     if found.configured:
         screen.say(f"configured already: {', '.join(found.configured)}; nothing need be written")
     screen.notes(found.proposal.notes)
-    if found.text is not None:
-        screen.say(found.proposal.render().rstrip("\n"))
+    if found.toml:
+        screen.say(f"{found.toml}\n")
     if found.plan:
         screen.plan(found.plan)
     if found.findings:

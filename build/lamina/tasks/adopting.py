@@ -34,9 +34,8 @@ def init(_: Context, write: bool = False, json: bool = False) -> None:
         if found.text is not None and write:
             made.screen.say(f"written: {write_configuration(made, found.text)}")
         documents = adoption_documents(found)
-        toml = found.proposal.render() if found.text is not None else None
         extra = {"findings": [str(each) for each in found.findings], **gain_documents(found)}
-        made.screen.finish("init", ok=True, images=documents, toml=toml, written=written, **extra)
+        made.screen.finish("init", ok=True, images=documents, toml=found.toml, written=written, **extra)
 
 
 @task(

@@ -32,24 +32,38 @@ def adopt(workspace: Workspace) -> Adoption:
             where=str(workspace.root),
             hint="write dockerfiles/<image>/Dockerfile, or run this in the folder of the repository",
         )
-    text = None
-    proposal = Proposal(images=(), platform=None, notes=_unlisted(found.dockerfiles, known))
     before = _read(workspace.root)
-    if not configured:
+    if configured:
+        text = toml = None
+        proposal = Proposal(images=(), platform=None, notes=_unlisted(found.dockerfiles, known))
+    else:
         proposal = propose(workspace.root, found)
         text = added_to(before, proposal) if proposal.images else None
-    made = workspace.proposing(before if text is None else text)
+        toml = text[len(before) :].replace("\r\n", "\n").strip() if text else None
+    plan, findings, ignores, installs = _tried(workspace, before if text is None else text)
+    return Adoption(
+        configured=configured,
+        proposal=proposal,
+        text=text,
+        toml=toml,
+        plan=plan,
+        findings=findings,
+        ignores=ignores,
+        installs=installs,
+    )
+
+
+def _tried(
+    workspace: Workspace, text: str
+) -> tuple[Plan | None, tuple[Problem, ...], tuple[IgnoreFile, ...], tuple[Repeated, ...]]:
+    """What a configuration leads to: the plan or what is wrong, and what it would spare."""
+    try:
+        made = workspace.proposing(text)
+    except ConfigError as error:
+        return None, error.problems, (), ()
     try:
         plan, findings = _plan(made)
-        return Adoption(
-            configured=configured,
-            proposal=proposal,
-            text=text,
-            plan=plan,
-            findings=findings,
-            ignores=_ignores(made),
-            installs=_installs(made),
-        )
+        return plan, findings, _ignores(made), _installs(made)
     finally:
         made.close()
 

@@ -126,7 +126,9 @@ def test_the_context_is_the_smallest_folder_that_has_all_sources(tree: Tree) -> 
         "root": ".",
         "nothing": ".",
     }
-    assert notes(tree) == ["svc/nothing/Dockerfile:2: COPY made.whl: no folder on the way to it has that"]
+    assert notes(tree) == [
+        "svc/nothing/Dockerfile:2: context . is a guess: no folder on the way has made.whl"
+    ]
 
 
 def test_a_context_that_is_not_the_only_one_is_told(tree: Tree) -> None:

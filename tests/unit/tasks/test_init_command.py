@@ -78,12 +78,13 @@ def test_what_a_plan_would_refuse_is_told_and_the_proposal_stands(
 ) -> None:
     repo.write("embed/Dockerfile", "FROM scratch\nCOPY handler.py made.whl /var/task/\n")
     repo.write("embed/handler.py")
-    repo.write("infra/template.yaml", "Resources: [\n")
+    repo.write("infra/template.yaml", "Transform: AWS::Serverless-2016-10-31\nResources: [\n")
+    repo.write("helm/template.yaml", "{{ if }}\n")
 
     assert lamina("init", "--write") == 0
 
     out = capsys.readouterr().out
-    assert "note: infra/template.yaml:2: cannot be read as YAML" in out
+    assert "note: infra/template.yaml:3: cannot be read as YAML" in out
     assert "to be mended before a build:" in out
     assert "note: embed/Dockerfile:2: COPY made.whl: there is no such file in the context" in out
     assert 'dockerfile = "embed/Dockerfile"\ncontext = "embed"' in (repo.root / "pyproject.toml").read_text()
@@ -102,3 +103,45 @@ def test_bytes_that_are_no_text_end_no_command_with_a_traceback(
     repo.write(name, b"\xff\xfe\x00docker_build")
 
     assert lamina("init") == (2 if name == "pyproject.toml" else 0)
+
+
+def test_what_a_template_names_and_nobody_has_is_told(repo: Repo, lamina: Command, capsys: Capture) -> None:
+    repo.write("embed/Dockerfile", "FROM scratch\n")
+    repo.write("embed/lambda.docker", "FROM scratch\n")
+    repo.write(
+        "template.yaml",
+        "Globals: {Function: {PackageType: Image}}\nResources:\n"
+        + "".join(
+            f"  {name}:\n    Type: AWS::Serverless::Function\n"
+            f"    Metadata: {{DockerContext: {context}, Dockerfile: {file}}}\n"
+            for name, context, file in (
+                ("Gone", "gone", "Dockerfile"),
+                ("Odd", "embed", "lambda.docker"),
+                ("Embed", "embed/more", "../Dockerfile"),
+            )
+        ),
+    )
+
+    assert lamina("init") == 0
+
+    out = capsys.readouterr().out
+    assert "note: template.yaml:4: names gone/Dockerfile, which is not there" in out
+    assert 'dockerfile = "embed/lambda.docker"' in out
+    assert "to be mended before a build:\nnote: pyproject.toml:" in out
+    assert f"the context of embed is no folder: {repo.root}/embed/more" in out
+
+
+def test_what_is_shown_is_what_a_file_with_settings_gets(
+    repo: Repo, lamina: Command, capsys: Capture
+) -> None:
+    repo.write("embed/Dockerfile", "FROM scratch\n")
+    repo.write(
+        "template.yaml", (DATA / "layout-sam/template.yaml").read_text().replace("functions/ingest", "embed")
+    )
+    repo.config("[tool.lamina]\nstack = 'prod'\n")
+
+    assert lamina("init", "--json", "--write") == 0
+
+    toml = json.loads(capsys.readouterr().out)["toml"]
+    assert (repo.root / "pyproject.toml").read_text() == f"[tool.lamina]\nstack = 'prod'\n\n{toml}\n"
+    assert tomllib.loads(toml)["tool"]["lamina"]["images"]["embed"]["platform"] == "linux/arm64"
