@@ -18,7 +18,7 @@ from rich.text import Text
 from lamina.errors import LaminaError, Problem
 from lamina.identify.telling import Told, tell
 from lamina.report.document import SCHEMA
-from lamina.report.github import FoldedView, GitHub
+from lamina.report.github import FoldedView, GitHub, harmless
 from lamina.report.view import BuildView, LiveView, PlainView
 
 if TYPE_CHECKING:  # a plan is shown without what builds being imported
@@ -96,7 +96,8 @@ class Screen:
             self._note("error", str(problem))
             if self._github:
                 self._github.annotate("error", problem)
-            self._err.print(Text(f"error: {problem}", style="red"))
+            text = f"error: {problem}"
+            self._err.print(Text(harmless(text) if self._github else text, style="red"))
 
     def changes(self, prefix: str, changes: Iterable[Change]) -> None:
         """What differs in an image, a line each behind the prefix, and below it what there is to show."""

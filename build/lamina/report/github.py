@@ -101,9 +101,16 @@ class FoldedView(BuildView):
         lines = [line for step in (trace.of(image) if trace else ()) for line in _log(step)]
         if not lines:
             return
-        stop = secrets.token_hex(16)  # what a build prints must not be taken for a command
-        for line in (f"::group::{image}", f"::stop-commands::{stop}", *lines, f"::{stop}::", "::endgroup::"):
-            self._console.print(Text(line))
+        log = harmless("\n".join(lines))
+        self._console.print(Text(f"::group::{image}\n{log}\n::endgroup::"))
+
+
+def harmless(text: str) -> str:
+    """A text in which nothing is taken for a command, whatever a build may have printed."""
+    if "::" not in text and "##[" not in text:
+        return text
+    stop = secrets.token_hex(16)
+    return f"::stop-commands::{stop}\n{text}\n::{stop}::"
 
 
 def _log(step: Step) -> Iterable[str]:

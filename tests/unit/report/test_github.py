@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ..conftest import DIGEST, Repo
 
 DATA = Path(__file__).parents[1] / "execute" / "data"
 ACTIONS = {"GITHUB_ACTIONS": "true", "CI": "true"}
+TIME = "2026-01-01T00:00:00Z"
 Capture = pytest.CaptureFixture[str]
 
 
@@ -69,7 +71,7 @@ def test_headlines_are_warnings(job: dict[str, str], capsys: Capture) -> None:
     ]
 
 
-def test_the_log_of_each_image_is_a_fold_in_which_nothing_is_a_command(capsys: Capture) -> None:
+def test_the_log_of_each_image_is_a_fold(capsys: Capture) -> None:
     trace = Trace({"base-a": "base-a", "lambda-b": "lambda-b"})
     with Screen(env=ACTIONS).progress(("base-a", "lambda-b")) as view:
         for line in (DATA / "fail.jsonl").read_text().splitlines():
@@ -77,17 +79,34 @@ def test_the_log_of_each_image_is_a_fold_in_which_nothing_is_a_command(capsys: C
             view.watch(trace)
 
     lines = capsys.readouterr().out.splitlines()
-    starts = [index for index, line in enumerate(lines) if line.startswith("::group::")]
-    assert sorted(lines[index] for index in starts) == ["::group::base-a", "::group::lambda-b"]
+    starts = [line for line in lines if line.startswith("::group::")]
+    assert sorted(starts) == ["::group::base-a", "::group::lambda-b"]
     assert lines.count("::endgroup::") == 2
-    for start in starts:
-        end = lines.index("::endgroup::", start)
-        stop = lines[start + 1].removeprefix("::stop-commands::")
-        assert len(stop) == 32
-        assert lines[end - 1] == f"::{stop}::"
-        assert not any(line.startswith("::") for line in lines[start + 2 : end - 1])
     assert "[2/3] RUN echo about-to-fail && exit 3 FAILED" in lines
     assert "    about-to-fail" in lines
+
+
+def test_what_a_build_prints_is_no_command(capsys: Capture) -> None:
+    log = base64.b64encode(b"::add-mask::x\n").decode()
+    vertex = {"digest": "d", "name": "[1/1] RUN x", "started": TIME, "completed": TIME, "error": "exit 1"}
+    trace = Trace({"app": "app"})
+    with Screen(env=ACTIONS).progress(("app",)) as view:
+        trace.feed(json.dumps({"vertexes": [{**vertex, "completed": None, "error": ""}]}))
+        trace.feed(json.dumps({"logs": [{"vertex": "d", "data": log}]}))
+        trace.feed(json.dumps({"vertexes": [vertex]}))
+        view.watch(trace)
+    Screen(env=ACTIONS).error(ConfigError.of("failed\n  ::add-mask::x"))
+
+    captured = capsys.readouterr()
+    for text, inside in (
+        (captured.out, ["[1/1] RUN x FAILED", "    ::add-mask::x"]),
+        (captured.err, ["error: failed", "  ::add-mask::x"]),
+    ):
+        lines = text.splitlines()
+        start = next(number for number, line in enumerate(lines) if line.startswith("::stop-commands::"))
+        stop = lines[start].removeprefix("::stop-commands::")
+        assert len(stop) == 32
+        assert lines[start + 1 : lines.index(f"::{stop}::")] == inside
 
 
 def test_the_summary_of_the_job_has_the_closing_table(
