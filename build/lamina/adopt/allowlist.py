@@ -161,7 +161,8 @@ def _openings(
     yield from lines
     rules = Ignore.parse(_lines(["*", *lines]), name)
     last = ""
-    for path in sorted({path for _, paths in wanted for path in paths if rules.hides(path)}):
+    hidden = {path for _, paths in wanted for path in paths if rules.hides(path)}
+    for path in sorted(hidden, key=lambda path: path.split("/")):
         if not last or not path.startswith(f"{last}/"):
             last = path
             yield f"!{_SPECIAL.sub(_escaped, path)}"

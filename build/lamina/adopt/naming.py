@@ -76,7 +76,7 @@ def match_bases(dockerfiles: Iterable[str], used: Iterable[Used]) -> Bases:
 
 
 def name_images(
-    dockerfiles: Iterable[str], bases: Mapping[str, str], *, repository: str, taken: Iterable[str] = ()
+    dockerfiles: Iterable[str], bases: Mapping[str, str], *, repository: str, taken: Iterable[str]
 ) -> Mapping[str, str]:
     """Dockerfile -> a name that no other has. repository: what the whole is called. taken: not to be used."""
     given = {path: name for name, path in bases.items()}

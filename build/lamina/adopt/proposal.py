@@ -67,7 +67,7 @@ class Proposal:
         return "\n".join(lines)
 
 
-def propose(root: Path, found: Survey, *, taken: Iterable[str] = ()) -> Proposal:
+def propose(root: Path, found: Survey) -> Proposal:
     """Name the images, join them, find their contexts. Dockerfiles that cannot be read are notes."""
     notes = list(found.notes)
     drafts = [draft for path in found.dockerfiles for draft in _drafts(root, path, found.declared, notes)]
@@ -82,7 +82,7 @@ def propose(root: Path, found: Survey, *, taken: Iterable[str] = ()) -> Proposal
         )
         for name, several in bases.unclear.items()
     )
-    elsewhere = {*taken, *_outside(used, bases.made_by)}
+    elsewhere = set(_outside(used, bases.made_by))
     names = name_images(paths, bases.made_by, repository=root.resolve().name, taken=elsewhere)
     images: list[ImageProposal] = []
     for draft in drafts:
@@ -116,7 +116,6 @@ class _Draft:
     """One way in which a Dockerfile is built: of several declarations each is one."""
 
     dockerfile: str
-    parsed: Dockerfile
     context: str
     declared: tuple[Declared, ...]
     used: tuple[Used, ...]
@@ -176,7 +175,6 @@ def _draft(root: Path, parsed: Dockerfile, declared: tuple[Declared, ...], notes
     used = tuple(_used(recipe)) if recipe else ()
     return _Draft(
         dockerfile=path,
-        parsed=parsed,
         context=min(told) if told else _context(root, path, recipe, notes),
         declared=declared,
         used=used,
@@ -243,7 +241,7 @@ def _image(draft: _Draft, name: str, bases: Mapping[str, str], notes: list[Probl
 
 def _name(draft: _Draft, name: str, bases: Mapping[str, str], *, several: bool) -> str:
     """What others build FROM, what its declaration calls it, else the name of its Dockerfile."""
-    called = {slug(each.name) for each in draft.declared if each.name}
+    called = {slug(each.name) for each in draft.declared if each.name and slug(each.name)}
     if name in bases:
         return name
     if len(called) == 1:
