@@ -89,4 +89,3 @@ def test_the_phases_move_on_with_what_is_done(tiny: Repo) -> None:
         **dict.fromkeys(("login", "remote cache"), "not applicable"),
         "remote build": "not yet",
     }
-    tiny.ok("phase2", "--static")

@@ -51,7 +51,7 @@ class Shown:
     @property
     def fails(self) -> bool:
         """Whether it is shown to end with an error."""
-        return _ERROR.match(self.output) is not None
+        return _ERROR.search(self.output) is not None
 
     @property
     def reason(self) -> str | None:
