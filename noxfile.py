@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -62,10 +63,11 @@ def package(session: nox.Session) -> None:
     session.run(str(empty / "bin/pip"), "install", "--quiet", str(wheel), external=True)
     session.run(str(empty / "bin/lamina"), "--help", external=True, silent=True)
     session.run(str(empty / "bin/lamina"), "--version", external=True)
-    foreign = Path(session.create_tmp(), "foreign").absolute()
-    shutil.copytree("tests/data/layout-sam", foreign, dirs_exist_ok=True)
-    with session.chdir(foreign):
-        session.run(str(empty / "bin/lamina"), "init", external=True)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        foreign = shutil.copytree("tests/data/layout-sam", Path(elsewhere, "foreign"))
+        with session.chdir(foreign):
+            session.run(str(empty / "bin/lamina"), "init", "--write", external=True)
+            session.run(str(empty / "bin/lamina"), "plan", "--offline", external=True)
 
 
 @nox.session

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 
-from lamina.decide.weight import heaviest
-from lamina.identify.context import ContextFile
+from lamina.decide.weight import pick_heaviest, weigh
 from lamina.identify.ignore import Folder, Ignore
 from lamina.identify.tree import Entry, Files
 
@@ -33,30 +32,34 @@ class Unread:
         return ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """The files that a build may be sent: path -> bytes."""
+    """The files that a build may be sent: path -> bytes. Many images share one: it is weighed once."""
 
-    files: dict[str, int]
+    def __init__(self, files: Mapping[str, int]) -> None:
+        self.files = files
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes of all files."""
         return sum(self.files.values())
 
+    @cached_property
+    def _weighed(self) -> tuple[Mapping[str, int], Mapping[str, set[str]]]:
+        return weigh(self.files.items())
+
     def without(self, other: Offer) -> tuple[tuple[str, int], ...]:
         """The folders and files that weigh most of what the other one lacks, with their bytes."""
-        gone = (
-            ContextFile(path, "file", "", size)
-            for path, size in self.files.items()
-            if path not in other.files
-        )
-        return tuple(heaviest(gone, _NAMED))
+        weights, parts = self._weighed
+        left = dict(weights)
+        for path, size in other._weighed[0].items():
+            if path in left:
+                left[path] -= size
+        return tuple(pick_heaviest(left, parts, _NAMED))
 
 
 def offered(files: Files, ignore: Ignore) -> Offer:
     """Every file of a tree that the rules do not hide."""
-    return Offer(files=dict(_walk(files, ignore.folder())))
+    return Offer(dict(_walk(files, ignore.folder())))
 
 
 def _walk(files: Files, folder: Folder) -> Iterator[tuple[str, int]]:

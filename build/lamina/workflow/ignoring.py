@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 from lamina.adopt.allowlist import Reader, is_generated, make_allow_list
@@ -76,12 +77,12 @@ def _reader(workspace: Workspace, node: Node) -> Reader:
 def _offer(
     workspace: Workspace, roots: Iterable[Path], rules: Ignore, offers: dict[tuple[Path, Ignore], Offer]
 ) -> Offer:
-    together: dict[str, int] = {}
-    for root in roots:
+    found = []
+    for root in sorted(roots):
         if (root, rules) not in offers:
             offers[root, rules] = offered(workspace.stat_cache.files(root), rules)
-        together |= offers[root, rules].files
-    return Offer(files=together)
+        found.append(offers[root, rules])
+    return found[0] if len(found) == 1 else Offer(dict(chain(*(each.files.items() for each in found))))
 
 
 def write_ignore_files(found: Iterable[IgnoreFile]) -> tuple[str, ...]:
