@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -56,11 +58,16 @@ def package(session: nox.Session) -> None:
     wanted = {str(file.relative_to("build")) for file in PACKAGE.rglob("*.py")} | {"lamina/py.typed"}
     if inside != wanted:
         session.error(f"the wheel and the package differ: {sorted(inside ^ wanted)}")
-    empty = Path(session.create_tmp(), "empty")
+    empty = Path(session.create_tmp(), "empty").absolute()
     session.run("python", "-m", "venv", "--clear", str(empty))
     session.run(str(empty / "bin/pip"), "install", "--quiet", str(wheel), external=True)
     session.run(str(empty / "bin/lamina"), "--help", external=True, silent=True)
     session.run(str(empty / "bin/lamina"), "--version", external=True)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        foreign = shutil.copytree("tests/data/layout-sam", Path(elsewhere, "foreign"))
+        with session.chdir(foreign):
+            session.run(str(empty / "bin/lamina"), "init", "--write", external=True)
+            session.run(str(empty / "bin/lamina"), "plan", "--offline", external=True)
 
 
 @nox.session

@@ -18,7 +18,7 @@ from typing import Any
 import lamina
 
 ROOT = Path(__file__).parents[2]
-_OURS = ("DOCKER_", "BUILDX_", "BUILDKIT_", "USE_STATIC", "AWS_", "LAMINA_", "GIT_")
+_OURS = ("DOCKER_", "BUILDX_", "BUILDKIT_", "USE_STATIC", "AWS_", "LAMINA_", "GIT_", "GITHUB_", "FORCE_COLOR")
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,10 @@ def sealed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(subprocess, "Popen", refuse)
     monkeypatch.setattr(time, "sleep", refuse)
-    for name in ("CI", "DOCKER_HOST", "BUILDX_BUILDER", "BUILDKIT_PROGRESS", "USE_STATIC_BASE_IMAGE"):
+    for name in (
+        *("CI", "GITHUB_ACTIONS", "NO_COLOR", "FORCE_COLOR", "DOCKER_HOST", "DOCKER_BUILDKIT"),
+        *("BUILDX_BUILDER", "BUILDKIT_PROGRESS", "USE_STATIC_BASE_IMAGE"),
+    ):
         monkeypatch.delenv(name, raising=False)
 
 

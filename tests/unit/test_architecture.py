@@ -23,8 +23,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "declare": GROUND,
     "identify": (*GROUND, "declare"),
     "decide": (*GROUND, "declare", "identify"),
+    "adopt": (*GROUND, "declare", "identify", "decide"),
     "execute": (*GROUND, "registries", "sandbox", "declare", "identify", "decide"),
-    "report": (*GROUND, "registries", "sandbox", "declare", "identify", "decide", "execute"),
+    "report": (*GROUND, "registries", "sandbox", "declare", "identify", "decide", "adopt", "execute"),
 }
 """Room -> the rooms that it may import besides itself."""
 ROOMS["bench"] = (*ROOMS["report"], "aws", "report")
@@ -38,6 +39,7 @@ LAZY = {
     "botocore": ("registries/", "aws/"),
     "docker": ("registries/local.py", "execute/engine.py"),
     "matplotlib": ("bench/chart.py",),
+    "yaml": ("adopt/yaml_files.py",),
 }
 """Slow to import: package -> where it may be used, and even there not at the top of the module."""
 

@@ -43,17 +43,30 @@ def heaviest(files: Iterable[ContextFile], count: int) -> list[tuple[str, int]]:
 
     A folder of which one part is at least half is told by its parts: they say more than it does.
     """
+    weights, parts = weigh((file.path, file.size) for file in files)
+    return pick_heaviest(weights, parts, count)
+
+
+def weigh(files: Iterable[tuple[str, int]]) -> tuple[Mapping[str, int], Mapping[str, set[str]]]:
+    """The bytes of every file and folder, and what is directly in each folder; the root is ``""``."""
     weights: Counter[str] = Counter()
     parts: defaultdict[str, set[str]] = defaultdict(set)
-    for file in files:
-        path, above = file.path, file.path.rpartition("/")[0]
-        weights[path] += file.size
+    for file, size in files:
+        path, above = file, file.rpartition("/")[0]
+        weights[path] += size
         while path:
             parts[above].add(path)
             if above:
-                weights[above] += file.size
+                weights[above] += size
             path, above = above, above.rpartition("/")[0]
-    waiting = [(-weights[path], path) for path in parts[""]]
+    return weights, parts
+
+
+def pick_heaviest(
+    weights: Mapping[str, int], parts: Mapping[str, set[str]], count: int
+) -> list[tuple[str, int]]:
+    """See `heaviest`; of what was weighed before."""
+    waiting = [(-weights[path], path) for path in parts.get("", ())]
     heapify(waiting)
     found: list[tuple[str, int]] = []
     while waiting and len(found) < count:

@@ -111,11 +111,16 @@ def find_root(start: Path) -> Path:
 
 
 def load_project(
-    root: Path, *, env: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
+    root: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+    text: str | None = None,
 ) -> Project:
     """Read everything that is configured. Raises ConfigError with all faults at once.
 
-    flags: values from the command line by setting name; None means not given.
+    flags: values from the command line by setting name; None means not given. text: the configuration
+    file as it would be, instead of the one that is there.
     """
     if (encoding := sys.getfilesystemencoding()) != "utf-8":
         raise ConfigError.of(
@@ -125,7 +130,7 @@ def load_project(
             hint="export PYTHONUTF8=1",
         )
     environment = os.environ if env is None else env
-    document = Document(root)
+    document = Document(root, text)
     document.known(document.table, _KEYS)
     settings = read_settings(document, environment, flags or {})
     document.check()

@@ -17,14 +17,15 @@ CONFIG_FILE = "pyproject.toml"
 class Document:
     """Reads the configuration file and collects every problem that its readers find."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, text: str | None = None) -> None:
+        """text: what the file would hold, where it is not to be read."""
         self._text = ""
         self.problems: list[Problem] = []
-        self.table = self._read(root / CONFIG_FILE)
+        self.table = self._read(root / CONFIG_FILE, text)
 
-    def _read(self, file: Path) -> Mapping[str, Any]:
+    def _read(self, file: Path, text: str | None) -> Mapping[str, Any]:
         try:
-            self._text = file.read_text("utf-8")
+            self._text = file.read_text("utf-8") if text is None else text
             table = tomllib.loads(self._text).get("tool", {}).get("lamina", {})
         except FileNotFoundError:
             return {}

@@ -21,11 +21,14 @@ _MOST = 500_000
 
 
 class StatCache:
-    """The digests that are known of each folder. A cache file that is missing or damaged is an empty one."""
+    """The digests that are known of each folder. A cache file that is missing or damaged is an empty one.
 
-    def __init__(self, file: Path) -> None:
+    file: where they are kept; None where nothing is to be kept.
+    """
+
+    def __init__(self, file: Path | None) -> None:
         self._file = file
-        document = read_json(file)
+        document = read_json(file) if file else None
         if not isinstance(document, dict) or document.get("schema") != SCHEMA:
             document = {"roots": {}}
         self._known: dict[str, dict[str, str]] = document["roots"]
@@ -39,7 +42,7 @@ class StatCache:
 
     def save(self) -> None:
         """Keep what was learnt, for the next run. A disk that takes nothing loses only speed."""
-        if not any(files.learnt for files in self._open.values()):
+        if self._file is None or not any(files.learnt for files in self._open.values()):
             return
 
         roots = {**self._known, **{str(root): files.all_known() for root, files in self._open.items()}}

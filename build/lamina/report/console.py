@@ -18,6 +18,7 @@ from rich.text import Text
 from lamina.errors import LaminaError, Problem
 from lamina.identify.telling import Told, tell
 from lamina.report.document import SCHEMA
+from lamina.report.github import FoldedView, GitHub, harmless
 from lamina.report.view import BuildView, LiveView, PlainView
 
 if TYPE_CHECKING:  # a plan is shown without what builds being imported
@@ -41,6 +42,8 @@ _STYLE = {
     "not comparable": "yellow",
 }
 _DIFF_STYLE = {"- ": "red", "+ ": "green"}
+_GITHUB = "GITHUB_ACTIONS"
+_CI = ("CI", _GITHUB)
 _MARGIN = 4
 _SHOWN_REASONS = 3
 _PIPE_WIDTH = 240
@@ -52,17 +55,20 @@ class Screen:
     """Where a command writes. With ``as_json`` nothing goes to standard output but one object.
 
     plain: no live view, as with ``BUILDKIT_PROGRESS=plain``, ``CI`` or an output that is no terminal.
+    With ``GITHUB_ACTIONS`` the job is told as well, see `GitHub`.
     """
 
     def __init__(
         self, *, as_json: bool = False, plain: bool = False, env: Mapping[str, str] = os.environ
     ) -> None:
         self._json = as_json
-        self._out = _console(sys.stderr if as_json else sys.stdout)
-        self._err = _console(sys.stderr)
-        told = env.get("BUILDKIT_PROGRESS") == "plain" or env.get("CI", "").lower() not in {"", "0", "false"}
-        self.live = not (plain or told) and self._out.is_terminal
+        self._out = _console(sys.stderr if as_json else sys.stdout, env)
+        self._err = _console(sys.stderr, env)
+        told = env.get("BUILDKIT_PROGRESS") == "plain" or any(_is_on(env, name) for name in _CI)
+        # FORCE_COLOR makes any file a terminal to rich; a live view needs a real one.
+        self.live = not (plain or told) and self._out.is_terminal and self._out.file.isatty()
         self._messages: list[dict[str, Any]] = []
+        self._github = GitHub(self.say, env) if _is_on(env, _GITHUB) else None
 
     def say(self, line: str) -> None:
         """A line about what is going on."""
@@ -72,19 +78,26 @@ class Screen:
         """What must not be overlooked; nothing when there is nothing."""
         if line:
             self._note("warning", line)
+            if self._github:
+                self._github.headline(line)
             self._out.print(Text(line, style="bold yellow"))
 
     def notes(self, notes: Iterable[Problem]) -> None:
         """Things the user should know that stop nothing."""
         for note in notes:
             self._note("note", str(note))
+            if self._github:
+                self._github.annotate("warning", note)
             self._out.print(Text(f"note: {note}", style="yellow"))
 
     def error(self, error: LaminaError) -> None:
         """Every problem of an error, on standard error."""
         for problem in error.problems:
             self._note("error", str(problem))
-            self._err.print(Text(f"error: {problem}", style="red"))
+            if self._github:
+                self._github.annotate("error", problem)
+            text = f"error: {problem}"
+            self._err.print(Text(harmless(text) if self._github else text, style="red"))
 
     def changes(self, prefix: str, changes: Iterable[Change]) -> None:
         """What differs in an image, a line each behind the prefix, and below it what there is to show."""
@@ -122,6 +135,8 @@ class Screen:
                 *([(result.digest or "")[:19]] if roomy else []),
             )
         self._print(table)
+        if self._github:
+            self._github.summarize(outcome)
         counts: dict[str, int] = {"built": 0, "skipped": 0}
         for result in outcome.results.values():
             counts[result.status] = counts.get(result.status, 0) + 1
@@ -177,6 +192,8 @@ class Screen:
 
     def progress(self, images: tuple[str, ...]) -> BuildView:
         """A view of a build that is about to start."""
+        if self._github:
+            return FoldedView(self._out, images)
         return LiveView(self._out, images) if self.live else PlainView(self._out)
 
     def _note(self, level: str, text: str) -> None:
@@ -187,7 +204,11 @@ class Screen:
             self._out.print(table, soft_wrap=False)
 
 
-def _console(file: IO[str]) -> Console:
+def _is_on(env: Mapping[str, str], name: str) -> bool:
+    return env.get(name, "").lower() not in {"", "0", "false"}
+
+
+def _console(file: IO[str], env: Mapping[str, str]) -> Console:
     """A pipe has no width of its own: there, nothing should be folded.
 
     What the stream's encoding lacks comes out as an escape: no file name may end a command.
@@ -195,7 +216,7 @@ def _console(file: IO[str]) -> Console:
     if isinstance(file, io.TextIOWrapper):
         file.reconfigure(errors="backslashreplace")
     width = None if file.isatty() else _PIPE_WIDTH
-    return Console(file=file, width=width, highlight=False, soft_wrap=True)
+    return Console(file=file, width=width, highlight=False, soft_wrap=True, _environ=env)
 
 
 def _table(*headings: str, wide: str = "why") -> Table:

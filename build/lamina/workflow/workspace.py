@@ -95,6 +95,13 @@ class Workspace:
         flags = replace(self.flags, builder="")
         return Workspace(flags, self.screen, runner=self.runner, root=self._root, engine=engine)
 
+    def proposing(self, text: str) -> Workspace:
+        """A workspace of the project as a configuration text would make it: offline, and nothing is kept."""
+        made = Workspace(replace(self.flags, offline=True), self.screen, runner=self.runner, root=self.root)
+        made.project = load_project(self.root, flags=self.flags.settings, text=text)
+        made.stat_cache = StatCache(None)
+        return made
+
     def go_offline(self) -> None:
         """Ask nobody any more."""
         self.flags = replace(self.flags, offline=True)
@@ -102,12 +109,22 @@ class Workspace:
     @cached_property
     def project(self) -> Project:
         """The configured repository around the current folder."""
-        return load_project(self._root or find_root(Path.cwd()), flags=self.flags.settings)
+        return load_project(self.root, flags=self.flags.settings)
+
+    @cached_property
+    def root(self) -> Path:
+        """The folder that the project is in."""
+        return self._root or find_root(Path.cwd())
 
     @cached_property
     def graph(self) -> Graph:
         """Its images."""
         return read_graph(self.project)
+
+    @property
+    def has_bases(self) -> bool:
+        """Whether any of its images is a base."""
+        return any(node.kind == "base" for node in self.graph.nodes.values())
 
     @cached_property
     def stat_cache(self) -> StatCache:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lamina.errors import EngineError
-from lamina.execute.engine import Builder, Engine, choose_builder
+from lamina.execute.engine import Builder, Engine, check_buildx, choose_builder
 from lamina.process import Completed
 
 from ..conftest import ScriptedRunner
@@ -83,3 +83,15 @@ def test_a_builder_says_what_it_can() -> None:
     assert str(Builder(name="ci", driver="kubernetes", local_images=False)) == (
         "builder ci (kubernetes driver): builds on images of registries, a remote cache"
     )
+
+
+@pytest.mark.parametrize("value", ["0", "false", " False "])
+def test_buildkit_must_not_be_switched_off(value: str) -> None:
+    with pytest.raises(EngineError, match="DOCKER_BUILDKIT switches BuildKit off"):
+        check_buildx(ScriptedRunner(), engine(), {"DOCKER_BUILDKIT": value})
+
+
+@pytest.mark.parametrize("env", [{}, {"DOCKER_BUILDKIT": "1"}])
+def test_buildkit_that_is_switched_on_is_asked_for_its_version(env: dict[str, str]) -> None:
+    told = Completed(code=0, stdout="github.com/docker/buildx v0.29.1 a\n")
+    check_buildx(ScriptedRunner([(("docker", "buildx", "version"), told)]), engine(), env)

@@ -189,6 +189,61 @@ def test_there_is_no_live_view_without_a_terminal(env: dict[str, str], plain: bo
     assert not Screen(env=env, plain=plain).live
 
 
+class Terminal(io.StringIO):
+    """A standard output that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("env", "live"),
+    [
+        ({}, True),
+        ({"CI": "false"}, True),
+        ({"BUILDKIT_PROGRESS": "auto"}, True),
+        ({"CI": "true"}, False),
+        ({"BUILDKIT_PROGRESS": "plain"}, False),
+        ({"GITHUB_ACTIONS": "true"}, False),
+    ],
+)
+def test_in_a_terminal_the_view_is_live_unless_told_otherwise(
+    env: dict[str, str], live: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Terminal())
+
+    assert Screen(env={"TERM": "xterm", **env}).live is live
+
+
+@pytest.mark.parametrize(
+    ("env", "terminal", "coloured"),
+    [
+        ({}, True, True),
+        ({"NO_COLOR": "1"}, True, False),
+        ({}, False, False),
+        ({"FORCE_COLOR": "1"}, False, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False, False),
+    ],
+)
+def test_colours_are_for_terminals_and_for_those_who_ask(
+    env: dict[str, str], terminal: bool, coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+
+    screen = Screen(env={"TERM": "xterm-256color", **env})
+    screen.headline("STATIC MODE")
+
+    assert ("\x1b[1;33m" in out.getvalue()) is coloured
+    assert "STATIC MODE" in out.getvalue()
+
+
+def test_forced_colours_make_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+
+    assert not Screen(env={"TERM": "xterm", "FORCE_COLOR": "1"}).live
+
+
 def test_plain_progress_is_a_line_for_each_step_that_ended(capsys: Capture) -> None:
     trace = Trace({"base-a": "base-a", "lambda-b": "lambda-b"})
     with Screen(env={}).progress(("base-a", "lambda-b")) as view:

@@ -1,0 +1,69 @@
+"""The build context of a Dockerfile: the smallest folder on the way to it in which all its sources are."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lamina.declare.recipe import Recipe, Source
+from lamina.identify.asked import rooted
+from lamina.identify.goregexp import PatternError
+from lamina.identify.wildcard import compile_wildcard, fixed_part, is_wildcard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """folder: relative to the repository. others: would do as well. missing: sources that are not in it."""
+
+    folder: str
+    others: tuple[str, ...] = ()
+    missing: tuple[tuple[Source, str], ...] = ()
+
+
+def find_context(root: Path, dockerfile: str, recipe: Recipe) -> Found:
+    """Where the sources of a Dockerfile are; the folder that lacks the fewest where none has them all."""
+    lacking = {folder: tuple(_missing(root / folder, recipe)) for folder in _way(dockerfile)}
+    # The folder of a Dockerfile often has the name of the package that is copied: a name alone is no source.
+    fit = [folder for folder, missing in lacking.items() if not missing]
+    if fit:
+        return Found(folder=fit[-1], others=tuple(fit[:-1]))
+    best = min(lacking, key=lambda folder: len(lacking[folder]))
+    return Found(folder=best, missing=lacking[best])
+
+
+def _way(dockerfile: str) -> Iterator[str]:
+    """The folders from the repository's root down to the Dockerfile."""
+    yield "."
+    parts = posixpath.dirname(dockerfile).split("/")
+    yield from ("/".join(parts[: count + 1]) for count in range(len(parts)) if parts[0])
+
+
+def _missing(folder: Path, recipe: Recipe) -> Iterator[tuple[Source, str]]:
+    for source in recipe.sources:
+        for path in source.paths or () if source.context is None else ():
+            if not _is_there(folder, source, rooted(path.replace("/./", "/"))):
+                yield source, path
+
+
+def _is_there(folder: Path, source: Source, path: str) -> bool:
+    if source.instruction == "RUN" or not is_wildcard(path):
+        return _holds_something(folder / path)
+    fixed = fixed_part(path)
+    try:
+        pattern = compile_wildcard(path[len(fixed) :].lstrip("/"), deep=source.parents)
+    except PatternError:
+        return True  # told by the plan, wherever it is looked for
+    place = folder / fixed
+    depth = "*/" * path[len(fixed) :].lstrip("/").count("/") + "*"
+    return any(pattern.fullmatch(each.relative_to(place).as_posix()) for each in place.glob(depth))
+
+
+def _holds_something(place: Path) -> bool:
+    """Whether it is a file, or a folder that is there for more than a Dockerfile."""
+    if not place.is_dir():
+        return place.exists()
+    return any(
+        "dockerfile" not in each.name.lower() for each in place.iterdir() if each.name != ".dockerignore"
+    )

@@ -1,0 +1,126 @@
+"""Names for images that have none yet: what others build FROM, else the folder or the file. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from lamina.refs import Reference
+
+_GENERIC = frozenset(
+    {
+        *("docker", "dockerfile", "dockerfiles", "image", "images", "container", "containers", "src", "app"),
+        *("build", "lambda", "lambdas", "function", "functions", "handler", "code"),
+    }
+)
+_NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_VERSION = re.compile(r"v?\d")
+_OWN_TAGS = (None, "latest", "stable")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """A name that a Dockerfile builds FROM or copies from. by: that Dockerfile."""
+
+    reference: Reference
+    by: str
+
+
+def slug(text: str) -> str:
+    """A text as part of an image name: ``ReceiptLabel`` and ``receipt_label`` are ``receipt-label``."""
+    return _NOT_IN_NAMES.sub("-", _CAMEL.sub("-", text).lower()).strip("-")
+
+
+def own_names(reference: Reference) -> tuple[str, ...]:
+    """What an image of the repository would be called for a reference to mean it; without a stack as well.
+
+    A version as the tag, or a registry that is not one's own, is somebody else's image.
+    """
+    name = reference.repository.rpartition("/")[2]
+    if reference.digest or (reference.tag not in _OWN_TAGS and _VERSION.match(reference.tag or "")):
+        return ()
+    if reference.host is None:
+        return () if "/" in reference.repository else (name,)
+    if ".dkr.ecr." not in reference.host and not reference.loopback:
+        return ()
+    return tuple(each for each in (name, name.rpartition("-")[0]) if each)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bases:
+    """Names that Dockerfiles build FROM. made_by: the Dockerfile that fits; unclear: those that fit alike."""
+
+    made_by: Mapping[str, str]
+    unclear: Mapping[str, tuple[str, ...]]
+
+
+def match_bases(dockerfiles: Iterable[str], used: Iterable[Used]) -> Bases:
+    """Find the Dockerfiles that make what others build FROM, by the words in names and paths."""
+    paths = tuple(dockerfiles)
+    users: dict[str, set[str]] = {}
+    for each in used:
+        for name in own_names(each.reference):
+            users.setdefault(name, set()).add(each.by)
+    found: dict[str, str] = {}
+    unclear: dict[str, tuple[str, ...]] = {}
+    for name, by in users.items():
+        fits = [path for path in paths if path not in by and _words(name) <= _words(path)]
+        closest = [path for path in fits if _words(_last(path)) <= _words(name)] or fits
+        if len(closest) == 1 and closest[0] not in found.values():
+            found[name] = closest[0]
+        elif len(closest) > 1:
+            unclear[name] = tuple(closest)
+    return Bases(made_by=found, unclear=unclear)
+
+
+def name_images(
+    dockerfiles: Iterable[str], bases: Mapping[str, str], *, repository: str, taken: Iterable[str]
+) -> Mapping[str, str]:
+    """Dockerfile -> a name that no other has. repository: what the whole is called. taken: not to be used."""
+    given = {path: name for name, path in bases.items()}
+    names: dict[str, str] = {}
+    used = {*taken, *given.values()}
+    for path in dockerfiles:
+        if path in given:
+            names[path] = given[path]
+            continue
+        choices = _choices(path, repository)
+        free = next((each for each in choices if each not in used), None)
+        number = 2
+        while free is None or free in used:
+            free = f"{choices[-1]}-{number}"
+            number += 1
+        names[path] = free
+        used.add(free)
+    return names
+
+
+def _choices(path: str, repository: str) -> list[str]:
+    """Names for a Dockerfile, each longer by the folder above."""
+    parts = [part for part in map(slug, path.split("/")[:-1]) if part]
+    own = _suffix(path)
+    while not own and len(parts) > 1 and parts[-1] in _GENERIC:
+        parts.pop()
+    words = [
+        *([slug(repository) or "image"] if not parts and not own else []),
+        *parts,
+        *([own] if own else []),
+    ]
+    return ["-".join(words[-count:]) for count in range(1, len(words) + 1)]
+
+
+def _suffix(path: str) -> str:
+    """What a Dockerfile's own name says: ``foo`` of ``Dockerfile.foo`` and ``foo.Dockerfile``."""
+    name = path.rpartition("/")[2]
+    head, _, tail = name.partition(".")
+    return slug(tail if head == "Dockerfile" else name.rpartition(".")[0] if tail else "")
+
+
+def _last(path: str) -> str:
+    return _suffix(path) or path.rpartition("/")[0].rpartition("/")[2]
+
+
+def _words(text: str) -> set[str]:
+    return {word.removesuffix("s") for word in slug(text.replace("/", "-")).split("-")} - {"dockerfile"}

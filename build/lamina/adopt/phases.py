@@ -1,0 +1,156 @@
+"""The three phases of a caching plan as a checklist: what is done, and what moves on what is not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from lamina.adopt.ignore_file import IgnoreFile
+from lamina.decide.plan import Plan
+from lamina.declare.graph import Node
+from lamina.declare.settings import Value
+from lamina.errors import Problem
+
+State = Literal["done", "not yet", "not applicable"]
+TITLES: Mapping[int, str] = {1: "quick wins", 2: "stable development", 3: "optimisation"}
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One point of the list. detail: what was seen. next: the command that moves it on."""
+
+    phase: int
+    name: str
+    state: State
+    detail: str
+    next: str | None = None
+
+
+def findings_check(problems: Sequence[Problem], notes: Sequence[Problem]) -> Check:
+    """Phase 1: nothing is wrong with the Dockerfiles. problems: what keeps them from being built."""
+    if problems or notes:
+        told = f"{len(problems)} faults, {len(notes)} notes"
+        return _not_yet(1, "lint", f"{told}: {(*problems, *notes)[0]}".partition("\n")[0], "invoke plan")
+    return _done(1, "lint", "no faults, no notes")
+
+
+def ignore_check(files: Sequence[IgnoreFile]) -> Check:
+    """Phase 1: every context is its Dockerfile's own."""
+    rotten = [problem for each in files for problem in each.problems]
+    if rotten:
+        return _not_yet(
+            1, "ignore", _first(str(each).partition("\n")[0] for each in rotten), "invoke ignore --write"
+        )
+    return _done(1, "ignore", f"{len(files)} ignore files, none has rotted")
+
+
+def buildkit_check(builder: str | None, problem: Problem | None) -> Check:
+    """Phase 1: BuildKit builds. builder: what does; problem: why nothing does."""
+    if problem is not None:
+        return _not_yet(1, "BuildKit", problem.what, problem.hint)
+    return _done(1, "BuildKit", builder or "")
+
+
+def login_check(registry: Value, *, local: bool, unknown: str | None) -> Check:
+    """Phase 2: the registry lets us in. unknown: why it was not looked into."""
+    if local:
+        return _not_applicable(2, "login", f"images live in the engine ({registry.source})")
+    if unknown:
+        return _not_yet(2, "login", unknown, "invoke login")
+    return _done(2, "login", f"{registry.value} answers")
+
+
+def pull_check(unlocked: Sequence[str], missing: Sequence[str] | None) -> Check:
+    """Phase 2: what the images stand on is pinned, and in the engine. missing: None without an engine."""
+    if unlocked:
+        return _not_yet(2, "pull", f"not pinned yet: {_first(unlocked)}", "invoke lock")
+    if missing is None:
+        return _not_yet(2, "pull", "no engine answers", "invoke engine.up")
+    if missing:
+        return _not_yet(2, "pull", f"not in the engine: {_first(missing)}", "invoke pull")
+    return _done(2, "pull", "what the images stand on is pinned, and in the engine")
+
+
+def build_check(plan: Plan | None, kind: str) -> Check:
+    """Phase 2: images of a kind exist by their content. plan: None where it cannot be made."""
+    name = f"build-{kind}"
+    if plan is None:
+        return _not_yet(2, name, "the plan finds faults", "invoke plan")
+    decisions = [each for each in plan.decisions.values() if each.image.node.kind == kind]
+    if not decisions:
+        return _not_applicable(2, name, "no image is of that kind")
+    if plan.unknown:
+        return _not_yet(2, name, f"not looked: {plan.unknown}", f"invoke {name}")
+    waiting = [each.image.name for each in decisions if each.action != "skip"]
+    if waiting:
+        return _not_yet(2, name, f"to be built: {_first(waiting)}", f"invoke {name}")
+    return _done(2, name, f"{len(decisions)} up to date in {plan.place}")
+
+
+def tag_check(alias: str | None, missing: Sequence[str] | None) -> Check:
+    """Phase 2: images have the revision's tag. alias: None without a clean tree; missing: None if unknown."""
+    if alias is None:
+        return _not_applicable(2, "tag", "git-<sha> names a clean tree alone; content tags need none")
+    if missing is None:
+        return _not_yet(2, "tag", f"whether images are tagged {alias} is not known", "invoke build-all")
+    if missing:
+        return _not_yet(2, "tag", f"not tagged {alias}: {_first(missing)}", "invoke tag --apply")
+    return _done(2, "tag", f"all images are tagged {alias}")
+
+
+def static_check(bases: Sequence[str], missing: Sequence[str] | None) -> Check:
+    """Phase 2: static mode finds ``stable`` of every base."""
+    if not bases:
+        return _not_applicable(2, "static", "no image is a base")
+    if missing is None or missing:
+        return _not_yet(
+            2, "static", f"no stable: {_first(bases if missing is None else missing)}", "invoke stable"
+        )
+    return _done(2, "static", f"stable of {_first(bases)} is there: --static builds on it")
+
+
+def linked_check(nodes: Iterable[Node]) -> Check:
+    """Phase 3: nothing runs on a base, so that no change of one runs anything again."""
+    unlinked = [f"{node.name} ({node.recipe.unlinked})" for node in nodes if node.recipe.unlinked]
+    if unlinked:
+        return _not_yet(3, "linked stages", f"not linked: {_first(unlinked)}", "invoke lint --fix")
+    return _done(3, "linked stages", "every image is linked")
+
+
+def cache_check(cache: Value, *, local: bool) -> Check:
+    """Phase 3: what is built here spares others the work."""
+    if local:
+        return _not_applicable(3, "remote cache", "images live in the engine, and so does the cache")
+    if cache.value == "off":
+        return _not_yet(3, "remote cache", f"off ({cache.source})", "invoke build-all --push --cache max")
+    return _done(3, "remote cache", f"{cache.value} ({cache.source})")
+
+
+def remote_check(builder: Value) -> Check:
+    """Phase 3: another machine builds."""
+    if builder.value:
+        return _done(3, "remote build", f"builder {builder.value} ({builder.source})")
+    return _not_yet(
+        3, "remote build", "optional: the engine itself builds", "invoke build-all --push --builder NAME"
+    )
+
+
+def _done(phase: int, name: str, detail: str) -> Check:
+    return Check(phase=phase, name=name, state="done", detail=detail)
+
+
+def _not_yet(phase: int, name: str, detail: str, command: str | None) -> Check:
+    return Check(phase=phase, name=name, state="not yet", detail=detail, next=command)
+
+
+def _not_applicable(phase: int, name: str, detail: str) -> Check:
+    return Check(phase=phase, name=name, state="not applicable", detail=detail)
+
+
+def _first(texts: Iterable[str]) -> str:
+    """The first few, and how many more there are."""
+    every = list(texts)
+    more = len(every) - _SHOWN
+    return ", ".join(every[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

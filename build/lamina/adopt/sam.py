@@ -1,0 +1,60 @@
+"""Images and functions of an AWS SAM template."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Any
+
+from lamina.adopt.declared import Declared, Reading, inside
+from lamina.adopt.yaml_files import Table, read_yaml, strings, table, text, texts
+from lamina.errors import Problem
+
+_FUNCTION = "AWS::Serverless::Function"
+_DEFAULT = "x86_64"
+_PLATFORMS = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
+
+
+def read_sam(content: str, path: str) -> Reading:
+    """Every function of ``PackageType: Image``: its ``Metadata`` and ``Architectures``."""
+    document = read_yaml(content, path)
+    if isinstance(document, Problem):
+        return Reading(notes=(document,))
+    defaults = table(table(document.get("Globals")).get("Function"))
+    found: list[Declared] = []
+    notes: list[Problem] = []
+    for name, resource in table(document.get("Resources")).items():
+        made = _function(name, table(resource), defaults, path)
+        if isinstance(made, Problem):
+            notes.append(made)
+        elif made is not None:
+            found.append(made)
+    return Reading(declared=tuple(found), notes=tuple(notes))
+
+
+def _function(name: str, resource: Table, defaults: Table, path: str) -> Declared | Problem | None:
+    properties, metadata = table(resource.get("Properties")), table(resource.get("Metadata"))
+    kind = properties.get("PackageType", defaults.get("PackageType"))
+    if resource.get("Type") != _FUNCTION or kind != "Image" or not metadata:
+        return None
+    where = f"{path}:{resource.line}"
+    context, file = metadata.get("DockerContext", "."), metadata.get("Dockerfile", "Dockerfile")
+    folder = inside(posixpath.dirname(path), context) if text(context) else None
+    dockerfile = inside(folder, file) if folder is not None and text(file) else None
+    if folder is None or dockerfile is None:
+        return Problem(what=f"the image of {name} cannot be told: its Metadata is no plain path", where=where)
+    return Declared(
+        dockerfile=dockerfile,
+        context=folder,
+        functions=(text(properties.get("FunctionName")) or name,),
+        platform=_platform(properties.get("Architectures", defaults.get("Architectures"))),
+        target=text(metadata.get("DockerBuildTarget")),
+        args=strings(metadata.get("DockerBuildArgs")),
+        where=where,
+    )
+
+
+def _platform(architectures: Any) -> str | None:
+    """None where only the deployment knows it; Lambda's own default where nothing is said."""
+    if architectures is None:
+        return _PLATFORMS[_DEFAULT]
+    return next((_PLATFORMS[each] for each in texts(architectures) if each in _PLATFORMS), None)

@@ -1,0 +1,67 @@
+"""Images and functions of a Serverless Framework service."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from typing import Any
+
+from lamina.adopt.declared import Declared, Reading, inside
+from lamina.adopt.yaml_files import Table, read_yaml, strings, table, text
+from lamina.errors import Problem
+
+_DEFAULT = "x86_64"
+_PLATFORMS = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
+
+
+def read_serverless(content: str, path: str) -> Reading:
+    """Every image of ``provider.ecr.images``, with the functions that use it."""
+    document = read_yaml(content, path)
+    if isinstance(document, Problem):
+        return Reading(notes=(document,))
+    provider, functions = table(document.get("provider")), table(document.get("functions"))
+    found: list[Declared] = []
+    notes: list[Problem] = []
+    for name, given in table(table(provider.get("ecr")).get("images")).items():
+        users = {each: table(of) for each, of in functions.items() if _image_of(of) == name}
+        made = _image(name, given, users, provider, path)
+        if isinstance(made, Problem):
+            notes.append(made)
+        elif made is not None:
+            found.append(made)
+    return Reading(declared=tuple(found), notes=tuple(notes))
+
+
+def _image(
+    name: str, given: Any, users: Mapping[str, Table], provider: Table, path: str
+) -> Declared | Problem | None:
+    """One entry: a path, or a table with ``path``, ``file``, ``buildArgs``, ``platform``; not a ``uri``."""
+    entry = table(given)
+    if "uri" in entry:
+        return None
+    where = f"{path}:{entry.line}" if entry else path
+    context = given if isinstance(given, str) else entry.get("path", ".")
+    folder = inside(posixpath.dirname(path), context) if text(context) else None
+    file = text(entry.get("file", "Dockerfile"))
+    dockerfile = inside(folder, file) if folder is not None and file else None
+    if folder is None or dockerfile is None:
+        return Problem(what=f"the image {name} cannot be told: it is no plain path", where=where)
+    default = provider.get("architecture", _DEFAULT)
+    architectures = {str(each.get("architecture", default)) for each in users.values()}
+    told = _PLATFORMS.get(architectures.pop()) if len(architectures) == 1 else None
+    return Declared(
+        dockerfile=dockerfile,
+        context=folder,
+        name=name,
+        functions=tuple(text(each.get("name")) or key for key, each in users.items()),
+        platform=text(entry.get("platform")) or told,
+        target=None,
+        args=strings(entry.get("buildArgs")),
+        where=where,
+    )
+
+
+def _image_of(function: Any) -> str | None:
+    """The image that a function uses, by its name."""
+    image = table(function).get("image")
+    return text(image if isinstance(image, str) else table(image).get("name"))

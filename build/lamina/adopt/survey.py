@@ -1,0 +1,101 @@
+"""What a repository has that is to do with images: its Dockerfiles, and the files that deploy them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lamina.adopt.declared import Declared, Reading
+from lamina.adopt.python_infra import read_python_infra
+from lamina.adopt.sam import read_sam
+from lamina.adopt.serverless import read_serverless
+from lamina.errors import Problem
+from lamina.identify.tree import shown
+
+_SKIPPED = frozenset(
+    {
+        *(".git", ".hg", ".svn", ".lamina", ".aws-sam", ".serverless", "cdk.out", ".terraform", ".idea"),
+        *("node_modules", "bower_components", "site-packages", "dist-packages", "__pycache__"),
+        *("vendor", "vendored", "third_party", "venv", ".venv", ".tox", ".nox", ".mypy_cache"),
+    }
+)
+_TESTS = frozenset({"test", "tests"})
+_DOCKERFILE = re.compile(r"Dockerfile(?:\.(?!dockerignore$)[^/]+)?|[^/]+\.[Dd]ockerfile")
+_BACKUP = re.compile(r".*(?:~|\.(?:orig|bak|swp|md|txt|j2|tmpl|template))")
+_SAM = re.compile(r"(?:.*[-_.])?(?:template|sam)(?:[-_.].*)?\.ya?ml")
+_SERVERLESS = re.compile(r"serverless(?:[-_.].*)?\.ya?ml")
+_IS_SAM = "AWS::Serverless"
+_MOST_BYTES = 1_000_000
+_MAKES_IMAGES = re.compile("DockerImage|DockerBuild|from_image_asset|pulumi_docker|docker_build")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """dockerfiles: POSIX paths relative to the repository, sorted. declared: what deploys them."""
+
+    dockerfiles: tuple[str, ...]
+    declared: tuple[Declared, ...]
+    notes: tuple[Problem, ...]
+
+
+def survey(root: Path) -> Survey:
+    """Look through a repository; what is installed, vendored or generated is passed over."""
+    paths = sorted(_files(root))
+    readings = [each for path in paths if (each := _read(root, path)) is not None]
+    declared = tuple(each for reading in readings for each in reading.declared)
+    notes = [note for reading in readings for note in reading.notes]
+    named = {each.dockerfile for each in declared if (root / each.dockerfile).is_file()}
+    notes += (
+        Problem(what=f"names {each.dockerfile}, which is not there", where=each.where)
+        for each in declared
+        if each.dockerfile not in named
+    )
+    found = {path for path in paths if _is_dockerfile(path.rpartition("/")[2])}
+    tests = {path for path in found if not _TESTS.isdisjoint(path.split("/")[:-1])} - named
+    odd = {path for path in found if shown(path) != path}
+    notes += (
+        Problem(what="is left out, for it belongs to tests", where=shown(each)) for each in sorted(tests)
+    )
+    notes += (Problem(what="is left out, for its name is no text", where=shown(each)) for each in sorted(odd))
+    return Survey(
+        dockerfiles=tuple(sorted((found | named) - tests - odd)), declared=declared, notes=tuple(notes)
+    )
+
+
+def _is_dockerfile(name: str) -> bool:
+    return _DOCKERFILE.fullmatch(name) is not None and _BACKUP.fullmatch(name) is None
+
+
+def _files(root: Path) -> Iterator[str]:
+    for folder, folders, files in os.walk(root):
+        here = Path(folder)
+        if here != root and "pyvenv.cfg" in files:
+            folders.clear()
+            continue
+        folders[:] = sorted(each for each in folders if each not in _SKIPPED)
+        prefix = here.relative_to(root).as_posix()
+        yield from (each if prefix == "." else f"{prefix}/{each}" for each in files)
+
+
+def _read(root: Path, path: str) -> Reading | None:
+    """What a file declares; None for one that has nothing to do with images."""
+    name, file = path.rpartition("/")[2], root / path
+    is_yaml = bool(_SERVERLESS.fullmatch(name) or _SAM.fullmatch(name))
+    if not (is_yaml or name.endswith(".py")):
+        return None
+    try:
+        if not file.is_file() or file.stat().st_size > _MOST_BYTES:
+            return None
+        text = file.read_text("utf-8")
+    except UnicodeDecodeError:
+        return Reading(notes=(Problem(what="is no UTF-8", where=path),)) if is_yaml else None
+    except OSError as error:
+        return Reading(notes=(Problem(what=f"cannot be read: {error.strerror}", where=path),))
+    if _SERVERLESS.fullmatch(name):
+        return read_serverless(text, path)
+    if is_yaml:
+        return read_sam(text, path) if _IS_SAM in text else None
+    return read_python_infra(text, path, root) if _MAKES_IMAGES.search(text) else None

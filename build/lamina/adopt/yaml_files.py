@@ -1,0 +1,78 @@
+"""YAML of infrastructure files: plain values, the line of every mapping, and tags such as ``!Ref`` let be."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from lamina.errors import Problem
+
+
+class Table(dict[str, Any]):
+    """A mapping that knows its line."""
+
+    line: int = 1
+
+
+class Unknown:
+    """A value behind a tag: only the deployment knows it."""
+
+
+def read_yaml(text: str, path: str) -> Table | Problem:
+    """The document's mapping, or what is wrong with it."""
+    import yaml
+
+    try:
+        found = yaml.load(text, _loader())  # noqa: S506 - a safe loader
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        return Problem(what=f"cannot be read as YAML: {error.problem}", where=f"{path}:{line}")
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        return Problem(what=f"cannot be read as YAML: {error}", where=path)
+    return found if isinstance(found, Table) else Table()
+
+
+def table(value: Any) -> Table:
+    """The value where it is a mapping, else an empty one."""
+    return value if isinstance(value, Table) else Table()
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """The plain strings of a list, or a single one."""
+    values = value if isinstance(value, list) else [value]
+    return tuple(each for each in values if isinstance(each, str))
+
+
+def text(value: Any) -> str | None:
+    """The value where it is a plain string that no variable is part of."""
+    return value if isinstance(value, str) and "${" not in value else None
+
+
+def strings(value: Any) -> dict[str, str]:
+    """The plain entries of a mapping."""
+    return {
+        str(key): str(each).lower() if isinstance(each, bool) else str(each)
+        for key, each in table(value).items()
+        if isinstance(each, (str, int, bool)) and "${" not in str(each)
+    }
+
+
+@cache
+def _loader() -> Any:
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Plain YAML, every mapping a `Table`, every unknown tag an `Unknown`."""
+
+    def mapping(loader: Any, node: Any) -> Any:
+        made = Table()
+        made.line = node.start_mark.line + 1
+        yield made
+        loader.flatten_mapping(node)
+        for key, value in node.value:
+            name = loader.construct_object(key, deep=True)
+            made[str(name)] = loader.construct_object(value, deep=True)
+
+    Loader.add_constructor("tag:yaml.org,2002:map", mapping)
+    Loader.add_multi_constructor("!", lambda *_: Unknown())
+    return Loader

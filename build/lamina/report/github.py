@@ -1,0 +1,154 @@
+"""GitHub Actions: folds around each image's log, annotations at file and line, a summary of the job.
+
+The commands are those of https://docs.github.com/actions/reference/workflow-commands-for-github-actions
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rich.console import Console
+from rich.text import Text
+
+from lamina.report.view import BuildView, step_line
+
+if TYPE_CHECKING:
+    from lamina.errors import Problem
+    from lamina.execute.outcome import Outcome
+    from lamina.execute.progress import Step, Trace
+
+_PLACE = re.compile(r"(?P<file>[^:]+):(?P<line>\d+)(?::\d+)?")
+_DIGEST = 19
+_REASONS = 3
+
+
+class GitHub:
+    """What a job of GitHub Actions is told, besides what everybody reads. write: takes a whole line."""
+
+    def __init__(
+        self, write: Callable[[str], None], env: Mapping[str, str], here: Path | None = None
+    ) -> None:
+        self._write = write
+        self._summary = env.get("GITHUB_STEP_SUMMARY")
+        self._here = here or Path.cwd()
+        self._top = Path(env.get("GITHUB_WORKSPACE") or self._here)
+        self._headlines: list[str] = []
+
+    def annotate(self, level: Literal["error", "warning"], problem: Problem) -> None:
+        """A problem, at its line of a file where it has one."""
+        found = _PLACE.fullmatch(problem.where or "")
+        file = self._file(found["file"]) if found else None
+        if found and file:
+            told = str(problem).removeprefix(f"{problem.where}: ")
+            self._write(f"::{level} file={_property(file)},line={found['line']}::{_data(told)}")
+        else:
+            self._write(f"::{level}::{_data(str(problem))}")
+
+    def headline(self, line: str) -> None:
+        """What every report says first."""
+        self._headlines.append(line)
+        self._write(f"::warning::{_data(line)}")
+
+    def summarize(self, outcome: Outcome) -> None:
+        """The closing table as Markdown, behind what other steps wrote."""
+        if not self._summary:
+            return
+        try:
+            with Path(self._summary).open("a", encoding="utf-8") as file:
+                file.write(_markdown(outcome, self._headlines))
+        except OSError:  # a summary is no reason for a job to fail
+            return
+
+    def _file(self, path: str) -> str | None:
+        """A path of the project, as the repository that was checked out has it; None for what is no file."""
+        for folder in (self._here, *self._here.parents):
+            place = folder / path
+            if place.is_file():
+                inside = place.is_relative_to(self._top)
+                return (place.relative_to(self._top) if inside else place).as_posix()
+            if folder == self._top:
+                return None
+        return None
+
+
+class FoldedView(BuildView):
+    """The log of each image in a fold of its own, told when the image is done or has failed."""
+
+    def __init__(self, console: Console, images: tuple[str, ...]) -> None:
+        self._console = console
+        self._waiting = dict.fromkeys(images)
+        self._traces: dict[str, Trace] = {}
+
+    def __exit__(self, *_: object) -> None:
+        for image in tuple(self._waiting):
+            self._tell(image)
+
+    def watch(self, trace: Trace) -> None:
+        """See `BuildView.watch`."""
+        self._traces |= dict.fromkeys(trace.images, trace)
+        for image in tuple(self._waiting):
+            progress = trace.progress(image, now=0) if image in trace.images else None
+            if progress and (progress.exported or progress.failed):
+                self._tell(image)
+
+    def _tell(self, image: str) -> None:
+        del self._waiting[image]
+        trace = self._traces.get(image)
+        lines = [line for step in (trace.of(image) if trace else ()) for line in _log(step)]
+        if not lines:
+            return
+        log = harmless("\n".join(lines))
+        self._console.print(Text(f"::group::{image}\n{log}\n::endgroup::"))
+
+
+def harmless(text: str) -> str:
+    """A text in which nothing is taken for a command, whatever a build may have printed."""
+    if "::" not in text and "##[" not in text:
+        return text
+    stop = secrets.token_hex(16)
+    return f"::stop-commands::{stop}\n{text}\n::{stop}::"
+
+
+def _log(step: Step) -> Iterable[str]:
+    """A step and what it printed."""
+    if not (step.is_instruction or step.error) or (step.finished is None and not step.error):
+        return
+    end = "FAILED" if step.error else "CACHED" if step.cached else f"{step.seconds:.1f}s"
+    yield f"{step_line(step.name)} {end}"
+    yield from (f"    {line}" for line in step.log)
+
+
+def _markdown(outcome: Outcome, headlines: Iterable[str]) -> str:
+    rows = [("image", "action", "why", "seconds", "digest"), ("---", "---", "---", "---:", "---")]
+    for name, result in outcome.results.items():
+        more = len(result.reasons) - _REASONS
+        reasons = (*result.reasons[:_REASONS], *([f"and {more} more"] if more > 0 else []))
+        rows.append(
+            (
+                _cell(name),
+                result.status,
+                "<br>".join(map(_cell, reasons)),
+                f"{result.seconds:.1f}" if result.status == "built" else "",
+                f"`{result.digest[:_DIGEST]}`" if result.digest else "",
+            )
+        )
+    warnings = "".join(f"> {_cell(line)}\n\n" for each in headlines for line in each.splitlines())
+    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return f"{warnings}{table}\n"
+
+
+def _cell(text: str) -> str:
+    """A text within a cell of a table: no markup, one line."""
+    return re.sub(r"([\\|`*_<>\[\]])", r"\\\1", text).replace("\r", " ").replace("\n", "<br>")
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

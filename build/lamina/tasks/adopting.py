@@ -1,0 +1,82 @@
+"""Tasks that take a repository over: init, ignore, phases."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from lamina.errors import LaminaError
+from lamina.report.adoption import (
+    adoption_documents,
+    check_documents,
+    gain_documents,
+    ignore_documents,
+    show_adoption,
+    show_checks,
+    show_ignores,
+)
+from lamina.tasks.frame import helps, workspace
+from lamina.workflow.workspace import Flags
+
+ROTTED = 6
+
+
+@task(help={**helps("json"), "write": "add the proposal to pyproject.toml; all that is there stays"})
+def init(_: Context, write: bool = False, json: bool = False) -> None:
+    """Take a repository over: propose [tool.lamina] for it, plan with that, say what it would spare."""
+    with workspace("init", Flags(), json=json) as made:
+        from lamina.workflow.adopting import adopt, write_configuration
+
+        found = adopt(made)
+        show_adoption(made.screen, found)
+        written = write and found.text is not None
+        if found.text is not None and write:
+            made.screen.say(f"written: {write_configuration(made, found.text)}")
+        documents = adoption_documents(found)
+        extra = {"findings": [str(each) for each in found.findings], **gain_documents(found)}
+        made.screen.finish("init", ok=True, images=documents, toml=found.toml, written=written, **extra)
+
+
+@task(
+    iterable=["image"],
+    help={
+        **helps("image", "json"),
+        "write": "put the files in place; one by hand only where nothing that COPY takes is lost or let in",
+        "check": f"exit {ROTTED} when a file hides a source, names what is gone or is out of date",
+    },
+)
+def ignore(
+    _: Context, image: list[str], write: bool = False, check: bool = False, json: bool = False
+) -> None:
+    """Show, write or check <Dockerfile>.dockerignore of each image: nothing but what it copies and binds."""
+    with workspace("ignore", Flags(images=tuple(image)), json=json) as made:
+        from lamina.workflow.ignoring import read_ignore_files, write_ignore_files
+
+        found = read_ignore_files(made)
+        rotten = tuple(problem for each in found for problem in each.problems) if check else ()
+        if not check:
+            show_ignores(made.screen, found)
+        elif rotten:
+            made.screen.error(LaminaError(*rotten))
+        written = write_ignore_files(found) if write else ()
+        made.screen.say(f"{len(found)} ignore files, {len(rotten)} faults" if check else _written(written))
+        documents = ignore_documents(found)
+        made.screen.finish("ignore", ok=not rotten, images=documents, written=list(written))
+        if rotten:
+            raise Exit(code=ROTTED)
+
+
+@task(help=helps("registry", "stack", "json"))
+def phases(_: Context, registry: str | None = None, stack: str | None = None, json: bool = False) -> None:
+    """Print how far the three phases are: what is done, and the one command that moves on what is not."""
+    with workspace("phases", Flags(registry=registry, stack=stack), json=json) as made:
+        from lamina.workflow.phasing import read_phases
+
+        found = read_phases(made)
+        show_checks(made.screen, found)
+        made.screen.finish("phases", ok=True, images=[], checks=check_documents(found))
+
+
+def _written(paths: tuple[str, ...]) -> str:
+    return f"written: {', '.join(paths)}" if paths else "nothing is written"

@@ -1,0 +1,137 @@
+"""Every command in README.md and docs/ is run, in its order, in a copy of the sample that is built."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from projects import ROOT, Repo
+
+from lamina.tasks import ns
+
+pytestmark = pytest.mark.engine
+
+DOCS = ("README.md", *sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md")))
+NOT_RUN = {
+    r"make test\b.*": "it is what runs this",
+    r"make bench\b.*": "half an hour",
+    r"pip install lamina\b.*": "the session `package` installs the wheel where nothing else is",
+    r"docker buildx create .*": "no image of BuildKit can be pulled here",
+    r"invoke registry\.(?:up|down)": "the machine's own registry may be in use; the test has one of its own",
+    r"(?:BUILDX_BUILDER=farm )?invoke build-all --push(?: --builder big)?": "needs that builder",
+}
+"""A pattern of commands -> why nobody runs them here."""
+REGISTRY = "127.0.0.1:5000"
+"""The local registry of the docs; another one takes its place."""
+ELSEWHERE = frozenset({"lint", "smoke", "report", "watch"})
+"""Tasks that the docs may speak of before they are there."""
+_FENCE = re.compile(r"^```(?P<kind>console|bash)\n(?P<body>.*?)^```$", re.DOTALL | re.MULTILINE)
+_ERROR = re.compile(r"^error: ", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A command of a document, and what is shown below it. line: where it stands."""
+
+    document: str
+    line: int
+    command: str
+    output: str
+
+    def __str__(self) -> str:
+        return f"{self.document}:{self.line}: {self.command}"
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is shown to end with an error."""
+        return _ERROR.search(self.output) is not None
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is not run, if so."""
+        for pattern, reason in NOT_RUN.items():
+            if re.fullmatch(pattern, self.command):
+                return reason
+        task = re.search(r"(?:invoke|lamina|make) (\S+)", self.command)
+        missing = task is not None and task[1] in ELSEWHERE and task[1] not in ns.task_names
+        return "the task is not there yet" if missing else None
+
+
+def commands(document: str) -> Iterator[Shown]:
+    text = (ROOT / document).read_text("utf-8")
+    for fence in _FENCE.finditer(text):
+        line = text.count("\n", 0, fence.start()) + 2
+        parts = re.split(r"^\$ ", fence["body"], flags=re.MULTILINE)
+        if fence["kind"] == "bash":
+            parts = ["", *(f"{each}\n" for each in fence["body"].splitlines() if each.strip())]
+        line += parts[0].count("\n")
+        for part in parts[1:]:
+            command, _, output = part.partition("\n")
+            yield Shown(document, line, re.sub(r"\s+#.*", "", command).strip(), output)
+            line += part.count("\n")
+
+
+@contextmanager
+def spoiled(shown: Shown, root: Path) -> Iterator[None]:
+    """What has to be wrong for a command to fail as it is shown."""
+    file = root / "dockerfiles/lambda-embedding/Dockerfile"
+    right = file.read_text()
+    if shown.fails:
+        assert "embeding_step_functions" in shown.output, f"{shown}: how does that fail?"
+        file.write_text(right.replace("COPY --link receipts/embedding_", "COPY --link receipts/embeding_"))
+    yield
+    file.write_text(right)
+
+
+@pytest.fixture
+def here(sample: Repo, tmp_path: Path) -> Repo:
+    """The built sample as it is checked out: with its Makefile, `invoke` and `lamina`, under git."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("invoke", "lamina"):
+        script = programs / name
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m lamina "$@"\n')
+        script.chmod(0o755)
+    (sample.root / ".venv").mkdir()
+    (sample.root / ".venv/bin").symlink_to(programs)
+    (sample.root / ".venv/.ready").touch()
+    shutil.copy(ROOT / "Makefile", sample.root)
+    sample.commit()
+    sample.env["PATH"] = f"{programs}:{sample.environment()['PATH']}"
+    return sample
+
+
+@pytest.mark.parametrize("document", DOCS)
+def test_the_commands_of_a_document_do_what_is_shown(here: Repo, registry: str, document: str) -> None:
+    for shown in commands(document):
+        if shown.reason:
+            continue
+        with spoiled(shown, here.root):
+            done = subprocess.run(
+                ["/bin/bash", "-c", shown.command.replace(REGISTRY, registry)],
+                cwd=here.root,
+                env=here.environment(),
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
+        told = f"{shown} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert (done.returncode != 0) is shown.fails, told
+        assert "Traceback" not in done.stderr, told
+
+
+def test_every_reason_not_to_run_a_command_is_needed() -> None:
+    shown = [each for document in DOCS for each in commands(document)]
+
+    assert len(shown) > 20
+    assert [
+        pattern for pattern in NOT_RUN if not any(re.fullmatch(pattern, each.command) for each in shown)
+    ] == []

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from lamina.adopt.declared import Declared
+from lamina.adopt.python_infra import read_python_infra
+from lamina.adopt.sam import read_sam
+from lamina.adopt.serverless import read_serverless
+from trees import Tree
+
+SAM = """
+Globals: {Function: {PackageType: Image}}
+Resources:
+  Ingest:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: ingest
+      Architectures: [arm64]
+      ImageConfig: {Command: [jobs.ingest.handler]}
+    Metadata:
+      DockerContext: ../app
+      Dockerfile: docker/Dockerfile
+      DockerBuildArgs: {PYTHON: "3.13", DEBUG: true}
+  Notify:
+    Type: AWS::Serverless::Function
+    Properties: {FunctionName: !Sub "${Stage}-notify", Architectures: [!Ref Architecture]}
+    Metadata: {DockerContext: ../app, Dockerfile: docker/Dockerfile, DockerBuildTarget: slim}
+  Odd:
+    Type: AWS::Serverless::Function
+    Metadata: {DockerContext: !Ref Where, Dockerfile: Dockerfile}
+  Zipped:
+    Type: AWS::Serverless::Function
+    Properties: {PackageType: Zip}
+  Table:
+    Type: AWS::DynamoDB::Table
+"""
+
+
+def test_a_sam_template_tells_dockerfile_context_functions_and_platform() -> None:
+    found = read_sam(SAM, "infra/template.yaml")
+
+    assert found.declared == (
+        Declared(
+            dockerfile="app/docker/Dockerfile",
+            context="app",
+            functions=("ingest",),
+            platform="linux/arm64",
+            args={"PYTHON": "3.13", "DEBUG": "true"},
+            where="infra/template.yaml:5",
+        ),
+        Declared(
+            dockerfile="app/docker/Dockerfile",
+            context="app",
+            functions=("Notify",),
+            target="slim",
+            where="infra/template.yaml:15",
+        ),
+    )
+    (note,) = found.notes
+    assert (
+        str(note) == "infra/template.yaml:19: the image of Odd cannot be told: its Metadata is no plain path"
+    )
+
+
+def test_without_an_architecture_a_function_is_for_the_one_that_lambda_takes() -> None:
+    template = SAM.replace("      Architectures: [arm64]\n", "")
+    assert read_sam(template, "template.yaml").declared == ()  # the context is outside the repository
+    assert read_sam(template, "infra/template.yaml").declared[0].platform == "linux/amd64"
+
+
+def test_yaml_that_is_none_is_a_note_with_its_line() -> None:
+    for read in (read_sam, read_serverless):
+        (note,) = read("a: 1\nb: [1, 2\nc: {\n", "template.yml").notes
+        assert note.where is not None
+        assert note.where.startswith("template.yml:")
+    assert read_sam("- a\n- b\n", "template.yml").declared == ()
+    assert read_sam("", "template.yml").declared == ()
+    assert read_sam("Resources: 3\n", "template.yml").declared == ()
+
+
+SERVERLESS = """
+provider:
+  architecture: arm64
+  ecr:
+    images:
+      worker: {path: ./, file: docker/Dockerfile.worker, buildArgs: {STAGE: "${sls:stage}", LEVEL: 3}}
+      plain: ./plain
+      theirs: {uri: "1.dkr.ecr.eu-central-1.amazonaws.com/x:1"}
+      odd: {path: "${self:custom.where}"}
+functions:
+  resize: {image: {name: worker, command: [jobs.resize.handler]}}
+  label: {image: worker, name: label-receipts}
+  hello: {image: plain, architecture: x86_64}
+"""
+
+
+def test_a_serverless_service_tells_images_and_the_functions_that_use_them() -> None:
+    found = read_serverless(SERVERLESS, "svc/serverless.yml")
+
+    assert found.declared == (
+        Declared(
+            dockerfile="svc/docker/Dockerfile.worker",
+            context="svc",
+            name="worker",
+            functions=("resize", "label-receipts"),
+            platform="linux/arm64",
+            args={"LEVEL": "3"},
+            where="svc/serverless.yml:6",
+        ),
+        Declared(
+            dockerfile="svc/plain/Dockerfile",
+            context="svc/plain",
+            name="plain",
+            functions=("hello",),
+            platform="linux/amd64",
+            where="svc/serverless.yml",
+        ),
+    )
+    assert [note.where for note in found.notes] == ["svc/serverless.yml:9"]
+
+
+CDK = """
+from aws_cdk import aws_lambda as lambda_, aws_ecr_assets as assets
+
+class Stack:
+    def __init__(self):
+        lambda_.DockerImageFunction(
+            self, "Embed",
+            code=lambda_.DockerImageCode.from_image_asset(
+                "lambdas/embed", file="Dockerfile.arm", build_args={"A": "1"}, target="run",
+            ),
+            architecture=lambda_.Architecture.ARM_64,
+        )
+        lambda_.DockerImageFunction(
+            self, "Label", function_name="label-it",
+            code=DockerImageCode.from_image_asset("lambdas/label", platform=Platform.LINUX_ARM64),
+        )
+        lambda_.DockerImageFunction(self, "Odd", code=DockerImageCode.from_image_asset(str(HERE / "x")))
+"""
+
+PULUMI = """
+import pulumi_docker as docker
+import pulumi_docker_build as docker_build
+
+image = docker.Image(
+    "embed",
+    build=docker.DockerBuildArgs(
+        context="..",
+        dockerfile="../lambdas/embed/Dockerfile.arm",
+        platform="linux/arm64",
+        args={"BUILDKIT_INLINE_CACHE": "1", "BASE_IMAGE": base.image_name},
+    ),
+)
+other = docker_build.Image(
+    "label",
+    context={"location": "../lambdas/label"},
+    dockerfile=docker_build.DockerfileArgs(location="../lambdas/label/Dockerfile"),
+    platforms=[docker_build.Platform.LINUX_ARM64],
+)
+PIL.Image("not one")
+"""
+
+
+def lambdas(root: Path) -> Path:
+    tree = Tree(root)
+    tree.write("lambdas/embed/Dockerfile.arm", "FROM scratch\n")
+    tree.write("lambdas/label/Dockerfile", "FROM scratch\n")
+    tree.write("infra/main.py", "")
+    return root
+
+
+def test_a_cdk_program_is_read_and_not_run(tmp_path: Path) -> None:
+    found = read_python_infra(CDK, "infra/main.py", lambdas(tmp_path))
+
+    assert found.declared == (
+        Declared(
+            dockerfile="lambdas/embed/Dockerfile.arm",
+            context="lambdas/embed",
+            functions=("Embed",),
+            platform="linux/arm64",
+            target="run",
+            args={"A": "1"},
+            where="infra/main.py:8",
+        ),
+        Declared(
+            dockerfile="lambdas/label/Dockerfile",
+            context="lambdas/label",
+            functions=("label-it",),
+            platform="linux/arm64",
+            where="infra/main.py:15",
+        ),
+    )
+    assert [note.where for note in found.notes] == ["infra/main.py:17"]
+
+
+def test_a_pulumi_program_is_read_as_far_as_strings_tell(tmp_path: Path) -> None:
+    found = read_python_infra(PULUMI, "infra/main.py", lambdas(tmp_path))
+
+    assert [(each.dockerfile, each.context, each.platform, dict(each.args)) for each in found.declared] == [
+        ("lambdas/embed/Dockerfile.arm", ".", "linux/arm64", {"BUILDKIT_INLINE_CACHE": "1"}),
+        ("lambdas/label/Dockerfile", "lambdas/label", "linux/arm64", {}),
+    ]
+    assert found.notes == ()
+
+
+def test_python_that_is_none_is_a_note_with_its_line(tmp_path: Path) -> None:
+    (note,) = read_python_infra("x = 1\ndef (:\n", "a.py", tmp_path).notes
+    assert note.where == "a.py:2"

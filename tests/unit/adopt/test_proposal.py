@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from lamina.adopt.proposal import ImageProposal, Proposal, added_to, propose
+from lamina.adopt.survey import survey
+from lamina.errors import ConfigError
+from trees import Tree
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    root = tmp_path / "receipts"
+    root.mkdir()
+    return Tree(root)
+
+
+def proposed(tree: Tree) -> dict[str, ImageProposal]:
+    return {each.name: each for each in made(tree).images}
+
+
+def made(tree: Tree) -> Proposal:
+    return propose(tree.root, survey(tree.root))
+
+
+def notes(tree: Tree) -> list[str]:
+    return [str(each).partition("\n")[0] for each in made(tree).notes]
+
+
+def test_dockerfiles_are_found_under_all_their_names_and_not_where_others_put_theirs(tree: Tree) -> None:
+    for path in (
+        "Dockerfile",
+        "docker/Dockerfile.worker",
+        "docker/api.Dockerfile",
+        "lambdas/embed/Dockerfile",
+        "lambdas/ReceiptLabel/docker/Dockerfile",
+    ):
+        tree.write(path, "FROM scratch\n")
+    for path in (
+        "Dockerfile.dockerignore",
+        "Dockerfile.orig",
+        "node_modules/x/Dockerfile",
+        ".venv/lib/Dockerfile",
+        "env/pyvenv.cfg",
+        "env/Dockerfile",
+        "vendor/x/Dockerfile",
+        "tests/data/Dockerfile",
+        "docs/Dockerfile.md",
+    ):
+        tree.write(path, "FROM scratch\n")
+
+    assert {name: each.dockerfile for name, each in proposed(tree).items()} == {
+        "receipts": "Dockerfile",
+        "worker": "docker/Dockerfile.worker",
+        "api": "docker/api.Dockerfile",
+        "embed": "lambdas/embed/Dockerfile",
+        "receipt-label": "lambdas/ReceiptLabel/docker/Dockerfile",
+    }
+    assert notes(tree) == ["tests/data/Dockerfile: is left out, for it belongs to tests"]
+
+
+def test_names_that_are_alike_get_the_folder_above(tree: Tree) -> None:
+    for path in ("a/embed/Dockerfile", "b/embed/Dockerfile", "c/docker/Dockerfile", "c/Dockerfile"):
+        tree.write(path, "FROM scratch\n")
+
+    assert list(proposed(tree)) == ["embed", "b-embed", "c", "c-2"]
+
+
+def test_a_base_is_called_what_others_build_from(tree: Tree) -> None:
+    tree.write("infra/base_images/receipt_dynamo/Dockerfile", "FROM public.ecr.aws/lambda/python:3.13\n")
+    tree.write(
+        "infra/base_images/receipt_label/Dockerfile",
+        "ARG BASE_IMAGE=base-receipt-dynamo:latest\nFROM ${BASE_IMAGE}\n",
+    )
+    tree.write("embed/Dockerfile", "FROM base-receipt-label\n")
+    tree.write("python/Dockerfile", "FROM python:3.13\n")
+
+    assert {name: each.dockerfile.split("/")[-2] for name, each in proposed(tree).items()} == {
+        "embed": "embed",
+        "base-receipt-dynamo": "receipt_dynamo",
+        "base-receipt-label": "receipt_label",
+        "python-2": "python",
+    }
+
+
+def test_a_base_in_a_registry_is_pointed_at_by_its_argument(tree: Tree) -> None:
+    ours = "123456789012.dkr.ecr.us-east-1.amazonaws.com/base-dynamo-dev:latest"
+    tree.write("base_dynamo/Dockerfile", "FROM scratch\n")
+    tree.write("embed/Dockerfile", f"ARG BASE_IMAGE={ours}\nFROM ${{BASE_IMAGE}}\n")
+    tree.write("label/Dockerfile", f"FROM {ours}\n")
+
+    found = proposed(tree)
+
+    assert dict(found["embed"].args) == {"BASE_IMAGE": "base-dynamo:stable"}
+    assert dict(found["label"].args) == {}
+    assert notes(tree) == [
+        f"label/Dockerfile: {ours} looks like base-dynamo of this repository, but names a registry"
+    ]
+
+
+def test_two_dockerfiles_that_fit_a_name_alike_are_told(tree: Tree) -> None:
+    tree.write("a/base/Dockerfile", "FROM scratch\n")
+    tree.write("b/base/Dockerfile", "FROM scratch\n")
+    tree.write("embed/Dockerfile", "FROM base:latest\n")
+
+    assert notes(tree) == [
+        "embed/Dockerfile: FROM base: several Dockerfiles fit: a/base/Dockerfile, b/base/Dockerfile"
+    ]
+
+
+def test_the_context_is_the_smallest_folder_that_has_all_sources(tree: Tree) -> None:
+    tree.write("shared/a.py")
+    tree.write("svc/common/b.py")
+    tree.write("svc/embed/handler.py")
+    tree.write("svc/embed/Dockerfile", "FROM scratch\nCOPY handler.py /\n")
+    tree.write("svc/middle/Dockerfile", "FROM scratch\nCOPY common/*.py /\n")
+    tree.write("svc/root/Dockerfile", "FROM scratch\nCOPY shared svc/common /\n")
+    tree.write("svc/nothing/Dockerfile", "FROM scratch\nCOPY made.whl /\n")
+
+    assert {name: each.context for name, each in proposed(tree).items()} == {
+        "embed": "svc/embed",
+        "middle": "svc",
+        "root": ".",
+        "nothing": ".",
+    }
+    assert notes(tree) == [
+        "svc/nothing/Dockerfile:2: context . is a guess: no folder on the way has made.whl"
+    ]
+
+
+def test_a_context_that_is_not_the_only_one_is_told(tree: Tree) -> None:
+    tree.write("requirements.txt")
+    tree.write("embed/requirements.txt")
+    tree.write("embed/Dockerfile", "FROM scratch\nCOPY requirements.txt /\n")
+    tree.write("infra/receipt_dynamo/Dockerfile", "FROM scratch\nCOPY receipt_dynamo /\n")
+    tree.write("receipt_dynamo/code.py")
+
+    found = proposed(tree)
+
+    assert found["embed"].context == "embed"
+    assert found["receipt-dynamo"].context == "."  # the folder of the Dockerfile only has its name
+    assert notes(tree) == ["embed/Dockerfile: context embed is a guess: all that is copied is in . as well"]
+
+
+def test_a_dockerfile_that_is_built_in_several_ways_is_several_images(tree: Tree) -> None:
+    tree.write("app/Dockerfile", "ARG WHAT=a\nFROM scratch AS slim\nFROM scratch AS fat\n")
+    tree.write(
+        "template.yaml",
+        "Globals: {Function: {PackageType: Image, Architectures: [arm64]}}\nResources:\n"
+        + "".join(
+            f"  {name}:\n    Type: AWS::Serverless::Function\n"
+            f"    Metadata: {{DockerContext: app, DockerBuildTarget: {target}}}\n"
+            for name, target in (("One", "slim"), ("Two", "slim"), ("Three", "fat"))
+        ),
+    )
+
+    assert {name: each.functions for name, each in proposed(tree).items()} == {
+        "app-slim": ("One", "Two"),
+        "app-fat": ("Three",),
+    }
+    assert made(tree).platform == "linux/arm64"
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        (b"FROM scratch\nFETCH x\n", "bad/Dockerfile:2: unknown instruction FETCH"),
+        (b"", "bad/Dockerfile:1: "),
+        (b"\xff\xfe", "bad/Dockerfile: cannot be read: "),
+        (b"ARG BASE\nFROM ${BASE}\n", "bad/Dockerfile:2: FROM ${BASE} names no image: its ARG has no value"),
+    ],
+)
+def test_what_cannot_be_read_is_a_note_with_its_line(tree: Tree, content: bytes, note: str) -> None:
+    tree.write("good/Dockerfile", "FROM scratch\n")
+    tree.write("bad/Dockerfile", content)
+
+    assert "good" in proposed(tree)
+    assert notes(tree)[0].startswith(note)
+
+
+def test_what_stands_in_the_file_stays_byte_for_byte(tree: Tree) -> None:
+    tree.write("app/Dockerfile", "FROM scratch\n")
+    proposal = made(tree)
+
+    for before in (
+        "",
+        "[tool.black]\nline-length = 79",
+        "# caf\u00e9\r\n[tool.black]\r\n",
+        "[tool.lamina]\nstack = 'x'\n",
+    ):
+        after = added_to(before, proposal)
+        assert after.startswith(before)
+        assert tomllib.loads(after)["tool"]["lamina"]["images"] == {"app": {"dockerfile": "app/Dockerfile"}}
+        assert ("\r\n" in after) is ("\r\n" in before)
+        assert after.replace("\r\n", "").count("\r") == 0
+
+    with pytest.raises(ConfigError, match="cannot be added"):
+        added_to("[tool]\nlamina = {}\n", proposal)

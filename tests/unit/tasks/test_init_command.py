@@ -1,0 +1,147 @@
+"""`lamina init` from the command line, on repositories that never heard of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from ..conftest import Repo
+from .conftest import Command
+
+DATA = Path(__file__).parents[2] / "data"
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def shared(repo: Repo) -> Repo:
+    shutil.copytree(DATA / "layout-shared", repo.root, dirs_exist_ok=True)
+    return repo
+
+
+def test_nothing_is_written_unless_it_is_asked_for(shared: Repo, lamina: Command, capsys: Capture) -> None:
+    before = {file: file.read_bytes() for file in shared.root.rglob("*") if file.is_file()}
+
+    assert lamina("init", "--json") == 0
+
+    document = json.loads(capsys.readouterr().out)
+    assert (document["command"], document["ok"], document["written"]) == ("init", True, False)
+    assert {each["name"]: each["dockerfile"] for each in document["images"]} == {
+        "shared-base": "docker/shared-base.Dockerfile",
+        "receipts-worker": "docker/worker.Dockerfile",
+    }
+    assert document["images"][1]["functions"] == ["resize", "label", "thumbnail"]
+    assert document["context_bytes"]["after"] < document["context_bytes"]["before"]
+    assert document["findings"] == []
+    assert {file: file.read_bytes() for file in shared.root.rglob("*") if file.is_file()} == before
+
+
+def test_what_is_written_is_what_was_shown_and_plans(shared: Repo, lamina: Command, capsys: Capture) -> None:
+    before = (shared.root / "pyproject.toml").read_bytes()
+
+    assert lamina("init") == 0
+    shown = capsys.readouterr().out
+    assert lamina("init", "--write") == 0
+
+    after = (shared.root / "pyproject.toml").read_bytes()
+    assert after.startswith(before)
+    added = after[len(before) :].decode().strip()
+    assert added in shown
+    assert tomllib.loads(added)["tool"]["lamina"]["platform"] == "linux/arm64"
+    assert lamina("plan", "--offline") == 0
+    capsys.readouterr()
+    assert lamina("init", "--write") == 0
+    assert (
+        "configured already: receipts-worker, shared-base; nothing need be written" in capsys.readouterr().out
+    )
+    assert (shared.root / "pyproject.toml").read_bytes() == after
+
+
+def test_a_repository_of_the_usual_layout_needs_no_configuration(
+    receipts: Repo, lamina: Command, capsys: Capture
+) -> None:
+    receipts.write("web/Dockerfile", "FROM scratch\n")
+
+    assert lamina("init", "--write") == 0
+
+    out = capsys.readouterr().out
+    assert out.startswith("configured already: base-receipt-dynamo, ")
+    assert "note: web/Dockerfile: is no image of the project" in out
+    assert not (receipts.root / "pyproject.toml").exists()
+
+
+def test_what_a_plan_would_refuse_is_told_and_the_proposal_stands(
+    repo: Repo, lamina: Command, capsys: Capture
+) -> None:
+    repo.write("embed/Dockerfile", "FROM scratch\nCOPY handler.py made.whl /var/task/\n")
+    repo.write("embed/handler.py")
+    repo.write("infra/template.yaml", "Transform: AWS::Serverless-2016-10-31\nResources: [\n")
+    repo.write("helm/template.yaml", "{{ if }}\n")
+
+    assert lamina("init", "--write") == 0
+
+    out = capsys.readouterr().out
+    assert "note: infra/template.yaml:3: cannot be read as YAML" in out
+    assert "to be mended before a build:" in out
+    assert "note: embed/Dockerfile:2: COPY made.whl: there is no such file in the context" in out
+    assert 'dockerfile = "embed/Dockerfile"\ncontext = "embed"' in (repo.root / "pyproject.toml").read_text()
+
+
+def test_a_folder_without_dockerfiles_is_3(repo: Repo, lamina: Command, capsys: Capture) -> None:
+    assert lamina("init") == 3
+    assert "there is no Dockerfile here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "app.py", "serverless.yml", "template.yaml"])
+def test_bytes_that_are_no_text_end_no_command_with_a_traceback(
+    repo: Repo, lamina: Command, capsys: Capture, name: str
+) -> None:
+    repo.write("embed/Dockerfile", "FROM scratch\n")
+    repo.write(name, b"\xff\xfe\x00docker_build")
+
+    assert lamina("init") == (2 if name == "pyproject.toml" else 0)
+
+
+def test_what_a_template_names_and_nobody_has_is_told(repo: Repo, lamina: Command, capsys: Capture) -> None:
+    repo.write("embed/Dockerfile", "FROM scratch\n")
+    repo.write("embed/lambda.docker", "FROM scratch\n")
+    repo.write(
+        "template.yaml",
+        "Globals: {Function: {PackageType: Image}}\nResources:\n"
+        + "".join(
+            f"  {name}:\n    Type: AWS::Serverless::Function\n"
+            f"    Metadata: {{DockerContext: {context}, Dockerfile: {file}}}\n"
+            for name, context, file in (
+                ("Gone", "gone", "Dockerfile"),
+                ("Odd", "embed", "lambda.docker"),
+                ("Embed", "embed/more", "../Dockerfile"),
+            )
+        ),
+    )
+
+    assert lamina("init") == 0
+
+    out = capsys.readouterr().out
+    assert "note: template.yaml:4: names gone/Dockerfile, which is not there" in out
+    assert 'dockerfile = "embed/lambda.docker"' in out
+    assert "to be mended before a build:\nnote: pyproject.toml:" in out
+    assert f"the context of embed is no folder: {repo.root}/embed/more" in out
+
+
+def test_what_is_shown_is_what_a_file_with_settings_gets(
+    repo: Repo, lamina: Command, capsys: Capture
+) -> None:
+    repo.write("embed/Dockerfile", "FROM scratch\n")
+    repo.write(
+        "template.yaml", (DATA / "layout-sam/template.yaml").read_text().replace("functions/ingest", "embed")
+    )
+    repo.config("[tool.lamina]\nstack = 'prod'\n")
+
+    assert lamina("init", "--json", "--write") == 0
+
+    toml = json.loads(capsys.readouterr().out)["toml"]
+    assert (repo.root / "pyproject.toml").read_text() == f"[tool.lamina]\nstack = 'prod'\n\n{toml}\n"
+    assert tomllib.loads(toml)["tool"]["lamina"]["images"]["embed"]["platform"] == "linux/arm64"
