@@ -90,6 +90,12 @@ class Workspace:
         """A workspace of the same flags for another checkout of the project. Close it as well."""
         return Workspace(self.flags, self.screen, runner=self.runner, root=root)
 
+    def again(self) -> Workspace:
+        """A workspace of the same flags that knows nothing yet of the project. Close it as well."""
+        return Workspace(
+            self.flags, self.screen, runner=self.runner, root=self._root, engine=self._engine_name
+        )
+
     def within(self, engine: str) -> Workspace:
         """A workspace of the same flags whose engine is a private one of that name. Close it as well."""
         flags = replace(self.flags, builder="")
@@ -102,7 +108,12 @@ class Workspace:
     @cached_property
     def project(self) -> Project:
         """The configured repository around the current folder."""
-        return load_project(self._root or find_root(Path.cwd()), flags=self.flags.settings)
+        return load_project(self.root, flags=self.flags.settings)
+
+    @cached_property
+    def root(self) -> Path:
+        """Its folder."""
+        return self._root or find_root(Path.cwd())
 
     @cached_property
     def graph(self) -> Graph:
