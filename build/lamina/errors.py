@@ -61,7 +61,7 @@ class LaminaError(Exception):
 
 
 class BuildError(LaminaError):
-    """A build ran and failed, or its result could not be confirmed."""
+    """A build ran and failed, its result could not be confirmed, or what was built does not answer."""
 
     exit_code = 1
 

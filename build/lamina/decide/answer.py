@@ -100,7 +100,8 @@ def _read(heard: Heard) -> tuple[Any, Failure | None]:
             trace=tuple(trace.splitlines()),
         )
     if heard.status >= 300:
-        return None, Failure(type=NO_ANSWER, message=f"HTTP {heard.status}: {heard.body.strip()}")
+        words = heard.body.strip() or "the runtime ended before it was ready"
+        return None, Failure(type=NO_ANSWER, message=f"{words} (HTTP {heard.status})")
     return payload, None
 
 

@@ -83,7 +83,7 @@ class Stand:
         self._api: Any = None
 
     def __enter__(self) -> Stand:
-        with engine_errors("be reached", self._engine.host):
+        with engine_errors("connect", self._engine.host):
             self._api = connect(self._engine.host, timeout=self._conditions.timeout + _PATIENCE_SECONDS)
         return self
 

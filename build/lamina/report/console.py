@@ -67,6 +67,7 @@ class Screen:
         told = env.get("BUILDKIT_PROGRESS") == "plain" or env.get("CI", "").lower() not in {"", "0", "false"}
         self.live = not (plain or told) and self._out.is_terminal
         self._messages: list[dict[str, Any]] = []
+        self._headlines: set[str] = set()
 
     def say(self, line: str) -> None:
         """A line about what is going on."""
@@ -77,8 +78,9 @@ class Screen:
         self._out.print(Text(line, style="dim"))
 
     def headline(self, line: str | None) -> None:
-        """What must not be overlooked; nothing when there is nothing."""
-        if line:
+        """What must not be overlooked; nothing when there is nothing, or when it has been said."""
+        if line and line not in self._headlines:
+            self._headlines.add(line)
             self._note("warning", line)
             self._out.print(Text(line, style="bold yellow"))
 

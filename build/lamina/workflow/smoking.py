@@ -24,6 +24,7 @@ EVENT = "event.json"
 _REGION = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _SOME_REGION = "us-east-1"
+_NO_COMMAND = "(no CMD)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,7 @@ def _smoke(
     for command in commands:
         file = wish.event or _beside(handler_file(images, name, command))
         event = _read_event(file)
-        function = " ".join(command)
+        function = " ".join(command) or _NO_COMMAND
         with workspace.screen.working() as tell:
             tell(f"{name}: {function} gets {_shown(workspace, file) if file else 'an empty event'}")
             answer = stand.run(
@@ -146,14 +147,13 @@ def _built(workspace: Workspace, images: list[Image]) -> Mapping[str, Reference]
         for ref in workspace.place.look([image.ref for image in missing]):
             workspace.screen.say(f"{ref}: {workspace.store.pull(ref, find(ref.pull_host))}")
         there = workspace.engine_place.look([image.ref for image in images])
-    SelectionError.check(
-        Problem(
-            what=f"{image.name} is not built as it is now: {image.tag} is not in {workspace.place.name}",
-            hint=f"invoke build-all --image {image.name}",
+    if lacking := [image for image in images if image.ref not in there]:
+        told = ", ".join(f"{image.name} ({image.tag})" for image in lacking)
+        raise SelectionError.of(
+            f"not built as the worktree has it now: {told}",
+            where=workspace.place.name,
+            hint=" --image ".join(("invoke build-all", *(image.name for image in lacking))),
         )
-        for image in images
-        if image.ref not in there
-    )
     return {image.name: image.ref for image in images}
 
 

@@ -112,7 +112,7 @@ def _tell(workspace: Workspace, changed: frozenset[Path], outcome: Outcome, *, s
         workspace.screen.say(f"{len(images)} images are up to date; {_WAITING}")
     else:
         reaches = changed & _reaching(images)
-        why = "what is built has it" if reaches else f"reach{'' if len(changed) > 1 else 'es'} no image"
+        why = "changed nothing" if reaches else f"reach{'' if len(changed) > 1 else 'es'} no image"
         workspace.screen.aside(f"nothing to build: {_named(workspace, reaches or changed)} {why}")
     BuildError.check(outcome.problems)
 

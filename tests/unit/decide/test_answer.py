@@ -83,9 +83,10 @@ def test_a_function_that_was_killed_for_memory_says_its_limit() -> None:
     [
         (Heard(), "the emulator ended without an answer"),
         (Heard(fault="the image has no python3"), "the image has no python3"),
-        (Heard(status=500, body="oh\n"), "HTTP 500: oh"),
+        (Heard(status=502), "the runtime ended before it was ready (HTTP 502)"),
+        (Heard(status=500, body="oh\n"), "oh (HTTP 500)"),
     ],
-    ids=["silence", "fault", "status"],
+    ids=["silence", "fault", "empty", "status"],
 )
 def test_no_answer_says_why(heard: Heard, says: str) -> None:
     answer = judge(heard, memory=128)
