@@ -113,7 +113,7 @@ def test_a_save_during_a_build_is_one_more_round_and_ctrl_c_stops_a_build(tiny: 
         wait_for("the first build", lambda: list(tiny.root.glob(".lamina/runs/*/bake-1.json")))
         for number in range(3):
             tiny.append("src/handler.py", f"# {number}\n")
-            time.sleep(0.3)
+            time.sleep(0.2)
         watch.says("3 built, ")
         watch.says(BUILT)
         time.sleep(1)
@@ -128,7 +128,7 @@ def test_a_save_during_a_build_is_one_more_round_and_ctrl_c_stops_a_build(tiny: 
 SLOW = """\
 FROM public.ecr.aws/lambda/python:3.13 AS slow
 COPY src/handler.py /
-RUN sleep 3
+RUN sleep 2
 FROM base-label:stable
 COPY --link --from=slow /handler.py /var/task/
 CMD ["handler.handler"]

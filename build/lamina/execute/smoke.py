@@ -27,6 +27,7 @@ _HOME = "/home/sbx_user1051"  # there is no such folder, on Lambda neither
 _TMP = "rw,exec,nosuid,nodev,size=512m,mode=1777"
 _MOST = 1024  # open files, and processes with threads: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _PATIENCE_SECONDS = 60
+_NO_CREDENTIALS = "functions get no credentials here; --aws-credentials hands over yours"
 _NO_PYTHON = "the image has no python3, by which the event would be handed over"
 
 
@@ -71,7 +72,11 @@ class Smoked:
         """What is wrong with it, if anything is."""
         if self.answer.failure is None:
             return None
-        return Problem(what=f"{self.function}: {self.answer.failure}", where=self.image)
+        return Problem(
+            what=f"{self.function}: {self.answer.failure}",
+            where=self.image,
+            hint=_NO_CREDENTIALS if self.answer.failure.type == "NoCredentialsError" else None,
+        )
 
 
 class Stand:

@@ -65,9 +65,16 @@ def check_runnable(images: Mapping[str, Image], names: Iterable[str]) -> Mapping
 
 def handler_file(images: Mapping[str, Image], name: str, command: tuple[str, ...]) -> Path | None:
     """The file of the repository that a CMD of an image names; None where that cannot be known."""
-    walk = _walk(images[name], _layouts(images)[name])
-    path = walk.origin(command)
+    lineage = _lineage(images, name)
+    layouts = _layouts({each: image for each, image in images.items() if each in lineage})
+    path = _walk(images[name], layouts[name]).origin(command)
     return images[name].root("") / path if path else None
+
+
+def _lineage(images: Mapping[str, Image], name: str) -> frozenset[str]:
+    """An image and those of the images that it stands on."""
+    parents = (parent for parent in images[name].node.parents if parent in images)
+    return frozenset({name}).union(*(_lineage(images, parent) for parent in parents))
 
 
 def _layouts(images: Mapping[str, Image]) -> Mapping[str, Layout]:
