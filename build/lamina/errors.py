@@ -46,6 +46,11 @@ class LaminaError(Exception):
         return cls(Problem(what=what, where=where, allowed=allowed, hint=hint))
 
     @classmethod
+    def of_system(cls, error: OSError, *, hint: str | None = None) -> Self:
+        """What the operating system refused: a full disk, a folder that may not be written."""
+        return cls.of(error.strerror or str(error), where=error.filename, hint=hint)
+
+    @classmethod
     def check(cls, problems: Iterable[Problem]) -> None:
         """Raise this class with all the problems, or do nothing when there are none."""
         if found := tuple(problems):
@@ -56,7 +61,7 @@ class LaminaError(Exception):
 
 
 class BuildError(LaminaError):
-    """A build ran and failed, or its result could not be confirmed."""
+    """A build ran and failed, its result could not be confirmed, or what was built does not answer."""
 
     exit_code = 1
 

@@ -37,8 +37,9 @@ LONGEST = 400
 LAZY = {
     "boto3": ("registries/", "aws/"),
     "botocore": ("registries/", "aws/"),
-    "docker": ("registries/local.py", "execute/engine.py"),
+    "docker": ("registries/local.py", "execute/engine.py", "execute/smoke.py"),
     "matplotlib": ("bench/chart.py",),
+    "watchfiles": ("workflow/saves.py",),
     "yaml": ("adopt/yaml_files.py",),
 }
 """Slow to import: package -> where it may be used, and even there not at the top of the module."""

@@ -73,6 +73,12 @@ class ImportWalk:
             return (ImportFault(importer=self._layout.files[place], line=0, missing=f"function {function}"),)
         return tuple(self._walk(place))
 
+    def origin(self, command: tuple[str, ...]) -> str | None:
+        """The path in the context of the module that a CMD names."""
+        module = command[-1].rpartition(".")[0] if command else ""
+        place = self._find(module.replace("/", ".")) if module else None
+        return self._layout.files[place] if place else None
+
     def _no_handler(self, module: str) -> Iterator[ImportFault]:
         """A handler that is not ours may come with a wheel; a misspelt or forgotten one does not."""
         local = next((path for path in self._beside(module) if self._exists(path)), None)

@@ -43,18 +43,12 @@ class Runnable:
 
 def check_runnable(images: Mapping[str, Image], names: Iterable[str]) -> Mapping[str, Runnable]:
     """Look into the named images; of those they stand on only the layout is needed."""
-    layouts: dict[str, Layout] = {}
-    sent: dict[str, frozenset[str]] = {}
     chosen = tuple(names)
+    layouts = _layouts(images) if chosen else {}
+    sent: dict[str, frozenset[str]] = {}
     for name, image in images.items() if chosen else ():
-        paths = tuple(file.path for file in image.contexts[""].files if file.kind != "dir")
-        bases = {
-            called: layouts.get(parent, Layout(complete=False))
-            for parent, spellings in image.node.parents.items()
-            for called in spellings
-        }
-        layouts[name] = lay_out(image.node.recipe, paths, bases)
-        sent[name] = frozenset(paths).union(*(sent.get(parent, ()) for parent in image.node.parents))
+        paths = frozenset(_paths(image))
+        sent[name] = paths.union(*(sent.get(parent, ()) for parent in image.node.parents))
     projects: dict[Path, tuple[LocalProject, ...]] = {}
     found: dict[str, Runnable] = {}
     for name in chosen:
@@ -69,7 +63,42 @@ def check_runnable(images: Mapping[str, Image], names: Iterable[str]) -> Mapping
     return found
 
 
+def handler_file(images: Mapping[str, Image], name: str, command: tuple[str, ...]) -> Path | None:
+    """The file of the repository that a CMD of an image names; None where that cannot be known."""
+    lineage = _lineage(images, name)
+    layouts = _layouts({each: image for each, image in images.items() if each in lineage})
+    path = _walk(images[name], layouts[name]).origin(command)
+    return images[name].root("") / path if path else None
+
+
+def _lineage(images: Mapping[str, Image], name: str) -> frozenset[str]:
+    """An image and those of the images that it stands on."""
+    parents = (parent for parent in images[name].node.parents if parent in images)
+    return frozenset({name}).union(*(_lineage(images, parent) for parent in parents))
+
+
+def _layouts(images: Mapping[str, Image]) -> Mapping[str, Layout]:
+    """Where the files of each image are in it, bases first."""
+    layouts: dict[str, Layout] = {}
+    for name, image in images.items():
+        bases = {
+            called: layouts.get(parent, Layout(complete=False))
+            for parent, spellings in image.node.parents.items()
+            for called in spellings
+        }
+        layouts[name] = lay_out(image.node.recipe, _paths(image), bases)
+    return layouts
+
+
+def _paths(image: Image) -> tuple[str, ...]:
+    return tuple(file.path for file in image.contexts[""].files if file.kind != "dir")
+
+
 def _imports(image: Image, layout: Layout) -> tuple[ImportFault, ...]:
+    return _walk(image, layout).run(image.node.recipe.command)
+
+
+def _walk(image: Image, layout: Layout) -> ImportWalk:
     root = image.root("")
 
     def read(path: str) -> str | None:
@@ -78,8 +107,7 @@ def _imports(image: Image, layout: Layout) -> tuple[ImportFault, ...]:
         except (OSError, UnicodeDecodeError):
             return None
 
-    walk = ImportWalk(layout, read, lambda path: (root / path).is_file())
-    return walk.run(image.node.recipe.command)
+    return ImportWalk(layout, read, lambda path: (root / path).is_file())
 
 
 def _lacking(layout: Layout, projects: tuple[LocalProject, ...], sent: frozenset[str]) -> Iterator[Lacking]:

@@ -145,26 +145,31 @@ class LocalStore:
 
     @contextmanager
     def _engine(self, what: str) -> Iterator[Any]:
-        from docker.errors import APIError, DockerException
-        from requests.exceptions import RequestException
-
-        try:
+        with engine_errors(what, self._where):
             if self._api is None:
                 self._api = connect(self._base_url)
             yield self._api
-        except APIError as error:
-            told = " ".join(str(error.explanation or error).split())
-            raise EngineError.of(f"the engine cannot {what}: {told}", where=self._where) from error
-        except (DockerException, RequestException) as error:
-            raise EngineError.of(
-                f"the Docker engine does not answer, cannot {what}",
-                where=self._where,
-                hint=_HINT,
-            ) from error
 
     @property
     def _where(self) -> str:
         return self._base_url or "docker"
+
+
+@contextmanager
+def engine_errors(what: str, where: str) -> Iterator[None]:
+    """Tell what goes wrong between docker-py and the engine as EngineError. what: ``push x``."""
+    from docker.errors import APIError, DockerException
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except APIError as error:
+        told = " ".join(str(error.explanation or error).split())
+        raise EngineError.of(f"the engine cannot {what}: {told}", where=where) from error
+    except (DockerException, RequestException) as error:
+        raise EngineError.of(
+            f"the Docker engine does not answer, cannot {what}", where=where, hint=_HINT
+        ) from error
 
 
 def image_of(ref: Reference, told: Mapping[str, Any]) -> LocalImage:

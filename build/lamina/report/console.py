@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # a plan is shown without what builds being imported
     from lamina.decide.plan import Plan
     from lamina.execute.audit import Audited
     from lamina.execute.outcome import Outcome
+    from lamina.execute.smoke import Smoked
     from lamina.identify.explain import Change
 
 _STYLE = {
@@ -40,6 +41,7 @@ _STYLE = {
     "confirmed": "green",
     "false skip": "bold red",
     "not comparable": "yellow",
+    "ok": "green",
 }
 _DIFF_STYLE = {"- ": "red", "+ ": "green"}
 _GITHUB = "GITHUB_ACTIONS"
@@ -49,6 +51,8 @@ _SHOWN_REASONS = 3
 _PIPE_WIDTH = 240
 _ROOMY = 110
 _NARROWEST = 12
+_PAYLOAD = 400
+_LOG_LINES = 20
 
 
 class Screen:
@@ -69,14 +73,20 @@ class Screen:
         self.live = not (plain or told) and self._out.is_terminal and self._out.file.isatty()
         self._messages: list[dict[str, Any]] = []
         self._github = GitHub(self.say, env) if _is_on(env, _GITHUB) else None
+        self._headlines: set[str] = set()
 
     def say(self, line: str) -> None:
         """A line about what is going on."""
         self._out.print(Text(line))
 
+    def aside(self, line: str) -> None:
+        """A line that may be overlooked."""
+        self._out.print(Text(line, style="dim"))
+
     def headline(self, line: str | None) -> None:
-        """What must not be overlooked; nothing when there is nothing."""
-        if line:
+        """What must not be overlooked; nothing when there is nothing, or when it has been said."""
+        if line and line not in self._headlines:
+            self._headlines.add(line)
             self._note("warning", line)
             if self._github:
                 self._github.headline(line)
@@ -119,11 +129,16 @@ class Screen:
         looked = f"not looked: {plan.unknown}" if plan.unknown else f"looked in {plan.place}"
         self.say(", ".join(f"{count} to {action}" for action, count in counts.items()) + f"; {looked}")
 
-    def outcome(self, outcome: Outcome, *, seconds: float) -> None:
-        """The closing table: what was done with each image, and, where there is room, its digest."""
+    def outcome(self, outcome: Outcome, *, seconds: float, brief: bool = False) -> None:
+        """The closing table: what was done with each image, and, where there is room, its digest.
+
+        brief: without what was skipped.
+        """
         roomy = self._out.width >= _ROOMY
         table = _table("image", "action", "why", "cached", "seconds", "tag", *(["digest"] if roomy else []))
         for name, result in outcome.results.items():
+            if brief and result.status == "skipped":
+                continue
             ran = result.status == "built"
             table.add_row(
                 name,
@@ -160,6 +175,36 @@ class Screen:
         told = ", ".join(f"{number} {conclusion}" for conclusion, number in counts.items())
         sample = f"; sample of {skipped} chosen by --seed {seed}" if seed is not None else ""
         self.say(f"{told}{sample}")
+
+    def smoke(self, smoked: Iterable[Smoked]) -> None:
+        """How functions answered, as a table; below it what they answered, or where and how they failed."""
+        tried = tuple(smoked)
+        table = _table(
+            "image", "function", "result", "init ms", "duration ms", "billed ms", "memory MB", wide="result"
+        )
+        for each in tried:
+            answer = each.answer
+            failed = Text(answer.failure.type, style=_STYLE["failed"]) if answer.failure else _styled("ok")
+            result = _styled("skipped") if each.skipped else failed
+            figures = (answer.init_ms, answer.duration_ms, answer.billed_ms, answer.memory_mb)
+            table.add_row(each.image, each.function, result, *(_figure(number) for number in figures))
+        self._print(table)
+        for each in tried:
+            self._details(each)
+
+    def _details(self, smoked: Smoked) -> None:
+        answer = smoked.answer
+        if smoked.skipped:
+            self._out.print(Text(f"{smoked.image} is skipped: {smoked.skipped}", style="yellow"))
+        elif answer.failure is None:
+            payload = json.dumps(answer.payload, ensure_ascii=False)
+            shown = payload if len(payload) <= _PAYLOAD else payload[: _PAYLOAD - 1] + "…"
+            self.say(f"{smoked.image} {smoked.function} answered {shown}")
+        else:
+            log = answer.log[-_LOG_LINES:] if answer.log else ("it wrote nothing",)
+            self.say(f"{smoked.image} {smoked.function} failed; its last lines:")
+            for line in answer.failure.trace or log:
+                self._out.print(Text(f"  {line}", style="dim"))
 
     def rows(self, headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, wide: str = "") -> None:
         """Any other table. wide: the column that may be folded."""
@@ -225,6 +270,10 @@ def _table(*headings: str, wide: str = "why") -> Table:
         least = _NARROWEST if heading == wide else None
         table.add_column(heading, overflow="fold", no_wrap=heading != wide, min_width=least)
     return table
+
+
+def _figure(number: float | None) -> str:
+    return "" if number is None else f"{number:.0f}"
 
 
 def _styled(word: str) -> Text:

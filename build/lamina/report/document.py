@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lamina.decide.answer import Failure
     from lamina.decide.audit import Verdict
     from lamina.decide.locking import Move
     from lamina.decide.plan import Plan
     from lamina.decide.verify import Verified
     from lamina.execute.audit import Audited
     from lamina.execute.outcome import Outcome, Result
+    from lamina.execute.smoke import Smoked
     from lamina.identify.explain import Change
 
 SCHEMA = 1
@@ -136,6 +138,32 @@ def verify_document(verified: Verified) -> dict[str, Any]:
         "reasons": [] if verified.identical else list(verified.verdict.reasons),
         "layers": _differences(verified.verdict),
     }
+
+
+def smoke_documents(smoked: Iterable[Smoked]) -> list[dict[str, Any]]:
+    """The functions that were tried. ok: null for one that was skipped. memory_mb: at most."""
+    return [
+        {
+            "name": each.image,
+            "function": each.function,
+            "ok": None if each.skipped else each.answer.failure is None,
+            "payload": each.answer.payload,
+            "error": _failure(each.answer.failure),
+            "init_ms": each.answer.init_ms,
+            "duration_ms": each.answer.duration_ms,
+            "billed_ms": each.answer.billed_ms,
+            "memory_mb": each.answer.memory_mb,
+            "log": list(each.answer.log),
+            **({"skipped": each.skipped} if each.skipped else {}),
+        }
+        for each in smoked
+    ]
+
+
+def _failure(failure: Failure | None) -> dict[str, Any] | None:
+    if failure is None:
+        return None
+    return {"type": failure.type, "message": failure.message, "trace": list(failure.trace)}
 
 
 def _differences(verdict: Verdict) -> list[dict[str, Any]]:

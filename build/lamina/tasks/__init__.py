@@ -10,7 +10,7 @@ from typing import Any
 
 from invoke.collection import Collection
 
-from lamina.tasks import adopting, explain, images, phases, places, sandboxes
+from lamina.tasks import adopting, explain, images, phases, places, run, sandboxes
 
 
 def _collect() -> Collection:
@@ -20,6 +20,7 @@ def _collect() -> Collection:
         *(images.tag, places.config, places.lock, places.login, places.pull),
         *(adopting.init, adopting.ignore, adopting.phases),
         *(explain.why, explain.audit, explain.verify),
+        *(run.smoke, run.watch),
         *(phases.phase1, phases.phase2, phases.phase3),
     )
     for each in tasks:

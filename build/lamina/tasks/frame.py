@@ -65,10 +65,8 @@ def workspace(command: str, flags: Flags, *, json: bool = False, plain: bool = F
         _fail(screen, command, Interrupted.of("stopped; nothing unfinished is recorded"))
     except LaminaError as error:
         _fail(screen, command, error)
-    except OSError as error:  # a full disk, a folder that may not be written
-        _fail(
-            screen, command, LaminaError.of(error.strerror or str(error), where=error.filename, hint=_AGAIN)
-        )
+    except OSError as error:
+        _fail(screen, command, LaminaError.of_system(error, hint=_AGAIN))
     finally:
         made.close()
 

@@ -90,6 +90,12 @@ class Workspace:
         """A workspace of the same flags for another checkout of the project. Close it as well."""
         return Workspace(self.flags, self.screen, runner=self.runner, root=root)
 
+    def again(self) -> Workspace:
+        """A workspace of the same flags that knows nothing yet of the project. Close it as well."""
+        return Workspace(
+            self.flags, self.screen, runner=self.runner, root=self._root, engine=self._engine_name
+        )
+
     def within(self, engine: str) -> Workspace:
         """A workspace of the same flags whose engine is a private one of that name. Close it as well."""
         flags = replace(self.flags, builder="")

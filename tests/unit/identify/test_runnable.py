@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lamina.decide import preflight
-from lamina.identify.runnable import check_runnable
+from lamina.identify.runnable import check_runnable, handler_file
 
 from ..conftest import RUNTIME, Repo
 
@@ -171,3 +171,21 @@ def test_an_unknown_destination_proves_nothing(repo: Repo) -> None:
     repo.write("src/helper.py")
 
     assert told(repo) == []
+
+
+@pytest.mark.parametrize(
+    "command", [("handler.handler",), ("python3", "-m", "awslambdaric", "handler.handler")]
+)
+def test_the_file_of_a_handler_is_found_where_it_was_copied_from(
+    repo: Repo, command: tuple[str, ...]
+) -> None:
+    repo.image("base", f"FROM {RUNTIME}", "COPY src/one/ /var/task/")
+    repo.image("app", "FROM base", "COPY src/two/other.py ${LAMBDA_TASK_ROOT}/", 'CMD ["handler.handler"]')
+    repo.write("src/one/handler.py")
+    repo.write("src/two/other.py")
+    images = repo.images()
+
+    assert handler_file(images, "app", command) == repo.root / "src/one/handler.py"
+    assert handler_file(images, "app", ("other.handler",)) == repo.root / "src/two/other.py"
+    assert handler_file(images, "app", ("elsewhere.handler",)) is None
+    assert handler_file(images, "app", ()) is None

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from lamina.decide.answer import Answer, Failure
 from lamina.decide.plan import Lookup, make_plan
 from lamina.errors import ConfigError, Problem
 from lamina.execute.outcome import Outcome, Result
 from lamina.execute.progress import Trace
+from lamina.execute.smoke import Smoked
 from lamina.identify.explain import Change
 from lamina.report.console import Screen
 
@@ -256,3 +258,60 @@ def test_plain_progress_is_a_line_for_each_step_that_ended(capsys: Capture) -> N
     assert "base-a: [deps 2/2] RUN echo hello-from-deps 0.3s" in lines
     assert lines[-1] == "lambda-b: [2/3] RUN echo about-to-fail && exit 3 FAILED"
     assert any(line.startswith("base-a: [deps 1/2] FROM ") and line.endswith(" CACHED") for line in lines)
+
+
+SMOKED = (
+    Smoked(
+        image=W,
+        function="handler.handler",
+        answer=Answer(
+            payload={"all": "x" * 500}, init_ms=219.6, duration_ms=2.4, billed_ms=222, memory_mb=19
+        ),
+    ),
+    Smoked(
+        image=E,
+        function="handler.handler",
+        answer=Answer(
+            failure=Failure(type="KeyError", message="'r-1'", trace=("  in handler",)), log=("looking",)
+        ),
+    ),
+    Smoked(image="arm", function="", skipped="it is for linux/arm64"),
+)
+
+
+def test_functions_have_a_line_with_their_figures_and_below_what_they_said(capsys: Capture) -> None:
+    Screen(env={}).smoke(SMOKED)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == [W, "handler.handler", "ok", "220", "2", "222", "19"]
+    assert lines[2].split() == [E, "handler.handler", "KeyError"]
+    assert lines[3].split() == ["arm", "skipped"]
+    assert lines[4].startswith(f'{W} handler.handler answered {{"all": "xxx')
+    assert lines[4].endswith("x…")
+    assert lines[5:] == [
+        f"{E} handler.handler failed; its last lines:",
+        "    in handler",
+        "arm is skipped: it is for linux/arm64",
+    ]
+
+
+def test_what_must_not_be_overlooked_is_said_once(capsys: Capture) -> None:
+    screen = Screen(env={})
+    for line in ("STAND-IN", "STAND-IN", None, "STATIC MODE"):
+        screen.headline(line)
+
+    assert capsys.readouterr().out.splitlines() == ["STAND-IN", "STATIC MODE"]
+
+
+def test_a_brief_outcome_leaves_out_what_was_skipped(receipts: Repo, capsys: Capture) -> None:
+    images = receipts.images()
+    results = {
+        D: Result(image=images[D], status="skipped", reasons=("up to date",)),
+        W: Result(image=images[W], status="built", reasons=("handler.py modified",)),
+    }
+
+    Screen(env={}).outcome(Outcome(results=results), seconds=0.8, brief=True)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:-1]] == [W]
+    assert lines[-1] == "1 built, 1 skipped in 0.8 s"

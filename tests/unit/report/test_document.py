@@ -4,16 +4,19 @@ import json
 
 import pytest
 
+from lamina.decide.answer import Answer, Failure
 from lamina.decide.audit import Difference, Pair, Step, Verdict
 from lamina.decide.plan import Found
 from lamina.decide.verify import Row, Verified
 from lamina.execute.audit import Audited
 from lamina.execute.outcome import Outcome, Result
+from lamina.execute.smoke import Smoked
 from lamina.report.document import (
     audit_documents,
     entry,
     outcome_documents,
     plan_documents,
+    smoke_documents,
     verify_document,
 )
 
@@ -158,3 +161,19 @@ def test_a_verification_as_schema_1(receipts: Repo, rebuilt: str) -> None:
     assert document["digests"] == [{"what": "manifest", "recorded": "f", "rebuilt": rebuilt}]
     assert document["reasons"] == ([] if rebuilt == "f" else ["layer 2 differs"])
     assert (document["name"], document["layers"]) == (W, [LAYER])
+
+
+def test_a_function_that_was_tried_as_schema_1() -> None:
+    failure = Failure(type="ValueError", message="no good", trace=("  in handler",))
+    answers = (Answer(payload={"a": 1}, init_ms=2.5), Answer(failure=failure, log=("looking",)))
+    fine, failed, skipped = smoke_documents(
+        [
+            *(Smoked(image=W, function="handler.handler", answer=answer) for answer in answers),
+            Smoked(image="arm", function="", skipped="another architecture"),
+        ]
+    )
+
+    assert (fine["ok"], fine["payload"], fine["error"], fine["init_ms"]) == (True, {"a": 1}, None, 2.5)
+    assert (failed["ok"], failed["payload"], failed["log"]) == (False, None, ["looking"])
+    assert failed["error"] == {"type": "ValueError", "message": "no good", "trace": ["  in handler"]}
+    assert (skipped["ok"], skipped["skipped"]) == (None, "another architecture")

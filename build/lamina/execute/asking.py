@@ -1,0 +1,64 @@
+"""Runs inside a container, beside the emulator: hands it one event, says as JSON what came back.
+
+It is copied there by itself: only the standard library, of any Python 3.8 or newer.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+PORT = 8080
+PATH = "/2015-03-31/functions/function/invocations"
+_LISTENING_SECONDS = 20.0
+_AFTER_TIMEOUT_SECONDS = 20.0
+_EMULATOR = 1  # the process that the container began with
+
+
+def ask(event: bytes, seconds: float) -> dict[str, object]:
+    """Send the event. status, body: of HTTP; peak: KiB that the function's processes held at most."""
+    connection = _connect(seconds + _AFTER_TIMEOUT_SECONDS)
+    connection.request("POST", PATH, body=event)
+    answer = connection.getresponse()
+    body = answer.read().decode("utf-8", "replace")
+    return {"status": answer.status, "body": body, "peak": _peak()}
+
+
+def _connect(seconds: float) -> http.client.HTTPConnection:
+    """A connection to the emulator, which may take a moment to listen; then ``seconds`` for the answer."""
+    end = time.monotonic() + _LISTENING_SECONDS
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=seconds)
+        try:
+            connection.connect()
+        except ConnectionRefusedError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+        else:
+            return connection
+
+
+def _peak() -> int | None:
+    """The emulator reports the limit as what was used: the kernel knows better."""
+    total = 0
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal() and int(folder.name) not in {_EMULATOR, os.getpid()}:
+            try:
+                lines = (folder / "status").read_text("utf-8", "replace").splitlines()
+            except OSError:  # it has ended
+                continue
+            total += sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    return total or None
+
+
+if __name__ == "__main__":
+    try:
+        told = ask(Path(sys.argv[1]).read_bytes(), float(sys.argv[2]))
+    except (OSError, http.client.HTTPException) as error:
+        told = {"fault": f"{type(error).__name__}: {error}"}
+    sys.stdout.write(json.dumps(told))

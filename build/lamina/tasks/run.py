@@ -1,0 +1,116 @@
+"""Tasks that run what is built: smoke, watch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from lamina.report.document import smoke_documents
+from lamina.tasks.frame import helps, workspace
+from lamina.workflow.workspace import Flags
+
+MEMORY, TIMEOUT = 1024, 30
+"""MB and seconds of a function. Lambda itself gives it 128 and 3 where nothing is set."""
+
+
+@task(
+    iterable=["image", "command", "env"],
+    help={
+        **helps("image", "registry", "stack", "platform", "static", "json"),
+        "event": "a file of JSON (default: event.json beside the handler, else an empty object)",
+        "command": "try this CMD instead of the image's own (may be given several times)",
+        "env": "a variable for the functions, NAME=value (may be given several times)",
+        "timeout": "seconds that a function has, its init included",
+        "memory": "MB that a function has",
+        "aws-credentials": "hand over the AWS credentials of the environment; without it functions get none",
+    },
+)
+def smoke(
+    _: Context,
+    image: list[str],
+    command: list[str],
+    env: list[str],
+    event: str | None = None,
+    timeout: int = TIMEOUT,
+    memory: int = MEMORY,
+    aws_credentials: bool = False,
+    registry: str | None = None,
+    stack: str | None = None,
+    platform: str | None = None,
+    static: bool = False,
+    json: bool = False,
+) -> None:
+    """Run the built Lambda images as Lambda would, each with an event, and say whether they answer."""
+    flags = Flags(
+        images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
+    )
+    with workspace("smoke", flags, json=json) as made:
+        from lamina.workflow.smoking import Wish, conditions, failed, smoke_images
+
+        wish = Wish(
+            event=Path(event) if event else None,
+            commands=tuple(command),
+            conditions=conditions(memory=memory, timeout=timeout, variables=tuple(env)),
+            credentials=aws_credentials,
+        )
+        found = smoke_images(made, wish)
+        made.screen.smoke(found)
+        error = failed(found)
+        if error:
+            made.screen.error(error)
+        made.screen.finish("smoke", ok=error is None, images=smoke_documents(found))
+        if error:
+            raise Exit(code=error.exit_code)
+
+
+@task(
+    iterable=["image"],
+    help={
+        **helps(
+            *("image", "registry", "push", "create", "platform", "stack", "builder", "static", "jobs"),
+            *("allow-stand-in", "cache", "cache-read-only", "plain"),
+        ),
+        "smoke": "try each function that was built, as the task smoke does",
+    },
+)
+def watch(
+    _: Context,
+    image: list[str],
+    smoke: bool = False,
+    registry: str | None = None,
+    push: bool = False,
+    create: bool = False,
+    platform: str | None = None,
+    stack: str | None = None,
+    builder: str | None = None,
+    static: bool = False,
+    jobs: int | None = None,
+    allow_stand_in: bool = False,
+    cache: str | None = None,
+    cache_read_only: bool = False,
+    plain: bool = False,
+) -> None:
+    """Build what changed after every save, until Ctrl-C; with --smoke, try what was built."""
+    flags = Flags(
+        images=tuple(image),
+        registry=registry,
+        push=push,
+        create=create,
+        platform=platform,
+        stack=stack,
+        builder=builder,
+        static=static or None,
+        jobs=jobs,
+        allow_stand_in=allow_stand_in,
+        cache=cache,
+        cache_read_only=cache_read_only or None,
+    )
+    with workspace("watch", flags, plain=plain) as made:
+        from lamina.workflow.smoking import Wish, conditions
+        from lamina.workflow.watching import watch_images
+
+        wish = Wish(conditions=conditions(memory=MEMORY, timeout=TIMEOUT)) if smoke else None
+        watch_images(made, wish)

@@ -1,0 +1,56 @@
+"""What is saved below some folders, burst by burst, as the operating system tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from lamina.errors import ConfigError
+from lamina.identify.context import DEFAULT_EXCLUDES
+
+_QUIET_MS = 100
+"""So long nothing more must be saved for a burst to be over."""
+_LONGEST_MS = 2_000
+_TICK_MS = 200
+_DRAFTS = ("*.sw?", "*~", ".#*", "#*#", "4913", "*.tmp")
+"""What editors write on the way to a save."""
+
+
+def saves(roots: Iterable[Path]) -> Iterator[frozenset[Path]]:
+    """First an empty set, when nothing can be missed any more; then the files of each burst of saves.
+
+    What is saved while nobody asks is in the next burst. Ctrl-C is KeyboardInterrupt. Raises ConfigError
+    where the folders cannot be watched.
+    """
+    import watchfiles
+
+    folders = sorted(roots)
+    found = watchfiles.watch(
+        *folders,
+        watch_filter=lambda _, path: matters(Path(path), folders),
+        debounce=_LONGEST_MS,
+        step=_QUIET_MS,
+        rust_timeout=_TICK_MS,
+        yield_on_timeout=True,
+    )
+    began = False
+    try:
+        for changes in found:
+            if changes or not began:
+                began = True
+                yield frozenset(Path(path) for _, path in changes)
+    except RuntimeError as error:  # as watchfiles names what it cannot name: a limit of watches, say
+        raise ConfigError.of(
+            f"the folders cannot be watched: {error}",
+            where=", ".join(map(str, folders)),
+            hint="export WATCHFILES_FORCE_POLLING=true",
+        ) from None
+
+
+def matters(path: Path, roots: Iterable[Path]) -> bool:
+    """Whether a file can reach an image: no state of tools, and no draft of an editor."""
+    root = max((each for each in roots if path.is_relative_to(each)), key=lambda each: len(each.parts))
+    parts = path.relative_to(root).parts
+    hidden = any(fnmatchcase(part, pattern) for part in parts for pattern in DEFAULT_EXCLUDES)
+    return not hidden and not any(fnmatchcase(path.name, pattern) for pattern in _DRAFTS)

@@ -1,0 +1,135 @@
+"""`lamina watch` as people use it: started once, then files are saved."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+import pytest
+from conftest import TestEngine
+from projects import Repo, wait_for
+
+from lamina.execute.smoke import LABEL
+
+pytestmark = pytest.mark.engine
+
+FOLDER = "receipts/word_label_step_functions"
+HANDLER = f"{FOLDER}/handler.py"
+TABLE = "image  "
+BUILT = "1 built, "
+
+
+class Watch:
+    """A running watch and all that it has said so far, both streams in one."""
+
+    def __init__(self, child: subprocess.Popen[str]) -> None:
+        self.child = child
+        self.lines: list[str] = []
+        self._readers = [
+            threading.Thread(target=self._read, args=(stream,), daemon=True)
+            for stream in (child.stdout, child.stderr)
+            if stream
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, stream: IO[str]) -> None:
+        for line in stream:
+            self.lines.append(line.rstrip())
+
+    def says(self, words: str, *, since: int = 0) -> str:
+        """Wait for a line with these words, among those after the first ``since``."""
+
+        def found() -> list[str]:
+            return [line for line in self.lines[since:] if words in line]
+
+        wait_for(f"{words!r} in {self.lines}", found)
+        return found()[0]
+
+    def count(self, words: str) -> int:
+        return sum(words in line for line in self.lines)
+
+    def stop(self) -> int:
+        self.child.send_signal(signal.SIGINT)
+        code = self.child.wait(30)
+        for reader in self._readers:
+            reader.join(10)
+        return code
+
+
+@contextmanager
+def watching(repo: Repo, *words: str) -> Iterator[Watch]:
+    with repo.running("watch", "--plain", *words) as child:
+        yield Watch(child)
+
+
+def test_a_watch_builds_and_tries_what_is_saved(sample: Repo, engine: TestEngine) -> None:
+    handler = (sample.root / HANDLER).read_text()
+    with watching(sample, "--smoke") as watch:
+        watch.says("4 images are up to date")
+
+        sample.write(HANDLER, handler.replace('"table": table_name', '"table": "changed"'))
+        watch.says(f"{HANDLER} modified")
+        watch.says(BUILT)
+        assert '"table": "changed"' in watch.says("lambda-word-label handler.handler answered")
+
+        sample.write(HANDLER, handler + "def broken(:\n")
+        last = len(handler.splitlines()) + 1
+        assert watch.says("error: ") == f"error: {HANDLER}:{last}: invalid syntax"
+        watch.says("waiting for the next save")
+        assert watch.count(BUILT) == 1
+
+        # What was built before is there still, so that mending it builds something else.
+        sample.write(HANDLER, handler.replace('"table": table_name', '"table": "mended"'))
+        assert '"table": "mended"' in watch.says('"mended"')
+        assert watch.count(BUILT) == 2
+
+        sample.append("receipts/README.md", "More words.\n")
+        watch.says("nothing to build: receipts/README.md reaches no image")
+
+        sample.append(HANDLER, "# once\n")
+        sample.append(HANDLER, "# twice\n")
+        wait_for("a third build", lambda: watch.count(BUILT) == 3)
+        wait_for("its smoke", lambda: watch.count(" answered ") == 3)
+        time.sleep(1)  # a round too many would have begun by now
+        assert watch.count(BUILT) == 3
+
+        sample.replace("dockerfiles/lambda-word-label/Dockerfile", "handler.py", "handlr.py")
+        assert "dockerfiles/lambda-word-label/Dockerfile:5: COPY" in watch.says("there is no such file")
+
+        assert watch.stop() == 0
+        assert watch.lines[-1] == "stopped watching"
+    assert engine.call("ps", "--all", "--quiet", "--filter", f"label={LABEL}") == ""
+
+
+def test_a_save_during_a_build_is_one_more_round_and_ctrl_c_stops_a_build(tiny: Repo) -> None:
+    tiny.write("dockerfiles/lambda-tiny/Dockerfile", SLOW)
+    with watching(tiny) as watch:
+        wait_for("the first build", lambda: list(tiny.root.glob(".lamina/runs/*/bake-1.json")))
+        for number in range(3):
+            tiny.append("src/handler.py", f"# {number}\n")
+            time.sleep(0.2)
+        watch.says("3 built, ")
+        watch.says(BUILT)
+        time.sleep(1)
+        assert len(list(tiny.root.glob(".lamina/runs/*"))) == 2
+
+        tiny.append("src/handler.py", "# last\n")
+        wait_for("a build", lambda: len(list(tiny.root.glob(".lamina/runs/*/bake-1.json"))) == 3)
+        assert watch.stop() == 0
+    assert all("handler" not in str(each) for each in (tiny.root / ".lamina").rglob(".new-*"))
+
+
+SLOW = """\
+FROM public.ecr.aws/lambda/python:3.13 AS slow
+COPY src/handler.py /
+RUN sleep 2
+FROM base-label:stable
+COPY --link --from=slow /handler.py /var/task/
+CMD ["handler.handler"]
+"""
