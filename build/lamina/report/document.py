@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lamina.execute.audit import Audited
     from lamina.execute.outcome import Outcome, Result
     from lamina.identify.explain import Change
+    from lamina.lint.rule import Finding
 
 SCHEMA = 1
 
@@ -136,6 +137,32 @@ def verify_document(verified: Verified) -> dict[str, Any]:
         "reasons": [] if verified.identical else list(verified.verdict.reasons),
         "layers": _differences(verified.verdict),
     }
+
+
+def finding_documents(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """What lint found. fix: the edits that ``--fix`` makes, null where there are none.
+
+    An edit replaces the lines from start up to end, which stays, both counted from 1.
+    """
+    return [
+        {
+            "rule": each.rule,
+            "name": each.slug,
+            "severity": each.severity,
+            "image": each.image,
+            "file": each.file,
+            "line": each.line,
+            "message": each.message,
+            "why": each.why,
+            "hint": each.hint,
+            "fix": each.fix
+            and [
+                {"file": edit.file, "start": edit.start, "end": edit.end, "lines": list(edit.lines)}
+                for edit in each.fix
+            ],
+        }
+        for each in findings
+    ]
 
 
 def _differences(verdict: Verdict) -> list[dict[str, Any]]:

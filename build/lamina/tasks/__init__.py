@@ -10,7 +10,7 @@ from typing import Any
 
 from invoke.collection import Collection
 
-from lamina.tasks import explain, images, phases, places, sandboxes
+from lamina.tasks import explain, images, linting, phases, places, sandboxes
 
 
 def _collect() -> Collection:
@@ -18,7 +18,7 @@ def _collect() -> Collection:
     tasks: tuple[Any, ...] = (
         *(images.build_all, images.build_base, images.build_lambda, images.plan, images.push, images.stable),
         *(images.tag, places.config, places.lock, places.login, places.pull),
-        *(explain.why, explain.audit, explain.verify),
+        *(explain.why, explain.audit, explain.verify, linting.lint),
         *(phases.phase1, phases.phase2, phases.phase3),
     )
     for each in tasks:

@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from lamina.tasks.program import program
-
 from ..conftest import Repo
+from .conftest import Command
 
-Command = Callable[..., int]
 D, L, E, W = "base-receipt-dynamo", "base-receipt-label", "lambda-embedding", "lambda-word-label"
-
-
-@pytest.fixture
-def lamina(receipts: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs a command in the repository; its exit code."""
-    monkeypatch.chdir(receipts.root)
-    for name in [each for each in os.environ if each.startswith("LAMINA_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("LAMINA_CACHE", str(tmp_path / "cache"))
-
-    def run(*words: str) -> int:
-        try:
-            program.run(["lamina", *words])
-        except SystemExit as ended:
-            return int(ended.code or 0)
-        return 0
-
-    return run
 
 
 def test_a_plan_needs_nobody(lamina: Command, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,29 @@
+"""Rules about what Lambda starts: the handler and the code that it imports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lamina.decide.preflight import unrunnable
+from lamina.lint.contexts import of_problem
+from lamina.lint.rule import Hit, Rule
+from lamina.lint.survey import Survey
+
+
+def _unrunnable(survey: Survey) -> Iterator[Hit]:
+    for name, found in survey.runnable.items():
+        image = survey.images[name]
+        yield from (of_problem(image, each) for each in unrunnable({name: (image, found)}))
+
+
+RULES = (
+    Rule(
+        id="LAM601",
+        slug="unrunnable",
+        severity="error",
+        what="a CMD that names nothing, or a handler that imports what is not in the image",
+        why="the function fails when Lambda starts it, after the deployment",
+        fixes="by hand",
+        find=_unrunnable,
+    ),
+)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lamina.tasks.program import program
+
+from ..conftest import Repo
+
+Command = Callable[..., int]
+
+
+@pytest.fixture
+def lamina(receipts: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs a command in the repository; its exit code."""
+    monkeypatch.chdir(receipts.root)
+    for name in [each for each in os.environ if each.startswith("LAMINA_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("LAMINA_CACHE", str(tmp_path / "cache"))
+
+    def run(*words: str) -> int:
+        try:
+            program.run(["lamina", *words])
+        except SystemExit as ended:
+            return int(ended.code or 0)
+        return 0
+
+    return run
