@@ -13,8 +13,8 @@ from lamina.refs import Reference
 _MOVING = (None, "latest")
 _VARIABLE = re.compile(r"\$\{?(\w+)(:?[-+?])?.*")
 _BUSTER = re.compile(
-    r"(?i)(.*_)?(cache_?bust(er)?|bust_?cache|no_?cache|build_?(date|time|timestamp|number|id)|timestamp|"
-    r"git_?(sha|commit|rev)|commit_?(sha|hash)?|revision)"
+    r"(?i)(.*_)?(cache_?bust(er)?|bust_?cache)|no_?cache|build_?(date|time|timestamp|number|id)|timestamp|"
+    r"(git|vcs)_?(sha|commit|rev|ref)|commit(_?(sha|hash))?"
 )
 _DATE = re.compile(r"\$\(\s*date\b|`\s*date\b")
 
@@ -145,7 +145,7 @@ def _platform(survey: Survey) -> Iterator[Hit]:
                 f"FROM --platform={written}, but {image.name} is for {recipe.platform}"
                 if wrong
                 else f"FROM --platform={written}: the image cannot be built for another one",
-                fix=None if wrong or new == line else (edit,),
+                fix=None if wrong or new == line or not survey.project.get("platform") else (edit,),
                 hint='drop --platform; set platform = "linux/arm64" in [tool.lamina]',
             )
 
@@ -231,7 +231,7 @@ RULES = (
         severity="warning",
         what="a platform that is written into FROM, or is not the image's",
         why="an image of another platform does not start on Lambda",
-        fixes="drops it where it is the image's own",
+        fixes="drops it where it is the image's own, by the configuration",
         find=_platform,
     ),
     Rule(

@@ -15,7 +15,10 @@ def _cached(step: Step) -> bool:
     return any("type=cache" in each and "pip" in each for each in mounts)
 
 
-def _cache_dir_known(step: Step) -> bool:
+def _cache_dir_known(survey: Survey, step: Step) -> bool:
+    """Whether pip's cache is where root has it: in images of Python, where nobody else is the user."""
+    if survey.python(step.image) is None:
+        return False
     return step.root and step.script.editable and not {"HOME", "PIP_CACHE_DIR"} & step.environment.keys()
 
 
@@ -44,7 +47,7 @@ def _no_cache_dir(survey: Survey) -> Iterator[Hit]:
             for other in step.installs
             for each in step.script.without_words(other.command, other.flags("--no-cache-dir"))
         ]
-        known = _cache_dir_known(step) and (mounted or "PIP_NO_CACHE_DIR" not in step.environment)
+        known = _cache_dir_known(survey, step) and (mounted or "PIP_NO_CACHE_DIR" not in step.environment)
         yield hit(
             step,
             words[0].start,
@@ -63,7 +66,7 @@ def _no_cache_mount(survey: Survey) -> Iterator[Hit]:
         if key in told or install.flags("--no-cache-dir") or (_cached(step) and not _switched_off(step)):
             continue
         told.add(key)
-        known = _cache_dir_known(step) and not _switched_off(step)
+        known = _cache_dir_known(survey, step) and not _switched_off(step)
         off = "PIP_NO_CACHE_DIR switches off the cache of" if _switched_off(step) else "no cache mount for"
         yield hit(
             step,

@@ -11,7 +11,7 @@ from lamina.identify.image import Image
 from lamina.identify.layout import TASK_ROOT
 from lamina.lint.pip import Install
 from lamina.lint.rule import Edit, Fix, Hit, Rule
-from lamina.lint.steps import Place, Step, edit_of, is_file
+from lamina.lint.steps import ROOT_USERS, Place, Step, edit_of, is_file
 from lamina.lint.survey import Survey
 
 _DEPENDENCIES = re.compile(
@@ -199,7 +199,7 @@ def _unreadable(survey: Survey) -> Iterator[Hit]:
                     f"{each.name} --chmod={mode}: Lambda runs the function as a user that may not read it",
                     hint=f"{each.name} --chmod=644 for files, 755 for programs and folders",
                 )
-            elif each.name == "USER":
+            elif each.name == "USER" and survey.on_runtime(image) and each.words[0] not in ROOT_USERS:
                 yield _hit(
                     image,
                     each.line,
@@ -255,7 +255,7 @@ RULES = (
     Rule(
         id="LAM204",
         slug="unreadable",
-        severity="error",
+        severity="warning",
         what="files that only their owner may read, or USER",
         why="Lambda runs functions as a user of its own, for whom everything must be readable",
         fixes="by hand",

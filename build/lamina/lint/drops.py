@@ -41,7 +41,7 @@ def drop_folders(survey: Survey, step: Step) -> Fix | None:
 
 def _is_same(survey: Survey, step: Step, package: Package, owner: str) -> bool:
     """Whether the base was built from the same files."""
-    prefix = f"{package.folder}/"
+    prefix = f"{package.folder}/" if package.folder else ""
     ours, theirs = (
         {each.path: each.sha256 for each in image.contexts[""].files if each.path.startswith(prefix)}
         for image in (step.image, survey.images[owner])

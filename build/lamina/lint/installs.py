@@ -86,7 +86,7 @@ def _together(survey: Survey) -> Iterator[Hit]:
                     first.install.install.start,
                     message=f"{first.package.name} and what it requires are installed in one step",
                     fix=fix,
-                    hint=f"{why_not}: install what {first.package.folder}/pyproject.toml requires before the "
+                    hint=f"{why_not}: install what {first.package.name}'s pyproject.toml requires before the "
                     "source is copied (RUN --mount=type=bind,source=…/pyproject.toml …), then --no-deps",
                 )
 

@@ -6,6 +6,7 @@ source leaves it in the cache. It needs pip and Python 3.11 (``tomllib``), which
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from lamina.lint.steps import Place, Step
 from lamina.lint.survey import Package, Survey
 
 _DEPS = "/tmp/deps"  # noqa: S108 - in the image
+_PYPROJECT = "pyproject.toml"
 _OLDEST = (3, 11)
 _BETWEEN = frozenset({"COPY", "ADD", "LABEL", "EXPOSE", "STOPSIGNAL"})
 _AS_IT_IS = frozenset({"--no-cache-dir", "-q", "--quiet", "-v", "--verbose", "--disable-pip-version-check"})
@@ -95,8 +97,9 @@ def _obstacles(survey: Survey, step: Step, found: tuple[Candidate, ...]) -> Iter
     python = survey.python(step.image)
     if python is None or python < _OLDEST:
         yield "the image has no Python 3.11 for certain"
-    if not step.script.editable or step.other_shell or not step.root or step.workdir.startswith("/tmp"):  # noqa: S108
-        yield "the step is a heredoc, or runs with another shell or user"
+    escapes = any(each.startswith("escape=") for each in step.image.node.recipe.dockerfile.directives)
+    if escapes or not step.script.editable or step.other_shell or not step.root:
+        yield "the step is a heredoc, or runs with another shell or user, or the file has another escape"
     first = min(each.install.command.start for each in found)
     if any(not each.idle for each in step.script.commands if each.start < first and not _alone(step, each)):
         yield "other commands run before the install"
@@ -136,9 +139,9 @@ def _dependencies(
     """The lines of the new step."""
     script = step.script
     packages = {each.package.folder: each.package for each in found if survey.outside(each.package)}
-    targets = {folder: f"{_DEPS}/{folder.replace('/', '-')}.toml" for folder in packages}
+    targets = {folder: f"{_DEPS}/{(folder or 'project').replace('/', '-')}.toml" for folder in packages}
     flags = [
-        f"--mount=type=bind,source={folder}/pyproject.toml,target={target}"
+        f"--mount=type=bind,source={posixpath.join(folder, _PYPROJECT)},target={target}"
         for folder, target in targets.items()
     ]
     call = next(each.install for each in found)

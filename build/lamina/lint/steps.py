@@ -17,7 +17,7 @@ from lamina.lint.rule import Edit, Fix, Hit
 from lamina.lint.script import Replacement, Script, read_script
 
 _AMBIENT: Mapping[str, str | None] = {"LAMBDA_TASK_ROOT": TASK_ROOT}
-_ROOT_USERS = frozenset({"root", "0", "root:root", "0:0"})
+ROOT_USERS = frozenset({"root", "0", "root:root", "0:0"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +68,9 @@ class Step:
         return None
 
     def _path(self, written: str) -> str | None:
+        moved = any(command.words[0].text in {"cd", "pushd"} for command in self.script.commands)
+        if moved and not written.startswith(("/", "$")):
+            return None
         try:
             word = expand(written.partition("[")[0], {**_AMBIENT, **dict(self.stage.args)})
         except (UnknownVariableError, ExpansionError):
@@ -136,7 +139,7 @@ def _next(image: Image, stage: ResolvedStage, instruction: Instruction, before: 
         case "WORKDIR":
             return replace(here, workdir=here._path(instruction.words[0]) or here.workdir)
         case "USER":
-            return replace(here, root=instruction.words[0] in _ROOT_USERS)
+            return replace(here, root=instruction.words[0] in ROOT_USERS)
         case "SHELL":
             return replace(here, other_shell=True)
         case "ENV":

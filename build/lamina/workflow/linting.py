@@ -55,6 +55,7 @@ class Linted:
 def lint_images(workspace: Workspace) -> Linted:
     """What the rules find about the selected images."""
     survey = _surveyor(workspace).survey(workspace.project)
+    workspace.stat_cache.save()
     return Linted(findings=_of(workspace, lint(survey)))
 
 

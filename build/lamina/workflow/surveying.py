@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from lamina.declare.config import ImageSpec, Project
 from lamina.declare.graph import read_graph
@@ -75,7 +75,7 @@ def _packages(image: Image) -> Iterator[tuple[str, Package]]:
     for path in _named(image, _PYPROJECT):
         try:
             project = tomllib.loads((image.root("") / path).read_text("utf-8"))["project"]
-            folder = PurePosixPath(path).parent.as_posix().removeprefix(".")
+            folder = path.removesuffix(_PYPROJECT).rstrip("/")
             yield (
                 folder,
                 Package(

@@ -130,6 +130,30 @@ def test_dependencies_get_a_step_of_their_own_before_the_source(packages: Repo) 
     ]
 
 
+def test_a_project_that_is_the_context_itself_is_split_as_well(packages: Repo) -> None:
+    packages.write("pyproject.toml", '[project]\nname = "whole"\ndependencies = ["a"]\n')
+    write(packages, HANDLER, "WORKDIR /app", "COPY . .", f"RUN {CACHE} python3 -m pip install .")
+
+    after = mended(packages).splitlines()
+    bound = "--mount=type=bind,source=pyproject.toml,target=/tmp/deps/project.toml"
+    assert after[2:4] == [f"RUN {CACHE} \\", f"    {bound} \\"]
+    assert after[5] == "    python3 -m pip install -r /tmp/deps.txt && \\"
+    assert after[-2:] == ["COPY . .", f"RUN {CACHE} python3 -m pip install --no-deps ."]
+
+
+def test_a_platform_goes_where_the_configuration_says_the_same(packages: Repo) -> None:
+    packages.config('[tool.lamina]\nplatform = "linux/amd64"\n')
+    write(packages, HANDLER, f"FROM --platform=linux/amd64 {RUNTIME}")
+
+    assert mended(packages) == f"{FROM}\n"
+
+
+def test_where_the_user_of_a_base_is_not_known_nothing_is_mounted(packages: Repo) -> None:
+    write(packages, HANDLER, "FROM example.org/tool:1", "RUN pip install --no-cache-dir a")
+
+    assert mended(packages) == "FROM example.org/tool:1\nRUN pip install --no-cache-dir a\n"
+
+
 UNSPLIT = {
     "dynamic": ('[project]\nname = "x"\ndynamic = ["dependencies"]\n', FROM, "pip install /tmp/x"),
     "an old Python": (None, "FROM public.ecr.aws/lambda/python:3.10", "pip install /tmp/x"),
@@ -159,7 +183,7 @@ def test_what_cannot_be_split_for_certain_says_why(
     ]
     assert left.fix is None
     assert left.hint is not None
-    assert ": install what x/pyproject.toml requires before the source is copied" in left.hint
+    assert ": install what x's pyproject.toml requires before the source is copied" in left.hint
 
 
 def test_a_whole_context_is_copied_after_the_install(packages: Repo) -> None:

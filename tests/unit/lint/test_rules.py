@@ -120,7 +120,12 @@ CASES = {
     "unreadable": Case(
         bad=("COPY --chmod=600 src/handler.py /var/task/",),
         at=2,
-        good=(("COPY --chmod=755 src/handler.py /var/task/",), ("RUN chmod 755 /var/task",)),
+        good=(
+            ("COPY --chmod=755 src/handler.py /var/task/",),
+            ("RUN chmod 755 /var/task",),
+            ("USER root",),
+            ("FROM debian", "USER app"),
+        ),
     ),
     "moving-tag": Case(
         bad=("FROM debian",),
@@ -155,7 +160,12 @@ CASES = {
     "cache-buster": Case(
         bad=("ARG CACHE_BUST", "RUN ls"),
         at=2,
-        good=(("ARG PYTHON_VERSION",), ("RUN update-alternatives",), ("RUN echo $(dates)",)),
+        good=(
+            ("ARG PYTHON_VERSION",),
+            ("ARG TOOL_COMMIT=0123abc",),
+            ("RUN update-alternatives",),
+            ("RUN echo $(dates)",),
+        ),
     ),
     "no-ignore-file": Case(bad=(), at=1, good=(("COPY src /a",),)),
     "wide-context": Case(
@@ -187,7 +197,11 @@ CASES = {
     "unrunnable": Case(
         bad=("COPY src/handler.py /var/task/", 'CMD ["handler.main"]'),
         at=1,
-        good=(("COPY src/handler.py /var/task/", 'CMD ["handler.handler"]'), ('CMD ["wheel.handler"]',)),
+        good=(
+            ("COPY src/handler.py /var/task/", 'CMD ["handler.handler"]'),
+            ('CMD ["wheel.handler"]',),
+            ("FROM debian", "COPY src/handler.py /var/task/", 'CMD ["handler.py"]'),
+        ),
         file="src/handler.py",
     ),
 }
@@ -245,6 +259,19 @@ def test_a_folder_of_which_an_install_reads_one_file_is_told(packages: Repo) -> 
     assert hit.message == "COPY src stands before an install that reads only src/requirements.txt of it"
 
 
+def test_an_upgrade_of_what_a_base_has_is_left_to_people(packages: Repo) -> None:
+    write(packages, HANDLER, ON_BASE, f"RUN {CACHE} pip install --upgrade iniconfig")
+
+    (hit,) = [each for each in look(packages) if each.slug == "force-reinstall"]
+    assert (hit.line, hit.fix) == (2, None)
+
+
+def test_a_path_after_cd_is_not_taken_for_another(packages: Repo) -> None:
+    write(packages, HANDLER, ON_BASE, "COPY . .", "RUN cd label && pip install .")
+
+    assert found(packages, "package-again") == found(packages, "source-with-dependencies") == []
+
+
 def test_a_secret_is_never_printed(packages: Repo) -> None:
     write(packages, HANDLER, "ARG API_KEY=hunter2", "ENV AWS_SECRET_ACCESS_KEY hunter2")
 
@@ -267,11 +294,11 @@ def test_a_lock_pins_what_would_move(packages: Repo) -> None:
     assert found(packages, "moving-tag") == []
 
 
-def test_a_chmod_that_locks_lambda_out_is_an_error(packages: Repo) -> None:
+def test_a_chmod_that_locks_lambda_out_is_told(packages: Repo) -> None:
     write(packages, HANDLER, "RUN chmod -R 700 /var/task", "USER app")
 
     told = [(each.line, each.severity) for each in look(packages) if each.slug == "unreadable"]
-    assert told == [(2, "error"), (3, "error")]
+    assert told == [(2, "warning"), (3, "warning")]
 
 
 FOREIGN = {
