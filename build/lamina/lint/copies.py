@@ -20,6 +20,8 @@ _DEPENDENCIES = re.compile(
 _LOCAL_LINE = re.compile(r"\s*(-[erc]\b|--(editable|requirement|constraint)|\.|/|file:)|.*@\s*file:")
 _CHMOD = re.compile(r"(?:0?[0-7][0-7][0-3])|(?:[augo]*o[augo]*-[wx]*r[wx]*)|go-\S*r\S*|go=")
 _TASK = re.compile(r"(\$\{?LAMBDA_TASK_ROOT\}?|/var/task)(/[\w./-]*)?")
+_CONFIGURING = ("/etc", "/root")
+"""Where pip looks for its configuration."""
 _PROGRAMS = frozenset({"RUN", "WORKDIR", "SHELL"})
 
 
@@ -82,7 +84,7 @@ def _source_first(survey: Survey) -> Iterator[Hit]:
 
 
 def _has_code(image: Image, sources: list[str]) -> bool:
-    files = [each.path for each in image.contexts[""].files if each.kind != "dir"]
+    files = [each.path for each in image.contexts[""].files if each.path.endswith(".py")]
     return any(path == each or path.startswith(f"{each}/") for each in sources for path in files)
 
 
@@ -101,11 +103,7 @@ def _moved(survey: Survey, step: Step, copy: Instruction) -> Fix | None:
     stage = step.stage.stage.instructions
     between = [each for each in stage if copy.line < each.line < step.instruction.line]
     simple = all(command.top and _from_index(step, command) for command in step.script.commands)
-    if (
-        not simple
-        or step.other_shell
-        or any(each.name not in {"LABEL", "EXPOSE", "COPY"} for each in between)
-    ):
+    if not simple or step.other_shell or step.steered or not _can_pass(step, copy, between):
         return None
     listed = [
         file for each in step.installs for file in each.values("-r", "--requirement", "-c", "--constraint")
@@ -117,8 +115,6 @@ def _moved(survey: Survey, step: Step, copy: Instruction) -> Fix | None:
             return None
         if place.copy is copy:
             wanted.append((place.source, place.path))
-    if any(each.line > copy.line for each in between if each.name == "COPY"):
-        return None
     dockerfile = step.image.node.recipe.dockerfile
     text = dockerfile.text.split("\n")[copy.line - 1 : copy.end]
     lines = tuple(line.removesuffix("\r") for line in text)
@@ -128,6 +124,28 @@ def _moved(survey: Survey, step: Step, copy: Instruction) -> Fix | None:
         Edit(file=dockerfile.path, start=copy.line, end=copy.end + 1, lines=first),
         Edit(file=dockerfile.path, start=after, end=after, lines=lines),
     )
+
+
+def _can_pass(step: Step, copy: Instruction, between: list[Instruction]) -> bool:
+    """Whether a COPY may come after what stands between it and the install, and after the install."""
+    mine = _paths(step, copy)
+    if any(path == "/" or path.startswith(_CONFIGURING) for path in mine):
+        return False
+    for each in between:
+        theirs = _paths(step, each)
+        if each.name not in {"LABEL", "EXPOSE"} and (each.name != "COPY" or not theirs):
+            return False
+        if any(
+            f"{one}/".startswith(f"{two}/") or f"{two}/".startswith(f"{one}/")
+            for one in mine
+            for two in theirs
+        ):
+            return False
+    return True
+
+
+def _paths(step: Step, copy: Instruction) -> list[str]:
+    return [place.path for place in step.places if place.copy is copy]
 
 
 def _from_index(step: Step, command: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -20,15 +20,19 @@ RULES: tuple[Rule, ...] = tuple(
 _COMMENT = re.compile(r"\s*#\s*lamina:\s*ignore=([\w, -]+)")
 
 
-def lint(survey: Survey) -> tuple[Finding, ...]:
-    """Everything that the rules find. Raises ConfigError where a rule is switched off that there is not."""
+def lint(survey: Survey, images: Collection[str] | None = None) -> tuple[Finding, ...]:
+    """Everything that the rules find about the images, about all when none is named.
+
+    Raises ConfigError where a rule is switched off that there is not.
+    """
     off = survey.project.lint_ignores
     ConfigError.check([*_unknown(off.value, off.source), *_unknown_in_comments(survey.texts)])
     found: dict[tuple[Any, ...], Finding] = {}
     for rule in RULES:
         if {rule.id, rule.slug}.isdisjoint(off.value):
             for hit in rule.find(survey):
-                if not _is_off(rule, hit, survey.texts.get(hit.file, "")):
+                wanted = images is None or hit.image in images
+                if wanted and not _is_off(rule, hit, survey.texts.get(hit.file, "")):
                     key = (rule.id, hit.file, hit.line, hit.message)
                     found.setdefault(key, _finding(rule, hit, survey))
     return tuple(sorted(found.values(), key=lambda each: (each.file, each.line, each.rule, each.image)))

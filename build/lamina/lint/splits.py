@@ -69,13 +69,7 @@ def split(survey: Survey, step: Step, found: tuple[Candidate, ...]) -> tuple[Fix
     if why_not := next(_obstacles(survey, step, found), None):
         return None, why_not
     first = min(each.install.command.start for each in found)
-    apart = [
-        each.command
-        for each in step.installs
-        if each.requirements
-        and not each.folders
-        and not each.values("-r", "--requirement", "-e", "--editable")
-    ]
+    apart = _apart(survey, step)
     spans = step.script.without(apart)
     start = _insert_at(step, found)
     if spans is None or start is None:
@@ -100,8 +94,11 @@ def _obstacles(survey: Survey, step: Step, found: tuple[Candidate, ...]) -> Iter
     escapes = any(each.startswith("escape=") for each in step.image.node.recipe.dockerfile.directives)
     if escapes or not step.script.editable or step.other_shell or not step.root:
         yield "the step is a heredoc, or runs with another shell or user, or the file has another escape"
+    if step.steered or len({_options(step, each.install) for each in found}) > 1:
+        yield "pip is told different things"
     first = min(each.install.command.start for each in found)
-    if any(not each.idle for each in step.script.commands if each.start < first and not _alone(step, each)):
+    apart = _apart(survey, step)
+    if any(not each.idle for each in step.script.commands if each.start < first and each not in apart):
         yield "other commands run before the install"
     below = {survey.packages[owner][folder].name for folder, owner in provided.folders.items()}
     for each in found:
@@ -119,9 +116,25 @@ def _obstacles(survey: Survey, step: Step, found: tuple[Candidate, ...]) -> Iter
             yield f"{', '.join(sorted(local - here - below))} is in no base and not installed here"
 
 
-def _alone(step: Step, command: Command) -> bool:
-    """Whether a command is an install from an index, which moves along."""
-    return any(each.command is command and not each.folders for each in step.installs)
+def _apart(survey: Survey, step: Step) -> list[Command]:
+    """The installs from an index alone, which move along."""
+    return [
+        each.command
+        for each in step.installs
+        if each.command.top
+        and each.requirements == each.named
+        and all(option.name in _OPTIONS for option in each.options)
+        and survey.local_names.isdisjoint(distribution(word.text) for word in each.named)
+    ]
+
+
+def _options(step: Step, install: Install) -> str:
+    """The options of a call that the new step needs as well, as they are written."""
+    return "".join(
+        f" {step.script.text[each.words[0].start : each.words[-1].end]}"
+        for each in install.options
+        if each.name in _AS_IT_IS | _WITH_VALUE and each.words[0].start > install.install.start
+    )
 
 
 def _insert_at(step: Step, found: tuple[Candidate, ...]) -> int | None:
@@ -146,16 +159,11 @@ def _dependencies(
     ]
     call = next(each.install for each in found)
     head = script.text[call.command.start : call.install.end]
-    options = "".join(
-        f" {script.text[each.words[0].start : each.words[-1].end]}"
-        for each in call.options
-        if each.name in _AS_IT_IS | _WITH_VALUE and each.words[0].start > call.install.start
-    )
     commands: list[str] = []
     if packages:
         program = _program(survey, tuple(packages.values()))
         commands.append(f"python3 -c '{program}' {' '.join(targets.values())} > {_DEPS}.txt")
-        commands += [f"{head}{options} -r {_DEPS}.txt", f"rm {_DEPS}.txt"]
+        commands += [f"{head}{_options(step, call)} -r {_DEPS}.txt", f"rm {_DEPS}.txt"]
     commands += [script.text[each.start : each.end] for each in apart]
     prepared = [each for each in script.commands if each.start < first and each not in apart]
     flags = [*step.instruction.flags, *flags]

@@ -17,6 +17,7 @@ from lamina.lint.rule import Edit, Fix, Hit
 from lamina.lint.script import Replacement, Script, read_script
 
 _AMBIENT: Mapping[str, str | None] = {"LAMBDA_TASK_ROOT": TASK_ROOT}
+_STEERING = frozenset({"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_CONSTRAINT", "PIP_CONFIG_FILE"})
 ROOT_USERS = frozenset({"root", "0", "root:root", "0:0"})
 
 
@@ -50,6 +51,11 @@ class Step:
     other_shell: bool
     """Whether the stage has another shell than ``/bin/sh``."""
     environment: Mapping[str, str]
+
+    @property
+    def steered(self) -> bool:
+        """Whether ENV tells pip where to install or what to read besides."""
+        return not _STEERING.isdisjoint(self.environment)
 
     @property
     def in_image(self) -> bool:

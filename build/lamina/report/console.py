@@ -165,8 +165,9 @@ class Screen:
             self._print(table)
         counts = Counter(each.severity for each in findings)
         mended = sum(each.fix is not None for each in findings)
-        told_counts = ", ".join(f"{counts[level]} {level}s" for level in ("error", "warning", "note"))
-        self.say(f"{told_counts}" + (f"; --fix mends {mended} of them" if mended else ""))
+        levels = ((counts[level], level) for level in ("error", "warning", "note"))
+        told_counts = ", ".join(f"{count} {level}{'s' * (count != 1)}" for count, level in levels)
+        self.say(told_counts + (f"; --fix mends {mended} of them" if mended else ""))
 
     def diff(self, lines: Iterable[str]) -> None:
         """A unified diff."""

@@ -56,7 +56,7 @@ def lint_images(workspace: Workspace) -> Linted:
     """What the rules find about the selected images."""
     survey = _surveyor(workspace).survey(workspace.project)
     workspace.stat_cache.save()
-    return Linted(findings=_of(workspace, lint(survey)))
+    return Linted(findings=lint(survey, workspace.graph.select(workspace.flags.images)))
 
 
 def mend_images(workspace: Workspace, *, dry_run: bool) -> Linted:
@@ -92,9 +92,10 @@ def write_log(workspace: Workspace, findings: Iterable[Finding], to: str, *, ver
 
 def _mended(workspace: Workspace, draft: _Draft) -> Linted:
     surveyor, refused = _surveyor(workspace), dict[Fix, str]()
+    selected = workspace.graph.select(workspace.flags.images)
     survey = surveyor.survey(draft.project())
     for _ in range(_ROUNDS):
-        chosen = choose(_of(workspace, lint(survey)), refused)
+        chosen = choose(lint(survey, selected), refused)
         files = [fix for fix in chosen if not _is_ignore(fix)]
         for batch in _batches(files or chosen):
             trial = draft.tried(edit for fix in batch for edit in fix)
@@ -108,7 +109,7 @@ def _mended(workspace: Workspace, draft: _Draft) -> Linted:
             break
     left = tuple(
         replace(each, fix=None, hint=f"not mended: {refused[each.fix]}") if each.fix in refused else each
-        for each in _of(workspace, lint(survey))
+        for each in lint(survey, selected)
     )
     return Linted(findings=left, rewrites=draft.rewrites())
 
@@ -143,11 +144,6 @@ def _files(survey: Survey) -> Mapping[str, tuple[str, ...]]:
     }
 
 
-def _of(workspace: Workspace, findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    chosen = workspace.graph.select(workspace.flags.images)
-    return tuple(each for each in findings if each.image in chosen)
-
-
 class _Draft:
     """Dockerfiles and their ignore files as they would be, in a folder of their own."""
 
@@ -170,11 +166,13 @@ class _Draft:
         for index, (name, spec) in enumerate(self._project.images.items()):
             place = self._folder / str(index) / spec.dockerfile.name
             for end in ("", DOCKERIGNORE):
-                text = self._text(spec.dockerfile_path + end)
-                if text is not None:
-                    write_atomic(place.with_name(place.name + end), text)
+                path, copy = spec.dockerfile_path + end, place.with_name(place.name + end)
+                if path in self._texts:
+                    write_atomic(copy, self._texts[path])
+                elif (self._project.root / path).is_file():
+                    write_atomic(copy, (self._project.root / path).read_bytes())
                 else:
-                    place.with_name(place.name + end).unlink(missing_ok=True)
+                    copy.unlink(missing_ok=True)
             images[name] = replace(spec, dockerfile=place)
         return replace(self._project, images=images)
 

@@ -18,9 +18,14 @@ from ..conftest import RUNTIME, Repo
 Seconds = Callable[[str, str], float | None]
 
 
-def look(repo: Repo, seconds_of: Seconds = lambda _image, _instruction: None) -> tuple[Finding, ...]:
+def look(
+    repo: Repo,
+    seconds_of: Seconds = lambda _image, _instruction: None,
+    *,
+    images: tuple[str, ...] | None = None,
+) -> tuple[Finding, ...]:
     """All that lint finds in a repository."""
-    return lint(Surveyor(DiskFiles, seconds_of).survey(repo.project()))
+    return lint(Surveyor(DiskFiles, seconds_of).survey(repo.project()), images)
 
 
 def mend(repo: Repo, *, dry_run: bool = False, images: tuple[str, ...] = ()) -> Linted:

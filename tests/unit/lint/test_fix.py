@@ -160,6 +160,8 @@ UNSPLIT = {
     "extras": (None, FROM, "pip install '/tmp/x[all]'"),
     "editable": (None, FROM, "pip install -e /tmp/x"),
     "a target": (None, FROM, "pip install -t /opt /tmp/x"),
+    "a list before it": (None, FROM, "pip install -r /tmp/r.txt && pip install /tmp/x"),
+    "a local name": (None, FROM, "pip install dynamo && pip install /tmp/x"),
     "a folder": (None, FROM, "cd / && pip install /tmp/x"),
     "a local one that is nowhere": (
         '[project]\nname = "x"\ndependencies = ["dynamo", "a"]\n',
@@ -196,6 +198,22 @@ def test_a_whole_context_is_copied_after_the_install(packages: Repo) -> None:
     )
 
 
+def test_source_goes_below_an_install_that_does_not_need_it(packages: Repo) -> None:
+    write(
+        packages,
+        LISTED,
+        "COPY src/handler.py /var/task/",
+        "COPY src/requirements.txt /tmp/",
+        f"RUN {CACHE} pip install -r /tmp/requirements.txt",
+    )
+
+    assert mended(packages) == text(
+        "COPY src/requirements.txt /tmp/",
+        f"RUN {CACHE} pip install -r /tmp/requirements.txt",
+        "COPY --link src/handler.py /var/task/",
+    )
+
+
 MOVED = {
     "a list with a path in it": (
         {"src/requirements.txt": "-e ./src\n"},
@@ -203,6 +221,17 @@ MOVED = {
     ),
     "a step that does more": (LISTED, "pip install -r src/requirements.txt && python -m compileall ."),
 }
+
+
+def test_copies_to_one_place_keep_their_order(packages: Repo) -> None:
+    lines = (
+        "COPY src /opt/src",
+        "COPY src/requirements.txt /opt/src/",
+        f"RUN {CACHE} pip install -r /opt/src/requirements.txt",
+    )
+    write(packages, LISTED, *lines)
+
+    assert mended(packages) == text(*lines)
 
 
 @pytest.mark.parametrize(("files", "command"), MOVED.values(), ids=MOVED)

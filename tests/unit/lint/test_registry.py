@@ -101,6 +101,8 @@ def test_two_images_of_one_dockerfile_are_told_once(packages: Repo) -> None:
     packages.write("other/Dockerfile", "FROM scratch\nENV API_TOKEN=x\n")
 
     assert len([each for each in look(packages) if each.slug == "secret"]) == 1
+    for image in ("twin", "third"):
+        assert len([each for each in look(packages, images=(image,)) if each.slug == "secret"]) == 1
 
 
 def test_seconds_of_earlier_runs_are_part_of_the_reason(packages: Repo) -> None:

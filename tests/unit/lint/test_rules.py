@@ -12,7 +12,12 @@ from ..conftest import RUNTIME, Repo
 from .conftest import look, write
 
 HANDLER = {"src/handler.py": "def handler(event, context): ...\n"}
-LISTED = {**HANDLER, "src/requirements.txt": "iniconfig>=2\n", "src/constraints.txt": "tabulate==0.9\n"}
+LISTED = {
+    **HANDLER,
+    "src/requirements.txt": "iniconfig>=2\n",
+    "src/constraints.txt": "tabulate==0.9\n",
+    "src/pip.conf": "[global]\n",
+}
 CACHE = "--mount=type=cache,target=/root/.cache/pip"
 INSTALL = f"RUN {CACHE} pip install -r /tmp/requirements.txt"
 ON_BASE = "FROM base-dynamo:stable"
@@ -102,6 +107,7 @@ CASES = {
         at=2,
         good=(
             ("COPY src/requirements.txt /tmp/", INSTALL, "COPY src/handler.py /var/task/"),
+            ("COPY src/pip.conf /etc/pip.conf", "COPY src/requirements.txt /tmp/", INSTALL),
             ("COPY src/requirements.txt /tmp/", "COPY src/constraints.txt /tmp/", INSTALL),
         ),
     ),
