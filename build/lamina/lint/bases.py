@@ -36,8 +36,8 @@ def _moving_tag(survey: Survey) -> Iterator[Hit]:
                     yield _hit(
                         image,
                         each.line,
-                        f"{each.name} is another image every week, and lamina.lock does not pin it",
-                        hint=f"name a version ({reference.name}:3.13), and invoke lock",
+                        f"{each.name} moves: neither its tag nor lamina.lock says which image is meant",
+                        hint="name a version in its tag; invoke lock pins it by digest",
                     )
 
 
@@ -46,8 +46,8 @@ def _own_latest(survey: Survey) -> Iterator[Hit]:
         own = {spelling: parent for parent, all_ in image.node.parents.items() for spelling in all_}
         for spelling, parent in own.items():
             tag = Reference.parse(spelling).tag
-            for line, text in _lines_with(image, spelling) if tag not in {None, STABLE} else ():
-                new = text.replace(spelling, f"{parent}:{STABLE}")
+            lines = _renamed(image, spelling, f"{parent}:{STABLE}") if tag not in {None, STABLE} else ()
+            for line, new in lines:
                 file = image.node.recipe.dockerfile.path
                 yield _hit(
                     image,
@@ -69,8 +69,8 @@ def _own_latest(survey: Survey) -> Iterator[Hit]:
                 )
 
 
-def _lines_with(image: Image, spelling: str) -> Iterator[tuple[int, str]]:
-    """The lines of FROM, COPY --from and ARG before the first FROM that hold a name as it is."""
+def _renamed(image: Image, spelling: str, name: str) -> Iterator[tuple[int, str]]:
+    """The lines of FROM, COPY --from and ARG before the first FROM that hold a name, with another one."""
     dockerfile = image.node.recipe.dockerfile
     lines = [line.removesuffix("\r") for line in dockerfile.text.split("\n")]
     copies = (
@@ -82,7 +82,10 @@ def _lines_with(image: Image, spelling: str) -> Iterator[tuple[int, str]]:
     numbers = {each.line for each in (*copies, *heads)}
     numbers |= {stage.line for stage in dockerfile.stages if stage.base == spelling}
     whole = re.compile(rf"(?<![\w./-]){re.escape(spelling)}(?![\w./-])")
-    yield from ((number, lines[number - 1]) for number in sorted(numbers) if whole.search(lines[number - 1]))
+    for number in sorted(numbers):
+        renamed = whole.sub(name, lines[number - 1])
+        if renamed != lines[number - 1]:
+            yield number, renamed
 
 
 def _base_argument(survey: Survey) -> Iterator[Hit]:

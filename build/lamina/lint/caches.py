@@ -17,7 +17,7 @@ def _cached(step: Step) -> bool:
 
 def _cache_dir_known(survey: Survey, step: Step) -> bool:
     """Whether pip's cache is where root has it: in images of Python, where nobody else is the user."""
-    if survey.python(step.image) is None:
+    if survey.python(step.image, step.stage) is None:
         return False
     return step.root and step.script.editable and not {"HOME", "PIP_CACHE_DIR"} & step.environment.keys()
 

@@ -88,7 +88,7 @@ def _obstacles(survey: Survey, step: Step, found: tuple[Candidate, ...]) -> Iter
     """Why a step cannot be split without knowing more than is known here."""
     provided = survey.provided[step.image.name]
     here = {each.package.name for each in found}
-    python = survey.python(step.image)
+    python = survey.python(step.image, step.stage)
     if python is None or python < _OLDEST:
         yield "the image has no Python 3.11 for certain"
     escapes = any(each.startswith("escape=") for each in step.image.node.recipe.dockerfile.directives)

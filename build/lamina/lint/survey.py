@@ -10,6 +10,7 @@ from functools import cached_property
 
 from lamina.declare.config import Project
 from lamina.declare.lockfile import Lock
+from lamina.declare.recipe import ResolvedStage
 from lamina.identify.context import ContextFile
 from lamina.identify.fingerprint import distribution
 from lamina.identify.ignore import Rule
@@ -17,7 +18,6 @@ from lamina.identify.image import Image
 from lamina.identify.runnable import Runnable
 from lamina.lint.pip import Install
 from lamina.lint.steps import Step, steps
-from lamina.refs import Reference
 
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
@@ -85,13 +85,15 @@ class Survey:
         """Image -> what the project's images below it install."""
         found: dict[str, Provided] = {}
         for name, image in self.images.items():
-            folders: dict[str, str] = {}
-            distributions: dict[str, tuple[str, str]] = {}
-            for parent in image.node.parents:
-                if parent in found:
-                    folders |= {**found[parent].folders, **dict(self._folders(parent))}
-                    distributions |= {**found[parent].distributions, **dict(self._distributions(parent))}
-            found[name] = Provided(folders=folders, distributions=distributions)
+            base = self._parent(image, bottom(image))
+            if base is None:
+                found[name] = Provided(folders={}, distributions={})
+                continue
+            below = found[base.name]
+            found[name] = Provided(
+                folders={**below.folders, **dict(self._folders(base.name))},
+                distributions={**below.distributions, **dict(self._distributions(base.name))},
+            )
         return found
 
     def package(self, step: Step, written: str) -> Package | None:
@@ -142,18 +144,34 @@ class Survey:
         """The declared requirements of a project that are no packages of the repository."""
         return tuple(each for each in package.requires if distribution(each) not in self.local_names)
 
-    def python(self, image: Image) -> tuple[int, int] | None:
-        """The Python of the Lambda runtime below an image; None where that cannot be told."""
-        for external in image.node.externals:
-            reference = Reference.parse(external.name)
-            version = _VERSION.match(reference.tag or "")
-            if posixpath.basename(reference.repository) == "python" and version:
-                return int(version[1]), int(version[2])
-        parents = (self.images[each] for each in image.node.parents if each in self.images)
-        return next((found for parent in parents if (found := self.python(parent))), None)
+    def python(self, image: Image, stage: ResolvedStage | None = None) -> tuple[int, int] | None:
+        """The Python of what an image, or one of its stages, stands on; None where that is not told."""
+        name = bottom(image, stage)
+        if parent := self._parent(image, name):
+            return self.python(parent)
+        path, _, tag = name.partition("@")[0].rpartition(":")
+        version = _VERSION.match(tag)
+        known = posixpath.basename(path) == "python" and version
+        return (int(version[1]), int(version[2])) if known and version else None
 
     def on_runtime(self, image: Image) -> bool:
         """Whether an image stands, at last, on Lambda's Python runtime."""
-        own = any("lambda/python" in each.name for each in image.node.externals)
-        parents = (self.images[each] for each in image.node.parents if each in self.images)
-        return own or any(self.on_runtime(each) for each in parents)
+        name = bottom(image)
+        parent = self._parent(image, name)
+        return self.on_runtime(parent) if parent else "lambda/python" in name
+
+    def _parent(self, image: Image, name: str) -> Image | None:
+        """The image of the project that a FROM means."""
+        return next((self.images[one] for one, names in image.node.parents.items() if name in names), None)
+
+
+def bottom(image: Image, stage: ResolvedStage | None = None) -> str:
+    """What an image, or one of its stages, stands on once all stages of its Dockerfile are left behind."""
+    recipe = image.node.recipe
+    used = {each.stage.index: each for each in recipe.stages}
+    here = stage or recipe.stages[-1]
+    while (below := recipe.dockerfile.stage(here.base)) and below.index < here.stage.index:
+        if below.index not in used:
+            break
+        here = used[below.index]
+    return here.base

@@ -149,9 +149,15 @@ def test_a_platform_goes_where_the_configuration_says_the_same(packages: Repo) -
 
 
 def test_where_the_user_of_a_base_is_not_known_nothing_is_mounted(packages: Repo) -> None:
-    write(packages, HANDLER, "FROM example.org/tool:1", "RUN pip install --no-cache-dir a")
+    lines = (
+        f"FROM {RUNTIME} AS other",
+        "RUN ls",
+        "FROM example.org/tool:1",
+        "RUN pip install --no-cache-dir a",
+    )
+    write(packages, HANDLER, *lines, "COPY --from=other /a /b")
 
-    assert mended(packages) == "FROM example.org/tool:1\nRUN pip install --no-cache-dir a\n"
+    assert mended(packages).splitlines()[:4] == [*lines]
 
 
 UNSPLIT = {

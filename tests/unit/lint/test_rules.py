@@ -50,6 +50,12 @@ CASES = {
         good=(
             (ON_BASE, "COPY label /tmp/d", "RUN pip install /tmp/d"),
             ("COPY dynamo /tmp/d", "RUN pip install /tmp/d"),
+            (
+                f"FROM {RUNTIME}",
+                "COPY --from=base-dynamo:stable /a /a",
+                "COPY dynamo /d",
+                "RUN pip install /d",
+            ),
         ),
     ),
     "requirement-again": Case(
