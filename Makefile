@@ -7,7 +7,7 @@ TASKS := build-all build-base build-lambda plan audit smoke watch tag push pull 
   init ignore phases phase1 phase2 phase3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types package build bench engine-up engine-down clean $(TASKS)
+.PHONY: help setup test lint types package build bench engine-up engine-down lint-images clean $(TASKS)
 
 help: ## this list
 	@echo "make build-all | test | bench | setup | clean, and each task: $(TASKS)"
@@ -20,6 +20,9 @@ $(TASKS): .venv/.ready
 
 engine-up engine-down: .venv/.ready
 	@$(BIN)/invoke $(subst -,.,$@) $(ARGS)
+
+lint-images: .venv/.ready ## invoke lint: make's own lint is that of the code
+	@$(BIN)/invoke lint $(ARGS)
 
 test: .venv/.ready ## all that must pass: tests (real engine included), lint, types, package
 	@$(BIN)/nox $(ARGS)

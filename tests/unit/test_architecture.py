@@ -23,9 +23,10 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "declare": GROUND,
     "identify": (*GROUND, "declare"),
     "decide": (*GROUND, "declare", "identify"),
+    "lint": (*GROUND, "declare", "identify", "decide"),
     "adopt": (*GROUND, "declare", "identify", "decide"),
     "execute": (*GROUND, "registries", "sandbox", "declare", "identify", "decide"),
-    "report": (*GROUND, "registries", "sandbox", "declare", "identify", "decide", "adopt", "execute"),
+    "report": (*GROUND, "registries", "sandbox", "declare", "identify", "decide", "lint", "adopt", "execute"),
 }
 """Room -> the rooms that it may import besides itself."""
 ROOMS["bench"] = (*ROOMS["report"], "aws", "report")

@@ -37,8 +37,9 @@ _ECR_KEYS: Mapping[str, type] = {"account": str, "region": str, "host": str}
 _SECRET_KEYS: Mapping[str, type] = {"file": str, "optional": bool}
 _KEYS: Mapping[str, type] = {
     **{name: each.kind for name, each in SETTINGS.items()},
-    **dict.fromkeys(("images", "args", "secrets", "ecr"), dict),
+    **dict.fromkeys(("images", "args", "secrets", "ecr", "lint"), dict),
 }
+_LINT_KEYS: Mapping[str, type] = {"ignore": list}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,8 @@ class Project:
     images: Mapping[str, ImageSpec]
     secrets: tuple[Secret, ...] = ()
     ecr: Mapping[str, str] = field(default_factory=dict)
+    lint_ignores: Value = field(default=Value(value=(), source="default"))
+    """The rules of lint that are not wanted, by id or name."""
 
     def get(self, name: str) -> Any:
         """The value of a setting of `SETTINGS`."""
@@ -137,8 +140,17 @@ def load_project(
     images = dict(_images(root, document, settings))
     secrets = tuple(_secrets(root, document, environment))
     ecr = document.known(document.table.get("ecr", {}), _ECR_KEYS, "ecr")
+    lint = document.known(document.table.get("lint", {}), _LINT_KEYS, "lint")
     document.check()
-    return Project(root=root, settings=settings, images=images, secrets=secrets, ecr=ecr)
+    ignores = tuple(str(each) for each in lint.get("ignore", ()))
+    return Project(
+        root=root,
+        settings=settings,
+        images=images,
+        secrets=secrets,
+        ecr=ecr,
+        lint_ignores=Value(value=ignores, source=document.where("lint", "ignore")),
+    )
 
 
 def _images(root: Path, document: Document, settings: Mapping[str, Value]) -> Iterator[tuple[str, ImageSpec]]:

@@ -41,6 +41,8 @@ class Instruction:
     json: bool
     heredocs: tuple[Heredoc, ...]
     line: int
+    end: int
+    """Its last line: continuations, comments among them and heredocs are in between."""
     trigger: Instruction | None = None
     """The instruction that an ONBUILD holds."""
 
@@ -160,6 +162,7 @@ def _instruction(command: Any, text: str) -> Instruction:  # the parser publishe
         json=command.json,
         heredocs=tuple(Heredoc(name=each.name, content=each.content) for each in command.heredocs),
         line=command.start_line,
+        end=command.end_line,
         trigger=_trigger(command, text) if command.sub_cmd else None,
     )
 
@@ -170,7 +173,9 @@ def _trigger(command: Any, text: str) -> Instruction:
     lines = text.split("\n")[command.start_line - 1 : command.end_line]
     inner = _ONBUILD.sub("", "\n".join(lines), count=1)
     alone = "".join((*escape, "FROM scratch\n", inner))
-    return replace(_instruction(buildkit.parse_string(alone)[1], alone), line=command.start_line)
+    return replace(
+        _instruction(buildkit.parse_string(alone)[1], alone), line=command.start_line, end=command.end_line
+    )
 
 
 def _faults(instructions: tuple[Instruction, ...], path: str) -> Iterator[Problem]:

@@ -6,7 +6,8 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # a plan is shown without what builds being imported
     from lamina.execute.outcome import Outcome
     from lamina.execute.smoke import Smoked
     from lamina.identify.explain import Change
+    from lamina.lint.rule import Finding
 
 _STYLE = {
     "build": "yellow",
@@ -42,6 +44,9 @@ _STYLE = {
     "false skip": "bold red",
     "not comparable": "yellow",
     "ok": "green",
+    "error": "bold red",
+    "warning": "yellow",
+    "note": "dim",
 }
 _DIFF_STYLE = {"- ": "red", "+ ": "green"}
 _GITHUB = "GITHUB_ACTIONS"
@@ -205,6 +210,33 @@ class Screen:
             self.say(f"{smoked.image} {smoked.function} failed; its last lines:")
             for line in answer.failure.trace or log:
                 self._out.print(Text(f"  {line}", style="dim"))
+
+    def findings(self, findings: Sequence[Finding]) -> None:
+        """What lint found as a table: what and where, below that why, and what to do."""
+        table = _table("rule", "severity", "where", "what", wide="what")
+        for each in findings:
+            next_step = "--fix mends it" if each.fix else each.hint
+            told = Text(each.message)
+            told.append(f"\nwhy: {each.why}", style="dim")
+            told.append(f"\nnext: {next_step}" if next_step else "", style="cyan")
+            where = Text(f"{each.where}\n{each.image}")
+            table.add_row(Text(f"{each.rule}\n{each.slug}"), _styled(each.severity), where, told)
+        if findings:
+            self._print(table)
+        counts = Counter(each.severity for each in findings)
+        mended = sum(each.fix is not None for each in findings)
+        levels = ((counts[level], level) for level in ("error", "warning", "note"))
+        told_counts = ", ".join(f"{count} {level}{'s' * (count != 1)}" for count, level in levels)
+        self.say(told_counts + (f"; --fix mends {mended} of them" if mended else ""))
+
+    def diff(self, lines: Iterable[str]) -> None:
+        """A unified diff."""
+        for line in lines:
+            self._out.print(Text(line, style=_DIFF_STYLE.get(f"{line[:1]} ", "")))
+
+    def document(self, document: Any) -> None:
+        """A JSON document that is all that standard output gets."""
+        print(json.dumps(document, indent=2))
 
     def rows(self, headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, wide: str = "") -> None:
         """Any other table. wide: the column that may be folded."""

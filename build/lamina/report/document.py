@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lamina.execute.outcome import Outcome, Result
     from lamina.execute.smoke import Smoked
     from lamina.identify.explain import Change
+    from lamina.lint.rule import Finding
 
 SCHEMA = 1
 
@@ -164,6 +165,32 @@ def _failure(failure: Failure | None) -> dict[str, Any] | None:
     if failure is None:
         return None
     return {"type": failure.type, "message": failure.message, "trace": list(failure.trace)}
+
+
+def finding_documents(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """What lint found. fix: the edits that ``--fix`` makes, null where there are none.
+
+    An edit replaces the lines from start up to end, which stays, both counted from 1.
+    """
+    return [
+        {
+            "rule": each.rule,
+            "name": each.slug,
+            "severity": each.severity,
+            "image": each.image,
+            "file": each.file,
+            "line": each.line,
+            "message": each.message,
+            "why": each.why,
+            "hint": each.hint,
+            "fix": each.fix
+            and [
+                {"file": edit.file, "start": edit.start, "end": edit.end, "lines": list(edit.lines)}
+                for edit in each.fix
+            ],
+        }
+        for each in findings
+    ]
 
 
 def _differences(verdict: Verdict) -> list[dict[str, Any]]:

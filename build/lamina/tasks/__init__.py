@@ -10,7 +10,7 @@ from typing import Any
 
 from invoke.collection import Collection
 
-from lamina.tasks import adopting, explain, images, phases, places, run, sandboxes
+from lamina.tasks import adopting, explain, images, linting, phases, places, run, sandboxes
 
 
 def _collect() -> Collection:
@@ -19,7 +19,7 @@ def _collect() -> Collection:
         *(images.build_all, images.build_base, images.build_lambda, images.plan, images.push, images.stable),
         *(images.tag, places.config, places.lock, places.login, places.pull),
         *(adopting.init, adopting.ignore, adopting.phases),
-        *(explain.why, explain.audit, explain.verify),
+        *(explain.why, explain.audit, explain.verify, linting.lint),
         *(run.smoke, run.watch),
         *(phases.phase1, phases.phase2, phases.phase3),
     )

@@ -1,0 +1,258 @@
+"""Rules about what images stand on: tags that move, arguments that change, programs that run on the base."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lamina.identify.image import STABLE, Image
+from lamina.lint.rule import Edit, Fix, Hit, Rule
+from lamina.lint.survey import Survey
+from lamina.refs import Reference
+
+_MOVING = (None, "latest")
+_VARIABLE = re.compile(r"\$\{?(\w+)(:?[-+?])?.*")
+_BUSTER = re.compile(
+    r"(?i)(.*_)?(cache_?bust(er)?|bust_?cache)|no_?cache|build_?(date|time|timestamp|number|id)|timestamp|"
+    r"(git|vcs)_?(sha|commit|rev|ref)|commit(_?(sha|hash))?"
+)
+_DATE = re.compile(r"\$\(\s*date\b|`\s*date\b")
+
+
+def _hit(image: Image, line: int, message: str, hint: str | None = None, fix: Fix | None = None) -> Hit:
+    file = image.node.recipe.dockerfile.path
+    return Hit(image=image.name, file=file, line=line, message=message, hint=hint, fix=fix, step=True)
+
+
+def _moving_tag(survey: Survey) -> Iterator[Hit]:
+    for image in survey.images.values():
+        for stage in image.node.recipe.stages:
+            for each in stage.externals:
+                known = each.name in survey.lock.pins or each.name not in {
+                    e.name for e in image.node.externals
+                }
+                reference = Reference.parse(each.name) if not known else None
+                if reference and reference.digest is None and reference.tag in _MOVING:
+                    yield _hit(
+                        image,
+                        each.line,
+                        f"{each.name} moves: neither its tag nor lamina.lock says which image is meant",
+                        hint="name a version in its tag; invoke lock pins it by digest",
+                    )
+
+
+def _own_latest(survey: Survey) -> Iterator[Hit]:
+    for image in survey.images.values():
+        own = {spelling: parent for parent, all_ in image.node.parents.items() for spelling in all_}
+        for spelling, parent in own.items():
+            tag = Reference.parse(spelling).tag
+            lines = _renamed(image, spelling, f"{parent}:{STABLE}") if tag not in {None, STABLE} else ()
+            for line, new in lines:
+                file = image.node.recipe.dockerfile.path
+                yield _hit(
+                    image,
+                    line,
+                    f"{spelling} is a base of this project under a tag that moves with every push",
+                    fix=(Edit(file=file, start=line, end=line + 1, lines=(new,)),),
+                    hint=f"write {parent}:{STABLE}",
+                )
+    for image in survey.images.values():
+        for each in image.node.externals:
+            reference = Reference.parse(each.name)
+            named = (one for one in survey.images if survey.project.repository(one) == reference.repository)
+            if reference.host and (ours := next(named, None)):
+                yield _hit(
+                    image,
+                    each.line,
+                    f"{each.name} is the base {ours} of this project as it was pushed, not as it stands here",
+                    hint=f"ARG BASE_IMAGE={ours}:{STABLE} and FROM ${{BASE_IMAGE}}",
+                )
+
+
+def _renamed(image: Image, spelling: str, name: str) -> Iterator[tuple[int, str]]:
+    """The lines of FROM, COPY --from and ARG before the first FROM that hold a name, with another one."""
+    dockerfile = image.node.recipe.dockerfile
+    lines = [line.removesuffix("\r") for line in dockerfile.text.split("\n")]
+    copies = (
+        each for stage in dockerfile.stages for each in stage.instructions if each.flag("from") == spelling
+    )
+    heads = (
+        each for each in dockerfile.header if any(word.partition("=")[2] == spelling for word in each.words)
+    )
+    numbers = {each.line for each in (*copies, *heads)}
+    numbers |= {stage.line for stage in dockerfile.stages if stage.base == spelling}
+    whole = re.compile(rf"(?<![\w./-]){re.escape(spelling)}(?![\w./-])")
+    for number in sorted(numbers):
+        renamed = whole.sub(name, lines[number - 1])
+        if renamed != lines[number - 1]:
+            yield number, renamed
+
+
+def _base_argument(survey: Survey) -> Iterator[Hit]:
+    for image in survey.images.values():
+        dockerfile = image.node.recipe.dockerfile
+        defaults = {word.partition("=")[0]: word for each in dockerfile.header for word in each.words}
+        for stage in image.node.recipe.stages:
+            found = _VARIABLE.fullmatch(stage.stage.base)
+            word = defaults.get(found[1]) if found else None
+            if found is None or word is None or "=" in word:
+                continue
+            name, path = found[1], dockerfile.path
+            given = image.node.spec.build_args.get(name)
+            parent = next((one for one, all_ in image.node.parents.items() if given in all_), None)
+            line = next(each.line for each in dockerfile.header if name in each.words)
+            what = f"FROM {stage.stage.base}: ARG {name} has no default, every caller passes its own"
+            new = f"ARG {name}={parent}:{STABLE}"
+            alone = dockerfile.text.split("\n")[line - 1].strip().split() == ["ARG", name]
+            yield _hit(
+                image,
+                line,
+                what,
+                fix=(Edit(file=path, start=line, end=line + 1, lines=(new,)),) if parent and alone else None,
+                hint=f"ARG {name}={parent or 'base-…'}:{STABLE}",
+            )
+
+
+def _not_lazy(survey: Survey) -> Iterator[Hit]:
+    for image in survey.images.values():
+        for each in image.node.recipe.instructions:
+            if each.name in {"RUN", "WORKDIR"}:
+                yield _hit(
+                    image,
+                    each.line,
+                    f"{each.name} runs on the base, which is pulled and unpacked for it",
+                    hint="install in a stage of its own and copy the result: FROM … AS deps, RUN pip install "
+                    "--target /rootfs/var/task …, then COPY --link --from=deps /rootfs/ /"
+                    if each.name == "RUN"
+                    else "Lambda's runtime is in /var/task already: name whole paths",
+                )
+                break
+
+
+def _platform(survey: Survey) -> Iterator[Hit]:
+    for image in survey.images.values():
+        recipe = image.node.recipe
+        for stage in recipe.chain:
+            written = stage.stage.platform
+            if not written or "$" in written:
+                continue
+            wrong = written.removesuffix("/v8") != recipe.platform.removesuffix("/v8")
+            line = recipe.dockerfile.text.split("\n")[stage.stage.line - 1].removesuffix("\r")
+            new = line.replace(f"--platform={written} ", "", 1)
+            edit = Edit(
+                file=recipe.dockerfile.path, start=stage.stage.line, end=stage.stage.line + 1, lines=(new,)
+            )
+            yield _hit(
+                image,
+                stage.stage.line,
+                f"FROM --platform={written}, but {image.name} is for {recipe.platform}"
+                if wrong
+                else f"FROM --platform={written}: the image cannot be built for another one",
+                fix=None if wrong or new == line or not survey.project.get("platform") else (edit,),
+                hint='drop --platform; set platform = "linux/arm64" in [tool.lamina]',
+            )
+
+
+def _syntax(survey: Survey) -> Iterator[Hit]:
+    for image in survey.images.values():
+        dockerfile = image.node.recipe.dockerfile
+        lines = dockerfile.text.split("\n")
+        for each in dockerfile.directives:
+            if each.startswith("syntax="):
+                number = next(at for at, line in enumerate(lines, start=1) if "syntax" in line)
+                yield Hit(
+                    image=image.name,
+                    file=dockerfile.path,
+                    line=number,
+                    message=f"# {each}: this frontend is pulled before every build, BuildKit has one",
+                    hint="drop the line, unless the Dockerfile uses what only that frontend knows",
+                )
+
+
+def _cache_busters(survey: Survey) -> Iterator[Hit]:
+    for image in survey.images.values():
+        for stage in image.node.recipe.stages:
+            for each in (*image.node.recipe.dockerfile.header, *stage.stage.instructions):
+                names = [word.partition("=")[0] for word in each.words] if each.name == "ARG" else []
+                for name in filter(_BUSTER.fullmatch, names):
+                    yield _hit(
+                        image,
+                        each.line,
+                        f"ARG {name} changes from build to build, and every step below it runs again",
+                        hint="drop it; what a commit or a date is for goes into a tag or an annotation",
+                    )
+                text = " ".join((*each.words, *(one.content for one in each.heredocs)))
+                if each.name in {"RUN", "ENV", "LABEL"} and _DATE.search(text):
+                    yield _hit(
+                        image,
+                        each.line,
+                        f"{each.name} writes the time into the image: no two builds are the same",
+                        hint="leave the time to the registry, which knows when it was pushed",
+                    )
+
+
+RULES = (
+    Rule(
+        id="LAM301",
+        slug="moving-tag",
+        severity="warning",
+        what="FROM of `:latest` or of no tag that `lamina.lock` does not pin",
+        why="the same Dockerfile gives another image whenever somebody else pushes",
+        fixes="by hand",
+        find=_moving_tag,
+    ),
+    Rule(
+        id="LAM302",
+        slug="own-base-latest",
+        severity="warning",
+        what="a base of the project under a tag that moves",
+        why="nothing that stands on a moving tag can be taken from a cache for certain",
+        fixes="`base-x:stable` instead, which a build replaces by the base's digest",
+        find=_own_latest,
+    ),
+    Rule(
+        id="LAM303",
+        slug="base-argument",
+        severity="warning",
+        what="`FROM ${BASE_IMAGE}` whose ARG has no default",
+        why="the base is another one with each caller, and a build without the argument stands on none",
+        fixes="a default, where the project's arguments name a base of its own",
+        find=_base_argument,
+    ),
+    Rule(
+        id="LAM304",
+        slug="not-lazy",
+        severity="note",
+        what="RUN or WORKDIR on the base of an image",
+        why="the base must be downloaded and unpacked, and its every change runs the step again",
+        fixes="by hand",
+        find=_not_lazy,
+    ),
+    Rule(
+        id="LAM305",
+        slug="platform",
+        severity="warning",
+        what="a platform that is written into FROM, or is not the image's",
+        why="an image of another platform does not start on Lambda",
+        fixes="drops it where it is the image's own, by the configuration",
+        find=_platform,
+    ),
+    Rule(
+        id="LAM306",
+        slug="syntax-pull",
+        severity="note",
+        what="`# syntax=`",
+        why="it is one more image to pull from a registry that may be slow, out of reach or rationed",
+        fixes="by hand",
+        find=_syntax,
+    ),
+    Rule(
+        id="LAM307",
+        slug="cache-buster",
+        severity="warning",
+        what="arguments and commands that are new in every build: `CACHE_BUST`, `BUILD_DATE`, `$(date)`",
+        why="the steps below are never taken from the cache",
+        fixes="by hand",
+        find=_cache_busters,
+    ),
+)

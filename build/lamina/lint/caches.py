@@ -1,0 +1,103 @@
+"""Rules about pip's own cache, which makes a step that does run again a short one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lamina.lint.rule import Hit, Rule
+from lamina.lint.script import Replacement
+from lamina.lint.steps import Step, hit
+from lamina.lint.survey import Survey
+
+
+def _cached(step: Step) -> bool:
+    mounts = step.instruction.flags_of("mount")
+    return any("type=cache" in each and "pip" in each for each in mounts)
+
+
+def _cache_dir_known(survey: Survey, step: Step) -> bool:
+    """Whether pip's cache is where root has it: in images of Python, where nobody else is the user."""
+    if survey.python(step.image, step.stage) is None:
+        return False
+    return step.root and step.script.editable and not {"HOME", "PIP_CACHE_DIR"} & step.environment.keys()
+
+
+def _mount(step: Step) -> Replacement:
+    """Gives a step a cache for pip."""
+    text, at = step.script.text, len("RUN")
+    at += len(text) - len(text.lstrip())
+    directives = step.image.node.recipe.dockerfile.directives
+    escape = next((each[-1] for each in directives if each.startswith("escape=")), "\\")
+    flags = step.instruction.flags
+    end = at if flags else step.script.start
+    return (at, end, " --mount=type=cache,target=/root/.cache/pip" + ("" if flags else f" {escape}\n    "))
+
+
+def _no_cache_dir(survey: Survey) -> Iterator[Hit]:
+    told: set[tuple[str, int]] = set()
+    for step, install in survey.installs:
+        key = (step.image.name, step.instruction.line)
+        words = install.flags("--no-cache-dir")
+        if not words or key in told:
+            continue
+        told.add(key)
+        mounted = _cached(step)
+        edits = [
+            each
+            for other in step.installs
+            for each in step.script.without_words(other.command, other.flags("--no-cache-dir"))
+        ]
+        known = _cache_dir_known(survey, step) and (mounted or "PIP_NO_CACHE_DIR" not in step.environment)
+        yield hit(
+            step,
+            words[0].start,
+            message="pip install --no-cache-dir leaves the step's cache mount unused"
+            if mounted
+            else "pip install --no-cache-dir downloads everything anew whenever the step runs",
+            fix=(step.edit([*edits, *([] if mounted else [_mount(step)])]),) if known else None,
+            hint="RUN --mount=type=cache,target=<that user's cache> pip install …, without --no-cache-dir",
+        )
+
+
+def _no_cache_mount(survey: Survey) -> Iterator[Hit]:
+    told: set[tuple[str, int]] = set()
+    for step, install in survey.installs:
+        key = (step.image.name, step.instruction.line)
+        if key in told or install.flags("--no-cache-dir") or (_cached(step) and not _switched_off(step)):
+            continue
+        told.add(key)
+        known = _cache_dir_known(survey, step) and not _switched_off(step)
+        off = "PIP_NO_CACHE_DIR switches off the cache of" if _switched_off(step) else "no cache mount for"
+        yield hit(
+            step,
+            install.install.start,
+            message=f"{off} pip install",
+            fix=(step.edit([_mount(step)]),) if known else None,
+            hint="RUN --mount=type=cache,target=<that user's cache> pip install …, PIP_NO_CACHE_DIR unset",
+        )
+
+
+def _switched_off(step: Step) -> bool:
+    return step.environment.get("PIP_NO_CACHE_DIR", "0").lower() not in {"0", "false", "no", "off", ""}
+
+
+RULES = (
+    Rule(
+        id="LAM105",
+        slug="no-cache-dir",
+        severity="warning",
+        what="`pip install --no-cache-dir`, with a cache mount or instead of one",
+        why="one changed requirement downloads all of them; a cache mount costs the image nothing",
+        fixes="drops it and mounts a cache",
+        find=_no_cache_dir,
+    ),
+    Rule(
+        id="LAM106",
+        slug="no-cache-mount",
+        severity="warning",
+        what="`pip install` without a cache mount",
+        why="one changed requirement downloads all of them, and pip's cache stays in the layer",
+        fixes="adds `--mount=type=cache,target=/root/.cache/pip`",
+        find=_no_cache_mount,
+    ),
+)

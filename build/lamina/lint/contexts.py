@@ -1,0 +1,189 @@
+"""Rules about contexts: ignore files that are missing, unread, in the way or in vain, and needless bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lamina.decide.preflight import faults
+from lamina.decide.weight import heaviest, megabytes
+from lamina.errors import Problem
+from lamina.identify.asked import rooted
+from lamina.identify.image import DOCKERIGNORE, Image
+from lamina.identify.wildcard import is_wildcard
+from lamina.lint.rule import Edit, Fix, Hit, Rule
+from lamina.lint.survey import Survey
+
+_NAMED = 3
+_LEAST_MEGABYTES = 100_000
+_WIDE = 1_000_000
+"""Bytes of a context that no COPY takes, from which on they are worth a word."""
+_SPECIAL = frozenset("*?[]\\!# ")
+
+
+def of_problem(image: Image, problem: Problem) -> Hit:
+    """What a preflight check found, as a hit."""
+    file, _, line = (problem.where or image.node.spec.dockerfile_path).rpartition(":")
+    if not line.isdecimal():
+        file, line = problem.where or image.node.spec.dockerfile_path, "1"
+    return Hit(
+        image=image.name,
+        file=file,
+        line=max(1, int(line)),
+        message=problem.what,
+        hint=problem.hint or problem.allowed,
+    )
+
+
+def _no_ignore_file(survey: Survey) -> Iterator[Hit]:
+    for name, image in survey.images.items():
+        context = image.contexts[""]
+        if context.ignore.source is not None or not image.node.recipe.sources:
+            continue
+        whole = survey.whole.get(name, context.files)
+        size = sum(each.size for each in whole)
+        path = image.node.spec.dockerfile_path
+        yield Hit(
+            image=name,
+            file=path,
+            line=1,
+            message=f"no ignore file: the context is {len(whole)} files of {_amount(size)}, "
+            f"of which {_amount(context.size)} are copied",
+            fix=_targeted(image),
+            hint=f"write {path}{DOCKERIGNORE}: a line `*`, then `!` and the path for each that is copied",
+        )
+
+
+def _amount(size: int) -> str:
+    return megabytes(size) if size >= _LEAST_MEGABYTES else f"{size / 1000:.1f} kB"
+
+
+def _targeted(image: Image) -> Fix | None:
+    """An ignore file beside the Dockerfile that lets in exactly what its instructions name."""
+    paths: list[str] = []
+    for source in image.node.recipe.sources:
+        if source.context is not None:
+            continue
+        for each in source.paths or ("",):
+            path = rooted(each)
+            if not path or is_wildcard(each) or _SPECIAL & set(path) or source.parents or source.excludes:
+                return None
+            paths.append(path)
+    lines = (
+        "# Nothing but what the Dockerfile copies or binds.",
+        "*",
+        *(
+            f"!{each}"
+            for each in dict.fromkeys(paths)
+            if not any(each.startswith(f"{one}/") for one in paths)
+        ),
+        "**/__pycache__",
+        "**/*.pyc",
+    )
+    return (Edit(file=image.node.spec.dockerfile_path + DOCKERIGNORE, start=1, end=1, lines=lines),)
+
+
+def _wide(survey: Survey) -> Iterator[Hit]:
+    for name, image in survey.images.items():
+        taken = {each.path for each in image.contexts[""].files}
+        rest = [each for each in survey.whole.get(name, ()) if each.path not in taken]
+        size, own = sum(each.size for each in rest), image.contexts[""].size
+        if size > _WIDE and size > own:
+            parts = ", ".join(f"{path} {megabytes(part)}" for path, part in heaviest(rest, _NAMED))
+            beside = image.node.spec.dockerfile_path + DOCKERIGNORE
+            yield Hit(
+                image=name,
+                file=image.contexts[""].ignore.source or image.node.spec.dockerfile_path,
+                line=1,
+                message=f"{megabytes(size)} of the context of {name} are never copied: {parts}",
+                hint=f"leave them out in {image.contexts[''].ignore.source or beside}",
+            )
+
+
+def _unread(survey: Survey) -> Iterator[Hit]:
+    for name, image in survey.images.items():
+        for path in survey.strays.get(name, ()):
+            yield Hit(
+                image=name,
+                file=path,
+                line=1,
+                message=f"{path} is never read: <Dockerfile>{DOCKERIGNORE} is, or the context's own",
+                hint=f"move its lines into {image.node.spec.dockerfile_path}{DOCKERIGNORE}, with paths from "
+                "the context's root, and delete it",
+            )
+
+
+def _hidden(survey: Survey) -> Iterator[Hit]:
+    for name, image in survey.images.items():
+        yield from (of_problem(image, each) for each in faults({name: image}))
+        for context in image.contexts.values():
+            for missing in context.missing:
+                if missing.optional and missing.hidden_by:
+                    yield Hit(
+                        image=name,
+                        file=image.node.recipe.dockerfile.path,
+                        line=missing.source.line,
+                        message=f"{missing.source.instruction} {missing.path}: {missing.hidden_by} hides it",
+                        hint="add a line with ! for it below that line, or drop the line",
+                    )
+
+
+def _idle_rules(survey: Survey) -> Iterator[Hit]:
+    for name in survey.images:
+        for rule in survey.idle_rules.get(name, ()):
+            does = "lets in" if rule.negated else "hides"
+            yield Hit(
+                image=name,
+                file=rule.source,
+                line=rule.line,
+                message=f"`{rule.text}` {does} nothing: there is no {rule.pattern} in the context",
+                hint="drop the line, or mend the path: it is relative to the context's root",
+            )
+
+
+RULES = (
+    Rule(
+        id="LAM401",
+        slug="no-ignore-file",
+        severity="warning",
+        what="an image without any ignore file",
+        why="a build has to look through the whole folder, and one wider COPY lets everything in",
+        fixes="writes `<Dockerfile>.dockerignore` that lets in exactly what is copied",
+        find=_no_ignore_file,
+    ),
+    Rule(
+        id="LAM402",
+        slug="wide-context",
+        severity="note",
+        what="a context that is larger than what is copied of it",
+        why="builders other than BuildKit send all of it, with every build",
+        fixes="by hand",
+        find=_wide,
+    ),
+    Rule(
+        id="LAM403",
+        slug="unread-ignore-file",
+        severity="warning",
+        what="an ignore file that nobody reads: `.dockerignore` in a sub-folder, or beside no Dockerfile",
+        why="its author relies on rules that have no effect",
+        fixes="by hand",
+        find=_unread,
+    ),
+    Rule(
+        id="LAM404",
+        slug="lost-source",
+        severity="error",
+        what="a COPY source that an ignore rule hides, or that is not there",
+        why="the build fails, or the image lacks the files",
+        fixes="by hand",
+        find=_hidden,
+    ),
+    Rule(
+        id="LAM405",
+        slug="idle-ignore-rule",
+        severity="note",
+        what="a line of an ignore file that names what is not there",
+        why="it is misspelt or left over, and hides that something else is let in",
+        fixes="by hand",
+        find=_idle_rules,
+    ),
+)

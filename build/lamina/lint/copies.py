@@ -1,0 +1,282 @@
+"""Rules about COPY: what is copied before an install, how layers are linked, and who can read the files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lamina.declare.dockerfile import Instruction
+from lamina.declare.recipe import ResolvedStage
+from lamina.identify.image import Image
+from lamina.identify.layout import TASK_ROOT
+from lamina.lint.pip import Install
+from lamina.lint.rule import Edit, Fix, Hit, Rule
+from lamina.lint.steps import ROOT_USERS, Place, Step, edit_of, is_file
+from lamina.lint.survey import Survey
+
+_DEPENDENCIES = re.compile(
+    r"(.*[-_.])?(requirements|constraints)([-_.].*)?\.(txt|in)|pyproject\.toml|.*\.lock|pylock\..*|setup\.(py|cfg)"
+)
+_LOCAL_LINE = re.compile(r"\s*(-[erc]\b|--(editable|requirement|constraint)|\.|/|file:)|.*@\s*file:")
+_CHMOD = re.compile(r"(?:0?[0-7][0-7][0-3])|(?:[augo]*o[augo]*-[wx]*r[wx]*)|go-\S*r\S*|go=")
+_TASK = re.compile(r"(\$\{?LAMBDA_TASK_ROOT\}?|/var/task)(/[\w./-]*)?")
+_CONFIGURING = ("/etc", "/root")
+"""Where pip looks for its configuration."""
+_PROGRAMS = frozenset({"RUN", "WORKDIR", "SHELL"})
+
+
+def _hit(image: Image, line: int, message: str, hint: str | None = None, fix: Fix | None = None) -> Hit:
+    file = image.node.recipe.dockerfile.path
+    return Hit(image=image.name, file=file, line=line, message=message, hint=hint, fix=fix, step=True)
+
+
+def _installing(step: Step) -> bool:
+    """Whether a step installs from an index by what is named or listed, rather than a folder."""
+    return any(each.requirements or each.values("-r", "--requirement") for each in step.installs)
+
+
+def _before(survey: Survey) -> Iterator[tuple[Image, Step, Instruction, tuple[Place, ...]]]:
+    """Each COPY from the context with the first install behind it in its stage."""
+    for name, image in survey.images.items():
+        told: set[int] = set()
+        for step in survey.steps[name]:
+            own = {id(each) for each in step.stage.stage.instructions}
+            for place in step.places if _installing(step) else ():
+                copy = place.copy
+                if (
+                    copy is not None
+                    and id(copy) in own
+                    and copy.line not in told
+                    and copy.flag("from") is None
+                ):
+                    told.add(copy.line)
+                    yield image, step, copy, tuple(each for each in step.places if each.copy is copy)
+
+
+def _whole_context(survey: Survey) -> Iterator[Hit]:
+    for image, step, copy, places in _before(survey):
+        if any(not place.source or place.source == "." for place in places):
+            yield _hit(
+                image,
+                copy.line,
+                f"{copy.name} of the whole context stands before an install",
+                hint="copy the requirements alone, install, then copy the rest:\n"
+                "COPY requirements.txt ./\nRUN pip install -r requirements.txt\nCOPY . .",
+                fix=_moved(survey, step, copy),
+            )
+
+
+def _source_first(survey: Survey) -> Iterator[Hit]:
+    for image, step, copy, places in _before(survey):
+        sources = [place.source for place in places]
+        used = _used(step)
+        plain = [each for each in sources if each and not _DEPENDENCIES.fullmatch(each.rpartition("/")[2])]
+        if len(plain) == len(sources) and used.isdisjoint(sources) and _has_code(image, plain):
+            needed = next((path for each in plain for path in used if path.startswith(f"{each}/")), None)
+            reads = f"reads only {needed} of it" if needed else "does not need it"
+            yield _hit(
+                image,
+                copy.line,
+                f"{copy.name} {plain[0]} stands before an install that {reads}",
+                hint="move it below the RUN that installs",
+                fix=_moved(survey, step, copy),
+            )
+
+
+def _has_code(image: Image, sources: list[str]) -> bool:
+    files = [each.path for each in image.contexts[""].files if each.path.endswith(".py")]
+    return any(path == each or path.startswith(f"{each}/") for each in sources for path in files)
+
+
+def _used(step: Step) -> frozenset[str]:
+    """The paths of the context that a step is given by name."""
+    words = [word.text for command in step.script.commands for word in command.words]
+    found = (step.place_of(word) for word in words if "/" in word or "." in word)
+    return frozenset(place.source for place in found if place is not None)
+
+
+def _moved(survey: Survey, step: Step, copy: Instruction) -> Fix | None:
+    """The COPY behind the install, and before it only the files that pip is told to read.
+
+    Only where the step does nothing but install from an index: it neither reads what moves nor writes there.
+    """
+    stage = step.stage.stage.instructions
+    between = [each for each in stage if copy.line < each.line < step.instruction.line]
+    simple = all(command.top and _from_index(step, command) for command in step.script.commands)
+    if not simple or step.other_shell or step.steered or not _can_pass(step, copy, between):
+        return None
+    listed = [
+        file for each in step.installs for file in each.values("-r", "--requirement", "-c", "--constraint")
+    ]
+    wanted: list[tuple[str, str]] = []
+    for file in listed:
+        place = step.place_of(file)
+        if place is None or not _is_plain(survey, step, place.source):
+            return None
+        if place.copy is copy:
+            wanted.append((place.source, place.path))
+    dockerfile = step.image.node.recipe.dockerfile
+    text = dockerfile.text.split("\n")[copy.line - 1 : copy.end]
+    lines = tuple(line.removesuffix("\r") for line in text)
+    first = tuple(f"COPY {source} {path}" for source, path in dict.fromkeys(wanted))
+    after = step.instruction.end + 1
+    return (
+        Edit(file=dockerfile.path, start=copy.line, end=copy.end + 1, lines=first),
+        Edit(file=dockerfile.path, start=after, end=after, lines=lines),
+    )
+
+
+def _can_pass(step: Step, copy: Instruction, between: list[Instruction]) -> bool:
+    """Whether a COPY may come after what stands between it and the install, and after the install."""
+    mine = _paths(step, copy)
+    if any(path == "/" or path.startswith(_CONFIGURING) for path in mine):
+        return False
+    for each in between:
+        theirs = _paths(step, each)
+        if each.name not in {"LABEL", "EXPOSE"} and (each.name != "COPY" or not theirs):
+            return False
+        if any(
+            f"{one}/".startswith(f"{two}/") or f"{two}/".startswith(f"{one}/")
+            for one in mine
+            for two in theirs
+        ):
+            return False
+    return True
+
+
+def _paths(step: Step, copy: Instruction) -> list[str]:
+    return [place.path for place in step.places if place.copy is copy]
+
+
+def _from_index(step: Step, command: object) -> bool:
+    found: Install | None = next((each for each in step.installs if each.command is command), None)
+    return found is not None and not found.folders and not found.values("-e", "--editable", "-t", "--target")
+
+
+def _is_plain(survey: Survey, step: Step, path: str) -> bool:
+    """Whether a path is a file of requirements that names no other file or folder."""
+    text = survey.listings.get(step.image.name, {}).get(path)
+    return text is not None and not any(_LOCAL_LINE.match(line) for line in text.splitlines())
+
+
+def _unlinked(survey: Survey) -> Iterator[Hit]:
+    for image in survey.images.values():
+        stages = [each.stage for each in image.node.recipe.chain]
+        waiting = [each for stage in reversed(stages) for each in stage.instructions]
+        while waiting:
+            each = waiting.pop(0)
+            runs_later = any(later.name in _PROGRAMS for later in waiting)
+            if each.name == "COPY" and each.flag("link") is None and not runs_later:
+                resolved = next(one for one in image.node.recipe.chain if each in one.stage.instructions)
+                if _can_link(survey, image, resolved, each):
+                    yield _hit(
+                        image,
+                        each.line,
+                        "COPY without --link, though nothing prevents it",
+                        fix=(_with_link(image, each),),
+                        hint="COPY --link",
+                    )
+
+
+def _can_link(survey: Survey, image: Image, stage: ResolvedStage, copy: Instruction) -> bool:
+    """Whether a linked layer holds the same: a plain place of the runtime, no names to look up."""
+    target = copy.words[-1]
+    owner = copy.flag("chown") or "0"
+    if not survey.on_runtime(image) or not _TASK.fullmatch(target) or not re.fullmatch(r"[\d:]+", owner):
+        return False
+    if any(each.name == "USER" for each in stage.stage.instructions) or copy.json or copy.heredocs:
+        return False
+    words = [each for each in image.node.recipe.instructions if each.name == "RUN"]
+    if any("ln -s" in " ".join(each.words) and TASK_ROOT in " ".join(each.words) for each in words):
+        return False
+    sources = copy.words[:-1]
+    folder = len(sources) == 1 and copy.flag("from") is None and not is_file(image, sources[0].strip("/"))
+    return target.endswith("/") or (folder and any(_below(image, sources[0])))
+
+
+def _below(image: Image, source: str) -> Iterator[bool]:
+    prefix = source.removeprefix("./").strip("/") + "/"
+    yield from (True for each in image.contexts[""].files if each.path.startswith(prefix))
+
+
+def _with_link(image: Image, copy: Instruction) -> Edit:
+    lines = image.node.recipe.dockerfile.text.split("\n")[copy.line - 1 : copy.end]
+    lines = [line.removesuffix("\r") for line in lines]
+    lines[0] = re.sub(r"(?i)^(\s*copy)\b", r"\1 --link", lines[0], count=1)
+    return edit_of(image, copy, tuple(lines))
+
+
+def _unreadable(survey: Survey) -> Iterator[Hit]:
+    for image in survey.images.values():
+        for each in image.node.recipe.instructions:
+            mode = each.flag("chmod") if each.name in {"COPY", "ADD"} else None
+            if mode and _CHMOD.fullmatch(mode):
+                yield _hit(
+                    image,
+                    each.line,
+                    f"{each.name} --chmod={mode}: Lambda runs the function as a user that may not read it",
+                    hint=f"{each.name} --chmod=644 for files, 755 for programs and folders",
+                )
+            elif each.name == "USER" and survey.on_runtime(image) and each.words[0] not in ROOT_USERS:
+                yield _hit(
+                    image,
+                    each.line,
+                    f"USER {each.words[0]}: Lambda runs the function as a user of its own all the same",
+                    hint="drop it, and let every file be readable by all",
+                )
+    for name, image in survey.images.items():
+        for step in survey.steps[name]:
+            for command in step.script.commands if step.in_image else ():
+                texts = [word.text for word in command.words]
+                modes = [word for word in texts[1:] if _CHMOD.fullmatch(word)]
+                if (
+                    texts[0] == "chmod"
+                    and modes
+                    and any(TASK_ROOT in word or "LAMBDA_TASK" in word for word in texts)
+                ):
+                    yield _hit(
+                        image,
+                        step.instruction.line,
+                        f"{' '.join(texts)}: Lambda runs the function as a user that may not read it",
+                        hint="chmod -R a+rX",
+                    )
+
+
+RULES = (
+    Rule(
+        id="LAM201",
+        slug="context-before-install",
+        severity="warning",
+        what="COPY of the whole context before an install",
+        why="every edit of every file runs the install again",
+        fixes="copies what pip reads before it and the rest behind it, where only an index is installed from",
+        find=_whole_context,
+    ),
+    Rule(
+        id="LAM202",
+        slug="source-before-install",
+        severity="warning",
+        what="source that is copied before an install that does not need it",
+        why="an edit of the source runs the install again",
+        fixes="moves it below, where only an index is installed from",
+        find=_source_first,
+    ),
+    Rule(
+        id="LAM203",
+        slug="no-link",
+        severity="note",
+        what="COPY without `--link` where nothing prevents it",
+        why="a linked layer stays when the base changes, and an unchanged base is not even pulled for it",
+        fixes="adds `--link` below `/var/task` of Lambda's runtime when no RUN follows",
+        find=_unlinked,
+    ),
+    Rule(
+        id="LAM204",
+        slug="unreadable",
+        severity="warning",
+        what="files that only their owner may read, or USER",
+        why="Lambda runs functions as a user of its own, for whom everything must be readable",
+        fixes="by hand",
+        find=_unreadable,
+    ),
+)

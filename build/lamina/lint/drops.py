@@ -1,0 +1,104 @@
+"""Dropping the install of a package that a base has, with the COPY that only served it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lamina.lint.pip import Install
+from lamina.lint.rule import Edit, Fix
+from lamina.lint.script import Command, Replacement, Word
+from lamina.lint.steps import Place, Step
+from lamina.lint.survey import Package, Survey
+
+
+def held_folders(survey: Survey, step: Step, install: Install) -> Iterator[tuple[Word, Package, str]]:
+    """The packages that a call of pip installs although a base has them: word, package, base."""
+    held = survey.provided[step.image.name].folders
+    for word in install.folders:
+        package = survey.package(step, word.text)
+        if package is not None and package.folder in held and step.in_image:
+            yield word, package, held[package.folder]
+
+
+def drop_folders(survey: Survey, step: Step) -> Fix | None:
+    """The edits that leave out all such installs of a step; None where that is not certain to be right."""
+    if not step.script.editable or not step.root or step.other_shell:
+        return None
+    words: dict[Word, Place] = {}
+    for install in step.installs:
+        for word, package, owner in held_folders(survey, step, install):
+            place = step.place_of(word.text)
+            if place is None or "[" in word.text or not install.command.top:
+                return None
+            if not _is_same(survey, step, package, owner):
+                return None
+            words[word] = place
+    gone = frozenset(place.path for place in words.values() if _is_of_no_use(step, place, words))
+    edits = _shortened(step, words, gone)
+    return edits and (*edits, *_copies(step, words, gone))
+
+
+def _is_same(survey: Survey, step: Step, package: Package, owner: str) -> bool:
+    """Whether the base was built from the same files."""
+    prefix = f"{package.folder}/" if package.folder else ""
+    ours, theirs = (
+        {each.path: each.sha256 for each in image.contexts[""].files if each.path.startswith(prefix)}
+        for image in (step.image, survey.images[owner])
+    )
+    return ours == theirs and step.image.root("") == survey.images[owner].root("")
+
+
+def _is_of_no_use(step: Step, place: Place, words: dict[Word, Place]) -> bool:
+    """Whether nothing else in the stage names what the COPY brought, in a place that is not kept."""
+    copy = place.copy
+    if copy is None or not place.alone or not place.path.startswith("/tmp/"):  # noqa: S108 - in the image
+        return False
+    named = re.compile(re.escape(place.path) + r"(?![\w.-])")
+    for other in step.stage.stage.instructions:
+        if other is step.instruction or other is copy:
+            continue
+        text = " ".join((*other.flags, *other.words, *(each.content for each in other.heredocs)))
+        if named.search(text):
+            return False
+    uses = (word for command in step.script.commands if not _is_removal(command) for word in command.words)
+    return all(word in words for word in uses if named.search(word.text))
+
+
+def _is_removal(command: Command) -> bool:
+    return command.top and [word.text for word in command.words[:2]] == ["rm", "-rf"]
+
+
+def _shortened(step: Step, words: dict[Word, Place], gone: frozenset[str]) -> Fix | None:
+    """The step without these installs; nothing is left of it where only preparations would be."""
+    script = step.script
+    dropped: list[Command] = []
+    edits: list[Replacement] = []
+    for install in step.installs:
+        mine = [word for word in install.folders if word in words]
+        rest = [word for word in install.named if word not in mine]
+        if mine and not rest and not install.values("-r", "--requirement", "-e", "--editable"):
+            dropped.append(install.command)
+        elif mine:
+            edits += script.without_words(install.command, mine)
+    for command in filter(_is_removal, script.commands):
+        operands = command.words[2:]
+        useless = [word for word in operands if word.text.rstrip("/") in gone]
+        if len(useless) == len(operands):
+            dropped.append(command)
+        else:
+            edits += script.without_words(command, useless)
+    kept = [command for command in script.commands if command not in dropped]
+    line = step.instruction
+    if all(command.idle for command in kept):
+        return (
+            Edit(file=step.image.node.recipe.dockerfile.path, start=line.line, end=line.end + 1, lines=()),
+        )
+    spans = script.without(dropped)
+    return None if spans is None else (step.edit([*spans, *edits]),)
+
+
+def _copies(step: Step, words: dict[Word, Place], gone: frozenset[str]) -> Iterator[Edit]:
+    copies = {place.copy.line: place.copy for place in words.values() if place.copy and place.path in gone}
+    for copy in copies.values():
+        yield Edit(file=step.image.node.recipe.dockerfile.path, start=copy.line, end=copy.end + 1, lines=())

@@ -1,0 +1,116 @@
+"""Calls of pip in the steps of an image: what they install, and from where."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lamina.lint.script import Command, Word
+
+_PIP = re.compile(r"(?:.*/)?pip(?:3(?:\.\d+)?)?")
+_PYTHON = re.compile(r"(?:.*/)?python(?:3(?:\.\d+)?)?")
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_SHORT = re.compile(r"-[A-Za-z].+")
+# fmt: off
+_VALUED = frozenset({
+    "-r", "--requirement", "-c", "--constraint", "-t", "--target", "-i", "--index-url", "--extra-index-url",
+    "-f", "--find-links", "--platform", "--python-version", "--implementation", "--abi", "--root", "--prefix",
+    "--src", "--cache-dir", "--timeout", "--retries", "--proxy", "--trusted-host", "--cert", "--client-cert",
+    "--no-binary", "--only-binary", "--progress-bar", "--root-user-action", "--upgrade-strategy", "--report",
+    "--log", "--python", "--config-settings", "-C", "-e", "--editable", "-d", "--use-feature",
+})
+# fmt: on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """An option with its value, where it has one. name: without the value."""
+
+    name: str
+    value: str | None
+    words: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Install:
+    """One ``pip install``. install: the word itself; named: requirements, folders and files by name."""
+
+    command: Command
+    install: Word
+    options: tuple[Option, ...]
+    named: tuple[Word, ...]
+
+    def values(self, *names: str) -> tuple[str, ...]:
+        """The values of an option, under all of its names."""
+        return tuple(each.value or "" for each in self.options if each.name in names)
+
+    def flags(self, *names: str) -> tuple[Word, ...]:
+        """The words of options without a value."""
+        return tuple(each.words[0] for each in self.options if each.name in names)
+
+    @property
+    def folders(self) -> tuple[Word, ...]:
+        """The named things that are paths; with extras where they are written."""
+        return tuple(word for word in self.named if is_path(word.text))
+
+    @property
+    def requirements(self) -> tuple[Word, ...]:
+        """The named things that come from a package index."""
+        return tuple(word for word in self.named if not is_path(word.text) and not _is_redirect(word.text))
+
+
+def is_path(text: str) -> bool:
+    """Whether pip takes a name for a folder or a file."""
+    bare = text.partition("[")[0]
+    return "://" not in text and " @ " not in text and (bare.startswith(".") or "/" in bare)
+
+
+def _is_redirect(text: str) -> bool:
+    return re.match(r"\d?[<>]", text) is not None
+
+
+def read_install(command: Command) -> Install | None:
+    """The ``pip install`` that a command is; None for any other command."""
+    words = [*command.words]
+    while words and (_ASSIGNMENT.match(words[0].text) or words[0].text in {"then", "exec", "else", "do"}):
+        del words[0]
+    if not words:
+        return None
+    if _PYTHON.fullmatch(words[0].text) and [each.text for each in words[1:3]] == ["-m", "pip"]:
+        rest = words[3:]
+    elif _PIP.fullmatch(words[0].text):
+        rest = words[1:]
+    else:
+        return None
+    at = next((index for index, each in enumerate(rest) if each.text == "install"), None)
+    if at is None:
+        return None
+    before, after = tuple(_options(rest[:at])), tuple(_options(rest[at + 1 :]))
+    if any(isinstance(each, Word) for each in before):  # another subcommand
+        return None
+    return Install(
+        command=command,
+        install=rest[at],
+        options=tuple(each for each in (*before, *after) if isinstance(each, Option)),
+        named=tuple(each for each in after if isinstance(each, Word)),
+    )
+
+
+def _options(words: list[Word]) -> Iterator[Option | Word]:
+    waiting: Word | None = None
+    for word in words:
+        if waiting is not None:
+            yield Option(name=waiting.text, value=word.text, words=(waiting, word))
+            waiting = None
+        elif not word.text.startswith("-"):
+            yield word
+        elif word.text in _VALUED:
+            waiting = word
+        elif word.text.startswith("--"):
+            name, given, value = word.text.partition("=")
+            yield Option(name=name, value=value if given else None, words=(word,))
+        elif _SHORT.fullmatch(word.text) and word.text[:2] in _VALUED:
+            yield Option(name=word.text[:2], value=word.text[2:], words=(word,))
+        else:
+            yield Option(name=word.text, value=None, words=(word,))

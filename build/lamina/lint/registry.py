@@ -1,0 +1,100 @@
+"""All rules, and what they find in a project: sorted, each thing once, without what is switched off."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterator, Mapping
+from operator import attrgetter
+from typing import Any
+
+from lamina.errors import ConfigError, Problem
+from lamina.lint import bases, caches, contexts, copies, handlers, installs, secrets
+from lamina.lint.rule import Finding, Hit, Rule
+from lamina.lint.survey import Survey
+
+_THEMES = (installs, caches, copies, bases, contexts, secrets, handlers)
+RULES: tuple[Rule, ...] = tuple(
+    sorted((rule for theme in _THEMES for rule in theme.RULES), key=attrgetter("id"))
+)
+_COMMENT = re.compile(r"\s*#\s*lamina:\s*ignore=([\w, -]+)")
+
+
+def lint(survey: Survey, images: Collection[str] | None = None) -> tuple[Finding, ...]:
+    """Everything that the rules find about the images, about all when none is named.
+
+    Raises ConfigError where a rule is switched off that there is not.
+    """
+    off = survey.project.lint_ignores
+    ConfigError.check([*_unknown(off.value, off.source), *_unknown_in_comments(survey.texts)])
+    found: dict[tuple[Any, ...], Finding] = {}
+    for rule in RULES:
+        if {rule.id, rule.slug}.isdisjoint(off.value):
+            for hit in rule.find(survey):
+                wanted = images is None or hit.image in images
+                if wanted and not _is_off(rule, hit, survey.texts.get(hit.file, "")):
+                    key = (rule.id, hit.file, hit.line, hit.message)
+                    found.setdefault(key, _finding(rule, hit, survey))
+    return tuple(sorted(found.values(), key=lambda each: (each.file, each.line, each.rule, each.image)))
+
+
+def _finding(rule: Rule, hit: Hit, survey: Survey) -> Finding:
+    seconds = survey.seconds_of(hit.image, _instruction(hit, survey)) if hit.step else None
+    took = f"; the step took {seconds:.1f} s when it last ran here" if seconds else ""
+    return Finding(
+        rule=rule.id,
+        slug=rule.slug,
+        severity=rule.severity,
+        image=hit.image,
+        file=hit.file,
+        line=hit.line,
+        message=hit.message,
+        why=f"{rule.why}{took}",
+        fix=hit.fix,
+        hint=None if hit.fix else hit.hint,
+    )
+
+
+def _instruction(hit: Hit, survey: Survey) -> str:
+    """The instruction around a line, in one line as BuildKit tells it."""
+    for stage in survey.images[hit.image].node.recipe.dockerfile.stages:
+        for each in stage.instructions:
+            if each.line <= hit.line <= each.end:
+                return " ".join((each.name, *each.flags, *each.words))
+    return ""
+
+
+def _is_off(rule: Rule, hit: Hit, text: str) -> bool:
+    """Whether a comment at or above the line, or above the instruction that it is part of, says so."""
+    lines = text.split("\n")
+    for number in range(min(hit.line, len(lines)), 0, -1):
+        line = lines[number - 1].strip()
+        if found := _COMMENT.match(line):
+            if not {rule.id, rule.slug}.isdisjoint(_listed(found[1])):
+                return True
+        elif number < hit.line and not line.startswith("#") and not line.endswith(("\\", "`")):
+            return False
+    return False
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def _unknown_in_comments(texts: Mapping[str, str]) -> Iterator[Problem]:
+    for path, text in texts.items():
+        for number, line in enumerate(text.split("\n"), start=1):
+            if found := _COMMENT.match(line):
+                yield from _unknown(_listed(found[1]), f"{path}:{number}")
+
+
+def _unknown(names: list[str], where: str) -> Iterator[Problem]:
+    known = [name for rule in RULES for name in (rule.id, rule.slug)]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            yield Problem(
+                what=f"there is no rule {name!r}" + (f"; did you mean {near[0]}?" if near else ""),
+                where=where,
+                allowed=f"{RULES[0].id} to {RULES[-1].id}, or their names: see docs/lint.md",
+            )

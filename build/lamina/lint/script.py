@@ -1,0 +1,199 @@
+"""The shell text of a RUN as it stands in the file: commands and words with their places.
+
+No more of the shell is understood than is needed to edit plain chains of commands. What stands in an ``if``,
+a loop, a group or a pipe is read but marked, and comments between continued lines count as blanks.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from lamina.declare.dockerfile import Dockerfile, Instruction
+
+_OPERATOR = re.compile(r"&&|\|\||;;|[;|&()\n]")
+_OPENS = frozenset({"if", "for", "while", "until", "case", "{"})
+_CLOSES = frozenset({"fi", "done", "esac", "}"})
+_LEADS = frozenset({"if", "then", "else", "elif", "do", "while", "until", "{", "!"})
+_PLAIN = frozenset({"", "&&", ";", "\n"})
+_IDLE = frozenset({"[", "test", "export", "set", "fi", "then", "else", "if", "true", ":"})
+Replacement = tuple[int, int, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """A word without its quotes; start, end: its place in the text. quoted: whether it had any."""
+
+    text: str
+    start: int
+    end: int
+    quoted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A simple command. before, after: the operators around it, empty at the ends of the text.
+
+    top: whether it is in no ``if``, loop, group or pipe.
+    """
+
+    words: tuple[Word, ...]
+    before: str
+    after: str
+    top: bool
+
+    @property
+    def start(self) -> int:
+        """Where its first word begins."""
+        return self.words[0].start
+
+    @property
+    def end(self) -> int:
+        """Where its last word ends."""
+        return self.words[-1].end
+
+    @property
+    def idle(self) -> bool:
+        """Whether it only tests, or sets variables for what follows."""
+        texts = [word.text for word in self.words]
+        while texts and texts[0] in _LEADS:
+            del texts[0]
+        return not texts or texts[0] in _IDLE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """The text of a step. start: where the commands begin, behind RUN and its flags."""
+
+    text: str
+    start: int
+    commands: tuple[Command, ...]
+    editable: bool
+    """Whether the text is the file's own, line for line."""
+
+    def without(self, dropped: Collection[Command]) -> list[Replacement] | None:
+        """What leaves these commands out; None where a comment or an operator stands in the way."""
+        spans: list[Replacement] = []
+        kept: Command | None = None
+        run: list[Command] = []
+        for each in (*self.commands, None):
+            if each is not None and each in dropped:
+                run.append(each)
+                continue
+            if run:
+                if any({one.before, one.after} - _PLAIN for one in run):
+                    return None
+                if kept is None and each is None:
+                    return None
+                if kept is None or (each is not None and each.before == "&&"):
+                    span = (run[0].start, each.start if each else run[-1].end)
+                else:
+                    span = (kept.end, run[-1].end)
+                if "#" in self.text[slice(*span)]:
+                    return None
+                spans.append((*span, ""))
+            kept, run = each, []
+        return spans
+
+    def without_words(self, command: Command, dropped: Collection[Word]) -> Iterator[Replacement]:
+        """What leaves words out of a command, with the blanks before them."""
+        for before, word in zip(command.words, command.words[1:], strict=False):
+            if word in dropped:
+                comment = "#" in self.text[before.end : word.start]
+                yield (word.start if comment else before.end, word.end, "")
+
+    def edited(self, replacements: Iterable[Replacement]) -> tuple[str, ...]:
+        """The lines of the text after the replacements, which do not overlap."""
+        text = self.text
+        for start, end, new in sorted(replacements, reverse=True):
+            text = text[:start] + new + text[end:]
+        return tuple(line.removesuffix("\r") for line in text.split("\n"))
+
+
+def read_script(dockerfile: Dockerfile, instruction: Instruction) -> Script:
+    """The script of a RUN; one without commands for the JSON form."""
+    escape = next((each[-1] for each in dockerfile.directives if each.startswith("escape=")), "\\")
+    if instruction.json:
+        return Script(text="", start=0, commands=(), editable=False)
+    if instruction.heredocs:
+        text = "\n".join(each.content for each in instruction.heredocs)
+        return Script(text=text, start=0, commands=tuple(_commands(text, 0, escape)), editable=False)
+    text = "\n".join(dockerfile.text.split("\n")[instruction.line - 1 : instruction.end])
+    words = list(_tokens(text, 0, escape))
+    first = next((each for each in words[1:] if not _is_flag(each)), None)
+    start = first.start if isinstance(first, Word) else len(text)
+    commands = tuple(_commands(text, start, escape))
+    return Script(text=text, start=start, commands=commands, editable=True)
+
+
+def _is_flag(token: Word | str) -> bool:
+    return isinstance(token, Word) and token.text.startswith("--")
+
+
+def _commands(text: str, start: int, escape: str) -> Iterator[Command]:
+    depth, before = 0, ""
+    words: list[Word] = []
+    for token in (*_tokens(text, start, escape), ""):
+        if isinstance(token, Word):
+            words.append(token)
+            continue
+        if words:
+            head = words[0].text
+            depth += head in _OPENS
+            plain = before in _PLAIN and token in _PLAIN
+            yield Command(words=tuple(words), before=before, after=token, top=depth == 0 and plain)
+            depth -= head in _CLOSES
+        depth += {"(": 1, ")": -1}.get(token, 0)
+        before, words = token, []
+
+
+def _tokens(text: str, at: int, escape: str) -> Iterator[Word | str]:
+    """Words and operators."""
+    sign = re.escape(escape)
+    gap = re.compile(rf"(?:[ \t\r]|{sign}[ \t]*\r?\n(?:[ \t]*(?:#[^\n]*)?\r?\n)*(?:[ \t]*#[^\n]*\n)*)+")
+    while at < len(text):
+        if found := gap.match(text, at):
+            at = found.end()
+        elif found := _OPERATOR.match(text, at):
+            yield found.group()
+            at = found.end()
+        else:
+            start = at
+            while at < len(text) and not gap.match(text, at) and not _ends_word(text, at):
+                at = _past(text, at)
+            raw = text[start:at]
+            yield Word(text=_unquoted(raw), start=start, end=at, quoted=raw[:1] in {"'", '"'})
+
+
+def _ends_word(text: str, at: int) -> bool:
+    redirected = text[at] == "&" and (text[at - 1] in "<>" or text[at + 1 : at + 2] == ">")
+    return not redirected and _OPERATOR.match(text, at) is not None
+
+
+def _past(text: str, at: int) -> int:
+    """The place behind a character, a quoted part or a substitution."""
+    sign = text[at]
+    if sign == "\\":
+        return at + 2
+    if sign in "'`":
+        end = text.find(sign, at + 1)
+        return end + 1 if end >= 0 else len(text)
+    if sign == '"':
+        found = re.compile(r'"(?:\\.|[^"\\])*"?', re.DOTALL).match(text, at)
+        return found.end() if found else at + 1
+    if text.startswith("$(", at):
+        depth, at = 1, at + 2
+        while at < len(text) and depth:
+            depth += {"(": 1, ")": -1}.get(text[at], 0)
+            at += 1
+        return at
+    return at + 1
+
+
+def _unquoted(raw: str) -> str:
+    try:
+        return " ".join(shlex.split(raw)) or raw
+    except ValueError:
+        return raw

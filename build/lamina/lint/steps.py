@@ -1,0 +1,199 @@
+"""The steps of an image that install, in order, and where in the context their folders come from."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from lamina.declare.dockerfile import Instruction
+from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
+from lamina.declare.recipe import ResolvedStage
+from lamina.identify.image import Image
+from lamina.identify.layout import TASK_ROOT
+from lamina.identify.wildcard import is_wildcard
+from lamina.lint.pip import Install, read_install
+from lamina.lint.rule import Edit, Fix, Hit
+from lamina.lint.script import Replacement, Script, read_script
+
+_AMBIENT: Mapping[str, str | None] = {"LAMBDA_TASK_ROOT": TASK_ROOT}
+_STEERING = frozenset({"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_CONSTRAINT", "PIP_CONFIG_FILE"})
+ROOT_USERS = frozenset({"root", "0", "root:root", "0:0"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A path of the image that a COPY or a bind mount fills. source: path in the context."""
+
+    path: str
+    source: str
+    copy: Instruction | None
+    """None for a mount."""
+    alone: bool
+    """Whether the COPY has no other source."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A RUN with what it installs. places: what is where, the last one first. root: whether root runs it.
+
+    environment: what ENV set by then, as written.
+    """
+
+    image: Image
+    stage: ResolvedStage
+    instruction: Instruction
+    script: Script
+    installs: tuple[Install, ...]
+    places: tuple[Place, ...]
+    workdir: str
+    root: bool
+    other_shell: bool
+    """Whether the stage has another shell than ``/bin/sh``."""
+    environment: Mapping[str, str]
+
+    @property
+    def steered(self) -> bool:
+        """Whether ENV tells pip where to install or what to read besides."""
+        return not _STEERING.isdisjoint(self.environment)
+
+    @property
+    def in_image(self) -> bool:
+        """Whether what it does is part of the image itself, rather than of a stage to copy from."""
+        return self.stage.stage.index in {each.stage.index for each in self.image.node.recipe.chain}
+
+    def place_of(self, written: str) -> Place | None:
+        """What fills a path that a command names, itself or a folder above it; None where nothing does."""
+        path = self._path(written)
+        for each in self.places:
+            if path is not None and path == each.path:
+                return each
+            if path is not None and path.startswith(each.path.rstrip("/") + "/"):
+                source = posixpath.join(each.source, path[len(each.path.rstrip("/")) + 1 :])
+                return replace(each, path=path, source=source, alone=False)
+        return None
+
+    def _path(self, written: str) -> str | None:
+        moved = any(command.words[0].text in {"cd", "pushd"} for command in self.script.commands)
+        if moved and not written.startswith(("/", "$")):
+            return None
+        try:
+            word = expand(written.partition("[")[0], {**_AMBIENT, **dict(self.stage.args)})
+        except (UnknownVariableError, ExpansionError):
+            return None
+        return posixpath.normpath(posixpath.join(self.workdir, word))
+
+    def edit(self, replacements: list[Replacement]) -> Edit:
+        """The edit of the file, without the lines before and behind that stay."""
+        return edit_of(self.image, self.instruction, self.script.edited(replacements))
+
+
+def hit(
+    step: Step, at: int | None = None, *, message: str, fix: Fix | None = None, hint: str | None = None
+) -> Hit:
+    """A hit in a step. at: the offset in its script of what is wrong, for the line."""
+    line = step.instruction.line
+    if at is not None and step.script.editable:
+        line += step.script.text.count("\n", 0, at)
+    file = step.image.node.recipe.dockerfile.path
+    return Hit(image=step.image.name, file=file, line=line, message=message, fix=fix, hint=hint, step=True)
+
+
+def edit_of(image: Image, instruction: Instruction, lines: tuple[str, ...]) -> Edit:
+    """The lines of an instruction become others."""
+    dockerfile = image.node.recipe.dockerfile
+    old = [each.removesuffix("\r") for each in dockerfile.text.split("\n")]
+    start, end, new = instruction.line, instruction.end + 1, list(lines)
+    while new and start < end and new[0] == old[start - 1]:
+        start += 1
+        del new[0]
+    while new and start < end and new[-1] == old[end - 2]:
+        end -= 1
+        del new[-1]
+    return Edit(file=dockerfile.path, start=start, end=end, lines=tuple(new))
+
+
+def steps(image: Image) -> Iterator[Step]:
+    """Every RUN of the stages in use."""
+    reached: dict[int, Step | None] = {}
+    for stage in image.node.recipe.stages:
+        below = image.node.recipe.dockerfile.stage(stage.base)
+        state = reached.get(below.index) if below is not None else None
+        for instruction in stage.stage.instructions:
+            state = _next(image, stage, instruction, state)
+            if instruction.name == "RUN":
+                yield state
+        reached[stage.stage.index] = state
+
+
+def _next(image: Image, stage: ResolvedStage, instruction: Instruction, before: Step | None) -> Step:
+    """What holds once an instruction is carried out."""
+    here = before or Step(
+        image=image,
+        stage=stage,
+        instruction=instruction,
+        script=Script(text="", start=0, commands=(), editable=False),
+        installs=(),
+        places=(),
+        workdir=TASK_ROOT,
+        root=True,
+        other_shell=False,
+        environment={},
+    )
+    here = replace(here, stage=stage, instruction=instruction)
+    match instruction.name:
+        case "WORKDIR":
+            return replace(here, workdir=here._path(instruction.words[0]) or here.workdir)
+        case "USER":
+            return replace(here, root=instruction.words[0] in ROOT_USERS)
+        case "SHELL":
+            return replace(here, other_shell=True)
+        case "ENV":
+            pairs = zip(instruction.words[::2], instruction.words[1::2], strict=True)
+            return replace(here, environment={**here.environment, **dict(pairs)})
+        case "COPY" | "ADD":
+            return replace(here, places=(*reversed(list(_copied(here))), *here.places))
+        case "RUN":
+            script = read_script(image.node.recipe.dockerfile, instruction)
+            found = (read_install(each) for each in script.commands)
+            own = [each for each in here.places if each.copy is not None]
+            return replace(
+                here,
+                script=script,
+                installs=tuple(each for each in found if each is not None),
+                places=(*_mounted(here), *own),
+            )
+    return here
+
+
+def _copied(here: Step) -> Iterator[Place]:
+    instruction = here.instruction
+    words = [word for word in instruction.words if not word.startswith("<<")]
+    if instruction.flag("from") is not None or len(words) < 2:
+        return
+    target = here._path(words[-1])
+    for word in words[:-1]:
+        source = None if is_wildcard(word) else here._path(f"/{word}")
+        if target is None or source is None:
+            continue
+        source, place = source.lstrip("/"), target
+        into = words[-1].endswith("/") or words[-1] in {".", "./"} or len(words) > 2
+        if into and is_file(here.image, source):
+            place = posixpath.join(target, posixpath.basename(source))
+        yield Place(path=place, source=source, copy=instruction, alone=len(words) == 2)
+
+
+def _mounted(here: Step) -> Iterator[Place]:
+    for flag in here.instruction.flags_of("mount"):
+        options = dict(each.partition("=")[::2] for each in flag.split(","))
+        target = options.get("target", options.get("dst", options.get("destination")))
+        if options.get("type", "bind") == "bind" and "from" not in options and target:
+            path = here._path(target)
+            source = posixpath.normpath("/" + options.get("source", options.get("src", ""))).lstrip("/")
+            if path is not None:
+                yield Place(path=path, source=source, copy=None, alone=True)
+
+
+def is_file(image: Image, path: str) -> bool:
+    """Whether a path of the context is a file."""
+    return any(each.path == path and each.kind != "dir" for each in image.contexts[""].files)

@@ -1,0 +1,177 @@
+"""The parsed project as rules see it, and what several of them ask."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from lamina.declare.config import Project
+from lamina.declare.lockfile import Lock
+from lamina.declare.recipe import ResolvedStage
+from lamina.identify.context import ContextFile
+from lamina.identify.fingerprint import distribution
+from lamina.identify.ignore import Rule
+from lamina.identify.image import Image
+from lamina.identify.runnable import Runnable
+from lamina.lint.pip import Install
+from lamina.lint.steps import Step, steps
+
+_VERSION = re.compile(r"(\d+)\.(\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """A Python project in a context. name: normalised; requires: as declared; dynamic: not declared there."""
+
+    folder: str
+    name: str
+    requires: tuple[str, ...]
+    dynamic: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provided:
+    """What the images below hold. folders: folder -> image; distributions: name -> (image, requirement)."""
+
+    folders: Mapping[str, str]
+    distributions: Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """All that rules look at.
+
+    images: bases first. packages: by image and folder. whole: image -> all files that a COPY of the whole
+    context would take. strays: image -> ignore files in its context that nobody reads. idle_rules: image ->
+    rules of its ignore file that name what is not there. listings: image -> the text of each file of
+    requirements. seconds_of: image and instruction -> how long it took here, if known.
+    """
+
+    project: Project
+    images: Mapping[str, Image]
+    lock: Lock
+    packages: Mapping[str, Mapping[str, Package]] = field(default_factory=dict)
+    whole: Mapping[str, tuple[ContextFile, ...]] = field(default_factory=dict)
+    strays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    idle_rules: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+    listings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    runnable: Mapping[str, Runnable] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Files whose comments may switch rules off, by the path that findings name."""
+    seconds_of: Callable[[str, str], float | None] = lambda _image, _instruction: None
+
+    @cached_property
+    def steps(self) -> Mapping[str, tuple[Step, ...]]:
+        """Image -> its RUN steps."""
+        return {name: tuple(steps(image)) for name, image in self.images.items()}
+
+    @cached_property
+    def installs(self) -> tuple[tuple[Step, Install], ...]:
+        """Every ``pip install`` of every image."""
+        return tuple(
+            (step, each) for found in self.steps.values() for step in found for each in step.installs
+        )
+
+    @cached_property
+    def local_names(self) -> frozenset[str]:
+        """Normalised names of the repository's own packages, which no index serves."""
+        return frozenset(each.name for found in self.packages.values() for each in found.values())
+
+    @cached_property
+    def provided(self) -> Mapping[str, Provided]:
+        """Image -> what the project's images below it install."""
+        found: dict[str, Provided] = {}
+        for name, image in self.images.items():
+            base = self._parent(image, bottom(image))
+            if base is None:
+                found[name] = Provided(folders={}, distributions={})
+                continue
+            below = found[base.name]
+            found[name] = Provided(
+                folders={**below.folders, **dict(self._folders(base.name))},
+                distributions={**below.distributions, **dict(self._distributions(base.name))},
+            )
+        return found
+
+    def package(self, step: Step, written: str) -> Package | None:
+        """The project that a path of a step leads to."""
+        place = step.place_of(written)
+        return self.packages.get(step.image.name, {}).get(place.source) if place else None
+
+    def _folders(self, image: str) -> Iterator[tuple[str, str]]:
+        for step in self.steps[image]:
+            for install in step.installs if step.in_image else ():
+                for word in install.folders:
+                    package = self.package(step, word.text)
+                    if package and (not install.flags("--no-deps") or self._has_required(image, package)):
+                        yield package.folder, image
+
+    def _has_required(self, image: str, package: Package) -> bool:
+        """Whether an image installs what a package requires in a step of its own."""
+        return not self.outside(package) or any(package in self._bound(step) for step in self.steps[image])
+
+    def _bound(self, step: Step) -> Iterator[Package]:
+        """The packages of which an install step is given the project file."""
+        for place in step.places if step.installs else ():
+            folder, _, name = place.source.rpartition("/")
+            if place.copy is None and name == "pyproject.toml":
+                yield from filter(None, (self.packages.get(step.image.name, {}).get(folder),))
+
+    def _distributions(self, image: str) -> Iterator[tuple[str, tuple[str, str]]]:
+        for step in self.steps[image]:
+            for install in step.installs if step.in_image else ():
+                for line in self.required(step, install):
+                    yield distribution(line), (image, line)
+
+    def required(self, step: Step, install: Install) -> Iterator[str]:
+        """The requirements that a call of pip installs from an index, extras and markers included."""
+        if not install.values("-t", "--target"):
+            yield from (word.text for word in install.requirements)
+            for file in install.values("-r", "--requirement"):
+                place = step.place_of(file)
+                if place is not None:
+                    yield from step.image.bill.requirements.get(place.source, ())
+                else:
+                    yield from (line for each in self._bound(step) for line in self.outside(each))
+            for word in install.folders if not install.flags("--no-deps") else ():
+                package = self.package(step, word.text)
+                yield from self.outside(package) if package else ()
+
+    def outside(self, package: Package) -> tuple[str, ...]:
+        """The declared requirements of a project that are no packages of the repository."""
+        return tuple(each for each in package.requires if distribution(each) not in self.local_names)
+
+    def python(self, image: Image, stage: ResolvedStage | None = None) -> tuple[int, int] | None:
+        """The Python of what an image, or one of its stages, stands on; None where that is not told."""
+        name = bottom(image, stage)
+        if parent := self._parent(image, name):
+            return self.python(parent)
+        path, _, tag = name.partition("@")[0].rpartition(":")
+        version = _VERSION.match(tag)
+        known = posixpath.basename(path) == "python" and version
+        return (int(version[1]), int(version[2])) if known and version else None
+
+    def on_runtime(self, image: Image) -> bool:
+        """Whether an image stands, at last, on Lambda's Python runtime."""
+        name = bottom(image)
+        parent = self._parent(image, name)
+        return self.on_runtime(parent) if parent else "lambda/python" in name
+
+    def _parent(self, image: Image, name: str) -> Image | None:
+        """The image of the project that a FROM means."""
+        return next((self.images[one] for one, names in image.node.parents.items() if name in names), None)
+
+
+def bottom(image: Image, stage: ResolvedStage | None = None) -> str:
+    """What an image, or one of its stages, stands on once all stages of its Dockerfile are left behind."""
+    recipe = image.node.recipe
+    used = {each.stage.index: each for each in recipe.stages}
+    here = stage or recipe.stages[-1]
+    while (below := recipe.dockerfile.stage(here.base)) and below.index < here.stage.index:
+        if below.index not in used:
+            break
+        here = used[below.index]
+    return here.base

@@ -1,0 +1,56 @@
+"""Findings as a SARIF 2.1.0 log, which code hosts show beside the lines they are about. Pure.
+
+https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+from lamina.lint.registry import RULES
+from lamina.lint.rule import Finding
+
+_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_ROOT = "%SRCROOT%"
+
+
+def sarif_log(findings: Iterable[Finding], *, version: str) -> dict[str, Any]:
+    """The whole log: one run, all rules, a result for each finding with a path relative to the project.
+
+    version: of Lamina.
+    """
+    places = {rule.id: index for index, rule in enumerate(RULES)}
+    rules = [
+        {
+            "id": rule.id,
+            "name": rule.slug,
+            "shortDescription": {"text": rule.what},
+            "fullDescription": {"text": rule.why},
+            "help": {"text": f"--fix: {rule.fixes}"},
+            "defaultConfiguration": {"level": rule.severity},
+        }
+        for rule in RULES
+    ]
+    results = [
+        {
+            "ruleId": each.rule,
+            "ruleIndex": places[each.rule],
+            "level": each.severity,
+            "message": {"text": ". ".join(filter(None, (each.message, each.why, each.hint)))},
+            "locations": [
+                {
+                    "physicalLocation": {
+                        "artifactLocation": {"uri": quote(each.file), "uriBaseId": _ROOT},
+                        "region": {"startLine": each.line},
+                    }
+                }
+            ],
+            "properties": {"image": each.image},
+        }
+        for each in findings
+    ]
+    driver = {"name": "Lamina", "version": version, "rules": rules}
+    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
+    return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}

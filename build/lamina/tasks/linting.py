@@ -1,0 +1,52 @@
+"""The task that looks at Dockerfiles: lint."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from lamina import __version__
+from lamina.errors import ConfigError
+from lamina.report.document import finding_documents
+from lamina.tasks.frame import helps, workspace
+from lamina.workflow.workspace import Flags
+
+FINDINGS = 6
+_A_FILE = "name a file: --sarif lint.sarif"
+
+
+@task(
+    iterable=["image"],
+    help={
+        **helps("image", "json"),
+        "fix": "show what would mend it as a diff, then write it",
+        "dry-run": "with --fix: show the diff and write nothing",
+        "sarif": "write a SARIF 2.1.0 log to this file; -: to standard output, and nothing else there",
+    },
+)
+def lint(
+    _: Context,
+    image: list[str],
+    fix: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+    sarif: str | None = None,
+) -> None:
+    """Find what keeps Dockerfiles from being cached or from running on Lambda; --fix mends it."""
+    with workspace("lint", Flags(images=tuple(image)), json=json or sarif == "-") as made:
+        from lamina.workflow.linting import lint_images, mend_images, write_log
+
+        if json and sarif == "-":
+            raise ConfigError.of(
+                "--json and --sarif - both want standard output", where="--sarif", hint=_A_FILE
+            )
+        found = mend_images(made, dry_run=dry_run) if fix else lint_images(made)
+        made.screen.findings(found.findings)
+        if sarif:
+            write_log(made, found.findings, sarif, version=__version__)
+        if sarif != "-":
+            documents = finding_documents(found.findings)
+            made.screen.finish("lint", ok=not found.failing, images=[], findings=documents)
+    if found.failing:
+        raise Exit(code=FINDINGS)

@@ -1,0 +1,5 @@
+from receipt_dynamo import TABLE
+
+
+def test_table():
+    assert TABLE

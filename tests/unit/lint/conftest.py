@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from lamina.identify.tree import DiskFiles
+from lamina.lint.registry import lint
+from lamina.lint.rule import Finding
+from lamina.report.console import Screen
+from lamina.workflow.linting import Linted, mend_images
+from lamina.workflow.surveying import Surveyor
+from lamina.workflow.workspace import Flags, Workspace
+
+from ..conftest import RUNTIME, Repo
+
+Seconds = Callable[[str, str], float | None]
+
+
+def look(
+    repo: Repo,
+    seconds_of: Seconds = lambda _image, _instruction: None,
+    *,
+    images: tuple[str, ...] | None = None,
+) -> tuple[Finding, ...]:
+    """All that lint finds in a repository."""
+    return lint(Surveyor(DiskFiles, seconds_of).survey(repo.project()), images)
+
+
+def mend(repo: Repo, *, dry_run: bool = False, images: tuple[str, ...] = ()) -> Linted:
+    """What ``invoke lint --fix`` does."""
+    workspace = Workspace(Flags(images=images, platform="linux/amd64"), Screen(env={}), root=repo.root)
+    return mend_images(workspace, dry_run=dry_run)
+
+
+def mended(repo: Repo, image: str = "app") -> str:
+    """The Dockerfile of an image after ``--fix``; a second one must change nothing."""
+    mend(repo)
+    file = repo.root / f"dockerfiles/{image}/Dockerfile"
+    text = file.read_bytes()
+    assert mend(repo).rewrites == ()
+    assert file.read_bytes() == text
+    return text.decode()
+
+
+def write(repo: Repo, files: Mapping[str, str], *lines: str) -> None:
+    """The image ``app`` on the runtime, with its files; all of the context is let in."""
+    for path, content in files.items():
+        repo.write(path, content)
+    head = () if any(line.upper().startswith("FROM") for line in lines) else (f"FROM {RUNTIME}",)
+    repo.image("app", *head, *lines, ignore=["*.log"])
+
+
+@pytest.fixture
+def packages(repo: Repo) -> Repo:
+    """Two packages of the repository, label on dynamo, and a base that installs dynamo from source."""
+    for name, requires in (("dynamo", '"iniconfig>=2"'), ("label", '"dynamo", "tabulate>=0.9"')):
+        repo.write(
+            f"{name}/pyproject.toml",
+            f'[project]\nname = "{name}"\nversion = "1"\ndependencies = [{requires}]\n',
+        )
+        repo.write(f"{name}/{name}/__init__.py", f"NAME = '{name}'\n")
+    repo.write("src/handler.py", "def handler(event, context): ...\n")
+    repo.image(
+        "base-dynamo",
+        f"FROM {RUNTIME}",
+        "COPY dynamo/ /tmp/dynamo/",
+        "RUN pip install /tmp/dynamo && rm -rf /tmp/dynamo",
+        ignore=["*.log"],
+    )
+    return repo
+
+
+@pytest.fixture
+def root() -> Path:
+    """This repository."""
+    return Path(__file__).parents[3]
