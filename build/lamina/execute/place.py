@@ -44,6 +44,10 @@ class Place(Protocol):
         """Look into an image. Raises BuildError when it is no longer there, or is no single image."""
         ...
 
+    def layers(self, found: Found) -> Mapping[str, int]:
+        """The layers, lowest first: digest -> bytes as they are kept here; empty where nobody tells."""
+        ...
+
     def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
         """Why Lambda would not take an image that is for a platform; empty where that cannot be known."""
         ...
@@ -76,6 +80,10 @@ class EnginePlace:
         """See `Place.fingerprint`."""
         image = self._store.images([ref])[ref]
         return image.labels.get(FINGERPRINT_KEY) if image else None
+
+    def layers(self, found: Found) -> Mapping[str, int]:
+        """See `Place.layers`. Unpacked, as the engine keeps them."""
+        return self._store.layers(found.ref)
 
     def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
         """See `Place.refusals`. What Lambda gets is made by a push."""
@@ -124,6 +132,11 @@ class RegistryPlace:
         """See `Place.fingerprint`."""
         manifest = self._registry.manifest(ref)
         return manifest.annotations.get(FINGERPRINT_KEY) if manifest else None
+
+    def layers(self, found: Found) -> Mapping[str, int]:
+        """See `Place.layers`. Compressed, as the registry keeps them."""
+        manifest = self._registry.manifest(found.ref.with_digest(found.digest))
+        return {layer.digest: layer.size for layer in manifest.layers} if manifest else {}
 
     def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
         """See `Place.refusals`."""
@@ -194,6 +207,10 @@ class Places:
         """See `Place.fingerprint`."""
         second = self._second
         return self._first.fingerprint(ref) or (second.fingerprint(ref) if second else None)
+
+    def layers(self, found: Found) -> Mapping[str, int]:
+        """See `Place.layers`."""
+        return self._holder(found).layers(found)
 
     def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
         """See `Place.refusals`."""

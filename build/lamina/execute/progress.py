@@ -16,6 +16,9 @@ _NAME = re.compile(r"\[(?P<inside>[^\]]+)\] (?P<what>.*)", re.DOTALL)
 _COUNT = re.compile(r"(?:(?P<stage>\S+) +)?(?P<at>\d+)/(?P<of>\d+)$")
 _EXPORT = "exporting to"
 _LOG_LINES = 40
+_CANCELLED = "context canceled"
+_LAYER = "sha256:"
+_TRANSFERRING = "transferring "
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,12 +37,26 @@ class Step:
     log: list[str] = field(default_factory=list)
     images: set[str] = field(default_factory=set)
     """All images that have it."""
+    inputs: tuple[str, ...] = ()
+    """The digests of the steps whose results it takes."""
+    transfers: dict[str, int] = field(default_factory=dict)
+    """What was moved over a connection -> bytes so far."""
     installs: InstallLog = field(default_factory=InstallLog)
 
     @property
     def instruction(self) -> str:
         """The instruction alone, without its place among the steps."""
         return self.name.partition("] ")[2]
+
+    @property
+    def is_work(self) -> bool:
+        """Whether it makes something: a FROM only names what the others stand on."""
+        return self.is_instruction and not self.instruction.startswith("FROM ")
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was stopped because another step failed."""
+        return self.error is not None and _CANCELLED in self.error
 
     @property
     def ran(self) -> bool:
@@ -59,7 +76,8 @@ class Progress:
     """An image at one moment: steps finished, cached and known so far, and what is going on.
 
     seconds: during which something of its own ran; waiting for its base is not counted.
-    exported: whether it is where it was to go.
+    exported: whether it is where it was to go. cold: whether no result of its own steps came from a cache.
+    moved: bytes that BuildKit fetched for it: contexts, layers of what it stands on.
     """
 
     done: int
@@ -69,6 +87,8 @@ class Progress:
     seconds: float
     failed: bool
     exported: bool = False
+    cold: bool = False
+    moved: int = 0
 
 
 class Trace:
@@ -96,6 +116,9 @@ class Trace:
                 self.messages.append(line)
             return ()
         changed = [self._vertex(vertex) for vertex in event.get("vertexes") or ()]
+        for status in event.get("statuses") or ():
+            if step := self._steps.get(status.get("vertex", "")):
+                _note_transfer(step, status)
         for log in event.get("logs") or ():
             if step := self._steps.get(log.get("vertex", "")):
                 text = base64.b64decode(log.get("data", "")).decode("utf-8", "replace")
@@ -156,6 +179,8 @@ class Trace:
             seconds=_busy(steps, now),
             failed=any(step.error for step in steps),
             exported=exported,
+            cold=_is_cold(instructions),
+            moved=sum(sum(step.transfers.values()) for step in steps),
         )
 
     def _vertex(self, vertex: Mapping[str, Any]) -> Step | None:
@@ -174,6 +199,7 @@ class Trace:
         step.finished = _seconds(vertex.get("completed")) or step.finished
         step.cached = step.cached or bool(vertex.get("cached"))
         step.error = vertex.get("error") or step.error
+        step.inputs = tuple(vertex.get("inputs") or step.inputs)
         return step
 
     def _read_name(self, name: str) -> tuple[str | None, str, bool]:
@@ -197,6 +223,19 @@ class Trace:
 
     def _only(self) -> str | None:
         return next(iter(self._targets.values())) if len(self._targets) == 1 else None
+
+
+def _note_transfer(step: Step, status: Mapping[str, Any]) -> None:
+    """Keep how much was moved: a layer that was there already ends in the moment in which it starts."""
+    name = str(status.get("id", ""))
+    fetched = name.startswith(_LAYER) and status.get("started") != status.get("completed")
+    if fetched or name.startswith(_TRANSFERRING):
+        step.transfers[name] = int(status.get("current") or 0)
+
+
+def _is_cold(instructions: Iterable[Step]) -> bool:
+    work = [step for step in instructions if step.is_work]
+    return bool(work) and all(step.ran for step in work)
 
 
 def _busy(steps: Iterable[Step], now: float) -> float:

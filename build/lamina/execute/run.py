@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from lamina.decide.audit import steps
 from lamina.decide.plan import Decision, Found, Plan
 from lamina.errors import BuildError, Problem
 from lamina.execute.bake import Bake, Order, make_bake, target_name
 from lamina.execute.engine import Engine
 from lamina.execute.failure import broken_images, explain, is_passing
-from lamina.execute.outcome import Outcome, Result
+from lamina.execute.outcome import Outcome, Result, cancelled
 from lamina.execute.place import Place
 from lamina.execute.progress import Trace
 from lamina.files import read_json, write_atomic
@@ -95,11 +96,9 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
         waiting = _remaining(waiting, set(confirmed), broken or {}, results)
         if baked.interrupted or (broken is not None and not (keep_going and broken)):
             reason = "the run was stopped" if baked.interrupted else "another image failed"
-            cancelled = {
-                each.image.name: _cancelled(each, f"cancelled: {reason}") for each in waiting.decisions
-            }
+            lost = {each.image.name: cancelled(each, f"cancelled: {reason}") for each in waiting.decisions}
             return Outcome(
-                results={**results, **cancelled},
+                results={**results, **lost},
                 installs=installs,
                 problems=tuple(problems),
                 interrupted=baked.interrupted,
@@ -296,7 +295,7 @@ def _confirm(
                 hint="mend the base or the builder that makes it so; nothing was recorded of it",
             )
         else:
-            results[image.name] = _built(decision, found, baked.trace, workshop.clock())
+            results[image.name] = _built(decision, found, baked.trace, workshop)
     return results, doubts
 
 
@@ -330,8 +329,10 @@ def _before(order: Order, image: Image) -> str | None:
     return found.digest if found else None
 
 
-def _built(decision: Decision, found: Found, trace: Trace, now: float) -> Result:
-    progress = trace.progress(decision.image.name, now=now)
+def _built(decision: Decision, found: Found, trace: Trace, workshop: Workshop) -> Result:
+    progress = trace.progress(decision.image.name, now=workshop.clock())
+    own = len(steps(decision.image.node, exact_base=False)) - 1
+    layers = workshop.place.layers(found)
     return Result(
         image=decision.image,
         status="built",
@@ -341,6 +342,9 @@ def _built(decision: Decision, found: Found, trace: Trace, now: float) -> Result
         seconds=progress.seconds,
         cached=progress.cached,
         total=progress.total,
+        cold=progress.cold,
+        moved=progress.moved,
+        layers=dict([*layers.items()][max(0, len(layers) - own) :]),
     )
 
 
@@ -363,10 +367,6 @@ def _doubtful(order: Order, doubts: Mapping[str, Problem]) -> Mapping[str, Resul
     }
 
 
-def _cancelled(decision: Decision, reason: str) -> Result:
-    return Result(image=decision.image, status="cancelled", reasons=(reason,))
-
-
 def _remaining(order: Order, done: set[str], broken: Mapping[str, str], results: dict[str, Result]) -> Order:
     """What can still be built: neither done nor failed nor standing on what failed."""
     lost = dict.fromkeys(broken, "")
@@ -381,7 +381,7 @@ def _remaining(order: Order, done: set[str], broken: Mapping[str, str], results:
             continue
         root = lost[culprit] or culprit
         lost[name] = root
-        results[name] = Result(image=decision.image, status="cancelled", reasons=(f"skipped: {root} failed",))
+        results[name] = cancelled(decision, f"skipped: {root} failed")
     found = {name: Found(ref=r.image.ref, digest=r.digest) for name, r in results.items() if r.digest}
     kept = tuple(decision.image for decision in order.decisions if decision.image.name in done)
     unseen = () if order.push or order.local_images else kept

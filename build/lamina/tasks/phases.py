@@ -32,7 +32,7 @@ def phase2(
         from lamina.workflow.building import build_images
 
         made.screen.say(enter(made))
-        report(made, "phase2", lambda: build_images(made))
+        report(made, "phase2", lambda: build_images(made, "phase2"))
 
 
 @task(help=helps("registry", "plain"))
