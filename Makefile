@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-TASKS := build-all build-base build-lambda plan audit tag push pull login stable lock config phase1 phase2 phase3
+TASKS := build-all build-base build-lambda plan report audit tag push pull login stable lock config phase1 phase2 phase3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test lint types package build bench engine-up engine-down clean $(TASKS)

@@ -17,8 +17,8 @@ Status = Literal["built", "retagged", "pushed", "skipped", "failed", "cancelled"
 class Result:
     """What became of one image. seconds: of its own build; size: bytes. digest: confirmed, else None.
 
-    moved: bytes that BuildKit fetched for it. layers: of its own instructions, digest -> bytes as they are
-    kept; empty where nobody tells.
+    spans: when that was, start and end in seconds since the epoch. moved: bytes that BuildKit fetched for it.
+    layers: of its own instructions, digest -> bytes as they are kept; empty where nobody tells.
     """
 
     image: Image
@@ -27,6 +27,7 @@ class Result:
     digest: str | None = None
     size: int = 0
     seconds: float = 0.0
+    spans: tuple[tuple[float, float], ...] = ()
     cached: int = 0
     total: int = 0
     cold: bool = False
@@ -41,7 +42,7 @@ class Result:
 class Saved:
     """What a run spared, held against the last cold builds of its images.
 
-    seconds: of their own steps. bytes: fetched or made; None where that is not known.
+    seconds: in which their own steps ran. bytes: fetched or made; None where that is not known.
     """
 
     seconds: float
@@ -54,11 +55,13 @@ class Outcome:
 
     installs: image, failed ones too -> what its steps installed; see `Trace.installs`.
     saved: image -> what was spared; without those that were cold, or of which no cold build is known.
+    saved_in_all: the same of all those together: a second in which several were built counts once.
     """
 
     results: Mapping[str, Result]
     installs: Mapping[str, Mapping[str, Mapping[str, str] | None]] = field(default_factory=dict)
     saved: Mapping[str, Saved] = field(default_factory=dict)
+    saved_in_all: Saved | None = None
     problems: tuple[Problem, ...] = ()
     interrupted: bool = False
 
@@ -66,15 +69,6 @@ class Outcome:
     def ok(self) -> bool:
         """Whether everything that was planned is done."""
         return not self.problems and not self.interrupted
-
-    @property
-    def saved_in_all(self) -> Saved | None:
-        """What was spared of all images of which it is known; None when of none."""
-        if not self.saved:
-            return None
-        known = [each.bytes for each in self.saved.values() if each.bytes is not None]
-        seconds = sum(each.seconds for each in self.saved.values())
-        return Saved(seconds=seconds, bytes=sum(known) if known else None)
 
 
 def cancelled(decision: Decision, reason: str) -> Result:

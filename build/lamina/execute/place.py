@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from lamina.decide.acceptance import refusals
+from lamina.decide.audit import steps
 from lamina.decide.plan import Found
-from lamina.errors import BuildError, Problem
+from lamina.errors import BuildError, LaminaError, Problem
 from lamina.identify.fingerprint import FINGERPRINT_KEY
+from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.base import Descriptor, Manifest, Registry
 from lamina.registries.content import Content, open_archive
@@ -227,6 +229,19 @@ class Places:
     @cached_property
     def _second(self) -> Place | None:
         return self._make_second()
+
+
+def own_layers(image: Image, found: Found, place: Place) -> Mapping[str, int]:
+    """The layers that an image's own instructions made: digest -> bytes, lowest first.
+
+    None when it cannot be told, which is no reason for a build to fail.
+    """
+    own = len(steps(image.node, exact_base=False)) - 1
+    try:
+        layers = [*place.layers(found).items()]
+    except LaminaError:
+        return {}
+    return dict(layers[max(0, len(layers) - own) :])
 
 
 def push_images(

@@ -77,7 +77,8 @@ class Progress:
 
     seconds: during which something of its own ran; waiting for its base is not counted.
     exported: whether it is where it was to go. cold: whether no result of its own steps came from a cache.
-    moved: bytes that BuildKit fetched for it: contexts, layers of what it stands on.
+    moved: bytes that BuildKit fetched for it: contexts, layers of what it stands on. spans: when something of
+    its own ran, start and end in seconds since the epoch, none touching another.
     """
 
     done: int
@@ -89,6 +90,7 @@ class Progress:
     exported: bool = False
     cold: bool = False
     moved: int = 0
+    spans: tuple[tuple[float, float], ...] = ()
 
 
 class Trace:
@@ -171,12 +173,14 @@ class Trace:
         # Of equal steps of two images BuildKit runs one; the other is never heard of again.
         instructions = [step for step in steps if step.is_instruction and (step.started or not exported)]
         running = [step for step in steps if step.started is not None and step.finished is None]
+        spans = join_spans((step.started, step.finished or now) for step in steps if step.started is not None)
         return Progress(
             done=sum(step.finished is not None for step in instructions),
             cached=sum(step.cached for step in instructions),
             total=len(instructions),
             current=running[-1].name if running else "",
-            seconds=_busy(steps, now),
+            seconds=sum(stop - start for start, stop in spans),
+            spans=spans,
             failed=any(step.error for step in steps),
             exported=exported,
             cold=_is_cold(instructions),
@@ -238,14 +242,15 @@ def _is_cold(instructions: Iterable[Step]) -> bool:
     return bool(work) and all(step.ran for step in work)
 
 
-def _busy(steps: Iterable[Step], now: float) -> float:
-    """For how many seconds at least one of the steps ran."""
-    spans = sorted((step.started, step.finished or now) for step in steps if step.started is not None)
-    total, end = 0.0, 0.0
-    for start, stop in spans:
-        total += max(0.0, stop - max(start, end))
-        end = max(end, stop)
-    return total
+def join_spans(spans: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """The same time in as few spans as can be, in its order."""
+    joined: list[tuple[float, float]] = []
+    for start, stop in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], stop))
+        elif stop > start:
+            joined.append((start, stop))
+    return tuple(joined)
 
 
 def _seconds(timestamp: str | None) -> float | None:

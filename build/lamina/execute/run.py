@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lamina.decide.audit import steps
 from lamina.decide.plan import Decision, Found, Plan
 from lamina.errors import BuildError, Problem
 from lamina.execute.bake import Bake, Order, make_bake, target_name
 from lamina.execute.engine import Engine
 from lamina.execute.failure import broken_images, explain, is_passing
 from lamina.execute.outcome import Outcome, Result, cancelled
-from lamina.execute.place import Place
+from lamina.execute.place import Place, own_layers
 from lamina.execute.progress import Trace
 from lamina.files import read_json, write_atomic
 from lamina.identify.image import Image
@@ -331,8 +330,6 @@ def _before(order: Order, image: Image) -> str | None:
 
 def _built(decision: Decision, found: Found, trace: Trace, workshop: Workshop) -> Result:
     progress = trace.progress(decision.image.name, now=workshop.clock())
-    own = len(steps(decision.image.node, exact_base=False)) - 1
-    layers = workshop.place.layers(found)
     return Result(
         image=decision.image,
         status="built",
@@ -340,11 +337,12 @@ def _built(decision: Decision, found: Found, trace: Trace, workshop: Workshop) -
         digest=found.digest,
         size=found.size,
         seconds=progress.seconds,
+        spans=progress.spans,
         cached=progress.cached,
         total=progress.total,
         cold=progress.cold,
         moved=progress.moved,
-        layers=dict([*layers.items()][max(0, len(layers) - own) :]),
+        layers=own_layers(decision.image, found, workshop.place),
     )
 
 

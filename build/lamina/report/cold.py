@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina.execute.outcome import Saved
+from lamina.execute.progress import join_spans
 from lamina.files import read_json, write_json
 from lamina.report.document import SCHEMA
 from lamina.report.record import alone
@@ -24,12 +25,13 @@ _UNTOUCHED = ("skipped", "retagged")
 class Cold:
     """A build in which nothing of the image's own came from a cache.
 
-    seconds: of its own steps. moved: bytes that BuildKit fetched. layers: its own, digest -> bytes.
-    pushed: whether those are a registry's, which are packed and have other digests than an engine's.
+    spans: when its own steps ran, start and end in seconds since the epoch. moved: bytes that BuildKit
+    fetched. layers: its own, digest -> bytes. pushed: whether those are a registry's, which are packed and
+    have other digests than an engine's.
     """
 
     run: str
-    seconds: float
+    spans: tuple[tuple[float, float], ...]
     moved: int
     layers: Mapping[str, int]
     pushed: bool
@@ -46,7 +48,7 @@ def with_saved(state: Path, outcome: Outcome, *, run: str, pushed: bool) -> Outc
     new = {
         _key(result): Cold(
             run=run,
-            seconds=round(result.seconds, 3),
+            spans=tuple((round(start, 3), round(stop, 3)) for start, stop in result.spans),
             moved=result.moved,
             layers=result.layers,
             pushed=pushed,
@@ -59,7 +61,7 @@ def with_saved(state: Path, outcome: Outcome, *, run: str, pushed: bool) -> Outc
             kept = sorted({**read_colds(state), **new}.items(), key=lambda each: each[1].run)[-KEPT:]
             images = {key: asdict(cold) for key, cold in kept}
             write_json(state / "cold.json", {"schema": SCHEMA, "images": images})
-    return replace(outcome, saved=saved)
+    return replace(outcome, saved=saved, saved_in_all=_in_all(saved, colds, outcome) if saved else None)
 
 
 def read_colds(state: Path) -> Mapping[str, Cold]:
@@ -69,7 +71,7 @@ def read_colds(state: Path) -> Mapping[str, Cold]:
         return {
             key: Cold(
                 run=str(each["run"]),
-                seconds=float(each["seconds"]),
+                spans=tuple((float(start), float(stop)) for start, stop in each["spans"]),
                 moved=int(each["moved"]),
                 layers={str(digest): int(size) for digest, size in each["layers"].items()},
                 pushed=bool(each["pushed"]),
@@ -85,14 +87,29 @@ def _counts(result: Result) -> bool:
     return result.status in _UNTOUCHED or (result.status == "built" and not result.cold)
 
 
+def _in_all(saved: Mapping[str, Saved], colds: Mapping[str, Cold], outcome: Outcome) -> Saved:
+    """Of several images together: their spans overlap, and bytes are known of all of them or not at all."""
+    results = [outcome.results[name] for name in saved]
+    then = (span for result in results for span in colds[_key(result)].spans)
+    now = (span for result in results for span in result.spans)
+    sizes = [each.bytes for each in saved.values()]
+    known = None if None in sizes else sum(size or 0 for size in sizes)
+    return Saved(seconds=round(max(0.0, _length(then) - _length(now)), 3), bytes=known)
+
+
 def _compare(cold: Cold, result: Result, *, pushed: bool) -> Saved:
     """What was fetched and made then and not now. Of layers that are still the same nothing is made."""
     now = result.moved + sum(size for digest, size in result.layers.items() if digest not in cold.layers)
     then = cold.moved + sum(cold.layers.values())
     known = cold.layers and (result.status in _UNTOUCHED or (result.layers and pushed == cold.pushed))
     return Saved(
-        seconds=round(max(0.0, cold.seconds - result.seconds), 3), bytes=max(0, then - now) if known else None
+        seconds=round(max(0.0, _length(cold.spans) - result.seconds), 3),
+        bytes=max(0, then - now) if known else None,
     )
+
+
+def _length(spans: Iterable[tuple[float, float]]) -> float:
+    return sum(stop - start for start, stop in join_spans(spans))
 
 
 def _key(result: Result) -> str:

@@ -14,6 +14,7 @@ from lamina.report.cold import read_colds
 from lamina.report.document import SCHEMA, outcome_documents, saved_document
 
 if TYPE_CHECKING:
+    from lamina.decide.plan import Plan
     from lamina.errors import Problem
     from lamina.execute.outcome import Outcome
 
@@ -39,13 +40,17 @@ class Settings:
 
 
 def keep_run(
-    state: Path, run: str, settings: Settings, outcome: Outcome, *, started: float, seconds: float
+    state: Path, run: str, settings: Settings, plan: Plan, outcome: Outcome, *, started: float, seconds: float
 ) -> None:
-    """Write down how a run ended, and remove runs of long ago. started: seconds since the epoch."""
+    """Write down what was planned and how it ended, and remove runs of long ago.
+
+    started: seconds since the epoch.
+    """
     images = [
         {
             **{key: document[key] for key in _KEPT},
             "status": document["action"],
+            "planned": list(plan.decisions[document["name"]].reasons),
             "saved": saved_document(outcome.saved.get(document["name"])),
         }
         for document in outcome_documents(outcome)

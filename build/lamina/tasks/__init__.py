@@ -18,7 +18,7 @@ def _collect() -> Collection:
     tasks: tuple[Any, ...] = (
         *(images.build_all, images.build_base, images.build_lambda, images.plan, images.push, images.stable),
         *(images.tag, places.config, places.lock, places.login, places.pull),
-        *(explain.why, explain.audit, explain.verify),
+        *(explain.why, explain.audit, explain.verify, explain.report),
         *(phases.phase1, phases.phase2, phases.phase3),
     )
     for each in tasks:

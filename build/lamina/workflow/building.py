@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 from lamina.decide.plan import Decision, Found, Plan
+from lamina.declare.machine import native_platform
 from lamina.errors import ConfigError, LaminaError, Problem, RegistryError
 from lamina.execute.bake import Order
 from lamina.execute.externals import Externals, load_stand_ins
@@ -48,12 +49,12 @@ def build_images(workspace: Workspace, command: str, kind: str | None = None) ->
         outcome = _carry_out(workspace, plan, images, outside, run)
     except (LaminaError, KeyboardInterrupt) as error:
         told = error.problems if isinstance(error, LaminaError) else ()
-        _keep(workspace, command, run, broken_off(plan, told, interrupted=not told), started)
+        _keep(workspace, command, run, plan, broken_off(plan, told, interrupted=not told), started)
         raise
     outcome = with_resolved(state, outcome)
     outcome = with_saved(state, outcome, run=run, pushed=workspace.flags.push)
     write_manifest(state, outcome, run=run)
-    _keep(workspace, command, run, outcome, started)
+    _keep(workspace, command, run, plan, outcome, started)
     return outcome
 
 
@@ -68,17 +69,17 @@ def _carry_out(
     return replace(built, results={name: results[name] for name in plan.decisions})
 
 
-def _keep(workspace: Workspace, command: str, run: str, outcome: Outcome, started: float) -> None:
+def _keep(workspace: Workspace, command: str, run: str, plan: Plan, outcome: Outcome, started: float) -> None:
     project = workspace.project
     settings = Settings(
         command=command,
         static=workspace.static,
         push=workspace.flags.push,
-        platform=project.get("platform"),
+        platform=project.get("platform") or native_platform(),
         registry=project.get("registry"),
         builder=project.get("builder"),
     )
-    keep_run(project.state, run, settings, outcome, started=started, seconds=time.time() - started)
+    keep_run(project.state, run, settings, plan, outcome, started=started, seconds=time.time() - started)
 
 
 def _build(
