@@ -115,7 +115,7 @@ def run_rows(runs: Iterable[Run]) -> Iterator[tuple[str, ...]]:
         cached, total = (sum(getattr(image, key) for image in run.images) for key in ("cached", "total"))
         yield (
             run.id,
-            run.command or "did not end",
+            f"{run.command or 'did not end'}{', interrupted' if run.interrupted else ''}",
             moment(run.started),
             "" if run.seconds is None else f"{run.seconds:.1f}",
             *(str(run.count(status) or "") for status in ("built", "skipped", "failed")),
