@@ -55,7 +55,8 @@ def package(session: nox.Session) -> None:
     """The wheel: built, opened, and installed where nothing else is."""
     wheel = build_wheel(session)
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("lamina/")}
-    wanted = {str(file.relative_to("build")) for file in PACKAGE.rglob("*.py")} | {"lamina/py.typed"}
+    files = [*PACKAGE.rglob("*.py"), *PACKAGE.glob("report/assets/*"), PACKAGE / "py.typed"]
+    wanted = {str(file.relative_to("build")) for file in files}
     if inside != wanted:
         session.error(f"the wheel and the package differ: {sorted(inside ^ wanted)}")
     empty = Path(session.create_tmp(), "empty").absolute()

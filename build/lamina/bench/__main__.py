@@ -21,6 +21,7 @@ from lamina.bench.suite import Suite
 from lamina.errors import BuildError, ConfigError, Interrupted, LaminaError, Problem
 from lamina.files import write_atomic, write_json
 from lamina.process import SubprocessRunner
+from lamina.report import figures
 from lamina.report.console import Screen
 from lamina.sandbox.engine import unsupported
 
@@ -137,8 +138,8 @@ def _compare(earlier: Report, report: Report, options: Options, screen: Screen) 
             (
                 each.case,
                 each.variant,
-                table.seconds(each.before),
-                table.seconds(each.now),
+                figures.seconds(each.before),
+                figures.seconds(each.now),
                 f"{each.ratio:.2f}",
             )
             for each in changes

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from lamina.bench.cases import BY_NAME, PLAN
 from lamina.bench.rows import Report
-from lamina.bench.table import seconds
 from lamina.bench.variants import VARIANTS
 from lamina.errors import ConfigError
+from lamina.report.figures import seconds
 
 _INK = "#7d8590"
 """As far from white as from black."""

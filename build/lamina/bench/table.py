@@ -10,6 +10,7 @@ from lamina.bench.machine import sentence
 from lamina.bench.meter import Spread
 from lamina.bench.rows import FAILED, Report, Row
 from lamina.bench.variants import VARIANTS
+from lamina.report.figures import NONE, seconds, size
 
 HEADINGS = (
     "case",
@@ -27,8 +28,6 @@ SHORT = (
     *("cold", "unchanged", "handler", "unchanged-empty", "handler-empty", "base-code-empty", "scale-100"),
     *("plan-20", "plan-100", "plan-100-again"),
 )
-_NONE = "-"
-_MB = 1_000_000
 
 
 def terminal(row: Row) -> tuple[str, ...]:
@@ -59,22 +58,6 @@ def line(row: Row) -> str:
     )
 
 
-def size(count: int | None) -> str:
-    """Bytes as megabytes, with what digits say something."""
-    if count is None:
-        return _NONE
-    if count < 1000:
-        return f"{count} B"
-    if count < _MB / 10:
-        return f"{count / 1000:.0f} kB"
-    return f"{count / _MB:.{0 if count >= 10 * _MB else 1}f} MB"
-
-
-def seconds(value: float) -> str:
-    """Seconds with what digits say something."""
-    return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s" if value >= 2 else f"{value:.2f} s"
-
-
 def short(report: Report) -> str:
     """The table of the README: the cases that people meet, and how much faster they became."""
     rows = []
@@ -84,7 +67,7 @@ def short(report: Report) -> str:
             continue
         others = (report.find(case, variant) for variant in ("before", "bake"))
         versus = next((row for row in others if row and row.seconds), None)
-        ratio = _NONE
+        ratio = NONE
         if versus and versus.seconds and ours.seconds:
             ratio = f"{versus.seconds.median / ours.seconds.median:.1f} x ({versus.variant})"
         rows.append((BY_NAME[case].about, *(_cell(report, case, each) for each in VARIANTS), ratio))
@@ -111,7 +94,7 @@ def full(report: Report) -> str:
 
 def judged(report: Report) -> str:
     """The goals and whether they are met."""
-    words = {True: "met", False: "**missed**", None: _NONE}
+    words = {True: "met", False: "**missed**", None: NONE}
     rows = [(goal.what, goal.wanted, goal.found, words[goal.met]) for goal in goals(report)]
     return _markdown(("goal", "wanted", "measured", ""), rows)
 
@@ -135,7 +118,7 @@ def machine(report: Report) -> str:
 def _cell(report: Report, case: str, variant: str) -> str:
     row = report.find(case, variant)
     if row is None or row.seconds is None:
-        return _NONE
+        return NONE
     moved = row.bytes_moved
     told = moved is not None and BY_NAME[case].group != PLAN and (moved > 0 or BY_NAME[case].group == EMPTY)
     return seconds(row.seconds.median) + (f" · {size(moved)}" if told else "")

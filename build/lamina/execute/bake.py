@@ -18,6 +18,7 @@ MOST_BILL = 256 * 1024
 """Bytes. Registries refuse manifests of a few megabytes; the bill of very many files stays in `.lamina/`."""
 DIGESTS = "type=image,push=false,store=false,unpack=false,oci-mediatypes=true"
 """An output that keeps nothing and yet tells the digests that the image would have."""
+_DOT = "_DOT_"
 REVISION = "org.opencontainers.image.revision"
 
 
@@ -84,7 +85,12 @@ def _literal(value: Any) -> Any:
 
 def target_name(image: str) -> str:
     """An image's name as bake allows it, without dots. Image names are lower case: no two become one."""
-    return image.replace(".", "_DOT_")
+    return image.replace(".", _DOT)
+
+
+def image_name(target: str) -> str:
+    """The image of a target."""
+    return target.replace(_DOT, ".")
 
 
 def make_bake(order: Order) -> Bake:

@@ -80,7 +80,7 @@ def _line(image: Image, step: str) -> int | None:
 
 
 def _is_culprit(step: Step) -> bool:
-    return step.error is not None and "context canceled" not in step.error
+    return step.error is not None and not step.cancelled
 
 
 def _tail(lines: list[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lamina.decide.plan import Decision, Plan
 from lamina.errors import Problem
 from lamina.identify.image import Image
 
@@ -14,7 +15,11 @@ Status = Literal["built", "retagged", "pushed", "skipped", "failed", "cancelled"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What became of one image. seconds: of its own build; size: bytes. digest: confirmed, else None."""
+    """What became of one image. seconds: of its own build; size: bytes. digest: confirmed, else None.
+
+    spans: when that was, start and end in seconds since the epoch. moved: bytes that BuildKit fetched for it.
+    layers: of its own instructions, digest -> bytes as they are kept; empty where nobody tells.
+    """
 
     image: Image
     status: Status
@@ -22,10 +27,26 @@ class Result:
     digest: str | None = None
     size: int = 0
     seconds: float = 0.0
+    spans: tuple[tuple[float, float], ...] = ()
     cached: int = 0
     total: int = 0
+    cold: bool = False
+    """Whether it was built and nothing of its own came from a cache."""
+    moved: int = 0
+    layers: Mapping[str, int] = field(default_factory=dict)
     resolved: Mapping[str, str] = field(default_factory=dict)
     """The versions that its own steps installed, as far as that is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """What a run spared, held against the last cold builds of its images.
+
+    seconds: in which their own steps ran. bytes: fetched or made; None where that is not known.
+    """
+
+    seconds: float
+    bytes: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +54,14 @@ class Outcome:
     """The end of a run. problems: why images failed; empty when all went well. interrupted: by the user.
 
     installs: image, failed ones too -> what its steps installed; see `Trace.installs`.
+    saved: image -> what was spared; without those that were cold, or of which no cold build is known.
+    saved_in_all: the same of all those together: a second in which several were built counts once.
     """
 
     results: Mapping[str, Result]
     installs: Mapping[str, Mapping[str, Mapping[str, str] | None]] = field(default_factory=dict)
+    saved: Mapping[str, Saved] = field(default_factory=dict)
+    saved_in_all: Saved | None = None
     problems: tuple[Problem, ...] = ()
     interrupted: bool = False
 
@@ -49,3 +74,20 @@ class Outcome:
     def ok(self) -> bool:
         """Whether everything that was planned is done."""
         return not self.problems and not self.interrupted
+
+
+def cancelled(decision: Decision, reason: str) -> Result:
+    """An image that was to be built or tagged and was not reached."""
+    return Result(image=decision.image, status="cancelled", reasons=(reason,))
+
+
+def broken_off(plan: Plan, problems: tuple[Problem, ...], *, interrupted: bool) -> Outcome:
+    """The end of a run that stopped at what is no image's own fault."""
+    reason = "the run was stopped" if interrupted else "the run failed"
+    results = {
+        name: Result(image=each.image, status="skipped", reasons=each.reasons)
+        if each.action == "skip"
+        else cancelled(each, f"cancelled: {reason}")
+        for name, each in plan.decisions.items()
+    }
+    return Outcome(results=results, problems=problems, interrupted=interrupted)

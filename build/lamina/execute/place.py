@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from lamina.decide.acceptance import refusals
+from lamina.decide.audit import steps
 from lamina.decide.plan import Found
-from lamina.errors import BuildError, Problem
+from lamina.errors import BuildError, LaminaError, Problem
 from lamina.identify.fingerprint import FINGERPRINT_KEY
+from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.base import Descriptor, Manifest, Registry
 from lamina.registries.content import Content, open_archive
@@ -42,6 +44,10 @@ class Place(Protocol):
 
     def open(self, found: Found) -> AbstractContextManager[Content]:
         """Look into an image. Raises BuildError when it is no longer there, or is no single image."""
+        ...
+
+    def layers(self, found: Found) -> Mapping[str, int]:
+        """The layers, lowest first: digest -> bytes as they are kept here; empty where nobody tells."""
         ...
 
     def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
@@ -76,6 +82,10 @@ class EnginePlace:
         """See `Place.fingerprint`."""
         image = self._store.images([ref])[ref]
         return image.labels.get(FINGERPRINT_KEY) if image else None
+
+    def layers(self, found: Found) -> Mapping[str, int]:
+        """See `Place.layers`. Unpacked, as the engine keeps them."""
+        return self._store.layers(found.ref)
 
     def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
         """See `Place.refusals`. What Lambda gets is made by a push."""
@@ -124,6 +134,11 @@ class RegistryPlace:
         """See `Place.fingerprint`."""
         manifest = self._registry.manifest(ref)
         return manifest.annotations.get(FINGERPRINT_KEY) if manifest else None
+
+    def layers(self, found: Found) -> Mapping[str, int]:
+        """See `Place.layers`. Compressed, as the registry keeps them."""
+        manifest = self._registry.manifest(found.ref.with_digest(found.digest))
+        return {layer.digest: layer.size for layer in manifest.layers} if manifest else {}
 
     def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
         """See `Place.refusals`."""
@@ -195,6 +210,10 @@ class Places:
         second = self._second
         return self._first.fingerprint(ref) or (second.fingerprint(ref) if second else None)
 
+    def layers(self, found: Found) -> Mapping[str, int]:
+        """See `Place.layers`."""
+        return self._holder(found).layers(found)
+
     def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
         """See `Place.refusals`."""
         return self._holder(found).refusals(found, platform)
@@ -210,6 +229,19 @@ class Places:
     @cached_property
     def _second(self) -> Place | None:
         return self._make_second()
+
+
+def own_layers(image: Image, found: Found, place: Place) -> Mapping[str, int]:
+    """The layers that an image's own instructions made: digest -> bytes, lowest first.
+
+    None when it cannot be told, which is no reason for a build to fail.
+    """
+    own = len(steps(image.node, exact_base=False)) - 1
+    try:
+        layers = [*place.layers(found).items()]
+    except LaminaError:
+        return {}
+    return dict(layers[max(0, len(layers) - own) :])
 
 
 def push_images(

@@ -16,6 +16,9 @@ _NAME = re.compile(r"\[(?P<inside>[^\]]+)\] (?P<what>.*)", re.DOTALL)
 _COUNT = re.compile(r"(?:(?P<stage>\S+) +)?(?P<at>\d+)/(?P<of>\d+)$")
 _EXPORT = "exporting to"
 _LOG_LINES = 40
+_CANCELLED = "context canceled"
+_LAYER = "sha256:"
+_TRANSFERRING = "transferring "
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,12 +37,26 @@ class Step:
     log: list[str] = field(default_factory=list)
     images: set[str] = field(default_factory=set)
     """All images that have it."""
+    inputs: tuple[str, ...] = ()
+    """The digests of the steps whose results it takes."""
+    transfers: dict[str, int] = field(default_factory=dict)
+    """What was moved over a connection -> bytes so far."""
     installs: InstallLog = field(default_factory=InstallLog)
 
     @property
     def instruction(self) -> str:
         """The instruction alone, without its place among the steps."""
         return self.name.partition("] ")[2]
+
+    @property
+    def is_work(self) -> bool:
+        """Whether it makes something: a FROM only names what the others stand on."""
+        return self.is_instruction and not self.instruction.startswith("FROM ")
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was stopped because another step failed."""
+        return self.error is not None and _CANCELLED in self.error
 
     @property
     def ran(self) -> bool:
@@ -59,7 +76,9 @@ class Progress:
     """An image at one moment: steps finished, cached and known so far, and what is going on.
 
     seconds: during which something of its own ran; waiting for its base is not counted.
-    exported: whether it is where it was to go.
+    exported: whether it is where it was to go. cold: whether no result of its own steps came from a cache.
+    moved: bytes that BuildKit fetched for it: contexts, layers of what it stands on. spans: when something of
+    its own ran, start and end in seconds since the epoch, none touching another.
     """
 
     done: int
@@ -69,6 +88,9 @@ class Progress:
     seconds: float
     failed: bool
     exported: bool = False
+    cold: bool = False
+    moved: int = 0
+    spans: tuple[tuple[float, float], ...] = ()
 
 
 class Trace:
@@ -96,6 +118,9 @@ class Trace:
                 self.messages.append(line)
             return ()
         changed = [self._vertex(vertex) for vertex in event.get("vertexes") or ()]
+        for status in event.get("statuses") or ():
+            if step := self._steps.get(status.get("vertex", "")):
+                _note_transfer(step, status)
         for log in event.get("logs") or ():
             if step := self._steps.get(log.get("vertex", "")):
                 text = base64.b64decode(log.get("data", "")).decode("utf-8", "replace")
@@ -148,14 +173,18 @@ class Trace:
         # Of equal steps of two images BuildKit runs one; the other is never heard of again.
         instructions = [step for step in steps if step.is_instruction and (step.started or not exported)]
         running = [step for step in steps if step.started is not None and step.finished is None]
+        spans = join_spans((step.started, step.finished or now) for step in steps if step.started is not None)
         return Progress(
             done=sum(step.finished is not None for step in instructions),
             cached=sum(step.cached for step in instructions),
             total=len(instructions),
             current=running[-1].name if running else "",
-            seconds=_busy(steps, now),
+            seconds=sum(stop - start for start, stop in spans),
+            spans=spans,
             failed=any(step.error for step in steps),
             exported=exported,
+            cold=_is_cold(instructions),
+            moved=sum(sum(step.transfers.values()) for step in steps),
         )
 
     def _vertex(self, vertex: Mapping[str, Any]) -> Step | None:
@@ -174,6 +203,7 @@ class Trace:
         step.finished = _seconds(vertex.get("completed")) or step.finished
         step.cached = step.cached or bool(vertex.get("cached"))
         step.error = vertex.get("error") or step.error
+        step.inputs = tuple(vertex.get("inputs") or step.inputs)
         return step
 
     def _read_name(self, name: str) -> tuple[str | None, str, bool]:
@@ -199,14 +229,28 @@ class Trace:
         return next(iter(self._targets.values())) if len(self._targets) == 1 else None
 
 
-def _busy(steps: Iterable[Step], now: float) -> float:
-    """For how many seconds at least one of the steps ran."""
-    spans = sorted((step.started, step.finished or now) for step in steps if step.started is not None)
-    total, end = 0.0, 0.0
-    for start, stop in spans:
-        total += max(0.0, stop - max(start, end))
-        end = max(end, stop)
-    return total
+def _note_transfer(step: Step, status: Mapping[str, Any]) -> None:
+    """Keep how much was moved: a layer that was there already ends in the moment in which it starts."""
+    name = str(status.get("id", ""))
+    fetched = name.startswith(_LAYER) and status.get("started") != status.get("completed")
+    if fetched or name.startswith(_TRANSFERRING):
+        step.transfers[name] = int(status.get("current") or 0)
+
+
+def _is_cold(instructions: Iterable[Step]) -> bool:
+    work = [step for step in instructions if step.is_work]
+    return bool(work) and all(step.ran for step in work)
+
+
+def join_spans(spans: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """The same time in as few spans as can be, in its order."""
+    joined: list[tuple[float, float]] = []
+    for start, stop in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], stop))
+        elif stop > start:
+            joined.append((start, stop))
+    return tuple(joined)
 
 
 def _seconds(timestamp: str | None) -> float | None:

@@ -13,8 +13,8 @@ from lamina.errors import BuildError, Problem
 from lamina.execute.bake import Bake, Order, make_bake, target_name
 from lamina.execute.engine import Engine
 from lamina.execute.failure import broken_images, explain, is_passing
-from lamina.execute.outcome import Outcome, Result
-from lamina.execute.place import Place
+from lamina.execute.outcome import Outcome, Result, cancelled
+from lamina.execute.place import Place, own_layers
 from lamina.execute.progress import Trace
 from lamina.files import read_json, write_atomic
 from lamina.identify.image import Image
@@ -95,11 +95,9 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
         waiting = _remaining(waiting, set(confirmed), broken or {}, results)
         if baked.interrupted or (broken is not None and not (keep_going and broken)):
             reason = "the run was stopped" if baked.interrupted else "another image failed"
-            cancelled = {
-                each.image.name: _cancelled(each, f"cancelled: {reason}") for each in waiting.decisions
-            }
+            lost = {each.image.name: cancelled(each, f"cancelled: {reason}") for each in waiting.decisions}
             return Outcome(
-                results={**results, **cancelled},
+                results={**results, **lost},
                 installs=installs,
                 problems=tuple(problems),
                 interrupted=baked.interrupted,
@@ -296,7 +294,7 @@ def _confirm(
                 hint="mend the base or the builder that makes it so; nothing was recorded of it",
             )
         else:
-            results[image.name] = _built(decision, found, baked.trace, workshop.clock())
+            results[image.name] = _built(decision, found, baked.trace, workshop)
     return results, doubts
 
 
@@ -330,8 +328,8 @@ def _before(order: Order, image: Image) -> str | None:
     return found.digest if found else None
 
 
-def _built(decision: Decision, found: Found, trace: Trace, now: float) -> Result:
-    progress = trace.progress(decision.image.name, now=now)
+def _built(decision: Decision, found: Found, trace: Trace, workshop: Workshop) -> Result:
+    progress = trace.progress(decision.image.name, now=workshop.clock())
     return Result(
         image=decision.image,
         status="built",
@@ -339,8 +337,12 @@ def _built(decision: Decision, found: Found, trace: Trace, now: float) -> Result
         digest=found.digest,
         size=found.size,
         seconds=progress.seconds,
+        spans=progress.spans,
         cached=progress.cached,
         total=progress.total,
+        cold=progress.cold,
+        moved=progress.moved,
+        layers=own_layers(decision.image, found, workshop.place),
     )
 
 
@@ -363,10 +365,6 @@ def _doubtful(order: Order, doubts: Mapping[str, Problem]) -> Mapping[str, Resul
     }
 
 
-def _cancelled(decision: Decision, reason: str) -> Result:
-    return Result(image=decision.image, status="cancelled", reasons=(reason,))
-
-
 def _remaining(order: Order, done: set[str], broken: Mapping[str, str], results: dict[str, Result]) -> Order:
     """What can still be built: neither done nor failed nor standing on what failed."""
     lost = dict.fromkeys(broken, "")
@@ -381,7 +379,7 @@ def _remaining(order: Order, done: set[str], broken: Mapping[str, str], results:
             continue
         root = lost[culprit] or culprit
         lost[name] = root
-        results[name] = Result(image=decision.image, status="cancelled", reasons=(f"skipped: {root} failed",))
+        results[name] = cancelled(decision, f"skipped: {root} failed")
     found = {name: Found(ref=r.image.ref, digest=r.digest) for name, r in results.items() if r.digest}
     kept = tuple(decision.image for decision in order.decisions if decision.image.name in done)
     unseen = () if order.push or order.local_images else kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +60,13 @@ class LocalStore:
         # The engine takes its time over each (it adds up what is unpacked) and answers several at once.
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="inspect") as pool:
             return dict(zip(wanted, pool.map(self._image, wanted), strict=True))
+
+    def layers(self, ref: Reference) -> Mapping[str, int]:
+        """The layers of an image, lowest first: digest -> bytes, unpacked; empty when it is unsure."""
+        with self._engine(f"inspect {ref}") as api:
+            digests = (api.inspect_image(str(ref)).get("RootFS") or {}).get("Layers") or ()
+            sizes = [int(each.get("Size") or 0) for each in reversed(api.history(str(ref)))]
+        return layers_of(digests, sizes)
 
     def tag(self, source: Reference, target: Reference) -> None:
         """Give an image another name; an image that had it loses it."""
@@ -190,6 +197,12 @@ def image_of(ref: Reference, told: Mapping[str, Any]) -> LocalImage:
         labels=dict((told.get("Config") or {}).get("Labels") or {}),
         platform="/".join(part for part in parts if part),
     )
+
+
+def layers_of(digests: Sequence[str], sizes: Sequence[int]) -> Mapping[str, int]:
+    """Digest -> bytes. sizes: of all that the history tells, 0 for what made no layer."""
+    made = [size for size in sizes if size]
+    return dict(zip(digests, made, strict=True)) if len(made) == len(digests) else {}
 
 
 def connect(base_url: str | None, *, timeout: int = _SECONDS) -> Any:

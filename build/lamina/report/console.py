@@ -18,6 +18,7 @@ from rich.text import Text
 
 from lamina.errors import LaminaError, Problem
 from lamina.identify.telling import Told, tell
+from lamina.report import figures
 from lamina.report.document import SCHEMA
 from lamina.report.github import FoldedView, GitHub, harmless
 from lamina.report.view import BuildView, LiveView, PlainView
@@ -25,7 +26,7 @@ from lamina.report.view import BuildView, LiveView, PlainView
 if TYPE_CHECKING:  # a plan is shown without what builds being imported
     from lamina.decide.plan import Plan
     from lamina.execute.audit import Audited
-    from lamina.execute.outcome import Outcome
+    from lamina.execute.outcome import Outcome, Saved
     from lamina.execute.smoke import Smoked
     from lamina.identify.explain import Change
     from lamina.lint.rule import Finding
@@ -161,6 +162,8 @@ class Screen:
         for result in outcome.results.values():
             counts[result.status] = counts.get(result.status, 0) + 1
         self.say(", ".join(f"{count} {status}" for status, count in counts.items()) + f" in {seconds:.1f} s")
+        if line := saved_line(outcome.saved_in_all, len(outcome.saved), len(outcome.results)):
+            self.say(line)
 
     def audit(self, audited: Iterable[Audited], *, skipped: int, seed: int | None) -> None:
         """The verdicts as a table. skipped: of how many images. seed: of the sample, if it is one."""
@@ -279,6 +282,16 @@ class Screen:
     def _print(self, table: Table) -> None:
         if not self._json:  # the object has all that the table has, and a hundred rows take a while
             self._out.print(table, soft_wrap=False)
+
+
+def saved_line(saved: Saved | None, known: int, images: int) -> str | None:
+    """What a run spared; None where nothing can be said. known: of how many of its images that is known."""
+    if saved is None:
+        return None
+    told = figures.seconds(saved.seconds)
+    told += f" and {figures.size(saved.bytes)}" if saved.bytes is not None else ""
+    these = "these images" if known == images else f"{known} of these {images} images"
+    return f"saved {told} against the last cold build of {these}"
 
 
 def _is_on(env: Mapping[str, str], name: str) -> bool:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lamina.decide.plan import Plan
     from lamina.decide.verify import Verified
     from lamina.execute.audit import Audited
-    from lamina.execute.outcome import Outcome, Result
+    from lamina.execute.outcome import Outcome, Result, Saved
     from lamina.execute.smoke import Smoked
     from lamina.identify.explain import Change
     from lamina.lint.rule import Finding
@@ -56,6 +56,11 @@ def outcome_documents(outcome: Outcome) -> list[dict[str, Any]]:
         }
         for result in outcome.results.values()
     ]
+
+
+def saved_document(saved: Saved | None) -> dict[str, Any] | None:
+    """What was spared; null where there is no cold build to compare with. bytes: null where unknown."""
+    return {"seconds": round(saved.seconds, 3), "bytes": saved.bytes} if saved else None
 
 
 def lock_documents(moves: Iterable[Move]) -> list[dict[str, Any]]:

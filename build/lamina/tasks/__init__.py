@@ -19,7 +19,7 @@ def _collect() -> Collection:
         *(images.build_all, images.build_base, images.build_lambda, images.plan, images.push, images.stable),
         *(images.tag, places.config, places.lock, places.login, places.pull),
         *(adopting.init, adopting.ignore, adopting.phases),
-        *(explain.why, explain.audit, explain.verify, linting.lint),
+        *(explain.why, explain.audit, explain.verify, explain.report, linting.lint),
         *(run.smoke, run.watch),
         *(phases.phase1, phases.phase2, phases.phase3),
     )

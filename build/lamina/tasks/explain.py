@@ -1,4 +1,4 @@
-"""Tasks that answer questions: why, audit, verify."""
+"""Tasks that answer questions: why, audit, verify, report."""
 
 from __future__ import annotations
 
@@ -130,3 +130,43 @@ def verify(
         made.screen.finish("verify", ok=found.identical, images=[verify_document(found)])
         if error:
             raise Exit(code=error.exit_code)
+
+
+@task(
+    optional=["html"],
+    help={
+        **helps("json"),
+        "run": "the run that is told about, by its name or the beginning of it (default: the latest)",
+        "last": "how many runs are looked at for what usually takes long",
+        "list": "only list the runs that are kept",
+        "html": "write a page instead, to this file (default: .lamina/report.html)",
+    },
+)
+def report(
+    _: Context, run: str = "", last: int = 10, list_: bool = False, html: str = "", json: bool = False
+) -> None:
+    """Say how well the cache worked in a run: what ran and why, what it cost, what was spared."""
+    with workspace("report", Flags(), json=json) as made:
+        from lamina.report import summary
+        from lamina.workflow.reporting import list_runs, report_run, write_report
+
+        if list_:
+            runs = list_runs(made)
+            made.screen.rows(summary.RUN_HEADINGS, summary.run_rows(runs), wide="saved")
+            documents = [summary.run_document(each) for each in runs]
+            made.screen.finish("report", ok=True, images=[], runs=documents)
+            return
+        found = report_run(made, run, last)
+        page = write_report(made, found, html) if html else None
+        if page:
+            made.screen.say(str(page))
+        else:
+            summary.show(made.screen, found)
+        told = summary.report_document(found)
+        made.screen.finish(
+            "report",
+            ok=True,
+            images=summary.image_documents(found.run),
+            **told,
+            page=str(page) if page else None,
+        )

@@ -13,7 +13,7 @@ from invoke.exceptions import Exit
 
 from lamina.errors import BuildError, Interrupted, LaminaError
 from lamina.report.console import Screen
-from lamina.report.document import outcome_documents
+from lamina.report.document import outcome_documents, saved_document
 from lamina.workflow.workspace import Flags, Workspace
 
 if TYPE_CHECKING:
@@ -103,6 +103,11 @@ def report(made: Workspace, command: str, work: Callable[[], Outcome]) -> None:
         error = BuildError(*outcome.problems)
     if error:
         made.screen.error(error)
-    made.screen.finish(command, ok=outcome.ok, images=outcome_documents(outcome))
+    made.screen.finish(
+        command,
+        ok=outcome.ok,
+        images=outcome_documents(outcome),
+        saved=saved_document(outcome.saved_in_all),
+    )
     if error:
         raise Exit(code=error.exit_code)

@@ -102,7 +102,7 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
         with workspace(name, flags, json=json, plain=plain) as made:
             from lamina.workflow.building import build_images
 
-            report(made, name, lambda: build_images(made, kind))
+            report(made, name, lambda: build_images(made, name, kind))
 
     body.__doc__ = doc
     helped = (

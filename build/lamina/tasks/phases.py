@@ -37,9 +37,9 @@ def phase2(
         made.screen.say(enter(made))
         made.screen.rows(("image", "state"), warm(made), wide="state")
         if made.has_bases and not made.static:
-            report(made, "phase2", lambda: build_images(made, "base"))
+            report(made, "phase2", lambda: build_images(made, "phase2", "base"))
             made.screen.say(f"tagged with the revision: {', '.join(tag_bases(made)) or 'none'}")
-        report(made, "phase2", lambda: build_images(made, "lambda"))
+        report(made, "phase2", lambda: build_images(made, "phase2", "lambda"))
 
 
 @task(help=helps("registry", "plain"))

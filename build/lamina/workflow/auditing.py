@@ -77,7 +77,7 @@ def _audit(
     attempts = count(1)
     audited = []
     with workspace.screen.progress(tuple(each.image.name for each in chosen)) as view:
-        workshop = make_workshop(workspace, workspace.place, name_run(), view)
+        workshop = make_workshop(workspace, workspace.place, name_run("audit"), view)
         for decision in chosen:
             support = find_support((decision,), images, visible)
             order = make_order(workspace, plan.found, (decision,), support, outside, caches.images)

@@ -9,10 +9,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 from lamina.decide.plan import Decision, Found, Plan
-from lamina.errors import ConfigError, Problem, RegistryError
+from lamina.declare.machine import native_platform
+from lamina.errors import ConfigError, LaminaError, Problem, RegistryError
 from lamina.execute.bake import Order
 from lamina.execute.externals import Externals, load_stand_ins
-from lamina.execute.outcome import Outcome, Result
+from lamina.execute.outcome import Outcome, Result, broken_off
 from lamina.execute.place import Place, RegistryPlace, push_images
 from lamina.execute.remote_cache import ImageCache
 from lamina.execute.revision import read_revision
@@ -20,8 +21,10 @@ from lamina.execute.run import Workshop, build, settle, stage_images
 from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential, DockerConfig, lookup
+from lamina.report.cold import with_saved
 from lamina.report.installs import with_resolved
 from lamina.report.record import write_manifest
+from lamina.report.runs import Settings, keep_run, prune_runs
 from lamina.report.view import BuildView
 from lamina.workflow.caching import find_caches, read_policy, tidy_exported
 from lamina.workflow.locking import pin_for_build, read_pins
@@ -29,8 +32,9 @@ from lamina.workflow.planning import decide, find_stable, look, make_images, sel
 from lamina.workflow.workspace import Workspace
 
 
-def build_images(workspace: Workspace, kind: str | None = None) -> Outcome:
-    """Plan and carry it out. What is confirmed is recorded, whatever else fails."""
+def build_images(workspace: Workspace, command: str, kind: str | None = None) -> Outcome:
+    """Plan and carry it out. What is confirmed is recorded, whatever else fails; and so is the run."""
+    started = time.time()
     selected = select(workspace, kind)
     outside = pin_for_build(workspace, selected)
     stable = find_stable(workspace, selected)
@@ -40,16 +44,42 @@ def build_images(workspace: Workspace, kind: str | None = None) -> Outcome:
     workspace.screen.notes(plan.notes)
     if workspace.flags.push:
         _check_destination(workspace, outside, [each.image for each in plan.decisions.values()])
+    state, run = workspace.project.state, name_run()
+    try:
+        outcome = _carry_out(workspace, plan, images, outside, run)
+    except (LaminaError, KeyboardInterrupt) as error:
+        told = error.problems if isinstance(error, LaminaError) else ()
+        _keep(workspace, command, run, plan, broken_off(plan, told, interrupted=not told), started)
+        raise
+    outcome = with_resolved(state, outcome)
+    outcome = with_saved(state, outcome, run=run, pushed=workspace.flags.push)
+    write_manifest(state, outcome, run=run)
+    _keep(workspace, command, run, plan, outcome, started)
+    return outcome
+
+
+def _carry_out(
+    workspace: Workspace, plan: Plan, images: Mapping[str, Image], outside: Externals, run: str
+) -> Outcome:
     results = settle(plan, workspace.destination)
     built = Outcome(results={})
-    run = name_run()
     if plan.acting("build"):
         built = _build(workspace, plan, images, outside, run)
         results.update(built.results)
-    outcome = replace(built, results={name: results[name] for name in plan.decisions})
-    outcome = with_resolved(workspace.project.state, outcome)
-    write_manifest(workspace.project.state, outcome, run=run)
-    return outcome
+    return replace(built, results={name: results[name] for name in plan.decisions})
+
+
+def _keep(workspace: Workspace, command: str, run: str, plan: Plan, outcome: Outcome, started: float) -> None:
+    project = workspace.project
+    settings = Settings(
+        command=command,
+        static=workspace.static,
+        push=workspace.flags.push,
+        platform=project.get("platform") or native_platform(),
+        registry=project.get("registry"),
+        builder=project.get("builder"),
+    )
+    keep_run(project.state, run, settings, plan, outcome, started=started, seconds=time.time() - started)
 
 
 def _build(
@@ -71,9 +101,9 @@ def _build(
     return outcome
 
 
-def name_run() -> str:
-    """A name that no other run has; the later, the greater."""
-    return f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"
+def name_run(purpose: str = "") -> str:
+    """A name that no other run has; the later, the greater. purpose: of a run that builds nothing to keep."""
+    return "-".join(filter(None, (time.strftime("%Y%m%dT%H%M%S"), secrets.token_hex(3), purpose)))
 
 
 def make_order(
@@ -107,6 +137,7 @@ def make_workshop(workspace: Workspace, place: Place, run: str, view: BuildView)
     """What a run works with, and its folder below `.lamina/runs/`. place: where its images are looked up."""
     folder = workspace.project.state / "runs" / run
     folder.mkdir(parents=True)
+    prune_runs(workspace.project.state)
     return Workshop(
         runner=workspace.runner,
         engine=workspace.engine,

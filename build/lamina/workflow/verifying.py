@@ -55,7 +55,7 @@ def verify_image(workspace: Workspace, name: str) -> Verified:
             make_order(cold, {}, decisions, (), outside, {}), revision=recorded.annotations.get(REVISION)
         )
         with cold.screen.progress(tuple(images)) as view:
-            outcome = build(order, make_workshop(cold, cold.engine_place, name_run(), view))
+            outcome = build(order, make_workshop(cold, cold.engine_place, name_run("verify"), view))
         if outcome.interrupted:
             raise KeyboardInterrupt
         BuildError.check(outcome.problems)

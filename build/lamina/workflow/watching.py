@@ -82,7 +82,7 @@ def build_and_try(workspace: Workspace, changed: frozenset[Path], wish: Wish | N
     screen = workspace.screen
     try:
         _check_syntax(workspace, changed)
-        outcome = build_images(workspace)
+        outcome = build_images(workspace, "watch")
         _tell(workspace, changed, outcome, seconds=time.monotonic() - started)
         built = [name for name, result in outcome.results.items() if result.status == "built"]
         tried = [name for name in built if workspace.graph.nodes[name].kind == "lambda"]

@@ -72,26 +72,6 @@ def test_a_handler_is_compared_with_bake_of_that_one_image() -> None:
     assert met(1.0) is False
 
 
-@pytest.mark.parametrize(
-    ("count", "shown"),
-    [
-        (None, "-"),
-        (0, "0 B"),
-        (999, "999 B"),
-        (2_400, "2 kB"),
-        (140_000, "0.1 MB"),
-        (46_500_000, "46 MB"),
-        (9_400_000, "9.4 MB"),
-    ],
-)
-def test_sizes(count: int | None, shown: str) -> None:
-    assert table.size(count) == shown
-
-
-def test_seconds_have_digits_that_say_something() -> None:
-    assert [table.seconds(value) for value in (0.584, 3.14, 71.4)] == ["0.58 s", "3.1 s", "71 s"]
-
-
 def test_the_row_of_the_terminal() -> None:
     assert table.terminal(row("cold", "bake", 30.0, 1_500_000)) == (
         *("cold", "bake", "30.00", "30.00", "30.00", "1", "0 B", "1.5 MB", "1/2", "1/4"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.execute.progress import Trace
+from lamina.execute.progress import Trace, join_spans
 
 DATA = Path(__file__).with_name("data")
 RUNTIME = (
@@ -212,3 +212,39 @@ def test_a_failed_step_installed_nothing_that_counts() -> None:
     told(trace, "1", "[1/1] RUN pip install x && false", "Successfully installed x-1", **failed)
 
     assert trace.installs("a", ()) == {"RUN pip install x && false": None}
+
+
+def test_a_build_is_cold_when_nothing_of_its_own_came_from_a_cache() -> None:
+    trace = Trace({"a": "a"})
+    told(trace, "0", "[1/3] FROM runtime", cached=True)
+    assert not trace.progress("a", now=0.0).cold, "nothing was made"
+
+    told(trace, "1", "[2/3] RUN x")
+    assert trace.progress("a", now=0.0).cold
+
+    told(trace, "2", "[3/3] COPY y", cached=True)
+    assert not trace.progress("a", now=0.0).cold
+
+
+def test_what_was_fetched_is_counted_and_what_was_there_is_not() -> None:
+    trace = Trace({"a": "a"})
+    told(trace, "1", "[internal] load build context")
+    moments = {"started": "2026-01-01T00:00:00Z", "completed": "2026-01-01T00:00:01Z"}
+    for status in (
+        {"id": "transferring context:", "current": 7},
+        {"id": "transferring context:", "current": 9},
+        {"id": "sha256:aa", "current": 100, **moments},
+        {"id": "sha256:bb", "current": 1000, **moments, "completed": moments["started"]},
+        {"id": "exporting layers", "current": 5},
+        {"id": "sha256:cc", "vertex": "unheard of", "current": 5, **moments},
+    ):
+        trace.feed(json.dumps({"statuses": [{"vertex": "1", **status}]}))
+
+    assert trace.progress("a", now=0.0).moved == 109
+
+
+def test_spans_that_touch_are_one() -> None:
+    assert join_spans([(5.0, 6.0), (1.0, 2.0), (1.5, 3.0), (3.0, 4.0), (7.0, 7.0)]) == (
+        (1.0, 4.0),
+        (5.0, 6.0),
+    )

@@ -47,6 +47,9 @@ class Shop:
     def fingerprint(self, ref: Reference) -> str | None:
         return self.there[ref][1] if ref in self.there else None
 
+    def layers(self, found: Found) -> Mapping[str, int]:
+        return {}
+
     def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
         assert platform == "linux/amd64"
         return self.refused.get(found.ref.repository.removesuffix("-dev"), ())

@@ -11,7 +11,7 @@ from requests.exceptions import ConnectionError as NoAnswer
 from lamina.errors import EngineError, RegistryError
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential
-from lamina.registries.local import LocalStore, image_of
+from lamina.registries.local import LocalStore, image_of, layers_of
 
 REF = Reference.parse("r.example/team/app:v1")
 TOLD = {
@@ -212,3 +212,15 @@ def test_an_engine_that_does_not_answer_is_told() -> None:
 def test_no_engine_at_all_is_told() -> None:
     with pytest.raises(EngineError, match="no Docker engine at unix:///nonexistent"):
         LocalStore("unix:///nonexistent/docker.sock").images([REF])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "layers"),
+    [
+        ([10, 0, 20, 0], {"a": 10, "b": 20}),
+        ([10, 0, 0, 0], {}),  # a layer of nothing looks like none: the engine is unsure
+        ([], {}),
+    ],
+)
+def test_layers_have_the_sizes_of_the_history(sizes: list[int], layers: dict[str, int]) -> None:
+    assert layers_of(["a", "b"], sizes) == layers

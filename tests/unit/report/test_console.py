@@ -10,11 +10,11 @@ import pytest
 from lamina.decide.answer import Answer, Failure
 from lamina.decide.plan import Lookup, make_plan
 from lamina.errors import ConfigError, Problem
-from lamina.execute.outcome import Outcome, Result
+from lamina.execute.outcome import Outcome, Result, Saved
 from lamina.execute.progress import Trace
 from lamina.execute.smoke import Smoked
 from lamina.identify.explain import Change
-from lamina.report.console import Screen
+from lamina.report.console import Screen, saved_line
 
 from ..conftest import DIGEST, Repo, Shelf
 
@@ -148,6 +148,22 @@ def test_an_outcome_has_a_table_and_a_count(receipts: Repo, capsys: Capture) -> 
     (built,) = [each.split() for each in lines if each.startswith(W)]
     assert built == [W, "built", "new", "3/5", "1.3", images[W].tag, DIGEST[:19]]
     assert lines[-1] == "1 built, 1 skipped, 1 failed in 2.0 s"
+
+
+@pytest.mark.parametrize(
+    ("saved", "known", "line"),
+    [
+        (None, 0, None),
+        (
+            Saved(seconds=41.2, bytes=285_000_000),
+            3,
+            "41 s and 285 MB against the last cold build of these images",
+        ),
+        (Saved(seconds=0.5, bytes=None), 2, "0.50 s against the last cold build of 2 of these 3 images"),
+    ],
+)
+def test_what_was_saved_is_told_when_it_is_known(saved: Saved | None, known: int, line: str | None) -> None:
+    assert saved_line(saved, known, 3) == (f"saved {line}" if line else None)
 
 
 def test_json_is_one_object_on_standard_output_and_nothing_else(

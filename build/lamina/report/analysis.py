@@ -1,0 +1,217 @@
+"""What runs say: why a step ran, how much came from the cache, what the time was spent on. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from lamina.report.history import ImageRun, Run, Step
+
+_NUMBER = re.compile(r"(?:(?P<stage>.+) )?(?P<at>\d+)/\d+$")
+_CLOCKS = 0.05
+"""Seconds by which the clocks of two targets of one call of bake may differ."""
+_WORTH = 0.001
+"""Seconds: what is less is not on the way."""
+_DONE = ("ran", "failed", "stopped")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """An instruction of an image in a run. why: why it ran, or who did it; empty for what was cached."""
+
+    step: Step
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slow:
+    """A step over several runs. seconds: the longest, and of all together; run: of the longest."""
+
+    image: str
+    instruction: str
+    times: int
+    longest: float
+    total: float
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All that is told of a run. steps: its instructions; around: what BuildKit did beside them.
+
+    path: the steps that determined its time, first to last. slowest: of the last runs. runs: those, the
+    latest first. cached, asked: how many instructions came from the cache, of how many.
+    """
+
+    run: Run
+    steps: tuple[Told, ...]
+    around: tuple[Step, ...]
+    path: tuple[Step, ...]
+    slowest: tuple[Slow, ...]
+    runs: tuple[Run, ...]
+    cached: int
+    asked: int
+
+    def of(self, image: str) -> tuple[Told, ...]:
+        """The instructions of one image, in the order of its Dockerfile."""
+        return tuple(told for told in self.steps if told.step.image == image)
+
+
+def analyse(run: Run, steps: Iterable[Step], history: Mapping[Run, Iterable[Step]]) -> Report:
+    """The report of a run. history: the last runs, the latest first, with their steps."""
+    known = tuple(steps)
+    told = tuple(tell_steps(run, known))
+    return Report(
+        run=run,
+        steps=told,
+        around=tuple(step for step in known if not step.is_instruction and step.seconds),
+        path=critical_path(run, known),
+        slowest=tuple(slowest(history)),
+        runs=tuple(history),
+        cached=sum(each.step.state == "cached" for each in told),
+        asked=sum(each.step.state in {"cached", "ran", "failed"} for each in told),
+    )
+
+
+def tell_steps(run: Run, steps: Iterable[Step]) -> Iterator[Told]:
+    """The instructions image by image, each with why it ran.
+
+    The first that is not in the cache ran for the plan's reason; one that takes the result of a step that
+    ran, because of that step.
+    """
+    known = tuple(steps)
+    by_digest = _by_digest(known)
+    depths = _depths(by_digest)
+    for image in run.images:
+        own = [step for step in known if step.image == image.name and step.is_instruction]
+        stages: dict[str, int] = {}
+        for step in own:
+            stage, _ = _numbered(step)
+            stages[stage] = max(stages.get(stage, 0), depths[step.digest])
+        for step in sorted(own, key=lambda each: (stages[_numbered(each)[0]], *_numbered(each))):
+            yield Told(step=step, why=_why(step, image, by_digest))
+
+
+def critical_path(run: Run, steps: Iterable[Step]) -> tuple[Step, ...]:
+    """From the step that ended last back to the first: each waited for the one before it."""
+    timed = [step for step in steps if step.state in _DONE and step.seconds >= _WORTH]
+    if not timed:
+        return ()
+    by_digest = _by_digest(steps)
+    bases = {image.name: {image.name, *_ancestors(run, image)} for image in run.images}
+    path = [max(timed, key=lambda step: step.finished or 0.0)]
+    while True:
+        current = path[-1]
+        needed = [step for step in _needed(current, by_digest) if step not in path]
+        if not needed:
+            own = bases.get(current.image, {current.image})
+            start = (current.started or 0.0) + _CLOCKS
+            needed = [step for step in timed if step.image in own and (step.finished or 0.0) <= start]
+            needed = [step for step in needed if step not in path]
+        if not needed:
+            return tuple(reversed(path))
+        path.append(max(needed, key=lambda step: step.finished or 0.0))
+
+
+def slowest(history: Mapping[Run, Iterable[Step]], count: int = 10) -> list[Slow]:
+    """The instructions that took longest over some runs."""
+    found: dict[tuple[str, str], Slow] = {}
+    for run, steps in history.items():
+        for step in steps:
+            if step.is_instruction and step.state in {"ran", "failed"} and step.seconds >= _WORTH:
+                before = found.get((step.image, step.instruction))
+                longer = before is None or step.seconds > before.longest
+                found[step.image, step.instruction] = Slow(
+                    image=step.image,
+                    instruction=step.instruction,
+                    times=(before.times if before else 0) + 1,
+                    longest=step.seconds if longer or before is None else before.longest,
+                    total=(before.total if before else 0.0) + step.seconds,
+                    run=run.id if longer or before is None else before.run,
+                )
+    return sorted(found.values(), key=lambda each: -each.longest)[:count]
+
+
+def _why(step: Step, image: ImageRun, by_digest: Mapping[str, Step]) -> str:
+    if step.by is not None:
+        return f"the same step of {step.by}"
+    if step.state == "shared":
+        return "an equal step of another image did it"
+    if step.state not in _DONE:
+        return ""
+    ran = [each for each in _nearest(step, by_digest) if each.state in {"ran", "failed"}]
+    if not ran:
+        return "; ".join(image.planned[:1]) + (
+            f" and {len(image.planned) - 1} more" if len(image.planned) > 1 else ""
+        )
+    cause = max(ran, key=lambda each: (each.image == step.image, each.finished or 0.0))
+    return f"after {cause.place}" if cause.image == step.image else f"after {cause.place} of {cause.image}"
+
+
+def _nearest(step: Step, by_digest: Mapping[str, Step]) -> Iterator[Step]:
+    """The instructions whose results a step takes, through what is between them."""
+    return _search(step, by_digest, lambda each: each.is_instruction)
+
+
+def _needed(step: Step, by_digest: Mapping[str, Step]) -> Iterator[Step]:
+    """The steps that took time and whose results a step takes."""
+    return _search(step, by_digest, lambda each: each.state in _DONE and each.seconds >= _WORTH)
+
+
+def _search(step: Step, by_digest: Mapping[str, Step], wanted: Callable[[Step], bool]) -> Iterator[Step]:
+    seen: set[str] = set()
+    waiting = [*step.inputs]
+    while waiting:
+        digest = waiting.pop()
+        if digest in seen:
+            continue
+        seen.add(digest)
+        found = by_digest.get(digest)
+        if found is not None and wanted(found):
+            yield found
+        elif found is not None:
+            waiting += found.inputs
+
+
+def _by_digest(steps: Iterable[Step]) -> Mapping[str, Step]:
+    """Digest -> the step, of the image that did it."""
+    found: dict[str, Step] = {}
+    for step in steps:
+        if step.by is None:
+            found.setdefault(step.digest, step)
+    return found
+
+
+def _depths(by_digest: Mapping[str, Step]) -> Mapping[str, int]:
+    """Digest -> how many steps are below it at most."""
+    depths: dict[str, int] = {}
+
+    def depth(digest: str) -> int:
+        if digest not in depths:
+            depths[digest] = 0  # damaged events may go in a circle
+            step = by_digest.get(digest)
+            depths[digest] = 1 + max(map(depth, step.inputs), default=0) if step else 0
+        return depths[digest]
+
+    for digest in by_digest:
+        depth(digest)
+    return depths
+
+
+def _numbered(step: Step) -> tuple[str, int]:
+    """The stage and the number of an instruction."""
+    found = _NUMBER.match(step.place)
+    return (found["stage"] or "", int(found["at"])) if found else ("", 0)
+
+
+def _ancestors(run: Run, image: ImageRun) -> set[str]:
+    by_name = {each.name: each for each in run.images}
+    found: set[str] = set()
+    waiting = [*image.parents]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += by_name[name].parents if name in by_name else ()
+    return found

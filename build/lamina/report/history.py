@@ -1,0 +1,289 @@
+"""The runs of a project, read back from ``.lamina/runs/``: what is there, however a run ended."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from lamina.execute.bake import image_name
+from lamina.execute.outcome import Saved
+from lamina.execute.progress import Step as Vertex
+from lamina.execute.progress import Trace
+from lamina.files import read_json
+from lamina.report.document import SCHEMA
+from lamina.report.runs import RUN_FILE
+
+State = Literal["cached", "ran", "shared", "failed", "stopped", "waiting"]
+"""shared: an equal step of another image did it. stopped: it was under way. waiting: it was not reached."""
+_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
+_ATTEMPT = re.compile(r"bake-(\d+)\.json")
+_TARGET = "target:"
+_RANK: tuple[State, ...] = ("ran", "failed", "cached", "shared", "stopped", "waiting")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A step of one image in a run. started, finished: seconds since the epoch.
+
+    name: with its place, ``[deps 2/3] RUN …``. by: the image that did a shared step.
+    digest, inputs: which steps' results it takes.
+    """
+
+    image: str
+    name: str
+    is_instruction: bool
+    state: State
+    digest: str
+    inputs: tuple[str, ...] = ()
+    started: float | None = None
+    finished: float | None = None
+    by: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it ran; 0 when it did not."""
+        if self.started is None or self.finished is None or self.state == "cached":
+            return 0.0
+        return max(0.0, self.finished - self.started)
+
+    @property
+    def place(self) -> str:
+        """``deps 2/3``; empty for what is no instruction."""
+        return self.name[1:].partition("] ")[0] if self.is_instruction else ""
+
+    @property
+    def instruction(self) -> str:
+        """The step without its place."""
+        return self.name.partition("] ")[2] if self.is_instruction else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRun:
+    """What became of one image in a run, as run.json has it. status: ``unknown`` when nobody wrote it down.
+
+    reasons: of that status. planned: why it was to be built or not, whatever came of it.
+    """
+
+    name: str
+    kind: str = ""
+    status: str = "unknown"
+    reasons: tuple[str, ...] = ()
+    planned: tuple[str, ...] = ()
+    tag: str = ""
+    ref: str | None = None
+    digest: str | None = None
+    size: int = 0
+    seconds: float = 0.0
+    cached: int = 0
+    total: int = 0
+    parents: tuple[str, ...] = ()
+    saved: Saved | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run. started: seconds since the epoch; seconds: of its whole. complete: whether it wrote its end.
+
+    What is not known of a run that was killed is empty or None.
+    """
+
+    id: str
+    started: float
+    command: str = ""
+    seconds: float | None = None
+    complete: bool = False
+    ok: bool = False
+    interrupted: bool = False
+    static: bool = False
+    push: bool = False
+    platform: str = ""
+    registry: str = ""
+    builder: str = ""
+    images: tuple[ImageRun, ...] = ()
+    saved: Saved | None = None
+    problems: tuple[str, ...] = ()
+
+    def count(self, status: str) -> int:
+        """How many images ended so."""
+        return sum(image.status == status for image in self.images)
+
+
+def run_ids(state: Path) -> tuple[str, ...]:
+    """The runs that are kept, the latest first."""
+    try:
+        names = [each.name for each in (state / "runs").iterdir() if _ID.fullmatch(each.name)]
+    except OSError:
+        return ()
+    return tuple(sorted(names, reverse=True))
+
+
+def read_run(state: Path, run: str) -> Run:
+    """A run, from its run.json; where that is missing or damaged, as far as the bake files tell."""
+    folder = state / "runs" / run
+    document = read_json(folder / RUN_FILE)
+    try:
+        return _parse_run(run, document)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        names = dict.fromkeys(name for targets in _attempts(folder).values() for name in targets.values())
+        return Run(id=run, started=_started(run), images=tuple(ImageRun(name=name) for name in names))
+
+
+def read_steps(state: Path, run: Run) -> tuple[Step, ...]:
+    """All steps of a run, bases first; of a step that was tried several times, the try that says most."""
+    folder = state / "runs" / run.id
+    found: dict[tuple[str, str], Step] = {}
+    for attempt, targets in _attempts(folder).items():
+        trace = Trace(targets)
+        for line in _lines(folder / f"events-{attempt}.jsonl"):
+            with contextlib.suppress(TypeError, ValueError, AttributeError):  # a line that is damaged
+                trace.feed(line)
+        for step in _freeze(trace, _ancestors(run, folder, attempt)):
+            before = found.get((step.image, step.name))
+            if before is None or _RANK.index(step.state) <= _RANK.index(before.state):
+                found[step.image, step.name] = step
+    return tuple(found.values())
+
+
+def _parse_run(run: str, document: Any) -> Run:
+    if document["schema"] != SCHEMA:
+        raise ValueError(document["schema"])
+    return Run(
+        id=run,
+        started=datetime.fromisoformat(document["started"]).timestamp(),
+        command=str(document["command"]),
+        seconds=float(document["seconds"]),
+        complete=True,
+        ok=bool(document["ok"]),
+        interrupted=bool(document["interrupted"]),
+        static=bool(document["static"]),
+        push=bool(document["push"]),
+        platform=str(document["platform"]),
+        registry=str(document["registry"]),
+        builder=str(document["builder"]),
+        images=tuple(map(_parse_image, document["images"])),
+        saved=_parse_saved(document["saved"]),
+        problems=tuple(str(each["what"]) for each in document["problems"]),
+    )
+
+
+def _parse_image(document: Mapping[str, Any]) -> ImageRun:
+    return ImageRun(
+        name=str(document["name"]),
+        kind=str(document["kind"]),
+        status=str(document["status"]),
+        reasons=tuple(map(str, document["reasons"])),
+        planned=tuple(map(str, document["planned"])),
+        tag=str(document["tag"]),
+        ref=document["ref"],
+        digest=document["digest"],
+        size=int(document["size"]),
+        seconds=float(document["seconds"]),
+        cached=int(document["cached"]),
+        total=int(document["total"]),
+        parents=tuple(map(str, document["parents"])),
+        saved=_parse_saved(document["saved"]),
+    )
+
+
+def _parse_saved(document: Mapping[str, Any] | None) -> Saved | None:
+    return Saved(seconds=float(document["seconds"]), bytes=document["bytes"]) if document else None
+
+
+def _started(run: str) -> float:
+    """When a run began, by its name, which is this machine's time."""
+    try:
+        return datetime.strptime(run.partition("-")[0], "%Y%m%dT%H%M%S").astimezone().timestamp()
+    except ValueError:
+        return 0.0
+
+
+def _attempts(folder: Path) -> Mapping[int, Mapping[str, str]]:
+    """Call of bake -> its targets and their images, bases first."""
+    found = {}
+    for file in folder.glob("bake-*.json"):
+        if match := _ATTEMPT.fullmatch(file.name):
+            found[int(match[1])] = {target: image_name(target) for target in _targets(file)}
+    return dict(sorted(found.items()))
+
+
+def _targets(file: Path) -> Mapping[str, Any]:
+    """The targets of a bake file."""
+    document = read_json(file)
+    targets = document.get("target") if isinstance(document, dict) else None
+    return targets if isinstance(targets, dict) else {}
+
+
+def _lines(file: Path) -> Iterator[str]:
+    """The lines of a file as far as it was written."""
+    try:
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            yield from lines
+    except OSError:
+        return
+
+
+def _ancestors(run: Run, folder: Path, attempt: int) -> Mapping[str, frozenset[str]]:
+    """Image -> all images that it stands on, as far as the run or this call of bake tells."""
+    parents = {image.name: set(image.parents) for image in run.images}
+    for target, each in _targets(folder / f"bake-{attempt}.json").items():
+        links = (str(where) for where in (each.get("contexts") or {}).values())
+        above = {image_name(link.removeprefix(_TARGET)) for link in links if link.startswith(_TARGET)}
+        parents.setdefault(image_name(target), set()).update(above)
+    return {name: _above(name, parents) for name in parents}
+
+
+def _above(name: str, parents: Mapping[str, set[str]]) -> frozenset[str]:
+    found: set[str] = set()
+    waiting = [*parents[name]]
+    while waiting:
+        each = waiting.pop()
+        if each not in found:
+            found.add(each)
+            waiting += parents.get(each, ())
+    return frozenset(found)
+
+
+def _freeze(trace: Trace, ancestors: Mapping[str, frozenset[str]]) -> Iterator[Step]:
+    """The steps of a trace, each for every image whose own it is: a child also tells those of its bases."""
+    exported = {image for image in trace.images if trace.progress(image, now=0.0).exported}
+    for step in trace.steps:
+        for image in trace.images:
+            if image == step.image or (
+                step.is_instruction and image in step.images and step.image not in ancestors.get(image, ())
+            ):
+                yield _frozen(step, image, exported=image in exported)
+
+
+def _frozen(step: Vertex, image: str, *, exported: bool) -> Step:
+    state = _state(step, exported=exported)
+    by = None
+    if image != step.image:
+        state, by = "shared", step.image
+    return Step(
+        image=image,
+        name=step.name,
+        is_instruction=step.is_instruction,
+        state=state,
+        digest=step.digest,
+        inputs=step.inputs,
+        started=step.started,
+        finished=step.finished,
+        by=by,
+    )
+
+
+def _state(step: Vertex, *, exported: bool) -> State:
+    if step.error is not None:
+        return "stopped" if step.cancelled else "failed"
+    if step.cached:
+        return "cached"
+    if step.ran:
+        return "ran"
+    if step.started is not None:
+        return "stopped"
+    return "shared" if exported else "waiting"

@@ -1,0 +1,255 @@
+"""The report of a run for terminals and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from lamina.report import figures
+from lamina.report.console import saved_line
+from lamina.report.document import saved_document
+from lamina.report.view import step_line
+
+if TYPE_CHECKING:
+    from lamina.execute.outcome import Saved
+    from lamina.report.analysis import Report
+    from lamina.report.console import Screen
+    from lamina.report.history import Run, Step
+
+RUN_HEADINGS = ("run", "command", "started", "seconds", "built", "skipped", "failed", "cached", "saved")
+_SHOWN_REASONS = 3
+_WORTH = 0.01
+
+
+def show(screen: Screen, report: Report) -> None:
+    """A whole report: the images, their steps, what the time was spent on, what usually takes long."""
+    run = report.run
+    screen.say(about(run))
+    for problem in run.problems:
+        screen.say(f"problem: {problem}")
+    screen.rows(
+        ("image", "action", "why", "cached", "seconds", "size", "saved"),
+        (
+            (
+                image.name,
+                image.status,
+                "\n".join(reasons_of(image.reasons)),
+                f"{image.cached}/{image.total}" if image.total else "",
+                f"{image.seconds:.1f}" if image.status == "built" else "",
+                figures.size(image.size or None),
+                told_saved(image.saved),
+            )
+            for image in run.images
+        ),
+        wide="why",
+    )
+    if report.steps:
+        screen.say("")
+        screen.rows(
+            ("image", "step", "instruction", "result", "seconds", "why it ran"),
+            (
+                (
+                    told.step.image,
+                    told.step.place,
+                    step_line(told.step.instruction),
+                    told.step.state,
+                    f"{told.step.seconds:.2f}" if told.step.state in {"ran", "failed"} else "",
+                    told.why,
+                )
+                for told in report.steps
+            ),
+            wide="why it ran",
+        )
+    screen.say("")
+    screen.say(totals(report))
+    if line := saved_line(run.saved, sum(image.saved is not None for image in run.images), len(run.images)):
+        screen.say(line)
+    if report.path:
+        screen.say("")
+        screen.say(f"what determined its time ({figures.seconds(spent(report.path))} of {wall(run)}):")
+        screen.rows(("seconds", "image", "step"), _path_rows(report.path), wide="step")
+    if report.slowest:
+        screen.say("")
+        screen.say(f"the slowest steps of the last {count(len(report.runs), 'run')}:")
+        screen.rows(
+            ("longest", "times", "image", "step"),
+            (
+                (f"{each.longest:.2f}", str(each.times), each.image, step_line(each.instruction))
+                for each in report.slowest
+            ),
+            wide="step",
+        )
+
+
+def about(run: Run) -> str:
+    """What a run was, in a line."""
+    where = f"pushed to {run.registry}" if run.push else "into the engine"
+    parts = [
+        f"run {run.id}",
+        run.command or "a build that did not end",
+        moment(run.started),
+        *([where] if run.complete else []),
+        *([run.platform] if run.platform else []),
+        *(["static mode"] if run.static else []),
+        *(["interrupted"] if run.interrupted else []),
+    ]
+    return ", ".join(parts)
+
+
+def totals(report: Report) -> str:
+    """How many images and steps, in a line."""
+    run = report.run
+    statuses = dict.fromkeys(("built", "skipped", *(image.status for image in run.images)))
+    images = ", ".join(f"{run.count(status)} {status}" for status in statuses)
+    steps = (
+        f"{report.cached} of {count(report.asked, 'step')} from the cache "
+        f"({figures.share(report.cached, report.asked)})"
+    )
+    return f"{images} in {wall(run)}; {steps if report.asked else 'no step was asked for'}"
+
+
+def run_rows(runs: Iterable[Run]) -> Iterator[tuple[str, ...]]:
+    """A line for each run, under `RUN_HEADINGS`."""
+    for run in runs:
+        cached, total = (sum(getattr(image, key) for image in run.images) for key in ("cached", "total"))
+        yield (
+            run.id,
+            f"{run.command or 'did not end'}{', interrupted' if run.interrupted else ''}",
+            moment(run.started),
+            "" if run.seconds is None else f"{run.seconds:.1f}",
+            *(str(run.count(status) or "") for status in ("built", "skipped", "failed")),
+            f"{cached}/{total}" if total else "",
+            told_saved(run.saved),
+        )
+
+
+def told_saved(saved: Saved | None) -> str:
+    """``28 s, 383 MB``; a dash where nothing is known."""
+    if saved is None:
+        return figures.NONE
+    known = [figures.size(saved.bytes)] if saved.bytes is not None else []
+    return ", ".join((figures.seconds(saved.seconds), *known))
+
+
+def moment(seconds: float) -> str:
+    """A time of this machine."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def wall(run: Run) -> str:
+    """How long a run took in all."""
+    return "an unknown time" if run.seconds is None else figures.seconds(run.seconds)
+
+
+def spent(path: Iterable[Step]) -> float:
+    """Seconds of the steps of a path, none counted twice."""
+    total, end = 0.0, 0.0
+    for step in path:
+        start, stop = step.started or 0.0, step.finished or 0.0
+        total += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    return total
+
+
+def count(number: int, what: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def reasons_of(reasons: tuple[str, ...]) -> Iterator[str]:
+    """The first reasons, and how many more there are."""
+    yield from reasons[:_SHOWN_REASONS]
+    if len(reasons) > _SHOWN_REASONS:
+        yield f"and {len(reasons) - _SHOWN_REASONS} more"
+
+
+def report_document(report: Report) -> dict[str, Any]:
+    """All of a report but its images: the run, its steps, its critical path, slow steps, the last runs.
+
+    Seconds and bytes throughout; what is not known is null.
+    """
+    return {
+        "run": run_document(report.run),
+        "cached": report.cached,
+        "asked": report.asked,
+        "steps": [
+            {
+                "image": told.step.image,
+                "step": told.step.place,
+                "instruction": told.step.instruction,
+                "result": told.step.state,
+                "seconds": round(told.step.seconds, 3),
+                "why": told.why or None,
+            }
+            for told in report.steps
+        ],
+        "critical_path": [
+            {"image": step.image, "step": step.name, "seconds": round(step.seconds, 3)}
+            for step in report.path
+        ],
+        "slowest": [
+            {
+                "image": each.image,
+                "instruction": each.instruction,
+                "times": each.times,
+                "longest": round(each.longest, 3),
+                "total": round(each.total, 3),
+                "run": each.run,
+            }
+            for each in report.slowest
+        ],
+        "runs": [run_document(run) for run in report.runs],
+        "saved": saved_document(report.run.saved),
+    }
+
+
+def run_document(run: Run) -> dict[str, Any]:
+    """A run without its images."""
+    statuses = dict.fromkeys(image.status for image in run.images)
+    return {
+        "id": run.id,
+        "command": run.command or None,
+        "started": datetime.fromtimestamp(run.started).astimezone().isoformat(timespec="milliseconds"),
+        "seconds": run.seconds,
+        "complete": run.complete,
+        "ok": run.ok,
+        "interrupted": run.interrupted,
+        "static": run.static,
+        "push": run.push,
+        "platform": run.platform or None,
+        "registry": run.registry or None,
+        "counts": {status: run.count(status) for status in statuses},
+        "saved": saved_document(run.saved),
+        "problems": list(run.problems),
+    }
+
+
+def image_documents(run: Run) -> list[dict[str, Any]]:
+    """The images of a run, as run.json has them."""
+    return [
+        {
+            "name": image.name,
+            "kind": image.kind,
+            "action": image.status,
+            "reasons": list(image.reasons),
+            "planned": list(image.planned),
+            "tag": image.tag,
+            "ref": image.ref,
+            "digest": image.digest,
+            "size": image.size,
+            "seconds": image.seconds,
+            "cached": image.cached,
+            "total": image.total,
+            "parents": list(image.parents),
+            "saved": saved_document(image.saved),
+        }
+        for image in run.images
+    ]
+
+
+def _path_rows(path: Iterable[Step]) -> Iterator[tuple[str, ...]]:
+    """The steps of a path that took time; the small ones are left out."""
+    for step in path:
+        if step.seconds >= _WORTH:
+            yield (f"{step.seconds:.2f}", step.image, step_line(step.name))

@@ -1,0 +1,342 @@
+"""A run drawn over its time, and the runs beside each other: SVG that needs no script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from lamina.report import figures
+from lamina.report.analysis import Report, Told
+from lamina.report.history import Run, Step
+from lamina.report.markup import Html, tag
+from lamina.report.summary import moment, wall
+from lamina.report.view import step_line
+
+GLYPHS = {"ran": "●", "cached": "○", "shared": "◐", "failed": "✕", "stopped": "■", "waiting": "·"}
+"""A state without its colour."""
+WORDS = {
+    "ran": "ran",
+    "cached": "from the cache",
+    "shared": "done by another image",
+    "failed": "failed",
+    "stopped": "stopped",
+    "waiting": "not reached",
+}
+_BAR, _GAP, _THIN = 16, 5, 6
+_MARK, _MARK_AT = 15, 7
+_LEAST = 0.35
+"""Percent: what is shorter could not be seen."""
+_LEAST_AROUND = 0.5
+"""Percent: what is shorter says nothing about where the time went."""
+_WIDE = 7
+"""Percent: what is narrower has no room for a word."""
+_TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
+_MOST_TICKS = 6
+_FLIP = 60
+_CHART, _LABELS = 120, 18
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The time that is drawn, in seconds since the epoch."""
+
+    start: float
+    end: float
+
+    def at(self, moment: float) -> float:
+        """Where a moment is, in percent."""
+        return self.width(moment - self.start)
+
+    def width(self, seconds: float) -> float:
+        """How wide so many seconds are, in percent."""
+        return 100 * seconds / (self.end - self.start)
+
+
+def window(report: Report) -> Window | None:
+    """From the start of a run to its end; by its steps where the builder's clock is another one."""
+    steps = [*(told.step for told in report.steps), *report.around]
+    starts = [step.started for step in steps if step.started is not None]
+    ends = [step.finished for step in steps if step.finished is not None]
+    if not ends:
+        return None
+    start, end = min(starts), max(ends)
+    run = report.run
+    if run.seconds is not None and run.started <= start and end <= run.started + run.seconds + 1:
+        return Window(start=run.started, end=max(end, run.started + run.seconds))
+    return Window(start=start, end=max(end, start + 0.001))
+
+
+def timeline(report: Report) -> Html | None:
+    """A row an image: its instructions as bars, what came from the cache as marks; None for no steps."""
+    drawn = window(report)
+    if drawn is None:
+        return None
+    rows = [
+        _row(image.name, report.of(image.name), report.around, drawn)
+        for image in report.run.images
+        if report.of(image.name)
+    ]
+    return tag(
+        "div", _axis(drawn), tag("ol", _phases(report, drawn), *rows, class_="rows"), class_="timeline"
+    )
+
+
+def told_step(told: Told) -> str:
+    """All of a step in a line, for those who point at it or hear it."""
+    step = told.step
+    took = f" {figures.seconds(step.seconds)}" if step.state in {"ran", "failed"} else ""
+    why = f" ({told.why})" if told.why else ""
+    return f"{step.image}, {step.place}: {step_line(step.instruction)} — {WORDS[step.state]}{took}{why}"
+
+
+def legend() -> Html:
+    """What bars and marks mean."""
+    kinds = (
+        *(("ran", "ran"), ("cached", "from the cache"), ("shared", "done by another image")),
+        *(("failed", "failed"), ("around", "loading and exporting")),
+    )
+    return tag(
+        "ul",
+        *(
+            tag("li", tag("span", GLYPHS.get(kind, "▭"), class_=f"key {kind}", aria_hidden="true"), text)
+            for kind, text in kinds
+        ),
+        class_="legend",
+    )
+
+
+def chart(runs: Iterable[Run], shown: Run) -> Html:
+    """The seconds of the runs, the earliest first. The table beside it says the same."""
+    known = [run for run in reversed(tuple(runs)) if run.seconds is not None]
+    if not known:
+        return Html("")
+    highest = max(run.seconds or 0.0 for run in known) or 1.0
+    width = 100 / max(len(known), 6)
+    bars = (
+        _column(run, at * width, width, highest, is_shown=run.id == shown.id) for at, run in enumerate(known)
+    )
+    height = _CHART + 2 * _LABELS
+    return tag("svg", *bars, class_="chart", width="100%", height=height, aria_hidden="true")
+
+
+def _row(image: str, steps: tuple[Told, ...], around: tuple[Step, ...], drawn: Window) -> Html:
+    bars = sorted(
+        (told for told in steps if told.step.state in {"ran", "failed", "stopped"} and _has_time(told.step)),
+        key=lambda told: told.step.started or 0.0,
+    )
+    thin = sorted(
+        (step for step in around if step.image == image and drawn.width(step.seconds) >= _LEAST_AROUND),
+        key=lambda step: step.started or 0.0,
+    )
+    marks = sorted(
+        (told for told in steps if told.step.state in {"cached", "shared"} and told.step.started),
+        key=lambda told: told.step.started or 0.0,
+    )
+    shapes: list[Html] = []
+    top = 2
+    for lane, told in zip(_lanes([each.step for each in bars], drawn), bars, strict=True):
+        shapes.append(_bar(told, top + lane * (_BAR + _GAP), drawn))
+    top += _depth([each.step for each in bars], drawn) * (_BAR + _GAP)
+    if marks:
+        shapes += _marks(marks, top, drawn)
+        top += _BAR + _GAP
+    for lane, step in zip(_lanes(thin, drawn), thin, strict=True):
+        shapes.append(_around(step, top + lane * (_THIN + 3), drawn))
+    top += _depth(thin, drawn) * (_THIN + 3)
+    return tag(
+        "li",
+        tag("span", image, class_="name"),
+        tag(
+            "svg",
+            *_grid(drawn),
+            *shapes,
+            width="100%",
+            height=max(top, _BAR),
+            role="group",
+            aria_label=f"the steps of {image}",
+        ),
+    )
+
+
+def _phases(report: Report, drawn: Window) -> Html:
+    """What the command did: it plans, BuildKit builds, and what was built is confirmed."""
+    steps = [*(told.step for told in report.steps), *report.around]
+    begin = min(step.started for step in steps if step.started is not None)
+    end = max(step.finished for step in steps if step.finished is not None)
+    phases = (("plan", drawn.start, begin), ("build", begin, end), ("confirm", end, drawn.end))
+    shapes = (
+        _phase(f"{name} {figures.seconds(stop - start)}", drawn.at(start), drawn.width(stop - start))
+        for name, start, stop in phases
+    )
+    return tag(
+        "li",
+        tag("span", "the command", class_="phases"),
+        tag(
+            "svg",
+            *_grid(drawn),
+            *shapes,
+            width="100%",
+            height=_BAR + 2,
+            role="group",
+            aria_label="the command",
+        ),
+    )
+
+
+def _phase(told: str, left: float, wide: float) -> Html | None:
+    if wide < _LEAST:
+        return None
+    return tag(
+        "g",
+        tag("title", told),
+        tag("line", x1=f"{left:.3f}%", x2=f"{left + wide:.3f}%", y1=_BAR, y2=_BAR),
+        tag("line", x1=f"{left:.3f}%", x2=f"{left:.3f}%", y1=_BAR - 5, y2=_BAR),
+        tag("text", told, x=f"{left:.3f}%", y=_BAR - 5, dx=4) if wide >= _WIDE else None,
+        class_="phase",
+        role="img",
+        aria_label=told,
+    )
+
+
+def _bar(told: Told, top: float, drawn: Window) -> Html:
+    step = told.step
+    left, wide = _span(step, drawn)
+    failed = step.state == "failed"
+    return _focusable(
+        told_step(told),
+        step.state,
+        tag("rect", x=f"{left:.3f}%", y=top, width=f"{wide:.3f}%", height=_BAR, rx=3),
+        tag("text", GLYPHS["failed"], x=f"{left:.3f}%", y=top + _BAR - 4, dx=3, aria_hidden="true")
+        if failed
+        else None,
+    )
+
+
+def _around(step: Step, top: float, drawn: Window) -> Html:
+    left, wide = _span(step, drawn)
+    return _focusable(
+        f"{step.image}: {step_line(step.name)} — {figures.seconds(step.seconds)}",
+        "around",
+        tag("rect", x=f"{left:.3f}%", y=top, width=f"{wide:.3f}%", height=_THIN, rx=2),
+        reachable=False,
+    )
+
+
+def _marks(marks: list[Told], top: float, drawn: Window) -> Iterator[Html]:
+    """A ring for each step that took no time; those of one moment stand beside each other."""
+    for moment_, group in groupby(marks, key=lambda told: round(drawn.at(told.step.started or 0.0))):
+        together = list(group)
+        left = drawn.at(together[0].step.started or 0.0)
+        towards = -1 if moment_ > _FLIP else 1
+        for at, told in enumerate(together):
+            place = towards * (_MARK_AT + at * _MARK)
+            yield tag(
+                "svg",
+                _focusable(
+                    told_step(told),
+                    told.step.state,
+                    tag("circle", cx=place, cy=top + _BAR / 2, r=5),
+                ),
+                x=f"{left:.3f}%",
+                overflow="visible",
+            )
+
+
+def _focusable(told: str, state: str, *shapes: Html | None, reachable: bool = True) -> Html:
+    return tag(
+        "g",
+        tag("title", told),
+        *shapes,
+        class_=f"step {state}",
+        role="img",
+        aria_label=told,
+        tabindex=0 if reachable else None,
+    )
+
+
+def _grid(drawn: Window) -> Iterator[Html]:
+    for tick in _ticks(drawn):
+        at = f"{drawn.at(drawn.start + tick):.3f}%"
+        yield tag("line", x1=at, x2=at, y1=0, y2="100%", class_="tick")
+
+
+def _axis(drawn: Window) -> Html:
+    labels = (
+        tag(
+            "text",
+            f"{tick:g} s",
+            x=f"{drawn.at(drawn.start + tick):.3f}%",
+            y=12,
+            text_anchor="start" if not tick else "middle",
+        )
+        for tick in _ticks(drawn)
+    )
+    return tag("svg", *labels, class_="axis", width="100%", height=16, aria_hidden="true")
+
+
+def _ticks(drawn: Window) -> Iterator[float]:
+    """Round seconds, not too many, none at the very end."""
+    length = drawn.end - drawn.start
+    apart = next((each for each in _TICKS if length / each <= _MOST_TICKS), length)
+    tick = 0.0
+    while tick <= length * 0.97:
+        yield round(tick, 3)
+        tick += apart
+
+
+def _column(run: Run, left: float, width: float, highest: float, *, is_shown: bool) -> Html:
+    took = run.seconds or 0.0
+    height = max(2.0, _CHART * took / highest)
+    top = _LABELS + _CHART - height
+    middle = f"{left + width / 2:.3f}%"
+    built = run.count("built")
+    kind = "failed" if not run.ok else "ran" if built else "cached"
+    return tag(
+        "g",
+        tag("title", f"{run.id}: {built} built in {wall(run)}"),
+        tag("rect", x=f"{left + width * 0.15:.3f}%", y=top, width=f"{width * 0.7:.3f}%", height=height, rx=2),
+        tag("text", figures.seconds(took), x=middle, y=top - 5, text_anchor="middle"),
+        tag("text", moment(run.started)[11:16], x=middle, y=_LABELS + _CHART + 14, text_anchor="middle"),
+        class_=f"step {kind}{' shown' if is_shown else ''}",
+    )
+
+
+def _span(step: Step, drawn: Window) -> tuple[float, float]:
+    """Left edge and width of a step, in percent."""
+    left = drawn.at(step.started or drawn.start)
+    wide = max(_LEAST, drawn.at(step.finished or drawn.end) - left)
+    return min(left, 100 - _LEAST), wide
+
+
+def _has_time(step: Step) -> bool:
+    return step.started is not None
+
+
+def _lanes(steps: list[Step], drawn: Window) -> list[int]:
+    """For each of the steps, which are in the order of their start, the first lane that is free by then."""
+    ends: list[float] = []
+    lanes = []
+    for step in steps:
+        left, wide = _span(step, drawn)
+        lane = next((at for at, end in enumerate(ends) if end <= left), len(ends))
+        ends[lane : lane + 1] = [left + wide]
+        lanes.append(lane)
+    return lanes
+
+
+def _depth(steps: list[Step], drawn: Window) -> int:
+    return max(_lanes(steps, drawn), default=-1) + 1
+
+
+def patterns() -> Html:
+    """What tells states apart for those who see no colours, used by all drawings of a page."""
+    hatch = tag(
+        "pattern",
+        tag("path", d="M-1,1 l2,-2 M0,6 l6,-6 M5,7 l2,-2", class_="hatch"),
+        id="hatch",
+        width=6,
+        height=6,
+        patternUnits="userSpaceOnUse",
+    )
+    return tag("svg", tag("defs", hatch), width=0, height=0, aria_hidden="true", class_="patterns")

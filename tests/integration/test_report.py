@@ -1,0 +1,132 @@
+"""The report of real runs: what it says, and its page as a browser shows it."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import pytest
+from browser import browser, install_browser
+from projects import Done, Repo
+from selenium.webdriver import Chrome, Keys
+from selenium.webdriver.common.by import By
+
+pytestmark = pytest.mark.engine
+
+TABS = 60
+FOCUSED = """
+const at = document.activeElement;
+return [at.tagName.toLowerCase(), at.getAttribute("class") || "", at.getAttribute("aria-label") || ""];
+"""
+
+
+@pytest.fixture(scope="session")
+def chromium() -> None:
+    install_browser()
+
+
+@pytest.fixture
+def runs(tiny: Repo) -> tuple[Repo, Done, Done]:
+    """A first build, an edit of the handler, and a build of nothing: what the last two said."""
+    tiny.append("dockerfiles/lambda-tiny/Dockerfile", "COPY --link src/tables.json /var/task/\n")
+    tiny.write("src/tables.json", f'"{secrets.token_hex()}"\n')
+    for name in ("dynamo", "label", "handler"):
+        tiny.append(f"src/{name}.py", f"# {secrets.token_hex()}, of which no cache knows\n")
+    assert tiny.ok("build-all", "--json").json["saved"] is None
+    tiny.append("src/handler.py", "# edited\n")
+    return tiny, tiny.ok("build-all"), tiny.ok("build-all", "--json")
+
+
+def test_a_report_says_what_ran_and_why_and_what_was_saved(runs: tuple[Repo, Done, Done]) -> None:
+    repo, edited, unchanged = runs
+    assert edited.stdout.splitlines()[-1].startswith("saved ")
+    assert edited.stdout.endswith(" against the last cold build of these images\n")
+    assert unchanged.json["saved"]["seconds"] > 0
+    assert unchanged.json["saved"]["bytes"] > 0
+
+    listed = repo.ok("report", "--list", "--json").json["runs"]
+    assert [(each["counts"], each["complete"]) for each in listed] == [
+        ({"skipped": 3}, True),
+        ({"skipped": 2, "built": 1}, True),
+        ({"built": 3}, True),
+    ]
+    nothing, edit, cold = (each["id"] for each in listed)
+
+    assert "0 built, 3 skipped in " in repo.ok("report").stdout
+    assert repo.ok("report", "--json").json["run"]["id"] == nothing
+
+    told = repo.ok("report", "--run", edit, "--json").json
+    assert [(each["instruction"].split()[2], each["result"], each["why"]) for each in told["steps"]] == [
+        ("src/handler.py", "ran", "src/handler.py modified"),
+        ("src/tables.json", "cached", None),
+    ]
+    assert (told["cached"], told["asked"]) == (1, 2)
+    assert told["critical_path"][-1]["step"] == "exporting to image"
+    assert told["images"][-1]["saved"]["bytes"] > 0
+
+    told = repo.ok("report", "--run", cold, "--json").json
+    assert {each["result"] for each in told["steps"]} == {"ran"}
+    assert (told["saved"], told["cached"], told["asked"]) == (None, 0, 4)
+    assert f"{cold}" in repo.fails(3, "report", "--run", cold[:-6] + "zzzzzz").stderr
+
+
+def test_a_page_shows_it(chromium: None, runs: tuple[Repo, Done, Done], tmp_path: Path) -> None:
+    repo, _, _ = runs
+    edit = repo.ok("report", "--list", "--json").json["runs"][1]["id"]
+    page = Path(repo.ok("report", "--run", edit, "--html").stdout.strip())
+    assert page == repo.root / ".lamina/report.html"
+
+    with browser(tmp_path / "light") as light:
+        light.get(page.as_uri())
+        assert light.title == "1 image built, 2 skipped · Lamina"
+        for wanted in (
+            "h1",
+            ".figures .value",
+            ".timeline .step.ran",
+            ".timeline .step.cached",
+            ".cell.cached",
+        ):
+            assert light.find_elements(By.CSS_SELECTOR, wanted), wanted
+        for name in ("timeline", "steps", "images", "path", "slowest", "history"):
+            assert light.find_element(By.CSS_SELECTOR, f"#{name} h2").is_displayed()
+        assert "src/handler.py modified" in light.find_element(By.ID, "steps").text
+        bar, button = walk(light)
+        assert "COPY --link src/handler.py" in bar or "COPY --link src/tables.json" in bar
+        assert button.startswith("Copy the digest of ")
+        copies(light)
+        bright = light.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")
+        assert light.get_log("browser") == []
+
+    with browser(tmp_path / "dark", width=400, dark=True) as dark:
+        dark.get(page.as_uri())
+        assert dark.find_element(By.TAG_NAME, "body").value_of_css_property("background-color") != bright
+        widths = dark.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+        assert widths == [400, 400]
+        assert dark.get_log("browser") == []
+
+
+def walk(driver: Chrome) -> tuple[str, str]:
+    """Go through the page by Tab alone: what the first bar and the first button that are reached say."""
+    bar = button = ""
+    for _ in range(TABS):
+        driver.switch_to.active_element.send_keys(Keys.TAB)
+        name, kind, label = driver.execute_script(FOCUSED)
+        if name == "g" and not bar:
+            bar = label
+            tip = driver.find_element(By.CSS_SELECTOR, ".tip")
+            assert tip.is_displayed()
+            assert tip.text == label
+        if name == "button" and "copy" in kind:
+            button = label
+            break
+    return bar, button
+
+
+def copies(driver: Chrome) -> None:
+    """Press the button that has the focus: the digest is copied, or at least selected."""
+    driver.switch_to.active_element.send_keys(Keys.ENTER)
+    script = "return document.querySelector('#said').textContent"
+    for _ in range(20):
+        if told := driver.execute_script(script):
+            break
+    assert told in {"The digest is copied.", "The digest is selected: copy it with Ctrl+C."}

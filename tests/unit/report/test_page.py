@@ -1,0 +1,151 @@
+"""The page: everything is text until it is markup, and nothing comes from anywhere else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from lamina.report.analysis import Report, analyse
+from lamina.report.markup import Html, join, tag
+from lamina.report.page import headline, render
+
+from .runs import COLD, EDITED, A, B, image, put_edit, put_pair, read
+
+EVIL = "<script>alert('x')</script>\"' onload=\"alert(1)\" &amp; \udc80"
+
+
+class Outline(HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((name, dict(attributes)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for each, attributes in self.tags if each == name]
+
+
+def report(state: Path, run: str) -> Report:
+    found, steps = read(state, run)
+    return analyse(found, steps, {found: steps})
+
+
+def test_text_is_escaped_and_markup_is_not() -> None:
+    assert tag("b", "<i>", tag("i", "x"), title='"<') == '<b title="&quot;&lt;">&lt;i&gt;<i>x</i></b>'
+    assert tag("p", class_="a", aria_label="b", hidden=True, open=False, id=None, x=1.5, y=0) == (
+        '<p class="a" aria-label="b" hidden x="1.5" y="0"></p>'
+    )
+    assert isinstance(join(("<", None, Html("<br>"))), Html)
+    assert join(("<", None, Html("<br>"))) == "&lt;<br>"
+
+
+def test_nothing_that_a_user_wrote_becomes_markup(tmp_path: Path) -> None:
+    told = [
+        image(EVIL, reasons=[EVIL] * 9, planned=[EVIL], tag=EVIL, ref=EVIL, digest=EVIL, status=EVIL),
+        image(A, planned=[EVIL]),
+        image(B, parents=[A]),
+    ]
+    folder = put_pair(
+        tmp_path, "fail", images=told, command=EVIL, registry=EVIL, push=True, problems=[{"what": EVIL}]
+    )
+    events = folder / "events-1.jsonl"
+    events.write_text(events.read_text().replace("RUN echo about-to-fail", "RUN <script>alert(2)</script>"))
+
+    page = render(report(tmp_path, COLD))
+
+    outline = Outline(page)
+    assert len(outline.all("script")) == 1
+    assert "<script>alert" not in page
+    assert not [
+        attributes for _, attributes in outline.tags if {"onload", "onclick", "style"} & attributes.keys()
+    ]
+    assert "<script>alert('x')</script>" in outline.text
+    assert "RUN <script>alert(2)</script>" in outline.text
+
+
+def test_only_the_pages_own_style_and_script_may_run(tmp_path: Path) -> None:
+    put_edit(tmp_path)
+
+    page = render(report(tmp_path, EDITED))
+
+    policy = next(str(each["content"]) for each in Outline(page).all("meta") if "http-equiv" in each)
+    assert policy.startswith("default-src 'none'; ")
+    for name in ("style", "script"):
+        (content,) = re.findall(rf"(?s)<{name}>(.*?)</{name}>", page)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{name}-src 'sha256-{digest}'" in policy
+    outline = Outline(page)
+    assert not outline.all("link") + outline.all("img") + outline.all("iframe")
+    assert not re.findall(r"(?:https?:)?//\w", page.replace("public.ecr.aws//", ""))
+    assert all(str(each["href"]).startswith("#") for each in outline.all("a"))
+
+
+def test_what_steps_said_is_not_shown(tmp_path: Path) -> None:
+    put_pair(tmp_path, "fail", problems=[{"what": "lambda-b failed", "where": None, "hint": None}])
+
+    page = render(report(tmp_path, COLD))
+
+    assert "lambda-b failed" in page
+    assert "hello-from-deps\n" not in Outline(page).text
+
+
+def test_bars_can_be_reached_and_say_what_they_are(tmp_path: Path) -> None:
+    put_edit(tmp_path)
+
+    bars = [
+        each for each in Outline(render(report(tmp_path, EDITED))).all("g") if each.get("tabindex") == "0"
+    ]
+
+    assert len(bars) == 4
+    assert {str(each["class"]) for each in bars} == {"step ran", "step cached"}
+    labels = [str(each["aria-label"]) for each in bars]
+    assert any("from the cache" in label for label in labels)
+    assert any(label.endswith("(handler.py modified and 1 more)") for label in labels)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "told"),
+    [
+        (["built", "skipped", "skipped"], "1 image built, 2 skipped"),
+        (["skipped"], "Nothing to build: 1 image up to date"),
+        (["cancelled", "failed"], "1 image failed, 1 cancelled"),
+        (["built", "built"], "2 images built"),
+    ],
+)
+def test_the_headline_says_what_came_of_it(statuses: list[str], told: str, tmp_path: Path) -> None:
+    images = [image(f"i{number}", status=status) for number, status in enumerate(statuses)]
+    put_pair(tmp_path, "ok", images=images)
+
+    assert headline(read(tmp_path, COLD)[0]) == told
+
+
+def test_a_run_that_was_killed_has_a_page(tmp_path: Path) -> None:
+    (put_pair(tmp_path, "fail") / "run.json").unlink()
+
+    page = render(report(tmp_path, COLD))
+
+    assert "<h1>A build that did not end</h1>" in page
+    assert 'class="timeline"' in page
+
+
+def test_a_run_of_nothing_has_a_page(tmp_path: Path) -> None:
+    folder = put_pair(tmp_path, "ok", images=[image(A, status="skipped")])
+    (folder / "bake-1.json").unlink()
+
+    page = render(report(tmp_path, COLD))
+
+    assert "Nothing to build" in page
+    assert 'class="timeline"' not in page

@@ -1,0 +1,73 @@
+"""What is kept of a run, and for how long."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lamina.errors import Problem
+from lamina.execute.outcome import Outcome, Result, broken_off
+from lamina.report.cold import with_saved
+from lamina.report.history import read_run
+from lamina.report.runs import KEPT_RUNS, Settings, keep_run, prune_runs
+
+from ..conftest import Repo, Shelf
+
+D, W = "base-receipt-dynamo", "lambda-word-label"
+RUN = "20261125T100000-aaaaaa"
+SETTINGS = Settings(
+    command="build-all", static=False, push=True, platform="linux/amd64", registry="host/x", builder=""
+)
+
+
+def test_a_run_says_how_it_was_made_and_what_became_of_each_image(
+    receipts: Repo, shelf: Shelf, tmp_path: Path
+) -> None:
+    plan = receipts.plan(shelf)
+    results = {
+        name: Result(image=each.image, status="failed", reasons=("exit code: 3",))
+        for name, each in plan.decisions.items()
+    }
+    secret = Problem(what="it failed\n  | the password is hunter2", where="Dockerfile:3", hint="mend it")
+
+    keep_run(
+        tmp_path, RUN, SETTINGS, plan, Outcome(results=results, problems=(secret,)), started=0.0, seconds=1.5
+    )
+
+    text = (tmp_path / "runs" / RUN / "run.json").read_text()
+    document = json.loads(text)
+    assert (document["schema"], document["command"], document["seconds"]) == (1, "build-all", 1.5)
+    assert document["problems"] == [{"what": "it failed", "where": "Dockerfile:3", "hint": "mend it"}]
+    assert "hunter2" not in text
+    image = next(each for each in document["images"] if each["name"] == W)
+    assert (image["status"], image["reasons"], image["parents"]) == ("failed", ["exit code: 3"], [D])
+    assert image["planned"] == list(plan.decisions[W].reasons)
+    run = read_run(tmp_path, RUN)
+    assert (run.complete, run.ok, run.push, run.registry) == (True, False, True, "host/x")
+
+
+def test_a_run_that_was_stopped_while_nothing_was_built_is_told(
+    receipts: Repo, shelf: Shelf, tmp_path: Path
+) -> None:
+    shelf.put([receipts.images()[D]])
+    plan = receipts.plan(shelf)
+
+    keep_run(tmp_path, RUN, SETTINGS, plan, broken_off(plan, (), interrupted=True), started=0.0, seconds=1.0)
+
+    run = read_run(tmp_path, RUN)
+    assert run.interrupted
+    assert {image.status for image in run.images if image.name != D} == {"cancelled"}
+    assert run.images[0].status == "skipped"
+
+
+def test_old_runs_go_but_never_one_that_others_are_measured_against(receipts: Repo, tmp_path: Path) -> None:
+    names = [f"20261125T1000{number:02d}-aaaaaa" for number in range(KEPT_RUNS + 3)]
+    for name in names:
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "events-1.jsonl").write_text("")
+    first = Result(image=receipts.images()[D], status="built", reasons=(), cold=True, total=1)
+    with_saved(tmp_path, Outcome(results={D: first}), run=names[1], pushed=False)
+
+    prune_runs(tmp_path)
+
+    assert sorted(each.name for each in (tmp_path / "runs").iterdir()) == [names[1], *names[3:]]
