@@ -24,7 +24,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "identify": (*GROUND, "declare"),
     "decide": (*GROUND, "declare", "identify"),
     "lint": (*GROUND, "declare", "identify", "decide"),
-    "adopt": (*GROUND, "declare", "identify", "decide"),
+    "adopt": (*GROUND, "declare", "identify", "decide", "lint"),
     "execute": (*GROUND, "registries", "sandbox", "declare", "identify", "decide"),
     "report": (*GROUND, "registries", "sandbox", "declare", "identify", "decide", "lint", "adopt", "execute"),
 }

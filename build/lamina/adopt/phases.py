@@ -11,6 +11,7 @@ from lamina.decide.plan import Plan
 from lamina.declare.graph import Node
 from lamina.declare.settings import Value
 from lamina.errors import Problem
+from lamina.lint.rule import Finding
 
 State = Literal["done", "not yet", "not applicable"]
 TITLES: Mapping[int, str] = {1: "quick wins", 2: "stable development", 3: "optimisation"}
@@ -28,12 +29,17 @@ class Check:
     next: str | None = None
 
 
-def findings_check(problems: Sequence[Problem], notes: Sequence[Problem]) -> Check:
+def findings_check(problems: Sequence[Problem], findings: Sequence[Finding]) -> Check:
     """Phase 1: nothing is wrong with the Dockerfiles. problems: what keeps them from being built."""
-    if problems or notes:
-        told = f"{len(problems)} faults, {len(notes)} notes"
-        return _not_yet(1, "lint", f"{told}: {(*problems, *notes)[0]}".partition("\n")[0], "invoke plan")
-    return _done(1, "lint", "no faults, no notes")
+    if problems:
+        first = str(problems[0]).partition("\n")[0]
+        return _not_yet(1, "lint", f"{len(problems)} faults: {first}", "invoke plan")
+    if found := [each for each in findings if each.counts]:
+        told = f"{len(found)} findings: {found[0].where}: {found[0].message}"
+        return _not_yet(
+            1, "lint", told, "invoke lint --fix" if any(each.fix for each in found) else "invoke lint"
+        )
+    return _done(1, "lint", f"no faults, {len(findings)} notes")
 
 
 def ignore_check(files: Sequence[IgnoreFile]) -> Check:

@@ -7,17 +7,14 @@ from collections.abc import Iterator
 from lamina.decide.preflight import faults
 from lamina.decide.weight import heaviest, megabytes
 from lamina.errors import Problem
-from lamina.identify.asked import rooted
 from lamina.identify.image import DOCKERIGNORE, Image
-from lamina.identify.wildcard import is_wildcard
-from lamina.lint.rule import Edit, Fix, Hit, Rule
+from lamina.lint.rule import Hit, Rule
 from lamina.lint.survey import Survey
 
 _NAMED = 3
 _LEAST_MEGABYTES = 100_000
 _WIDE = 1_000_000
 """Bytes of a context that no COPY takes, from which on they are worth a word."""
-_SPECIAL = frozenset("*?[]\\!# ")
 
 
 def of_problem(image: Image, problem: Problem) -> Hit:
@@ -48,38 +45,12 @@ def _no_ignore_file(survey: Survey) -> Iterator[Hit]:
             line=1,
             message=f"no ignore file: the context is {len(whole)} files of {_amount(size)}, "
             f"of which {_amount(context.size)} are copied",
-            fix=_targeted(image),
-            hint=f"write {path}{DOCKERIGNORE}: a line `*`, then `!` and the path for each that is copied",
+            hint="invoke ignore --write",
         )
 
 
 def _amount(size: int) -> str:
     return megabytes(size) if size >= _LEAST_MEGABYTES else f"{size / 1000:.1f} kB"
-
-
-def _targeted(image: Image) -> Fix | None:
-    """An ignore file beside the Dockerfile that lets in exactly what its instructions name."""
-    paths: list[str] = []
-    for source in image.node.recipe.sources:
-        if source.context is not None:
-            continue
-        for each in source.paths or ("",):
-            path = rooted(each)
-            if not path or is_wildcard(each) or _SPECIAL & set(path) or source.parents or source.excludes:
-                return None
-            paths.append(path)
-    lines = (
-        "# Nothing but what the Dockerfile copies or binds.",
-        "*",
-        *(
-            f"!{each}"
-            for each in dict.fromkeys(paths)
-            if not any(each.startswith(f"{one}/") for one in paths)
-        ),
-        "**/__pycache__",
-        "**/*.pyc",
-    )
-    return (Edit(file=image.node.spec.dockerfile_path + DOCKERIGNORE, start=1, end=1, lines=lines),)
 
 
 def _wide(survey: Survey) -> Iterator[Hit]:
@@ -147,7 +118,7 @@ RULES = (
         severity="warning",
         what="an image without any ignore file",
         why="a build has to look through the whole folder, and one wider COPY lets everything in",
-        fixes="writes `<Dockerfile>.dockerignore` that lets in exactly what is copied",
+        fixes="by hand: `invoke ignore --write`",
         find=_no_ignore_file,
     ),
     Rule(

@@ -96,10 +96,9 @@ def _mended(workspace: Workspace, draft: _Draft) -> Linted:
     survey = surveyor.survey(draft.project())
     for _ in range(_ROUNDS):
         chosen = choose(lint(survey, selected), refused)
-        files = [fix for fix in chosen if not _is_ignore(fix)]
-        for batch in _batches(files or chosen):
+        for batch in _batches(chosen):
             trial = draft.tried(edit for fix in batch for edit in fix)
-            made = _checked(surveyor, trial, survey, batch)
+            made = _checked(surveyor, trial, survey)
             if isinstance(made, Survey):
                 draft, survey = trial, made
                 break
@@ -120,11 +119,7 @@ def _batches(fixes: Collection[Fix]) -> Iterable[tuple[Fix, ...]]:
     yield from ((fix,) for fix in [*fixes][:1])
 
 
-def _is_ignore(fix: Fix) -> bool:
-    return any(edit.file.endswith(DOCKERIGNORE) for edit in fix)
-
-
-def _checked(surveyor: Surveyor, trial: _Draft, before: Survey, fixes: tuple[Fix, ...]) -> Survey | str:
+def _checked(surveyor: Surveyor, trial: _Draft, before: Survey) -> Survey | str:
     """The survey of a draft; else why it is not as good as the one before."""
     try:
         survey = surveyor.survey(trial.project())
@@ -133,15 +128,7 @@ def _checked(surveyor: Surveyor, trial: _Draft, before: Survey, fixes: tuple[Fix
     known = {each.what for each in faults(before.images)}
     if new := next((each for each in faults(survey.images) if each.what not in known), None):
         return new.what
-    if any(_is_ignore(fix) for fix in fixes) and _files(survey) != _files(before):
-        return "other files would be in the context"
     return survey
-
-
-def _files(survey: Survey) -> Mapping[str, tuple[str, ...]]:
-    return {
-        name: tuple(each.path for each in image.contexts[""].files) for name, image in survey.images.items()
-    }
 
 
 class _Draft:

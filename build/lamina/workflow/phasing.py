@@ -21,6 +21,7 @@ from lamina.errors import ConfigError, LaminaError, Problem
 from lamina.execute.revision import read_revision
 from lamina.refs import Reference
 from lamina.workflow.ignoring import read_ignore_files
+from lamina.workflow.linting import lint_images
 from lamina.workflow.locking import read_pins
 from lamina.workflow.planning import make_plan_only, stable_ref
 from lamina.workflow.tagging import apply_tags, make_tags
@@ -43,9 +44,9 @@ def phase1_checks(workspace: Workspace) -> tuple[Check, ...]:
 
 
 def lint_state(workspace: Workspace) -> Check:
-    """What is wrong with Dockerfiles, as far as the plan finds it."""
-    plan, problems = plan_or_problems(workspace)
-    return findings_check(problems, plan.notes if plan else ())
+    """What is wrong with Dockerfiles: what the plan finds, else what lint finds."""
+    _, problems = plan_or_problems(workspace)
+    return findings_check(problems, () if problems else lint_images(workspace).findings)
 
 
 def phase2_checks(workspace: Workspace) -> tuple[Check, ...]:

@@ -18,6 +18,7 @@ from lamina.adopt.phases import (
 )
 from lamina.declare.settings import Value
 from lamina.errors import Problem
+from lamina.lint.rule import Edit, Finding, Severity
 
 from ..conftest import Repo, Shelf
 
@@ -28,15 +29,29 @@ def told(check: Check) -> tuple[str, str, str | None]:
     return check.state, check.detail, check.next
 
 
-def test_faults_and_notes_are_counted_and_the_first_is_told() -> None:
-    fault, note = Problem(what="broken", where="a:1", hint="mend"), Problem(what="odd")
-
-    assert told(findings_check([], [])) == ("done", "no faults, no notes", None)
-    assert told(findings_check([fault], [note])) == (
-        "not yet",
-        "1 faults, 1 notes: a:1: broken",
-        "invoke plan",
+def finding(severity: Severity, *, fix: bool = False) -> Finding:
+    return Finding(
+        rule="LAM001",
+        slug="odd",
+        severity=severity,
+        image="app",
+        file="Dockerfile",
+        line=3,
+        message="odd",
+        why="so",
+        fix=(Edit(file="Dockerfile", start=3, end=4, lines=()),) if fix else None,
+        hint=None,
     )
+
+
+def test_faults_come_before_findings_and_notes_are_none() -> None:
+    fault, note = Problem(what="broken", where="a:1", hint="mend"), finding("note")
+
+    assert told(findings_check([], [note])) == ("done", "no faults, 1 notes", None)
+    assert told(findings_check([fault], [])) == ("not yet", "1 faults: a:1: broken", "invoke plan")
+    state, detail, step = told(findings_check([], [note, finding("error")]))
+    assert (state, detail, step) == ("not yet", "1 findings: Dockerfile:3: odd", "invoke lint")
+    assert told(findings_check([], [finding("warning", fix=True)]))[2] == "invoke lint --fix"
 
 
 def test_without_images_no_ignore_file_has_rotted() -> None:

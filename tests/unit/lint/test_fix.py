@@ -275,18 +275,6 @@ def test_windows_line_ends_and_the_last_line_stay_as_they_are(packages: Repo) ->
     assert mended(packages) == after
 
 
-def test_an_image_without_ignore_file_gets_one_of_what_it_copies(packages: Repo) -> None:
-    write(packages, HANDLER, "COPY --link src/handler.py /var/task/")
-    packages.remove("dockerfiles/app/Dockerfile.dockerignore")
-    before = packages.files("app")
-
-    mend(packages)
-
-    written = (packages.root / "dockerfiles/app/Dockerfile.dockerignore").read_text()
-    assert written.splitlines()[1:3] == ["*", "!src/handler.py"]
-    assert packages.files("app") == before
-
-
 def test_a_dry_run_shows_and_writes_nothing(packages: Repo, capsys: pytest.CaptureFixture[str]) -> None:
     write(packages, HANDLER, "RUN pip install a")
     packages.root.joinpath("dockerfiles/app/Dockerfile").chmod(0o664)
@@ -300,20 +288,6 @@ def test_a_dry_run_shows_and_writes_nothing(packages: Repo, capsys: pytest.Captu
     assert any(each.slug == "no-cache-mount" and each.fix for each in found.findings)
     mend(packages)
     assert (packages.root / "dockerfiles/app/Dockerfile").stat().st_mode & 0o777 == 0o664
-
-
-def test_a_fix_after_which_a_source_is_lost_is_not_made_and_says_so(packages: Repo) -> None:
-    write(packages, {"src/model.pyc": "x"}, "COPY src/model.pyc /opt/")
-    packages.remove("dockerfiles/app/Dockerfile.dockerignore")
-
-    left = next(each for each in mend(packages).findings if each.slug == "no-ignore-file")
-
-    assert not (packages.root / "dockerfiles/app/Dockerfile.dockerignore").exists()
-    assert left.fix is None
-    assert left.hint is not None
-    assert left.hint.startswith(
-        "not mended: COPY src/model.pyc: line 5 `**/*.pyc` of dockerfiles/app/Dockerfile"
-    )
 
 
 def test_only_selected_images_are_mended(packages: Repo) -> None:
