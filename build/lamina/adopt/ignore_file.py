@@ -9,11 +9,10 @@ from typing import Literal
 
 from lamina.adopt.allowlist import AllowList, is_generated
 from lamina.adopt.offered import Offer
-from lamina.decide.weight import megabytes
+from lamina.decide.weight import amount
 from lamina.errors import Problem
 from lamina.identify.tree import shown
 
-_MEGABYTE = 1_000_000
 State = Literal["current", "new", "changed", "replaced", "by hand"]
 """``replaced``: written by hand, and safe to be written anew. ``by hand``: not safe, so it stays as it is."""
 
@@ -73,9 +72,4 @@ class IgnoreFile:
 
 def weighed(offer: Offer) -> str:
     """``1.2 MB in 34 files``."""
-    return f"{bytes_told(offer.size)} in {len(offer.files)} files"
-
-
-def bytes_told(size: int) -> str:
-    """``312.4 MB``, or ``1.2 kB`` below a megabyte."""
-    return megabytes(size) if size >= _MEGABYTE else f"{size / 1e3:.1f} kB"
+    return f"{amount(offer.size)} in {len(offer.files)} files"

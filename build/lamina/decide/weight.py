@@ -13,6 +13,7 @@ from lamina.identify.tree import shown
 
 HEAVY = 50_000_000
 """Bytes. Source is a few megabytes; ten times that is a dataset, an archive or a build's output in a COPY."""
+_LEAST_MEGABYTES = 100_000
 _NAMED = 3
 _SMALL = 100  # what is less than this part of the whole does not help
 
@@ -83,3 +84,8 @@ def pick_heaviest(
 def megabytes(size: int) -> str:
     """``312.4 MB`` for a number of bytes."""
     return f"{size / 1e6:.1f} MB"
+
+
+def amount(size: int) -> str:
+    """``312.4 MB`` for a number of bytes, or ``1.2 kB`` where there are less than a tenth of one."""
+    return megabytes(size) if size >= _LEAST_MEGABYTES else f"{size / 1e3:.1f} kB"

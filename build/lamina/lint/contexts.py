@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lamina.decide.preflight import faults
-from lamina.decide.weight import heaviest, megabytes
+from lamina.decide.weight import amount, heaviest, megabytes
 from lamina.errors import Problem
 from lamina.identify.image import DOCKERIGNORE, Image
 from lamina.lint.rule import Hit, Rule
 from lamina.lint.survey import Survey
 
 _NAMED = 3
-_LEAST_MEGABYTES = 100_000
 _WIDE = 1_000_000
 """Bytes of a context that no COPY takes, from which on they are worth a word."""
 
@@ -43,14 +42,10 @@ def _no_ignore_file(survey: Survey) -> Iterator[Hit]:
             image=name,
             file=path,
             line=1,
-            message=f"no ignore file: the context is {len(whole)} files of {_amount(size)}, "
-            f"of which {_amount(context.size)} are copied",
+            message=f"no ignore file: the context is {len(whole)} files of {amount(size)}, "
+            f"of which {amount(context.size)} are copied",
             hint="invoke ignore --write",
         )
-
-
-def _amount(size: int) -> str:
-    return megabytes(size) if size >= _LEAST_MEGABYTES else f"{size / 1000:.1f} kB"
 
 
 def _wide(survey: Survey) -> Iterator[Hit]:

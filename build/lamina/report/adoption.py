@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lamina.adopt.adoption import Adoption
-from lamina.adopt.ignore_file import IgnoreFile, bytes_told, weighed
+from lamina.adopt.ignore_file import IgnoreFile, weighed
 from lamina.adopt.offered import Offer
 from lamina.adopt.phases import TITLES, Check
+from lamina.decide.weight import amount
 from lamina.identify.tree import shown
 from lamina.report.console import Screen
 
@@ -24,7 +25,7 @@ def show_ignores(screen: Screen, files: Sequence[IgnoreFile]) -> None:
             each.state,
             weighed(each.before),
             weighed(each.after),
-            "\n".join(f"{shown(path)} {bytes_told(size)}" for path, size in each.before.without(each.after)),
+            "\n".join(f"{shown(path)} {amount(size)}" for path, size in each.before.without(each.after)),
         )
         for each in files
     )
@@ -83,7 +84,7 @@ def show_adoption(screen: Screen, found: Adoption) -> None:
         screen.say(f"installed by several images: {each.what}: {where}")
     if found.ignores:
         before, after = (sum(each.size for each in offers) for offers in _offers(found.ignores))
-        screen.say(f"contexts: {bytes_told(before)} now, {bytes_told(after)} with `invoke ignore --write`")
+        screen.say(f"contexts: {amount(before)} now, {amount(after)} with `invoke ignore --write`")
 
 
 def _offers(files: Sequence[IgnoreFile]) -> tuple[list[Offer], list[Offer]]:

@@ -13,14 +13,13 @@ from pathlib import Path
 from lamina.decide.preflight import faults
 from lamina.declare.config import Project
 from lamina.errors import LaminaError
-from lamina.execute.bake import target_name
-from lamina.execute.progress import Trace
-from lamina.files import read_json, write_atomic, write_json
+from lamina.files import write_atomic, write_json
 from lamina.identify.image import DOCKERIGNORE
 from lamina.lint.edits import apply, choose, diff
 from lamina.lint.registry import lint
 from lamina.lint.rule import Edit, Finding, Fix
 from lamina.lint.survey import Survey
+from lamina.report.history import read_run, read_steps, run_ids
 from lamina.report.sarif import sarif_log
 from lamina.workflow.surveying import Surveyor
 from lamina.workflow.workspace import Workspace
@@ -185,19 +184,11 @@ def _surveyor(workspace: Workspace) -> Surveyor:
 def _seconds_of(workspace: Workspace) -> Callable[[str, str], float | None]:
     """How long instructions took when they last ran here, as far as the events of runs are kept."""
     took: defaultdict[str, dict[str, float]] = defaultdict(dict)
-    names = {target_name(name): name for name in workspace.graph.nodes}
-    files = sorted(
-        workspace.project.state.glob("runs/*/events-*.jsonl"), key=lambda file: file.stat().st_mtime_ns
-    )
-    for file in files[-_KEPT_RUNS:]:
-        bake = read_json(file.with_name(file.name.replace("events", "bake")).with_suffix(".json")) or {}
-        trace = Trace({each: names[each] for each in bake.get("target", {}) if each in names})
-        for line in file.read_text("utf-8", errors="replace").splitlines():
-            trace.feed(line)
-        for step in trace.steps:
-            if step.ran and step.is_instruction:
-                for image in step.images:
-                    took[image][_plain(step.instruction)] = step.seconds
+    state = workspace.project.state
+    for run in reversed(run_ids(state)[:_KEPT_RUNS]):
+        for step in read_steps(state, read_run(state, run)):
+            if step.is_instruction and step.state in {"ran", "shared"} and step.seconds:
+                took[step.image][_plain(step.instruction)] = step.seconds
 
     def seconds(image: str, instruction: str) -> float | None:
         known, text = took.get(image, {}), _plain(instruction)
