@@ -46,8 +46,8 @@ class Place(Protocol):
         """Look into an image. Raises BuildError when it is no longer there, or is no single image."""
         ...
 
-    def layers(self, found: Found) -> Mapping[str, int]:
-        """The layers, lowest first: digest -> bytes as they are kept here; empty where nobody tells."""
+    def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
+        """The layers, lowest first: digest and bytes as they are kept here; none where nobody tells."""
         ...
 
     def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ class EnginePlace:
         image = self._store.images([ref])[ref]
         return image.labels.get(FINGERPRINT_KEY) if image else None
 
-    def layers(self, found: Found) -> Mapping[str, int]:
+    def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
         """See `Place.layers`. Unpacked, as the engine keeps them."""
         return self._store.layers(found.ref)
 
@@ -135,10 +135,10 @@ class RegistryPlace:
         manifest = self._registry.manifest(ref)
         return manifest.annotations.get(FINGERPRINT_KEY) if manifest else None
 
-    def layers(self, found: Found) -> Mapping[str, int]:
+    def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
         """See `Place.layers`. Compressed, as the registry keeps them."""
         manifest = self._registry.manifest(found.ref.with_digest(found.digest))
-        return {layer.digest: layer.size for layer in manifest.layers} if manifest else {}
+        return tuple((layer.digest, layer.size) for layer in manifest.layers) if manifest else ()
 
     def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
         """See `Place.refusals`."""
@@ -210,7 +210,7 @@ class Places:
         second = self._second
         return self._first.fingerprint(ref) or (second.fingerprint(ref) if second else None)
 
-    def layers(self, found: Found) -> Mapping[str, int]:
+    def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
         """See `Place.layers`."""
         return self._holder(found).layers(found)
 
@@ -234,11 +234,11 @@ class Places:
 def own_layers(image: Image, found: Found, place: Place) -> Mapping[str, int]:
     """The layers that an image's own instructions made: digest -> bytes, lowest first.
 
-    None when it cannot be told, which is no reason for a build to fail.
+    Empty when it cannot be told, which is no reason for a build to fail.
     """
     own = len(steps(image.node, exact_base=False)) - 1
     try:
-        layers = [*place.layers(found).items()]
+        layers = place.layers(found)
     except LaminaError:
         return {}
     return dict(layers[max(0, len(layers) - own) :])

@@ -61,8 +61,8 @@ class LocalStore:
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="inspect") as pool:
             return dict(zip(wanted, pool.map(self._image, wanted), strict=True))
 
-    def layers(self, ref: Reference) -> Mapping[str, int]:
-        """The layers of an image, lowest first: digest -> bytes, unpacked; empty when it is unsure."""
+    def layers(self, ref: Reference) -> tuple[tuple[str, int], ...]:
+        """The layers of an image, lowest first: digest and bytes, unpacked; none when it is unsure."""
         with self._engine(f"inspect {ref}") as api:
             digests = (api.inspect_image(str(ref)).get("RootFS") or {}).get("Layers") or ()
             sizes = [int(each.get("Size") or 0) for each in reversed(api.history(str(ref)))]
@@ -199,10 +199,10 @@ def image_of(ref: Reference, told: Mapping[str, Any]) -> LocalImage:
     )
 
 
-def layers_of(digests: Sequence[str], sizes: Sequence[int]) -> Mapping[str, int]:
-    """Digest -> bytes. sizes: of all that the history tells, 0 for what made no layer."""
+def layers_of(digests: Sequence[str], sizes: Sequence[int]) -> tuple[tuple[str, int], ...]:
+    """Digests and bytes. sizes: of all that the history tells, 0 for what made no layer."""
     made = [size for size in sizes if size]
-    return dict(zip(digests, made, strict=True)) if len(made) == len(digests) else {}
+    return tuple(zip(digests, made, strict=True)) if len(made) == len(digests) else ()
 
 
 def connect(base_url: str | None, *, timeout: int = _SECONDS) -> Any:

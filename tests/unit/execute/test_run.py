@@ -36,6 +36,8 @@ class Shop:
     calls: list[list[str]] = field(default_factory=list)
     refused: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Image -> why Lambda would not take it."""
+    made: tuple[tuple[str, int], ...] = ()
+    """The layers on top of a base's."""
     name: str = "the shop"
 
     def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
@@ -47,8 +49,8 @@ class Shop:
     def fingerprint(self, ref: Reference) -> str | None:
         return self.there[ref][1] if ref in self.there else None
 
-    def layers(self, found: Found) -> Mapping[str, int]:
-        return {}
+    def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
+        return (("of the base", 100), *self.made)
 
     def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
         assert platform == "linux/amd64"
@@ -145,6 +147,16 @@ def test_linked_images_are_built_in_one_call(linked: Repo, tmp_path: Path) -> No
     assert outcome.ok
     assert [sorted(call) for call in shop.calls] == [sorted((D, L, E, W))]
     assert {result.digest for result in outcome.results.values()} == {OURS}
+
+
+def test_the_layers_of_an_image_are_those_of_its_own_instructions(repo: Repo, tmp_path: Path) -> None:
+    repo.write("file", "text\n")
+    repo.image("app", f"FROM {RUNTIME}", "WORKDIR /a", "WORKDIR /b", "COPY --link file /")
+    order = order_of(repo, externals={"app": {RUNTIME: f"{RUNTIME}@{OURS}"}})
+
+    shop = Shop(made=(("empty", 32), ("empty", 32), ("file", 5)))
+
+    assert run(shop, order, tmp_path / "run").results["app"].layers == {"empty": 32, "file": 5}
 
 
 def test_what_runs_on_a_base_waits_for_its_digest(receipts: Repo, tmp_path: Path) -> None:

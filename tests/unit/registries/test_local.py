@@ -217,10 +217,10 @@ def test_no_engine_at_all_is_told() -> None:
 @pytest.mark.parametrize(
     ("sizes", "layers"),
     [
-        ([10, 0, 20, 0], {"a": 10, "b": 20}),
-        ([10, 0, 0, 0], {}),  # a layer of nothing looks like none: the engine is unsure
-        ([], {}),
+        ([10, 0, 20, 0], (("a", 10), ("b", 20))),
+        ([10, 0, 0, 0], ()),  # a layer of nothing looks like none: the engine is unsure
+        ([], ()),
     ],
 )
-def test_layers_have_the_sizes_of_the_history(sizes: list[int], layers: dict[str, int]) -> None:
+def test_layers_have_the_sizes_of_the_history(sizes: list[int], layers: tuple[tuple[str, int], ...]) -> None:
     assert layers_of(["a", "b"], sizes) == layers
