@@ -82,6 +82,7 @@ def test_lint_mends_it_and_the_functions_answer_as_before(seed: Repo, engine: Te
     second = seed.ok("build-all", "--json")
     assert len(second.built) == 4
     assert answers(engine, second.images("ref")) == before
+    seed.ok("smoke")
 
     seed.append("infra/embedding_step_functions/embed/handler.py", "# edited\n")
     assert seed.ok("build-all", "--json").built == ["embedding"]

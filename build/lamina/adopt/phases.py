@@ -33,13 +33,13 @@ def findings_check(problems: Sequence[Problem], findings: Sequence[Finding]) -> 
     """Phase 1: nothing is wrong with the Dockerfiles. problems: what keeps them from being built."""
     if problems:
         first = str(problems[0]).partition("\n")[0]
-        return _not_yet(1, "lint", f"{len(problems)} faults: {first}", "invoke plan")
+        return _not_yet(1, "lint", f"{_counted(problems, 'fault')}: {first}", "invoke plan")
     if found := [each for each in findings if each.counts]:
-        told = f"{len(found)} findings: {found[0].where}: {found[0].message}"
+        told = f"{_counted(found, 'finding')}: {found[0].where}: {found[0].message}"
         return _not_yet(
             1, "lint", told, "invoke lint --fix" if any(each.fix for each in found) else "invoke lint"
         )
-    return _done(1, "lint", f"no faults, {len(findings)} notes")
+    return _done(1, "lint", f"no faults, {_counted(findings, 'note')}")
 
 
 def ignore_check(files: Sequence[IgnoreFile]) -> Check:
@@ -121,7 +121,7 @@ def linked_check(nodes: Iterable[Node]) -> Check:
     """Phase 3: nothing runs on a base, so that no change of one runs anything again."""
     unlinked = [f"{node.name} ({node.recipe.unlinked})" for node in nodes if node.recipe.unlinked]
     if unlinked:
-        return _not_yet(3, "linked stages", f"not linked: {_first(unlinked)}", "invoke lint --fix")
+        return _not_yet(3, "linked stages", f"not linked: {_first(unlinked)}", "invoke lint")
     return _done(3, "linked stages", "every image is linked")
 
 
@@ -160,3 +160,7 @@ def _first(texts: Iterable[str]) -> str:
     every = list(texts)
     more = len(every) - _SHOWN
     return ", ".join(every[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _counted(things: Sequence[object], word: str) -> str:
+    return f"{len(things)} {word}{'s' * (len(things) != 1)}"

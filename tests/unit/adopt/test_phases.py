@@ -47,10 +47,10 @@ def finding(severity: Severity, *, fix: bool = False) -> Finding:
 def test_faults_come_before_findings_and_notes_are_none() -> None:
     fault, note = Problem(what="broken", where="a:1", hint="mend"), finding("note")
 
-    assert told(findings_check([], [note])) == ("done", "no faults, 1 notes", None)
-    assert told(findings_check([fault], [])) == ("not yet", "1 faults: a:1: broken", "invoke plan")
+    assert told(findings_check([], [note])) == ("done", "no faults, 1 note", None)
+    assert told(findings_check([fault], [])) == ("not yet", "1 fault: a:1: broken", "invoke plan")
     state, detail, step = told(findings_check([], [note, finding("error")]))
-    assert (state, detail, step) == ("not yet", "1 findings: Dockerfile:3: odd", "invoke lint")
+    assert (state, detail, step) == ("not yet", "1 finding: Dockerfile:3: odd", "invoke lint")
     assert told(findings_check([], [finding("warning", fix=True)]))[2] == "invoke lint --fix"
 
 
@@ -121,7 +121,7 @@ def test_static_mode_needs_stable_of_every_base() -> None:
 def test_images_that_run_something_on_their_base_are_named(receipts: Repo, app: Repo) -> None:
     state, detail, command = told(linked_check(receipts.graph().nodes.values()))
 
-    assert (state, command) == ("not yet", "invoke lint --fix")
+    assert (state, command) == ("not yet", "invoke lint")
     assert detail.startswith("not linked: app (dockerfiles/app/Dockerfile:2 COPY without --link), base-")
     assert detail.endswith(" and 2 more")
     app.image("app", "FROM scratch", "COPY --link src /var/task/")
