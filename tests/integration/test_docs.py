@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from projects import ROOT, Repo
+from projects import ROOT, Repo, copy_sample
 
 pytestmark = pytest.mark.engine
 
@@ -89,21 +89,26 @@ def spoiled(shown: Shown, root: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def here(sample: Repo, tmp_path: Path) -> Repo:
-    """The built sample as it is checked out: with its Makefile, `invoke` and `lamina`, under git."""
+def here(repo: Repo, tmp_path: Path) -> Repo:
+    """The sample, built, as it is checked out: with its Makefile, `invoke` and `lamina`, under git.
+
+    Its images are its own: some commands build anew what is there.
+    """
+    copy_sample(repo.root)
+    repo.ok("build-all")
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("invoke", "lamina"):
         script = programs / name
         script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m lamina "$@"\n')
         script.chmod(0o755)
-    (sample.root / ".venv").mkdir()
-    (sample.root / ".venv/bin").symlink_to(programs)
-    (sample.root / ".venv/.ready").touch()
-    shutil.copy(ROOT / "Makefile", sample.root)
-    sample.commit()
-    sample.env["PATH"] = f"{programs}:{sample.environment()['PATH']}"
-    return sample
+    (repo.root / ".venv").mkdir()
+    (repo.root / ".venv/bin").symlink_to(programs)
+    (repo.root / ".venv/.ready").touch()
+    shutil.copy(ROOT / "Makefile", repo.root)
+    repo.commit()
+    repo.env["PATH"] = f"{programs}:{repo.environment()['PATH']}"
+    return repo
 
 
 @pytest.mark.parametrize("document", DOCS)

@@ -12,6 +12,12 @@ from lamina.sandbox.emulator import VERSION, emulator
 from .conftest import ScriptedRunner
 
 
+@pytest.fixture(autouse=True)
+def pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This environment has pip, whoever made it."""
+    monkeypatch.setattr("lamina.sandbox.emulator.find_spec", lambda name: name)
+
+
 def wheel(command: Command, member: str) -> None:
     """What pip would leave."""
     folder = next(word.removeprefix("--dest=") for word in command.argv if word.startswith("--dest="))
@@ -39,6 +45,19 @@ def test_another_program_than_the_known_one_is_refused_and_not_kept(
     ):
         emulator(runner, "amd64", lambda _: None)
     assert [each.name for each in (cache / "emulator").iterdir()] == [".lock"]
+
+
+def test_an_environment_without_pip_borrows_one(
+    monkeypatch: pytest.MonkeyPatch, cache: Path, runner: ScriptedRunner
+) -> None:
+    monkeypatch.setattr("lamina.sandbox.emulator.find_spec", lambda name: None)
+    runner.expect("-m", "venv")
+    runner.expect("download", effect=lambda command: wheel(command, "samcli/other"))
+
+    with pytest.raises(EngineError, match="has no Lambda emulator"):
+        emulator(runner, "amd64", lambda _: None)
+    made, download = runner.seen
+    assert download.argv[0] == f"{made.argv[-1]}/bin/python"
 
 
 def test_a_wheel_without_the_program_is_told(cache: Path, runner: ScriptedRunner) -> None:
