@@ -90,6 +90,12 @@ class RegistryError(LaminaError):
     exit_code = 5
 
 
+class AwsError(LaminaError):
+    """AWS refused, failed or cannot be reached, in something else than its registry."""
+
+    exit_code = 8
+
+
 class Interrupted(LaminaError):  # noqa: N818 - the user's wish, not an error
     """The user stopped the command (Ctrl-C, SIGTERM)."""
 

@@ -16,6 +16,9 @@ from typing import Any
 
 import pytest
 from buildkit import BuildKit, digest_of
+from doubles.aws_front import AwsFront
+from doubles.ecr import EcrDouble
+from doubles.served import PASSWORD, USER, Served, running_registry
 from doubles.site import PAGES, running_site
 from projects import Done, Repo, copy_sample, write_tiny
 
@@ -156,3 +159,29 @@ def sample(tmp_path: Path, first_build: tuple[Repo, Done]) -> Repo:
     root = tmp_path / "repo"
     shutil.copytree(built.root, root, symlinks=True)
     return Repo(root, dict(built.env))
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A real registry that wants a password. Repositories carry the stack of the test that made them."""
+    with running_registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def front(served: Served) -> Iterator[AwsFront]:
+    """An AWS account whose ECR is that registry."""
+    ecr = EcrDouble(endpoint=f"http://{served.address}", user=USER, password=PASSWORD)
+    with AwsFront(doubles=(ecr,)) as running:
+        yield running
+
+
+@pytest.fixture
+def ecr(tiny: Repo, front: AwsFront, tmp_path: Path) -> Repo:
+    """The tiny repository with that account's credentials; docker's configuration is empty."""
+    none = str(tmp_path / "none")
+    tiny.env |= front.environ(AWS_CONFIG_FILE=none, AWS_SHARED_CREDENTIALS_FILE=none)
+    tiny.env["AWS_ACCESS_KEY_ID"] = f"testing-{secrets.token_hex(4)}"  # an identity without a token yet
+    tiny.env["LAMINA_REGISTRY"] = "ecr"
+    front.calls.clear()
+    return tiny

@@ -24,7 +24,8 @@ from urllib.parse import urlsplit
 import bcrypt
 import pytest
 from doubles import certificates, proxy
-from doubles.ecr_front import DENIED, EXPIRED, THROTTLED, EcrFront, Fault
+from doubles.aws_front import DENIED, EXPIRED, THROTTLED, AwsFront, Fault
+from doubles.ecr import EcrDouble
 
 from lamina.errors import RegistryError
 from lamina.process import SubprocessRunner
@@ -553,13 +554,18 @@ def test_an_answer_that_is_cut_off_is_asked_for_again(environ: dict[str, str]) -
 
 
 @pytest.fixture(scope="module")
-def front(served: Served) -> Iterator[EcrFront]:
-    with EcrFront(endpoint=f"https://{served.address}", user=USER, password=PASSWORD) as running:
+def double(served: Served) -> EcrDouble:
+    return EcrDouble(endpoint=f"https://{served.address}", user=USER, password=PASSWORD)
+
+
+@pytest.fixture(scope="module")
+def front(double: EcrDouble) -> Iterator[AwsFront]:
+    with AwsFront(doubles=(double,)) as running:
         yield running
 
 
 @pytest.fixture
-def aws(front: EcrFront, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def aws(front: AwsFront, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The environment of one test: AWS' client reads the process' own, we read the mapping."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
@@ -576,7 +582,7 @@ def in_ecr(environ: dict[str, str], **settings: str) -> EcrRegistry:
 
 
 def test_ecr_hands_out_a_token_and_the_images_behind_it(
-    served: Served, front: EcrFront, aws: dict[str, str]
+    served: Served, front: AwsFront, aws: dict[str, str]
 ) -> None:
     digest = served.image("ecr/one", "v1", says="ecr")
     registry = in_ecr(aws)
@@ -589,7 +595,7 @@ def test_ecr_hands_out_a_token_and_the_images_behind_it(
 
 
 def test_a_token_is_reused_by_the_next_run_while_it_is_valid(
-    served: Served, front: EcrFront, aws: dict[str, str]
+    served: Served, front: AwsFront, aws: dict[str, str]
 ) -> None:
     first, second = in_ecr(aws), in_ecr(aws)
     assert first.login().source == "ecr token"
@@ -604,9 +610,9 @@ def test_a_token_is_reused_by_the_next_run_while_it_is_valid(
 
 
 def test_an_expiry_in_the_past_is_good_for_this_run_only(
-    served: Served, front: EcrFront, aws: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    served: Served, front: AwsFront, double: EcrDouble, aws: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(front, "token_seconds", None)  # as moto answers
+    monkeypatch.setattr(double, "token_seconds", None)  # as moto answers
     registry = in_ecr(aws)
     assert registry.login().expires is None
     registry.check()
@@ -616,7 +622,7 @@ def test_an_expiry_in_the_past_is_good_for_this_run_only(
 
 
 def test_a_token_the_registry_no_longer_takes_is_replaced_once(
-    served: Served, front: EcrFront, aws: dict[str, str]
+    served: Served, front: AwsFront, aws: dict[str, str]
 ) -> None:
     stale = in_ecr(aws)
     stale.login()
@@ -631,7 +637,7 @@ def test_a_token_the_registry_no_longer_takes_is_replaced_once(
 
 def test_a_credential_helper_beats_the_token(
     served: Served,
-    front: EcrFront,
+    front: AwsFront,
     aws: dict[str, str],
     docker_config: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -646,7 +652,7 @@ def test_a_credential_helper_beats_the_token(
     registry.close()
 
 
-def test_repositories_are_found_missing_and_created(front: EcrFront, aws: dict[str, str]) -> None:
+def test_repositories_are_found_missing_and_created(front: AwsFront, aws: dict[str, str]) -> None:
     registry = in_ecr(aws, prefix="team")
     names = [f"image-{number}" for number in range(3)]
     registry.create_repository(names[0])
@@ -665,7 +671,7 @@ def test_repositories_are_found_missing_and_created(front: EcrFront, aws: dict[s
     ],
     ids=["expired", "denied", "invalid"],
 )
-def test_aws_refusals_say_what_to_do(front: EcrFront, aws: dict[str, str], fault: Fault, told: str) -> None:
+def test_aws_refusals_say_what_to_do(front: AwsFront, aws: dict[str, str], fault: Fault, told: str) -> None:
     front.play("GetAuthorizationToken", fault)
     with pytest.raises(RegistryError, match=told) as caught:
         in_ecr(aws).login()
@@ -673,7 +679,7 @@ def test_aws_refusals_say_what_to_do(front: EcrFront, aws: dict[str, str], fault
     assert caught.value.exit_code == 5
 
 
-def test_throttling_is_waited_out(front: EcrFront, aws: dict[str, str]) -> None:
+def test_throttling_is_waited_out(front: AwsFront, aws: dict[str, str]) -> None:
     front.play("GetAuthorizationToken", THROTTLED, times=2)
     assert in_ecr(aws).login().source == "ecr token"
     assert len(front.calls) == 3

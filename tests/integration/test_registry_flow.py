@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import secrets
 import shutil
 import stat
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import bcrypt
 import pytest
 from conftest import TestEngine
 from doubles import certificates, proxy
-from doubles.ecr_front import EcrFront
+from doubles.aws_front import AwsFront
+from doubles.served import INDEXES, MANIFEST, Served, assert_secret_nowhere, log_in, stack_of
 from projects import Repo
 
 from lamina.process import SubprocessRunner
@@ -28,65 +21,8 @@ from lamina.sandbox import registry as sandbox
 
 pytestmark = pytest.mark.engine
 
-USER, PASSWORD = "AWS", f"pw-{secrets.token_hex(16)}"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
-INDEXES = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json"
 ALL = {"base-dynamo", "base-label", "lambda-tiny"}
-
-
-@dataclass(frozen=True)
-class Served:
-    """A real registry that wants a password."""
-
-    address: str
-
-    def get(self, path: str) -> tuple[bytes, dict[str, str]]:
-        pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        headers = {"Authorization": f"Basic {pair}", "Accept": f"{MANIFEST}, {INDEXES}"}
-        request = urllib.request.Request(f"http://{self.address}/v2/{path}", headers=headers)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.read(), {name.lower(): value for name, value in answer.headers.items()}
-
-    def put(self, repository: str, tag: str, media_type: str, manifest: dict[str, Any]) -> None:
-        """A manifest under a tag, whoever made it."""
-        pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        headers = {"Authorization": f"Basic {pair}", "Content-Type": media_type}
-        url = f"http://{self.address}/v2/{repository}/manifests/{tag}"
-        body = json.dumps(manifest).encode()
-        request = urllib.request.Request(url, data=body, headers=headers, method="PUT")
-        urllib.request.urlopen(request, timeout=10).close()
-
-    def manifest(self, ref: str) -> tuple[dict[str, Any], str, str]:
-        """The manifest behind ``host/name:tag``, its media type and its digest."""
-        name, _, tag = ref.removeprefix(f"{self.address}/").partition("@")[0].rpartition(":")
-        body, headers = self.get(f"{name}/manifests/{tag}")
-        return json.loads(body), headers["content-type"], headers["docker-content-digest"]
-
-    def digest(self, repository: str, tag: str) -> str | None:
-        """What a tag points at; None when there is no such tag."""
-        try:
-            return self.get(f"{repository}/manifests/{tag}")[1]["docker-content-digest"]
-        except urllib.error.HTTPError:
-            return None
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    htpasswd = tmp_path_factory.mktemp("registry") / "htpasswd"
-    htpasswd.write_text(f"{USER}:{bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}\n")
-    runner, name = SubprocessRunner(), f"test-flow-{os.getpid()}"
-    running = sandbox.up(runner, name=name, port=0, htpasswd=htpasswd, say=lambda _: None)
-    yield Served(address=running.address)
-    sandbox.down(runner, name, purge=True)
-
-
-def log_in(folder: Path, address: str, password: str = PASSWORD) -> str:
-    """A folder for DOCKER_CONFIG."""
-    folder.mkdir(parents=True, exist_ok=True)
-    auth = base64.b64encode(f"{USER}:{password}".encode()).decode()
-    (folder / "config.json").write_text(json.dumps({"auths": {address: {"auth": auth}}}))
-    return str(folder)
 
 
 @pytest.fixture
@@ -95,10 +31,6 @@ def there(tiny: Repo, served: Served, tmp_path: Path) -> Repo:
     tiny.env["LAMINA_REGISTRY"] = served.address
     tiny.env["DOCKER_CONFIG"] = log_in(tmp_path / "with-password", served.address)
     return tiny
-
-
-def stack_of(repo: Repo) -> str:
-    return repo.env["LAMINA_STACK"]
 
 
 def test_wrong_credentials_stop_everything(there: Repo, served: Served, tmp_path: Path) -> None:
@@ -398,36 +330,8 @@ def test_a_stand_in_runtime_does_not_leave_the_machine(
 # --- ECR ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def front(served: Served) -> Iterator[EcrFront]:
-    with EcrFront(endpoint=f"http://{served.address}", user=USER, password=PASSWORD) as running:
-        yield running
-
-
-@pytest.fixture
-def ecr(tiny: Repo, front: EcrFront, tmp_path: Path) -> Repo:
-    """The tiny repository with AWS credentials; docker's configuration is empty."""
-    none = str(tmp_path / "none")
-    tiny.env |= front.environ(AWS_CONFIG_FILE=none, AWS_SHARED_CREDENTIALS_FILE=none)
-    tiny.env["AWS_ACCESS_KEY_ID"] = f"testing-{secrets.token_hex(4)}"  # an identity without a token yet
-    tiny.env["LAMINA_REGISTRY"] = "ecr"
-    front.calls.clear()
-    return tiny
-
-
-def assert_secret_nowhere(repo: Repo, *texts: str) -> None:
-    """Neither the password nor the token that holds it is in what was printed or written."""
-    token = base64.b64encode(f"{USER}:{PASSWORD}".encode())
-    told = [text.encode() for text in texts]
-    files = [file for file in repo.root.parent.rglob("*") if file.is_file() and not file.is_symlink()]
-    written = {str(file): file.read_bytes() for file in files if "docker" not in file.parts}
-    for secret in (PASSWORD.encode(), token):
-        assert not [text for text in told if secret in text]
-        assert not [name for name, content in written.items() if secret in content]
-
-
 def test_ecr_from_login_to_a_second_clone(
-    ecr: Repo, front: EcrFront, served: Served, tmp_path: Path, empty_engine: str
+    ecr: Repo, front: AwsFront, served: Served, tmp_path: Path, empty_engine: str
 ) -> None:
     login = ecr.ok("login")
     assert f"logged in to {served.address} (ecr token)" in login.stdout
@@ -459,7 +363,7 @@ def test_ecr_from_login_to_a_second_clone(
     )
 
 
-def test_the_token_is_kept_for_its_owner_alone(ecr: Repo, tmp_path: Path, front: EcrFront) -> None:
+def test_the_token_is_kept_for_its_owner_alone(ecr: Repo, tmp_path: Path, front: AwsFront) -> None:
     cache = tmp_path / "cache"
     ecr.ok("login", env={"LAMINA_CACHE": str(cache)})
     (folder,) = (cache / "credentials").iterdir()

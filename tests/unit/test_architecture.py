@@ -18,7 +18,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "refs": (),
     "files": (),
     "registries": GROUND,
-    "aws": GROUND,
+    "aws": (*GROUND, "registries"),
     "sandbox": GROUND,
     "declare": GROUND,
     "identify": (*GROUND, "declare"),

@@ -15,6 +15,7 @@ from typing import Any
 
 from lamina.declare.document import CONFIG_FILE, Document
 from lamina.declare.expand import ExpansionError, expand
+from lamina.declare.functions import Function, read_functions
 from lamina.declare.machine import native_platform
 from lamina.declare.settings import NAME, PLATFORM, PLATFORMS, SETTINGS, Value, read_settings
 from lamina.errors import ConfigError
@@ -66,7 +67,7 @@ class ImageSpec:
     shared_args: Mapping[str, str]
     """The project's build arguments: used where declared."""
     contexts: Mapping[str, Path]
-    functions: tuple[str, ...]
+    functions: tuple[Function, ...]
     source: str
 
     @property
@@ -237,7 +238,7 @@ def _image(
         args=document.strings(given.get("args", {}), "images", name, "args"),
         shared_args=shared_args,
         contexts={key: (root / path).resolve() for key, path in contexts.items()},
-        functions=tuple(str(each) for each in given.get("functions", ())),
+        functions=tuple(read_functions(given.get("functions", ()), document, name)),
         source=document.where("images", name) if given else dockerfile,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.errors import RegistryError
+from lamina.errors import AwsError, LaminaError, RegistryError
 
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError, ClientError
@@ -63,69 +63,78 @@ _BY_CLASS: Mapping[str, tuple[str, str]] = {
 
 
 @contextmanager
-def aws_errors(repository: str | None = None) -> Iterator[None]:
-    """Turn what botocore raises inside into RegistryError. repository: the one the call is about."""
+def aws_errors(about: str | None = None, *, service: str = "ecr") -> Iterator[None]:
+    """Turn what botocore raises inside into RegistryError, or AwsError for other services than ECR.
+
+    about: the repository, function or project that the call is about. service: as in the names of actions.
+    """
     try:
         yield
     except Exception as error:
         from botocore.exceptions import BotoCoreError, ClientError
 
         if isinstance(error, ClientError):
-            raise refused(error, repository) from error
+            raise refused(error, about, service=service) from error
         if isinstance(error, BotoCoreError):
-            raise failed(error) from error
+            raise failed(error, service=service) from error
         raise
 
 
-def failed(error: BotoCoreError) -> RegistryError:
+def failed(error: BotoCoreError, *, service: str = "ecr") -> LaminaError:
     """AWS was not asked, or did not answer."""
+    kind_of_error = _class_of(service)
     for kind in type(error).__mro__:
         if known := _BY_CLASS.get(kind.__name__):
             what, hint = known
-            return RegistryError.of(f"{what}: {_short(str(error))}", where="AWS", hint=hint)
-    return RegistryError.of(f"AWS' client failed: {_short(str(error))}", where="AWS")
+            return kind_of_error.of(f"{what}: {_short(str(error))}", where="AWS", hint=hint)
+    return kind_of_error.of(f"AWS' client failed: {_short(str(error))}", where="AWS")
 
 
-def refused(error: ClientError, repository: str | None = None) -> RegistryError:
+def refused(error: ClientError, about: str | None = None, *, service: str = "ecr") -> LaminaError:
     """AWS answered with an error."""
+    kind = _class_of(service)
     told = error.response.get("Error", {})
     code, message = str(told.get("Code", "")), _short(str(told.get("Message", "")))
     operation = error.operation_name
     where = f"AWS {operation}"
     if code in _EXPIRED:
-        return RegistryError.of("the AWS credentials have expired", where=where, hint=f"renew them: {_LOGIN}")
+        return kind.of("the AWS credentials have expired", where=where, hint=f"renew them: {_LOGIN}")
     if code in _INVALID:
-        return RegistryError.of(
+        return kind.of(
             f"AWS does not accept the credentials: {message or code}", where=where, hint=f"run: {_LOGIN}"
         )
     if code in _DENIED:
         named = _ACTION.search(message)
-        action = named[1] if named else f"ecr:{operation}"
-        on = f" on {repository}" if repository else ""
-        return RegistryError.of(
+        action = named[1] if named else f"{service}:{operation}"
+        on = f" on {about}" if about else ""
+        return kind.of(
             f"not allowed: {action}{on}",
             where=where,
             allowed=f"a role or user whose policy has {action}",
             hint=f"add {action} to the policy; AWS said: {message}",
         )
     if code in _THROTTLED or code.startswith("Throttl"):
-        return RegistryError.of(
+        return kind.of(
             "AWS throttles this account's requests, five tries were not enough",
             where=where,
             hint="wait a minute and try again, with fewer runs at once",
         )
     if code == "RepositoryNotFoundException":
-        name = repository or "<name>"
-        return RegistryError.of(
+        name = about or "<name>"
+        return kind.of(
             f"the repository {name} does not exist", where=where, hint=f"run: {create_command(name)}"
         )
     if code == "LimitExceededException":
-        return RegistryError.of(
+        return kind.of(
             f"a limit of the account is reached: {message}",
             where=where,
             hint="ask for a higher quota in Service Quotas",
         )
-    return RegistryError.of(f"AWS answered {code or 'an error'}: {message}", where=where)
+    return kind.of(f"AWS answered {code or 'an error'}: {message}", where=where)
+
+
+def _class_of(service: str) -> type[LaminaError]:
+    return RegistryError if service == "ecr" else AwsError
 
 
 def create_command(repository: str) -> str:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from lamina.errors import RegistryError
 from lamina.process import Runner
 from lamina.refs import Reference
+from lamina.registries.aws_clients import CONNECTIONS, Access, Clients, boto_clients
 from lamina.registries.aws_errors import aws_errors, create_command
 from lamina.registries.base import Descriptor, Manifest
 from lamina.registries.credentials import Credential, DockerConfig, ask_helper
@@ -35,11 +36,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
 
 Mutability = Literal["MUTABLE", "IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION", "MUTABLE_WITH_EXCLUSION"]
-Clients = Callable[[str], Any]  # "ecr" or "sts" -> boto3 client
 
 _MARGIN = timedelta(minutes=15)  # a token this near its end is not started with: a build may take that long
 _BATCH = 100  # names a DescribeRepositories call takes
-_THREADS = 8
 _MINTING = "ecr-login"  # as credsStore it makes tokens; any other store only remembers old ones
 _IDENTITY = (  # what decides who we are and where, for the name of the folder a token is kept in
     "AWS_PROFILE",
@@ -273,7 +272,7 @@ class EcrRegistry:
             if len(batch) == 1:  # a call fails as a whole and names but one: ask for each
                 missing.extend(batch)
                 continue
-            with ThreadPoolExecutor(_THREADS, thread_name_prefix="ecr") as pool:
+            with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="ecr") as pool:
                 there = pool.map(lambda name: self._exist(client, (name,)), batch)
                 missing.extend(name for name, exists in zip(batch, there, strict=True) if not exists)
         return tuple(missing)
@@ -335,37 +334,13 @@ def ecr_registry(
 ) -> EcrRegistry:
     """The account's registry. Nothing is asked of AWS or imported from boto3 before it is needed."""
     environ = os.environ if environ is None else environ
-    clients = clients or boto_clients(settings)
+    clients = clients or boto_clients(Access(region=settings.region, profile=settings.profile))
     home = PrivateDockerConfig.under(
         cache_folder(environ), identity_of(settings, environ), DockerConfig.load(environ)
     )
     now = clock or (lambda: datetime.now(UTC))
     desk = EcrDesk(runner, settings, clients=clients, home=home, clock=now)
     return EcrRegistry(settings, desk, clients=clients, transport=transport or HttpTransport())
-
-
-def boto_clients(settings: EcrSettings) -> Clients:
-    """Makes each boto3 client once, with AWS' standard retries: five tries, growing pauses."""
-    lock = threading.Lock()
-    made: dict[str, Any] = {}
-
-    def client(service: str) -> Any:
-        with lock:  # sessions are not safe for threads, clients are
-            if service not in made:
-                import boto3
-                from botocore.config import Config
-
-                config = Config(
-                    retries={"mode": "standard", "total_max_attempts": 5},
-                    connect_timeout=5,
-                    read_timeout=20,
-                    max_pool_connections=_THREADS,
-                )
-                session = boto3.Session(profile_name=settings.profile, region_name=settings.region)
-                made[service] = session.client(service, config=config)  # type: ignore[call-overload]
-            return made[service]
-
-    return client
 
 
 def identity_of(settings: EcrSettings, environ: Mapping[str, str]) -> str:

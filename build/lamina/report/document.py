@@ -34,7 +34,7 @@ def entry(result: Result) -> dict[str, Any]:
         "ref": f"{image.ref}@{result.digest}" if result.digest else None,
         "digest": result.digest,
         "platform": image.node.spec.platform,
-        "functions": list(image.node.spec.functions),
+        "functions": [str(each) for each in image.node.spec.functions],
         "size": result.size,
         "action": result.status,
         "reasons": list(result.reasons),

@@ -70,7 +70,7 @@ functions = ["one", "two"]
     assert image.contexts == {"lib": repo.root / "third"}
     assert image.build_args == {"VERSION": "2", "DEBUG": "true", "JOBS": "4"}
     assert image.args == {"VERSION": "2"}
-    assert image.functions == ("one", "two")
+    assert [each.name for each in image.functions] == ["one", "two"]
     assert image.source == "pyproject.toml:10"
     assert project.repository("svc") == "team/svc"
     assert project.ecr == {"account": "123456789012"}

@@ -1,0 +1,59 @@
+"""Clients of AWS: whose credentials, which region, how patient."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Clients = Callable[[str], Any]  # "ecr", "sts", "lambda" -> boto3 client
+CONNECTIONS = 8
+"""Requests that one client may have under way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Who asks, and where. None leaves it to AWS' own chain. role: the ARN of one to take first."""
+
+    region: str | None = None
+    profile: str | None = None
+    role: str | None = None
+
+
+def boto_clients(access: Access) -> Clients:
+    """Makes each boto3 client once, with AWS' standard retries: five tries, growing pauses."""
+    lock = threading.RLock()
+    made: dict[str, Any] = {}
+
+    def client(service: str) -> Any:
+        with lock:  # sessions are not safe for threads, clients are
+            if service not in made:
+                made[service] = _client(access, service)
+            return made[service]
+
+    return client
+
+
+def _client(access: Access, service: str) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": 5},
+        connect_timeout=5,
+        read_timeout=20,
+        max_pool_connections=CONNECTIONS,
+    )
+    session = boto3.Session(profile_name=access.profile, region_name=access.region)
+    if access.role:
+        taken = session.client("sts", config=config).assume_role(
+            RoleArn=access.role, RoleSessionName="lamina"
+        )["Credentials"]
+        session = boto3.Session(
+            aws_access_key_id=taken["AccessKeyId"],
+            aws_secret_access_key=taken["SecretAccessKey"],
+            aws_session_token=taken["SessionToken"],
+            region_name=access.region or session.region_name,
+        )
+    return session.client(service, config=config)  # type: ignore[call-overload]

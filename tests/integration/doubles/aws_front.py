@@ -1,0 +1,204 @@
+"""AWS on this machine: moto, and in front of it what moto lacks or cannot know, and faults on demand.
+
+Point `AWS_ENDPOINT_URL` at `AwsFront.url`; `AwsFront.environ` has all that AWS' client wants.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.loaders import Loader
+from moto.server import ThreadedMotoServer
+
+REGION = "eu-west-1"
+_BY_TARGET = {"AmazonEC2ContainerRegistry_V20150921": "ecr", "CodeBuild_20161006": "codebuild"}
+_BY_PATH = ("lambda",)
+"""Services whose operations are told by method and path."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """An error as AWS tells it."""
+
+    code: str
+    message: str = ""
+    status: int = 400
+
+
+EXPIRED = Fault(code="ExpiredTokenException", message="The security token included in the request is expired")
+THROTTLED = Fault(code="ThrottlingException", message="Rate exceeded")
+DENIED = Fault(
+    code="AccessDeniedException",
+    message="User: arn:aws:iam::123456789012:user/dev is not authorized to perform: "
+    "ecr:GetAuthorizationToken on resource: *",
+)
+
+
+class Double(Protocol):
+    """Answers some operations of a service."""
+
+    service: str
+
+    def answer(self, operation: str, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault | None:
+        """What AWS would answer; None leaves it to moto."""
+        ...
+
+
+@dataclass(slots=True)
+class AwsFront:
+    """A context manager. doubles: what is not answered by moto. calls: every operation, in order."""
+
+    doubles: Iterable[Double] = ()
+    calls: list[str] = field(default_factory=list)
+    url: str = ""
+    _faults: dict[str, list[Fault]] = field(default_factory=lambda: defaultdict(list))
+    _server: ThreadingHTTPServer | None = None
+    _moto: ThreadedMotoServer | None = None
+    _moto_address: str = ""
+
+    def play(self, operation: str, fault: Fault, *, times: int = 1) -> None:
+        """Answer the next calls of an operation (``GetAuthorizationToken``) with a fault."""
+        self._faults[operation].extend([fault] * times)
+
+    def environ(self, **more: str) -> dict[str, str]:
+        """The variables under which AWS' client comes here instead of going to AWS."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            **more,
+        }
+
+    def client(self, service: str, region: str = REGION) -> Any:
+        """A client by which a test looks at the account, or changes it."""
+        return boto3.client(  # type: ignore[call-overload]
+            service,
+            region_name=region,
+            endpoint_url=self.url,
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+        )
+
+    def __enter__(self) -> Self:
+        self._moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        self._moto.start()
+        host, port = self._moto.get_host_and_port()
+        self._moto_address = f"{host}:{port}"
+        front = self
+
+        class Handler(_Handler):
+            owner = front
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+        if self._moto is not None:
+            listener = self._moto._server
+            self._moto.stop()
+            if listener is not None:
+                listener.server_close()
+
+    def answer(self, service: str, operation: str, body: Mapping[str, Any]) -> tuple[int, bytes] | None:
+        """What is answered here; None to forward. Threads may ask at once."""
+        self.calls.append(operation)
+        told: Mapping[str, Any] | Fault | None = None
+        if self._faults[operation]:
+            told = self._faults[operation].pop(0)
+        else:
+            answers = (each.answer(operation, body) for each in self.doubles if each.service == service)
+            told = next((answer for answer in answers if answer is not None), None)
+        if isinstance(told, Fault):
+            return told.status, json.dumps({"__type": told.code, "message": told.message}).encode()
+        return None if told is None else (200, json.dumps(told).encode())
+
+
+@cache
+def _paths(service: str) -> tuple[tuple[str, re.Pattern[str], str], ...]:
+    """Method, path and name of each operation of a service, as botocore's model has them."""
+    model = Loader().load_service_model(service, "service-2")
+    found = []
+    for name, operation in model["operations"].items():
+        http = operation["http"]
+        path = re.sub(r"\{\w+\}", "[^/]+", http["requestUri"].partition("?")[0].rstrip("/"))
+        found.append((http["method"], re.compile(f"{path}/?"), name))
+    return tuple(found)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    owner: AwsFront
+
+    def _handle(self) -> None:
+        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        service, operation = self._asked()
+        known = None
+        if service:
+            known = self.owner.answer(service, operation, json.loads(raw) if raw[:1] == b"{" else {})
+        if known is None:
+            self._forward(raw)
+            return
+        code = json.loads(known[1]).get("__type") if known[0] >= 400 else None
+        error = {"x-amzn-ErrorType": code} if code else {}
+        self._reply(known[0], known[1], {"Content-Type": "application/x-amz-json-1.1", **error})
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = _handle  # noqa: N815
+
+    def _asked(self) -> tuple[str, str]:
+        """Service and operation; empty where nobody here wants to know."""
+        target, _, operation = self.headers.get("X-Amz-Target", "").partition(".")
+        if target in _BY_TARGET:
+            return _BY_TARGET[target], operation
+        path = urlsplit(self.path).path
+        for service in _BY_PATH:
+            for method, pattern, name in _paths(service):
+                if method == self.command and pattern.fullmatch(path):
+                    return service, name
+        return "", ""
+
+    def _forward(self, raw: bytes) -> None:
+        connection = HTTPConnection(self.owner._moto_address, timeout=30)
+        try:
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
+            connection.request(self.command, self.path, body=raw, headers=headers)
+            response = connection.getresponse()
+            dropped = {"connection", "content-length", "transfer-encoding", "date", "server"}
+            kept = {name: value for name, value in response.getheaders() if name.lower() not in dropped}
+            self._reply(response.status, response.read(), kept)
+        finally:
+            connection.close()
+
+    def _reply(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Keep the test's output clean."""
