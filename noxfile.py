@@ -28,11 +28,10 @@ def install(session: nox.Session, *groups: str) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Unit tests, the sample's own tests, and the integration tests on a private engine."""
+    """Unit tests, the sample's own tests, and the integration tests; two at a time, each on its own engine."""
     install(session, "tests", "samples")
-    session.run(
-        "pytest", "--durations=12", *(session.posargs or ["tests/unit", "receipts", "tests/integration"])
-    )
+    everything = ("--numprocesses=2", "--dist=loadfile", "tests/unit", "receipts", "tests/integration")
+    session.run("pytest", "--durations=12", *(session.posargs or everything))
 
 
 @nox.session

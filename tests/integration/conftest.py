@@ -28,7 +28,8 @@ from lamina.sandbox import registry as sandbox_registry
 from lamina.sandbox.runtime import REPOSITORY
 from mutations import OLD_RUNTIME, RUNTIME, TOOL, World
 
-ENGINE = "tests"
+ENGINE = f"tests-{os.environ.get('PYTEST_XDIST_WORKER', 'gw0')}"
+"""The engine of this process: tests run in several at once, each with its own."""
 
 # Started in the background of a script, this process ignores Ctrl-C, and so would what it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
