@@ -28,7 +28,7 @@ def install(session: nox.Session, *groups: str) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Unit tests, the sample's own tests, and the integration tests; two at a time, each on its own engine."""
+    """Unit tests, the sample's own tests, the integration tests; in two processes, an engine for each."""
     install(session, "tests", "samples")
     everything = ("--numprocesses=2", "--dist=loadfile", "tests/unit", "receipts", "tests/integration")
     session.run("pytest", "--durations=12", *(session.posargs or everything))

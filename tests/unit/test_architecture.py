@@ -157,6 +157,20 @@ def test_slow_packages_are_imported_where_they_are_used(file: Path) -> None:
     assert strays == []
 
 
+def test_a_list_of_tasks_waits_for_no_room_that_only_some_of_them_need() -> None:
+    waiting, seen = ["tasks/__init__.py"], set[str]()
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        found = (each.module.split(".") for each in imports(PACKAGE / name) if each.at_top)
+        paths = ("/".join(parts[1:end]) for parts in found if parts[0] == "lamina" for end in (3, 2))
+        files = {path for each in paths for path in (f"{each}.py", f"{each}/__init__.py")}
+        waiting += [each for each in files - seen if (PACKAGE / each).is_file()]
+
+    assert {"tasks/images.py", "report/console.py"} <= seen
+    assert sorted(each for each in seen if each.startswith(("adopt/", "aws/", "bench/", "lint/"))) == []
+
+
 @pytest.mark.parametrize("file", modules(), ids=shown)
 def test_the_environment_is_never_edited(file: Path) -> None:
     edits = [

@@ -7,15 +7,6 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from lamina.errors import LaminaError
-from lamina.report.adoption import (
-    adoption_documents,
-    check_documents,
-    gain_documents,
-    ignore_documents,
-    show_adoption,
-    show_checks,
-    show_ignores,
-)
 from lamina.tasks.frame import helps, workspace
 from lamina.workflow.workspace import Flags
 
@@ -26,6 +17,7 @@ ROTTED = 6
 def init(_: Context, write: bool = False, json: bool = False) -> None:
     """Take a repository over: propose [tool.lamina] for it, plan with that, say what it would spare."""
     with workspace("init", Flags(), json=json) as made:
+        from lamina.report.adoption import adoption_documents, gain_documents, show_adoption
         from lamina.workflow.adopting import adopt, write_configuration
 
         found = adopt(made)
@@ -51,6 +43,7 @@ def ignore(
 ) -> None:
     """Show, write or check <Dockerfile>.dockerignore of each image: nothing but what it copies and binds."""
     with workspace("ignore", Flags(images=tuple(image)), json=json) as made:
+        from lamina.report.adoption import ignore_documents, show_ignores
         from lamina.workflow.ignoring import read_ignore_files, write_ignore_files
 
         found = read_ignore_files(made)
@@ -71,6 +64,7 @@ def ignore(
 def phases(_: Context, registry: str | None = None, stack: str | None = None, json: bool = False) -> None:
     """Print how far the three phases are: what is done, and the one command that moves on what is not."""
     with workspace("phases", Flags(registry=registry, stack=stack), json=json) as made:
+        from lamina.report.adoption import check_documents, show_checks
         from lamina.workflow.phasing import read_phases
 
         found = read_phases(made)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from invoke.context import Context
 from invoke.tasks import task
 
-from lamina.report.adoption import show_checks, show_ignores
 from lamina.tasks.frame import helps, report, workspace
 from lamina.workflow.workspace import Flags
 
@@ -14,6 +13,7 @@ from lamina.workflow.workspace import Flags
 def phase1(_: Context, plain: bool = False) -> None:
     """Quick wins: what is wrong with Dockerfiles, what the contexts could spare, whether BuildKit builds."""
     with workspace("phase1", Flags(), plain=plain) as made:
+        from lamina.report.adoption import show_checks, show_ignores
         from lamina.workflow.ignoring import read_ignore_files
         from lamina.workflow.phasing import phase1_checks
         from lamina.workflow.planning import make_plan_only
@@ -46,6 +46,7 @@ def phase2(
 def phase3(_: Context, registry: str | None = None, plain: bool = False) -> None:
     """Optimisation: which images are linked; the remote cache and remote builds."""
     with workspace("phase3", Flags(registry=registry), plain=plain) as made:
+        from lamina.report.adoption import show_checks
         from lamina.workflow.phasing import phase3_checks
 
         nodes = made.graph.nodes.values()
