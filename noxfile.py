@@ -87,7 +87,7 @@ def build(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """What building costs in seconds and bytes, beside other ways to do it, in an engine of their own."""
     session.env["UV_COMPILE_BYTECODE"] = "1"  # as pip does: nobody waits for that twice
-    install(session, "bench")
+    session.install(str(build_wheel(session)), *nox.project.dependency_groups(PROJECT, "bench"))
     session.run("python", "-m", "lamina.bench", *session.posargs)
 
 
