@@ -33,7 +33,7 @@ _ECR_HOST = re.compile(r"[0-9]{12}\.dkr[.-]ecr(?P<fips>-fips)?\.(?P<region>[a-z0
 _ENTRYPOINT = "lambda-entrypoint.sh"
 _WRAP = 2**32
 _STORED, _FRAME = 0.999, 1 << 16
-"""Bytes that gzip cannot make smaller grow by less than a thousandth and a frame (RFC 1951, stored blocks)."""
+"""Bytes that gzip cannot make smaller grow by less than a thousandth and a frame (RFC 1951)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
