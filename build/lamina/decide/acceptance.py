@@ -1,34 +1,92 @@
-"""What Lambda would say to a pushed image, before Lambda does. Pure.
+"""What Lambda would say to an image in a registry, before Lambda does. Pure.
 
 Source: https://docs.aws.amazon.com/lambda/latest/dg/images-create.html, and what it answers in practice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from lamina.decide.plan import Found
+from lamina.declare.functions import Function
+from lamina.errors import Problem
+from lamina.refs import Reference
+
+MOST_BYTES = 10 * 1024**3
+"""Unpacked, all layers together: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 _MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
+)
+_CONFIGS = (
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
 )
 _LAYERS = (
     "application/vnd.oci.image.layer.v1.tar+gzip",
     "application/vnd.docker.image.rootfs.diff.tar.gzip",
 )
+_ECR_HOST = re.compile(r"[0-9]{12}\.dkr[.-]ecr(?P<fips>-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z.]+")
+_ENTRYPOINT = "lambda-entrypoint.sh"
+_WRAP = 2**32
+_STORED, _FRAME = 0.999, 1 << 16
+"""Bytes that gzip cannot make smaller grow by less than a thousandth and a frame (RFC 1951)."""
 
 
-def refusals(
-    media_type: str, layers: Sequence[str], config: Mapping[str, Any], platform: str
-) -> Iterator[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """What a registry tells of an image.
+
+    media_type: of the manifest. config_type: of the configuration. layers: media type of each. config: the
+    image configuration. unpacked: bytes of all layers, at least; 0 where nobody looked.
+    """
+
+    media_type: str
+    config_type: str
+    layers: tuple[str, ...]
+    config: Mapping[str, Any]
+    unpacked: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """An image and what Lambda would say of it. candidate: None for an index, which is no image."""
+
+    name: str
+    found: Found
+    candidate: Candidate | None
+    refusals: tuple[str, ...]
+
+    @property
+    def platform(self) -> str:
+        """``linux/arm64``; empty where there is no image."""
+        config = self.candidate.config if self.candidate else {}
+        return f"{config.get('os')}/{config.get('architecture')}" if config else ""
+
+    @property
+    def problem(self) -> Problem:
+        """All reasons against it, for an image that would be refused."""
+        return Problem(
+            what="\n  ".join((f"Lambda would refuse {self.name}:", *self.refusals)),
+            where=f"{self.found.ref.name}@{self.found.digest}",
+            hint="mend what makes it so, then: invoke build-all --push",
+        )
+
+
+def refusals(candidate: Candidate, platform: str, *, runs: bool) -> Iterator[str]:
     """Every reason for which the image would be refused.
 
-    media_type: of the manifest; layers: of each layer. config: the image configuration. platform: what the
-    image is for, ``linux/arm64``.
+    platform: what it is for, ``linux/arm64``. runs: whether a function runs it, or other images stand on it.
     """
-    if media_type not in _MANIFESTS:
-        yield f"its manifest is {media_type}, not {' or '.join(_MANIFESTS)}"
-    for number, layer in enumerate(layers, start=1):
+    config = candidate.config
+    if candidate.media_type not in _MANIFESTS:
+        yield f"its manifest is {candidate.media_type}, not {' or '.join(_MANIFESTS)}"
+    if candidate.config_type not in _CONFIGS:
+        yield f"its configuration is {candidate.config_type}, not {' or '.join(_CONFIGS)}"
+    for number, layer in enumerate(candidate.layers, start=1):
         if layer not in _LAYERS:
             yield f"layer {number} is {layer}, not {' or '.join(_LAYERS)}"
     made_for = f"{config.get('os')}/{config.get('architecture')}"
@@ -36,6 +94,49 @@ def refusals(
         yield f"it is for {made_for}, not for {platform}"
     steps = [step for step in config.get("history") or () if not step.get("empty_layer")]
     named = config.get("rootfs", {}).get("diff_ids") or ()
-    if not len(layers) == len(named) == len(steps):
-        told = f"{len(layers)} in the manifest, {len(named)} in the configuration, {len(steps)} steps"
-        yield f"its layers and its history do not go together: {told}"
+    if not len(candidate.layers) == len(named) == len(steps):
+        counts = (len(candidate.layers), "in the manifest"), (len(named), "in the configuration")
+        told = ", ".join(f"{count} {where}" for count, where in counts)
+        yield f"its layers and its history do not go together: {told}, {len(steps)} steps"
+    if candidate.unpacked > MOST_BYTES:
+        yield f"its layers are {candidate.unpacked / 1024**3:.1f} GiB unpacked, more than 10"
+    if runs:
+        yield from _unrunnable(config.get("config") or {})
+
+
+def _unrunnable(settings: Mapping[str, Any]) -> Iterator[str]:
+    entrypoint, command = settings.get("Entrypoint") or (), settings.get("Cmd") or ()
+    if not entrypoint and not command:
+        yield "it has neither ENTRYPOINT nor CMD: nothing would be started"
+    elif entrypoint and entrypoint[0].endswith(_ENTRYPOINT) and len(command) != 1:
+        yield f"its ENTRYPOINT {entrypoint[0]} takes one argument, the handler, and CMD has {len(command)}"
+
+
+def misplaced(ref: Reference, functions: Iterable[Function]) -> Iterator[str]:
+    """Every reason for which Lambda would not fetch an image from where it is.
+
+    Loopback registries are test stands: nothing is said of them.
+    """
+    if ref.loopback:
+        return
+    host = _ECR_HOST.fullmatch(ref.pull_host)
+    if host is None:
+        yield f"it is in {ref.pull_host}; Lambda takes images from private ECR repositories alone"
+        return
+    if host["fips"]:
+        yield f"it is named by the FIPS endpoint {ref.pull_host}, which Lambda refuses"
+    for each in functions:
+        if each.region and each.region != host["region"]:
+            told = f"it is in {host['region']}, the function {each} in {each.region}"
+            yield f"{told}: both must be in one region"
+
+
+def unpacked_size(compressed: int, trailer: bytes) -> int:
+    """Bytes of a gzip file unpacked: the least that its trailer allows for.
+
+    compressed: its bytes as stored. trailer: its last four, the size modulo 4 GiB (RFC 1952, ISIZE).
+    """
+    told = int.from_bytes(trailer, "little")
+    least = int(compressed * _STORED) - _FRAME
+    wraps = max(0, -(-(least - told) // _WRAP))
+    return told + wraps * _WRAP

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from lamina.decide.acceptance import refusals
+from lamina.decide.acceptance import MOST_BYTES, Candidate, refusals, unpacked_size
 from lamina.decide.audit import steps
 from lamina.decide.plan import Found
 from lamina.errors import BuildError, LaminaError, Problem
@@ -20,6 +21,11 @@ from lamina.refs import Reference
 from lamina.registries.base import Descriptor, Manifest, Registry
 from lamina.registries.content import Content, open_archive
 from lamina.registries.local import LocalStore
+
+_PACKED = 10
+"""Times that a layer of files may be made smaller, generously."""
+_TRAILER = 4
+_THREADS = 8
 
 
 class Place(Protocol):
@@ -50,8 +56,11 @@ class Place(Protocol):
         """The layers, lowest first: digest and bytes as they are kept here; none where nobody tells."""
         ...
 
-    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
-        """Why Lambda would not take an image that is for a platform; empty where that cannot be known."""
+    def refusals(self, found: Found, platform: str, *, runs: bool) -> tuple[str, ...]:
+        """Why Lambda would not take an image that is for a platform; empty where that cannot be known.
+
+        runs: whether a function runs it, or other images stand on it.
+        """
         ...
 
 
@@ -87,9 +96,9 @@ class EnginePlace:
         """See `Place.layers`. Unpacked, as the engine keeps them."""
         return self._store.layers(found.ref)
 
-    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
+    def refusals(self, found: Found, platform: str, *, runs: bool) -> tuple[str, ...]:
         """See `Place.refusals`. What Lambda gets is made by a push."""
-        del found, platform
+        del found, platform, runs
         return ()
 
     @contextmanager
@@ -140,11 +149,27 @@ class RegistryPlace:
         manifest = self._registry.manifest(found.ref.with_digest(found.digest))
         return tuple((layer.digest, layer.size) for layer in manifest.layers) if manifest else ()
 
-    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
-        """See `Place.refusals`."""
-        manifest, _, config = self._read(found)
-        layers = [layer.media_type for layer in manifest.layers]
-        return tuple(refusals(manifest.media_type, layers, config, platform))
+    def refusals(self, found: Found, platform: str, *, runs: bool) -> tuple[str, ...]:
+        """See `Place.refusals`. Only of images that may be too large, layers are asked how large they are."""
+        return tuple(refusals(self.candidate(found, at_least=MOST_BYTES // _PACKED), platform, runs=runs))
+
+    def candidate(self, found: Found, *, at_least: int = 0) -> Candidate:
+        """What is told of an image. at_least: bytes as stored from which on layers' sizes are asked for."""
+        manifest, described, config = self._read(found)
+        ref = found.ref.with_digest(found.digest)
+        unpacked = 0
+        if manifest.size >= at_least:
+            with ThreadPoolExecutor(_THREADS, thread_name_prefix="layers") as pool:
+                trailers = pool.map(lambda layer: self._registry.tail(ref, layer, _TRAILER), manifest.layers)
+                sizes = zip((layer.size for layer in manifest.layers), trailers, strict=True)
+                unpacked = sum(unpacked_size(size, trailer) for size, trailer in sizes)
+        return Candidate(
+            media_type=manifest.media_type,
+            config_type=described.media_type,
+            layers=tuple(layer.media_type for layer in manifest.layers),
+            config=config,
+            unpacked=unpacked,
+        )
 
     @contextmanager
     def open(self, found: Found) -> Iterator[Content]:
@@ -214,9 +239,9 @@ class Places:
         """See `Place.layers`."""
         return self._holder(found).layers(found)
 
-    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
+    def refusals(self, found: Found, platform: str, *, runs: bool) -> tuple[str, ...]:
         """See `Place.refusals`."""
-        return self._holder(found).refusals(found, platform)
+        return self._holder(found).refusals(found, platform, runs=runs)
 
     def open(self, found: Found) -> AbstractContextManager[Content]:
         """See `Place.open`."""

@@ -287,7 +287,9 @@ def _confirm(
                 f"{told.get('containerimage.digest')}, found {found.digest if found else 'nothing'}",
                 hint="run it again; nothing was recorded of it",
             )
-        elif reasons := workshop.place.refusals(found, image.node.spec.platform):
+        elif reasons := workshop.place.refusals(
+            found, image.node.spec.platform, runs=image.node.kind == "lambda"
+        ):
             doubts[image.name] = Problem(
                 what="\n  ".join((f"Lambda would refuse {image.ref}:", *reasons)),
                 where=image.node.spec.dockerfile_path,

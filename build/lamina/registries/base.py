@@ -118,6 +118,10 @@ class Registry(Protocol):
         """Fetch what a manifest of this repository names: a configuration, a layer. Its digest is checked."""
         ...
 
+    def tail(self, ref: Reference, blob: Descriptor, count: int) -> bytes:
+        """The last bytes of such a blob, without the others."""
+        ...
+
     def retag(self, source: Reference, target: Reference) -> None:
         """Put the very same bytes under another tag or into another repository of this registry."""
         ...

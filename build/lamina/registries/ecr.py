@@ -245,6 +245,10 @@ class EcrRegistry:
         """See `Registry.blob`."""
         self._oci.blob(ref, blob, sink)
 
+    def tail(self, ref: Reference, blob: Descriptor, count: int) -> bytes:
+        """See `Registry.tail`."""
+        return self._oci.tail(ref, blob, count)
+
     def retag(self, source: Reference, target: Reference) -> None:
         """See `Registry.retag`. Blobs are mounted if the account has blob mounting on, else copied."""
         self._oci.retag(source, target)

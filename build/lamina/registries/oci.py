@@ -99,6 +99,17 @@ class OciRegistry:
                 hint="try again; if it stays, a proxy in between changes answers",
             )
 
+    def tail(self, ref: Reference, blob: Descriptor, count: int) -> bytes:
+        """See `Registry.tail`. A registry that knows no ranges sends all of it."""
+        path, what = self._path(ref, "blobs", blob.digest), f"read {ref}"
+        with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
+            headers = {"Range": f"bytes=-{count}"}
+            self._session.ask(
+                "GET", path, what=what, scopes=(_scope(ref, "pull"),), headers=headers, sink=spool
+            )
+            spool.seek(-min(count, spool.tell()), os.SEEK_END)
+            return spool.read()
+
     def retag(self, source: Reference, target: Reference) -> None:
         """See `Registry.retag`. Blobs are mounted, or copied where the registry does not mount."""
         manifest = self.manifest(source)

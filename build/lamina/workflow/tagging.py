@@ -25,7 +25,7 @@ class Tagged:
 def make_tags(workspace: Workspace) -> tuple[Tagged, ...]:
     """The tags of each selected image: ``sha-…``, ``git-…`` on a clean tree, ``stable`` in static mode."""
     selected = workspace.graph.select(workspace.flags.images)
-    images = _identified(workspace, selected)
+    images = identified(workspace, selected)
     revision = read_revision(workspace.runner, workspace.project.root)
     git = (revision.tag,) if revision and revision.clean else ()
     return tuple(
@@ -62,7 +62,7 @@ def move_stable(workspace: Workspace) -> Mapping[str, Reference]:
     ``docker build``.
     """
     selected = workspace.graph.select(workspace.flags.images, kind="base")
-    images = _identified(workspace, selected)
+    images = identified(workspace, selected)
     apply_tags(workspace, tuple(Tagged(image=image, tags=(image.tag, STABLE)) for image in images.values()))
     place = workspace.place
     there = place.look([image.ref for image in images.values()])
@@ -75,7 +75,8 @@ def move_stable(workspace: Workspace) -> Mapping[str, Reference]:
     }
 
 
-def _identified(workspace: Workspace, names: tuple[str, ...]) -> Mapping[str, Image]:
+def identified(workspace: Workspace, names: tuple[str, ...]) -> Mapping[str, Image]:
+    """The named images as the worktree has them, by name."""
     lambdas = [name for name in names if workspace.graph.nodes[name].kind == "lambda"]
     images = make_images(workspace, names, read_pins(workspace, names), find_stable(workspace, lambdas))
     return {name: images[name] for name in names}

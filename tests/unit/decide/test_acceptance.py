@@ -4,24 +4,40 @@ from typing import Any
 
 import pytest
 
-from lamina.decide.acceptance import refusals
+from lamina.decide.acceptance import Candidate, misplaced, refusals, unpacked_size
+from lamina.declare.functions import Function
+from lamina.refs import Reference
 from lamina.registries.base import OCI_INDEX, OCI_MANIFEST
 
 GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app:v1"
+FIPS = "123456789012.dkr.ecr-fips.eu-west-1.amazonaws.com"
+GIB = 1024**3
 ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 
 
 def told(
-    *layers: str, media_type: str = OCI_MANIFEST, platform: str = "linux/arm64", **config: Any
+    *layers: str,
+    media_type: str = OCI_MANIFEST,
+    config_type: str = CONFIG,
+    unpacked: int = 0,
+    platform: str = "linux/arm64",
+    runs: bool = True,
+    **config: Any,
 ) -> list[str]:
     given = {
+        "config": {"Cmd": ["app.handler"]},
         "os": "linux",
         "architecture": "arm64",
         "rootfs": {"diff_ids": ["sha256:2"] * len(layers)},
         "history": [{"created_by": "CMD", "empty_layer": True}, *[{"created_by": "COPY"}] * len(layers)],
         **config,
     }
-    return list(refusals(media_type, layers, given, platform))
+    candidate = Candidate(
+        media_type=media_type, config_type=config_type, layers=layers, config=given, unpacked=unpacked
+    )
+    return list(refusals(candidate, platform, runs=runs))
 
 
 def test_what_lambda_takes_is_not_refused() -> None:
@@ -53,3 +69,80 @@ def test_another_architecture_is_refused() -> None:
 )
 def test_a_history_with_gaps_is_refused(config: dict[str, Any], counts: str) -> None:
     assert told(GZIP, GZIP, **config) == [f"its layers and its history do not go together: {counts}"]
+
+
+def test_a_configuration_of_another_kind_is_refused() -> None:
+    (reason,) = told(GZIP, config_type="application/vnd.oci.empty.v1+json")
+
+    assert reason.startswith("its configuration is application/vnd.oci.empty.v1+json, not ")
+
+
+def test_what_is_too_large_is_refused() -> None:
+    assert told(GZIP, unpacked=10 * GIB) == []
+    assert told(GZIP, unpacked=11 * GIB) == ["its layers are 11.0 GiB unpacked, more than 10"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({}, "it has neither ENTRYPOINT nor CMD: nothing would be started"),
+        (
+            {"Entrypoint": ["/lambda-entrypoint.sh"], "Cmd": ["python", "app.py"]},
+            "its ENTRYPOINT /lambda-entrypoint.sh takes one argument, the handler, and CMD has 2",
+        ),
+        (
+            {"Entrypoint": ["/lambda-entrypoint.sh"], "Cmd": None},
+            "its ENTRYPOINT /lambda-entrypoint.sh takes one argument, the handler, and CMD has 0",
+        ),
+        ({"Entrypoint": ["/lambda-entrypoint.sh"], "Cmd": ["app.handler"]}, None),
+        ({"Entrypoint": ["python", "-m", "awslambdaric"], "Cmd": ["a", "b"]}, None),
+    ],
+)
+def test_what_could_not_be_started_is_refused_where_a_function_runs_it(
+    settings: dict[str, Any], reason: str | None
+) -> None:
+    assert told(GZIP, config=settings) == ([reason] if reason else [])
+    assert told(GZIP, config=settings, runs=False) == []
+
+
+FAR = Function(name="far", arn="arn:aws:lambda:us-east-1:123456789012:function:far")
+
+
+@pytest.mark.parametrize(
+    ("ref", "functions", "reasons"),
+    [
+        ("127.0.0.1:5000/app:v1", [FAR], []),
+        (ECR, [Function(name="near")], []),
+        (ECR.replace("dkr.ecr", "dkr-ecr").replace("amazonaws.com", "on.aws"), [], []),
+        (ECR.replace("com/", "com.cn/"), [], []),
+        (ECR, [FAR], [f"it is in eu-west-1, the function {FAR} in us-east-1: both must be in one region"]),
+        (
+            f"{FIPS}/app:v1",
+            [],
+            [f"it is named by the FIPS endpoint {FIPS}, which Lambda refuses"],
+        ),
+        (
+            "public.ecr.aws/me/app:v1",
+            [],
+            ["it is in public.ecr.aws; Lambda takes images from private ECR repositories alone"],
+        ),
+    ],
+)
+def test_where_an_image_is_decides_who_may_run_it(
+    ref: str, functions: list[Function], reasons: list[str]
+) -> None:
+    assert list(misplaced(Reference.parse(ref), functions)) == reasons
+
+
+@pytest.mark.parametrize(
+    ("compressed", "told_size", "least"),
+    [
+        (100, 1000, 1000),
+        (1_000_300, 1_000_000, 1_000_000),  # what cannot be made smaller grows a little
+        (100, 0, 0),
+        (3 * GIB, 2 * GIB, 6 * GIB),  # files that are made smaller: 4 GiB were counted round
+        (9 * GIB, 1 * GIB, 9 * GIB),
+    ],
+)
+def test_the_size_of_a_layer_comes_from_its_trailer(compressed: int, told_size: int, least: int) -> None:
+    assert unpacked_size(compressed, told_size.to_bytes(4, "little")) == least

@@ -1,0 +1,44 @@
+"""What Lambda would say to images, as a table and as documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from lamina.decide.acceptance import Checked
+from lamina.report import figures
+
+CHECK_HEADINGS = ("image", "verdict", "platform", "layers", "stored", "unpacked", "digest")
+
+
+def check_rows(checked: Iterable[Checked]) -> Iterator[tuple[str, ...]]:
+    """A row an image, below `CHECK_HEADINGS`."""
+    for each in checked:
+        candidate = each.candidate
+        yield (
+            each.name,
+            "refused" if each.refusals else "taken",
+            each.platform or figures.NONE,
+            str(len(candidate.layers)) if candidate else figures.NONE,
+            figures.size(each.found.size if candidate else None),
+            figures.size(candidate.unpacked if candidate else None),
+            each.found.digest[:19],
+        )
+
+
+def check_documents(checked: Iterable[Checked]) -> list[dict[str, Any]]:
+    """The images of ``check --json``; sizes in bytes, of what is no image None."""
+    return [
+        {
+            "name": each.name,
+            "ref": str(each.found.ref),
+            "digest": each.found.digest,
+            "taken": not each.refusals,
+            "refusals": list(each.refusals),
+            "platform": each.platform or None,
+            "layers": len(each.candidate.layers) if each.candidate else None,
+            "size": each.found.size if each.candidate else None,
+            "unpacked": each.candidate.unpacked if each.candidate else None,
+        }
+        for each in checked
+    ]

@@ -1,0 +1,46 @@
+"""The task that says what Lambda would: check."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from lamina.errors import BuildError
+from lamina.tasks.frame import helps, workspace
+from lamina.workflow.workspace import Flags
+
+
+@task(
+    iterable=["image", "ref"],
+    help={
+        **helps("image", "registry", "stack", "platform", "static", "json"),
+        "ref": "any image in any registry instead, by tag or digest (may be given several times)",
+    },
+)
+def check(
+    _: Context,
+    image: list[str],
+    ref: list[str],
+    registry: str | None = None,
+    stack: str | None = None,
+    platform: str | None = None,
+    static: bool = False,
+    json: bool = False,
+) -> None:
+    """Say what Lambda would say to the pushed images: media types, architecture, layers, size, place."""
+    flags = Flags(
+        images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
+    )
+    with workspace("check", flags, json=json) as made:
+        from lamina.report.acceptance import CHECK_HEADINGS, check_documents, check_rows
+        from lamina.workflow.checking import check_images
+
+        found = check_images(made, tuple(ref))
+        made.screen.rows(CHECK_HEADINGS, check_rows(found), wide="digest")
+        refused = [each.problem for each in found if each.refusals]
+        if refused:
+            made.screen.error(BuildError(*refused))
+        made.screen.finish("check", ok=not refused, images=check_documents(found))
+        if refused:
+            raise Exit(code=BuildError.exit_code)

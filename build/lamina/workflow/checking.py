@@ -1,0 +1,91 @@
+"""Whether Lambda would take what is in a registry: of this project, or any image by reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lamina.decide.acceptance import Checked, misplaced, refusals
+from lamina.decide.plan import Found
+from lamina.declare.functions import Function
+from lamina.errors import BuildError, ConfigError, Problem, RegistryError
+from lamina.execute.place import RegistryPlace
+from lamina.refs import Reference
+from lamina.registries.base import Manifest
+from lamina.workflow.tagging import identified
+from lamina.workflow.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be looked at. platform: what it has to be for; None: whatever it says."""
+
+    name: str
+    ref: Reference
+    platform: str | None
+    runs: bool
+    functions: tuple[Function, ...] = ()
+
+
+def check_images(workspace: Workspace, references: tuple[str, ...] = ()) -> tuple[Checked, ...]:
+    """Look at the Lambda images as the worktree has them, or at any references instead.
+
+    Raises BuildError for what is not there, RegistryError where no registry is configured or reachable.
+    """
+    wanted = tuple(_given(workspace, references) if references else _own(workspace))
+    places = {each: RegistryPlace(workspace.registry_of(each.ref)) for each in wanted}
+    found = {each: places[each].look([each.ref]).get(each.ref) for each in wanted}
+    BuildError.check(
+        Problem(
+            what=f"{each.ref} is not in {places[each].name}",
+            hint=None if references else f"invoke build-all --push --image {each.name}",
+        )
+        for each, image in found.items()
+        if image is None
+    )
+    return tuple(
+        _checked(workspace, each, image, places[each]) for each, image in found.items() if image is not None
+    )
+
+
+def _own(workspace: Workspace) -> Iterator[Wanted]:
+    chosen = workspace.flags.images
+    names = workspace.graph.select(chosen) if chosen else workspace.graph.select((), kind="lambda")
+    if not workspace.remote:
+        raise RegistryError.of(
+            "no registry is configured: Lambda takes nothing from an engine",
+            where=workspace.project.settings["registry"].source,
+            hint="add --registry, or --ref for any image",
+        )
+    for name, image in identified(workspace, names).items():
+        spec, runs = image.node.spec, image.node.kind == "lambda"
+        yield Wanted(name=name, ref=image.ref, platform=spec.platform, runs=runs, functions=spec.functions)
+
+
+def _given(workspace: Workspace, references: tuple[str, ...]) -> Iterator[Wanted]:
+    for text in references:
+        try:
+            ref = Reference.parse(text)
+        except ValueError as error:
+            raise ConfigError.of(
+                str(error), where="--ref", allowed="host/repository:tag or host/repository@sha256:…"
+            ) from None
+        yield Wanted(name=text, ref=ref, platform=workspace.flags.platform, runs=True)
+
+
+def _checked(workspace: Workspace, wanted: Wanted, found: Found, place: RegistryPlace) -> Checked:
+    manifest = workspace.registry_of(wanted.ref).manifest(wanted.ref.with_digest(found.digest))
+    if manifest is not None and manifest.is_index:
+        return Checked(name=wanted.name, found=found, candidate=None, refusals=(_is_index(manifest),))
+    candidate = place.candidate(found)
+    platform = wanted.platform or f"{candidate.config.get('os')}/{candidate.config.get('architecture')}"
+    told = (
+        *refusals(candidate, platform, runs=wanted.runs),
+        *misplaced(wanted.ref, wanted.functions),
+    )
+    return Checked(name=wanted.name, found=found, candidate=candidate, refusals=told)
+
+
+def _is_index(manifest: Manifest) -> str:
+    listed = ", ".join(f"{platform} {each.digest}" for platform, each in manifest.platforms.items())
+    return f"it is an index, not an image; of it Lambda takes one: {listed or 'it lists none'}"

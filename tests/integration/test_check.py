@@ -1,0 +1,83 @@
+"""What Lambda would say to images of a real registry: the project's own, and what others pushed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+from doubles.served import INDEXES, MANIFEST, Served, log_in, stack_of
+from projects import Repo
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def pushed(tiny: Repo, served: Served, tmp_path: Any) -> Repo:
+    """The tiny repository, pushed to a registry that wants a password."""
+    tiny.env["LAMINA_REGISTRY"] = served.address
+    tiny.env["DOCKER_CONFIG"] = log_in(tmp_path / "login", served.address)
+    tiny.ok("build-all", "--push")
+    return tiny
+
+
+def test_what_was_pushed_is_taken_and_its_size_is_known(pushed: Repo, served: Served) -> None:
+    (image,) = pushed.ok("check", "--json").json["images"]
+
+    manifest, _, digest = served.manifest(image["ref"])
+    blobs = f"lambda-tiny-{stack_of(pushed)}/blobs"
+    layers = [gzip.decompress(served.get(f"{blobs}/{each['digest']}")[0]) for each in manifest["layers"]]
+    assert (image["name"], image["taken"], image["refusals"]) == ("lambda-tiny", True, [])
+    assert (image["digest"], image["layers"]) == (digest, len(layers))
+    assert image["unpacked"] == sum(map(len, layers))
+    assert "taken" in pushed.ok("check").stdout
+
+
+def test_what_is_not_pushed_as_the_worktree_has_it_is_told(pushed: Repo) -> None:
+    pushed.append("src/handler.py", "# edited\n")
+
+    done = pushed.fails(1, "check", "--json")
+
+    assert f"lambda-tiny-{stack_of(pushed)}:sha-" in done.told
+    assert "next: invoke build-all --push --image lambda-tiny" in done.told
+
+
+def test_images_of_others_are_refused_for_all_that_is_wrong(pushed: Repo, served: Served) -> None:
+    repository = f"lambda-tiny-{stack_of(pushed)}"
+    (image,) = pushed.ok("check", "--json").json["images"]
+    manifest, _, digest = served.manifest(image["ref"])
+    zstd = [{**each, "mediaType": each["mediaType"].replace("gzip", "zstd")} for each in manifest["layers"]]
+    served.put(repository, "zstd", MANIFEST, {**manifest, "layers": zstd[:-1]})
+    index = INDEXES.partition(",")[0]
+    described = {"mediaType": MANIFEST, "digest": digest, "size": len(json.dumps(manifest))}
+    listed = {**described, "platform": {"os": "linux", "architecture": "arm64"}}
+    served.put(repository, "index", index, {"schemaVersion": 2, "mediaType": index, "manifests": [listed]})
+
+    refs = [f"{served.address}/{repository}:{tag}" for tag in ("zstd", "index")]
+    done = pushed.fails(
+        1, "check", "--json", "--platform", "linux/riscv64", "--ref", refs[0], "--ref", refs[1]
+    )
+
+    of_zstd, of_index = done.json["images"]
+    reasons = "\n".join(of_zstd["refusals"])
+    assert "layer 1 is application/vnd.oci.image.layer.v1.tar+zstd, not " in reasons
+    assert (
+        "its layers and its history do not go together: 2 in the manifest, 3 in the configuration" in reasons
+    )
+    assert ", not for linux/riscv64" in reasons
+    assert of_index["refusals"] == [
+        f"it is an index, not an image; of it Lambda takes one: linux/arm64 {digest}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("--registry", "local"), 5, "no registry is configured: Lambda takes nothing from an engine"),
+        (("--ref", "No Such:thing"), 2, "--ref: 'No Such:thing'"),
+        (("--image", "nothing"), 3, "nothing"),
+    ],
+)
+def test_what_cannot_be_asked(tiny: Repo, words: tuple[str, ...], code: int, told: str) -> None:
+    assert told in tiny.fails(code, "check", *words).text
