@@ -26,6 +26,8 @@ from lamina.registries.aws_errors import aws_errors, create_command
 from lamina.registries.base import Descriptor, Manifest
 from lamina.registries.credentials import Credential, DockerConfig, ask_helper
 from lamina.registries.docker_home import Kept, PrivateDockerConfig, cache_folder
+from lamina.registries.ecr_setup import EcrSetup
+from lamina.registries.ecr_stock import EcrStock
 from lamina.registries.oci import OciRegistry
 from lamina.registries.refusals import Advice
 from lamina.registries.session import Session
@@ -213,6 +215,16 @@ class EcrRegistry:
         return self._desk.home
 
     @property
+    def setup(self) -> EcrSetup:
+        """The repositories and the account as AWS' API has them, to be read and changed."""
+        return EcrSetup(self._clients, account=self._settings.account)
+
+    @property
+    def stock(self) -> EcrStock:
+        """What the repositories hold."""
+        return EcrStock(self._clients, account=self._settings.account, prefix=self._settings.prefix)
+
+    @property
     def account(self) -> str:
         """The account's number: as configured, else the caller's own (STS)."""
         if self._settings.account:
@@ -305,8 +317,7 @@ class EcrRegistry:
         return True
 
     def _full(self, name: str) -> str:
-        prefix = self._settings.prefix.strip("/")
-        return f"{prefix}/{name}" if prefix else name
+        return self.stock.full(name)
 
     @property
     def _oci(self) -> OciRegistry:

@@ -188,13 +188,12 @@ class Workspace:
         return registry
 
     def _ecr(self, address: str) -> EcrRegistry:
-        given = self.project.ecr
         from lamina.registries.ecr import EcrSettings, ecr_registry
 
         settings = EcrSettings(
-            account=given.get("account"),
-            region=given.get("region"),
-            host=given.get("host"),
+            account=self.project.ecr.account,
+            region=self.project.ecr.region,
+            host=self.project.ecr.host,
             prefix=address.partition("/")[2],
         )
         return ecr_registry(self.runner, settings)
