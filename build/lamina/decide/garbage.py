@@ -178,7 +178,7 @@ def _alone(held: Held, rules: Rules, newest: Mapping[tuple[str, str], int]) -> V
     elif held.subject:
         what = "what it is about is not kept"
     else:
-        what = f"{rules.keep_last} newer images are here" if held.tags else "no tag names it"
+        what = f"not among the newest {rules.keep_last}" if held.tags else "no tag names it"
     return Verdict(held=held, action="delete", rule=what, detail=f"{what}, pushed {age} days ago")
 
 
@@ -186,7 +186,7 @@ def _reasons(held: Held, rules: Rules, newest: Mapping[tuple[str, str], int]) ->
     """Why a manifest is kept, what counts most first: a rule, and its reason here."""
     if functions := rules.used.get(held.digest):
         more = f" and {len(functions) - 1} more" if len(functions) > 1 else ""
-        yield "in use", f"{functions[0]}{more} runs it"
+        yield "in use", f"run by {functions[0]}{more}"
     for tag in held.tags:
         if not _is_ours(tag):
             yield "unknown tag", f"the tag {tag} is not of Lamina"

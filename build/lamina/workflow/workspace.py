@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -257,3 +257,17 @@ class Workspace:
             self.registry.login()
             return self.registry.docker.environment
         return {}
+
+    @property
+    def renew(self) -> Callable[[], None] | None:
+        """Logs in again in the middle of a run; None where credentials are not ours to get."""
+        from lamina.registries.ecr import EcrRegistry
+
+        if not self.remote or not isinstance(registry := self.registry, EcrRegistry):
+            return None
+
+        def again() -> None:
+            self.screen.say(f"{registry.address} no longer takes the credentials: logging in again, once")
+            registry.login(fresh=True)
+
+        return again
