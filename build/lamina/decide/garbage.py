@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -15,8 +15,13 @@ from lamina.identify.image import STABLE
 Kind = Literal["image", "index", "cache", "referrer", "other"]
 Action = Literal["keep", "delete"]
 
+GONE = "was gone already"
+RETAGGED = "its tags changed meanwhile: it stays"
+TAKEN = "a function runs it meanwhile: it stays"
 _CONTENT = re.compile(r"sha-[0-9a-f]{12}")
 _REVISION = re.compile(r"git-[0-9a-f]{4,40}(?:-dirty)?")
+_ATTESTED = re.compile(r"att-[0-9a-f]{12,64}")
+"""Of an index that lists an image together with its attestations: it goes with the image."""
 _CACHE = re.compile(r"cache-[\w.-]+", re.ASCII)
 
 
@@ -154,11 +159,24 @@ def in_order(verdicts: Iterable[Verdict]) -> Mapping[str, tuple[Held, ...]]:
     return {name: tuple(sorted(held, key=lambda each: each.kind != "index")) for name, held in found.items()}
 
 
+def changed(held: Held, there: Mapping[str, tuple[str, ...]], used: Container[str]) -> str | None:
+    """What happened to an image since it was decided about, if that matters.
+
+    there: digest -> tags, of its repository now. used: the digests that functions run now.
+    """
+    if held.digest not in there:
+        return GONE
+    if there[held.digest] != held.tags:
+        return RETAGGED
+    return TAKEN if held.digest in used else None
+
+
 def _newest(held: Iterable[Held], count: int) -> Mapping[tuple[str, str], int]:
     """The tagged images of each repository that were pushed last, and which in that order each is."""
     images: dict[str, list[Held]] = defaultdict(list)
     for each in held:
-        if each.kind in {"image", "index"} and each.tags and each.pushed is not None:
+        counts = any(not _ATTESTED.fullmatch(tag) for tag in each.tags)
+        if each.kind in {"image", "index"} and counts and each.pushed is not None:
             images[each.repository].append(each)
     found: dict[tuple[str, str], int] = {}
     for those in images.values():
@@ -210,7 +228,7 @@ def _reasons(held: Held, rules: Rules, newest: Mapping[tuple[str, str], int]) ->
 
 
 def _is_ours(tag: str) -> bool:
-    return tag == STABLE or any(each.fullmatch(tag) for each in (_CONTENT, _REVISION, _CACHE))
+    return tag == STABLE or any(each.fullmatch(tag) for each in (_CONTENT, _REVISION, _ATTESTED, _CACHE))
 
 
 def _key(held: Held) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What a failed build gets once more: a try when it was no fault of its own, a new login when it was refused."""
+"""What a failed build gets once more: a try if it was no fault of its own, a new login if it was refused."""
 
 from __future__ import annotations
 

@@ -8,7 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from lamina.aws.usage import Usage, read_usage
-from lamina.decide.garbage import Collected, Collection, Held, Kind, Links, Rules, Verdict, in_order, judge
+from lamina.decide.garbage import (
+    Collected,
+    Collection,
+    Held,
+    Kind,
+    Links,
+    Rules,
+    Verdict,
+    changed,
+    in_order,
+    judge,
+)
 from lamina.declare.accounts import Account
 from lamina.declare.settings import LOCAL
 from lamina.errors import ConfigError, Problem, RegistryError
@@ -30,9 +41,6 @@ _THREADS = 4  # repositories listed at once; each has pages of its own
 _IMAGES = frozenset(
     {"", "application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
 )
-GONE = "was gone already"
-RETAGGED = "its tags changed meanwhile: it stays"
-TAKEN = "a function runs it meanwhile: it stays"
 
 
 def plan_collection(
@@ -81,9 +89,8 @@ def collect(workspace: Workspace, collection: Collection) -> Collected:
         there = {each.digest: each.tags for each in stock.stored(repository)}
         wanted: list[Held] = []
         for each in doomed:
-            changed = _changed(each, there, used)
-            if changed:
-                left[repository, each.digest] = changed
+            if why := changed(each, there, used):
+                left[repository, each.digest] = why
             else:
                 wanted.append(each)
         for kinds in (("index",), ("image", "cache", "referrer", "other")):
@@ -107,15 +114,6 @@ def _count(flag: str, given: str | None, default: int, *, least: int) -> int:
     if not given.isdecimal() or int(given) < least:
         raise ConfigError.of(f"{given!r} is no such number", where=flag, allowed=f"{least} or more")
     return int(given)
-
-
-def _changed(held: Held, there: Mapping[str, tuple[str, ...]], used: Mapping[str, object]) -> str | None:
-    """What happened to an image since it was decided about, if that matters."""
-    if held.digest not in there:
-        return GONE
-    if there[held.digest] != held.tags:
-        return RETAGGED
-    return TAKEN if held.digest in used else None
 
 
 def _failures(repository: str, failed: Mapping[str, str]) -> Iterable[Problem]:

@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from lamina.decide.garbage import Held, Links, Rules, Verdict, in_order, judge
+from lamina.decide.garbage import (
+    GONE,
+    RETAGGED,
+    TAKEN,
+    Held,
+    Links,
+    Rules,
+    Verdict,
+    changed,
+    in_order,
+    judge,
+)
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 RULES = Rules(now=NOW, keep_last=1, days=30, cache_days=60)
@@ -167,6 +178,15 @@ def test_an_index_and_what_it_lists_stay_together() -> None:
     ]
 
 
+def test_attestations_do_not_take_the_place_of_an_image() -> None:
+    index = held(1, "att-0123456789ab", kind="index", days=40)
+
+    found = judged(index, held(2, sha(2)), rules=replace(RULES, keep_last=1))
+
+    assert found[NEWEST.digest].rule == "newest 1"
+    assert found[digest(1)].action == "delete"
+
+
 def test_what_is_about_a_kept_image_stays() -> None:
     signature = held(2, kind="referrer", subject=NEWEST.digest)
 
@@ -181,3 +201,18 @@ def test_an_index_goes_before_what_it_lists() -> None:
         REPO: ["index", "image"],
         "other-dev": ["image"],
     }
+
+
+@pytest.mark.parametrize(
+    ("there", "used", "why"),
+    [
+        ({digest(1): (sha(1),)}, set(), None),
+        ({}, set(), GONE),
+        ({digest(1): (sha(1), "v1")}, set(), RETAGGED),
+        ({digest(1): (sha(1),)}, {digest(1)}, TAKEN),
+    ],
+)
+def test_what_happens_meanwhile_counts(
+    there: dict[str, tuple[str, ...]], used: set[str], why: str | None
+) -> None:
+    assert changed(held(1, sha(1)), there, used) == why

@@ -379,10 +379,10 @@ def test_what_the_engine_does_not_load_is_not_built(linked: Repo, tmp_path: Path
 # --- credentials that end in the middle -----------------------------------------------------------------
 
 EXPIRED = (
-    "failed to push r.example/x: unexpected status from POST request to https://r.example/v2/x/blobs/uploads/: "
+    "failed to push r.example/x: unexpected status from POST request to https://r.example/v2/x/uploads/: "
     "403 Forbidden: Your authorization token has expired. Reauthenticate and try again."
 )
-DENIED = "failed to push r.example/x: unexpected status from HEAD request to https://r.example/v2/x: 401 Unauthorized"
+DENIED = "failed to push x: unexpected status from HEAD request to https://r.example/v2/x: 401 Unauthorized"
 
 
 def refusing(*names: str, error: str = DENIED) -> Callable[[Mapping[str, Any]], list[dict[str, Any]]]:
@@ -446,8 +446,8 @@ def test_another_failure_asks_for_no_credentials(linked: Repo, tmp_path: Path) -
 
 def test_an_immutable_tag_that_names_another_image_is_explained(linked: Repo, tmp_path: Path) -> None:
     error = (
-        "failed to push x: tag invalid: The image tag 'sha-1' already exists in the 'x' repository and cannot be "
-        "overwritten because the tag is immutable."
+        "failed to push x: tag invalid: The image tag 'sha-1' already exists in the 'x' repository and "
+        "cannot be overwritten because the tag is immutable."
     )
     outcome = run(Shop(turns=[refusing(D, error=error)]), order_of(linked, D), tmp_path / "run")
     (problem,) = outcome.problems
