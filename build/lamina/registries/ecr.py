@@ -105,6 +105,7 @@ class EcrDesk:
         self._lock = threading.RLock()
         self._login: Login | None = None
         self._credential: Credential | None = None
+        self._handed: Credential | None = None
 
     @property
     def home(self) -> PrivateDockerConfig:
@@ -124,7 +125,9 @@ class EcrDesk:
     def credential(self, *, fresh: bool) -> Credential | None:
         """The credential itself, see `CredentialSource`."""
         with self._lock:
-            self.login(fresh=fresh)
+            newer = self._credential is not None and self._credential is not self._handed
+            self.login(fresh=fresh and not newer)  # who pushed may have renewed it before
+            self._handed = self._credential
             return self._credential
 
     def _enter(self, *, fresh: bool) -> Login:

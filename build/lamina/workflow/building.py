@@ -245,7 +245,8 @@ def _check_destination(workspace: Workspace, outside: Externals, images: Iterabl
             Problem(
                 what=f"there is no repository {name}",
                 where=workspace.registry.address,
-                hint="add --create, or: aws ecr create-repository --repository-name " + name,
+                hint="invoke ecr.setup makes all of them; or add --create, or: "
+                f"aws ecr create-repository --repository-name {name}",
             )
             for name in missing
         )

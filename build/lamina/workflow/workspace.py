@@ -265,9 +265,11 @@ class Workspace:
 
         if not self.remote or not isinstance(registry := self.registry, EcrRegistry):
             return None
+        before = registry.login()
 
         def again() -> None:
             self.screen.say(f"{registry.address} no longer takes the credentials: logging in again, once")
-            registry.login(fresh=True)
+            if registry.login() is before:  # a look into the registry may have renewed them by itself
+                registry.login(fresh=True)
 
         return again

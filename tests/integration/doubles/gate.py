@@ -31,6 +31,7 @@ def before(registry: str) -> Iterator[Gate]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        default_request_version = "HTTP/1.0"  # who says hello in TLS is told in HTTP, and falls back to it
 
         def _pass(self) -> None:
             body = self._body()
