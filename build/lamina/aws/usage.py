@@ -44,7 +44,7 @@ class Usage:
         return f"account {self.account}, {self.region}"
 
 
-def read_usage(access: Access, *, clients: Clients | None = None) -> Usage:
+def read_usage(access: Access, *, clients: Clients | None = None, threads: int = CONNECTIONS) -> Usage:
     """Ask Lambda, page by page and many versions at once. Raises AwsError when any of it stays unknown."""
     clients = clients or boto_clients(access)
     with aws_errors(access.role, service="sts"):
@@ -55,7 +55,7 @@ def read_usage(access: Access, *, clients: Clients | None = None) -> Usage:
             each for page in client.get_paginator("list_functions").paginate() for each in page["Functions"]
         ]
         images = [each["FunctionName"] for each in functions if each.get("PackageType") == _IMAGE]
-        with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="lambda") as pool:
+        with ThreadPoolExecutor(threads, thread_name_prefix="lambda") as pool:
             listed = pool.map(lambda name: (name, tuple(_versions(client, name))), images)
             wanted = [(name, version) for name, versions in listed for version in versions]
             found = pool.map(lambda pair: _deployed(client, *pair), wanted)
