@@ -363,6 +363,7 @@ def test_where_functions_cannot_be_seen_nothing_is_deleted(
     front.play(operation, fault)
     done = ecr.fails(8, "gc", "--apply", "--json")
     assert told in done.told
+    assert "nothing is deleted" in done.told
     assert "BatchDeleteImage" not in front.calls
 
 

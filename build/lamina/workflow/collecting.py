@@ -22,7 +22,7 @@ from lamina.decide.garbage import (
 )
 from lamina.declare.accounts import Account
 from lamina.declare.settings import LOCAL
-from lamina.errors import ConfigError, Problem, RegistryError
+from lamina.errors import AwsError, ConfigError, Problem, RegistryError
 from lamina.execute.cache_keys import CONFIG as CACHE
 from lamina.execute.remote_cache import CachePolicy
 from lamina.identify.fingerprint import BILL_KEY, Bill, content_tag
@@ -38,6 +38,7 @@ from lamina.workflow.planning import find_stable, make_images
 from lamina.workflow.workspace import Workspace
 
 _THREADS = 4  # repositories listed at once; each has pages of its own
+_UNKNOWN = "nothing is deleted: as long as not all functions can be seen, any image may be in use"
 _IMAGES = frozenset(
     {"", "application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
 )
@@ -196,8 +197,11 @@ def _usages(workspace: Workspace) -> tuple[Usage, ...]:
         return ()
     region = workspace.project.ecr.region
     accesses = [Access(region=each.region or region, role=each.role) for each in look_in]
-    with ThreadPoolExecutor(len(accesses), thread_name_prefix="usage") as pool:
-        usages = tuple(pool.map(read_usage, accesses))
+    try:
+        with ThreadPoolExecutor(len(accesses), thread_name_prefix="usage") as pool:
+            usages = tuple(pool.map(read_usage, accesses))
+    except AwsError as error:
+        raise AwsError(*error.problems, Problem(what=_UNKNOWN)) from error
     seen = {(each.account, each.region) for each in usages}
     ConfigError.check(
         Problem(
