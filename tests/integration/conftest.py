@@ -172,7 +172,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture(scope="module")
 def front(served: Served) -> Iterator[AwsFront]:
     """An AWS account whose ECR is that registry."""
-    ecr = EcrDouble(endpoint=f"http://{served.address}", user=USER, password=PASSWORD)
+    ecr = EcrDouble(endpoint=f"http://{served.address}", user=USER, password=PASSWORD, storage=served.storage)
     with AwsFront(doubles=(ecr,)) as running:
         yield running
 

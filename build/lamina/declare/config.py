@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lamina.declare.accounts import Ecr, Retention, read_ecr, read_retention
 from lamina.declare.document import CONFIG_FILE, Document
 from lamina.declare.expand import ExpansionError, expand
 from lamina.declare.functions import Function, read_functions
@@ -34,11 +35,10 @@ _IMAGE_KEYS: Mapping[str, type] = {
     "contexts": dict,
     "functions": list,
 }
-_ECR_KEYS: Mapping[str, type] = {"account": str, "region": str, "host": str}
 _SECRET_KEYS: Mapping[str, type] = {"file": str, "optional": bool}
 _KEYS: Mapping[str, type] = {
     **{name: each.kind for name, each in SETTINGS.items()},
-    **dict.fromkeys(("images", "args", "secrets", "ecr", "lint"), dict),
+    **dict.fromkeys(("images", "args", "secrets", "ecr", "gc", "lint"), dict),
 }
 _LINT_KEYS: Mapping[str, type] = {"ignore": list}
 
@@ -84,7 +84,8 @@ class Project:
     settings: Mapping[str, Value]
     images: Mapping[str, ImageSpec]
     secrets: tuple[Secret, ...] = ()
-    ecr: Mapping[str, str] = field(default_factory=dict)
+    ecr: Ecr = field(default=Ecr())
+    retention: Retention = field(default=Retention())
     lint_ignores: Value = field(default=Value(value=(), source="default"))
     """The rules of lint that are not wanted, by id or name."""
 
@@ -140,7 +141,7 @@ def load_project(
     document.check()
     images = dict(_images(root, document, settings))
     secrets = tuple(_secrets(root, document, environment))
-    ecr = document.known(document.table.get("ecr", {}), _ECR_KEYS, "ecr")
+    ecr, retention = read_ecr(document), read_retention(document)
     lint = document.known(document.table.get("lint", {}), _LINT_KEYS, "lint")
     document.check()
     ignores = tuple(str(each) for each in lint.get("ignore", ()))
@@ -150,6 +151,7 @@ def load_project(
         images=images,
         secrets=secrets,
         ecr=ecr,
+        retention=retention,
         lint_ignores=Value(value=ignores, source=document.where("lint", "ignore")),
     )
 

@@ -16,6 +16,13 @@ _TARGET = re.compile(r"^ERROR: target (\S+?):")
 # Another run put the very same image into the engine meanwhile, as containerd says it; or the engine was too
 # busy to take a build's connection in time, as buildx says it.
 _PASSING = re.compile(r": already exists$|\blocked for .*: unavailable$|: no such job \w+$")
+# What registries say to credentials that they do not take, ECR among them when a token has ended.
+_REFUSED = re.compile(
+    r"\b401 Unauthorized\b|\b403 Forbidden\b|no basic auth credentials|authorization token has expired"
+    r"|authorization failed|failed to authorize|authentication required",
+    re.IGNORECASE,
+)
+_IMMUTABLE = re.compile(r"cannot be overwritten because the (?:tag|repository) is immutable", re.IGNORECASE)
 _LOG_LINES = 15
 _ALIKE = 0.5
 
@@ -39,8 +46,16 @@ def is_passing(image: str, what: str, trace: Trace) -> bool:
 
     what: as `broken_images` tells it.
     """
-    errors = [step.error or "" for step in trace.of(image) if _is_culprit(step)] or [what]
-    return all(_PASSING.search(error) for error in errors)
+    return all(_PASSING.search(error) for error in _errors(image, what, trace))
+
+
+def is_refused(image: str, what: str, trace: Trace) -> bool:
+    """Whether an image failed at credentials that a registry did not take. what: as above."""
+    return any(_REFUSED.search(error) for error in _errors(image, what, trace))
+
+
+def _errors(image: str, what: str, trace: Trace) -> list[str]:
+    return [step.error or "" for step in trace.of(image) if _is_culprit(step)] or [what]
 
 
 def explain(order: Order, trace: Trace, broken: Mapping[str, str], error: str) -> Iterator[Problem]:
@@ -63,7 +78,15 @@ def _problem(image: Image, steps: list[Step], broken: Mapping[str, str], told: s
         parts.append(_tail(log))
     line = told or _line(image, broken[image.name])
     path = image.node.spec.dockerfile_path
-    return Problem(what="\n".join(parts), where=f"{path}:{line}" if line else path)
+    immutable = any(_IMMUTABLE.search(part) for part in parts)
+    return Problem(
+        what="\n".join(parts),
+        where=f"{path}:{line}" if line else path,
+        hint=f"{image.ref} names another image for good: build without --force and --refresh to use it, or "
+        "delete it first"
+        if immutable
+        else None,
+    )
 
 
 def _line(image: Image, step: str) -> int | None:

@@ -20,7 +20,8 @@ from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.base import Descriptor, Manifest, Registry
 from lamina.registries.content import Content, open_archive
-from lamina.registries.local import LocalStore
+from lamina.registries.credentials import Credential
+from lamina.registries.local import LocalStore, RefusedError
 
 _PACKED = 10
 """Times that a layer of files may be made smaller, generously."""
@@ -274,12 +275,14 @@ def push_images(
     registry: Registry,
     images: Mapping[Reference, Reference],
     *,
-    credential: Callable[[str], object],
+    credential: Callable[[str], Credential | None],
     say: Callable[[str], None],
+    renew: Callable[[], None] | None = None,
 ) -> Mapping[Reference, Manifest]:
     """Push images of the engine's store, bases first, and confirm their digests.
 
     images: the name in the store -> the name in the registry. Raises BuildError for what is not there.
+    renew: gets new credentials; called once, when the registry does not take them.
     """
     there = store.images(images)
     BuildError.check(
@@ -291,7 +294,14 @@ def push_images(
     for local, remote in images.items():
         if local != remote:
             store.tag(local, remote)
-        digest = store.push(remote, credential(remote.pull_host), say)  # type: ignore[arg-type]
+        try:
+            digest = store.push(remote, credential(remote.pull_host), say)
+        except RefusedError:
+            if renew is None:
+                raise
+            renew()
+            renew = None
+            digest = store.push(remote, credential(remote.pull_host), say)
         manifest = registry.manifest(remote)
         if manifest is None or manifest.digest != digest:
             raise BuildError.of(

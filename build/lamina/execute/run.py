@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 from lamina.decide.plan import Decision, Found, Plan
 from lamina.errors import BuildError, Problem
 from lamina.execute.bake import Bake, Order, make_bake, target_name
+from lamina.execute.chances import Chances
 from lamina.execute.engine import Engine
-from lamina.execute.failure import broken_images, explain, is_passing
+from lamina.execute.failure import explain
 from lamina.execute.outcome import Outcome, Result, cancelled
 from lamina.execute.place import Place, own_layers
 from lamina.execute.progress import Trace
@@ -21,7 +21,6 @@ from lamina.identify.image import Image
 from lamina.identify.stage import Stage, StagedTree, stage
 from lamina.process import Command, Runner
 
-_MOST_RACES = 5
 _PROCESS = "did not complete successfully: "  # BuildKit repeats the whole command before it
 
 
@@ -40,6 +39,8 @@ class Workshop:
     watch: Callable[[Trace], None] = field(default=lambda _: None)
     environment: Mapping[str, str] = field(default_factory=dict)
     """For buildx: the docker configuration that holds credentials."""
+    renew: Callable[[], None] | None = None
+    """Puts new credentials into that configuration; None where they are the user's own."""
 
 
 def stage_images(state: Path, images: Iterable[Image]) -> Mapping[str, Stage]:
@@ -74,7 +75,7 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
     results: dict[str, Result] = {}
     problems: list[Problem] = []
     installs: dict[str, dict[str, Mapping[str, str] | None]] = {}
-    races: Counter[str] = Counter()
+    chances = Chances(workshop.renew)
     waiting = order
     attempt = 0
     while waiting.decisions:
@@ -84,7 +85,9 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
         _note_installs(installs, batch, baked.trace)
         confirmed, doubts = _confirm(batch, workshop, attempt, baked)
         results.update(confirmed)
-        broken = _broken(batch, baked, confirmed, races)
+        broken = chances.broken(batch, baked.trace, confirmed) if baked.error is not None else None
+        problems += chances.problems
+        chances.problems.clear()
         if baked.error is not None and broken is not None:
             problems += explain(batch, baked.trace, broken, baked.error)
             results.update({name: _lost(batch, name, baked.trace) for name in broken})
@@ -298,25 +301,6 @@ def _confirm(
         else:
             results[image.name] = _built(decision, found, baked.trace, workshop)
     return results, doubts
-
-
-def _broken(
-    order: Order, baked: Baked, confirmed: Mapping[str, Result], races: Counter[str]
-) -> Mapping[str, str] | None:
-    """The images that failed and why, which may be none's own fault; None when nothing failed for good.
-
-    races: how often an image failed at no fault of its own, as in a race with another run; it is tried again.
-    """
-    if baked.error is None:
-        return None
-    failed = broken_images(order, baked.trace)
-    lost = [
-        name for name, what in failed.items() if name not in confirmed and is_passing(name, what, baked.trace)
-    ]
-    races.update(lost)
-    fine = {*confirmed, *(name for name in lost if races[name] < _MOST_RACES)}
-    broken = {name: step for name, step in failed.items() if name not in fine}
-    return broken if broken or not failed else None
 
 
 def _is_same(place: Place, image: Image) -> bool:

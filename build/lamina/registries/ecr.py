@@ -26,6 +26,8 @@ from lamina.registries.aws_errors import aws_errors, create_command
 from lamina.registries.base import Descriptor, Manifest
 from lamina.registries.credentials import Credential, DockerConfig, ask_helper
 from lamina.registries.docker_home import Kept, PrivateDockerConfig, cache_folder
+from lamina.registries.ecr_setup import EcrSetup
+from lamina.registries.ecr_stock import EcrStock
 from lamina.registries.oci import OciRegistry
 from lamina.registries.refusals import Advice
 from lamina.registries.session import Session
@@ -103,6 +105,7 @@ class EcrDesk:
         self._lock = threading.RLock()
         self._login: Login | None = None
         self._credential: Credential | None = None
+        self._handed: Credential | None = None
 
     @property
     def home(self) -> PrivateDockerConfig:
@@ -122,7 +125,9 @@ class EcrDesk:
     def credential(self, *, fresh: bool) -> Credential | None:
         """The credential itself, see `CredentialSource`."""
         with self._lock:
-            self.login(fresh=fresh)
+            newer = self._credential is not None and self._credential is not self._handed
+            self.login(fresh=fresh and not newer)  # who pushed may have renewed it before
+            self._handed = self._credential
             return self._credential
 
     def _enter(self, *, fresh: bool) -> Login:
@@ -211,6 +216,16 @@ class EcrRegistry:
     def docker(self) -> PrivateDockerConfig:
         """The docker configuration to run buildx with; laid out by `login`."""
         return self._desk.home
+
+    @property
+    def setup(self) -> EcrSetup:
+        """The repositories and the account as AWS' API has them, to be read and changed."""
+        return EcrSetup(self._clients, account=self._settings.account)
+
+    @property
+    def stock(self) -> EcrStock:
+        """What the repositories hold."""
+        return EcrStock(self._clients, account=self._settings.account, prefix=self._settings.prefix)
 
     @property
     def account(self) -> str:
@@ -309,8 +324,7 @@ class EcrRegistry:
         return True
 
     def _full(self, name: str) -> str:
-        prefix = self._settings.prefix.strip("/")
-        return f"{prefix}/{name}" if prefix else name
+        return self.stock.full(name)
 
     @property
     def _oci(self) -> OciRegistry:

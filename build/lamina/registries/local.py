@@ -17,6 +17,7 @@ _SECONDS = 60
 _AT_ONCE = 8
 _CONNECT_SECONDS = 5
 _DEFAULT = "unix:///var/run/docker.sock"
+_DENIED = ("unauthorized", "no basic auth", "denied", "authentication", "authorization token has expired")
 _HINT = "start it, or set DOCKER_HOST; try: docker info"
 
 
@@ -37,6 +38,10 @@ class LocalImage:
     size: int
     labels: Mapping[str, str] = field(default_factory=dict)
     platform: str
+
+
+class RefusedError(RegistryError):
+    """The registry did not take the engine's credentials."""
 
 
 class LocalStore:
@@ -242,7 +247,9 @@ def _refused(verb: str, ref: Reference, failure: str) -> RegistryError:
     """What a registry refused the engine, which tells it in words only."""
     text = " ".join(failure.split())
     lowered = text.lower()
-    if any(word in lowered for word in ("unauthorized", "no basic auth", "denied", "authentication")):
+    kind: type[RegistryError] = RegistryError
+    if any(word in lowered for word in _DENIED):
+        kind = RefusedError
         hint = f"run: docker login {ref.pull_host} (or invoke login)"
     elif "does not exist" in lowered:
         hint = "run: invoke build-all --push --create"
@@ -250,4 +257,4 @@ def _refused(verb: str, ref: Reference, failure: str) -> RegistryError:
         hint = "check the registry's name and port, and the network the engine is in"
     else:
         hint = "try again; the engine's log tells more"
-    return RegistryError.of(f"the {verb} of {ref} failed: {text}", where=ref.pull_host, hint=hint)
+    return kind.of(f"the {verb} of {ref} failed: {text}", where=ref.pull_host, hint=hint)

@@ -5,11 +5,13 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from typing import IO
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 from lamina.errors import Problem, RegistryError
 from lamina.process import Runner
@@ -23,6 +25,8 @@ from lamina.registries.transport import Answer, HttpTransport, Transport
 _HUB = "docker.io"
 _THREADS = 16
 _SPOOL_BYTES = 8 << 20
+_PAGE = 1000
+_NEXT = re.compile(r'<([^>]+)>;\s*rel="?next"?')
 
 
 class OciRegistry:
@@ -86,6 +90,25 @@ class OciRegistry:
                     raise
         RegistryError.check(problems)
         return found
+
+    def tags(self, repository: Reference) -> tuple[str, ...]:
+        """Every tag of a repository; none of one that does not exist."""
+        found: list[str] = []
+        path = f"{self._path(repository, 'tags', 'list')}?n={_PAGE}"
+        while path:
+            answer = self._session.ask(
+                "GET",
+                path,
+                what=f"list {repository}",
+                scopes=(_scope(repository, "pull"),),
+                allowed=frozenset({404}),
+            )
+            if answer.status == 404:
+                return tuple(found)
+            found += json.loads(answer.body).get("tags") or ()
+            link = _NEXT.match(answer.headers.get("link", ""))
+            path = urljoin(path, link[1]) if link else ""
+        return tuple(found)
 
     def blob(self, ref: Reference, blob: Descriptor, sink: IO[bytes]) -> None:
         """See `Registry.blob`."""

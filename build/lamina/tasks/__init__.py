@@ -10,7 +10,18 @@ from typing import Any
 
 from invoke.collection import Collection
 
-from lamina.tasks import adopting, checking, explain, images, linting, phases, places, run, sandboxes
+from lamina.tasks import (
+    adopting,
+    checking,
+    explain,
+    images,
+    linting,
+    phases,
+    places,
+    registry,
+    run,
+    sandboxes,
+)
 
 
 def _collect() -> Collection:
@@ -20,15 +31,16 @@ def _collect() -> Collection:
         *(images.tag, places.config, places.lock, places.login, places.pull),
         *(adopting.init, adopting.ignore, adopting.phases),
         *(explain.why, explain.audit, explain.verify, explain.report, linting.lint),
-        *(run.smoke, run.watch, checking.check),
+        *(run.smoke, run.watch, checking.check, registry.gc),
         *(phases.phase1, phases.phase2, phases.phase3),
     )
     for each in tasks:
         ns.add_task(each)
     engine = {"up": sandboxes.engine_up, "down": sandboxes.engine_down, "status": sandboxes.engine_status}
-    registry = {"up": sandboxes.registry_up, "down": sandboxes.registry_down}
+    local = {"up": sandboxes.registry_up, "down": sandboxes.registry_down}
     ns.add_collection(_named("engine", engine))
-    ns.add_collection(_named("registry", registry))
+    ns.add_collection(_named("registry", local))
+    ns.add_collection(_named("ecr", {"setup": registry.ecr_setup}))
     return ns
 
 

@@ -21,6 +21,7 @@ from lamina.execute.run import Workshop, build, settle, stage_images
 from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential, DockerConfig, lookup
+from lamina.registries.ecr import EcrRegistry
 from lamina.report.cold import with_saved
 from lamina.report.installs import with_resolved
 from lamina.report.record import write_manifest
@@ -148,6 +149,7 @@ def make_workshop(workspace: Workspace, place: Place, run: str, view: BuildView)
         clock=time.time,
         watch=view.watch,
         environment=workspace.docker_environment,
+        renew=workspace.renew,
     )
 
 
@@ -186,6 +188,7 @@ def push_built(workspace: Workspace) -> Outcome:
         missing,
         credential=credentials(workspace),
         say=workspace.screen.say,
+        renew=workspace.renew,
     )
     found = registry.look(refs)
     results = {
@@ -211,8 +214,8 @@ def _local_ref(workspace: Workspace, image: Image) -> Reference:
 
 def credentials(workspace: Workspace) -> Callable[[str], Credential | None]:
     """Finds what docker-py needs to push to a host."""
-    config = DockerConfig.load({**os.environ, **workspace.docker_environment})
-    return lambda host: lookup(workspace.runner, host, config=config)
+    environment = {**os.environ, **workspace.docker_environment}
+    return lambda host: lookup(workspace.runner, host, config=DockerConfig.load(environment))
 
 
 def _check_destination(workspace: Workspace, outside: Externals, images: Iterable[Image]) -> None:
@@ -230,7 +233,9 @@ def _check_destination(workspace: Workspace, outside: Externals, images: Iterabl
     policy = read_policy(workspace)
     if policy.writes:
         names |= {policy.name(name) for name in names}
-    missing = workspace.registry.missing_repositories(names)
+    missing = workspace.registry.missing_repositories(
+        name for name in names if not _made_by_push(workspace, name)
+    )
     if workspace.flags.create:
         for name in missing:
             workspace.registry.create_repository(name)
@@ -240,7 +245,14 @@ def _check_destination(workspace: Workspace, outside: Externals, images: Iterabl
             Problem(
                 what=f"there is no repository {name}",
                 where=workspace.registry.address,
-                hint="add --create, or: aws ecr create-repository --repository-name " + name,
+                hint="invoke ecr.setup makes all of them; or add --create, or: "
+                f"aws ecr create-repository --repository-name {name}",
             )
             for name in missing
         )
+
+
+def _made_by_push(workspace: Workspace, name: str) -> bool:
+    """Whether the registry has a template by which a push creates a repository."""
+    registry = workspace.registry
+    return isinstance(registry, EcrRegistry) and workspace.project.ecr.creates(registry.stock.full(name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -188,13 +188,12 @@ class Workspace:
         return registry
 
     def _ecr(self, address: str) -> EcrRegistry:
-        given = self.project.ecr
         from lamina.registries.ecr import EcrSettings, ecr_registry
 
         settings = EcrSettings(
-            account=given.get("account"),
-            region=given.get("region"),
-            host=given.get("host"),
+            account=self.project.ecr.account,
+            region=self.project.ecr.region,
+            host=self.project.ecr.host,
             prefix=address.partition("/")[2],
         )
         return ecr_registry(self.runner, settings)
@@ -258,3 +257,19 @@ class Workspace:
             self.registry.login()
             return self.registry.docker.environment
         return {}
+
+    @property
+    def renew(self) -> Callable[[], None] | None:
+        """Logs in again in the middle of a run; None where credentials are not ours to get."""
+        from lamina.registries.ecr import EcrRegistry
+
+        if not self.remote or not isinstance(registry := self.registry, EcrRegistry):
+            return None
+        before = registry.login()
+
+        def again() -> None:
+            self.screen.say(f"{registry.address} no longer takes the credentials: logging in again, once")
+            if registry.login() is before:  # a look into the registry may have renewed them by itself
+                registry.login(fresh=True)
+
+        return again

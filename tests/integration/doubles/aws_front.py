@@ -16,7 +16,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Protocol, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import boto3
 from botocore.loaders import Loader
@@ -143,7 +143,7 @@ def _paths(service: str) -> tuple[tuple[str, re.Pattern[str], str], ...]:
     found = []
     for name, operation in model["operations"].items():
         http = operation["http"]
-        path = re.sub(r"\{\w+\}", "[^/]+", http["requestUri"].partition("?")[0].rstrip("/"))
+        path = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", http["requestUri"].partition("?")[0].rstrip("/"))
         found.append((http["method"], re.compile(f"{path}/?"), name))
     return tuple(found)
 
@@ -154,10 +154,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        service, operation = self._asked()
+        service, operation, told = self._asked()
         known = None
         if service:
-            known = self.owner.answer(service, operation, json.loads(raw) if raw[:1] == b"{" else {})
+            body = json.loads(raw) if raw[:1] == b"{" else {}
+            known = self.owner.answer(service, operation, {**told, **body})
         if known is None:
             self._forward(raw)
             return
@@ -167,17 +168,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = _handle  # noqa: N815
 
-    def _asked(self) -> tuple[str, str]:
-        """Service and operation; empty where nobody here wants to know."""
+    def _asked(self) -> tuple[str, str, dict[str, str]]:
+        """Service, operation and what path and query say; empty where nobody here wants to know."""
         target, _, operation = self.headers.get("X-Amz-Target", "").partition(".")
         if target in _BY_TARGET:
-            return _BY_TARGET[target], operation
-        path = urlsplit(self.path).path
+            return _BY_TARGET[target], operation, {}
+        path, query = urlsplit(self.path).path, dict(parse_qsl(urlsplit(self.path).query))
         for service in _BY_PATH:
             for method, pattern, name in _paths(service):
-                if method == self.command and pattern.fullmatch(path):
-                    return service, name
-        return "", ""
+                if method == self.command and (found := pattern.fullmatch(path)):
+                    named = {key: unquote(value) for key, value in found.groupdict().items()}
+                    return service, name, {**query, **named}
+        return "", "", {}
 
     def _forward(self, raw: bytes) -> None:
         connection = HTTPConnection(self.owner._moto_address, timeout=30)

@@ -19,6 +19,7 @@ from projects import Repo
 
 from lamina.process import SubprocessRunner
 from lamina.sandbox import registry as sandbox
+from lamina.sandbox.daemon import Place
 
 USER, PASSWORD = "AWS", f"pw-{secrets.token_hex(16)}"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -27,9 +28,11 @@ INDEXES = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distr
 
 @dataclass(frozen=True)
 class Served:
-    """A real registry that wants a password: USER and PASSWORD."""
+    """A real registry that wants a password: USER and PASSWORD. storage: its folder."""
 
     address: str
+    storage: Path | None = None
+    htpasswd: Path | None = None
 
     def get(self, path: str) -> tuple[bytes, dict[str, str]]:
         pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -61,15 +64,21 @@ class Served:
             return None
 
 
+def line_of(password: str) -> str:
+    """A line of the password file."""
+    return f"{USER}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()}"
+
+
 @contextmanager
 def running_registry(folder: Path) -> Iterator[Served]:
     """An empty one on loopback, gone at the end. folder: for its password file."""
     htpasswd = folder / "htpasswd"
-    htpasswd.write_text(f"{USER}:{bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}\n")
+    htpasswd.write_text(f"{line_of(PASSWORD)}\n")
     runner, name = SubprocessRunner(), f"tests-served-{os.getpid()}"
     running = sandbox.up(runner, name=name, port=0, htpasswd=htpasswd, say=lambda _: None)
     try:
-        yield Served(address=running.address)
+        storage = Place.of("registry", name).data / "storage"
+        yield Served(address=running.address, storage=storage, htpasswd=htpasswd)
     finally:
         sandbox.down(runner, name, purge=True)
 

@@ -73,7 +73,7 @@ functions = ["one", "two"]
     assert [each.name for each in image.functions] == ["one", "two"]
     assert image.source == "pyproject.toml:10"
     assert project.repository("svc") == "team/svc"
-    assert project.ecr == {"account": "123456789012"}
+    assert project.ecr.account == "123456789012"
 
 
 def test_the_platform_flag_has_the_last_word(repo: Repo) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import pytest
 
 from lamina.decide.plan import Decision, Found
+from lamina.errors import RegistryError
 from lamina.execute.bake import Order
 from lamina.execute.engine import Engine
 from lamina.execute.outcome import Outcome
@@ -110,7 +111,9 @@ def order_of(repo: Repo, *names: str, **more: Any) -> Order:
     return Order(**given)
 
 
-def run(shop: Shop, order: Order, folder: Path, **more: Any) -> Outcome:
+def run(
+    shop: Shop, order: Order, folder: Path, *, renew: Callable[[], None] | None = None, **more: Any
+) -> Outcome:
     engine = Engine(
         host="unix:///none", docker=Path("docker"), buildx=("buildx",), version="28", architecture="amd64",
         containerd=True, private=False,
@@ -124,6 +127,7 @@ def run(shop: Shop, order: Order, folder: Path, **more: Any) -> Outcome:
         state=folder,
         folder=folder,
         clock=lambda: 0.0,
+        renew=renew,
     )
     return build(order, workshop, **more)
 
@@ -370,3 +374,81 @@ def test_what_the_engine_does_not_load_is_not_built(linked: Repo, tmp_path: Path
     outcome = run(shop, order_of(linked, D, reproducible=True), tmp_path / "run")
     assert statuses(outcome) == {D: "cancelled"}
     assert "no space left on device" in outcome.problems[0].what
+
+
+# --- credentials that end in the middle -----------------------------------------------------------------
+
+EXPIRED = (
+    "failed to push r.example/x: unexpected status from POST request to https://r.example/v2/x/uploads/: "
+    "403 Forbidden: Your authorization token has expired. Reauthenticate and try again."
+)
+DENIED = "failed to push x: unexpected status from HEAD request to https://r.example/v2/x: 401 Unauthorized"
+
+
+def refusing(*names: str, error: str = DENIED) -> Callable[[Mapping[str, Any]], list[dict[str, Any]]]:
+    """A call of bake in which the pushes of these images are refused."""
+    return lambda _: [failure(name, "exporting to image", error) for name in names]
+
+
+class Desk:
+    """Where new credentials come from."""
+
+    def __init__(self, error: RegistryError | None = None) -> None:
+        self.asked = 0
+        self.error = error
+
+    def __call__(self) -> None:
+        self.asked += 1
+        if self.error:
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [EXPIRED, DENIED])
+def test_a_refused_push_gets_new_credentials_and_one_more_try(
+    linked: Repo, tmp_path: Path, error: str
+) -> None:
+    shop, desk = Shop(turns=[refusing(D, error=error)]), Desk()
+    outcome = run(shop, order_of(linked, D, W), tmp_path / "run", renew=desk)
+    assert outcome.ok
+    assert desk.asked == 1
+    assert [sorted(call) for call in shop.calls] == [[D, W], [D, W]]
+
+
+def test_a_second_refusal_is_told(linked: Repo, tmp_path: Path) -> None:
+    shop, desk = Shop(turns=[refusing(D), refusing(D)]), Desk()
+    outcome = run(shop, order_of(linked, D), tmp_path / "run", renew=desk)
+    assert statuses(outcome) == {D: "failed"}
+    assert desk.asked == 1
+    assert "401 Unauthorized" in outcome.problems[0].what
+
+
+def test_without_new_credentials_both_problems_are_told(linked: Repo, tmp_path: Path) -> None:
+    shop = Shop(turns=[refusing(D)])
+    desk = Desk(RegistryError.of("the AWS credentials have expired"))
+    outcome = run(shop, order_of(linked, D), tmp_path / "run", renew=desk)
+    assert statuses(outcome) == {D: "failed"}
+    told = [problem.what for problem in outcome.problems]
+    assert told[0] == "the AWS credentials have expired"
+    assert "401 Unauthorized" in told[1]
+
+
+def test_credentials_of_the_users_own_are_not_renewed(linked: Repo, tmp_path: Path) -> None:
+    outcome = run(Shop(turns=[refusing(D)]), order_of(linked, D), tmp_path / "run")
+    assert statuses(outcome) == {D: "failed"}
+
+
+def test_another_failure_asks_for_no_credentials(linked: Repo, tmp_path: Path) -> None:
+    desk = Desk()
+    shop = Shop(turns=[lambda _: [failure(D, "RUN pip install", "exit code: 1")]])
+    assert not run(shop, order_of(linked, D), tmp_path / "run", renew=desk).ok
+    assert desk.asked == 0
+
+
+def test_an_immutable_tag_that_names_another_image_is_explained(linked: Repo, tmp_path: Path) -> None:
+    error = (
+        "failed to push x: tag invalid: The image tag 'sha-1' already exists in the 'x' repository and "
+        "cannot be overwritten because the tag is immutable."
+    )
+    outcome = run(Shop(turns=[refusing(D, error=error)]), order_of(linked, D), tmp_path / "run")
+    (problem,) = outcome.problems
+    assert "names another image for good" in (problem.hint or "")

@@ -143,6 +143,38 @@ def test_a_configured_account_and_host_are_used(open_ecr, amazon) -> None:
     assert registry.account == "999999999999"
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn",
+        "123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu",
+        "123456789012.dkr-ecr.eu-west-1.on.aws",
+    ],
+)
+def test_the_host_is_the_one_that_aws_names(open_ecr, amazon, host) -> None:
+    amazon.ecr.add_response("get_authorization_token", told("t1", NOW + timedelta(hours=12), host), {})
+    assert open_ecr(prefix="team").address == f"{host}/team"
+
+
+def test_what_was_renewed_by_others_is_not_asked_for_again(open_ecr, amazon, transport) -> None:
+    for secret in ("t1", "t2"):
+        amazon.ecr.add_response("get_authorization_token", told(secret, NOW + timedelta(hours=12)), {})
+    challenge = Answer(status=401, headers={"www-authenticate": f'Basic realm="https://{HOST}/"'})
+    good = ["t1"]
+
+    def guard(request: Any) -> Answer | None:
+        wanted = f"Basic {Credential(username='AWS', secret=good[0]).encoded}"
+        return None if request.headers.get("Authorization") == wanted else challenge
+
+    transport.guard = guard
+    transport.on("GET", f"https://{HOST}/v2/app/manifests/v1", Answer(status=200, body=b"{}"))
+    registry = open_ecr()
+    assert registry.manifest(Reference.parse(f"{HOST}/app:v1")) is not None
+    registry.login(fresh=True)  # as a push does whose token has ended
+    good[0] = "t2"
+    assert registry.manifest(Reference.parse(f"{HOST}/app:v1")) is not None
+
+
 def test_the_account_is_the_callers_own_otherwise(open_ecr, amazon) -> None:
     amazon.sts.add_response(
         "get_caller_identity", {"Account": "123456789012", "UserId": "u", "Arn": "a" * 20}, {}

@@ -2,14 +2,24 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import UTC, datetime
 
 import pytest
 
 from lamina.errors import RegistryError
 from lamina.refs import Reference
-from lamina.registries.base import ACCEPTED, DOCKER_MANIFEST, OCI_MANIFEST, Descriptor, Manifest, sha256
+from lamina.registries.base import (
+    ACCEPTED,
+    DOCKER_MANIFEST,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Descriptor,
+    Manifest,
+    sha256,
+)
 from lamina.registries.credentials import Credential
 from lamina.registries.oci import OciRegistry
+from lamina.registries.oci_stock import OciStock
 from lamina.registries.session import Patience, Session
 from lamina.registries.transport import Answer, Request, Unreachable
 
@@ -33,6 +43,76 @@ def test_a_manifest_is_one_get_that_accepts_all_four_kinds(transport, registry: 
     assert (manifest.media_type, manifest.raw, manifest.digest) == (OCI_MANIFEST, RAW, sha256(RAW))
     assert transport.sent[-1].headers["Accept"].split(", ") == list(ACCEPTED)
     assert len(transport.asked()) == 1
+
+
+def test_tags_are_listed_page_by_page(transport, registry: OciRegistry) -> None:
+    first = f"{V2}/team/app/tags/list?n=1000"
+    later = f"{V2}/team/app/tags/list?n=1000&last=b"
+    link = {"link": '</v2/team/app/tags/list?n=1000&last=b>; rel="next"'}
+    transport.on("GET", first, Answer(status=200, headers=link, body=b'{"tags": ["a", "b"]}'))
+    transport.on("GET", later, Answer(status=200, body=b'{"tags": null}'))
+    assert registry.tags(REF) == ("a", "b")
+    transport.on("GET", first, error(404, "NAME_UNKNOWN"))
+    assert registry.tags(REF) == ()
+
+
+def _published(transport, digest: str, manifest: bytes, *blobs: bytes) -> None:
+    headers = {"content-type": str(json.loads(manifest)["mediaType"])}
+    for handle in (digest, sha256(manifest)):
+        url = f"{V2}/team/app/manifests/{handle}"
+        transport.on("GET", url, Answer(status=200, headers=headers, body=manifest))
+    for blob in blobs:
+        transport.on("GET", f"{V2}/team/app/blobs/{sha256(blob)}", Answer(status=200, body=blob))
+
+
+def _image(config: bytes) -> bytes:
+    told = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": sha256(config), "size": 5}
+    return json.dumps({"mediaType": OCI_MANIFEST, "config": told, "layers": []}).encode()
+
+
+@pytest.mark.parametrize(
+    ("config", "built"),
+    [
+        (b'{"created": "2030-01-02T03:04:05.123456789Z"}', datetime(2030, 1, 2, 3, 4, 5, 123456, UTC)),
+        (b'{"created": "1980-01-01T00:00:00Z"}', None),
+        (b'{"created": "1970-01-01T00:00:00Z"}', None),
+        (b'{"created": "yesterday"}', None),
+        (b"{}", None),
+        (b"[]", None),
+        (b"no JSON", None),
+    ],
+)
+def test_a_plain_registry_tells_when_an_image_was_built_if_that_is_real(
+    transport, registry: OciRegistry, config: bytes, built: datetime | None
+) -> None:
+    image = _image(config)
+    transport.on("GET", f"{V2}/team/app/tags/list?n=1000", Answer(status=200, body=b'{"tags": ["v1", "v2"]}'))
+    for tag in ("v1", "v2"):
+        _published(transport, tag, image, config)
+    (found,) = OciStock(registry).stored("app")
+    assert (found.tags, found.size, found.pushed) == (("v1", "v2"), 5, built)
+
+
+def test_what_an_index_lists_is_there_as_well(transport, registry: OciRegistry) -> None:
+    config = b'{"created": "2030-01-02T03:04:05Z"}'
+    image = _image(config)
+    listed = [{"digest": sha256(image), "size": 1}, {"digest": "sha256:" + "0" * 64, "size": 1}]
+    index = json.dumps({"mediaType": OCI_INDEX, "manifests": listed}).encode()
+    transport.on("GET", f"{V2}/team/app/tags/list?n=1000", Answer(status=200, body=b'{"tags": ["all"]}'))
+    _published(transport, "all", index)
+    _published(transport, sha256(image), image, config)
+    transport.on("GET", f"{V2}/team/app/manifests/sha256:{'0' * 64}", ABSENT)
+    found = {each.digest: each for each in OciStock(registry).stored("app")}
+    assert set(found) == {sha256(index), sha256(image)}
+    assert found[sha256(index)].pushed is None
+
+
+def test_what_is_not_deleted_is_told(transport, registry: OciRegistry) -> None:
+    here, there = ("sha256:" + each * 64 for each in "12")
+    transport.on("DELETE", f"{V2}/team/app/manifests/{here}", Answer(status=202))
+    transport.on("DELETE", f"{V2}/team/app/manifests/{there}", error(405))
+    (why,) = OciStock(registry).remove("app", [here, there]).values()
+    assert "does not delete" in why
 
 
 def test_a_blob_is_fetched_and_checked(transport, registry: OciRegistry) -> None:

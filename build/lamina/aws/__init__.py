@@ -1,0 +1,1 @@
+"""Lambda, CodeBuild and what else of AWS is not a registry."""

@@ -1,0 +1,286 @@
+"""What a registry in ECR should be, held against what it is: the changes that are left. Pure.
+
+A resource is its aspects: name -> value, of what JSON can hold. A repository, the account and a creation
+template have their own; `LIFECYCLE` and `POLICY` are documents, None where there is none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lamina.declare.accounts import Ecr, account_of
+from lamina.errors import Problem
+
+EXISTENCE = "repository"
+MUTABILITY, SCAN, LIFECYCLE, POLICY = "tag mutability", "scan on push", "lifecycle policy", "pull policy"
+MOUNTING = "blob mounting"
+APPLIED = "applies to"
+ACCOUNT = "the account"
+TEMPLATE = "template "
+"""Before a prefix: the name of a creation template among the resources."""
+CREATE_ON_PUSH = "CREATE_ON_PUSH"
+EXCLUDED = ("cache-*", "git-*", "stable")
+"""The tags that move: caches, revisions, what static mode builds on."""
+IMMUTABLE: Mapping[str, Any] = {"mode": "IMMUTABLE_WITH_EXCLUSION", "except": list(EXCLUDED)}
+MUTABLE: Mapping[str, Any] = {"mode": "MUTABLE", "except": []}
+_OURS = "Lamina"
+"""What the ids of our statements begin with; all others are left as they are."""
+_READ = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+_ACCOUNT_ID = re.compile(r"[0-9]{12}")
+_WHY: Mapping[str, str] = {
+    EXISTENCE: "a push does not create it",
+    MUTABILITY: "a content tag names one image for good; stable, git-* and caches move",
+    SCAN: "as scan-on-push says",
+    LIFECYCLE: "caches come and go; of images only `gc` knows which are in use",
+    POLICY: "Lambda fetches images again after idle weeks",
+    MOUNTING: "a base's layers are pushed once, not with every image on it",
+    APPLIED: "a push creates the repositories below it",
+}
+
+Aspects = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks, and where. account: of the caller; registry: whose registry it is."""
+
+    partition: str
+    account: str
+    registry: str
+    region: str
+
+    @property
+    def own(self) -> bool:
+        """Whether the registry is the caller's own: another's account settings are out of reach."""
+        return self.account == self.registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """An aspect of a resource that is to become another. was, will: values, None where there is nothing."""
+
+    resource: str
+    aspect: str
+    was: Any
+    will: Any
+
+    @property
+    def why(self) -> str:
+        """What it is good for."""
+        return _WHY[self.aspect]
+
+    @property
+    def before(self) -> str:
+        """The value that is, for people."""
+        return "absent" if self.aspect == EXISTENCE else shown(self.aspect, self.was)
+
+    @property
+    def after(self) -> str:
+        """The value that is to be, for people."""
+        if self.aspect == EXISTENCE:
+            return "; ".join(f"{name}: {shown(name, value)}" for name, value in self.will.items())
+        return shown(self.aspect, self.will)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provision:
+    """What was looked at, and what has to change. resources: their names."""
+
+    changes: tuple[Change, ...]
+    resources: tuple[str, ...]
+    caller: Caller
+    notes: tuple[Problem, ...] = ()
+
+
+def wanted_resources(
+    ecr: Ecr, caller: Caller, *, bases: Iterable[str], functions: Iterable[str], caches: Iterable[str]
+) -> Mapping[str, Aspects]:
+    """Every resource as it should be. bases, functions, caches: names of repositories, with their prefix.
+
+    bases: of images that no function runs. caches: of those that hold nothing but caches.
+    """
+    wanted: dict[str, Aspects] = {}
+    if caller.own and ecr.blob_mounting:
+        wanted[ACCOUNT] = {MOUNTING: True}
+    if caller.own and ecr.template:
+        policy = _statements(ecr, caller, runs=True)
+        template = {MUTABILITY: IMMUTABLE, LIFECYCLE: None, POLICY: policy, APPLIED: [CREATE_ON_PUSH]}
+        wanted[TEMPLATE + ecr.template] = template
+    for runs, names in ((False, bases), (True, functions)):
+        for name in names:
+            policy = _statements(ecr, caller, runs=runs)
+            image = {MUTABILITY: IMMUTABLE, SCAN: ecr.scan_on_push, LIFECYCLE: None, POLICY: policy}
+            wanted[name] = image
+    for name in caches:
+        wanted[name] = {MUTABILITY: MUTABLE, SCAN: False, LIFECYCLE: _lifecycle(ecr), POLICY: []}
+    return wanted
+
+
+def changes(wanted: Mapping[str, Aspects], seen: Mapping[str, Aspects | None]) -> tuple[Change, ...]:
+    """What is to be done, resource by resource. seen: None for a resource that does not exist."""
+    return tuple(
+        change for name, aspects in wanted.items() for change in _changes(name, aspects, seen.get(name))
+    )
+
+
+def _changes(name: str, wanted: Aspects, seen: Aspects | None) -> Iterator[Change]:
+    if seen is None and SCAN in wanted:  # a repository; a template comes to be with its first aspect
+        made = {aspect: wanted[aspect] for aspect in (MUTABILITY, SCAN)}
+        yield Change(resource=name, aspect=EXISTENCE, was=None, will=made)
+        seen = {**made, LIFECYCLE: None, POLICY: None}
+    for aspect, value in wanted.items():
+        was = seen.get(aspect) if seen else None
+        will = merged(was, value) if aspect == POLICY else value
+        if aspect == APPLIED:
+            will = sorted({*(was or ()), *value})
+        if canonical(was) != canonical(will):
+            yield Change(resource=name, aspect=aspect, was=was, will=will)
+
+
+def merged(was: Mapping[str, Any] | None, ours: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """A repository's policy with our statements; those of others stay. None: there is nothing to be said."""
+    theirs = [each for each in _listed((was or {}).get("Statement")) if not _is_ours(each)]
+    statements = [*theirs, *ours]
+    return {**(was or {"Version": "2012-10-17"}), "Statement": statements} if statements else None
+
+
+def _is_ours(statement: Mapping[str, Any]) -> bool:
+    return str(statement.get("Sid", "")).startswith(_OURS)
+
+
+def _statements(ecr: Ecr, caller: Caller, *, runs: bool) -> list[Mapping[str, Any]]:
+    """Who may pull. runs: whether functions run the image, here and in the accounts of readers.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/images-create.html#gettingstarted-images-permissions
+    """
+    found: list[Mapping[str, Any]] = []
+    accounts = sorted({caller.registry, *(account_of(each) for each in ecr.readers)})
+    if runs:
+        sources = [f"arn:{caller.partition}:lambda:{caller.region}:{each}:function:*" for each in accounts]
+        found.append(
+            {
+                "Sid": f"{_OURS}FunctionsPull",
+                "Effect": "Allow",
+                "Principal": {"Service": "lambda.amazonaws.com"},
+                "Action": list(_READ),
+                "Condition": {"ArnLike": {"aws:sourceArn": sources}},
+            }
+        )
+    if ecr.readers:
+        readers = [_principal(each, caller.partition) for each in ecr.readers]
+        found.append(
+            {
+                "Sid": f"{_OURS}ReadersPull",
+                "Effect": "Allow",
+                "Principal": {"AWS": readers},
+                "Action": list(_READ),
+            }
+        )
+    return found
+
+
+def _principal(reader: str, partition: str) -> str:
+    return f"arn:{partition}:iam::{reader}:root" if _ACCOUNT_ID.fullmatch(reader) else reader
+
+
+def _lifecycle(ecr: Ecr) -> Mapping[str, Any]:
+    """For a repository of caches: a replaced one goes early, any other when it is old."""
+    rules = (
+        ("untagged", ecr.untagged_days, "a cache that was replaced"),
+        ("any", ecr.cache_days, "a cache that nobody wrote again"),
+    )
+    return {
+        "rules": [
+            {
+                "rulePriority": number,
+                "description": why,
+                "selection": {
+                    "tagStatus": status,
+                    "countType": "sinceImagePushed",
+                    "countUnit": "days",
+                    "countNumber": days,
+                },
+                "action": {"type": "expire"},
+            }
+            for number, (status, days, why) in enumerate(rules, start=1)
+        ]
+    }
+
+
+def canonical(value: Any) -> Any:
+    """A value in a form in which what means the same to AWS is equal.
+
+    A list of one is the thing itself, order does not count, and an account is its root's ARN.
+    """
+    if isinstance(value, Mapping):
+        return {
+            str(key).lower(): _without_partition(each) if key == "AWS" else canonical(each)
+            for key, each in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        items = sorted((canonical(each) for each in value), key=repr)
+        return items[0] if len(items) == 1 else items
+    return value
+
+
+def _without_partition(principals: Any) -> Any:
+    return canonical(
+        [
+            re.sub(r"^arn:[a-z-]+:iam::([0-9]{12}):root$", r"\1", str(each))
+            for each in (principals if isinstance(principals, (list, tuple)) else [principals])
+        ]
+    )
+
+
+def shown(aspect: str, value: Any) -> str:
+    """A value for people."""
+    if value is None or value == []:
+        return "none"
+    if aspect == MUTABILITY:
+        return " except ".join(filter(None, (value["mode"], ", ".join(value["except"]))))
+    if aspect == LIFECYCLE:
+        return "; ".join(_shown_rule(each) for each in value.get("rules", ()))
+    if aspect == POLICY:
+        return "; ".join(_shown_statement(each) for each in _listed(value.get("Statement")))
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return ", ".join(value)
+
+
+def _shown_rule(rule: Mapping[str, Any]) -> str:
+    chosen = rule.get("selection", {})
+    names = (*chosen.get("tagPatternList", ()), *chosen.get("tagPrefixList", ()))
+    parts = (
+        chosen.get("tagStatus"),
+        " ".join(names),
+        rule.get("action", {}).get("type"),
+        chosen.get("countType"),
+        chosen.get("countNumber"),
+        chosen.get("countUnit"),
+    )
+    return " ".join(str(part) for part in parts if part)
+
+
+def _shown_statement(statement: Mapping[str, Any]) -> str:
+    who = statement.get("Principal", statement.get("NotPrincipal"))
+    named = [item for each in who.values() for item in _listed(each)] if isinstance(who, Mapping) else [who]
+    sources = [
+        item
+        for test in (statement.get("Condition") or {}).values()
+        for each in test.values()
+        for item in _listed(each)
+    ]
+    name = statement.get("Sid") or "(no Sid)"
+    told = f"{name}: {statement.get('Effect')} {', '.join(map(str, named))}"
+    told += f" for {', '.join(map(str, sources))}" if sources else ""
+    actions = _listed(statement.get("Action"))
+    return told if sorted(actions) == sorted(_READ) else f"{told}: {', '.join(map(str, actions))}"
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]

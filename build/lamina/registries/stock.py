@@ -1,0 +1,42 @@
+"""What a repository holds, manifest by manifest, tagged or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A manifest in a repository. size: bytes, compressed. pushed: when; None where nobody tells.
+
+    media_type: of the manifest. artifact: the media type of its configuration, empty where not known.
+    subject: the digest of what it is about, for signatures and attestations.
+    """
+
+    digest: str
+    tags: tuple[str, ...]
+    size: int
+    pushed: datetime | None
+    media_type: str = ""
+    artifact: str = ""
+    subject: str | None = None
+
+
+class Stock(Protocol):
+    """The repositories of a registry, by their names below its address. Failures are `RegistryError`."""
+
+    @property
+    def says_when(self) -> bool:
+        """Whether `Stored.pushed` is the moment of the push; else it is that of the build, if anything."""
+        ...
+
+    def stored(self, repository: str) -> tuple[Stored, ...]:
+        """All that a repository holds; nothing for one that does not exist."""
+        ...
+
+    def remove(self, repository: str, digests: Iterable[str]) -> Mapping[str, str]:
+        """Delete manifests with all their tags; those that were not deleted, and why. Absent is success."""
+        ...

@@ -1,0 +1,79 @@
+"""Tasks about the registry as a whole: how it is set up, and what can go from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from lamina.errors import Problem, RegistryError
+from lamina.tasks.frame import helps, workspace
+from lamina.workflow.workspace import Flags, Workspace
+
+
+@task(
+    help={
+        **helps("registry", "stack", "json"),
+        "dry-run": "show what is not as it should be, and change nothing",
+    }
+)
+def ecr_setup(
+    _: Context,
+    registry: str | None = None,
+    stack: str | None = None,
+    dry_run: bool = False,
+    json: bool = False,
+) -> None:
+    """Make the repositories of this stack in ECR, and their settings, what they should be; again: nothing."""
+    with workspace("ecr.setup", Flags(registry=registry, stack=stack), json=json) as made:
+        from lamina.report.registry import setup_documents, show_setup
+        from lamina.workflow.provisioning import carry_out, plan_setup
+
+        found = plan_setup(made)
+        show_setup(made.screen, found)
+        problems = () if dry_run or not found.changes else carry_out(made, found)
+        if found.changes and not dry_run and not problems:
+            made.screen.say("done, and looked at again")
+        _end(made, "ecr.setup", problems, changes=setup_documents(found.changes), dry_run=dry_run)
+
+
+@task(
+    help={
+        **helps("registry", "stack", "json"),
+        "apply": "delete; without it nothing is touched",
+        "keep-last": "how many images of each repository stay, the newest ones",
+        "days": "what was pushed in these last days stays",
+    }
+)
+def gc(
+    _: Context,
+    apply: bool = False,
+    keep_last: str | None = None,
+    days: str | None = None,
+    registry: str | None = None,
+    stack: str | None = None,
+    json: bool = False,
+) -> None:
+    """Say which images of this stack nobody needs, and with --apply delete them; say why all others stay."""
+    with workspace("gc", Flags(registry=registry, stack=stack), json=json) as made:
+        from lamina.report.registry import collection_documents, show_collected, show_collection
+        from lamina.workflow.collecting import collect, plan_collection
+
+        found = plan_collection(made, keep_last=keep_last, days=days)
+        show_collection(made.screen, found)
+        collected = collect(made, found) if apply else None
+        if collected:
+            show_collected(made.screen, collected)
+        documents = collection_documents(found, collected)
+        problems = collected.problems if collected else ()
+        _end(made, "gc", problems, manifests=documents, looked=list(found.looked), applied=apply)
+
+
+def _end(made: Workspace, command: str, problems: tuple[Problem, ...], **more: Any) -> None:
+    if problems:
+        made.screen.error(RegistryError(*problems))
+    made.screen.finish(command, ok=not problems, images=[], **more)
+    if problems:
+        raise Exit(code=RegistryError.exit_code)

@@ -1,0 +1,428 @@
+"""A registry in ECR: set up, pushed to while its token ends, and cleaned of what nobody needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from doubles import gate
+from doubles.aws_front import THROTTLED, AwsFront, Fault
+from doubles.ecr import EcrDouble
+from doubles.served import PASSWORD, USER, Served, assert_secret_nowhere, line_of, log_in, stack_of
+from doubles.usage import UsageDouble
+from projects import ROOT, Done, Repo
+
+pytestmark = pytest.mark.engine
+
+WRITES = ("Put", "Create", "Set", "Delete", "Update", "Batch")
+FREE = {"sts:GetCallerIdentity"}
+"""What needs no permission."""
+
+
+@pytest.fixture(scope="module")
+def images(served: Served) -> EcrDouble:
+    return EcrDouble(
+        endpoint=f"http://{served.address}", user=USER, password=PASSWORD, storage=served.storage, page=2
+    )
+
+
+@pytest.fixture(scope="module")
+def usage() -> UsageDouble:
+    return UsageDouble(page=1)
+
+
+@pytest.fixture(scope="module")
+def front(images: EcrDouble, usage: UsageDouble) -> Iterator[AwsFront]:
+    with AwsFront(doubles=(images, usage)) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def clean(images: EcrDouble, usage: UsageDouble) -> None:
+    usage.functions.clear()
+    images.held.clear()
+    images.settings.clear()
+    images.templates.clear()
+
+
+def allowed(document: str) -> set[str]:
+    """The actions of one of the documents."""
+    read = json.loads((ROOT / f"docs/iam/{document}.json").read_text())
+    return {action for each in read["Statement"] for action in each["Action"]}
+
+
+def assert_allowed(front: AwsFront, document: str) -> None:
+    """All that was asked of ECR and Lambda is in the document."""
+    services = {"ListFunctions": "lambda", "ListVersionsByFunction": "lambda", "GetFunction": "lambda"}
+    asked = {f"{services.get(operation, 'ecr')}:{operation}" for operation in front.calls}
+    assert asked <= allowed(document) | FREE
+
+
+def aspects(done: Done) -> set[tuple[str, str]]:
+    return {(each["resource"], each["aspect"]) for each in done.json["changes"]}
+
+
+# --- ecr.setup ------------------------------------------------------------------------------------------
+
+
+def test_a_registry_is_set_up_once_and_its_drift_is_mended(
+    ecr: Repo, front: AwsFront, images: EcrDouble, served: Served
+) -> None:
+    ecr.env["LAMINA_REGISTRY"] = "ecr/team"
+    ecr.write(
+        "pyproject.toml",
+        '[tool.lamina]\ncache-repository = "{repository}-cache"\n\n'
+        '[tool.lamina.ecr]\nreaders = ["210987654321"]\ntemplate = "team"\ncache-days = 9\n',
+    )
+    base, function = (f"team/{name}-{stack_of(ecr)}" for name in ("base-dynamo", "lambda-tiny"))
+    client = front.client("ecr")
+
+    planned = ecr.ok("ecr.setup", "--dry-run", "--json")
+    assert {(base, "repository"), (f"{base}-cache", "lifecycle policy")} <= aspects(planned)
+    assert {("the account", "blob mounting"), ("template team", "applies to")} <= aspects(planned)
+    assert not [each for each in front.calls if each.startswith(WRITES)]
+
+    shown = ecr.ok("ecr.setup")
+    assert "absent" in shown.stdout
+    assert "done, and looked at again" in shown.stdout
+    told = client.describe_repositories(repositoryNames=[base, function, f"{function}-cache"])["repositories"]
+    facts = {each["repositoryName"]: each for each in told}
+    for name in (base, function):
+        assert facts[name]["imageTagMutability"] == "IMMUTABLE_WITH_EXCLUSION"
+        filters = {each["filter"] for each in facts[name]["imageTagMutabilityExclusionFilters"]}
+        assert filters == {"cache-*", "git-*", "stable"}
+        assert facts[name]["imageScanningConfiguration"] == {"scanOnPush": True}
+        with pytest.raises(client.exceptions.LifecyclePolicyNotFoundException):
+            client.get_lifecycle_policy(repositoryName=name)
+    assert facts[f"{function}-cache"]["imageTagMutability"] == "MUTABLE"
+    lifecycle = client.get_lifecycle_policy(repositoryName=f"{function}-cache")["lifecyclePolicyText"]
+    assert json.loads(lifecycle)["rules"][1]["selection"]["countNumber"] == 9
+    policy = json.loads(client.get_repository_policy(repositoryName=function)["policyText"])
+    pull, read = policy["Statement"]
+    assert pull["Principal"] == {"Service": "lambda.amazonaws.com"}
+    assert pull["Condition"]["ArnLike"]["aws:sourceArn"] == [
+        "arn:aws:lambda:eu-west-1:123456789012:function:*",
+        "arn:aws:lambda:eu-west-1:210987654321:function:*",
+    ]
+    assert read["Principal"] == {"AWS": ["arn:aws:iam::210987654321:root"]}
+    assert images.settings == {"BLOB_MOUNTING": "ENABLED"}
+    assert images.templates["team"]["appliedFor"] == ["CREATE_ON_PUSH"]
+    assert json.loads(images.templates["team"]["repositoryPolicy"]) == policy
+
+    front.calls.clear()
+    again = ecr.ok("ecr.setup")
+    assert "nothing to change: 8 resources in account 123456789012, eu-west-1" in again.stdout
+    assert not [each for each in front.calls if each.startswith(WRITES)]
+
+    client.put_image_tag_mutability(repositoryName=base, imageTagMutability="MUTABLE")
+    client.put_lifecycle_policy(repositoryName=function, lifecyclePolicyText=lifecycle)
+    theirs = {"Sid": "Theirs", "Effect": "Allow", "Principal": "*", "Action": "ecr:BatchGetImage"}
+    own = {**policy, "Statement": [theirs, read]}
+    client.set_repository_policy(repositoryName=function, policyText=json.dumps(own))
+    images.settings["BLOB_MOUNTING"] = "DISABLED"
+    images.templates["team"]["imageTagMutability"] = "MUTABLE"
+    drift = ecr.ok("ecr.setup", "--json")
+    assert aspects(drift) == {
+        (base, "tag mutability"),
+        (function, "lifecycle policy"),
+        (function, "pull policy"),
+        ("the account", "blob mounting"),
+        ("template team", "tag mutability"),
+    }
+    mended = json.loads(client.get_repository_policy(repositoryName=function)["policyText"])
+    assert [each["Sid"] for each in mended["Statement"]] == [
+        "Theirs",
+        "LaminaFunctionsPull",
+        "LaminaReadersPull",
+    ]
+    assert ecr.ok("ecr.setup", "--json").json["changes"] == []
+    assert_allowed(front, "setup")
+
+    other = f"other-{stack_of(ecr)}"
+    pushed = ecr.ok("build-all", "--push", "--json", env={"LAMINA_STACK": other})
+    assert served.digest(f"team/lambda-tiny-{other}", pushed.images("tag")["lambda-tiny"])
+
+
+@pytest.mark.parametrize(
+    ("code", "env", "config", "faults", "told"),
+    [
+        (5, {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "", {}, "there are no AWS credentials"),
+        (5, {}, "", {"DescribeRepositories": Fault(code="AccessDeniedException")},
+         "not allowed: ecr:DescribeRepositories on "),
+        (5, {}, "", {"CreateRepository": Fault(code="AccessDeniedException")},
+         "not allowed: ecr:CreateRepository on "),
+        (5, {}, "", {"GetAccountSetting": Fault(code="UnrecognizedClientException", message="is invalid")},
+         "AWS does not accept the credentials"),
+        (5, {"AWS_ENDPOINT_URL_ECR": "http://127.0.0.1:1"}, 'region = "eu-west-9"', {}, "check the region"),
+        (2, {}, 'readers = ["arn:aws:iam::12:role/x"]', {}, "pyproject.toml:2: 'arn:aws:iam::12:role/x'"),
+        (2, {}, 'template = "team"', {}, "the template team is not for base-dynamo-"),
+        (5, {"LAMINA_REGISTRY": "local"}, "", {}, "nothing to set up in it"),
+    ],
+    ids=["nobody", "denied", "denied-create", "invalid", "region", "readers", "template", "local"],
+)  # fmt: skip
+def test_what_keeps_a_registry_from_being_set_up_is_told(
+    ecr: Repo,
+    front: AwsFront,
+    code: int,
+    env: dict[str, str],
+    config: str,
+    faults: dict[str, Fault],
+    told: str,
+) -> None:
+    ecr.write("pyproject.toml", f"[tool.lamina.ecr]\n{config}\n")
+    for operation, fault in faults.items():
+        front.play(operation, fault)
+    done = ecr.fails(code, "ecr.setup", "--json", env=env)
+    assert told in done.told
+    assert done.json["ok"] is False
+
+
+def test_throttling_and_a_half_done_setup_are_made_good_by_another_run(ecr: Repo, front: AwsFront) -> None:
+    front.play("CreateRepository", THROTTLED, times=2)
+    front.play("SetRepositoryPolicy", Fault(code="ServerException", message="once", status=400))
+    half = ecr.fails(5, "ecr.setup", "--json")
+    assert "AWS answered ServerException: once" in half.told
+    assert front.calls.count("CreateRepository") == 5
+    rest = ecr.ok("ecr.setup", "--json")
+    assert aspects(rest) == {(f"lambda-tiny-{stack_of(ecr)}", "pull policy")}
+    assert ecr.ok("ecr.setup", "--json").json["changes"] == []
+
+
+# --- a push that outlives its token ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def rotating(served: Served, images: EcrDouble) -> Iterator[gate.Gate]:
+    """The registry behind a gate; once a manifest is about to be pushed, it takes a new password only."""
+    assert served.htpasswd is not None
+    before, turned = served.htpasswd.read_text(), []
+
+    def turn(method: str, path: str, body: bytes) -> None:
+        if method == "PUT" and "/manifests/sha-" in path and not turned:
+            turned.append(path)
+            served.htpasswd.write_text(line_of("another") + "\n")  # type: ignore[union-attr]
+            images.password = "another"
+
+    with gate.before(served.address) as running:
+        running.watch = turn
+        images.endpoint = f"http://{running.address}"
+        yield running
+    images.endpoint, images.password = f"http://{served.address}", PASSWORD
+    served.htpasswd.write_text(before)
+    assert turned
+
+
+def test_a_token_that_ends_in_a_push_is_renewed_once_and_nothing_is_built_again(
+    ecr: Repo, front: AwsFront, rotating: gate.Gate
+) -> None:
+    done = ecr.ok("build-all", "--push", "--create", "--json")
+    assert set(done.images().values()) == {"built"}
+    assert front.calls.count("GetAuthorizationToken") == 2
+    assert "logging in again, once" in done.stderr
+    (run,) = (ecr.root / ".lamina/runs").iterdir()
+    events = [
+        json.loads(line) for line in (run / "events-2.jsonl").read_text().splitlines() if line[:1] == "{"
+    ]
+    steps = {step["digest"]: step for event in events for step in event.get("vertexes") or ()}
+    copies = [step for step in steps.values() if "] COPY " in step["name"]]
+    assert copies
+    assert all(step.get("cached") for step in copies)
+    assert set(ecr.ok("build-all", "--push", "--json").images().values()) == {"skipped"}
+    assert_allowed(front, "build")
+    assert_secret_nowhere(ecr, done.text)
+
+
+def test_so_is_one_that_ends_while_the_engine_pushes(ecr: Repo, front: AwsFront, rotating: gate.Gate) -> None:
+    ecr.ok("build-all", env={"LAMINA_REGISTRY": "local"})
+    done = ecr.ok("push", "--create", "--json")
+    assert set(done.images().values()) == {"pushed"}
+    assert front.calls.count("GetAuthorizationToken") == 2
+
+
+def test_an_immutable_tag_that_names_another_image_is_told(
+    ecr: Repo, served: Served, images: EcrDouble
+) -> None:
+    def keep(method: str, path: str, body: bytes) -> gate.Answer | None:
+        if method != "PUT" or "/manifests/sha-" not in path:
+            return None
+        repository, tag = path.removeprefix("/v2/").split("/manifests/")
+        if served.digest(repository, tag) is None:
+            return None
+        told = f"The image tag '{tag}' already exists in the '{repository}' repository and cannot be "
+        told += "overwritten because the tag is immutable."
+        return 400, json.dumps({"errors": [{"code": "TAG_INVALID", "message": told}]}).encode()
+
+    with gate.before(served.address) as running:
+        running.watch = keep
+        images.endpoint = f"http://{running.address}"
+        first = ecr.ok("build-all", "--push", "--create", "--json")
+        done = ecr.fails(1, "build-all", "--push", "--force", "--refresh", "--json")
+        assert "names another image for good: build without --force" in done.told
+        again = ecr.ok("build-all", "--push", "--json")
+    images.endpoint = f"http://{served.address}"
+    assert again.images("digest") == first.images("digest")
+
+
+# --- gc -------------------------------------------------------------------------------------------------
+
+
+def rules(done: Done) -> dict[str, str]:
+    """Digest -> rule, and whether it goes."""
+    return {each["digest"]: f"{each['action']}: {each['rule']}" for each in done.json["manifests"]}
+
+
+def built(repo: Repo, name: str, *, text: str = "") -> str:
+    """A further version of an image in the registry; its digest."""
+    if text:
+        repo.append(f"src/{name}.py", f"# {text}\n")
+    done = repo.ok("build-all", "--push", "--create", "--json")
+    image = {"handler": "lambda-tiny", "dynamo": "base-dynamo"}[name]
+    found: str = done.images("digest")[image]
+    return found
+
+
+def test_what_nobody_needs_is_deleted_and_all_else_stays(
+    ecr: Repo, front: AwsFront, images: EcrDouble, usage: UsageDouble, served: Served
+) -> None:
+    repository, bases = (f"{name}-{stack_of(ecr)}" for name in ("lambda-tiny", "base-dynamo"))
+    used = built(ecr, "handler")
+    old_base = ecr.recorded["base-dynamo"]
+    lone = built(ecr, "handler", text="two")
+    tagged = built(ecr, "handler", text="three")
+    untagged = built(ecr, "handler", text="four")
+    new_base = built(ecr, "dynamo", text="five")
+    current = ecr.recorded["lambda-tiny"]
+    untagged_tag = next(tag for digest, (tag, *_) in images.images(repository).items() if digest == untagged)
+    (images.storage / "docker/registry/v2/repositories" / repository  # type: ignore[operator]
+     / f"_manifests/tags/{untagged_tag}/current/link").unlink()  # fmt: skip
+    manifest = served.get(f"{repository}/manifests/{tagged}")[0]
+    served.put(repository, "v1.0", "application/vnd.oci.image.manifest.v1+json", json.loads(manifest))
+    tags = {tag: digest for digest, found in images.images(repository).items() for tag in found}
+    keeps_v1 = tags["v1.0"]
+    for name in (repository, bases):
+        for digest in images.images(name):
+            images.age(digest, days=90)
+    images.age(new_base, days=80)
+    images.age(current, days=80)
+    host = images.endpoint.removeprefix("http://")
+    usage.functions = {
+        "zipped": {"$LATEST": ""},
+        "tiny": {"$LATEST": f"{host}/{repository}@{current}", "7": f"{host}/{repository}@{used}"},
+    }
+    front.calls.clear()
+
+    dry = ecr.ok("gc", "--keep-last", "1", "--json")
+    found = rules(dry)
+    assert found[used] == found[current] == "keep: in use"
+    assert found[keeps_v1] == "keep: unknown tag"
+    assert found[old_base] == "keep: base of what is kept"
+    assert found[new_base] == "keep: current"
+    assert found[lone].startswith("delete: ")
+    assert found[untagged] == "delete: no tag names it"
+    assert "BatchDeleteImage" not in front.calls
+    assert dry.json["looked"] == ["account 123456789012, eu-west-1"]
+    listed = {each["digest"]: each for each in dry.json["manifests"]}
+    assert listed[used]["reason"] == "run by tiny:7 (account 123456789012, eu-west-1)"
+    assert listed[lone]["bytes"] > 0
+
+    shown = ecr.ok("gc", "--keep-last", "1", "--apply")
+    assert "looked at functions of account 123456789012, eu-west-1" in shown.stdout
+    gone = {digest for digest, rule in found.items() if rule.startswith("delete: ")}
+    for name in (repository, bases, f"base-label-{stack_of(ecr)}"):
+        left = set(images.images(name))
+        assert not left & gone
+        for digest in left:
+            assert served.digest(name, digest) == digest
+    assert {used, current, keeps_v1} <= set(images.images(repository))
+    assert old_base in images.images(bases)
+    assert not [
+        each
+        for each in ecr.ok("gc", "--keep-last", "1", "--json").json["manifests"]
+        if each["action"] == "delete"
+    ]
+    assert_allowed(front, "gc")
+    assert set(ecr.ok("build-all", "--push", "--json").images().values()) == {"skipped"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "fault", "told"),
+    [
+        ("ListFunctions", Fault(code="AccessDeniedException"), "not allowed: lambda:ListFunctions"),
+        ("GetFunction", Fault(code="AccessDeniedException"), "not allowed: lambda:GetFunction"),
+        ("ListFunctions", Fault(code="UnrecognizedClientException", message="The security token is invalid"),
+         "AWS does not accept the credentials"),
+    ],
+    ids=["list", "get", "region-not-enabled"],
+)  # fmt: skip
+def test_where_functions_cannot_be_seen_nothing_is_deleted(
+    ecr: Repo, front: AwsFront, images: EcrDouble, usage: UsageDouble, operation: str, fault: Fault, told: str
+) -> None:
+    usage.functions = {"tiny": {"$LATEST": "host/x@sha256:" + "1" * 64}}
+    front.play(operation, fault)
+    done = ecr.fails(8, "gc", "--apply", "--json")
+    assert told in done.told
+    assert "nothing is deleted" in done.told
+    assert "BatchDeleteImage" not in front.calls
+
+
+def test_functions_are_looked_for_where_the_configuration_says(ecr: Repo, front: AwsFront) -> None:
+    elsewhere = "arn:aws:lambda:eu-west-1:210987654321:function:far"
+    role = "arn:aws:iam::210987654321:role/gc"
+    ecr.write("pyproject.toml", f'[tool.lamina.images.lambda-tiny]\nfunctions = ["{elsewhere}"]\n')
+    lost = ecr.fails(2, "gc", "--json")
+    assert f"the function {elsewhere} runs lambda-tiny, and nobody looks there" in lost.told
+    ecr.append("pyproject.toml", f'\n[tool.lamina.gc]\nlook-in = [{{}}, {{ role = "{role}" }}]\n')
+    done = ecr.ok("gc", "--json")
+    assert done.json["looked"] == [
+        "account 123456789012, eu-west-1",
+        "account 210987654321, eu-west-1",
+    ]
+    assert "--keep-last: '0' is no such number" in ecr.fails(2, "gc", "--keep-last", "0", "--json").told
+
+
+def test_what_cannot_be_deleted_is_told_and_what_was_gone_is_not(
+    ecr: Repo, images: EcrDouble, served: Served
+) -> None:
+    first, second = built(ecr, "handler"), built(ecr, "handler", text="two")
+    third = built(ecr, "handler", text="three")
+    repository = f"lambda-tiny-{stack_of(ecr)}"
+    for digest in (first, second, third):
+        images.age(digest, days=90)
+    images.held |= {first: "ImageReferencedByManifestList", second: "ImageNotFound"}
+    done = ecr.fails(5, "gc", "--apply", "--keep-last", "1", "--json")
+    assert f"{repository}@{first} was not deleted: ImageReferencedByManifestList" in done.told
+    assert second not in done.told
+    actions = {each["digest"]: each["action"] for each in done.json["manifests"]}
+    assert (actions[first], actions[second]) == ("keep", "deleted")
+    images.held.clear()
+    ecr.ok("gc", "--apply", "--keep-last", "1", "--json")
+    assert served.digest(repository, first) is None
+    assert set(images.images(repository)) & {first, second, third} == {third}
+
+
+def test_a_plain_registry_is_cleaned_by_the_age_of_builds(tiny: Repo, served: Served, tmp_path: Path) -> None:
+    tiny.env["LAMINA_REGISTRY"] = served.address
+    tiny.env["DOCKER_CONFIG"] = log_in(tmp_path / "with-password", served.address)
+    first = built(tiny, "handler")
+    last = built(tiny, "handler", text="two")
+    repository = f"lambda-tiny-{stack_of(tiny)}"
+    assert rules(tiny.ok("gc", "--json"))[first] == "keep: young"
+    words = ("gc", "--keep-last", "1", "--days", "0")
+    assert rules(tiny.ok(*words, "--json"))[first].startswith("delete: ")
+    shown = tiny.ok(*words, "--apply")
+    assert "tells no push dates" in shown.stdout
+    assert "Lambda takes images from ECR only" in shown.stdout
+    assert served.digest(repository, first) is None
+    assert served.digest(repository, last) == last
+    assert "images live in the engine" in tiny.fails(5, "gc", "--registry", "local").text
+
+
+def test_reproducible_images_tell_no_age_and_stay(tiny: Repo, served: Served, tmp_path: Path) -> None:
+    tiny.env["LAMINA_REGISTRY"] = served.address
+    tiny.env["DOCKER_CONFIG"] = log_in(tmp_path / "with-password", served.address)
+    tiny.write("pyproject.toml", "[tool.lamina]\nreproducible = true\n")
+    first = built(tiny, "handler")
+    built(tiny, "handler", text="two")
+    assert rules(tiny.ok("gc", "--keep-last", "1", "--days", "0", "--json"))[first] == "keep: age unknown"

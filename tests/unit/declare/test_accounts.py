@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import pytest
+
+from lamina.declare.accounts import Account, Ecr, Retention, account_of
+
+from ..conftest import RUNTIME, Repo
+from .test_config import refusals
+
+ROLE = "arn:aws:iam::123456789012:role/path/gc"
+
+
+def test_nothing_need_be_said(repo: Repo) -> None:
+    project = repo.project()
+
+    assert (project.ecr, project.retention) == (Ecr(), Retention())
+
+
+def test_what_is_said_is_read(repo: Repo) -> None:
+    repo.config(
+        f"""
+[tool.lamina.ecr]
+account = "123456789012"
+region = "cn-north-1"
+host = "127.0.0.1:5000"
+scan-on-push = false
+blob-mounting = false
+untagged-days = 3
+cache-days = 7
+readers = ["210987654321", "arn:aws-cn:iam::210987654321:role/ci"]
+template = "team"
+
+[tool.lamina.gc]
+keep-last = 5
+days = 0
+look-in = [{{ region = "eu-west-1" }}, {{ region = "us-gov-west-1", role = "{ROLE}" }}, {{}}]
+"""
+    )
+
+    project = repo.project()
+
+    assert project.ecr == Ecr(
+        account="123456789012",
+        region="cn-north-1",
+        host="127.0.0.1:5000",
+        scan_on_push=False,
+        blob_mounting=False,
+        untagged_days=3,
+        cache_days=7,
+        readers=("210987654321", "arn:aws-cn:iam::210987654321:role/ci"),
+        template="team",
+    )
+    places = (Account(region="eu-west-1"), Account(region="us-gov-west-1", role=ROLE), Account())
+    assert project.retention == Retention(keep_last=5, days=0, look_in=places)
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ("account = 123456789012", "3: tool.lamina.ecr.account is 123456789012"),
+        ('account = "12345"', "3: '12345' is no AWS account"),
+        ('region = "europe"', "3: 'europe' is no AWS region"),
+        ('host = "example.com/team"', "3: 'example.com/team' is no registry host"),
+        ('host = "https://example.com"', "3: 'https://example.com' is no registry host"),
+        ("untagged-days = 0", "3: untagged-days is 0"),
+        ("cache-days = true", "3: tool.lamina.ecr.cache-days is True"),
+        ('readers = "123456789012"', "3: tool.lamina.ecr.readers is '123456789012'"),
+        ("readers = [123456789012]", "3: 123456789012 can read no repository"),
+        ('readers = ["*"]', "3: '*' can read no repository"),
+        ('readers = ["arn:aws:iam::1:role/x"]', "3: 'arn:aws:iam::1:role/x' can read no repository"),
+        ('readers = [{ AWS = "123456789012" }]', "3: {'AWS': '123456789012'} can read no repository"),
+        ('template = "Team/"', "3: 'Team/' is no prefix of repositories"),
+        ("scan-on-psuh = true", "3: unknown key tool.lamina.ecr.scan-on-psuh; did you mean scan-on-push?"),
+        ("[tool.lamina.gc]\nkeep-last = 0", "4: keep-last is 0"),
+        ("[tool.lamina.gc]\ndays = -1", "4: days is -1"),
+        ('[tool.lamina.gc]\nlook-in = ["eu-west-1"]', "4: tool.lamina.gc.look-in must be a table"),
+        ('[tool.lamina.gc]\nlook-in = [{ region = "here" }]', "4: 'here' is no AWS region"),
+        ('[tool.lamina.gc]\nlook-in = [{ role = "gc" }]', "4: 'gc' is no ARN of a role"),
+    ],
+)
+def test_bad_values_are_told_with_their_line(repo: Repo, config: str, says: str) -> None:
+    repo.image("app", f"FROM {RUNTIME}")
+    repo.config(f"\n[tool.lamina.ecr]\n{config}\n")
+
+    (told,) = refusals(repo)
+
+    assert told.startswith(f"pyproject.toml:{says}")
+
+
+@pytest.mark.parametrize(
+    ("template", "created"),
+    [(None, False), ("ROOT", True), ("team", True), ("tea", False), ("team/app", False)],
+)
+def test_a_template_is_for_what_is_below_its_prefix(template: str | None, created: bool) -> None:
+    assert Ecr(template=template).creates("team/app") is created
+
+
+def test_a_principal_is_of_an_account() -> None:
+    assert account_of("123456789012") == account_of(ROLE) == "123456789012"

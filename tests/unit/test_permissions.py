@@ -1,0 +1,119 @@
+"""The documents in docs/iam, held against the calls of AWS in the code: none is missing, none is too much."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import boto3
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "build/lamina"
+DOCUMENTS = sorted((ROOT / "docs/iam").glob("*.json"))
+FREE = {"sts:GetCallerIdentity"}
+"""What every caller may do."""
+SERVICES = ("ecr", "lambda", "sts", "codebuild", "s3", "logs", "iam")
+PROTOCOL = {
+    "ecr:BatchCheckLayerAvailability",  # HEAD of a blob
+    "ecr:BatchDeleteImage",  # DELETE of a manifest
+    "ecr:BatchGetImage",  # GET of a manifest
+    "ecr:CompleteLayerUpload",  # PUT of a blob
+    "ecr:GetDownloadUrlForLayer",  # GET of a blob, and of one that is mounted
+    "ecr:InitiateLayerUpload",  # POST of an upload
+    "ecr:PutImage",  # PUT of a manifest
+    "ecr:UploadLayerPart",  # PATCH of an upload
+}
+"""What ECR checks for requests of the OCI protocol, which Lamina, BuildKit and the engine make.
+
+https://docs.aws.amazon.com/AmazonECR/latest/userguide/security_iam_id-based-policy-examples.html
+"""
+OURS: dict[str, tuple[str, ...]] = {
+    "setup": ("registries/ecr_setup.py",),
+    "gc": ("registries/ecr_stock.py", "aws/usage.py", "registries/aws_clients.py"),
+    "build": ("registries/ecr.py",),
+}
+"""Document -> the modules that ask AWS for its command; what it has besides is the protocol's."""
+LOGIN = {"ecr:GetAuthorizationToken"}
+
+
+@cache
+def operations(service: str) -> dict[str, str]:
+    """Method of boto3's client -> operation."""
+    client = boto3.client(
+        service,  # type: ignore[call-overload]
+        region_name="eu-west-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="y",
+    )
+    return dict(client.meta.method_to_api_mapping)
+
+
+def calls(file: Path) -> Iterator[str]:
+    """The actions for which a module asks, by the names of methods and of paginators."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        name = node.func.attr
+        if name == "get_paginator" and isinstance(node.args[0], ast.Constant):
+            name = str(node.args[0].value)
+        for service in SERVICES:
+            if (operation := operations(service).get(name)) and _is_client(node.func.value):
+                yield f"{service}:{operation}"
+
+
+def _is_client(node: ast.expr) -> bool:
+    """Whether an expression is a client, by the names that the house gives to one."""
+    return "client" in ast.unparse(node).lower() or ast.unparse(node).startswith(("self._ecr", "session"))
+
+
+def actions(document: Path) -> set[str]:
+    read = json.loads(document.read_text("utf-8"))
+    return {action for each in read["Statement"] for action in each["Action"]}
+
+
+def test_every_call_of_aws_is_in_a_document() -> None:
+    allowed = {action for document in DOCUMENTS for action in actions(document)} | FREE
+    asked = {
+        action: file.relative_to(PACKAGE).as_posix()
+        for room in ("registries", "aws")
+        for file in sorted((PACKAGE / room).glob("*.py"))
+        for action in calls(file)
+    }
+
+    assert len(asked) > 15
+    assert {action: where for action, where in asked.items() if action not in allowed} == {}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_document_has_what_its_command_asks_for_and_no_more(name: str) -> None:
+    asked = {action for module in OURS[name] for action in calls(PACKAGE / module)} - FREE
+    given = actions(ROOT / f"docs/iam/{name}.json")
+
+    assert asked <= given
+    assert given <= asked | PROTOCOL | LOGIN
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.stem)
+def test_a_document_is_a_policy_without_wildcards_in_actions(document: Path) -> None:
+    read = json.loads(document.read_text("utf-8"))
+
+    assert read["Version"] == "2012-10-17"
+    for statement in read["Statement"]:
+        assert statement["Effect"] == "Allow"
+        assert statement["Sid"].isalnum()
+        assert statement["Action"] == sorted(statement["Action"])
+        assert not [action for action in statement["Action"] if "*" in action]
+
+
+def test_only_reading_deletes_nothing() -> None:
+    (deleting,) = (
+        each
+        for each in json.loads((ROOT / "docs/iam/gc.json").read_text())["Statement"]
+        if "ecr:BatchDeleteImage" in each["Action"]
+    )
+
+    assert deleting["Action"] == ["ecr:BatchDeleteImage"]
