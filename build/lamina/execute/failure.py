@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from lamina.errors import Problem
 from lamina.execute.bake import Order, target_name
+from lamina.execute.outcome import Result
 from lamina.execute.progress import Step, Trace
 from lamina.identify.image import Image
 
@@ -16,6 +17,7 @@ _TARGET = re.compile(r"^ERROR: target (\S+?):")
 # Another run put the very same image into the engine meanwhile, as containerd says it; or the engine was too
 # busy to take a build's connection in time, as buildx says it.
 _PASSING = re.compile(r": already exists$|\blocked for .*: unavailable$|: no such job \w+$")
+_PROCESS = "did not complete successfully: "  # BuildKit repeats the whole command before it
 _LOG_LINES = 15
 _ALIKE = 0.5
 
@@ -53,6 +55,14 @@ def explain(order: Order, trace: Trace, broken: Mapping[str, str], error: str) -
         if image.name in broken:
             told = lines[0] if lines and len(broken) == 1 else None
             yield _problem(image, [step for step in trace.of(image.name) if _is_culprit(step)], broken, told)
+
+
+def lost_result(order: Order, name: str, trace: Trace) -> Result:
+    """A failed image; the reason is short, `explain` tells the whole of it."""
+    image = next(each for each in order.images if each.name == name)
+    errors = [step.error.splitlines()[0] for step in trace.of(name) if step.error]
+    reason = errors[0].rpartition(_PROCESS)[2] if errors else "see below"
+    return Result(image=image, status="failed", reasons=(reason,))
 
 
 def _problem(image: Image, steps: list[Step], broken: Mapping[str, str], told: str | None) -> Problem:

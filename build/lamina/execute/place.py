@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -54,6 +55,10 @@ class Place(Protocol):
         """Why Lambda would not take an image that is for a platform; empty where that cannot be known."""
         ...
 
+    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """The images that indexes are about, by their digests; without what is no index of one image."""
+        ...
+
 
 class EnginePlace:
     """The engine's own image store."""
@@ -91,6 +96,11 @@ class EnginePlace:
         """See `Place.refusals`. What Lambda gets is made by a push."""
         del found, platform
         return ()
+
+    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """See `Place.attested`. Only a push makes any."""
+        del indexes
+        return {}
 
     @contextmanager
     def open(self, found: Found) -> Iterator[Content]:
@@ -145,6 +155,16 @@ class RegistryPlace:
         manifest, _, config = self._read(found)
         layers = [layer.media_type for layer in manifest.layers]
         return tuple(refusals(manifest.media_type, layers, config, platform))
+
+    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """See `Place.attested`."""
+        found = {}
+        for index, manifest in self._registry.manifests(indexes).items():
+            images = tuple(manifest.platforms.values()) if manifest else ()
+            if len(images) == 1:
+                ref = replace(index, digest=images[0].digest)
+                found[index] = Found(ref=ref, digest=images[0].digest)
+        return found
 
     @contextmanager
     def open(self, found: Found) -> Iterator[Content]:
@@ -217,6 +237,10 @@ class Places:
     def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
         """See `Place.refusals`."""
         return self._holder(found).refusals(found, platform)
+
+    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """See `Place.attested`."""
+        return self._first.attested(indexes)
 
     def open(self, found: Found) -> AbstractContextManager[Content]:
         """See `Place.open`."""
