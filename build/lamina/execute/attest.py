@@ -9,6 +9,7 @@ from lamina.refs import Reference
 
 ATTEST_PREFIX = "att-"
 """Of tags: ``att-86581add2ff5`` says how ``sha-86581add2ff5`` was made."""
+_SCANNER = "docker/buildkit-syft-scanner"
 NONE = ("type=provenance,disabled=true", "type=sbom,disabled=true")
 
 
@@ -22,6 +23,11 @@ class Attestations:
 
     def __bool__(self) -> bool:
         return self.sbom or self.provenance != "off"
+
+    @property
+    def scanner(self) -> str:
+        """The image that makes the SBOM, as BuildKit's steps name it."""
+        return self.generator or _SCANNER
 
     @property
     def entries(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from lamina.errors import Problem
 from lamina.execute.bake import Order, target_name
@@ -18,6 +19,11 @@ _TARGET = re.compile(r"^ERROR: target (\S+?):")
 # busy to take a build's connection in time, as buildx says it.
 _PASSING = re.compile(r": already exists$|\blocked for .*: unavailable$|: no such job \w+$")
 _PROCESS = "did not complete successfully: "  # BuildKit repeats the whole command before it
+_SCANNER = (
+    "set sbom-generator (--sbom-generator) to an image that can be pulled here and speaks BuildKit's "
+    "protocol, https://github.com/moby/buildkit/blob/master/docs/attestations/sbom-protocol.md; "
+    "or build without --sbom"
+)
 _LOG_LINES = 15
 _ALIKE = 0.5
 
@@ -54,7 +60,11 @@ def explain(order: Order, trace: Trace, broken: Mapping[str, str], error: str) -
     for image in order.images:
         if image.name in broken:
             told = lines[0] if lines and len(broken) == 1 else None
-            yield _problem(image, [step for step in trace.of(image.name) if _is_culprit(step)], broken, told)
+            problem = _problem(
+                image, [step for step in trace.of(image.name) if _is_culprit(step)], broken, told
+            )
+            scans = order.attestations.sbom and order.attestations.scanner in broken[image.name]
+            yield replace(problem, where="--sbom", hint=_SCANNER) if scans else problem
 
 
 def lost_result(order: Order, name: str, trace: Trace) -> Result:

@@ -305,9 +305,10 @@ def test_a_revision_is_never_an_option(tmp_path: Path) -> None:
 def faults(workspace: Workspace) -> tuple[Problem, ...]:
     """What is wrong with a project."""
     try:
-        return () if workspace.project else ()
+        assert workspace.project.images
     except ConfigError as error:
         return error.problems
+    return ()
 
 
 @pytest.mark.parametrize("flag", ["registry", "stack", "platform", "builder", "cache", "provenance"])
