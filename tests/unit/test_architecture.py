@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "build" / "lamina"
-GROUND = ("errors", "process", "refs", "files")
+GROUND = ("errors", "process", "refs", "files", "masks")
 ROOMS: dict[str, tuple[str, ...]] = {
     "errors": (),
     "process": (),
     "refs": (),
     "files": (),
+    "masks": (),
     "registries": GROUND,
     "aws": (*GROUND, "registries"),
     "sandbox": GROUND,

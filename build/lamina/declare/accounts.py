@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lamina.declare.document import Document
+from lamina.declare.grammar import without_login
 from lamina.refs import Reference
 
 ROOT = "ROOT"
@@ -137,7 +138,9 @@ def _readers(document: Document, given: list[Any]) -> Iterator[str]:
 def _shaped(document: Document, key: str, value: str | None, *path: str) -> None:
     pattern, what, allowed = _SHAPES[key]
     if value is not None and not pattern.fullmatch(value):
-        document.problem(f"{value!r} is no {what}", where=document.where(*path), allowed=allowed)
+        document.problem(
+            f"{without_login(value)!r} is no {what}", where=document.where(*path), allowed=allowed
+        )
 
 
 def _counted(document: Document, key: str, given: Mapping[str, Any], least: int, table: str) -> None:
@@ -154,7 +157,7 @@ def _check_host(document: Document, host: str) -> None:
         fine = False
     if not fine:
         document.problem(
-            f"{host!r} is no registry host",
+            f"{without_login(host)!r} is no registry host",
             where=document.where("ecr", "host"),
             allowed="host or host:port, without a path",
         )

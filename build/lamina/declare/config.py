@@ -17,8 +17,17 @@ from lamina.declare.accounts import Ecr, Retention, read_ecr, read_retention
 from lamina.declare.document import CONFIG_FILE, Document
 from lamina.declare.expand import ExpansionError, expand
 from lamina.declare.functions import Function, read_functions
+from lamina.declare.grammar import (
+    CONTEXTS,
+    NAMES,
+    SECRET,
+    SECRETS,
+    is_context,
+    is_name,
+    unusable,
+)
 from lamina.declare.machine import native_platform
-from lamina.declare.settings import NAME, PLATFORM, PLATFORMS, SETTINGS, Value, read_settings
+from lamina.declare.settings import PLATFORM, PLATFORMS, SETTINGS, Value, read_settings
 from lamina.errors import ConfigError
 from lamina.files import EPOCH
 
@@ -137,6 +146,8 @@ def load_project(
     environment = os.environ if env is None else env
     document = Document(root, text)
     document.known(document.table, _KEYS)
+    for path, what in unusable(document.table):
+        document.problem(what, where=document.where(*path))
     settings = read_settings(document, environment, flags or {})
     document.check()
     images = dict(_images(root, document, settings))
@@ -171,11 +182,9 @@ def _images(root: Path, document: Document, settings: Mapping[str, Value]) -> It
         given = document.known(declared.get(name, {}), _IMAGE_KEYS, "images", name)
         dockerfile = given.get("dockerfile", found.get(name))
         where = document.where("images", name) if name in declared else found[name]
-        if not NAME.fullmatch(name):
+        if not is_name(name):
             document.problem(
-                f"{name!r} is no image name: it is part of a repository name",
-                where=where,
-                allowed="lower-case letters, digits, '-', '.', '_'",
+                f"{name!r} is no image name: it is part of a repository name", where=where, allowed=NAMES
             )
         elif dockerfile is None:
             document.problem(
@@ -223,7 +232,13 @@ def _image(
         )
     contexts = document.strings(given.get("contexts", {}), "images", name, "contexts")
     for key, path in contexts.items():
-        if not (root / path).is_dir():
+        if not is_context(key):
+            document.problem(
+                f"{key!r} is no name of a context",
+                where=document.where("images", name, "contexts", key),
+                allowed=CONTEXTS,
+            )
+        elif not (root / path).is_dir():
             document.problem(
                 f"the context {key} of {name} is no folder: {root / path}",
                 where=document.where("images", name, "contexts", key),
@@ -250,6 +265,9 @@ def _secrets(root: Path, document: Document, env: Mapping[str, str]) -> Iterator
     for name, table in document.table.get("secrets", {}).items():
         where = document.where("secrets", name)
         given = document.known(table, _SECRET_KEYS, "secrets", name)
+        if not SECRET.fullmatch(name):
+            document.problem(f"{name!r} is no id of a secret", where=where, allowed=SECRETS)
+            continue
         try:
             file = root / Path(expand(given["file"], env, open_world=False)).expanduser()
         except (KeyError, ExpansionError) as error:

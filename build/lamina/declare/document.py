@@ -89,7 +89,7 @@ class Document:
 
 
 def _dotted(*path: str) -> str:
-    return ".".join(("tool", "lamina", *path))
+    return ".".join(("tool", "lamina", *(part if part.isprintable() else repr(part) for part in path)))
 
 
 def _line_of(text: str, keys: tuple[str, ...]) -> int:

@@ -8,13 +8,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from lamina.declare.document import Document
+from lamina.declare.grammar import (
+    BUILDER,
+    NAMES,
+    REGISTRIES,
+    is_image,
+    is_name,
+    is_registry,
+    is_repository,
+    without_login,
+)
 
 LOCAL = "local"
-NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*")
 CACHE_REPOSITORY = re.compile(r"[a-z0-9._/-]*\{repository\}[a-z0-9._/-]*")
 PLATFORM = re.compile(r"linux/[a-z0-9]+(?:/v[0-9]+)?")
 PLATFORMS = "linux/amd64, linux/arm64"
 CACHE_MODES = ("max", "min", "inline", "off")
+PROVENANCE = ("off", "min", "max")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 BATCH = 25
 """Images in one call of bake, whose time grows faster than their number: of 100 that all changed, one took
@@ -68,6 +78,12 @@ SETTINGS: Mapping[str, Setting] = {each.name: each for each in (
             help="whose cache is read and written; empty: the branch that CI or git names"),
     Setting(name="cache-fallback", kind=str, default="main", env=("LAMINA_CACHE_FALLBACK",),
             help="the branch whose cache is read as well"),
+    Setting(name="provenance", kind=str, default="off", env=("LAMINA_PROVENANCE",),
+            help="attestation of how a pushed image was made: off, min, or max with arguments and steps"),
+    Setting(name="sbom", kind=bool, default=False, env=("LAMINA_SBOM",),
+            help="attestation of what a pushed image holds"),
+    Setting(name="sbom-generator", kind=str, default="", env=("LAMINA_SBOM_GENERATOR",),
+            help="the image that finds out what an image holds; empty: BuildKit's own, from Docker Hub"),
     Setting(name="dockerfiles", kind=str, default="dockerfiles", env=("LAMINA_DOCKERFILES",),
             help="folder whose <image>/Dockerfile are images without being listed"),
     Setting(name="context", kind=str, default=".", env=("LAMINA_CONTEXT",),
@@ -118,7 +134,8 @@ def _check(values: Mapping[str, Value], document: Document) -> None:
         document.problem(
             f"{cache.value!r} is no cache mode", where=cache.source, allowed=", ".join(CACHE_MODES)
         )
-    if not CACHE_REPOSITORY.fullmatch(str(cached_in.value)):
+    cache_name = str(cached_in.value)
+    if not CACHE_REPOSITORY.fullmatch(cache_name) or not is_repository(_filled(cache_name)):
         document.problem(
             f"{cached_in.value!r} is no place for the cache of each image",
             where=cached_in.source,
@@ -136,9 +153,47 @@ def _check(values: Mapping[str, Value], document: Document) -> None:
             where=repository.source,
             allowed=SETTINGS["repository"].default,
         )
-    if not NAME.fullmatch(str(stack.value)):
+    elif not is_repository(_filled(str(repository.value))):
         document.problem(
-            f"{stack.value!r} is no stack: it is part of a repository name",
-            where=stack.source,
-            allowed="lower-case letters, digits, '-', '.', '_'",
+            f"{repository.value!r} gives no names of repositories", where=repository.source, allowed=NAMES
         )
+    if not is_name(str(stack.value)):
+        document.problem(
+            f"{stack.value!r} is no stack: it is part of a repository name", where=stack.source, allowed=NAMES
+        )
+    _check_places(values, document)
+
+
+def _check_places(values: Mapping[str, Value], document: Document) -> None:
+    """What names a registry, a builder or an image: nothing else may be hidden in it."""
+    registry, builder, generator = (values[name] for name in ("registry", "builder", "sbom-generator"))
+    address = str(registry.value)
+    if address != LOCAL and not is_registry(address):
+        document.problem(
+            f"{without_login(address)!r} is no registry",
+            where=registry.source,
+            allowed=REGISTRIES,
+            hint="credentials do not belong into an address: docker login <host>" if "@" in address else None,
+        )
+    if builder.value and not BUILDER.fullmatch(str(builder.value)):
+        document.problem(
+            f"{builder.value!r} is no builder", where=builder.source, allowed="a name of docker buildx ls"
+        )
+    if generator.value and not is_image(str(generator.value)):
+        document.problem(
+            f"{without_login(str(generator.value))!r} is no image", where=generator.source, allowed="name:tag"
+        )
+    if values["provenance"].value not in PROVENANCE:
+        document.problem(
+            f"{values['provenance'].value!r} is no kind of provenance",
+            where=values["provenance"].source,
+            allowed=", ".join(PROVENANCE),
+        )
+    jobs = values["jobs"]
+    if isinstance(jobs.value, int) and jobs.value < 0:
+        document.problem(f"{jobs.value} images cannot be built at once", where=jobs.source, allowed="0: all")
+
+
+def _filled(template: str) -> str:
+    """A name as a template gives it."""
+    return re.sub(r"\{(image|stack|repository)\}", "a", template)

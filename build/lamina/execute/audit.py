@@ -10,7 +10,7 @@ from itertools import count
 from lamina.decide.audit import Entries, Makeup, Pair, Step, Verdict, align, judge
 from lamina.decide.plan import Decision, Found
 from lamina.errors import BuildError
-from lamina.execute.bake import DIGESTS, Order, target_name
+from lamina.execute.bake import DIGESTS, Order, csv_field, target_name
 from lamina.execute.failure import broken_images, explain
 from lamina.execute.progress import Trace
 from lamina.execute.run import Workshop, call_bake, read_announced
@@ -108,7 +108,8 @@ def _archive(order: Order, workshop: Workshop, attempt: int) -> Iterator[Content
     (decision,) = order.decisions
     file = workshop.folder / f"image-{attempt}.tar"
     try:
-        _, _, broken = _solve(replace(order, output=f"type=docker,dest={file}"), workshop, attempt)
+        output = f"type=docker,{csv_field(f'dest={file}')}"
+        _, _, broken = _solve(replace(order, output=output), workshop, attempt)
         if broken:
             raise BuildError.of(f"{decision.image.name} cannot be built now: {broken}")
         with open_archive(file) as content:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,16 +10,19 @@ from typing import Any
 
 from lamina.decide.plan import Decision, Found
 from lamina.declare.config import SOURCE_DATE_EPOCH, Secret
+from lamina.execute.attest import NONE, Attestations, attested_ref
 from lamina.execute.remote_cache import ImageCache
 from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, SCHEMA
 from lamina.identify.image import STABLE, Image
 from lamina.identify.stage import Stage
+from lamina.masks import is_secret
 
 MOST_BILL = 256 * 1024
 """Bytes. Registries refuse manifests of a few megabytes; the bill of very many files stays in `.lamina/`."""
 DIGESTS = "type=image,push=false,store=false,unpack=false,oci-mediatypes=true"
 """An output that keeps nothing and yet tells the digests that the image would have."""
 _DOT = "_DOT_"
+_VARIABLE = "LAMINA_ARG_"
 REVISION = "org.opencontainers.image.revision"
 
 
@@ -26,16 +30,20 @@ REVISION = "org.opencontainers.image.revision"
 class Bake:
     """A bake file and the folders outside the project that it must be allowed to read.
 
-    targets: target name -> image name; bake's names are narrower than ours.
+    targets: target name -> image name; bake's names are narrower than ours. environment: the values of
+    arguments that look like secrets, which bake reads from there, so that no file holds them.
     """
 
     document: Mapping[str, Any]
     targets: Mapping[str, str]
     reads: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def render(self) -> str:
         """The file's text."""
-        return json.dumps(_literal(self.document), indent=2) + "\n"
+        variables: dict[str, Any] = {name: {} for name in self.environment}
+        document = {**({"variable": variables} if variables else {}), **self.document}
+        return json.dumps(_literal(document), indent=2) + "\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +55,7 @@ class Order:
     externals: image -> external image -> the pinned reference that stands for it.
     caches: image -> its remote cache.
     push: to the registry; else into the engine's store. local_images: whether the builder sees that store.
-    reproducible: every time in the image is fixed.
+    reproducible: every time in the image is fixed. attestations: of what is pushed.
     output: what comes out instead: `DIGESTS`, or an archive whose name holds ``{target}``.
     """
 
@@ -63,7 +71,13 @@ class Order:
     revision: str | None = None
     static: bool = False
     reproducible: bool = False
+    attestations: Attestations = field(default_factory=Attestations)
     output: str | None = None
+
+    @property
+    def attests(self) -> bool:
+        """Whether an index with attestations comes out, under a tag of its own."""
+        return self.push and self.output is None and bool(self.attestations)
 
     @property
     def images(self) -> tuple[Image, ...]:
@@ -71,11 +85,20 @@ class Order:
         return (*(decision.image for decision in self.decisions), *self.support)
 
 
+@dataclass(frozen=True, slots=True)
+class _Variable:
+    """A value that bake takes from a variable."""
+
+    name: str
+
+
 def _literal(value: Any) -> Any:
     """The value with its text protected: in every string, bake expands ``${…}`` and ``%{…}``.
 
     https://github.com/hashicorp/hcl/blob/main/json/spec.md
     """
+    if isinstance(value, _Variable):
+        return f"${{{value.name}}}"
     if isinstance(value, str):
         return value.replace("${", "$${").replace("%{", "%%{")
     if isinstance(value, Mapping):
@@ -106,7 +129,24 @@ def make_bake(order: Order) -> Bake:
         },
         targets={target_name(image.name): image.name for image in (*built, *order.support)},
         reads=tuple(sorted({str(secret.file) for secret in order.secrets})),
+        environment={
+            _variable(image, name): value
+            for image in order.images
+            for name, value in _arguments(order, image).items()
+            if is_secret(name, value)
+        },
     )
+
+
+def _arguments(order: Order, image: Image) -> Mapping[str, str]:
+    """The build arguments that an image declares and is given."""
+    declared = image.node.recipe.declared_args | ({SOURCE_DATE_EPOCH} if order.reproducible else set())
+    return {name: value for name, value in image.node.spec.build_args.items() if name in declared}
+
+
+def _variable(image: Image, argument: str) -> str:
+    """The variable of an argument whose value is in no file. A hash: names of images are no variables."""
+    return _VARIABLE + hashlib.sha256(f"{image.name} {argument}".encode()).hexdigest()[:16]
 
 
 def _target(order: Order, image: Image, inside: set[str], *, kept: bool) -> dict[str, Any]:
@@ -114,7 +154,7 @@ def _target(order: Order, image: Image, inside: set[str], *, kept: bool) -> dict
     spec = image.node.spec
     cache = order.caches.get(image.name, ImageCache())
     needed = {secret.name: secret for secret in order.secrets if secret.name in image.node.recipe.secrets}
-    declared = image.node.recipe.declared_args | ({SOURCE_DATE_EPOCH} if order.reproducible else set())
+    arguments = _arguments(order, image)
     dated = ",rewrite-timestamp=true" * order.reproducible
     target: dict[str, Any] = {
         "context": str(stage.context()),
@@ -123,18 +163,24 @@ def _target(order: Order, image: Image, inside: set[str], *, kept: bool) -> dict
             **_bases(order, image, inside),
             **{name: str(stage.context(name)) for name in image.contexts if name},
         },
-        "args": {name: value for name, value in spec.build_args.items() if name in declared},
+        "args": {
+            name: _Variable(_variable(image, name)) if is_secret(name, value) else value
+            for name, value in arguments.items()
+        },
         "platforms": [spec.platform],
-        "secret": [f"type=file,id={name},src={secret.file}" for name, secret in sorted(needed.items())],
-        "attest": ["type=provenance,disabled=true", "type=sbom,disabled=true"],
+        "secret": [
+            f"type=file,id={name},{csv_field(f'src={each.file}')}" for name, each in sorted(needed.items())
+        ],
+        "attest": list(order.attestations.entries if kept and order.attests else NONE),
         "cache-from": cache.sources,
-        "output": [_output(order, target_name(image.name)) + dated if kept else "type=cacheonly"],
+        "output": [_output(order, image) + dated if kept else "type=cacheonly"],
     }
     if spec.target:
         target["target"] = spec.target
     if kept:
         target["no-cache"] = any(each.no_cache for each in order.decisions if each.image is image)
-        target["tags"] = [] if order.output == DIGESTS else [str(image.ref), *cache.tags]
+        tags = [str(attested_ref(image.ref))] if order.attests else [str(image.ref), *cache.tags]
+        target["tags"] = [] if order.output == DIGESTS else tags
         target["cache-to"] = cache.targets
         target["labels"] = {FINGERPRINT_KEY: image.fingerprint}
         target["annotations"] = list(_annotations(order, image))
@@ -162,9 +208,9 @@ def _context_name(name: str) -> str:
     return name.removesuffix(":latest")
 
 
-def _output(order: Order, target: str) -> str:
+def _output(order: Order, image: Image) -> str:
     if order.output:
-        return order.output.replace("{target}", target)
+        return order.output.replace("{target}", target_name(image.name))
     if order.push:
         # Base layers stay where they are: nothing is unpacked or kept, the registry mounts what it has.
         return "type=image,push=true,unpack=false,store=false,oci-mediatypes=true"
@@ -184,4 +230,10 @@ def _annotations(order: Order, image: Image) -> list[str]:
         values[REVISION] = order.revision
     if order.static:
         values["dev.lamina.bases"] = STABLE
-    return [f"manifest:{key}={value}" for key, value in values.items()]
+    index = [f"index:{FINGERPRINT_KEY}={image.fingerprint}"] if order.attests else []
+    return [*(f"manifest:{key}={value}" for key, value in values.items()), *index]
+
+
+def csv_field(text: str) -> str:
+    """A field of the comma-separated lists that buildx takes, quoted where that is needed."""
+    return f'"{text.replace(chr(34), chr(34) * 2)}"' if any(each in text for each in ',"\r\n') else text

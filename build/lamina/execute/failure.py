@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from lamina.errors import Problem
 from lamina.execute.bake import Order, target_name
+from lamina.execute.outcome import Result
 from lamina.execute.progress import Step, Trace
 from lamina.identify.image import Image
 
@@ -23,6 +25,12 @@ _REFUSED = re.compile(
     re.IGNORECASE,
 )
 _IMMUTABLE = re.compile(r"cannot be overwritten because the (?:tag|repository) is immutable", re.IGNORECASE)
+_PROCESS = "did not complete successfully: "  # BuildKit repeats the whole command before it
+_SCANNER = (
+    "set sbom-generator (--sbom-generator) to an image that can be pulled here and speaks BuildKit's "
+    "protocol, https://github.com/moby/buildkit/blob/master/docs/attestations/sbom-protocol.md; "
+    "or build without --sbom"
+)
 _LOG_LINES = 15
 _ALIKE = 0.5
 
@@ -67,7 +75,19 @@ def explain(order: Order, trace: Trace, broken: Mapping[str, str], error: str) -
     for image in order.images:
         if image.name in broken:
             told = lines[0] if lines and len(broken) == 1 else None
-            yield _problem(image, [step for step in trace.of(image.name) if _is_culprit(step)], broken, told)
+            problem = _problem(
+                image, [step for step in trace.of(image.name) if _is_culprit(step)], broken, told
+            )
+            scans = order.attestations.sbom and order.attestations.scanner in broken[image.name]
+            yield replace(problem, where="--sbom", hint=_SCANNER) if scans else problem
+
+
+def lost_result(order: Order, name: str, trace: Trace) -> Result:
+    """A failed image; the reason is short, `explain` tells the whole of it."""
+    image = next(each for each in order.images if each.name == name)
+    errors = [step.error.splitlines()[0] for step in trace.of(name) if step.error]
+    reason = errors[0].rpartition(_PROCESS)[2] if errors else "see below"
+    return Result(image=image, status="failed", reasons=(reason,))
 
 
 def _problem(image: Image, steps: list[Step], broken: Mapping[str, str], told: str | None) -> Problem:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -64,6 +65,10 @@ class Place(Protocol):
         """
         ...
 
+    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """The images that indexes are about, by their digests; without what is no index of one image."""
+        ...
+
 
 class EnginePlace:
     """The engine's own image store."""
@@ -101,6 +106,11 @@ class EnginePlace:
         """See `Place.refusals`. What Lambda gets is made by a push."""
         del found, platform, runs
         return ()
+
+    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """See `Place.attested`. Only a push makes any."""
+        del indexes
+        return {}
 
     @contextmanager
     def open(self, found: Found) -> Iterator[Content]:
@@ -171,6 +181,16 @@ class RegistryPlace:
             config=config,
             unpacked=unpacked,
         )
+
+    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """See `Place.attested`."""
+        found = {}
+        for index, manifest in self._registry.manifests(indexes).items():
+            images = tuple(manifest.platforms.values()) if manifest else ()
+            if len(images) == 1:
+                ref = replace(index, digest=images[0].digest)
+                found[index] = Found(ref=ref, digest=images[0].digest)
+        return found
 
     @contextmanager
     def open(self, found: Found) -> Iterator[Content]:
@@ -243,6 +263,10 @@ class Places:
     def refusals(self, found: Found, platform: str, *, runs: bool) -> tuple[str, ...]:
         """See `Place.refusals`."""
         return self._holder(found).refusals(found, platform, runs=runs)
+
+    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """See `Place.attested`."""
+        return self._first.attested(indexes)
 
     def open(self, found: Found) -> AbstractContextManager[Content]:
         """See `Place.open`."""

@@ -100,7 +100,7 @@ def _cache(
     known = any(there[ref] == steps for ref in imports) and not anew
     return ImageCache(
         imports=imports,
-        export=refs[0] if policy.exports and not known else None,
+        export=refs[0] if refs and policy.exports and not known else None,
         mode=policy.mode,
         steps=steps,
     )

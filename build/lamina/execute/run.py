@@ -9,19 +9,20 @@ from typing import Any
 
 from lamina.decide.plan import Decision, Found, Plan
 from lamina.errors import BuildError, Problem
-from lamina.execute.bake import Bake, Order, make_bake, target_name
+from lamina.execute.bake import Bake, Order, csv_field, make_bake, target_name
 from lamina.execute.chances import Chances
 from lamina.execute.engine import Engine
-from lamina.execute.failure import explain
+from lamina.execute.failure import explain, lost_result
+from lamina.execute.masked_events import MaskedEvents
 from lamina.execute.outcome import Outcome, Result, cancelled
 from lamina.execute.place import Place, own_layers
 from lamina.execute.progress import Trace
+from lamina.execute.publish import publish_attested
 from lamina.files import read_json, write_atomic
 from lamina.identify.image import Image
 from lamina.identify.stage import Stage, StagedTree, stage
+from lamina.masks import Mask
 from lamina.process import Command, Runner
-
-_PROCESS = "did not complete successfully: "  # BuildKit repeats the whole command before it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,8 @@ class Workshop:
     """For buildx: the docker configuration that holds credentials."""
     renew: Callable[[], None] | None = None
     """Puts new credentials into that configuration; None where they are the user's own."""
+    mask: Mask = field(default_factory=Mask)
+    """What steps print is kept and shown without these secrets."""
 
 
 def stage_images(state: Path, images: Iterable[Image]) -> Mapping[str, Stage]:
@@ -90,7 +93,7 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
         chances.problems.clear()
         if baked.error is not None and broken is not None:
             problems += explain(batch, baked.trace, broken, baked.error)
-            results.update({name: _lost(batch, name, baked.trace) for name in broken})
+            results.update({name: lost_result(batch, name, baked.trace) for name in broken})
         if doubts:
             problems += doubts.values()
             results.update(_doubtful(batch, doubts))
@@ -192,24 +195,28 @@ def call_bake(order: Order, workshop: Workshop, attempt: int) -> Baked:
     # An engine's own builder unpacks what it keeps, and cannot unpack what it dates anew: that is loaded.
     loads = order.reproducible and order.local_images and not order.push and order.output is None
     if loads:
-        order = replace(
-            order, output=f"type=docker,oci-mediatypes=true,dest={workshop.folder}/{{target}}.tar"
-        )
+        place = csv_field(f"dest={workshop.folder}/{{target}}.tar")
+        order = replace(order, output=f"type=docker,oci-mediatypes=true,{place}")
     bake = make_bake(order)
     file = workshop.folder / f"bake-{attempt}.json"
     write_atomic(file, bake.render())
     trace = Trace(bake.targets)
     with (workshop.folder / f"events-{attempt}.jsonl").open("w", 1, encoding="utf-8") as events:
+        masked = MaskedEvents(workshop.mask)
 
-        def on_line(line: str) -> None:
-            events.write(line + "\n")
-            if trace.feed(line):
-                workshop.watch(trace)
+        def keep(lines: Iterable[str]) -> None:
+            for line in lines:
+                events.write(line + "\n")
+                if trace.feed(line):
+                    workshop.watch(trace)
 
         try:
-            done = workshop.runner.stream(bake_command(workshop, file, bake, attempt), on_line)
+            command = bake_command(workshop, file, bake, attempt)
+            done = workshop.runner.stream(command, lambda line: keep(masked.feed(line)))
         except KeyboardInterrupt:
             return Baked(trace=trace, interrupted=True)
+        finally:
+            keep(masked.close())
     if done.ok:
         return Baked(trace=trace, error=_load(order, workshop) if loads else None)
     return Baked(trace=trace, error="\n".join(trace.messages) or f"buildx ended with exit code {done.code}")
@@ -247,6 +254,7 @@ def bake_command(workshop: Workshop, file: Path, bake: Bake, attempt: int) -> Co
         env={
             **workshop.engine.environment,
             **workshop.environment,
+            **bake.environment,
             "BUILDX_METADATA_PROVENANCE": "disabled",
             "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
             "SOURCE_DATE_EPOCH": "",  # buildx would pass it on as an argument that no fingerprint knows
@@ -272,13 +280,18 @@ def _confirm(
     After a success every image must be there, with the digest that was announced.
     """
     announced = read_announced(workshop, attempt)
+    doubts, images = publish_attested(order, workshop.place)
     there = workshop.place.look([decision.image.ref for decision in order.decisions])
     results: dict[str, Result] = {}
-    doubts: dict[str, Problem] = {}
     for decision in order.decisions:
         image = decision.image
+        if image.name in doubts:
+            continue
         told = announced.get(target_name(image.name), {})
-        digests = {told.get("containerimage.digest"), told.get("containerimage.config.digest")}
+        digests = {
+            *(told.get("containerimage.digest"), told.get("containerimage.config.digest")),
+            images.get(image.name),
+        }
         found = there.get(image.ref)
         if not baked.ok and (found is None or found.digest == _before(order, image)):
             continue
@@ -330,14 +343,6 @@ def _built(decision: Decision, found: Found, trace: Trace, workshop: Workshop) -
         moved=progress.moved,
         layers=own_layers(decision.image, found, workshop.place),
     )
-
-
-def _lost(order: Order, name: str, trace: Trace) -> Result:
-    """A failed image; the reason is short, `explain` tells the whole of it."""
-    image = next(each for each in order.images if each.name == name)
-    errors = [step.error.splitlines()[0] for step in trace.of(name) if step.error]
-    reason = errors[0].rpartition(_PROCESS)[2] if errors else "see below"
-    return Result(image=image, status="failed", reasons=(reason,))
 
 
 def _doubtful(order: Order, doubts: Mapping[str, Problem]) -> Mapping[str, Result]:

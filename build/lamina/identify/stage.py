@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from lamina.errors import BuildError, LaminaError
 from lamina.files import EPOCH, read_json
@@ -40,7 +41,7 @@ class Stage:
 
     def context(self, name: str = "") -> Path:
         """The folder of a context by name; the main one under the empty string."""
-        return self.folder / "contexts" / name if name else self.folder / "context"
+        return self.folder / "contexts" / quote(name, safe="") if name else self.folder / "context"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

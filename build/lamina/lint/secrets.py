@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from lamina.declare.dockerfile import Instruction
 from lamina.lint.rule import Hit, Rule
 from lamina.lint.survey import Survey
-
-_SECRET = re.compile(
-    r"(?i)(.*_)?(token|passw(or)?d|passphrase|secret|(secret|api|access|private|signing|encryption)_?key|credentials?)"
-    r"|aws_(secret_access_key|access_key_id|session_token)"
-)
+from lamina.masks import looks_secret, password_of
 
 
 def _secrets(survey: Survey) -> Iterator[Hit]:
@@ -20,8 +15,8 @@ def _secrets(survey: Survey) -> Iterator[Hit]:
         dockerfile = image.node.recipe.dockerfile
         stages = (each.stage.instructions for each in image.node.recipe.stages)
         for each in (*dockerfile.header, *(line for lines in stages for line in lines)):
-            for name in _names(each):
-                if _SECRET.fullmatch(name):
+            for name, value in _values(each, image.node.spec.build_args):
+                if looks_secret(name) or password_of(value):
                     yield Hit(
                         image=image.name,
                         file=dockerfile.path,
@@ -32,13 +27,14 @@ def _secrets(survey: Survey) -> Iterator[Hit]:
                     )
 
 
-def _names(instruction: Instruction) -> Iterator[str]:
-    """The names that an ARG declares, or that an ENV gives a value."""
+def _values(instruction: Instruction, given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What an ARG declares and an ENV sets: name and value. given: by the project, to ARGs."""
     if instruction.name == "ARG":
-        yield from (word.partition("=")[0] for word in instruction.words)
+        for name, _, default in (word.partition("=") for word in instruction.words):
+            yield name, given.get(name, default)
     elif instruction.name == "ENV":
         pairs = zip(instruction.words[::2], instruction.words[1::2], strict=True)
-        yield from (name for name, value in pairs if value.strip("\"'"))
+        yield from ((name, value) for name, value in pairs if value.strip("\"'"))
 
 
 RULES = (
@@ -46,7 +42,7 @@ RULES = (
         id="LAM501",
         slug="secret",
         severity="error",
-        what="a secret in ARG or ENV, by its name",
+        what="a secret in ARG or ENV, by its name or for a password in a URL",
         why="both are in the image's configuration, which everybody who pulls it can read",
         fixes="by hand",
         find=_secrets,

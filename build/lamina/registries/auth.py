@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 from urllib.parse import urlencode, urlsplit
 
+from lamina.masks import HIDDEN
 from lamina.registries.credentials import Credential
 from lamina.registries.transport import Answer, Request
 
@@ -94,10 +95,12 @@ class Authorizer:
         return self._challenge.scheme != "none" and self._current() is None
 
     def redact(self, text: str) -> str:
-        """The text without our secret, should a registry echo it."""
+        """The text without our secrets, should a registry echo them."""
         known = self._credential
-        for secret in (known.secret, known.encoded) if known and known.secret else ():
-            text = text.replace(secret, "***")
+        with self._lock:
+            tokens = [token for token, _ in self._tokens.values()]
+        for secret in (*(known.secrets if known and known.secret else ()), *tokens):
+            text = text.replace(secret, HIDDEN)
         return text
 
     def header(self, scopes: tuple[str, ...]) -> str | None:

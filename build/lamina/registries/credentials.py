@@ -22,6 +22,7 @@ _HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 _TOKEN_USER = "<token>"  # noqa: S105 - a helper's way to say that the secret is an identity token
 _NOT_FOUND = ("credentials not found", "not found in keychain", "could not be found in the keychain")
 _HELPER_SECONDS = 30.0
+_SECRET_KEYS = ("auth", "password", "identitytoken", "registrytoken")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,11 @@ class Credential:
     def encoded(self) -> str:
         """``base64(user:secret)``: what HTTP Basic and docker's `auths` hold. A secret itself."""
         return b64encode(f"{self.username}:{self.secret}".encode()).decode()
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be read anywhere."""
+        return (self.secret, self.encoded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +82,16 @@ class DockerConfig:
                 if entry.get("username") and entry.get("password"):
                     return Credential(username=str(entry["username"]), secret=str(entry["password"]))
         return None
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """All that must not be read in `auths`, of whatever host."""
+        found: set[str] = set()
+        for host, entry in (self.document.get("auths") or {}).items():
+            if isinstance(entry, dict):
+                found.update(str(entry.get(key) or "") for key in _SECRET_KEYS)
+                found.add(stored.secret if (stored := self.stored(host)) else "")
+        return frozenset(found - {""})
 
 
 def lookup(runner: Runner, host: str, *, config: DockerConfig | None = None) -> Credential | None:

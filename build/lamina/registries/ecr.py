@@ -85,7 +85,8 @@ class Login:
 class EcrDesk:
     """Hands out the credential of one identity: asks AWS once a run, and not at all while a token is valid.
 
-    clients: makes boto3 clients by service name. clock: now, with a time zone.
+    clients: makes boto3 clients by service name. clock: now, with a time zone. learn: gets the secrets that
+    are used, as they become known.
     """
 
     def __init__(
@@ -96,10 +97,12 @@ class EcrDesk:
         clients: Clients,
         home: PrivateDockerConfig,
         clock: Callable[[], datetime],
+        learn: Callable[..., None] = lambda *_: None,
     ) -> None:
         self._runner = runner
         self._settings = settings
         self._clients = clients
+        self._learn = learn
         self._home = home
         self._clock = clock
         self._lock = threading.RLock()
@@ -120,6 +123,7 @@ class EcrDesk:
         with self._lock:
             if self._login is None or fresh:
                 self._login = self._enter(fresh=fresh)
+                self._learn(*(self._credential.secrets if self._credential else ()))
             return self._login
 
     def credential(self, *, fresh: bool) -> Credential | None:
@@ -349,15 +353,19 @@ def ecr_registry(
     clients: Clients | None = None,
     transport: Transport | None = None,
     clock: Callable[[], datetime] | None = None,
+    learn: Callable[..., None] = lambda *_: None,
 ) -> EcrRegistry:
-    """The account's registry. Nothing is asked of AWS or imported from boto3 before it is needed."""
+    """The account's registry. Nothing is asked of AWS or imported from boto3 before it is needed.
+
+    learn: gets the secrets that are used, as they become known.
+    """
     environ = os.environ if environ is None else environ
     clients = clients or boto_clients(Access(region=settings.region, profile=settings.profile))
     home = PrivateDockerConfig.under(
         cache_folder(environ), identity_of(settings, environ), DockerConfig.load(environ)
     )
     now = clock or (lambda: datetime.now(UTC))
-    desk = EcrDesk(runner, settings, clients=clients, home=home, clock=now)
+    desk = EcrDesk(runner, settings, clients=clients, home=home, clock=now, learn=learn)
     return EcrRegistry(settings, desk, clients=clients, transport=transport or HttpTransport())
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import IO
 from urllib.parse import urlencode, urljoin
 
@@ -284,17 +284,21 @@ def oci_registry(
     *,
     environ: Mapping[str, str] | None = None,
     transport: Transport | None = None,
+    learn: Callable[..., None] = lambda *_: None,
 ) -> OciRegistry:
     """The registry at ``host[:port][/prefix]`` with docker's own credentials for the host.
 
     environ: where docker's configuration is looked for; proxies and CA bundles are the process' own.
+    learn: gets the secrets that are used, as they become known.
     """
     environ = os.environ if environ is None else environ
     host = address.partition("/")[0]
 
     def credential(*, fresh: bool) -> Credential | None:
         del fresh  # docker's configuration is all there is; a helper renews by itself
-        return lookup(runner, host, config=DockerConfig.load(environ))
+        found = lookup(runner, host, config=DockerConfig.load(environ))
+        learn(*(found.secrets if found else ()))
+        return found
 
     session = Session(host, transport=transport or HttpTransport(), credential=credential)
     return OciRegistry(address, session)

@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,6 +18,7 @@ from rich.text import Text
 
 from lamina.errors import LaminaError, Problem
 from lamina.identify.telling import Told, tell
+from lamina.masks import Mask, environment_values
 from lamina.report import figures
 from lamina.report.document import SCHEMA
 from lamina.report.github import FoldedView, GitHub, harmless
@@ -71,9 +72,11 @@ class Screen:
     def __init__(
         self, *, as_json: bool = False, plain: bool = False, env: Mapping[str, str] = os.environ
     ) -> None:
+        self.mask = Mask(environment_values(env))
+        """What is hidden in all that is written here; told further secrets as they become known."""
         self._json = as_json
-        self._out = _console(sys.stderr if as_json else sys.stdout, env)
-        self._err = _console(sys.stderr, env)
+        self._out = _console(sys.stderr if as_json else sys.stdout, env, self.mask)
+        self._err = _console(sys.stderr, env, self.mask)
         told = env.get("BUILDKIT_PROGRESS") == "plain" or any(_is_on(env, name) for name in _CI)
         # FORCE_COLOR makes any file a terminal to rich; a live view needs a real one.
         self.live = not (plain or told) and self._out.is_terminal and self._out.file.isatty()
@@ -239,7 +242,7 @@ class Screen:
 
     def document(self, document: Any) -> None:
         """A JSON document that is all that standard output gets."""
-        print(json.dumps(document, indent=2))
+        print(json.dumps(self.mask.hide_in(document), indent=2))
 
     def rows(self, headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, wide: str = "") -> None:
         """Any other table. wide: the column that may be folded."""
@@ -259,7 +262,7 @@ class Screen:
                 "messages": self._messages,
                 **more,
             }
-            print(json.dumps(document, indent=2))
+            print(json.dumps(self.mask.hide_in(document), indent=2))
 
     @contextmanager
     def working(self) -> Iterator[Callable[[str], None]]:
@@ -298,7 +301,21 @@ def _is_on(env: Mapping[str, str], name: str) -> bool:
     return env.get(name, "").lower() not in {"", "0", "false"}
 
 
-def _console(file: IO[str], env: Mapping[str, str]) -> Console:
+class _MaskedFile:
+    """A stream in which secrets cannot be read; in all else the stream itself."""
+
+    def __init__(self, file: IO[str], mask: Mask) -> None:
+        self._file = file
+        self._mask = mask
+
+    def write(self, text: str) -> int:
+        return self._file.write(self._mask.hide(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def _console(file: IO[str], env: Mapping[str, str], mask: Mask) -> Console:
     """A pipe has no width of its own: there, nothing should be folded.
 
     What the stream's encoding lacks comes out as an escape: no file name may end a command.
@@ -306,7 +323,8 @@ def _console(file: IO[str], env: Mapping[str, str]) -> Console:
     if isinstance(file, io.TextIOWrapper):
         file.reconfigure(errors="backslashreplace")
     width = None if file.isatty() else _PIPE_WIDTH
-    return Console(file=file, width=width, highlight=False, soft_wrap=True, _environ=env)
+    masked = cast("IO[str]", _MaskedFile(file, mask))
+    return Console(file=masked, width=width, highlight=False, soft_wrap=True, _environ=env)
 
 
 def _table(*headings: str, wide: str = "why") -> Table:

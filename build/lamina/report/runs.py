@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina.files import write_json
+from lamina.masks import Mask
 from lamina.report.cold import read_colds
 from lamina.report.document import SCHEMA, outcome_documents, saved_document
 
@@ -40,11 +41,19 @@ class Settings:
 
 
 def keep_run(
-    state: Path, run: str, settings: Settings, plan: Plan, outcome: Outcome, *, started: float, seconds: float
+    state: Path,
+    run: str,
+    settings: Settings,
+    plan: Plan,
+    outcome: Outcome,
+    *,
+    started: float,
+    seconds: float,
+    mask: Mask,
 ) -> None:
     """Write down what was planned and how it ended, and remove runs of long ago.
 
-    started: seconds since the epoch.
+    started: seconds since the epoch. mask: what is not to be read in it.
     """
     images = [
         {
@@ -72,7 +81,7 @@ def keep_run(
         "saved": saved_document(outcome.saved_in_all),
         "problems": [_problem_document(each) for each in outcome.problems],
     }
-    write_json(state / "runs" / run / RUN_FILE, document)
+    write_json(state / "runs" / run / RUN_FILE, mask.hide_in(document))
     prune_runs(state)
 
 

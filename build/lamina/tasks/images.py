@@ -78,6 +78,9 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
         allow_stand_in: bool = False,
         cache: str | None = None,
         cache_read_only: bool = False,
+        provenance: str | bool | None = None,
+        sbom: bool = False,
+        sbom_generator: str | None = None,
         json: bool = False,
         plain: bool = False,
     ) -> None:
@@ -98,6 +101,9 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
             allow_stand_in=allow_stand_in,
             cache=cache,
             cache_read_only=cache_read_only or None,
+            provenance="min" if provenance is True else provenance or None,
+            sbom=sbom or None,
+            sbom_generator=sbom_generator,
         )
         with workspace(name, flags, json=json, plain=plain) as made:
             from lamina.workflow.building import build_images
@@ -107,9 +113,10 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
     body.__doc__ = doc
     helped = (
         "image", "registry", "push", "create", "platform", "stack", "builder", "static", "force", "refresh",
-        "jobs", "reproducible", "keep-going", "allow-stand-in", "cache", "cache-read-only", "json", "plain",
+        "jobs", "reproducible", "keep-going", "allow-stand-in", "cache", "cache-read-only", "provenance",
+        "sbom", "sbom-generator", "json", "plain",
     )  # fmt: skip
-    return Task(body, name=name, iterable=["image"], help=helps(*helped))
+    return Task(body, name=name, iterable=["image"], optional=["provenance"], help=helps(*helped))
 
 
 build_all = _build_task(

@@ -15,6 +15,7 @@ from lamina.execute.bake import Order
 from lamina.execute.externals import Externals, load_stand_ins
 from lamina.execute.outcome import Outcome, Result, broken_off
 from lamina.execute.place import Place, RegistryPlace, push_images
+from lamina.execute.publish import carry
 from lamina.execute.remote_cache import ImageCache
 from lamina.execute.revision import read_revision
 from lamina.execute.run import Workshop, build, settle, stage_images
@@ -27,6 +28,7 @@ from lamina.report.installs import with_resolved
 from lamina.report.record import write_manifest
 from lamina.report.runs import Settings, keep_run, prune_runs
 from lamina.report.view import BuildView
+from lamina.workflow.attesting import check_attestable, unattested_push
 from lamina.workflow.caching import find_caches, read_policy, tidy_exported
 from lamina.workflow.locking import pin_for_build, read_pins
 from lamina.workflow.planning import decide, find_stable, look, make_images, select
@@ -45,6 +47,7 @@ def build_images(workspace: Workspace, command: str, kind: str | None = None) ->
     workspace.screen.notes(plan.notes)
     if workspace.flags.push:
         _check_destination(workspace, outside, [each.image for each in plan.decisions.values()])
+        workspace.screen.notes(check_attestable(workspace, plan))
     state, run = workspace.project.state, name_run()
     try:
         outcome = _carry_out(workspace, plan, images, outside, run)
@@ -63,6 +66,10 @@ def _carry_out(
     workspace: Workspace, plan: Plan, images: Mapping[str, Image], outside: Externals, run: str
 ) -> Outcome:
     results = settle(plan, workspace.destination)
+    if workspace.flags.push:
+        for decision in plan.acting("retag"):
+            if decision.source:
+                carry(workspace.destination, decision.source, decision.image.ref)
     built = Outcome(results={})
     if plan.acting("build"):
         built = _build(workspace, plan, images, outside, run)
@@ -80,7 +87,10 @@ def _keep(workspace: Workspace, command: str, run: str, plan: Plan, outcome: Out
         registry=project.get("registry"),
         builder=project.get("builder"),
     )
-    keep_run(project.state, run, settings, plan, outcome, started=started, seconds=time.time() - started)
+    seconds = time.time() - started
+    keep_run(
+        project.state, run, settings, plan, outcome, started=started, seconds=seconds, mask=workspace.mask
+    )
 
 
 def _build(
@@ -131,6 +141,7 @@ def make_order(
         revision=revision.commit if revision and revision.clean else None,
         static=workspace.static,
         reproducible=workspace.project.get("reproducible"),
+        attestations=workspace.attestations,
     )
 
 
@@ -139,6 +150,8 @@ def make_workshop(workspace: Workspace, place: Place, run: str, view: BuildView)
     folder = workspace.project.state / "runs" / run
     folder.mkdir(parents=True)
     prune_runs(workspace.project.state)
+    # buildx logs in by itself, also to registries of which we know nothing.
+    workspace.mask.learn(*DockerConfig.load().secrets)
     return Workshop(
         runner=workspace.runner,
         engine=workspace.engine,
@@ -150,6 +163,7 @@ def make_workshop(workspace: Workspace, place: Place, run: str, view: BuildView)
         watch=view.watch,
         environment=workspace.docker_environment,
         renew=workspace.renew,
+        mask=workspace.mask,
     )
 
 
@@ -177,6 +191,7 @@ def push_built(workspace: Workspace) -> Outcome:
     outside = read_pins(workspace, selected)
     images = make_images(workspace, selected, outside, find_stable(workspace, selected))
     chosen = {name: image for name, image in images.items() if name in selected}
+    workspace.screen.notes(unattested_push(workspace))
     _check_destination(workspace, outside, chosen.values())
     registry = RegistryPlace(workspace.registry)
     refs = [image.ref for image in chosen.values()]
@@ -215,7 +230,13 @@ def _local_ref(workspace: Workspace, image: Image) -> Reference:
 def credentials(workspace: Workspace) -> Callable[[str], Credential | None]:
     """Finds what docker-py needs to push to a host."""
     environment = {**os.environ, **workspace.docker_environment}
-    return lambda host: lookup(workspace.runner, host, config=DockerConfig.load(environment))
+
+    def find(host: str) -> Credential | None:
+        found = lookup(workspace.runner, host, config=DockerConfig.load(environment))
+        workspace.mask.learn(*(found.secrets if found else ()))
+        return found
+
+    return find
 
 
 def _check_destination(workspace: Workspace, outside: Externals, images: Iterable[Image]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from lamina.decide import preflight
+from lamina.decide.exposure import copied, exposed
 from lamina.decide.plan import Found, Lookup, Plan, make_plan
 from lamina.decide.requirements import unpinned
 from lamina.declare.machine import this_machine
@@ -13,6 +14,7 @@ from lamina.errors import ConfigError, EngineError, Problem, RegistryError
 from lamina.execute.externals import Externals
 from lamina.identify.image import STABLE, Image, identify
 from lamina.identify.runnable import check_runnable, local_names
+from lamina.masks import read_secret
 from lamina.refs import Reference
 from lamina.report.record import read_bills, read_manifest
 from lamina.workflow.locking import newer_upstream, read_pins
@@ -44,7 +46,8 @@ def make_images(
         files=workspace.stat_cache.files,
     )
     workspace.stat_cache.save()
-    ConfigError.check(preflight.faults(images))
+    held = [secret for secret in workspace.project.secrets if read_secret(secret.file)]
+    ConfigError.check((*preflight.faults(images), *copied(images.values(), held)))
     return images
 
 
@@ -126,6 +129,7 @@ def decide(
         unlocked=outside.unlocked,
         notes=(
             *preflight.notes(images),
+            *exposed(images.values()),
             *preflight.emulated(images, this_machine()),
             *unpinned(images, local_names(images.values())),
         ),

@@ -13,6 +13,7 @@ from lamina.errors import BuildError, ConfigError, Problem, SelectionError
 from lamina.execute.smoke import Conditions, Smoked, Stand, Trial
 from lamina.identify.image import Image
 from lamina.identify.runnable import handler_file
+from lamina.masks import environment_values
 from lamina.refs import Reference
 from lamina.sandbox.emulator import emulator
 from lamina.workflow.building import credentials
@@ -94,6 +95,7 @@ def smoke_images(workspace: Workspace, wish: Wish, names: Iterable[str] = ()) ->
         SelectionError.check(Problem(what=why, where=name) for name, why in elsewhere.items() if why)
     skipped = (Smoked(image=name, function="", skipped=why) for name, why in elsewhere.items() if why)
     given = wish.conditions
+    workspace.mask.learn(*environment_values(given.environment))
     with Stand(workspace.engine, with_credentials(given) if wish.credentials else given) as stand:
         tried = (each for name in refs for each in _smoke(workspace, stand, images, refs[name], name, wish))
         return (*tried, *skipped)

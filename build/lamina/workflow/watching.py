@@ -12,6 +12,7 @@ from pathlib import Path
 from lamina.errors import BuildError, ConfigError, LaminaError, Problem
 from lamina.execute.outcome import Outcome
 from lamina.identify.image import Image
+from lamina.identify.stage import Stage
 from lamina.workflow.building import build_images
 from lamina.workflow.locking import read_pins
 from lamina.workflow.planning import find_stable, make_images, select
@@ -170,7 +171,7 @@ def _last_built(workspace: Workspace, image: Image, context: str, path: str) -> 
     newest = max(stages, key=lambda each: each.stat().st_mtime_ns, default=None)
     if newest is None:
         return None
-    file = newest / (f"contexts/{context}" if context else "context") / path
+    file = Stage(folder=newest).context(context) / path
     return file if file.is_file() else None
 
 

@@ -14,9 +14,11 @@ from lamina.declare.config import Project, find_root, load_project
 from lamina.declare.graph import Graph, read_graph
 from lamina.declare.settings import LOCAL
 from lamina.errors import EngineError, RegistryError
+from lamina.execute.attest import Attestations
 from lamina.execute.engine import Builder, Engine, check_buildx, choose_builder, find_engine
 from lamina.execute.place import EnginePlace, Place, Places, RegistryPlace
 from lamina.identify.stat_cache import StatCache
+from lamina.masks import Mask, environment_values, read_secret
 from lamina.process import Runner, SubprocessRunner
 from lamina.refs import Reference
 from lamina.registries.local import LocalStore
@@ -51,13 +53,16 @@ class Flags:
     allow_stand_in: bool = False
     cache: str | None = None
     cache_read_only: bool | None = None
+    provenance: str | None = None
+    sbom: bool | None = None
+    sbom_generator: str | None = None
 
     @property
     def settings(self) -> Mapping[str, object]:
         """The flags that are settings as well."""
         names = (
             *("registry", "stack", "platform", "builder", "static", "jobs", "reproducible"),
-            *("cache", "cache-read-only"),
+            *("cache", "cache-read-only", "provenance", "sbom", "sbom-generator"),
         )
         return {name: getattr(self, name.replace("-", "_")) for name in names}
 
@@ -115,7 +120,17 @@ class Workspace:
     @cached_property
     def project(self) -> Project:
         """The configured repository around the current folder."""
-        return load_project(self.root, flags=self.flags.settings)
+        project = load_project(self.root, flags=self.flags.settings)
+        for secret in project.secrets:
+            self.mask.learn(*read_secret(secret.file))
+        for image in project.images.values():
+            self.mask.learn(*environment_values(image.build_args))
+        return project
+
+    @property
+    def mask(self) -> Mask:
+        """The secrets that are known by now, to hide them in all that is written."""
+        return self.screen.mask
 
     @cached_property
     def root(self) -> Path:
@@ -196,12 +211,12 @@ class Workspace:
             host=self.project.ecr.host,
             prefix=address.partition("/")[2],
         )
-        return ecr_registry(self.runner, settings)
+        return ecr_registry(self.runner, settings, learn=self.mask.learn)
 
     def _oci(self, address: str) -> OciRegistry:
         from lamina.registries.oci import oci_registry
 
-        return oci_registry(self.runner, address)
+        return oci_registry(self.runner, address, learn=self.mask.learn)
 
     def upstream(self, reference: Reference) -> OciRegistry:
         """The registry that serves an image from outside the project."""
@@ -213,6 +228,15 @@ class Workspace:
         """The registry of a full reference: the project's own, else any, with docker's credentials."""
         own = self.remote and self.registry.address.partition("/")[0] == reference.pull_host
         return self.registry if own else self.upstream(reference)
+
+    @property
+    def attestations(self) -> Attestations:
+        """What a push attests of each image."""
+        return Attestations(
+            provenance=self.project.get("provenance"),
+            sbom=self.project.get("sbom"),
+            generator=self.project.get("sbom-generator"),
+        )
 
     @property
     def prefix(self) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,7 +11,8 @@ from typing import Any
 import pytest
 
 from lamina.decide.plan import Decision, Found
-from lamina.execute.bake import DIGESTS, REVISION, Order, make_bake, target_name
+from lamina.execute.attest import Attestations
+from lamina.execute.bake import DIGESTS, REVISION, Order, csv_field, make_bake, target_name
 from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, Bill
 from lamina.identify.stage import Stage
 
@@ -213,3 +216,66 @@ def test_the_epoch_is_the_projects_own_where_it_names_one(receipts: Repo) -> Non
     receipts.config('[tool.lamina]\nreproducible = true\n[tool.lamina.args]\nSOURCE_DATE_EPOCH = "7"\n')
 
     assert targets(order(receipts, D, reproducible=True))[D]["args"] == {"SOURCE_DATE_EPOCH": "7"}
+
+
+def test_an_argument_that_looks_like_a_secret_reaches_bake_by_its_environment(repo: Repo) -> None:
+    repo.image("app", f"FROM {RUNTIME}", "ARG API_TOKEN", "ARG INDEX", "ARG MODEL")
+    repo.config(
+        '[tool.lamina.args]\nAPI_TOKEN = "hunter2${x}"\nINDEX = "https://bob:hunter2@h/"\nMODEL = "m"\n'
+    )
+
+    bake = make_bake(order(repo, "app"))
+
+    document = json.loads(bake.render())
+    args = document["target"]["app"]["args"]
+    assert "hunter2" not in bake.render()
+    assert args["MODEL"] == "m"
+    assert set(document["variable"]) == set(bake.environment)
+    assert {name: bake.environment[args[name][2:-1]] for name in ("API_TOKEN", "INDEX")} == {
+        "API_TOKEN": "hunter2${x}",
+        "INDEX": "https://bob:hunter2@h/",
+    }
+
+
+def test_the_file_of_a_secret_cannot_add_an_option(repo: Repo) -> None:
+    repo.write("odd,src=name", "hush")
+    repo.image("app", f"FROM {RUNTIME}", "RUN --mount=type=secret,id=token ls")
+    repo.config('[tool.lamina.secrets]\ntoken = { file = "odd,src=name" }\n')
+
+    (target,) = targets(order(repo, "app", secrets=repo.project().secrets)).values()
+
+    (fields,) = csv.reader(target["secret"])
+    assert fields == ["type=file", "id=token", f"src={repo.root}/odd,src=name"]
+    for text in ("plain", 'one "two", three', "two\nlines"):
+        assert list(csv.reader(io.StringIO(csv_field(text), newline=""))) == [[text]]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "entries"),
+    [
+        (Attestations(provenance="min"), ["type=provenance,mode=min", "type=sbom,disabled=true"]),
+        (Attestations(provenance="max", sbom=True), ["type=provenance,mode=max", "type=sbom"]),
+        (
+            Attestations(sbom=True, generator="r.example/scan:1"),
+            ["type=provenance,disabled=true", "type=sbom,generator=r.example/scan:1"],
+        ),
+    ],
+)
+def test_an_attested_image_is_pushed_under_the_tag_of_its_attestations(
+    receipts: Repo, wanted: Attestations, entries: list[str]
+) -> None:
+    (target,) = targets(order(receipts, D, push=True, attestations=wanted)).values()
+    image = receipts.images()[D]
+
+    assert target["attest"] == entries
+    assert target["tags"] == [f"{D}-dev:{image.tag.replace('sha-', 'att-')}"]
+    assert target["annotations"][-1] == f"index:{FINGERPRINT_KEY}={image.fingerprint}"
+
+
+def test_only_what_is_pushed_is_attested(receipts: Repo) -> None:
+    wanted = Attestations(provenance="min")
+    for more in ({"push": False}, {"push": True, "output": DIGESTS}):
+        (target,) = targets(order(receipts, D, attestations=wanted, **more)).values()
+        assert target["attest"] == ["type=provenance,disabled=true", "type=sbom,disabled=true"]
+    supported = order(receipts, L, push=True, support=(receipts.images()[D],), attestations=wanted)
+    assert targets(supported)[D]["attest"][0] == "type=provenance,disabled=true"

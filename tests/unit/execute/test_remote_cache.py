@@ -100,6 +100,13 @@ def test_an_inline_cache_is_in_the_image_which_needs_a_tag_that_stays() -> None:
     assert (cache.targets, cache.tags) == (["type=inline"], [str(CACHE)])
 
 
+def test_where_no_branch_is_known_nothing_is_cached(receipts: Repo) -> None:
+    nowhere = CachePolicy(mode="max", repository="{repository}", branch="", fallback="", exports=True)
+    image = receipts.images()[D]
+    made = make_caches(nowhere, [image], {})[D]
+    assert (made.imports, made.export) == ((), None)
+
+
 def test_targets_have_their_caches(receipts: Repo) -> None:
     images = receipts.images()
     order = Order(

@@ -13,11 +13,13 @@ import pytest
 
 from lamina.decide.plan import Decision, Found
 from lamina.errors import RegistryError
+from lamina.execute.attest import Attestations
 from lamina.execute.bake import Order
 from lamina.execute.engine import Engine
 from lamina.execute.outcome import Outcome
 from lamina.execute.run import Workshop, build
 from lamina.identify.stage import Stage
+from lamina.masks import Mask
 from lamina.process import Command, Completed
 from lamina.refs import Reference
 
@@ -39,6 +41,8 @@ class Shop:
     """Image -> why Lambda would not take it."""
     made: tuple[tuple[str, int], ...] = ()
     """The layers on top of a base's."""
+    inside: dict[Reference, str] = field(default_factory=dict)
+    """An index -> the digest of the image in it."""
     name: str = "the shop"
 
     def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
@@ -56,6 +60,13 @@ class Shop:
     def refusals(self, found: Found, platform: str, *, runs: bool) -> tuple[str, ...]:
         assert platform == "linux/amd64"
         return self.refused.get(found.ref.repository.removesuffix("-dev"), ())
+
+    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
+        return {
+            ref: Found(ref=replace(ref, digest=self.inside[ref]), digest=self.inside[ref])
+            for ref in indexes
+            if ref in self.inside
+        }
 
     def open(self, found: Found) -> NoReturn:
         raise AssertionError("nothing is opened here")
@@ -112,7 +123,13 @@ def order_of(repo: Repo, *names: str, **more: Any) -> Order:
 
 
 def run(
-    shop: Shop, order: Order, folder: Path, *, renew: Callable[[], None] | None = None, **more: Any
+    shop: Shop,
+    order: Order,
+    folder: Path,
+    *,
+    renew: Callable[[], None] | None = None,
+    mask: Mask | None = None,
+    **more: Any,
 ) -> Outcome:
     engine = Engine(
         host="unix:///none", docker=Path("docker"), buildx=("buildx",), version="28", architecture="amd64",
@@ -128,6 +145,7 @@ def run(
         folder=folder,
         clock=lambda: 0.0,
         renew=renew,
+        mask=mask or Mask(),
     )
     return build(order, workshop, **more)
 
@@ -452,3 +470,71 @@ def test_an_immutable_tag_that_names_another_image_is_explained(linked: Repo, tm
     outcome = run(Shop(turns=[refusing(D, error=error)]), order_of(linked, D), tmp_path / "run")
     (problem,) = outcome.problems
     assert "names another image for good" in (problem.hint or "")
+
+
+@dataclass
+class Attesting(Shop):
+    """A shop to which indexes are pushed, and which names the images in them."""
+
+    immutable: bool = False
+
+    def put(self, target: Mapping[str, Any], digest: str) -> None:
+        index, fingerprint = Reference.parse(target["tags"][0]), target["labels"]["dev.lamina.fingerprint"]
+        self.inside[index] = digest
+        self.there[replace(index, digest=digest)] = (digest, fingerprint)
+
+    def retag(self, source: Found, target: Reference) -> None:
+        assert source.ref.tag is None
+        if self.immutable and target in self.there:
+            raise RegistryError.of(f"the tag {target} is immutable")
+        (known,) = (each for ref, each in self.there.items() if ref.digest == source.digest and ref.tag)
+        self.there[target] = known
+
+
+ATTESTED = Attestations(provenance="min")
+
+
+def test_the_content_tag_names_the_image_in_the_index(linked: Repo, tmp_path: Path) -> None:
+    shop, order = Attesting(), order_of(linked, D, push=True, attestations=ATTESTED)
+    outcome = run(shop, order, tmp_path / "run")
+    assert statuses(outcome) == {D: "built"}
+    assert shop.there[order.decisions[0].image.ref][0] == OURS
+    assert outcome.results[D].digest == OURS
+
+
+def test_what_a_failed_call_pushed_with_attestations_counts(linked: Repo, tmp_path: Path) -> None:
+    """As where the tag of an index is immutable, and an earlier run was stopped before it named the image."""
+    shop, order = Attesting(), order_of(linked, D, W, push=True, attestations=ATTESTED)
+
+    def fail(kept: Mapping[str, Any]) -> list[dict[str, Any]]:
+        shop.put(kept[D], OURS)
+        return [failure(f"{W} 1/1", "exporting to image", "the tag is immutable")]
+
+    shop.turns = [fail]
+    assert statuses(run(shop, order, tmp_path / "run")) == {D: "built", W: "failed"}
+
+
+def test_an_index_of_another_image_proves_nothing(linked: Repo, tmp_path: Path) -> None:
+    shop, order = Attesting(), order_of(linked, D, push=True, attestations=ATTESTED)
+    put = shop.put
+    shop.put = lambda target, digest: put(  # type: ignore[method-assign]
+        {**target, "labels": {"dev.lamina.fingerprint": "sha256:other"}}, digest
+    )
+    outcome = run(shop, order, tmp_path / "run")
+    assert statuses(outcome) == {D: "failed"}
+    assert "found nothing" in outcome.problems[0].what
+
+
+def test_a_registry_that_refuses_the_content_tag_is_told(linked: Repo, tmp_path: Path) -> None:
+    shop, order = Attesting(immutable=True), order_of(linked, D, push=True, attestations=ATTESTED)
+    shop.there[order.decisions[0].image.ref] = (THEIRS, "sha256:other")
+    outcome = run(shop, order, tmp_path / "run")
+    assert statuses(outcome) == {D: "failed"}
+    assert "is immutable" in outcome.problems[0].what
+
+
+def test_what_steps_print_is_kept_without_the_secrets_of_the_run(linked: Repo, tmp_path: Path) -> None:
+    shop = Shop(turns=[lambda _: [failure(f"{D} 1/1", "RUN show", "it said hunter2hunter2")]])
+    outcome = run(shop, order_of(linked, D), tmp_path / "run", mask=Mask(["hunter2hunter2"]))
+    assert "it said ***" in outcome.problems[0].what
+    assert "hunter2" not in (tmp_path / "run/events-1.jsonl").read_text()

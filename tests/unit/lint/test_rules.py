@@ -346,3 +346,11 @@ def test_foreign_styles_are_read(packages: Repo, lines: tuple[str, ...], end: st
     file.write_bytes(file.read_bytes().replace(b"\n", end.encode()))
 
     look(packages)
+
+
+def test_a_password_in_a_url_is_found_wherever_it_is_given(packages: Repo) -> None:
+    write(packages, HANDLER, "ARG PIP_INDEX_URL", "ARG OTHER=https://bob:hunter2@h/", "ARG MODEL=m")
+    packages.config('[tool.lamina.args]\nPIP_INDEX_URL = "https://bob:hunter2@h/simple"\n')
+    told = [each for each in look(packages) if each.slug == "secret"]
+    assert [each.line for each in told] == [2, 3]
+    assert "hunter2" not in str(told)

@@ -136,3 +136,12 @@ def test_messages_never_show_the_secret(clock: object) -> None:
     shown = authorizer(Challenge(scheme="basic"), ME, TokenService(), clock)
     shown.prepare()
     assert shown.redact(f"bad header {ME.encoded} of me:s3cret") == "bad header *** of me:***"
+
+
+def test_nor_the_token_that_a_registry_echoes(clock: object) -> None:
+    shown = authorizer(
+        Challenge(scheme="bearer", realm="https://auth.example/token"), ME, TokenService(), clock
+    )
+    header = shown.header(SCOPES)
+    assert header
+    assert shown.redact(f"invalid header: {header}") == "invalid header: Bearer ***"

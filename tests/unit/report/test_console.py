@@ -116,6 +116,22 @@ def test_errors_go_to_standard_error_all_of_them(capsys: Capture) -> None:
     assert captured.err == "error: a:1: one\n  next: do\nerror: two\n"
 
 
+def test_nothing_that_is_written_holds_a_secret(capsys: Capture) -> None:
+    screen = Screen(as_json=True, env={"GITHUB_TOKEN": "ghp_0123456789"})
+    screen.mask.learn("hunter2hunter2")
+
+    screen.say("hunter2hunter2 and ghp_0123456789")
+    screen.error(ConfigError.of("https://bob:secret@h/ hunter2hunter2"))
+    screen.document({"a": "hunter2hunter2"})
+    screen.finish("x", ok=False, images=[{"name": "hunter2hunter2"}])
+
+    told = "".join(capsys.readouterr())
+    assert "hunter2" not in told
+    assert "ghp_" not in told
+    assert "bob" not in told
+    assert told.count("***") == 8
+
+
 def test_long_lines_are_not_folded_in_a_pipe(capsys: Capture) -> None:
     line = "word " * 100
 

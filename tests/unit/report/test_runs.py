@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lamina.errors import Problem
 from lamina.execute.outcome import Outcome, Result, broken_off
+from lamina.masks import Mask
 from lamina.report.cold import with_saved
 from lamina.report.history import read_run
 from lamina.report.runs import KEPT_RUNS, Settings, keep_run, prune_runs
@@ -28,16 +29,20 @@ def test_a_run_says_how_it_was_made_and_what_became_of_each_image(
         name: Result(image=each.image, status="failed", reasons=("exit code: 3",))
         for name, each in plan.decisions.items()
     }
-    secret = Problem(what="it failed\n  | the password is hunter2", where="Dockerfile:3", hint="mend it")
-
-    keep_run(
-        tmp_path, RUN, SETTINGS, plan, Outcome(results=results, problems=(secret,)), started=0.0, seconds=1.5
+    secret = Problem(
+        what="it failed at s3cr3t-of-the-build\n  | the password is hunter2",
+        where="Dockerfile:3",
+        hint="mend it",
     )
+    outcome = Outcome(results=results, problems=(secret,))
+    mask = Mask(["s3cr3t-of-the-build"])
+
+    keep_run(tmp_path, RUN, SETTINGS, plan, outcome, started=0.0, seconds=1.5, mask=mask)
 
     text = (tmp_path / "runs" / RUN / "run.json").read_text()
     document = json.loads(text)
     assert (document["schema"], document["command"], document["seconds"]) == (1, "build-all", 1.5)
-    assert document["problems"] == [{"what": "it failed", "where": "Dockerfile:3", "hint": "mend it"}]
+    assert document["problems"] == [{"what": "it failed at ***", "where": "Dockerfile:3", "hint": "mend it"}]
     assert "hunter2" not in text
     image = next(each for each in document["images"] if each["name"] == W)
     assert (image["status"], image["reasons"], image["parents"]) == ("failed", ["exit code: 3"], [D])
@@ -52,7 +57,8 @@ def test_a_run_that_was_stopped_while_nothing_was_built_is_told(
     shelf.put([receipts.images()[D]])
     plan = receipts.plan(shelf)
 
-    keep_run(tmp_path, RUN, SETTINGS, plan, broken_off(plan, (), interrupted=True), started=0.0, seconds=1.0)
+    outcome = broken_off(plan, (), interrupted=True)
+    keep_run(tmp_path, RUN, SETTINGS, plan, outcome, started=0.0, seconds=1.0, mask=Mask())
 
     run = read_run(tmp_path, RUN)
     assert run.interrupted

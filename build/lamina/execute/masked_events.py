@@ -1,0 +1,84 @@
+"""BuildKit's progress events without secrets: what a step prints may hold what it was trusted with."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lamina.masks import Mask, MaskedOutput
+
+_EXACT = frozenset({"digest", "inputs", "vertex", "timestamp", "started", "completed"})
+"""Keys whose values BuildKit makes up: what joins events must stay as it is."""
+
+
+class MaskedEvents:
+    """Takes the lines of ``--progress=rawjson`` and hands on what may be kept and shown.
+
+    A log is told line by line, for a secret may be cut by the pieces in which it comes; the rest of a step's
+    log comes before its end.
+    """
+
+    def __init__(self, mask: Mask) -> None:
+        self._mask = mask
+        self._logs: defaultdict[tuple[str, int], MaskedOutput] = defaultdict(lambda: MaskedOutput(mask))
+        self._last: dict[tuple[str, int], Mapping[str, Any]] = {}
+
+    def feed(self, line: str) -> Iterator[str]:
+        """The lines that one line becomes; those that hold no secret and no log are themselves."""
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if not isinstance(event, dict):
+            yield self._mask.hide(line)
+            return
+        logs = event.pop("logs", None)
+        hidden = {key: self._hide(value, key) for key, value in event.items()}
+        told = [piece for log in logs or () if (piece := self._log(log))]
+        ended = [each.get("digest", "") for each in event.get("vertexes") or () if each.get("completed")]
+        rest = [piece for digest in ended for piece in self._rest(digest)]
+        if told or rest:
+            # Whoever reads steps before logs must know the step by then: they come in one event or after it.
+            hidden["logs"] = [*told, *rest]
+        if logs is None and not rest and hidden == event:
+            yield line
+        elif hidden:
+            yield json.dumps(hidden, separators=(",", ":"))
+
+    def close(self) -> Iterator[str]:
+        """What steps printed that nobody saw end."""
+        rest = [piece for vertex, _ in list(self._logs) for piece in self._rest(vertex)]
+        if rest:
+            yield json.dumps({"logs": rest}, separators=(",", ":"))
+
+    def _hide(self, value: Any, key: str) -> Any:
+        if key in _EXACT:
+            return value
+        if isinstance(value, dict):
+            return {name: self._hide(each, name) for name, each in value.items()}
+        if isinstance(value, list):
+            return [self._hide(each, key) for each in value]
+        return self._mask.hide(value) if isinstance(value, str) else value
+
+    def _log(self, log: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """A piece of a log as far as its lines are whole; None where nothing is yet."""
+        place = (str(log.get("vertex", "")), int(log.get("stream") or 1))
+        try:
+            piece = base64.b64decode(log.get("data") or "")
+        except (binascii.Error, TypeError):
+            return None
+        self._last[place] = log
+        return _piece(log, self._logs[place].feed(piece))
+
+    def _rest(self, vertex: str) -> Iterator[Mapping[str, Any]]:
+        for place in [each for each in self._logs if each[0] == vertex]:
+            if piece := _piece(self._last[place], self._logs.pop(place).close()):
+                yield piece
+
+
+def _piece(log: Mapping[str, Any], told: bytes) -> Mapping[str, Any] | None:
+    return {**log, "data": base64.b64encode(told).decode()} if told else None

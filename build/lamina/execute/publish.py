@@ -1,0 +1,57 @@
+"""Content tags for images that were pushed with attestations.
+
+Lambda takes no index. So BuildKit pushes the index under a tag of its own, and the image in it gets the
+content tag, last: what has a content tag has its attestations, and Lambda gets one manifest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lamina.decide.plan import Found
+from lamina.errors import LaminaError, Problem
+from lamina.execute.attest import attested_ref
+from lamina.execute.bake import Order
+from lamina.execute.place import Place
+from lamina.identify.image import Image
+from lamina.refs import Reference
+
+
+def publish_attested(order: Order, place: Place) -> tuple[dict[str, Problem], dict[str, str]]:
+    """Tag what an order pushed, as far as it did: what went wrong, and the images' digests, by image.
+
+    An index that an interrupted run left is as good: it holds the image of the same fingerprint. Does nothing
+    for an order without attestations.
+    """
+    problems: dict[str, Problem] = {}
+    digests: dict[str, str] = {}
+    images = [decision.image for decision in order.decisions if order.attests]
+    there = place.attested(attested_ref(image.ref) for image in images) if images else {}
+    for image in images:
+        if found := there.get(attested_ref(image.ref)):
+            try:
+                if place.fingerprint(found.ref) == image.fingerprint:
+                    _name(order, place, image, found)
+                    digests[image.name] = found.digest
+            except LaminaError as error:
+                problems[image.name] = error.problems[0]
+    return problems, digests
+
+
+def _name(order: Order, place: Place, image: Image, found: Found) -> None:
+    source = replace(found, ref=found.ref.with_digest(found.digest))
+    cache = order.caches.get(image.name)
+    for name in (*(Reference.parse(tag) for tag in (cache.tags if cache else ())), image.ref):
+        place.retag(source, name)
+
+
+def carry(place: Place, source: Found, target: Reference) -> bool:
+    """Take the attestations of an image along under another name; whether there are any.
+
+    source: under its content tag. target: the other name.
+    """
+    there = attested_ref(source.ref)
+    found = place.look([there]).get(there)
+    if found is not None:
+        place.retag(found, attested_ref(target))
+    return found is not None
