@@ -18,6 +18,7 @@ import pytest
 from buildkit import BuildKit, digest_of
 from doubles.aws_front import AwsFront
 from doubles.ecr import EcrDouble
+from doubles.lambda_ import LambdaDouble
 from doubles.served import PASSWORD, USER, Served, running_registry
 from doubles.site import PAGES, running_site
 from projects import Done, Repo, copy_sample, write_tiny
@@ -170,10 +171,16 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def front(served: Served) -> Iterator[AwsFront]:
+def lambdas(served: Served) -> LambdaDouble:
+    """Lambda of that account, which finds the images of that registry."""
+    return LambdaDouble(exists=served.has)
+
+
+@pytest.fixture(scope="module")
+def front(served: Served, lambdas: LambdaDouble) -> Iterator[AwsFront]:
     """An AWS account whose ECR is that registry."""
     ecr = EcrDouble(endpoint=f"http://{served.address}", user=USER, password=PASSWORD, storage=served.storage)
-    with AwsFront(doubles=(ecr,)) as running:
+    with AwsFront(doubles=(ecr, lambdas)) as running:
         yield running
 
 

@@ -29,6 +29,8 @@ NOT_RUN = {
     r"invoke report --run \S+": "a run that was somebody else's",
     r"invoke smoke --image fn-writes .*": "of functions that are made to fail",
     r"invoke watch.*": "it ends when it is stopped",
+    r"invoke (?:deploy|status)\b.*": "an account of AWS; tests/integration/test_deploy.py runs them with one",
+    r"invoke check --ref .*": "an image of another stack",
     r"invoke (?:ecr\.setup|gc)\b.*": "an account of AWS; tests/integration/test_ecr.py runs them with one",
 }
 """A pattern of commands -> why nobody runs them here."""

@@ -16,6 +16,8 @@ PACKAGE = ROOT / "build/lamina"
 DOCUMENTS = sorted((ROOT / "docs/iam").glob("*.json"))
 FREE = {"sts:GetCallerIdentity"}
 """What every caller may do."""
+NAMES = {"lambda:Invoke": "lambda:InvokeFunction"}
+"""Operations whose action is called otherwise."""
 SERVICES = ("ecr", "lambda", "sts", "codebuild", "s3", "logs", "iam")
 PROTOCOL = {
     "ecr:BatchCheckLayerAvailability",  # HEAD of a blob
@@ -35,6 +37,7 @@ OURS: dict[str, tuple[str, ...]] = {
     "setup": ("registries/ecr_setup.py",),
     "gc": ("registries/ecr_stock.py", "aws/usage.py", "registries/aws_clients.py"),
     "build": ("registries/ecr.py",),
+    "deploy": ("aws/functions.py",),
 }
 """Document -> the modules that ask AWS for its command; what it has besides is the protocol's."""
 LOGIN = {"ecr:GetAuthorizationToken"}
@@ -62,7 +65,8 @@ def calls(file: Path) -> Iterator[str]:
             name = str(node.args[0].value)
         for service in SERVICES:
             if (operation := operations(service).get(name)) and _is_client(node.func.value):
-                yield f"{service}:{operation}"
+                action = f"{service}:{operation}"
+                yield NAMES.get(action, action)
 
 
 def _is_client(node: ast.expr) -> bool:

@@ -16,6 +16,7 @@ from lamina.tasks import (
     explain,
     images,
     linting,
+    live,
     phases,
     places,
     registry,
@@ -31,7 +32,7 @@ def _collect() -> Collection:
         *(images.tag, places.config, places.lock, places.login, places.pull),
         *(adopting.init, adopting.ignore, adopting.phases),
         *(explain.why, explain.audit, explain.verify, explain.report, linting.lint),
-        *(run.smoke, run.watch, checking.check, registry.gc),
+        *(run.smoke, run.watch, checking.check, live.deploy, live.status, registry.gc),
         *(phases.phase1, phases.phase2, phases.phase3),
     )
     for each in tasks:

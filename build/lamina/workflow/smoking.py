@@ -165,6 +165,12 @@ def _beside(handler: Path | None) -> Path | None:
     return file if file and file.is_file() else None
 
 
+def event_of(images: Mapping[str, Image], name: str, command: tuple[str, ...] = ()) -> bytes:
+    """The event beside the handler of an image's own CMD, or of another one; an empty object without it."""
+    recipe = images[name].node.recipe
+    return _read_event(_beside(handler_file(images, name, command or recipe.command)))
+
+
 def _read_event(file: Path | None) -> bytes:
     if file is None:
         return b"{}"

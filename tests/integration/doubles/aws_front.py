@@ -46,12 +46,20 @@ DENIED = Fault(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer that is more than its document."""
+
+    document: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 class Double(Protocol):
     """Answers some operations of a service."""
 
     service: str
 
-    def answer(self, operation: str, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault | None:
+    def answer(self, operation: str, body: Mapping[str, Any]) -> Mapping[str, Any] | Reply | Fault | None:
         """What AWS would answer; None leaves it to moto."""
         ...
 
@@ -71,6 +79,10 @@ class AwsFront:
     def play(self, operation: str, fault: Fault, *, times: int = 1) -> None:
         """Answer the next calls of an operation (``GetAuthorizationToken``) with a fault."""
         self._faults[operation].extend([fault] * times)
+
+    def forgive(self) -> None:
+        """Play no fault that has not been played yet."""
+        self._faults.clear()
 
     def environ(self, **more: str) -> dict[str, str]:
         """The variables under which AWS' client comes here instead of going to AWS."""
@@ -122,18 +134,21 @@ class AwsFront:
             if listener is not None:
                 listener.server_close()
 
-    def answer(self, service: str, operation: str, body: Mapping[str, Any]) -> tuple[int, bytes] | None:
+    def answer(self, service: str, operation: str, body: Mapping[str, Any]) -> tuple[int, Reply] | None:
         """What is answered here; None to forward. Threads may ask at once."""
         self.calls.append(operation)
-        told: Mapping[str, Any] | Fault | None = None
+        told: Mapping[str, Any] | Reply | Fault | None = None
         if self._faults[operation]:
             told = self._faults[operation].pop(0)
         else:
             answers = (each.answer(operation, body) for each in self.doubles if each.service == service)
             told = next((answer for answer in answers if answer is not None), None)
         if isinstance(told, Fault):
-            return told.status, json.dumps({"__type": told.code, "message": told.message}).encode()
-        return None if told is None else (200, json.dumps(told).encode())
+            error = {"__type": told.code, "message": told.message}
+            return told.status, Reply(document=error, headers={"x-amzn-ErrorType": told.code})
+        if told is None or isinstance(told, Reply):
+            return None if told is None else (200, told)
+        return 200, Reply(document=told)
 
 
 @cache
@@ -162,9 +177,9 @@ class _Handler(BaseHTTPRequestHandler):
         if known is None:
             self._forward(raw)
             return
-        code = json.loads(known[1]).get("__type") if known[0] >= 400 else None
-        error = {"x-amzn-ErrorType": code} if code else {}
-        self._reply(known[0], known[1], {"Content-Type": "application/x-amz-json-1.1", **error})
+        status, reply = known
+        headers = {"Content-Type": "application/x-amz-json-1.1", **reply.headers}
+        self._reply(status, json.dumps(reply.document).encode(), headers)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = _handle  # noqa: N815
 

@@ -63,6 +63,11 @@ class Served:
         except urllib.error.HTTPError:
             return None
 
+    def has(self, uri: str) -> bool:
+        """Whether an image is here, ``host/repository@digest``."""
+        name, _, digest = uri.removeprefix(f"{self.address}/").partition("@")
+        return self.digest(name, digest) is not None
+
 
 def line_of(password: str) -> str:
     """A line of the password file."""

@@ -1,0 +1,94 @@
+"""Tasks about what runs: deploy, status."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from lamina.errors import AwsError
+from lamina.tasks.frame import helps, workspace
+from lamina.workflow.workspace import Flags
+
+TIMEOUT = 300
+NOT_LIVE = 7
+
+
+@task(
+    iterable=["image"],
+    help={
+        **helps("image", "registry", "stack", "platform", "static", "json"),
+        "dry-run": "show what would change, and change nothing",
+        "alias": "publish a version of what changed and point this alias at it: of all functions, or of none",
+        "publish": "publish a version of what changed",
+        "smoke": "call what was deployed with its event.json; no alias moves if one does not answer",
+        "timeout": f"seconds that one function may take to be updated ({TIMEOUT})",
+    },
+)
+def deploy(
+    _: Context,
+    image: list[str],
+    dry_run: bool = False,
+    alias: str | None = None,
+    publish: bool = False,
+    smoke: bool = False,
+    timeout: int = TIMEOUT,
+    registry: str | None = None,
+    stack: str | None = None,
+    platform: str | None = None,
+    static: bool = False,
+    json: bool = False,
+) -> None:
+    """Give the functions of images what was pushed, by digest: only those that run something else."""
+    flags = Flags(
+        images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
+    )
+    with workspace("deploy", flags, json=json) as made:
+        from lamina.report.deployment import move_document, show_moves
+        from lamina.workflow.deploying import Wish, carry_out, plan_deployment
+
+        wish = Wish(alias=alias, publish=publish, smoke=smoke, timeout=timeout)
+        found = plan_deployment(made, wish)
+        show_moves(made.screen, found.moves)
+        done = carry_out(found, wish, say=made.screen.say, dry_run=dry_run)
+        problems = [each.problem for each in done if each.problem]
+        if problems:
+            made.screen.error(AwsError(*problems))
+        documents = [move_document(each.move, status=each.status, version=each.version) for each in done]
+        made.screen.finish("deploy", ok=not problems, images=[], functions=documents, dry_run=dry_run)
+        if problems:
+            raise Exit(code=AwsError.exit_code)
+
+
+@task(
+    iterable=["image"],
+    help={
+        **helps("image", "registry", "stack", "platform", "static", "json"),
+        "check": f"exit {NOT_LIVE} when calls come to anything but what the worktree has",
+    },
+)
+def status(
+    _: Context,
+    image: list[str],
+    check: bool = False,
+    registry: str | None = None,
+    stack: str | None = None,
+    platform: str | None = None,
+    static: bool = False,
+    json: bool = False,
+) -> None:
+    """Say whether a change is live: what each function, version and alias runs, beside the worktree."""
+    flags = Flags(
+        images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
+    )
+    with workspace("status", flags, json=json) as made:
+        from lamina.report.deployment import show_status, status_documents
+        from lamina.workflow.status import check_status, read_status
+
+        rows = read_status(made)
+        show_status(made.screen, rows)
+        behind = check_status(rows)
+        made.screen.say(f"{len(behind)} not live" if behind else "all that is called is live")
+        made.screen.finish("status", ok=not (check and behind), images=[], functions=status_documents(rows))
+        if check and behind:
+            raise Exit(code=NOT_LIVE)

@@ -1,0 +1,212 @@
+"""Deploy and status: functions of an account get what is in a real registry, and only those that lack it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from doubles.aws_front import AwsFront, Fault
+from doubles.lambda_ import LambdaDouble
+from doubles.served import Served, stack_of
+from projects import Repo
+
+from lamina.declare.machine import native_platform
+
+pytestmark = pytest.mark.engine
+
+OLD = "sha256:" + "1" * 64
+FUNCTIONS = """
+[tool.lamina.images.lambda-tiny]
+functions = ["one", { name = "two", command = ["handler.other"] }]
+"""
+ARCHITECTURES = {"linux/amd64": "x86_64", "linux/arm64": "arm64"}
+
+
+@pytest.fixture(autouse=True)
+def clean(front: AwsFront, lambdas: LambdaDouble) -> None:
+    lambdas.clear()
+    front.forgive()
+
+
+@pytest.fixture
+def team(ecr: Repo, front: AwsFront) -> Repo:
+    """The tiny repository pushed, its image run by two functions that still run something older."""
+    ecr.write("pyproject.toml", FUNCTIONS)
+    ecr.ok("build-all", "--push", "--create")
+    for name in ("one", "two"):
+        create(front, name)
+    front.calls.clear()
+    return ecr
+
+
+def create(front: AwsFront, name: str, **more: Any) -> None:
+    given = {
+        "PackageType": "Image",
+        "Code": {"ImageUri": f"registry.invalid/old@{OLD}"},
+        "Architectures": [ARCHITECTURES[native_platform()]],
+        **more,
+    }
+    front.client("lambda").create_function(
+        FunctionName=name, Role="arn:aws:iam::123456789012:role/x", **given
+    )
+
+
+def by_name(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {each["function"]: each for each in document["functions"]}
+
+
+def test_only_what_runs_something_else_is_changed(
+    team: Repo, front: AwsFront, lambdas: LambdaDouble, served: Served
+) -> None:
+    planned = team.ok("deploy", "--dry-run", "--json").json
+    assert {each["status"] for each in planned["functions"]} == {"planned"}
+    assert not [call for call in front.calls if call.startswith("Update")]
+
+    done = by_name(team.ok("deploy", "--json").json)
+    digest = served.digest(f"lambda-tiny-{stack_of(team)}", done["one"]["tag"])
+    assert [done[name]["status"] for name in ("one", "two")] == ["updated", "updated"]
+    assert lambdas.runs("one") == lambdas.runs("two") == digest == done["one"]["digest"]
+    settings = front.client("lambda").get_function(FunctionName="two")["Configuration"]
+    assert settings["ImageConfigResponse"]["ImageConfig"]["Command"] == ["handler.other"]
+
+    front.calls.clear()
+    again = by_name(team.ok("deploy", "--json").json)
+    assert {each["status"] for each in again.values()} == {"skipped"}
+    assert not [call for call in front.calls if call.startswith(("Update", "Publish"))]
+
+
+def test_what_is_not_pushed_is_not_deployed(team: Repo, lambdas: LambdaDouble) -> None:
+    team.append("src/handler.py", "# edited\n")
+
+    done = team.fails(1, "deploy", "--json")
+
+    assert "nothing is deployed that is not pushed" in done.told
+    assert "next: invoke build-all --push --image lambda-tiny" in done.told
+    assert lambdas.runs("one") == OLD
+
+
+def test_an_alias_moves_to_what_answers_and_no_further(
+    team: Repo, front: AwsFront, lambdas: LambdaDouble
+) -> None:
+    first = by_name(team.ok("deploy", "--alias", "live", "--smoke", "--json").json)
+    assert {each["version"] for each in first.values()} == {"1"}
+    assert set(lambdas.invoked) == {("one", "1"), ("two", "1")}
+    assert lambdas.runs("one", "live") == first["one"]["digest"]
+    assert {
+        each["status"] for each in by_name(team.ok("deploy", "--alias", "live", "--json").json).values()
+    } == {"skipped"}
+
+    team.append("src/handler.py", "# worse\n")
+    team.ok("build-all", "--push")
+    lambdas.answers["two"] = "it does not work"
+    failed = team.fails(8, "deploy", "--alias", "live", "--smoke", "--json")
+    assert "version 2 of two does not answer its event: Unhandled" in failed.told
+    assert "it does not work" in failed.told
+    assert lambdas.runs("one", "live") == lambdas.runs("two", "live") == first["one"]["digest"]
+    assert lambdas.runs("one") != first["one"]["digest"]
+
+
+def test_aliases_are_put_back_when_one_does_not_move(team: Repo, lambdas: LambdaDouble) -> None:
+    first = by_name(team.ok("deploy", "--alias", "live", "--json").json)
+    team.append("src/handler.py", "# better\n")
+    team.ok("build-all", "--push")
+    lambdas.frozen.add("two")
+
+    failed = team.fails(8, "deploy", "--alias", "live", "--json")
+
+    assert "live is put back for one" in failed.told
+    assert lambdas.runs("one", "live") == lambdas.runs("two", "live") == first["one"]["digest"]
+
+
+def test_status_says_what_is_live_and_what_is_not(team: Repo, front: AwsFront, lambdas: LambdaDouble) -> None:
+    before = by_name(team.ok("status", "--json").json)
+    assert before["one"]["verdict"] == "stale: an image that the registry does not know"
+    team.fails(7, "status", "--check")
+
+    team.ok("deploy", "--alias", "live")
+    assert "all that is called is live" in team.ok("status", "--check").stdout
+    tag = by_name(team.ok("status", "--json").json)["one"]["tag"]
+    team.append("src/handler.py", "# edited\n")
+    assert {each["verdict"] for each in team.ok("status", "--json").json["functions"]} == {"not pushed"}
+    team.ok("build-all", "--push")
+    team.ok("deploy", "--image", "lambda-tiny")
+    rows = [each for each in team.ok("status", "--json").json["functions"] if each["function"] == "one"]
+    assert {each["at"]: (each["verdict"], each["counts"]) for each in rows} == {
+        "live = 1": (f"stale: {tag}", True),
+        "$LATEST": ("live", False),
+        "1": (f"stale: {tag}", False),
+    }
+    team.fails(7, "status", "--check")
+
+
+def test_all_that_stands_in_the_way_is_told_at_once(
+    team: Repo, front: AwsFront, lambdas: LambdaDouble
+) -> None:
+    other = {"x86_64": "arm64", "arm64": "x86_64"}[ARCHITECTURES[native_platform()]]
+    create(front, "one", Architectures=[other])
+    create(front, "two", PackageType="Zip", Code={"ZipFile": b"zip"})
+    team.write("pyproject.toml", FUNCTIONS.replace('"one",', '"one", "three",'))
+
+    done = team.fails(8, "deploy", "--json")
+
+    assert f"the function one is for {other}, the image for {ARCHITECTURES[native_platform()]}" in done.told
+    assert "the function two is made of a zip file" in done.told
+    assert "there is no function three" in done.told
+    verdicts = {name: each["verdict"] for name, each in by_name(team.ok("status", "--json").json).items()}
+    assert (verdicts["two"], verdicts["three"]) == ("a zip file", "no function")
+
+
+@pytest.mark.parametrize(
+    ("operation", "fault", "told"),
+    [
+        (
+            "UpdateFunctionCode",
+            Fault(
+                code="AccessDeniedException",
+                message="User: x is not authorized to perform: lambda:UpdateFunctionCode on resource: one",
+                status=403,
+            ),
+            "not allowed: lambda:UpdateFunctionCode on one",
+        ),
+        (
+            "GetFunction",
+            Fault(code="TooManyRequestsException", message="Rate exceeded", status=429),
+            "AWS throttles this account's requests",
+        ),
+    ],
+)
+def test_what_lambda_refuses_is_told_with_the_next_step(
+    team: Repo, front: AwsFront, operation: str, fault: Fault, told: str
+) -> None:
+    team.write("pyproject.toml", FUNCTIONS.replace(', { name = "two", command = ["handler.other"] }', ""))
+    front.play(operation, fault, times=5)
+
+    done = team.fails(8, "deploy", "--json")
+
+    assert told in done.told
+    assert "next: " in done.told
+
+
+def test_an_image_that_was_deleted_under_a_function_is_put_there_again(
+    team: Repo, lambdas: LambdaDouble
+) -> None:
+    team.ok("deploy")
+    lambdas.lose_image("one")
+    assert "failed: ImageDeleted" in by_name(team.ok("status", "--json").json)["one"]["verdict"]
+
+    done = by_name(team.ok("deploy", "--json").json)
+
+    assert (done["one"]["status"], done["two"]["status"]) == ("updated", "skipped")
+    team.ok("status", "--check")
+
+
+def test_without_functions_or_credentials_nothing_is_asked(ecr: Repo) -> None:
+    assert "no function is declared for any image" in ecr.fails(3, "deploy").text
+    ecr.write("pyproject.toml", FUNCTIONS)
+    assert (
+        "there are no AWS credentials"
+        in ecr.fails(5, "deploy", env={"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}).text
+    )
+    assert (
+        "Lambda takes nothing from an engine" in ecr.fails(5, "status", env={"LAMINA_REGISTRY": "local"}).text
+    )
