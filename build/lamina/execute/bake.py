@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,9 +34,15 @@ class Bake:
     targets: Mapping[str, str]
     reads: tuple[str, ...] = ()
 
-    def render(self) -> str:
-        """The file's text."""
-        return json.dumps(_literal(self.document), indent=2) + "\n"
+    def render(self, variables: Mapping[str, str] | None = None) -> str:
+        """The file's text. variables: what is known only when bake runs -> the variable that will have it."""
+        document = _literal(self.document)
+        if variables:
+            document["variable"] = {name: {"default": ""} for name in variables.values()}
+        text = json.dumps(document, indent=2) + "\n"
+        for unknown, name in (variables or {}).items():
+            text = text.replace(unknown, f"${{{name}}}")
+        return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +125,7 @@ def _target(order: Order, image: Image, inside: set[str], *, kept: bool) -> dict
     dated = ",rewrite-timestamp=true" * order.reproducible
     target: dict[str, Any] = {
         "context": str(stage.context()),
-        "dockerfile": str(stage.dockerfile),
+        "dockerfile": _dockerfile(stage),
         "contexts": {
             **_bases(order, image, inside),
             **{name: str(stage.context(name)) for name in image.contexts if name},
@@ -139,6 +146,12 @@ def _target(order: Order, image: Image, inside: set[str], *, kept: bool) -> dict
         target["labels"] = {FINGERPRINT_KEY: image.fingerprint}
         target["annotations"] = list(_annotations(order, image))
     return {key: value for key, value in target.items() if value}
+
+
+def _dockerfile(stage: Stage) -> str:
+    """Where bake looks for it: from the context, where the path is no absolute one."""
+    path = stage.dockerfile
+    return str(path) if path.is_absolute() else posixpath.relpath(path, stage.context())
 
 
 def _bases(order: Order, image: Image, inside: set[str]) -> dict[str, str]:

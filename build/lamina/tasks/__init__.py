@@ -10,7 +10,7 @@ from typing import Any
 
 from invoke.collection import Collection
 
-from lamina.tasks import adopting, explain, images, linting, phases, places, run, sandboxes
+from lamina.tasks import adopting, codebuild, explain, images, linting, phases, places, run, sandboxes
 
 
 def _collect() -> Collection:
@@ -29,6 +29,7 @@ def _collect() -> Collection:
     registry = {"up": sandboxes.registry_up, "down": sandboxes.registry_down}
     ns.add_collection(_named("engine", engine))
     ns.add_collection(_named("registry", registry))
+    ns.add_collection(_named("codebuild", {"setup": codebuild.setup, "build": codebuild.build}))
     return ns
 
 

@@ -126,7 +126,7 @@ def decide(
         unlocked=outside.unlocked,
         notes=(
             *preflight.notes(images),
-            *preflight.emulated(images, this_machine()),
+            *(preflight.emulated(images, this_machine()) if workspace.builds_here else ()),
             *unpinned(images, local_names(images.values())),
         ),
         headline="\n".join(line for line in headlines if line) or None,

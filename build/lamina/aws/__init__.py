@@ -1,0 +1,1 @@
+"""What AWS has besides its registry."""

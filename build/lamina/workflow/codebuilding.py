@@ -1,0 +1,364 @@
+"""A build on CodeBuild: the same plan, sent there with what it needs, followed, confirmed, recorded."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from lamina.aws.codebuild import CodeBuild, SourceBucket, Start
+from lamina.decide.plan import Decision, Plan
+from lamina.decide.remote_build import (
+    BUILDSPEC,
+    RESULTS,
+    Machine,
+    buildspecs,
+    results_prefix,
+    secret_file,
+)
+from lamina.declare.codebuild import ARCHITECTURES, CodeBuildSettings
+from lamina.declare.config import Secret
+from lamina.errors import AwsError, ConfigError, Problem
+from lamina.execute.bake import Order
+from lamina.execute.engine import Builder
+from lamina.execute.externals import Externals
+from lamina.execute.outcome import Outcome, Result
+from lamina.execute.remote import RemoteStep, call_off, conclude, explain_failure, split
+from lamina.execute.source_bundle import make_bundle, write_zip
+from lamina.files import write_atomic, write_json
+from lamina.identify.image import Image
+from lamina.registries.aws_clients import Access, Clients, boto_clients
+from lamina.workflow.building import build_images, make_order
+from lamina.workflow.caching import find_caches, tidy_exported
+from lamina.workflow.remote_following import SUCCEEDED, Follower, Started, kept_settings
+from lamina.workflow.workspace import Workspace
+
+COMMAND = "codebuild.build"
+_SETUP_FIRST = "docs/codebuild.md says how to begin"
+_QUEUE_SECONDS = 600.0  # a machine may be long in coming
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """How a build is to go. wait: for its end. follow: say every line of its log. timeout: minutes.
+
+    pause, clock: wait seconds, and tell them.
+    """
+
+    wait: bool = True
+    follow: bool = False
+    timeout: int | None = None
+    pause: Callable[[float], None] = field(default=time.sleep)
+    clock: Callable[[], float] = field(default=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """One build to be started: of the images of one architecture. texts: its files besides the contexts."""
+
+    project: str
+    steps: tuple[RemoteStep, ...]
+    batch: bool
+    texts: Mapping[str, str]
+
+
+def build_on_codebuild(workspace: Workspace, wish: Wish) -> Outcome:
+    """Plan as a push does, and have CodeBuild make what is to be built. See `build_images`.
+
+    Raises ConfigError for what is not configured, AwsError.
+    """
+    ConfigError.check(_lacking(workspace, wish))
+    workspace.builds_here = False
+    workspace.builder = Builder(name="codebuild", driver="docker-container", local_images=False)
+    return build_images(workspace, COMMAND, by=partial(_build, wish=wish))
+
+
+def aws_clients(workspace: Workspace) -> Clients:
+    """Makes clients for the region in which builds run."""
+    region = workspace.project.codebuild.region or workspace.project.ecr.get("region")
+    return boto_clients(Access(region=region))
+
+
+def lacking_registry(workspace: Workspace) -> Iterator[Problem]:
+    """What is wrong when images do not live in ECR."""
+    if not workspace.on_ecr:
+        registry = workspace.project.settings["registry"]
+        yield Problem(
+            what=f"builds on CodeBuild push to ECR, and the registry is {registry.value!r}",
+            where=registry.source,
+            allowed="ecr, or ecr/prefix",
+            hint='add --registry ecr, or registry = "ecr" to [tool.lamina]',
+        )
+
+
+def lacking_setting(key: str, what: str) -> Problem:
+    """A key of the configuration that has to be there."""
+    return Problem(
+        what=f"{what} is not configured", where=f"[tool.lamina.codebuild] {key}", hint=_SETUP_FIRST
+    )
+
+
+def architecture_of(image: Image) -> str:
+    """As CodeBuild's machines are told apart: ``amd64``."""
+    return image.node.spec.platform.split("/")[1]
+
+
+def _lacking(workspace: Workspace, wish: Wish) -> Iterator[Problem]:
+    yield from lacking_registry(workspace)
+    if workspace.project.codebuild.bucket is None:
+        yield lacking_setting("bucket", "the bucket for sources")
+    if wish.timeout is not None and not 5 <= wish.timeout <= 2160:
+        yield Problem(
+            what=f"a build cannot take up to {wish.timeout} minutes", where="--timeout", allowed="5 to 2160"
+        )
+
+
+def _build(
+    workspace: Workspace, plan: Plan, images: Mapping[str, Image], outside: Externals, run: str, *, wish: Wish
+) -> Outcome:
+    """See `Build`."""
+    del images
+    decisions = plan.acting("build")
+    settings = workspace.project.codebuild
+    ConfigError.check(_unfit(workspace, decisions, outside))
+    caches = find_caches(workspace, (decision.image for decision in decisions))
+    workspace.screen.notes((*caches.notes, *_notes(settings, decisions)))
+    order = make_order(workspace, plan.found, decisions, (), outside, caches.images)
+    needed = _secrets(workspace, decisions)
+    clients = aws_clients(workspace)
+    codebuild, bucket = CodeBuild(clients), SourceBucket(str(settings.bucket), clients)
+    machine = Machine(
+        host=workspace.registry.address.partition("/")[0],
+        registry_region=workspace.project.ecr.get("region") or codebuild.region,
+        bucket_region=codebuild.region,
+        buildkit=settings.buildkit,
+        secrets=needed,
+    )
+    folder = workspace.project.state / "runs" / run
+    folder.mkdir(parents=True)
+    errands = _errands(workspace, order, machine, tuple(needed))
+    started: list[Started] = []
+    try:
+        for each in errands:
+            for step in each.steps:
+                write_atomic(folder / step.step.bake_file, step.render())
+            source = _send(workspace, bucket, order, each)
+            started.append(_start(codebuild, bucket, each, source, run, wish.timeout or settings.timeout))
+            workspace.screen.say(f"{each.project}: started {started[-1].id}")
+        write_json(folder / "codebuild.json", kept_settings(tuple(started)))
+        if not wish.wait:
+            return _left_running(tuple(started))
+        outcome = _follow(workspace, codebuild, bucket, tuple(started), folder, wish)
+    except KeyboardInterrupt:
+        return _stopped(workspace, codebuild, tuple(started), errands)
+    workspace.screen.notes(tidy_exported(workspace, caches, outcome.built))
+    return outcome
+
+
+def _unfit(workspace: Workspace, decisions: tuple[Decision, ...], outside: Externals) -> Iterator[Problem]:
+    """What keeps images from being built elsewhere, all of it."""
+    built = {decision.image.name: decision.image for decision in decisions}
+    settings = workspace.project.codebuild
+    for name, stand_in in outside.stand_ins.items():
+        if any(name in outside.references.get(image, {}) for image in built):
+            yield Problem(
+                what=f"{name} is a stand-in here, and only this machine's engine has it",
+                where=stand_in.ref,
+                hint="run `invoke lock` where the runtime's registry can be reached",
+            )
+    for image in built.values():
+        own = architecture_of(image)
+        if own not in ARCHITECTURES:
+            yield Problem(
+                what=f"CodeBuild has no machines for {image.node.spec.platform}",
+                where=image.node.spec.source,
+                allowed=", ".join(f"linux/{each}" for each in ARCHITECTURES),
+            )
+        for parent in image.node.parents:
+            if parent in built and architecture_of(built[parent]) != own:
+                yield Problem(
+                    what=f"{image.name} is for {own} and stands on {parent}, which is for another machine",
+                    where=image.node.spec.source,
+                    hint=f"build that first: invoke codebuild.build --image {parent}",
+                )
+    optional = {secret.name for secret in workspace.project.secrets if secret.optional}
+    known = {secret.name for secret in workspace.project.secrets}
+    for image in built.values():
+        for name in sorted({*image.node.recipe.secrets} & known - optional - settings.secrets.keys()):
+            yield Problem(
+                what=f"{image.name} needs the secret {name}, which CodeBuild does not have: files of secrets "
+                "are never sent",
+                where=image.node.spec.dockerfile_path,
+                hint=f'put it into Secrets Manager, and {name} = "<its name>" into '
+                "[tool.lamina.codebuild.secrets]",
+            )
+
+
+def _notes(settings: CodeBuildSettings, decisions: tuple[Decision, ...]) -> Iterator[Problem]:
+    if settings.buildkit is None:
+        yield Problem(
+            what="no image of BuildKit is configured: the machine's own builder is used, which on AWS' "
+            "images can neither annotate what it pushes nor write a remote cache",
+            where="[tool.lamina.codebuild] buildkit",
+            hint="mirror moby/buildkit into ECR and name it there: docs/codebuild.md",
+        )
+    if len(decisions) > settings.batch_above and settings.batch_role is None:
+        yield Problem(
+            what=f"{len(decisions)} images are built by one machine: a batch needs a role of its own",
+            where="[tool.lamina.codebuild] batch-role",
+            hint="invoke codebuild.setup --dry-run prints its policy",
+        )
+
+
+def _secrets(workspace: Workspace, decisions: tuple[Decision, ...]) -> Mapping[str, str]:
+    """The secrets that these builds take and CodeBuild can get: id -> where they are."""
+    used = {name for decision in decisions for name in decision.image.node.recipe.secrets}
+    return {name: place for name, place in workspace.project.codebuild.secrets.items() if name in used}
+
+
+def _errands(
+    workspace: Workspace, order: Order, machine: Machine, secrets: tuple[str, ...]
+) -> tuple[Errand, ...]:
+    """A build for each architecture: on one machine, or one a step where there is much to do."""
+    settings = workspace.project.codebuild
+    there = tuple(
+        Secret(name=name, file=Path(secret_file(number))) for number, name in enumerate(secrets, start=1)
+    )
+    errands: list[Errand] = []
+    for name in ARCHITECTURES:
+        own = tuple(each for each in order.decisions if architecture_of(each.image) == name)
+        if not own:
+            continue
+        first = 1 + sum(len(errand.steps) for errand in errands)
+        jobs: int = workspace.project.get("jobs")
+        steps = split(replace(order, decisions=own, secrets=there), jobs, first=first)
+        batch = len(own) > settings.batch_above and settings.batch_role is not None
+        texts = {
+            **{each.step.bake_file: each.render() for each in steps},
+            **buildspecs([each.step for each in steps], machine, batch=batch),
+        }
+        errands.append(Errand(project=settings.project_of(name), steps=steps, batch=batch, texts=texts))
+    return tuple(errands)
+
+
+def _send(workspace: Workspace, bucket: SourceBucket, order: Order, errand: Errand) -> str:
+    """Put the source of a build into the bucket, unless the same is there; its key."""
+    stages = {name: order.stages[name] for step in errand.steps for name in step.images}
+    with tempfile.TemporaryDirectory(prefix="source-", dir=workspace.project.state) as scratch:
+        bundle = make_bundle(Path(scratch), errand.texts, stages)
+        if bucket.has(bundle.key):
+            workspace.screen.say(f"{errand.project}: the source is there: s3://{bucket.name}/{bundle.key}")
+            return bundle.key
+        file = Path(scratch) / "source.zip"
+        write_zip(bundle, file)
+        size = file.stat().st_size
+        bucket.upload(file, bundle.key)
+        workspace.screen.say(f"{errand.project}: sent {size} bytes to s3://{bucket.name}/{bundle.key}")
+        return bundle.key
+
+
+def _start(
+    codebuild: CodeBuild, bucket: SourceBucket, errand: Errand, key: str, run: str, timeout: int
+) -> Started:
+    wanted = Start(
+        project=errand.project,
+        source=f"{bucket.name}/{key}",
+        buildspec=BUILDSPEC,
+        environment={RESULTS: f"s3://{bucket.name}/{results_prefix(run)}"},
+        token=f"{run}-{errand.steps[0].number}",
+        timeout=timeout,
+    )
+    id = codebuild.start_batch(wanted) if errand.batch else codebuild.start(wanted)  # noqa: A001
+    return Started(id=id, project=errand.project, steps=errand.steps, batch=errand.batch)
+
+
+def _left_running(started: tuple[Started, ...]) -> Outcome:
+    """The end of a run that does not wait: nothing is recorded of what is being built."""
+    results = {
+        decision.image.name: Result(image=decision.image, status="started", reasons=decision.reasons)
+        for each in started
+        for step in each.steps
+        for decision in step.order.decisions
+    }
+    return Outcome(results=results, remote=tuple(each.id for each in started))
+
+
+def _follow(
+    workspace: Workspace,
+    codebuild: CodeBuild,
+    bucket: SourceBucket,
+    started: tuple[Started, ...],
+    folder: Path,
+    wish: Wish,
+) -> Outcome:
+    minutes = wish.timeout or workspace.project.codebuild.timeout
+    names = tuple(name for each in started for step in each.steps for name in step.images)
+    with workspace.screen.progress(names) as view:
+        follower = Follower(codebuild, started, view, workspace.screen.say, follow=wish.follow)
+        seconds = minutes * 60 + _QUEUE_SECONDS
+        in_time = follower.wait(pause=wish.pause, clock=wish.clock, seconds=seconds)
+    if not in_time:
+        _stop(codebuild, started)
+        steps = tuple(step for each in started for step in each.steps)
+        what = f"not done after {seconds / 60:.0f} minutes, the wait for a machine included; it was stopped"
+        problem = Problem(what=what, where=", ".join(each.id for each in started), hint="--timeout MINUTES")
+        return replace(call_off(steps, "it took too long"), problems=(problem,), remote=_ids(started))
+    _fetch(bucket, folder, failed=any(follower.status(each) != SUCCEEDED for each in started))
+    follower.write_events(folder)
+    outcomes = [_end(workspace, follower, each, folder, minutes) for each in started]
+    return Outcome(
+        results={name: result for each in outcomes for name, result in each.results.items()},
+        installs={name: steps for each in outcomes for name, steps in each.installs.items()},
+        problems=tuple(problem for each in outcomes for problem in each.problems),
+        remote=_ids(started),
+    )
+
+
+def _end(workspace: Workspace, follower: Follower, started: Started, folder: Path, minutes: int) -> Outcome:
+    """What came of one build."""
+    status = follower.status(started)
+    if status == SUCCEEDED:
+        return conclude(started.steps, folder, workspace.destination, time.time)
+    outcome = explain_failure(started.steps, folder)
+    if status == "FAILED" and outcome.problems:
+        return outcome
+    return replace(outcome, problems=(follower.problem(started, minutes=minutes), *outcome.problems))
+
+
+def _fetch(bucket: SourceBucket, folder: Path, *, failed: bool) -> None:
+    """Get what builds handed back, as files of the run. failed: whether one did, maybe before that."""
+    try:
+        for key in bucket.keys(results_prefix(folder.name)):
+            bucket.download(key, folder / Path(key).name)
+    except AwsError:
+        if not failed:
+            raise
+
+
+def _stopped(
+    workspace: Workspace, codebuild: CodeBuild, started: tuple[Started, ...], errands: tuple[Errand, ...]
+) -> Outcome:
+    """The end of a run that the user stopped; the builds go on if that is wanted."""
+    told = ", ".join(each.id for each in started)
+    if started and workspace.screen.ask(f"stop {told} as well?", default=True):
+        _stop(codebuild, started)
+        workspace.screen.say(f"stopped {told}")
+    elif started:
+        workspace.screen.say(f"{told} goes on; what it pushes is found by the next run")
+    steps = tuple(step for each in errands for step in each.steps)
+    return replace(call_off(steps, "the run was stopped"), interrupted=True, remote=_ids(started))
+
+
+def _stop(codebuild: CodeBuild, started: tuple[Started, ...]) -> None:
+    for each in started:
+        if each.batch:
+            codebuild.stop_batch(each.id)
+        else:
+            codebuild.stop(each.id)
+
+
+def _ids(started: tuple[Started, ...]) -> tuple[str, ...]:
+    return tuple(each.id for each in started)
