@@ -169,9 +169,10 @@ def _secret_sources(machine: Machine) -> Mapping[str, Mapping[str, str]]:
 
 def _bake(step: Step) -> str:
     """The commands of a step, as one. A base of an earlier step is taken by the digest that its tag has."""
-    look = ("docker", "buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}")
+    # The digest is the sum of the manifest; of the templates that `--format` takes versions think differently.
+    look = ("docker", "buildx", "imagetools", "inspect", "--raw")
     digests = [
-        f'{name}="$({_command(*look, ref)})" && export {name}'
+        f'{name}="sha256:$({_command(*look, ref)} | sha256sum | cut -c-64)" && export {name}'
         for number, ref in step.bases.items()
         for name in (_BASE.format(number),)
     ]

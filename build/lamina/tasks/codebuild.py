@@ -51,7 +51,7 @@ def setup(
         **helps("reproducible", "cache", "cache-read-only", "json", "plain"),
         "wait": "wait for the end, confirm every digest and record it; --no-wait only starts it",
         "follow": "print every line of the build's log, too",
-        "timeout": "minutes that the build may take",
+        "timeout": "minutes that the build may take (0: as configured)",
     },
 )
 def build(
@@ -70,7 +70,7 @@ def build(
     cache_read_only: bool = False,
     wait: bool = True,
     follow: bool = False,
-    timeout: int | None = None,
+    timeout: int = 0,
     json: bool = False,
     plain: bool = False,
 ) -> None:
@@ -93,5 +93,5 @@ def build(
     with workspace("codebuild.build", flags, json=json, plain=plain) as made:
         from lamina.workflow.codebuilding import Wish, build_on_codebuild
 
-        wish = Wish(wait=wait, follow=follow, timeout=timeout)
+        wish = Wish(wait=wait, follow=follow, timeout=timeout or None)
         report(made, "codebuild.build", lambda: build_on_codebuild(made, wish))
