@@ -399,3 +399,16 @@ def test_secrets_come_from_aws_and_never_from_here(
     (source,) = machines.sources
     assert b"never to be sent" not in b"".join(source.values())
     assert b"and more" not in b"".join(source.values())
+
+
+def test_a_runtime_out_of_reach_is_told_and_no_engine_is_started(
+    away: Repo, machines: CodeBuildDouble, tmp_path: Path
+) -> None:
+    away.write("dockerfiles/lambda-real/Dockerfile", "FROM public.ecr.aws/lambda/python:3.13\n")
+    done = away.run("codebuild.build", "--create", env={"LAMINA_CACHE": str(tmp_path / "cache")})
+    if (away.root / "lamina.lock").exists():
+        pytest.skip("the runtime's own registry can be reached here")
+    assert done.code == 5, done.text
+    assert "public.ecr.aws" in done.stderr
+    assert "StartBuild" not in operations(machines)
+    assert away.recorded == {}

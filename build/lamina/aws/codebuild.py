@@ -137,7 +137,6 @@ class CodeBuild:
         with self._of_project(wanted.project):
             told = self._client.start_build(
                 **_overrides(wanted),
-                artifactsOverride={"type": "NO_ARTIFACTS"},
                 timeoutInMinutesOverride=wanted.timeout,
             )
         return str(told["build"]["id"])
@@ -147,7 +146,6 @@ class CodeBuild:
         with self._of_project(wanted.project):
             told = self._client.start_build_batch(
                 **_overrides(wanted),
-                artifactsOverride={"type": "NO_ARTIFACTS"},
                 buildTimeoutInMinutesOverride=wanted.timeout,
             )
         return str(told["buildBatch"]["id"])

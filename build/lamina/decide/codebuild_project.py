@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lamina.decide.remote_build import KEPT_DAYS, PREFIX, RETURNS, SOURCES
+from lamina.decide.remote_build import KEPT_DAYS, PREFIX, RETURNS, SOURCES, EcrHost
 from lamina.declare.codebuild import ARCHITECTURES, PARAMETER, CodeBuildSettings
 from lamina.refs import Reference
 
@@ -18,7 +18,7 @@ _NOT_BY_HAND = (
 )
 _AWS_IMAGES = "aws/codebuild/"
 _MOST_SHOWN = 60
-_LEAST_MINUTES = 5  # that a build may wait for a machine, says AWS
+_WAITS = (5, 480)  # minutes that a build may wait for a machine, says AWS
 _PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 _PUSH = ("ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart")
 
@@ -75,7 +75,7 @@ def project_definition(settings: CodeBuildSettings, architecture: str) -> Mappin
         },
         "serviceRole": settings.role,
         "timeoutInMinutes": settings.timeout,
-        "queuedTimeoutInMinutes": max(_LEAST_MINUTES, settings.timeout),
+        "queuedTimeoutInMinutes": min(max(_WAITS[0], settings.timeout), _WAITS[1]),
         "logsConfig": {"cloudWatchLogs": {"status": "ENABLED"}},
         **({"buildBatchConfig": batch} if batch else {}),
     }
@@ -139,9 +139,16 @@ def project_update(wanted: Mapping[str, Any], changes: Iterable[Change]) -> Mapp
 
 
 def role_policy(
-    settings: CodeBuildSettings, account: Account, architectures: Sequence[str], repositories: Iterable[str]
+    settings: CodeBuildSettings,
+    account: Account,
+    architectures: Sequence[str],
+    repositories: Iterable[str],
+    outside: Iterable[Reference] = (),
 ) -> Mapping[str, Any]:
-    """What a build may do, and no more. repositories: those of the images and of their caches."""
+    """What a build may do, and no more.
+
+    repositories: those of the images and of their caches. outside: what else is pulled.
+    """
     bucket = f"arn:{account.partition}:s3:::{settings.bucket}"
     groups = [f"log-group:/aws/codebuild/{settings.project_of(each)}" for each in architectures]
     logs = [account.arn("logs", f"{group}{end}") for group in groups for end in ("", ":*")]
@@ -154,8 +161,8 @@ def role_policy(
             "Images", sorted((*_PULL, *_PUSH)), [account.repository(name) for name in sorted({*repositories})]
         ),
     ]
-    if mirror := _mirror(settings, account):
-        statements.append(_allow("BuildKit", list(_PULL), [mirror]))
+    if pulled := _pulled(account, outside):
+        statements.append(_allow("Outside", list(_PULL), pulled))
     places = settings.secrets.values()
     managed = [_secret_arn(account, each) for each in places if not each.startswith(PARAMETER)]
     parameters = [_parameter_arn(account, each) for each in places if each.startswith(PARAMETER)]
@@ -256,15 +263,16 @@ def _projects(settings: CodeBuildSettings, account: Account, architectures: Sequ
     return [account.arn("codebuild", f"project/{settings.project_of(each)}") for each in architectures]
 
 
-def _mirror(settings: CodeBuildSettings, account: Account) -> str | None:
-    """The repository of BuildKit's image if it is in ECR; elsewhere there is nothing to allow."""
-    if settings.buildkit is None:
-        return None
-    reference = Reference.parse(settings.buildkit)
-    parts = (reference.host or "").split(".")
-    if len(parts) < 4 or parts[1:3] != ["dkr", "ecr"]:
-        return None
-    return f"arn:{account.partition}:ecr:{parts[3]}:{parts[0]}:repository/{reference.repository}"
+def _pulled(account: Account, references: Iterable[Reference]) -> list[str]:
+    """The repositories of those images that are in ECR; for others there is nothing to allow."""
+    hosts = {each: EcrHost.of(each) for each in references}
+    return sorted(
+        {
+            f"arn:{account.partition}:ecr:{host.region}:{host.account}:repository/{each.repository}"
+            for each, host in hosts.items()
+            if host
+        }
+    )
 
 
 def _secret_arn(account: Account, place: str) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lamina.declare.codebuild import PARAMETER
+from lamina.refs import Reference
 
 BUILDSPEC = "buildspec.yml"
 CONTEXTS = "contexts.tar"
@@ -56,17 +57,38 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What a build is to use. host: the registry. regions: of the registry and of the bucket.
+    """What a build is to use. logins: host -> region of registries that want a token.
 
-    buildkit: the image of BuildKit; None for the engine's default builder. secrets: as in
-    `CodeBuildSettings`, those that are needed, in the order of `secret_file`.
+    region: of the bucket. buildkit: the image of BuildKit; None for the engine's default builder.
+    secrets: as in `CodeBuildSettings`, those that are needed, in the order of `secret_file`.
     """
 
-    host: str
-    registry_region: str
-    bucket_region: str
+    logins: Mapping[str, str]
+    region: str
     buildkit: str | None = None
     secrets: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EcrHost:
+    """A registry of ECR, as its host tells it: ``<account>.dkr.ecr.<region>.…``."""
+
+    account: str
+    region: str
+
+    @classmethod
+    def of(cls, reference: Reference) -> EcrHost | None:
+        """The registry of an image; None for any other than ECR."""
+        parts = (reference.host or "").split(".")
+        if len(parts) < 5 or parts[1:3] != ["dkr", "ecr"]:
+            return None
+        return cls(account=parts[0], region=parts[3])
+
+
+def logins(references: Iterable[Reference]) -> Mapping[str, str]:
+    """The hosts of those images that are in ECR -> their regions."""
+    hosts = {str(each.host): EcrHost.of(each) for each in references}
+    return {name: host.region for name, host in hosts.items() if host}
 
 
 def unknown_digest(number: int) -> str:
@@ -137,7 +159,7 @@ def _buildspec(steps: Sequence[Step], machine: Machine) -> Mapping[str, Any]:
                 "commands": [_bake(step) for step in steps],
                 # Also after a failure: what is sent tells which step failed, and why.
                 "finally": [_command("aws", "s3", "cp", "--recursive", "--only-show-errors", "--region",
-                                     machine.bucket_region, _FOLDER) + f' "${RESULTS}"'],
+                                     machine.region, _FOLDER) + f' "${RESULTS}"'],
             },
         },
     }  # fmt: skip
@@ -146,9 +168,10 @@ def _buildspec(steps: Sequence[Step], machine: Machine) -> Mapping[str, Any]:
 def _preparation(machine: Machine) -> Iterable[str]:
     yield f"tar --extract --preserve-permissions --file={CONTEXTS}"
     yield f"mkdir -p {_FOLDER}"
-    token = _command("aws", "ecr", "get-login-password", "--region", machine.registry_region)
-    login = _command("docker", "login", "--username", "AWS", "--password-stdin", machine.host)
-    yield f"{token} | {login}"
+    for host, region in machine.logins.items():
+        token = _command("aws", "ecr", "get-login-password", "--region", region)
+        login = _command("docker", "login", "--username", "AWS", "--password-stdin", host)
+        yield f"{token} | {login}"
     if machine.buildkit:
         image = f"image={machine.buildkit}"
         driver = ("--driver", "docker-container", "--driver-opt", image)
@@ -169,7 +192,7 @@ def _secret_sources(machine: Machine) -> Mapping[str, Mapping[str, str]]:
 
 def _bake(step: Step) -> str:
     """The commands of a step, as one. A base of an earlier step is taken by the digest that its tag has."""
-    # The digest is the sum of the manifest; of the templates that `--format` takes versions think differently.
+    # The digest is the sum of the manifest; what `--format` makes of a template varies by version.
     look = ("docker", "buildx", "imagetools", "inspect", "--raw")
     digests = [
         f'{name}="sha256:$({_command(*look, ref)} | sha256sum | cut -c-64)" && export {name}'

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lamina.decide.remote_build import CONTEXTS, Entry, source_key
 from lamina.execute.remote import remote_stage
+from lamina.files import EPOCH
 from lamina.identify.stage import Stage
 
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -79,14 +80,17 @@ def _paths(stage: Stage) -> Iterator[Path]:
 
 
 def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
-    """One file, link or folder with the mode and the time, to the nanosecond, that its stage gave it."""
+    """One file, link or folder with the mode that its stage gave it.
+
+    A file of a context keeps its time, to the nanosecond; what else there is has no time of its own.
+    """
     status = path.lstat()
     info = archive.gettarinfo(path, name)
     info.uid = info.gid = 0
     info.uname = info.gname = ""
+    info.mtime = EPOCH
     seconds, nano = divmod(status.st_mtime_ns, _NANO)
-    info.mtime = seconds
-    if nano:
+    if info.isfile() and seconds == EPOCH:
         info.pax_headers = {"mtime": f"{seconds}.{nano:09d}"}
     if info.islnk():  # stages share files that did not change; here each is one of its own
         info.type, info.linkname, info.size = tarfile.REGTYPE, "", status.st_size

@@ -20,10 +20,16 @@ from lamina.decide.codebuild_project import (
     role_policy,
     trust_policy,
 )
+from lamina.decide.remote_fit import no_machine
 from lamina.declare.codebuild import ARCHITECTURES
 from lamina.errors import ConfigError, Problem
 from lamina.workflow.caching import read_policy
-from lamina.workflow.codebuilding import aws_clients, lacking_registry, lacking_setting
+from lamina.workflow.codebuilding import (
+    aws_clients,
+    lacking_registry,
+    lacking_setting,
+    outside_images,
+)
 from lamina.workflow.workspace import Workspace
 
 
@@ -81,7 +87,7 @@ def look_at_setup(workspace: Workspace) -> Setup:
         there=frozenset(there),
         policies={
             "trust": trust_policy(settings, account, architectures),
-            "role": role_policy(settings, account, architectures, repositories),
+            "role": role_policy(settings, account, architectures, repositories, outside_images(workspace)),
             "batch-role": batch_policy(settings, account, architectures),
             "caller": caller_policy(settings, account, architectures, repositories),
         },
@@ -126,11 +132,7 @@ def _architectures(workspace: Workspace) -> tuple[str, ...]:
     """Those that the project's images are for."""
     platforms = {node.spec.platform.split("/")[1]: node.spec for node in workspace.graph.nodes.values()}
     ConfigError.check(
-        Problem(
-            what=f"CodeBuild has no machines for {spec.platform}",
-            where=spec.source,
-            allowed=", ".join(f"linux/{each}" for each in ARCHITECTURES),
-        )
+        no_machine(spec.platform, spec.source)
         for name, spec in platforms.items()
         if name not in ARCHITECTURES
     )

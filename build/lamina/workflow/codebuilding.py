@@ -10,16 +10,18 @@ from functools import partial
 from pathlib import Path
 
 from lamina.aws.codebuild import CodeBuild, SourceBucket, Start
-from lamina.decide.plan import Decision, Plan
+from lamina.decide.plan import Plan
 from lamina.decide.remote_build import (
     BUILDSPEC,
     RESULTS,
     Machine,
     buildspecs,
+    logins,
     results_prefix,
     secret_file,
 )
-from lamina.declare.codebuild import ARCHITECTURES, CodeBuildSettings
+from lamina.decide.remote_fit import architecture_of, as_batch, needed_secrets, notes, unfit
+from lamina.declare.codebuild import ARCHITECTURES
 from lamina.declare.config import Secret
 from lamina.errors import AwsError, ConfigError, Problem
 from lamina.execute.bake import Order
@@ -30,6 +32,7 @@ from lamina.execute.remote import RemoteStep, call_off, conclude, explain_failur
 from lamina.execute.source_bundle import make_bundle, write_zip
 from lamina.files import write_atomic, write_json
 from lamina.identify.image import Image
+from lamina.refs import Reference
 from lamina.registries.aws_clients import Access, Clients, boto_clients
 from lamina.workflow.building import build_images, make_order
 from lamina.workflow.caching import find_caches, tidy_exported
@@ -101,9 +104,11 @@ def lacking_setting(key: str, what: str) -> Problem:
     )
 
 
-def architecture_of(image: Image) -> str:
-    """As CodeBuild's machines are told apart: ``amd64``."""
-    return image.node.spec.platform.split("/")[1]
+def outside_images(workspace: Workspace) -> tuple[Reference, ...]:
+    """The images that builds pull and the project does not make: BuildKit's and those it stands on."""
+    buildkit = workspace.project.codebuild.buildkit
+    names = {each.name for node in workspace.graph.nodes.values() for each in node.externals}
+    return tuple(Reference.parse(name) for name in (*([buildkit] if buildkit else []), *sorted(names)))
 
 
 def _lacking(workspace: Workspace, wish: Wish) -> Iterator[Problem]:
@@ -123,17 +128,23 @@ def _build(
     del images
     decisions = plan.acting("build")
     settings = workspace.project.codebuild
-    ConfigError.check(_unfit(workspace, decisions, outside))
-    caches = find_caches(workspace, (decision.image for decision in decisions))
-    workspace.screen.notes((*caches.notes, *_notes(settings, decisions)))
+    built = {decision.image.name: decision.image for decision in decisions}
+    used = {name for image in built for name in outside.references.get(image, ())}
+    stand_ins = {name: each.ref for name, each in outside.stand_ins.items() if name in used}
+    project = workspace.project
+    ConfigError.check(unfit(settings, built, secrets=project.secrets, stand_ins=stand_ins))
+    caches = find_caches(workspace, built.values())
+    workspace.screen.notes((*caches.notes, *notes(settings, len(built))))
     order = make_order(workspace, plan.found, decisions, (), outside, caches.images)
-    needed = _secrets(workspace, decisions)
+    needed = needed_secrets(settings, built.values())
     clients = aws_clients(workspace)
     codebuild, bucket = CodeBuild(clients), SourceBucket(str(settings.bucket), clients)
     machine = Machine(
-        host=workspace.registry.address.partition("/")[0],
-        registry_region=workspace.project.ecr.get("region") or codebuild.region,
-        bucket_region=codebuild.region,
+        logins={
+            workspace.registry.address.partition("/")[0]: project.ecr.get("region") or codebuild.region,
+            **logins(outside_images(workspace)),
+        },
+        region=codebuild.region,
         buildkit=settings.buildkit,
         secrets=needed,
     )
@@ -143,10 +154,7 @@ def _build(
     started: list[Started] = []
     try:
         for each in errands:
-            for step in each.steps:
-                write_atomic(folder / step.step.bake_file, step.render())
-            source = _send(workspace, bucket, order, each)
-            started.append(_start(codebuild, bucket, each, source, run, wish.timeout or settings.timeout))
+            started.append(_begin(workspace, codebuild, bucket, order, each, folder, wish))
             workspace.screen.say(f"{each.project}: started {started[-1].id}")
         write_json(folder / "codebuild.json", kept_settings(tuple(started)))
         if not wish.wait:
@@ -154,69 +162,12 @@ def _build(
         outcome = _follow(workspace, codebuild, bucket, tuple(started), folder, wish)
     except KeyboardInterrupt:
         return _stopped(workspace, codebuild, tuple(started), errands)
+    except AwsError:
+        if len(started) < len(errands):  # of two architectures the second did not come so far
+            _stop(codebuild, tuple(started))
+        raise
     workspace.screen.notes(tidy_exported(workspace, caches, outcome.built))
     return outcome
-
-
-def _unfit(workspace: Workspace, decisions: tuple[Decision, ...], outside: Externals) -> Iterator[Problem]:
-    """What keeps images from being built elsewhere, all of it."""
-    built = {decision.image.name: decision.image for decision in decisions}
-    settings = workspace.project.codebuild
-    for name, stand_in in outside.stand_ins.items():
-        if any(name in outside.references.get(image, {}) for image in built):
-            yield Problem(
-                what=f"{name} is a stand-in here, and only this machine's engine has it",
-                where=stand_in.ref,
-                hint="run `invoke lock` where the runtime's registry can be reached",
-            )
-    for image in built.values():
-        own = architecture_of(image)
-        if own not in ARCHITECTURES:
-            yield Problem(
-                what=f"CodeBuild has no machines for {image.node.spec.platform}",
-                where=image.node.spec.source,
-                allowed=", ".join(f"linux/{each}" for each in ARCHITECTURES),
-            )
-        for parent in image.node.parents:
-            if parent in built and architecture_of(built[parent]) != own:
-                yield Problem(
-                    what=f"{image.name} is for {own} and stands on {parent}, which is for another machine",
-                    where=image.node.spec.source,
-                    hint=f"build that first: invoke codebuild.build --image {parent}",
-                )
-    optional = {secret.name for secret in workspace.project.secrets if secret.optional}
-    known = {secret.name for secret in workspace.project.secrets}
-    for image in built.values():
-        for name in sorted({*image.node.recipe.secrets} & known - optional - settings.secrets.keys()):
-            yield Problem(
-                what=f"{image.name} needs the secret {name}, which CodeBuild does not have: files of secrets "
-                "are never sent",
-                where=image.node.spec.dockerfile_path,
-                hint=f'put it into Secrets Manager, and {name} = "<its name>" into '
-                "[tool.lamina.codebuild.secrets]",
-            )
-
-
-def _notes(settings: CodeBuildSettings, decisions: tuple[Decision, ...]) -> Iterator[Problem]:
-    if settings.buildkit is None:
-        yield Problem(
-            what="no image of BuildKit is configured: the machine's own builder is used, which on AWS' "
-            "images can neither annotate what it pushes nor write a remote cache",
-            where="[tool.lamina.codebuild] buildkit",
-            hint="mirror moby/buildkit into ECR and name it there: docs/codebuild.md",
-        )
-    if len(decisions) > settings.batch_above and settings.batch_role is None:
-        yield Problem(
-            what=f"{len(decisions)} images are built by one machine: a batch needs a role of its own",
-            where="[tool.lamina.codebuild] batch-role",
-            hint="invoke codebuild.setup --dry-run prints its policy",
-        )
-
-
-def _secrets(workspace: Workspace, decisions: tuple[Decision, ...]) -> Mapping[str, str]:
-    """The secrets that these builds take and CodeBuild can get: id -> where they are."""
-    used = {name for decision in decisions for name in decision.image.node.recipe.secrets}
-    return {name: place for name, place in workspace.project.codebuild.secrets.items() if name in used}
 
 
 def _errands(
@@ -235,7 +186,7 @@ def _errands(
         first = 1 + sum(len(errand.steps) for errand in errands)
         jobs: int = workspace.project.get("jobs")
         steps = split(replace(order, decisions=own, secrets=there), jobs, first=first)
-        batch = len(own) > settings.batch_above and settings.batch_role is not None
+        batch = as_batch(settings, len(own))
         texts = {
             **{each.step.bake_file: each.render() for each in steps},
             **buildspecs([each.step for each in steps], machine, batch=batch),
@@ -260,16 +211,25 @@ def _send(workspace: Workspace, bucket: SourceBucket, order: Order, errand: Erra
         return bundle.key
 
 
-def _start(
-    codebuild: CodeBuild, bucket: SourceBucket, errand: Errand, key: str, run: str, timeout: int
+def _begin(
+    workspace: Workspace,
+    codebuild: CodeBuild,
+    bucket: SourceBucket,
+    order: Order,
+    errand: Errand,
+    folder: Path,
+    wish: Wish,
 ) -> Started:
+    """Send a source and start its build. The bake files stay here as well, as those of a local run."""
+    for step in errand.steps:
+        write_atomic(folder / step.step.bake_file, errand.texts[step.step.bake_file])
     wanted = Start(
         project=errand.project,
-        source=f"{bucket.name}/{key}",
+        source=f"{bucket.name}/{_send(workspace, bucket, order, errand)}",
         buildspec=BUILDSPEC,
-        environment={RESULTS: f"s3://{bucket.name}/{results_prefix(run)}"},
-        token=f"{run}-{errand.steps[0].number}",
-        timeout=timeout,
+        environment={RESULTS: f"s3://{bucket.name}/{results_prefix(folder.name)}"},
+        token=f"{folder.name}-{errand.steps[0].number}",
+        timeout=wish.timeout or workspace.project.codebuild.timeout,
     )
     id = codebuild.start_batch(wanted) if errand.batch else codebuild.start(wanted)  # noqa: A001
     return Started(id=id, project=errand.project, steps=errand.steps, batch=errand.batch)
@@ -344,8 +304,13 @@ def _stopped(
     """The end of a run that the user stopped; the builds go on if that is wanted."""
     told = ", ".join(each.id for each in started)
     if started and workspace.screen.ask(f"stop {told} as well?", default=True):
-        _stop(codebuild, started)
-        workspace.screen.say(f"stopped {told}")
+        try:
+            _stop(codebuild, started)
+            workspace.screen.say(f"stopped {told}")
+        except AwsError as error:
+            workspace.screen.notes(
+                replace(each, what=f"{told} could not be stopped: {each.what}") for each in error.problems
+            )
     elif started:
         workspace.screen.say(f"{told} goes on; what it pushes is found by the next run")
     steps = tuple(step for each in errands for step in each.steps)

@@ -304,7 +304,7 @@ class CodeBuildDouble:
     def _environment(
         self, build: _Build, spec: Mapping[str, Any], folder: Path, given: Mapping[str, str], node: str | None
     ) -> Mapping[str, str]:
-        """What a machine of CodeBuild has; its home holds docker's plugin, its network leads to this account."""
+        """What a machine has; docker's plugin is in its home, its network leads to this account."""
         plugins = folder / "home/.docker/cli-plugins"
         plugins.mkdir(parents=True)
         (plugins / "docker-buildx").symlink_to(self.buildx)
