@@ -37,8 +37,10 @@ def test_one_machine_makes_all_steps_one_after_the_other() -> None:
     assert phases["pre_build"]["commands"] == [
         "tar --extract --preserve-permissions --file=contexts.tar",
         "mkdir -p results",
-        "aws ecr get-login-password --region eu-west-1 | "
-        f"docker login --username AWS --password-stdin {HOST}",
+        (
+            "aws ecr get-login-password --region eu-west-1 | "
+            f"docker login --username AWS --password-stdin {HOST}"
+        ),
     ]
     first, second = phases["build"]["commands"]
     bake = "docker buildx bake --file=bake-1.json --progress=rawjson --metadata-file=results/metadata-1.json"
