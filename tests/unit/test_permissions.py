@@ -16,7 +16,14 @@ PACKAGE = ROOT / "build/lamina"
 DOCUMENTS = sorted((ROOT / "docs/iam").glob("*.json"))
 FREE = {"sts:GetCallerIdentity"}
 """What every caller may do."""
-NAMES = {"lambda:Invoke": "lambda:InvokeFunction"}
+NAMES = {
+    "lambda:Invoke": "lambda:InvokeFunction",
+    "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
+}
 """Operations whose action is called otherwise."""
 SERVICES = ("ecr", "lambda", "sts", "codebuild", "s3", "logs", "iam")
 PROTOCOL = {

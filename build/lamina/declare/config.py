@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from lamina.declare.accounts import Ecr, Retention, read_ecr, read_retention
+from lamina.declare.codebuild import TABLE as CODEBUILD
+from lamina.declare.codebuild import CodeBuildSettings, read_codebuild
 from lamina.declare.document import CONFIG_FILE, Document
 from lamina.declare.expand import ExpansionError, expand
 from lamina.declare.functions import Function, read_functions
@@ -47,17 +49,21 @@ _IMAGE_KEYS: Mapping[str, type] = {
 _SECRET_KEYS: Mapping[str, type] = {"file": str, "optional": bool}
 _KEYS: Mapping[str, type] = {
     **{name: each.kind for name, each in SETTINGS.items()},
-    **dict.fromkeys(("images", "args", "secrets", "ecr", "gc", "lint"), dict),
+    **dict.fromkeys(("images", "args", "secrets", "ecr", "gc", "lint", CODEBUILD), dict),
 }
 _LINT_KEYS: Mapping[str, type] = {"ignore": list}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secret:
-    """A file that steps may read at ``--mount=type=secret,id=<name>``. Never hashed, copied or printed."""
+    """A file that steps may read at ``--mount=type=secret,id=<name>``. Never hashed, copied or printed.
+
+    optional: whether steps can do without it.
+    """
 
     name: str
     file: Path
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +103,7 @@ class Project:
     retention: Retention = field(default=Retention())
     lint_ignores: Value = field(default=Value(value=(), source="default"))
     """The rules of lint that are not wanted, by id or name."""
+    codebuild: CodeBuildSettings = field(default=CodeBuildSettings())
 
     def get(self, name: str) -> Any:
         """The value of a setting of `SETTINGS`."""
@@ -154,6 +161,7 @@ def load_project(
     secrets = tuple(_secrets(root, document, environment))
     ecr, retention = read_ecr(document), read_retention(document)
     lint = document.known(document.table.get("lint", {}), _LINT_KEYS, "lint")
+    codebuild = read_codebuild(document)
     document.check()
     ignores = tuple(str(each) for each in lint.get("ignore", ()))
     return Project(
@@ -164,6 +172,7 @@ def load_project(
         ecr=ecr,
         retention=retention,
         lint_ignores=Value(value=ignores, source=document.where("lint", "ignore")),
+        codebuild=codebuild,
     )
 
 
@@ -278,7 +287,7 @@ def _secrets(root: Path, document: Document, env: Mapping[str, str]) -> Iterator
             )
             continue
         if file.is_file():
-            yield Secret(name=name, file=file)
+            yield Secret(name=name, file=file, optional=given.get("optional", False))
         elif not given.get("optional", False):
             document.problem(
                 f"secret {name}: there is no file {file}",

@@ -97,7 +97,11 @@ def _solve(order: Order, workshop: Workshop, attempt: int) -> tuple[Mapping[str,
     if baked.interrupted:
         raise KeyboardInterrupt
     if baked.error is None:
-        return read_announced(workshop, attempt).get(target_name(decision.image.name), {}), baked.trace, None
+        return (
+            read_announced(workshop.folder, attempt).get(target_name(decision.image.name), {}),
+            baked.trace,
+            None,
+        )
     problem = next(explain(order, baked.trace, broken_images(order, baked.trace), baked.error))
     return {}, baked.trace, problem.what
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,11 +40,18 @@ class Bake:
     reads: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def render(self) -> str:
-        """The file's text."""
-        variables: dict[str, Any] = {name: {} for name in self.environment}
-        document = {**({"variable": variables} if variables else {}), **self.document}
-        return json.dumps(_literal(document), indent=2) + "\n"
+    def render(self, variables: Mapping[str, str] | None = None) -> str:
+        """The file's text. variables: what is known only when bake runs -> the variable that will have it."""
+        later = variables or {}
+        declared: dict[str, Any] = {
+            **{name: {} for name in self.environment},
+            **{name: {"default": ""} for name in later.values()},
+        }
+        document = {**({"variable": declared} if declared else {}), **self.document}
+        text = json.dumps(_literal(document), indent=2) + "\n"
+        for unknown, name in later.items():
+            text = text.replace(unknown, f"${{{name}}}")
+        return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +166,7 @@ def _target(order: Order, image: Image, inside: set[str], *, kept: bool) -> dict
     dated = ",rewrite-timestamp=true" * order.reproducible
     target: dict[str, Any] = {
         "context": str(stage.context()),
-        "dockerfile": str(stage.dockerfile),
+        "dockerfile": _dockerfile(stage),
         "contexts": {
             **_bases(order, image, inside),
             **{name: str(stage.context(name)) for name in image.contexts if name},
@@ -185,6 +193,12 @@ def _target(order: Order, image: Image, inside: set[str], *, kept: bool) -> dict
         target["labels"] = {FINGERPRINT_KEY: image.fingerprint}
         target["annotations"] = list(_annotations(order, image))
     return {key: value for key, value in target.items() if value}
+
+
+def _dockerfile(stage: Stage) -> str:
+    """Where bake looks for it: from the context, where the path is no absolute one."""
+    path = stage.dockerfile
+    return str(path) if path.is_absolute() else posixpath.relpath(path, stage.context())
 
 
 def _bases(order: Order, image: Image, inside: set[str]) -> dict[str, str]:

@@ -7,8 +7,10 @@ import binascii
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from lamina.files import write_atomic
 from lamina.masks import Mask, MaskedOutput
 
 _EXACT = frozenset({"digest", "inputs", "vertex", "timestamp", "started", "completed"})
@@ -78,6 +80,14 @@ class MaskedEvents:
         for place in [each for each in self._logs if each[0] == vertex]:
             if piece := _piece(self._last[place], self._logs.pop(place).close()):
                 yield piece
+
+
+def hide_events(file: Path, mask: Mask) -> None:
+    """Hide secrets in a file of events, which another machine wrote."""
+    masked = MaskedEvents(mask)
+    lines = file.read_text("utf-8", errors="replace").splitlines()
+    told = [piece for line in lines for piece in masked.feed(line)]
+    write_atomic(file, "".join(f"{line}\n" for line in (*told, *masked.close())))
 
 
 def _piece(log: Mapping[str, Any], told: bytes) -> Mapping[str, Any] | None:

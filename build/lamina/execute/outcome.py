@@ -10,7 +10,7 @@ from lamina.decide.plan import Decision, Plan
 from lamina.errors import Problem
 from lamina.identify.image import Image
 
-Status = Literal["built", "retagged", "pushed", "skipped", "failed", "cancelled"]
+Status = Literal["built", "retagged", "pushed", "skipped", "failed", "cancelled", "started"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,8 @@ class Outcome:
     saved_in_all: Saved | None = None
     problems: tuple[Problem, ...] = ()
     interrupted: bool = False
+    remote: tuple[str, ...] = ()
+    """The builds elsewhere by which it was made, as they are called there."""
 
     @property
     def built(self) -> tuple[str, ...]:

@@ -83,10 +83,11 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
     attempt = 0
     while waiting.decisions:
         attempt += 1
-        batch = replace(waiting, decisions=_batch(waiting, jobs))
+        batch = replace(waiting, decisions=next_batch(waiting, jobs))
         baked = call_bake(batch, workshop, attempt)
-        _note_installs(installs, batch, baked.trace)
-        confirmed, doubts = _confirm(batch, workshop, attempt, baked)
+        note_installs(installs, batch, baked.trace)
+        announced = read_announced(workshop.folder, attempt)
+        confirmed, doubts = confirm(batch, workshop.place, announced, baked, now=workshop.clock())
         results.update(confirmed)
         broken = chances.broken(batch, baked.trace, confirmed) if baked.error is not None else None
         problems += chances.problems
@@ -96,7 +97,7 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
             results.update({name: lost_result(batch, name, baked.trace) for name in broken})
         if doubts:
             problems += doubts.values()
-            results.update(_doubtful(batch, doubts))
+            results.update(doubtful(batch, doubts))
             broken = {**(broken or {}), **dict.fromkeys(doubts, "its confirmation")}
         waiting = _remaining(waiting, set(confirmed), broken or {}, results)
         if baked.interrupted or (broken is not None and not (keep_going and broken)):
@@ -111,7 +112,7 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
     return Outcome(results=results, installs=installs, problems=tuple(problems))
 
 
-def _note_installs(
+def note_installs(
     installs: dict[str, dict[str, Mapping[str, str] | None]], order: Order, trace: Trace
 ) -> None:
     """Add what a call of bake installed; a step that ran in an earlier attempt is cached in a later one."""
@@ -128,7 +129,7 @@ def _note_installs(
             known[step] = known.get(step) if versions is None else versions
 
 
-def _batch(order: Order, jobs: int) -> tuple[Decision, ...]:
+def next_batch(order: Order, jobs: int) -> tuple[Decision, ...]:
     """What one call of bake builds.
 
     An image that runs something on its base waits until that base exists by its digest, as it does in every
@@ -248,7 +249,7 @@ def bake_command(workshop: Workshop, file: Path, bake: Bake, attempt: int) -> Co
             f"--file={file}",
             f"--builder={workshop.builder}",
             "--progress=rawjson",
-            f"--metadata-file={_metadata(workshop, attempt)}",
+            f"--metadata-file={_metadata(workshop.folder, attempt)}",
             *allowed,
         ),
         env={
@@ -263,25 +264,25 @@ def bake_command(workshop: Workshop, file: Path, bake: Bake, attempt: int) -> Co
     )
 
 
-def read_announced(workshop: Workshop, attempt: int) -> Mapping[str, Any]:
+def read_announced(folder: Path, attempt: int) -> Mapping[str, Any]:
     """Target -> what a call of bake said of what it made: ``containerimage.digest`` and others."""
-    return read_json(_metadata(workshop, attempt)) or {}
+    return read_json(_metadata(folder, attempt)) or {}
 
 
-def _metadata(workshop: Workshop, attempt: int) -> Path:
-    return workshop.folder / f"metadata-{attempt}.json"
+def _metadata(folder: Path, attempt: int) -> Path:
+    return folder / f"metadata-{attempt}.json"
 
 
-def _confirm(
-    order: Order, workshop: Workshop, attempt: int, baked: Baked
+def confirm(
+    order: Order, place: Place, announced: Mapping[str, Any], baked: Baked, *, now: float
 ) -> tuple[Mapping[str, Result], Mapping[str, Problem]]:
     """What is really there now; and, by image, what is not as it was announced or not as Lambda takes it.
 
-    After a success every image must be there, with the digest that was announced.
+    After a success every image must be there, with the digest that was announced: see `read_announced`.
+    now: seconds since the epoch.
     """
-    announced = read_announced(workshop, attempt)
-    doubts, images = publish_attested(order, workshop.place)
-    there = workshop.place.look([decision.image.ref for decision in order.decisions])
+    doubts, images = publish_attested(order, place)
+    there = place.look([decision.image.ref for decision in order.decisions])
     results: dict[str, Result] = {}
     for decision in order.decisions:
         image = decision.image
@@ -295,24 +296,20 @@ def _confirm(
         found = there.get(image.ref)
         if not baked.ok and (found is None or found.digest == _before(order, image)):
             continue
-        if found is None or (
-            baked.ok and found.digest not in digests and not _is_same(workshop.place, image)
-        ):
+        if found is None or (baked.ok and found.digest not in digests and not _is_same(place, image)):
             doubts[image.name] = Problem(
-                what=f"{workshop.place.name} does not confirm {image.ref}: announced "
+                what=f"{place.name} does not confirm {image.ref}: announced "
                 f"{told.get('containerimage.digest')}, found {found.digest if found else 'nothing'}",
                 hint="run it again; nothing was recorded of it",
             )
-        elif reasons := workshop.place.refusals(
-            found, image.node.spec.platform, runs=image.node.kind == "lambda"
-        ):
+        elif reasons := place.refusals(found, image.node.spec.platform, runs=image.node.kind == "lambda"):
             doubts[image.name] = Problem(
                 what="\n  ".join((f"Lambda would refuse {image.ref}:", *reasons)),
                 where=image.node.spec.dockerfile_path,
                 hint="mend the base or the builder that makes it so; nothing was recorded of it",
             )
         else:
-            results[image.name] = _built(decision, found, baked.trace, workshop)
+            results[image.name] = _built(decision, found, baked.trace, place, now)
     return results, doubts
 
 
@@ -327,8 +324,8 @@ def _before(order: Order, image: Image) -> str | None:
     return found.digest if found else None
 
 
-def _built(decision: Decision, found: Found, trace: Trace, workshop: Workshop) -> Result:
-    progress = trace.progress(decision.image.name, now=workshop.clock())
+def _built(decision: Decision, found: Found, trace: Trace, place: Place, now: float) -> Result:
+    progress = trace.progress(decision.image.name, now=now)
     return Result(
         image=decision.image,
         status="built",
@@ -341,11 +338,11 @@ def _built(decision: Decision, found: Found, trace: Trace, workshop: Workshop) -
         total=progress.total,
         cold=progress.cold,
         moved=progress.moved,
-        layers=own_layers(decision.image, found, workshop.place),
+        layers=own_layers(decision.image, found, place),
     )
 
 
-def _doubtful(order: Order, doubts: Mapping[str, Problem]) -> Mapping[str, Result]:
+def doubtful(order: Order, doubts: Mapping[str, Problem]) -> Mapping[str, Result]:
     """Images that were built and do not count."""
     return {
         each.image.name: Result(

@@ -29,6 +29,15 @@ _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOpera
 _THROTTLED = frozenset(
     {"RequestLimitExceeded", "RequestThrottled", "SlowDown", "ThrottledException", "TooManyRequestsException"}
 )
+_ACTIONS: Mapping[str, str] = {
+    "ListObjectsV2": "ListBucket",
+    "HeadObject": "GetObject",
+    "CreateMultipartUpload": "PutObject",
+    "UploadPart": "PutObject",
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+}
+"""Operation -> what policies call it, where that is another name."""
 # The botocore exceptions of a kind share one answer; matched along each exception's ancestry.
 _BY_CLASS: Mapping[str, tuple[str, str]] = {
     "NoCredentialsError": ("there are no AWS credentials", f"run: {_LOGIN}"),
@@ -105,7 +114,7 @@ def refused(error: ClientError, about: str | None = None, *, service: str = "ecr
         )
     if code in _DENIED:
         named = _ACTION.search(message)
-        action = named[1] if named else f"{service}:{operation}"
+        action = named[1] if named else f"{service}:{_ACTIONS.get(operation, operation)}"
         on = f" on {about}" if about else ""
         return kind.of(
             f"not allowed: {action}{on}",

@@ -42,6 +42,7 @@ _STYLE = {
     "skipped": "dim",
     "failed": "bold red",
     "cancelled": "red",
+    "started": "cyan",
     "confirmed": "green",
     "false skip": "bold red",
     "not comparable": "yellow",
@@ -263,6 +264,16 @@ class Screen:
                 **more,
             }
             print(json.dumps(self.mask.hide_in(document), indent=2))
+
+    def ask(self, question: str, *, default: bool) -> bool:
+        """Yes or no; the default where nobody can be asked, and for whoever has had enough."""
+        if self._json or not self.live or not sys.stdin.isatty():
+            return default
+        try:
+            answer = self._out.input(Text(f"{question} [{'Y/n' if default else 'y/N'}] ")).strip().lower()
+        except (EOFError, KeyboardInterrupt):
+            return default
+        return answer.startswith("y") if answer else default
 
     @contextmanager
     def working(self) -> Iterator[Callable[[str], None]]:

@@ -13,6 +13,7 @@ from invoke.collection import Collection
 from lamina.tasks import (
     adopting,
     checking,
+    codebuild,
     explain,
     images,
     linting,
@@ -42,6 +43,7 @@ def _collect() -> Collection:
     ns.add_collection(_named("engine", engine))
     ns.add_collection(_named("registry", local))
     ns.add_collection(_named("ecr", {"setup": registry.ecr_setup}))
+    ns.add_collection(_named("codebuild", {"setup": codebuild.setup, "build": codebuild.build}))
     return ns
 
 

@@ -111,6 +111,7 @@ def report(made: Workspace, command: str, work: Callable[[], Outcome]) -> None:
         ok=outcome.ok,
         images=outcome_documents(outcome),
         saved=saved_document(outcome.saved_in_all),
+        **({"builds": list(outcome.remote)} if outcome.remote else {}),
     )
     if error:
         raise Exit(code=error.exit_code)

@@ -34,9 +34,17 @@ from lamina.workflow.locking import pin_for_build, read_pins
 from lamina.workflow.planning import decide, find_stable, look, make_images, select
 from lamina.workflow.workspace import Workspace
 
+Build = Callable[[Workspace, Plan, Mapping[str, Image], Externals, str], Outcome]
+"""Makes what a plan builds. Given all images that it is about, what they stand on, the name of the run."""
 
-def build_images(workspace: Workspace, command: str, kind: str | None = None) -> Outcome:
-    """Plan and carry it out. What is confirmed is recorded, whatever else fails; and so is the run."""
+
+def build_images(
+    workspace: Workspace, command: str, kind: str | None = None, *, by: Build | None = None
+) -> Outcome:
+    """Plan and carry it out. What is confirmed is recorded, whatever else fails; and so is the run.
+
+    by: who builds; the engine unless somebody else is named.
+    """
     started = time.time()
     selected = select(workspace, kind)
     outside = pin_for_build(workspace, selected)
@@ -50,7 +58,7 @@ def build_images(workspace: Workspace, command: str, kind: str | None = None) ->
         workspace.screen.notes(check_attestable(workspace, plan))
     state, run = workspace.project.state, name_run()
     try:
-        outcome = _carry_out(workspace, plan, images, outside, run)
+        outcome = _carry_out(workspace, plan, images, outside, run, by or _build)
     except (LaminaError, KeyboardInterrupt) as error:
         told = error.problems if isinstance(error, LaminaError) else ()
         _keep(workspace, command, run, plan, broken_off(plan, told, interrupted=not told), started)
@@ -63,7 +71,7 @@ def build_images(workspace: Workspace, command: str, kind: str | None = None) ->
 
 
 def _carry_out(
-    workspace: Workspace, plan: Plan, images: Mapping[str, Image], outside: Externals, run: str
+    workspace: Workspace, plan: Plan, images: Mapping[str, Image], outside: Externals, run: str, by: Build
 ) -> Outcome:
     results = settle(plan, workspace.destination)
     if workspace.flags.push:
@@ -72,7 +80,7 @@ def _carry_out(
                 carry(workspace.destination, decision.source, decision.image.ref)
     built = Outcome(results={})
     if plan.acting("build"):
-        built = _build(workspace, plan, images, outside, run)
+        built = by(workspace, plan, images, outside, run)
         results.update(built.results)
     return replace(built, results={name: results[name] for name in plan.decisions})
 

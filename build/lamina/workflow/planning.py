@@ -130,7 +130,7 @@ def decide(
         notes=(
             *preflight.notes(images),
             *exposed(images.values()),
-            *preflight.emulated(images, this_machine()),
+            *(preflight.emulated(images, this_machine()) if workspace.builds_here else ()),
             *unpinned(images, local_names(images.values())),
         ),
         headline="\n".join(line for line in headlines if line) or None,

@@ -83,6 +83,8 @@ class Workspace:
         self.screen = screen
         self.runner: Runner = runner or SubprocessRunner()
         self.starts_engine = True
+        self.builds_here = True
+        """Whether this machine builds, rather than one elsewhere that is as the images need it."""
         self._root = root
         self._engine_name = engine
         self._open = contextlib.ExitStack()

@@ -1,0 +1,241 @@
+"""A build on a machine of CodeBuild: what it is given, what it does, what it hands back. Pure.
+
+A buildspec is written as JSON, which is YAML as well. The machine needs docker with buildx, and the AWS CLI.
+Reference: https://docs.aws.amazon.com/codebuild/latest/userguide/build-spec-ref.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lamina.declare.codebuild import PARAMETER
+from lamina.refs import Reference
+
+BUILDSPEC = "buildspec.yml"
+CONTEXTS = "contexts.tar"
+"""The staged files. A tar: a zip knows neither their times, in seconds of UTC, nor every name."""
+RESULTS = "LAMINA_RESULTS"
+"""The variable that says where events and metadata go: ``s3://bucket/prefix/``."""
+PREFIX = "lamina"
+SOURCES, RETURNS = f"{PREFIX}/sources", f"{PREFIX}/results"
+KEPT_DAYS = 30
+_BUILDER = "lamina"
+_FOLDER, _SECRETS = "results", "secrets"
+_BASE, _SECRET = "LAMINA_BASE_{}", "LAMINA_SECRET_{}"
+_MARKER = re.compile(r"lamina: step (\d+)")
+_UNKNOWN = "sha256:{:064x}"
+_FIXED = {"BUILDX_METADATA_PROVENANCE": "disabled", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One call of bake. number: from 1. bases: number of a base that an earlier step pushed -> its tag.
+
+    after: the steps which push those.
+    """
+
+    number: int
+    bases: Mapping[int, str] = field(default_factory=dict)
+    after: tuple[int, ...] = ()
+
+    @property
+    def bake_file(self) -> str:
+        """Its bake file in the source."""
+        return f"bake-{self.number}.json"
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What stands in for digests that are not known yet -> the variable that will have each."""
+        return {unknown_digest(number): _BASE.format(number) for number in self.bases}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a build is to use. logins: host -> region of registries that want a token.
+
+    region: of the bucket. buildkit: the image of BuildKit; None for the engine's default builder.
+    secrets: as in `CodeBuildSettings`, those that are needed, in the order of `secret_file`.
+    """
+
+    logins: Mapping[str, str]
+    region: str
+    buildkit: str | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EcrHost:
+    """A registry of ECR, as its host tells it: ``<account>.dkr.ecr.<region>.…``."""
+
+    account: str
+    region: str
+
+    @classmethod
+    def of(cls, reference: Reference) -> EcrHost | None:
+        """The registry of an image; None for any other than ECR."""
+        parts = (reference.host or "").split(".")
+        if len(parts) < 5 or parts[1:3] != ["dkr", "ecr"]:
+            return None
+        return cls(account=parts[0], region=parts[3])
+
+
+def logins(references: Iterable[Reference]) -> Mapping[str, str]:
+    """The hosts of those images that are in ECR -> their regions."""
+    hosts = {str(each.host): EcrHost.of(each) for each in references}
+    return {name: host.region for name, host in hosts.items() if host}
+
+
+def unknown_digest(number: int) -> str:
+    """A digest that no image has, in the place of one that will be known when bake runs."""
+    return _UNKNOWN.format(number)
+
+
+def secret_file(number: int) -> str:
+    """Where a build writes the secret of a number, relative to the source."""
+    return f"{_SECRETS}/{number}"
+
+
+EVENTS = "events-*.jsonl"
+
+
+def events_file(number: int) -> str:
+    """What a step's bake said, as a local run names it."""
+    return f"events-{number}.jsonl"
+
+
+def metadata_file(number: int) -> str:
+    """What a step's bake announced, as a local run names it."""
+    return f"metadata-{number}.json"
+
+
+def step_of(line: str) -> int | None:
+    """The step that begins with a line of the log; None when none does."""
+    found = _MARKER.fullmatch(line.strip())
+    return int(found.group(1)) if found else None
+
+
+def buildspecs(steps: Sequence[Step], machine: Machine, *, batch: bool) -> Mapping[str, str]:
+    """File name -> text. batch: a machine a step, as a build graph; else one machine for all of them."""
+    if not batch:
+        return {BUILDSPEC: _text(_buildspec(steps, machine))}
+    graph = [
+        {
+            "identifier": identifier(step.number),
+            "buildspec": _own_buildspec(step.number),
+            **({"depend-on": [identifier(number) for number in step.after]} if step.after else {}),
+        }
+        for step in steps
+    ]
+    whole = {"version": 0.2, "batch": {"fast-fail": True, "build-graph": graph}}
+    return {
+        BUILDSPEC: _text(whole),
+        **{_own_buildspec(step.number): _text(_buildspec((step,), machine)) for step in steps},
+    }
+
+
+def identifier(number: int) -> str:
+    """A step's name in a build graph."""
+    return f"step_{number}"
+
+
+def _own_buildspec(number: int) -> str:
+    return f"buildspec-{number}.yml"
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _buildspec(steps: Sequence[Step], machine: Machine) -> Mapping[str, Any]:
+    return {
+        "version": 0.2,
+        "env": {"shell": "bash", "variables": _FIXED, **_secret_sources(machine)},
+        "phases": {
+            "pre_build": {"commands": list(_preparation(machine))},
+            "build": {
+                "commands": [_bake(step) for step in steps],
+                # Also after a failure: what is sent tells which step failed, and why.
+                "finally": [_command("aws", "s3", "cp", "--recursive", "--only-show-errors", "--region",
+                                     machine.region, _FOLDER) + f' "${RESULTS}"'],
+            },
+        },
+    }  # fmt: skip
+
+
+def _preparation(machine: Machine) -> Iterable[str]:
+    yield f"tar --extract --preserve-permissions --file={CONTEXTS}"
+    yield f"mkdir -p {_FOLDER}"
+    for host, region in machine.logins.items():
+        token = _command("aws", "ecr", "get-login-password", "--region", region)
+        login = _command("docker", "login", "--username", "AWS", "--password-stdin", host)
+        yield f"{token} | {login}"
+    if machine.buildkit:
+        image = f"image={machine.buildkit}"
+        driver = ("--driver", "docker-container", "--driver-opt", image)
+        yield _command("docker", "buildx", "create", "--name", _BUILDER, *driver, "--use", "--bootstrap")
+    for number in range(1, len(machine.secrets) + 1):
+        variable, file = _SECRET.format(number), secret_file(number)
+        yield f"(umask 077 && mkdir -p {_SECRETS} && printf '%s' \"${variable}\" > {file}); unset {variable}"
+
+
+def _secret_sources(machine: Machine) -> Mapping[str, Mapping[str, str]]:
+    """Of each store the variable that CodeBuild fills, and with what; it hides their values in its log."""
+    stores: dict[str, dict[str, str]] = {}
+    for number, place in enumerate(machine.secrets.values(), start=1):
+        store = "parameter-store" if place.startswith(PARAMETER) else "secrets-manager"
+        stores.setdefault(store, {})[_SECRET.format(number)] = place.removeprefix(PARAMETER)
+    return stores
+
+
+def _bake(step: Step) -> str:
+    """The commands of a step, as one. A base of an earlier step is taken by the digest that its tag has."""
+    # The digest is the sum of the manifest; what `--format` makes of a template varies by version.
+    look = ("docker", "buildx", "imagetools", "inspect", "--raw")
+    digests = [
+        f'{name}="sha256:$({_command(*look, ref)} | sha256sum | cut -c-64)" && export {name}'
+        for number, ref in step.bases.items()
+        for name in (_BASE.format(number),)
+    ]
+    bake = _command(
+        *("docker", "buildx", "bake", f"--file={step.bake_file}", "--progress=rawjson"),
+        f"--metadata-file={_FOLDER}/{metadata_file(step.number)}",
+    )
+    return "\n".join(
+        (
+            "set -o pipefail",
+            "unset SOURCE_DATE_EPOCH",  # buildx would pass it on as an argument that no fingerprint knows
+            f"echo 'lamina: step {step.number}'",
+            " &&\n".join((*digests, f"{bake} 2>&1 | tee {_FOLDER}/{events_file(step.number)}")),
+        )
+    )
+
+
+def _command(*words: str) -> str:
+    return shlex.join(words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A file of a source. sha256: of its content."""
+
+    name: str
+    sha256: str
+
+
+def source_key(entries: Iterable[Entry]) -> str:
+    """Where a source of these files is kept. However they are packed, the same files have the same key."""
+    listing = "".join(
+        f"{entry.sha256} {entry.name}\n" for entry in sorted(entries, key=lambda each: each.name)
+    )
+    return f"{SOURCES}/{hashlib.sha256(listing.encode()).hexdigest()}.zip"
+
+
+def results_prefix(run: str) -> str:
+    """Where what a run hands back is kept."""
+    return f"{RETURNS}/{run}/"

@@ -1,0 +1,94 @@
+"""Whether images can be built on CodeBuild, and what is worth knowing before. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from lamina.declare.codebuild import ARCHITECTURES, CodeBuildSettings
+from lamina.declare.config import Secret
+from lamina.errors import Problem
+from lamina.identify.image import Image
+
+_TABLE = "[tool.lamina.codebuild]"
+
+
+def architecture_of(image: Image) -> str:
+    """As CodeBuild's machines are told apart: ``amd64``."""
+    return image.node.spec.platform.split("/")[1]
+
+
+def as_batch(settings: CodeBuildSettings, images: int) -> bool:
+    """Whether so many images are built on several machines."""
+    return images > settings.batch_above and settings.batch_role is not None
+
+
+def needed_secrets(settings: CodeBuildSettings, images: Iterable[Image]) -> Mapping[str, str]:
+    """The secrets that images take and CodeBuild can get: id -> where AWS has them."""
+    used = {name for image in images for name in image.node.recipe.secrets}
+    return {name: place for name, place in settings.secrets.items() if name in used}
+
+
+def unfit(
+    settings: CodeBuildSettings,
+    images: Mapping[str, Image],
+    *,
+    secrets: Iterable[Secret],
+    stand_ins: Mapping[str, str],
+) -> Iterator[Problem]:
+    """What keeps the images that are to be built from being built elsewhere, all of it.
+
+    secrets: the project's files. stand_ins: runtime that one of the images uses -> what stands for it here.
+    """
+    for name, ref in stand_ins.items():
+        yield Problem(
+            what=f"{name} is a stand-in here, and only this machine's engine has it",
+            where=ref,
+            hint="run `invoke lock` where the runtime's registry can be reached",
+        )
+    required = {secret.name for secret in secrets if not secret.optional} - settings.secrets.keys()
+    for image in images.values():
+        yield from _of_another_machine(image, images)
+        for name in sorted(required.intersection(image.node.recipe.secrets)):
+            yield Problem(
+                what=f"{image.name} needs the secret {name}, which CodeBuild does not have: files of secrets "
+                "are never sent",
+                where=image.node.spec.dockerfile_path,
+                hint=f'put it into Secrets Manager, and {name} = "<its name>" into '
+                "[tool.lamina.codebuild.secrets]",
+            )
+
+
+def _of_another_machine(image: Image, images: Mapping[str, Image]) -> Iterator[Problem]:
+    own, where = architecture_of(image), image.node.spec.source
+    if own not in ARCHITECTURES:
+        yield no_machine(image.node.spec.platform, where)
+    for parent in image.node.parents:
+        if parent in images and architecture_of(images[parent]) != own:
+            yield Problem(
+                what=f"{image.name} is for {own} and stands on {parent}, which another machine builds",
+                where=where,
+                hint=f"build that first: invoke codebuild.build --image {parent}",
+            )
+
+
+def no_machine(platform: str, where: str) -> Problem:
+    """What is wrong with a platform."""
+    allowed = ", ".join(f"linux/{each}" for each in ARCHITECTURES)
+    return Problem(what=f"CodeBuild has no machines for {platform}", where=where, allowed=allowed)
+
+
+def notes(settings: CodeBuildSettings, images: int) -> Iterator[Problem]:
+    """What could be better. images: how many are to be built."""
+    if settings.buildkit is None:
+        yield Problem(
+            what="no image of BuildKit is configured: the machine's own builder is used, which on AWS' "
+            "images can neither annotate what it pushes nor write a remote cache",
+            where=f"{_TABLE} buildkit",
+            hint="mirror moby/buildkit into ECR and name it there: docs/codebuild.md",
+        )
+    if images > settings.batch_above and settings.batch_role is None:
+        yield Problem(
+            what=f"{images} images are built by one machine: a batch needs a role of its own",
+            where=f"{_TABLE} batch-role",
+            hint="invoke codebuild.setup --dry-run prints its policy",
+        )

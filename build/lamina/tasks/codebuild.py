@@ -1,0 +1,97 @@
+"""Tasks about building on AWS CodeBuild: codebuild.setup, codebuild.build."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from lamina.tasks.frame import helps, report, workspace
+from lamina.workflow.workspace import Flags
+
+
+@task(
+    help={
+        **helps("registry", "stack", "platform", "json"),
+        "dry-run": "show what would change and print the roles' policies, and change nothing",
+    }
+)
+def setup(
+    _: Context,
+    registry: str | None = None,
+    stack: str | None = None,
+    platform: str | None = None,
+    dry_run: bool = False,
+    json: bool = False,
+) -> None:
+    """Make the projects and the bucket that builds on CodeBuild need; what is right stays as it is."""
+    flags = Flags(registry=registry, stack=stack, platform=platform)
+    with workspace("codebuild.setup", flags, json=json) as made:
+        from lamina.report.codebuild import setup_documents, tell_setup
+        from lamina.workflow.codebuild_setup import apply_setup, lacking_role, look_at_setup
+
+        found = look_at_setup(made)
+        tell_setup(made.screen, found.changes, found.policies if dry_run else {})
+        if dry_run:
+            made.screen.notes(lacking_role(made))
+        else:
+            apply_setup(made, found)
+        made.screen.finish(
+            "codebuild.setup",
+            ok=True,
+            images=[],
+            changes=setup_documents(found.changes),
+            policies=dict(found.policies),
+        )
+
+
+@task(
+    iterable=["image"],
+    help={
+        **helps("image", "registry", "create", "platform", "stack", "static", "force", "refresh", "jobs"),
+        **helps("reproducible", "cache", "cache-read-only", "json", "plain"),
+        "wait": "wait for the end, confirm every digest and record it; --no-wait only starts it",
+        "follow": "print every line of the build's log, too",
+        "timeout": "minutes that the build may take (0: as configured)",
+    },
+)
+def build(
+    _: Context,
+    image: list[str],
+    registry: str | None = None,
+    create: bool = False,
+    platform: str | None = None,
+    stack: str | None = None,
+    static: bool = False,
+    force: bool = False,
+    refresh: bool = False,
+    jobs: int | None = None,
+    reproducible: bool = False,
+    cache: str | None = None,
+    cache_read_only: bool = False,
+    wait: bool = True,
+    follow: bool = False,
+    timeout: int = 0,
+    json: bool = False,
+    plain: bool = False,
+) -> None:
+    """Build on CodeBuild every image that changed, and push it: build-all --push without an engine here."""
+    flags = Flags(
+        images=tuple(image),
+        registry=registry,
+        push=True,
+        create=create,
+        platform=platform,
+        stack=stack,
+        static=static or None,
+        force=force,
+        refresh=refresh,
+        jobs=jobs,
+        reproducible=reproducible or None,
+        cache=cache,
+        cache_read_only=cache_read_only or None,
+    )
+    with workspace("codebuild.build", flags, json=json, plain=plain) as made:
+        from lamina.workflow.codebuilding import Wish, build_on_codebuild
+
+        wish = Wish(wait=wait, follow=follow, timeout=timeout or None)
+        report(made, "codebuild.build", lambda: build_on_codebuild(made, wish))
