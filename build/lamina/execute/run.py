@@ -278,7 +278,7 @@ def _confirm(
     After a success every image must be there, with the digest that was announced.
     """
     announced = read_announced(workshop, attempt)
-    doubts, images = publish_attested(order, workshop.place)
+    doubts, images = publish_attested(order, workshop.place, finished=baked.ok)
     there = workshop.place.look([decision.image.ref for decision in order.decisions])
     results: dict[str, Result] = {}
     for decision in order.decisions:

@@ -46,7 +46,7 @@ def build_images(workspace: Workspace, command: str, kind: str | None = None) ->
     workspace.screen.notes(plan.notes)
     if workspace.flags.push:
         _check_destination(workspace, outside, [each.image for each in plan.decisions.values()])
-        workspace.screen.notes(check_attestable(workspace, plan))
+    workspace.screen.notes(check_attestable(workspace, plan))
     state, run = workspace.project.state, name_run()
     try:
         outcome = _carry_out(workspace, plan, images, outside, run)
