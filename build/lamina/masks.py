@@ -29,16 +29,18 @@ _NAME = re.compile(
 _KEY = re.compile(
     r"(?i)token|passw(or)?d|passphrase|secret|(api|access|private|signing)[_-]?key|auth$|credential"
 )
-_ASSIGNED = re.compile(r"""([\w.:/-]+?)(?:["']?[ \t]*=[ \t]*|["'][ \t]*:[ \t]*|:[ \t]+)["']?([^\s"',;]+)""")
+_ASSIGNED = re.compile(
+    r"""(?<![\w.:/-])([\w.:/-]{1,128}?)(?:["']?[ \t]*=[ \t]*|["'][ \t]*:[ \t]*|:[ \t]+)["']?([^\s"',;]+)"""
+)
 _NETRC = re.compile(r"\b(password|passwd|token)[ \t]+(\S+)")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _HEADING = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----|\[.*\]")
-_USERINFO = re.compile(r"\b[a-z][a-z0-9+.-]*://([^\s/:@\"']*):([^\s/@\"']+)@(?!sha256:)", re.IGNORECASE)
+_USERINFO = re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://([^\s/:@\"']*):([^\s/@\"']+)@(?!sha256:)", re.IGNORECASE)
 _SHAPES = tuple(
     re.compile(pattern.encode(), re.IGNORECASE)
     for pattern in (
         r"(?P<before>\bhttps?://)[^\s/@\"'\\]+(?P<after>@)",
-        r"(?P<before>\b[a-z][a-z0-9+.-]*://)[^\s/@\"'\\]*:[^\s/@\"'\\]+(?P<after>@(?!sha256:))",
+        r"(?P<before>\b[a-z][a-z0-9+.-]{0,20}://)[^\s/@\"'\\]*:[^\s/@\"'\\]+(?P<after>@(?!sha256:))",
         r"(?P<before>\bauthorization\\?[\"']?\s*[:=]\s*\\?[\"']?(?:basic|bearer)\s+)[A-Za-z0-9+/=._~-]+(?P<after>)",
         r"(?P<before>\bx-amz-(?:signature|credential|security-token)=)[^\s&\"'\\]+(?P<after>)",
     )

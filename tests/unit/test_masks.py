@@ -123,6 +123,12 @@ def test_what_is_learned_later_is_hidden_from_then_on() -> None:
     assert mask.hide("hunter2hunter2") == "***"
 
 
+@pytest.mark.parametrize("text", ["x" * 400_000, "a.b-" * 100_000, "user@" * 80_000, "k=" * 200_000])
+def test_long_lines_are_read_once(text: str) -> None:
+    """A pattern that starts anew at every letter would not come to an end."""
+    assert Mask(secret_values(text)).hide(text) == "***"
+
+
 def test_short_values_are_left() -> None:
     assert Mask(["abc", ""]).hide("abc abc") == "abc abc"
 

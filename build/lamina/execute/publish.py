@@ -17,16 +17,19 @@ from lamina.identify.image import Image
 from lamina.refs import Reference
 
 
-def publish_attested(order: Order, place: Place) -> tuple[dict[str, Problem], dict[str, str]]:
+def publish_attested(
+    order: Order, place: Place, *, finished: bool
+) -> tuple[dict[str, Problem], dict[str, str]]:
     """Tag what an order pushed, as far as it did: what went wrong, and the images' digests, by image.
 
-    An index that an interrupted run left is as good: it holds the image of the same fingerprint. Does nothing
-    for an order without attestations.
+    finished: whether it pushed all. Where it did not, an index may be of an earlier run: it names an image
+    that has no content tag yet, for it holds one of the same fingerprint, but never takes a tag from another.
+    Does nothing for an order without attestations.
     """
     problems: dict[str, Problem] = {}
     digests: dict[str, str] = {}
-    images = [decision.image for decision in order.decisions if order.attests]
-    there = place.attested(attested_ref(image.ref) for image in images) if images else {}
+    images = [each.image for each in order.decisions if finished or each.image.name not in order.found]
+    there = place.attested(attested_ref(image.ref) for image in images) if images and order.attests else {}
     for image in images:
         if found := there.get(attested_ref(image.ref)):
             try:

@@ -281,7 +281,7 @@ def confirm(
     After a success every image must be there, with the digest that was announced: see `read_announced`.
     now: seconds since the epoch.
     """
-    doubts, images = publish_attested(order, place)
+    doubts, images = publish_attested(order, place, finished=baked.ok)
     there = place.look([decision.image.ref for decision in order.decisions])
     results: dict[str, Result] = {}
     for decision in order.decisions:

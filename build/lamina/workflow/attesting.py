@@ -14,13 +14,15 @@ _MAX = "max"
 
 
 def check_attestable(workspace: Workspace, plan: Plan) -> tuple[Problem, ...]:
-    """Refuse to write secrets into a provenance; notes about images that are skipped and not attested.
+    """Refuse to write secrets into a provenance; notes about images that are there without attestations.
 
     Raises ConfigError.
     """
     wanted = workspace.attestations
     if not wanted:
         return ()
+    if not workspace.flags.push:
+        return _idle_flags(workspace)
     building = [decision.image for decision in plan.acting("build")]
     if wanted.provenance == _MAX:
         where = workspace.project.settings["provenance"].source
@@ -36,6 +38,14 @@ def check_attestable(workspace: Workspace, plan: Plan) -> tuple[Problem, ...]:
             for name in secret_arguments(image)
         )
     return tuple(_unattested(workspace, plan))
+
+
+def _idle_flags(workspace: Workspace) -> tuple[Problem, ...]:
+    """A note where somebody asks for attestations of what is not pushed. A setting waits for a push."""
+    sources = (workspace.project.settings[name].source for name in ("provenance", "sbom"))
+    flags = [source for source in sources if source.startswith("--")]
+    what = "only what is pushed is attested: an image in the engine is left as it is"
+    return (Problem(what=what, where=", ".join(flags), hint="add --push"),) if flags else ()
 
 
 def _unattested(workspace: Workspace, plan: Plan) -> Iterator[Problem]:

@@ -55,7 +55,7 @@ def build_images(
     workspace.screen.notes(plan.notes)
     if workspace.flags.push:
         _check_destination(workspace, outside, [each.image for each in plan.decisions.values()])
-        workspace.screen.notes(check_attestable(workspace, plan))
+    workspace.screen.notes(check_attestable(workspace, plan))
     state, run = workspace.project.state, name_run()
     try:
         outcome = _carry_out(workspace, plan, images, outside, run, by or _build)

@@ -13,10 +13,11 @@ import pytest
 
 from lamina.decide.plan import Decision, Found
 from lamina.errors import RegistryError
-from lamina.execute.attest import Attestations
+from lamina.execute.attest import Attestations, attested_ref
 from lamina.execute.bake import Order
 from lamina.execute.engine import Engine
 from lamina.execute.outcome import Outcome
+from lamina.execute.remote_cache import ImageCache
 from lamina.execute.run import Workshop, build
 from lamina.identify.stage import Stage
 from lamina.masks import Mask
@@ -512,6 +513,28 @@ def test_what_a_failed_call_pushed_with_attestations_counts(linked: Repo, tmp_pa
 
     shop.turns = [fail]
     assert statuses(run(shop, order, tmp_path / "run")) == {D: "built", W: "failed"}
+
+
+def test_a_failed_call_takes_no_tag_from_an_image(linked: Repo, tmp_path: Path) -> None:
+    shop, order = Attesting(), order_of(linked, D, push=True, attestations=ATTESTED)
+    image = order.decisions[0].image
+    shop.put(
+        {"tags": [str(attested_ref(image.ref))], "labels": {"dev.lamina.fingerprint": image.fingerprint}},
+        OURS,
+    )
+    shop.there[image.ref] = (THEIRS, image.fingerprint)
+    shop.turns = [lambda _: [failure(f"{D} 1/1", "RUN make", "exit code: 2")]]
+    again = replace(order, found={D: Found(ref=image.ref, digest=THEIRS)})
+    assert statuses(run(shop, again, tmp_path / "run")) == {D: "failed"}
+    assert shop.there[image.ref][0] == THEIRS
+
+
+def test_an_inline_cache_is_found_under_its_tag_as_well(linked: Repo, tmp_path: Path) -> None:
+    cache = Reference(host=None, repository=f"{D}-dev", tag="cache-main-amd64")
+    caches = {D: ImageCache(export=cache, mode="inline")}
+    shop = Attesting()
+    run(shop, order_of(linked, D, push=True, attestations=ATTESTED, caches=caches), tmp_path / "run")
+    assert shop.there[cache][0] == OURS
 
 
 def test_an_index_of_another_image_proves_nothing(linked: Repo, tmp_path: Path) -> None:
