@@ -18,6 +18,9 @@ Action = Literal["keep", "delete"]
 GONE = "was gone already"
 RETAGGED = "its tags changed meanwhile: it stays"
 TAKEN = "a function runs it meanwhile: it stays"
+LISTED = "an index that stays may list it"
+MEANWHILE = frozenset({GONE, RETAGGED, TAKEN, LISTED})
+"""Why something is not deleted that is nobody's fault."""
 _CONTENT = re.compile(r"sha-[0-9a-f]{12}")
 _REVISION = re.compile(r"git-[0-9a-f]{4,40}(?:-dirty)?")
 _ATTESTED = re.compile(r"att-[0-9a-f]{12,64}")
@@ -208,7 +211,7 @@ def _reasons(held: Held, rules: Rules, newest: Mapping[tuple[str, str], int]) ->
     for tag in held.tags:
         if not _is_ours(tag):
             yield "unknown tag", f"the tag {tag} is not of Lamina"
-    if held.kind in {"other", "referrer"} and not held.subject:
+    if held.kind == "other":
         yield "unknown kind", "it is no image and no cache of BuildKit"
     names = {f"{held.repository}:{tag}" for tag in held.tags}
     if STABLE in held.tags:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
-from lamina.decide.garbage import Collected, Collection, Held, Verdict
+from lamina.decide.garbage import GONE, Collected, Collection, Held, Verdict
 from lamina.decide.provisioning import Change, Provision
 from lamina.report import figures
 from lamina.report.console import Screen
@@ -82,7 +82,7 @@ def show_collected(screen: Screen, collected: Collected) -> None:
 
 
 def collection_documents(collection: Collection, collected: Collected | None) -> list[dict[str, Any]]:
-    """Every manifest for programs. action: keep, delete (to be done), deleted. bytes: compressed."""
+    """Every manifest for programs. action: keep, delete (to be done), deleted, gone. bytes: compressed."""
     gone = {_key(each) for each in collected.deleted} if collected else set()
     left = collected.left if collected else {}
     return [
@@ -93,16 +93,18 @@ def collection_documents(collection: Collection, collected: Collected | None) ->
             "kind": each.held.kind,
             "bytes": each.held.size,
             "pushed": each.held.pushed.isoformat() if each.held.pushed else None,
-            "action": "deleted"
-            if _key(each.held) in gone
-            else "keep"
-            if _key(each.held) in left
-            else each.action,
+            "action": _action(each, gone, left.get(_key(each.held))),
             "rule": each.rule,
             "reason": left.get(_key(each.held), each.detail),
         }
         for each in collection.verdicts
     ]
+
+
+def _action(verdict: Verdict, gone: Container[tuple[str, str]], left: str | None) -> str:
+    if _key(verdict.held) in gone:
+        return "deleted"
+    return "gone" if left == GONE else "keep" if left else verdict.action
 
 
 def _key(held: Held) -> tuple[str, str]:

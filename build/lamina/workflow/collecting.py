@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 
 from lamina.aws.usage import Usage, read_usage
 from lamina.decide.garbage import (
+    GONE,
+    LISTED,
+    MEANWHILE,
     Collected,
     Collection,
     Held,
@@ -87,25 +90,30 @@ def collect(workspace: Workspace, collection: Collection) -> Collected:
     left: dict[tuple[str, str], str] = {}
     problems: list[Problem] = []
     for repository, doomed in in_order(collection.verdicts).items():
-        there = {each.digest: each.tags for each in stock.stored(repository)}
-        wanted: list[Held] = []
-        for each in doomed:
-            if why := changed(each, there, used):
-                left[repository, each.digest] = why
-            else:
-                wanted.append(each)
-        for kinds in (("index",), ("image", "cache", "referrer", "other")):
-            those = [each for each in wanted if each.kind in kinds]
-            try:
-                failed = stock.remove(repository, [each.digest for each in those]) if those else {}
-            except RegistryError as error:
-                problems += error.problems
-                failed = dict.fromkeys((each.digest for each in those), error.problems[0].what)
-            else:
-                problems += _failures(repository, failed)
-            left |= {(repository, digest): why for digest, why in failed.items()}
-            deleted += (each for each in those if each.digest not in failed)
+        try:
+            kept = delete(stock, repository, doomed, used)
+        except RegistryError as error:
+            problems += error.problems
+            kept = {each.digest: error.problems[0].what for each in doomed}
+        else:
+            problems += _failures(repository, kept)
+        left |= {(repository, digest): why for digest, why in kept.items()}
+        deleted += (each for each in doomed if each.digest not in kept)
     return Collected(deleted=tuple(deleted), left=left, problems=tuple(problems))
+
+
+def delete(
+    stock: Stock, repository: str, doomed: tuple[Held, ...], used: Mapping[str, object]
+) -> Mapping[str, str]:
+    """Delete images of a repository, indexes first; those that stay, and why."""
+    there = {each.digest: each.tags for each in stock.stored(repository)}
+    kept = {each.digest: why for each in doomed if (why := changed(each, there, used))}
+    indexes = [each.digest for each in doomed if each.kind == "index"]
+    kept |= stock.remove(repository, [each for each in indexes if each not in kept])
+    if any(kept.get(each, GONE) != GONE for each in indexes):
+        kept |= {each.digest: LISTED for each in doomed if not each.tags and each.digest not in kept}
+    others = [each.digest for each in doomed if each.kind != "index" and each.digest not in kept]
+    return {**kept, **stock.remove(repository, others)}
 
 
 def _count(flag: str, given: str | None, default: int, *, least: int) -> int:
@@ -117,13 +125,14 @@ def _count(flag: str, given: str | None, default: int, *, least: int) -> int:
     return int(given)
 
 
-def _failures(repository: str, failed: Mapping[str, str]) -> Iterable[Problem]:
+def _failures(repository: str, kept: Mapping[str, str]) -> Iterable[Problem]:
     return (
         Problem(
             what=f"{repository}@{digest} was not deleted: {why}",
             hint="what holds it fast may go in the next run: invoke gc",
         )
-        for digest, why in failed.items()
+        for digest, why in kept.items()
+        if why not in MEANWHILE
     )
 
 
