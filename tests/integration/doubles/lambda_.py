@@ -85,6 +85,9 @@ class LambdaDouble:
             name = str(body.get("FunctionName", "")).rpartition(":")[2]
             if name not in self._functions:
                 return _missing(f"Function not found: {_ARN}{name}")
+            if operation == "DeleteFunction":
+                del self._functions[name]
+                return {}
             method = getattr(self, "_on_" + re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower(), None)
             told: Mapping[str, Any] | Reply | Fault | None = None
             if method is not None:
