@@ -1,4 +1,4 @@
-"""A day of a team, as its people type it: from an empty account to a clean one, with a fix live in between."""
+"""A day of a team, as its people type it: from an empty account to a clean one, a fix live in between."""
 
 from __future__ import annotations
 
