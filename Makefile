@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-TASKS := build-all build-base build-lambda plan report audit smoke watch tag push pull login stable lock \
+TASKS := build-all build-base build-lambda plan report audit smoke watch tag push pull login stable lock outputs \
   config init ignore phases phase1 phase2 phase3
 
 .DEFAULT_GOAL := help

@@ -10,7 +10,7 @@ from typing import Any
 
 from invoke.collection import Collection
 
-from lamina.tasks import adopting, explain, images, linting, phases, places, run, sandboxes
+from lamina.tasks import adopting, explain, handing, images, linting, phases, places, run, sandboxes
 
 
 def _collect() -> Collection:
@@ -20,7 +20,7 @@ def _collect() -> Collection:
         *(images.tag, places.config, places.lock, places.login, places.pull),
         *(adopting.init, adopting.ignore, adopting.phases),
         *(explain.why, explain.audit, explain.verify, explain.report, linting.lint),
-        *(run.smoke, run.watch),
+        *(run.smoke, run.watch, handing.outputs),
         *(phases.phase1, phases.phase2, phases.phase3),
     )
     for each in tasks:
