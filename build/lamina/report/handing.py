@@ -18,6 +18,8 @@ TFVARS = "lamina_images"
 CDK = "lamina:images"
 _NO_WORD = re.compile(r"[^A-Z0-9]")
 _PLAIN_KEY = re.compile(r"[a-z]+")
+_ESCAPED = re.compile(r'["\\\x00-\x1f]')
+_ESCAPES = {'"': r"\"", "\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def render(form: str, handed: Iterable[Handed]) -> str:
@@ -132,7 +134,7 @@ def _json(value: Any) -> str:
 
 
 def _hcl(value: Any, margin: str = "") -> str:
-    """A value as HCL writes it, https://developer.hashicorp.com/terraform/language/expressions/types"""
+    """A value as HCL writes it: https://developer.hashicorp.com/terraform/language/expressions/strings"""
     inner = f"{margin}  "
     if isinstance(value, Mapping):
         keys = (key if _PLAIN_KEY.fullmatch(key) else _hcl(key) for key in value)
@@ -144,5 +146,5 @@ def _hcl(value: Any, margin: str = "") -> str:
         return "[" + ", ".join(_hcl(each, margin) for each in value) + "]"
     if value is None:
         return "null"
-    # JSON's escapes are HCL's, but for the two that begin a template.
-    return json.dumps(str(value), ensure_ascii=False).replace("${", "$${").replace("%{", "%%{")
+    text = _ESCAPED.sub(lambda found: _ESCAPES.get(found[0], f"\\u{ord(found[0]):04x}"), str(value))
+    return '"' + text.replace("${", "$${").replace("%{", "%%{") + '"'
