@@ -29,7 +29,7 @@ def image_uri(
     plan_only by content tag, ``host/repository:sha-…``, which the files alone give, pushed or not.
 
     allow_stale: hand over the digest although the files have changed since. root: a folder of the project,
-    else the current one and those above it. stack: part of the repository name, else as configured.
+    or below it; else the current one. stack: part of the repository name, else as configured.
     Raises SelectionError for an image that is unknown, not pushed or behind the files, ConfigError for what
     is not known without asking.
     """

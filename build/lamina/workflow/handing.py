@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lamina.decide.handing import Handed, Recorded, Wanted, by_digest, by_tag, known_host, read_recorded
 from lamina.decide.plan import Found
+from lamina.declare.config import find_root
 from lamina.errors import ConfigError, LaminaError, Problem, SelectionError
 from lamina.identify.explain import differences
 from lamina.identify.fingerprint import content_tag
@@ -57,6 +58,12 @@ def _by_tag(workspace: Workspace, names: tuple[str, ...]) -> tuple[Handed, ...]:
         for name in outside.unlocked
     )
     host = _host(workspace)
+    if outside.stand_ins and not Reference(host=host, repository="any").loopback:
+        raise ConfigError.of(
+            f"{', '.join(outside.stand_ins)} is a stand-in here: elsewhere these images have other tags",
+            allowed="a loopback registry, or digests of what was pushed",
+            hint="run `invoke lock` where the runtime's registry can be reached",
+        )
     images = make_images(workspace, names, outside)
     return tuple(by_tag(_wanted(workspace, host, name), images[name].fingerprint) for name in names)
 
@@ -192,11 +199,11 @@ def _silent(
     names: tuple[str, ...], root: str | os.PathLike[str] | None, stack: str | None
 ) -> Iterator[Workspace]:
     """A workspace that asks nobody and says nothing: the program around it has its own words."""
-    folder = None if root is None else Path(root).absolute()
-    if folder is not None and not folder.is_dir():
+    folder = Path.cwd() if root is None else Path(root).absolute()
+    if not folder.is_dir():
         raise ConfigError.of(f"there is no folder {folder}", where="root")
     flags = Flags(images=names, stack=stack, offline=True)
-    workspace = Workspace(flags, Screen(told=io.StringIO(), env={}), root=folder)
+    workspace = Workspace(flags, Screen(told=io.StringIO(), env={}), root=find_root(folder))
     try:
         yield workspace
     except OSError as error:

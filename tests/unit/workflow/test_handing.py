@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -213,6 +214,22 @@ def test_what_is_not_pinned_has_no_tag(receipts: Repo) -> None:
         lamina.image_uri(E, plan_only=True)
 
 
+def test_a_stand_in_has_tags_of_this_machine_alone(
+    receipts: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receipts.remove(LOCK_FILE)
+    for architecture in ("amd64", "arm64"):
+        folder = tmp_path / f"cache/stand-ins/python3.13-{architecture}-1"
+        folder.mkdir(parents=True)
+        (folder / "stand-in.json").write_text(json.dumps({"digest": DIGEST, "packages": ["python3=3.13"]}))
+        (folder / "image.tar").touch()
+
+    with pytest.raises(ConfigError, match=rf"{RUNTIME} is a stand-in here: elsewhere .* other tags"):
+        lamina.image_uri(E, plan_only=True)
+    monkeypatch.setenv("LAMINA_REGISTRY", "127.0.0.1:5000")
+    assert lamina.image_uri(E, plan_only=True).startswith(f"127.0.0.1:5000/{E}-dev:sha-")
+
+
 def test_a_base_is_stable_in_static_mode(
     receipts: Repo, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,7 +270,7 @@ def test_a_root_may_be_anywhere(
     pushed = record(E)
     monkeypatch.chdir(tmp_path)
 
-    assert lamina.image_uri(E, root=receipts.root) == lamina.image_uri(E, root="repo") == pushed[E]
+    assert lamina.image_uri(E, root=receipts.root) == lamina.image_uri(E, root="repo/infra") == pushed[E]
     with pytest.raises(ConfigError, match="there is no folder"):
         lamina.image_uri(E, root="nowhere")
 
