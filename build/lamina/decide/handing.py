@@ -35,7 +35,6 @@ class Recorded:
 
     image: str
     fingerprint: str
-    platform: str
     ref: Reference
     pushed: bool
 
@@ -65,7 +64,6 @@ def read_recorded(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Recorded
             found[each["image"]] = Recorded(
                 image=each["image"],
                 fingerprint=each["fingerprint"],
-                platform=each["platform"],
                 ref=Reference.parse(each["ref"]),
                 pushed=each.get("pushed") is True,
             )

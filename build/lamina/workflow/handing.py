@@ -114,15 +114,22 @@ def _wanted(
         bill = read_bill(project.state, name, content_tag(recorded.fingerprint))
         told = tell(differences(bill, image.bill, image.ignores)) if bill else ()
         changes = tuple(each.line for each in told)
-    given = ((key, project.settings[key]) for key in ("registry", "stack", "platform"))
     return Wanted(
         image=name,
         repository=Reference(host=host, repository=_path(workspace, name, recorded)),
         functions=project.images[name].functions,
         fingerprint=image.fingerprint if image else None,
         changes=changes,
-        flags=tuple(f"--{key} {value.value}" for key, value in given if value.source == f"--{key}"),
+        flags=tuple(_given(workspace)),
     )
+
+
+def _given(workspace: Workspace) -> Iterator[str]:
+    """The flags that a build needs to make what this command asks for."""
+    for name in ("registry", "stack", "platform", "static"):
+        setting = workspace.project.settings[name]
+        if setting.source == f"--{name}":
+            yield setting.source if setting.value is True else f"{setting.source} {setting.value}"
 
 
 def _recorded(workspace: Workspace) -> Mapping[str, Recorded]:

@@ -15,7 +15,6 @@ REPOSITORY = Reference(host=HOST, repository=f"{NAME}-dev")
 RECORDED = Recorded(
     image=NAME,
     fingerprint=OLD,
-    platform="linux/amd64",
     ref=Reference.parse(f"{REPOSITORY.name}:sha-aaaaaaaaaaaa@{DIGEST}"),
     pushed=True,
 )
@@ -96,13 +95,7 @@ def test_a_manifest_behind_the_worktree_says_what_changed_since() -> None:
 
 
 def test_a_damaged_entry_is_none() -> None:
-    entry = {
-        "image": NAME,
-        "fingerprint": OLD,
-        "platform": "linux/amd64",
-        "ref": str(RECORDED.ref),
-        "pushed": True,
-    }
+    entry = {"image": NAME, "fingerprint": OLD, "ref": str(RECORDED.ref), "pushed": True}
 
     assert read_recorded([entry]) == {NAME: RECORDED}
     for damage in ({"ref": None}, {"ref": "x@y"}, {"ref": 3}):

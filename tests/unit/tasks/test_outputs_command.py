@@ -46,12 +46,12 @@ def test_a_plan_of_all_functions_of_an_image(lamina: Command, receipts: Repo, ca
 def test_what_fails_writes_nothing_that_a_program_would_read(
     lamina: Command, capsys: Output, form: str
 ) -> None:
-    assert lamina("outputs", "--format", form, *TO) == 3
+    assert lamina("outputs", "--static", "--format", form, *TO) == 3
 
     told = capsys.readouterr()
     assert told.out == ""
     assert f"{E} is not recorded" in told.err
-    assert f"next: invoke build-all --push --image {W} {' '.join(TO)}" in told.err
+    assert f"next: invoke build-all --push --image {W} {' '.join(TO)} --static" in told.err
 
 
 def test_an_unknown_format_is_a_usage_error(lamina: Command, capsys: Output) -> None:
