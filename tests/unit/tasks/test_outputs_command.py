@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,23 @@ def test_what_fails_writes_nothing_that_a_program_would_read(
     assert told.out == ""
     assert f"{E} is not recorded" in told.err
     assert f"next: invoke build-all --push --image {W} {' '.join(TO)} --static" in told.err
+
+
+def test_what_must_be_said_is_not_said_in_the_document(
+    lamina: Command, receipts: Repo, tmp_path: Path, capsys: Output
+) -> None:
+    receipts.remove(LOCK_FILE)
+    for architecture in ("amd64", "arm64"):
+        folder = tmp_path / f"cache/stand-ins/python3.13-{architecture}-1"
+        folder.mkdir(parents=True)
+        (folder / "stand-in.json").write_text(json.dumps({"digest": DIGEST, "packages": ["python3=3.13"]}))
+        (folder / "image.tar").touch()
+
+    assert lamina("outputs", "--plan-only", "--registry", "127.0.0.1:5000") == 0
+
+    told = capsys.readouterr()
+    assert list(json.loads(told.out)) == [W, E]
+    assert "stand-in" in told.err
 
 
 def test_an_unknown_format_is_a_usage_error(lamina: Command, capsys: Output) -> None:
