@@ -3,8 +3,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-TASKS := build-all build-base build-lambda plan report audit check deploy status gc smoke watch tag push pull login stable lock \
-  config init ignore phases phase1 phase2 phase3
+TASKS := build-all build-base build-lambda plan report audit check deploy status outputs gc smoke watch tag push pull login \
+  stable lock config init ignore phases phase1 phase2 phase3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test lint types package build bench engine-up engine-down lint-images clean $(TASKS)

@@ -1,4 +1,4 @@
-"""Sessions: the project's health (tests, lint, types, package) by default; build and bench by name.
+"""Sessions: the project's health (tests, handoff, lint, types, package) by default; build and bench by name.
 
 ``nox -s tests -- -k staging`` hands everything behind ``--`` to the tool of the session.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2025.5"
-nox.options.sessions = ["tests", "lint", "types", "package"]
+nox.options.sessions = ["tests", "handoff", "lint", "types", "package"]
 nox.options.reuse_venv = "yes"
 nox.options.default_venv_backend = "uv|virtualenv"
 
@@ -32,6 +32,13 @@ def tests(session: nox.Session) -> None:
     install(session, "tests", "samples")
     everything = ("--numprocesses=2", "--dist=loadfile", "tests/unit", "receipts", "tests/integration")
     session.run("pytest", "--durations=12", *(session.posargs or everything))
+
+
+@nox.session
+def handoff(session: nox.Session) -> None:
+    """Programs of Pulumi's real SDK on mocks; 170 MB with a gRPC of their own, so apart."""
+    install(session, "pulumi")
+    session.run("pytest", *(session.posargs or ("tests/handoff",)))
 
 
 @nox.session

@@ -66,21 +66,27 @@ _LOG_LINES = 20
 class Screen:
     """Where a command writes. With ``as_json`` nothing goes to standard output but one object.
 
+    told: where lines for people go instead of to standard output, which is for what the command makes.
     plain: no live view, as with ``BUILDKIT_PROGRESS=plain``, ``CI`` or an output that is no terminal.
     With ``GITHUB_ACTIONS`` the job is told as well, see `GitHub`.
     """
 
     def __init__(
-        self, *, as_json: bool = False, plain: bool = False, env: Mapping[str, str] = os.environ
+        self,
+        *,
+        as_json: bool = False,
+        plain: bool = False,
+        told: IO[str] | None = None,
+        env: Mapping[str, str] = os.environ,
     ) -> None:
         self.mask = Mask(environment_values(env))
         """What is hidden in all that is written here; told further secrets as they become known."""
         self._json = as_json
-        self._out = _console(sys.stderr if as_json else sys.stdout, env, self.mask)
+        self._out = _console(told or (sys.stderr if as_json else sys.stdout), env, self.mask)
         self._err = _console(sys.stderr, env, self.mask)
-        told = env.get("BUILDKIT_PROGRESS") == "plain" or any(_is_on(env, name) for name in _CI)
+        dull = env.get("BUILDKIT_PROGRESS") == "plain" or any(_is_on(env, name) for name in _CI)
         # FORCE_COLOR makes any file a terminal to rich; a live view needs a real one.
-        self.live = not (plain or told) and self._out.is_terminal and self._out.file.isatty()
+        self.live = not (plain or dull) and self._out.is_terminal and self._out.file.isatty()
         self._messages: list[dict[str, Any]] = []
         self._github = GitHub(self.say, env) if _is_on(env, _GITHUB) else None
         self._headlines: set[str] = set()
@@ -244,6 +250,10 @@ class Screen:
     def document(self, document: Any) -> None:
         """A JSON document that is all that standard output gets."""
         print(json.dumps(self.mask.hide_in(document), indent=2))
+
+    def text(self, text: str) -> None:
+        """A text, as it is, that is all that standard output gets."""
+        print(self.mask.hide(text), end="")
 
     def rows(self, headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, wide: str = "") -> None:
         """Any other table. wide: the column that may be folded."""

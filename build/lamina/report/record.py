@@ -21,14 +21,20 @@ KEPT_BILLS = 20
 _DONE = ("built", "retagged", "pushed", "skipped")
 
 
-def write_manifest(state: Path, outcome: Outcome, *, run: str) -> None:
-    """Put what is confirmed into the manifest; what other runs put there stays."""
+def write_manifest(state: Path, outcome: Outcome, *, run: str, pushed: bool = False) -> None:
+    """Put what is confirmed into the manifest; what other runs put there stays.
+
+    pushed: whether it was confirmed in the registry. What was pushed once is, whatever is built of it here.
+    """
     done = [result for result in outcome.results.values() if result.status in _DONE and result.digest]
     if not done:
         return
     with alone(state):
         before = {each["image"]: each for each in read_manifest(state)}
         entries = before | {result.image.name: entry(result) for result in done}
+        for name in (result.image.name for result in done):
+            old, new = before.get(name, {}), entries[name]
+            new["pushed"] = pushed or (old.get("ref") == new["ref"] and old.get("pushed") is True)
         document = {"schema": SCHEMA, "run": run, "images": [entries[name] for name in sorted(entries)]}
         for image in (result.image for result in done):
             if before.get(image.name, {}).get("fingerprint") != image.fingerprint:

@@ -15,6 +15,7 @@ from lamina.tasks import (
     checking,
     codebuild,
     explain,
+    handing,
     images,
     linting,
     live,
@@ -33,7 +34,7 @@ def _collect() -> Collection:
         *(images.tag, places.config, places.lock, places.login, places.pull),
         *(adopting.init, adopting.ignore, adopting.phases),
         *(explain.why, explain.audit, explain.verify, explain.report, linting.lint),
-        *(run.smoke, run.watch, checking.check, live.deploy, live.status, registry.gc),
+        *(run.smoke, run.watch, checking.check, live.deploy, live.status, handing.outputs, registry.gc),
         *(phases.phase1, phases.phase2, phases.phase3),
     )
     for each in tasks:

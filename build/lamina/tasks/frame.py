@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from invoke.exceptions import Exit
 
@@ -56,10 +56,15 @@ def helps(*names: str) -> dict[str, str]:
 
 
 @contextmanager
-def workspace(command: str, flags: Flags, *, json: bool = False, plain: bool = False) -> Iterator[Workspace]:
-    """A workspace for a task's flags. Errors end the command here, told once, with their exit code."""
+def workspace(
+    command: str, flags: Flags, *, json: bool = False, plain: bool = False, told: IO[str] | None = None
+) -> Iterator[Workspace]:
+    """A workspace for a task's flags. Errors end the command here, told once, with their exit code.
+
+    told: see `Screen`.
+    """
     gc.set_threshold(_MANY_VALUES)
-    screen = Screen(as_json=json, plain=plain)
+    screen = Screen(as_json=json, plain=plain, told=told)
     made = Workspace(flags, screen)
     try:
         with _terminated_as_interrupted():

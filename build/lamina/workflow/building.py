@@ -65,7 +65,7 @@ def build_images(
         raise
     outcome = with_resolved(state, outcome)
     outcome = with_saved(state, outcome, run=run, pushed=workspace.flags.push)
-    write_manifest(state, outcome, run=run)
+    write_manifest(state, outcome, run=run, pushed=workspace.flags.push)
     _keep(workspace, command, run, plan, outcome, started)
     return outcome
 
@@ -225,7 +225,7 @@ def push_built(workspace: Workspace) -> Outcome:
         for name, image in chosen.items()
     }
     outcome = with_resolved(workspace.project.state, Outcome(results=results))
-    write_manifest(workspace.project.state, outcome, run="push")
+    write_manifest(workspace.project.state, outcome, run="push", pushed=True)
     return outcome
 
 
