@@ -10,8 +10,8 @@ import pytest
 from doubles import gate
 from doubles.aws_front import THROTTLED, AwsFront, Fault
 from doubles.ecr import EcrDouble
+from doubles.lambda_ import LambdaDouble
 from doubles.served import PASSWORD, USER, Served, assert_secret_nowhere, line_of, log_in, stack_of
-from doubles.usage import UsageDouble
 from projects import ROOT, Done, Repo
 
 pytestmark = pytest.mark.engine
@@ -29,19 +29,19 @@ def images(served: Served) -> EcrDouble:
 
 
 @pytest.fixture(scope="module")
-def usage() -> UsageDouble:
-    return UsageDouble(page=1)
+def lambdas(served: Served) -> LambdaDouble:
+    return LambdaDouble(exists=served.has, page=1)
 
 
 @pytest.fixture(scope="module")
-def front(images: EcrDouble, usage: UsageDouble) -> Iterator[AwsFront]:
-    with AwsFront(doubles=(images, usage)) as running:
+def front(images: EcrDouble, lambdas: LambdaDouble) -> Iterator[AwsFront]:
+    with AwsFront(doubles=(images, lambdas)) as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
-def clean(images: EcrDouble, usage: UsageDouble) -> None:
-    usage.functions.clear()
+def clean(images: EcrDouble, lambdas: LambdaDouble) -> None:
+    lambdas.clear()
     images.held.clear()
     images.settings.clear()
     images.templates.clear()
@@ -284,7 +284,7 @@ def built(repo: Repo, name: str, *, text: str = "") -> str:
 
 
 def test_what_nobody_needs_is_deleted_and_all_else_stays(
-    ecr: Repo, front: AwsFront, images: EcrDouble, usage: UsageDouble, served: Served
+    ecr: Repo, front: AwsFront, images: EcrDouble, lambdas: LambdaDouble, served: Served
 ) -> None:
     repository, bases = (f"{name}-{stack_of(ecr)}" for name in ("lambda-tiny", "base-dynamo"))
     used = built(ecr, "handler")
@@ -307,10 +307,8 @@ def test_what_nobody_needs_is_deleted_and_all_else_stays(
     images.age(new_base, days=80)
     images.age(current, days=80)
     host = images.endpoint.removeprefix("http://")
-    usage.functions = {
-        "zipped": {"$LATEST": ""},
-        "tiny": {"$LATEST": f"{host}/{repository}@{current}", "7": f"{host}/{repository}@{used}"},
-    }
+    lambdas.put("zipped", latest="")
+    lambdas.put("tiny", latest=f"{host}/{repository}@{current}", v7=f"{host}/{repository}@{used}")
     front.calls.clear()
 
     dry = ecr.ok("gc", "--keep-last", "1", "--json")
@@ -357,9 +355,15 @@ def test_what_nobody_needs_is_deleted_and_all_else_stays(
     ids=["list", "get", "region-not-enabled"],
 )  # fmt: skip
 def test_where_functions_cannot_be_seen_nothing_is_deleted(
-    ecr: Repo, front: AwsFront, images: EcrDouble, usage: UsageDouble, operation: str, fault: Fault, told: str
+    ecr: Repo,
+    front: AwsFront,
+    images: EcrDouble,
+    lambdas: LambdaDouble,
+    operation: str,
+    fault: Fault,
+    told: str,
 ) -> None:
-    usage.functions = {"tiny": {"$LATEST": "host/x@sha256:" + "1" * 64}}
+    lambdas.put("tiny", latest="host/x@sha256:" + "1" * 64)
     front.play(operation, fault)
     done = ecr.fails(8, "gc", "--apply", "--json")
     assert told in done.told

@@ -136,9 +136,9 @@ def test_a_day(
     assert lambdas.runs("tiny", "live") == evening["lambda-tiny"]
 
     # Weeks later: what no version of a function runs can go, and nothing else.
-    for name in IMAGES:
-        for digest in images.images(f"{name}-{stack_of(ecr)}"):
-            images.age(digest, days=90)
+    for days, built in ((92, morning), (91, noon), (90, evening)):
+        for digest in built.values():
+            images.age(digest, days=days)
     front.client("lambda").delete_function(FunctionName="other")
     dry = colleague.ok("gc", "--keep-last", "1", "--days", "1", "--json")
     doomed = {each["digest"] for each in dry.json["manifests"] if each["action"] == "delete"}

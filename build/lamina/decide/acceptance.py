@@ -76,11 +76,8 @@ class Checked:
         )
 
 
-def refusals(candidate: Candidate, platform: str, *, runs: bool) -> Iterator[str]:
-    """Every reason for which the image would be refused.
-
-    platform: what it is for, ``linux/arm64``. runs: whether a function runs it, or other images stand on it.
-    """
+def refusals(candidate: Candidate, platform: str) -> Iterator[str]:
+    """Every reason for which the image would be refused. platform: what it is for, ``linux/arm64``."""
     config = candidate.config
     if candidate.media_type not in _MANIFESTS:
         yield f"its manifest is {candidate.media_type}, not {' or '.join(_MANIFESTS)}"
@@ -100,16 +97,22 @@ def refusals(candidate: Candidate, platform: str, *, runs: bool) -> Iterator[str
         yield f"its layers and its history do not go together: {told}, {len(steps)} steps"
     if candidate.unpacked > MOST_BYTES:
         yield f"its layers are {candidate.unpacked / 1024**3:.1f} GiB unpacked, more than 10"
-    if runs:
-        yield from _unrunnable(config.get("config") or {})
 
 
-def _unrunnable(settings: Mapping[str, Any]) -> Iterator[str]:
-    entrypoint, command = settings.get("Entrypoint") or (), settings.get("Cmd") or ()
-    if not entrypoint and not command:
-        yield "it has neither ENTRYPOINT nor CMD: nothing would be started"
-    elif entrypoint and entrypoint[0].endswith(_ENTRYPOINT) and len(command) != 1:
-        yield f"its ENTRYPOINT {entrypoint[0]} takes one argument, the handler, and CMD has {len(command)}"
+def unstartable(config: Mapping[str, Any], functions: Iterable[Function]) -> Iterator[str]:
+    """Every reason for which the image would not start, by itself and as each function's command starts it.
+
+    config: the image configuration. Lambda takes such an image, and fails when the function is called.
+    """
+    settings = config.get("config") or {}
+    entrypoint, own = settings.get("Entrypoint") or (), tuple(settings.get("Cmd") or ())
+    commands = {each.command or own: f"as {each} starts it, " for each in functions} or {own: ""}
+    for command, who in commands.items():
+        if not entrypoint and not command:
+            yield f"{who}it has neither ENTRYPOINT nor CMD: nothing is started"
+        elif entrypoint and entrypoint[0].endswith(_ENTRYPOINT) and len(command) != 1:
+            takes = f"its ENTRYPOINT {entrypoint[0]} takes one argument, the handler"
+            yield f"{who}{takes}, and CMD has {len(command)}"
 
 
 def misplaced(ref: Reference, functions: Iterable[Function]) -> Iterator[str]:

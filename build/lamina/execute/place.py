@@ -58,11 +58,8 @@ class Place(Protocol):
         """The layers, lowest first: digest and bytes as they are kept here; none where nobody tells."""
         ...
 
-    def refusals(self, found: Found, platform: str, *, runs: bool) -> tuple[str, ...]:
-        """Why Lambda would not take an image that is for a platform; empty where that cannot be known.
-
-        runs: whether a function runs it, or other images stand on it.
-        """
+    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
+        """Why Lambda would not take an image that is for a platform; empty where that cannot be known."""
         ...
 
     def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
@@ -102,9 +99,9 @@ class EnginePlace:
         """See `Place.layers`. Unpacked, as the engine keeps them."""
         return self._store.layers(found.ref)
 
-    def refusals(self, found: Found, platform: str, *, runs: bool) -> tuple[str, ...]:
+    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
         """See `Place.refusals`. What Lambda gets is made by a push."""
-        del found, platform, runs
+        del found, platform
         return ()
 
     def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
@@ -160,9 +157,9 @@ class RegistryPlace:
         manifest = self._registry.manifest(found.ref.with_digest(found.digest))
         return tuple((layer.digest, layer.size) for layer in manifest.layers) if manifest else ()
 
-    def refusals(self, found: Found, platform: str, *, runs: bool) -> tuple[str, ...]:
+    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
         """See `Place.refusals`. Only of images that may be too large, layers are asked how large they are."""
-        return tuple(refusals(self.candidate(found, at_least=MOST_BYTES // _PACKED), platform, runs=runs))
+        return tuple(refusals(self.candidate(found, at_least=MOST_BYTES // _PACKED), platform))
 
     def candidate(self, found: Found, *, at_least: int = 0) -> Candidate:
         """What is told of an image. at_least: bytes as stored from which on layers' sizes are asked for."""
@@ -260,9 +257,9 @@ class Places:
         """See `Place.layers`."""
         return self._holder(found).layers(found)
 
-    def refusals(self, found: Found, platform: str, *, runs: bool) -> tuple[str, ...]:
+    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
         """See `Place.refusals`."""
-        return self._holder(found).refusals(found, platform, runs=runs)
+        return self._holder(found).refusals(found, platform)
 
     def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
         """See `Place.attested`."""

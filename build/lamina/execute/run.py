@@ -302,7 +302,7 @@ def confirm(
                 f"{told.get('containerimage.digest')}, found {found.digest if found else 'nothing'}",
                 hint="run it again; nothing was recorded of it",
             )
-        elif reasons := place.refusals(found, image.node.spec.platform, runs=image.node.kind == "lambda"):
+        elif reasons := place.refusals(found, image.node.spec.platform):
             doubts[image.name] = Problem(
                 what="\n  ".join((f"Lambda would refuse {image.ref}:", *reasons)),
                 where=image.node.spec.dockerfile_path,

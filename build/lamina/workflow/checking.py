@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lamina.decide.acceptance import Checked, misplaced, refusals
+from lamina.decide.acceptance import Checked, misplaced, refusals, unstartable
 from lamina.decide.plan import Found
 from lamina.declare.functions import Function
 from lamina.errors import BuildError, ConfigError, Problem, RegistryError
@@ -80,7 +80,8 @@ def _checked(workspace: Workspace, wanted: Wanted, found: Found, place: Registry
     candidate = place.candidate(found)
     platform = wanted.platform or f"{candidate.config.get('os')}/{candidate.config.get('architecture')}"
     told = (
-        *refusals(candidate, platform, runs=wanted.runs),
+        *refusals(candidate, platform),
+        *(unstartable(candidate.config, wanted.functions) if wanted.runs else ()),
         *misplaced(wanted.ref, wanted.functions),
     )
     return Checked(name=wanted.name, found=found, candidate=candidate, refusals=told)

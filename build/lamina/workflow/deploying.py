@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from lamina.aws.functions import LATEST, Alias, Functions, Live
+from lamina.decide.acceptance import misplaced, refusals, unstartable
 from lamina.decide.deployment import Move, Running, Wanted, decide, obstacles
+from lamina.decide.plan import Found
 from lamina.errors import AwsError, BuildError, LaminaError, Problem, RegistryError, SelectionError
 from lamina.execute.place import RegistryPlace
 from lamina.identify.image import Image
@@ -176,11 +178,10 @@ def _wanted(workspace: Workspace, images: Mapping[str, Image]) -> tuple[Wanted, 
     )
     BuildError.check(
         Problem(
-            what="\n  ".join((f"Lambda would refuse {image.ref}:", *told)),
-            where=image.node.spec.dockerfile_path,
+            what="\n  ".join((f"{image.ref} would not run:", *told)), where=image.node.spec.dockerfile_path
         )
         for image in images.values()
-        if (told := place.refusals(there[image.ref], image.node.spec.platform, runs=True))
+        if (told := _faults(place, image, there[image.ref]))
     )
     return tuple(
         Wanted(
@@ -193,6 +194,16 @@ def _wanted(workspace: Workspace, images: Mapping[str, Image]) -> tuple[Wanted, 
         )
         for name, image in images.items()
         for each in image.node.spec.functions
+    )
+
+
+def _faults(place: RegistryPlace, image: Image, found: Found) -> tuple[str, ...]:
+    """What Lambda would say to an image, to where it is, and to how functions start it."""
+    candidate, spec = place.candidate(found), image.node.spec
+    return (
+        *refusals(candidate, spec.platform),
+        *unstartable(candidate.config, spec.functions),
+        *misplaced(image.ref, spec.functions),
     )
 
 

@@ -44,15 +44,17 @@ class _Function:
 
 @dataclass(slots=True)
 class LambdaDouble:
-    """A context for `AwsFront`. exists: whether Lambda would find an image, ``host/repository@digest``.
+    """For an `AwsFront`. exists: whether Lambda would find an image, ``host/repository@digest``.
 
-    updates: how many times a function is still being updated when it is asked. answers: function -> what it
-    answers to an event, a string for an error. invoked: function and version of every call.
+    page: entries in an answer that lists. updates: how many times a function is still being updated when it
+    is asked. answers: function -> what it answers to an event, a string for an error. invoked: function and
+    version of every call.
     """
 
     exists: Callable[[str], bool]
     service: str = "lambda"
     updates: int = 1
+    page: int = 50
     answers: dict[str, Any] = field(default_factory=dict)
     invoked: list[tuple[str, str]] = field(default_factory=list)
     frozen: set[str] = field(default_factory=set)
@@ -63,6 +65,17 @@ class LambdaDouble:
     def runs(self, name: str, version: str = LATEST) -> str:
         """The digest that a function runs, at a version or an alias."""
         return self._functions[name].versions[self._version(self._functions[name], version)].digest
+
+    def put(self, name: str, **versions: str) -> None:
+        """A function as if it had been there before. versions: ``latest``, ``v7`` -> the image it runs."""
+        codes = {
+            LATEST if version == "latest" else version.removeprefix("v"): _Code(uri=uri, command=[])
+            for version, uri in versions.items()
+        }
+        package = "Image" if any(versions.values()) else "Zip"
+        self._functions[name] = _Function(
+            name=name, package=package, architecture="x86_64", versions=codes, revision=str(uuid.uuid4())
+        )
 
     def lose_image(self, name: str) -> None:
         """As if the image had been deleted under a function that nobody called for weeks."""
@@ -81,7 +94,8 @@ class LambdaDouble:
             if operation == "CreateFunction":
                 return self._create(body)
             if operation == "ListFunctions":
-                return {"Functions": [self._told(each, LATEST) for each in self._functions.values()]}
+                told = [self._told(each, LATEST) for each in self._functions.values()]
+                return self._paged(body, "Functions", told)
             name = str(body.get("FunctionName", "")).rpartition(":")[2]
             if name not in self._functions:
                 return _missing(f"Function not found: {_ARN}{name}")
@@ -154,7 +168,7 @@ class LambdaDouble:
     def _on_list_versions_by_function(
         self, function: _Function, body: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        return {"Versions": [self._told(function, version) for version in function.versions]}
+        return self._paged(body, "Versions", [self._told(function, each) for each in function.versions])
 
     def _on_list_aliases(self, function: _Function, body: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"Aliases": list(function.aliases.values())}
@@ -183,6 +197,11 @@ class LambdaDouble:
             error = {"errorType": "RuntimeError", "errorMessage": told}
             return Reply(document=error, headers={"X-Amz-Function-Error": "Unhandled"})
         return Reply(document=told)
+
+    def _paged(self, body: Mapping[str, Any], key: str, items: list[Any]) -> Mapping[str, Any]:
+        start = int(body.get("Marker") or 0)
+        end = start + min(self.page, int(body.get("MaxItems") or self.page))
+        return {key: items[start:end], **({"NextMarker": str(end)} if end < len(items) else {})}
 
     def _put_alias(self, function: _Function, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault:
         if body["FunctionVersion"] not in function.versions:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lamina.decide.acceptance import Candidate, misplaced, refusals, unpacked_size
+from lamina.decide.acceptance import Candidate, misplaced, refusals, unpacked_size, unstartable
 from lamina.declare.functions import Function
 from lamina.refs import Reference
 from lamina.registries.base import OCI_INDEX, OCI_MANIFEST
@@ -23,7 +23,6 @@ def told(
     config_type: str = CONFIG,
     unpacked: int = 0,
     platform: str = "linux/arm64",
-    runs: bool = True,
     **config: Any,
 ) -> list[str]:
     given = {
@@ -37,7 +36,7 @@ def told(
     candidate = Candidate(
         media_type=media_type, config_type=config_type, layers=layers, config=given, unpacked=unpacked
     )
-    return list(refusals(candidate, platform, runs=runs))
+    return list(refusals(candidate, platform))
 
 
 def test_what_lambda_takes_is_not_refused() -> None:
@@ -82,27 +81,36 @@ def test_what_is_too_large_is_refused() -> None:
     assert told(GZIP, unpacked=11 * GIB) == ["its layers are 11.0 GiB unpacked, more than 10"]
 
 
+AWS, ONE_ARGUMENT = (
+    "/lambda-entrypoint.sh",
+    "its ENTRYPOINT /lambda-entrypoint.sh takes one argument, the handler",
+)
+
+
 @pytest.mark.parametrize(
-    ("settings", "reason"),
+    ("entrypoint", "command", "reason"),
     [
-        ({}, "it has neither ENTRYPOINT nor CMD: nothing would be started"),
-        (
-            {"Entrypoint": ["/lambda-entrypoint.sh"], "Cmd": ["python", "app.py"]},
-            "its ENTRYPOINT /lambda-entrypoint.sh takes one argument, the handler, and CMD has 2",
-        ),
-        (
-            {"Entrypoint": ["/lambda-entrypoint.sh"], "Cmd": None},
-            "its ENTRYPOINT /lambda-entrypoint.sh takes one argument, the handler, and CMD has 0",
-        ),
-        ({"Entrypoint": ["/lambda-entrypoint.sh"], "Cmd": ["app.handler"]}, None),
-        ({"Entrypoint": ["python", "-m", "awslambdaric"], "Cmd": ["a", "b"]}, None),
+        ([], [], "it has neither ENTRYPOINT nor CMD: nothing is started"),
+        ([], ["app.handler"], None),
+        ([AWS], ["app.handler"], None),
+        ([AWS], [], f"{ONE_ARGUMENT}, and CMD has 0"),
+        ([AWS], ["python", "app.py"], f"{ONE_ARGUMENT}, and CMD has 2"),
+        (["python", "-m", "awslambdaric"], ["a", "b"], None),
     ],
 )
-def test_what_could_not_be_started_is_refused_where_a_function_runs_it(
-    settings: dict[str, Any], reason: str | None
-) -> None:
-    assert told(GZIP, config=settings) == ([reason] if reason else [])
-    assert told(GZIP, config=settings, runs=False) == []
+def test_what_could_not_be_started(entrypoint: list[str], command: list[str], reason: str | None) -> None:
+    config = {"config": {"Entrypoint": entrypoint, "Cmd": command or None}}
+
+    assert list(unstartable(config, ())) == ([reason] if reason else [])
+
+
+def test_a_command_of_a_function_counts_in_place_of_the_images_own() -> None:
+    given, own = Function(name="given", command=("app.handler",)), Function(name="own")
+
+    assert list(unstartable({"config": {"Entrypoint": [AWS]}}, [given])) == []
+    assert list(unstartable({"config": {"Entrypoint": [AWS]}}, [given, own])) == [
+        f"as own starts it, {ONE_ARGUMENT}, and CMD has 0"
+    ]
 
 
 FAR = Function(name="far", arn="arn:aws:lambda:us-east-1:123456789012:function:far")

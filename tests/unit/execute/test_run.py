@@ -58,7 +58,7 @@ class Shop:
     def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
         return (("of the base", 100), *self.made)
 
-    def refusals(self, found: Found, platform: str, *, runs: bool) -> tuple[str, ...]:
+    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
         assert platform == "linux/amd64"
         return self.refused.get(found.ref.repository.removesuffix("-dev"), ())
 
