@@ -19,6 +19,8 @@ import lamina
 
 ROOT = Path(__file__).parents[2]
 _OURS = ("DOCKER_", "BUILDX_", "BUILDKIT_", "USE_STATIC", "AWS_", "LAMINA_", "GIT_", "GITHUB_", "FORCE_COLOR")
+_SLOW = "PYTHONDONTWRITEBYTECODE"
+"""Set as in some containers, each of some thousand commands would compile all its modules: 0.4 s."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Repo:
         clean = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(_OURS) or name in {"LAMINA_CACHE", "AWS_CA_BUNDLE"}
+            if not name.startswith((*_OURS, _SLOW)) or name in {"LAMINA_CACHE", "AWS_CA_BUNDLE"}
         }
         package = str(Path(lamina.__file__).parents[1])
         docker = str(self.root.parent / "docker")

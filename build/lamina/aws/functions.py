@@ -15,7 +15,7 @@ from lamina.registries.aws_errors import aws_errors
 LATEST = "$LATEST"
 IMAGE = "Image"
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})$")
-_POLL_SECONDS = 1.0
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.25, 2.0, 1.5  # seconds between two looks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +117,7 @@ class Functions:
 
     def settled(self, function: str, *, until: float) -> Live:
         """Wait while an update is under way. Raises AwsError when it failed or takes too long."""
+        pause = _FIRST_PAUSE
         while True:
             live = self.read(function)
             if live is None:
@@ -129,7 +130,8 @@ class Functions:
                     where="AWS GetFunction",
                     hint="give it more time: --timeout, or look: invoke status",
                 )
-            self._sleep(_POLL_SECONDS)
+            self._sleep(pause)
+            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
         if "Failed" in {live.update, live.state}:
             raise AwsError.of(f"the update of {function} failed: {live.reason}", where="AWS GetFunction")
         return live
@@ -199,7 +201,7 @@ class Functions:
                 except client.exceptions.ResourceConflictException:
                     if self._clock() >= until:
                         raise
-                    self._sleep(_POLL_SECONDS)
+                    self._sleep(_LONGEST_PAUSE)
                     revision = {}  # what was under way has changed it
 
 

@@ -83,7 +83,7 @@ def test_an_update_is_waited_for(aws: Aws, functions: Functions) -> None:
     aws.tells(LastUpdateStatus="Successful", RevisionId="r2")
 
     assert functions.update_image("app", URI, LIVE, until=60).revision == "r2"
-    assert aws.now == 2
+    assert aws.now == 0.25 + 0.375
 
 
 def test_an_update_under_way_is_let_pass_and_then_ours_is_made(aws: Aws, functions: Functions) -> None:
@@ -94,7 +94,7 @@ def test_an_update_under_way_is_let_pass_and_then_ours_is_made(aws: Aws, functio
 
     functions.update_command("app", ("a.b",), LIVE, until=60)
 
-    assert aws.now == 1
+    assert aws.now == 2
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_waiting_ends(aws: Aws, functions: Functions) -> None:
         aws.tells(LastUpdateStatus="InProgress")
 
     with pytest.raises(AwsError, match="is still being updated"):
-        functions.settled("app", until=3)
+        functions.settled("app", until=1)
 
 
 def test_aliases_are_told_with_what_else_they_lead_to(aws: Aws, functions: Functions) -> None:
