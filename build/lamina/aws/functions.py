@@ -205,16 +205,21 @@ class Functions:
                     revision = {}  # what was under way has changed it
 
 
+def image_digest(code: Mapping[str, Any]) -> str | None:
+    """The digest of the image in use, out of ``Code`` of GetFunction; None where Lambda does not say."""
+    found = _DIGEST.search(code.get("ResolvedImageUri") or "") or _DIGEST.search(code.get("ImageUri") or "")
+    return found[1] if found else None
+
+
 def _live(told: Mapping[str, Any]) -> Live:
-    code, settings = told.get("Code", {}), told["Configuration"]
-    digest = _DIGEST.search(code.get("ResolvedImageUri") or "") or _DIGEST.search(code.get("ImageUri") or "")
+    settings = told["Configuration"]
     image = (settings.get("ImageConfigResponse") or {}).get("ImageConfig") or {}
     reasons = (settings.get("LastUpdateStatusReason"), settings.get("StateReason"))
     return Live(
         name=str(settings["FunctionName"]),
         version=str(settings.get("Version", LATEST)),
         package=str(settings.get("PackageType", "Zip")),
-        digest=digest[1] if digest else None,
+        digest=image_digest(told.get("Code", {})),
         command=tuple(image.get("Command") or ()),
         architecture=next(iter(settings.get("Architectures") or ()), "x86_64"),
         state=str(settings.get("State", "Active")),

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from lamina.aws.functions import IMAGE, image_digest
 from lamina.errors import AwsError
 from lamina.registries.aws_clients import CONNECTIONS, Access, Clients, boto_clients
 from lamina.registries.aws_errors import aws_errors
-
-_IMAGE = "Image"
-_DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +51,7 @@ def read_usage(access: Access, *, clients: Clients | None = None, threads: int =
         functions = [
             each for page in client.get_paginator("list_functions").paginate() for each in page["Functions"]
         ]
-        images = [each["FunctionName"] for each in functions if each.get("PackageType") == _IMAGE]
+        images = [each["FunctionName"] for each in functions if each.get("PackageType") == IMAGE]
         with ThreadPoolExecutor(threads, thread_name_prefix="lambda") as pool:
             listed = pool.map(lambda name: (name, tuple(_versions(client, name))), images)
             wanted = [(name, version) for name, versions in listed for version in versions]
@@ -78,11 +75,11 @@ def _deployed(client: Any, name: str, version: str) -> Deployed | None:
         code = client.get_function(FunctionName=name, Qualifier=version)["Code"]
     except client.exceptions.ResourceNotFoundException:
         return None
-    told = _DIGEST.search(code.get("ResolvedImageUri") or "") or _DIGEST.search(code.get("ImageUri") or "")
-    if told is None:
+    digest = image_digest(code)
+    if digest is None:
         raise AwsError.of(
             f"the function {name}:{version} does not say which image it runs",
             where="AWS GetFunction",
             hint="wait until it is ready, or look at it: aws lambda get-function --function-name " + name,
         )
-    return Deployed(function=name, version=version, digest=told[1])
+    return Deployed(function=name, version=version, digest=digest)

@@ -6,7 +6,7 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/images-create.html, and wha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,18 @@ class Checked:
             where=f"{self.found.ref.name}@{self.found.digest}",
             hint="mend what makes it so, then: invoke build-all --push",
         )
+
+
+def objections(
+    candidate: Candidate, ref: Reference, platform: str, functions: Sequence[Function], *, runs: bool = True
+) -> Iterator[str]:
+    """All that Lambda would say to an image, to how it is started, and to where it is: see the three below.
+
+    runs: whether functions run it, or other images stand on it.
+    """
+    yield from refusals(candidate, platform)
+    yield from unstartable(candidate.config, functions) if runs else ()
+    yield from misplaced(ref, functions)
 
 
 def refusals(candidate: Candidate, platform: str) -> Iterator[str]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from lamina.declare.functions import Function
 from lamina.errors import Problem
 
-LATEST = "$LATEST"
 ARCHITECTURES: Mapping[str, str] = {"amd64": "x86_64", "arm64": "arm64"}
 """Of images -> as Lambda calls them."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lamina.decide.acceptance import Checked, misplaced, refusals, unstartable
+from lamina.decide.acceptance import Checked, objections
 from lamina.decide.plan import Found
 from lamina.declare.functions import Function
 from lamina.errors import BuildError, ConfigError, Problem, RegistryError
@@ -48,15 +48,20 @@ def check_images(workspace: Workspace, references: tuple[str, ...] = ()) -> tupl
     )
 
 
-def _own(workspace: Workspace) -> Iterator[Wanted]:
-    chosen = workspace.flags.images
-    names = workspace.graph.select(chosen) if chosen else workspace.graph.select((), kind="lambda")
+def require_registry(workspace: Workspace, *, hint: str) -> None:
+    """Raise RegistryError, with that as the next step, where images live in the engine."""
     if not workspace.remote:
         raise RegistryError.of(
             "no registry is configured: Lambda takes nothing from an engine",
             where=workspace.project.settings["registry"].source,
-            hint="add --registry, or --ref for any image",
+            hint=hint,
         )
+
+
+def _own(workspace: Workspace) -> Iterator[Wanted]:
+    chosen = workspace.flags.images
+    names = workspace.graph.select(chosen) if chosen else workspace.graph.select((), kind="lambda")
+    require_registry(workspace, hint="add --registry, or --ref for any image")
     for name, image in identified(workspace, names).items():
         spec, runs = image.node.spec, image.node.kind == "lambda"
         yield Wanted(name=name, ref=image.ref, platform=spec.platform, runs=runs, functions=spec.functions)
@@ -79,11 +84,7 @@ def _checked(workspace: Workspace, wanted: Wanted, found: Found, place: Registry
         return Checked(name=wanted.name, found=found, candidate=None, refusals=(_is_index(manifest),))
     candidate = place.candidate(found)
     platform = wanted.platform or f"{candidate.config.get('os')}/{candidate.config.get('architecture')}"
-    told = (
-        *refusals(candidate, platform),
-        *(unstartable(candidate.config, wanted.functions) if wanted.runs else ()),
-        *misplaced(wanted.ref, wanted.functions),
-    )
+    told = tuple(objections(candidate, wanted.ref, platform, wanted.functions, runs=wanted.runs))
     return Checked(name=wanted.name, found=found, candidate=candidate, refusals=told)
 
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from lamina.aws.functions import LATEST, Alias, Functions, Live
-from lamina.decide.acceptance import misplaced, refusals, unstartable
+from lamina.decide.acceptance import objections
 from lamina.decide.deployment import Move, Running, Wanted, decide, obstacles
-from lamina.decide.plan import Found
-from lamina.errors import AwsError, BuildError, LaminaError, Problem, RegistryError, SelectionError
+from lamina.errors import AwsError, BuildError, LaminaError, Problem, SelectionError
 from lamina.execute.place import RegistryPlace
 from lamina.identify.image import Image
 from lamina.registries.aws_clients import CONNECTIONS, Access, boto_clients
+from lamina.workflow.checking import require_registry
 from lamina.workflow.smoking import event_of
 from lamina.workflow.tagging import identified
 from lamina.workflow.workspace import Workspace
@@ -78,26 +78,22 @@ def plan_deployment(workspace: Workspace, wish: Wish) -> Deployment:
     images = images_with_functions(workspace)
     wanted = _wanted(workspace, images)
     desks = desks_of(workspace, images.values())
-    live = _by_function(wanted, lambda each: desks[each.function.region].read(str(each.function)))
-    AwsError.check(
-        problem for each in wanted for problem in obstacles(each, running(live[str(each.function)]))
-    )
-    known: dict[str, Live] = {name: each for name, each in live.items() if each is not None}
+    found = _by_function(wanted, lambda each: desks[each.function.region].read(str(each.function)))
+    live = {name: each for name, each in found.items() if each is not None}
+    facts = {name: running(each) for name, each in live.items()}
+    AwsError.check(problem for each in wanted for problem in obstacles(each, facts.get(str(each.function))))
     aliases, behind = _aliases(wanted, desks, wish)
+    pointed = {name: running(each) for name, each in behind.items()}
     moves = tuple(
-        decide(
-            each,
-            _certain(running(known[str(each.function)])),
-            alias=running(behind.get(str(each.function))),
-            aliased=wish.alias is not None,
-        )
+        decide(each, facts[name], alias=pointed.get(name), aliased=wish.alias is not None)
         for each in wanted
+        for name in [str(each.function)]
     )
     events = {
         str(each.function): event_of(images, each.image, each.function.command) if wish.smoke else b"{}"
         for each in wanted
     }
-    return Deployment(moves=moves, live=known, aliases=aliases, events=events, desks=desks)
+    return Deployment(moves=moves, live=live, aliases=aliases, events=events, desks=desks)
 
 
 def carry_out(
@@ -126,12 +122,7 @@ def images_with_functions(workspace: Workspace) -> Mapping[str, Image]:
             f"no function is declared for {', '.join(workspace.flags.images) or 'any image'}",
             hint=_NO_FUNCTIONS,
         )
-    if not workspace.remote:
-        raise RegistryError.of(
-            "no registry is configured: Lambda takes nothing from an engine",
-            where=workspace.project.settings["registry"].source,
-            hint='add --registry, or registry = "ecr" to [tool.lamina]',
-        )
+    require_registry(workspace, hint='add --registry, or registry = "ecr" to [tool.lamina]')
     return identified(workspace, names)
 
 
@@ -142,27 +133,17 @@ def desks_of(workspace: Workspace, images: Iterable[Image]) -> Mapping[str | Non
     return {region: Functions(boto_clients(Access(region=region or own))) for region in regions}
 
 
-def running(live: Live | None) -> Running | None:
+def running(live: Live) -> Running:
     """The facts of a function that decide."""
-    return (
-        None
-        if live is None
-        else Running(
-            version=live.version,
-            package=live.package,
-            digest=live.digest,
-            command=live.command,
-            architecture=live.architecture,
-            state="Failed" if "Failed" in {live.state, live.update} else live.state,
-            reason=live.reason,
-        )
+    return Running(
+        version=live.version,
+        package=live.package,
+        digest=live.digest,
+        command=live.command,
+        architecture=live.architecture,
+        state="Failed" if "Failed" in {live.state, live.update} else live.state,
+        reason=live.reason,
     )
-
-
-def _certain(found: Running | None) -> Running:
-    if found is None:
-        raise ValueError("a function that is not there has been refused")
-    return found
 
 
 def _wanted(workspace: Workspace, images: Mapping[str, Image]) -> tuple[Wanted, ...]:
@@ -181,7 +162,16 @@ def _wanted(workspace: Workspace, images: Mapping[str, Image]) -> tuple[Wanted, 
             what="\n  ".join((f"{image.ref} would not run:", *told)), where=image.node.spec.dockerfile_path
         )
         for image in images.values()
-        if (told := _faults(place, image, there[image.ref]))
+        if (
+            told := tuple(
+                objections(
+                    place.candidate(there[image.ref]),
+                    image.ref,
+                    image.node.spec.platform,
+                    image.node.spec.functions,
+                )
+            )
+        )
     )
     return tuple(
         Wanted(
@@ -194,16 +184,6 @@ def _wanted(workspace: Workspace, images: Mapping[str, Image]) -> tuple[Wanted, 
         )
         for name, image in images.items()
         for each in image.node.spec.functions
-    )
-
-
-def _faults(place: RegistryPlace, image: Image, found: Found) -> tuple[str, ...]:
-    """What Lambda would say to an image, to where it is, and to how functions start it."""
-    candidate, spec = place.candidate(found), image.node.spec
-    return (
-        *refusals(candidate, spec.platform),
-        *unstartable(candidate.config, spec.functions),
-        *misplaced(image.ref, spec.functions),
     )
 
 

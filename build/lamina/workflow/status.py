@@ -73,7 +73,9 @@ def _rows(seen: _Seen, pushed: str | None, tags: Mapping[str, str]) -> Iterator[
             tag=seen.image.tag,
             pushed=pushed,
             digest=digest,
-            verdict=judge(pushed, running(live), seen.function.command, tags.get(digest or "")),
+            verdict=judge(
+                pushed, running(live) if live else None, seen.function.command, tags.get(digest or "")
+            ),
             counts=counts,
         )
 
