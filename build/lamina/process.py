@@ -7,7 +7,9 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -90,29 +92,32 @@ class SubprocessRunner:
 
         On Linux it ends as well when we are killed and can ask nobody any more.
         """
-        try:
-            child = subprocess.Popen(
-                command.argv,
-                env={**os.environ, **command.env},
-                cwd=command.cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-                preexec_fn=_orphan_signal(),
-            )
-        except OSError as error:
-            return _not_started(command, error)
         lines: list[str] = []
-        assert child.stderr is not None  # noqa: S101 - PIPE was asked for above
+        child: subprocess.Popen[bytes] | None = None
         try:
+            try:
+                with _signals_held():
+                    child = subprocess.Popen(
+                        command.argv,
+                        env={**os.environ, **command.env},
+                        cwd=command.cwd,
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.PIPE,
+                        start_new_session=True,
+                        preexec_fn=_orphan_signal(),
+                    )
+            except OSError as error:
+                return _not_started(command, error)
+            assert child.stderr is not None  # noqa: S101 - PIPE was asked for above
             for raw in child.stderr:
                 line = _text(raw).rstrip("\r\n")
                 lines.append(line)
                 on_line(line)
             code = child.wait()
         finally:
-            _stop(child)
+            if child is not None:
+                _stop(child)
         return Completed(code=code, stderr="\n".join(lines))
 
     def spawn(self, command: Command, *, log: Path) -> int:
@@ -149,6 +154,27 @@ def _orphan_signal() -> Callable[[], object] | None:
 
     prctl = ctypes.CDLL(None).prctl  # loaded here: the child of a process with threads should not load
     return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until this is over.
+
+    What a handler raises in the middle of a fork is lost, or leaves a child that nobody knows to end.
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    came: list[int] = []
+    held = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda caught, _: came.append(caught)) for number in held}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for caught in came:
+        signal.raise_signal(caught)
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

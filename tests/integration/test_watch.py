@@ -56,10 +56,10 @@ class Watch:
 
     def stop(self) -> int:
         self.child.send_signal(signal.SIGINT)
-        code = self.child.wait(30)
+        wait_for(f"its end, after {self.lines}", lambda: self.child.poll() is not None, seconds=30)
         for reader in self._readers:
             reader.join(10)
-        return code
+        return self.child.returncode
 
 
 @contextmanager

@@ -102,6 +102,29 @@ def test_an_interrupted_stream_ends_its_child(tmp_path: Path) -> None:
     assert mark.read_text() == "asked"
 
 
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_while_a_child_is_started_is_not_lost(number: str) -> None:
+    """Python drops what is raised in a hook of a fork; the child would run on to its end."""
+    script = (
+        "import os, signal\n"
+        "from lamina.process import Command, SubprocessRunner\n"
+        f"signal.signal(signal.{number}, signal.default_int_handler)\n"
+        f"os.register_at_fork(after_in_parent=lambda: signal.raise_signal(signal.{number}))\n"
+        "try:\n"
+        "    print(SubprocessRunner().stream(Command(argv=('sleep', '20')), print))\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+        "try:\n"
+        "    os.waitpid(-1, 0)\n"
+        "except ChildProcessError:\n"
+        "    print('no child left')\n"
+    )
+
+    done = SubprocessRunner().run(python(script, env={"PYTHONPATH": os.pathsep.join(sys.path)}))
+
+    assert done == Completed(code=0, stdout="interrupted\nno child left\n")
+
+
 def test_a_daemon_outlives_the_call_and_writes_its_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("before\n")
