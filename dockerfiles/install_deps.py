@@ -20,6 +20,7 @@ from pathlib import Path
 
 EPOCH = 315_532_800  # 1980-01-01, the oldest date that zip files can hold
 TRIPLES = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
+RETRIES = "8"  # a package index that does not answer for a minute should not end a build
 CA = Path("/run/secrets/ca")  # a build secret: present where downloads pass through an inspecting proxy
 
 
@@ -69,7 +70,8 @@ def install(lines: list[str], into: Path, target: tuple[str, ...]) -> None:
 
 def uv(*arguments: str, stdin: str) -> str:
     """Run uv; its output. Its own messages pass through."""
-    environment = {**os.environ, **({"SSL_CERT_FILE": str(CA)} if CA.exists() else {})}
+    ca = {"SSL_CERT_FILE": str(CA)} if CA.exists() else {}
+    environment = {"UV_HTTP_RETRIES": RETRIES, **os.environ, **ca}
     command = [sys.executable, "-m", "uv", *arguments]
     done = subprocess.run(
         command, input=stdin, stdout=subprocess.PIPE, text=True, env=environment, check=False

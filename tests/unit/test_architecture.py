@@ -169,8 +169,9 @@ def test_slow_packages_are_imported_where_they_are_used(file: Path) -> None:
     assert strays == []
 
 
-def test_a_list_of_tasks_waits_for_no_room_that_only_some_of_them_need() -> None:
-    waiting, seen = ["tasks/__init__.py"], set[str]()
+def loaded_with(start: str) -> set[str]:
+    """A module and all that is loaded with it."""
+    waiting, seen = [start], set[str]()
     while waiting:
         name = waiting.pop()
         seen.add(name)
@@ -178,9 +179,21 @@ def test_a_list_of_tasks_waits_for_no_room_that_only_some_of_them_need() -> None
         paths = ("/".join(parts[1:end]) for parts in found if parts[0] == "lamina" for end in (3, 2))
         files = {path for each in paths for path in (f"{each}.py", f"{each}/__init__.py")}
         waiting += [each for each in files - seen if (PACKAGE / each).is_file()]
+    return seen
+
+
+def test_a_list_of_tasks_waits_for_no_room_that_only_some_of_them_need() -> None:
+    seen = loaded_with("tasks/__init__.py")
 
     assert {"tasks/images.py", "report/console.py"} <= seen
     assert sorted(each for each in seen if each.startswith(("adopt/", "aws/", "bench/", "lint/"))) == []
+
+
+def test_a_build_without_a_registry_waits_for_no_client_of_one() -> None:
+    seen = loaded_with("workflow/building.py")
+
+    assert "execute/run.py" in seen
+    assert sorted(seen & {f"registries/{each}.py" for each in ("ecr", "oci", "session", "wire")}) == []
 
 
 @pytest.mark.parametrize("file", modules(), ids=shown)

@@ -90,8 +90,7 @@ class Ignore:
 
     def plus(self, patterns: Iterable[str], source: str = "the default excludes") -> Ignore:
         """These rules and then more, which have the last word; ConfigError as from `parse`."""
-        more = self.parse("\n".join(patterns).encode(), source)
-        return Ignore(source=self.source, rules=self.rules + more.rules)
+        return Ignore(source=self.source, rules=self.rules + _more(tuple(patterns), source))
 
     def folder(self, path: str = "") -> Folder:
         """The directory ``path`` (relative, POSIX) as the rules see it; "" is the root, where walks begin."""
@@ -121,6 +120,11 @@ class Ignore:
 
 
 EMPTY = Ignore(source=None, rules=())
+
+
+@cache
+def _more(patterns: tuple[str, ...], source: str) -> tuple[Rule, ...]:
+    return Ignore.parse("\n".join(patterns).encode(), source).rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,6 +307,7 @@ def _any_of(patterns: Iterable[str]) -> Match:
     return lambda path: path.endswith(ends) or path in texts or any(matches(path) for matches in others)
 
 
+@cache
 def _understand(pattern: str) -> tuple[str, str]:
     """How to match the pattern (exact, prefix, suffix, regexp), and the regular expression Go makes of it."""
     kind, expression = "exact", "^"

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from lamina.execute.externals import load_stand_ins
 from lamina.refs import Reference
-from lamina.registries.ecr import EcrRegistry
 from lamina.workflow.building import credentials
 from lamina.workflow.locking import read_pins
 from lamina.workflow.planning import make_images, select
@@ -17,13 +16,12 @@ def enter(workspace: Workspace) -> str:
     """Log in, or make sure that docker's own credentials are good; what was done, in a sentence."""
     if not workspace.remote:
         return "nothing to log in to: images live in the engine"
-    registry = workspace.registry
-    if isinstance(registry, EcrRegistry):
-        done = registry.login()
+    if workspace.ecr:
+        done = workspace.ecr.login()
         until = f", good until {done.expires:%Y-%m-%d %H:%M} UTC" if done.expires else ""
         return f"logged in to {done.host} ({done.source}){until}"
-    registry.check()
-    return f"{registry.address} lets us in"
+    workspace.registry.check()
+    return f"{workspace.registry.address} lets us in"
 
 
 def warm(workspace: Workspace) -> Iterator[tuple[str, str]]:

@@ -12,9 +12,9 @@ from lamina.decide.audit import Step, steps
 from lamina.decide.plan import Decision, Plan
 from lamina.errors import Problem, SelectionError
 from lamina.execute.audit import Audited, audit
-from lamina.execute.externals import Externals, load_stand_ins
+from lamina.execute.externals import Externals
 from lamina.identify.image import Image
-from lamina.workflow.building import find_support, make_order, make_workshop, name_run
+from lamina.workflow.building import find_support, make_order, make_ready, make_workshop, name_run
 from lamina.workflow.caching import find_caches
 from lamina.workflow.locking import read_pins
 from lamina.workflow.planning import decide, find_stable, look, make_images, select
@@ -71,7 +71,7 @@ def _audit(
     outside: Externals,
 ) -> tuple[Audited, ...]:
     """One image after the other: what fails or is false in one says nothing about the next."""
-    load_stand_ins(outside, workspace.runner, workspace.engine, workspace.screen.say)
+    make_ready(workspace, outside)
     visible = plan.found if workspace.remote or workspace.builder.local_images else ()
     caches = find_caches(workspace, (each.image for each in chosen))
     attempts = count(1)

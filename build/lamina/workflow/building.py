@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from lamina.decide.plan import Decision, Found, Plan
@@ -22,7 +23,6 @@ from lamina.execute.run import Workshop, build, settle, stage_images
 from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential, DockerConfig, lookup
-from lamina.registries.ecr import EcrRegistry
 from lamina.report.cold import with_saved
 from lamina.report.installs import with_resolved
 from lamina.report.record import write_manifest
@@ -106,7 +106,7 @@ def _build(
 ) -> Outcome:
     """Stage, bake and confirm the builds of a plan."""
     decisions = plan.acting("build")
-    load_stand_ins(outside, workspace.runner, workspace.engine, workspace.screen.say)
+    make_ready(workspace, outside)
     by_digest = workspace.flags.push or workspace.builder.local_images
     support = () if by_digest else find_support(decisions, images)
     caches = find_caches(workspace, (decision.image for decision in decisions))
@@ -118,6 +118,15 @@ def _build(
         outcome = build(order, workshop, keep_going=workspace.flags.keep_going, jobs=jobs)
     workspace.screen.notes(tidy_exported(workspace, caches, outcome.built))
     return outcome
+
+
+def make_ready(workspace: Workspace, outside: Externals) -> None:
+    """See to the builder and to the stand-ins of a build, side by side: both mean waiting for a program."""
+    engine = workspace.engine
+    with ThreadPoolExecutor(1, thread_name_prefix="stand-ins") as pool:
+        loaded = pool.submit(load_stand_ins, outside, workspace.runner, engine, workspace.screen.say)
+        _ = workspace.builder
+    loaded.result()
 
 
 def name_run(purpose: str = "") -> str:
@@ -134,12 +143,15 @@ def make_order(
     caches: Mapping[str, ImageCache],
 ) -> Order:
     """What to build, with the contexts staged. found: the bases that are there."""
-    revision = read_revision(workspace.runner, workspace.project.root)
     images = [*(decision.image for decision in decisions), *support]
+    with ThreadPoolExecutor(1, thread_name_prefix="git") as pool:  # git takes its time over a large worktree
+        asked = pool.submit(read_revision, workspace.runner, workspace.project.root)
+        stages = stage_images(workspace.project.state, images)
+    revision = asked.result()
     return Order(
         decisions=decisions,
         support=support,
-        stages=stage_images(workspace.project.state, images),
+        stages=stages,
         found=found,
         externals=outside.references,
         secrets=workspace.project.secrets,
@@ -283,5 +295,5 @@ def _check_destination(workspace: Workspace, outside: Externals, images: Iterabl
 
 def _made_by_push(workspace: Workspace, name: str) -> bool:
     """Whether the registry has a template by which a push creates a repository."""
-    registry = workspace.registry
-    return isinstance(registry, EcrRegistry) and workspace.project.ecr.creates(registry.stock.full(name))
+    ecr = workspace.ecr
+    return ecr is not None and workspace.project.ecr.creates(ecr.stock.full(name))

@@ -173,16 +173,14 @@ def _template_aspects(found: TemplateFacts) -> Aspects:
 
 
 def _registry(workspace: Workspace) -> EcrRegistry:
-    if not workspace.on_ecr:
+    if workspace.ecr is None:
         raise RegistryError.of(
             f"the registry is {workspace.project.get('registry')}, and there is nothing to set up in it",
             where=workspace.project.settings["registry"].source,
             allowed="ecr, or ecr/<prefix>",
             hint='add --registry ecr, or registry = "ecr" to [tool.lamina]',
         )
-    registry = workspace.registry
-    assert isinstance(registry, EcrRegistry)  # noqa: S101 - that is what on_ecr means
-    return registry
+    return workspace.ecr
 
 
 def _check_template(workspace: Workspace, repositories: Mapping[str, str]) -> None:

@@ -13,12 +13,11 @@ from lamina.decide.verify import Row, Verified
 from lamina.errors import BuildError, ConfigError, Problem
 from lamina.execute.audit import compare
 from lamina.execute.bake import REVISION
-from lamina.execute.externals import load_stand_ins
 from lamina.execute.run import build
 from lamina.registries.content import Content
 from lamina.sandbox import engine as sandbox
 from lamina.workflow.auditing import made_by
-from lamina.workflow.building import make_order, make_workshop, name_run
+from lamina.workflow.building import make_order, make_ready, make_workshop, name_run
 from lamina.workflow.locking import read_pins
 from lamina.workflow.planning import make_images
 from lamina.workflow.workspace import Workspace
@@ -46,7 +45,7 @@ def verify_image(workspace: Workspace, name: str) -> Verified:
         )
     workspace.screen.headline(outside.headline)
     with workspace.place.open(found) as recorded, _cold(workspace) as cold:
-        load_stand_ins(outside, cold.runner, cold.engine, cold.screen.say)
+        make_ready(cold, outside)
         decisions = tuple(
             Decision(image=each, action="build", reasons=("verify",)) for each in images.values()
         )

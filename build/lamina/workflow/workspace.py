@@ -199,21 +199,28 @@ class Workspace:
                 allowed="ecr, or host[:port][/prefix]",
                 hint='add --registry, or registry = "ecr" to [tool.lamina]',
             )
-        address: str = self.project.get("registry")
-        registry = self._ecr(address) if self.on_ecr else self._oci(address)
+        if self.ecr:
+            return self.ecr
+        registry = self._oci(self.project.get("registry"))
         self._open.callback(registry.close)
         return registry
 
-    def _ecr(self, address: str) -> EcrRegistry:
+    @cached_property
+    def ecr(self) -> EcrRegistry | None:
+        """That registry when it is ECR, which one logs in to and sets up; None for any other and for none."""
+        if not self.on_ecr:
+            return None
         from lamina.registries.ecr import EcrSettings, ecr_registry
 
         settings = EcrSettings(
             account=self.project.ecr.account,
             region=self.project.ecr.region,
             host=self.project.ecr.host,
-            prefix=address.partition("/")[2],
+            prefix=self.project.get("registry").partition("/")[2],
         )
-        return ecr_registry(self.runner, settings, learn=self.mask.learn)
+        registry = ecr_registry(self.runner, settings, learn=self.mask.learn)
+        self._open.callback(registry.close)
+        return registry
 
     def _oci(self, address: str) -> OciRegistry:
         from lamina.registries.oci import oci_registry
@@ -277,19 +284,16 @@ class Workspace:
     @property
     def docker_environment(self) -> Mapping[str, str]:
         """What lets docker and buildx into the registry."""
-        from lamina.registries.ecr import EcrRegistry
-
-        if self.remote and isinstance(self.registry, EcrRegistry):
-            self.registry.login()
-            return self.registry.docker.environment
-        return {}
+        if not self.ecr:
+            return {}
+        self.ecr.login()
+        return self.ecr.docker.environment
 
     @property
     def renew(self) -> Callable[[], None] | None:
         """Logs in again in the middle of a run; None where credentials are not ours to get."""
-        from lamina.registries.ecr import EcrRegistry
-
-        if not self.remote or not isinstance(registry := self.registry, EcrRegistry):
+        registry = self.ecr
+        if not registry:
             return None
         before = registry.login()
 
