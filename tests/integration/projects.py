@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -54,6 +56,35 @@ class Done:
     def told(self) -> str:
         """The messages of a JSON report."""
         return "\n".join(each["text"] for each in self.json["messages"])
+
+
+class Terminal:
+    """A terminal that a command runs at, and all that it has shown so far."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        self._child = child
+        self.shown = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._child.stdout is not None
+        while part := os.read(self._child.stdout.fileno(), 4096):
+            self.shown += part.decode("utf-8", "replace")
+
+    def shows(self, words: str) -> None:
+        wait_for(f"{words!r} on the terminal", lambda: words in self.shown)
+
+    def type(self, keys: str) -> None:
+        assert self._child.stdin is not None
+        self._child.stdin.write(keys.encode())
+        self._child.stdin.flush()
+
+    def end(self) -> int:
+        """Wait for the command to end; its exit code."""
+        code = self._child.wait(60)
+        self._reader.join(10)
+        return code
 
 
 @dataclass
@@ -116,6 +147,23 @@ class Repo:
         finally:
             if child.poll() is None:
                 child.send_signal(signal.SIGKILL)
+            child.communicate()
+
+    @contextmanager
+    def at_terminal(self, *words: str) -> Iterator[Terminal]:
+        """A command at a terminal of its own, killed at the end if it still runs."""
+        command = shlex.join([sys.executable, "-m", "lamina", *words])
+        child = subprocess.Popen(
+            ["script", "--quiet", "--return", "--flush", "--command", command, "/dev/null"],
+            cwd=self.root,
+            env=self.environment({"TERM": "xterm", "COLUMNS": "200"}),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        try:
+            yield Terminal(child)
+        finally:
+            child.kill()
             child.communicate()
 
     def write(self, path: str, text: str) -> Path:

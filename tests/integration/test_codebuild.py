@@ -301,19 +301,31 @@ def test_nobody_has_to_wait(away: Repo, machines: CodeBuildDouble) -> None:
     assert set(away.recorded) == ALL
 
 
-def test_who_stops_the_command_stops_the_build(away: Repo, machines: CodeBuildDouble) -> None:
-    held, go_on = threading.Event(), threading.Event()
+@pytest.fixture
+def held(machines: CodeBuildDouble) -> Iterator[threading.Event]:
+    """Set once a build has begun; none goes on before the test is over."""
+    begun, go_on = threading.Event(), threading.Event()
 
     def hold(_: Path) -> None:
-        held.set()
+        begun.set()
         go_on.wait(60)
 
     machines.before = hold
+    yield begun
+    go_on.set()
+    for each in machines.builds.values():
+        assert each.thread is not None
+        each.thread.join(60)
+    machines.before = None
+
+
+def test_who_stops_the_command_stops_the_build(
+    away: Repo, machines: CodeBuildDouble, held: threading.Event
+) -> None:
     with away.running("codebuild.build", "--create") as child:
         assert held.wait(60)
         child.send_signal(signal.SIGINT)
         stdout, stderr = child.communicate(timeout=60)
-    go_on.set()
     assert child.returncode == 130, stderr
     assert "Traceback" not in stderr
     assert f"stopped {PROJECT}:" in stdout
@@ -321,6 +333,23 @@ def test_who_stops_the_command_stops_the_build(away: Repo, machines: CodeBuildDo
     assert away.recorded == {}
     machines.before = None
     assert set(build(away).built) == ALL
+
+
+@pytest.mark.parametrize(("keys", "stopped"), [("n\r", False), ("y\r", True), ("\r", True)])
+def test_at_a_terminal_the_question_is_whether_the_build_goes_on(
+    away: Repo, machines: CodeBuildDouble, held: threading.Event, keys: str, stopped: bool
+) -> None:
+    with away.at_terminal("codebuild.build", "--create") as terminal:
+        assert held.wait(60)
+        terminal.type("\x03")
+        terminal.shows(f"stop {PROJECT}:")
+        terminal.type(keys)
+        assert terminal.end() == 130
+    assert ("StopBuild" in operations(machines)) is stopped
+    told = f"stopped {PROJECT}:" if stopped else " goes on; what it pushes is found by the next run"
+    assert told in terminal.shown
+    assert "Traceback" not in terminal.shown
+    assert away.recorded == {}
 
 
 def test_refusals_of_aws_name_what_to_do(away: Repo, machines: CodeBuildDouble, front: AwsFront) -> None:
