@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from typing import Any
 
 import pytest
@@ -116,6 +118,29 @@ def test_aliases_are_put_back_when_one_does_not_move(team: Repo, lambdas: Lambda
 
     assert "live is put back for one" in failed.told
     assert lambdas.runs("one", "live") == lambdas.runs("two", "live") == first["one"]["digest"]
+
+
+def test_aliases_are_put_back_when_the_command_is_stopped(team: Repo, lambdas: LambdaDouble) -> None:
+    first = by_name(team.ok("deploy", "--alias", "live", "--json").json)
+    team.append("src/handler.py", "# better\n")
+    team.ok("build-all", "--push")
+    asked: list[str] = []
+
+    with team.running("deploy", "--alias", "live") as child:
+
+        def stop_at_the_second(function: str) -> None:
+            asked.append(function)
+            if asked == ["one", "two"]:
+                child.send_signal(signal.SIGINT)
+                time.sleep(1)  # it is moved all the same, when nobody waits for the answer any more
+
+        lambdas.moving = stop_at_the_second
+        stdout, stderr = child.communicate(timeout=60)
+
+    assert child.returncode == 130, stderr
+    assert "live is put back for one, two" in stdout
+    assert lambdas.runs("one", "live") == lambdas.runs("two", "live") == first["one"]["digest"]
+    assert lambdas.runs("one") != first["one"]["digest"]
 
 
 def test_status_says_what_is_live_and_what_is_not(team: Repo, front: AwsFront, lambdas: LambdaDouble) -> None:

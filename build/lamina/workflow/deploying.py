@@ -277,24 +277,29 @@ def _try(desk: Functions, name: str, version: str, event: bytes) -> None:
 def _point_all(
     deployment: Deployment, alias: str, made: Sequence[Deployed], say: Callable[[str], None]
 ) -> tuple[Deployed, ...]:
-    """Point the alias of every function at its new version; where one fails, all are put back."""
+    """Point the alias of every function at its new version; after a failure, or Ctrl-C, all are put back."""
     results: list[Deployed] = []
     moved: list[Deployed] = []
-    for each in made:
-        name, desk = str(each.move.wanted.function), deployment.desk(each.move)
-        if not each.move.pointed or each.version is None:
-            results.append(each)
-            continue
-        try:
-            desk.point(name, alias, each.version, deployment.aliases.get(name))
-        except LaminaError as error:
-            undone = _put_back(deployment, alias, moved)
-            failed = replace(each, status="failed", problem=replace(error.problems[0], hint=undone))
-            back = [replace(one, status="failed") if one in moved else one for one in results]
-            return (*back, failed, *made[len(results) + 1 :])
-        say(f"{name}: {alias} is version {each.version}")
-        moved.append(each if each.status == "updated" else replace(each, status="pointed"))
-        results.append(moved[-1])
+    try:
+        for each in made:
+            name, desk = str(each.move.wanted.function), deployment.desk(each.move)
+            if not each.move.pointed or each.version is None:
+                results.append(each)
+                continue
+            moved.append(each if each.status == "updated" else replace(each, status="pointed"))
+            try:
+                desk.point(name, alias, each.version, deployment.aliases.get(name))
+            except LaminaError as error:
+                moved.pop()
+                undone = _put_back(deployment, alias, moved)
+                failed = replace(each, status="failed", problem=replace(error.problems[0], hint=undone))
+                back = [replace(one, status="failed") if one in moved else one for one in results]
+                return (*back, failed, *made[len(results) + 1 :])
+            say(f"{name}: {alias} is version {each.version}")
+            results.append(moved[-1])
+    except KeyboardInterrupt:
+        say(_put_back(deployment, alias, moved))
+        raise
     return tuple(results)
 
 

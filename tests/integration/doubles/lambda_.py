@@ -59,6 +59,8 @@ class LambdaDouble:
     invoked: list[tuple[str, str]] = field(default_factory=list)
     frozen: set[str] = field(default_factory=set)
     """Functions whose aliases somebody else moves just before they are moved."""
+    moving: Callable[[str], None] = lambda name: None
+    """Told of each function whose alias is about to be moved."""
     _functions: dict[str, _Function] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -87,6 +89,7 @@ class LambdaDouble:
         self.answers.clear()
         self.invoked.clear()
         self.frozen.clear()
+        self.moving = lambda name: None
 
     def answer(self, operation: str, body: Mapping[str, Any]) -> Mapping[str, Any] | Reply | Fault | None:
         """See `Double.answer`."""
@@ -177,6 +180,7 @@ class LambdaDouble:
         return self._put_alias(function, body)
 
     def _on_update_alias(self, function: _Function, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault:
+        self.moving(function.name)
         known = function.aliases.get(body["Name"])
         if known is not None and function.name in self.frozen:
             known["RevisionId"] = str(uuid.uuid4())
