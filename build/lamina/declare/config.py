@@ -152,11 +152,11 @@ def load_project(
         )
     environment = os.environ if env is None else env
     document = Document(root, text)
-    document.known(document.table, _KEYS)
     for path, what in unusable(document.table):
         document.problem(what, where=document.where(*path))
+    document.check()  # before anything of it is looked for on the disk
+    document.table = document.known(document.table, _KEYS)
     settings = read_settings(document, environment, flags or {})
-    document.check()
     images = dict(_images(root, document, settings))
     secrets = tuple(_secrets(root, document, environment))
     ecr, retention = read_ecr(document), read_retention(document)

@@ -12,6 +12,14 @@ from typing import Any
 from lamina.errors import ConfigError, Problem
 
 CONFIG_FILE = "pyproject.toml"
+TYPES: Mapping[type, str] = {
+    str: "a string",
+    int: "a whole number, 0 or more",
+    bool: "true or false",
+    list: "an array",
+    dict: "a table",
+}
+"""What TOML calls the types that keys have."""
 
 
 class Document:
@@ -68,8 +76,7 @@ class Document:
                     allowed=", ".join(sorted(allowed)),
                 )
             elif not isinstance(value, allowed[key]) or (allowed[key] is int and isinstance(value, bool)):
-                expected = f"a value of type {allowed[key].__name__}"
-                self.problem(f"{_dotted(*path, key)} is {value!r}", where=where, allowed=expected)
+                self.problem(f"{_dotted(*path, key)} is {value!r}", where=where, allowed=TYPES[allowed[key]])
             else:
                 good[key] = value
         return good

@@ -47,6 +47,9 @@ def read_functions(given: Any, document: Document, image: str) -> Iterator[Funct
     seen: set[str] = set()
     where = document.where("images", image, "functions")
     for item in given:
+        if not isinstance(item, (str, dict)):
+            document.problem(f"{item!r} is no Lambda function", where=where, allowed=_ALLOWED)
+            continue
         table = {"name": item} if isinstance(item, str) else item
         entry = document.known(table, _KEYS, "images", image, "functions")
         name = entry.get("name", "")

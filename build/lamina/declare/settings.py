@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lamina.declare.document import Document
+from lamina.declare.document import TYPES, Document
 from lamina.declare.grammar import (
     BUILDER,
     NAMES,
@@ -123,7 +123,7 @@ def _parsed(setting: Setting, given: Any, source: str, document: Document) -> An
         return text.lower() in _TRUE
     if setting.kind is int and text.isdecimal():
         return int(text)
-    document.problem(f"{text!r} is no {setting.kind.__name__}", where=source, allowed=setting.help)
+    document.problem(f"{text!r} is not {TYPES[setting.kind]}", where=source, allowed=setting.help)
     return setting.default
 
 

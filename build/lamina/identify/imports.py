@@ -1,7 +1,8 @@
 """What the handler of an image imports from the repository, and what of that the image lacks.
 
 Findings are only those that are certain: a module that is in the repository beside its importer, or in a
-package that the image holds in part. Imports under ``try`` or ``TYPE_CHECKING`` may fail and are left out.
+package that the image holds in part, and nowhere in the image. Imports under ``try`` or ``TYPE_CHECKING``
+may fail and are left out.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class ImportWalk:
                 self._folders.add(folder)
         self._roots = tuple(dict.fromkeys((layout.workdir, *_ROOTS)))
         self._seen: set[str] = set()
+        self._held = frozenset(layout.files.values())
 
     def run(self, command: tuple[str, ...]) -> tuple[ImportFault, ...]:
         """The faults behind a CMD of the form ``module.function`` or ``folder/module.function``."""
@@ -82,6 +84,8 @@ class ImportWalk:
     def _no_handler(self, module: str) -> Iterator[ImportFault]:
         """A handler that is not ours may come with a wheel; a misspelt or forgotten one does not."""
         local = next((path for path in self._beside(module) if self._exists(path)), None)
+        if local in self._held:
+            return
         prefix = f"{self._layout.workdir}/"
         ours = [place.removeprefix(prefix) for place in self._layout.files if place.startswith(prefix)]
         modules = [place.removesuffix(".py").replace("/", ".") for place in ours if place.endswith(".py")]
@@ -137,7 +141,7 @@ class ImportWalk:
         importer = self._layout.files[place]
         for candidate in (f"{top}.py", f"{top}/__init__.py"):
             local = posixpath.join(posixpath.dirname(importer), candidate)
-            if self._exists(local):
+            if local not in self._held and self._exists(local):
                 yield ImportFault(importer=importer, line=found.line, missing=top, local=local)
 
     def _step(self, place: str, found: _Import, folder: str) -> Iterator[ImportFault]:
@@ -178,7 +182,7 @@ class ImportWalk:
         for origin in sorted(origins):
             for candidate in (f"{name}.py", f"{name}/__init__.py"):
                 local = posixpath.join(origin, candidate)
-                if self._exists(local):
+                if local not in self._held and self._exists(local):
                     importer = self._layout.files[place]
                     yield ImportFault(importer=importer, line=found.line, missing=name, local=local)
                     return

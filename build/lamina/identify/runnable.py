@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lamina.identify.fingerprint import distribution
@@ -86,7 +86,10 @@ def _layouts(images: Mapping[str, Image]) -> Mapping[str, Layout]:
             for parent, spellings in image.node.parents.items()
             for called in spellings
         }
-        layouts[name] = lay_out(image.node.recipe, _paths(image), bases)
+        layout = lay_out(image.node.recipe, _paths(image), bases)
+        links = {file.path for file in image.contexts[""].files if file.kind == "link"}
+        unsure = not links.isdisjoint(layout.files.values())
+        layouts[name] = replace(layout, complete=False) if unsure else layout
     return layouts
 
 

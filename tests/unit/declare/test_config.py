@@ -146,7 +146,7 @@ def test_all_faults_are_told_at_once(repo: Repo) -> None:
 
     told = refusals(repo)
 
-    assert [each.split(":")[1] for each in told] == ["2", "3", "4"]
+    assert [each.split(":")[1] for each in told] == ["2", "3", "4", "6"]
 
     repo.config(
         '[tool.lamina.args]\nV = 1.5\n[tool.lamina.images.ghost]\n[tool.lamina.images.app]\nkind = ""\n'

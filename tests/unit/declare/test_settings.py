@@ -51,8 +51,8 @@ def test_the_first_variable_of_a_setting_wins(repo: Repo) -> None:
 @pytest.mark.parametrize(
     ("env", "flags", "says"),
     [
-        ({"USE_STATIC_BASE_IMAGE": "maybe"}, {}, "$USE_STATIC_BASE_IMAGE: 'maybe' is no bool"),
-        ({"LAMINA_JOBS": "-1"}, {}, "$LAMINA_JOBS: '-1' is no int"),
+        ({"USE_STATIC_BASE_IMAGE": "maybe"}, {}, "$USE_STATIC_BASE_IMAGE: 'maybe' is not true or false"),
+        ({"LAMINA_JOBS": "-1"}, {}, "$LAMINA_JOBS: '-1' is not a whole number, 0 or more"),
         (
             {},
             {"platform": "arm64"},

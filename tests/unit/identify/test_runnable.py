@@ -165,6 +165,102 @@ def test_a_local_requirement_in_a_base_is_enough(repo: Repo) -> None:
     assert told(repo) == []
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["COPY src/handler.py ${LAMBDA_TASK_ROOT}"],
+        ["COPY src/handler.py /var/task"],
+        ["COPY src/handler.py ."],
+        ["WORKDIR /app", "COPY src/handler.py ."],
+        ["WORKDIR /app/", "COPY src/handler.py /app"],
+        ["COPY src/*.py ${LAMBDA_TASK_ROOT}"],
+        ["COPY src /var/task"],
+        ["COPY --parents src/./handler.py /var/task/"],
+        ["COPY src/other.py /var/task/handler.py", "COPY src/handler.py /var/task/handler.py"],
+    ],
+)
+def test_a_handler_is_found_wherever_a_copy_puts_it(repo: Repo, lines: list[str]) -> None:
+    function(repo, *lines)
+    repo.write("src/handler.py", "def handler(event, context): ...\n")
+    repo.write("src/other.py")
+
+    assert told(repo) == []
+
+    repo.write("src/handler.py", "def handle(event, context): ...\n")
+    (problem,) = told(repo)
+    assert "src/handler.py: CMD of app names a function that is not there: function handler" in problem
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "COPY --from=made /out/handler.py .",
+        "COPY --from=made /out/*.py ./",
+        "COPY --from=made /out ${LAMBDA_TASK_ROOT}",
+        "COPY --from=made /out/handler.py ${LAMBDA_TASK_ROOT}",
+    ],
+)
+def test_a_handler_may_come_by_a_stage(repo: Repo, line: str) -> None:
+    repo.image(
+        "app",
+        f"FROM {RUNTIME} AS made",
+        "COPY src /out",
+        f"FROM {RUNTIME}",
+        line,
+        'CMD ["handler.handler"]',
+    )
+    repo.write("src/handler.py", "def handler(event, context): ...\n")
+    assert told(repo) == []
+
+    repo.write("src/handler.py", "def handle(event, context): ...\n")
+    (problem,) = told(repo)
+    assert "names a function that is not there: function handler" in problem
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["RUN mv main.py helper.py"],
+        ["RUN set -e; if true; then cp -r main.py helper.py; fi"],
+        ["RUN ./build.sh"],
+        ["RUN python3 make.py > helper.py"],
+        ["RUN poetry install"],
+        ["COPY <<EOF helper.py", "rate = 1", "EOF"],
+        ["ADD src/more.tar.gz /var/task/"],
+        ["COPY --from=public.ecr.aws/some/helpers:1 /helper.py /var/task/"],
+        ["ENV PYTHONPATH=/code", "COPY src/helper.py /code/"],
+        ["COPY src/linked /var/task/linked"],
+        ["COPY src/helper.py /opt/somewhere/"],
+    ],
+)
+def test_what_a_build_may_put_there_unseen_is_no_fault(repo: Repo, lines: list[str]) -> None:
+    function(repo, "COPY src/main.py /var/task/", *lines, command="main.handler")
+    repo.write("src/main.py", "import helper\n\ndef handler(event, context): ...\n")
+    repo.write("src/helper.py")
+    repo.write("src/more.tar.gz")
+    (repo.root / "src/linked").symlink_to("helper.py")
+
+    assert told(repo) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RUN pip install --no-cache-dir 'boto3>=1.35' > /dev/null 2>&1",
+        "RUN dnf install -y git tar && rm -rf /var/cache/dnf",
+        "COPY --from=public.ecr.aws/some/adapter:1 /adapter /opt/extensions/adapter",
+    ],
+)
+def test_what_puts_no_code_there_hides_no_fault(repo: Repo, line: str) -> None:
+    function(repo, "COPY src/main.py ${LAMBDA_TASK_ROOT}", line, command="main.handler")
+    repo.write("src/main.py", "import helper\n\ndef handler(event, context): ...\n")
+    repo.write("src/helper.py")
+
+    (problem,) = told(repo)
+
+    assert "src/main.py:1: imports helper, which is not in app: src/helper.py" in problem
+
+
 def test_an_unknown_destination_proves_nothing(repo: Repo) -> None:
     function(repo, "COPY src/handler.py ${SOMEWHERE}/", command="elsewhere.handler")
     repo.write("src/handler.py", "import helper\n")
