@@ -149,7 +149,9 @@ def _platform(survey: Survey) -> Iterator[Hit]:
                 if wrong
                 else f"FROM --platform={written}: the image cannot be built for another one",
                 fix=None if wrong or new == line or not survey.project.get("platform") else (edit,),
-                hint='drop --platform; set platform = "linux/arm64" in [tool.lamina]',
+                hint="drop --platform"
+                if survey.project.get("platform") and not wrong
+                else f'drop --platform{", or" if wrong else ";"} set platform = "{written}" in [tool.lamina]',
             )
 
 
