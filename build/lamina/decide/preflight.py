@@ -79,7 +79,7 @@ def unrunnable(found: Mapping[str, tuple[Image, Runnable]]) -> Iterator[Problem]
                 yield Problem(
                     what=f"{image.name} holds {pair[0]} but not {pair[1]}, which that requires",
                     allowed=f"{pair[1]} from {lacking.required.folder}, never from a package index",
-                    where=f"{lacking.project.folder}/pyproject.toml",
+                    where=image.told(f"{lacking.project.folder}/pyproject.toml"),
                     hint=f"build {image.node.spec.dockerfile_path} FROM an image that holds it, "
                     f"or COPY {lacking.required.folder}",
                 )
@@ -87,21 +87,24 @@ def unrunnable(found: Mapping[str, tuple[Image, Runnable]]) -> Iterator[Problem]
 
 def _import_fault(image: Image, fault: ImportFault) -> Problem:
     dockerfile = image.node.spec.dockerfile_path
+    command = image.node.recipe.command_at
+    cmd = image.node.recipe.dockerfile.where(command.line) if command else dockerfile
     if fault.importer is None:
         return Problem(
             what=f"CMD of {image.name} names module {fault.missing}, which is not in the image",
-            where=dockerfile,
+            where=cmd,
             hint=f"did you mean {fault.nearest}?" if fault.nearest else f"COPY {fault.local} into it",
         )
     if fault.local is None:
         return Problem(
-            what=f"CMD of {image.name} names a function that is not there: {fault.missing}",
-            where=fault.importer,
-            hint=f"mend the CMD in {dockerfile}",
+            what=f"CMD of {image.name} names a function that is not in {image.told(fault.importer)}: "
+            f"{fault.missing}",
+            where=cmd,
+            hint=f"did you mean {fault.nearest}?" if fault.nearest else "mend the CMD, or write the function",
         )
     return Problem(
-        what=f"imports {fault.missing}, which is not in {image.name}: {fault.local}",
-        where=f"{fault.importer}:{fault.line}",
+        what=f"imports {fault.missing}, which is not in {image.name}: {image.told(fault.local)}",
+        where=f"{image.told(fault.importer)}:{fault.line}",
         hint=f"COPY {fault.local} in {dockerfile}",
     )
 

@@ -31,7 +31,7 @@ def unpinned(images: Mapping[str, Image], local: Collection[str]) -> Iterator[Pr
             are = "requirement is" if len(loose) == 1 else "requirements are"
             yield Problem(
                 what=f"{image.name}: {len(loose)} {are} not pinned ({names})",
-                where=next(iter(loose.values())),
+                where=image.told(next(iter(loose.values()))),
                 hint="add a constraints or lock file and install by it: a later build may get other versions",
             )
 

@@ -68,12 +68,16 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSpec:
-    """What is declared of one image. Paths are absolute; ``dockerfile_path`` is for messages."""
+    """What is declared of one image. Paths are absolute, but for those for messages: relative to the project.
+
+    context_path: of the context; empty for the project itself.
+    """
 
     name: str
     dockerfile: Path
     dockerfile_path: str
     context: Path
+    context_path: str
     target: str | None
     platform: str
     kind: str | None
@@ -227,7 +231,8 @@ def _image(
             where=document.where("images", name, "kind"),
             allowed=", ".join(KINDS),
         )
-    context = root / given.get("context", settings["context"].value)
+    context_path = posixpath.normpath(given.get("context", settings["context"].value))
+    context = root / context_path
     if not context.is_dir():
         document.problem(
             f"the context of {name} is no folder: {context}",
@@ -258,6 +263,7 @@ def _image(
         dockerfile=root / dockerfile,
         dockerfile_path=dockerfile,
         context=context.resolve(),
+        context_path="" if context_path == "." else context_path,
         target=given.get("target"),
         platform=own or platform.value or native_platform(),
         kind=kind,

@@ -149,12 +149,15 @@ class Recipe:
         return tuple(each for stage in reversed(self.chain) for each in stage.stage.instructions)
 
     @property
+    def command_at(self) -> Instruction | None:
+        """The CMD of the target in JSON form; None when it has none of its own."""
+        cmds = (each for each in reversed(self.instructions) if each.name == "CMD" and each.json)
+        return next(cmds, None)
+
+    @property
     def command(self) -> tuple[str, ...]:
-        """The CMD of the target in JSON form; empty when it has none of its own."""
-        for instruction in reversed(self.instructions):
-            if instruction.name == "CMD" and instruction.json:
-                return instruction.words
-        return ()
+        """The words of `command_at`; empty without one."""
+        return self.command_at.words if self.command_at else ()
 
 
 def triggers_of(stage: Stage) -> tuple[Instruction, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,10 @@ class Image:
     def root(self, context: str) -> Path:
         """The folder of a context."""
         return self.node.spec.contexts[context] if context else self.node.spec.context
+
+    def told(self, path: str) -> str:
+        """A path in the main context as messages have it: relative to the project."""
+        return posixpath.join(self.node.spec.context_path, path)
 
 
 def identify(

@@ -24,7 +24,8 @@ class ImportFault:
     """Something that would fail when Lambda starts the function.
 
     importer: path in the context, None for the CMD itself. line: of the import. missing: the module or
-    function. local: where it is in the repository. nearest: a module of the image with a name like it.
+    function. local: where it is in the repository. nearest: a module of the image with a name like it, or a
+    name of the handler's module.
     """
 
     importer: str | None
@@ -72,7 +73,13 @@ class ImportWalk:
             return tuple(self._no_handler(module))
         tree = self._parse(place)
         if tree is not None and not _defines(tree, function):
-            return (ImportFault(importer=self._layout.files[place], line=0, missing=f"function {function}"),)
+            near = difflib.get_close_matches(function, _functions(tree), n=1, cutoff=0.6)
+            file = self._layout.files[place]
+            return (
+                ImportFault(
+                    importer=file, line=0, missing=f"function {function}", nearest=near[0] if near else None
+                ),
+            )
         return tuple(self._walk(place))
 
     def origin(self, command: tuple[str, ...]) -> str | None:
@@ -207,6 +214,11 @@ def _imports(tree: ast.Module) -> Iterator[_Import]:
 
 def _is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def _functions(tree: ast.Module) -> list[str]:
+    """What a module calls its functions."""
+    return [each.name for each in tree.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
 def _defines(tree: ast.Module, name: str) -> bool:

@@ -57,10 +57,21 @@ def check_runnable(images: Mapping[str, Image], names: Iterable[str]) -> Mapping
         if root not in projects:
             projects[root] = tuple(_projects(root))
         found[name] = Runnable(
-            imports=_imports(image, layout),
+            imports=_imports(image, layout) if _started_by_lambda(images, image) else (),
             lacking=tuple(_lacking(layout, projects[root], sent[name])) if layout.complete else (),
         )
     return found
+
+
+def _started_by_lambda(images: Mapping[str, Image], image: Image) -> bool:
+    """Whether CMD names a handler: not where an ENTRYPOINT, its own or a base's, is something else."""
+    for each in reversed(image.node.recipe.instructions):
+        if each.name == "ENTRYPOINT":
+            words = " ".join(each.words)
+            return "awslambdaric" in words or "lambda-entrypoint" in words
+    return all(
+        _started_by_lambda(images, images[parent]) for parent in image.node.parents if parent in images
+    )
 
 
 def handler_file(images: Mapping[str, Image], name: str, command: tuple[str, ...]) -> Path | None:

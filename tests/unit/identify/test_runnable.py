@@ -71,7 +71,10 @@ def test_imports_that_are_no_fault(repo: Repo, source: str) -> None:
 @pytest.mark.parametrize(
     ("command", "line"),
     [
-        ("handler.handle", "src/handler.py: CMD of app names a function that is not there: function handle"),
+        (
+            "handler.handle",
+            "dockerfiles/app/Dockerfile:3: CMD of app names a function that is not in src/han",
+        ),
         ("handlr.handler", "CMD of app names module handlr, which is not in the image"),
         ("other.handler", "CMD of app names module other, which is not in the image"),
     ],
@@ -188,7 +191,8 @@ def test_a_handler_is_found_wherever_a_copy_puts_it(repo: Repo, lines: list[str]
 
     repo.write("src/handler.py", "def handle(event, context): ...\n")
     (problem,) = told(repo)
-    assert "src/handler.py: CMD of app names a function that is not there: function handler" in problem
+    assert "CMD of app names a function that is not in src/handler.py: function handler" in problem
+    assert "next: did you mean handle?" in problem
 
 
 @pytest.mark.parametrize(
@@ -214,7 +218,7 @@ def test_a_handler_may_come_by_a_stage(repo: Repo, line: str) -> None:
 
     repo.write("src/handler.py", "def handle(event, context): ...\n")
     (problem,) = told(repo)
-    assert "names a function that is not there: function handler" in problem
+    assert "names a function that is not in src/handler.py: function handler" in problem
 
 
 @pytest.mark.parametrize(
@@ -259,6 +263,34 @@ def test_what_puts_no_code_there_hides_no_fault(repo: Repo, line: str) -> None:
     (problem,) = told(repo)
 
     assert "src/main.py:1: imports helper, which is not in app: src/helper.py" in problem
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "faults"),
+    [
+        ('ENTRYPOINT ["python3", "-u"]', 0),
+        ('ENTRYPOINT ["/usr/bin/python3", "-m", "awslambdaric"]', 1),
+        ('ENTRYPOINT ["/lambda-entrypoint.sh"]', 1),
+    ],
+)
+def test_a_command_is_a_handler_only_where_lambda_starts_it(repo: Repo, entrypoint: str, faults: int) -> None:
+    repo.image("base", f"FROM {RUNTIME}", entrypoint)
+    repo.image("app", "FROM base", "COPY src/main.py /var/task/", 'CMD ["main.py"]')
+    repo.write("src/main.py", "print(1)\n")
+
+    assert len(told(repo)) == faults
+
+
+def test_paths_are_told_from_the_project(repo: Repo) -> None:
+    repo.config('[tool.lamina.images.app]\ncontext = "services/app"\n')
+    repo.image("app", f"FROM {RUNTIME}", "COPY main.py /var/task/", 'CMD ["main.handler"]')
+    repo.write("services/app/main.py", "import helper\n\ndef handler(event, context): ...\n")
+    repo.write("services/app/helper.py")
+
+    (problem,) = told(repo)
+
+    assert "services/app/main.py:1: imports helper, which is not in app: services/app/helper.py" in problem
+    assert "COPY helper.py in dockerfiles/app/Dockerfile" in problem
 
 
 def test_an_unknown_destination_proves_nothing(repo: Repo) -> None:

@@ -208,13 +208,12 @@ CASES = {
     ),
     "unrunnable": Case(
         bad=("COPY src/handler.py /var/task/", 'CMD ["handler.main"]'),
-        at=1,
+        at=3,
         good=(
             ("COPY src/handler.py /var/task/", 'CMD ["handler.handler"]'),
             ('CMD ["wheel.handler"]',),
             ("FROM debian", "COPY src/handler.py /var/task/", 'CMD ["handler.py"]'),
         ),
-        file="src/handler.py",
     ),
 }
 
