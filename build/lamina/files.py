@@ -29,6 +29,14 @@ def write_atomic(file: Path, content: str | bytes, *, mode: int = 0o644) -> None
         raise
 
 
+def keep_out_of_git(folder: Path) -> None:
+    """A folder of state is nothing to commit, whatever the project's own ignore files say; once there."""
+    ignored = folder / ".gitignore"
+    with contextlib.suppress(OSError):
+        if folder.is_dir() and not ignored.exists():
+            write_atomic(ignored, "*\n")
+
+
 def write_json(file: Path, document: Any) -> None:
     """A JSON document, readable by people, in one step."""
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"

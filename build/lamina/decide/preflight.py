@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 
 from lamina.decide.weight import heavy_contexts
 from lamina.declare.machine import Machine
@@ -14,6 +15,8 @@ from lamina.identify.imports import ImportFault
 from lamina.identify.runnable import Runnable
 from lamina.identify.tree import shown
 
+UNRUNNABLE = frozenset({"LAM601", "unrunnable"})
+"""The rule of lint, by id and name, that finds what `unrunnable` does: who switches it off is believed."""
 _SET_UP_QEMU = "docker run --privileged --rm tonistiigi/binfmt --install all"
 
 
@@ -43,6 +46,23 @@ def notes(images: Mapping[str, Image]) -> Iterator[Problem]:
                 what=f"build argument {name} has no effect: the Dockerfile of {image.name} has no ARG {name}",
                 where=image.node.spec.source,
                 hint=f"add ARG {name} to {image.node.spec.dockerfile_path}, or drop it",
+            )
+
+
+def unknown_secrets(images: Mapping[str, Image], declared: Collection[str]) -> Iterator[Problem]:
+    """A note for each secret that a step may read and nothing gives: the step runs without it."""
+    for image in images.values():
+        recipe = image.node.recipe
+        for secret in recipe.secrets:
+            if secret in declared:
+                continue
+            named = re.compile(rf"\bid={re.escape(secret)}(?:,|$)")
+            runs = (each for stage in recipe.stages for each in stage.stage.instructions)
+            line = next((each.line for each in runs if any(map(named.search, each.flags_of("mount")))), 1)
+            yield Problem(
+                what=f"{image.name} mounts the secret {secret}, and nothing gives it",
+                where=recipe.dockerfile.where(line),
+                hint=f'[tool.lamina.secrets] {secret} = {{ file = "path", optional = true }}',
             )
 
 

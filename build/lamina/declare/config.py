@@ -103,6 +103,9 @@ class Project:
     settings: Mapping[str, Value]
     images: Mapping[str, ImageSpec]
     secrets: tuple[Secret, ...] = ()
+    """Those whose files are there."""
+    secret_names: frozenset[str] = frozenset()
+    """Of all that are declared."""
     ecr: Ecr = field(default=Ecr())
     retention: Retention = field(default=Retention())
     lint_ignores: Value = field(default=Value(value=(), source="default"))
@@ -173,6 +176,7 @@ def load_project(
         settings=settings,
         images=images,
         secrets=secrets,
+        secret_names=frozenset(document.table.get("secrets", {})),
         ecr=ecr,
         retention=retention,
         lint_ignores=Value(value=ignores, source=document.where("lint", "ignore")),

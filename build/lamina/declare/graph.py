@@ -63,7 +63,8 @@ class Graph:
         if not chosen:
             raise SelectionError.of(
                 f"no {kind or ''} image is selected".replace("  ", " "),
-                hint="write dockerfiles/<image>/Dockerfile, or list images in [tool.lamina.images.<name>]",
+                hint="invoke init finds Dockerfiles and proposes [tool.lamina.images.<name>]; "
+                "dockerfiles/<image>/Dockerfile needs no configuration",
             )
         return chosen
 

@@ -9,6 +9,8 @@ from lamina.lint.script import Replacement
 from lamina.lint.steps import Step, hit
 from lamina.lint.survey import Survey
 
+_CLEAN = "drop what removes pip's cache, for a mount is no part of the image; then "
+
 
 def _cached(step: Step) -> bool:
     mounts = step.instruction.flags_of("mount")
@@ -20,6 +22,17 @@ def _cache_dir_known(survey: Survey, step: Step) -> bool:
     if survey.python(step.image, step.stage) is None:
         return False
     return step.root and step.script.editable and not {"HOME", "PIP_CACHE_DIR"} & step.environment.keys()
+
+
+def _cleans(step: Step) -> bool:
+    """Whether a step itself removes pip's cache, which fails where that is a mount, or empties it for all."""
+    for command in step.script.commands:
+        words = [word.text for word in command.words]
+        if "rm" in words and any(".cache" in word for word in words):
+            return True
+        if words[-2:] == ["cache", "purge"]:
+            return True
+    return False
 
 
 def _mount(step: Step) -> Replacement:
@@ -48,6 +61,7 @@ def _no_cache_dir(survey: Survey) -> Iterator[Hit]:
             for each in step.script.without_words(other.command, other.flags("--no-cache-dir"))
         ]
         known = _cache_dir_known(survey, step) and (mounted or "PIP_NO_CACHE_DIR" not in step.environment)
+        known = known and not _cleans(step)
         yield hit(
             step,
             words[0].start,
@@ -55,7 +69,8 @@ def _no_cache_dir(survey: Survey) -> Iterator[Hit]:
             if mounted
             else "pip install --no-cache-dir downloads everything anew whenever the step runs",
             fix=(step.edit([*edits, *([] if mounted else [_mount(step)])]),) if known else None,
-            hint="RUN --mount=type=cache,target=<that user's cache> pip install …, without --no-cache-dir",
+            hint=f"{_CLEAN if _cleans(step) else ''}RUN --mount=type=cache,target=<that user's cache> "
+            "pip install …, without --no-cache-dir",
         )
 
 
@@ -66,14 +81,15 @@ def _no_cache_mount(survey: Survey) -> Iterator[Hit]:
         if key in told or install.flags("--no-cache-dir") or (_cached(step) and not _switched_off(step)):
             continue
         told.add(key)
-        known = _cache_dir_known(survey, step) and not _switched_off(step)
+        known = _cache_dir_known(survey, step) and not _switched_off(step) and not _cleans(step)
         off = "PIP_NO_CACHE_DIR switches off the cache of" if _switched_off(step) else "no cache mount for"
         yield hit(
             step,
             install.install.start,
             message=f"{off} pip install",
             fix=(step.edit([_mount(step)]),) if known else None,
-            hint="RUN --mount=type=cache,target=<that user's cache> pip install …, PIP_NO_CACHE_DIR unset",
+            hint=f"{_CLEAN if _cleans(step) else ''}RUN --mount=type=cache,target=<that user's cache> "
+            "pip install …, PIP_NO_CACHE_DIR unset",
         )
 
 

@@ -72,7 +72,8 @@ def _source_first(survey: Survey) -> Iterator[Hit]:
         used = _used(step)
         plain = [each for each in sources if each and not _DEPENDENCIES.fullmatch(each.rpartition("/")[2])]
         if len(plain) == len(sources) and used.isdisjoint(sources) and _has_code(image, plain):
-            needed = next((path for each in plain for path in used if path.startswith(f"{each}/")), None)
+            files = sorted(used & {file.path for file in image.contexts[""].files})
+            needed = next((path for each in plain for path in files if path.startswith(f"{each}/")), None)
             reads = f"reads only {needed} of it" if needed else "does not need it"
             yield _hit(
                 image,

@@ -41,12 +41,14 @@ def warm(workspace: Workspace) -> Iterator[tuple[str, str]]:
     }
     images = make_images(workspace, selected, outside)
     bases = {name: image.ref for name, image in images.items() if image.node.kind == "base"}
-    there = workspace.place.look(bases.values()) if workspace.remote else {}
+    there = workspace.place.look(bases.values())
     for name, ref in bases.items():
-        if ref in there:
+        if ref not in there:
+            yield name, f"{ref.tag} is not in {workspace.place.name}"
+        elif workspace.remote:
             pulled[name, f"{ref.name}@{there[ref].digest}"] = None
         else:
-            yield name, f"{ref.tag} is not in {workspace.place.name}"
+            yield name, f"{ref.tag} is in {workspace.place.name}"
     find = credentials(workspace)
     for name, text in pulled:
         reference = Reference.parse(text)

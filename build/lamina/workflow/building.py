@@ -261,7 +261,7 @@ def credentials(workspace: Workspace) -> Callable[[str], Credential | None]:
 
 def _check_destination(workspace: Workspace, outside: Externals, images: Iterable[Image]) -> None:
     """Refuse, before anything is built, what could not be pushed or should not be. Creates repositories."""
-    chosen = list(images)
+    registry, chosen = workspace.registry, list(images)
     away = [image for image in chosen if not image.repository.loopback]
     if outside.stand_ins and away and not workspace.flags.allow_stand_in:
         raise ConfigError.of(
@@ -274,18 +274,16 @@ def _check_destination(workspace: Workspace, outside: Externals, images: Iterabl
     policy = read_policy(workspace)
     if policy.writes:
         names |= {policy.name(name) for name in names}
-    missing = workspace.registry.missing_repositories(
-        name for name in names if not _made_by_push(workspace, name)
-    )
+    missing = registry.missing_repositories(name for name in names if not _made_by_push(workspace, name))
     if workspace.flags.create:
         for name in missing:
-            workspace.registry.create_repository(name)
+            registry.create_repository(name)
             workspace.screen.say(f"created repository {name}")
     else:
         RegistryError.check(
             Problem(
                 what=f"there is no repository {name}",
-                where=workspace.registry.address,
+                where=registry.address,
                 hint="invoke ecr.setup makes all of them; or add --create, or: "
                 f"aws ecr create-repository --repository-name {name}",
             )

@@ -129,6 +129,7 @@ def decide(
         unlocked=outside.unlocked,
         notes=(
             *preflight.notes(images),
+            *preflight.unknown_secrets(images, workspace.project.secret_names),
             *exposed(images.values()),
             *(preflight.emulated(images, this_machine()) if workspace.builds_here else ()),
             *unpinned(images, local_names(images.values())),
@@ -137,7 +138,8 @@ def decide(
     )
     builds = [decision.image.name for decision in plan.acting("build")]
     found = check_runnable(images, builds)
-    ConfigError.check(preflight.unrunnable({name: (images[name], found[name]) for name in builds}))
+    if preflight.UNRUNNABLE.isdisjoint(workspace.project.lint_ignores.value):
+        ConfigError.check(preflight.unrunnable({name: (images[name], found[name]) for name in builds}))
     return plan
 
 

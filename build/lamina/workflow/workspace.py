@@ -17,6 +17,7 @@ from lamina.errors import EngineError, RegistryError
 from lamina.execute.attest import Attestations
 from lamina.execute.engine import Builder, Engine, check_buildx, choose_builder, find_engine
 from lamina.execute.place import EnginePlace, Place, Places, RegistryPlace
+from lamina.files import keep_out_of_git
 from lamina.identify.stat_cache import StatCache
 from lamina.masks import Mask, environment_values, read_secret
 from lamina.process import Runner, SubprocessRunner
@@ -90,8 +91,10 @@ class Workspace:
         self._open = contextlib.ExitStack()
 
     def close(self) -> None:
-        """Close connections."""
+        """Close connections, and keep the state that was written out of git."""
         self._open.close()
+        if "project" in self.__dict__:
+            keep_out_of_git(self.project.state)
 
     def at(self, root: Path) -> Workspace:
         """A workspace of the same flags for another checkout of the project. Close it as well."""

@@ -215,7 +215,5 @@ def test_an_empty_selection_is_told(receipts: Repo, repo: Repo) -> None:
 
 
 def test_a_repository_without_images_is_told_how_to_begin(repo: Repo) -> None:
-    with pytest.raises(
-        SelectionError, match="no image is selected\n  next: write dockerfiles/<image>/Dockerfile"
-    ):
+    with pytest.raises(SelectionError, match="no image is selected\n  next: invoke init finds Dockerfiles"):
         repo.graph().select([])
