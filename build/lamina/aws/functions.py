@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lamina.errors import AwsError
-from lamina.registries.aws_clients import Clients
+from lamina.registries.aws_clients import INVOKING, Clients
 from lamina.registries.aws_errors import aws_errors
 
 LATEST = "$LATEST"
@@ -96,14 +96,17 @@ class Functions:
     def update_image(self, function: str, uri: str, live: Live, *, until: float) -> Live:
         """Let it run an image, named by digest, and wait for that. until: of the clock.
 
-        Raises AwsError when somebody else changed the function since ``live`` was read.
+        Raises AwsError when somebody else changed the function since ``live`` was read, or did so since.
         """
 
         def ask(client: Any, **revision: str) -> None:
             client.update_function_code(FunctionName=function, ImageUri=uri, **revision)
 
         self._change(ask, function, live, until)
-        return self.settled(function, until=until)
+        now = self.settled(function, until=until)
+        if now.digest not in {None, uri.rpartition("@")[2]}:
+            raise _changed(function)
+        return now
 
     def update_command(self, function: str, command: tuple[str, ...], live: Live, *, until: float) -> Live:
         """Let it run a command instead of the image's CMD, and wait for that; see `update_image`."""
@@ -113,13 +116,16 @@ class Functions:
             client.update_function_configuration(FunctionName=function, **change, **revision)
 
         self._change(ask, function, live, until)
-        return self.settled(function, until=until)
+        now = self.settled(function, until=until)
+        if now.command != command:
+            raise _changed(function)
+        return now
 
-    def settled(self, function: str, *, until: float) -> Live:
+    def settled(self, function: str, version: str = LATEST, *, until: float) -> Live:
         """Wait while an update is under way. Raises AwsError when it failed or takes too long."""
         pause = _FIRST_PAUSE
         while True:
-            live = self.read(function)
+            live = self.read(function, version)
             if live is None:
                 raise AwsError.of(f"the function {function} is gone", where="AWS GetFunction")
             if live.update != "InProgress" and live.state != "Pending":
@@ -136,13 +142,16 @@ class Functions:
             raise AwsError.of(f"the update of {function} failed: {live.reason}", where="AWS GetFunction")
         return live
 
-    def publish(self, function: str, live: Live) -> str:
-        """Make a version of what the function is now; unchanged since the last one, it is that one."""
+    def publish(self, function: str, live: Live, *, until: float) -> str:
+        """Make a version of what the function is now, and wait for it; see `settled`.
+
+        Unchanged since the last one, it is that one, which may sleep since nobody calls it.
+        """
         revision = {"RevisionId": live.revision} if live.revision else {}
         with aws_errors(function, service="lambda"):
             client = self._clients("lambda")
             version = str(client.publish_version(FunctionName=function, **revision)["Version"])
-            client.get_waiter("function_active_v2").wait(FunctionName=function, Qualifier=version)
+        self.settled(function, version, until=until)
         return version
 
     def point(
@@ -180,7 +189,8 @@ class Functions:
     def invoke(self, function: str, version: str, event: bytes) -> tuple[str | None, str]:
         """Call a version with an event: the kind of its error, if it failed, and what it answered."""
         with aws_errors(function, service="lambda"):
-            answer = self._clients("lambda").invoke(FunctionName=function, Qualifier=version, Payload=event)
+            client = self._clients(INVOKING)
+            answer = client.invoke(FunctionName=function, Qualifier=version, Payload=event)
             return answer.get("FunctionError"), answer["Payload"].read().decode("utf-8", "replace")
 
     def _change(self, ask: Callable[..., None], function: str, live: Live, until: float) -> None:
@@ -193,16 +203,23 @@ class Functions:
                     ask(client, **revision)
                     return
                 except client.exceptions.PreconditionFailedException:
-                    raise AwsError.of(
-                        f"somebody else changed {function} meanwhile",
-                        where="AWS Lambda",
-                        hint="look what it runs: invoke status; then run it again",
-                    ) from None
+                    raise _changed(function) from None
                 except client.exceptions.ResourceConflictException:
                     if self._clock() >= until:
                         raise
                     self._sleep(_LONGEST_PAUSE)
-                    revision = {}  # what was under way has changed it
+                now = self.settled(function, until=until)
+                if (now.digest, now.command) != (live.digest, live.command):
+                    raise _changed(function)
+                revision = {"RevisionId": now.revision} if now.revision else {}
+
+
+def _changed(function: str) -> AwsError:
+    return AwsError.of(
+        f"somebody else changed {function} meanwhile",
+        where="AWS Lambda",
+        hint="look what it runs: invoke status; then run it again",
+    )
 
 
 def image_digest(code: Mapping[str, Any]) -> str | None:

@@ -90,8 +90,18 @@ def obstacles(wanted: Wanted, running: Running | None) -> Iterator[Problem]:
         )
 
 
-def decide(wanted: Wanted, running: Running, *, alias: Running | None = None, aliased: bool = False) -> Move:
-    """What has to change. alias: what the alias runs, if there is one. aliased: whether one is asked for."""
+def decide(
+    wanted: Wanted,
+    running: Running,
+    *,
+    alias: Running | None = None,
+    aliased: bool = False,
+    shared: bool = False,
+) -> Move:
+    """What has to change. alias: what the alias runs, if there is one. aliased: whether one is asked for.
+
+    shared: whether the alias leaves some of its calls to other versions.
+    """
     reasons: list[str] = []
     image = running.digest != wanted.digest or running.state == "Failed"
     if running.digest != wanted.digest:
@@ -102,11 +112,15 @@ def decide(wanted: Wanted, running: Running, *, alias: Running | None = None, al
     command = bool(declared) and running.command != declared
     if command:
         reasons.append(f"command is {_words(running.command)}, not {_words(declared)}")
-    pointed = aliased and (image or command or alias is None or not _same(alias, wanted))
+    same = alias is not None and _same(alias, wanted)
+    pointed = aliased and (image or command or shared or not same)
     if pointed and not reasons:
-        reasons.append(
-            "the alias is not there" if alias is None else f"the alias runs {_short(alias.digest)}"
-        )
+        if alias is None:
+            reasons.append("the alias is not there")
+        elif same:
+            reasons.append("the alias leaves a share of the calls to other versions")
+        else:
+            reasons.append(f"the alias runs {_short(alias.digest)}")
     return Move(
         wanted=wanted,
         image=image,

@@ -10,6 +10,9 @@ from typing import Any
 Clients = Callable[[str], Any]  # "ecr", "sts", "lambda" -> boto3 client
 CONNECTIONS = 8
 """Requests that one client may have under way."""
+INVOKING = "lambda-invoke"
+"""The client that calls functions: it waits as long as one may run, and never calls twice."""
+_LONGEST_CALL = 905.0  # seconds; a function may run for 900
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +42,12 @@ def _client(access: Access, service: str) -> Any:
     import boto3
     from botocore.config import Config
 
+    calls = service == INVOKING
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": 5},
+        retries={"mode": "standard", "total_max_attempts": 1 if calls else 5},
         connect_timeout=5,
-        read_timeout=20,
+        read_timeout=_LONGEST_CALL if calls else 20,
+        tcp_keepalive=True,
         max_pool_connections=CONNECTIONS,
     )
     session = boto3.Session(profile_name=access.profile, region_name=access.region)
@@ -56,4 +61,4 @@ def _client(access: Access, service: str) -> Any:
             aws_session_token=taken["SessionToken"],
             region_name=access.region or session.region_name,
         )
-    return session.client(service, config=config)  # type: ignore[call-overload]
+    return session.client("lambda" if calls else service, config=config)  # type: ignore[call-overload]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 KEPT_RUNS = 50
 """Folders; beside them those of the last cold build of each image."""
 RUN_FILE = "run.json"
+_LONGEST_RUN = 48 * 3600.0  # seconds
 _KEPT = (
     *("name", "kind", "reasons", "tag", "ref", "digest", "platform", "size"),
     *("seconds", "cached", "total", "parents"),
@@ -86,8 +88,8 @@ def keep_run(
 
 
 def prune_runs(state: Path) -> None:
-    """Remove the oldest folders, but never one that savings are measured against."""
-    folders = sorted(each for each in (state / "runs").iterdir() if each.is_dir())
+    """Remove the oldest folders, but none that savings are measured against or that a run is at work in."""
+    folders = sorted(each for each in (state / "runs").iterdir() if each.is_dir() and not _at_work(each))
     old = folders[:-KEPT_RUNS]
     if not old:
         return
@@ -96,6 +98,15 @@ def prune_runs(state: Path) -> None:
         if folder.name not in needed:
             with contextlib.suppress(OSError):  # another run removes it as well
                 shutil.rmtree(folder)
+
+
+def _at_work(folder: Path) -> bool:
+    """Whether a run may still need its folder: it has not ended, and began not long ago."""
+    try:
+        begun = folder.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    return not (folder / RUN_FILE).exists() and time.time() - begun < _LONGEST_RUN
 
 
 def _problem_document(problem: Problem) -> dict[str, Any]:

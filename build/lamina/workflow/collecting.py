@@ -23,6 +23,7 @@ from lamina.decide.garbage import (
     in_order,
     judge,
 )
+from lamina.decide.remote_build import EcrHost
 from lamina.declare.accounts import Account
 from lamina.declare.settings import LOCAL
 from lamina.errors import AwsError, ConfigError, Problem, RegistryError
@@ -201,7 +202,10 @@ def _repositories(workspace: Workspace, names: Iterable[str], policy: CachePolic
 
 def _usages(workspace: Workspace) -> tuple[Usage, ...]:
     """Ask every account and region where functions may run the images. Raises AwsError, ConfigError."""
-    look_in = workspace.project.retention.look_in or ((Account(),) if workspace.on_ecr else ())
+    look_in = workspace.project.retention.look_in
+    plain = any(not each.arn for spec in workspace.project.images.values() for each in spec.functions)
+    if workspace.on_ecr and (plain or not look_in):  # functions without an ARN are the caller's own
+        look_in = tuple(dict.fromkeys((*look_in, Account())))
     if not look_in:
         return ()
     region = workspace.project.ecr.region
@@ -211,6 +215,7 @@ def _usages(workspace: Workspace) -> tuple[Usage, ...]:
             usages = tuple(pool.map(read_usage, accesses))
     except AwsError as error:
         raise AwsError(*error.problems, Problem(what=_UNKNOWN)) from error
+    usages = tuple({(each.account, each.region): each for each in usages}.values())
     seen = {(each.account, each.region) for each in usages}
     ConfigError.check(
         Problem(
@@ -243,6 +248,13 @@ def _stock(workspace: Workspace) -> Stock:
             hint='add --registry, or registry = "ecr" to [tool.lamina]',
         )
     registry = workspace.registry
+    if not workspace.on_ecr and EcrHost.of(Reference.parse(f"{registry.address}/any")):
+        raise RegistryError.of(
+            f"{registry.address} is in ECR, and functions run what is there: that has to be known",
+            where=workspace.project.settings["registry"].source,
+            allowed="ecr, or ecr/<prefix>",
+            hint='registry = "ecr" in [tool.lamina], with account and region in [tool.lamina.ecr]',
+        )
     return registry.stock if isinstance(registry, EcrRegistry) else OciStock(registry)
 
 

@@ -58,10 +58,17 @@ def _tags(place: RegistryPlace, seen: _Seen) -> Mapping[str, str]:
 
 
 def _rows(seen: _Seen, pushed: str | None, tags: Mapping[str, str]) -> Iterator[Row]:
-    """Where there are aliases, calls come by them; otherwise to what is latest."""
+    """Where there are aliases, calls come by them and to the versions that they share calls with.
+
+    Otherwise they come to what is latest.
+    """
+    shared = {version for each in seen.aliases.values() for version in each.routes}
     places: Iterable[tuple[str, str, bool]] = (
         *((_alias(each), each.version, True) for each in seen.aliases.values()),
-        *((version, version, version == LATEST and not seen.aliases) for version in seen.live or (LATEST,)),
+        *(
+            (version, version, version in shared or (version == LATEST and not seen.aliases))
+            for version in seen.live or (LATEST,)
+        ),
     )
     for place, version, counts in places:
         live = seen.live.get(version)

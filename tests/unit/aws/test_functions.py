@@ -11,6 +11,7 @@ from botocore.stub import Stubber
 
 from lamina.aws.functions import Functions, Live
 from lamina.errors import AwsError
+from lamina.registries.aws_clients import INVOKING
 
 DIGEST = "sha256:" + "1" * 64
 URI = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/app@{DIGEST}"
@@ -30,7 +31,7 @@ class Aws:
         self.stub.activate()
 
     def __call__(self, service: str) -> Any:
-        assert service == "lambda"
+        assert service in {"lambda", INVOKING}
         return self.client
 
     def sleep(self, seconds: float) -> None:
@@ -87,14 +88,43 @@ def test_an_update_is_waited_for(aws: Aws, functions: Functions) -> None:
 
 
 def test_an_update_under_way_is_let_pass_and_then_ours_is_made(aws: Aws, functions: Functions) -> None:
+    command = {"ImageConfig": {"Command": ["a.b"]}}
     aws.refuses("update_function_configuration", "ResourceConflictException")
-    again = {"FunctionName": "app", "ImageConfig": {"Command": ["a.b"]}}
+    aws.tells(LastUpdateStatus="Successful", RevisionId="r2")
+    again = {"FunctionName": "app", "RevisionId": "r2", **command}
     aws.stub.add_response("update_function_configuration", {}, again)
-    aws.tells(LastUpdateStatus="Successful")
+    aws.tells(LastUpdateStatus="Successful", ImageConfigResponse=command)
 
     functions.update_command("app", ("a.b",), LIVE, until=60)
 
     assert aws.now == 2
+
+
+def test_what_somebody_else_did_meanwhile_is_not_overwritten(aws: Aws, functions: Functions) -> None:
+    aws.refuses("update_function_code", "ResourceConflictException")
+    aws.tells(ImageConfigResponse={"ImageConfig": {"Command": ["theirs.handler"]}})
+
+    with pytest.raises(AwsError, match="somebody else changed app meanwhile"):
+        functions.update_image("app", URI, LIVE, until=60)
+
+
+def test_an_update_that_came_to_something_else_is_nobodys_success(aws: Aws, functions: Functions) -> None:
+    aws.stub.add_response("update_function_code", {})
+    aws.tells()  # as somebody else's update left it
+    other = URI.partition("@")[0] + "@sha256:" + "9" * 64
+
+    with pytest.raises(AwsError, match="somebody else changed app meanwhile"):
+        functions.update_image("app", other, LIVE, until=60)
+
+
+@pytest.mark.parametrize("state", ["Active", "Inactive"])
+def test_a_version_is_waited_for_and_may_sleep(aws: Aws, functions: Functions, state: str) -> None:
+    aws.stub.add_response("publish_version", {"Version": "3"}, {"FunctionName": "app", "RevisionId": "r1"})
+    aws.tells(State="Pending")
+    aws.tells(State=state)
+
+    assert functions.publish("app", LIVE, until=60) == "3"
+    assert aws.now == 0.25
 
 
 @pytest.mark.parametrize(

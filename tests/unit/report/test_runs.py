@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from lamina.errors import Problem
@@ -10,7 +11,7 @@ from lamina.execute.outcome import Outcome, Result, broken_off
 from lamina.masks import Mask
 from lamina.report.cold import with_saved
 from lamina.report.history import read_run
-from lamina.report.runs import KEPT_RUNS, Settings, keep_run, prune_runs
+from lamina.report.runs import KEPT_RUNS, RUN_FILE, Settings, keep_run, prune_runs
 
 from ..conftest import Repo, Shelf
 
@@ -70,10 +71,26 @@ def test_old_runs_go_but_never_one_that_others_are_measured_against(receipts: Re
     names = [f"20261125T1000{number:02d}-aaaaaa" for number in range(KEPT_RUNS + 3)]
     for name in names:
         (tmp_path / "runs" / name).mkdir(parents=True)
-        (tmp_path / "runs" / name / "events-1.jsonl").write_text("")
+        (tmp_path / "runs" / name / RUN_FILE).write_text("{}")
     first = Result(image=receipts.images()[D], status="built", reasons=(), cold=True, total=1)
     with_saved(tmp_path, Outcome(results={D: first}), run=names[1], pushed=False)
 
     prune_runs(tmp_path)
 
     assert sorted(each.name for each in (tmp_path / "runs").iterdir()) == [names[1], *names[3:]]
+
+
+def test_the_folder_of_a_run_at_work_stays(tmp_path: Path) -> None:
+    names = [f"20261125T1000{number:02d}-aaaaaa" for number in range(KEPT_RUNS + 2)]
+    for name in names:
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / RUN_FILE).write_text("{}")
+    killed, at_work = (tmp_path / "runs" / name for name in names[:2])
+    for folder in (killed, at_work):
+        (folder / RUN_FILE).unlink()
+    os.utime(killed, (0, 0))
+
+    prune_runs(tmp_path)
+
+    assert not killed.exists()
+    assert at_work.exists()
