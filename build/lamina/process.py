@@ -182,9 +182,11 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
     if child.poll() is None:
         child.send_signal(signal.SIGINT)
         try:
-            child.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
+            child.communicate(timeout=_GRACE_SECONDS)  # and let it say what it has to say: a full pipe blocks
+        except BaseException as error:
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):  # a second Ctrl-C has had enough of waiting
+                raise
     if child.stderr is not None:
         child.stderr.close()

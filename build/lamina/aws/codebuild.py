@@ -147,6 +147,7 @@ class CodeBuild:
             told = self._client.start_build_batch(
                 **_overrides(wanted),
                 buildTimeoutInMinutesOverride=wanted.timeout,
+                buildBatchConfigOverride={"timeoutInMins": wanted.timeout},
             )
         return str(told["buildBatch"]["id"])
 
@@ -277,10 +278,17 @@ class SourceBucket:
 
     def download(self, key: str, file: Path) -> None:
         """Get an object; the file is there when it is whole."""
+        from boto3.exceptions import Boto3Error
+
         partial = file.with_name(f".{file.name}.{os.getpid()}")
-        with self._of_bucket():
-            self._client.download_file(self.name, key, str(partial))
-        partial.replace(file)
+        try:
+            with self._of_bucket():
+                self._client.download_file(self.name, key, str(partial))
+            partial.replace(file)
+        except Boto3Error as error:
+            raise AwsError.of(f"the download failed: {error}", where=f"s3://{self.name}/{key}") from None
+        finally:
+            partial.unlink(missing_ok=True)
 
     def _of_bucket(self) -> AbstractContextManager[None]:
         return _expecting("bucket", self.name, "NoSuchBucket", service="s3")

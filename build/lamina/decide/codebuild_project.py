@@ -133,9 +133,19 @@ def project_changes(wanted: Mapping[str, Any], found: Mapping[str, Any] | None) 
             yield Change(what=what, setting=key, before=before, after=_shown(value))
 
 
-def project_update(wanted: Mapping[str, Any], changes: Iterable[Change]) -> Mapping[str, Any]:
-    """The settings that UpdateProject is to be given, whole."""
-    return {key: wanted[key] for key in dict.fromkeys(each.setting.partition(".")[0] for each in changes)}
+def project_update(
+    wanted: Mapping[str, Any], found: Mapping[str, Any], changes: Iterable[Change]
+) -> Mapping[str, Any]:
+    """The settings that UpdateProject is to be given, whole: with what they have that is not ours."""
+    keys = dict.fromkeys(each.setting.partition(".")[0] for each in changes)
+    return {key: _over(found.get(key), wanted[key]) for key in keys}
+
+
+def _over(found: Any, wanted: Any) -> Any:
+    """A setting with ours in it; of a mapping all else stays."""
+    if not isinstance(found, Mapping) or not isinstance(wanted, Mapping):
+        return wanted
+    return {**found, **{key: _over(found.get(key), value) for key, value in wanted.items()}}
 
 
 def role_policy(

@@ -88,12 +88,14 @@ class Verdict:
 class Collection:
     """What there is and what becomes of it. looked: where functions were looked at, ``account …, region``.
 
-    dated: whether ages count from the push; else from the build, where an image tells it.
+    dated: whether ages count from the push; else from the build, where an image tells it. lists: digest of
+    an index -> the digests in it.
     """
 
     verdicts: tuple[Verdict, ...]
     looked: tuple[str, ...]
     dated: bool
+    lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def doomed(self) -> tuple[Held, ...]:

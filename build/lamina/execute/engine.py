@@ -229,7 +229,7 @@ def choose_builder(runner: Runner, engine: Engine, wanted: str, *, push: bool = 
             ),
             timeout=120,
         )
-        if not made.ok:
+        if not made.ok and OWN_BUILDER not in _builders(runner, engine):  # another run may have made it
             raise EngineError.of(
                 f"cannot create a builder: {made.stderr.strip()}",
                 hint="turn on the containerd image store: https://docs.docker.com/engine/storage/containerd/",

@@ -25,6 +25,7 @@ from lamina.identify.context import Context, ContextFile
 
 _INDEX = "files.json"
 _KEPT_SECONDS = 24 * 3600
+_UNFINISHED = ".new-"
 _KEPT_STAGES = 2
 
 
@@ -66,7 +67,7 @@ def stage(folder: Path, fingerprint: str, dockerfile: str, trees: Mapping[str, S
         return done
     folder.mkdir(parents=True, exist_ok=True)
     earlier = _newest(folder)
-    temporary = Path(tempfile.mkdtemp(dir=folder, prefix=".new-"))
+    temporary = Path(tempfile.mkdtemp(dir=folder, prefix=_UNFINISHED))
     try:
         _fill(Stage(folder=temporary), dockerfile, trees, earlier)
         temporary.chmod(0o755)
@@ -168,4 +169,7 @@ def _prune(folder: Path, *, keep: Path) -> None:
     limit = time.time() - _KEPT_SECONDS
     for index, each in enumerate(_stages(folder)):
         if index >= _KEPT_STAGES and each != keep and each.stat().st_mtime < limit:
+            shutil.rmtree(each, ignore_errors=True)
+    for each in folder.glob(f"{_UNFINISHED}*"):  # of a run that was killed
+        if each.stat().st_mtime < limit:
             shutil.rmtree(each, ignore_errors=True)

@@ -23,6 +23,7 @@ from lamina.sandbox.cache import cache_home
 _RUNTIME = Path("/run/lamina")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _TAIL_LINES = 15
+_ESCAPED = re.compile(r"\\([0-7]{3})")  # proc(5): blanks and backslashes in names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +169,7 @@ def unmount(runner: Runner, folder: Path) -> None:
     """Unmount all below ``folder``, the innermost first, so that removing it removes files alone."""
     lines = Path("/proc/self/mounts").read_text().splitlines()
     for line in reversed(lines):
-        mount = line.split(" ")[1].encode().decode("unicode_escape")
+        mount = _ESCAPED.sub(lambda each: chr(int(each[1], 8)), line.split(" ")[1])
         if Path(mount).is_relative_to(folder):
             runner.run(Command(argv=("umount", "--lazy", mount)))
 

@@ -131,7 +131,8 @@ def make_ready(workspace: Workspace, outside: Externals) -> None:
 
 def name_run(purpose: str = "") -> str:
     """A name that no other run has; the later, the greater. purpose: of a run that builds nothing to keep."""
-    return "-".join(filter(None, (time.strftime("%Y%m%dT%H%M%S"), secrets.token_hex(3), purpose)))
+    now = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    return "-".join(filter(None, (now, secrets.token_hex(3), purpose)))
 
 
 def make_order(

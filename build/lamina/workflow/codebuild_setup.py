@@ -42,7 +42,7 @@ class Setup:
     rules: tuple[Mapping[str, Any], ...]
     projects: Mapping[str, tuple[Change, ...]]
     definitions: Mapping[str, Mapping[str, Any]]
-    there: frozenset[str]
+    there: Mapping[str, Mapping[str, Any]]
     policies: Mapping[str, Mapping[str, Any]]
 
     @property
@@ -84,7 +84,7 @@ def look_at_setup(workspace: Workspace) -> Setup:
         rules=rules,
         projects={name: tuple(project_changes(each, there.get(name))) for name, each in definitions.items()},
         definitions=definitions,
-        there=frozenset(there),
+        there=there,
         policies={
             "trust": trust_policy(settings, account, architectures),
             "role": role_policy(settings, account, architectures, repositories, outside_images(workspace)),
@@ -123,7 +123,7 @@ def apply_setup(workspace: Workspace, setup: Setup) -> None:
         if name not in setup.there:
             codebuild.create_project(definition)
         elif changes:
-            codebuild.update_project(name, project_update(definition, changes))
+            codebuild.update_project(name, project_update(definition, setup.there[name], changes))
         if changes:
             workspace.screen.say(f"project {name} is as it should be")
 

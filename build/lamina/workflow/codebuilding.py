@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -108,10 +109,13 @@ def lacking_setting(key: str, what: str) -> Problem:
 
 
 def outside_images(workspace: Workspace) -> tuple[Reference, ...]:
-    """The images that builds pull and the project does not make: BuildKit's and those it stands on."""
-    buildkit = workspace.project.codebuild.buildkit
+    """The images that builds pull and the project does not make: machines', BuildKit's, what it stands on."""
+    settings = workspace.project.codebuild
+    machines = {settings.image_of(each) for each in ARCHITECTURES}
+    own = {each for each in machines if not each.startswith("aws/codebuild/")}
+    own |= {settings.buildkit} if settings.buildkit else set()
     names = {each.name for node in workspace.graph.nodes.values() for each in node.externals}
-    return tuple(Reference.parse(name) for name in (*([buildkit] if buildkit else []), *sorted(names)))
+    return tuple(Reference.parse(name) for name in (*sorted(own), *sorted(names)))
 
 
 def _lacking(workspace: Workspace, wish: Wish) -> Iterator[Problem]:
@@ -174,7 +178,8 @@ def _build(
         return _stopped(workspace, codebuild, tuple(started), errands)
     except AwsError:
         if len(started) < len(errands):  # of two architectures the second did not come so far
-            _stop(codebuild, tuple(started))
+            with suppress(AwsError):
+                _stop(codebuild, tuple(started))
         raise
     workspace.screen.notes(tidy_exported(workspace, caches, outcome.built))
     return outcome
@@ -344,11 +349,16 @@ def _stopped(
 
 
 def _stop(codebuild: CodeBuild, started: tuple[Started, ...]) -> None:
+    problems: list[Problem] = []
     for each in started:
-        if each.batch:
-            codebuild.stop_batch(each.id)
-        else:
-            codebuild.stop(each.id)
+        try:
+            if each.batch:
+                codebuild.stop_batch(each.id)
+            else:
+                codebuild.stop(each.id)
+        except AwsError as error:
+            problems += error.problems
+    AwsError.check(problems)
 
 
 def _ids(started: tuple[Started, ...]) -> tuple[str, ...]:

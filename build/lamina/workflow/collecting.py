@@ -76,10 +76,12 @@ def plan_collection(
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="gc") as pool:
         listed = pool.map(lambda name: [_held(name, each) for each in stock.stored(name)], repositories)
         held = tuple(each for those in listed for each in those)
+    links = _links(workspace, [each for each in held if each.kind == "index"])
     return Collection(
-        verdicts=_judge(workspace, held, rules),
+        verdicts=_judge(workspace, held, rules, links),
         looked=tuple(str(each) for each in usages),
         dated=stock.says_when,
+        lists={digest: each.children for digest, each in links.items()},
     )
 
 
@@ -92,7 +94,7 @@ def collect(workspace: Workspace, collection: Collection) -> Collected:
     problems: list[Problem] = []
     for repository, doomed in in_order(collection.verdicts).items():
         try:
-            kept = delete(stock, repository, doomed, used)
+            kept = delete(stock, repository, doomed, used, collection.lists)
         except RegistryError as error:
             problems += error.problems
             kept = {each.digest: error.problems[0].what for each in doomed}
@@ -104,15 +106,24 @@ def collect(workspace: Workspace, collection: Collection) -> Collected:
 
 
 def delete(
-    stock: Stock, repository: str, doomed: tuple[Held, ...], used: Mapping[str, object]
+    stock: Stock,
+    repository: str,
+    doomed: tuple[Held, ...],
+    used: Mapping[str, object],
+    lists: Mapping[str, tuple[str, ...]],
 ) -> Mapping[str, str]:
-    """Delete images of a repository, indexes first; those that stay, and why."""
+    """Delete images of a repository, indexes first; those that stay, and why. lists: see `Collection`."""
     there = {each.digest: each.tags for each in stock.stored(repository)}
     kept = {each.digest: why for each in doomed if (why := changed(each, there, used))}
     indexes = [each.digest for each in doomed if each.kind == "index"]
     kept |= stock.remove(repository, [each for each in indexes if each not in kept])
-    if any(kept.get(each, GONE) != GONE for each in indexes):
-        kept |= {each.digest: LISTED for each in doomed if not each.tags and each.digest not in kept}
+    staying = [each for each in indexes if kept.get(each, GONE) != GONE]
+    listed = {child for each in staying for child in lists.get(each, ())}
+    kept |= {
+        each.digest: LISTED
+        for each in doomed
+        if staying and each.digest not in kept and (each.digest in listed or not each.tags)
+    }
     others = [each.digest for each in doomed if each.kind != "index" and each.digest not in kept]
     return {**kept, **stock.remove(repository, others)}
 
@@ -137,9 +148,11 @@ def _failures(repository: str, kept: Mapping[str, str]) -> Iterable[Problem]:
     )
 
 
-def _judge(workspace: Workspace, held: tuple[Held, ...], rules: Rules) -> tuple[Verdict, ...]:
-    """Decide, read what the kept ones need, and decide again until nothing new is needed."""
-    links = _links(workspace, [each for each in held if each.kind == "index"])
+def _judge(
+    workspace: Workspace, held: tuple[Held, ...], rules: Rules, lists: Mapping[str, Links]
+) -> tuple[Verdict, ...]:
+    """Decide, read what the kept need, and decide again until nothing new is needed. lists: of indexes."""
+    links = dict(lists)
     while True:
         verdicts = judge(held, rules, links)
         kept = [each.held for each in verdicts if each.action == "keep" and each.held.kind == "image"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +88,8 @@ class Follower:
             between = min(between * _GROWTH, _LONGEST_PAUSE)
         for _ in range(_LATE_LOOKS if self._failed() else 0):
             pause(_FIRST_PAUSE)
-            self.look()
+            with suppress(AwsError):  # how it ended is known
+                self.look()
         return True
 
     def look(self) -> bool:

@@ -123,10 +123,13 @@ def test_a_project_is_of_its_architecture_and_privileged() -> None:
     assert "buildBatchConfig" not in own
 
 
+THEIRS = {"name": "PROXY", "value": "proxy.example.org", "type": "PLAINTEXT"}
+
+
 def test_only_what_differs_is_changed_and_what_is_not_ours_stays() -> None:
     wanted = project_definition(SAMPLE, "amd64")
     found = json.loads(json.dumps({**wanted, "arn": "arn:x", "badge": {"badgeEnabled": False}}))
-    found["environment"] |= {"environmentVariables": [], "computeType": "BUILD_GENERAL1_SMALL"}
+    found["environment"] |= {"environmentVariables": [THEIRS], "computeType": "BUILD_GENERAL1_SMALL"}
     del found["buildBatchConfig"]
     changes = tuple(project_changes(wanted, found))
 
@@ -135,9 +138,10 @@ def test_only_what_differs_is_changed_and_what_is_not_ours_stays() -> None:
         ("buildBatchConfig.serviceRole", "nothing", f"{ROLE}-batch"),
         ("buildBatchConfig.timeoutInMins", "nothing", "60"),
     }
-    assert project_update(wanted, changes) == {
-        key: wanted[key] for key in ("environment", "buildBatchConfig")
-    }
+    update = project_update(wanted, found, changes)
+    assert update.keys() == {"environment", "buildBatchConfig"}
+    assert update["environment"] == {**wanted["environment"], "environmentVariables": [THEIRS]}
+    assert update["buildBatchConfig"] == wanted["buildBatchConfig"]
     assert tuple(project_changes(wanted, {**wanted, "tags": []})) == ()
     (new,) = project_changes(wanted, None)
     assert (new.before, new.after.split()[0]) == (None, "LINUX_CONTAINER")

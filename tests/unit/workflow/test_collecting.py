@@ -45,7 +45,7 @@ HOLDS = {"index": ("sha-1",), "child": (), "other": ("sha-2",)}
 def test_an_index_goes_first() -> None:
     shelf = Shelf(dict(HOLDS))
 
-    assert delete(shelf, "app", ALL, {}) == {}
+    assert delete(shelf, "app", ALL, {}, {}) == {}
     assert shelf.calls == [["index"], ["child", "other"]]
 
 
@@ -53,7 +53,7 @@ def test_what_was_gone_retagged_or_taken_is_not_asked_for() -> None:
     shelf = Shelf({**HOLDS, "other": ("sha-2", "v1")})
     del shelf.holds["index"]
 
-    assert delete(shelf, "app", ALL, {"child": ("app:1",)}) == {
+    assert delete(shelf, "app", ALL, {"child": ("app:1",)}, {}) == {
         "index": GONE,
         "child": TAKEN,
         "other": RETAGGED,
@@ -65,6 +65,15 @@ def test_what_an_index_may_list_stays_with_it() -> None:
     retagged = Shelf({**HOLDS, "index": ("sha-1", "v1")})
     refused = Shelf(dict(HOLDS), refuses={"index": "no"})
 
-    assert delete(retagged, "app", ALL, {}) == {"index": RETAGGED, "child": LISTED}
-    assert delete(refused, "app", ALL, {}) == {"index": "no", "child": LISTED}
+    assert delete(retagged, "app", ALL, {}, {}) == {"index": RETAGGED, "child": LISTED}
+    assert delete(refused, "app", ALL, {}, {}) == {"index": "no", "child": LISTED}
     assert retagged.calls == [["other"]]
+
+
+def test_so_does_what_it_lists_under_a_tag_of_its_own() -> None:
+    retagged = Shelf({**HOLDS, "index": ("sha-1", "v1")})
+
+    kept = delete(retagged, "app", ALL, {}, {"index": ("other",)})
+
+    assert kept == {"index": RETAGGED, "child": LISTED, "other": LISTED}
+    assert retagged.calls == []
