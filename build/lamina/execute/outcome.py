@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from lamina.decide.plan import Decision, Plan
-from lamina.errors import Problem
+from lamina.errors import LaminaError, Problem
 from lamina.identify.image import Image
 
 Status = Literal["built", "retagged", "pushed", "skipped", "failed", "cancelled", "started"]
@@ -81,6 +81,24 @@ class Outcome:
 def cancelled(decision: Decision, reason: str) -> Result:
     """An image that was to be built or tagged and was not reached."""
     return Result(image=decision.image, status="cancelled", reasons=(reason,))
+
+
+def cut_short(
+    so_far: Outcome, waiting: Iterable[Decision], error: LaminaError | OSError | KeyboardInterrupt
+) -> Outcome:
+    """The end of a run of which something is confirmed when what is no image's own fault stops it."""
+    stopped = isinstance(error, KeyboardInterrupt)
+    reason = "the run was stopped" if stopped else "the run broke off"
+    lost = {each.image.name: cancelled(each, f"cancelled: {reason}") for each in waiting}
+    told: tuple[Problem, ...] = ()
+    if not isinstance(error, KeyboardInterrupt):
+        told = (error if isinstance(error, LaminaError) else LaminaError.of_system(error)).problems
+    return replace(
+        so_far,
+        results={**so_far.results, **lost},
+        problems=(*so_far.problems, *told),
+        interrupted=stopped,
+    )
 
 
 def broken_off(plan: Plan, problems: tuple[Problem, ...], *, interrupted: bool) -> Outcome:

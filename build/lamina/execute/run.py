@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from lamina.decide.plan import Decision, Found, Plan
-from lamina.errors import BuildError, Problem
+from lamina.errors import BuildError, LaminaError, Problem
 from lamina.execute.bake import Bake, Order, csv_field, make_bake, target_name
 from lamina.execute.chances import Chances
 from lamina.execute.engine import Engine
 from lamina.execute.failure import explain, lost_result
 from lamina.execute.masked_events import MaskedEvents
-from lamina.execute.outcome import Outcome, Result, cancelled
+from lamina.execute.outcome import Outcome, Result, cancelled, cut_short
 from lamina.execute.place import Place, own_layers
 from lamina.execute.progress import Trace
 from lamina.execute.publish import publish_attested
@@ -84,10 +84,16 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
     while waiting.decisions:
         attempt += 1
         batch = replace(waiting, decisions=next_batch(waiting, jobs))
-        baked = call_bake(batch, workshop, attempt)
-        note_installs(installs, batch, baked.trace)
-        announced = read_announced(workshop.folder, attempt)
-        confirmed, doubts = confirm(batch, workshop.place, announced, baked, now=workshop.clock())
+        try:
+            baked = call_bake(batch, workshop, attempt)
+            note_installs(installs, batch, baked.trace)
+            announced = read_announced(workshop.folder, attempt)
+            confirmed, doubts = confirm(batch, workshop.place, announced, baked, now=workshop.clock())
+        except (LaminaError, OSError, KeyboardInterrupt) as error:
+            if not results:
+                raise
+            so_far = Outcome(results=results, installs=installs, problems=tuple(problems))
+            return cut_short(so_far, waiting.decisions, error)
         results.update(confirmed)
         broken = chances.broken(batch, baked.trace, confirmed) if baked.error is not None else None
         problems += chances.problems

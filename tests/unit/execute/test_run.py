@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -345,6 +346,25 @@ def test_what_was_done_before_the_user_stopped_it_counts(linked: Repo, tmp_path:
     assert not outcome.ok
     assert statuses(outcome) == {D: "built", L: "cancelled", W: "cancelled", E: "cancelled"}
     assert outcome.results[L].reasons == ("cancelled: the run was stopped",)
+
+
+@pytest.mark.parametrize("error", [RegistryError.of("gone"), OSError(28, "full"), KeyboardInterrupt()])
+def test_what_was_confirmed_counts_when_a_later_look_fails(
+    linked: Repo, tmp_path: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, look, looks = Shop(), Shop.look, count(1)
+
+    def fail_at_last(self: Shop, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
+        if next(looks) == 3:
+            raise error
+        return look(self, refs)
+
+    monkeypatch.setattr(Shop, "look", fail_at_last)
+    outcome = run(shop, order_of(linked), tmp_path / "run", jobs=1)
+
+    assert sorted(statuses(outcome).values()) == ["built", "built", "cancelled", "cancelled"]
+    assert outcome.interrupted is isinstance(error, KeyboardInterrupt)
+    assert [each.what for each in outcome.problems] in ([], ["gone"], ["full"])
 
 
 def test_what_was_there_before_a_failed_run_proves_nothing(linked: Repo, tmp_path: Path) -> None:
