@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +20,7 @@ from lamina.masks import Mask, environment_values
 from lamina.report import figures
 from lamina.report.document import SCHEMA
 from lamina.report.github import FoldedView, GitHub, harmless
+from lamina.report.streams import console
 from lamina.report.view import BuildView, LiveView, PlainView
 
 if TYPE_CHECKING:  # a plan is shown without what builds being imported
@@ -56,7 +55,6 @@ _GITHUB = "GITHUB_ACTIONS"
 _CI = ("CI", _GITHUB)
 _MARGIN = 4
 _SHOWN_REASONS = 3
-_PIPE_WIDTH = 240
 _ROOMY = 110
 _NARROWEST = 12
 _PAYLOAD = 400
@@ -68,6 +66,7 @@ class Screen:
 
     told: where lines for people go instead of to standard output, which is for what the command makes.
     plain: no live view, as with ``BUILDKIT_PROGRESS=plain``, ``CI`` or an output that is no terminal.
+    spoken: how what is told is put: commands as whoever runs them calls them.
     With ``GITHUB_ACTIONS`` the job is told as well, see `GitHub`.
     """
 
@@ -78,18 +77,23 @@ class Screen:
         plain: bool = False,
         told: IO[str] | None = None,
         env: Mapping[str, str] = os.environ,
+        spoken: Callable[[str], str] = str,
     ) -> None:
         self.mask = Mask(environment_values(env))
         """What is hidden in all that is written here; told further secrets as they become known."""
         self._json = as_json
-        self._out = _console(told or (sys.stderr if as_json else sys.stdout), env, self.mask)
-        self._err = _console(sys.stderr, env, self.mask)
+        self._spoken = spoken
+        self._out = console(told or (sys.stderr if as_json else sys.stdout), env, self._put)
+        self._err = console(sys.stderr, env, self._put)
         dull = env.get("BUILDKIT_PROGRESS") == "plain" or any(_is_on(env, name) for name in _CI)
         # FORCE_COLOR makes any file a terminal to rich; a live view needs a real one.
         self.live = not (plain or dull) and self._out.is_terminal and self._out.file.isatty()
         self._messages: list[dict[str, Any]] = []
         self._github = GitHub(self.say, env) if _is_on(env, _GITHUB) else None
         self._headlines: set[str] = set()
+
+    def _put(self, text: str) -> str:
+        return self._spoken(self.mask.hide(text))
 
     def say(self, line: str) -> None:
         """A line about what is going on."""
@@ -273,7 +277,7 @@ class Screen:
                 "messages": self._messages,
                 **more,
             }
-            print(json.dumps(self.mask.hide_in(document), indent=2))
+            print(self._spoken(json.dumps(self.mask.hide_in(document), indent=2)))
 
     def ask(self, question: str, *, default: bool) -> bool:
         """Yes or no; the default where nobody can be asked, and for whoever has had enough."""
@@ -320,32 +324,6 @@ def saved_line(saved: Saved | None, known: int, images: int) -> str | None:
 
 def _is_on(env: Mapping[str, str], name: str) -> bool:
     return env.get(name, "").lower() not in {"", "0", "false"}
-
-
-class _MaskedFile:
-    """A stream in which secrets cannot be read; in all else the stream itself."""
-
-    def __init__(self, file: IO[str], mask: Mask) -> None:
-        self._file = file
-        self._mask = mask
-
-    def write(self, text: str) -> int:
-        return self._file.write(self._mask.hide(text))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-
-def _console(file: IO[str], env: Mapping[str, str], mask: Mask) -> Console:
-    """A pipe has no width of its own: there, nothing should be folded.
-
-    What the stream's encoding lacks comes out as an escape: no file name may end a command.
-    """
-    if isinstance(file, io.TextIOWrapper):
-        file.reconfigure(errors="backslashreplace")
-    width = None if file.isatty() else _PIPE_WIDTH
-    masked = cast("IO[str]", _MaskedFile(file, mask))
-    return Console(file=masked, width=width, highlight=False, soft_wrap=True, _environ=env)
 
 
 def _table(*headings: str, wide: str = "why") -> Table:

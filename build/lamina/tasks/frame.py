@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
+import re
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
 
 from invoke.exceptions import Exit
@@ -64,7 +68,7 @@ def workspace(
     told: see `Screen`.
     """
     gc.set_threshold(_MANY_VALUES)
-    screen = Screen(as_json=json, plain=plain, told=told)
+    screen = Screen(as_json=json, plain=plain, told=told, spoken=_spoken())
     made = Workspace(flags, screen)
     try:
         with _terminated_as_interrupted():
@@ -73,10 +77,29 @@ def workspace(
         _fail(screen, command, Interrupted.of("stopped; nothing unfinished is recorded"))
     except LaminaError as error:
         _fail(screen, command, error)
+    except BrokenPipeError:
+        raise Exit(code=nobody_reads()) from None
     except OSError as error:
         _fail(screen, command, LaminaError.of_system(error, hint=_AGAIN))
     finally:
         made.close()
+
+
+def nobody_reads() -> int:
+    """Write no more to an output that was closed, as by ``head``; the exit code that shells give SIGPIPE."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE
+
+
+def _spoken() -> Callable[[str], str]:
+    """Names tasks as they were called: ``lamina`` works where there is no tasks.py for ``invoke``."""
+    if Path(sys.argv[0]).name != "lamina":
+        return str
+    from lamina.tasks import ns
+
+    tasks = "|".join(re.escape(name) for name in ns.task_names)
+    called = re.compile(rf"\binvoke (?=(?:{tasks})\b)")
+    return lambda text: called.sub("lamina ", text) if "invoke " in text else text
 
 
 def _fail(screen: Screen, command: str, error: LaminaError) -> NoReturn:
