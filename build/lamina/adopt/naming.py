@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,13 @@ _GENERIC = frozenset(
         *("build", "lambda", "lambdas", "function", "functions", "handler", "code"),
     }
 )
+_VARIANTS = frozenset(
+    {
+        *("dev", "development", "prod", "production", "staging", "stage", "test", "testing", "ci", "local"),
+        *("debug", "release", "lambda", "aws", "arm64", "amd64", "x86"),
+    }
+)
+"""What a Dockerfile's suffix says of how it builds, not of what."""
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _VERSION = re.compile(r"v?\d")
@@ -82,11 +90,13 @@ def name_images(
     given = {path: name for name, path in bases.items()}
     names: dict[str, str] = {}
     used = {*taken, *given.values()}
-    for path in dockerfiles:
+    paths = tuple(dockerfiles)
+    folders = Counter(path.rpartition("/")[0] for path in paths)
+    for path in paths:
         if path in given:
             names[path] = given[path]
             continue
-        choices = _choices(path, repository)
+        choices = _choices(path, repository, alone=folders[path.rpartition("/")[0]] == 1)
         free = next((each for each in choices if each not in used), None)
         number = 2
         while free is None or free in used:
@@ -97,10 +107,13 @@ def name_images(
     return names
 
 
-def _choices(path: str, repository: str) -> list[str]:
-    """Names for a Dockerfile, each longer by the folder above."""
+def _choices(path: str, repository: str, *, alone: bool) -> list[str]:
+    """Names for a Dockerfile, each longer by the folder above. alone: whether its folder has no other."""
     parts = [part for part in map(slug, path.split("/")[:-1]) if part]
     own = _suffix(path)
+    variant = own in _VARIANTS and bool(parts)
+    if variant and alone:
+        own = ""
     while not own and len(parts) > 1 and parts[-1] in _GENERIC:
         parts.pop()
     words = [
@@ -108,7 +121,8 @@ def _choices(path: str, repository: str) -> list[str]:
         *parts,
         *([own] if own else []),
     ]
-    return ["-".join(words[-count:]) for count in range(1, len(words) + 1)]
+    least = 2 if variant and own else 1
+    return ["-".join(words[-count:]) for count in range(least, len(words) + 1)]
 
 
 def _suffix(path: str) -> str:
