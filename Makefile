@@ -3,15 +3,16 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-TASKS := build-all build-base build-lambda plan report audit check deploy status outputs gc smoke watch tag push pull login \
+TASKS := build-all build-base build-lambda plan why report audit verify check deploy status outputs gc smoke watch tag push pull login \
   stable lock config init ignore phases phase1 phase2 phase3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test lint types package build bench engine-up engine-down lint-images clean $(TASKS)
 
 help: ## this list
-	@echo "make build-all | test | bench | setup | clean, and each task: $(TASKS)"
-	@echo "ARGS go through: make plan ARGS=--json"
+	@echo "make build-all | test | bench | setup | clean, and each task:"
+	@echo "$(TASKS)" | fold -s -w 78 | sed 's/^/  /'
+	@echo "ARGS go through: make plan ARGS=--json, make why ARGS=lambda-embedding"
 
 setup: .venv/.ready ## the environment alone
 
