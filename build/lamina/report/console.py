@@ -260,9 +260,16 @@ class Screen:
         print(self.mask.hide(text), end="")
 
     def rows(self, headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, wide: str = "") -> None:
-        """Any other table. wide: the column that may be folded."""
-        table = _table(*headings, wide=wide)
-        for row in rows:
+        """Any other table. wide: the column that may be folded; on a narrow screen the widest other one too."""
+        table, cells = _table(*headings, wide=wide), tuple(rows)
+        fixed = {
+            index: max(len(row[index]) for row in (headings, *cells))
+            for index, heading in enumerate(headings)
+            if heading != wide
+        }
+        if fixed and sum(fixed.values()) + 2 * len(headings) + 2 * _NARROWEST > self._out.width:
+            table.columns[max(fixed, key=fixed.__getitem__)].no_wrap = False
+        for row in cells:
             table.add_row(*(escape(cell) for cell in row))
         self._print(table)
 
