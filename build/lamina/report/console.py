@@ -260,7 +260,7 @@ class Screen:
         print(self.mask.hide(text), end="")
 
     def rows(self, headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, wide: str = "") -> None:
-        """Any other table. wide: the column that may be folded; on a narrow screen the widest other one too."""
+        """Any other table. wide: the column that may be folded; the widest other one too if need be."""
         table, cells = _table(*headings, wide=wide), tuple(rows)
         fixed = {
             index: max(len(row[index]) for row in (headings, *cells))
