@@ -92,6 +92,13 @@ def unrunnable(found: Mapping[str, tuple[Image, Runnable]]) -> Iterator[Problem]
     told: set[tuple[str, str]] = set()
     for image, runnable in found.values():
         yield from (_import_fault(image, fault) for fault in runnable.imports)
+        if runnable.shell is not None:
+            words = " ".join(runnable.shell.words)
+            yield Problem(
+                what=f"CMD {words} of {image.name} is in shell form, and Lambda's entrypoint gets a shell",
+                where=image.node.recipe.dockerfile.where(runnable.shell.line),
+                hint=f'CMD ["{words}"]',
+            )
         for lacking in runnable.lacking:
             pair = (lacking.project.name, lacking.required.name)
             if pair not in told:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lamina.declare.dockerfile import Instruction
 from lamina.identify.fingerprint import distribution
 from lamina.identify.image import Image
 from lamina.identify.imports import ImportFault, ImportWalk
@@ -35,9 +36,10 @@ class Lacking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runnable:
-    """What was found wrong with one image."""
+    """What was found wrong with one image. shell: a CMD in shell form, which is no handler."""
 
     imports: tuple[ImportFault, ...]
+    shell: Instruction | None
     lacking: tuple[Lacking, ...]
 
 
@@ -58,9 +60,19 @@ def check_runnable(images: Mapping[str, Image], names: Iterable[str]) -> Mapping
             projects[root] = tuple(_projects(root))
         found[name] = Runnable(
             imports=_imports(image, layout) if _started_by_lambda(images, image) else (),
+            shell=_shell_command(images, image),
             lacking=tuple(_lacking(layout, projects[root], sent[name])) if layout.complete else (),
         )
     return found
+
+
+def _shell_command(images: Mapping[str, Image], image: Image) -> Instruction | None:
+    """The CMD that an image on Lambda's runtime has in shell form: its entrypoint wants a handler alone."""
+    last = next((each for each in reversed(image.node.recipe.instructions) if each.name == "CMD"), None)
+    lineage = (images[name] for name in _lineage(images, image.name))
+    outside = {external.name for each in lineage for external in each.node.externals}
+    on_runtime = any("lambda/python" in name for name in outside) and _started_by_lambda(images, image)
+    return last if last is not None and not last.json and on_runtime else None
 
 
 def _started_by_lambda(images: Mapping[str, Image], image: Image) -> bool:

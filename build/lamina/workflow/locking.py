@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lamina.decide.locking import Move, moves, newer, unlocked, unused
 from lamina.declare.graph import Node
 from lamina.declare.lockfile import LOCK_FILE, Lock, Pin, read_lock
 from lamina.declare.machine import native_platform
-from lamina.errors import ConfigError, Problem, RegistryError
+from lamina.errors import ConfigError, EngineError, Problem, RegistryError
 from lamina.execute.externals import (
     Externals,
     make_stand_in,
@@ -48,8 +48,9 @@ def pin_for_build(workspace: Workspace, names: Iterable[str]) -> Externals:
     answer = _ask(workspace, read_pins(workspace, workspace.graph.nodes).unlocked)
     needed = answer.about(lacking)
     # What stands in for a runtime is in this machine's engine only.
-    RegistryError.check(needed.problems(() if workspace.builds_here else needed.silent))
-    _stand_in(workspace, needed)
+    places = _places(nodes)
+    RegistryError.check(needed.problems(places, () if workspace.builds_here else needed.silent))
+    _stand_in(workspace, needed, places)
     if answer.pins:
         write_lock(workspace, _with(Lock(), answer))
         workspace.screen.say(f"{LOCK_FILE}: pinned {', '.join(answer.pins)}; commit it")
@@ -79,9 +80,10 @@ def make_lock(workspace: Workspace, *, refresh: bool, dry_run: bool) -> Relock:
     names = sorted({each.name for node in nodes for each in node.externals if not _has_digest(each.name)})
     wanted = [name for name in names if refresh or name not in before.pins]
     answer = _ask(workspace, wanted)
-    RegistryError.check(answer.problems(before.pins))
+    places = _places(nodes)
+    RegistryError.check(answer.problems(places, before.pins))
     if not dry_run:
-        _stand_in(workspace, answer)
+        _stand_in(workspace, answer, places)
     dropped = unused(graph, before) if refresh and not workspace.flags.images else ()
     after = _with(before, answer).without(dropped)
     notes = [
@@ -138,11 +140,16 @@ class _Answer:
             silent={name: error for name, error in self.silent.items() if name in names},
         )
 
-    def problems(self, pinned: Collection[str] = ()) -> Iterator[Problem]:
-        """What nobody serves and no stand-in takes the place of: none does of what is pinned."""
+    def problems(self, places: Mapping[str, str], pinned: Collection[str]) -> Iterator[Problem]:
+        """What nobody serves and no stand-in takes the place of: none does of what is pinned.
+
+        places: see `_places`.
+        """
         for name, error in self.silent.items():
             if name in pinned or runtime_version(name) is None:
-                yield from error.problems
+                for each in error.problems:
+                    told = f"{each.where}: {each.what}" if each.where else each.what
+                    yield replace(each, what=f"{name}: {told}", where=places.get(name))
 
 
 def _ask(workspace: Workspace, names: Iterable[str]) -> _Answer:
@@ -156,10 +163,24 @@ def _ask(workspace: Workspace, names: Iterable[str]) -> _Answer:
     return _Answer(pins=pins, silent=silent)
 
 
-def _stand_in(workspace: Workspace, answer: _Answer) -> None:
+def _places(nodes: Iterable[Node]) -> Mapping[str, str]:
+    """Image from outside -> where it is used first, as ``Dockerfile:line``."""
+    places: dict[str, str] = {}
+    for node in nodes:
+        for external in (each for stage in node.recipe.stages for each in stage.externals):
+            places.setdefault(external.name, node.recipe.dockerfile.where(external.line))
+    return places
+
+
+def _stand_in(workspace: Workspace, answer: _Answer, places: Mapping[str, str]) -> None:
     for name, error in answer.silent.items():
         if recorded_stand_in(name, _architecture()) is None:
-            make_stand_in(name, workspace.runner, workspace.engine, error, workspace.screen.say)
+            try:
+                make_stand_in(name, workspace.runner, workspace.engine, error, workspace.screen.say)
+            except EngineError as refused:
+                at = places.get(name)
+                told = (replace(each, where=each.where or at) for each in refused.problems)
+                raise EngineError(*told) from None
 
 
 def _with(lock: Lock, answer: _Answer) -> Lock:

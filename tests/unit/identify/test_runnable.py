@@ -281,6 +281,17 @@ def test_a_command_is_a_handler_only_where_lambda_starts_it(repo: Repo, entrypoi
     assert len(told(repo)) == faults
 
 
+def test_a_command_in_shell_form_is_no_handler_for_lambda(repo: Repo) -> None:
+    repo.write("src/main.py", "def handler(event, context): ...\n")
+    repo.image("app", f"FROM {RUNTIME}", "COPY src/main.py /var/task/", "CMD main.handler")
+    (problem,) = told(repo)
+    assert "dockerfiles/app/Dockerfile:3: CMD main.handler of app is in shell form" in problem
+    assert 'next: CMD ["main.handler"]' in problem
+
+    repo.image("app", "FROM debian", "COPY src/main.py /", "CMD python3 /main.py")
+    assert told(repo) == []
+
+
 def test_paths_are_told_from_the_project(repo: Repo) -> None:
     repo.config('[tool.lamina.images.app]\ncontext = "services/app"\n')
     repo.image("app", f"FROM {RUNTIME}", "COPY main.py /var/task/", 'CMD ["main.handler"]')
