@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from lamina.declare.recipe import ResolvedStage
 from lamina.identify.image import STABLE, Image
 from lamina.lint.rule import Edit, Fix, Hit, Rule
 from lamina.lint.survey import Survey
@@ -16,6 +17,8 @@ _BUSTER = re.compile(
     r"(?i)(.*_)?(cache_?bust(er)?|bust_?cache)|no_?cache|build_?(date|time|timestamp|number|id)|timestamp|"
     r"(git|vcs)_?(sha|commit|rev|ref)|commit(_?(sha|hash))?"
 )
+_ARCHITECTURE = re.compile(r":[^:/]*-(arm64|aarch64|x86_64|amd64)$")
+_PLATFORM_OF = {"arm64": "arm64", "aarch64": "arm64", "x86_64": "amd64", "amd64": "amd64"}
 _DATE = re.compile(r"\$\(\s*date\b|`\s*date\b")
 
 
@@ -134,6 +137,13 @@ def _platform(survey: Survey) -> Iterator[Hit]:
         recipe = image.node.recipe
         for stage in recipe.chain:
             written = stage.stage.platform
+            if tagged := _tagged(stage, recipe.platform):
+                yield _hit(
+                    image,
+                    stage.stage.line,
+                    f"FROM {stage.base} is for {tagged}, but {image.name} is for {recipe.platform}",
+                    hint=f'drop it from the tag, or set platform = "{tagged}" in [tool.lamina]',
+                )
             if not written or "$" in written:
                 continue
             wrong = written.removesuffix("/v8") != recipe.platform.removesuffix("/v8")
@@ -153,6 +163,13 @@ def _platform(survey: Survey) -> Iterator[Hit]:
                 if survey.project.get("platform") and not wrong
                 else f'drop --platform{", or" if wrong else ";"} set platform = "{written}" in [tool.lamina]',
             )
+
+
+def _tagged(stage: ResolvedStage, platform: str) -> str | None:
+    """The platform that a base's tag names, where it is another one: ``3.13-arm64``, ``3.13-x86_64``."""
+    found = _ARCHITECTURE.search(stage.base)
+    named = f"linux/{_PLATFORM_OF[found[1]]}" if found else None
+    return named if named and named != platform.removesuffix("/v8") else None
 
 
 def _syntax(survey: Survey) -> Iterator[Hit]:

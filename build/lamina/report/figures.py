@@ -8,6 +8,11 @@ _KB = 1000
 _MB = 1_000_000
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 fault``, ``2 faults``."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def size(count: int | None) -> str:
     """Bytes as megabytes, or less where there are less."""
     if count is None:

@@ -44,6 +44,7 @@ def ignore(
     """Show, write or check <Dockerfile>.dockerignore of each image: nothing but what it copies and binds."""
     with workspace("ignore", Flags(images=tuple(image)), json=json) as made:
         from lamina.report.adoption import ignore_documents, show_ignores
+        from lamina.report.figures import counted
         from lamina.workflow.ignoring import read_ignore_files, write_ignore_files
 
         found = read_ignore_files(made)
@@ -53,7 +54,8 @@ def ignore(
         elif rotten:
             made.screen.error(LaminaError(*rotten))
         written = write_ignore_files(found) if write else ()
-        made.screen.say(f"{len(found)} ignore files, {len(rotten)} faults" if check else _written(written))
+        counts = f"{counted(len(found), 'ignore file')}, {counted(len(rotten), 'fault')}"
+        made.screen.say(counts if check else _written(written))
         documents = ignore_documents(found)
         made.screen.finish("ignore", ok=not rotten, images=documents, written=list(written))
         if rotten:

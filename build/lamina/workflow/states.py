@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lamina.errors import ConfigError, EngineError, RegistryError
+from lamina.errors import ConfigError, EngineError, RegistryError, SelectionError
 from lamina.execute.bake import MOST_BILL, REVISION
 from lamina.execute.revision import check_out
 from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, TAG_PREFIX, Bill, content_tag
@@ -93,7 +93,12 @@ def _of_revision(workspace: Workspace, ref: str, image: str) -> State:
             raise ConfigError.of(f"{ref!r} is no state of {image}", where=_FLAGS, allowed=_STATES)
         there = workspace.at(root)
         try:
-            there.graph.select((image,))
+            if image not in there.graph.nodes:
+                raise SelectionError.of(
+                    f"{ref} has no image {image!r}",
+                    where=_FLAGS,
+                    allowed=", ".join(there.graph.nodes) or "it has none at all",
+                )
             return _of_files(there, image)
         finally:
             there.close()

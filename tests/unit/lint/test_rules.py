@@ -256,6 +256,14 @@ def test_a_rule_does_not_misfire(packages: Repo, slug: str, lines: tuple[str, ..
     assert found(packages, slug) == []
 
 
+def test_a_tag_that_names_another_architecture_is_told(packages: Repo) -> None:
+    write(packages, HANDLER, f"FROM {RUNTIME}-arm64")
+    assert found(packages, "platform") == [("dockerfiles/app/Dockerfile", 1)]
+
+    write(packages, HANDLER, f"FROM {RUNTIME}-x86_64")
+    assert found(packages, "platform") == []
+
+
 def test_a_platform_that_is_the_images_own_is_only_written_down(packages: Repo) -> None:
     write(packages, HANDLER, f"FROM --platform=linux/amd64 {RUNTIME}")
 
