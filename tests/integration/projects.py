@@ -156,7 +156,7 @@ class Repo:
         child = subprocess.Popen(
             ["script", "--quiet", "--return", "--flush", "--command", command, "/dev/null"],
             cwd=self.root,
-            env=self.environment({"TERM": "xterm", "COLUMNS": "200"}),
+            env=self.environment({"TERM": "xterm", "COLUMNS": "200", "CI": ""}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,16 +60,30 @@ def test_a_fresh_build_is_confirmed_and_nothing_is_changed(tiny: Repo, engine: T
     assert list(tiny.root.glob(".lamina/runs/*/*.tar")) == []
 
 
-def test_another_image_under_the_tag_is_found(tiny: Repo, engine: TestEngine) -> None:
+def test_another_image_under_the_tag_is_no_reason_to_skip(tiny: Repo, engine: TestEngine) -> None:
     tiny.ok("build-all")
     other = altered(tiny, "other")
     other.ok("build-all")
     engine.call("tag", refs(other)[TINY], refs(tiny)[TINY])
+    assert tiny.ok("plan", "--json").images() == {**dict.fromkeys(ALL, "skip"), TINY: "build"}
+    assert "in the engine is another image, made of something else" in tiny.ok("plan").stdout
+
+    assert tiny.ok("build-all", "--json").built == [TINY]
+    assert verdicts(tiny) == dict.fromkeys(ALL, "confirmed")
+
+
+def test_another_image_that_claims_to_be_this_one_is_found(tiny: Repo, engine: TestEngine) -> None:
+    built = {each["name"]: each for each in tiny.ok("build-all", "--json").json["images"]}
+    other = altered(tiny, "other")
+    other.ok("build-all")
+    (claim := tiny.root / "claim").mkdir()
+    (claim / "Dockerfile").write_text(f"FROM {refs(other)[TINY].partition('@')[0]}\n")
+    label = f"--label=dev.lamina.fingerprint={built[TINY]['fingerprint']}"
+    build(tiny, engine, claim, f"type=image,name={built[TINY]['ref'].partition('@')[0]}", label)
     assert tiny.ok("plan", "--json").images() == dict.fromkeys(ALL, "skip")
     found, told = false_skip(tiny)
 
     assert found["name"] == TINY
-    assert "label dev.lamina.fingerprint differs" in found["reasons"]
     (layer,) = found["layers"]
     assert (layer["number"], layer["files"], layer["proves"]) == (3, ["var/task/handler.py differs"], True)
     assert layer["instruction"].endswith(COPIED)
@@ -84,9 +99,13 @@ def forge(repo: Repo, engine: TestEngine, image: dict[str, Any], output: str) ->
     """What a hash that missed a change would leave: other files under the same fingerprint and tag."""
     file = repo.write("forged/src/dynamo.py", "TABLE = 'forged'\n")
     shutil.copy(repo.root / "dockerfiles/base-dynamo/Dockerfile", file.parents[1])
-    label = f"dev.lamina.fingerprint={image['fingerprint']}"
+    build(repo, engine, file.parents[1], output, f"--label=dev.lamina.fingerprint={image['fingerprint']}")
+
+
+def build(repo: Repo, engine: TestEngine, folder: Path, output: str, *words: str) -> None:
+    """Past Lamina: what BuildKit makes of a folder."""
     subprocess.run(
-        [*engine.buildx, "build", f"--label={label}", "--provenance=false", f"--output={output}", "forged"],
+        [*engine.buildx, "build", *words, "--provenance=false", f"--output={output}", str(folder)],
         cwd=repo.root,
         env={**os.environ, **engine.environment},
         capture_output=True,

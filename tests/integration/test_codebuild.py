@@ -314,8 +314,8 @@ def held(machines: CodeBuildDouble) -> Iterator[threading.Event]:
     yield begun
     go_on.set()
     for each in machines.builds.values():
-        assert each.thread is not None
-        each.thread.join(60)
+        if each.thread is not None:
+            each.thread.join(60)
     machines.before = None
 
 

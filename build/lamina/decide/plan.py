@@ -21,13 +21,19 @@ _REFRESH = "--refresh"
 class Found:
     """An image that exists. ref: where, by tag or digest. size: bytes, compressed where a registry tells.
 
-    config: the digest of its configuration, None where nobody tells it.
+    config: the digest of its configuration, fingerprint: what it says that it was made of; None where nobody
+    tells it.
     """
 
     ref: Reference
     digest: str
     size: int = 0
     config: str | None = None
+    fingerprint: str | None = None
+
+    def may_be(self, image: Image) -> bool:
+        """Whether it can be this image: a tag may have been given to another one."""
+        return self.fingerprint in {None, image.fingerprint}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +164,7 @@ def _decide(
     if loose:
         reasons = tuple(f"{each} is not locked yet: invoke lock" for each in loose)
         return Decision(image=image, action="build", reasons=reasons)
-    if name in lookup.found:
+    if name in lookup.found and lookup.found[name].may_be(image):
         found = lookup.found[name]
         reason = f"up to date: {image.tag} is in {lookup.place}"
         return Decision(image=image, action="skip", reasons=(reason,), source=found)
@@ -166,6 +172,9 @@ def _decide(
         found = lookup.elsewhere[name]
         reason = f"the same content is at {found.ref}"
         return Decision(image=image, action="retag", reasons=(reason,), source=found)
+    if name in lookup.found:
+        reason = f"{image.tag} in {lookup.place} is another image, made of something else"
+        return Decision(image=image, action="build", reasons=(reason,))
     changes = differences(last, image.bill, image.ignores) if last else ()
     reasons = _reasons(image, lookup, changes, known=last is not None)
     return Decision(image=image, action="build", reasons=reasons, changes=changes)

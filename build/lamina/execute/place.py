@@ -83,7 +83,13 @@ class EnginePlace:
             if image is not None:
                 digest = image.digest if self._containerd and image.digest else image.id
                 config = image.config if self._containerd else image.id
-                found[ref] = Found(ref=ref, digest=digest, size=image.size, config=config)
+                found[ref] = Found(
+                    ref=ref,
+                    digest=digest,
+                    size=image.size,
+                    config=config,
+                    fingerprint=image.labels.get(FINGERPRINT_KEY),
+                )
         return found
 
     def retag(self, source: Found, target: Reference) -> None:
@@ -138,6 +144,7 @@ class RegistryPlace:
                 digest=manifest.digest,
                 size=manifest.size,
                 config=manifest.config.digest if manifest.config else None,
+                fingerprint=manifest.annotations.get(FINGERPRINT_KEY),
             )
             for ref, manifest in self._registry.manifests(refs).items()
             if manifest is not None

@@ -161,7 +161,7 @@ def _wanted(workspace: Workspace, images: Mapping[str, Image]) -> tuple[Wanted, 
             hint=f"invoke build-all --push --image {name}",
         )
         for name, image in images.items()
-        if image.ref not in there
+        if image.ref not in there or not there[image.ref].may_be(image)
     )
     BuildError.check(
         Problem(

@@ -101,7 +101,8 @@ def _elsewhere(workspace: Workspace, images: Mapping[str, Image]) -> Mapping[str
     }
     asked = {name: ref for name, ref in refs.items() if ref.host == images[name].repository.host}
     there = workspace.place.look(asked.values()) if asked else {}
-    return {name: there[ref] for name, ref in asked.items() if ref in there}
+    found = {name: there[ref] for name, ref in asked.items() if ref in there}
+    return {name: each for name, each in found.items() if each.may_be(images[name])}
 
 
 def stable_ref(workspace: Workspace, base: str) -> Reference:
