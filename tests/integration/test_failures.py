@@ -27,7 +27,7 @@ HANDLER = "dockerfiles/lambda-tiny/Dockerfile"
 
 def left_behind(repo: Repo) -> list[str]:
     """What a run must not leave: drafts of files and of staged contexts."""
-    return [str(path) for path in (repo.root / ".lamina").rglob(".*")]
+    return [str(path) for path in (repo.root / ".lamina").rglob(".*") if path.name != ".gitignore"]
 
 
 def bakes(repo: Repo) -> list[int]:
