@@ -148,6 +148,15 @@ def test_a_platform_goes_where_the_configuration_says_the_same(packages: Repo) -
     assert mended(packages) == f"{FROM}\n"
 
 
+@pytest.mark.parametrize("end", ["rm -rf /root/.cache/pip", "rm -rf ~/.cache", "pip cache purge"])
+def test_a_step_that_removes_pips_cache_is_left_to_people(packages: Repo, end: str) -> None:
+    """What a mount holds cannot be removed, and would be missed by all that share it."""
+    step = f"RUN pip install --no-cache-dir iniconfig && {end}"
+    write(packages, HANDLER, step)
+
+    assert mended(packages).splitlines() == [FROM, step]
+
+
 def test_where_the_user_of_a_base_is_not_known_nothing_is_mounted(packages: Repo) -> None:
     lines = (
         f"FROM {RUNTIME} AS other",
