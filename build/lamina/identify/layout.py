@@ -66,23 +66,23 @@ _UNKNOWN = Layout(complete=False)
 
 def lay_out(recipe: Recipe, paths: tuple[str, ...], parents: Mapping[str, Layout]) -> Layout:
     """The layout of an image. paths: the files of its context. parents: FROM name -> the base's layout."""
+    context = Layout(files={f"/{path}": path for path in paths})
     stages: dict[int, Layout] = {}
     for stage in recipe.stages:
         below = recipe.dockerfile.stage(stage.base)
         start = stages.get(below.index, Layout()) if below else parents.get(stage.base, Layout())
-        stages[stage.stage.index] = _stage(recipe, stage, paths, start, stages)
+        stages[stage.stage.index] = _stage(recipe, stage, context, start, stages)
     return stages[recipe.stages[-1].stage.index]
 
 
 def _stage(
     recipe: Recipe,
     stage: ResolvedStage,
-    paths: tuple[str, ...],
+    context: Layout,
     layout: Layout,
     stages: Mapping[int, Layout],
 ) -> Layout:
     scope = {**_AMBIENT, **dict(stage.args)}
-    context = Layout(files={f"/{path}": path for path in paths})
     for instruction in stage.stage.instructions:
         try:
             if instruction.name == "WORKDIR":

@@ -243,7 +243,7 @@ class Screen:
         counts = Counter(each.severity for each in findings)
         mended = sum(each.fix is not None for each in findings)
         levels = ((counts[level], level) for level in ("error", "warning", "note"))
-        told_counts = ", ".join(f"{count} {level}{'s' * (count != 1)}" for count, level in levels)
+        told_counts = ", ".join(figures.counted(count, level) for count, level in levels)
         self.say(told_counts + (f"; --fix mends {mended} of them" if mended else ""))
 
     def diff(self, lines: Iterable[str]) -> None:
