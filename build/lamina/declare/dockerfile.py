@@ -10,6 +10,7 @@ from typing import Any
 
 import dockerfile as buildkit
 
+from lamina.declare.flags import flag_faults
 from lamina.errors import ConfigError, Problem
 
 # fmt: off
@@ -18,6 +19,7 @@ INSTRUCTIONS = frozenset({
     "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
 })
 # fmt: on
+_MAY_BE_EMPTY = frozenset({"CMD", "ENTRYPOINT", "RUN"})
 _GO_LINE = re.compile(r"line (\d+)")
 _ONBUILD = re.compile(r"\s*ONBUILD\s+", re.IGNORECASE)
 _DIRECTIVE = re.compile(r"#\s*(syntax|escape)\s*=\s*(.+?)\s*", re.IGNORECASE)
@@ -114,12 +116,14 @@ def parse_dockerfile(text: str, path: str) -> Dockerfile:
     except (buildkit.GoParseError, buildkit.GoIOError) as error:
         where = f"{path}:{_line_of(error, text)}"
         raise ConfigError.of(f"no valid Dockerfile: {error}", where=where) from None
-    ConfigError.check(_faults(instructions, path))
+    directives = tuple(_directives(text))
+    own_syntax = any(each.startswith("syntax=") for each in directives)
+    ConfigError.check(_faults(instructions, path, own_syntax=own_syntax))
     first = next(index for index, instruction in enumerate(instructions) if instruction.name == "FROM")
     return Dockerfile(
         path=path,
         text=text,
-        directives=tuple(_directives(text)),
+        directives=directives,
         header=instructions[:first],
         stages=tuple(_stages(instructions[first:])),
     )
@@ -178,8 +182,11 @@ def _trigger(command: Any, text: str) -> Instruction:
     )
 
 
-def _faults(instructions: tuple[Instruction, ...], path: str) -> Iterator[Problem]:
-    """What the parser lets through and the frontend would refuse."""
+def _faults(instructions: tuple[Instruction, ...], path: str, *, own_syntax: bool) -> Iterator[Problem]:
+    """What the parser lets through and the frontend would refuse.
+
+    own_syntax: whether the file names a frontend of its own, which may take other flags.
+    """
     seen_from = False
     for each in instructions:
         where = f"{path}:{each.line}"
@@ -201,6 +208,11 @@ def _faults(instructions: tuple[Instruction, ...], path: str) -> Iterator[Proble
                 where=where,
                 allowed=f"{each.name} [--flags] <source>... <destination>",
             )
+        elif not each.words and each.name not in _MAY_BE_EMPTY and each.trigger is None:
+            yield Problem(what=f"{each.name} needs an argument", where=where)
+        if each.name in INSTRUCTIONS and not own_syntax:
+            for what, allowed in flag_faults(each.name, each.flags):
+                yield Problem(what=what, where=where, allowed=allowed)
     if not seen_from:
         yield Problem(what="no FROM: a Dockerfile builds on an image", where=f"{path}:1")
 

@@ -5,13 +5,13 @@ Only the stages that the target uses are in it; variables are expanded where the
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from lamina.declare.dockerfile import Dockerfile, Instruction, Stage
 from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
+from lamina.declare.flags import mount_options
 from lamina.declare.recipe import SCRATCH, External, Recipe, ResolvedStage, Source, triggers_of
 from lamina.errors import ConfigError, Problem
 
@@ -270,7 +270,7 @@ class _StageReader:
 
     def _run(self, instruction: Instruction) -> None:
         for flag in instruction.flags_of("mount"):
-            mount = dict(_mount_options(flag))
+            mount = dict(mount_options(flag))
             kind = self._known(mount.get("type", "bind"), instruction.line)
             if kind == "secret":
                 target = mount.get("target", mount.get("dst", mount.get("destination", "")))
@@ -333,9 +333,3 @@ def _platform_args(prefix: str, platform: str) -> dict[str, str]:
     parts = [*platform.split("/"), "", ""]
     values = (platform, parts[0], parts[1], parts[2])
     return {prefix + name: value for name, value in zip(_PLATFORM_ARGS, values, strict=True)}
-
-
-def _mount_options(flag: str) -> Iterator[tuple[str, str]]:
-    for field in next(csv.reader([flag]), []):
-        key, _, value = field.partition("=")
-        yield key.strip().lower(), value

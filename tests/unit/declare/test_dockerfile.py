@@ -131,6 +131,10 @@ def test_a_stage_is_found_by_any_case_and_by_number_and_the_last_of_a_name_count
         ),
         (("FROM a", "COPY x"), "d/Dockerfile:2: COPY needs a source and a destination"),
         (("ARG A=1",), "d/Dockerfile:1: no FROM"),
+        (("FROM a", "WORKDIR"), "d/Dockerfile:2: WORKDIR needs an argument"),
+        (("FROM a", "", "SHELL []"), "d/Dockerfile:3: SHELL needs an argument"),
+        (("FROM a", "COPY --lnk a b"), "d/Dockerfile:2: COPY has no flag --lnk; did you mean --link?"),
+        (("FROM --platfrm=x a",), "d/Dockerfile:1: FROM has no flag --platfrm; did you mean --platform?"),
         (("# nothing",), "d/Dockerfile:1: no valid Dockerfile: file with no instructions"),
     ],
 )
@@ -144,6 +148,10 @@ def test_all_syntax_errors_are_told() -> None:
     with pytest.raises(ConfigError) as caught:
         parse("FROM a", "FOO", "COPY x", "BAR")
     assert [each.where for each in caught.value.problems] == [f"d/Dockerfile:{line}" for line in (2, 3, 4)]
+
+
+def test_a_frontend_of_its_own_may_take_other_flags() -> None:
+    assert parse("# syntax=x", "FROM a", "COPY --new a b").stages[0].instructions[0].flag("new") == ""
 
 
 def test_a_missing_or_unreadable_dockerfile_is_told(tmp_path: Path) -> None:
