@@ -51,10 +51,10 @@ def flag_faults(name: str, flags: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield f"{name} has no flag --{key}{meant}", f"{allowed}; others with a # syntax= line"
         elif key in seen and key not in _REPEATED:
             yield f"--{key} is given twice", "once"
-        elif not given and key not in _SWITCHES:
+        elif given:
+            yield from _value_faults(key, value)
+        elif key not in _SWITCHES:
             yield f"--{key} needs a value", f"--{key}=<value>"
-        else:
-            yield from _value_faults(key, value if given else None)
         seen.add(key)
 
 
@@ -65,9 +65,9 @@ def mount_options(value: str) -> Iterator[tuple[str, str]]:
         yield key.strip().lower(), given
 
 
-def _value_faults(key: str, value: str | None) -> Iterator[tuple[str, str]]:
-    """value: None for a bare flag. What holds a variable is known only later."""
-    if value is None or "$" in value:
+def _value_faults(key: str, value: str) -> Iterator[tuple[str, str]]:
+    """What holds a variable is known only later."""
+    if "$" in value:
         return
     if key in _SWITCHES and value.lower() not in {"true", "false"}:
         yield f"--{key}={value} is no switch", f"--{key}, --{key}=true, --{key}=false"
@@ -80,8 +80,7 @@ def _value_faults(key: str, value: str | None) -> Iterator[tuple[str, str]]:
 
 
 def _mount_faults(value: str) -> Iterator[tuple[str, str]]:
-    options = tuple(mount_options(value))
-    for key, given in options:
+    for key, given in mount_options(value):
         if key not in _MOUNT_KEYS:
             yield f"--mount has no option {key!r}", ", ".join(_MOUNT_KEYS)
         elif key == "type" and given.lower() not in _MOUNTS:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
+from lamina.declare.flags import mount_options
 from lamina.declare.recipe import ResolvedStage
 from lamina.identify.image import Image
 from lamina.identify.layout import TASK_ROOT
@@ -185,7 +186,7 @@ def _copied(here: Step) -> Iterator[Place]:
 
 def _mounted(here: Step) -> Iterator[Place]:
     for flag in here.instruction.flags_of("mount"):
-        options = dict(each.partition("=")[::2] for each in flag.split(","))
+        options = dict(mount_options(flag))
         target = options.get("target", options.get("dst", options.get("destination")))
         if options.get("type", "bind") == "bind" and "from" not in options and target:
             path = here._path(target)
