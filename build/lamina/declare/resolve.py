@@ -271,11 +271,11 @@ class _StageReader:
     def _run(self, instruction: Instruction) -> None:
         for flag in instruction.flags_of("mount"):
             mount = dict(mount_options(flag))
-            kind = self._known(mount.get("type", "bind"), instruction.line)
+            kind = (self._known(mount.get("type", ""), instruction.line) or "bind").lower()
             if kind == "secret":
                 target = mount.get("target", mount.get("dst", mount.get("destination", "")))
                 self._secrets.append(mount.get("id", target.rsplit("/", 1)[-1]))
-            elif kind in {"bind", None} or "from" in mount:
+            elif kind == "bind" or "from" in mount:
                 word = mount.get("source", mount.get("src", "/"))
                 path = self._known(word, instruction.line)
                 if path is None:

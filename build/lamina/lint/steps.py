@@ -188,7 +188,7 @@ def _mounted(here: Step) -> Iterator[Place]:
     for flag in here.instruction.flags_of("mount"):
         options = dict(mount_options(flag))
         target = options.get("target", options.get("dst", options.get("destination")))
-        if options.get("type", "bind") == "bind" and "from" not in options and target:
+        if options.get("type", "bind").lower() == "bind" and "from" not in options and target:
             path = here._path(target)
             source = posixpath.normpath("/" + options.get("source", options.get("src", ""))).lstrip("/")
             if path is not None:

@@ -280,6 +280,7 @@ def test_a_value_that_hangs_on_the_base_image_is_kept_as_it_is_written() -> None
         ("RUN --mount=target=/a ls", ("/",)),
         ("RUN --mount=type=bind,target=/a ls", ("/",)),
         ("RUN --mount=TYPE=bind,Source=a,target=/a ls", ("a",)),
+        ("RUN --mount=type=BIND,source=a,target=/a ls", ("a",)),
         ("ONBUILD COPY a /", None),
         ("COPY <<EOF /to\nx\nEOF", None),
         ("ADD https://x.test/b /to/", None),
