@@ -66,12 +66,21 @@ def test_each_file_of_the_folder_is_tested() -> None:
     assert {file.name for file in FOLDER.iterdir()} == set(COMMANDS)
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
-def test_a_recipe_is_what_its_system_takes(name: str) -> None:
-    words = ("-m", "check_jsonschema", "--builtin-schema", SCHEMAS[name], str(FOLDER / name))
+def check_schema(schema: str, *files: Path) -> None:
+    words = ("-m", "check_jsonschema", "--builtin-schema", schema, *map(str, files))
     done = subprocess.run((sys.executable, *words), capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_recipe_is_what_its_system_takes(name: str) -> None:
+    check_schema(SCHEMAS[name], FOLDER / name)
+
+
+def test_the_workflows_of_this_project_are_what_github_takes() -> None:
+    check_schema("vendor.github-workflows", *sorted((ROOT / ".github/workflows").glob("*.yml")))
+    check_schema("vendor.dependabot", ROOT / ".github/dependabot.yml")
 
 
 def test_the_buildspec_has_what_codebuild_knows() -> None:
