@@ -8,6 +8,7 @@ from typing import Any
 
 from lamina.adopt.declared import Declared, Reading, inside
 from lamina.adopt.yaml_files import Table, read_yaml, strings, table, text
+from lamina.declare.machine import normal_platform
 from lamina.errors import Problem
 
 _DEFAULT = "x86_64"
@@ -54,7 +55,7 @@ def _image(
         context=folder,
         name=name,
         functions=tuple(text(each.get("name")) or key for key, each in users.items()),
-        platform=text(entry.get("platform")) or told,
+        platform=normal_platform(text(entry.get("platform")) or "") or told,
         target=None,
         args=strings(entry.get("buildArgs")),
         where=where,

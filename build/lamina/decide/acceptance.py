@@ -12,6 +12,7 @@ from typing import Any
 
 from lamina.decide.plan import Found
 from lamina.declare.functions import Function
+from lamina.declare.machine import family
 from lamina.errors import Problem
 from lamina.refs import Reference
 
@@ -99,7 +100,7 @@ def refusals(candidate: Candidate, platform: str) -> Iterator[str]:
         if layer not in _LAYERS:
             yield f"layer {number} is {layer}, not {' or '.join(_LAYERS)}"
     made_for = f"{config.get('os')}/{config.get('architecture')}"
-    if made_for != "/".join(platform.split("/")[:2]):
+    if made_for != family(platform):
         yield f"it is for {made_for}, not for {platform}"
     steps = [step for step in config.get("history") or () if not step.get("empty_layer")]
     named = config.get("rootfs", {}).get("diff_ids") or ()

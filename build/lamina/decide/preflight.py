@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 
 from lamina.decide.weight import heavy_contexts
-from lamina.declare.machine import Machine
+from lamina.declare.machine import Machine, family
 from lamina.errors import Problem
 from lamina.identify.context import BY_DEFAULT, Missing
 from lamina.identify.ignore import Rule
@@ -70,9 +70,9 @@ def emulated(images: Mapping[str, Image], machine: Machine) -> Iterator[Problem]
     """A note for each image whose build runs programs of another platform than the machine's."""
     for image in images.values():
         for platform, run in image.node.recipe.runs_on.items():
-            if _family(platform) == _family(machine.platform):
+            if family(platform) == family(machine.platform):
                 continue
-            there = _family(platform) in machine.emulates
+            there = family(platform) in machine.emulates
             how = "only by emulation, which is slow" if there else "not at all: QEMU is not set up"
             install = "" if there else f"; for emulation: {_SET_UP_QEMU}"
             yield Problem(
@@ -80,11 +80,6 @@ def emulated(images: Mapping[str, Image], machine: Machine) -> Iterator[Problem]
                 where=image.node.recipe.dockerfile.where(run.line),
                 hint="run it in a stage FROM --platform=$BUILDPLATFORM and COPY --link the result" + install,
             )
-
-
-def _family(platform: str) -> str:
-    """Without the variant: ``linux/arm64`` of ``linux/arm64/v8``."""
-    return "/".join(platform.split("/")[:2])
 
 
 def unrunnable(found: Mapping[str, tuple[Image, Runnable]]) -> Iterator[Problem]:

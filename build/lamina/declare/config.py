@@ -29,7 +29,7 @@ from lamina.declare.grammar import (
     unusable,
 )
 from lamina.declare.machine import native_platform
-from lamina.declare.settings import PLATFORM, PLATFORMS, SETTINGS, Value, read_settings
+from lamina.declare.settings import SETTINGS, Value, read_platform, read_settings
 from lamina.errors import ConfigError
 from lamina.files import EPOCH
 
@@ -244,10 +244,7 @@ def _image(
         )
     platform = settings["platform"]
     own = "" if platform.source.startswith("--") else given.get("platform", "")
-    if own and not PLATFORM.fullmatch(own):
-        document.problem(
-            f"{own!r} is no platform", where=document.where("images", name, "platform"), allowed=PLATFORMS
-        )
+    own = read_platform(own, document.where("images", name, "platform"), document)
     contexts = document.strings(given.get("contexts", {}), "images", name, "contexts")
     for key, path in contexts.items():
         if not is_context(key):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from lamina.declare.machine import normal_platform
 from lamina.errors import ConfigError, Problem
 from lamina.refs import Reference
 
@@ -41,14 +42,9 @@ class Pin:
         """
         if platform is not None:
             for name, digest in self.platforms.items():
-                if _plain(name) == _plain(platform):
+                if normal_platform(name) == normal_platform(platform):
                     return digest
         return self.digest
-
-
-def _plain(platform: str) -> str:
-    """A platform without the variant that goes without saying, as BuildKit compares them."""
-    return platform.removesuffix("/v8") if platform.startswith("linux/arm64/") else platform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from lamina.declare.dockerfile import Dockerfile, Instruction, Stage
+from lamina.declare.machine import normal_platform
 from lamina.errors import Problem
 
 SCRATCH = "scratch"
@@ -51,13 +52,18 @@ class ResolvedStage:
     base: str
     """The expanded FROM: an image, `SCRATCH`, a named context, or the name of an earlier stage."""
     platform: str | None
-    """The expanded platform of FROM; ``$BUILDPLATFORM`` and its parts stay as they are written."""
+    """The expanded platform of FROM, as it is written; ``$BUILDPLATFORM`` and its parts stay unexpanded."""
     args: tuple[tuple[str, str | None], ...]
     """Every ARG in order with its value; None where it is declared without one."""
     sources: tuple[Source, ...]
     externals: tuple[External, ...]
     secrets: tuple[str, ...]
     notes: tuple[Problem, ...]
+
+    @property
+    def made_for(self) -> str | None:
+        """That platform by its usual name, ``linux/amd64``; None where FROM names none."""
+        return self.platform and (normal_platform(self.platform) or self.platform)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +130,7 @@ class Recipe:
         for each in self.stages:
             below = self.dockerfile.stage(each.base)
             inherited = platforms.get(below.index) if below else None
-            platform = each.platform or inherited or self.platform
+            platform = each.made_for or inherited or self.platform
             platforms[each.stage.index] = platform
             run = next((line for line in each.stage.instructions if line.name == "RUN"), None)
             if run is not None and not _OF_BUILDER.search(platform):

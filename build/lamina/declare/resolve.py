@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from lamina.declare.dockerfile import Dockerfile, Instruction, Stage
 from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
 from lamina.declare.flags import mount_options
+from lamina.declare.machine import normal_platform
 from lamina.declare.recipe import SCRATCH, External, Recipe, ResolvedStage, Source, triggers_of
 from lamina.errors import ConfigError, Problem
 
@@ -121,6 +122,12 @@ class _Resolver:
                 hint="give the ARG a default before the first FROM, or set it in the image's args",
             )
         platform = stage.platform and self.text(stage.platform, self._portable_scope(), stage.line)
+        if stage.platform and "$" not in (platform or "") and not normal_platform(platform or ""):
+            self.problem(
+                f"FROM --platform={stage.platform}: {platform!r} is not a platform",
+                stage.line,
+                allowed="linux/amd64, linux/arm64, $BUILDPLATFORM, $TARGETPLATFORM",
+            )
         reader = _StageReader(self, stage, base, platform)
         parent = self._earlier(base, stage)
         if parent is not None:
@@ -129,7 +136,8 @@ class _Resolver:
             reader.whole_context(base.removesuffix(":latest"))
         elif base not in {SCRATCH, ""}:
             portable = platform is not None and "$" in platform
-            reader.external(base, stage.line, None if portable else platform or self.wanted.platform)
+            own = normal_platform(platform) if platform else self.wanted.platform
+            reader.external(base, stage.line, None if portable else own)
             reader.stands_on(None, self.wanted.triggers.get(base, ()))
         self._resolved[stage.index] = (reader.read(), reader)
         return reader

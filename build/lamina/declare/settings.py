@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lamina.declare.document import TYPES, Document
@@ -18,11 +18,12 @@ from lamina.declare.grammar import (
     is_repository,
     without_login,
 )
+from lamina.declare.machine import normal_platform
 
 LOCAL = "local"
 CACHE_REPOSITORY = re.compile(r"[a-z0-9._/-]*\{repository\}[a-z0-9._/-]*")
-PLATFORM = re.compile(r"linux/[a-z0-9]+(?:/v[0-9]+)?")
-PLATFORMS = "linux/amd64, linux/arm64"
+_PLATFORM = re.compile(r"linux/[a-z0-9]+(?:/v[0-9]+)?")
+_OF_LAMBDA = ("linux/amd64", "linux/arm64")
 CACHE_MODES = ("max", "min", "inline", "off")
 PROVENANCE = ("off", "min", "max")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
@@ -97,8 +98,22 @@ def read_settings(
 ) -> Mapping[str, Value]:
     """Every setting's value: flag over variable over file over default. Faults go to the document."""
     values = {name: _value(setting, document, env, flags) for name, setting in SETTINGS.items()}
+    platform = values["platform"]
+    found = read_platform(str(platform.value), platform.source, document)
+    values["platform"] = replace(platform, value=found)
     _check(values, document)
     return values
+
+
+def read_platform(text: str, source: str, document: Document) -> str:
+    """A configured platform by its usual name; empty where none is told. What is not one is a fault.
+
+    An architecture may stand alone where Lambda has it: who writes ``arm`` may mean arm64.
+    """
+    found = normal_platform(text) or ""
+    if text and not (_PLATFORM.fullmatch(found) if "/" in text else found in _OF_LAMBDA):
+        document.problem(f"{text!r} is not a platform", where=source, allowed=", ".join(_OF_LAMBDA))
+    return found
 
 
 def _value(setting: Setting, document: Document, env: Mapping[str, str], flags: Mapping[str, Any]) -> Value:
@@ -128,7 +143,7 @@ def _parsed(setting: Setting, given: Any, source: str, document: Document) -> An
 
 
 def _check(values: Mapping[str, Value], document: Document) -> None:
-    platform, repository, stack = (values[name] for name in ("platform", "repository", "stack"))
+    repository, stack = (values[name] for name in ("repository", "stack"))
     cache, cached_in = values["cache"], values["cache-repository"]
     if cache.value not in CACHE_MODES:
         document.problem(
@@ -140,12 +155,6 @@ def _check(values: Mapping[str, Value], document: Document) -> None:
             f"{cached_in.value!r} is no place for the cache of each image",
             where=cached_in.source,
             allowed="a name with {repository} in it: {repository}, {repository}-cache, cache/{repository}",
-        )
-    if platform.value and not PLATFORM.fullmatch(str(platform.value)):
-        document.problem(
-            f"{platform.value!r} is no platform",
-            where=platform.source,
-            allowed=PLATFORMS,
         )
     if "{image}" not in str(repository.value):
         document.problem(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from lamina.declare.machine import family, normal_platform
 from lamina.declare.recipe import ResolvedStage
 from lamina.identify.image import STABLE, Image
 from lamina.lint.rule import Edit, Fix, Hit, Rule
@@ -18,7 +19,6 @@ _BUSTER = re.compile(
     r"(git|vcs)_?(sha|commit|rev|ref)|commit(_?(sha|hash))?"
 )
 _ARCHITECTURE = re.compile(r":[^:/]*-(arm64|aarch64|x86_64|amd64)$")
-_PLATFORM_OF = {"arm64": "arm64", "aarch64": "arm64", "x86_64": "amd64", "amd64": "amd64"}
 _DATE = re.compile(r"\$\(\s*date\b|`\s*date\b")
 
 
@@ -146,9 +146,12 @@ def _platform(survey: Survey) -> Iterator[Hit]:
                 )
             if not written or "$" in written:
                 continue
-            wrong = written.removesuffix("/v8") != recipe.platform.removesuffix("/v8")
+            made_for = stage.made_for or recipe.platform
+            wrong = family(made_for) != family(recipe.platform)
+            configured = bool(survey.project.get("platform"))
             line = recipe.dockerfile.text.split("\n")[stage.stage.line - 1].removesuffix("\r")
             new = line.replace(f"--platform={written} ", "", 1)
+            then = f'{", or" if wrong else ";"} set platform = "{made_for}" in [tool.lamina]'
             edit = Edit(
                 file=recipe.dockerfile.path, start=stage.stage.line, end=stage.stage.line + 1, lines=(new,)
             )
@@ -158,18 +161,16 @@ def _platform(survey: Survey) -> Iterator[Hit]:
                 f"FROM --platform={written}, but {image.name} is for {recipe.platform}"
                 if wrong
                 else f"FROM --platform={written}: the image cannot be built for another one",
-                fix=None if wrong or new == line or not survey.project.get("platform") else (edit,),
-                hint="drop --platform"
-                if survey.project.get("platform") and not wrong
-                else f'drop --platform{", or" if wrong else ";"} set platform = "{written}" in [tool.lamina]',
+                fix=(edit,) if configured and made_for == recipe.platform and new != line else None,
+                hint="drop --platform" + ("" if configured and not wrong else then),
             )
 
 
 def _tagged(stage: ResolvedStage, platform: str) -> str | None:
     """The platform that a base's tag names, where it is another one: ``3.13-arm64``, ``3.13-x86_64``."""
     found = _ARCHITECTURE.search(stage.base)
-    named = f"linux/{_PLATFORM_OF[found[1]]}" if found else None
-    return named if named and named != platform.removesuffix("/v8") else None
+    named = normal_platform(found[1]) if found else None
+    return named if named and named != family(platform) else None
 
 
 def _syntax(survey: Survey) -> Iterator[Hit]:

@@ -68,6 +68,7 @@ def _own(workspace: Workspace) -> Iterator[Wanted]:
 
 
 def _given(workspace: Workspace, references: tuple[str, ...]) -> Iterator[Wanted]:
+    platform = workspace.project.get("platform") if workspace.flags.platform else None
     for text in references:
         try:
             ref = Reference.parse(text)
@@ -75,7 +76,7 @@ def _given(workspace: Workspace, references: tuple[str, ...]) -> Iterator[Wanted
             raise ConfigError.of(
                 str(error), where="--ref", allowed="host/repository:tag or host/repository@sha256:…"
             ) from None
-        yield Wanted(name=text, ref=ref, platform=workspace.flags.platform, runs=True)
+        yield Wanted(name=text, ref=ref, platform=platform, runs=True)
 
 
 def _checked(workspace: Workspace, wanted: Wanted, found: Found, place: RegistryPlace) -> Checked:

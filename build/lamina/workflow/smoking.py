@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lamina.declare.machine import this_machine
+from lamina.declare.machine import family, this_machine
 from lamina.errors import BuildError, ConfigError, Problem, SelectionError
 from lamina.execute.smoke import Conditions, Smoked, Stand, Trial
 from lamina.identify.image import Image
@@ -134,7 +134,7 @@ def _shown(workspace: Workspace, file: Path) -> str:
 def _elsewhere(workspace: Workspace, image: Image) -> str | None:
     """Why the engine cannot run an image; None when it can."""
     own = f"linux/{workspace.engine.architecture}"
-    wanted = "/".join(image.node.spec.platform.split("/")[:2])
+    wanted = family(image.node.spec.platform)
     if wanted in {own, *this_machine().emulates}:
         return None
     return f"it is for {wanted}, the engine is {own}, and QEMU is not set up"

@@ -89,6 +89,23 @@ def test_the_platform_flag_has_the_last_word(repo: Repo) -> None:
         assert repo.project().images["app"].platform == platform
 
 
+@pytest.mark.parametrize("written", ["x86_64", "linux/x86-64", "linux/amd64/v1"])
+def test_a_platform_may_have_any_of_dockers_names(repo: Repo, written: str) -> None:
+    """Each gives the image that the usual name gives."""
+    repo.image("app", f"FROM {RUNTIME}", "ARG TARGETPLATFORM", "ARG TARGETARCH", "COPY ${TARGETARCH}.txt /")
+    repo.write("amd64.txt", "")
+    usual = repo.fingerprints()
+
+    repo.flags = {}
+    repo.config(f'[tool.lamina.images.app]\nplatform = "{written}"\n')
+    assert repo.fingerprints() == usual
+    repo.config(f'[tool.lamina]\nplatform = "{written}"\n')
+    assert repo.fingerprints() == usual
+    repo.config("")
+    repo.flags = {"platform": written}
+    assert repo.fingerprints() == usual
+
+
 def test_an_unknown_key_is_answered_with_the_nearest(repo: Repo) -> None:
     repo.config('[tool.lamina]\n\nregistri = "local"\n')
 
@@ -110,14 +127,14 @@ def test_an_unknown_key_is_answered_with_the_nearest(repo: Repo) -> None:
         ),
         ("[tool.lamina.images.app]\ncontext = 3", "2: tool.lamina.images.app.context is 3"),
         ('[tool.lamina.images.app]\nkind = "lambada"', "2: 'lambada' is no kind of image"),
-        ('[tool.lamina.images.app]\nplatform = "arm64"', "2: 'arm64' is no platform"),
+        ('[tool.lamina.images.app]\nplatform = "windows/arm64"', "2: 'windows/arm64' is not a platform"),
         ("[tool.lamina.images.app]\nargs = { V = 3.10 }", "2: tool.lamina.images.app.args.V is a number"),
         ("[tool.lamina.images.app]\nargs = { V = [1] }", "2: tool.lamina.images.app.args.V must be a string"),
         ("[tool.lamina]\nimages = 3", "2: tool.lamina.images is 3"),
         ("[tool.lamina.images]\napp = 3", "2: tool.lamina.images.app must be a table"),
         ("[tool.lamina]\njobs = true", "2: tool.lamina.jobs is True"),
         ('[tool.lamina]\nstack = "Dev Stack"', "2: 'Dev Stack' is no stack"),
-        ('[tool.lamina]\nplatform = "windows"', "2: 'windows' is no platform"),
+        ('[tool.lamina]\nplatform = "windows"', "2: 'windows' is not a platform"),
         ('[tool.lamina]\nrepository = "all"', "2: the repository must hold {image}"),
         ('[tool.lamina.images."No Name"]\ndockerfile = "x"', "1: 'No Name' is no image name"),
         ("[tool.lamina.images.ghost]", "1: image ghost has no Dockerfile"),

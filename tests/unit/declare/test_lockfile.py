@@ -48,6 +48,8 @@ def test_pins_can_be_dropped() -> None:
         ("linux/amd64", "c"),
         ("linux/arm64", "b"),
         ("linux/arm64/v8", "b"),
+        ("linux/aarch64", "b"),
+        ("linux/x86_64", "c"),
         ("linux/riscv64", "a"),
         (None, "a"),
     ],

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lamina.declare.machine import this_machine
+import pytest
+
+from lamina.declare.machine import normal_platform, this_machine
 
 
 def test_interpreters_that_are_switched_on_are_told(tmp_path: Path) -> None:
@@ -12,3 +14,26 @@ def test_interpreters_that_are_switched_on_are_told(tmp_path: Path) -> None:
 
     assert this_machine(tmp_path).emulates == {"linux/arm64"}
     assert this_machine(tmp_path / "nowhere").emulates == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("written", "normal"),
+    [
+        *((each, "linux/amd64") for each in ("linux/amd64", "linux/x86_64", "linux/x86-64", "Linux/AMD64")),
+        *((each, "linux/amd64") for each in ("amd64", "x86_64", "x86-64", "linux/amd64/v1")),
+        *((each, "linux/arm64") for each in ("linux/arm64", "linux/aarch64", "linux/arm64/v8", "aarch64")),
+        *((each, "linux/arm64") for each in ("arm64", "linux/aarch64/8")),
+        ("linux/amd64/v2", "linux/amd64/v2"),
+        ("linux/x86_64/V3", "linux/amd64/v3"),
+        ("linux/arm64/v9", "linux/arm64/v9"),
+        ("linux/arm", "linux/arm/v7"),
+        ("linux/arm/6", "linux/arm/v6"),
+        ("linux/armhf", "linux/arm/v7"),
+        ("linux/armel", "linux/arm/v6"),
+        ("linux/i386", "linux/386"),
+        ("windows/amd64", "windows/amd64"),
+        *((each, None) for each in ("", "linux", "mars", "linux/", "linux/a/b/c", "linux/am d64", "linux/*")),
+    ],
+)
+def test_a_platform_has_one_name(written: str, normal: str | None) -> None:
+    assert normal_platform(written) == normal

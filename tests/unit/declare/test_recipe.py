@@ -72,6 +72,7 @@ def test_an_image_is_mentioned_once_where_it_is_first() -> None:
         (("FROM --platform=$BUILDPLATFORM a AS b", "RUN x", "FROM c", "COPY --from=b / /"), {}),
         (("FROM --platform=linux/${BUILDARCH} a AS b", "RUN x", "FROM b", "RUN y"), {}),
         (("FROM --platform=linux/s390x a AS b", "FROM b", "RUN x"), {"linux/s390x": 3}),
+        (("FROM --platform=linux/x86_64 a", "RUN x"), {"linux/amd64": 2}),
         (
             ("FROM --platform=$BUILDPLATFORM a AS b", "RUN x", "FROM c", "COPY --from=b / /", "RUN y"),
             {"linux/amd64": 5},

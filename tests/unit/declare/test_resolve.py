@@ -395,6 +395,7 @@ def test_onbuild_of_another_image_is_followed_when_it_is_known() -> None:
     [
         (["FROM a"], "linux/arm64"),
         (["FROM --platform=linux/amd64 a"], "linux/amd64"),
+        (["FROM --platform=linux/x86_64 a"], "linux/amd64"),
         (["FROM --platform=$TARGETPLATFORM a"], "linux/arm64"),
         (["FROM --platform=$BUILDPLATFORM a"], None),
         (["FROM --platform=linux/$BUILDARCH a"], None),

@@ -141,9 +141,10 @@ def test_a_project_that_is_the_context_itself_is_split_as_well(packages: Repo) -
     assert after[-2:] == ["COPY . .", f"RUN {CACHE} python3 -m pip install --no-deps ."]
 
 
-def test_a_platform_goes_where_the_configuration_says_the_same(packages: Repo) -> None:
+@pytest.mark.parametrize("written", ["linux/amd64", "linux/x86_64"])
+def test_a_platform_goes_where_the_configuration_says_the_same(packages: Repo, written: str) -> None:
     packages.config('[tool.lamina]\nplatform = "linux/amd64"\n')
-    write(packages, HANDLER, f"FROM --platform=linux/amd64 {RUNTIME}")
+    write(packages, HANDLER, f"FROM --platform={written} {RUNTIME}")
 
     assert mended(packages) == f"{FROM}\n"
 

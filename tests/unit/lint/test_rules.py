@@ -264,11 +264,22 @@ def test_a_tag_that_names_another_architecture_is_told(packages: Repo) -> None:
     assert found(packages, "platform") == []
 
 
-def test_a_platform_that_is_the_images_own_is_only_written_down(packages: Repo) -> None:
-    write(packages, HANDLER, f"FROM --platform=linux/amd64 {RUNTIME}")
+@pytest.mark.parametrize(
+    "written", ["linux/amd64", "linux/x86_64", "linux/x86-64", "x86_64", "linux/amd64/v1", "linux/amd64/v2"]
+)
+def test_a_platform_that_is_the_images_own_is_only_written_down(packages: Repo, written: str) -> None:
+    write(packages, HANDLER, f"FROM --platform={written} {RUNTIME}")
 
     (hit,) = [each for each in look(packages) if each.slug == "platform"]
-    assert hit.message == "FROM --platform=linux/amd64: the image cannot be built for another one"
+    assert hit.message == f"FROM --platform={written}: the image cannot be built for another one"
+
+
+def test_another_platform_is_named_as_the_configuration_takes_it(packages: Repo) -> None:
+    write(packages, HANDLER, f"FROM --platform=linux/aarch64/v8 {RUNTIME}")
+
+    (hit,) = [each for each in look(packages) if each.slug == "platform"]
+    assert hit.message == "FROM --platform=linux/aarch64/v8, but app is for linux/amd64"
+    assert hit.hint == 'drop --platform, or set platform = "linux/arm64" in [tool.lamina]'
 
 
 def test_a_folder_of_which_an_install_reads_one_file_is_told(packages: Repo) -> None:

@@ -80,7 +80,7 @@ BAD: dict[str, tuple[Callable[[Repo], object], tuple[str, ...], int, str]] = {
         lambda repo: None,
         ("--platform", "arm"),
         2,
-        "error: --platform: 'arm' is no platform",
+        "error: --platform: 'arm' is not a platform",
     ),
 }
 
