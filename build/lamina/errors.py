@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -27,6 +28,22 @@ class Problem:
         if self.hint:
             lines.append(f"  next: {self.hint}")
         return "\n".join(lines)
+
+
+def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.5) -> str | None:
+    """The known word that is most like another one. cutoff: how much, from 0 (any) to 1 (the same)."""
+    return next(iter(difflib.get_close_matches(word, [*known], n=1, cutoff=cutoff)), None)
+
+
+def did_you_mean(near: str | None) -> str | None:
+    """The question that goes with the nearest word, where there is one."""
+    return f"did you mean {near}?" if near else None
+
+
+def meant(word: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """The same question as the end of a sentence about the word; empty where no known word is like it."""
+    near = nearest(word, known)
+    return f"; {did_you_mean(prefix + near)}" if near else ""
 
 
 class LaminaError(Exception):

@@ -11,6 +11,9 @@ from lamina.errors import (
     Problem,
     RegistryError,
     SelectionError,
+    did_you_mean,
+    meant,
+    nearest,
 )
 
 
@@ -50,3 +53,13 @@ def test_exit_codes_are_part_of_the_interface(error: type[LaminaError], code: in
     assert isinstance(raised, LaminaError)
     assert raised.exit_code == code
     assert raised.problems == (Problem(what="x", where="here"),)
+
+
+def test_the_nearest_word_is_asked_for() -> None:
+    known = ("registry", "regions")
+
+    assert nearest("registri", known) == "registry"
+    assert nearest("", known) is did_you_mean(None) is None
+    assert did_you_mean("a") == "did you mean a?"
+    assert meant("registri", known, prefix="--") == "; did you mean --registry?"
+    assert meant("xyz", known) == ""

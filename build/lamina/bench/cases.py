@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from lamina.bench.tree import ADDED, BASE_CODE, TEST_FILE, Tree
 from lamina.bench.variants import VARIANTS
-from lamina.errors import Problem, SelectionError
+from lamina.errors import Problem, SelectionError, did_you_mean, nearest
 
 WARM, EMPTY, SCALE, ARM64, PLAN = "warm", "empty", "scale", "arm64", "plan"
 _LINKED = ("bake", "lamina")
@@ -190,10 +189,9 @@ def rank(case: str, variant: str) -> int:
 def _unknown(kind: str, names: Iterable[str], known: tuple[str, ...]) -> Iterator[Problem]:
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
             yield Problem(
                 what=f"there is no {kind} {name!r}",
                 where=f"--{kind}",
                 allowed=", ".join(known),
-                hint=f"did you mean {near[0]}?" if near else None,
+                hint=did_you_mean(nearest(name, known, cutoff=0.0)),
             )

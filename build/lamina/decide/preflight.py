@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from lamina.decide.weight import heavy_contexts
 from lamina.declare.machine import Machine, family
-from lamina.errors import Problem
+from lamina.errors import Problem, did_you_mean
 from lamina.identify.context import BY_DEFAULT, Missing
 from lamina.identify.ignore import Rule
 from lamina.identify.image import Image
@@ -115,14 +115,14 @@ def _import_fault(image: Image, fault: ImportFault) -> Problem:
         return Problem(
             what=f"CMD of {image.name} names module {fault.missing}, which is not in the image",
             where=cmd,
-            hint=f"did you mean {fault.nearest}?" if fault.nearest else f"COPY {fault.local} into it",
+            hint=did_you_mean(fault.nearest) or f"COPY {fault.local} into it",
         )
     if fault.local is None:
         return Problem(
             what=f"CMD of {image.name} names a function that is not in {image.told(fault.importer)}: "
             f"{fault.missing}",
             where=cmd,
-            hint=f"did you mean {fault.nearest}?" if fault.nearest else "mend the CMD, or write the function",
+            hint=did_you_mean(fault.nearest) or "mend the CMD, or write the function",
         )
     return Problem(
         what=f"imports {fault.missing}, which is not in {image.name}: {image.told(fault.local)}",
@@ -150,7 +150,7 @@ def _missing(image: Image, missing: Missing, context: str) -> Problem:
         what=f"{what}: there is no such file in {place}",
         where=where,
         allowed=f"paths relative to {image.root(context)}",
-        hint=f"did you mean {shown(missing.nearest)}?" if missing.nearest else None,
+        hint=did_you_mean(missing.nearest and shown(missing.nearest)),
     )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lamina.errors import ConfigError, Problem
+from lamina.errors import ConfigError, Problem, meant
 
 CONFIG_FILE = "pyproject.toml"
 TYPES: Mapping[type, str] = {
@@ -68,10 +67,8 @@ class Document:
         for key, value in table.items():
             where = self.where(*path, key)
             if key not in allowed:
-                near = difflib.get_close_matches(key, allowed, n=1, cutoff=0.5)
-                meant = f"; did you mean {near[0]}?" if near else ""
                 self.problem(
-                    f"unknown key {_dotted(*path, key)}{meant}",
+                    f"unknown key {_dotted(*path, key)}{meant(key, allowed)}",
                     where=where,
                     allowed=", ".join(sorted(allowed)),
                 )

@@ -7,9 +7,10 @@ built-in one, which one an engine has is not known here: they pass.
 from __future__ import annotations
 
 import csv
-import difflib
 import re
 from collections.abc import Iterator, Sequence
+
+from lamina.errors import meant
 
 _SWITCHES = frozenset({"keep-git-dir", "link", "parents", "unpack"})
 _REPEATED = frozenset({"device", "exclude", "mount", "parents"})
@@ -45,10 +46,9 @@ def flag_faults(name: str, flags: Sequence[str]) -> Iterator[tuple[str, str]]:
     for flag in flags:
         key, given, value = flag.removeprefix("--").partition("=")
         if key not in known:
-            near = difflib.get_close_matches(key.lower(), known, n=1)
-            meant = f"; did you mean --{near[0]}?" if near else ""
             allowed = ", ".join(f"--{each}" for each in known) or "no flags"
-            yield f"{name} has no flag --{key}{meant}", f"{allowed}; others with a # syntax= line"
+            near = meant(key.lower(), known, prefix="--")
+            yield f"{name} has no flag --{key}{near}", f"{allowed}; others with a # syntax= line"
         elif key in seen and key not in _REPEATED:
             yield f"--{key} is given twice", "once"
         elif given:

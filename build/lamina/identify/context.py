@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import posixpath
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from lamina.declare.recipe import Recipe, Source
+from lamina.errors import nearest
 from lamina.identify.asked import Asked, Filter, rooted
 from lamina.identify.goregexp import PatternError
 from lamina.identify.ignore import EMPTY, Folder, Ignore, Rule
@@ -374,8 +374,8 @@ class _Selector:
                 if above is None or above.kind != "dir":
                     return None
                 names = {posixpath.basename(child.path): child.path for child in self._files.children(folder)}
-                near = difflib.get_close_matches(part, names, n=1, cutoff=0.5)
-                return "/".join((names[near[0]], *parts[index + 1 :])) if near else None
+                near = nearest(part, names)
+                return "/".join((names[near], *parts[index + 1 :])) if near else None
             folder = step
         return None
 

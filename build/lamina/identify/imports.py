@@ -8,12 +8,12 @@ may fail and are left out.
 from __future__ import annotations
 
 import ast
-import difflib
 import posixpath
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from lamina.errors import nearest
 from lamina.identify.layout import SITE, TASK_ROOT, Layout
 
 _ROOTS = (TASK_ROOT, "/opt/python", SITE)
@@ -73,13 +73,9 @@ class ImportWalk:
             return tuple(self._no_handler(module))
         tree = self._parse(place)
         if tree is not None and not _defines(tree, function):
-            near = difflib.get_close_matches(function, _functions(tree), n=1, cutoff=0.6)
+            near = nearest(function, _functions(tree), cutoff=0.6)
             file = self._layout.files[place]
-            return (
-                ImportFault(
-                    importer=file, line=0, missing=f"function {function}", nearest=near[0] if near else None
-                ),
-            )
+            return (ImportFault(importer=file, line=0, missing=f"function {function}", nearest=near),)
         return tuple(self._walk(place))
 
     def origin(self, command: tuple[str, ...]) -> str | None:
@@ -96,10 +92,9 @@ class ImportWalk:
         prefix = f"{self._layout.workdir}/"
         ours = [place.removeprefix(prefix) for place in self._layout.files if place.startswith(prefix)]
         modules = [place.removesuffix(".py").replace("/", ".") for place in ours if place.endswith(".py")]
-        near = difflib.get_close_matches(module.replace("/", "."), modules, n=1, cutoff=0.8)
+        near = nearest(module.replace("/", "."), modules, cutoff=0.8)
         if local or near:
-            nearest = near[0] if near else None
-            yield ImportFault(importer=None, line=0, missing=module, local=local, nearest=nearest)
+            yield ImportFault(importer=None, line=0, missing=module, local=local, nearest=near)
 
     def _beside(self, module: str) -> Iterator[str]:
         """Where in the repository a handler's module could be: beside what is in the image."""

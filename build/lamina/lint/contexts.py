@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lamina.decide.preflight import faults
 from lamina.decide.weight import amount, heaviest, megabytes
-from lamina.errors import Problem
+from lamina.errors import Problem, did_you_mean
 from lamina.identify.image import DOCKERIGNORE, Image
 from lamina.lint.rule import Hit, Rule
 from lamina.lint.survey import Survey
@@ -95,14 +95,15 @@ def _hidden(survey: Survey) -> Iterator[Hit]:
 
 def _idle_rules(survey: Survey) -> Iterator[Hit]:
     for name in survey.images:
-        for rule in survey.idle_rules.get(name, ()):
+        for idle in survey.idle_rules.get(name, ()):
+            rule = idle.rule
             does = "lets in" if rule.negated else "hides"
             yield Hit(
                 image=name,
                 file=rule.source,
                 line=rule.line,
                 message=f"`{rule.text}` {does} nothing: there is no {rule.pattern} in the context",
-                hint="drop the line, or mend the path: it is relative to the context's root",
+                hint=did_you_mean(idle.meant),
             )
 
 
@@ -147,8 +148,8 @@ RULES = (
         id="LAM405",
         slug="idle-ignore-rule",
         severity="note",
-        what="a line of an ignore file that names what is not there",
-        why="it is misspelt or left over, and hides that something else is let in",
+        what="a line of an ignore file that names what is not there, where a path much like it is",
+        why="it is probably misspelt, and that path is let in or left out against its author's will",
         fixes="by hand",
         find=_idle_rules,
     ),

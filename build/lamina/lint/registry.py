@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
-from lamina.errors import ConfigError, Problem
+from lamina.errors import ConfigError, Problem, meant
 from lamina.lint import bases, caches, contexts, copies, handlers, installs, secrets
 from lamina.lint.rule import Finding, Hit, Rule
 from lamina.lint.survey import Survey
@@ -92,9 +91,8 @@ def _unknown(names: list[str], where: str) -> Iterator[Problem]:
     known = [name for rule in RULES for name in (rule.id, rule.slug)]
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             yield Problem(
-                what=f"there is no rule {name!r}" + (f"; did you mean {near[0]}?" if near else ""),
+                what=f"there is no rule {name!r}{meant(name, known)}",
                 where=where,
                 allowed=f"{RULES[0].id} to {RULES[-1].id}, or their names: see docs/lint.md",
             )

@@ -33,6 +33,14 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdleRule:
+    """A line of an ignore file for a path that is not there. meant: one that is, and is much like it."""
+
+    rule: Rule
+    meant: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provided:
     """What the images below hold. folders: folder -> image; distributions: name -> (image, requirement)."""
 
@@ -46,7 +54,7 @@ class Survey:
 
     images: bases first. packages: by image and folder. whole: image -> all files that a COPY of the whole
     context would take. strays: image -> ignore files in its context that nobody reads. idle_rules: image ->
-    rules of its ignore file that name what is not there. listings: image -> the text of each file of
+    rules of its ignore file that are probably misspelt. listings: image -> the text of each file of
     requirements. seconds_of: image and instruction -> how long it took here, if known.
     """
 
@@ -56,7 +64,7 @@ class Survey:
     packages: Mapping[str, Mapping[str, Package]] = field(default_factory=dict)
     whole: Mapping[str, tuple[ContextFile, ...]] = field(default_factory=dict)
     strays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    idle_rules: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+    idle_rules: Mapping[str, tuple[IdleRule, ...]] = field(default_factory=dict)
     listings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     runnable: Mapping[str, Runnable] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -11,17 +12,21 @@ from lamina.declare.config import ImageSpec, Project
 from lamina.declare.graph import read_graph
 from lamina.declare.lockfile import Lock, read_lock
 from lamina.declare.recipe import Source
+from lamina.errors import nearest
 from lamina.identify.asked import rooted
 from lamina.identify.context import BY_DEFAULT, DEFAULT_EXCLUDES, ContextFile, select
 from lamina.identify.fingerprint import distribution
-from lamina.identify.ignore import Ignore, Rule
+from lamina.identify.ignore import Ignore
 from lamina.identify.image import DOCKERIGNORE, Image, identify
 from lamina.identify.runnable import check_runnable
 from lamina.identify.tree import DiskFiles, Entry, Files
 from lamina.identify.wildcard import is_wildcard
-from lamina.lint.survey import Package, Survey
+from lamina.lint.survey import IdleRule, Package, Survey
 
 _PYPROJECT = "pyproject.toml"
+_ALIKE = 0.85
+_SHORT = 3
+"""Characters of a name that may be another one's in another order by chance."""
 
 
 class _Unread(DiskFiles):
@@ -124,13 +129,36 @@ def _beside(file: Path) -> Path:
     return file.with_name(file.name.removesuffix(DOCKERIGNORE))
 
 
-def _idle(image: Image) -> Iterator[Rule]:
-    """Rules without a wildcard whose path is not in the context."""
-    context = image.contexts[""]
-    for rule in context.ignore.rules:
+def _idle(image: Image) -> Iterator[IdleRule]:
+    """Rules without a wildcard for a path that is not there, where they fit one that is and do not reach it.
+
+    Without such a path a rule is a good one: `.vscode` on a machine that has none.
+    """
+    root, ignore = image.root(""), image.contexts[""].ignore
+    for rule in ignore.rules:
         known = rule.source == BY_DEFAULT or rule.pattern in DEFAULT_EXCLUDES or is_wildcard(rule.pattern)
-        if not known and not (image.root("") / rule.pattern).exists():
-            yield rule
+        meant = None if known else _misspelt(root, rule.pattern)
+        if meant and (ignore.hides(meant) is not None) is rule.negated:
+            yield IdleRule(rule=rule, meant=meant)
+
+
+def _misspelt(root: Path, path: str) -> str | None:
+    """The path that is there and differs in a letter or two of one part; None where the first is there."""
+    parts = path.split("/")
+    at = next((n for n in range(len(parts)) if not os.path.lexists(root.joinpath(*parts[: n + 1]))), None)
+    folder = root.joinpath(*parts[:at])
+    if at is None or not folder.is_dir() or not os.access(folder, os.R_OK):
+        return None
+    names = sorted(each.name for each in folder.iterdir())
+    near = nearest(parts[at], [name for name in names if _is_alike(parts[at], name)])
+    found = "/".join((*parts[:at], near, *parts[at + 1 :])) if near else None
+    return found if found and os.path.lexists(root / found) else None
+
+
+def _is_alike(written: str, name: str) -> bool:
+    one, other = written.casefold(), name.casefold()
+    swapped = sorted(one) == sorted(other) and len(one) > _SHORT
+    return swapped or (abs(len(one) - len(other)) <= 1 and nearest(one, [other], cutoff=_ALIKE) is not None)
 
 
 def _texts(images: Mapping[str, Image]) -> Iterator[tuple[str, str]]:

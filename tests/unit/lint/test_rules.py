@@ -236,8 +236,8 @@ def test_a_rule_finds_what_it_is_about(packages: Repo, slug: str) -> None:
         packages.image("app", f"FROM {RUNTIME}", "COPY src /a")
         packages.remove("dockerfiles/app/Dockerfile.dockerignore")
     if slug == "idle-ignore-rule":
-        packages.image("app", f"FROM {RUNTIME}", "COPY src /a", ignore=["src/old", "!sorce", "**/tmp"])
-        assert found(packages, slug) == [(f"{case.file}.dockerignore", 1), (f"{case.file}.dockerignore", 2)]
+        packages.image("app", f"FROM {RUNTIME}", "COPY src /a", ignore=["src/handlers.py", "**/tmp"])
+        assert found(packages, slug) == [(f"{case.file}.dockerignore", 1)]
         return
 
     assert found(packages, slug) == [(case.file, case.at)]
@@ -254,6 +254,33 @@ def test_a_rule_does_not_misfire(packages: Repo, slug: str, lines: tuple[str, ..
         packages.image("base-dynamo", f"FROM {RUNTIME}")
 
     assert found(packages, slug) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "meant"),
+    [
+        ([".vscode", "cdk.out/", ".idea", "dist", "src/old", "Dockerfile.dev", ".env"], None),
+        (["requirements-dev.txt", "package-lock.json"], None),
+        (["scr"], None),
+        (["Notes.MD"], "notes.md"),
+        (["src/hanlder.py"], "src/handler.py"),
+        (["serc/deep", "!src"], None),
+        (["*", "!src", "!sub/deeep"], "sub/deep"),
+        (["*", "!src", "!sub/dep"], "sub/deep"),
+        (["*", "!src", "!scr/handler.py"], None),
+        (["docs", "doc"], None),
+    ],
+)
+def test_an_idle_rule_is_told_where_it_is_probably_misspelt(
+    packages: Repo, rules: list[str], meant: str | None
+) -> None:
+    for path in ("sub/deep", "docs/a", "notes.md", "Dockerfile", "requirements.txt", "package.json"):
+        packages.write(path, "")
+    write(packages, HANDLER)
+    packages.image("app", f"FROM {RUNTIME}", "COPY src /a", ignore=rules)
+
+    hits = [each for each in look(packages) if each.slug == "idle-ignore-rule"]
+    assert [each.hint for each in hits] == ([f"did you mean {meant}?"] if meant else [])
 
 
 def test_a_tag_that_names_another_architecture_is_told(packages: Repo) -> None:
