@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lamina.declare.script import Replacement
 from lamina.lint.rule import Hit, Rule
-from lamina.lint.script import Replacement
 from lamina.lint.steps import Step, hit
 from lamina.lint.survey import Survey
 

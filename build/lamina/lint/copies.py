@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 
 from lamina.declare.dockerfile import Instruction
+from lamina.declare.pip import Install
 from lamina.declare.recipe import ResolvedStage
 from lamina.identify.image import Image
 from lamina.identify.layout import TASK_ROOT
-from lamina.lint.pip import Install
 from lamina.lint.rule import Edit, Fix, Hit, Rule
 from lamina.lint.steps import ROOT_USERS, Place, Step, edit_of, is_file
 from lamina.lint.survey import Survey

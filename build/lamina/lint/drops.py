@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from lamina.lint.pip import Install
+from lamina.declare.pip import Install
+from lamina.declare.script import Command, Replacement, Word
 from lamina.lint.rule import Edit, Fix
-from lamina.lint.script import Command, Replacement, Word
 from lamina.lint.steps import Place, Step
 from lamina.lint.survey import Package, Survey
 

@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lamina.declare.pip import Install
+from lamina.declare.script import Command, Replacement, Word
 from lamina.identify.fingerprint import distribution
 from lamina.lint.drops import held_folders
-from lamina.lint.pip import Install
 from lamina.lint.rule import Edit, Fix
-from lamina.lint.script import Command, Replacement, Word
 from lamina.lint.steps import Place, Step
 from lamina.lint.survey import Package, Survey
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
 from lamina.declare.flags import mount_options
+from lamina.declare.pip import Install, read_install
 from lamina.declare.recipe import ResolvedStage
+from lamina.declare.script import Replacement, Script, read_script
 from lamina.identify.image import Image
 from lamina.identify.layout import TASK_ROOT
 from lamina.identify.wildcard import is_wildcard
-from lamina.lint.pip import Install, read_install
 from lamina.lint.rule import Edit, Fix, Hit
-from lamina.lint.script import Replacement, Script, read_script
 
 _AMBIENT: Mapping[str, str | None] = {"LAMBDA_TASK_ROOT": TASK_ROOT}
 _STEERING = frozenset({"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_CONSTRAINT", "PIP_CONFIG_FILE"})

@@ -10,13 +10,13 @@ from functools import cached_property
 
 from lamina.declare.config import Project
 from lamina.declare.lockfile import Lock
+from lamina.declare.pip import Install
 from lamina.declare.recipe import ResolvedStage
 from lamina.identify.context import ContextFile
 from lamina.identify.fingerprint import distribution
 from lamina.identify.ignore import Rule
 from lamina.identify.image import Image
 from lamina.identify.runnable import Runnable
-from lamina.lint.pip import Install
 from lamina.lint.steps import Step, steps
 
 _VERSION = re.compile(r"(\d+)\.(\d+)")

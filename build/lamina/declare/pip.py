@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lamina.lint.script import Command, Word
+from lamina.declare.script import Command, Word
 
 _PIP = re.compile(r"(?:.*/)?pip(?:3(?:\.\d+)?)?")
 _PYTHON = re.compile(r"(?:.*/)?python(?:3(?:\.\d+)?)?")
