@@ -73,7 +73,7 @@ class Plan:
 
     decisions: Mapping[str, Decision]
     found: Mapping[str, Found]
-    """What exists under its content tag, of these images and of those they stand on."""
+    """What exists of these images and of their bases, under its content tag or where a retag finds it."""
     place: str
     unknown: str | None = None
     notes: tuple[Problem, ...] = ()
@@ -118,12 +118,21 @@ def make_plan(
     _add_missing_bases(decisions, images, lookup, last, loose)
     return Plan(
         decisions={name: decisions[name] for name in images if name in decisions},
-        found=lookup.found,
+        found={**lookup.found, **_sources(decisions.values())},
         place=lookup.place,
         unknown=lookup.unknown,
         notes=notes,
         headline=headline,
     )
+
+
+def _sources(decisions: Iterable[Decision]) -> Mapping[str, Found]:
+    """What retags start from: a build in the same plan may stand on it."""
+    return {
+        each.image.name: each.source
+        for each in decisions
+        if each.action == "retag" and each.source is not None
+    }
 
 
 def _loose(images: Mapping[str, Image], unlocked: Collection[str]) -> Mapping[str, tuple[str, ...]]:

@@ -50,7 +50,9 @@ def build_images(
     outside = pin_for_build(workspace, selected)
     stable = find_stable(workspace, selected)
     images = make_images(workspace, selected, outside, stable)
-    plan = decide(workspace, selected, images, outside, look(workspace, images, stable), stable)
+    plan = decide(
+        workspace, selected, images, outside, look(workspace, images, stable, workspace.destination), stable
+    )
     workspace.screen.headline(plan.headline)
     workspace.screen.notes(plan.notes)
     if workspace.flags.push:
@@ -74,10 +76,16 @@ def _carry_out(
     workspace: Workspace, plan: Plan, images: Mapping[str, Image], outside: Externals, run: str, by: Build
 ) -> Outcome:
     results = settle(plan, workspace.destination)
+    tagged = {
+        name: Found(ref=each.image.ref, digest=each.digest)
+        for name, each in results.items()
+        if each.status == "retagged" and each.digest
+    }
     if workspace.flags.push:
         for decision in plan.acting("retag"):
             if decision.source:
                 carry(workspace.destination, decision.source, decision.image.ref)
+    plan = replace(plan, found={**plan.found, **tagged})
     built = Outcome(results={})
     if plan.acting("build"):
         built = by(workspace, plan, images, outside, run)

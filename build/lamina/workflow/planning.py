@@ -12,6 +12,7 @@ from lamina.decide.requirements import unpinned
 from lamina.declare.machine import this_machine
 from lamina.errors import ConfigError, EngineError, Problem, RegistryError
 from lamina.execute.externals import Externals
+from lamina.execute.place import Place
 from lamina.identify.image import STABLE, Image, identify
 from lamina.identify.runnable import check_runnable, local_names
 from lamina.masks import read_secret
@@ -77,9 +78,15 @@ def find_stable(workspace: Workspace, selected: Iterable[str]) -> Mapping[str, F
 
 
 def look(
-    workspace: Workspace, images: Mapping[str, Image], stable: Mapping[str, Found] | None = None
+    workspace: Workspace,
+    images: Mapping[str, Image],
+    stable: Mapping[str, Found] | None = None,
+    destination: Place | None = None,
 ) -> Lookup:
-    """What exists of the images. Raises RegistryError or EngineError when nobody answers."""
+    """What exists of the images. Raises RegistryError or EngineError when nobody answers.
+
+    destination: where images are to go; only what is there already can be tagged anew.
+    """
     if workspace.flags.offline:
         return Lookup(place="", unknown="--offline")
     place = workspace.place
@@ -87,11 +94,13 @@ def look(
     found = {name: there[image.ref] for name, image in images.items() if image.ref in there}
     missing = {name: image for name, image in images.items() if name not in found}
     return Lookup(
-        place=place.name, found={**found, **(stable or {})}, elsewhere=_elsewhere(workspace, missing)
+        place=place.name,
+        found={**found, **(stable or {})},
+        elsewhere=_elsewhere(workspace, missing, destination or place),
     )
 
 
-def _elsewhere(workspace: Workspace, images: Mapping[str, Image]) -> Mapping[str, Found]:
+def _elsewhere(workspace: Workspace, images: Mapping[str, Image], place: Place) -> Mapping[str, Found]:
     """The same content under another name, as when a stack is promoted: known from the manifest, seen."""
     known = {each["image"]: each for each in read_manifest(workspace.project.state) if each.get("ref")}
     refs = {
@@ -100,7 +109,7 @@ def _elsewhere(workspace: Workspace, images: Mapping[str, Image]) -> Mapping[str
         if name in known and known[name]["fingerprint"] == image.fingerprint
     }
     asked = {name: ref for name, ref in refs.items() if ref.host == images[name].repository.host}
-    there = workspace.place.look(asked.values()) if asked else {}
+    there = place.look(asked.values()) if asked else {}
     found = {name: there[ref] for name, ref in asked.items() if ref in there}
     return {name: each for name, each in found.items() if each.may_be(images[name])}
 

@@ -55,6 +55,16 @@ def test_the_same_content_elsewhere_is_tagged_anew(receipts: Repo) -> None:
     assert not plan.empty
 
 
+def test_a_build_stands_on_what_the_same_plan_tags_anew(receipts: Repo) -> None:
+    images = receipts.images()
+    source = Found(ref=Reference.parse("r.example/old:sha-1"), digest=DIGEST)
+
+    plan = make_plan(images, [W], Lookup(place="here", elsewhere={D: source}), last={})
+
+    assert {name: each.action for name, each in plan.decisions.items()} == {D: "retag", W: "build"}
+    assert plan.found == {D: source}
+
+
 def test_selected_images_bring_only_the_bases_that_they_lack(receipts: Repo, shelf: Shelf) -> None:
     images = receipts.images()
     alone = make_plan(images, [E], shelf.look(images), last={})

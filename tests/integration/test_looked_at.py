@@ -1,0 +1,41 @@
+"""Nothing counts as an image of ours, or as whole, because it has the right name: it is looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from doubles.served import Served, log_in, stack_of
+from projects import Repo
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def pushing(tiny: Repo, served: Served, tmp_path: Path) -> Repo:
+    """The tiny repository, with a registry and credentials for it."""
+    tiny.env["LAMINA_REGISTRY"] = served.address
+    tiny.env["DOCKER_CONFIG"] = log_in(tmp_path / "with-password", served.address)
+    return tiny
+
+
+@pytest.mark.parametrize("push", [True, False])
+def test_a_base_that_is_promoted_is_built_upon_in_the_same_run(pushing: Repo, push: bool) -> None:
+    words = ("build-all", "--json", *(["--push"] if push else []))
+    if not push:
+        pushing.env["LAMINA_REGISTRY"] = "local"
+    first = pushing.ok(*words)
+    pushing.append("src/label.py", "# edited\n")
+
+    promoted = pushing.ok(*words, "--stack", f"{stack_of(pushing)}-prod")
+
+    assert promoted.images() == {"base-dynamo": "retagged", "base-label": "built", "lambda-tiny": "built"}
+    assert promoted.images("digest")["base-dynamo"] == first.images("digest")["base-dynamo"]
+
+
+def test_a_local_build_does_not_retag_what_only_the_registry_has(pushing: Repo) -> None:
+    pushing.ok("build-all", "--push", "--json")
+
+    local = pushing.ok("build-all", "--json", "--stack", f"{stack_of(pushing)}-prod")
+
+    assert set(local.images().values()) == {"built"}
