@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 _DEFAULT_HOST = "docker.io"
@@ -12,6 +13,25 @@ _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]
 _TAG = re.compile(r"[\w][\w.-]{0,127}", re.ASCII)
 _LOOPBACK = re.compile(r"127(?:\.[0-9]{1,3}){3}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_ECR = re.compile(
+    r"(?P<account>[0-9]{12})\.dkr(?P<stack>[.-])ecr(?P<fips>-fips)?\.(?P<region>[a-z0-9-]+)\."
+    r"(?P<domain>[a-z0-9.-]+)(?::443)?"
+)
+_ECR_DOMAINS: Mapping[str, frozenset[str]] = {
+    ".": frozenset(
+        {
+            *("amazonaws.com", "amazonaws.com.cn", "amazonaws.eu"),
+            *("c2s.ic.gov", "sc2s.sgov.gov", "cloud.adc-e.uk", "csp.hci.ic.gov"),
+        }
+    ),
+    "-": frozenset(
+        {
+            *("on.aws", "on.amazonwebservices.com.cn", "on.amazonwebservices.eu"),
+            *("on.aws.ic.gov", "on.aws.scloud", "on.cloud-aws.adc-e.uk", "on.aws.hci.ic.gov"),
+        }
+    ),
+}
+"""What hosts of ECR end with, by what joins ``dkr`` and ``ecr``: names of AWS alone get its tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,3 +97,25 @@ class Reference:
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.name}{tag}{digest}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EcrHost:
+    """A private registry of ECR, as its host names it.
+
+    The forms are ``<account>.dkr.ecr[-fips].<region>.amazonaws.com`` and, for IPv6 as well,
+    ``<account>.dkr-ecr[-fips].<region>.on.aws``; other partitions have domains of their own.
+    https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-requests.html
+    """
+
+    account: str
+    region: str
+    fips: bool = False
+
+    @classmethod
+    def of(cls, reference: Reference) -> EcrHost | None:
+        """The registry of an image; None for any other than ECR."""
+        found = _ECR.fullmatch((reference.host or "").lower())
+        if found is None or found["domain"] not in _ECR_DOMAINS[found["stack"]]:
+            return None
+        return cls(account=found["account"], region=found["region"], fips=found["fips"] is not None)

@@ -371,12 +371,51 @@ def test_where_functions_cannot_be_seen_nothing_is_deleted(
     assert "BatchDeleteImage" not in front.calls
 
 
+OTHER = "210987654321"
+
+
+def test_who_may_pull_must_be_asked(ecr: Repo, front: AwsFront) -> None:
+    ecr.write("pyproject.toml", '[tool.lamina.ecr]\nreaders = ["333333333333"]\n')
+    let_pull(ecr, front, {"AWS": f"arn:aws:iam::{OTHER}:role/ci"})
+    done = ecr.fails(2, "gc", "--json")
+    assert "readers of [tool.lamina.ecr]: functions of account 333333333333 may run these" in done.told
+    assert "statement Theirs of the policy of lambda-tiny-" in done.told
+    assert f'add {{ role = "arn:aws:iam::{OTHER}:role/<role>" }} to look-in of [tool.lamina.gc]' in done.told
+    assert "ListFunctions" not in front.calls
+
+
+def test_where_anybody_may_pull_the_accounts_are_named_before_anything_goes(
+    ecr: Repo, front: AwsFront
+) -> None:
+    let_pull(ecr, front, "*", {"StringEquals": {"aws:PrincipalOrgID": "o-1"}})
+    doubt = "functions of the organisation o-1 may run these images: gc cannot know whom to ask"
+    assert doubt in ecr.ok("gc").stdout
+    refused = ecr.fails(2, "gc", "--apply", "--json")
+    assert doubt in refused.told
+    assert "accounts = " in refused.told
+    role = f'[{{ role = "arn:aws:iam::{OTHER}:role/gc" }}]'
+    ecr.write("pyproject.toml", f'[tool.lamina.gc]\naccounts = ["{OTHER}"]\nlook-in = {role}\n')
+    done = ecr.ok("gc", "--apply", "--json")
+    assert done.json["looked"] == [f"account {OTHER}, eu-west-1", "account 123456789012, eu-west-1"]
+
+
+def let_pull(repo: Repo, front: AwsFront, principal: object, condition: object = None) -> None:
+    """A repository of the project that lets others pull."""
+    name = f"lambda-tiny-{stack_of(repo)}"
+    pull = {"Sid": "Theirs", "Effect": "Allow", "Principal": principal, "Action": "ecr:BatchGetImage"}
+    statement = {**pull, **({"Condition": condition} if condition else {})}
+    client = front.client("ecr")
+    client.create_repository(repositoryName=name)
+    text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    client.set_repository_policy(repositoryName=name, policyText=text)
+
+
 def test_functions_are_looked_for_where_the_configuration_says(ecr: Repo, front: AwsFront) -> None:
     elsewhere = "arn:aws:lambda:eu-west-1:210987654321:function:far"
     role = "arn:aws:iam::210987654321:role/gc"
     ecr.write("pyproject.toml", f'[tool.lamina.images.lambda-tiny]\nfunctions = ["{elsewhere}"]\n')
     lost = ecr.fails(2, "gc", "--json")
-    assert f"the function {elsewhere} runs lambda-tiny, and nobody looks there" in lost.told
+    assert f"the function {elsewhere} runs lambda-tiny, and gc does not look there" in lost.told
     ecr.append("pyproject.toml", f'\n[tool.lamina.gc]\nlook-in = [{{}}, {{ role = "{role}" }}]\n')
     done = ecr.ok("gc", "--json")
     assert done.json["looked"] == [

@@ -41,8 +41,11 @@ PROTOCOL = {
 https://docs.aws.amazon.com/AmazonECR/latest/userguide/security_iam_id-based-policy-examples.html
 """
 OURS: dict[str, tuple[str, ...]] = {
-    "setup": ("registries/ecr_setup.py",),
-    "gc": ("registries/ecr_stock.py", "aws/usage.py", "registries/aws_clients.py"),
+    "setup": ("registries/ecr_setup.py", "registries/ecr_policies.py"),
+    "gc": (
+        *("registries/ecr_stock.py", "registries/ecr_policies.py"),
+        *("aws/usage.py", "registries/aws_clients.py"),
+    ),
     "build": ("registries/ecr.py",),
     "deploy": ("aws/functions.py",),
 }

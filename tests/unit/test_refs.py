@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lamina.refs import Reference
+from lamina.refs import EcrHost, Reference
 
 HEX = "a" * 64
 
@@ -84,3 +84,41 @@ def test_loopback_is_this_machine_only(text: str, loopback: bool) -> None:
 def test_a_name_without_a_host_is_served_by_docker_hub() -> None:
     assert Reference.parse("python").pull_host == "docker.io"
     assert Reference.parse("r.example/python").pull_host == "r.example"
+
+
+@pytest.mark.parametrize(
+    ("host", "region", "fips"),
+    [
+        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", "eu-west-1", False),
+        ("123456789012.DKR.ecr.eu-west-1.amazonaws.com:443", "eu-west-1", False),
+        ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1", True),
+        ("123456789012.dkr-ecr.eu-west-1.on.aws", "eu-west-1", False),
+        ("123456789012.dkr-ecr-fips.us-east-1.on.aws", "us-east-1", True),
+        ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", "cn-north-1", False),
+        ("123456789012.dkr-ecr.cn-north-1.on.amazonwebservices.com.cn", "cn-north-1", False),
+        ("123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1", False),
+        ("123456789012.dkr.ecr.us-iso-east-1.c2s.ic.gov", "us-iso-east-1", False),
+    ],
+)
+def test_hosts_of_ecr_are_known_in_every_form(host: str, region: str, fips: bool) -> None:
+    found = EcrHost.of(Reference.parse(f"{host}/app:t"))
+
+    assert found == EcrHost(account="123456789012", region=region, fips=fips)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "app",
+        "public.ecr.aws/lambda/python:3.13",
+        "127.0.0.1:5000/app",
+        "1234.dkr.ecr.eu-west-1.amazonaws.com/app",
+        "123456789012.dkr.ecr.eu-west-1.amazonaws.com.example.com/app",
+        "123456789012.dkr.ecr.eu-west-1.example.com/app",
+        "123456789012.dkr-ecr.eu-west-1.amazonaws.com/app",
+        "123456789012.dkr.ecr.eu-west-1.on.aws/app",
+        "example.com/123456789012.dkr.ecr.eu-west-1.amazonaws.com/app",
+    ],
+)
+def test_other_hosts_are_not_ecr(text: str) -> None:
+    assert EcrHost.of(Reference.parse(text)) is None

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lamina.refs import Reference
+from lamina.refs import EcrHost, Reference
 
 _GENERIC = frozenset(
     {
@@ -51,7 +51,7 @@ def own_names(reference: Reference) -> tuple[str, ...]:
         return ()
     if reference.host is None:
         return () if "/" in reference.repository else (name,)
-    if ".dkr.ecr." not in reference.host and not reference.loopback:
+    if EcrHost.of(reference) is None and not reference.loopback:
         return ()
     return tuple(each for each in (name, name.rpartition("-")[0]) if each)
 

@@ -5,7 +5,6 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/images-create.html, and wha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from lamina.decide.plan import Found
 from lamina.declare.functions import Function
 from lamina.declare.machine import family
 from lamina.errors import Problem
-from lamina.refs import Reference
+from lamina.refs import EcrHost, Reference
 
 MOST_BYTES = 10 * 1024**3
 """Unpacked, all layers together: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
@@ -30,7 +29,6 @@ _LAYERS = (
     "application/vnd.oci.image.layer.v1.tar+gzip",
     "application/vnd.docker.image.rootfs.diff.tar.gzip",
 )
-_ECR_HOST = re.compile(r"[0-9]{12}\.dkr[.-]ecr(?P<fips>-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z.]+")
 _ENTRYPOINT = "lambda-entrypoint.sh"
 _WRAP = 2**32
 _STORED, _FRAME = 0.999, 1 << 16
@@ -135,15 +133,15 @@ def misplaced(ref: Reference, functions: Iterable[Function]) -> Iterator[str]:
     """
     if ref.loopback:
         return
-    host = _ECR_HOST.fullmatch(ref.pull_host)
+    host = EcrHost.of(ref)
     if host is None:
         yield f"it is in {ref.pull_host}; Lambda takes images from private ECR repositories alone"
         return
-    if host["fips"]:
+    if host.fips:
         yield f"it is named by the FIPS endpoint {ref.pull_host}, which Lambda refuses"
     for each in functions:
-        if each.region and each.region != host["region"]:
-            told = f"it is in {host['region']}, the function {each} in {each.region}"
+        if each.region and each.region != host.region:
+            told = f"it is in {host.region}, the function {each} in {each.region}"
             yield f"{told}: both must be in one region"
 
 

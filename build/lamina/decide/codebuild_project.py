@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lamina.decide.remote_build import KEPT_DAYS, PREFIX, RETURNS, SOURCES, EcrHost
+from lamina.decide.remote_build import KEPT_DAYS, PREFIX, RETURNS, SOURCES
 from lamina.declare.codebuild import ARCHITECTURES, PARAMETER, CodeBuildSettings
-from lamina.refs import Reference
+from lamina.refs import EcrHost, Reference
 
 RULE = "lamina"
 """The name of the bucket's rule."""

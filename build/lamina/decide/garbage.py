@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from lamina.errors import Problem
+from lamina.errors import LaminaError, Problem
 from lamina.identify.image import STABLE
 
 Kind = Literal["image", "index", "cache", "referrer", "other"]
@@ -89,13 +89,14 @@ class Collection:
     """What there is and what becomes of it. looked: where functions were looked at, ``account …, region``.
 
     dated: whether ages count from the push; else from the build, where an image tells it. lists: digest of
-    an index -> the digests in it.
+    an index -> the digests in it. doubts: why functions may run images that nobody saw.
     """
 
     verdicts: tuple[Verdict, ...]
     looked: tuple[str, ...]
     dated: bool
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    doubts: tuple[Problem, ...] = ()
 
     @property
     def doomed(self) -> tuple[Held, ...]:
@@ -105,11 +106,15 @@ class Collection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """What came of it. deleted: what is gone now. left: repository and digest -> why it was not deleted."""
+    """What came of it. deleted: what is confirmed to be gone, and nothing else, however it ended.
+
+    left: repository and digest -> why it was not deleted; what is in neither was not reached. error: what
+    kept it from being complete.
+    """
 
     deleted: tuple[Held, ...]
     left: Mapping[tuple[str, str], str]
-    problems: tuple[Problem, ...]
+    error: LaminaError | None
 
 
 def judge(held: Iterable[Held], rules: Rules, links: Mapping[str, Links]) -> tuple[Verdict, ...]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lamina.declare.codebuild import PARAMETER
-from lamina.refs import Reference
+from lamina.refs import EcrHost, Reference
 
 BUILDSPEC = "buildspec.yml"
 CONTEXTS = "contexts.tar"
@@ -67,22 +67,6 @@ class Machine:
     region: str
     buildkit: str | None = None
     secrets: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EcrHost:
-    """A registry of ECR, as its host tells it: ``<account>.dkr.ecr.<region>.…``."""
-
-    account: str
-    region: str
-
-    @classmethod
-    def of(cls, reference: Reference) -> EcrHost | None:
-        """The registry of an image; None for any other than ECR."""
-        parts = (reference.host or "").split(".")
-        if len(parts) < 5 or parts[1:3] != ["dkr", "ecr"]:
-            return None
-        return cls(account=parts[0], region=parts[3])
 
 
 def logins(references: Iterable[Reference]) -> Mapping[str, str]:

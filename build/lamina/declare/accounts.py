@@ -24,7 +24,7 @@ _ECR_KEYS: Mapping[str, type] = {
     "readers": list,
     "template": str,
 }
-_GC_KEYS: Mapping[str, type] = {"keep-last": int, "days": int, "look-in": list}
+_GC_KEYS: Mapping[str, type] = {"keep-last": int, "days": int, "look-in": list, "accounts": list}
 _PLACE_KEYS: Mapping[str, type] = {"region": str, "role": str}
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]{1,2}")
@@ -80,11 +80,16 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """What `gc` keeps: the newest of each repository, and all that is younger. look_in: whose functions."""
+    """What `gc` keeps: the newest of each repository, and all that is younger.
+
+    look_in: where to ask which functions run images. accounts: all whose functions may run them besides the
+    registry's own and its readers; None leaves it to the policies of registry and repositories.
+    """
 
     keep_last: int = 10
     days: int = 30
     look_in: tuple[Account, ...] = field(default=())
+    accounts: tuple[str, ...] | None = None
 
 
 def account_of(reader: str) -> str:
@@ -112,6 +117,10 @@ def read_retention(document: Document) -> Retention:
     for key, least in (("keep-last", 1), ("days", 0)):
         _counted(document, key, given, least, "gc")
     given["look-in"] = tuple(_accounts(document, given.get("look-in", ())))
+    if "accounts" in given:
+        for item in given["accounts"]:
+            _shaped(document, "account", str(item), "gc", "accounts")
+        given["accounts"] = tuple(map(str, given["accounts"]))
     return Retention(**{key.replace("-", "_"): value for key, value in given.items()})
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.registries.aws_clients import Clients
 from lamina.registries.aws_errors import aws_errors
+from lamina.registries.ecr_policies import repository_policy
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
@@ -85,12 +86,7 @@ class EcrSetup:
                 lifecycle = json.loads(found["lifecyclePolicyText"])
             except client.exceptions.LifecyclePolicyNotFoundException:
                 lifecycle = None
-            try:
-                policy = json.loads(
-                    client.get_repository_policy(repositoryName=name, **self._account)["policyText"]
-                )
-            except client.exceptions.RepositoryPolicyNotFoundException:
-                policy = None
+            policy = repository_policy(client, name, self._account)
         return RepositoryFacts(
             mutability=str(told.get("imageTagMutability", "MUTABLE")),
             exclusions=_patterns(told),

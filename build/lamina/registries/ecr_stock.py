@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lamina.registries.aws_clients import Clients
 from lamina.registries.aws_errors import aws_errors
+from lamina.registries.ecr_policies import repository_policy
 from lamina.registries.stock import Stored
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 _PAGE = 1000
 _BATCH = 100
 _GONE = "ImageNotFound"
+_UNCONFIRMED = "ECR did not confirm it"
 
 
 class EcrStock:
@@ -44,20 +47,47 @@ class EcrStock:
             except client.exceptions.RepositoryNotFoundException:
                 return ()
 
-    def remove(self, repository: str, digests: Iterable[str]) -> Mapping[str, str]:
-        """See `Stock.remove`."""
-        full, wanted = self.full(repository), list(digests)
-        left: dict[str, str] = {}
+    def policy(self, repository: str) -> Mapping[str, Any] | None:
+        """Who else may use a repository; None for nobody, or for one that does not exist."""
+        full = self.full(repository)
         with aws_errors(full):
             client: ECRClient = self._clients("ecr")
-            for start in range(0, len(wanted), _BATCH):
-                batch = [{"imageDigest": each} for each in wanted[start : start + _BATCH]]
+            try:
+                return repository_policy(client, full, self._account)
+            except client.exceptions.RepositoryNotFoundException:
+                return None
+
+    def registry_policy(self) -> Mapping[str, Any] | None:
+        """Who else may use the registry of the caller's own account; None for nobody."""
+        with aws_errors("the registry"):
+            client: ECRClient = self._clients("ecr")
+            try:
+                policy: Mapping[str, Any] = json.loads(client.get_registry_policy()["policyText"])
+            except client.exceptions.RegistryPolicyNotFoundException:
+                return None
+            return policy
+
+    def remove(self, repository: str, digests: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+        """See `Stock.remove`."""
+        full, wanted = self.full(repository), list(digests)
+        with aws_errors(full):
+            client: ECRClient = self._clients("ecr")
+        for start in range(0, len(wanted), _BATCH):
+            asked = wanted[start : start + _BATCH]
+            batch = [{"imageDigest": each} for each in asked]
+            with aws_errors(full):
                 told = client.batch_delete_image(repositoryName=full, imageIds=batch, **self._account)  # type: ignore[arg-type]
-                for failure in told.get("failures", ()):
-                    code, digest = failure.get("failureCode", ""), failure["imageId"].get("imageDigest", "")
-                    if code != _GONE:
-                        left[digest] = f"{code}: {failure.get('failureReason', '')}"
-        return left
+            gone = {each.get("imageDigest") for each in told.get("imageIds", ())}
+            failures = {each["imageId"].get("imageDigest", ""): each for each in told.get("failures", ())}
+            yield from ((each, _why(each in gone, failures.get(each))) for each in asked)
+
+
+def _why(gone: bool, failure: Mapping[str, Any] | None) -> str | None:
+    """Why an image stays; None when it is gone."""
+    if failure is None:
+        return None if gone else _UNCONFIRMED
+    code = failure.get("failureCode", "")
+    return None if code == _GONE else f"{code}: {failure.get('failureReason', '')}"
 
 
 def _stored(told: Any) -> Stored:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -44,15 +44,15 @@ class OciStock:
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="registry") as pool:
             return tuple(pool.map(lambda each: self._stored(place, each, tags[each.digest]), found.values()))
 
-    def remove(self, repository: str, digests: Iterable[str]) -> Mapping[str, str]:
+    def remove(self, repository: str, digests: Iterable[str]) -> Iterator[tuple[str, str | None]]:
         """See `Stock.remove`."""
-        left: dict[str, str] = {}
         for digest in digests:
             try:
                 self._registry.delete(self._place(repository).with_digest(digest))
             except RegistryError as error:
-                left[digest] = error.problems[0].what
-        return left
+                yield digest, error.problems[0].what
+            else:
+                yield digest, None
 
     def _place(self, repository: str) -> Reference:
         return Reference.parse(f"{self._registry.address}/{repository}")

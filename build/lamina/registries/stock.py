@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -37,6 +37,9 @@ class Stock(Protocol):
         """All that a repository holds; nothing for one that does not exist."""
         ...
 
-    def remove(self, repository: str, digests: Iterable[str]) -> Mapping[str, str]:
-        """Delete manifests with all their tags; those that were not deleted, and why. Absent is success."""
+    def remove(self, repository: str, digests: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+        """Delete manifests with all their tags: each as soon as it is confirmed, and why it stays if it does.
+
+        Absent is success. What was not asked for yet when the iteration ends is left as it is.
+        """
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable
 from typing import Any
 
@@ -62,6 +62,7 @@ def show_collection(screen: Screen, collection: Collection) -> None:
         screen.rows(("stays", "images", "size", "such as"), kept, wide="such as")
     looked = f"functions of {'; '.join(collection.looked)}" if collection.looked else "no functions"
     screen.say(f"looked at {looked}")
+    screen.notes(collection.doubts)
     if not collection.looked:
         screen.say(
             "Lambda takes images from ECR only; name what else to look in: look-in of [tool.lamina.gc]"
@@ -74,11 +75,17 @@ def show_collection(screen: Screen, collection: Collection) -> None:
     )
 
 
-def show_collected(screen: Screen, collected: Collected) -> None:
-    """What came of it."""
+def show_collected(screen: Screen, collection: Collection, collected: Collected) -> None:
+    """What came of it; where not all is gone that was to go, repository by repository."""
     for (repository, digest), why in collected.left.items():
         screen.say(f"{repository}@{digest[:19]}: {why}")
-    screen.say(f"deleted {len(collected.deleted)}, up to {_size(collected.deleted)}")
+    gone, doomed = len(collected.deleted), len(collection.doomed)
+    if gone < doomed:
+        wanted = Counter(each.repository for each in collection.doomed)
+        deleted = Counter(each.repository for each in collected.deleted)
+        rows = ((name, str(deleted[name]), str(count)) for name, count in wanted.items())
+        screen.rows(("repository", "deleted", "of"), rows)
+    screen.say(f"deleted {gone}{f' of {doomed}' if gone < doomed else ''}, up to {_size(collected.deleted)}")
 
 
 def collection_documents(collection: Collection, collected: Collected | None) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from lamina.errors import Problem, RegistryError
+from lamina.errors import LaminaError, RegistryError
 from lamina.tasks.frame import helps, workspace
 from lamina.workflow.workspace import Flags, Workspace
 
@@ -36,7 +36,8 @@ def ecr_setup(
         problems = () if dry_run or not found.changes else carry_out(made, found)
         if found.changes and not dry_run and not problems:
             made.screen.say("done, and looked at again")
-        _end(made, "ecr.setup", problems, changes=setup_documents(found.changes), dry_run=dry_run)
+        error = RegistryError(*problems) if problems else None
+        _end(made, "ecr.setup", error, changes=setup_documents(found.changes), dry_run=dry_run)
 
 
 @task(
@@ -61,19 +62,19 @@ def gc(
         from lamina.report.registry import collection_documents, show_collected, show_collection
         from lamina.workflow.collecting import collect, plan_collection
 
-        found = plan_collection(made, keep_last=keep_last, days=days)
+        found = plan_collection(made, keep_last=keep_last, days=days, apply=apply)
         show_collection(made.screen, found)
         collected = collect(made, found) if apply else None
         if collected:
-            show_collected(made.screen, collected)
+            show_collected(made.screen, found, collected)
         documents = collection_documents(found, collected)
-        problems = collected.problems if collected else ()
-        _end(made, "gc", problems, manifests=documents, looked=list(found.looked), applied=apply)
+        error = collected.error if collected else None
+        _end(made, "gc", error, manifests=documents, looked=list(found.looked), applied=apply)
 
 
-def _end(made: Workspace, command: str, problems: tuple[Problem, ...], **more: Any) -> None:
-    if problems:
-        made.screen.error(RegistryError(*problems))
-    made.screen.finish(command, ok=not problems, images=[], **more)
-    if problems:
-        raise Exit(code=RegistryError.exit_code)
+def _end(made: Workspace, command: str, error: LaminaError | None, **more: Any) -> None:
+    if error:
+        made.screen.error(error)
+    made.screen.finish(command, ok=error is None, images=[], **more)
+    if error:
+        raise Exit(code=error.exit_code)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from lamina.aws.usage import Usage, read_usage
 from lamina.decide.garbage import (
     GONE,
     LISTED,
@@ -23,15 +22,12 @@ from lamina.decide.garbage import (
     in_order,
     judge,
 )
-from lamina.decide.remote_build import EcrHost
-from lamina.declare.accounts import Account
 from lamina.declare.settings import LOCAL
-from lamina.errors import AwsError, ConfigError, Problem, RegistryError
+from lamina.errors import AwsError, ConfigError, Interrupted, LaminaError, Problem, RegistryError
 from lamina.execute.cache_keys import CONFIG as CACHE
 from lamina.execute.remote_cache import CachePolicy
 from lamina.identify.fingerprint import BILL_KEY, Bill, content_tag
-from lamina.refs import Reference
-from lamina.registries.aws_clients import Access
+from lamina.refs import EcrHost, Reference
 from lamina.registries.base import DOCKER_LIST, OCI_INDEX, Manifest
 from lamina.registries.ecr import EcrRegistry
 from lamina.registries.oci_stock import OciStock
@@ -39,37 +35,44 @@ from lamina.registries.stock import Stock, Stored
 from lamina.workflow.caching import read_policy
 from lamina.workflow.locking import read_pins
 from lamina.workflow.planning import find_stable, make_images
+from lamina.workflow.using import Census, check_declared, plan_census, used_by
 from lamina.workflow.workspace import Workspace
 
 _THREADS = 4  # repositories listed at once; each has pages of its own
-_UNKNOWN = "nothing is deleted: as long as not all functions can be seen, any image may be in use"
+_STOPPED = "stopped; what is reported as deleted is gone, of the rest nothing is confirmed"
 _IMAGES = frozenset(
     {"", "application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
 )
 
 
 def plan_collection(
-    workspace: Workspace, *, keep_last: str | None = None, days: str | None = None
+    workspace: Workspace, *, keep_last: str | None = None, days: str | None = None, apply: bool = False
 ) -> Collection:
     """Decide about every repository of the project in this stack. Nothing is changed.
 
-    Raises AwsError when functions cannot be listed: without knowing all that run, nothing may go.
+    apply: whether it is to be carried out. Raises AwsError when functions cannot be listed, ConfigError when
+    an account that may pull is not asked, or with ``apply`` when it is not known who may: without knowing
+    all that run, nothing may go.
     """
     retention = workspace.project.retention
     keep = _count("--keep-last", keep_last, retention.keep_last, least=1)
     age = _count("--days", days, retention.days, least=0)
     stock = _stock(workspace)
-    usages = _usages(workspace)
     names = tuple(workspace.graph.nodes)
-    images = make_images(workspace, names, read_pins(workspace, names), find_stable(workspace, names))
     policy = read_policy(workspace)
     repositories = _repositories(workspace, names, policy)
+    census = plan_census(workspace, repositories)
+    if apply:
+        ConfigError.check(census.doubts)
+    usages = census.ask()
+    check_declared(workspace, usages)
+    images = make_images(workspace, names, read_pins(workspace, names), find_stable(workspace, names))
     rules = Rules(
         now=datetime.now(UTC),
         keep_last=keep,
         days=age,
         cache_days=workspace.project.ecr.cache_days,
-        used=_used(usages),
+        used=used_by(usages),
         current=frozenset(_named(workspace, image.ref) for image in images.values()),
         caches=frozenset(_named(workspace, ref) for image in images.values() for ref in policy.refs(image)),
     )
@@ -82,50 +85,86 @@ def plan_collection(
         looked=tuple(str(each) for each in usages),
         dated=stock.says_when,
         lists={digest: each.children for digest, each in links.items()},
+        doubts=census.doubts,
     )
 
 
 def collect(workspace: Workspace, collection: Collection) -> Collected:
     """Delete what was decided, unless it has got a tag or a function meanwhile."""
-    stock = _stock(workspace)
-    used = _used(_usages(workspace)) if collection.doomed else {}
+    doomed = in_order(collection.verdicts)
+    census = plan_census(workspace, doomed) if doomed else Census(accesses=())
+    ConfigError.check(census.doubts)
+    return delete_all(_stock(workspace), doomed, lambda: used_by(census.ask()), collection.lists)
+
+
+def delete_all(
+    stock: Stock,
+    doomed: Mapping[str, tuple[Held, ...]],
+    ask: Callable[[], Container[str]],
+    lists: Mapping[str, tuple[str, ...]],
+) -> Collected:
+    """Delete repository by repository, and count what is confirmed, however it ends.
+
+    ask: the digests that functions run now; asked for before each repository. lists: see `Collection`.
+    """
     deleted: list[Held] = []
     left: dict[tuple[str, str], str] = {}
     problems: list[Problem] = []
-    for repository, doomed in in_order(collection.verdicts).items():
+    stopped: LaminaError | None = None
+    for repository, those in doomed.items():
+        waiting = {each.digest: each for each in those}
         try:
-            kept = delete(stock, repository, doomed, used, collection.lists)
+            for digest, why in delete(stock, repository, those, ask(), lists):
+                held = waiting.pop(digest)
+                if why is None:
+                    deleted.append(held)
+                    continue
+                left[repository, digest] = why
+                problems += () if why in MEANWHILE else (_failure(repository, digest, why),)
         except RegistryError as error:
             problems += error.problems
-            kept = {each.digest: error.problems[0].what for each in doomed}
-        else:
-            problems += _failures(repository, kept)
-        left |= {(repository, digest): why for digest, why in kept.items()}
-        deleted += (each for each in doomed if each.digest not in kept)
-    return Collected(deleted=tuple(deleted), left=left, problems=tuple(problems))
+            left |= {(repository, digest): error.problems[0].what for digest in waiting}
+        except AwsError as error:
+            stopped = AwsError(*problems, *error.problems)
+            break
+        except KeyboardInterrupt:
+            stopped = Interrupted(*problems, Problem(what=_STOPPED))
+            break
+    failed = stopped or (RegistryError(*problems) if problems else None)
+    return Collected(deleted=tuple(deleted), left=left, error=failed)
 
 
 def delete(
     stock: Stock,
     repository: str,
     doomed: tuple[Held, ...],
-    used: Mapping[str, object],
+    used: Container[str],
     lists: Mapping[str, tuple[str, ...]],
-) -> Mapping[str, str]:
-    """Delete images of a repository, indexes first; those that stay, and why. lists: see `Collection`."""
+) -> Iterator[tuple[str, str | None]]:
+    """Delete images of a repository, indexes first: each with why it stays, None when it is gone.
+
+    lists: see `Collection`.
+    """
     there = {each.digest: each.tags for each in stock.stored(repository)}
     kept = {each.digest: why for each in doomed if (why := changed(each, there, used))}
+    yield from kept.items()
     indexes = [each.digest for each in doomed if each.kind == "index"]
-    kept |= stock.remove(repository, [each for each in indexes if each not in kept])
+    for digest, why in stock.remove(repository, [each for each in indexes if each not in kept]):
+        kept |= {digest: why} if why else {}
+        yield digest, why
     staying = [each for each in indexes if kept.get(each, GONE) != GONE]
     listed = {child for each in staying for child in lists.get(each, ())}
-    kept |= {
+    held_fast = {
         each.digest: LISTED
         for each in doomed
-        if staying and each.digest not in kept and (each.digest in listed or not each.tags)
+        if staying
+        and each.kind != "index"
+        and each.digest not in kept
+        and (each.digest in listed or not each.tags)
     }
-    others = [each.digest for each in doomed if each.kind != "index" and each.digest not in kept]
-    return {**kept, **stock.remove(repository, others)}
+    yield from held_fast.items()
+    others = [each.digest for each in doomed if each.kind != "index"]
+    yield from stock.remove(repository, [each for each in others if each not in {**kept, **held_fast}])
 
 
 def _count(flag: str, given: str | None, default: int, *, least: int) -> int:
@@ -137,14 +176,10 @@ def _count(flag: str, given: str | None, default: int, *, least: int) -> int:
     return int(given)
 
 
-def _failures(repository: str, kept: Mapping[str, str]) -> Iterable[Problem]:
-    return (
-        Problem(
-            what=f"{repository}@{digest} was not deleted: {why}",
-            hint="what holds it fast may go in the next run: invoke gc",
-        )
-        for digest, why in kept.items()
-        if why not in MEANWHILE
+def _failure(repository: str, digest: str, why: str) -> Problem:
+    return Problem(
+        what=f"{repository}@{digest} was not deleted: {why}",
+        hint="what holds it fast may go in the next run: invoke gc",
     )
 
 
@@ -211,45 +246,6 @@ def _repositories(workspace: Workspace, names: Iterable[str], policy: CachePolic
     """The repositories of images and of their caches."""
     own = [workspace.project.repository(name) for name in names]
     return tuple(dict.fromkeys((*own, *(policy.name(name) for name in own))))
-
-
-def _usages(workspace: Workspace) -> tuple[Usage, ...]:
-    """Ask every account and region where functions may run the images. Raises AwsError, ConfigError."""
-    look_in = workspace.project.retention.look_in
-    plain = any(not each.arn for spec in workspace.project.images.values() for each in spec.functions)
-    if workspace.on_ecr and (plain or not look_in):  # functions without an ARN are the caller's own
-        look_in = tuple(dict.fromkeys((*look_in, Account())))
-    if not look_in:
-        return ()
-    region = workspace.project.ecr.region
-    accesses = [Access(region=each.region or region, role=each.role) for each in look_in]
-    try:
-        with ThreadPoolExecutor(len(accesses), thread_name_prefix="usage") as pool:
-            usages = tuple(pool.map(read_usage, accesses))
-    except AwsError as error:
-        raise AwsError(*error.problems, Problem(what=_UNKNOWN)) from error
-    usages = tuple({(each.account, each.region): each for each in usages}.values())
-    seen = {(each.account, each.region) for each in usages}
-    ConfigError.check(
-        Problem(
-            what=f"the function {function.arn} runs {name}, and nobody looks there",
-            where=workspace.project.images[name].source,
-            allowed="; ".join(str(each) for each in usages),
-            hint="name its region, and a role of its account, in look-in of [tool.lamina.gc]",
-        )
-        for name, spec in workspace.project.images.items()
-        for function in spec.functions
-        if function.arn and tuple(function.arn.split(":")[4:2:-1]) not in seen
-    )
-    return usages
-
-
-def _used(usages: Iterable[Usage]) -> Mapping[str, tuple[str, ...]]:
-    used: dict[str, list[str]] = {}
-    for usage in usages:
-        for each in usage.deployed:
-            used.setdefault(each.digest, []).append(f"{each} ({usage})")
-    return {digest: tuple(functions) for digest, functions in used.items()}
 
 
 def _stock(workspace: Workspace) -> Stock:

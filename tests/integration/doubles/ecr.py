@@ -96,8 +96,9 @@ class EcrDouble:
             return self._paged(body, "imageIds", ids)
         if operation == "BatchGetImage":
             return self._got(repository, body["imageIds"])
-        failures = [self._deleted(repository, each) for each in body["imageIds"]]
-        return {"imageIds": body["imageIds"], "failures": [each for each in failures if each]}
+        failures = [each for each in (self._deleted(repository, each) for each in body["imageIds"]) if each]
+        stays = [each["imageId"] for each in failures]
+        return {"imageIds": [each for each in body["imageIds"] if each not in stays], "failures": failures}
 
     def _paged(self, body: Mapping[str, Any], key: str, items: list[Any]) -> Mapping[str, Any]:
         start = int(body.get("nextToken") or 0)

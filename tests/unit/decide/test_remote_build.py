@@ -107,12 +107,12 @@ def test_tokens_are_fetched_for_registries_of_ecr_alone() -> None:
         f"{HOST}/base:1",
         "public.ecr.aws/lambda/python:3.13",
         "python:3",
-        "1.dkr.ecr.cn-north-1.amazonaws.com.cn/x",
+        "210987654321.dkr.ecr.cn-north-1.amazonaws.com.cn/x",
     )
 
     assert logins(map(Reference.parse, names)) == {
         HOST: "eu-west-1",
-        "1.dkr.ecr.cn-north-1.amazonaws.com.cn": "cn-north-1",
+        "210987654321.dkr.ecr.cn-north-1.amazonaws.com.cn": "cn-north-1",
     }
 
 

@@ -34,6 +34,7 @@ template = "team"
 keep-last = 5
 days = 0
 look-in = [{{ region = "eu-west-1" }}, {{ region = "us-gov-west-1", role = "{ROLE}" }}, {{}}]
+accounts = ["210987654321"]
 """
     )
 
@@ -51,7 +52,14 @@ look-in = [{{ region = "eu-west-1" }}, {{ region = "us-gov-west-1", role = "{ROL
         template="team",
     )
     places = (Account(region="eu-west-1"), Account(region="us-gov-west-1", role=ROLE), Account())
-    assert project.retention == Retention(keep_last=5, days=0, look_in=places)
+    assert project.retention == Retention(keep_last=5, days=0, look_in=places, accounts=("210987654321",))
+
+
+def test_no_accounts_are_not_the_same_as_none_declared(repo: Repo) -> None:
+    repo.config("[tool.lamina.gc]\naccounts = []\n")
+
+    assert repo.project().retention.accounts == ()
+    assert Retention().accounts is None
 
 
 @pytest.mark.parametrize(
@@ -76,6 +84,7 @@ look-in = [{{ region = "eu-west-1" }}, {{ region = "us-gov-west-1", role = "{ROL
         ('[tool.lamina.gc]\nlook-in = ["eu-west-1"]', "4: tool.lamina.gc.look-in must be a table"),
         ('[tool.lamina.gc]\nlook-in = [{ region = "here" }]', "4: 'here' is no AWS region"),
         ('[tool.lamina.gc]\nlook-in = [{ role = "gc" }]', "4: 'gc' is no ARN of a role"),
+        ("[tool.lamina.gc]\naccounts = [210987654]", "4: '210987654' is no AWS account"),
     ],
 )
 def test_bad_values_are_told_with_their_line(repo: Repo, config: str, says: str) -> None:

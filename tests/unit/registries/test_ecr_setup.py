@@ -183,18 +183,3 @@ def test_a_repository_that_is_not_there_holds_nothing(aws: Aws) -> None:
     aws.refuses("describe_images", "RepositoryNotFoundException")
 
     assert EcrStock(aws, account=None, prefix="").stored("app") == ()
-
-
-def test_a_hundred_are_deleted_at_once_and_what_was_gone_is_gone(aws: Aws) -> None:
-    digests = [f"sha256:{number:064x}" for number in range(101)]
-    ids = [{"imageDigest": each} for each in digests]
-    failures = [
-        {"imageId": ids[0], "failureCode": "ImageNotFound", "failureReason": "none"},
-        {"imageId": ids[1], "failureCode": "ImageReferencedByManifestList", "failureReason": "held"},
-    ]
-    aws.will("batch_delete_image", {"failures": failures}, {"repositoryName": "app", "imageIds": ids[:100]})
-    aws.will("batch_delete_image", {}, {"repositoryName": "app", "imageIds": ids[100:]})
-
-    left = EcrStock(aws, account=None, prefix="").remove("app", digests)
-
-    assert left == {digests[1]: "ImageReferencedByManifestList: held"}
