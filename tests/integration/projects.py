@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +27,8 @@ ROOT = Path(__file__).parents[2]
 _OURS = ("DOCKER_", "BUILDX_", "BUILDKIT_", "USE_STATIC", "AWS_", "LAMINA_", "GIT_", "GITHUB_", "FORCE_COLOR")
 _SLOW = "PYTHONDONTWRITEBYTECODE"
 """Set as in some containers, each of some thousand commands would compile all its modules: 0.4 s."""
+_AT_START = ("LC_", "LANG", "PYTHON", "TZ")
+"""Variables that an interpreter reads when it starts: a command with others than usual is started anew."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,77 @@ class Terminal:
         return code
 
 
+class Zygote:
+    """Starts commands by a fork of a process that has imported what they need: see `zygote`."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="zygote-")
+        self._address = f"{self._folder.name}/socket"
+        self._env = _clean_environment()
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("zygote.py")), self._address],
+            env=self._env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"ready\n"
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        self._process.communicate()
+        self._folder.cleanup()
+
+    def fits(self, env: Mapping[str, str]) -> bool:
+        """Whether an interpreter of that environment would have started as this one did."""
+        return all(
+            env.get(name) == self._env.get(name) for name in {*env, *self._env} if name.startswith(_AT_START)
+        )
+
+    def run(self, words: tuple[str, ...], cwd: Path, env: Mapping[str, str], timeout: float) -> Done:
+        os.umask(umask := os.umask(0))
+        request = {"words": words, "cwd": str(cwd), "env": dict(env), "umask": umask}
+        with (
+            tempfile.TemporaryFile("w+") as asked,
+            tempfile.TemporaryFile() as out,
+            tempfile.TemporaryFile() as err,
+            socket.socket(socket.AF_UNIX) as line,
+        ):
+            json.dump(request, asked)
+            asked.seek(0)
+            line.connect(self._address)
+            socket.send_fds(line, [b"\n"], [file.fileno() for file in (asked, out, err)])
+            line.settimeout(timeout)
+            with line.makefile() as answer:
+                pid = int(answer.readline())
+                try:
+                    code = int(answer.readline() or -signal.SIGKILL)
+                except TimeoutError:
+                    os.kill(pid, signal.SIGKILL)
+                    raise subprocess.TimeoutExpired(words, timeout) from None
+            streams = []
+            for file in (out, err):
+                file.seek(0)
+                streams.append(file.read().decode())
+            return Done(code=code, stdout=streams[0], stderr=streams[1])
+
+
+@cache
+def zygote() -> Zygote:
+    """The one of this process."""
+    return Zygote()
+
+
+def _clean_environment() -> dict[str, str]:
+    """Nothing of the caller's own settings gets through."""
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith((*_OURS, _SLOW)) or name in {"LAMINA_CACHE", "AWS_CA_BUNDLE"}
+    }
+    return {**clean, "PYTHONPATH": str(Path(lamina.__file__).parents[1])}
+
+
 @dataclass
 class Repo:
     """A repository to run commands in."""
@@ -96,21 +173,18 @@ class Repo:
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """Nothing of the caller's own settings gets through; docker's configuration is beside the root."""
-        clean = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith((*_OURS, _SLOW)) or name in {"LAMINA_CACHE", "AWS_CA_BUNDLE"}
-        }
-        package = str(Path(lamina.__file__).parents[1])
         docker = str(self.root.parent / "docker")
-        return {**clean, "PYTHONPATH": package, "DOCKER_CONFIG": docker, **self.env, **(more or {})}
+        return {**_clean_environment(), "DOCKER_CONFIG": docker, **self.env, **(more or {})}
 
     def run(self, *words: str, env: Mapping[str, str] | None = None, timeout: float = 600) -> Done:
         """``lamina <words>``."""
+        environment = self.environment(env)
+        if zygote().fits(environment):
+            return zygote().run(words, self.root, environment, timeout)
         done = subprocess.run(
             [sys.executable, "-m", "lamina", *words],
             cwd=self.root,
-            env=self.environment(env),
+            env=environment,
             capture_output=True,
             text=True,
             timeout=timeout,
