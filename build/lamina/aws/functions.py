@@ -5,49 +5,20 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
-from lamina.errors import AwsError
+from lamina.aws.answers import Fate, fate_of
+from lamina.aws.live import LATEST, Alias, Allocation, Live, alias_of, live_of
+from lamina.errors import AwsError, LaminaError
 from lamina.registries.aws_clients import INVOKING, Clients
 from lamina.registries.aws_errors import aws_errors
 
-LATEST = "$LATEST"
-IMAGE = "Image"
-_DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})$")
+_NO_PULL = re.compile(r"permission to access the (?:ECR|specified) image")
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.25, 2.0, 1.5  # seconds between two looks
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Live:
-    """A function as Lambda tells of it, or a version of it.
-
-    package: ``Image`` or ``Zip``. digest: of the image in use, None for a zip file or where Lambda does not
-    say. command: what the function runs instead of the image's CMD. architecture: ``x86_64``, ``arm64``.
-    state: ``Active``, ``Inactive``, ``Pending``, ``Failed``; update: ``Successful``, ``InProgress``,
-    ``Failed``; reason: of whichever failed. revision: of its configuration, changed by every update.
-    """
-
-    name: str
-    version: str
-    package: str
-    digest: str | None
-    command: tuple[str, ...]
-    architecture: str
-    state: str
-    update: str
-    reason: str
-    revision: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alias:
-    """A name for a version. routes: further versions -> the share of the calls that they get, 0 to 1."""
-
-    name: str
-    version: str
-    revision: str | None
-    routes: Mapping[str, float] = field(default_factory=dict)
+_MOST_MISSES = 3
+"""Looks in a row that may fail, and throttled calls, before that is told."""
+_Answer = TypeVar("_Answer")
 
 
 class Functions:
@@ -73,7 +44,7 @@ class Functions:
         with aws_errors(function, service="lambda"):
             client = self._clients("lambda")
             try:
-                return _live(client.get_function(FunctionName=function, **qualifier))
+                return live_of(client.get_function(FunctionName=function, **qualifier))
             except client.exceptions.ResourceNotFoundException:
                 return None
 
@@ -91,45 +62,79 @@ class Functions:
         with aws_errors(function, service="lambda"):
             pages = self._clients("lambda").get_paginator("list_aliases")
             told = [each for page in pages.paginate(FunctionName=function) for each in page["Aliases"]]
-        return {each["Name"]: _alias(each) for each in told}
+        return {each["Name"]: alias_of(each) for each in told}
+
+    def with_allocation(self, function: str, alias: Alias) -> Alias:
+        """An alias with how its provisioned concurrency is doing, if it leaves calls to further versions."""
+        return replace(alias, allocation=self.allocation(function, alias.name)) if alias.routes else alias
+
+    def allocation(self, function: str, alias: str) -> Allocation | None:
+        """How provisioned concurrency of an alias is doing; None where it has none."""
+        with aws_errors(function, service="lambda"):
+            client = self._clients("lambda")
+            try:
+                told = client.get_provisioned_concurrency_config(FunctionName=function, Qualifier=alias)
+            except client.exceptions.ProvisionedConcurrencyConfigNotFoundException:
+                return None
+        return Allocation(
+            status=str(told.get("Status")), reason=str(told.get("StatusReason") or "Lambda gives no reason")
+        )
 
     def update_image(self, function: str, uri: str, live: Live, *, until: float) -> Live:
         """Let it run an image, named by digest, and wait for that. until: of the clock.
 
         Raises AwsError when somebody else changed the function since ``live`` was read, or did so since.
         """
+        wanted = uri.rpartition("@")[2]
 
-        def ask(client: Any, **revision: str) -> None:
-            client.update_function_code(FunctionName=function, ImageUri=uri, **revision)
+        def ask(client: Any, live: Live) -> None:
+            client.update_function_code(FunctionName=function, ImageUri=uri, **_revision(live))
 
-        self._change(ask, function, live, until)
-        now = self.settled(function, until=until)
-        if now.digest not in {None, uri.rpartition("@")[2]}:
+        try:
+            now = self._change(ask, lambda now: now.digest == wanted, function, live, until)
+        except AwsError as error:
+            raise _naming_the_policy(error, uri) from error
+        if now.digest not in {None, wanted}:
             raise _changed(function)
         return now
 
     def update_command(self, function: str, command: tuple[str, ...], live: Live, *, until: float) -> Live:
-        """Let it run a command instead of the image's CMD, and wait for that; see `update_image`."""
-        change = {"ImageConfig": {"Command": list(command)}}
+        """Let it run a command instead of the image's CMD, and wait for that; see `update_image`.
 
-        def ask(client: Any, **revision: str) -> None:
-            client.update_function_configuration(FunctionName=function, **change, **revision)
+        Lambda replaces all that takes the place of the image's own, so the rest is sent as it is.
+        """
 
-        self._change(ask, function, live, until)
-        now = self.settled(function, until=until)
+        def ask(client: Any, live: Live) -> None:
+            entry = {"EntryPoint": list(live.entry_point)} if live.entry_point else {}
+            directory = {"WorkingDirectory": live.directory} if live.directory else {}
+            config = {"Command": list(command), **entry, **directory}
+            client.update_function_configuration(FunctionName=function, ImageConfig=config, **_revision(live))
+
+        now = self._change(ask, lambda now: now.command == command, function, live, until)
         if now.command != command:
             raise _changed(function)
         return now
 
     def settled(self, function: str, version: str = LATEST, *, until: float) -> Live:
         """Wait while an update is under way. Raises AwsError when it failed or takes too long."""
-        pause = _FIRST_PAUSE
+        return _succeeded(self.at_rest(function, version, until=until), function)
+
+    def at_rest(self, function: str, version: str = LATEST, *, until: float) -> Live:
+        """Wait while an update is under way, however it ends. Looks that fail are made again, a few times."""
+        pause, misses = _FIRST_PAUSE, 0
         while True:
-            live = self.read(function, version)
-            if live is None:
-                raise AwsError.of(f"the function {function} is gone", where="AWS GetFunction")
-            if live.update != "InProgress" and live.state != "Pending":
-                break
+            try:
+                live = self.read(function, version)
+                misses = 0
+            except LaminaError as error:
+                misses += 1
+                if misses == _MOST_MISSES or fate_of(error.__cause__) == "refused":
+                    raise
+            else:
+                if live is None:
+                    raise AwsError.of(f"the function {function} is gone", where="AWS GetFunction")
+                if live.update != "InProgress" and live.state != "Pending":
+                    return live
             if self._clock() >= until:
                 raise AwsError.of(
                     f"the function {function} is still being updated",
@@ -138,19 +143,27 @@ class Functions:
                 )
             self._sleep(pause)
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
-        if "Failed" in {live.update, live.state}:
-            raise AwsError.of(f"the update of {function} failed: {live.reason}", where="AWS GetFunction")
-        return live
 
     def publish(self, function: str, live: Live, *, until: float) -> str:
         """Make a version of what the function is now, and wait for it; see `settled`.
 
-        Unchanged since the last one, it is that one, which may sleep since nobody calls it.
+        Unchanged since the last one, it is that one, which may sleep since nobody calls it: so it is asked
+        for again when its answer was lost.
         """
-        revision = {"RevisionId": live.revision} if live.revision else {}
-        with aws_errors(function, service="lambda"):
-            client = self._clients("lambda")
-            version = str(client.publish_version(FunctionName=function, **revision)["Version"])
+        known = live
+
+        def ask(client: Any) -> str:
+            return str(client.publish_version(FunctionName=function, **_revision(known))["Version"])
+
+        def look(fate: Fate) -> None:
+            nonlocal known
+            now = self.at_rest(function, until=until)
+            moved = fate == "outdated" and now.modified != known.modified
+            if moved or (now.digest, now.command) != (live.digest, live.command):
+                raise _changed(function)
+            known = now
+
+        version = self._ask(ask, look, function, until)
         self.settled(function, version, until=until)
         return version
 
@@ -161,57 +174,157 @@ class Functions:
         version: str,
         known: Alias | None,
         routes: Mapping[str, float] | None = None,
-    ) -> None:
-        """Point an alias at a version, and at no other but those of ``routes``.
+        *,
+        until: float,
+    ) -> Alias:
+        """Point an alias at a version, and at no other but those of ``routes``; what it is then.
 
         known: the alias as it was read, None to make it. Raises AwsError when somebody else moved it since.
         """
-        with aws_errors(function, service="lambda"):
-            client = self._clients("lambda")
+        named = {"FunctionName": function, "Name": name, "FunctionVersion": version}
+
+        def ask(client: Any) -> Alias:
             if known is None:
-                client.create_alias(FunctionName=function, Name=name, FunctionVersion=version)
+                told = client.create_alias(**named)
             else:
-                revision = {"RevisionId": known.revision} if known.revision else {}
                 weights = {"AdditionalVersionWeights": dict(routes or {})}
-                client.update_alias(
-                    FunctionName=function,
-                    Name=name,
-                    FunctionVersion=version,
-                    RoutingConfig=weights,
-                    **revision,
+                told = client.update_alias(**named, RoutingConfig=weights, **_revision(known))
+            return alias_of(told)
+
+        def look(fate: Fate) -> Alias | None:
+            now = self.aliases(function).get(name)
+            moves = known is None or known.version != version
+            if now and now.version == version and (moves or dict(now.routes) == dict(routes or {})):
+                return now
+            theirs = now is not None and (known is None or known.revision not in {None, now.revision})
+            if theirs or fate == "outdated":
+                raise AwsError.of(
+                    f"somebody else moved {name} of {function} meanwhile"
+                    + (f", to version {now.version}" if now else ""),
+                    where="AWS Lambda",
+                    hint="look what it names: invoke status; then run it again",
                 )
+            return None
 
-    def drop_alias(self, function: str, name: str) -> None:
+        return self._ask(ask, look, function, until)
+
+    def allocated(self, function: str, alias: str, *, until: float) -> Allocation | None:
+        """Wait while provisioned concurrency is made for an alias that moved, however that ends."""
+        while True:
+            found = self.allocation(function, alias)
+            if found is None or not found.under_way or self._clock() >= until:
+                return found
+            self._sleep(_LONGEST_PAUSE)
+
+    def drop_alias(self, function: str, name: str, *, until: float) -> None:
         """Remove an alias that was made by mistake; an absent one is success."""
-        with aws_errors(function, service="lambda"):
-            self._clients("lambda").delete_alias(FunctionName=function, Name=name)
 
-    def invoke(self, function: str, version: str, event: bytes) -> tuple[str | None, str]:
-        """Call a version with an event: the kind of its error, if it failed, and what it answered."""
+        def ask(client: Any) -> bool:
+            client.delete_alias(FunctionName=function, Name=name)
+            return True
+
+        self._ask(ask, lambda _: None if name in self.aliases(function) else True, function, until)
+
+    def invoke(self, function: str, version: str, event: bytes, *, until: float) -> tuple[str | None, str]:
+        """Call a version with an event: the kind of its error, if it failed, and what it answered.
+
+        One that sleeps is woken by a call that Lambda refuses, waited for and called again. What may have
+        run is never called twice.
+        """
+        tries, pause = 0, _FIRST_PAUSE
         with aws_errors(function, service="lambda"):
             client = self._clients(INVOKING)
-            answer = client.invoke(FunctionName=function, Qualifier=version, Payload=event)
-            return answer.get("FunctionError"), answer["Payload"].read().decode("utf-8", "replace")
+            while True:
+                try:
+                    answer = client.invoke(FunctionName=function, Qualifier=version, Payload=event)
+                    return answer.get("FunctionError"), answer["Payload"].read().decode("utf-8", "replace")
+                except Exception as error:
+                    tries += 1
+                    fate = fate_of(error)
+                    patient = tries < _MOST_MISSES if fate == "throttled" else fate in {"asleep", "conflict"}
+                    if not patient or self._clock() >= until:
+                        raise
+                self._sleep(pause)
+                pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+                self._woken(function, version, until)
 
-    def _change(self, ask: Callable[..., None], function: str, live: Live, until: float) -> None:
-        """Ask for a change; while another one is under way, ask again."""
-        revision = {"RevisionId": live.revision} if live.revision else {}
+    def _woken(self, function: str, version: str, until: float) -> None:
+        """Wait while Lambda makes a version ready that had been idle."""
+        live = self.settled(function, version, until=until)
+        if live.state == "Inactive" and live.cause not in {"", "Idle", "Restoring"}:
+            raise AwsError.of(
+                f"version {version} of {function} was idle and cannot be made ready: {live.reason}",
+                where="AWS GetFunction",
+                hint="mend that and deploy again",
+            )
+
+    def _change(
+        self,
+        ask: Callable[[Any, Live], None],
+        done: Callable[[Live], bool],
+        function: str,
+        live: Live,
+        until: float,
+    ) -> Live:
+        """Ask for a change and wait for it. done: whether a function is as it was asked for."""
+        known = live
+
+        def asked(client: Any) -> Live:
+            ask(client, known)
+            return self.settled(function, until=until)
+
+        def look(fate: Fate) -> Live | None:
+            nonlocal known
+            now = self.at_rest(function, until=until)
+            if done(now) and now.update != "Failed":
+                return now
+            if fate == "outdated" and now.update == "Failed":
+                return _succeeded(now, function)
+            if fate == "outdated" or (now.digest, now.command) != (live.digest, live.command):
+                raise _changed(function)
+            known = now
+            return None
+
+        return self._ask(asked, look, function, until)
+
+    def _ask(
+        self,
+        ask: Callable[[Any], _Answer],
+        look: Callable[[Fate], _Answer | None],
+        function: str,
+        until: float,
+    ) -> _Answer:
+        """Ask for a change; while another one is under way, again.
+
+        look: told the fate of a request that may have been done, or may be made again, it finds what was
+        asked for, None where that is not there, and raises AwsError where somebody else was faster.
+        """
         with aws_errors(function, service="lambda"):
             client = self._clients("lambda")
             while True:
                 try:
-                    ask(client, **revision)
-                    return
-                except client.exceptions.PreconditionFailedException:
-                    raise _changed(function) from None
-                except client.exceptions.ResourceConflictException:
-                    if self._clock() >= until:
+                    return ask(client)
+                except Exception as error:
+                    fate = fate_of(error)
+                    if fate == "refused":
                         raise
-                    self._sleep(_LONGEST_PAUSE)
-                now = self.settled(function, until=until)
-                if (now.digest, now.command) != (live.digest, live.command):
-                    raise _changed(function)
-                revision = {"RevisionId": now.revision} if now.revision else {}
+                    if fate == "conflict" and self._clock() < until:
+                        self._sleep(_LONGEST_PAUSE)
+                    if (found := look(fate)) is not None:
+                        return found
+                    if fate not in {"conflict", "outdated"} or self._clock() >= until:
+                        raise
+
+
+def _succeeded(live: Live, function: str) -> Live:
+    if "Failed" in {live.update, live.state}:
+        raise AwsError.of(f"the update of {function} failed: {live.reason}", where="AWS GetFunction")
+    return live
+
+
+def _revision(known: Live | Alias) -> Mapping[str, str]:
+    """What makes Lambda refuse a change of what somebody else has changed since."""
+    return {"RevisionId": known.revision} if known.revision else {}
 
 
 def _changed(function: str) -> AwsError:
@@ -222,35 +335,14 @@ def _changed(function: str) -> AwsError:
     )
 
 
-def image_digest(code: Mapping[str, Any]) -> str | None:
-    """The digest of the image in use, out of ``Code`` of GetFunction; None where Lambda does not say."""
-    found = _DIGEST.search(code.get("ResolvedImageUri") or "") or _DIGEST.search(code.get("ImageUri") or "")
-    return found[1] if found else None
-
-
-def _live(told: Mapping[str, Any]) -> Live:
-    settings = told["Configuration"]
-    image = (settings.get("ImageConfigResponse") or {}).get("ImageConfig") or {}
-    reasons = (settings.get("LastUpdateStatusReason"), settings.get("StateReason"))
-    return Live(
-        name=str(settings["FunctionName"]),
-        version=str(settings.get("Version", LATEST)),
-        package=str(settings.get("PackageType", "Zip")),
-        digest=image_digest(told.get("Code", {})),
-        command=tuple(image.get("Command") or ()),
-        architecture=next(iter(settings.get("Architectures") or ()), "x86_64"),
-        state=str(settings.get("State", "Active")),
-        update=str(settings.get("LastUpdateStatus", "Successful")),
-        reason=next((str(each) for each in reasons if each), "Lambda gives no reason"),
-        revision=settings.get("RevisionId"),
-    )
-
-
-def _alias(told: Mapping[str, Any]) -> Alias:
-    routes = (told.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
-    return Alias(
-        name=str(told["Name"]),
-        version=str(told["FunctionVersion"]),
-        revision=told.get("RevisionId"),
-        routes=dict(routes),
+def _naming_the_policy(error: AwsError, uri: str) -> AwsError:
+    """Where Lambda may not pull an image, who has to let it; any other error as it is."""
+    if not any(_NO_PULL.search(str(each)) for each in error.problems):
+        return error
+    repository = uri.partition("@")[0].partition("/")[2]
+    return AwsError.of(
+        f"Lambda may not pull {uri}: the policy of the repository {repository} does not let it",
+        where=error.problems[0].where,
+        allowed="lambda.amazonaws.com with ecr:BatchGetImage and ecr:GetDownloadUrlForLayer in that policy",
+        hint="invoke ecr.setup writes that policy; for functions of another account name it in readers first",
     )

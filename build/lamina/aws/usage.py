@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from lamina.aws.functions import IMAGE, image_digest
+from lamina.aws.live import IMAGE, image_digest
 from lamina.errors import AwsError
 from lamina.registries.aws_clients import CONNECTIONS, Access, Clients, boto_clients
 from lamina.registries.aws_errors import aws_errors

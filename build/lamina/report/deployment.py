@@ -9,6 +9,7 @@ from lamina.decide.deployment import Move, Row
 from lamina.report import figures
 from lamina.report.console import Screen
 
+_COUNTED = frozenset({"skipped", "planned"})
 _SHOWN = 19
 """Characters of a digest in a table: ``sha256:`` and twelve."""
 
@@ -20,6 +21,17 @@ def show_moves(screen: Screen, moves: Iterable[Move]) -> None:
         for each in moves
     )
     screen.rows(("function", "image", "action", "why", "tag"), rows, wide="why")
+
+
+def summary(statuses: Iterable[tuple[str, str]]) -> str:
+    """What came of functions, in one line. statuses: function and status; skipped ones are only counted."""
+    names: dict[str, list[str]] = {}
+    for function, status in statuses:
+        names.setdefault(status, []).append(function)
+    return "; ".join(
+        f"{len(some)} {status}" + ("" if status in _COUNTED else f": {', '.join(some)}")
+        for status, some in names.items()
+    )
 
 
 def move_document(move: Move, *, status: str, version: str | None) -> dict[str, Any]:

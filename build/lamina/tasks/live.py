@@ -6,7 +6,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from lamina.errors import AwsError
+from lamina.errors import AwsError, Interrupted, LaminaError, Problem
 from lamina.tasks.frame import helps, workspace
 from lamina.workflow.workspace import Flags
 
@@ -44,20 +44,29 @@ def deploy(
         images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
     )
     with workspace("deploy", flags, json=json) as made:
-        from lamina.report.deployment import move_document, show_moves
-        from lamina.workflow.deploying import Wish, carry_out, plan_deployment
+        from lamina.report.deployment import move_document, show_moves, summary
+        from lamina.workflow.deploying import Wish, plan_deployment
+        from lamina.workflow.rollout import carry_out
 
         wish = Wish(alias=alias, publish=publish, smoke=smoke, timeout=timeout)
         found = plan_deployment(made, wish)
         show_moves(made.screen, found.moves)
         done = carry_out(found, wish, say=made.screen.say, dry_run=dry_run)
-        problems = [each.problem for each in done if each.problem]
-        if problems:
-            made.screen.error(AwsError(*problems))
-        documents = [move_document(each.move, status=each.status, version=each.version) for each in done]
-        made.screen.finish("deploy", ok=not problems, images=[], functions=documents, dry_run=dry_run)
-        if problems:
-            raise Exit(code=AwsError.exit_code)
+        told = summary((str(each.move.wanted.function), each.status) for each in done.results)
+        made.screen.say(told)
+        problems = [each.problem for each in done.results if each.problem]
+        error: LaminaError | None = AwsError(*problems) if problems else None
+        if done.interrupted:
+            hint = "run it again: what is up to date is left alone"
+            error = Interrupted(Problem(what=f"stopped: {told}", hint=hint), *problems)
+        if error:
+            made.screen.error(error)
+        documents = [
+            move_document(each.move, status=each.status, version=each.version) for each in done.results
+        ]
+        made.screen.finish("deploy", ok=error is None, images=[], functions=documents, dry_run=dry_run)
+        if error:
+            raise Exit(code=error.exit_code)
 
 
 @task(
@@ -65,19 +74,21 @@ def deploy(
     help={
         **helps("image", "registry", "stack", "platform", "static", "json"),
         "check": f"exit {NOT_LIVE} when calls come to anything but what the worktree has",
+        "all": "also the versions that no alias names",
     },
 )
 def status(
     _: Context,
     image: list[str],
     check: bool = False,
+    all: bool = False,  # noqa: A002 - the flag's name
     registry: str | None = None,
     stack: str | None = None,
     platform: str | None = None,
     static: bool = False,
     json: bool = False,
 ) -> None:
-    """Say whether a change is live: what each function, version and alias runs, beside the worktree."""
+    """Say whether a change is live: what each function and alias runs, beside the worktree."""
     flags = Flags(
         images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
     )
@@ -85,7 +96,7 @@ def status(
         from lamina.report.deployment import show_status, status_documents
         from lamina.workflow.status import check_status, read_status
 
-        rows = read_status(made)
+        rows = read_status(made, every=all)
         show_status(made.screen, rows)
         behind = check_status(rows)
         made.screen.say(f"{len(behind)} not live" if behind else "all that is called is live")

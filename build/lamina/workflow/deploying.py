@@ -1,20 +1,17 @@
-"""Deploy: the functions of images get what was pushed, by digest, and only those that run something else.
-
-First every function is updated, waited for and, if that is wished, tried; then aliases move, all or none.
-"""
+"""What a deployment has to do: functions get what was pushed, by digest; those that run it are left alone."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from lamina.aws.functions import LATEST, Alias, Functions, Live
+from lamina.aws.functions import Functions
+from lamina.aws.live import Alias, Live
 from lamina.decide.acceptance import objections
 from lamina.decide.deployment import Move, Running, Wanted, decide, obstacles
-from lamina.errors import AwsError, BuildError, LaminaError, Problem, SelectionError
+from lamina.errors import AwsError, BuildError, Problem, SelectionError
 from lamina.execute.place import RegistryPlace
 from lamina.identify.image import Image
 from lamina.registries.aws_clients import CONNECTIONS, Access, boto_clients
@@ -39,19 +36,6 @@ class Wish:
     publish: bool = False
     smoke: bool = False
     timeout: float = 300.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deployed:
-    """What came of a function. status: ``updated``, ``pointed``, ``skipped``, ``failed``, ``planned``.
-
-    version: that was published, None where none was.
-    """
-
-    move: Move
-    status: str
-    version: str | None = None
-    problem: Problem | None = None
 
 
 @dataclass(slots=True)
@@ -90,7 +74,7 @@ def plan_deployment(workspace: Workspace, wish: Wish) -> Deployment:
             facts[name],
             alias=pointed.get(name),
             aliased=wish.alias is not None,
-            shared=name in aliases and bool(aliases[name].routes),
+            shared=name in aliases and bool(aliases[name].shares),
         )
         for each in wanted
         for name in [str(each.function)]
@@ -100,22 +84,6 @@ def plan_deployment(workspace: Workspace, wish: Wish) -> Deployment:
         for each in wanted
     }
     return Deployment(moves=moves, live=live, aliases=aliases, events=events, desks=desks)
-
-
-def carry_out(
-    deployment: Deployment,
-    wish: Wish,
-    *,
-    say: Callable[[str], None] = lambda _: None,
-    dry_run: bool = False,
-) -> tuple[Deployed, ...]:
-    """Do it, or only say so. What goes wrong with a function is in its result: others go on, aliases stay."""
-    if dry_run:
-        return tuple(Deployed(move=each, status="planned") for each in deployment.moves)
-    made = _at_once(lambda move: _bring(deployment, move, wish, say), deployment.moves)
-    if wish.alias is None or any(each.problem for each in made):
-        return tuple(made)
-    return _point_all(deployment, wish.alias, made, say)
 
 
 def images_with_functions(workspace: Workspace) -> Mapping[str, Image]:
@@ -200,9 +168,13 @@ def _aliases(
     if wish.alias is None:
         return {}, {}
     name = wish.alias
-    found = _by_function(
-        wanted, lambda each: desks[each.function.region].aliases(str(each.function)).get(name)
-    )
+
+    def ask(each: Wanted) -> Alias | None:
+        desk, function = desks[each.function.region], str(each.function)
+        found = desk.aliases(function).get(name)
+        return desk.with_allocation(function, found) if found else None
+
+    found = _by_function(wanted, ask)
     having = [each for each in wanted if found[str(each.function)]]
     behind = _by_function(having, lambda each: desks[each.function.region].read(str(each.function), name))
     return (
@@ -243,98 +215,3 @@ def _at_once(work: Callable[[_Item], _Made], items: Sequence[_Item]) -> list[_Ma
         return []
     with ThreadPoolExecutor(min(CONNECTIONS, len(items)), thread_name_prefix="lambda") as pool:
         return list(pool.map(work, items))
-
-
-def _bring(deployment: Deployment, move: Move, wish: Wish, say: Callable[[str], None]) -> Deployed:
-    """Let a function run its image, and publish and try that where it is asked for."""
-    name, desk, until = str(move.wanted.function), deployment.desk(move), time.monotonic() + wish.timeout
-    live = deployment.live[name]
-    try:
-        if move.action == "update":
-            say(f"{name}: gets {move.wanted.tag}")
-        if live.update == "InProgress" or live.state == "Pending":
-            live = desk.settled(name, until=until)
-        if move.image:
-            live = desk.update_image(name, move.wanted.uri, live, until=until)
-        if move.command:
-            live = desk.update_command(name, move.wanted.function.command, live, until=until)
-        version = desk.publish(name, live, until=until) if wish.publish or move.pointed else None
-        if wish.smoke:
-            _try(desk, name, version or LATEST, deployment.events[name])
-    except LaminaError as error:
-        problem = error.problems[0]
-        return Deployed(
-            move=move, status="failed", problem=replace(problem, where=f"{name}: {problem.where}")
-        )
-    if move.action == "update":
-        say(f"{name}: runs {move.wanted.tag}{f' as version {version}' if version else ''}")
-    return Deployed(move=move, status="updated" if move.action == "update" else "skipped", version=version)
-
-
-def _try(desk: Functions, name: str, version: str, event: bytes) -> None:
-    error, told = desk.invoke(name, version, event)
-    if error:
-        raise AwsError.of(
-            f"version {version} of {name} does not answer its event: {error}: {told[:400]}",
-            where="AWS Invoke",
-            hint="no alias was moved; what is deployed stays: mend it and deploy again",
-        )
-
-
-def _point_all(
-    deployment: Deployment, alias: str, made: Sequence[Deployed], say: Callable[[str], None]
-) -> tuple[Deployed, ...]:
-    """Point the alias of every function at its new version; after a failure, or Ctrl-C, all are put back."""
-    results: list[Deployed] = []
-    moved: list[Deployed] = []
-    try:
-        for each in made:
-            name, desk = str(each.move.wanted.function), deployment.desk(each.move)
-            if not each.move.pointed or each.version is None:
-                results.append(each)
-                continue
-            moved.append(each if each.status == "updated" else replace(each, status="pointed"))
-            try:
-                desk.point(name, alias, each.version, deployment.aliases.get(name))
-            except LaminaError as error:
-                if not _is_at(desk, name, alias, each.version):  # an answer that was lost is no failure
-                    moved.pop()
-                undone = _put_back(deployment, alias, moved)
-                failed = replace(each, status="failed", problem=replace(error.problems[0], hint=undone))
-                back = [replace(one, status="failed") if one in moved else one for one in results]
-                return (*back, failed, *made[len(results) + 1 :])
-            say(f"{name}: {alias} is version {each.version}")
-            results.append(moved[-1])
-    except KeyboardInterrupt:
-        say(_put_back(deployment, alias, moved))
-        raise
-    return tuple(results)
-
-
-def _is_at(desk: Functions, name: str, alias: str, version: str) -> bool:
-    """Whether an alias names a version, as far as that can be found out."""
-    try:
-        found = desk.aliases(name).get(alias)
-    except LaminaError:
-        return False
-    return found is not None and found.version == version
-
-
-def _put_back(deployment: Deployment, alias: str, moved: Iterable[Deployed]) -> str:
-    """Point aliases at what they named before; told as the next step of who reads the failure."""
-    failed: list[str] = []
-    names: list[str] = []
-    for each in moved:
-        name, desk = str(each.move.wanted.function), deployment.desk(each.move)
-        before = deployment.aliases.get(name)
-        names.append(name)
-        try:
-            if before is None:
-                desk.drop_alias(name, alias)
-            else:
-                desk.point(name, alias, before.version, replace(before, revision=None), before.routes)
-        except LaminaError:
-            failed.append(name)
-    if failed:
-        return f"{alias} could not be put back for {', '.join(failed)}: look: invoke status"
-    return f"{alias} is put back for {', '.join(names)}; run it again" if names else "run it again"

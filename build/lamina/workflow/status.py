@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from lamina.aws.functions import LATEST, Alias, Functions, Live
+from lamina.aws.functions import Functions
+from lamina.aws.live import LATEST, Alias, Live
 from lamina.decide.deployment import Row, judge
+from lamina.decide.plan import Found
 from lamina.declare.functions import Function
 from lamina.execute.place import RegistryPlace
 from lamina.identify.fingerprint import content_tag
 from lamina.identify.image import Image
+from lamina.refs import Reference
 from lamina.workflow.deploying import ask_all, desks_of, images_with_functions, running
 from lamina.workflow.workspace import Workspace
 
@@ -21,47 +24,64 @@ class _Seen:
 
     image: Image
     function: Function
-    live: Mapping[str, Live]
-    aliases: Mapping[str, Alias]
+    live: Mapping[str, Live] = field(default_factory=dict)
+    aliases: Mapping[str, Alias] = field(default_factory=dict)
+
+    def ref(self, digest: str) -> Reference:
+        """An image that runs somewhere here, where the registry would have it."""
+        return self.image.repository.with_digest(digest)
 
 
-def read_status(workspace: Workspace) -> tuple[Row, ...]:
-    """A row for each version and alias of each declared function, by the registry and by Lambda.
+def read_status(workspace: Workspace, *, every: bool = False) -> tuple[Row, ...]:
+    """A row for each alias, each version that one leads to, and ``$LATEST``, of each declared function.
 
-    Raises SelectionError where no function is declared, AwsError where Lambda does not tell.
+    every: for all versions. Raises SelectionError where no function is declared, AwsError where Lambda does
+    not tell.
     """
     images = images_with_functions(workspace)
     desks = desks_of(workspace, images.values())
-    wanted = [(image, each) for image in images.values() for each in image.node.spec.functions]
-    seen = ask_all(lambda pair: _look(desks[pair[1].region], *pair), wanted)
-    place = RegistryPlace(workspace.registry)
-    pushed = place.look(image.ref for image in images.values())
-    found = {name: pushed[image.ref].digest for name, image in images.items() if image.ref in pushed}
-    return tuple(row for each in seen for row in _rows(each, found.get(each.image.name), _tags(place, each)))
+    declared = [(image, each) for image in images.values() for each in image.node.spec.functions]
+    looks = ask_all(lambda pair: _look(desks[pair[1].region], *pair, every=every), declared)
+    seen = _with_versions(desks, looks)
+    digests = {each.ref(live.digest) for each in seen for live in each.live.values() if live.digest}
+    found = RegistryPlace(workspace.registry).look({*(image.ref for image in images.values()), *digests})
+    return tuple(row for each in seen for row in _rows(each, found))
 
 
-def _look(desk: Functions, image: Image, function: Function) -> _Seen:
+def _look(desk: Functions, image: Image, function: Function, *, every: bool) -> tuple[_Seen, tuple[str, ...]]:
+    """A function with its aliases and what is latest, and its further versions that are to be looked at."""
     name = str(function)
     latest = desk.read(name)
     if latest is None:
-        return _Seen(image=image, function=function, live={}, aliases={})
-    versions = {version: desk.read(name, version) for version in desk.versions(name)}
-    live = {LATEST: latest, **{version: each for version, each in versions.items() if each is not None}}
-    return _Seen(image=image, function=function, live=live, aliases=desk.aliases(name))
+        return _Seen(image=image, function=function), ()
+    aliases = {alias: desk.with_allocation(name, each) for alias, each in desk.aliases(name).items()}
+    named = dict.fromkeys(version for each in aliases.values() for version in (each.version, *each.routes))
+    versions = desk.versions(name) if every else tuple(each for each in named if each != LATEST)
+    return _Seen(image=image, function=function, live={LATEST: latest}, aliases=aliases), versions
 
 
-def _tags(place: RegistryPlace, seen: _Seen) -> Mapping[str, str]:
-    """Digest of what runs -> its content tag, where the registry still has it and it says so."""
-    digests = {each.digest for each in seen.live.values() if each.digest}
-    prints = {each: place.fingerprint(seen.image.repository.with_digest(each)) for each in digests}
-    return {digest: content_tag(each) for digest, each in prints.items() if each}
+def _with_versions(
+    desks: Mapping[str | None, Functions], looks: Sequence[tuple[_Seen, tuple[str, ...]]]
+) -> list[_Seen]:
+    """The functions with what runs at their further versions, those of all asked for together."""
+    asked = [(seen, version) for seen, versions in looks for version in versions]
+    answers = iter(
+        ask_all(lambda pair: desks[pair[0].function.region].read(str(pair[0].function), pair[1]), asked)
+    )
+    made = []
+    for seen, versions in looks:
+        further = {version: live for version in versions if (live := next(answers)) is not None}
+        made.append(replace(seen, live={**seen.live, **further}))
+    return made
 
 
-def _rows(seen: _Seen, pushed: str | None, tags: Mapping[str, str]) -> Iterator[Row]:
+def _rows(seen: _Seen, found: Mapping[Reference, Found]) -> Iterator[Row]:
     """Where there are aliases, calls come by them and to the versions that they share calls with.
 
     Otherwise they come to what is latest.
     """
+    image = seen.image
+    pushed = found[image.ref].digest if image.ref in found else None
     shared = {version for each in seen.aliases.values() for version in each.routes}
     places: Iterable[tuple[str, str, bool]] = (
         *((_alias(each), each.version, True) for each in seen.aliases.values()),
@@ -73,23 +93,29 @@ def _rows(seen: _Seen, pushed: str | None, tags: Mapping[str, str]) -> Iterator[
     for place, version, counts in places:
         live = seen.live.get(version)
         digest = live.digest if live else None
+        known = found.get(seen.ref(digest)) if digest else None
+        tag = content_tag(known.fingerprint) if known and known.fingerprint else None
         yield Row(
-            image=seen.image.name,
+            image=image.name,
             function=str(seen.function),
             place=place,
-            tag=seen.image.tag,
+            tag=image.tag,
             pushed=pushed,
             digest=digest,
-            verdict=judge(
-                pushed, running(live) if live else None, seen.function.command, tags.get(digest or "")
-            ),
+            verdict=judge(pushed, running(live) if live else None, seen.function.command, tag),
             counts=counts,
         )
 
 
 def _alias(alias: Alias) -> str:
+    """``live = 7``, with the shares of other versions and whether Lambda itself leaves them calls for now."""
     shares = ", ".join(f"{share:.0%} {version}" for version, share in alias.routes.items())
-    return f"{alias.name} = {alias.version}" + (f" ({shares})" if shares else "")
+    ends = ""
+    if alias.allocation and alias.allocation.under_way:
+        ends = " until provisioned concurrency is ready"
+    elif alias.allocation and alias.allocation.status == "FAILED":
+        ends = f"; provisioned concurrency failed: {alias.allocation.reason}"
+    return f"{alias.name} = {alias.version}" + (f" ({shares}{ends})" if shares else "")
 
 
 def check_status(rows: Iterable[Row]) -> tuple[Row, ...]:

@@ -71,6 +71,8 @@ class AwsFront:
     doubles: Iterable[Double] = ()
     calls: list[str] = field(default_factory=list)
     url: str = ""
+    losing: list[str] = field(default_factory=list)
+    """Operations of which the next answer is lost: carried out, and then the connection is cut."""
     _faults: dict[str, list[Fault]] = field(default_factory=lambda: defaultdict(list))
     _server: ThreadingHTTPServer | None = None
     _moto: ThreadedMotoServer | None = None
@@ -81,8 +83,9 @@ class AwsFront:
         self._faults[operation].extend([fault] * times)
 
     def forgive(self) -> None:
-        """Play no fault that has not been played yet."""
+        """Play no fault that has not been played yet, and lose no answer."""
         self._faults.clear()
+        self.losing.clear()
 
     def environ(self, **more: str) -> dict[str, str]:
         """The variables under which AWS' client comes here instead of going to AWS."""
@@ -174,6 +177,10 @@ class _Handler(BaseHTTPRequestHandler):
         if service:
             body = json.loads(raw) if raw[:1] == b"{" else {}
             known = self.owner.answer(service, operation, {**told, **body})
+            if operation in self.owner.losing:
+                self.owner.losing.remove(operation)
+                self.close_connection = True
+                return
         if known is None:
             self._forward(raw)
             return

@@ -9,7 +9,7 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from doubles.aws_front import REGION, Fault, Reply
@@ -20,10 +20,10 @@ _ARN = f"arn:aws:lambda:{REGION}:123456789012:function:"
 
 @dataclass(slots=True)
 class _Code:
-    """What a version runs."""
+    """What a version runs. image: what takes the place of the image's own, as ``ImageConfig`` has it."""
 
     uri: str
-    command: list[str]
+    image: dict[str, Any] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -38,8 +38,13 @@ class _Function:
     versions: dict[str, _Code]
     aliases: dict[str, dict[str, Any]] = field(default_factory=dict)
     revision: str = ""
+    modified: str = ""
     pending: int = 0
     failure: str = ""
+    idle: dict[str, int] = field(default_factory=dict)
+    """Versions that sleep -> looks until they are ready when a call woke them, less than 0 before that."""
+    provisioned: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Aliases with provisioned concurrency, as GetProvisionedConcurrencyConfig tells of them."""
 
 
 @dataclass(slots=True)
@@ -61,6 +66,16 @@ class LambdaDouble:
     """Functions whose aliases somebody else moves just before they are moved."""
     moving: Callable[[str], None] = lambda name: None
     """Told of each function whose alias is about to be moved."""
+    looks: int = 2
+    """How many times a version that was woken, or provisioned concurrency, is asked for until it is ready."""
+    updating: Callable[[str], None] = lambda name: None
+    """Told of each function whose code is about to be updated."""
+    waking: str = ""
+    """Why an idle version that was called cannot be made ready, if it cannot: ``code: reason``."""
+    failing: str = ""
+    """Why updates that were taken fail, if they do."""
+    allocating: str = "READY"
+    """How provisioned concurrency for the version to which an alias moves ends."""
     _functions: dict[str, _Function] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -71,13 +86,30 @@ class LambdaDouble:
     def put(self, name: str, **versions: str) -> None:
         """A function as if it had been there before. versions: ``latest``, ``v7`` -> the image it runs."""
         codes = {
-            LATEST if version == "latest" else version.removeprefix("v"): _Code(uri=uri, command=[])
+            LATEST if version == "latest" else version.removeprefix("v"): _Code(uri=uri)
             for version, uri in versions.items()
         }
         package = "Image" if any(versions.values()) else "Zip"
         self._functions[name] = _Function(
             name=name, package=package, architecture="x86_64", versions=codes, revision=str(uuid.uuid4())
         )
+
+    def sleep(self, name: str, version: str = LATEST) -> None:
+        """As if nobody had called a version for weeks: a call is refused, and wakes it."""
+        self._functions[name].idle[version] = -1
+
+    def provision(self, name: str, alias: str) -> None:
+        """Give an alias provisioned concurrency, which is ready."""
+        self._functions[name].provisioned[alias] = {"Status": "READY", "left": 0}
+
+    def configure(self, name: str, **image: Any) -> None:
+        """Set what takes the place of the image's own: ``EntryPoint``, ``WorkingDirectory``."""
+        function = self._functions[name]
+        function.versions[LATEST] = replace(function.versions[LATEST], image=image)
+
+    def image_config(self, name: str) -> Mapping[str, Any]:
+        """What takes the place of the image's own."""
+        return self._functions[name].versions[LATEST].image
 
     def lose_image(self, name: str) -> None:
         """As if the image had been deleted under a function that nobody called for weeks."""
@@ -89,7 +121,9 @@ class LambdaDouble:
         self.answers.clear()
         self.invoked.clear()
         self.frozen.clear()
-        self.moving = lambda name: None
+        self.moving = self.updating = lambda name: None
+        self.waking = self.failing = ""
+        self.updates, self.looks, self.allocating = 1, 2, "READY"
 
     def answer(self, operation: str, body: Mapping[str, Any]) -> Mapping[str, Any] | Reply | Fault | None:
         """See `Double.answer`."""
@@ -113,12 +147,11 @@ class LambdaDouble:
 
     def _create(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         name, code = body["FunctionName"], body["Code"]
-        command = (body.get("ImageConfig") or {}).get("Command") or []
         self._functions[name] = _Function(
             name=name,
             package=body.get("PackageType", "Zip"),
             architecture=(body.get("Architectures") or ["x86_64"])[0],
-            versions={LATEST: _Code(uri=code.get("ImageUri", ""), command=list(command))},
+            versions={LATEST: _Code(uri=code.get("ImageUri", ""), image=dict(body.get("ImageConfig") or {}))},
             revision=str(uuid.uuid4()),
         )
         return self._told(self._functions[name], LATEST)
@@ -129,6 +162,10 @@ class LambdaDouble:
             return _missing(f"Function not found: {_ARN}{function.name}:{version}")
         told = self._told(function, version)
         function.pending = max(0, function.pending - 1)
+        if function.idle.get(version, -1) >= 0:
+            function.idle[version] -= 1
+            if function.idle[version] < 0 and not self.waking:
+                del function.idle[version]
         uri = function.versions[version].uri
         code = {"RepositoryType": "ECR", "ImageUri": uri, "ResolvedImageUri": uri} if uri else {}
         return {"Configuration": told, "Code": code}
@@ -141,13 +178,14 @@ class LambdaDouble:
     def _on_update_function_code(
         self, function: _Function, body: Mapping[str, Any]
     ) -> Mapping[str, Any] | Fault:
+        self.updating(function.name)
         if fault := self._refused(function, body):
             return fault
         if function.package != "Image":
             return _invalid("Please don't provide ImageUri when updating a function with packageType Zip.")
         if not self.exists(body["ImageUri"]):
             return _invalid(f"Source image {body['ImageUri']} does not exist. Provide a valid source image.")
-        self._change(function, _Code(uri=body["ImageUri"], command=function.versions[LATEST].command))
+        self._change(function, _Code(uri=body["ImageUri"], image=function.versions[LATEST].image))
         return self._told(function, LATEST)
 
     def _on_update_function_configuration(
@@ -155,8 +193,8 @@ class LambdaDouble:
     ) -> Mapping[str, Any] | Fault:
         if fault := self._refused(function, body):
             return fault
-        command = (body.get("ImageConfig") or {}).get("Command") or []
-        self._change(function, _Code(uri=function.versions[LATEST].uri, command=list(command)))
+        image = {name: value for name, value in (body.get("ImageConfig") or {}).items() if value}
+        self._change(function, _Code(uri=function.versions[LATEST].uri, image=image))
         return self._told(function, LATEST)
 
     def _on_publish_version(self, function: _Function, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault:
@@ -166,6 +204,7 @@ class LambdaDouble:
         if not published or function.versions[published[-1]] != function.versions[LATEST]:
             published.append(str(len(published) + 1))
             function.versions[published[-1]] = function.versions[LATEST]
+            function.revision = str(uuid.uuid4())
         return self._told(function, published[-1])
 
     def _on_list_versions_by_function(
@@ -177,6 +216,9 @@ class LambdaDouble:
         return {"Aliases": list(function.aliases.values())}
 
     def _on_create_alias(self, function: _Function, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault:
+        if body["Name"] in function.aliases:
+            message = f"Alias already exists: {_ARN}{function.name}:{body['Name']}"
+            return Fault(code="ResourceConflictException", message=message, status=409)
         return self._put_alias(function, body)
 
     def _on_update_alias(self, function: _Function, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault:
@@ -188,13 +230,46 @@ class LambdaDouble:
             return _missing(f"Cannot find alias arn: {_ARN}{function.name}:{body['Name']}")
         if body.get("RevisionId", known["RevisionId"]) != known["RevisionId"]:
             return _changed()
+        if body["Name"] in function.provisioned:
+            if (body.get("RoutingConfig") or {}).get("AdditionalVersionWeights"):
+                return _invalid("Invalid alias configuration for Provisioned Concurrency")
+            if body["FunctionVersion"] != known["FunctionVersion"]:
+                return self._shift(function, body, known["FunctionVersion"])
         return self._put_alias(function, body)
+
+    def _shift(self, function: _Function, body: Mapping[str, Any], before: str) -> Mapping[str, Any] | Fault:
+        """Lambda leaves the calls to the old version until the new one has its provisioned concurrency."""
+        function.provisioned[body["Name"]] = {"Status": "IN_PROGRESS", "left": self.looks}
+        weights = {"RoutingConfig": {"AdditionalVersionWeights": {before: 1.0}}}
+        return self._put_alias(function, {**body, **weights})
+
+    def _on_get_provisioned_concurrency_config(
+        self, function: _Function, body: Mapping[str, Any]
+    ) -> Mapping[str, Any] | Fault:
+        name = body["Qualifier"]
+        known = function.provisioned.get(name)
+        if known is None:
+            message = "No Provisioned Concurrency Config found for this function"
+            return Fault(code="ProvisionedConcurrencyConfigNotFoundException", message=message, status=404)
+        if known["Status"] == "IN_PROGRESS":
+            known["left"] -= 1
+            if known["left"] < 0:
+                known["Status"] = self.allocating
+                if self.allocating == "READY":
+                    function.aliases[name]["RoutingConfig"] = {}
+        reason = {"StatusReason": "FUNCTION_ERROR_INIT_FAILURE"} if known["Status"] == "FAILED" else {}
+        return {"Status": known["Status"], **reason}
 
     def _on_delete_alias(self, function: _Function, body: Mapping[str, Any]) -> Mapping[str, Any]:
         function.aliases.pop(body["Name"], None)
         return {}
 
-    def _on_invoke(self, function: _Function, body: Mapping[str, Any]) -> Reply:
+    def _on_invoke(self, function: _Function, body: Mapping[str, Any]) -> Reply | Fault:
+        version = self._version(function, str(body.get("Qualifier", LATEST)))
+        if version in function.idle:
+            function.idle[version] = max(function.idle[version], self.looks)
+            message = "Lambda is initializing your function. It will be ready to invoke shortly."
+            return Fault(code="CodeArtifactUserPendingException", message=message, status=409)
         self.invoked.append((function.name, str(body.get("Qualifier", LATEST))))
         told = self.answers.get(function.name, {"statusCode": 200})
         if isinstance(told, str):
@@ -231,6 +306,7 @@ class LambdaDouble:
     def _change(self, function: _Function, code: _Code) -> None:
         function.versions[LATEST] = code
         function.revision = str(uuid.uuid4())
+        function.modified = str(uuid.uuid4())
         function.pending = self.updates
         function.failure = ""
 
@@ -241,17 +317,25 @@ class LambdaDouble:
     def _told(self, function: _Function, version: str) -> dict[str, Any]:
         code = function.versions[version]
         pending = version == LATEST and function.pending
+        state, cause = "Active", ""
+        if version in function.idle:
+            waking = function.idle[version] >= 0
+            state, cause = ("Pending", "Restoring") if waking else ("Inactive", "Idle")
+            cause = self.waking.partition(":")[0] or cause
         return {
             "FunctionName": function.name,
             "FunctionArn": _ARN + function.name + ("" if version == LATEST else f":{version}"),
             "Version": version,
             "PackageType": function.package,
             "Architectures": [function.architecture],
-            "ImageConfigResponse": {"ImageConfig": {"Command": code.command}} if code.command else {},
-            "State": "Failed" if function.failure else "Active",
-            "StateReason": function.failure,
-            "LastUpdateStatus": "InProgress" if pending else "Successful",
+            "ImageConfigResponse": {"ImageConfig": code.image} if code.image else {},
+            "State": "Failed" if function.failure else state,
+            "StateReason": function.failure or self.waking,
+            "StateReasonCode": cause,
+            "LastUpdateStatus": "InProgress" if pending else "Failed" if self.failing else "Successful",
+            "LastUpdateStatusReason": self.failing,
             "RevisionId": function.revision,
+            "LastModified": function.modified,
         }
 
 

@@ -9,12 +9,14 @@ import pytest
 from botocore.config import Config
 from botocore.stub import Stubber
 
-from lamina.aws.functions import Functions, Live
+from lamina.aws.functions import Functions
+from lamina.aws.live import Live
 from lamina.errors import AwsError
 from lamina.registries.aws_clients import INVOKING
 
 DIGEST = "sha256:" + "1" * 64
 URI = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/app@{DIGEST}"
+OTHER = URI.partition("@")[0] + "@sha256:" + "9" * 64
 
 
 @dataclass
@@ -105,16 +107,15 @@ def test_what_somebody_else_did_meanwhile_is_not_overwritten(aws: Aws, functions
     aws.tells(ImageConfigResponse={"ImageConfig": {"Command": ["theirs.handler"]}})
 
     with pytest.raises(AwsError, match="somebody else changed app meanwhile"):
-        functions.update_image("app", URI, LIVE, until=60)
+        functions.update_image("app", OTHER, LIVE, until=60)
 
 
 def test_an_update_that_came_to_something_else_is_nobodys_success(aws: Aws, functions: Functions) -> None:
     aws.stub.add_response("update_function_code", {})
     aws.tells()  # as somebody else's update left it
-    other = URI.partition("@")[0] + "@sha256:" + "9" * 64
 
     with pytest.raises(AwsError, match="somebody else changed app meanwhile"):
-        functions.update_image("app", other, LIVE, until=60)
+        functions.update_image("app", OTHER, LIVE, until=60)
 
 
 @pytest.mark.parametrize("state", ["Active", "Inactive"])
@@ -134,9 +135,20 @@ def test_a_version_is_waited_for_and_may_sleep(aws: Aws, functions: Functions, s
 def test_what_cannot_be_changed_is_told(aws: Aws, functions: Functions, until: float, told: str) -> None:
     code = "PreconditionFailedException" if until else "ResourceConflictException"
     aws.refuses("update_function_code", code)
+    aws.tells()
 
     with pytest.raises(AwsError, match=told):
-        functions.update_image("app", URI, LIVE, until=until)
+        functions.update_image("app", OTHER, LIVE, until=until)
+
+
+def test_an_update_that_was_taken_and_failed_is_not_blamed_on_somebody_else(
+    aws: Aws, functions: Functions
+) -> None:
+    aws.refuses("update_function_code", "PreconditionFailedException")
+    aws.tells(LastUpdateStatus="Failed", LastUpdateStatusReason="InvalidImage")
+
+    with pytest.raises(AwsError, match="the update of app failed: InvalidImage"):
+        functions.update_image("app", OTHER, LIVE, until=60)
 
 
 def test_an_update_that_fails_gives_its_reason(aws: Aws, functions: Functions) -> None:
@@ -164,7 +176,7 @@ def test_aliases_are_told_with_what_else_they_lead_to(aws: Aws, functions: Funct
     aws.stub.add_response("list_aliases", {"Aliases": [told]})
     aws.stub.add_response(
         "update_alias",
-        {},
+        {"Name": "live", "FunctionVersion": "8"},
         {
             "FunctionName": "app",
             "Name": "live",
@@ -175,6 +187,6 @@ def test_aliases_are_told_with_what_else_they_lead_to(aws: Aws, functions: Funct
     )
 
     alias = functions.aliases("app")["live"]
-    functions.point("app", "live", "8", alias)
+    functions.point("app", "live", "8", alias, until=60)
 
     assert (alias.version, dict(alias.routes)) == ("7", {"6": 0.1})

@@ -1,0 +1,350 @@
+"""Deployments of an account whose answers come late, are lost, or say no: what is done and what is told."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import boto3
+import pytest
+from botocore.config import Config
+from doubles.aws_front import AwsFront, Fault
+from doubles.lambda_ import LambdaDouble
+
+from lamina.aws.functions import Functions
+from lamina.decide.deployment import Wanted, decide
+from lamina.declare.functions import Function
+from lamina.registries.aws_clients import Access, Clients, boto_clients
+from lamina.workflow.deploying import Deployment, Wish, running
+from lamina.workflow.rollout import Rollout, carry_out
+
+REPOSITORY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app-dev"
+OLD, NEW, OTHER = ("sha256:" + each * 64 for each in "129")
+BUSY = Fault(
+    code="ResourceConflictException",
+    message="The operation cannot be performed at this time. An update is in progress for resource: one",
+    status=409,
+)
+BROKEN = Fault(code="ServiceException", message="Internal error", status=500)
+LIVE = Wish(alias="live")
+
+
+@dataclass
+class Account:
+    """Functions that run something older, and a deployment of them by the code of the command."""
+
+    front: AwsFront
+    lambdas: LambdaDouble
+    clients: Clients
+    said: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.desk = Functions(self.clients, sleep=lambda _: time.sleep(0.01))
+        self.client = self.clients("lambda")
+
+    def asks_once(self) -> None:
+        """Leave out the retries of AWS' client: a fault is the answer to a call."""
+        client = boto3.client("lambda", config=Config(retries={"total_max_attempts": 1}))
+        self.desk = Functions(lambda _: client, sleep=lambda _: time.sleep(0.01))
+
+    def runs(self, digest: str, *names: str) -> None:
+        for name in names:
+            self.lambdas.put(name, latest=f"{REPOSITORY}@{digest}")
+
+    def runs_again(self, name: str, digest: str) -> None:
+        """As if somebody had deployed something else since, without the alias."""
+        self.client.update_function_code(FunctionName=name, ImageUri=f"{REPOSITORY}@{digest}")
+        while self.desk.at_rest(name, until=time.monotonic() + 10).update == "InProgress":
+            pass
+        version = self.desk.aliases(name)["live"].version
+        versions = self.lambdas._functions[name].versions
+        versions[version] = versions["$LATEST"]
+
+    def plan(self, *names: str, alias: str | None = None, command: tuple[str, ...] = ()) -> Deployment:
+        wanted = [
+            Wanted(
+                function=Function(name=name, command=command),
+                image="app",
+                uri=f"{REPOSITORY}@{NEW}",
+                digest=NEW,
+                platform="linux/amd64",
+                tag="sha-2",
+            )
+            for name in names
+        ]
+        live = {name: found for name in names if (found := self.desk.read(name))}
+        aliases = {
+            name: self.desk.with_allocation(name, found)
+            for name in names
+            if alias and (found := self.desk.aliases(name).get(alias))
+        }
+        behind = {name: running(found) for name in aliases if (found := self.desk.read(name, str(alias)))}
+        return Deployment(
+            moves=tuple(
+                decide(
+                    each,
+                    running(live[each.function.name]),
+                    alias=behind.get(each.function.name),
+                    aliased=alias is not None,
+                    shared=each.function.name in aliases and bool(aliases[each.function.name].shares),
+                )
+                for each in wanted
+            ),
+            live=live,
+            aliases=aliases,
+            events=dict.fromkeys(names, b"{}"),
+            desks={None: self.desk},
+        )
+
+    def deploy(self, *names: str, wish: Wish | None = None, command: tuple[str, ...] = ()) -> Rollout:
+        wish = wish or Wish()
+        return carry_out(self.plan(*names, alias=wish.alias, command=command), wish, say=self.said.append)
+
+
+@pytest.fixture(scope="module")
+def front() -> Iterator[AwsFront]:
+    with AwsFront(doubles=[LambdaDouble(exists=lambda _: True)]) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def clients(front: AwsFront) -> Iterator[Clients]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in front.environ(AWS_CONFIG_FILE="/", AWS_SHARED_CREDENTIALS_FILE="/").items():
+            patch.setenv(name, value)
+        yield boto_clients(Access())
+
+
+@pytest.fixture
+def account(front: AwsFront, clients: Clients) -> Account:
+    (lambdas,) = front.doubles
+    assert isinstance(lambdas, LambdaDouble)
+    lambdas.clear()
+    front.forgive()
+    front.calls.clear()
+    made = Account(front=front, lambdas=lambdas, clients=clients)
+    made.runs(OLD, "one", "two")
+    return made
+
+
+def statuses(done: Rollout) -> list[str]:
+    return [each.status for each in done.results]
+
+
+def problem(done: Rollout) -> str:
+    (found,) = [each.problem for each in done.results if each.problem]
+    return str(found)
+
+
+@pytest.mark.parametrize("retries", [True, False])
+def test_an_update_whose_answer_was_lost_is_no_change_of_somebody_else(
+    account: Account, retries: bool
+) -> None:
+    account.front.losing.append("UpdateFunctionCode")
+    if not retries:
+        account.asks_once()
+
+    assert statuses(account.deploy("one")) == ["updated"]
+    assert account.lambdas.runs("one") == NEW
+
+
+def test_a_command_whose_answer_was_lost_is_no_change_of_somebody_else(account: Account) -> None:
+    account.lambdas.configure("one", EntryPoint=["/start"], WorkingDirectory="/srv")
+    account.front.losing += ["UpdateFunctionConfiguration"]
+
+    assert statuses(account.deploy("one", command=("app.other",))) == ["updated"]
+    assert account.lambdas.image_config("one") == {
+        "Command": ["app.other"],
+        "EntryPoint": ["/start"],
+        "WorkingDirectory": "/srv",
+    }
+
+
+def test_what_somebody_else_did_before_our_lost_update_came_is_told(account: Account) -> None:
+    plan = account.plan("one")
+    account.client.update_function_code(FunctionName="one", ImageUri=f"{REPOSITORY}@{OTHER}")
+
+    done = carry_out(plan, Wish())
+
+    assert "somebody else changed one meanwhile" in problem(done)
+    assert account.lambdas.runs("one") == OTHER
+
+
+def test_an_update_that_never_came_through_is_told_and_the_next_run_makes_it(account: Account) -> None:
+    account.asks_once()
+    account.front.play("UpdateFunctionCode", BROKEN)
+
+    done = account.deploy("one", "two")
+
+    assert sorted(statuses(done)) == ["failed", "updated"]
+    assert "AWS answered ServiceException" in problem(done)
+    assert sorted(statuses(account.deploy("one", "two"))) == ["skipped", "updated"]
+
+
+def test_looks_that_fail_while_an_update_is_waited_for_do_not_end_it(account: Account) -> None:
+    account.asks_once()
+    plan = account.plan("one")
+    account.front.play("GetFunction", BROKEN, times=2)
+
+    assert statuses(carry_out(plan, Wish())) == ["updated"]
+
+
+@pytest.mark.parametrize(
+    "operation", ["UpdateFunctionCode", "PublishVersion", "CreateAlias", "UpdateAlias", "DeleteAlias"]
+)
+@pytest.mark.parametrize("trouble", ["busy", "lost"])
+def test_every_step_waits_for_another_change_and_outlives_a_lost_answer(
+    account: Account, operation: str, trouble: str
+) -> None:
+    if operation == "UpdateAlias":
+        account.deploy("one", "two", wish=LIVE)
+        account.runs_again("one", OTHER)
+        account.runs_again("two", OTHER)
+    plan = account.plan("one", "two", alias="live")
+    if operation == "DeleteAlias":
+        account.client.create_alias(FunctionName="two", Name="live", FunctionVersion="$LATEST")
+    if trouble == "busy":
+        account.front.play(operation, BUSY, times=3)
+    else:
+        account.front.losing.append(operation)
+
+    done = carry_out(plan, LIVE, say=account.said.append)
+
+    if operation == "DeleteAlias":
+        assert "live is put back for one; run it again" in problem(done)
+        assert not account.desk.aliases("one")
+    else:
+        assert statuses(done) == ["updated", "updated"]
+        assert {account.lambdas.runs(name, "live") for name in ("one", "two")} == {NEW}
+    assert not account.front.losing
+
+
+def test_an_idle_version_is_woken_waited_for_and_called_again(account: Account) -> None:
+    account.deploy("one", wish=LIVE)
+    account.lambdas.sleep("one", "1")
+    account.front.calls.clear()
+
+    done = account.deploy("one", "two", wish=Wish(alias="live", smoke=True))
+
+    assert statuses(done) == ["skipped", "updated"]
+    assert sorted(account.lambdas.invoked) == [("one", "1"), ("two", "1")]
+    assert account.front.calls.count("Invoke") > 2
+
+
+def test_an_idle_function_that_cannot_be_made_ready_is_told_with_its_reason(account: Account) -> None:
+    account.deploy("one")
+    account.lambdas.sleep("one")
+    account.lambdas.waking = "ImageAccessDenied: The function does not have permission to access the image"
+
+    done = account.deploy("one", wish=Wish(smoke=True))
+
+    assert "$LATEST of one was idle and cannot be made ready: ImageAccessDenied" in problem(done)
+
+
+def test_calls_that_are_throttled_are_made_again_and_those_that_may_have_run_are_not(
+    account: Account,
+) -> None:
+    throttled = Fault(code="TooManyRequestsException", message="Rate Exceeded.", status=429)
+    account.front.play("Invoke", throttled)
+    assert statuses(account.deploy("one", wish=Wish(smoke=True))) == ["updated"]
+
+    account.lambdas.invoked.clear()
+    account.front.losing.append("Invoke")
+    assert statuses(account.deploy("one", wish=Wish(smoke=True))) == ["failed"]
+    assert len(account.lambdas.invoked) == 1
+
+
+def test_weights_of_provisioned_concurrency_are_waited_for_and_are_no_canary(account: Account) -> None:
+    account.deploy("one", wish=LIVE)
+    account.lambdas.provision("one", "live")
+    account.runs_again("one", OTHER)
+
+    plan = account.plan("one", alias="live")
+    desk = account.desk
+    assert statuses(carry_out(plan, LIVE, say=account.said.append)) == ["updated"]
+    assert account.said[-2:] == [
+        "one: live moves to version 2 as provisioned concurrency is ready",
+        "one: live is version 2",
+    ]
+    assert not desk.aliases("one")["live"].routes
+
+    account.lambdas.looks = 1000
+    account.runs_again("one", OTHER)
+    account.deploy("one", wish=Wish(alias="live", timeout=0.1))
+    assert dict(desk.aliases("one")["live"].routes) == {"2": 1.0}
+    assert statuses(account.deploy("one", wish=LIVE)) == ["skipped"]
+
+
+def test_provisioned_concurrency_that_cannot_be_made_puts_aliases_back(account: Account) -> None:
+    account.deploy("one", "two", wish=LIVE)
+    account.lambdas.provision("two", "live")
+    account.lambdas.allocating = "FAILED"
+    for name in ("one", "two"):
+        account.runs_again(name, OTHER)
+
+    done = account.deploy("one", "two", wish=LIVE)
+
+    assert "provisioned concurrency for version 2 cannot be made: FUNCTION_ERROR_INIT_FAILURE" in problem(
+        done
+    )
+    assert "live is put back for one, two" in problem(done)
+    assert [account.desk.aliases(name)["live"].version for name in ("one", "two")] == ["1", "1"]
+
+
+def test_shares_that_somebody_gave_are_a_canary(account: Account) -> None:
+    account.deploy("one", wish=LIVE)
+    account.client.update_alias(
+        FunctionName="one", Name="live", RoutingConfig={"AdditionalVersionWeights": {"$LATEST": 0.1}},
+        FunctionVersion="1",
+    )  # fmt: skip
+
+    assert statuses(account.deploy("one", wish=LIVE)) == ["pointed"]
+    assert not account.desk.aliases("one")["live"].routes
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_image_that_lambda_may_not_pull_names_the_policy(account: Account, late: bool) -> None:
+    if late:
+        account.lambdas.failing = "The function does not have permission to access the specified image."
+    else:
+        refused = "Lambda does not have permission to access the ECR image. Check the ECR permissions."
+        account.front.play(
+            "UpdateFunctionCode", Fault(code="AccessDeniedException", message=refused, status=403)
+        )
+
+    told = problem(account.deploy("one"))
+
+    assert "the policy of the repository team/app-dev does not let it" in told
+    assert "next: invoke ecr.setup" in told
+
+
+def test_ctrl_c_waits_for_updates_under_way_and_tells_what_was_done(account: Account) -> None:
+    names = [f"many-{number:02}" for number in range(12)]
+    account.runs(OLD, *names)
+    plan = account.plan(*names, alias="live")
+    account.lambdas.updates = 3
+    pressed: list[str] = []
+
+    def stop(name: str) -> None:
+        pressed.append(name)
+        if pressed == [name]:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    account.lambdas.updating = stop
+    done = carry_out(plan, LIVE, say=account.said.append)
+
+    assert done.interrupted
+    assert any(each.startswith("stopping: waiting for many-") for each in account.said)
+    updated = [each.move.wanted.function.name for each in done.results if each.status == "updated"]
+    stopped = [each.move.wanted.function.name for each in done.results if each.status == "stopped"]
+    assert updated
+    assert stopped
+    assert sorted(updated + stopped) == names
+    assert {account.lambdas.runs(name) for name in updated} == {NEW}
+    assert {account.lambdas.runs(name) for name in stopped} == {OLD}
+    assert "CreateAlias" not in account.front.calls
+
+    assert set(statuses(account.deploy(*names, wish=LIVE))) == {"updated", "pointed"}
