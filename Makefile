@@ -7,10 +7,10 @@ TASKS := build-all build-base build-lambda plan why report audit verify check de
   stable lock config init ignore phases phase1 phase2 phase3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types package build bench engine-up engine-down lint-images clean $(TASKS)
+.PHONY: help setup test lint types package build bench faults engine-up engine-down lint-images clean $(TASKS)
 
 help: ## this list
-	@echo "make build-all | test | bench | setup | clean, and each task:"
+	@echo "make build-all | test | bench | faults | setup | clean, and each task:"
 	@echo "$(TASKS)" | fold -s -w 78 | sed 's/^/  /'
 	@echo "ARGS go through: make plan ARGS=--json, make why ARGS=lambda-embedding"
 
@@ -28,7 +28,7 @@ lint-images: .venv/.ready ## invoke lint: make's own lint is that of the code
 test: .venv/.ready ## all that must pass: tests (real engine included), lint, types, package
 	@$(BIN)/nox $(ARGS)
 
-lint types package build bench: .venv/.ready
+lint types package build bench faults: .venv/.ready
 	@$(BIN)/nox --session $@ -- $(ARGS)
 
 # Debian keeps ensurepip in a package of its own.

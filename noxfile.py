@@ -1,4 +1,4 @@
-"""Sessions: the project's health (tests, handoff, lint, types, package) by default; build and bench by name.
+"""Sessions: the project's health (tests, handoff, lint, types, package) by default; the others by name.
 
 ``nox -s tests -- -k staging`` hands everything behind ``--`` to the tool of the session.
 """
@@ -98,6 +98,13 @@ def bench(session: nox.Session) -> None:
     session.env["UV_COMPILE_BYTECODE"] = "1"  # as pip does: nobody waits for that twice
     session.install(str(build_wheel(session)), *nox.project.dependency_groups(PROJECT, "bench"))
     session.run("python", "-m", "lamina.bench", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Real runs under faults: kills, a broken registry, damaged state, edits, crowds, full disks, clocks."""
+    install(session)
+    session.run("python", "-m", "faults", *session.posargs)
 
 
 def build_wheel(session: nox.Session) -> Path:

@@ -1,0 +1,13 @@
+"""What Lamina survives: real runs under faults, each judged by what is in the registry afterwards.
+
+``python -m faults --quick``, or ``nox -s faults -- --quick``. Not part of the wheel.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+_TESTS = Path(__file__).parents[1] / "tests"
+
+sys.path.append(str(_TESTS / "integration"))  # the tests' projects serve here as well

@@ -1,0 +1,67 @@
+"""Disks that are full."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from faults.cases import Fault
+from faults.scene import Scene
+
+_TOLD = frozenset({0, 1})
+_REGISTRY_TOLD = frozenset({0, 5})
+_PAGE = 4096
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[None]:
+    """A disk of this size at a folder; what is there is hidden until the end. size: bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def grow(folder: Path) -> None:
+    """Give such a disk more room than anything here needs."""
+    subprocess.run(["mount", "-o", "remount,size=256m", str(folder)], check=True)
+
+
+def _state(scene: Scene) -> None:
+    """No room for ``.lamina``, at any moment of a run: up to the last page that it would need."""
+    scene.push = scene.random.random() < 0.5
+    with small_disk(scene.state, scene.random.randint(1, 60) * _PAGE):
+        run = scene.run(allowed=_TOLD)
+        scene.struck = run.code != 0
+        scene.look()
+        grow(scene.state)
+        scene.recover()
+
+
+def _registry(scene: Scene) -> None:
+    """No room for what is pushed."""
+    storage = scene.ground.storage
+    with small_disk(storage, scene.random.randint(1, 25) * _PAGE):
+        run = scene.run(allowed=_REGISTRY_TOLD)
+        scene.struck = run.code != 0
+        grow(storage)
+        scene.recover()
+    scene.trusted = False  # the registry now has what it had before
+
+
+def _temporary(scene: Scene) -> None:
+    """No room for temporary files."""
+    folder = scene.repo.root.parent / "tmp"
+    with small_disk(folder, scene.random.randint(1, 12) * _PAGE):
+        scene.run(allowed=_TOLD, env={"TMPDIR": str(folder)})
+
+
+FAULTS = (
+    Fault(name="disk.state", what="`.lamina` is on a full disk", strike=_state, quick=5, full=30),
+    Fault(name="disk.registry", what="the registry's disk is full", strike=_registry, quick=4, full=20),
+    Fault(name="disk.temporary", what="TMPDIR is on a full disk", strike=_temporary, quick=1, full=6),
+)

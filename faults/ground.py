@@ -1,0 +1,103 @@
+"""What faults are tried on: a private engine, a registry with a gate before it, and the oracle."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from faults import proxy
+from faults.images import EngineStore, RegistryStore
+from faults.project import Oracle
+from lamina.process import SubprocessRunner
+from lamina.sandbox import engine as sandbox_engine
+from lamina.sandbox import registry as sandbox_registry
+from lamina.sandbox.daemon import Place, strays
+
+
+@dataclass(slots=True)
+class Ground:
+    """One lane: nothing that is done to it reaches another. name: of its engine and its registry."""
+
+    name: str
+    folder: Path
+    gate: proxy.Gate
+    oracle: Oracle = field(default_factory=Oracle)
+    runner: SubprocessRunner = field(default_factory=SubprocessRunner)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def images(self) -> RegistryStore:
+        """The registry, as whoever stands behind the gate sees it."""
+        return RegistryStore(self.gate.behind)
+
+    @property
+    def storage(self) -> Path:
+        """The folder in which the registry keeps its images."""
+        return Place.of("registry", self.name).data / "storage"
+
+    @property
+    def engine_images(self) -> EngineStore:
+        """The engine's own store; the engine is started if need be."""
+        running = sandbox_engine.up(self.runner, name=self.name, say=_silent)
+        return EngineStore(running.docker, running.host)
+
+    def start_registry(self) -> None:
+        """Start the registry, or find it running. Its images stay."""
+        running = sandbox_registry.up(self.runner, name=self.name, port=0, say=_silent)
+        self.gate.behind = running.address
+
+    def stop_registry(self) -> None:
+        """End the registry as it is ended by an administrator. Its images stay."""
+        sandbox_registry.down(self.runner, self.name)
+
+    def kill_registry(self) -> None:
+        """End the registry as a crash does."""
+        if running := sandbox_registry.status(self.runner, self.name):
+            _kill(running.pid)
+
+    def lose_blob(self, digest: str) -> None:
+        """Remove the content of a blob from the registry's disk."""
+        algorithm, _, name = digest.partition(":")
+        (self.storage / f"docker/registry/v2/blobs/{algorithm}/{name[:2]}/{name}/data").unlink()
+
+    def kill_engine(self, *, dockerd: bool, containerd: bool) -> None:
+        """End one or both of the engine's daemons as a crash does."""
+        place = Place.of("engine", self.name)
+        running = sandbox_engine.status(self.runner, self.name)
+        if dockerd and running:
+            _kill(running.pid)
+        if containerd:
+            for pid in strays("containerd", str(place.runtime)):
+                _kill(pid)
+
+
+@contextmanager
+def opened(name: str) -> Iterator[Ground]:
+    """An engine and a registry of this name, both gone at the end with all they hold."""
+    folder = Path(tempfile.mkdtemp(prefix="lamina-faults-"))
+    runner = SubprocessRunner()
+    try:
+        sandbox_engine.up(runner, name=name, say=_silent)
+        address = sandbox_registry.up(runner, name=name, port=0, say=_silent).address
+        with proxy.opened(address) as gate:
+            yield Ground(name=name, folder=folder, gate=gate, runner=runner)
+    finally:
+        sandbox_registry.down(runner, name, purge=True)
+        sandbox_engine.down(runner, name, purge=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _silent(line: str) -> None:
+    """The session prints its own lines."""

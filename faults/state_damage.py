@@ -1,0 +1,184 @@
+"""Files of ``.lamina`` that are damaged: the state is a cache, and believed only as far as it is proved."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from faults.cases import Fault
+from faults.edits import edit_once
+from faults.scene import FINE, Scene
+
+FILES = (
+    "manifest.json",
+    "manifest.lock",
+    "cold.json",
+    "stat.json",
+    ".gitignore",
+    "bills/*.json",
+    "bills/*/*.json",
+    "runs/*/run.json",
+    "runs/*/bake-*.json",
+    "runs/*/events-*.jsonl",
+    "runs/*/metadata-*.json",
+    "context/*/*/context/src/*.py",
+    "context/*/*/context/src/pack/*",
+    "context/*/*/Dockerfile",
+    "context/*/*/Dockerfile.dockerignore",
+    "context/*/*/files.json",
+)
+"""Each kind of file in the state."""
+
+_STUBBORN = frozenset({0, 1, 2})
+"""A file that can be neither read nor replaced may end a command, with a word."""
+_SHAPES = (b"[]", b"null", b"{}", b'{"schema": 1}', b'{"schema": 1, "images": [3]}', b'{"schema": 99}', b'""')
+_WITHOUT_PRIVILEGES = "-dac_override,-dac_read_search,-fowner"
+UNPRIVILEGED = (*("setpriv", "--bounding-set", _WITHOUT_PRIVILEGES, "--inh-caps", _WITHOUT_PRIVILEGES, "--"),)
+"""Put before a command: root that permissions apply to as to anybody."""
+
+
+def _truncate(file: Path, random: Random) -> None:
+    os.truncate(file, random.choice((0, file.stat().st_size // 2)))
+
+
+def _flip(file: Path, random: Random) -> None:
+    """One bit; size and times are what they were, as after a fault of the disk."""
+    content, before = bytearray(file.read_bytes()), file.stat()
+    if content:
+        content[random.randrange(len(content))] ^= 1 << random.randrange(7)
+    file.write_bytes(content)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _delete(file: Path, random: Random) -> None:
+    del random
+    file.unlink()
+
+
+def _garbage(file: Path, random: Random) -> None:
+    file.write_bytes(random.randbytes(random.choice((3, 200, 5_000))))
+
+
+def _other_shape(file: Path, random: Random) -> None:
+    """JSON, but not what was written."""
+    file.write_bytes(random.choice(_SHAPES))
+
+
+def _folder(file: Path, random: Random) -> None:
+    del random
+    file.unlink()
+    file.mkdir()
+    (file / "inside").write_text("in the way\n")
+
+
+def _link(file: Path, random: Random) -> None:
+    """A link to nothing, or to itself."""
+    file.unlink()
+    file.symlink_to(random.choice(("nowhere", file.name)))
+
+
+def _forbid(file: Path, random: Random) -> None:
+    (file if random.random() < 0.5 else file.parent).chmod(random.choice((0, 0o400)))
+
+
+def _damage(scene: Scene, how: Callable[[Path, Random], None], *, stubborn: bool = False) -> None:
+    """Damage one file, then build all again: as it is, after an edit, or with everything built anew."""
+    random = scene.random
+    scene.run()
+    scene.look()
+    order = Random(scene.case.fault.name).sample(FILES, len(FILES))
+    pattern = order[scene.case.seed % len(FILES)]  # so many seeds in a row take each of them once
+    file = random.choice(sorted(scene.state.glob(pattern)))
+    how(file, random)
+    scene.trusted = False
+    choice = random.choice(("plain", "edit", "force", "force"))
+    if choice == "edit":
+        edit_once(scene.repo.root, random)
+    prefix = UNPRIVILEGED if how is _forbid else ()
+    more = ("--force",) if choice == "force" else ()
+    scene.run(*more, allowed=_STUBBORN if stubborn else FINE, prefix=prefix)
+    if how is _forbid:
+        _permit(scene.state)
+    elif stubborn:
+        _clear(file)
+
+
+def _permit(state: Path) -> None:
+    state.chmod(0o755)
+    for folder, folders, files in os.walk(state):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            if not path.is_symlink():
+                path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def _clear(file: Path) -> None:
+    """Remove what stands in the way, as a message asks for; what took its place stays."""
+    if file.is_dir():
+        shutil.rmtree(file)
+    elif file.is_symlink():
+        file.unlink()
+
+
+FAULTS = (
+    Fault(
+        name="state.truncated",
+        what="a file of `.lamina` is cut",
+        strike=partial(_damage, how=_truncate),
+        quick=3,
+        full=len(FILES),
+    ),
+    Fault(
+        name="state.flipped",
+        what="one bit of it differs; size and times are kept",
+        strike=partial(_damage, how=_flip),
+        quick=3,
+        full=len(FILES),
+    ),
+    Fault(
+        name="state.deleted",
+        what="it is gone",
+        strike=partial(_damage, how=_delete),
+        quick=2,
+        full=len(FILES),
+    ),
+    Fault(
+        name="state.garbage",
+        what="it holds random bytes",
+        strike=partial(_damage, how=_garbage),
+        quick=3,
+        full=len(FILES),
+    ),
+    Fault(
+        name="state.other-shape",
+        what="it holds JSON of another shape",
+        strike=partial(_damage, how=_other_shape),
+        quick=3,
+        full=len(FILES),
+    ),
+    Fault(
+        name="state.folder",
+        what="a folder stands in its place",
+        strike=partial(_damage, how=_folder, stubborn=True),
+        quick=2,
+        full=len(FILES),
+    ),
+    Fault(
+        name="state.link",
+        what="a dangling link stands in its place",
+        strike=partial(_damage, how=_link, stubborn=True),
+        quick=2,
+        full=len(FILES),
+    ),
+    Fault(
+        name="state.forbidden",
+        what="it, or its folder, may not be read or written",
+        strike=partial(_damage, how=_forbid, stubborn=True),
+        quick=2,
+        full=len(FILES),
+    ),
+)
