@@ -43,12 +43,19 @@ def _state(scene: Scene) -> None:
 
 
 def _registry(scene: Scene) -> None:
-    """No room for what is pushed."""
+    """No room for what is pushed.
+
+    The registry keeps empty files of that time, and answers 500 for them ever after: they are removed with
+    the fault.
+    """
     storage = scene.ground.storage
     with small_disk(storage, scene.random.randint(1, 25) * _PAGE):
         run = scene.run(allowed=_REGISTRY_TOLD)
         scene.struck = run.code != 0
         grow(storage)
+        for file in storage.rglob("*"):
+            if file.is_file() and not file.stat().st_size:
+                file.unlink()
         scene.recover()
     scene.trusted = False  # the registry now has what it had before
 
