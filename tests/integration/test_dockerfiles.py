@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import tarfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from conftest import TestEngine
 from projects import Repo
 
+from frontend import REFUSED, TAKEN, dockerfile
 from lamina.declare.machine import native_platform
 from lamina.process import Command, SubprocessRunner
 from lamina.sandbox.runtime import recorded
@@ -222,3 +225,39 @@ def test_the_staged_context_is_all_that_a_build_sees(repo: Repo, engine: TestEng
         theirs = {member.name: member for member in archive if not member.isdir()}
     assert set(ours) == set(theirs)
     assert {name: ours[name].size for name in ours} == {name: theirs[name].size for name in theirs}
+
+
+def test_what_plan_refuses_buildkit_refuses_as_well(engine: TestEngine, tmp_path: Path) -> None:
+    """What it takes is built in one call; each case that it refuses takes a call of its own."""
+
+    def bake(folder: Path, cases: Iterable[str]) -> subprocess.CompletedProcess[str]:
+        folder.mkdir()
+        targets = {
+            f"case-{at}": {
+                "context": str(folder),
+                "dockerfile-inline": dockerfile(case),
+                "output": ["type=cacheonly"],
+            }
+            for at, case in enumerate(cases)
+        }
+        document = {"group": {"default": {"targets": list(targets)}}, "target": targets}
+        (folder / "bake.json").write_text(json.dumps(document))
+        return subprocess.run(
+            [*engine.buildx, "bake", f"--file={folder}/bake.json", f"--allow=fs.read={folder}"],
+            env=engine.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def refused(numbered: tuple[int, str]) -> bool:
+        at, case = numbered
+        done = bake(tmp_path / str(at), [case])
+        return done.returncode != 0 and "failed to solve" in done.stderr
+
+    taken = bake(tmp_path / "taken", TAKEN)
+    assert taken.returncode == 0, taken.stderr[-2000:]
+    with ThreadPoolExecutor(4) as pool:
+        verdicts = dict(zip(REFUSED, pool.map(refused, enumerate(REFUSED)), strict=True))
+    assert [case for case, verdict in verdicts.items() if not verdict] == []

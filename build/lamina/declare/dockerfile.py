@@ -10,6 +10,7 @@ from typing import Any
 
 import dockerfile as buildkit
 
+from lamina.declare.arguments import argument_faults
 from lamina.declare.flags import flag_faults
 from lamina.errors import ConfigError, Problem
 
@@ -211,7 +212,9 @@ def _faults(instructions: tuple[Instruction, ...], path: str, *, own_syntax: boo
         elif not each.words and each.name not in _MAY_BE_EMPTY and each.trigger is None:
             yield Problem(what=f"{each.name} needs an argument", where=where)
         if each.name in INSTRUCTIONS and not own_syntax:
-            for what, allowed in flag_faults(each.name, each.flags):
+            trigger = each.trigger.name if each.trigger else None
+            refused = argument_faults(each.name, each.words, each.flags, json=each.json, trigger=trigger)
+            for what, allowed in (*flag_faults(each.name, each.flags), *refused):
                 yield Problem(what=what, where=where, allowed=allowed)
     if not seen_from:
         yield Problem(what="no FROM: a Dockerfile builds on an image", where=f"{path}:1")

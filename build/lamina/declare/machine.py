@@ -11,8 +11,18 @@ _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 _OURS = {"x86_64": "amd64", "aarch64": "arm64"}
 _PART = re.compile(r"[A-Za-z0-9_.-]+")
 _ALIASES = {"i386": ("386", ""), "x86-64": ("amd64", ""), "armhf": ("arm", "v7"), "armel": ("arm", "v6")}
-_ALONE = frozenset({"386", "amd64", "arm", "arm64", "loong64", "mips64le", "ppc64le", "riscv64", "s390x"})
-"""Architectures that may stand without ``linux/``."""
+# fmt: off
+_ARCHITECTURES = frozenset({
+    "386", "amd64", "amd64p32", "arm", "armbe", "arm64", "arm64be", "loong64", "mips", "mipsle", "mips64",
+    "mips64le", "mips64p32", "mips64p32le", "ppc", "ppc64", "ppc64le", "riscv", "riscv64", "s390", "s390x",
+    "sparc", "sparc64", "wasm",
+})
+_SYSTEMS = frozenset({
+    "aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux", "nacl",
+    "netbsd", "openbsd", "plan9", "solaris", "windows", "zos",
+})
+# fmt: on
+"""What may stand alone: an architecture is of Linux, a system is of this machine's architecture."""
 
 
 def normal_platform(text: str) -> str | None:
@@ -24,9 +34,11 @@ def normal_platform(text: str) -> str | None:
     parts = text.split("/")
     if len(parts) > 3 or not all(map(_PART.fullmatch, parts)):
         return None
+    if text.lower() in _SYSTEMS:
+        return f"{text.lower()}/{native_platform().removeprefix('linux/')}"
     system, architecture, variant = [*(["linux", *parts] if len(parts) == 1 else parts), "", ""][:3]
     architecture, variant = _normal_architecture(architecture.lower(), variant.lower())
-    if len(parts) == 1 and architecture not in _ALONE:
+    if len(parts) == 1 and architecture not in _ARCHITECTURES:
         return None
     return "/".join(part for part in (system.lower(), architecture, variant) if part)
 

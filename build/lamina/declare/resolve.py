@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from lamina.declare.arguments import secret_fault, value_faults
 from lamina.declare.dockerfile import Dockerfile, Instruction, Stage
 from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
 from lamina.declare.flags import mount_options
@@ -62,6 +63,8 @@ class _Resolver:
         self.file = dockerfile
         self.wanted = wanted
         self.problems: list[Problem] = []
+        self.own_frontend = not any(each.startswith("syntax=") for each in dockerfile.directives)
+        """Whether BuildKit's own frontend reads the file: another one may take more."""
         given = (each.removeprefix("escape=") for each in dockerfile.directives if each.startswith("escape="))
         self._escape = next(given, "\\")
         self.header_scope = self._read_header()
@@ -122,7 +125,7 @@ class _Resolver:
                 hint="give the ARG a default before the first FROM, or set it in the image's args",
             )
         platform = stage.platform and self.text(stage.platform, self._portable_scope(), stage.line)
-        if stage.platform and "$" not in (platform or "") and not normal_platform(platform or ""):
+        if stage.platform and "$" not in (platform or "") and normal_platform(platform or "") is None:
             self.problem(
                 f"FROM --platform={stage.platform}: {platform!r} is not a platform",
                 stage.line,
@@ -204,6 +207,8 @@ class _StageReader:
                     self._copy(instruction)
                 case "RUN":
                     self._run(instruction)
+                case "EXPOSE" | "STOPSIGNAL":
+                    self._values(instruction)
         return ResolvedStage(
             stage=self._stage,
             base=self._base,
@@ -250,6 +255,13 @@ class _StageReader:
             else:
                 self.scope[name] = value
 
+    def _values(self, instruction: Instruction) -> None:
+        """What BuildKit refuses here it may take in a stage that is not used, or by another frontend."""
+        known = (self._known(word, instruction.line) for word in instruction.words)
+        for value in known if self._resolver.own_frontend else ():
+            for what, allowed in value_faults(instruction.name, value) if value is not None else ():
+                self._resolver.problem(what, instruction.line, allowed=allowed)
+
     def _copy(self, instruction: Instruction) -> None:
         words = [word for word in instruction.words[:-1] if not word.startswith("<<")]
         if not words:
@@ -282,7 +294,10 @@ class _StageReader:
             kind = (self._known(mount.get("type", ""), instruction.line) or "bind").lower()
             if kind == "secret":
                 target = mount.get("target", mount.get("dst", mount.get("destination", "")))
-                self._secrets.append(mount.get("id", target.rsplit("/", 1)[-1]))
+                named = mount.get("source", mount.get("src")) or mount.get("id")
+                self._secrets.append(named or target.rsplit("/", 1)[-1])
+                if fault := secret_fault(mount) if self._resolver.own_frontend else None:
+                    self._resolver.problem(fault[0], instruction.line, allowed=fault[1])
             elif kind == "bind" or "from" in mount:
                 word = mount.get("source", mount.get("src", "/"))
                 path = self._known(word, instruction.line)

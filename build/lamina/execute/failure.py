@@ -25,6 +25,7 @@ _REFUSED = re.compile(
     re.IGNORECASE,
 )
 _IMMUTABLE = re.compile(r"cannot be overwritten because the (?:tag|repository) is immutable", re.IGNORECASE)
+_SOLVE = "failed to solve: "
 _PROCESS = "did not complete successfully: "  # BuildKit repeats the whole command before it
 _SCANNER = (
     "set sbom-generator (--sbom-generator) to an image that can be pulled here and speaks BuildKit's "
@@ -46,6 +47,9 @@ def broken_images(order: Order, trace: Trace) -> Mapping[str, str]:
         match = _TARGET.match(line)
         if match and match.group(1) in names and not found:
             found[names[match.group(1)]] = line.removeprefix("ERROR: ")
+        elif line.startswith(f"ERROR: {_SOLVE}") and len(names) == 1 and not found:
+            # buildx does not name the only target
+            found[order.images[0].name] = f"target {next(iter(names))}: {line.removeprefix('ERROR: ')}"
     return found
 
 
@@ -82,11 +86,11 @@ def explain(order: Order, trace: Trace, broken: Mapping[str, str], error: str) -
             yield replace(problem, where="--sbom", hint=_SCANNER) if scans else problem
 
 
-def lost_result(order: Order, name: str, trace: Trace) -> Result:
-    """A failed image; the reason is short, `explain` tells the whole of it."""
+def lost_result(order: Order, name: str, trace: Trace, what: str) -> Result:
+    """A failed image; the reason is short, `explain` tells the whole of it. what: of `broken_images`."""
     image = next(each for each in order.images if each.name == name)
     errors = [step.error.splitlines()[0] for step in trace.of(name) if step.error]
-    reason = errors[0].rpartition(_PROCESS)[2] if errors else "see below"
+    reason = errors[0].rpartition(_PROCESS)[2] if errors else what.rpartition(_SOLVE)[2]
     return Result(image=image, status="failed", reasons=(reason,))
 
 

@@ -139,7 +139,7 @@ def explain_failure(steps: tuple[RemoteStep, ...], folder: Path) -> Outcome:
             broken = broken_images(each.order, trace)
             if broken or trace.messages:
                 problems += explain(each.order, trace, broken, "\n".join(trace.messages))
-            results |= {name: lost_result(each.order, name, trace) for name in broken}
+            results |= {name: lost_result(each.order, name, trace, what) for name, what in broken.items()}
     return Outcome(
         results={**call_off(steps, "the remote build failed").results, **results}, problems=tuple(problems)
     )

@@ -100,14 +100,17 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
         chances.problems.clear()
         if baked.error is not None and broken is not None:
             problems += explain(batch, baked.trace, broken, baked.error)
-            results.update({name: lost_result(batch, name, baked.trace) for name in broken})
+            results.update(
+                {name: lost_result(batch, name, baked.trace, what) for name, what in broken.items()}
+            )
         if doubts:
             problems += doubts.values()
             results.update(doubtful(batch, doubts))
             broken = {**(broken or {}), **dict.fromkeys(doubts, "its confirmation")}
         waiting = _remaining(waiting, set(confirmed), broken or {}, results)
         if baked.interrupted or (broken is not None and not (keep_going and broken)):
-            reason = "the run was stopped" if baked.interrupted else "another image failed"
+            failed = "another image failed" if broken else "the build failed"
+            reason = "the run was stopped" if baked.interrupted else failed
             lost = {each.image.name: cancelled(each, f"cancelled: {reason}") for each in waiting.decisions}
             return Outcome(
                 results={**results, **lost},

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.declare.machine import normal_platform, this_machine
+from lamina.declare.machine import native_platform, normal_platform, this_machine
 
 
 def test_interpreters_that_are_switched_on_are_told(tmp_path: Path) -> None:
@@ -32,7 +32,8 @@ def test_interpreters_that_are_switched_on_are_told(tmp_path: Path) -> None:
         ("linux/armel", "linux/arm/v6"),
         ("linux/i386", "linux/386"),
         ("windows/amd64", "windows/amd64"),
-        *((each, None) for each in ("", "linux", "mars", "linux/", "linux/a/b/c", "linux/am d64", "linux/*")),
+        ("linux", native_platform()),
+        *((each, None) for each in ("", "mars", "linux/", "linux/a/b/c", "linux/am d64", "linux/*")),
     ],
 )
 def test_a_platform_has_one_name(written: str, normal: str | None) -> None:

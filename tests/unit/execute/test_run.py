@@ -332,7 +332,28 @@ def test_a_failure_of_bake_itself_is_nobodys(linked: Repo, tmp_path: Path) -> No
     shop.stream = lambda command, on_line: on_line("ERROR: no builder") or Completed(code=1)  # type: ignore
     outcome = run(shop, order_of(linked, D), tmp_path / "run", keep_going=True)
     assert statuses(outcome) == {D: "cancelled"}
+    assert outcome.results[D].reasons == ("cancelled: the build failed",)
     assert "ERROR: no builder" in outcome.problems[0].what
+
+
+def test_the_only_image_that_fails_at_its_dockerfile_is_no_other(linked: Repo, tmp_path: Path) -> None:
+    """buildx names the target where there are several."""
+    said = ["Dockerfile:2", "ERROR: failed to solve: invalid IP address: 1"]
+    shop = Shop(turns=[lambda _: [{"message": line} for line in said]])
+    outcome = run(shop, order_of(linked, D), tmp_path / "run")
+    assert statuses(outcome) == {D: "failed"}
+    assert outcome.results[D].reasons == ("invalid IP address: 1",)
+    (problem,) = outcome.problems
+    assert problem.where == f"dockerfiles/{D}/Dockerfile:2"
+    assert problem.what == f"{D} failed at target {D}: failed to solve: invalid IP address: 1"
+
+
+def test_of_several_the_one_that_fails_at_its_dockerfile_is_named(linked: Repo, tmp_path: Path) -> None:
+    said = f"ERROR: target {W}: failed to solve: dockerfile parse error on line 1: no"
+    shop = Shop(turns=[lambda _: [{"message": said}]])
+    outcome = run(shop, order_of(linked, D, W), tmp_path / "run")
+    assert statuses(outcome) == {D: "cancelled", W: "failed"}
+    assert outcome.results[W].reasons == ("dockerfile parse error on line 1: no",)
 
 
 def test_what_was_done_before_the_user_stopped_it_counts(linked: Repo, tmp_path: Path) -> None:
