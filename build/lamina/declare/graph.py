@@ -76,40 +76,66 @@ class Graph:
             name = stack.pop()
             if name not in wanted:
                 wanted.add(name)
-                stack.extend(self.nodes[name].parents)
+                stack.extend(parent for parent in self.nodes[name].parents if parent in self.nodes)
         return tuple(name for name in self.nodes if name in wanted)
 
 
 def read_graph(project: Project) -> Graph:
     """Parse every Dockerfile and join the images. Raises ConfigError with all faults at once."""
-    recipes: dict[str, Recipe] = {}
-    joints: dict[str, _Joint] = {}
+    graph, problems = find_graph(project)
+    ConfigError.check(problems)
+    return graph
+
+
+def find_graph(project: Project) -> tuple[Graph, tuple[Problem, ...]]:
+    """The images whose Dockerfiles can be read, and what is wrong with all others.
+
+    Where there are problems, a node may have a parent that is no node.
+    """
+    read: dict[str, _Read] = {}
     problems: list[Problem] = []
-    for name, spec in project.images.items():
+    for name in project.images:
         try:
-            recipes[name] = _recipe(spec)
-            joints[name] = _join(name, recipes[name], project)
+            read[name] = _read(name, project)
         except LaminaError as error:
             problems += error.problems
-    ConfigError.check(problems)
-    for name in recipes:
-        if triggers := _triggers(recipes, joints[name]):
-            recipes[name] = _recipe(project.images[name], triggers)
-            joints[name] = _join(name, recipes[name], project)
-    order = _sorted({name: tuple(joint.parents) for name, joint in joints.items()}, project)
-    children = {parent for joint in joints.values() for parent in joint.parents}
-    return Graph(
-        nodes={
-            name: Node(
-                spec=project.images[name],
-                recipe=recipes[name],
-                kind=_kind(project.images[name], recipes[name], has_children=name in children),
-                parents=joints[name].parents,
-                externals=joints[name].externals,
-            )
-            for name in order
-        }
+    for name in tuple(read):
+        if triggers := _triggers(read, read[name].joint):
+            try:
+                read[name] = _read(name, project, triggers)
+            except LaminaError as error:
+                problems += error.problems
+                del read[name]
+    order, circles = _sorted(
+        {name: tuple(filter(read.__contains__, each.joint.parents)) for name, each in read.items()}, project
     )
+    children = {parent for each in read.values() for parent in each.joint.parents}
+    nodes = {
+        name: Node(
+            spec=project.images[name],
+            recipe=read[name].recipe,
+            kind=_kind(project.images[name], read[name].recipe, has_children=name in children),
+            parents=read[name].joint.parents,
+            externals=read[name].joint.externals,
+        )
+        for name in order
+    }
+    return Graph(nodes=nodes), tuple(dict.fromkeys((*problems, *circles)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """A Dockerfile that could be read, and what it stands on."""
+
+    recipe: Recipe
+    joint: _Joint
+
+
+def _read(
+    name: str, project: Project, triggers: Mapping[str, tuple[Instruction, ...]] | None = None
+) -> _Read:
+    recipe = _recipe(project.images[name], triggers)
+    return _Read(recipe=recipe, joint=_join(name, recipe, project))
 
 
 def _recipe(spec: ImageSpec, triggers: Mapping[str, tuple[Instruction, ...]] | None = None) -> Recipe:
@@ -172,33 +198,45 @@ def _is_ours(reference: Reference, image: str, project: Project) -> bool:
     return known and (reference.repository != image or reference.tag in _OWN_TAGS)
 
 
-def _triggers(recipes: Mapping[str, Recipe], joint: _Joint) -> Mapping[str, tuple[Instruction, ...]]:
+def _triggers(read: Mapping[str, _Read], joint: _Joint) -> Mapping[str, tuple[Instruction, ...]]:
     """What the ONBUILD instructions of an image's parents run in it, by the names it has for them."""
     return {
-        alias: recipes[parent].triggers
+        alias: read[parent].recipe.triggers
         for parent, aliases in joint.parents.items()
         for alias in aliases
-        if recipes[parent].triggers
+        if parent in read and read[parent].recipe.triggers
     }
 
 
-def _sorted(edges: Mapping[str, tuple[str, ...]], project: Project) -> tuple[str, ...]:
-    """Bases before what stands on them, names in alphabetical order within a level."""
+def _sorted(
+    edges: Mapping[str, tuple[str, ...]], project: Project
+) -> tuple[tuple[str, ...], tuple[Problem, ...]]:
+    """Bases before what stands on them, names in alphabetical order within a level; and every circle.
+
+    The images of a circle are left out.
+    """
     sorter = graphlib.TopologicalSorter(edges)
-    order: list[str] = []
     try:
         sorter.prepare()
     except graphlib.CycleError as error:
         path: list[str] = list(reversed(error.args[1]))
-        raise ConfigError.of(
-            f"images build on each other in a circle: {' -> '.join(path)}",
+        circle = Problem(
+            what=f"images build on each other in a circle: {' -> '.join(path)}",
             where=project.images[path[0]].dockerfile_path,
             hint="let one of these Dockerfiles build FROM something else",
-        ) from None
+        )
+        rest = {
+            name: tuple(each for each in parents if each not in path)
+            for name, parents in edges.items()
+            if name not in path
+        }
+        found, circles = _sorted(rest, project)
+        return found, (circle, *circles)
+    order: list[str] = []
     while ready := sorted(sorter.get_ready()):
         order += ready
         sorter.done(*ready)
-    return tuple(order)
+    return tuple(order), ()
 
 
 def _kind(spec: ImageSpec, recipe: Recipe, *, has_children: bool) -> str:

@@ -79,6 +79,27 @@ def identify(
     where that is known; Lambda images stand on it, and bases are neither read nor hashed. files: opens a
     folder. Raises ConfigError with all faults that keep files from being read.
     """
+    images, problems = identify_each(
+        project, graph, names, prefix=prefix, bases=bases, stable=stable, files=files
+    )
+    ConfigError.check(problems)
+    return images
+
+
+def identify_each(
+    project: Project,
+    graph: Graph,
+    names: Iterable[str],
+    *,
+    prefix: str,
+    bases: Mapping[str, Mapping[str, str]],
+    stable: Mapping[str, str] | None = None,
+    files: Callable[[Path], Files] = DiskFiles,
+) -> tuple[Mapping[str, Image], tuple[Problem, ...]]:
+    """The images whose files can be read, and what keeps those of the others from it. As `identify`.
+
+    Where there are problems, images may lack a parent, and their fingerprints are not to be used.
+    """
     wanted = set(names)
     rooted = [name for name in wanted if stable is None or graph.nodes[name].kind == "base"]
     wanted |= set(graph.with_ancestors(rooted))
@@ -111,8 +132,7 @@ def identify(
             fingerprint=bill.fingerprint,
             repository=Reference.parse(prefix + project.repository(name)),
         )
-    ConfigError.check(problems)
-    return images
+    return images, tuple(problems)
 
 
 def _contexts(node: Node, files: Callable[[Path], Files]) -> Mapping[str, Context]:

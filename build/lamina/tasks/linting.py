@@ -43,10 +43,12 @@ def lint(
             )
         found = mend_images(made, dry_run=dry_run) if fix else lint_images(made)
         made.screen.findings(found.findings)
+        made.screen.error(ConfigError(*found.problems))
+        code = ConfigError.exit_code if found.problems else FINDINGS if found.failing else 0
         if sarif:
             write_log(made, found.findings, sarif, version=__version__)
         if sarif != "-":
             documents = finding_documents(found.findings)
-            made.screen.finish("lint", ok=not found.failing, images=[], findings=documents)
-    if found.failing:
-        raise Exit(code=FINDINGS)
+            made.screen.finish("lint", ok=not code, images=[], findings=documents)
+    if code:
+        raise Exit(code=code)

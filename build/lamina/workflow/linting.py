@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lamina.decide.preflight import faults
 from lamina.declare.config import Project
-from lamina.errors import LaminaError
+from lamina.errors import LaminaError, Problem
 from lamina.files import write_atomic, write_json
 from lamina.identify.image import DOCKERIGNORE
 from lamina.lint.edits import apply, choose, diff
@@ -40,10 +40,14 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linted:
-    """What was found, or is left where it was mended; and the files that are others for that."""
+    """What was found, or is left where it was mended; and the files that are others for that.
+
+    problems: what keeps images from being read; nothing else is found about those.
+    """
 
     findings: tuple[Finding, ...]
     rewrites: tuple[Rewrite, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
     @property
     def failing(self) -> bool:
@@ -53,9 +57,10 @@ class Linted:
 
 def lint_images(workspace: Workspace) -> Linted:
     """What the rules find about the selected images."""
-    survey = _surveyor(workspace).survey(workspace.project)
+    survey, problems = _surveyor(workspace).survey_readable(workspace.project)
     workspace.stat_cache.save()
-    return Linted(findings=lint(survey, workspace.graph.select(workspace.flags.images)))
+    chosen = (workspace.flags.images or None) if problems else workspace.graph.select(workspace.flags.images)
+    return Linted(findings=lint(survey, chosen), problems=problems)
 
 
 def mend_images(workspace: Workspace, *, dry_run: bool) -> Linted:

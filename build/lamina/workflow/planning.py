@@ -13,7 +13,7 @@ from lamina.declare.machine import this_machine
 from lamina.errors import ConfigError, EngineError, Problem, RegistryError
 from lamina.execute.externals import Externals
 from lamina.execute.place import Place
-from lamina.identify.image import STABLE, Image, identify
+from lamina.identify.image import STABLE, Image, identify_each
 from lamina.identify.runnable import check_runnable, local_names
 from lamina.masks import read_secret
 from lamina.refs import Reference
@@ -37,7 +37,7 @@ def make_images(
 
     stable: in static mode what the bases are; see `find_stable`.
     """
-    images = identify(
+    images, unread = identify_each(
         workspace.project,
         workspace.graph,
         names,
@@ -48,7 +48,7 @@ def make_images(
     )
     workspace.stat_cache.save()
     held = [secret for secret in workspace.project.secrets if read_secret(secret.file)]
-    ConfigError.check((*preflight.faults(images), *copied(images.values(), held)))
+    ConfigError.check((*unread, *preflight.faults(images), *copied(images.values(), held)))
     return images
 
 

@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from lamina.decide.preflight import faults
 from lamina.declare.config import ImageSpec, Project
-from lamina.declare.graph import read_graph
+from lamina.declare.graph import find_graph
 from lamina.declare.lockfile import Lock, read_lock
 from lamina.declare.recipe import Source
-from lamina.errors import nearest
+from lamina.errors import ConfigError, Problem, nearest
 from lamina.identify.asked import rooted
 from lamina.identify.context import BY_DEFAULT, DEFAULT_EXCLUDES, ContextFile, select
 from lamina.identify.fingerprint import distribution
 from lamina.identify.ignore import Ignore
-from lamina.identify.image import DOCKERIGNORE, Image, identify
+from lamina.identify.image import DOCKERIGNORE, Image, identify_each
 from lamina.identify.runnable import check_runnable
 from lamina.identify.tree import DiskFiles, Entry, Files
 from lamina.identify.wildcard import is_wildcard
@@ -49,8 +50,22 @@ class Surveyor:
 
     def survey(self, project: Project) -> Survey:
         """Everything that rules ask. Raises ConfigError with what keeps the project from being read."""
-        graph = read_graph(project)
-        images = identify(project, graph, graph.nodes, prefix="", bases={}, files=self._files)
+        survey, problems = self.survey_readable(project)
+        ConfigError.check(problems)
+        return survey
+
+    def survey_readable(self, project: Project) -> tuple[Survey, tuple[Problem, ...]]:
+        """The same of the images that can be read down to their last base; what is wrong with the others."""
+        graph, unparsed = find_graph(project)
+        found, unread = identify_each(project, graph, graph.nodes, prefix="", bases={}, files=self._files)
+        images: dict[str, Image] = {}
+        for name, image in found.items():
+            if images.keys() >= image.node.parents.keys():
+                images[name] = image
+        apart = faults({name: image for name, image in found.items() if name not in images})
+        return self._survey(project, images), tuple(dict.fromkeys((*unparsed, *unread, *apart)))
+
+    def _survey(self, project: Project, images: Mapping[str, Image]) -> Survey:
         return Survey(
             project=project,
             images=images,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lamina.declare.config import Project, find_root, load_project
 from lamina.declare.graph import Graph, read_graph
 from lamina.declare.settings import LOCAL
-from lamina.errors import EngineError, RegistryError
+from lamina.errors import ConfigError, EngineError, RegistryError
 from lamina.execute.attest import Attestations
 from lamina.execute.engine import Builder, Engine, check_buildx, choose_builder, find_engine
 from lamina.execute.place import EnginePlace, Place, Places, RegistryPlace
@@ -144,8 +144,13 @@ class Workspace:
 
     @cached_property
     def graph(self) -> Graph:
-        """Its images."""
-        return read_graph(self.project)
+        """Its images. Raises ConfigError with what is wrong with any Dockerfile, ignore file or source."""
+        try:
+            return read_graph(self.project)
+        except ConfigError:
+            from lamina.workflow.dockerfiles import all_faults
+
+            raise ConfigError(*all_faults(self.project, self.stat_cache.files)) from None
 
     @property
     def has_bases(self) -> bool:

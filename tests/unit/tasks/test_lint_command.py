@@ -87,3 +87,23 @@ def test_two_documents_cannot_share_standard_output(
 ) -> None:
     assert lamina("lint", "--json", "--sarif", "-") == 2
     assert "--sarif: --json and --sarif - both want standard output" in capsys.readouterr().err
+
+
+def test_a_dockerfile_that_does_not_parse_hides_no_findings_of_others(
+    lamina: Command, receipts: Repo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What stands on it is not judged: what the base holds is not known."""
+    receipts.image("broken", "FETCH x")
+    receipts.image("on-broken", "FROM broken", "RUN pip install --force-reinstall iniconfig")
+
+    assert lamina("lint") == 2
+    told = capsys.readouterr()
+    assert f"dockerfiles/{D}/Dockerfile:3" in told.out
+    assert "on-broken" not in told.out
+    assert "error: dockerfiles/broken/Dockerfile:1: unknown instruction FETCH" in told.err
+
+    assert lamina("lint", "--sarif", "-", "--image", "broken") == 2
+    told = capsys.readouterr()
+    assert json.loads(told.out)["runs"][0]["results"] == []
+    assert "unknown instruction FETCH" in told.err
+    assert lamina("lint", "--fix") == 2

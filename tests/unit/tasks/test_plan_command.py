@@ -104,3 +104,55 @@ def test_bad_input_ends_with_its_code_and_says_what_is_wrong(
     assert document["ok"] is False
     assert says.removeprefix("error: ") in document["messages"][-1]["text"]
     assert not (receipts.root / ".lamina").exists()
+
+
+def spoil_many(repo: Repo) -> dict[str, str]:
+    """Images with a fault each: what is told of it, by image."""
+    faults = {
+        "syntax": ("FROM scratch\nFETCH x\n", ":2: unknown instruction FETCH"),
+        "parser": ("FROM scratch\nENV A\n", ":2: no valid Dockerfile: ENV must have two arguments"),
+        "flag": ("FROM scratch\nCOPY --lnk x /\n", ":2: COPY has no flag --lnk; did you mean --link?"),
+        "stage": ("FROM scratch\nCOPY --from=1 x /\n", ":2: --from=1 names a stage that is not above it"),
+        "variable": ("ARG B\nFROM $B\n", ":2: FROM $B names no image: its ARG has no value"),
+        "reference": ("FROM A:b:c\n", ":1: "),
+        "source": ("FROM scratch\nCOPY nowhere /\n", ":2: COPY nowhere: there is no such file"),
+        "on-syntax": ("FROM syntax\nCOPY nowhere /\n", ":2: COPY nowhere: there is no such file"),
+        "ring-a": ("FROM ring-b\n", ": images build on each other in a circle"),
+        "ring-b": ("FROM ring-a\n", ""),
+        "ignore": ("FROM scratch\nCOPY dockerfiles /\n", ".dockerignore:1: "),
+    }
+    for name, (text, _) in faults.items():
+        repo.write(f"dockerfiles/{name}/Dockerfile", text)
+    repo.write("dockerfiles/ignore/Dockerfile.dockerignore", "[\n")
+    repo.write("dockerfiles/bytes/Dockerfile", b"\xff\xfe")
+    told = {name: f"dockerfiles/{name}/Dockerfile{what}" for name, (_, what) in faults.items() if what}
+    return {**told, "bytes": "dockerfiles/bytes/Dockerfile: cannot be read"}
+
+
+@pytest.mark.parametrize("command", [("plan", "--offline"), ("plan", "--offline", "--image", W), ("lint",)])
+def test_one_bad_dockerfile_hides_no_others_faults(
+    receipts: Repo, lamina: Command, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    faults = spoil_many(receipts)
+
+    assert lamina(*command, "--json") == 2
+    document = json.loads(capsys.readouterr().out)
+    told = [each["text"] for each in document["messages"] if each["level"] == "error"]
+    for each in document.get("findings", ()):
+        if each["rule"] == "LAM404":
+            told.append(f"{each['file']}:{each['line']}: {each['message']}")
+    for name, says in faults.items():
+        assert [each for each in told if each.startswith(says)], (name, told)
+    assert len(told) == len(faults)
+
+
+def test_an_ignore_file_that_cannot_be_read_hides_no_source(
+    receipts: Repo, lamina: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receipts.image("a-ignore", "FROM scratch", "COPY dockerfiles /", ignore=["["])
+    receipts.image("b-source", "FROM scratch", "COPY nowhere /")
+
+    assert lamina("plan", "--offline") == 2
+    err = capsys.readouterr().err
+    assert "dockerfiles/a-ignore/Dockerfile.dockerignore:1: " in err
+    assert "dockerfiles/b-source/Dockerfile:2: COPY nowhere" in err

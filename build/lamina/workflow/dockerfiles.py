@@ -1,0 +1,20 @@
+"""Every Dockerfile of a project, read as far as it can be: what is wrong with one hides no other's faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from lamina.decide import preflight
+from lamina.declare.config import Project
+from lamina.declare.graph import find_graph
+from lamina.errors import Problem
+from lamina.identify.image import identify_each
+from lamina.identify.tree import Files
+
+
+def all_faults(project: Project, files: Callable[[Path], Files]) -> Iterator[Problem]:
+    """What is wrong with all Dockerfiles, ignore files and sources. files: opens a folder."""
+    graph, unparsed = find_graph(project)
+    images, unread = identify_each(project, graph, graph.nodes, prefix="", bases={}, files=files)
+    yield from dict.fromkeys((*unparsed, *unread, *preflight.faults(images)))
