@@ -138,9 +138,8 @@ def test_one_bad_dockerfile_hides_no_others_faults(
     assert lamina(*command, "--json") == 2
     document = json.loads(capsys.readouterr().out)
     told = [each["text"] for each in document["messages"] if each["level"] == "error"]
-    for each in document.get("findings", ()):
-        if each["rule"] == "LAM404":
-            told.append(f"{each['file']}:{each['line']}: {each['message']}")
+    found = (each for each in document.get("findings", ()) if each["rule"] == "LAM404")
+    told += [f"{each['file']}:{each['line']}: {each['message']}" for each in found]
     for name, says in faults.items():
         assert [each for each in told if each.startswith(says)], (name, told)
     assert len(told) == len(faults)
