@@ -90,7 +90,7 @@ def propose(root: Path, found: Survey) -> Proposal:
         name = _name(draft, names[draft.dockerfile], bases.made_by, several=several)
         known = elsewhere | {each.name for each in images}
         image = _image(draft, _free(name, known), bases.made_by, notes)
-        images.append(image)
+        images.append(_only_its_own(image, images, notes))
     platforms = {each.platform for each in images if each.platform}
     shared = min(platforms) if len(platforms) == 1 else None
     if len(platforms) > 1:
@@ -104,6 +104,23 @@ def propose(root: Path, found: Survey) -> Proposal:
             if not each.platform
         )
     return Proposal(images=tuple(images), platform=shared, notes=tuple(notes))
+
+
+def _only_its_own(
+    image: ImageProposal, others: Iterable[ImageProposal], notes: list[Problem]
+) -> ImageProposal:
+    """An image without the functions that another one is for: a function runs one image."""
+    owners = {function: each.name for each in others for function in each.functions}
+    taken = [each for each in image.functions if each in owners]
+    notes += (
+        Problem(
+            what=f"the function {each} is for {image.name} as well as for {owners[each]}, which keeps it",
+            where=image.dockerfile,
+            hint="give each image its own: functions of [tool.lamina.images.<name>]",
+        )
+        for each in taken
+    )
+    return replace(image, functions=tuple(each for each in image.functions if each not in taken))
 
 
 def _free(name: str, known: set[str]) -> str:

@@ -18,7 +18,7 @@ from lamina.declare.codebuild import TABLE as CODEBUILD
 from lamina.declare.codebuild import CodeBuildSettings, read_codebuild
 from lamina.declare.document import CONFIG_FILE, Document
 from lamina.declare.expand import ExpansionError, expand
-from lamina.declare.functions import Function, read_functions
+from lamina.declare.functions import Function, check_claims, read_functions
 from lamina.declare.grammar import (
     CONTEXTS,
     NAMES,
@@ -167,6 +167,7 @@ def load_project(
     images = dict(_images(root, document, settings))
     secrets = tuple(_secrets(root, document, environment))
     ecr, retention = read_ecr(document), read_retention(document)
+    check_claims({name: each.functions for name, each in images.items()}, ecr, document)
     lint = document.known(document.table.get("lint", {}), _LINT_KEYS, "lint")
     codebuild = read_codebuild(document)
     document.check()
@@ -271,7 +272,7 @@ def _image(
         args=document.strings(given.get("args", {}), "images", name, "args"),
         shared_args=shared_args,
         contexts={key: (root / path).resolve() for key, path in contexts.items()},
-        functions=tuple(read_functions(given.get("functions", ()), document, name)),
+        functions=tuple(read_functions(given.get("functions", ()), document, name, settings["stack"].value)),
         source=document.where("images", name) if given else dockerfile,
     )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lamina.declare.accounts import Ecr
 from lamina.declare.document import Document
 
 _KEYS: Mapping[str, type] = {"name": str, "command": list}
@@ -15,9 +16,10 @@ _ARN = re.compile(
     r"arn:(?P<partition>[a-z-]+):lambda:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):function:"
     r"(?P<name>[A-Za-z0-9_-]{1,64})"
 )
+_STACK = "{stack}"
 _ALLOWED = (
     'a name, an ARN without version, or { name = "<name or ARN>", command = ["module.handler"] }; '
-    "of a name: up to 64 letters, digits, '-', '_'"
+    f"of a name: up to 64 letters, digits, '-', '_', and {_STACK} for the stack"
 )
 
 
@@ -38,12 +40,17 @@ class Function:
         """The region it is in; None where AWS' own configuration says so."""
         return self.arn.split(":")[3] if self.arn else None
 
+    @property
+    def account(self) -> str | None:
+        """The account it is in; None for the caller's own."""
+        return self.arn.split(":")[4] if self.arn else None
+
     def __str__(self) -> str:
         return self.arn or self.name
 
 
-def read_functions(given: Any, document: Document, image: str) -> Iterator[Function]:
-    """Those of an image, in order. Faults go to the document."""
+def read_functions(given: Any, document: Document, image: str, stack: str) -> Iterator[Function]:
+    """Those of an image, in order; ``{stack}`` in a name is the stack. Faults go to the document."""
     seen: set[str] = set()
     where = document.where("images", image, "functions")
     for item in given:
@@ -52,7 +59,7 @@ def read_functions(given: Any, document: Document, image: str) -> Iterator[Funct
             continue
         table = {"name": item} if isinstance(item, str) else item
         entry = document.known(table, _KEYS, "images", image, "functions")
-        name = entry.get("name", "")
+        name = entry.get("name", "").replace(_STACK, stack)
         arn = _ARN.fullmatch(name)
         if not arn and not _NAME.fullmatch(name):
             document.problem(f"{name!r} is no Lambda function", where=where, allowed=_ALLOWED)
@@ -65,3 +72,55 @@ def read_functions(given: Any, document: Document, image: str) -> Iterator[Funct
                 arn=name if arn else None,
                 command=tuple(str(word) for word in entry.get("command", ())),
             )
+
+
+def check_claims(functions: Mapping[str, Iterable[Function]], ecr: Ecr, document: Document) -> None:
+    """Find functions that are claimed twice: by two images, or by one by name and by ARN.
+
+    functions: of each image. A function runs one image: of two, each deployment would undo the other's.
+    Faults go to the document.
+    """
+    claims: dict[str, list[tuple[str, Function]]] = {}
+    for image, those in functions.items():
+        for each in those:
+            earlier = claims.setdefault(each.name, [])
+            for other, function in earlier:
+                same = _is_same(each, function, ecr)
+                if same if image == other else same is not False:
+                    _claimed_twice(document, (other, function), (image, each), certain=same is True)
+                    break
+            earlier.append((image, each))
+
+
+def _is_same(one: Function, other: Function, ecr: Ecr) -> bool | None:
+    """Whether two functions of one name are one; None where only AWS can say.
+
+    A function without an ARN is in the caller's account and in the registry's region.
+    """
+    if (one.arn is None) == (other.arn is None):
+        return one.arn == other.arn
+    by_arn = one if one.arn else other
+    pairs = ((by_arn.region, ecr.region), (by_arn.account, ecr.account))
+    if any(known is not None and known != each for each, known in pairs):
+        return False
+    return True if all(known is not None for _, known in pairs) else None
+
+
+def _claimed_twice(
+    document: Document, first: tuple[str, Function], second: tuple[str, Function], *, certain: bool
+) -> None:
+    (image, function), (other, again) = first, second
+    both = str(again) if str(function) == str(again) else f"{function} and {again}"
+    where = document.where("images", other, "functions")
+    if image == other:
+        document.problem(f"{both} are one function, named twice", where=where, hint="leave one of them out")
+        return
+    keep = f"leave {again} out of one of them"
+    apart = "if these are two functions, name both by ARN, or set account and region in [tool.lamina.ecr]"
+    document.problem(
+        f"two images are for the function {both}: {image} ({document.where('images', image, 'functions')}) "
+        f"and {other}",
+        where=where,
+        allowed="one image for a function: each deployment would undo the other's",
+        hint=keep if certain else f"{keep}; {apart}",
+    )

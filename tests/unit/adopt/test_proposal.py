@@ -164,6 +164,19 @@ def test_a_dockerfile_that_is_built_in_several_ways_is_several_images(tree: Tree
     assert made(tree).platform == "linux/arm64"
 
 
+def test_a_function_is_proposed_for_one_image_alone(tree: Tree) -> None:
+    for folder in ("one", "two"):
+        tree.write(f"{folder}/Dockerfile", "FROM scratch\n")
+        tree.write(
+            f"{folder}/template.yaml",
+            "Resources:\n  Api:\n    Type: AWS::Serverless::Function\n"
+            "    Properties: {PackageType: Image}\n    Metadata: {DockerContext: .}\n",
+        )
+
+    assert {name: each.functions for name, each in proposed(tree).items()} == {"one": ("Api",), "two": ()}
+    assert "two/Dockerfile: the function Api is for two as well as for one, which keeps it" in notes(tree)
+
+
 @pytest.mark.parametrize(
     ("content", "note"),
     [

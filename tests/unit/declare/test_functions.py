@@ -34,3 +34,74 @@ def test_all_faults_are_told_with_their_line(tmp_path: Path) -> None:
     for fault in ("'a b' is no", "one is named twice", f"'{ARN}:7' is no", "did you mean name?"):
         assert f"pyproject.toml:2: {fault}" in told or fault in told
     assert "pyproject.toml:2" in told
+
+
+BY_NAME, BY_ARN = '["one"]', '["arn:aws:lambda:eu-west-1:123456789012:function:one"]'
+ELSEWHERE = '["arn:aws:lambda:us-east-1:123456789012:function:one"]'
+PLACE = '[tool.lamina.ecr]\naccount = "123456789012"\nregion = "eu-west-1"\n'
+
+
+def claims(root: Path, first: str, second: str, more: str = "") -> list[str]:
+    """The faults of two images with their functions."""
+    text = more
+    for name, given in (("app", first), ("web", second)):
+        (root / f"dockerfiles/{name}").mkdir(parents=True)
+        (root / f"dockerfiles/{name}/Dockerfile").write_text("FROM scratch\n")
+        text += f"[tool.lamina.images.{name}]\nfunctions = {given}\n"
+    (root / "pyproject.toml").write_text(text)
+    try:
+        load_project(root, env={})
+    except ConfigError as error:
+        return list(map(str, error.problems))
+    return []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "more"),
+    [
+        (BY_NAME, BY_NAME, ""),
+        (BY_NAME, '[{ name = "one", command = ["a.b"] }]', ""),
+        (BY_ARN, BY_ARN, ""),
+        (BY_NAME, BY_ARN, ""),
+        (BY_ARN, BY_NAME, PLACE),
+        (BY_NAME, '["one-too", "one"]', ""),
+        ('["one-{stack}"]', '["one-dev"]', ""),
+    ],
+)
+def test_a_function_is_for_one_image(tmp_path: Path, first: str, second: str, more: str) -> None:
+    (told,) = claims(tmp_path, first, second, more)
+
+    lines = more.count("\n")
+    assert told.startswith(f"pyproject.toml:{lines + 4}: two images are for the function ")
+    assert f"app (pyproject.toml:{lines + 2}) and web" in told
+    assert ("name both by ARN" in told) == (BY_ARN in (first, second) and first != second and not more)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "more"),
+    [
+        (BY_NAME, '["two"]', ""),
+        (BY_ARN, ELSEWHERE, ""),
+        (BY_NAME, ELSEWHERE, '[tool.lamina.ecr]\nregion = "eu-west-1"\n'),
+        (BY_NAME, BY_ARN, '[tool.lamina.ecr]\naccount = "210987654321"\n'),
+        ('["one-{stack}"]', '["one-prod"]', ""),
+    ],
+)
+def test_functions_that_are_told_apart_may_be_of_two_images(
+    tmp_path: Path, first: str, second: str, more: str
+) -> None:
+    assert claims(tmp_path, first, second, more) == []
+
+
+def test_an_image_names_a_function_once_by_name_or_by_arn(tmp_path: Path) -> None:
+    both = f'["one", {BY_ARN[1:]}'
+
+    assert claims(tmp_path / "unknown", both, "[]") == []
+    (told,) = claims(tmp_path / "known", both, "[]", PLACE)
+    assert "are one function, named twice" in told
+
+
+def test_a_stack_may_be_in_a_name(tmp_path: Path) -> None:
+    name, arn = functions(tmp_path, f'["one-{{stack}}", "{ARN}-{{stack}}"]')
+
+    assert (str(name), str(arn)) == ("one-dev", f"{ARN}-dev")
