@@ -20,7 +20,10 @@ from faults.project import EDITION, Content, Oracle, Snapshot
 
 FINGERPRINT = "dev.lamina.fingerprint"
 _FOLDER = "var/task/"
-_ACCEPT = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_CONFIG = "application/vnd.oci.image.config.v1"
+_BYTES = "application/octet-stream"
+_ACCEPT = f"{_MANIFEST}, application/vnd.oci.image.index.v1+json"
 _SECONDS = 30
 
 ReadBlob = Callable[[str], bytes]
@@ -60,6 +63,23 @@ class RegistryStore:
         """See `Store.open`."""
         manifest = self._get(f"{repository}/manifests/{tag}")
         return manifest, lambda digest: self._get(f"{repository}/blobs/{digest}")
+
+    def put(self, repository: str, tag: str, config: Mapping[str, object]) -> None:
+        """Push an image that is nothing but a configuration."""
+        raw = json.dumps(config).encode()
+        self._send("POST", f"{repository}/blobs/uploads/?digest={_sha256(raw)}", raw, _BYTES)
+        described = {"mediaType": f"{_CONFIG}+json", "digest": _sha256(raw), "size": len(raw)}
+        manifest = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": described, "layers": []}
+        self._send("PUT", f"{repository}/manifests/{tag}", json.dumps(manifest).encode(), _MANIFEST)
+
+    def _send(self, method: str, path: str, body: bytes, media_type: str) -> None:
+        request = urllib.request.Request(
+            f"http://{self.address}/v2/{path}",
+            data=body,
+            headers={"Content-Type": media_type},
+            method=method,
+        )
+        urllib.request.urlopen(request, timeout=_SECONDS).close()
 
     def _get(self, path: str) -> bytes:
         address = f"http://{self.address}/v2/{path}"

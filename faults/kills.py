@@ -19,18 +19,21 @@ _NO_ENGINE = frozenset({0, 1, 4})
 _NO_REGISTRY = frozenset({0, 5})
 
 
-def _at_a_moment(scene: Scene) -> tuple[Started, bool]:
-    """A push under way, of all or after an edit; whether it has not yet asked the registry anything.
+def _at_a_moment(scene: Scene, *, local: bool = False) -> tuple[Started, bool]:
+    """A run under way, of all or after an edit; whether it has not yet asked the registry anything.
+
+    local: it may also be one that builds into the engine's store.
 
     The moment is a time, or the arrival of a request at the registry.
     """
     random, gate = scene.random, scene.ground.gate
+    scene.push = not local or random.random() < 0.7
     if random.random() < 0.5:
         scene.run()
         edit_once(scene.repo.root, random)
     before = len(gate.asked)
     started = scene.start()
-    if random.random() < 0.4:
+    if not scene.push or random.random() < 0.4:
         time.sleep(random.uniform(0.02, _LONGEST_SECONDS))
     else:
         wanted = before + random.randint(1, _MOST_REQUESTS)
@@ -41,7 +44,7 @@ def _at_a_moment(scene: Scene) -> tuple[Started, bool]:
 
 
 def _kill_client(scene: Scene) -> None:
-    started, _ = _at_a_moment(scene)
+    started, _ = _at_a_moment(scene, local=True)
     started.send(signal.SIGKILL)
     scene.finish(started, {0, -signal.SIGKILL})
 
@@ -64,7 +67,7 @@ def _kill_registry(scene: Scene, *, at_once: bool) -> None:
 
 def _stop(scene: Scene, *numbers: signal.Signals, codes: Codes) -> None:
     """Signals to the command, or to all of its group as from a terminal."""
-    started, early = _at_a_moment(scene)
+    started, early = _at_a_moment(scene, local=True)
     group = scene.random.random() < 0.5
     for number in numbers:
         started.send(number, group=group)
@@ -121,7 +124,7 @@ FAULTS = (
     Fault(
         name="signal.int-twice",
         what="Ctrl-C, and again before it has ended",
-        strike=lambda scene: _stop(scene, signal.SIGINT, signal.SIGINT, codes={130}),
+        strike=lambda scene: _stop(scene, signal.SIGINT, signal.SIGINT, codes={130, -signal.SIGINT}),
         quick=2,
         full=15,
     ),

@@ -6,9 +6,10 @@ from functools import partial
 
 from faults.cases import Fault
 from faults.edits import edit_once
-from faults.project import IMAGES
+from faults.project import IMAGES, fingerprints
 from faults.proxy import Spoil
 from faults.scene import Scene
+from lamina.identify.fingerprint import content_tag
 
 TOLD = frozenset({0, 5})
 """Survived by trying again, or told as the registry's fault."""
@@ -69,8 +70,10 @@ def _spoil(scene: Scene, how: str) -> None:
         skip=random.choice((0, 0, 1, 2)),
         times=random.choice((1, 1, 3, None)),
     )
+    # Lambda refuses an image of another media type, and so does the check after a push.
+    refused = {1} if how == "wrong-type" else set()
     with scene.ground.gate.spoiling(spoil):
-        scene.run(allowed=TOLD)
+        scene.run(allowed=TOLD | refused)
     scene.struck = spoil.struck > 0
 
 
@@ -97,6 +100,20 @@ def _lose_layer(scene: Scene) -> None:
     scene.run("--force")
 
 
+def _foreign_image(scene: Scene) -> None:
+    """Somebody else's image has the content tag; it is nothing of ours, whatever its name."""
+    image = scene.random.choice(IMAGES)
+    fingerprint = fingerprints(scene.repo.root)[image]
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": []},
+    }
+    scene.ground.images.put(scene.repository(image), content_tag(fingerprint), config)
+    scene.run()
+
+
 FAULTS = (
     *(
         Fault(name=f"registry.{how}", what=what, strike=partial(_spoil, how=how), quick=2, full=12)
@@ -106,6 +123,13 @@ FAULTS = (
         name="registry.lost-config",
         what="the blob of a configuration is gone",
         strike=_lose_config,
+        quick=1,
+        full=4,
+    ),
+    Fault(
+        name="registry.foreign-image",
+        what="an image without a fingerprint has the content tag",
+        strike=_foreign_image,
         quick=1,
         full=4,
     ),

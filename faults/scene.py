@@ -180,9 +180,13 @@ class Scene:
         self.trusted = True
         self.look()
 
+    def repository(self, image: str) -> str:
+        """The repository that an image goes to, without the registry's address."""
+        return f"{image}-{self.repo.env['LAMINA_STACK']}"
+
     def manifest_of(self, image: str) -> dict[str, Any]:
         """The manifest of the only tag that an image has by now."""
-        repository = f"{image}-{self.repo.env['LAMINA_STACK']}"
+        repository = self.repository(image)
         (tag,) = (each for each in self.ground.images.tags(repository) if is_content_tag(each))
         found: dict[str, Any] = json.loads(self.ground.images.open(repository, tag)[0])
         return found
@@ -190,9 +194,7 @@ class Scene:
     def read_back(self) -> list[StoredTag]:
         """Every content tag of this project."""
         store: Store = self.ground.images if self.push else self.ground.engine_images
-        stack = self.repo.env["LAMINA_STACK"]
-        names = {image: f"{image}-{stack}" for image in IMAGES}
-        return read_tags(store, names, self.ground.oracle)
+        return read_tags(store, {image: self.repository(image) for image in IMAGES}, self.ground.oracle)
 
     def _processes(self) -> list[str]:
         """What still runs of the commands, after a while in which it may end."""
