@@ -34,7 +34,7 @@ def grow(folder: Path) -> None:
 def _state(scene: Scene) -> None:
     """No room for ``.lamina``, at any moment of a run: up to the last page that it would need."""
     scene.push = scene.random.random() < 0.5
-    with small_disk(scene.state, scene.random.randint(1, 60) * _PAGE):
+    with small_disk(scene.state, scene.random.randint(1, 40) * _PAGE):
         run = scene.run(allowed=_TOLD)
         scene.struck = run.code != 0
         scene.look()

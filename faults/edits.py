@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +35,7 @@ def _rewrite(root: Path, random: Random) -> None:
     with file.open("w") as sink:
         sink.write(text[: len(text) // 2])
         sink.flush()
-        time.sleep(random.choice((0, 0.002)))
+        os.fsync(sink.fileno())  # takes a moment
         sink.write(text[len(text) // 2 :])
 
 

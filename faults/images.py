@@ -67,19 +67,19 @@ class RegistryStore:
     def put(self, repository: str, tag: str, config: Mapping[str, object]) -> None:
         """Push an image that is nothing but a configuration."""
         raw = json.dumps(config).encode()
-        self._send("POST", f"{repository}/blobs/uploads/?digest={_sha256(raw)}", raw, _BYTES)
+        upload = self._send("POST", f"http://{self.address}/v2/{repository}/blobs/uploads/", b"", _BYTES)
+        self._send("PUT", f"{upload}&digest={_sha256(raw)}", raw, _BYTES)
         described = {"mediaType": f"{_CONFIG}+json", "digest": _sha256(raw), "size": len(raw)}
         manifest = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": described, "layers": []}
-        self._send("PUT", f"{repository}/manifests/{tag}", json.dumps(manifest).encode(), _MANIFEST)
+        address = f"http://{self.address}/v2/{repository}/manifests/{tag}"
+        self._send("PUT", address, json.dumps(manifest).encode(), _MANIFEST)
 
-    def _send(self, method: str, path: str, body: bytes, media_type: str) -> None:
-        request = urllib.request.Request(
-            f"http://{self.address}/v2/{path}",
-            data=body,
-            headers={"Content-Type": media_type},
-            method=method,
-        )
-        urllib.request.urlopen(request, timeout=_SECONDS).close()
+    def _send(self, method: str, address: str, body: bytes, media_type: str) -> str:
+        """Send a body; where the answer says to go on."""
+        headers = {"Content-Type": media_type}
+        request = urllib.request.Request(address, data=body, headers=headers, method=method)
+        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
+            return str(answer.headers["Location"])
 
     def _get(self, path: str) -> bytes:
         address = f"http://{self.address}/v2/{path}"
