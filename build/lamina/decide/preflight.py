@@ -7,16 +7,27 @@ from collections.abc import Collection, Iterator, Mapping
 
 from lamina.decide.weight import heavy_contexts
 from lamina.declare.machine import Machine, family
-from lamina.errors import Problem, did_you_mean
+from lamina.errors import Problem, did_you_mean, nearest
 from lamina.identify.context import BY_DEFAULT, Missing
 from lamina.identify.ignore import Rule
 from lamina.identify.image import Image
 from lamina.identify.imports import ImportFault
 from lamina.identify.runnable import Runnable
 from lamina.identify.tree import shown
+from lamina.refs import Reference
 
 UNRUNNABLE = frozenset({"LAM601", "unrunnable"})
 """The rule of lint, by id and name, that finds what `unrunnable` does: who switches it off is believed."""
+_ALIKE = 0.8
+# fmt: off
+_OFFICIAL = frozenset({
+    "almalinux", "alpine", "amazoncorretto", "amazonlinux", "bash", "buildpack-deps", "busybox", "debian",
+    "docker", "eclipse-temurin", "fedora", "golang", "gradle", "haproxy", "httpd", "maven", "mongo", "mysql",
+    "nginx", "node", "openjdk", "oraclelinux", "perl", "php", "postgres", "pypy", "python", "rabbitmq",
+    "redis", "registry", "rockylinux", "ruby", "rust", "swift", "traefik", "ubuntu",
+})
+# fmt: on
+"""Images of Docker Hub that are often built upon, by a bare name: https://hub.docker.com/u/library"""
 _SET_UP_QEMU = "docker run --privileged --rm tonistiigi/binfmt --install all"
 
 
@@ -47,6 +58,26 @@ def notes(images: Mapping[str, Image]) -> Iterator[Problem]:
                 where=image.node.spec.source,
                 hint=f"add ARG {name} to {image.node.spec.dockerfile_path}, or drop it",
             )
+
+
+def misspelt_bases(images: Mapping[str, Image], names: Collection[str]) -> Iterator[Problem]:
+    """A note for each image from outside whose bare name is almost that of an image of the project.
+
+    Docker Hub may have one of that name, so this is no fault. names: of all images of the project.
+    """
+    for image in images.values():
+        for external in image.node.externals:
+            reference = Reference.parse(external.name)
+            bare = reference.host is None and reference.digest is None and "/" not in reference.repository
+            if not bare or reference.repository in _OFFICIAL or reference.repository in names:
+                continue
+            others = [name for name in names if name != image.name]
+            if near := nearest(reference.repository, others, cutoff=_ALIKE):
+                yield Problem(
+                    what=f"{external.name} is not an image of this project: it is looked for on Docker Hub",
+                    where=image.node.recipe.dockerfile.where(external.line),
+                    hint=did_you_mean(near),
+                )
 
 
 def unknown_secrets(images: Mapping[str, Image], declared: Collection[str]) -> Iterator[Problem]:
@@ -136,6 +167,8 @@ def _missing(image: Image, missing: Missing, context: str) -> Problem:
     place = f"the context {context}" if context else "the context"
     path = shown(missing.path)
     what = f"{missing.source.instruction} {path}"
+    if missing.source.origin:
+        what = f"ONBUILD {what} at {missing.source.origin}"
     if missing.fault:
         return Problem(
             what=f"{what} {shown(missing.fault)}", where=where, allowed=f"files below {image.root(context)}"

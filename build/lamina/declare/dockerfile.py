@@ -48,6 +48,8 @@ class Instruction:
     """Its last line: continuations, comments among them and heredocs are in between."""
     trigger: Instruction | None = None
     """The instruction that an ONBUILD holds."""
+    origin: str | None = None
+    """``path:line`` of the ONBUILD that runs it, where it is not written in the stage itself."""
 
     def flag(self, name: str) -> str | None:
         """The value of ``--name=value``; an empty string for a bare ``--name``; None when absent."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import graphlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lamina.declare.config import ImageSpec, Project
 from lamina.declare.dockerfile import Instruction, read_dockerfile
@@ -201,7 +201,10 @@ def _is_ours(reference: Reference, image: str, project: Project) -> bool:
 def _triggers(read: Mapping[str, _Read], joint: _Joint) -> Mapping[str, tuple[Instruction, ...]]:
     """What the ONBUILD instructions of an image's parents run in it, by the names it has for them."""
     return {
-        alias: read[parent].recipe.triggers
+        alias: tuple(
+            replace(each, origin=read[parent].recipe.dockerfile.where(each.line))
+            for each in read[parent].recipe.triggers
+        )
         for parent, aliases in joint.parents.items()
         for alias in aliases
         if parent in read and read[parent].recipe.triggers

@@ -20,6 +20,7 @@ class Source:
 
     paths: relative POSIX paths or wildcards as written; None where they cannot be known (the whole
     context counts then, and ``reason`` says why). context: a named context's name, None for the main one.
+    origin: ``path:line`` of the ONBUILD that holds the instruction, if one does.
     """
 
     line: int
@@ -29,6 +30,7 @@ class Source:
     parents: bool = False
     context: str | None = None
     reason: str | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

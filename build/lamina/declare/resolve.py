@@ -182,7 +182,10 @@ class _StageReader:
 
         parent: None for an image whose ENV is not known. An ENV outlasts an ARG of the same name below.
         """
-        self._triggers = tuple(replace(each, line=self._stage.line) for each in triggers)
+        where = self._resolver.file.where
+        self._triggers = tuple(
+            replace(each, line=self._stage.line, origin=each.origin or where(each.line)) for each in triggers
+        )
         self.open_world = parent is None or parent.open_world
         self.env = dict(parent.env) if parent else {}
         inherited = {} if parent is None or self.open_world else parent.scope
@@ -326,6 +329,7 @@ class _StageReader:
                 excludes=instruction.flags_of("exclude"),
                 parents=str(instruction.flag("parents")).lower() in {"", "true"},
                 context=origin,
+                origin=instruction.origin,
                 reason=unknown and f"${unknown} may come from the base image, so the whole context counts",
             )
         )

@@ -111,7 +111,7 @@ def _how(old: str | None, new: str | None) -> tuple[FileChange, str]:
     if old is None or new is None:
         return ("added", "added") if old is None else ("removed", "removed")
     if old[0] == new[0]:
-        return "retargeted" if old[0] == "l" else "modified", "modified"
+        return ("retargeted", "links to another target") if old[0] == "l" else ("modified", "modified")
     if {old[0], new[0]} == {"f", "x"} and old[1:] == new[1:]:
         return "mode", f"is now {'executable' if new[0] == 'x' else 'not executable'}"
     return "type", "modified (another kind of file)"

@@ -11,7 +11,11 @@ from lamina.identify.tree import shown
 
 CROWD = 10
 """So many files of one kind of change are named; of more, only their number and their folder."""
-_CROWDED = {"added": "added", "removed": "removed", "modified": "modified", "mode": "made executable or not"}
+_CROWDED = {
+    **{each: each for each in ("added", "removed", "modified")},
+    "mode": "made executable or not",
+    "retargeted": "linked to another target",
+}
 _MOST_LINES = 20
 _WIDTH = 100
 _LEAD = 30

@@ -139,6 +139,7 @@ def decide(
         unlocked=outside.unlocked,
         notes=(
             *preflight.notes(images),
+            *preflight.misspelt_bases(images, workspace.graph.nodes),
             *preflight.unknown_secrets(images, workspace.project.secret_names),
             *exposed(images.values()),
             *(preflight.emulated(images, this_machine()) if workspace.builds_here else ()),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from lamina.decide.preflight import emulated
+from lamina.decide.preflight import emulated, misspelt_bases
 from lamina.declare.machine import Machine
 
-from ..conftest import Repo
+from ..conftest import DIGEST, RUNTIME, Repo
+
+STAGES, BASE = "dockerfiles/stages/Dockerfile", "dockerfiles/base/Dockerfile"
 
 
 def test_a_good_repository_has_neither_faults_nor_notes(receipts: Repo) -> None:
@@ -86,3 +88,40 @@ def test_what_runs_on_another_platform_is_told(repo: Repo, emulates: frozenset[s
     assert "FROM --platform=$BUILDPLATFORM" in str(note)
     assert ("binfmt" in str(note)) is not bool(emulates)
     assert not list(emulated(images, Machine(platform="linux/arm64")))
+
+
+@pytest.mark.parametrize(
+    ("base", "near"),
+    [
+        ("base-cor:stable", "base-core"),
+        ("base-cor", "base-core"),
+        ("bsae-core:latest", "base-core"),
+        ("ghcr.io/base-cor:stable", None),
+        ("team/base-cor:stable", None),
+        (f"base-cor@{DIGEST}", None),
+        ("python:3.13", None),
+        ("debian", None),
+        ("something", None),
+        ("base-core:stable", None),
+    ],
+)
+def test_a_base_that_is_probably_misspelt_is_asked_for(repo: Repo, base: str, near: str | None) -> None:
+    for name in ("base-core", "pythons"):
+        repo.image(name, f"FROM {RUNTIME}")
+    repo.image("app", "ARG X", f"FROM {base}")
+
+    told = list(misspelt_bases(repo.images(), repo.graph().nodes))
+    assert [(each.where, each.hint) for each in told] == (
+        [("dockerfiles/app/Dockerfile:2", f"did you mean {near}?")] if near else []
+    )
+
+
+def test_a_missing_source_of_an_onbuild_names_its_line(repo: Repo) -> None:
+    repo.image("base", f"FROM {RUNTIME}", "", "ONBUILD COPY nowhere /")
+    repo.image("app", "FROM base")
+    repo.image("stages", "FROM scratch AS a", "ONBUILD COPY there /", "FROM a")
+
+    stages, app = (each.splitlines()[0] for each in repo.faults())
+    missing = "there is no such file in the context"
+    assert stages == f"{STAGES}:3: ONBUILD COPY there at {STAGES}:2: {missing}"
+    assert app == f"dockerfiles/app/Dockerfile:1: ONBUILD COPY nowhere at {BASE}:3: {missing}"

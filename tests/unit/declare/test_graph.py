@@ -217,3 +217,9 @@ def test_an_empty_selection_is_told(receipts: Repo, repo: Repo) -> None:
 def test_a_repository_without_images_is_told_how_to_begin(repo: Repo) -> None:
     with pytest.raises(SelectionError, match="no image is selected\n  next: invoke init finds Dockerfiles"):
         repo.graph().select([])
+
+
+def test_an_image_that_is_named_twice_is_one(repo: Repo) -> None:
+    repo.image("app", f"FROM {RUNTIME}")
+
+    assert repo.graph().select(["app", "app"]) == ("app",)

@@ -116,7 +116,7 @@ def test_a_link_that_leads_elsewhere_is_of_its_own_kind() -> None:
 
     (change,) = differences(old, new)
 
-    assert (change.kind, change.text) == ("retargeted", "a modified")
+    assert (change.kind, change.text) == ("retargeted", "a links to another target")
 
 
 def test_digests_of_values_and_contents_are_not_told() -> None:
