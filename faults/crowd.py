@@ -39,14 +39,14 @@ FAULTS = (
         what="8 runs at once in one folder",
         strike=partial(_same_tree, many=8),
         quick=2,
-        full=4,
+        full=3,
     ),
     Fault(
         name="crowd.different-trees-8",
         what="8 runs at once in clones that differ",
         strike=partial(_different_trees, many=8),
         quick=1,
-        full=4,
+        full=3,
     ),
     Fault(
         name="crowd.same-tree-50",

@@ -116,7 +116,7 @@ def _foreign_image(scene: Scene) -> None:
 
 FAULTS = (
     *(
-        Fault(name=f"registry.{how}", what=what, strike=partial(_spoil, how=how), quick=2, full=12)
+        Fault(name=f"registry.{how}", what=what, strike=partial(_spoil, how=how), quick=2, full=8)
         for how, (what, _) in SPOILS.items()
     ),
     Fault(
