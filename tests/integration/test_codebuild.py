@@ -114,6 +114,20 @@ def test_without_a_setup_the_setup_is_named(bare: Repo, machines: CodeBuildDoubl
     assert bare.ok("report", "--json").json["ok"] is True
 
 
+def test_a_bucket_of_another_region_is_told_before_anything_is_sent(
+    bare: Repo, machines: CodeBuildDouble, front: AwsFront
+) -> None:
+    front.client("s3", "us-east-1").create_bucket(Bucket="far-away")
+    bare.write("pyproject.toml", CONFIG.replace(BUCKET, "far-away"))
+
+    for command in (("codebuild.setup",), ("codebuild.build", "--create")):
+        done = bare.fails(2, *command)
+        assert "the bucket far-away is in us-east-1, and builds run in eu-west-1" in done.text
+        assert 'next: name another bucket, or let builds run there: region = "us-east-1"' in done.text
+    assert not operations(machines)
+    assert "Contents" not in front.client("s3").list_objects_v2(Bucket="far-away")
+
+
 def test_the_setup_is_shown_made_once_and_mended(
     bare: Repo, machines: CodeBuildDouble, front: AwsFront
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from lamina.errors import LaminaError
+
 Fate = Literal["conflict", "outdated", "unknown", "asleep", "throttled", "refused"]
 _BY_CODE: dict[str, Fate] = {
     "ResourceConflictException": "conflict",
@@ -40,3 +42,8 @@ def fate_of(error: BaseException | None) -> Fate:
         return "throttled"
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return "unknown" if status >= _FAULT else "refused"
+
+
+def may_pass(error: LaminaError) -> bool:
+    """Whether what AWS answered may be over in a moment: a fault of AWS, too many requests, no answer."""
+    return fate_of(error.__cause__) != "refused"

@@ -16,6 +16,7 @@ from lamina.registries.aws_errors import aws_errors
 SETUP = "invoke codebuild.setup"
 IN_PROGRESS = "IN_PROGRESS"
 _MOST_IDS = 100
+_FAULT = 500
 _PAGES = 200  # of a log in one look; the next look goes on
 
 
@@ -226,6 +227,21 @@ class SourceBucket:
                     return False
                 raise
         return True
+
+    def region(self) -> str | None:
+        """The region it is in, which AWS tells whoever asks; None where there may be no bucket."""
+        from botocore.exceptions import ClientError
+
+        with aws_errors(self.name, service="s3"):
+            try:
+                answer = self._client.head_bucket(Bucket=self.name)
+            except ClientError as error:
+                if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", _FAULT) >= _FAULT:
+                    raise
+                answer = error.response
+        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        found = answer.get("BucketRegion") or headers.get("x-amz-bucket-region")
+        return str(found) if found else None
 
     def create(self, region: str) -> None:
         """Make it: private, as buckets are."""

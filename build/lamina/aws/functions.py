@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from lamina.aws.answers import Fate, fate_of
+from lamina.aws.answers import Fate, fate_of, may_pass
 from lamina.aws.live import LATEST, Alias, Allocation, Live, alias_of, live_of
 from lamina.errors import AwsError, LaminaError
 from lamina.registries.aws_clients import INVOKING, Clients
@@ -128,7 +128,7 @@ class Functions:
                 misses = 0
             except LaminaError as error:
                 misses += 1
-                if misses == _MOST_MISSES or fate_of(error.__cause__) == "refused":
+                if misses == _MOST_MISSES or not may_pass(error):
                     raise
             else:
                 if live is None:

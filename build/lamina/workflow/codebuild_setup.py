@@ -26,6 +26,7 @@ from lamina.errors import ConfigError, Problem
 from lamina.workflow.caching import read_policy
 from lamina.workflow.codebuilding import (
     aws_clients,
+    elsewhere,
     lacking_registry,
     lacking_setting,
     outside_images,
@@ -63,6 +64,7 @@ def look_at_setup(workspace: Workspace) -> Setup:
     architectures = _architectures(workspace)
     clients = aws_clients(workspace)
     codebuild, bucket = CodeBuild(clients), SourceBucket(str(settings.bucket), clients)
+    ConfigError.check(elsewhere(bucket, codebuild))
     caller = codebuild.caller()
     account = Account(
         partition=caller.partition,

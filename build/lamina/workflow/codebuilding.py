@@ -108,6 +108,18 @@ def lacking_setting(key: str, what: str) -> Problem:
     )
 
 
+def elsewhere(bucket: SourceBucket, codebuild: CodeBuild) -> Iterator[Problem]:
+    """What is wrong when the bucket is in another region: builds fetch their source only from their own."""
+    region = bucket.region()
+    if region and region != codebuild.region:
+        yield Problem(
+            what=f"the bucket {bucket.name} is in {region}, and builds run in {codebuild.region}",
+            where="[tool.lamina.codebuild] bucket",
+            allowed=f"a bucket in {codebuild.region}; CodeBuild fetches sources only from its own region",
+            hint=f'name another bucket, or let builds run there: region = "{region}"',
+        )
+
+
 def outside_images(workspace: Workspace) -> tuple[Reference, ...]:
     """The images that builds pull and the project does not make: machines', BuildKit's, what it stands on."""
     settings = workspace.project.codebuild
@@ -152,6 +164,7 @@ def _build(
     needed = needed_secrets(settings, built.values())
     clients = aws_clients(workspace)
     codebuild, bucket = CodeBuild(clients), SourceBucket(str(settings.bucket), clients)
+    ConfigError.check(elsewhere(bucket, codebuild))
     machine = Machine(
         logins={
             workspace.registry.address.partition("/")[0]: project.ecr.region or codebuild.region,

@@ -8,9 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.aws.answers import may_pass
 from lamina.aws.codebuild import Batch, Build, CodeBuild, LogStream
 from lamina.decide.remote_build import events_file, identifier, step_of
-from lamina.errors import AwsError, Problem
+from lamina.errors import AwsError, LaminaError, Problem
 from lamina.execute.masked_events import MaskedEvents
 from lamina.execute.progress import Trace
 from lamina.execute.remote import RemoteStep
@@ -64,6 +65,7 @@ class Follower:
         self._tokens: dict[str, str | None] = {}
         self._tails: dict[str, deque[str]] = {}
         self._told: set[tuple[str, str]] = set()
+        self._unreadable: set[LogStream] = set()
         self._builds: dict[str, Build] = {}
         self._batches: dict[str, Batch] = {}
 
@@ -99,8 +101,8 @@ class Follower:
         self._builds |= self._codebuild.builds(names)
         for build in self._builds.values():
             self._tell_phases(names[build.id], build)
-            if build.log is not None:
-                self._read(build.id, build.log)
+            if build.log is not None and build.log not in self._unreadable:
+                self._read(names[build.id], build.id, build.log)
         return all(self.status(each) is not None for each in self._started)
 
     def status(self, started: Started) -> str | None:
@@ -180,8 +182,15 @@ class Follower:
                 took = f" in {phase.seconds} s" if phase.seconds else ""
                 self._say(f"{name}: {phase.name} {phase.status}{took}")
 
-    def _read(self, build: str, stream: LogStream) -> None:
-        lines, self._tokens[build] = self._codebuild.log(stream, self._tokens.get(build))
+    def _read(self, name: str, build: str, stream: LogStream) -> None:
+        """Read on in a log. One that cannot be read ends no following: phases are told without it."""
+        try:
+            lines, self._tokens[build] = self._codebuild.log(stream, self._tokens.get(build))
+        except LaminaError as error:
+            if not may_pass(error):
+                self._unreadable.add(stream)
+                self._say(f"{name}: phases are followed without the log: {error.problems[0].what}")
+            return
         for line in lines:
             if number := step_of(line):
                 self._current[build] = number

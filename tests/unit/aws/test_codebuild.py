@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from botocore.exceptions import ClientError
 
 from lamina.aws.codebuild import CodeBuild, LogStream, Phase, SourceBucket, Start
 from lamina.errors import AwsError
@@ -117,6 +120,18 @@ def test_a_bucket_that_is_not_there_is_told_apart_from_one_that_is_not_ours() ->
         bucket("NoSuchBucket").has("key")
     with pytest.raises(AwsError, match="not allowed: s3:ListBucket on b"):
         bucket("AccessDenied").exists()
+
+
+@pytest.mark.parametrize(("status", "region"), [(200, "eu-west-1"), (403, "us-east-1"), (404, None)])
+def test_a_bucket_tells_its_region_whoever_asks(status: int, region: str | None) -> None:
+    headers = {"x-amz-bucket-region": region} if region else {}
+    told = {
+        "Error": {"Code": str(status)},
+        "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": headers},
+    }
+    answer = {**told, "BucketRegion": region} if status == 200 else ClientError(told, "HeadBucket")  # type: ignore[arg-type]
+
+    assert SourceBucket("b", ScriptedAws({"head_bucket": [answer]})).region() == region
 
 
 def test_an_upload_that_is_refused_says_what_aws_said(tmp_path: object) -> None:

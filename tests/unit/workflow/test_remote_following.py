@@ -178,6 +178,31 @@ def test_a_passing_fault_of_aws_is_got_over_and_a_lasting_one_names_the_build(
         Stand(ScriptedAws({"batch_get_builds": [fault]}), steps).wait()
 
 
+def test_a_log_that_may_not_be_read_ends_no_following(steps: tuple[RemoteStep, ...]) -> None:
+    denied = client_error("AccessDeniedException", "GetLogEvents", "not authorized")
+    done = {"phaseType": "BUILD", "phaseStatus": "SUCCEEDED", "durationInSeconds": 6}
+    answers = [*[told("IN_PROGRESS")] * 5, told("SUCCEEDED", done)]
+    aws = ScriptedAws({"batch_get_builds": answers, "get_log_events": [denied]})
+    stand = Stand(aws, steps)
+
+    assert stand.wait()
+    assert stand.said == [
+        "lamina-amd64: phases are followed without the log: not allowed: logs:GetLogEvents on g",
+        "lamina-amd64: BUILD SUCCEEDED in 6 s",
+    ]
+    assert [name for name, _ in aws.asked].count("get_log_events") == 1
+
+
+def test_a_log_that_is_not_answered_for_a_while_is_read_on(steps: tuple[RemoteStep, ...]) -> None:
+    fault = client_error("ThrottlingException", "GetLogEvents")
+    answers = [*[told("IN_PROGRESS")] * 4, told("SUCCEEDED")]
+    lines = [*[fault] * 4, *log("the last line")]
+    stand = Stand(ScriptedAws({"batch_get_builds": answers, "get_log_events": lines}), steps, follow=True)
+
+    assert stand.wait()
+    assert stand.said == ["the last line"]
+
+
 @pytest.mark.parametrize(
     ("status", "what"),
     [
