@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lamina.decide.plan import Decision, Found
 from lamina.declare.config import SOURCE_DATE_EPOCH, Secret
 from lamina.execute.attest import NONE, Attestations, attested_ref
-from lamina.execute.remote_cache import ImageCache
+from lamina.execute.remote_cache import ImageCache, cache_sources, shared_imports
 from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, SCHEMA
 from lamina.identify.image import STABLE, Image
 from lamina.identify.stage import Stage
 from lamina.masks import is_secret
+from lamina.refs import Reference
 
 MOST_BILL = 256 * 1024
 """Bytes. Registries refuse manifests of a few megabytes; the bill of very many files stays in `.lamina/`."""
@@ -128,8 +129,12 @@ def make_bake(order: Order) -> Bake:
     """One target for each build, linked to those it stands on."""
     built = [decision.image for decision in order.decisions]
     inside = {image.name for image in (*built, *order.support)}
-    targets = {target_name(image.name): _target(order, image, inside, kept=True) for image in built}
-    targets |= {target_name(image.name): _target(order, image, inside, kept=False) for image in order.support}
+    imports = shared_imports(order.caches, {image.name: image.node.parents.keys() for image in order.images})
+    targets = {
+        target_name(image.name): _target(order, image, inside, imports[image.name], kept=kept)
+        for kept, images in ((True, built), (False, order.support))
+        for image in images
+    }
     return Bake(
         document={
             "group": {"default": {"targets": [target_name(each.name) for each in built]}},
@@ -157,7 +162,9 @@ def _variable(image: Image, argument: str) -> str:
     return _VARIABLE + hashlib.sha256(f"{image.name} {argument}".encode()).hexdigest()[:16]
 
 
-def _target(order: Order, image: Image, inside: set[str], *, kept: bool) -> dict[str, Any]:
+def _target(
+    order: Order, image: Image, inside: set[str], imports: Iterable[Reference], *, kept: bool
+) -> dict[str, Any]:
     stage = order.stages[image.name]
     spec = image.node.spec
     cache = order.caches.get(image.name, ImageCache())
@@ -180,7 +187,7 @@ def _target(order: Order, image: Image, inside: set[str], *, kept: bool) -> dict
             f"type=file,id={name},{csv_field(f'src={each.file}')}" for name, each in sorted(needed.items())
         ],
         "attest": list(order.attestations.entries if kept and order.attests else NONE),
-        "cache-from": cache.sources,
+        "cache-from": cache_sources(imports),
         "output": [_output(order, image) + dated if kept else "type=cacheonly"],
     }
     if spec.target:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from lamina.identify.image import Image
@@ -12,6 +12,7 @@ from lamina.refs import Reference
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
 _MOST_BRANCH = 80
+_MOST_READS = 400
 _CI_BRANCHES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME", "CODEBUILD_WEBHOOK_HEAD_REF")
 """Variables that name the branch where CI checks out a commit alone: GitHub, GitLab, CodeBuild."""
 
@@ -51,18 +52,15 @@ class CachePolicy:
 class ImageCache:
     """The remote cache of one build. imports: what is there to read. export: what to write, if anything.
 
-    steps: what the steps in it depend on; see `steps_digest`.
+    steps: what the steps in it depend on; see `steps_digest`. complete: whether one of the imports was
+    written for the very same steps.
     """
 
     imports: tuple[Reference, ...] = ()
     export: Reference | None = None
     mode: str = "max"
     steps: str = ""
-
-    @property
-    def sources(self) -> list[str]:
-        """Bake's ``cache-from``."""
-        return [f"type=registry,ref={ref}" for ref in self.imports]
+    complete: bool = False
 
     @property
     def targets(self) -> list[str]:
@@ -103,7 +101,43 @@ def _cache(
         export=refs[0] if refs and policy.exports and not known else None,
         mode=policy.mode,
         steps=steps,
+        complete=known,
     )
+
+
+def shared_imports(
+    caches: Mapping[str, ImageCache], parents: Mapping[str, Collection[str]]
+) -> Mapping[str, tuple[Reference, ...]]:
+    """The references that each image of one call of bake reads. parents: of each image of the call.
+
+    BuildKit looks a step up once, in the caches of the target that comes to it first; what stands on a step
+    that was not found is not looked up at all. Targets share the steps of their bases, and equal first
+    steps: each must read the caches of all that it stands on, and one whose own cache lacks steps must
+    read those of all others. https://github.com/docker/buildx/pull/2265
+    """
+    own = {name: caches.get(name, ImageCache()) for name in parents}
+    lacking = [name for name, cache in own.items() if name in caches and not cache.complete]
+    every = [ref for cache in own.values() for ref in cache.imports]
+    if len(lacking) * len(every) > _MOST_READS:
+        every = [ref for cache in own.values() if cache.complete for ref in cache.imports]
+    found: dict[str, tuple[Reference, ...]] = {}
+    for name, cache in own.items():
+        refs = dict.fromkeys(cache.imports)
+        waiting = list(parents[name])
+        seen: set[str] = set()
+        while waiting:
+            parent = waiting.pop()
+            if parent in own and parent not in seen:
+                seen.add(parent)
+                refs |= dict.fromkeys(own[parent].imports)
+                waiting += parents[parent]
+        found[name] = tuple(refs | dict.fromkeys(every if name in lacking else ()))
+    return found
+
+
+def cache_sources(refs: Iterable[Reference]) -> list[str]:
+    """Bake's ``cache-from``."""
+    return [f"type=registry,ref={ref}" for ref in refs]
 
 
 def branch_of_ci(env: Mapping[str, str]) -> str:

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lamina.decide.plan import Decision
 from lamina.execute.bake import Order, make_bake
-from lamina.execute.remote_cache import CachePolicy, ImageCache, branch_of_ci, make_caches
+from lamina.execute.remote_cache import (
+    CachePolicy,
+    ImageCache,
+    branch_of_ci,
+    make_caches,
+    shared_imports,
+)
 from lamina.identify.stage import Stage
 from lamina.identify.steps import steps_digest
 from lamina.refs import Reference
@@ -73,6 +80,8 @@ def test_what_was_written_for_the_same_steps_is_not_written_again(receipts: Repo
 
     assert export({feature: steps}) is export({main: steps}) is export({feature: "", main: steps}) is None
     assert export({feature: "sha256:others", main: None}) == feature
+    assert make_caches(chosen, [image], {main: steps})[D].complete
+    assert not make_caches(chosen, [image], {main: "sha256:others"})[D].complete
     assert export({feature: steps}, anew=True) == feature
 
 
@@ -80,7 +89,7 @@ def test_forks_read_only(receipts: Repo) -> None:
     image = receipts.images()[D]
     (found,) = make_caches(policy(exports=False), [image], dict.fromkeys(policy().refs(image))).values()
 
-    assert found.sources == [f"type=registry,ref={D}-dev:cache-main-amd64"]
+    assert [str(ref) for ref in found.imports] == [f"{D}-dev:cache-main-amd64"]
     assert found.targets == found.tags == []
 
 
@@ -121,7 +130,49 @@ def test_targets_have_their_caches(receipts: Repo) -> None:
 
     assert targets[D]["cache-from"] == [f"type=registry,ref={CACHE}"]
     assert targets[D]["cache-to"] == ImageCache(export=CACHE, mode="min").targets
-    assert not {"cache-from", "cache-to"} & targets[W].keys()
+    assert targets[W]["cache-from"] == targets[D]["cache-from"]  # it has all steps of its base
+    assert "cache-to" not in targets[W]
+
+
+BASE, CHILD, OTHER = (replace(CACHE, repository=name) for name in ("base", "child", "other"))
+PARENTS = {"base": (), "child": ("base", "elsewhere"), "copies": ("child",), "other": ("elsewhere",)}
+
+
+def caches(*lacking: str, **more: ImageCache) -> dict[str, ImageCache]:
+    """A cache for each image but `copies`, which has no steps of its own."""
+    refs = {"base": BASE, "child": CHILD, "other": OTHER}
+    return {n: ImageCache(imports=(r,), complete=n not in lacking) for n, r in refs.items()} | more
+
+
+def test_an_image_reads_the_caches_of_all_that_it_stands_on_in_the_call() -> None:
+    assert shared_imports(caches(), PARENTS) == {
+        "base": (BASE,),
+        "child": (CHILD, BASE),
+        "copies": (CHILD, BASE),
+        "other": (OTHER,),
+    }
+    assert shared_imports(caches(), {"copies": ("child",)}) == {"copies": ()}
+
+
+def test_an_image_whose_cache_lacks_steps_reads_those_of_all_others() -> None:
+    new = caches(base=ImageCache())
+
+    assert shared_imports(caches("other"), PARENTS)["other"] == (OTHER, BASE, CHILD)
+    assert shared_imports(new, PARENTS)["base"] == (CHILD, OTHER)
+    assert shared_imports(caches("other"), PARENTS)["copies"] == (CHILD, BASE)
+
+
+def test_a_call_of_many_images_reads_no_cache_in_vain_too_often() -> None:
+    """Every import is a few requests: where all images have other steps, they would be as many as squares."""
+    many = {f"image{number}": () for number in range(50)}
+    refs = {name: replace(CACHE, repository=name) for name in many}
+    stale = {name: ImageCache(imports=(ref,)) for name, ref in refs.items()}
+    stale["image7"] = replace(stale["image7"], complete=True)
+
+    found = shared_imports(stale, many)
+
+    assert found["image7"] == (refs["image7"],)
+    assert found["image1"] == (refs["image1"], refs["image7"])
 
 
 @pytest.mark.parametrize(
