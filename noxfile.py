@@ -107,6 +107,13 @@ def faults(session: nox.Session) -> None:
     session.run("python", "-m", "faults", *session.posargs)
 
 
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Cold exports of the remote cache in a row beside busy processes: each must be found again."""
+    session.install(str(build_wheel(session)))
+    session.run("python", "-m", "lamina.bench.soak", *session.posargs)
+
+
 def build_wheel(session: nox.Session) -> Path:
     """A wheel of what is here, in the session's own folder."""
     session.install("build")

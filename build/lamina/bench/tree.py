@@ -25,6 +25,7 @@ HANDLER = "receipts/embedding_step_functions/handler.py"
 BASE_CODE = "receipts/receipt_dynamo/receipt_dynamo/entities.py"
 TEST_FILE = "receipts/receipt_dynamo/tests/test_entities.py"
 REQUIREMENTS = "receipts/receipt_dynamo/pyproject.toml"
+EMBEDDING_REQUIREMENTS = "receipts/embedding_step_functions/requirements.txt"
 _BOTO = '"boto3>=1.35"'
 ADDED = ("iniconfig", "tabulate", "pluggy", "toolz", "sortedcontainers")
 """Small packages that nothing in the sample needs."""

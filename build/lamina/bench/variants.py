@@ -63,9 +63,12 @@ class Variant(Protocol):
 
 
 class Lamina:
-    """`lamina build-all`, which finds out by itself what is to be done."""
+    """`lamina build-all`, which finds out by itself what is to be done. prefix: of its repositories."""
 
     name = "lamina"
+
+    def __init__(self, prefix: str = name) -> None:
+        self._prefix = prefix
 
     def prepare(self, ground: Ground, tree: Tree) -> Command:
         """See `Variant.prepare`: the runtime's digest in ``lamina.lock``."""
@@ -73,7 +76,7 @@ class Lamina:
 
     def build(self, ground: Ground, job: Job) -> Command:
         """See `Variant.build`."""
-        options = ["--registry", f"{ground.registry}/{self.name}", "--push"] if job.push else []
+        options = ["--registry", f"{ground.registry}/{self._prefix}", "--push"] if job.push else []
         options += ["--platform", job.platform] if job.platform else []
         return ground.command(
             *(sys.executable, "-m", "lamina", "build-all", "--json", *options), cwd=job.tree.root

@@ -1,0 +1,217 @@
+"""``python -m lamina.bench.soak``: whether a remote cache is found every time, on a machine that is busy.
+
+Each round exports the caches of the sample from an engine that has never built, then edits the lowest
+base's package and builds that on another empty engine: every step but the copies must come from the cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lamina.bench.ground import Ground
+from lamina.bench.meter import Patience, Sample, Steps, check, measure
+from lamina.bench.private import PrivateGround
+from lamina.bench.tree import BASE_CODE, EMBEDDING_REQUIREMENTS, Tree, copy_sample
+from lamina.bench.variants import Job, Lamina
+from lamina.errors import BuildError, ConfigError, Interrupted, LaminaError, Problem
+from lamina.process import Command, Runner, SubprocessRunner
+from lamina.report import figures
+from lamina.report.console import Screen
+
+ROUNDS, LOAD = 20, 2
+CACHED = Steps(cached=9, total=11, built=4, images=4)
+"""What the second build of a round does: all steps but the copies of the edited package and its twin."""
+HEADINGS = ("round", "cold", "cached", "base code edited", "cached", "load", "")
+_ONCE = Patience(times=1, seconds=0.0)
+_SMALL = "numpy\n"  # in place of chromadb: the same steps, a tenth of the bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One round. cold, edited: its two builds, None where it did not come so far. failure: why it did not."""
+
+    number: int
+    cold: Sample | None = None
+    edited: Sample | None = None
+    load: float = 0.0
+    failure: str | None = None
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with it."""
+        if self.failure or self.cold is None or self.edited is None:
+            return self.failure or "it was not finished"
+        if self.cold.steps.cached:
+            return f"its first build was not cold: {self.cold.steps.cached} steps cached"
+        if self.edited.steps != CACHED:
+            return f"{CACHED.cached} of {CACHED.total} steps should be cached"
+        return None
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """For the table of `HEADINGS`."""
+        cells = [cell for sample in (self.cold, self.edited) for cell in _cells(sample)]
+        return (str(self.number), *cells, f"{self.load:.1f}", self.fault or "")
+
+
+def _cells(sample: Sample | None) -> tuple[str, str]:
+    if sample is None:
+        return ("-", "-")
+    return (figures.seconds(sample.seconds), f"{sample.steps.cached} of {sample.steps.total}")
+
+
+def faults(rounds: Iterable[Round], wanted: int) -> Iterator[Problem]:
+    """What keeps a soak from being passed. wanted: how many rounds it was to have."""
+    finished = 0
+    for each in rounds:
+        finished += 1
+        if each.fault:
+            yield Problem(what=f"round {each.number}: {each.fault}")
+    if finished < wanted:
+        yield Problem(what=f"{finished} of {wanted} rounds were run")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What was asked for. load: busy processes beside the builds."""
+
+    rounds: int
+    load: int
+
+
+def read_options(argv: Sequence[str] | None = None) -> Options:
+    """The options. Raises ConfigError for values without sense."""
+    parser = argparse.ArgumentParser(prog="nox -s soak --", description=(__doc__ or "").partition("\n\n")[2])
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"how many ({ROUNDS})")
+    parser.add_argument("--load", type=int, default=LOAD, help=f"busy processes beside the builds ({LOAD})")
+    found = parser.parse_args(argv)
+    if found.rounds < 1:
+        raise ConfigError.of(
+            f"a soak cannot have {found.rounds} rounds", where="--rounds", allowed="1 or more"
+        )
+    if found.load < 0:
+        raise ConfigError.of(f"there are no {found.load} processes", where="--load", allowed="0 or more")
+    return Options(rounds=found.rounds, load=found.load)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Soak:
+    """What a soak works with. ground: opened. say: told what is going on."""
+
+    runner: Runner
+    ground: Ground
+    tree: Tree
+    say: Callable[[str], None]
+
+    def prepare(self) -> None:
+        """Pin the runtime. Raises BuildError."""
+        command = Lamina().prepare(self.ground, self.tree)
+        check(command, self.runner.run(command))
+
+    def run(self, rounds: int) -> Iterator[Round]:
+        """Every round, as soon as it is known. Networks fail: a round with a failed build is run twice."""
+        for number in range(1, rounds + 1):
+            found = self._round(number, f"soak-{number}")
+            yield self._round(number, f"soak-{number}-again") if found.failure else found
+
+    def _round(self, number: int, prefix: str) -> Round:
+        """prefix: repositories of its own, so that nothing is found that an earlier round exported."""
+        samples: list[Sample] = []
+        failure = None
+        for edit in ("", f"# round {number}"):
+            self.say(f"round {number}: {'base code edited' if edit else 'cold'}")
+            self.tree.reset()
+            self.ground.empty()
+            self.tree.forget()
+            if edit:
+                self.tree.append(BASE_CODE, edit)
+            try:
+                samples += self._build(prefix)
+            except LaminaError as error:
+                failure = str(error)
+                break
+        cold, edited, *_ = (*samples, None, None)
+        return Round(number=number, cold=cold, edited=edited, load=os.getloadavg()[0], failure=failure)
+
+    def _build(self, prefix: str) -> list[Sample]:
+        variant, job = Lamina(prefix), Job(tree=self.tree, push=True, cache=True)
+        return measure(
+            self.runner,
+            lambda: variant.build(self.ground, job),
+            lambda done: variant.read(job, done),
+            traffic=self.ground.traffic,
+            patience=_ONCE,
+        )
+
+
+def make_tree(runner: Runner, source: Path, root: Path, runtime: str) -> Tree:
+    """The sample with its largest dependency replaced: as many images and steps, quickly installed."""
+    root.mkdir(parents=True)
+    tree = copy_sample(runner, source, root, variant="lamina", runtime=runtime)
+    (root / EMBEDDING_REQUIREMENTS).write_text(_SMALL, "utf-8")
+    return tree
+
+
+@contextmanager
+def load(runner: Runner, folder: Path, processes: int) -> Iterator[None]:
+    """So many busy processes while it lasts, see `lamina.bench.load`. folder: made, removed at the end."""
+    folder.mkdir()
+    try:
+        for number in range(processes):
+            argv = (sys.executable, "-m", "lamina.bench.load", str(folder / f"{number}.bin"))
+            runner.spawn(Command(argv=argv), log=folder.with_suffix(".log"))
+        yield
+    finally:
+        for file in folder.iterdir():
+            file.unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def main() -> int:
+    """Soak, show, judge; the exit code."""
+    screen = Screen()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: engines are stopped
+    try:
+        options = read_options()
+        rounds = _soak(options, screen)
+        BuildError.check(faults(rounds, options.rounds))
+    except LaminaError as error:
+        screen.error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return Interrupted.exit_code
+    return 0
+
+
+def _soak(options: Options, screen: Screen) -> list[Round]:
+    """Run the rounds and show them; those that there are when it is stopped."""
+    runner = SubprocessRunner()
+    rounds: list[Round] = []
+    with tempfile.TemporaryDirectory(prefix="lamina-soak-") as name, screen.working() as say:
+        folder = Path(name)
+        ground = PrivateGround(runner, folder, say)
+        try:
+            ground.open()
+            tree = make_tree(runner, Path.cwd(), folder / "sample", ground.runtime)
+            soak = Soak(runner=runner, ground=ground, tree=tree, say=say)
+            soak.prepare()
+            with load(runner, folder / "load", options.load):
+                for each in soak.run(options.rounds):
+                    rounds.append(each)
+                    screen.say("  ".join(each.row))
+        finally:
+            ground.close()
+            screen.rows(HEADINGS, (each.row for each in rounds))
+    return rounds
+
+
+if __name__ == "__main__":
+    sys.exit(main())
