@@ -7,10 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 
 from lamina.errors import LaminaError, Problem
 from lamina.execute.bake import Order
-from lamina.execute.failure import broken_images, is_passing, is_refused
+from lamina.execute.failure import broken_images, first_error, is_refused, tries_again
 from lamina.execute.progress import Trace
-
-_MOST_RACES = 5
 
 
 class Chances:
@@ -18,9 +16,11 @@ class Chances:
 
     def __init__(self, renew: Callable[[], None] | None = None) -> None:
         self._renew = renew
-        self._races: Counter[str] = Counter()
+        self._tries: Counter[str] = Counter()
         self.problems: list[Problem] = []
         """Why no new credentials were to be had."""
+        self.notes: list[Problem] = []
+        """What was tried again, and why."""
 
     def broken(self, order: Order, trace: Trace, confirmed: Collection[str]) -> Mapping[str, str] | None:
         """The images that failed for good and why, which may be none's own fault; None when nothing did.
@@ -29,14 +29,19 @@ class Chances:
         """
         failed = broken_images(order, trace)
         lost = {name: what for name, what in failed.items() if name not in confirmed}
-        passing = [name for name, what in lost.items() if is_passing(name, what, trace)]
-        self._races.update(passing)
-        fine = {*confirmed, *(name for name in passing if self._races[name] < _MOST_RACES)}
+        passing = [name for name, what in lost.items() if self._tries[name] < tries_again(name, what, trace)]
+        self._tries.update(passing)
+        fine = {*confirmed, *passing}
         refused = [name for name, what in lost.items() if is_refused(name, what, trace)]
         if refused and self._renewed():
             fine.update(refused)
         broken = {name: step for name, step in failed.items() if name not in fine}
-        return broken if broken or not failed else None
+        if broken or not failed:
+            return broken
+        self.notes += [
+            Problem(what=f"{name} is tried again: {first_error(name, lost[name], trace)}") for name in passing
+        ]
+        return None
 
     def _renewed(self) -> bool:
         """Log in again, but once a run: what is refused then is refused for another reason."""

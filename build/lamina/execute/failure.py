@@ -17,7 +17,13 @@ _DOCKERFILE_LINE = re.compile(r"^(?:\S*/)?Dockerfile:(\d+)$")
 _TARGET = re.compile(r"^ERROR: target (\S+?):")
 # Another run put the very same image into the engine meanwhile, as containerd says it; or the engine was too
 # busy to take a build's connection in time, as buildx says it.
-_PASSING = re.compile(r": already exists$|\blocked for .*: unavailable$|: no such job \w+$")
+_RACES = re.compile(r": already exists$|\blocked for .*: unavailable$|: no such job \w+$")
+_MOST_RACES = 4
+# containerd collected garbage in the middle: a snapshot that a build was about to stand on is gone. When
+# unpacking, https://github.com/moby/buildkit/issues/6521 (mended in BuildKit 0.29); when committing,
+# https://github.com/moby/buildkit/pull/6808; of a lower layer, https://github.com/moby/buildkit/issues/6977.
+# Where it stays, the builder's own state is damaged (https://github.com/moby/buildkit/issues/4024): one try.
+_COLLECTED = re.compile(r"\bsnapshot \S+(?: sha256:\w+)? does not exist: not found$", re.MULTILINE)
 # What registries say to credentials that they do not take, ECR among them when a token has ended.
 _REFUSED = re.compile(
     r"\b401 Unauthorized\b|\b403 Forbidden\b|no basic auth credentials|authorization token has expired"
@@ -53,12 +59,20 @@ def broken_images(order: Order, trace: Trace) -> Mapping[str, str]:
     return found
 
 
-def is_passing(image: str, what: str, trace: Trace) -> bool:
-    """Whether an image failed at what is no fault of its own and may go well the next time.
+def tries_again(image: str, what: str, trace: Trace) -> int:
+    """How often to try an image again that failed at what is no fault of its own and known to pass; else 0.
 
     what: as `broken_images` tells it.
     """
-    return all(_PASSING.search(error) for error in _errors(image, what, trace))
+    errors = _errors(image, what, trace)
+    if all(_RACES.search(error) for error in errors):
+        return _MOST_RACES
+    return int(all(_RACES.search(error) or _COLLECTED.search(error) for error in errors))
+
+
+def first_error(image: str, what: str, trace: Trace) -> str:
+    """What an image failed at, in one line. what: as above."""
+    return _errors(image, what, trace)[0].splitlines()[0]
 
 
 def is_refused(image: str, what: str, trace: Trace) -> bool:
@@ -89,7 +103,7 @@ def explain(order: Order, trace: Trace, broken: Mapping[str, str], error: str) -
 def lost_result(order: Order, name: str, trace: Trace, what: str) -> Result:
     """A failed image; the reason is short, `explain` tells the whole of it. what: of `broken_images`."""
     image = next(each for each in order.images if each.name == name)
-    errors = [step.error.splitlines()[0] for step in trace.of(name) if step.error]
+    errors = [step.error.splitlines()[0] for step in trace.of(name) if step.error and not step.exports_cache]
     reason = errors[0].rpartition(_PROCESS)[2] if errors else what.rpartition(_SOLVE)[2]
     return Result(image=image, status="failed", reasons=(reason,))
 
@@ -127,7 +141,7 @@ def _line(image: Image, step: str) -> int | None:
 
 
 def _is_culprit(step: Step) -> bool:
-    return step.error is not None and not step.cancelled
+    return step.error is not None and not step.cancelled and not step.exports_cache
 
 
 def _tail(lines: list[str]) -> str:

@@ -260,6 +260,51 @@ def test_a_lost_race_is_run_again(linked: Repo, tmp_path: Path, error: str) -> N
     assert shop.calls == [[D, W]] * 3
 
 
+COLLECTED = [
+    # https://github.com/moby/buildkit/issues/6521
+    (
+        'failed to prepare extraction snapshot "extract-858612528-gZrz sha256:e0886c7aa88e7c79e4aa": '
+        "parent snapshot sha256:229f09ed1eea9863d1888344c1f0b693 does not exist: not found"
+    ),
+    # https://github.com/moby/buildkit/pull/6808
+    (
+        "failed to finalize upper parent during diff: failed to commit wd7y3k to x1 during finalize: "
+        "failed to stat active key during commit: snapshot wd7y3k does not exist: not found"
+    ),
+    # https://github.com/moby/buildkit/issues/6977
+    (
+        "failed to apply diffs: failed to stat lower snapshot oqp2tt0j92m39s8wogp0pul7d: "
+        "snapshot oqp2tt0j92m39s8wogp0pul7d does not exist: not found"
+    ),
+    # https://github.com/moby/buildkit/issues/3008
+    "snapshot extract-2tnrifjtpyxujo9lliuz0e5bz sha256:f4b82550d9b480f1 does not exist: not found",
+]
+
+
+@pytest.mark.parametrize("error", COLLECTED)
+def test_a_snapshot_that_was_collected_is_tried_again_once_and_told(
+    linked: Repo, tmp_path: Path, error: str
+) -> None:
+    broken = [failure(D, "exporting to image", error)]
+    once, ever = Shop(turns=[lambda _: broken]), Shop(turns=[lambda _: broken] * 9)
+
+    outcome = run(once, order_of(linked, D, W), tmp_path / "once")
+
+    assert outcome.ok
+    assert [note.what for note in outcome.notes] == [f"{D} is tried again: {error}"]
+    assert once.calls == [[D, W]] * 2
+    assert statuses(run(ever, order_of(linked, D), tmp_path / "ever")) == {D: "failed"}
+    assert len(ever.calls) == 2
+
+
+def test_a_missing_file_is_no_snapshot_that_was_collected(linked: Repo, tmp_path: Path) -> None:
+    said = "failed to compute cache key: /snapshot.json does not exist: not found"
+    shop = Shop(turns=[lambda _: [failure(f"{D} 1/1", "COPY snapshot.json /", said)]] * 2)
+
+    assert not run(shop, order_of(linked, D), tmp_path / "run").ok
+    assert len(shop.calls) == 1
+
+
 def test_an_engine_that_was_too_busy_is_asked_again(linked: Repo, tmp_path: Path) -> None:
     said = f"ERROR: target {W}: NotFound: forwarding Ping: no such job ah5vnk9r7xs5tv1im89ia2paz"
     shop = Shop(turns=[lambda _: [{"message": said}]])
