@@ -23,6 +23,8 @@ MOST_BILL = 256 * 1024
 """Bytes. Registries refuse manifests of a few megabytes; the bill of very many files stays in `.lamina/`."""
 DIGESTS = "type=image,push=false,store=false,unpack=false,oci-mediatypes=true"
 """An output that keeps nothing and yet tells the digests that the image would have."""
+CACHE_ONLY = "type=cacheonly"
+"""An output that keeps nothing: what counts is the cache."""
 _DOT = "_DOT_"
 _VARIABLE = "LAMINA_ARG_"
 REVISION = "org.opencontainers.image.revision"
@@ -65,7 +67,7 @@ class Order:
     caches: image -> its remote cache.
     push: to the registry; else into the engine's store. local_images: whether the builder sees that store.
     reproducible: every time in the image is fixed. attestations: of what is pushed.
-    output: what comes out instead: `DIGESTS`, or an archive whose name holds ``{target}``.
+    output: what comes out instead: `DIGESTS`, `CACHE_ONLY`, or an archive whose name holds ``{target}``.
     """
 
     decisions: tuple[Decision, ...]
@@ -92,6 +94,18 @@ class Order:
     def images(self) -> tuple[Image, ...]:
         """All that one call of bake makes, kept or not."""
         return (*(decision.image for decision in self.decisions), *self.support)
+
+    def below(self, name: str) -> frozenset[str]:
+        """All that an image of the order stands on, as far as the order knows."""
+        nodes = {image.name: image.node for image in self.images}
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            node = nodes.get(waiting.pop())
+            new = node.parents.keys() - found if node else ()
+            found.update(new)
+            waiting += new
+        return frozenset(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +143,7 @@ def make_bake(order: Order) -> Bake:
     """One target for each build, linked to those it stands on."""
     built = [decision.image for decision in order.decisions]
     inside = {image.name for image in (*built, *order.support)}
-    imports = shared_imports(order.caches, {image.name: image.node.parents.keys() for image in order.images})
+    imports = shared_imports(order.caches, {image.name: order.below(image.name) for image in order.images})
     targets = {
         target_name(image.name): _target(order, image, inside, imports[image.name], kept=kept)
         for kept, images in ((True, built), (False, order.support))
@@ -170,7 +184,7 @@ def _target(
     cache = order.caches.get(image.name, ImageCache())
     needed = {secret.name: secret for secret in order.secrets if secret.name in image.node.recipe.secrets}
     arguments = _arguments(order, image)
-    dated = ",rewrite-timestamp=true" * order.reproducible
+    dated = ",rewrite-timestamp=true" * (order.reproducible and order.output != CACHE_ONLY)
     target: dict[str, Any] = {
         "context": str(stage.context()),
         "dockerfile": _dockerfile(stage),
@@ -188,15 +202,16 @@ def _target(
         ],
         "attest": list(order.attestations.entries if kept and order.attests else NONE),
         "cache-from": cache_sources(imports),
-        "output": [_output(order, image) + dated if kept else "type=cacheonly"],
+        "output": [_output(order, image) + dated if kept else CACHE_ONLY],
     }
     if spec.target:
         target["target"] = spec.target
     if kept:
+        target["cache-to"] = cache.targets
+    if kept and order.output != CACHE_ONLY:
         target["no-cache"] = any(each.no_cache for each in order.decisions if each.image is image)
         tags = [str(attested_ref(image.ref))] if order.attests else [str(image.ref), *cache.tags]
         target["tags"] = [] if order.output == DIGESTS else tags
-        target["cache-to"] = cache.targets
         target["labels"] = {FINGERPRINT_KEY: image.fingerprint}
         target["annotations"] = list(_annotations(order, image))
     return {key: value for key, value in target.items() if value}

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from lamina.errors import Problem, RegistryError
@@ -20,6 +21,7 @@ from lamina.registries.base import Manifest, Registry, sha256
 STEPS_KEY = "dev.lamina.steps"
 """Annotation of a cache: the digest of what its steps depend on."""
 CONFIG = "application/vnd.buildkit.cacheconfig.v0"
+NEXT_EXPORT = "nothing to do: the next build of the image with --push writes it again"
 _THREADS = 16
 
 
@@ -41,30 +43,73 @@ def drop_dead_keys(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**config, "records": [_relinked(records[old], moved) for old in moved]}
 
 
-def tidy_caches(registry: Registry, caches: Mapping[Reference, str]) -> tuple[Problem, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What a cache that was just exported should hold. steps: see `steps_digest`. layers: digests."""
+
+    steps: str
+    layers: frozenset[str] = frozenset()
+
+
+def tidy_caches(registry: Registry, caches: Mapping[Reference, Exported]) -> tuple[Problem, ...]:
     """Rewrite caches that were just exported, in parallel: without dead keys, and with `STEPS_KEY`.
 
-    caches: reference -> its steps. What went wrong comes back; no build fails for its cache.
+    Where the export is not what it should be the key stays away, and the next run exports again. What went
+    wrong comes back; no build fails for its cache.
     """
-    if not caches:
+    return _each(lambda ref: _tidy(registry, ref, caches[ref]), caches)
+
+
+def forget_steps(registry: Registry, refs: Iterable[Reference]) -> tuple[Problem, ...]:
+    """Take `STEPS_KEY` from caches that lack something, in parallel: the next run exports them again."""
+    return _each(lambda ref: _forget(registry, ref), refs)
+
+
+def _each(act: Callable[[Reference], tuple[Problem, ...]], refs: Iterable[Reference]) -> tuple[Problem, ...]:
+    chosen = tuple(refs)
+    if not chosen:
         return ()
-    with ThreadPoolExecutor(min(_THREADS, len(caches)), thread_name_prefix="cache") as pool:
-        told = pool.map(lambda ref: _tidy(registry, ref, caches[ref]), caches)
-        return tuple(problem for problems in told for problem in problems)
 
-
-def _tidy(registry: Registry, ref: Reference, steps: str) -> tuple[Problem, ...]:
-    try:
-        manifest = registry.manifest(ref)
-        if manifest is None or manifest.config is None or manifest.config.media_type != CONFIG:
+    def safely(ref: Reference) -> tuple[Problem, ...]:
+        try:
+            return act(ref)
+        except RegistryError as error:
+            return error.problems
+        except (KeyError, TypeError, ValueError):  # a later form of the configuration: leave it as it is
             return ()
-        config = json.dumps(drop_dead_keys(_read(registry, ref, manifest)), separators=(",", ":")).encode()
-        registry.write(ref, _rewritten(manifest, config, steps), config)
-    except RegistryError as error:
-        return error.problems
-    except (KeyError, TypeError, ValueError):  # a later form of the configuration: leave it as it is
+
+    with ThreadPoolExecutor(min(_THREADS, len(chosen)), thread_name_prefix="cache") as pool:
+        return tuple(problem for problems in pool.map(safely, chosen) for problem in problems)
+
+
+def _tidy(registry: Registry, ref: Reference, wanted: Exported) -> tuple[Problem, ...]:
+    manifest = registry.manifest(ref)
+    if manifest is None:
+        return (_lost(ref, "it is not there after its export"),)
+    if manifest.config is None or manifest.config.media_type != CONFIG:
         return ()
+    if (written := manifest.annotations.get(STEPS_KEY)) is not None:  # BuildKit sets none
+        other = "it is that of another run: the export did not arrive, or another run came after it"
+        return () if written == wanted.steps else (_lost(ref, other),)
+    found = _read(registry, ref, manifest)
+    if missing := wanted.layers - {layer["blob"] for layer in found["layers"]}:
+        return (_lost(ref, f"it lacks the result of a step, layer {min(missing)[:19]}"),)
+    config = json.dumps(drop_dead_keys(found), separators=(",", ":")).encode()
+    registry.write(ref, _rewritten(manifest, config, wanted.steps), config)
     return ()
+
+
+def _forget(registry: Registry, ref: Reference) -> tuple[Problem, ...]:
+    manifest = registry.manifest(ref)
+    if manifest is not None and STEPS_KEY in manifest.annotations:
+        document = json.loads(manifest.raw)
+        del document["annotations"][STEPS_KEY]
+        registry.write(ref, Manifest.of(json.dumps(document).encode(), manifest.media_type))
+    return ()
+
+
+def _lost(ref: Reference, what: str) -> Problem:
+    return Problem(what=f"the remote cache {ref} cannot serve: {what}", hint=NEXT_EXPORT)
 
 
 def _read(registry: Registry, ref: Reference, manifest: Manifest) -> Mapping[str, Any]:

@@ -64,6 +64,10 @@ class Outcome:
     saved_in_all: Saved | None = None
     problems: tuple[Problem, ...] = ()
     interrupted: bool = False
+    notes: tuple[Problem, ...] = ()
+    """What the user should know of it and what stops nothing."""
+    uncached: Mapping[str, str] = field(default_factory=dict)
+    """Image -> what its remote cache lacks; see `cache_gaps`."""
     remote: tuple[str, ...] = ()
     """The builds elsewhere by which it was made, as they are called there."""
 

@@ -15,6 +15,7 @@ from lamina.execute.installs import InstallLog
 _NAME = re.compile(r"\[(?P<inside>[^\]]+)\] (?P<what>.*)", re.DOTALL)
 _COUNT = re.compile(r"(?:(?P<stage>\S+) +)?(?P<at>\d+)/(?P<of>\d+)$")
 _EXPORT = "exporting to"
+_CACHE_EXPORT = "exporting cache to "
 _LOG_LINES = 40
 _CANCELLED = "context canceled"
 _LAYER = "sha256:"
@@ -52,6 +53,11 @@ class Step:
     def is_work(self) -> bool:
         """Whether it makes something: a FROM only names what the others stand on."""
         return self.is_instruction and not self.instruction.startswith("FROM ")
+
+    @property
+    def exports_cache(self) -> bool:
+        """Whether it writes a remote cache; that it fails is no failure of the build."""
+        return self.name.startswith(_CACHE_EXPORT)
 
     @property
     def cancelled(self) -> bool:
@@ -181,7 +187,7 @@ class Trace:
             current=running[-1].name if running else "",
             seconds=sum(stop - start for start, stop in spans),
             spans=spans,
-            failed=any(step.error for step in steps),
+            failed=any(step.error for step in steps if not step.exports_cache),
             exported=exported,
             cold=_is_cold(instructions),
             moved=sum(sum(step.transfers.values()) for step in steps),

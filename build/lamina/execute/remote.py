@@ -10,6 +10,7 @@ from lamina.decide.plan import Decision, Found
 from lamina.decide.remote_build import Step, events_file, unknown_digest
 from lamina.errors import Problem
 from lamina.execute.bake import Bake, Order, make_bake
+from lamina.execute.cache_gaps import cache_gaps
 from lamina.execute.failure import broken_images, explain, lost_result
 from lamina.execute.outcome import Outcome, Result, cancelled
 from lamina.execute.place import Place
@@ -114,15 +115,17 @@ def conclude(
     """
     results: dict[str, Result] = {}
     problems: list[Problem] = []
+    uncached: dict[str, str] = {}
     installs: dict[str, dict[str, Mapping[str, str] | None]] = {}
     for each in steps:
         trace = read_trace(each, folder)
         note_installs(installs, each.order, trace)
+        uncached |= cache_gaps(each.order, trace)
         announced = read_announced(folder, each.number)
         confirmed, doubts = confirm(each.order, place, announced, Baked(trace=trace), now=clock())
         results |= {**confirmed, **doubtful(each.order, doubts)}
         problems += doubts.values()
-    return Outcome(results=results, installs=installs, problems=tuple(problems))
+    return Outcome(results=results, installs=installs, problems=tuple(problems), uncached=uncached)
 
 
 def explain_failure(steps: tuple[RemoteStep, ...], folder: Path) -> Outcome:

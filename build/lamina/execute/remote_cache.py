@@ -53,7 +53,7 @@ class ImageCache:
     """The remote cache of one build. imports: what is there to read. export: what to write, if anything.
 
     steps: what the steps in it depend on; see `steps_digest`. complete: whether one of the imports was
-    written for the very same steps.
+    written for the very same steps. home: what may be written when it lacks something nevertheless.
     """
 
     imports: tuple[Reference, ...] = ()
@@ -61,6 +61,7 @@ class ImageCache:
     mode: str = "max"
     steps: str = ""
     complete: bool = False
+    home: Reference | None = None
 
     @property
     def targets(self) -> list[str]:
@@ -102,37 +103,37 @@ def _cache(
         mode=policy.mode,
         steps=steps,
         complete=known,
+        home=refs[0] if refs and policy.exports else None,
     )
 
 
 def shared_imports(
-    caches: Mapping[str, ImageCache], parents: Mapping[str, Collection[str]]
+    caches: Mapping[str, ImageCache], below: Mapping[str, Collection[str]]
 ) -> Mapping[str, tuple[Reference, ...]]:
-    """The references that each image of one call of bake reads. parents: of each image of the call.
+    """The references that each image of one call of bake reads. below: all that each of them stands on.
 
     BuildKit looks a step up once, in the caches of the target that comes to it first; what stands on a step
     that was not found is not looked up at all. Targets share the steps of their bases, and equal first
     steps: each must read the caches of all that it stands on, and one whose own cache lacks steps must
     read those of all others. https://github.com/docker/buildx/pull/2265
     """
-    own = {name: caches.get(name, ImageCache()) for name in parents}
+    own = {name: caches.get(name, ImageCache()) for name in below}
     lacking = [name for name, cache in own.items() if name in caches and not cache.complete]
     every = [ref for cache in own.values() for ref in cache.imports]
     if len(lacking) * len(every) > _MOST_READS:
         every = [ref for cache in own.values() if cache.complete for ref in cache.imports]
-    found: dict[str, tuple[Reference, ...]] = {}
-    for name, cache in own.items():
-        refs = dict.fromkeys(cache.imports)
-        waiting = list(parents[name])
-        seen: set[str] = set()
-        while waiting:
-            parent = waiting.pop()
-            if parent in own and parent not in seen:
-                seen.add(parent)
-                refs |= dict.fromkeys(own[parent].imports)
-                waiting += parents[parent]
-        found[name] = tuple(refs | dict.fromkeys(every if name in lacking else ()))
-    return found
+    return {
+        name: tuple(
+            dict.fromkeys(
+                (
+                    *cache.imports,
+                    *(ref for base in own if base in below[name] for ref in own[base].imports),
+                    *(every if name in lacking else ()),
+                )
+            )
+        )
+        for name, cache in own.items()
+    }
 
 
 def cache_sources(refs: Iterable[Reference]) -> list[str]:

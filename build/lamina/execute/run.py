@@ -10,6 +10,7 @@ from typing import Any
 from lamina.decide.plan import Decision, Found, Plan
 from lamina.errors import BuildError, LaminaError, Problem
 from lamina.execute.bake import Bake, Order, csv_field, make_bake, target_name
+from lamina.execute.cache_gaps import cache_gaps
 from lamina.execute.chances import Chances
 from lamina.execute.engine import Engine
 from lamina.execute.failure import explain, lost_result
@@ -78,6 +79,7 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
     results: dict[str, Result] = {}
     problems: list[Problem] = []
     installs: dict[str, dict[str, Mapping[str, str] | None]] = {}
+    uncached: dict[str, str] = {}
     chances = Chances(workshop.renew)
     waiting = order
     attempt = 0
@@ -95,6 +97,7 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
             so_far = Outcome(results=results, installs=installs, problems=tuple(problems))
             return cut_short(so_far, waiting.decisions, error)
         results.update(confirmed)
+        uncached.update(cache_gaps(batch, baked.trace))
         broken = chances.broken(batch, baked.trace, confirmed) if baked.error is not None else None
         problems += chances.problems
         chances.problems.clear()
@@ -117,24 +120,25 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
                 installs=installs,
                 problems=tuple(problems),
                 interrupted=baked.interrupted,
+                notes=tuple(chances.notes),
+                uncached=uncached,
             )
-    return Outcome(results=results, installs=installs, problems=tuple(problems))
+    return Outcome(
+        results=results,
+        installs=installs,
+        problems=tuple(problems),
+        notes=tuple(chances.notes),
+        uncached=uncached,
+    )
 
 
 def note_installs(
     installs: dict[str, dict[str, Mapping[str, str] | None]], order: Order, trace: Trace
 ) -> None:
     """Add what a call of bake installed; a step that ran in an earlier attempt is cached in a later one."""
-    parents = {image.name: image.node.parents for image in order.images}
-    for name in parents:
-        below: set[str] = set()
-        waiting = [*parents[name]]
-        while waiting:
-            parent = waiting.pop()
-            below.add(parent)
-            waiting += parents.get(parent, ())
+    for name in (image.name for image in order.images):
         known = installs.setdefault(name, {})
-        for step, versions in trace.installs(name, below).items():
+        for step, versions in trace.installs(name, order.below(name)).items():
             known[step] = known.get(step) if versions is None else versions
 
 

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from lamina.decide.plan import Decision, Found, Plan
 from lamina.declare.machine import native_platform
 from lamina.errors import ConfigError, LaminaError, Problem, RegistryError
 from lamina.execute.bake import Order
+from lamina.execute.cache_exports import export_again
 from lamina.execute.externals import Externals, load_stand_ins
 from lamina.execute.outcome import Outcome, Result, broken_off
 from lamina.execute.place import Place, RegistryPlace, push_images
@@ -29,7 +31,7 @@ from lamina.report.record import write_manifest
 from lamina.report.runs import Settings, keep_run, prune_runs
 from lamina.report.view import BuildView
 from lamina.workflow.attesting import check_attestable, unattested_push
-from lamina.workflow.caching import find_caches, read_policy, tidy_exported
+from lamina.workflow.caching import find_caches, read_policy, settle_caches
 from lamina.workflow.locking import pin_for_build, read_pins
 from lamina.workflow.planning import decide, find_stable, look, make_images, select
 from lamina.workflow.workspace import Workspace
@@ -124,7 +126,12 @@ def _build(
         workshop = make_workshop(workspace, workspace.destination, run, view)
         jobs: int = workspace.project.get("jobs")
         outcome = build(order, workshop, keep_going=workspace.flags.keep_going, jobs=jobs)
-    workspace.screen.notes(tidy_exported(workspace, caches, outcome.built))
+        notes = outcome.notes
+        if caches.images:
+            again = partial(export_again, order, workshop, outcome)
+            exact = not order.reproducible
+            notes += settle_caches(workspace.registry, caches, outcome, again, exact=exact)
+    workspace.screen.notes(notes)
     return outcome
 
 

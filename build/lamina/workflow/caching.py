@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lamina.errors import Problem, RegistryError
-from lamina.execute.cache_keys import STEPS_KEY, tidy_caches
+from lamina.execute.cache_keys import NEXT_EXPORT, STEPS_KEY, Exported, forget_steps, tidy_caches
+from lamina.execute.outcome import Outcome, Result
 from lamina.execute.remote_cache import CachePolicy, ImageCache, branch_of_ci, make_caches
 from lamina.execute.revision import read_branch
 from lamina.identify.image import Image
@@ -37,11 +38,57 @@ def find_caches(workspace: Workspace, images: Iterable[Image]) -> Caches:
     return Caches(images=make_caches(policy, chosen, there, anew=workspace.flags.refresh), notes=notes)
 
 
-def tidy_exported(workspace: Workspace, caches: Caches, built: Iterable[str]) -> tuple[Problem, ...]:
-    """Put the caches in order that the builds of these images left; what went wrong with that."""
-    made = [caches.images[name] for name in built if name in caches.images]
-    exported = {each.export: each.steps for each in made if each.export is not None}
-    return tidy_caches(workspace.registry, exported) if exported else ()
+def settle_caches(
+    registry: Registry,
+    caches: Caches,
+    outcome: Outcome,
+    export_again: Callable[[Collection[str]], Mapping[str, str]] | None = None,
+    *,
+    exact: bool,
+) -> tuple[Problem, ...]:
+    """Put the caches in order that the builds of a run left; what the user should know of them.
+
+    export_again: exports those of images once more and says what lacks still; None where nobody can.
+    exact: whether images have the very layers that a cache has, which are not dated anew.
+    """
+    lacking = {name: gap for name, gap in outcome.uncached.items() if name in outcome.built}
+    left: Mapping[str, str] = lacking
+    if lacking and export_again and not outcome.interrupted:
+        left = export_again(lacking.keys())
+    exported: dict[Reference, Exported] = {}
+    stale: list[Reference] = []
+    for name, cache in caches.images.items():
+        target = cache.home if name in lacking else cache.export
+        if target is None or name not in outcome.built:
+            continue
+        if name not in left:
+            layers = _own_layers(outcome.results[name]) if exact else frozenset()
+            exported[target] = Exported(steps=cache.steps, layers=layers)
+        elif target in cache.imports:
+            stale.append(target)
+    return (
+        *_describe(lacking, left),
+        *tidy_caches(registry, exported),
+        *forget_steps(registry, stale),
+    )
+
+
+def _describe(lacking: Mapping[str, str], left: Mapping[str, str]) -> Iterator[Problem]:
+    for name, gap in lacking.items():
+        if name in left:
+            what = f"the remote cache of {name} is not written: {left[name]}"
+            yield Problem(what=what, hint=NEXT_EXPORT)
+        else:
+            yield Problem(what=f"the remote cache of {name} was written once more: {gap}")
+
+
+def _own_layers(result: Result) -> frozenset[str]:
+    """The layers that must be in the cache of an image of which every step ran; none where that is unsure:
+    a WORKDIR may make no layer.
+    """
+    recipe = result.image.node.recipe
+    sure = result.cold and all(each.name != "WORKDIR" for each in recipe.instructions)
+    return frozenset(result.layers) if sure else frozenset()
 
 
 def read_policy(workspace: Workspace) -> CachePolicy:

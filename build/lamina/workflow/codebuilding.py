@@ -39,7 +39,7 @@ from lamina.masks import Mask
 from lamina.refs import Reference
 from lamina.registries.aws_clients import Access, Clients, boto_clients
 from lamina.workflow.building import build_images, make_order
-from lamina.workflow.caching import find_caches, tidy_exported
+from lamina.workflow.caching import find_caches, settle_caches
 from lamina.workflow.remote_following import SUCCEEDED, Follower, Started, kept_settings
 from lamina.workflow.workspace import Workspace
 
@@ -194,7 +194,8 @@ def _build(
             with suppress(AwsError):
                 _stop(codebuild, tuple(started))
         raise
-    workspace.screen.notes(tidy_exported(workspace, caches, outcome.built))
+    exact = not order.reproducible
+    workspace.screen.notes(settle_caches(workspace.registry, caches, outcome, exact=exact))
     return outcome
 
 

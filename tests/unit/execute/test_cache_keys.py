@@ -2,14 +2,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import IO, Any
 
 from lamina.errors import RegistryError
-from lamina.execute.cache_keys import CONFIG, STEPS_KEY, drop_dead_keys, tidy_caches
+from lamina.execute.cache_keys import (
+    CONFIG,
+    STEPS_KEY,
+    Exported,
+    drop_dead_keys,
+    forget_steps,
+    tidy_caches,
+)
 from lamina.refs import Reference
 from lamina.registries.base import OCI_MANIFEST, Descriptor, Manifest, sha256
 
 REF, OTHER = (Reference.parse(f"r.example/{name}:cache-main-amd64") for name in ("a", "b"))
+WANTED = Exported(steps="sha256:steps", layers=frozenset({"sha256:blob"}))
 DEPS = {"digest": "sha256:deps", "layers": [{"layer": 0}]}
 SOURCE: dict[str, Any] = {"digest": "sha256:source"}
 BASE: dict[str, Any] = {"digest": "sha256:base"}
@@ -101,7 +110,7 @@ def test_a_cache_is_rewritten_with_its_steps() -> None:
     shelf = Shelf(json.dumps(CONFIGURATION).encode())
     layers = shelf.there[REF].layers
 
-    assert tidy_caches(shelf, {REF: "sha256:steps"}) == ()
+    assert tidy_caches(shelf, {REF: WANTED}) == ()
     assert shelf.document == drop_dead_keys(CONFIGURATION)
     assert shelf.there[REF].layers == layers
     assert shelf.there[REF].annotations == {STEPS_KEY: "sha256:steps"}
@@ -110,7 +119,7 @@ def test_a_cache_is_rewritten_with_its_steps() -> None:
 def test_a_cache_that_cannot_be_read_is_told_and_the_others_are_rewritten() -> None:
     shelf = Shelf(json.dumps(CONFIGURATION).encode())
 
-    (problem,) = tidy_caches(shelf, {OTHER: "", REF: ""})
+    (problem,) = tidy_caches(shelf, {OTHER: WANTED, REF: WANTED})
 
     assert problem.what == "may not be read"
     assert shelf.written == 1
@@ -118,5 +127,39 @@ def test_a_cache_that_cannot_be_read_is_told_and_the_others_are_rewritten() -> N
 
 def test_what_is_not_understood_is_left_alone() -> None:
     for shelf in (Shelf(b"[]"), Shelf(b"{}"), Shelf(b"{", CONFIG), Shelf(b"{}", "application/other")):
-        assert tidy_caches(shelf, {REF: ""}) == ()
+        assert tidy_caches(shelf, {REF: WANTED}) == ()
         assert shelf.written == 0
+
+
+def test_a_cache_that_did_not_arrive_is_told_and_never_counts_as_written() -> None:
+    shelf = Shelf(json.dumps(CONFIGURATION).encode())
+    gone = Reference.parse("r.example/gone:cache-main-amd64")
+    tidy_caches(shelf, {REF: WANTED})
+
+    assert tidy_caches(shelf, {REF: WANTED}) == ()  # another run of the same state was a moment earlier
+    problems = tidy_caches(shelf, {REF: replace(WANTED, steps="sha256:others"), gone: WANTED})
+
+    assert ["another run" in problems[0].what, "not there" in problems[1].what] == [True, True]
+    assert shelf.there[REF].annotations == {STEPS_KEY: "sha256:steps"}
+    assert shelf.written == 1
+
+
+def test_a_cache_without_the_result_of_a_step_is_told_and_exported_again() -> None:
+    shelf = Shelf(json.dumps(CONFIGURATION).encode())
+
+    (problem,) = tidy_caches(shelf, {REF: replace(WANTED, layers=frozenset({"sha256:blob", "sha256:deps"}))})
+
+    assert "it lacks the result of a step, layer sha256:deps" in problem.what
+    assert problem.hint
+    assert (shelf.written, shelf.there[REF].annotations) == (0, {})
+
+
+def test_what_a_cache_says_of_its_steps_is_taken_back() -> None:
+    shelf = Shelf(json.dumps(CONFIGURATION).encode())
+    tidy_caches(shelf, {REF: WANTED})
+    config = shelf.there[REF].config
+
+    assert [problem.what for problem in forget_steps(shelf, [OTHER, REF])] == ["may not be read"]
+
+    assert shelf.there[REF].annotations == {}
+    assert shelf.there[REF].config == config

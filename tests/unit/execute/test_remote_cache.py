@@ -135,7 +135,7 @@ def test_targets_have_their_caches(receipts: Repo) -> None:
 
 
 BASE, CHILD, OTHER = (replace(CACHE, repository=name) for name in ("base", "child", "other"))
-PARENTS = {"base": (), "child": ("base", "elsewhere"), "copies": ("child",), "other": ("elsewhere",)}
+BELOW = {"base": (), "child": ("base", "elsewhere"), "copies": ("base", "child"), "other": ("elsewhere",)}
 
 
 def caches(*lacking: str, **more: ImageCache) -> dict[str, ImageCache]:
@@ -145,10 +145,10 @@ def caches(*lacking: str, **more: ImageCache) -> dict[str, ImageCache]:
 
 
 def test_an_image_reads_the_caches_of_all_that_it_stands_on_in_the_call() -> None:
-    assert shared_imports(caches(), PARENTS) == {
+    assert shared_imports(caches(), BELOW) == {
         "base": (BASE,),
         "child": (CHILD, BASE),
-        "copies": (CHILD, BASE),
+        "copies": (BASE, CHILD),
         "other": (OTHER,),
     }
     assert shared_imports(caches(), {"copies": ("child",)}) == {"copies": ()}
@@ -157,9 +157,9 @@ def test_an_image_reads_the_caches_of_all_that_it_stands_on_in_the_call() -> Non
 def test_an_image_whose_cache_lacks_steps_reads_those_of_all_others() -> None:
     new = caches(base=ImageCache())
 
-    assert shared_imports(caches("other"), PARENTS)["other"] == (OTHER, BASE, CHILD)
-    assert shared_imports(new, PARENTS)["base"] == (CHILD, OTHER)
-    assert shared_imports(caches("other"), PARENTS)["copies"] == (CHILD, BASE)
+    assert shared_imports(caches("other"), BELOW)["other"] == (OTHER, BASE, CHILD)
+    assert shared_imports(new, BELOW)["base"] == (CHILD, OTHER)
+    assert shared_imports(caches("other"), BELOW)["copies"] == (BASE, CHILD)
 
 
 def test_a_call_of_many_images_reads_no_cache_in_vain_too_often() -> None:

@@ -1,0 +1,54 @@
+"""One more export of the remote caches that lack something, while their steps are in the builder."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from lamina.decide.plan import Found
+from lamina.errors import LaminaError
+from lamina.execute.bake import CACHE_ONLY, Order
+from lamina.execute.cache_gaps import cache_gaps
+from lamina.execute.outcome import Outcome
+from lamina.execute.run import Workshop, call_bake
+
+_FOLDER = "caches"
+_ONLY = 1
+
+
+def export_again(
+    order: Order, workshop: Workshop, outcome: Outcome, names: Collection[str]
+) -> Mapping[str, str]:
+    """Export the caches of images that were built, with nothing else to do; what lacks still, and what.
+
+    Nothing runs: the steps have just been carried out. Files of the run stay as they are.
+    """
+    built = {
+        name: Found(ref=each.image.ref, digest=each.digest)
+        for name, each in outcome.results.items()
+        if each.digest
+    }
+    again = replace(
+        order,
+        decisions=tuple(
+            replace(each, no_cache=False) for each in order.decisions if each.image.name in names
+        ),
+        support=(),
+        found={**order.found, **built},
+        caches={
+            name: replace(cache, export=cache.home if name in names else None)
+            for name, cache in order.caches.items()
+        },
+        output=CACHE_ONLY,
+    )
+    folder = workshop.folder / _FOLDER
+    folder.mkdir(exist_ok=True)
+    try:
+        baked = call_bake(again, replace(workshop, folder=folder, watch=lambda _: None), _ONLY)
+    except (LaminaError, OSError) as error:
+        return dict.fromkeys(names, str(error).splitlines()[0])
+    if baked.interrupted:  # what was to be built is built
+        return dict.fromkeys(names, "its export was stopped")
+    if baked.error is not None:
+        return dict.fromkeys(names, baked.error.splitlines()[-1])
+    return cache_gaps(again, baked.trace)

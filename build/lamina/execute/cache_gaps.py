@@ -1,0 +1,48 @@
+"""What the remote caches lack after a call of bake. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from lamina.execute.bake import Order
+from lamina.execute.progress import Trace
+from lamina.execute.remote_cache import ImageCache
+
+
+def cache_gaps(order: Order, trace: Trace) -> Mapping[str, str]:
+    """The images whose remote cache lacks something after a call of bake -> what, for a sentence.
+
+    Of a cache that was to be written: its export failed, which no build fails for (``ignore-error``) and
+    the events alone tell, or never came to its end. Of one that was written for the very same steps
+    before: a step of the image ran nevertheless.
+    """
+    found: dict[str, str] = {}
+    for decision in order.decisions:
+        name = decision.image.name
+        cache = order.caches.get(name, ImageCache())
+        gap: str | None = None
+        if cache.export is not None and cache.mode != "inline":
+            gap = _failed_export(name, trace)
+        elif cache.home is not None and cache.complete and not decision.no_cache:
+            gap = _step_that_ran(name, trace, order.below(name))
+        if gap:
+            found[name] = gap
+    return found
+
+
+def _failed_export(image: str, trace: Trace) -> str | None:
+    exports = [step for step in trace.of(image) if step.exports_cache]
+    errors = [step.error.splitlines()[0] for step in exports if step.error]
+    if errors:
+        return f"its export failed: {errors[0]}"
+    return None if any(step.finished for step in exports) else "its export did not come to its end"
+
+
+def _step_that_ran(image: str, trace: Trace, below: Collection[str]) -> str | None:
+    """Only a RUN is always found when nothing that it depends on has changed."""
+    ran = (
+        step.instruction
+        for step in trace.steps
+        if step.ran and image in step.images and step.images.isdisjoint(below)
+    )
+    return next((f"it did not have {each}" for each in ran if each.startswith("RUN ")), None)
