@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from random import SystemRandom
@@ -19,6 +20,7 @@ from faults.cases import Case, allowed, choose_cases
 from faults.ground import opened
 from faults.scene import try_case
 from faults.table import Result, fill, render
+from lamina.sandbox.engine import unsupported
 
 FAULTS = (
     *registry_faults.FAULTS,
@@ -38,17 +40,15 @@ class Session:
     def __init__(self, cases: Iterable[Case]) -> None:
         self._waiting: SimpleQueue[Case] = SimpleQueue()
         self.results: list[Result] = []
+        self.stopped = threading.Event()
         for case in cases:
             self._waiting.put(case)
 
     def work(self, name: str) -> None:
         """Try cases on a ground of this name until none is left."""
-        with opened(name) as ground:
-            while not self._waiting.empty():
-                try:
-                    case = self._waiting.get_nowait()
-                except Empty:
-                    return
+        with opened(name) as ground, suppress(Empty):
+            while not self.stopped.is_set():
+                case = self._waiting.get_nowait()
                 begun = time.monotonic()
                 try:
                     scene = try_case(ground, case)
@@ -71,23 +71,20 @@ def main(words: list[str] | None = None) -> int:
     """Run the session. Returns its exit code."""
     flags = _parser().parse_args(words)
     # Started in the background of a script, this process ignores Ctrl-C, and so would what it starts.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     first = SystemRandom().randrange(1_000_000)
     try:
         cases = choose_cases(FAULTS, only=flags.only, seed=flags.seed, first=first, quick=flags.quick)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
+    if reason := unsupported():
+        print(reason, file=sys.stderr)
+        return 2
     begun = time.monotonic()
     session = Session(cases)
-    lanes = [
-        threading.Thread(target=session.work, args=(f"faults-{os.getpid()}-{lane}",))
-        for lane in range(min(flags.lanes, len(cases)))
-    ]
-    for lane in lanes:
-        lane.start()
-    for lane in lanes:
-        lane.join()
+    _work(session, min(flags.lanes, len(cases)))
     table = render(session.results, {fault.name: fault.what for fault in FAULTS})
     print(f"\n{table}\n{len(session.results)} cases in {(time.monotonic() - begun) / 60:.0f} minutes")
     if any(case.fault.name == "clock.machine" for case in cases) and clocks.faketime() is None:
@@ -95,6 +92,20 @@ def main(words: list[str] | None = None) -> int:
     if flags.write:
         PAGE.write_text(fill(PAGE.read_text(), table))
     return 1 if len(session.results) < len(cases) or any(each.violations for each in session.results) else 0
+
+
+def _work(session: Session, many: int) -> None:
+    """Try all cases, in lanes. After Ctrl-C those under way come to their end, and no more begin."""
+    names = [f"faults-{os.getpid()}-{lane}" for lane in range(many)]
+    lanes = [threading.Thread(target=session.work, args=(name,)) for name in names]
+    for lane in lanes:
+        lane.start()
+    while any(lane.is_alive() for lane in lanes):
+        try:
+            for lane in lanes:
+                lane.join()
+        except KeyboardInterrupt:
+            session.stopped.set()
 
 
 def _parser() -> argparse.ArgumentParser:

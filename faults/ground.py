@@ -53,10 +53,6 @@ class Ground:
         running = sandbox_registry.up(self.runner, name=self.name, port=0, say=_silent)
         self.gate.behind = running.address
 
-    def stop_registry(self) -> None:
-        """End the registry as it is ended by an administrator. Its images stay."""
-        sandbox_registry.down(self.runner, self.name)
-
     def kill_registry(self) -> None:
         """End the registry as a crash does."""
         if running := sandbox_registry.status(self.runner, self.name):

@@ -92,6 +92,7 @@ class Scene:
     @classmethod
     def of(cls, ground: Ground, case: Case) -> Scene:
         """A new project for a case, nothing of it built yet."""
+        ground.start_registry()  # whatever became of it in the last case
         stack = f"f{next(ground.numbers)}"
         root = ground.folder / stack / "repo"
         root.mkdir(parents=True)
