@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from lamina.decide.plan import Decision
 from lamina.declare.machine import native_platform
 from lamina.execute.bake import Bake, Order, make_bake
-from lamina.execute.run import stage_images
+from lamina.execute.staging import stage_images
 from lamina.identify.image import Image
 from lamina.process import SubprocessRunner
 from lamina.sandbox.runtime import ensure

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -39,3 +42,30 @@ def test_a_local_build_does_not_retag_what_only_the_registry_has(pushing: Repo) 
     local = pushing.ok("build-all", "--json", "--stack", f"{stack_of(pushing)}-prod")
 
     assert set(local.images().values()) == {"built"}
+
+
+def test_a_stage_is_a_cache_and_is_proved_each_time_it_is_sent(pushing: Repo, served: Served) -> None:
+    pushing.ok("build-all", "--json", env={"LAMINA_REGISTRY": "local"})
+    for file in (pushing.root / ".lamina/context").rglob("*.py"):
+        told = file.stat()
+        file.write_bytes(bytes(each ^ 1 for each in file.read_bytes()))
+        os.utime(file, ns=(told.st_atime_ns, told.st_mtime_ns))
+
+    pushed = pushing.ok("build-all", "--push", "--json")
+
+    assert len(pushed.built) == 3
+    files = files_of(served, pushed.images("ref")["lambda-tiny"])
+    for name in ("dynamo", "label", "handler"):
+        assert files[f"var/task/{name}.py"] == (pushing.root / f"src/{name}.py").read_bytes()
+
+
+def files_of(served: Served, ref: str) -> dict[str, bytes]:
+    """The files of an image in the registry."""
+    found: dict[str, bytes] = {}
+    manifest, _, _ = served.manifest(ref)
+    repository = ref.partition("/")[2].partition(":")[0]
+    for layer in manifest["layers"]:
+        body, _ = served.get(f"{repository}/blobs/{layer['digest']}")
+        with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+            found |= {each.name: read.read() for each in tar if (read := tar.extractfile(each)) is not None}
+    return found

@@ -19,11 +19,13 @@ from lamina.execute.outcome import Outcome, Result, cancelled, cut_short
 from lamina.execute.place import Place, own_layers
 from lamina.execute.progress import Trace
 from lamina.execute.publish import publish_attested
+from lamina.execute.staging import find_spoilt, sent_wrong, with_proved_stages
 from lamina.files import read_json, write_atomic
 from lamina.identify.image import Image
-from lamina.identify.stage import Stage, StagedTree, stage
 from lamina.masks import Mask
 from lamina.process import Command, Runner
+
+_MOST_SENDS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,22 +47,6 @@ class Workshop:
     """Puts new credentials into that configuration; None where they are the user's own."""
     mask: Mask = field(default_factory=Mask)
     """What steps print is kept and shown without these secrets."""
-
-
-def stage_images(state: Path, images: Iterable[Image]) -> Mapping[str, Stage]:
-    """Stage the contexts of the images below the project's state folder."""
-    return {
-        image.name: stage(
-            state / "context" / image.name,
-            image.fingerprint,
-            image.node.recipe.dockerfile.text,
-            {
-                name: StagedTree(root=image.root(name), context=context)
-                for name, context in image.contexts.items()
-            },
-        )
-        for image in images
-    }
 
 
 def settle(plan: Plan, place: Place) -> dict[str, Result]:
@@ -192,11 +178,15 @@ def _retagged(decision: Decision, place: Place) -> Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baked:
-    """One call of bake that ended. error: what it said when it failed."""
+    """One call of bake that ended. error: what it said when it failed.
+
+    spoilt: images of which it may have been sent other files than were hashed, and what stands on those.
+    """
 
     trace: Trace
     error: str | None = None
     interrupted: bool = False
+    spoilt: frozenset[str] = frozenset()
 
     @property
     def ok(self) -> bool:
@@ -205,7 +195,17 @@ class Baked:
 
 
 def call_bake(order: Order, workshop: Workshop, attempt: int) -> Baked:
-    """Call bake once; every event is on the disk as soon as it comes. attempt: names its files."""
+    """Call bake with proved contexts, again if they changed while it ran. attempt: names its files."""
+    for _ in range(_MOST_SENDS):
+        order = with_proved_stages(order, workshop.state)
+        baked = replace(_call_once(order, workshop, attempt), spoilt=find_spoilt(order))
+        if baked.interrupted or not baked.spoilt:
+            break
+    return baked
+
+
+def _call_once(order: Order, workshop: Workshop, attempt: int) -> Baked:
+    """Call bake once; every event is on the disk as soon as it comes."""
     # An engine's own builder unpacks what it keeps, and cannot unpack what it dates anew: that is loaded.
     loads = order.reproducible and order.local_images and not order.push and order.output is None
     if loads:
@@ -300,6 +300,9 @@ def confirm(
     for decision in order.decisions:
         image = decision.image
         if image.name in doubts:
+            continue
+        if image.name in baked.spoilt:
+            doubts[image.name] = sent_wrong(image)
             continue
         told = announced.get(target_name(image.name), {})
         digests = {

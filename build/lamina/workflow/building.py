@@ -21,7 +21,8 @@ from lamina.execute.place import Place, RegistryPlace, push_images
 from lamina.execute.publish import carry
 from lamina.execute.remote_cache import ImageCache
 from lamina.execute.revision import read_revision
-from lamina.execute.run import Workshop, build, settle, stage_images
+from lamina.execute.run import Workshop, build, settle
+from lamina.execute.staging import stage_images
 from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential, DockerConfig, lookup

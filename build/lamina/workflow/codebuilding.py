@@ -25,7 +25,7 @@ from lamina.decide.remote_build import (
 from lamina.decide.remote_fit import architecture_of, as_batch, needed_secrets, notes, unfit
 from lamina.declare.codebuild import ARCHITECTURES
 from lamina.declare.config import Secret
-from lamina.errors import AwsError, ConfigError, Problem
+from lamina.errors import AwsError, BuildError, ConfigError, Problem
 from lamina.execute.bake import Order
 from lamina.execute.engine import Builder
 from lamina.execute.externals import Externals
@@ -240,6 +240,11 @@ def _send(workspace: Workspace, bucket: SourceBucket, order: Order, errand: Erra
     stages = {name: order.stages[name] for step in errand.steps for name in step.images}
     with tempfile.TemporaryDirectory(prefix="source-", dir=workspace.project.state) as scratch:
         bundle = make_bundle(Path(scratch), errand.texts, stages)
+        BuildError.check(
+            Problem(what=f"the staged files of {name} changed while they were packed", hint="run again")
+            for name, each in stages.items()
+            if not each.intact
+        )
         if bucket.has(bundle.key):
             workspace.screen.say(f"{errand.project}: the source is there: s3://{bucket.name}/{bundle.key}")
             return bundle.key

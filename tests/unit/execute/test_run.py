@@ -20,6 +20,7 @@ from lamina.execute.engine import Engine
 from lamina.execute.outcome import Outcome
 from lamina.execute.remote_cache import ImageCache
 from lamina.execute.run import Workshop, build
+from lamina.execute.staging import stage_images
 from lamina.identify.stage import Stage
 from lamina.masks import Mask
 from lamina.process import Command, Completed
@@ -181,6 +182,35 @@ def test_the_layers_of_an_image_are_those_of_its_own_instructions(repo: Repo, tm
     shop = Shop(made=(("empty", 32), ("empty", 32), ("file", 5)))
 
     assert run(shop, order, tmp_path / "run").results["app"].layers == {"empty": 32, "file": 5}
+
+
+def test_files_that_change_while_they_are_sent_are_put_right_and_sent_again(
+    linked: Repo, tmp_path: Path
+) -> None:
+    """Nothing that was built of them counts, and nothing that stands on it."""
+    images = linked.images()
+    stages = stage_images(tmp_path / "run", images.values())
+    file = stages[L].context() / "file"
+    seen: list[str] = []
+
+    def overwritten(_: Mapping[str, Any]) -> list[dict[str, Any]]:
+        seen.append(file.read_text())
+        file.write_text("other\n")
+        return []
+
+    shop = Shop(turns=[overwritten, lambda _: seen.append(file.read_text()) or []])
+    outcome = run(shop, order_of(linked, stages=stages), tmp_path / "run")
+
+    assert outcome.ok
+    assert seen == ["text\n", "text\n"]
+
+    shop = Shop(turns=[overwritten] * 3)
+    outcome = run(shop, order_of(linked, stages=stages), tmp_path / "run")
+
+    assert statuses(outcome) == {D: "built", L: "failed", E: "failed", W: "built"}
+    assert "the staged files of base-receipt-label, or of a base below it, changed" in str(
+        outcome.problems[0]
+    )
 
 
 def test_what_runs_on_a_base_waits_for_its_digest(receipts: Repo, tmp_path: Path) -> None:

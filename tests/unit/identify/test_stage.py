@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -95,6 +97,157 @@ def test_the_same_content_is_staged_once(app: Repo, tmp_path: Path) -> None:
 
     assert again == first
     assert (again.context() / "src/a.py").stat().st_ino == inode
+
+
+def truncated(file: Path) -> None:
+    """As after a crash: the names are on the disk, the bytes are not."""
+    file.write_bytes(b"")
+
+
+def flipped(file: Path) -> None:
+    """The same file under the same times: size and time kept."""
+    told = file.stat()
+    file.write_bytes(bytes(each ^ 1 for each in file.read_bytes()))
+    os.utime(file, ns=(told.st_atime_ns, told.st_mtime_ns))
+
+
+def rewritten(file: Path) -> None:
+    """As `sed -i` does it: another file under the same name."""
+    beside = file.with_name("sedX")
+    beside.write_bytes(file.read_bytes() + b"more\n")
+    beside.replace(file)
+
+
+def made_a_folder(file: Path) -> None:
+    file.unlink()
+    (file / "deep").mkdir(parents=True)
+
+
+def touched(file: Path) -> None:
+    file.touch()
+
+
+def made_private(file: Path) -> None:
+    file.chmod(0o600)
+
+
+DAMAGE = (truncated, flipped, rewritten, made_a_folder, touched, made_private, Path.unlink)
+
+
+def contents(staged: Stage) -> dict[str, tuple[int, bytes]]:
+    """Path -> mode and content or target, of all that a build reads."""
+    return {
+        place.relative_to(staged.folder).as_posix(): (
+            place.lstat().st_mode,
+            os.fsencode(place.readlink())
+            if place.is_symlink()
+            else place.read_bytes()
+            if place.is_file()
+            else b"",
+        )
+        for place in staged.folder.rglob("*")
+    }
+
+
+@pytest.mark.parametrize(
+    "path", ["context/src/a.py", "contexts/lib/x", "Dockerfile", "Dockerfile.dockerignore"]
+)
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_stage_is_put_right_before_it_is_used(
+    app: Repo, tmp_path: Path, damage: Callable[[Path], None], path: str
+) -> None:
+    first = put(app, tmp_path / "stages")
+    before = contents(first)
+
+    damage(first.folder / path)
+    again = put(app, tmp_path / "stages")
+
+    assert again == first
+    assert contents(again) == before
+    assert int((again.folder / "context/src/a.py").stat().st_mtime) == EPOCH
+    assert int((again.folder / "context/src").stat().st_mtime) == EPOCH
+    assert [each for each in (tmp_path / "stages").iterdir() if each != again.folder] == []
+
+
+def test_what_is_too_much_or_missing_is_put_right_as_well(app: Repo, tmp_path: Path) -> None:
+    first = put(app, tmp_path / "stages")
+    before = contents(first)
+
+    (first.context() / "src/extra").mkdir()
+    (first.context() / "src/extra/file").write_text("x")
+    (first.folder / "more").write_text("x")
+    (first.context() / "src/link").unlink()
+    (first.context() / "src/link").symlink_to("elsewhere")
+    (first.context() / "src/empty").rmdir()
+    shutil.rmtree(first.context() / "src/deep")
+    (first.context() / "src/deep").symlink_to(app.root)
+    (first.context() / "src").chmod(0o700)
+
+    assert contents(put(app, tmp_path / "stages")) == before
+
+
+def test_the_right_bytes_come_under_another_time_than_the_wrong_ones_had(app: Repo, tmp_path: Path) -> None:
+    """BuildKit takes a file that has size and time of the one that it was sent before for the same."""
+    file = put(app, tmp_path / "stages").context() / "src/a.py"
+    sent = file.stat().st_mtime_ns
+
+    flipped(file)
+    put(app, tmp_path / "stages")
+
+    assert file.read_text() == "a\n"
+    assert file.stat().st_mtime_ns != sent
+
+
+def test_damage_does_not_get_into_the_next_stage_by_a_link(app: Repo, tmp_path: Path) -> None:
+    first = put(app, tmp_path / "stages")
+    flipped(first.context() / "src/run")
+    app.write("src/a.py", "new\n")
+
+    second = put(app, tmp_path / "stages")
+
+    assert (second.context() / "src/run").read_text() == "run\n"
+
+
+def test_a_stage_that_is_a_file_is_made_anew(app: Repo, tmp_path: Path) -> None:
+    first = put(app, tmp_path / "stages")
+    before = contents(first)
+    shutil.rmtree(first.folder)
+    first.folder.write_text("damaged")
+
+    assert contents(put(app, tmp_path / "stages")) == before
+
+
+def test_a_change_after_the_proof_is_seen(app: Repo, tmp_path: Path) -> None:
+    for damage in DAMAGE:
+        staged = put(app, tmp_path / "stages")
+        assert staged.intact
+        damage(staged.context() / "src/a.py")
+        assert not staged.intact, damage
+        assert put(app, tmp_path / "stages").intact
+
+
+def test_a_file_that_came_and_went_is_seen(app: Repo, tmp_path: Path) -> None:
+    staged = put(app, tmp_path / "stages")
+    (staged.context() / "src/4913").write_text("an editor tries the folder\n")
+    (staged.context() / "src/4913").unlink()
+
+    assert not staged.intact
+
+
+def test_a_stage_that_is_linked_from_is_still_as_it_was_proved(app: Repo, tmp_path: Path) -> None:
+    first = put(app, tmp_path / "stages")
+    app.write("src/a.py", "new\n")
+    put(app, tmp_path / "stages")
+
+    assert first.intact
+
+
+def test_a_stage_that_went_is_not_intact(app: Repo, tmp_path: Path) -> None:
+    staged = put(app, tmp_path / "stages")
+    shutil.rmtree(tmp_path / "stages")
+
+    assert not staged.intact
+    assert put(app, tmp_path / "stages").intact
 
 
 def test_a_comment_stages_the_dockerfile_anew_and_links_the_files(app: Repo, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from lamina.execute.bake import Order, make_bake
 from lamina.execute.engine import Engine, choose_builder
 from lamina.execute.remote_cache import CachePolicy, make_caches
 from lamina.execute.revision import check_out
-from lamina.execute.run import Workshop, build, stage_images
+from lamina.execute.run import Workshop, build
+from lamina.execute.staging import stage_images
 from lamina.masks import Mask
 from lamina.process import Command, Completed
 from lamina.report.console import Screen

@@ -1,0 +1,53 @@
+"""The contexts of a call of bake: proved before it, and looked at again when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from lamina.errors import Problem
+from lamina.execute.bake import Order
+from lamina.identify.image import Image
+from lamina.identify.stage import Stage, StagedTree, stage
+
+
+def stage_images(state: Path, images: Iterable[Image]) -> Mapping[str, Stage]:
+    """Stage the contexts of the images below the project's state folder."""
+    return {
+        image.name: stage(
+            state / "context" / image.name,
+            image.fingerprint,
+            image.node.recipe.dockerfile.text,
+            {
+                name: StagedTree(root=image.root(name), context=context)
+                for name, context in image.contexts.items()
+            },
+        )
+        for image in images
+    }
+
+
+def with_proved_stages(order: Order, state: Path) -> Order:
+    """The order with those contexts staged again that changed since they were proved."""
+    changed = [image for image in order.images if not order.stages[image.name].intact]
+    return replace(order, stages={**order.stages, **stage_images(state, changed)}) if changed else order
+
+
+def find_spoilt(order: Order) -> frozenset[str]:
+    """The images of whose context something changed since it was proved, and those that stand on them."""
+    found = {image.name for image in order.images if not order.stages[image.name].intact}
+    parents = {image.name: frozenset(image.node.parents) for image in order.images} if found else {}
+    while more := {name for name, above in parents.items() if name not in found and above & found}:
+        found |= more
+    return frozenset(found)
+
+
+def sent_wrong(image: Image) -> Problem:
+    """What is wrong with an image that was built while its staged files changed."""
+    return Problem(
+        what=f"the staged files of {image.name}, or of a base below it, changed while they were sent: "
+        f"what {image.ref} holds is not known",
+        where=".lamina/context",
+        hint=f"let no program write below .lamina, then: invoke build-all --image {image.name} --force",
+    )
