@@ -67,7 +67,7 @@ def test_another_image_under_the_tag_is_no_reason_to_skip(tiny: Repo, engine: Te
     other.ok("build-all")
     engine.call("tag", refs(other)[TINY], refs(tiny)[TINY])
     assert tiny.ok("plan", "--json").images() == {**dict.fromkeys(ALL, "skip"), TINY: "build"}
-    assert "in the engine is another image, made of something else" in tiny.ok("plan").stdout
+    assert "exists in the engine but was built from different inputs" in tiny.ok("plan").stdout
 
     assert tiny.ok("build-all", "--json").built == [TINY]
     assert verdicts(tiny) == dict.fromkeys(ALL, "confirmed")

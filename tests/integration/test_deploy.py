@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from typing import Any
@@ -55,6 +56,22 @@ def create(front: AwsFront, name: str, **more: Any) -> None:
 
 def by_name(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {each["function"]: each for each in document["functions"]}
+
+
+def test_an_image_without_all_its_layers_is_not_deployed(team: Repo, front: AwsFront, served: Served) -> None:
+    team.append("src/handler.py", f"# {stack_of(team)}\n")  # a layer that no other test has
+    ref = team.ok("build-all", "--push", "--json").images("ref")["lambda-tiny"]
+    hexes = served.manifest(ref)[0]["layers"][-1]["digest"].removeprefix("sha256:")
+    assert served.storage is not None
+    shutil.rmtree(served.storage / f"docker/registry/v2/blobs/sha256/{hexes[:2]}/{hexes}")
+
+    done = team.fails(5, "deploy", "--json")
+
+    assert f"has lost its layer sha256:{hexes[:12]}" in done.text
+    assert "build-all --push --refresh --image lambda-tiny" in done.text
+    assert not [call for call in front.calls if call.startswith("Update")]
+    team.ok("build-all", "--push", "--refresh", "--image", "lambda-tiny")
+    team.ok("deploy")
 
 
 def test_only_what_runs_something_else_is_changed(

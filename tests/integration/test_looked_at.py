@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
+from conftest import TestEngine
 from doubles.served import Served, log_in, stack_of
 from projects import Repo
 
@@ -57,6 +59,52 @@ def test_a_stage_is_a_cache_and_is_proved_each_time_it_is_sent(pushing: Repo, se
     files = files_of(served, pushed.images("ref")["lambda-tiny"])
     for name in ("dynamo", "label", "handler"):
         assert files[f"var/task/{name}.py"] == (pushing.root / f"src/{name}.py").read_bytes()
+
+
+def test_a_tag_without_a_fingerprint_is_another_image(tiny: Repo, engine: TestEngine, tmp_path: Path) -> None:
+    ref = tiny.ok("build-all", "--json").images("ref")["lambda-tiny"].partition("@")[0]
+    with tarfile.open(tmp_path / "layer.tar", "w") as tar:
+        tar.add(tiny.root / "src", "src")
+    engine.call("import", str(tmp_path / "layer.tar"), ref)
+
+    done = tiny.ok("build-all", "--json")
+
+    assert done.built == ["lambda-tiny"]
+    assert done.images("reasons")["lambda-tiny"][0].endswith("no fingerprint: Lamina did not build it")
+    assert tiny.ok("build-all", "--json").built == []
+
+
+def lose(served: Served, repo: Repo, name: str, part: str) -> str:
+    """Take a blob of an image out of the registry: its configuration, or its own layer."""
+    ref = next(each["ref"] for each in repo.manifest["images"] if each["image"] == name)
+    manifest, _, _ = served.manifest(ref)
+    digest: str = (manifest["config"] if part == "config" else manifest["layers"][-1])["digest"]
+    assert served.storage is not None
+    hexes = digest.removeprefix("sha256:")
+    shutil.rmtree(served.storage / f"docker/registry/v2/blobs/sha256/{hexes[:2]}/{hexes}")
+    return digest[:19]
+
+
+def test_an_image_whose_blobs_are_gone_is_not_there(pushing: Repo, served: Served) -> None:
+    for name in ("label", "handler"):  # no other test has these layers
+        pushing.append(f"src/{name}.py", f"# {stack_of(pushing)}\n")
+    pushing.ok("build-all", "--push")
+
+    config = lose(served, pushing, "lambda-tiny", "config")
+    assert f"has lost its configuration {config}" in pushing.fails(1, "check").text
+    again = pushing.ok("build-all", "--push", "--json")
+    assert again.built == ["lambda-tiny"]
+    assert again.images("reasons")["lambda-tiny"][0].endswith(f"has lost its configuration {config}")
+    pushing.ok("check")
+
+    layer = lose(served, pushing, "base-label", "layer")
+    assert f"has lost its layer {layer}" in pushing.fails(1, "check").text
+    assert f"has lost its layer {layer}" in pushing.fails(1, "audit", "--image", "base-label").text
+    pushing.append("src/handler.py", "# edited\n")
+    edited = pushing.ok("build-all", "--push", "--json")
+    assert edited.built == ["base-label", "lambda-tiny"]
+    assert edited.images("reasons")["base-label"][0].endswith(f"has lost its layer {layer}")
+    pushing.ok("check")
 
 
 def files_of(served: Served, ref: str) -> dict[str, bytes]:

@@ -87,7 +87,7 @@ class Shelf:
 
     def look(self, images: Mapping[str, Image]) -> Lookup:
         found = {
-            name: Found(ref=image.ref, digest=DIGEST, size=1)
+            name: Found(ref=image.ref, digest=DIGEST, size=1, fingerprint=image.fingerprint)
             for name, image in images.items()
             if image.ref in self.refs
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from lamina.errors import Problem
@@ -21,8 +21,9 @@ _REFRESH = "--refresh"
 class Found:
     """An image that exists. ref: where, by tag or digest. size: bytes, compressed where a registry tells.
 
-    config: the digest of its configuration, fingerprint: what it says that it was made of; None where nobody
-    tells it.
+    config: the digest of its configuration; None where nobody tells it. fingerprint: what it says that it was
+    made of; None when Lamina did not build it. lost: the digests of blobs that it names and that are gone, of
+    those that were looked for.
     """
 
     ref: Reference
@@ -30,10 +31,22 @@ class Found:
     size: int = 0
     config: str | None = None
     fingerprint: str | None = None
+    lost: tuple[str, ...] = ()
 
-    def may_be(self, image: Image) -> bool:
-        """Whether it can be this image: a tag may have been given to another one."""
-        return self.fingerprint in {None, image.fingerprint}
+    def is_image(self, image: Image) -> bool:
+        """Whether it is this image, whole: a tag may have been given to another one."""
+        return self.fingerprint == image.fingerprint and not self.lost
+
+    @property
+    def lacks(self) -> str:
+        """What is lost, in words: ``its configuration sha256:1234``, ``2 of its layers``."""
+        layers = [each for each in self.lost if each != self.config]
+        parts = [f"its configuration {self.config[:19]}"] if self.config in self.lost and self.config else []
+        if layers:
+            parts.append(
+                f"its layer {layers[0][:19]}" if len(layers) == 1 else f"{len(layers)} of its layers"
+            )
+        return " and ".join(parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +98,20 @@ class Plan:
         """Whether there is nothing to do."""
         return all(decision.action == "skip" for decision in self.decisions.values())
 
+    def action(self, name: str) -> Action | None:
+        """What is done with an image; None for one that the plan is not about."""
+        return self.decisions[name].action if name in self.decisions else None
+
     def acting(self, action: Action) -> tuple[Decision, ...]:
         """The decisions of one kind, in build order."""
         return tuple(each for each in self.decisions.values() if each.action == action)
+
+
+def lacking(seen: Lookup, lost: Mapping[str, Found]) -> Lookup:
+    """What was seen, when some of it turns out not to be whole. lost: by image, with what is gone."""
+    elsewhere = {name: each for name, each in seen.elsewhere.items() if name not in lost}
+    found = {name: each for name, each in lost.items() if name not in seen.elsewhere}
+    return replace(seen, found={**seen.found, **found}, elsewhere=elsewhere)
 
 
 def make_plan(
@@ -173,20 +197,33 @@ def _decide(
     if loose:
         reasons = tuple(f"{each} is not locked yet: invoke lock" for each in loose)
         return Decision(image=image, action="build", reasons=reasons)
-    if name in lookup.found and lookup.found[name].may_be(image):
-        found = lookup.found[name]
+    found = lookup.found.get(name)
+    if found and found.is_image(image):
         reason = f"up to date: {image.tag} is in {lookup.place}"
         return Decision(image=image, action="skip", reasons=(reason,), source=found)
     if name in lookup.elsewhere:
-        found = lookup.elsewhere[name]
-        reason = f"the same content is at {found.ref}"
-        return Decision(image=image, action="retag", reasons=(reason,), source=found)
-    if name in lookup.found:
-        reason = f"{image.tag} in {lookup.place} is another image, made of something else"
-        return Decision(image=image, action="build", reasons=(reason,))
+        source = lookup.elsewhere[name]
+        reason = f"the same content is at {source.ref}"
+        return Decision(image=image, action="retag", reasons=(reason,), source=source)
+    if found:
+        return Decision(
+            image=image,
+            action="build",
+            reasons=(why_unusable(found, image, lookup.place),),
+            no_cache=any(each != found.config for each in found.lost),
+        )
     changes = differences(last, image.bill, image.ignores) if last else ()
     reasons = _reasons(image, lookup, changes, known=last is not None)
     return Decision(image=image, action="build", reasons=reasons, changes=changes)
+
+
+def why_unusable(found: Found, image: Image, place: str) -> str:
+    """Why what has the content tag of an image is not that image, or not all of it."""
+    if found.fingerprint not in {None, image.fingerprint}:
+        return f"{image.tag} exists in {place} but was built from different inputs"
+    if found.lost:
+        return f"{image.tag} in {place} has lost {found.lacks}"
+    return f"{image.tag} exists in {place} but carries no fingerprint: Lamina did not build it"
 
 
 def _reasons(image: Image, lookup: Lookup, changes: tuple[Change, ...], *, known: bool) -> tuple[str, ...]:

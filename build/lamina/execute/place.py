@@ -15,14 +15,13 @@ from typing import IO, Any, Protocol
 from lamina.decide.acceptance import MOST_BYTES, Candidate, refusals, unpacked_size
 from lamina.decide.audit import steps
 from lamina.decide.plan import Found
-from lamina.errors import BuildError, LaminaError, Problem
+from lamina.errors import BuildError, LaminaError
 from lamina.identify.fingerprint import FINGERPRINT_KEY
 from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.base import Descriptor, Manifest, Registry
 from lamina.registries.content import Content, open_archive
-from lamina.registries.credentials import Credential
-from lamina.registries.local import LocalStore, RefusedError
+from lamina.registries.local import LocalStore
 
 _PACKED = 10
 """Times that a layer of files may be made smaller, generously."""
@@ -52,6 +51,10 @@ class Place(Protocol):
 
     def open(self, found: Found) -> AbstractContextManager[Content]:
         """Look into an image. Raises BuildError when it is no longer there, or is no single image."""
+        ...
+
+    def examine(self, images: Mapping[str, Found]) -> Mapping[str, Found]:
+        """The same by the same names, with those layers among what is `lost` that are not there any more."""
         ...
 
     def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
@@ -101,6 +104,10 @@ class EnginePlace:
         image = self._store.images([ref])[ref]
         return image.labels.get(FINGERPRINT_KEY) if image else None
 
+    def examine(self, images: Mapping[str, Found]) -> Mapping[str, Found]:
+        """See `Place.examine`. An engine is not asked: it has no images of which it lacks layers."""
+        return images
+
     def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
         """See `Place.layers`. Unpacked, as the engine keeps them."""
         return self._store.layers(found.ref)
@@ -137,18 +144,39 @@ class RegistryPlace:
         return f"registry {self._registry.address}"
 
     def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
-        """See `Place.look`. The size is the compressed one."""
+        """See `Place.look`. The size is the compressed one. Each configuration is looked for as well."""
+        there = {ref: each for ref, each in self._registry.manifests(refs).items() if each is not None}
+        lost = self._registry.lost({ref: (each.config,) for ref, each in there.items() if each.config})
+        silent = [ref for ref, each in there.items() if not _told(each) and not lost.get(ref)]
+        labels: Mapping[Reference, str | None] = {}
+        if silent:
+            with ThreadPoolExecutor(_THREADS, thread_name_prefix="labels") as pool:
+                labels = dict(
+                    zip(silent, pool.map(lambda ref: self._label(ref, there[ref]), silent), strict=True)
+                )
         return {
             ref: Found(
                 ref=ref,
                 digest=manifest.digest,
                 size=manifest.size,
                 config=manifest.config.digest if manifest.config else None,
-                fingerprint=manifest.annotations.get(FINGERPRINT_KEY),
+                fingerprint=_told(manifest) or labels.get(ref),
+                lost=lost.get(ref, ()),
             )
-            for ref, manifest in self._registry.manifests(refs).items()
-            if manifest is not None
+            for ref, manifest in there.items()
         }
+
+    def _label(self, ref: Reference, manifest: Manifest) -> str | None:
+        """The fingerprint out of the configuration: an engine without manifests pushes no annotations."""
+        if manifest.config is None:
+            return None
+        try:
+            with self._blob(ref, manifest.config) as file:
+                told = (json.load(file).get("config") or {}).get("Labels") or {}
+        except (ValueError, AttributeError):
+            return None
+        label = told.get(FINGERPRINT_KEY)
+        return label if isinstance(label, str) else None
 
     def retag(self, source: Found, target: Reference) -> None:
         """See `Place.retag`."""
@@ -157,7 +185,17 @@ class RegistryPlace:
     def fingerprint(self, ref: Reference) -> str | None:
         """See `Place.fingerprint`."""
         manifest = self._registry.manifest(ref)
-        return manifest.annotations.get(FINGERPRINT_KEY) if manifest else None
+        return (_told(manifest) or self._label(ref, manifest)) if manifest else None
+
+    def examine(self, images: Mapping[str, Found]) -> Mapping[str, Found]:
+        """See `Place.examine`. A request for each image and for each of its layers, in parallel."""
+        refs = {name: found.ref.with_digest(found.digest) for name, found in images.items()}
+        manifests = self._registry.manifests(refs.values())
+        lost = self._registry.lost({ref: each.layers for ref, each in manifests.items() if each is not None})
+        return {
+            name: replace(found, lost=tuple(dict.fromkeys((*found.lost, *lost.get(refs[name], ())))))
+            for name, found in images.items()
+        }
 
     def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
         """See `Place.layers`. Compressed, as the registry keeps them."""
@@ -241,10 +279,10 @@ class Places:
         return " or ".join(place.name for place in asked if place)
 
     def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
-        """See `Place.look`; what the first has is not asked of the second."""
+        """See `Place.look`; what the first has, whole, is not asked of the second."""
         wanted = list(refs)
         found = self._first.look(wanted)
-        missing = [ref for ref in wanted if ref not in found]
+        missing = [ref for ref in wanted if ref not in found or found[ref].lost]
         second = self._second if missing else None
         return {**found, **second.look(missing)} if second else found
 
@@ -259,6 +297,16 @@ class Places:
         """See `Place.fingerprint`."""
         second = self._second
         return self._first.fingerprint(ref) or (second.fingerprint(ref) if second else None)
+
+    def examine(self, images: Mapping[str, Found]) -> Mapping[str, Found]:
+        """See `Place.examine`. Of an image that is not whole in the first, the second's counts."""
+        seen: dict[str, Found] = {}
+        for name, found in images.items():
+            holder = self._holder(found)
+            seen.update(holder.examine({name: found}))
+            if seen[name].lost and holder is self._first and (second := self._second):
+                seen[name] = second.look([found.ref]).get(found.ref, seen[name])
+        return seen
 
     def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
         """See `Place.layers`."""
@@ -277,12 +325,29 @@ class Places:
         return self._holder(found).open(found)
 
     def _holder(self, found: Found) -> Place:
-        second = None if self._first.look([found.ref]) else self._second
+        there = self._first.look([found.ref]).get(found.ref)
+        second = None if there and not there.lost else self._second
         return second or self._first
 
     @cached_property
     def _second(self) -> Place | None:
         return self._make_second()
+
+
+def find_images(place: Place, images: Iterable[Image]) -> Mapping[str, Found]:
+    """Those of the images that exist, whole and as they would be built: by name."""
+    wanted = {image.name: image for image in images}
+    there = place.look([image.ref for image in wanted.values()])
+    return {
+        name: there[image.ref]
+        for name, image in wanted.items()
+        if image.ref in there and there[image.ref].is_image(image)
+    }
+
+
+def _told(manifest: Manifest) -> str | None:
+    """The fingerprint that a manifest carries; an index is not the image that its tag should name."""
+    return None if manifest.is_index else manifest.annotations.get(FINGERPRINT_KEY)
 
 
 def own_layers(image: Image, found: Found, place: Place) -> Mapping[str, int]:
@@ -296,46 +361,3 @@ def own_layers(image: Image, found: Found, place: Place) -> Mapping[str, int]:
     except LaminaError:
         return {}
     return dict(layers[max(0, len(layers) - own) :])
-
-
-def push_images(
-    store: LocalStore,
-    registry: Registry,
-    images: Mapping[Reference, Reference],
-    *,
-    credential: Callable[[str], Credential | None],
-    say: Callable[[str], None],
-    renew: Callable[[], None] | None = None,
-) -> Mapping[Reference, Manifest]:
-    """Push images of the engine's store, bases first, and confirm their digests.
-
-    images: the name in the store -> the name in the registry. Raises BuildError for what is not there.
-    renew: gets new credentials; called once, when the registry does not take them.
-    """
-    there = store.images(images)
-    BuildError.check(
-        Problem(what=f"{ref} is not built", where="the engine", hint="invoke build-all")
-        for ref, image in there.items()
-        if image is None
-    )
-    pushed: dict[Reference, Manifest] = {}
-    for local, remote in images.items():
-        if local != remote:
-            store.tag(local, remote)
-        try:
-            digest = store.push(remote, credential(remote.pull_host), say)
-        except RefusedError:
-            if renew is None:
-                raise
-            renew()
-            renew = None
-            digest = store.push(remote, credential(remote.pull_host), say)
-        manifest = registry.manifest(remote)
-        if manifest is None or manifest.digest != digest:
-            raise BuildError.of(
-                f"the registry did not confirm {remote}: pushed {digest}, "
-                f"found {manifest.digest if manifest else 'nothing'}",
-                hint="run it again; nothing was recorded",
-            )
-        pushed[remote] = manifest
-    return pushed

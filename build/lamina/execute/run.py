@@ -310,12 +310,14 @@ def confirm(
             images.get(image.name),
         }
         found = there.get(image.ref)
-        if not baked.ok and (found is None or found.digest == _before(order, image)):
+        same = found is not None and found.is_image(image)
+        if not baked.ok and (not same or found is None or found.digest == _before(order, image)):
             continue
-        if found is None or (baked.ok and found.digest not in digests and not _is_same(place, image)):
+        # It may be of another run, a moment later.
+        if found is None or found.lost or (found.digest not in digests and not same):
             doubts[image.name] = Problem(
                 what=f"{place.name} does not confirm {image.ref}: announced "
-                f"{told.get('containerimage.digest')}, found {found.digest if found else 'nothing'}",
+                f"{told.get('containerimage.digest')}, found {_seen(found)}",
                 hint="run it again; nothing was recorded of it",
             )
         elif reasons := place.refusals(found, image.node.spec.platform):
@@ -329,9 +331,10 @@ def confirm(
     return results, doubts
 
 
-def _is_same(place: Place, image: Image) -> bool:
-    """Whether what is there now says that it is this image: another run may have been a moment later."""
-    return place.fingerprint(image.ref) == image.fingerprint
+def _seen(found: Found | None) -> str:
+    if found is None:
+        return "nothing"
+    return f"{found.digest} without {found.lacks}" if found.lost else found.digest
 
 
 def _before(order: Order, image: Image) -> str | None:

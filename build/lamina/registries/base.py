@@ -114,6 +114,13 @@ class Registry(Protocol):
         """Many at once, in parallel, in the order asked for."""
         ...
 
+    def lost(self, blobs: Mapping[Reference, Iterable[Descriptor]]) -> Mapping[Reference, tuple[str, ...]]:
+        """Digests of those blobs that are not there; what a registry does not tell counts as there.
+
+        blobs: a repository, under any tag or digest -> what to look for in it. One request each, in parallel.
+        """
+        ...
+
     def blob(self, ref: Reference, blob: Descriptor, sink: IO[bytes]) -> None:
         """Fetch what a manifest of this repository names: a configuration, a layer. Its digest is checked."""
         ...

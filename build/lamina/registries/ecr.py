@@ -260,6 +260,10 @@ class EcrRegistry:
         """See `Registry.manifests`."""
         return self._oci.manifests(refs)
 
+    def lost(self, blobs: Mapping[Reference, Iterable[Descriptor]]) -> Mapping[Reference, tuple[str, ...]]:
+        """See `Registry.lost`."""
+        return self._oci.lost(blobs)
+
     def blob(self, ref: Reference, blob: Descriptor, sink: IO[bytes]) -> None:
         """See `Registry.blob`."""
         self._oci.blob(ref, blob, sink)

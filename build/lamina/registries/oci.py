@@ -10,7 +10,8 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from typing import IO
+from dataclasses import replace
+from typing import IO, TypeVar
 from urllib.parse import urlencode, urljoin
 
 from lamina.errors import Problem, RegistryError
@@ -22,6 +23,8 @@ from lamina.registries.credentials import Credential, DockerConfig, lookup
 from lamina.registries.session import Session
 from lamina.registries.transport import Answer, HttpTransport, Transport
 
+_Key = TypeVar("_Key")
+_Told = TypeVar("_Told")
 _HUB = "docker.io"
 _THREADS = 16
 _SPOOL_BYTES = 8 << 20
@@ -71,18 +74,50 @@ class OciRegistry:
 
     def manifests(self, refs: Iterable[Reference]) -> Mapping[Reference, Manifest | None]:
         """See `Registry.manifests`; 16 threads. All that went wrong is told at once, each problem once."""
-        wanted = tuple(dict.fromkeys(refs))
+        return self._ask_all(self.manifest, refs)
+
+    def lost(self, blobs: Mapping[Reference, Iterable[Descriptor]]) -> Mapping[Reference, tuple[str, ...]]:
+        """See `Registry.lost`. A HEAD each; a role that may not ask for blobs is told nothing."""
+        asked = {
+            (replace(ref, tag=None, digest=None), each): (ref, each)
+            for ref, wanted in blobs.items()
+            for each in wanted
+            if not _is_foreign(each)
+        }
+        there = self._ask_all(lambda key: self._has(*asked[key]), asked)
+        return {
+            ref: tuple(
+                each.digest
+                for each in dict.fromkeys(wanted)
+                if not there.get((replace(ref, tag=None, digest=None), each), True)
+            )
+            for ref, wanted in blobs.items()
+        }
+
+    def _has(self, ref: Reference, blob: Descriptor) -> bool:
+        answer = self._session.ask(
+            "HEAD",
+            self._path(ref, "blobs", blob.digest),
+            what=f"look for {blob.digest[:19]} of {ref}",
+            scopes=(_scope(ref, "pull"),),
+            allowed=frozenset({403, 404, 405}),
+        )
+        return answer.status != 404
+
+    def _ask_all(self, ask: Callable[[_Key], _Told], keys: Iterable[_Key]) -> dict[_Key, _Told]:
+        """Ask for each, some at once."""
+        wanted = tuple(dict.fromkeys(keys))
         if len(wanted) < 2:
-            return {ref: self.manifest(ref) for ref in wanted}
+            return {key: ask(key) for key in wanted}
         self._session.open()  # found before there are threads: what fails for all is told without trying all
         from concurrent.futures import ThreadPoolExecutor
 
-        found: dict[Reference, Manifest | None] = {}
+        found: dict[_Key, _Told] = {}
         problems: dict[Problem, None] = {}
         with ThreadPoolExecutor(min(_THREADS, len(wanted)), thread_name_prefix="registry") as pool:
-            for ref, future in [(ref, pool.submit(self.manifest, ref)) for ref in wanted]:
+            for key, future in [(key, pool.submit(ask, key)) for key in wanted]:
                 try:
-                    found[ref] = future.result()
+                    found[key] = future.result()
                 except RegistryError as error:
                     problems.update(dict.fromkeys(error.problems))
                 except BaseException:  # Ctrl-C above all: do not wait for what has not begun
@@ -222,7 +257,7 @@ class OciRegistry:
                 self._copy_content(part, source, target)
                 self._put(part, target.with_digest(child.digest))
         for blob in dict.fromkeys(item for item in (manifest.config, *manifest.layers) if item):
-            if "foreign" not in blob.media_type and "nondistributable" not in blob.media_type:
+            if not _is_foreign(blob):
                 self._mount(blob, source, target)
 
     def _mount(self, blob: Descriptor, source: Reference, target: Reference) -> None:
@@ -302,6 +337,11 @@ def oci_registry(
 
     session = Session(host, transport=transport or HttpTransport(), credential=credential)
     return OciRegistry(address, session)
+
+
+def _is_foreign(blob: Descriptor) -> bool:
+    """Whether it is kept somewhere else, as layers of Windows were."""
+    return "foreign" in blob.media_type or "nondistributable" in blob.media_type
 
 
 def _handle(ref: Reference) -> str:

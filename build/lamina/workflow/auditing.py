@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 
-from lamina.decide.audit import Step, steps
+from lamina.decide.audit import Step, Verdict, steps
 from lamina.decide.plan import Decision, Plan
 from lamina.errors import Problem, SelectionError
 from lamina.execute.audit import Audited, audit
@@ -59,8 +59,33 @@ def audit_skips(workspace: Workspace, *, sample: int = 0, seed: int = 0) -> Audi
         seed = seed or secrets.randbelow(_SEEDS) + 1
         picked = set(random.Random(seed).sample(range(len(skips)), sample))  # noqa: S311 - no secret
         chosen = tuple(each for index, each in enumerate(skips) if index in picked)
-    audited = _audit(workspace, plan, chosen, images, outside) if chosen else ()
+    broken = _broken(workspace, chosen)
+    whole = tuple(each for each in chosen if each.image.name not in broken)
+    solved = _audit(workspace, plan, whole, images, outside) if whole else ()
+    made = {**broken, **{each.image.name: each for each in solved}}
+    audited = tuple(made[each.image.name] for each in chosen)
     return Audit(images=audited, skipped=len(skips), seed=seed if len(chosen) < len(skips) else None)
+
+
+def _broken(workspace: Workspace, chosen: tuple[Decision, ...]) -> Mapping[str, Audited]:
+    """Those of which something is gone where they live: they need not be solved to be told wrong."""
+    found = {each.image.name: each.source for each in chosen if each.source is not None}
+    seen = workspace.place.examine(found) if found else {}
+    return {
+        each.image.name: Audited(
+            image=each.image,
+            found=seen[each.image.name],
+            verdict=Verdict(
+                conclusion="false skip",
+                reasons=(f"{workspace.place.name} has lost {seen[each.image.name].lacks}",),
+            ),
+            cached=0,
+            total=0,
+            ran=(),
+        )
+        for each in chosen
+        if each.image.name in seen and seen[each.image.name].lost
+    }
 
 
 def _audit(
@@ -99,5 +124,7 @@ def _problem(audited: Audited) -> Problem:
             (f"{name} was skipped and is not what a build makes", *(f"  {each}" for each in evidence))
         ),
         where=str(audited.found.ref),
-        hint=f"invoke build-all --image {name} --force, and please report it: a skip must always be right",
+        hint=f"invoke build-all --push --refresh --image {name}"
+        if audited.found.lost
+        else f"invoke build-all --image {name} --force, and please report it: a skip must always be right",
     )

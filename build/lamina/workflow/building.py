@@ -12,13 +12,14 @@ from functools import partial
 
 from lamina.decide.plan import Decision, Found, Plan
 from lamina.declare.machine import native_platform
-from lamina.errors import ConfigError, LaminaError, Problem, RegistryError
+from lamina.errors import BuildError, ConfigError, LaminaError, Problem, RegistryError
 from lamina.execute.bake import Order
 from lamina.execute.cache_exports import export_again
 from lamina.execute.externals import Externals, load_stand_ins
 from lamina.execute.outcome import Outcome, Result, broken_off
-from lamina.execute.place import Place, RegistryPlace, push_images
+from lamina.execute.place import Place, RegistryPlace, find_images
 from lamina.execute.publish import carry
+from lamina.execute.push import push_images
 from lamina.execute.remote_cache import ImageCache
 from lamina.execute.revision import read_revision
 from lamina.execute.run import Workshop, build, settle
@@ -231,9 +232,14 @@ def push_built(workspace: Workspace) -> Outcome:
     workspace.screen.notes(unattested_push(workspace))
     _check_destination(workspace, outside, chosen.values())
     registry = RegistryPlace(workspace.registry)
-    refs = [image.ref for image in chosen.values()]
-    there = registry.look(refs)
-    missing = {_local_ref(workspace, image): image.ref for image in chosen.values() if image.ref not in there}
+    there = find_images(registry, chosen.values())
+    built = {name: _local_ref(workspace, image) for name, image in chosen.items() if name not in there}
+    BuildError.check(
+        Problem(what=f"{chosen[name].ref} is not built", where="the engine", hint="invoke build-all")
+        for name, ref in built.items()
+        if ref is None
+    )
+    missing = {ref: chosen[name].ref for name, ref in built.items() if ref is not None}
     push_images(
         workspace.store,
         workspace.registry,
@@ -242,14 +248,22 @@ def push_built(workspace: Workspace) -> Outcome:
         say=workspace.screen.say,
         renew=workspace.renew,
     )
-    found = registry.look(refs)
+    found = find_images(registry, chosen.values())
+    BuildError.check(
+        Problem(
+            what=f"{registry.name} does not have all of {image.ref}, even after it was pushed",
+            hint=f"invoke build-all --push --refresh --image {name}",
+        )
+        for name, image in chosen.items()
+        if name not in found
+    )
     results = {
         name: Result(
             image=image,
-            status="skipped" if image.ref in there else "pushed",
-            reasons=(f"{'was already' if image.ref in there else 'is now'} in {registry.name}",),
-            digest=found[image.ref].digest,
-            size=found[image.ref].size,
+            status="skipped" if name in there else "pushed",
+            reasons=(f"{'was already' if name in there else 'is now'} in {registry.name}",),
+            digest=found[name].digest,
+            size=found[name].size,
         )
         for name, image in chosen.items()
     }
@@ -258,10 +272,11 @@ def push_built(workspace: Workspace) -> Outcome:
     return outcome
 
 
-def _local_ref(workspace: Workspace, image: Image) -> Reference:
+def _local_ref(workspace: Workspace, image: Image) -> Reference | None:
     """The name under which the engine has an image: built for this registry, or for no registry at all."""
     bare = Reference.parse(workspace.project.repository(image.name)).with_tag(image.tag)
-    return next(iter(workspace.engine_place.look([image.ref, bare])), image.ref)
+    there = workspace.engine_place.look([image.ref, bare])
+    return next((ref for ref, found in there.items() if found.is_image(image)), None)
 
 
 def credentials(workspace: Workspace) -> Callable[[str], Credential | None]:

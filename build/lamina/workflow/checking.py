@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lamina.decide.acceptance import Checked, objections
-from lamina.decide.plan import Found
+from lamina.decide.plan import Found, why_unusable
 from lamina.declare.functions import Function
 from lamina.errors import BuildError, ConfigError, Problem, RegistryError
 from lamina.execute.place import RegistryPlace
+from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.base import Manifest
 from lamina.workflow.tagging import identified
@@ -25,6 +26,7 @@ class Wanted:
     platform: str | None
     runs: bool
     functions: tuple[Function, ...] = ()
+    image: Image | None = field(default=None, compare=False)
 
 
 def check_images(workspace: Workspace, references: tuple[str, ...] = ()) -> tuple[Checked, ...]:
@@ -64,7 +66,9 @@ def _own(workspace: Workspace) -> Iterator[Wanted]:
     require_registry(workspace, hint="add --registry, or --ref for any image")
     for name, image in identified(workspace, names).items():
         spec, runs = image.node.spec, image.node.kind == "lambda"
-        yield Wanted(name=name, ref=image.ref, platform=spec.platform, runs=runs, functions=spec.functions)
+        yield Wanted(
+            name=name, ref=image.ref, platform=spec.platform, runs=runs, functions=spec.functions, image=image
+        )
 
 
 def _given(workspace: Workspace, references: tuple[str, ...]) -> Iterator[Wanted]:
@@ -82,11 +86,21 @@ def _given(workspace: Workspace, references: tuple[str, ...]) -> Iterator[Wanted
 def _checked(workspace: Workspace, wanted: Wanted, found: Found, place: RegistryPlace) -> Checked:
     manifest = workspace.registry_of(wanted.ref).manifest(wanted.ref.with_digest(found.digest))
     if manifest is not None and manifest.is_index:
-        return Checked(name=wanted.name, found=found, candidate=None, refusals=(_is_index(manifest),))
+        return _refused(wanted, found, _is_index(manifest))
+    if wanted.image and found.fingerprint != wanted.image.fingerprint and not found.lost:
+        return _refused(wanted, found, why_unusable(found, wanted.image, place.name))
+    found = place.examine({wanted.name: found})[wanted.name]
+    if found.lost:
+        hint = f": invoke build-all --push --refresh --image {wanted.name}" if wanted.image else ""
+        return _refused(wanted, found, f"{place.name} has lost {found.lacks}{hint}")
     candidate = place.candidate(found)
     platform = wanted.platform or f"{candidate.config.get('os')}/{candidate.config.get('architecture')}"
     told = tuple(objections(candidate, wanted.ref, platform, wanted.functions, runs=wanted.runs))
     return Checked(name=wanted.name, found=found, candidate=candidate, refusals=told)
+
+
+def _refused(wanted: Wanted, found: Found, why: str) -> Checked:
+    return Checked(name=wanted.name, found=found, candidate=None, refusals=(why,))
 
 
 def _is_index(manifest: Manifest) -> str:

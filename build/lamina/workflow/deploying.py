@@ -11,9 +11,11 @@ from lamina.aws.functions import Functions
 from lamina.aws.live import Alias, Live
 from lamina.decide.acceptance import objections
 from lamina.decide.deployment import Move, Running, Wanted, decide, obstacles
-from lamina.errors import AwsError, BuildError, Problem, SelectionError
+from lamina.decide.plan import Found, why_unusable
+from lamina.errors import AwsError, BuildError, Problem, RegistryError, SelectionError
 from lamina.execute.place import RegistryPlace
 from lamina.identify.image import Image
+from lamina.refs import Reference
 from lamina.registries.aws_clients import CONNECTIONS, Access, boto_clients
 from lamina.workflow.checking import require_registry
 from lamina.workflow.smoking import event_of
@@ -120,17 +122,34 @@ def running(live: Live) -> Running:
     )
 
 
-def _wanted(workspace: Workspace, images: Mapping[str, Image]) -> tuple[Wanted, ...]:
-    place = RegistryPlace(workspace.registry)
+def _whole(place: RegistryPlace, images: Mapping[str, Image]) -> Mapping[Reference, Found]:
+    """The images in the registry, with all their layers. Raises BuildError or RegistryError for any other."""
     there = place.look(image.ref for image in images.values())
     BuildError.check(
         Problem(
-            what=f"{image.ref} is not in {place.name}: nothing is deployed that is not pushed",
+            what=f"{image.ref} is not in {place.name}: nothing is deployed that is not pushed"
+            if image.ref not in there
+            else why_unusable(there[image.ref], image, place.name),
             hint=f"invoke build-all --push --image {name}",
         )
         for name, image in images.items()
-        if image.ref not in there or not there[image.ref].may_be(image)
+        if image.ref not in there or there[image.ref].fingerprint != image.fingerprint
     )
+    whole = place.examine({name: there[image.ref] for name, image in images.items()})
+    RegistryError.check(
+        Problem(
+            what=why_unusable(whole[name], image, place.name),
+            hint=f"invoke build-all --push --refresh --image {name}",
+        )
+        for name, image in images.items()
+        if whole[name].lost
+    )
+    return there
+
+
+def _wanted(workspace: Workspace, images: Mapping[str, Image]) -> tuple[Wanted, ...]:
+    place = RegistryPlace(workspace.registry)
+    there = _whole(place, images)
     BuildError.check(
         Problem(
             what="\n  ".join((f"{image.ref} would not run:", *told)), where=image.node.spec.dockerfile_path

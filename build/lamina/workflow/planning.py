@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from lamina.decide import preflight
 from lamina.decide.exposure import copied, exposed
-from lamina.decide.plan import Found, Lookup, Plan, make_plan
+from lamina.decide.plan import Found, Lookup, Plan, lacking, make_plan
 from lamina.decide.requirements import unpinned
 from lamina.declare.machine import this_machine
 from lamina.errors import ConfigError, EngineError, Problem, RegistryError
@@ -74,7 +75,17 @@ def find_stable(workspace: Workspace, selected: Iterable[str]) -> Mapping[str, F
         for ref in refs.values()
         if ref not in there
     )
-    return {base: there[ref] for base, ref in refs.items()}
+    found = place.examine({base: there[ref] for base, ref in refs.items()})
+    RegistryError.check(
+        Problem(
+            what=f"{each.ref} has lost {each.lacks}, and static mode builds on it",
+            where=place.name,
+            hint="without static mode: invoke build-base --refresh, then invoke stable",
+        )
+        for each in found.values()
+        if each.lost
+    )
+    return found
 
 
 def look(
@@ -92,7 +103,9 @@ def look(
     place = workspace.place
     there = place.look([image.ref for image in images.values()])
     found = {name: there[image.ref] for name, image in images.items() if image.ref in there}
-    missing = {name: image for name, image in images.items() if name not in found}
+    missing = {
+        name: image for name, image in images.items() if name not in found or not found[name].is_image(image)
+    }
     return Lookup(
         place=place.name,
         found={**found, **(stable or {})},
@@ -111,7 +124,7 @@ def _elsewhere(workspace: Workspace, images: Mapping[str, Image], place: Place) 
     asked = {name: ref for name, ref in refs.items() if ref.host == images[name].repository.host}
     there = place.look(asked.values()) if asked else {}
     found = {name: there[ref] for name, ref in asked.items() if ref in there}
-    return {name: each for name, each in found.items() if each.may_be(images[name])}
+    return {name: each for name, each in found.items() if each.is_image(images[name])}
 
 
 def stable_ref(workspace: Workspace, base: str) -> Reference:
@@ -129,10 +142,10 @@ def decide(
 ) -> Plan:
     """The plan out of what was read and seen. Raises ConfigError for a build that could not run."""
     headlines = (_static_headline(workspace, stable), outside.headline)
-    plan = make_plan(
+    planned = partial(
+        make_plan,
         images,
         selected,
-        seen,
         last=read_bills(workspace.project.state, images.values()),
         force=workspace.flags.force,
         refresh=workspace.flags.refresh,
@@ -147,11 +160,32 @@ def decide(
         ),
         headline="\n".join(line for line in headlines if line) or None,
     )
+    plan = planned(seen)
+    examined: set[str] = set()
+    while less := _with_lost_layers(workspace, plan, images, seen, examined):
+        seen = less
+        plan = planned(seen)
     builds = [decision.image.name for decision in plan.acting("build")]
     found = check_runnable(images, builds)
     if preflight.UNRUNNABLE.isdisjoint(workspace.project.lint_ignores.value):
         ConfigError.check(preflight.unrunnable({name: (images[name], found[name]) for name in builds}))
     return plan
+
+
+def _with_lost_layers(
+    workspace: Workspace, plan: Plan, images: Mapping[str, Image], seen: Lookup, examined: set[str]
+) -> Lookup | None:
+    """What was seen, less what is not whole of that which builds stand on and retags copy; None if all is.
+
+    examined: the names that need no second look, added to.
+    """
+    parents = {parent for each in plan.acting("build") for parent in each.image.node.parents}
+    bases = {name for name in parents & images.keys() if plan.action(name) in {None, "skip"}}
+    wanted = bases | {each.image.name for each in plan.acting("retag")}
+    asked = {name: plan.found[name] for name in wanted - examined if name in plan.found}
+    examined |= wanted
+    lost = {name: each for name, each in workspace.place.examine(asked).items() if each.lost} if asked else {}
+    return lacking(seen, lost) if lost else None
 
 
 def make_plan_only(workspace: Workspace) -> Plan:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lamina.declare.machine import family, this_machine
 from lamina.errors import BuildError, ConfigError, Problem, SelectionError
+from lamina.execute.place import find_images
 from lamina.execute.smoke import Conditions, Smoked, Stand, Trial
 from lamina.identify.image import Image
 from lamina.identify.runnable import handler_file
@@ -142,14 +143,15 @@ def _elsewhere(workspace: Workspace, image: Image) -> str | None:
 
 def _built(workspace: Workspace, images: list[Image]) -> Mapping[str, Reference]:
     """The images in the engine, pulled where only a registry has them. Raises SelectionError."""
-    there = workspace.engine_place.look([image.ref for image in images])
-    missing = [image for image in images if image.ref not in there]
+    there = find_images(workspace.engine_place, images)
+    missing = [image for image in images if image.name not in there]
     if missing and workspace.remote:
         find = credentials(workspace)
-        for ref in workspace.place.look([image.ref for image in missing]):
+        for found in find_images(workspace.place, missing).values():
+            ref = found.ref
             workspace.screen.say(f"{ref}: {workspace.store.pull(ref, find(ref.pull_host))}")
-        there = workspace.engine_place.look([image.ref for image in images])
-    if lacking := [image for image in images if image.ref not in there]:
+        there = find_images(workspace.engine_place, images)
+    if lacking := [image for image in images if image.name not in there]:
         told = ", ".join(f"{image.name} ({image.tag})" for image in lacking)
         raise SelectionError.of(
             f"not built as the worktree has it now: {told}",

@@ -81,7 +81,8 @@ def _rows(seen: _Seen, found: Mapping[Reference, Found]) -> Iterator[Row]:
     Otherwise they come to what is latest.
     """
     image = seen.image
-    pushed = found[image.ref].digest if image.ref in found else None
+    there = found.get(image.ref)
+    pushed = there.digest if there and there.is_image(image) else None
     shared = {version for each in seen.aliases.values() for version in each.routes}
     places: Iterable[tuple[str, str, bool]] = (
         *((_alias(each), each.version, True) for each in seen.aliases.values()),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from lamina.errors import BuildError, Problem
+from lamina.execute.place import find_images
 from lamina.execute.revision import read_revision
 from lamina.identify.image import STABLE, Image
 from lamina.refs import Reference
@@ -44,15 +45,15 @@ def make_tags(workspace: Workspace) -> tuple[Tagged, ...]:
 def apply_tags(workspace: Workspace, tagged: tuple[Tagged, ...]) -> None:
     """Put the tags on images that exist; nothing is pulled. Raises BuildError for those that do not."""
     place = workspace.place
-    there = place.look([each.image.ref for each in tagged])
+    there = find_images(place, (each.image for each in tagged))
     BuildError.check(
         Problem(what=f"{each.image.ref} is not in {place.name}", hint="invoke build-all")
         for each in tagged
-        if each.image.ref not in there
+        if each.image.name not in there
     )
     for each in tagged:
         for tag in each.tags[1:]:
-            place.retag(there[each.image.ref], each.image.repository.with_tag(tag))
+            place.retag(there[each.image.name], each.image.repository.with_tag(tag))
 
 
 def move_stable(workspace: Workspace) -> Mapping[str, Reference]:
@@ -65,12 +66,12 @@ def move_stable(workspace: Workspace) -> Mapping[str, Reference]:
     images = identified(workspace, selected)
     apply_tags(workspace, tuple(Tagged(image=image, tags=(image.tag, STABLE)) for image in images.values()))
     place = workspace.place
-    there = place.look([image.ref for image in images.values()])
+    there = find_images(place, images.values())
     if not workspace.remote:
-        for name, image in images.items():
-            place.retag(there[image.ref], Reference.parse(name).with_tag(STABLE))
+        for name in images:
+            place.retag(there[name], Reference.parse(name).with_tag(STABLE))
     return {
-        name: replace(image.repository.with_tag(STABLE), digest=there[image.ref].digest)
+        name: replace(image.repository.with_tag(STABLE), digest=there[name].digest)
         for name, image in images.items()
     }
 

@@ -13,6 +13,7 @@ from lamina.decide.verify import Row, Verified
 from lamina.errors import BuildError, ConfigError, Problem
 from lamina.execute.audit import compare
 from lamina.execute.bake import REVISION
+from lamina.execute.place import find_images
 from lamina.execute.run import build
 from lamina.registries.content import Content
 from lamina.sandbox import engine as sandbox
@@ -37,7 +38,7 @@ def verify_image(workspace: Workspace, name: str) -> Verified:
     )
     images = make_images(workspace, (name,), outside)
     image = images[name]
-    found = workspace.place.look([image.ref]).get(image.ref)
+    found = find_images(workspace.place, [image]).get(image.name)
     if found is None:
         raise BuildError.of(
             f"{image.ref} is not in {workspace.place.name}: there is nothing to verify",

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from lamina.decide.plan import Found, Lookup, make_plan
+from lamina.decide.plan import Found, Lookup, lacking, make_plan
 from lamina.refs import Reference
 
 from ..conftest import DIGEST, RUNTIME, Repo, Shelf
@@ -63,6 +64,49 @@ def test_a_build_stands_on_what_the_same_plan_tags_anew(receipts: Repo) -> None:
 
     assert {name: each.action for name, each in plan.decisions.items()} == {D: "retag", W: "build"}
     assert plan.found == {D: source}
+
+
+OTHER = "sha256:" + "9" * 64
+
+
+@pytest.mark.parametrize(
+    ("found", "reason", "no_cache"),
+    [
+        ({"fingerprint": None}, "exists in here but carries no fingerprint: Lamina did not build it", False),
+        ({"fingerprint": OTHER}, "exists in here but was built from different inputs", False),
+        ({"lost": (DIGEST,)}, f"in here has lost its configuration {DIGEST[:19]}", False),
+        ({"lost": (OTHER,)}, f"in here has lost its layer {OTHER[:19]}", True),
+        ({"lost": (OTHER, RUNTIME)}, "in here has lost 2 of its layers", True),
+    ],
+)
+def test_what_has_the_tag_and_is_not_the_image_is_built(
+    receipts: Repo, found: dict[str, Any], reason: str, no_cache: bool
+) -> None:
+    """Steps whose layers are gone run again: a cache that is kept beside them may be without them too."""
+    images = receipts.images()
+    seen = Found(
+        **{
+            "ref": images[D].ref,
+            "digest": DIGEST,
+            "config": DIGEST,
+            "fingerprint": images[D].fingerprint,
+            **found,
+        }
+    )
+
+    decision = make_plan(images, [D], Lookup(place="here", found={D: seen}), last={}).decisions[D]
+
+    assert (decision.action, decision.no_cache) == ("build", no_cache)
+    assert decision.reasons == (f"{images[D].tag} {reason}",)
+
+
+def test_what_turns_out_to_have_lost_something_is_not_there_to_be_tagged_anew(receipts: Repo) -> None:
+    image = receipts.images()[D]
+    whole = Found(ref=image.ref, digest=DIGEST, fingerprint=image.fingerprint)
+    less = replace(whole, lost=(OTHER,))
+
+    assert lacking(Lookup(place="here", found={D: whole}), {D: less}).found == {D: less}
+    assert lacking(Lookup(place="here", elsewhere={D: whole}), {D: less}) == Lookup(place="here")
 
 
 def test_selected_images_bring_only_the_bases_that_they_lack(receipts: Repo, shelf: Shelf) -> None:

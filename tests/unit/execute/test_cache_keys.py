@@ -85,6 +85,9 @@ class Shelf:
     def manifests(self, refs: Iterable[Reference]) -> Mapping[Reference, Manifest | None]:
         raise AssertionError("one by one")
 
+    def lost(self, blobs: Mapping[Reference, Iterable[Descriptor]]) -> Mapping[Reference, tuple[str, ...]]:
+        raise AssertionError("no blob is looked for here")
+
     def blob(self, ref: Reference, blob: Descriptor, sink: IO[bytes]) -> None:
         sink.write(self.blobs[blob.digest])
 

@@ -49,13 +49,20 @@ class Shop:
     name: str = "the shop"
 
     def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
-        return {ref: Found(ref=ref, digest=self.there[ref][0]) for ref in refs if ref in self.there}
+        return {
+            ref: Found(ref=ref, digest=self.there[ref][0], fingerprint=self.there[ref][1])
+            for ref in refs
+            if ref in self.there
+        }
 
     def retag(self, source: Found, target: Reference) -> None:
         raise AssertionError("nothing is retagged here")
 
     def fingerprint(self, ref: Reference) -> str | None:
         return self.there[ref][1] if ref in self.there else None
+
+    def examine(self, images: Mapping[str, Found]) -> Mapping[str, Found]:
+        return images
 
     def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
         return (("of the base", 100), *self.made)

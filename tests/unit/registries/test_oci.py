@@ -45,6 +45,25 @@ def test_a_manifest_is_one_get_that_accepts_all_four_kinds(transport, registry: 
     assert len(transport.asked()) == 1
 
 
+def test_blobs_are_looked_for_by_one_head_each_and_only_404_is_lost(transport, registry: OciRegistry) -> None:
+    here, gone, denied = (Descriptor(media_type="", digest=f"sha256:{each}", size=1) for each in "abc")
+    windows = Descriptor(
+        media_type="application/vnd.oci.image.layer.nondistributable.v1.tar", digest="d", size=1
+    )
+    for blob, answer in (
+        (here, Answer(status=200)),
+        (gone, Answer(status=404)),
+        (denied, error(403, "DENIED")),
+    ):
+        transport.on("HEAD", f"{V2}/team/app/blobs/{blob.digest}", answer)
+
+    other = REF.with_tag("v2")
+    lost = registry.lost({REF: (here, gone, denied, windows), other: (gone,)})
+
+    assert lost == {REF: (gone.digest,), other: (gone.digest,)}
+    assert sorted(transport.asked()) == [f"HEAD {V2}/team/app/blobs/sha256:{each}" for each in "abc"]
+
+
 def test_tags_are_listed_page_by_page(transport, registry: OciRegistry) -> None:
     first = f"{V2}/team/app/tags/list?n=1000"
     later = f"{V2}/team/app/tags/list?n=1000&last=b"

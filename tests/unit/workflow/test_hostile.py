@@ -223,6 +223,9 @@ class Nowhere:
     def open(self, found: object) -> Any:
         raise AssertionError("nothing is here")
 
+    def examine(self, images: object) -> dict[Any, Any]:
+        raise AssertionError("nothing is here")
+
     def layers(self, found: object) -> tuple[tuple[str, int], ...]:
         return ()
 

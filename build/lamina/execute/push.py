@@ -1,0 +1,54 @@
+"""Images of the engine's store, pushed one by one to a registry that confirms their digests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from lamina.errors import BuildError, Problem
+from lamina.refs import Reference
+from lamina.registries.base import Manifest, Registry
+from lamina.registries.credentials import Credential
+from lamina.registries.local import LocalStore, RefusedError
+
+
+def push_images(
+    store: LocalStore,
+    registry: Registry,
+    images: Mapping[Reference, Reference],
+    *,
+    credential: Callable[[str], Credential | None],
+    say: Callable[[str], None],
+    renew: Callable[[], None] | None = None,
+) -> Mapping[Reference, Manifest]:
+    """Push images of the engine's store, bases first, and confirm their digests.
+
+    images: the name in the store -> the name in the registry. Raises BuildError for what is not there.
+    renew: gets new credentials; called once, when the registry does not take them.
+    """
+    there = store.images(images)
+    BuildError.check(
+        Problem(what=f"{ref} is not built", where="the engine", hint="invoke build-all")
+        for ref, image in there.items()
+        if image is None
+    )
+    pushed: dict[Reference, Manifest] = {}
+    for local, remote in images.items():
+        if local != remote:
+            store.tag(local, remote)
+        try:
+            digest = store.push(remote, credential(remote.pull_host), say)
+        except RefusedError:
+            if renew is None:
+                raise
+            renew()
+            renew = None
+            digest = store.push(remote, credential(remote.pull_host), say)
+        manifest = registry.manifest(remote)
+        if manifest is None or manifest.digest != digest:
+            raise BuildError.of(
+                f"the registry did not confirm {remote}: pushed {digest}, "
+                f"found {manifest.digest if manifest else 'nothing'}",
+                hint="run it again; nothing was recorded",
+            )
+        pushed[remote] = manifest
+    return pushed
