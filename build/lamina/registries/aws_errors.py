@@ -29,6 +29,8 @@ _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOpera
 _THROTTLED = frozenset(
     {"RequestLimitExceeded", "RequestThrottled", "SlowDown", "ThrottledException", "TooManyRequestsException"}
 )
+_PROCESS = "_retrieve_credentials_using"
+"""The function of AWS' client that runs ``credential_process``."""
 _ACTIONS: Mapping[str, str] = {
     "ListObjectsV2": "ListBucket",
     "HeadObject": "GetObject",
@@ -43,6 +45,10 @@ _BY_CLASS: Mapping[str, tuple[str, str]] = {
     "NoCredentialsError": ("there are no AWS credentials", f"run: {_LOGIN}"),
     "PartialCredentialsError": ("the AWS credentials are incomplete", f"run: {_LOGIN}"),
     "CredentialRetrievalError": ("the AWS credentials cannot be fetched", f"run: {_LOGIN}"),
+    "RefreshWithMFAUnsupportedError": (
+        "the AWS session has ended, and another one wants an MFA code",
+        "get a session and run it again: aws sts get-session-token --serial-number <mfa>",
+    ),
     "MetadataRetrievalError": ("the AWS credentials cannot be fetched", f"run: {_LOGIN}"),
     "SSOError": ("the AWS SSO session is missing or has ended", "run: aws sso login"),
     "TokenRetrievalError": ("the AWS SSO session is missing or has ended", "run: aws sso login"),
@@ -86,6 +92,8 @@ def aws_errors(about: str | None = None, *, service: str = "ecr") -> Iterator[No
             raise refused(error, about, service=service) from error
         if isinstance(error, BotoCoreError):
             raise failed(error, service=service) from error
+        if where := _client_frames(error):
+            raise _broken(error, where, service=service) from None  # the cause may quote a credential
         raise
 
 
@@ -97,6 +105,50 @@ def failed(error: BotoCoreError, *, service: str = "ecr") -> LaminaError:
             what, hint = known
             return kind_of_error.of(f"{what}: {_short(str(error))}", where="AWS", hint=hint)
     return kind_of_error.of(f"AWS' client failed: {_short(str(error))}", where="AWS")
+
+
+def _client_frames(error: Exception) -> frozenset[str]:
+    """The functions of AWS' client, and of what it called, that an exception came through; none for ours."""
+    found: set[str] = set()
+    trace = error.__traceback__
+    while trace is not None:
+        frame, trace = trace.tb_frame, trace.tb_next
+        inside = str(frame.f_globals.get("__name__", "")).partition(".")[0] in {"boto3", "botocore"}
+        if inside or found:
+            found.add(frame.f_code.co_name)
+    return frozenset(found)
+
+
+def _broken(error: Exception, frames: frozenset[str], *, service: str) -> LaminaError:
+    """AWS' client met something that it does not expect, and has no error of its own for."""
+    kind = _class_of(service)
+    if isinstance(error, EOFError) or "getpass" in frames:
+        return kind.of(
+            "the AWS profile wants an MFA code, and there is no terminal to ask for it",
+            where="AWS",
+            hint="run it in a terminal, or get a session first and set AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN: aws sts get-session-token --serial-number <mfa>",
+        )
+    if _PROCESS in frames:
+        reason = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else "it is not that"
+        return kind.of(
+            f"credential_process of the AWS profile gave no credentials: {reason}",
+            where="AWS",
+            allowed='one JSON object on standard output, {"Version": 1, "AccessKeyId": …}, and nothing else',
+            hint="run the command yourself: it stands in ~/.aws/config; what it says besides belongs on "
+            "standard error",
+        )
+    if type(error).__name__ == "ResponseParserError":
+        return kind.of(
+            f"what answers is not AWS: {_short(str(error))}",
+            where="AWS",
+            hint="check AWS_ENDPOINT_URL, HTTPS_PROXY and NO_PROXY",
+        )
+    return kind.of(
+        f"AWS' client failed: {type(error).__name__}: {_short(str(error))}",
+        where="AWS",
+        hint="check ~/.aws/config, AWS_REGION and AWS_ENDPOINT_URL",
+    )
 
 
 def refused(error: ClientError, about: str | None = None, *, service: str = "ecr") -> LaminaError:
