@@ -17,6 +17,9 @@ _ECR = re.compile(
     r"(?P<account>[0-9]{12})\.dkr(?P<stack>[.-])ecr(?P<fips>-fips)?\.(?P<region>[a-z0-9-]+)\."
     r"(?P<domain>[a-z0-9.-]+)(?::443)?"
 )
+ECR_PUBLIC_REGION = "us-east-1"
+"""The one in which ECR Public hands out its tokens."""
+_ECR_PUBLIC = frozenset({"public.ecr.aws", "ecr-public.aws.com"})
 _ECR_DOMAINS: Mapping[str, frozenset[str]] = {
     ".": frozenset(
         {
@@ -97,6 +100,16 @@ class Reference:
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.name}{tag}{digest}"
+
+
+def is_ecr(reference: Reference) -> bool:
+    """Whether ECR serves an image, to those with a token or to anybody."""
+    return EcrHost.of(reference) is not None or is_ecr_public(reference.pull_host)
+
+
+def is_ecr_public(host: str) -> bool:
+    """Whether a host is that of ECR Public, which serves anybody."""
+    return host.lower() in _ECR_PUBLIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,10 @@ OURS: dict[str, tuple[str, ...]] = {
     "deploy": ("aws/functions.py",),
 }
 """Document -> the modules that ask AWS for its command; what it has besides is the protocol's."""
-LOGIN = {"ecr:GetAuthorizationToken"}
+LOGIN = {
+    "ecr:GetAuthorizationToken",
+    *("ecr-public:GetAuthorizationToken", "sts:GetServiceBearerToken"),  # of ECR Public
+}
 
 
 @cache

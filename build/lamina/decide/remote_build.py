@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lamina.declare.codebuild import PARAMETER
-from lamina.refs import EcrHost, Reference
+from lamina.refs import ECR_PUBLIC_REGION, EcrHost, Reference, is_ecr_public
 
 BUILDSPEC = "buildspec.yml"
 CONTEXTS = "contexts.tar"
@@ -59,20 +59,27 @@ class Step:
 class Machine:
     """What a build is to use. logins: host -> region of registries that want a token.
 
-    region: of the bucket. buildkit: the image of BuildKit; None for the engine's default builder.
-    secrets: as in `CodeBuildSettings`, those that are needed, in the order of `secret_file`.
+    public: the hosts of ECR Public, which serves those without a token as well. region: of the bucket.
+    buildkit: the image of BuildKit; None for the engine's default builder. secrets: as in
+    `CodeBuildSettings`, those that are needed, in the order of `secret_file`.
     """
 
     logins: Mapping[str, str]
     region: str
     buildkit: str | None = None
     secrets: Mapping[str, str] = field(default_factory=dict)
+    public: tuple[str, ...] = ()
 
 
 def logins(references: Iterable[Reference]) -> Mapping[str, str]:
     """The hosts of those images that are in ECR -> their regions."""
     hosts = {str(each.host): EcrHost.of(each) for each in references}
     return {name: host.region for name, host in hosts.items() if host}
+
+
+def public_hosts(references: Iterable[Reference]) -> tuple[str, ...]:
+    """The hosts of those images that are in ECR Public."""
+    return tuple(sorted({each.pull_host for each in references if is_ecr_public(each.pull_host)}))
 
 
 def unknown_digest(number: int) -> str:
@@ -159,6 +166,10 @@ def _preparation(machine: Machine) -> Iterable[str]:
         token = _command("aws", "ecr", "get-login-password", "--region", region)
         login = _command("docker", "login", "--username", "AWS", "--password-stdin", host)
         yield f"{token} | {login}"
+    for host in machine.public:
+        token = _command("aws", "ecr-public", "get-login-password", "--region", ECR_PUBLIC_REGION)
+        login = _command("docker", "login", "--username", "AWS", "--password-stdin", host)
+        yield f"{{ {token} | {login}; }} > /dev/null 2>&1 || true"
     if machine.buildkit:
         image = f"image={machine.buildkit}"
         driver = ("--driver", "docker-container", "--driver-opt", image)

@@ -12,6 +12,8 @@ CONNECTIONS = 8
 """Requests that one client may have under way."""
 INVOKING = "lambda-invoke"
 """The client that calls functions: it waits as long as one may run, and never calls twice."""
+PUBLIC = "ecr-public"
+"""The client of ECR Public, which one can do without: it is asked once, and not for long."""
 _LONGEST_CALL = 905.0  # seconds; a function may run for 900
 
 
@@ -42,11 +44,11 @@ def _client(access: Access, service: str) -> Any:
     import boto3
     from botocore.config import Config
 
-    calls = service == INVOKING
+    calls, public = service == INVOKING, service == PUBLIC
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": 1 if calls else 5},
+        retries={"mode": "standard", "total_max_attempts": 1 if calls or public else 5},
         connect_timeout=5,
-        read_timeout=_LONGEST_CALL if calls else 20,
+        read_timeout=_LONGEST_CALL if calls else 5 if public else 20,
         tcp_keepalive=True,
         max_pool_connections=CONNECTIONS,
     )

@@ -69,11 +69,17 @@ class PrivateDockerConfig:
 
     def write(self, host: str, credential: Credential | None, expires: datetime | None) -> None:
         """Lay the folder anew with this entry (None: a helper of the user has it), for our eyes only."""
+        self._lay_out({host: credential} if credential else {}, host, expires)
+
+    def extend(self, credentials: Mapping[str, Credential]) -> None:
+        """Lay the folder anew with entries for several hosts, which no later run reads."""
+        self._lay_out(credentials, "", None)
+
+    def _lay_out(self, credentials: Mapping[str, Credential], host: str, expires: datetime | None) -> None:
         try:
             self._folders()
-            merged = merge(self.user, host, credential)
             self._link()
-            _write(self.path / "config.json", merged)
+            _write(self.path / "config.json", merge(self.user, credentials))
             _write(self.path / _STATE, {"host": host, "expires": expires.isoformat() if expires else None})
         except OSError as error:
             raise RegistryError.of(
@@ -108,14 +114,15 @@ class PrivateDockerConfig:
                 made.replace(link)
 
 
-def merge(user: DockerConfig, host: str, credential: Credential | None) -> dict[str, Any]:
-    """The user's configuration with the host's credential, in the way docker and buildx read it."""
+def merge(user: DockerConfig, credentials: Mapping[str, Credential]) -> dict[str, Any]:
+    """The user's configuration with the hosts' credentials, in the way docker and buildx read it."""
     document = dict(user.document)
-    if credential is not None:
-        document["auths"] = {**(document.get("auths") or {}), host: {"auth": credential.encoded}}
+    if credentials:
+        ours = {host: {"auth": each.encoded} for host, each in credentials.items()}
+        document["auths"] = {**(document.get("auths") or {}), **ours}
         if document.get("credsStore"):
             # With a credsStore docker never reads `auths`; an empty helper for a host makes it do so.
-            document["credHelpers"] = {**(document.get("credHelpers") or {}), host: ""}
+            document["credHelpers"] = {**(document.get("credHelpers") or {}), **dict.fromkeys(ours, "")}
     plugins = [str(folder) for folder in document.get("cliPluginsExtraDirs") or ()]
     own = str((user.folder / "cli-plugins").absolute())
     document["cliPluginsExtraDirs"] = plugins if own in plugins else [*plugins, own]

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 Mutability = Literal["MUTABLE", "IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION", "MUTABLE_WITH_EXCLUSION"]
 
-_MARGIN = timedelta(minutes=15)  # a token this near its end is not started with: a build may take that long
+MARGIN = timedelta(minutes=15)
+"""A token this near its end is not started with: a build may take that long."""
 _BATCH = 100  # names a DescribeRepositories call takes
 _MINTING = "ecr-login"  # as credsStore it makes tokens; any other store only remembers old ones
 _IDENTITY = (  # what decides who we are and where, for the name of the folder a token is kept in
@@ -168,7 +169,7 @@ class EcrDesk:
         return Login(host=host, expires=None, source=f"credential helper {helper}")
 
     def _usable(self, kept: Kept) -> bool:
-        return kept.expires is not None and kept.expires > self._clock() + _MARGIN
+        return kept.expires is not None and kept.expires > self._clock() + MARGIN
 
     def _token(self) -> tuple[str, Credential, datetime | None]:
         account = self._settings.account

@@ -320,18 +320,22 @@ def oci_registry(
     environ: Mapping[str, str] | None = None,
     transport: Transport | None = None,
     learn: Callable[..., None] = lambda *_: None,
+    otherwise: Callable[[str], Credential | None] = lambda _: None,
 ) -> OciRegistry:
     """The registry at ``host[:port][/prefix]`` with docker's own credentials for the host.
 
     environ: where docker's configuration is looked for; proxies and CA bundles are the process' own.
-    learn: gets the secrets that are used, as they become known.
+    learn: gets the secrets that are used, as they become known. otherwise: the credential of a host for
+    which docker has none, or one that was refused.
     """
     environ = os.environ if environ is None else environ
     host = address.partition("/")[0]
 
     def credential(*, fresh: bool) -> Credential | None:
-        del fresh  # docker's configuration is all there is; a helper renews by itself
+        # A helper renews by itself; what `docker login` left may have ended.
         found = lookup(runner, host, config=DockerConfig.load(environ))
+        if found is None or fresh:
+            found = otherwise(host) or found
         learn(*(found.secrets if found else ()))
         return found
 

@@ -14,7 +14,14 @@ from lamina.errors import Problem, SelectionError
 from lamina.execute.audit import Audited, audit
 from lamina.execute.externals import Externals
 from lamina.identify.image import Image
-from lamina.workflow.building import find_support, make_order, make_ready, make_workshop, name_run
+from lamina.workflow.building import (
+    find_support,
+    from_outside,
+    make_order,
+    make_ready,
+    make_workshop,
+    name_run,
+)
 from lamina.workflow.caching import find_caches
 from lamina.workflow.locking import read_pins
 from lamina.workflow.planning import decide, find_stable, look, make_images, select
@@ -102,7 +109,8 @@ def _audit(
     attempts = count(1)
     audited = []
     with workspace.screen.progress(tuple(each.image.name for each in chosen)) as view:
-        workshop = make_workshop(workspace, workspace.place, name_run("audit"), view)
+        used = from_outside(images.values(), outside)
+        workshop = make_workshop(workspace, used, workspace.place, name_run("audit"), view)
         for decision in chosen:
             support = find_support((decision,), images, visible)
             order = make_order(workspace, plan.found, (decision,), support, outside, caches.images)

@@ -124,8 +124,9 @@ def _build(
     caches = find_caches(workspace, (decision.image for decision in decisions))
     workspace.screen.notes(caches.notes)
     order = make_order(workspace, plan.found, decisions, support, outside, caches.images)
+    used = from_outside((*(each.image for each in decisions), *support), outside)
     with workspace.screen.progress(tuple(decision.image.name for decision in decisions)) as view:
-        workshop = make_workshop(workspace, workspace.destination, run, view)
+        workshop = make_workshop(workspace, used, workspace.destination, run, view)
         jobs: int = workspace.project.get("jobs")
         outcome = build(order, workshop, keep_going=workspace.flags.keep_going, jobs=jobs)
         notes = outcome.notes
@@ -183,8 +184,13 @@ def make_order(
     )
 
 
-def make_workshop(workspace: Workspace, place: Place, run: str, view: BuildView) -> Workshop:
-    """What a run works with, and its folder below `.lamina/runs/`. place: where its images are looked up."""
+def make_workshop(
+    workspace: Workspace, outside: Iterable[Reference], place: Place, run: str, view: BuildView
+) -> Workshop:
+    """What a run works with, and its folder below `.lamina/runs/`.
+
+    outside: see `from_outside`. place: where its images are looked up.
+    """
     folder = workspace.project.state / "runs" / run
     folder.mkdir(parents=True)
     prune_runs(workspace.project.state)
@@ -199,9 +205,18 @@ def make_workshop(workspace: Workspace, place: Place, run: str, view: BuildView)
         folder=folder,
         clock=time.time,
         watch=view.watch,
-        environment=workspace.docker_environment,
+        environment=workspace.environment_for(outside),
         renew=workspace.renew,
         mask=workspace.mask,
+    )
+
+
+def from_outside(images: Iterable[Image], outside: Externals) -> tuple[Reference, ...]:
+    """The images of others that builds of these may pull."""
+    return tuple(
+        Reference.parse(outside.references.get(image.name, {}).get(each.name, each.name))
+        for image in images
+        for each in image.node.externals
     )
 
 

@@ -19,6 +19,7 @@ from lamina.decide.remote_build import (
     Machine,
     buildspecs,
     logins,
+    public_hosts,
     results_prefix,
     secret_file,
 )
@@ -173,6 +174,7 @@ def _build(
         region=codebuild.region,
         buildkit=settings.buildkit,
         secrets=needed,
+        public=public_hosts(outside_images(workspace)),
     )
     errands = _errands(workspace, order, machine, tuple(needed))
     ConfigError.check(_withheld(errands))

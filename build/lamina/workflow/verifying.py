@@ -18,7 +18,7 @@ from lamina.execute.run import build
 from lamina.registries.content import Content
 from lamina.sandbox import engine as sandbox
 from lamina.workflow.auditing import made_by
-from lamina.workflow.building import make_order, make_ready, make_workshop, name_run
+from lamina.workflow.building import from_outside, make_order, make_ready, make_workshop, name_run
 from lamina.workflow.locking import read_pins
 from lamina.workflow.planning import make_images
 from lamina.workflow.workspace import Workspace
@@ -55,7 +55,8 @@ def verify_image(workspace: Workspace, name: str) -> Verified:
             make_order(cold, {}, decisions, (), outside, {}), revision=recorded.annotations.get(REVISION)
         )
         with cold.screen.progress(tuple(images)) as view:
-            outcome = build(order, make_workshop(cold, cold.engine_place, name_run("verify"), view))
+            used = from_outside(images.values(), outside)
+            outcome = build(order, make_workshop(cold, used, cold.engine_place, name_run("verify"), view))
         if outcome.interrupted:
             raise KeyboardInterrupt
         BuildError.check(outcome.problems)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,12 +21,14 @@ from lamina.files import keep_out_of_git
 from lamina.identify.stat_cache import StatCache
 from lamina.masks import Mask, environment_values, read_secret
 from lamina.process import Runner, SubprocessRunner
-from lamina.refs import Reference
+from lamina.refs import Reference, is_ecr
 from lamina.registries.local import LocalStore
 from lamina.report.console import Screen
 
 if TYPE_CHECKING:  # imported when a registry is asked for
+    from lamina.registries.credentials import Credential
     from lamina.registries.ecr import EcrRegistry
+    from lamina.registries.ecr_logins import EcrLogins
     from lamina.registries.oci import OciRegistry
 
 ECR = "ecr"
@@ -89,6 +91,7 @@ class Workspace:
         self._root = root
         self._engine_name = engine
         self._open = contextlib.ExitStack()
+        self._outside: set[str] = set()
 
     def close(self) -> None:
         """Close connections, and keep the state that was written out of git."""
@@ -233,7 +236,17 @@ class Workspace:
     def _oci(self, address: str) -> OciRegistry:
         from lamina.registries.oci import oci_registry
 
-        return oci_registry(self.runner, address, learn=self.mask.learn)
+        def otherwise(host: str) -> Credential | None:
+            return self.ecr_logins.credential(host)
+
+        return oci_registry(self.runner, address, learn=self.mask.learn, otherwise=otherwise)
+
+    @cached_property
+    def ecr_logins(self) -> EcrLogins:
+        """Gets into registries of ECR that docker has no credentials for."""
+        from lamina.registries.ecr_logins import EcrLogins
+
+        return EcrLogins(self.runner, learn=self.mask.learn)
 
     def upstream(self, reference: Reference) -> OciRegistry:
         """The registry that serves an image from outside the project."""
@@ -297,6 +310,21 @@ class Workspace:
         self.ecr.login()
         return self.ecr.docker.environment
 
+    def environment_for(self, references: Iterable[Reference]) -> Mapping[str, str]:
+        """What lets docker and buildx into the registry, and into ECR where it serves images from outside."""
+        own = Reference.parse(f"{self.registry.address}/any") if self.remote else None
+        asked = {each.pull_host for each in (*references, *((own,) if own else ())) if is_ecr(each)}
+        self._outside = asked - ({own.pull_host} if own and self.ecr else set())
+        return self._with_outside()
+
+    def _with_outside(self) -> Mapping[str, str]:
+        base = self.docker_environment
+        if not self._outside:
+            return base
+        found, problems = self.ecr_logins.environment(self._outside, base)
+        self.screen.notes(problems)
+        return found
+
     @property
     def renew(self) -> Callable[[], None] | None:
         """Logs in again in the middle of a run; None where credentials are not ours to get."""
@@ -309,5 +337,6 @@ class Workspace:
             self.screen.say(f"{registry.address} no longer takes the credentials: logging in again, once")
             if registry.login() is before:  # a look into the registry may have renewed them by itself
                 registry.login(fresh=True)
+            self._with_outside()  # what docker is run with extends what was renewed
 
         return again

@@ -13,6 +13,7 @@ from lamina.decide.remote_build import (
     Step,
     buildspecs,
     logins,
+    public_hosts,
     results_prefix,
     source_key,
     step_of,
@@ -114,6 +115,18 @@ def test_tokens_are_fetched_for_registries_of_ecr_alone() -> None:
         HOST: "eu-west-1",
         "210987654321.dkr.ecr.cn-north-1.amazonaws.com.cn": "cn-north-1",
     }
+
+
+def test_ecr_public_is_logged_in_to_where_that_may_be() -> None:
+    images = map(Reference.parse, ("public.ecr.aws/lambda/python:3.13", "python:3", f"{HOST}/base:1"))
+    machine = Machine(logins={}, region="eu-west-1", public=public_hosts(images))
+
+    *_, login = spec(buildspecs((FIRST,), machine, batch=False))["phases"]["pre_build"]["commands"]
+
+    assert login == (
+        "{ aws ecr-public get-login-password --region us-east-1 | "
+        "docker login --username AWS --password-stdin public.ecr.aws; } > /dev/null 2>&1 || true"
+    )
 
 
 @pytest.mark.parametrize(

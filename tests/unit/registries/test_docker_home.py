@@ -38,7 +38,7 @@ def mode(path: Path) -> int:
 
 
 def test_the_merged_configuration_keeps_what_the_user_has(user: DockerConfig) -> None:
-    merged = merge(user, HOST, TOKEN)
+    merged = merge(user, {HOST: TOKEN})
     assert merged["auths"] == {"ghcr.io": {"auth": "Z2g6cHc="}, HOST: {"auth": TOKEN.encoded}}
     assert merged["currentContext"] == "colima"
     assert merged["cliPluginsExtraDirs"] == [str(user.folder / "cli-plugins")]
@@ -55,7 +55,7 @@ def test_a_store_that_would_hide_the_token_is_set_aside_for_this_host_only() -> 
             "cliPluginsExtraDirs": ["/p"],
         },
     )
-    merged = merge(user, HOST, TOKEN)
+    merged = merge(user, {HOST: TOKEN})
     assert merged["credsStore"] == "desktop"
     assert merged["credHelpers"] == {"gcr.io": "gcloud", HOST: ""}
     assert merged["cliPluginsExtraDirs"] == ["/p", "/u/cli-plugins"]

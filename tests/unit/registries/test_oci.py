@@ -18,7 +18,7 @@ from lamina.registries.base import (
     sha256,
 )
 from lamina.registries.credentials import Credential
-from lamina.registries.oci import OciRegistry
+from lamina.registries.oci import OciRegistry, oci_registry
 from lamina.registries.oci_stock import OciStock
 from lamina.registries.session import Patience, Session
 from lamina.registries.transport import Answer, Request, Unreachable
@@ -441,3 +441,23 @@ def test_repositories_come_with_the_first_push(transport, registry) -> None:
     assert registry.missing_repositories(["a", "b"]) == ()
     registry.create_repository("a")
     assert transport.sent == []
+
+
+@pytest.mark.parametrize("stored", [None, "ended"])
+def test_where_docker_has_no_credential_or_an_old_one_another_source_is_asked(
+    transport, runner, tmp_path, stored: str | None
+) -> None:
+    old = {"r.example": {"auth": Credential(username="AWS", secret=stored).encoded}} if stored else {}
+    (tmp_path / "config.json").write_text(json.dumps({"auths": old}))
+    token = Credential(username="AWS", secret="token")
+    challenge = Answer(status=401, headers={"www-authenticate": 'Basic realm="r"'})
+    good = f"Basic {token.encoded}"
+    transport.guard = lambda request: None if request.headers.get("Authorization") == good else challenge
+    transport.on("GET", URL, FOUND)
+    environ = {"DOCKER_CONFIG": str(tmp_path)}
+
+    registry = oci_registry(
+        runner, "r.example", environ=environ, transport=transport, otherwise={"r.example": token}.get
+    )
+
+    assert registry.manifest(REF) is not None

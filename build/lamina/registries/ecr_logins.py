@@ -1,0 +1,154 @@
+"""Gets into registries of ECR that docker has no credentials for: whatever a Dockerfile is FROM, by AWS' own.
+
+A token opens every registry of its region that the caller may use, of other accounts as well. ECR Public
+serves anybody; those whom it knows it serves more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from lamina.errors import Problem, RegistryError
+from lamina.process import Runner
+from lamina.refs import ECR_PUBLIC_REGION, EcrHost, Reference, is_ecr_public
+from lamina.registries.aws_clients import PUBLIC, Access, Clients, boto_clients
+from lamina.registries.aws_errors import aws_errors
+from lamina.registries.credentials import Credential, DockerConfig, docker_folder, lookup
+from lamina.registries.docker_home import PrivateDockerConfig, cache_folder
+from lamina.registries.ecr import MARGIN, EcrSettings, identity_of
+
+_ANONYMOUS = timedelta(hours=12)
+"""How long nobody asks again whether ECR Public knows us."""
+_EVIDENT = (
+    *("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+    *("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+)
+
+
+class EcrLogins:
+    """Tokens by host, each asked for once, and kept while it is valid. Safe for threads.
+
+    clock: now, with a time zone. open_clients: makes the clients of a region. learn: gets the secrets that
+    are used, as they become known.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        *,
+        environ: Mapping[str, str] | None = None,
+        open_clients: Callable[[Access], Clients] = boto_clients,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        learn: Callable[..., None] = lambda *_: None,
+    ) -> None:
+        self._runner = runner
+        self._environ = os.environ if environ is None else environ
+        self._open = open_clients
+        self._clock = clock
+        self._learn = learn
+        self._lock = threading.Lock()
+        self._tokens: dict[str, Credential | None] = {}
+
+    def credential(self, host: str) -> Credential | None:
+        """What AWS gives for a host; None for one that is not of ECR, and where ECR Public stays anonymous.
+
+        Raises RegistryError.
+        """
+        known = EcrHost.of(Reference(host=host, repository="any"))
+        if known:
+            return self._token("ecr", known.region)
+        if not is_ecr_public(host) or not self._evident:
+            return None
+        return self._token(PUBLIC, ECR_PUBLIC_REGION)
+
+    def environment(
+        self, hosts: Iterable[str], base: Mapping[str, str]
+    ) -> tuple[Mapping[str, str], tuple[Problem, ...]]:
+        """What docker needs to get into hosts as well, and what keeps it from getting into some.
+
+        base: what it is run with otherwise, and gets nothing for a host that it has credentials for.
+        """
+        config = DockerConfig.load({**self._environ, **base})
+        found: dict[str, Credential] = {}
+        problems: list[Problem] = []
+        for host in sorted(set(hosts)):
+            try:
+                credential = None if self._has(config, host) else self.credential(host)
+            except RegistryError as error:
+                problems += error.problems
+                continue
+            if credential:
+                found[host] = credential
+        if not found:
+            return base, tuple(problems)
+        identity = hashlib.sha256("\n".join((str(config.folder), *found)).encode()).hexdigest()[:16]
+        home = PrivateDockerConfig.under(cache_folder(self._environ), f"from-{identity}", config)
+        home.extend(found)
+        home.sweep(self._clock())
+        return {**home.environment, **base, "DOCKER_CONFIG": str(home.path)}, tuple(problems)
+
+    def _has(self, config: DockerConfig, host: str) -> bool:
+        """Whether docker gets in by itself; a helper that fails is told by docker."""
+        try:
+            found = lookup(self._runner, host, config=config)
+        except RegistryError:
+            return True
+        ends = _end_of(found) if found else None
+        return found is not None and (ends is None or ends > self._clock().timestamp())
+
+    def _token(self, service: str, region: str) -> Credential | None:
+        key = f"{service}.{region}"
+        with self._lock:
+            if key not in self._tokens:
+                self._tokens[key] = self._kept_or_new(key, service, region)
+                self._learn(*(made.secrets if (made := self._tokens[key]) else ()))
+            return self._tokens[key]
+
+    def _kept_or_new(self, key: str, service: str, region: str) -> Credential | None:
+        """The token of an earlier run while it is valid; that there is none is kept as well."""
+        identity = identity_of(EcrSettings(region=region, host=key), self._environ)
+        user = DockerConfig(folder=docker_folder(self._environ))
+        home = PrivateDockerConfig.under(cache_folder(self._environ), identity, user)
+        now, kept = self._clock(), home.kept()
+        if kept and kept.host == key and kept.expires and kept.expires > now + MARGIN:
+            return kept.credential
+        try:
+            made, expires = self._ask(service, region)
+        except RegistryError:
+            if service != PUBLIC:
+                raise
+            made, expires = None, now + _ANONYMOUS  # it serves anybody
+        home.write(key, made, expires if expires and expires > now else None)
+        return made
+
+    def _ask(self, service: str, region: str) -> tuple[Credential | None, datetime | None]:
+        with aws_errors():
+            client = self._open(Access(region=region))(service)
+            told = client.get_authorization_token()["authorizationData"]
+        data: Mapping[str, Any] = told[0] if isinstance(told, list) else told  # ECR Public has but one
+        username, _, secret = b64decode(data["authorizationToken"]).decode().partition(":")
+        return Credential(username=username, secret=secret), data.get("expiresAt")
+
+    @property
+    def _evident(self) -> bool:
+        """Whether there are credentials without asking a machine's metadata, which nobody may answer."""
+        home = Path(self._environ.get("HOME") or Path.home()) / ".aws"
+        named = [self._environ.get(name) for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")]
+        files = [Path(each) for each in named if each] or [home / "config", home / "credentials"]
+        return any(self._environ.get(name) for name in _EVIDENT) or any(each.is_file() for each in files)
+
+
+def _end_of(token: Credential) -> float | None:
+    """When a token of ECR ends, in seconds since the epoch, as its own text says; None where it does not."""
+    try:
+        return float(json.loads(b64decode(token.secret))["expiration"])
+    except (ValueError, TypeError, LookupError):
+        return None
