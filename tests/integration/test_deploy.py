@@ -180,6 +180,13 @@ def test_status_says_what_is_live_and_what_is_not(team: Repo, front: AwsFront, l
     }
     team.fails(7, "status", "--check")
 
+    team.ok("deploy", "--publish")
+    front.calls.clear()
+    assert "2" not in {each["at"] for each in team.ok("status", "--json").json["functions"]}
+    assert front.calls.count("GetFunction") == 4  # of each function what is latest, and what the alias names
+    assert "ListVersionsByFunction" not in front.calls
+    assert "2" in {each["at"] for each in team.ok("status", "--all", "--json").json["functions"]}
+
 
 def test_all_that_stands_in_the_way_is_told_at_once(
     team: Repo, front: AwsFront, lambdas: LambdaDouble

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -69,6 +69,7 @@ def plan_deployment(workspace: Workspace, wish: Wish) -> Deployment:
     facts = {name: running(each) for name, each in live.items()}
     AwsError.check(problem for each in wanted for problem in obstacles(each, facts.get(str(each.function))))
     aliases, behind = _aliases(wanted, desks, wish)
+    AwsError.check(stuck(wanted, aliases, behind))
     pointed = {name: running(each) for name, each in behind.items()}
     moves = tuple(
         decide(
@@ -200,6 +201,27 @@ def _aliases(
         {function: each for function, each in found.items() if each is not None},
         {function: each for function, each in behind.items() if each is not None},
     )
+
+
+def stuck(
+    wanted: Iterable[Wanted], aliases: Mapping[str, Alias], behind: Mapping[str, Live]
+) -> Iterator[Problem]:
+    """Aliases whose version has what is wanted and got no provisioned concurrency, so that calls stay behind.
+
+    To point them again would send the calls to a version that does not start. behind: what the aliases name.
+    """
+    for each in wanted:
+        alias, live = aliases.get(_name(each)), behind.get(_name(each))
+        allocation = alias.allocation if alias and alias.routes else None
+        if not (alias and allocation and live and live.digest == each.digest):
+            continue
+        if allocation.status == "FAILED":
+            yield Problem(
+                what=f"provisioned concurrency for version {alias.version} of {_name(each)} failed: "
+                f"{allocation.reason}; {alias.name} still leads to version {', '.join(alias.routes)}",
+                where=each.image,
+                hint="fix why it does not start (invoke smoke), push and deploy again; or move it by hand",
+            )
 
 
 def _by_function(wanted: Sequence[Wanted], ask: Callable[[Wanted], _Made]) -> dict[str, _Made]:
