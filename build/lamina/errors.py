@@ -5,7 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
+
+Certainty = Literal["certain", "likely", "hint"]
+"""How sure a finding is. Only what is certain on every repository stops a build."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,15 +17,20 @@ class Problem:
 
     what: the fault in one sentence. where: ``file:line`` or a configuration key.
     allowed: what would have been right. hint: the next step, a command where there is one.
+    unless: what would prove it wrong, where it is not certain.
     """
 
     what: str
     where: str | None = None
     allowed: str | None = None
     hint: str | None = None
+    certainty: Certainty = "certain"
+    unless: str | None = None
 
     def __str__(self) -> str:
         lines = [f"{self.where}: {self.what}" if self.where else self.what]
+        if self.unless:
+            lines.append(f"  {self.certainty}, unless {self.unless}")
         if self.allowed:
             lines.append(f"  allowed: {self.allowed}")
         if self.hint:

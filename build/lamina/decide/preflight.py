@@ -11,13 +11,9 @@ from lamina.errors import Problem, did_you_mean, nearest
 from lamina.identify.context import BY_DEFAULT, Missing
 from lamina.identify.ignore import Rule
 from lamina.identify.image import Image
-from lamina.identify.imports import ImportFault
-from lamina.identify.runnable import Runnable
 from lamina.identify.tree import shown
 from lamina.refs import Reference
 
-UNRUNNABLE = frozenset({"LAM601", "unrunnable"})
-"""The rule of lint, by id and name, that finds what `unrunnable` does: who switches it off is believed."""
 _ALIKE = 0.8
 # fmt: off
 _OFFICIAL = frozenset({
@@ -111,55 +107,6 @@ def emulated(images: Mapping[str, Image], machine: Machine) -> Iterator[Problem]
                 where=image.node.recipe.dockerfile.where(run.line),
                 hint="run it in a stage FROM --platform=$BUILDPLATFORM and COPY --link the result" + install,
             )
-
-
-def unrunnable(found: Mapping[str, tuple[Image, Runnable]]) -> Iterator[Problem]:
-    """What would fail when Lambda starts the function: modules, handlers and packages that are not there."""
-    told: set[tuple[str, str]] = set()
-    for image, runnable in found.values():
-        yield from (_import_fault(image, fault) for fault in runnable.imports)
-        if runnable.shell is not None:
-            words = " ".join(runnable.shell.words)
-            yield Problem(
-                what=f"CMD {words} of {image.name} is in shell form, and Lambda's entrypoint gets a shell",
-                where=image.node.recipe.dockerfile.where(runnable.shell.line),
-                hint=f'CMD ["{words}"]',
-            )
-        for lacking in runnable.lacking:
-            pair = (lacking.project.name, lacking.required.name)
-            if pair not in told:
-                told.add(pair)
-                yield Problem(
-                    what=f"{image.name} holds {pair[0]} but not {pair[1]}, which that requires",
-                    allowed=f"{pair[1]} from {lacking.required.folder}, never from a package index",
-                    where=image.told(f"{lacking.project.folder}/pyproject.toml"),
-                    hint=f"build {image.node.spec.dockerfile_path} FROM an image that holds it, "
-                    f"or COPY {lacking.required.folder}",
-                )
-
-
-def _import_fault(image: Image, fault: ImportFault) -> Problem:
-    dockerfile = image.node.spec.dockerfile_path
-    command = image.node.recipe.command_at
-    cmd = image.node.recipe.dockerfile.where(command.line) if command else dockerfile
-    if fault.importer is None:
-        return Problem(
-            what=f"CMD of {image.name} names module {fault.missing}, which is not in the image",
-            where=cmd,
-            hint=did_you_mean(fault.nearest) or f"COPY {fault.local} into it",
-        )
-    if fault.local is None:
-        return Problem(
-            what=f"CMD of {image.name} names a function that is not in {image.told(fault.importer)}: "
-            f"{fault.missing}",
-            where=cmd,
-            hint=did_you_mean(fault.nearest) or "mend the CMD, or write the function",
-        )
-    return Problem(
-        what=f"imports {fault.missing}, which is not in {image.name}: {image.told(fault.local)}",
-        where=f"{image.told(fault.importer)}:{fault.line}",
-        hint=f"COPY {fault.local} in {dockerfile}",
-    )
 
 
 def _missing(image: Image, missing: Missing, context: str) -> Problem:

@@ -11,6 +11,7 @@ from lamina.declare.script import Command, Word
 _PIP = re.compile(r"(?:.*/)?pip(?:3(?:\.\d+)?)?")
 _PYTHON = re.compile(r"(?:.*/)?python(?:3(?:\.\d+)?)?")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_LEADS = frozenset({"then", "exec", "else", "do"})
 _SHORT = re.compile(r"-[A-Za-z].+")
 # fmt: off
 _VALUED = frozenset({
@@ -73,7 +74,7 @@ def _is_redirect(text: str) -> bool:
 def read_install(command: Command) -> Install | None:
     """The ``pip install`` that a command is; None for any other command."""
     words = [*command.words]
-    while words and (_ASSIGNMENT.match(words[0].text) or words[0].text in {"then", "exec", "else", "do"}):
+    while words and (_ASSIGNMENT.match(words[0].text) or words[0].text in _LEADS):
         del words[0]
     if not words:
         return None
@@ -83,6 +84,20 @@ def read_install(command: Command) -> Install | None:
         rest = words[1:]
     else:
         return None
+    return _install(command, rest)
+
+
+def read_uv_install(command: Command) -> Install | None:
+    """The ``uv pip install`` that a command is; None for any other command."""
+    words = [*command.words]
+    while words and (_ASSIGNMENT.match(words[0].text) or words[0].text in _LEADS):
+        del words[0]
+    if [each.text.rpartition("/")[2] for each in words[:2]] != ["uv", "pip"]:
+        return None
+    return _install(command, words[2:])
+
+
+def _install(command: Command, rest: list[Word]) -> Install | None:
     at = next((index for index, each in enumerate(rest) if each.text == "install"), None)
     if at is None:
         return None

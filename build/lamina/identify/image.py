@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -56,6 +57,14 @@ class Image:
     def root(self, context: str) -> Path:
         """The folder of a context."""
         return self.node.spec.contexts[context] if context else self.node.spec.context
+
+    def told_of(self, origin: str) -> str:
+        """An absolute path as messages have it: relative to the project."""
+        return posixpath.normpath(self.told(self.in_context(origin)))
+
+    def in_context(self, origin: str) -> str:
+        """An absolute path, relative to the main context."""
+        return os.path.relpath(origin, self.root("")).replace(os.sep, "/")
 
     def told(self, path: str) -> str:
         """A path in the main context as messages have it: relative to the project."""

@@ -1,31 +1,35 @@
 """What the handler of an image imports from the repository, and what of that the image lacks.
 
-Findings are only those that are certain: a module that is in the repository beside its importer, or in a
-package that the image holds in part, and nowhere in the image. Imports under ``try`` or ``TYPE_CHECKING``
-may fail and are left out.
+A finding needs evidence that a module is the repository's own: a file of it beside its importer, in a package
+that the image holds in part, or in a project of the repository. How certain it is depends on whether the
+import is always carried out, and on whether anything else may bring the module.
 """
 
 from __future__ import annotations
 
-import ast
+import difflib
 import posixpath
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from lamina.errors import nearest
-from lamina.identify.layout import SITE, TASK_ROOT, Layout
-
-_ROOTS = (TASK_ROOT, "/opt/python", SITE)
+from lamina.errors import Certainty
+from lamina.identify.importable import Importable
+from lamina.identify.layout import Layout
+from lamina.identify.modules import Branch, Import, Module, Need, every_import
+from lamina.identify.opened import Opened
+from lamina.identify.wheel import Dropped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportFault:
-    """Something that would fail when Lambda starts the function.
+    """Something that fails, or may fail, when Lambda starts the function.
 
-    importer: path in the context, None for the CMD itself. line: of the import. missing: the module or
-    function. local: where it is in the repository. nearest: a module of the image with a name like it, or a
-    name of the handler's module.
+    importer: origin of the file, None for the CMD itself. line: of the import. missing: module or function.
+    local: where it is in the repository. nearest: a module of the image with a name like it, or a name of the
+    handler's module. unless: what would prove it wrong. dropped: the setting that leaves it out of a wheel.
+    opened: whether it is a file that is opened. command: the one that names nothing. held: where in the image
+    the module is, though nobody looks there.
     """
 
     importer: str | None
@@ -33,196 +37,343 @@ class ImportFault:
     missing: str
     local: str | None = None
     nearest: str | None = None
+    certainty: Certainty = "certain"
+    unless: str | None = None
+    dropped: Dropped | None = None
+    opened: bool = False
+    command: str = ""
+    held: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Import:
-    line: int
-    level: int
-    module: str
-    names: tuple[str, ...]
+class Disk:
+    """The repository. module: origin -> what it says. exists: whether an origin is a file.
+
+    projects: import name -> origin of the package of a project of the repository, and that project's name.
+    """
+
+    module: Callable[[str], Module | None]
+    exists: Callable[[str], bool]
+    projects: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What one import leads to: modules of the image, and what is missing."""
+
+    places: tuple[str, ...] = ()
+    fault: ImportFault | None = None
 
 
 class ImportWalk:
-    """Follows imports through first-party code. read: path -> source; exists: whether it is a file."""
+    """Follows imports through first-party code."""
 
-    def __init__(
-        self, layout: Layout, read: Callable[[str], str | None], exists: Callable[[str], bool]
-    ) -> None:
+    def __init__(self, layout: Layout, disk: Disk) -> None:
         self._layout = layout
-        self._read = read
-        self._exists = exists
-        self._folders = {path.rpartition("/")[0] for path in layout.files}
-        for folder in tuple(self._folders):
-            while folder not in {"/", ""}:
-                folder = posixpath.dirname(folder)
-                self._folders.add(folder)
-        self._roots = tuple(dict.fromkeys((layout.workdir, *_ROOTS)))
-        self._seen: set[str] = set()
-        self._held = frozenset(layout.files.values())
+        self._disk = disk
+        self._names = Importable(layout)
+        self._reached: dict[str, None] = {}
+        self._found: dict[tuple[str, Import], _Found] = {}
 
-    def run(self, command: tuple[str, ...]) -> tuple[ImportFault, ...]:
-        """The faults behind a CMD of the form ``module.function`` or ``folder/module.function``."""
-        if len(command) != 1 or not self._layout.complete or not self._layout.files:
+    def run(self, command: tuple[str, ...], *, overridden: bool) -> tuple[ImportFault, ...]:
+        """The faults behind a CMD of the form ``module.function`` or ``folder/module.function``.
+
+        overridden: whether functions may have another command than the image's.
+        """
+        if len(command) != 1 or not self._layout.files:
             return ()
         module, _, function = command[0].rpartition(".")
         if not module:
             return ()
-        place = self._find(module.replace("/", "."))
-        if place is None:
-            return tuple(self._no_handler(module))
-        tree = self._parse(place)
-        if tree is not None and not _defines(tree, function):
-            near = nearest(function, _functions(tree), cutoff=0.6)
-            file = self._layout.files[place]
-            return (ImportFault(importer=file, line=0, missing=f"function {function}", nearest=near),)
-        return tuple(self._walk(place))
+        chain = self._chain(module)
+        found = self._no_handler(module) if chain is None else self._behind(chain, function)
+        own = "the functions have commands of their own"
+        named = (replace(each, command=command[0]) for each in found)
+        return tuple(_weaker(each, own) if overridden else each for each in named)
 
     def origin(self, command: tuple[str, ...]) -> str | None:
-        """The path in the context of the module that a CMD names."""
+        """The origin of the module that a CMD names."""
         module = command[-1].rpartition(".")[0] if command else ""
-        place = self._find(module.replace("/", ".")) if module else None
-        return self._layout.files[place] if place else None
+        chain = self._chain(module) if module else None
+        return self._layout.files.get(chain[-1]) if chain else None
+
+    def opened(self) -> Iterator[ImportFault]:
+        """Files that the modules which were followed open, and that an installed wheel leaves out."""
+        for place in self._reached:
+            module = self._module(place)
+            for each in module.opened if module else ():
+                folders = self._folders_of(place, each)
+                for folder in folders:
+                    fault = self._not_packed(place, folder, each)
+                    if fault is not None:
+                        yield fault
+
+    # The handler
+
+    def _chain(self, module: str) -> tuple[str, ...] | None:
+        """The modules that importing a handler's module carries out; None where it is not in the image."""
+        return self._names.down(self._names.roots, module.replace("/", ".").split("."))
+
+    def _behind(self, chain: tuple[str, ...], function: str) -> Iterator[ImportFault]:
+        if not chain:
+            return
+        handler = self._module(chain[-1])
+        if handler is not None and not handler.defines(function):
+            near = difflib.get_close_matches(function, handler.functions, n=1, cutoff=0.6)
+            yield self._told(
+                ImportFault(
+                    importer=self._layout.files[chain[-1]],
+                    line=0,
+                    missing=f"function {function}",
+                    nearest=near[0] if near else None,
+                )
+            )
+            return
+        called = handler.handlers.get(function, ()) if handler is not None else ()
+        yield from self._faults(chain, called)
 
     def _no_handler(self, module: str) -> Iterator[ImportFault]:
         """A handler that is not ours may come with a wheel; a misspelt or forgotten one does not."""
-        local = next((path for path in self._beside(module) if self._exists(path)), None)
-        if local in self._held:
+        stem = module.replace(".", "/")
+        if self._names.may_be_outside(module.replace("/", ".").partition(".")[0]):
             return
+        ends = (f"/{stem}.py", f"/{stem}/__init__.py")
+        elsewhere = next((place for place in self._layout.files if place.endswith(ends)), None)
+        if elsewhere is not None:
+            if not self._layout.gaps and not self._layout.installed:
+                yield ImportFault(
+                    importer=None,
+                    line=0,
+                    missing=module,
+                    held=elsewhere,
+                    certainty="likely",
+                    unless=f"PYTHONPATH of the function leads to {elsewhere}",
+                )
+            return
+        folders = sorted({posixpath.dirname(path) for path in self._names.held})
+        beside = (posixpath.join(folder, f"{stem}.py") for folder in folders)
+        local = next((path for path in beside if self._disk.exists(path)), None)
         prefix = f"{self._layout.workdir}/"
         ours = [place.removeprefix(prefix) for place in self._layout.files if place.startswith(prefix)]
         modules = [place.removesuffix(".py").replace("/", ".") for place in ours if place.endswith(".py")]
-        near = nearest(module.replace("/", "."), modules, cutoff=0.8)
-        if local or near:
-            yield ImportFault(importer=None, line=0, missing=module, local=local, nearest=near)
+        near = difflib.get_close_matches(module.replace("/", "."), modules, n=1, cutoff=0.8)
+        if (local or near) and not self._names.mentioned(posixpath.basename(stem)):
+            nearest = near[0] if near else None
+            yield self._told(ImportFault(importer=None, line=0, missing=module, local=local, nearest=nearest))
 
-    def _beside(self, module: str) -> Iterator[str]:
-        """Where in the repository a handler's module could be: beside what is in the image."""
-        folders = {posixpath.dirname(path) for path in self._layout.files.values()}
-        for folder in sorted(folders):
-            yield posixpath.join(folder, module.replace(".", "/") + ".py")
+    # The walk: first where every import leads, then what fails for that
 
-    def _find(self, module: str) -> str | None:
-        """The image path of a module's file."""
-        stem = module.replace(".", "/")
-        for root in self._roots:
-            for name in (f"{stem}.py", f"{stem}/__init__.py"):
-                if (place := posixpath.join(root, name)) in self._layout.files:
-                    return place
-        return None
+    def _faults(self, chain: tuple[str, ...], called: tuple[Need, ...]) -> Iterator[ImportFault]:
+        """All that fails when the modules are imported one after the other, and the last one is called."""
+        later = [place for need in every_import(called) for place in self._look(chain[-1], need).places]
+        order = self._reach([*chain, *later])
+        known: dict[str, dict[ImportFault, None]] = {place: {} for place in order}
+        changed = any(found.fault for found in self._found.values())
+        while changed:
+            changed = False
+            for place in reversed(order):
+                module = self._module(place)
+                found = self._fail(place, module.needs if module else (), known)
+                if found.keys() != known[place].keys():
+                    known[place], changed = found, True
+        every = self._fail(chain[-1], called, known)
+        for place in chain:
+            every.update(known[place])
+        yield from _strongest(every)
 
-    def _parse(self, place: str) -> ast.Module | None:
-        source = self._read(self._layout.files[place])
-        try:
-            return ast.parse(source) if source is not None else None
-        except (SyntaxError, ValueError):
-            return None
+    def _reach(self, places: list[str]) -> list[str]:
+        """Every module that may be imported, importers before what they import where that can be."""
+        order: dict[str, None] = {}
+        stack = list(reversed(places))
+        while stack:
+            place = stack.pop()
+            if place in order:
+                continue
+            order[place] = None
+            self._reached[place] = None
+            module = self._module(place)
+            for need in every_import(module.needs) if module else ():
+                stack += reversed(self._look(place, need).places)
+        return list(order)
 
-    def _walk(self, place: str) -> Iterator[ImportFault]:
-        if place in self._seen:
-            return
-        self._seen.add(place)
-        tree = self._parse(place)
-        for found in _imports(tree) if tree is not None else ():
-            yield from self._follow(place, found)
+    def _fail(
+        self, place: str, needs: Iterable[Need], known: Mapping[str, Mapping[ImportFault, None]]
+    ) -> dict[ImportFault, None]:
+        """What fails when a module carries out its needs, with what is known of others by now."""
+        failing: dict[ImportFault, None] = {}
+        for need in needs:
+            if isinstance(need, Import):
+                found = self._look(place, need)
+                failing.update({found.fault: None} if found.fault else {})
+                for each in found.places:
+                    failing.update(known.get(each, {}))
+            elif isinstance(need, Branch):
+                inner = self._fail(place, need.needs, known)
+                failing.update({_weaker(each, "that code is never called"): None for each in inner})
+            else:
+                inner = self._fail(place, need.needs, known)
+                if inner and need.instead is None:
+                    failing.update(inner)
+                elif inner and (second := self._fail(place, need.instead or (), known)):
+                    certain = any(each.certainty == "certain" for each in second)
+                    failing.update(
+                        inner
+                        if certain
+                        else {_weaker(each, "what it imports instead is there"): None for each in inner}
+                    )
+        return failing
 
-    def _follow(self, place: str, found: _Import) -> Iterator[ImportFault]:
+    def _look(self, place: str, found: Import) -> _Found:
+        key = (place, found)
+        if key not in self._found:
+            self._found[key] = self._resolve(place, found)
+        return self._found[key]
+
+    def _module(self, place: str) -> Module | None:
+        origin = self._layout.files.get(place)
+        return self._disk.module(origin) if origin and place.endswith(".py") else None
+
+    # Where names lead
+
+    def _resolve(self, place: str, found: Import) -> _Found:
+        parts = found.module.split(".") if found.module else []
         if found.level:
             folder = place
             for _ in range(found.level):
                 folder = posixpath.dirname(folder)
-            yield from self._step(place, found, folder)
-            return
-        top = found.module.partition(".")[0]
-        if top in sys.stdlib_module_names:
-            return
-        for root in self._roots:
-            if f"{root}/{top}.py" in self._layout.files or f"{root}/{top}" in self._folders:
-                yield from self._step(place, found, root)
-                return
-        importer = self._layout.files[place]
-        for candidate in (f"{top}.py", f"{top}/__init__.py"):
-            local = posixpath.join(posixpath.dirname(importer), candidate)
-            if local not in self._held and self._exists(local):
-                yield ImportFault(importer=importer, line=found.line, missing=top, local=local)
+            return self._step(place, found, (folder,), parts)
+        if parts[0] in sys.stdlib_module_names:
+            return _Found()
+        if self._names.enter(self._names.roots, parts[0]) is None:
+            return _Found(fault=self._absent(place, found, parts))
+        return self._step(place, found, self._names.roots, parts)
 
-    def _step(self, place: str, found: _Import, folder: str) -> Iterator[ImportFault]:
-        """Go down a dotted name from a folder of the image, then into the names that are modules."""
-        parts = found.module.split(".") if found.module else []
+    def _step(self, place: str, found: Import, folders: tuple[str, ...], parts: list[str]) -> _Found:
+        """Go down a dotted name from folders of the image, then into the names that are modules."""
+        places: list[str] = []
         for part in parts:
-            target = f"{folder}/{part}"
-            if f"{target}.py" in self._layout.files:
-                yield from self._walk(f"{target}.py")
-                return
-            if f"{target}/__init__.py" in self._layout.files:
-                yield from self._walk(f"{target}/__init__.py")
-            elif target not in self._folders:
-                yield from self._lost(place, found, folder, part)
-                return
-            folder = target
+            entered = self._names.enter(folders, part)
+            if entered is None:
+                return _Found(places=tuple(places), fault=self._lost(place, found, folders, part))
+            file, folders = entered
+            places += [file] if file else []
+        if not folders:
+            return _Found(places=tuple(places))
+        init = places[-1] if places and places[-1].endswith("/__init__.py") else f"{folders[0]}/__init__.py"
+        package = self._module(init)
         for name in found.names:
-            if f"{folder}/{name}.py" in self._layout.files:
-                yield from self._walk(f"{folder}/{name}.py")
-            elif f"{folder}/{name}/__init__.py" in self._layout.files:
-                yield from self._walk(f"{folder}/{name}/__init__.py")
-            elif not self._defined_in_package(folder, name):
-                yield from self._lost(place, found, folder, name)
+            entered = self._names.enter(folders, name)
+            if entered is not None:
+                places += [entered[0]] if entered[0] else []
+            elif name != "*" and not (package is not None and package.defines(name)):
+                return _Found(places=tuple(places), fault=self._lost(place, found, folders, name))
+        return _Found(places=tuple(places))
 
-    def _defined_in_package(self, folder: str, name: str) -> bool:
-        """Whether ``from package import name`` finds the name in the package's own file."""
-        init = f"{folder}/__init__.py"
-        tree = self._parse(init) if init in self._layout.files else None
-        return tree is not None and _defines(tree, name)
+    # What is missing
 
-    def _lost(self, place: str, found: _Import, folder: str, name: str) -> Iterator[ImportFault]:
-        """A module that is not in the image but is in the repository where the image's package comes from."""
+    def _lost(self, place: str, found: Import, folders: tuple[str, ...], name: str) -> ImportFault | None:
+        """A module that is in the repository where a package comes from that the image holds in part."""
+        for folder in folders:
+            names = self._names.inside.get(folder, ())
+            files = (self._layout.files.get(f"{folder}/{each}") for each in names)
+            origins = sorted({posixpath.dirname(origin) for origin in files if origin})
+            for origin in origins:
+                for candidate in (f"{name}.py", f"{name}/__init__.py"):
+                    fault = self._fault(place, found, name, posixpath.join(origin, candidate))
+                    if fault is not None:
+                        return fault
+        return None
+
+    def _absent(self, place: str, found: Import, parts: list[str]) -> ImportFault | None:
+        """A module of whose name there is nothing in the image, though it is the repository's own."""
+        top = parts[0]
+        if self._names.may_be_outside(top):
+            return None
+        base = self._names.origin_root(place)
+        stems = [top, "/".join(parts), *("/".join((*parts, name)) for name in found.names)]
+        for stem in dict.fromkeys(stems) if base is not None else ():
+            for end in (".py", "/__init__.py"):
+                fault = self._fault(place, found, top, posixpath.join(base or "", stem + end))
+                if fault is not None:
+                    return fault
+        if top in self._disk.projects:
+            origin, project = self._disk.projects[top]
+            if project not in self._layout.required:
+                fault = self._fault(place, found, top, origin)
+                served = any(name in self._layout.required for _, name in self._disk.projects.values())
+                return _weaker(fault, "a package index serves it") if fault and served else fault
+        return None
+
+    def _fault(self, place: str, found: Import, missing: str, local: str) -> ImportFault | None:
+        """The fault of a module that is a file of the repository; None where the image has or may get it."""
+        dropped = self._layout.dropped.get(local)
+        if (local in self._names.held and dropped is None) or not self._disk.exists(local):
+            return None
+        fault = ImportFault(
+            importer=self._layout.files[place], line=found.line, missing=missing, local=local, dropped=dropped
+        )
+        if dropped is not None:
+            return replace(fault, certainty="likely", unless="another step installs it")
+        ends = (f"/{missing}.py", f"/{missing}/__init__.py")
+        other = next((each for each in self._layout.files if each.endswith(ends)), None)
+        if other is not None and not found.level:
+            fault = _weaker(fault, f"{other} is found for it")
+        return None if self._names.mentioned(missing) else self._told(fault)
+
+    # What is opened
+
+    def _folders_of(self, place: str, each: Opened) -> tuple[str, ...]:
+        """The folders of the image in which a path that a module names begins."""
+        if each.package is None:
+            return (posixpath.dirname(place),)
+        folders = self._names.roots
+        for part in each.package.split("."):
+            entered = self._names.enter(folders, part)
+            folders = entered[1] if entered else ()
+        return folders
+
+    def _not_packed(self, place: str, folder: str, each: Opened) -> ImportFault | None:
+        """What a wheel leaves out of what a module names; None where any of it is in the image."""
+        path = posixpath.normpath(posixpath.join(folder, *each.parts))
+        if path in self._layout.files or path in self._names.inside:
+            return None
         origins = {
-            posixpath.dirname(origin)
-            for path, origin in self._layout.files.items()
-            if posixpath.dirname(path) == folder
+            posixpath.dirname(self._layout.files[f"{folder}/{name}"])
+            for name in self._names.inside.get(folder, ())
+            if f"{folder}/{name}" in self._layout.files
         }
         for origin in sorted(origins):
-            for candidate in (f"{name}.py", f"{name}/__init__.py"):
-                local = posixpath.join(origin, candidate)
-                if local not in self._held and self._exists(local):
-                    importer = self._layout.files[place]
-                    yield ImportFault(importer=importer, line=found.line, missing=name, local=local)
-                    return
+            local = posixpath.normpath(posixpath.join(origin, *each.parts))
+            left = [path for path in self._layout.dropped if path == local or path.startswith(f"{local}/")]
+            if left:
+                return ImportFault(
+                    importer=self._layout.files[place],
+                    line=each.line,
+                    missing="/".join(part for part in each.parts if part != "<file>"),
+                    local=local,
+                    certainty="likely",
+                    unless="another step puts it there",
+                    dropped=self._layout.dropped[left[0]],
+                    opened=True,
+                )
+        return None
+
+    def _told(self, fault: ImportFault) -> ImportFault:
+        """A fault as certain as what is known of the image allows."""
+        gaps = self._layout.gaps
+        return _weaker(fault, gaps[0].by) if gaps else fault
 
 
-def _imports(tree: ast.Module) -> Iterator[_Import]:
-    """The imports of a module that must succeed, also those inside functions."""
-    stack: list[ast.AST] = list(tree.body)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, ast.Try | ast.TryStar) or _is_type_checking(node):
-            continue
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield _Import(line=node.lineno, level=0, module=alias.name, names=())
-        elif isinstance(node, ast.ImportFrom):
-            names = tuple(alias.name for alias in node.names)
-            yield _Import(line=node.lineno, level=node.level, module=node.module or "", names=names)
-        else:
-            stack.extend(ast.iter_child_nodes(node))
+def _weaker(fault: ImportFault, unless: str) -> ImportFault:
+    """A fault that is likely at most."""
+    return replace(fault, certainty="likely", unless=unless) if fault.certainty == "certain" else fault
 
 
-def _is_type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-
-
-def _functions(tree: ast.Module) -> list[str]:
-    """What a module calls its functions."""
-    return [each.name for each in tree.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
-
-
-def _defines(tree: ast.Module, name: str) -> bool:
-    """Whether a module has a name at its top level; a star import may bring any."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == name:
-            return True
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name:
-            return True
-        if isinstance(node, ast.alias) and (node.asname or node.name) in {name, "*"}:
-            return True
-    return False
+def _strongest(faults: Iterable[ImportFault]) -> Iterator[ImportFault]:
+    """Each fault once, the certain one of those that are told in two ways."""
+    best: dict[tuple[str | None, int, str], ImportFault] = {}
+    for each in faults:
+        key = (each.importer, each.line, each.missing)
+        if key not in best or each.certainty == "certain":
+            best[key] = each
+    yield from best.values()

@@ -1,49 +1,79 @@
-"""Where the files of a context end up in the image: what its Python can import of the repository.
+"""Where the files of the contexts end up in the image: what its Python can import of the repository.
 
 Only what is plain is followed: COPY and ADD, COPY from a stage, WORKDIR, ``pip install <folder>``. Where
-files may come to be in other ways the layout says so, and nothing is concluded from what it lacks.
+files may come to be in other ways the layout has a gap that says so, and nothing is certain that it lacks.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
-from lamina.declare.recipe import Recipe, ResolvedStage
-from lamina.identify.wildcard import compile_wildcard, is_wildcard
+from lamina.declare.flags import mount_options
+from lamina.declare.recipe import SCRATCH, Recipe, ResolvedStage
+from lamina.identify.commands import Installing, effects
+from lamina.identify.copied import copied
+from lamina.identify.fingerprint import distribution
+from lamina.identify.wheel import PYPROJECT, Dropped, read_wheel
 
 TASK_ROOT = "/var/task"
 SITE = "/site-packages"
 """Where installed first-party packages are put: a folder of ours, for the place differs between images."""
-_AMBIENT: Mapping[str, str | None] = {"LAMBDA_TASK_ROOT": TASK_ROOT}
-_INSTALL = re.compile(r"\bpip3?\s+install\b")
-_SEPARATORS = re.compile(r"&&|\|\|?|;|\n")
-_PREFIXES = re.compile(r"(?:(?:if|then|else|do|!|exec|sudo|\w+=\S*)\s+)*")
-_MAKERS = frozenset(
-    {
-        *("cp", "mv", "ln", "rsync", "install", "tar", "unzip", "tee", "make"),
-        *("sh", "bash", "source", ".", "poetry", "pdm", "hatch"),
-    }
-)
-"""Programs that may put code of the repository anywhere; installers of packages are not among them."""
-_WRITES = re.compile(r"(?<![0-9&])>{1,2}+(?!=|\s*(?:/dev/|&))|\buv\s+sync\b|\bsetup\.py\b")
-_ARCHIVE = re.compile(r"\.(?:tar|tgz|tbz2?|txz|tar\.\w+)$|://|^git@")
-_CODE = (TASK_ROOT, "/opt/python")
+_AMBIENT: Mapping[str, str | None] = {"LAMBDA_TASK_ROOT": TASK_ROOT, "LAMBDA_RUNTIME_DIR": "/var/runtime"}
+_ARCHIVE = re.compile(r"\.(?:tar|tgz|tbz2?|txz|zip|whl|tar\.\w+)$|://|^git@")
+_CODE = (TASK_ROOT, "/opt/python", "/var/runtime")
 """Where functions and layers have their code."""
+_KNOWN = re.compile(
+    r"public\.ecr\.aws/lambda/[\w-]+|(?:docker\.io/)?amazon/aws-lambda-\w+"
+    r"|(?:public\.ecr\.aws/docker/library/|(?:docker\.io/)?(?:library/)?)"
+    r"(?:python|debian|ubuntu|alpine|amazonlinux|fedora|busybox|rockylinux|almalinux)"
+    r"|public\.ecr\.aws/amazonlinux/amazonlinux|ghcr\.io/astral-sh/uv"
+)
+"""Images from outside of which it is known that they hold nobody's own code."""
+_RUNTIME = re.compile(r"(?:^|/)lambda/python$|(?:^|/)aws-lambda-python$")
+_LISTS = re.compile(r"\b(?:uv|poetry|pdm|pipenv)\s+(?:export|requirements)\b|\btomllib\b")
+"""Steps that write a file of requirements."""
+_LOCAL_LINE = re.compile(r"(?:-e|--editable|-r|--requirement|-c|--constraint)\b|\.{0,2}/|file:|.*@\s*file:")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """A way in which files may come to be in the image unseen. by: what would bring them."""
+
+    by: str
+    """What would bring them, as messages say it."""
+    text: str = ""
+    """The instruction or command as it is written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """A project of the repository that a step installs. place: its folder's origin."""
+
+    place: str
+    with_requirements: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Image path -> path in the main context. complete: whether all files are accounted for."""
+    """Image path -> origin: the absolute path of a file of the repository.
+
+    paths: further folders that modules are looked for in. required: what steps install by name, normalised.
+    dropped: origins that installed wheels leave out. on_runtime: whether Lambda's own runtime is below.
+    """
 
     files: Mapping[str, str] = field(default_factory=dict)
     workdir: str = TASK_ROOT
-    complete: bool = True
+    gaps: tuple[Gap, ...] = ()
+    paths: tuple[str, ...] = ()
+    installed: tuple[Installed, ...] = ()
+    required: frozenset[str] = frozenset()
+    dropped: Mapping[str, Dropped] = field(default_factory=dict)
+    on_runtime: bool = False
 
     def has_folder(self, place: str) -> bool:
         """Whether there is certainly a folder at an image path."""
@@ -52,173 +82,236 @@ class Layout:
         return any(each.startswith(below) for each in (*folders, *self.files))
 
     def below(self, folder: str) -> Iterator[tuple[str, str]]:
-        """The files at or below an image path: the path relative to it, and the path in the context."""
+        """The files below an image path: the path relative to it, and the origin."""
         prefix = folder.rstrip("/") + "/"
         for place, origin in self.files.items():
-            if place == folder:
-                yield "", origin
-            elif place.startswith(prefix):
+            if place.startswith(prefix):
                 yield place.removeprefix(prefix), origin
 
+    def with_gap(self, by: str, text: str = "") -> Layout:
+        """The layout with one gap more."""
+        return replace(self, gaps=(*self.gaps, Gap(by=by, text=text)))
 
-_UNKNOWN = Layout(complete=False)
+    def may_hold_code(self, place: str) -> bool:
+        """Whether what is put at an image path can be imported by the function."""
+        roots = (self.workdir, *self.paths, *_CODE)
+        return "-packages" in place or any(
+            f"{root}/".startswith(f"{place.rstrip('/')}/") or place.startswith(f"{root}/") for root in roots
+        )
 
 
-def lay_out(recipe: Recipe, paths: tuple[str, ...], parents: Mapping[str, Layout]) -> Layout:
-    """The layout of an image. paths: the files of its context. parents: FROM name -> the base's layout."""
-    context = Layout(files={f"/{path}": path for path in paths})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What an image is laid out from. contexts: name -> path in it -> origin, the main one under "".
+
+    parents: FROM name -> the base's layout. read: origin -> its text. requirements: origin -> the lines of a
+    file of requirements.
+    """
+
+    contexts: Mapping[str, Mapping[str, str]]
+    parents: Mapping[str, Layout]
+    read: Callable[[str], str | None]
+    requirements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def lay_out(recipe: Recipe, sources: Sources) -> Layout:
+    """The layout of an image."""
     stages: dict[int, Layout] = {}
     for stage in recipe.stages:
-        below = recipe.dockerfile.stage(stage.base)
-        start = stages.get(below.index, Layout()) if below else parents.get(stage.base, Layout())
-        stages[stage.stage.index] = _stage(recipe, stage, context, start, stages)
+        stages[stage.stage.index] = _Stage(recipe, stage, sources, stages).run()
     return stages[recipe.stages[-1].stage.index]
 
 
-def _stage(
-    recipe: Recipe,
-    stage: ResolvedStage,
-    context: Layout,
-    layout: Layout,
-    stages: Mapping[int, Layout],
-) -> Layout:
-    scope = {**_AMBIENT, **dict(stage.args)}
-    for instruction in stage.stage.instructions:
-        try:
-            if instruction.name == "WORKDIR":
-                word = expand(instruction.words[0], scope)
-                layout = replace(layout, workdir=posixpath.normpath(posixpath.join(layout.workdir, word)))
-            elif instruction.name in {"COPY", "ADD"}:
-                words = tuple(expand(word, scope) for word in instruction.words)
-                name = instruction.flag("from")
-                other = recipe.dockerfile.stage(name) if name is not None else None
-                source = context if name is None else stages.get(other.index if other else -1, _UNKNOWN)
-                layout = _with_copied(layout, instruction, words, source)
-            elif instruction.name == "RUN":
-                layout = replace(
-                    layout,
-                    files={**layout.files, **dict(_installed(instruction, layout))},
-                    complete=layout.complete and not _makes_files(instruction),
-                )
-            elif instruction.name == "ENV" and any("PYTHONPATH" in word for word in instruction.words):
-                layout = replace(layout, complete=False)
-        except (UnknownVariableError, ExpansionError):
-            layout = replace(layout, complete=False)
-    return layout
+class _Stage:
+    """Carries out the instructions of one stage on a layout."""
 
+    def __init__(
+        self, recipe: Recipe, stage: ResolvedStage, sources: Sources, stages: Mapping[int, Layout]
+    ) -> None:
+        self._recipe = recipe
+        self._stage = stage
+        self._sources = sources
+        self._stages = stages
+        self._scope: dict[str, str | None] = {**_AMBIENT, **dict(stage.args)}
+        self._lists_requirements = False
 
-def _with_copied(layout: Layout, instruction: Instruction, words: tuple[str, ...], source: Layout) -> Layout:
-    """The layout after a COPY from the context or from a stage, each as a layout of its own."""
-    *sources, target = words
-    place = posixpath.normpath(posixpath.join(layout.workdir, target))
-    opaque = any(each.startswith("<<") or _ARCHIVE.search(each) for each in sources)
-    unsure = (opaque or not source.complete) and _may_hold_code(place, layout.workdir)
-    found = dict(_copied(instruction, words, source, layout))
-    return replace(layout, files={**layout.files, **found}, complete=layout.complete and not unsure)
+    def run(self) -> Layout:
+        layout = self._start()
+        for instruction in self._stage.stage.instructions:
+            try:
+                layout = self._next(layout, instruction)
+            except (UnknownVariableError, ExpansionError):
+                layout = layout.with_gap(f"{self._told(instruction)} has a variable that is not known")
+        return layout
 
+    def _start(self) -> Layout:
+        base = self._stage.base
+        if (below := self._recipe.dockerfile.stage(base)) and below.index in self._stages:
+            return self._stages[below.index]
+        return self._from(base, self._stage.stage.line)
 
-def _may_hold_code(place: str, workdir: str) -> bool:
-    """Whether what is put at an image path can be imported by the function."""
-    return "-packages" in place or any(
-        f"{root}/".startswith(f"{place.rstrip('/')}/") or place.startswith(f"{root}/")
-        for root in (workdir, *_CODE)
-    )
+    def _from(self, name: str, line: int) -> Layout:
+        """What an image or a named context holds that is no stage of the Dockerfile."""
+        if name in self._sources.parents:
+            return self._sources.parents[name]
+        if name in self._sources.contexts and name:
+            return Layout(files=_rooted(self._sources.contexts[name]))
+        image = name.partition("@")[0]
+        repository = image.rpartition(":")[0] if ":" in image.rpartition("/")[2] else image
+        layout = Layout(on_runtime=_RUNTIME.search(repository) is not None)
+        if name == SCRATCH or _KNOWN.fullmatch(repository):
+            return layout
+        return layout.with_gap(f"{name} ({self._recipe.dockerfile.where(line)}) holds it")
 
+    def _next(self, layout: Layout, instruction: Instruction) -> Layout:
+        match instruction.name:
+            case "WORKDIR":
+                word = expand(instruction.words[0], self._scope)
+                return replace(layout, workdir=posixpath.normpath(posixpath.join(layout.workdir, word)))
+            case "COPY" | "ADD":
+                return self._copy(layout, instruction)
+            case "RUN":
+                return self._ran(layout, instruction)
+            case "ENV":
+                return self._environment(layout, instruction)
+        return layout
 
-def _makes_files(instruction: Instruction) -> bool:
-    """Whether a RUN may put code of the repository where no COPY did."""
-    text = _text(instruction)
-    programs = {
-        posixpath.basename(words[0]) if not words[0].startswith("./") else "sh"
-        for command in _SEPARATORS.split(text)
-        if (words := _PREFIXES.sub("", command.strip(), count=1).split())
-    }
-    scripts = any(program.endswith(".sh") for program in programs)
-    return scripts or not programs.isdisjoint(_MAKERS) or _WRITES.search(text) is not None
-
-
-def _copied(
-    instruction: Instruction, words: tuple[str, ...], origin: Layout, layout: Layout
-) -> Iterator[tuple[str, str]]:
-    """What a COPY puts where: image path, path in the context. origin: what it copies from.
-
-    A single file goes into the folder that the destination names, or takes that name: where neither the
-    image nor a suffix tells which, it is told in both places.
-    """
-    *written, target = words
-    keep = instruction.flag("parents") in {"", "true"}
-    sources = [_source(each, pivot=keep) for each in written if not each.startswith("<<")]
-    place = posixpath.normpath(posixpath.join(layout.workdir, target))
-    folder = place.rstrip("/") + "/"
-    into = target.endswith("/") or posixpath.basename(target) in {".", ".."} or len(sources) > 1
-    into = into or layout.has_folder(place)
-    for source, kept in sources:
-        wild = compile_wildcard(source, deep=keep) if is_wildcard(source) else None
-        below = f"{source}/" if source else ""
-        for there, file in origin.files.items():
-            path = there.lstrip("/")
-            if wild is not None:
-                matched = next((head for head in _heads(path) if wild.fullmatch(head)), None)
-                if matched is None:
-                    continue
-                rest = path[len(matched) + 1 :]
-            elif path.startswith(below):
-                rest = path[len(below) :]
-            elif path == source:
-                rest = ""
+    def _environment(self, layout: Layout, instruction: Instruction) -> Layout:
+        pairs = dict(zip(instruction.words[::2], instruction.words[1::2], strict=False))
+        for name, value in pairs.items():
+            if name == "PYTHONPATH":
+                words = re.sub(r"\$\{?PYTHONPATH(?::-[^}]*)?\}?", "", value)
+                paths = (expand(each, self._scope) for each in words.split(":") if each)
+                layout = replace(layout, paths=(*layout.paths, *map(posixpath.normpath, paths)))
             else:
+                try:
+                    self._scope[name] = expand(value, self._scope)
+                except (UnknownVariableError, ExpansionError):
+                    self._scope.pop(name, None)
+        return layout
+
+    def _copy(self, layout: Layout, instruction: Instruction) -> Layout:
+        """The layout after a COPY from a context, a stage or an image."""
+        words = tuple(expand(word, self._scope) for word in instruction.words)
+        *sources, target = words
+        name = instruction.flag("from")
+        if name is None:
+            origin = Layout(files=_rooted(self._sources.contexts[""]))
+        else:
+            name = expand(name, self._scope)
+            stage = self._recipe.dockerfile.stage(name)
+            known = self._stages.get(stage.index) if stage else None
+            origin = known if known is not None else self._from(name, instruction.line)
+        place = posixpath.normpath(posixpath.join(layout.workdir, target))
+        found = dict(copied(instruction, words, origin.files, place, is_folder=layout.has_folder))
+        layout = replace(
+            layout,
+            files={**layout.files, **found},
+            dropped={**layout.dropped, **origin.dropped},
+            installed=(*layout.installed, *origin.installed),
+            required=layout.required | origin.required,
+        )
+        if layout.may_hold_code(place):
+            text = " ".join(words)
+            gaps = tuple(replace(each, text=f"{each.text} {text}") for each in origin.gaps)
+            layout = replace(layout, gaps=(*layout.gaps, *gaps))
+            if any(each.startswith("<<") or _ARCHIVE.search(each) for each in sources):
+                return layout.with_gap(f"{self._told(instruction)} brings it", " ".join(words))
+        return layout
+
+    def _ran(self, layout: Layout, instruction: Instruction) -> Layout:
+        view = replace(layout, files={**layout.files, **dict(self._mounted(layout, instruction))})
+        found = effects(
+            self._recipe.dockerfile,
+            instruction,
+            workdir=layout.workdir,
+            scope=self._scope,
+            is_code=layout.may_hold_code,
+        )
+        self._lists_requirements |= _LISTS.search(" ".join(_texts(instruction))) is not None
+        for effect in found:
+            if isinstance(effect, Installing):
+                layout = self._installed(layout, view, effect, instruction)
+            else:
+                layout = layout.with_gap(f"{self._told(instruction)} puts it there", effect.text)
+        return layout
+
+    def _mounted(self, layout: Layout, instruction: Instruction) -> Iterator[tuple[str, str]]:
+        """What bind mounts show to a RUN: image path, origin."""
+        for flag in instruction.flags_of("mount"):
+            options = dict(mount_options(flag))
+            target = options.get("target", options.get("dst", options.get("destination")))
+            if options.get("type", "bind").lower() != "bind" or not target:
                 continue
-            if keep or rest:
-                yield folder + (path[kept:] if keep else rest), file
+            stage = self._recipe.dockerfile.stage(options["from"]) if "from" in options else None
+            held = self._stages.get(stage.index, Layout()).files if stage else {}
+            files = held if "from" in options else _rooted(self._sources.contexts[""])
+            place = posixpath.normpath(posixpath.join(layout.workdir, expand(target, self._scope)))
+            source = posixpath.normpath("/" + options.get("source", options.get("src", "")).lstrip("/"))
+            for path, origin in files.items():
+                if path == source:
+                    yield place, origin
+                elif path.startswith(source.rstrip("/") + "/"):
+                    yield place.rstrip("/") + path[len(source.rstrip("/")) :], origin
+
+    def _installed(
+        self, layout: Layout, view: Layout, effect: Installing, instruction: Instruction
+    ) -> Layout:
+        """The layout after a ``pip install``: packages of folders, and the names of what else it brings."""
+        call = effect.call
+        targets = call.values("-t", "--target")
+        site = self._path(effect.folder, targets[-1]) if targets else SITE
+        names = {distribution(word.text) for word in call.requirements if word.text[:1].isalnum()}
+        for listed in call.values("-r", "--requirement"):
+            lines = self._requirements(view, self._path(effect.folder, listed))
+            if lines is None or any(_LOCAL_LINE.match(line) for line in lines):
+                layout = layout.with_gap(f"{self._told(instruction)} installs it by {listed}", listed)
+            names |= {distribution(line) for line in lines or ()}
+        layout = replace(layout, required=layout.required | names)
+        bare = bool(call.flags("--no-deps"))
+        editable = call.values("-e", "--editable")
+        for written in (*(word.text for word in call.folders), *editable):
+            folder = self._path(effect.folder, written.partition("[")[0])
+            files = dict(view.below(folder))
+            if not files:
+                layout = layout.with_gap(f"{self._told(instruction)} installs it with {written}", written)
                 continue
-            if not into and wild is None:
-                yield place, file
-                if _suffix(place) == _suffix(path):
-                    continue
-            yield folder + posixpath.basename(path), file
+            wheel = read_wheel(files, self._sources.read)
+            own = posixpath.dirname(files[PYPROJECT]) if PYPROJECT in files else None
+            dropped = {} if written in editable else wheel.dropped
+            kept = {f"{site}/{rest}": origin for rest, origin in wheel.files.items()}
+            layout = replace(
+                layout,
+                files={**kept, **layout.files} if site == SITE else {**layout.files, **kept},
+                dropped={**layout.dropped, **dropped},
+                installed=(
+                    *layout.installed,
+                    *([Installed(place=own, with_requirements=not bare)] if own else []),
+                ),
+            )
+        return layout
+
+    def _requirements(self, view: Layout, file: str) -> tuple[str, ...] | None:
+        """The lines of a file of requirements; None where they are not known."""
+        origin = view.files.get(file)
+        if origin is None:
+            return () if self._lists_requirements else None
+        if origin not in self._sources.requirements:
+            return None
+        text = self._sources.read(origin) or "" if not origin.endswith(PYPROJECT) else ""
+        local = (line.strip() for line in text.splitlines() if _LOCAL_LINE.match(line.strip()))
+        return (*self._sources.requirements[origin], *local)
+
+    def _path(self, folder: str, written: str) -> str:
+        return posixpath.normpath(posixpath.join(folder, expand(written, self._scope)))
+
+    def _told(self, instruction: Instruction) -> str:
+        return f"{instruction.name} in {self._recipe.dockerfile.where(instruction.line)}"
 
 
-def _suffix(path: str) -> str:
-    return posixpath.splitext(path)[1]
+def _rooted(files: Mapping[str, str]) -> Mapping[str, str]:
+    return {f"/{path}": origin for path, origin in files.items()}
 
 
-def _source(written: str, *, pivot: bool) -> tuple[str, int]:
-    """A source as a relative path, and how much of it ``--parents`` leaves out: what is before ``/./``."""
-    before = written.partition("/./")[0] if pivot and "/./" in written else ""
-    head = posixpath.normpath(f"/{before}").lstrip("/")
-    return posixpath.normpath(f"/{written}").lstrip("/"), len(f"{head}/") if head else 0
-
-
-def _installed(instruction: Instruction, layout: Layout) -> Iterator[tuple[str, str]]:
-    """The packages of folders that ``pip install`` is given, as they can be imported afterwards."""
-    for command in _SEPARATORS.split(_text(instruction)):
-        if not _INSTALL.search(command):
-            continue
-        try:
-            words = shlex.split(_INSTALL.split(command, maxsplit=1)[1])
-        except ValueError:
-            continue
-        for word in words:
-            folder = posixpath.normpath(posixpath.join(layout.workdir, word.partition("[")[0]))
-            if "/" in word or word.startswith("."):
-                yield from _packages(layout, folder)
-
-
-def _text(instruction: Instruction) -> str:
-    return " ".join((*instruction.words, *(each.content for each in instruction.heredocs)))
-
-
-def _packages(layout: Layout, folder: str) -> Iterator[tuple[str, str]]:
-    for root in (folder, f"{folder}/src"):
-        found = list(layout.below(root))
-        names = {rest.partition("/")[0] for rest, _ in found if rest.endswith("/__init__.py")}
-        for rest, path in found:
-            if rest.partition("/")[0] in names:
-                yield f"{SITE}/{rest}", path
-
-
-def _heads(path: str) -> Iterator[str]:
-    """The path and the folders that it is in, outermost first."""
-    parts = path.split("/")
-    for count in range(1, len(parts) + 1):
-        yield "/".join(parts[:count])
+def _texts(instruction: Instruction) -> Iterable[str]:
+    return (*instruction.words, *(each.content for each in instruction.heredocs))

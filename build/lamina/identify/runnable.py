@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lamina.declare.dockerfile import Instruction
+from lamina.errors import Certainty
 from lamina.identify.fingerprint import distribution
 from lamina.identify.image import Image
-from lamina.identify.imports import ImportFault, ImportWalk
-from lamina.identify.layout import Layout, lay_out
+from lamina.identify.imports import Disk, ImportFault, ImportWalk
+from lamina.identify.layout import Layout, Sources, lay_out
+from lamina.identify.modules import Module, every_import, read_module
 
 _PYPROJECT = "pyproject.toml"
 _PROJECTS = (f"*/{_PYPROJECT}", f"*/*/{_PYPROJECT}")
@@ -19,11 +23,15 @@ _PROJECTS = (f"*/{_PYPROJECT}", f"*/*/{_PYPROJECT}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalProject:
-    """A Python project of the repository. name: normalised; folder: relative; requires: normalised names."""
+    """A Python project of the repository. name: normalised; folder: absolute; requires: normalised names.
+
+    packages: import name -> its ``__init__.py``.
+    """
 
     name: str
     folder: str
     requires: tuple[str, ...]
+    packages: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +40,8 @@ class Lacking:
 
     project: LocalProject
     required: LocalProject
+    certainty: Certainty
+    unless: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,51 +57,79 @@ def check_runnable(images: Mapping[str, Image], names: Iterable[str]) -> Mapping
     """Look into the named images; of those they stand on only the layout is needed."""
     chosen = tuple(names)
     layouts = _layouts(images) if chosen else {}
-    sent: dict[str, frozenset[str]] = {}
-    for name, image in images.items() if chosen else ():
-        paths = frozenset(_paths(image))
-        sent[name] = paths.union(*(sent.get(parent, ()) for parent in image.node.parents))
     projects: dict[Path, tuple[LocalProject, ...]] = {}
     found: dict[str, Runnable] = {}
     for name in chosen:
-        image, layout = images[name], layouts[name]
-        root = image.root("")
+        root = _root(images[name])
         if root not in projects:
             projects[root] = tuple(_projects(root))
-        found[name] = Runnable(
-            imports=_imports(image, layout) if _started_by_lambda(images, image) else (),
-            shell=_shell_command(images, image),
-            lacking=tuple(_lacking(layout, projects[root], sent[name])) if layout.complete else (),
-        )
+        found[name] = _look(images, images[name], layouts[name], projects[root])
     return found
 
 
-def _shell_command(images: Mapping[str, Image], image: Image) -> Instruction | None:
+def _look(
+    images: Mapping[str, Image], image: Image, layout: Layout, projects: tuple[LocalProject, ...]
+) -> Runnable:
+    disk = _disk(images, image, projects)
+    layout = _with_required(layout, projects)
+    imports: tuple[ImportFault, ...] = ()
+    if _started_by_lambda(images, image, layout):
+        walk = ImportWalk(layout, disk)
+        functions = image.node.spec.functions
+        own = {each.command or image.node.recipe.command: bool(each.command) for each in functions}
+        commands = own or {image.node.recipe.command: True}
+        for command, told in commands.items():
+            imports += walk.run(command, overridden=not told and len(functions) > 1)
+        imports = tuple(dict.fromkeys((*imports, *walk.opened())))
+    named = frozenset(each.local for each in imports if each.local)
+    return Runnable(
+        imports=imports,
+        shell=_shell_command(images, image, layout),
+        lacking=tuple(
+            each
+            for each in _lacking(image, layout, projects, _sent(images, image), disk)
+            if not any(local.startswith(f"{each.required.folder}/") for local in named)
+        ),
+    )
+
+
+def _with_required(layout: Layout, projects: tuple[LocalProject, ...]) -> Layout:
+    """The layout with what its installed projects require: an index serves it, or the build fails."""
+    installed = {each.place for each in layout.installed if each.with_requirements}
+    names = (name for each in projects if each.folder in installed for name in each.requires)
+    return replace(layout, required=layout.required.union(names))
+
+
+def _shell_command(images: Mapping[str, Image], image: Image, layout: Layout) -> Instruction | None:
     """The CMD that an image on Lambda's runtime has in shell form: its entrypoint wants a handler alone."""
     last = next((each for each in reversed(image.node.recipe.instructions) if each.name == "CMD"), None)
-    lineage = (images[name] for name in _lineage(images, image.name))
-    outside = {external.name for each in lineage for external in each.node.externals}
-    on_runtime = any("lambda/python" in name for name in outside) and _started_by_lambda(images, image)
+    on_runtime = layout.on_runtime and _started_by_lambda(images, image, layout)
     return last if last is not None and not last.json and on_runtime else None
 
 
-def _started_by_lambda(images: Mapping[str, Image], image: Image) -> bool:
-    """Whether CMD names a handler: not where an ENTRYPOINT, its own or a base's, is something else."""
+def _started_by_lambda(images: Mapping[str, Image], image: Image, layout: Layout) -> bool:
+    """Whether CMD may name a handler: not where an ENTRYPOINT, its own or a base's, is something else."""
+    entrypoint = _entrypoint(images, image)
+    if entrypoint is not None:
+        words = " ".join(entrypoint.words)
+        return "awslambdaric" in words or "lambda-entrypoint" in words
+    return layout.on_runtime or bool(layout.gaps)
+
+
+def _entrypoint(images: Mapping[str, Image], image: Image) -> Instruction | None:
     for each in reversed(image.node.recipe.instructions):
         if each.name == "ENTRYPOINT":
-            words = " ".join(each.words)
-            return "awslambdaric" in words or "lambda-entrypoint" in words
-    return all(
-        _started_by_lambda(images, images[parent]) for parent in image.node.parents if parent in images
-    )
+            return each
+    below = (images[parent] for parent in image.node.parents if parent in images)
+    return next(filter(None, (_entrypoint(images, each) for each in below)), None)
 
 
 def handler_file(images: Mapping[str, Image], name: str, command: tuple[str, ...]) -> Path | None:
     """The file of the repository that a CMD of an image names; None where that cannot be known."""
     lineage = _lineage(images, name)
     layouts = _layouts({each: image for each, image in images.items() if each in lineage})
-    path = _walk(images[name], layouts[name]).origin(command)
-    return images[name].root("") / path if path else None
+    path = ImportWalk(layouts[name], _disk(images, images[name], ())).origin(command)
+    return Path(path) if path else None
 
 
 def _lineage(images: Mapping[str, Image], name: str) -> frozenset[str]:
@@ -104,53 +142,139 @@ def _layouts(images: Mapping[str, Image]) -> Mapping[str, Layout]:
     """Where the files of each image are in it, bases first."""
     layouts: dict[str, Layout] = {}
     for name, image in images.items():
-        bases = {
-            called: layouts.get(parent, Layout(complete=False))
+        parents = {
+            called: layouts[parent] if parent in layouts else Layout().with_gap(f"{parent} holds it")
             for parent, spellings in image.node.parents.items()
             for called in spellings
         }
-        layout = lay_out(image.node.recipe, _paths(image), bases)
-        links = {file.path for file in image.contexts[""].files if file.kind == "link"}
-        unsure = not links.isdisjoint(layout.files.values())
-        layouts[name] = replace(layout, complete=False) if unsure else layout
+        sources = Sources(
+            contexts={context: _origins(image, context) for context in image.contexts},
+            parents=parents,
+            read=_text,
+            requirements={
+                str(image.root("") / path): lines for path, lines in image.bill.requirements.items()
+            },
+        )
+        layout = lay_out(image.node.recipe, sources)
+        layouts[name] = _with_links(image, layout)
     return layouts
 
 
-def _paths(image: Image) -> tuple[str, ...]:
-    return tuple(file.path for file in image.contexts[""].files if file.kind != "dir")
+def _with_links(image: Image, layout: Layout) -> Layout:
+    """The layout, with a gap where links are copied: what they lead to is not followed."""
+    links = {
+        str(image.root(context) / file.path)
+        for context, each in image.contexts.items()
+        for file in each.files
+        if file.kind == "link"
+    }
+    copied = sorted(links.intersection(layout.files.values()))
+    if not copied:
+        return layout
+    return layout.with_gap(f"the link {image.told_of(copied[0])} leads to it", " ".join(copied))
 
 
-def _imports(image: Image, layout: Layout) -> tuple[ImportFault, ...]:
-    return _walk(image, layout).run(image.node.recipe.command)
+def _origins(image: Image, context: str) -> dict[str, str]:
+    root = image.root(context)
+    return {file.path: f"{root}/{file.path}" for file in image.contexts[context].files if file.kind != "dir"}
 
 
-def _walk(image: Image, layout: Layout) -> ImportWalk:
-    root = image.root("")
-
-    def read(path: str) -> str | None:
-        try:
-            return (root / path).read_text("utf-8")
-        except (OSError, UnicodeDecodeError):
-            return None
-
-    return ImportWalk(layout, read, lambda path: (root / path).is_file())
+def _sent(images: Mapping[str, Image], image: Image) -> frozenset[str]:
+    """The files that any build of the image or of its bases sees."""
+    lineage = (images[name] for name in _lineage(images, image.name))
+    return frozenset(
+        origin for each in lineage for context in each.contexts for origin in _origins(each, context).values()
+    )
 
 
-def _lacking(layout: Layout, projects: tuple[LocalProject, ...], sent: frozenset[str]) -> Iterator[Lacking]:
+def _text(origin: str) -> str | None:
+    try:
+        return Path(origin).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _disk(images: Mapping[str, Image], image: Image, projects: tuple[LocalProject, ...]) -> Disk:
+    digests = {
+        f"{each.root(context)}/{file.path}": file.sha256
+        for each in (images[name] for name in _lineage(images, image.name))
+        for context, held in each.contexts.items()
+        for file in held.files
+    }
+
+    def module(origin: str) -> Module | None:
+        return read_module(digests[origin], Path(origin).read_bytes) if origin in digests else None
+
+    packages: dict[str, tuple[str, str]] = {}
+    twice: set[str] = set()
+    for project in projects:
+        for name, file in project.packages.items():
+            twice |= {name} & packages.keys()
+            packages[name] = (file, project.name)
+    return Disk(
+        module=module,
+        exists=os.path.isfile,
+        projects={name: each for name, each in packages.items() if name not in twice},
+    )
+
+
+def _lacking(
+    image: Image,
+    layout: Layout,
+    projects: tuple[LocalProject, ...],
+    sent: frozenset[str],
+    disk: Disk,
+) -> Iterator[Lacking]:
     """Requirements of whose source no build of the image or of its bases saw a line.
 
-    sent: the paths of their contexts; what is among them may be in the image in some other way, as a wheel.
+    A project is in the image when its project file is installed or all of its package is copied; of a part of
+    it the imports decide.
     """
+    if layout.gaps or image.node.kind != "lambda":
+        return
     by_name = {each.name: each for each in projects}
+    installed = {each.place: each.with_requirements for each in layout.installed}
     in_image = frozenset(layout.files.values())
     for project in projects:
-        for name in project.requires if _has_code(project, in_image) else ():
-            if name in by_name and not _has_code(by_name[name], sent):
-                yield Lacking(project=project, required=by_name[name])
+        needed = [by_name[name] for name in project.requires if name in by_name]
+        lost = [each for each in needed if not _has_code(each, sent)]
+        if not lost:
+            continue
+        if installed.get(project.folder):
+            for each in lost:
+                unless = f"a package index serves {each.name} to pip"
+                yield Lacking(project=project, required=each, certainty="likely", unless=unless)
+        elif project.folder in installed or _is_whole(project, in_image):
+            for each in lost:
+                importer = _imports_any(project, each, in_image, disk)
+                if importer is not None and each.name not in layout.required:
+                    unless = f"{image.told_of(importer)}, which imports it, is never imported"
+                    yield Lacking(project=project, required=each, certainty="likely", unless=unless)
 
 
 def _has_code(project: LocalProject, paths: frozenset[str]) -> bool:
     return any(path.startswith(f"{project.folder}/") and path.endswith(".py") for path in paths)
+
+
+def _is_whole(project: LocalProject, in_image: frozenset[str]) -> bool:
+    """Whether all modules of a project's packages are in the image."""
+    if not any(file in in_image for file in project.packages.values()):
+        return False
+    folders = (Path(file).parent for file in project.packages.values() if file in in_image)
+    return all(str(file) in in_image for folder in folders for file in folder.rglob("*.py"))
+
+
+def _imports_any(
+    project: LocalProject, required: LocalProject, in_image: frozenset[str], disk: Disk
+) -> str | None:
+    """A module of a project that imports another project, wherever in it."""
+    for origin in sorted(in_image):
+        if origin.startswith(f"{project.folder}/") and origin.endswith(".py"):
+            module = disk.module(origin)
+            for each in every_import(module.needs) if module is not None else ():
+                if not each.level and each.module.partition(".")[0] in required.packages:
+                    return origin
+    return None
 
 
 def _projects(root: Path) -> Iterator[LocalProject]:
@@ -160,10 +284,28 @@ def _projects(root: Path) -> Iterator[LocalProject]:
             try:
                 project = tomllib.loads(file.read_text("utf-8"))["project"]
                 requires = tuple(distribution(str(each)) for each in project.get("dependencies", []))
-                folder = file.parent.relative_to(root).as_posix()
-                yield LocalProject(name=distribution(project["name"]), folder=folder, requires=requires)
+                yield LocalProject(
+                    name=distribution(project["name"]),
+                    folder=str(file.parent),
+                    requires=requires,
+                    packages=dict(_packages(file.parent)),
+                )
             except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError):
                 continue
+
+
+def _packages(folder: Path) -> Iterator[tuple[str, str]]:
+    for pattern in ("*/__init__.py", "src/*/__init__.py"):
+        for file in folder.glob(pattern):
+            if file.parent.name not in {"tests", "test", "docs", "scripts", "examples", "src"}:
+                yield file.parent.name, str(file)
+
+
+def _root(image: Image) -> Path:
+    """The folder of the project, as the context's path tells it."""
+    path = image.node.spec.context_path
+    up = posixpath.relpath(".", path) if path and not path.startswith("..") else "."
+    return Path(posixpath.normpath(posixpath.join(str(image.root("")), up)))
 
 
 def local_names(images: Iterable[Image]) -> frozenset[str]:

@@ -27,6 +27,8 @@ def of_problem(image: Image, problem: Problem) -> Hit:
         line=max(1, int(line)),
         message=problem.what,
         hint=problem.hint or problem.allowed,
+        certainty=problem.certainty,
+        unless=problem.unless,
     )
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lamina.decide.preflight import unrunnable
-from lamina.identify.image import Image
+from lamina.decide.unrunnable import unrunnable
 from lamina.lint.contexts import of_problem
 from lamina.lint.rule import Hit, Rule
 from lamina.lint.survey import Survey
@@ -14,15 +13,7 @@ from lamina.lint.survey import Survey
 def _unrunnable(survey: Survey) -> Iterator[Hit]:
     for name, found in survey.runnable.items():
         image = survey.images[name]
-        if not survey.on_runtime(image) and not _has_client(image):
-            continue
         yield from (of_problem(image, each) for each in unrunnable({name: (image, found)}))
-
-
-def _has_client(image: Image) -> bool:
-    """Whether an image brings Lambda's runtime client itself."""
-    lines = image.node.recipe.instructions
-    return any(each.name == "ENTRYPOINT" and "awslambdaric" in " ".join(each.words) for each in lines)
 
 
 RULES = (

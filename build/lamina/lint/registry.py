@@ -9,7 +9,7 @@ from typing import Any
 
 from lamina.errors import ConfigError, Problem, meant
 from lamina.lint import bases, caches, contexts, copies, handlers, installs, secrets
-from lamina.lint.rule import Finding, Hit, Rule
+from lamina.lint.rule import Finding, Hit, Rule, Severity
 from lamina.lint.survey import Survey
 
 _THEMES = (installs, caches, copies, bases, contexts, secrets, handlers)
@@ -43,7 +43,7 @@ def _finding(rule: Rule, hit: Hit, survey: Survey) -> Finding:
     return Finding(
         rule=rule.id,
         slug=rule.slug,
-        severity=rule.severity,
+        severity=_severity(rule, hit),
         image=hit.image,
         file=hit.file,
         line=hit.line,
@@ -51,7 +51,16 @@ def _finding(rule: Rule, hit: Hit, survey: Survey) -> Finding:
         why=f"{rule.why}{took}",
         fix=hit.fix,
         hint=None if hit.fix else hit.hint,
+        certainty=hit.certainty,
+        unless=hit.unless,
     )
+
+
+def _severity(rule: Rule, hit: Hit) -> Severity:
+    """That of the rule, as far as the hit is certain."""
+    if rule.severity == "note" or hit.certainty == "certain":
+        return rule.severity
+    return "warning" if hit.certainty == "likely" else "note"
 
 
 def _instruction(hit: Hit, survey: Survey) -> str:

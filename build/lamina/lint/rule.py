@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from lamina.errors import Certainty
+
 if TYPE_CHECKING:
     from lamina.lint.survey import Survey
 
@@ -35,7 +37,8 @@ class Hit:
     """A place where a rule is broken.
 
     hint: what to do by hand, where nothing can be mended safely. step: whether the line is that of a step,
-    whose time may be known.
+    whose time may be known. certainty: what is not certain is a warning at most. unless: what would prove it
+    wrong.
     """
 
     image: str
@@ -45,6 +48,8 @@ class Hit:
     fix: Fix | None = None
     hint: str | None = None
     step: bool = False
+    certainty: Certainty = "certain"
+    unless: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +80,8 @@ class Finding:
     why: str
     fix: Fix | None
     hint: str | None
+    certainty: Certainty = "certain"
+    unless: str | None = None
 
     @property
     def where(self) -> str:

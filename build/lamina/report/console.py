@@ -235,6 +235,7 @@ class Screen:
             next_step = "--fix mends it" if each.fix else each.hint
             told = Text(each.message)
             told.append(f"\nwhy: {each.why}", style="dim")
+            told.append(f"\n{each.certainty}, unless {each.unless}" if each.unless else "", style="dim")
             told.append(f"\nnext: {next_step}" if next_step else "", style="cyan")
             where = Text(f"{each.where}\n{each.image}")
             table.add_row(Text(f"{each.rule}\n{each.slug}"), _styled(each.severity), where, told)

@@ -182,6 +182,8 @@ def finding_documents(findings: Iterable[Finding]) -> list[dict[str, Any]]:
             "rule": each.rule,
             "name": each.slug,
             "severity": each.severity,
+            "certainty": each.certainty,
+            "unless": each.unless,
             "image": each.image,
             "file": each.file,
             "line": each.line,

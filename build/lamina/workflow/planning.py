@@ -10,6 +10,7 @@ from lamina.decide import preflight
 from lamina.decide.exposure import copied, exposed
 from lamina.decide.plan import Found, Lookup, Plan, lacking, make_plan
 from lamina.decide.requirements import unpinned
+from lamina.decide.unrunnable import UNRUNNABLE, by_certainty, unrunnable
 from lamina.declare.machine import this_machine
 from lamina.errors import ConfigError, EngineError, Problem, RegistryError
 from lamina.execute.externals import Externals
@@ -165,11 +166,13 @@ def decide(
     while less := _with_lost_layers(workspace, plan, images, seen, examined):
         seen = less
         plan = planned(seen)
+    if not UNRUNNABLE.isdisjoint(workspace.project.lint_ignores.value):
+        return plan
     builds = [decision.image.name for decision in plan.acting("build")]
     found = check_runnable(images, builds)
-    if preflight.UNRUNNABLE.isdisjoint(workspace.project.lint_ignores.value):
-        ConfigError.check(preflight.unrunnable({name: (images[name], found[name]) for name in builds}))
-    return plan
+    told = by_certainty(unrunnable({name: (images[name], found[name]) for name in builds}))
+    ConfigError.check(told["certain"])
+    return replace(plan, notes=(*plan.notes, *told["likely"]))
 
 
 def _with_lost_layers(

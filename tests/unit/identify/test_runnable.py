@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from lamina.decide import preflight
+from lamina.decide.unrunnable import unrunnable
+from lamina.errors import Problem
 from lamina.identify.runnable import check_runnable, handler_file
 
 from ..conftest import RUNTIME, Repo
 
 
-def told(repo: Repo) -> list[str]:
+def problems(repo: Repo) -> list[Problem]:
     images = repo.images()
     found = check_runnable(images, images)
-    return [str(each) for each in preflight.unrunnable({name: (images[name], found[name]) for name in found})]
+    return list(unrunnable({name: (images[name], found[name]) for name in found}))
+
+
+def told(repo: Repo) -> list[str]:
+    """All findings, the certain and the likely ones."""
+    return [str(each) for each in problems(repo)]
+
+
+def likely(repo: Repo) -> list[str]:
+    """What every finding says would prove it wrong: none of them is certain."""
+    found = problems(repo)
+    assert all(each.certainty == "likely" for each in found)
+    return [each.unless or "" for each in found]
 
 
 def function(repo: Repo, *lines: str, command: str = "handler.handler") -> None:
@@ -42,8 +55,8 @@ def test_a_module_deep_in_a_package_is_found_through_its_importers(repo: Repo) -
     problems = told(repo)
 
     assert [problem.splitlines()[0] for problem in problems] == [
-        "src/shop/tax.py:2: imports rates, which is not in app: src/shop/rates.py",
         "src/shop/tax.py:1: imports tables, which is not in app: src/shop/tables.py",
+        "src/shop/tax.py:2: imports rates, which is not in app: src/shop/rates.py",
     ]
 
 
@@ -149,15 +162,51 @@ def local_projects(repo: Repo) -> None:
     repo.write("handler.py", "def handler(event, context): ...\n")
 
 
-def test_a_local_requirement_that_is_not_in_the_image_is_told_once(repo: Repo) -> None:
+def test_a_local_requirement_that_is_not_in_the_images_is_told_once(repo: Repo) -> None:
     local_projects(repo)
+    repo.write("label/my_label/tax.py", "import my_dynamo\n")
     repo.image("base", f"FROM {RUNTIME}", "COPY label/my_label /var/task/my_label")
-    repo.image("app", "FROM base", "COPY handler.py /var/task/", 'CMD ["handler.handler"]')
+    for name in ("app", "other"):
+        repo.image(name, "FROM base", "COPY handler.py /var/task/", 'CMD ["handler.handler"]')
 
     (problem,) = told(repo)
 
-    assert "label/pyproject.toml: base holds my-label but not my-dynamo, which that requires" in problem
-    assert "never from a package index" in problem
+    assert "label/pyproject.toml: app and other hold my-label but not my-dynamo, which that req" in problem
+    assert "likely, unless label/my_label/tax.py, which imports it, is never imported" in problem
+
+    repo.write("handler.py", "import my_label.tax\n\ndef handler(event, context): ...\n")
+    (problem,) = told(repo)
+    assert "label/my_label/tax.py:1: imports my_dynamo, which is not in app and other: dynamo/my_d" in problem
+    assert "likely" not in problem
+
+
+def test_a_part_of_a_package_does_not_require_what_all_of_it_does(repo: Repo) -> None:
+    local_projects(repo)
+    repo.write("label/my_label/agents/__init__.py", "import my_dynamo\n")
+    repo.write("label/my_label/agents/font.py", "import math\n")
+    function(
+        repo,
+        "RUN mkdir -p /var/task/my_label/agents && \\",
+        "    touch /var/task/my_label/__init__.py /var/task/my_label/agents/__init__.py",
+        "COPY label/my_label/agents/font.py /var/task/my_label/agents/font.py",
+        "COPY handler.py /var/task/",
+    )
+    repo.write("handler.py", "from my_label.agents import font\n\ndef handler(event, context): ...\n")
+
+    assert told(repo) == []
+
+
+def test_an_installed_project_gets_its_requirements_or_the_build_fails(repo: Repo) -> None:
+    local_projects(repo)
+    function(repo, "COPY label /src", "RUN pip install /src", "COPY handler.py /var/task/")
+    repo.write("label/my_label/__init__.py", "import my_dynamo\n")
+    repo.write("handler.py", "import my_label\n\ndef handler(event, context): ...\n")
+
+    assert likely(repo) == ["a package index serves my-dynamo to pip"]
+
+    function(repo, "COPY label /src", "RUN pip install --no-deps /src", "COPY handler.py /var/task/")
+    (problem,) = told(repo)
+    assert "label/my_label/__init__.py:1: imports my_dynamo, which is not in app" in problem
 
 
 def test_a_local_requirement_in_a_base_is_enough(repo: Repo) -> None:
@@ -226,25 +275,56 @@ def test_a_handler_may_come_by_a_stage(repo: Repo, line: str) -> None:
     [
         ["RUN mv main.py helper.py"],
         ["RUN set -e; if true; then cp -r main.py helper.py; fi"],
-        ["RUN ./build.sh"],
         ["RUN python3 make.py > helper.py"],
-        ["RUN poetry install"],
         ["COPY <<EOF helper.py", "rate = 1", "EOF"],
-        ["ADD src/more.tar.gz /var/task/"],
         ["COPY --from=public.ecr.aws/some/helpers:1 /helper.py /var/task/"],
         ["ENV PYTHONPATH=/code", "COPY src/helper.py /code/"],
-        ["COPY src/linked /var/task/linked"],
         ["COPY src/helper.py /opt/somewhere/"],
+        ["COPY src/linked /var/task/linked", "COPY src/helper /var/task/helper"],
     ],
 )
-def test_what_a_build_may_put_there_unseen_is_no_fault(repo: Repo, lines: list[str]) -> None:
+def test_what_names_a_module_probably_brings_it(repo: Repo, lines: list[str]) -> None:
+    function(repo, "COPY src/main.py /var/task/", *lines, command="main.handler")
+    repo.write("src/main.py", "import helper\n\ndef handler(event, context): ...\n")
+    repo.write("src/helper.py")
+    (repo.root / "src/linked").symlink_to("helper.py")
+    (repo.root / "src/helper").symlink_to("linked")
+
+    assert told(repo) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "unless"),
+    [
+        (["RUN ./build.sh"], "RUN in dockerfiles/app/Dockerfile:3 puts it there"),
+        (["RUN cd /tmp && make install"], "RUN in dockerfiles/app/Dockerfile:3 puts it there"),
+        (["RUN poetry install"], "RUN in dockerfiles/app/Dockerfile:3 puts it there"),
+        (["RUN cp -r /code/* ${LAMBDA_TASK_ROOT}"], "RUN in dockerfiles/app/Dockerfile:3 puts it there"),
+        (["RUN python - <<EOF", "print()", "EOF"], "RUN in dockerfiles/app/Dockerfile:3 puts it there"),
+        (["ADD src/more.tar.gz /var/task/"], "ADD in dockerfiles/app/Dockerfile:3 brings it"),
+        (["COPY --from=our/code:1 /code /var/task/"], "our/code:1 (dockerfiles/app/Dockerfile:3) holds it"),
+        (["RUN pip install /wheels/*.whl"], "RUN in dockerfiles/app/Dockerfile:3 installs it with /wheels/*"),
+        (["RUN pip install -r list.txt"], "RUN in dockerfiles/app/Dockerfile:3 installs it by list.txt"),
+    ],
+)
+def test_what_may_bring_a_module_takes_the_certainty(repo: Repo, lines: list[str], unless: str) -> None:
     function(repo, "COPY src/main.py /var/task/", *lines, command="main.handler")
     repo.write("src/main.py", "import helper\n\ndef handler(event, context): ...\n")
     repo.write("src/helper.py")
     repo.write("src/more.tar.gz")
-    (repo.root / "src/linked").symlink_to("helper.py")
 
-    assert told(repo) == []
+    (said,) = likely(repo)
+
+    assert said.startswith(unless)
+
+
+@pytest.mark.parametrize("base", ["our/base:1", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/base"])
+def test_a_base_from_elsewhere_may_hold_anything(repo: Repo, base: str) -> None:
+    repo.image("app", f"FROM {base}", "COPY src/main.py /var/task/", 'CMD ["main.handler"]')
+    repo.write("src/main.py", "import helper\n\ndef handler(event, context): ...\n")
+    repo.write("src/helper.py")
+
+    assert likely(repo) == [f"{base} (dockerfiles/app/Dockerfile:1) holds it"]
 
 
 @pytest.mark.parametrize(
@@ -252,6 +332,10 @@ def test_what_a_build_may_put_there_unseen_is_no_fault(repo: Repo, lines: list[s
     [
         "RUN pip install --no-cache-dir 'boto3>=1.35' > /dev/null 2>&1",
         "RUN dnf install -y git tar && rm -rf /var/cache/dnf",
+        "RUN tar -xzf /tmp/tools.tgz -C /usr/local && ln -s /usr/local/tool /usr/bin/tool",
+        "RUN curl -sSL https://example.invalid/x > /tmp/x && find /opt -name '*.pyc' -exec rm {} +",
+        "RUN echo done > /tmp/made.py && python -m compileall -q /var/task",
+        "RUN uv export --no-emit-workspace -o r.txt && uv pip install -r r.txt --target /var/task",
         "COPY --from=public.ecr.aws/some/adapter:1 /adapter /opt/extensions/adapter",
     ],
 )

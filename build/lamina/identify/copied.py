@@ -1,0 +1,73 @@
+"""What a COPY puts where: image path -> where the file comes from."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterator, Mapping
+
+from lamina.declare.dockerfile import Instruction
+from lamina.identify.wildcard import compile_wildcard, is_wildcard
+
+
+def copied(
+    instruction: Instruction,
+    words: tuple[str, ...],
+    files: Mapping[str, str],
+    place: str,
+    *,
+    is_folder: Callable[[str], bool],
+) -> Iterator[tuple[str, str]]:
+    """Image path and origin of each file that is copied.
+
+    words: of the instruction, expanded. files: what it copies from, path -> origin. place: the destination.
+    A single file goes into the folder that the destination names, or takes that name: where neither the
+    image nor a suffix tells which, it is told in both places.
+    """
+    *written, target = words
+    keep = instruction.flag("parents") in {"", "true"}
+    sources = [_source(each, pivot=keep) for each in written if not each.startswith("<<")]
+    folder = place.rstrip("/") + "/"
+    into = target.endswith("/") or posixpath.basename(target) in {".", ".."} or len(sources) > 1
+    into = into or is_folder(place)
+    for source, kept in sources:
+        wild = compile_wildcard(source, deep=keep) if is_wildcard(source) else None
+        below = f"{source}/" if source else ""
+        for there, file in files.items():
+            path = there.lstrip("/")
+            if wild is not None:
+                matched = next((head for head in _heads(path) if wild.fullmatch(head)), None)
+                if matched is None:
+                    continue
+                rest = path[len(matched) + 1 :]
+            elif path.startswith(below):
+                rest = path[len(below) :]
+            elif path == source:
+                rest = ""
+            else:
+                continue
+            if keep or rest:
+                yield folder + (path[kept:] if keep else rest), file
+                continue
+            if not into and wild is None:
+                yield place, file
+                if _suffix(place) == _suffix(path):
+                    continue
+            yield folder + posixpath.basename(path), file
+
+
+def _suffix(path: str) -> str:
+    return posixpath.splitext(path)[1]
+
+
+def _source(written: str, *, pivot: bool) -> tuple[str, int]:
+    """A source as a relative path, and how much of it ``--parents`` leaves out: what is before ``/./``."""
+    before = written.partition("/./")[0] if pivot and "/./" in written else ""
+    head = posixpath.normpath(f"/{before}").lstrip("/")
+    return posixpath.normpath(f"/{written}").lstrip("/"), len(f"{head}/") if head else 0
+
+
+def _heads(path: str) -> Iterator[str]:
+    """The path and the folders that it is in, outermost first."""
+    parts = path.split("/")
+    for count in range(1, len(parts) + 1):
+        yield "/".join(parts[:count])

@@ -1,0 +1,243 @@
+"""What a Python module needs and gives, out of its source: read once in a process for each content.
+
+What must succeed is told apart from what may fail: an import under ``try``, in a branch or in a function.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from lamina.identify.opened import Opened, opened
+
+_CATCHES = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+_OTHERS = frozenset({"ValueError", "KeyError", "AttributeError", "TypeError", "OSError", "RuntimeError"})
+"""Exceptions that an import of a missing module does not raise."""
+_DYNAMIC = ("__getattr__", "globals()", "setattr(", "exec(", "vars()", "__path__", "sys.modules")
+"""What makes names that no statement defines."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Import:
+    """One ``import``. level: dots of a relative one. names: of ``from … import``."""
+
+    line: int
+    level: int
+    module: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """Imports that are carried out in some cases only: in a function, under ``if`` or in a loop."""
+
+    needs: tuple[Need, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guarded:
+    """Imports under a ``try`` that survives their failure: what is imported then; None where it raises."""
+
+    needs: tuple[Need, ...]
+    instead: tuple[Need, ...] | None
+
+
+Need = Import | Branch | Guarded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """needs: in the order of the file. names: what it defines, at any depth. functions: of its top level.
+
+    dynamic: whether it may have any name. handlers: function -> what it imports whenever it is called.
+    opened: files that it names beside itself or in a package.
+    """
+
+    needs: tuple[Need, ...] = ()
+    names: frozenset[str] = frozenset()
+    functions: tuple[str, ...] = ()
+    handlers: dict[str, tuple[Need, ...]]
+    dynamic: bool = False
+    opened: tuple[Opened, ...] = ()
+
+    def defines(self, name: str) -> bool:
+        """Whether a name may be there once it is imported."""
+        return self.dynamic or name in self.names
+
+
+_READ: dict[str, Module | None] = {}
+
+
+def read_module(sha256: str, load: Callable[[], bytes]) -> Module | None:
+    """What a source says; None for one that cannot be read or is not Python of this version.
+
+    sha256: of its content; each is loaded and parsed once in a process.
+    """
+    if sha256 not in _READ:
+        try:
+            _READ[sha256] = _read(load())
+        except OSError:
+            return None
+    return _READ[sha256]
+
+
+def every_import(needs: Iterable[Need]) -> Iterator[Import]:
+    """All imports among needs, whether they must succeed or not."""
+    for need in needs:
+        if isinstance(need, Import):
+            yield need
+        else:
+            yield from every_import(need.needs)
+            yield from every_import(need.instead or ()) if isinstance(need, Guarded) else ()
+
+
+def _read(source: bytes) -> Module | None:
+    try:
+        tree = ast.parse(source)
+        text = source.decode("utf-8", "replace")
+        names = _Names(walrus=":=" in text)
+        names.of(tree.body)
+        return Module(
+            needs=tuple(_needs(tree.body)),
+            names=frozenset(names.found),
+            functions=tuple(each.name for each in tree.body if isinstance(each, _FUNCTION)),
+            handlers={
+                each.name: tuple(_called(each.body)) for each in tree.body if isinstance(each, _FUNCTION)
+            },
+            dynamic="*" in names.found or any(word in text for word in _DYNAMIC),
+            opened=tuple(opened(tree)) if _names_files(text) else (),
+        )
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+_FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def _names_files(text: str) -> bool:
+    return any(word in text for word in ("__file__", "importlib", "pkgutil", "pkg_resources"))
+
+
+def _needs(body: Iterable[ast.stmt]) -> Iterator[Need]:
+    """The imports of statements that are carried out one after the other."""
+    for node in body:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(line=node.lineno, level=0, module=alias.name, names=())
+        elif isinstance(node, ast.ImportFrom):
+            names = tuple(alias.name for alias in node.names)
+            yield Import(line=node.lineno, level=node.level, module=node.module or "", names=names)
+        elif isinstance(node, ast.Try | ast.TryStar):
+            yield from _tried(node)
+        elif isinstance(node, ast.If):
+            yield from _chosen(node)
+        elif isinstance(node, ast.With | ast.AsyncWith):
+            inner = tuple(_needs(node.body))
+            suppressed = any("suppress" in ast.unparse(each.context_expr) for each in node.items)
+            yield from () if suppressed and inner else inner
+        elif isinstance(node, ast.ClassDef):
+            yield from _needs(node.body)
+        else:
+            yield from _branch(_needs(_inside(node)))
+
+
+def _inside(node: ast.stmt) -> Iterator[ast.stmt]:
+    """The statements of a function, a loop or a ``match``."""
+    for field in ("body", "orelse"):
+        yield from (each for each in getattr(node, field, ()) if isinstance(each, ast.stmt))
+    for case in getattr(node, "cases", ()):
+        yield from case.body
+
+
+def _branch(needs: Iterable[Need]) -> Iterator[Need]:
+    if found := tuple(needs):
+        yield Branch(needs=found)
+
+
+def _tried(node: ast.Try | ast.TryStar) -> Iterator[Need]:
+    body, final = tuple(_needs(node.body)), tuple(_needs(node.finalbody))
+    catching = next((each for each in node.handlers if _catches(each)), None)
+    others = [each for each in node.handlers if each is not catching]
+    if catching is None:
+        yield from body
+    elif body:
+        instead = None if _raises(catching) else tuple(_needs(catching.body))
+        yield Guarded(needs=body, instead=instead)
+    else:
+        others.append(catching)
+    yield from _branch(_needs(node.orelse))
+    yield from _branch(need for each in others for need in _needs(each.body))
+    yield from final
+
+
+def _catches(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler may catch a failing import; a name that is not known may."""
+    if handler.type is None:
+        return True
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    names = {each.id for each in kinds if isinstance(each, ast.Name)}
+    return len(names) < len(kinds) or not names.isdisjoint(_CATCHES) or not names <= _OTHERS
+
+
+def _raises(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler does nothing but fail again."""
+    plain = all(isinstance(each, ast.Expr | ast.Raise | ast.Assign) for each in handler.body)
+    return plain and isinstance(handler.body[-1], ast.Raise)
+
+
+def _chosen(node: ast.If) -> Iterator[Need]:
+    test = ast.unparse(node.test)
+    if "TYPE_CHECKING" in test:  # the branch of a type checker; the other one is always taken
+        yield from _needs(node.orelse) if test.endswith("TYPE_CHECKING") and "not " not in test else ()
+    elif "__name__" not in test:
+        yield from _branch((*_needs(node.body), *_needs(node.orelse)))
+
+
+def _called(body: list[ast.stmt]) -> Iterator[Need]:
+    """What a function imports whenever it is called: at its own level, before anything may return."""
+    for node in body:
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.Try | ast.With):
+            yield from _needs([node])
+        if any(isinstance(each, ast.Return | ast.Raise) for each in ast.walk(node)):
+            return
+
+
+class _Names:
+    """The names that statements define, whatever the scope: what is not among them is not there."""
+
+    def __init__(self, *, walrus: bool) -> None:
+        self.found: set[str] = set()
+        self._walrus = walrus
+
+    def of(self, body: Iterable[ast.AST]) -> None:
+        for node in body:
+            self._add(node)
+            if self._walrus:
+                self.found.update(
+                    each.target.id for each in ast.walk(node) if isinstance(each, ast.NamedExpr)
+                )
+            for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+                inner = getattr(node, field, None)
+                if isinstance(inner, list):
+                    self.of(inner)
+
+    def _add(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            self.found.update((each.asname or each.name).partition(".")[0] for each in node.names)
+        elif isinstance(node, ast.Global):
+            self.found.update(node.names)
+        elif isinstance(node, ast.Match):
+            self._targets(*(case.pattern for case in node.cases))
+        elif isinstance(node, ast.With | ast.AsyncWith):
+            self._targets(*(each.optional_vars for each in node.items))
+        else:
+            name = getattr(node, "name", None)
+            self.found.update([name] if isinstance(name, str) else [])
+            self._targets(*getattr(node, "targets", ()), getattr(node, "target", None))
+
+    def _targets(self, *nodes: ast.AST | None) -> None:
+        for node in nodes:
+            for each in ast.walk(node) if node is not None else ():
+                name = getattr(each, "id", None) or getattr(each, "name", None)
+                self.found.update([name] if isinstance(name, str) else [])
