@@ -33,6 +33,11 @@ def find_context(root: Path, dockerfile: str, recipe: Recipe) -> Found:
     return Found(folder=best, missing=lacking[best])
 
 
+def fits(root: Path, folder: str, recipe: Recipe) -> bool:
+    """Whether a folder of the repository holds all sources of a Dockerfile."""
+    return not any(True for _ in _missing(root / folder, recipe))
+
+
 def _way(dockerfile: str) -> Iterator[str]:
     """The folders from the repository's root down to the Dockerfile."""
     yield "."

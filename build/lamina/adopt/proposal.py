@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from lamina.adopt.contexts import find_context
+from lamina.adopt.contexts import find_context, fits
 from lamina.adopt.declared import Declared
 from lamina.adopt.naming import Used, match_bases, name_images, own_names, slug
 from lamina.adopt.survey import Survey
@@ -180,29 +180,56 @@ def _draft(root: Path, parsed: Dockerfile, declared: tuple[Declared, ...], notes
     args = dict(declared[0].args) if declared else {}
     target = declared[0].target if declared else None
     try:
-        recipe = resolve(
-            parsed, platform=native_platform(), build_platform=native_platform(), target=target, args=args
-        )
+        recipe = _resolved(parsed, target, args)
     except ConfigError as error:
         notes += error.problems
         recipe = None
-    told = {each.context for each in declared if each.context}
-    if len(told) > 1:
-        notes.append(Problem(what=f"is built in several contexts: {', '.join(sorted(told))}", where=path))
     used = tuple(_used(recipe)) if recipe else ()
     return _Draft(
         dockerfile=path,
-        context=min(told) if told else _context(root, path, recipe, notes),
+        context=_context(root, path, recipe or _sources_of(parsed, target, args), declared, notes),
         declared=declared,
         used=used,
         variables=_variables(parsed, recipe) if recipe else {},
     )
 
 
-def _context(root: Path, path: str, recipe: Recipe | None, notes: list[Problem]) -> str:
+def _resolved(parsed: Dockerfile, target: str | None, args: Mapping[str, str]) -> Recipe:
+    here = native_platform()
+    return resolve(parsed, platform=here, build_platform=here, target=target, args=args)
+
+
+def _sources_of(parsed: Dockerfile, target: str | None, args: Mapping[str, str]) -> Recipe | None:
+    """The recipe of a Dockerfile whose bases are not known: what it copies does not depend on them."""
+    unset = {word: SCRATCH for each in parsed.header for word in each.words if "=" not in word}
+    try:
+        return _resolved(parsed, target, {**unset, **args})
+    except ConfigError:
+        return None
+
+
+def _context(
+    root: Path,
+    path: str,
+    recipe: Recipe | None,
+    declared: tuple[Declared, ...],
+    notes: list[Problem],
+) -> str:
+    """The folder that holds all sources; of several the one that the infrastructure names."""
+    told = sorted({each.context for each in declared if each.context})
     if recipe is None or not any(source.context is None for source in recipe.sources):
-        return "."
+        return told[0] if told else "."
+    fitting = [folder for folder in told if fits(root, folder, recipe)]
+    if len(fitting) > 1:
+        notes.append(Problem(what=f"is built in several contexts: {', '.join(fitting)}", where=path))
+    if fitting:
+        return fitting[0]
     found = find_context(root, path, recipe)
+    if told and found.missing:
+        return told[0]
+    if told:
+        what = f"context {found.folder} is a guess: {', '.join(told)}, which is named, lacks what is copied"
+        notes.append(Problem(what=what, where=", ".join(sorted({each.where for each in declared}))))
     if found.others:
         what = (
             f"context {found.folder} is a guess: all that is copied is in {', '.join(found.others)} as well"

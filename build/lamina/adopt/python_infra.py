@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lamina.adopt.declared import Declared, Reading, first_inside
+from lamina.adopt.declared import Declared, Reading, first_inside, inside
 from lamina.errors import Problem
 
 _ASSETS = frozenset({"from_image_asset", "from_asset", "DockerImageAsset"})
 _IMAGES = frozenset({"Image", "DockerImage"})
 _FUNCTION = "DockerImageFunction"
+_CONTEXTS = frozenset({"context", "context_path", "build_context", "build_context_path"})
+"""What components call the context; the Dockerfile is their ``dockerfile_path``."""
 _LOCATION = "location"
 
 
@@ -53,6 +55,8 @@ def _declared(call: ast.Call, function: ast.Call | None, path: str, root: Path) 
     elif _name(call) in _IMAGES and {"dockerfile", "build", "context"} & given.keys():
         given = {**given, **_settings(given.get("build"))}
         context, file = _located(given.get("context")), _located(given.get("dockerfile"))
+    elif (own := _component(given, path, root)) is not None:
+        return Declared(dockerfile=own[0], context=own[1], where=f"{path}:{call.lineno}")
     else:
         return None
     where = f"{path}:{call.lineno}"
@@ -76,6 +80,19 @@ def _declared(call: ast.Call, function: ast.Call | None, path: str, root: Path) 
         args=_strings(given.get("build_args") or given.get("args")),
         where=where,
     )
+
+
+def _component(given: dict[str, Any], path: str, root: Path) -> tuple[str, str] | None:
+    """The Dockerfile and the context that a component of the repository's own is given, by plain names."""
+    file = given.get("dockerfile_path")
+    context = next((each for key, each in given.items() if key in _CONTEXTS), None)
+    if not isinstance(file, str) or not isinstance(context, str):
+        return None
+    for base in (posixpath.dirname(path), ""):
+        dockerfile, place = inside(base, file), inside(base, context)
+        if dockerfile and place and (root / dockerfile).is_file() and (root / place).is_dir():
+            return dockerfile, place
+    return None
 
 
 def _name(call: ast.Call) -> str:

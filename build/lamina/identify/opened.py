@@ -40,7 +40,8 @@ def opened(tree: ast.Module) -> Iterator[Opened]:
         path = reader.path(node) if isinstance(node, ast.expr) else None
         if path is not None and path.parts and path.parts[-1] not in {"..", "<file>"}:
             found.setdefault((path.package, path.parts), path)
-    yield from found.values()
+    begun = {(package, parts[:length]) for package, parts in found for length in range(1, len(parts))}
+    yield from (path for key, path in found.items() if key not in begun)
 
 
 class _Reader:

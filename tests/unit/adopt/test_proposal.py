@@ -145,6 +145,36 @@ def test_a_context_that_is_not_the_only_one_is_told(tree: Tree) -> None:
     assert notes(tree) == ["embed/Dockerfile: context embed is a guess: all that is copied is in . as well"]
 
 
+def test_the_infrastructure_decides_between_contexts_that_hold_all_that_is_copied(tree: Tree) -> None:
+    tree.write("requirements.txt")
+    for folder in ("one", "two", "three"):
+        tree.write(f"svc/{folder}/requirements.txt")
+        tree.write(f"svc/{folder}/handler/app.py")
+        tree.write(f"svc/{folder}/Dockerfile", "FROM scratch\nCOPY requirements.txt /\nCOPY handler/ /h/\n")
+    tree.write("svc/one/infra/Dockerfile", "FROM scratch\nCOPY requirements.txt /\n")
+    named = 'CodeBuildDockerImage("x", dockerfile_path="{}/Dockerfile", build_context_path="{}")\n'
+    tree.write(
+        "infra/main.py", named.format("svc/one/infra", ".") + named.format("svc/two", ".") + "print(1)\n"
+    )
+
+    found = {each.dockerfile: each.context for each in made(tree).images}
+
+    assert found["svc/one/infra/Dockerfile"] == "."  # all folders on the way have requirements.txt
+    assert found["svc/two/Dockerfile"] == "svc/two"  # the one that is named has no handler/
+    assert found["svc/three/Dockerfile"] == "svc/three"
+    assert "infra/main.py:2: context svc/two is a guess: ., which is named, lacks what is copied" in notes(
+        tree
+    )
+
+
+def test_a_base_that_is_not_known_is_no_reason_to_lose_the_context(tree: Tree) -> None:
+    tree.write("svc/Dockerfile", "ARG BASE\nFROM ${BASE}\nCOPY requirements.txt .\nCOPY handler/ h/\n")
+    tree.write("svc/requirements.txt")
+    tree.write("svc/handler/app.py")
+
+    assert [each.context for each in made(tree).images] == ["svc"]
+
+
 def test_a_dockerfile_that_is_built_in_several_ways_is_several_images(tree: Tree) -> None:
     tree.write("app/Dockerfile", "ARG WHAT=a\nFROM scratch AS slim\nFROM scratch AS fat\n")
     tree.write(
