@@ -14,8 +14,10 @@ def cache_gaps(order: Order, trace: Trace) -> Mapping[str, str]:
 
     Of a cache that was to be written: its export failed, which no build fails for (``ignore-error``) and
     the events alone tell, or never came to its end. Of one that was written for the very same steps
-    before: a step of the image ran nevertheless.
+    before: a step of the image ran nevertheless. Where no events are known nothing is.
     """
+    if not trace.steps:
+        return {}
     found: dict[str, str] = {}
     for decision in order.decisions:
         name = decision.image.name

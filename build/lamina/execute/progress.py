@@ -15,7 +15,7 @@ from lamina.execute.installs import InstallLog
 _NAME = re.compile(r"\[(?P<inside>[^\]]+)\] (?P<what>.*)", re.DOTALL)
 _COUNT = re.compile(r"(?:(?P<stage>\S+) +)?(?P<at>\d+)/(?P<of>\d+)$")
 _EXPORT = "exporting to"
-_CACHE_EXPORT = "exporting cache to "
+_CACHE_EXPORT = "exporting cache"
 _LOG_LINES = 40
 _CANCELLED = "context canceled"
 _LAYER = "sha256:"

@@ -15,12 +15,14 @@ from lamina.errors import EngineError
 from lamina.files import write_atomic
 from lamina.process import Command, Runner
 from lamina.sandbox.cache import locked
+from lamina.sandbox.collector import write_containerd
 from lamina.sandbox.daemon import Place, is_alive, read_pid, stop, strays, tail, unmount, wait_until
 from lamina.sandbox.network import Network, check_netns, firewall, inside, lower_network, raise_network
 from lamina.sandbox.packages import Prefix, Say, prefix
 from lamina.sandbox.sources import parse_os_release, unsuitable
 
 _READY_SECONDS = 60.0
+_MOST_CACHE = "20gb"
 _NOBODY = 2**22 + 1  # above the largest process id of Linux
 _CAP_SYS_ADMIN = 21
 _PING = b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n"
@@ -102,8 +104,11 @@ def up(runner: Runner, *, name: str = "default", netns: str | None = None, say: 
                 return found
             _stop_daemon(place)
         say(f"starting the private Docker engine {name!r}")
+        used = (place.data / "data").exists()
         _start(runner, tools, place, netns)
         started = status(runner, name)
+        if started and used:
+            _limit_cache(runner, started)
     if started is None:
         raise EngineError.of(f"the engine {name!r} went away:\n{tail(place.log)}", where=str(place.log))
     return started
@@ -131,8 +136,13 @@ def down(runner: Runner, name: str = "default", *, purge: bool = False) -> None:
 
 
 def render_config(place: Place, network: Network) -> dict[str, object]:
-    """The daemon's configuration. Keys: https://docs.docker.com/reference/cli/dockerd/"""
+    """The daemon's configuration. Keys: https://docs.docker.com/reference/cli/dockerd/
+
+    builder: BuildKit collects a minute after a build, which may be in the midst of another one; see
+    `_limit_cache`.
+    """
     return {
+        "builder": {"gc": {"enabled": False}},
         "features": {"containerd-snapshotter": True},
         "hosts": [f"unix://{_socket(place)}"],
         "group": "root",
@@ -171,12 +181,17 @@ def _start(runner: Runner, tools: Prefix, place: Place, netns: str | None) -> No
     _forget_other_pool(place, network)
     write_atomic(place.config, json.dumps(render_config(place, network), indent=2) + "\n")
     iptables = tools.iptables(firewall(runner, tools, netns)).parent
+    calm = write_containerd(
+        place.data / "bin",
+        tools.path / "usr/bin/containerd",
+        generated=_exec_root(place) / "containerd/containerd.toml",
+    )
     _forget_stale(place)
     place.log.unlink(missing_ok=True)
     pid = runner.spawn(
         Command(
             argv=inside(netns, str(tools.dockerd), "--config-file", str(place.config)),
-            env={**tools.tool_environment, "PATH": tools.search_path(iptables)},
+            env={**tools.tool_environment, "PATH": tools.search_path(calm, iptables)},
         ),
         log=place.log,
     )
@@ -198,6 +213,12 @@ def _forget_other_pool(place: Place, network: Network) -> None:
         with suppress(NotADirectoryError):  # what is wrong with the data is the daemon's to say
             (place.data / "data/network/files/local-kv.db").unlink(missing_ok=True)
         write_atomic(record, str(network.pool))
+
+
+def _limit_cache(runner: Runner, engine: PrivateEngine) -> None:
+    """Remove the build cache that was not used for longest, while nothing is built."""
+    argv = (str(engine.buildx), "prune", "--builder=default", "--force", f"--max-used-space={_MOST_CACHE}")
+    runner.run(Command(argv=argv, env=engine.environment))
 
 
 def _stop_daemon(place: Place) -> None:

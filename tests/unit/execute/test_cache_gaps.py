@@ -52,7 +52,8 @@ def gaps(repo: Repo, cache: ImageCache, *lines: str, **more: Any) -> Mapping[str
 def test_a_cache_that_was_written_lacks_nothing(receipts: Repo) -> None:
     assert gaps(receipts, WRITING, vertex(f"[{D}] {EXPORT}")) == {}
     assert gaps(receipts, replace(WRITING, mode="inline")) == {}
-    assert gaps(receipts, ImageCache()) == {}
+    assert gaps(receipts, WRITING, vertex(f"[{D}] exporting cache")) == {}, "older versions of BuildKit"
+    assert gaps(receipts, ImageCache()) == gaps(receipts, WRITING) == {}
 
 
 @pytest.mark.parametrize(

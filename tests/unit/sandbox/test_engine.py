@@ -26,6 +26,7 @@ def test_the_configuration_keeps_off_the_system(cache: Path) -> None:
     network = Network(bridge="lm-00000001", pool=IPv4Network("198.18.16.0/20"))
     config = engine.render_config(place, network)
     assert config == {
+        "builder": {"gc": {"enabled": False}},
         "features": {"containerd-snapshotter": True},
         "hosts": [f"unix:///run/lamina/{place.identity}/docker.sock"],
         "group": "root",
