@@ -94,6 +94,23 @@ def test_only_what_runs_something_else_is_changed(
     assert not [call for call in front.calls if call.startswith(("Update", "Publish"))]
 
 
+def test_a_function_of_another_stack_is_taken_over_only_on_request(
+    team: Repo, lambdas: LambdaDouble, served: Served
+) -> None:
+    team.ok("deploy")
+    before = lambdas.runs("one")
+    other = f"o{stack_of(team)}"
+    team.append("src/handler.py", "OTHER = True\n")
+    team.ok("build-all", "--push", "--create", "--stack", other)
+
+    refused = team.fails(2, "deploy", "--stack", other)
+    assert stack_of(team) in refused.text
+    assert lambdas.runs("one") == before
+
+    team.ok("deploy", "--stack", other, "--take-over")
+    assert lambdas.runs("one") != before
+
+
 def test_what_is_not_pushed_is_not_deployed(team: Repo, lambdas: LambdaDouble) -> None:
     team.append("src/handler.py", "# edited\n")
 

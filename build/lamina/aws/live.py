@@ -20,7 +20,8 @@ class Live:
     say. command, entry_point, directory: what takes the place of the image's own. architecture: ``x86_64``,
     ``arm64``. state: ``Active``, ``Inactive``, ``Pending``, ``Failed``; cause: of a state, ``Idle``; update:
     ``Successful``, ``InProgress``, ``Failed``; reason: of whichever failed. revision: of its configuration,
-    changed by every update and by a new version; modified: when it was updated last.
+    changed by every update and by a new version; modified: when it was updated last. uri: of the
+    image in use.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Live:
     directory: str | None = None
     cause: str = ""
     modified: str | None = None
+    uri: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,7 @@ def live_of(told: Mapping[str, Any]) -> Live:
         directory=image.get("WorkingDirectory"),
         cause=str(settings.get("StateReasonCode") or ""),
         modified=settings.get("LastModified"),
+        uri=told.get("Code", {}).get("ResolvedImageUri") or told.get("Code", {}).get("ImageUri"),
     )
 
 

@@ -90,6 +90,17 @@ def obstacles(wanted: Wanted, running: Running | None) -> Iterator[Problem]:
         )
 
 
+def owned_elsewhere(wanted: Wanted, stack: str, owner: str | None) -> Iterator[Problem]:
+    """A function that another stack deploys: each would take it from the other. owner: that stack."""
+    if owner is not None and owner != stack:
+        yield Problem(
+            what=f"the function {wanted.function} runs {wanted.image} of stack {owner}, not of {stack}",
+            where=f"[tool.lamina.images.{wanted.image}] functions",
+            allowed="a function of its own for each stack, or one stack that deploys it",
+            hint="put {stack} into the name of the function, or add --take-over to move it to this stack",
+        )
+
+
 def decide(
     wanted: Wanted,
     running: Running,

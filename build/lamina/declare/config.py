@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -125,6 +126,22 @@ class Project:
         """The repository name of an image in this stack."""
         template: str = self.get("repository")
         return template.replace("{image}", image).replace("{stack}", self.get("stack"))
+
+    def stack_of(self, image: str, repository: str) -> str | None:
+        """The stack of an image's repository; None where the name does not say it for certain."""
+        template: str = self.get("repository")
+        stacks = {
+            name: found["stack"]
+            for name in self.images
+            if (found := _pattern(template, name).fullmatch(repository)) and "stack" in found.groupdict()
+        }
+        return stacks.get(image) if len(stacks) == 1 else None
+
+
+def _pattern(template: str, image: str) -> re.Pattern[str]:
+    """The repositories of an image in any stack."""
+    text = re.escape(template).replace(re.escape("{image}"), re.escape(image))
+    return re.compile(text.replace(re.escape("{stack}"), r"(?P<stack>[a-z0-9][a-z0-9._-]*)", 1))
 
 
 def find_root(start: Path) -> Path:

@@ -22,6 +22,7 @@ NOT_LIVE = 7
         "alias": "publish a version of what changed and point this alias at it: of all functions, or of none",
         "publish": "publish a version of what changed",
         "smoke": "call what was deployed with its event.json; no alias moves if one does not answer",
+        "take-over": "deploy also to functions that run an image of another stack",
         "timeout": f"seconds that one function may take to be updated ({TIMEOUT})",
     },
 )
@@ -32,6 +33,7 @@ def deploy(
     alias: str | None = None,
     publish: bool = False,
     smoke: bool = False,
+    take_over: bool = False,
     timeout: int = TIMEOUT,
     registry: str | None = None,
     stack: str | None = None,
@@ -48,7 +50,7 @@ def deploy(
         from lamina.workflow.deploying import Wish, plan_deployment
         from lamina.workflow.rollout import carry_out
 
-        wish = Wish(alias=alias, publish=publish, smoke=smoke, timeout=timeout)
+        wish = Wish(alias=alias, publish=publish, smoke=smoke, timeout=timeout, take_over=take_over)
         found = plan_deployment(made, wish)
         show_moves(made.screen, found.moves)
         done = carry_out(found, wish, say=made.screen.say, dry_run=dry_run)

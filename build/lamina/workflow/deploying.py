@@ -10,9 +10,9 @@ from typing import TypeVar
 from lamina.aws.functions import Functions
 from lamina.aws.live import Alias, Live
 from lamina.decide.acceptance import objections
-from lamina.decide.deployment import Move, Running, Wanted, decide, obstacles
+from lamina.decide.deployment import Move, Running, Wanted, decide, obstacles, owned_elsewhere
 from lamina.decide.plan import Found, why_unusable
-from lamina.errors import AwsError, BuildError, Problem, RegistryError, SelectionError
+from lamina.errors import AwsError, BuildError, ConfigError, Problem, RegistryError, SelectionError
 from lamina.execute.place import RegistryPlace
 from lamina.identify.image import Image
 from lamina.refs import Reference
@@ -32,12 +32,14 @@ class Wish:
     """How to deploy. alias: to be pointed at a version published for it. publish: a version in any case.
 
     smoke: call what was deployed before an alias moves. timeout: seconds that one function may take.
+    take_over: deploy to functions that run an image of another stack as well.
     """
 
     alias: str | None = None
     publish: bool = False
     smoke: bool = False
     timeout: float = 300.0
+    take_over: bool = False
 
 
 @dataclass(slots=True)
@@ -59,13 +61,21 @@ def plan_deployment(workspace: Workspace, wish: Wish) -> Deployment:
     """What each declared function runs, and what has to change. Nothing is changed.
 
     Raises SelectionError where no function is declared, BuildError for images that are not pushed as the
-    worktree has them, AwsError with all that stands in the way of any function.
+    worktree has them, ConfigError for functions of another stack, AwsError with all that stands in the way of
+    any function.
     """
     images = images_with_functions(workspace)
     wanted = _wanted(workspace, images)
     desks = desks_of(workspace, images.values())
     found = _by_function(wanted, lambda each: desks[each.function.region].read(str(each.function)))
     live = {name: each for name, each in found.items() if each is not None}
+    if not wish.take_over:
+        stack = workspace.project.get("stack")
+        ConfigError.check(
+            problem
+            for each in wanted
+            for problem in owned_elsewhere(each, stack, _owner(workspace, each, live.get(str(each.function))))
+        )
     facts = {name: running(each) for name, each in live.items()}
     AwsError.check(problem for each in wanted for problem in obstacles(each, facts.get(str(each.function))))
     aliases, behind = _aliases(wanted, desks, wish)
@@ -87,6 +97,15 @@ def plan_deployment(workspace: Workspace, wish: Wish) -> Deployment:
         for each in wanted
     }
     return Deployment(moves=moves, live=live, aliases=aliases, events=events, desks=desks)
+
+
+def _owner(workspace: Workspace, wanted: Wanted, live: Live | None) -> str | None:
+    """The stack whose image a function runs, as the name of the repository says."""
+    prefix = workspace.registry.address.rstrip("/") + "/"
+    if live is None or not live.uri or not live.uri.startswith(prefix):
+        return None
+    repository = live.uri.removeprefix(prefix).partition("@")[0].partition(":")[0]
+    return workspace.project.stack_of(wanted.image, repository)
 
 
 def images_with_functions(workspace: Workspace) -> Mapping[str, Image]:

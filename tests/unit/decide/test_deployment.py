@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lamina.decide.deployment import Running, Wanted, decide, judge, obstacles
+from lamina.decide.deployment import Running, Wanted, decide, judge, obstacles, owned_elsewhere
 from lamina.declare.functions import Function
 
 OLD, NEW = "sha256:" + "1" * 64, "sha256:" + "2" * 64
@@ -40,6 +40,14 @@ def test_what_stands_in_the_way(running: Running | None, told: str | None) -> No
 
     assert len(found) == (told is not None)
     assert all((told or "") in each for each in found)
+
+
+@pytest.mark.parametrize(("owner", "count"), [(None, 0), ("prod", 0), ("dev", 1)])
+def test_a_function_of_another_stack_is_left_alone(owner: str | None, count: int) -> None:
+    found = list(owned_elsewhere(WANTED, "prod", owner))
+
+    assert len(found) == count
+    assert all("--take-over" in (each.hint or "") for each in found)
 
 
 @pytest.mark.parametrize(

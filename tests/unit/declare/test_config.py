@@ -36,6 +36,19 @@ def test_a_repository_with_the_layout_needs_no_configuration(repo: Repo) -> None
     assert project.state == repo.root / ".lamina"
 
 
+@pytest.mark.parametrize(
+    ("repository", "stack"),
+    [("a-prod", "prod"), ("a-dev", "dev"), ("b-dev", None), ("a-b-dev", None), ("other", None)],
+)
+def test_a_repository_says_its_stack_where_only_one_image_can_be_meant(
+    repo: Tree, repository: str, stack: str | None
+) -> None:
+    for name in ("a", "a-b"):
+        repo.image(name, f"FROM {RUNTIME}")
+
+    assert load_project(repo.root, env={}).stack_of("a", repository) == stack
+
+
 def test_an_image_says_all_that_can_be_said(repo: Repo) -> None:
     repo.write("svc/Dockerfile.lambda", f"FROM {RUNTIME}\n")
     repo.folder("third")
