@@ -41,7 +41,7 @@ def test_a_repository_with_the_layout_needs_no_configuration(repo: Repo) -> None
     [("a-prod", "prod"), ("a-dev", "dev"), ("b-dev", None), ("a-b-dev", None), ("other", None)],
 )
 def test_a_repository_says_its_stack_where_only_one_image_can_be_meant(
-    repo: Tree, repository: str, stack: str | None
+    repo: Repo, repository: str, stack: str | None
 ) -> None:
     for name in ("a", "a-b"):
         repo.image(name, f"FROM {RUNTIME}")
