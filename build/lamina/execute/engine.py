@@ -19,7 +19,8 @@ DEFAULT_HOST = "unix:///var/run/docker.sock"
 OLDEST_BUILDX = (0, 20)
 OLDEST_ENGINE = (24, 0)
 OWN_BUILDER = "lamina"
-_OWN, _CONTAINER = "default", "docker-container"
+_OWN, _CONTAINER, _REMOTE = "default", "docker-container", "remote"
+_BOOTSTRAP_SECONDS = 60
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _SNAPSHOTTER = "io.containerd.snapshotter.v1"
 _QUICK_SECONDS = 5
@@ -63,6 +64,11 @@ class Builder:
     local_images: bool
     remote_cache: bool = True
 
+    @property
+    def on_engine(self) -> bool:
+        """Whether it is the engine itself that builds."""
+        return self.name == _OWN
+
     def __str__(self) -> str:
         images = "builds on the engine's images" if self.local_images else "builds on images of registries"
         cache = "a remote cache" if self.remote_cache else "no remote cache"
@@ -98,7 +104,7 @@ def _private(
     runner: Runner, name: str, silent: tuple[Problem, ...], *, start: bool, say: Callable[[str], None]
 ) -> Engine:
     """The private engine of a name. silent: what is wrong with the user's own."""
-    running = sandbox.status(runner, name)
+    running = sandbox.recovered(runner, name, say=say)
     reason = sandbox.unsupported()
     if running is None and start and reason is None:
         running = sandbox.up(runner, name=name, say=say)
@@ -248,6 +254,8 @@ def _named(runner: Runner, engine: Engine, wanted: str, *, push: bool) -> Builde
             hint=f"docker buildx create --name {wanted} --driver {_CONTAINER}",
         )
     driver = str(builders[wanted].get("Driver"))
+    if driver == _REMOTE:
+        _check_remote(runner, engine, builders[wanted])
     if driver != "docker":
         return Builder(name=wanted, driver=driver, local_images=False)
     if wanted == _OWN:
@@ -261,6 +269,30 @@ def _named(runner: Runner, engine: Engine, wanted: str, *, push: bool) -> Builde
     labels = [label for node in builders[wanted].get("Nodes") or () for label in node.get("Labels") or ()]
     containerd = any(label.endswith(".containerd.uuid") for label in labels)
     return Builder(name=wanted, local_images=False, remote_cache=containerd)
+
+
+def _check_remote(runner: Runner, engine: Engine, told: Mapping[str, Any]) -> None:
+    """Raise EngineError when a builder elsewhere does not answer within buildx's own 20 s.
+
+    A build would say "context deadline exceeded" and no more.
+    """
+    nodes = told.get("Nodes") or ()
+    if any(node.get("Status") == "running" for node in nodes):
+        return
+    name = str(told.get("Name"))
+    done = runner.run(
+        Command(argv=(*engine.buildx, "inspect", "--bootstrap", name), env=engine.environment),
+        timeout=_BOOTSTRAP_SECONDS,
+    )
+    if not done.ok:
+        endpoints = ", ".join(str(node.get("Endpoint")) for node in nodes)
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
+        reason = lines[-1].removeprefix("ERROR: ") if lines else f"exit code {done.code}"
+        raise EngineError.of(
+            f"the builder {name!r} does not answer at {endpoints}: {reason}",
+            where="--builder",
+            hint="start it, or choose another one: docker buildx ls",
+        )
 
 
 def _builders(runner: Runner, engine: Engine) -> Mapping[str, Mapping[str, Any]]:

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,13 @@ from lamina.sandbox.sources import parse_os_release, unsuitable
 
 _READY_SECONDS = 60.0
 _MOST_CACHE = "20gb"
+_WELL_AGAIN_SECONDS = 30.0
+"""dockerd starts a containerd that died anew, and takes 10 to 15 s to be on speaking terms with it."""
+_PAUSE_SECONDS = 0.2
 _NOBODY = 2**22 + 1  # above the largest process id of Linux
 _CAP_SYS_ADMIN = 21
-_PING = b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n"
+_NO_IMAGE = b"GET /images/lamina.invalid/none/json HTTP/1.0\r\nHost: docker\r\n\r\n"
+"""Whoever looks for an image asks containerd: /_ping is answered without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +67,7 @@ def unsupported() -> str | None:
 
 
 def status(runner: Runner, name: str = "default") -> PrivateEngine | None:
-    """The engine of this name if it answers. Starts no process; takes about a millisecond."""
+    """The engine of this name if it answers for its images. Starts no process; takes some milliseconds."""
     del runner  # a file and a socket are enough
     place = Place.of("engine", name)
     state = place.read_state()
@@ -79,6 +84,22 @@ def status(runner: Runner, name: str = "default") -> PrivateEngine | None:
         pid=state["pid"],
         netns=state["netns"],
     )
+
+
+def recovered(runner: Runner, name: str, *, say: Say) -> PrivateEngine | None:
+    """The engine of this name; one whose daemon runs but is not well is waited for, up to 30 s.
+
+    None when there is none, or it does not get well. Starts and stops nothing.
+    """
+    found, place = status(runner, name), Place.of("engine", name)
+    if found is not None or not _daemon_is_alive(place):
+        return found
+    say(f"the private engine {name!r} runs but does not answer for its images: waiting up to 30 s")
+    end = time.monotonic() + _WELL_AGAIN_SECONDS
+    while found is None and time.monotonic() < end and _daemon_is_alive(place):
+        time.sleep(_PAUSE_SECONDS)
+        found = status(runner, name)
+    return found
 
 
 def up(runner: Runner, *, name: str = "default", netns: str | None = None, say: Say) -> PrivateEngine:
@@ -99,9 +120,9 @@ def up(runner: Runner, *, name: str = "default", netns: str | None = None, say: 
             return found
         if _daemon_is_alive(place) and place.log.exists():
             # On a machine under load an answer may take long; only one that hangs is started again.
-            wait_until(lambda: status(runner, name) is not None, _pid(place), place.marker, seconds=20.0)
-            if found := _same_place(status(runner, name), netns):
+            if found := _same_place(recovered(runner, name, say=say), netns):
                 return found
+            say(f"the private engine {name!r} does not get well: starting it again")
             _stop_daemon(place)
         say(f"starting the private Docker engine {name!r}")
         used = (place.data / "data").exists()
@@ -279,12 +300,12 @@ def _exec_root(place: Place) -> Path:
 
 
 def _answers(path: Path) -> bool:
-    """Whether an engine says it is well on this socket."""
+    """Whether an engine looks for images on this socket, and says that there is none of that name."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(5.0)
         try:
             line.connect(str(path))
-            line.sendall(_PING)
-            return b" 200 " in line.recv(64)
+            line.sendall(_NO_IMAGE)
+            return b" 404 " in line.recv(64)
         except OSError:
             return False

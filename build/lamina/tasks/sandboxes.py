@@ -39,7 +39,7 @@ def engine_down(_: Context, purge: bool = False) -> None:
 def engine_status(_: Context) -> None:
     """Say which Docker engine would build, and whether the private one runs."""
     with workspace("engine.status", Flags()) as made:
-        running = engine.status(made.runner, _engine())
+        running = engine.recovered(made.runner, _engine(), say=made.screen.say)
         state = f"runs at {running.host} (pid {running.pid})" if running else "is down"
         made.screen.say(f"the private engine {state}")
         made.starts_engine = False

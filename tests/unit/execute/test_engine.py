@@ -19,6 +19,8 @@ BUILDERS = (
     {"Name": "old", "Driver": "docker", "Nodes": [{"Labels": None}]},
     {"Name": "down", "Driver": "docker", "Nodes": [{"Error": "no route to host"}]},
     {"Name": "ci", "Driver": "kubernetes", "Nodes": None},
+    {"Name": "farm", "Driver": "remote", "Nodes": [{"Endpoint": "tcp://farm:1", "Status": "running"}]},
+    {"Name": "dead", "Driver": "remote", "Nodes": [{"Endpoint": "tcp://dead:1", "Status": "inactive"}]},
 )
 
 
@@ -56,6 +58,7 @@ def test_for_another_engine_a_builder_is_made() -> None:
     [
         ("default", Builder(name="default", local_images=True)),
         ("ci", Builder(name="ci", driver="kubernetes", local_images=False)),
+        ("farm", Builder(name="farm", driver="remote", local_images=False)),
         ("far", Builder(name="far", local_images=False)),
         ("old", Builder(name="old", local_images=False, remote_cache=False)),
         ("down", Builder(name="down", local_images=False, remote_cache=False)),
@@ -72,11 +75,28 @@ def test_a_builder_on_another_engine_has_to_push() -> None:
     assert "DOCKER_CONTEXT=far" in str(caught.value)
 
 
+def test_a_builder_that_does_not_answer_is_named_with_its_endpoint() -> None:
+    told = "#1 [internal] waiting for connection\nERROR: context deadline exceeded\n"
+    asked = (("docker", "buildx", "inspect", "--bootstrap", "dead"), Completed(code=1, stderr=told))
+
+    with pytest.raises(EngineError) as caught:
+        choose_builder(listing(more=(asked,)), engine(), "dead", push=True)
+
+    says = "--builder: the builder 'dead' does not answer at tcp://dead:1: context deadline exceeded"
+    assert str(caught.value).startswith(says)
+
+
+def test_a_builder_that_answers_late_is_good() -> None:
+    asked = (("docker", "buildx", "inspect", "--bootstrap", "dead"), Completed(code=0))
+
+    assert choose_builder(listing(more=(asked,)), engine(), "dead", push=True).name == "dead"
+
+
 def test_an_unknown_builder_is_told_with_those_that_there_are() -> None:
     with pytest.raises(EngineError, match="there is no builder 'fra'") as caught:
         choose_builder(listing(), engine(), "fra")
 
-    assert "ci, default, down, far, old" in str(caught.value)
+    assert "ci, dead, default, down, far, farm, old" in str(caught.value)
 
 
 def test_a_builder_says_what_it_can() -> None:
