@@ -122,6 +122,6 @@ class AwsError(LaminaError):
 
 
 class Interrupted(LaminaError):  # noqa: N818 - the user's wish, not an error
-    """The user stopped the command (Ctrl-C, SIGTERM)."""
+    """The user stopped the command (Ctrl-C), or a signal did: SIGTERM ends with 143, SIGHUP with 129."""
 
     exit_code = 130

@@ -339,14 +339,18 @@ class TestInterrupted:
         assert done.images()["lambda-slow"] == "built"
         assert set(repo.recorded) == {"base-quick", "lambda-slow"}
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "term"])
-    def test_asked_to_stop(self, slow: Repo, number: signal.Signals) -> None:
+    @pytest.mark.parametrize(
+        ("number", "code"),
+        [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+        ids=["ctrl-c", "term", "hang-up"],
+    )
+    def test_asked_to_stop(self, slow: Repo, number: signal.Signals, code: int) -> None:
         with slow.running("build-all", "--json") as child:
             self.begun(slow)
             begin = time.monotonic()
             child.send_signal(number)
             out, err = child.communicate(timeout=30)
-            assert child.returncode == 130, out + err
+            assert child.returncode == code, out + err
             assert time.monotonic() - begin < 15
         report = json.loads(out)
         assert report["ok"] is False

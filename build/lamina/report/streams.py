@@ -11,6 +11,12 @@ from rich.console import Console
 _PIPE_WIDTH = 240
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to whoever ends the command: rich would end it here, as a failure."""
+        raise
+
+
 class _Rewritten:
     """A stream whose texts are put in other words; in all else the stream itself."""
 
@@ -35,4 +41,4 @@ def console(file: IO[str], env: Mapping[str, str], put: Callable[[str], str]) ->
         file.reconfigure(errors="backslashreplace")
     width = None if file.isatty() else _PIPE_WIDTH
     rewritten = cast("IO[str]", _Rewritten(file, put))
-    return Console(file=rewritten, width=width, highlight=False, soft_wrap=True, _environ=env)
+    return _Console(file=rewritten, width=width, highlight=False, soft_wrap=True, _environ=env)

@@ -8,14 +8,14 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
 
 from invoke.exceptions import Exit
 
-from lamina.errors import BuildError, Interrupted, LaminaError
+from lamina.errors import Interrupted, LaminaError
 from lamina.report.console import Screen
 from lamina.report.document import outcome_documents, saved_document
 from lamina.workflow.workspace import Flags, Workspace
@@ -39,6 +39,7 @@ HELP = {
     "keep-going": "build what does not stand on a failed image",
     "create": "create repositories that are missing",
     "allow-stand-in": "push images that stand on a stand-in runtime",
+    "stall": "seconds in which an exchange with a registry must move (0: no limit; default 120)",
     "cache": "remote cache: max, min, inline or off",
     "cache-read-only": "read the remote cache but write none",
     "provenance": "attest how each pushed image was made, under a tag of its own: min, or max with all steps",
@@ -51,6 +52,7 @@ HELP = {
 
 _MANY_VALUES = 200_000
 """A plan of very many files makes that many values and no cycles: looking for them is a sixth of its time."""
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 _AGAIN = "mend that and run again; nothing unfinished is recorded"
 
 
@@ -70,11 +72,17 @@ def workspace(
     gc.set_threshold(_MANY_VALUES)
     screen = Screen(as_json=json, plain=plain, told=told, spoken=_spoken())
     made = Workspace(flags, screen)
+    caught: list[int] = []
     try:
-        with _terminated_as_interrupted():
+        with _signals_as_interrupts(caught):
             yield made
+            sys.stdout.flush()
     except KeyboardInterrupt:
-        _fail(screen, command, Interrupted.of("stopped; nothing unfinished is recorded"))
+        _fail(screen, command, Interrupted.of("stopped; nothing unfinished is recorded"), caught)
+    except Exit as ended:
+        if ended.code == Interrupted.exit_code and caught:
+            raise Exit(code=128 + caught[0]) from None
+        raise
     except LaminaError as error:
         _fail(screen, command, error)
     except BrokenPipeError:
@@ -91,6 +99,25 @@ def nobody_reads() -> int:
     return 128 + signal.SIGPIPE
 
 
+def flush_output() -> int:
+    """Write what is still to be written; the exit code when that cannot be done, else 0."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return output_refused(error)
+    return 0
+
+
+def output_refused(error: OSError) -> int:
+    """Tell that standard output cannot be written, and write no more to it; the exit code."""
+    code = nobody_reads()
+    if isinstance(error, BrokenPipeError):
+        return code
+    with suppress(OSError):
+        sys.stderr.write(f"error: standard output cannot be written: {error.strerror or error}\n")
+    return LaminaError.exit_code
+
+
 def _spoken() -> Callable[[str], str]:
     """Names tasks as they were called: ``lamina`` works where there is no tasks.py for ``invoke``."""
     if Path(sys.argv[0]).name != "lamina":
@@ -102,24 +129,35 @@ def _spoken() -> Callable[[str], str]:
     return lambda text: called.sub("lamina ", text) if "invoke " in text else text
 
 
-def _fail(screen: Screen, command: str, error: LaminaError) -> NoReturn:
+def _fail(screen: Screen, command: str, error: LaminaError, signals: Sequence[int] = ()) -> NoReturn:
+    """End with an error's exit code, or that of the signal which it is about."""
     screen.error(error)
-    screen.finish(command, ok=False, images=[])
-    raise Exit(code=error.exit_code)
+    try:
+        screen.finish(command, ok=False, images=[])
+        sys.stdout.flush()
+    except OSError:  # it may be the very output that is full
+        nobody_reads()
+    raise Exit(code=128 + signals[0] if signals else error.exit_code)
 
 
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: children stopped, nothing half written."""
+def _signals_as_interrupts(caught: list[int]) -> Iterator[None]:
+    """SIGTERM and SIGHUP end a run as Ctrl-C does: children stopped, nothing half written.
 
-    def stop(*_: object) -> None:
+    caught: which came. What was to be ignored from the start, as under ``nohup``, stays so.
+    """
+
+    def stop(number: int, _: object) -> None:
+        caught.append(number)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    heard = [each for each in (signal.SIGINT, *_ENDING) if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {each: signal.signal(each, stop) for each in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def report(made: Workspace, command: str, work: Callable[[], Outcome]) -> None:
@@ -131,7 +169,7 @@ def report(made: Workspace, command: str, work: Callable[[], Outcome]) -> None:
     if outcome.interrupted:
         error = Interrupted.of("stopped; what was confirmed before is recorded")
     elif outcome.problems:
-        error = BuildError(*outcome.problems)
+        error = outcome.kind(*outcome.problems)
     if error:
         made.screen.error(error)
     made.screen.finish(

@@ -4,19 +4,43 @@ from __future__ import annotations
 
 import sys
 
+from invoke.exceptions import ParseError
 from invoke.program import Program
 
 from lamina import __version__
 from lamina.tasks import ns
-from lamina.tasks.frame import nobody_reads
+from lamina.tasks.frame import flush_output, output_refused
+from lamina.tasks.usage import usage_errors
 
-program = Program(name="Lamina", binary="lamina", namespace=ns, version=__version__)
+
+class LaminaProgram(Program):
+    """Invoke's program, whose usage errors are told as all others are."""
+
+    def parse_core(self, argv: list[str] | None) -> None:
+        """Read the flags that need no task."""
+        with usage_errors(argv or sys.argv, ns.task_names, ()):
+            super().parse_core(argv)
+
+    def parse_tasks(self) -> None:
+        """Read the tasks and their flags."""
+        with usage_errors(self.argv, ns.task_names, self.initial_context.flags):
+            super().parse_tasks()
+            last = self.argv[-1]
+            if self.tasks and (flag := self.tasks[-1].flags.get(last)) and flag.kind is list:
+                # Invoke tells a missing value only of flags that are given once.
+                raise ParseError(f"Flag {last!r} needed value and was not given one!", self.tasks[-1])
+
+
+program = LaminaProgram(name="Lamina", binary="lamina", namespace=ns, version=__version__)
 
 
 def main() -> None:
-    """Run the command line. Whoever reads no further, as ``head``, ends it quietly."""
+    """Run the command line. An output that cannot be written is told; one that nobody reads ends quietly."""
+    code: str | int | None = 0
     try:
         program.run()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        sys.exit(nobody_reads())
+    except SystemExit as ended:
+        code = ended.code
+    except OSError as error:  # what Invoke itself prints: lists, help
+        code = output_refused(error)
+    sys.exit(flush_output() or code)

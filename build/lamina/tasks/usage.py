@@ -1,0 +1,63 @@
+"""Mistakes on the command line, told as any other error: with the nearest name, an exit code, and in JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from invoke.exceptions import Exit, ParseError
+from invoke.parser.context import ParserContext
+
+from lamina.errors import ConfigError, Problem, meant
+from lamina.report.console import Screen
+
+_UNKNOWN = re.compile(r"No idea what '(.*)' is!", re.DOTALL)
+_WITHOUT_VALUE = re.compile(r"Flag (?:'|<Argument: )([^' >]+).* needed value and was not given one!")
+_NO_NUMBER = re.compile(r"invalid literal for int\(\) with base 10: '(.*)'", re.DOTALL)
+
+
+@contextmanager
+def usage_errors(argv: Sequence[str], tasks: Iterable[str], flags: Iterable[str]) -> Iterator[None]:
+    """End with exit code 2 at what the parser does not understand.
+
+    argv: the whole command line. tasks: all there are. flags: those that need no task.
+    """
+    try:
+        yield
+    except ParseError as error:
+        _end(argv, _problem(error, tuple(tasks), tuple(flags)))
+    except ValueError as error:  # a number was wanted
+        found = _NO_NUMBER.match(str(error))
+        told = f"{found[1]!r} is not a whole number" if found else str(error)
+        _end(argv, Problem(what=told, hint=_help(argv, tuple(tasks))))
+
+
+def _end(argv: Sequence[str], problem: Problem) -> None:
+    screen = Screen(as_json="--json" in argv, plain=True)
+    screen.error(ConfigError(problem))
+    screen.finish("usage", ok=False, images=[])
+    raise Exit(code=ConfigError.exit_code)
+
+
+def _problem(error: ParseError, tasks: tuple[str, ...], flags: tuple[str, ...]) -> Problem:
+    context: ParserContext | None = error.context
+    task = context.name if context and context.name in tasks else None
+    hint = f"lamina --help {task}" if task else "lamina --list"
+    text = str(error)
+    if unknown := _UNKNOWN.match(text):
+        word = unknown[1]
+        if word.startswith("-"):
+            known = (*(context.flags if context and task else ()), *flags)
+            what = f"{task or 'lamina'} has no flag {word}{meant(word, known)}"
+        else:
+            what = f"there is no task {word!r}{meant(word, tasks)}"
+        return Problem(what=what, hint=hint)
+    if lacking := _WITHOUT_VALUE.match(text):
+        return Problem(what=f"--{lacking[1].lstrip('-')} needs a value", where=task, hint=hint)
+    return Problem(what=text, where=task, hint=hint)
+
+
+def _help(argv: Sequence[str], tasks: tuple[str, ...]) -> str:
+    task = next((word for word in argv[1:] if word in tasks), None)
+    return f"lamina --help {task}" if task else "lamina --list"

@@ -1,0 +1,63 @@
+"""Outputs that take nothing, and signals before anything began: no traceback, a fixed exit code."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+
+def shell(folder: Path, line: str) -> tuple[int, str]:
+    """A line of bash whose $LAMINA is the command; its exit code and what stood on standard error."""
+    command = f"LAMINA='{sys.executable} -m lamina'; {line}"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=folder, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [
+        ("$LAMINA --list > /dev/full", 1, "standard output cannot be written: No space left on device"),
+        ("$LAMINA config --json > /dev/full", 1, "No space left on device"),
+        ("$LAMINA config > /dev/full", 1, "No space left on device"),
+        ("$LAMINA config --json >&-", 0, ""),
+        ("$LAMINA config >&- 2>&- <&-", 0, ""),
+        ("$LAMINA config | (exec <&-; sleep 0)", 141, ""),
+    ],
+)
+def test_an_output_that_takes_nothing_is_no_traceback(
+    tmp_path: Path, line: str, code: int, says: str
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.lamina]\n")
+
+    ended, told = shell(tmp_path, line)
+
+    assert ended == code, told
+    assert says in told
+    assert "Traceback" not in told
+    assert "Exception" not in told
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_while_modules_are_loaded(tmp_path: Path, number: str, code: int) -> None:
+    """A module of that name is loaded early, and takes for ever."""
+    (tmp_path / "invoke.py").write_text(
+        "import pathlib, time\npathlib.Path('begun').touch()\ntime.sleep(60)\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-m", "lamina"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.02)
+
+    child.send_signal(getattr(signal, number))
+    _, told = child.communicate(timeout=60)
+
+    assert child.returncode == code
+    assert told == "error: stopped; nothing was begun\n"

@@ -1,0 +1,37 @@
+"""Mistakes on the command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .conftest import Command
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("bild-all",), "there is no task 'bild-all'; did you mean build-all?\n  next: lamina --list"),
+        (("zzz",), "there is no task 'zzz'\n  next: lamina --list"),
+        (("plan", "--jsn"), "plan has no flag --jsn; did you mean --json?\n  next: lamina --help plan"),
+        (("--lits",), "lamina has no flag --lits; did you mean --list?"),
+        (("plan", "--image"), "plan: --image needs a value\n  next: lamina --help plan"),
+        (("build-all", "--builder"), "build-all: --builder needs a value"),
+        (("smoke", "--timeout", "soon"), "'soon' is not a whole number\n  next: lamina --help smoke"),
+    ],
+)
+def test_a_mistake_is_told_with_the_nearest_name(
+    lamina: Command, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str
+) -> None:
+    assert lamina(*words) == 2
+
+    told = capsys.readouterr()
+    assert told.err.startswith(f"error: {says}")
+    assert told.out == ""
+
+    assert lamina(*words[:1], "--json", *words[1:]) == 2 if words[0] != "--lits" else True
+    if words[0] != "--lits":
+        report = json.loads(capsys.readouterr().out)
+        assert (report["ok"], report["images"]) == (False, [])
+        assert says.splitlines()[0] in report["messages"][0]["text"]
