@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import selectors
 import shlex
 import signal
 import subprocess
@@ -12,9 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 _GRACE_SECONDS = 10.0
+_TICK_SECONDS = 0.5
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PIECE = 64 << 10
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
@@ -56,8 +60,13 @@ class Runner(Protocol):
         """Run to the end, capturing both streams; ``timeout`` in seconds, a missing program is code 127."""
         ...
 
-    def stream(self, command: Command, on_line: Callable[[str], None]) -> Completed:
-        """Run to the end, handing over each line of standard error as it comes (without the newline)."""
+    def stream(
+        self, command: Command, on_line: Callable[[str], None], *, tick: Callable[[], None] | None = None
+    ) -> Completed:
+        """Run to the end, handing over each line of standard error as it comes (without the newline).
+
+        tick: called after lines, and every half second without any; what it raises ends the program.
+        """
         ...
 
     def spawn(self, command: Command, *, log: Path) -> int:
@@ -87,7 +96,9 @@ class SubprocessRunner:
             return Completed(code=124, stderr=f"{command.argv[0]}: no answer within {timeout} s")
         return Completed(code=done.returncode, stdout=_text(done.stdout), stderr=_text(done.stderr))
 
-    def stream(self, command: Command, on_line: Callable[[str], None]) -> Completed:
+    def stream(
+        self, command: Command, on_line: Callable[[str], None], *, tick: Callable[[], None] | None = None
+    ) -> Completed:
         """See `Runner.stream`. On Ctrl-C the child is asked to stop, given time, then killed.
 
         On Linux it ends as well when we are killed and can ask nobody any more.
@@ -110,7 +121,7 @@ class SubprocessRunner:
             except OSError as error:
                 return _not_started(command, error)
             assert child.stderr is not None  # noqa: S101 - PIPE was asked for above
-            for raw in child.stderr:
+            for raw in _lines(child.stderr, tick):
                 line = _text(raw).rstrip("\r\n")
                 lines.append(line)
                 on_line(line)
@@ -136,6 +147,24 @@ class SubprocessRunner:
         return child.pid
 
 
+def _lines(pipe: IO[bytes], tick: Callable[[], None] | None) -> Iterator[bytes]:
+    """The lines of a pipe as they come, the last one with or without its newline."""
+    rest = b""
+    with selectors.DefaultSelector() as ready:
+        ready.register(pipe, selectors.EVENT_READ)
+        while True:
+            if ready.select(_TICK_SECONDS if tick else None):
+                part = os.read(pipe.fileno(), _PIECE)
+                if not part:
+                    break
+                *whole, rest = (rest + part).split(b"\n")
+                yield from whole
+            if tick:
+                tick()
+    if rest:
+        yield rest
+
+
 def _not_started(command: Command, error: OSError) -> Completed:
     """127 for a program that is missing and 126 for one that cannot be run, as shells have it."""
     code = 127 if isinstance(error, FileNotFoundError) else 126
@@ -158,7 +187,7 @@ def _orphan_signal() -> Callable[[], object] | None:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait until this is over.
+    """Ctrl-C, SIGTERM and SIGHUP wait until this is over.
 
     What a handler raises in the middle of a fork is lost, or leaves a child that nobody knows to end.
     """
@@ -166,8 +195,7 @@ def _signals_held() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    held = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda caught, _: came.append(caught)) for number in held}
+    before = {number: signal.signal(number, lambda caught, _: came.append(caught)) for number in _ENDING}
     try:
         yield
     finally:

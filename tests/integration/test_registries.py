@@ -204,7 +204,7 @@ class Spy:
     real: HttpTransport
     sent: list[Request] = field(default_factory=list)
 
-    def send(self, request: Request, *, sink: IO[bytes] | None = None) -> Answer:
+    def send(self, request: Request, *, sink: IO[bytes] | None = None, most: int | None = None) -> Answer:
         self.sent.append(request)
         return self.real.send(request, sink=sink)
 

@@ -46,7 +46,9 @@ class NoProcess:
     def run(self, command: Command, *, timeout: float | None = None) -> Completed:
         raise AssertionError(f"started {command}")
 
-    def stream(self, command: Command, on_line: Callable[[str], None]) -> Completed:
+    def stream(
+        self, command: Command, on_line: Callable[[str], None], *, tick: Callable[[], None] | None = None
+    ) -> Completed:
         raise AssertionError(f"started {command}")
 
     def spawn(self, command: Command, *, log: Path) -> int:

@@ -63,7 +63,9 @@ class ScriptedRunner:
         assert command.argv[: len(expected)] == expected, f"not planned: {command}"
         return answer
 
-    def stream(self, command: Command, on_line: Callable[[str], None]) -> Completed:
+    def stream(
+        self, command: Command, on_line: Callable[[str], None], *, tick: Callable[[], None] | None = None
+    ) -> Completed:
         answer = self.run(command)
         for line in answer.stderr.splitlines():
             on_line(line)

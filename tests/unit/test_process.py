@@ -83,6 +83,33 @@ def test_stream_hands_over_lines_as_they_come() -> None:
     assert done == Completed(code=4, stderr="1\n2")
 
 
+def test_a_silent_stream_is_looked_at_all_the_same() -> None:
+    """What the look raises ends the program, however long it would go on."""
+
+    class EnoughError(Exception):
+        pass
+
+    lines: list[str] = []
+
+    def look() -> None:
+        if lines:
+            raise EnoughError
+
+    script = "import sys, time; print('one', file=sys.stderr, flush=True); time.sleep(600)"
+    with pytest.raises(EnoughError):
+        SubprocessRunner().stream(python(script), lines.append, tick=look)
+
+    assert lines == ["one"]
+
+
+def test_a_last_line_needs_no_end() -> None:
+    lines: list[str] = []
+
+    SubprocessRunner().stream(python("import sys; sys.stderr.write('a\\n\\nb')"), lines.append)
+
+    assert lines == ["a", "", "b"]
+
+
 def test_an_interrupted_stream_ends_its_child(tmp_path: Path) -> None:
     mark = tmp_path / "stopped"
     script = (

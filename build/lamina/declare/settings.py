@@ -31,6 +31,9 @@ BATCH = 25
 """Images in one call of bake, whose time grows faster than their number: of 100 that all changed, one took
 95 and 104 s, calls of 50 took 66 and 54 s, of 25 took 48 and 35 s, of 10 took 72 and 54 s."""
 
+STALL = 120
+"""Seconds. A push of few bytes through a slow line says nothing for as long as that."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
@@ -85,6 +88,8 @@ SETTINGS: Mapping[str, Setting] = {each.name: each for each in (
             help="attestation of what a pushed image holds"),
     Setting(name="sbom-generator", kind=str, default="", env=("LAMINA_SBOM_GENERATOR",),
             help="the image that finds out what an image holds; empty: BuildKit's own, from Docker Hub"),
+    Setting(name="stall", kind=int, default=STALL, env=("LAMINA_STALL",),
+            help="seconds in which an exchange with a registry must move; 0: no limit"),
     Setting(name="dockerfiles", kind=str, default="dockerfiles", env=("LAMINA_DOCKERFILES",),
             help="folder whose <image>/Dockerfile are images without being listed"),
     Setting(name="context", kind=str, default=".", env=("LAMINA_CONTEXT",),
@@ -201,6 +206,11 @@ def _check_places(values: Mapping[str, Value], document: Document) -> None:
     jobs = values["jobs"]
     if isinstance(jobs.value, int) and jobs.value < 0:
         document.problem(f"{jobs.value} images cannot be built at once", where=jobs.source, allowed="0: all")
+    stall = values["stall"]
+    if isinstance(stall.value, int) and stall.value < 0:
+        document.problem(
+            f"{stall.value} s is no time", where=stall.source, allowed="seconds; 0: wait without a limit"
+        )
 
 
 def _filled(template: str) -> str:

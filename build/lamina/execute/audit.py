@@ -96,6 +96,8 @@ def _solve(order: Order, workshop: Workshop, attempt: int) -> tuple[Mapping[str,
     baked = call_bake(order, workshop, attempt)
     if baked.interrupted:
         raise KeyboardInterrupt
+    if baked.stalled:
+        raise baked.stalled
     if baked.spoilt:
         return {}, baked.trace, "its staged files changed while they were sent"
     if baked.error is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from lamina.decide.plan import Decision, Plan
-from lamina.errors import LaminaError, Problem
+from lamina.errors import BuildError, LaminaError, Problem
 from lamina.identify.image import Image
 
 Status = Literal["built", "retagged", "pushed", "skipped", "failed", "cancelled", "started"]
@@ -53,6 +53,7 @@ class Saved:
 class Outcome:
     """The end of a run. problems: why images failed; empty when all went well. interrupted: by the user.
 
+    kind: the error that the problems are, and so the exit code.
     installs: image, failed ones too -> what its steps installed; see `Trace.installs`.
     saved: image -> what was spared; without those that were cold, or of which no cold build is known.
     saved_in_all: the same of all those together: a second in which several were built counts once.
@@ -68,6 +69,7 @@ class Outcome:
     """What the user should know of it and what stops nothing."""
     uncached: Mapping[str, str] = field(default_factory=dict)
     """Image -> what its remote cache lacks; see `cache_gaps`."""
+    kind: type[LaminaError] = BuildError
     remote: tuple[str, ...] = ()
     """The builds elsewhere by which it was made, as they are called there."""
 
@@ -95,13 +97,16 @@ def cut_short(
     reason = "the run was stopped" if stopped else "the run broke off"
     lost = {each.image.name: cancelled(each, f"cancelled: {reason}") for each in waiting}
     told: tuple[Problem, ...] = ()
+    kind = so_far.kind
     if not isinstance(error, KeyboardInterrupt):
-        told = (error if isinstance(error, LaminaError) else LaminaError.of_system(error)).problems
+        fault = error if isinstance(error, LaminaError) else LaminaError.of_system(error)
+        told, kind = fault.problems, type(fault)
     return replace(
         so_far,
         results={**so_far.results, **lost},
         problems=(*so_far.problems, *told),
         interrupted=stopped,
+        kind=kind,
     )
 
 

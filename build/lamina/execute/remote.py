@@ -10,13 +10,13 @@ from lamina.decide.plan import Decision, Found
 from lamina.decide.remote_build import Step, events_file, unknown_digest
 from lamina.errors import Problem
 from lamina.execute.bake import Bake, Order, make_bake
+from lamina.execute.baked import Baked
 from lamina.execute.cache_gaps import cache_gaps
 from lamina.execute.failure import broken_images, explain, lost_result
 from lamina.execute.outcome import Outcome, Result, cancelled
 from lamina.execute.place import Place
 from lamina.execute.progress import Trace
 from lamina.execute.run import (
-    Baked,
     confirm,
     doubtful,
     next_batch,

@@ -10,9 +10,11 @@ from typing import Any
 from lamina.decide.plan import Decision, Found, Plan
 from lamina.errors import BuildError, LaminaError, Problem
 from lamina.execute.bake import Bake, Order, csv_field, make_bake, target_name
+from lamina.execute.baked import Baked
 from lamina.execute.cache_gaps import cache_gaps
 from lamina.execute.chances import Chances
 from lamina.execute.engine import Engine
+from lamina.execute.exchanges import StalledError, StallRules, StallWatch
 from lamina.execute.failure import explain, lost_result
 from lamina.execute.masked_events import MaskedEvents
 from lamina.execute.outcome import Outcome, Result, cancelled, cut_short
@@ -47,6 +49,7 @@ class Workshop:
     """Puts new credentials into that configuration; None where they are the user's own."""
     mask: Mask = field(default_factory=Mask)
     """What steps print is kept and shown without these secrets."""
+    stalls: StallRules = field(default_factory=StallRules)
 
 
 def settle(plan: Plan, place: Place) -> dict[str, Result]:
@@ -69,6 +72,16 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
     chances = Chances(workshop.renew)
     waiting = order
     attempt = 0
+
+    def so_far() -> Outcome:
+        return Outcome(
+            results=results,
+            installs=installs,
+            problems=tuple(problems),
+            notes=tuple(chances.notes),
+            uncached=uncached,
+        )
+
     while waiting.decisions:
         attempt += 1
         batch = replace(waiting, decisions=next_batch(waiting, jobs))
@@ -80,8 +93,7 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
         except (LaminaError, OSError, KeyboardInterrupt) as error:
             if not results:
                 raise
-            so_far = Outcome(results=results, installs=installs, problems=tuple(problems))
-            return cut_short(so_far, waiting.decisions, error)
+            return cut_short(so_far(), waiting.decisions, error)
         results.update(confirmed)
         uncached.update(cache_gaps(batch, baked.trace))
         broken = chances.broken(batch, baked.trace, confirmed) if baked.error is not None else None
@@ -97,25 +109,13 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
             results.update(doubtful(batch, doubts))
             broken = {**(broken or {}), **dict.fromkeys(doubts, "its confirmation")}
         waiting = _remaining(waiting, set(confirmed), broken or {}, results)
-        if baked.interrupted or (broken is not None and not (keep_going and broken)):
-            failed = "another image failed" if broken else "the build failed"
-            reason = "the run was stopped" if baked.interrupted else failed
-            lost = {each.image.name: cancelled(each, f"cancelled: {reason}") for each in waiting.decisions}
-            return Outcome(
-                results={**results, **lost},
-                installs=installs,
-                problems=tuple(problems),
-                interrupted=baked.interrupted,
-                notes=tuple(chances.notes),
-                uncached=uncached,
-            )
-    return Outcome(
-        results=results,
-        installs=installs,
-        problems=tuple(problems),
-        notes=tuple(chances.notes),
-        uncached=uncached,
-    )
+        if stopped := baked.stalled or (KeyboardInterrupt() if baked.interrupted else None):
+            return cut_short(so_far(), waiting.decisions, stopped)
+        if broken is not None and not (keep_going and broken):
+            reason = "cancelled: another image failed" if broken else "cancelled: the build failed"
+            results.update({each.image.name: cancelled(each, reason) for each in waiting.decisions})
+            break
+    return so_far()
 
 
 def note_installs(
@@ -176,30 +176,12 @@ def _retagged(decision: Decision, place: Place) -> Result:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Baked:
-    """One call of bake that ended. error: what it said when it failed.
-
-    spoilt: images of which it may have been sent other files than were hashed, and what stands on those.
-    """
-
-    trace: Trace
-    error: str | None = None
-    interrupted: bool = False
-    spoilt: frozenset[str] = frozenset()
-
-    @property
-    def ok(self) -> bool:
-        """Whether it made all that was ordered."""
-        return self.error is None and not self.interrupted
-
-
 def call_bake(order: Order, workshop: Workshop, attempt: int) -> Baked:
     """Call bake with proved contexts, again if they changed while it ran. attempt: names its files."""
     for _ in range(_MOST_SENDS):
         order = with_proved_stages(order, workshop.state)
         baked = replace(_call_once(order, workshop, attempt), spoilt=find_spoilt(order))
-        if baked.interrupted or not baked.spoilt:
+        if baked.interrupted or baked.stalled or not baked.spoilt:
             break
     return baked
 
@@ -214,21 +196,24 @@ def _call_once(order: Order, workshop: Workshop, attempt: int) -> Baked:
     bake = make_bake(order)
     file = workshop.folder / f"bake-{attempt}.json"
     write_atomic(file, bake.render())
-    trace = Trace(bake.targets)
+    trace, stalls = Trace(bake.targets), StallWatch(workshop.stalls)
     with (workshop.folder / f"events-{attempt}.jsonl").open("w", 1, encoding="utf-8") as events:
         masked = MaskedEvents(workshop.mask)
 
         def keep(lines: Iterable[str]) -> None:
             for line in lines:
                 events.write(line + "\n")
+                stalls.feed(line)
                 if trace.feed(line):
                     workshop.watch(trace)
 
         try:
             command = bake_command(workshop, file, bake, attempt)
-            done = workshop.runner.stream(command, lambda line: keep(masked.feed(line)))
+            done = workshop.runner.stream(command, lambda line: keep(masked.feed(line)), tick=stalls.check)
         except KeyboardInterrupt:
             return Baked(trace=trace, interrupted=True)
+        except StalledError as error:
+            return Baked(trace=trace, stalled=error)
         finally:
             keep(masked.close())
     if done.ok:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,12 +13,16 @@ from typing import Any
 from lamina.errors import EngineError, RegistryError
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential
+from lamina.registries.pace import STALL_HINT, Pace
+from lamina.registries.refusals import UnansweredError
 
+Events = Iterable[Mapping[str, Any]]
 _SECONDS = 60
 _AT_ONCE = 8
 _CONNECT_SECONDS = 5
 _DEFAULT = "unix:///var/run/docker.sock"
 _DENIED = ("unauthorized", "no basic auth", "denied", "authentication", "authorization token has expired")
+_ON_THE_WIRE = frozenset({"Waiting", "Pushing", "Downloading"})
 _HINT = "start it, or set DOCKER_HOST; try: docker info"
 
 
@@ -49,11 +54,13 @@ class LocalStore:
 
     base_url: ``unix:///…``, ``tcp://…`` or ``ssh://…``; None is DOCKER_HOST or docker's own default.
     api: a docker-py ``APIClient`` (or its like) to use instead of connecting.
+    stall: seconds in which what the engine pushes or pulls must move; 0: no limit.
     """
 
-    def __init__(self, base_url: str | None = None, *, api: Any = None) -> None:
+    def __init__(self, base_url: str | None = None, *, api: Any = None, stall: float = 0) -> None:
         self._base_url = base_url
         self._api = api
+        self._stall = stall
 
     def images(self, refs: Iterable[Reference]) -> Mapping[Reference, LocalImage | None]:
         """The images behind the references, None for those that are not there."""
@@ -87,8 +94,8 @@ class LocalStore:
         without progress bars. Raises RegistryError if the push is refused.
         """
         digest: str | None = None
-        with self._engine(f"push {ref}") as api:
-            for event in api.push(ref.name, ref.tag or "latest", **_streamed(credential)):
+        with self._exchange("push", ref) as (api, moving):
+            for event in moving(api.push(ref.name, ref.tag or "latest", **_streamed(credential))):
                 if failure := event.get("error"):
                     raise _refused("push", ref, str(failure))
                 if aux := event.get("aux"):
@@ -107,9 +114,10 @@ class LocalStore:
         from docker.errors import APIError, NotFound
 
         before = self._image(ref)
-        with self._engine(f"pull {ref}") as api:
+        with self._exchange("pull", ref) as (api, moving):
             try:
-                for event in api.pull(ref.name, ref.digest or ref.tag or "latest", **_streamed(credential)):
+                events = api.pull(ref.name, ref.digest or ref.tag or "latest", **_streamed(credential))
+                for event in moving(events):
                     if failure := event.get("error"):
                         raise _refused("pull", ref, str(failure))
             except APIError as error:
@@ -156,6 +164,28 @@ class LocalStore:
         return image_of(ref, told)
 
     @contextmanager
+    def _exchange(self, verb: str, ref: Reference) -> Iterator[tuple[Any, Callable[[Events], Events]]]:
+        """What the engine does with a registry: docker-py's client, and a filter of its events.
+
+        The filter raises UnansweredError when they tell for too long of nothing that moves, or tell nothing.
+        """
+        from requests.exceptions import Timeout
+        from urllib3.exceptions import ReadTimeoutError
+
+        with self._engine(f"{verb} {ref}") as api:
+            before, api.timeout = api.timeout, self._stall or None
+            try:
+                yield api, lambda events: moving(events, Pace(self._stall, time.monotonic()))
+            except (Timeout, ReadTimeoutError, TimeoutError) as error:
+                raise UnansweredError.of(
+                    f"the {verb} of {ref} stands still: nothing moved for {self._stall:g} s",
+                    where=ref.pull_host,
+                    hint=STALL_HINT,
+                ) from error
+            finally:
+                api.timeout = before
+
+    @contextmanager
     def _engine(self, what: str) -> Iterator[Any]:
         with engine_errors(what, self._where):
             if self._api is None:
@@ -165,6 +195,27 @@ class LocalStore:
     @property
     def _where(self) -> str:
         return self._base_url or "docker"
+
+
+def moving(events: Events, pace: Pace, clock: Callable[[], float] = time.monotonic) -> Events:
+    """The same events; raises TimeoutError when only the network is waited for and too little moves.
+
+    The engine tells ten times a second how far each layer is, also when it is no further.
+    """
+    seen: dict[str, tuple[str, int]] = {}
+    for event in events:
+        now = clock()
+        layer, status = str(event.get("id", "")), str(event.get("status", ""))
+        count = int((event.get("progressDetail") or {}).get("current") or 0)
+        before, had = seen.get(layer, ("", 0))
+        seen[layer] = (status, count)
+        if status != before or status not in _ON_THE_WIRE:
+            pace.restart(now)
+        else:
+            pace.moved(max(0, count - had), now)
+        if not pace.left(now):
+            raise TimeoutError
+        yield event
 
 
 @contextmanager

@@ -105,7 +105,10 @@ class OciRegistry:
         return answer.status != 404
 
     def _ask_all(self, ask: Callable[[_Key], _Told], keys: Iterable[_Key]) -> dict[_Key, _Told]:
-        """Ask for each, some at once."""
+        """Ask for each, some at once.
+
+        After an answer that did not come nothing more is asked: each of them would wait as long.
+        """
         wanted = tuple(dict.fromkeys(keys))
         if len(wanted) < 2:
             return {key: ask(key) for key in wanted}
@@ -114,10 +117,23 @@ class OciRegistry:
 
         found: dict[_Key, _Told] = {}
         problems: dict[Problem, None] = {}
+        silent: list[refusals.UnansweredError] = []
+
+        def read(key: _Key) -> _Told:
+            if silent:
+                raise silent[0]
+            try:
+                return ask(key)
+            except refusals.UnansweredError as error:
+                silent.append(error)
+                raise
+
         with ThreadPoolExecutor(min(_THREADS, len(wanted)), thread_name_prefix="registry") as pool:
-            for key, future in [(key, pool.submit(ask, key)) for key in wanted]:
+            for key, future in [(key, pool.submit(read, key)) for key in wanted]:
                 try:
                     found[key] = future.result()
+                except refusals.UnansweredError:
+                    problems.update(dict.fromkeys(silent[0].problems))
                 except RegistryError as error:
                     problems.update(dict.fromkeys(error.problems))
                 except BaseException:  # Ctrl-C above all: do not wait for what has not begun
@@ -148,7 +164,9 @@ class OciRegistry:
     def blob(self, ref: Reference, blob: Descriptor, sink: IO[bytes]) -> None:
         """See `Registry.blob`."""
         path = self._path(ref, "blobs", blob.digest)
-        self._session.ask("GET", path, what=f"read {ref}", scopes=(_scope(ref, "pull"),), sink=sink)
+        self._session.ask(
+            "GET", path, what=f"read {ref}", scopes=(_scope(ref, "pull"),), sink=sink, most=blob.size
+        )
         sink.seek(0)
         if sha256_of(sink) != blob.digest:
             raise RegistryError.of(
@@ -162,8 +180,9 @@ class OciRegistry:
         path, what = self._path(ref, "blobs", blob.digest), f"read {ref}"
         with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
             headers = {"Range": f"bytes=-{count}"}
+            scopes = (_scope(ref, "pull"),)
             self._session.ask(
-                "GET", path, what=what, scopes=(_scope(ref, "pull"),), headers=headers, sink=spool
+                "GET", path, what=what, scopes=scopes, headers=headers, sink=spool, most=blob.size
             )
             spool.seek(-min(count, spool.tell()), os.SEEK_END)
             return spool.read()
@@ -281,7 +300,7 @@ class OciRegistry:
             return
         with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:  # 202: an upload was opened
             fetch = self._path(source, "blobs", blob.digest)
-            self._session.ask("GET", fetch, what=what, scopes=scopes, sink=spool)
+            self._session.ask("GET", fetch, what=what, scopes=scopes, sink=spool, most=blob.size)
             self._upload(answer, blob.digest, spool, what=what, scopes=scopes)
 
     def _upload(

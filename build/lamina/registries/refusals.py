@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lamina.errors import RegistryError
 from lamina.refs import Reference
+from lamina.registries.pace import STALL_HINT
 from lamina.registries.transport import Answer, Unreachable
 
 _MESSAGE_LENGTH = 300
@@ -48,20 +49,24 @@ class Told:
         return "token has expired" in self.message.lower()
 
 
+class UnansweredError(RegistryError):
+    """The registry took longer than it has: who asks again waits as long again."""
+
+
 def unreachable(host: str, error: Unreachable) -> RegistryError:
-    """No answer at all."""
+    """No answer at all, or none that comes to an end."""
     hints = {
         "name": "check the registry's name in the configuration, and the network",
         "refused": "start the registry, or check its port and any firewall",
-        "timeout": "check the network, HTTPS_PROXY and NO_PROXY",
+        "timeout": f"check the network, HTTPS_PROXY and NO_PROXY; {STALL_HINT}",
         "tls": "for a private CA set SSL_CERT_FILE to its bundle, or add "
         f"/etc/docker/certs.d/{host}/ca.crt for docker and Lamina alike",
         "proxy": "check HTTPS_PROXY and NO_PROXY",
         "lost": "try again; a proxy or the registry dropped the connection",
+        "endless": "check host and port of the registry, and what is in between",
     }
-    return RegistryError.of(
-        f"the registry cannot be reached: {error.reason}", where=host, hint=hints[error.kind]
-    )
+    kind = UnansweredError if error.kind == "timeout" else RegistryError
+    return kind.of(f"the registry cannot be reached: {error.reason}", where=host, hint=hints[error.kind])
 
 
 def no_registry(host: str, answer: Answer) -> RegistryError:

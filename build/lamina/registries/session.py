@@ -96,12 +96,14 @@ class Session:
         headers: Mapping[str, str] | None = None,
         body: bytes | IO[bytes] | None = None,
         sink: IO[bytes] | None = None,
+        most: int | None = None,
         allowed: frozenset[int] = frozenset(),
     ) -> Answer:
         """Ask with authorization, and once more with a new one if it was refused.
 
         path: below the registry, or a whole URL. what: the action for messages, ``read x:y``. scopes: for
-        token services. allowed: statuses the caller understands; any other refusal is a RegistryError.
+        token services. most: see `Transport.send`. allowed: statuses the caller understands; any other
+        refusal is a RegistryError.
         """
         door = self._door()
         url = urljoin(door.base, path)
@@ -111,7 +113,7 @@ class Session:
                 shown = self._authorization(door, scopes, what)
             extra = {"Authorization": shown} if shown else {}
             request = Request(method=method, url=url, headers={**(headers or {}), **extra}, body=body)
-            answer = self._send(request, sink)
+            answer = self._send(request, sink, most)
             if answer.status < 300 or answer.status in allowed:
                 return answer
             told = self.told(answer)
@@ -131,14 +133,14 @@ class Session:
             status = 401 if error.answer.status == 400 else error.answer.status
             raise self.refused(status, self.told(error.answer), what) from error
 
-    def _send(self, request: Request, sink: IO[bytes] | None = None) -> Answer:
+    def _send(self, request: Request, sink: IO[bytes] | None = None, most: int | None = None) -> Answer:
         """Send, again after a while if the fault may pass; raises RegistryError when nothing answers."""
         deadline = self._clock() + self._patience.budget
         for attempt in range(2, self._patience.attempts + 2):
             over = attempt > self._patience.attempts
             retry_after: float | None = None
             try:
-                answer = self._transport.send(request, sink=sink)
+                answer = self._transport.send(request, sink=sink, most=most)
             except Unreachable as error:
                 if over or error.kind != "lost" or self._clock() >= deadline:
                     raise refusals.unreachable(self.host, error) from error

@@ -1,10 +1,18 @@
-"""What we ask of `requests` beyond its defaults. Only `transport` imports this, late: it costs 0.1 s."""
+"""What we ask of `requests` beyond its defaults. Only `transport` imports this, late: it costs 0.1 s.
+
+Its read timeout is one of each read: a registry that drips would hold it for ever. Our connections keep to
+the pace of the whole request.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
 import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,13 +22,120 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ConnectTimeout, ProxyError
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NewConnectionError
 
-from lamina.registries.transport import CONNECT_SECONDS, READ_SECONDS, Unreachable
+from lamina.registries.pace import SLOWEST, Pace
+from lamina.registries.transport import CONNECT_SECONDS, Unreachable
 
 _CONNECTIONS = 16  # as many as there are threads reading manifests
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+_PIECE = 64 << 10
+
+
+class _Current(threading.local):
+    """The request that a thread has under way."""
+
+    pace: Pace | None = None
+
+
+_current = _Current()
+
+
+@contextmanager
+def paced(seconds: float) -> Iterator[None]:
+    """What this thread sends and reads within must move; see `Pace`."""
+    _current.pace = Pace(seconds, time.monotonic())
+    try:
+        yield
+    finally:
+        _current.pace = None
+
+
+class _StillError(TimeoutError):
+    """Too little came or went."""
+
+
+class _PacedSocket:
+    """A socket each of whose calls waits no longer than its request may. In all else the socket itself."""
+
+    def __init__(self, inner: socket.socket) -> None:
+        self._inner = inner
+        self._io_refs = 0
+        self._closed = False
+
+    def recv_into(self, buffer: bytearray | memoryview) -> int:
+        pace = self._ready()
+        count = self._inner.recv_into(buffer)
+        return self._moved(count, pace)
+
+    def sendall(self, data: bytes | memoryview) -> None:
+        view = memoryview(data).cast("B")
+        while view:
+            pace = self._ready()
+            view = view[self._moved(self._inner.send(view[:_PIECE]), pace) :]
+
+    def makefile(self, *args: Any, **more: Any) -> Any:
+        """A file whose reads come through here: as urllib3 does it for its sockets of other kinds."""
+        return socket.socket.makefile(self, *args, **more)  # type: ignore[call-overload]
+
+    def close(self) -> None:
+        """Close once no file of it is open any more."""
+        self._closed = True
+        self._close_unused()
+
+    def _decref_socketios(self) -> None:
+        self._io_refs -= 1
+        if self._closed:
+            self._close_unused()
+
+    def _close_unused(self) -> None:
+        if self._io_refs <= 0:
+            self._inner.close()
+
+    def _ready(self) -> Pace | None:
+        pace = _current.pace
+        if pace is not None and pace.seconds:
+            left = pace.left(time.monotonic())
+            if not left:
+                raise _StillError(f"less than {SLOWEST} bytes a second moved for {pace.seconds:g} s")
+            self._inner.settimeout(left)
+        return pace
+
+    def _moved(self, count: int, pace: Pace | None) -> int:
+        if pace is not None:
+            pace.moved(count, time.monotonic())
+        return count
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class _Plain(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        self.sock = _PacedSocket(self.sock)
+
+
+class _Secure(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        self.sock = _PacedSocket(self.sock)
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _Secure
+
+
+_POOLS = {"http": _PlainPool, "https": _SecurePool}
 
 
 class _Adapter(HTTPAdapter):
@@ -39,6 +154,17 @@ class _Adapter(HTTPAdapter):
         del verify
         host, pool = super().build_connection_pool_key_attributes(request, True, cert)
         return host, {**pool, "ssl_context": self._context}
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        """Connections of ours."""
+        super().init_poolmanager(*args, **more)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **more: Any) -> Any:
+        """Connections of ours, behind a proxy as well."""
+        manager = super().proxy_manager_for(*args, **more)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Add no bundle: the context has it."""
@@ -69,7 +195,8 @@ def open_session(certs: Path) -> requests.Session:
     session.headers.update({"User-Agent": "lamina", "Accept-Encoding": "identity"})
     session.auth = lambda request: request  # else requests replaces our Authorization by one of ~/.netrc
     session.proxies = {f"{scheme}://{host}": "" for scheme in ("http", "https") for host in _LOOPBACK}
-    session.mount("https://", _Adapter())
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter())
     for folder in certs.glob("*/"):
         session.mount(f"https://{folder.name}/", _Adapter(*folder.glob("*.crt")))
     return session
@@ -96,8 +223,8 @@ def trust(*further: Path) -> ssl.SSLContext:
     return context
 
 
-def unreachable(error: BaseException) -> Unreachable:
-    """What an exception of requests means, by what lies at its root."""
+def unreachable(error: BaseException, *, seconds: float) -> Unreachable:
+    """What an exception of requests means, by what lies at its root. seconds: that an answer had."""
     chain = [error]
     while inner := _inner(chain[-1]):
         chain.append(inner)
@@ -111,10 +238,12 @@ def unreachable(error: BaseException) -> Unreachable:
         return Unreachable("tls", reason.replace("_", " ").lower())
     if isinstance(root, socket.gaierror):
         return Unreachable("name", "no such host name")
+    if isinstance(root, _StillError):
+        return Unreachable("timeout", told)
     if isinstance(root, TimeoutError):
-        connecting = ConnectTimeout in kinds
-        waited = ("connection", CONNECT_SECONDS) if connecting else ("answer", READ_SECONDS)
-        return Unreachable("timeout", f"no {waited[0]} within {waited[1]:.0f} s")
+        if ConnectTimeout in kinds:
+            return Unreachable("timeout", f"no connection within {CONNECT_SECONDS:g} s")
+        return Unreachable("timeout", f"no answer within {seconds:g} s")
     if isinstance(root, ValueError):  # requests.exceptions.InvalidURL
         return Unreachable("name", told)
     return Unreachable("refused" if NewConnectionError in kinds else "lost", told)

@@ -81,6 +81,7 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
         provenance: str | bool | None = None,
         sbom: bool = False,
         sbom_generator: str | None = None,
+        stall: int | None = None,
         json: bool = False,
         plain: bool = False,
     ) -> None:
@@ -104,6 +105,7 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
             provenance="min" if provenance is True else provenance or None,
             sbom=sbom or None,
             sbom_generator=sbom_generator,
+            stall=stall,
         )
         with workspace(name, flags, json=json, plain=plain) as made:
             from lamina.workflow.building import build_images
@@ -114,7 +116,7 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
     helped = (
         "image", "registry", "push", "create", "platform", "stack", "builder", "static", "force", "refresh",
         "jobs", "reproducible", "keep-going", "allow-stand-in", "cache", "cache-read-only", "provenance",
-        "sbom", "sbom-generator", "json", "plain",
+        "sbom", "sbom-generator", "stall", "json", "plain",
     )  # fmt: skip
     return Task(body, name=name, iterable=["image"], optional=["provenance"], help=helps(*helped))
 
@@ -169,7 +171,7 @@ def tag(
 
 @task(
     iterable=["image"],
-    help=helps("image", "registry", "create", "stack", "platform", "allow-stand-in", "json"),
+    help=helps("image", "registry", "create", "stack", "platform", "allow-stand-in", "stall", "json"),
 )
 def push(
     _: Context,
@@ -179,6 +181,7 @@ def push(
     stack: str | None = None,
     platform: str | None = None,
     allow_stand_in: bool = False,
+    stall: int | None = None,
     json: bool = False,
 ) -> None:
     """Push what is built and not yet in the registry; every digest is confirmed."""
@@ -190,6 +193,7 @@ def push(
         stack=stack,
         platform=platform,
         allow_stand_in=allow_stand_in,
+        stall=stall,
     )
     with workspace("push", flags, json=json) as made:
         from lamina.workflow.building import push_built

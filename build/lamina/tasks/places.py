@@ -21,17 +21,18 @@ def login(_: Context, registry: str | None = None, json: bool = False) -> None:
         made.screen.finish("login", ok=True, images=[])
 
 
-@task(iterable=["image"], help=helps("image", "registry", "stack", "platform", "json"))
+@task(iterable=["image"], help=helps("image", "registry", "stack", "platform", "stall", "json"))
 def pull(
     _: Context,
     image: list[str],
     registry: str | None = None,
     stack: str | None = None,
     platform: str | None = None,
+    stall: int | None = None,
     json: bool = False,
 ) -> None:
     """Warm the engine with what the next build stands on, by digest. What is absent is only reported."""
-    flags = Flags(images=tuple(image), registry=registry, stack=stack, platform=platform)
+    flags = Flags(images=tuple(image), registry=registry, stack=stack, platform=platform, stall=stall)
     with workspace("pull", flags, json=json) as made:
         from lamina.workflow.access import warm
 

@@ -71,7 +71,7 @@ def smoke(
     help={
         **helps(
             *("image", "registry", "push", "create", "platform", "stack", "builder", "static", "jobs"),
-            *("allow-stand-in", "cache", "cache-read-only", "plain"),
+            *("allow-stand-in", "cache", "cache-read-only", "stall", "plain"),
         ),
         "smoke": "try each function that was built, as the task smoke does",
     },
@@ -91,6 +91,7 @@ def watch(
     allow_stand_in: bool = False,
     cache: str | None = None,
     cache_read_only: bool = False,
+    stall: int | None = None,
     plain: bool = False,
 ) -> None:
     """Build what changed after every save, until Ctrl-C; with --smoke, try what was built."""
@@ -107,6 +108,7 @@ def watch(
         allow_stand_in=allow_stand_in,
         cache=cache,
         cache_read_only=cache_read_only or None,
+        stall=stall,
     )
     with workspace("watch", flags, plain=plain) as made:
         from lamina.workflow.smoking import Wish, conditions

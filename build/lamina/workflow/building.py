@@ -208,6 +208,7 @@ def make_workshop(
         environment=workspace.environment_for(outside),
         renew=workspace.renew,
         mask=workspace.mask,
+        stalls=workspace.stalls,
     )
 
 

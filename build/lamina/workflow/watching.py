@@ -115,7 +115,7 @@ def _tell(workspace: Workspace, changed: frozenset[Path], outcome: Outcome, *, s
         reaches = changed & _reaching(images)
         why = "changed nothing" if reaches else f"reach{'' if len(changed) > 1 else 'es'} no image"
         workspace.screen.aside(f"nothing to build: {_named(workspace, reaches or changed)} {why}")
-    BuildError.check(outcome.problems)
+    outcome.kind.check(outcome.problems)
 
 
 def _named(workspace: Workspace, files: Collection[Path]) -> str:

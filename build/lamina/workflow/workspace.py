@@ -16,7 +16,9 @@ from lamina.declare.settings import LOCAL
 from lamina.errors import ConfigError, EngineError, RegistryError
 from lamina.execute.attest import Attestations
 from lamina.execute.engine import Builder, Engine, check_buildx, choose_builder, find_engine
+from lamina.execute.exchanges import StallRules
 from lamina.execute.place import EnginePlace, Place, Places, RegistryPlace
+from lamina.execute.vitals import bytes_written
 from lamina.files import keep_out_of_git
 from lamina.identify.stat_cache import StatCache
 from lamina.masks import Mask, environment_values, read_secret
@@ -30,6 +32,7 @@ if TYPE_CHECKING:  # imported when a registry is asked for
     from lamina.registries.ecr import EcrRegistry
     from lamina.registries.ecr_logins import EcrLogins
     from lamina.registries.oci import OciRegistry
+    from lamina.registries.transport import HttpTransport
 
 ECR = "ecr"
 
@@ -59,13 +62,14 @@ class Flags:
     provenance: str | None = None
     sbom: bool | None = None
     sbom_generator: str | None = None
+    stall: int | None = None
 
     @property
     def settings(self) -> Mapping[str, object]:
         """The flags that are settings as well."""
         names = (
             *("registry", "stack", "platform", "builder", "static", "jobs", "reproducible"),
-            *("cache", "cache-read-only", "provenance", "sbom", "sbom-generator"),
+            *("cache", "cache-read-only", "provenance", "sbom", "sbom-generator", "stall"),
         )
         return {name: getattr(self, name.replace("-", "_")) for name in names}
 
@@ -181,9 +185,14 @@ class Workspace:
     @cached_property
     def store(self) -> LocalStore:
         """The engine's image store."""
-        store = LocalStore(self.engine.host)
+        store = LocalStore(self.engine.host, stall=self.stall)
         self._open.callback(store.close)
         return store
+
+    @property
+    def stall(self) -> int:
+        """Seconds in which an exchange with a registry must move; 0: no limit."""
+        return int(self.project.get("stall"))
 
     @property
     def remote(self) -> bool:
@@ -229,7 +238,7 @@ class Workspace:
             host=self.project.ecr.host,
             prefix=self.project.get("registry").partition("/")[2],
         )
-        registry = ecr_registry(self.runner, settings, learn=self.mask.learn)
+        registry = ecr_registry(self.runner, settings, transport=self._transport(), learn=self.mask.learn)
         self._open.callback(registry.close)
         return registry
 
@@ -239,7 +248,13 @@ class Workspace:
         def otherwise(host: str) -> Credential | None:
             return self.ecr_logins.credential(host)
 
-        return oci_registry(self.runner, address, learn=self.mask.learn, otherwise=otherwise)
+        return oci_registry(
+            self.runner,
+            address,
+            transport=self._transport(),
+            learn=self.mask.learn,
+            otherwise=otherwise,
+        )
 
     @cached_property
     def ecr_logins(self) -> EcrLogins:
@@ -247,6 +262,11 @@ class Workspace:
         from lamina.registries.ecr_logins import EcrLogins
 
         return EcrLogins(self.runner, learn=self.mask.learn)
+
+    def _transport(self) -> HttpTransport:
+        from lamina.registries.transport import HttpTransport
+
+        return HttpTransport(stall=self.stall)
 
     def upstream(self, reference: Reference) -> OciRegistry:
         """The registry that serves an image from outside the project."""
@@ -274,6 +294,26 @@ class Workspace:
         if not self.remote or (self.flags.offline and self.on_ecr):
             return ""
         return self.registry.address.rstrip("/") + "/"
+
+    @property
+    def stalls(self) -> StallRules:
+        """When a build stands still. Of an engine elsewhere nobody sees how much it sends."""
+        own = self.builder.on_engine
+        return StallRules(
+            seconds=self.stall,
+            host=self.registry.address.partition("/")[0] if self.flags.push else "",
+            written=lambda: bytes_written(self.engine.host) if own else None,
+            answers=self._registry_answers,
+            say=self.screen.say,
+        )
+
+    def _registry_answers(self) -> bool:
+        try:
+            if self.remote:
+                self.registry.check()
+        except RegistryError:
+            return False
+        return True
 
     @property
     def engine_place(self) -> EnginePlace:

@@ -98,7 +98,9 @@ class Exporter(Shop):
     code: int = 0
     bake: dict[str, Any] = field(default_factory=dict)
 
-    def stream(self, command: Command, on_line: Callable[[str], None]) -> Completed:
+    def stream(
+        self, command: Command, on_line: Callable[[str], None], *, tick: Callable[[], None] | None = None
+    ) -> Completed:
         file = next(word.partition("=")[2] for word in command.argv if word.startswith("--file="))
         self.bake = json.loads(Path(file).read_text())
         for line in self.lines:

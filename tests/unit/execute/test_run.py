@@ -17,6 +17,7 @@ from lamina.errors import RegistryError
 from lamina.execute.attest import Attestations, attested_ref
 from lamina.execute.bake import Order
 from lamina.execute.engine import Engine
+from lamina.execute.exchanges import StalledError
 from lamina.execute.outcome import Outcome
 from lamina.execute.remote_cache import ImageCache
 from lamina.execute.run import Workshop, build
@@ -87,7 +88,9 @@ class Shop:
     def spawn(self, command: Command, *, log: Path) -> int:
         raise AssertionError(f"not planned: {command}")
 
-    def stream(self, command: Command, on_line: Callable[[str], None]) -> Completed:
+    def stream(
+        self, command: Command, on_line: Callable[[str], None], *, tick: Callable[[], None] | None = None
+    ) -> Completed:
         given = {word.partition("=")[0]: word.partition("=")[2] for word in command.argv}
         bake = json.loads(Path(given["--file"]).read_text())
         kept = {name: bake["target"][name] for name in bake["group"]["default"]["targets"]}
@@ -388,7 +391,7 @@ def test_what_steps_installed_is_noted_over_all_attempts_and_of_failed_images_to
     shop = Shop(turns=[first, second])
     stream = shop.stream
 
-    def tell(command: Command, on_line: Callable[[str], None]) -> Completed:
+    def tell(command: Command, on_line: Callable[[str], None], **_: Any) -> Completed:
         done = stream(command, on_line)
         while lines:
             on_line(json.dumps(lines.pop(0)))
@@ -411,7 +414,7 @@ def test_without_keep_going_the_first_failure_ends_it(linked: Repo, tmp_path: Pa
 
 def test_a_failure_of_bake_itself_is_nobodys(linked: Repo, tmp_path: Path) -> None:
     shop = Shop()
-    shop.stream = lambda command, on_line: on_line("ERROR: no builder") or Completed(code=1)  # type: ignore
+    shop.stream = lambda command, on_line, **_: on_line("ERROR: no builder") or Completed(code=1)  # type: ignore
     outcome = run(shop, order_of(linked, D), tmp_path / "run", keep_going=True)
     assert statuses(outcome) == {D: "cancelled"}
     assert outcome.results[D].reasons == ("cancelled: the build failed",)
@@ -436,6 +439,25 @@ def test_of_several_the_one_that_fails_at_its_dockerfile_is_named(linked: Repo, 
     outcome = run(shop, order_of(linked, D, W), tmp_path / "run")
     assert statuses(outcome) == {D: "cancelled", W: "failed"}
     assert outcome.results[W].reasons == ("dockerfile parse error on line 1: no",)
+
+
+def test_what_is_there_counts_when_the_registry_stands_still(linked: Repo, tmp_path: Path) -> None:
+    """One image came through; the registry never takes the other."""
+    shop = Shop()
+    stream = shop.stream
+
+    def half(command: Command, on_line: Callable[[str], None], **_: Any) -> Completed:
+        stream(command, on_line)
+        del shop.there[next(ref for ref in shop.there if ref.repository.startswith(W))]
+        raise StalledError.of("the registry stands still", where="r.example")
+
+    shop.stream = half  # type: ignore[method-assign]
+    outcome = run(shop, order_of(linked, D, W), tmp_path / "run", keep_going=True)
+
+    assert statuses(outcome) == {D: "built", W: "cancelled"}
+    assert [each.what for each in outcome.problems] == ["the registry stands still"]
+    assert outcome.kind.exit_code == 5
+    assert len(shop.calls) == 1
 
 
 def test_what_was_done_before_the_user_stopped_it_counts(linked: Repo, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class ScriptedTransport:
     def on(self, method: str, url: str, *replies: Reply) -> None:
         self.replies[(method, url)] = list(replies)
 
-    def send(self, request: Request, *, sink: IO[bytes] | None = None) -> Answer:
+    def send(self, request: Request, *, sink: IO[bytes] | None = None, most: int | None = None) -> Answer:
         self.sent.append(request)
         body = request.body
         if body is not None and not isinstance(body, bytes):
@@ -72,7 +72,9 @@ class ScriptedRunner:
         assert key in self.plan, f"not planned: {command}"
         return self.plan[key]
 
-    def stream(self, command: Command, on_line: Callable[[str], None]) -> Completed:
+    def stream(
+        self, command: Command, on_line: Callable[[str], None], *, tick: Callable[[], None] | None = None
+    ) -> Completed:
         raise AssertionError(f"not planned: {command}")
 
     def spawn(self, command: Command, *, log: Path) -> int:

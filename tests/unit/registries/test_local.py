@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from docker.errors import APIError, NotFound
 from requests.exceptions import ConnectionError as NoAnswer
+from urllib3.exceptions import ReadTimeoutError
 
 from lamina.errors import EngineError, RegistryError
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential
-from lamina.registries.local import LocalStore, image_of, layers_of
+from lamina.registries.local import LocalStore, image_of, layers_of, moving
+from lamina.registries.pace import Pace
 
 REF = Reference.parse("r.example/team/app:v1")
 TOLD = {
@@ -31,6 +33,7 @@ class Engine:
     def __init__(self, **images: dict[str, Any]) -> None:
         self.images = images
         self.answers_inspections = False
+        self.timeout: float | None = 60
         self.calls: list[tuple[Any, ...]] = []
         self.events: list[dict[str, Any]] = []
         self.failure: Exception | None = None
@@ -224,3 +227,57 @@ def test_no_engine_at_all_is_told() -> None:
 )
 def test_layers_have_the_sizes_of_the_history(sizes: list[int], layers: tuple[tuple[str, int], ...]) -> None:
     assert layers_of(["a", "b"], sizes) == layers
+
+
+class TestStall:
+    """The engine tells ten times a second how far it is, also when it is no further."""
+
+    def follow(self, *events: dict[str, Any], stall: float = 10) -> None:
+        """One event a second."""
+        seconds = iter(range(1, 10_000))
+        told = moving(events, Pace(stall, 0), clock=lambda: next(seconds))
+        assert list(told) == list(events)
+
+    def at(self, status: str, current: int | None = None, layer: str = "a") -> dict[str, Any]:
+        return {
+            "status": status,
+            "id": layer,
+            "progressDetail": {} if current is None else {"current": current},
+        }
+
+    @pytest.mark.parametrize("status", ["Waiting", "Pushing", "Downloading"])
+    def test_the_same_over_and_over(self, status: str) -> None:
+        with pytest.raises(TimeoutError):
+            self.follow(*[self.at(status, 5)] * 20)
+
+    def test_a_drip(self) -> None:
+        with pytest.raises(TimeoutError):
+            self.follow(*(self.at("Pushing", count) for count in range(20)))
+
+    def test_bytes(self) -> None:
+        self.follow(*(self.at("Pushing", 1000 * count) for count in range(100)))
+
+    def test_one_layer_after_the_other(self) -> None:
+        self.follow(*(self.at("Waiting", layer=str(layer)) for layer in range(100)))
+
+    def test_unpacking_takes_its_time(self) -> None:
+        self.follow(*[self.at("Extracting", 1)] * 50)
+
+    def test_no_limit(self) -> None:
+        self.follow(*[self.at("Pushing", 5)] * 50, stall=0)
+
+    @pytest.mark.parametrize("verb", ["push", "pull"])
+    def test_it_is_the_registry_that_is_named(self, verb: str) -> None:
+        def silent() -> Iterator[dict[str, Any]]:
+            yield self.at("Pushing", 5)
+            raise ReadTimeoutError(None, "", "")  # type: ignore[arg-type]
+
+        engine = Engine(**{str(REF): TOLD})
+        engine.events = silent()  # type: ignore[assignment]
+        store = LocalStore(api=engine, stall=10)
+        with pytest.raises(RegistryError) as caught:
+            store.push(REF, None, lambda _: None) if verb == "push" else store.pull(REF, None)
+
+        told = str(caught.value)
+        assert told.startswith(f"r.example: the {verb} of {REF} stands still: nothing moved for 10 s")
+        assert engine.timeout == 60

@@ -41,7 +41,9 @@ class ScriptedRunner:
                 return answer
         raise AssertionError(f"nobody planned: {command}")
 
-    def stream(self, command: Command, on_line: Callable[[str], None]) -> Completed:
+    def stream(
+        self, command: Command, on_line: Callable[[str], None], *, tick: Callable[[], None] | None = None
+    ) -> Completed:
         raise AssertionError(f"nobody planned: {command}")
 
     def spawn(self, command: Command, *, log: Path) -> int:

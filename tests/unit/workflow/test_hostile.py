@@ -97,7 +97,9 @@ class Recorder:
         self.commands.append(command)
         return Completed(code=1)
 
-    def stream(self, command: Command, on_line: Callable[[str], None]) -> Completed:
+    def stream(
+        self, command: Command, on_line: Callable[[str], None], *, tick: Callable[[], None] | None = None
+    ) -> Completed:
         self.commands.append(command)
         file = next(word for word in command.argv if word.startswith("--file="))
         self.bakes.append(Path(file.removeprefix("--file=")).read_text())
