@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from lamina.execute.bake import Order
 from lamina.execute.progress import Trace
 from lamina.execute.remote_cache import ImageCache
+from lamina.execute.step_line import step_line
 
 
 def cache_gaps(order: Order, trace: Trace) -> Mapping[str, str]:
@@ -47,4 +48,4 @@ def _step_that_ran(image: str, trace: Trace, below: Collection[str]) -> str | No
         for step in trace.steps
         if step.ran and image in step.images and step.images.isdisjoint(below)
     )
-    return next((f"it did not have {each}" for each in ran if each.startswith("RUN ")), None)
+    return next((f"it did not have {step_line(each)}" for each in ran if each.startswith("RUN ")), None)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal
 from rich.console import Console
 from rich.text import Text
 
-from lamina.report.view import BuildView, step_line
+from lamina.execute.step_line import step_line
+from lamina.report.view import BuildView
 
 if TYPE_CHECKING:
     from lamina.errors import Problem

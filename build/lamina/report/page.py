@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib import resources
 from string import Template
 
+from lamina.execute.step_line import step_line
 from lamina.report import figures
 from lamina.report.analysis import Report, Told
 from lamina.report.history import ImageRun, Run, Step
@@ -22,7 +23,6 @@ from lamina.report.summary import (
     wall,
 )
 from lamina.report.timeline import GLYPHS, WORDS, chart, legend, patterns, timeline, told_step
-from lamina.report.view import step_line
 
 _WORTH = 0.01
 _COLD = """\

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from lamina.execute.step_line import step_line
 from lamina.report import figures
 from lamina.report.console import saved_line
 from lamina.report.document import saved_document
-from lamina.report.view import step_line
 
 if TYPE_CHECKING:
     from lamina.execute.outcome import Saved

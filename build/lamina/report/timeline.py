@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
+from lamina.execute.step_line import step_line
 from lamina.report import figures
 from lamina.report.analysis import Report, Told
 from lamina.report.history import Run, Step
 from lamina.report.markup import Html, tag
 from lamina.report.summary import moment, wall
-from lamina.report.view import step_line
 
 GLYPHS = {"ran": "●", "cached": "○", "shared": "◐", "failed": "✕", "stopped": "■", "waiting": "·"}
 """A state without its colour."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING
 
@@ -13,13 +12,13 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from lamina.execute.step_line import step_line
+
 if TYPE_CHECKING:
     from lamina.execute.progress import Trace
 
 _REFRESHES = 8
 _BAR = 16
-_LONGEST_STEP = 100
-_FLAGS = re.compile(r" --(?:mount|network|security)=\S+")
 
 
 class BuildView:
@@ -93,9 +92,3 @@ class PlainView(BuildView):
             self._said.add(step.digest)
             end = "FAILED" if step.error else "CACHED" if step.cached else f"{step.seconds:.1f}s"
             self._console.print(Text(f"{step.image}: {step_line(step.name)} {end}"))
-
-
-def step_line(name: str) -> str:
-    """A step in one line: without its mounts, which say little and take much, and not too long."""
-    line = " ".join(_FLAGS.sub("", name).split())
-    return line if len(line) <= _LONGEST_STEP else line[: _LONGEST_STEP - 1] + "…"

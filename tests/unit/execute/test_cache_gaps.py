@@ -29,7 +29,7 @@ WRITTEN = ImageCache(imports=(HOME,), complete=True, home=HOME, steps="sha256:st
 WRITING = ImageCache(export=HOME, home=HOME, steps="sha256:steps")
 MOMENT = {"started": "2026-01-01T00:00:00Z", "completed": "2026-01-01T00:00:01Z"}
 EXPORT = "exporting cache to registry"
-INSTALL = "RUN pip install x"
+INSTALL, MOUNTED = "RUN pip install x", "RUN --mount=type=cache,target=/c   pip install x"
 
 
 def vertex(name: str, **more: Any) -> str:
@@ -73,7 +73,7 @@ def test_an_export_that_failed_is_seen_though_the_build_went_well(
 
 
 def test_a_step_that_a_cache_should_have_had_is_a_gap(receipts: Repo) -> None:
-    ran, cached = vertex(f"[{D} deps 1/2] {INSTALL}"), vertex(f"[{D} deps 1/2] {INSTALL}", cached=True)
+    ran, cached = vertex(f"[{D} deps 1/2] {MOUNTED}"), vertex(f"[{D} deps 1/2] {INSTALL}", cached=True)
 
     assert gaps(receipts, WRITTEN, ran) == {D: f"it did not have {INSTALL}"}
     assert gaps(receipts, WRITTEN, cached) == {}
