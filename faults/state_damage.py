@@ -92,7 +92,11 @@ def _damage(scene: Scene, how: Callable[[Path, Random], None], *, stubborn: bool
     scene.look()
     order = Random(scene.case.fault.name).sample(FILES, len(FILES))
     pattern = order[scene.case.seed % len(FILES)]  # so many seeds in a row take each of them once
-    file = random.choice(sorted(scene.state.glob(pattern)))
+    files = sorted(scene.state.glob(pattern))
+    if not files:  # not each project has each: a run of which all was cached leaves no record of a cold one
+        scene.struck = False
+        return
+    file = random.choice(files)
     how(file, random)
     scene.trusted = False
     choice = random.choice(("plain", "edit", "force", "force"))
