@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from lamina.errors import Problem
+from lamina.errors import BuildError, LaminaError, Problem, RegistryError
 from lamina.execute.bake import Order, target_name
 from lamina.execute.outcome import Result
 from lamina.execute.progress import Step, Trace
@@ -29,6 +29,10 @@ _REFUSED = re.compile(
     r"\b401 Unauthorized\b|\b403 Forbidden\b|no basic auth credentials|authorization token has expired"
     r"|authorization failed|failed to authorize|authentication required",
     re.IGNORECASE,
+)
+# What BuildKit says when a registry did not take or give what it was asked for.
+_REGISTRY = re.compile(
+    r"\bfailed to push \S+: |\bunexpected status from (?:GET|HEAD|POST|PUT|PATCH) request to "
 )
 _IMMUTABLE = re.compile(r"cannot be overwritten because the (?:tag|repository) is immutable", re.IGNORECASE)
 _SOLVE = "failed to solve: "
@@ -78,6 +82,14 @@ def first_error(image: str, what: str, trace: Trace) -> str:
 def is_refused(image: str, what: str, trace: Trace) -> bool:
     """Whether an image failed at credentials that a registry did not take. what: as above."""
     return any(_REFUSED.search(error) for error in _errors(image, what, trace))
+
+
+def kind_of(broken: Mapping[str, str], trace: Trace) -> type[LaminaError]:
+    """What a failure is: RegistryError when a registry did not take or give parts of each broken image."""
+    blamed = all(
+        _REGISTRY.search(each) for name, what in broken.items() for each in _errors(name, what, trace)
+    )
+    return RegistryError if broken and blamed else BuildError
 
 
 def _errors(image: str, what: str, trace: Trace) -> list[str]:

@@ -15,7 +15,7 @@ from lamina.execute.cache_gaps import cache_gaps
 from lamina.execute.chances import Chances
 from lamina.execute.engine import Engine
 from lamina.execute.exchanges import StalledError, StallRules, StallWatch
-from lamina.execute.failure import explain, lost_result
+from lamina.execute.failure import explain, kind_of, lost_result
 from lamina.execute.masked_events import MaskedEvents
 from lamina.execute.outcome import Outcome, Result, cancelled, cut_short
 from lamina.execute.place import Place, own_layers
@@ -69,6 +69,7 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
     problems: list[Problem] = []
     installs: dict[str, dict[str, Mapping[str, str] | None]] = {}
     uncached: dict[str, str] = {}
+    kinds: set[type[LaminaError]] = set()
     chances = Chances(workshop.renew)
     waiting = order
     attempt = 0
@@ -80,6 +81,7 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
             problems=tuple(problems),
             notes=tuple(chances.notes),
             uncached=uncached,
+            kind=next(iter(kinds)) if len(kinds) == 1 else BuildError,
         )
 
     while waiting.decisions:
@@ -104,7 +106,9 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
             results.update(
                 {name: lost_result(batch, name, baked.trace, what) for name, what in broken.items()}
             )
+            kinds.add(kind_of(broken, baked.trace))
         if doubts:
+            kinds.add(BuildError)
             problems += doubts.values()
             results.update(doubtful(batch, doubts))
             broken = {**(broken or {}), **dict.fromkeys(doubts, "its confirmation")}

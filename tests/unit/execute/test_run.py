@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import pytest
 
 from lamina.decide.plan import Decision, Found
-from lamina.errors import RegistryError
+from lamina.errors import BuildError, RegistryError
 from lamina.execute.attest import Attestations, attested_ref
 from lamina.execute.bake import Order
 from lamina.execute.engine import Engine
@@ -343,6 +343,28 @@ def test_a_missing_file_is_no_snapshot_that_was_collected(linked: Repo, tmp_path
 
     assert not run(shop, order_of(linked, D), tmp_path / "run").ok
     assert len(shop.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "failed to push r.test/x:sha-1: unknown: too many requests",
+        "unexpected status from PUT request to https://r.test/v2/x/manifests/sha-1: 507 Insufficient Storage",
+        "failed to copy: httpReadSeeker: unexpected status from GET request to https://r.test/v2/x: 503",
+    ],
+)
+def test_a_registry_that_does_not_take_an_image_is_to_blame(linked: Repo, tmp_path: Path, error: str) -> None:
+    shop = Shop(turns=[lambda _: [failure(D, "exporting to image", error)]])
+    outcome = run(shop, order_of(linked, D, W), tmp_path / "run")
+    assert statuses(outcome) == {D: "failed", W: "cancelled"}
+    assert outcome.kind is RegistryError
+
+
+def test_a_registry_is_not_to_blame_for_what_else_fails(linked: Repo, tmp_path: Path) -> None:
+    pushed = failure(D, "exporting to image", "failed to push r.test/x:sha-1: denied")
+    broken = failure(f"{W} 2/2", "COPY --link file /", "no such file")
+    shop = Shop(turns=[lambda _: [pushed, broken]])
+    assert run(shop, order_of(linked, D, W), tmp_path / "run").kind is BuildError
 
 
 def test_an_engine_that_was_too_busy_is_asked_again(linked: Repo, tmp_path: Path) -> None:
