@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from faults.cases import Fault
 from faults.edits import edit_once
@@ -64,8 +66,22 @@ def _garbage(file: Path, random: Random) -> None:
 
 
 def _other_shape(file: Path, random: Random) -> None:
-    """JSON, but not what was written."""
-    file.write_bytes(random.choice(_SHAPES))
+    """JSON, but not what was written: another document, or one value of it is of another type."""
+    try:
+        document = json.loads(file.read_bytes())
+    except ValueError:
+        document = None
+    if not isinstance(document, dict) or not document or random.random() < 0.3:
+        file.write_bytes(random.choice(_SHAPES))
+        return
+    inside: Any = document
+    while True:
+        key = random.choice([*inside] if isinstance(inside, dict) else range(len(inside)))
+        if not isinstance(inside[key], (dict, list)) or not inside[key] or random.random() < 0.4:
+            break
+        inside = inside[key]
+    inside[key] = random.choice((None, 3, "text", [], {}, [[]], {"": None}))
+    file.write_text(json.dumps(document))
 
 
 def _folder(file: Path, random: Random) -> None:

@@ -6,15 +6,16 @@ touched less than two seconds before it was hashed is not remembered, for it cou
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lamina.files import read_json, write_atomic
 from lamina.identify.tree import DiskFiles, Entry, Stamp
 
-SCHEMA = 2
+SCHEMA = 3
 RACY_NANOSECONDS = 2 * 10**9
 _MOST = 500_000
 """Files. Those that no command asks for any more stay known up to here: another command may ask."""
@@ -23,15 +24,13 @@ _MOST = 500_000
 class StatCache:
     """The digests that are known of each folder. A cache file that is missing or damaged is an empty one.
 
-    file: where they are kept; None where nothing is to be kept.
+    file: where they are kept; None where nothing is to be kept. Its sum tells a damage that is still JSON: a
+    false digest would be a fingerprint of no tree.
     """
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
-        document = read_json(file) if file else None
-        if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-            document = {"roots": {}}
-        self._known: dict[str, dict[str, str]] = document["roots"]
+        self._known = _read(file) if file else {}
         self._open: dict[Path, CachedFiles] = {}
 
     def files(self, root: Path) -> CachedFiles:
@@ -47,9 +46,27 @@ class StatCache:
 
         roots = {**self._known, **{str(root): files.all_known() for root, files in self._open.items()}}
         try:
-            write_atomic(self._file, json.dumps({"schema": SCHEMA, "roots": roots}, separators=(",", ":")))
+            write_atomic(self._file, render(roots))
         except OSError:
             return
+
+
+def render(roots: Mapping[str, Mapping[str, str]]) -> str:
+    """The text of a cache file. roots: folder -> path -> what is known of it."""
+    document = {"schema": SCHEMA, "sum": _sum(roots), "roots": roots}
+    return json.dumps(document, separators=(",", ":"))
+
+
+def _read(file: Path) -> dict[str, dict[str, str]]:
+    document = read_json(file)
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        return {}
+    roots: dict[str, dict[str, str]] = document.get("roots", {})
+    return roots if document.get("sum") == _sum(roots) else {}
+
+
+def _sum(roots: object) -> str:
+    return hashlib.sha256(json.dumps(roots, separators=(",", ":")).encode()).hexdigest()
 
 
 class CachedFiles(DiskFiles):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.identify.stat_cache import StatCache
+from lamina.identify.stat_cache import StatCache, render
 from lamina.identify.tree import DiskFiles
 
 LONG_AGO = time.time() - 3600
@@ -37,7 +37,7 @@ def aged(root: Path, cache_file: Path) -> None:
     assert entry is not None
     assert entry.stamp is not None
     known = " ".join([*map(str, entry.stamp), "remembered"])
-    cache_file.write_text(json.dumps({"schema": 2, "roots": {str(root): {"a": known}}}))
+    cache_file.write_text(render({str(root): {"a": known}}))
 
 
 def test_what_is_known_is_not_read(root: Path, tmp_path: Path) -> None:
@@ -72,7 +72,10 @@ def test_what_was_touched_just_now_is_not_remembered(root: Path, tmp_path: Path)
 
 
 def test_a_damaged_cache_is_an_empty_one(root: Path, tmp_path: Path) -> None:
-    for content in ("{", "[]", '{"schema": 99}'):
+    aged(root, tmp_path / "cache")
+    good = (tmp_path / "cache").read_text()
+    shape = json.dumps({**json.loads(good), "roots": [3]})
+    for content in ("{", "[]", '{"schema": 99}', good.replace("remembered", "remembereD"), shape):
         (tmp_path / "cache").write_text(content)
 
         assert digest(StatCache(tmp_path / "cache"), root) == hashlib.sha256(b"one").hexdigest()
