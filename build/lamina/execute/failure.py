@@ -30,9 +30,10 @@ _REFUSED = re.compile(
     r"|authorization failed|failed to authorize|authentication required",
     re.IGNORECASE,
 )
-# What BuildKit says when a registry did not take or give what it was asked for.
+# What BuildKit says when a registry did not take or give what it was asked for; not when its own engine went.
 _REGISTRY = re.compile(
-    r"\bfailed to push \S+: |\bunexpected status from (?:GET|HEAD|POST|PUT|PATCH) request to "
+    r"\bfailed to push \S+: (?!.*(?:\berror reading from server\b|\.sock\b))"
+    r"|\bunexpected status from (?:GET|HEAD|POST|PUT|PATCH) request to "
 )
 _IMMUTABLE = re.compile(r"cannot be overwritten because the (?:tag|repository) is immutable", re.IGNORECASE)
 _SOLVE = "failed to solve: "

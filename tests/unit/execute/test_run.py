@@ -360,6 +360,12 @@ def test_a_registry_that_does_not_take_an_image_is_to_blame(linked: Repo, tmp_pa
     assert outcome.kind is RegistryError
 
 
+def test_a_registry_is_not_to_blame_for_an_engine_that_went_away(linked: Repo, tmp_path: Path) -> None:
+    gone = "failed to push r.test/x:sha-1: error reading from server: connection reset by peer"
+    shop = Shop(turns=[lambda _: [failure(D, "exporting to image", gone)]])
+    assert run(shop, order_of(linked, D, W), tmp_path / "run").kind is BuildError
+
+
 def test_a_registry_is_not_to_blame_for_what_else_fails(linked: Repo, tmp_path: Path) -> None:
     pushed = failure(D, "exporting to image", "failed to push r.test/x:sha-1: denied")
     broken = failure(f"{W} 2/2", "COPY --link file /", "no such file")
