@@ -33,7 +33,7 @@ def image_uri(
     Raises SelectionError for an image that is unknown, not pushed or behind the files, ConfigError for what
     is not known without asking.
     """
-    from lamina.workflow.handing import image_uris
+    from lamina.handoff.outputs import image_uris
 
     given = image_uris((image,), plan_only=plan_only, allow_stale=allow_stale, root=root, stack=stack)
     return given[image]
@@ -50,7 +50,7 @@ def outputs(
 
     Raises the same, with everything that is wrong with any of them.
     """
-    from lamina.workflow.handing import image_uris
+    from lamina.handoff.outputs import image_uris
 
     return image_uris(images, plan_only=plan_only, allow_stale=allow_stale, root=root, stack=stack)
 
@@ -67,6 +67,6 @@ def base_image_name(
 
     Static mode: ``static = true`` in ``[tool.lamina]``, ``LAMINA_STATIC`` or ``USE_STATIC_BASE_IMAGE``.
     """
-    from lamina.workflow.handing import base_name
+    from lamina.handoff.outputs import base_name
 
     return base_name(image, plan_only=plan_only, allow_stale=allow_stale, root=root, stack=stack)

@@ -14,12 +14,12 @@ import pulumi.runtime
 import pytest
 
 from lamina.execute.outcome import Outcome, Result
+from lamina.flow.lock import read_pins
+from lamina.flow.plan import make_images
+from lamina.flow.session import Flags, Workspace
 from lamina.refs import Reference
 from lamina.report.console import Screen
 from lamina.report.record import write_manifest
-from lamina.workflow.locking import read_pins
-from lamina.workflow.planning import make_images
-from lamina.workflow.workspace import Flags, Workspace
 from trees import Tree
 
 HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"

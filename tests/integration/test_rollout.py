@@ -14,12 +14,12 @@ from botocore.config import Config
 from doubles.aws_front import AwsFront, Fault
 from doubles.lambda_ import LambdaDouble
 
-from lamina.aws.functions import Functions
-from lamina.decide.deployment import Wanted, decide
+from lamina.aws.clients import Access, Clients, boto_clients
+from lamina.aws.lambda_ import Functions
 from lamina.declare.functions import Function
-from lamina.registries.aws_clients import Access, Clients, boto_clients
-from lamina.workflow.deploying import Deployment, Wish, running
-from lamina.workflow.rollout import Rollout, carry_out
+from lamina.deploy.deploy import Deployment, Wish, running
+from lamina.deploy.rollout import Rollout, carry_out
+from lamina.deploy.rules import Wanted, decide
 
 REPOSITORY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app-dev"
 OLD, NEW, OTHER = ("sha256:" + each * 64 for each in "129")

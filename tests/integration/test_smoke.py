@@ -14,7 +14,7 @@ from conftest import TestEngine
 from projects import Done, Repo, wait_for
 
 import lamina
-from lamina.execute.smoke import LABEL
+from lamina.smoke.container import LABEL
 
 pytestmark = pytest.mark.engine
 
@@ -143,7 +143,7 @@ def test_what_cannot_be_tried_is_told(tiny: Repo) -> None:
 
 def test_runs_that_fetch_the_emulator_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
     script = (
-        "from lamina.process import SubprocessRunner; from lamina.sandbox.emulator import emulator; "
+        "from lamina.process import SubprocessRunner; from lamina.smoke.emulator import emulator; "
         "print(emulator(SubprocessRunner(), 'amd64', lambda line: None))"
     )
     env = {

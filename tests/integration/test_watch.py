@@ -14,7 +14,7 @@ import pytest
 from conftest import TestEngine
 from projects import Repo, wait_for
 
-from lamina.execute.smoke import LABEL
+from lamina.smoke.container import LABEL
 
 pytestmark = pytest.mark.engine
 

@@ -44,9 +44,9 @@ LONGEST = 400
 LAZY = {
     "boto3": ("registries/", "aws/"),
     "botocore": ("registries/", "aws/"),
-    "docker": ("registries/local.py", "execute/engine.py", "execute/smoke.py"),
+    "docker": ("registries/local.py", "execute/engine.py", "smoke/container.py"),
     "matplotlib": ("bench/chart.py",),
-    "watchfiles": ("workflow/saves.py",),
+    "watchfiles": ("smoke/file_events.py",),
     "yaml": ("adopt/yaml_files.py",),
 }
 """Slow to import: package -> where it may be used, and even there not at the top of the module."""
@@ -190,7 +190,7 @@ def test_a_list_of_tasks_waits_for_no_room_that_only_some_of_them_need() -> None
 
 
 def test_a_build_without_a_registry_waits_for_no_client_of_one() -> None:
-    seen = loaded_with("workflow/building.py")
+    seen = loaded_with("flow/build.py")
 
     assert "execute/run.py" in seen
     assert sorted(seen & {f"registries/{each}.py" for each in ("ecr", "oci", "session", "wire")}) == []

@@ -41,13 +41,13 @@ PROTOCOL = {
 https://docs.aws.amazon.com/AmazonECR/latest/userguide/security_iam_id-based-policy-examples.html
 """
 OURS: dict[str, tuple[str, ...]] = {
-    "setup": ("registries/ecr_setup.py", "registries/ecr_policies.py"),
+    "setup": ("aws/ecr_settings.py", "aws/ecr_policies.py"),
     "gc": (
-        *("registries/ecr_stock.py", "registries/ecr_policies.py"),
-        *("aws/usage.py", "registries/aws_clients.py"),
+        *("registries/ecr_inventory.py", "aws/ecr_policies.py"),
+        *("aws/lambda_usage.py", "aws/clients.py"),
     ),
     "build": ("registries/ecr.py",),
-    "deploy": ("aws/functions.py",),
+    "deploy": ("aws/lambda_.py",),
 }
 """Document -> the modules that ask AWS for its command; what it has besides is the protocol's."""
 LOGIN = {

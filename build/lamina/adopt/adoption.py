@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lamina.adopt.gains import Repeated
 from lamina.adopt.ignore_file import IgnoreFile
 from lamina.adopt.proposal import Proposal
+from lamina.adopt.savings import Repeated
 from lamina.decide.plan import Plan
 from lamina.errors import Problem
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from lamina.adopt.offered import Unread
+from lamina.adopt.unfiltered import Unread
 from lamina.declare.recipe import Recipe, Source
-from lamina.identify.asked import rooted
 from lamina.identify.context import DEFAULT_EXCLUDES, Missing, select
+from lamina.identify.copy_sources import rooted
 from lamina.identify.ignore import Ignore, Rule
 from lamina.identify.tree import Files
 from lamina.identify.wildcard import is_wildcard

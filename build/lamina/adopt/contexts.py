@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.declare.recipe import Recipe, Source
-from lamina.identify.asked import rooted
+from lamina.identify.copy_sources import rooted
 from lamina.identify.goregexp import PatternError
 from lamina.identify.wildcard import compile_wildcard, fixed_part, is_wildcard
 

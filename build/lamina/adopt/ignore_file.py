@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from lamina.adopt.allowlist import AllowList, is_generated
-from lamina.adopt.offered import Offer
+from lamina.adopt.unfiltered import Offer
 from lamina.decide.weight import amount
 from lamina.errors import Problem
 from lamina.identify.tree import shown

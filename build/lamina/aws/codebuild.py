@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lamina.aws.clients import Clients
+from lamina.aws.errors import aws_errors
 from lamina.errors import AwsError
-from lamina.registries.aws_clients import Clients
-from lamina.registries.aws_errors import aws_errors
 
 SETUP = "invoke codebuild.setup"
 IN_PROGRESS = "IN_PROGRESS"

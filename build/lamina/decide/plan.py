@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from lamina.errors import Problem
+from lamina.identify.change_lines import tell
 from lamina.identify.explain import Change, differences
 from lamina.identify.fingerprint import Bill
 from lamina.identify.image import Image
-from lamina.identify.telling import tell
 from lamina.refs import Reference
 
 Action = Literal["build", "retag", "skip"]

@@ -12,7 +12,7 @@ from lamina.decide.plan import Found
 from lamina.errors import LaminaError, Problem
 from lamina.execute.attest import attested_ref
 from lamina.execute.bake import Order
-from lamina.execute.place import Place
+from lamina.execute.image_store import Place
 from lamina.identify.image import Image
 from lamina.refs import Reference
 

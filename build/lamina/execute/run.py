@@ -12,15 +12,15 @@ from lamina.errors import BuildError, LaminaError, Problem
 from lamina.execute.bake import Bake, Order, csv_field, make_bake, target_name
 from lamina.execute.baked import Baked
 from lamina.execute.cache_gaps import cache_gaps
-from lamina.execute.chances import Chances
 from lamina.execute.engine import Engine
 from lamina.execute.exchanges import StalledError, StallRules, StallWatch
 from lamina.execute.failure import explain, kind_of, lost_result
+from lamina.execute.image_store import Place, own_layers
 from lamina.execute.masked_events import MaskedEvents
 from lamina.execute.outcome import Outcome, Result, cancelled, cut_short
-from lamina.execute.place import Place, own_layers
 from lamina.execute.progress import Trace
 from lamina.execute.publish import publish_attested
+from lamina.execute.retry import Chances
 from lamina.execute.staging import find_spoilt, sent_wrong, with_proved_stages
 from lamina.files import read_json, write_atomic
 from lamina.identify.image import Image

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from lamina.declare.recipe import Recipe, Source
 from lamina.errors import nearest
-from lamina.identify.asked import Asked, Filter, rooted
+from lamina.identify.copy_sources import Asked, Filter, rooted
 from lamina.identify.goregexp import PatternError
 from lamina.identify.ignore import EMPTY, Folder, Ignore, Rule
-from lamina.identify.sent import Sent, within
+from lamina.identify.transfer_set import Sent, within
 from lamina.identify.tree import Entry, FileKind, Files
 from lamina.identify.wildcard import compile_wildcard, fixed_part
 

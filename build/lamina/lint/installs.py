@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from lamina.decide.requirements import unpinned
 from lamina.identify.fingerprint import distribution
-from lamina.lint.drops import drop_folders, held_folders
+from lamina.lint.remove_installs import drop_folders, held_folders
 from lamina.lint.rule import Hit, Rule
-from lamina.lint.splits import split, to_split
+from lamina.lint.split_installs import split, to_split
 from lamina.lint.steps import Step, hit
 from lamina.lint.survey import Survey
 

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 from lamina.masks import HIDDEN
 from lamina.registries.credentials import Credential
-from lamina.registries.transport import Answer, Request
+from lamina.registries.http import Answer, Request
 
 _PARAMETER = re.compile(r'([a-zA-Z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _SCHEME = re.compile(r"\s*(basic|bearer)\b", re.IGNORECASE)

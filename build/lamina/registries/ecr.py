@@ -18,20 +18,20 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from lamina.aws.clients import CONNECTIONS, Access, Clients, boto_clients
+from lamina.aws.ecr_settings import EcrSetup
+from lamina.aws.errors import aws_errors, create_command
 from lamina.errors import RegistryError
 from lamina.process import Runner
 from lamina.refs import Reference
-from lamina.registries.aws_clients import CONNECTIONS, Access, Clients, boto_clients
-from lamina.registries.aws_errors import aws_errors, create_command
 from lamina.registries.base import Descriptor, Manifest
 from lamina.registries.credentials import Credential, DockerConfig, ask_helper
 from lamina.registries.docker_home import Kept, PrivateDockerConfig, cache_folder
-from lamina.registries.ecr_setup import EcrSetup
-from lamina.registries.ecr_stock import EcrStock
+from lamina.registries.ecr_inventory import EcrStock
+from lamina.registries.http import HttpTransport, Transport
 from lamina.registries.oci import OciRegistry
 from lamina.registries.refusals import Advice
 from lamina.registries.session import Session
-from lamina.registries.transport import HttpTransport, Transport
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient

@@ -16,11 +16,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from lamina.aws.clients import PUBLIC, Access, Clients, boto_clients
+from lamina.aws.errors import aws_errors
 from lamina.errors import Problem, RegistryError
 from lamina.process import Runner
 from lamina.refs import ECR_PUBLIC_REGION, EcrHost, Reference, is_ecr_public
-from lamina.registries.aws_clients import PUBLIC, Access, Clients, boto_clients
-from lamina.registries.aws_errors import aws_errors
 from lamina.registries.credentials import Credential, DockerConfig, docker_folder, lookup
 from lamina.registries.docker_home import PrivateDockerConfig, cache_folder
 from lamina.registries.ecr import MARGIN, EcrSettings, identity_of

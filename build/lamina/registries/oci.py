@@ -20,8 +20,8 @@ from lamina.refs import Reference
 from lamina.registries import refusals
 from lamina.registries.base import ACCEPTED, Descriptor, Manifest, sha256, sha256_of
 from lamina.registries.credentials import Credential, DockerConfig, lookup
+from lamina.registries.http import Answer, HttpTransport, Transport
 from lamina.registries.session import Session
-from lamina.registries.transport import Answer, HttpTransport, Transport
 
 _Key = TypeVar("_Key")
 _Told = TypeVar("_Told")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from lamina.errors import RegistryError
 from lamina.refs import Reference
+from lamina.registries.http import Answer, Unreachable
 from lamina.registries.pace import STALL_HINT
-from lamina.registries.transport import Answer, Unreachable
 
 _MESSAGE_LENGTH = 300
 

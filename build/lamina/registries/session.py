@@ -15,8 +15,8 @@ from lamina.errors import Problem, RegistryError
 from lamina.refs import Reference
 from lamina.registries import refusals
 from lamina.registries.auth import Authorizer, Challenge, CredentialSource, Refused
+from lamina.registries.http import Answer, Request, Transport, Unreachable
 from lamina.registries.refusals import Advice, Told
-from lamina.registries.transport import Answer, Request, Transport, Unreachable
 
 _HUB, _HUB_API = "docker.io", "registry-1.docker.io"
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})

@@ -26,8 +26,8 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NewConnectionError
 
+from lamina.registries.http import CONNECT_SECONDS, Unreachable
 from lamina.registries.pace import SLOWEST, Pace
-from lamina.registries.transport import CONNECT_SECONDS, Unreachable
 
 _CONNECTIONS = 16  # as many as there are threads reading manifests
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")

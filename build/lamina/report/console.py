@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lamina.errors import LaminaError, Problem
-from lamina.identify.telling import Told, tell
+from lamina.identify.change_lines import Told, tell
 from lamina.masks import Mask, environment_values
 from lamina.report import figures
 from lamina.report.document import SCHEMA
@@ -24,12 +24,12 @@ from lamina.report.streams import console
 from lamina.report.view import BuildView, LiveView, PlainView
 
 if TYPE_CHECKING:  # a plan is shown without what builds being imported
+    from lamina.audit.compare import Audited
     from lamina.decide.plan import Plan
-    from lamina.execute.audit import Audited
     from lamina.execute.outcome import Outcome, Saved
-    from lamina.execute.smoke import Smoked
     from lamina.identify.explain import Change
     from lamina.lint.rule import Finding
+    from lamina.smoke.container import Smoked
 
 _STYLE = {
     "build": "yellow",

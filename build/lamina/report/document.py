@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lamina.decide.answer import Failure
-    from lamina.decide.audit import Verdict
+    from lamina.audit.compare import Audited
+    from lamina.audit.layers import Verdict
+    from lamina.audit.verified import Verified
     from lamina.decide.locking import Move
     from lamina.decide.plan import Plan
-    from lamina.decide.verify import Verified
-    from lamina.execute.audit import Audited
     from lamina.execute.outcome import Outcome, Result, Saved
-    from lamina.execute.smoke import Smoked
     from lamina.identify.explain import Change
     from lamina.lint.rule import Finding
+    from lamina.smoke.answer import Failure
+    from lamina.smoke.container import Smoked
 
 SCHEMA = 1
 

@@ -7,8 +7,8 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from lamina.errors import LaminaError
+from lamina.flow.session import Flags
 from lamina.tasks.frame import helps, workspace
-from lamina.workflow.workspace import Flags
 
 ROTTED = 6
 
@@ -17,8 +17,8 @@ ROTTED = 6
 def init(_: Context, write: bool = False, json: bool = False) -> None:
     """Take a repository over: propose [tool.lamina] for it, plan with that, say what it would spare."""
     with workspace("init", Flags(), json=json) as made:
-        from lamina.report.adoption import adoption_documents, gain_documents, show_adoption
-        from lamina.workflow.adopting import adopt, write_configuration
+        from lamina.adopt.init import adopt, write_configuration
+        from lamina.adopt.show import adoption_documents, gain_documents, show_adoption
 
         found = adopt(made)
         show_adoption(made.screen, found)
@@ -43,9 +43,9 @@ def ignore(
 ) -> None:
     """Show, write or check <Dockerfile>.dockerignore of each image: nothing but what it copies and binds."""
     with workspace("ignore", Flags(images=tuple(image)), json=json) as made:
-        from lamina.report.adoption import ignore_documents, show_ignores
+        from lamina.adopt.ignore import read_ignore_files, write_ignore_files
+        from lamina.adopt.show import ignore_documents, show_ignores
         from lamina.report.figures import counted
-        from lamina.workflow.ignoring import read_ignore_files, write_ignore_files
 
         found = read_ignore_files(made)
         rotten = tuple(problem for each in found for problem in each.problems) if check else ()
@@ -66,8 +66,8 @@ def ignore(
 def phases(_: Context, registry: str | None = None, stack: str | None = None, json: bool = False) -> None:
     """Print how far the three phases are: what is done, and the one command that moves on what is not."""
     with workspace("phases", Flags(registry=registry, stack=stack), json=json) as made:
-        from lamina.report.adoption import check_documents, show_checks
-        from lamina.workflow.phasing import read_phases
+        from lamina.adopt.checklist import read_phases
+        from lamina.adopt.show import check_documents, show_checks
 
         found = read_phases(made)
         show_checks(made.screen, found)

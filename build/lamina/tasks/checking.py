@@ -7,8 +7,8 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from lamina.errors import BuildError
+from lamina.flow.session import Flags
 from lamina.tasks.frame import helps, workspace
-from lamina.workflow.workspace import Flags
 
 
 @task(
@@ -33,8 +33,8 @@ def check(
         images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
     )
     with workspace("check", flags, json=json) as made:
-        from lamina.report.acceptance import CHECK_HEADINGS, check_documents, check_rows
-        from lamina.workflow.checking import check_images
+        from lamina.deploy.check import check_images
+        from lamina.deploy.show_check import CHECK_HEADINGS, check_documents, check_rows
 
         found = check_images(made, tuple(ref))
         made.screen.rows(CHECK_HEADINGS, check_rows(found), wide="digest")

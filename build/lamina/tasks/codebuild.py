@@ -5,8 +5,8 @@ from __future__ import annotations
 from invoke.context import Context
 from invoke.tasks import task
 
+from lamina.flow.session import Flags
 from lamina.tasks.frame import helps, report, workspace
-from lamina.workflow.workspace import Flags
 
 
 @task(
@@ -26,8 +26,8 @@ def setup(
     """Make the projects and the bucket that builds on CodeBuild need; what is right stays as it is."""
     flags = Flags(registry=registry, stack=stack, platform=platform)
     with workspace("codebuild.setup", flags, json=json) as made:
-        from lamina.report.codebuild import setup_documents, tell_setup
-        from lamina.workflow.codebuild_setup import apply_setup, lacking_role, look_at_setup
+        from lamina.codebuild.setup import apply_setup, lacking_role, look_at_setup
+        from lamina.codebuild.show import setup_documents, tell_setup
 
         found = look_at_setup(made)
         tell_setup(made.screen, found.changes, found.policies if dry_run else {})
@@ -91,7 +91,7 @@ def build(
         cache_read_only=cache_read_only or None,
     )
     with workspace("codebuild.build", flags, json=json, plain=plain) as made:
-        from lamina.workflow.codebuilding import Wish, build_on_codebuild
+        from lamina.codebuild.build import Wish, build_on_codebuild
 
         wish = Wish(wait=wait, follow=follow, timeout=timeout or None)
         report(made, "codebuild.build", lambda: build_on_codebuild(made, wish))

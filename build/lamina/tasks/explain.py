@@ -7,9 +7,9 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from lamina.errors import BuildError
+from lamina.flow.session import Flags
 from lamina.report.document import audit_documents, change_documents, verify_document
 from lamina.tasks.frame import helps, workspace
-from lamina.workflow.workspace import Flags
 
 
 @task(
@@ -32,7 +32,7 @@ def why(
 ) -> None:
     """Say what makes an image another one than it was, down to the file that started it."""
     with workspace("why", Flags(registry=registry, stack=stack), json=json) as made:
-        from lamina.workflow.explaining import explain
+        from lamina.flow.why import explain
 
         found = explain(made, image, from_, to)
         made.screen.say(f"{image}: {from_} -> {to}")
@@ -76,7 +76,7 @@ def audit(
         static=static or None,
     )
     with workspace("audit", flags, json=json, plain=plain) as made:
-        from lamina.workflow.auditing import audit_skips
+        from lamina.audit.audit import audit_skips
 
         found = audit_skips(made, sample=sample, seed=seed)
         made.screen.audit(found.images, skipped=found.skipped, seed=found.seed)
@@ -109,7 +109,7 @@ def verify(
     """Build an image of --reproducible again from nothing, in an engine of its own, and compare digests."""
     flags = Flags(registry=registry, stack=stack, platform=platform, static=False, reproducible=True)
     with workspace("verify", flags, json=json, plain=plain) as made:
-        from lamina.workflow.verifying import verify_image
+        from lamina.audit.verify import verify_image
 
         found = verify_image(made, image)
         made.screen.rows(
@@ -147,8 +147,8 @@ def report(
 ) -> None:
     """Say how well the cache worked in a run: what ran and why, what it cost, what was spared."""
     with workspace("report", Flags(), json=json) as made:
+        from lamina.flow.report import list_runs, report_run, write_report
         from lamina.report import summary
-        from lamina.workflow.reporting import list_runs, report_run, write_report
 
         if list_:
             runs = list_runs(made)

@@ -16,9 +16,9 @@ from typing import IO, TYPE_CHECKING, NoReturn
 from invoke.exceptions import Exit
 
 from lamina.errors import Interrupted, LaminaError
+from lamina.flow.session import Flags, Workspace
 from lamina.report.console import Screen
 from lamina.report.document import outcome_documents, saved_document
-from lamina.workflow.workspace import Flags, Workspace
 
 if TYPE_CHECKING:
     from lamina.execute.outcome import Outcome

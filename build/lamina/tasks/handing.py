@@ -7,8 +7,8 @@ import sys
 from invoke.context import Context
 from invoke.tasks import task
 
+from lamina.flow.session import Flags
 from lamina.tasks.frame import helps, workspace
-from lamina.workflow.workspace import Flags
 
 
 @task(
@@ -42,7 +42,7 @@ def outputs(
         offline=True,
     )
     with workspace("outputs", flags, told=sys.stderr) as made:
-        from lamina.report.handing import render
-        from lamina.workflow.handing import hand_over
+        from lamina.handoff.formats import render
+        from lamina.handoff.outputs import hand_over
 
         made.screen.text(render(format, hand_over(made, plan_only=plan_only, allow_stale=allow_stale)))

@@ -8,11 +8,11 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
+from lamina.flow.plan import make_plan_only
+from lamina.flow.session import Flags
+from lamina.flow.tags import apply_tags, make_tags, move_stable
 from lamina.report.document import plan_documents
 from lamina.tasks.frame import helps, report, workspace
-from lamina.workflow.planning import make_plan_only
-from lamina.workflow.tagging import apply_tags, make_tags, move_stable
-from lamina.workflow.workspace import Flags
 
 PLAN_NOT_EMPTY = 7
 
@@ -108,7 +108,7 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
             stall=stall,
         )
         with workspace(name, flags, json=json, plain=plain) as made:
-            from lamina.workflow.building import build_images
+            from lamina.flow.build import build_images
 
             report(made, name, lambda: build_images(made, name, kind))
 
@@ -196,7 +196,7 @@ def push(
         stall=stall,
     )
     with workspace("push", flags, json=json) as made:
-        from lamina.workflow.building import push_built
+        from lamina.flow.build import push_built
 
         report(made, "push", lambda: push_built(made))
 

@@ -8,9 +8,9 @@ from invoke.tasks import task
 
 from lamina import __version__
 from lamina.errors import ConfigError
+from lamina.flow.session import Flags
 from lamina.report.document import finding_documents
 from lamina.tasks.frame import helps, workspace
-from lamina.workflow.workspace import Flags
 
 FINDINGS = 6
 _A_FILE = "name a file: --sarif lint.sarif"
@@ -35,7 +35,7 @@ def lint(
 ) -> None:
     """Find what keeps Dockerfiles from being cached or from running on Lambda; --fix mends it."""
     with workspace("lint", Flags(images=tuple(image)), json=json or sarif == "-") as made:
-        from lamina.workflow.linting import lint_images, mend_images, write_log
+        from lamina.lint.run import lint_images, mend_images, write_log
 
         if json and sarif == "-":
             raise ConfigError.of(

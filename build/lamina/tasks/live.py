@@ -7,8 +7,8 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from lamina.errors import AwsError, Interrupted, LaminaError, Problem
+from lamina.flow.session import Flags
 from lamina.tasks.frame import helps, workspace
-from lamina.workflow.workspace import Flags
 
 TIMEOUT = 300
 NOT_LIVE = 7
@@ -46,9 +46,9 @@ def deploy(
         images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
     )
     with workspace("deploy", flags, json=json) as made:
-        from lamina.report.deployment import move_document, show_moves, summary
-        from lamina.workflow.deploying import Wish, plan_deployment
-        from lamina.workflow.rollout import carry_out
+        from lamina.deploy.deploy import Wish, plan_deployment
+        from lamina.deploy.rollout import carry_out
+        from lamina.deploy.show import move_document, show_moves, summary
 
         wish = Wish(alias=alias, publish=publish, smoke=smoke, timeout=timeout, take_over=take_over)
         found = plan_deployment(made, wish)
@@ -95,8 +95,8 @@ def status(
         images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
     )
     with workspace("status", flags, json=json) as made:
-        from lamina.report.deployment import show_status, status_documents
-        from lamina.workflow.status import check_status, read_status
+        from lamina.deploy.show import show_status, status_documents
+        from lamina.deploy.status import check_status, read_status
 
         rows = read_status(made, every=all)
         show_status(made.screen, rows)

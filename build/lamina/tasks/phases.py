@@ -5,18 +5,18 @@ from __future__ import annotations
 from invoke.context import Context
 from invoke.tasks import task
 
+from lamina.flow.session import Flags
 from lamina.tasks.frame import helps, report, workspace
-from lamina.workflow.workspace import Flags
 
 
 @task(help=helps("plain"))
 def phase1(_: Context, plain: bool = False) -> None:
     """Quick wins: what is wrong with Dockerfiles, what the contexts could spare, whether BuildKit builds."""
     with workspace("phase1", Flags(), plain=plain) as made:
-        from lamina.report.adoption import show_checks, show_ignores
-        from lamina.workflow.ignoring import read_ignore_files
-        from lamina.workflow.phasing import phase1_checks
-        from lamina.workflow.planning import make_plan_only
+        from lamina.adopt.checklist import phase1_checks
+        from lamina.adopt.ignore import read_ignore_files
+        from lamina.adopt.show import show_checks, show_ignores
+        from lamina.flow.plan import make_plan_only
 
         made.screen.plan(make_plan_only(made))
         show_ignores(made.screen, read_ignore_files(made))
@@ -30,9 +30,9 @@ def phase2(
     """Stable development: login, pull, bases, their tags, Lambda images; --static: those on stable bases."""
     flags = Flags(registry=registry, push=push, static=static or None)
     with workspace("phase2", flags, plain=plain) as made:
-        from lamina.workflow.access import enter, warm
-        from lamina.workflow.building import build_images
-        from lamina.workflow.phasing import tag_bases
+        from lamina.adopt.checklist import tag_bases
+        from lamina.flow.build import build_images
+        from lamina.flow.login import enter, warm
 
         made.screen.say(enter(made))
         made.screen.rows(("image", "state"), warm(made), wide="state")
@@ -46,8 +46,8 @@ def phase2(
 def phase3(_: Context, registry: str | None = None, plain: bool = False) -> None:
     """Optimisation: which images are linked; the remote cache and remote builds."""
     with workspace("phase3", Flags(registry=registry), plain=plain) as made:
-        from lamina.report.adoption import show_checks
-        from lamina.workflow.phasing import phase3_checks
+        from lamina.adopt.checklist import phase3_checks
+        from lamina.adopt.show import show_checks
 
         nodes = made.graph.nodes.values()
         rows = ((node.name, node.recipe.unlinked or "yes", str(len(node.recipe.stages))) for node in nodes)

@@ -6,16 +6,16 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from lamina.declare.settings import SETTINGS
+from lamina.flow.session import Flags
 from lamina.report.document import lock_documents
 from lamina.tasks.frame import helps, workspace
-from lamina.workflow.workspace import Flags
 
 
 @task(help=helps("registry", "json"))
 def login(_: Context, registry: str | None = None, json: bool = False) -> None:
     """Get into the registry: for ECR a token, kept for docker and buildx; else docker's own credentials."""
     with workspace("login", Flags(registry=registry), json=json) as made:
-        from lamina.workflow.access import enter
+        from lamina.flow.login import enter
 
         made.screen.say(enter(made))
         made.screen.finish("login", ok=True, images=[])
@@ -34,7 +34,7 @@ def pull(
     """Warm the engine with what the next build stands on, by digest. What is absent is only reported."""
     flags = Flags(images=tuple(image), registry=registry, stack=stack, platform=platform, stall=stall)
     with workspace("pull", flags, json=json) as made:
-        from lamina.workflow.access import warm
+        from lamina.flow.login import warm
 
         rows = list(warm(made))
         made.screen.rows(("image", "state"), rows, wide="state")
@@ -55,7 +55,7 @@ def lock(
 ) -> None:
     """Pin the images that the project stands on in lamina.lock, by digest."""
     with workspace("lock", Flags(images=tuple(image)), json=json) as made:
-        from lamina.workflow.locking import make_lock, write_lock
+        from lamina.flow.lock import make_lock, write_lock
 
         found = make_lock(made, refresh=refresh, dry_run=dry_run)
         made.screen.headline(found.headline)

@@ -9,8 +9,8 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from lamina.errors import LaminaError, RegistryError
+from lamina.flow.session import Flags, Workspace
 from lamina.tasks.frame import helps, workspace
-from lamina.workflow.workspace import Flags, Workspace
 
 
 @task(
@@ -28,8 +28,8 @@ def ecr_setup(
 ) -> None:
     """Make the repositories of this stack in ECR, and their settings, what they should be; again: nothing."""
     with workspace("ecr.setup", Flags(registry=registry, stack=stack), json=json) as made:
-        from lamina.report.registry import setup_documents, show_setup
-        from lamina.workflow.provisioning import carry_out, plan_setup
+        from lamina.ecr.setup import carry_out, plan_setup
+        from lamina.ecr.show import setup_documents, show_setup
 
         found = plan_setup(made)
         show_setup(made.screen, found)
@@ -59,8 +59,8 @@ def gc(
 ) -> None:
     """Say which images of this stack nobody needs, and with --apply delete them; say why all others stay."""
     with workspace("gc", Flags(registry=registry, stack=stack), json=json) as made:
-        from lamina.report.registry import collection_documents, show_collected, show_collection
-        from lamina.workflow.collecting import collect, plan_collection
+        from lamina.ecr.gc import collect, plan_collection
+        from lamina.ecr.show import collection_documents, show_collected, show_collection
 
         found = plan_collection(made, keep_last=keep_last, days=days, apply=apply)
         show_collection(made.screen, found)

@@ -8,9 +8,9 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
+from lamina.flow.session import Flags
 from lamina.report.document import smoke_documents
 from lamina.tasks.frame import helps, workspace
-from lamina.workflow.workspace import Flags
 
 MEMORY, TIMEOUT = 1024, 30
 """MB and seconds of a function. Lambda itself gives it 128 and 3 where nothing is set."""
@@ -48,7 +48,7 @@ def smoke(
         images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
     )
     with workspace("smoke", flags, json=json) as made:
-        from lamina.workflow.smoking import Wish, conditions, failed, smoke_images
+        from lamina.smoke.smoke import Wish, conditions, failed, smoke_images
 
         wish = Wish(
             event=Path(event) if event else None,
@@ -111,8 +111,8 @@ def watch(
         stall=stall,
     )
     with workspace("watch", flags, plain=plain) as made:
-        from lamina.workflow.smoking import Wish, conditions
-        from lamina.workflow.watching import watch_images
+        from lamina.smoke.smoke import Wish, conditions
+        from lamina.smoke.watch import watch_images
 
         wish = Wish(conditions=conditions(memory=MEMORY, timeout=TIMEOUT)) if smoke else None
         watch_images(made, wish)

@@ -7,9 +7,9 @@ import os
 from invoke.context import Context
 from invoke.tasks import task
 
+from lamina.flow.session import Flags
 from lamina.sandbox import engine, registry
 from lamina.tasks.frame import workspace
-from lamina.workflow.workspace import Flags
 
 _PURGE = {"purge": "remove its images and caches as well"}
 

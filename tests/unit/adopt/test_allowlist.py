@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from lamina.adopt.allowlist import HEADER, AllowList, Reader, is_generated, make_allow_list
-from lamina.adopt.offered import offered
-from lamina.adopt.rot import find_rot
+from lamina.adopt.stale_rules import find_rot
+from lamina.adopt.unfiltered import offered
 from lamina.identify.ignore import EMPTY, Ignore
 from lamina.identify.image import read_ignore
 from lamina.identify.tree import DiskFiles

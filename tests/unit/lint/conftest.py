@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from lamina.flow.session import Flags, Workspace
 from lamina.identify.tree import DiskFiles
+from lamina.lint.read import Surveyor
 from lamina.lint.registry import lint
 from lamina.lint.rule import Finding
+from lamina.lint.run import Linted, mend_images
 from lamina.report.console import Screen
-from lamina.workflow.linting import Linted, mend_images
-from lamina.workflow.surveying import Surveyor
-from lamina.workflow.workspace import Flags, Workspace
 
 from ..conftest import RUNTIME, Repo
 

@@ -10,8 +10,8 @@ import pytest
 from lamina.declare.config import load_project
 from lamina.errors import ConfigError
 from lamina.identify.tree import DiskFiles
+from lamina.lint.read import Surveyor
 from lamina.lint.registry import RULES, lint
-from lamina.workflow.surveying import Surveyor
 
 from ..conftest import Repo
 from .conftest import look, write

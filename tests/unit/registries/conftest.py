@@ -12,9 +12,9 @@ import pytest
 
 from lamina.process import Command, Completed
 from lamina.registries.credentials import Credential
+from lamina.registries.http import Answer, Request, Unreachable
 from lamina.registries.oci import OciRegistry
 from lamina.registries.session import Session
-from lamina.registries.transport import Answer, Request, Unreachable
 
 Reply = Answer | Unreachable
 

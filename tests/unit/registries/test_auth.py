@@ -6,7 +6,7 @@ import pytest
 
 from lamina.registries.auth import Authorizer, Challenge, Refused
 from lamina.registries.credentials import Credential
-from lamina.registries.transport import Answer, Request
+from lamina.registries.http import Answer, Request
 
 ME = Credential(username="me", secret="s3cret")
 SCOPES = ("repository:a:pull",)

@@ -11,12 +11,12 @@ import pytest
 from botocore import exceptions as aws
 from botocore.stub import Stubber
 
+from lamina.aws.errors import aws_errors
 from lamina.errors import RegistryError
 from lamina.refs import Reference
-from lamina.registries.aws_errors import aws_errors
 from lamina.registries.credentials import Credential
 from lamina.registries.ecr import EcrRegistry, EcrSettings, Login, ecr_registry, identity_of
-from lamina.registries.transport import Answer
+from lamina.registries.http import Answer
 
 HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from lamina.registries.aws_clients import Access
+from lamina.aws.clients import Access
 from lamina.registries.credentials import Credential, DockerConfig
 from lamina.registries.ecr_logins import EcrLogins
 

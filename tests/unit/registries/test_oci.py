@@ -18,10 +18,10 @@ from lamina.registries.base import (
     sha256,
 )
 from lamina.registries.credentials import Credential
+from lamina.registries.http import Answer, Request, Unreachable
 from lamina.registries.oci import OciRegistry, oci_registry
-from lamina.registries.oci_stock import OciStock
+from lamina.registries.oci_inventory import OciStock
 from lamina.registries.session import Patience, Session
-from lamina.registries.transport import Answer, Request, Unreachable
 
 V2 = "https://r.example/v2"
 REF = Reference.parse("r.example/team/app:v1")

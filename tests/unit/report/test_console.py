@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from lamina.decide.answer import Answer, Failure
 from lamina.decide.plan import Lookup, make_plan
 from lamina.errors import ConfigError, Problem
 from lamina.execute.outcome import Outcome, Result, Saved
 from lamina.execute.progress import Trace
-from lamina.execute.smoke import Smoked
 from lamina.identify.explain import Change
 from lamina.report.console import Screen, saved_line
+from lamina.smoke.answer import Answer, Failure
+from lamina.smoke.container import Smoked
 
 from ..conftest import DIGEST, Repo, Shelf
 

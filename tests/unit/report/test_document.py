@@ -4,13 +4,11 @@ import json
 
 import pytest
 
-from lamina.decide.answer import Answer, Failure
-from lamina.decide.audit import Difference, Pair, Step, Verdict
+from lamina.audit.compare import Audited
+from lamina.audit.layers import Difference, Pair, Step, Verdict
+from lamina.audit.verified import Row, Verified
 from lamina.decide.plan import Found
-from lamina.decide.verify import Row, Verified
-from lamina.execute.audit import Audited
 from lamina.execute.outcome import Outcome, Result
-from lamina.execute.smoke import Smoked
 from lamina.report.document import (
     audit_documents,
     entry,
@@ -19,6 +17,8 @@ from lamina.report.document import (
     smoke_documents,
     verify_document,
 )
+from lamina.smoke.answer import Answer, Failure
+from lamina.smoke.container import Smoked
 
 from ..conftest import DIGEST, Repo, Shelf
 

@@ -20,11 +20,11 @@ from lamina.execute.remote_cache import CachePolicy, make_caches
 from lamina.execute.revision import check_out
 from lamina.execute.run import Workshop, build
 from lamina.execute.staging import stage_images
+from lamina.flow.plan import make_plan_only
+from lamina.flow.session import Flags, Workspace
 from lamina.masks import Mask
 from lamina.process import Command, Completed
 from lamina.report.console import Screen
-from lamina.workflow.planning import make_plan_only
-from lamina.workflow.workspace import Flags, Workspace
 
 from ..conftest import DIGEST, RUNTIME, Repo
 

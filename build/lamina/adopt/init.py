@@ -1,0 +1,110 @@
+"""Taking a repository over: what is there, what would be configured, what that finds and gains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lamina.adopt.adoption import Adoption
+from lamina.adopt.ignore import read_ignore_files
+from lamina.adopt.ignore_file import IgnoreFile
+from lamina.adopt.proposal import Proposal, added_to, propose
+from lamina.adopt.savings import Repeated, repeated_installs
+from lamina.adopt.survey import survey
+from lamina.decide.plan import Plan
+from lamina.declare.document import CONFIG_FILE
+from lamina.errors import ConfigError, LaminaError, Problem, SelectionError
+from lamina.files import write_atomic
+from lamina.flow.plan import make_plan_only
+from lamina.flow.session import Workspace
+
+
+def adopt(workspace: Workspace) -> Adoption:
+    """Look at the repository and at what Lamina would make of it. Writes nothing, asks nobody.
+
+    Raises ConfigError for a configuration that is wrong already, SelectionError without any Dockerfile.
+    """
+    configured = tuple(workspace.project.images)
+    known = {spec.dockerfile_path for spec in workspace.project.images.values()}
+    found = survey(workspace.root)
+    if not configured and not found.dockerfiles:
+        raise SelectionError.of(
+            "there is no Dockerfile here",
+            where=str(workspace.root),
+            hint="write dockerfiles/<image>/Dockerfile, or run this in the folder of the repository",
+        )
+    before = _read(workspace.root)
+    if configured:
+        text = toml = None
+        proposal = Proposal(images=(), platform=None, notes=_unlisted(found.dockerfiles, known))
+    else:
+        proposal = propose(workspace.root, found)
+        text = added_to(before, proposal) if proposal.images else None
+        toml = text[len(before) :].replace("\r\n", "\n").strip() if text else None
+    plan, findings, ignores, installs = _tried(workspace, before if text is None else text)
+    return Adoption(
+        configured=configured,
+        proposal=proposal,
+        text=text,
+        toml=toml,
+        plan=plan,
+        findings=findings,
+        ignores=ignores,
+        installs=installs,
+    )
+
+
+def _tried(
+    workspace: Workspace, text: str
+) -> tuple[Plan | None, tuple[Problem, ...], tuple[IgnoreFile, ...], tuple[Repeated, ...]]:
+    """What a configuration leads to: the plan or what is wrong, and what it would spare."""
+    try:
+        made = workspace.proposing(text)
+    except ConfigError as error:
+        return None, error.problems, (), ()
+    try:
+        plan, findings = _plan(made)
+        return plan, findings, _ignores(made), _installs(made)
+    finally:
+        made.close()
+
+
+def write_configuration(workspace: Workspace, text: str) -> Path:
+    """Put the configuration where every command reads it."""
+    file = workspace.root / CONFIG_FILE
+    write_atomic(file, text)
+    return file
+
+
+def _read(root: Path) -> str:
+    file = root / CONFIG_FILE
+    return file.read_bytes().decode("utf-8") if file.is_file() else ""
+
+
+def _unlisted(dockerfiles: tuple[str, ...], known: set[str]) -> tuple[Problem, ...]:
+    """Notes about Dockerfiles that are no images of the project."""
+    return tuple(
+        Problem(what="is no image of the project", where=path, hint="list it in [tool.lamina.images.<name>]")
+        for path in dockerfiles
+        if path not in known
+    )
+
+
+def _plan(workspace: Workspace) -> tuple[Plan | None, tuple[Problem, ...]]:
+    try:
+        return make_plan_only(workspace), ()
+    except LaminaError as error:
+        return None, error.problems
+
+
+def _ignores(workspace: Workspace) -> tuple[IgnoreFile, ...]:
+    try:
+        return read_ignore_files(workspace)
+    except (ConfigError, SelectionError):  # told by the findings
+        return ()
+
+
+def _installs(workspace: Workspace) -> tuple[Repeated, ...]:
+    try:
+        return repeated_installs(workspace.graph.nodes.values())
+    except ConfigError:
+        return ()

@@ -1,0 +1,1 @@
+"""Proof that skips are right and that builds can be repeated."""

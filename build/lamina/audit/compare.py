@@ -1,0 +1,136 @@
+"""An image solved once more beside the one that is there; nothing of it is kept but BuildKit's cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+
+from lamina.audit.layers import Entries, Makeup, Pair, Step, Verdict, align, judge
+from lamina.decide.plan import Decision, Found
+from lamina.errors import BuildError
+from lamina.execute.bake import DIGESTS, Order, csv_field, target_name
+from lamina.execute.failure import broken_images, explain
+from lamina.execute.progress import Trace
+from lamina.execute.run import Workshop, call_bake, read_announced
+from lamina.identify.image import Image
+from lamina.registries.content import Content, open_archive, read_entries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audited:
+    """An image and what came of its audit.
+
+    cached, total: steps of this solving. ran: the instructions that were not in the cache.
+    """
+
+    image: Image
+    found: Found
+    verdict: Verdict
+    cached: int
+    total: int
+    ran: tuple[str, ...]
+
+
+def audit(order: Order, workshop: Workshop, attempts: count[int], made_by: tuple[Step, ...]) -> Audited:
+    """Solve the one skipped image of an order and hold it against what the skip found.
+
+    attempts: numbers for calls of bake. Raises RegistryError or EngineError when what is there cannot be
+    fetched, and KeyboardInterrupt when the user stops it.
+    """
+    (decision,) = order.decisions
+    found = _found(decision)
+    digests, trace, broken = _solve(replace(order, output=DIGESTS), workshop, next(attempts))
+    if broken:
+        verdict = _unknown(f"it cannot be built now: {broken}")
+    elif found.config is not None and found.config == digests.get("containerimage.config.digest"):
+        verdict = Verdict(conclusion="confirmed", reasons=(f"the same configuration {found.config[:19]}",))
+    else:
+        verdict = _look_closer(order, workshop, next(attempts), found, made_by)
+    progress = trace.progress(decision.image.name, now=workshop.clock())
+    return Audited(
+        image=decision.image,
+        found=found,
+        verdict=verdict,
+        cached=progress.cached,
+        total=progress.total,
+        ran=tuple(
+            step.name
+            for step in trace.of(decision.image.name)
+            if step.is_instruction and step.started is not None and not step.cached
+        ),
+    )
+
+
+def compare(built: Content, found: Content, made_by: tuple[Step, ...]) -> Verdict:
+    """The verdict on two images; only layers that differ are unpacked."""
+    ours, theirs = Makeup.of(built.config), Makeup.of(found.config)
+    files: dict[Pair, tuple[Entries, Entries] | None] = {}
+    for pair in align(made_by, ours, theirs):
+        if not pair.same and pair.built is not None and pair.found is not None:
+            left = _entries(built, ours.layers.index(pair.built))
+            right = _entries(found, theirs.layers.index(pair.found))
+            files[pair] = None if left is None or right is None else (left, right)
+    return judge(made_by, ours, theirs, files)
+
+
+def _look_closer(
+    order: Order, workshop: Workshop, attempt: int, found: Found, made_by: tuple[Step, ...]
+) -> Verdict:
+    try:
+        with _archive(order, workshop, attempt) as built, workshop.place.open(found) as there:
+            return compare(built, there, made_by)
+    except BuildError as error:
+        return _unknown(error.problems[0].what)
+
+
+def _entries(content: Content, index: int) -> Entries | None:
+    with content.layers[index]() as layer:
+        return read_entries(layer)
+
+
+def _solve(order: Order, workshop: Workshop, attempt: int) -> tuple[Mapping[str, str], Trace, str | None]:
+    """What bake announces of the image, how it went, and what failed."""
+    (decision,) = order.decisions
+    baked = call_bake(order, workshop, attempt)
+    if baked.interrupted:
+        raise KeyboardInterrupt
+    if baked.stalled:
+        raise baked.stalled
+    if baked.spoilt:
+        return {}, baked.trace, "its staged files changed while they were sent"
+    if baked.error is None:
+        return (
+            read_announced(workshop.folder, attempt).get(target_name(decision.image.name), {}),
+            baked.trace,
+            None,
+        )
+    problem = next(explain(order, baked.trace, broken_images(order, baked.trace), baked.error))
+    return {}, baked.trace, problem.what
+
+
+@contextmanager
+def _archive(order: Order, workshop: Workshop, attempt: int) -> Iterator[Content]:
+    """The image as it is built now, from a file that is gone again afterwards."""
+    (decision,) = order.decisions
+    file = workshop.folder / f"image-{attempt}.tar"
+    try:
+        output = f"type=docker,{csv_field(f'dest={file}')}"
+        _, _, broken = _solve(replace(order, output=output), workshop, attempt)
+        if broken:
+            raise BuildError.of(f"{decision.image.name} cannot be built now: {broken}")
+        with open_archive(file) as content:
+            yield content
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _unknown(reason: str) -> Verdict:
+    return Verdict(conclusion="not comparable", reasons=(reason,))
+
+
+def _found(decision: Decision) -> Found:
+    if decision.source is None:
+        raise ValueError("a skip that found nothing")
+    return decision.source

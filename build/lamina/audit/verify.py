@@ -1,0 +1,89 @@
+"""Verify: an image built again from nothing, in an engine of its own, and held against what is recorded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from lamina.audit.audit import made_by
+from lamina.audit.compare import compare
+from lamina.audit.layers import Makeup, Step, align
+from lamina.audit.verified import Row, Verified
+from lamina.decide.plan import Decision, Found
+from lamina.errors import BuildError, ConfigError, Problem
+from lamina.execute.bake import REVISION
+from lamina.execute.image_store import find_images
+from lamina.execute.run import build
+from lamina.flow.build import from_outside, make_order, make_ready, make_workshop, name_run
+from lamina.flow.lock import read_pins
+from lamina.flow.plan import make_images
+from lamina.flow.session import Workspace
+from lamina.registries.content import Content
+from lamina.sandbox import engine as sandbox
+
+
+def verify_image(workspace: Workspace, name: str) -> Verified:
+    """Build an image and its bases cold, in a private engine that is gone afterwards, and compare.
+
+    Nothing is recorded or pushed. Raises BuildError when the image is not there or does not build,
+    EngineError where no private engine can be had, ConfigError for a base that is not locked.
+    """
+    workspace.graph.select((name,))
+    outside = read_pins(workspace, (name,))
+    ConfigError.check(
+        Problem(what=f"{each} is not locked: it may be another image tomorrow", hint="invoke lock")
+        for each in outside.unlocked
+    )
+    images = make_images(workspace, (name,), outside)
+    image = images[name]
+    found = find_images(workspace.place, [image]).get(image.name)
+    if found is None:
+        raise BuildError.of(
+            f"{image.ref} is not in {workspace.place.name}: there is nothing to verify",
+            hint=f"invoke build-all --image {name} --reproducible",
+        )
+    workspace.screen.headline(outside.headline)
+    with workspace.place.open(found) as recorded, _cold(workspace) as cold:
+        make_ready(cold, outside)
+        decisions = tuple(
+            Decision(image=each, action="build", reasons=("verify",)) for each in images.values()
+        )
+        # The commit stands in the manifest; the files are the same in any other.
+        order = replace(
+            make_order(cold, {}, decisions, (), outside, {}), revision=recorded.annotations.get(REVISION)
+        )
+        with cold.screen.progress(tuple(images)) as view:
+            used = from_outside(images.values(), outside)
+            outcome = build(order, make_workshop(cold, used, cold.engine_place, name_run("verify"), view))
+        if outcome.interrupted:
+            raise KeyboardInterrupt
+        BuildError.check(outcome.problems)
+        built = cold.engine_place.look([image.ref])[image.ref]
+        steps = made_by(image, outside)
+        with cold.engine_place.open(built) as rebuilt:
+            rows = tuple(_rows(steps, found, recorded, built, rebuilt))
+            return Verified(image=image, found=found, rows=rows, verdict=compare(rebuilt, recorded, steps))
+
+
+@contextmanager
+def _cold(workspace: Workspace) -> Iterator[Workspace]:
+    """A workspace with an empty engine of its own."""
+    name = f"verify-{os.getpid()}"
+    cold = workspace.within(name)
+    try:
+        yield cold
+    finally:
+        cold.close()
+        sandbox.down(workspace.runner, name, purge=True)
+
+
+def _rows(
+    steps: tuple[Step, ...], found: Found, recorded: Content, built: Found, rebuilt: Content
+) -> Iterator[Row]:
+    if found.digest != recorded.digest:  # an engine without the containerd store has no manifests
+        yield Row(what="manifest", recorded=found.digest, rebuilt=built.digest)
+    yield Row(what="configuration", recorded=recorded.digest, rebuilt=rebuilt.digest)
+    for pair in align(steps, Makeup.of(rebuilt.config), Makeup.of(recorded.config)):
+        yield Row(what=f"layer {pair.number}, {pair.step.text}", recorded=pair.found, rebuilt=pair.built)

@@ -1,0 +1,219 @@
+"""Repositories, templates and settings of an account's registry: one call of AWS for each aspect of one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lamina.aws.clients import Clients
+from lamina.aws.ecr_policies import repository_policy
+from lamina.aws.errors import aws_errors
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecr import ECRClient
+    from mypy_boto3_sts import STSClient
+
+_MOUNTING = "BLOB_MOUNTING"
+_DESCRIPTION = "made by lamina ecr.setup"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who AWS says we are. partition: ``aws``, ``aws-cn``; region: the client's."""
+
+    account: str
+    partition: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryFacts:
+    """A repository. mutability: mode, and the tags excluded from it. policies: documents, None for none."""
+
+    mutability: str
+    exclusions: tuple[str, ...]
+    scan: bool
+    lifecycle: Mapping[str, Any] | None
+    policy: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateFacts:
+    """A creation template. applied: for what it is used, ``CREATE_ON_PUSH``."""
+
+    mutability: str = "MUTABLE"
+    exclusions: tuple[str, ...] = ()
+    lifecycle: Mapping[str, Any] | None = None
+    policy: Mapping[str, Any] | None = None
+    applied: tuple[str, ...] = ()
+
+
+class EcrSetup:
+    """Reads and changes the registry of an account. Names are whole. Raises RegistryError; safe for threads.
+
+    account: whose registry; None for the caller's own.
+    """
+
+    def __init__(self, clients: Clients, *, account: str | None) -> None:
+        self._clients = clients
+        self._account: dict[str, Any] = {"registryId": account} if account else {}
+
+    def identity(self) -> Identity:
+        """Ask AWS who we are; every caller may."""
+        with aws_errors():
+            client: STSClient = self._clients("sts")
+            told = client.get_caller_identity()
+            return Identity(
+                account=told["Account"],
+                partition=told["Arn"].split(":")[1],
+                region=self._ecr.meta.region_name,
+            )
+
+    def repository(self, name: str) -> RepositoryFacts | None:
+        """A repository as it is; None when there is none."""
+        client = self._ecr
+        with aws_errors(name):
+            try:
+                (told,) = client.describe_repositories(repositoryNames=[name], **self._account)[
+                    "repositories"
+                ]
+            except client.exceptions.RepositoryNotFoundException:
+                return None
+            try:
+                found = client.get_lifecycle_policy(repositoryName=name, **self._account)
+                lifecycle = json.loads(found["lifecyclePolicyText"])
+            except client.exceptions.LifecyclePolicyNotFoundException:
+                lifecycle = None
+            policy = repository_policy(client, name, self._account)
+        return RepositoryFacts(
+            mutability=str(told.get("imageTagMutability", "MUTABLE")),
+            exclusions=_patterns(told),
+            scan=bool(told.get("imageScanningConfiguration", {}).get("scanOnPush")),
+            lifecycle=lifecycle,
+            policy=policy,
+        )
+
+    def create(self, name: str, mutability: str, exclusions: tuple[str, ...], *, scan: bool) -> None:
+        """Create a repository; one that exists already is success."""
+        client = self._ecr
+        with aws_errors(name):
+            try:
+                client.create_repository(
+                    repositoryName=name,
+                    imageScanningConfiguration={"scanOnPush": scan},
+                    **_mutability(mutability, exclusions),
+                    **self._account,
+                )
+            except client.exceptions.RepositoryAlreadyExistsException:
+                return
+
+    def set_mutability(self, name: str, mutability: str, exclusions: tuple[str, ...]) -> None:
+        """Say which tags may move."""
+        client = self._ecr
+        with aws_errors(name):
+            client.put_image_tag_mutability(
+                repositoryName=name, **_mutability(mutability, exclusions), **self._account
+            )
+
+    def set_scan(self, name: str, on: bool) -> None:
+        """Say whether images are scanned when they are pushed."""
+        client = self._ecr
+        with aws_errors(name):
+            client.put_image_scanning_configuration(
+                repositoryName=name, imageScanningConfiguration={"scanOnPush": on}, **self._account
+            )
+
+    def set_lifecycle(self, name: str, document: Mapping[str, Any] | None) -> None:
+        """Say what expires by itself; None: nothing does."""
+        client = self._ecr
+        with aws_errors(name):
+            if document is None:
+                client.delete_lifecycle_policy(repositoryName=name, **self._account)
+                return
+            client.put_lifecycle_policy(
+                repositoryName=name, lifecyclePolicyText=json.dumps(document), **self._account
+            )
+
+    def set_policy(self, name: str, document: Mapping[str, Any] | None) -> None:
+        """Say who else may use a repository; None: nobody."""
+        client = self._ecr
+        with aws_errors(name):
+            if document is None:
+                client.delete_repository_policy(repositoryName=name, **self._account)
+                return
+            client.set_repository_policy(
+                repositoryName=name, policyText=json.dumps(document), **self._account
+            )
+
+    def mounting(self) -> bool:
+        """Whether repositories of the caller's account and region share layers."""
+        client = self._ecr
+        with aws_errors():
+            return client.get_account_setting(name=_MOUNTING).get("value") == "ENABLED"
+
+    def set_mounting(self) -> None:
+        """Let them share layers."""
+        client = self._ecr
+        with aws_errors():
+            client.put_account_setting(name=_MOUNTING, value="ENABLED")
+
+    def template(self, prefix: str) -> TemplateFacts | None:
+        """The creation template of a prefix in the caller's account; None when there is none."""
+        client = self._ecr
+        with aws_errors(f"the template {prefix}"):
+            try:
+                told = client.describe_repository_creation_templates(prefixes=[prefix])
+            except client.exceptions.TemplateNotFoundException:
+                return None
+        for each in told.get("repositoryCreationTemplates", ()):
+            return TemplateFacts(
+                mutability=str(each.get("imageTagMutability", "MUTABLE")),
+                exclusions=_patterns(each),
+                lifecycle=_document(each.get("lifecyclePolicy")),
+                policy=_document(each.get("repositoryPolicy")),
+                applied=tuple(sorted(str(item) for item in each.get("appliedFor", ()))),
+            )
+        return None
+
+    def set_template(self, prefix: str, facts: TemplateFacts, *, exists: bool) -> None:
+        """Make a template, or make it another."""
+        client = self._ecr
+        given: dict[str, Any] = {
+            "prefix": prefix,
+            "appliedFor": list(facts.applied),
+            "lifecyclePolicy": json.dumps(facts.lifecycle) if facts.lifecycle else "",
+            "repositoryPolicy": json.dumps(facts.policy) if facts.policy else "",
+            **_mutability(facts.mutability, facts.exclusions),
+        }
+        with aws_errors(f"the template {prefix}"):
+            if exists:
+                client.update_repository_creation_template(**given)
+                return
+            filled = {key: value for key, value in given.items() if value != ""}
+            client.create_repository_creation_template(description=_DESCRIPTION, **filled)
+
+    @property
+    def _ecr(self) -> ECRClient:
+        with aws_errors():
+            client: ECRClient = self._clients("ecr")
+            return client
+
+
+def _mutability(mode: str, exclusions: tuple[str, ...]) -> dict[str, Any]:
+    given: dict[str, Any] = {"imageTagMutability": mode}
+    if exclusions:
+        given["imageTagMutabilityExclusionFilters"] = [
+            {"filterType": "WILDCARD", "filter": each} for each in exclusions
+        ]
+    return given
+
+
+def _patterns(told: Any) -> tuple[str, ...]:
+    return tuple(sorted(each["filter"] for each in told.get("imageTagMutabilityExclusionFilters") or ()))
+
+
+def _document(text: str | None) -> Mapping[str, Any] | None:
+    found: Mapping[str, Any] | None = json.loads(text) if text else None
+    return found

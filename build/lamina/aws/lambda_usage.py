@@ -1,0 +1,85 @@
+"""Which images functions run: every version of every function of an account, in one region."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from lamina.aws.clients import CONNECTIONS, Access, Clients, boto_clients
+from lamina.aws.errors import aws_errors
+from lamina.aws.live import IMAGE, image_digest
+from lamina.errors import AwsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """A version of a function that runs an image. version: ``$LATEST`` or a number; digest: of the image.
+
+    An alias names versions, and runs what they run.
+    """
+
+    function: str
+    version: str
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.function}:{self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Who was asked, and all that runs there. functions: how many there are, those of zip files too."""
+
+    account: str
+    region: str
+    functions: int
+    deployed: tuple[Deployed, ...]
+
+    def __str__(self) -> str:
+        return f"account {self.account}, {self.region}"
+
+
+def read_usage(access: Access, *, clients: Clients | None = None, threads: int = CONNECTIONS) -> Usage:
+    """Ask Lambda, page by page and many versions at once. Raises AwsError when any of it stays unknown."""
+    clients = clients or boto_clients(access)
+    with aws_errors(access.role, service="sts"):
+        account = clients("sts").get_caller_identity()["Account"]
+    with aws_errors(service="lambda"):
+        client = clients("lambda")
+        functions = [
+            each for page in client.get_paginator("list_functions").paginate() for each in page["Functions"]
+        ]
+        images = [each["FunctionName"] for each in functions if each.get("PackageType") == IMAGE]
+        with ThreadPoolExecutor(threads, thread_name_prefix="lambda") as pool:
+            listed = pool.map(lambda name: (name, tuple(_versions(client, name))), images)
+            wanted = [(name, version) for name, versions in listed for version in versions]
+            found = pool.map(lambda pair: _deployed(client, *pair), wanted)
+            deployed = tuple(each for each in found if each is not None)
+        region = client.meta.region_name
+    return Usage(account=account, region=region, functions=len(functions), deployed=deployed)
+
+
+def _versions(client: Any, name: str) -> Iterator[str]:
+    """The versions of a function; none of one that was deleted meanwhile."""
+    try:
+        for page in client.get_paginator("list_versions_by_function").paginate(FunctionName=name):
+            yield from (str(each["Version"]) for each in page["Versions"])
+    except client.exceptions.ResourceNotFoundException:
+        return
+
+
+def _deployed(client: Any, name: str, version: str) -> Deployed | None:
+    try:
+        code = client.get_function(FunctionName=name, Qualifier=version)["Code"]
+    except client.exceptions.ResourceNotFoundException:
+        return None
+    digest = image_digest(code)
+    if digest is None:
+        raise AwsError.of(
+            f"the function {name}:{version} does not say which image it runs",
+            where="AWS GetFunction",
+            hint="wait until it is ready, or look at it: aws lambda get-function --function-name " + name,
+        )
+    return Deployed(function=name, version=version, digest=digest)

@@ -1,0 +1,1 @@
+"""Builds on AWS CodeBuild: its project, the buildspec, a run that is followed."""

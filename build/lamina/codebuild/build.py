@@ -1,0 +1,386 @@
+"""A build on CodeBuild: the same plan, sent there with what it needs, followed, confirmed, recorded."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from lamina.aws.clients import Access, Clients, boto_clients
+from lamina.aws.codebuild import CodeBuild, SourceBucket, Start
+from lamina.codebuild.buildspec import (
+    BUILDSPEC,
+    EVENTS,
+    RESULTS,
+    Machine,
+    buildspecs,
+    logins,
+    public_hosts,
+    results_prefix,
+    secret_file,
+)
+from lamina.codebuild.follow import SUCCEEDED, Follower, Started, kept_settings
+from lamina.codebuild.limits import architecture_of, as_batch, needed_secrets, notes, unfit
+from lamina.codebuild.source_bundle import make_bundle, write_zip
+from lamina.codebuild.steps import RemoteStep, call_off, conclude, explain_failure, split
+from lamina.decide.plan import Plan
+from lamina.declare.codebuild import ARCHITECTURES
+from lamina.declare.config import Secret
+from lamina.errors import AwsError, BuildError, ConfigError, Problem
+from lamina.execute.bake import Order
+from lamina.execute.engine import Builder
+from lamina.execute.externals import Externals
+from lamina.execute.masked_events import hide_events
+from lamina.execute.outcome import Outcome, Result
+from lamina.files import write_atomic, write_json
+from lamina.flow.build import build_images, make_order
+from lamina.flow.cache import find_caches, settle_caches
+from lamina.flow.session import Workspace
+from lamina.identify.image import Image
+from lamina.masks import Mask
+from lamina.refs import Reference
+
+COMMAND = "codebuild.build"
+_SETUP_FIRST = "docs/codebuild.md says how to begin"
+_QUEUE_SECONDS = 600.0  # a machine may be long in coming
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """How a build is to go. wait: for its end. follow: say every line of its log. timeout: minutes.
+
+    pause, clock: wait seconds, and tell them.
+    """
+
+    wait: bool = True
+    follow: bool = False
+    timeout: int | None = None
+    pause: Callable[[float], None] = field(default=time.sleep)
+    clock: Callable[[], float] = field(default=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """One build to be started: of the images of one architecture. texts: its files besides the contexts."""
+
+    project: str
+    steps: tuple[RemoteStep, ...]
+    batch: bool
+    texts: Mapping[str, str]
+
+
+def build_on_codebuild(workspace: Workspace, wish: Wish) -> Outcome:
+    """Plan as a push does, and have CodeBuild make what is to be built. See `build_images`.
+
+    Raises ConfigError for what is not configured, AwsError.
+    """
+    ConfigError.check(_lacking(workspace, wish))
+    workspace.builds_here = False
+    workspace.builder = Builder(name="codebuild", driver="docker-container", local_images=False)
+    return build_images(workspace, COMMAND, by=partial(_build, wish=wish))
+
+
+def aws_clients(workspace: Workspace) -> Clients:
+    """Makes clients for the region in which builds run."""
+    region = workspace.project.codebuild.region or workspace.project.ecr.region
+    return boto_clients(Access(region=region))
+
+
+def lacking_registry(workspace: Workspace) -> Iterator[Problem]:
+    """What is wrong when images do not live in ECR."""
+    if not workspace.on_ecr:
+        registry = workspace.project.settings["registry"]
+        yield Problem(
+            what=f"builds on CodeBuild push to ECR, and the registry is {registry.value!r}",
+            where=registry.source,
+            allowed="ecr, or ecr/prefix",
+            hint='add --registry ecr, or registry = "ecr" to [tool.lamina]',
+        )
+
+
+def lacking_setting(key: str, what: str) -> Problem:
+    """A key of the configuration that has to be there."""
+    return Problem(
+        what=f"{what} is not configured", where=f"[tool.lamina.codebuild] {key}", hint=_SETUP_FIRST
+    )
+
+
+def elsewhere(bucket: SourceBucket, codebuild: CodeBuild) -> Iterator[Problem]:
+    """What is wrong when the bucket is in another region: builds fetch their source only from their own."""
+    region = bucket.region()
+    if region and region != codebuild.region:
+        yield Problem(
+            what=f"the bucket {bucket.name} is in {region}, and builds run in {codebuild.region}",
+            where="[tool.lamina.codebuild] bucket",
+            allowed=f"a bucket in {codebuild.region}; CodeBuild fetches sources only from its own region",
+            hint=f'name another bucket, or let builds run there: region = "{region}"',
+        )
+
+
+def outside_images(workspace: Workspace) -> tuple[Reference, ...]:
+    """The images that builds pull and the project does not make: machines', BuildKit's, what it stands on."""
+    settings = workspace.project.codebuild
+    machines = {settings.image_of(each) for each in ARCHITECTURES}
+    own = {each for each in machines if not each.startswith("aws/codebuild/")}
+    own |= {settings.buildkit} if settings.buildkit else set()
+    names = {each.name for node in workspace.graph.nodes.values() for each in node.externals}
+    return tuple(Reference.parse(name) for name in (*sorted(own), *sorted(names)))
+
+
+def _lacking(workspace: Workspace, wish: Wish) -> Iterator[Problem]:
+    yield from lacking_registry(workspace)
+    if workspace.project.codebuild.bucket is None:
+        yield lacking_setting("bucket", "the bucket for sources")
+    if workspace.attestations:
+        yield Problem(
+            what="what CodeBuild builds is not attested",
+            where="--provenance, --sbom",
+            hint="leave them out, or build it here: invoke build-all --push",
+        )
+    if wish.timeout is not None and not 5 <= wish.timeout <= 2160:
+        yield Problem(
+            what=f"a build cannot take up to {wish.timeout} minutes", where="--timeout", allowed="5 to 2160"
+        )
+
+
+def _build(
+    workspace: Workspace, plan: Plan, images: Mapping[str, Image], outside: Externals, run: str, *, wish: Wish
+) -> Outcome:
+    """See `Build`."""
+    del images
+    decisions = plan.acting("build")
+    settings = workspace.project.codebuild
+    built = {decision.image.name: decision.image for decision in decisions}
+    used = {name for image in built for name in outside.references.get(image, ())}
+    stand_ins = {name: each.ref for name, each in outside.stand_ins.items() if name in used}
+    project = workspace.project
+    ConfigError.check(unfit(settings, built, secrets=project.secrets, stand_ins=stand_ins))
+    caches = find_caches(workspace, built.values())
+    workspace.screen.notes((*caches.notes, *notes(settings, len(built))))
+    order = make_order(workspace, plan.found, decisions, (), outside, caches.images)
+    needed = needed_secrets(settings, built.values())
+    clients = aws_clients(workspace)
+    codebuild, bucket = CodeBuild(clients), SourceBucket(str(settings.bucket), clients)
+    ConfigError.check(elsewhere(bucket, codebuild))
+    machine = Machine(
+        logins={
+            workspace.registry.address.partition("/")[0]: project.ecr.region or codebuild.region,
+            **logins(outside_images(workspace)),
+        },
+        region=codebuild.region,
+        buildkit=settings.buildkit,
+        secrets=needed,
+        public=public_hosts(outside_images(workspace)),
+    )
+    errands = _errands(workspace, order, machine, tuple(needed))
+    ConfigError.check(_withheld(errands))
+    folder = workspace.project.state / "runs" / run
+    folder.mkdir(parents=True)
+    started: list[Started] = []
+    try:
+        for each in errands:
+            started.append(_begin(workspace, codebuild, bucket, order, each, folder, wish))
+            workspace.screen.say(f"{each.project}: started {started[-1].id}")
+        write_json(folder / "codebuild.json", kept_settings(tuple(started)))
+        if not wish.wait:
+            return _left_running(tuple(started))
+        outcome = _follow(workspace, codebuild, bucket, tuple(started), folder, wish)
+    except KeyboardInterrupt:
+        return _stopped(workspace, codebuild, tuple(started), errands)
+    except AwsError:
+        if len(started) < len(errands):  # of two architectures the second did not come so far
+            with suppress(AwsError):
+                _stop(codebuild, tuple(started))
+        raise
+    exact = not order.reproducible
+    workspace.screen.notes(settle_caches(workspace.registry, caches, outcome, exact=exact))
+    return outcome
+
+
+def _errands(
+    workspace: Workspace, order: Order, machine: Machine, secrets: tuple[str, ...]
+) -> tuple[Errand, ...]:
+    """A build for each architecture: on one machine, or one a step where there is much to do."""
+    settings = workspace.project.codebuild
+    there = tuple(
+        Secret(name=name, file=Path(secret_file(number))) for number, name in enumerate(secrets, start=1)
+    )
+    errands: list[Errand] = []
+    for name in ARCHITECTURES:
+        own = tuple(each for each in order.decisions if architecture_of(each.image) == name)
+        if not own:
+            continue
+        first = 1 + sum(len(errand.steps) for errand in errands)
+        jobs: int = workspace.project.get("jobs")
+        steps = split(replace(order, decisions=own, secrets=there), jobs, first=first)
+        batch = as_batch(settings, len(own))
+        texts = {
+            **{each.step.bake_file: each.render() for each in steps},
+            **buildspecs([each.step for each in steps], machine, batch=batch),
+        }
+        errands.append(Errand(project=settings.project_of(name), steps=steps, batch=batch, texts=texts))
+    return tuple(errands)
+
+
+def _withheld(errands: Iterable[Errand]) -> Iterator[Problem]:
+    """What bake gets by its environment, which stays here: build arguments that look like secrets."""
+    names = {name for errand in errands for step in errand.steps for name in step.bake.environment}
+    if names:
+        yield Problem(
+            what="build arguments that look like secrets are not sent to CodeBuild",
+            where="[tool.lamina.args]",
+            hint="let the step read them by RUN --mount=type=secret, from [tool.lamina.codebuild.secrets]",
+        )
+
+
+def _send(workspace: Workspace, bucket: SourceBucket, order: Order, errand: Errand) -> str:
+    """Put the source of a build into the bucket, unless the same is there; its key."""
+    stages = {name: order.stages[name] for step in errand.steps for name in step.images}
+    with tempfile.TemporaryDirectory(prefix="source-", dir=workspace.project.state) as scratch:
+        bundle = make_bundle(Path(scratch), errand.texts, stages)
+        BuildError.check(
+            Problem(what=f"the staged files of {name} changed while they were packed", hint="run again")
+            for name, each in stages.items()
+            if not each.intact
+        )
+        if bucket.has(bundle.key):
+            workspace.screen.say(f"{errand.project}: the source is there: s3://{bucket.name}/{bundle.key}")
+            return bundle.key
+        file = Path(scratch) / "source.zip"
+        write_zip(bundle, file)
+        size = file.stat().st_size
+        bucket.upload(file, bundle.key)
+        workspace.screen.say(f"{errand.project}: sent {size} bytes to s3://{bucket.name}/{bundle.key}")
+        return bundle.key
+
+
+def _begin(
+    workspace: Workspace,
+    codebuild: CodeBuild,
+    bucket: SourceBucket,
+    order: Order,
+    errand: Errand,
+    folder: Path,
+    wish: Wish,
+) -> Started:
+    """Send a source and start its build. The bake files stay here as well, as those of a local run."""
+    for step in errand.steps:
+        write_atomic(folder / step.step.bake_file, errand.texts[step.step.bake_file])
+    wanted = Start(
+        project=errand.project,
+        source=f"{bucket.name}/{_send(workspace, bucket, order, errand)}",
+        buildspec=BUILDSPEC,
+        environment={RESULTS: f"s3://{bucket.name}/{results_prefix(folder.name)}"},
+        token=f"{folder.name}-{errand.steps[0].number}",
+        timeout=wish.timeout or workspace.project.codebuild.timeout,
+    )
+    id = codebuild.start_batch(wanted) if errand.batch else codebuild.start(wanted)  # noqa: A001
+    return Started(id=id, project=errand.project, steps=errand.steps, batch=errand.batch)
+
+
+def _left_running(started: tuple[Started, ...]) -> Outcome:
+    """The end of a run that does not wait: nothing is recorded of what is being built."""
+    results = {
+        decision.image.name: Result(image=decision.image, status="started", reasons=decision.reasons)
+        for each in started
+        for step in each.steps
+        for decision in step.order.decisions
+    }
+    return Outcome(results=results, remote=tuple(each.id for each in started))
+
+
+def _follow(
+    workspace: Workspace,
+    codebuild: CodeBuild,
+    bucket: SourceBucket,
+    started: tuple[Started, ...],
+    folder: Path,
+    wish: Wish,
+) -> Outcome:
+    minutes = wish.timeout or workspace.project.codebuild.timeout
+    names = tuple(name for each in started for step in each.steps for name in step.images)
+    with workspace.screen.progress(names) as view:
+        follower = Follower(
+            codebuild, started, view, workspace.screen.say, mask=workspace.mask, follow=wish.follow
+        )
+        seconds = minutes * 60 + _QUEUE_SECONDS
+        in_time = follower.wait(pause=wish.pause, clock=wish.clock, seconds=seconds)
+    if not in_time:
+        _stop(codebuild, started)
+        steps = tuple(step for each in started for step in each.steps)
+        what = f"not done after {seconds / 60:.0f} minutes, the wait for a machine included; it was stopped"
+        problem = Problem(what=what, where=", ".join(each.id for each in started), hint="--timeout MINUTES")
+        return replace(call_off(steps, "it took too long"), problems=(problem,), remote=_ids(started))
+    _fetch(bucket, folder, workspace.mask, failed=any(follower.status(each) != SUCCEEDED for each in started))
+    follower.write_events(folder)
+    outcomes = [_end(workspace, follower, each, folder, minutes) for each in started]
+    return Outcome(
+        results={name: result for each in outcomes for name, result in each.results.items()},
+        installs={name: steps for each in outcomes for name, steps in each.installs.items()},
+        problems=tuple(problem for each in outcomes for problem in each.problems),
+        remote=_ids(started),
+    )
+
+
+def _end(workspace: Workspace, follower: Follower, started: Started, folder: Path, minutes: int) -> Outcome:
+    """What came of one build."""
+    status = follower.status(started)
+    if status == SUCCEEDED:
+        return conclude(started.steps, folder, workspace.destination, time.time)
+    outcome = explain_failure(started.steps, folder)
+    if status == "FAILED" and outcome.problems:
+        return outcome
+    return replace(outcome, problems=(follower.problem(started, minutes=minutes), *outcome.problems))
+
+
+def _fetch(bucket: SourceBucket, folder: Path, mask: Mask, *, failed: bool) -> None:
+    """Get what builds handed back, as files of the run. failed: whether one did, maybe before that."""
+    try:
+        for key in bucket.keys(results_prefix(folder.name)):
+            file = folder / Path(key).name
+            bucket.download(key, file)
+            if file.match(EVENTS):
+                hide_events(file, mask)
+    except AwsError:
+        if not failed:
+            raise
+
+
+def _stopped(
+    workspace: Workspace, codebuild: CodeBuild, started: tuple[Started, ...], errands: tuple[Errand, ...]
+) -> Outcome:
+    """The end of a run that the user stopped; the builds go on if that is wanted."""
+    told = ", ".join(each.id for each in started)
+    if started and workspace.screen.ask(f"stop {told} as well?", default=True):
+        try:
+            _stop(codebuild, started)
+            workspace.screen.say(f"stopped {told}")
+        except AwsError as error:
+            workspace.screen.notes(
+                replace(each, what=f"{told} could not be stopped: {each.what}") for each in error.problems
+            )
+    elif started:
+        workspace.screen.say(f"{told} goes on; what it pushes is found by the next run")
+    steps = tuple(step for each in errands for step in each.steps)
+    return replace(call_off(steps, "the run was stopped"), interrupted=True, remote=_ids(started))
+
+
+def _stop(codebuild: CodeBuild, started: tuple[Started, ...]) -> None:
+    problems: list[Problem] = []
+    for each in started:
+        try:
+            if each.batch:
+                codebuild.stop_batch(each.id)
+            else:
+                codebuild.stop(each.id)
+        except AwsError as error:
+            problems += error.problems
+    AwsError.check(problems)
+
+
+def _ids(started: tuple[Started, ...]) -> tuple[str, ...]:
+    return tuple(each.id for each in started)

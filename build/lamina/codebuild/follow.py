@@ -1,0 +1,231 @@
+"""Builds elsewhere while they run: their phases, the steps of their images, the lines of their logs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from lamina.aws.answers import may_pass
+from lamina.aws.codebuild import Batch, Build, CodeBuild, LogStream
+from lamina.codebuild.buildspec import events_file, identifier, step_of
+from lamina.codebuild.steps import RemoteStep
+from lamina.errors import AwsError, LaminaError, Problem
+from lamina.execute.masked_events import MaskedEvents
+from lamina.execute.progress import Trace
+from lamina.files import write_atomic
+from lamina.masks import Mask
+from lamina.report.view import BuildView
+
+SUCCEEDED = "SUCCEEDED"
+_KEPT_LINES, _SHOWN_LINES = 200, 15
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.5, 5.0, 1.3  # seconds
+_MOST_MISSES = 3
+_LATE_LOOKS = 3  # the last lines of a log come after the end of its build
+_OWN_LINES = "[Container] "
+_LAST_PHASE = "COMPLETED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A build that was started. steps: what it makes. batch: whether it is a batch of builds, one a step."""
+
+    id: str
+    project: str
+    steps: tuple[RemoteStep, ...]
+    batch: bool
+
+
+class Follower:
+    """Follows builds, a look at a time. follow: whether all lines of their logs are said."""
+
+    def __init__(
+        self,
+        codebuild: CodeBuild,
+        started: tuple[Started, ...],
+        view: BuildView,
+        say: Callable[[str], None],
+        *,
+        mask: Mask,
+        follow: bool,
+    ) -> None:
+        self._codebuild = codebuild
+        self._started = started
+        self._view = view
+        self._say = say
+        self._follow = follow
+        self._steps = {step.number: step for each in started for step in each.steps}
+        self._mask = mask
+        self._masked: dict[int, MaskedEvents] = {}
+        self._traces: dict[int, Trace] = {}
+        self._events: dict[int, list[str]] = {}
+        self._current: dict[str, int] = {}
+        self._tokens: dict[str, str | None] = {}
+        self._tails: dict[str, deque[str]] = {}
+        self._told: set[tuple[str, str]] = set()
+        self._unreadable: set[LogStream] = set()
+        self._builds: dict[str, Build] = {}
+        self._batches: dict[str, Batch] = {}
+
+    def wait(self, *, pause: Callable[[float], None], clock: Callable[[], float], seconds: float) -> bool:
+        """Look until all have ended; False when that takes longer. Raises AwsError, with the builds' ids.
+
+        pause: waits so many seconds. clock: seconds.
+        """
+        start, between, misses = clock(), _FIRST_PAUSE, 0
+        while True:
+            try:
+                if self.look():
+                    break
+                misses = 0
+            except AwsError as error:
+                misses += 1
+                if misses == _MOST_MISSES:
+                    raise AwsError(*error.problems, self._lost_sight()) from error
+            if clock() - start > seconds:
+                return False
+            pause(between)
+            between = min(between * _GROWTH, _LONGEST_PAUSE)
+        for _ in range(_LATE_LOOKS if self._failed() else 0):
+            pause(_FIRST_PAUSE)
+            with suppress(AwsError):  # how it ended is known
+                self.look()
+        return True
+
+    def look(self) -> bool:
+        """One look at all of them; whether they have ended."""
+        self._batches |= self._codebuild.batches([each.id for each in self._started if each.batch])
+        names = dict(self._names())
+        self._builds |= self._codebuild.builds(names)
+        for build in self._builds.values():
+            self._tell_phases(names[build.id], build)
+            if build.log is not None and build.log not in self._unreadable:
+                self._read(names[build.id], build.id, build.log)
+        return all(self.status(each) is not None for each in self._started)
+
+    def status(self, started: Started) -> str | None:
+        """How it ended, in AWS' word; None while it runs."""
+        found = (self._batches if started.batch else self._builds).get(started.id)
+        return found.status if found and found.ended else None
+
+    def write_events(self, folder: Path) -> None:
+        """Keep what the logs told of steps that handed nothing back, as a local run keeps it."""
+        for number, masked in self._masked.items():
+            self._keep(number, masked.close())
+        for number, lines in self._events.items():
+            file = folder / events_file(number)
+            if not file.exists():
+                write_atomic(file, "".join(f"{line}\n" for line in lines))
+
+    def problem(self, started: Started, *, minutes: int) -> Problem:
+        """Why it did not succeed, as far as AWS tells. minutes: that it was given."""
+        status = self.status(started)
+        builds = [self._builds[each] for each in self._ids(started) if each in self._builds]
+        reasons = [*(self._batches[started.id].reasons if started.id in self._batches else ())]
+        reasons += [
+            f"{phase.name}: {reason}"
+            for build in builds
+            for phase in build.phases
+            for reason in phase.reasons
+        ]
+        links = [build.link for build in builds if build.link and build.status != SUCCEEDED]
+        told = "; ".join(reasons) or "AWS does not say why"
+        if status == "TIMED_OUT":
+            what, hint = f"took longer than {minutes} minutes", "give it more: --timeout MINUTES"
+        elif status == "STOPPED":
+            what, hint = "was stopped", "run it again"
+        elif status == "FAULT":
+            what, hint = f"failed at a fault of CodeBuild's own: {told}", "run it again"
+        else:
+            what, hint = f"ended with {status}: {told}", None
+        lines = [line for each in self._ids(started) for line in self._tails.get(each, ())][-_SHOWN_LINES:]
+        return Problem(
+            what="\n".join((f"the build {started.id} {what}", *(f"  | {line}" for line in lines))),
+            where=f"CodeBuild project {started.project}",
+            hint=hint or (f"its log: {links[0]}" if links else "run it again"),
+        )
+
+    def _failed(self) -> bool:
+        return any(self.status(each) != SUCCEEDED for each in self._started)
+
+    def _lost_sight(self) -> Problem:
+        ids = ", ".join(each.id for each in self._started)
+        return Problem(
+            what=f"the build goes on without being followed: {ids}",
+            hint="run the same command later: what it pushed is found then, and recorded",
+        )
+
+    def _ids(self, started: Started) -> tuple[str, ...]:
+        """The builds that it consists of, as far as they have begun."""
+        if not started.batch:
+            return (started.id,)
+        batch = self._batches.get(started.id)
+        return tuple(batch.nodes.values()) if batch else ()
+
+    def _names(self) -> Iterator[tuple[str, str]]:
+        """Each build with what it is called in lines."""
+        for each in self._started:
+            if not each.batch:
+                yield each.id, each.project
+            elif batch := self._batches.get(each.id):
+                own = {identifier(step.number) for step in each.steps}
+                yield from (
+                    (build, f"{each.project} {name}") for name, build in batch.nodes.items() if name in own
+                )
+
+    def _tell_phases(self, name: str, build: Build) -> None:
+        for phase in build.phases:
+            if phase.status and phase.name != _LAST_PHASE and (build.id, phase.name) not in self._told:
+                self._told.add((build.id, phase.name))
+                took = f" in {phase.seconds} s" if phase.seconds else ""
+                self._say(f"{name}: {phase.name} {phase.status}{took}")
+
+    def _read(self, name: str, build: str, stream: LogStream) -> None:
+        """Read on in a log. One that cannot be read ends no following: phases are told without it."""
+        try:
+            lines, self._tokens[build] = self._codebuild.log(stream, self._tokens.get(build))
+        except LaminaError as error:
+            if not may_pass(error):
+                self._unreadable.add(stream)
+                self._say(f"{name}: phases are followed without the log: {error.problems[0].what}")
+            return
+        for line in lines:
+            if number := step_of(line):
+                self._current[build] = number
+                continue
+            number = self._current.get(build)
+            if number in self._steps and not line.startswith(_OWN_LINES):
+                self._feed(number, line)
+            if not line.startswith("{"):
+                told = self._mask.hide(line)
+                self._tails.setdefault(build, deque(maxlen=_KEPT_LINES)).append(told)
+                if self._follow:
+                    self._say(told)
+
+    def _feed(self, number: int, line: str) -> None:
+        masked = self._masked.setdefault(number, MaskedEvents(self._mask))
+        self._keep(number, masked.feed(line))
+
+    def _keep(self, number: int, lines: Iterable[str]) -> None:
+        trace = self._traces.setdefault(number, self._steps[number].trace())
+        for line in lines:
+            self._events.setdefault(number, []).append(line)
+            if trace.feed(line):
+                self._view.watch(trace)
+
+
+def kept_settings(started: tuple[Started, ...]) -> Mapping[str, object]:
+    """What a run keeps of the builds that it started."""
+    return {
+        "builds": [
+            {
+                "id": each.id,
+                "project": each.project,
+                "batch": each.batch,
+                "steps": [s.number for s in each.steps],
+            }
+            for each in started
+        ]
+    }

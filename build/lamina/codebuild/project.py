@@ -1,0 +1,320 @@
+"""What building on CodeBuild needs in an account: projects, a bucket, roles; what differs from that. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lamina.codebuild.buildspec import KEPT_DAYS, PREFIX, RETURNS, SOURCES
+from lamina.declare.codebuild import ARCHITECTURES, PARAMETER, CodeBuildSettings
+from lamina.refs import EcrHost, Reference
+
+RULE = "lamina"
+"""The name of the bucket's rule."""
+_NOT_BY_HAND = (
+    'version: 0.2\nphases: {build: {commands: ["echo start this with invoke codebuild.build", "exit 1"]}}\n'
+)
+_AWS_IMAGES = "aws/codebuild/"
+_MOST_SHOWN = 60
+_WAITS = (5, 480)  # minutes that a build may wait for a machine, says AWS
+_PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+_PUSH = ("ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One thing that is to be another. what: the resource. before: None where there is nothing."""
+
+    what: str
+    setting: str
+    before: str | None
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Where builds run and where images live. registry: the account that owns it, else the same."""
+
+    partition: str
+    account: str
+    region: str
+    registry_account: str
+    registry_region: str
+
+    def arn(self, service: str, resource: str) -> str:
+        """The ARN of something in the account and region of the builds."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
+    def repository(self, name: str) -> str:
+        """The ARN of a repository."""
+        return f"arn:{self.partition}:ecr:{self.registry_region}:{self.registry_account}:repository/{name}"
+
+
+def project_definition(settings: CodeBuildSettings, architecture: str) -> Mapping[str, Any]:
+    """A project, as CreateProject takes it. Where it comes from and what it does is told with every start."""
+    kind, _ = ARCHITECTURES[architecture]
+    image = settings.image_of(architecture)
+    batch = (
+        {"serviceRole": settings.batch_role, "timeoutInMins": settings.timeout}
+        if settings.batch_role
+        else None
+    )
+    return {
+        "name": settings.project_of(architecture),
+        "description": f"Images for {architecture}, sent by Lamina",
+        "source": {"type": "NO_SOURCE", "buildspec": _NOT_BY_HAND},
+        "artifacts": {"type": "NO_ARTIFACTS"},
+        "environment": {
+            "type": kind,
+            "image": image,
+            "computeType": settings.compute,
+            "privilegedMode": True,
+            "imagePullCredentialsType": "CODEBUILD" if image.startswith(_AWS_IMAGES) else "SERVICE_ROLE",
+        },
+        "serviceRole": settings.role,
+        "timeoutInMinutes": settings.timeout,
+        "queuedTimeoutInMinutes": min(max(_WAITS[0], settings.timeout), _WAITS[1]),
+        "logsConfig": {"cloudWatchLogs": {"status": "ENABLED"}},
+        **({"buildBatchConfig": batch} if batch else {}),
+    }
+
+
+def expiry_rule() -> Mapping[str, Any]:
+    """The rule of the bucket: what was sent and came back goes after a while."""
+    return {
+        "ID": RULE,
+        "Status": "Enabled",
+        "Filter": {"Prefix": f"{PREFIX}/"},
+        "Expiration": {"Days": KEPT_DAYS},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+    }
+
+
+def bucket_changes(name: str, *, exists: bool, rules: Iterable[Mapping[str, Any]]) -> Iterator[Change]:
+    """What the bucket lacks. rules: those that it has."""
+    if not exists:
+        yield Change(what=f"bucket {name}", setting="", before=None, after="created, private")
+    own = next((each for each in rules if each.get("ID") == RULE), None)
+    wanted = _flat(expiry_rule())
+    found = _flat(own) if own else {}
+    if any(found.get(key) != value for key, value in wanted.items()):
+        before = f"{own.get('Expiration', {}).get('Days')} days, {own.get('Status')}" if own else None
+        yield Change(
+            what=f"bucket {name}",
+            setting=f"expiry of {PREFIX}/",
+            before=before,
+            after=f"{KEPT_DAYS} days, Enabled",
+        )
+
+
+def merged_rules(rules: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """The bucket's rules with ours among them; those of others stay."""
+    return (*(each for each in rules if each.get("ID") != RULE), expiry_rule())
+
+
+def project_changes(wanted: Mapping[str, Any], found: Mapping[str, Any] | None) -> Iterator[Change]:
+    """What differs from a project. Settings that are not ours are left alone. found: None for no project."""
+    what = f"project {wanted['name']}"
+    if found is None:
+        machine = wanted["environment"]
+        yield Change(
+            what=what,
+            setting="",
+            before=None,
+            after=f"{machine['type']} {machine['computeType']}, {machine['image']}",
+        )
+        return
+    there = _flat(found)
+    for key, value in _flat(wanted).items():
+        if there.get(key) != value:
+            before = _shown(there[key]) if key in there else "nothing"
+            yield Change(what=what, setting=key, before=before, after=_shown(value))
+
+
+def project_update(
+    wanted: Mapping[str, Any], found: Mapping[str, Any], changes: Iterable[Change]
+) -> Mapping[str, Any]:
+    """The settings that UpdateProject is to be given, whole: with what they have that is not ours."""
+    keys = dict.fromkeys(each.setting.partition(".")[0] for each in changes)
+    return {key: _over(found.get(key), wanted[key]) for key in keys}
+
+
+def _over(found: Any, wanted: Any) -> Any:
+    """A setting with ours in it; of a mapping all else stays."""
+    if not isinstance(found, Mapping) or not isinstance(wanted, Mapping):
+        return wanted
+    return {**found, **{key: _over(found.get(key), value) for key, value in wanted.items()}}
+
+
+def role_policy(
+    settings: CodeBuildSettings,
+    account: Account,
+    architectures: Sequence[str],
+    repositories: Iterable[str],
+    outside: Iterable[Reference] = (),
+) -> Mapping[str, Any]:
+    """What a build may do, and no more.
+
+    repositories: those of the images and of their caches. outside: what else is pulled.
+    """
+    bucket = f"arn:{account.partition}:s3:::{settings.bucket}"
+    groups = [f"log-group:/aws/codebuild/{settings.project_of(each)}" for each in architectures]
+    logs = [account.arn("logs", f"{group}{end}") for group in groups for end in ("", ":*")]
+    statements = [
+        _allow("Log", ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"], logs),
+        _allow("Source", ["s3:GetObject", "s3:GetObjectVersion"], [f"{bucket}/{SOURCES}/*"]),
+        _allow("Results", ["s3:PutObject"], [f"{bucket}/{RETURNS}/*"]),
+        _allow("RegistryToken", ["ecr:GetAuthorizationToken"], ["*"]),
+        _allow(
+            "Images", sorted((*_PULL, *_PUSH)), [account.repository(name) for name in sorted({*repositories})]
+        ),
+    ]
+    if pulled := _pulled(account, outside):
+        statements.append(_allow("Outside", list(_PULL), pulled))
+    places = settings.secrets.values()
+    managed = [_secret_arn(account, each) for each in places if not each.startswith(PARAMETER)]
+    parameters = [_parameter_arn(account, each) for each in places if each.startswith(PARAMETER)]
+    if managed:
+        statements.append(_allow("Secrets", ["secretsmanager:GetSecretValue"], managed))
+    if parameters:
+        statements.append(_allow("Parameters", ["ssm:GetParameters"], parameters))
+    return _policy(statements)
+
+
+def batch_policy(
+    settings: CodeBuildSettings, account: Account, architectures: Sequence[str]
+) -> Mapping[str, Any]:
+    """What the role of batches may do. It is another one than that of builds, which must not start builds.
+
+    https://docs.aws.amazon.com/codebuild/latest/userguide/batch-build.html
+    """
+    actions = ["codebuild:RetryBuild", "codebuild:StartBuild", "codebuild:StopBuild"]
+    return _policy([_allow("Builds", actions, _projects(settings, account, architectures))])
+
+
+def trust_policy(
+    settings: CodeBuildSettings, account: Account, architectures: Sequence[str]
+) -> Mapping[str, Any]:
+    """Who may take the roles: CodeBuild, for these projects alone."""
+    return _policy(
+        [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "codebuild.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+                "Condition": {"ArnLike": {"aws:SourceArn": _projects(settings, account, architectures)}},
+            }
+        ]
+    )
+
+
+def caller_policy(
+    settings: CodeBuildSettings, account: Account, architectures: Sequence[str], repositories: Iterable[str]
+) -> Mapping[str, Any]:
+    """What somebody needs who runs codebuild.build, and below it what codebuild.setup takes besides."""
+    bucket = f"arn:{account.partition}:s3:::{settings.bucket}"
+    projects = _projects(settings, account, architectures)
+    names = [settings.project_of(each) for each in architectures]
+    logs = [account.arn("logs", f"log-group:/aws/codebuild/{name}:log-stream:*") for name in names]
+    builds = [
+        "BatchGetBuildBatches",
+        "BatchGetBuilds",
+        "StartBuild",
+        "StartBuildBatch",
+        "StopBuild",
+        "StopBuildBatch",
+    ]
+    repository_actions = sorted((*_PULL, *_PUSH, "ecr:DescribeRepositories"))
+    roles = [role for role in (settings.role, settings.batch_role) if role]
+    return _policy(
+        [
+            _allow("Builds", [f"codebuild:{each}" for each in builds], projects),
+            _allow("BuildLogs", ["logs:GetLogEvents"], logs),
+            _allow("Sources", ["s3:AbortMultipartUpload", "s3:PutObject"], [f"{bucket}/{SOURCES}/*"]),
+            _allow("Results", ["s3:GetObject"], [f"{bucket}/{RETURNS}/*"]),
+            _allow("WhatIsThere", ["s3:ListBucket"], [bucket]),
+            _allow("RegistryToken", ["ecr:GetAuthorizationToken"], ["*"]),
+            # Writing, for tags of the same content, and for caches that are put in order after the build.
+            _allow(
+                "Images", repository_actions, [account.repository(name) for name in sorted({*repositories})]
+            ),
+            _allow(
+                "SetupProjects",
+                ["codebuild:BatchGetProjects", "codebuild:CreateProject", "codebuild:UpdateProject"],
+                projects,
+            ),
+            _allow(
+                "SetupBucket",
+                ["s3:CreateBucket", "s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration"],
+                [bucket],
+            ),
+            *(
+                [
+                    {
+                        **_allow("SetupRole", ["iam:PassRole"], roles),
+                        "Condition": {"StringEquals": {"iam:PassedToService": "codebuild.amazonaws.com"}},
+                    }
+                ]
+                if roles
+                else []
+            ),
+        ]
+    )
+
+
+def shown_policy(policy: Mapping[str, Any]) -> str:
+    """A policy as text."""
+    return json.dumps(policy, indent=2)
+
+
+def _projects(settings: CodeBuildSettings, account: Account, architectures: Sequence[str]) -> list[str]:
+    return [account.arn("codebuild", f"project/{settings.project_of(each)}") for each in architectures]
+
+
+def _pulled(account: Account, references: Iterable[Reference]) -> list[str]:
+    """The repositories of those images that are in ECR; for others there is nothing to allow."""
+    hosts = {each: EcrHost.of(each) for each in references}
+    return sorted(
+        {
+            f"arn:{account.partition}:ecr:{host.region}:{host.account}:repository/{each.repository}"
+            for each, host in hosts.items()
+            if host
+        }
+    )
+
+
+def _secret_arn(account: Account, place: str) -> str:
+    """Of a name; behind it Secrets Manager puts six characters. Behind a ':' is which part of the secret."""
+    if place.startswith("arn:"):
+        return ":".join(place.split(":")[:7])
+    return account.arn("secretsmanager", f"secret:{place.partition(':')[0]}-??????")
+
+
+def _parameter_arn(account: Account, place: str) -> str:
+    return account.arn("ssm", f"parameter/{place.removeprefix(PARAMETER).lstrip('/')}")
+
+
+def _policy(statements: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> Mapping[str, Any]:
+    return {"Sid": sid, "Effect": "Allow", "Action": [*actions], "Resource": [*resources]}
+
+
+def _flat(table: Mapping[str, Any], before: str = "") -> Mapping[str, Any]:
+    """Nested settings by dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{before}{key}.")
+        else:
+            flat[before + key] = value
+    return flat
+
+
+def _shown(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…"

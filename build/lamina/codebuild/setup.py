@@ -1,0 +1,150 @@
+"""What building on CodeBuild needs in an account: looked at, shown, put right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lamina.aws.codebuild import CodeBuild, SourceBucket
+from lamina.codebuild.build import (
+    aws_clients,
+    elsewhere,
+    lacking_registry,
+    lacking_setting,
+    outside_images,
+)
+from lamina.codebuild.limits import no_machine
+from lamina.codebuild.project import (
+    Account,
+    Change,
+    batch_policy,
+    bucket_changes,
+    caller_policy,
+    merged_rules,
+    project_changes,
+    project_definition,
+    project_update,
+    role_policy,
+    trust_policy,
+)
+from lamina.declare.codebuild import ARCHITECTURES
+from lamina.errors import ConfigError, Problem
+from lamina.flow.cache import read_policy
+from lamina.flow.session import Workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What was found. changes: by what they are about. policies: name -> document."""
+
+    bucket: tuple[Change, ...]
+    has_bucket: bool
+    rules: tuple[Mapping[str, Any], ...]
+    projects: Mapping[str, tuple[Change, ...]]
+    definitions: Mapping[str, Mapping[str, Any]]
+    there: Mapping[str, Mapping[str, Any]]
+    policies: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All that is to be changed, in the order in which that is done."""
+        return (*self.bucket, *(change for changes in self.projects.values() for change in changes))
+
+
+def look_at_setup(workspace: Workspace) -> Setup:
+    """Compare the account with the configuration; nothing is changed. Raises ConfigError, AwsError."""
+    settings = workspace.project.codebuild
+    ConfigError.check(
+        (
+            *lacking_registry(workspace),
+            *([lacking_setting("bucket", "the bucket for sources")] if settings.bucket is None else []),
+        )
+    )
+    architectures = _architectures(workspace)
+    clients = aws_clients(workspace)
+    codebuild, bucket = CodeBuild(clients), SourceBucket(str(settings.bucket), clients)
+    ConfigError.check(elsewhere(bucket, codebuild))
+    caller = codebuild.caller()
+    account = Account(
+        partition=caller.partition,
+        account=caller.account,
+        region=codebuild.region,
+        registry_account=workspace.project.ecr.account or caller.account,
+        registry_region=workspace.project.ecr.region or codebuild.region,
+    )
+    repositories = _repositories(workspace)
+    exists = bucket.exists()
+    rules = bucket.rules() if exists else ()
+    definitions = {
+        each["name"]: each for each in (project_definition(settings, name) for name in architectures)
+    }
+    there = codebuild.projects(definitions)
+    return Setup(
+        bucket=tuple(bucket_changes(bucket.name, exists=exists, rules=rules)),
+        has_bucket=exists,
+        rules=rules,
+        projects={name: tuple(project_changes(each, there.get(name))) for name, each in definitions.items()},
+        definitions=definitions,
+        there=there,
+        policies={
+            "trust": trust_policy(settings, account, architectures),
+            "role": role_policy(settings, account, architectures, repositories, outside_images(workspace)),
+            "batch-role": batch_policy(settings, account, architectures),
+            "caller": caller_policy(settings, account, architectures, repositories),
+        },
+    )
+
+
+def lacking_role(workspace: Workspace) -> tuple[Problem, ...]:
+    """What is wrong without a role; nothing when one is configured."""
+    if workspace.project.codebuild.role:
+        return ()
+    return (
+        Problem(
+            what="the role that builds have is not configured",
+            where="[tool.lamina.codebuild] role",
+            allowed="the ARN of a role with the policies `trust` and `role`",
+            hint="invoke codebuild.setup --dry-run prints them; make the role, and name it there",
+        ),
+    )
+
+
+def apply_setup(workspace: Workspace, setup: Setup) -> None:
+    """Make it so. What is done is said; a run that broke off is finished by the next one."""
+    ConfigError.check(lacking_role(workspace))
+    clients = aws_clients(workspace)
+    codebuild, bucket = CodeBuild(clients), SourceBucket(str(workspace.project.codebuild.bucket), clients)
+    if setup.bucket:
+        if not setup.has_bucket:
+            bucket.create(codebuild.region)
+        bucket.set_rules(merged_rules(setup.rules))
+        workspace.screen.say(f"bucket {bucket.name} is as it should be")
+    for name, changes in setup.projects.items():
+        definition = setup.definitions[name]
+        if name not in setup.there:
+            codebuild.create_project(definition)
+        elif changes:
+            codebuild.update_project(name, project_update(definition, setup.there[name], changes))
+        if changes:
+            workspace.screen.say(f"project {name} is as it should be")
+
+
+def _architectures(workspace: Workspace) -> tuple[str, ...]:
+    """Those that the project's images are for."""
+    platforms = {node.spec.platform.split("/")[1]: node.spec for node in workspace.graph.nodes.values()}
+    ConfigError.check(
+        no_machine(spec.platform, spec.source)
+        for name, spec in platforms.items()
+        if name not in ARCHITECTURES
+    )
+    return tuple(name for name in ARCHITECTURES if name in platforms)
+
+
+def _repositories(workspace: Workspace) -> tuple[str, ...]:
+    """Those of the images and of their caches, as ECR has them."""
+    prefix = str(workspace.project.get("registry")).partition("/")[2].strip("/")
+    policy = read_policy(workspace)
+    own = [workspace.project.repository(image) for image in workspace.graph.nodes]
+    names = (*own, *(policy.name(name) for name in own if policy.mode != "off"))
+    return tuple(f"{prefix}/{name}" if prefix else name for name in dict.fromkeys(names))

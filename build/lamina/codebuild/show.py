@@ -1,0 +1,28 @@
+"""What codebuild.setup shows: the changes as a table, the policies as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lamina.codebuild.project import Change, shown_policy
+from lamina.report.console import Screen
+
+
+def tell_setup(screen: Screen, changes: Iterable[Change], policies: Mapping[str, Mapping[str, Any]]) -> None:
+    """What is to be changed, as it is and as it will be; below that the policies."""
+    rows = [(each.what, each.setting, each.before or "", each.after) for each in changes]
+    if rows:
+        screen.rows(("what", "setting", "as is", "to be"), rows, wide="to be")
+    screen.say(f"{len(rows)} to change" if rows else "nothing to change")
+    for name, policy in policies.items():
+        screen.say(f"policy {name}:")
+        screen.say(shown_policy(policy))
+
+
+def setup_documents(changes: Iterable[Change]) -> list[dict[str, Any]]:
+    """The changes for programs. before: null where there is nothing yet."""
+    return [
+        {"what": each.what, "setting": each.setting, "before": each.before, "after": each.after}
+        for each in changes
+    ]

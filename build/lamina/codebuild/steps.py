@@ -1,0 +1,164 @@
+"""What a machine elsewhere is given to build an order, and what came of it when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lamina.codebuild.buildspec import Step, events_file, unknown_digest
+from lamina.decide.plan import Decision, Found
+from lamina.errors import Problem
+from lamina.execute.bake import Bake, Order, make_bake
+from lamina.execute.baked import Baked
+from lamina.execute.cache_gaps import cache_gaps
+from lamina.execute.failure import broken_images, explain, lost_result
+from lamina.execute.image_store import Place
+from lamina.execute.outcome import Outcome, Result, cancelled
+from lamina.execute.progress import Trace
+from lamina.execute.run import (
+    confirm,
+    doubtful,
+    next_batch,
+    note_installs,
+    read_announced,
+)
+from lamina.identify.image import Image
+from lamina.identify.stage import Stage
+
+CONTEXTS = Path("contexts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteStep:
+    """One call of bake elsewhere: what it builds, and how the machine comes to it."""
+
+    step: Step
+    order: Order
+    bake: Bake
+
+    @property
+    def number(self) -> int:
+        """From 1."""
+        return self.step.number
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """What it builds."""
+        return tuple(decision.image.name for decision in self.order.decisions)
+
+    def trace(self) -> Trace:
+        """A trace to be fed with what its bake says."""
+        return Trace(self.bake.targets)
+
+    def render(self) -> str:
+        """Its bake file. Paths are relative to the source."""
+        return self.bake.render(self.step.variables)
+
+
+def remote_stage(image: str) -> Stage:
+    """Where a machine has an image's stage, relative to the source."""
+    return Stage(folder=CONTEXTS / image)
+
+
+def split(order: Order, jobs: int, *, first: int = 1) -> tuple[RemoteStep, ...]:
+    """The calls of bake that an order takes, as a local run would make them one after the other.
+
+    A base that an earlier call makes is known by its tag only; its digest is looked up when bake runs.
+    first: the number of the first.
+    """
+    images = {decision.image.name: decision.image for decision in order.decisions}
+    numbers = {decision.image.name: at for at, decision in enumerate(order.decisions, start=1)}
+    made: dict[str, int] = {}
+    steps: list[RemoteStep] = []
+    waiting = order
+    while waiting.decisions:
+        number = first + len(steps)
+        chosen = next_batch(waiting, jobs)
+        awaited = _awaited(chosen, images, made)
+        found = {
+            name: Found(ref=image.ref, digest=unknown_digest(numbers[name]))
+            for name, image in awaited.items()
+        }
+        batch = replace(
+            waiting,
+            decisions=chosen,
+            stages={name: remote_stage(name) for name in order.stages},
+            found={**order.found, **found},
+        )
+        step = Step(
+            number=number,
+            bases={numbers[name]: str(image.ref) for name, image in awaited.items()},
+            after=tuple(sorted({made[name] for name in awaited})),
+        )
+        steps.append(RemoteStep(step=step, order=batch, bake=make_bake(batch)))
+        made |= {decision.image.name: number for decision in chosen}
+        waiting = replace(
+            waiting, decisions=tuple(each for each in waiting.decisions if each.image.name not in made)
+        )
+    return tuple(steps)
+
+
+def _awaited(
+    chosen: tuple[Decision, ...], images: Mapping[str, Image], made: Mapping[str, int]
+) -> Mapping[str, Image]:
+    """The bases of a call that an earlier call makes."""
+    return {name: images[name] for each in chosen for name in each.image.node.parents if name in made}
+
+
+def conclude(
+    steps: tuple[RemoteStep, ...], folder: Path, place: Place, clock: Callable[[], float]
+) -> Outcome:
+    """The end of a build that succeeded elsewhere. What it made is confirmed as if it had been made here.
+
+    folder: holds the events and the metadata of each step. clock: seconds since the epoch.
+    """
+    results: dict[str, Result] = {}
+    problems: list[Problem] = []
+    uncached: dict[str, str] = {}
+    installs: dict[str, dict[str, Mapping[str, str] | None]] = {}
+    for each in steps:
+        trace = read_trace(each, folder)
+        note_installs(installs, each.order, trace)
+        uncached |= cache_gaps(each.order, trace)
+        announced = read_announced(folder, each.number)
+        confirmed, doubts = confirm(each.order, place, announced, Baked(trace=trace), now=clock())
+        results |= {**confirmed, **doubtful(each.order, doubts)}
+        problems += doubts.values()
+    return Outcome(results=results, installs=installs, problems=tuple(problems), uncached=uncached)
+
+
+def explain_failure(steps: tuple[RemoteStep, ...], folder: Path) -> Outcome:
+    """The end of a build that failed elsewhere, as far as its bakes tell why. Nothing of it counts.
+
+    A bake that began and announced nothing is one that failed. folder: see `conclude`.
+    """
+    results: dict[str, Result] = {}
+    problems: list[Problem] = []
+    for each in steps:
+        broken: Mapping[str, str] = {}
+        if (folder / events_file(each.number)).exists() and not read_announced(folder, each.number):
+            trace = read_trace(each, folder)
+            broken = broken_images(each.order, trace)
+            if broken or trace.messages:
+                problems += explain(each.order, trace, broken, "\n".join(trace.messages))
+            results |= {name: lost_result(each.order, name, trace, what) for name, what in broken.items()}
+    return Outcome(
+        results={**call_off(steps, "the remote build failed").results, **results}, problems=tuple(problems)
+    )
+
+
+def call_off(steps: tuple[RemoteStep, ...], reason: str) -> Outcome:
+    """The end of a build of which nothing counts."""
+    decisions = [decision for each in steps for decision in each.order.decisions]
+    return Outcome(results={each.image.name: cancelled(each, f"cancelled: {reason}") for each in decisions})
+
+
+def read_trace(step: RemoteStep, folder: Path) -> Trace:
+    """What a step's bake said, from its file; an empty trace where there is none."""
+    trace = step.trace()
+    file = folder / events_file(step.number)
+    if file.exists():
+        for line in file.read_text("utf-8", errors="replace").splitlines():
+            trace.feed(line)
+    return trace

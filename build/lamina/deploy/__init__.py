@@ -1,0 +1,1 @@
+"""Functions updated to pushed digests, checked before and compared after."""

@@ -1,0 +1,108 @@
+"""Whether Lambda would take what is in a registry: of this project, or any image by reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from lamina.decide.acceptance import Checked, objections
+from lamina.decide.plan import Found, why_unusable
+from lamina.declare.functions import Function
+from lamina.errors import BuildError, ConfigError, Problem, RegistryError
+from lamina.execute.image_store import RegistryPlace
+from lamina.flow.session import Workspace
+from lamina.flow.tags import identified
+from lamina.identify.image import Image
+from lamina.refs import Reference
+from lamina.registries.base import Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be looked at. platform: what it has to be for; None: whatever it says."""
+
+    name: str
+    ref: Reference
+    platform: str | None
+    runs: bool
+    functions: tuple[Function, ...] = ()
+    image: Image | None = field(default=None, compare=False)
+
+
+def check_images(workspace: Workspace, references: tuple[str, ...] = ()) -> tuple[Checked, ...]:
+    """Look at the Lambda images as the worktree has them, or at any references instead.
+
+    Raises BuildError for what is not there, RegistryError where no registry is configured or reachable.
+    """
+    wanted = tuple(_given(workspace, references) if references else _own(workspace))
+    places = {each: RegistryPlace(workspace.registry_of(each.ref)) for each in wanted}
+    found = {each: places[each].look([each.ref]).get(each.ref) for each in wanted}
+    BuildError.check(
+        Problem(
+            what=f"{each.ref} is not in {places[each].name}",
+            hint=None if references else f"invoke build-all --push --image {each.name}",
+        )
+        for each, image in found.items()
+        if image is None
+    )
+    return tuple(
+        _checked(workspace, each, image, places[each]) for each, image in found.items() if image is not None
+    )
+
+
+def require_registry(workspace: Workspace, *, hint: str) -> None:
+    """Raise RegistryError, with that as the next step, where images live in the engine."""
+    if not workspace.remote:
+        raise RegistryError.of(
+            "no registry is configured: Lambda takes nothing from an engine",
+            where=workspace.project.settings["registry"].source,
+            hint=hint,
+        )
+
+
+def _own(workspace: Workspace) -> Iterator[Wanted]:
+    chosen = workspace.flags.images
+    names = workspace.graph.select(chosen) if chosen else workspace.graph.select((), kind="lambda")
+    require_registry(workspace, hint="add --registry, or --ref for any image")
+    for name, image in identified(workspace, names).items():
+        spec, runs = image.node.spec, image.node.kind == "lambda"
+        yield Wanted(
+            name=name, ref=image.ref, platform=spec.platform, runs=runs, functions=spec.functions, image=image
+        )
+
+
+def _given(workspace: Workspace, references: tuple[str, ...]) -> Iterator[Wanted]:
+    platform = workspace.project.get("platform") if workspace.flags.platform else None
+    for text in references:
+        try:
+            ref = Reference.parse(text)
+        except ValueError as error:
+            raise ConfigError.of(
+                str(error), where="--ref", allowed="host/repository:tag or host/repository@sha256:…"
+            ) from None
+        yield Wanted(name=text, ref=ref, platform=platform, runs=True)
+
+
+def _checked(workspace: Workspace, wanted: Wanted, found: Found, place: RegistryPlace) -> Checked:
+    manifest = workspace.registry_of(wanted.ref).manifest(wanted.ref.with_digest(found.digest))
+    if manifest is not None and manifest.is_index:
+        return _refused(wanted, found, _is_index(manifest))
+    if wanted.image and found.fingerprint != wanted.image.fingerprint and not found.lost:
+        return _refused(wanted, found, why_unusable(found, wanted.image, place.name))
+    found = place.examine({wanted.name: found})[wanted.name]
+    if found.lost:
+        hint = f": invoke build-all --push --refresh --image {wanted.name}" if wanted.image else ""
+        return _refused(wanted, found, f"{place.name} has lost {found.lacks}{hint}")
+    candidate = place.candidate(found)
+    platform = wanted.platform or f"{candidate.config.get('os')}/{candidate.config.get('architecture')}"
+    told = tuple(objections(candidate, wanted.ref, platform, wanted.functions, runs=wanted.runs))
+    return Checked(name=wanted.name, found=found, candidate=candidate, refusals=told)
+
+
+def _refused(wanted: Wanted, found: Found, why: str) -> Checked:
+    return Checked(name=wanted.name, found=found, candidate=None, refusals=(why,))
+
+
+def _is_index(manifest: Manifest) -> str:
+    listed = ", ".join(f"{platform} {each.digest}" for platform, each in manifest.platforms.items())
+    return f"it is an index, not an image; of it Lambda takes one: {listed or 'it lists none'}"

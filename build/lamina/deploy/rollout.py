@@ -1,0 +1,300 @@
+"""Deploy: every function is updated, waited for and, on request, tried; then aliases move, all or none.
+
+Ctrl-C begins nothing more, waits for updates under way, and leaves aliases as they were.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from lamina.aws.clients import CONNECTIONS
+from lamina.aws.lambda_ import Functions
+from lamina.aws.live import LATEST, Live
+from lamina.deploy.deploy import Deployment, Wish
+from lamina.deploy.rules import Move
+from lamina.errors import AwsError, LaminaError, Problem
+
+Status = Literal["updated", "pointed", "skipped", "failed", "planned", "stopped", "begun"]
+_POINTED: Mapping[Status, Status] = {"skipped": "pointed"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """What came of a function. version: that was published, None where none was.
+
+    status: ``stopped`` when the user ended it before the function was changed, ``begun`` when its update was
+    not waited for.
+    """
+
+    move: Move
+    status: Status
+    version: str | None = None
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """What came of a deployment. interrupted: by the user; aliases are then as they were."""
+
+    results: tuple[Deployed, ...]
+    interrupted: bool = False
+
+
+def carry_out(
+    deployment: Deployment,
+    wish: Wish,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    dry_run: bool = False,
+) -> Rollout:
+    """Do it, or only say so. What goes wrong with a function is in its result: others go on, aliases stay."""
+    if dry_run:
+        return Rollout(results=tuple(Deployed(move=each, status="planned") for each in deployment.moves))
+    made = _Updates(deployment=deployment, wish=wish, say=say).run()
+    if wish.alias is None or made.interrupted or any(each.problem for each in made.results):
+        return made
+    return _Pointing(deployment=deployment, alias=wish.alias, timeout=wish.timeout, say=say).run(made.results)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Updates:
+    """The functions of a deployment while they are updated, some at once.
+
+    changing: those to which something is being done that should be waited for. done: what came of each, or
+    would if nothing followed. The threads hold up no exit: a second Ctrl-C leaves at once.
+    """
+
+    deployment: Deployment
+    wish: Wish
+    say: Callable[[str], None]
+    left: deque[Move] = field(default_factory=deque)
+    changing: set[str] = field(default_factory=set)
+    done: dict[str, Deployed] = field(default_factory=dict)
+    ended: int = 0
+    stopped: bool = False
+    fault: Exception | None = None
+    state: threading.Condition = field(default_factory=threading.Condition)
+
+    def run(self) -> Rollout:
+        moves = self.deployment.moves
+        self.left.extend(moves)
+        try:
+            for _ in range(min(CONNECTIONS, len(moves))):
+                threading.Thread(target=self._work, name="lambda", daemon=True).start()
+            self._wait(lambda: self.ended == len(moves))
+        except KeyboardInterrupt:
+            self._stop()
+        if self.fault:
+            raise self.fault
+        return Rollout(results=tuple(self._result(each) for each in moves), interrupted=self.stopped)
+
+    def _result(self, move: Move) -> Deployed:
+        with self.state:
+            begun = _name(move) in self.changing
+            return self.done.get(_name(move), Deployed(move=move, status="begun" if begun else "stopped"))
+
+    def _stop(self) -> None:
+        """Begin nothing more; a second Ctrl-C ends the waiting for what has begun."""
+        with self.state:
+            self.stopped = True
+            under_way = sorted(self.changing)
+        if under_way:
+            self.say(f"stopping: waiting for {', '.join(under_way)} (Ctrl-C again: leave without waiting)")
+        with suppress(KeyboardInterrupt):
+            self._wait(lambda: not self.changing)
+
+    def _wait(self, over: Callable[[], bool]) -> None:
+        with self.state:
+            self.state.wait_for(lambda: over() or self.fault is not None)
+
+    def _work(self) -> None:
+        while True:
+            with self.state:
+                if self.stopped or not self.left:
+                    return
+                move = self.left.popleft()
+                self.changing.add(_name(move))
+            try:
+                self._bring(move)
+            except LaminaError as error:
+                self._end(move, _failed(move, error))
+            except Exception as error:  # the main thread raises it
+                self.fault = error
+            with self.state:
+                self.changing.discard(_name(move))
+                self.ended += 1
+                self.state.notify_all()
+
+    def _end(self, move: Move, result: Deployed) -> None:
+        with self.state:
+            self.changing.discard(_name(move))
+            self.done[_name(move)] = result
+            self.state.notify_all()
+
+    def _bring(self, move: Move) -> None:
+        """Let a function run its image, and publish and try that where it is asked for."""
+        name, desk, until = _name(move), self.deployment.desk(move), time.monotonic() + self.wish.timeout
+        live = self.deployment.live[name]
+        if move.action == "update":
+            self.say(f"{name}: gets {move.wanted.tag}")
+        if live.update == "InProgress" or live.state == "Pending":
+            live = desk.at_rest(name, until=until)
+        if move.image:
+            live = desk.update_image(name, move.wanted.uri, live, until=until)
+        if move.command:
+            live = _command(desk, move, live, until)
+        publish = self.wish.publish or move.pointed
+        version = desk.publish(name, live, until=until) if publish else None
+        updated = move.action == "update"
+        self._end(move, Deployed(move=move, status="updated" if updated else "skipped", version=version))
+        if self.wish.smoke and not self.stopped:
+            _try(desk, name, version or move.alias or LATEST, self.deployment.events[name], self.wish.timeout)
+        if updated:
+            self.say(f"{name}: runs {move.wanted.tag}{f' as version {version}' if version else ''}")
+
+
+def _name(move: Move) -> str:
+    return str(move.wanted.function)
+
+
+def _failed(move: Move, error: LaminaError, hint: str | None = None) -> Deployed:
+    problem = error.problems[0]
+    where = f"{_name(move)}: {problem.where}"
+    return Deployed(
+        move=move, status="failed", problem=replace(problem, where=where, hint=hint or problem.hint)
+    )
+
+
+def _command(desk: Functions, move: Move, live: Live, until: float) -> Live:
+    """Give a function its command. A failure says that it runs the new image already, if it does."""
+    try:
+        return desk.update_command(_name(move), move.wanted.function.command, live, until=until)
+    except LaminaError as error:
+        if not move.image:
+            raise
+        problem = error.problems[0]
+        what = f"it runs {move.wanted.tag} by now, but with the command it had: {problem.what}"
+        raise AwsError(replace(problem, what=what)) from error
+
+
+def _try(desk: Functions, name: str, version: str, event: bytes, timeout: float) -> None:
+    error, told = desk.invoke(name, version, event, until=time.monotonic() + timeout)
+    if error:
+        raise AwsError.of(
+            f"version {version} of {name} does not answer its event: {error}: {told[:400]}",
+            where="AWS Invoke",
+            hint="no alias was moved; what is deployed stays: fix it and deploy again",
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pointing:
+    """The alias of every function on its way to its new version.
+
+    moved: those that are to be put back. shifting: of them, those to which calls come as provisioned
+    concurrency is ready.
+    """
+
+    deployment: Deployment
+    alias: str
+    timeout: float
+    say: Callable[[str], None]
+    moved: list[Deployed] = field(default_factory=list)
+    shifting: list[Deployed] = field(default_factory=list)
+
+    def run(self, made: Sequence[Deployed]) -> Rollout:
+        """Point them; after a failure, or Ctrl-C, all are put back."""
+        try:
+            failed = self._move([each for each in made if each.move.pointed])
+        except KeyboardInterrupt:
+            self.say(self._put_back())
+            stopped = (replace(each, status="stopped") if each.status == "skipped" else each for each in made)
+            return Rollout(results=tuple(stopped), interrupted=True)
+        return Rollout(results=tuple(self._result(each, failed) for each in made))
+
+    def _result(self, each: Deployed, failed: Deployed | None) -> Deployed:
+        if failed and failed.move == each.move:
+            return failed
+        if each not in self.moved:
+            return each
+        return replace(each, status="failed" if failed else _POINTED.get(each.status, each.status))
+
+    def _move(self, made: Sequence[Deployed]) -> Deployed | None:
+        """Point them, and wait until calls have come over. The first that fails; then all are put back."""
+        for step, some in ((self._point, made), (self._come_over, self.shifting)):
+            for each in some:
+                try:
+                    step(each)
+                except LaminaError as error:
+                    return _failed(each.move, error, hint=self._put_back())
+        return None
+
+    def _point(self, each: Deployed) -> None:
+        name, desk, version = _name(each.move), self.deployment.desk(each.move), str(each.version)
+        self.moved.append(each)  # it may move also when nobody waits for the answer any more
+        before, until = self.deployment.aliases.get(name), time.monotonic() + self.timeout
+        try:
+            now = desk.point(name, self.alias, version, before, until=until)
+        except LaminaError:
+            if not _may_be_at(desk, name, self.alias, version):
+                self.moved.pop()
+            raise
+        if now.routes:
+            self.say(f"{name}: {self.alias} moves to version {version} as provisioned concurrency is ready")
+            self.shifting.append(each)
+        else:
+            self.say(f"{name}: {self.alias} is version {version}")
+
+    def _come_over(self, each: Deployed) -> None:
+        """Wait for provisioned concurrency. While it is being made, and if that fails, calls stay behind."""
+        name, desk = _name(each.move), self.deployment.desk(each.move)
+        try:
+            found = desk.allocated(name, self.alias, until=time.monotonic() + self.timeout)
+        except LaminaError as error:
+            self.say(f"{name}: not known whether calls have come over: {error.problems[0].what}")
+            return
+        if found and found.status == "FAILED":
+            raise AwsError.of(
+                f"provisioned concurrency for version {each.version} cannot be made: {found.reason}",
+                where="AWS GetProvisionedConcurrencyConfig",
+            )
+        still = found and found.under_way
+        self.say(
+            f"{name}: provisioned concurrency for version {each.version} is still being made: invoke status"
+            if still
+            else f"{name}: {self.alias} is version {each.version}"
+        )
+
+    def _put_back(self) -> str:
+        """Point aliases at what they named before; told as the next step of who reads the failure."""
+        failed: list[str] = []
+        for each in self.moved:
+            name, desk = _name(each.move), self.deployment.desk(each.move)
+            before, until = self.deployment.aliases.get(name), time.monotonic() + self.timeout
+            try:
+                if before is None:
+                    desk.drop_alias(name, self.alias, until=until)
+                else:
+                    known = replace(before, revision=None)
+                    desk.point(name, self.alias, before.version, known, before.shares, until=until)
+            except LaminaError:
+                failed.append(name)
+        names = ", ".join(_name(each.move) for each in self.moved)
+        if failed:
+            return f"{self.alias} could not be put back for {', '.join(failed)}: look: invoke status"
+        return f"{self.alias} is put back for {names}; run it again" if names else "run it again"
+
+
+def _may_be_at(desk: Functions, name: str, alias: str, version: str) -> bool:
+    """Whether an alias names a version, or nobody can tell."""
+    try:
+        found = desk.aliases(name).get(alias)
+    except LaminaError:
+        return True
+    return found is not None and found.version == version

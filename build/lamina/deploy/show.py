@@ -1,0 +1,92 @@
+"""What a deployment does and did, and where what runs: as tables and as documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from lamina.deploy.rules import Move, Row
+from lamina.report import figures
+from lamina.report.console import Screen
+
+_COUNTED = frozenset({"skipped", "planned"})
+_SHOWN = 19
+"""Characters of a digest in a table: ``sha256:`` and twelve."""
+
+
+def show_moves(screen: Screen, moves: Iterable[Move]) -> None:
+    """What is to be done with each function, and why."""
+    rows = (
+        (str(each.wanted.function), each.wanted.image, each.action, "; ".join(each.reasons), each.wanted.tag)
+        for each in moves
+    )
+    screen.rows(("function", "image", "action", "why", "tag"), rows, wide="why")
+
+
+def summary(statuses: Iterable[tuple[str, str]]) -> str:
+    """What came of functions, in one line. statuses: function and status; skipped ones are only counted."""
+    names: dict[str, list[str]] = {}
+    for function, status in statuses:
+        names.setdefault(status, []).append(function)
+    return "; ".join(
+        f"{len(some)} {status}" + ("" if status in _COUNTED else f": {', '.join(some)}")
+        for status, some in names.items()
+    )
+
+
+def move_document(move: Move, *, status: str, version: str | None) -> dict[str, Any]:
+    """A function for programs. status: what was done, ``planned`` where nothing was to be."""
+    wanted = move.wanted
+    return {
+        "function": str(wanted.function),
+        "image": wanted.image,
+        "action": move.action,
+        "status": status,
+        "reasons": list(move.reasons),
+        "uri": wanted.uri,
+        "digest": wanted.digest,
+        "tag": wanted.tag,
+        "command": list(wanted.function.command),
+        "version": version,
+        "alias_before": move.alias,
+    }
+
+
+def show_status(screen: Screen, rows: Iterable[Row]) -> None:
+    """A row for each version and alias."""
+    cells = (
+        (
+            each.image,
+            each.function,
+            each.place,
+            each.verdict if each.counts or each.live else f"({each.verdict})",
+            each.tag,
+            _digest(each.pushed),
+            _digest(each.digest),
+        )
+        for each in rows
+    )
+    headings = ("image", "function", "at", "verdict", "worktree", "in the registry", "deployed")
+    screen.rows(headings, cells, wide="verdict")
+
+
+def status_documents(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """The rows for programs."""
+    return [
+        {
+            "image": each.image,
+            "function": each.function,
+            "at": each.place,
+            "tag": each.tag,
+            "pushed": each.pushed,
+            "deployed": each.digest,
+            "live": each.live,
+            "verdict": each.verdict,
+            "counts": each.counts,
+        }
+        for each in rows
+    ]
+
+
+def _digest(digest: str | None) -> str:
+    return digest[:_SHOWN] if digest else figures.NONE

@@ -1,0 +1,1 @@
+"""Repositories in ECR: set up, and cleaned up."""

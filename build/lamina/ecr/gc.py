@@ -1,0 +1,276 @@
+"""Garbage collection: look who needs what, decide, delete, and say of everything else why it stays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from lamina.declare.settings import LOCAL
+from lamina.ecr.retention import (
+    GONE,
+    LISTED,
+    MEANWHILE,
+    Collected,
+    Collection,
+    Held,
+    Kind,
+    Links,
+    Rules,
+    Verdict,
+    changed,
+    in_order,
+    judge,
+)
+from lamina.ecr.usage import Census, check_declared, plan_census, used_by
+from lamina.errors import AwsError, ConfigError, Interrupted, LaminaError, Problem, RegistryError
+from lamina.execute.cache_keys import CONFIG as CACHE
+from lamina.execute.remote_cache import CachePolicy
+from lamina.flow.cache import read_policy
+from lamina.flow.lock import read_pins
+from lamina.flow.plan import find_stable, make_images
+from lamina.flow.session import Workspace
+from lamina.identify.fingerprint import BILL_KEY, Bill, content_tag
+from lamina.refs import EcrHost, Reference
+from lamina.registries.base import DOCKER_LIST, OCI_INDEX, Manifest
+from lamina.registries.ecr import EcrRegistry
+from lamina.registries.inventory import Stock, Stored
+from lamina.registries.oci_inventory import OciStock
+
+_THREADS = 4  # repositories listed at once; each has pages of its own
+_STOPPED = "stopped; what is reported as deleted is gone, of the rest nothing is confirmed"
+_IMAGES = frozenset(
+    {"", "application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
+)
+
+
+def plan_collection(
+    workspace: Workspace, *, keep_last: str | None = None, days: str | None = None, apply: bool = False
+) -> Collection:
+    """Decide about every repository of the project in this stack. Nothing is changed.
+
+    apply: whether it is to be carried out. Raises AwsError when functions cannot be listed, ConfigError when
+    an account that may pull is not asked, or with ``apply`` when it is not known who may: without knowing
+    all that run, nothing may go.
+    """
+    retention = workspace.project.retention
+    keep = _count("--keep-last", keep_last, retention.keep_last, least=1)
+    age = _count("--days", days, retention.days, least=0)
+    stock = _stock(workspace)
+    names = tuple(workspace.graph.nodes)
+    policy = read_policy(workspace)
+    repositories = _repositories(workspace, names, policy)
+    census = plan_census(workspace, repositories)
+    if apply:
+        ConfigError.check(census.doubts)
+    usages = census.ask()
+    check_declared(workspace, usages)
+    images = make_images(workspace, names, read_pins(workspace, names), find_stable(workspace, names))
+    rules = Rules(
+        now=datetime.now(UTC),
+        keep_last=keep,
+        days=age,
+        cache_days=workspace.project.ecr.cache_days,
+        used=used_by(usages),
+        current=frozenset(_named(workspace, image.ref) for image in images.values()),
+        caches=frozenset(_named(workspace, ref) for image in images.values() for ref in policy.refs(image)),
+    )
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="gc") as pool:
+        listed = pool.map(lambda name: [_held(name, each) for each in stock.stored(name)], repositories)
+        held = tuple(each for those in listed for each in those)
+    links = _links(workspace, [each for each in held if each.kind == "index"])
+    return Collection(
+        verdicts=_judge(workspace, held, rules, links),
+        looked=tuple(str(each) for each in usages),
+        dated=stock.says_when,
+        lists={digest: each.children for digest, each in links.items()},
+        doubts=census.doubts,
+    )
+
+
+def collect(workspace: Workspace, collection: Collection) -> Collected:
+    """Delete what was decided, unless it has got a tag or a function meanwhile."""
+    doomed = in_order(collection.verdicts)
+    census = plan_census(workspace, doomed) if doomed else Census(accesses=())
+    ConfigError.check(census.doubts)
+    return delete_all(_stock(workspace), doomed, lambda: used_by(census.ask()), collection.lists)
+
+
+def delete_all(
+    stock: Stock,
+    doomed: Mapping[str, tuple[Held, ...]],
+    ask: Callable[[], Container[str]],
+    lists: Mapping[str, tuple[str, ...]],
+) -> Collected:
+    """Delete repository by repository, and count what is confirmed, however it ends.
+
+    ask: the digests that functions run now; asked for before each repository. lists: see `Collection`.
+    """
+    deleted: list[Held] = []
+    left: dict[tuple[str, str], str] = {}
+    problems: list[Problem] = []
+    stopped: LaminaError | None = None
+    for repository, those in doomed.items():
+        waiting = {each.digest: each for each in those}
+        try:
+            for digest, why in delete(stock, repository, those, ask(), lists):
+                held = waiting.pop(digest)
+                if why is None:
+                    deleted.append(held)
+                    continue
+                left[repository, digest] = why
+                problems += () if why in MEANWHILE else (_failure(repository, digest, why),)
+        except RegistryError as error:
+            problems += error.problems
+            left |= {(repository, digest): error.problems[0].what for digest in waiting}
+        except AwsError as error:
+            stopped = AwsError(*problems, *error.problems)
+            break
+        except KeyboardInterrupt:
+            stopped = Interrupted(*problems, Problem(what=_STOPPED))
+            break
+    failed = stopped or (RegistryError(*problems) if problems else None)
+    return Collected(deleted=tuple(deleted), left=left, error=failed)
+
+
+def delete(
+    stock: Stock,
+    repository: str,
+    doomed: tuple[Held, ...],
+    used: Container[str],
+    lists: Mapping[str, tuple[str, ...]],
+) -> Iterator[tuple[str, str | None]]:
+    """Delete images of a repository, indexes first: each with why it stays, None when it is gone.
+
+    lists: see `Collection`.
+    """
+    there = {each.digest: each.tags for each in stock.stored(repository)}
+    kept = {each.digest: why for each in doomed if (why := changed(each, there, used))}
+    yield from kept.items()
+    indexes = [each.digest for each in doomed if each.kind == "index"]
+    for digest, why in stock.remove(repository, [each for each in indexes if each not in kept]):
+        kept |= {digest: why} if why else {}
+        yield digest, why
+    staying = [each for each in indexes if kept.get(each, GONE) != GONE]
+    listed = {child for each in staying for child in lists.get(each, ())}
+    held_fast = {
+        each.digest: LISTED
+        for each in doomed
+        if staying
+        and each.kind != "index"
+        and each.digest not in kept
+        and (each.digest in listed or not each.tags)
+    }
+    yield from held_fast.items()
+    others = [each.digest for each in doomed if each.kind != "index"]
+    yield from stock.remove(repository, [each for each in others if each not in {**kept, **held_fast}])
+
+
+def _count(flag: str, given: str | None, default: int, *, least: int) -> int:
+    """A number from the command line. Raises ConfigError."""
+    if given is None:
+        return default
+    if not given.isdecimal() or int(given) < least:
+        raise ConfigError.of(f"{given!r} is no such number", where=flag, allowed=f"{least} or more")
+    return int(given)
+
+
+def _failure(repository: str, digest: str, why: str) -> Problem:
+    return Problem(
+        what=f"{repository}@{digest} was not deleted: {why}",
+        hint="what holds it fast may go in the next run: invoke gc",
+    )
+
+
+def _judge(
+    workspace: Workspace, held: tuple[Held, ...], rules: Rules, lists: Mapping[str, Links]
+) -> tuple[Verdict, ...]:
+    """Decide, read what the kept need, and decide again until nothing new is needed. lists: of indexes."""
+    links = dict(lists)
+    while True:
+        verdicts = judge(held, rules, links)
+        kept = [each.held for each in verdicts if each.action == "keep" and each.held.kind == "image"]
+        unread = [each for each in kept if each.digest not in links]
+        if not unread:
+            return verdicts
+        links |= _links(workspace, unread)
+
+
+def _links(workspace: Workspace, held: Iterable[Held]) -> dict[str, Links]:
+    """What manifests need; nothing for one that was deleted meanwhile."""
+    refs = {_reference(workspace, each.repository).with_digest(each.digest): each for each in held}
+    found = workspace.registry.manifests(refs)
+    return {each.digest: _needs(workspace, found.get(ref)) for ref, each in refs.items()}
+
+
+def _needs(workspace: Workspace, manifest: Manifest | None) -> Links:
+    if manifest is None:
+        return Links()
+    try:
+        bill = Bill.from_document(json.loads(manifest.annotations.get(BILL_KEY, "null")))
+    except ValueError:
+        bill = None
+    bases = [
+        name
+        for parent, known in (bill.parents.items() if bill else ())
+        for repository in [workspace.project.repository(parent)]
+        for name in (f"{repository}:{content_tag(known)}", f"{repository}@{known}")
+    ]
+    return Links(children=tuple(each.digest for each in manifest.manifests), bases=tuple(bases))
+
+
+def _held(repository: str, stored: Stored) -> Held:
+    return Held(
+        repository=repository,
+        digest=stored.digest,
+        tags=stored.tags,
+        size=stored.size,
+        pushed=stored.pushed,
+        kind=_kind(stored),
+        subject=stored.subject,
+    )
+
+
+def _kind(stored: Stored) -> Kind:
+    if stored.subject:
+        return "referrer"
+    if stored.media_type in {OCI_INDEX, DOCKER_LIST}:
+        return "index"
+    if stored.artifact == CACHE:
+        return "cache"
+    return "image" if stored.artifact in _IMAGES else "other"
+
+
+def _repositories(workspace: Workspace, names: Iterable[str], policy: CachePolicy) -> tuple[str, ...]:
+    """The repositories of images and of their caches."""
+    own = [workspace.project.repository(name) for name in names]
+    return tuple(dict.fromkeys((*own, *(policy.name(name) for name in own))))
+
+
+def _stock(workspace: Workspace) -> Stock:
+    if not workspace.remote:
+        raise RegistryError.of(
+            "images live in the engine, whose own clean-up is `docker image prune`",
+            where=workspace.project.settings["registry"].source,
+            allowed=f"any registry but {LOCAL}",
+            hint='add --registry, or registry = "ecr" to [tool.lamina]',
+        )
+    registry = workspace.registry
+    if not workspace.on_ecr and EcrHost.of(Reference.parse(f"{registry.address}/any")):
+        raise RegistryError.of(
+            f"{registry.address} is in ECR, and functions run what is there: that has to be known",
+            where=workspace.project.settings["registry"].source,
+            allowed="ecr, or ecr/<prefix>",
+            hint='registry = "ecr" in [tool.lamina], with account and region in [tool.lamina.ecr]',
+        )
+    return registry.stock if isinstance(registry, EcrRegistry) else OciStock(registry)
+
+
+def _reference(workspace: Workspace, repository: str) -> Reference:
+    return Reference.parse(workspace.prefix + repository)
+
+
+def _named(workspace: Workspace, ref: Reference) -> str:
+    """``repository:tag`` below the registry's address."""
+    return str(ref).removeprefix(workspace.prefix)

@@ -1,0 +1,206 @@
+"""The registry in ECR as it should be: look, decide, change, and look again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from typing import Any
+
+from lamina.aws.clients import CONNECTIONS
+from lamina.aws.ecr_settings import EcrSetup, TemplateFacts
+from lamina.ecr.desired import (
+    ACCOUNT,
+    APPLIED,
+    EXISTENCE,
+    LIFECYCLE,
+    MOUNTING,
+    MUTABILITY,
+    POLICY,
+    SCAN,
+    TEMPLATE,
+    Aspects,
+    Caller,
+    Change,
+    Provision,
+    changes,
+    wanted_resources,
+)
+from lamina.errors import ConfigError, LaminaError, Problem, RegistryError
+from lamina.flow.cache import read_policy
+from lamina.flow.session import Workspace
+from lamina.registries.ecr import EcrRegistry
+
+
+def plan_setup(workspace: Workspace) -> Provision:
+    """What has to change. Raises ConfigError for a template that no repository would be made by."""
+    registry = _registry(workspace)
+    setup = registry.setup
+    names = {node.name: workspace.project.repository(node.name) for node in workspace.graph.nodes.values()}
+    _check_template(workspace, {name: registry.stock.full(each) for name, each in names.items()})
+    told = setup.identity()
+    caller = Caller(
+        partition=told.partition,
+        account=told.account,
+        registry=workspace.project.ecr.account or told.account,
+        region=told.region,
+    )
+    policy = read_policy(workspace)
+    kinds = {node.name: node.kind for node in workspace.graph.nodes.values()}
+    bases, functions = (
+        [registry.stock.full(names[name]) for name in names if kinds[name] == kind]
+        for kind in ("base", "lambda")
+    )
+    caches = dict.fromkeys(registry.stock.full(policy.name(each)) for each in names.values())
+    wanted = wanted_resources(
+        workspace.project.ecr,
+        caller,
+        bases=bases,
+        functions=functions,
+        caches=[each for each in caches if each not in {*bases, *functions}],
+    )
+    return Provision(
+        changes=changes(wanted, _look(setup, wanted)),
+        resources=tuple(wanted),
+        caller=caller,
+        notes=tuple(_notes(caller)),
+    )
+
+
+def carry_out(workspace: Workspace, provision: Provision) -> tuple[Problem, ...]:
+    """Make the changes, resource by resource, and look whether they hold; what went wrong, if anything."""
+    setup = _registry(workspace).setup
+    by_resource = [tuple(those) for _, those in groupby(provision.changes, lambda each: each.resource)]
+    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="ecr") as pool:
+        problems = [
+            each for found in pool.map(lambda those: _apply(setup, those), by_resource) for each in found
+        ]
+    return tuple(problems) or tuple(_stubborn(plan_setup(workspace).changes))
+
+
+def _apply(setup: EcrSetup, those: Iterable[Change]) -> tuple[Problem, ...]:
+    """The changes of one resource, in order; after the first that fails the others are left."""
+    given = tuple(those)
+    try:
+        if given[0].resource.startswith(TEMPLATE):
+            _apply_template(setup, given)
+        else:
+            for each in given:
+                _apply_one(setup, each)
+    except LaminaError as error:
+        return error.problems
+    return ()
+
+
+def _apply_one(setup: EcrSetup, change: Change) -> None:
+    name, will = change.resource, change.will
+    if change.aspect == EXISTENCE:
+        setup.create(name, *_mutability(will), scan=will[SCAN])
+    elif change.aspect == MUTABILITY:
+        setup.set_mutability(name, *_mutability({MUTABILITY: will}))
+    elif change.aspect == SCAN:
+        setup.set_scan(name, will)
+    elif change.aspect == LIFECYCLE:
+        setup.set_lifecycle(name, will)
+    elif change.aspect == POLICY:
+        setup.set_policy(name, will)
+    elif change.aspect == MOUNTING:
+        setup.set_mounting()
+
+
+def _apply_template(setup: EcrSetup, those: tuple[Change, ...]) -> None:
+    """A template is written as a whole: what does not change is what it is."""
+    prefix = those[0].resource.removeprefix(TEMPLATE)
+    found = setup.template(prefix)
+    aspects = {**(_template_aspects(found or TemplateFacts())), **{each.aspect: each.will for each in those}}
+    mutability, exclusions = _mutability(aspects)
+    facts = TemplateFacts(
+        mutability=mutability,
+        exclusions=exclusions,
+        lifecycle=aspects[LIFECYCLE],
+        policy=aspects[POLICY],
+        applied=tuple(aspects[APPLIED]),
+    )
+    setup.set_template(prefix, facts, exists=found is not None)
+
+
+def _mutability(aspects: Aspects) -> tuple[str, tuple[str, ...]]:
+    value: Mapping[str, Any] = aspects[MUTABILITY]
+    return value["mode"], tuple(value["except"])
+
+
+def _stubborn(left: Iterable[Change]) -> Iterator[Problem]:
+    return (
+        Problem(
+            what=f"the {each.aspect} of {each.resource} is not what it was made: {each.before}",
+            allowed=each.after,
+            hint="somebody else may change it as well; run it again: invoke ecr.setup --dry-run",
+        )
+        for each in left
+    )
+
+
+def _look(setup: EcrSetup, names: Iterable[str]) -> Mapping[str, Aspects | None]:
+    """Every resource as it is, many at once."""
+    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="ecr") as pool:
+        return dict(pool.map(lambda name: (name, _aspects(setup, name)), names))
+
+
+def _aspects(setup: EcrSetup, name: str) -> Aspects | None:
+    if name == ACCOUNT:
+        return {MOUNTING: setup.mounting()}
+    if name.startswith(TEMPLATE):
+        template = setup.template(name.removeprefix(TEMPLATE))
+        return _template_aspects(template) if template else None
+    found = setup.repository(name)
+    if found is None:
+        return None
+    return {
+        MUTABILITY: {"mode": found.mutability, "except": list(found.exclusions)},
+        SCAN: found.scan,
+        LIFECYCLE: found.lifecycle,
+        POLICY: found.policy,
+    }
+
+
+def _template_aspects(found: TemplateFacts) -> Aspects:
+    return {
+        MUTABILITY: {"mode": found.mutability, "except": list(found.exclusions)},
+        LIFECYCLE: found.lifecycle,
+        POLICY: found.policy,
+        APPLIED: list(found.applied),
+    }
+
+
+def _registry(workspace: Workspace) -> EcrRegistry:
+    if workspace.ecr is None:
+        raise RegistryError.of(
+            f"the registry is {workspace.project.get('registry')}, and there is nothing to set up in it",
+            where=workspace.project.settings["registry"].source,
+            allowed="ecr, or ecr/<prefix>",
+            hint='add --registry ecr, or registry = "ecr" to [tool.lamina]',
+        )
+    return workspace.ecr
+
+
+def _check_template(workspace: Workspace, repositories: Mapping[str, str]) -> None:
+    ecr = workspace.project.ecr
+    outside = [each for each in repositories.values() if ecr.template and not ecr.creates(each)]
+    ConfigError.check(
+        Problem(
+            what=f"the template {ecr.template} is not for {', '.join(outside)}",
+            where="[tool.lamina.ecr]",
+            allowed="a prefix of every repository, or ROOT",
+            hint=f'put the repositories below it: registry = "ecr/{ecr.template}"',
+        )
+        for _ in outside[:1]
+    )
+
+
+def _notes(caller: Caller) -> Iterator[Problem]:
+    if not caller.own:
+        yield Problem(
+            what=f"the registry is of account {caller.registry}, the caller of {caller.account}: "
+            "blob mounting and templates are set by that account itself",
+            hint="run it once with credentials of that account",
+        )

@@ -1,0 +1,138 @@
+"""What is said of a registry, to people and to programs: how it is set up, and what is collected in it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable
+from typing import Any
+
+from lamina.ecr.desired import Change, Provision
+from lamina.ecr.retention import GONE, Collected, Collection, Held, Verdict
+from lamina.report import figures
+from lamina.report.console import Screen
+
+
+def show_setup(screen: Screen, provision: Provision) -> None:
+    """The changes as a table: as it is, as it is to be, and why."""
+    screen.notes(provision.notes)
+    caller = provision.caller
+    place = f"account {caller.registry}, {caller.region}"
+    count = len(provision.resources)
+    if not provision.changes:
+        screen.say(f"nothing to change: {count} resources in {place} are as they should be")
+        return
+    rows = ((each.resource, each.aspect, each.before, each.after, each.why) for each in provision.changes)
+    screen.rows(("resource", "aspect", "is", "to be", "why"), rows, wide="to be")
+    touched = len({each.resource for each in provision.changes})
+    screen.say(f"{len(provision.changes)} to change, in {touched} of {count} resources in {place}")
+
+
+def setup_documents(changes: Iterable[Change]) -> list[dict[str, Any]]:
+    """The changes for programs; ``is`` and ``to_be`` as AWS takes them."""
+    return [
+        {
+            "resource": each.resource,
+            "aspect": each.aspect,
+            "is": each.was,
+            "to_be": each.will,
+            "why": each.why,
+        }
+        for each in changes
+    ]
+
+
+def show_collection(screen: Screen, collection: Collection) -> None:
+    """What goes, image by image; what stays, by the reason; and where was looked."""
+    doomed = [each for each in collection.verdicts if each.action == "delete"]
+    rows = (
+        (
+            each.held.repository,
+            each.held.name,
+            each.held.digest[:19],
+            figures.size(each.held.size),
+            each.detail,
+        )
+        for each in doomed
+    )
+    if doomed:
+        screen.rows(("repository", "goes", "digest", "size", "why"), rows, wide="why")
+    stays = _by_rule(each for each in collection.verdicts if each.action == "keep")
+    if stays:
+        kept = ((rule, str(len(those)), _sum(those), _example(those)) for rule, those in stays.items())
+        screen.rows(("stays", "images", "size", "such as"), kept, wide="such as")
+    looked = f"functions of {'; '.join(collection.looked)}" if collection.looked else "no functions"
+    screen.say(f"looked at {looked}")
+    screen.notes(collection.doubts)
+    if not collection.looked:
+        screen.say(
+            "Lambda takes images from ECR only; name what else to look in: look-in of [tool.lamina.gc]"
+        )
+    if not collection.dated:
+        screen.say("this registry tells no push dates: ages are those of the builds, and what has none stays")
+    screen.say(
+        f"{len(doomed)} of {len(collection.verdicts)} to delete, up to {_sum(doomed)}: "
+        "layers that others share stay"
+    )
+
+
+def show_collected(screen: Screen, collection: Collection, collected: Collected) -> None:
+    """What came of it; where not all is gone that was to go, repository by repository."""
+    for (repository, digest), why in collected.left.items():
+        screen.say(f"{repository}@{digest[:19]}: {why}")
+    gone, doomed = len(collected.deleted), len(collection.doomed)
+    if gone < doomed:
+        wanted = Counter(each.repository for each in collection.doomed)
+        deleted = Counter(each.repository for each in collected.deleted)
+        rows = ((name, str(deleted[name]), str(count)) for name, count in wanted.items())
+        screen.rows(("repository", "deleted", "of"), rows)
+    screen.say(f"deleted {gone}{f' of {doomed}' if gone < doomed else ''}, up to {_size(collected.deleted)}")
+
+
+def collection_documents(collection: Collection, collected: Collected | None) -> list[dict[str, Any]]:
+    """Every manifest for programs. action: keep, delete (to be done), deleted, gone. bytes: compressed."""
+    gone = {_key(each) for each in collected.deleted} if collected else set()
+    left = collected.left if collected else {}
+    return [
+        {
+            "repository": each.held.repository,
+            "digest": each.held.digest,
+            "tags": list(each.held.tags),
+            "kind": each.held.kind,
+            "bytes": each.held.size,
+            "pushed": each.held.pushed.isoformat() if each.held.pushed else None,
+            "action": _action(each, gone, left.get(_key(each.held))),
+            "rule": each.rule,
+            "reason": left.get(_key(each.held), each.detail),
+        }
+        for each in collection.verdicts
+    ]
+
+
+def _action(verdict: Verdict, gone: Container[tuple[str, str]], left: str | None) -> str:
+    if _key(verdict.held) in gone:
+        return "deleted"
+    return "gone" if left == GONE else "keep" if left else verdict.action
+
+
+def _key(held: Held) -> tuple[str, str]:
+    return held.repository, held.digest
+
+
+def _by_rule(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
+    found: dict[str, list[Verdict]] = defaultdict(list)
+    for each in verdicts:
+        found[each.rule].append(each)
+    return dict(sorted(found.items()))
+
+
+def _sum(verdicts: Iterable[Verdict]) -> str:
+    return _size(each.held for each in verdicts)
+
+
+def _size(held: Iterable[Held]) -> str:
+    return figures.size(sum(each.size for each in held))
+
+
+def _example(verdicts: list[Verdict]) -> str:
+    first = verdicts[0]
+    return f"{first.held.repository}:{first.held.name}: {first.detail}"

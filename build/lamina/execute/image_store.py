@@ -1,0 +1,363 @@
+"""Where images live, seen from a run: a registry or the engine's own store, asked in the same words."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from lamina.audit.layers import steps
+from lamina.decide.acceptance import MOST_BYTES, Candidate, refusals, unpacked_size
+from lamina.decide.plan import Found
+from lamina.errors import BuildError, LaminaError
+from lamina.identify.fingerprint import FINGERPRINT_KEY
+from lamina.identify.image import Image
+from lamina.refs import Reference
+from lamina.registries.base import Descriptor, Manifest, Registry
+from lamina.registries.content import Content, open_archive
+from lamina.registries.local import LocalStore
+
+_PACKED = 10
+"""Times that a layer of files may be made smaller, generously."""
+_TRAILER = 4
+_THREADS = 8
+
+
+class Place(Protocol):
+    """Images by reference: look them up, give them further tags."""
+
+    @property
+    def name(self) -> str:
+        """How reasons call it: ``the engine``, ``registry example.com``."""
+        ...
+
+    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """Those of the references that exist."""
+        ...
+
+    def retag(self, source: Found, target: Reference) -> None:
+        """Put the same image under another name."""
+        ...
+
+    def fingerprint(self, ref: Reference) -> str | None:
+        """The fingerprint that the image itself names; None when it names none, or is not there."""
+        ...
+
+    def open(self, found: Found) -> AbstractContextManager[Content]:
+        """Look into an image. Raises BuildError when it is no longer there, or is no single image."""
+        ...
+
+    def examine(self, images: Mapping[str, Found]) -> Mapping[str, Found]:
+        """The same by the same names, with those layers among what is `lost` that are not there any more."""
+        ...
+
+    def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
+        """The layers, lowest first: digest and bytes as they are kept here; none where nobody tells."""
+        ...
+
+    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
+        """Why Lambda would not take an image that is for a platform; empty where that cannot be known."""
+        ...
+
+    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """The images that indexes are about, by their digests; without what is no index of one image."""
+        ...
+
+
+class EnginePlace:
+    """The engine's own image store."""
+
+    name = "the engine"
+
+    def __init__(self, store: LocalStore, containerd: bool) -> None:
+        self._store = store
+        self._containerd = containerd
+
+    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """See `Place.look`. The digest is the manifest's, or the image id in an engine without manifests."""
+        found: dict[Reference, Found] = {}
+        for ref, image in self._store.images(refs).items():
+            if image is not None:
+                digest = image.digest if self._containerd and image.digest else image.id
+                config = image.config if self._containerd else image.id
+                found[ref] = Found(
+                    ref=ref,
+                    digest=digest,
+                    size=image.size,
+                    config=config,
+                    fingerprint=image.labels.get(FINGERPRINT_KEY),
+                )
+        return found
+
+    def retag(self, source: Found, target: Reference) -> None:
+        """See `Place.retag`."""
+        self._store.tag(source.ref, target)
+
+    def fingerprint(self, ref: Reference) -> str | None:
+        """See `Place.fingerprint`."""
+        image = self._store.images([ref])[ref]
+        return image.labels.get(FINGERPRINT_KEY) if image else None
+
+    def examine(self, images: Mapping[str, Found]) -> Mapping[str, Found]:
+        """See `Place.examine`. An engine is not asked: it has no images of which it lacks layers."""
+        return images
+
+    def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
+        """See `Place.layers`. Unpacked, as the engine keeps them."""
+        return self._store.layers(found.ref)
+
+    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
+        """See `Place.refusals`. What Lambda gets is made by a push."""
+        del found, platform
+        return ()
+
+    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """See `Place.attested`. Only a push makes any."""
+        del indexes
+        return {}
+
+    @contextmanager
+    def open(self, found: Found) -> Iterator[Content]:
+        """See `Place.open`. The engine hands out the whole image."""
+        with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
+            file = Path(folder) / "image.tar"
+            self._store.save(found.ref, file)
+            with open_archive(file) as content:
+                yield content
+
+
+class RegistryPlace:
+    """A registry. Nothing is pulled to look or to retag."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    @property
+    def name(self) -> str:
+        """See `Place.name`."""
+        return f"registry {self._registry.address}"
+
+    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """See `Place.look`. The size is the compressed one. Each configuration is looked for as well."""
+        there = {ref: each for ref, each in self._registry.manifests(refs).items() if each is not None}
+        lost = self._registry.lost({ref: (each.config,) for ref, each in there.items() if each.config})
+        silent = [ref for ref, each in there.items() if not _told(each) and not lost.get(ref)]
+        labels: Mapping[Reference, str | None] = {}
+        if silent:
+            with ThreadPoolExecutor(_THREADS, thread_name_prefix="labels") as pool:
+                labels = dict(
+                    zip(silent, pool.map(lambda ref: self._label(ref, there[ref]), silent), strict=True)
+                )
+        return {
+            ref: Found(
+                ref=ref,
+                digest=manifest.digest,
+                size=manifest.size,
+                config=manifest.config.digest if manifest.config else None,
+                fingerprint=_told(manifest) or labels.get(ref),
+                lost=lost.get(ref, ()),
+            )
+            for ref, manifest in there.items()
+        }
+
+    def _label(self, ref: Reference, manifest: Manifest) -> str | None:
+        """The fingerprint out of the configuration: an engine without manifests pushes no annotations."""
+        if manifest.config is None:
+            return None
+        try:
+            with self._blob(ref, manifest.config) as file:
+                told = (json.load(file).get("config") or {}).get("Labels") or {}
+        except (ValueError, AttributeError):
+            return None
+        label = told.get(FINGERPRINT_KEY)
+        return label if isinstance(label, str) else None
+
+    def retag(self, source: Found, target: Reference) -> None:
+        """See `Place.retag`."""
+        self._registry.retag(source.ref, target)
+
+    def fingerprint(self, ref: Reference) -> str | None:
+        """See `Place.fingerprint`."""
+        manifest = self._registry.manifest(ref)
+        return (_told(manifest) or self._label(ref, manifest)) if manifest else None
+
+    def examine(self, images: Mapping[str, Found]) -> Mapping[str, Found]:
+        """See `Place.examine`. A request for each image and for each of its layers, in parallel."""
+        refs = {name: found.ref.with_digest(found.digest) for name, found in images.items()}
+        manifests = self._registry.manifests(refs.values())
+        lost = self._registry.lost({ref: each.layers for ref, each in manifests.items() if each is not None})
+        return {
+            name: replace(found, lost=tuple(dict.fromkeys((*found.lost, *lost.get(refs[name], ())))))
+            for name, found in images.items()
+        }
+
+    def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
+        """See `Place.layers`. Compressed, as the registry keeps them."""
+        manifest = self._registry.manifest(found.ref.with_digest(found.digest))
+        return tuple((layer.digest, layer.size) for layer in manifest.layers) if manifest else ()
+
+    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
+        """See `Place.refusals`. Only of images that may be too large, layers are asked how large they are."""
+        return tuple(refusals(self.candidate(found, at_least=MOST_BYTES // _PACKED), platform))
+
+    def candidate(self, found: Found, *, at_least: int = 0) -> Candidate:
+        """What is told of an image. at_least: bytes as stored from which on layers' sizes are asked for."""
+        manifest, described, config = self._read(found)
+        ref = found.ref.with_digest(found.digest)
+        unpacked = 0
+        if manifest.size >= at_least:
+            with ThreadPoolExecutor(_THREADS, thread_name_prefix="layers") as pool:
+                trailers = pool.map(lambda layer: self._registry.tail(ref, layer, _TRAILER), manifest.layers)
+                sizes = zip((layer.size for layer in manifest.layers), trailers, strict=True)
+                unpacked = sum(unpacked_size(size, trailer) for size, trailer in sizes)
+        return Candidate(
+            media_type=manifest.media_type,
+            config_type=described.media_type,
+            layers=tuple(layer.media_type for layer in manifest.layers),
+            config=config,
+            unpacked=unpacked,
+        )
+
+    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """See `Place.attested`."""
+        found = {}
+        for index, manifest in self._registry.manifests(indexes).items():
+            images = tuple(manifest.platforms.values()) if manifest else ()
+            if len(images) == 1:
+                ref = replace(index, digest=images[0].digest)
+                found[index] = Found(ref=ref, digest=images[0].digest)
+        return found
+
+    @contextmanager
+    def open(self, found: Found) -> Iterator[Content]:
+        """See `Place.open`. A layer is fetched when it is looked into."""
+        ref = found.ref.with_digest(found.digest)
+        manifest, described, config = self._read(found)
+        layers = tuple(partial(self._blob, ref, layer) for layer in manifest.layers)
+        yield Content(
+            config=config,
+            digest=described.digest,
+            layers=layers,
+            annotations=manifest.annotations,
+        )
+
+    def _read(self, found: Found) -> tuple[Manifest, Descriptor, Mapping[str, Any]]:
+        """The manifest of an image, what it says of the configuration, and that."""
+        ref = found.ref.with_digest(found.digest)
+        manifest = self._registry.manifest(ref)
+        if manifest is None or manifest.config is None:
+            what = "is no longer there" if manifest is None else "is an index, not an image"
+            raise BuildError.of(f"{ref} {what}", where=self.name, hint="run it again")
+        with self._blob(ref, manifest.config) as file:
+            return manifest, manifest.config, json.load(file)
+
+    @contextmanager
+    def _blob(self, ref: Reference, blob: Descriptor) -> Iterator[IO[bytes]]:
+        with tempfile.TemporaryFile() as file:
+            self._registry.blob(ref, blob, file)
+            file.seek(0)
+            yield file
+
+
+class Places:
+    """A place and, for what it lacks, a second one, which is only made then: None when there is none."""
+
+    def __init__(self, first: Place, second: Callable[[], Place | None]) -> None:
+        self._first = first
+        self._make_second = second
+
+    @property
+    def name(self) -> str:
+        """See `Place.name`: of those that were asked."""
+        asked = (self._first, *([self._second] if "_second" in vars(self) else []))
+        return " or ".join(place.name for place in asked if place)
+
+    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """See `Place.look`; what the first has, whole, is not asked of the second."""
+        wanted = list(refs)
+        found = self._first.look(wanted)
+        missing = [ref for ref in wanted if ref not in found or found[ref].lost]
+        second = self._second if missing else None
+        return {**found, **second.look(missing)} if second else found
+
+    def retag(self, source: Found, target: Reference) -> None:
+        """See `Place.retag`; in the place that has the source."""
+        if self._first.look([source.ref]):
+            self._first.retag(source, target)
+        elif second := self._second:
+            second.retag(source, target)
+
+    def fingerprint(self, ref: Reference) -> str | None:
+        """See `Place.fingerprint`."""
+        second = self._second
+        return self._first.fingerprint(ref) or (second.fingerprint(ref) if second else None)
+
+    def examine(self, images: Mapping[str, Found]) -> Mapping[str, Found]:
+        """See `Place.examine`. Of an image that is not whole in the first, the second's counts."""
+        seen: dict[str, Found] = {}
+        for name, found in images.items():
+            holder = self._holder(found)
+            seen.update(holder.examine({name: found}))
+            if seen[name].lost and holder is self._first and (second := self._second):
+                seen[name] = second.look([found.ref]).get(found.ref, seen[name])
+        return seen
+
+    def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
+        """See `Place.layers`."""
+        return self._holder(found).layers(found)
+
+    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
+        """See `Place.refusals`."""
+        return self._holder(found).refusals(found, platform)
+
+    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
+        """See `Place.attested`."""
+        return self._first.attested(indexes)
+
+    def open(self, found: Found) -> AbstractContextManager[Content]:
+        """See `Place.open`."""
+        return self._holder(found).open(found)
+
+    def _holder(self, found: Found) -> Place:
+        there = self._first.look([found.ref]).get(found.ref)
+        second = None if there and not there.lost else self._second
+        return second or self._first
+
+    @cached_property
+    def _second(self) -> Place | None:
+        return self._make_second()
+
+
+def find_images(place: Place, images: Iterable[Image]) -> Mapping[str, Found]:
+    """Those of the images that exist, whole and as they would be built: by name."""
+    wanted = {image.name: image for image in images}
+    there = place.look([image.ref for image in wanted.values()])
+    return {
+        name: there[image.ref]
+        for name, image in wanted.items()
+        if image.ref in there and there[image.ref].is_image(image)
+    }
+
+
+def _told(manifest: Manifest) -> str | None:
+    """The fingerprint that a manifest carries; an index is not the image that its tag should name."""
+    return None if manifest.is_index else manifest.annotations.get(FINGERPRINT_KEY)
+
+
+def own_layers(image: Image, found: Found, place: Place) -> Mapping[str, int]:
+    """The layers that an image's own instructions made: digest -> bytes, lowest first.
+
+    Empty when it cannot be told, which is no reason for a build to fail.
+    """
+    own = len(steps(image.node, exact_base=False)) - 1
+    try:
+        layers = place.layers(found)
+    except LaminaError:
+        return {}
+    return dict(layers[max(0, len(layers) - own) :])

@@ -1,0 +1,1 @@
+"""The steps that every command is composed of."""

@@ -1,0 +1,345 @@
+"""From plan to images: build what must be built, push what is built, record what is confirmed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+
+from lamina.decide.plan import Decision, Found, Plan
+from lamina.declare.machine import native_platform
+from lamina.errors import BuildError, ConfigError, LaminaError, Problem, RegistryError
+from lamina.execute.bake import Order
+from lamina.execute.cache_exports import export_again
+from lamina.execute.externals import Externals, load_stand_ins
+from lamina.execute.image_store import Place, RegistryPlace, find_images
+from lamina.execute.outcome import Outcome, Result, broken_off
+from lamina.execute.publish import carry
+from lamina.execute.push import push_images
+from lamina.execute.remote_cache import ImageCache
+from lamina.execute.revision import read_revision
+from lamina.execute.run import Workshop, build, settle
+from lamina.execute.staging import stage_images
+from lamina.flow.attest import check_attestable, unattested_push
+from lamina.flow.cache import find_caches, read_policy, settle_caches
+from lamina.flow.lock import pin_for_build, read_pins
+from lamina.flow.plan import decide, find_stable, look, make_images, select
+from lamina.flow.session import Workspace
+from lamina.identify.image import Image
+from lamina.refs import Reference
+from lamina.registries.credentials import Credential, DockerConfig, lookup
+from lamina.report.cold import with_saved
+from lamina.report.installs import with_resolved
+from lamina.report.record import write_manifest
+from lamina.report.runs import Settings, keep_run, prune_runs
+from lamina.report.view import BuildView
+
+Build = Callable[[Workspace, Plan, Mapping[str, Image], Externals, str], Outcome]
+"""Makes what a plan builds. Given all images that it is about, what they stand on, the name of the run."""
+
+
+def build_images(
+    workspace: Workspace, command: str, kind: str | None = None, *, by: Build | None = None
+) -> Outcome:
+    """Plan and carry it out. What is confirmed is recorded, whatever else fails; and so is the run.
+
+    by: who builds; the engine unless somebody else is named.
+    """
+    started = time.time()
+    selected = select(workspace, kind)
+    outside = pin_for_build(workspace, selected)
+    stable = find_stable(workspace, selected)
+    images = make_images(workspace, selected, outside, stable)
+    plan = decide(
+        workspace, selected, images, outside, look(workspace, images, stable, workspace.destination), stable
+    )
+    workspace.screen.headline(plan.headline)
+    workspace.screen.notes(plan.notes)
+    if workspace.flags.push:
+        _check_destination(workspace, outside, [each.image for each in plan.decisions.values()])
+    workspace.screen.notes(check_attestable(workspace, plan))
+    state, run = workspace.project.state, name_run()
+    try:
+        outcome = _carry_out(workspace, plan, images, outside, run, by or _build)
+    except (LaminaError, KeyboardInterrupt) as error:
+        told = error.problems if isinstance(error, LaminaError) else ()
+        _keep(workspace, command, run, plan, broken_off(plan, told, interrupted=not told), started)
+        raise
+    outcome = with_resolved(state, outcome)
+    outcome = with_saved(state, outcome, run=run, pushed=workspace.flags.push)
+    write_manifest(state, outcome, run=run, pushed=workspace.flags.push)
+    _keep(workspace, command, run, plan, outcome, started)
+    return outcome
+
+
+def _carry_out(
+    workspace: Workspace, plan: Plan, images: Mapping[str, Image], outside: Externals, run: str, by: Build
+) -> Outcome:
+    results = settle(plan, workspace.destination)
+    tagged = {
+        name: Found(ref=each.image.ref, digest=each.digest)
+        for name, each in results.items()
+        if each.status == "retagged" and each.digest
+    }
+    if workspace.flags.push:
+        for decision in plan.acting("retag"):
+            if decision.source:
+                carry(workspace.destination, decision.source, decision.image.ref)
+    plan = replace(plan, found={**plan.found, **tagged})
+    built = Outcome(results={})
+    if plan.acting("build"):
+        built = by(workspace, plan, images, outside, run)
+        results.update(built.results)
+    return replace(built, results={name: results[name] for name in plan.decisions})
+
+
+def _keep(workspace: Workspace, command: str, run: str, plan: Plan, outcome: Outcome, started: float) -> None:
+    project = workspace.project
+    settings = Settings(
+        command=command,
+        static=workspace.static,
+        push=workspace.flags.push,
+        platform=project.get("platform") or native_platform(),
+        registry=project.get("registry"),
+        builder=project.get("builder"),
+    )
+    seconds = time.time() - started
+    keep_run(
+        project.state, run, settings, plan, outcome, started=started, seconds=seconds, mask=workspace.mask
+    )
+
+
+def _build(
+    workspace: Workspace, plan: Plan, images: Mapping[str, Image], outside: Externals, run: str
+) -> Outcome:
+    """Stage, bake and confirm the builds of a plan."""
+    decisions = plan.acting("build")
+    make_ready(workspace, outside)
+    by_digest = workspace.flags.push or workspace.builder.local_images
+    support = () if by_digest else find_support(decisions, images)
+    caches = find_caches(workspace, (decision.image for decision in decisions))
+    workspace.screen.notes(caches.notes)
+    order = make_order(workspace, plan.found, decisions, support, outside, caches.images)
+    used = from_outside((*(each.image for each in decisions), *support), outside)
+    with workspace.screen.progress(tuple(decision.image.name for decision in decisions)) as view:
+        workshop = make_workshop(workspace, used, workspace.destination, run, view)
+        jobs: int = workspace.project.get("jobs")
+        outcome = build(order, workshop, keep_going=workspace.flags.keep_going, jobs=jobs)
+        notes = outcome.notes
+        if caches.images:
+            again = partial(export_again, order, workshop, outcome)
+            exact = not order.reproducible
+            notes += settle_caches(workspace.registry, caches, outcome, again, exact=exact)
+    workspace.screen.notes(notes)
+    return outcome
+
+
+def make_ready(workspace: Workspace, outside: Externals) -> None:
+    """See to the builder and to the stand-ins of a build, side by side: both mean waiting for a program."""
+    engine = workspace.engine
+    with ThreadPoolExecutor(1, thread_name_prefix="stand-ins") as pool:
+        loaded = pool.submit(load_stand_ins, outside, workspace.runner, engine, workspace.screen.say)
+        _ = workspace.builder
+    loaded.result()
+
+
+def name_run(purpose: str = "") -> str:
+    """A name that no other run has; the later, the greater. purpose: of a run that builds nothing to keep."""
+    now = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    return "-".join(filter(None, (now, secrets.token_hex(3), purpose)))
+
+
+def make_order(
+    workspace: Workspace,
+    found: Mapping[str, Found],
+    decisions: tuple[Decision, ...],
+    support: tuple[Image, ...],
+    outside: Externals,
+    caches: Mapping[str, ImageCache],
+) -> Order:
+    """What to build, with the contexts staged. found: the bases that are there."""
+    images = [*(decision.image for decision in decisions), *support]
+    with ThreadPoolExecutor(1, thread_name_prefix="git") as pool:  # git takes its time over a large worktree
+        asked = pool.submit(read_revision, workspace.runner, workspace.project.root)
+        stages = stage_images(workspace.project.state, images)
+    revision = asked.result()
+    return Order(
+        decisions=decisions,
+        support=support,
+        stages=stages,
+        found=found,
+        externals=outside.references,
+        secrets=workspace.project.secrets,
+        caches=caches,
+        push=workspace.flags.push,
+        local_images=workspace.builder.local_images,
+        revision=revision.commit if revision and revision.clean else None,
+        static=workspace.static,
+        reproducible=workspace.project.get("reproducible"),
+        attestations=workspace.attestations,
+    )
+
+
+def make_workshop(
+    workspace: Workspace, outside: Iterable[Reference], place: Place, run: str, view: BuildView
+) -> Workshop:
+    """What a run works with, and its folder below `.lamina/runs/`.
+
+    outside: see `from_outside`. place: where its images are looked up.
+    """
+    folder = workspace.project.state / "runs" / run
+    folder.mkdir(parents=True)
+    prune_runs(workspace.project.state)
+    # buildx logs in by itself, also to registries of which we know nothing.
+    workspace.mask.learn(*DockerConfig.load().secrets)
+    return Workshop(
+        runner=workspace.runner,
+        engine=workspace.engine,
+        builder=workspace.builder.name,
+        place=place,
+        state=workspace.project.state,
+        folder=folder,
+        clock=time.time,
+        watch=view.watch,
+        environment=workspace.environment_for(outside),
+        renew=workspace.renew,
+        mask=workspace.mask,
+        stalls=workspace.stalls,
+    )
+
+
+def from_outside(images: Iterable[Image], outside: Externals) -> tuple[Reference, ...]:
+    """The images of others that builds of these may pull."""
+    return tuple(
+        Reference.parse(outside.references.get(image.name, {}).get(each.name, each.name))
+        for image in images
+        for each in image.node.externals
+    )
+
+
+def find_support(
+    decisions: Iterable[Decision], images: Mapping[str, Image], visible: Collection[str] = ()
+) -> tuple[Image, ...]:
+    """Bases that are up to date but that the builder has to make again, for it does not see them.
+
+    visible: those that it sees.
+    """
+    built = {decision.image.name for decision in decisions}
+    needed: set[str] = set()
+    waiting = [parent for name in built for parent in images[name].node.parents]
+    while waiting:
+        name = waiting.pop()
+        if name in images and name not in {*built, *needed, *visible}:
+            needed.add(name)
+            waiting.extend(images[name].node.parents)
+    return tuple(images[name] for name in images if name in needed)
+
+
+def push_built(workspace: Workspace) -> Outcome:
+    """Push what is built in the engine and not yet in the registry; every digest is confirmed."""
+    selected = select(workspace)
+    outside = read_pins(workspace, selected)
+    images = make_images(workspace, selected, outside, find_stable(workspace, selected))
+    chosen = {name: image for name, image in images.items() if name in selected}
+    workspace.screen.notes(unattested_push(workspace))
+    _check_destination(workspace, outside, chosen.values())
+    registry = RegistryPlace(workspace.registry)
+    there = find_images(registry, chosen.values())
+    built = {name: _local_ref(workspace, image) for name, image in chosen.items() if name not in there}
+    BuildError.check(
+        Problem(what=f"{chosen[name].ref} is not built", where="the engine", hint="invoke build-all")
+        for name, ref in built.items()
+        if ref is None
+    )
+    missing = {ref: chosen[name].ref for name, ref in built.items() if ref is not None}
+    push_images(
+        workspace.store,
+        workspace.registry,
+        missing,
+        credential=credentials(workspace),
+        say=workspace.screen.say,
+        renew=workspace.renew,
+    )
+    found = find_images(registry, chosen.values())
+    BuildError.check(
+        Problem(
+            what=f"{registry.name} does not have all of {image.ref}, even after it was pushed",
+            hint=f"invoke build-all --push --refresh --image {name}",
+        )
+        for name, image in chosen.items()
+        if name not in found
+    )
+    results = {
+        name: Result(
+            image=image,
+            status="skipped" if name in there else "pushed",
+            reasons=(f"{'was already' if name in there else 'is now'} in {registry.name}",),
+            digest=found[name].digest,
+            size=found[name].size,
+        )
+        for name, image in chosen.items()
+    }
+    outcome = with_resolved(workspace.project.state, Outcome(results=results))
+    write_manifest(workspace.project.state, outcome, run="push", pushed=True)
+    return outcome
+
+
+def _local_ref(workspace: Workspace, image: Image) -> Reference | None:
+    """The name under which the engine has an image: built for this registry, or for no registry at all."""
+    bare = Reference.parse(workspace.project.repository(image.name)).with_tag(image.tag)
+    there = workspace.engine_place.look([image.ref, bare])
+    return next((ref for ref, found in there.items() if found.is_image(image)), None)
+
+
+def credentials(workspace: Workspace) -> Callable[[str], Credential | None]:
+    """Finds what docker-py needs to push to a host."""
+    environment = {**os.environ, **workspace.docker_environment}
+
+    def find(host: str) -> Credential | None:
+        found = lookup(workspace.runner, host, config=DockerConfig.load(environment))
+        workspace.mask.learn(*(found.secrets if found else ()))
+        return found
+
+    return find
+
+
+def _check_destination(workspace: Workspace, outside: Externals, images: Iterable[Image]) -> None:
+    """Refuse, before anything is built, what could not be pushed or should not be. Creates repositories."""
+    registry, chosen = workspace.registry, list(images)
+    away = [image for image in chosen if not image.repository.loopback]
+    if outside.stand_ins and away and not workspace.flags.allow_stand_in:
+        raise ConfigError.of(
+            f"{', '.join(outside.stand_ins)} is a stand-in here: what stands on it does not run on AWS",
+            where=away[0].repository.pull_host,
+            allowed="a loopback registry, or --allow-stand-in",
+            hint="run `invoke lock` where the runtime's registry can be reached",
+        )
+    names = {workspace.project.repository(image.name) for image in chosen}
+    policy = read_policy(workspace)
+    if policy.writes:
+        names |= {policy.name(name) for name in names}
+    missing = registry.missing_repositories(name for name in names if not _made_by_push(workspace, name))
+    if workspace.flags.create:
+        for name in missing:
+            registry.create_repository(name)
+            workspace.screen.say(f"created repository {name}")
+    else:
+        RegistryError.check(
+            Problem(
+                what=f"there is no repository {name}",
+                where=registry.address,
+                hint="invoke ecr.setup makes all of them; or add --create, or: "
+                f"aws ecr create-repository --repository-name {name}",
+            )
+            for name in missing
+        )
+
+
+def _made_by_push(workspace: Workspace, name: str) -> bool:
+    """Whether the registry has a template by which a push creates a repository."""
+    ecr = workspace.ecr
+    return ecr is not None and workspace.project.ecr.creates(ecr.stock.full(name))

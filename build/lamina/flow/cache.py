@@ -1,0 +1,125 @@
+"""Finding the remote cache of a run: which references there are, and what is wrong with the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from lamina.errors import Problem, RegistryError
+from lamina.execute.cache_keys import NEXT_EXPORT, STEPS_KEY, Exported, forget_steps, tidy_caches
+from lamina.execute.outcome import Outcome, Result
+from lamina.execute.remote_cache import CachePolicy, ImageCache, branch_of_ci, make_caches
+from lamina.execute.revision import read_branch
+from lamina.flow.session import Workspace
+from lamina.identify.image import Image
+from lamina.refs import Reference
+from lamina.registries.base import Manifest, Registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caches:
+    """By image, for the builds of a run. notes: why something is not cached."""
+
+    images: Mapping[str, ImageCache] = field(default_factory=dict)
+    notes: tuple[Problem, ...] = ()
+
+
+def find_caches(workspace: Workspace, images: Iterable[Image]) -> Caches:
+    """Ask the registry, in parallel, which cache references exist. Never fails: a build can do without."""
+    if not workspace.remote or workspace.project.get("cache") == "off":
+        return Caches()
+    if not workspace.builder.remote_cache:
+        what = f"no remote cache: the builder {workspace.builder.name} cannot read or write one"
+        return Caches(notes=(Problem(what=what, hint="turn on the engine's containerd image store"),))
+    policy = read_policy(workspace)
+    chosen = tuple(image for image in images if not image.node.recipe.only_copies)
+    there, notes = existing(workspace.registry, (ref for image in chosen for ref in policy.refs(image)))
+    return Caches(images=make_caches(policy, chosen, there, anew=workspace.flags.refresh), notes=notes)
+
+
+def settle_caches(
+    registry: Registry,
+    caches: Caches,
+    outcome: Outcome,
+    export_again: Callable[[Collection[str]], Mapping[str, str]] | None = None,
+    *,
+    exact: bool,
+) -> tuple[Problem, ...]:
+    """Put the caches in order that the builds of a run left; what the user should know of them.
+
+    export_again: exports those of images once more and says what lacks still; None where nobody can.
+    exact: whether images have the very layers that a cache has, which are not dated anew.
+    """
+    lacking = {name: gap for name, gap in outcome.uncached.items() if name in outcome.built}
+    left: Mapping[str, str] = lacking
+    if lacking and export_again and not outcome.interrupted:
+        left = export_again(lacking.keys())
+    exported: dict[Reference, Exported] = {}
+    stale: list[Reference] = []
+    for name, cache in caches.images.items():
+        target = cache.home if name in lacking else cache.export
+        if target is None or name not in outcome.built:
+            continue
+        if name not in left:
+            layers = _own_layers(outcome.results[name]) if exact else frozenset()
+            exported[target] = Exported(steps=cache.steps, layers=layers)
+        elif target in cache.imports:
+            stale.append(target)
+    return (
+        *_describe(lacking, left),
+        *tidy_caches(registry, exported),
+        *forget_steps(registry, stale),
+    )
+
+
+def _describe(lacking: Mapping[str, str], left: Mapping[str, str]) -> Iterator[Problem]:
+    for name, gap in lacking.items():
+        if name in left:
+            what = f"the remote cache of {name} is not written: {left[name]}"
+            yield Problem(what=what, hint=NEXT_EXPORT)
+        else:
+            yield Problem(what=f"the remote cache of {name} was written once more: {gap}")
+
+
+def _own_layers(result: Result) -> frozenset[str]:
+    """The layers that must be in the cache of an image of which every step ran; none where that is unsure:
+    a WORKDIR may make no layer.
+    """
+    recipe = result.image.node.recipe
+    sure = result.cold and all(each.name != "WORKDIR" for each in recipe.instructions)
+    return frozenset(result.layers) if sure else frozenset()
+
+
+def read_policy(workspace: Workspace) -> CachePolicy:
+    """How the project caches. Only a push writes: what is not pushed concerns nobody else."""
+    project = workspace.project
+    branch = (
+        project.get("cache-branch") or branch_of_ci(os.environ) or read_branch(workspace.runner, project.root)
+    )
+    return CachePolicy(
+        mode=project.get("cache"),
+        repository=project.get("cache-repository"),
+        branch=branch,
+        fallback=project.get("cache-fallback"),
+        exports=workspace.flags.push and not project.get("cache-read-only"),
+    )
+
+
+def existing(
+    registry: Registry, refs: Iterable[Reference]
+) -> tuple[Mapping[Reference, str | None], tuple[Problem, ...]]:
+    """Those of the references that exist, with the steps they were written for; why others cannot be read."""
+    wanted = tuple(dict.fromkeys(refs))
+    found: dict[Reference, Manifest | None] = {}
+    problems: dict[Problem, None] = {}
+    try:
+        found.update(registry.manifests(wanted))
+    except RegistryError:
+        for ref in wanted:
+            try:
+                found[ref] = registry.manifest(ref)
+            except RegistryError as error:
+                problems.update(dict.fromkeys(error.problems))
+    there = {ref: manifest.annotations.get(STEPS_KEY) for ref, manifest in found.items() if manifest}
+    return there, tuple(problems)

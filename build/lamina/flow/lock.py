@@ -1,0 +1,206 @@
+"""What a project stands on from outside, by digest: read, pinned, asked for again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from lamina.decide.locking import Move, moves, newer, unlocked, unused
+from lamina.declare.graph import Node
+from lamina.declare.lockfile import LOCK_FILE, Lock, Pin, read_lock
+from lamina.declare.machine import native_platform
+from lamina.errors import ConfigError, EngineError, Problem, RegistryError
+from lamina.execute.externals import (
+    Externals,
+    make_stand_in,
+    pin,
+    read_externals,
+    recorded_stand_in,
+    runtime_version,
+)
+from lamina.files import write_atomic
+from lamina.flow.session import Workspace
+from lamina.refs import Reference
+
+
+def read_pins(workspace: Workspace, names: Iterable[str]) -> Externals:
+    """What the images stand on from outside the project, as pinned now."""
+    return read_externals(_nodes(workspace, names), _lock(workspace), _architecture())
+
+
+def pin_for_build(workspace: Workspace, names: Iterable[str]) -> Externals:
+    """The same before a build: where there is no lock yet it is written, a runtime out of reach is stood in.
+
+    The first lock is of the whole project, as far as registries answer for what these images do not need.
+    Raises ConfigError when there is a lock that lacks what they stand on, RegistryError.
+    """
+    chosen = tuple(names)
+    outside = read_pins(workspace, chosen)
+    nodes = _nodes(workspace, chosen)
+    if workspace.static:  # the bases are not built, whatever they stand on
+        nodes = tuple(node for node in nodes if node.name in chosen)
+    used = {external.name for node in nodes for external in node.externals}
+    lacking = [name for name in outside.unlocked if name in used]
+    if not lacking:
+        return outside
+    if read_lock(workspace.project.root) is not None:
+        ConfigError.check(unlocked(nodes, lacking))
+    answer = _ask(workspace, read_pins(workspace, workspace.graph.nodes).unlocked)
+    needed = answer.about(lacking)
+    # What stands in for a runtime is in this machine's engine only.
+    places = _places(nodes)
+    RegistryError.check(needed.problems(places, () if workspace.builds_here else needed.silent))
+    _stand_in(workspace, needed, places)
+    if answer.pins:
+        write_lock(workspace, _with(Lock(), answer))
+        workspace.screen.say(f"{LOCK_FILE}: pinned {', '.join(answer.pins)}; commit it")
+    return read_pins(workspace, chosen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relock:
+    """A lock that is about to be written. moves: what becomes of each pin of the images that it is about."""
+
+    before: Lock
+    after: Lock
+    moves: tuple[Move, ...]
+    notes: tuple[Problem, ...]
+    headline: str | None
+    """What every report says first: the stand-in runtime."""
+
+
+def make_lock(workspace: Workspace, *, refresh: bool, dry_run: bool) -> Relock:
+    """Ask the registries for what is not pinned; with ``refresh`` for everything. Writes no lock.
+
+    Pins that no Dockerfile uses are dropped by a refresh of all images. Raises RegistryError with all that
+    cannot be told.
+    """
+    graph, before = workspace.graph, _lock(workspace)
+    nodes = _nodes(workspace, graph.select(workspace.flags.images))
+    names = sorted({each.name for node in nodes for each in node.externals if not _has_digest(each.name)})
+    wanted = [name for name in names if refresh or name not in before.pins]
+    answer = _ask(workspace, wanted)
+    places = _places(nodes)
+    RegistryError.check(answer.problems(places, before.pins))
+    if not dry_run:
+        _stand_in(workspace, answer, places)
+    dropped = unused(graph, before) if refresh and not workspace.flags.images else ()
+    after = _with(before, answer).without(dropped)
+    notes = [
+        *(
+            Problem(what=f"{name} stays a stand-in: {error.problems[0].what}")
+            for name, error in answer.silent.items()
+        ),
+        *(Problem(what=f"{name} is dropped: no Dockerfile uses it any more") for name in dropped),
+    ]
+    return Relock(
+        before=before,
+        after=after,
+        moves=moves(graph, (*names, *dropped), before, after),
+        notes=tuple(notes),
+        headline=read_externals(nodes, after, _architecture()).headline,
+    )
+
+
+def write_lock(workspace: Workspace, lock: Lock) -> None:
+    """Put the lock where the next command reads it."""
+    write_atomic(workspace.project.root / LOCK_FILE, lock.render())
+
+
+def newer_upstream(workspace: Workspace, names: Iterable[str]) -> Iterator[Problem]:
+    """Notes about what the pinned names serve by now. What cannot be asked is a note as well."""
+    lock = _lock(workspace)
+    nodes = _nodes(workspace, names)
+    pinned = sorted({each.name for node in nodes for each in node.externals if each.name in lock.pins})
+    if workspace.flags.offline:
+        yield Problem(what="no registry was asked for newer runtimes: --offline")
+        return
+    answer = _ask(workspace, pinned)
+    yield from newer(moves(workspace.graph, answer.pins, lock, _with(lock, answer)))
+    for name, error in answer.silent.items():
+        first = error.problems[0]
+        yield Problem(
+            what=f"whether there is a newer {name} is unknown: {first.what}",
+            where=first.where,
+            hint=first.hint,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """What registries said. pins: name -> what it serves now. silent: name -> why that is not known."""
+
+    pins: Mapping[str, Pin]
+    silent: Mapping[str, RegistryError]
+
+    def about(self, names: Collection[str]) -> _Answer:
+        """The answer as far as it is about these names."""
+        return _Answer(
+            pins={name: each for name, each in self.pins.items() if name in names},
+            silent={name: error for name, error in self.silent.items() if name in names},
+        )
+
+    def problems(self, places: Mapping[str, str], pinned: Collection[str]) -> Iterator[Problem]:
+        """What nobody serves and no stand-in takes the place of: none does of what is pinned.
+
+        places: see `_places`.
+        """
+        for name, error in self.silent.items():
+            if name in pinned or runtime_version(name) is None:
+                for each in error.problems:
+                    told = f"{each.where}: {each.what}" if each.where else each.what
+                    yield replace(each, what=f"{name}: {told}", where=places.get(name))
+
+
+def _ask(workspace: Workspace, names: Iterable[str]) -> _Answer:
+    pins: dict[str, Pin] = {}
+    silent: dict[str, RegistryError] = {}
+    for name in names:
+        try:
+            pins[name] = pin(name, workspace.upstream(Reference.parse(name)).manifest)
+        except RegistryError as error:
+            silent[name] = error
+    return _Answer(pins=pins, silent=silent)
+
+
+def _places(nodes: Iterable[Node]) -> Mapping[str, str]:
+    """Image from outside -> where it is used first, as ``Dockerfile:line``."""
+    places: dict[str, str] = {}
+    for node in nodes:
+        for external in (each for stage in node.recipe.stages for each in stage.externals):
+            places.setdefault(external.name, node.recipe.dockerfile.where(external.line))
+    return places
+
+
+def _stand_in(workspace: Workspace, answer: _Answer, places: Mapping[str, str]) -> None:
+    for name, error in answer.silent.items():
+        if recorded_stand_in(name, _architecture()) is None:
+            try:
+                make_stand_in(name, workspace.runner, workspace.engine, error, workspace.screen.say)
+            except EngineError as refused:
+                at = places.get(name)
+                told = (replace(each, where=each.where or at) for each in refused.problems)
+                raise EngineError(*told) from None
+
+
+def _with(lock: Lock, answer: _Answer) -> Lock:
+    for each in answer.pins.values():
+        lock = lock.with_pin(each)
+    return lock
+
+
+def _nodes(workspace: Workspace, names: Iterable[str]) -> tuple[Node, ...]:
+    """The images and what they stand on."""
+    return tuple(workspace.graph.nodes[name] for name in workspace.graph.with_ancestors(names))
+
+
+def _lock(workspace: Workspace) -> Lock:
+    return read_lock(workspace.project.root) or Lock()
+
+
+def _has_digest(name: str) -> bool:
+    return Reference.parse(name).digest is not None
+
+
+def _architecture() -> str:
+    return native_platform().removeprefix("linux/")

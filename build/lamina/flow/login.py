@@ -1,0 +1,55 @@
+"""Getting ready: into the registry, and what the next build stands on into the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lamina.execute.externals import load_stand_ins
+from lamina.flow.build import credentials
+from lamina.flow.lock import read_pins
+from lamina.flow.plan import make_images, select
+from lamina.flow.session import Workspace
+from lamina.refs import Reference
+
+
+def enter(workspace: Workspace) -> str:
+    """Log in, or make sure that docker's own credentials are good; what was done, in a sentence."""
+    if not workspace.remote:
+        return "nothing to log in to: images live in the engine"
+    if workspace.ecr:
+        done = workspace.ecr.login()
+        until = f", good until {done.expires:%Y-%m-%d %H:%M} UTC" if done.expires else ""
+        return f"logged in to {done.host} ({done.source}){until}"
+    workspace.registry.check()
+    return f"{workspace.registry.address} lets us in"
+
+
+def warm(workspace: Workspace) -> Iterator[tuple[str, str]]:
+    """Pull the runtime and the bases that exist in the registry; each with what became of it."""
+    selected = select(workspace)
+    outside = read_pins(workspace, selected)
+    load_stand_ins(outside, workspace.runner, workspace.engine, workspace.screen.say)
+    for name in outside.stand_ins:
+        yield name, f"stand-in {outside.stand_ins[name].ref} is in the engine"
+    for name in outside.unlocked:
+        yield name, "not pinned yet: invoke lock"
+    pulled = {
+        (name, ref): None
+        for used in outside.references.values()
+        for name, ref in used.items()
+        if name not in outside.stand_ins
+    }
+    images = make_images(workspace, selected, outside)
+    bases = {name: image.ref for name, image in images.items() if image.node.kind == "base"}
+    there = workspace.place.look(bases.values())
+    for name, ref in bases.items():
+        if ref not in there:
+            yield name, f"{ref.tag} is not in {workspace.place.name}"
+        elif workspace.remote:
+            pulled[name, f"{ref.name}@{there[ref].digest}"] = None
+        else:
+            yield name, f"{ref.tag} is in {workspace.place.name}"
+    find = credentials(workspace)
+    for name, text in pulled:
+        reference = Reference.parse(text)
+        yield name, workspace.store.pull(reference, find(reference.pull_host))

@@ -1,0 +1,220 @@
+"""From declaration to plan: pin, identify, look, decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from lamina.decide import preflight
+from lamina.decide.exposure import copied, exposed
+from lamina.decide.plan import Found, Lookup, Plan, lacking, make_plan
+from lamina.decide.requirements import unpinned
+from lamina.decide.unrunnable import UNRUNNABLE, by_certainty, unrunnable
+from lamina.declare.machine import this_machine
+from lamina.errors import ConfigError, EngineError, Problem, RegistryError
+from lamina.execute.externals import Externals
+from lamina.execute.image_store import Place
+from lamina.flow.lock import newer_upstream, read_pins
+from lamina.flow.session import Workspace
+from lamina.identify.image import STABLE, Image, identify_each
+from lamina.identify.runnable import check_runnable, local_names
+from lamina.masks import read_secret
+from lamina.refs import Reference
+from lamina.report.record import read_bills, read_manifest
+
+
+def select(workspace: Workspace, kind: str | None = None) -> tuple[str, ...]:
+    """The images that a command is about, bases first. In static mode only Lambda images are."""
+    return workspace.graph.select(workspace.flags.images, kind="lambda" if workspace.static else kind)
+
+
+def make_images(
+    workspace: Workspace,
+    names: Iterable[str],
+    outside: Externals,
+    stable: Mapping[str, Found] | None = None,
+) -> Mapping[str, Image]:
+    """Read and fingerprint the images and what they stand on. Raises ConfigError with all faults found.
+
+    stable: in static mode what the bases are; see `find_stable`.
+    """
+    images, unread = identify_each(
+        workspace.project,
+        workspace.graph,
+        names,
+        prefix=workspace.prefix,
+        bases=outside.identities,
+        stable=None if stable is None else {base: found.digest for base, found in stable.items()},
+        files=workspace.stat_cache.files,
+    )
+    workspace.stat_cache.save()
+    held = [secret for secret in workspace.project.secrets if read_secret(secret.file)]
+    ConfigError.check((*unread, *preflight.faults(images), *copied(images.values(), held)))
+    return images
+
+
+def find_stable(workspace: Workspace, selected: Iterable[str]) -> Mapping[str, Found] | None:
+    """In static mode what ``stable`` is of each base that the images stand on; None out of static mode.
+
+    Offline nothing is known of them. Raises RegistryError for a base without ``stable``.
+    """
+    if not workspace.static:
+        return None
+    if workspace.flags.offline:
+        return {}
+    bases = {parent for name in selected for parent in workspace.graph.nodes[name].parents}
+    place = workspace.place
+    refs = {base: stable_ref(workspace, base) for base in sorted(bases)}
+    there = place.look(refs.values())
+    RegistryError.check(
+        Problem(
+            what=f"{ref} is not in {place.name}, and static mode builds on it",
+            where=workspace.project.settings["static"].source,
+            hint="without static mode: invoke build-base, then invoke stable",
+        )
+        for ref in refs.values()
+        if ref not in there
+    )
+    found = place.examine({base: there[ref] for base, ref in refs.items()})
+    RegistryError.check(
+        Problem(
+            what=f"{each.ref} has lost {each.lacks}, and static mode builds on it",
+            where=place.name,
+            hint="without static mode: invoke build-base --refresh, then invoke stable",
+        )
+        for each in found.values()
+        if each.lost
+    )
+    return found
+
+
+def look(
+    workspace: Workspace,
+    images: Mapping[str, Image],
+    stable: Mapping[str, Found] | None = None,
+    destination: Place | None = None,
+) -> Lookup:
+    """What exists of the images. Raises RegistryError or EngineError when nobody answers.
+
+    destination: where images are to go; only what is there already can be tagged anew.
+    """
+    if workspace.flags.offline:
+        return Lookup(place="", unknown="--offline")
+    place = workspace.place
+    there = place.look([image.ref for image in images.values()])
+    found = {name: there[image.ref] for name, image in images.items() if image.ref in there}
+    missing = {
+        name: image for name, image in images.items() if name not in found or not found[name].is_image(image)
+    }
+    return Lookup(
+        place=place.name,
+        found={**found, **(stable or {})},
+        elsewhere=_elsewhere(workspace, missing, destination or place),
+    )
+
+
+def _elsewhere(workspace: Workspace, images: Mapping[str, Image], place: Place) -> Mapping[str, Found]:
+    """The same content under another name, as when a stack is promoted: known from the manifest, seen."""
+    known = {each["image"]: each for each in read_manifest(workspace.project.state) if each.get("ref")}
+    refs = {
+        name: Reference.parse(known[name]["ref"])
+        for name, image in images.items()
+        if name in known and known[name]["fingerprint"] == image.fingerprint
+    }
+    asked = {name: ref for name, ref in refs.items() if ref.host == images[name].repository.host}
+    there = place.look(asked.values()) if asked else {}
+    found = {name: there[ref] for name, ref in asked.items() if ref in there}
+    return {name: each for name, each in found.items() if each.is_image(images[name])}
+
+
+def stable_ref(workspace: Workspace, base: str) -> Reference:
+    """A base image under its moving tag."""
+    return Reference.parse(workspace.prefix + workspace.project.repository(base)).with_tag(STABLE)
+
+
+def decide(
+    workspace: Workspace,
+    selected: Iterable[str],
+    images: Mapping[str, Image],
+    outside: Externals,
+    seen: Lookup,
+    stable: Mapping[str, Found] | None = None,
+) -> Plan:
+    """The plan out of what was read and seen. Raises ConfigError for a build that could not run."""
+    headlines = (_static_headline(workspace, stable), outside.headline)
+    planned = partial(
+        make_plan,
+        images,
+        selected,
+        last=read_bills(workspace.project.state, images.values()),
+        force=workspace.flags.force,
+        refresh=workspace.flags.refresh,
+        unlocked=outside.unlocked,
+        notes=(
+            *preflight.notes(images),
+            *preflight.misspelt_bases(images, workspace.graph.nodes),
+            *preflight.unknown_secrets(images, workspace.project.secret_names),
+            *exposed(images.values()),
+            *(preflight.emulated(images, this_machine()) if workspace.builds_here else ()),
+            *unpinned(images, local_names(images.values())),
+        ),
+        headline="\n".join(line for line in headlines if line) or None,
+    )
+    plan = planned(seen)
+    examined: set[str] = set()
+    while less := _with_lost_layers(workspace, plan, images, seen, examined):
+        seen = less
+        plan = planned(seen)
+    if not UNRUNNABLE.isdisjoint(workspace.project.lint_ignores.value):
+        return plan
+    builds = [decision.image.name for decision in plan.acting("build")]
+    found = check_runnable(images, builds)
+    told = by_certainty(unrunnable({name: (images[name], found[name]) for name in builds}))
+    ConfigError.check(told["certain"])
+    return replace(plan, notes=(*plan.notes, *told["likely"]))
+
+
+def _with_lost_layers(
+    workspace: Workspace, plan: Plan, images: Mapping[str, Image], seen: Lookup, examined: set[str]
+) -> Lookup | None:
+    """What was seen, less what is not whole of that which builds stand on and retags copy; None if all is.
+
+    examined: the names that need no second look, added to.
+    """
+    parents = {parent for each in plan.acting("build") for parent in each.image.node.parents}
+    bases = {name for name in parents & images.keys() if plan.action(name) in {None, "skip"}}
+    wanted = bases | {each.image.name for each in plan.acting("retag")}
+    asked = {name: plan.found[name] for name in wanted - examined if name in plan.found}
+    examined |= wanted
+    lost = {name: each for name, each in workspace.place.examine(asked).items() if each.lost} if asked else {}
+    return lacking(seen, lost) if lost else None
+
+
+def make_plan_only(workspace: Workspace) -> Plan:
+    """The plan as a dry run: nothing is started, and where nobody answers it says so and goes on."""
+    selected = select(workspace)
+    outside = read_pins(workspace, selected)
+    newer = tuple(newer_upstream(workspace, selected)) if workspace.flags.upstream else ()
+    workspace.starts_engine = False
+    try:
+        stable = find_stable(workspace, selected)
+        images = make_images(workspace, selected, outside, stable)
+        seen = look(workspace, images, stable)
+    except (EngineError, RegistryError) as error:
+        if workspace.flags.offline:
+            raise
+        workspace.go_offline()
+        stable = find_stable(workspace, selected)
+        images = make_images(workspace, selected, outside, stable)
+        seen = Lookup(place="", unknown=error.problems[0].what)
+    plan = decide(workspace, selected, images, outside, seen, stable)
+    return replace(plan, notes=(*plan.notes, *newer))
+
+
+def _static_headline(workspace: Workspace, stable: Mapping[str, Found] | None) -> str | None:
+    if stable is None:
+        return None
+    told = ", ".join(f"{found.ref} is {found.digest}" for found in stable.values())
+    source = workspace.project.settings["static"].source
+    return f"STATIC MODE ({source}): bases are not built; {told or 'what stable is has not been looked up'}"

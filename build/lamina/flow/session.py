@@ -1,0 +1,382 @@
+"""What a command works with: the project, its graph, the engine, the registry; made when first needed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lamina.declare.config import Project, find_root, load_project
+from lamina.declare.graph import Graph, read_graph
+from lamina.declare.settings import LOCAL
+from lamina.errors import ConfigError, EngineError, RegistryError
+from lamina.execute.attest import Attestations
+from lamina.execute.engine import Builder, Engine, check_buildx, choose_builder, find_engine
+from lamina.execute.exchanges import StallRules
+from lamina.execute.image_store import EnginePlace, Place, Places, RegistryPlace
+from lamina.execute.vitals import bytes_written
+from lamina.files import keep_out_of_git
+from lamina.identify.stat_cache import StatCache
+from lamina.masks import Mask, environment_values, read_secret
+from lamina.process import Runner, SubprocessRunner
+from lamina.refs import Reference, is_ecr
+from lamina.registries.local import LocalStore
+from lamina.report.console import Screen
+
+if TYPE_CHECKING:  # imported when a registry is asked for
+    from lamina.registries.credentials import Credential
+    from lamina.registries.ecr import EcrRegistry
+    from lamina.registries.ecr_logins import EcrLogins
+    from lamina.registries.http import HttpTransport
+    from lamina.registries.oci import OciRegistry
+
+ECR = "ecr"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """What was asked for on the command line. None: not given, the configuration decides."""
+
+    images: tuple[str, ...] = ()
+    registry: str | None = None
+    stack: str | None = None
+    platform: str | None = None
+    builder: str | None = None
+    static: bool | None = None
+    jobs: int | None = None
+    reproducible: bool | None = None
+    push: bool = False
+    create: bool = False
+    force: bool = False
+    refresh: bool = False
+    upstream: bool = False
+    keep_going: bool = False
+    offline: bool = False
+    allow_stand_in: bool = False
+    cache: str | None = None
+    cache_read_only: bool | None = None
+    provenance: str | None = None
+    sbom: bool | None = None
+    sbom_generator: str | None = None
+    stall: int | None = None
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """The flags that are settings as well."""
+        names = (
+            *("registry", "stack", "platform", "builder", "static", "jobs", "reproducible"),
+            *("cache", "cache-read-only", "provenance", "sbom", "sbom-generator", "stall"),
+        )
+        return {name: getattr(self, name.replace("-", "_")) for name in names}
+
+
+class Workspace:
+    """One command's things, each made on demand. Close it at the end."""
+
+    def __init__(
+        self,
+        flags: Flags,
+        screen: Screen,
+        *,
+        runner: Runner | None = None,
+        root: Path | None = None,
+        engine: str | None = None,
+    ) -> None:
+        self.flags = flags
+        self.screen = screen
+        self.runner: Runner = runner or SubprocessRunner()
+        self.starts_engine = True
+        self.builds_here = True
+        """Whether this machine builds, rather than one elsewhere that is as the images need it."""
+        self._root = root
+        self._engine_name = engine
+        self._open = contextlib.ExitStack()
+        self._outside: set[str] = set()
+
+    def close(self) -> None:
+        """Close connections, and keep the state that was written out of git."""
+        self._open.close()
+        if "project" in self.__dict__:
+            keep_out_of_git(self.project.state)
+
+    def at(self, root: Path) -> Workspace:
+        """A workspace of the same flags for another checkout of the project. Close it as well."""
+        return Workspace(self.flags, self.screen, runner=self.runner, root=root)
+
+    def again(self) -> Workspace:
+        """A workspace of the same flags that knows nothing yet of the project. Close it as well."""
+        return Workspace(
+            self.flags, self.screen, runner=self.runner, root=self._root, engine=self._engine_name
+        )
+
+    def within(self, engine: str) -> Workspace:
+        """A workspace of the same flags whose engine is a private one of that name. Close it as well."""
+        flags = replace(self.flags, builder="")
+        return Workspace(flags, self.screen, runner=self.runner, root=self._root, engine=engine)
+
+    def proposing(self, text: str) -> Workspace:
+        """A workspace of the project as a configuration text would make it: offline, and nothing is kept."""
+        made = Workspace(replace(self.flags, offline=True), self.screen, runner=self.runner, root=self.root)
+        made.project = load_project(self.root, flags=self.flags.settings, text=text)
+        made.stat_cache = StatCache(None)
+        return made
+
+    def go_offline(self) -> None:
+        """Ask nobody any more."""
+        self.flags = replace(self.flags, offline=True)
+
+    @cached_property
+    def project(self) -> Project:
+        """The configured repository around the current folder."""
+        project = load_project(self.root, flags=self.flags.settings)
+        for secret in project.secrets:
+            self.mask.learn(*read_secret(secret.file))
+        for image in project.images.values():
+            self.mask.learn(*environment_values(image.build_args))
+        return project
+
+    @property
+    def mask(self) -> Mask:
+        """The secrets that are known by now, to hide them in all that is written."""
+        return self.screen.mask
+
+    @cached_property
+    def root(self) -> Path:
+        """The folder that the project is in."""
+        return self._root or find_root(Path.cwd())
+
+    @cached_property
+    def graph(self) -> Graph:
+        """Its images. Raises ConfigError with what is wrong with any Dockerfile, ignore file or source."""
+        try:
+            return read_graph(self.project)
+        except ConfigError:
+            from lamina.flow.dockerfiles import all_faults
+
+            raise ConfigError(*all_faults(self.project, self.stat_cache.files)) from None
+
+    @property
+    def has_bases(self) -> bool:
+        """Whether any of its images is a base."""
+        return any(node.kind == "base" for node in self.graph.nodes.values())
+
+    @cached_property
+    def stat_cache(self) -> StatCache:
+        """What earlier commands read of the project's files."""
+        return StatCache(self.project.state / "stat.json")
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine that builds; where none answers, a private one is started if that may be."""
+        named = {"LAMINA_ENGINE": self._engine_name} if self._engine_name else {}
+        env = {**os.environ, **named}
+        return find_engine(self.runner, env=env, start=self.starts_engine, say=self.screen.say)
+
+    @cached_property
+    def builder(self) -> Builder:
+        """What builds, checked to be new enough."""
+        check_buildx(self.runner, self.engine)
+        return choose_builder(self.runner, self.engine, self.project.get("builder"), push=self.flags.push)
+
+    @cached_property
+    def store(self) -> LocalStore:
+        """The engine's image store."""
+        store = LocalStore(self.engine.host, stall=self.stall)
+        self._open.callback(store.close)
+        return store
+
+    @property
+    def stall(self) -> int:
+        """Seconds in which an exchange with a registry must move; 0: no limit."""
+        return int(self.project.get("stall"))
+
+    @property
+    def remote(self) -> bool:
+        """Whether images live in a registry."""
+        return bool(self.project.get("registry") != LOCAL)
+
+    @property
+    def on_ecr(self) -> bool:
+        """Whether that registry is ECR."""
+        return str(self.project.get("registry")).partition("/")[0] == ECR
+
+    @property
+    def static(self) -> bool:
+        """Whether Lambda images stand on ``<base>:stable``."""
+        return bool(self.project.get("static"))
+
+    @cached_property
+    def registry(self) -> EcrRegistry | OciRegistry:
+        """The configured registry. Raises RegistryError when there is none."""
+        if not self.remote:
+            raise RegistryError.of(
+                "no registry is configured: images live in the engine",
+                where=self.project.settings["registry"].source,
+                allowed="ecr, or host[:port][/prefix]",
+                hint='add --registry, or registry = "ecr" to [tool.lamina]',
+            )
+        if self.ecr:
+            return self.ecr
+        registry = self._oci(self.project.get("registry"))
+        self._open.callback(registry.close)
+        return registry
+
+    @cached_property
+    def ecr(self) -> EcrRegistry | None:
+        """That registry when it is ECR, which one logs in to and sets up; None for any other and for none."""
+        if not self.on_ecr:
+            return None
+        from lamina.registries.ecr import EcrSettings, ecr_registry
+
+        settings = EcrSettings(
+            account=self.project.ecr.account,
+            region=self.project.ecr.region,
+            host=self.project.ecr.host,
+            prefix=self.project.get("registry").partition("/")[2],
+        )
+        registry = ecr_registry(self.runner, settings, transport=self._transport(), learn=self.mask.learn)
+        self._open.callback(registry.close)
+        return registry
+
+    def _oci(self, address: str) -> OciRegistry:
+        from lamina.registries.oci import oci_registry
+
+        def otherwise(host: str) -> Credential | None:
+            return self.ecr_logins.credential(host)
+
+        return oci_registry(
+            self.runner,
+            address,
+            transport=self._transport(),
+            learn=self.mask.learn,
+            otherwise=otherwise,
+        )
+
+    @cached_property
+    def ecr_logins(self) -> EcrLogins:
+        """Gets into registries of ECR that docker has no credentials for."""
+        from lamina.registries.ecr_logins import EcrLogins
+
+        return EcrLogins(self.runner, learn=self.mask.learn)
+
+    def _transport(self) -> HttpTransport:
+        from lamina.registries.http import HttpTransport
+
+        return HttpTransport(stall=self.stall)
+
+    def upstream(self, reference: Reference) -> OciRegistry:
+        """The registry that serves an image from outside the project."""
+        registry = self._oci(reference.pull_host)
+        self._open.callback(registry.close)
+        return registry
+
+    def registry_of(self, reference: Reference) -> EcrRegistry | OciRegistry:
+        """The registry of a full reference: the project's own, else any, with docker's credentials."""
+        own = self.remote and self.registry.address.partition("/")[0] == reference.pull_host
+        return self.registry if own else self.upstream(reference)
+
+    @property
+    def attestations(self) -> Attestations:
+        """What a push attests of each image."""
+        return Attestations(
+            provenance=self.project.get("provenance"),
+            sbom=self.project.get("sbom"),
+            generator=self.project.get("sbom-generator"),
+        )
+
+    @property
+    def prefix(self) -> str:
+        """What stands before repository names. ECR names its host only to those who may ask: not offline."""
+        if not self.remote or (self.flags.offline and self.on_ecr):
+            return ""
+        return self.registry.address.rstrip("/") + "/"
+
+    @property
+    def stalls(self) -> StallRules:
+        """When a build stands still. Of an engine elsewhere nobody sees how much it sends."""
+        own = self.builder.on_engine
+        return StallRules(
+            seconds=self.stall,
+            host=self.registry.address.partition("/")[0] if self.flags.push else "",
+            written=lambda: bytes_written(self.engine.host) if own else None,
+            answers=self._registry_answers,
+            say=self.screen.say,
+        )
+
+    def _registry_answers(self) -> bool:
+        try:
+            if self.remote:
+                self.registry.check()
+        except RegistryError:
+            return False
+        return True
+
+    @property
+    def engine_place(self) -> EnginePlace:
+        """The engine as a place where images live."""
+        return EnginePlace(self.store, containerd=self.engine.containerd)
+
+    @property
+    def place(self) -> Place:
+        """Where to look for images: the registry, and the engine unless they are to be pushed."""
+        if not self.remote:
+            return self.engine_place
+        registry = RegistryPlace(self.registry)
+        return registry if self.flags.push else Places(registry, self._engine_if_any)
+
+    def _engine_if_any(self) -> EnginePlace | None:
+        """The engine; None when there is none and none may be started."""
+        try:
+            return self.engine_place
+        except EngineError:
+            if self.starts_engine:
+                raise
+            return None
+
+    @property
+    def destination(self) -> Place:
+        """Where built images go."""
+        return RegistryPlace(self.registry) if self.flags.push else self.engine_place
+
+    @property
+    def docker_environment(self) -> Mapping[str, str]:
+        """What lets docker and buildx into the registry."""
+        if not self.ecr:
+            return {}
+        self.ecr.login()
+        return self.ecr.docker.environment
+
+    def environment_for(self, references: Iterable[Reference]) -> Mapping[str, str]:
+        """What lets docker and buildx into the registry, and into ECR where it serves images from outside."""
+        own = Reference.parse(f"{self.registry.address}/any") if self.remote else None
+        asked = {each.pull_host for each in (*references, *((own,) if own else ())) if is_ecr(each)}
+        self._outside = asked - ({own.pull_host} if own and self.ecr else set())
+        return self._with_outside()
+
+    def _with_outside(self) -> Mapping[str, str]:
+        base = self.docker_environment
+        if not self._outside:
+            return base
+        found, problems = self.ecr_logins.environment(self._outside, base)
+        self.screen.notes(problems)
+        return found
+
+    @property
+    def renew(self) -> Callable[[], None] | None:
+        """Logs in again in the middle of a run; None where credentials are not ours to get."""
+        registry = self.ecr
+        if not registry:
+            return None
+        before = registry.login()
+
+        def again() -> None:
+            self.screen.say(f"{registry.address} no longer takes the credentials: logging in again, once")
+            if registry.login() is before:  # a look into the registry may have renewed them by itself
+                registry.login(fresh=True)
+            self._with_outside()  # what docker is run with extends what was renewed
+
+        return again

@@ -1,0 +1,215 @@
+"""The states of an image that can be compared, and where it is told what each was made of."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lamina.errors import ConfigError, EngineError, RegistryError, SelectionError
+from lamina.execute.bake import MOST_BILL, REVISION
+from lamina.execute.revision import check_out
+from lamina.flow.lock import read_pins
+from lamina.flow.plan import find_stable, make_images
+from lamina.flow.session import Workspace
+from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, TAG_PREFIX, Bill, content_tag
+from lamina.identify.ignore import Ignore
+from lamina.identify.image import Image
+from lamina.refs import Reference
+from lamina.registries.base import Manifest, Registry
+from lamina.report.record import KEPT_BILLS, read_bill, read_bills
+
+WORKTREE, LAST = "worktree", "last"
+_TAG = re.compile(r"sha-[0-9a-f]{12}|git-[0-9a-f]+|stable")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_FLAGS = "--from, --to"
+_OURS = "an image that was pushed by Lamina"
+_STATES = "worktree, last, a git revision, a tag or digest, or host/repository with a tag or digest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of an image in a state. ignores: by context, where its files were read just now."""
+
+    bill: Bill
+    ignores: Mapping[str, Ignore] = field(default_factory=dict)
+
+
+State = Callable[[str, str | None], Known | None]
+"""Image and, for one that another stands on, its fingerprint there -> what is known of it, if anything."""
+
+
+def find_state(workspace: Workspace, ref: str, image: str) -> State:
+    """The state of an image that a name stands for, and of those that it stands on there.
+
+    Raises ConfigError for a state that is nowhere; what it gives may raise that and RegistryError.
+    """
+    if ref == WORKTREE:
+        return _of_files(workspace, image)
+    if ref == LAST:
+        return _of_last_build(workspace, image)
+    if reference := _full_reference(ref):
+        return _of_reference(workspace, reference, image)
+    if _TAG.fullmatch(ref) or _DIGEST.fullmatch(ref):
+        return _of_tag(workspace, ref)
+    return _of_revision(workspace, ref, image)
+
+
+def _of_files(workspace: Workspace, image: str) -> State:
+    images = {
+        name: Known(bill=each.bill, ignores=each.ignores)
+        for name, each in _identified(workspace, (image,)).items()
+    }
+    return lambda name, _: images.get(name)
+
+
+def _identified(workspace: Workspace, names: tuple[str, ...]) -> Mapping[str, Image]:
+    lambdas = [name for name in names if workspace.graph.nodes[name].kind == "lambda"]
+    return make_images(workspace, names, read_pins(workspace, names), find_stable(workspace, lambdas))
+
+
+def _of_last_build(workspace: Workspace, image: str) -> State:
+    """What was last built here, on what it was built: a base may have been built again since."""
+    names = workspace.graph.with_ancestors((image,))
+    last = read_bills(workspace.project.state, _identified(workspace, names).values())
+
+    def known(name: str, fingerprint: str | None) -> Known | None:
+        bill = last.get(name)
+        if fingerprint is not None and (bill is None or bill.fingerprint != fingerprint):
+            bill = read_bill(workspace.project.state, name, content_tag(fingerprint))
+        return Known(bill=bill) if bill else None
+
+    return known
+
+
+def _of_revision(workspace: Workspace, ref: str, image: str) -> State:
+    """The files of a commit, read from a checkout of its own that is gone again afterwards."""
+    with tempfile.TemporaryDirectory(prefix="lamina-why-") as folder:
+        root = check_out(workspace.runner, workspace.project.root, ref, Path(folder))
+        if root is None:
+            raise ConfigError.of(f"{ref!r} is no state of {image}", where=_FLAGS, allowed=_STATES)
+        there = workspace.at(root)
+        try:
+            if image not in there.graph.nodes:
+                raise SelectionError.of(
+                    f"{ref} has no image {image!r}",
+                    where=_FLAGS,
+                    allowed=", ".join(there.graph.nodes) or "it has none at all",
+                )
+            return _of_files(there, image)
+        finally:
+            there.close()
+
+
+def _full_reference(ref: str) -> Reference | None:
+    """``host/repository:tag`` or ``…@sha256:…``; None for what git may know, such as ``origin/main``."""
+    try:
+        reference = Reference.parse(ref)
+    except ValueError:
+        return None
+    return reference if reference.host and (reference.tag or reference.digest) else None
+
+
+def _of_reference(workspace: Workspace, reference: Reference, image: str) -> State:
+    """Any image in any registry. What it stands on is looked for under like names beside it."""
+    registry = workspace.registry_of(reference)
+    head, _, tail = reference.repository.rpartition(image)
+    named = reference.repository.count(image)
+
+    def known(name: str, fingerprint: str | None) -> Known | None:
+        if fingerprint is None:
+            return Known(bill=_told(workspace, registry, reference, image))
+        beside = Reference(host=reference.host, repository=f"{head}{name}{tail}")
+        return _parent(workspace, registry if named else None, beside, name, fingerprint)
+
+    return known
+
+
+def _of_tag(workspace: Workspace, ref: str) -> State:
+    """A tag or digest in the project's own repositories; a content tag may have been built here as well."""
+    registry = workspace.registry if workspace.remote else None
+
+    def known(name: str, fingerprint: str | None) -> Known | None:
+        repository = Reference.parse(workspace.prefix + workspace.project.repository(name))
+        if fingerprint is not None:
+            return _parent(workspace, registry, repository, name, fingerprint)
+        place = repository.with_digest(ref) if _DIGEST.fullmatch(ref) else repository.with_tag(ref)
+        bill = read_bill(workspace.project.state, name, ref) if ref.startswith(TAG_PREFIX) else None
+        if bill is None and registry is not None:
+            bill = _told(workspace, registry, place, name)
+        return Known(bill=bill or _built_here(workspace, place, name))
+
+    return known
+
+
+def _parent(
+    workspace: Workspace, registry: Registry | None, repository: Reference, name: str, fingerprint: str
+) -> Known | None:
+    """An image that another stands on: by its fingerprint or, in static mode, by the digest of ``stable``."""
+    if not _DIGEST.fullmatch(fingerprint):
+        return None
+    tag = content_tag(fingerprint)
+    bill = read_bill(workspace.project.state, name, tag)
+    if bill is None and registry is not None:
+        manifest = registry.manifest(repository.with_tag(tag))
+        manifest = manifest or registry.manifest(repository.with_digest(fingerprint))
+        bill = _carried(manifest) if manifest else None
+    return Known(bill=bill) if bill else None
+
+
+def _built_here(workspace: Workspace, place: Reference, image: str) -> Bill:
+    """The bill of an image in the engine, which tells its fingerprint but not its annotations."""
+    workspace.starts_engine = False
+    try:
+        fingerprint = workspace.engine_place.fingerprint(place)
+    except EngineError:
+        fingerprint = None
+    bill = read_bill(workspace.project.state, image, content_tag(fingerprint)) if fingerprint else None
+    if bill is None:
+        raise ConfigError.of(
+            f"{place} was not built here, or not lately",
+            where=_FLAGS,
+            allowed=f"what this checkout built: the bills of the last {KEPT_BILLS} of each image are kept",
+            hint="name its registry (--registry), or a git revision",
+        )
+    return bill
+
+
+def _told(workspace: Workspace, registry: Registry, place: Reference, image: str) -> Bill:
+    """The bill that a pushed image carries. Raises RegistryError that says why there is none."""
+    manifest = registry.manifest(place)
+    if manifest is None:
+        raise RegistryError.of(f"{place} is not in the registry", allowed=_OURS)
+    bill = _carried(manifest)
+    fingerprint = manifest.annotations.get(FINGERPRINT_KEY)
+    if bill is None and fingerprint:
+        bill = read_bill(workspace.project.state, image, content_tag(fingerprint))
+    if bill is not None:
+        return bill
+    if manifest.is_index:
+        listed = ", ".join(f"{name}: {each.digest}" for name, each in manifest.platforms.items())
+        raise RegistryError.of(
+            f"{place} is a list of images, which carries no bill",
+            allowed=listed or None,
+            hint=f"name one of them: {place.name}@<digest>",
+        )
+    if fingerprint is None:
+        raise RegistryError.of(f"{place} carries no bill: Lamina did not build it", allowed=_OURS)
+    commit = manifest.annotations.get(REVISION, "<commit>")
+    raise RegistryError.of(
+        f"{place} carries no bill that can be read: it is damaged, of another version of Lamina, or has more "
+        f"than {MOST_BILL // 1024} KiB and is only in .lamina/bills where the image was built",
+        hint=f"ask there, or compare the commit that it was built from: {commit}",
+    )
+
+
+def _carried(manifest: Manifest) -> Bill | None:
+    """The bill among the annotations; None where there is none, or none that gives the fingerprint there."""
+    try:
+        bill = Bill.from_document(json.loads(manifest.annotations.get(BILL_KEY, "null")))
+    except ValueError:
+        return None
+    return bill if bill and bill.fingerprint == manifest.annotations.get(FINGERPRINT_KEY) else None

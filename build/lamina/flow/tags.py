@@ -1,0 +1,87 @@
+"""Further tags on images that exist: aliases of a revision, and ``stable`` of the bases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from lamina.errors import BuildError, Problem
+from lamina.execute.image_store import find_images
+from lamina.execute.revision import read_revision
+from lamina.flow.lock import read_pins
+from lamina.flow.plan import find_stable, make_images
+from lamina.flow.session import Workspace
+from lamina.identify.image import STABLE, Image
+from lamina.refs import Reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tagged:
+    """An image and its tags, the content tag first."""
+
+    image: Image
+    tags: tuple[str, ...]
+
+
+def make_tags(workspace: Workspace) -> tuple[Tagged, ...]:
+    """The tags of each selected image: ``sha-…``, ``git-…`` on a clean tree, ``stable`` in static mode."""
+    selected = workspace.graph.select(workspace.flags.images)
+    images = identified(workspace, selected)
+    revision = read_revision(workspace.runner, workspace.project.root)
+    git = (revision.tag,) if revision and revision.clean else ()
+    return tuple(
+        Tagged(
+            image=images[name],
+            tags=(
+                images[name].tag,
+                *git,
+                *((STABLE,) if workspace.static and _is_base(images[name]) else ()),
+            ),
+        )
+        for name in selected
+    )
+
+
+def apply_tags(workspace: Workspace, tagged: tuple[Tagged, ...]) -> None:
+    """Put the tags on images that exist; nothing is pulled. Raises BuildError for those that do not."""
+    place = workspace.place
+    there = find_images(place, (each.image for each in tagged))
+    BuildError.check(
+        Problem(what=f"{each.image.ref} is not in {place.name}", hint="invoke build-all")
+        for each in tagged
+        if each.image.name not in there
+    )
+    for each in tagged:
+        for tag in each.tags[1:]:
+            place.retag(there[each.image.name], each.image.repository.with_tag(tag))
+
+
+def move_stable(workspace: Workspace) -> Mapping[str, Reference]:
+    """Point ``stable`` of the bases at their current content; what it is now, by image and digest.
+
+    In the engine the plain name ``<image>:stable`` moves along: it is what Dockerfiles name for plain
+    ``docker build``.
+    """
+    selected = workspace.graph.select(workspace.flags.images, kind="base")
+    images = identified(workspace, selected)
+    apply_tags(workspace, tuple(Tagged(image=image, tags=(image.tag, STABLE)) for image in images.values()))
+    place = workspace.place
+    there = find_images(place, images.values())
+    if not workspace.remote:
+        for name in images:
+            place.retag(there[name], Reference.parse(name).with_tag(STABLE))
+    return {
+        name: replace(image.repository.with_tag(STABLE), digest=there[name].digest)
+        for name, image in images.items()
+    }
+
+
+def identified(workspace: Workspace, names: tuple[str, ...]) -> Mapping[str, Image]:
+    """The named images as the worktree has them, by name."""
+    lambdas = [name for name in names if workspace.graph.nodes[name].kind == "lambda"]
+    images = make_images(workspace, names, read_pins(workspace, names), find_stable(workspace, lambdas))
+    return {name: images[name] for name in names}
+
+
+def _is_base(image: Image) -> bool:
+    return image.node.kind == "base"

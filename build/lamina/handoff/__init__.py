@@ -1,0 +1,1 @@
+"""Image digests for infrastructure code."""

@@ -1,0 +1,207 @@
+"""Lint: what the rules find, and the edits that mend it, proved on a draft before a file is touched."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lamina.decide.preflight import faults
+from lamina.declare.config import Project
+from lamina.errors import LaminaError, Problem
+from lamina.files import write_atomic, write_json
+from lamina.flow.session import Workspace
+from lamina.identify.image import DOCKERIGNORE
+from lamina.lint.edits import apply, choose, diff
+from lamina.lint.read import Surveyor
+from lamina.lint.registry import lint
+from lamina.lint.rule import Edit, Finding, Fix
+from lamina.lint.sarif import sarif_log
+from lamina.lint.survey import Survey
+from lamina.report.history import read_run, read_steps, run_ids
+
+_ROUNDS = 1000
+_KEPT_RUNS = 20
+_ALIKE = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewrite:
+    """A file that becomes another one. before: None for a file that is not there yet."""
+
+    path: str
+    before: str | None
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linted:
+    """What was found, or is left where it was mended; and the files that are others for that.
+
+    problems: what keeps images from being read; nothing else is found about those.
+    """
+
+    findings: tuple[Finding, ...]
+    rewrites: tuple[Rewrite, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def failing(self) -> bool:
+        """Whether any finding is more than a note."""
+        return any(each.counts for each in self.findings)
+
+
+def lint_images(workspace: Workspace) -> Linted:
+    """What the rules find about the selected images."""
+    survey, problems = _surveyor(workspace).survey_readable(workspace.project)
+    workspace.stat_cache.save()
+    chosen = (workspace.flags.images or None) if problems else workspace.graph.select(workspace.flags.images)
+    return Linted(findings=lint(survey, chosen), problems=problems)
+
+
+def mend_images(workspace: Workspace, *, dry_run: bool) -> Linted:
+    """Show what would mend the selected images as a diff, then write it; with ``dry_run`` only show.
+
+    Fixes are made on a draft, round by round until there are none. One after which a Dockerfile could not be
+    parsed or a COPY source not be found is undone, and its finding stays with the reason.
+    """
+    with tempfile.TemporaryDirectory(prefix="lamina-lint-") as folder:
+        draft = _Draft(workspace.project, Path(folder))
+        mended = _mended(workspace, draft)
+    for each in mended.rewrites:
+        workspace.screen.diff(diff(each.path, each.before, each.after))
+    if dry_run:
+        workspace.screen.say("nothing is written: --dry-run")
+        return replace(lint_images(workspace), rewrites=mended.rewrites)
+    for each in mended.rewrites:
+        file = workspace.project.root / each.path
+        mode = file.stat().st_mode & 0o777 if each.before is not None else 0o644
+        write_atomic(file, each.after, mode=mode)
+        workspace.screen.say(f"{each.path} is written")
+    return mended
+
+
+def write_log(workspace: Workspace, findings: Iterable[Finding], to: str, *, version: str) -> None:
+    """Write a SARIF log to a file; ``-``: to standard output."""
+    log = sarif_log(findings, version=version)
+    if to == "-":
+        workspace.screen.document(log)
+    else:
+        write_json(Path(to), log)
+
+
+def _mended(workspace: Workspace, draft: _Draft) -> Linted:
+    surveyor, refused = _surveyor(workspace), dict[Fix, str]()
+    selected = workspace.graph.select(workspace.flags.images)
+    survey = surveyor.survey(draft.project())
+    for _ in range(_ROUNDS):
+        chosen = choose(lint(survey, selected), refused)
+        for batch in _batches(chosen):
+            trial = draft.tried(edit for fix in batch for edit in fix)
+            made = _checked(surveyor, trial, survey)
+            if isinstance(made, Survey):
+                draft, survey = trial, made
+                break
+            if len(batch) == 1:
+                refused[batch[0]] = made
+        if not chosen:
+            break
+    left = tuple(
+        replace(each, fix=None, hint=f"not mended: {refused[each.fix]}") if each.fix in refused else each
+        for each in lint(survey, selected)
+    )
+    return Linted(findings=left, rewrites=draft.rewrites())
+
+
+def _batches(fixes: Collection[Fix]) -> Iterable[tuple[Fix, ...]]:
+    """All at once and, should that fail, one."""
+    yield from ([tuple(fixes)] if len(fixes) > 1 else [])
+    yield from ((fix,) for fix in [*fixes][:1])
+
+
+def _checked(surveyor: Surveyor, trial: _Draft, before: Survey) -> Survey | str:
+    """The survey of a draft; else why it is not as good as the one before."""
+    try:
+        survey = surveyor.survey(trial.project())
+    except LaminaError as error:
+        return error.problems[0].what
+    known = {each.what for each in faults(before.images)}
+    if new := next((each for each in faults(survey.images) if each.what not in known), None):
+        return new.what
+    return survey
+
+
+class _Draft:
+    """Dockerfiles and their ignore files as they would be, in a folder of their own."""
+
+    def __init__(self, project: Project, folder: Path, texts: Mapping[str, str] | None = None) -> None:
+        self._project = project
+        self._folder = folder
+        self._texts = dict(texts or {})
+
+    def tried(self, edits: Iterable[Edit]) -> _Draft:
+        """The draft after more edits."""
+        by_file: defaultdict[str, list[Edit]] = defaultdict(list)
+        for edit in edits:
+            by_file[edit.file].append(edit)
+        made = {path: apply(self._text(path) or "", own) for path, own in by_file.items()}
+        return _Draft(self._project, self._folder, {**self._texts, **made})
+
+    def project(self) -> Project:
+        """The project with its Dockerfiles from the draft; what they are called stays."""
+        images = {}
+        for index, (name, spec) in enumerate(self._project.images.items()):
+            place = self._folder / str(index) / spec.dockerfile.name
+            for end in ("", DOCKERIGNORE):
+                path, copy = spec.dockerfile_path + end, place.with_name(place.name + end)
+                if path in self._texts:
+                    write_atomic(copy, self._texts[path])
+                elif (self._project.root / path).is_file():
+                    write_atomic(copy, (self._project.root / path).read_bytes())
+                else:
+                    copy.unlink(missing_ok=True)
+            images[name] = replace(spec, dockerfile=place)
+        return replace(self._project, images=images)
+
+    def rewrites(self) -> tuple[Rewrite, ...]:
+        """The files that differ from those of the project."""
+        pairs = ((path, self._on_disk(path), text) for path, text in sorted(self._texts.items()))
+        return tuple(Rewrite(path=path, before=old, after=new) for path, old, new in pairs if old != new)
+
+    def _text(self, path: str) -> str | None:
+        return self._texts[path] if path in self._texts else self._on_disk(path)
+
+    def _on_disk(self, path: str) -> str | None:
+        try:
+            return (self._project.root / path).read_bytes().decode("utf-8")
+        except (FileNotFoundError, UnicodeDecodeError):
+            return None
+
+
+def _surveyor(workspace: Workspace) -> Surveyor:
+    return Surveyor(workspace.stat_cache.files, _seconds_of(workspace))
+
+
+def _seconds_of(workspace: Workspace) -> Callable[[str, str], float | None]:
+    """How long instructions took when they last ran here, as far as the events of runs are kept."""
+    took: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    state = workspace.project.state
+    for run in reversed(run_ids(state)[:_KEPT_RUNS]):
+        for step in read_steps(state, read_run(state, run)):
+            if step.is_instruction and step.state in {"ran", "shared"} and step.seconds:
+                took[step.image][_plain(step.instruction)] = step.seconds
+
+    def seconds(image: str, instruction: str) -> float | None:
+        known, text = took.get(image, {}), _plain(instruction)
+        alike = difflib.get_close_matches(text, known, n=1, cutoff=_ALIKE) if text else []
+        return known[alike[0]] if alike else None
+
+    return seconds
+
+
+def _plain(instruction: str) -> str:
+    return re.sub(r"\s+", " ", instruction)

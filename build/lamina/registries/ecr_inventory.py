@@ -1,0 +1,102 @@
+"""A `Stock` in ECR: it knows untagged images and push dates, and deletes a hundred images a call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lamina.aws.clients import Clients
+from lamina.aws.ecr_policies import repository_policy
+from lamina.aws.errors import aws_errors
+from lamina.registries.inventory import Stored
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecr import ECRClient
+
+_PAGE = 1000
+_BATCH = 100
+_GONE = "ImageNotFound"
+_UNCONFIRMED = "ECR did not confirm it"
+
+
+class EcrStock:
+    """See `Stock`. account: whose registry, None for the caller's own. prefix: path before every name."""
+
+    says_when = True
+
+    def __init__(self, clients: Clients, *, account: str | None, prefix: str) -> None:
+        self._clients = clients
+        self._account: dict[str, Any] = {"registryId": account} if account else {}
+        self._prefix = prefix.strip("/")
+
+    def full(self, name: str) -> str:
+        """A repository's whole name."""
+        return f"{self._prefix}/{name}" if self._prefix else name
+
+    def stored(self, repository: str) -> tuple[Stored, ...]:
+        """See `Stock.stored`. Archived images are left out."""
+        full = self.full(repository)
+        with aws_errors(full):
+            client: ECRClient = self._clients("ecr")
+            pages = client.get_paginator("describe_images").paginate(
+                repositoryName=full, PaginationConfig={"PageSize": _PAGE}, **self._account
+            )
+            try:
+                return tuple(_stored(each) for page in pages for each in page["imageDetails"])
+            except client.exceptions.RepositoryNotFoundException:
+                return ()
+
+    def policy(self, repository: str) -> Mapping[str, Any] | None:
+        """Who else may use a repository; None for nobody, or for one that does not exist."""
+        full = self.full(repository)
+        with aws_errors(full):
+            client: ECRClient = self._clients("ecr")
+            try:
+                return repository_policy(client, full, self._account)
+            except client.exceptions.RepositoryNotFoundException:
+                return None
+
+    def registry_policy(self) -> Mapping[str, Any] | None:
+        """Who else may use the registry of the caller's own account; None for nobody."""
+        with aws_errors("the registry"):
+            client: ECRClient = self._clients("ecr")
+            try:
+                policy: Mapping[str, Any] = json.loads(client.get_registry_policy()["policyText"])
+            except client.exceptions.RegistryPolicyNotFoundException:
+                return None
+            return policy
+
+    def remove(self, repository: str, digests: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+        """See `Stock.remove`."""
+        full, wanted = self.full(repository), list(digests)
+        with aws_errors(full):
+            client: ECRClient = self._clients("ecr")
+        for start in range(0, len(wanted), _BATCH):
+            asked = wanted[start : start + _BATCH]
+            batch = [{"imageDigest": each} for each in asked]
+            with aws_errors(full):
+                told = client.batch_delete_image(repositoryName=full, imageIds=batch, **self._account)  # type: ignore[arg-type]
+            gone = {each.get("imageDigest") for each in told.get("imageIds", ())}
+            failures = {each["imageId"].get("imageDigest", ""): each for each in told.get("failures", ())}
+            yield from ((each, _why(each in gone, failures.get(each))) for each in asked)
+
+
+def _why(gone: bool, failure: Mapping[str, Any] | None) -> str | None:
+    """Why an image stays; None when it is gone."""
+    if failure is None:
+        return None if gone else _UNCONFIRMED
+    code = failure.get("failureCode", "")
+    return None if code == _GONE else f"{code}: {failure.get('failureReason', '')}"
+
+
+def _stored(told: Any) -> Stored:
+    return Stored(
+        digest=told["imageDigest"],
+        tags=tuple(sorted(told.get("imageTags") or ())),
+        size=int(told.get("imageSizeInBytes") or 0),
+        pushed=told.get("imagePushedAt"),
+        media_type=told.get("imageManifestMediaType") or "",
+        artifact=told.get("artifactMediaType") or "",
+        subject=told.get("subjectManifestDigest"),
+    )

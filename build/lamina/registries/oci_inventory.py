@@ -1,0 +1,82 @@
+"""A `Stock` in any registry: what has a tag, and what an index with a tag lists; nothing tells push dates."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from lamina.errors import RegistryError
+from lamina.files import EPOCH
+from lamina.refs import Reference
+from lamina.registries.base import Manifest
+from lamina.registries.inventory import Stored
+from lamina.registries.oci import OciRegistry
+
+_THREADS = 16
+_FIXED = datetime.fromtimestamp(EPOCH, UTC)  # reproducible images are of this moment, or of an earlier one
+
+
+class OciStock:
+    """See `Stock`. Untagged manifests cannot be listed by the OCI protocol."""
+
+    says_when = False
+
+    def __init__(self, registry: OciRegistry) -> None:
+        self._registry = registry
+
+    def stored(self, repository: str) -> tuple[Stored, ...]:
+        """See `Stock.stored`. ``pushed`` is when the image was built, where its configuration says so."""
+        place = self._place(repository)
+        tags: dict[str, list[str]] = defaultdict(list)
+        found: dict[str, Manifest] = {}
+        tagged = self._registry.manifests(place.with_tag(tag) for tag in self._registry.tags(place))
+        for ref, manifest in tagged.items():
+            if manifest is not None and ref.tag is not None:
+                found[manifest.digest] = manifest
+                tags[manifest.digest].append(ref.tag)
+        listed = [each.digest for manifest in found.values() for each in manifest.manifests]
+        children = self._registry.manifests(place.with_digest(each) for each in listed if each not in found)
+        found.update({each.digest: each for each in children.values() if each is not None})
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="registry") as pool:
+            return tuple(pool.map(lambda each: self._stored(place, each, tags[each.digest]), found.values()))
+
+    def remove(self, repository: str, digests: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+        """See `Stock.remove`."""
+        for digest in digests:
+            try:
+                self._registry.delete(self._place(repository).with_digest(digest))
+            except RegistryError as error:
+                yield digest, error.problems[0].what
+            else:
+                yield digest, None
+
+    def _place(self, repository: str) -> Reference:
+        return Reference.parse(f"{self._registry.address}/{repository}")
+
+    def _stored(self, place: Reference, manifest: Manifest, tags: list[str]) -> Stored:
+        return Stored(
+            digest=manifest.digest,
+            tags=tuple(sorted(tags)),
+            size=manifest.size,
+            pushed=self._created(place, manifest),
+            media_type=manifest.media_type,
+            artifact=manifest.config.media_type if manifest.config else "",
+        )
+
+    def _created(self, place: Reference, manifest: Manifest) -> datetime | None:
+        if manifest.config is None:
+            return None
+        sink = io.BytesIO()
+        try:
+            self._registry.blob(place, manifest.config, sink)
+            told = json.loads(sink.getvalue()).get("created")
+            created = datetime.fromisoformat(str(told))
+        except (RegistryError, ValueError, AttributeError):
+            return None
+        if created.tzinfo is None or created <= _FIXED:
+            return None
+        return created

@@ -1,0 +1,192 @@
+"""Smoke: the functions of built images, each under Lambda's conditions and with one event."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lamina.declare.machine import family, this_machine
+from lamina.errors import BuildError, ConfigError, Problem, SelectionError
+from lamina.execute.image_store import find_images
+from lamina.flow.build import credentials
+from lamina.flow.lock import read_pins
+from lamina.flow.plan import find_stable, make_images
+from lamina.flow.session import Workspace
+from lamina.identify.image import Image
+from lamina.identify.runnable import handler_file
+from lamina.masks import environment_values
+from lamina.refs import Reference
+from lamina.smoke.container import Conditions, Smoked, Stand, Trial
+from lamina.smoke.emulator import emulator
+
+EVENT = "event.json"
+_REGION = ("AWS_REGION", "AWS_DEFAULT_REGION")
+_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_SOME_REGION = "us-east-1"
+_NO_COMMAND = "(no CMD)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """How functions are to be tried.
+
+    event: a file, else the one beside the handler. commands: in place of each image's own CMD.
+    credentials: whether functions get the user's, from the environment.
+    """
+
+    conditions: Conditions
+    event: Path | None = None
+    commands: tuple[str, ...] = ()
+    credentials: bool = False
+
+
+def conditions(
+    *, memory: int, timeout: int, variables: tuple[str, ...] = (), env: Mapping[str, str] = os.environ
+) -> Conditions:
+    """Check what was asked for. variables: ``NAME=value``. Raises ConfigError with all that is wrong."""
+    ConfigError.check(
+        Problem(what=f"{number} is no {what}", where=f"--{flag}", allowed=f"{least} to {most}")
+        for flag, what, number, least, most in (
+            ("memory", "number of MB that a function can have", memory, 128, 10240),
+            ("timeout", "number of seconds that a function can have", timeout, 1, 900),
+        )
+        if not least <= number <= most
+    )
+    ConfigError.check(
+        Problem(what=f"{each!r} sets no variable", where="--env", allowed="NAME=value")
+        for each in variables
+        if not each.partition("=")[1] or each.startswith("=")
+    )
+    given = dict(each.split("=", 1) for each in variables)
+    region = next((env[name] for name in _REGION if env.get(name)), _SOME_REGION)
+    return Conditions(memory=memory, timeout=timeout, environment=dict.fromkeys(_REGION, region) | given)
+
+
+def with_credentials(wanted: Conditions, env: Mapping[str, str] = os.environ) -> Conditions:
+    """The same with the AWS credentials of the environment. Raises ConfigError where there are none."""
+    found = {name: env[name] for name in _CREDENTIALS if env.get(name)}
+    ConfigError.check(
+        Problem(
+            what=f"{name} is not set",
+            where="--aws-credentials",
+            hint='eval "$(aws configure export-credentials --format env)"',
+        )
+        for name in _CREDENTIALS[:2]
+        if name not in found
+    )
+    return replace(wanted, environment={**wanted.environment, **found})
+
+
+def smoke_images(workspace: Workspace, wish: Wish, names: Iterable[str] = ()) -> tuple[Smoked, ...]:
+    """Try the Lambda images that are selected, as they are in the worktree and as they were built.
+
+    names: in place of those that the flags select. Raises SelectionError when one of them is not built or
+    none of them can run here, ConfigError for a bad event, EngineError.
+    """
+    selected = workspace.graph.select(tuple(names) or workspace.flags.images, kind="lambda")
+    outside = read_pins(workspace, selected)
+    images = make_images(workspace, selected, outside, find_stable(workspace, selected))
+    workspace.screen.headline(outside.headline)
+    elsewhere = {name: _elsewhere(workspace, images[name]) for name in selected}
+    refs = _built(workspace, [images[name] for name in selected if not elsewhere[name]])
+    if not refs:
+        SelectionError.check(Problem(what=why, where=name) for name, why in elsewhere.items() if why)
+    skipped = (Smoked(image=name, function="", skipped=why) for name, why in elsewhere.items() if why)
+    given = wish.conditions
+    workspace.mask.learn(*environment_values(given.environment))
+    with Stand(workspace.engine, with_credentials(given) if wish.credentials else given) as stand:
+        tried = (each for name in refs for each in _smoke(workspace, stand, images, refs[name], name, wish))
+        return (*tried, *skipped)
+
+
+def _smoke(
+    workspace: Workspace,
+    stand: Stand,
+    images: Mapping[str, Image],
+    ref: Reference,
+    name: str,
+    wish: Wish,
+) -> Iterator[Smoked]:
+    """Try the functions of one image, one after the other."""
+    start = stand.start_of(ref)
+    architecture = images[name].node.spec.platform.split("/")[1]
+    program = emulator(workspace.runner, architecture, workspace.screen.say)
+    commands = tuple((each,) for each in wish.commands) or (start.command,)
+    for command in commands:
+        file = wish.event or _beside(handler_file(images, name, command))
+        event = _read_event(file)
+        function = " ".join(command) or _NO_COMMAND
+        with workspace.screen.working() as tell:
+            tell(f"{name}: {function} gets {_shown(workspace, file) if file else 'an empty event'}")
+            answer = stand.run(
+                Trial(name=name, ref=ref, start=replace(start, command=command), event=event), program
+            )
+        yield Smoked(image=name, function=function, answer=answer)
+
+
+def _shown(workspace: Workspace, file: Path) -> str:
+    root = workspace.project.root
+    return file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
+
+
+def _elsewhere(workspace: Workspace, image: Image) -> str | None:
+    """Why the engine cannot run an image; None when it can."""
+    own = f"linux/{workspace.engine.architecture}"
+    wanted = family(image.node.spec.platform)
+    if wanted in {own, *this_machine().emulates}:
+        return None
+    return f"it is for {wanted}, the engine is {own}, and QEMU is not set up"
+
+
+def _built(workspace: Workspace, images: list[Image]) -> Mapping[str, Reference]:
+    """The images in the engine, pulled where only a registry has them. Raises SelectionError."""
+    there = find_images(workspace.engine_place, images)
+    missing = [image for image in images if image.name not in there]
+    if missing and workspace.remote:
+        find = credentials(workspace)
+        for found in find_images(workspace.place, missing).values():
+            ref = found.ref
+            workspace.screen.say(f"{ref}: {workspace.store.pull(ref, find(ref.pull_host))}")
+        there = find_images(workspace.engine_place, images)
+    if lacking := [image for image in images if image.name not in there]:
+        told = ", ".join(f"{image.name} ({image.tag})" for image in lacking)
+        raise SelectionError.of(
+            f"not built as the worktree has it now: {told}",
+            where=workspace.place.name,
+            hint=" --image ".join(("invoke build-all", *(image.name for image in lacking))),
+        )
+    return {image.name: image.ref for image in images}
+
+
+def _beside(handler: Path | None) -> Path | None:
+    """The event that lies beside a handler, if there is one."""
+    file = handler.parent / EVENT if handler else None
+    return file if file and file.is_file() else None
+
+
+def event_of(images: Mapping[str, Image], name: str, command: tuple[str, ...] = ()) -> bytes:
+    """The event beside the handler of an image's own CMD, or of another one; an empty object without it."""
+    recipe = images[name].node.recipe
+    return _read_event(_beside(handler_file(images, name, command or recipe.command)))
+
+
+def _read_event(file: Path | None) -> bytes:
+    if file is None:
+        return b"{}"
+    try:
+        content = file.read_bytes()
+        json.loads(content)
+    except OSError as error:
+        raise ConfigError.of(f"cannot be read: {error.strerror}", where=str(file)) from None
+    except ValueError as error:
+        raise ConfigError.of(f"an event is JSON: {error}", where=str(file)) from None
+    return content
+
+
+def failed(found: tuple[Smoked, ...]) -> BuildError | None:
+    """The error of a smoke in which not all went well."""
+    problems = [each.problem for each in found if each.problem]
+    return BuildError(*problems) if problems else None

@@ -1,0 +1,188 @@
+"""Watch: after every save a plan, the builds that it asks for, and a smoke of what was built."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import time
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+
+from lamina.errors import BuildError, ConfigError, LaminaError, Problem
+from lamina.execute.outcome import Outcome
+from lamina.flow.build import build_images
+from lamina.flow.lock import read_pins
+from lamina.flow.plan import find_stable, make_images, select
+from lamina.flow.session import Workspace
+from lamina.identify.image import Image
+from lamina.identify.stage import Stage
+from lamina.smoke.file_events import saves
+from lamina.smoke.smoke import Wish, failed, smoke_images
+
+_WAITING = "waiting for the next save"
+_NAMED = 3
+
+
+def watch_images(workspace: Workspace, wish: Wish | None = None) -> None:
+    """Build what changed, now and after every save, until Ctrl-C. wish: how what was built is tried.
+
+    Every round reads the project anew, for its configuration may have changed as well.
+    """
+
+    def attempt(changed: frozenset[Path]) -> bool:
+        fresh = workspace.again()
+        try:
+            return build_and_try(fresh, changed, wish)
+        finally:
+            fresh.close()
+
+    try:
+        while True:
+            roots = find_roots(workspace)
+            for _ in rounds(saves(roots), attempt):
+                if find_roots(workspace) != roots:
+                    break
+    except KeyboardInterrupt:
+        workspace.screen.say("stopped watching")
+
+
+def rounds(
+    bursts: Iterable[frozenset[Path]], attempt: Callable[[frozenset[Path]], bool]
+) -> Iterator[frozenset[Path]]:
+    """One attempt at the start and one after each burst of saves, never two at once; what still waits.
+
+    attempt: gets all that changed since one got as far as building, and says whether it did.
+    """
+    waiting: frozenset[Path] = frozenset()
+    for number, changed in enumerate(bursts):
+        if changed or number == 0:
+            waiting |= changed
+            if attempt(waiting):
+                waiting = frozenset()
+            yield waiting
+
+
+def find_roots(workspace: Workspace) -> frozenset[Path]:
+    """The folders to watch: the project's and those of contexts elsewhere. Of a broken project its own."""
+    fresh = workspace.again()
+    try:
+        specs = fresh.project.images.values()
+        folders = {folder for spec in specs for folder in (spec.context, *spec.contexts.values())}
+    except LaminaError:
+        folders = set()
+    finally:
+        fresh.close()
+    folders.add(fresh.root.resolve())
+    return frozenset(each for each in folders if not any(above in folders for above in each.parents))
+
+
+def build_and_try(workspace: Workspace, changed: frozenset[Path], wish: Wish | None) -> bool:
+    """One round. Whether it came to building; what kept it from that, or went wrong, is told."""
+    started = time.monotonic()
+    screen = workspace.screen
+    try:
+        _check_syntax(workspace, changed)
+        outcome = build_images(workspace, "watch")
+        _tell(workspace, changed, outcome, seconds=time.monotonic() - started)
+        built = [name for name, result in outcome.results.items() if result.status == "built"]
+        tried = [name for name in built if workspace.graph.nodes[name].kind == "lambda"]
+        if wish and tried and outcome.ok:
+            found = smoke_images(workspace, wish, tried)
+            screen.smoke(found)
+            if error := failed(found):
+                raise error
+    except BuildError as error:
+        screen.error(error)
+        screen.aside(_WAITING)
+    except (LaminaError, OSError) as error:
+        screen.error(error if isinstance(error, LaminaError) else LaminaError.of_system(error))
+        screen.aside(_WAITING)
+        return False
+    return True
+
+
+def _tell(workspace: Workspace, changed: frozenset[Path], outcome: Outcome, *, seconds: float) -> None:
+    """What a build came to, in as few lines as that takes. Raises BuildError for one that failed."""
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    images = [result.image for result in outcome.results.values()]
+    if any(result.status != "skipped" for result in outcome.results.values()):
+        workspace.screen.outcome(outcome, seconds=seconds, brief=True)
+    elif not changed:
+        workspace.screen.say(f"{len(images)} images are up to date; {_WAITING}")
+    else:
+        reaches = changed & _reaching(images)
+        why = "changed nothing" if reaches else f"reach{'' if len(changed) > 1 else 'es'} no image"
+        workspace.screen.aside(f"nothing to build: {_named(workspace, reaches or changed)} {why}")
+    outcome.kind.check(outcome.problems)
+
+
+def _named(workspace: Workspace, files: Collection[Path]) -> str:
+    """Files as people call them; of many the first."""
+    root = workspace.root.resolve()
+    names = sorted(str(file.relative_to(root) if file.is_relative_to(root) else file) for file in files)
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _reaching(images: Iterable[Image]) -> frozenset[Path]:
+    """The files that images are made of, and that say how."""
+    found: set[Path] = set()
+    for image in images:
+        dockerfile = image.node.spec.dockerfile
+        found |= {dockerfile.resolve(), dockerfile.resolve().with_name(dockerfile.name + ".dockerignore")}
+        for name, context in image.contexts.items():
+            found |= {image.root(name) / file.path for file in context.files}
+    return frozenset(found)
+
+
+def _check_syntax(workspace: Workspace, changed: Iterable[Path]) -> None:
+    """Raise ConfigError for changed Python files of images that do not parse: no build could mend them."""
+    broken = {file: fault for file in changed if file.suffix == ".py" and (fault := syntax_fault(file))}
+    if not broken:
+        return
+    selected = select(workspace)
+    images = make_images(
+        workspace, selected, read_pins(workspace, selected), find_stable(workspace, selected)
+    )
+    inside = {
+        image.root(name) / file.path: _last_built(workspace, image, name, file.path)
+        for image in images.values()
+        for name, context in image.contexts.items()
+        for file in context.files
+        if image.root(name) / file.path in broken
+    }
+    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+    ConfigError.check(
+        Problem(
+            what=broken[file].msg,
+            where=f"{_named(workspace, [file])}:{broken[file].lineno or 1}",
+            hint=f"mend it; if only Python {ours} cannot read it and the image's can: invoke build-all",
+        )
+        for file, before in inside.items()
+        if before is None or not syntax_fault(before)
+    )
+
+
+def _last_built(workspace: Workspace, image: Image, context: str, path: str) -> Path | None:
+    """A file as it was last staged: what our Python could not read then is for a newer one."""
+    stages = workspace.project.state.joinpath("context", image.name).glob("[!.]*")
+    newest = max(stages, key=lambda each: each.stat().st_mtime_ns, default=None)
+    if newest is None:
+        return None
+    file = Stage(folder=newest).context(context) / path
+    return file if file.is_file() else None
+
+
+def syntax_fault(file: Path) -> SyntaxError | None:
+    """Why a Python file does not parse; None when it does, or is not there."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(file.read_bytes(), str(file))
+    except SyntaxError as error:
+        return error
+    except OSError:
+        return None
+    return None

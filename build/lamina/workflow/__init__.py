@@ -1,1 +1,0 @@
-"""The steps that commands are made of: plan, build, push, tag; each a call with values in and out."""

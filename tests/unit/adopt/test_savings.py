@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from lamina.adopt.savings import repeated_installs
+
+from ..conftest import RUNTIME, Repo
+
+
+def test_what_two_images_install_by_the_same_words_is_told(repo: Repo) -> None:
+    repo.image(
+        "a", f"FROM {RUNTIME}", "RUN pip install --no-cache-dir -t /opt 'boto3>=1' /tmp/pkg -r list.txt"
+    )
+    repo.image(
+        "b", f"FROM {RUNTIME}", "RUN true && uv pip install --target $ROOT boto3>=1 && pip install /tmp/pkg"
+    )
+    repo.image("c", f"FROM {RUNTIME}", "RUN pip install -r list.txt .")
+
+    found = repeated_installs(repo.graph().nodes.values())
+
+    where = {name: f"dockerfiles/{name}/Dockerfile:2" for name in ("a", "b")}
+    assert {each.what: each.images for each in found} == {"/tmp/pkg": where, "boto3>=1": where}

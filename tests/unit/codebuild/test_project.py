@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lamina.codebuild.project import (
+    Account,
+    batch_policy,
+    bucket_changes,
+    caller_policy,
+    expiry_rule,
+    merged_rules,
+    project_changes,
+    project_definition,
+    project_update,
+    role_policy,
+    shown_policy,
+    trust_policy,
+)
+from lamina.declare.codebuild import CodeBuildSettings
+from lamina.refs import Reference
+
+DOCS = Path(__file__).parents[3] / "docs" / "iam"
+ROLE = "arn:aws:iam::123456789012:role/lamina-codebuild"
+BUILDKIT = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/moby/buildkit:v0.25.1"
+SAMPLE = CodeBuildSettings(
+    bucket="our-lamina-builds",
+    role=ROLE,
+    batch_role=f"{ROLE}-batch",
+    buildkit=BUILDKIT,
+    secrets={"ca": "team/ca"},
+)
+ACCOUNT = Account(
+    partition="aws",
+    account="123456789012",
+    region="eu-west-1",
+    registry_account="123456789012",
+    registry_region="eu-west-1",
+)
+BOTH = ("amd64", "arm64")
+REPOSITORIES = (
+    "base-receipt-dynamo-dev",
+    "base-receipt-label-dev",
+    "lambda-embedding-dev",
+    "lambda-word-label-dev",
+)
+
+
+def statement(policy: Any, sid: str) -> Any:
+    (found,) = [each for each in policy["Statement"] if each.get("Sid") == sid]
+    return found
+
+
+def test_the_documents_hold_what_the_setup_prints() -> None:
+    role = role_policy(SAMPLE, ACCOUNT, BOTH, REPOSITORIES, (Reference.parse(BUILDKIT),))
+    caller = caller_policy(SAMPLE, ACCOUNT, BOTH, REPOSITORIES)
+
+    assert (DOCS / "codebuild.json").read_text() == shown_policy(role) + "\n"
+    assert (DOCS / "codebuild-caller.json").read_text() == shown_policy(caller) + "\n"
+
+
+def test_nothing_is_allowed_on_everything_but_the_token() -> None:
+    for policy in (
+        role_policy(SAMPLE, ACCOUNT, BOTH, REPOSITORIES),
+        caller_policy(SAMPLE, ACCOUNT, BOTH, REPOSITORIES),
+        batch_policy(SAMPLE, ACCOUNT, BOTH),
+    ):
+        wide = [each["Action"] for each in policy["Statement"] if "*" in each["Resource"]]
+        assert wide in ([["ecr:GetAuthorizationToken"]], [])
+        assert "*" not in json.dumps([each["Action"] for each in policy["Statement"]])
+
+
+def test_the_role_may_do_what_is_configured_and_no_more() -> None:
+    bare = role_policy(CodeBuildSettings(bucket="b"), ACCOUNT, ("amd64",), ("one-dev",))
+    more = replace(
+        SAMPLE,
+        secrets={"a": "team/a:key", "b": "ssm:/x/y", "c": "arn:aws:secretsmanager:r:1:secret:c-aaaaaa:k"},
+    )
+    abroad = replace(
+        ACCOUNT, partition="aws-cn", registry_account="999999999999", registry_region="cn-north-1"
+    )
+    made = role_policy(more, abroad, ("arm64",), ("team/one-dev",), (Reference.parse("python:3"),))
+
+    assert {each["Sid"] for each in bare["Statement"]} == {
+        "Log",
+        "Source",
+        "Results",
+        "RegistryToken",
+        "Images",
+    }
+    assert statement(bare, "Images")["Resource"] == ["arn:aws:ecr:eu-west-1:123456789012:repository/one-dev"]
+    assert statement(made, "Images")["Resource"] == [
+        "arn:aws-cn:ecr:cn-north-1:999999999999:repository/team/one-dev"
+    ]
+    assert statement(made, "Secrets")["Resource"] == [
+        "arn:aws-cn:secretsmanager:eu-west-1:123456789012:secret:team/a-??????",
+        "arn:aws:secretsmanager:r:1:secret:c-aaaaaa",
+    ]
+    assert statement(made, "Parameters")["Resource"] == [
+        "arn:aws-cn:ssm:eu-west-1:123456789012:parameter/x/y"
+    ]
+    (trust,) = trust_policy(more, ACCOUNT, BOTH)["Statement"]
+    assert trust["Condition"]["ArnLike"]["aws:SourceArn"] == [
+        "arn:aws:codebuild:eu-west-1:123456789012:project/lamina-amd64",
+        "arn:aws:codebuild:eu-west-1:123456789012:project/lamina-arm64",
+    ]
+
+
+def test_a_project_is_of_its_architecture_and_privileged() -> None:
+    made = project_definition(SAMPLE, "arm64")
+    own = project_definition(
+        replace(SAMPLE, images={"arm64": BUILDKIT}, batch_role=None, timeout=600), "arm64"
+    )
+
+    assert made["environment"]["type"] == "ARM_CONTAINER"
+    assert made["environment"]["privilegedMode"] is True
+    assert made["environment"]["imagePullCredentialsType"] == "CODEBUILD"
+    assert made["buildBatchConfig"] == {"serviceRole": f"{ROLE}-batch", "timeoutInMins": 60}
+    assert own["environment"]["imagePullCredentialsType"] == "SERVICE_ROLE"
+    assert (own["timeoutInMinutes"], own["queuedTimeoutInMinutes"]) == (600, 480)
+    assert "buildBatchConfig" not in own
+
+
+THEIRS = {"name": "PROXY", "value": "proxy.example.org", "type": "PLAINTEXT"}
+
+
+def test_only_what_differs_is_changed_and_what_is_not_ours_stays() -> None:
+    wanted = project_definition(SAMPLE, "amd64")
+    found = json.loads(json.dumps({**wanted, "arn": "arn:x", "badge": {"badgeEnabled": False}}))
+    found["environment"] |= {"environmentVariables": [THEIRS], "computeType": "BUILD_GENERAL1_SMALL"}
+    del found["buildBatchConfig"]
+    changes = tuple(project_changes(wanted, found))
+
+    assert {(each.setting, each.before, each.after) for each in changes} == {
+        ("environment.computeType", "BUILD_GENERAL1_SMALL", "BUILD_GENERAL1_LARGE"),
+        ("buildBatchConfig.serviceRole", "nothing", f"{ROLE}-batch"),
+        ("buildBatchConfig.timeoutInMins", "nothing", "60"),
+    }
+    update = project_update(wanted, found, changes)
+    assert update.keys() == {"environment", "buildBatchConfig"}
+    assert update["environment"] == {**wanted["environment"], "environmentVariables": [THEIRS]}
+    assert update["buildBatchConfig"] == wanted["buildBatchConfig"]
+    assert tuple(project_changes(wanted, {**wanted, "tags": []})) == ()
+    (new,) = project_changes(wanted, None)
+    assert (new.before, new.after.split()[0]) == (None, "LINUX_CONTAINER")
+
+
+def test_the_bucket_has_one_rule_of_ours() -> None:
+    theirs = {"ID": "theirs", "Status": "Enabled", "Expiration": {"Days": 1}}
+    other = {**expiry_rule(), "Expiration": {"Days": 7}}
+
+    assert [each.after for each in bucket_changes("b", exists=False, rules=())] == [
+        "created, private",
+        "30 days, Enabled",
+    ]
+    (change,) = bucket_changes("b", exists=True, rules=(theirs, other))
+    assert (change.before, change.after) == ("7 days, Enabled", "30 days, Enabled")
+    assert merged_rules((theirs, other)) == (theirs, expiry_rule())
+    assert tuple(bucket_changes("b", exists=True, rules=merged_rules((theirs,)))) == ()

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from lamina.declare.accounts import Ecr
+from lamina.ecr.desired import (
+    ACCOUNT,
+    APPLIED,
+    EXISTENCE,
+    IMMUTABLE,
+    LIFECYCLE,
+    MOUNTING,
+    MUTABILITY,
+    MUTABLE,
+    POLICY,
+    SCAN,
+    Caller,
+    Change,
+    canonical,
+    changes,
+    merged,
+    wanted_resources,
+)
+
+HERE = Caller(partition="aws", account="123456789012", registry="123456789012", region="eu-west-1")
+BASE, FUNCTION, CACHE = "team/base-dev", "team/app-dev", "team/app-dev-cache"
+ALL = {"bases": [BASE], "functions": [FUNCTION], "caches": [CACHE]}
+LAMBDA_ITSELF = {  # as Lambda adds it when a function is created
+    "Sid": "LambdaECRImageRetrievalPolicy",
+    "Effect": "Allow",
+    "Principal": {"Service": "lambda.amazonaws.com"},
+    "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+    "Condition": {"StringLike": {"aws:sourceArn": "arn:aws:lambda:eu-west-1:123456789012:function:*"}},
+}
+
+
+def applied(seen: dict[str, Any], found: tuple[Change, ...]) -> dict[str, Any]:
+    """The world after the changes."""
+    world = {name: dict(aspects) if aspects else None for name, aspects in seen.items()}
+    for each in found:
+        if each.aspect == EXISTENCE:
+            world[each.resource] = {**each.will, LIFECYCLE: None, POLICY: None}
+        else:
+            world[each.resource] = {**(world.get(each.resource) or {}), each.aspect: each.will}
+    return world
+
+
+@pytest.mark.parametrize(
+    "ecr", [Ecr(), Ecr(readers=("210987654321",), template="team"), Ecr(scan_on_push=False)]
+)
+def test_an_empty_account_becomes_what_is_wanted_and_stays_so(ecr: Ecr) -> None:
+    wanted = wanted_resources(ecr, HERE, **ALL)
+    empty: dict[str, Any] = dict.fromkeys(wanted) | {ACCOUNT: {MOUNTING: False}}
+
+    found = changes(wanted, empty)
+
+    assert {each.resource for each in found} == set(wanted)
+    assert all(each.why and each.before and each.after for each in found)
+    after = json.loads(json.dumps(applied(empty, found)))
+    assert changes(wanted, after) == ()
+
+
+def test_only_caches_expire_by_themselves() -> None:
+    wanted = wanted_resources(Ecr(untagged_days=3, cache_days=9), HERE, **ALL)
+
+    assert wanted[BASE][LIFECYCLE] is wanted[FUNCTION][LIFECYCLE] is None
+    rules = wanted[CACHE][LIFECYCLE]["rules"]
+    days = {each["selection"]["tagStatus"]: each["selection"]["countNumber"] for each in rules}
+    assert days == {"untagged": 3, "any": 9}
+    assert 100 <= len(json.dumps(wanted[CACHE][LIFECYCLE])) <= 30_720
+
+
+def test_content_tags_are_immutable_and_caches_are_not() -> None:
+    wanted = wanted_resources(Ecr(), HERE, **ALL)
+
+    assert wanted[BASE][MUTABILITY] == wanted[FUNCTION][MUTABILITY] == IMMUTABLE
+    assert IMMUTABLE["except"] == ["cache-*", "git-*", "stable"]
+    assert wanted[CACHE][MUTABILITY] == MUTABLE
+
+
+def test_functions_may_pull_what_they_run_and_readers_all_images() -> None:
+    ecr = Ecr(readers=("210987654321", "arn:aws:iam::111122223333:role/ci"))
+    wanted = wanted_resources(ecr, HERE, **ALL)
+
+    pull, read = wanted[FUNCTION][POLICY]
+    assert wanted[BASE][POLICY] == [read]
+    assert wanted[CACHE][POLICY] == []
+    assert pull["Principal"] == {"Service": "lambda.amazonaws.com"}
+    assert pull["Condition"]["ArnLike"]["aws:sourceArn"] == [
+        f"arn:aws:lambda:eu-west-1:{account}:function:*"
+        for account in ("111122223333", "123456789012", "210987654321")
+    ]
+    assert read["Principal"]["AWS"] == [
+        "arn:aws:iam::210987654321:root",
+        "arn:aws:iam::111122223333:role/ci",
+    ]
+
+
+def test_another_partition_has_its_own_names() -> None:
+    china = Caller(partition="aws-cn", account="123456789012", registry="123456789012", region="cn-north-1")
+    pull, read = wanted_resources(Ecr(readers=("210987654321",)), china, **ALL)[FUNCTION][POLICY]
+
+    assert pull["Condition"]["ArnLike"]["aws:sourceArn"][0].startswith("arn:aws-cn:lambda:cn-north-1:")
+    assert read["Principal"]["AWS"] == ["arn:aws-cn:iam::210987654321:root"]
+
+
+def test_settings_of_another_account_are_out_of_reach() -> None:
+    away = Caller(partition="aws", account="111122223333", registry="123456789012", region="eu-west-1")
+    wanted = wanted_resources(Ecr(template="team"), away, **ALL)
+
+    assert set(wanted) == {BASE, FUNCTION, CACHE}
+    assert ACCOUNT not in wanted_resources(Ecr(blob_mounting=False), HERE, **ALL)
+
+
+@pytest.mark.parametrize(
+    ("aspect", "value", "before", "after"),
+    [
+        (MUTABILITY, MUTABLE, "MUTABLE", "IMMUTABLE_WITH_EXCLUSION except cache-*, git-*, stable"),
+        (
+            MUTABILITY,
+            {"mode": "IMMUTABLE_WITH_EXCLUSION", "except": ["stable"]},
+            "IMMUTABLE_WITH_EXCLUSION except stable",
+            "IMMUTABLE_WITH_EXCLUSION except cache-*, git-*, stable",
+        ),
+        (SCAN, False, "off", "on"),
+        (
+            LIFECYCLE,
+            {
+                "rules": [
+                    {
+                        "rulePriority": 1,
+                        "selection": {
+                            "tagStatus": "tagged",
+                            "tagPrefixList": ["sha-"],
+                            "countType": "imageCountMoreThan",
+                            "countNumber": 5,
+                        },
+                        "action": {"type": "expire"},
+                    }
+                ]
+            },
+            "tagged sha- expire imageCountMoreThan 5",
+            "none",
+        ),
+    ],
+)
+def test_drift_is_shown_as_it_is_and_as_it_will_be(aspect: str, value: Any, before: str, after: str) -> None:
+    wanted = wanted_resources(Ecr(), HERE, **ALL)
+    right = applied(dict.fromkeys(wanted), changes(wanted, dict.fromkeys(wanted)))
+    right[BASE] = {**right[BASE], aspect: value}
+
+    (found,) = changes(wanted, right)
+
+    assert (found.resource, found.aspect, found.before, found.after) == (BASE, aspect, before, after)
+
+
+def test_statements_of_others_stay() -> None:
+    wanted = wanted_resources(Ecr(), HERE, **ALL)
+    right = applied(dict.fromkeys(wanted), changes(wanted, dict.fromkeys(wanted)))
+    right[FUNCTION] = {**right[FUNCTION], POLICY: {"Version": "2012-10-17", "Statement": [LAMBDA_ITSELF]}}
+
+    (found,) = changes(wanted, right)
+
+    assert found.aspect == POLICY
+    assert found.before.startswith("LambdaECRImageRetrievalPolicy: Allow lambda.amazonaws.com for arn:aws:")
+    assert [each["Sid"] for each in found.will["Statement"]] == [
+        "LambdaECRImageRetrievalPolicy",
+        "LaminaFunctionsPull",
+    ]
+
+
+def test_a_statement_of_ours_that_is_no_longer_wanted_goes() -> None:
+    wanted = wanted_resources(Ecr(readers=("210987654321",)), HERE, **ALL)
+    was = merged(None, wanted[BASE][POLICY])
+
+    assert merged(was, []) is None
+    kept = merged(merged({"Statement": LAMBDA_ITSELF}, wanted[BASE][POLICY]), [])
+    assert kept == {"Statement": [LAMBDA_ITSELF]}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"Action": "ecr:BatchGetImage"}, {"Action": ["ecr:BatchGetImage"]}),
+        ({"Action": ["b", "a"]}, {"Action": ["a", "b"]}),
+        ({"Principal": {"AWS": "123456789012"}}, {"Principal": {"AWS": ["arn:aws:iam::123456789012:root"]}}),
+        ({"aws:SourceArn": "x"}, {"aws:sourceArn": ["x"]}),
+    ],
+)
+def test_what_means_the_same_to_aws_is_no_change(one: Any, other: Any) -> None:
+    assert canonical(one) == canonical(other)
+
+
+def test_what_means_something_else_is_one() -> None:
+    assert canonical({"AWS": "123456789012"}) != canonical({"AWS": "210987654321"})
+    assert canonical({"AWS": "*"}) != canonical({"AWS": "arn:aws:iam::123456789012:root"})
+
+
+def test_a_template_keeps_what_else_it_is_for() -> None:
+    wanted = wanted_resources(Ecr(template="team"), HERE, bases=[], functions=[], caches=[])
+    seen = {
+        ACCOUNT: {MOUNTING: True},
+        "template team": {**wanted["template team"], POLICY: None, APPLIED: ["PULL_THROUGH_CACHE"]},
+    }
+
+    policy, applies = changes(wanted, seen)
+
+    assert policy.aspect == POLICY
+    assert applies.will == ["CREATE_ON_PUSH", "PULL_THROUGH_CACHE"]

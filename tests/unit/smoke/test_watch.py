@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lamina.flow.session import Flags, Workspace
+from lamina.report.console import Screen
+from lamina.smoke.file_events import matters
+from lamina.smoke.watch import find_roots, rounds, syntax_fault
+
+from ..conftest import RUNTIME, Repo
+
+A, B, C = Path("/r/a.py"), Path("/r/b.py"), Path("/r/c.py")
+NOTHING: frozenset[Path] = frozenset()
+
+
+class Attempts:
+    """Rounds that are noted, and fail as told."""
+
+    def __init__(self, *fine: bool) -> None:
+        self.fine = list(fine)
+        self.seen: list[frozenset[Path]] = []
+
+    def __call__(self, changed: frozenset[Path]) -> bool:
+        self.seen.append(changed)
+        return self.fine.pop(0)
+
+
+def test_there_is_a_round_at_the_start_and_one_for_each_burst() -> None:
+    attempts = Attempts(True, True, True)
+
+    waiting = list(rounds([NOTHING, frozenset({A, B}), frozenset({C})], attempts))
+
+    assert attempts.seen == [NOTHING, {A, B}, {C}]
+    assert waiting == [NOTHING] * 3
+
+
+def test_an_empty_burst_is_no_round() -> None:
+    attempts = Attempts(True, True)
+
+    list(rounds([NOTHING, NOTHING, NOTHING, frozenset({A})], attempts))
+
+    assert attempts.seen == [NOTHING, {A}]
+
+
+def test_what_a_round_did_not_get_to_build_is_in_the_next_one() -> None:
+    attempts = Attempts(True, False, False, True, True)
+    bursts = [NOTHING, frozenset({A}), frozenset({B}), frozenset({A}), frozenset({C})]
+
+    waiting = list(rounds(bursts, attempts))
+
+    assert attempts.seen == [NOTHING, {A}, {A, B}, {A, B}, {C}]
+    assert waiting == [NOTHING, {A}, {A, B}, NOTHING, NOTHING]
+
+
+@pytest.mark.parametrize(
+    ("path", "counts"),
+    [
+        ("src/handler.py", True),
+        ("dockerfiles/app/Dockerfile.dockerignore", True),
+        ("lamina.lock", True),
+        (".lamina/runs/1/bake-1.json", False),
+        (".git/index", False),
+        ("src/__pycache__/handler.cpython-313.pyc", False),
+        ("src/app.egg-info/PKG-INFO", False),
+        ("src/.handler.py.swp", False),
+        ("src/handler.py~", False),
+        ("src/4913", False),
+    ],
+)
+def test_state_of_tools_and_drafts_of_editors_start_no_round(path: str, counts: bool) -> None:
+    assert matters(Path("/home/.venv/repo") / path, [Path("/home/.venv/repo")]) is counts
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("def handler(event, context):\n    return event\n", None),
+        ('PATTERN = "\\d"\n', None),
+        ("import os\n\ndef handler(event, context)\n    return event\n", 3),
+    ],
+    ids=["fine", "warned of", "broken"],
+)
+def test_a_file_that_does_not_parse_is_told_with_its_line(
+    tmp_path: Path, text: str, line: int | None
+) -> None:
+    file = tmp_path / "handler.py"
+    file.write_text(text)
+
+    fault = syntax_fault(file)
+
+    assert (fault.lineno if fault else None) == line
+    assert syntax_fault(tmp_path / "gone.py") is None
+
+
+@pytest.fixture
+def roots(monkeypatch: pytest.MonkeyPatch) -> Callable[[Repo], set[str]]:
+    def find(repo: Repo) -> set[str]:
+        workspace = Workspace(Flags(), Screen(env={}), root=repo.root)
+        return {each.relative_to(repo.root.parent).as_posix() for each in find_roots(workspace)}
+
+    return find
+
+
+def test_the_project_and_contexts_outside_of_it_are_watched(
+    repo: Repo, roots: Callable[[Repo], set[str]]
+) -> None:
+    repo.image("app", f"FROM {RUNTIME}", "COPY --from=shared x /", "COPY --from=inside x /")
+    for folder in ("shared", "repo/inside"):
+        (repo.root.parent / folder).mkdir()
+    repo.config('[tool.lamina.images.app]\ncontexts = { shared = "../shared", inside = "inside" }\n')
+    assert roots(repo) == {"repo", "shared"}
+
+    repo.config("[tool.lamina\n")
+    assert roots(repo) == {"repo"}
