@@ -18,7 +18,7 @@ from faults.project import Oracle
 from lamina.process import SubprocessRunner
 from lamina.sandbox import engine as sandbox_engine
 from lamina.sandbox import registry as sandbox_registry
-from lamina.sandbox.daemon import Place, strays
+from lamina.sandbox.daemon import ServerFiles, strays
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Ground:
     @property
     def storage(self) -> Path:
         """The folder in which the registry keeps its images."""
-        return Place.of("registry", self.name).data / "storage"
+        return ServerFiles.of("registry", self.name).data / "storage"
 
     @property
     def engine_images(self) -> EngineStore:
@@ -65,7 +65,7 @@ class Ground:
 
     def kill_engine(self, *, dockerd: bool, containerd: bool) -> None:
         """End one or both of the engine's daemons as a crash does."""
-        place = Place.of("engine", self.name)
+        place = ServerFiles.of("engine", self.name)
         running = sandbox_engine.status(self.runner, self.name)
         if dockerd and running:
             _kill(running.pid)

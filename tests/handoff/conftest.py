@@ -16,7 +16,7 @@ import pytest
 from lamina.execute.outcome import Outcome, Result
 from lamina.flow.lock import read_pins
 from lamina.flow.plan import make_images
-from lamina.flow.session import Flags, Workspace
+from lamina.flow.session import Flags, Session
 from lamina.refs import Reference
 from lamina.report.console import Screen
 from lamina.report.record import write_manifest
@@ -56,7 +56,7 @@ class Monorepo(Tree):
 
     def push(self, digests: dict[str, str]) -> None:
         """Record images as a push does."""
-        made = Workspace(Flags(offline=True), Screen(told=io.StringIO(), env={}), root=self.root)
+        made = Session(Flags(offline=True), Screen(told=io.StringIO(), env={}), root=self.root)
         images = make_images(made, digests, read_pins(made, digests))
         results = {
             name: Result(

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from lamina.decide.plan import Decision
 from lamina.declare.machine import native_platform
-from lamina.execute.bake import Bake, Order, make_bake
+from lamina.execute.bake import Bake, BuildRequest, make_bake
 from lamina.execute.staging import stage_images
 from lamina.identify.image import Image
 from lamina.process import SubprocessRunner
@@ -141,7 +141,7 @@ def bake_of(scene: Scene, image: Image, stages: Path) -> Bake:
     stages: an empty folder to stage in. A stage goes by its fingerprint: where there are any, one that is
     wrong would find the files of another and hide from the judge.
     """
-    order = Order(
+    order = BuildRequest(
         decisions=(Decision(image=image, action="build", reasons=()),),
         stages=stage_images(stages, [image]),
         externals=scene.externals().references,

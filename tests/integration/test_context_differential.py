@@ -28,7 +28,7 @@ from lamina.declare.resolve import resolve
 from lamina.errors import ConfigError
 from lamina.identify.context import Context, select
 from lamina.identify.ignore import EMPTY, Ignore
-from lamina.identify.stage import Stage, StagedTree, stage
+from lamina.identify.stage import StagedContext, StagedTree, stage
 from lamina.identify.tree import DiskFiles
 from lamina.process import Completed
 
@@ -136,7 +136,7 @@ class Ours:
     """What Lamina makes of a case: a stage, or the faults it found."""
 
     contexts: dict[str, Context] = field(default_factory=dict)
-    staged: Stage | None = None
+    staged: StagedContext | None = None
     faults: list[str] = field(default_factory=list)
 
     def targets(self, case: Case) -> dict[str, Target]:

@@ -33,7 +33,7 @@ from lamina.refs import Reference
 from lamina.registries.base import OCI_INDEX, OCI_MANIFEST
 from lamina.registries.credentials import Credential
 from lamina.registries.ecr import EcrRegistry, EcrSettings, ecr_registry
-from lamina.registries.http import Answer, HttpTransport, Request, Unreachable
+from lamina.registries.http import HttpResponse, HttpTransport, Request, Unreachable
 from lamina.registries.oci import OciRegistry, oci_registry
 from lamina.sandbox import registry as sandbox
 
@@ -204,7 +204,9 @@ class Spy:
     real: HttpTransport
     sent: list[Request] = field(default_factory=list)
 
-    def send(self, request: Request, *, sink: IO[bytes] | None = None, most: int | None = None) -> Answer:
+    def send(
+        self, request: Request, *, sink: IO[bytes] | None = None, most: int | None = None
+    ) -> HttpResponse:
         self.sent.append(request)
         return self.real.send(request, sink=sink)
 

@@ -17,9 +17,9 @@ from doubles.lambda_ import LambdaDouble
 from lamina.aws.clients import Access, Clients, boto_clients
 from lamina.aws.lambda_ import Functions
 from lamina.declare.functions import Function
-from lamina.deploy.deploy import Deployment, Wish, running
-from lamina.deploy.rollout import Rollout, carry_out
-from lamina.deploy.rules import Wanted, decide
+from lamina.deploy.deploy import Deployment, DeployOptions, running
+from lamina.deploy.rollout import Rollout, apply
+from lamina.deploy.rules import DesiredFunction, decide
 
 REPOSITORY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app-dev"
 OLD, NEW, OTHER = ("sha256:" + each * 64 for each in "129")
@@ -29,7 +29,7 @@ BUSY = Fault(
     status=409,
 )
 BROKEN = Fault(code="ServiceException", message="Internal error", status=500)
-LIVE = Wish(alias="live")
+LIVE = DeployOptions(alias="live")
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Account:
 
     def plan(self, *names: str, alias: str | None = None, command: tuple[str, ...] = ()) -> Deployment:
         wanted = [
-            Wanted(
+            DesiredFunction(
                 function=Function(name=name, command=command),
                 image="app",
                 uri=f"{REPOSITORY}@{NEW}",
@@ -99,9 +99,11 @@ class Account:
             desks={None: self.desk},
         )
 
-    def deploy(self, *names: str, wish: Wish | None = None, command: tuple[str, ...] = ()) -> Rollout:
-        wish = wish or Wish()
-        return carry_out(self.plan(*names, alias=wish.alias, command=command), wish, say=self.said.append)
+    def deploy(
+        self, *names: str, wish: DeployOptions | None = None, command: tuple[str, ...] = ()
+    ) -> Rollout:
+        wish = wish or DeployOptions()
+        return apply(self.plan(*names, alias=wish.alias, command=command), wish, say=self.said.append)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +169,7 @@ def test_what_somebody_else_did_before_our_lost_update_came_is_told(account: Acc
     plan = account.plan("one")
     account.client.update_function_code(FunctionName="one", ImageUri=f"{REPOSITORY}@{OTHER}")
 
-    done = carry_out(plan, Wish())
+    done = apply(plan, DeployOptions())
 
     assert "somebody else changed one meanwhile" in problem(done)
     assert account.lambdas.runs("one") == OTHER
@@ -189,7 +191,7 @@ def test_looks_that_fail_while_an_update_is_waited_for_do_not_end_it(account: Ac
     plan = account.plan("one")
     account.front.play("GetFunction", BROKEN, times=2)
 
-    assert statuses(carry_out(plan, Wish())) == ["updated"]
+    assert statuses(apply(plan, DeployOptions())) == ["updated"]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +213,7 @@ def test_every_step_waits_for_another_change_and_outlives_a_lost_answer(
     else:
         account.front.losing.append(operation)
 
-    done = carry_out(plan, LIVE, say=account.said.append)
+    done = apply(plan, LIVE, say=account.said.append)
 
     if operation == "DeleteAlias":
         assert "live is put back for one; run it again" in problem(done)
@@ -227,7 +229,7 @@ def test_an_idle_version_is_woken_waited_for_and_called_again(account: Account) 
     account.lambdas.sleep("one", "1")
     account.front.calls.clear()
 
-    done = account.deploy("one", "two", wish=Wish(alias="live", smoke=True))
+    done = account.deploy("one", "two", wish=DeployOptions(alias="live", smoke=True))
 
     assert statuses(done) == ["skipped", "updated"]
     assert sorted(account.lambdas.invoked) == [("one", "1"), ("two", "1")]
@@ -239,7 +241,7 @@ def test_an_idle_function_that_cannot_be_made_ready_is_told_with_its_reason(acco
     account.lambdas.sleep("one")
     account.lambdas.waking = "ImageAccessDenied: The function does not have permission to access the image"
 
-    done = account.deploy("one", wish=Wish(smoke=True))
+    done = account.deploy("one", wish=DeployOptions(smoke=True))
 
     assert "$LATEST of one was idle and cannot be made ready: ImageAccessDenied" in problem(done)
 
@@ -249,11 +251,11 @@ def test_calls_that_are_throttled_are_made_again_and_those_that_may_have_run_are
 ) -> None:
     throttled = Fault(code="TooManyRequestsException", message="Rate Exceeded.", status=429)
     account.front.play("Invoke", throttled)
-    assert statuses(account.deploy("one", wish=Wish(smoke=True))) == ["updated"]
+    assert statuses(account.deploy("one", wish=DeployOptions(smoke=True))) == ["updated"]
 
     account.lambdas.invoked.clear()
     account.front.losing.append("Invoke")
-    assert statuses(account.deploy("one", wish=Wish(smoke=True))) == ["failed"]
+    assert statuses(account.deploy("one", wish=DeployOptions(smoke=True))) == ["failed"]
     assert len(account.lambdas.invoked) == 1
 
 
@@ -264,7 +266,7 @@ def test_weights_of_provisioned_concurrency_are_waited_for_and_are_no_canary(acc
 
     plan = account.plan("one", alias="live")
     desk = account.desk
-    assert statuses(carry_out(plan, LIVE, say=account.said.append)) == ["updated"]
+    assert statuses(apply(plan, LIVE, say=account.said.append)) == ["updated"]
     assert account.said[-2:] == [
         "one: live moves to version 2 as provisioned concurrency is ready",
         "one: live is version 2",
@@ -334,7 +336,7 @@ def test_ctrl_c_waits_for_updates_under_way_and_tells_what_was_done(account: Acc
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     account.lambdas.updating = stop
-    done = carry_out(plan, LIVE, say=account.said.append)
+    done = apply(plan, LIVE, say=account.said.append)
 
     assert done.interrupted
     assert any(each.startswith("stopping: waiting for many-") for each in account.said)

@@ -25,7 +25,7 @@ from lamina.errors import EngineError, RegistryError
 from lamina.process import Command, Completed, Runner, SubprocessRunner
 from lamina.sandbox import engine, registry, runtime
 from lamina.sandbox.cache import cache_home
-from lamina.sandbox.daemon import Place
+from lamina.sandbox.daemon import ServerFiles
 from lamina.sandbox.engine import PrivateEngine
 from lamina.sandbox.packages import machine_architecture, machine_source
 from lamina.sandbox.runtime import StandIn
@@ -206,7 +206,7 @@ class TestEngine:
         self, runner: SubprocessRunner, spare: str
     ) -> None:
         """A daemon remembers its bridge's address and would take it again."""
-        bridge, other = f"lm-{Place.of('engine', spare).identity}", "lmtest0"
+        bridge, other = f"lm-{ServerFiles.of('engine', spare).identity}", "lmtest0"
         engine.up(runner, name=spare, say=quiet)
         before = pool_of(runner, bridge)
         engine.down(runner, spare)
@@ -242,13 +242,13 @@ class TestEngine:
         os.kill(killed.pid, signal.SIGKILL)
         os.waitpid(killed.pid, 0)
         engine.down(runner, spare, purge=True)
-        place = Place.of("engine", spare)
+        place = ServerFiles.of("engine", spare)
         assert not place.runtime.exists()
         assert str(place.runtime) not in Path("/proc/self/mounts").read_text()
         assert f"lm-{place.identity}" not in [name for _, name in socket.if_nameindex()]
 
     def test_numbers_left_by_a_reboot_belong_to_others(self, runner: SubprocessRunner, spare: str) -> None:
-        place = Place.of("engine", spare)
+        place = ServerFiles.of("engine", spare)
         containerd = place.runtime / "exec/containerd/containerd.pid"
         containerd.parent.mkdir(parents=True)
         for pidfile in (place.runtime / "docker.pid", containerd):
@@ -262,7 +262,7 @@ class TestEngine:
     def test_a_daemon_that_cannot_start_is_told_by_its_log(
         self, runner: SubprocessRunner, spare: str
     ) -> None:
-        place = Place.of("engine", spare)
+        place = ServerFiles.of("engine", spare)
         place.data.mkdir(parents=True)
         (place.data / "data").write_text("a file where the daemon wants a folder")
         with pytest.raises(EngineError, match="points to a file") as caught:

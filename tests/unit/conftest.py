@@ -13,11 +13,11 @@ from typing import Any, NoReturn
 import pytest
 
 from lamina.decide import preflight
-from lamina.decide.plan import Found, Lookup, Plan, make_plan
+from lamina.decide.plan import FoundImage, Plan, StoreLookup, make_plan
 from lamina.declare.config import Project, load_project
 from lamina.declare.graph import Graph, read_graph
 from lamina.errors import LaminaError
-from lamina.identify.fingerprint import Bill
+from lamina.identify.fingerprint import BuildInputs
 from lamina.identify.image import Image, identify
 from lamina.process import Command, Completed
 from lamina.refs import Reference
@@ -80,20 +80,20 @@ class Shelf:
     """Where images live: what was put there is found again by its content tag."""
 
     refs: set[Reference] = field(default_factory=set)
-    bills: dict[str, Bill] = field(default_factory=dict)
+    bills: dict[str, BuildInputs] = field(default_factory=dict)
 
     def put(self, images: Iterable[Image]) -> None:
         for image in images:
             self.refs.add(image.ref)
             self.bills[image.name] = image.bill
 
-    def look(self, images: Mapping[str, Image]) -> Lookup:
+    def look(self, images: Mapping[str, Image]) -> StoreLookup:
         found = {
-            name: Found(ref=image.ref, digest=DIGEST, size=1, fingerprint=image.fingerprint)
+            name: FoundImage(ref=image.ref, digest=DIGEST, size=1, fingerprint=image.fingerprint)
             for name, image in images.items()
             if image.ref in self.refs
         }
-        return Lookup(place="the shelf", found=found)
+        return StoreLookup(place="the shelf", found=found)
 
 
 @dataclass(slots=True)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from lamina.adopt.unfiltered import Unread
-from lamina.declare.recipe import Recipe, Source
+from lamina.declare.recipe import Recipe, SourceFiles
 from lamina.identify.context import DEFAULT_EXCLUDES, Missing, select
 from lamina.identify.copy_sources import rooted
-from lamina.identify.ignore import Ignore, Rule
+from lamina.identify.ignore import Ignore, IgnoreRule
 from lamina.identify.tree import Files
 from lamina.identify.wildcard import is_wildcard
 
@@ -42,7 +42,7 @@ class Reader:
     read: Callable[[str], bytes | None]
 
     @property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[SourceFiles, ...]:
         """What it reads of the main context."""
         return tuple(source for source in self.recipe.sources if source.context is None)
 
@@ -130,7 +130,7 @@ def _serves(path: str, sources: list[str], name: str) -> bool:
     return on_the_way or Ignore.patterns(sources, name).hides(path) is not None
 
 
-def _strays(readers: tuple[Reader, ...], rules: tuple[Rule, ...]) -> Iterator[str]:
+def _strays(readers: tuple[Reader, ...], rules: tuple[IgnoreRule, ...]) -> Iterator[str]:
     """Rules against caches and tests, but for what a source or a ``!`` rule names; none for files alone."""
     asked = [
         (reader, source, path)
@@ -148,13 +148,13 @@ def _strays(readers: tuple[Reader, ...], rules: tuple[Rule, ...]) -> Iterator[st
             yield f"**/{each}"
 
 
-def _is_file(reader: Reader, source: Source, path: str) -> bool:
+def _is_file(reader: Reader, source: SourceFiles, path: str) -> bool:
     entry = None if source.instruction != "RUN" and is_wildcard(path) else reader.files.entry(rooted(path))
     return entry is not None and entry.kind in {"file", "exec"}
 
 
 def _openings(
-    sources: tuple[Source, ...], wanted: list[tuple[Reader, frozenset[str]]], name: str
+    sources: tuple[SourceFiles, ...], wanted: list[tuple[Reader, frozenset[str]]], name: str
 ) -> Iterator[str]:
     """A ``!`` rule for each source, in the order of the Dockerfile, and for what only links lead to."""
     lines = {f"!{_pattern(source, path)}": None for source in sources for path in source.paths or ()}
@@ -168,7 +168,7 @@ def _openings(
             yield f"!{_SPECIAL.sub(_escaped, path)}"
 
 
-def _pattern(source: Source, path: str) -> str:
+def _pattern(source: SourceFiles, path: str) -> str:
     """A source as a pattern: a mount's path is taken as it is, others may be wildcards."""
     plain = rooted(path.replace("/./", "/"))
     return _SPECIAL.sub(_escaped, plain) if source.instruction == "RUN" else plain

@@ -22,109 +22,109 @@ from lamina.errors import ConfigError, LaminaError, Problem
 from lamina.execute.revision import read_revision
 from lamina.flow.lock import read_pins
 from lamina.flow.plan import make_plan_only, stable_ref
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 from lamina.flow.tags import apply_tags, make_tags
 from lamina.lint.run import lint_images
 from lamina.refs import Reference
 
 
-def read_phases(workspace: Workspace) -> tuple[Check, ...]:
+def read_phases(session: Session) -> tuple[Check, ...]:
     """Every point of the list, in the order of the phases. Raises ConfigError for what cannot be read."""
-    second = phase2_checks(workspace)  # first of all: where nobody answers, no plan after it asks again
-    return (*phase1_checks(workspace), *second, *phase3_checks(workspace))
+    second = phase2_checks(session)  # first of all: where nobody answers, no plan after it asks again
+    return (*phase1_checks(session), *second, *phase3_checks(session))
 
 
-def phase1_checks(workspace: Workspace) -> tuple[Check, ...]:
+def phase1_checks(session: Session) -> tuple[Check, ...]:
     """Quick wins: the Dockerfiles, their contexts, BuildKit."""
     return (
-        lint_state(workspace),
-        ignore_check(read_ignore_files(workspace)),
-        buildkit_check(*_builder(workspace)),
+        lint_state(session),
+        ignore_check(read_ignore_files(session)),
+        buildkit_check(*_builder(session)),
     )
 
 
-def lint_state(workspace: Workspace) -> Check:
+def lint_state(session: Session) -> Check:
     """What is wrong with Dockerfiles: what the plan finds, else what lint finds."""
-    _, problems = plan_or_problems(workspace)
-    return findings_check(problems, () if problems else lint_images(workspace).findings)
+    _, problems = plan_or_problems(session)
+    return findings_check(problems, () if problems else lint_images(session).findings)
 
 
-def phase2_checks(workspace: Workspace) -> tuple[Check, ...]:
+def phase2_checks(session: Session) -> tuple[Check, ...]:
     """Stable development: into the registry, bases, tags, Lambda images, static mode."""
-    plan, _ = plan_or_problems(workspace)
-    outside = read_pins(workspace, workspace.graph.nodes)
-    settings, local = workspace.project.settings, not workspace.remote
-    bases = tuple(node.name for node in workspace.graph.nodes.values() if node.kind == "base")
+    plan, _ = plan_or_problems(session)
+    outside = read_pins(session, session.graph.nodes)
+    settings, local = session.project.settings, not session.remote
+    bases = tuple(node.name for node in session.graph.nodes.values() if node.kind == "base")
     used = {ref for names in outside.references.values() for ref in names.values()}
-    stable = {base: stable_ref(workspace, base) for base in bases}
-    unstable = _missing(workspace, stable)
+    stable = {base: stable_ref(session, base) for base in bases}
+    unstable = _missing(session, stable)
     return (
         login_check(
             settings["registry"], local=local, unknown=plan.unknown if plan else "the plan finds faults"
         ),
-        pull_check(outside.unlocked, _not_in_engine(workspace, used)),
+        pull_check(outside.unlocked, _not_in_engine(session, used)),
         build_check(plan, "base"),
-        _tag_check(workspace, plan),
+        _tag_check(session, plan),
         build_check(plan, "lambda"),
         static_check(bases, unstable),
     )
 
 
-def phase3_checks(workspace: Workspace) -> tuple[Check, ...]:
+def phase3_checks(session: Session) -> tuple[Check, ...]:
     """Optimisation: linked images, the remote cache, remote builds."""
-    settings = workspace.project.settings
+    settings = session.project.settings
     return (
-        linked_check(workspace.graph.nodes.values()),
-        cache_check(settings["cache"], local=not workspace.remote),
+        linked_check(session.graph.nodes.values()),
+        cache_check(settings["cache"], local=not session.remote),
         remote_check(settings["builder"]),
     )
 
 
-def tag_bases(workspace: Workspace) -> tuple[str, ...]:
+def tag_bases(session: Session) -> tuple[str, ...]:
     """Put the tag of a clean tree's revision on the bases that are built; their names."""
-    tagged = tuple(each for each in make_tags(workspace) if each.image.node.kind == "base" and each.tags[1:])
-    apply_tags(workspace, tagged)
+    tagged = tuple(each for each in make_tags(session) if each.image.node.kind == "base" and each.tags[1:])
+    apply_tags(session, tagged)
     return tuple(each.image.name for each in tagged)
 
 
-def plan_or_problems(workspace: Workspace) -> tuple[Plan | None, tuple[Problem, ...]]:
+def plan_or_problems(session: Session) -> tuple[Plan | None, tuple[Problem, ...]]:
     """The plan, or why there is none."""
     try:
-        return make_plan_only(workspace), ()
+        return make_plan_only(session), ()
     except ConfigError as error:
         return None, error.problems
 
 
-def _builder(workspace: Workspace) -> tuple[str | None, Problem | None]:
-    workspace.starts_engine = False
+def _builder(session: Session) -> tuple[str | None, Problem | None]:
+    session.starts_engine = False
     try:
-        return f"{workspace.engine}: {workspace.builder}", None
+        return f"{session.engine}: {session.builder}", None
     except LaminaError as error:
         return None, error.problems[-1]
 
 
-def _tag_check(workspace: Workspace, plan: Plan | None) -> Check:
-    revision = read_revision(workspace.runner, workspace.project.root)
+def _tag_check(session: Session, plan: Plan | None) -> Check:
+    revision = read_revision(session.runner, session.project.root)
     alias = revision.tag if revision and revision.clean else None
     if alias is None or plan is None:
         return tag_check(alias, None)
     refs = {name: each.image.repository.with_tag(alias) for name, each in plan.decisions.items()}
-    return tag_check(alias, _missing(workspace, refs))
+    return tag_check(alias, _missing(session, refs))
 
 
-def _missing(workspace: Workspace, refs: dict[str, Reference]) -> tuple[str, ...] | None:
+def _missing(session: Session, refs: dict[str, Reference]) -> tuple[str, ...] | None:
     """Which of the images are not where images live; None when nobody answers."""
     try:
-        there = workspace.place.look(refs.values()) if refs else {}
+        there = session.place.look(refs.values()) if refs else {}
     except LaminaError:
         return None
     return tuple(name for name, ref in refs.items() if ref not in there)
 
 
-def _not_in_engine(workspace: Workspace, refs: set[str]) -> tuple[str, ...] | None:
+def _not_in_engine(session: Session, refs: set[str]) -> tuple[str, ...] | None:
     try:
         wanted = {text: Reference.parse(text) for text in sorted(refs)}
-        there = workspace.engine_place.look(wanted.values()) if wanted else {}
+        there = session.engine_place.look(wanted.values()) if wanted else {}
     except LaminaError:
         return None
     return tuple(text for text, ref in wanted.items() if ref not in there)

@@ -7,30 +7,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lamina.declare.recipe import Recipe, Source
+from lamina.declare.recipe import Recipe, SourceFiles
 from lamina.identify.copy_sources import rooted
 from lamina.identify.goregexp import PatternError
 from lamina.identify.wildcard import compile_wildcard, fixed_part, is_wildcard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class ContextChoice:
     """folder: relative to the repository. others: would do as well. missing: sources that are not in it."""
 
     folder: str
     others: tuple[str, ...] = ()
-    missing: tuple[tuple[Source, str], ...] = ()
+    missing: tuple[tuple[SourceFiles, str], ...] = ()
 
 
-def find_context(root: Path, dockerfile: str, recipe: Recipe) -> Found:
+def find_context(root: Path, dockerfile: str, recipe: Recipe) -> ContextChoice:
     """Where the sources of a Dockerfile are; the folder that lacks the fewest where none has them all."""
     lacking = {folder: tuple(_missing(root / folder, recipe)) for folder in _way(dockerfile)}
     # The folder of a Dockerfile often has the name of the package that is copied: a name alone is no source.
     fit = [folder for folder, missing in lacking.items() if not missing]
     if fit:
-        return Found(folder=fit[-1], others=tuple(fit[:-1]))
+        return ContextChoice(folder=fit[-1], others=tuple(fit[:-1]))
     best = min(lacking, key=lambda folder: len(lacking[folder]))
-    return Found(folder=best, missing=lacking[best])
+    return ContextChoice(folder=best, missing=lacking[best])
 
 
 def fits(root: Path, folder: str, recipe: Recipe) -> bool:
@@ -45,14 +45,14 @@ def _way(dockerfile: str) -> Iterator[str]:
     yield from ("/".join(parts[: count + 1]) for count in range(len(parts)) if parts[0])
 
 
-def _missing(folder: Path, recipe: Recipe) -> Iterator[tuple[Source, str]]:
+def _missing(folder: Path, recipe: Recipe) -> Iterator[tuple[SourceFiles, str]]:
     for source in recipe.sources:
         for path in source.paths or () if source.context is None else ():
             if not _is_there(folder, source, rooted(path.replace("/./", "/"))):
                 yield source, path
 
 
-def _is_there(folder: Path, source: Source, path: str) -> bool:
+def _is_there(folder: Path, source: SourceFiles, path: str) -> bool:
     if source.instruction == "RUN" or not is_wildcard(path):
         return _holds_something(folder / path)
     fixed = fixed_part(path)

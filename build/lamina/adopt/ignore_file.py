@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from lamina.adopt.allowlist import AllowList, is_generated
-from lamina.adopt.unfiltered import Offer
+from lamina.adopt.unfiltered import ContextFiles
 from lamina.decide.weight import amount
 from lamina.errors import Problem
 from lamina.identify.tree import shown
@@ -29,8 +29,8 @@ class IgnoreFile:
     path: str
     text: str | None
     made: AllowList
-    before: Offer
-    after: Offer
+    before: ContextFiles
+    after: ContextFiles
     problems: tuple[Problem, ...]
 
     @property
@@ -70,6 +70,6 @@ class IgnoreFile:
         )
 
 
-def weighed(offer: Offer) -> str:
+def weighed(offer: ContextFiles) -> str:
     """``1.2 MB in 34 files``."""
     return f"{amount(offer.size)} in {len(offer.files)} files"

@@ -15,32 +15,32 @@ from lamina.declare.document import CONFIG_FILE
 from lamina.errors import ConfigError, LaminaError, Problem, SelectionError
 from lamina.files import write_atomic
 from lamina.flow.plan import make_plan_only
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 
 
-def adopt(workspace: Workspace) -> Adoption:
+def adopt(session: Session) -> Adoption:
     """Look at the repository and at what Lamina would make of it. Writes nothing, asks nobody.
 
     Raises ConfigError for a configuration that is wrong already, SelectionError without any Dockerfile.
     """
-    configured = tuple(workspace.project.images)
-    known = {spec.dockerfile_path for spec in workspace.project.images.values()}
-    found = survey(workspace.root)
+    configured = tuple(session.project.images)
+    known = {spec.dockerfile_path for spec in session.project.images.values()}
+    found = survey(session.root)
     if not configured and not found.dockerfiles:
         raise SelectionError.of(
             "there is no Dockerfile here",
-            where=str(workspace.root),
+            where=str(session.root),
             hint="write dockerfiles/<image>/Dockerfile, or run this in the folder of the repository",
         )
-    before = _read(workspace.root)
+    before = _read(session.root)
     if configured:
         text = toml = None
         proposal = Proposal(images=(), platform=None, notes=_unlisted(found.dockerfiles, known))
     else:
-        proposal = propose(workspace.root, found)
+        proposal = propose(session.root, found)
         text = added_to(before, proposal) if proposal.images else None
         toml = text[len(before) :].replace("\r\n", "\n").strip() if text else None
-    plan, findings, ignores, installs = _tried(workspace, before if text is None else text)
+    plan, findings, ignores, installs = _tried(session, before if text is None else text)
     return Adoption(
         configured=configured,
         proposal=proposal,
@@ -54,11 +54,11 @@ def adopt(workspace: Workspace) -> Adoption:
 
 
 def _tried(
-    workspace: Workspace, text: str
+    session: Session, text: str
 ) -> tuple[Plan | None, tuple[Problem, ...], tuple[IgnoreFile, ...], tuple[Repeated, ...]]:
     """What a configuration leads to: the plan or what is wrong, and what it would spare."""
     try:
-        made = workspace.proposing(text)
+        made = session.proposing(text)
     except ConfigError as error:
         return None, error.problems, (), ()
     try:
@@ -68,9 +68,9 @@ def _tried(
         made.close()
 
 
-def write_configuration(workspace: Workspace, text: str) -> Path:
+def write_configuration(session: Session, text: str) -> Path:
     """Put the configuration where every command reads it."""
-    file = workspace.root / CONFIG_FILE
+    file = session.root / CONFIG_FILE
     write_atomic(file, text)
     return file
 
@@ -89,22 +89,22 @@ def _unlisted(dockerfiles: tuple[str, ...], known: set[str]) -> tuple[Problem, .
     )
 
 
-def _plan(workspace: Workspace) -> tuple[Plan | None, tuple[Problem, ...]]:
+def _plan(session: Session) -> tuple[Plan | None, tuple[Problem, ...]]:
     try:
-        return make_plan_only(workspace), ()
+        return make_plan_only(session), ()
     except LaminaError as error:
         return None, error.problems
 
 
-def _ignores(workspace: Workspace) -> tuple[IgnoreFile, ...]:
+def _ignores(session: Session) -> tuple[IgnoreFile, ...]:
     try:
-        return read_ignore_files(workspace)
+        return read_ignore_files(session)
     except (ConfigError, SelectionError):  # told by the findings
         return ()
 
 
-def _installs(workspace: Workspace) -> tuple[Repeated, ...]:
+def _installs(session: Session) -> tuple[Repeated, ...]:
     try:
-        return repeated_installs(workspace.graph.nodes.values())
+        return repeated_installs(session.graph.nodes.values())
     except ConfigError:
         return ()

@@ -14,7 +14,7 @@ from typing import Any
 from lamina.adopt.contexts import find_context, fits
 from lamina.adopt.declared import Declared
 from lamina.adopt.naming import Used, match_bases, name_images, own_names, slug
-from lamina.adopt.survey import Survey
+from lamina.adopt.survey import RepositorySurvey
 from lamina.declare.dockerfile import Dockerfile, read_dockerfile
 from lamina.declare.machine import native_platform
 from lamina.declare.recipe import SCRATCH, Recipe
@@ -67,7 +67,7 @@ class Proposal:
         return "\n".join(lines)
 
 
-def propose(root: Path, found: Survey) -> Proposal:
+def propose(root: Path, found: RepositorySurvey) -> Proposal:
     """Name the images, join them, find their contexts. Dockerfiles that cannot be read are notes."""
     notes = list(found.notes)
     drafts = [draft for path in found.dockerfiles for draft in _drafts(root, path, found.declared, notes)]
@@ -129,7 +129,7 @@ def _free(name: str, known: set[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Draft:
+class _ProposalDraft:
     """One way in which a Dockerfile is built: of several declarations each is one."""
 
     dockerfile: str
@@ -161,7 +161,9 @@ class _Draft:
         return told.pop() if len(told) == 1 else None
 
 
-def _drafts(root: Path, path: str, declared: tuple[Declared, ...], notes: list[Problem]) -> Iterator[_Draft]:
+def _drafts(
+    root: Path, path: str, declared: tuple[Declared, ...], notes: list[Problem]
+) -> Iterator[_ProposalDraft]:
     try:
         parsed = read_dockerfile(root / path, path)
     except ConfigError as error:
@@ -175,7 +177,9 @@ def _drafts(root: Path, path: str, declared: tuple[Declared, ...], notes: list[P
         yield _draft(root, parsed, tuple(group), notes)
 
 
-def _draft(root: Path, parsed: Dockerfile, declared: tuple[Declared, ...], notes: list[Problem]) -> _Draft:
+def _draft(
+    root: Path, parsed: Dockerfile, declared: tuple[Declared, ...], notes: list[Problem]
+) -> _ProposalDraft:
     path = parsed.path
     args = dict(declared[0].args) if declared else {}
     target = declared[0].target if declared else None
@@ -185,7 +189,7 @@ def _draft(root: Path, parsed: Dockerfile, declared: tuple[Declared, ...], notes
         notes += error.problems
         recipe = None
     used = tuple(_used(recipe)) if recipe else ()
-    return _Draft(
+    return _ProposalDraft(
         dockerfile=path,
         context=_context(root, path, recipe or _sources_of(parsed, target, args), declared, notes),
         declared=declared,
@@ -271,7 +275,7 @@ def _outside(used: Iterable[Used], bases: Mapping[str, str]) -> Iterator[str]:
             yield each.reference.repository
 
 
-def _image(draft: _Draft, name: str, bases: Mapping[str, str], notes: list[Problem]) -> ImageProposal:
+def _image(draft: _ProposalDraft, name: str, bases: Mapping[str, str], notes: list[Problem]) -> ImageProposal:
     return ImageProposal(
         name=name,
         dockerfile=draft.dockerfile,
@@ -283,7 +287,7 @@ def _image(draft: _Draft, name: str, bases: Mapping[str, str], notes: list[Probl
     )
 
 
-def _name(draft: _Draft, name: str, bases: Mapping[str, str], *, several: bool) -> str:
+def _name(draft: _ProposalDraft, name: str, bases: Mapping[str, str], *, several: bool) -> str:
     """What others build FROM, what its declaration calls it, else the name of its Dockerfile."""
     called = {slug(each.name) for each in draft.declared if each.name and slug(each.name)}
     if name in bases:
@@ -294,7 +298,9 @@ def _name(draft: _Draft, name: str, bases: Mapping[str, str], *, several: bool) 
     return f"{name}-{extra}" if several and extra else name
 
 
-def _pointed(draft: _Draft, bases: Mapping[str, str], notes: list[Problem]) -> Iterator[tuple[str, str]]:
+def _pointed(
+    draft: _ProposalDraft, bases: Mapping[str, str], notes: list[Problem]
+) -> Iterator[tuple[str, str]]:
     """Build arguments that name an image of the repository, for Dockerfiles that name it in a registry."""
     for each in draft.used:
         name = next((name for name in own_names(each.reference) if name in bases), None)

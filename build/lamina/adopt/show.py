@@ -8,7 +8,7 @@ from typing import Any
 from lamina.adopt.adoption import Adoption
 from lamina.adopt.ignore_file import IgnoreFile, weighed
 from lamina.adopt.phases import TITLES, Check
-from lamina.adopt.unfiltered import Offer
+from lamina.adopt.unfiltered import ContextFiles
 from lamina.decide.weight import amount
 from lamina.identify.tree import shown
 from lamina.report.console import Screen
@@ -63,7 +63,7 @@ def ignore_documents(files: Iterable[IgnoreFile]) -> list[dict[str, Any]]:
     ]
 
 
-def _offer_document(offer: Offer) -> dict[str, int]:
+def _offer_document(offer: ContextFiles) -> dict[str, int]:
     return {"bytes": offer.size, "files": len(offer.files)}
 
 
@@ -87,7 +87,7 @@ def show_adoption(screen: Screen, found: Adoption) -> None:
         screen.say(f"contexts: {amount(before)} now, {amount(after)} with `invoke ignore --write`")
 
 
-def _offers(files: Sequence[IgnoreFile]) -> tuple[list[Offer], list[Offer]]:
+def _offers(files: Sequence[IgnoreFile]) -> tuple[list[ContextFiles], list[ContextFiles]]:
     return [each.before for each in files], [each.after for each in files]
 
 

@@ -33,7 +33,7 @@ _MAKES_IMAGES = re.compile("DockerImage|DockerBuild|from_image_asset|pulumi_dock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class RepositorySurvey:
     """dockerfiles: POSIX paths relative to the repository, sorted. declared: what deploys them."""
 
     dockerfiles: tuple[str, ...]
@@ -41,7 +41,7 @@ class Survey:
     notes: tuple[Problem, ...]
 
 
-def survey(root: Path) -> Survey:
+def survey(root: Path) -> RepositorySurvey:
     """Look through a repository; what is installed, vendored or generated is passed over."""
     paths = sorted(_files(root))
     readings = [each for path in paths if (each := _read(root, path)) is not None]
@@ -60,7 +60,7 @@ def survey(root: Path) -> Survey:
         Problem(what="is left out, for it belongs to tests", where=shown(each)) for each in sorted(tests)
     )
     notes += (Problem(what="is left out, for its name is no text", where=shown(each)) for each in sorted(odd))
-    return Survey(
+    return RepositorySurvey(
         dockerfiles=tuple(sorted((found | named) - tests - odd)), declared=declared, notes=tuple(notes)
     )
 

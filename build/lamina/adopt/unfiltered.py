@@ -8,7 +8,7 @@ from functools import cached_property
 
 from lamina.decide.weight import pick_heaviest, weigh
 from lamina.identify.ignore import Folder, Ignore
-from lamina.identify.tree import Entry, Files
+from lamina.identify.tree import Files, TreeEntry
 
 _NAMED = 3
 
@@ -19,20 +19,20 @@ class Unread:
     def __init__(self, files: Files) -> None:
         self._files = files
 
-    def children(self, directory: str) -> Iterable[Entry]:
+    def children(self, directory: str) -> Iterable[TreeEntry]:
         """See `Files.children`."""
         return self._files.children(directory)
 
-    def entry(self, path: str) -> Entry | None:
+    def entry(self, path: str) -> TreeEntry | None:
         """See `Files.entry`."""
         return self._files.entry(path)
 
-    def sha256(self, entry: Entry) -> str:  # noqa: ARG002 - the protocol's
+    def sha256(self, entry: TreeEntry) -> str:  # noqa: ARG002 - the protocol's
         """Nothing: a name is enough."""
         return ""
 
 
-class Offer:
+class ContextFiles:
     """The files that a build may be sent: path -> bytes. Many images share one: it is weighed once."""
 
     def __init__(self, files: Mapping[str, int]) -> None:
@@ -47,7 +47,7 @@ class Offer:
     def _weighed(self) -> tuple[Mapping[str, int], Mapping[str, set[str]]]:
         return weigh(self.files.items())
 
-    def without(self, other: Offer) -> tuple[tuple[str, int], ...]:
+    def without(self, other: ContextFiles) -> tuple[tuple[str, int], ...]:
         """The folders and files that weigh most of what the other one lacks, with their bytes."""
         weights, parts = self._weighed
         left = dict(weights)
@@ -57,9 +57,9 @@ class Offer:
         return tuple(pick_heaviest(left, parts, _NAMED))
 
 
-def offered(files: Files, ignore: Ignore) -> Offer:
+def unfiltered_files(files: Files, ignore: Ignore) -> ContextFiles:
     """Every file of a tree that the rules do not hide."""
-    return Offer(dict(_walk(files, ignore.folder())))
+    return ContextFiles(dict(_walk(files, ignore.folder())))
 
 
 def _walk(files: Files, folder: Folder) -> Iterator[tuple[str, int]]:

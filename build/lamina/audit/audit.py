@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from lamina.audit.compare import Audited, audit
-from lamina.audit.layers import Step, Verdict, steps
+from lamina.audit.layers import AuditVerdict, LayerStep, steps
 from lamina.decide.plan import Decision, Plan
 from lamina.errors import Problem, SelectionError
 from lamina.execute.externals import Externals
@@ -24,7 +24,7 @@ from lamina.flow.build import (
 from lamina.flow.cache import find_caches
 from lamina.flow.lock import read_pins
 from lamina.flow.plan import decide, find_stable, look, make_images, select
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 from lamina.identify.image import Image
 
 _SEEDS = 10**6
@@ -47,7 +47,7 @@ class Audit:
         return tuple(_problem(each) for each in self.images if each.verdict.conclusion == "false skip")
 
 
-def audit_skips(workspace: Workspace, *, sample: int = 0, seed: int = 0) -> Audit:
+def audit_skips(session: Session, *, sample: int = 0, seed: int = 0) -> Audit:
     """Solve what the plan skips from the staged contexts, with the cache, and compare layer by layer.
 
     Nothing is tagged, pushed or recorded. sample: how many images; 0: all. seed: chooses them; 0: any.
@@ -55,36 +55,36 @@ def audit_skips(workspace: Workspace, *, sample: int = 0, seed: int = 0) -> Audi
     """
     if sample < 0:
         raise SelectionError.of(f"{sample} images cannot be audited", where="--sample", allowed="0 for all")
-    selected = select(workspace)
-    outside = read_pins(workspace, selected)
-    stable = find_stable(workspace, selected)
-    images = make_images(workspace, selected, outside, stable)
-    plan = decide(workspace, selected, images, outside, look(workspace, images, stable), stable)
-    workspace.screen.headline(plan.headline)
+    selected = select(session)
+    outside = read_pins(session, selected)
+    stable = find_stable(session, selected)
+    images = make_images(session, selected, outside, stable)
+    plan = decide(session, selected, images, outside, look(session, images, stable), stable)
+    session.screen.headline(plan.headline)
     skips = chosen = plan.acting("skip")
     if 0 < sample < len(skips):
         seed = seed or secrets.randbelow(_SEEDS) + 1
         picked = set(random.Random(seed).sample(range(len(skips)), sample))  # noqa: S311 - no secret
         chosen = tuple(each for index, each in enumerate(skips) if index in picked)
-    broken = _broken(workspace, chosen)
+    broken = _broken(session, chosen)
     whole = tuple(each for each in chosen if each.image.name not in broken)
-    solved = _audit(workspace, plan, whole, images, outside) if whole else ()
+    solved = _audit(session, plan, whole, images, outside) if whole else ()
     made = {**broken, **{each.image.name: each for each in solved}}
     audited = tuple(made[each.image.name] for each in chosen)
     return Audit(images=audited, skipped=len(skips), seed=seed if len(chosen) < len(skips) else None)
 
 
-def _broken(workspace: Workspace, chosen: tuple[Decision, ...]) -> Mapping[str, Audited]:
+def _broken(session: Session, chosen: tuple[Decision, ...]) -> Mapping[str, Audited]:
     """Those of which something is gone where they live: they need not be solved to be told wrong."""
     found = {each.image.name: each.source for each in chosen if each.source is not None}
-    seen = workspace.place.examine(found) if found else {}
+    seen = session.place.examine(found) if found else {}
     return {
         each.image.name: Audited(
             image=each.image,
             found=seen[each.image.name],
-            verdict=Verdict(
+            verdict=AuditVerdict(
                 conclusion="false skip",
-                reasons=(f"{workspace.place.name} has lost {seen[each.image.name].lacks}",),
+                reasons=(f"{session.place.name} has lost {seen[each.image.name].lacks}",),
             ),
             cached=0,
             total=0,
@@ -96,29 +96,29 @@ def _broken(workspace: Workspace, chosen: tuple[Decision, ...]) -> Mapping[str, 
 
 
 def _audit(
-    workspace: Workspace,
+    session: Session,
     plan: Plan,
     chosen: tuple[Decision, ...],
     images: Mapping[str, Image],
     outside: Externals,
 ) -> tuple[Audited, ...]:
     """One image after the other: what fails or is false in one says nothing about the next."""
-    make_ready(workspace, outside)
-    visible = plan.found if workspace.remote or workspace.builder.local_images else ()
-    caches = find_caches(workspace, (each.image for each in chosen))
+    make_ready(session, outside)
+    visible = plan.found if session.remote or session.builder.local_images else ()
+    caches = find_caches(session, (each.image for each in chosen))
     attempts = count(1)
     audited = []
-    with workspace.screen.progress(tuple(each.image.name for each in chosen)) as view:
+    with session.screen.progress(tuple(each.image.name for each in chosen)) as view:
         used = from_outside(images.values(), outside)
-        workshop = make_workshop(workspace, used, workspace.place, name_run("audit"), view)
+        workshop = make_workshop(session, used, session.place, name_run("audit"), view)
         for decision in chosen:
             support = find_support((decision,), images, visible)
-            order = make_order(workspace, plan.found, (decision,), support, outside, caches.images)
+            order = make_order(session, plan.found, (decision,), support, outside, caches.images)
             audited.append(audit(order, workshop, attempts, made_by(decision.image, outside)))
     return tuple(audited)
 
 
-def made_by(image: Image, outside: Externals) -> tuple[Step, ...]:
+def made_by(image: Image, outside: Externals) -> tuple[LayerStep, ...]:
     """What makes the layers of an image; a stand-in is named by its recipe, which pins no bytes."""
     pinned = not any(each.name in outside.stand_ins for each in image.node.externals)
     return steps(image.node, exact_base=pinned and not image.node.parents)

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 
-from lamina.audit.layers import Entries, Makeup, Pair, Step, Verdict, align, judge
-from lamina.decide.plan import Decision, Found
+from lamina.audit.layers import AuditVerdict, Entries, LayerStep, Makeup, Pair, align, judge
+from lamina.decide.plan import Decision, FoundImage
 from lamina.errors import BuildError
-from lamina.execute.bake import DIGESTS, Order, csv_field, target_name
+from lamina.execute.bake import DIGESTS, BuildRequest, csv_field, target_name
 from lamina.execute.failure import broken_images, explain
 from lamina.execute.progress import Trace
-from lamina.execute.run import Workshop, call_bake, read_announced
+from lamina.execute.run import BuildEnv, call_bake, read_announced
 from lamina.identify.image import Image
 from lamina.registries.content import Content, open_archive, read_entries
 
@@ -26,14 +26,16 @@ class Audited:
     """
 
     image: Image
-    found: Found
-    verdict: Verdict
+    found: FoundImage
+    verdict: AuditVerdict
     cached: int
     total: int
     ran: tuple[str, ...]
 
 
-def audit(order: Order, workshop: Workshop, attempts: count[int], made_by: tuple[Step, ...]) -> Audited:
+def audit(
+    order: BuildRequest, workshop: BuildEnv, attempts: count[int], made_by: tuple[LayerStep, ...]
+) -> Audited:
     """Solve the one skipped image of an order and hold it against what the skip found.
 
     attempts: numbers for calls of bake. Raises RegistryError or EngineError when what is there cannot be
@@ -45,7 +47,9 @@ def audit(order: Order, workshop: Workshop, attempts: count[int], made_by: tuple
     if broken:
         verdict = _unknown(f"it cannot be built now: {broken}")
     elif found.config is not None and found.config == digests.get("containerimage.config.digest"):
-        verdict = Verdict(conclusion="confirmed", reasons=(f"the same configuration {found.config[:19]}",))
+        verdict = AuditVerdict(
+            conclusion="confirmed", reasons=(f"the same configuration {found.config[:19]}",)
+        )
     else:
         verdict = _look_closer(order, workshop, next(attempts), found, made_by)
     progress = trace.progress(decision.image.name, now=workshop.clock())
@@ -63,7 +67,7 @@ def audit(order: Order, workshop: Workshop, attempts: count[int], made_by: tuple
     )
 
 
-def compare(built: Content, found: Content, made_by: tuple[Step, ...]) -> Verdict:
+def compare(built: Content, found: Content, made_by: tuple[LayerStep, ...]) -> AuditVerdict:
     """The verdict on two images; only layers that differ are unpacked."""
     ours, theirs = Makeup.of(built.config), Makeup.of(found.config)
     files: dict[Pair, tuple[Entries, Entries] | None] = {}
@@ -76,8 +80,8 @@ def compare(built: Content, found: Content, made_by: tuple[Step, ...]) -> Verdic
 
 
 def _look_closer(
-    order: Order, workshop: Workshop, attempt: int, found: Found, made_by: tuple[Step, ...]
-) -> Verdict:
+    order: BuildRequest, workshop: BuildEnv, attempt: int, found: FoundImage, made_by: tuple[LayerStep, ...]
+) -> AuditVerdict:
     try:
         with _archive(order, workshop, attempt) as built, workshop.place.open(found) as there:
             return compare(built, there, made_by)
@@ -90,7 +94,9 @@ def _entries(content: Content, index: int) -> Entries | None:
         return read_entries(layer)
 
 
-def _solve(order: Order, workshop: Workshop, attempt: int) -> tuple[Mapping[str, str], Trace, str | None]:
+def _solve(
+    order: BuildRequest, workshop: BuildEnv, attempt: int
+) -> tuple[Mapping[str, str], Trace, str | None]:
     """What bake announces of the image, how it went, and what failed."""
     (decision,) = order.decisions
     baked = call_bake(order, workshop, attempt)
@@ -111,7 +117,7 @@ def _solve(order: Order, workshop: Workshop, attempt: int) -> tuple[Mapping[str,
 
 
 @contextmanager
-def _archive(order: Order, workshop: Workshop, attempt: int) -> Iterator[Content]:
+def _archive(order: BuildRequest, workshop: BuildEnv, attempt: int) -> Iterator[Content]:
     """The image as it is built now, from a file that is gone again afterwards."""
     (decision,) = order.decisions
     file = workshop.folder / f"image-{attempt}.tar"
@@ -126,11 +132,11 @@ def _archive(order: Order, workshop: Workshop, attempt: int) -> Iterator[Content
         file.unlink(missing_ok=True)
 
 
-def _unknown(reason: str) -> Verdict:
-    return Verdict(conclusion="not comparable", reasons=(reason,))
+def _unknown(reason: str) -> AuditVerdict:
+    return AuditVerdict(conclusion="not comparable", reasons=(reason,))
 
 
-def _found(decision: Decision) -> Found:
+def _found(decision: Decision) -> FoundImage:
     if decision.source is None:
         raise ValueError("a skip that found nothing")
     return decision.source

@@ -65,7 +65,7 @@ class Makeup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class LayerStep:
     """What makes a layer. text: with its line. exact: whether equal inputs always give equal files."""
 
     text: str
@@ -79,7 +79,7 @@ class Pair:
     """Two layers of the same place, counted from 1 at the bottom; None where an image has no such layer."""
 
     number: int
-    step: Step
+    step: LayerStep
     built: str | None
     found: str | None
     same_maker: bool
@@ -113,7 +113,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class AuditVerdict:
     """What came of one comparison. differences: the layers whose files differ, whether they prove or not."""
 
     conclusion: Conclusion
@@ -121,7 +121,7 @@ class Verdict:
     differences: tuple[Difference, ...] = ()
 
 
-def steps(node: Node, *, exact_base: bool) -> tuple[Step, ...]:
+def steps(node: Node, *, exact_base: bool) -> tuple[LayerStep, ...]:
     """What makes an image's layers: first, for all of them, what it stands on; then its own instructions.
 
     exact_base: whether the layers it stands on are pinned by their digests.
@@ -130,7 +130,7 @@ def steps(node: Node, *, exact_base: bool) -> tuple[Step, ...]:
     varying = any(_varies(each) for stage in recipe.stages for each in stage.stage.instructions)
     parents = {name for names in node.parents.values() for name in names}
     own = (
-        Step(
+        LayerStep(
             text=_shown(recipe, each),
             exact=not _varies(each)
             and (each.flag("from") is None or not (varying or each.flag("from") in parents)),
@@ -140,10 +140,10 @@ def steps(node: Node, *, exact_base: bool) -> tuple[Step, ...]:
         if each.name in _MAKES_LAYERS
     )
     base = ", ".join(node.parents) or recipe.chain[-1].base
-    return (Step(text=f"of {base}", exact=exact_base), *own)
+    return (LayerStep(text=f"of {base}", exact=exact_base), *own)
 
 
-def align(made_by: tuple[Step, ...], built: Makeup, found: Makeup) -> tuple[Pair, ...]:
+def align(made_by: tuple[LayerStep, ...], built: Makeup, found: Makeup) -> tuple[Pair, ...]:
     """All layers in pairs, each with what made it. Counted from the top: there the image's own are."""
     base, at = made_by[0], _placed(made_by[1:], built)
     shift = len(built.layers) - len(found.layers)
@@ -165,11 +165,11 @@ def align(made_by: tuple[Step, ...], built: Makeup, found: Makeup) -> tuple[Pair
 
 
 def judge(
-    made_by: tuple[Step, ...],
+    made_by: tuple[LayerStep, ...],
     built: Makeup,
     found: Makeup,
     files: Mapping[Pair, tuple[Entries, Entries] | None],
-) -> Verdict:
+) -> AuditVerdict:
     """The verdict on two images whose layers were compared.
 
     files: each pair that differs and has both layers -> what is in them; None where they cannot be read.
@@ -187,19 +187,19 @@ def judge(
     proven = [f"{name} differs" for name in settings if name == _OWN_LABEL or exact or not other_base]
     proven += [each.text for each in differences if each.proves]
     if proven:
-        return Verdict(conclusion="false skip", reasons=tuple(proven), differences=differences)
+        return AuditVerdict(conclusion="false skip", reasons=tuple(proven), differences=differences)
     if differences:
         reasons = tuple(_unproven(each) for each in differences)
-        return Verdict(conclusion="not comparable", reasons=reasons, differences=differences)
+        return AuditVerdict(conclusion="not comparable", reasons=reasons, differences=differences)
     reason = f"the same layers, all {len(built.layers)}"
     if differing:
         reason = f"the same files; in {len(differing)} of {len(built.layers)} layers other times"
-    return Verdict(conclusion="confirmed", reasons=(reason,))
+    return AuditVerdict(conclusion="confirmed", reasons=(reason,))
 
 
-def _placed(own: tuple[Step, ...], built: Makeup) -> Mapping[int, Step]:
+def _placed(own: tuple[LayerStep, ...], built: Makeup) -> Mapping[int, LayerStep]:
     """Index of a layer -> the image's own instruction that made it; none at all where they do not fit."""
-    at: dict[int, Step] = {}
+    at: dict[int, LayerStep] = {}
     index = len(built.layers)
     for step in reversed(own):
         if index and built.made_by[index - 1].startswith(step.name):

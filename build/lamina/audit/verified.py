@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lamina.audit.layers import Verdict
-from lamina.decide.plan import Found
+from lamina.audit.layers import AuditVerdict
+from lamina.decide.plan import FoundImage
 from lamina.errors import Problem
 from lamina.identify.image import Image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class VerifiedRow:
     """One thing that both images have: its digest as recorded and as built again, None where one lacks it."""
 
     what: str
@@ -29,9 +29,9 @@ class Verified:
     """What came of a verification. rows: manifest, configuration, then each layer."""
 
     image: Image
-    found: Found
-    rows: tuple[Row, ...]
-    verdict: Verdict
+    found: FoundImage
+    rows: tuple[VerifiedRow, ...]
+    verdict: AuditVerdict
 
     @property
     def identical(self) -> bool:

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from lamina.audit.audit import made_by
 from lamina.audit.compare import compare
-from lamina.audit.layers import Makeup, Step, align
-from lamina.audit.verified import Row, Verified
-from lamina.decide.plan import Decision, Found
+from lamina.audit.layers import LayerStep, Makeup, align
+from lamina.audit.verified import Verified, VerifiedRow
+from lamina.decide.plan import Decision, FoundImage
 from lamina.errors import BuildError, ConfigError, Problem
 from lamina.execute.bake import REVISION
 from lamina.execute.image_store import find_images
@@ -19,33 +19,33 @@ from lamina.execute.run import build
 from lamina.flow.build import from_outside, make_order, make_ready, make_workshop, name_run
 from lamina.flow.lock import read_pins
 from lamina.flow.plan import make_images
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 from lamina.registries.content import Content
 from lamina.sandbox import engine as sandbox
 
 
-def verify_image(workspace: Workspace, name: str) -> Verified:
+def verify_image(session: Session, name: str) -> Verified:
     """Build an image and its bases cold, in a private engine that is gone afterwards, and compare.
 
     Nothing is recorded or pushed. Raises BuildError when the image is not there or does not build,
     EngineError where no private engine can be had, ConfigError for a base that is not locked.
     """
-    workspace.graph.select((name,))
-    outside = read_pins(workspace, (name,))
+    session.graph.select((name,))
+    outside = read_pins(session, (name,))
     ConfigError.check(
         Problem(what=f"{each} is not locked: it may be another image tomorrow", hint="invoke lock")
         for each in outside.unlocked
     )
-    images = make_images(workspace, (name,), outside)
+    images = make_images(session, (name,), outside)
     image = images[name]
-    found = find_images(workspace.place, [image]).get(image.name)
+    found = find_images(session.place, [image]).get(image.name)
     if found is None:
         raise BuildError.of(
-            f"{image.ref} is not in {workspace.place.name}: there is nothing to verify",
+            f"{image.ref} is not in {session.place.name}: there is nothing to verify",
             hint=f"invoke build-all --image {name} --reproducible",
         )
-    workspace.screen.headline(outside.headline)
-    with workspace.place.open(found) as recorded, _cold(workspace) as cold:
+    session.screen.headline(outside.headline)
+    with session.place.open(found) as recorded, _cold(session) as cold:
         make_ready(cold, outside)
         decisions = tuple(
             Decision(image=each, action="build", reasons=("verify",)) for each in images.values()
@@ -68,22 +68,24 @@ def verify_image(workspace: Workspace, name: str) -> Verified:
 
 
 @contextmanager
-def _cold(workspace: Workspace) -> Iterator[Workspace]:
-    """A workspace with an empty engine of its own."""
+def _cold(session: Session) -> Iterator[Session]:
+    """A session with an empty engine of its own."""
     name = f"verify-{os.getpid()}"
-    cold = workspace.within(name)
+    cold = session.within(name)
     try:
         yield cold
     finally:
         cold.close()
-        sandbox.down(workspace.runner, name, purge=True)
+        sandbox.down(session.runner, name, purge=True)
 
 
 def _rows(
-    steps: tuple[Step, ...], found: Found, recorded: Content, built: Found, rebuilt: Content
-) -> Iterator[Row]:
+    steps: tuple[LayerStep, ...], found: FoundImage, recorded: Content, built: FoundImage, rebuilt: Content
+) -> Iterator[VerifiedRow]:
     if found.digest != recorded.digest:  # an engine without the containerd store has no manifests
-        yield Row(what="manifest", recorded=found.digest, rebuilt=built.digest)
-    yield Row(what="configuration", recorded=recorded.digest, rebuilt=rebuilt.digest)
+        yield VerifiedRow(what="manifest", recorded=found.digest, rebuilt=built.digest)
+    yield VerifiedRow(what="configuration", recorded=recorded.digest, rebuilt=rebuilt.digest)
     for pair in align(steps, Makeup.of(rebuilt.config), Makeup.of(recorded.config)):
-        yield Row(what=f"layer {pair.number}, {pair.step.text}", recorded=pair.found, rebuilt=pair.built)
+        yield VerifiedRow(
+            what=f"layer {pair.number}, {pair.step.text}", recorded=pair.found, rebuilt=pair.built
+        )

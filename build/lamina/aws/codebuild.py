@@ -73,7 +73,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class StartRequest:
     """What is to be started. source: ``bucket/key``. token: two starts with the same one are one build.
 
     timeout: minutes.
@@ -88,7 +88,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class CodeBuildCaller:
     """Who asks: the account's number, and the part of AWS, ``aws`` or ``aws-cn``."""
 
     account: str
@@ -111,11 +111,11 @@ class CodeBuild:
     def _client(self) -> Any:
         return self._clients("codebuild")
 
-    def caller(self) -> Caller:
+    def caller(self) -> CodeBuildCaller:
         """Who we are."""
         with aws_errors(service="sts"):
             told = self._clients("sts").get_caller_identity()
-        return Caller(account=str(told["Account"]), partition=str(told["Arn"]).split(":")[1])
+        return CodeBuildCaller(account=str(told["Account"]), partition=str(told["Arn"]).split(":")[1])
 
     def projects(self, names: Iterable[str]) -> Mapping[str, Mapping[str, Any]]:
         """Those of the projects that exist, as AWS describes them."""
@@ -133,7 +133,7 @@ class CodeBuild:
         with aws_errors(name, service="codebuild"):
             self._client.update_project(name=name, **changed)
 
-    def start(self, wanted: Start) -> str:
+    def start(self, wanted: StartRequest) -> str:
         """Start a build; its id."""
         with self._of_project(wanted.project):
             told = self._client.start_build(
@@ -142,7 +142,7 @@ class CodeBuild:
             )
         return str(told["build"]["id"])
 
-    def start_batch(self, wanted: Start) -> str:
+    def start_batch(self, wanted: StartRequest) -> str:
         """Start a batch; its id."""
         with self._of_project(wanted.project):
             told = self._client.start_build_batch(
@@ -324,7 +324,7 @@ def _expecting(what: str, about: str, code: str, *, service: str) -> Iterator[No
             raise AwsError.of(f"there is no {what} {about}", where="AWS", hint=f"run: {SETUP}") from error
 
 
-def _overrides(wanted: Start) -> Mapping[str, Any]:
+def _overrides(wanted: StartRequest) -> Mapping[str, Any]:
     return {
         "projectName": wanted.project,
         "sourceTypeOverride": "S3",

@@ -14,7 +14,7 @@ from lamina.errors import AwsError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deployed:
+class UsedImage:
     """A version of a function that runs an image. version: ``$LATEST`` or a number; digest: of the image.
 
     An alias names versions, and runs what they run.
@@ -35,7 +35,7 @@ class Usage:
     account: str
     region: str
     functions: int
-    deployed: tuple[Deployed, ...]
+    deployed: tuple[UsedImage, ...]
 
     def __str__(self) -> str:
         return f"account {self.account}, {self.region}"
@@ -70,7 +70,7 @@ def _versions(client: Any, name: str) -> Iterator[str]:
         return
 
 
-def _deployed(client: Any, name: str, version: str) -> Deployed | None:
+def _deployed(client: Any, name: str, version: str) -> UsedImage | None:
     try:
         code = client.get_function(FunctionName=name, Qualifier=version)["Code"]
     except client.exceptions.ResourceNotFoundException:
@@ -82,4 +82,4 @@ def _deployed(client: Any, name: str, version: str) -> Deployed | None:
             where="AWS GetFunction",
             hint="wait until it is ready, or look at it: aws lambda get-function --function-name " + name,
         )
-    return Deployed(function=name, version=version, digest=digest)
+    return UsedImage(function=name, version=version, digest=digest)

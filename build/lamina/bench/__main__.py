@@ -16,7 +16,7 @@ from lamina.bench.goals import goals
 from lamina.bench.ground import Ground
 from lamina.bench.options import Options, read_options
 from lamina.bench.private import PrivateGround
-from lamina.bench.rows import FAILED, Report, Row, read_report
+from lamina.bench.rows import FAILED, BenchReport, BenchRow, read_report
 from lamina.bench.suite import Suite
 from lamina.errors import BuildError, ConfigError, Interrupted, LaminaError, Problem
 from lamina.files import write_atomic, write_json
@@ -53,10 +53,10 @@ def main() -> int:
     return 0
 
 
-def _measure(options: Options, screen: Screen) -> tuple[Report, LaminaError | None]:
+def _measure(options: Options, screen: Screen) -> tuple[BenchReport, LaminaError | None]:
     """The report, and what kept it from being complete: then it has what was measured before."""
     runner = SubprocessRunner()
-    rows: list[Row] = []
+    rows: list[BenchRow] = []
     stopped: LaminaError | None = None
     with tempfile.TemporaryDirectory(prefix="lamina-bench-") as folder, screen.working() as say:
         ground: Ground = (
@@ -81,7 +81,7 @@ def _measure(options: Options, screen: Screen) -> tuple[Report, LaminaError | No
             stopped = error
         finally:
             ground.close()
-    report = Report(
+    report = BenchReport(
         rows=tuple(sorted(rows, key=lambda row: rank(row.case, row.variant))),
         machine=machine.facts(ground.versions),
         uncounted=ground.uncounted,
@@ -89,7 +89,7 @@ def _measure(options: Options, screen: Screen) -> tuple[Report, LaminaError | No
     return report, stopped
 
 
-def _show(report: Report, screen: Screen) -> None:
+def _show(report: BenchReport, screen: Screen) -> None:
     screen.say(table.machine(report))
     screen.rows(table.HEADINGS, map(table.terminal, report.measured))
     screen.notes(Problem(what=f"not run: {line}") for line in table.reasons(report))
@@ -102,7 +102,7 @@ def _show(report: Report, screen: Screen) -> None:
         )
 
 
-def _write(report: Report, options: Options, screen: Screen, *, complete: bool) -> None:
+def _write(report: BenchReport, options: Options, screen: Screen, *, complete: bool) -> None:
     """The results; the documentation only when it was asked for and nothing is missing."""
     if not options.render:
         write_json(options.out / "bench.json", report.document())
@@ -119,7 +119,7 @@ def _write(report: Report, options: Options, screen: Screen, *, complete: bool) 
     screen.say(f"the figures are in {', '.join(map(str, written))}")
 
 
-def _failures(report: Report) -> Iterator[Problem]:
+def _failures(report: BenchReport) -> Iterator[Problem]:
     """What went wrong, once for all the cases that it cost."""
     lost: dict[str, list[str]] = {}
     for row in report.rows:
@@ -129,7 +129,7 @@ def _failures(report: Report) -> Iterator[Problem]:
         yield Problem(what=f"{', '.join(names)}: {reason}")
 
 
-def _compare(earlier: Report, report: Report, options: Options, screen: Screen) -> None:
+def _compare(earlier: BenchReport, report: BenchReport, options: Options, screen: Screen) -> None:
     """Show both runs; raises BuildError for what became slower than is tolerated."""
     changes = compare(earlier, report)
     screen.rows(

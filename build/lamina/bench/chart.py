@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lamina.bench.cases import BY_NAME, PLAN
-from lamina.bench.rows import Report
+from lamina.bench.rows import BenchReport
 from lamina.bench.variants import VARIANTS
 from lamina.errors import ConfigError
 from lamina.report.figures import seconds
@@ -17,7 +17,7 @@ _BAR = 0.2
 _INCHES_A_CASE = 0.62
 
 
-def draw(report: Report, *files: Path) -> None:
+def draw(report: BenchReport, *files: Path) -> None:
     """Write the chart, in the format of each file's suffix. Raises ConfigError without matplotlib."""
     try:
         import matplotlib
@@ -72,7 +72,7 @@ def draw(report: Report, *files: Path) -> None:
             figure.savefig(file, transparent=True, dpi=150, metadata=metadata)
 
 
-def _height(report: Report, cases: list[str], case: str, variant: str) -> float:
+def _height(report: BenchReport, cases: list[str], case: str, variant: str) -> float:
     """Where a bar stands: those of a case side by side around its name."""
     present = [name for name in VARIANTS if report.find(case, name)]
     return cases.index(case) + (present.index(variant) - (len(present) - 1) / 2) * _BAR

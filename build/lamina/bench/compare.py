@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lamina.bench.rows import Report
+from lamina.bench.rows import BenchReport
 
 SMALLEST = 0.1
 """Seconds. A smaller difference is the machine's, whatever the ratio."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class BenchChange:
     """A case and a variant that both runs have. before, now: median seconds."""
 
     case: str
@@ -30,15 +30,15 @@ class Change:
         return self.ratio > tolerance and self.now - self.before > SMALLEST
 
 
-def compare(before: Report, now: Report) -> tuple[Change, ...]:
+def compare(before: BenchReport, now: BenchReport) -> tuple[BenchChange, ...]:
     """What both reports have figures for, in this run's order."""
     return tuple(_changes(before, now))
 
 
-def _changes(before: Report, now: Report) -> Iterator[Change]:
+def _changes(before: BenchReport, now: BenchReport) -> Iterator[BenchChange]:
     for row in now.rows:
         old = before.find(row.case, row.variant)
         if row.seconds and old and old.seconds and old.seconds.median > 0:
-            yield Change(
+            yield BenchChange(
                 case=row.case, variant=row.variant, before=old.seconds.median, now=row.seconds.median
             )

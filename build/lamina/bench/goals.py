@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from lamina.bench.rows import Report
+from lamina.bench.rows import BenchReport
 
 _FEWER = 0.999
 
@@ -20,12 +20,12 @@ class Goal:
     met: bool | None
 
 
-def goals(report: Report) -> tuple[Goal, ...]:
+def goals(report: BenchReport) -> tuple[Goal, ...]:
     """Every goal, in the light of a report."""
     return tuple(_goals(report))
 
 
-def _goals(report: Report) -> Iterator[Goal]:
+def _goals(report: BenchReport) -> Iterator[Goal]:
     yield _faster(report, "a handler edited, empty runner", "handler-empty", "before", 50)
     yield _fewer_bytes(report, "a handler edited, empty runner", "handler-empty", "before")
     yield _faster(report, "base code edited, empty runner", "base-code-empty", "before", 50)
@@ -56,7 +56,7 @@ def _goals(report: Report) -> Iterator[Goal]:
     )
 
 
-def _faster(report: Report, what: str, case: str, than: str, times: float) -> Goal:
+def _faster(report: BenchReport, what: str, case: str, than: str, times: float) -> Goal:
     ours, theirs = _seconds(report, case, "lamina"), _seconds(report, case, than)
     return _judge(
         what,
@@ -67,7 +67,7 @@ def _faster(report: Report, what: str, case: str, than: str, times: float) -> Go
     )
 
 
-def _fewer_bytes(report: Report, what: str, case: str, than: str) -> Goal:
+def _fewer_bytes(report: BenchReport, what: str, case: str, than: str) -> Goal:
     rows = [report.find(case, variant) for variant in ("lamina", than)]
     ours, theirs = (row.bytes_moved if row else None for row in rows)
     return _judge(
@@ -91,6 +91,6 @@ def _judge(
     return Goal(what=what, wanted=wanted, found=shown(value), met=good(value))
 
 
-def _seconds(report: Report, case: str, variant: str) -> float | None:
+def _seconds(report: BenchReport, case: str, variant: str) -> float | None:
     row = report.find(case, variant)
     return row.seconds.median if row and row.seconds else None

@@ -52,7 +52,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class TimeBudget:
     """How often a command is repeated: at most ``times``, and not again once ``seconds`` would be passed."""
 
     times: int
@@ -72,7 +72,7 @@ def measure(
     read: Callable[[Completed], Steps],
     *,
     traffic: Callable[[], Traffic | None],
-    patience: Patience,
+    patience: TimeBudget,
     before: Callable[[int], None] = lambda _: None,
 ) -> list[Sample]:
     """Run a command until patience ends. Raises BuildError for a command that fails.

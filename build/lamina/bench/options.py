@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.bench.cases import BY_NAME, Selection, select
-from lamina.bench.meter import Patience
+from lamina.bench.meter import TimeBudget
 from lamina.bench.variants import VARIANTS
 from lamina.errors import ConfigError
 
@@ -27,7 +27,7 @@ class Options:
     """
 
     selection: Selection
-    patience: Patience
+    patience: TimeBudget
     out: Path
     render: Path | None
     write: bool
@@ -79,7 +79,7 @@ def read_options(argv: Sequence[str] | None = None) -> Options:
     times = found.times or (1 if found.quick else _TIMES)
     return Options(
         selection=select(found.case, found.variant, quick=found.quick),
-        patience=Patience(times=times, seconds=_SECONDS),
+        patience=TimeBudget(times=times, seconds=_SECONDS),
         out=found.out,
         render=found.render,
         write=found.write,

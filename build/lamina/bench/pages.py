@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lamina.bench import table
-from lamina.bench.rows import Report
+from lamina.bench.rows import BenchReport
 from lamina.errors import ConfigError
 from lamina.files import write_atomic
 
@@ -17,7 +17,7 @@ CHART = "docs/benchmark"
 _MARKERS = re.compile(r"(?s)(<!-- bench:(?P<name>[a-z-]+) -->\n).*?(<!-- bench:end -->)")
 
 
-def sections(report: Report) -> Mapping[str, str]:
+def sections(report: BenchReport) -> Mapping[str, str]:
     """Marker -> what belongs between it and the end."""
     return {
         "machine": table.machine(report),
@@ -44,7 +44,7 @@ def fill(text: str, parts: Mapping[str, str], *, where: str) -> str:
     return _MARKERS.sub(lambda found: f"{found[1]}{parts[found['name']]}\n{found[3]}", text)
 
 
-def write_pages(root: Path, report: Report) -> tuple[Path, ...]:
+def write_pages(root: Path, report: BenchReport) -> tuple[Path, ...]:
     """Write the figures into the README and the page about them; the files. Raises ConfigError."""
     parts = sections(report)
     pages = {root / name: name for name in (README, PAGE)}
@@ -58,7 +58,7 @@ def write_pages(root: Path, report: Report) -> tuple[Path, ...]:
     return tuple(filled)
 
 
-def markdown(report: Report) -> str:
+def markdown(report: BenchReport) -> str:
     """All of it as a page of its own, ``bench.md``."""
     parts = sections(report)
     blocks = (parts["machine"], parts["cases"], parts["goals"], parts["full"], parts["not-run"])

@@ -19,24 +19,26 @@ _EMBEDDING, _WORDS = "receipts/embedding_step_functions", "receipts/word_label_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class BenchRecipe:
     """A Dockerfile and the ignore file beside it; None leaves the whole repository in the context."""
 
     dockerfile: str
     ignore: str | None = None
 
 
-def _before(base: str, install: str, handler: str | None = None) -> Recipe:
+def _before(base: str, install: str, handler: str | None = None) -> BenchRecipe:
     """All of the repository is copied, so that any edit runs the install again."""
     lines = [
         f"FROM {base}",
         "COPY . /tmp/project/",
         f"RUN --mount=type=secret,id=ca \\\n    {_CA}cd /tmp/project && {install} && rm -rf /tmp/project",
     ]
-    return Recipe(dockerfile="\n".join([*lines, *_function(handler)]) + "\n")
+    return BenchRecipe(dockerfile="\n".join([*lines, *_function(handler)]) + "\n")
 
 
-def _seed(base: str, sources: tuple[str, ...], install: str | None, handler: str | None = None) -> Recipe:
+def _seed(
+    base: str, sources: tuple[str, ...], install: str | None, handler: str | None = None
+) -> BenchRecipe:
     """What is installed is copied, what pip downloads stays in a cache mount, tests are left out."""
     lines = [f"FROM {base}"]
     lines += [f"COPY {source} /tmp/{source}" for source in sources]
@@ -45,7 +47,9 @@ def _seed(base: str, sources: tuple[str, ...], install: str | None, handler: str
         lines.append(f"RUN {mounts} \\\n    {_CA}cd /tmp && {install}")
     kept = [*sources, *([f"{handler}/handler.py"] if handler else [])]
     ignore = ["*", *(f"!{path.rstrip('/')}" for path in kept), "**/__pycache__", "**/*.pyc", "**/tests"]
-    return Recipe(dockerfile="\n".join([*lines, *_function(handler)]) + "\n", ignore="\n".join(ignore) + "\n")
+    return BenchRecipe(
+        dockerfile="\n".join([*lines, *_function(handler)]) + "\n", ignore="\n".join(ignore) + "\n"
+    )
 
 
 def _function(handler: str | None) -> list[str]:
@@ -57,7 +61,7 @@ def _pip(*what: str, constraints: tuple[str, ...], options: str = "") -> str:
     return f"pip install {options}{pins} {' '.join(what)}"
 
 
-def recipes(variant: str, runtime: str) -> Mapping[str, Recipe]:
+def recipes(variant: str, runtime: str) -> Mapping[str, BenchRecipe]:
     """Image -> its Dockerfile, bases first. runtime: the image that all stand on, with its tag."""
     dynamo, label = "base-receipt-dynamo:stable", "base-receipt-label:stable"
     needs = f"-r {_EMBEDDING}/requirements.txt"

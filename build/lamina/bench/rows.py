@@ -17,7 +17,7 @@ FAILED = "failed: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class BenchRow:
     """A case as one variant met it.
 
     seconds: of ``runs`` whole commands. bytes_internet: received from outside; bytes_registry: between
@@ -39,7 +39,7 @@ class Row:
     not_run: str | None = None
 
     @classmethod
-    def of(cls, case: str, variant: str, samples: list[Sample]) -> Row:
+    def of(cls, case: str, variant: str, samples: list[Sample]) -> BenchRow:
         """The row of at least one run. Steps and images are those of the last."""
         moved = [sample.traffic for sample in samples if sample.traffic is not None]
         steps = samples[-1].steps
@@ -57,7 +57,7 @@ class Row:
         )
 
     @classmethod
-    def missing(cls, case: str, variant: str, reason: str) -> Row:
+    def missing(cls, case: str, variant: str, reason: str) -> BenchRow:
         """A row without figures."""
         return cls(case=case, variant=variant, not_run=reason)
 
@@ -98,19 +98,19 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class BenchReport:
     """A run of the bench. uncounted: why bytes are not counted, None when they are."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[BenchRow, ...]
     machine: Mapping[str, str] = field(default_factory=dict)
     uncounted: str | None = None
 
     @property
-    def measured(self) -> tuple[Row, ...]:
+    def measured(self) -> tuple[BenchRow, ...]:
         """The rows that have figures."""
         return tuple(row for row in self.rows if row.seconds is not None)
 
-    def find(self, case: str, variant: str) -> Row | None:
+    def find(self, case: str, variant: str) -> BenchRow | None:
         """The row of a case and a variant that has figures."""
         return next(
             (row for row in self.measured if (row.case, row.variant) == (case, variant)),
@@ -127,7 +127,7 @@ class Report:
         }
 
 
-def read_report(file: Path) -> Report:
+def read_report(file: Path) -> BenchReport:
     """The report in a ``bench.json``. Raises ConfigError for a file that is none."""
     if not file.is_file():
         raise ConfigError.of(f"there is no file {file}", hint="nox -s bench writes one")
@@ -135,7 +135,7 @@ def read_report(file: Path) -> Report:
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise ConfigError.of("this is no report of the bench", where=str(file), allowed=f"schema {SCHEMA}")
     try:
-        return Report(
+        return BenchReport(
             rows=tuple(_row(each) for each in document["rows"]),
             machine=document["machine"],
             uncounted=document["bytes_not_counted"],
@@ -144,11 +144,11 @@ def read_report(file: Path) -> Report:
         raise ConfigError.of(f"the report is damaged: {error}", where=str(file)) from None
 
 
-def _row(document: Mapping[str, Any]) -> Row:
+def _row(document: Mapping[str, Any]) -> BenchRow:
     values = dict(document)
     if values["seconds"] is not None:
         values["seconds"] = Spread(**values["seconds"])
-    return Row(**values)
+    return BenchRow(**values)
 
 
 def _median(values: Iterable[int]) -> int | None:

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.bench.ground import Ground
-from lamina.bench.meter import Patience, Sample, Steps, check, measure
+from lamina.bench.meter import Sample, Steps, TimeBudget, check, measure
 from lamina.bench.private import PrivateGround
 from lamina.bench.tree import BASE_CODE, EMBEDDING_REQUIREMENTS, Tree, copy_sample
-from lamina.bench.variants import Job, Lamina
+from lamina.bench.variants import Job, LaminaVariant
 from lamina.errors import BuildError, ConfigError, Interrupted, LaminaError, Problem
 from lamina.process import Command, Runner, SubprocessRunner
 from lamina.report import figures
@@ -30,7 +30,7 @@ ROUNDS, LOAD = 20, 2
 CACHED = Steps(cached=9, total=11, built=4, images=4)
 """What the second build of a round does: all steps but the copies of the edited package and its twin."""
 HEADINGS = ("round", "cold", "cached", "base code edited", "cached", "load", "")
-_ONCE = Patience(times=1, seconds=0.0)
+_ONCE = TimeBudget(times=1, seconds=0.0)
 _SMALL = "numpy\n"  # in place of chromadb: the same steps, a tenth of the bytes
 
 
@@ -113,7 +113,7 @@ class Soak:
 
     def prepare(self) -> None:
         """Pin the runtime. Raises BuildError."""
-        command = Lamina().prepare(self.ground, self.tree)
+        command = LaminaVariant().prepare(self.ground, self.tree)
         check(command, self.runner.run(command))
 
     def run(self, rounds: int) -> Iterator[Round]:
@@ -142,7 +142,7 @@ class Soak:
         return Round(number=number, cold=cold, edited=edited, load=os.getloadavg()[0], failure=failure)
 
     def _build(self, prefix: str) -> list[Sample]:
-        variant, job = Lamina(prefix), Job(tree=self.tree, push=True, cache=True)
+        variant, job = LaminaVariant(prefix), Job(tree=self.tree, push=True, cache=True)
         return measure(
             self.runner,
             lambda: variant.build(self.ground, job),

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from lamina.bench.cases import ARM64, BY_NAME, EMPTY, PLAN, SCALE, WARM, Case, Selection
 from lamina.bench.ground import Ground
-from lamina.bench.meter import Patience, Sample, check, measure
-from lamina.bench.rows import FAILED, Row
+from lamina.bench.meter import Sample, TimeBudget, check, measure
+from lamina.bench.rows import FAILED, BenchRow
 from lamina.bench.tree import Tree, copy_sample, make_functions, make_packages
-from lamina.bench.variants import Bake, Job, Lamina, Variant, plan_command, read_plan
+from lamina.bench.variants import BakeVariant, Job, LaminaVariant, Variant, plan_command, read_plan
 from lamina.errors import LaminaError
 from lamina.process import Completed, Runner
 
@@ -28,12 +28,12 @@ class Suite:
     ground: Ground
     source: Path
     folder: Path
-    patience: Patience
+    patience: TimeBudget
     say: Callable[[str], None]
 
-    def run(self, selection: Selection) -> Iterator[Row]:
+    def run(self, selection: Selection) -> Iterator[BenchRow]:
         """Every row of the selection, as soon as it is known. A case that fails is a row as well."""
-        yield from (Row.missing(case, variant, reason) for case, variant, reason in selection.absent)
+        yield from (BenchRow.missing(case, variant, reason) for case, variant, reason in selection.absent)
         building = [variant for variant in selection.variants if self._builds(selection, variant)]
         if building:
             try:
@@ -41,7 +41,7 @@ class Suite:
             except LaminaError as error:
                 for variant in building:
                     for case in self._building(selection, variant):
-                        yield Row.missing(case.name, variant, error.problems[0].what)
+                        yield BenchRow.missing(case.name, variant, error.problems[0].what)
             else:
                 for variant in building:
                     yield from self._variant(selection, variant)
@@ -56,8 +56,8 @@ class Suite:
         groups = (WARM, EMPTY, SCALE, ARM64)
         return tuple(case for group in groups for case in selection.of(variant, group))
 
-    def _variant(self, selection: Selection, name: str) -> Iterator[Row]:
-        variant: Variant = Lamina() if name == "lamina" else Bake(name, self.folder)
+    def _variant(self, selection: Selection, name: str) -> Iterator[BenchRow]:
+        variant: Variant = LaminaVariant() if name == "lamina" else BakeVariant(name, self.folder)
         warm, empty = selection.of(name, WARM), selection.of(name, EMPTY)
         if warm or empty:
             yield from self._sample(variant, warm, empty)
@@ -66,7 +66,9 @@ class Suite:
         if cases := selection.of(name, ARM64):
             yield from self._arm64(variant, cases)
 
-    def _sample(self, variant: Variant, warm: tuple[Case, ...], empty: tuple[Case, ...]) -> Iterator[Row]:
+    def _sample(
+        self, variant: Variant, warm: tuple[Case, ...], empty: tuple[Case, ...]
+    ) -> Iterator[BenchRow]:
         """The sample: first on one engine, then, once it is in the registry, on an empty one each time."""
         course = _Course(self, variant, "sample")
         try:
@@ -93,7 +95,7 @@ class Suite:
         finally:
             course.end()
 
-    def _scale(self, variant: Variant, cases: tuple[Case, ...]) -> Iterator[Row]:
+    def _scale(self, variant: Variant, cases: tuple[Case, ...]) -> Iterator[BenchRow]:
         """Many small functions in the registry."""
         if not cases:
             return
@@ -112,10 +114,10 @@ class Suite:
         finally:
             course.end()
 
-    def _arm64(self, variant: Variant, cases: tuple[Case, ...]) -> Iterator[Row]:
+    def _arm64(self, variant: Variant, cases: tuple[Case, ...]) -> Iterator[BenchRow]:
         """The sample for Lambda's other architecture."""
         if self.ground.no_arm64:
-            yield from (Row.missing(case.name, variant.name, self.ground.no_arm64) for case in cases)
+            yield from (BenchRow.missing(case.name, variant.name, self.ground.no_arm64) for case in cases)
             return
         course = _Course(self, variant, "arm64")
         try:
@@ -134,7 +136,7 @@ class Suite:
         finally:
             course.end()
 
-    def _plan(self, cases: tuple[Case, ...]) -> Iterator[Row]:
+    def _plan(self, cases: tuple[Case, ...]) -> Iterator[BenchRow]:
         """Plans over generated repositories; no engine is asked."""
         root = self.folder / f"plan-{cases[0].size}"
         self.say(f"writing {cases[0].files:,} files")
@@ -152,9 +154,9 @@ class Suite:
                     patience=self.patience,
                     before=lambda index, case=case: case.edit(tree, index),  # type: ignore[misc]
                 )
-                yield Row.of(case.name, "lamina", samples)
+                yield BenchRow.of(case.name, "lamina", samples)
             except LaminaError as error:
-                yield Row.missing(case.name, "lamina", f"{FAILED}{error}")
+                yield BenchRow.missing(case.name, "lamina", f"{FAILED}{error}")
         shutil.rmtree(root)
 
 
@@ -176,7 +178,7 @@ class _Course:
         if command := self._variant.prepare(self._suite.ground, self.job.tree):
             check(command, self._suite.runner.run(command))
 
-    def first(self, cases: tuple[Case, ...], name: str) -> Iterator[Row]:
+    def first(self, cases: tuple[Case, ...], name: str) -> Iterator[BenchRow]:
         """The first build, which is a case as well. Raises LaminaError when nothing can follow it."""
         row = self.on_empty(BY_NAME[name])
         if any(case.name == name for case in cases):
@@ -184,17 +186,19 @@ class _Course:
         if row.failed:
             raise LaminaError.of(f"the first build failed: {(row.not_run or '').removeprefix(FAILED)}")
 
-    def on_empty(self, case: Case) -> Row:
+    def on_empty(self, case: Case) -> BenchRow:
         """Measure a case on an engine that has never built. Networks fail: it is tried twice."""
         row = self.row(case, before=self.empty, settled=True)
         return self.row(case, before=self.empty, settled=True) if row.failed else row
 
-    def row(self, case: Case, *, before: Callable[[], None] = lambda: None, settled: bool = False) -> Row:
+    def row(
+        self, case: Case, *, before: Callable[[], None] = lambda: None, settled: bool = False
+    ) -> BenchRow:
         """Measure a case. settled: the last build was of what the repository is without the edit."""
         tree, patience = self.job.tree, self._suite.patience
         self._suite.say(f"{self._variant.name}: {case.name}")
         self._told.add(case.name)
-        patience = Patience(
+        patience = TimeBudget(
             times=min(patience.times, case.most or patience.times),
             seconds=max(patience.seconds, case.seconds),
         )
@@ -210,8 +214,8 @@ class _Course:
                 self.settle()
             samples = self._measure(job, patience, prepare)
         except LaminaError as error:
-            return Row.missing(case.name, self._variant.name, f"{FAILED}{error}")
-        return Row.of(case.name, self._variant.name, samples)
+            return BenchRow.missing(case.name, self._variant.name, f"{FAILED}{error}")
+        return BenchRow.of(case.name, self._variant.name, samples)
 
     def settle(self) -> None:
         """Build what the repository is without edits; not measured. Raises LaminaError."""
@@ -229,11 +233,11 @@ class _Course:
         self._suite.ground.empty()
         self.job.tree.forget()
 
-    def lost(self, cases: tuple[Case, ...], error: LaminaError) -> Iterator[Row]:
+    def lost(self, cases: tuple[Case, ...], error: LaminaError) -> Iterator[BenchRow]:
         """The cases that were not reached."""
         for case in cases:
             if case.name not in self._told:
-                yield Row.missing(case.name, self._variant.name, f"{FAILED}{error}")
+                yield BenchRow.missing(case.name, self._variant.name, f"{FAILED}{error}")
 
     def end(self) -> None:
         """Remove the repository."""
@@ -246,7 +250,7 @@ class _Course:
         self._variant.read(self.job, done)
         return done
 
-    def _measure(self, job: Job, patience: Patience, before: Callable[[int], None]) -> list[Sample]:
+    def _measure(self, job: Job, patience: TimeBudget, before: Callable[[int], None]) -> list[Sample]:
         ground = self._suite.ground
         return measure(
             self._suite.runner,

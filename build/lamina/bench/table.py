@@ -8,7 +8,7 @@ from lamina.bench.cases import BY_NAME, EMPTY, PLAN
 from lamina.bench.goals import goals
 from lamina.bench.machine import sentence
 from lamina.bench.meter import Spread
-from lamina.bench.rows import FAILED, Report, Row
+from lamina.bench.rows import FAILED, BenchReport, BenchRow
 from lamina.bench.variants import VARIANTS
 from lamina.report.figures import NONE, seconds, size
 
@@ -30,7 +30,7 @@ SHORT = (
 )
 
 
-def terminal(row: Row) -> tuple[str, ...]:
+def terminal(row: BenchRow) -> tuple[str, ...]:
     """A row that has figures, under HEADINGS."""
     spread = row.seconds or Spread(min=0.0, median=0.0, max=0.0)
     return (
@@ -47,7 +47,7 @@ def terminal(row: Row) -> tuple[str, ...]:
     )
 
 
-def line(row: Row) -> str:
+def line(row: BenchRow) -> str:
     """A row as soon as it is known."""
     if row.seconds is None:
         return f"  {row.variant} {row.case}: not run: {(row.not_run or '').partition(chr(10))[0]}"
@@ -58,7 +58,7 @@ def line(row: Row) -> str:
     )
 
 
-def short(report: Report) -> str:
+def short(report: BenchReport) -> str:
     """The table of the README: the cases that people meet, and how much faster they became."""
     rows = []
     for case in SHORT:
@@ -74,7 +74,7 @@ def short(report: Report) -> str:
     return _markdown(("case", *VARIANTS, "lamina is faster by"), rows)
 
 
-def by_case(report: Report) -> str:
+def by_case(report: BenchReport) -> str:
     """One row a case: median seconds and the bytes that were moved, of each variant."""
     cases = dict.fromkeys(row.case for row in report.rows)
     shown = [name for name in BY_NAME if name in cases]
@@ -87,19 +87,19 @@ def about_cases() -> str:
     return _markdown(("case", "is"), [(f"`{case.name}`", case.about) for case in BY_NAME.values()])
 
 
-def full(report: Report) -> str:
+def full(report: BenchReport) -> str:
     """Every row with all its figures."""
     return _markdown(HEADINGS, [terminal(row) for row in report.measured])
 
 
-def judged(report: Report) -> str:
+def judged(report: BenchReport) -> str:
     """The goals and whether they are met."""
     words = {True: "met", False: "**missed**", None: NONE}
     rows = [(goal.what, goal.wanted, goal.found, words[goal.met]) for goal in goals(report)]
     return _markdown(("goal", "wanted", "measured", ""), rows)
 
 
-def reasons(report: Report) -> tuple[str, ...]:
+def reasons(report: BenchReport) -> tuple[str, ...]:
     """Why rows have no figures: a line for each variant and reason."""
     found: dict[tuple[str, str], list[str]] = {}
     for row in report.rows:
@@ -109,13 +109,13 @@ def reasons(report: Report) -> tuple[str, ...]:
     return tuple(f"{variant}: {', '.join(cases)}: {reason}" for (variant, reason), cases in found.items())
 
 
-def machine(report: Report) -> str:
+def machine(report: BenchReport) -> str:
     """On what it was measured, and whether bytes were counted."""
     uncounted = f" Bytes were not counted: {report.uncounted}." if report.uncounted else ""
     return f"Measured on {sentence(report.machine)}.{uncounted}"
 
 
-def _cell(report: Report, case: str, variant: str) -> str:
+def _cell(report: BenchReport, case: str, variant: str) -> str:
     row = report.find(case, variant)
     if row is None or row.seconds is None:
         return NONE

@@ -62,7 +62,7 @@ class Variant(Protocol):
         ...
 
 
-class Lamina:
+class LaminaVariant:
     """`lamina build-all`, which finds out by itself what is to be done. prefix: of its repositories."""
 
     name = "lamina"
@@ -94,7 +94,7 @@ class Lamina:
         )
 
 
-class Bake:
+class BakeVariant:
     """`docker buildx bake` of a file as one writes it by hand.
 
     before, seed: Dockerfiles of their own; bake: ours, with the cache and the outputs that suit them.

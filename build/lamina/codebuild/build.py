@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 
 from lamina.aws.clients import Access, Clients, boto_clients
-from lamina.aws.codebuild import CodeBuild, SourceBucket, Start
+from lamina.aws.codebuild import CodeBuild, SourceBucket, StartRequest
 from lamina.codebuild.buildspec import (
     BUILDSPEC,
     EVENTS,
     RESULTS,
-    Machine,
+    CodeBuildMachine,
     buildspecs,
     logins,
     public_hosts,
@@ -26,12 +26,12 @@ from lamina.codebuild.buildspec import (
 from lamina.codebuild.follow import SUCCEEDED, Follower, Started, kept_settings
 from lamina.codebuild.limits import architecture_of, as_batch, needed_secrets, notes, unfit
 from lamina.codebuild.source_bundle import make_bundle, write_zip
-from lamina.codebuild.steps import RemoteStep, call_off, conclude, explain_failure, split
+from lamina.codebuild.steps import RemoteStep, cancel, collect_results, explain_failure, split
 from lamina.decide.plan import Plan
 from lamina.declare.codebuild import ARCHITECTURES
 from lamina.declare.config import Secret
 from lamina.errors import AwsError, BuildError, ConfigError, Problem
-from lamina.execute.bake import Order
+from lamina.execute.bake import BuildRequest
 from lamina.execute.engine import Builder
 from lamina.execute.externals import Externals
 from lamina.execute.masked_events import hide_events
@@ -39,7 +39,7 @@ from lamina.execute.outcome import Outcome, Result
 from lamina.files import write_atomic, write_json
 from lamina.flow.build import build_images, make_order
 from lamina.flow.cache import find_caches, settle_caches
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 from lamina.identify.image import Image
 from lamina.masks import Mask
 from lamina.refs import Reference
@@ -50,7 +50,7 @@ _QUEUE_SECONDS = 600.0  # a machine may be long in coming
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class CodeBuildOptions:
     """How a build is to go. wait: for its end. follow: say every line of its log. timeout: minutes.
 
     pause, clock: wait seconds, and tell them.
@@ -64,7 +64,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Errand:
+class RemoteBuild:
     """One build to be started: of the images of one architecture. texts: its files besides the contexts."""
 
     project: str
@@ -73,27 +73,27 @@ class Errand:
     texts: Mapping[str, str]
 
 
-def build_on_codebuild(workspace: Workspace, wish: Wish) -> Outcome:
+def build_on_codebuild(session: Session, wish: CodeBuildOptions) -> Outcome:
     """Plan as a push does, and have CodeBuild make what is to be built. See `build_images`.
 
     Raises ConfigError for what is not configured, AwsError.
     """
-    ConfigError.check(_lacking(workspace, wish))
-    workspace.builds_here = False
-    workspace.builder = Builder(name="codebuild", driver="docker-container", local_images=False)
-    return build_images(workspace, COMMAND, by=partial(_build, wish=wish))
+    ConfigError.check(_lacking(session, wish))
+    session.builds_here = False
+    session.builder = Builder(name="codebuild", driver="docker-container", local_images=False)
+    return build_images(session, COMMAND, by=partial(_build, wish=wish))
 
 
-def aws_clients(workspace: Workspace) -> Clients:
+def aws_clients(session: Session) -> Clients:
     """Makes clients for the region in which builds run."""
-    region = workspace.project.codebuild.region or workspace.project.ecr.region
+    region = session.project.codebuild.region or session.project.ecr.region
     return boto_clients(Access(region=region))
 
 
-def lacking_registry(workspace: Workspace) -> Iterator[Problem]:
+def lacking_registry(session: Session) -> Iterator[Problem]:
     """What is wrong when images do not live in ECR."""
-    if not workspace.on_ecr:
-        registry = workspace.project.settings["registry"]
+    if not session.on_ecr:
+        registry = session.project.settings["registry"]
         yield Problem(
             what=f"builds on CodeBuild push to ECR, and the registry is {registry.value!r}",
             where=registry.source,
@@ -121,21 +121,21 @@ def elsewhere(bucket: SourceBucket, codebuild: CodeBuild) -> Iterator[Problem]:
         )
 
 
-def outside_images(workspace: Workspace) -> tuple[Reference, ...]:
+def outside_images(session: Session) -> tuple[Reference, ...]:
     """The images that builds pull and the project does not make: machines', BuildKit's, what it stands on."""
-    settings = workspace.project.codebuild
+    settings = session.project.codebuild
     machines = {settings.image_of(each) for each in ARCHITECTURES}
     own = {each for each in machines if not each.startswith("aws/codebuild/")}
     own |= {settings.buildkit} if settings.buildkit else set()
-    names = {each.name for node in workspace.graph.nodes.values() for each in node.externals}
+    names = {each.name for node in session.graph.nodes.values() for each in node.externals}
     return tuple(Reference.parse(name) for name in (*sorted(own), *sorted(names)))
 
 
-def _lacking(workspace: Workspace, wish: Wish) -> Iterator[Problem]:
-    yield from lacking_registry(workspace)
-    if workspace.project.codebuild.bucket is None:
+def _lacking(session: Session, wish: CodeBuildOptions) -> Iterator[Problem]:
+    yield from lacking_registry(session)
+    if session.project.codebuild.bucket is None:
         yield lacking_setting("bucket", "the bucket for sources")
-    if workspace.attestations:
+    if session.attestations:
         yield Problem(
             what="what CodeBuild builds is not attested",
             where="--provenance, --sbom",
@@ -148,85 +148,91 @@ def _lacking(workspace: Workspace, wish: Wish) -> Iterator[Problem]:
 
 
 def _build(
-    workspace: Workspace, plan: Plan, images: Mapping[str, Image], outside: Externals, run: str, *, wish: Wish
+    session: Session,
+    plan: Plan,
+    images: Mapping[str, Image],
+    outside: Externals,
+    run: str,
+    *,
+    wish: CodeBuildOptions,
 ) -> Outcome:
     """See `Build`."""
     del images
     decisions = plan.acting("build")
-    settings = workspace.project.codebuild
+    settings = session.project.codebuild
     built = {decision.image.name: decision.image for decision in decisions}
     used = {name for image in built for name in outside.references.get(image, ())}
     stand_ins = {name: each.ref for name, each in outside.stand_ins.items() if name in used}
-    project = workspace.project
+    project = session.project
     ConfigError.check(unfit(settings, built, secrets=project.secrets, stand_ins=stand_ins))
-    caches = find_caches(workspace, built.values())
-    workspace.screen.notes((*caches.notes, *notes(settings, len(built))))
-    order = make_order(workspace, plan.found, decisions, (), outside, caches.images)
+    caches = find_caches(session, built.values())
+    session.screen.notes((*caches.notes, *notes(settings, len(built))))
+    order = make_order(session, plan.found, decisions, (), outside, caches.images)
     needed = needed_secrets(settings, built.values())
-    clients = aws_clients(workspace)
+    clients = aws_clients(session)
     codebuild, bucket = CodeBuild(clients), SourceBucket(str(settings.bucket), clients)
     ConfigError.check(elsewhere(bucket, codebuild))
-    machine = Machine(
+    machine = CodeBuildMachine(
         logins={
-            workspace.registry.address.partition("/")[0]: project.ecr.region or codebuild.region,
-            **logins(outside_images(workspace)),
+            session.registry.address.partition("/")[0]: project.ecr.region or codebuild.region,
+            **logins(outside_images(session)),
         },
         region=codebuild.region,
         buildkit=settings.buildkit,
         secrets=needed,
-        public=public_hosts(outside_images(workspace)),
+        public=public_hosts(outside_images(session)),
     )
-    errands = _errands(workspace, order, machine, tuple(needed))
+    errands = _errands(session, order, machine, tuple(needed))
     ConfigError.check(_withheld(errands))
-    folder = workspace.project.state / "runs" / run
+    folder = session.project.state / "runs" / run
     folder.mkdir(parents=True)
     started: list[Started] = []
     try:
         for each in errands:
-            started.append(_begin(workspace, codebuild, bucket, order, each, folder, wish))
-            workspace.screen.say(f"{each.project}: started {started[-1].id}")
+            started.append(_begin(session, codebuild, bucket, order, each, folder, wish))
+            session.screen.say(f"{each.project}: started {started[-1].id}")
         write_json(folder / "codebuild.json", kept_settings(tuple(started)))
         if not wish.wait:
             return _left_running(tuple(started))
-        outcome = _follow(workspace, codebuild, bucket, tuple(started), folder, wish)
+        outcome = _follow(session, codebuild, bucket, tuple(started), folder, wish)
     except KeyboardInterrupt:
-        return _stopped(workspace, codebuild, tuple(started), errands)
+        return _stopped(session, codebuild, tuple(started), errands)
     except AwsError:
         if len(started) < len(errands):  # of two architectures the second did not come so far
             with suppress(AwsError):
                 _stop(codebuild, tuple(started))
         raise
     exact = not order.reproducible
-    workspace.screen.notes(settle_caches(workspace.registry, caches, outcome, exact=exact))
+    session.screen.notes(settle_caches(session.registry, caches, outcome, exact=exact))
     return outcome
 
 
 def _errands(
-    workspace: Workspace, order: Order, machine: Machine, secrets: tuple[str, ...]
-) -> tuple[Errand, ...]:
+    session: Session, order: BuildRequest, machine: CodeBuildMachine, secrets: tuple[str, ...]
+) -> tuple[RemoteBuild, ...]:
     """A build for each architecture: on one machine, or one a step where there is much to do."""
-    settings = workspace.project.codebuild
+    settings = session.project.codebuild
     there = tuple(
         Secret(name=name, file=Path(secret_file(number))) for number, name in enumerate(secrets, start=1)
     )
-    errands: list[Errand] = []
+    errands: list[RemoteBuild] = []
     for name in ARCHITECTURES:
         own = tuple(each for each in order.decisions if architecture_of(each.image) == name)
         if not own:
             continue
         first = 1 + sum(len(errand.steps) for errand in errands)
-        jobs: int = workspace.project.get("jobs")
+        jobs: int = session.project.get("jobs")
         steps = split(replace(order, decisions=own, secrets=there), jobs, first=first)
         batch = as_batch(settings, len(own))
         texts = {
             **{each.step.bake_file: each.render() for each in steps},
             **buildspecs([each.step for each in steps], machine, batch=batch),
         }
-        errands.append(Errand(project=settings.project_of(name), steps=steps, batch=batch, texts=texts))
+        errands.append(RemoteBuild(project=settings.project_of(name), steps=steps, batch=batch, texts=texts))
     return tuple(errands)
 
 
-def _withheld(errands: Iterable[Errand]) -> Iterator[Problem]:
+def _withheld(errands: Iterable[RemoteBuild]) -> Iterator[Problem]:
     """What bake gets by its environment, which stays here: build arguments that look like secrets."""
     names = {name for errand in errands for step in errand.steps for name in step.bake.environment}
     if names:
@@ -237,10 +243,10 @@ def _withheld(errands: Iterable[Errand]) -> Iterator[Problem]:
         )
 
 
-def _send(workspace: Workspace, bucket: SourceBucket, order: Order, errand: Errand) -> str:
+def _send(session: Session, bucket: SourceBucket, order: BuildRequest, errand: RemoteBuild) -> str:
     """Put the source of a build into the bucket, unless the same is there; its key."""
     stages = {name: order.stages[name] for step in errand.steps for name in step.images}
-    with tempfile.TemporaryDirectory(prefix="source-", dir=workspace.project.state) as scratch:
+    with tempfile.TemporaryDirectory(prefix="source-", dir=session.project.state) as scratch:
         bundle = make_bundle(Path(scratch), errand.texts, stages)
         BuildError.check(
             Problem(what=f"the staged files of {name} changed while they were packed", hint="run again")
@@ -248,35 +254,35 @@ def _send(workspace: Workspace, bucket: SourceBucket, order: Order, errand: Erra
             if not each.intact
         )
         if bucket.has(bundle.key):
-            workspace.screen.say(f"{errand.project}: the source is there: s3://{bucket.name}/{bundle.key}")
+            session.screen.say(f"{errand.project}: the source is there: s3://{bucket.name}/{bundle.key}")
             return bundle.key
         file = Path(scratch) / "source.zip"
         write_zip(bundle, file)
         size = file.stat().st_size
         bucket.upload(file, bundle.key)
-        workspace.screen.say(f"{errand.project}: sent {size} bytes to s3://{bucket.name}/{bundle.key}")
+        session.screen.say(f"{errand.project}: sent {size} bytes to s3://{bucket.name}/{bundle.key}")
         return bundle.key
 
 
 def _begin(
-    workspace: Workspace,
+    session: Session,
     codebuild: CodeBuild,
     bucket: SourceBucket,
-    order: Order,
-    errand: Errand,
+    order: BuildRequest,
+    errand: RemoteBuild,
     folder: Path,
-    wish: Wish,
+    wish: CodeBuildOptions,
 ) -> Started:
     """Send a source and start its build. The bake files stay here as well, as those of a local run."""
     for step in errand.steps:
         write_atomic(folder / step.step.bake_file, errand.texts[step.step.bake_file])
-    wanted = Start(
+    wanted = StartRequest(
         project=errand.project,
-        source=f"{bucket.name}/{_send(workspace, bucket, order, errand)}",
+        source=f"{bucket.name}/{_send(session, bucket, order, errand)}",
         buildspec=BUILDSPEC,
         environment={RESULTS: f"s3://{bucket.name}/{results_prefix(folder.name)}"},
         token=f"{folder.name}-{errand.steps[0].number}",
-        timeout=wish.timeout or workspace.project.codebuild.timeout,
+        timeout=wish.timeout or session.project.codebuild.timeout,
     )
     id = codebuild.start_batch(wanted) if errand.batch else codebuild.start(wanted)  # noqa: A001
     return Started(id=id, project=errand.project, steps=errand.steps, batch=errand.batch)
@@ -294,18 +300,18 @@ def _left_running(started: tuple[Started, ...]) -> Outcome:
 
 
 def _follow(
-    workspace: Workspace,
+    session: Session,
     codebuild: CodeBuild,
     bucket: SourceBucket,
     started: tuple[Started, ...],
     folder: Path,
-    wish: Wish,
+    wish: CodeBuildOptions,
 ) -> Outcome:
-    minutes = wish.timeout or workspace.project.codebuild.timeout
+    minutes = wish.timeout or session.project.codebuild.timeout
     names = tuple(name for each in started for step in each.steps for name in step.images)
-    with workspace.screen.progress(names) as view:
+    with session.screen.progress(names) as view:
         follower = Follower(
-            codebuild, started, view, workspace.screen.say, mask=workspace.mask, follow=wish.follow
+            codebuild, started, view, session.screen.say, mask=session.mask, follow=wish.follow
         )
         seconds = minutes * 60 + _QUEUE_SECONDS
         in_time = follower.wait(pause=wish.pause, clock=wish.clock, seconds=seconds)
@@ -314,10 +320,10 @@ def _follow(
         steps = tuple(step for each in started for step in each.steps)
         what = f"not done after {seconds / 60:.0f} minutes, the wait for a machine included; it was stopped"
         problem = Problem(what=what, where=", ".join(each.id for each in started), hint="--timeout MINUTES")
-        return replace(call_off(steps, "it took too long"), problems=(problem,), remote=_ids(started))
-    _fetch(bucket, folder, workspace.mask, failed=any(follower.status(each) != SUCCEEDED for each in started))
+        return replace(cancel(steps, "it took too long"), problems=(problem,), remote=_ids(started))
+    _fetch(bucket, folder, session.mask, failed=any(follower.status(each) != SUCCEEDED for each in started))
     follower.write_events(folder)
-    outcomes = [_end(workspace, follower, each, folder, minutes) for each in started]
+    outcomes = [_end(session, follower, each, folder, minutes) for each in started]
     return Outcome(
         results={name: result for each in outcomes for name, result in each.results.items()},
         installs={name: steps for each in outcomes for name, steps in each.installs.items()},
@@ -326,11 +332,11 @@ def _follow(
     )
 
 
-def _end(workspace: Workspace, follower: Follower, started: Started, folder: Path, minutes: int) -> Outcome:
+def _end(session: Session, follower: Follower, started: Started, folder: Path, minutes: int) -> Outcome:
     """What came of one build."""
     status = follower.status(started)
     if status == SUCCEEDED:
-        return conclude(started.steps, folder, workspace.destination, time.time)
+        return collect_results(started.steps, folder, session.destination, time.time)
     outcome = explain_failure(started.steps, folder)
     if status == "FAILED" and outcome.problems:
         return outcome
@@ -351,22 +357,22 @@ def _fetch(bucket: SourceBucket, folder: Path, mask: Mask, *, failed: bool) -> N
 
 
 def _stopped(
-    workspace: Workspace, codebuild: CodeBuild, started: tuple[Started, ...], errands: tuple[Errand, ...]
+    session: Session, codebuild: CodeBuild, started: tuple[Started, ...], errands: tuple[RemoteBuild, ...]
 ) -> Outcome:
     """The end of a run that the user stopped; the builds go on if that is wanted."""
     told = ", ".join(each.id for each in started)
-    if started and workspace.screen.ask(f"stop {told} as well?", default=True):
+    if started and session.screen.ask(f"stop {told} as well?", default=True):
         try:
             _stop(codebuild, started)
-            workspace.screen.say(f"stopped {told}")
+            session.screen.say(f"stopped {told}")
         except AwsError as error:
-            workspace.screen.notes(
+            session.screen.notes(
                 replace(each, what=f"{told} could not be stopped: {each.what}") for each in error.problems
             )
     elif started:
-        workspace.screen.say(f"{told} goes on; what it pushes is found by the next run")
+        session.screen.say(f"{told} goes on; what it pushes is found by the next run")
     steps = tuple(step for each in errands for step in each.steps)
-    return replace(call_off(steps, "the run was stopped"), interrupted=True, remote=_ids(started))
+    return replace(cancel(steps, "the run was stopped"), interrupted=True, remote=_ids(started))
 
 
 def _stop(codebuild: CodeBuild, started: tuple[Started, ...]) -> None:

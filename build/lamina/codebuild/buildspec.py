@@ -34,7 +34,7 @@ _FIXED = {"BUILDX_METADATA_PROVENANCE": "disabled", "BUILDX_NO_DEFAULT_ATTESTATI
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class BuildspecStep:
     """One call of bake. number: from 1. bases: number of a base that an earlier step pushed -> its tag.
 
     after: the steps which push those.
@@ -56,7 +56,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
+class CodeBuildMachine:
     """What a build is to use. logins: host -> region of registries that want a token.
 
     public: the hosts of ECR Public, which serves those without a token as well. region: of the bucket.
@@ -111,7 +111,9 @@ def step_of(line: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def buildspecs(steps: Sequence[Step], machine: Machine, *, batch: bool) -> Mapping[str, str]:
+def buildspecs(
+    steps: Sequence[BuildspecStep], machine: CodeBuildMachine, *, batch: bool
+) -> Mapping[str, str]:
     """File name -> text. batch: a machine a step, as a build graph; else one machine for all of them."""
     if not batch:
         return {BUILDSPEC: _text(_buildspec(steps, machine))}
@@ -143,7 +145,7 @@ def _text(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def _buildspec(steps: Sequence[Step], machine: Machine) -> Mapping[str, Any]:
+def _buildspec(steps: Sequence[BuildspecStep], machine: CodeBuildMachine) -> Mapping[str, Any]:
     return {
         "version": 0.2,
         "env": {"shell": "bash", "variables": _FIXED, **_secret_sources(machine)},
@@ -159,7 +161,7 @@ def _buildspec(steps: Sequence[Step], machine: Machine) -> Mapping[str, Any]:
     }  # fmt: skip
 
 
-def _preparation(machine: Machine) -> Iterable[str]:
+def _preparation(machine: CodeBuildMachine) -> Iterable[str]:
     yield f"tar --extract --preserve-permissions --file={CONTEXTS}"
     yield f"mkdir -p {_FOLDER}"
     for host, region in machine.logins.items():
@@ -179,7 +181,7 @@ def _preparation(machine: Machine) -> Iterable[str]:
         yield f"(umask 077 && mkdir -p {_SECRETS} && printf '%s' \"${variable}\" > {file}); unset {variable}"
 
 
-def _secret_sources(machine: Machine) -> Mapping[str, Mapping[str, str]]:
+def _secret_sources(machine: CodeBuildMachine) -> Mapping[str, Mapping[str, str]]:
     """Of each store the variable that CodeBuild fills, and with what; it hides their values in its log."""
     stores: dict[str, dict[str, str]] = {}
     for number, place in enumerate(machine.secrets.values(), start=1):
@@ -188,7 +190,7 @@ def _secret_sources(machine: Machine) -> Mapping[str, Mapping[str, str]]:
     return stores
 
 
-def _bake(step: Step) -> str:
+def _bake(step: BuildspecStep) -> str:
     """The commands of a step, as one. A base of an earlier step is taken by the digest that its tag has."""
     # The digest is the sum of the manifest; what `--format` makes of a template varies by version.
     look = ("docker", "buildx", "imagetools", "inspect", "--raw")
@@ -216,14 +218,14 @@ def _command(*words: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class BundleEntry:
     """A file of a source. sha256: of its content."""
 
     name: str
     sha256: str
 
 
-def source_key(entries: Iterable[Entry]) -> str:
+def source_key(entries: Iterable[BundleEntry]) -> str:
     """Where a source of these files is kept. However they are packed, the same files have the same key."""
     listing = "".join(
         f"{entry.sha256} {entry.name}\n" for entry in sorted(entries, key=lambda each: each.name)

@@ -24,7 +24,7 @@ _PUSH = ("ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class ProjectChange:
     """One thing that is to be another. what: the resource. before: None where there is nothing."""
 
     what: str
@@ -34,7 +34,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class CodeBuildAccount:
     """Where builds run and where images live. registry: the account that owns it, else the same."""
 
     partition: str
@@ -92,16 +92,16 @@ def expiry_rule() -> Mapping[str, Any]:
     }
 
 
-def bucket_changes(name: str, *, exists: bool, rules: Iterable[Mapping[str, Any]]) -> Iterator[Change]:
+def bucket_changes(name: str, *, exists: bool, rules: Iterable[Mapping[str, Any]]) -> Iterator[ProjectChange]:
     """What the bucket lacks. rules: those that it has."""
     if not exists:
-        yield Change(what=f"bucket {name}", setting="", before=None, after="created, private")
+        yield ProjectChange(what=f"bucket {name}", setting="", before=None, after="created, private")
     own = next((each for each in rules if each.get("ID") == RULE), None)
     wanted = _flat(expiry_rule())
     found = _flat(own) if own else {}
     if any(found.get(key) != value for key, value in wanted.items()):
         before = f"{own.get('Expiration', {}).get('Days')} days, {own.get('Status')}" if own else None
-        yield Change(
+        yield ProjectChange(
             what=f"bucket {name}",
             setting=f"expiry of {PREFIX}/",
             before=before,
@@ -114,12 +114,12 @@ def merged_rules(rules: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any],
     return (*(each for each in rules if each.get("ID") != RULE), expiry_rule())
 
 
-def project_changes(wanted: Mapping[str, Any], found: Mapping[str, Any] | None) -> Iterator[Change]:
+def project_changes(wanted: Mapping[str, Any], found: Mapping[str, Any] | None) -> Iterator[ProjectChange]:
     """What differs from a project. Settings that are not ours are left alone. found: None for no project."""
     what = f"project {wanted['name']}"
     if found is None:
         machine = wanted["environment"]
-        yield Change(
+        yield ProjectChange(
             what=what,
             setting="",
             before=None,
@@ -130,11 +130,11 @@ def project_changes(wanted: Mapping[str, Any], found: Mapping[str, Any] | None) 
     for key, value in _flat(wanted).items():
         if there.get(key) != value:
             before = _shown(there[key]) if key in there else "nothing"
-            yield Change(what=what, setting=key, before=before, after=_shown(value))
+            yield ProjectChange(what=what, setting=key, before=before, after=_shown(value))
 
 
 def project_update(
-    wanted: Mapping[str, Any], found: Mapping[str, Any], changes: Iterable[Change]
+    wanted: Mapping[str, Any], found: Mapping[str, Any], changes: Iterable[ProjectChange]
 ) -> Mapping[str, Any]:
     """The settings that UpdateProject is to be given, whole: with what they have that is not ours."""
     keys = dict.fromkeys(each.setting.partition(".")[0] for each in changes)
@@ -150,7 +150,7 @@ def _over(found: Any, wanted: Any) -> Any:
 
 def role_policy(
     settings: CodeBuildSettings,
-    account: Account,
+    account: CodeBuildAccount,
     architectures: Sequence[str],
     repositories: Iterable[str],
     outside: Iterable[Reference] = (),
@@ -184,7 +184,7 @@ def role_policy(
 
 
 def batch_policy(
-    settings: CodeBuildSettings, account: Account, architectures: Sequence[str]
+    settings: CodeBuildSettings, account: CodeBuildAccount, architectures: Sequence[str]
 ) -> Mapping[str, Any]:
     """What the role of batches may do. It is another one than that of builds, which must not start builds.
 
@@ -195,7 +195,7 @@ def batch_policy(
 
 
 def trust_policy(
-    settings: CodeBuildSettings, account: Account, architectures: Sequence[str]
+    settings: CodeBuildSettings, account: CodeBuildAccount, architectures: Sequence[str]
 ) -> Mapping[str, Any]:
     """Who may take the roles: CodeBuild, for these projects alone."""
     return _policy(
@@ -211,7 +211,10 @@ def trust_policy(
 
 
 def caller_policy(
-    settings: CodeBuildSettings, account: Account, architectures: Sequence[str], repositories: Iterable[str]
+    settings: CodeBuildSettings,
+    account: CodeBuildAccount,
+    architectures: Sequence[str],
+    repositories: Iterable[str],
 ) -> Mapping[str, Any]:
     """What somebody needs who runs codebuild.build, and below it what codebuild.setup takes besides."""
     bucket = f"arn:{account.partition}:s3:::{settings.bucket}"
@@ -269,11 +272,13 @@ def shown_policy(policy: Mapping[str, Any]) -> str:
     return json.dumps(policy, indent=2)
 
 
-def _projects(settings: CodeBuildSettings, account: Account, architectures: Sequence[str]) -> list[str]:
+def _projects(
+    settings: CodeBuildSettings, account: CodeBuildAccount, architectures: Sequence[str]
+) -> list[str]:
     return [account.arn("codebuild", f"project/{settings.project_of(each)}") for each in architectures]
 
 
-def _pulled(account: Account, references: Iterable[Reference]) -> list[str]:
+def _pulled(account: CodeBuildAccount, references: Iterable[Reference]) -> list[str]:
     """The repositories of those images that are in ECR; for others there is nothing to allow."""
     hosts = {each: EcrHost.of(each) for each in references}
     return sorted(
@@ -285,14 +290,14 @@ def _pulled(account: Account, references: Iterable[Reference]) -> list[str]:
     )
 
 
-def _secret_arn(account: Account, place: str) -> str:
+def _secret_arn(account: CodeBuildAccount, place: str) -> str:
     """Of a name; behind it Secrets Manager puts six characters. Behind a ':' is which part of the secret."""
     if place.startswith("arn:"):
         return ":".join(place.split(":")[:7])
     return account.arn("secretsmanager", f"secret:{place.partition(':')[0]}-??????")
 
 
-def _parameter_arn(account: Account, place: str) -> str:
+def _parameter_arn(account: CodeBuildAccount, place: str) -> str:
     return account.arn("ssm", f"parameter/{place.removeprefix(PARAMETER).lstrip('/')}")
 
 

@@ -16,8 +16,8 @@ from lamina.codebuild.build import (
 )
 from lamina.codebuild.limits import no_machine
 from lamina.codebuild.project import (
-    Account,
-    Change,
+    CodeBuildAccount,
+    ProjectChange,
     batch_policy,
     bucket_changes,
     caller_policy,
@@ -31,49 +31,49 @@ from lamina.codebuild.project import (
 from lamina.declare.codebuild import ARCHITECTURES
 from lamina.errors import ConfigError, Problem
 from lamina.flow.cache import read_policy
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
     """What was found. changes: by what they are about. policies: name -> document."""
 
-    bucket: tuple[Change, ...]
+    bucket: tuple[ProjectChange, ...]
     has_bucket: bool
     rules: tuple[Mapping[str, Any], ...]
-    projects: Mapping[str, tuple[Change, ...]]
+    projects: Mapping[str, tuple[ProjectChange, ...]]
     definitions: Mapping[str, Mapping[str, Any]]
     there: Mapping[str, Mapping[str, Any]]
     policies: Mapping[str, Mapping[str, Any]]
 
     @property
-    def changes(self) -> tuple[Change, ...]:
+    def changes(self) -> tuple[ProjectChange, ...]:
         """All that is to be changed, in the order in which that is done."""
         return (*self.bucket, *(change for changes in self.projects.values() for change in changes))
 
 
-def look_at_setup(workspace: Workspace) -> Setup:
+def look_at_setup(session: Session) -> Setup:
     """Compare the account with the configuration; nothing is changed. Raises ConfigError, AwsError."""
-    settings = workspace.project.codebuild
+    settings = session.project.codebuild
     ConfigError.check(
         (
-            *lacking_registry(workspace),
+            *lacking_registry(session),
             *([lacking_setting("bucket", "the bucket for sources")] if settings.bucket is None else []),
         )
     )
-    architectures = _architectures(workspace)
-    clients = aws_clients(workspace)
+    architectures = _architectures(session)
+    clients = aws_clients(session)
     codebuild, bucket = CodeBuild(clients), SourceBucket(str(settings.bucket), clients)
     ConfigError.check(elsewhere(bucket, codebuild))
     caller = codebuild.caller()
-    account = Account(
+    account = CodeBuildAccount(
         partition=caller.partition,
         account=caller.account,
         region=codebuild.region,
-        registry_account=workspace.project.ecr.account or caller.account,
-        registry_region=workspace.project.ecr.region or codebuild.region,
+        registry_account=session.project.ecr.account or caller.account,
+        registry_region=session.project.ecr.region or codebuild.region,
     )
-    repositories = _repositories(workspace)
+    repositories = _repositories(session)
     exists = bucket.exists()
     rules = bucket.rules() if exists else ()
     definitions = {
@@ -89,16 +89,16 @@ def look_at_setup(workspace: Workspace) -> Setup:
         there=there,
         policies={
             "trust": trust_policy(settings, account, architectures),
-            "role": role_policy(settings, account, architectures, repositories, outside_images(workspace)),
+            "role": role_policy(settings, account, architectures, repositories, outside_images(session)),
             "batch-role": batch_policy(settings, account, architectures),
             "caller": caller_policy(settings, account, architectures, repositories),
         },
     )
 
 
-def lacking_role(workspace: Workspace) -> tuple[Problem, ...]:
+def lacking_role(session: Session) -> tuple[Problem, ...]:
     """What is wrong without a role; nothing when one is configured."""
-    if workspace.project.codebuild.role:
+    if session.project.codebuild.role:
         return ()
     return (
         Problem(
@@ -110,16 +110,16 @@ def lacking_role(workspace: Workspace) -> tuple[Problem, ...]:
     )
 
 
-def apply_setup(workspace: Workspace, setup: Setup) -> None:
+def apply_setup(session: Session, setup: Setup) -> None:
     """Make it so. What is done is said; a run that broke off is finished by the next one."""
-    ConfigError.check(lacking_role(workspace))
-    clients = aws_clients(workspace)
-    codebuild, bucket = CodeBuild(clients), SourceBucket(str(workspace.project.codebuild.bucket), clients)
+    ConfigError.check(lacking_role(session))
+    clients = aws_clients(session)
+    codebuild, bucket = CodeBuild(clients), SourceBucket(str(session.project.codebuild.bucket), clients)
     if setup.bucket:
         if not setup.has_bucket:
             bucket.create(codebuild.region)
         bucket.set_rules(merged_rules(setup.rules))
-        workspace.screen.say(f"bucket {bucket.name} is as it should be")
+        session.screen.say(f"bucket {bucket.name} is as it should be")
     for name, changes in setup.projects.items():
         definition = setup.definitions[name]
         if name not in setup.there:
@@ -127,12 +127,12 @@ def apply_setup(workspace: Workspace, setup: Setup) -> None:
         elif changes:
             codebuild.update_project(name, project_update(definition, setup.there[name], changes))
         if changes:
-            workspace.screen.say(f"project {name} is as it should be")
+            session.screen.say(f"project {name} is as it should be")
 
 
-def _architectures(workspace: Workspace) -> tuple[str, ...]:
+def _architectures(session: Session) -> tuple[str, ...]:
     """Those that the project's images are for."""
-    platforms = {node.spec.platform.split("/")[1]: node.spec for node in workspace.graph.nodes.values()}
+    platforms = {node.spec.platform.split("/")[1]: node.spec for node in session.graph.nodes.values()}
     ConfigError.check(
         no_machine(spec.platform, spec.source)
         for name, spec in platforms.items()
@@ -141,10 +141,10 @@ def _architectures(workspace: Workspace) -> tuple[str, ...]:
     return tuple(name for name in ARCHITECTURES if name in platforms)
 
 
-def _repositories(workspace: Workspace) -> tuple[str, ...]:
+def _repositories(session: Session) -> tuple[str, ...]:
     """Those of the images and of their caches, as ECR has them."""
-    prefix = str(workspace.project.get("registry")).partition("/")[2].strip("/")
-    policy = read_policy(workspace)
-    own = [workspace.project.repository(image) for image in workspace.graph.nodes]
+    prefix = str(session.project.get("registry")).partition("/")[2].strip("/")
+    policy = read_policy(session)
+    own = [session.project.repository(image) for image in session.graph.nodes]
     names = (*own, *(policy.name(name) for name in own if policy.mode != "off"))
     return tuple(f"{prefix}/{name}" if prefix else name for name in dict.fromkeys(names))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lamina.codebuild.project import Change, shown_policy
+from lamina.codebuild.project import ProjectChange, shown_policy
 from lamina.report.console import Screen
 
 
-def tell_setup(screen: Screen, changes: Iterable[Change], policies: Mapping[str, Mapping[str, Any]]) -> None:
+def tell_setup(
+    screen: Screen, changes: Iterable[ProjectChange], policies: Mapping[str, Mapping[str, Any]]
+) -> None:
     """What is to be changed, as it is and as it will be; below that the policies."""
     rows = [(each.what, each.setting, each.before or "", each.after) for each in changes]
     if rows:
@@ -20,7 +22,7 @@ def tell_setup(screen: Screen, changes: Iterable[Change], policies: Mapping[str,
         screen.say(shown_policy(policy))
 
 
-def setup_documents(changes: Iterable[Change]) -> list[dict[str, Any]]:
+def setup_documents(changes: Iterable[ProjectChange]) -> list[dict[str, Any]]:
     """The changes for programs. before: null where there is nothing yet."""
     return [
         {"what": each.what, "setting": each.setting, "before": each.before, "after": each.after}

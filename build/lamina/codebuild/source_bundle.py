@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lamina.codebuild.buildspec import CONTEXTS, Entry, source_key
+from lamina.codebuild.buildspec import CONTEXTS, BundleEntry, source_key
 from lamina.codebuild.steps import remote_stage
 from lamina.files import EPOCH
-from lamina.identify.stage import Stage
+from lamina.identify.stage import StagedContext
 
 _DATE = (1980, 1, 1, 0, 0, 0)
 _FILE = 0o100644
@@ -30,16 +30,17 @@ class SourceBundle:
     texts: Mapping[str, str]
 
 
-def make_bundle(folder: Path, texts: Mapping[str, str], stages: Mapping[str, Stage]) -> SourceBundle:
+def make_bundle(folder: Path, texts: Mapping[str, str], stages: Mapping[str, StagedContext]) -> SourceBundle:
     """Put the stages of the images into a tar below ``folder`` and name the whole by its content."""
     contexts = folder / CONTEXTS
     _write_tar(contexts, stages)
     with contexts.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     entries = [
-        Entry(name=name, sha256=hashlib.sha256(text.encode()).hexdigest()) for name, text in texts.items()
+        BundleEntry(name=name, sha256=hashlib.sha256(text.encode()).hexdigest())
+        for name, text in texts.items()
     ]
-    key = source_key((*entries, Entry(name=CONTEXTS, sha256=digest)))
+    key = source_key((*entries, BundleEntry(name=CONTEXTS, sha256=digest)))
     return SourceBundle(key=key, contexts=contexts, texts=texts)
 
 
@@ -59,7 +60,7 @@ def write_zip(bundle: SourceBundle, file: Path) -> None:
                 shutil.copyfileobj(source, sink, 1 << 20)
 
 
-def _write_tar(file: Path, stages: Mapping[str, Stage]) -> None:
+def _write_tar(file: Path, stages: Mapping[str, StagedContext]) -> None:
     with tarfile.open(file, "w", format=tarfile.PAX_FORMAT) as archive:
         for image in sorted(stages):
             stage = stages[image]
@@ -68,7 +69,7 @@ def _write_tar(file: Path, stages: Mapping[str, Stage]) -> None:
                 _add(archive, path, name)
 
 
-def _paths(stage: Stage) -> Iterator[Path]:
+def _paths(stage: StagedContext) -> Iterator[Path]:
     """What a build reads of a stage, folders before what is in them."""
     yield from (stage.dockerfile, stage.dockerfile.with_name("Dockerfile.dockerignore"))
     for root in (stage.context(), stage.folder / "contexts"):

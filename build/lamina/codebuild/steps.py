@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lamina.codebuild.buildspec import Step, events_file, unknown_digest
-from lamina.decide.plan import Decision, Found
+from lamina.codebuild.buildspec import BuildspecStep, events_file, unknown_digest
+from lamina.decide.plan import Decision, FoundImage
 from lamina.errors import Problem
-from lamina.execute.bake import Bake, Order, make_bake
+from lamina.execute.bake import Bake, BuildRequest, make_bake
 from lamina.execute.baked import Baked
 from lamina.execute.cache_gaps import cache_gaps
 from lamina.execute.failure import broken_images, explain, lost_result
-from lamina.execute.image_store import Place
+from lamina.execute.image_store import ImageStore
 from lamina.execute.outcome import Outcome, Result, cancelled
 from lamina.execute.progress import Trace
 from lamina.execute.run import (
@@ -24,7 +24,7 @@ from lamina.execute.run import (
     read_announced,
 )
 from lamina.identify.image import Image
-from lamina.identify.stage import Stage
+from lamina.identify.stage import StagedContext
 
 CONTEXTS = Path("contexts")
 
@@ -33,8 +33,8 @@ CONTEXTS = Path("contexts")
 class RemoteStep:
     """One call of bake elsewhere: what it builds, and how the machine comes to it."""
 
-    step: Step
-    order: Order
+    step: BuildspecStep
+    order: BuildRequest
     bake: Bake
 
     @property
@@ -56,12 +56,12 @@ class RemoteStep:
         return self.bake.render(self.step.variables)
 
 
-def remote_stage(image: str) -> Stage:
+def remote_stage(image: str) -> StagedContext:
     """Where a machine has an image's stage, relative to the source."""
-    return Stage(folder=CONTEXTS / image)
+    return StagedContext(folder=CONTEXTS / image)
 
 
-def split(order: Order, jobs: int, *, first: int = 1) -> tuple[RemoteStep, ...]:
+def split(order: BuildRequest, jobs: int, *, first: int = 1) -> tuple[RemoteStep, ...]:
     """The calls of bake that an order takes, as a local run would make them one after the other.
 
     A base that an earlier call makes is known by its tag only; its digest is looked up when bake runs.
@@ -77,7 +77,7 @@ def split(order: Order, jobs: int, *, first: int = 1) -> tuple[RemoteStep, ...]:
         chosen = next_batch(waiting, jobs)
         awaited = _awaited(chosen, images, made)
         found = {
-            name: Found(ref=image.ref, digest=unknown_digest(numbers[name]))
+            name: FoundImage(ref=image.ref, digest=unknown_digest(numbers[name]))
             for name, image in awaited.items()
         }
         batch = replace(
@@ -86,7 +86,7 @@ def split(order: Order, jobs: int, *, first: int = 1) -> tuple[RemoteStep, ...]:
             stages={name: remote_stage(name) for name in order.stages},
             found={**order.found, **found},
         )
-        step = Step(
+        step = BuildspecStep(
             number=number,
             bases={numbers[name]: str(image.ref) for name, image in awaited.items()},
             after=tuple(sorted({made[name] for name in awaited})),
@@ -106,8 +106,8 @@ def _awaited(
     return {name: images[name] for each in chosen for name in each.image.node.parents if name in made}
 
 
-def conclude(
-    steps: tuple[RemoteStep, ...], folder: Path, place: Place, clock: Callable[[], float]
+def collect_results(
+    steps: tuple[RemoteStep, ...], folder: Path, place: ImageStore, clock: Callable[[], float]
 ) -> Outcome:
     """The end of a build that succeeded elsewhere. What it made is confirmed as if it had been made here.
 
@@ -131,7 +131,7 @@ def conclude(
 def explain_failure(steps: tuple[RemoteStep, ...], folder: Path) -> Outcome:
     """The end of a build that failed elsewhere, as far as its bakes tell why. Nothing of it counts.
 
-    A bake that began and announced nothing is one that failed. folder: see `conclude`.
+    A bake that began and announced nothing is one that failed. folder: see `collect_results`.
     """
     results: dict[str, Result] = {}
     problems: list[Problem] = []
@@ -144,11 +144,11 @@ def explain_failure(steps: tuple[RemoteStep, ...], folder: Path) -> Outcome:
                 problems += explain(each.order, trace, broken, "\n".join(trace.messages))
             results |= {name: lost_result(each.order, name, trace, what) for name, what in broken.items()}
     return Outcome(
-        results={**call_off(steps, "the remote build failed").results, **results}, problems=tuple(problems)
+        results={**cancel(steps, "the remote build failed").results, **results}, problems=tuple(problems)
     )
 
 
-def call_off(steps: tuple[RemoteStep, ...], reason: str) -> Outcome:
+def cancel(steps: tuple[RemoteStep, ...], reason: str) -> Outcome:
     """The end of a build of which nothing counts."""
     decisions = [decision for each in steps for decision in each.order.decisions]
     return Outcome(results={each.image.name: cancelled(each, f"cancelled: {reason}") for each in decisions})

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lamina.decide.plan import Found
+from lamina.decide.plan import FoundImage
 from lamina.declare.functions import Function
 from lamina.declare.machine import family
 from lamina.errors import Problem
@@ -36,7 +36,7 @@ _STORED, _FRAME = 0.999, 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class ImageFacts:
     """What a registry tells of an image.
 
     media_type: of the manifest. config_type: of the configuration. layers: media type of each. config: the
@@ -55,8 +55,8 @@ class Checked:
     """An image and what Lambda would say of it. candidate: None for an index, which is no image."""
 
     name: str
-    found: Found
-    candidate: Candidate | None
+    found: FoundImage
+    candidate: ImageFacts | None
     refusals: tuple[str, ...]
 
     @property
@@ -76,7 +76,7 @@ class Checked:
 
 
 def objections(
-    candidate: Candidate, ref: Reference, platform: str, functions: Sequence[Function], *, runs: bool = True
+    candidate: ImageFacts, ref: Reference, platform: str, functions: Sequence[Function], *, runs: bool = True
 ) -> Iterator[str]:
     """All that Lambda would say to an image, to how it is started, and to where it is: see the three below.
 
@@ -87,7 +87,7 @@ def objections(
     yield from misplaced(ref, functions)
 
 
-def refusals(candidate: Candidate, platform: str) -> Iterator[str]:
+def refusals(candidate: ImageFacts, platform: str) -> Iterator[str]:
     """Every reason for which the image would be refused. platform: what it is for, ``linux/arm64``."""
     config = candidate.config
     if candidate.media_type not in _MANIFESTS:

@@ -14,7 +14,7 @@ _LOCK = "invoke lock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class PinMove:
     """One pin, from one lock to the next. None: it is not in that lock.
 
     rebuilds: the images that would be others, those that stand on such images as well, bases first.
@@ -31,13 +31,13 @@ class Move:
         return f"{_short(self.old)} -> {_short(self.new)}"
 
 
-def moves(graph: Graph, names: Iterable[str], before: Lock, after: Lock) -> tuple[Move, ...]:
+def moves(graph: Graph, names: Iterable[str], before: Lock, after: Lock) -> tuple[PinMove, ...]:
     """What becomes of the pins of these names, in their order.
 
     An image moves when what its own platform serves does: an index whose other platform moved rebuilds none.
     """
     return tuple(
-        Move(
+        PinMove(
             name=name,
             old=before.pins.get(name),
             new=after.pins.get(name),
@@ -79,7 +79,7 @@ def unlocked(nodes: Iterable[Node], names: Collection[str]) -> Iterator[Problem]
                 )
 
 
-def newer(found: Iterable[Move]) -> Iterator[Problem]:
+def newer(found: Iterable[PinMove]) -> Iterator[Problem]:
     """A note for each pin whose name serves something else by now."""
     for move in found:
         if move.rebuilds and move.old and move.new:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from lamina.errors import Problem
-from lamina.identify.change_lines import tell
-from lamina.identify.explain import Change, differences
-from lamina.identify.fingerprint import Bill
+from lamina.identify.change_lines import describe_changes
+from lamina.identify.explain import InputChange, differences
+from lamina.identify.fingerprint import BuildInputs
 from lamina.identify.image import Image
 from lamina.refs import Reference
 
@@ -18,7 +18,7 @@ _REFRESH = "--refresh"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class FoundImage:
     """An image that exists. ref: where, by tag or digest. size: bytes, compressed where a registry tells.
 
     config: the digest of its configuration; None where nobody tells it. fingerprint: what it says that it was
@@ -50,7 +50,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lookup:
+class StoreLookup:
     """What was seen where the images live.
 
     place: ``the engine``, ``registry example.com``, for reasons. found: image -> its content tag.
@@ -58,8 +58,8 @@ class Lookup:
     """
 
     place: str
-    found: Mapping[str, Found] = field(default_factory=dict)
-    elsewhere: Mapping[str, Found] = field(default_factory=dict)
+    found: Mapping[str, FoundImage] = field(default_factory=dict)
+    elsewhere: Mapping[str, FoundImage] = field(default_factory=dict)
     unknown: str | None = None
 
 
@@ -74,8 +74,8 @@ class Decision:
     image: Image
     action: Action
     reasons: tuple[str, ...]
-    changes: tuple[Change, ...] = ()
-    source: Found | None = None
+    changes: tuple[InputChange, ...] = ()
+    source: FoundImage | None = None
     no_cache: bool = False
     """Whether its steps run although BuildKit has their results."""
 
@@ -85,7 +85,7 @@ class Plan:
     """All decisions in build order, and what else the user should know."""
 
     decisions: Mapping[str, Decision]
-    found: Mapping[str, Found]
+    found: Mapping[str, FoundImage]
     """What exists of these images and of their bases, under its content tag or where a retag finds it."""
     place: str
     unknown: str | None = None
@@ -107,7 +107,7 @@ class Plan:
         return tuple(each for each in self.decisions.values() if each.action == action)
 
 
-def lacking(seen: Lookup, lost: Mapping[str, Found]) -> Lookup:
+def lacking(seen: StoreLookup, lost: Mapping[str, FoundImage]) -> StoreLookup:
     """What was seen, when some of it turns out not to be whole. lost: by image, with what is gone."""
     elsewhere = {name: each for name, each in seen.elsewhere.items() if name not in lost}
     found = {name: each for name, each in lost.items() if name not in seen.elsewhere}
@@ -117,9 +117,9 @@ def lacking(seen: Lookup, lost: Mapping[str, Found]) -> Lookup:
 def make_plan(
     images: Mapping[str, Image],
     selected: Iterable[str],
-    lookup: Lookup,
+    lookup: StoreLookup,
     *,
-    last: Mapping[str, Bill],
+    last: Mapping[str, BuildInputs],
     force: bool = False,
     refresh: bool = False,
     unlocked: Collection[str] = (),
@@ -150,7 +150,7 @@ def make_plan(
     )
 
 
-def _sources(decisions: Iterable[Decision]) -> Mapping[str, Found]:
+def _sources(decisions: Iterable[Decision]) -> Mapping[str, FoundImage]:
     """What retags start from: a build in the same plan may stand on it."""
     return {
         each.image.name: each.source
@@ -172,8 +172,8 @@ def _loose(images: Mapping[str, Image], unlocked: Collection[str]) -> Mapping[st
 def _add_missing_bases(
     decisions: dict[str, Decision],
     images: Mapping[str, Image],
-    lookup: Lookup,
-    last: Mapping[str, Bill],
+    lookup: StoreLookup,
+    last: Mapping[str, BuildInputs],
     loose: Mapping[str, tuple[str, ...]],
 ) -> None:
     """Bases that were not asked for but without which a selected image cannot be built."""
@@ -189,7 +189,7 @@ def _add_missing_bases(
 
 
 def _decide(
-    image: Image, lookup: Lookup, last: Bill | None, *, forced: str | None, loose: tuple[str, ...]
+    image: Image, lookup: StoreLookup, last: BuildInputs | None, *, forced: str | None, loose: tuple[str, ...]
 ) -> Decision:
     name = image.name
     if forced:
@@ -217,7 +217,7 @@ def _decide(
     return Decision(image=image, action="build", reasons=reasons, changes=changes)
 
 
-def why_unusable(found: Found, image: Image, place: str) -> str:
+def why_unusable(found: FoundImage, image: Image, place: str) -> str:
     """Why what has the content tag of an image is not that image, or not all of it."""
     if found.fingerprint not in {None, image.fingerprint}:
         return f"{image.tag} exists in {place} but was built from different inputs"
@@ -226,8 +226,10 @@ def why_unusable(found: Found, image: Image, place: str) -> str:
     return f"{image.tag} exists in {place} but carries no fingerprint: Lamina did not build it"
 
 
-def _reasons(image: Image, lookup: Lookup, changes: tuple[Change, ...], *, known: bool) -> tuple[str, ...]:
-    lines = tuple(each.line for each in tell(changes))
+def _reasons(
+    image: Image, lookup: StoreLookup, changes: tuple[InputChange, ...], *, known: bool
+) -> tuple[str, ...]:
+    lines = tuple(each.line for each in describe_changes(changes))
     if lookup.unknown:
         return (*lines, f"unknown whether it exists: {lookup.unknown}")
     return lines or (f"{image.tag} is {'no longer' if known else 'not yet'} in {lookup.place}",)

@@ -9,7 +9,7 @@ from lamina.decide.weight import heavy_contexts
 from lamina.declare.machine import Machine, family
 from lamina.errors import Problem, did_you_mean, nearest
 from lamina.identify.context import BY_DEFAULT, Missing
-from lamina.identify.ignore import Rule
+from lamina.identify.ignore import IgnoreRule
 from lamina.identify.image import Image
 from lamina.identify.tree import shown
 from lamina.refs import Reference
@@ -134,7 +134,7 @@ def _missing(image: Image, missing: Missing, context: str) -> Problem:
     )
 
 
-def _unhide(image: Image, rule: Rule, path: str) -> str:
+def _unhide(image: Image, rule: IgnoreRule, path: str) -> str:
     if rule.source == BY_DEFAULT:
         return f"add !{rule.pattern} to {image.node.spec.dockerfile_path}.dockerignore"
     return f"add !{path} below that line, or drop the line"

@@ -71,7 +71,7 @@ class Ecr:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class AwsAccount:
     """Where functions run. role: the ARN of one to take there. None: the caller's own."""
 
     region: str | None = None
@@ -88,7 +88,7 @@ class Retention:
 
     keep_last: int = 10
     days: int = 30
-    look_in: tuple[Account, ...] = field(default=())
+    look_in: tuple[AwsAccount, ...] = field(default=())
     accounts: tuple[str, ...] | None = None
 
 
@@ -124,12 +124,12 @@ def read_retention(document: Document) -> Retention:
     return Retention(**{key.replace("-", "_"): value for key, value in given.items()})
 
 
-def _accounts(document: Document, given: list[Any]) -> Iterator[Account]:
+def _accounts(document: Document, given: list[Any]) -> Iterator[AwsAccount]:
     for item in given:
         entry = document.known(item, _PLACE_KEYS, "gc", "look-in")
         for key in _PLACE_KEYS:
             _shaped(document, key, entry.get(key), "gc", "look-in")
-        yield Account(region=entry.get("region"), role=entry.get("role"))
+        yield AwsAccount(region=entry.get("region"), role=entry.get("role"))
 
 
 def _readers(document: Document, given: list[Any]) -> Iterator[str]:

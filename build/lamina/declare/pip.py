@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lamina.declare.script import Command, Word
+from lamina.declare.script import ShellCommand, Word
 
 _PIP = re.compile(r"(?:.*/)?pip(?:3(?:\.\d+)?)?")
 _PYTHON = re.compile(r"(?:.*/)?python(?:3(?:\.\d+)?)?")
@@ -37,7 +37,7 @@ class Option:
 class Install:
     """One ``pip install``. install: the word itself; named: requirements, folders and files by name."""
 
-    command: Command
+    command: ShellCommand
     install: Word
     options: tuple[Option, ...]
     named: tuple[Word, ...]
@@ -71,7 +71,7 @@ def _is_redirect(text: str) -> bool:
     return re.match(r"\d?[<>]", text) is not None
 
 
-def read_install(command: Command) -> Install | None:
+def read_install(command: ShellCommand) -> Install | None:
     """The ``pip install`` that a command is; None for any other command."""
     words = [*command.words]
     while words and (_ASSIGNMENT.match(words[0].text) or words[0].text in _LEADS):
@@ -87,7 +87,7 @@ def read_install(command: Command) -> Install | None:
     return _install(command, rest)
 
 
-def read_uv_install(command: Command) -> Install | None:
+def read_uv_install(command: ShellCommand) -> Install | None:
     """The ``uv pip install`` that a command is; None for any other command."""
     words = [*command.words]
     while words and (_ASSIGNMENT.match(words[0].text) or words[0].text in _LEADS):
@@ -97,7 +97,7 @@ def read_uv_install(command: Command) -> Install | None:
     return _install(command, words[2:])
 
 
-def _install(command: Command, rest: list[Word]) -> Install | None:
+def _install(command: ShellCommand, rest: list[Word]) -> Install | None:
     at = next((index for index, each in enumerate(rest) if each.text == "install"), None)
     if at is None:
         return None

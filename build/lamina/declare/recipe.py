@@ -15,7 +15,7 @@ _OF_BUILDER = re.compile(r"\$\{?BUILD")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class SourceFiles:
     """Files that an instruction reads from the context, or from a named one.
 
     paths: relative POSIX paths or wildcards as written; None where they cannot be known (the whole
@@ -57,7 +57,7 @@ class ResolvedStage:
     """The expanded platform of FROM, as it is written; ``$BUILDPLATFORM`` and its parts stay unexpanded."""
     args: tuple[tuple[str, str | None], ...]
     """Every ARG in order with its value; None where it is declared without one."""
-    sources: tuple[Source, ...]
+    sources: tuple[SourceFiles, ...]
     externals: tuple[External, ...]
     secrets: tuple[str, ...]
     notes: tuple[Problem, ...]
@@ -78,7 +78,7 @@ class Recipe:
     stages: tuple[ResolvedStage, ...]
 
     @property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[SourceFiles, ...]:
         """Every read from a context, in the order of the file."""
         return tuple(source for stage in self.stages for source in stage.sources)
 

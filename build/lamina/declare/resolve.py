@@ -14,7 +14,7 @@ from lamina.declare.dockerfile import Dockerfile, Instruction, Stage
 from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
 from lamina.declare.flags import mount_options
 from lamina.declare.machine import normal_platform
-from lamina.declare.recipe import SCRATCH, External, Recipe, ResolvedStage, Source, triggers_of
+from lamina.declare.recipe import SCRATCH, External, Recipe, ResolvedStage, SourceFiles, triggers_of
 from lamina.errors import ConfigError, Problem
 
 _URL = re.compile(r"(?:https?|git|ssh)://|git@")
@@ -37,7 +37,7 @@ def resolve(
     platform and build_platform: ``os/arch[/variant]``. contexts: names of declared named contexts.
     triggers: image -> what its ONBUILD instructions run in stages that are built FROM it.
     """
-    wanted = _Wanted(
+    wanted = _ResolveOptions(
         platform=platform,
         build_platform=build_platform,
         target=target,
@@ -49,7 +49,7 @@ def resolve(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Wanted:
+class _ResolveOptions:
     platform: str
     build_platform: str
     target: str | None
@@ -59,7 +59,7 @@ class _Wanted:
 
 
 class _Resolver:
-    def __init__(self, dockerfile: Dockerfile, wanted: _Wanted) -> None:
+    def __init__(self, dockerfile: Dockerfile, wanted: _ResolveOptions) -> None:
         self.file = dockerfile
         self.wanted = wanted
         self.problems: list[Problem] = []
@@ -169,7 +169,7 @@ class _StageReader:
         self._triggers: tuple[Instruction, ...] = ()
         self._args: list[tuple[str, str | None]] = []
         self._externals: list[External] = []
-        self._sources: list[Source] = []
+        self._sources: list[SourceFiles] = []
         self._secrets: list[str] = []
         self._notes: list[Problem] = []
         self.open_world = False
@@ -193,7 +193,9 @@ class _StageReader:
 
     def whole_context(self, name: str) -> None:
         """Stand on all files of a named context."""
-        self._sources.append(Source(line=self._stage.line, instruction="FROM", paths=("/",), context=name))
+        self._sources.append(
+            SourceFiles(line=self._stage.line, instruction="FROM", paths=("/",), context=name)
+        )
 
     def external(self, name: str, line: int, platform: str | None) -> None:
         """Use an image from outside the file. platform: see `External`."""
@@ -322,7 +324,7 @@ class _StageReader:
             self._reads_image(instruction, origin)
             return
         self._sources.append(
-            Source(
+            SourceFiles(
                 line=instruction.line,
                 instruction=instruction.name,
                 paths=paths,

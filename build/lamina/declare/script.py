@@ -33,7 +33,7 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class ShellCommand:
     """A simple command. before, after: the operators around it, empty at the ends of the text.
 
     top: whether it is in no ``if``, loop, group or pipe.
@@ -69,15 +69,15 @@ class Script:
 
     text: str
     start: int
-    commands: tuple[Command, ...]
+    commands: tuple[ShellCommand, ...]
     editable: bool
     """Whether the text is the file's own, line for line."""
 
-    def without(self, dropped: Collection[Command]) -> list[Replacement] | None:
+    def without(self, dropped: Collection[ShellCommand]) -> list[Replacement] | None:
         """What leaves these commands out; None where a comment or an operator stands in the way."""
         spans: list[Replacement] = []
-        kept: Command | None = None
-        run: list[Command] = []
+        kept: ShellCommand | None = None
+        run: list[ShellCommand] = []
         for each in (*self.commands, None):
             if each is not None and each in dropped:
                 run.append(each)
@@ -97,7 +97,7 @@ class Script:
             kept, run = each, []
         return spans
 
-    def without_words(self, command: Command, dropped: Collection[Word]) -> Iterator[Replacement]:
+    def without_words(self, command: ShellCommand, dropped: Collection[Word]) -> Iterator[Replacement]:
         """What leaves words out of a command, with the blanks before them."""
         for before, word in zip(command.words, command.words[1:], strict=False):
             if word in dropped:
@@ -132,7 +132,7 @@ def _is_flag(token: Word | str) -> bool:
     return isinstance(token, Word) and token.text.startswith("--")
 
 
-def _commands(text: str, start: int, escape: str) -> Iterator[Command]:
+def _commands(text: str, start: int, escape: str) -> Iterator[ShellCommand]:
     depth, before = 0, ""
     words: list[Word] = []
     for token in (*_tokens(text, start, escape), ""):
@@ -143,7 +143,7 @@ def _commands(text: str, start: int, escape: str) -> Iterator[Command]:
             head = words[0].text
             depth += head in _OPENS
             plain = before in _PLAIN and token in _PLAIN
-            yield Command(words=tuple(words), before=before, after=token, top=depth == 0 and plain)
+            yield ShellCommand(words=tuple(words), before=before, after=token, top=depth == 0 and plain)
             depth -= head in _CLOSES
         depth += {"(": 1, ")": -1}.get(token, 0)
         before, words = token, []

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lamina.decide.acceptance import Checked, objections
-from lamina.decide.plan import Found, why_unusable
+from lamina.decide.plan import FoundImage, why_unusable
 from lamina.declare.functions import Function
 from lamina.errors import BuildError, ConfigError, Problem, RegistryError
-from lamina.execute.image_store import RegistryPlace
-from lamina.flow.session import Workspace
+from lamina.execute.image_store import RegistryStore
+from lamina.flow.session import Session
 from lamina.flow.tags import identified
 from lamina.identify.image import Image
 from lamina.refs import Reference
@@ -18,7 +18,7 @@ from lamina.registries.base import Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class CheckTarget:
     """What is to be looked at. platform: what it has to be for; None: whatever it says."""
 
     name: str
@@ -29,13 +29,13 @@ class Wanted:
     image: Image | None = field(default=None, compare=False)
 
 
-def check_images(workspace: Workspace, references: tuple[str, ...] = ()) -> tuple[Checked, ...]:
+def check_images(session: Session, references: tuple[str, ...] = ()) -> tuple[Checked, ...]:
     """Look at the Lambda images as the worktree has them, or at any references instead.
 
     Raises BuildError for what is not there, RegistryError where no registry is configured or reachable.
     """
-    wanted = tuple(_given(workspace, references) if references else _own(workspace))
-    places = {each: RegistryPlace(workspace.registry_of(each.ref)) for each in wanted}
+    wanted = tuple(_given(session, references) if references else _own(session))
+    places = {each: RegistryStore(session.registry_of(each.ref)) for each in wanted}
     found = {each: places[each].look([each.ref]).get(each.ref) for each in wanted}
     BuildError.check(
         Problem(
@@ -46,33 +46,33 @@ def check_images(workspace: Workspace, references: tuple[str, ...] = ()) -> tupl
         if image is None
     )
     return tuple(
-        _checked(workspace, each, image, places[each]) for each, image in found.items() if image is not None
+        _checked(session, each, image, places[each]) for each, image in found.items() if image is not None
     )
 
 
-def require_registry(workspace: Workspace, *, hint: str) -> None:
+def require_registry(session: Session, *, hint: str) -> None:
     """Raise RegistryError, with that as the next step, where images live in the engine."""
-    if not workspace.remote:
+    if not session.remote:
         raise RegistryError.of(
             "no registry is configured: Lambda takes nothing from an engine",
-            where=workspace.project.settings["registry"].source,
+            where=session.project.settings["registry"].source,
             hint=hint,
         )
 
 
-def _own(workspace: Workspace) -> Iterator[Wanted]:
-    chosen = workspace.flags.images
-    names = workspace.graph.select(chosen) if chosen else workspace.graph.select((), kind="lambda")
-    require_registry(workspace, hint="add --registry, or --ref for any image")
-    for name, image in identified(workspace, names).items():
+def _own(session: Session) -> Iterator[CheckTarget]:
+    chosen = session.flags.images
+    names = session.graph.select(chosen) if chosen else session.graph.select((), kind="lambda")
+    require_registry(session, hint="add --registry, or --ref for any image")
+    for name, image in identified(session, names).items():
         spec, runs = image.node.spec, image.node.kind == "lambda"
-        yield Wanted(
+        yield CheckTarget(
             name=name, ref=image.ref, platform=spec.platform, runs=runs, functions=spec.functions, image=image
         )
 
 
-def _given(workspace: Workspace, references: tuple[str, ...]) -> Iterator[Wanted]:
-    platform = workspace.project.get("platform") if workspace.flags.platform else None
+def _given(session: Session, references: tuple[str, ...]) -> Iterator[CheckTarget]:
+    platform = session.project.get("platform") if session.flags.platform else None
     for text in references:
         try:
             ref = Reference.parse(text)
@@ -80,11 +80,11 @@ def _given(workspace: Workspace, references: tuple[str, ...]) -> Iterator[Wanted
             raise ConfigError.of(
                 str(error), where="--ref", allowed="host/repository:tag or host/repository@sha256:…"
             ) from None
-        yield Wanted(name=text, ref=ref, platform=platform, runs=True)
+        yield CheckTarget(name=text, ref=ref, platform=platform, runs=True)
 
 
-def _checked(workspace: Workspace, wanted: Wanted, found: Found, place: RegistryPlace) -> Checked:
-    manifest = workspace.registry_of(wanted.ref).manifest(wanted.ref.with_digest(found.digest))
+def _checked(session: Session, wanted: CheckTarget, found: FoundImage, place: RegistryStore) -> Checked:
+    manifest = session.registry_of(wanted.ref).manifest(wanted.ref.with_digest(found.digest))
     if manifest is not None and manifest.is_index:
         return _refused(wanted, found, _is_index(manifest))
     if wanted.image and found.fingerprint != wanted.image.fingerprint and not found.lost:
@@ -99,7 +99,7 @@ def _checked(workspace: Workspace, wanted: Wanted, found: Found, place: Registry
     return Checked(name=wanted.name, found=found, candidate=candidate, refusals=told)
 
 
-def _refused(wanted: Wanted, found: Found, why: str) -> Checked:
+def _refused(wanted: CheckTarget, found: FoundImage, why: str) -> Checked:
     return Checked(name=wanted.name, found=found, candidate=None, refusals=(why,))
 
 

@@ -11,12 +11,12 @@ from lamina.aws.clients import CONNECTIONS, Access, boto_clients
 from lamina.aws.lambda_ import Functions
 from lamina.aws.live import Alias, Live
 from lamina.decide.acceptance import objections
-from lamina.decide.plan import Found, why_unusable
+from lamina.decide.plan import FoundImage, why_unusable
 from lamina.deploy.check import require_registry
-from lamina.deploy.rules import Move, Running, Wanted, decide, obstacles, owned_elsewhere
+from lamina.deploy.rules import DesiredFunction, FunctionUpdate, Running, decide, obstacles, owned_elsewhere
 from lamina.errors import AwsError, BuildError, ConfigError, Problem, RegistryError, SelectionError
-from lamina.execute.image_store import RegistryPlace
-from lamina.flow.session import Workspace
+from lamina.execute.image_store import RegistryStore
+from lamina.flow.session import Session
 from lamina.flow.tags import identified
 from lamina.identify.image import Image
 from lamina.refs import Reference
@@ -28,7 +28,7 @@ _Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class DeployOptions:
     """How to deploy. alias: to be pointed at a version published for it. publish: a version in any case.
 
     smoke: call what was deployed before an alias moves. timeout: seconds that one function may take.
@@ -46,35 +46,35 @@ class Wish:
 class Deployment:
     """The functions to be looked after, with what each is; made by `plan_deployment`."""
 
-    moves: tuple[Move, ...]
+    moves: tuple[FunctionUpdate, ...]
     live: Mapping[str, Live]
     aliases: Mapping[str, Alias]
     events: Mapping[str, bytes]
     desks: Mapping[str | None, Functions] = field(repr=False)
 
-    def desk(self, move: Move) -> Functions:
+    def desk(self, move: FunctionUpdate) -> Functions:
         """Where the function is."""
         return self.desks[move.wanted.function.region]
 
 
-def plan_deployment(workspace: Workspace, wish: Wish) -> Deployment:
+def plan_deployment(session: Session, wish: DeployOptions) -> Deployment:
     """What each declared function runs, and what has to change. Nothing is changed.
 
     Raises SelectionError where no function is declared, BuildError for images that are not pushed as the
     worktree has them, ConfigError for functions of another stack, AwsError with all that stands in the way of
     any function.
     """
-    images = images_with_functions(workspace)
-    wanted = _wanted(workspace, images)
-    desks = desks_of(workspace, images.values())
+    images = images_with_functions(session)
+    wanted = _wanted(session, images)
+    desks = desks_of(session, images.values())
     found = _by_function(wanted, lambda each: desks[each.function.region].read(str(each.function)))
     live = {name: each for name, each in found.items() if each is not None}
     if not wish.take_over:
-        stack = workspace.project.get("stack")
+        stack = session.project.get("stack")
         ConfigError.check(
             problem
             for each in wanted
-            for problem in owned_elsewhere(each, stack, _owner(workspace, each, live.get(str(each.function))))
+            for problem in owned_elsewhere(each, stack, _owner(session, each, live.get(str(each.function))))
         )
     facts = {name: running(each) for name, each in live.items()}
     AwsError.check(problem for each in wanted for problem in obstacles(each, facts.get(str(each.function))))
@@ -99,33 +99,33 @@ def plan_deployment(workspace: Workspace, wish: Wish) -> Deployment:
     return Deployment(moves=moves, live=live, aliases=aliases, events=events, desks=desks)
 
 
-def _owner(workspace: Workspace, wanted: Wanted, live: Live | None) -> str | None:
+def _owner(session: Session, wanted: DesiredFunction, live: Live | None) -> str | None:
     """The stack whose image a function runs, as the name of the repository says."""
-    prefix = workspace.registry.address.rstrip("/") + "/"
+    prefix = session.registry.address.rstrip("/") + "/"
     if live is None or not live.uri or not live.uri.startswith(prefix):
         return None
     repository = live.uri.removeprefix(prefix).partition("@")[0].partition(":")[0]
-    return workspace.project.stack_of(wanted.image, repository)
+    return session.project.stack_of(wanted.image, repository)
 
 
-def images_with_functions(workspace: Workspace) -> Mapping[str, Image]:
+def images_with_functions(session: Session) -> Mapping[str, Image]:
     """The selected Lambda images for which functions are declared, as the worktree has them."""
-    nodes = workspace.graph.nodes
-    selected = workspace.graph.select(workspace.flags.images)
+    nodes = session.graph.nodes
+    selected = session.graph.select(session.flags.images)
     names = tuple(name for name in selected if nodes[name].spec.functions)
     if not names:
         raise SelectionError.of(
-            f"no function is declared for {', '.join(workspace.flags.images) or 'any image'}",
+            f"no function is declared for {', '.join(session.flags.images) or 'any image'}",
             hint=_NO_FUNCTIONS,
         )
-    require_registry(workspace, hint='add --registry, or registry = "ecr" to [tool.lamina]')
-    return identified(workspace, names)
+    require_registry(session, hint='add --registry, or registry = "ecr" to [tool.lamina]')
+    return identified(session, names)
 
 
-def desks_of(workspace: Workspace, images: Iterable[Image]) -> Mapping[str | None, Functions]:
+def desks_of(session: Session, images: Iterable[Image]) -> Mapping[str | None, Functions]:
     """Region -> where its functions are asked for; None: the region of the registry, or AWS' own choice."""
     regions = {each.region for image in images for each in image.node.spec.functions}
-    own = workspace.project.ecr.region
+    own = session.project.ecr.region
     return {region: Functions(boto_clients(Access(region=region or own))) for region in regions}
 
 
@@ -142,7 +142,7 @@ def running(live: Live) -> Running:
     )
 
 
-def _whole(place: RegistryPlace, images: Mapping[str, Image]) -> Mapping[Reference, Found]:
+def _whole(place: RegistryStore, images: Mapping[str, Image]) -> Mapping[Reference, FoundImage]:
     """The images in the registry, with all their layers. Raises BuildError or RegistryError for any other."""
     there = place.look(image.ref for image in images.values())
     BuildError.check(
@@ -167,8 +167,8 @@ def _whole(place: RegistryPlace, images: Mapping[str, Image]) -> Mapping[Referen
     return there
 
 
-def _wanted(workspace: Workspace, images: Mapping[str, Image]) -> tuple[Wanted, ...]:
-    place = RegistryPlace(workspace.registry)
+def _wanted(session: Session, images: Mapping[str, Image]) -> tuple[DesiredFunction, ...]:
+    place = RegistryStore(session.registry)
     there = _whole(place, images)
     BuildError.check(
         Problem(
@@ -187,7 +187,7 @@ def _wanted(workspace: Workspace, images: Mapping[str, Image]) -> tuple[Wanted, 
         )
     )
     return tuple(
-        Wanted(
+        DesiredFunction(
             function=each,
             image=name,
             uri=f"{image.ref.name}@{there[image.ref].digest}",
@@ -201,14 +201,14 @@ def _wanted(workspace: Workspace, images: Mapping[str, Image]) -> tuple[Wanted, 
 
 
 def _aliases(
-    wanted: Sequence[Wanted], desks: Mapping[str | None, Functions], wish: Wish
+    wanted: Sequence[DesiredFunction], desks: Mapping[str | None, Functions], wish: DeployOptions
 ) -> tuple[Mapping[str, Alias], Mapping[str, Live]]:
     """Of the alias that is asked for: what it is for each function that has it, and what runs behind it."""
     if wish.alias is None:
         return {}, {}
     name = wish.alias
 
-    def ask(each: Wanted) -> Alias | None:
+    def ask(each: DesiredFunction) -> Alias | None:
         desk, function = desks[each.function.region], str(each.function)
         found = desk.aliases(function).get(name)
         return desk.with_allocation(function, found) if found else None
@@ -223,7 +223,7 @@ def _aliases(
 
 
 def stuck(
-    wanted: Iterable[Wanted], aliases: Mapping[str, Alias], behind: Mapping[str, Live]
+    wanted: Iterable[DesiredFunction], aliases: Mapping[str, Alias], behind: Mapping[str, Live]
 ) -> Iterator[Problem]:
     """Aliases whose version has what is wanted and got no provisioned concurrency, so that calls stay behind.
 
@@ -243,12 +243,14 @@ def stuck(
             )
 
 
-def _by_function(wanted: Sequence[Wanted], ask: Callable[[Wanted], _Made]) -> dict[str, _Made]:
+def _by_function(
+    wanted: Sequence[DesiredFunction], ask: Callable[[DesiredFunction], _Made]
+) -> dict[str, _Made]:
     """Function -> what was asked of it."""
     return dict(zip(map(_name, wanted), ask_all(ask, wanted), strict=True))
 
 
-def _name(wanted: Wanted) -> str:
+def _name(wanted: DesiredFunction) -> str:
     return str(wanted.function)
 
 

@@ -16,8 +16,8 @@ from typing import Literal
 from lamina.aws.clients import CONNECTIONS
 from lamina.aws.lambda_ import Functions
 from lamina.aws.live import LATEST, Live
-from lamina.deploy.deploy import Deployment, Wish
-from lamina.deploy.rules import Move
+from lamina.deploy.deploy import Deployment, DeployOptions
+from lamina.deploy.rules import FunctionUpdate
 from lamina.errors import AwsError, LaminaError, Problem
 
 Status = Literal["updated", "pointed", "skipped", "failed", "planned", "stopped", "begun"]
@@ -25,14 +25,14 @@ _POINTED: Mapping[Status, Status] = {"skipped": "pointed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deployed:
+class DeployResult:
     """What came of a function. version: that was published, None where none was.
 
     status: ``stopped`` when the user ended it before the function was changed, ``begun`` when its update was
     not waited for.
     """
 
-    move: Move
+    move: FunctionUpdate
     status: Status
     version: str | None = None
     problem: Problem | None = None
@@ -42,20 +42,20 @@ class Deployed:
 class Rollout:
     """What came of a deployment. interrupted: by the user; aliases are then as they were."""
 
-    results: tuple[Deployed, ...]
+    results: tuple[DeployResult, ...]
     interrupted: bool = False
 
 
-def carry_out(
+def apply(
     deployment: Deployment,
-    wish: Wish,
+    wish: DeployOptions,
     *,
     say: Callable[[str], None] = lambda _: None,
     dry_run: bool = False,
 ) -> Rollout:
     """Do it, or only say so. What goes wrong with a function is in its result: others go on, aliases stay."""
     if dry_run:
-        return Rollout(results=tuple(Deployed(move=each, status="planned") for each in deployment.moves))
+        return Rollout(results=tuple(DeployResult(move=each, status="planned") for each in deployment.moves))
     made = _Updates(deployment=deployment, wish=wish, say=say).run()
     if wish.alias is None or made.interrupted or any(each.problem for each in made.results):
         return made
@@ -71,11 +71,11 @@ class _Updates:
     """
 
     deployment: Deployment
-    wish: Wish
+    wish: DeployOptions
     say: Callable[[str], None]
-    left: deque[Move] = field(default_factory=deque)
+    left: deque[FunctionUpdate] = field(default_factory=deque)
     changing: set[str] = field(default_factory=set)
-    done: dict[str, Deployed] = field(default_factory=dict)
+    done: dict[str, DeployResult] = field(default_factory=dict)
     ended: int = 0
     stopped: bool = False
     fault: Exception | None = None
@@ -94,10 +94,10 @@ class _Updates:
             raise self.fault
         return Rollout(results=tuple(self._result(each) for each in moves), interrupted=self.stopped)
 
-    def _result(self, move: Move) -> Deployed:
+    def _result(self, move: FunctionUpdate) -> DeployResult:
         with self.state:
             begun = _name(move) in self.changing
-            return self.done.get(_name(move), Deployed(move=move, status="begun" if begun else "stopped"))
+            return self.done.get(_name(move), DeployResult(move=move, status="begun" if begun else "stopped"))
 
     def _stop(self) -> None:
         """Begin nothing more; a second Ctrl-C ends the waiting for what has begun."""
@@ -131,13 +131,13 @@ class _Updates:
                 self.ended += 1
                 self.state.notify_all()
 
-    def _end(self, move: Move, result: Deployed) -> None:
+    def _end(self, move: FunctionUpdate, result: DeployResult) -> None:
         with self.state:
             self.changing.discard(_name(move))
             self.done[_name(move)] = result
             self.state.notify_all()
 
-    def _bring(self, move: Move) -> None:
+    def _bring(self, move: FunctionUpdate) -> None:
         """Let a function run its image, and publish and try that where it is asked for."""
         name, desk, until = _name(move), self.deployment.desk(move), time.monotonic() + self.wish.timeout
         live = self.deployment.live[name]
@@ -152,26 +152,26 @@ class _Updates:
         publish = self.wish.publish or move.pointed
         version = desk.publish(name, live, until=until) if publish else None
         updated = move.action == "update"
-        self._end(move, Deployed(move=move, status="updated" if updated else "skipped", version=version))
+        self._end(move, DeployResult(move=move, status="updated" if updated else "skipped", version=version))
         if self.wish.smoke and not self.stopped:
             _try(desk, name, version or move.alias or LATEST, self.deployment.events[name], self.wish.timeout)
         if updated:
             self.say(f"{name}: runs {move.wanted.tag}{f' as version {version}' if version else ''}")
 
 
-def _name(move: Move) -> str:
+def _name(move: FunctionUpdate) -> str:
     return str(move.wanted.function)
 
 
-def _failed(move: Move, error: LaminaError, hint: str | None = None) -> Deployed:
+def _failed(move: FunctionUpdate, error: LaminaError, hint: str | None = None) -> DeployResult:
     problem = error.problems[0]
     where = f"{_name(move)}: {problem.where}"
-    return Deployed(
+    return DeployResult(
         move=move, status="failed", problem=replace(problem, where=where, hint=hint or problem.hint)
     )
 
 
-def _command(desk: Functions, move: Move, live: Live, until: float) -> Live:
+def _command(desk: Functions, move: FunctionUpdate, live: Live, until: float) -> Live:
     """Give a function its command. A failure says that it runs the new image already, if it does."""
     try:
         return desk.update_command(_name(move), move.wanted.function.command, live, until=until)
@@ -205,10 +205,10 @@ class _Pointing:
     alias: str
     timeout: float
     say: Callable[[str], None]
-    moved: list[Deployed] = field(default_factory=list)
-    shifting: list[Deployed] = field(default_factory=list)
+    moved: list[DeployResult] = field(default_factory=list)
+    shifting: list[DeployResult] = field(default_factory=list)
 
-    def run(self, made: Sequence[Deployed]) -> Rollout:
+    def run(self, made: Sequence[DeployResult]) -> Rollout:
         """Point them; after a failure, or Ctrl-C, all are put back."""
         try:
             failed = self._move([each for each in made if each.move.pointed])
@@ -218,14 +218,14 @@ class _Pointing:
             return Rollout(results=tuple(stopped), interrupted=True)
         return Rollout(results=tuple(self._result(each, failed) for each in made))
 
-    def _result(self, each: Deployed, failed: Deployed | None) -> Deployed:
+    def _result(self, each: DeployResult, failed: DeployResult | None) -> DeployResult:
         if failed and failed.move == each.move:
             return failed
         if each not in self.moved:
             return each
         return replace(each, status="failed" if failed else _POINTED.get(each.status, each.status))
 
-    def _move(self, made: Sequence[Deployed]) -> Deployed | None:
+    def _move(self, made: Sequence[DeployResult]) -> DeployResult | None:
         """Point them, and wait until calls have come over. The first that fails; then all are put back."""
         for step, some in ((self._point, made), (self._come_over, self.shifting)):
             for each in some:
@@ -235,7 +235,7 @@ class _Pointing:
                     return _failed(each.move, error, hint=self._put_back())
         return None
 
-    def _point(self, each: Deployed) -> None:
+    def _point(self, each: DeployResult) -> None:
         name, desk, version = _name(each.move), self.deployment.desk(each.move), str(each.version)
         self.moved.append(each)  # it may move also when nobody waits for the answer any more
         before, until = self.deployment.aliases.get(name), time.monotonic() + self.timeout
@@ -251,7 +251,7 @@ class _Pointing:
         else:
             self.say(f"{name}: {self.alias} is version {version}")
 
-    def _come_over(self, each: Deployed) -> None:
+    def _come_over(self, each: DeployResult) -> None:
         """Wait for provisioned concurrency. While it is being made, and if that fails, calls stay behind."""
         name, desk = _name(each.move), self.deployment.desk(each.move)
         try:

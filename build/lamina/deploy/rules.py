@@ -13,7 +13,7 @@ ARCHITECTURES: Mapping[str, str] = {"amd64": "x86_64", "arm64": "arm64"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class DesiredFunction:
     """What a function should run. digest: of the pushed image. uri: that image by digest, as Lambda takes it.
 
     platform: of the image, ``linux/arm64``. tag: its content tag.
@@ -47,14 +47,14 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class FunctionUpdate:
     """What is to be done with a function. image, command: whether that is to be changed; reasons: why.
 
     alias: version that the alias names, None where there is no such alias or none is asked for; pointed:
     whether it has to be pointed at what the function is then.
     """
 
-    wanted: Wanted
+    wanted: DesiredFunction
     image: bool
     command: bool
     reasons: tuple[str, ...]
@@ -67,7 +67,7 @@ class Move:
         return "update" if self.image or self.command else "point" if self.pointed else "skip"
 
 
-def obstacles(wanted: Wanted, running: Running | None) -> Iterator[Problem]:
+def obstacles(wanted: DesiredFunction, running: Running | None) -> Iterator[Problem]:
     """Every reason for which a function cannot be given its image."""
     name = str(wanted.function)
     if running is None:
@@ -90,7 +90,7 @@ def obstacles(wanted: Wanted, running: Running | None) -> Iterator[Problem]:
         )
 
 
-def owned_elsewhere(wanted: Wanted, stack: str, owner: str | None) -> Iterator[Problem]:
+def owned_elsewhere(wanted: DesiredFunction, stack: str, owner: str | None) -> Iterator[Problem]:
     """A function that another stack deploys: each would take it from the other. owner: that stack."""
     if owner is not None and owner != stack:
         yield Problem(
@@ -102,13 +102,13 @@ def owned_elsewhere(wanted: Wanted, stack: str, owner: str | None) -> Iterator[P
 
 
 def decide(
-    wanted: Wanted,
+    wanted: DesiredFunction,
     running: Running,
     *,
     alias: Running | None = None,
     aliased: bool = False,
     shared: bool = False,
-) -> Move:
+) -> FunctionUpdate:
     """What has to change. alias: what the alias runs, if there is one. aliased: whether one is asked for.
 
     shared: whether the alias leaves some of its calls to other versions.
@@ -132,7 +132,7 @@ def decide(
             reasons.append("the alias leaves a share of the calls to other versions")
         else:
             reasons.append(f"the alias runs {_short(alias.digest)}")
-    return Move(
+    return FunctionUpdate(
         wanted=wanted,
         image=image,
         command=command,
@@ -143,7 +143,7 @@ def decide(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class StatusRow:
     """Where a function's code is: at ``$LATEST``, a version, or an alias of one.
 
     place: ``$LATEST``, ``7``, ``live = 7``. digest: what runs there, None when nothing does. verdict: see
@@ -182,7 +182,7 @@ def judge(pushed: str | None, running: Running | None, command: tuple[str, ...],
     return "live"
 
 
-def _same(running: Running, wanted: Wanted) -> bool:
+def _same(running: Running, wanted: DesiredFunction) -> bool:
     declared = wanted.function.command
     return running.digest == wanted.digest and (not declared or running.command == declared)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from lamina.deploy.rules import Move, Row
+from lamina.deploy.rules import FunctionUpdate, StatusRow
 from lamina.report import figures
 from lamina.report.console import Screen
 
@@ -14,7 +14,7 @@ _SHOWN = 19
 """Characters of a digest in a table: ``sha256:`` and twelve."""
 
 
-def show_moves(screen: Screen, moves: Iterable[Move]) -> None:
+def show_moves(screen: Screen, moves: Iterable[FunctionUpdate]) -> None:
     """What is to be done with each function, and why."""
     rows = (
         (str(each.wanted.function), each.wanted.image, each.action, "; ".join(each.reasons), each.wanted.tag)
@@ -34,7 +34,7 @@ def summary(statuses: Iterable[tuple[str, str]]) -> str:
     )
 
 
-def move_document(move: Move, *, status: str, version: str | None) -> dict[str, Any]:
+def move_document(move: FunctionUpdate, *, status: str, version: str | None) -> dict[str, Any]:
     """A function for programs. status: what was done, ``planned`` where nothing was to be."""
     wanted = move.wanted
     return {
@@ -52,7 +52,7 @@ def move_document(move: Move, *, status: str, version: str | None) -> dict[str, 
     }
 
 
-def show_status(screen: Screen, rows: Iterable[Row]) -> None:
+def show_status(screen: Screen, rows: Iterable[StatusRow]) -> None:
     """A row for each version and alias."""
     cells = (
         (
@@ -70,7 +70,7 @@ def show_status(screen: Screen, rows: Iterable[Row]) -> None:
     screen.rows(headings, cells, wide="verdict")
 
 
-def status_documents(rows: Iterable[Row]) -> list[dict[str, Any]]:
+def status_documents(rows: Iterable[StatusRow]) -> list[dict[str, Any]]:
     """The rows for programs."""
     return [
         {

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 
 from lamina.aws.lambda_ import Functions
 from lamina.aws.live import LATEST, Alias, Live
-from lamina.decide.plan import Found
+from lamina.decide.plan import FoundImage
 from lamina.declare.functions import Function
 from lamina.deploy.deploy import ask_all, desks_of, images_with_functions, running
-from lamina.deploy.rules import Row, judge
-from lamina.execute.image_store import RegistryPlace
-from lamina.flow.session import Workspace
+from lamina.deploy.rules import StatusRow, judge
+from lamina.execute.image_store import RegistryStore
+from lamina.flow.session import Session
 from lamina.identify.fingerprint import content_tag
 from lamina.identify.image import Image
 from lamina.refs import Reference
@@ -32,19 +32,19 @@ class _Seen:
         return self.image.repository.with_digest(digest)
 
 
-def read_status(workspace: Workspace, *, every: bool = False) -> tuple[Row, ...]:
+def read_status(session: Session, *, every: bool = False) -> tuple[StatusRow, ...]:
     """A row for each alias, each version that one leads to, and ``$LATEST``, of each declared function.
 
     every: for all versions. Raises SelectionError where no function is declared, AwsError where Lambda does
     not tell.
     """
-    images = images_with_functions(workspace)
-    desks = desks_of(workspace, images.values())
+    images = images_with_functions(session)
+    desks = desks_of(session, images.values())
     declared = [(image, each) for image in images.values() for each in image.node.spec.functions]
     looks = ask_all(lambda pair: _look(desks[pair[1].region], *pair, every=every), declared)
     seen = _with_versions(desks, looks)
     digests = {each.ref(live.digest) for each in seen for live in each.live.values() if live.digest}
-    found = RegistryPlace(workspace.registry).look({*(image.ref for image in images.values()), *digests})
+    found = RegistryStore(session.registry).look({*(image.ref for image in images.values()), *digests})
     return tuple(row for each in seen for row in _rows(each, found))
 
 
@@ -75,7 +75,7 @@ def _with_versions(
     return made
 
 
-def _rows(seen: _Seen, found: Mapping[Reference, Found]) -> Iterator[Row]:
+def _rows(seen: _Seen, found: Mapping[Reference, FoundImage]) -> Iterator[StatusRow]:
     """Where there are aliases, calls come by them and to the versions that they share calls with.
 
     Otherwise they come to what is latest.
@@ -96,7 +96,7 @@ def _rows(seen: _Seen, found: Mapping[Reference, Found]) -> Iterator[Row]:
         digest = live.digest if live else None
         known = found.get(seen.ref(digest)) if digest else None
         tag = content_tag(known.fingerprint) if known and known.fingerprint else None
-        yield Row(
+        yield StatusRow(
             image=image.name,
             function=str(seen.function),
             place=place,
@@ -119,6 +119,6 @@ def _alias(alias: Alias) -> str:
     return f"{alias.name} = {alias.version}" + (f" ({shares}{ends})" if shares else "")
 
 
-def check_status(rows: Iterable[Row]) -> tuple[Row, ...]:
+def check_status(rows: Iterable[StatusRow]) -> tuple[StatusRow, ...]:
     """Those that calls come to and that do not run what the worktree has."""
     return tuple(each for each in rows if each.counts and not each.live)

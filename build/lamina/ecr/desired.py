@@ -44,7 +44,7 @@ Aspects = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class EcrCaller:
     """Who asks, and where. account: of the caller; registry: whose registry it is."""
 
     partition: str
@@ -59,7 +59,7 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class SettingChange:
     """An aspect of a resource that is to become another. was, will: values, None where there is nothing."""
 
     resource: str
@@ -89,14 +89,14 @@ class Change:
 class Provision:
     """What was looked at, and what has to change. resources: their names."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[SettingChange, ...]
     resources: tuple[str, ...]
-    caller: Caller
+    caller: EcrCaller
     notes: tuple[Problem, ...] = ()
 
 
 def wanted_resources(
-    ecr: Ecr, caller: Caller, *, bases: Iterable[str], functions: Iterable[str], caches: Iterable[str]
+    ecr: Ecr, caller: EcrCaller, *, bases: Iterable[str], functions: Iterable[str], caches: Iterable[str]
 ) -> Mapping[str, Aspects]:
     """Every resource as it should be. bases, functions, caches: names of repositories, with their prefix.
 
@@ -119,17 +119,17 @@ def wanted_resources(
     return wanted
 
 
-def changes(wanted: Mapping[str, Aspects], seen: Mapping[str, Aspects | None]) -> tuple[Change, ...]:
+def changes(wanted: Mapping[str, Aspects], seen: Mapping[str, Aspects | None]) -> tuple[SettingChange, ...]:
     """What is to be done, resource by resource. seen: None for a resource that does not exist."""
     return tuple(
         change for name, aspects in wanted.items() for change in _changes(name, aspects, seen.get(name))
     )
 
 
-def _changes(name: str, wanted: Aspects, seen: Aspects | None) -> Iterator[Change]:
+def _changes(name: str, wanted: Aspects, seen: Aspects | None) -> Iterator[SettingChange]:
     if seen is None and SCAN in wanted:  # a repository; a template comes to be with its first aspect
         made = {aspect: wanted[aspect] for aspect in (MUTABILITY, SCAN)}
-        yield Change(resource=name, aspect=EXISTENCE, was=None, will=made)
+        yield SettingChange(resource=name, aspect=EXISTENCE, was=None, will=made)
         seen = {**made, LIFECYCLE: None, POLICY: None}
     for aspect, value in wanted.items():
         was = seen.get(aspect) if seen else None
@@ -137,7 +137,7 @@ def _changes(name: str, wanted: Aspects, seen: Aspects | None) -> Iterator[Chang
         if aspect == APPLIED:
             will = sorted({*(was or ()), *value})
         if canonical(was) != canonical(will):
-            yield Change(resource=name, aspect=aspect, was=was, will=will)
+            yield SettingChange(resource=name, aspect=aspect, was=was, will=will)
 
 
 def merged(was: Mapping[str, Any] | None, ours: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -151,7 +151,7 @@ def _is_ours(statement: Mapping[str, Any]) -> bool:
     return str(statement.get("Sid", "")).startswith(_OURS)
 
 
-def _statements(ecr: Ecr, caller: Caller, *, runs: bool) -> list[Mapping[str, Any]]:
+def _statements(ecr: Ecr, caller: EcrCaller, *, runs: bool) -> list[Mapping[str, Any]]:
     """Who may pull. runs: whether functions run the image, here and in the accounts of readers.
 
     https://docs.aws.amazon.com/lambda/latest/dg/images-create.html#gettingstarted-images-permissions

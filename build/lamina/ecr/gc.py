@@ -14,29 +14,29 @@ from lamina.ecr.retention import (
     MEANWHILE,
     Collected,
     Collection,
-    Held,
+    HeldManifest,
     Kind,
     Links,
-    Rules,
-    Verdict,
+    RetentionRules,
+    RetentionVerdict,
     changed,
     in_order,
     judge,
 )
-from lamina.ecr.usage import Census, check_declared, plan_census, used_by
+from lamina.ecr.usage import UsageSources, check_declared, plan_usage_sources, used_by
 from lamina.errors import AwsError, ConfigError, Interrupted, LaminaError, Problem, RegistryError
 from lamina.execute.cache_keys import CONFIG as CACHE
 from lamina.execute.remote_cache import CachePolicy
 from lamina.flow.cache import read_policy
 from lamina.flow.lock import read_pins
 from lamina.flow.plan import find_stable, make_images
-from lamina.flow.session import Workspace
-from lamina.identify.fingerprint import BILL_KEY, Bill, content_tag
+from lamina.flow.session import Session
+from lamina.identify.fingerprint import BILL_KEY, BuildInputs, content_tag
 from lamina.refs import EcrHost, Reference
 from lamina.registries.base import DOCKER_LIST, OCI_INDEX, Manifest
 from lamina.registries.ecr import EcrRegistry
-from lamina.registries.inventory import Stock, Stored
-from lamina.registries.oci_inventory import OciStock
+from lamina.registries.inventory import Inventory, StoredManifest
+from lamina.registries.oci_inventory import OciInventory
 
 _THREADS = 4  # repositories listed at once; each has pages of its own
 _STOPPED = "stopped; what is reported as deleted is gone, of the rest nothing is confirmed"
@@ -46,7 +46,7 @@ _IMAGES = frozenset(
 
 
 def plan_collection(
-    workspace: Workspace, *, keep_last: str | None = None, days: str | None = None, apply: bool = False
+    session: Session, *, keep_last: str | None = None, days: str | None = None, apply: bool = False
 ) -> Collection:
     """Decide about every repository of the project in this stack. Nothing is changed.
 
@@ -54,34 +54,34 @@ def plan_collection(
     an account that may pull is not asked, or with ``apply`` when it is not known who may: without knowing
     all that run, nothing may go.
     """
-    retention = workspace.project.retention
+    retention = session.project.retention
     keep = _count("--keep-last", keep_last, retention.keep_last, least=1)
     age = _count("--days", days, retention.days, least=0)
-    stock = _stock(workspace)
-    names = tuple(workspace.graph.nodes)
-    policy = read_policy(workspace)
-    repositories = _repositories(workspace, names, policy)
-    census = plan_census(workspace, repositories)
+    stock = _stock(session)
+    names = tuple(session.graph.nodes)
+    policy = read_policy(session)
+    repositories = _repositories(session, names, policy)
+    census = plan_usage_sources(session, repositories)
     if apply:
         ConfigError.check(census.doubts)
     usages = census.ask()
-    check_declared(workspace, usages)
-    images = make_images(workspace, names, read_pins(workspace, names), find_stable(workspace, names))
-    rules = Rules(
+    check_declared(session, usages)
+    images = make_images(session, names, read_pins(session, names), find_stable(session, names))
+    rules = RetentionRules(
         now=datetime.now(UTC),
         keep_last=keep,
         days=age,
-        cache_days=workspace.project.ecr.cache_days,
+        cache_days=session.project.ecr.cache_days,
         used=used_by(usages),
-        current=frozenset(_named(workspace, image.ref) for image in images.values()),
-        caches=frozenset(_named(workspace, ref) for image in images.values() for ref in policy.refs(image)),
+        current=frozenset(_named(session, image.ref) for image in images.values()),
+        caches=frozenset(_named(session, ref) for image in images.values() for ref in policy.refs(image)),
     )
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="gc") as pool:
         listed = pool.map(lambda name: [_held(name, each) for each in stock.stored(name)], repositories)
         held = tuple(each for those in listed for each in those)
-    links = _links(workspace, [each for each in held if each.kind == "index"])
+    links = _links(session, [each for each in held if each.kind == "index"])
     return Collection(
-        verdicts=_judge(workspace, held, rules, links),
+        verdicts=_judge(session, held, rules, links),
         looked=tuple(str(each) for each in usages),
         dated=stock.says_when,
         lists={digest: each.children for digest, each in links.items()},
@@ -89,17 +89,17 @@ def plan_collection(
     )
 
 
-def collect(workspace: Workspace, collection: Collection) -> Collected:
+def collect(session: Session, collection: Collection) -> Collected:
     """Delete what was decided, unless it has got a tag or a function meanwhile."""
     doomed = in_order(collection.verdicts)
-    census = plan_census(workspace, doomed) if doomed else Census(accesses=())
+    census = plan_usage_sources(session, doomed) if doomed else UsageSources(accesses=())
     ConfigError.check(census.doubts)
-    return delete_all(_stock(workspace), doomed, lambda: used_by(census.ask()), collection.lists)
+    return delete_all(_stock(session), doomed, lambda: used_by(census.ask()), collection.lists)
 
 
 def delete_all(
-    stock: Stock,
-    doomed: Mapping[str, tuple[Held, ...]],
+    stock: Inventory,
+    doomed: Mapping[str, tuple[HeldManifest, ...]],
     ask: Callable[[], Container[str]],
     lists: Mapping[str, tuple[str, ...]],
 ) -> Collected:
@@ -107,7 +107,7 @@ def delete_all(
 
     ask: the digests that functions run now; asked for before each repository. lists: see `Collection`.
     """
-    deleted: list[Held] = []
+    deleted: list[HeldManifest] = []
     left: dict[tuple[str, str], str] = {}
     problems: list[Problem] = []
     stopped: LaminaError | None = None
@@ -135,9 +135,9 @@ def delete_all(
 
 
 def delete(
-    stock: Stock,
+    stock: Inventory,
     repository: str,
-    doomed: tuple[Held, ...],
+    doomed: tuple[HeldManifest, ...],
     used: Container[str],
     lists: Mapping[str, tuple[str, ...]],
 ) -> Iterator[tuple[str, str | None]]:
@@ -184,8 +184,8 @@ def _failure(repository: str, digest: str, why: str) -> Problem:
 
 
 def _judge(
-    workspace: Workspace, held: tuple[Held, ...], rules: Rules, lists: Mapping[str, Links]
-) -> tuple[Verdict, ...]:
+    session: Session, held: tuple[HeldManifest, ...], rules: RetentionRules, lists: Mapping[str, Links]
+) -> tuple[RetentionVerdict, ...]:
     """Decide, read what the kept need, and decide again until nothing new is needed. lists: of indexes."""
     links = dict(lists)
     while True:
@@ -194,34 +194,34 @@ def _judge(
         unread = [each for each in kept if each.digest not in links]
         if not unread:
             return verdicts
-        links |= _links(workspace, unread)
+        links |= _links(session, unread)
 
 
-def _links(workspace: Workspace, held: Iterable[Held]) -> dict[str, Links]:
+def _links(session: Session, held: Iterable[HeldManifest]) -> dict[str, Links]:
     """What manifests need; nothing for one that was deleted meanwhile."""
-    refs = {_reference(workspace, each.repository).with_digest(each.digest): each for each in held}
-    found = workspace.registry.manifests(refs)
-    return {each.digest: _needs(workspace, found.get(ref)) for ref, each in refs.items()}
+    refs = {_reference(session, each.repository).with_digest(each.digest): each for each in held}
+    found = session.registry.manifests(refs)
+    return {each.digest: _needs(session, found.get(ref)) for ref, each in refs.items()}
 
 
-def _needs(workspace: Workspace, manifest: Manifest | None) -> Links:
+def _needs(session: Session, manifest: Manifest | None) -> Links:
     if manifest is None:
         return Links()
     try:
-        bill = Bill.from_document(json.loads(manifest.annotations.get(BILL_KEY, "null")))
+        bill = BuildInputs.from_document(json.loads(manifest.annotations.get(BILL_KEY, "null")))
     except ValueError:
         bill = None
     bases = [
         name
         for parent, known in (bill.parents.items() if bill else ())
-        for repository in [workspace.project.repository(parent)]
+        for repository in [session.project.repository(parent)]
         for name in (f"{repository}:{content_tag(known)}", f"{repository}@{known}")
     ]
     return Links(children=tuple(each.digest for each in manifest.manifests), bases=tuple(bases))
 
 
-def _held(repository: str, stored: Stored) -> Held:
-    return Held(
+def _held(repository: str, stored: StoredManifest) -> HeldManifest:
+    return HeldManifest(
         repository=repository,
         digest=stored.digest,
         tags=stored.tags,
@@ -232,7 +232,7 @@ def _held(repository: str, stored: Stored) -> Held:
     )
 
 
-def _kind(stored: Stored) -> Kind:
+def _kind(stored: StoredManifest) -> Kind:
     if stored.subject:
         return "referrer"
     if stored.media_type in {OCI_INDEX, DOCKER_LIST}:
@@ -242,35 +242,35 @@ def _kind(stored: Stored) -> Kind:
     return "image" if stored.artifact in _IMAGES else "other"
 
 
-def _repositories(workspace: Workspace, names: Iterable[str], policy: CachePolicy) -> tuple[str, ...]:
+def _repositories(session: Session, names: Iterable[str], policy: CachePolicy) -> tuple[str, ...]:
     """The repositories of images and of their caches."""
-    own = [workspace.project.repository(name) for name in names]
+    own = [session.project.repository(name) for name in names]
     return tuple(dict.fromkeys((*own, *(policy.name(name) for name in own))))
 
 
-def _stock(workspace: Workspace) -> Stock:
-    if not workspace.remote:
+def _stock(session: Session) -> Inventory:
+    if not session.remote:
         raise RegistryError.of(
             "images live in the engine, whose own clean-up is `docker image prune`",
-            where=workspace.project.settings["registry"].source,
+            where=session.project.settings["registry"].source,
             allowed=f"any registry but {LOCAL}",
             hint='add --registry, or registry = "ecr" to [tool.lamina]',
         )
-    registry = workspace.registry
-    if not workspace.on_ecr and EcrHost.of(Reference.parse(f"{registry.address}/any")):
+    registry = session.registry
+    if not session.on_ecr and EcrHost.of(Reference.parse(f"{registry.address}/any")):
         raise RegistryError.of(
             f"{registry.address} is in ECR, and functions run what is there: that has to be known",
-            where=workspace.project.settings["registry"].source,
+            where=session.project.settings["registry"].source,
             allowed="ecr, or ecr/<prefix>",
             hint='registry = "ecr" in [tool.lamina], with account and region in [tool.lamina.ecr]',
         )
-    return registry.stock if isinstance(registry, EcrRegistry) else OciStock(registry)
+    return registry.stock if isinstance(registry, EcrRegistry) else OciInventory(registry)
 
 
-def _reference(workspace: Workspace, repository: str) -> Reference:
-    return Reference.parse(workspace.prefix + repository)
+def _reference(session: Session, repository: str) -> Reference:
+    return Reference.parse(session.prefix + repository)
 
 
-def _named(workspace: Workspace, ref: Reference) -> str:
+def _named(session: Session, ref: Reference) -> str:
     """``repository:tag`` below the registry's address."""
-    return str(ref).removeprefix(workspace.prefix)
+    return str(ref).removeprefix(session.prefix)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lamina.declare.accounts import Account, account_of
+from lamina.declare.accounts import AwsAccount, account_of
 from lamina.declare.config import Project
 from lamina.errors import Problem
 
@@ -33,7 +33,7 @@ _ROLE_RIGHTS = "lambda:ListFunctions, lambda:ListVersionsByFunction and lambda:G
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class AccountRegion:
     """Functions of an account in one region."""
 
     account: str
@@ -44,7 +44,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Puller:
+class PullingAccount:
     """An account whose functions may run images. where: what says so.
 
     by_policy: whether only a policy lets it in, which may be for other things than functions.
@@ -56,19 +56,19 @@ class Puller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Crowd:
+class OpenPrincipal:
     """More accounts than a policy names. who: ``anybody``, ``the organisation o-1``; where: what says so."""
 
     who: str
     where: str
 
 
-def let_in(policy: Mapping[str, Any] | None, where: str) -> tuple[Puller | Crowd, ...]:
+def let_in(policy: Mapping[str, Any] | None, where: str) -> tuple[PullingAccount | OpenPrincipal, ...]:
     """Who may pull by a policy, besides the registry's own account. where: what the policy is of.
 
     Statements that deny are not counted: at worst an account is asked that runs nothing.
     """
-    found: dict[Puller | Crowd, None] = {}
+    found: dict[PullingAccount | OpenPrincipal, None] = {}
     for statement in _listed((policy or {}).get("Statement")):
         if str(statement.get("Effect", "")).lower() != "allow" or not _pulls(statement):
             continue
@@ -77,41 +77,45 @@ def let_in(policy: Mapping[str, Any] | None, where: str) -> tuple[Puller | Crowd
     return tuple(found)
 
 
-def declared(project: Project, caller: Place) -> Iterator[Puller]:
+def declared(project: Project, caller: AccountRegion) -> Iterator[PullingAccount]:
     """Whose functions may run the images by the project's own configuration; the registry's owner first."""
-    yield Puller(account=project.ecr.account or caller.account, where="the registry's own account")
+    yield PullingAccount(account=project.ecr.account or caller.account, where="the registry's own account")
     for reader in project.ecr.readers:
-        yield Puller(account=account_of(reader), where="readers of [tool.lamina.ecr]")
+        yield PullingAccount(account=account_of(reader), where="readers of [tool.lamina.ecr]")
     for account in project.retention.accounts or ():
-        yield Puller(account=account, where="accounts of [tool.lamina.gc]")
+        yield PullingAccount(account=account, where="accounts of [tool.lamina.gc]")
     for name, spec in project.images.items():
         if any(not each.arn for each in spec.functions):  # a function without an ARN is the caller's own
-            yield Puller(account=caller.account, where=f"functions of {name}")
+            yield PullingAccount(account=caller.account, where=f"functions of {name}")
 
 
-def places(project: Project, caller: Place, pullers: Iterable[Puller]) -> Mapping[Place, Account]:
+def places(
+    project: Project, caller: AccountRegion, pullers: Iterable[PullingAccount]
+) -> Mapping[AccountRegion, AwsAccount]:
     """Where to ask: all of look-in, and the caller in the registry's region where that is wanted.
 
     caller: who asks, in the registry's region.
     """
     asked = {
-        Place(
+        AccountRegion(
             account=account_of(each.role) if each.role else caller.account,
             region=each.region or caller.region,
         ): each
         for each in project.retention.look_in
     }
     if not asked or any(each.account == caller.account for each in pullers):
-        asked.setdefault(caller, Account())
+        asked.setdefault(caller, AwsAccount())
     return asked
 
 
-def missing(pullers: Iterable[Puller], region: str, asked: Iterable[Place]) -> Iterator[Problem]:
+def missing(
+    pullers: Iterable[PullingAccount], region: str, asked: Iterable[AccountRegion]
+) -> Iterator[Problem]:
     """Of each account that is not asked in the registry's region, what to do."""
     places = tuple(asked)
     told: set[str] = set()
     for each in pullers:
-        if each.account in told or Place(account=each.account, region=region) in places:
+        if each.account in told or AccountRegion(account=each.account, region=region) in places:
             continue
         told.add(each.account)
         role = f'{{ role = "arn:aws:iam::{each.account}:role/<role>" }}'
@@ -127,7 +131,7 @@ def missing(pullers: Iterable[Puller], region: str, asked: Iterable[Place]) -> I
         )
 
 
-def unbounded(crowds: Iterable[Crowd]) -> Iterator[Problem]:
+def unbounded(crowds: Iterable[OpenPrincipal]) -> Iterator[Problem]:
     """Of each policy that lets in accounts that cannot be told from it, what to do."""
     by_who: dict[str, list[str]] = {}
     for each in crowds:
@@ -155,9 +159,9 @@ def _matches(action: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(action, each.replace("[", "[[]")) for each in patterns)
 
 
-def _principals(statement: Mapping[str, Any], where: str) -> Iterator[Puller | Crowd]:
+def _principals(statement: Mapping[str, Any], where: str) -> Iterator[PullingAccount | OpenPrincipal]:
     if "NotPrincipal" in statement:
-        yield Crowd(who="anybody but some", where=where)
+        yield OpenPrincipal(who="anybody but some", where=where)
         return
     given = statement.get("Principal")
     named = given if isinstance(given, Mapping) else {"AWS": given}
@@ -166,20 +170,20 @@ def _principals(statement: Mapping[str, Any], where: str) -> Iterator[Puller | C
         for value in map(str, _listed(values)):
             account = _account_of(value)
             if account:
-                yield Puller(account=account, where=where, by_policy=True)
+                yield PullingAccount(account=account, where=where, by_policy=True)
             elif kind == "Service":
                 # Lambda for no account in particular: the registry's own. A function of another account needs
                 # a statement that names that account as well, and is told by it.
                 yield from narrowed if _LAMBDA.fullmatch(value) else ()
             elif not _DELETED.fullmatch(value):
                 who = "anybody" if value == "*" else value
-                yield from narrowed or (Crowd(who=who, where=where),)
+                yield from narrowed or (OpenPrincipal(who=who, where=where),)
 
 
-def _narrowed(condition: Mapping[str, Any], where: str) -> Iterator[Puller | Crowd]:
+def _narrowed(condition: Mapping[str, Any], where: str) -> Iterator[PullingAccount | OpenPrincipal]:
     """Who is left of anybody: the accounts, if any key names them; nothing where no key says."""
-    accounts: dict[Puller | Crowd, None] = {}
-    crowds: dict[Puller | Crowd, None] = {}
+    accounts: dict[PullingAccount | OpenPrincipal, None] = {}
+    crowds: dict[PullingAccount | OpenPrincipal, None] = {}
     for operator, keys in condition.items():
         if not _NARROWING.fullmatch(str(operator).lower()):
             continue
@@ -190,12 +194,12 @@ def _narrowed(condition: Mapping[str, Any], where: str) -> Iterator[Puller | Cro
                 found = [_account_of(each) for each in texts]
                 if all(found):
                     accounts |= {
-                        Puller(account=str(each), where=where, by_policy=True): None for each in found
+                        PullingAccount(account=str(each), where=where, by_policy=True): None for each in found
                     }
                 else:
-                    crowds[Crowd(who=f"whoever {key} {', '.join(texts)} is", where=where)] = None
+                    crowds[OpenPrincipal(who=f"whoever {key} {', '.join(texts)} is", where=where)] = None
             elif name in _BY_ORGANISATION:
-                crowds[Crowd(who=f"the organisation {', '.join(texts)}", where=where)] = None
+                crowds[OpenPrincipal(who=f"the organisation {', '.join(texts)}", where=where)] = None
     yield from accounts or crowds
 
 

@@ -29,7 +29,7 @@ _CACHE = re.compile(r"cache-[\w.-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class HeldManifest:
     """A manifest in a repository. size: bytes, compressed. pushed: None where that is not known.
 
     subject: the digest that a referrer (a signature, an attestation) is about.
@@ -58,7 +58,7 @@ class Links:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class RetentionRules:
     """What is kept. now: the moment that ages count from. keep_last: of each repository's images, by push.
 
     used: digest -> the functions that run it. current: ``repository:tag`` of what the worktree would build;
@@ -75,10 +75,10 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class RetentionVerdict:
     """What becomes of a manifest. rule: the same words for all that are kept for one reason; detail: why."""
 
-    held: Held
+    held: HeldManifest
     action: Action
     rule: str
     detail: str
@@ -92,14 +92,14 @@ class Collection:
     an index -> the digests in it. doubts: why functions may run images that nobody saw.
     """
 
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[RetentionVerdict, ...]
     looked: tuple[str, ...]
     dated: bool
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     doubts: tuple[Problem, ...] = ()
 
     @property
-    def doomed(self) -> tuple[Held, ...]:
+    def doomed(self) -> tuple[HeldManifest, ...]:
         """What is to be deleted."""
         return tuple(each.held for each in self.verdicts if each.action == "delete")
 
@@ -112,12 +112,14 @@ class Collected:
     kept it from being complete.
     """
 
-    deleted: tuple[Held, ...]
+    deleted: tuple[HeldManifest, ...]
     left: Mapping[tuple[str, str], str]
     error: LaminaError | None
 
 
-def judge(held: Iterable[Held], rules: Rules, links: Mapping[str, Links]) -> tuple[Verdict, ...]:
+def judge(
+    held: Iterable[HeldManifest], rules: RetentionRules, links: Mapping[str, Links]
+) -> tuple[RetentionVerdict, ...]:
     """Decide about everything that repositories hold, in their order.
 
     links: digest -> what it needs, as far as that has been read. What nobody needs by itself is kept all
@@ -127,12 +129,12 @@ def judge(held: Iterable[Held], rules: Rules, links: Mapping[str, Links]) -> tup
     newest = _newest(everything, rules.keep_last)
     verdicts = {_key(each): _alone(each, rules, newest) for each in everything}
     waiting = [each.held for each in verdicts.values() if each.action == "keep"]
-    by_name: dict[str, Held] = {}
+    by_name: dict[str, HeldManifest] = {}
     for each in everything:
         by_name |= {f"{each.repository}:{tag}": each for tag in each.tags}
         by_name[f"{each.repository}@{each.digest}"] = each
-    referrers: dict[str, list[Held]] = defaultdict(list)
-    indexes: dict[str, list[Held]] = defaultdict(list)
+    referrers: dict[str, list[HeldManifest]] = defaultdict(list)
+    indexes: dict[str, list[HeldManifest]] = defaultdict(list)
     for each in everything:
         if each.subject:
             referrers[f"{each.repository}@{each.subject}"].append(each)
@@ -142,7 +144,7 @@ def judge(held: Iterable[Held], rules: Rules, links: Mapping[str, Links]) -> tup
     while waiting:
         kept = waiting.pop()
         own, needs = f"{kept.repository}@{kept.digest}", links.get(kept.digest, Links())
-        related: list[tuple[Held | None, str]] = [
+        related: list[tuple[HeldManifest | None, str]] = [
             *((by_name.get(f"{kept.repository}@{child}"), "part of") for child in needs.children),
             *((by_name.get(base), "base of") for base in needs.bases),
             *((each, "about") for each in referrers[own]),
@@ -150,7 +152,7 @@ def judge(held: Iterable[Held], rules: Rules, links: Mapping[str, Links]) -> tup
         ]
         for needed, how in related:
             if needed is not None and verdicts[_key(needed)].action == "delete":
-                verdicts[_key(needed)] = Verdict(
+                verdicts[_key(needed)] = RetentionVerdict(
                     held=needed,
                     action="keep",
                     rule=f"{how} what is kept",
@@ -160,16 +162,16 @@ def judge(held: Iterable[Held], rules: Rules, links: Mapping[str, Links]) -> tup
     return tuple(verdicts.values())
 
 
-def in_order(verdicts: Iterable[Verdict]) -> Mapping[str, tuple[Held, ...]]:
+def in_order(verdicts: Iterable[RetentionVerdict]) -> Mapping[str, tuple[HeldManifest, ...]]:
     """What is to be deleted by repository; an index goes before what it lists, which it holds fast."""
-    found: dict[str, list[Held]] = defaultdict(list)
+    found: dict[str, list[HeldManifest]] = defaultdict(list)
     for each in verdicts:
         if each.action == "delete":
             found[each.held.repository].append(each.held)
     return {name: tuple(sorted(held, key=lambda each: each.kind != "index")) for name, held in found.items()}
 
 
-def changed(held: Held, there: Mapping[str, tuple[str, ...]], used: Container[str]) -> str | None:
+def changed(held: HeldManifest, there: Mapping[str, tuple[str, ...]], used: Container[str]) -> str | None:
     """What happened to an image since it was decided about, if that matters.
 
     there: digest -> tags, of its repository now. used: the digests that functions run now.
@@ -181,9 +183,9 @@ def changed(held: Held, there: Mapping[str, tuple[str, ...]], used: Container[st
     return TAKEN if held.digest in used else None
 
 
-def _newest(held: Iterable[Held], count: int) -> Mapping[tuple[str, str], int]:
+def _newest(held: Iterable[HeldManifest], count: int) -> Mapping[tuple[str, str], int]:
     """The tagged images of each repository that were pushed last, and which in that order each is."""
-    images: dict[str, list[Held]] = defaultdict(list)
+    images: dict[str, list[HeldManifest]] = defaultdict(list)
     for each in held:
         counts = any(not _ATTESTED.fullmatch(tag) for tag in each.tags)
         if each.kind in {"image", "index"} and counts and each.pushed is not None:
@@ -195,11 +197,13 @@ def _newest(held: Iterable[Held], count: int) -> Mapping[tuple[str, str], int]:
     return found
 
 
-def _alone(held: Held, rules: Rules, newest: Mapping[tuple[str, str], int]) -> Verdict:
+def _alone(
+    held: HeldManifest, rules: RetentionRules, newest: Mapping[tuple[str, str], int]
+) -> RetentionVerdict:
     """What becomes of a manifest that nothing else needs."""
     kept = next(_reasons(held, rules, newest), None)
     if kept is not None:
-        return Verdict(held=held, action="keep", rule=kept[0], detail=kept[1])
+        return RetentionVerdict(held=held, action="keep", rule=kept[0], detail=kept[1])
     age = _age(held, rules.now)
     if held.kind == "cache":
         what = "an old cache" if held.tags else "a cache that was replaced"
@@ -207,10 +211,12 @@ def _alone(held: Held, rules: Rules, newest: Mapping[tuple[str, str], int]) -> V
         what = "what it is about is not kept"
     else:
         what = f"not among the newest {rules.keep_last}" if held.tags else "no tag names it"
-    return Verdict(held=held, action="delete", rule=what, detail=f"{what}, pushed {age} days ago")
+    return RetentionVerdict(held=held, action="delete", rule=what, detail=f"{what}, pushed {age} days ago")
 
 
-def _reasons(held: Held, rules: Rules, newest: Mapping[tuple[str, str], int]) -> Iterator[tuple[str, str]]:
+def _reasons(
+    held: HeldManifest, rules: RetentionRules, newest: Mapping[tuple[str, str], int]
+) -> Iterator[tuple[str, str]]:
     """Why a manifest is kept, what counts most first: a rule, and its reason here."""
     if functions := rules.used.get(held.digest):
         more = f" and {len(functions) - 1} more" if len(functions) > 1 else ""
@@ -241,9 +247,9 @@ def _is_ours(tag: str) -> bool:
     return tag == STABLE or any(each.fullmatch(tag) for each in (_CONTENT, _REVISION, _ATTESTED, _CACHE))
 
 
-def _key(held: Held) -> tuple[str, str]:
+def _key(held: HeldManifest) -> tuple[str, str]:
     return held.repository, held.digest
 
 
-def _age(held: Held, now: datetime) -> str:
+def _age(held: HeldManifest, now: datetime) -> str:
     return "?" if held.pushed is None else str((now - held.pushed).days)

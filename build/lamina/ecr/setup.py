@@ -20,40 +20,40 @@ from lamina.ecr.desired import (
     SCAN,
     TEMPLATE,
     Aspects,
-    Caller,
-    Change,
+    EcrCaller,
     Provision,
+    SettingChange,
     changes,
     wanted_resources,
 )
 from lamina.errors import ConfigError, LaminaError, Problem, RegistryError
 from lamina.flow.cache import read_policy
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 from lamina.registries.ecr import EcrRegistry
 
 
-def plan_setup(workspace: Workspace) -> Provision:
+def plan_setup(session: Session) -> Provision:
     """What has to change. Raises ConfigError for a template that no repository would be made by."""
-    registry = _registry(workspace)
+    registry = _registry(session)
     setup = registry.setup
-    names = {node.name: workspace.project.repository(node.name) for node in workspace.graph.nodes.values()}
-    _check_template(workspace, {name: registry.stock.full(each) for name, each in names.items()})
+    names = {node.name: session.project.repository(node.name) for node in session.graph.nodes.values()}
+    _check_template(session, {name: registry.stock.full(each) for name, each in names.items()})
     told = setup.identity()
-    caller = Caller(
+    caller = EcrCaller(
         partition=told.partition,
         account=told.account,
-        registry=workspace.project.ecr.account or told.account,
+        registry=session.project.ecr.account or told.account,
         region=told.region,
     )
-    policy = read_policy(workspace)
-    kinds = {node.name: node.kind for node in workspace.graph.nodes.values()}
+    policy = read_policy(session)
+    kinds = {node.name: node.kind for node in session.graph.nodes.values()}
     bases, functions = (
         [registry.stock.full(names[name]) for name in names if kinds[name] == kind]
         for kind in ("base", "lambda")
     )
     caches = dict.fromkeys(registry.stock.full(policy.name(each)) for each in names.values())
     wanted = wanted_resources(
-        workspace.project.ecr,
+        session.project.ecr,
         caller,
         bases=bases,
         functions=functions,
@@ -67,18 +67,18 @@ def plan_setup(workspace: Workspace) -> Provision:
     )
 
 
-def carry_out(workspace: Workspace, provision: Provision) -> tuple[Problem, ...]:
+def apply(session: Session, provision: Provision) -> tuple[Problem, ...]:
     """Make the changes, resource by resource, and look whether they hold; what went wrong, if anything."""
-    setup = _registry(workspace).setup
+    setup = _registry(session).setup
     by_resource = [tuple(those) for _, those in groupby(provision.changes, lambda each: each.resource)]
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="ecr") as pool:
         problems = [
             each for found in pool.map(lambda those: _apply(setup, those), by_resource) for each in found
         ]
-    return tuple(problems) or tuple(_stubborn(plan_setup(workspace).changes))
+    return tuple(problems) or tuple(_stubborn(plan_setup(session).changes))
 
 
-def _apply(setup: EcrSetup, those: Iterable[Change]) -> tuple[Problem, ...]:
+def _apply(setup: EcrSetup, those: Iterable[SettingChange]) -> tuple[Problem, ...]:
     """The changes of one resource, in order; after the first that fails the others are left."""
     given = tuple(those)
     try:
@@ -92,7 +92,7 @@ def _apply(setup: EcrSetup, those: Iterable[Change]) -> tuple[Problem, ...]:
     return ()
 
 
-def _apply_one(setup: EcrSetup, change: Change) -> None:
+def _apply_one(setup: EcrSetup, change: SettingChange) -> None:
     name, will = change.resource, change.will
     if change.aspect == EXISTENCE:
         setup.create(name, *_mutability(will), scan=will[SCAN])
@@ -108,7 +108,7 @@ def _apply_one(setup: EcrSetup, change: Change) -> None:
         setup.set_mounting()
 
 
-def _apply_template(setup: EcrSetup, those: tuple[Change, ...]) -> None:
+def _apply_template(setup: EcrSetup, those: tuple[SettingChange, ...]) -> None:
     """A template is written as a whole: what does not change is what it is."""
     prefix = those[0].resource.removeprefix(TEMPLATE)
     found = setup.template(prefix)
@@ -129,7 +129,7 @@ def _mutability(aspects: Aspects) -> tuple[str, tuple[str, ...]]:
     return value["mode"], tuple(value["except"])
 
 
-def _stubborn(left: Iterable[Change]) -> Iterator[Problem]:
+def _stubborn(left: Iterable[SettingChange]) -> Iterator[Problem]:
     return (
         Problem(
             what=f"the {each.aspect} of {each.resource} is not what it was made: {each.before}",
@@ -172,19 +172,19 @@ def _template_aspects(found: TemplateFacts) -> Aspects:
     }
 
 
-def _registry(workspace: Workspace) -> EcrRegistry:
-    if workspace.ecr is None:
+def _registry(session: Session) -> EcrRegistry:
+    if session.ecr is None:
         raise RegistryError.of(
-            f"the registry is {workspace.project.get('registry')}, and there is nothing to set up in it",
-            where=workspace.project.settings["registry"].source,
+            f"the registry is {session.project.get('registry')}, and there is nothing to set up in it",
+            where=session.project.settings["registry"].source,
             allowed="ecr, or ecr/<prefix>",
             hint='add --registry ecr, or registry = "ecr" to [tool.lamina]',
         )
-    return workspace.ecr
+    return session.ecr
 
 
-def _check_template(workspace: Workspace, repositories: Mapping[str, str]) -> None:
-    ecr = workspace.project.ecr
+def _check_template(session: Session, repositories: Mapping[str, str]) -> None:
+    ecr = session.project.ecr
     outside = [each for each in repositories.values() if ecr.template and not ecr.creates(each)]
     ConfigError.check(
         Problem(
@@ -197,7 +197,7 @@ def _check_template(workspace: Workspace, repositories: Mapping[str, str]) -> No
     )
 
 
-def _notes(caller: Caller) -> Iterator[Problem]:
+def _notes(caller: EcrCaller) -> Iterator[Problem]:
     if not caller.own:
         yield Problem(
             what=f"the registry is of account {caller.registry}, the caller of {caller.account}: "

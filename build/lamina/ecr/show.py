@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable
 from typing import Any
 
-from lamina.ecr.desired import Change, Provision
-from lamina.ecr.retention import GONE, Collected, Collection, Held, Verdict
+from lamina.ecr.desired import Provision, SettingChange
+from lamina.ecr.retention import GONE, Collected, Collection, HeldManifest, RetentionVerdict
 from lamina.report import figures
 from lamina.report.console import Screen
 
@@ -27,7 +27,7 @@ def show_setup(screen: Screen, provision: Provision) -> None:
     screen.say(f"{len(provision.changes)} to change, in {touched} of {count} resources in {place}")
 
 
-def setup_documents(changes: Iterable[Change]) -> list[dict[str, Any]]:
+def setup_documents(changes: Iterable[SettingChange]) -> list[dict[str, Any]]:
     """The changes for programs; ``is`` and ``to_be`` as AWS takes them."""
     return [
         {
@@ -108,31 +108,31 @@ def collection_documents(collection: Collection, collected: Collected | None) ->
     ]
 
 
-def _action(verdict: Verdict, gone: Container[tuple[str, str]], left: str | None) -> str:
+def _action(verdict: RetentionVerdict, gone: Container[tuple[str, str]], left: str | None) -> str:
     if _key(verdict.held) in gone:
         return "deleted"
     return "gone" if left == GONE else "keep" if left else verdict.action
 
 
-def _key(held: Held) -> tuple[str, str]:
+def _key(held: HeldManifest) -> tuple[str, str]:
     return held.repository, held.digest
 
 
-def _by_rule(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
-    found: dict[str, list[Verdict]] = defaultdict(list)
+def _by_rule(verdicts: Iterable[RetentionVerdict]) -> dict[str, list[RetentionVerdict]]:
+    found: dict[str, list[RetentionVerdict]] = defaultdict(list)
     for each in verdicts:
         found[each.rule].append(each)
     return dict(sorted(found.items()))
 
 
-def _sum(verdicts: Iterable[Verdict]) -> str:
+def _sum(verdicts: Iterable[RetentionVerdict]) -> str:
     return _size(each.held for each in verdicts)
 
 
-def _size(held: Iterable[Held]) -> str:
+def _size(held: Iterable[HeldManifest]) -> str:
     return figures.size(sum(each.size for each in held))
 
 
-def _example(verdicts: list[Verdict]) -> str:
+def _example(verdicts: list[RetentionVerdict]) -> str:
     first = verdicts[0]
     return f"{first.held.repository}:{first.held.name}: {first.detail}"

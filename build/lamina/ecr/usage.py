@@ -8,17 +8,26 @@ from dataclasses import dataclass
 
 from lamina.aws.clients import CONNECTIONS, Access
 from lamina.aws.lambda_usage import Usage, read_usage
-from lamina.declare.accounts import Account
-from lamina.ecr.pullers import Crowd, Place, Puller, declared, let_in, missing, places, unbounded
+from lamina.declare.accounts import AwsAccount
+from lamina.ecr.pullers import (
+    AccountRegion,
+    OpenPrincipal,
+    PullingAccount,
+    declared,
+    let_in,
+    missing,
+    places,
+    unbounded,
+)
 from lamina.errors import AwsError, ConfigError, Problem
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 from lamina.registries.ecr import EcrRegistry
 
 _UNKNOWN = "nothing is deleted: as long as not all functions can be seen, any image may be in use"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Census:
+class UsageSources:
     """Whom to ask for the images that functions run. doubts: why that may not be everybody."""
 
     accesses: tuple[Access, ...]
@@ -36,31 +45,31 @@ class Census:
         return tuple({(each.account, each.region): each for each in usages}.values())
 
 
-def plan_census(workspace: Workspace, repositories: Iterable[str]) -> Census:
+def plan_usage_sources(session: Session, repositories: Iterable[str]) -> UsageSources:
     """Whom to ask about the images of some repositories: everybody who may pull them.
 
     Raises ConfigError when an account may that no entry of look-in is of.
     """
-    look_in = workspace.project.retention.look_in
-    region = workspace.project.ecr.region
+    look_in = session.project.retention.look_in
+    region = session.project.ecr.region
     doubts: tuple[Problem, ...] = ()
-    if workspace.ecr:
-        look_in, doubts = _everybody(workspace, workspace.ecr, repositories)
+    if session.ecr:
+        look_in, doubts = _everybody(session, session.ecr, repositories)
     accesses = tuple(Access(region=each.region or region, role=each.role) for each in look_in)
-    return Census(accesses=accesses, doubts=doubts)
+    return UsageSources(accesses=accesses, doubts=doubts)
 
 
-def check_declared(workspace: Workspace, usages: Iterable[Usage]) -> None:
+def check_declared(session: Session, usages: Iterable[Usage]) -> None:
     """Raise ConfigError for functions that are declared by ARN in a place that was not asked."""
     seen = {(each.account, each.region): str(each) for each in usages}
     ConfigError.check(
         Problem(
             what=f"the function {function.arn} runs {name}, and gc does not look there",
-            where=workspace.project.images[name].source,
+            where=session.project.images[name].source,
             allowed="; ".join(seen.values()),
             hint="name its region, and a role of its account, in look-in of [tool.lamina.gc]",
         )
-        for name, spec in workspace.project.images.items()
+        for name, spec in session.project.images.items()
         for function in spec.functions
         if function.arn and tuple(function.arn.split(":")[4:2:-1]) not in seen
     )
@@ -76,24 +85,24 @@ def used_by(usages: Iterable[Usage]) -> Mapping[str, tuple[str, ...]]:
 
 
 def _everybody(
-    workspace: Workspace, registry: EcrRegistry, repositories: Iterable[str]
-) -> tuple[tuple[Account, ...], tuple[Problem, ...]]:
+    session: Session, registry: EcrRegistry, repositories: Iterable[str]
+) -> tuple[tuple[AwsAccount, ...], tuple[Problem, ...]]:
     """The entries of look-in, and the caller where it is needed and not among them; and what is in doubt."""
-    project, who = workspace.project, registry.setup.identity()
-    caller = Place(account=who.account, region=project.ecr.region or who.region)
-    told: tuple[Puller | Crowd, ...] = ()
+    project, who = session.project, registry.setup.identity()
+    caller = AccountRegion(account=who.account, region=project.ecr.region or who.region)
+    told: tuple[PullingAccount | OpenPrincipal, ...] = ()
     if project.retention.accounts is None:
         own = project.ecr.account in {None, who.account}
         told = _by_policies(registry, project.ecr.account if not own else None, repositories)
-    pullers = (*declared(project, caller), *(each for each in told if isinstance(each, Puller)))
+    pullers = (*declared(project, caller), *(each for each in told if isinstance(each, PullingAccount)))
     asked = places(project, caller, pullers)
     ConfigError.check(missing(pullers, caller.region, asked))
-    return tuple(asked.values()), tuple(unbounded(each for each in told if isinstance(each, Crowd)))
+    return tuple(asked.values()), tuple(unbounded(each for each in told if isinstance(each, OpenPrincipal)))
 
 
 def _by_policies(
     registry: EcrRegistry, stranger: str | None, repositories: Iterable[str]
-) -> tuple[Puller | Crowd, ...]:
+) -> tuple[PullingAccount | OpenPrincipal, ...]:
     """Who may pull by the policies of repositories and registry. stranger: its owner, if not the caller."""
     names = tuple(repositories)
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="ecr") as pool:
@@ -105,7 +114,7 @@ def _by_policies(
     )
     if stranger:  # only the account itself may read the registry's own policy
         who = f"accounts that the registry of {stranger} lets in"
-        found[Crowd(who=who, where=f"the policy of the registry of {stranger}")] = None
+        found[OpenPrincipal(who=who, where=f"the policy of the registry of {stranger}")] = None
     else:
         found |= dict.fromkeys(let_in(registry.stock.registry_policy(), "the registry's policy"))
     return tuple(found)

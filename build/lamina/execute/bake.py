@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lamina.decide.plan import Decision, Found
+from lamina.decide.plan import Decision, FoundImage
 from lamina.declare.config import SOURCE_DATE_EPOCH, Secret
 from lamina.execute.attest import NONE, Attestations, attested_ref
 from lamina.execute.remote_cache import ImageCache, cache_sources, shared_imports
 from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, SCHEMA
 from lamina.identify.image import STABLE, Image
-from lamina.identify.stage import Stage
+from lamina.identify.stage import StagedContext
 from lamina.masks import is_secret
 from lamina.refs import Reference
 
@@ -58,7 +58,7 @@ class Bake:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class BuildRequest:
     """What a run builds and where it puts it.
 
     decisions: the builds, bases first. support: bases that must be built again only because the builder
@@ -72,8 +72,8 @@ class Order:
 
     decisions: tuple[Decision, ...]
     support: tuple[Image, ...] = ()
-    stages: Mapping[str, Stage]
-    found: Mapping[str, Found] = field(default_factory=dict)
+    stages: Mapping[str, StagedContext]
+    found: Mapping[str, FoundImage] = field(default_factory=dict)
     externals: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
     caches: Mapping[str, ImageCache] = field(default_factory=dict)
@@ -139,7 +139,7 @@ def image_name(target: str) -> str:
     return target.replace(_DOT, ".")
 
 
-def make_bake(order: Order) -> Bake:
+def make_bake(order: BuildRequest) -> Bake:
     """One target for each build, linked to those it stands on."""
     built = [decision.image for decision in order.decisions]
     inside = {image.name for image in (*built, *order.support)}
@@ -165,7 +165,7 @@ def make_bake(order: Order) -> Bake:
     )
 
 
-def _arguments(order: Order, image: Image) -> Mapping[str, str]:
+def _arguments(order: BuildRequest, image: Image) -> Mapping[str, str]:
     """The build arguments that an image declares and is given."""
     declared = image.node.recipe.declared_args | ({SOURCE_DATE_EPOCH} if order.reproducible else set())
     return {name: value for name, value in image.node.spec.build_args.items() if name in declared}
@@ -177,7 +177,7 @@ def _variable(image: Image, argument: str) -> str:
 
 
 def _target(
-    order: Order, image: Image, inside: set[str], imports: Iterable[Reference], *, kept: bool
+    order: BuildRequest, image: Image, inside: set[str], imports: Iterable[Reference], *, kept: bool
 ) -> dict[str, Any]:
     stage = order.stages[image.name]
     spec = image.node.spec
@@ -217,13 +217,13 @@ def _target(
     return {key: value for key, value in target.items() if value}
 
 
-def _dockerfile(stage: Stage) -> str:
+def _dockerfile(stage: StagedContext) -> str:
     """Where bake looks for it: from the context, where the path is no absolute one."""
     path = stage.dockerfile
     return str(path) if path.is_absolute() else posixpath.relpath(path, stage.context())
 
 
-def _bases(order: Order, image: Image, inside: set[str]) -> dict[str, str]:
+def _bases(order: BuildRequest, image: Image, inside: set[str]) -> dict[str, str]:
     """Where each name that the Dockerfile builds FROM leads: never to a tag that moves."""
     contexts: dict[str, str] = {}
     for parent, names in image.node.parents.items():
@@ -244,7 +244,7 @@ def _context_name(name: str) -> str:
     return name.removesuffix(":latest")
 
 
-def _output(order: Order, image: Image) -> str:
+def _output(order: BuildRequest, image: Image) -> str:
     if order.output:
         return order.output.replace("{target}", target_name(image.name))
     if order.push:
@@ -255,7 +255,7 @@ def _output(order: Order, image: Image) -> str:
     return "type=docker"
 
 
-def _annotations(order: Order, image: Image) -> list[str]:
+def _annotations(order: BuildRequest, image: Image) -> list[str]:
     if not order.push and not order.local_images:
         return []
     bill = json.dumps(image.bill.document(), sort_keys=True, separators=(",", ":"))

@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from lamina.decide.plan import Found
+from lamina.decide.plan import FoundImage
 from lamina.errors import LaminaError
-from lamina.execute.bake import CACHE_ONLY, Order
+from lamina.execute.bake import CACHE_ONLY, BuildRequest
 from lamina.execute.cache_gaps import cache_gaps
 from lamina.execute.outcome import Outcome
-from lamina.execute.run import Workshop, call_bake
+from lamina.execute.run import BuildEnv, call_bake
 
 _FOLDER = "caches"
 _ONLY = 1
 
 
 def export_again(
-    order: Order, workshop: Workshop, outcome: Outcome, names: Collection[str]
+    order: BuildRequest, workshop: BuildEnv, outcome: Outcome, names: Collection[str]
 ) -> Mapping[str, str]:
     """Export the caches of images that were built, with nothing else to do; what lacks still, and what.
 
     Nothing runs: the steps have just been carried out. Files of the run stay as they are.
     """
     built = {
-        name: Found(ref=each.image.ref, digest=each.digest)
+        name: FoundImage(ref=each.image.ref, digest=each.digest)
         for name, each in outcome.results.items()
         if each.digest
     }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from lamina.execute.bake import Order
+from lamina.execute.bake import BuildRequest
 from lamina.execute.progress import Trace
 from lamina.execute.remote_cache import ImageCache
 from lamina.execute.step_line import step_line
 
 
-def cache_gaps(order: Order, trace: Trace) -> Mapping[str, str]:
+def cache_gaps(order: BuildRequest, trace: Trace) -> Mapping[str, str]:
     """The images whose remote cache lacks something after a call of bake -> what, for a sentence.
 
     Of a cache that was to be written: its export failed, which no build fails for (``ignore-error``) and

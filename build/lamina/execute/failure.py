@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from lamina.errors import BuildError, LaminaError, Problem, RegistryError
-from lamina.execute.bake import Order, target_name
+from lamina.execute.bake import BuildRequest, target_name
 from lamina.execute.outcome import Result
-from lamina.execute.progress import Step, Trace
+from lamina.execute.progress import BakeStep, Trace
 from lamina.identify.image import Image
 
 _DOCKERFILE_LINE = re.compile(r"^(?:\S*/)?Dockerfile:(\d+)$")
@@ -47,7 +47,7 @@ _LOG_LINES = 15
 _ALIKE = 0.5
 
 
-def broken_images(order: Order, trace: Trace) -> Mapping[str, str]:
+def broken_images(order: BuildRequest, trace: Trace) -> Mapping[str, str]:
     """The images that failed by themselves -> what of theirs did. Those that were cancelled are left out."""
     found: dict[str, str] = {}
     for step in trace.steps:
@@ -97,7 +97,7 @@ def _errors(image: str, what: str, trace: Trace) -> list[str]:
     return [step.error or "" for step in trace.of(image) if _is_culprit(step)] or [what]
 
 
-def explain(order: Order, trace: Trace, broken: Mapping[str, str], error: str) -> Iterator[Problem]:
+def explain(order: BuildRequest, trace: Trace, broken: Mapping[str, str], error: str) -> Iterator[Problem]:
     """A problem for each broken image. error: what bake said, for failures that are no image's."""
     if not broken:
         yield Problem(what=f"the build failed:\n{_tail(error.splitlines())}", hint="see the run's events")
@@ -113,7 +113,7 @@ def explain(order: Order, trace: Trace, broken: Mapping[str, str], error: str) -
             yield replace(problem, where="--sbom", hint=_SCANNER) if scans else problem
 
 
-def lost_result(order: Order, name: str, trace: Trace, what: str) -> Result:
+def lost_result(order: BuildRequest, name: str, trace: Trace, what: str) -> Result:
     """A failed image; the reason is short, `explain` tells the whole of it. what: of `broken_images`."""
     image = next(each for each in order.images if each.name == name)
     errors = [step.error.splitlines()[0] for step in trace.of(name) if step.error and not step.exports_cache]
@@ -121,7 +121,7 @@ def lost_result(order: Order, name: str, trace: Trace, what: str) -> Result:
     return Result(image=image, status="failed", reasons=(reason,))
 
 
-def _problem(image: Image, steps: list[Step], broken: Mapping[str, str], told: str | None) -> Problem:
+def _problem(image: Image, steps: list[BakeStep], broken: Mapping[str, str], told: str | None) -> Problem:
     parts = [f"{image.name} failed at {broken[image.name]}"]
     parts += [f"  {step.error}" for step in steps[:1]]
     log = [line for step in steps for line in step.log]
@@ -153,7 +153,7 @@ def _line(image: Image, step: str) -> int | None:
     return lines[alike[0]] if alike else None
 
 
-def _is_culprit(step: Step) -> bool:
+def _is_culprit(step: BakeStep) -> bool:
     return step.error is not None and not step.cancelled and not step.exports_cache
 
 

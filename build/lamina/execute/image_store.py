@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from lamina.audit.layers import steps
-from lamina.decide.acceptance import MOST_BYTES, Candidate, refusals, unpacked_size
-from lamina.decide.plan import Found
+from lamina.decide.acceptance import MOST_BYTES, ImageFacts, refusals, unpacked_size
+from lamina.decide.plan import FoundImage
 from lamina.errors import BuildError, LaminaError
 from lamina.identify.fingerprint import FINGERPRINT_KEY
 from lamina.identify.image import Image
@@ -29,7 +29,7 @@ _TRAILER = 4
 _THREADS = 8
 
 
-class Place(Protocol):
+class ImageStore(Protocol):
     """Images by reference: look them up, give them further tags."""
 
     @property
@@ -37,11 +37,11 @@ class Place(Protocol):
         """How reasons call it: ``the engine``, ``registry example.com``."""
         ...
 
-    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
+    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
         """Those of the references that exist."""
         ...
 
-    def retag(self, source: Found, target: Reference) -> None:
+    def retag(self, source: FoundImage, target: Reference) -> None:
         """Put the same image under another name."""
         ...
 
@@ -49,28 +49,28 @@ class Place(Protocol):
         """The fingerprint that the image itself names; None when it names none, or is not there."""
         ...
 
-    def open(self, found: Found) -> AbstractContextManager[Content]:
+    def open(self, found: FoundImage) -> AbstractContextManager[Content]:
         """Look into an image. Raises BuildError when it is no longer there, or is no single image."""
         ...
 
-    def examine(self, images: Mapping[str, Found]) -> Mapping[str, Found]:
+    def examine(self, images: Mapping[str, FoundImage]) -> Mapping[str, FoundImage]:
         """The same by the same names, with those layers among what is `lost` that are not there any more."""
         ...
 
-    def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
+    def layers(self, found: FoundImage) -> tuple[tuple[str, int], ...]:
         """The layers, lowest first: digest and bytes as they are kept here; none where nobody tells."""
         ...
 
-    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
+    def refusals(self, found: FoundImage, platform: str) -> tuple[str, ...]:
         """Why Lambda would not take an image that is for a platform; empty where that cannot be known."""
         ...
 
-    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
+    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
         """The images that indexes are about, by their digests; without what is no index of one image."""
         ...
 
 
-class EnginePlace:
+class EngineStore:
     """The engine's own image store."""
 
     name = "the engine"
@@ -79,14 +79,14 @@ class EnginePlace:
         self._store = store
         self._containerd = containerd
 
-    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
-        """See `Place.look`. The digest is the manifest's, or the image id in an engine without manifests."""
-        found: dict[Reference, Found] = {}
+    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
+        """See `ImageStore.look`. The digest is the manifest's, or the image id in an engine without manifests."""
+        found: dict[Reference, FoundImage] = {}
         for ref, image in self._store.images(refs).items():
             if image is not None:
                 digest = image.digest if self._containerd and image.digest else image.id
                 config = image.config if self._containerd else image.id
-                found[ref] = Found(
+                found[ref] = FoundImage(
                     ref=ref,
                     digest=digest,
                     size=image.size,
@@ -95,36 +95,36 @@ class EnginePlace:
                 )
         return found
 
-    def retag(self, source: Found, target: Reference) -> None:
-        """See `Place.retag`."""
+    def retag(self, source: FoundImage, target: Reference) -> None:
+        """See `ImageStore.retag`."""
         self._store.tag(source.ref, target)
 
     def fingerprint(self, ref: Reference) -> str | None:
-        """See `Place.fingerprint`."""
+        """See `ImageStore.fingerprint`."""
         image = self._store.images([ref])[ref]
         return image.labels.get(FINGERPRINT_KEY) if image else None
 
-    def examine(self, images: Mapping[str, Found]) -> Mapping[str, Found]:
-        """See `Place.examine`. An engine is not asked: it has no images of which it lacks layers."""
+    def examine(self, images: Mapping[str, FoundImage]) -> Mapping[str, FoundImage]:
+        """See `ImageStore.examine`. An engine is not asked: it has no images of which it lacks layers."""
         return images
 
-    def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
-        """See `Place.layers`. Unpacked, as the engine keeps them."""
+    def layers(self, found: FoundImage) -> tuple[tuple[str, int], ...]:
+        """See `ImageStore.layers`. Unpacked, as the engine keeps them."""
         return self._store.layers(found.ref)
 
-    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
-        """See `Place.refusals`. What Lambda gets is made by a push."""
+    def refusals(self, found: FoundImage, platform: str) -> tuple[str, ...]:
+        """See `ImageStore.refusals`. What Lambda gets is made by a push."""
         del found, platform
         return ()
 
-    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
-        """See `Place.attested`. Only a push makes any."""
+    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
+        """See `ImageStore.attested`. Only a push makes any."""
         del indexes
         return {}
 
     @contextmanager
-    def open(self, found: Found) -> Iterator[Content]:
-        """See `Place.open`. The engine hands out the whole image."""
+    def open(self, found: FoundImage) -> Iterator[Content]:
+        """See `ImageStore.open`. The engine hands out the whole image."""
         with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
             file = Path(folder) / "image.tar"
             self._store.save(found.ref, file)
@@ -132,7 +132,7 @@ class EnginePlace:
                 yield content
 
 
-class RegistryPlace:
+class RegistryStore:
     """A registry. Nothing is pulled to look or to retag."""
 
     def __init__(self, registry: Registry) -> None:
@@ -140,11 +140,11 @@ class RegistryPlace:
 
     @property
     def name(self) -> str:
-        """See `Place.name`."""
+        """See `ImageStore.name`."""
         return f"registry {self._registry.address}"
 
-    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
-        """See `Place.look`. The size is the compressed one. Each configuration is looked for as well."""
+    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
+        """See `ImageStore.look`. The size is the compressed one. Each configuration is looked for as well."""
         there = {ref: each for ref, each in self._registry.manifests(refs).items() if each is not None}
         lost = self._registry.lost({ref: (each.config,) for ref, each in there.items() if each.config})
         silent = [ref for ref, each in there.items() if not _told(each) and not lost.get(ref)]
@@ -155,7 +155,7 @@ class RegistryPlace:
                     zip(silent, pool.map(lambda ref: self._label(ref, there[ref]), silent), strict=True)
                 )
         return {
-            ref: Found(
+            ref: FoundImage(
                 ref=ref,
                 digest=manifest.digest,
                 size=manifest.size,
@@ -178,17 +178,17 @@ class RegistryPlace:
         label = told.get(FINGERPRINT_KEY)
         return label if isinstance(label, str) else None
 
-    def retag(self, source: Found, target: Reference) -> None:
-        """See `Place.retag`."""
+    def retag(self, source: FoundImage, target: Reference) -> None:
+        """See `ImageStore.retag`."""
         self._registry.retag(source.ref, target)
 
     def fingerprint(self, ref: Reference) -> str | None:
-        """See `Place.fingerprint`."""
+        """See `ImageStore.fingerprint`."""
         manifest = self._registry.manifest(ref)
         return (_told(manifest) or self._label(ref, manifest)) if manifest else None
 
-    def examine(self, images: Mapping[str, Found]) -> Mapping[str, Found]:
-        """See `Place.examine`. A request for each image and for each of its layers, in parallel."""
+    def examine(self, images: Mapping[str, FoundImage]) -> Mapping[str, FoundImage]:
+        """See `ImageStore.examine`. A request for each image and for each of its layers, in parallel."""
         refs = {name: found.ref.with_digest(found.digest) for name, found in images.items()}
         manifests = self._registry.manifests(refs.values())
         lost = self._registry.lost({ref: each.layers for ref, each in manifests.items() if each is not None})
@@ -197,16 +197,16 @@ class RegistryPlace:
             for name, found in images.items()
         }
 
-    def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
-        """See `Place.layers`. Compressed, as the registry keeps them."""
+    def layers(self, found: FoundImage) -> tuple[tuple[str, int], ...]:
+        """See `ImageStore.layers`. Compressed, as the registry keeps them."""
         manifest = self._registry.manifest(found.ref.with_digest(found.digest))
         return tuple((layer.digest, layer.size) for layer in manifest.layers) if manifest else ()
 
-    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
-        """See `Place.refusals`. Only of images that may be too large, layers are asked how large they are."""
+    def refusals(self, found: FoundImage, platform: str) -> tuple[str, ...]:
+        """See `ImageStore.refusals`. Only of images that may be too large, layers are asked how large they are."""
         return tuple(refusals(self.candidate(found, at_least=MOST_BYTES // _PACKED), platform))
 
-    def candidate(self, found: Found, *, at_least: int = 0) -> Candidate:
+    def candidate(self, found: FoundImage, *, at_least: int = 0) -> ImageFacts:
         """What is told of an image. at_least: bytes as stored from which on layers' sizes are asked for."""
         manifest, described, config = self._read(found)
         ref = found.ref.with_digest(found.digest)
@@ -216,7 +216,7 @@ class RegistryPlace:
                 trailers = pool.map(lambda layer: self._registry.tail(ref, layer, _TRAILER), manifest.layers)
                 sizes = zip((layer.size for layer in manifest.layers), trailers, strict=True)
                 unpacked = sum(unpacked_size(size, trailer) for size, trailer in sizes)
-        return Candidate(
+        return ImageFacts(
             media_type=manifest.media_type,
             config_type=described.media_type,
             layers=tuple(layer.media_type for layer in manifest.layers),
@@ -224,19 +224,19 @@ class RegistryPlace:
             unpacked=unpacked,
         )
 
-    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
-        """See `Place.attested`."""
+    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
+        """See `ImageStore.attested`."""
         found = {}
         for index, manifest in self._registry.manifests(indexes).items():
             images = tuple(manifest.platforms.values()) if manifest else ()
             if len(images) == 1:
                 ref = replace(index, digest=images[0].digest)
-                found[index] = Found(ref=ref, digest=images[0].digest)
+                found[index] = FoundImage(ref=ref, digest=images[0].digest)
         return found
 
     @contextmanager
-    def open(self, found: Found) -> Iterator[Content]:
-        """See `Place.open`. A layer is fetched when it is looked into."""
+    def open(self, found: FoundImage) -> Iterator[Content]:
+        """See `ImageStore.open`. A layer is fetched when it is looked into."""
         ref = found.ref.with_digest(found.digest)
         manifest, described, config = self._read(found)
         layers = tuple(partial(self._blob, ref, layer) for layer in manifest.layers)
@@ -247,7 +247,7 @@ class RegistryPlace:
             annotations=manifest.annotations,
         )
 
-    def _read(self, found: Found) -> tuple[Manifest, Descriptor, Mapping[str, Any]]:
+    def _read(self, found: FoundImage) -> tuple[Manifest, Descriptor, Mapping[str, Any]]:
         """The manifest of an image, what it says of the configuration, and that."""
         ref = found.ref.with_digest(found.digest)
         manifest = self._registry.manifest(ref)
@@ -265,42 +265,42 @@ class RegistryPlace:
             yield file
 
 
-class Places:
+class FallbackStore:
     """A place and, for what it lacks, a second one, which is only made then: None when there is none."""
 
-    def __init__(self, first: Place, second: Callable[[], Place | None]) -> None:
+    def __init__(self, first: ImageStore, second: Callable[[], ImageStore | None]) -> None:
         self._first = first
         self._make_second = second
 
     @property
     def name(self) -> str:
-        """See `Place.name`: of those that were asked."""
+        """See `ImageStore.name`: of those that were asked."""
         asked = (self._first, *([self._second] if "_second" in vars(self) else []))
         return " or ".join(place.name for place in asked if place)
 
-    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
-        """See `Place.look`; what the first has, whole, is not asked of the second."""
+    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
+        """See `ImageStore.look`; what the first has, whole, is not asked of the second."""
         wanted = list(refs)
         found = self._first.look(wanted)
         missing = [ref for ref in wanted if ref not in found or found[ref].lost]
         second = self._second if missing else None
         return {**found, **second.look(missing)} if second else found
 
-    def retag(self, source: Found, target: Reference) -> None:
-        """See `Place.retag`; in the place that has the source."""
+    def retag(self, source: FoundImage, target: Reference) -> None:
+        """See `ImageStore.retag`; in the place that has the source."""
         if self._first.look([source.ref]):
             self._first.retag(source, target)
         elif second := self._second:
             second.retag(source, target)
 
     def fingerprint(self, ref: Reference) -> str | None:
-        """See `Place.fingerprint`."""
+        """See `ImageStore.fingerprint`."""
         second = self._second
         return self._first.fingerprint(ref) or (second.fingerprint(ref) if second else None)
 
-    def examine(self, images: Mapping[str, Found]) -> Mapping[str, Found]:
-        """See `Place.examine`. Of an image that is not whole in the first, the second's counts."""
-        seen: dict[str, Found] = {}
+    def examine(self, images: Mapping[str, FoundImage]) -> Mapping[str, FoundImage]:
+        """See `ImageStore.examine`. Of an image that is not whole in the first, the second's counts."""
+        seen: dict[str, FoundImage] = {}
         for name, found in images.items():
             holder = self._holder(found)
             seen.update(holder.examine({name: found}))
@@ -308,33 +308,33 @@ class Places:
                 seen[name] = second.look([found.ref]).get(found.ref, seen[name])
         return seen
 
-    def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
-        """See `Place.layers`."""
+    def layers(self, found: FoundImage) -> tuple[tuple[str, int], ...]:
+        """See `ImageStore.layers`."""
         return self._holder(found).layers(found)
 
-    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
-        """See `Place.refusals`."""
+    def refusals(self, found: FoundImage, platform: str) -> tuple[str, ...]:
+        """See `ImageStore.refusals`."""
         return self._holder(found).refusals(found, platform)
 
-    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
-        """See `Place.attested`."""
+    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
+        """See `ImageStore.attested`."""
         return self._first.attested(indexes)
 
-    def open(self, found: Found) -> AbstractContextManager[Content]:
-        """See `Place.open`."""
+    def open(self, found: FoundImage) -> AbstractContextManager[Content]:
+        """See `ImageStore.open`."""
         return self._holder(found).open(found)
 
-    def _holder(self, found: Found) -> Place:
+    def _holder(self, found: FoundImage) -> ImageStore:
         there = self._first.look([found.ref]).get(found.ref)
         second = None if there and not there.lost else self._second
         return second or self._first
 
     @cached_property
-    def _second(self) -> Place | None:
+    def _second(self) -> ImageStore | None:
         return self._make_second()
 
 
-def find_images(place: Place, images: Iterable[Image]) -> Mapping[str, Found]:
+def find_images(place: ImageStore, images: Iterable[Image]) -> Mapping[str, FoundImage]:
     """Those of the images that exist, whole and as they would be built: by name."""
     wanted = {image.name: image for image in images}
     there = place.look([image.ref for image in wanted.values()])
@@ -350,7 +350,7 @@ def _told(manifest: Manifest) -> str | None:
     return None if manifest.is_index else manifest.annotations.get(FINGERPRINT_KEY)
 
 
-def own_layers(image: Image, found: Found, place: Place) -> Mapping[str, int]:
+def own_layers(image: Image, found: FoundImage, place: ImageStore) -> Mapping[str, int]:
     """The layers that an image's own instructions made: digest -> bytes, lowest first.
 
     Empty when it cannot be told, which is no reason for a build to fail.

@@ -23,7 +23,7 @@ _TRANSFERRING = "transferring "
 
 
 @dataclass(slots=True, kw_only=True)
-class Step:
+class BakeStep:
     """One vertex of the build. started, finished: seconds since the epoch."""
 
     digest: str
@@ -109,11 +109,11 @@ class Trace:
     def __init__(self, targets: Mapping[str, str]) -> None:
         self._targets = targets
         self._rank = {image: rank for rank, image in enumerate(targets.values())}
-        self._steps: dict[str, Step] = {}
+        self._steps: dict[str, BakeStep] = {}
         self.messages: list[str] = []
         """Lines that are no events: what buildx says when it fails."""
 
-    def feed(self, line: str) -> tuple[Step, ...]:
+    def feed(self, line: str) -> tuple[BakeStep, ...]:
         """Take one line; the steps that it changed."""
         try:
             event = json.loads(line)
@@ -141,11 +141,11 @@ class Trace:
         return tuple(self._rank)
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[BakeStep, ...]:
         """All steps, in the order in which they were first heard of."""
         return tuple(self._steps.values())
 
-    def of(self, image: str) -> tuple[Step, ...]:
+    def of(self, image: str) -> tuple[BakeStep, ...]:
         """The steps of one image."""
         return tuple(step for step in self._steps.values() if step.image == image)
 
@@ -193,14 +193,14 @@ class Trace:
             moved=sum(sum(step.transfers.values()) for step in steps),
         )
 
-    def _vertex(self, vertex: Mapping[str, Any]) -> Step | None:
+    def _vertex(self, vertex: Mapping[str, Any]) -> BakeStep | None:
         image, name, is_instruction = self._read_name(str(vertex.get("name", "")))
         if image is None:
             return None
         digest = str(vertex.get("digest", ""))
         step = self._steps.get(digest)
         if step is None:
-            step = Step(digest=digest, image=image, name=name, is_instruction=is_instruction)
+            step = BakeStep(digest=digest, image=image, name=name, is_instruction=is_instruction)
             self._steps[digest] = step
         step.images.add(image)
         if self._rank[image] < self._rank[step.image]:
@@ -235,7 +235,7 @@ class Trace:
         return next(iter(self._targets.values())) if len(self._targets) == 1 else None
 
 
-def _note_transfer(step: Step, status: Mapping[str, Any]) -> None:
+def _note_transfer(step: BakeStep, status: Mapping[str, Any]) -> None:
     """Keep how much was moved: a layer that was there already ends in the moment in which it starts."""
     name = str(status.get("id", ""))
     fetched = name.startswith(_LAYER) and status.get("started") != status.get("completed")
@@ -243,7 +243,7 @@ def _note_transfer(step: Step, status: Mapping[str, Any]) -> None:
         step.transfers[name] = int(status.get("current") or 0)
 
 
-def _is_cold(instructions: Iterable[Step]) -> bool:
+def _is_cold(instructions: Iterable[BakeStep]) -> bool:
     work = [step for step in instructions if step.is_work]
     return bool(work) and all(step.ran for step in work)
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lamina.decide.plan import Found
+from lamina.decide.plan import FoundImage
 from lamina.errors import LaminaError, Problem
 from lamina.execute.attest import attested_ref
-from lamina.execute.bake import Order
-from lamina.execute.image_store import Place
+from lamina.execute.bake import BuildRequest
+from lamina.execute.image_store import ImageStore
 from lamina.identify.image import Image
 from lamina.refs import Reference
 
 
 def publish_attested(
-    order: Order, place: Place, *, finished: bool
+    order: BuildRequest, place: ImageStore, *, finished: bool
 ) -> tuple[dict[str, Problem], dict[str, str]]:
     """Tag what an order pushed, as far as it did: what went wrong, and the images' digests, by image.
 
@@ -41,14 +41,14 @@ def publish_attested(
     return problems, digests
 
 
-def _name(order: Order, place: Place, image: Image, found: Found) -> None:
+def _name(order: BuildRequest, place: ImageStore, image: Image, found: FoundImage) -> None:
     source = replace(found, ref=found.ref.with_digest(found.digest))
     cache = order.caches.get(image.name)
     for name in (*(Reference.parse(tag) for tag in (cache.tags if cache else ())), image.ref):
         place.retag(source, name)
 
 
-def carry(place: Place, source: Found, target: Reference) -> bool:
+def carry(place: ImageStore, source: FoundImage, target: Reference) -> bool:
     """Take the attestations of an image along under another name; whether there are any.
 
     source: under its content tag. target: the other name.

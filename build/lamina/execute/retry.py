@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 
 from lamina.errors import LaminaError, Problem
-from lamina.execute.bake import Order
+from lamina.execute.bake import BuildRequest
 from lamina.execute.failure import broken_images, first_error, is_refused, tries_again
 from lamina.execute.progress import Trace
 
 
-class Chances:
+class RetryPolicy:
     """Of one run. renew: gets new credentials for the registry; None where there are none to be had."""
 
     def __init__(self, renew: Callable[[], None] | None = None) -> None:
@@ -22,7 +22,9 @@ class Chances:
         self.notes: list[Problem] = []
         """What was tried again, and why."""
 
-    def broken(self, order: Order, trace: Trace, confirmed: Collection[str]) -> Mapping[str, str] | None:
+    def broken(
+        self, order: BuildRequest, trace: Trace, confirmed: Collection[str]
+    ) -> Mapping[str, str] | None:
         """The images that failed for good and why, which may be none's own fault; None when nothing did.
 
         All others that are not confirmed can be tried again.

@@ -7,20 +7,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lamina.decide.plan import Decision, Found, Plan
+from lamina.decide.plan import Decision, FoundImage, Plan
 from lamina.errors import BuildError, LaminaError, Problem
-from lamina.execute.bake import Bake, Order, csv_field, make_bake, target_name
+from lamina.execute.bake import Bake, BuildRequest, csv_field, make_bake, target_name
 from lamina.execute.baked import Baked
 from lamina.execute.cache_gaps import cache_gaps
 from lamina.execute.engine import Engine
 from lamina.execute.exchanges import StalledError, StallRules, StallWatch
 from lamina.execute.failure import explain, kind_of, lost_result
-from lamina.execute.image_store import Place, own_layers
+from lamina.execute.image_store import ImageStore, own_layers
 from lamina.execute.masked_events import MaskedEvents
 from lamina.execute.outcome import Outcome, Result, cancelled, cut_short
 from lamina.execute.progress import Trace
 from lamina.execute.publish import publish_attested
-from lamina.execute.retry import Chances
+from lamina.execute.retry import RetryPolicy
 from lamina.execute.staging import find_spoilt, sent_wrong, with_proved_stages
 from lamina.files import read_json, write_atomic
 from lamina.identify.image import Image
@@ -31,13 +31,13 @@ _MOST_SENDS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workshop:
+class BuildEnv:
     """What a run works with. clock: seconds since the epoch. watch: told after every change of the trace."""
 
     runner: Runner
     engine: Engine
     builder: str
-    place: Place
+    place: ImageStore
     state: Path
     folder: Path
     """Of this run: its bake file, events and metadata."""
@@ -52,7 +52,7 @@ class Workshop:
     stalls: StallRules = field(default_factory=StallRules)
 
 
-def settle(plan: Plan, place: Place) -> dict[str, Result]:
+def apply_without_build(plan: Plan, place: ImageStore) -> dict[str, Result]:
     """Do what needs no build: retags, and the skips that are only reported."""
     results = {decision.image.name: _skipped(decision) for decision in plan.acting("skip")}
     for decision in plan.acting("retag"):
@@ -60,7 +60,7 @@ def settle(plan: Plan, place: Place) -> dict[str, Result]:
     return results
 
 
-def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: int = 0) -> Outcome:
+def build(order: BuildRequest, workshop: BuildEnv, *, keep_going: bool = False, jobs: int = 0) -> Outcome:
     """Build what is ordered. Failures come back in the outcome, beside what is confirmed all the same.
 
     keep_going: images that do not stand on a failed one are built. jobs: how many at once; 0: all.
@@ -70,7 +70,7 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
     installs: dict[str, dict[str, Mapping[str, str] | None]] = {}
     uncached: dict[str, str] = {}
     kinds: set[type[LaminaError]] = set()
-    chances = Chances(workshop.renew)
+    chances = RetryPolicy(workshop.renew)
     waiting = order
     attempt = 0
 
@@ -123,7 +123,7 @@ def build(order: Order, workshop: Workshop, *, keep_going: bool = False, jobs: i
 
 
 def note_installs(
-    installs: dict[str, dict[str, Mapping[str, str] | None]], order: Order, trace: Trace
+    installs: dict[str, dict[str, Mapping[str, str] | None]], order: BuildRequest, trace: Trace
 ) -> None:
     """Add what a call of bake installed; a step that ran in an earlier attempt is cached in a later one."""
     for name in (image.name for image in order.images):
@@ -132,7 +132,7 @@ def note_installs(
             known[step] = known.get(step) if versions is None else versions
 
 
-def next_batch(order: Order, jobs: int) -> tuple[Decision, ...]:
+def next_batch(order: BuildRequest, jobs: int) -> tuple[Decision, ...]:
     """What one call of bake builds.
 
     An image that runs something on its base waits until that base exists by its digest, as it does in every
@@ -163,7 +163,7 @@ def _skipped(decision: Decision) -> Result:
     )
 
 
-def _retagged(decision: Decision, place: Place) -> Result:
+def _retagged(decision: Decision, place: ImageStore) -> Result:
     source = decision.source
     if source is None:
         raise ValueError("a retag without a source")
@@ -180,7 +180,7 @@ def _retagged(decision: Decision, place: Place) -> Result:
     )
 
 
-def call_bake(order: Order, workshop: Workshop, attempt: int) -> Baked:
+def call_bake(order: BuildRequest, workshop: BuildEnv, attempt: int) -> Baked:
     """Call bake with proved contexts, again if they changed while it ran. attempt: names its files."""
     for _ in range(_MOST_SENDS):
         order = with_proved_stages(order, workshop.state)
@@ -190,7 +190,7 @@ def call_bake(order: Order, workshop: Workshop, attempt: int) -> Baked:
     return baked
 
 
-def _call_once(order: Order, workshop: Workshop, attempt: int) -> Baked:
+def _call_once(order: BuildRequest, workshop: BuildEnv, attempt: int) -> Baked:
     """Call bake once; every event is on the disk as soon as it comes."""
     # An engine's own builder unpacks what it keeps, and cannot unpack what it dates anew: that is loaded.
     loads = order.reproducible and order.local_images and not order.push and order.output is None
@@ -225,7 +225,7 @@ def _call_once(order: Order, workshop: Workshop, attempt: int) -> Baked:
     return Baked(trace=trace, error="\n".join(trace.messages) or f"buildx ended with exit code {done.code}")
 
 
-def _load(order: Order, workshop: Workshop) -> str | None:
+def _load(order: BuildRequest, workshop: BuildEnv) -> str | None:
     """Put the archives of a call of bake into the engine; what went wrong, if anything did."""
     for decision in order.decisions:
         file = workshop.folder / f"{target_name(decision.image.name)}.tar"
@@ -241,7 +241,7 @@ def _load(order: Order, workshop: Workshop) -> str | None:
     return None
 
 
-def bake_command(workshop: Workshop, file: Path, bake: Bake, attempt: int) -> Command:
+def bake_command(workshop: BuildEnv, file: Path, bake: Bake, attempt: int) -> Command:
     """The command line of one call of bake."""
     allowed = tuple(f"--allow=fs.read={path}" for path in bake.reads)
     return Command(
@@ -276,7 +276,7 @@ def _metadata(folder: Path, attempt: int) -> Path:
 
 
 def confirm(
-    order: Order, place: Place, announced: Mapping[str, Any], baked: Baked, *, now: float
+    order: BuildRequest, place: ImageStore, announced: Mapping[str, Any], baked: Baked, *, now: float
 ) -> tuple[Mapping[str, Result], Mapping[str, Problem]]:
     """What is really there now; and, by image, what is not as it was announced or not as Lambda takes it.
 
@@ -320,19 +320,19 @@ def confirm(
     return results, doubts
 
 
-def _seen(found: Found | None) -> str:
+def _seen(found: FoundImage | None) -> str:
     if found is None:
         return "nothing"
     return f"{found.digest} without {found.lacks}" if found.lost else found.digest
 
 
-def _before(order: Order, image: Image) -> str | None:
+def _before(order: BuildRequest, image: Image) -> str | None:
     """The digest that the tag had before the run, which proves nothing about it."""
     found = order.found.get(image.name)
     return found.digest if found else None
 
 
-def _built(decision: Decision, found: Found, trace: Trace, place: Place, now: float) -> Result:
+def _built(decision: Decision, found: FoundImage, trace: Trace, place: ImageStore, now: float) -> Result:
     progress = trace.progress(decision.image.name, now=now)
     return Result(
         image=decision.image,
@@ -350,7 +350,7 @@ def _built(decision: Decision, found: Found, trace: Trace, place: Place, now: fl
     )
 
 
-def doubtful(order: Order, doubts: Mapping[str, Problem]) -> Mapping[str, Result]:
+def doubtful(order: BuildRequest, doubts: Mapping[str, Problem]) -> Mapping[str, Result]:
     """Images that were built and do not count."""
     return {
         each.image.name: Result(
@@ -361,7 +361,9 @@ def doubtful(order: Order, doubts: Mapping[str, Problem]) -> Mapping[str, Result
     }
 
 
-def _remaining(order: Order, done: set[str], broken: Mapping[str, str], results: dict[str, Result]) -> Order:
+def _remaining(
+    order: BuildRequest, done: set[str], broken: Mapping[str, str], results: dict[str, Result]
+) -> BuildRequest:
     """What can still be built: neither done nor failed nor standing on what failed."""
     lost = dict.fromkeys(broken, "")
     left: list[Decision] = []
@@ -376,7 +378,7 @@ def _remaining(order: Order, done: set[str], broken: Mapping[str, str], results:
         root = lost[culprit] or culprit
         lost[name] = root
         results[name] = cancelled(decision, f"skipped: {root} failed")
-    found = {name: Found(ref=r.image.ref, digest=r.digest) for name, r in results.items() if r.digest}
+    found = {name: FoundImage(ref=r.image.ref, digest=r.digest) for name, r in results.items() if r.digest}
     kept = tuple(decision.image for decision in order.decisions if decision.image.name in done)
     unseen = () if order.push or order.local_images else kept
     return replace(

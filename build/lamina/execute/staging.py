@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from lamina.errors import Problem
-from lamina.execute.bake import Order
+from lamina.execute.bake import BuildRequest
 from lamina.identify.image import Image
-from lamina.identify.stage import Stage, StagedTree, stage
+from lamina.identify.stage import StagedContext, StagedTree, stage
 
 
-def stage_images(state: Path, images: Iterable[Image]) -> Mapping[str, Stage]:
+def stage_images(state: Path, images: Iterable[Image]) -> Mapping[str, StagedContext]:
     """Stage the contexts of the images below the project's state folder."""
     return {
         image.name: stage(
@@ -28,13 +28,13 @@ def stage_images(state: Path, images: Iterable[Image]) -> Mapping[str, Stage]:
     }
 
 
-def with_proved_stages(order: Order, state: Path) -> Order:
+def with_proved_stages(order: BuildRequest, state: Path) -> BuildRequest:
     """The order with those contexts staged again that changed since they were proved."""
     changed = [image for image in order.images if not order.stages[image.name].intact]
     return replace(order, stages={**order.stages, **stage_images(state, changed)}) if changed else order
 
 
-def find_spoilt(order: Order) -> frozenset[str]:
+def find_spoilt(order: BuildRequest) -> frozenset[str]:
     """The images of whose context something changed since it was proved, and those that stand on them."""
     found = {image.name for image in order.images if not order.stages[image.name].intact}
     parents = {image.name: frozenset(image.node.parents) for image in order.images} if found else {}

@@ -8,24 +8,24 @@ from lamina.decide.exposure import secret_arguments
 from lamina.decide.plan import Plan
 from lamina.errors import ConfigError, Problem
 from lamina.execute.attest import attested_ref
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 
 _MAX = "max"
 
 
-def check_attestable(workspace: Workspace, plan: Plan) -> tuple[Problem, ...]:
+def check_attestable(session: Session, plan: Plan) -> tuple[Problem, ...]:
     """Refuse to write secrets into a provenance; notes about images that are there without attestations.
 
     Raises ConfigError.
     """
-    wanted = workspace.attestations
+    wanted = session.attestations
     if not wanted:
         return ()
-    if not workspace.flags.push:
-        return _idle_flags(workspace)
+    if not session.flags.push:
+        return _idle_flags(session)
     building = [decision.image for decision in plan.acting("build")]
     if wanted.provenance == _MAX:
-        where = workspace.project.settings["provenance"].source
+        where = session.project.settings["provenance"].source
         ConfigError.check(
             Problem(
                 what=f"provenance {_MAX} tells the value of every build argument, and {name} of {image.name} "
@@ -37,24 +37,24 @@ def check_attestable(workspace: Workspace, plan: Plan) -> tuple[Problem, ...]:
             for image in building
             for name in secret_arguments(image)
         )
-    return tuple(_unattested(workspace, plan))
+    return tuple(_unattested(session, plan))
 
 
-def _idle_flags(workspace: Workspace) -> tuple[Problem, ...]:
+def _idle_flags(session: Session) -> tuple[Problem, ...]:
     """A note where somebody asks for attestations of what is not pushed. A setting waits for a push."""
-    sources = (workspace.project.settings[name].source for name in ("provenance", "sbom"))
+    sources = (session.project.settings[name].source for name in ("provenance", "sbom"))
     flags = [source for source in sources if source.startswith("--")]
     what = "only what is pushed is attested: an image in the engine is left as it is"
     return (Problem(what=what, where=", ".join(flags), hint="add --push"),) if flags else ()
 
 
-def _unattested(workspace: Workspace, plan: Plan) -> Iterator[Problem]:
+def _unattested(session: Session, plan: Plan) -> Iterator[Problem]:
     skipped = [
         (each.image, attested_ref(each.source.ref), each.source.digest)
         for each in (*plan.acting("skip"), *plan.acting("retag"))
         if each.source
     ]
-    there = workspace.destination.attested(ref for _, ref, _ in skipped) if skipped else {}
+    there = session.destination.attested(ref for _, ref, _ in skipped) if skipped else {}
     for image, ref, digest in skipped:
         if ref not in there or there[ref].digest != digest:
             yield Problem(
@@ -64,11 +64,11 @@ def _unattested(workspace: Workspace, plan: Plan) -> Iterator[Problem]:
             )
 
 
-def unattested_push(workspace: Workspace) -> tuple[Problem, ...]:
+def unattested_push(session: Session) -> tuple[Problem, ...]:
     """A note where attestations are wanted and a push takes images as they are in the engine."""
-    if not workspace.attestations:
+    if not session.attestations:
         return ()
-    settings = workspace.project.settings
-    source = settings["sbom" if workspace.project.get("sbom") else "provenance"].source
+    settings = session.project.settings
+    source = settings["sbom" if session.project.get("sbom") else "provenance"].source
     what = "an image of the engine is pushed without attestations: they are made by a build"
     return (Problem(what=what, where=source, hint="invoke build-all --push"),)

@@ -10,140 +10,138 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
-from lamina.decide.plan import Decision, Found, Plan
+from lamina.decide.plan import Decision, FoundImage, Plan
 from lamina.declare.machine import native_platform
 from lamina.errors import BuildError, ConfigError, LaminaError, Problem, RegistryError
-from lamina.execute.bake import Order
+from lamina.execute.bake import BuildRequest
 from lamina.execute.cache_exports import export_again
 from lamina.execute.externals import Externals, load_stand_ins
-from lamina.execute.image_store import Place, RegistryPlace, find_images
+from lamina.execute.image_store import ImageStore, RegistryStore, find_images
 from lamina.execute.outcome import Outcome, Result, broken_off
 from lamina.execute.publish import carry
 from lamina.execute.push import push_images
 from lamina.execute.remote_cache import ImageCache
 from lamina.execute.revision import read_revision
-from lamina.execute.run import Workshop, build, settle
+from lamina.execute.run import BuildEnv, apply_without_build, build
 from lamina.execute.staging import stage_images
 from lamina.flow.attest import check_attestable, unattested_push
 from lamina.flow.cache import find_caches, read_policy, settle_caches
 from lamina.flow.lock import pin_for_build, read_pins
 from lamina.flow.plan import decide, find_stable, look, make_images, select
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential, DockerConfig, lookup
 from lamina.report.cold import with_saved
 from lamina.report.installs import with_resolved
 from lamina.report.record import write_manifest
-from lamina.report.runs import Settings, keep_run, prune_runs
+from lamina.report.runs import RunSettings, keep_run, prune_runs
 from lamina.report.view import BuildView
 
-Build = Callable[[Workspace, Plan, Mapping[str, Image], Externals, str], Outcome]
+Build = Callable[[Session, Plan, Mapping[str, Image], Externals, str], Outcome]
 """Makes what a plan builds. Given all images that it is about, what they stand on, the name of the run."""
 
 
 def build_images(
-    workspace: Workspace, command: str, kind: str | None = None, *, by: Build | None = None
+    session: Session, command: str, kind: str | None = None, *, by: Build | None = None
 ) -> Outcome:
     """Plan and carry it out. What is confirmed is recorded, whatever else fails; and so is the run.
 
     by: who builds; the engine unless somebody else is named.
     """
     started = time.time()
-    selected = select(workspace, kind)
-    outside = pin_for_build(workspace, selected)
-    stable = find_stable(workspace, selected)
-    images = make_images(workspace, selected, outside, stable)
+    selected = select(session, kind)
+    outside = pin_for_build(session, selected)
+    stable = find_stable(session, selected)
+    images = make_images(session, selected, outside, stable)
     plan = decide(
-        workspace, selected, images, outside, look(workspace, images, stable, workspace.destination), stable
+        session, selected, images, outside, look(session, images, stable, session.destination), stable
     )
-    workspace.screen.headline(plan.headline)
-    workspace.screen.notes(plan.notes)
-    if workspace.flags.push:
-        _check_destination(workspace, outside, [each.image for each in plan.decisions.values()])
-    workspace.screen.notes(check_attestable(workspace, plan))
-    state, run = workspace.project.state, name_run()
+    session.screen.headline(plan.headline)
+    session.screen.notes(plan.notes)
+    if session.flags.push:
+        _check_destination(session, outside, [each.image for each in plan.decisions.values()])
+    session.screen.notes(check_attestable(session, plan))
+    state, run = session.project.state, name_run()
     try:
-        outcome = _carry_out(workspace, plan, images, outside, run, by or _build)
+        outcome = _apply(session, plan, images, outside, run, by or _build)
     except (LaminaError, KeyboardInterrupt) as error:
         told = error.problems if isinstance(error, LaminaError) else ()
-        _keep(workspace, command, run, plan, broken_off(plan, told, interrupted=not told), started)
+        _keep(session, command, run, plan, broken_off(plan, told, interrupted=not told), started)
         raise
     outcome = with_resolved(state, outcome)
-    outcome = with_saved(state, outcome, run=run, pushed=workspace.flags.push)
-    write_manifest(state, outcome, run=run, pushed=workspace.flags.push)
-    _keep(workspace, command, run, plan, outcome, started)
+    outcome = with_saved(state, outcome, run=run, pushed=session.flags.push)
+    write_manifest(state, outcome, run=run, pushed=session.flags.push)
+    _keep(session, command, run, plan, outcome, started)
     return outcome
 
 
-def _carry_out(
-    workspace: Workspace, plan: Plan, images: Mapping[str, Image], outside: Externals, run: str, by: Build
+def _apply(
+    session: Session, plan: Plan, images: Mapping[str, Image], outside: Externals, run: str, by: Build
 ) -> Outcome:
-    results = settle(plan, workspace.destination)
+    results = apply_without_build(plan, session.destination)
     tagged = {
-        name: Found(ref=each.image.ref, digest=each.digest)
+        name: FoundImage(ref=each.image.ref, digest=each.digest)
         for name, each in results.items()
         if each.status == "retagged" and each.digest
     }
-    if workspace.flags.push:
+    if session.flags.push:
         for decision in plan.acting("retag"):
             if decision.source:
-                carry(workspace.destination, decision.source, decision.image.ref)
+                carry(session.destination, decision.source, decision.image.ref)
     plan = replace(plan, found={**plan.found, **tagged})
     built = Outcome(results={})
     if plan.acting("build"):
-        built = by(workspace, plan, images, outside, run)
+        built = by(session, plan, images, outside, run)
         results.update(built.results)
     return replace(built, results={name: results[name] for name in plan.decisions})
 
 
-def _keep(workspace: Workspace, command: str, run: str, plan: Plan, outcome: Outcome, started: float) -> None:
-    project = workspace.project
-    settings = Settings(
+def _keep(session: Session, command: str, run: str, plan: Plan, outcome: Outcome, started: float) -> None:
+    project = session.project
+    settings = RunSettings(
         command=command,
-        static=workspace.static,
-        push=workspace.flags.push,
+        static=session.static,
+        push=session.flags.push,
         platform=project.get("platform") or native_platform(),
         registry=project.get("registry"),
         builder=project.get("builder"),
     )
     seconds = time.time() - started
-    keep_run(
-        project.state, run, settings, plan, outcome, started=started, seconds=seconds, mask=workspace.mask
-    )
+    keep_run(project.state, run, settings, plan, outcome, started=started, seconds=seconds, mask=session.mask)
 
 
 def _build(
-    workspace: Workspace, plan: Plan, images: Mapping[str, Image], outside: Externals, run: str
+    session: Session, plan: Plan, images: Mapping[str, Image], outside: Externals, run: str
 ) -> Outcome:
     """Stage, bake and confirm the builds of a plan."""
     decisions = plan.acting("build")
-    make_ready(workspace, outside)
-    by_digest = workspace.flags.push or workspace.builder.local_images
+    make_ready(session, outside)
+    by_digest = session.flags.push or session.builder.local_images
     support = () if by_digest else find_support(decisions, images)
-    caches = find_caches(workspace, (decision.image for decision in decisions))
-    workspace.screen.notes(caches.notes)
-    order = make_order(workspace, plan.found, decisions, support, outside, caches.images)
+    caches = find_caches(session, (decision.image for decision in decisions))
+    session.screen.notes(caches.notes)
+    order = make_order(session, plan.found, decisions, support, outside, caches.images)
     used = from_outside((*(each.image for each in decisions), *support), outside)
-    with workspace.screen.progress(tuple(decision.image.name for decision in decisions)) as view:
-        workshop = make_workshop(workspace, used, workspace.destination, run, view)
-        jobs: int = workspace.project.get("jobs")
-        outcome = build(order, workshop, keep_going=workspace.flags.keep_going, jobs=jobs)
+    with session.screen.progress(tuple(decision.image.name for decision in decisions)) as view:
+        workshop = make_workshop(session, used, session.destination, run, view)
+        jobs: int = session.project.get("jobs")
+        outcome = build(order, workshop, keep_going=session.flags.keep_going, jobs=jobs)
         notes = outcome.notes
         if caches.images:
             again = partial(export_again, order, workshop, outcome)
             exact = not order.reproducible
-            notes += settle_caches(workspace.registry, caches, outcome, again, exact=exact)
-    workspace.screen.notes(notes)
+            notes += settle_caches(session.registry, caches, outcome, again, exact=exact)
+    session.screen.notes(notes)
     return outcome
 
 
-def make_ready(workspace: Workspace, outside: Externals) -> None:
+def make_ready(session: Session, outside: Externals) -> None:
     """See to the builder and to the stand-ins of a build, side by side: both mean waiting for a program."""
-    engine = workspace.engine
+    engine = session.engine
     with ThreadPoolExecutor(1, thread_name_prefix="stand-ins") as pool:
-        loaded = pool.submit(load_stand_ins, outside, workspace.runner, engine, workspace.screen.say)
-        _ = workspace.builder
+        loaded = pool.submit(load_stand_ins, outside, session.runner, engine, session.screen.say)
+        _ = session.builder
     loaded.result()
 
 
@@ -154,61 +152,61 @@ def name_run(purpose: str = "") -> str:
 
 
 def make_order(
-    workspace: Workspace,
-    found: Mapping[str, Found],
+    session: Session,
+    found: Mapping[str, FoundImage],
     decisions: tuple[Decision, ...],
     support: tuple[Image, ...],
     outside: Externals,
     caches: Mapping[str, ImageCache],
-) -> Order:
+) -> BuildRequest:
     """What to build, with the contexts staged. found: the bases that are there."""
     images = [*(decision.image for decision in decisions), *support]
     with ThreadPoolExecutor(1, thread_name_prefix="git") as pool:  # git takes its time over a large worktree
-        asked = pool.submit(read_revision, workspace.runner, workspace.project.root)
-        stages = stage_images(workspace.project.state, images)
+        asked = pool.submit(read_revision, session.runner, session.project.root)
+        stages = stage_images(session.project.state, images)
     revision = asked.result()
-    return Order(
+    return BuildRequest(
         decisions=decisions,
         support=support,
         stages=stages,
         found=found,
         externals=outside.references,
-        secrets=workspace.project.secrets,
+        secrets=session.project.secrets,
         caches=caches,
-        push=workspace.flags.push,
-        local_images=workspace.builder.local_images,
+        push=session.flags.push,
+        local_images=session.builder.local_images,
         revision=revision.commit if revision and revision.clean else None,
-        static=workspace.static,
-        reproducible=workspace.project.get("reproducible"),
-        attestations=workspace.attestations,
+        static=session.static,
+        reproducible=session.project.get("reproducible"),
+        attestations=session.attestations,
     )
 
 
 def make_workshop(
-    workspace: Workspace, outside: Iterable[Reference], place: Place, run: str, view: BuildView
-) -> Workshop:
+    session: Session, outside: Iterable[Reference], place: ImageStore, run: str, view: BuildView
+) -> BuildEnv:
     """What a run works with, and its folder below `.lamina/runs/`.
 
     outside: see `from_outside`. place: where its images are looked up.
     """
-    folder = workspace.project.state / "runs" / run
+    folder = session.project.state / "runs" / run
     folder.mkdir(parents=True)
-    prune_runs(workspace.project.state)
+    prune_runs(session.project.state)
     # buildx logs in by itself, also to registries of which we know nothing.
-    workspace.mask.learn(*DockerConfig.load().secrets)
-    return Workshop(
-        runner=workspace.runner,
-        engine=workspace.engine,
-        builder=workspace.builder.name,
+    session.mask.learn(*DockerConfig.load().secrets)
+    return BuildEnv(
+        runner=session.runner,
+        engine=session.engine,
+        builder=session.builder.name,
         place=place,
-        state=workspace.project.state,
+        state=session.project.state,
         folder=folder,
         clock=time.time,
         watch=view.watch,
-        environment=workspace.environment_for(outside),
-        renew=workspace.renew,
-        mask=workspace.mask,
-        stalls=workspace.stalls,
+        environment=session.environment_for(outside),
+        renew=session.renew,
+        mask=session.mask,
+        stalls=session.stalls,
     )
 
 
@@ -239,17 +237,17 @@ def find_support(
     return tuple(images[name] for name in images if name in needed)
 
 
-def push_built(workspace: Workspace) -> Outcome:
+def push_built(session: Session) -> Outcome:
     """Push what is built in the engine and not yet in the registry; every digest is confirmed."""
-    selected = select(workspace)
-    outside = read_pins(workspace, selected)
-    images = make_images(workspace, selected, outside, find_stable(workspace, selected))
+    selected = select(session)
+    outside = read_pins(session, selected)
+    images = make_images(session, selected, outside, find_stable(session, selected))
     chosen = {name: image for name, image in images.items() if name in selected}
-    workspace.screen.notes(unattested_push(workspace))
-    _check_destination(workspace, outside, chosen.values())
-    registry = RegistryPlace(workspace.registry)
+    session.screen.notes(unattested_push(session))
+    _check_destination(session, outside, chosen.values())
+    registry = RegistryStore(session.registry)
     there = find_images(registry, chosen.values())
-    built = {name: _local_ref(workspace, image) for name, image in chosen.items() if name not in there}
+    built = {name: _local_ref(session, image) for name, image in chosen.items() if name not in there}
     BuildError.check(
         Problem(what=f"{chosen[name].ref} is not built", where="the engine", hint="invoke build-all")
         for name, ref in built.items()
@@ -257,12 +255,12 @@ def push_built(workspace: Workspace) -> Outcome:
     )
     missing = {ref: chosen[name].ref for name, ref in built.items() if ref is not None}
     push_images(
-        workspace.store,
-        workspace.registry,
+        session.store,
+        session.registry,
         missing,
-        credential=credentials(workspace),
-        say=workspace.screen.say,
-        renew=workspace.renew,
+        credential=credentials(session),
+        say=session.screen.say,
+        renew=session.renew,
     )
     found = find_images(registry, chosen.values())
     BuildError.check(
@@ -283,50 +281,50 @@ def push_built(workspace: Workspace) -> Outcome:
         )
         for name, image in chosen.items()
     }
-    outcome = with_resolved(workspace.project.state, Outcome(results=results))
-    write_manifest(workspace.project.state, outcome, run="push", pushed=True)
+    outcome = with_resolved(session.project.state, Outcome(results=results))
+    write_manifest(session.project.state, outcome, run="push", pushed=True)
     return outcome
 
 
-def _local_ref(workspace: Workspace, image: Image) -> Reference | None:
+def _local_ref(session: Session, image: Image) -> Reference | None:
     """The name under which the engine has an image: built for this registry, or for no registry at all."""
-    bare = Reference.parse(workspace.project.repository(image.name)).with_tag(image.tag)
-    there = workspace.engine_place.look([image.ref, bare])
+    bare = Reference.parse(session.project.repository(image.name)).with_tag(image.tag)
+    there = session.engine_place.look([image.ref, bare])
     return next((ref for ref, found in there.items() if found.is_image(image)), None)
 
 
-def credentials(workspace: Workspace) -> Callable[[str], Credential | None]:
+def credentials(session: Session) -> Callable[[str], Credential | None]:
     """Finds what docker-py needs to push to a host."""
-    environment = {**os.environ, **workspace.docker_environment}
+    environment = {**os.environ, **session.docker_environment}
 
     def find(host: str) -> Credential | None:
-        found = lookup(workspace.runner, host, config=DockerConfig.load(environment))
-        workspace.mask.learn(*(found.secrets if found else ()))
+        found = lookup(session.runner, host, config=DockerConfig.load(environment))
+        session.mask.learn(*(found.secrets if found else ()))
         return found
 
     return find
 
 
-def _check_destination(workspace: Workspace, outside: Externals, images: Iterable[Image]) -> None:
+def _check_destination(session: Session, outside: Externals, images: Iterable[Image]) -> None:
     """Refuse, before anything is built, what could not be pushed or should not be. Creates repositories."""
-    registry, chosen = workspace.registry, list(images)
+    registry, chosen = session.registry, list(images)
     away = [image for image in chosen if not image.repository.loopback]
-    if outside.stand_ins and away and not workspace.flags.allow_stand_in:
+    if outside.stand_ins and away and not session.flags.allow_stand_in:
         raise ConfigError.of(
             f"{', '.join(outside.stand_ins)} is a stand-in here: what stands on it does not run on AWS",
             where=away[0].repository.pull_host,
             allowed="a loopback registry, or --allow-stand-in",
             hint="run `invoke lock` where the runtime's registry can be reached",
         )
-    names = {workspace.project.repository(image.name) for image in chosen}
-    policy = read_policy(workspace)
+    names = {session.project.repository(image.name) for image in chosen}
+    policy = read_policy(session)
     if policy.writes:
         names |= {policy.name(name) for name in names}
-    missing = registry.missing_repositories(name for name in names if not _made_by_push(workspace, name))
-    if workspace.flags.create:
+    missing = registry.missing_repositories(name for name in names if not _made_by_push(session, name))
+    if session.flags.create:
         for name in missing:
             registry.create_repository(name)
-            workspace.screen.say(f"created repository {name}")
+            session.screen.say(f"created repository {name}")
     else:
         RegistryError.check(
             Problem(
@@ -339,7 +337,7 @@ def _check_destination(workspace: Workspace, outside: Externals, images: Iterabl
         )
 
 
-def _made_by_push(workspace: Workspace, name: str) -> bool:
+def _made_by_push(session: Session, name: str) -> bool:
     """Whether the registry has a template by which a push creates a repository."""
-    ecr = workspace.ecr
-    return ecr is not None and workspace.project.ecr.creates(ecr.stock.full(name))
+    ecr = session.ecr
+    return ecr is not None and session.project.ecr.creates(ecr.stock.full(name))

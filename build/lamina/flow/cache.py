@@ -11,7 +11,7 @@ from lamina.execute.cache_keys import NEXT_EXPORT, STEPS_KEY, Exported, forget_s
 from lamina.execute.outcome import Outcome, Result
 from lamina.execute.remote_cache import CachePolicy, ImageCache, branch_of_ci, make_caches
 from lamina.execute.revision import read_branch
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.base import Manifest, Registry
@@ -25,17 +25,17 @@ class Caches:
     notes: tuple[Problem, ...] = ()
 
 
-def find_caches(workspace: Workspace, images: Iterable[Image]) -> Caches:
+def find_caches(session: Session, images: Iterable[Image]) -> Caches:
     """Ask the registry, in parallel, which cache references exist. Never fails: a build can do without."""
-    if not workspace.remote or workspace.project.get("cache") == "off":
+    if not session.remote or session.project.get("cache") == "off":
         return Caches()
-    if not workspace.builder.remote_cache:
-        what = f"no remote cache: the builder {workspace.builder.name} cannot read or write one"
+    if not session.builder.remote_cache:
+        what = f"no remote cache: the builder {session.builder.name} cannot read or write one"
         return Caches(notes=(Problem(what=what, hint="turn on the engine's containerd image store"),))
-    policy = read_policy(workspace)
+    policy = read_policy(session)
     chosen = tuple(image for image in images if not image.node.recipe.only_copies)
-    there, notes = existing(workspace.registry, (ref for image in chosen for ref in policy.refs(image)))
-    return Caches(images=make_caches(policy, chosen, there, anew=workspace.flags.refresh), notes=notes)
+    there, notes = existing(session.registry, (ref for image in chosen for ref in policy.refs(image)))
+    return Caches(images=make_caches(policy, chosen, there, anew=session.flags.refresh), notes=notes)
 
 
 def settle_caches(
@@ -91,18 +91,18 @@ def _own_layers(result: Result) -> frozenset[str]:
     return frozenset(result.layers) if sure else frozenset()
 
 
-def read_policy(workspace: Workspace) -> CachePolicy:
+def read_policy(session: Session) -> CachePolicy:
     """How the project caches. Only a push writes: what is not pushed concerns nobody else."""
-    project = workspace.project
+    project = session.project
     branch = (
-        project.get("cache-branch") or branch_of_ci(os.environ) or read_branch(workspace.runner, project.root)
+        project.get("cache-branch") or branch_of_ci(os.environ) or read_branch(session.runner, project.root)
     )
     return CachePolicy(
         mode=project.get("cache"),
         repository=project.get("cache-repository"),
         branch=branch,
         fallback=project.get("cache-fallback"),
-        exports=workspace.flags.push and not project.get("cache-read-only"),
+        exports=session.flags.push and not project.get("cache-read-only"),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from lamina.decide.locking import Move, moves, newer, unlocked, unused
+from lamina.decide.locking import PinMove, moves, newer, unlocked, unused
 from lamina.declare.graph import Node
 from lamina.declare.lockfile import LOCK_FILE, Lock, Pin, read_lock
 from lamina.declare.machine import native_platform
@@ -19,42 +19,42 @@ from lamina.execute.externals import (
     runtime_version,
 )
 from lamina.files import write_atomic
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 from lamina.refs import Reference
 
 
-def read_pins(workspace: Workspace, names: Iterable[str]) -> Externals:
+def read_pins(session: Session, names: Iterable[str]) -> Externals:
     """What the images stand on from outside the project, as pinned now."""
-    return read_externals(_nodes(workspace, names), _lock(workspace), _architecture())
+    return read_externals(_nodes(session, names), _lock(session), _architecture())
 
 
-def pin_for_build(workspace: Workspace, names: Iterable[str]) -> Externals:
+def pin_for_build(session: Session, names: Iterable[str]) -> Externals:
     """The same before a build: where there is no lock yet it is written, a runtime out of reach is stood in.
 
     The first lock is of the whole project, as far as registries answer for what these images do not need.
     Raises ConfigError when there is a lock that lacks what they stand on, RegistryError.
     """
     chosen = tuple(names)
-    outside = read_pins(workspace, chosen)
-    nodes = _nodes(workspace, chosen)
-    if workspace.static:  # the bases are not built, whatever they stand on
+    outside = read_pins(session, chosen)
+    nodes = _nodes(session, chosen)
+    if session.static:  # the bases are not built, whatever they stand on
         nodes = tuple(node for node in nodes if node.name in chosen)
     used = {external.name for node in nodes for external in node.externals}
     lacking = [name for name in outside.unlocked if name in used]
     if not lacking:
         return outside
-    if read_lock(workspace.project.root) is not None:
+    if read_lock(session.project.root) is not None:
         ConfigError.check(unlocked(nodes, lacking))
-    answer = _ask(workspace, read_pins(workspace, workspace.graph.nodes).unlocked)
+    answer = _ask(session, read_pins(session, session.graph.nodes).unlocked)
     needed = answer.about(lacking)
     # What stands in for a runtime is in this machine's engine only.
     places = _places(nodes)
-    RegistryError.check(needed.problems(places, () if workspace.builds_here else needed.silent))
-    _stand_in(workspace, needed, places)
+    RegistryError.check(needed.problems(places, () if session.builds_here else needed.silent))
+    _stand_in(session, needed, places)
     if answer.pins:
-        write_lock(workspace, _with(Lock(), answer))
-        workspace.screen.say(f"{LOCK_FILE}: pinned {', '.join(answer.pins)}; commit it")
-    return read_pins(workspace, chosen)
+        write_lock(session, _with(Lock(), answer))
+        session.screen.say(f"{LOCK_FILE}: pinned {', '.join(answer.pins)}; commit it")
+    return read_pins(session, chosen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,28 +63,28 @@ class Relock:
 
     before: Lock
     after: Lock
-    moves: tuple[Move, ...]
+    moves: tuple[PinMove, ...]
     notes: tuple[Problem, ...]
     headline: str | None
     """What every report says first: the stand-in runtime."""
 
 
-def make_lock(workspace: Workspace, *, refresh: bool, dry_run: bool) -> Relock:
+def make_lock(session: Session, *, refresh: bool, dry_run: bool) -> Relock:
     """Ask the registries for what is not pinned; with ``refresh`` for everything. Writes no lock.
 
     Pins that no Dockerfile uses are dropped by a refresh of all images. Raises RegistryError with all that
     cannot be told.
     """
-    graph, before = workspace.graph, _lock(workspace)
-    nodes = _nodes(workspace, graph.select(workspace.flags.images))
+    graph, before = session.graph, _lock(session)
+    nodes = _nodes(session, graph.select(session.flags.images))
     names = sorted({each.name for node in nodes for each in node.externals if not _has_digest(each.name)})
     wanted = [name for name in names if refresh or name not in before.pins]
-    answer = _ask(workspace, wanted)
+    answer = _ask(session, wanted)
     places = _places(nodes)
     RegistryError.check(answer.problems(places, before.pins))
     if not dry_run:
-        _stand_in(workspace, answer, places)
-    dropped = unused(graph, before) if refresh and not workspace.flags.images else ()
+        _stand_in(session, answer, places)
+    dropped = unused(graph, before) if refresh and not session.flags.images else ()
     after = _with(before, answer).without(dropped)
     notes = [
         *(
@@ -102,21 +102,21 @@ def make_lock(workspace: Workspace, *, refresh: bool, dry_run: bool) -> Relock:
     )
 
 
-def write_lock(workspace: Workspace, lock: Lock) -> None:
+def write_lock(session: Session, lock: Lock) -> None:
     """Put the lock where the next command reads it."""
-    write_atomic(workspace.project.root / LOCK_FILE, lock.render())
+    write_atomic(session.project.root / LOCK_FILE, lock.render())
 
 
-def newer_upstream(workspace: Workspace, names: Iterable[str]) -> Iterator[Problem]:
+def newer_upstream(session: Session, names: Iterable[str]) -> Iterator[Problem]:
     """Notes about what the pinned names serve by now. What cannot be asked is a note as well."""
-    lock = _lock(workspace)
-    nodes = _nodes(workspace, names)
+    lock = _lock(session)
+    nodes = _nodes(session, names)
     pinned = sorted({each.name for node in nodes for each in node.externals if each.name in lock.pins})
-    if workspace.flags.offline:
+    if session.flags.offline:
         yield Problem(what="no registry was asked for newer runtimes: --offline")
         return
-    answer = _ask(workspace, pinned)
-    yield from newer(moves(workspace.graph, answer.pins, lock, _with(lock, answer)))
+    answer = _ask(session, pinned)
+    yield from newer(moves(session.graph, answer.pins, lock, _with(lock, answer)))
     for name, error in answer.silent.items():
         first = error.problems[0]
         yield Problem(
@@ -152,12 +152,12 @@ class _Answer:
                     yield replace(each, what=f"{name}: {told}", where=places.get(name))
 
 
-def _ask(workspace: Workspace, names: Iterable[str]) -> _Answer:
+def _ask(session: Session, names: Iterable[str]) -> _Answer:
     pins: dict[str, Pin] = {}
     silent: dict[str, RegistryError] = {}
     for name in names:
         try:
-            pins[name] = pin(name, workspace.upstream(Reference.parse(name)).manifest)
+            pins[name] = pin(name, session.upstream(Reference.parse(name)).manifest)
         except RegistryError as error:
             silent[name] = error
     return _Answer(pins=pins, silent=silent)
@@ -172,11 +172,11 @@ def _places(nodes: Iterable[Node]) -> Mapping[str, str]:
     return places
 
 
-def _stand_in(workspace: Workspace, answer: _Answer, places: Mapping[str, str]) -> None:
+def _stand_in(session: Session, answer: _Answer, places: Mapping[str, str]) -> None:
     for name, error in answer.silent.items():
         if recorded_stand_in(name, _architecture()) is None:
             try:
-                make_stand_in(name, workspace.runner, workspace.engine, error, workspace.screen.say)
+                make_stand_in(name, session.runner, session.engine, error, session.screen.say)
             except EngineError as refused:
                 at = places.get(name)
                 told = (replace(each, where=each.where or at) for each in refused.problems)
@@ -189,13 +189,13 @@ def _with(lock: Lock, answer: _Answer) -> Lock:
     return lock
 
 
-def _nodes(workspace: Workspace, names: Iterable[str]) -> tuple[Node, ...]:
+def _nodes(session: Session, names: Iterable[str]) -> tuple[Node, ...]:
     """The images and what they stand on."""
-    return tuple(workspace.graph.nodes[name] for name in workspace.graph.with_ancestors(names))
+    return tuple(session.graph.nodes[name] for name in session.graph.with_ancestors(names))
 
 
-def _lock(workspace: Workspace) -> Lock:
-    return read_lock(workspace.project.root) or Lock()
+def _lock(session: Session) -> Lock:
+    return read_lock(session.project.root) or Lock()
 
 
 def _has_digest(name: str) -> bool:

@@ -8,27 +8,27 @@ from lamina.execute.externals import load_stand_ins
 from lamina.flow.build import credentials
 from lamina.flow.lock import read_pins
 from lamina.flow.plan import make_images, select
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 from lamina.refs import Reference
 
 
-def enter(workspace: Workspace) -> str:
+def enter(session: Session) -> str:
     """Log in, or make sure that docker's own credentials are good; what was done, in a sentence."""
-    if not workspace.remote:
+    if not session.remote:
         return "nothing to log in to: images live in the engine"
-    if workspace.ecr:
-        done = workspace.ecr.login()
+    if session.ecr:
+        done = session.ecr.login()
         until = f", good until {done.expires:%Y-%m-%d %H:%M} UTC" if done.expires else ""
         return f"logged in to {done.host} ({done.source}){until}"
-    workspace.registry.check()
-    return f"{workspace.registry.address} lets us in"
+    session.registry.check()
+    return f"{session.registry.address} lets us in"
 
 
-def warm(workspace: Workspace) -> Iterator[tuple[str, str]]:
+def warm(session: Session) -> Iterator[tuple[str, str]]:
     """Pull the runtime and the bases that exist in the registry; each with what became of it."""
-    selected = select(workspace)
-    outside = read_pins(workspace, selected)
-    load_stand_ins(outside, workspace.runner, workspace.engine, workspace.screen.say)
+    selected = select(session)
+    outside = read_pins(session, selected)
+    load_stand_ins(outside, session.runner, session.engine, session.screen.say)
     for name in outside.stand_ins:
         yield name, f"stand-in {outside.stand_ins[name].ref} is in the engine"
     for name in outside.unlocked:
@@ -39,17 +39,17 @@ def warm(workspace: Workspace) -> Iterator[tuple[str, str]]:
         for name, ref in used.items()
         if name not in outside.stand_ins
     }
-    images = make_images(workspace, selected, outside)
+    images = make_images(session, selected, outside)
     bases = {name: image.ref for name, image in images.items() if image.node.kind == "base"}
-    there = workspace.place.look(bases.values())
+    there = session.place.look(bases.values())
     for name, ref in bases.items():
         if ref not in there:
-            yield name, f"{ref.tag} is not in {workspace.place.name}"
-        elif workspace.remote:
+            yield name, f"{ref.tag} is not in {session.place.name}"
+        elif session.remote:
             pulled[name, f"{ref.name}@{there[ref].digest}"] = None
         else:
-            yield name, f"{ref.tag} is in {workspace.place.name}"
-    find = credentials(workspace)
+            yield name, f"{ref.tag} is in {session.place.name}"
+    find = credentials(session)
     for name, text in pulled:
         reference = Reference.parse(text)
-        yield name, workspace.store.pull(reference, find(reference.pull_host))
+        yield name, session.store.pull(reference, find(reference.pull_host))

@@ -8,15 +8,15 @@ from functools import partial
 
 from lamina.decide import preflight
 from lamina.decide.exposure import copied, exposed
-from lamina.decide.plan import Found, Lookup, Plan, lacking, make_plan
+from lamina.decide.plan import FoundImage, Plan, StoreLookup, lacking, make_plan
 from lamina.decide.requirements import unpinned
 from lamina.decide.unrunnable import UNRUNNABLE, by_certainty, unrunnable
 from lamina.declare.machine import this_machine
 from lamina.errors import ConfigError, EngineError, Problem, RegistryError
 from lamina.execute.externals import Externals
-from lamina.execute.image_store import Place
+from lamina.execute.image_store import ImageStore
 from lamina.flow.lock import newer_upstream, read_pins
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 from lamina.identify.image import STABLE, Image, identify_each
 from lamina.identify.runnable import check_runnable, local_names
 from lamina.masks import read_secret
@@ -24,53 +24,53 @@ from lamina.refs import Reference
 from lamina.report.record import read_bills, read_manifest
 
 
-def select(workspace: Workspace, kind: str | None = None) -> tuple[str, ...]:
+def select(session: Session, kind: str | None = None) -> tuple[str, ...]:
     """The images that a command is about, bases first. In static mode only Lambda images are."""
-    return workspace.graph.select(workspace.flags.images, kind="lambda" if workspace.static else kind)
+    return session.graph.select(session.flags.images, kind="lambda" if session.static else kind)
 
 
 def make_images(
-    workspace: Workspace,
+    session: Session,
     names: Iterable[str],
     outside: Externals,
-    stable: Mapping[str, Found] | None = None,
+    stable: Mapping[str, FoundImage] | None = None,
 ) -> Mapping[str, Image]:
     """Read and fingerprint the images and what they stand on. Raises ConfigError with all faults found.
 
     stable: in static mode what the bases are; see `find_stable`.
     """
     images, unread = identify_each(
-        workspace.project,
-        workspace.graph,
+        session.project,
+        session.graph,
         names,
-        prefix=workspace.prefix,
+        prefix=session.prefix,
         bases=outside.identities,
         stable=None if stable is None else {base: found.digest for base, found in stable.items()},
-        files=workspace.stat_cache.files,
+        files=session.stat_cache.files,
     )
-    workspace.stat_cache.save()
-    held = [secret for secret in workspace.project.secrets if read_secret(secret.file)]
+    session.stat_cache.save()
+    held = [secret for secret in session.project.secrets if read_secret(secret.file)]
     ConfigError.check((*unread, *preflight.faults(images), *copied(images.values(), held)))
     return images
 
 
-def find_stable(workspace: Workspace, selected: Iterable[str]) -> Mapping[str, Found] | None:
+def find_stable(session: Session, selected: Iterable[str]) -> Mapping[str, FoundImage] | None:
     """In static mode what ``stable`` is of each base that the images stand on; None out of static mode.
 
     Offline nothing is known of them. Raises RegistryError for a base without ``stable``.
     """
-    if not workspace.static:
+    if not session.static:
         return None
-    if workspace.flags.offline:
+    if session.flags.offline:
         return {}
-    bases = {parent for name in selected for parent in workspace.graph.nodes[name].parents}
-    place = workspace.place
-    refs = {base: stable_ref(workspace, base) for base in sorted(bases)}
+    bases = {parent for name in selected for parent in session.graph.nodes[name].parents}
+    place = session.place
+    refs = {base: stable_ref(session, base) for base in sorted(bases)}
     there = place.look(refs.values())
     RegistryError.check(
         Problem(
             what=f"{ref} is not in {place.name}, and static mode builds on it",
-            where=workspace.project.settings["static"].source,
+            where=session.project.settings["static"].source,
             hint="without static mode: invoke build-base, then invoke stable",
         )
         for ref in refs.values()
@@ -90,33 +90,33 @@ def find_stable(workspace: Workspace, selected: Iterable[str]) -> Mapping[str, F
 
 
 def look(
-    workspace: Workspace,
+    session: Session,
     images: Mapping[str, Image],
-    stable: Mapping[str, Found] | None = None,
-    destination: Place | None = None,
-) -> Lookup:
+    stable: Mapping[str, FoundImage] | None = None,
+    destination: ImageStore | None = None,
+) -> StoreLookup:
     """What exists of the images. Raises RegistryError or EngineError when nobody answers.
 
     destination: where images are to go; only what is there already can be tagged anew.
     """
-    if workspace.flags.offline:
-        return Lookup(place="", unknown="--offline")
-    place = workspace.place
+    if session.flags.offline:
+        return StoreLookup(place="", unknown="--offline")
+    place = session.place
     there = place.look([image.ref for image in images.values()])
     found = {name: there[image.ref] for name, image in images.items() if image.ref in there}
     missing = {
         name: image for name, image in images.items() if name not in found or not found[name].is_image(image)
     }
-    return Lookup(
+    return StoreLookup(
         place=place.name,
         found={**found, **(stable or {})},
-        elsewhere=_elsewhere(workspace, missing, destination or place),
+        elsewhere=_elsewhere(session, missing, destination or place),
     )
 
 
-def _elsewhere(workspace: Workspace, images: Mapping[str, Image], place: Place) -> Mapping[str, Found]:
+def _elsewhere(session: Session, images: Mapping[str, Image], place: ImageStore) -> Mapping[str, FoundImage]:
     """The same content under another name, as when a stack is promoted: known from the manifest, seen."""
-    known = {each["image"]: each for each in read_manifest(workspace.project.state) if each.get("ref")}
+    known = {each["image"]: each for each in read_manifest(session.project.state) if each.get("ref")}
     refs = {
         name: Reference.parse(known[name]["ref"])
         for name, image in images.items()
@@ -128,45 +128,45 @@ def _elsewhere(workspace: Workspace, images: Mapping[str, Image], place: Place) 
     return {name: each for name, each in found.items() if each.is_image(images[name])}
 
 
-def stable_ref(workspace: Workspace, base: str) -> Reference:
+def stable_ref(session: Session, base: str) -> Reference:
     """A base image under its moving tag."""
-    return Reference.parse(workspace.prefix + workspace.project.repository(base)).with_tag(STABLE)
+    return Reference.parse(session.prefix + session.project.repository(base)).with_tag(STABLE)
 
 
 def decide(
-    workspace: Workspace,
+    session: Session,
     selected: Iterable[str],
     images: Mapping[str, Image],
     outside: Externals,
-    seen: Lookup,
-    stable: Mapping[str, Found] | None = None,
+    seen: StoreLookup,
+    stable: Mapping[str, FoundImage] | None = None,
 ) -> Plan:
     """The plan out of what was read and seen. Raises ConfigError for a build that could not run."""
-    headlines = (_static_headline(workspace, stable), outside.headline)
+    headlines = (_static_headline(session, stable), outside.headline)
     planned = partial(
         make_plan,
         images,
         selected,
-        last=read_bills(workspace.project.state, images.values()),
-        force=workspace.flags.force,
-        refresh=workspace.flags.refresh,
+        last=read_bills(session.project.state, images.values()),
+        force=session.flags.force,
+        refresh=session.flags.refresh,
         unlocked=outside.unlocked,
         notes=(
             *preflight.notes(images),
-            *preflight.misspelt_bases(images, workspace.graph.nodes),
-            *preflight.unknown_secrets(images, workspace.project.secret_names),
+            *preflight.misspelt_bases(images, session.graph.nodes),
+            *preflight.unknown_secrets(images, session.project.secret_names),
             *exposed(images.values()),
-            *(preflight.emulated(images, this_machine()) if workspace.builds_here else ()),
+            *(preflight.emulated(images, this_machine()) if session.builds_here else ()),
             *unpinned(images, local_names(images.values())),
         ),
         headline="\n".join(line for line in headlines if line) or None,
     )
     plan = planned(seen)
     examined: set[str] = set()
-    while less := _with_lost_layers(workspace, plan, images, seen, examined):
+    while less := _with_lost_layers(session, plan, images, seen, examined):
         seen = less
         plan = planned(seen)
-    if not UNRUNNABLE.isdisjoint(workspace.project.lint_ignores.value):
+    if not UNRUNNABLE.isdisjoint(session.project.lint_ignores.value):
         return plan
     builds = [decision.image.name for decision in plan.acting("build")]
     found = check_runnable(images, builds)
@@ -176,8 +176,8 @@ def decide(
 
 
 def _with_lost_layers(
-    workspace: Workspace, plan: Plan, images: Mapping[str, Image], seen: Lookup, examined: set[str]
-) -> Lookup | None:
+    session: Session, plan: Plan, images: Mapping[str, Image], seen: StoreLookup, examined: set[str]
+) -> StoreLookup | None:
     """What was seen, less what is not whole of that which builds stand on and retags copy; None if all is.
 
     examined: the names that need no second look, added to.
@@ -187,34 +187,34 @@ def _with_lost_layers(
     wanted = bases | {each.image.name for each in plan.acting("retag")}
     asked = {name: plan.found[name] for name in wanted - examined if name in plan.found}
     examined |= wanted
-    lost = {name: each for name, each in workspace.place.examine(asked).items() if each.lost} if asked else {}
+    lost = {name: each for name, each in session.place.examine(asked).items() if each.lost} if asked else {}
     return lacking(seen, lost) if lost else None
 
 
-def make_plan_only(workspace: Workspace) -> Plan:
+def make_plan_only(session: Session) -> Plan:
     """The plan as a dry run: nothing is started, and where nobody answers it says so and goes on."""
-    selected = select(workspace)
-    outside = read_pins(workspace, selected)
-    newer = tuple(newer_upstream(workspace, selected)) if workspace.flags.upstream else ()
-    workspace.starts_engine = False
+    selected = select(session)
+    outside = read_pins(session, selected)
+    newer = tuple(newer_upstream(session, selected)) if session.flags.upstream else ()
+    session.starts_engine = False
     try:
-        stable = find_stable(workspace, selected)
-        images = make_images(workspace, selected, outside, stable)
-        seen = look(workspace, images, stable)
+        stable = find_stable(session, selected)
+        images = make_images(session, selected, outside, stable)
+        seen = look(session, images, stable)
     except (EngineError, RegistryError) as error:
-        if workspace.flags.offline:
+        if session.flags.offline:
             raise
-        workspace.go_offline()
-        stable = find_stable(workspace, selected)
-        images = make_images(workspace, selected, outside, stable)
-        seen = Lookup(place="", unknown=error.problems[0].what)
-    plan = decide(workspace, selected, images, outside, seen, stable)
+        session.go_offline()
+        stable = find_stable(session, selected)
+        images = make_images(session, selected, outside, stable)
+        seen = StoreLookup(place="", unknown=error.problems[0].what)
+    plan = decide(session, selected, images, outside, seen, stable)
     return replace(plan, notes=(*plan.notes, *newer))
 
 
-def _static_headline(workspace: Workspace, stable: Mapping[str, Found] | None) -> str | None:
+def _static_headline(session: Session, stable: Mapping[str, FoundImage] | None) -> str | None:
     if stable is None:
         return None
     told = ", ".join(f"{found.ref} is {found.digest}" for found in stable.values())
-    source = workspace.project.settings["static"].source
+    source = session.project.settings["static"].source
     return f"STATIC MODE ({source}): bases are not built; {told or 'what stable is has not been looked up'}"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from lamina.errors import SelectionError
 from lamina.files import write_atomic
-from lamina.flow.session import Workspace
-from lamina.report.analysis import Report, analyse
+from lamina.flow.session import Session
+from lamina.report.analysis import RunReport, analyse
 from lamina.report.history import Run, read_run, read_steps, run_ids
 from lamina.report.page import render
 
@@ -17,27 +17,27 @@ _NEAREST = 3
 _ALIKE = 0.4
 
 
-def list_runs(workspace: Workspace) -> tuple[Run, ...]:
+def list_runs(session: Session) -> tuple[Run, ...]:
     """All runs that are kept, the latest first. Raises SelectionError when there is none."""
-    return tuple(read_run(workspace.project.state, run) for run in _kept(workspace))
+    return tuple(read_run(session.project.state, run) for run in _kept(session))
 
 
-def report_run(workspace: Workspace, wanted: str, last: int) -> Report:
+def report_run(session: Session, wanted: str, last: int) -> RunReport:
     """The report of a run: of the latest, or of the one whose name begins so. last: runs beside it.
 
     Raises SelectionError for a name that no run or several runs have, or when there is no run.
     """
     if last < 1:
         raise SelectionError.of(f"{last} runs cannot be shown", where="--last", allowed="1 and more")
-    state, ids = workspace.project.state, _kept(workspace)
+    state, ids = session.project.state, _kept(session)
     run = read_run(state, find_run(ids, wanted))
     runs = (read_run(state, each) for each in ids[:last])
     return analyse(run, read_steps(state, run), {each: read_steps(state, each) for each in runs})
 
 
-def write_report(workspace: Workspace, report: Report, file: str | bool) -> Path:
+def write_report(session: Session, report: RunReport, file: str | bool) -> Path:
     """Write the page of a report; where it is. file: True for the usual place."""
-    page = (workspace.project.state / PAGE if file is True else Path(str(file))).absolute()
+    page = (session.project.state / PAGE if file is True else Path(str(file))).absolute()
     write_atomic(page, render(report).encode("utf-8", "backslashreplace"))
     return page
 
@@ -58,9 +58,9 @@ def find_run(ids: tuple[str, ...], wanted: str) -> str:
     )
 
 
-def _kept(workspace: Workspace) -> tuple[str, ...]:
+def _kept(session: Session) -> tuple[str, ...]:
     """The names of the runs, the latest first."""
-    state = workspace.project.state
+    state = session.project.state
     ids = run_ids(state)
     if not ids:
         raise SelectionError.of("no run is kept here yet", where=str(state / "runs"), hint="invoke build-all")

@@ -17,7 +17,7 @@ from lamina.errors import ConfigError, EngineError, RegistryError
 from lamina.execute.attest import Attestations
 from lamina.execute.engine import Builder, Engine, check_buildx, choose_builder, find_engine
 from lamina.execute.exchanges import StallRules
-from lamina.execute.image_store import EnginePlace, Place, Places, RegistryPlace
+from lamina.execute.image_store import EngineStore, FallbackStore, ImageStore, RegistryStore
 from lamina.execute.vitals import bytes_written
 from lamina.files import keep_out_of_git
 from lamina.identify.stat_cache import StatCache
@@ -74,7 +74,7 @@ class Flags:
         return {name: getattr(self, name.replace("-", "_")) for name in names}
 
 
-class Workspace:
+class Session:
     """One command's things, each made on demand. Close it at the end."""
 
     def __init__(
@@ -103,24 +103,22 @@ class Workspace:
         if "project" in self.__dict__:
             keep_out_of_git(self.project.state)
 
-    def at(self, root: Path) -> Workspace:
-        """A workspace of the same flags for another checkout of the project. Close it as well."""
-        return Workspace(self.flags, self.screen, runner=self.runner, root=root)
+    def at(self, root: Path) -> Session:
+        """A session of the same flags for another checkout of the project. Close it as well."""
+        return Session(self.flags, self.screen, runner=self.runner, root=root)
 
-    def again(self) -> Workspace:
-        """A workspace of the same flags that knows nothing yet of the project. Close it as well."""
-        return Workspace(
-            self.flags, self.screen, runner=self.runner, root=self._root, engine=self._engine_name
-        )
+    def again(self) -> Session:
+        """A session of the same flags that knows nothing yet of the project. Close it as well."""
+        return Session(self.flags, self.screen, runner=self.runner, root=self._root, engine=self._engine_name)
 
-    def within(self, engine: str) -> Workspace:
-        """A workspace of the same flags whose engine is a private one of that name. Close it as well."""
+    def within(self, engine: str) -> Session:
+        """A session of the same flags whose engine is a private one of that name. Close it as well."""
         flags = replace(self.flags, builder="")
-        return Workspace(flags, self.screen, runner=self.runner, root=self._root, engine=engine)
+        return Session(flags, self.screen, runner=self.runner, root=self._root, engine=engine)
 
-    def proposing(self, text: str) -> Workspace:
-        """A workspace of the project as a configuration text would make it: offline, and nothing is kept."""
-        made = Workspace(replace(self.flags, offline=True), self.screen, runner=self.runner, root=self.root)
+    def proposing(self, text: str) -> Session:
+        """A session of the project as a configuration text would make it: offline, and nothing is kept."""
+        made = Session(replace(self.flags, offline=True), self.screen, runner=self.runner, root=self.root)
         made.project = load_project(self.root, flags=self.flags.settings, text=text)
         made.stat_cache = StatCache(None)
         return made
@@ -316,19 +314,19 @@ class Workspace:
         return True
 
     @property
-    def engine_place(self) -> EnginePlace:
+    def engine_place(self) -> EngineStore:
         """The engine as a place where images live."""
-        return EnginePlace(self.store, containerd=self.engine.containerd)
+        return EngineStore(self.store, containerd=self.engine.containerd)
 
     @property
-    def place(self) -> Place:
+    def place(self) -> ImageStore:
         """Where to look for images: the registry, and the engine unless they are to be pushed."""
         if not self.remote:
             return self.engine_place
-        registry = RegistryPlace(self.registry)
-        return registry if self.flags.push else Places(registry, self._engine_if_any)
+        registry = RegistryStore(self.registry)
+        return registry if self.flags.push else FallbackStore(registry, self._engine_if_any)
 
-    def _engine_if_any(self) -> EnginePlace | None:
+    def _engine_if_any(self) -> EngineStore | None:
         """The engine; None when there is none and none may be started."""
         try:
             return self.engine_place
@@ -338,9 +336,9 @@ class Workspace:
             return None
 
     @property
-    def destination(self) -> Place:
+    def destination(self) -> ImageStore:
         """Where built images go."""
-        return RegistryPlace(self.registry) if self.flags.push else self.engine_place
+        return RegistryStore(self.registry) if self.flags.push else self.engine_place
 
     @property
     def docker_environment(self) -> Mapping[str, str]:

@@ -14,8 +14,8 @@ from lamina.execute.bake import MOST_BILL, REVISION
 from lamina.execute.revision import check_out
 from lamina.flow.lock import read_pins
 from lamina.flow.plan import find_stable, make_images
-from lamina.flow.session import Workspace
-from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, TAG_PREFIX, Bill, content_tag
+from lamina.flow.session import Session
+from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, TAG_PREFIX, BuildInputs, content_tag
 from lamina.identify.ignore import Ignore
 from lamina.identify.image import Image
 from lamina.refs import Reference
@@ -34,7 +34,7 @@ _STATES = "worktree, last, a git revision, a tag or digest, or host/repository w
 class Known:
     """What is known of an image in a state. ignores: by context, where its files were read just now."""
 
-    bill: Bill
+    bill: BuildInputs
     ignores: Mapping[str, Ignore] = field(default_factory=dict)
 
 
@@ -42,56 +42,56 @@ State = Callable[[str, str | None], Known | None]
 """Image and, for one that another stands on, its fingerprint there -> what is known of it, if anything."""
 
 
-def find_state(workspace: Workspace, ref: str, image: str) -> State:
+def find_state(session: Session, ref: str, image: str) -> State:
     """The state of an image that a name stands for, and of those that it stands on there.
 
     Raises ConfigError for a state that is nowhere; what it gives may raise that and RegistryError.
     """
     if ref == WORKTREE:
-        return _of_files(workspace, image)
+        return _of_files(session, image)
     if ref == LAST:
-        return _of_last_build(workspace, image)
+        return _of_last_build(session, image)
     if reference := _full_reference(ref):
-        return _of_reference(workspace, reference, image)
+        return _of_reference(session, reference, image)
     if _TAG.fullmatch(ref) or _DIGEST.fullmatch(ref):
-        return _of_tag(workspace, ref)
-    return _of_revision(workspace, ref, image)
+        return _of_tag(session, ref)
+    return _of_revision(session, ref, image)
 
 
-def _of_files(workspace: Workspace, image: str) -> State:
+def _of_files(session: Session, image: str) -> State:
     images = {
         name: Known(bill=each.bill, ignores=each.ignores)
-        for name, each in _identified(workspace, (image,)).items()
+        for name, each in _identified(session, (image,)).items()
     }
     return lambda name, _: images.get(name)
 
 
-def _identified(workspace: Workspace, names: tuple[str, ...]) -> Mapping[str, Image]:
-    lambdas = [name for name in names if workspace.graph.nodes[name].kind == "lambda"]
-    return make_images(workspace, names, read_pins(workspace, names), find_stable(workspace, lambdas))
+def _identified(session: Session, names: tuple[str, ...]) -> Mapping[str, Image]:
+    lambdas = [name for name in names if session.graph.nodes[name].kind == "lambda"]
+    return make_images(session, names, read_pins(session, names), find_stable(session, lambdas))
 
 
-def _of_last_build(workspace: Workspace, image: str) -> State:
+def _of_last_build(session: Session, image: str) -> State:
     """What was last built here, on what it was built: a base may have been built again since."""
-    names = workspace.graph.with_ancestors((image,))
-    last = read_bills(workspace.project.state, _identified(workspace, names).values())
+    names = session.graph.with_ancestors((image,))
+    last = read_bills(session.project.state, _identified(session, names).values())
 
     def known(name: str, fingerprint: str | None) -> Known | None:
         bill = last.get(name)
         if fingerprint is not None and (bill is None or bill.fingerprint != fingerprint):
-            bill = read_bill(workspace.project.state, name, content_tag(fingerprint))
+            bill = read_bill(session.project.state, name, content_tag(fingerprint))
         return Known(bill=bill) if bill else None
 
     return known
 
 
-def _of_revision(workspace: Workspace, ref: str, image: str) -> State:
+def _of_revision(session: Session, ref: str, image: str) -> State:
     """The files of a commit, read from a checkout of its own that is gone again afterwards."""
     with tempfile.TemporaryDirectory(prefix="lamina-why-") as folder:
-        root = check_out(workspace.runner, workspace.project.root, ref, Path(folder))
+        root = check_out(session.runner, session.project.root, ref, Path(folder))
         if root is None:
             raise ConfigError.of(f"{ref!r} is no state of {image}", where=_FLAGS, allowed=_STATES)
-        there = workspace.at(root)
+        there = session.at(root)
         try:
             if image not in there.graph.nodes:
                 raise SelectionError.of(
@@ -113,46 +113,46 @@ def _full_reference(ref: str) -> Reference | None:
     return reference if reference.host and (reference.tag or reference.digest) else None
 
 
-def _of_reference(workspace: Workspace, reference: Reference, image: str) -> State:
+def _of_reference(session: Session, reference: Reference, image: str) -> State:
     """Any image in any registry. What it stands on is looked for under like names beside it."""
-    registry = workspace.registry_of(reference)
+    registry = session.registry_of(reference)
     head, _, tail = reference.repository.rpartition(image)
     named = reference.repository.count(image)
 
     def known(name: str, fingerprint: str | None) -> Known | None:
         if fingerprint is None:
-            return Known(bill=_told(workspace, registry, reference, image))
+            return Known(bill=_told(session, registry, reference, image))
         beside = Reference(host=reference.host, repository=f"{head}{name}{tail}")
-        return _parent(workspace, registry if named else None, beside, name, fingerprint)
+        return _parent(session, registry if named else None, beside, name, fingerprint)
 
     return known
 
 
-def _of_tag(workspace: Workspace, ref: str) -> State:
+def _of_tag(session: Session, ref: str) -> State:
     """A tag or digest in the project's own repositories; a content tag may have been built here as well."""
-    registry = workspace.registry if workspace.remote else None
+    registry = session.registry if session.remote else None
 
     def known(name: str, fingerprint: str | None) -> Known | None:
-        repository = Reference.parse(workspace.prefix + workspace.project.repository(name))
+        repository = Reference.parse(session.prefix + session.project.repository(name))
         if fingerprint is not None:
-            return _parent(workspace, registry, repository, name, fingerprint)
+            return _parent(session, registry, repository, name, fingerprint)
         place = repository.with_digest(ref) if _DIGEST.fullmatch(ref) else repository.with_tag(ref)
-        bill = read_bill(workspace.project.state, name, ref) if ref.startswith(TAG_PREFIX) else None
+        bill = read_bill(session.project.state, name, ref) if ref.startswith(TAG_PREFIX) else None
         if bill is None and registry is not None:
-            bill = _told(workspace, registry, place, name)
-        return Known(bill=bill or _built_here(workspace, place, name))
+            bill = _told(session, registry, place, name)
+        return Known(bill=bill or _built_here(session, place, name))
 
     return known
 
 
 def _parent(
-    workspace: Workspace, registry: Registry | None, repository: Reference, name: str, fingerprint: str
+    session: Session, registry: Registry | None, repository: Reference, name: str, fingerprint: str
 ) -> Known | None:
     """An image that another stands on: by its fingerprint or, in static mode, by the digest of ``stable``."""
     if not _DIGEST.fullmatch(fingerprint):
         return None
     tag = content_tag(fingerprint)
-    bill = read_bill(workspace.project.state, name, tag)
+    bill = read_bill(session.project.state, name, tag)
     if bill is None and registry is not None:
         manifest = registry.manifest(repository.with_tag(tag))
         manifest = manifest or registry.manifest(repository.with_digest(fingerprint))
@@ -160,14 +160,14 @@ def _parent(
     return Known(bill=bill) if bill else None
 
 
-def _built_here(workspace: Workspace, place: Reference, image: str) -> Bill:
+def _built_here(session: Session, place: Reference, image: str) -> BuildInputs:
     """The bill of an image in the engine, which tells its fingerprint but not its annotations."""
-    workspace.starts_engine = False
+    session.starts_engine = False
     try:
-        fingerprint = workspace.engine_place.fingerprint(place)
+        fingerprint = session.engine_place.fingerprint(place)
     except EngineError:
         fingerprint = None
-    bill = read_bill(workspace.project.state, image, content_tag(fingerprint)) if fingerprint else None
+    bill = read_bill(session.project.state, image, content_tag(fingerprint)) if fingerprint else None
     if bill is None:
         raise ConfigError.of(
             f"{place} was not built here, or not lately",
@@ -178,7 +178,7 @@ def _built_here(workspace: Workspace, place: Reference, image: str) -> Bill:
     return bill
 
 
-def _told(workspace: Workspace, registry: Registry, place: Reference, image: str) -> Bill:
+def _told(session: Session, registry: Registry, place: Reference, image: str) -> BuildInputs:
     """The bill that a pushed image carries. Raises RegistryError that says why there is none."""
     manifest = registry.manifest(place)
     if manifest is None:
@@ -186,7 +186,7 @@ def _told(workspace: Workspace, registry: Registry, place: Reference, image: str
     bill = _carried(manifest)
     fingerprint = manifest.annotations.get(FINGERPRINT_KEY)
     if bill is None and fingerprint:
-        bill = read_bill(workspace.project.state, image, content_tag(fingerprint))
+        bill = read_bill(session.project.state, image, content_tag(fingerprint))
     if bill is not None:
         return bill
     if manifest.is_index:
@@ -206,10 +206,10 @@ def _told(workspace: Workspace, registry: Registry, place: Reference, image: str
     )
 
 
-def _carried(manifest: Manifest) -> Bill | None:
+def _carried(manifest: Manifest) -> BuildInputs | None:
     """The bill among the annotations; None where there is none, or none that gives the fingerprint there."""
     try:
-        bill = Bill.from_document(json.loads(manifest.annotations.get(BILL_KEY, "null")))
+        bill = BuildInputs.from_document(json.loads(manifest.annotations.get(BILL_KEY, "null")))
     except ValueError:
         return None
     return bill if bill and bill.fingerprint == manifest.annotations.get(FINGERPRINT_KEY) else None

@@ -10,7 +10,7 @@ from lamina.execute.image_store import find_images
 from lamina.execute.revision import read_revision
 from lamina.flow.lock import read_pins
 from lamina.flow.plan import find_stable, make_images
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 from lamina.identify.image import STABLE, Image
 from lamina.refs import Reference
 
@@ -23,11 +23,11 @@ class Tagged:
     tags: tuple[str, ...]
 
 
-def make_tags(workspace: Workspace) -> tuple[Tagged, ...]:
+def make_tags(session: Session) -> tuple[Tagged, ...]:
     """The tags of each selected image: ``sha-…``, ``git-…`` on a clean tree, ``stable`` in static mode."""
-    selected = workspace.graph.select(workspace.flags.images)
-    images = identified(workspace, selected)
-    revision = read_revision(workspace.runner, workspace.project.root)
+    selected = session.graph.select(session.flags.images)
+    images = identified(session, selected)
+    revision = read_revision(session.runner, session.project.root)
     git = (revision.tag,) if revision and revision.clean else ()
     return tuple(
         Tagged(
@@ -35,16 +35,16 @@ def make_tags(workspace: Workspace) -> tuple[Tagged, ...]:
             tags=(
                 images[name].tag,
                 *git,
-                *((STABLE,) if workspace.static and _is_base(images[name]) else ()),
+                *((STABLE,) if session.static and _is_base(images[name]) else ()),
             ),
         )
         for name in selected
     )
 
 
-def apply_tags(workspace: Workspace, tagged: tuple[Tagged, ...]) -> None:
+def apply_tags(session: Session, tagged: tuple[Tagged, ...]) -> None:
     """Put the tags on images that exist; nothing is pulled. Raises BuildError for those that do not."""
-    place = workspace.place
+    place = session.place
     there = find_images(place, (each.image for each in tagged))
     BuildError.check(
         Problem(what=f"{each.image.ref} is not in {place.name}", hint="invoke build-all")
@@ -56,18 +56,18 @@ def apply_tags(workspace: Workspace, tagged: tuple[Tagged, ...]) -> None:
             place.retag(there[each.image.name], each.image.repository.with_tag(tag))
 
 
-def move_stable(workspace: Workspace) -> Mapping[str, Reference]:
+def move_stable(session: Session) -> Mapping[str, Reference]:
     """Point ``stable`` of the bases at their current content; what it is now, by image and digest.
 
     In the engine the plain name ``<image>:stable`` moves along: it is what Dockerfiles name for plain
     ``docker build``.
     """
-    selected = workspace.graph.select(workspace.flags.images, kind="base")
-    images = identified(workspace, selected)
-    apply_tags(workspace, tuple(Tagged(image=image, tags=(image.tag, STABLE)) for image in images.values()))
-    place = workspace.place
+    selected = session.graph.select(session.flags.images, kind="base")
+    images = identified(session, selected)
+    apply_tags(session, tuple(Tagged(image=image, tags=(image.tag, STABLE)) for image in images.values()))
+    place = session.place
     there = find_images(place, images.values())
-    if not workspace.remote:
+    if not session.remote:
         for name in images:
             place.retag(there[name], Reference.parse(name).with_tag(STABLE))
     return {
@@ -76,10 +76,10 @@ def move_stable(workspace: Workspace) -> Mapping[str, Reference]:
     }
 
 
-def identified(workspace: Workspace, names: tuple[str, ...]) -> Mapping[str, Image]:
+def identified(session: Session, names: tuple[str, ...]) -> Mapping[str, Image]:
     """The named images as the worktree has them, by name."""
-    lambdas = [name for name in names if workspace.graph.nodes[name].kind == "lambda"]
-    images = make_images(workspace, names, read_pins(workspace, names), find_stable(workspace, lambdas))
+    lambdas = [name for name in names if session.graph.nodes[name].kind == "lambda"]
+    images = make_images(session, names, read_pins(session, names), find_stable(session, lambdas))
     return {name: images[name] for name in names}
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 from lamina.flow.states import State, find_state
-from lamina.identify.explain import Change, differences
+from lamina.identify.explain import InputChange, differences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,20 +15,20 @@ class Why:
 
     image: str
     depth: int
-    changes: tuple[Change, ...]
+    changes: tuple[InputChange, ...]
 
 
-def explain(workspace: Workspace, image: str, before: str, after: str) -> tuple[Why, ...]:
+def explain(session: Session, image: str, before: str, after: str) -> tuple[Why, ...]:
     """Compare two states of an image; see `find_state` for what a state may be.
 
     Raises SelectionError for an unknown image, ConfigError for a state that is nowhere, RegistryError.
     """
-    workspace.graph.select((image,))
-    old, new = find_state(workspace, before, image), find_state(workspace, after, image)
-    return tuple(_walk(workspace, image, old, new))
+    session.graph.select((image,))
+    old, new = find_state(session, before, image), find_state(session, after, image)
+    return tuple(_walk(session, image, old, new))
 
 
-def _walk(workspace: Workspace, root: str, before: State, after: State) -> list[Why]:
+def _walk(session: Session, root: str, before: State, after: State) -> list[Why]:
     told: list[Why] = []
     waiting: list[tuple[str, int, str | None, str | None]] = [(root, 0, None, None)]
     seen = {root}
@@ -37,14 +37,14 @@ def _walk(workspace: Workspace, root: str, before: State, after: State) -> list[
         old, new = before(name, old_key), after(name, new_key)
         if old is None or new is None:
             text = f"nothing is known of it {'before' if old is None else 'after'}"
-            unknown = Change(kind="unknown", subject=name, text=text)
+            unknown = InputChange(kind="unknown", subject=name, text=text)
             told.append(Why(image=name, depth=depth, changes=(unknown,)))
             continue
         changes = differences(old.bill, new.bill, new.ignores)
         told.append(Why(image=name, depth=depth, changes=changes))
         for each in changes:
             on_both_sides = each.kind == "parent" and each.before is not None and each.after is not None
-            if on_both_sides and each.subject in workspace.graph.nodes and each.subject not in seen:
+            if on_both_sides and each.subject in session.graph.nodes and each.subject not in seen:
                 seen.add(each.subject)
                 waiting.append((each.subject, depth + 1, each.before, each.after))
     return told

@@ -12,7 +12,7 @@ from lamina.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from lamina.declare.functions import Function
-    from lamina.handoff.rules import Handed
+    from lamina.handoff.rules import ImageOutput
 
 TFVARS = "lamina_images"
 CDK = "lamina:images"
@@ -22,19 +22,19 @@ _ESCAPED = re.compile(r'["\\\x00-\x1f]')
 _ESCAPES = {'"': r"\"", "\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
-def render(form: str, handed: Iterable[Handed]) -> str:
+def render(form: str, handed: Iterable[ImageOutput]) -> str:
     """The images in one of `FORMATS`, whole lines. Raises ConfigError, as for names that clash."""
     if form not in FORMATS:
         raise ConfigError.of(f"{form!r} is no format", where="--format", allowed=", ".join(FORMATS))
     return FORMATS[form](tuple(handed))
 
 
-def as_json(handed: Sequence[Handed]) -> str:
+def as_json(handed: Sequence[ImageOutput]) -> str:
     """Image -> uri, digest (null where only the tag is known), tag, registry, repository, functions."""
     return _json({each.image: document(each) for each in handed})
 
 
-def document(handed: Handed) -> dict[str, Any]:
+def document(handed: ImageOutput) -> dict[str, Any]:
     """One image. command: empty where a function runs the image's own."""
     ref = handed.ref
     return {
@@ -47,7 +47,7 @@ def document(handed: Handed) -> dict[str, Any]:
     }
 
 
-def as_env(handed: Sequence[Handed]) -> str:
+def as_env(handed: Sequence[ImageOutput]) -> str:
     """Assignments as sh reads them, and as files of variables do: quoted only where that is needed.
 
     ``<IMAGE>_IMAGE_URI``; where functions are declared ``<IMAGE>_FUNCTIONS``, their names (or ARNs) with
@@ -74,7 +74,7 @@ def variable(image: str) -> str:
     return f"_{name}" if name[0].isdigit() else name
 
 
-def _variables(handed: Handed) -> Iterable[tuple[str, str]]:
+def _variables(handed: ImageOutput) -> Iterable[tuple[str, str]]:
     name = variable(handed.image)
     yield f"{name}_IMAGE_URI", str(handed.ref)
     if handed.functions:
@@ -83,7 +83,7 @@ def _variables(handed: Handed) -> Iterable[tuple[str, str]]:
         yield f"{name}_COMMANDS", json.dumps(commands, separators=(",", ":"))
 
 
-def as_tfvars(handed: Sequence[Handed]) -> str:
+def as_tfvars(handed: Sequence[ImageOutput]) -> str:
     """One variable of Terraform, a map of what `as_json` has; of every function all three keys."""
     images = {
         each.image: {**document(each), "functions": [_whole(each) for each in each.functions]}
@@ -92,7 +92,7 @@ def as_tfvars(handed: Sequence[Handed]) -> str:
     return f"{TFVARS} = {_hcl(images)}\n"
 
 
-def as_cdk(handed: Sequence[Handed]) -> str:
+def as_cdk(handed: Sequence[ImageOutput]) -> str:
     """A context object of CDK: image -> what ``DockerImageCode.fromEcr`` takes, and its functions."""
     return _json(
         {
@@ -111,7 +111,7 @@ def as_cdk(handed: Sequence[Handed]) -> str:
     )
 
 
-FORMATS: Mapping[str, Callable[[Sequence[Handed]], str]] = {
+FORMATS: Mapping[str, Callable[[Sequence[ImageOutput]], str]] = {
     "json": as_json,
     "env": as_env,
     "tfvars": as_tfvars,

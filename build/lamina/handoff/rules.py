@@ -17,7 +17,7 @@ _HOST = '[tool.lamina.ecr] host = "<account>.dkr.ecr.<region>.amazonaws.com"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Handed:
+class ImageOutput:
     """An image as a function can name it. ref: by digest or, where only that is known, by content tag.
 
     tag: the content tag, in both cases. functions: all that run the image.
@@ -40,7 +40,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class DesiredOutput:
     """What the worktree says of an image.
 
     repository: where it belongs; without a host where that is not known offline. fingerprint: of its files
@@ -72,15 +72,15 @@ def read_recorded(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Recorded
     return found
 
 
-def by_tag(wanted: Wanted, fingerprint: str) -> Handed:
+def by_tag(wanted: DesiredOutput, fingerprint: str) -> ImageOutput:
     """The image under its content tag, whether it is there or not."""
     tag = content_tag(fingerprint)
-    return Handed(
+    return ImageOutput(
         image=wanted.image, ref=wanted.repository.with_tag(tag), tag=tag, functions=wanted.functions
     )
 
 
-def by_digest(wanted: Wanted, recorded: Recorded | None) -> Handed | Problem:
+def by_digest(wanted: DesiredOutput, recorded: Recorded | None) -> ImageOutput | Problem:
     """The image as it was pushed, or why that is not what the worktree asks for."""
     name = wanted.image
     if recorded is None or recorded.ref.digest is None:
@@ -92,7 +92,7 @@ def by_digest(wanted: Wanted, recorded: Recorded | None) -> Handed | Problem:
         return _problem(wanted, f"{name} was pushed as {recorded.ref.name}, not as {wanted.repository.name}")
     if wanted.fingerprint not in {None, recorded.fingerprint}:
         return _behind(wanted, recorded, wanted.fingerprint or "")
-    return Handed(
+    return ImageOutput(
         image=name,
         ref=recorded.ref.with_digest(recorded.ref.digest),
         tag=content_tag(recorded.fingerprint),
@@ -138,7 +138,7 @@ def _belongs(ref: Reference, repository: Reference) -> bool:
     return ref.repository == repository.repository and repository.host in {None, ref.host}
 
 
-def _behind(wanted: Wanted, recorded: Recorded, fingerprint: str) -> Problem:
+def _behind(wanted: DesiredOutput, recorded: Recorded, fingerprint: str) -> Problem:
     reasons = list(wanted.changes[:_SHOWN_REASONS])
     if more := len(wanted.changes) - len(reasons):
         reasons.append(f"and {more} more")
@@ -153,6 +153,6 @@ def _behind(wanted: Wanted, recorded: Recorded, fingerprint: str) -> Problem:
     )
 
 
-def _problem(wanted: Wanted, what: str, more: str = "") -> Problem:
+def _problem(wanted: DesiredOutput, what: str, more: str = "") -> Problem:
     command = " ".join(("invoke build-all --push --image", wanted.image, *wanted.flags))
     return Problem(what=what, where=MANIFEST, hint=command + more)

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lamina.identify.explain import FOLDER, Change
+from lamina.identify.explain import FOLDER, InputChange
 from lamina.identify.tree import shown
 
 CROWD = 10
@@ -22,32 +22,32 @@ _LEAD = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class ChangeLine:
     """A line, and lines that say more to those who ask for it."""
 
     line: str
     details: tuple[str, ...] = ()
 
 
-def tell(changes: Iterable[Change]) -> tuple[Told, ...]:
+def describe_changes(changes: Iterable[InputChange]) -> tuple[ChangeLine, ...]:
     """The changes in their order. Lines can be printed anywhere and are of a sane length."""
     return tuple(_tell(changes))
 
 
-def _tell(changes: Iterable[Change]) -> Iterator[Told]:
+def _tell(changes: Iterable[InputChange]) -> Iterator[ChangeLine]:
     listed = list(changes)
-    crowds: dict[tuple[str, str], list[Change]] = {}
+    crowds: dict[tuple[str, str], list[InputChange]] = {}
     for each in listed:
         crowds.setdefault((each.kind, each.context), []).append(each)
     for each in listed:
         crowd = crowds[each.kind, each.context]
         if each.kind not in _CROWDED or len(crowd) <= CROWD:
-            yield Told(line=each.text, details=excerpt(each.diff))
+            yield ChangeLine(line=each.text, details=excerpt(each.diff))
         elif each is crowd[0]:
             yield _crowd(crowd)
 
 
-def _crowd(changes: Sequence[Change]) -> Told:
+def _crowd(changes: Sequence[InputChange]) -> ChangeLine:
     """Where the files are all together, and the first of them. Their folders are not counted."""
     files = [each for each in changes if FOLDER not in {each.before, each.after}]
     counted = files or changes
@@ -55,7 +55,7 @@ def _crowd(changes: Sequence[Change]) -> Told:
     context = f"{counted[0].context}:" if counted[0].context else ""
     below = f" below {shown(context + folder)}" if context or folder else ""
     more = len(counted) - CROWD
-    return Told(
+    return ChangeLine(
         line=f"{len(counted)} {'files' if files else 'folders'} {_CROWDED[counted[0].kind]}{below}",
         details=(
             *(each.text for each in counted[:CROWD]),

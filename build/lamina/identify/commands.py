@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from lamina.declare.dockerfile import Dockerfile, Instruction
 from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
 from lamina.declare.pip import Install, read_install, read_uv_install
-from lamina.declare.script import Command, read_script
+from lamina.declare.script import ShellCommand, read_script
 
 _LEADS = frozenset(
     {"if", "then", "else", "elif", "do", "while", "until", "{", "!", "exec", "sudo", "time", "nice", "&&"}
@@ -43,9 +43,9 @@ _ONLY_ASK = frozenset({
 # fmt: on
 _MOVERS = frozenset({"cp", "mv", "ln", "install", "rsync"})
 _WITHOUT_LOCAL = (
-    frozenset({"--no-emit-workspace"}),
+    frozenset({"--no-emit-session"}),
     frozenset({"--no-emit-local"}),
-    frozenset({"--no-install-workspace"}),
+    frozenset({"--no-install-session"}),
     frozenset({"--no-install-local"}),
     frozenset({"--no-root"}),
 )
@@ -189,7 +189,7 @@ def _value(words: list[str], *options: str) -> str | None:
 
 
 def _redirects(
-    command: Command, folder: str, scope: Mapping[str, str | None], is_code: Callable[[str], bool]
+    command: ShellCommand, folder: str, scope: Mapping[str, str | None], is_code: Callable[[str], bool]
 ) -> bool:
     """Whether a command's output goes into a file that may be code."""
     texts = [("" if word.quoted else word.text) for word in command.words]

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from lamina.declare.recipe import Recipe, Source
+from lamina.declare.recipe import Recipe, SourceFiles
 from lamina.errors import nearest
-from lamina.identify.copy_sources import Asked, Filter, rooted
+from lamina.identify.copy_sources import CopySource, Filter, rooted
 from lamina.identify.goregexp import PatternError
-from lamina.identify.ignore import EMPTY, Folder, Ignore, Rule
-from lamina.identify.transfer_set import Sent, within
-from lamina.identify.tree import Entry, FileKind, Files
+from lamina.identify.ignore import EMPTY, Folder, Ignore, IgnoreRule
+from lamina.identify.transfer_set import TransferSet, within
+from lamina.identify.tree import FileKind, Files, TreeEntry
 from lamina.identify.wildcard import compile_wildcard, fixed_part
 
 DEFAULT_EXCLUDES = (
@@ -55,9 +55,9 @@ class ContextFile(NamedTuple):
 class Missing:
     """A source that finds nothing. hidden_by: the rule without which it would; nearest: a name like it."""
 
-    source: Source
+    source: SourceFiles
     path: str
-    hidden_by: Rule | None = None
+    hidden_by: IgnoreRule | None = None
     nearest: str | None = None
     fault: str | None = None
     """What else is wrong with it: outside the context, a link that leaves it, unreadable."""
@@ -99,11 +99,11 @@ def select(files: Files, recipe: Recipe, ignore: Ignore, *, name: str | None = N
     )
 
 
-def _sent(files: Files, sources: tuple[Source, ...]) -> Sent:
-    return Sent(files, (rooted(path) for source in sources for path in source.paths or (".",)))
+def _sent(files: Files, sources: tuple[SourceFiles, ...]) -> TransferSet:
+    return TransferSet(files, (rooted(path) for source in sources for path in source.paths or (".",)))
 
 
-def with_defaults(ignore: Ignore, sources: tuple[Source, ...]) -> Ignore:
+def with_defaults(ignore: Ignore, sources: tuple[SourceFiles, ...]) -> Ignore:
     """The rules and, last, `DEFAULT_EXCLUDES`, but for what a ``!`` rule or a source asks for by name."""
     named = {part for source in sources for path in source.paths or () for part in path.split("/")}
     named |= {part for rule in ignore.rules if rule.negated for part in rule.pattern.split("/")}
@@ -112,7 +112,7 @@ def with_defaults(ignore: Ignore, sources: tuple[Source, ...]) -> Ignore:
 
 
 class _Selector:
-    def __init__(self, files: Files, ignore: Ignore, sent: Sent) -> None:
+    def __init__(self, files: Files, ignore: Ignore, sent: TransferSet) -> None:
         self._files = files
         self._ignore = ignore
         self._sent = sent
@@ -121,7 +121,7 @@ class _Selector:
         self._looked_in: dict[int, str] = {}
         """Index of a missing wildcard -> the folder where it looked."""
 
-    def run(self, sources: tuple[Source, ...]) -> Context:
+    def run(self, sources: tuple[SourceFiles, ...]) -> Context:
         for source in sources:
             for path in source.paths or (".",):
                 self._take(source, path)
@@ -140,10 +140,10 @@ class _Selector:
         self._thank(folder)
         return True
 
-    def _take(self, source: Source, written: str) -> None:
+    def _take(self, source: SourceFiles, written: str) -> None:
         """Everything that one source path finds."""
         try:
-            asked = Asked.read(source, written)
+            asked = CopySource.read(source, written)
             if asked.is_wildcard:
                 self._take_matches(asked)
             else:
@@ -153,7 +153,7 @@ class _Selector:
         except OSError as error:
             self._miss(source, written, fault=f"cannot be read: {error.filename}: {error.strerror}")
 
-    def _take_matches(self, asked: Asked) -> None:
+    def _take_matches(self, asked: CopySource) -> None:
         """What a wildcard finds: it looks into one folder, which a link may stand for."""
         fixed = fixed_part(asked.path)
         pattern = asked.path[len(fixed) :].lstrip("/")
@@ -165,7 +165,9 @@ class _Selector:
         for match in matches:
             self._take_path(replace(asked, written=match, is_sent=is_sent), match)
         if not matches:
-            first = next(_Selector(self._files, EMPTY, Sent(self._files, [""]))._glob(folder, pattern), None)
+            first = next(
+                _Selector(self._files, EMPTY, TransferSet(self._files, [""]))._glob(folder, pattern), None
+            )
             rule = self._ignore.hides(first) if first else None
             nearest = None if rule else self._nearest(posixpath.join(folder, pattern))
             self._looked_in[len(self._missing)] = folder
@@ -173,7 +175,7 @@ class _Selector:
                 Missing(source=asked.source, path=asked.written, hidden_by=rule, nearest=nearest)
             )
 
-    def _take_path(self, asked: Asked, path: str) -> None:
+    def _take_path(self, asked: CopySource, path: str) -> None:
         """A path without wildcards: through links, then the file or all of the folder."""
         place = self._follow(asked, path)
         if place is None:
@@ -201,18 +203,18 @@ class _Selector:
 
     def _thank(self, place: str) -> None:
         """Take the links that a place is sent for, though no source asks for them."""
-        for path in self._sent.thanks_to(place):
+        for path in self._sent.links_leading_to(place):
             link = self._files.entry(path)
             if link is not None and not self._hides(path):
                 self._add(link)
 
-    def _filters(self, asked: Asked, place: str, *, is_sent: bool) -> list[Filter]:
+    def _filters(self, asked: CopySource, place: str, *, is_sent: bool) -> list[Filter]:
         """What holds for the names in a folder, where not all that is in the context counts."""
         sent = None if is_sent else self._sent.patterns
         wanted = (("", asked.only, True), ("", asked.less, False), (place, sent, True))
         return [Filter.at(base, patterns, match=match) for base, patterns, match in wanted if patterns]
 
-    def _take_some(self, asked: Asked, entry: Entry, filters: list[Filter]) -> None:
+    def _take_some(self, asked: CopySource, entry: TreeEntry, filters: list[Filter]) -> None:
         """Of a folder what ``--parents`` lets in and ``--exclude`` does not leave out."""
         folder = self._ignore.folder(entry.path)
         found = self._walk_some(folder, filters)
@@ -244,7 +246,7 @@ class _Selector:
                 any_taken = True
         return any_taken
 
-    def _follow(self, asked: Asked, path: str) -> str | None:
+    def _follow(self, asked: CopySource, path: str) -> str | None:
         """The path with every link on the way followed; the links belong to the context as well."""
         done, todo, hops = "", [part for part in path.split("/") if part], 0
         first = last = None
@@ -318,11 +320,11 @@ class _Selector:
     def _hides(self, path: str) -> bool:
         return bool(path) and self._ignore.hides(path) is not None
 
-    def _hidden(self, path: str, entry: Entry) -> bool:
+    def _hidden(self, path: str, entry: TreeEntry) -> bool:
         """Whether nothing of it is sent: a hidden folder may still hold files that are not."""
         return self._hides(path) and not (entry.kind == "dir" and self._ignore.may_reinclude_below(path))
 
-    def _is_sent(self, entry: Entry) -> bool:
+    def _is_sent(self, entry: TreeEntry) -> bool:
         """Whether any of it is sent."""
         if entry.kind != "dir" or not self._hides(entry.path):
             return not self._hides(entry.path)
@@ -340,7 +342,7 @@ class _Selector:
                 return True
         return False
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: TreeEntry) -> None:
         path, kind = entry.path, entry.kind
         if path in self._found or not path:
             return
@@ -353,7 +355,7 @@ class _Selector:
             raise OSError(0, "is neither a file, a folder nor a link", path)
         self._found[path] = ContextFile(path, kind, digest, entry.size)
 
-    def _explain(self, asked: Asked, path: str) -> None:
+    def _explain(self, asked: CopySource, path: str) -> None:
         """Note a source that finds nothing: hidden by a rule, or not there but perhaps misspelt."""
         rule = self._ignore.hides(path) if self._files.entry(path) is not None else None
         nearest = None if rule else self._nearest(path)
@@ -379,7 +381,7 @@ class _Selector:
             folder = step
         return None
 
-    def _miss(self, source: Source, written: str, *, fault: str) -> None:
+    def _miss(self, source: SourceFiles, written: str, *, fault: str) -> None:
         self._missing.append(Missing(source=source, path=written, fault=fault))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass, replace
 
-from lamina.declare.recipe import Source
+from lamina.declare.recipe import SourceFiles
 from lamina.identify.ignore import Folder, Ignore
 from lamina.identify.transfer_set import is_plain
 from lamina.identify.wildcard import fixed_part, is_wildcard
@@ -19,11 +19,11 @@ _WITH_WILDCARDS = frozenset({"COPY", "ADD"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class CopySource:
     """One path of a source. path: from the context's root; only: what counts of a folder, all when None;
     less: what of that does not."""
 
-    source: Source
+    source: SourceFiles
     written: str
     path: str
     only: Ignore | None
@@ -32,7 +32,7 @@ class Asked:
     """Whether all that it finds is sent for certain, unless it is found through a link."""
 
     @classmethod
-    def read(cls, source: Source, written: str) -> Asked:
+    def read(cls, source: SourceFiles, written: str) -> CopySource:
         """Raises PatternError for a malformed ``--exclude`` or ``--parents`` pattern."""
         path, only, less = written, None, None
         known = source.paths is not None

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
-from lamina.identify.fingerprint import Bill, distribution
-from lamina.identify.ignore import Ignore, Rule
+from lamina.identify.fingerprint import BuildInputs, distribution
+from lamina.identify.ignore import Ignore, IgnoreRule
 from lamina.identify.instruction import instruction_diff
 from lamina.identify.tree import shown
 
@@ -23,7 +23,7 @@ _LETTER = {"f": "file", "x": "executable", "l": "link", "d": FOLDER}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class InputChange:
     """One thing in which an image differs from what it was.
 
     kind: of a file, how it changed; else the part of the bill. ``unknown``: one side is not known at all.
@@ -43,7 +43,9 @@ class Change:
     diff: tuple[str, ...] = ()
 
 
-def differences(before: Bill, after: Bill, ignores: Mapping[str, Ignore] | None = None) -> tuple[Change, ...]:
+def differences(
+    before: BuildInputs, after: BuildInputs, ignores: Mapping[str, Ignore] | None = None
+) -> tuple[InputChange, ...]:
     """Every reason why ``after`` is another image than ``before``; empty when it is the same.
 
     ignores: by context, the rules behind ``after`` where they are known, to name those that hide a file.
@@ -51,7 +53,9 @@ def differences(before: Bill, after: Bill, ignores: Mapping[str, Ignore] | None 
     return tuple(_differences(before, after, ignores or {}))
 
 
-def _differences(before: Bill, after: Bill, ignores: Mapping[str, Ignore]) -> Iterator[Change]:
+def _differences(
+    before: BuildInputs, after: BuildInputs, ignores: Mapping[str, Ignore]
+) -> Iterator[InputChange]:
     if before.platform != after.platform:
         yield _moved("platform", before.platform, after.platform)
     if before.target != after.target:
@@ -64,16 +68,16 @@ def _differences(before: Bill, after: Bill, ignores: Mapping[str, Ignore]) -> It
         yield from changes
     yield from _instructions(before.instructions, after.instructions)
     for name in _changed(before.args, after.args):
-        yield Change(kind="argument", subject=name, text=f"build argument {name} changed")
+        yield InputChange(kind="argument", subject=name, text=f"build argument {name} changed")
     for name in _changed(before.bases, after.bases):
         old, new = before.bases.get(name), after.bases.get(name)
         text = f"{shown(name)} {_short(old)} -> {_short(new)}"
-        yield Change(kind="base", subject=name, before=old, after=new, text=text)
+        yield InputChange(kind="base", subject=name, before=old, after=new, text=text)
     for name in _changed(before.parents, after.parents):
         old, new = before.parents.get(name), after.parents.get(name)
-        yield Change(kind="parent", subject=name, before=old, after=new, text=f"parent {name}")
+        yield InputChange(kind="parent", subject=name, before=old, after=new, text=f"parent {name}")
     if before.secrets != after.secrets:
-        yield Change(
+        yield InputChange(
             kind="secrets",
             subject="secrets",
             before=", ".join(before.secrets),
@@ -82,8 +86,8 @@ def _differences(before: Bill, after: Bill, ignores: Mapping[str, Ignore]) -> It
         )
 
 
-def _moved(kind: Literal["platform", "target"], old: str | None, new: str | None) -> Change:
-    return Change(kind=kind, subject=kind, before=old, after=new, text=f"{kind} {old} -> {new}")
+def _moved(kind: Literal["platform", "target"], old: str | None, new: str | None) -> InputChange:
+    return InputChange(kind=kind, subject=kind, before=old, after=new, text=f"{kind} {old} -> {new}")
 
 
 def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
@@ -92,11 +96,11 @@ def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> list[
     return sorted(name for name in names if before.get(name, missing) != after.get(name, missing))
 
 
-def _files(context: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
+def _files(context: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[InputChange]:
     for path in _changed(before, after):
         old, new = before.get(path), after.get(path)
         kind, words = _how(old, new)
-        yield Change(
+        yield InputChange(
             kind=kind,
             subject=path,
             context=context,
@@ -117,16 +121,16 @@ def _how(old: str | None, new: str | None) -> tuple[FileChange, str]:
     return "type", "modified (another kind of file)"
 
 
-def _hidden(ignore: Ignore, changes: Iterable[Change]) -> Iterator[Change]:
+def _hidden(ignore: Ignore, changes: Iterable[InputChange]) -> Iterator[InputChange]:
     """The rules that hide files which were there: they are new, or a ``!`` line after them is gone."""
     gone = [each.subject for each in changes if each.kind == "removed" and each.before != FOLDER]
     found = [rule for path in gone if (rule := ignore.hides(path))]
-    for rule, count in Counter[Rule](found).items():
+    for rule, count in Counter[IgnoreRule](found).items():
         files = "1 removed file is" if count == 1 else f"{count} removed files are"
-        yield Change(kind="ignore", subject=rule.source, text=shown(f"{files} hidden by {rule}"))
+        yield InputChange(kind="ignore", subject=rule.source, text=shown(f"{files} hidden by {rule}"))
 
 
-def _requirements(before: Bill, after: Bill) -> Iterator[Change]:
+def _requirements(before: BuildInputs, after: BuildInputs) -> Iterator[InputChange]:
     """Requirements that came, went or moved, by name."""
     for path in sorted({*before.requirements, *after.requirements}):
         before_by_name = {distribution(line): line for line in before.requirements.get(path, ())}
@@ -135,17 +139,17 @@ def _requirements(before: Bill, after: Bill) -> Iterator[Change]:
             old, new = before_by_name.get(name), after_by_name.get(name)
             told = f"{new} added" if old is None else f"{old} removed" if new is None else f"{old} -> {new}"
             text = shown(f"requirement {told}")
-            yield Change(kind="requirement", subject=name, before=old, after=new, text=text)
+            yield InputChange(kind="requirement", subject=name, before=old, after=new, text=text)
 
 
-def _instructions(before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[Change]:
+def _instructions(before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[InputChange]:
     """Which instructions came, went or changed: their names in the text, themselves in the diff."""
     matcher = SequenceMatcher(a=before, b=after, autojunk=False)
     words = {"replace": "changed", "delete": "removed", "insert": "added"}
     for operation, i1, i2, j1, j2 in matcher.get_opcodes():
         if operation in words:
             heads = _heads(after[j1:j2] or before[i1:i2])
-            yield Change(
+            yield InputChange(
                 kind="instruction",
                 subject=heads,
                 text=f"Dockerfile: {heads} {words[operation]}",

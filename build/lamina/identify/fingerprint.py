@@ -25,7 +25,7 @@ _LETTER = {"file": "f", "exec": "x", "link": "l", "dir": "d"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bill:
+class BuildInputs:
     """What an image is made of, part by part; `fingerprint` is the sha256 of it.
 
     instructions: canonical, used stages only. args: name -> digest of its value at each of its ARGs, None
@@ -61,7 +61,7 @@ class Bill:
         }
 
     @classmethod
-    def from_document(cls, document: Any) -> Bill | None:
+    def from_document(cls, document: Any) -> BuildInputs | None:
         """Read what `document` wrote; None for another schema or a damaged one."""
         try:
             if document["schema"] != SCHEMA:
@@ -93,20 +93,20 @@ def content_tag(fingerprint: str) -> str:
     return TAG_PREFIX + fingerprint.removeprefix("sha256:")[:_TAG_DIGITS]
 
 
-def make_bill(
+def make_build_inputs(
     recipe: Recipe,
     contexts: Mapping[str, Context],
     *,
     bases: Mapping[str, str],
     parents: Mapping[str, str],
     requirements: Mapping[str, tuple[str, ...]],
-) -> Bill:
+) -> BuildInputs:
     """Put the parts together. contexts: by name, the main one under the empty string."""
     args: dict[str, tuple[str | None, ...]] = {}
     for stage in recipe.stages:
         for name, value in stage.args:
             args[name] = (*args.get(name, ()), _digest(value))
-    return Bill(
+    return BuildInputs(
         platform=recipe.platform,
         target=recipe.target,
         instructions=(

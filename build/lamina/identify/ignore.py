@@ -30,7 +30,7 @@ _ALLOWED = "shell patterns with *, ?, **, [a-z], [^a-z], and \\ before a charact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class IgnoreRule:
     """One line of an ignore file: ``text`` as written, ``pattern`` as it is matched, without its ``!``."""
 
     source: str
@@ -56,7 +56,7 @@ class Ignore:
     """
 
     source: str | None
-    rules: tuple[Rule, ...]
+    rules: tuple[IgnoreRule, ...]
     everywhere: bool = False
     """Whether a ``!`` rule opens every hidden folder, as in `patterns`."""
     _folders: dict[str, Folder] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -64,7 +64,7 @@ class Ignore:
     @classmethod
     def parse(cls, text: bytes, source: str) -> Ignore:
         """Read an ignore file; ConfigError names every malformed line as ``source:line``."""
-        rules: list[Rule] = []
+        rules: list[IgnoreRule] = []
         problems: list[Problem] = []
         for number, raw in enumerate(text.split(b"\n"), start=1):
             try:
@@ -100,7 +100,7 @@ class Ignore:
             known = self._folders[path] = self.folder(parent).enter(name) if path else Folder.root(self)
         return known
 
-    def hides(self, path: str) -> Rule | None:
+    def hides(self, path: str) -> IgnoreRule | None:
         """The rule that keeps ``path`` (relative, POSIX) out of the context, or None when it goes in."""
         parent, _, name = path.rpartition("/")
         return self.folder(parent).hides(name)
@@ -123,7 +123,7 @@ EMPTY = Ignore(source=None, rules=())
 
 
 @cache
-def _more(patterns: tuple[str, ...], source: str) -> tuple[Rule, ...]:
+def _more(patterns: tuple[str, ...], source: str) -> tuple[IgnoreRule, ...]:
     return Ignore.parse("\n".join(patterns).encode(), source).rules
 
 
@@ -136,10 +136,10 @@ class Folder:
     """
 
     path: str
-    hidden_by: Rule | None
+    hidden_by: IgnoreRule | None
     walked: bool
     _ignore: Ignore = field(repr=False)
-    _pairs: tuple[tuple[Rule, Match], ...] = field(repr=False)
+    _pairs: tuple[tuple[IgnoreRule, Match], ...] = field(repr=False)
     _may_hide: Match = field(repr=False)
     _hits: tuple[bool, ...] = field(repr=False)
 
@@ -157,7 +157,7 @@ class Folder:
             _hits=(False,) * len(pairs),
         )
 
-    def hides(self, name: str) -> Rule | None:
+    def hides(self, name: str) -> IgnoreRule | None:
         """The rule that hides the entry ``name`` of this directory, or None."""
         return self._decide(name)[0] if self.walked else self.hidden_by
 
@@ -170,9 +170,9 @@ class Folder:
         walked = rule is None or self._ignore.may_reinclude_below(path)
         return replace(self, path=path, hidden_by=rule, walked=walked, _hits=tuple(hits))
 
-    def _decide(self, name: str) -> tuple[Rule | None, Sequence[bool]]:
+    def _decide(self, name: str) -> tuple[IgnoreRule | None, Sequence[bool]]:
         path = f"{self.path}/{name}" if self.path else name
-        decided: Rule | None = None
+        decided: IgnoreRule | None = None
         if not self._may_hide(path) and True not in self._hits:
             return None, self._hits
         hits = list(self._hits)
@@ -197,7 +197,7 @@ _SET = re.compile(rf"\[(\^?+)((?:{_SPAN.pattern})++)\]", re.DOTALL)
 _WELL_FORMED = re.compile(rf"(?:\\.|{_SET.pattern}|[^\\\[])*+", re.DOTALL)
 
 
-def _read(raw: bytes, number: int, source: str) -> Rule | None:
+def _read(raw: bytes, number: int, source: str) -> IgnoreRule | None:
     if len(raw) > _LONGEST_LINE:
         raise PatternError(f"a line of {len(raw)} bytes; BuildKit reads up to {_LONGEST_LINE}")
     if number == 1:
@@ -209,7 +209,7 @@ def _read(raw: bytes, number: int, source: str) -> Rule | None:
     return _rule(whole, line.strip(_BLANK), number, source) if whole else None
 
 
-def _rule(whole: str, text: str, number: int, source: str) -> Rule:
+def _rule(whole: str, text: str, number: int, source: str) -> IgnoreRule:
     """A cleaned pattern, with its ``!`` where it has one. text: as written."""
     negated = whole.startswith("!")
     pattern = whole[1:] if negated else whole
@@ -222,7 +222,7 @@ def _rule(whole: str, text: str, number: int, source: str) -> Rule:
     except PatternError as error:
         raise PatternError(f"malformed pattern `{text}`: {error}", error.hint) from None
     text = _BAD_BYTES.sub("\ufffd", text)
-    return Rule(source=source, line=number, text=text, pattern=pattern, negated=negated)
+    return IgnoreRule(source=source, line=number, text=text, pattern=pattern, negated=negated)
 
 
 def _check(pattern: str) -> None:

@@ -12,7 +12,7 @@ from lamina.declare.config import ImageSpec, Project
 from lamina.declare.graph import Graph, Node
 from lamina.errors import ConfigError, LaminaError, Problem
 from lamina.identify.context import Context, select
-from lamina.identify.fingerprint import Bill, content_tag, make_bill, read_requirements
+from lamina.identify.fingerprint import BuildInputs, content_tag, make_build_inputs, read_requirements
 from lamina.identify.ignore import EMPTY, Ignore
 from lamina.identify.tree import DiskFiles, Files
 from lamina.refs import Reference
@@ -30,7 +30,7 @@ class Image:
 
     node: Node
     contexts: Mapping[str, Context]
-    bill: Bill
+    bill: BuildInputs
     fingerprint: str
     repository: Reference
 
@@ -127,7 +127,7 @@ def identify_each(
             parents = {parent: stable.get(parent, STABLE) for parent in node.parents}
         else:
             parents = {parent: images[parent].fingerprint for parent in node.parents if parent in images}
-        bill = make_bill(
+        bill = make_build_inputs(
             node.recipe,
             contexts,
             bases={each.name: bases.get(name, {}).get(each.name, "unlocked") for each in node.externals},

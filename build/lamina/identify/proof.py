@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lamina.files import EPOCH
-from lamina.identify.tree import DiskFiles, Entry, FileKind
+from lamina.identify.tree import DiskFiles, FileKind, TreeEntry
 
 MODES = {"file": stat.S_IFREG | 0o644, "exec": stat.S_IFREG | 0o755, "dir": stat.S_IFDIR | 0o755}
 
@@ -99,7 +99,7 @@ def is_right(folder: Path, path: str, stamp: Stamp, part: Part) -> bool:
     if part.kind == "dir":
         return True
     try:
-        return DiskFiles(folder).sha256(Entry(path, part.kind, stamp.size)) == part.sha256
+        return DiskFiles(folder).sha256(TreeEntry(path, part.kind, stamp.size)) == part.sha256
     except OSError:
         return False
 

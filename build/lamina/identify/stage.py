@@ -32,7 +32,7 @@ _TRIES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class StagedContext:
     """A folder that a build may read: the Dockerfile, the main context and the named ones.
 
     proof: that it holds what was hashed; None where nobody looked.
@@ -73,7 +73,7 @@ class _Content:
     files: Mapping[str, tuple[ContextFile, Path]]
 
 
-def stage(folder: Path, fingerprint: str, dockerfile: str, trees: Mapping[str, StagedTree]) -> Stage:
+def stage(folder: Path, fingerprint: str, dockerfile: str, trees: Mapping[str, StagedTree]) -> StagedContext:
     """Put the files of an image in place below ``folder``, or find them there; either way they are proved.
 
     trees: by context name, the main one under the empty string. Raises BuildError when a file changed
@@ -92,7 +92,7 @@ def stage(folder: Path, fingerprint: str, dockerfile: str, trees: Mapping[str, S
     except OSError as error:
         raise _failure(error, folder) from None
     _prune(folder, keep=folder / name)
-    return Stage(folder=folder / name, proof=proof)
+    return StagedContext(folder=folder / name, proof=proof)
 
 
 def _content(dockerfile: bytes, trees: Mapping[str, StagedTree]) -> _Content:

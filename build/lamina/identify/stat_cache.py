@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lamina.files import read_json, write_atomic
-from lamina.identify.tree import DiskFiles, Entry, Stamp
+from lamina.identify.tree import DiskFiles, Stamp, TreeEntry
 
 SCHEMA = 3
 RACY_NANOSECONDS = 2 * 10**9
@@ -75,7 +75,7 @@ class CachedFiles(DiskFiles):
     def __init__(self, root: Path, known: dict[str, str]) -> None:
         super().__init__(root)
         self._before = known
-        self._listed: dict[str, tuple[Entry, ...]] = {}
+        self._listed: dict[str, tuple[TreeEntry, ...]] = {}
         self._now: dict[str, str] = {}
         """Path -> its stamp and its digest in one text, for the files that were asked for."""
         self.learnt = False
@@ -85,13 +85,13 @@ class CachedFiles(DiskFiles):
         known = {**self._before, **self._now}
         return known if len(known) < _MOST else self._now
 
-    def children(self, directory: str) -> Iterable[Entry]:
+    def children(self, directory: str) -> Iterable[TreeEntry]:
         """See `Files.children`."""
         if directory not in self._listed:
             self._listed[directory] = tuple(super().children(directory))
         return self._listed[directory]
 
-    def sha256(self, entry: Entry) -> str:
+    def sha256(self, entry: TreeEntry) -> str:
         """See `Files.sha256`."""
         if entry.stamp is None:
             return super().sha256(entry)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lamina.declare.dockerfile import Instruction
-from lamina.declare.recipe import Source
+from lamina.declare.recipe import SourceFiles
 from lamina.identify.image import Image
 from lamina.identify.wildcard import fixed_part, is_wildcard
 
@@ -51,7 +51,9 @@ def _line(each: Instruction) -> Any:
     return [each.name, each.flags, each.words, [(doc.name, doc.content) for doc in each.heredocs]]
 
 
-def _files(files: dict[str, str], sources: list[Source], context: str | None) -> Iterator[tuple[str, str]]:
+def _files(
+    files: dict[str, str], sources: list[SourceFiles], context: str | None
+) -> Iterator[tuple[str, str]]:
     paths = (path for source in sources if source.context == context for path in source.paths or (".",))
     folders = (fixed_part(path) if is_wildcard(path) else path for path in paths)
     places = {posixpath.normpath(folder.lstrip("/") or ".") for folder in folders}

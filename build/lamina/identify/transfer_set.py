@@ -20,7 +20,7 @@ from lamina.identify.wildcard import compile_wildcard, is_wildcard
 _PLAIN = re.compile(r"[^\\\[\]^{}|!\s\ufeff]*")
 
 
-class Sent:
+class TransferSet:
     """The paths of one context that are sent together, ignore files aside."""
 
     def __init__(self, files: Files, sources: Iterable[str], *, over: bool = True) -> None:
@@ -52,8 +52,8 @@ class Sent:
             return None
 
     @cached_property
-    def _without(self) -> Sent:
-        return Sent(self._files, self._sources, over=False)
+    def _without(self) -> TransferSet:
+        return TransferSet(self._files, self._sources, over=False)
 
     def holds(self, path: str) -> bool:
         """Whether a path is sent, and with it all that is below."""
@@ -61,7 +61,7 @@ class Sent:
             return self.fault is None
         return self.patterns.hides(path) is not None
 
-    def thanks_to(self, path: str) -> Iterator[str]:
+    def links_leading_to(self, path: str) -> Iterator[str]:
         """The links without which a path would not be sent, though no source names them or leads there."""
         if self.holds(path) and not self._without.holds(path):
             yield from self._met

@@ -15,7 +15,7 @@ _AT_ONCE = 1 << 20
 """Bytes. A larger file is hashed in pieces; the buffer for that costs more than reading a small one."""
 
 
-class Entry(NamedTuple):
+class TreeEntry(NamedTuple):
     """One name in a tree. path: POSIX, relative to the tree's root, undecodable bytes as surrogates.
 
     size: bytes, 0 for what has none. target: where a link points, as stored.
@@ -33,15 +33,15 @@ class Entry(NamedTuple):
 class Files(Protocol):
     """A readable tree. Paths are POSIX and relative; the root is the empty string."""
 
-    def children(self, directory: str) -> Iterable[Entry]:
+    def children(self, directory: str) -> Iterable[TreeEntry]:
         """The names in a directory, in the order of their code points. Links are not followed."""
         ...
 
-    def entry(self, path: str) -> Entry | None:
+    def entry(self, path: str) -> TreeEntry | None:
         """One name, not following a link at its end; None when there is none."""
         ...
 
-    def sha256(self, entry: Entry) -> str:
+    def sha256(self, entry: TreeEntry) -> str:
         """Hex digest of a file's content. Raises OSError when it cannot be read."""
         ...
 
@@ -53,7 +53,7 @@ class DiskFiles:
         self.root = root
         self._prefix = f"{root}/"
 
-    def children(self, directory: str) -> Iterable[Entry]:
+    def children(self, directory: str) -> Iterable[TreeEntry]:
         """See `Files.children`."""
         prefix = f"{directory}/" if directory else ""
         with os.scandir(self.root / directory) as found:
@@ -61,14 +61,14 @@ class DiskFiles:
         entries.sort()
         return entries
 
-    def entry(self, path: str) -> Entry | None:
+    def entry(self, path: str) -> TreeEntry | None:
         """See `Files.entry`."""
         try:
             return self._entry(path, os.lstat(self.root / path))
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def sha256(self, entry: Entry) -> str:
+    def sha256(self, entry: TreeEntry) -> str:
         """See `Files.sha256`."""
         path = f"{self._prefix}{entry.path}"
         with open(path, "rb", buffering=0) as source:  # noqa: PTH123 - half the cost of Path.open
@@ -77,17 +77,17 @@ class DiskFiles:
             source.seek(0)
             return hashlib.file_digest(source, "sha256").hexdigest()
 
-    def _entry(self, path: str, status: os.stat_result) -> Entry:
+    def _entry(self, path: str, status: os.stat_result) -> TreeEntry:
         mode = status.st_mode
         if stat.S_ISREG(mode):
             size = status.st_size
             stamp = (size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-            return Entry(path, "exec" if mode & 0o111 else "file", size, None, stamp)
+            return TreeEntry(path, "exec" if mode & 0o111 else "file", size, None, stamp)
         if stat.S_ISDIR(mode):
-            return Entry(path, "dir")
+            return TreeEntry(path, "dir")
         if stat.S_ISLNK(mode):
-            return Entry(path, "link", target=os.readlink(self.root / path))  # noqa: PTH115 - as stored
-        return Entry(path, "other")
+            return TreeEntry(path, "link", target=os.readlink(self.root / path))  # noqa: PTH115 - as stored
+        return TreeEntry(path, "other")
 
 
 def shown(text: str) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from lamina.declare.machine import family, normal_platform
 from lamina.declare.recipe import ResolvedStage
 from lamina.identify.image import STABLE, Image
-from lamina.lint.rule import Edit, Fix, Hit, Rule
-from lamina.lint.survey import Survey
+from lamina.lint.rule import Edit, Fix, Hit, LintRule
+from lamina.lint.survey import LintInput
 from lamina.refs import Reference
 
 _MOVING = (None, "latest")
@@ -27,7 +27,7 @@ def _hit(image: Image, line: int, message: str, hint: str | None = None, fix: Fi
     return Hit(image=image.name, file=file, line=line, message=message, hint=hint, fix=fix, step=True)
 
 
-def _moving_tag(survey: Survey) -> Iterator[Hit]:
+def _moving_tag(survey: LintInput) -> Iterator[Hit]:
     for image in survey.images.values():
         for stage in image.node.recipe.stages:
             for each in stage.externals:
@@ -44,7 +44,7 @@ def _moving_tag(survey: Survey) -> Iterator[Hit]:
                     )
 
 
-def _own_latest(survey: Survey) -> Iterator[Hit]:
+def _own_latest(survey: LintInput) -> Iterator[Hit]:
     for image in survey.images.values():
         own = {spelling: parent for parent, all_ in image.node.parents.items() for spelling in all_}
         for spelling, parent in own.items():
@@ -91,7 +91,7 @@ def _renamed(image: Image, spelling: str, name: str) -> Iterator[tuple[int, str]
             yield number, renamed
 
 
-def _base_argument(survey: Survey) -> Iterator[Hit]:
+def _base_argument(survey: LintInput) -> Iterator[Hit]:
     for image in survey.images.values():
         dockerfile = image.node.recipe.dockerfile
         defaults = {word.partition("=")[0]: word for each in dockerfile.header for word in each.words}
@@ -116,7 +116,7 @@ def _base_argument(survey: Survey) -> Iterator[Hit]:
             )
 
 
-def _not_lazy(survey: Survey) -> Iterator[Hit]:
+def _not_lazy(survey: LintInput) -> Iterator[Hit]:
     for image in survey.images.values():
         for each in image.node.recipe.instructions:
             if each.name in {"RUN", "WORKDIR"}:
@@ -132,7 +132,7 @@ def _not_lazy(survey: Survey) -> Iterator[Hit]:
                 break
 
 
-def _platform(survey: Survey) -> Iterator[Hit]:
+def _platform(survey: LintInput) -> Iterator[Hit]:
     for image in survey.images.values():
         recipe = image.node.recipe
         for stage in recipe.chain:
@@ -173,7 +173,7 @@ def _tagged(stage: ResolvedStage, platform: str) -> str | None:
     return named if named and named != family(platform) else None
 
 
-def _syntax(survey: Survey) -> Iterator[Hit]:
+def _syntax(survey: LintInput) -> Iterator[Hit]:
     for image in survey.images.values():
         dockerfile = image.node.recipe.dockerfile
         lines = dockerfile.text.split("\n")
@@ -189,7 +189,7 @@ def _syntax(survey: Survey) -> Iterator[Hit]:
                 )
 
 
-def _cache_busters(survey: Survey) -> Iterator[Hit]:
+def _cache_busters(survey: LintInput) -> Iterator[Hit]:
     for image in survey.images.values():
         for stage in image.node.recipe.stages:
             for each in (*image.node.recipe.dockerfile.header, *stage.stage.instructions):
@@ -212,7 +212,7 @@ def _cache_busters(survey: Survey) -> Iterator[Hit]:
 
 
 RULES = (
-    Rule(
+    LintRule(
         id="LAM301",
         slug="moving-tag",
         severity="warning",
@@ -221,7 +221,7 @@ RULES = (
         fixes="by hand",
         find=_moving_tag,
     ),
-    Rule(
+    LintRule(
         id="LAM302",
         slug="own-base-latest",
         severity="warning",
@@ -230,7 +230,7 @@ RULES = (
         fixes="`base-x:stable` instead, which a build replaces by the base's digest",
         find=_own_latest,
     ),
-    Rule(
+    LintRule(
         id="LAM303",
         slug="base-argument",
         severity="warning",
@@ -239,7 +239,7 @@ RULES = (
         fixes="a default, where the project's arguments name a base of its own",
         find=_base_argument,
     ),
-    Rule(
+    LintRule(
         id="LAM304",
         slug="not-lazy",
         severity="note",
@@ -248,7 +248,7 @@ RULES = (
         fixes="by hand",
         find=_not_lazy,
     ),
-    Rule(
+    LintRule(
         id="LAM305",
         slug="platform",
         severity="warning",
@@ -257,7 +257,7 @@ RULES = (
         fixes="drops it where it is the image's own, by the configuration",
         find=_platform,
     ),
-    Rule(
+    LintRule(
         id="LAM306",
         slug="syntax-pull",
         severity="note",
@@ -266,7 +266,7 @@ RULES = (
         fixes="by hand",
         find=_syntax,
     ),
-    Rule(
+    LintRule(
         id="LAM307",
         slug="cache-buster",
         severity="warning",

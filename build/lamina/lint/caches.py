@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lamina.declare.script import Replacement
-from lamina.lint.rule import Hit, Rule
-from lamina.lint.steps import Step, hit
-from lamina.lint.survey import Survey
+from lamina.lint.rule import Hit, LintRule
+from lamina.lint.steps import RunStep, hit
+from lamina.lint.survey import LintInput
 
 _CLEAN = "drop what removes pip's cache, for a mount is no part of the image; then "
 
 
-def _cached(step: Step) -> bool:
+def _cached(step: RunStep) -> bool:
     mounts = step.instruction.flags_of("mount")
     return any("type=cache" in each and "pip" in each for each in mounts)
 
 
-def _cache_dir_known(survey: Survey, step: Step) -> bool:
+def _cache_dir_known(survey: LintInput, step: RunStep) -> bool:
     """Whether pip's cache is where root has it: in images of Python, where nobody else is the user."""
     if survey.python(step.image, step.stage) is None:
         return False
     return step.root and step.script.editable and not {"HOME", "PIP_CACHE_DIR"} & step.environment.keys()
 
 
-def _cleans(step: Step) -> bool:
+def _cleans(step: RunStep) -> bool:
     """Whether a step itself removes pip's cache, which fails where that is a mount, or empties it for all."""
     for command in step.script.commands:
         words = [word.text for word in command.words]
@@ -35,7 +35,7 @@ def _cleans(step: Step) -> bool:
     return False
 
 
-def _mount(step: Step) -> Replacement:
+def _mount(step: RunStep) -> Replacement:
     """Gives a step a cache for pip."""
     text, at = step.script.text, len("RUN")
     at += len(text) - len(text.lstrip())
@@ -46,7 +46,7 @@ def _mount(step: Step) -> Replacement:
     return (at, end, " --mount=type=cache,target=/root/.cache/pip" + ("" if flags else f" {escape}\n    "))
 
 
-def _no_cache_dir(survey: Survey) -> Iterator[Hit]:
+def _no_cache_dir(survey: LintInput) -> Iterator[Hit]:
     told: set[tuple[str, int]] = set()
     for step, install in survey.installs:
         key = (step.image.name, step.instruction.line)
@@ -74,7 +74,7 @@ def _no_cache_dir(survey: Survey) -> Iterator[Hit]:
         )
 
 
-def _no_cache_mount(survey: Survey) -> Iterator[Hit]:
+def _no_cache_mount(survey: LintInput) -> Iterator[Hit]:
     told: set[tuple[str, int]] = set()
     for step, install in survey.installs:
         key = (step.image.name, step.instruction.line)
@@ -93,12 +93,12 @@ def _no_cache_mount(survey: Survey) -> Iterator[Hit]:
         )
 
 
-def _switched_off(step: Step) -> bool:
+def _switched_off(step: RunStep) -> bool:
     return step.environment.get("PIP_NO_CACHE_DIR", "0").lower() not in {"0", "false", "no", "off", ""}
 
 
 RULES = (
-    Rule(
+    LintRule(
         id="LAM105",
         slug="no-cache-dir",
         severity="warning",
@@ -107,7 +107,7 @@ RULES = (
         fixes="drops it and mounts a cache",
         find=_no_cache_dir,
     ),
-    Rule(
+    LintRule(
         id="LAM106",
         slug="no-cache-mount",
         severity="warning",

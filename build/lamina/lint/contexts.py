@@ -8,8 +8,8 @@ from lamina.decide.preflight import faults
 from lamina.decide.weight import amount, heaviest, megabytes
 from lamina.errors import Problem, did_you_mean
 from lamina.identify.image import DOCKERIGNORE, Image
-from lamina.lint.rule import Hit, Rule
-from lamina.lint.survey import Survey
+from lamina.lint.rule import Hit, LintRule
+from lamina.lint.survey import LintInput
 
 _NAMED = 3
 _WIDE = 1_000_000
@@ -32,7 +32,7 @@ def of_problem(image: Image, problem: Problem) -> Hit:
     )
 
 
-def _no_ignore_file(survey: Survey) -> Iterator[Hit]:
+def _no_ignore_file(survey: LintInput) -> Iterator[Hit]:
     for name, image in survey.images.items():
         context = image.contexts[""]
         if context.ignore.source is not None or not image.node.recipe.sources:
@@ -50,7 +50,7 @@ def _no_ignore_file(survey: Survey) -> Iterator[Hit]:
         )
 
 
-def _wide(survey: Survey) -> Iterator[Hit]:
+def _wide(survey: LintInput) -> Iterator[Hit]:
     for name, image in survey.images.items():
         taken = {each.path for each in image.contexts[""].files}
         rest = [each for each in survey.whole.get(name, ()) if each.path not in taken]
@@ -67,7 +67,7 @@ def _wide(survey: Survey) -> Iterator[Hit]:
             )
 
 
-def _unread(survey: Survey) -> Iterator[Hit]:
+def _unread(survey: LintInput) -> Iterator[Hit]:
     for name, image in survey.images.items():
         for path in survey.strays.get(name, ()):
             yield Hit(
@@ -80,7 +80,7 @@ def _unread(survey: Survey) -> Iterator[Hit]:
             )
 
 
-def _hidden(survey: Survey) -> Iterator[Hit]:
+def _hidden(survey: LintInput) -> Iterator[Hit]:
     for name, image in survey.images.items():
         yield from (of_problem(image, each) for each in faults({name: image}))
         for context in image.contexts.values():
@@ -95,7 +95,7 @@ def _hidden(survey: Survey) -> Iterator[Hit]:
                     )
 
 
-def _idle_rules(survey: Survey) -> Iterator[Hit]:
+def _idle_rules(survey: LintInput) -> Iterator[Hit]:
     for name in survey.images:
         for idle in survey.idle_rules.get(name, ()):
             rule = idle.rule
@@ -110,7 +110,7 @@ def _idle_rules(survey: Survey) -> Iterator[Hit]:
 
 
 RULES = (
-    Rule(
+    LintRule(
         id="LAM401",
         slug="no-ignore-file",
         severity="warning",
@@ -119,7 +119,7 @@ RULES = (
         fixes="by hand: `invoke ignore --write`",
         find=_no_ignore_file,
     ),
-    Rule(
+    LintRule(
         id="LAM402",
         slug="wide-context",
         severity="note",
@@ -128,7 +128,7 @@ RULES = (
         fixes="by hand",
         find=_wide,
     ),
-    Rule(
+    LintRule(
         id="LAM403",
         slug="unread-ignore-file",
         severity="warning",
@@ -137,7 +137,7 @@ RULES = (
         fixes="by hand",
         find=_unread,
     ),
-    Rule(
+    LintRule(
         id="LAM404",
         slug="lost-source",
         severity="error",
@@ -146,7 +146,7 @@ RULES = (
         fixes="by hand",
         find=_hidden,
     ),
-    Rule(
+    LintRule(
         id="LAM405",
         slug="idle-ignore-rule",
         severity="note",

@@ -10,9 +10,9 @@ from lamina.declare.pip import Install
 from lamina.declare.recipe import ResolvedStage
 from lamina.identify.image import Image
 from lamina.identify.layout import TASK_ROOT
-from lamina.lint.rule import Edit, Fix, Hit, Rule
-from lamina.lint.steps import ROOT_USERS, Place, Step, edit_of, is_file
-from lamina.lint.survey import Survey
+from lamina.lint.rule import Edit, Fix, Hit, LintRule
+from lamina.lint.steps import ROOT_USERS, CopiedPath, RunStep, edit_of, is_file
+from lamina.lint.survey import LintInput
 
 _DEPENDENCIES = re.compile(
     r"(.*[-_.])?(requirements|constraints)([-_.].*)?\.(txt|in)|pyproject\.toml|.*\.lock|pylock\..*|setup\.(py|cfg)"
@@ -30,12 +30,12 @@ def _hit(image: Image, line: int, message: str, hint: str | None = None, fix: Fi
     return Hit(image=image.name, file=file, line=line, message=message, hint=hint, fix=fix, step=True)
 
 
-def _installing(step: Step) -> bool:
+def _installing(step: RunStep) -> bool:
     """Whether a step installs from an index by what is named or listed, rather than a folder."""
     return any(each.requirements or each.values("-r", "--requirement") for each in step.installs)
 
 
-def _before(survey: Survey) -> Iterator[tuple[Image, Step, Instruction, tuple[Place, ...]]]:
+def _before(survey: LintInput) -> Iterator[tuple[Image, RunStep, Instruction, tuple[CopiedPath, ...]]]:
     """Each COPY from the context with the first install behind it in its stage."""
     for name, image in survey.images.items():
         told: set[int] = set()
@@ -53,7 +53,7 @@ def _before(survey: Survey) -> Iterator[tuple[Image, Step, Instruction, tuple[Pl
                     yield image, step, copy, tuple(each for each in step.places if each.copy is copy)
 
 
-def _whole_context(survey: Survey) -> Iterator[Hit]:
+def _whole_context(survey: LintInput) -> Iterator[Hit]:
     for image, step, copy, places in _before(survey):
         if any(not place.source or place.source == "." for place in places):
             yield _hit(
@@ -66,7 +66,7 @@ def _whole_context(survey: Survey) -> Iterator[Hit]:
             )
 
 
-def _source_first(survey: Survey) -> Iterator[Hit]:
+def _source_first(survey: LintInput) -> Iterator[Hit]:
     for image, step, copy, places in _before(survey):
         sources = [place.source for place in places]
         used = _used(step)
@@ -89,14 +89,14 @@ def _has_code(image: Image, sources: list[str]) -> bool:
     return any(path == each or path.startswith(f"{each}/") for each in sources for path in files)
 
 
-def _used(step: Step) -> frozenset[str]:
+def _used(step: RunStep) -> frozenset[str]:
     """The paths of the context that a step is given by name."""
     words = [word.text for command in step.script.commands for word in command.words]
     found = (step.place_of(word) for word in words if "/" in word or "." in word)
     return frozenset(place.source for place in found if place is not None)
 
 
-def _moved(survey: Survey, step: Step, copy: Instruction) -> Fix | None:
+def _moved(survey: LintInput, step: RunStep, copy: Instruction) -> Fix | None:
     """The COPY behind the install, and before it only the files that pip is told to read.
 
     Only where the step does nothing but install from an index: it neither reads what moves nor writes there.
@@ -127,7 +127,7 @@ def _moved(survey: Survey, step: Step, copy: Instruction) -> Fix | None:
     )
 
 
-def _can_pass(step: Step, copy: Instruction, between: list[Instruction]) -> bool:
+def _can_pass(step: RunStep, copy: Instruction, between: list[Instruction]) -> bool:
     """Whether a COPY may come after what stands between it and the install, and after the install."""
     mine = _paths(step, copy)
     if any(path == "/" or path.startswith(_CONFIGURING) for path in mine):
@@ -145,22 +145,22 @@ def _can_pass(step: Step, copy: Instruction, between: list[Instruction]) -> bool
     return True
 
 
-def _paths(step: Step, copy: Instruction) -> list[str]:
+def _paths(step: RunStep, copy: Instruction) -> list[str]:
     return [place.path for place in step.places if place.copy is copy]
 
 
-def _from_index(step: Step, command: object) -> bool:
+def _from_index(step: RunStep, command: object) -> bool:
     found: Install | None = next((each for each in step.installs if each.command is command), None)
     return found is not None and not found.folders and not found.values("-e", "--editable", "-t", "--target")
 
 
-def _is_plain(survey: Survey, step: Step, path: str) -> bool:
+def _is_plain(survey: LintInput, step: RunStep, path: str) -> bool:
     """Whether a path is a file of requirements that names no other file or folder."""
     text = survey.listings.get(step.image.name, {}).get(path)
     return text is not None and not any(_LOCAL_LINE.match(line) for line in text.splitlines())
 
 
-def _unlinked(survey: Survey) -> Iterator[Hit]:
+def _unlinked(survey: LintInput) -> Iterator[Hit]:
     for image in survey.images.values():
         stages = [each.stage for each in image.node.recipe.chain]
         waiting = [each for stage in reversed(stages) for each in stage.instructions]
@@ -179,7 +179,7 @@ def _unlinked(survey: Survey) -> Iterator[Hit]:
                     )
 
 
-def _can_link(survey: Survey, image: Image, stage: ResolvedStage, copy: Instruction) -> bool:
+def _can_link(survey: LintInput, image: Image, stage: ResolvedStage, copy: Instruction) -> bool:
     """Whether a linked layer holds the same: a plain place of the runtime, no names to look up."""
     target = copy.words[-1]
     owner = copy.flag("chown") or "0"
@@ -207,7 +207,7 @@ def _with_link(image: Image, copy: Instruction) -> Edit:
     return edit_of(image, copy, tuple(lines))
 
 
-def _unreadable(survey: Survey) -> Iterator[Hit]:
+def _unreadable(survey: LintInput) -> Iterator[Hit]:
     for image in survey.images.values():
         for each in image.node.recipe.instructions:
             mode = each.flag("chmod") if each.name in {"COPY", "ADD"} else None
@@ -244,7 +244,7 @@ def _unreadable(survey: Survey) -> Iterator[Hit]:
 
 
 RULES = (
-    Rule(
+    LintRule(
         id="LAM201",
         slug="context-before-install",
         severity="warning",
@@ -253,7 +253,7 @@ RULES = (
         fixes="copies what pip reads before it and the rest behind it, where only an index is installed from",
         find=_whole_context,
     ),
-    Rule(
+    LintRule(
         id="LAM202",
         slug="source-before-install",
         severity="warning",
@@ -262,7 +262,7 @@ RULES = (
         fixes="moves it below, where only an index is installed from",
         find=_source_first,
     ),
-    Rule(
+    LintRule(
         id="LAM203",
         slug="no-link",
         severity="note",
@@ -271,7 +271,7 @@ RULES = (
         fixes="adds `--link` below `/var/task` of Lambda's runtime when no RUN follows",
         find=_unlinked,
     ),
-    Rule(
+    LintRule(
         id="LAM204",
         slug="unreadable",
         severity="warning",

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 
 from lamina.decide.unrunnable import unrunnable
 from lamina.lint.contexts import of_problem
-from lamina.lint.rule import Hit, Rule
-from lamina.lint.survey import Survey
+from lamina.lint.rule import Hit, LintRule
+from lamina.lint.survey import LintInput
 
 
-def _unrunnable(survey: Survey) -> Iterator[Hit]:
+def _unrunnable(survey: LintInput) -> Iterator[Hit]:
     for name, found in survey.runnable.items():
         image = survey.images[name]
         yield from (of_problem(image, each) for each in unrunnable({name: (image, found)}))
 
 
 RULES = (
-    Rule(
+    LintRule(
         id="LAM601",
         slug="unrunnable",
         severity="error",

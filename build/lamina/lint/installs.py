@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from lamina.decide.requirements import unpinned
 from lamina.identify.fingerprint import distribution
 from lamina.lint.remove_installs import drop_folders, held_folders
-from lamina.lint.rule import Hit, Rule
+from lamina.lint.rule import Hit, LintRule
 from lamina.lint.split_installs import split, to_split
-from lamina.lint.steps import Step, hit
-from lamina.lint.survey import Survey
+from lamina.lint.steps import RunStep, hit
+from lamina.lint.survey import LintInput
 
 _FORCE = ("--force-reinstall", "--ignore-installed", "-I")
 _UPGRADE = ("--upgrade", "-U")
@@ -27,7 +27,7 @@ def listed(names: list[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _force_reinstall(survey: Survey) -> Iterator[Hit]:
+def _force_reinstall(survey: LintInput) -> Iterator[Hit]:
     for step, install in survey.installs:
         provided = survey.provided[step.image.name]
         again = [
@@ -46,7 +46,7 @@ def _force_reinstall(survey: Survey) -> Iterator[Hit]:
             )
 
 
-def _package_again(survey: Survey) -> Iterator[Hit]:
+def _package_again(survey: LintInput) -> Iterator[Hit]:
     for step, install in survey.installs:
         for word, package, owner in held_folders(survey, step, install):
             yield hit(
@@ -58,7 +58,7 @@ def _package_again(survey: Survey) -> Iterator[Hit]:
             )
 
 
-def _requirement_again(survey: Survey) -> Iterator[Hit]:
+def _requirement_again(survey: LintInput) -> Iterator[Hit]:
     for step, install in survey.installs:
         provided = survey.provided[step.image.name].distributions
         held = {package for _, package, _ in held_folders(survey, step, install)}
@@ -75,7 +75,7 @@ def _requirement_again(survey: Survey) -> Iterator[Hit]:
             )
 
 
-def _together(survey: Survey) -> Iterator[Hit]:
+def _together(survey: LintInput) -> Iterator[Hit]:
     for found in survey.steps.values():
         for step in found:
             if candidates := to_split(survey, step):
@@ -91,7 +91,7 @@ def _together(survey: Survey) -> Iterator[Hit]:
                 )
 
 
-def _unpinned(survey: Survey) -> Iterator[Hit]:
+def _unpinned(survey: LintInput) -> Iterator[Hit]:
     for name, image in survey.images.items():
         for problem in unpinned({name: image}, survey.local_names):
             yield Hit(
@@ -103,8 +103,8 @@ def _unpinned(survey: Survey) -> Iterator[Hit]:
             )
 
 
-def _same_installs(survey: Survey) -> Iterator[Hit]:
-    alike: defaultdict[frozenset[str], list[Step]] = defaultdict(list)
+def _same_installs(survey: LintInput) -> Iterator[Hit]:
+    alike: defaultdict[frozenset[str], list[RunStep]] = defaultdict(list)
     for step, install in survey.installs:
         held = survey.provided[step.image.name]
         names = {distribution(line) for line in survey.required(step, install)} - held.distributions.keys()
@@ -123,7 +123,7 @@ def _same_installs(survey: Survey) -> Iterator[Hit]:
             )
 
 
-def _redirected(survey: Survey) -> Iterator[Hit]:
+def _redirected(survey: LintInput) -> Iterator[Hit]:
     for step, install in survey.installs:
         for word in install.named:
             if not word.quoted and "\\" not in word.text and _REDIRECTED.fullmatch(word.text):
@@ -137,7 +137,7 @@ def _redirected(survey: Survey) -> Iterator[Hit]:
 
 
 RULES = (
-    Rule(
+    LintRule(
         id="LAM101",
         slug="force-reinstall",
         severity="warning",
@@ -146,7 +146,7 @@ RULES = (
         fixes="drops `--force-reinstall`",
         find=_force_reinstall,
     ),
-    Rule(
+    LintRule(
         id="LAM102",
         slug="package-again",
         severity="warning",
@@ -155,7 +155,7 @@ RULES = (
         fixes="drops the install and a COPY that only served it",
         find=_package_again,
     ),
-    Rule(
+    LintRule(
         id="LAM103",
         slug="requirement-again",
         severity="note",
@@ -164,7 +164,7 @@ RULES = (
         fixes="by hand",
         find=_requirement_again,
     ),
-    Rule(
+    LintRule(
         id="LAM104",
         slug="source-with-dependencies",
         severity="warning",
@@ -173,7 +173,7 @@ RULES = (
         fixes="a step for the dependencies before the source is copied, `--no-deps` for the source",
         find=_together,
     ),
-    Rule(
+    LintRule(
         id="LAM107",
         slug="unpinned",
         severity="note",
@@ -182,7 +182,7 @@ RULES = (
         fixes="by hand",
         find=_unpinned,
     ),
-    Rule(
+    LintRule(
         id="LAM108",
         slug="same-installs",
         severity="note",
@@ -191,7 +191,7 @@ RULES = (
         fixes="by hand",
         find=_same_installs,
     ),
-    Rule(
+    LintRule(
         id="LAM109",
         slug="unquoted-requirement",
         severity="error",

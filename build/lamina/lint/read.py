@@ -12,7 +12,7 @@ from lamina.decide.preflight import faults
 from lamina.declare.config import ImageSpec, Project
 from lamina.declare.graph import find_graph
 from lamina.declare.lockfile import Lock, read_lock
-from lamina.declare.recipe import Source
+from lamina.declare.recipe import SourceFiles
 from lamina.errors import ConfigError, Problem, nearest
 from lamina.identify.context import BY_DEFAULT, DEFAULT_EXCLUDES, ContextFile, select
 from lamina.identify.copy_sources import rooted
@@ -20,9 +20,9 @@ from lamina.identify.fingerprint import distribution
 from lamina.identify.ignore import Ignore
 from lamina.identify.image import DOCKERIGNORE, Image, identify_each
 from lamina.identify.runnable import check_runnable
-from lamina.identify.tree import DiskFiles, Entry, Files
+from lamina.identify.tree import DiskFiles, Files, TreeEntry
 from lamina.identify.wildcard import is_wildcard
-from lamina.lint.survey import IdleRule, Package, Survey
+from lamina.lint.survey import IdleRule, LintInput, Package
 
 _PYPROJECT = "pyproject.toml"
 _ALIKE = 0.85
@@ -33,7 +33,7 @@ _SHORT = 3
 class _Unread(DiskFiles):
     """A folder of which only names and sizes are asked."""
 
-    def sha256(self, _: Entry) -> str:
+    def sha256(self, _: TreeEntry) -> str:
         """Nothing: no content is read."""
         return ""
 
@@ -48,13 +48,13 @@ class Surveyor:
         self._seconds_of = seconds_of
         self._whole: dict[tuple[Path, Ignore], tuple[ContextFile, ...]] = {}
 
-    def survey(self, project: Project) -> Survey:
+    def survey(self, project: Project) -> LintInput:
         """Everything that rules ask. Raises ConfigError with what keeps the project from being read."""
         survey, problems = self.survey_readable(project)
         ConfigError.check(problems)
         return survey
 
-    def survey_readable(self, project: Project) -> tuple[Survey, tuple[Problem, ...]]:
+    def survey_readable(self, project: Project) -> tuple[LintInput, tuple[Problem, ...]]:
         """The same of the images that can be read down to their last base; what is wrong with the others."""
         graph, unparsed = find_graph(project)
         found, unread = identify_each(project, graph, graph.nodes, prefix="", bases={}, files=self._files)
@@ -65,8 +65,8 @@ class Surveyor:
         apart = faults({name: image for name, image in found.items() if name not in images})
         return self._survey(project, images), tuple(dict.fromkeys((*unparsed, *unread, *apart)))
 
-    def _survey(self, project: Project, images: Mapping[str, Image]) -> Survey:
-        return Survey(
+    def _survey(self, project: Project, images: Mapping[str, Image]) -> LintInput:
+        return LintInput(
             project=project,
             images=images,
             lock=read_lock(project.root) or Lock(),
@@ -85,7 +85,9 @@ class Surveyor:
         root, ignore = image.root(""), image.contexts[""].ignore
         if (root, ignore) not in self._whole:
             recipe = image.node.recipe
-            stage = replace(recipe.stages[-1], sources=(Source(line=1, instruction="COPY", paths=("/",)),))
+            stage = replace(
+                recipe.stages[-1], sources=(SourceFiles(line=1, instruction="COPY", paths=("/",)),)
+            )
             everything = select(_Unread(root), replace(recipe, stages=(stage,)), ignore)
             self._whole[root, ignore] = everything.files
         return self._whole[root, ignore]

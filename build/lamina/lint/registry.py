@@ -9,17 +9,17 @@ from typing import Any
 
 from lamina.errors import ConfigError, Problem, meant
 from lamina.lint import bases, caches, contexts, copies, handlers, installs, secrets
-from lamina.lint.rule import Finding, Hit, Rule, Severity
-from lamina.lint.survey import Survey
+from lamina.lint.rule import Finding, Hit, LintRule, Severity
+from lamina.lint.survey import LintInput
 
 _THEMES = (installs, caches, copies, bases, contexts, secrets, handlers)
-RULES: tuple[Rule, ...] = tuple(
+RULES: tuple[LintRule, ...] = tuple(
     sorted((rule for theme in _THEMES for rule in theme.RULES), key=attrgetter("id"))
 )
 _COMMENT = re.compile(r"\s*#\s*lamina:\s*ignore=([\w, -]+)")
 
 
-def lint(survey: Survey, images: Collection[str] | None = None) -> tuple[Finding, ...]:
+def lint(survey: LintInput, images: Collection[str] | None = None) -> tuple[Finding, ...]:
     """Everything that the rules find about the images, about all when none is named.
 
     Raises ConfigError where a rule is switched off that there is not.
@@ -37,7 +37,7 @@ def lint(survey: Survey, images: Collection[str] | None = None) -> tuple[Finding
     return tuple(sorted(found.values(), key=lambda each: (each.file, each.line, each.rule, each.image)))
 
 
-def _finding(rule: Rule, hit: Hit, survey: Survey) -> Finding:
+def _finding(rule: LintRule, hit: Hit, survey: LintInput) -> Finding:
     seconds = survey.seconds_of(hit.image, _instruction(hit, survey)) if hit.step else None
     took = f"; the step took {seconds:.1f} s when it last ran here" if seconds else ""
     return Finding(
@@ -56,14 +56,14 @@ def _finding(rule: Rule, hit: Hit, survey: Survey) -> Finding:
     )
 
 
-def _severity(rule: Rule, hit: Hit) -> Severity:
+def _severity(rule: LintRule, hit: Hit) -> Severity:
     """That of the rule, as far as the hit is certain."""
     if rule.severity == "note" or hit.certainty == "certain":
         return rule.severity
     return "warning" if hit.certainty == "likely" else "note"
 
 
-def _instruction(hit: Hit, survey: Survey) -> str:
+def _instruction(hit: Hit, survey: LintInput) -> str:
     """The instruction around a line, in one line as BuildKit tells it."""
     for stage in survey.images[hit.image].node.recipe.dockerfile.stages:
         for each in stage.instructions:
@@ -72,7 +72,7 @@ def _instruction(hit: Hit, survey: Survey) -> str:
     return ""
 
 
-def _is_off(rule: Rule, hit: Hit, text: str) -> bool:
+def _is_off(rule: LintRule, hit: Hit, text: str) -> bool:
     """Whether a comment at or above the line, or above the instruction that it is part of, says so."""
     lines = text.split("\n")
     for number in range(min(hit.line, len(lines)), 0, -1):

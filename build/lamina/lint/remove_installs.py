@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 
 from lamina.declare.pip import Install
-from lamina.declare.script import Command, Replacement, Word
+from lamina.declare.script import Replacement, ShellCommand, Word
 from lamina.lint.rule import Edit, Fix
-from lamina.lint.steps import Place, Step
-from lamina.lint.survey import Package, Survey
+from lamina.lint.steps import CopiedPath, RunStep
+from lamina.lint.survey import LintInput, Package
 
 
-def held_folders(survey: Survey, step: Step, install: Install) -> Iterator[tuple[Word, Package, str]]:
+def held_folders(survey: LintInput, step: RunStep, install: Install) -> Iterator[tuple[Word, Package, str]]:
     """The packages that a call of pip installs although a base has them: word, package, base."""
     held = survey.provided[step.image.name].folders
     for word in install.folders:
@@ -21,11 +21,11 @@ def held_folders(survey: Survey, step: Step, install: Install) -> Iterator[tuple
             yield word, package, held[package.folder]
 
 
-def drop_folders(survey: Survey, step: Step) -> Fix | None:
+def drop_folders(survey: LintInput, step: RunStep) -> Fix | None:
     """The edits that leave out all such installs of a step; None where that is not certain to be right."""
     if not step.script.editable or not step.root or step.other_shell:
         return None
-    words: dict[Word, Place] = {}
+    words: dict[Word, CopiedPath] = {}
     for install in step.installs:
         for word, package, owner in held_folders(survey, step, install):
             place = step.place_of(word.text)
@@ -39,7 +39,7 @@ def drop_folders(survey: Survey, step: Step) -> Fix | None:
     return edits and (*edits, *_copies(step, words, gone))
 
 
-def _is_same(survey: Survey, step: Step, package: Package, owner: str) -> bool:
+def _is_same(survey: LintInput, step: RunStep, package: Package, owner: str) -> bool:
     """Whether the base was built from the same files."""
     prefix = f"{package.folder}/" if package.folder else ""
     ours, theirs = (
@@ -49,7 +49,7 @@ def _is_same(survey: Survey, step: Step, package: Package, owner: str) -> bool:
     return ours == theirs and step.image.root("") == survey.images[owner].root("")
 
 
-def _is_of_no_use(step: Step, place: Place, words: dict[Word, Place]) -> bool:
+def _is_of_no_use(step: RunStep, place: CopiedPath, words: dict[Word, CopiedPath]) -> bool:
     """Whether nothing else in the stage names what the COPY brought, in a place that is not kept."""
     copy = place.copy
     if copy is None or not place.alone or not place.path.startswith("/tmp/"):  # noqa: S108 - in the image
@@ -65,14 +65,14 @@ def _is_of_no_use(step: Step, place: Place, words: dict[Word, Place]) -> bool:
     return all(word in words for word in uses if named.search(word.text))
 
 
-def _is_removal(command: Command) -> bool:
+def _is_removal(command: ShellCommand) -> bool:
     return command.top and [word.text for word in command.words[:2]] == ["rm", "-rf"]
 
 
-def _shortened(step: Step, words: dict[Word, Place], gone: frozenset[str]) -> Fix | None:
+def _shortened(step: RunStep, words: dict[Word, CopiedPath], gone: frozenset[str]) -> Fix | None:
     """The step without these installs; nothing is left of it where only preparations would be."""
     script = step.script
-    dropped: list[Command] = []
+    dropped: list[ShellCommand] = []
     edits: list[Replacement] = []
     for install in step.installs:
         mine = [word for word in install.folders if word in words]
@@ -98,7 +98,7 @@ def _shortened(step: Step, words: dict[Word, Place], gone: frozenset[str]) -> Fi
     return None if spans is None else (step.edit([*spans, *edits]),)
 
 
-def _copies(step: Step, words: dict[Word, Place], gone: frozenset[str]) -> Iterator[Edit]:
+def _copies(step: RunStep, words: dict[Word, CopiedPath], gone: frozenset[str]) -> Iterator[Edit]:
     copies = {place.copy.line: place.copy for place in words.values() if place.copy and place.path in gone}
     for copy in copies.values():
         yield Edit(file=step.image.node.recipe.dockerfile.path, start=copy.line, end=copy.end + 1, lines=())

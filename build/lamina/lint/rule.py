@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from lamina.errors import Certainty
 
 if TYPE_CHECKING:
-    from lamina.lint.survey import Survey
+    from lamina.lint.survey import LintInput
 
 Severity = Literal["error", "warning", "note"]
 
@@ -53,7 +53,7 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class LintRule:
     """One thing that is looked for. id and slug are for ever; what and why are one sentence each."""
 
     id: str
@@ -63,7 +63,7 @@ class Rule:
     why: str
     fixes: str
     """What ``--fix`` does, ``by hand`` where it does nothing."""
-    find: Callable[[Survey], Iterator[Hit]]
+    find: Callable[[LintInput], Iterator[Hit]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,14 +14,14 @@ from lamina.decide.preflight import faults
 from lamina.declare.config import Project
 from lamina.errors import LaminaError, Problem
 from lamina.files import write_atomic, write_json
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 from lamina.identify.image import DOCKERIGNORE
 from lamina.lint.edits import apply, choose, diff
 from lamina.lint.read import Surveyor
 from lamina.lint.registry import lint
 from lamina.lint.rule import Edit, Finding, Fix
 from lamina.lint.sarif import sarif_log
-from lamina.lint.survey import Survey
+from lamina.lint.survey import LintInput
 from lamina.report.history import read_run, read_steps, run_ids
 
 _ROUNDS = 1000
@@ -55,55 +55,55 @@ class Linted:
         return any(each.counts for each in self.findings)
 
 
-def lint_images(workspace: Workspace) -> Linted:
+def lint_images(session: Session) -> Linted:
     """What the rules find about the selected images."""
-    survey, problems = _surveyor(workspace).survey_readable(workspace.project)
-    workspace.stat_cache.save()
-    chosen = (workspace.flags.images or None) if problems else workspace.graph.select(workspace.flags.images)
+    survey, problems = _surveyor(session).survey_readable(session.project)
+    session.stat_cache.save()
+    chosen = (session.flags.images or None) if problems else session.graph.select(session.flags.images)
     return Linted(findings=lint(survey, chosen), problems=problems)
 
 
-def mend_images(workspace: Workspace, *, dry_run: bool) -> Linted:
+def mend_images(session: Session, *, dry_run: bool) -> Linted:
     """Show what would mend the selected images as a diff, then write it; with ``dry_run`` only show.
 
     Fixes are made on a draft, round by round until there are none. One after which a Dockerfile could not be
     parsed or a COPY source not be found is undone, and its finding stays with the reason.
     """
     with tempfile.TemporaryDirectory(prefix="lamina-lint-") as folder:
-        draft = _Draft(workspace.project, Path(folder))
-        mended = _mended(workspace, draft)
+        draft = _RewriteDraft(session.project, Path(folder))
+        mended = _mended(session, draft)
     for each in mended.rewrites:
-        workspace.screen.diff(diff(each.path, each.before, each.after))
+        session.screen.diff(diff(each.path, each.before, each.after))
     if dry_run:
-        workspace.screen.say("nothing is written: --dry-run")
-        return replace(lint_images(workspace), rewrites=mended.rewrites)
+        session.screen.say("nothing is written: --dry-run")
+        return replace(lint_images(session), rewrites=mended.rewrites)
     for each in mended.rewrites:
-        file = workspace.project.root / each.path
+        file = session.project.root / each.path
         mode = file.stat().st_mode & 0o777 if each.before is not None else 0o644
         write_atomic(file, each.after, mode=mode)
-        workspace.screen.say(f"{each.path} is written")
+        session.screen.say(f"{each.path} is written")
     return mended
 
 
-def write_log(workspace: Workspace, findings: Iterable[Finding], to: str, *, version: str) -> None:
+def write_log(session: Session, findings: Iterable[Finding], to: str, *, version: str) -> None:
     """Write a SARIF log to a file; ``-``: to standard output."""
     log = sarif_log(findings, version=version)
     if to == "-":
-        workspace.screen.document(log)
+        session.screen.document(log)
     else:
         write_json(Path(to), log)
 
 
-def _mended(workspace: Workspace, draft: _Draft) -> Linted:
-    surveyor, refused = _surveyor(workspace), dict[Fix, str]()
-    selected = workspace.graph.select(workspace.flags.images)
+def _mended(session: Session, draft: _RewriteDraft) -> Linted:
+    surveyor, refused = _surveyor(session), dict[Fix, str]()
+    selected = session.graph.select(session.flags.images)
     survey = surveyor.survey(draft.project())
     for _ in range(_ROUNDS):
         chosen = choose(lint(survey, selected), refused)
         for batch in _batches(chosen):
             trial = draft.tried(edit for fix in batch for edit in fix)
             made = _checked(surveyor, trial, survey)
-            if isinstance(made, Survey):
+            if isinstance(made, LintInput):
                 draft, survey = trial, made
                 break
             if len(batch) == 1:
@@ -123,7 +123,7 @@ def _batches(fixes: Collection[Fix]) -> Iterable[tuple[Fix, ...]]:
     yield from ((fix,) for fix in [*fixes][:1])
 
 
-def _checked(surveyor: Surveyor, trial: _Draft, before: Survey) -> Survey | str:
+def _checked(surveyor: Surveyor, trial: _RewriteDraft, before: LintInput) -> LintInput | str:
     """The survey of a draft; else why it is not as good as the one before."""
     try:
         survey = surveyor.survey(trial.project())
@@ -135,7 +135,7 @@ def _checked(surveyor: Surveyor, trial: _Draft, before: Survey) -> Survey | str:
     return survey
 
 
-class _Draft:
+class _RewriteDraft:
     """Dockerfiles and their ignore files as they would be, in a folder of their own."""
 
     def __init__(self, project: Project, folder: Path, texts: Mapping[str, str] | None = None) -> None:
@@ -143,13 +143,13 @@ class _Draft:
         self._folder = folder
         self._texts = dict(texts or {})
 
-    def tried(self, edits: Iterable[Edit]) -> _Draft:
+    def tried(self, edits: Iterable[Edit]) -> _RewriteDraft:
         """The draft after more edits."""
         by_file: defaultdict[str, list[Edit]] = defaultdict(list)
         for edit in edits:
             by_file[edit.file].append(edit)
         made = {path: apply(self._text(path) or "", own) for path, own in by_file.items()}
-        return _Draft(self._project, self._folder, {**self._texts, **made})
+        return _RewriteDraft(self._project, self._folder, {**self._texts, **made})
 
     def project(self) -> Project:
         """The project with its Dockerfiles from the draft; what they are called stays."""
@@ -182,14 +182,14 @@ class _Draft:
             return None
 
 
-def _surveyor(workspace: Workspace) -> Surveyor:
-    return Surveyor(workspace.stat_cache.files, _seconds_of(workspace))
+def _surveyor(session: Session) -> Surveyor:
+    return Surveyor(session.stat_cache.files, _seconds_of(session))
 
 
-def _seconds_of(workspace: Workspace) -> Callable[[str, str], float | None]:
+def _seconds_of(session: Session) -> Callable[[str, str], float | None]:
     """How long instructions took when they last ran here, as far as the events of runs are kept."""
     took: defaultdict[str, dict[str, float]] = defaultdict(dict)
-    state = workspace.project.state
+    state = session.project.state
     for run in reversed(run_ids(state)[:_KEPT_RUNS]):
         for step in read_steps(state, read_run(state, run)):
             if step.is_instruction and step.state in {"ran", "shared"} and step.seconds:

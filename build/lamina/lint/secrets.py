@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from lamina.declare.dockerfile import Instruction
-from lamina.lint.rule import Hit, Rule
-from lamina.lint.survey import Survey
+from lamina.lint.rule import Hit, LintRule
+from lamina.lint.survey import LintInput
 from lamina.masks import looks_secret, password_of
 
 
-def _secrets(survey: Survey) -> Iterator[Hit]:
+def _secrets(survey: LintInput) -> Iterator[Hit]:
     for image in survey.images.values():
         dockerfile = image.node.recipe.dockerfile
         stages = (each.stage.instructions for each in image.node.recipe.stages)
@@ -38,7 +38,7 @@ def _values(instruction: Instruction, given: Mapping[str, str]) -> Iterator[tupl
 
 
 RULES = (
-    Rule(
+    LintRule(
         id="LAM501",
         slug="secret",
         severity="error",

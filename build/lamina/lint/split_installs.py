@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lamina.declare.pip import Install
-from lamina.declare.script import Command, Replacement, Word
+from lamina.declare.script import Replacement, ShellCommand, Word
 from lamina.identify.fingerprint import distribution
 from lamina.lint.remove_installs import held_folders
 from lamina.lint.rule import Edit, Fix
-from lamina.lint.steps import Place, Step
-from lamina.lint.survey import Package, Survey
+from lamina.lint.steps import CopiedPath, RunStep
+from lamina.lint.survey import LintInput, Package
 
 _DEPS = "/tmp/deps"  # noqa: S108 - in the image
 _PYPROJECT = "pyproject.toml"
@@ -34,7 +34,7 @@ _PRINT = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class SplitCandidate:
     """A folder that is installed from source together with what it requires."""
 
     install: Install
@@ -42,16 +42,16 @@ class Candidate:
     package: Package
 
 
-def to_split(survey: Survey, step: Step) -> tuple[Candidate, ...]:
+def to_split(survey: LintInput, step: RunStep) -> tuple[SplitCandidate, ...]:
     """The local packages of a step that install more than themselves, but for those to be dropped."""
-    found: list[Candidate] = []
+    found: list[SplitCandidate] = []
     for install in step.installs:
         again = {word for word, _, _ in held_folders(survey, step, install)}
         paths = (*install.folders, *_editables(install))
         for word in paths if not install.flags("--no-deps") else ():
             package = survey.package(step, word.text)
             if package is not None and word not in again:
-                found.append(Candidate(install=install, word=word, package=package))
+                found.append(SplitCandidate(install=install, word=word, package=package))
     heavy = any(
         survey.outside(each.package) or each.package.dynamic or "[" in each.word.text for each in found
     )
@@ -64,7 +64,7 @@ def _editables(install: Install) -> Iterator[Word]:
             yield option.words[-1]
 
 
-def split(survey: Survey, step: Step, found: tuple[Candidate, ...]) -> tuple[Fix | None, str]:
+def split(survey: LintInput, step: RunStep, found: tuple[SplitCandidate, ...]) -> tuple[Fix | None, str]:
     """The edits; else why there are none."""
     if why_not := next(_obstacles(survey, step, found), None):
         return None, why_not
@@ -84,7 +84,7 @@ def split(survey: Survey, step: Step, found: tuple[Candidate, ...]) -> tuple[Fix
     return (before, step.edit(shortened)), ""
 
 
-def _obstacles(survey: Survey, step: Step, found: tuple[Candidate, ...]) -> Iterator[str]:
+def _obstacles(survey: LintInput, step: RunStep, found: tuple[SplitCandidate, ...]) -> Iterator[str]:
     """Why a step cannot be split without knowing more than is known here."""
     provided = survey.provided[step.image.name]
     here = {each.package.name for each in found}
@@ -116,7 +116,7 @@ def _obstacles(survey: Survey, step: Step, found: tuple[Candidate, ...]) -> Iter
             yield f"{', '.join(sorted(local - here - below))} is in no base and not installed here"
 
 
-def _apart(survey: Survey, step: Step) -> list[Command]:
+def _apart(survey: LintInput, step: RunStep) -> list[ShellCommand]:
     """The installs from an index alone, which move along."""
     return [
         each.command
@@ -128,7 +128,7 @@ def _apart(survey: Survey, step: Step) -> list[Command]:
     ]
 
 
-def _options(step: Step, install: Install) -> str:
+def _options(step: RunStep, install: Install) -> str:
     """The options of a call that the new step needs as well, as they are written."""
     return "".join(
         f" {step.script.text[each.words[0].start : each.words[-1].end]}"
@@ -137,9 +137,9 @@ def _options(step: Step, install: Install) -> str:
     )
 
 
-def _insert_at(step: Step, found: tuple[Candidate, ...]) -> int | None:
+def _insert_at(step: RunStep, found: tuple[SplitCandidate, ...]) -> int | None:
     """The line before the first COPY of the packages, unless something on the way may matter to pip."""
-    places: list[Place] = [place for each in found if (place := step.place_of(each.word.text))]
+    places: list[CopiedPath] = [place for each in found if (place := step.place_of(each.word.text))]
     copies = [place.copy for place in places if place.copy is not None]
     first = min(copy.line for copy in copies)
     between = (each for each in step.stage.stage.instructions if first <= each.line < step.instruction.line)
@@ -147,7 +147,7 @@ def _insert_at(step: Step, found: tuple[Candidate, ...]) -> int | None:
 
 
 def _dependencies(
-    survey: Survey, step: Step, found: tuple[Candidate, ...], first: int, apart: list[Command]
+    survey: LintInput, step: RunStep, found: tuple[SplitCandidate, ...], first: int, apart: list[ShellCommand]
 ) -> Iterator[str]:
     """The lines of the new step."""
     script = step.script
@@ -179,7 +179,7 @@ def _dependencies(
         yield ("    " if index else "") + cut + ("" if last or continued else " \\")
 
 
-def _program(survey: Survey, packages: tuple[Package, ...]) -> str:
+def _program(survey: LintInput, packages: tuple[Package, ...]) -> str:
     """Prints what project files require, but for packages of the repository, which no index serves."""
     local = sorted({distribution(line) for each in packages for line in each.requires} & survey.local_names)
     if not local:

@@ -23,7 +23,7 @@ ROOT_USERS = frozenset({"root", "0", "root:root", "0:0"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class CopiedPath:
     """A path of the image that a COPY or a bind mount fills. source: path in the context."""
 
     path: str
@@ -35,7 +35,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class RunStep:
     """A RUN with what it installs. places: what is where, the last one first. root: whether root runs it.
 
     environment: what ENV set by then, as written.
@@ -46,7 +46,7 @@ class Step:
     instruction: Instruction
     script: Script
     installs: tuple[Install, ...]
-    places: tuple[Place, ...]
+    places: tuple[CopiedPath, ...]
     workdir: str
     root: bool
     other_shell: bool
@@ -63,7 +63,7 @@ class Step:
         """Whether what it does is part of the image itself, rather than of a stage to copy from."""
         return self.stage.stage.index in {each.stage.index for each in self.image.node.recipe.chain}
 
-    def place_of(self, written: str) -> Place | None:
+    def place_of(self, written: str) -> CopiedPath | None:
         """What fills a path that a command names, itself or a folder above it; None where nothing does."""
         path = self._path(written)
         for each in self.places:
@@ -90,7 +90,7 @@ class Step:
 
 
 def hit(
-    step: Step, at: int | None = None, *, message: str, fix: Fix | None = None, hint: str | None = None
+    step: RunStep, at: int | None = None, *, message: str, fix: Fix | None = None, hint: str | None = None
 ) -> Hit:
     """A hit in a step. at: the offset in its script of what is wrong, for the line."""
     line = step.instruction.line
@@ -114,9 +114,9 @@ def edit_of(image: Image, instruction: Instruction, lines: tuple[str, ...]) -> E
     return Edit(file=dockerfile.path, start=start, end=end, lines=tuple(new))
 
 
-def steps(image: Image) -> Iterator[Step]:
+def steps(image: Image) -> Iterator[RunStep]:
     """Every RUN of the stages in use."""
-    reached: dict[int, Step | None] = {}
+    reached: dict[int, RunStep | None] = {}
     for stage in image.node.recipe.stages:
         below = image.node.recipe.dockerfile.stage(stage.base)
         state = reached.get(below.index) if below is not None else None
@@ -127,9 +127,9 @@ def steps(image: Image) -> Iterator[Step]:
         reached[stage.stage.index] = state
 
 
-def _next(image: Image, stage: ResolvedStage, instruction: Instruction, before: Step | None) -> Step:
+def _next(image: Image, stage: ResolvedStage, instruction: Instruction, before: RunStep | None) -> RunStep:
     """What holds once an instruction is carried out."""
-    here = before or Step(
+    here = before or RunStep(
         image=image,
         stage=stage,
         instruction=instruction,
@@ -167,7 +167,7 @@ def _next(image: Image, stage: ResolvedStage, instruction: Instruction, before: 
     return here
 
 
-def _copied(here: Step) -> Iterator[Place]:
+def _copied(here: RunStep) -> Iterator[CopiedPath]:
     instruction = here.instruction
     words = [word for word in instruction.words if not word.startswith("<<")]
     if instruction.flag("from") is not None or len(words) < 2:
@@ -181,10 +181,10 @@ def _copied(here: Step) -> Iterator[Place]:
         into = words[-1].endswith("/") or words[-1] in {".", "./"} or len(words) > 2
         if into and is_file(here.image, source):
             place = posixpath.join(target, posixpath.basename(source))
-        yield Place(path=place, source=source, copy=instruction, alone=len(words) == 2)
+        yield CopiedPath(path=place, source=source, copy=instruction, alone=len(words) == 2)
 
 
-def _mounted(here: Step) -> Iterator[Place]:
+def _mounted(here: RunStep) -> Iterator[CopiedPath]:
     for flag in here.instruction.flags_of("mount"):
         options = dict(mount_options(flag))
         target = options.get("target", options.get("dst", options.get("destination")))
@@ -192,7 +192,7 @@ def _mounted(here: Step) -> Iterator[Place]:
             path = here._path(target)
             source = posixpath.normpath("/" + options.get("source", options.get("src", ""))).lstrip("/")
             if path is not None:
-                yield Place(path=path, source=source, copy=None, alone=True)
+                yield CopiedPath(path=path, source=source, copy=None, alone=True)
 
 
 def is_file(image: Image, path: str) -> bool:

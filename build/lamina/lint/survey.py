@@ -14,10 +14,10 @@ from lamina.declare.pip import Install
 from lamina.declare.recipe import ResolvedStage
 from lamina.identify.context import ContextFile
 from lamina.identify.fingerprint import distribution
-from lamina.identify.ignore import Rule
+from lamina.identify.ignore import IgnoreRule
 from lamina.identify.image import Image
 from lamina.identify.runnable import Runnable
-from lamina.lint.steps import Step, steps
+from lamina.lint.steps import RunStep, steps
 
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
@@ -36,7 +36,7 @@ class Package:
 class IdleRule:
     """A line of an ignore file for a path that is not there. meant: one that is, and is much like it."""
 
-    rule: Rule
+    rule: IgnoreRule
     meant: str
 
 
@@ -49,7 +49,7 @@ class Provided:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Survey:
+class LintInput:
     """All that rules look at.
 
     images: bases first. packages: by image and folder. whole: image -> all files that a COPY of the whole
@@ -72,12 +72,12 @@ class Survey:
     seconds_of: Callable[[str, str], float | None] = lambda _image, _instruction: None
 
     @cached_property
-    def steps(self) -> Mapping[str, tuple[Step, ...]]:
+    def steps(self) -> Mapping[str, tuple[RunStep, ...]]:
         """Image -> its RUN steps."""
         return {name: tuple(steps(image)) for name, image in self.images.items()}
 
     @cached_property
-    def installs(self) -> tuple[tuple[Step, Install], ...]:
+    def installs(self) -> tuple[tuple[RunStep, Install], ...]:
         """Every ``pip install`` of every image."""
         return tuple(
             (step, each) for found in self.steps.values() for step in found for each in step.installs
@@ -104,7 +104,7 @@ class Survey:
             )
         return found
 
-    def package(self, step: Step, written: str) -> Package | None:
+    def package(self, step: RunStep, written: str) -> Package | None:
         """The project that a path of a step leads to."""
         place = step.place_of(written)
         return self.packages.get(step.image.name, {}).get(place.source) if place else None
@@ -121,7 +121,7 @@ class Survey:
         """Whether an image installs what a package requires in a step of its own."""
         return not self.outside(package) or any(package in self._bound(step) for step in self.steps[image])
 
-    def _bound(self, step: Step) -> Iterator[Package]:
+    def _bound(self, step: RunStep) -> Iterator[Package]:
         """The packages of which an install step is given the project file."""
         for place in step.places if step.installs else ():
             folder, _, name = place.source.rpartition("/")
@@ -134,7 +134,7 @@ class Survey:
                 for line in self.required(step, install):
                     yield distribution(line), (image, line)
 
-    def required(self, step: Step, install: Install) -> Iterator[str]:
+    def required(self, step: RunStep, install: Install) -> Iterator[str]:
         """The requirements that a call of pip installs from an index, extras and markers included."""
         if not install.values("-t", "--target"):
             yield from (word.text for word in install.requirements)

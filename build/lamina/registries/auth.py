@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 from lamina.masks import HIDDEN
 from lamina.registries.credentials import Credential
-from lamina.registries.http import Answer, Request
+from lamina.registries.http import HttpResponse, Request
 
 _PARAMETER = re.compile(r'([a-zA-Z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _SCHEME = re.compile(r"\s*(basic|bearer)\b", re.IGNORECASE)
@@ -54,7 +54,7 @@ class Challenge:
 class Refused(Exception):  # noqa: N818 - translated into a RegistryError before anyone sees it
     """The token service gave no token. answer: what it said; None when it may not be asked."""
 
-    def __init__(self, answer: Answer | None, reason: str) -> None:
+    def __init__(self, answer: HttpResponse | None, reason: str) -> None:
         super().__init__(reason)
         self.answer = answer
         self.reason = reason
@@ -70,7 +70,7 @@ class Authorizer:
         self,
         challenge: Challenge,
         credential: CredentialSource,
-        send: Callable[[Request], Answer],
+        send: Callable[[Request], HttpResponse],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

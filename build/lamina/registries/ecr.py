@@ -27,11 +27,11 @@ from lamina.refs import Reference
 from lamina.registries.base import Descriptor, Manifest
 from lamina.registries.credentials import Credential, DockerConfig, ask_helper
 from lamina.registries.docker_home import Kept, PrivateDockerConfig, cache_folder
-from lamina.registries.ecr_inventory import EcrStock
+from lamina.registries.ecr_inventory import EcrInventory
 from lamina.registries.http import HttpTransport, Transport
 from lamina.registries.oci import OciRegistry
 from lamina.registries.refusals import Advice
-from lamina.registries.session import Session
+from lamina.registries.session import RegistrySession
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
@@ -83,7 +83,7 @@ class Login:
     source: str
 
 
-class EcrDesk:
+class EcrAuthenticator:
     """Hands out the credential of one identity: asks AWS once a run, and not at all while a token is valid.
 
     clients: makes boto3 clients by service name. clock: now, with a time zone. learn: gets the secrets that
@@ -200,7 +200,7 @@ class EcrRegistry:
     def __init__(
         self,
         settings: EcrSettings,
-        desk: EcrDesk,
+        desk: EcrAuthenticator,
         *,
         clients: Clients,
         transport: Transport,
@@ -228,9 +228,9 @@ class EcrRegistry:
         return EcrSetup(self._clients, account=self._settings.account)
 
     @property
-    def stock(self) -> EcrStock:
+    def stock(self) -> EcrInventory:
         """What the repositories hold."""
-        return EcrStock(self._clients, account=self._settings.account, prefix=self._settings.prefix)
+        return EcrInventory(self._clients, account=self._settings.account, prefix=self._settings.prefix)
 
     @property
     def account(self) -> str:
@@ -340,7 +340,7 @@ class EcrRegistry:
         with self._lock:
             if self._opened is None:
                 host = self._settings.host or self._desk.login().host
-                session = Session(
+                session = RegistrySession(
                     host,
                     transport=self._transport,
                     credential=self._desk.credential,
@@ -370,7 +370,7 @@ def ecr_registry(
         cache_folder(environ), identity_of(settings, environ), DockerConfig.load(environ)
     )
     now = clock or (lambda: datetime.now(UTC))
-    desk = EcrDesk(runner, settings, clients=clients, home=home, clock=now, learn=learn)
+    desk = EcrAuthenticator(runner, settings, clients=clients, home=home, clock=now, learn=learn)
     return EcrRegistry(settings, desk, clients=clients, transport=transport or HttpTransport())
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lamina.aws.clients import Clients
 from lamina.aws.ecr_policies import repository_policy
 from lamina.aws.errors import aws_errors
-from lamina.registries.inventory import Stored
+from lamina.registries.inventory import StoredManifest
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
@@ -20,7 +20,7 @@ _GONE = "ImageNotFound"
 _UNCONFIRMED = "ECR did not confirm it"
 
 
-class EcrStock:
+class EcrInventory:
     """See `Stock`. account: whose registry, None for the caller's own. prefix: path before every name."""
 
     says_when = True
@@ -34,7 +34,7 @@ class EcrStock:
         """A repository's whole name."""
         return f"{self._prefix}/{name}" if self._prefix else name
 
-    def stored(self, repository: str) -> tuple[Stored, ...]:
+    def stored(self, repository: str) -> tuple[StoredManifest, ...]:
         """See `Stock.stored`. Archived images are left out."""
         full = self.full(repository)
         with aws_errors(full):
@@ -90,8 +90,8 @@ def _why(gone: bool, failure: Mapping[str, Any] | None) -> str | None:
     return None if code == _GONE else f"{code}: {failure.get('failureReason', '')}"
 
 
-def _stored(told: Any) -> Stored:
-    return Stored(
+def _stored(told: Any) -> StoredManifest:
+    return StoredManifest(
         digest=told["imageDigest"],
         tags=tuple(sorted(told.get("imageTags") or ())),
         size=int(told.get("imageSizeInBytes") or 0),

@@ -43,7 +43,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class HttpResponse:
     """What came back. headers: names in lower case."""
 
     status: int
@@ -65,7 +65,9 @@ class Unreachable(Exception):  # noqa: N818 - a state of the network, translated
 class Transport(Protocol):
     """Sends requests. The real one is `HttpTransport`; tests bring a scripted one."""
 
-    def send(self, request: Request, *, sink: IO[bytes] | None = None, most: int | None = None) -> Answer:
+    def send(
+        self, request: Request, *, sink: IO[bytes] | None = None, most: int | None = None
+    ) -> HttpResponse:
         """Send, follow redirects, read the answer (a 2xx body into ``sink`` if given); raises Unreachable.
 
         most: bytes that the answer may have, None: as many as fit into memory.
@@ -96,7 +98,9 @@ class HttpTransport:
         if self._session is not None:
             self._session.close()
 
-    def send(self, request: Request, *, sink: IO[bytes] | None = None, most: int | None = None) -> Answer:
+    def send(
+        self, request: Request, *, sink: IO[bytes] | None = None, most: int | None = None
+    ) -> HttpResponse:
         """See `Transport.send`."""
         from urllib3.exceptions import HTTPError
 
@@ -133,7 +137,7 @@ class HttpTransport:
             return self._session
 
 
-def _read(response: Response, sink: IO[bytes] | None, most: int) -> Answer:
+def _read(response: Response, sink: IO[bytes] | None, most: int) -> HttpResponse:
     """The answer; raises Unreachable when it has more bytes than it may."""
     told = {name.lower(): value for name, value in response.headers.items()}
     kept = sink if sink is not None and 200 <= response.status_code < 300 else BytesIO()
@@ -149,4 +153,4 @@ def _read(response: Response, sink: IO[bytes] | None, most: int) -> Answer:
         except OSError as error:  # a full disk: no fault of the registry's, and no better the next time
             raise LaminaError.of_system(error, hint="make room and run again") from error
     body = kept.getvalue() if isinstance(kept, BytesIO) and kept is not sink else b""
-    return Answer(status=response.status_code, headers=told, body=body)
+    return HttpResponse(status=response.status_code, headers=told, body=body)

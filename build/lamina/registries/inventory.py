@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class StoredManifest:
     """A manifest in a repository. size: bytes, compressed. pushed: when; None where nobody tells.
 
     media_type: of the manifest. artifact: the media type of its configuration, empty where not known.
@@ -25,15 +25,15 @@ class Stored:
     subject: str | None = None
 
 
-class Stock(Protocol):
+class Inventory(Protocol):
     """The repositories of a registry, by their names below its address. Failures are `RegistryError`."""
 
     @property
     def says_when(self) -> bool:
-        """Whether `Stored.pushed` is the moment of the push; else it is that of the build, if anything."""
+        """Whether `StoredManifest.pushed` is the moment of the push; else it is that of the build, if anything."""
         ...
 
-    def stored(self, repository: str) -> tuple[Stored, ...]:
+    def stored(self, repository: str) -> tuple[StoredManifest, ...]:
         """All that a repository holds; nothing for one that does not exist."""
         ...
 

@@ -20,8 +20,8 @@ from lamina.refs import Reference
 from lamina.registries import refusals
 from lamina.registries.base import ACCEPTED, Descriptor, Manifest, sha256, sha256_of
 from lamina.registries.credentials import Credential, DockerConfig, lookup
-from lamina.registries.http import Answer, HttpTransport, Transport
-from lamina.registries.session import Session
+from lamina.registries.http import HttpResponse, HttpTransport, Transport
+from lamina.registries.session import RegistrySession
 
 _Key = TypeVar("_Key")
 _Told = TypeVar("_Told")
@@ -35,7 +35,7 @@ _NEXT = re.compile(r'<([^>]+)>;\s*rel="?next"?')
 class OciRegistry:
     """One registry, ``host[:port][/prefix]``. Safe for threads; connections are reused between them."""
 
-    def __init__(self, address: str, session: Session) -> None:
+    def __init__(self, address: str, session: RegistrySession) -> None:
         self._address = address.strip("/")
         self._session = session
 
@@ -304,7 +304,13 @@ class OciRegistry:
             self._upload(answer, blob.digest, spool, what=what, scopes=scopes)
 
     def _upload(
-        self, opened: Answer, digest: str, body: bytes | IO[bytes], *, what: str, scopes: tuple[str, ...]
+        self,
+        opened: HttpResponse,
+        digest: str,
+        body: bytes | IO[bytes],
+        *,
+        what: str,
+        scopes: tuple[str, ...],
     ) -> None:
         """Send a blob to where the registry opened an upload."""
         url = opened.headers.get("location", "")
@@ -358,7 +364,7 @@ def oci_registry(
         learn(*(found.secrets if found else ()))
         return found
 
-    session = Session(host, transport=transport or HttpTransport(), credential=credential)
+    session = RegistrySession(host, transport=transport or HttpTransport(), credential=credential)
     return OciRegistry(address, session)
 
 

@@ -13,14 +13,14 @@ from lamina.errors import RegistryError
 from lamina.files import EPOCH
 from lamina.refs import Reference
 from lamina.registries.base import Manifest
-from lamina.registries.inventory import Stored
+from lamina.registries.inventory import StoredManifest
 from lamina.registries.oci import OciRegistry
 
 _THREADS = 16
 _FIXED = datetime.fromtimestamp(EPOCH, UTC)  # reproducible images are of this moment, or of an earlier one
 
 
-class OciStock:
+class OciInventory:
     """See `Stock`. Untagged manifests cannot be listed by the OCI protocol."""
 
     says_when = False
@@ -28,7 +28,7 @@ class OciStock:
     def __init__(self, registry: OciRegistry) -> None:
         self._registry = registry
 
-    def stored(self, repository: str) -> tuple[Stored, ...]:
+    def stored(self, repository: str) -> tuple[StoredManifest, ...]:
         """See `Stock.stored`. ``pushed`` is when the image was built, where its configuration says so."""
         place = self._place(repository)
         tags: dict[str, list[str]] = defaultdict(list)
@@ -57,8 +57,8 @@ class OciStock:
     def _place(self, repository: str) -> Reference:
         return Reference.parse(f"{self._registry.address}/{repository}")
 
-    def _stored(self, place: Reference, manifest: Manifest, tags: list[str]) -> Stored:
-        return Stored(
+    def _stored(self, place: Reference, manifest: Manifest, tags: list[str]) -> StoredManifest:
+        return StoredManifest(
             digest=manifest.digest,
             tags=tuple(sorted(tags)),
             size=manifest.size,

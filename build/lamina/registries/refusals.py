@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lamina.errors import RegistryError
 from lamina.refs import Reference
-from lamina.registries.http import Answer, Unreachable
+from lamina.registries.http import HttpResponse, Unreachable
 from lamina.registries.pace import STALL_HINT
 
 _MESSAGE_LENGTH = 300
@@ -22,14 +22,14 @@ class Advice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class ErrorDetail:
     """What a registry said when it refused: OCI error codes in capitals, and a sentence for people."""
 
     codes: frozenset[str]
     message: str
 
     @classmethod
-    def read(cls, answer: Answer) -> Told:
+    def read(cls, answer: HttpResponse) -> ErrorDetail:
         """Read an error body (distribution specification, "Error Codes"); any other body is cut short."""
         try:
             errors = json.loads(answer.body)["errors"]
@@ -69,7 +69,7 @@ def unreachable(host: str, error: Unreachable) -> RegistryError:
     return kind.of(f"the registry cannot be reached: {error.reason}", where=host, hint=hints[error.kind])
 
 
-def no_registry(host: str, answer: Answer) -> RegistryError:
+def no_registry(host: str, answer: HttpResponse) -> RegistryError:
     """Something answers, but it is no registry."""
     return RegistryError.of(
         f"this is no image registry: GET /v2/ was answered with {answer.status}",
@@ -79,7 +79,7 @@ def no_registry(host: str, answer: Answer) -> RegistryError:
 
 
 def refused(
-    status: int, told: Told, what: str, *, host: str, advice: Advice, anonymous: bool
+    status: int, told: ErrorDetail, what: str, *, host: str, advice: Advice, anonymous: bool
 ) -> RegistryError:
     """Any status that is no success. what: the action as a verb phrase, ``read x:y``."""
     said = f": {told.message}" if told.message else ""

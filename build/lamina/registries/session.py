@@ -15,15 +15,15 @@ from lamina.errors import Problem, RegistryError
 from lamina.refs import Reference
 from lamina.registries import refusals
 from lamina.registries.auth import Authorizer, Challenge, CredentialSource, Refused
-from lamina.registries.http import Answer, Request, Transport, Unreachable
-from lamina.registries.refusals import Advice, Told
+from lamina.registries.http import HttpResponse, Request, Transport, Unreachable
+from lamina.registries.refusals import Advice, ErrorDetail
 
 _HUB, _HUB_API = "docker.io", "registry-1.docker.io"
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class BackoffPolicy:
     """How often and how long to ask again, in seconds. budget: no new try starts after it."""
 
     attempts: int = 5
@@ -31,25 +31,25 @@ class Patience:
     longest: float = 20.0
     budget: float = 60.0
 
-    def pause(self, attempt: int, retry_after: float | None, luck: float) -> float:
+    def pause(self, attempt: int, retry_after: float | None, jitter: float) -> float:
         """Before try ``attempt`` (2, 3, …): what the registry asked for, else doubling with jitter.
 
-        luck: 0 to 1, spreads clients that were refused at the same moment.
+        jitter: 0 to 1, spreads clients that were refused at the same moment.
         """
         if retry_after is not None:
-            return min(retry_after, self.longest) + 0.1 * luck
-        return min(self.first * 2.0 ** (attempt - 2), self.longest) * (0.5 + 0.5 * luck)
+            return min(retry_after, self.longest) + 0.1 * jitter
+        return min(self.first * 2.0 ** (attempt - 2), self.longest) * (0.5 + 0.5 * jitter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Door:
+class _Endpoint:
     """A registry that was found: the URL before ``/v2/…`` and the way to authorize."""
 
     base: str
     authorizer: Authorizer
 
 
-class Session:
+class RegistrySession:
     """Talks to ``host[:port]``. Safe for threads; the registry is found and credentials are read once.
 
     credential: asked only if the registry wants credentials. advice: the next steps named in errors.
@@ -62,10 +62,10 @@ class Session:
         transport: Transport,
         credential: CredentialSource,
         advice: Advice | None = None,
-        patience: Patience = Patience(),
+        patience: BackoffPolicy = BackoffPolicy(),
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-        luck: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self.host = host
         self.advice = advice or Advice(login=f"docker login {host}")
@@ -74,9 +74,9 @@ class Session:
         self._patience = patience
         self._clock = clock
         self._sleep = sleep
-        self._luck = luck
+        self._jitter = jitter
         self._lock = threading.Lock()
-        self._found: _Door | None = None
+        self._found: _Endpoint | None = None
 
     def open(self) -> None:
         """Find the registry and read the credentials: what fails for all requests fails here, once."""
@@ -98,7 +98,7 @@ class Session:
         sink: IO[bytes] | None = None,
         most: int | None = None,
         allowed: frozenset[int] = frozenset(),
-    ) -> Answer:
+    ) -> HttpResponse:
         """Ask with authorization, and once more with a new one if it was refused.
 
         path: below the registry, or a whole URL. what: the action for messages, ``read x:y``. scopes: for
@@ -122,7 +122,7 @@ class Session:
                 break
         raise self.refused(answer.status, told, what)
 
-    def _authorization(self, door: _Door, scopes: tuple[str, ...], what: str) -> str | None:
+    def _authorization(self, door: _Endpoint, scopes: tuple[str, ...], what: str) -> str | None:
         try:
             return door.authorizer.header(scopes)
         except Refused as error:
@@ -133,7 +133,7 @@ class Session:
             status = 401 if error.answer.status == 400 else error.answer.status
             raise self.refused(status, self.told(error.answer), what) from error
 
-    def _send(self, request: Request, sink: IO[bytes] | None = None, most: int | None = None) -> Answer:
+    def _send(self, request: Request, sink: IO[bytes] | None = None, most: int | None = None) -> HttpResponse:
         """Send, again after a while if the fault may pass; raises RegistryError when nothing answers."""
         deadline = self._clock() + self._patience.budget
         for attempt in range(2, self._patience.attempts + 2):
@@ -149,10 +149,10 @@ class Session:
                     return answer
                 with suppress(ValueError):
                     retry_after = max(0.0, float(answer.headers.get("retry-after", "")))
-            self._sleep(self._patience.pause(attempt, retry_after, self._luck()))
+            self._sleep(self._patience.pause(attempt, retry_after, self._jitter()))
         raise AssertionError("the last attempt returns or raises")
 
-    def _door(self) -> _Door:
+    def _door(self) -> _Endpoint:
         """Find out once how the registry is reached: https, or http on loopback; which authorization."""
         with self._lock:
             if self._found is None:
@@ -166,10 +166,10 @@ class Session:
                     answer = self._ping(base, quick=False)
                 challenge = Challenge.parse(answer.headers.get("www-authenticate", ""))
                 authorizer = Authorizer(challenge, self._credential, self._send, clock=self._clock)
-                self._found = _Door(base=base, authorizer=authorizer)
+                self._found = _Endpoint(base=base, authorizer=authorizer)
             return self._found
 
-    def _ping(self, base: str, *, quick: bool) -> Answer:
+    def _ping(self, base: str, *, quick: bool) -> HttpResponse:
         """GET /v2/; ``quick`` raises Unreachable at the first failure that may mean "plain http here"."""
         request = Request(method="GET", url=f"{base}/v2/")
         if quick:
@@ -184,18 +184,18 @@ class Session:
         if answer.status == 401 or answer.status < 300:
             return answer
         if answer.status in {403, 429} or answer.status >= 500:
-            told = Told.read(answer)
+            told = ErrorDetail.read(answer)
             raise refusals.refused(
                 answer.status, told, "use it", host=self.host, advice=self.advice, anonymous=False
             )
         raise refusals.no_registry(self.host, answer)
 
-    def told(self, answer: Answer) -> Told:
+    def told(self, answer: HttpResponse) -> ErrorDetail:
         """What a refusal says, without our secret."""
-        told = Told.read(answer)
-        return Told(codes=told.codes, message=self._door().authorizer.redact(told.message))
+        told = ErrorDetail.read(answer)
+        return ErrorDetail(codes=told.codes, message=self._door().authorizer.redact(told.message))
 
-    def refused(self, status: int, told: Told, what: str) -> RegistryError:
+    def refused(self, status: int, told: ErrorDetail, what: str) -> RegistryError:
         """The error for a status that was allowed and yet is none the caller can use."""
         anonymous = self._door().authorizer.anonymous
         return refusals.refused(status, told, what, host=self.host, advice=self.advice, anonymous=anonymous)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from lamina.report.history import ImageRun, Run, Step
+from lamina.report.history import ImageRun, Run, StepRecord
 
 _NUMBER = re.compile(r"(?:(?P<stage>.+) )?(?P<at>\d+)/\d+$")
 _CLOCKS = 0.05
@@ -17,15 +17,15 @@ _DONE = ("ran", "failed", "stopped")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class ExplainedStep:
     """An instruction of an image in a run. why: why it ran, or who did it; empty for what was cached."""
 
-    step: Step
+    step: StepRecord
     why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slow:
+class SlowStep:
     """A step over several runs. seconds: the longest, and of all together; run: of the longest."""
 
     image: str
@@ -37,7 +37,7 @@ class Slow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class RunReport:
     """All that is told of a run. steps: its instructions; around: what BuildKit did beside them.
 
     path: the steps that determined its time, first to last. slowest: of the last runs. runs: those, the
@@ -45,24 +45,24 @@ class Report:
     """
 
     run: Run
-    steps: tuple[Told, ...]
-    around: tuple[Step, ...]
-    path: tuple[Step, ...]
-    slowest: tuple[Slow, ...]
+    steps: tuple[ExplainedStep, ...]
+    around: tuple[StepRecord, ...]
+    path: tuple[StepRecord, ...]
+    slowest: tuple[SlowStep, ...]
     runs: tuple[Run, ...]
     cached: int
     asked: int
 
-    def of(self, image: str) -> tuple[Told, ...]:
+    def of(self, image: str) -> tuple[ExplainedStep, ...]:
         """The instructions of one image, in the order of its Dockerfile."""
         return tuple(told for told in self.steps if told.step.image == image)
 
 
-def analyse(run: Run, steps: Iterable[Step], history: Mapping[Run, Iterable[Step]]) -> Report:
+def analyse(run: Run, steps: Iterable[StepRecord], history: Mapping[Run, Iterable[StepRecord]]) -> RunReport:
     """The report of a run. history: the last runs, the latest first, with their steps."""
     known = tuple(steps)
     told = tuple(tell_steps(run, known))
-    return Report(
+    return RunReport(
         run=run,
         steps=told,
         around=tuple(step for step in known if not step.is_instruction and step.seconds),
@@ -74,7 +74,7 @@ def analyse(run: Run, steps: Iterable[Step], history: Mapping[Run, Iterable[Step
     )
 
 
-def tell_steps(run: Run, steps: Iterable[Step]) -> Iterator[Told]:
+def tell_steps(run: Run, steps: Iterable[StepRecord]) -> Iterator[ExplainedStep]:
     """The instructions image by image, each with why it ran.
 
     The first that is not in the cache ran for the plan's reason; one that takes the result of a step that
@@ -90,10 +90,10 @@ def tell_steps(run: Run, steps: Iterable[Step]) -> Iterator[Told]:
             stage, _ = _numbered(step)
             stages[stage] = max(stages.get(stage, 0), depths[step.digest])
         for step in sorted(own, key=lambda each: (stages[_numbered(each)[0]], *_numbered(each))):
-            yield Told(step=step, why=_why(step, image, by_digest))
+            yield ExplainedStep(step=step, why=_why(step, image, by_digest))
 
 
-def critical_path(run: Run, steps: Iterable[Step]) -> tuple[Step, ...]:
+def critical_path(run: Run, steps: Iterable[StepRecord]) -> tuple[StepRecord, ...]:
     """From the step that ended last back to the first: each waited for the one before it."""
     timed = [step for step in steps if step.state in _DONE and step.seconds >= _WORTH]
     if not timed:
@@ -114,15 +114,15 @@ def critical_path(run: Run, steps: Iterable[Step]) -> tuple[Step, ...]:
         path.append(max(needed, key=lambda step: step.finished or 0.0))
 
 
-def slowest(history: Mapping[Run, Iterable[Step]], count: int = 10) -> list[Slow]:
+def slowest(history: Mapping[Run, Iterable[StepRecord]], count: int = 10) -> list[SlowStep]:
     """The instructions that took longest over some runs."""
-    found: dict[tuple[str, str], Slow] = {}
+    found: dict[tuple[str, str], SlowStep] = {}
     for run, steps in history.items():
         for step in steps:
             if step.is_instruction and step.state in {"ran", "failed"} and step.seconds >= _WORTH:
                 before = found.get((step.image, step.instruction))
                 longer = before is None or step.seconds > before.longest
-                found[step.image, step.instruction] = Slow(
+                found[step.image, step.instruction] = SlowStep(
                     image=step.image,
                     instruction=step.instruction,
                     times=(before.times if before else 0) + 1,
@@ -133,7 +133,7 @@ def slowest(history: Mapping[Run, Iterable[Step]], count: int = 10) -> list[Slow
     return sorted(found.values(), key=lambda each: -each.longest)[:count]
 
 
-def _why(step: Step, image: ImageRun, by_digest: Mapping[str, Step]) -> str:
+def _why(step: StepRecord, image: ImageRun, by_digest: Mapping[str, StepRecord]) -> str:
     if step.by is not None:
         return f"the same step of {step.by}"
     if step.state == "shared":
@@ -149,17 +149,19 @@ def _why(step: Step, image: ImageRun, by_digest: Mapping[str, Step]) -> str:
     return f"after {cause.place}" if cause.image == step.image else f"after {cause.place} of {cause.image}"
 
 
-def _nearest(step: Step, by_digest: Mapping[str, Step]) -> Iterator[Step]:
+def _nearest(step: StepRecord, by_digest: Mapping[str, StepRecord]) -> Iterator[StepRecord]:
     """The instructions whose results a step takes, through what is between them."""
     return _search(step, by_digest, lambda each: each.is_instruction)
 
 
-def _needed(step: Step, by_digest: Mapping[str, Step]) -> Iterator[Step]:
+def _needed(step: StepRecord, by_digest: Mapping[str, StepRecord]) -> Iterator[StepRecord]:
     """The steps that took time and whose results a step takes."""
     return _search(step, by_digest, lambda each: each.state in _DONE and each.seconds >= _WORTH)
 
 
-def _search(step: Step, by_digest: Mapping[str, Step], wanted: Callable[[Step], bool]) -> Iterator[Step]:
+def _search(
+    step: StepRecord, by_digest: Mapping[str, StepRecord], wanted: Callable[[StepRecord], bool]
+) -> Iterator[StepRecord]:
     seen: set[str] = set()
     waiting = [*step.inputs]
     while waiting:
@@ -174,16 +176,16 @@ def _search(step: Step, by_digest: Mapping[str, Step], wanted: Callable[[Step], 
             waiting += found.inputs
 
 
-def _by_digest(steps: Iterable[Step]) -> Mapping[str, Step]:
+def _by_digest(steps: Iterable[StepRecord]) -> Mapping[str, StepRecord]:
     """Digest -> the step, of the image that did it."""
-    found: dict[str, Step] = {}
+    found: dict[str, StepRecord] = {}
     for step in steps:
         if step.by is None:
             found.setdefault(step.digest, step)
     return found
 
 
-def _depths(by_digest: Mapping[str, Step]) -> Mapping[str, int]:
+def _depths(by_digest: Mapping[str, StepRecord]) -> Mapping[str, int]:
     """Digest -> how many steps are below it at most."""
     depths: dict[str, int] = {}
 
@@ -199,7 +201,7 @@ def _depths(by_digest: Mapping[str, Step]) -> Mapping[str, int]:
     return depths
 
 
-def _numbered(step: Step) -> tuple[str, int]:
+def _numbered(step: StepRecord) -> tuple[str, int]:
     """The stage and the number of an instruction."""
     found = _NUMBER.match(step.place)
     return (found["stage"] or "", int(found["at"])) if found else ("", 0)

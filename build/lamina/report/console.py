@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lamina.errors import LaminaError, Problem
-from lamina.identify.change_lines import Told, tell
+from lamina.identify.change_lines import ChangeLine, describe_changes
 from lamina.masks import Mask, environment_values
 from lamina.report import figures
 from lamina.report.document import SCHEMA
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # a plan is shown without what builds being imported
     from lamina.audit.compare import Audited
     from lamina.decide.plan import Plan
     from lamina.execute.outcome import Outcome, Saved
-    from lamina.identify.explain import Change
+    from lamina.identify.explain import InputChange
     from lamina.lint.rule import Finding
     from lamina.smoke.container import Smoked
 
@@ -129,9 +129,9 @@ class Screen:
             text = f"error: {problem}"
             self._err.print(Text(harmless(text) if self._github else text, style="red"))
 
-    def changes(self, prefix: str, changes: Iterable[Change]) -> None:
+    def changes(self, prefix: str, changes: Iterable[InputChange]) -> None:
         """What differs in an image, a line each behind the prefix, and below it what there is to show."""
-        for each in tell(changes) or (Told(line="nothing differs"),):
+        for each in describe_changes(changes) or (ChangeLine(line="nothing differs"),):
             self.say(f"{prefix}{each.line}")
             margin = " " * (len(prefix) - len(prefix.lstrip()) + _MARGIN)
             for line in each.details:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lamina.audit.compare import Audited
-    from lamina.audit.layers import Verdict
+    from lamina.audit.layers import AuditVerdict
     from lamina.audit.verified import Verified
-    from lamina.decide.locking import Move
+    from lamina.decide.locking import PinMove
     from lamina.decide.plan import Plan
     from lamina.execute.outcome import Outcome, Result, Saved
-    from lamina.identify.explain import Change
+    from lamina.identify.explain import InputChange
     from lamina.lint.rule import Finding
     from lamina.smoke.answer import Failure
     from lamina.smoke.container import Smoked
@@ -63,7 +63,7 @@ def saved_document(saved: Saved | None) -> dict[str, Any] | None:
     return {"seconds": round(saved.seconds, 3), "bytes": saved.bytes} if saved else None
 
 
-def lock_documents(moves: Iterable[Move]) -> list[dict[str, Any]]:
+def lock_documents(moves: Iterable[PinMove]) -> list[dict[str, Any]]:
     """The pins of a lock. old, new: whole digests, null where there is no pin. rebuilds: names of images."""
     return [
         {
@@ -95,7 +95,7 @@ def plan_documents(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def change_documents(changes: Iterable[Change]) -> list[dict[str, Any]]:
+def change_documents(changes: Iterable[InputChange]) -> list[dict[str, Any]]:
     """What differs between two states of an image, whole; keys that have nothing to say are left out."""
     return [
         {
@@ -200,7 +200,7 @@ def finding_documents(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     ]
 
 
-def _differences(verdict: Verdict) -> list[dict[str, Any]]:
+def _differences(verdict: AuditVerdict) -> list[dict[str, Any]]:
     return [
         {
             "number": each.pair.number,

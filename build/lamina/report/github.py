@@ -20,7 +20,7 @@ from lamina.report.view import BuildView
 if TYPE_CHECKING:
     from lamina.errors import Problem
     from lamina.execute.outcome import Outcome
-    from lamina.execute.progress import Step, Trace
+    from lamina.execute.progress import BakeStep, Trace
 
 _PLACE = re.compile(r"(?P<file>[^:]+):(?P<line>\d+)(?::\d+)?")
 _DIGEST = 19
@@ -114,7 +114,7 @@ def harmless(text: str) -> str:
     return f"::stop-commands::{stop}\n{text}\n::{stop}::"
 
 
-def _log(step: Step) -> Iterable[str]:
+def _log(step: BakeStep) -> Iterable[str]:
     """A step and what it printed."""
     if not (step.is_instruction or step.error) or (step.finished is None and not step.error):
         return

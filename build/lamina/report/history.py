@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from lamina.execute.bake import image_name
 from lamina.execute.outcome import Saved
-from lamina.execute.progress import Step as Vertex
+from lamina.execute.progress import BakeStep as Vertex
 from lamina.execute.progress import Trace
 from lamina.files import read_json
 from lamina.report.document import SCHEMA
@@ -27,7 +27,7 @@ _RANK: tuple[State, ...] = ("ran", "failed", "cached", "shared", "stopped", "wai
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class StepRecord:
     """A step of one image in a run. started, finished: seconds since the epoch.
 
     name: with its place, ``[deps 2/3] RUN …``. by: the image that did a shared step.
@@ -133,10 +133,10 @@ def read_run(state: Path, run: str) -> Run:
         return Run(id=run, started=_started(run), images=tuple(ImageRun(name=name) for name in names))
 
 
-def read_steps(state: Path, run: Run) -> tuple[Step, ...]:
+def read_steps(state: Path, run: Run) -> tuple[StepRecord, ...]:
     """All steps of a run, bases first; of a step that was tried several times, the try that says most."""
     folder = state / "runs" / run.id
-    found: dict[tuple[str, str], Step] = {}
+    found: dict[tuple[str, str], StepRecord] = {}
     for attempt, targets in _attempts(folder).items():
         trace = Trace(targets)
         for line in _lines(folder / f"events-{attempt}.jsonl"):
@@ -248,7 +248,7 @@ def _above(name: str, parents: Mapping[str, set[str]]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _freeze(trace: Trace, ancestors: Mapping[str, frozenset[str]]) -> Iterator[Step]:
+def _freeze(trace: Trace, ancestors: Mapping[str, frozenset[str]]) -> Iterator[StepRecord]:
     """The steps of a trace, each for every image whose own it is: a child also tells those of its bases."""
     exported = {image for image in trace.images if trace.progress(image, now=0.0).exported}
     for step in trace.steps:
@@ -259,12 +259,12 @@ def _freeze(trace: Trace, ancestors: Mapping[str, frozenset[str]]) -> Iterator[S
                 yield _frozen(step, image, exported=image in exported)
 
 
-def _frozen(step: Vertex, image: str, *, exported: bool) -> Step:
+def _frozen(step: Vertex, image: str, *, exported: bool) -> StepRecord:
     state = _state(step, exported=exported)
     by = None
     if image != step.image:
         state, by = "shared", step.image
-    return Step(
+    return StepRecord(
         image=image,
         name=step.name,
         is_instruction=step.is_instruction,

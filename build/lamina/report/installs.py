@@ -23,7 +23,7 @@ _Versions = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Record:
+class _InstallRecord:
     """What is kept of one image, the latest last.
 
     steps: step -> what it ran on -> what it installed; by digests, for their text may hold values.
@@ -54,7 +54,9 @@ def with_resolved(state: Path, outcome: Outcome) -> Outcome:
     return replace(outcome, results=results)
 
 
-def _updated(before: _Record, result: Result, told: Mapping[str, Mapping[str, str] | None]) -> _Record:
+def _updated(
+    before: _InstallRecord, result: Result, told: Mapping[str, Mapping[str, str] | None]
+) -> _InstallRecord:
     """The record after a run of these steps."""
     steps = {step: dict(known) for step, known in before.steps.items()}
     inputs = _inputs(result.image)
@@ -73,14 +75,14 @@ def _updated(before: _Record, result: Result, told: Mapping[str, Mapping[str, st
     if result.digest and result.status == "built":
         images.pop(result.digest, None)
         images |= {result.digest: resolved} if resolved else {}
-    return _Record(steps=dict([*steps.items()][-_KEPT:]), images=dict([*images.items()][-_KEPT:]))
+    return _InstallRecord(steps=dict([*steps.items()][-_KEPT:]), images=dict([*images.items()][-_KEPT:]))
 
 
-def _read(file: Path) -> _Record:
+def _read(file: Path) -> _InstallRecord:
     """The record; an empty one when there is none or it is damaged: state is only a cache."""
     document: Any = read_json(file)
     try:
-        return _Record(
+        return _InstallRecord(
             steps={
                 step: {inputs: dict(versions) for inputs, versions in known.items()}
                 for step, known in document["steps"].items()
@@ -88,7 +90,7 @@ def _read(file: Path) -> _Record:
             images={digest: dict(versions) for digest, versions in document["images"].items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError):
-        return _Record()
+        return _InstallRecord()
 
 
 def _inputs(image: Image) -> str:

@@ -10,8 +10,8 @@ from string import Template
 
 from lamina.execute.step_line import step_line
 from lamina.report import figures
-from lamina.report.analysis import Report, Told
-from lamina.report.history import ImageRun, Run, Step
+from lamina.report.analysis import ExplainedStep, RunReport
+from lamina.report.history import ImageRun, Run, StepRecord
 from lamina.report.markup import Html, join, table, tag
 from lamina.report.summary import (
     RUN_HEADINGS,
@@ -40,7 +40,7 @@ _SECTIONS = (
 )
 
 
-def render(report: Report) -> str:
+def render(report: RunReport) -> str:
     """The whole page."""
     assets = resources.files("lamina.report") / "assets"
     page, style, script = (
@@ -82,7 +82,7 @@ def headline(run: Run) -> str:
     return f"{count(number, 'image')} {first}{rest}"
 
 
-def _header(report: Report) -> Html:
+def _header(report: RunReport) -> Html:
     run = report.run
     problems = [tag("p", problem) for problem in run.problems]
     links = (tag("li", tag("a", title, href=f"#{name}")) for name, title in _SECTIONS)
@@ -97,7 +97,7 @@ def _header(report: Report) -> Html:
     )
 
 
-def _figures(report: Report) -> Iterator[Html]:
+def _figures(report: RunReport) -> Iterator[Html]:
     run = report.run
     yield _figure("Images built", str(run.count("built")), f"{run.count('skipped')} skipped")
     path = (
@@ -116,7 +116,7 @@ def _figure(name: str, value: str, note: str) -> Html:
     return tag("div", tag("dt", name), tag("dd", value, class_="value"), tag("dd", note, class_="note"))
 
 
-def _timeline(report: Report) -> Html:
+def _timeline(report: RunReport) -> Html:
     drawn = timeline(report)
     return _section(
         "timeline",
@@ -127,7 +127,7 @@ def _timeline(report: Report) -> Html:
     )
 
 
-def _steps(report: Report) -> Html:
+def _steps(report: RunReport) -> Html:
     return _section(
         "steps",
         "Each square is an instruction of the image's Dockerfile. Open an image to read why its steps ran.",
@@ -137,7 +137,7 @@ def _steps(report: Report) -> Html:
     )
 
 
-def _image_steps(image: ImageRun, steps: tuple[Told, ...]) -> Html:
+def _image_steps(image: ImageRun, steps: tuple[ExplainedStep, ...]) -> Html:
     cells = (
         tag(
             "span",
@@ -171,7 +171,7 @@ def _image_steps(image: ImageRun, steps: tuple[Told, ...]) -> Html:
     )
 
 
-def _step_table(image: str, steps: tuple[Told, ...]) -> Html:
+def _step_table(image: str, steps: tuple[ExplainedStep, ...]) -> Html:
     return table(
         ("step", "instruction", "result", "seconds", "why it ran"),
         (
@@ -190,7 +190,7 @@ def _step_table(image: str, steps: tuple[Told, ...]) -> Html:
     )
 
 
-def _images(report: Report) -> Html:
+def _images(report: RunReport) -> Html:
     rows = (
         (
             tag("span", image.name, class_="name"),
@@ -224,7 +224,7 @@ def _digest(image: ImageRun) -> Html:
     )  # fmt: skip
 
 
-def _path(report: Report) -> Html:
+def _path(report: RunReport) -> Html:
     longest = max((step.seconds for step in report.path), default=0.0)
     told = f"{figures.seconds(spent(report.path))} of {wall(report.run)}"
     return _section(
@@ -246,7 +246,7 @@ def _path(report: Report) -> Html:
     )
 
 
-def _path_row(step: Step, longest: float) -> Html:
+def _path_row(step: StepRecord, longest: float) -> Html:
     bar = tag("rect", width=f"{max(1.0, 100 * step.seconds / longest):.2f}%", height=8, rx=2)
     return tag(
         "li",
@@ -257,7 +257,7 @@ def _path_row(step: Step, longest: float) -> Html:
     )
 
 
-def _slowest(report: Report) -> Html:
+def _slowest(report: RunReport) -> Html:
     rows = (
         (
             tag("span", each.image, class_="name"),
@@ -279,7 +279,7 @@ def _slowest(report: Report) -> Html:
     )
 
 
-def _history(report: Report) -> Html:
+def _history(report: RunReport) -> Html:
     rows = ((tag("span", row[0], class_="name"), *row[1:]) for row in run_rows(report.runs))
     drawn = table(
         RUN_HEADINGS,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina.files import read_json, write_json
-from lamina.identify.fingerprint import Bill, content_tag
+from lamina.identify.fingerprint import BuildInputs, content_tag
 from lamina.identify.image import Image
 from lamina.report.document import SCHEMA, entry
 
@@ -51,15 +51,15 @@ def read_manifest(state: Path) -> list[dict[str, Any]]:
     return [each for each in document.get("images", []) if isinstance(each, dict) and "image" in each]
 
 
-def read_bills(state: Path, images: Iterable[Image]) -> Mapping[str, Bill]:
+def read_bills(state: Path, images: Iterable[Image]) -> Mapping[str, BuildInputs]:
     """The bills from which the images were last built here."""
-    found = {image.name: Bill.from_document(read_json(_bill_file(state, image))) for image in images}
+    found = {image.name: BuildInputs.from_document(read_json(_bill_file(state, image))) for image in images}
     return {name: bill for name, bill in found.items() if bill is not None}
 
 
-def read_bill(state: Path, image: str, tag: str) -> Bill | None:
+def read_bill(state: Path, image: str, tag: str) -> BuildInputs | None:
     """The bill of an image that was built here, by its content tag; None when it is not kept."""
-    bill = Bill.from_document(read_json(_kept_bills(state, image) / f"{tag}.json"))
+    bill = BuildInputs.from_document(read_json(_kept_bills(state, image) / f"{tag}.json"))
     return bill if bill and content_tag(bill.fingerprint) == tag else None
 
 

@@ -31,7 +31,7 @@ _KEPT = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class RunSettings:
     """How a run was made. builder: as it was asked for; empty: the engine's own."""
 
     command: str
@@ -45,7 +45,7 @@ class Settings:
 def keep_run(
     state: Path,
     run: str,
-    settings: Settings,
+    settings: RunSettings,
     plan: Plan,
     outcome: Outcome,
     *,

@@ -13,16 +13,16 @@ from lamina.report.document import saved_document
 
 if TYPE_CHECKING:
     from lamina.execute.outcome import Saved
-    from lamina.report.analysis import Report
+    from lamina.report.analysis import RunReport
     from lamina.report.console import Screen
-    from lamina.report.history import Run, Step
+    from lamina.report.history import Run, StepRecord
 
 RUN_HEADINGS = ("run", "command", "started", "seconds", "built", "skipped", "failed", "cached", "saved")
 _SHOWN_REASONS = 3
 _WORTH = 0.01
 
 
-def show(screen: Screen, report: Report) -> None:
+def show(screen: Screen, report: RunReport) -> None:
     """A whole report: the images, their steps, what the time was spent on, what usually takes long."""
     run = report.run
     screen.say(about(run))
@@ -97,7 +97,7 @@ def about(run: Run) -> str:
     return ", ".join(parts)
 
 
-def totals(report: Report) -> str:
+def totals(report: RunReport) -> str:
     """How many images and steps, in a line."""
     run = report.run
     statuses = dict.fromkeys(("built", "skipped", *(image.status for image in run.images)))
@@ -142,7 +142,7 @@ def wall(run: Run) -> str:
     return "an unknown time" if run.seconds is None else figures.seconds(run.seconds)
 
 
-def spent(path: Iterable[Step]) -> float:
+def spent(path: Iterable[StepRecord]) -> float:
     """Seconds of the steps of a path, none counted twice."""
     total, end = 0.0, 0.0
     for step in path:
@@ -164,7 +164,7 @@ def reasons_of(reasons: tuple[str, ...]) -> Iterator[str]:
         yield f"and {len(reasons) - _SHOWN_REASONS} more"
 
 
-def report_document(report: Report) -> dict[str, Any]:
+def report_document(report: RunReport) -> dict[str, Any]:
     """All of a report but its images: the run, its steps, its critical path, slow steps, the last runs.
 
     Seconds and bytes throughout; what is not known is null.
@@ -248,7 +248,7 @@ def image_documents(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def _path_rows(path: Iterable[Step]) -> Iterator[tuple[str, ...]]:
+def _path_rows(path: Iterable[StepRecord]) -> Iterator[tuple[str, ...]]:
     """The steps of a path that took time; the small ones are left out."""
     for step in path:
         if step.seconds >= _WORTH:

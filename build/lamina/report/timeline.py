@@ -8,8 +8,8 @@ from itertools import groupby
 
 from lamina.execute.step_line import step_line
 from lamina.report import figures
-from lamina.report.analysis import Report, Told
-from lamina.report.history import Run, Step
+from lamina.report.analysis import ExplainedStep, RunReport
+from lamina.report.history import Run, StepRecord
 from lamina.report.markup import Html, tag
 from lamina.report.summary import moment, wall
 
@@ -53,7 +53,7 @@ class Window:
         return 100 * seconds / (self.end - self.start)
 
 
-def window(report: Report) -> Window | None:
+def window(report: RunReport) -> Window | None:
     """From the start of a run to its end; by its steps where the builder's clock is another one."""
     steps = [*(told.step for told in report.steps), *report.around]
     starts = [step.started for step in steps if step.started is not None]
@@ -67,7 +67,7 @@ def window(report: Report) -> Window | None:
     return Window(start=start, end=max(end, start + 0.001))
 
 
-def timeline(report: Report) -> Html | None:
+def timeline(report: RunReport) -> Html | None:
     """A row an image: its instructions as bars, what came from the cache as marks; None for no steps."""
     drawn = window(report)
     if drawn is None:
@@ -82,7 +82,7 @@ def timeline(report: Report) -> Html | None:
     )
 
 
-def told_step(told: Told) -> str:
+def told_step(told: ExplainedStep) -> str:
     """All of a step in a line, for those who point at it or hear it."""
     step = told.step
     took = f" {figures.seconds(step.seconds)}" if step.state in {"ran", "failed"} else ""
@@ -120,7 +120,7 @@ def chart(runs: Iterable[Run], shown: Run) -> Html:
     return tag("svg", *bars, class_="chart", width="100%", height=height, aria_hidden="true")
 
 
-def _row(image: str, steps: tuple[Told, ...], around: tuple[Step, ...], drawn: Window) -> Html:
+def _row(image: str, steps: tuple[ExplainedStep, ...], around: tuple[StepRecord, ...], drawn: Window) -> Html:
     bars = sorted(
         (told for told in steps if told.step.state in {"ran", "failed", "stopped"} and _has_time(told.step)),
         key=lambda told: told.step.started or 0.0,
@@ -159,7 +159,7 @@ def _row(image: str, steps: tuple[Told, ...], around: tuple[Step, ...], drawn: W
     )
 
 
-def _phases(report: Report, drawn: Window) -> Html:
+def _phases(report: RunReport, drawn: Window) -> Html:
     """What the command did: it plans, BuildKit builds, and what was built is confirmed."""
     steps = [*(told.step for told in report.steps), *report.around]
     begin = min(step.started for step in steps if step.started is not None)
@@ -199,7 +199,7 @@ def _phase(told: str, left: float, wide: float) -> Html | None:
     )
 
 
-def _bar(told: Told, top: float, drawn: Window) -> Html:
+def _bar(told: ExplainedStep, top: float, drawn: Window) -> Html:
     step = told.step
     left, wide = _span(step, drawn)
     failed = step.state == "failed"
@@ -213,7 +213,7 @@ def _bar(told: Told, top: float, drawn: Window) -> Html:
     )
 
 
-def _around(step: Step, top: float, drawn: Window) -> Html:
+def _around(step: StepRecord, top: float, drawn: Window) -> Html:
     left, wide = _span(step, drawn)
     return _focusable(
         f"{step.image}: {step_line(step.name)} — {figures.seconds(step.seconds)}",
@@ -223,7 +223,7 @@ def _around(step: Step, top: float, drawn: Window) -> Html:
     )
 
 
-def _marks(marks: list[Told], top: float, drawn: Window) -> Iterator[Html]:
+def _marks(marks: list[ExplainedStep], top: float, drawn: Window) -> Iterator[Html]:
     """A ring for each step that took no time; those of one moment stand beside each other."""
     for moment_, group in groupby(marks, key=lambda told: round(drawn.at(told.step.started or 0.0))):
         together = list(group)
@@ -302,18 +302,18 @@ def _column(run: Run, left: float, width: float, highest: float, *, is_shown: bo
     )
 
 
-def _span(step: Step, drawn: Window) -> tuple[float, float]:
+def _span(step: StepRecord, drawn: Window) -> tuple[float, float]:
     """Left edge and width of a step, in percent."""
     left = drawn.at(step.started or drawn.start)
     wide = max(_LEAST, drawn.at(step.finished or drawn.end) - left)
     return min(left, 100 - _LEAST), wide
 
 
-def _has_time(step: Step) -> bool:
+def _has_time(step: StepRecord) -> bool:
     return step.started is not None
 
 
-def _lanes(steps: list[Step], drawn: Window) -> list[int]:
+def _lanes(steps: list[StepRecord], drawn: Window) -> list[int]:
     """For each of the steps, which are in the order of their start, the first lane that is free by then."""
     ends: list[float] = []
     lanes = []
@@ -325,7 +325,7 @@ def _lanes(steps: list[Step], drawn: Window) -> list[int]:
     return lanes
 
 
-def _depth(steps: list[Step], drawn: Window) -> int:
+def _depth(steps: list[StepRecord], drawn: Window) -> int:
     return max(_lanes(steps, drawn), default=-1) + 1
 
 

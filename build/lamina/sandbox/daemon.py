@@ -27,7 +27,7 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")  # proc(5): blanks and backslashes in nam
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ServerFiles:
     """Where a server's files are: what must have short paths in /run, what is large in the cache.
 
     kind: ``engine`` or ``registry``. identity: 8 hexadecimal digits, of the cache's path, kind and name.
@@ -38,7 +38,7 @@ class Place:
     identity: str
 
     @classmethod
-    def of(cls, kind: str, name: str) -> Place:
+    def of(cls, kind: str, name: str) -> ServerFiles:
         """The place of the server ``name``. Raises EngineError for what cannot be a file's name."""
         if not _NAME.fullmatch(name):
             raise EngineError.of(f"{name!r} is no name for an {kind}", allowed=_NAME.pattern)

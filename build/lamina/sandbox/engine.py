@@ -17,7 +17,7 @@ from lamina.files import write_atomic
 from lamina.process import Command, Runner
 from lamina.sandbox.cache import locked
 from lamina.sandbox.collector import write_containerd
-from lamina.sandbox.daemon import Place, is_alive, read_pid, stop, strays, tail, unmount, wait_until
+from lamina.sandbox.daemon import ServerFiles, is_alive, read_pid, stop, strays, tail, unmount, wait_until
 from lamina.sandbox.network import Network, check_netns, firewall, inside, lower_network, raise_network
 from lamina.sandbox.packages import Prefix, Say, prefix
 from lamina.sandbox.sources import parse_os_release, unsuitable
@@ -69,7 +69,7 @@ def unsupported() -> str | None:
 def status(runner: Runner, name: str = "default") -> PrivateEngine | None:
     """The engine of this name if it answers for its images. Starts no process; takes some milliseconds."""
     del runner  # a file and a socket are enough
-    place = Place.of("engine", name)
+    place = ServerFiles.of("engine", name)
     state = place.read_state()
     if state is None or not is_alive(state["pid"], place.marker) or not _answers(_socket(place)):
         return None
@@ -91,7 +91,7 @@ def recovered(runner: Runner, name: str, *, say: Say) -> PrivateEngine | None:
 
     None when there is none, or it does not get well. Starts and stops nothing.
     """
-    found, place = status(runner, name), Place.of("engine", name)
+    found, place = status(runner, name), ServerFiles.of("engine", name)
     if found is not None or not _daemon_is_alive(place):
         return found
     say(f"the private engine {name!r} runs but does not answer for its images: waiting up to 30 s")
@@ -114,7 +114,7 @@ def up(runner: Runner, *, name: str = "default", netns: str | None = None, say: 
         raise EngineError.of(reason, hint="install Docker Engine 28 or newer, or set DOCKER_HOST")
     check_netns(netns)
     tools = prefix(runner, say)
-    place = Place.of("engine", name)
+    place = ServerFiles.of("engine", name)
     with locked(place.lock):
         if found := _same_place(status(runner, name), netns):
             return found
@@ -140,7 +140,7 @@ def down(runner: Runner, name: str = "default", *, purge: bool = False) -> None:
 
     purge: remove its images, containers and build cache as well.
     """
-    place = Place.of("engine", name)
+    place = ServerFiles.of("engine", name)
     if not place.runtime.exists() and not place.data.exists():
         return
     with locked(place.lock):
@@ -156,7 +156,7 @@ def down(runner: Runner, name: str = "default", *, purge: bool = False) -> None:
             shutil.rmtree(place.data)
 
 
-def render_config(place: Place, network: Network) -> dict[str, object]:
+def render_config(place: ServerFiles, network: Network) -> dict[str, object]:
     """The daemon's configuration. Keys: https://docs.docker.com/reference/cli/dockerd/
 
     builder: BuildKit collects a minute after a build, which may be in the midst of another one; see
@@ -192,7 +192,7 @@ def _same_place(found: PrivateEngine | None, netns: str | None) -> PrivateEngine
     return found
 
 
-def _start(runner: Runner, tools: Prefix, place: Place, netns: str | None) -> None:
+def _start(runner: Runner, tools: Prefix, place: ServerFiles, netns: str | None) -> None:
     place.make()
     # Written first: whoever cleans up after a crash must know the namespace.
     state = {"pid": 0, "netns": netns, "docker": str(tools.docker), "buildx": str(tools.buildx)}
@@ -224,7 +224,7 @@ def _start(runner: Runner, tools: Prefix, place: Place, netns: str | None) -> No
     write_atomic(place.state, json.dumps({**state, "pid": pid}))
 
 
-def _forget_other_pool(place: Place, network: Network) -> None:
+def _forget_other_pool(place: ServerFiles, network: Network) -> None:
     """Make the daemon forget its networks when its pool is another one than last time.
 
     It would give our bridge the address that it had then, which may be somebody else's by now.
@@ -242,12 +242,12 @@ def _limit_cache(runner: Runner, engine: PrivateEngine) -> None:
     runner.run(Command(argv=argv, env=engine.environment))
 
 
-def _stop_daemon(place: Place) -> None:
+def _stop_daemon(place: ServerFiles) -> None:
     """Stop the daemon, which takes its containers and containerd along."""
     stop(_pid(place), place.marker, grace=60.0)
 
 
-def _forget_stale(place: Place) -> None:
+def _forget_stale(place: ServerFiles) -> None:
     """Remove what a crash or a reboot left and a daemon would trust: its number may be another program's."""
     for leftover in (_pidfile(place), _socket(place)):
         leftover.unlink(missing_ok=True)
@@ -257,7 +257,7 @@ def _forget_stale(place: Place) -> None:
         helper.unlink(missing_ok=True)
 
 
-def _clear(runner: Runner, tools: Prefix, place: Place) -> None:
+def _clear(runner: Runner, tools: Prefix, place: ServerFiles) -> None:
     """End what still runs of this engine and remove all of it but its data."""
     _stop_daemon(place)
     for orphan in _orphans(place):
@@ -268,34 +268,34 @@ def _clear(runner: Runner, tools: Prefix, place: Place) -> None:
         shutil.rmtree(place.runtime)
 
 
-def _daemon_is_alive(place: Place) -> bool:
+def _daemon_is_alive(place: ServerFiles) -> bool:
     return is_alive(_pid(place), place.marker)
 
 
-def _pid(place: Place) -> int:
+def _pid(place: ServerFiles) -> int:
     """The daemon's process id as it wrote it, or one that no process has."""
     return read_pid(_pidfile(place)) or _NOBODY
 
 
-def _orphans(place: Place) -> list[int]:
+def _orphans(place: ServerFiles) -> list[int]:
     """containerd and its shims, which outlive a daemon that was killed."""
     return list(strays("containerd", f"{_exec_root(place)}/"))
 
 
-def _netns(place: Place) -> str | None:
+def _netns(place: ServerFiles) -> str | None:
     state = place.read_state()
     return state["netns"] if state else None
 
 
-def _socket(place: Place) -> Path:
+def _socket(place: ServerFiles) -> Path:
     return place.runtime / "docker.sock"
 
 
-def _pidfile(place: Place) -> Path:
+def _pidfile(place: ServerFiles) -> Path:
     return place.runtime / "docker.pid"
 
 
-def _exec_root(place: Place) -> Path:
+def _exec_root(place: ServerFiles) -> Path:
     return place.runtime / "exec"
 
 

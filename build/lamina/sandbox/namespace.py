@@ -12,7 +12,7 @@ from pathlib import Path
 from lamina.errors import EngineError
 from lamina.process import Command, Completed, Runner
 from lamina.sandbox.cache import locked
-from lamina.sandbox.daemon import Place
+from lamina.sandbox.daemon import ServerFiles
 from lamina.sandbox.network import Network, firewall, inside, lower_network, parse_routes, pick_pool, rules
 from lamina.sandbox.packages import Prefix, Say, prefix
 
@@ -42,7 +42,7 @@ def up(runner: Runner, name: str, say: Say) -> str:
     tools = prefix(runner, say)
     down(runner, name)
     try:
-        with locked(Place.of("netns", name).lock.with_name("network.lock")):  # engines take it as well
+        with locked(ServerFiles.of("netns", name).lock.with_name("network.lock")):  # engines take it as well
             _raise(runner, tools, name)
         if _FORWARDING.read_text().strip() == "0":
             _FORWARDING.write_text("1")  # as every Docker engine does when it starts
@@ -85,7 +85,7 @@ def parse_traffic(table: str) -> Traffic:
 
 def identity(name: str) -> str:
     """8 hexadecimal digits in the names of all that is made for ``name``."""
-    return Place.of("netns", name).identity
+    return ServerFiles.of("netns", name).identity
 
 
 def _called(name: str) -> str:

@@ -16,7 +16,7 @@ from lamina.files import write_atomic
 from lamina.process import Command, Completed, Runner
 from lamina.sandbox.cache import cache_home, locked
 from lamina.sandbox.sources import (
-    Source,
+    AptSource,
     paragraphs,
     parse_os_release,
     pick_source,
@@ -81,7 +81,7 @@ GROUPS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class PackageCandidate:
     """A version of a package that a suite has."""
 
     name: str
@@ -146,7 +146,7 @@ def machine_architecture() -> str:
     return _ARCHITECTURES[machine]
 
 
-def machine_source() -> Source:
+def machine_source() -> AptSource:
     """The mirror this machine installs from. Raises EngineError when it is none of Debian's."""
     path = Path("/etc/os-release")
     release = parse_os_release(path.read_text()) if path.is_file() else {}
@@ -178,7 +178,7 @@ def prefix(runner: Runner, say: Say) -> Prefix:
     return made
 
 
-def fetch(runner: Runner, source: Source, architecture: str, draft: Path) -> list[str]:
+def fetch(runner: Runner, source: AptSource, architecture: str, draft: Path) -> list[str]:
     """Fill ``draft/tree`` from the mirror; the packages taken (``name=version``), sorted."""
     state, tree, archives = draft / "apt", draft / "tree", draft / "archives"
     for folder in (state / "lists/partial", state / "cache/archives/partial", state / "log", tree, archives):
@@ -205,14 +205,17 @@ def fetch(runner: Runner, source: Source, architecture: str, draft: Path) -> lis
 
 
 def choose(
-    groups: Iterable[Group], offers: Sequence[Offer], release: str, fits: Callable[[Offer], bool]
-) -> tuple[Offer, ...]:
+    groups: Iterable[Group],
+    offers: Sequence[PackageCandidate],
+    release: str,
+    fits: Callable[[PackageCandidate], bool],
+) -> tuple[PackageCandidate, ...]:
     """For each group the first suite that has all of it in versions that fit this machine.
 
     Raises EngineError that names every group without one.
     """
     by_suite = {(offer.suite, offer.name): offer for offer in offers}
-    chosen: list[Offer] = []
+    chosen: list[PackageCandidate] = []
     missing: list[str] = []
     for group in groups:
         for suite in (release if suite == _RELEASE else suite for suite in group.suites):
@@ -231,13 +234,13 @@ def choose(
     return tuple(chosen)
 
 
-def parse_madison(text: str) -> tuple[Offer, ...]:
+def parse_madison(text: str) -> tuple[PackageCandidate, ...]:
     """Read ``apt-cache madison``: ``name | version | mirror suite/component architecture Packages``."""
-    offers: list[Offer] = []
+    offers: list[PackageCandidate] = []
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.split("|")]
         if len(cells) == 3 and len(place := cells[2].split()) >= 2:
-            offers.append(Offer(name=cells[0], version=cells[1], suite=place[1].split("/")[0]))
+            offers.append(PackageCandidate(name=cells[0], version=cells[1], suite=place[1].split("/")[0]))
     return tuple(offers)
 
 
@@ -275,7 +278,7 @@ def _recorded(folder: Path) -> Prefix | None:
 
 
 def _libc_needs(
-    runner: Runner, options: Sequence[str], offers: Iterable[Offer]
+    runner: Runner, options: Sequence[str], offers: Iterable[PackageCandidate]
 ) -> dict[tuple[str, str], tuple[int, ...]]:
     """Name and version to the libc it needs, for packages that are not this release's own."""
     foreign = {name for group in GROUPS for name in group.names if group.suites != (_RELEASE,)}

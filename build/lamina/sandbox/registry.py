@@ -12,7 +12,7 @@ from lamina.errors import EngineError, RegistryError
 from lamina.files import write_atomic
 from lamina.process import Command, Runner
 from lamina.sandbox.cache import locked
-from lamina.sandbox.daemon import Place, is_alive, stop, strays, tail, unmount, wait_until
+from lamina.sandbox.daemon import ServerFiles, is_alive, stop, strays, tail, unmount, wait_until
 from lamina.sandbox.engine import unsupported
 from lamina.sandbox.network import check_netns, inside
 from lamina.sandbox.packages import Say, prefix
@@ -38,7 +38,7 @@ class LocalRegistry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class RegistrySettings:
     """How a registry was asked to run, with absolute paths; its port apart, for 0 is any."""
 
     htpasswd: str | None = None
@@ -50,14 +50,14 @@ class Settings:
 def status(runner: Runner, name: str = "default") -> LocalRegistry | None:
     """The registry of this name if it listens. Starts no process."""
     del runner  # /proc is enough
-    place = Place.of("registry", name)
+    place = ServerFiles.of("registry", name)
     state = place.read_state()
     if state is None or not is_alive(state["pid"], place.marker):
         return None
     port = listening_port(state["pid"])
     if port is None:
         return None
-    settings = Settings(**state["settings"])
+    settings = RegistrySettings(**state["settings"])
     return LocalRegistry(
         name=name,
         address=f"{_LOOPBACK}:{port}",
@@ -83,13 +83,13 @@ def up(
     tls: certificate and key. netns: the network namespace to listen in.
     Raises RegistryError when the port is taken or the registry runs with other settings.
     """
-    settings = Settings(
+    settings = RegistrySettings(
         htpasswd=str(htpasswd.absolute()) if htpasswd else None,
         certificate=str(tls[0].absolute()) if tls else None,
         key=str(tls[1].absolute()) if tls else None,
         netns=netns,
     )
-    place = Place.of("registry", name)
+    place = ServerFiles.of("registry", name)
     if found := _same_settings(runner, place, settings, port):
         return found
     if reason := unsupported():
@@ -127,7 +127,7 @@ def up(
 
 def down(runner: Runner, name: str = "default", *, purge: bool = False) -> None:
     """Stop the registry of this name; nothing happens when there is none. purge: remove its images too."""
-    place = Place.of("registry", name)
+    place = ServerFiles.of("registry", name)
     if not place.runtime.exists() and not place.data.exists():
         return
     with locked(place.lock):
@@ -140,7 +140,7 @@ def down(runner: Runner, name: str = "default", *, purge: bool = False) -> None:
             shutil.rmtree(place.data)
 
 
-def render_config(settings: Settings, storage: Path, port: int) -> dict[str, object]:
+def render_config(settings: RegistrySettings, storage: Path, port: int) -> dict[str, object]:
     """The registry's configuration; JSON is YAML. Keys: https://distribution.github.io/distribution/"""
     http: dict[str, object] = {"addr": f"{_LOOPBACK}:{port}"}
     if settings.certificate:
@@ -178,12 +178,14 @@ def parse_listening(table: str, inodes: set[str]) -> int | None:
     return None
 
 
-def _same_settings(runner: Runner, place: Place, settings: Settings, port: int) -> LocalRegistry | None:
+def _same_settings(
+    runner: Runner, place: ServerFiles, settings: RegistrySettings, port: int
+) -> LocalRegistry | None:
     found = status(runner, place.name)
     if found is None:
         return None
     state = place.read_state()
-    other = state is not None and Settings(**state["settings"]) != settings
+    other = state is not None and RegistrySettings(**state["settings"]) != settings
     if other or port not in (0, int(found.address.rpartition(":")[2])):
         raise RegistryError.of(
             f"the registry {place.name!r} already runs at {found.address} with other settings",
@@ -192,7 +194,7 @@ def _same_settings(runner: Runner, place: Place, settings: Settings, port: int) 
     return found
 
 
-def _refusal(place: Place, port: int, trouble: str) -> RegistryError:
+def _refusal(place: ServerFiles, port: int, trouble: str) -> RegistryError:
     words = tail(place.log)
     if "address already in use" in words:
         return RegistryError.of(

@@ -14,7 +14,7 @@ from pathlib import Path
 from lamina.errors import EngineError
 from lamina.process import Command, Completed, Runner
 from lamina.sandbox.packages import Prefix, Say
-from lamina.sandbox.sources import Source
+from lamina.sandbox.sources import AptSource
 
 INCLUDE = ("ca-certificates", "libstdc++6", "python3", "python3-pip")
 CLIENT = "awslambdaric"
@@ -41,7 +41,7 @@ _DOCS = "usr/share/doc"
 
 
 def build_root(
-    runner: Runner, prefix: Prefix, source: Source, root: Path, *, suite: str, python: str, say: Say
+    runner: Runner, prefix: Prefix, source: AptSource, root: Path, *, suite: str, python: str, say: Say
 ) -> tuple[str, ...]:
     """Fill ``root``; the packages in it, ``name=version`` sorted.
 
@@ -98,7 +98,7 @@ def site_folder(root: Path, python: str) -> Path:
     return root / f"usr/local/lib/python{python}/dist-packages"
 
 
-def _bootstrap(runner: Runner, prefix: Prefix, source: Source, root: Path, suite: str) -> None:
+def _bootstrap(runner: Runner, prefix: Prefix, source: AptSource, root: Path, suite: str) -> None:
     trust = dict(source.trust)
     options: list[str] = []
     if keyring := source.keyring():

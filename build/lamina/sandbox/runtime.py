@@ -102,7 +102,7 @@ class StandIn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Record:
+class _StandInRecord:
     """What is kept of a stand-in that was made: its archive's manifest digest, and what went into it."""
 
     digest: str
@@ -150,17 +150,17 @@ def _folder(python: str, architecture: str) -> Path:
     return cache_home() / "stand-ins" / f"python{python}-{architecture}-{_RECIPE['number']}"
 
 
-def _read_record(folder: Path) -> _Record | None:
+def _read_record(folder: Path) -> _StandInRecord | None:
     try:
         record = json.loads((folder / _RECORD).read_text())
     except FileNotFoundError:
         return None
     if not (folder / _ARCHIVE).exists():
         return None
-    return _Record(digest=record["digest"], packages=tuple(record["packages"]))
+    return _StandInRecord(digest=record["digest"], packages=tuple(record["packages"]))
 
 
-def _make(runner: Runner, folder: Path, python: str, architecture: str, say: Say) -> _Record:
+def _make(runner: Runner, folder: Path, python: str, architecture: str, say: Say) -> _StandInRecord:
     if python not in SUITES:
         raise EngineError.of(
             f"there is no stand-in for the Lambda runtime python:{python}", allowed=", ".join(sorted(SUITES))
@@ -193,7 +193,7 @@ def _make(runner: Runner, folder: Path, python: str, architecture: str, say: Say
         write_atomic(draft / _RECORD, json.dumps(record, indent=2) + "\n")
         shutil.rmtree(folder, ignore_errors=True)  # one whose archive was deleted
         draft.rename(folder)
-    return _Record(digest=digest, packages=stand_in.packages)
+    return _StandInRecord(digest=digest, packages=stand_in.packages)
 
 
 def _loaded_digest(runner: Runner, engine: Host, stand_in: StandIn) -> str | None:

@@ -19,7 +19,7 @@ _ONE_LINE = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class AptSource:
     """One mirror and suite that apt reads, with what makes apt trust it.
 
     trust: pairs of a deb822 field name in lower case and its value, which may be an inline key of many lines.
@@ -36,7 +36,7 @@ class Source:
         return Path(value) if value.startswith("/") and "\n" not in value else None
 
 
-def parse_deb822(text: str) -> tuple[Source, ...]:
+def parse_deb822(text: str) -> tuple[AptSource, ...]:
     """Read a ``*.sources`` file. Format: sources.list(5), deb822(5)."""
     return tuple(source for stanza in paragraphs(text) for source in _expand(stanza))
 
@@ -61,9 +61,9 @@ def paragraphs(text: str) -> Iterator[dict[str, str]]:
             fields[last] = value.strip()
 
 
-def parse_one_line(text: str) -> tuple[Source, ...]:
+def parse_one_line(text: str) -> tuple[AptSource, ...]:
     """Read a ``sources.list`` file. Format: sources.list(5)."""
-    found: list[Source] = []
+    found: list[AptSource] = []
     for line in text.splitlines():
         match = _ONE_LINE.fullmatch(line.split("#", 1)[0].strip())
         if not match:
@@ -72,7 +72,7 @@ def parse_one_line(text: str) -> tuple[Source, ...]:
             pair.split("=", 1) for pair in shlex.split(match["options"] or "") if "=" in pair.strip("=")
         )
         found.append(
-            Source(
+            AptSource(
                 uri=match["uri"],
                 suite=match["suite"],
                 components=tuple(match["rest"].split()),
@@ -82,9 +82,9 @@ def parse_one_line(text: str) -> tuple[Source, ...]:
     return tuple(found)
 
 
-def read_sources(etc: Path = Path("/etc/apt")) -> tuple[Source, ...]:
+def read_sources(etc: Path = Path("/etc/apt")) -> tuple[AptSource, ...]:
     """Every binary source the machine has, in apt's own order of files."""
-    found: list[Source] = []
+    found: list[AptSource] = []
     main = etc / "sources.list"
     if main.is_file():
         found.extend(parse_one_line(main.read_text()))
@@ -110,7 +110,7 @@ def unsuitable(release: Mapping[str, str]) -> str | None:
     return f"this is {name}; the engine is assembled from Debian's packages"
 
 
-def pick_source(sources: Iterable[Source], release: Mapping[str, str]) -> Source:
+def pick_source(sources: Iterable[AptSource], release: Mapping[str, str]) -> AptSource:
     """The mirror that serves the release this machine runs. Raises EngineError when there is none."""
     if reason := unsuitable(release):
         raise EngineError.of(reason, where="/etc/os-release", hint=_OWN_ENGINE)
@@ -130,7 +130,7 @@ def pick_source(sources: Iterable[Source], release: Mapping[str, str]) -> Source
     )
 
 
-def render_sources(source: Source, suites: Iterable[str], architecture: str) -> str:
+def render_sources(source: AptSource, suites: Iterable[str], architecture: str) -> str:
     """A deb822 file for the same mirror, trusted the same way, with other suites."""
     fields = [
         "Types: deb",
@@ -146,7 +146,7 @@ def render_sources(source: Source, suites: Iterable[str], architecture: str) -> 
 _OWN_ENGINE = "install Docker Engine 28 or newer with buildx 0.29 or newer, or set DOCKER_HOST"
 
 
-def _expand(stanza: Mapping[str, str]) -> Iterator[Source]:
+def _expand(stanza: Mapping[str, str]) -> Iterator[AptSource]:
     if "deb" not in stanza.get("types", "").split() or stanza.get("enabled", "yes").lower() in {
         "no",
         "false",
@@ -154,7 +154,7 @@ def _expand(stanza: Mapping[str, str]) -> Iterator[Source]:
         return
     for uri in stanza.get("uris", "").split():
         for suite in stanza.get("suites", "").split():
-            yield Source(
+            yield AptSource(
                 uri=uri,
                 suite=suite,
                 components=tuple(stanza.get("components", "").split()),

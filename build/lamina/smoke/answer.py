@@ -49,7 +49,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Invocation:
     """A function's answer. payload: what it returned, None for a failure. log: the function's own lines.
 
     init_ms, duration_ms, billed_ms: as the emulator measured them, None where it did not come so far.
@@ -65,14 +65,14 @@ class Answer:
     log: tuple[str, ...] = ()
 
 
-def judge(heard: Heard, *, memory: int) -> Answer:
+def judge(heard: Heard, *, memory: int) -> Invocation:
     """Read an answer. memory: the limit in MB."""
     payload, failure = _read(heard)
     if failure and heard.killed:
         failure = Failure(type=OUT_OF_MEMORY, message=f"more than {memory} MB: {failure.message}")
     init, report = _INIT.search(heard.log), _REPORT.search(heard.log)
     ran = _INVOKE.search(heard.log) or report
-    return Answer(
+    return Invocation(
         payload=payload,
         failure=failure,
         init_ms=float(init.group(1)) if init else None,

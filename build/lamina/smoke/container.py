@@ -17,7 +17,7 @@ from lamina.execute.engine import Engine
 from lamina.refs import Reference
 from lamina.registries.local import connect, engine_errors
 from lamina.smoke import asking
-from lamina.smoke.answer import Answer, Heard, judge
+from lamina.smoke.answer import Heard, Invocation, judge
 
 LABEL = "dev.lamina.smoke"
 _FOLDER = "/lamina-smoke"
@@ -41,7 +41,7 @@ class Conditions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class ContainerStart:
     """How an image starts. command: its CMD, or what stands in for it."""
 
     entrypoint: tuple[str, ...]
@@ -54,7 +54,7 @@ class Trial:
 
     name: str
     ref: Reference
-    start: Start
+    start: ContainerStart
     event: bytes
 
 
@@ -64,7 +64,7 @@ class Smoked:
 
     image: str
     function: str
-    answer: Answer = field(default_factory=Answer)
+    answer: Invocation = field(default_factory=Invocation)
     skipped: str | None = None
 
     @property
@@ -95,13 +95,15 @@ class Stand:
     def __exit__(self, *_: object) -> None:
         self._api.close()
 
-    def start_of(self, ref: Reference) -> Start:
+    def start_of(self, ref: Reference) -> ContainerStart:
         """How an image of the engine says that it starts."""
         with engine_errors(f"inspect {ref}", self._engine.host):
             config = self._api.inspect_image(str(ref)).get("Config") or {}
-        return Start(entrypoint=tuple(config.get("Entrypoint") or ()), command=tuple(config.get("Cmd") or ()))
+        return ContainerStart(
+            entrypoint=tuple(config.get("Entrypoint") or ()), command=tuple(config.get("Cmd") or ())
+        )
 
-    def run(self, trial: Trial, emulator: Path) -> Answer:
+    def run(self, trial: Trial, emulator: Path) -> Invocation:
         """Start an instance, send it the event, take it away again. Raises EngineError."""
         with engine_errors(f"run {trial.ref}", self._engine.host), self._container(trial) as container:
             self._api.put_archive(container, _FOLDER, _luggage(emulator, trial.event))

@@ -14,7 +14,7 @@ from lamina.execute.image_store import find_images
 from lamina.flow.build import credentials
 from lamina.flow.lock import read_pins
 from lamina.flow.plan import find_stable, make_images
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 from lamina.identify.image import Image
 from lamina.identify.runnable import handler_file
 from lamina.masks import environment_values
@@ -30,7 +30,7 @@ _NO_COMMAND = "(no CMD)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class SmokeOptions:
     """How functions are to be tried.
 
     event: a file, else the one beside the handler. commands: in place of each image's own CMD.
@@ -80,82 +80,82 @@ def with_credentials(wanted: Conditions, env: Mapping[str, str] = os.environ) ->
     return replace(wanted, environment={**wanted.environment, **found})
 
 
-def smoke_images(workspace: Workspace, wish: Wish, names: Iterable[str] = ()) -> tuple[Smoked, ...]:
+def smoke_images(session: Session, wish: SmokeOptions, names: Iterable[str] = ()) -> tuple[Smoked, ...]:
     """Try the Lambda images that are selected, as they are in the worktree and as they were built.
 
     names: in place of those that the flags select. Raises SelectionError when one of them is not built or
     none of them can run here, ConfigError for a bad event, EngineError.
     """
-    selected = workspace.graph.select(tuple(names) or workspace.flags.images, kind="lambda")
-    outside = read_pins(workspace, selected)
-    images = make_images(workspace, selected, outside, find_stable(workspace, selected))
-    workspace.screen.headline(outside.headline)
-    elsewhere = {name: _elsewhere(workspace, images[name]) for name in selected}
-    refs = _built(workspace, [images[name] for name in selected if not elsewhere[name]])
+    selected = session.graph.select(tuple(names) or session.flags.images, kind="lambda")
+    outside = read_pins(session, selected)
+    images = make_images(session, selected, outside, find_stable(session, selected))
+    session.screen.headline(outside.headline)
+    elsewhere = {name: _elsewhere(session, images[name]) for name in selected}
+    refs = _built(session, [images[name] for name in selected if not elsewhere[name]])
     if not refs:
         SelectionError.check(Problem(what=why, where=name) for name, why in elsewhere.items() if why)
     skipped = (Smoked(image=name, function="", skipped=why) for name, why in elsewhere.items() if why)
     given = wish.conditions
-    workspace.mask.learn(*environment_values(given.environment))
-    with Stand(workspace.engine, with_credentials(given) if wish.credentials else given) as stand:
-        tried = (each for name in refs for each in _smoke(workspace, stand, images, refs[name], name, wish))
+    session.mask.learn(*environment_values(given.environment))
+    with Stand(session.engine, with_credentials(given) if wish.credentials else given) as stand:
+        tried = (each for name in refs for each in _smoke(session, stand, images, refs[name], name, wish))
         return (*tried, *skipped)
 
 
 def _smoke(
-    workspace: Workspace,
+    session: Session,
     stand: Stand,
     images: Mapping[str, Image],
     ref: Reference,
     name: str,
-    wish: Wish,
+    wish: SmokeOptions,
 ) -> Iterator[Smoked]:
     """Try the functions of one image, one after the other."""
     start = stand.start_of(ref)
     architecture = images[name].node.spec.platform.split("/")[1]
-    program = emulator(workspace.runner, architecture, workspace.screen.say)
+    program = emulator(session.runner, architecture, session.screen.say)
     commands = tuple((each,) for each in wish.commands) or (start.command,)
     for command in commands:
         file = wish.event or _beside(handler_file(images, name, command))
         event = _read_event(file)
         function = " ".join(command) or _NO_COMMAND
-        with workspace.screen.working() as tell:
-            tell(f"{name}: {function} gets {_shown(workspace, file) if file else 'an empty event'}")
+        with session.screen.working() as tell:
+            tell(f"{name}: {function} gets {_shown(session, file) if file else 'an empty event'}")
             answer = stand.run(
                 Trial(name=name, ref=ref, start=replace(start, command=command), event=event), program
             )
         yield Smoked(image=name, function=function, answer=answer)
 
 
-def _shown(workspace: Workspace, file: Path) -> str:
-    root = workspace.project.root
+def _shown(session: Session, file: Path) -> str:
+    root = session.project.root
     return file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
 
 
-def _elsewhere(workspace: Workspace, image: Image) -> str | None:
+def _elsewhere(session: Session, image: Image) -> str | None:
     """Why the engine cannot run an image; None when it can."""
-    own = f"linux/{workspace.engine.architecture}"
+    own = f"linux/{session.engine.architecture}"
     wanted = family(image.node.spec.platform)
     if wanted in {own, *this_machine().emulates}:
         return None
     return f"it is for {wanted}, the engine is {own}, and QEMU is not set up"
 
 
-def _built(workspace: Workspace, images: list[Image]) -> Mapping[str, Reference]:
+def _built(session: Session, images: list[Image]) -> Mapping[str, Reference]:
     """The images in the engine, pulled where only a registry has them. Raises SelectionError."""
-    there = find_images(workspace.engine_place, images)
+    there = find_images(session.engine_place, images)
     missing = [image for image in images if image.name not in there]
-    if missing and workspace.remote:
-        find = credentials(workspace)
-        for found in find_images(workspace.place, missing).values():
+    if missing and session.remote:
+        find = credentials(session)
+        for found in find_images(session.place, missing).values():
             ref = found.ref
-            workspace.screen.say(f"{ref}: {workspace.store.pull(ref, find(ref.pull_host))}")
-        there = find_images(workspace.engine_place, images)
+            session.screen.say(f"{ref}: {session.store.pull(ref, find(ref.pull_host))}")
+        there = find_images(session.engine_place, images)
     if lacking := [image for image in images if image.name not in there]:
         told = ", ".join(f"{image.name} ({image.tag})" for image in lacking)
         raise SelectionError.of(
             f"not built as the worktree has it now: {told}",
-            where=workspace.place.name,
+            where=session.place.name,
             hint=" --image ".join(("invoke build-all", *(image.name for image in lacking))),
         )
     return {image.name: image.ref for image in images}

@@ -14,24 +14,24 @@ from lamina.execute.outcome import Outcome
 from lamina.flow.build import build_images
 from lamina.flow.lock import read_pins
 from lamina.flow.plan import find_stable, make_images, select
-from lamina.flow.session import Workspace
+from lamina.flow.session import Session
 from lamina.identify.image import Image
-from lamina.identify.stage import Stage
+from lamina.identify.stage import StagedContext
 from lamina.smoke.file_events import saves
-from lamina.smoke.smoke import Wish, failed, smoke_images
+from lamina.smoke.smoke import SmokeOptions, failed, smoke_images
 
 _WAITING = "waiting for the next save"
 _NAMED = 3
 
 
-def watch_images(workspace: Workspace, wish: Wish | None = None) -> None:
+def watch_images(session: Session, wish: SmokeOptions | None = None) -> None:
     """Build what changed, now and after every save, until Ctrl-C. wish: how what was built is tried.
 
     Every round reads the project anew, for its configuration may have changed as well.
     """
 
     def attempt(changed: frozenset[Path]) -> bool:
-        fresh = workspace.again()
+        fresh = session.again()
         try:
             return build_and_try(fresh, changed, wish)
         finally:
@@ -39,12 +39,12 @@ def watch_images(workspace: Workspace, wish: Wish | None = None) -> None:
 
     try:
         while True:
-            roots = find_roots(workspace)
+            roots = find_roots(session)
             for _ in rounds(saves(roots), attempt):
-                if find_roots(workspace) != roots:
+                if find_roots(session) != roots:
                     break
     except KeyboardInterrupt:
-        workspace.screen.say("stopped watching")
+        session.screen.say("stopped watching")
 
 
 def rounds(
@@ -63,9 +63,9 @@ def rounds(
             yield waiting
 
 
-def find_roots(workspace: Workspace) -> frozenset[Path]:
+def find_roots(session: Session) -> frozenset[Path]:
     """The folders to watch: the project's and those of contexts elsewhere. Of a broken project its own."""
-    fresh = workspace.again()
+    fresh = session.again()
     try:
         specs = fresh.project.images.values()
         folders = {folder for spec in specs for folder in (spec.context, *spec.contexts.values())}
@@ -77,18 +77,18 @@ def find_roots(workspace: Workspace) -> frozenset[Path]:
     return frozenset(each for each in folders if not any(above in folders for above in each.parents))
 
 
-def build_and_try(workspace: Workspace, changed: frozenset[Path], wish: Wish | None) -> bool:
+def build_and_try(session: Session, changed: frozenset[Path], wish: SmokeOptions | None) -> bool:
     """One round. Whether it came to building; what kept it from that, or went wrong, is told."""
     started = time.monotonic()
-    screen = workspace.screen
+    screen = session.screen
     try:
-        _check_syntax(workspace, changed)
-        outcome = build_images(workspace, "watch")
-        _tell(workspace, changed, outcome, seconds=time.monotonic() - started)
+        _check_syntax(session, changed)
+        outcome = build_images(session, "watch")
+        _tell(session, changed, outcome, seconds=time.monotonic() - started)
         built = [name for name, result in outcome.results.items() if result.status == "built"]
-        tried = [name for name in built if workspace.graph.nodes[name].kind == "lambda"]
+        tried = [name for name in built if session.graph.nodes[name].kind == "lambda"]
         if wish and tried and outcome.ok:
-            found = smoke_images(workspace, wish, tried)
+            found = smoke_images(session, wish, tried)
             screen.smoke(found)
             if error := failed(found):
                 raise error
@@ -102,25 +102,25 @@ def build_and_try(workspace: Workspace, changed: frozenset[Path], wish: Wish | N
     return True
 
 
-def _tell(workspace: Workspace, changed: frozenset[Path], outcome: Outcome, *, seconds: float) -> None:
+def _tell(session: Session, changed: frozenset[Path], outcome: Outcome, *, seconds: float) -> None:
     """What a build came to, in as few lines as that takes. Raises BuildError for one that failed."""
     if outcome.interrupted:
         raise KeyboardInterrupt
     images = [result.image for result in outcome.results.values()]
     if any(result.status != "skipped" for result in outcome.results.values()):
-        workspace.screen.outcome(outcome, seconds=seconds, brief=True)
+        session.screen.outcome(outcome, seconds=seconds, brief=True)
     elif not changed:
-        workspace.screen.say(f"{len(images)} images are up to date; {_WAITING}")
+        session.screen.say(f"{len(images)} images are up to date; {_WAITING}")
     else:
         reaches = changed & _reaching(images)
         why = "changed nothing" if reaches else f"reach{'' if len(changed) > 1 else 'es'} no image"
-        workspace.screen.aside(f"nothing to build: {_named(workspace, reaches or changed)} {why}")
+        session.screen.aside(f"nothing to build: {_named(session, reaches or changed)} {why}")
     outcome.kind.check(outcome.problems)
 
 
-def _named(workspace: Workspace, files: Collection[Path]) -> str:
+def _named(session: Session, files: Collection[Path]) -> str:
     """Files as people call them; of many the first."""
-    root = workspace.root.resolve()
+    root = session.root.resolve()
     names = sorted(str(file.relative_to(root) if file.is_relative_to(root) else file) for file in files)
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
@@ -137,17 +137,15 @@ def _reaching(images: Iterable[Image]) -> frozenset[Path]:
     return frozenset(found)
 
 
-def _check_syntax(workspace: Workspace, changed: Iterable[Path]) -> None:
+def _check_syntax(session: Session, changed: Iterable[Path]) -> None:
     """Raise ConfigError for changed Python files of images that do not parse: no build could mend them."""
     broken = {file: fault for file in changed if file.suffix == ".py" and (fault := syntax_fault(file))}
     if not broken:
         return
-    selected = select(workspace)
-    images = make_images(
-        workspace, selected, read_pins(workspace, selected), find_stable(workspace, selected)
-    )
+    selected = select(session)
+    images = make_images(session, selected, read_pins(session, selected), find_stable(session, selected))
     inside = {
-        image.root(name) / file.path: _last_built(workspace, image, name, file.path)
+        image.root(name) / file.path: _last_built(session, image, name, file.path)
         for image in images.values()
         for name, context in image.contexts.items()
         for file in context.files
@@ -157,7 +155,7 @@ def _check_syntax(workspace: Workspace, changed: Iterable[Path]) -> None:
     ConfigError.check(
         Problem(
             what=broken[file].msg,
-            where=f"{_named(workspace, [file])}:{broken[file].lineno or 1}",
+            where=f"{_named(session, [file])}:{broken[file].lineno or 1}",
             hint=f"mend it; if only Python {ours} cannot read it and the image's can: invoke build-all",
         )
         for file, before in inside.items()
@@ -165,13 +163,13 @@ def _check_syntax(workspace: Workspace, changed: Iterable[Path]) -> None:
     )
 
 
-def _last_built(workspace: Workspace, image: Image, context: str, path: str) -> Path | None:
+def _last_built(session: Session, image: Image, context: str, path: str) -> Path | None:
     """A file as it was last staged: what our Python could not read then is for a newer one."""
-    stages = workspace.project.state.joinpath("context", image.name).glob("[!.]*")
+    stages = session.project.state.joinpath("context", image.name).glob("[!.]*")
     newest = max(stages, key=lambda each: each.stat().st_mtime_ns, default=None)
     if newest is None:
         return None
-    file = Stage(folder=newest).context(context) / path
+    file = StagedContext(folder=newest).context(context) / path
     return file if file.is_file() else None
 
 

@@ -8,7 +8,7 @@ from invoke.tasks import task
 
 from lamina.errors import LaminaError
 from lamina.flow.session import Flags
-from lamina.tasks.frame import helps, workspace
+from lamina.tasks.frame import helps, open_session
 
 ROTTED = 6
 
@@ -16,18 +16,18 @@ ROTTED = 6
 @task(help={**helps("json"), "write": "add the proposal to pyproject.toml; all that is there stays"})
 def init(_: Context, write: bool = False, json: bool = False) -> None:
     """Take a repository over: propose [tool.lamina] for it, plan with that, say what it would spare."""
-    with workspace("init", Flags(), json=json) as made:
+    with open_session("init", Flags(), json=json) as session:
         from lamina.adopt.init import adopt, write_configuration
         from lamina.adopt.show import adoption_documents, gain_documents, show_adoption
 
-        found = adopt(made)
-        show_adoption(made.screen, found)
+        found = adopt(session)
+        show_adoption(session.screen, found)
         written = write and found.text is not None
         if found.text is not None and write:
-            made.screen.say(f"written: {write_configuration(made, found.text)}")
+            session.screen.say(f"written: {write_configuration(session, found.text)}")
         documents = adoption_documents(found)
         extra = {"findings": [str(each) for each in found.findings], **gain_documents(found)}
-        made.screen.finish("init", ok=True, images=documents, toml=found.toml, written=written, **extra)
+        session.screen.finish("init", ok=True, images=documents, toml=found.toml, written=written, **extra)
 
 
 @task(
@@ -42,22 +42,22 @@ def ignore(
     _: Context, image: list[str], write: bool = False, check: bool = False, json: bool = False
 ) -> None:
     """Show, write or check <Dockerfile>.dockerignore of each image: nothing but what it copies and binds."""
-    with workspace("ignore", Flags(images=tuple(image)), json=json) as made:
+    with open_session("ignore", Flags(images=tuple(image)), json=json) as session:
         from lamina.adopt.ignore import read_ignore_files, write_ignore_files
         from lamina.adopt.show import ignore_documents, show_ignores
         from lamina.report.figures import counted
 
-        found = read_ignore_files(made)
+        found = read_ignore_files(session)
         rotten = tuple(problem for each in found for problem in each.problems) if check else ()
         if not check:
-            show_ignores(made.screen, found)
+            show_ignores(session.screen, found)
         elif rotten:
-            made.screen.error(LaminaError(*rotten))
+            session.screen.error(LaminaError(*rotten))
         written = write_ignore_files(found) if write else ()
         counts = f"{counted(len(found), 'ignore file')}, {counted(len(rotten), 'fault')}"
-        made.screen.say(counts if check else _written(written))
+        session.screen.say(counts if check else _written(written))
         documents = ignore_documents(found)
-        made.screen.finish("ignore", ok=not rotten, images=documents, written=list(written))
+        session.screen.finish("ignore", ok=not rotten, images=documents, written=list(written))
         if rotten:
             raise Exit(code=ROTTED)
 
@@ -65,13 +65,13 @@ def ignore(
 @task(help=helps("registry", "stack", "json"))
 def phases(_: Context, registry: str | None = None, stack: str | None = None, json: bool = False) -> None:
     """Print how far the three phases are: what is done, and the one command that moves on what is not."""
-    with workspace("phases", Flags(registry=registry, stack=stack), json=json) as made:
+    with open_session("phases", Flags(registry=registry, stack=stack), json=json) as session:
         from lamina.adopt.checklist import read_phases
         from lamina.adopt.show import check_documents, show_checks
 
-        found = read_phases(made)
-        show_checks(made.screen, found)
-        made.screen.finish("phases", ok=True, images=[], checks=check_documents(found))
+        found = read_phases(session)
+        show_checks(session.screen, found)
+        session.screen.finish("phases", ok=True, images=[], checks=check_documents(found))
 
 
 def _written(paths: tuple[str, ...]) -> str:

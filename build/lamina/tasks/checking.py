@@ -8,7 +8,7 @@ from invoke.tasks import task
 
 from lamina.errors import BuildError
 from lamina.flow.session import Flags
-from lamina.tasks.frame import helps, workspace
+from lamina.tasks.frame import helps, open_session
 
 
 @task(
@@ -32,15 +32,15 @@ def check(
     flags = Flags(
         images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
     )
-    with workspace("check", flags, json=json) as made:
+    with open_session("check", flags, json=json) as session:
         from lamina.deploy.check import check_images
         from lamina.deploy.show_check import CHECK_HEADINGS, check_documents, check_rows
 
-        found = check_images(made, tuple(ref))
-        made.screen.rows(CHECK_HEADINGS, check_rows(found), wide="digest")
+        found = check_images(session, tuple(ref))
+        session.screen.rows(CHECK_HEADINGS, check_rows(found), wide="digest")
         refused = [each.problem for each in found if each.refusals]
         if refused:
-            made.screen.error(BuildError(*refused))
-        made.screen.finish("check", ok=not refused, images=check_documents(found))
+            session.screen.error(BuildError(*refused))
+        session.screen.finish("check", ok=not refused, images=check_documents(found))
         if refused:
             raise Exit(code=BuildError.exit_code)

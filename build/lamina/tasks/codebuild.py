@@ -6,7 +6,7 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from lamina.flow.session import Flags
-from lamina.tasks.frame import helps, report, workspace
+from lamina.tasks.frame import helps, open_session, report
 
 
 @task(
@@ -25,17 +25,17 @@ def setup(
 ) -> None:
     """Make the projects and the bucket that builds on CodeBuild need; what is right stays as it is."""
     flags = Flags(registry=registry, stack=stack, platform=platform)
-    with workspace("codebuild.setup", flags, json=json) as made:
+    with open_session("codebuild.setup", flags, json=json) as session:
         from lamina.codebuild.setup import apply_setup, lacking_role, look_at_setup
         from lamina.codebuild.show import setup_documents, tell_setup
 
-        found = look_at_setup(made)
-        tell_setup(made.screen, found.changes, found.policies if dry_run else {})
+        found = look_at_setup(session)
+        tell_setup(session.screen, found.changes, found.policies if dry_run else {})
         if dry_run:
-            made.screen.notes(lacking_role(made))
+            session.screen.notes(lacking_role(session))
         else:
-            apply_setup(made, found)
-        made.screen.finish(
+            apply_setup(session, found)
+        session.screen.finish(
             "codebuild.setup",
             ok=True,
             images=[],
@@ -90,8 +90,8 @@ def build(
         cache=cache,
         cache_read_only=cache_read_only or None,
     )
-    with workspace("codebuild.build", flags, json=json, plain=plain) as made:
-        from lamina.codebuild.build import Wish, build_on_codebuild
+    with open_session("codebuild.build", flags, json=json, plain=plain) as session:
+        from lamina.codebuild.build import CodeBuildOptions, build_on_codebuild
 
-        wish = Wish(wait=wait, follow=follow, timeout=timeout or None)
-        report(made, "codebuild.build", lambda: build_on_codebuild(made, wish))
+        wish = CodeBuildOptions(wait=wait, follow=follow, timeout=timeout or None)
+        report(session, "codebuild.build", lambda: build_on_codebuild(session, wish))

@@ -9,7 +9,7 @@ from invoke.tasks import task
 from lamina.errors import BuildError
 from lamina.flow.session import Flags
 from lamina.report.document import audit_documents, change_documents, verify_document
-from lamina.tasks.frame import helps, workspace
+from lamina.tasks.frame import helps, open_session
 
 
 @task(
@@ -31,18 +31,18 @@ def why(
     json: bool = False,
 ) -> None:
     """Say what makes an image another one than it was, down to the file that started it."""
-    with workspace("why", Flags(registry=registry, stack=stack), json=json) as made:
+    with open_session("why", Flags(registry=registry, stack=stack), json=json) as session:
         from lamina.flow.why import explain
 
-        found = explain(made, image, from_, to)
-        made.screen.say(f"{image}: {from_} -> {to}")
+        found = explain(session, image, from_, to)
+        session.screen.say(f"{image}: {from_} -> {to}")
         for each in found:
-            made.screen.changes(f"{'  ' * (each.depth + 1)}{each.image}: ", each.changes)
+            session.screen.changes(f"{'  ' * (each.depth + 1)}{each.image}: ", each.changes)
         documents = [
             {"name": each.image, "depth": each.depth, "changes": change_documents(each.changes)}
             for each in found
         ]
-        made.screen.finish("why", ok=True, images=documents)
+        session.screen.finish("why", ok=True, images=documents)
 
 
 @task(
@@ -75,15 +75,15 @@ def audit(
         builder=builder,
         static=static or None,
     )
-    with workspace("audit", flags, json=json, plain=plain) as made:
+    with open_session("audit", flags, json=json, plain=plain) as session:
         from lamina.audit.audit import audit_skips
 
-        found = audit_skips(made, sample=sample, seed=seed)
-        made.screen.audit(found.images, skipped=found.skipped, seed=found.seed)
+        found = audit_skips(session, sample=sample, seed=seed)
+        session.screen.audit(found.images, skipped=found.skipped, seed=found.seed)
         if found.problems:
-            made.screen.error(BuildError(*found.problems))
+            session.screen.error(BuildError(*found.problems))
         documents = audit_documents(found.images)
-        made.screen.finish(
+        session.screen.finish(
             "audit", ok=not found.problems, images=documents, skipped=found.skipped, seed=found.seed
         )
         if found.problems:
@@ -108,11 +108,11 @@ def verify(
 ) -> None:
     """Build an image of --reproducible again from nothing, in an engine of its own, and compare digests."""
     flags = Flags(registry=registry, stack=stack, platform=platform, static=False, reproducible=True)
-    with workspace("verify", flags, json=json, plain=plain) as made:
+    with open_session("verify", flags, json=json, plain=plain) as session:
         from lamina.audit.verify import verify_image
 
-        found = verify_image(made, image)
-        made.screen.rows(
+        found = verify_image(session, image)
+        session.screen.rows(
             ("what", "recorded", "built again"),
             (
                 (
@@ -126,8 +126,8 @@ def verify(
         )
         error = None if found.identical else BuildError(found.problem)
         if error:
-            made.screen.error(error)
-        made.screen.finish("verify", ok=found.identical, images=[verify_document(found)])
+            session.screen.error(error)
+        session.screen.finish("verify", ok=found.identical, images=[verify_document(found)])
         if error:
             raise Exit(code=error.exit_code)
 
@@ -146,24 +146,24 @@ def report(
     _: Context, run: str = "", last: int = 10, list_: bool = False, html: str = "", json: bool = False
 ) -> None:
     """Say how well the cache worked in a run: what ran and why, what it cost, what was spared."""
-    with workspace("report", Flags(), json=json) as made:
+    with open_session("report", Flags(), json=json) as session:
         from lamina.flow.report import list_runs, report_run, write_report
         from lamina.report import summary
 
         if list_:
-            runs = list_runs(made)
-            made.screen.rows(summary.RUN_HEADINGS, summary.run_rows(runs), wide="saved")
+            runs = list_runs(session)
+            session.screen.rows(summary.RUN_HEADINGS, summary.run_rows(runs), wide="saved")
             documents = [summary.run_document(each) for each in runs]
-            made.screen.finish("report", ok=True, images=[], runs=documents)
+            session.screen.finish("report", ok=True, images=[], runs=documents)
             return
-        found = report_run(made, run, last)
-        page = write_report(made, found, html) if html else None
+        found = report_run(session, run, last)
+        page = write_report(session, found, html) if html else None
         if page:
-            made.screen.say(str(page))
+            session.screen.say(str(page))
         else:
-            summary.show(made.screen, found)
+            summary.show(session.screen, found)
         told = summary.report_document(found)
-        made.screen.finish(
+        session.screen.finish(
             "report",
             ok=True,
             images=summary.image_documents(found.run),

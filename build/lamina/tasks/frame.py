@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, NoReturn
 from invoke.exceptions import Exit
 
 from lamina.errors import Interrupted, LaminaError
-from lamina.flow.session import Flags, Workspace
+from lamina.flow.session import Flags, Session
 from lamina.report.console import Screen
 from lamina.report.document import outcome_documents, saved_document
 
@@ -62,20 +62,20 @@ def helps(*names: str) -> dict[str, str]:
 
 
 @contextmanager
-def workspace(
+def open_session(
     command: str, flags: Flags, *, json: bool = False, plain: bool = False, told: IO[str] | None = None
-) -> Iterator[Workspace]:
-    """A workspace for a task's flags. Errors end the command here, told once, with their exit code.
+) -> Iterator[Session]:
+    """A session for a task's flags. Errors end the command here, told once, with their exit code.
 
     told: see `Screen`.
     """
     gc.set_threshold(_MANY_VALUES)
     screen = Screen(as_json=json, plain=plain, told=told, spoken=_spoken())
-    made = Workspace(flags, screen)
+    session = Session(flags, screen)
     caught: list[int] = []
     try:
         with _signals_as_interrupts(caught):
-            yield made
+            yield session
             sys.stdout.flush()
     except KeyboardInterrupt:
         _fail(screen, command, Interrupted.of("stopped; nothing unfinished is recorded"), caught)
@@ -90,7 +90,7 @@ def workspace(
     except OSError as error:
         _fail(screen, command, LaminaError.of_system(error, hint=_AGAIN))
     finally:
-        made.close()
+        session.close()
 
 
 def nobody_reads() -> int:
@@ -160,19 +160,19 @@ def _signals_as_interrupts(caught: list[int]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def report(made: Workspace, command: str, work: Callable[[], Outcome]) -> None:
+def report(session: Session, command: str, work: Callable[[], Outcome]) -> None:
     """Do the work, show its outcome, and end with the code of what kept it from being complete."""
     started = time.monotonic()
     outcome = work()
-    made.screen.outcome(outcome, seconds=time.monotonic() - started)
+    session.screen.outcome(outcome, seconds=time.monotonic() - started)
     error: LaminaError | None = None
     if outcome.interrupted:
         error = Interrupted.of("stopped; what was confirmed before is recorded")
     elif outcome.problems:
         error = outcome.kind(*outcome.problems)
     if error:
-        made.screen.error(error)
-    made.screen.finish(
+        session.screen.error(error)
+    session.screen.finish(
         command,
         ok=outcome.ok,
         images=outcome_documents(outcome),

@@ -8,7 +8,7 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from lamina.flow.session import Flags
-from lamina.tasks.frame import helps, workspace
+from lamina.tasks.frame import helps, open_session
 
 
 @task(
@@ -41,8 +41,10 @@ def outputs(
         static=static or None,
         offline=True,
     )
-    with workspace("outputs", flags, told=sys.stderr) as made:
+    with open_session("outputs", flags, told=sys.stderr) as session:
         from lamina.handoff.formats import render
-        from lamina.handoff.outputs import hand_over
+        from lamina.handoff.outputs import resolve_outputs
 
-        made.screen.text(render(format, hand_over(made, plan_only=plan_only, allow_stale=allow_stale)))
+        session.screen.text(
+            render(format, resolve_outputs(session, plan_only=plan_only, allow_stale=allow_stale))
+        )

@@ -12,7 +12,7 @@ from lamina.flow.plan import make_plan_only
 from lamina.flow.session import Flags
 from lamina.flow.tags import apply_tags, make_tags, move_stable
 from lamina.report.document import plan_documents
-from lamina.tasks.frame import helps, report, workspace
+from lamina.tasks.frame import helps, open_session, report
 
 PLAN_NOT_EMPTY = 7
 
@@ -49,10 +49,10 @@ def plan(
         offline=offline,
         upstream=upstream,
     )
-    with workspace("plan", flags, json=json) as made:
-        found = make_plan_only(made)
-        made.screen.plan(found)
-        made.screen.finish("plan", ok=True, images=plan_documents(found))
+    with open_session("plan", flags, json=json) as session:
+        found = make_plan_only(session)
+        session.screen.plan(found)
+        session.screen.finish("plan", ok=True, images=plan_documents(found))
     if check and not found.empty:
         raise Exit(code=PLAN_NOT_EMPTY)
 
@@ -107,10 +107,10 @@ def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
             sbom_generator=sbom_generator,
             stall=stall,
         )
-        with workspace(name, flags, json=json, plain=plain) as made:
+        with open_session(name, flags, json=json, plain=plain) as session:
             from lamina.flow.build import build_images
 
-            report(made, name, lambda: build_images(made, name, kind))
+            report(session, name, lambda: build_images(session, name, kind))
 
     body.__doc__ = doc
     helped = (
@@ -156,17 +156,17 @@ def tag(
         static=static or None,
         offline=not apply,
     )
-    with workspace("tag", flags, json=json) as made:
-        tagged = make_tags(made)
+    with open_session("tag", flags, json=json) as session:
+        tagged = make_tags(session)
         if apply:
-            apply_tags(made, tagged)
-        made.screen.rows(
+            apply_tags(session, tagged)
+        session.screen.rows(
             ("image", "tags"), ((each.image.name, " ".join(each.tags)) for each in tagged), wide="tags"
         )
         documents = [
             {"name": each.image.name, "tag": each.image.tag, "tags": list(each.tags)} for each in tagged
         ]
-        made.screen.finish("tag", ok=True, images=documents)
+        session.screen.finish("tag", ok=True, images=documents)
 
 
 @task(
@@ -195,10 +195,10 @@ def push(
         allow_stand_in=allow_stand_in,
         stall=stall,
     )
-    with workspace("push", flags, json=json) as made:
+    with open_session("push", flags, json=json) as session:
         from lamina.flow.build import push_built
 
-        report(made, "push", lambda: push_built(made))
+        report(session, "push", lambda: push_built(session))
 
 
 @task(iterable=["image"], help=helps("image", "registry", "stack", "platform", "json"))
@@ -212,8 +212,8 @@ def stable(
 ) -> None:
     """Point the tag stable of the base images at their current content."""
     flags = Flags(images=tuple(image), registry=registry, stack=stack, platform=platform)
-    with workspace("stable", flags, json=json) as made:
-        moved = move_stable(made)
-        made.screen.rows(("base", "stable is now"), ((name, str(ref)) for name, ref in moved.items()))
+    with open_session("stable", flags, json=json) as session:
+        moved = move_stable(session)
+        session.screen.rows(("base", "stable is now"), ((name, str(ref)) for name, ref in moved.items()))
         documents = [{"name": name, "ref": str(ref)} for name, ref in moved.items()]
-        made.screen.finish("stable", ok=True, images=documents)
+        session.screen.finish("stable", ok=True, images=documents)

@@ -10,7 +10,7 @@ from lamina import __version__
 from lamina.errors import ConfigError
 from lamina.flow.session import Flags
 from lamina.report.document import finding_documents
-from lamina.tasks.frame import helps, workspace
+from lamina.tasks.frame import helps, open_session
 
 FINDINGS = 6
 _A_FILE = "name a file: --sarif lint.sarif"
@@ -34,21 +34,21 @@ def lint(
     sarif: str | None = None,
 ) -> None:
     """Find what keeps Dockerfiles from being cached or from running on Lambda; --fix mends it."""
-    with workspace("lint", Flags(images=tuple(image)), json=json or sarif == "-") as made:
+    with open_session("lint", Flags(images=tuple(image)), json=json or sarif == "-") as session:
         from lamina.lint.run import lint_images, mend_images, write_log
 
         if json and sarif == "-":
             raise ConfigError.of(
                 "--json and --sarif - both want standard output", where="--sarif", hint=_A_FILE
             )
-        found = mend_images(made, dry_run=dry_run) if fix else lint_images(made)
-        made.screen.findings(found.findings)
-        made.screen.error(ConfigError(*found.problems))
+        found = mend_images(session, dry_run=dry_run) if fix else lint_images(session)
+        session.screen.findings(found.findings)
+        session.screen.error(ConfigError(*found.problems))
         code = ConfigError.exit_code if found.problems else FINDINGS if found.failing else 0
         if sarif:
-            write_log(made, found.findings, sarif, version=__version__)
+            write_log(session, found.findings, sarif, version=__version__)
         if sarif != "-":
             documents = finding_documents(found.findings)
-            made.screen.finish("lint", ok=not code, images=[], findings=documents)
+            session.screen.finish("lint", ok=not code, images=[], findings=documents)
     if code:
         raise Exit(code=code)

@@ -8,7 +8,7 @@ from invoke.tasks import task
 
 from lamina.errors import AwsError, Interrupted, LaminaError, Problem
 from lamina.flow.session import Flags
-from lamina.tasks.frame import helps, workspace
+from lamina.tasks.frame import helps, open_session
 
 TIMEOUT = 300
 NOT_LIVE = 7
@@ -45,28 +45,28 @@ def deploy(
     flags = Flags(
         images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
     )
-    with workspace("deploy", flags, json=json) as made:
-        from lamina.deploy.deploy import Wish, plan_deployment
-        from lamina.deploy.rollout import carry_out
+    with open_session("deploy", flags, json=json) as session:
+        from lamina.deploy.deploy import DeployOptions, plan_deployment
+        from lamina.deploy.rollout import apply
         from lamina.deploy.show import move_document, show_moves, summary
 
-        wish = Wish(alias=alias, publish=publish, smoke=smoke, timeout=timeout, take_over=take_over)
-        found = plan_deployment(made, wish)
-        show_moves(made.screen, found.moves)
-        done = carry_out(found, wish, say=made.screen.say, dry_run=dry_run)
+        wish = DeployOptions(alias=alias, publish=publish, smoke=smoke, timeout=timeout, take_over=take_over)
+        found = plan_deployment(session, wish)
+        show_moves(session.screen, found.moves)
+        done = apply(found, wish, say=session.screen.say, dry_run=dry_run)
         told = summary((str(each.move.wanted.function), each.status) for each in done.results)
-        made.screen.say(told)
+        session.screen.say(told)
         problems = [each.problem for each in done.results if each.problem]
         error: LaminaError | None = AwsError(*problems) if problems else None
         if done.interrupted:
             hint = "run it again: what is up to date is left alone"
             error = Interrupted(Problem(what=f"stopped: {told}", hint=hint), *problems)
         if error:
-            made.screen.error(error)
+            session.screen.error(error)
         documents = [
             move_document(each.move, status=each.status, version=each.version) for each in done.results
         ]
-        made.screen.finish("deploy", ok=error is None, images=[], functions=documents, dry_run=dry_run)
+        session.screen.finish("deploy", ok=error is None, images=[], functions=documents, dry_run=dry_run)
         if error:
             raise Exit(code=error.exit_code)
 
@@ -94,14 +94,16 @@ def status(
     flags = Flags(
         images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
     )
-    with workspace("status", flags, json=json) as made:
+    with open_session("status", flags, json=json) as session:
         from lamina.deploy.show import show_status, status_documents
         from lamina.deploy.status import check_status, read_status
 
-        rows = read_status(made, every=all)
-        show_status(made.screen, rows)
+        rows = read_status(session, every=all)
+        show_status(session.screen, rows)
         behind = check_status(rows)
-        made.screen.say(f"{len(behind)} not live" if behind else "all that is called is live")
-        made.screen.finish("status", ok=not (check and behind), images=[], functions=status_documents(rows))
+        session.screen.say(f"{len(behind)} not live" if behind else "all that is called is live")
+        session.screen.finish(
+            "status", ok=not (check and behind), images=[], functions=status_documents(rows)
+        )
         if check and behind:
             raise Exit(code=NOT_LIVE)

@@ -8,17 +8,17 @@ from invoke.tasks import task
 from lamina.declare.settings import SETTINGS
 from lamina.flow.session import Flags
 from lamina.report.document import lock_documents
-from lamina.tasks.frame import helps, workspace
+from lamina.tasks.frame import helps, open_session
 
 
 @task(help=helps("registry", "json"))
 def login(_: Context, registry: str | None = None, json: bool = False) -> None:
     """Get into the registry: for ECR a token, kept for docker and buildx; else docker's own credentials."""
-    with workspace("login", Flags(registry=registry), json=json) as made:
+    with open_session("login", Flags(registry=registry), json=json) as session:
         from lamina.flow.login import enter
 
-        made.screen.say(enter(made))
-        made.screen.finish("login", ok=True, images=[])
+        session.screen.say(enter(session))
+        session.screen.finish("login", ok=True, images=[])
 
 
 @task(iterable=["image"], help=helps("image", "registry", "stack", "platform", "stall", "json"))
@@ -33,12 +33,12 @@ def pull(
 ) -> None:
     """Warm the engine with what the next build stands on, by digest. What is absent is only reported."""
     flags = Flags(images=tuple(image), registry=registry, stack=stack, platform=platform, stall=stall)
-    with workspace("pull", flags, json=json) as made:
+    with open_session("pull", flags, json=json) as session:
         from lamina.flow.login import warm
 
-        rows = list(warm(made))
-        made.screen.rows(("image", "state"), rows, wide="state")
-        made.screen.finish("pull", ok=True, images=[{"name": name, "state": what} for name, what in rows])
+        rows = list(warm(session))
+        session.screen.rows(("image", "state"), rows, wide="state")
+        session.screen.finish("pull", ok=True, images=[{"name": name, "state": what} for name, what in rows])
 
 
 @task(
@@ -54,33 +54,33 @@ def lock(
     _: Context, image: list[str], refresh: bool = False, dry_run: bool = False, json: bool = False
 ) -> None:
     """Pin the images that the project stands on in lamina.lock, by digest."""
-    with workspace("lock", Flags(images=tuple(image)), json=json) as made:
+    with open_session("lock", Flags(images=tuple(image)), json=json) as session:
         from lamina.flow.lock import make_lock, write_lock
 
-        found = make_lock(made, refresh=refresh, dry_run=dry_run)
-        made.screen.headline(found.headline)
-        made.screen.notes(found.notes)
+        found = make_lock(session, refresh=refresh, dry_run=dry_run)
+        session.screen.headline(found.headline)
+        session.screen.notes(found.notes)
         rows = ((move.name, str(move), ", ".join(move.rebuilds)) for move in found.moves)
-        made.screen.rows(("image", "digest", "rebuilds"), rows, wide="rebuilds")
+        session.screen.rows(("image", "digest", "rebuilds"), rows, wide="rebuilds")
         writes = found.after != found.before and not dry_run
         if writes:
-            write_lock(made, found.after)
-        made.screen.say("lamina.lock is written: commit it" if writes else "lamina.lock stays as it is")
-        made.screen.finish("lock", ok=True, images=lock_documents(found.moves), written=writes)
+            write_lock(session, found.after)
+        session.screen.say("lamina.lock is written: commit it" if writes else "lamina.lock stays as it is")
+        session.screen.finish("lock", ok=True, images=lock_documents(found.moves), written=writes)
 
 
 @task(help=helps("json"))
 def config(_: Context, json: bool = False) -> None:
     """Print every setting with its value and where that was set, and the images that were found."""
-    with workspace("config", Flags(), json=json) as made:
-        settings = made.project.settings
-        made.screen.rows(
+    with open_session("config", Flags(), json=json) as session:
+        settings = session.project.settings
+        session.screen.rows(
             ("setting", "value", "source", "meaning"),
             ((name, str(value.value), value.source, SETTINGS[name].help) for name, value in settings.items()),
             wide="meaning",
         )
-        nodes = made.graph.nodes.values()
-        made.screen.rows(
+        nodes = session.graph.nodes.values()
+        session.screen.rows(
             ("image", "kind", "Dockerfile", "stands on"),
             ((node.name, node.kind, node.spec.dockerfile_path, ", ".join(node.parents)) for node in nodes),
             wide="stands on",
@@ -91,4 +91,4 @@ def config(_: Context, json: bool = False) -> None:
             for node in nodes
         ]  # fmt: skip
         values = {name: {"value": value.value, "source": value.source} for name, value in settings.items()}
-        made.screen.finish("config", ok=True, images=documents, settings=values)
+        session.screen.finish("config", ok=True, images=documents, settings=values)

@@ -9,8 +9,8 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from lamina.errors import LaminaError, RegistryError
-from lamina.flow.session import Flags, Workspace
-from lamina.tasks.frame import helps, workspace
+from lamina.flow.session import Flags, Session
+from lamina.tasks.frame import helps, open_session
 
 
 @task(
@@ -27,17 +27,17 @@ def ecr_setup(
     json: bool = False,
 ) -> None:
     """Make the repositories of this stack in ECR, and their settings, what they should be; again: nothing."""
-    with workspace("ecr.setup", Flags(registry=registry, stack=stack), json=json) as made:
-        from lamina.ecr.setup import carry_out, plan_setup
+    with open_session("ecr.setup", Flags(registry=registry, stack=stack), json=json) as session:
+        from lamina.ecr.setup import apply, plan_setup
         from lamina.ecr.show import setup_documents, show_setup
 
-        found = plan_setup(made)
-        show_setup(made.screen, found)
-        problems = () if dry_run or not found.changes else carry_out(made, found)
+        found = plan_setup(session)
+        show_setup(session.screen, found)
+        problems = () if dry_run or not found.changes else apply(session, found)
         if found.changes and not dry_run and not problems:
-            made.screen.say("done, and looked at again")
+            session.screen.say("done, and looked at again")
         error = RegistryError(*problems) if problems else None
-        _end(made, "ecr.setup", error, changes=setup_documents(found.changes), dry_run=dry_run)
+        _end(session, "ecr.setup", error, changes=setup_documents(found.changes), dry_run=dry_run)
 
 
 @task(
@@ -58,23 +58,23 @@ def gc(
     json: bool = False,
 ) -> None:
     """Say which images of this stack nobody needs, and with --apply delete them; say why all others stay."""
-    with workspace("gc", Flags(registry=registry, stack=stack), json=json) as made:
+    with open_session("gc", Flags(registry=registry, stack=stack), json=json) as session:
         from lamina.ecr.gc import collect, plan_collection
         from lamina.ecr.show import collection_documents, show_collected, show_collection
 
-        found = plan_collection(made, keep_last=keep_last, days=days, apply=apply)
-        show_collection(made.screen, found)
-        collected = collect(made, found) if apply else None
+        found = plan_collection(session, keep_last=keep_last, days=days, apply=apply)
+        show_collection(session.screen, found)
+        collected = collect(session, found) if apply else None
         if collected:
-            show_collected(made.screen, found, collected)
+            show_collected(session.screen, found, collected)
         documents = collection_documents(found, collected)
         error = collected.error if collected else None
-        _end(made, "gc", error, manifests=documents, looked=list(found.looked), applied=apply)
+        _end(session, "gc", error, manifests=documents, looked=list(found.looked), applied=apply)
 
 
-def _end(made: Workspace, command: str, error: LaminaError | None, **more: Any) -> None:
+def _end(session: Session, command: str, error: LaminaError | None, **more: Any) -> None:
     if error:
-        made.screen.error(error)
-    made.screen.finish(command, ok=error is None, images=[], **more)
+        session.screen.error(error)
+    session.screen.finish(command, ok=error is None, images=[], **more)
     if error:
         raise Exit(code=error.exit_code)

@@ -10,7 +10,7 @@ from invoke.tasks import task
 
 from lamina.flow.session import Flags
 from lamina.report.document import smoke_documents
-from lamina.tasks.frame import helps, workspace
+from lamina.tasks.frame import helps, open_session
 
 MEMORY, TIMEOUT = 1024, 30
 """MB and seconds of a function. Lambda itself gives it 128 and 3 where nothing is set."""
@@ -47,21 +47,21 @@ def smoke(
     flags = Flags(
         images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
     )
-    with workspace("smoke", flags, json=json) as made:
-        from lamina.smoke.smoke import Wish, conditions, failed, smoke_images
+    with open_session("smoke", flags, json=json) as session:
+        from lamina.smoke.smoke import SmokeOptions, conditions, failed, smoke_images
 
-        wish = Wish(
+        wish = SmokeOptions(
             event=Path(event) if event else None,
             commands=tuple(command),
             conditions=conditions(memory=memory, timeout=timeout, variables=tuple(env)),
             credentials=aws_credentials,
         )
-        found = smoke_images(made, wish)
-        made.screen.smoke(found)
+        found = smoke_images(session, wish)
+        session.screen.smoke(found)
         error = failed(found)
         if error:
-            made.screen.error(error)
-        made.screen.finish("smoke", ok=error is None, images=smoke_documents(found))
+            session.screen.error(error)
+        session.screen.finish("smoke", ok=error is None, images=smoke_documents(found))
         if error:
             raise Exit(code=error.exit_code)
 
@@ -110,9 +110,9 @@ def watch(
         cache_read_only=cache_read_only or None,
         stall=stall,
     )
-    with workspace("watch", flags, plain=plain) as made:
-        from lamina.smoke.smoke import Wish, conditions
+    with open_session("watch", flags, plain=plain) as session:
+        from lamina.smoke.smoke import SmokeOptions, conditions
         from lamina.smoke.watch import watch_images
 
-        wish = Wish(conditions=conditions(memory=MEMORY, timeout=TIMEOUT)) if smoke else None
-        watch_images(made, wish)
+        wish = SmokeOptions(conditions=conditions(memory=MEMORY, timeout=TIMEOUT)) if smoke else None
+        watch_images(session, wish)

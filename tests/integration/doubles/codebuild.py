@@ -167,7 +167,7 @@ class CodeBuildDouble:
             build.end(self.fate.pop(0))
             return build
         build.thread = threading.Thread(
-            target=self._carry_out,
+            target=self._apply,
             args=(build, start["sourceLocationOverride"], buildspec, environment, node),
             daemon=True,
         )
@@ -244,7 +244,7 @@ class CodeBuildDouble:
         bucket, _, key = location.partition("/")
         return bytes(self.front.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
 
-    def _carry_out(
+    def _apply(
         self, build: _Build, location: str, buildspec: str, environment: Mapping[str, str], node: str | None
     ) -> None:
         try:

@@ -19,7 +19,7 @@ from projects import Repo
 
 from lamina.process import SubprocessRunner
 from lamina.sandbox import registry as sandbox
-from lamina.sandbox.daemon import Place
+from lamina.sandbox.daemon import ServerFiles
 
 USER, PASSWORD = "AWS", f"pw-{secrets.token_hex(16)}"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -82,7 +82,7 @@ def running_registry(folder: Path) -> Iterator[Served]:
     runner, name = SubprocessRunner(), f"tests-served-{os.getpid()}"
     running = sandbox.up(runner, name=name, port=0, htpasswd=htpasswd, say=lambda _: None)
     try:
-        storage = Place.of("registry", name).data / "storage"
+        storage = ServerFiles.of("registry", name).data / "storage"
         yield Served(address=running.address, storage=storage, htpasswd=htpasswd)
     finally:
         sandbox.down(runner, name, purge=True)

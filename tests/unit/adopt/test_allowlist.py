@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from lamina.adopt.allowlist import HEADER, AllowList, Reader, is_generated, make_allow_list
 from lamina.adopt.stale_rules import find_rot
-from lamina.adopt.unfiltered import offered
+from lamina.adopt.unfiltered import unfiltered_files
 from lamina.identify.ignore import EMPTY, Ignore
 from lamina.identify.image import read_ignore
 from lamina.identify.tree import DiskFiles
@@ -86,7 +86,7 @@ def test_a_wildcard_stays_one(repo: Repo) -> None:
 
     assert found.text.splitlines()[1:3] == ["*", "!infra/*/handler.py"]
     assert found.safe
-    assert set(offered(DiskFiles(repo.root), found.rules).files) == {
+    assert set(unfiltered_files(DiskFiles(repo.root), found.rules).files) == {
         "infra/a/handler.py",
         "infra/b/handler.py",
     }
@@ -241,8 +241,8 @@ def test_two_images_of_one_dockerfile_share_a_list(app: Repo) -> None:
 
 def test_what_is_offered_is_weighed(app: Repo) -> None:
     app.write("more.bin", b"x" * 1000)
-    everything = offered(DiskFiles(app.root), EMPTY)
-    some = offered(DiskFiles(app.root), Ignore.parse(b"*\n!src\n", "x"))
+    everything = unfiltered_files(DiskFiles(app.root), EMPTY)
+    some = unfiltered_files(DiskFiles(app.root), Ignore.parse(b"*\n!src\n", "x"))
 
     assert everything.size - some.size == 1000 + (app.root / "dockerfiles/app/Dockerfile").stat().st_size
     assert everything.without(some)[0] == ("more.bin", 1000)

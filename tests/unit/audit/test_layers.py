@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lamina.audit.layers import Makeup, Verdict, align, judge, steps
+from lamina.audit.layers import AuditVerdict, Makeup, align, judge, steps
 
 from ..conftest import RUNTIME, Repo
 
@@ -38,7 +38,7 @@ def verdict(
     *,
     exact_base: bool = True,
     **files: Mapping[str, str] | None,
-) -> Verdict:
+) -> AuditVerdict:
     """files: a layer's digest -> what is in it."""
     repo.write("handler.py", "def handler(event, context): ...\n")
     repo.image("app", *dockerfile)

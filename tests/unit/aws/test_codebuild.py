@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from lamina.aws.codebuild import CodeBuild, LogStream, Phase, SourceBucket, Start
+from lamina.aws.codebuild import CodeBuild, LogStream, Phase, SourceBucket, StartRequest
 from lamina.errors import AwsError
 
 from .conftest import ScriptedAws, client_error
 
-WANTED = Start(
+WANTED = StartRequest(
     project="lamina-amd64",
     source="bucket/key.zip",
     buildspec="buildspec.yml",

@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 
 from lamina.aws.ecr_settings import EcrSetup, Identity, RepositoryFacts, TemplateFacts
 from lamina.errors import RegistryError
-from lamina.registries.ecr_inventory import EcrStock
+from lamina.registries.ecr_inventory import EcrInventory
 
 THEIRS = "999999999999"
 NAME = "team/app"
@@ -173,7 +173,7 @@ def test_images_are_listed_page_by_page(aws: Aws) -> None:
     aws.will("describe_images", {"imageDetails": [image], "nextToken": "more"}, asked)
     aws.will("describe_images", {"imageDetails": [{"imageDigest": DIGEST}]}, {**asked, "nextToken": "more"})
 
-    first, second = EcrStock(aws, account=THEIRS, prefix="team/").stored("app")
+    first, second = EcrInventory(aws, account=THEIRS, prefix="team/").stored("app")
 
     assert (first.tags, first.size) == (("a", "b"), 7)
     assert (second.tags, second.pushed) == ((), None)
@@ -182,4 +182,4 @@ def test_images_are_listed_page_by_page(aws: Aws) -> None:
 def test_a_repository_that_is_not_there_holds_nothing(aws: Aws) -> None:
     aws.refuses("describe_images", "RepositoryNotFoundException")
 
-    assert EcrStock(aws, account=None, prefix="").stored("app") == ()
+    assert EcrInventory(aws, account=None, prefix="").stored("app") == ()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from lamina.bench.meter import Sample, Spread, Steps
-from lamina.bench.rows import Report, Row
+from lamina.bench.rows import BenchReport, BenchRow
 from lamina.sandbox.namespace import Traffic
 
 
-def row(case: str, variant: str, seconds: float, moved: int = 0) -> Row:
+def row(case: str, variant: str, seconds: float, moved: int = 0) -> BenchRow:
     """A row of one run: all bytes from the registry."""
-    return Row(
+    return BenchRow(
         case=case,
         variant=variant,
         seconds=Spread(min=seconds, median=seconds, max=seconds),
@@ -23,8 +23,8 @@ def row(case: str, variant: str, seconds: float, moved: int = 0) -> Row:
     )
 
 
-def report(*rows: Row) -> Report:
-    return Report(rows=rows, machine={"cpus": "2", "docker": "28.5"})
+def report(*rows: BenchRow) -> BenchReport:
+    return BenchReport(rows=rows, machine={"cpus": "2", "docker": "28.5"})
 
 
 def run(seconds: float, internet: int = 0, registry: int = 0, steps: Steps | None = None) -> Sample:

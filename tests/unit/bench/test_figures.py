@@ -11,7 +11,7 @@ from lamina.bench import chart, pages, table
 from lamina.bench.compare import compare
 from lamina.bench.goals import goals
 from lamina.bench.machine import parse_model, sentence
-from lamina.bench.rows import Report, Row
+from lamina.bench.rows import BenchReport, BenchRow
 from lamina.errors import ConfigError
 
 from .figures import report, row
@@ -87,13 +87,13 @@ def test_markdown_has_a_column_for_each_variant_and_escapes_bars() -> None:
         "| `cold` | 60 s · 5.0 MB | - | - | 30 s |",
     ]
     assert "| 2.0 x (before) |" in table.short(made)
-    barred = Report(rows=(row("cold", "a|b", 1.0),), machine={})
+    barred = BenchReport(rows=(row("cold", "a|b", 1.0),), machine={})
     assert "a\\|b" in table.full(barred)
 
 
 def test_where_the_first_variant_did_not_run_the_next_is_the_measure() -> None:
     made = report(
-        Row.missing("scale-100", "before", "not its kind"),
+        BenchRow.missing("scale-100", "before", "not its kind"),
         row("scale-100", "bake", 40.0),
         row("scale-100", "lamina", 1.0),
     )
@@ -103,9 +103,9 @@ def test_where_the_first_variant_did_not_run_the_next_is_the_measure() -> None:
 
 def test_reasons_are_told_once() -> None:
     made = report(
-        Row.missing("scale-10", "before", "about others"),
-        Row.missing("scale-50", "before", "about others"),
-        Row.missing("cold", "bake", "failed: no network\n  | and a log"),
+        BenchRow.missing("scale-10", "before", "about others"),
+        BenchRow.missing("scale-50", "before", "about others"),
+        BenchRow.missing("cold", "bake", "failed: no network\n  | and a log"),
     )
 
     assert table.reasons(made) == ("before: scale-10, scale-50: about others", "bake: cold: no network")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lamina.bench.meter import Sample, Spread, Steps
-from lamina.bench.rows import Report, Row, read_report
+from lamina.bench.rows import BenchReport, BenchRow, read_report
 from lamina.errors import ConfigError
 from lamina.files import write_json
 
@@ -24,7 +24,7 @@ def test_a_row_has_the_spread_of_seconds_and_the_median_of_bytes() -> None:
     last = Steps(cached=9, total=10, built=1, images=4)
     samples = [run(1.0, 100, 10), run(3.0, 300, 30), run(2.0, 900, 20, last)]
 
-    made = Row.of("handler", "lamina", samples)
+    made = BenchRow.of("handler", "lamina", samples)
 
     assert made.seconds == Spread(min=1.0, median=2.0, max=3.0)
     assert (made.runs, made.bytes_internet, made.bytes_registry, made.bytes_moved) == (3, 300, 20, 320)
@@ -33,15 +33,15 @@ def test_a_row_has_the_spread_of_seconds_and_the_median_of_bytes() -> None:
 
 
 def test_bytes_that_nobody_counted_are_null() -> None:
-    made = Row.of("handler", "lamina", [Sample(seconds=1.0, traffic=None, steps=Steps())])
+    made = BenchRow.of("handler", "lamina", [Sample(seconds=1.0, traffic=None, steps=Steps())])
 
     assert (made.bytes_internet, made.bytes_registry, made.bytes_moved) == (None, None, None)
     assert made.document()["bytes_internet"] is None
 
 
 def test_a_row_without_figures_says_why() -> None:
-    absent = Row.missing("scale-10", "before", "it is about something else")
-    failed = Row.missing("cold", "bake", "failed: no network")
+    absent = BenchRow.missing("scale-10", "before", "it is about something else")
+    failed = BenchRow.missing("cold", "bake", "failed: no network")
 
     assert absent.document() == {
         **dict.fromkeys(KEYS),
@@ -53,8 +53,8 @@ def test_a_row_without_figures_says_why() -> None:
 
 
 def test_the_document_is_read_as_it_was_written(tmp_path: Path) -> None:
-    made = Report(
-        rows=(row("cold", "bake", 30.0, 5), Row.missing("cold", "seed", "failed: x")),
+    made = BenchReport(
+        rows=(row("cold", "bake", 30.0, 5), BenchRow.missing("cold", "seed", "failed: x")),
         machine={"cpus": "2"},
         uncounted="there is no way to",
     )
@@ -69,7 +69,7 @@ def test_the_document_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_only_rows_with_figures_are_found() -> None:
-    made = report(row("cold", "bake", 30.0), Row.missing("cold", "lamina", "failed: x"))
+    made = report(row("cold", "bake", 30.0), BenchRow.missing("cold", "lamina", "failed: x"))
 
     assert made.find("cold", "bake") is made.rows[0]
     assert made.find("cold", "lamina") is None

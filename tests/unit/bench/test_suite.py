@@ -11,11 +11,11 @@ import pytest
 
 from lamina.bench.cases import select
 from lamina.bench.ground import read_versions
-from lamina.bench.meter import Patience
-from lamina.bench.rows import Row
+from lamina.bench.meter import TimeBudget
+from lamina.bench.rows import BenchRow
 from lamina.bench.suite import Suite
 from lamina.bench.tree import SAMPLE, Tree
-from lamina.bench.variants import Bake, Job
+from lamina.bench.variants import BakeVariant, Job
 from lamina.errors import EngineError
 from lamina.process import Command, Completed
 from lamina.sandbox.namespace import Traffic
@@ -73,14 +73,14 @@ def run(
     script: list[tuple[tuple[str, ...], Completed]],
     cases: list[str],
     *variants: str,
-) -> list[Row]:
+) -> list[BenchRow]:
     runner = ScriptedRunner(script)
     suite = Suite(
         runner=runner,
         ground=yard,
         source=ROOT,
         folder=folder,
-        patience=Patience(times=1, seconds=1.0),
+        patience=TimeBudget(times=1, seconds=1.0),
         say=lambda _: None,
     )
     rows = list(suite.run(select(cases, variants)))
@@ -202,7 +202,7 @@ def test_plans_need_no_ground(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("variant", "told"), [("bake", True), ("seed", False), ("before", False)])
 def test_only_an_expert_names_the_one_image_that_was_edited(tmp_path: Path, variant: str, told: bool) -> None:
     yard = Yard()
-    command = Bake(variant, tmp_path).build(
+    command = BakeVariant(variant, tmp_path).build(
         yard, Job(tree=Tree(root=tmp_path, images=SAMPLE, edited="e", handler="h"), only="lambda-embedding")
     )
 

@@ -12,7 +12,7 @@ from lamina.bench.cases import BY_NAME
 from lamina.bench.meter import Steps
 from lamina.bench.recipes import recipes
 from lamina.bench.tree import SAMPLE, Tree, copy_sample, make_functions, make_packages
-from lamina.bench.variants import Bake, Job, Lamina
+from lamina.bench.variants import BakeVariant, Job, LaminaVariant
 from lamina.declare.config import load_project
 from lamina.declare.graph import read_graph
 from lamina.errors import BuildError, ConfigError
@@ -108,7 +108,7 @@ def job(**more: object) -> Job:
 
 
 def test_the_bake_file_of_an_expert(tmp_path: Path) -> None:
-    document = Bake("bake", tmp_path).document(job(push=True, cache=True), "r/bake", "type=image")
+    document = BakeVariant("bake", tmp_path).document(job(push=True, cache=True), "r/bake", "type=image")
     target = document["target"]["base-receipt-label"]
 
     assert document["group"]["default"]["targets"] == list(SAMPLE)
@@ -122,7 +122,7 @@ def test_the_bake_file_of_an_expert(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("variant", ["before", "seed"])
 def test_the_others_push_as_docker_does_and_share_no_cache(tmp_path: Path, variant: str) -> None:
-    document = Bake(variant, tmp_path).document(job(push=True, cache=True), "r", "type=image")
+    document = BakeVariant(variant, tmp_path).document(job(push=True, cache=True), "r", "type=image")
     target = document["target"]["lambda-embedding"]
 
     assert target["output"] == ["type=image,push=true"]
@@ -130,9 +130,9 @@ def test_the_others_push_as_docker_does_and_share_no_cache(tmp_path: Path, varia
 
 
 def test_cold_shares_no_cache_and_stays_in_the_engine(tmp_path: Path) -> None:
-    target = Bake("bake", tmp_path).document(job(platform="linux/arm64"), "r", "type=docker")["target"][
-        "lambda-embedding"
-    ]
+    target = BakeVariant("bake", tmp_path).document(job(platform="linux/arm64"), "r", "type=docker")[
+        "target"
+    ]["lambda-embedding"]
 
     assert target["output"] == ["type=docker"]
     assert target["platforms"] == ["linux/arm64"]
@@ -162,7 +162,7 @@ def events(*names: tuple[str, bool]) -> str:
 
 
 def test_an_image_of_bake_is_new_when_its_digest_is(tmp_path: Path) -> None:
-    bake = Bake("bake", tmp_path)
+    bake = BakeVariant("bake", tmp_path)
     told = Completed(
         code=0,
         stderr=events(
@@ -185,7 +185,7 @@ def test_an_image_of_bake_is_new_when_its_digest_is(tmp_path: Path) -> None:
 
 def test_bake_without_metadata_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="no metadata"):
-        Bake("bake", tmp_path).read(job(), Completed(code=0))
+        BakeVariant("bake", tmp_path).read(job(), Completed(code=0))
 
 
 def test_what_lamina_did_is_in_its_own_report() -> None:
@@ -195,8 +195,8 @@ def test_what_lamina_did_is_in_its_own_report() -> None:
         {"action": "built", "cached": 1, "total": 1},
     ]
 
-    read = Lamina().read(job(), Completed(code=0, stdout=json.dumps({"images": images})))
+    read = LaminaVariant().read(job(), Completed(code=0, stdout=json.dumps({"images": images})))
 
     assert read == Steps(cached=3, total=4, built=2, images=3)
     with pytest.raises(BuildError, match="did not answer with JSON"):
-        Lamina().read(job(), Completed(code=0, stdout="hello"))
+        LaminaVariant().read(job(), Completed(code=0, stdout="hello"))

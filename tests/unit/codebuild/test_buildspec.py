@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from lamina.codebuild.buildspec import (
-    Entry,
-    Machine,
-    Step,
+    BuildspecStep,
+    BundleEntry,
+    CodeBuildMachine,
     buildspecs,
     logins,
     public_hosts,
@@ -21,9 +21,9 @@ from lamina.codebuild.buildspec import (
 from lamina.refs import Reference
 
 HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
-FIRST = Step(number=1)
-SECOND = Step(number=2, bases={1: f"{HOST}/base-dev:sha-1"}, after=(1,))
-MACHINE = Machine(logins={HOST: "eu-west-1"}, region="eu-central-1")
+FIRST = BuildspecStep(number=1)
+SECOND = BuildspecStep(number=2, bases={1: f"{HOST}/base-dev:sha-1"}, after=(1,))
+MACHINE = CodeBuildMachine(logins={HOST: "eu-west-1"}, region="eu-central-1")
 
 
 def spec(texts: Any, name: str = "buildspec.yml") -> dict[str, Any]:
@@ -74,7 +74,7 @@ def test_a_batch_has_a_machine_for_each_step_and_the_graph_between_them() -> Non
 
 
 def test_a_builder_is_made_where_an_image_of_buildkit_is_named() -> None:
-    machine = Machine(logins={}, region="eu-west-1", buildkit=f"{HOST}/moby/buildkit:v0.25.1")
+    machine = CodeBuildMachine(logins={}, region="eu-west-1", buildkit=f"{HOST}/moby/buildkit:v0.25.1")
 
     assert spec(buildspecs((FIRST,), machine, batch=False))["phases"]["pre_build"]["commands"][-1] == (
         "docker buildx create --name lamina --driver docker-container "
@@ -84,7 +84,7 @@ def test_a_builder_is_made_where_an_image_of_buildkit_is_named() -> None:
 
 def test_secrets_come_from_the_stores_that_have_them() -> None:
     secrets = {"ca": "team/ca", "key": "ssm:/team/key"}
-    made = spec(buildspecs((FIRST,), Machine(logins={}, region="r", secrets=secrets), batch=False))
+    made = spec(buildspecs((FIRST,), CodeBuildMachine(logins={}, region="r", secrets=secrets), batch=False))
 
     assert made["env"]["secrets-manager"] == {"LAMINA_SECRET_1": "team/ca"}
     assert made["env"]["parameter-store"] == {"LAMINA_SECRET_2": "/team/key"}
@@ -95,7 +95,7 @@ def test_secrets_come_from_the_stores_that_have_them() -> None:
 
 
 def test_nothing_configured_becomes_a_command() -> None:
-    evil = Machine(logins={"h;reboot": "r$(id)"}, region="`id`", buildkit="x && reboot")
+    evil = CodeBuildMachine(logins={"h;reboot": "r$(id)"}, region="`id`", buildkit="x && reboot")
     phases = spec(buildspecs((FIRST,), evil, batch=False))["phases"]
 
     told = "\n".join((*phases["pre_build"]["commands"], *phases["build"]["finally"]))
@@ -119,7 +119,7 @@ def test_tokens_are_fetched_for_registries_of_ecr_alone() -> None:
 
 def test_ecr_public_is_logged_in_to_where_that_may_be() -> None:
     images = map(Reference.parse, ("public.ecr.aws/lambda/python:3.13", "python:3", f"{HOST}/base:1"))
-    machine = Machine(logins={}, region="eu-west-1", public=public_hosts(images))
+    machine = CodeBuildMachine(logins={}, region="eu-west-1", public=public_hosts(images))
 
     *_, login = spec(buildspecs((FIRST,), machine, batch=False))["phases"]["pre_build"]["commands"]
 
@@ -143,9 +143,9 @@ def test_a_step_begins_with_its_line(line: str, step: int | None) -> None:
 
 
 def test_a_source_is_named_by_what_is_in_it() -> None:
-    one, two = Entry(name="a", sha256="1"), Entry(name="b", sha256="2")
+    one, two = BundleEntry(name="a", sha256="1"), BundleEntry(name="b", sha256="2")
 
     assert source_key((one, two)) == source_key((two, one))
-    assert source_key((one, two)) != source_key((one, Entry(name="b", sha256="3")))
+    assert source_key((one, two)) != source_key((one, BundleEntry(name="b", sha256="3")))
     assert source_key((one,)).startswith("lamina/sources/")
     assert results_prefix("run") == "lamina/results/run/"

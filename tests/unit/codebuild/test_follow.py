@@ -12,9 +12,9 @@ from lamina.codebuild.follow import Follower, Started
 from lamina.codebuild.steps import RemoteStep, split
 from lamina.decide.plan import Decision
 from lamina.errors import AwsError
-from lamina.execute.bake import Order
+from lamina.execute.bake import BuildRequest
 from lamina.execute.progress import Trace
-from lamina.identify.stage import Stage
+from lamina.identify.stage import StagedContext
 from lamina.masks import Mask
 from lamina.report.view import BuildView
 
@@ -77,9 +77,9 @@ def log(*lines: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def steps(receipts: Repo) -> tuple[RemoteStep, ...]:
     images = receipts.images()
-    order = Order(
+    order = BuildRequest(
         decisions=tuple(Decision(image=each, action="build", reasons=()) for each in images.values()),
-        stages={name: Stage(folder=Path("/stage") / name) for name in images},
+        stages={name: StagedContext(folder=Path("/stage") / name) for name in images},
         externals={name: {} for name in images},
         push=True,
         local_images=False,

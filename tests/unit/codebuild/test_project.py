@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lamina.codebuild.project import (
-    Account,
+    CodeBuildAccount,
     batch_policy,
     bucket_changes,
     caller_policy,
@@ -32,7 +32,7 @@ SAMPLE = CodeBuildSettings(
     buildkit=BUILDKIT,
     secrets={"ca": "team/ca"},
 )
-ACCOUNT = Account(
+ACCOUNT = CodeBuildAccount(
     partition="aws",
     account="123456789012",
     region="eu-west-1",

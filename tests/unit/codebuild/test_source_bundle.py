@@ -6,12 +6,12 @@ import zipfile
 from pathlib import Path
 
 from lamina.codebuild.source_bundle import SourceBundle, make_bundle, write_zip
-from lamina.identify.stage import Stage, StagedTree, stage
+from lamina.identify.stage import StagedContext, StagedTree, stage
 
 from ..conftest import RUNTIME, Repo
 
 
-def staged(repo: Repo, folder: Path) -> dict[str, Stage]:
+def staged(repo: Repo, folder: Path) -> dict[str, StagedContext]:
     return {
         name: stage(
             folder / name,

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from lamina.codebuild.steps import RemoteStep, call_off, conclude, explain_failure, split
+from lamina.codebuild.steps import RemoteStep, cancel, collect_results, explain_failure, split
 from lamina.decide.plan import Decision
-from lamina.execute.bake import Order
+from lamina.execute.bake import BuildRequest
 from lamina.execute.outcome import Outcome
-from lamina.identify.stage import Stage
+from lamina.identify.stage import StagedContext
 
 from ..conftest import RUNTIME, Repo
 from ..execute.test_run import OURS, THEIRS, Shop
@@ -22,9 +22,9 @@ D, L, E, W = "base-receipt-dynamo", "base-receipt-label", "lambda-embedding", "l
 
 def steps_of(repo: Repo, jobs: int = 0, **more: Any) -> tuple[RemoteStep, ...]:
     images = repo.images()
-    order = Order(
+    order = BuildRequest(
         decisions=tuple(Decision(image=each, action="build", reasons=("new",)) for each in images.values()),
-        stages={name: Stage(folder=Path("/stage") / name) for name in images},
+        stages={name: StagedContext(folder=Path("/stage") / name) for name in images},
         externals={D: {RUNTIME: f"{RUNTIME}@{OURS}"}},
         push=True,
         local_images=False,
@@ -101,9 +101,9 @@ def test_so_many_at_once(repo: Repo) -> None:
 
 def test_the_first_step_has_the_number_that_it_is_given(app: Repo) -> None:
     images = app.images()
-    order = Order(
+    order = BuildRequest(
         decisions=(Decision(image=images["app"], action="build", reasons=()),),
-        stages={"app": Stage(folder=Path("/stage"))},
+        stages={"app": StagedContext(folder=Path("/stage"))},
         push=True,
         local_images=False,
     )
@@ -117,7 +117,7 @@ def test_what_was_made_is_confirmed_by_the_registry(steps: tuple[RemoteStep, ...
         for target in json.loads(each.render())["target"].values():
             shop.put(target, OURS)
         write(tmp_path, each, name="[1/2] COPY a /", cached=True)
-    outcome = conclude(steps, tmp_path, shop, lambda: 0.0)
+    outcome = collect_results(steps, tmp_path, shop, lambda: 0.0)
 
     assert outcome.ok
     assert statuses(outcome) == dict.fromkeys((D, L, W, E), "built")
@@ -133,7 +133,7 @@ def test_what_the_registry_has_otherwise_does_not_count(
             shop.put({**target, "labels": {"dev.lamina.fingerprint": "other"}}, OURS)
         write(tmp_path, each)
     write(tmp_path, steps[2], announced=THEIRS)
-    outcome = conclude(steps, tmp_path, shop, lambda: 0.0)
+    outcome = collect_results(steps, tmp_path, shop, lambda: 0.0)
 
     assert statuses(outcome) == {D: "built", L: "built", W: "built", E: "failed"}
     (problem,) = outcome.problems
@@ -141,7 +141,7 @@ def test_what_the_registry_has_otherwise_does_not_count(
 
 
 def test_an_image_that_nobody_has_is_not_built(steps: tuple[RemoteStep, ...], tmp_path: Path) -> None:
-    outcome = conclude(steps[:1], tmp_path, Shop(), lambda: 0.0)
+    outcome = collect_results(steps[:1], tmp_path, Shop(), lambda: 0.0)
 
     assert statuses(outcome) == {D: "failed"}
     assert "announced None, found nothing" in outcome.problems[0].what
@@ -171,4 +171,4 @@ def test_a_build_that_never_came_to_bake_has_no_words_of_its_own(
     steps: tuple[RemoteStep, ...], tmp_path: Path
 ) -> None:
     assert explain_failure(steps, tmp_path).problems == ()
-    assert statuses(call_off(steps, "it took too long")) == dict.fromkeys((D, L, W, E), "cancelled")
+    assert statuses(cancel(steps, "it took too long")) == dict.fromkeys((D, L, W, E), "cancelled")

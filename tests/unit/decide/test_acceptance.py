@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lamina.decide.acceptance import Candidate, misplaced, refusals, unpacked_size, unstartable
+from lamina.decide.acceptance import ImageFacts, misplaced, refusals, unpacked_size, unstartable
 from lamina.declare.functions import Function
 from lamina.refs import Reference
 from lamina.registries.base import OCI_INDEX, OCI_MANIFEST
@@ -33,7 +33,7 @@ def told(
         "history": [{"created_by": "CMD", "empty_layer": True}, *[{"created_by": "COPY"}] * len(layers)],
         **config,
     }
-    candidate = Candidate(
+    candidate = ImageFacts(
         media_type=media_type, config_type=config_type, layers=layers, config=given, unpacked=unpacked
     )
     return list(refusals(candidate, platform))

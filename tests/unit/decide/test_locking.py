@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lamina.decide.locking import Move, moves, newer, unlocked, unused
+from lamina.decide.locking import PinMove, moves, newer, unlocked, unused
 from lamina.declare.lockfile import Lock, Pin
 
 from ..conftest import DIGEST, RUNTIME, Repo
@@ -53,11 +53,11 @@ def test_a_copy_is_of_the_target_platform_whatever_its_stage_is(repo: Repo) -> N
 def test_a_move_is_told_by_short_digests() -> None:
     short = "sha256:" + "1" * 12
 
-    assert str(Move(name=RUNTIME, old=OLD, new=NEW)) == f"{short} -> {C[:19]}"
-    assert str(Move(name=RUNTIME, old=OLD, new=OLD)) == f"{short} unchanged"
-    assert str(Move(name=RUNTIME, old=None, new=OLD)) == f"none -> {short}"
-    assert str(Move(name=RUNTIME, old=OLD, new=None)) == f"{short} -> none"
-    assert str(Move(name=RUNTIME, old=None, new=None)) == "not pinned"
+    assert str(PinMove(name=RUNTIME, old=OLD, new=NEW)) == f"{short} -> {C[:19]}"
+    assert str(PinMove(name=RUNTIME, old=OLD, new=OLD)) == f"{short} unchanged"
+    assert str(PinMove(name=RUNTIME, old=None, new=OLD)) == f"none -> {short}"
+    assert str(PinMove(name=RUNTIME, old=OLD, new=None)) == f"{short} -> none"
+    assert str(PinMove(name=RUNTIME, old=None, new=None)) == "not pinned"
 
 
 def test_pins_that_no_dockerfile_needs_are_found(receipts: Repo) -> None:
@@ -87,7 +87,7 @@ def test_every_place_that_uses_an_unlocked_image_is_named(repo: Repo) -> None:
 
 
 def test_a_newer_runtime_is_a_note_where_it_would_rebuild_something() -> None:
-    move = Move(name=RUNTIME, old=OLD, new=NEW, rebuilds=("app",))
+    move = PinMove(name=RUNTIME, old=OLD, new=NEW, rebuilds=("app",))
 
     (told,) = newer([move, replace(move, rebuilds=()), replace(move, old=None)])
 

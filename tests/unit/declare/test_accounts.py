@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lamina.declare.accounts import Account, Ecr, Retention, account_of
+from lamina.declare.accounts import AwsAccount, Ecr, Retention, account_of
 
 from ..conftest import RUNTIME, Repo
 from .test_config import refusals
@@ -51,7 +51,7 @@ accounts = ["210987654321"]
         readers=("210987654321", "arn:aws-cn:iam::210987654321:role/ci"),
         template="team",
     )
-    places = (Account(region="eu-west-1"), Account(region="us-gov-west-1", role=ROLE), Account())
+    places = (AwsAccount(region="eu-west-1"), AwsAccount(region="us-gov-west-1", role=ROLE), AwsAccount())
     assert project.retention == Retention(keep_last=5, days=0, look_in=places, accounts=("210987654321",))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lamina.declare.dockerfile import parse_dockerfile
-from lamina.declare.recipe import Recipe, Source
+from lamina.declare.recipe import Recipe, SourceFiles
 from lamina.declare.resolve import resolve
 from lamina.errors import ConfigError
 
@@ -297,7 +297,9 @@ def test_reads_from_the_context(line: str, expected: tuple[str, ...] | None) -> 
 def test_flags_of_a_copy_are_kept() -> None:
     (source,) = recipe("FROM scratch", "COPY --parents --exclude=*.md --exclude=x a /").sources
 
-    assert source == Source(line=2, instruction="COPY", paths=("a",), excludes=("*.md", "x"), parents=True)
+    assert source == SourceFiles(
+        line=2, instruction="COPY", paths=("a",), excludes=("*.md", "x"), parents=True
+    )
 
 
 def test_a_url_in_an_argument_is_a_url() -> None:

@@ -5,10 +5,10 @@ import pytest
 from lamina.aws.live import Alias, Allocation, Live
 from lamina.declare.functions import Function
 from lamina.deploy.deploy import stuck
-from lamina.deploy.rules import Wanted
+from lamina.deploy.rules import DesiredFunction
 
 OLD, NEW = "sha256:" + "1" * 64, "sha256:" + "2" * 64
-WANTED = Wanted(
+WANTED = DesiredFunction(
     function=Function(name="one"), image="app", uri=f"host/app@{NEW}", digest=NEW, platform="linux/arm64",
     tag="sha-2",
 )  # fmt: skip

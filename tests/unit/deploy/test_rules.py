@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from lamina.declare.functions import Function
-from lamina.deploy.rules import Running, Wanted, decide, judge, obstacles, owned_elsewhere
+from lamina.deploy.rules import DesiredFunction, Running, decide, judge, obstacles, owned_elsewhere
 
 OLD, NEW = "sha256:" + "1" * 64, "sha256:" + "2" * 64
-WANTED = Wanted(
+WANTED = DesiredFunction(
     function=Function(name="tiny"), image="app", uri=f"host/app@{NEW}", digest=NEW, platform="linux/arm64",
     tag="sha-2",
 )  # fmt: skip

@@ -17,15 +17,15 @@ from lamina.ecr.desired import (
     MUTABLE,
     POLICY,
     SCAN,
-    Caller,
-    Change,
+    EcrCaller,
+    SettingChange,
     canonical,
     changes,
     merged,
     wanted_resources,
 )
 
-HERE = Caller(partition="aws", account="123456789012", registry="123456789012", region="eu-west-1")
+HERE = EcrCaller(partition="aws", account="123456789012", registry="123456789012", region="eu-west-1")
 BASE, FUNCTION, CACHE = "team/base-dev", "team/app-dev", "team/app-dev-cache"
 ALL = {"bases": [BASE], "functions": [FUNCTION], "caches": [CACHE]}
 LAMBDA_ITSELF = {  # as Lambda adds it when a function is created
@@ -37,7 +37,7 @@ LAMBDA_ITSELF = {  # as Lambda adds it when a function is created
 }
 
 
-def applied(seen: dict[str, Any], found: tuple[Change, ...]) -> dict[str, Any]:
+def applied(seen: dict[str, Any], found: tuple[SettingChange, ...]) -> dict[str, Any]:
     """The world after the changes."""
     world = {name: dict(aspects) if aspects else None for name, aspects in seen.items()}
     for each in found:
@@ -100,7 +100,9 @@ def test_functions_may_pull_what_they_run_and_readers_all_images() -> None:
 
 
 def test_another_partition_has_its_own_names() -> None:
-    china = Caller(partition="aws-cn", account="123456789012", registry="123456789012", region="cn-north-1")
+    china = EcrCaller(
+        partition="aws-cn", account="123456789012", registry="123456789012", region="cn-north-1"
+    )
     pull, read = wanted_resources(Ecr(readers=("210987654321",)), china, **ALL)[FUNCTION][POLICY]
 
     assert pull["Condition"]["ArnLike"]["aws:sourceArn"][0].startswith("arn:aws-cn:lambda:cn-north-1:")
@@ -108,7 +110,7 @@ def test_another_partition_has_its_own_names() -> None:
 
 
 def test_settings_of_another_account_are_out_of_reach() -> None:
-    away = Caller(partition="aws", account="111122223333", registry="123456789012", region="eu-west-1")
+    away = EcrCaller(partition="aws", account="111122223333", registry="123456789012", region="eu-west-1")
     wanted = wanted_resources(Ecr(template="team"), away, **ALL)
 
     assert set(wanted) == {BASE, FUNCTION, CACHE}

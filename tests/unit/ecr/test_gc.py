@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import pytest
 
 from lamina.ecr.gc import delete, delete_all
-from lamina.ecr.retention import GONE, LISTED, RETAGGED, TAKEN, Held, Kind
+from lamina.ecr.retention import GONE, LISTED, RETAGGED, TAKEN, HeldManifest, Kind
 from lamina.errors import AwsError, Interrupted, LaminaError, RegistryError
-from lamina.registries.inventory import Stored
+from lamina.registries.inventory import StoredManifest
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -29,9 +29,10 @@ class Shelf:
     breaks: dict[str, BaseException] = field(default_factory=dict)
     says_when: bool = True
 
-    def stored(self, repository: str) -> tuple[Stored, ...]:
+    def stored(self, repository: str) -> tuple[StoredManifest, ...]:
         return tuple(
-            Stored(digest=digest, tags=tags, size=1, pushed=LONG_AGO) for digest, tags in self.holds.items()
+            StoredManifest(digest=digest, tags=tags, size=1, pushed=LONG_AGO)
+            for digest, tags in self.holds.items()
         )
 
     def remove(self, repository: str, digests: Iterable[str]) -> Iterator[tuple[str, str | None]]:
@@ -43,8 +44,8 @@ class Shelf:
             yield each, self.refuses.get(each)
 
 
-def held(digest: str, *tags: str, kind: Kind = "image", repository: str = "app") -> Held:
-    return Held(repository=repository, digest=digest, tags=tags, size=1, pushed=LONG_AGO, kind=kind)
+def held(digest: str, *tags: str, kind: Kind = "image", repository: str = "app") -> HeldManifest:
+    return HeldManifest(repository=repository, digest=digest, tags=tags, size=1, pushed=LONG_AGO, kind=kind)
 
 
 def kept(shelf: Shelf, used: Container[str], lists: dict[str, tuple[str, ...]]) -> dict[str, str]:
@@ -92,7 +93,7 @@ def test_so_does_what_it_lists_under_a_tag_of_its_own() -> None:
     assert retagged.calls == []
 
 
-def names(held: Iterable[Held]) -> list[str]:
+def names(held: Iterable[HeldManifest]) -> list[str]:
     return [each.digest for each in held]
 
 

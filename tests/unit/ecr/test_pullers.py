@@ -6,8 +6,17 @@ from typing import Any
 
 import pytest
 
-from lamina.declare.accounts import Account
-from lamina.ecr.pullers import Crowd, Place, Puller, declared, let_in, missing, places, unbounded
+from lamina.declare.accounts import AwsAccount
+from lamina.ecr.pullers import (
+    AccountRegion,
+    OpenPrincipal,
+    PullingAccount,
+    declared,
+    let_in,
+    missing,
+    places,
+    unbounded,
+)
 
 from ..conftest import RUNTIME, Repo
 
@@ -29,7 +38,7 @@ def statement(principal: Any, condition: Any = None, **more: Any) -> dict[str, A
 def who(*statements: dict[str, Any]) -> list[str]:
     """Account numbers, and crowds by their names."""
     found = let_in({"Version": "2012-10-17", "Statement": list(statements)}, HERE)
-    return [each.account if isinstance(each, Puller) else each.who for each in found]
+    return [each.account if isinstance(each, PullingAccount) else each.who for each in found]
 
 
 LAMBDA = {"Service": "lambda.amazonaws.com"}
@@ -101,18 +110,21 @@ def test_a_policy_may_be_absent_or_have_one_statement() -> None:
 
     assert let_in(None, HERE) == ()
     assert let_in(alone, HERE) == (
-        Puller(account=OTHER, where="statement Theirs of the policy of app", by_policy=True),
+        PullingAccount(account=OTHER, where="statement Theirs of the policy of app", by_policy=True),
     )
 
 
 def test_each_account_must_be_asked_in_the_registrys_region() -> None:
     pullers = [
-        Puller(account=OWN, where="own"),
-        Puller(account=OTHER, where="readers"),
-        Puller(account=OTHER, where="again"),
-        Puller(account=THIRD, where="policy", by_policy=True),
+        PullingAccount(account=OWN, where="own"),
+        PullingAccount(account=OTHER, where="readers"),
+        PullingAccount(account=OTHER, where="again"),
+        PullingAccount(account=THIRD, where="policy", by_policy=True),
     ]
-    own, other = Place(account=OWN, region="eu-west-1"), Place(account=OTHER, region="us-east-1")
+    own, other = (
+        AccountRegion(account=OWN, region="eu-west-1"),
+        AccountRegion(account=OTHER, region="us-east-1"),
+    )
 
     wrong_region, by_policy = missing(pullers, "eu-west-1", [own, other])
 
@@ -123,12 +135,12 @@ def test_each_account_must_be_asked_in_the_registrys_region() -> None:
     assert "lambda:ListFunctions" in str(wrong_region.hint)
     assert THIRD in by_policy.what
     assert str(by_policy.hint).endswith("name the accounts whose functions do: accounts")
-    everybody = [Place(account=each, region="eu-west-1") for each in (OWN, OTHER, THIRD)]
+    everybody = [AccountRegion(account=each, region="eu-west-1") for each in (OWN, OTHER, THIRD)]
     assert list(missing(pullers, "eu-west-1", everybody)) == []
 
 
 def test_crowds_are_told_once_with_the_setting_that_names_their_accounts() -> None:
-    (told,) = unbounded(Crowd(who="anybody", where=where) for where in ("one", "two", "three"))
+    (told,) = unbounded(OpenPrincipal(who="anybody", where=where) for where in ("one", "two", "three"))
 
     assert (told.what, told.where) == (
         "functions of anybody may run these images: gc cannot know whom to ask",
@@ -137,7 +149,7 @@ def test_crowds_are_told_once_with_the_setting_that_names_their_accounts() -> No
     assert "accounts = " in str(told.hint)
 
 
-CALLER = Place(account=OWN, region="eu-west-1")
+CALLER = AccountRegion(account=OWN, region="eu-west-1")
 ROLE = f"arn:aws:iam::{OTHER}:role/gc"
 
 
@@ -148,7 +160,7 @@ def asked(repo: Repo, config: str) -> tuple[list[str], list[str]]:
     project = repo.project()
     pullers = tuple(declared(project, CALLER))
     found = places(project, CALLER, pullers)
-    assert all(isinstance(each, Account) for each in found.values())
+    assert all(isinstance(each, AwsAccount) for each in found.values())
     return list(map(str, found)), [str(each.where) for each in missing(pullers, CALLER.region, found)]
 
 

@@ -10,17 +10,17 @@ from lamina.ecr.retention import (
     GONE,
     RETAGGED,
     TAKEN,
-    Held,
+    HeldManifest,
     Links,
-    Rules,
-    Verdict,
+    RetentionRules,
+    RetentionVerdict,
     changed,
     in_order,
     judge,
 )
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-RULES = Rules(now=NOW, keep_last=1, days=30, cache_days=60)
+RULES = RetentionRules(now=NOW, keep_last=1, days=30, cache_days=60)
 REPO = "app-dev"
 
 
@@ -28,11 +28,11 @@ def digest(number: int) -> str:
     return f"sha256:{number:064x}"
 
 
-def held(number: int, *tags: str, days: float | None = 100, **more: Any) -> Held:
+def held(number: int, *tags: str, days: float | None = 100, **more: Any) -> HeldManifest:
     """An image that was pushed so many days ago."""
     given: dict[str, Any] = {"repository": REPO, "kind": "image", "size": 10, **more}
     pushed = None if days is None else NOW - timedelta(days=days)
-    return Held(digest=digest(number), tags=tags, pushed=pushed, **given)
+    return HeldManifest(digest=digest(number), tags=tags, pushed=pushed, **given)
 
 
 def sha(number: int) -> str:
@@ -43,7 +43,9 @@ NEWEST = held(999, sha(999), days=50)
 """Fills the place of the newest."""
 
 
-def judged(*those: Held, rules: Rules = RULES, **links: Links) -> dict[str, Verdict]:
+def judged(
+    *those: HeldManifest, rules: RetentionRules = RULES, **links: Links
+) -> dict[str, RetentionVerdict]:
     """Digest -> verdict. links: by ``n<number>``."""
     found = judge((*those, NEWEST), rules, {digest(int(name[1:])): each for name, each in links.items()})
     return {each.held.digest: each for each in found}
@@ -77,7 +79,7 @@ def test_what_nobody_needs_goes() -> None:
         (held(1, "git-0a1b2c3", days=49), {}, "newest 1"),
     ],
 )  # fmt: skip
-def test_what_is_kept_and_by_which_rule(each: Held, rules: dict[str, Any], rule: str) -> None:
+def test_what_is_kept_and_by_which_rule(each: HeldManifest, rules: dict[str, Any], rule: str) -> None:
     verdict = judged(each, rules=replace(RULES, **rules))[digest(1)]
 
     assert (verdict.action, verdict.rule) == ("keep", rule)
@@ -96,7 +98,7 @@ def test_what_is_kept_and_by_which_rule(each: Held, rules: dict[str, Any], rule:
         (held(1, days=30), "no tag names it"),
     ],
 )
-def test_what_goes_and_why(each: Held, why: str) -> None:
+def test_what_goes_and_why(each: HeldManifest, why: str) -> None:
     verdict = judged(each)[digest(1)]
 
     assert (verdict.action, verdict.rule) == ("delete", why)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from lamina.decide.plan import Decision, Found
+from lamina.decide.plan import Decision, FoundImage
 from lamina.execute.attest import Attestations
-from lamina.execute.bake import DIGESTS, REVISION, Order, csv_field, make_bake, target_name
-from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, Bill
-from lamina.identify.stage import Stage
+from lamina.execute.bake import DIGESTS, REVISION, BuildRequest, csv_field, make_bake, target_name
+from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, BuildInputs
+from lamina.identify.stage import StagedContext
 
 from ..conftest import DIGEST, RUNTIME, Repo
 
@@ -22,20 +22,20 @@ D, L, E, W = "base-receipt-dynamo", "base-receipt-label", "lambda-embedding", "l
 PINNED = f"public.ecr.aws/lambda/python@{DIGEST}"
 
 
-def order(repo: Repo, *builds: str, **more: Any) -> Order:
+def order(repo: Repo, *builds: str, **more: Any) -> BuildRequest:
     images = repo.images()
     given: dict[str, Any] = {
         "decisions": tuple(Decision(image=images[name], action="build", reasons=()) for name in builds),
-        "stages": {name: Stage(folder=Path("/stage") / name) for name in images},
+        "stages": {name: StagedContext(folder=Path("/stage") / name) for name in images},
         "externals": {name: {RUNTIME: PINNED} for name in ("app", D)},
         "push": False,
         "local_images": True,
         **more,
     }
-    return Order(**given)
+    return BuildRequest(**given)
 
 
-def targets(made: Order) -> Mapping[str, Any]:
+def targets(made: BuildRequest) -> Mapping[str, Any]:
     document: Mapping[str, Any] = json.loads(make_bake(made).render())
     return dict(document["target"])
 
@@ -57,7 +57,7 @@ def test_a_target_has_everything_from_its_stage(receipts: Repo) -> None:
 
 def test_bases_in_the_run_are_targets_and_others_are_digests(receipts: Repo) -> None:
     base = receipts.images()[D]
-    found = {D: Found(ref=replace(base.ref, host="r.example"), digest=DIGEST)}
+    found = {D: FoundImage(ref=replace(base.ref, host="r.example"), digest=DIGEST)}
 
     made = targets(order(receipts, L, E, W, found=found))
 
@@ -113,7 +113,7 @@ def test_the_bill_travels_with_the_image(receipts: Repo) -> None:
     assert annotations[FINGERPRINT_KEY] == image.fingerprint
     assert annotations[REVISION] == "abc"
     assert annotations["dev.lamina.bases"] == "stable"
-    assert Bill.from_document(json.loads(annotations[BILL_KEY])) == image.bill
+    assert BuildInputs.from_document(json.loads(annotations[BILL_KEY])) == image.bill
 
 
 def test_only_declared_arguments_used_secrets_and_contexts_that_are_read_are_passed(repo: Repo) -> None:

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from lamina.execute.bake import Order
+from lamina.execute.bake import BuildRequest
 from lamina.execute.cache_exports import export_again
 from lamina.execute.cache_gaps import cache_gaps
 from lamina.execute.engine import Engine
 from lamina.execute.outcome import Outcome, Result
 from lamina.execute.progress import Trace
 from lamina.execute.remote_cache import ImageCache
-from lamina.execute.run import Workshop
+from lamina.execute.run import BuildEnv
 from lamina.process import Command, Completed
 from lamina.refs import Reference
 
@@ -108,7 +108,7 @@ class Exporter(Shop):
         return Completed(code=self.code)
 
 
-def again(repo: Repo, shop: Exporter, folder: Path) -> tuple[Order, Mapping[str, str]]:
+def again(repo: Repo, shop: Exporter, folder: Path) -> tuple[BuildRequest, Mapping[str, str]]:
     order = order_of(repo, D, L, push=True, caches={D: WRITING, L: WRITTEN}, reproducible=True)
     images = {each.image.name: each.image for each in order.decisions}
     results = {
@@ -118,7 +118,7 @@ def again(repo: Repo, shop: Exporter, folder: Path) -> tuple[Order, Mapping[str,
         host="unix:///none", docker=Path("docker"), buildx=("buildx",), version="28", architecture="amd64",
         containerd=True, private=False,
     )  # fmt: skip
-    workshop = Workshop(
+    workshop = BuildEnv(
         runner=shop, engine=engine, builder="default", place=shop, state=folder, folder=folder,
         clock=lambda: 0.0,
     )  # fmt: skip

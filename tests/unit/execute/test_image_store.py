@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
 
-from lamina.decide.plan import Found
-from lamina.execute.image_store import Place, Places, RegistryPlace, find_images
+from lamina.decide.plan import FoundImage
+from lamina.execute.image_store import FallbackStore, ImageStore, RegistryStore, find_images
 from lamina.refs import Reference
 from lamina.registries.base import OCI_MANIFEST, Descriptor, Manifest, Registry, sha256
 
@@ -59,8 +59,8 @@ class Shelf:
         sink.write(self.blobs[blob.digest])
 
     @property
-    def place(self) -> RegistryPlace:
-        return RegistryPlace(cast("Registry", self))
+    def place(self) -> RegistryStore:
+        return RegistryStore(cast("Registry", self))
 
 
 def config_of(manifest: Manifest) -> str:
@@ -113,7 +113,7 @@ def test_what_one_store_has_lost_another_may_have() -> None:
     one, other = Shelf(), Shelf()
     (layer,) = one.put(REF, annotation="sha256:f").layers
     other.put(REF, annotation="sha256:f")
-    places = Places(one.place, lambda: cast("Place", other.place))
+    places = FallbackStore(one.place, lambda: cast("ImageStore", other.place))
 
     del one.blobs[layer.digest]
     found = places.look([REF])[REF]
@@ -134,7 +134,7 @@ def test_images_are_found_when_they_are_whole_and_made_of_the_same(repo: Repo) -
     assert find_images(shelf.place, [image]) == {}
 
     manifest = shelf.put(image.ref, annotation=image.fingerprint)
-    found: Mapping[str, Found] = find_images(shelf.place, [image])
+    found: Mapping[str, FoundImage] = find_images(shelf.place, [image])
     assert found["app"].digest == manifest.digest
 
     del shelf.blobs[config_of(manifest)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lamina.decide.plan import Decision
-from lamina.execute.bake import Order, make_bake
+from lamina.execute.bake import BuildRequest, make_bake
 from lamina.execute.remote_cache import (
     CachePolicy,
     ImageCache,
@@ -15,7 +15,7 @@ from lamina.execute.remote_cache import (
     make_caches,
     shared_imports,
 )
-from lamina.identify.stage import Stage
+from lamina.identify.stage import StagedContext
 from lamina.identify.steps import steps_digest
 from lamina.refs import Reference
 
@@ -118,9 +118,9 @@ def test_where_no_branch_is_known_nothing_is_cached(receipts: Repo) -> None:
 
 def test_targets_have_their_caches(receipts: Repo) -> None:
     images = receipts.images()
-    order = Order(
+    order = BuildRequest(
         decisions=tuple(Decision(image=images[name], action="build", reasons=()) for name in (D, W)),
-        stages={name: Stage(folder=Path("/stage")) for name in images},
+        stages={name: StagedContext(folder=Path("/stage")) for name in images},
         caches={D: ImageCache(imports=(CACHE,), export=CACHE, mode="min")},
         push=True,
         local_images=True,

@@ -12,17 +12,17 @@ from typing import Any, NoReturn
 
 import pytest
 
-from lamina.decide.plan import Decision, Found
+from lamina.decide.plan import Decision, FoundImage
 from lamina.errors import BuildError, RegistryError
 from lamina.execute.attest import Attestations, attested_ref
-from lamina.execute.bake import Order
+from lamina.execute.bake import BuildRequest
 from lamina.execute.engine import Engine
 from lamina.execute.exchanges import StalledError
 from lamina.execute.outcome import Outcome
 from lamina.execute.remote_cache import ImageCache
-from lamina.execute.run import Workshop, build
+from lamina.execute.run import BuildEnv, build
 from lamina.execute.staging import stage_images
-from lamina.identify.stage import Stage
+from lamina.identify.stage import StagedContext
 from lamina.masks import Mask
 from lamina.process import Command, Completed
 from lamina.refs import Reference
@@ -49,37 +49,37 @@ class Shop:
     """An index -> the digest of the image in it."""
     name: str = "the shop"
 
-    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
+    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
         return {
-            ref: Found(ref=ref, digest=self.there[ref][0], fingerprint=self.there[ref][1])
+            ref: FoundImage(ref=ref, digest=self.there[ref][0], fingerprint=self.there[ref][1])
             for ref in refs
             if ref in self.there
         }
 
-    def retag(self, source: Found, target: Reference) -> None:
+    def retag(self, source: FoundImage, target: Reference) -> None:
         raise AssertionError("nothing is retagged here")
 
     def fingerprint(self, ref: Reference) -> str | None:
         return self.there[ref][1] if ref in self.there else None
 
-    def examine(self, images: Mapping[str, Found]) -> Mapping[str, Found]:
+    def examine(self, images: Mapping[str, FoundImage]) -> Mapping[str, FoundImage]:
         return images
 
-    def layers(self, found: Found) -> tuple[tuple[str, int], ...]:
+    def layers(self, found: FoundImage) -> tuple[tuple[str, int], ...]:
         return (("of the base", 100), *self.made)
 
-    def refusals(self, found: Found, platform: str) -> tuple[str, ...]:
+    def refusals(self, found: FoundImage, platform: str) -> tuple[str, ...]:
         assert platform == "linux/amd64"
         return self.refused.get(found.ref.repository.removesuffix("-dev"), ())
 
-    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, Found]:
+    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
         return {
-            ref: Found(ref=replace(ref, digest=self.inside[ref]), digest=self.inside[ref])
+            ref: FoundImage(ref=replace(ref, digest=self.inside[ref]), digest=self.inside[ref])
             for ref in indexes
             if ref in self.inside
         }
 
-    def open(self, found: Found) -> NoReturn:
+    def open(self, found: FoundImage) -> NoReturn:
         raise AssertionError("nothing is opened here")
 
     def run(self, command: Command, *, timeout: float | None = None) -> Completed:
@@ -118,7 +118,7 @@ def failure(inside: str, step: str, error: str) -> dict[str, Any]:
     return {"name": f"[{inside}] {step}", "started": moment, "completed": moment, "error": error}
 
 
-def order_of(repo: Repo, *names: str, **more: Any) -> Order:
+def order_of(repo: Repo, *names: str, **more: Any) -> BuildRequest:
     images = repo.images()
     given: dict[str, Any] = {
         "decisions": tuple(
@@ -126,18 +126,18 @@ def order_of(repo: Repo, *names: str, **more: Any) -> Order:
             for name, image in images.items()
             if not names or name in names
         ),
-        "stages": {name: Stage(folder=Path("/stage") / name) for name in images},
+        "stages": {name: StagedContext(folder=Path("/stage") / name) for name in images},
         "externals": {D: {RUNTIME: f"{RUNTIME}@{OURS}"}},
         "push": False,
         "local_images": True,
         **more,
     }
-    return Order(**given)
+    return BuildRequest(**given)
 
 
 def run(
     shop: Shop,
-    order: Order,
+    order: BuildRequest,
     folder: Path,
     *,
     renew: Callable[[], None] | None = None,
@@ -149,7 +149,7 @@ def run(
         containerd=True, private=False,
     )  # fmt: skip
     folder.mkdir(exist_ok=True)
-    workshop = Workshop(
+    workshop = BuildEnv(
         runner=shop,
         engine=engine,
         builder="default",
@@ -507,7 +507,7 @@ def test_what_was_confirmed_counts_when_a_later_look_fails(
 ) -> None:
     shop, look, looks = Shop(), Shop.look, count(1)
 
-    def fail_at_last(self: Shop, refs: Iterable[Reference]) -> Mapping[Reference, Found]:
+    def fail_at_last(self: Shop, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
         if next(looks) == 3:
             raise error
         return look(self, refs)
@@ -525,7 +525,7 @@ def test_what_was_there_before_a_failed_run_proves_nothing(linked: Repo, tmp_pat
     order = order_of(linked, D)
     image = order.decisions[0].image
     shop.there[image.ref] = (OURS, image.fingerprint)
-    before = replace(order, found={D: Found(ref=image.ref, digest=OURS)})
+    before = replace(order, found={D: FoundImage(ref=image.ref, digest=OURS)})
     assert statuses(run(shop, before, tmp_path / "run")) == {D: "failed"}
 
 
@@ -657,7 +657,7 @@ class Attesting(Shop):
         self.inside[index] = digest
         self.there[replace(index, digest=digest)] = (digest, fingerprint)
 
-    def retag(self, source: Found, target: Reference) -> None:
+    def retag(self, source: FoundImage, target: Reference) -> None:
         assert source.ref.tag is None
         if self.immutable and target in self.there:
             raise RegistryError.of(f"the tag {target} is immutable")
@@ -697,7 +697,7 @@ def test_a_failed_call_takes_no_tag_from_an_image(linked: Repo, tmp_path: Path) 
     )
     shop.there[image.ref] = (THEIRS, image.fingerprint)
     shop.turns = [lambda _: [failure(f"{D} 1/1", "RUN make", "exit code: 2")]]
-    again = replace(order, found={D: Found(ref=image.ref, digest=THEIRS)})
+    again = replace(order, found={D: FoundImage(ref=image.ref, digest=THEIRS)})
     assert statuses(run(shop, again, tmp_path / "run")) == {D: "failed"}
     assert shop.there[image.ref][0] == THEIRS
 

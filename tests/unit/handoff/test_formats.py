@@ -12,13 +12,13 @@ import pytest
 from lamina.declare.functions import Function
 from lamina.errors import ConfigError
 from lamina.handoff.formats import FORMATS, render
-from lamina.handoff.rules import Handed
+from lamina.handoff.rules import ImageOutput
 from lamina.refs import Reference
 
 DIGEST = "sha256:" + "1" * 64
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:far"
 NASTY = """it's "${var.x}" %{ if } $HOME `id` \\ end"""
-EMBED = Handed(
+EMBED = ImageOutput(
     image="lambda-embedding",
     ref=Reference.parse(f"registry.example.com/team/lambda-embedding-dev@{DIGEST}"),
     tag="sha-aaaaaaaaaaaa",
@@ -28,7 +28,7 @@ EMBED = Handed(
         Function(name="far", arn=ARN, command=("handler.far",)),
     ),
 )
-PLANNED = Handed(
+PLANNED = ImageOutput(
     image="3d.view", ref=Reference.parse("registry.example.com/3d.view-dev:sha-b"), tag="sha-b", functions=()
 )
 BOTH = (EMBED, PLANNED)
@@ -76,7 +76,7 @@ def test_a_reference_needs_no_quotes_which_files_of_variables_would_keep() -> No
 
 
 def test_images_that_would_be_one_variable_are_refused() -> None:
-    twins = [Handed(image=name, ref=EMBED.ref, tag="sha-a") for name in ("a-b", "a.b", "c")]
+    twins = [ImageOutput(image=name, ref=EMBED.ref, tag="sha-a") for name in ("a-b", "a.b", "c")]
 
     with pytest.raises(ConfigError, match=r"a-b and a\.b would both be \$A_B_IMAGE_URI"):
         render("env", twins)

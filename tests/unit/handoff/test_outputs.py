@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 import lamina
-from lamina.decide.plan import Found
+from lamina.decide.plan import FoundImage
 from lamina.declare.lockfile import LOCK_FILE, Lock, Pin
 from lamina.errors import ConfigError, LaminaError, SelectionError
 from lamina.execute.outcome import Outcome, Result
 from lamina.flow.lock import read_pins
 from lamina.flow.plan import make_images
-from lamina.flow.session import Flags, Workspace
+from lamina.flow.session import Flags, Session
 from lamina.refs import Reference
 from lamina.report.console import Screen
 from lamina.report.record import write_manifest
@@ -52,9 +52,9 @@ def record(receipts: Repo) -> Record:
         *names: str, host: str = HOST, pushed: bool = True, stack: str = "dev", stable: str = ""
     ) -> dict[str, str]:
         flags = Flags(offline=True, stack=stack, static=bool(stable) or None)
-        made = Workspace(flags, Screen(told=io.StringIO(), env={}), root=receipts.root)
+        made = Session(flags, Screen(told=io.StringIO(), env={}), root=receipts.root)
         nowhere = Reference(host=None, repository="x")
-        found = {base: Found(ref=nowhere, digest=stable) for base in (D, L)} if stable else None
+        found = {base: FoundImage(ref=nowhere, digest=stable) for base in (D, L)} if stable else None
         images = make_images(made, names, read_pins(made, names), found)
         results = {}
         for name in names:

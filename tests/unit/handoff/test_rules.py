@@ -6,7 +6,15 @@ import pytest
 
 from lamina.declare.functions import Function
 from lamina.errors import ConfigError, Problem
-from lamina.handoff.rules import Handed, Recorded, Wanted, by_digest, by_tag, known_host, read_recorded
+from lamina.handoff.rules import (
+    DesiredOutput,
+    ImageOutput,
+    Recorded,
+    by_digest,
+    by_tag,
+    known_host,
+    read_recorded,
+)
 from lamina.refs import Reference
 
 NAME, HOST, DIGEST = "lambda-embedding", "registry.example.com", "sha256:" + "1" * 64
@@ -19,7 +27,7 @@ RECORDED = Recorded(
     pushed=True,
 )
 FUNCTIONS = (Function(name="embed"), Function(name="query", command=("handler.query",)))
-WANTED = Wanted(image=NAME, repository=REPOSITORY, functions=FUNCTIONS, fingerprint=OLD)
+WANTED = DesiredOutput(image=NAME, repository=REPOSITORY, functions=FUNCTIONS, fingerprint=OLD)
 ACCOUNT, OTHER = "111111111111", "222222222222"
 
 
@@ -27,14 +35,14 @@ def ecr(account: str) -> str:
     return f"{account}.dkr.ecr.eu-west-1.amazonaws.com"
 
 
-def told(wanted: Wanted, recorded: Recorded | None) -> str:
+def told(wanted: DesiredOutput, recorded: Recorded | None) -> str:
     found = by_digest(wanted, recorded)
     assert isinstance(found, Problem)
     return str(found)
 
 
 def test_what_was_pushed_is_handed_over_by_digest_with_all_its_functions() -> None:
-    assert by_digest(WANTED, RECORDED) == Handed(
+    assert by_digest(WANTED, RECORDED) == ImageOutput(
         image=NAME,
         ref=Reference.parse(f"{HOST}/{NAME}-dev@{DIGEST}"),
         tag="sha-aaaaaaaaaaaa",
@@ -52,7 +60,7 @@ def test_a_tag_needs_no_record() -> None:
 def test_a_host_that_nobody_knows_offline_is_that_of_the_push(host: str | None) -> None:
     found = by_digest(replace(WANTED, repository=replace(REPOSITORY, host=host)), RECORDED)
 
-    assert isinstance(found, Handed)
+    assert isinstance(found, ImageOutput)
     assert found.ref.host == HOST
 
 

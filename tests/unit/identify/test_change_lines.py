@@ -1,19 +1,19 @@
 from __future__ import annotations
 
-from lamina.identify.change_lines import CROWD, excerpt, tell
-from lamina.identify.explain import Change, FileChange
+from lamina.identify.change_lines import CROWD, describe_changes, excerpt
+from lamina.identify.explain import FileChange, InputChange
 
 
-def file(path: str, kind: FileChange = "added", *, after: str = "file", context: str = "") -> Change:
-    return Change(kind=kind, subject=path, text=f"{path} {kind}", after=after, context=context)
+def file(path: str, kind: FileChange = "added", *, after: str = "file", context: str = "") -> InputChange:
+    return InputChange(kind=kind, subject=path, text=f"{path} {kind}", after=after, context=context)
 
 
-def files(count: int, folder: str, kind: FileChange = "added", *, context: str = "") -> list[Change]:
+def files(count: int, folder: str, kind: FileChange = "added", *, context: str = "") -> list[InputChange]:
     return [file(f"{folder}/{number:03}", kind, context=context) for number in range(count)]
 
 
-def lines(*changes: Change) -> list[str]:
-    return [each.line for each in tell(changes)]
+def lines(*changes: InputChange) -> list[str]:
+    return [each.line for each in describe_changes(changes)]
 
 
 def test_a_few_files_are_named() -> None:
@@ -23,7 +23,7 @@ def test_a_few_files_are_named() -> None:
 def test_of_many_their_number_and_folder_are_told() -> None:
     changes = [file("a", after="folder"), *files(300, "a/b"), file("a/c/d"), file("z", "removed")]
 
-    crowd, other = tell(changes)
+    crowd, other = describe_changes(changes)
 
     assert crowd.line == "301 files added below a"
     assert crowd.details == (*(f"a/b/{n:03} added" for n in range(CROWD)), "and 291 more, which --json names")
@@ -48,7 +48,7 @@ def test_folders_alone_are_called_so() -> None:
 
 
 def test_other_changes_are_never_counted() -> None:
-    changes = [Change(kind="argument", subject=str(n), text=f"argument {n}") for n in range(20)]
+    changes = [InputChange(kind="argument", subject=str(n), text=f"argument {n}") for n in range(20)]
 
     assert lines(*changes) == [each.text for each in changes]
 

@@ -13,7 +13,7 @@ from lamina.declare.dockerfile import parse_dockerfile
 from lamina.declare.resolve import resolve
 from lamina.identify.context import select
 from lamina.identify.ignore import EMPTY
-from lamina.identify.tree import Entry
+from lamina.identify.tree import TreeEntry
 
 from ..conftest import Repo
 
@@ -445,23 +445,23 @@ class DictFiles:
     read: list[str] = field(default_factory=list)
     listed: list[str] = field(default_factory=list)
 
-    def children(self, directory: str) -> list[Entry]:
+    def children(self, directory: str) -> list[TreeEntry]:
         self.listed.append(directory)
         prefix = f"{directory}/" if directory else ""
         below = (path.removeprefix(prefix) for path in self.contents if path.startswith(prefix))
         names = dict.fromkeys(prefix + path.partition("/")[0] for path in below)
         return [entry for entry in map(self.entry, names) if entry]
 
-    def entry(self, path: str) -> Entry | None:
+    def entry(self, path: str) -> TreeEntry | None:
         if path in self.contents:
-            return Entry(path=path, kind="file")
+            return TreeEntry(path=path, kind="file")
         return (
-            Entry(path=path, kind="dir")
+            TreeEntry(path=path, kind="dir")
             if not path or any(p.startswith(f"{path}/") for p in self.contents)
             else None
         )
 
-    def sha256(self, entry: Entry) -> str:
+    def sha256(self, entry: TreeEntry) -> str:
         self.read.append(entry.path)
         content = self.contents[entry.path]
         if content is None:

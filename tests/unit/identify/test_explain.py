@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from lamina.identify.explain import differences
-from lamina.identify.fingerprint import Bill
+from lamina.identify.fingerprint import BuildInputs
 from lamina.identify.ignore import Ignore
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
-BILL = Bill(
+BILL = BuildInputs(
     platform="linux/amd64",
     target=None,
     instructions=("FROM python AS x", 'RUN ["one"]', 'COPY ["a", "/"]'),
@@ -23,7 +23,7 @@ BILL = Bill(
 )
 
 
-def texts(before: Bill, after: Bill) -> list[str]:
+def texts(before: BuildInputs, after: BuildInputs) -> list[str]:
     return [each.text for each in differences(before, after)]
 
 

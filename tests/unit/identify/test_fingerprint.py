@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lamina.identify.fingerprint import SCHEMA, Bill, content_tag, read_requirements
+from lamina.identify.fingerprint import SCHEMA, BuildInputs, content_tag, read_requirements
 
 from ..conftest import RUNTIME, Repo
 
@@ -94,7 +94,7 @@ def test_a_tag_is_the_head_of_the_fingerprint() -> None:
 
 def test_a_bill_goes_through_json_and_back(golden: Repo) -> None:
     bill = golden.images("app")["app"].bill
-    again = Bill.from_document(json.loads(json.dumps(bill.document())))
+    again = BuildInputs.from_document(json.loads(json.dumps(bill.document())))
 
     assert again == bill
     assert again is not None
@@ -114,14 +114,14 @@ def test_a_bill_goes_through_json_and_back(golden: Repo) -> None:
     ],
 )
 def test_a_bill_of_another_schema_or_a_damaged_one_is_none(document: Any) -> None:
-    assert Bill.from_document(document) is None
+    assert BuildInputs.from_document(document) is None
 
 
 def test_the_requirements_are_not_hashed_twice(golden: Repo) -> None:
     bill = golden.images("app")["app"].bill
     document = {**bill.document(), "requirements": {}}
 
-    without = Bill.from_document(document)
+    without = BuildInputs.from_document(document)
 
     assert bill.requirements == {"src/requirements.txt": ("pydantic>=2",)}
     assert without is not None

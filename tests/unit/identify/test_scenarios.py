@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from lamina.identify.image import identify
-from lamina.identify.tree import DiskFiles, Entry
+from lamina.identify.tree import DiskFiles, TreeEntry
 
 from ..conftest import Repo, Shelf
 
@@ -120,7 +120,7 @@ def test_s10_another_checkout_has_the_same_fingerprints(built: Repo, tmp_path: P
 
 def test_s10_the_order_in_which_a_disk_lists_names_is_nothing(built: Repo) -> None:
     class Shuffled(DiskFiles):
-        def children(self, directory: str) -> list[Entry]:
+        def children(self, directory: str) -> list[TreeEntry]:
             found = list(super().children(directory))
             Random(directory).shuffle(found)
             return found

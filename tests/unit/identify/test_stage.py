@@ -12,7 +12,7 @@ import pytest
 from lamina.errors import BuildError
 from lamina.files import EPOCH
 from lamina.identify.image import Image
-from lamina.identify.stage import Stage, StagedTree, stage
+from lamina.identify.stage import StagedContext, StagedTree, stage
 
 from ..conftest import Repo
 
@@ -32,7 +32,7 @@ def app(repo: Repo) -> Repo:
     return repo
 
 
-def put(repo: Repo, folder: Path) -> Stage:
+def put(repo: Repo, folder: Path) -> StagedContext:
     image: Image = repo.images("app")["app"]
     trees = {
         name: StagedTree(root=image.root(name), context=context) for name, context in image.contexts.items()
@@ -134,7 +134,7 @@ def made_private(file: Path) -> None:
 DAMAGE = (truncated, flipped, rewritten, made_a_folder, touched, made_private, Path.unlink)
 
 
-def contents(staged: Stage) -> dict[str, tuple[int, bytes]]:
+def contents(staged: StagedContext) -> dict[str, tuple[int, bytes]]:
     """Path -> mode and content or target, of all that a build reads."""
     return {
         place.relative_to(staged.folder).as_posix(): (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lamina.identify.transfer_set import Sent, within
+from lamina.identify.transfer_set import TransferSet, within
 from lamina.identify.tree import DiskFiles
 
 from ..conftest import Repo
@@ -41,7 +41,7 @@ def test_what_is_sent(repo: Repo, links: dict[str, str], sources: list[str], sen
     for path, target in links.items():
         repo.link(path, target)
 
-    found = Sent(DiskFiles(repo.root), sources)
+    found = TransferSet(DiskFiles(repo.root), sources)
 
     assert [path for path in sent.split() if not found.holds(path)] == []
     assert [path for path in unsent.split() if found.holds(path)] == []
@@ -50,17 +50,17 @@ def test_what_is_sent(repo: Repo, links: dict[str, str], sources: list[str], sen
 
 def test_a_folder_is_reached_for_what_is_in_it(repo: Repo) -> None:
     repo.write("d/e/a")
-    found = Sent(DiskFiles(repo.root), ["d/e/a"])
+    found = TransferSet(DiskFiles(repo.root), ["d/e/a"])
 
     assert found.reaches("d")
     assert not found.holds("d")
-    assert not Sent(DiskFiles(repo.root), ["d/e/b"]).reaches("d")
+    assert not TransferSet(DiskFiles(repo.root), ["d/e/b"]).reaches("d")
 
 
 def test_a_name_that_is_no_pattern_makes_all_fail(repo: Repo) -> None:
     repo.write("a[")
     repo.link("l", "a[")
-    found = Sent(DiskFiles(repo.root), ["l", "b"])
+    found = TransferSet(DiskFiles(repo.root), ["l", "b"])
 
     assert not found.holds("l")
     assert found.fault == "malformed pattern `a[`: `[` is no set of characters"

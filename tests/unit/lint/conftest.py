@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.flow.session import Flags, Workspace
+from lamina.flow.session import Flags, Session
 from lamina.identify.tree import DiskFiles
 from lamina.lint.read import Surveyor
 from lamina.lint.registry import lint
@@ -30,8 +30,8 @@ def look(
 
 def mend(repo: Repo, *, dry_run: bool = False, images: tuple[str, ...] = ()) -> Linted:
     """What ``invoke lint --fix`` does."""
-    workspace = Workspace(Flags(images=images, platform="linux/amd64"), Screen(env={}), root=repo.root)
-    return mend_images(workspace, dry_run=dry_run)
+    session = Session(Flags(images=images, platform="linux/amd64"), Screen(env={}), root=repo.root)
+    return mend_images(session, dry_run=dry_run)
 
 
 def mended(repo: Repo, image: str = "app") -> str:

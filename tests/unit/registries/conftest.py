@@ -12,11 +12,11 @@ import pytest
 
 from lamina.process import Command, Completed
 from lamina.registries.credentials import Credential
-from lamina.registries.http import Answer, Request, Unreachable
+from lamina.registries.http import HttpResponse, Request, Unreachable
 from lamina.registries.oci import OciRegistry
-from lamina.registries.session import Session
+from lamina.registries.session import RegistrySession
 
-Reply = Answer | Unreachable
+Reply = HttpResponse | Unreachable
 
 
 @dataclass(slots=True)
@@ -26,12 +26,14 @@ class ScriptedTransport:
     replies: dict[tuple[str, str], list[Reply]] = field(default_factory=dict)
     sent: list[Request] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
-    guard: Callable[[Request], Answer | None] | None = None
+    guard: Callable[[Request], HttpResponse | None] | None = None
 
     def on(self, method: str, url: str, *replies: Reply) -> None:
         self.replies[(method, url)] = list(replies)
 
-    def send(self, request: Request, *, sink: IO[bytes] | None = None, most: int | None = None) -> Answer:
+    def send(
+        self, request: Request, *, sink: IO[bytes] | None = None, most: int | None = None
+    ) -> HttpResponse:
         self.sent.append(request)
         body = request.body
         if body is not None and not isinstance(body, bytes):
@@ -125,27 +127,27 @@ def credentials() -> list[Credential | None]:
 @pytest.fixture
 def registry(transport: ScriptedTransport, clock: Clock, credentials: list[Credential | None]) -> OciRegistry:
     """The registry at r.example/team: open, unless a test plans another answer to the first look."""
-    transport.on("GET", "https://r.example/v2/", Answer(status=200))
+    transport.on("GET", "https://r.example/v2/", HttpResponse(status=200))
 
     def source(*, fresh: bool) -> Credential | None:
         if fresh and len(credentials) > 1:
             credentials.pop(0)
         return credentials[0]
 
-    session = Session(
+    session = RegistrySession(
         "r.example",
         transport=transport,
         credential=source,
         clock=clock,
         sleep=clock.sleep,
-        luck=lambda: 0.0,
+        jitter=lambda: 0.0,
     )
     return OciRegistry("r.example/team", session)
 
 
 @pytest.fixture
-def json_answer() -> Callable[..., Answer]:
-    def make(status: int, document: object, headers: Mapping[str, str] | None = None) -> Answer:
-        return Answer(status=status, headers=headers or {}, body=json.dumps(document).encode())
+def json_answer() -> Callable[..., HttpResponse]:
+    def make(status: int, document: object, headers: Mapping[str, str] | None = None) -> HttpResponse:
+        return HttpResponse(status=status, headers=headers or {}, body=json.dumps(document).encode())
 
     return make

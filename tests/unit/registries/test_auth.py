@@ -6,7 +6,7 @@ import pytest
 
 from lamina.registries.auth import Authorizer, Challenge, Refused
 from lamina.registries.credentials import Credential
-from lamina.registries.http import Answer, Request
+from lamina.registries.http import HttpResponse, Request
 
 ME = Credential(username="me", secret="s3cret")
 SCOPES = ("repository:a:pull",)
@@ -41,10 +41,10 @@ class TokenService:
         self.requests: list[Request] = []
         self.extra = extra
 
-    def __call__(self, request: Request) -> Answer:
+    def __call__(self, request: Request) -> HttpResponse:
         self.requests.append(request)
         body = {"token": f"t{len(self.requests)}", **self.extra}
-        return Answer(status=200, body=json.dumps(body).encode())
+        return HttpResponse(status=200, body=json.dumps(body).encode())
 
 
 def authorizer(
@@ -103,7 +103,7 @@ def test_an_identity_token_is_exchanged_by_post(clock: object) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"token": ""}', b"null"])
 def test_an_answer_without_a_token_is_refused(body: bytes, clock: object) -> None:
-    shown = authorizer(BEARER, ME, lambda request: Answer(status=200, body=body), clock)
+    shown = authorizer(BEARER, ME, lambda request: HttpResponse(status=200, body=body), clock)
     with pytest.raises(Refused, match="without a token"):
         shown.header(SCOPES)
 

@@ -16,7 +16,7 @@ from lamina.errors import RegistryError
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential
 from lamina.registries.ecr import EcrRegistry, EcrSettings, Login, ecr_registry, identity_of
-from lamina.registries.http import Answer
+from lamina.registries.http import HttpResponse
 
 HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -159,15 +159,15 @@ def test_the_host_is_the_one_that_aws_names(open_ecr, amazon, host) -> None:
 def test_what_was_renewed_by_others_is_not_asked_for_again(open_ecr, amazon, transport) -> None:
     for secret in ("t1", "t2"):
         amazon.ecr.add_response("get_authorization_token", told(secret, NOW + timedelta(hours=12)), {})
-    challenge = Answer(status=401, headers={"www-authenticate": f'Basic realm="https://{HOST}/"'})
+    challenge = HttpResponse(status=401, headers={"www-authenticate": f'Basic realm="https://{HOST}/"'})
     good = ["t1"]
 
-    def guard(request: Any) -> Answer | None:
+    def guard(request: Any) -> HttpResponse | None:
         wanted = f"Basic {Credential(username='AWS', secret=good[0]).encoded}"
         return None if request.headers.get("Authorization") == wanted else challenge
 
     transport.guard = guard
-    transport.on("GET", f"https://{HOST}/v2/app/manifests/v1", Answer(status=200, body=b"{}"))
+    transport.on("GET", f"https://{HOST}/v2/app/manifests/v1", HttpResponse(status=200, body=b"{}"))
     registry = open_ecr()
     assert registry.manifest(Reference.parse(f"{HOST}/app:v1")) is not None
     registry.login(fresh=True)  # as a push does whose token has ended
@@ -209,10 +209,10 @@ def test_a_store_that_only_remembers_does_not(open_ecr, amazon, runner, environ)
 def test_a_refused_token_is_replaced(open_ecr, amazon, transport) -> None:
     for secret in ("t1", "t2"):
         amazon.ecr.add_response("get_authorization_token", told(secret, NOW + timedelta(hours=12)), {})
-    challenge = Answer(status=401, headers={"www-authenticate": f'Basic realm="https://{HOST}/"'})
+    challenge = HttpResponse(status=401, headers={"www-authenticate": f'Basic realm="https://{HOST}/"'})
     good = f"Basic {Credential(username='AWS', secret='t2').encoded}"
     transport.guard = lambda request: None if request.headers.get("Authorization") == good else challenge
-    transport.on("GET", f"https://{HOST}/v2/team/app/manifests/v1", Answer(status=200, body=b"{}"))
+    transport.on("GET", f"https://{HOST}/v2/team/app/manifests/v1", HttpResponse(status=200, body=b"{}"))
     assert open_ecr().manifest(Reference.parse(f"{HOST}/team/app:v1")) is not None
 
 

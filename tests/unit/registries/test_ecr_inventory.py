@@ -11,17 +11,17 @@ from botocore.config import Config
 from botocore.stub import Stubber
 
 from lamina.errors import RegistryError
-from lamina.registries.ecr_inventory import EcrStock
+from lamina.registries.ecr_inventory import EcrInventory
 
 DIGESTS = [f"sha256:{number:064x}" for number in range(150)]
 
 
 @pytest.fixture
-def ecr() -> Iterator[tuple[EcrStock, Stubber]]:
+def ecr() -> Iterator[tuple[EcrInventory, Stubber]]:
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y", "region_name": "eu-west-1"}
     client = boto3.client("ecr", config=Config(retries={"total_max_attempts": 1}), **keys)  # type: ignore[call-overload]
     with Stubber(client) as stub:
-        yield EcrStock(lambda _: client, account=None, prefix="team"), stub
+        yield EcrInventory(lambda _: client, account=None, prefix="team"), stub
         stub.assert_no_pending_responses()
 
 
@@ -29,7 +29,7 @@ def batch(digests: list[str]) -> dict[str, Any]:
     return {"repositoryName": "team/app", "imageIds": [{"imageDigest": each} for each in digests]}
 
 
-def test_what_was_confirmed_before_a_failure_is_known(ecr: tuple[EcrStock, Stubber]) -> None:
+def test_what_was_confirmed_before_a_failure_is_known(ecr: tuple[EcrInventory, Stubber]) -> None:
     stock, stub = ecr
     gone = [{"imageDigest": each, "imageTag": "sha-1"} for each in DIGESTS[:98]]
     failures = [
@@ -50,7 +50,7 @@ def test_what_was_confirmed_before_a_failure_is_known(ecr: tuple[EcrStock, Stubb
         next(answers)
 
 
-def test_policies_are_documents_or_nothing(ecr: tuple[EcrStock, Stubber]) -> None:
+def test_policies_are_documents_or_nothing(ecr: tuple[EcrInventory, Stubber]) -> None:
     stock, stub = ecr
     stub.add_response(
         "get_repository_policy", {"policyText": '{"Statement": []}'}, {"repositoryName": "team/app"}

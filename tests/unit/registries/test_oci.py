@@ -18,22 +18,22 @@ from lamina.registries.base import (
     sha256,
 )
 from lamina.registries.credentials import Credential
-from lamina.registries.http import Answer, Request, Unreachable
+from lamina.registries.http import HttpResponse, Request, Unreachable
 from lamina.registries.oci import OciRegistry, oci_registry
-from lamina.registries.oci_inventory import OciStock
-from lamina.registries.session import Patience, Session
+from lamina.registries.oci_inventory import OciInventory
+from lamina.registries.session import BackoffPolicy, RegistrySession
 
 V2 = "https://r.example/v2"
 REF = Reference.parse("r.example/team/app:v1")
 URL = f"{V2}/team/app/manifests/v1"
 RAW = b'{ "schemaVersion": 2,\n "config": {"digest": "sha256:c", "size": 3}, "layers": [] }\n'
-FOUND = Answer(status=200, headers={"content-type": f"{OCI_MANIFEST}; charset=utf-8"}, body=RAW)
-ABSENT = Answer(status=404, body=b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}')
+FOUND = HttpResponse(status=200, headers={"content-type": f"{OCI_MANIFEST}; charset=utf-8"}, body=RAW)
+ABSENT = HttpResponse(status=404, body=b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}')
 
 
-def error(status: int, code: str = "", message: str = "") -> Answer:
+def error(status: int, code: str = "", message: str = "") -> HttpResponse:
     body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
-    return Answer(status=status, body=body)
+    return HttpResponse(status=status, body=body)
 
 
 def test_a_manifest_is_one_get_that_accepts_all_four_kinds(transport, registry: OciRegistry) -> None:
@@ -51,8 +51,8 @@ def test_blobs_are_looked_for_by_one_head_each_and_only_404_is_lost(transport, r
         media_type="application/vnd.oci.image.layer.nondistributable.v1.tar", digest="d", size=1
     )
     for blob, answer in (
-        (here, Answer(status=200)),
-        (gone, Answer(status=404)),
+        (here, HttpResponse(status=200)),
+        (gone, HttpResponse(status=404)),
         (denied, error(403, "DENIED")),
     ):
         transport.on("HEAD", f"{V2}/team/app/blobs/{blob.digest}", answer)
@@ -68,8 +68,8 @@ def test_tags_are_listed_page_by_page(transport, registry: OciRegistry) -> None:
     first = f"{V2}/team/app/tags/list?n=1000"
     later = f"{V2}/team/app/tags/list?n=1000&last=b"
     link = {"link": '</v2/team/app/tags/list?n=1000&last=b>; rel="next"'}
-    transport.on("GET", first, Answer(status=200, headers=link, body=b'{"tags": ["a", "b"]}'))
-    transport.on("GET", later, Answer(status=200, body=b'{"tags": null}'))
+    transport.on("GET", first, HttpResponse(status=200, headers=link, body=b'{"tags": ["a", "b"]}'))
+    transport.on("GET", later, HttpResponse(status=200, body=b'{"tags": null}'))
     assert registry.tags(REF) == ("a", "b")
     transport.on("GET", first, error(404, "NAME_UNKNOWN"))
     assert registry.tags(REF) == ()
@@ -79,9 +79,9 @@ def _published(transport, digest: str, manifest: bytes, *blobs: bytes) -> None:
     headers = {"content-type": str(json.loads(manifest)["mediaType"])}
     for handle in (digest, sha256(manifest)):
         url = f"{V2}/team/app/manifests/{handle}"
-        transport.on("GET", url, Answer(status=200, headers=headers, body=manifest))
+        transport.on("GET", url, HttpResponse(status=200, headers=headers, body=manifest))
     for blob in blobs:
-        transport.on("GET", f"{V2}/team/app/blobs/{sha256(blob)}", Answer(status=200, body=blob))
+        transport.on("GET", f"{V2}/team/app/blobs/{sha256(blob)}", HttpResponse(status=200, body=blob))
 
 
 def _image(config: bytes) -> bytes:
@@ -105,10 +105,12 @@ def test_a_plain_registry_tells_when_an_image_was_built_if_that_is_real(
     transport, registry: OciRegistry, config: bytes, built: datetime | None
 ) -> None:
     image = _image(config)
-    transport.on("GET", f"{V2}/team/app/tags/list?n=1000", Answer(status=200, body=b'{"tags": ["v1", "v2"]}'))
+    transport.on(
+        "GET", f"{V2}/team/app/tags/list?n=1000", HttpResponse(status=200, body=b'{"tags": ["v1", "v2"]}')
+    )
     for tag in ("v1", "v2"):
         _published(transport, tag, image, config)
-    (found,) = OciStock(registry).stored("app")
+    (found,) = OciInventory(registry).stored("app")
     assert (found.tags, found.size, found.pushed) == (("v1", "v2"), 5, built)
 
 
@@ -117,20 +119,22 @@ def test_what_an_index_lists_is_there_as_well(transport, registry: OciRegistry) 
     image = _image(config)
     listed = [{"digest": sha256(image), "size": 1}, {"digest": "sha256:" + "0" * 64, "size": 1}]
     index = json.dumps({"mediaType": OCI_INDEX, "manifests": listed}).encode()
-    transport.on("GET", f"{V2}/team/app/tags/list?n=1000", Answer(status=200, body=b'{"tags": ["all"]}'))
+    transport.on(
+        "GET", f"{V2}/team/app/tags/list?n=1000", HttpResponse(status=200, body=b'{"tags": ["all"]}')
+    )
     _published(transport, "all", index)
     _published(transport, sha256(image), image, config)
     transport.on("GET", f"{V2}/team/app/manifests/sha256:{'0' * 64}", ABSENT)
-    found = {each.digest: each for each in OciStock(registry).stored("app")}
+    found = {each.digest: each for each in OciInventory(registry).stored("app")}
     assert set(found) == {sha256(index), sha256(image)}
     assert found[sha256(index)].pushed is None
 
 
 def test_what_is_not_deleted_is_told(transport, registry: OciRegistry) -> None:
     here, there = ("sha256:" + each * 64 for each in "12")
-    transport.on("DELETE", f"{V2}/team/app/manifests/{here}", Answer(status=202))
+    transport.on("DELETE", f"{V2}/team/app/manifests/{here}", HttpResponse(status=202))
     transport.on("DELETE", f"{V2}/team/app/manifests/{there}", error(405))
-    told = dict(OciStock(registry).remove("app", [here, there]))
+    told = dict(OciInventory(registry).remove("app", [here, there]))
     assert told[here] is None
     assert "does not delete" in str(told[there])
 
@@ -138,11 +142,11 @@ def test_what_is_not_deleted_is_told(transport, registry: OciRegistry) -> None:
 def test_a_blob_is_fetched_and_checked(transport, registry: OciRegistry) -> None:
     blob = Descriptor(media_type="", digest=sha256(b"layer"), size=5)
     url = f"{V2}/team/app/blobs/{blob.digest}"
-    transport.on("GET", url, Answer(status=200, body=b"layer"))
+    transport.on("GET", url, HttpResponse(status=200, body=b"layer"))
     sink = io.BytesIO()
     registry.blob(REF, blob, sink)
     assert sink.getvalue() == b"layer"
-    transport.on("GET", url, Answer(status=200, body=b"other"))
+    transport.on("GET", url, HttpResponse(status=200, body=b"other"))
     with pytest.raises(RegistryError, match="not those of their digest"):
         registry.blob(REF, blob, io.BytesIO())
     transport.on("GET", url, error(404, "BLOB_UNKNOWN"))
@@ -162,13 +166,13 @@ def test_bytes_that_belie_their_digest_are_refused(transport, registry: OciRegis
     with pytest.raises(RegistryError, match="not those of their digest"):
         registry.manifest(REF.with_digest(wanted))
     headers = {"content-type": OCI_MANIFEST, "docker-content-digest": wanted}
-    transport.on("GET", URL, Answer(status=200, headers=headers, body=RAW))
+    transport.on("GET", URL, HttpResponse(status=200, headers=headers, body=RAW))
     with pytest.raises(RegistryError, match="not those of their digest"):
         registry.manifest(REF)
 
 
 def test_a_page_instead_of_a_manifest_is_told(transport, registry: OciRegistry) -> None:
-    transport.on("GET", URL, Answer(status=200, body=b"<html>log in</html>"))
+    transport.on("GET", URL, HttpResponse(status=200, body=b"<html>log in</html>"))
     with pytest.raises(RegistryError, match="is no image manifest"):
         registry.manifest(REF)
 
@@ -179,7 +183,7 @@ def test_a_reference_of_another_registry_is_refused(transport, registry: OciRegi
 
 
 def test_what_is_no_registry_is_told(transport, registry: OciRegistry) -> None:
-    transport.on("GET", f"{V2}/", Answer(status=404, body=b"<html>nginx</html>"))
+    transport.on("GET", f"{V2}/", HttpResponse(status=404, body=b"<html>nginx</html>"))
     with pytest.raises(RegistryError, match="no image registry: GET /v2/ was answered with 404"):
         registry.manifest(REF)
 
@@ -208,7 +212,7 @@ def test_unreachable_is_told_at_once_with_a_next_step(
 def test_loopback_falls_back_to_plain_http(transport, clock, kind: str) -> None:
     registry = _loopback(transport, clock)
     transport.on("GET", "https://localhost:5000/v2/", Unreachable(kind, "wrong version number"))  # type: ignore[arg-type]
-    transport.on("GET", "http://localhost:5000/v2/", Answer(status=200))
+    transport.on("GET", "http://localhost:5000/v2/", HttpResponse(status=200))
     transport.on("GET", "http://localhost:5000/v2/app/manifests/v1", FOUND)
     assert registry.manifest(Reference.parse("localhost:5000/app:v1")) is not None
 
@@ -223,13 +227,15 @@ def test_loopback_with_an_untrusted_certificate_stays_https(transport, clock) ->
 def _loopback(transport, clock) -> OciRegistry:
     return OciRegistry(
         "localhost:5000",
-        Session("localhost:5000", transport=transport, credential=lambda *, fresh: None, sleep=clock.sleep),
+        RegistrySession(
+            "localhost:5000", transport=transport, credential=lambda *, fresh: None, sleep=clock.sleep
+        ),
     )
 
 
 def test_docker_hub_is_asked_by_its_api_host_and_library_names(transport) -> None:
-    session = Session("docker.io", transport=transport, credential=lambda *, fresh: None)
-    transport.on("GET", "https://registry-1.docker.io/v2/", Answer(status=200))
+    session = RegistrySession("docker.io", transport=transport, credential=lambda *, fresh: None)
+    transport.on("GET", "https://registry-1.docker.io/v2/", HttpResponse(status=200))
     transport.on("GET", "https://registry-1.docker.io/v2/library/python/manifests/3.13", FOUND)
     assert OciRegistry("docker.io", session).manifest(Reference.parse("python:3.13")) is not None
 
@@ -238,8 +244,8 @@ def test_docker_hub_is_asked_by_its_api_host_and_library_names(transport) -> Non
 
 
 def test_busy_registries_are_asked_again_when_they_say(transport, registry: OciRegistry, clock) -> None:
-    busy = Answer(status=429, headers={"retry-after": "7"})
-    transport.on("GET", URL, busy, Answer(status=503), Unreachable("lost", "reset"), FOUND)
+    busy = HttpResponse(status=429, headers={"retry-after": "7"})
+    transport.on("GET", URL, busy, HttpResponse(status=503), Unreachable("lost", "reset"), FOUND)
     assert registry.manifest(REF) is not None
     assert clock.slept == [7.0, 0.5, 1.0]
 
@@ -250,21 +256,21 @@ def test_patience_ends_with_a_clear_error(transport, registry: OciRegistry, cloc
         RegistryError, match=r"failed with 503, cannot read r.example/team/app:v1: maintenance"
     ):
         registry.manifest(REF)
-    assert len(transport.asked()) == Patience().attempts
+    assert len(transport.asked()) == BackoffPolicy().attempts
     transport.on("GET", URL, error(429, "TOOMANYREQUESTS", "slow down"))
     with pytest.raises(RegistryError, match=r"too many requests.*slow down"):
         registry.manifest(REF)
 
 
 def test_no_new_try_starts_after_the_budget(transport, registry: OciRegistry, clock) -> None:
-    transport.on("GET", URL, Answer(status=429, headers={"retry-after": "3600"}))
+    transport.on("GET", URL, HttpResponse(status=429, headers={"retry-after": "3600"}))
     with pytest.raises(RegistryError, match="too many requests"):
         registry.manifest(REF)
-    assert sum(clock.slept) <= 60 + Patience().longest
+    assert sum(clock.slept) <= 60 + BackoffPolicy().longest
 
 
 def test_pauses_grow_and_are_spread() -> None:
-    patience = Patience(first=1.0, longest=5.0)
+    patience = BackoffPolicy(first=1.0, longest=5.0)
     assert [patience.pause(attempt, None, 1.0) for attempt in (2, 3, 4, 5)] == [1.0, 2.0, 4.0, 5.0]
     assert patience.pause(3, None, 0.0) == 1.0
     assert patience.pause(2, 0.0, 0.0) == 0.0
@@ -277,11 +283,11 @@ def guarded(transport, *accepted: str) -> None:
     """Basic authorization, as most private registries and ECR want it."""
     challenge = {"www-authenticate": 'Basic realm="r"'}
 
-    def guard(request: Request) -> Answer | None:
+    def guard(request: Request) -> HttpResponse | None:
         shown = request.headers.get("Authorization")
         if shown in {f"Basic {Credential(username='me', secret=secret).encoded}" for secret in accepted}:
             return None
-        return Answer(status=401, headers=challenge, body=error(401, "UNAUTHORIZED", "who?").body)
+        return HttpResponse(status=401, headers=challenge, body=error(401, "UNAUTHORIZED", "who?").body)
 
     transport.guard = guard
 
@@ -316,9 +322,9 @@ def test_an_expired_credential_is_renewed(transport, registry, credentials) -> N
     credentials[:] = [Credential(username="me", secret="old"), Credential(username="me", secret="new")]
     old = f"Basic {credentials[0].encoded}"
     expired = error(403, "DENIED", "Your authorization token has expired. Reauthenticate and try again.")
-    first = Answer(status=401, headers={"www-authenticate": "Basic realm=r"})
+    first = HttpResponse(status=401, headers={"www-authenticate": "Basic realm=r"})
 
-    def guard(request: Request) -> Answer | None:
+    def guard(request: Request) -> HttpResponse | None:
         shown = request.headers.get("Authorization")
         return first if shown is None else expired if shown == old else None
 
@@ -343,9 +349,9 @@ PUT = f"{V2}/team/app/manifests/stable"
 
 
 def test_a_retag_puts_the_same_bytes_with_their_media_type(transport, registry) -> None:
-    docker = Answer(status=200, headers={"content-type": DOCKER_MANIFEST}, body=RAW)
+    docker = HttpResponse(status=200, headers={"content-type": DOCKER_MANIFEST}, body=RAW)
     transport.on("GET", URL, docker)
-    transport.on("PUT", PUT, Answer(status=201))
+    transport.on("PUT", PUT, HttpResponse(status=201))
     registry.retag(REF, REF.with_tag("stable"))
     assert transport.asked() == [f"GET {URL}", f"PUT {PUT}"]
     assert transport.bodies[-1] == RAW
@@ -358,7 +364,7 @@ def test_an_immutable_tag_that_already_says_so_is_success(transport, registry) -
     transport.on("PUT", PUT, immutable)
     transport.on("GET", PUT, FOUND)
     registry.retag(REF, REF.with_tag("stable"))
-    transport.on("GET", PUT, Answer(status=200, headers={}, body=b"{}"))
+    transport.on("GET", PUT, HttpResponse(status=200, headers={}, body=b"{}"))
     with pytest.raises(RegistryError, match="is immutable and names another image"):
         registry.retag(REF, REF.with_tag("stable"))
 
@@ -377,11 +383,11 @@ MOUNT = f"{BLOB}/uploads/?mount=sha256%3Ac&from=team%2Fapp"
 
 def test_blobs_are_mounted_unless_they_are_there(transport, registry) -> None:
     transport.on("GET", URL, FOUND)
-    transport.on("HEAD", f"{BLOB}/sha256:c", Answer(status=404))
-    transport.on("POST", MOUNT, Answer(status=201))
-    transport.on("PUT", f"{V2}/team/prod/manifests/v1", Answer(status=201))
+    transport.on("HEAD", f"{BLOB}/sha256:c", HttpResponse(status=404))
+    transport.on("POST", MOUNT, HttpResponse(status=201))
+    transport.on("PUT", f"{V2}/team/prod/manifests/v1", HttpResponse(status=201))
     registry.retag(REF, TARGET)
-    transport.on("HEAD", f"{BLOB}/sha256:c", Answer(status=200))
+    transport.on("HEAD", f"{BLOB}/sha256:c", HttpResponse(status=200))
     transport.sent.clear()
     registry.retag(REF, TARGET)
     assert [request.method for request in transport.sent] == ["GET", "HEAD", "PUT"]
@@ -389,12 +395,12 @@ def test_blobs_are_mounted_unless_they_are_there(transport, registry) -> None:
 
 def test_blobs_are_copied_where_nothing_is_mounted(transport, registry) -> None:
     transport.on("GET", URL, FOUND)
-    transport.on("HEAD", f"{BLOB}/sha256:c", Answer(status=404))
+    transport.on("HEAD", f"{BLOB}/sha256:c", HttpResponse(status=404))
     upload = "https://uploads.example/u/1?state=s"
-    transport.on("POST", MOUNT, Answer(status=202, headers={"location": upload}))
-    transport.on("GET", f"{V2}/team/app/blobs/sha256:c", Answer(status=200, body=b"abc"))
-    transport.on("PUT", f"{upload}&digest=sha256%3Ac", Answer(status=201))
-    transport.on("PUT", f"{V2}/team/prod/manifests/v1", Answer(status=201))
+    transport.on("POST", MOUNT, HttpResponse(status=202, headers={"location": upload}))
+    transport.on("GET", f"{V2}/team/app/blobs/sha256:c", HttpResponse(status=200, body=b"abc"))
+    transport.on("PUT", f"{upload}&digest=sha256%3Ac", HttpResponse(status=201))
+    transport.on("PUT", f"{V2}/team/prod/manifests/v1", HttpResponse(status=201))
     registry.retag(REF, TARGET)
     assert b"abc" in transport.bodies
 
@@ -402,23 +408,25 @@ def test_blobs_are_copied_where_nothing_is_mounted(transport, registry) -> None:
 def test_our_credential_stays_with_the_registry(transport, registry, credentials) -> None:
     credentials[0] = Credential(username="me", secret="right")
     uploads = "https://uploads.example/u/1"
-    transport.on("GET", f"{V2}/", Answer(status=401, headers={"www-authenticate": "Basic realm=r"}))
+    transport.on("GET", f"{V2}/", HttpResponse(status=401, headers={"www-authenticate": "Basic realm=r"}))
     transport.on("GET", URL, FOUND)
-    transport.on("HEAD", f"{BLOB}/sha256:c", Answer(status=404))
-    transport.on("POST", MOUNT, Answer(status=202, headers={"location": uploads}))
-    transport.on("GET", f"{V2}/team/app/blobs/sha256:c", Answer(status=200, body=b"abc"))
-    transport.on("PUT", f"{uploads}?digest=sha256%3Ac", Answer(status=201))
-    transport.on("PUT", f"{V2}/team/prod/manifests/v1", Answer(status=201))
+    transport.on("HEAD", f"{BLOB}/sha256:c", HttpResponse(status=404))
+    transport.on("POST", MOUNT, HttpResponse(status=202, headers={"location": uploads}))
+    transport.on("GET", f"{V2}/team/app/blobs/sha256:c", HttpResponse(status=200, body=b"abc"))
+    transport.on("PUT", f"{uploads}?digest=sha256%3Ac", HttpResponse(status=201))
+    transport.on("PUT", f"{V2}/team/prod/manifests/v1", HttpResponse(status=201))
     registry.retag(REF, TARGET)
     for request in transport.sent[1:]:
         assert ("Authorization" in request.headers) == request.url.startswith(V2)
 
 
 def test_a_manifest_is_written_after_its_blobs(transport, registry) -> None:
-    transport.on("POST", f"{V2}/team/app/blobs/uploads/", Answer(status=202, headers={"location": "/up/1"}))
+    transport.on(
+        "POST", f"{V2}/team/app/blobs/uploads/", HttpResponse(status=202, headers={"location": "/up/1"})
+    )
     upload = f"https://r.example/up/1?digest={sha256(b'abc').replace(':', '%3A')}"
-    transport.on("PUT", upload, Answer(status=201))
-    transport.on("PUT", PUT, Answer(status=201))
+    transport.on("PUT", upload, HttpResponse(status=201))
+    transport.on("PUT", PUT, HttpResponse(status=201))
 
     registry.write(REF.with_tag("stable"), Manifest.of(RAW), b"abc")
 
@@ -450,7 +458,7 @@ def test_where_docker_has_no_credential_or_an_old_one_another_source_is_asked(
     old = {"r.example": {"auth": Credential(username="AWS", secret=stored).encoded}} if stored else {}
     (tmp_path / "config.json").write_text(json.dumps({"auths": old}))
     token = Credential(username="AWS", secret="token")
-    challenge = Answer(status=401, headers={"www-authenticate": 'Basic realm="r"'})
+    challenge = HttpResponse(status=401, headers={"www-authenticate": 'Basic realm="r"'})
     good = f"Basic {token.encoded}"
     transport.guard = lambda request: None if request.headers.get("Authorization") == good else challenge
     transport.on("GET", URL, FOUND)

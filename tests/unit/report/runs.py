@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lamina.report.history import Run, Step, read_run, read_steps
+from lamina.report.history import Run, StepRecord, read_run, read_steps
 
 RECORDED = Path(__file__).parents[1] / "execute" / "data"
 EDIT = Path(__file__).parent / "data" / "edit.jsonl"
@@ -64,6 +64,6 @@ def put_edit(state: Path) -> Path:
     )
 
 
-def read(state: Path, run: str) -> tuple[Run, tuple[Step, ...]]:
+def read(state: Path, run: str) -> tuple[Run, tuple[StepRecord, ...]]:
     found = read_run(state, run)
     return found, read_steps(state, found)

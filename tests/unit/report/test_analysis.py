@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from lamina.report.analysis import Report, analyse, critical_path, slowest
-from lamina.report.history import ImageRun, Run, Step
+from lamina.report.analysis import RunReport, analyse, critical_path, slowest
+from lamina.report.history import ImageRun, Run, StepRecord
 
 from .runs import COLD, EDITED, A, B, put_edit, put_pair, read
 
 
-def report(state: Path, run: str) -> Report:
+def report(state: Path, run: str) -> RunReport:
     found, steps = read(state, run)
     return analyse(found, steps, {found: steps})
 
@@ -64,8 +64,8 @@ def test_the_critical_path_ends_with_what_ended_last(tmp_path: Path) -> None:
     assert [step.name for step in path if "handler.py" in step.name]
 
 
-def step(name: str, start: float, stop: float, *, image: str = A, inputs: tuple[str, ...] = ()) -> Step:
-    return Step(
+def step(name: str, start: float, stop: float, *, image: str = A, inputs: tuple[str, ...] = ()) -> StepRecord:
+    return StepRecord(
         image=image, name=f"[{name}] RUN {name}", is_instruction=True, state="ran", digest=name,
         inputs=inputs, started=start, finished=stop,
     )  # fmt: skip
@@ -74,7 +74,7 @@ def step(name: str, start: float, stop: float, *, image: str = A, inputs: tuple[
 RUN = Run(id=COLD, started=0.0, images=(ImageRun(name=A), ImageRun(name=B, parents=(A,))))
 
 
-def names(path: tuple[Step, ...]) -> list[str]:
+def names(path: tuple[StepRecord, ...]) -> list[str]:
     return [each.digest for each in path]
 
 

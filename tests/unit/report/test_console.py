@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from lamina.decide.plan import Lookup, make_plan
+from lamina.decide.plan import StoreLookup, make_plan
 from lamina.errors import ConfigError, Problem
 from lamina.execute.outcome import Outcome, Result, Saved
 from lamina.execute.progress import Trace
-from lamina.identify.explain import Change
+from lamina.identify.explain import InputChange
 from lamina.report.console import Screen, saved_line
-from lamina.smoke.answer import Answer, Failure
+from lamina.smoke.answer import Failure, Invocation
 from lamina.smoke.container import Smoked
 
 from ..conftest import DIGEST, Repo, Shelf
@@ -40,7 +40,7 @@ def test_the_headline_is_the_first_line(receipts: Repo, capsys: Capture) -> None
     plan = make_plan(
         receipts.images(),
         [],
-        Lookup(place="", unknown="--offline"),
+        StoreLookup(place="", unknown="--offline"),
         last={},
         headline="STATIC MODE",
         notes=(Problem(what="odd", where="here"),),
@@ -69,8 +69,8 @@ def test_many_reasons_are_counted(receipts: Repo, shelf: Shelf, capsys: Capture)
 
 def test_changes_have_a_line_each_and_below_it_what_there_is_to_show(capsys: Capture) -> None:
     changes = (
-        Change(kind="parent", subject="b", text="parent b"),
-        Change(
+        InputChange(kind="parent", subject="b", text="parent b"),
+        InputChange(
             kind="instruction", subject="RUN", text="Dockerfile: RUN changed", diff=("- RUN a", "+ RUN b")
         ),
     )
@@ -296,14 +296,14 @@ SMOKED = (
     Smoked(
         image=W,
         function="handler.handler",
-        answer=Answer(
+        answer=Invocation(
             payload={"all": "x" * 500}, init_ms=219.6, duration_ms=2.4, billed_ms=222, memory_mb=19
         ),
     ),
     Smoked(
         image=E,
         function="handler.handler",
-        answer=Answer(
+        answer=Invocation(
             failure=Failure(type="KeyError", message="'r-1'", trace=("  in handler",)), log=("looking",)
         ),
     ),

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from lamina.audit.compare import Audited
-from lamina.audit.layers import Difference, Pair, Step, Verdict
-from lamina.audit.verified import Row, Verified
-from lamina.decide.plan import Found
+from lamina.audit.layers import AuditVerdict, Difference, LayerStep, Pair
+from lamina.audit.verified import Verified, VerifiedRow
+from lamina.decide.plan import FoundImage
 from lamina.execute.outcome import Outcome, Result
 from lamina.report.document import (
     audit_documents,
@@ -17,7 +17,7 @@ from lamina.report.document import (
     smoke_documents,
     verify_document,
 )
-from lamina.smoke.answer import Answer, Failure
+from lamina.smoke.answer import Failure, Invocation
 from lamina.smoke.container import Smoked
 
 from ..conftest import DIGEST, Repo, Shelf
@@ -123,9 +123,9 @@ def test_s26_an_image_that_serves_many_functions_names_them_all(receipts: Repo) 
 
 
 PAIR = Pair(
-    number=2, step=Step(text="Dockerfile:2 COPY a /", exact=True), built="b", found="f", same_maker=True
+    number=2, step=LayerStep(text="Dockerfile:2 COPY a /", exact=True), built="b", found="f", same_maker=True
 )
-FALSE = Verdict(
+FALSE = AuditVerdict(
     conclusion="false skip",
     reasons=("layer 2 differs",),
     differences=(Difference(pair=PAIR, files=("a differs",), proves=True),),
@@ -138,7 +138,7 @@ LAYER = {
 
 def test_an_audit_as_schema_1(receipts: Repo) -> None:
     image = receipts.images()[W]
-    found = Found(ref=image.ref, digest=DIGEST)
+    found = FoundImage(ref=image.ref, digest=DIGEST)
     audited = Audited(image=image, found=found, verdict=FALSE, cached=1, total=2, ran=("[2/2] COPY a /",))
 
     assert audit_documents([audited]) == [
@@ -153,8 +153,8 @@ def test_an_audit_as_schema_1(receipts: Repo) -> None:
 @pytest.mark.parametrize("rebuilt", ["f", "b"])
 def test_a_verification_as_schema_1(receipts: Repo, rebuilt: str) -> None:
     image = receipts.images()[W]
-    rows = (Row(what="manifest", recorded="f", rebuilt=rebuilt),)
-    verified = Verified(image=image, found=Found(ref=image.ref, digest=DIGEST), rows=rows, verdict=FALSE)
+    rows = (VerifiedRow(what="manifest", recorded="f", rebuilt=rebuilt),)
+    verified = Verified(image=image, found=FoundImage(ref=image.ref, digest=DIGEST), rows=rows, verdict=FALSE)
     document = verify_document(verified)
 
     assert document["identical"] is (rebuilt == "f")
@@ -165,7 +165,7 @@ def test_a_verification_as_schema_1(receipts: Repo, rebuilt: str) -> None:
 
 def test_a_function_that_was_tried_as_schema_1() -> None:
     failure = Failure(type="ValueError", message="no good", trace=("  in handler",))
-    answers = (Answer(payload={"a": 1}, init_ms=2.5), Answer(failure=failure, log=("looking",)))
+    answers = (Invocation(payload={"a": 1}, init_ms=2.5), Invocation(failure=failure, log=("looking",)))
     fine, failed, skipped = smoke_documents(
         [
             *(Smoked(image=W, function="handler.handler", answer=answer) for answer in answers),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.report.analysis import Report, analyse
+from lamina.report.analysis import RunReport, analyse
 from lamina.report.markup import Html, join, tag
 from lamina.report.page import headline, render
 
@@ -38,7 +38,7 @@ class Outline(HTMLParser):
         return [attributes for each, attributes in self.tags if each == name]
 
 
-def report(state: Path, run: str) -> Report:
+def report(state: Path, run: str) -> RunReport:
     found, steps = read(state, run)
     return analyse(found, steps, {found: steps})
 

@@ -11,13 +11,13 @@ from lamina.execute.outcome import Outcome, Result, broken_off
 from lamina.masks import Mask
 from lamina.report.cold import with_saved
 from lamina.report.history import read_run
-from lamina.report.runs import KEPT_RUNS, RUN_FILE, Settings, keep_run, prune_runs
+from lamina.report.runs import KEPT_RUNS, RUN_FILE, RunSettings, keep_run, prune_runs
 
 from ..conftest import Repo, Shelf
 
 D, W = "base-receipt-dynamo", "lambda-word-label"
 RUN = "20261125T100000-aaaaaa"
-SETTINGS = Settings(
+SETTINGS = RunSettings(
     command="build-all", static=False, push=True, platform="linux/amd64", registry="host/x", builder=""
 )
 

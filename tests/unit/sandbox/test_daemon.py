@@ -10,7 +10,7 @@ import pytest
 
 from lamina.errors import EngineError
 from lamina.process import Command, SubprocessRunner
-from lamina.sandbox.daemon import Place, is_alive, read_pid, stop, strays, tail, unmount, wait_until
+from lamina.sandbox.daemon import ServerFiles, is_alive, read_pid, stop, strays, tail, unmount, wait_until
 
 from .conftest import ScriptedRunner
 
@@ -22,22 +22,22 @@ NOBODY = 2**22 + 1  # above the kernel's largest process id
 def test_places_differ_by_cache_kind_and_name(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = {Place.of(kind, name).identity for kind in ("engine", "registry") for name in ("a", "b")}
+    here = {ServerFiles.of(kind, name).identity for kind in ("engine", "registry") for name in ("a", "b")}
     monkeypatch.setenv("LAMINA_CACHE", str(tmp_path / "other"))
-    assert len({*here, Place.of("engine", "a").identity}) == 5
+    assert len({*here, ServerFiles.of("engine", "a").identity}) == 5
 
 
 def test_the_socket_path_is_short_however_deep_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAMINA_CACHE", str(tmp_path / ("x" * 200)))
-    assert len(str(Place.of("engine", "n" * 60).runtime / "docker.sock")) < 108
+    assert len(str(ServerFiles.of("engine", "n" * 60).runtime / "docker.sock")) < 108
 
 
 @pytest.mark.parametrize("name", ["", "../up", "A", "a/b", "-a", "x" * 70])
 def test_a_name_must_be_a_file_name(name: str) -> None:
     with pytest.raises(EngineError, match="is no name for an engine"):
-        Place.of("engine", name)
+        ServerFiles.of("engine", name)
 
 
 def test_a_process_is_known_by_number_and_command_line() -> None:

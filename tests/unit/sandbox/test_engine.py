@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from lamina.sandbox import engine
-from lamina.sandbox.daemon import Place
+from lamina.sandbox.daemon import ServerFiles
 from lamina.sandbox.network import Network
 
 from .conftest import ScriptedRunner
@@ -22,7 +22,7 @@ def test_taking_down_what_is_not_there_does_nothing(cache: Path, runner: Scripte
 
 
 def test_the_configuration_keeps_off_the_system(cache: Path) -> None:
-    place = Place.of("engine", "default")
+    place = ServerFiles.of("engine", "default")
     network = Network(bridge="lm-00000001", pool=IPv4Network("198.18.16.0/20"))
     config = engine.render_config(place, network)
     assert config == {

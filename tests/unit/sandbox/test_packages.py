@@ -12,7 +12,7 @@ from lamina.process import Command
 from lamina.sandbox.packages import (
     GROUPS,
     Group,
-    Offer,
+    PackageCandidate,
     Prefix,
     choose,
     fetch,
@@ -20,15 +20,15 @@ from lamina.sandbox.packages import (
     parse_madison,
     private_apt,
 )
-from lamina.sandbox.sources import Source
+from lamina.sandbox.sources import AptSource
 
 from .conftest import ScriptedRunner
 
-SOURCE = Source(uri="http://m.test/debian", suite="bookworm", components=("main",))
+SOURCE = AptSource(uri="http://m.test/debian", suite="bookworm", components=("main",))
 
 
-def offer(name: str, suite: str, version: str = "1") -> Offer:
-    return Offer(name=name, version=version, suite=suite)
+def offer(name: str, suite: str, version: str = "1") -> PackageCandidate:
+    return PackageCandidate(name=name, version=version, suite=suite)
 
 
 def test_madison_lines_become_offers() -> None:

@@ -21,7 +21,7 @@ TABLE = """\
 
 
 def test_a_plain_registry_listens_on_loopback_and_can_delete() -> None:
-    assert registry.render_config(registry.Settings(), Path("/s"), 5000) == {
+    assert registry.render_config(registry.RegistrySettings(), Path("/s"), 5000) == {
         "version": "0.1",
         "log": {"level": "info"},
         "storage": {"filesystem": {"rootdirectory": "/s"}, "delete": {"enabled": True}},
@@ -30,7 +30,7 @@ def test_a_plain_registry_listens_on_loopback_and_can_delete() -> None:
 
 
 def test_passwords_and_certificates_are_named_by_path() -> None:
-    settings = registry.Settings(htpasswd="/h", certificate="/c", key="/k")
+    settings = registry.RegistrySettings(htpasswd="/h", certificate="/c", key="/k")
     config = registry.render_config(settings, Path("/s"), 0)
     assert config["auth"] == {"htpasswd": {"realm": "lamina", "path": "/h"}}
     assert config["http"] == {"addr": "127.0.0.1:0", "tls": {"certificate": "/c", "key": "/k"}}

@@ -10,11 +10,11 @@ from lamina.errors import EngineError
 from lamina.process import Command
 from lamina.sandbox.packages import Prefix
 from lamina.sandbox.rootfs import build_root, clean, platforms, site_folder, undated
-from lamina.sandbox.sources import Source
+from lamina.sandbox.sources import AptSource
 
 from .conftest import ScriptedRunner
 
-SOURCE = Source(
+SOURCE = AptSource(
     uri="http://m.test/debian",
     suite="bookworm",
     components=("main",),

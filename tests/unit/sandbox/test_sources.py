@@ -8,7 +8,7 @@ import pytest
 
 from lamina.errors import EngineError
 from lamina.sandbox.sources import (
-    Source,
+    AptSource,
     parse_deb822,
     parse_one_line,
     parse_os_release,
@@ -43,7 +43,7 @@ Components: main
 
 def test_deb822_gives_a_source_for_each_binary_suite() -> None:
     assert parse_deb822(MODERN) == tuple(
-        Source(
+        AptSource(
             uri="http://mirror.test/debian",
             suite=suite,
             components=("main", "contrib"),
@@ -95,16 +95,16 @@ def test_all_files_are_read_in_order(tmp_path: Path) -> None:
 
 def test_the_mirror_of_the_release_is_picked() -> None:
     sources = (
-        Source(uri="cdrom:[Debian]/", suite="bookworm", components=("main",)),
-        Source(uri="http://vendor.test/apt", suite="tool-bookworm", components=("main",)),
-        Source(uri="http://extra.test/debian", suite="bookworm", components=("contrib",)),
-        Source(uri="http://good.test/debian", suite="bookworm", components=("main",)),
+        AptSource(uri="cdrom:[Debian]/", suite="bookworm", components=("main",)),
+        AptSource(uri="http://vendor.test/apt", suite="tool-bookworm", components=("main",)),
+        AptSource(uri="http://extra.test/debian", suite="bookworm", components=("contrib",)),
+        AptSource(uri="http://good.test/debian", suite="bookworm", components=("main",)),
     )
     assert pick_source(sources, BOOKWORM).uri == "http://good.test/debian"
 
 
 def test_a_release_may_be_called_by_its_alias() -> None:
-    source = Source(uri="http://m.test/debian", suite="unstable", components=("main",))
+    source = AptSource(uri="http://m.test/debian", suite="unstable", components=("main",))
     assert pick_source([source], {"ID": "debian", "VERSION_CODENAME": "forky"}) == source
 
 
@@ -123,7 +123,7 @@ def test_a_machine_without_a_debian_mirror_is_told_what_to_do(release: dict[str,
 
 
 def test_only_the_suites_change_when_rendered() -> None:
-    source = Source(
+    source = AptSource(
         uri="http://m.test/debian", suite="bookworm", components=("main",), trust=(("signed-by", RING),)
     )
     assert render_sources(source, ["bookworm", "sid", "bookworm"], "arm64") == (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.flow.session import Flags, Workspace
+from lamina.flow.session import Flags, Session
 from lamina.report.console import Screen
 from lamina.smoke.file_events import matters
 from lamina.smoke.watch import find_roots, rounds, syntax_fault
@@ -98,8 +98,8 @@ def test_a_file_that_does_not_parse_is_told_with_its_line(
 @pytest.fixture
 def roots(monkeypatch: pytest.MonkeyPatch) -> Callable[[Repo], set[str]]:
     def find(repo: Repo) -> set[str]:
-        workspace = Workspace(Flags(), Screen(env={}), root=repo.root)
-        return {each.relative_to(repo.root.parent).as_posix() for each in find_roots(workspace)}
+        session = Session(Flags(), Screen(env={}), root=repo.root)
+        return {each.relative_to(repo.root.parent).as_posix() for each in find_roots(session)}
 
     return find
 

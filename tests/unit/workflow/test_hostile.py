@@ -14,14 +14,14 @@ import pytest
 
 from lamina.decide.plan import Decision
 from lamina.errors import ConfigError, LaminaError, Problem
-from lamina.execute.bake import Order, make_bake
+from lamina.execute.bake import BuildRequest, make_bake
 from lamina.execute.engine import Engine, choose_builder
 from lamina.execute.remote_cache import CachePolicy, make_caches
 from lamina.execute.revision import check_out
-from lamina.execute.run import Workshop, build
+from lamina.execute.run import BuildEnv, build
 from lamina.execute.staging import stage_images
 from lamina.flow.plan import make_plan_only
-from lamina.flow.session import Flags, Workspace
+from lamina.flow.session import Flags, Session
 from lamina.masks import Mask
 from lamina.process import Command, Completed
 from lamina.report.console import Screen
@@ -153,7 +153,7 @@ def small(repo: Repo) -> Repo:
     return repo
 
 
-def carry_out(repo: Repo, config: Mapping[str, Any], recorder: Recorder) -> Order:
+def carry_out(repo: Repo, config: Mapping[str, Any], recorder: Recorder) -> BuildRequest:
     """Plan, stage and bake as a build does, up to what would be run."""
     base: dict[str, Any] = {
         "images": {"app": {"contexts": {"lib": "src"}}},
@@ -162,42 +162,42 @@ def carry_out(repo: Repo, config: Mapping[str, Any], recorder: Recorder) -> Orde
     merged = {**base, **config}
     lines = ["[tool.lamina]", *(f"{toml(key)} = {toml(value)}" for key, value in merged.items())]
     repo.config("\n".join(lines) + "\n")
-    workspace = Workspace(Flags(offline=True), Screen(env={}), runner=recorder, root=repo.root)
-    plan = make_plan_only(workspace)
+    session = Session(Flags(offline=True), Screen(env={}), runner=recorder, root=repo.root)
+    plan = make_plan_only(session)
     images = {name: each.image for name, each in plan.decisions.items()}
     policy = CachePolicy(
         mode="max",
-        repository=workspace.project.get("cache-repository"),
-        branch=workspace.project.get("cache-branch"),
-        fallback=workspace.project.get("cache-fallback"),
+        repository=session.project.get("cache-repository"),
+        branch=session.project.get("cache-branch"),
+        fallback=session.project.get("cache-fallback"),
         exports=True,
     )
-    order = Order(
+    order = BuildRequest(
         decisions=tuple(Decision(image=image, action="build", reasons=()) for image in images.values()),
-        stages=stage_images(workspace.project.state, images.values()),
+        stages=stage_images(session.project.state, images.values()),
         externals={name: {RUNTIME: f"{RUNTIME}@{DIGEST}"} for name in images},
-        secrets=workspace.project.secrets,
+        secrets=session.project.secrets,
         caches=make_caches(policy, images.values(), {}),
         push=True,
         local_images=True,
-        attestations=workspace.attestations,
+        attestations=session.attestations,
     )
     engine = Engine(
         host="unix:///none", docker=Path("docker"), buildx=("buildx",), version="28", architecture="amd64",
         containerd=False, private=False,
     )  # fmt: skip
-    folder = workspace.project.state / "run"
+    folder = session.project.state / "run"
     folder.mkdir(exist_ok=True)
     try:
-        builder = choose_builder(recorder, engine, workspace.project.get("builder")).name
+        builder = choose_builder(recorder, engine, session.project.get("builder")).name
     except LaminaError:
         builder = "default"
-    workshop = Workshop(
+    workshop = BuildEnv(
         runner=recorder,
         engine=engine,
         builder=builder,
         place=Nowhere(),
-        state=workspace.project.state,
+        state=session.project.state,
         folder=folder,
         clock=lambda: 0.0,
     )
@@ -308,10 +308,10 @@ def test_a_revision_is_never_an_option(tmp_path: Path) -> None:
         assert argv[argv.index("--end-of-options") + 1 :] == (f"{text}^{{commit}}",)
 
 
-def faults(workspace: Workspace) -> tuple[Problem, ...]:
+def faults(session: Session) -> tuple[Problem, ...]:
     """What is wrong with a project."""
     try:
-        assert workspace.project.images
+        assert session.project.images
     except ConfigError as error:
         return error.problems
     return ()
@@ -322,7 +322,7 @@ def test_a_flag_is_refused_by_its_name(small: Repo, flag: str) -> None:
     small.config("")
     for text in hostile(3):
         flags = Flags(offline=True, **{flag: text})  # type: ignore[arg-type]
-        workspace = Workspace(flags, Screen(env={}), runner=Recorder(), root=small.root)
-        problems = faults(workspace)
+        session = Session(flags, Screen(env={}), runner=Recorder(), root=small.root)
+        problems = faults(session)
         assert {problem.where for problem in problems} <= {f"--{flag}"}
         assert "hunter2" not in Mask().hide(str(problems)) or flag not in ADDRESSES
