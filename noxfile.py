@@ -97,7 +97,7 @@ def bench(session: nox.Session) -> None:
     """What building costs in seconds and bytes, beside other ways to do it, in an engine of their own."""
     session.env["UV_COMPILE_BYTECODE"] = "1"  # as pip does: nobody waits for that twice
     session.install(str(build_wheel(session)), *nox.project.dependency_groups(PROJECT, "bench"))
-    session.run("python", "-m", "lamina.bench", *session.posargs)
+    session.run("python", "-m", "bench", *session.posargs)
 
 
 @nox.session
@@ -111,7 +111,7 @@ def faults(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """Cold exports of the remote cache in a row beside busy processes: each must be found again."""
     session.install(str(build_wheel(session)))
-    session.run("python", "-m", "lamina.bench.soak", *session.posargs)
+    session.run("python", "-m", "bench.soak", *session.posargs)
 
 
 def build_wheel(session: nox.Session) -> Path:

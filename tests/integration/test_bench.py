@@ -23,7 +23,7 @@ pytestmark = pytest.mark.engine
 
 def start(out: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "lamina.bench", "--out", str(out), *words],
+        [sys.executable, "-m", "bench", "--out", str(out), *words],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(Path(lamina.__file__).parents[1]), "CI": "1"},
         stdout=subprocess.PIPE,

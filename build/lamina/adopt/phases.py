@@ -11,7 +11,7 @@ from lamina.decide.plan import Plan
 from lamina.declare.graph import Node
 from lamina.declare.settings import Value
 from lamina.errors import Problem
-from lamina.lint.rule import Finding
+from lamina.lint.findings import Finding
 
 State = Literal["done", "not yet", "not applicable"]
 TITLES: Mapping[int, str] = {1: "quick wins", 2: "stable development", 3: "optimisation"}

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import count
 
 from lamina.audit.compare import Audited, audit
-from lamina.audit.layers import AuditVerdict, LayerStep, steps
+from lamina.audit.layers import AuditVerdict
+from lamina.decide.layers import LayerStep, steps
 from lamina.decide.plan import Decision, Plan
 from lamina.errors import Problem, SelectionError
 from lamina.execute.externals import Externals

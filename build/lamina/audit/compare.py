@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 
-from lamina.audit.layers import AuditVerdict, Entries, LayerStep, Makeup, Pair, align, judge
+from lamina.audit.layers import AuditVerdict, Entries, Makeup, Pair, align, judge
+from lamina.decide.layers import LayerStep
 from lamina.decide.plan import Decision, FoundImage
 from lamina.errors import BuildError
 from lamina.execute.bake import DIGESTS, BuildRequest, csv_field, target_name

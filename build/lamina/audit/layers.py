@@ -10,23 +10,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lamina.declare.dockerfile import Instruction
-from lamina.declare.graph import Node
-from lamina.declare.recipe import Recipe
+from lamina.decide.layers import LayerStep
 from lamina.identify.fingerprint import FINGERPRINT_KEY
 
 Conclusion = Literal["confirmed", "false skip", "not comparable"]
 Entries = Mapping[str, str]
 """The files of one layer: path -> kind, mode, owner and content; times are left out."""
 
-_MAKES_LAYERS = frozenset({"ADD", "COPY", "RUN", "WORKDIR"})
 _SETTINGS = (
     "Cmd", "Entrypoint", "ExposedPorts", "Healthcheck", "OnBuild", "Shell", "StopSignal", "User", "Volumes",
     "WorkingDir",
 )  # fmt: skip
 _OWN_LABEL = f"label {FINGERPRINT_KEY}"
 _SHOWN_FILES = 5
-_LONGEST_STEP = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,16 +58,6 @@ class Makeup:
             made_by=tuple(history) if len(history) == len(layers) else ("",) * len(layers),
             settings=settings,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerStep:
-    """What makes a layer. text: with its line. exact: whether equal inputs always give equal files."""
-
-    text: str
-    exact: bool
-    name: str = ""
-    """The instruction's name; empty for what the image stands on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,28 +105,6 @@ class AuditVerdict:
     conclusion: Conclusion
     reasons: tuple[str, ...]
     differences: tuple[Difference, ...] = ()
-
-
-def steps(node: Node, *, exact_base: bool) -> tuple[LayerStep, ...]:
-    """What makes an image's layers: first, for all of them, what it stands on; then its own instructions.
-
-    exact_base: whether the layers it stands on are pinned by their digests.
-    """
-    recipe = node.recipe
-    varying = any(_varies(each) for stage in recipe.stages for each in stage.stage.instructions)
-    parents = {name for names in node.parents.values() for name in names}
-    own = (
-        LayerStep(
-            text=_shown(recipe, each),
-            exact=not _varies(each)
-            and (each.flag("from") is None or not (varying or each.flag("from") in parents)),
-            name=each.name,
-        )
-        for each in recipe.instructions
-        if each.name in _MAKES_LAYERS
-    )
-    base = ", ".join(node.parents) or recipe.chain[-1].base
-    return (LayerStep(text=f"of {base}", exact=exact_base), *own)
 
 
 def align(made_by: tuple[LayerStep, ...], built: Makeup, found: Makeup) -> tuple[Pair, ...]:
@@ -243,23 +207,8 @@ def _unproven(difference: Difference) -> str:
     return f"{difference.text}; {step.name} need not give the same files each time"
 
 
-def _varies(instruction: Instruction) -> bool:
-    """Whether it may give other files of the same inputs: it runs something, or asks the network."""
-    remote = instruction.name == "ADD" and any(
-        "://" in word or word.startswith("git@") for word in instruction.words[:-1]
-    )
-    return instruction.name == "RUN" or (remote and instruction.flag("checksum") is None)
-
-
 def _changed(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in {*left, *right} if left.get(name) != right.get(name))
-
-
-def _shown(recipe: Recipe, instruction: Instruction) -> str:
-    line = " ".join((instruction.name, *instruction.flags, *instruction.words))
-    line = " ".join(line.split())
-    cut = line if len(line) <= _LONGEST_STEP else line[: _LONGEST_STEP - 1] + "…"
-    return f"{recipe.dockerfile.where(instruction.line)} {cut}"
 
 
 def _short(digest: str | None) -> str:

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from lamina.audit.audit import made_by
 from lamina.audit.compare import compare
-from lamina.audit.layers import LayerStep, Makeup, align
+from lamina.audit.layers import Makeup, align
 from lamina.audit.verified import Verified, VerifiedRow
+from lamina.decide.layers import LayerStep
 from lamina.decide.plan import Decision, FoundImage
 from lamina.errors import BuildError, ConfigError, Problem
 from lamina.execute.bake import REVISION

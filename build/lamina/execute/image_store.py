@@ -12,8 +12,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from lamina.audit.layers import steps
 from lamina.decide.acceptance import MOST_BYTES, ImageFacts, refusals, unpacked_size
+from lamina.decide.layers import steps
 from lamina.decide.plan import FoundImage
 from lamina.errors import BuildError, LaminaError
 from lamina.identify.fingerprint import FINGERPRINT_KEY

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from lamina.declare.machine import family, normal_platform
 from lamina.declare.recipe import ResolvedStage
 from lamina.identify.image import STABLE, Image
-from lamina.lint.rule import Edit, Fix, Hit, LintRule
+from lamina.lint.findings import Edit, Fix, Hit
+from lamina.lint.rule import LintRule
 from lamina.lint.survey import LintInput
 from lamina.refs import Reference
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lamina.declare.script import Replacement
-from lamina.lint.rule import Hit, LintRule
+from lamina.lint.findings import Hit
+from lamina.lint.rule import LintRule
 from lamina.lint.steps import RunStep, hit
 from lamina.lint.survey import LintInput
 

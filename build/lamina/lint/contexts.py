@@ -8,7 +8,8 @@ from lamina.decide.preflight import faults
 from lamina.decide.weight import amount, heaviest, megabytes
 from lamina.errors import Problem, did_you_mean
 from lamina.identify.image import DOCKERIGNORE, Image
-from lamina.lint.rule import Hit, LintRule
+from lamina.lint.findings import Hit
+from lamina.lint.rule import LintRule
 from lamina.lint.survey import LintInput
 
 _NAMED = 3

@@ -10,7 +10,8 @@ from lamina.declare.pip import Install
 from lamina.declare.recipe import ResolvedStage
 from lamina.identify.image import Image
 from lamina.identify.layout import TASK_ROOT
-from lamina.lint.rule import Edit, Fix, Hit, LintRule
+from lamina.lint.findings import Edit, Fix, Hit
+from lamina.lint.rule import LintRule
 from lamina.lint.steps import ROOT_USERS, CopiedPath, RunStep, edit_of, is_file
 from lamina.lint.survey import LintInput
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 
-from lamina.lint.rule import Edit, Finding, Fix
+from lamina.lint.findings import Edit, Finding, Fix
 
 
 def choose(findings: Iterable[Finding], refused: Mapping[Fix, str]) -> tuple[Fix, ...]:

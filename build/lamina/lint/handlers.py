@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from lamina.decide.unrunnable import unrunnable
 from lamina.lint.contexts import of_problem
-from lamina.lint.rule import Hit, LintRule
+from lamina.lint.findings import Hit
+from lamina.lint.rule import LintRule
 from lamina.lint.survey import LintInput
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 from lamina.decide.requirements import unpinned
 from lamina.identify.fingerprint import distribution
+from lamina.lint.findings import Hit
 from lamina.lint.remove_installs import drop_folders, held_folders
-from lamina.lint.rule import Hit, LintRule
+from lamina.lint.rule import LintRule
 from lamina.lint.split_installs import split, to_split
 from lamina.lint.steps import RunStep, hit
 from lamina.lint.survey import LintInput

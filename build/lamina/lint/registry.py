@@ -9,7 +9,8 @@ from typing import Any
 
 from lamina.errors import ConfigError, Problem, meant
 from lamina.lint import bases, caches, contexts, copies, handlers, installs, secrets
-from lamina.lint.rule import Finding, Hit, LintRule, Severity
+from lamina.lint.findings import Finding, Hit, Severity
+from lamina.lint.rule import LintRule
 from lamina.lint.survey import LintInput
 
 _THEMES = (installs, caches, copies, bases, contexts, secrets, handlers)

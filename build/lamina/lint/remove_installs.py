@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from lamina.declare.pip import Install
 from lamina.declare.script import Replacement, ShellCommand, Word
-from lamina.lint.rule import Edit, Fix
+from lamina.lint.findings import Edit, Fix
 from lamina.lint.steps import CopiedPath, RunStep
 from lamina.lint.survey import LintInput, Package
 

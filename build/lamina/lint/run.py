@@ -17,9 +17,9 @@ from lamina.files import write_atomic, write_json
 from lamina.flow.session import Session
 from lamina.identify.image import DOCKERIGNORE
 from lamina.lint.edits import apply, choose, diff
+from lamina.lint.findings import Edit, Finding, Fix
 from lamina.lint.read import Surveyor
 from lamina.lint.registry import lint
-from lamina.lint.rule import Edit, Finding, Fix
 from lamina.lint.sarif import sarif_log
 from lamina.lint.survey import LintInput
 from lamina.report.history import read_run, read_steps, run_ids

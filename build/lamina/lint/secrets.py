@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from lamina.declare.dockerfile import Instruction
-from lamina.lint.rule import Hit, LintRule
+from lamina.lint.findings import Hit
+from lamina.lint.rule import LintRule
 from lamina.lint.survey import LintInput
 from lamina.masks import looks_secret, password_of
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from lamina.declare.pip import Install
 from lamina.declare.script import Replacement, ShellCommand, Word
 from lamina.identify.fingerprint import distribution
+from lamina.lint.findings import Edit, Fix
 from lamina.lint.remove_installs import held_folders
-from lamina.lint.rule import Edit, Fix
 from lamina.lint.steps import CopiedPath, RunStep
 from lamina.lint.survey import LintInput, Package
 

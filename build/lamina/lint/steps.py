@@ -15,7 +15,7 @@ from lamina.declare.script import Replacement, Script, read_script
 from lamina.identify.image import Image
 from lamina.identify.layout import TASK_ROOT
 from lamina.identify.wildcard import is_wildcard
-from lamina.lint.rule import Edit, Fix, Hit
+from lamina.lint.findings import Edit, Fix, Hit
 
 _AMBIENT: Mapping[str, str | None] = {"LAMBDA_TASK_ROOT": TASK_ROOT}
 _STEERING = frozenset({"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_CONSTRAINT", "PIP_CONFIG_FILE"})

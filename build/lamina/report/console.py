@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
@@ -24,12 +23,9 @@ from lamina.report.streams import console
 from lamina.report.view import BuildView, LiveView, PlainView
 
 if TYPE_CHECKING:  # a plan is shown without what builds being imported
-    from lamina.audit.compare import Audited
     from lamina.decide.plan import Plan
     from lamina.execute.outcome import Outcome, Saved
     from lamina.identify.explain import InputChange
-    from lamina.lint.rule import Finding
-    from lamina.smoke.container import Smoked
 
 _STYLE = {
     "build": "yellow",
@@ -57,8 +53,6 @@ _MARGIN = 4
 _SHOWN_REASONS = 3
 _ROOMY = 110
 _NARROWEST = 12
-_PAYLOAD = 400
-_LOG_LINES = 20
 
 
 class Screen:
@@ -141,10 +135,10 @@ class Screen:
         """The plan as a table."""
         self.headline(plan.headline)
         self.notes(plan.notes)
-        table = _table("image", "action", "why", "tag")
+        table = make_table("image", "action", "why", "tag")
         for name, decision in plan.decisions.items():
-            table.add_row(name, _styled(decision.action), _reasons(decision.reasons), decision.image.tag)
-        self._print(table)
+            table.add_row(name, styled(decision.action), shown_reasons(decision.reasons), decision.image.tag)
+        self.table(table)
         counts = {action: len(plan.acting(action)) for action in ("build", "retag", "skip")}
         looked = f"not looked: {plan.unknown}" if plan.unknown else f"looked in {plan.place}"
         self.say(", ".join(f"{count} to {action}" for action, count in counts.items()) + f"; {looked}")
@@ -155,21 +149,23 @@ class Screen:
         brief: without what was skipped.
         """
         roomy = self._out.width >= _ROOMY
-        table = _table("image", "action", "why", "cached", "seconds", "tag", *(["digest"] if roomy else []))
+        table = make_table(
+            "image", "action", "why", "cached", "seconds", "tag", *(["digest"] if roomy else [])
+        )
         for name, result in outcome.results.items():
             if brief and result.status == "skipped":
                 continue
             ran = result.status == "built"
             table.add_row(
                 name,
-                _styled(result.status),
-                _reasons(result.reasons),
+                styled(result.status),
+                shown_reasons(result.reasons),
                 f"{result.cached}/{result.total}" if ran else "",
                 f"{result.seconds:.1f}" if ran else "",
                 result.image.tag,
                 *([(result.digest or "")[:19]] if roomy else []),
             )
-        self._print(table)
+        self.table(table)
         if self._github:
             self._github.summarize(outcome)
         counts: dict[str, int] = {"built": 0, "skipped": 0}
@@ -178,74 +174,6 @@ class Screen:
         self.say(", ".join(f"{count} {status}" for status, count in counts.items()) + f" in {seconds:.1f} s")
         if line := saved_line(outcome.saved_in_all, len(outcome.saved), len(outcome.results)):
             self.say(line)
-
-    def audit(self, audited: Iterable[Audited], *, skipped: int, seed: int | None) -> None:
-        """The verdicts as a table. skipped: of how many images. seed: of the sample, if it is one."""
-        table = _table("image", "verdict", "why", "cached", "tag")
-        counts: dict[str, int] = {"confirmed": 0, "false skip": 0, "not comparable": 0}
-        for each in audited:
-            verdict = each.verdict
-            counts[verdict.conclusion] += 1
-            table.add_row(
-                each.image.name,
-                _styled(verdict.conclusion),
-                _reasons(verdict.reasons),
-                f"{each.cached}/{each.total}",
-                each.image.tag,
-            )
-        self._print(table)
-        told = ", ".join(f"{number} {conclusion}" for conclusion, number in counts.items())
-        sample = f"; sample of {skipped} chosen by --seed {seed}" if seed is not None else ""
-        self.say(f"{told}{sample}")
-
-    def smoke(self, smoked: Iterable[Smoked]) -> None:
-        """How functions answered, as a table; below it what they answered, or where and how they failed."""
-        tried = tuple(smoked)
-        table = _table(
-            "image", "function", "result", "init ms", "duration ms", "billed ms", "memory MB", wide="result"
-        )
-        for each in tried:
-            answer = each.answer
-            failed = Text(answer.failure.type, style=_STYLE["failed"]) if answer.failure else _styled("ok")
-            result = _styled("skipped") if each.skipped else failed
-            figures = (answer.init_ms, answer.duration_ms, answer.billed_ms, answer.memory_mb)
-            table.add_row(each.image, each.function, result, *(_figure(number) for number in figures))
-        self._print(table)
-        for each in tried:
-            self._details(each)
-
-    def _details(self, smoked: Smoked) -> None:
-        answer = smoked.answer
-        if smoked.skipped:
-            self._out.print(Text(f"{smoked.image} is skipped: {smoked.skipped}", style="yellow"))
-        elif answer.failure is None:
-            payload = json.dumps(answer.payload, ensure_ascii=False)
-            shown = payload if len(payload) <= _PAYLOAD else payload[: _PAYLOAD - 1] + "…"
-            self.say(f"{smoked.image} {smoked.function} answered {shown}")
-        else:
-            log = answer.log[-_LOG_LINES:] if answer.log else ("it wrote nothing",)
-            self.say(f"{smoked.image} {smoked.function} failed; its last lines:")
-            for line in answer.failure.trace or log:
-                self._out.print(Text(f"  {line}", style="dim"))
-
-    def findings(self, findings: Sequence[Finding]) -> None:
-        """What lint found as a table: what and where, below that why, and what to do."""
-        table = _table("rule", "severity", "where", "what", wide="what")
-        for each in findings:
-            next_step = "--fix mends it" if each.fix else each.hint
-            told = Text(each.message)
-            told.append(f"\nwhy: {each.why}", style="dim")
-            told.append(f"\n{each.certainty}, unless {each.unless}" if each.unless else "", style="dim")
-            told.append(f"\nnext: {next_step}" if next_step else "", style="cyan")
-            where = Text(f"{each.where}\n{each.image}")
-            table.add_row(Text(f"{each.rule}\n{each.slug}"), _styled(each.severity), where, told)
-        if findings:
-            self._print(table)
-        counts = Counter(each.severity for each in findings)
-        mended = sum(each.fix is not None for each in findings)
-        levels = ((counts[level], level) for level in ("error", "warning", "note"))
-        told_counts = ", ".join(figures.counted(count, level) for count, level in levels)
-        self.say(told_counts + (f"; --fix mends {mended} of them" if mended else ""))
 
     def diff(self, lines: Iterable[str]) -> None:
         """A unified diff."""
@@ -260,9 +188,18 @@ class Screen:
         """A text, as it is, that is all that standard output gets."""
         print(self.mask.hide(text), end="")
 
+    def table(self, table: Table) -> None:
+        """A table, with room for its widest columns; nothing with ``as_json``: the object has all of it."""
+        if not self._json:
+            self._out.print(table, soft_wrap=False)
+
+    def line(self, line: str, style: str = "") -> None:
+        """A line in a style of rich."""
+        self._out.print(Text(line, style=style))
+
     def rows(self, headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, wide: str = "") -> None:
         """Any other table. wide: the column that may be folded; the widest other one too if need be."""
-        table, cells = _table(*headings, wide=wide), tuple(rows)
+        table, cells = make_table(*headings, wide=wide), tuple(rows)
         fixed = {
             index: max(len(row[index]) for row in (headings, *cells))
             for index, heading in enumerate(headings)
@@ -272,7 +209,7 @@ class Screen:
             table.columns[max(fixed, key=fixed.__getitem__)].no_wrap = False
         for row in cells:
             table.add_row(*(escape(cell) for cell in row))
-        self._print(table)
+        self.table(table)
 
     def finish(self, command: str, *, ok: bool, images: list[dict[str, Any]], **more: Any) -> None:
         """Print the JSON object of a command that was asked for one."""
@@ -315,10 +252,6 @@ class Screen:
     def _note(self, level: str, text: str) -> None:
         self._messages.append({"level": level, "text": text})
 
-    def _print(self, table: Table) -> None:
-        if not self._json:  # the object has all that the table has, and a hundred rows take a while
-            self._out.print(table, soft_wrap=False)
-
 
 def saved_line(saved: Saved | None, known: int, images: int) -> str | None:
     """What a run spared; None where nothing can be said. known: of how many of its images that is known."""
@@ -334,7 +267,8 @@ def _is_on(env: Mapping[str, str], name: str) -> bool:
     return env.get(name, "").lower() not in {"", "0", "false"}
 
 
-def _table(*headings: str, wide: str = "why") -> Table:
+def make_table(*headings: str, wide: str = "why") -> Table:
+    """An empty table. wide: the column that may be folded."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in headings:
         least = _NARROWEST if heading == wide else None
@@ -342,15 +276,13 @@ def _table(*headings: str, wide: str = "why") -> Table:
     return table
 
 
-def _figure(number: float | None) -> str:
-    return "" if number is None else f"{number:.0f}"
-
-
-def _styled(word: str) -> Text:
+def styled(word: str) -> Text:
+    """A word in the colour of what it says: an action, a verdict, a severity."""
     return Text(word, style=_STYLE.get(word, ""))
 
 
-def _reasons(reasons: tuple[str, ...]) -> Text:
+def shown_reasons(reasons: tuple[str, ...]) -> Text:
+    """The first reasons, and how many more there are."""
     shown = "\n".join(reasons[:_SHOWN_REASONS])
     more = len(reasons) - _SHOWN_REASONS
     return Text(f"{shown}\nand {more} more" if more > 0 else shown)

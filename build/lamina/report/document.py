@@ -6,16 +6,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lamina.audit.compare import Audited
-    from lamina.audit.layers import AuditVerdict
-    from lamina.audit.verified import Verified
     from lamina.decide.locking import PinMove
     from lamina.decide.plan import Plan
     from lamina.execute.outcome import Outcome, Result, Saved
     from lamina.identify.explain import InputChange
-    from lamina.lint.rule import Finding
-    from lamina.smoke.answer import Failure
-    from lamina.smoke.container import Smoked
 
 SCHEMA = 1
 
@@ -108,107 +102,4 @@ def change_documents(changes: Iterable[InputChange]) -> list[dict[str, Any]]:
             **({"diff": list(each.diff)} if each.diff else {}),
         }
         for each in changes
-    ]
-
-
-def audit_documents(audited: Iterable[Audited]) -> list[dict[str, Any]]:
-    """The images of an audit. layers: those whose files differ; digests are of the unpacked layers."""
-    return [
-        {
-            "name": each.image.name,
-            "kind": each.image.node.kind,
-            "verdict": each.verdict.conclusion,
-            "reasons": list(each.verdict.reasons),
-            "ref": str(each.found.ref),
-            "digest": each.found.digest,
-            "cached": each.cached,
-            "total": each.total,
-            "ran": list(each.ran),
-            "layers": _differences(each.verdict),
-        }
-        for each in audited
-    ]
-
-
-def verify_document(verified: Verified) -> dict[str, Any]:
-    """The image of a verification. digests: of the manifest, the configuration and each unpacked layer."""
-    return {
-        "name": verified.image.name,
-        "kind": verified.image.node.kind,
-        "identical": verified.identical,
-        "ref": str(verified.found.ref),
-        "digest": verified.found.digest,
-        "digests": [
-            {"what": row.what, "recorded": row.recorded, "rebuilt": row.rebuilt} for row in verified.rows
-        ],
-        "reasons": [] if verified.identical else list(verified.verdict.reasons),
-        "layers": _differences(verified.verdict),
-    }
-
-
-def smoke_documents(smoked: Iterable[Smoked]) -> list[dict[str, Any]]:
-    """The functions that were tried. ok: null for one that was skipped. memory_mb: at most."""
-    return [
-        {
-            "name": each.image,
-            "function": each.function,
-            "ok": None if each.skipped else each.answer.failure is None,
-            "payload": each.answer.payload,
-            "error": _failure(each.answer.failure),
-            "init_ms": each.answer.init_ms,
-            "duration_ms": each.answer.duration_ms,
-            "billed_ms": each.answer.billed_ms,
-            "memory_mb": each.answer.memory_mb,
-            "log": list(each.answer.log),
-            **({"skipped": each.skipped} if each.skipped else {}),
-        }
-        for each in smoked
-    ]
-
-
-def _failure(failure: Failure | None) -> dict[str, Any] | None:
-    if failure is None:
-        return None
-    return {"type": failure.type, "message": failure.message, "trace": list(failure.trace)}
-
-
-def finding_documents(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """What lint found. fix: the edits that ``--fix`` makes, null where there are none.
-
-    An edit replaces the lines from start up to end, which stays, both counted from 1.
-    """
-    return [
-        {
-            "rule": each.rule,
-            "name": each.slug,
-            "severity": each.severity,
-            "certainty": each.certainty,
-            "unless": each.unless,
-            "image": each.image,
-            "file": each.file,
-            "line": each.line,
-            "message": each.message,
-            "why": each.why,
-            "hint": each.hint,
-            "fix": each.fix
-            and [
-                {"file": edit.file, "start": edit.start, "end": edit.end, "lines": list(edit.lines)}
-                for edit in each.fix
-            ],
-        }
-        for each in findings
-    ]
-
-
-def _differences(verdict: AuditVerdict) -> list[dict[str, Any]]:
-    return [
-        {
-            "number": each.pair.number,
-            "instruction": each.pair.step.text,
-            "built": each.pair.built,
-            "found": each.pair.found,
-            "files": None if each.files is None else list(each.files),
-            "proves": each.proves,
-        }
-        for each in verdict.differences
     ]

@@ -18,6 +18,7 @@ from lamina.flow.session import Session
 from lamina.identify.image import Image
 from lamina.identify.stage import StagedContext
 from lamina.smoke.file_events import saves
+from lamina.smoke.show import show_smoke
 from lamina.smoke.smoke import SmokeOptions, failed, smoke_images
 
 _WAITING = "waiting for the next save"
@@ -89,7 +90,7 @@ def build_and_try(session: Session, changed: frozenset[Path], wish: SmokeOptions
         tried = [name for name in built if session.graph.nodes[name].kind == "lambda"]
         if wish and tried and outcome.ok:
             found = smoke_images(session, wish, tried)
-            screen.smoke(found)
+            show_smoke(screen, found)
             if error := failed(found):
                 raise error
     except BuildError as error:

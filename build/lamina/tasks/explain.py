@@ -6,9 +6,10 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
+from lamina.audit.show import audit_documents, show_audit, verify_document
 from lamina.errors import BuildError
 from lamina.flow.session import Flags
-from lamina.report.document import audit_documents, change_documents, verify_document
+from lamina.report.document import change_documents
 from lamina.tasks.frame import helps, open_session
 
 
@@ -79,7 +80,7 @@ def audit(
         from lamina.audit.audit import audit_skips
 
         found = audit_skips(session, sample=sample, seed=seed)
-        session.screen.audit(found.images, skipped=found.skipped, seed=found.seed)
+        show_audit(session.screen, found.images, skipped=found.skipped, seed=found.seed)
         if found.problems:
             session.screen.error(BuildError(*found.problems))
         documents = audit_documents(found.images)

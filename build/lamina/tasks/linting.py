@@ -9,7 +9,7 @@ from invoke.tasks import task
 from lamina import __version__
 from lamina.errors import ConfigError
 from lamina.flow.session import Flags
-from lamina.report.document import finding_documents
+from lamina.lint.show import finding_documents, show_findings
 from lamina.tasks.frame import helps, open_session
 
 FINDINGS = 6
@@ -42,7 +42,7 @@ def lint(
                 "--json and --sarif - both want standard output", where="--sarif", hint=_A_FILE
             )
         found = mend_images(session, dry_run=dry_run) if fix else lint_images(session)
-        session.screen.findings(found.findings)
+        show_findings(session.screen, found.findings)
         session.screen.error(ConfigError(*found.problems))
         code = ConfigError.exit_code if found.problems else FINDINGS if found.failing else 0
         if sarif:

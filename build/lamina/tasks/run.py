@@ -9,7 +9,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from lamina.flow.session import Flags
-from lamina.report.document import smoke_documents
+from lamina.smoke.show import show_smoke, smoke_documents
 from lamina.tasks.frame import helps, open_session
 
 MEMORY, TIMEOUT = 1024, 30
@@ -57,7 +57,7 @@ def smoke(
             credentials=aws_credentials,
         )
         found = smoke_images(session, wish)
-        session.screen.smoke(found)
+        show_smoke(session.screen, found)
         error = failed(found)
         if error:
             session.screen.error(error)

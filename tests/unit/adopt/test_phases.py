@@ -18,7 +18,7 @@ from lamina.adopt.phases import (
 )
 from lamina.declare.settings import Value
 from lamina.errors import Problem
-from lamina.lint.rule import Edit, Finding, Severity
+from lamina.lint.findings import Edit, Finding, Severity
 
 from ..conftest import Repo, Shelf
 

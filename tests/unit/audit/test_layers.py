@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lamina.audit.layers import AuditVerdict, Makeup, align, judge, steps
+from lamina.audit.layers import AuditVerdict, Makeup, align, judge
+from lamina.decide.layers import steps
 
 from ..conftest import RUNTIME, Repo
 

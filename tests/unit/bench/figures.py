@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lamina.bench.meter import Sample, Spread, Steps
-from lamina.bench.rows import BenchReport, BenchRow
+from bench.meter import Sample, Spread, Steps
+from bench.rows import BenchReport, BenchRow
 from lamina.sandbox.namespace import Traffic
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lamina.bench.cases import CASES, EMPTY, PLAN, QUICK_CASES, SCALE, WARM, rank, select
-from lamina.bench.options import read_options
+from bench.cases import CASES, EMPTY, PLAN, QUICK_CASES, SCALE, WARM, rank, select
+from bench.options import read_options
 from lamina.errors import ConfigError, SelectionError
 
 NAMES = [

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lamina.bench import chart, pages, table
-from lamina.bench.compare import compare
-from lamina.bench.goals import goals
-from lamina.bench.machine import parse_model, sentence
-from lamina.bench.rows import BenchReport, BenchRow
+from bench import chart, pages, table
+from bench.compare import compare
+from bench.goals import goals
+from bench.machine import parse_model, sentence
+from bench.rows import BenchReport, BenchRow
 from lamina.errors import ConfigError
 
 from .figures import report, row

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from lamina.bench.meter import Sample, Spread, Steps, TimeBudget, check, measure
+from bench.meter import Sample, Spread, Steps, TimeBudget, check, measure
 from lamina.errors import BuildError
 from lamina.process import Command, Completed
 from lamina.sandbox.namespace import Traffic

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lamina.bench.meter import Sample, Spread, Steps
-from lamina.bench.rows import BenchReport, BenchRow, read_report
+from bench.meter import Sample, Spread, Steps
+from bench.rows import BenchReport, BenchRow, read_report
 from lamina.errors import ConfigError
 from lamina.files import write_json
 

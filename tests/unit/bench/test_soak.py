@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lamina.bench.load import burn
-from lamina.bench.meter import Sample, Steps
-from lamina.bench.soak import CACHED, HEADINGS, Round, Soak, faults, make_tree, read_options
-from lamina.bench.tree import EMBEDDING_REQUIREMENTS
+from bench.load import burn
+from bench.meter import Sample, Steps
+from bench.soak import CACHED, HEADINGS, Round, Soak, faults, make_tree, read_options
+from bench.tree import EMBEDDING_REQUIREMENTS
 from lamina.errors import ConfigError
 from lamina.process import Completed
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from lamina.bench.cases import select
-from lamina.bench.ground import read_versions
-from lamina.bench.meter import TimeBudget
-from lamina.bench.rows import BenchRow
-from lamina.bench.suite import Suite
-from lamina.bench.tree import SAMPLE, Tree
-from lamina.bench.variants import BakeVariant, Job
+from bench.cases import select
+from bench.ground import read_versions
+from bench.meter import TimeBudget
+from bench.rows import BenchRow
+from bench.suite import Suite
+from bench.tree import SAMPLE, Tree
+from bench.variants import BakeVariant, Job
 from lamina.errors import EngineError
 from lamina.process import Command, Completed
 from lamina.sandbox.namespace import Traffic

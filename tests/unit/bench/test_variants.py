@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lamina.bench.cases import BY_NAME
-from lamina.bench.meter import Steps
-from lamina.bench.recipes import recipes
-from lamina.bench.tree import SAMPLE, Tree, copy_sample, make_functions, make_packages
-from lamina.bench.variants import BakeVariant, Job, LaminaVariant
+from bench.cases import BY_NAME
+from bench.meter import Steps
+from bench.recipes import recipes
+from bench.tree import SAMPLE, Tree, copy_sample, make_functions, make_packages
+from bench.variants import BakeVariant, Job, LaminaVariant
 from lamina.declare.config import load_project
 from lamina.declare.graph import read_graph
 from lamina.errors import BuildError, ConfigError

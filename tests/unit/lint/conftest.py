@@ -7,9 +7,9 @@ import pytest
 
 from lamina.flow.session import Flags, Session
 from lamina.identify.tree import DiskFiles
+from lamina.lint.findings import Finding
 from lamina.lint.read import Surveyor
 from lamina.lint.registry import lint
-from lamina.lint.rule import Finding
 from lamina.lint.run import Linted, mend_images
 from lamina.report.console import Screen
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+from lamina.lint.findings import Finding
 from lamina.lint.registry import RULES
-from lamina.lint.rule import Finding
 from lamina.lint.sarif import sarif_log
 
 FOUND = Finding(

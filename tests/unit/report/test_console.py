@@ -15,6 +15,7 @@ from lamina.identify.explain import InputChange
 from lamina.report.console import Screen, saved_line
 from lamina.smoke.answer import Failure, Invocation
 from lamina.smoke.container import Smoked
+from lamina.smoke.show import show_smoke
 
 from ..conftest import DIGEST, Repo, Shelf
 
@@ -312,7 +313,7 @@ SMOKED = (
 
 
 def test_functions_have_a_line_with_their_figures_and_below_what_they_said(capsys: Capture) -> None:
-    Screen(env={}).smoke(SMOKED)
+    show_smoke(Screen(env={}), SMOKED)
 
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split() == [W, "handler.handler", "ok", "220", "2", "222", "19"]

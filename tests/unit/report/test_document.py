@@ -5,20 +5,20 @@ import json
 import pytest
 
 from lamina.audit.compare import Audited
-from lamina.audit.layers import AuditVerdict, Difference, LayerStep, Pair
+from lamina.audit.layers import AuditVerdict, Difference, Pair
+from lamina.audit.show import audit_documents, verify_document
 from lamina.audit.verified import Verified, VerifiedRow
+from lamina.decide.layers import LayerStep
 from lamina.decide.plan import FoundImage
 from lamina.execute.outcome import Outcome, Result
 from lamina.report.document import (
-    audit_documents,
     entry,
     outcome_documents,
     plan_documents,
-    smoke_documents,
-    verify_document,
 )
 from lamina.smoke.answer import Failure, Invocation
 from lamina.smoke.container import Smoked
+from lamina.smoke.show import smoke_documents
 
 from ..conftest import DIGEST, Repo, Shelf
 

@@ -1,4 +1,4 @@
-"""``python -m lamina.bench.load FILE``: keep a processor and a disk busy until the folder of FILE is gone."""
+"""``python -m bench.load FILE``: keep a processor and a disk busy until the folder of FILE is gone."""
 
 from __future__ import annotations
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lamina.bench.cases import BY_NAME, PLAN
-from lamina.bench.rows import BenchReport
-from lamina.bench.variants import VARIANTS
+from bench.cases import BY_NAME, PLAN
+from bench.rows import BenchReport
+from bench.variants import VARIANTS
 from lamina.errors import ConfigError
 from lamina.report.figures import seconds
 

@@ -1,4 +1,4 @@
-"""``python -m lamina.bench``: measure, or show what was measured; `lamina.bench.options` has the flags."""
+"""``python -m bench``: measure, or show what was measured; `bench.options` has the flags."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lamina.bench import chart, machine, pages, table
-from lamina.bench.borrowed import BorrowedGround
-from lamina.bench.cases import rank
-from lamina.bench.compare import compare
-from lamina.bench.goals import goals
-from lamina.bench.ground import Ground
-from lamina.bench.options import Options, read_options
-from lamina.bench.private import PrivateGround
-from lamina.bench.rows import FAILED, BenchReport, BenchRow, read_report
-from lamina.bench.suite import Suite
+from bench import chart, machine, pages, table
+from bench.borrowed import BorrowedGround
+from bench.cases import rank
+from bench.compare import compare
+from bench.goals import goals
+from bench.ground import Ground
+from bench.options import Options, read_options
+from bench.private import PrivateGround
+from bench.rows import FAILED, BenchReport, BenchRow, read_report
+from bench.suite import Suite
 from lamina.errors import BuildError, ConfigError, Interrupted, LaminaError, Problem
 from lamina.files import write_atomic, write_json
 from lamina.process import SubprocessRunner

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from lamina.bench import table
-from lamina.bench.rows import BenchReport
+from bench import table
+from bench.rows import BenchReport
 from lamina.errors import ConfigError
 from lamina.files import write_atomic
 

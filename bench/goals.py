@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from lamina.bench.rows import BenchReport
+from bench.rows import BenchReport
 
 _FEWER = 0.999
 

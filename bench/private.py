@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from lamina.bench.ground import RUNTIME, read_versions
-from lamina.bench.tree import PYTHON
+from bench.ground import RUNTIME, read_versions
+from bench.tree import PYTHON
 from lamina.errors import EngineError
 from lamina.process import Command, Completed, Runner
 from lamina.sandbox import engine as engines

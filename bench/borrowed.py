@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from lamina.bench.ground import RUNTIME, read_versions
-from lamina.bench.tree import AWS_RUNTIME, PYTHON
+from bench.ground import RUNTIME, read_versions
+from bench.tree import AWS_RUNTIME, PYTHON
 from lamina.errors import EngineError
 from lamina.execute.engine import Engine, check_buildx, find_engine
 from lamina.process import Command, Completed, Runner

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from lamina.bench.cases import BY_NAME, EMPTY, PLAN
-from lamina.bench.goals import goals
-from lamina.bench.machine import sentence
-from lamina.bench.meter import Spread
-from lamina.bench.rows import FAILED, BenchReport, BenchRow
-from lamina.bench.variants import VARIANTS
+from bench.cases import BY_NAME, EMPTY, PLAN
+from bench.goals import goals
+from bench.machine import sentence
+from bench.meter import Spread
+from bench.rows import FAILED, BenchReport, BenchRow
+from bench.variants import VARIANTS
 from lamina.report.figures import NONE, seconds, size
 
 HEADINGS = (

@@ -1,4 +1,4 @@
-"""``python -m lamina.bench.soak``: whether a remote cache is found every time, on a machine that is busy.
+"""``python -m bench.soak``: whether a remote cache is found every time, on a machine that is busy.
 
 Each round exports the caches of the sample from an engine that has never built, then edits the lowest
 base's package and builds that on another empty engine: every step but the copies must come from the cache.
@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lamina.bench.ground import Ground
-from lamina.bench.meter import Sample, Steps, TimeBudget, check, measure
-from lamina.bench.private import PrivateGround
-from lamina.bench.tree import BASE_CODE, EMBEDDING_REQUIREMENTS, Tree, copy_sample
-from lamina.bench.variants import Job, LaminaVariant
+from bench.ground import Ground
+from bench.meter import Sample, Steps, TimeBudget, check, measure
+from bench.private import PrivateGround
+from bench.tree import BASE_CODE, EMBEDDING_REQUIREMENTS, Tree, copy_sample
+from bench.variants import Job, LaminaVariant
 from lamina.errors import BuildError, ConfigError, Interrupted, LaminaError, Problem
 from lamina.process import Command, Runner, SubprocessRunner
 from lamina.report import figures
@@ -162,11 +162,11 @@ def make_tree(runner: Runner, source: Path, root: Path, runtime: str) -> Tree:
 
 @contextmanager
 def load(runner: Runner, folder: Path, processes: int) -> Iterator[None]:
-    """So many busy processes while it lasts, see `lamina.bench.load`. folder: made, removed at the end."""
+    """So many busy processes while it lasts, see `bench.load`. folder: made, removed at the end."""
     folder.mkdir()
     try:
         for number in range(processes):
-            argv = (sys.executable, "-m", "lamina.bench.load", str(folder / f"{number}.bin"))
+            argv = (sys.executable, "-m", "bench.load", str(folder / f"{number}.bin"))
             runner.spawn(Command(argv=argv), log=folder.with_suffix(".log"))
         yield
     finally:

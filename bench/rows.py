@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lamina.bench.meter import Sample, Spread
+from bench.meter import Sample, Spread
 from lamina.errors import ConfigError
 from lamina.files import read_json
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from lamina.bench.tree import ADDED, BASE_CODE, TEST_FILE, Tree
-from lamina.bench.variants import VARIANTS
+from bench.tree import ADDED, BASE_CODE, TEST_FILE, Tree
+from bench.variants import VARIANTS
 from lamina.errors import Problem, SelectionError, did_you_mean, nearest
 
 WARM, EMPTY, SCALE, ARM64, PLAN = "warm", "empty", "scale", "arm64", "plan"

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lamina.bench.cases import ARM64, BY_NAME, EMPTY, PLAN, SCALE, WARM, Case, Selection
-from lamina.bench.ground import Ground
-from lamina.bench.meter import Sample, TimeBudget, check, measure
-from lamina.bench.rows import FAILED, BenchRow
-from lamina.bench.tree import Tree, copy_sample, make_functions, make_packages
-from lamina.bench.variants import BakeVariant, Job, LaminaVariant, Variant, plan_command, read_plan
+from bench.cases import ARM64, BY_NAME, EMPTY, PLAN, SCALE, WARM, Case, Selection
+from bench.ground import Ground
+from bench.meter import Sample, TimeBudget, check, measure
+from bench.rows import FAILED, BenchRow
+from bench.tree import Tree, copy_sample, make_functions, make_packages
+from bench.variants import BakeVariant, Job, LaminaVariant, Variant, plan_command, read_plan
 from lamina.errors import LaminaError
 from lamina.process import Completed, Runner
 

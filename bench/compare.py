@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lamina.bench.rows import BenchReport
+from bench.rows import BenchReport
 
 SMALLEST = 0.1
 """Seconds. A smaller difference is the machine's, whatever the ratio."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from lamina.bench.ground import Ground
-from lamina.bench.meter import Steps
-from lamina.bench.tree import Tree
+from bench.ground import Ground
+from bench.meter import Steps
+from bench.tree import Tree
 from lamina.declare.machine import native_platform
 from lamina.errors import BuildError
 from lamina.execute.progress import Trace

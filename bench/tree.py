@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lamina.bench.recipes import recipes
+from bench.recipes import recipes
 from lamina.errors import ConfigError
 from lamina.process import Command, Runner
 

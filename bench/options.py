@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lamina.bench.cases import BY_NAME, Selection, select
-from lamina.bench.meter import TimeBudget
-from lamina.bench.variants import VARIANTS
+from bench.cases import BY_NAME, Selection, select
+from bench.meter import TimeBudget
+from bench.variants import VARIANTS
 from lamina.errors import ConfigError
 
 RESULTS = Path(".lamina/bench")

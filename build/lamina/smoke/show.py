@@ -1,0 +1,78 @@
+"""What smoke shows: how functions answered, as a table and as documents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from rich.text import Text
+
+from lamina.report.console import Screen, make_table, styled
+from lamina.smoke.answer import Failure
+from lamina.smoke.container import Smoked
+
+_PAYLOAD = 400
+_LOG_LINES = 20
+
+
+def show_smoke(screen: Screen, smoked: Iterable[Smoked]) -> None:
+    """How functions answered, as a table; below it what they answered, or where and how they failed."""
+    tried = tuple(smoked)
+    table = make_table(
+        "image", "function", "result", "init ms", "duration ms", "billed ms", "memory MB", wide="result"
+    )
+    for each in tried:
+        answer = each.answer
+        failed = Text(answer.failure.type, style="bold red") if answer.failure else styled("ok")
+        result = styled("skipped") if each.skipped else failed
+        figures = (answer.init_ms, answer.duration_ms, answer.billed_ms, answer.memory_mb)
+        table.add_row(each.image, each.function, result, *(_figure(number) for number in figures))
+    screen.table(table)
+    for each in tried:
+        _show_answer(screen, each)
+
+
+def _show_answer(screen: Screen, smoked: Smoked) -> None:
+    answer = smoked.answer
+    if smoked.skipped:
+        screen.line(f"{smoked.image} is skipped: {smoked.skipped}", "yellow")
+    elif answer.failure is None:
+        payload = json.dumps(answer.payload, ensure_ascii=False)
+        shown = payload if len(payload) <= _PAYLOAD else payload[: _PAYLOAD - 1] + "…"
+        screen.say(f"{smoked.image} {smoked.function} answered {shown}")
+    else:
+        log = answer.log[-_LOG_LINES:] if answer.log else ("it wrote nothing",)
+        screen.say(f"{smoked.image} {smoked.function} failed; its last lines:")
+        for line in answer.failure.trace or log:
+            screen.line(f"  {line}", "dim")
+
+
+def _figure(number: float | None) -> str:
+    return "" if number is None else f"{number:.0f}"
+
+
+def smoke_documents(smoked: Iterable[Smoked]) -> list[dict[str, Any]]:
+    """The functions that were tried. ok: null for one that was skipped. memory_mb: at most."""
+    return [
+        {
+            "name": each.image,
+            "function": each.function,
+            "ok": None if each.skipped else each.answer.failure is None,
+            "payload": each.answer.payload,
+            "error": _failure(each.answer.failure),
+            "init_ms": each.answer.init_ms,
+            "duration_ms": each.answer.duration_ms,
+            "billed_ms": each.answer.billed_ms,
+            "memory_mb": each.answer.memory_mb,
+            "log": list(each.answer.log),
+            **({"skipped": each.skipped} if each.skipped else {}),
+        }
+        for each in smoked
+    ]
+
+
+def _failure(failure: Failure | None) -> dict[str, Any] | None:
+    if failure is None:
+        return None
+    return {"type": failure.type, "message": failure.message, "trace": list(failure.trace)}
