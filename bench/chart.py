@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from bench.cases import BY_NAME, PLAN
 from bench.rows import BenchReport
@@ -34,7 +35,7 @@ def draw(report: BenchReport, *files: Path) -> None:
     if not cases:
         return
     # SVG ids and dates would make every drawing of the same figures another file.
-    settings = {"svg.hashsalt": "lamina", "font.size": 9}
+    settings: dict[Any, Any] = {"svg.hashsalt": "lamina", "font.size": 9}
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=(8, 1.2 + _INCHES_A_CASE * len(cases)), layout="constrained")
         axes = figure.add_subplot()

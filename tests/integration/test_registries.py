@@ -33,8 +33,9 @@ from lamina.refs import Reference
 from lamina.registries.base import OCI_INDEX, OCI_MANIFEST
 from lamina.registries.credentials import Credential
 from lamina.registries.ecr import EcrRegistry, EcrSettings, ecr_registry
-from lamina.registries.http import HttpResponse, HttpTransport, Request, Unreachable
+from lamina.registries.http import HttpResponse, Request, Unreachable
 from lamina.registries.oci import OciRegistry, oci_registry
+from lamina.registries.transport import HttpTransport
 from lamina.sandbox import registry as sandbox
 
 USER, PASSWORD = "AWS", "correct horse battery staple"

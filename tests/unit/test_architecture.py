@@ -12,40 +12,48 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "build" / "lamina"
 GROUND = ("errors", "process", "refs", "files", "masks")
-ROOMS: dict[str, tuple[str, ...]] = {
-    "errors": (),
-    "process": (),
-    "refs": (),
-    "files": (),
-    "masks": (),
-    "registries": GROUND,
-    "aws": (*GROUND, "registries"),
+CORE: dict[str, tuple[str, ...]] = {
+    "aws": GROUND,
+    "registries": (*GROUND, "aws"),
     "sandbox": GROUND,
     "declare": GROUND,
     "identify": (*GROUND, "declare"),
     "decide": (*GROUND, "declare", "identify"),
-    "lint": (*GROUND, "declare", "identify", "decide"),
-    "adopt": (*GROUND, "declare", "identify", "decide", "lint"),
     "execute": (*GROUND, "registries", "sandbox", "declare", "identify", "decide"),
-    "report": (*GROUND, "registries", "sandbox", "declare", "identify", "decide", "lint", "adopt", "execute"),
+    "report": (*GROUND, "registries", "declare", "identify", "decide", "execute"),
+    "flow": (*GROUND, "registries", "sandbox", "declare", "identify", "decide", "execute", "report"),
 }
-"""Room -> the rooms that it may import besides itself."""
-ROOMS["bench"] = (*ROOMS["report"], "aws", "report")
-ROOMS["workflow"] = (*ROOMS["bench"], "bench")
-ROOMS["tasks"] = (*ROOMS["workflow"], "workflow")
-ENTRANCE = {
-    "__init__": ("workflow",),
+"""Core package -> what it may import besides itself: only what stands above it."""
+WINGS: dict[str, tuple[str, ...]] = {
+    "audit": (),
+    "codebuild": (),
+    "ecr": (),
+    "handoff": (),
+    "lint": (),
+    "smoke": (),
+    "adopt": ("lint",),
+    "deploy": ("smoke",),
+}
+"""Wing (one feature: its rules, its flow, what it shows) -> the other wings that it may import."""
+FACE: dict[str, tuple[str, ...]] = {
+    "tasks": (*GROUND, *CORE, *WINGS, "__version__"),
+    "__init__": ("handoff",),
     "__main__": ("tasks",),
 }
-"""Modules of the package itself -> the rooms that they lead into."""
+"""What users call -> what it may import."""
+ALLOWED = {
+    **dict.fromkeys(GROUND, ()),
+    **CORE,
+    **{wing: (*GROUND, *CORE, *others) for wing, others in WINGS.items()},
+    **FACE,
+}
 CHEAP = {"__future__"}
-"""What importing the package may import: whoever imports any room of it waits for that."""
+"""What importing the package may import: whoever imports any part of it waits for that."""
 LONGEST = 400
 LAZY = {
     "boto3": ("registries/", "aws/"),
     "botocore": ("registries/", "aws/"),
     "docker": ("registries/local.py", "execute/engine.py", "smoke/container.py"),
-    "matplotlib": ("bench/chart.py",),
     "watchfiles": ("smoke/file_events.py",),
     "yaml": ("adopt/yaml_files.py",),
 }
@@ -54,9 +62,16 @@ LAZY = {
 
 @dataclass(frozen=True, slots=True)
 class Import:
+    """module: absolute, with the name that is imported from it. typing: under ``if TYPE_CHECKING``."""
+
     module: str
     line: int
     at_top: bool
+    typing: bool
+
+    @property
+    def package(self) -> str:
+        return self.module.split(".")[0]
 
 
 def modules() -> list[Path]:
@@ -72,62 +87,87 @@ def tree(file: Path) -> ast.Module:
     return ast.parse(file.read_text("utf-8"), str(file))
 
 
-def imports(file: Path) -> Iterator[Import]:
-    """Every import that is carried out, at any depth; what stands under TYPE_CHECKING is not."""
-    yield from _imports(tree(file), at_top=True)
+@cache
+def imports(file: Path) -> tuple[Import, ...]:
+    """Every import, at any depth."""
+    return tuple(_imports(tree(file), at_top=True, typing=False))
 
 
-def _imports(node: ast.AST, *, at_top: bool) -> Iterator[Import]:
+def _imports(node: ast.AST, *, at_top: bool, typing: bool) -> Iterator[Import]:
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            continue
         inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        typed = typing or (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test))
         if isinstance(child, ast.Import):
-            yield from (Import(each.name, child.lineno, at_top) for each in child.names)
+            yield from (Import(each.name, child.lineno, at_top, typing) for each in child.names)
         elif isinstance(child, ast.ImportFrom):
             assert child.level == 0, f"relative import in line {child.lineno}"
-            yield from (Import(f"{child.module}.{each.name}", child.lineno, at_top) for each in child.names)
-        yield from _imports(child, at_top=at_top and not inside)
+            names = (f"{child.module}.{each.name}" for each in child.names)
+            yield from (Import(name, child.lineno, at_top, typing) for name in names)
+        yield from _imports(child, at_top=at_top and not inside, typing=typed)
 
 
-def room(file: Path) -> str:
+def part(file: Path) -> str:
     return file.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
-@pytest.mark.parametrize("file", modules(), ids=shown)
-def test_a_room_imports_only_rooms_above_it(file: Path) -> None:
-    own = room(file)
-    allowed = set(ENTRANCE[own]) if own in ENTRANCE else {own, *ROOMS[own]}
-    if own in {"tasks", "bench"}:
-        allowed.add("__version__")
+def test_packages_import_only_what_the_table_allows() -> None:
     strays = [
-        f"line {each.line}: {each.module}"
+        f"{shown(file)}:{each.line}: {each.module}"
+        for file in modules()
         for each in imports(file)
-        if each.module.split(".")[0] == "lamina" and each.module.split(".")[1] not in allowed
+        if each.package == "lamina" and each.module.split(".")[1] not in {part(file), *ALLOWED[part(file)]}
     ]
+
     assert strays == []
 
 
-def test_the_rooms_are_a_ladder() -> None:
-    seen: set[str] = set()
-    for name, above in ROOMS.items():
-        assert set(above) <= seen, name
+def test_the_core_is_a_ladder() -> None:
+    seen = set(GROUND)
+    for name, below in CORE.items():
+        assert set(below) <= seen, name
         seen.add(name)
-    assert {room(file) for file in modules()} - ENTRANCE.keys() <= seen
+
+
+def test_no_two_modules_import_each_other() -> None:
+    """Not by way of others either, nor for types alone."""
+    graph = {file: {other for each in imports(file) for other in targets(each.module)} for file in modules()}
+    done: set[Path] = set()
+
+    def visit(file: Path, path: tuple[Path, ...]) -> None:
+        assert file not in path, " -> ".join(map(shown, (*path[path.index(file) :], file)))
+        if file not in done:
+            for other in graph[file] - {file}:
+                visit(other, (*path, file))
+            done.add(file)
+
+    for file in graph:
+        visit(file, ())
+
+
+def targets(module: str) -> Iterator[Path]:
+    """The module of ours that an import names, if any; a package only where nothing in it is named."""
+    words = module.split(".")
+    if words[0] != "lamina":
+        return
+    for end in (len(words), len(words) - 1):
+        file = PACKAGE.joinpath(*words[1:end]).with_suffix(".py") if end > 1 else None
+        if file is not None and file.is_file():
+            yield file
+            return
 
 
 def test_importing_the_package_waits_for_nothing() -> None:
-    at_top = {each.module.split(".")[0] for each in imports(PACKAGE / "__init__.py") if each.at_top}
+    at_top = {each.package for each in imports(PACKAGE / "__init__.py") if each.at_top and not each.typing}
 
     assert at_top <= CHEAP
 
 
-@pytest.mark.parametrize("file", modules(), ids=shown)
-def test_one_module_starts_processes(file: Path) -> None:
+def test_one_module_starts_processes() -> None:
     doors = {"subprocess", "pty", "multiprocessing"}
-    users = [each for each in imports(file) if each.module.split(".")[0] in doors]
+    users = {shown(file) for file in modules() for each in imports(file) if each.package in doors}
     calls = [
-        f"line {node.lineno}: os.{node.attr}"
+        f"{shown(file)}:{node.lineno}: os.{node.attr}"
+        for file in modules()
         for node in ast.walk(tree(file))
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
@@ -138,32 +178,34 @@ def test_one_module_starts_processes(file: Path) -> None:
     ]
 
     assert calls == []
-    assert users == [] or shown(file) == "process.py"
+    assert users == {"process.py"}
 
 
-@pytest.mark.parametrize("file", modules(), ids=shown)
-def test_one_module_prints(file: Path) -> None:
-    prints = [
-        f"line {node.lineno}"
+def test_one_module_prints() -> None:
+    prints = {
+        shown(file)
+        for file in modules()
         for node in ast.walk(tree(file))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
-    ]
+    }
 
-    assert prints == [] or shown(file) == "report/console.py"
-
-
-@pytest.mark.parametrize("file", modules(), ids=shown)
-def test_modules_can_be_read_in_one_sitting(file: Path) -> None:
-    assert len(file.read_text("utf-8").splitlines()) < LONGEST
+    assert prints == {"report/console.py"}
 
 
-@pytest.mark.parametrize("file", modules(), ids=shown)
-def test_slow_packages_are_imported_where_they_are_used(file: Path) -> None:
+def test_modules_can_be_read_in_one_sitting() -> None:
+    lengths = {shown(file): len(file.read_text("utf-8").splitlines()) for file in modules()}
+
+    assert {name: length for name, length in lengths.items() if length >= LONGEST} == {}
+
+
+def test_slow_packages_are_imported_where_they_are_used() -> None:
     strays = [
-        f"line {each.line}: {each.module}{' at the top' if each.at_top else ''}"
+        f"{shown(file)}:{each.line}: {each.module}{' at the top' if each.at_top else ''}"
+        for file in modules()
         for each in imports(file)
-        for package in [each.module.split(".")[0]]
-        if package in LAZY and (each.at_top or not shown(file).startswith(LAZY[package]))
+        if not each.typing
+        and each.package in LAZY
+        and (each.at_top or not shown(file).startswith(LAZY[each.package]))
     ]
 
     assert strays == []
@@ -175,31 +217,40 @@ def loaded_with(start: str) -> set[str]:
     while waiting:
         name = waiting.pop()
         seen.add(name)
-        found = (each.module.split(".") for each in imports(PACKAGE / name) if each.at_top)
+        found = (
+            each.module.split(".") for each in imports(PACKAGE / name) if each.at_top and not each.typing
+        )
         paths = ("/".join(parts[1:end]) for parts in found if parts[0] == "lamina" for end in (3, 2))
         files = {path for each in paths for path in (f"{each}.py", f"{each}/__init__.py")}
         waiting += [each for each in files - seen if (PACKAGE / each).is_file()]
     return seen
 
 
-def test_a_list_of_tasks_waits_for_no_room_that_only_some_of_them_need() -> None:
-    seen = loaded_with("tasks/__init__.py")
+@pytest.mark.parametrize(
+    ("start", "needed", "unwanted"),
+    [
+        ("tasks/__init__.py", {"tasks/images.py", "report/console.py"}, ("adopt/", "aws/", "lint/")),
+        (
+            "flow/build.py",
+            {"execute/run.py"},
+            tuple(f"registries/{each}.py" for each in ("ecr", "oci", "session", "wire")),
+        ),
+    ],
+    ids=["a list of tasks", "a build without a registry"],
+)
+def test_nobody_waits_for_modules_that_are_not_needed(
+    start: str, needed: set[str], unwanted: tuple[str, ...]
+) -> None:
+    seen = loaded_with(start)
 
-    assert {"tasks/images.py", "report/console.py"} <= seen
-    assert sorted(each for each in seen if each.startswith(("adopt/", "aws/", "bench/", "lint/"))) == []
+    assert needed <= seen
+    assert sorted(each for each in seen if each.startswith(unwanted)) == []
 
 
-def test_a_build_without_a_registry_waits_for_no_client_of_one() -> None:
-    seen = loaded_with("flow/build.py")
-
-    assert "execute/run.py" in seen
-    assert sorted(seen & {f"registries/{each}.py" for each in ("ecr", "oci", "session", "wire")}) == []
-
-
-@pytest.mark.parametrize("file", modules(), ids=shown)
-def test_the_environment_is_never_edited(file: Path) -> None:
+def test_the_environment_is_never_edited() -> None:
     edits = [
-        f"line {node.lineno}"
+        f"{shown(file)}:{node.lineno}"
+        for file in modules()
         for node in ast.walk(tree(file))
         if isinstance(node, (ast.Subscript, ast.Attribute))
         and ast.unparse(node).startswith(("os.environ[", "os.putenv", "os.environ.update"))

@@ -80,7 +80,7 @@ class EngineStore:
         self._containerd = containerd
 
     def look(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
-        """See `ImageStore.look`. The digest is the manifest's, or the image id in an engine without manifests."""
+        """See `ImageStore.look`. Digests are those of manifests; image ids in an engine without manifests."""
         found: dict[Reference, FoundImage] = {}
         for ref, image in self._store.images(refs).items():
             if image is not None:
@@ -203,7 +203,7 @@ class RegistryStore:
         return tuple((layer.digest, layer.size) for layer in manifest.layers) if manifest else ()
 
     def refusals(self, found: FoundImage, platform: str) -> tuple[str, ...]:
-        """See `ImageStore.refusals`. Only of images that may be too large, layers are asked how large they are."""
+        """See `ImageStore.refusals`. Layers are asked for their size only where an image may be too large."""
         return tuple(refusals(self.candidate(found, at_least=MOST_BYTES // _PACKED), platform))
 
     def candidate(self, found: FoundImage, *, at_least: int = 0) -> ImageFacts:

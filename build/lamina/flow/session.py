@@ -31,8 +31,8 @@ if TYPE_CHECKING:  # imported when a registry is asked for
     from lamina.registries.credentials import Credential
     from lamina.registries.ecr import EcrRegistry
     from lamina.registries.ecr_logins import EcrLogins
-    from lamina.registries.http import HttpTransport
     from lamina.registries.oci import OciRegistry
+    from lamina.registries.transport import HttpTransport
 
 ECR = "ecr"
 
@@ -262,7 +262,7 @@ class Session:
         return EcrLogins(self.runner, learn=self.mask.learn)
 
     def _transport(self) -> HttpTransport:
-        from lamina.registries.http import HttpTransport
+        from lamina.registries.transport import HttpTransport
 
         return HttpTransport(stall=self.stall)
 

@@ -28,10 +28,11 @@ from lamina.registries.base import Descriptor, Manifest
 from lamina.registries.credentials import Credential, DockerConfig, ask_helper
 from lamina.registries.docker_home import Kept, PrivateDockerConfig, cache_folder
 from lamina.registries.ecr_inventory import EcrInventory
-from lamina.registries.http import HttpTransport, Transport
+from lamina.registries.http import Transport
 from lamina.registries.oci import OciRegistry
 from lamina.registries.refusals import Advice
 from lamina.registries.session import RegistrySession
+from lamina.registries.transport import HttpTransport
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient

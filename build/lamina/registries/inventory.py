@@ -30,7 +30,7 @@ class Inventory(Protocol):
 
     @property
     def says_when(self) -> bool:
-        """Whether `StoredManifest.pushed` is the moment of the push; else it is that of the build, if anything."""
+        """Whether `StoredManifest.pushed` is when it was pushed; else when it was built, or unknown."""
         ...
 
     def stored(self, repository: str) -> tuple[StoredManifest, ...]:

@@ -20,8 +20,9 @@ from lamina.refs import Reference
 from lamina.registries import refusals
 from lamina.registries.base import ACCEPTED, Descriptor, Manifest, sha256, sha256_of
 from lamina.registries.credentials import Credential, DockerConfig, lookup
-from lamina.registries.http import HttpResponse, HttpTransport, Transport
+from lamina.registries.http import HttpResponse, Transport
 from lamina.registries.session import RegistrySession
+from lamina.registries.transport import HttpTransport
 
 _Key = TypeVar("_Key")
 _Told = TypeVar("_Told")

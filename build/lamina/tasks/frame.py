@@ -42,7 +42,7 @@ HELP = {
     "stall": "seconds in which an exchange with a registry must move (0: no limit; default 120)",
     "cache": "remote cache: max, min, inline or off",
     "cache-read-only": "read the remote cache but write none",
-    "provenance": "attest how each pushed image was made, under a tag of its own: min, or max with all steps",
+    "provenance": "attest how each pushed image was made, under its own tag: min, or max with all steps",
     "sbom": "attest what each pushed image holds, under the same tag",
     "sbom-generator": "the image that finds out what an image holds",
     "json": "print one JSON object and nothing else",

@@ -9,7 +9,6 @@ from invoke.tasks import task
 from lamina import __version__
 from lamina.errors import ConfigError
 from lamina.flow.session import Flags
-from lamina.lint.show import finding_documents, show_findings
 from lamina.tasks.frame import helps, open_session
 
 FINDINGS = 6
@@ -36,6 +35,7 @@ def lint(
     """Find what keeps Dockerfiles from being cached or from running on Lambda; --fix mends it."""
     with open_session("lint", Flags(images=tuple(image)), json=json or sarif == "-") as session:
         from lamina.lint.run import lint_images, mend_images, write_log
+        from lamina.lint.show import finding_documents, show_findings
 
         if json and sarif == "-":
             raise ConfigError.of(

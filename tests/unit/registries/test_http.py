@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lamina.registries.http import HttpTransport, Request, Unreachable
+from lamina.registries.http import Request, Unreachable
+from lamina.registries.transport import HttpTransport
 from lamina.registries.wire import trust
 
 
