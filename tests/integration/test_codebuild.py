@@ -21,6 +21,7 @@ from doubles.served import PASSWORD, USER, Served, assert_secret_nowhere, stack_
 from projects import Repo, wait_for
 
 from lamina.declare.machine import native_platform
+from lamina.identify.fingerprint import FINGERPRINT_KEY
 from lamina.process import SubprocessRunner
 from lamina.sandbox import engine as sandbox
 
@@ -293,7 +294,7 @@ def test_what_the_registry_does_not_confirm_is_not_recorded(
 
     def overwrite(_: Path) -> None:
         manifest, media_type, _ = served.manifest(f"{served.address}/{repository}:{tag}")
-        del manifest["annotations"]
+        manifest["annotations"][FINGERPRINT_KEY] = f"sha256:{'0' * 64}"
         served.put(repository, tag, media_type, manifest)
 
     machines.after = overwrite
