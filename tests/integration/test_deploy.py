@@ -183,7 +183,7 @@ def test_status_says_what_is_live_and_what_is_not(team: Repo, front: AwsFront, l
     team.fails(7, "status", "--check")
 
     team.ok("deploy", "--alias", "live")
-    assert "all that is called is live" in team.ok("status", "--check").stdout
+    assert "everything that gets calls is live" in team.ok("status", "--check").stdout
     tag = by_name(team.ok("status", "--json").json)["one"]["tag"]
     team.append("src/handler.py", "# edited\n")
     assert {each["verdict"] for each in team.ok("status", "--json").json["functions"]} == {"not pushed"}

@@ -86,7 +86,7 @@ def test_a_registry_is_set_up_once_and_its_drift_is_mended(
 
     shown = ecr.ok("ecr.setup")
     assert "absent" in shown.stdout
-    assert "done, and looked at again" in shown.stdout
+    assert "done and verified" in shown.stdout
     told = client.describe_repositories(repositoryNames=[base, function, f"{function}-cache"])["repositories"]
     facts = {each["repositoryName"]: each for each in told}
     for name in (base, function):

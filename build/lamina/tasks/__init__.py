@@ -1,6 +1,6 @@
 """The Invoke tasks: flags in, one call, a report, an exit code.
 
-A task imports the step that it runs when it runs: a list of tasks or a plan should not wait for what builds.
+A task imports its step only when it runs, so that `--list` and `plan` do not load the code that builds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tasks that take a repository over: init, ignore, phases."""
+"""Tasks that adopt a repository: init, ignore, phases."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lamina.tasks.frame import helps, open_session
 ROTTED = 6
 
 
-@task(help={**helps("json"), "write": "add the proposal to pyproject.toml; all that is there stays"})
+@task(help={**helps("json"), "write": "add the proposal to pyproject.toml and keep its other content"})
 def init(_: Context, write: bool = False, json: bool = False) -> None:
-    """Take a repository over: propose [tool.lamina] for it, plan with that, say what it would spare."""
+    """Adopt a repository: propose [tool.lamina] for it, plan with that, and show what it would save."""
     with open_session("init", Flags(), json=json) as session:
         from lamina.adopt.init import adopt, write_configuration
         from lamina.adopt.show import adoption_documents, gain_documents, show_adoption
@@ -34,14 +34,14 @@ def init(_: Context, write: bool = False, json: bool = False) -> None:
     iterable=["image"],
     help={
         **helps("image", "json"),
-        "write": "put the files in place; one by hand only where nothing that COPY takes is lost or let in",
-        "check": f"exit {ROTTED} when a file hides a source, names what is gone or is out of date",
+        "write": "write the files; replace a hand-written one only if COPY takes the same files as before",
+        "check": f"exit {ROTTED} when a file hides a COPY source, names a missing path or is out of date",
     },
 )
 def ignore(
     _: Context, image: list[str], write: bool = False, check: bool = False, json: bool = False
 ) -> None:
-    """Show, write or check <Dockerfile>.dockerignore of each image: nothing but what it copies and binds."""
+    """Show, write or check the <Dockerfile>.dockerignore of each image: only what it copies and mounts."""
     with open_session("ignore", Flags(images=tuple(image)), json=json) as session:
         from lamina.adopt.ignore import read_ignore_files, write_ignore_files
         from lamina.adopt.show import ignore_documents, show_ignores
@@ -64,7 +64,7 @@ def ignore(
 
 @task(help=helps("registry", "stack", "json"))
 def phases(_: Context, registry: str | None = None, stack: str | None = None, json: bool = False) -> None:
-    """Print how far the three phases are: what is done, and the one command that moves on what is not."""
+    """Print the state of the three phases: each step, whether it is done, and the next command if not."""
     with open_session("phases", Flags(registry=registry, stack=stack), json=json) as session:
         from lamina.adopt.checklist import read_phases
         from lamina.adopt.show import check_documents, show_checks

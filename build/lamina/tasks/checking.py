@@ -1,4 +1,4 @@
-"""The task that says what Lambda would: check."""
+"""The task that checks images against Lambda's rules: check."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lamina.tasks.frame import helps, open_session
     iterable=["image", "ref"],
     help={
         **helps("image", "registry", "stack", "platform", "static", "json"),
-        "ref": "any image in any registry instead, by tag or digest (may be given several times)",
+        "ref": "check this image of any registry instead, by tag or digest (may be given several times)",
     },
 )
 def check(
@@ -28,7 +28,7 @@ def check(
     static: bool = False,
     json: bool = False,
 ) -> None:
-    """Say what Lambda would say to the pushed images: media types, architecture, layers, size, place."""
+    """Check whether Lambda accepts the pushed images: media types, architecture, layers, size, region."""
     flags = Flags(
         images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
     )

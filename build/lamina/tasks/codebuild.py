@@ -12,7 +12,7 @@ from lamina.tasks.frame import helps, open_session, report
 @task(
     help={
         **helps("registry", "stack", "platform", "json"),
-        "dry-run": "show what would change and print the roles' policies, and change nothing",
+        "dry-run": "print the changes and the roles' policies, and change nothing",
     }
 )
 def setup(
@@ -23,7 +23,7 @@ def setup(
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
-    """Make the projects and the bucket that builds on CodeBuild need; what is right stays as it is."""
+    """Create or update the projects and the bucket that builds on CodeBuild need."""
     flags = Flags(registry=registry, stack=stack, platform=platform)
     with open_session("codebuild.setup", flags, json=json) as session:
         from lamina.codebuild.setup import apply_setup, lacking_role, look_at_setup
@@ -49,9 +49,9 @@ def setup(
     help={
         **helps("image", "registry", "create", "platform", "stack", "static", "force", "refresh", "jobs"),
         **helps("reproducible", "cache", "cache-read-only", "json", "plain"),
-        "wait": "wait for the end, confirm every digest and record it; --no-wait only starts it",
-        "follow": "print every line of the build's log, too",
-        "timeout": "minutes that the build may take (0: as configured)",
+        "wait": "wait for the build, confirm every digest and record it; --no-wait only starts the build",
+        "follow": "also print every line of the build's log",
+        "timeout": "minutes the build may take (0: as configured)",
     },
 )
 def build(
@@ -74,7 +74,7 @@ def build(
     json: bool = False,
     plain: bool = False,
 ) -> None:
-    """Build on CodeBuild every image that changed, and push it: build-all --push without an engine here."""
+    """Build every changed image on CodeBuild and push it: build-all --push without a local engine."""
     flags = Flags(
         images=tuple(image),
         registry=registry,
@@ -93,5 +93,5 @@ def build(
     with open_session("codebuild.build", flags, json=json, plain=plain) as session:
         from lamina.codebuild.build import CodeBuildOptions, build_on_codebuild
 
-        wish = CodeBuildOptions(wait=wait, follow=follow, timeout=timeout or None)
-        report(session, "codebuild.build", lambda: build_on_codebuild(session, wish))
+        options = CodeBuildOptions(wait=wait, follow=follow, timeout=timeout or None)
+        report(session, "codebuild.build", lambda: build_on_codebuild(session, options))

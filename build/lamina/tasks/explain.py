@@ -1,4 +1,4 @@
-"""Tasks that answer questions: why, audit, verify, report."""
+"""Tasks that explain and verify builds: why, audit, verify, report."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from lamina.tasks.frame import helps, open_session
     positional=["image"],
     help={
         **helps("registry", "stack", "json"),
-        "image": "the image that is asked about",
-        "from": "a state: last (built here), worktree, a git revision, a tag or digest, host/repository:tag",
-        "to": "the other state",
+        "image": "the image to explain",
+        "from": "the first state: last (built here), worktree, a git revision, a tag or digest, "
+        "host/repository:tag",
+        "to": "the second state, given in the same way",
     },
 )
 def why(
@@ -31,7 +32,7 @@ def why(
     stack: str | None = None,
     json: bool = False,
 ) -> None:
-    """Say what makes an image another one than it was, down to the file that started it."""
+    """Show which inputs of an image changed between two states, down to the file that caused it."""
     with open_session("why", Flags(registry=registry, stack=stack), json=json) as session:
         from lamina.flow.why import explain
 
@@ -50,8 +51,8 @@ def why(
     iterable=["image"],
     help={
         **helps("image", "registry", "stack", "platform", "builder", "static", "json", "plain"),
-        "sample": "audit only so many images, chosen at random (0: all)",
-        "seed": "choose the sample that this number chose before (0: any)",
+        "sample": "audit only this many images, chosen at random (0: all)",
+        "seed": "repeat the sample that this seed chose (0: a new one)",
     },
 )
 def audit(
@@ -67,7 +68,7 @@ def audit(
     json: bool = False,
     plain: bool = False,
 ) -> None:
-    """Prove that skips are right: solve what a plan skips, and compare each layer with what is there."""
+    """Check that skips are right: solve each skipped image and compare its layers with the stored image."""
     flags = Flags(
         images=tuple(image),
         registry=registry,
@@ -95,7 +96,7 @@ def audit(
     positional=["image"],
     help={
         **helps("registry", "stack", "platform", "json", "plain"),
-        "image": "the image that is built again",
+        "image": "the image to rebuild",
     },
 )
 def verify(
@@ -107,7 +108,7 @@ def verify(
     json: bool = False,
     plain: bool = False,
 ) -> None:
-    """Build an image of --reproducible again from nothing, in an engine of its own, and compare digests."""
+    """Rebuild an image of --reproducible from scratch, in an engine of its own, and compare the digests."""
     flags = Flags(registry=registry, stack=stack, platform=platform, static=False, reproducible=True)
     with open_session("verify", flags, json=json, plain=plain) as session:
         from lamina.audit.verify import verify_image
@@ -137,16 +138,16 @@ def verify(
     optional=["html"],
     help={
         **helps("json"),
-        "run": "the run that is told about, by its name or the beginning of it (default: the latest)",
-        "last": "how many runs are looked at for what usually takes long",
-        "list": "only list the runs that are kept",
-        "html": "write a page instead, to this file (default: .lamina/report.html)",
+        "run": "the run to report, by its name or the beginning of it (default: the latest)",
+        "last": "how many runs to search for steps that are often slow",
+        "list": "only list the kept runs",
+        "html": "write an HTML page to this file instead (default: .lamina/report.html)",
     },
 )
 def report(
     _: Context, run: str = "", last: int = 10, list_: bool = False, html: str = "", json: bool = False
 ) -> None:
-    """Say how well the cache worked in a run: what ran and why, what it cost, what was spared."""
+    """Report how well the cache worked in a run: which steps ran and why, their cost, and the savings."""
     with open_session("report", Flags(), json=json) as session:
         from lamina.flow.report import list_runs, report_run, write_report
         from lamina.report import summary
@@ -163,11 +164,11 @@ def report(
             session.screen.say(str(page))
         else:
             summary.show(session.screen, found)
-        told = summary.report_document(found)
+        document = summary.report_document(found)
         session.screen.finish(
             "report",
             ok=True,
             images=summary.image_documents(found.run),
-            **told,
+            **document,
             page=str(page) if page else None,
         )

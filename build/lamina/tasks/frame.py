@@ -1,4 +1,4 @@
-"""What every task does around its one call: flags in, errors told once, an exit code out."""
+"""The frame around every task's one call: flags in, errors reported once, an exit code out."""
 
 from __future__ import annotations
 
@@ -26,38 +26,39 @@ if TYPE_CHECKING:
 HELP = {
     "image": "only this image (may be given several times)",
     "registry": "where images live: local, ecr, or host[:port][/prefix]",
-    "push": "push to the registry and confirm every digest",
+    "push": "push to the registry, and confirm every digest",
     "platform": "linux/amd64 or linux/arm64",
     "stack": "part of the repository name: dev, prod, ...",
     "builder": "a buildx builder instead of the engine's own",
     "static": "build Lambda images on <base>:stable and leave the bases alone",
     "force": "build even what is up to date",
-    "refresh": "build even what is up to date, without BuildKit's cache: what is not pinned may have moved; "
-    "the content tag moves to the new image, which a registry with immutable tags refuses",
-    "jobs": "how many images are built at once (0: all)",
-    "reproducible": "fix every time in the image: cold builds anywhere give the same digest (slower)",
-    "keep-going": "build what does not stand on a failed image",
-    "create": "create repositories that are missing",
-    "allow-stand-in": "push images that stand on a stand-in runtime",
-    "stall": "seconds in which an exchange with a registry must move (0: no limit; default 120)",
+    "refresh": "build even what is up to date, without BuildKit's cache, to pick up new versions of unpinned "
+    "inputs; the content tag moves to the new image, which a registry with immutable tags refuses",
+    "jobs": "how many images to build at once (0: all)",
+    "reproducible": "fix every timestamp in the image: cold builds anywhere give the same digest (slower)",
+    "keep-going": "after a failure, build the images that are not based on the failed one",
+    "create": "create missing repositories",
+    "allow-stand-in": "push images that are based on a stand-in runtime",
+    "stall": "seconds without progress after which a registry transfer fails (0: no limit; default 120)",
     "cache": "remote cache: max, min, inline or off",
-    "cache-read-only": "read the remote cache but write none",
-    "provenance": "attest how each pushed image was made, under its own tag: min, or max with all steps",
-    "sbom": "attest what each pushed image holds, under the same tag",
-    "sbom-generator": "the image that finds out what an image holds",
+    "cache-read-only": "read the remote cache, but do not write it",
+    "provenance": "attest how each pushed image was built, under its own tag: min, or max with all steps",
+    "sbom": "attest the packages of each pushed image, under the same tag",
+    "sbom-generator": "the image that lists the packages of an image",
     "json": "print one JSON object and nothing else",
-    "plain": "plain lines instead of the live view",
-    "offline": "ask neither engine nor registry",
+    "plain": "print plain lines instead of the live view",
+    "offline": "contact neither engine nor registry",
 }
 
 _MANY_VALUES = 200_000
-"""A plan of very many files makes that many values and no cycles: looking for them is a sixth of its time."""
+"""Allocations between two garbage collections. A plan of many files makes many values and no cycles, and
+searching them for cycles took a sixth of its time."""
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
-_AGAIN = "mend that and run again; nothing unfinished is recorded"
+_AGAIN = "fix that and run again; nothing unfinished is recorded"
 
 
 def helps(*names: str) -> dict[str, str]:
-    """The help of these flags; invoke wants each by its dashed name."""
+    """Return the help of these flags, by dashed name as Invoke expects."""
     return {name: HELP[name] for name in names}
 
 
@@ -65,9 +66,13 @@ def helps(*names: str) -> dict[str, str]:
 def open_session(
     command: str, flags: Flags, *, json: bool = False, plain: bool = False, told: IO[str] | None = None
 ) -> Iterator[Session]:
-    """A session for a task's flags. Errors end the command here, told once, with their exit code.
+    """Open a session for a task's flags; report an error once and end with its exit code.
 
-    told: see `Screen`.
+    Args:
+        told: the stream for messages to people; see `Screen`.
+
+    Raises:
+        Exit: with the code of the error or signal that ended the command.
     """
     gc.set_threshold(_MANY_VALUES)
     screen = Screen(as_json=json, plain=plain, told=told, spoken=_spoken())
@@ -86,21 +91,21 @@ def open_session(
     except LaminaError as error:
         _fail(screen, command, error)
     except BrokenPipeError:
-        raise Exit(code=nobody_reads()) from None
+        raise Exit(code=close_stdout()) from None
     except OSError as error:
         _fail(screen, command, LaminaError.of_system(error, hint=_AGAIN))
     finally:
         session.close()
 
 
-def nobody_reads() -> int:
-    """Write no more to an output that was closed, as by ``head``; the exit code that shells give SIGPIPE."""
+def close_stdout() -> int:
+    """Send further output to /dev/null, as after ``| head``; return the code that shells give SIGPIPE."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 128 + signal.SIGPIPE
 
 
 def flush_output() -> int:
-    """Write what is still to be written; the exit code when that cannot be done, else 0."""
+    """Flush standard output. Return 0, or the exit code if it cannot be written."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -109,8 +114,8 @@ def flush_output() -> int:
 
 
 def output_refused(error: OSError) -> int:
-    """Tell that standard output cannot be written, and write no more to it; the exit code."""
-    code = nobody_reads()
+    """Report that standard output cannot be written, write no more to it, and return the exit code."""
+    code = close_stdout()
     if isinstance(error, BrokenPipeError):
         return code
     with suppress(OSError):
@@ -119,7 +124,10 @@ def output_refused(error: OSError) -> int:
 
 
 def _spoken() -> Callable[[str], str]:
-    """Names tasks as they were called: ``lamina`` works where there is no tasks.py for ``invoke``."""
+    """Return a function that names commands as they were called.
+
+    After ``lamina plan`` hints say ``lamina`` instead of ``invoke``: there may be no tasks.py.
+    """
     if Path(sys.argv[0]).name != "lamina":
         return str
     from lamina.tasks import ns
@@ -130,29 +138,32 @@ def _spoken() -> Callable[[str], str]:
 
 
 def _fail(screen: Screen, command: str, error: LaminaError, signals: Sequence[int] = ()) -> NoReturn:
-    """End with an error's exit code, or that of the signal which it is about."""
+    """Report an error and exit with its code, or with the code of the signal that caused it."""
     screen.error(error)
     try:
         screen.finish(command, ok=False, images=[])
         sys.stdout.flush()
-    except OSError:  # it may be the very output that is full
-        nobody_reads()
+    except OSError:  # the error may be that standard output is full
+        close_stdout()
     raise Exit(code=128 + signals[0] if signals else error.exit_code)
 
 
 @contextmanager
 def _signals_as_interrupts(caught: list[int]) -> Iterator[None]:
-    """SIGTERM and SIGHUP end a run as Ctrl-C does: children stopped, nothing half written.
+    """Make SIGTERM and SIGHUP end a run as Ctrl-C does: children stopped, nothing half written.
 
-    caught: which came. What was to be ignored from the start, as under ``nohup``, stays so.
+    Signals that were ignored from the start, as under ``nohup``, stay ignored.
+
+    Args:
+        caught: filled with the numbers of the signals that arrived.
     """
 
     def stop(number: int, _: object) -> None:
         caught.append(number)
         raise KeyboardInterrupt
 
-    heard = [each for each in (signal.SIGINT, *_ENDING) if signal.getsignal(each) is not signal.SIG_IGN]
-    before = {each: signal.signal(each, stop) for each in heard}
+    handled = [each for each in (signal.SIGINT, *_ENDING) if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {each: signal.signal(each, stop) for each in handled}
     try:
         yield
     finally:
@@ -161,7 +172,7 @@ def _signals_as_interrupts(caught: list[int]) -> Iterator[None]:
 
 
 def report(session: Session, command: str, work: Callable[[], Outcome]) -> None:
-    """Do the work, show its outcome, and end with the code of what kept it from being complete."""
+    """Do the work and show its outcome. Raise Exit with the error's code if the work is incomplete."""
     started = time.monotonic()
     outcome = work()
     session.screen.outcome(outcome, seconds=time.monotonic() - started)

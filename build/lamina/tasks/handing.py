@@ -1,4 +1,4 @@
-"""The task for those who deploy with something else: outputs."""
+"""The task that gives image references to other deployment tools: outputs."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lamina.tasks.frame import helps, open_session
     iterable=["image"],
     help={
         **helps("registry", "stack", "platform", "static"),
-        "image": "only this image (may be given several times); without it the Lambda images",
+        "image": "only this image (may be given several times; default: all Lambda images)",
         "format": "json, env (for sh), tfvars (Terraform) or cdk (a context object)",
-        "plan-only": "by content tag, from the files alone, whether they are pushed or not",
-        "allow-stale": "the digests of the last push although the files have changed since",
+        "plan-only": "print content tags, computed from the files alone, pushed or not",
+        "allow-stale": "print the digests of the last push even if the files have changed since",
     },
 )
 def outputs(
     _: Context,
     image: list[str],
-    format: str = "json",  # noqa: A002 - the flag is called so
+    format: str = "json",  # noqa: A002 - the flag's name
     plan_only: bool = False,
     allow_stale: bool = False,
     registry: str | None = None,
@@ -32,7 +32,7 @@ def outputs(
     platform: str | None = None,
     static: bool = False,
 ) -> None:
-    """Print what functions should run, by digest, for Terraform, CDK, a shell; asks nobody."""
+    """Print the images that functions should run, by digest, for Terraform, CDK or a shell; works offline."""
     flags = Flags(
         images=tuple(image),
         registry=registry,

@@ -21,8 +21,8 @@ PLAN_NOT_EMPTY = 7
     iterable=["image"],
     help={
         **helps("image", "registry", "platform", "stack", "static", "force", "offline", "json"),
-        "upstream": "ask the registries of pinned images for newer ones; nothing is rebuilt because of it",
-        "check": f"exit {PLAN_NOT_EMPTY} when something is to be done",
+        "upstream": "ask the registries of pinned images for newer ones; this rebuilds nothing",
+        "check": f"exit {PLAN_NOT_EMPTY} when there is something to do",
     },
 )
 def plan(
@@ -38,7 +38,7 @@ def plan(
     json: bool = False,
     check: bool = False,
 ) -> None:
-    """Say what would be built and why, and what is wrong, without building anything."""
+    """Show which images would be built and why, and which problems stand in the way; build nothing."""
     flags = Flags(
         images=tuple(image),
         registry=registry,
@@ -58,7 +58,7 @@ def plan(
 
 
 def _build_task(name: str, kind: str | None, doc: str) -> Task[Any]:
-    """The three build tasks differ in the images that they are about, and in nothing else."""
+    """Return a build task. The three build tasks differ only in the kind of images they select."""
 
     def body(
         _: Context,
@@ -126,7 +126,7 @@ build_all = _build_task(
 )
 build_base = _build_task("build-base", "base", "Build the base images that changed.")
 build_lambda = _build_task(
-    "build-lambda", "lambda", "Build the Lambda images that changed, and the bases that they lack."
+    "build-lambda", "lambda", "Build the Lambda images that changed, and the bases they are missing."
 )
 
 
@@ -134,7 +134,7 @@ build_lambda = _build_task(
     iterable=["image"],
     help={
         **helps("image", "registry", "stack", "platform", "static", "json"),
-        "apply": "put the tags on the images, in the registry without pulling",
+        "apply": "set the tags on the images; in a registry without pulling them",
     },
 )
 def tag(
@@ -184,7 +184,7 @@ def push(
     stall: int | None = None,
     json: bool = False,
 ) -> None:
-    """Push what is built and not yet in the registry; every digest is confirmed."""
+    """Push the built images that the registry does not have yet, and confirm every digest."""
     flags = Flags(
         images=tuple(image),
         registry=registry,
@@ -210,7 +210,7 @@ def stable(
     platform: str | None = None,
     json: bool = False,
 ) -> None:
-    """Point the tag stable of the base images at their current content."""
+    """Move the tag stable of each base image to its current content."""
     flags = Flags(images=tuple(image), registry=registry, stack=stack, platform=platform)
     with open_session("stable", flags, json=json) as session:
         moved = move_stable(session)

@@ -1,4 +1,4 @@
-"""The task that looks at Dockerfiles: lint."""
+"""The task that checks Dockerfiles: lint."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _A_FILE = "name a file: --sarif lint.sarif"
     iterable=["image"],
     help={
         **helps("image", "json"),
-        "fix": "show what would mend it as a diff, then write it",
+        "fix": "show the fixes as a diff, then write them",
         "dry-run": "with --fix: show the diff and write nothing",
-        "sarif": "write a SARIF 2.1.0 log to this file; -: to standard output, and nothing else there",
+        "sarif": "write a SARIF 2.1.0 log to this file (-: standard output, and nothing else there)",
     },
 )
 def lint(
@@ -32,7 +32,7 @@ def lint(
     json: bool = False,
     sarif: str | None = None,
 ) -> None:
-    """Find what keeps Dockerfiles from being cached or from running on Lambda; --fix mends it."""
+    """Find faults in Dockerfiles that defeat the cache or fail on Lambda; --fix fixes them."""
     with open_session("lint", Flags(images=tuple(image)), json=json or sarif == "-") as session:
         from lamina.lint.run import lint_images, mend_images, write_log
         from lamina.lint.show import finding_documents, show_findings

@@ -1,4 +1,4 @@
-"""Tasks about what runs: deploy, status."""
+"""Tasks about Lambda functions: deploy, status."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ NOT_LIVE = 7
     help={
         **helps("image", "registry", "stack", "platform", "static", "json"),
         "dry-run": "show what would change, and change nothing",
-        "alias": "publish a version of what changed and point this alias at it: of all functions, or of none",
-        "publish": "publish a version of what changed",
-        "smoke": "call what was deployed with its event.json; no alias moves if one does not answer",
-        "take-over": "deploy also to functions that run an image of another stack",
-        "timeout": f"seconds that one function may take to be updated ({TIMEOUT})",
+        "alias": "publish a version of each changed function and move this alias to it, of all functions or "
+        "of none",
+        "publish": "publish a version of each changed function",
+        "smoke": "call each deployed function with its event.json; if one call fails, no alias moves",
+        "take-over": "also deploy to functions that run an image of another stack",
+        "timeout": f"seconds the update of one function may take (default: {TIMEOUT})",
     },
 )
 def deploy(
@@ -41,7 +42,7 @@ def deploy(
     static: bool = False,
     json: bool = False,
 ) -> None:
-    """Give the functions of images what was pushed, by digest: only those that run something else."""
+    """Update functions to the pushed digests; functions that already run them are left alone."""
     flags = Flags(
         images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
     )
@@ -50,17 +51,19 @@ def deploy(
         from lamina.deploy.rollout import apply
         from lamina.deploy.show import move_document, show_moves, summary
 
-        wish = DeployOptions(alias=alias, publish=publish, smoke=smoke, timeout=timeout, take_over=take_over)
-        found = plan_deployment(session, wish)
+        options = DeployOptions(
+            alias=alias, publish=publish, smoke=smoke, timeout=timeout, take_over=take_over
+        )
+        found = plan_deployment(session, options)
         show_moves(session.screen, found.moves)
-        done = apply(found, wish, say=session.screen.say, dry_run=dry_run)
-        told = summary((str(each.move.wanted.function), each.status) for each in done.results)
-        session.screen.say(told)
+        done = apply(found, options, say=session.screen.say, dry_run=dry_run)
+        line = summary((str(each.move.wanted.function), each.status) for each in done.results)
+        session.screen.say(line)
         problems = [each.problem for each in done.results if each.problem]
         error: LaminaError | None = AwsError(*problems) if problems else None
         if done.interrupted:
-            hint = "run it again: what is up to date is left alone"
-            error = Interrupted(Problem(what=f"stopped: {told}", hint=hint), *problems)
+            hint = "run it again: functions that are up to date are left alone"
+            error = Interrupted(Problem(what=f"stopped: {line}", hint=hint), *problems)
         if error:
             session.screen.error(error)
         documents = [
@@ -75,8 +78,8 @@ def deploy(
     iterable=["image"],
     help={
         **helps("image", "registry", "stack", "platform", "static", "json"),
-        "check": f"exit {NOT_LIVE} when calls come to anything but what the worktree has",
-        "all": "also the versions that no alias names",
+        "check": f"exit {NOT_LIVE} when calls reach anything but the worktree's images",
+        "all": "also show the versions that no alias uses",
     },
 )
 def status(
@@ -90,7 +93,7 @@ def status(
     static: bool = False,
     json: bool = False,
 ) -> None:
-    """Say whether a change is live: what each function and alias runs, beside the worktree."""
+    """Show whether a change is live: compare what each function and alias runs with the worktree."""
     flags = Flags(
         images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
     )
@@ -101,7 +104,7 @@ def status(
         rows = read_status(session, every=all)
         show_status(session.screen, rows)
         behind = check_status(rows)
-        session.screen.say(f"{len(behind)} not live" if behind else "all that is called is live")
+        session.screen.say(f"{len(behind)} not live" if behind else "everything that gets calls is live")
         session.screen.finish(
             "status", ok=not (check and behind), images=[], functions=status_documents(rows)
         )

@@ -1,4 +1,4 @@
-"""The three phases of the caching plan, as compositions of the other tasks."""
+"""The three phases of the caching plan, composed of the other tasks' steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lamina.tasks.frame import helps, open_session, report
 
 @task(help=helps("plain"))
 def phase1(_: Context, plain: bool = False) -> None:
-    """Quick wins: what is wrong with Dockerfiles, what the contexts could spare, whether BuildKit builds."""
+    """Quick wins: check Dockerfiles, ignore files and the engine; show the plan."""
     with open_session("phase1", Flags(), plain=plain) as session:
         from lamina.adopt.checklist import phase1_checks
         from lamina.adopt.ignore import read_ignore_files
@@ -27,7 +27,10 @@ def phase1(_: Context, plain: bool = False) -> None:
 def phase2(
     _: Context, registry: str | None = None, push: bool = False, static: bool = False, plain: bool = False
 ) -> None:
-    """Stable development: login, pull, bases, their tags, Lambda images; --static: those on stable bases."""
+    """Stable development: log in, pull, build and tag the bases, build the Lambda images.
+
+    With --static: build only the Lambda images, on the stable bases.
+    """
     flags = Flags(registry=registry, push=push, static=static or None)
     with open_session("phase2", flags, plain=plain) as session:
         from lamina.adopt.checklist import tag_bases
@@ -44,7 +47,7 @@ def phase2(
 
 @task(help=helps("registry", "plain"))
 def phase3(_: Context, registry: str | None = None, plain: bool = False) -> None:
-    """Optimisation: which images are linked; the remote cache and remote builds."""
+    """Optimisation: show which images are linked, and check the remote cache and remote builds."""
     with open_session("phase3", Flags(registry=registry), plain=plain) as session:
         from lamina.adopt.checklist import phase3_checks
         from lamina.adopt.show import show_checks

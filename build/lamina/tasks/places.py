@@ -1,4 +1,4 @@
-"""Tasks about where images live and what they stand on: login, pull, lock, config."""
+"""Tasks about registries, base images and settings: login, pull, lock, config."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lamina.tasks.frame import helps, open_session
 
 @task(help=helps("registry", "json"))
 def login(_: Context, registry: str | None = None, json: bool = False) -> None:
-    """Get into the registry: for ECR a token, kept for docker and buildx; else docker's own credentials."""
+    """Log in to ECR with a token that docker and buildx use too; elsewhere check docker's own credentials."""
     with open_session("login", Flags(registry=registry), json=json) as session:
         from lamina.flow.login import enter
 
@@ -31,7 +31,7 @@ def pull(
     stall: int | None = None,
     json: bool = False,
 ) -> None:
-    """Warm the engine with what the next build stands on, by digest. What is absent is only reported."""
+    """Pull the base images the next build needs, by digest. Missing images are reported, not an error."""
     flags = Flags(images=tuple(image), registry=registry, stack=stack, platform=platform, stall=stall)
     with open_session("pull", flags, json=json) as session:
         from lamina.flow.login import warm
@@ -45,15 +45,15 @@ def pull(
     iterable=["image"],
     help={
         **helps("json"),
-        "image": "only what this image stands on (may be given several times)",
-        "refresh": "ask the registries again for what is pinned already, and drop what no Dockerfile uses",
-        "dry-run": "show what would change and what that would rebuild, and write nothing",
+        "image": "only the images this image is based on (may be given several times)",
+        "refresh": "resolve the pinned images again, and drop the pins that no Dockerfile uses",
+        "dry-run": "show the changes and the images they would rebuild, and write nothing",
     },
 )
 def lock(
     _: Context, image: list[str], refresh: bool = False, dry_run: bool = False, json: bool = False
 ) -> None:
-    """Pin the images that the project stands on in lamina.lock, by digest."""
+    """Pin the external images that the project uses in lamina.lock, by digest."""
     with open_session("lock", Flags(images=tuple(image)), json=json) as session:
         from lamina.flow.lock import make_lock, write_lock
 
@@ -71,7 +71,7 @@ def lock(
 
 @task(help=helps("json"))
 def config(_: Context, json: bool = False) -> None:
-    """Print every setting with its value and where that was set, and the images that were found."""
+    """Print every setting with its value and its source, and the images that were found."""
     with open_session("config", Flags(), json=json) as session:
         settings = session.project.settings
         session.screen.rows(
@@ -81,9 +81,9 @@ def config(_: Context, json: bool = False) -> None:
         )
         nodes = session.graph.nodes.values()
         session.screen.rows(
-            ("image", "kind", "Dockerfile", "stands on"),
+            ("image", "kind", "Dockerfile", "based on"),
             ((node.name, node.kind, node.spec.dockerfile_path, ", ".join(node.parents)) for node in nodes),
-            wide="stands on",
+            wide="based on",
         )
         documents = [
             {"name": node.name, "kind": node.kind, "dockerfile": node.spec.dockerfile_path,

@@ -14,20 +14,20 @@ from lamina.tasks.usage import usage_errors
 
 
 class LaminaProgram(Program):
-    """Invoke's program, whose usage errors are told as all others are."""
+    """Invoke's program, which reports usage errors in the form of all other errors."""
 
     def parse_core(self, argv: list[str] | None) -> None:
-        """Read the flags that need no task."""
+        """Parse the flags that need no task."""
         with usage_errors(argv or sys.argv, ns.task_names, ()):
             super().parse_core(argv)
 
     def parse_tasks(self) -> None:
-        """Read the tasks and their flags."""
+        """Parse the tasks and their flags."""
         with usage_errors(self.argv, ns.task_names, self.initial_context.flags):
             super().parse_tasks()
             last = self.argv[-1]
             if self.tasks and (flag := self.tasks[-1].flags.get(last)) and flag.kind is list:
-                # Invoke tells a missing value only of flags that are given once.
+                # Invoke reports a missing value only for flags that are given once.
                 raise ParseError(f"Flag {last!r} needed value and was not given one!", self.tasks[-1])
 
 
@@ -35,12 +35,12 @@ program = LaminaProgram(name="Lamina", binary="lamina", namespace=ns, version=__
 
 
 def main() -> None:
-    """Run the command line. An output that cannot be written is told; one that nobody reads ends quietly."""
+    """Run the command line. Report an output that cannot be written; end quietly if it was closed."""
     code: str | int | None = 0
     try:
         program.run()
     except SystemExit as ended:
         code = ended.code
-    except OSError as error:  # what Invoke itself prints: lists, help
+    except OSError as error:  # Invoke itself prints lists and help
         code = output_refused(error)
     sys.exit(flush_output() or code)

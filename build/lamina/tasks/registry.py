@@ -1,4 +1,4 @@
-"""Tasks about the registry as a whole: how it is set up, and what can go from it."""
+"""Tasks about the registry as a whole: ecr.setup, gc."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lamina.tasks.frame import helps, open_session
 @task(
     help={
         **helps("registry", "stack", "json"),
-        "dry-run": "show what is not as it should be, and change nothing",
+        "dry-run": "show what would change, and change nothing",
     }
 )
 def ecr_setup(
@@ -26,7 +26,7 @@ def ecr_setup(
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
-    """Make the repositories of this stack in ECR, and their settings, what they should be; again: nothing."""
+    """Create the repositories of this stack in ECR and bring their settings up to date; idempotent."""
     with open_session("ecr.setup", Flags(registry=registry, stack=stack), json=json) as session:
         from lamina.ecr.setup import apply, plan_setup
         from lamina.ecr.show import setup_documents, show_setup
@@ -35,7 +35,7 @@ def ecr_setup(
         show_setup(session.screen, found)
         problems = () if dry_run or not found.changes else apply(session, found)
         if found.changes and not dry_run and not problems:
-            session.screen.say("done, and looked at again")
+            session.screen.say("done and verified")
         error = RegistryError(*problems) if problems else None
         _end(session, "ecr.setup", error, changes=setup_documents(found.changes), dry_run=dry_run)
 
@@ -43,9 +43,9 @@ def ecr_setup(
 @task(
     help={
         **helps("registry", "stack", "json"),
-        "apply": "delete; without it nothing is touched",
-        "keep-last": "how many images of each repository stay, the newest ones",
-        "days": "what was pushed in these last days stays",
+        "apply": "delete; without it nothing is changed",
+        "keep-last": "how many of the newest images to keep in each repository",
+        "days": "keep images pushed within this many days",
     }
 )
 def gc(
@@ -57,7 +57,7 @@ def gc(
     stack: str | None = None,
     json: bool = False,
 ) -> None:
-    """Say which images of this stack nobody needs, and with --apply delete them; say why all others stay."""
+    """List the unused images of this stack, and why all others stay; with --apply, delete the unused ones."""
     with open_session("gc", Flags(registry=registry, stack=stack), json=json) as session:
         from lamina.ecr.gc import collect, plan_collection
         from lamina.ecr.show import collection_documents, show_collected, show_collection

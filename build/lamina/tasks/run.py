@@ -1,4 +1,4 @@
-"""Tasks that run what is built: smoke, watch."""
+"""Tasks that run built images: smoke, watch."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from lamina.smoke.show import show_smoke, smoke_documents
 from lamina.tasks.frame import helps, open_session
 
 MEMORY, TIMEOUT = 1024, 30
-"""MB and seconds of a function. Lambda itself gives it 128 and 3 where nothing is set."""
+"""Default memory (MB) and timeout (seconds) of a function. Lambda's own defaults are 128 and 3."""
 
 
 @task(
     iterable=["image", "command", "env"],
     help={
         **helps("image", "registry", "stack", "platform", "static", "json"),
-        "event": "a file of JSON (default: event.json beside the handler, else an empty object)",
-        "command": "try this CMD instead of the image's own (may be given several times)",
+        "event": "a JSON file (default: event.json beside the handler, else an empty object)",
+        "command": "run this CMD instead of the image's own (may be given several times)",
         "env": "a variable for the functions, NAME=value (may be given several times)",
-        "timeout": "seconds that a function has, its init included",
-        "memory": "MB that a function has",
-        "aws-credentials": "hand over the AWS credentials of the environment; without it functions get none",
+        "timeout": "seconds each function may take, its init included",
+        "memory": "memory of each function, in MB",
+        "aws-credentials": "pass the environment's AWS credentials to the functions (default: none)",
     },
 )
 def smoke(
@@ -43,20 +43,20 @@ def smoke(
     static: bool = False,
     json: bool = False,
 ) -> None:
-    """Run the built Lambda images as Lambda would, each with an event, and say whether they answer."""
+    """Run the built Lambda images as Lambda would, each with an event, and report whether they answer."""
     flags = Flags(
         images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
     )
     with open_session("smoke", flags, json=json) as session:
         from lamina.smoke.smoke import SmokeOptions, conditions, failed, smoke_images
 
-        wish = SmokeOptions(
+        options = SmokeOptions(
             event=Path(event) if event else None,
             commands=tuple(command),
             conditions=conditions(memory=memory, timeout=timeout, variables=tuple(env)),
             credentials=aws_credentials,
         )
-        found = smoke_images(session, wish)
+        found = smoke_images(session, options)
         show_smoke(session.screen, found)
         error = failed(found)
         if error:
@@ -73,7 +73,7 @@ def smoke(
             *("image", "registry", "push", "create", "platform", "stack", "builder", "static", "jobs"),
             *("allow-stand-in", "cache", "cache-read-only", "stall", "plain"),
         ),
-        "smoke": "try each function that was built, as the task smoke does",
+        "smoke": "test each Lambda image that was built, as the task smoke does",
     },
 )
 def watch(
@@ -94,7 +94,7 @@ def watch(
     stall: int | None = None,
     plain: bool = False,
 ) -> None:
-    """Build what changed after every save, until Ctrl-C; with --smoke, try what was built."""
+    """Build the images that changed after every save, until Ctrl-C; with --smoke, test them too."""
     flags = Flags(
         images=tuple(image),
         registry=registry,
@@ -114,5 +114,5 @@ def watch(
         from lamina.smoke.smoke import SmokeOptions, conditions
         from lamina.smoke.watch import watch_images
 
-        wish = SmokeOptions(conditions=conditions(memory=MEMORY, timeout=TIMEOUT)) if smoke else None
-        watch_images(session, wish)
+        options = SmokeOptions(conditions=conditions(memory=MEMORY, timeout=TIMEOUT)) if smoke else None
+        watch_images(session, options)

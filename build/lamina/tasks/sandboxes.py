@@ -1,4 +1,4 @@
-"""Tasks about the private engine and the local registry, for machines that have none."""
+"""Tasks about the private engine and the local registry, for machines without Docker or a registry."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from lamina.flow.session import Flags
 from lamina.sandbox import engine, registry
 from lamina.tasks.frame import open_session
 
-_PURGE = {"purge": "remove its images and caches as well"}
+_PURGE = {"purge": "also remove its images and caches"}
 
 
 def _engine() -> str:
-    """The private engine that is meant: LAMINA_ENGINE, as for builds."""
+    """Return the private engine's name: LAMINA_ENGINE, as for builds."""
     return os.environ.get("LAMINA_ENGINE") or "default"
 
 
@@ -37,7 +37,7 @@ def engine_down(_: Context, purge: bool = False) -> None:
 
 @task
 def engine_status(_: Context) -> None:
-    """Say which Docker engine would build, and whether the private one runs."""
+    """Show which Docker engine would build, and whether the private one runs."""
     with open_session("engine.status", Flags()) as session:
         running = engine.recovered(session.runner, _engine(), say=session.screen.say)
         state = f"runs at {running.host} (pid {running.pid})" if running else "is down"
@@ -46,7 +46,7 @@ def engine_status(_: Context) -> None:
         session.screen.say(f"builds would use the {session.engine}: {session.builder}")
 
 
-@task(help={"port": "the port on 127.0.0.1 (0: any that is free)"})
+@task(help={"port": "the port on 127.0.0.1 (0: any free one)"})
 def registry_up(_: Context, port: int = 5000) -> None:
     """Start a local registry on the loopback interface."""
     with open_session("registry.up", Flags()) as session:

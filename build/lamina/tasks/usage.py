@@ -1,4 +1,4 @@
-"""Mistakes on the command line, told as any other error: with the nearest name, an exit code, and in JSON."""
+"""Usage errors, reported as any other error: with the nearest name, an exit code, and in JSON."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ from lamina.report.console import Screen
 
 _UNKNOWN = re.compile(r"No idea what '(.*)' is!", re.DOTALL)
 _WITHOUT_VALUE = re.compile(r"Flag (?:'|<Argument: )([^' >]+).* needed value and was not given one!")
-_NO_NUMBER = re.compile(r"invalid literal for int\(\) with base 10: '(.*)'", re.DOTALL)
+_NOT_A_NUMBER = re.compile(r"invalid literal for int\(\) with base 10: '(.*)'", re.DOTALL)
 
 
 @contextmanager
 def usage_errors(argv: Sequence[str], tasks: Iterable[str], flags: Iterable[str]) -> Iterator[None]:
-    """End with exit code 2 at what the parser does not understand.
+    """Report a command line that the parser rejects, and end with exit code 2.
 
-    argv: the whole command line. tasks: all there are. flags: those that need no task.
+    Args:
+        argv: the whole command line.
+        tasks: the names of all tasks.
+        flags: the flags that need no task.
     """
     try:
         yield
     except ParseError as error:
         _end(argv, _problem(error, tuple(tasks), tuple(flags)))
-    except ValueError as error:  # a number was wanted
-        found = _NO_NUMBER.match(str(error))
-        told = f"{found[1]!r} is not a whole number" if found else str(error)
-        _end(argv, Problem(what=told, hint=_help(argv, tuple(tasks))))
+    except ValueError as error:  # int() of a flag's value
+        found = _NOT_A_NUMBER.match(str(error))
+        what = f"{found[1]!r} is not a whole number" if found else str(error)
+        _end(argv, Problem(what=what, hint=_help(argv, tuple(tasks))))
 
 
 def _end(argv: Sequence[str], problem: Problem) -> None:
@@ -53,8 +56,8 @@ def _problem(error: ParseError, tasks: tuple[str, ...], flags: tuple[str, ...]) 
         else:
             what = f"there is no task {word!r}{meant(word, tasks)}"
         return Problem(what=what, hint=hint)
-    if lacking := _WITHOUT_VALUE.match(text):
-        return Problem(what=f"--{lacking[1].lstrip('-')} needs a value", where=task, hint=hint)
+    if unset := _WITHOUT_VALUE.match(text):
+        return Problem(what=f"--{unset[1].lstrip('-')} needs a value", where=task, hint=hint)
     return Problem(what=text, where=task, hint=hint)
 
 
