@@ -1,1 +1,1 @@
-"""What the user wrote: configuration, Dockerfiles, the graph they make, the lock."""
+"""Read what the user wrote: configuration, Dockerfiles, the graph between them and the lock file."""

@@ -1,4 +1,4 @@
-"""A project's registry in AWS, and what is kept there: ``ecr`` and ``gc`` of ``[tool.lamina]``."""
+"""The project's AWS registry and its retention rules: ``ecr`` and ``gc`` of ``[tool.lamina]``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lamina.declare.grammar import without_login
 from lamina.refs import Reference
 
 ROOT = "ROOT"
-"""The creation template of all repositories that no other one is for, as ECR calls it."""
+"""ECR's name for the creation template of all repositories without a template of their own."""
 _ECR_KEYS: Mapping[str, type] = {
     "account": str,
     "region": str,
@@ -33,24 +33,28 @@ _ROLE = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+")
 _PREFIX = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*|ROOT")
 _MOST_DAYS = 36500
 _SHAPES: Mapping[str, tuple[re.Pattern[str], str, str]] = {
-    "account": (_ACCOUNT, "AWS account", "its 12 digits in quotes"),
-    "region": (_REGION, "AWS region", "a name such as eu-west-1"),
+    "account": (_ACCOUNT, "an AWS account", "its 12 digits in quotes"),
+    "region": (_REGION, "an AWS region", "a name such as eu-west-1"),
     "template": (
         _PREFIX,
-        "prefix of repositories",
-        'a path such as "team", for all repositories below it; or ROOT, for all of the registry',
+        "a repository prefix",
+        'a path such as "team", for all repositories below it; or ROOT, for the whole registry',
     ),
-    "role": (_ROLE, "ARN of a role", "arn:aws:iam::<account>:role/<name>"),
+    "role": (_ROLE, "a role ARN", "arn:aws:iam::<account>:role/<name>"),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ecr:
-    """The registry in ECR; None leaves it to AWS' own chain.
+    """The ECR registry.
 
-    host: registry host instead of the one AWS names. untagged_days, cache_days: how long caches live.
-    readers: accounts, and ARNs of roles and users, that may pull. template: prefix of the repositories that
-    a push may create.
+    Attributes:
+        account: None uses AWS's own configuration chain; the same for `region`.
+        host: Registry host that replaces AWS's own.
+        untagged_days: How long untagged images live.
+        cache_days: How long caches live.
+        readers: Accounts, and ARNs of roles and users, that may pull.
+        template: Prefix of the repositories that a push may create.
     """
 
     account: str | None = None
@@ -64,7 +68,7 @@ class Ecr:
     template: str | None = None
 
     def creates(self, repository: str) -> bool:
-        """Whether a push to a repository creates it, by the template."""
+        """Whether the template lets a push create this repository."""
         return self.template == ROOT or (
             self.template is not None and repository.startswith(f"{self.template}/")
         )
@@ -72,7 +76,12 @@ class Ecr:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwsAccount:
-    """Where functions run. role: the ARN of one to take there. None: the caller's own."""
+    """An account and region where functions run.
+
+    Attributes:
+        region: None uses the caller's own; the same for `role`.
+        role: The ARN of the role to assume.
+    """
 
     region: str | None = None
     role: str | None = None
@@ -80,10 +89,12 @@ class AwsAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """What `gc` keeps: the newest of each repository, and all that is younger.
+    """The images that `gc` keeps: the newest of each repository, and all younger than `days`.
 
-    look_in: where to ask which functions run images. accounts: all whose functions may run them besides the
-    registry's own and its readers; None leaves it to the policies of registry and repositories.
+    Attributes:
+        look_in: Where to list the functions that run images.
+        accounts: All accounts whose functions may run the images, apart from the registry's own and its
+            readers. None derives them from the policies of the registry and its repositories.
     """
 
     keep_last: int = 10
@@ -93,13 +104,13 @@ class Retention:
 
 
 def account_of(reader: str) -> str:
-    """The account of a reader that is one, or that is of one."""
+    """Return the account of a reader: the reader itself, or the account in its ARN."""
     found = _PRINCIPAL.fullmatch(reader)
     return found[1] if found else reader
 
 
 def read_ecr(document: Document) -> Ecr:
-    """``[tool.lamina.ecr]``. Faults go to the document."""
+    """Read ``[tool.lamina.ecr]``. Problems go to the document."""
     given = dict(document.known(document.table.get("ecr", {}), _ECR_KEYS, "ecr"))
     for key in ("account", "region", "template"):
         _shaped(document, key, given.get(key), "ecr", key)
@@ -112,7 +123,7 @@ def read_ecr(document: Document) -> Ecr:
 
 
 def read_retention(document: Document) -> Retention:
-    """``[tool.lamina.gc]``. Faults go to the document."""
+    """Read ``[tool.lamina.gc]``. Problems go to the document."""
     given = dict(document.known(document.table.get("gc", {}), _GC_KEYS, "gc"))
     for key, least in (("keep-last", 1), ("days", 0)):
         _counted(document, key, given, least, "gc")
@@ -138,17 +149,17 @@ def _readers(document: Document, given: list[Any]) -> Iterator[str]:
             yield item
         else:
             document.problem(
-                f"{item!r} can read no repository",
+                f"{item!r} is not an account or a principal",
                 where=document.where("ecr", "readers"),
-                allowed="the 12 digits of an account in quotes, or the ARN of a role, a user or a root",
+                allowed="12 digits in quotes, or the ARN of a role, a user or an account root",
             )
 
 
 def _shaped(document: Document, key: str, value: str | None, *path: str) -> None:
-    pattern, what, allowed = _SHAPES[key]
+    pattern, kind, allowed = _SHAPES[key]
     if value is not None and not pattern.fullmatch(value):
         document.problem(
-            f"{without_login(value)!r} is no {what}", where=document.where(*path), allowed=allowed
+            f"{without_login(value)!r} is not {kind}", where=document.where(*path), allowed=allowed
         )
 
 
@@ -166,7 +177,7 @@ def _check_host(document: Document, host: str) -> None:
         fine = False
     if not fine:
         document.problem(
-            f"{without_login(host)!r} is no registry host",
+            f"{without_login(host)!r} is not a registry host",
             where=document.where("ecr", "host"),
             allowed="host or host:port, without a path",
         )

@@ -1,7 +1,7 @@
-"""What instructions hold (``EXPOSE 80``, ``SHELL ["sh"]``) as BuildKit's own frontend takes it.
+"""Check the arguments of instructions (``EXPOSE 80``, ``SHELL ["sh"]``) against BuildKit's built-in frontend.
 
-Only what it refuses for certain is a fault, each with what is allowed. A frontend that a ``# syntax=`` line
-names may take more.
+Only certain refusals are reported, each with the allowed values. A frontend named by a ``# syntax=`` line may
+accept more.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SIGNAL = re.compile(
 def argument_faults(
     name: str, words: Sequence[str], flags: Sequence[str], *, json: bool, trigger: str | None
 ) -> Iterator[tuple[str, str]]:
-    """What the frontend refuses wherever it stands. trigger: the instruction that an ONBUILD holds."""
+    """Yield what the frontend refuses in any stage. trigger: the instruction inside an ONBUILD."""
     if name == "FROM" and len(words) == 3 and not _STAGE.fullmatch(words[2].lower()):
         yield f"{words[2]!r} cannot name a stage", "a letter, then letters, digits, '-', '_' or '.'"
     elif name == "SHELL" and not json:
@@ -37,7 +37,7 @@ def argument_faults(
     elif name == "ONBUILD" and trigger in _UNTRIGGERED:
         yield (
             f"ONBUILD cannot hold {trigger}",
-            "any instruction but FROM, MAINTAINER and ONBUILD",
+            "any instruction except FROM, MAINTAINER and ONBUILD",
         )
     elif name == "VOLUME" and "" in words:
         yield "VOLUME names an empty path", "VOLUME <path>..."
@@ -52,7 +52,7 @@ def _healthcheck(words: Sequence[str], flags: Sequence[str]) -> Iterator[tuple[s
     if kind not in {"CMD", "NONE"}:
         yield f"HEALTHCHECK {words[0]} is unknown", "HEALTHCHECK [--flags] CMD <command>, HEALTHCHECK NONE"
     elif (kind == "CMD") is (len(words) == 1):
-        what = "HEALTHCHECK CMD needs a command" if kind == "CMD" else "HEALTHCHECK NONE takes nothing more"
+        what = "HEALTHCHECK CMD needs a command" if kind == "CMD" else "HEALTHCHECK NONE takes no arguments"
         yield what, "HEALTHCHECK [--flags] CMD <command>, HEALTHCHECK NONE"
     for flag in flags if kind == "CMD" else ():
         key, given, value = flag.partition("=")
@@ -63,13 +63,13 @@ def _healthcheck(words: Sequence[str], flags: Sequence[str]) -> Iterator[tuple[s
 
 
 def value_faults(name: str, value: str) -> Iterator[tuple[str, str]]:
-    """What the frontend refuses in a stage that is used. value: one word, its variables expanded."""
+    """Yield what the frontend refuses in a used stage. value: one word, with variables expanded."""
     if name == "STOPSIGNAL" and not _SIGNAL.fullmatch(value):
         yield f"STOPSIGNAL {value} is not a signal", "SIGTERM, TERM, SIGRTMIN+3, 15"
     elif name == "EXPOSE":
         for port in value.split():
             if ":" not in port and not _is_port(port):
-                yield f"EXPOSE {port} is not a port", "80, 80/tcp, 8000-8010/udp; no comment behind it"
+                yield f"EXPOSE {port} is not a port", "80, 80/tcp, 8000-8010/udp; without a comment after it"
 
 
 def _is_port(word: str) -> bool:
@@ -79,7 +79,7 @@ def _is_port(word: str) -> bool:
 
 
 def secret_fault(options: dict[str, str]) -> tuple[str, str] | None:
-    """What keeps ``--mount=type=secret`` from naming a secret. options: as written."""
+    """Return a problem if a ``--mount=type=secret`` does not name a secret. options: as written."""
     if any(options.get(key) for key in ("id", "source", "src", "target", "dst", "destination")):
         return None
-    return "--mount=type=secret names no secret", "--mount=type=secret,id=<name>"
+    return "--mount=type=secret does not name a secret", "--mount=type=secret,id=<name>"

@@ -1,6 +1,6 @@
-"""The project: its settings, its images and its secrets, read from ``[tool.lamina]`` and the layout.
+"""The project's settings, images and secrets, read from ``[tool.lamina]`` and the folder layout.
 
-Nothing need be written: a repository with ``dockerfiles/<image>/Dockerfile`` is configured by its folders.
+Configuration is optional: each ``dockerfiles/<image>/Dockerfile`` is an image without being listed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from lamina.files import EPOCH
 
 KINDS = ("base", "lambda")
 SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"
-"""The build argument that BuildKit dates an image by: https://reproducible-builds.org/specs/source-date-epoch/"""
+"""The build argument for timestamps: https://reproducible-builds.org/specs/source-date-epoch/"""
 _IMAGE_KEYS: Mapping[str, type] = {
     "dockerfile": str,
     "context": str,
@@ -59,7 +59,8 @@ _LINT_KEYS: Mapping[str, type] = {"ignore": list}
 class Secret:
     """A file that steps may read at ``--mount=type=secret,id=<name>``. Never hashed, copied or printed.
 
-    optional: whether steps can do without it.
+    Attributes:
+        optional: Whether the file may be missing.
     """
 
     name: str
@@ -69,9 +70,12 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSpec:
-    """What is declared of one image. Paths are absolute, but for those for messages: relative to the project.
+    """The declaration of one image.
 
-    context_path: of the context; empty for the project itself.
+    Attributes:
+        dockerfile: Absolute path; `dockerfile_path` is relative to the project, for messages.
+        context: Absolute path; `context_path` is relative to the project, empty for the project itself.
+        source: Where the image is declared, for messages.
     """
 
     name: str
@@ -83,16 +87,16 @@ class ImageSpec:
     platform: str
     kind: str | None
     args: Mapping[str, str]
-    """The image's own build arguments: one that its Dockerfile does not declare is worth a warning."""
+    """The image's own build arguments. One that the Dockerfile does not declare gets a warning."""
     shared_args: Mapping[str, str]
-    """The project's build arguments: used where declared."""
+    """The project's build arguments, used by images that declare them."""
     contexts: Mapping[str, Path]
     functions: tuple[Function, ...]
     source: str
 
     @property
     def build_args(self) -> Mapping[str, str]:
-        """All build arguments that may reach the image."""
+        """All build arguments that may reach the image; the image's own take precedence."""
         return {**self.shared_args, **self.args}
 
 
@@ -104,31 +108,31 @@ class Project:
     settings: Mapping[str, Value]
     images: Mapping[str, ImageSpec]
     secrets: tuple[Secret, ...] = ()
-    """Those whose files are there."""
+    """The secrets whose files exist."""
     secret_names: frozenset[str] = frozenset()
-    """Of all that are declared."""
+    """The names of all declared secrets, including those without a file."""
     ecr: Ecr = field(default=Ecr())
     retention: Retention = field(default=Retention())
     lint_ignores: Value = field(default=Value(value=(), source="default"))
-    """The rules of lint that are not wanted, by id or name."""
+    """The lint rules to switch off, by id or name."""
     codebuild: CodeBuildSettings = field(default=CodeBuildSettings())
 
     def get(self, name: str) -> Any:
-        """The value of a setting of `SETTINGS`."""
+        """Return the value of a setting of `SETTINGS`."""
         return self.settings[name].value
 
     @property
     def state(self) -> Path:
-        """``.lamina/``: a cache that may be deleted at any time."""
+        """The state folder, ``.lamina/``. It is a cache and may be deleted at any time."""
         return self.root / ".lamina"
 
     def repository(self, image: str) -> str:
-        """The repository name of an image in this stack."""
+        """Return the repository name of an image in the current stack."""
         template: str = self.get("repository")
         return template.replace("{image}", image).replace("{stack}", self.get("stack"))
 
     def stack_of(self, image: str, repository: str) -> str | None:
-        """The stack of an image's repository; None where the name does not say it for certain."""
+        """Return the stack in an image's repository name, or None when the name is ambiguous."""
         template: str = self.get("repository")
         stacks = {
             name: found["stack"]
@@ -139,13 +143,13 @@ class Project:
 
 
 def _pattern(template: str, image: str) -> re.Pattern[str]:
-    """The repositories of an image in any stack."""
+    """Return a pattern that matches the repository names of an image in any stack."""
     text = re.escape(template).replace(re.escape("{image}"), re.escape(image))
     return re.compile(text.replace(re.escape("{stack}"), r"(?P<stack>[a-z0-9][a-z0-9._-]*)", 1))
 
 
 def find_root(start: Path) -> Path:
-    """The nearest folder at or above ``start`` that is configured or laid out for images, else ``start``."""
+    """Return the nearest folder at or above ``start`` with a configuration or Dockerfiles, else ``start``."""
     for folder in (start, *start.parents):
         file = folder / CONFIG_FILE
         if any(folder.glob(f"{SETTINGS['dockerfiles'].default}/*/Dockerfile")):
@@ -162,23 +166,28 @@ def load_project(
     flags: Mapping[str, Any] | None = None,
     text: str | None = None,
 ) -> Project:
-    """Read everything that is configured. Raises ConfigError with all faults at once.
+    """Read the whole configuration.
 
-    flags: values from the command line by setting name; None means not given. text: the configuration
-    file as it would be, instead of the one that is there.
+    Args:
+        env: Environment variables; None means those of this process.
+        flags: Setting name -> value from the command line. None means not given.
+        text: Text to read instead of the configuration file.
+
+    Raises:
+        ConfigError: With all problems at once.
     """
     if (encoding := sys.getfilesystemencoding()) != "utf-8":
         raise ConfigError.of(
-            f"file names are read as {encoding} here, and would give other fingerprints than elsewhere",
+            f"the file system encoding is {encoding}, which would change file names and fingerprints",
             where="the locale",
             allowed="UTF-8",
             hint="export PYTHONUTF8=1",
         )
     environment = os.environ if env is None else env
     document = Document(root, text)
-    for path, what in unusable(document.table):
-        document.problem(what, where=document.where(*path))
-    document.check()  # before anything of it is looked for on the disk
+    for path, fault in unusable(document.table):
+        document.problem(fault, where=document.where(*path))
+    document.check()  # before any configured path is looked up on the disk
     document.table = document.known(document.table, _KEYS)
     settings = read_settings(document, environment, flags or {})
     images = dict(_images(root, document, settings))
@@ -203,7 +212,7 @@ def load_project(
 
 
 def _images(root: Path, document: Document, settings: Mapping[str, Value]) -> Iterator[tuple[str, ImageSpec]]:
-    """The declared images and those found by layout, sorted by name."""
+    """Yield the declared images and those found by layout, sorted by name."""
     declared: Mapping[str, Any] = document.table.get("images", {})
     shared_args = document.strings(document.table.get("args", {}), "args")
     if settings["reproducible"].value:
@@ -219,7 +228,7 @@ def _images(root: Path, document: Document, settings: Mapping[str, Value]) -> It
         where = document.where("images", name) if name in declared else found[name]
         if not is_name(name):
             document.problem(
-                f"{name!r} is no image name: it is part of a repository name", where=where, allowed=NAMES
+                f"{name!r} is not an image name: it is part of a repository name", where=where, allowed=NAMES
             )
         elif dockerfile is None:
             document.problem(
@@ -249,7 +258,7 @@ def _image(
     kind = given.get("kind")
     if kind not in {None, *KINDS}:
         document.problem(
-            f"{kind!r} is no kind of image",
+            f"{kind!r} is not a kind of image",
             where=document.where("images", name, "kind"),
             allowed=", ".join(KINDS),
         )
@@ -257,7 +266,7 @@ def _image(
     context = root / context_path
     if not context.is_dir():
         document.problem(
-            f"the context of {name} is no folder: {context}",
+            f"the context of {name} is not a folder: {context}",
             where=document.where("images", name, "context"),
         )
     platform = settings["platform"]
@@ -267,15 +276,15 @@ def _image(
     for key, path in contexts.items():
         if not is_context(key):
             document.problem(
-                f"{key!r} is no name of a context",
+                f"{key!r} is not a context name",
                 where=document.where("images", name, "contexts", key),
                 allowed=CONTEXTS,
             )
         elif not (root / path).is_dir():
             document.problem(
-                f"the context {key} of {name} is no folder: {root / path}",
+                f"the context {key} of {name} is not a folder: {root / path}",
                 where=document.where("images", name, "contexts", key),
-                allowed="a folder of this machine",
+                allowed="a folder on this machine",
             )
     return ImageSpec(
         name=name,
@@ -295,12 +304,12 @@ def _image(
 
 
 def _secrets(root: Path, document: Document, env: Mapping[str, str]) -> Iterator[Secret]:
-    """The secrets whose files are there; one that is missing is a problem unless it is optional."""
+    """Yield the secrets whose files exist. A missing file is a problem unless the secret is optional."""
     for name, table in document.table.get("secrets", {}).items():
         where = document.where("secrets", name)
         given = document.known(table, _SECRET_KEYS, "secrets", name)
         if not SECRET.fullmatch(name):
-            document.problem(f"{name!r} is no id of a secret", where=where, allowed=SECRETS)
+            document.problem(f"{name!r} is not a secret id", where=where, allowed=SECRETS)
             continue
         try:
             file = root / Path(expand(given["file"], env, open_world=False)).expanduser()

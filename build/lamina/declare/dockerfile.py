@@ -1,4 +1,4 @@
-"""A parsed Dockerfile: stages of instructions with line numbers. Syntax only; `resolve` gives it meaning."""
+"""A parsed Dockerfile: stages of instructions with line numbers. Syntax only; see `resolve` for semantics."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DIRECTIVE = re.compile(r"#\s*(syntax|escape)\s*=\s*(.+?)\s*", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heredoc:
-    """The body of a ``<<NAME`` document."""
+    """The body of a ``<<NAME`` heredoc."""
 
     name: str
     content: str
@@ -36,7 +36,7 @@ class Heredoc:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction:
-    """One instruction: upper-case name, flags (``--link``), words, and where it stands."""
+    """One instruction: upper-case name, flags (``--link``), words and position."""
 
     name: str
     flags: tuple[str, ...]
@@ -45,18 +45,18 @@ class Instruction:
     heredocs: tuple[Heredoc, ...]
     line: int
     end: int
-    """Its last line: continuations, comments among them and heredocs are in between."""
+    """Its last line, after continuation lines, comments between them and heredocs."""
     trigger: Instruction | None = None
-    """The instruction that an ONBUILD holds."""
+    """The instruction inside an ONBUILD."""
     origin: str | None = None
-    """``path:line`` of the ONBUILD that runs it, where it is not written in the stage itself."""
+    """``path:line`` of the ONBUILD that adds this instruction to a stage, if one does."""
 
     def flag(self, name: str) -> str | None:
-        """The value of ``--name=value``; an empty string for a bare ``--name``; None when absent."""
+        """Return the value of ``--name=value``, an empty string for ``--name``, None when not given."""
         return next(iter(self.flags_of(name)), None)
 
     def flags_of(self, name: str) -> tuple[str, ...]:
-        """All values of a flag that may be repeated."""
+        """Return all values of a flag that may be repeated."""
         prefix = f"--{name}="
         return tuple(
             flag.removeprefix(prefix) if flag.startswith(prefix) else ""
@@ -67,7 +67,7 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """A FROM and what follows it. base and platform are as written, variables unexpanded."""
+    """A FROM and its instructions. Base and platform are as written, with variables unexpanded."""
 
     index: int
     name: str | None
@@ -79,22 +79,26 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dockerfile:
-    """A whole file. path is for messages: relative to the project where possible."""
+    """A whole file.
+
+    Attributes:
+        path: For messages; relative to the project where possible.
+    """
 
     path: str
     text: str
     directives: tuple[str, ...]
-    """``syntax=…`` and ``escape=…`` from the first lines: comments in form, but they change the meaning."""
+    """``syntax=…`` and ``escape=…`` from the first lines. They look like comments but change the meaning."""
     header: tuple[Instruction, ...]
     """The ARGs before the first FROM."""
     stages: tuple[Stage, ...]
 
     def where(self, line: int) -> str:
-        """``path:line`` for messages."""
+        """Return ``path:line`` for messages."""
         return f"{self.path}:{line}"
 
     def stage(self, name: str) -> Stage | None:
-        """The stage of a name (any case) or of a number, as ``--from`` and ``--target`` mean it."""
+        """Return the stage with a name (in any case) or number, as in ``--from`` and ``--target``."""
         for stage in reversed(self.stages):
             if stage.name == name.lower() or str(stage.index) == name:
                 return stage
@@ -102,7 +106,7 @@ class Dockerfile:
 
 
 def read_dockerfile(file: Path, path: str) -> Dockerfile:
-    """Parse a file. Raises ConfigError when it is missing, unreadable or no Dockerfile."""
+    """Parse a file. Raises ConfigError when it is missing, unreadable or not a Dockerfile."""
     try:
         text = file.read_bytes().decode("utf-8")
     except FileNotFoundError:
@@ -113,12 +117,12 @@ def read_dockerfile(file: Path, path: str) -> Dockerfile:
 
 
 def parse_dockerfile(text: str, path: str) -> Dockerfile:
-    """Parse a text with BuildKit's own parser. Raises ConfigError with ``path:line`` of every fault."""
+    """Parse a text with BuildKit's own parser. Raises ConfigError with ``path:line`` of every problem."""
     try:
         instructions = tuple(_instruction(command, text) for command in buildkit.parse_string(text))
     except (buildkit.GoParseError, buildkit.GoIOError) as error:
         where = f"{path}:{_line_of(error, text)}"
-        raise ConfigError.of(f"no valid Dockerfile: {error}", where=where) from None
+        raise ConfigError.of(f"not a valid Dockerfile: {error}", where=where) from None
     directives = tuple(_directives(text))
     own_syntax = any(each.startswith("syntax=") for each in directives)
     ConfigError.check(_faults(instructions, path, own_syntax=own_syntax))
@@ -133,10 +137,10 @@ def parse_dockerfile(text: str, path: str) -> Dockerfile:
 
 
 def _line_of(error: Exception, text: str) -> int:
-    """The line that the parser names; else the one after the longest start of the file that it takes."""
+    """Return the line in the parser's error, else the line after the longest valid prefix of the file."""
     if found := _GO_LINE.search(str(error)):
         return int(found.group(1))
-    if _is_start(text):  # nothing is wrong with what is there, but there is nothing
+    if _is_start(text):  # only the FROM is missing: the file is empty or holds comments alone
         return 1
     lines = text.split("\n")
     good = (end for end in range(len(lines) - 1, 0, -1) if _is_start("\n".join(lines[:end])))
@@ -145,14 +149,14 @@ def _line_of(error: Exception, text: str) -> int:
 
 def _is_start(text: str) -> bool:
     try:
-        buildkit.parse_string("FROM scratch\n" + text)  # a file without instructions is no file
+        buildkit.parse_string("FROM scratch\n" + text)  # the parser refuses a file without instructions
     except (buildkit.GoParseError, buildkit.GoIOError):
         return False
     return True
 
 
 def _directives(text: str) -> Iterator[str]:
-    """The directives that BuildKit obeys: they end with the first line that is none."""
+    """Yield the directives that BuildKit obeys. They end at the first line that is not a comment."""
     for line in text.removeprefix("\ufeff").split("\n"):
         found = _DIRECTIVE.fullmatch(line.rstrip("\r"))
         if found:
@@ -175,7 +179,7 @@ def _instruction(command: Any, text: str) -> Instruction:  # the parser publishe
 
 
 def _trigger(command: Any, text: str) -> Instruction:
-    """The parser drops flags and heredocs of what an ONBUILD holds: parse it once more by itself."""
+    """Parse an ONBUILD's inner instruction separately, since the parser drops its flags and heredocs."""
     escape = [f"# {each}\n" for each in _directives(text) if each.startswith("escape=")]
     lines = text.split("\n")[command.start_line - 1 : command.end_line]
     inner = _ONBUILD.sub("", "\n".join(lines), count=1)
@@ -186,9 +190,10 @@ def _trigger(command: Any, text: str) -> Instruction:
 
 
 def _faults(instructions: tuple[Instruction, ...], path: str, *, own_syntax: bool) -> Iterator[Problem]:
-    """What the parser lets through and the frontend would refuse.
+    """Yield the problems that the parser accepts but the frontend would refuse.
 
-    own_syntax: whether the file names a frontend of its own, which may take other flags.
+    Args:
+        own_syntax: Whether the file names its own frontend, which may accept other flags.
     """
     seen_from = False
     for each in instructions:
@@ -219,7 +224,7 @@ def _faults(instructions: tuple[Instruction, ...], path: str, *, own_syntax: boo
             for what, allowed in (*flag_faults(each.name, each.flags), *refused):
                 yield Problem(what=what, where=where, allowed=allowed)
     if not seen_from:
-        yield Problem(what="no FROM: a Dockerfile builds on an image", where=f"{path}:1")
+        yield Problem(what="no FROM: a Dockerfile needs a base image", where=f"{path}:1")
 
 
 def _stages(instructions: tuple[Instruction, ...]) -> Iterator[Stage]:

@@ -1,4 +1,4 @@
-"""``[tool.lamina]`` as written: the table, where each key stands, and the faults found while reading it."""
+"""The ``[tool.lamina]`` table as written, the line of each key, and the problems found while reading."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ TYPES: Mapping[type, str] = {
     list: "an array",
     dict: "a table",
 }
-"""What TOML calls the types that keys have."""
+"""TOML's names for the types of keys."""
 
 
 class Document:
-    """Reads the configuration file and collects every problem that its readers find."""
+    """Reads the configuration file and collects the problems that its readers find."""
 
     def __init__(self, root: Path, text: str | None = None) -> None:
-        """text: what the file would hold, where it is not to be read."""
+        """Read the table from the configuration file under ``root``, or from ``text`` when it is given."""
         self._text = ""
         self.problems: list[Problem] = []
         self.table = self._read(root / CONFIG_FILE, text)
@@ -41,25 +41,25 @@ class Document:
         except tomllib.TOMLDecodeError as error:
             found = re.search(r"line (\d+)", str(error))
             where = f"{CONFIG_FILE}:{found.group(1)}" if found else CONFIG_FILE
-            raise ConfigError.of(f"no valid TOML: {error}", where=where) from None
+            raise ConfigError.of(f"not valid TOML: {error}", where=where) from None
         if not isinstance(table, dict):
             raise ConfigError.of("[tool.lamina] is not a table", where=CONFIG_FILE)
         return table
 
     def problem(self, what: str, *, where: str, allowed: str | None = None, hint: str | None = None) -> None:
-        """Note a fault; reading goes on."""
+        """Record a problem and continue."""
         self.problems.append(Problem(what=what, where=where, allowed=allowed, hint=hint))
 
     def check(self) -> None:
-        """Raise ConfigError with all faults found so far, if any."""
+        """Raise ConfigError with all problems recorded so far, if any."""
         ConfigError.check(self.problems)
 
     def where(self, *keys: str) -> str:
-        """``pyproject.toml:line`` of a key below [tool.lamina], as near as it can be found."""
+        """Return ``pyproject.toml:line`` of a key below [tool.lamina], or of its nearest table."""
         return f"{CONFIG_FILE}:{_line_of(self._text, ('tool', 'lamina', *keys))}"
 
     def known(self, table: Any, allowed: Mapping[str, type], *path: str) -> Mapping[str, Any]:
-        """The entries of a table that are known and of the right type; the others are problems."""
+        """Return the entries with a known key and the right type. Record a problem for each other entry."""
         if not isinstance(table, dict):
             self.problem(f"{_dotted(*path)} must be a table", where=self.where(*path))
             return {}
@@ -79,14 +79,14 @@ class Document:
         return good
 
     def strings(self, table: Mapping[str, Any], *path: str) -> dict[str, str]:
-        """A table of strings; whole numbers and booleans are written as TOML writes them."""
+        """Return a table of strings. Whole numbers and booleans become strings as TOML writes them."""
         result: dict[str, str] = {}
         for key, value in table.items():
             where = self.where(*path, key)
             if isinstance(value, (dict, list)):
                 self.problem(f"{_dotted(*path, key)} must be a string", where=where)
             elif isinstance(value, float):  # 3.10 would become 3.1
-                self.problem(f"{_dotted(*path, key)} is a number with a point", where=where, hint="quote it")
+                self.problem(f"{_dotted(*path, key)} is a decimal number", where=where, hint="quote it")
             else:
                 result[key] = str(value).lower() if isinstance(value, bool) else str(value)
         return result
@@ -97,7 +97,7 @@ def _dotted(*path: str) -> str:
 
 
 def _line_of(text: str, keys: tuple[str, ...]) -> int:
-    """The line of a dotted key in a TOML text: of the key, else of the nearest table above it."""
+    """Return the line of a dotted key in a TOML text, else that of the nearest table above it."""
     best, line_of_best = 0, 1
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), start=1):

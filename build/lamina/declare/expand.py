@@ -1,6 +1,6 @@
-"""Variables in Dockerfile words, expanded as the Dockerfile frontend does, oddities included.
+"""Expand variables in Dockerfile words exactly as the Dockerfile frontend does.
 
-The rule is ``frontend/dockerfile/shell/lex.go`` of moby/buildkit; what it promises is told in
+Source: ``frontend/dockerfile/shell/lex.go`` of moby/buildkit. Documentation:
 https://docs.docker.com/reference/dockerfile/#environment-replacement
 """
 
@@ -14,31 +14,36 @@ _TEMPLATE = re.compile(r"\$(?:(\$)|\{(\w+)\}|(\w+))?")
 
 
 class UnknownVariableError(LookupError):
-    """A word uses a variable whose value is not known here (it may come from the base image's ENV)."""
+    """A word uses a variable whose value is unknown: it may come from the base image's ENV."""
 
 
 class ExpansionError(ValueError):
-    """A word is malformed, or ``${name:?message}`` refuses."""
+    """A word is malformed, or ``${name:?message}`` fails."""
 
 
 def expand(word: str, scope: Mapping[str, str | None], *, open_world: bool = True, escape: str = "\\") -> str:
-    """The word with its variables replaced, its quotes removed and its escapes undone.
+    """Return the word with variables replaced, quotes removed and escapes resolved.
 
-    scope: name -> value, or None for a name that is declared without a value (it expands to nothing).
-    open_world: a name outside the scope raises `UnknownVariableError` when true, else it is unset.
-    escape: the character of the file's ``escape`` directive.
+    Args:
+        scope: Name -> value. None is a name declared without a value; it expands to nothing.
+        open_world: Whether a name outside the scope raises `UnknownVariableError`. If not, it is unset.
+        escape: The character set by the file's ``escape`` directive.
+
+    Raises:
+        UnknownVariableError: In an open world, for a name outside the scope.
+        ExpansionError: For a malformed word or a failing ``${name:?message}``.
     """
     return _Expander(word, scope, open_world=open_world, escape=escape).run()
 
 
 class _Expander:
     def __init__(self, word: str, scope: Mapping[str, str | None], *, open_world: bool, escape: str) -> None:
-        self._word = word.removeprefix("\ufeff")  # Go's scanner drops it
+        self._word = word.removeprefix("\ufeff")  # Go's scanner drops a byte order mark
         self._scope = scope
         self._open_world = open_world
         self._escape = escape
         self._raw = False
-        """Whether escapes stay: inside patterns, where they mean something once more."""
+        """Whether escapes are kept. Patterns interpret them a second time."""
         self._at = 0
 
     def run(self) -> str:
@@ -56,7 +61,7 @@ class _Expander:
         return ExpansionError(f"{self._word!r}: {what}")
 
     def _until(self, stop: str, *, raw: bool = False) -> str:
-        """Everything up to the unquoted character ``stop``, which is taken as well; else up to the end."""
+        """Read up to and including the unquoted character ``stop``; to the end when it is empty."""
         before, self._raw = self._raw, raw
         parts: list[str] = []
         while (char := self._peek()) and char != stop:
@@ -112,7 +117,7 @@ class _Expander:
         return (self._value(name) or "") if name else "$"
 
     def _name(self) -> str:
-        """A name, a number, one special character, or nothing."""
+        """Read a name, a number, one special character, or nothing."""
         start = self._at
         if self._peek().isdecimal():
             while self._peek().isdecimal():
@@ -127,7 +132,7 @@ class _Expander:
     def _value(self, name: str) -> str | None:
         if name in self._scope:
             return self._scope[name]
-        if self._open_world and name.isidentifier():  # else a parameter such as $1, which is never set
+        if self._open_world and name.isidentifier():  # a positional parameter such as $1 is never set
             raise UnknownVariableError(name)
         return None
 
@@ -146,7 +151,7 @@ class _Expander:
             if operator and operator in "#%":
                 operator = ""
         if not operator or operator not in "-+?#%":
-            raise self._fault(f"'${{{name}{'' if empty_counts else ':'}{operator}' is no form of a variable")
+            raise self._fault(f"'${{{name}{'' if empty_counts else ':'}{operator}' is not an expansion")
         other = self._until("}", raw=operator in "#%")
         value = self._value(name)
         if operator in "#%":
@@ -161,7 +166,7 @@ class _Expander:
         return value or ""
 
     def _trimmed(self, value: str, operator: str, pattern: str) -> str:
-        """The value without the shortest start or end that matches, or the longest with ``##`` or ``%%``."""
+        """Remove the shortest matching prefix or suffix, or the longest with ``##`` or ``%%``."""
         longest = pattern.startswith(operator)
         parts = list(_parts(pattern[longest:]))
         if operator == "#":
@@ -182,7 +187,7 @@ class _Expander:
         return compiled.sub(lambda _: replacement, value, count=1)
 
     def _compiled(self, pattern: str, *, greedy: bool) -> re.Pattern[str]:
-        """A shell pattern of ``*``, ``?`` and escapes as a regular expression."""
+        """Translate a shell pattern of ``*``, ``?`` and escapes to a regular expression."""
         out: list[str] = []
         for part in _parts(pattern):
             if part == "*":
@@ -194,17 +199,17 @@ class _Expander:
             elif part in {"\\/", "\\}"} or part[0] != "\\":
                 out.append(re.escape(part[-1]))
             else:
-                raise self._fault(f"`{part}` is no escape in the pattern `{pattern}`")
+                raise self._fault(f"`{part}` is not an escape in the pattern `{pattern}`")
         return re.compile("".join(out))
 
 
 def _parts(pattern: str) -> Iterator[str]:
-    """Its characters, each with the backslash before it."""
+    """Yield the characters of a pattern, each with the backslash before it."""
     return (found[0] for found in re.finditer(r"\\.|.", pattern, re.DOTALL))
 
 
 def _replace_all(pattern: re.Pattern[str], value: str, template: str) -> str:
-    """Go's ``ReplaceAllString``: nothing is replaced right behind a match, and ``$0`` is what was found."""
+    """Replace as Go's ``ReplaceAllString``: skip empty matches right after a match; ``$0`` is the match."""
     out: list[str] = []
     done, at = 0, 0
     while found := pattern.search(value, at) if at <= len(value) else None:

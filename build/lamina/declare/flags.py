@@ -1,7 +1,7 @@
-"""Flags of instructions (``--link``, ``--mount=…``) as BuildKit's own frontend takes them.
+"""Check flags of instructions (``--link``, ``--mount=…``) against BuildKit's built-in frontend.
 
-A frontend that a ``# syntax=`` line names may take others. ``--parents`` and ``--security`` came later to the
-built-in one, which one an engine has is not known here: they pass.
+A frontend named by a ``# syntax=`` line may accept other flags. ``--parents`` and ``--security`` are newer
+than some built-in frontends. They are accepted because the engine's version is unknown here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FLAGS = {
     "RUN": ("device", "mount", "network", "security"),
 }
 _WITHOUT = frozenset({"ARG", "STOPSIGNAL"})
-"""For these BuildKit takes ``--x`` as any other word."""
+"""In these instructions BuildKit reads ``--x`` as an ordinary word."""
 _NETWORKS = ("default", "host", "none")
 _MOUNTS = ("bind", "cache", "secret", "ssh", "tmpfs")
 # fmt: off
@@ -34,11 +34,11 @@ _MOUNT_KEYS = (
 _SHARINGS = ("locked", "private", "shared")
 _OCTAL = re.compile(r"0*[0-7]{1,4}")
 _SYMBOLIC = re.compile(r"[ugoa]*[-+=].*")
-_MODE = "an octal number up to 7777, or letters as chmod takes them: u=rwX,go=rX"
+_MODE = "an octal number up to 7777, or letters as in chmod: u=rwX,go=rX"
 
 
 def flag_faults(name: str, flags: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """What the frontend would refuse in an instruction's flags, each with what is allowed."""
+    """Yield each flag that the frontend would refuse, with the allowed values."""
     if name in _WITHOUT:
         return
     known = _FLAGS.get(name, ())
@@ -59,20 +59,19 @@ def flag_faults(name: str, flags: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def mount_options(value: str) -> Iterator[tuple[str, str]]:
-    """Key and value of each option of a ``--mount=``; an option without a value has an empty one."""
+    """Yield key and value of each option of a ``--mount=``. The value is empty when there is none."""
     for field in next(csv.reader([value]), []):
         key, _, given = field.partition("=")
         yield key.strip().lower(), given
 
 
 def _value_faults(key: str, value: str) -> Iterator[tuple[str, str]]:
-    """What holds a variable is known only later."""
-    if "$" in value:
+    if "$" in value:  # unknown until the variable is expanded
         return
     if key in _SWITCHES and value.lower() not in {"true", "false"}:
-        yield f"--{key}={value} is no switch", f"--{key}, --{key}=true, --{key}=false"
+        yield f"--{key}={value} is not a switch", f"--{key}, --{key}=true, --{key}=false"
     elif key == "chmod" and value and not (_OCTAL.fullmatch(value) or _SYMBOLIC.match(value)):
-        yield f"--chmod={value} is no mode", _MODE
+        yield f"--chmod={value} is not a file mode", _MODE
     elif key == "network" and value not in _NETWORKS:
         yield f"--network={value} is unknown", ", ".join(_NETWORKS)
     elif key == "mount":

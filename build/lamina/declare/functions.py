@@ -1,4 +1,4 @@
-"""The Lambda functions that an image is for: ``functions`` of ``[tool.lamina.images.<name>]``."""
+"""The Lambda functions that run an image: ``functions`` of ``[tool.lamina.images.<name>]``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ARN = re.compile(
 _STACK = "{stack}"
 _ALLOWED = (
     'a name, an ARN without version, or { name = "<name or ARN>", command = ["module.handler"] }; '
-    f"of a name: up to 64 letters, digits, '-', '_', and {_STACK} for the stack"
+    f"a name holds up to 64 letters, digits, '-', '_', and {_STACK} for the stack"
 )
 
 
@@ -27,8 +27,9 @@ _ALLOWED = (
 class Function:
     """A function that runs an image.
 
-    name: its name. arn: where it was declared by one, for another region or account than the caller's.
-    command: what it runs instead of the image's CMD; empty for the image's own.
+    Attributes:
+        arn: None unless declared by ARN, which allows another region or account than the caller's.
+        command: Replaces the image's CMD; empty means the image's own.
     """
 
     name: str
@@ -37,12 +38,12 @@ class Function:
 
     @property
     def region(self) -> str | None:
-        """The region it is in; None where AWS' own configuration says so."""
+        """The region in the ARN; None means that of AWS's own configuration."""
         return self.arn.split(":")[3] if self.arn else None
 
     @property
     def account(self) -> str | None:
-        """The account it is in; None for the caller's own."""
+        """The account in the ARN; None means the caller's own."""
         return self.arn.split(":")[4] if self.arn else None
 
     def __str__(self) -> str:
@@ -50,21 +51,21 @@ class Function:
 
 
 def read_functions(given: Any, document: Document, image: str, stack: str) -> Iterator[Function]:
-    """Those of an image, in order; ``{stack}`` in a name is the stack. Faults go to the document."""
+    """Yield an image's functions in order, ``{stack}`` replaced. Problems go to the document."""
     seen: set[str] = set()
     where = document.where("images", image, "functions")
     for item in given:
         if not isinstance(item, (str, dict)):
-            document.problem(f"{item!r} is no Lambda function", where=where, allowed=_ALLOWED)
+            document.problem(f"{item!r} is not a Lambda function", where=where, allowed=_ALLOWED)
             continue
         table = {"name": item} if isinstance(item, str) else item
         entry = document.known(table, _KEYS, "images", image, "functions")
         name = entry.get("name", "").replace(_STACK, stack)
         arn = _ARN.fullmatch(name)
         if not arn and not _NAME.fullmatch(name):
-            document.problem(f"{name!r} is no Lambda function", where=where, allowed=_ALLOWED)
+            document.problem(f"{name!r} is not a Lambda function", where=where, allowed=_ALLOWED)
         elif name in seen:
-            document.problem(f"the function {name} is named twice", where=where)
+            document.problem(f"the function {name} is listed twice", where=where)
         else:
             seen.add(name)
             yield Function(
@@ -75,10 +76,13 @@ def read_functions(given: Any, document: Document, image: str, stack: str) -> It
 
 
 def check_claims(functions: Mapping[str, Iterable[Function]], ecr: Ecr, document: Document) -> None:
-    """Find functions that are claimed twice: by two images, or by one by name and by ARN.
+    """Report functions that two images claim, or that one image claims by name and by ARN.
 
-    functions: of each image. A function runs one image: of two, each deployment would undo the other's.
-    Faults go to the document.
+    A function runs one image. If two images claimed it, each deployment would undo the other's.
+
+    Args:
+        functions: Image -> its functions.
+        document: Receives the problems.
     """
     claims: dict[str, list[tuple[str, Function]]] = {}
     for image, those in functions.items():
@@ -93,7 +97,7 @@ def check_claims(functions: Mapping[str, Iterable[Function]], ecr: Ecr, document
 
 
 def _is_same(one: Function, other: Function, ecr: Ecr) -> bool | None:
-    """Whether two functions of one name are one; None where only AWS can say.
+    """Whether two functions of the same name are one function; None when only AWS can tell.
 
     A function without an ARN is in the caller's account and in the registry's region.
     """
@@ -113,14 +117,14 @@ def _claimed_twice(
     both = str(again) if str(function) == str(again) else f"{function} and {again}"
     where = document.where("images", other, "functions")
     if image == other:
-        document.problem(f"{both} are one function, named twice", where=where, hint="leave one of them out")
+        document.problem(f"{both} are the same function", where=where, hint="remove one of them")
         return
-    keep = f"leave {again} out of one of them"
-    apart = "if these are two functions, name both by ARN, or set account and region in [tool.lamina.ecr]"
+    keep = f"remove {again} from one of them"
+    apart = "if they are two functions, use ARNs for both, or set account and region in [tool.lamina.ecr]"
     document.problem(
-        f"two images are for the function {both}: {image} ({document.where('images', image, 'functions')}) "
+        f"two images claim the function {both}: {image} ({document.where('images', image, 'functions')}) "
         f"and {other}",
         where=where,
-        allowed="one image for a function: each deployment would undo the other's",
+        allowed="one image per function: each deployment would undo the other's",
         hint=keep if certain else f"{keep}; {apart}",
     )

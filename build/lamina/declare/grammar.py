@@ -1,4 +1,4 @@
-"""What names in the configuration may look like: each ends up in a reference, a path or a list of options."""
+"""Allowed names in the configuration. Each becomes part of a reference, a path or a list of options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BUILDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 SECRET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 SECRETS = "letters, digits, '_', '-', '.'"
 _CONTEXT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./:@-]*")
-CONTEXTS = "letters, digits, '_', '-', '.', '/', ':', and no '..'"
+CONTEXTS = "letters, digits, '_', '-', '.', '/', ':', without '..'"
 REGISTRIES = "local, ecr, or host[:port][/prefix]"
 LONGEST = 128
 _SAMPLE = "a"
@@ -23,17 +23,17 @@ _LONGEST_FILE = 255
 
 
 def is_name(text: str) -> bool:
-    """Whether a text may be a part of a repository name, and of a path."""
+    """Whether a text can be part of a repository name and of a path."""
     return NAME.fullmatch(text) is not None and len(text) <= LONGEST
 
 
 def is_context(text: str) -> bool:
-    """Whether a text may be the name of a build context: a word, or a reference to an image."""
+    """Whether a text can name a build context: a word, or a reference to an image."""
     return _CONTEXT.fullmatch(text) is not None and ".." not in text and len(text) <= LONGEST
 
 
 def is_registry(address: str) -> bool:
-    """Whether an address is one of a registry: ``ecr[/prefix]``, ``host[:port][/prefix]``."""
+    """Whether a text is the address of a registry: ``ecr[/prefix]`` or ``host[:port][/prefix]``."""
     head, slash, prefix = address.partition("/")
     host = "ecr.invalid" if head == "ecr" else head
     try:
@@ -43,7 +43,7 @@ def is_registry(address: str) -> bool:
 
 
 def is_repository(text: str) -> bool:
-    """Whether a text may be the name of a repository."""
+    """Whether a text can be the name of a repository."""
     try:
         return str(Reference.parse(text)) == text and not text.startswith("@") and len(text) <= 2 * LONGEST
     except ValueError:
@@ -60,12 +60,12 @@ def is_image(text: str) -> bool:
 
 
 def without_login(address: str) -> str:
-    """An address without what stands before ``@``, which may be a password."""
+    """Return an address with the part before ``@`` masked, since it may be a password."""
     return f"***@{address.rpartition('@')[2]}" if "@" in address else address
 
 
 def unusable(table: Any, *path: str) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Where in a table a name or a text can be nobody's, and why. Values of arguments may be any text."""
+    """Yield each unusable key or text in a table with the reason. Values of arguments may be any text."""
     if isinstance(table, Mapping):
         for key, value in table.items():
             if fault := _fault(key):

@@ -1,4 +1,4 @@
-"""Which image stands on which: the edges found in Dockerfiles, bases first."""
+"""The dependencies between images, found in their Dockerfiles. Bases come first."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ _OWN_TAGS = (None, "stable")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """An image in the graph. kind: ``base`` or ``lambda``.
+    """An image in the graph.
 
-    parents: project image -> the names by which the Dockerfile calls it (``base-x``, ``base-x:stable``).
-    externals: images from outside the project.
+    Attributes:
+        kind: ``base`` or ``lambda``.
+        parents: Project image -> its names in the Dockerfile (``base-x``, ``base-x:stable``).
+        externals: Images from outside the project.
     """
 
     spec: ImageSpec
@@ -39,26 +41,30 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """All images of a project in an order in which they can be built."""
+    """All images of a project, in build order."""
 
     nodes: Mapping[str, Node]
 
     def select(self, names: Iterable[str], *, kind: str | None = None) -> tuple[str, ...]:
-        """The named images (all when none is named) of a kind, in build order. Raises SelectionError."""
-        wanted = tuple(names)
+        """Return the named images of a kind in build order; all when ``names`` is empty.
+
+        Raises:
+            SelectionError: For an unknown name, or when nothing is selected.
+        """
+        requested = tuple(names)
         SelectionError.check(
             Problem(
                 what=f"there is no image {name!r}",
                 where="--image",
-                allowed=", ".join(self.nodes) or "none is declared",
+                allowed=", ".join(self.nodes) or "no image is declared",
             )
-            for name in wanted
+            for name in requested
             if name not in self.nodes
         )
         chosen = tuple(
             name
             for name, node in self.nodes.items()
-            if (not wanted or name in wanted) and kind in {None, node.kind}
+            if (not requested or name in requested) and kind in {None, node.kind}
         )
         if not chosen:
             raise SelectionError.of(
@@ -69,28 +75,28 @@ class Graph:
         return chosen
 
     def with_ancestors(self, names: Iterable[str]) -> tuple[str, ...]:
-        """The images and all that they stand on, in build order."""
-        wanted: set[str] = set()
+        """Return the images and all their ancestors, in build order."""
+        found: set[str] = set()
         stack = list(names)
         while stack:
             name = stack.pop()
-            if name not in wanted:
-                wanted.add(name)
+            if name not in found:
+                found.add(name)
                 stack.extend(parent for parent in self.nodes[name].parents if parent in self.nodes)
-        return tuple(name for name in self.nodes if name in wanted)
+        return tuple(name for name in self.nodes if name in found)
 
 
 def read_graph(project: Project) -> Graph:
-    """Parse every Dockerfile and join the images. Raises ConfigError with all faults at once."""
+    """Parse every Dockerfile and connect the images. Raises ConfigError with all problems at once."""
     graph, problems = find_graph(project)
     ConfigError.check(problems)
     return graph
 
 
 def find_graph(project: Project) -> tuple[Graph, tuple[Problem, ...]]:
-    """The images whose Dockerfiles can be read, and what is wrong with all others.
+    """Return the images whose Dockerfiles can be read, and the problems of the others.
 
-    Where there are problems, a node may have a parent that is no node.
+    If there are problems, the parents of a node may be missing from the graph.
     """
     read: dict[str, _Read] = {}
     problems: list[Problem] = []
@@ -106,7 +112,7 @@ def find_graph(project: Project) -> tuple[Graph, tuple[Problem, ...]]:
             except LaminaError as error:
                 problems += error.problems
                 del read[name]
-    order, circles = _sorted(
+    order, cycles = _sorted(
         {name: tuple(filter(read.__contains__, each.joint.parents)) for name, each in read.items()}, project
     )
     children = {parent for each in read.values() for parent in each.joint.parents}
@@ -120,12 +126,12 @@ def find_graph(project: Project) -> tuple[Graph, tuple[Problem, ...]]:
         )
         for name in order
     }
-    return Graph(nodes=nodes), tuple(dict.fromkeys((*problems, *circles)))
+    return Graph(nodes=nodes), tuple(dict.fromkeys((*problems, *cycles)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
-    """A Dockerfile that could be read, and what it stands on."""
+    """A Dockerfile that could be read, and the images it uses."""
 
     recipe: Recipe
     joint: _Joint
@@ -152,14 +158,14 @@ def _recipe(spec: ImageSpec, triggers: Mapping[str, tuple[Instruction, ...]] | N
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Joint:
-    """What `Node` says of parents and externals."""
+    """The parents and externals of a `Node`."""
 
     parents: Mapping[str, tuple[str, ...]]
     externals: tuple[External, ...]
 
 
 def _join(name: str, recipe: Recipe, project: Project) -> _Joint:
-    """The images of the project and those from outside among what a recipe stands on."""
+    """Split the images that a recipe uses into those of the project and external ones."""
     parents: dict[str, tuple[str, ...]] = {}
     outside: list[External] = []
     problems: list[Problem] = []
@@ -173,7 +179,7 @@ def _join(name: str, recipe: Recipe, project: Project) -> _Joint:
             problems.append(Problem(what=str(error), where=where))
             continue
         if recipe.dockerfile.stage(external.name.removesuffix(":latest")):
-            # BuildKit would take the image for the stage, and drop what the stage does.
+            # BuildKit would build FROM the image and ignore the stage of that name.
             problems.append(
                 Problem(
                     what=f"a stage has the name of the image {external.name}",
@@ -191,7 +197,7 @@ def _join(name: str, recipe: Recipe, project: Project) -> _Joint:
 
 
 def _is_ours(reference: Reference, image: str, project: Project) -> bool:
-    """Whether an image of the project is meant: by its name alone, and never the one upstream of itself."""
+    """Whether a reference means a project image: a bare name, and not the image's own upstream."""
     if reference.host is not None or reference.digest is not None:
         return False
     known = reference.repository in project.images
@@ -199,7 +205,7 @@ def _is_ours(reference: Reference, image: str, project: Project) -> bool:
 
 
 def _triggers(read: Mapping[str, _Read], joint: _Joint) -> Mapping[str, tuple[Instruction, ...]]:
-    """What the ONBUILD instructions of an image's parents run in it, by the names it has for them."""
+    """Return the ONBUILD instructions that an image inherits, by the names it uses for its parents."""
     return {
         alias: tuple(
             replace(each, origin=read[parent].recipe.dockerfile.where(each.line))
@@ -214,16 +220,16 @@ def _triggers(read: Mapping[str, _Read], joint: _Joint) -> Mapping[str, tuple[In
 def _sorted(
     edges: Mapping[str, tuple[str, ...]], project: Project
 ) -> tuple[tuple[str, ...], tuple[Problem, ...]]:
-    """Bases before what stands on them, names in alphabetical order within a level; and every circle.
+    """Return the images in build order, alphabetical within a level, and a problem for each cycle.
 
-    The images of a circle are left out.
+    Images of a cycle are left out.
     """
     sorter = graphlib.TopologicalSorter(edges)
     try:
         sorter.prepare()
     except graphlib.CycleError as error:
         path: list[str] = list(reversed(error.args[1]))
-        circle = Problem(
+        cycle = Problem(
             what=f"images build on each other in a circle: {' -> '.join(path)}",
             where=project.images[path[0]].dockerfile_path,
             hint="let one of these Dockerfiles build FROM something else",
@@ -233,8 +239,8 @@ def _sorted(
             for name, parents in edges.items()
             if name not in path
         }
-        found, circles = _sorted(rest, project)
-        return found, (circle, *circles)
+        found, cycles = _sorted(rest, project)
+        return found, (cycle, *cycles)
     order: list[str] = []
     while ready := sorted(sorter.get_ready()):
         order += ready
@@ -243,7 +249,7 @@ def _sorted(
 
 
 def _kind(spec: ImageSpec, recipe: Recipe, *, has_children: bool) -> str:
-    """As declared; else a base when others build on it, or when it is called one and has no handler."""
+    """Return the declared kind, else ``base`` if others build on it or it has that name and no handler."""
     if spec.kind is not None:
         return spec.kind
     lone_base = spec.name.startswith("base") and not recipe.command

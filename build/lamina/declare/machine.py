@@ -1,4 +1,4 @@
-"""Platforms by their usual names; what this machine can run: its own platform, and others by emulation."""
+"""Normalised platform names, and the platforms this machine can run natively or by emulation."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _SYSTEMS = frozenset({
     "netbsd", "openbsd", "plan9", "solaris", "windows", "zos",
 })
 # fmt: on
-"""What may stand alone: an architecture is of Linux, a system is of this machine's architecture."""
+"""Names that may stand alone. An architecture implies Linux; a system implies this machine's architecture."""
 
 
 def normal_platform(text: str) -> str | None:
-    """A platform by the one name that Docker compares it by; None for a text that is not a platform.
+    """Return the normal form of a platform, as Docker compares it, or None if the text is not a platform.
 
-    ``linux/amd64`` of ``linux/x86_64`` and ``x86-64``, ``linux/arm64`` of ``linux/arm64/v8`` and ``aarch64``:
-    https://github.com/containerd/platforms/blob/main/database.go
+    ``linux/x86_64`` and ``x86-64`` are ``linux/amd64``; ``linux/arm64/v8`` and ``aarch64`` are
+    ``linux/arm64``. Source: https://github.com/containerd/platforms/blob/main/database.go
     """
     parts = text.split("/")
     if len(parts) > 3 or not all(map(_PART.fullmatch, parts)):
@@ -44,7 +44,7 @@ def normal_platform(text: str) -> str | None:
 
 
 def family(platform: str) -> str:
-    """Without the variant: ``linux/arm`` of ``linux/arm/v7``."""
+    """Return a platform without its variant: ``linux/arm`` for ``linux/arm/v7``."""
     return "/".join(platform.split("/")[:2])
 
 
@@ -61,25 +61,25 @@ def _normal_architecture(name: str, variant: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """platform: ``linux/amd64``. emulates: the platforms whose programs QEMU runs here."""
+    """The platform of a machine, such as ``linux/amd64``, and those that QEMU emulates on it."""
 
     platform: str
     emulates: frozenset[str] = frozenset()
 
 
 def native_platform() -> str:
-    """This machine's platform as BuildKit names it."""
+    """Return this machine's platform as BuildKit names it."""
     machine = host.machine().lower()
     return "linux/" + _OURS.get(machine, machine)
 
 
 def this_machine(binfmt: Path = _BINFMT) -> Machine:
-    """The machine at hand. binfmt: where Linux lists the interpreters of foreign programs."""
+    """Describe this machine. ``binfmt`` is the folder where Linux lists interpreters of foreign programs."""
     emulates = (f"linux/{_OURS[file.name.removeprefix('qemu-')]}" for file in _interpreters(binfmt))
     return Machine(platform=native_platform(), emulates=frozenset(emulates))
 
 
 def _interpreters(binfmt: Path) -> list[Path]:
-    """QEMU's entries that are switched on, for architectures that Lambda has."""
+    """Return QEMU's enabled entries for the architectures that Lambda has."""
     found = (binfmt / f"qemu-{name}" for name in _OURS)
     return [file for file in found if file.is_file() and file.read_text().startswith("enabled")]

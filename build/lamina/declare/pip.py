@@ -1,4 +1,4 @@
-"""Calls of pip in the steps of an image: what they install, and from where."""
+"""Calls of pip in the steps of an image: the packages they install and their sources."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _VALUED = frozenset({
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """An option with its value, where it has one. name: without the value."""
+    """An option and its value, if any. name: without the value."""
 
     name: str
     value: str | None
@@ -35,7 +35,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Install:
-    """One ``pip install``. install: the word itself; named: requirements, folders and files by name."""
+    """One ``pip install``. install: the word itself. named: requirements, folders and files given by name."""
 
     command: ShellCommand
     install: Word
@@ -43,26 +43,26 @@ class Install:
     named: tuple[Word, ...]
 
     def values(self, *names: str) -> tuple[str, ...]:
-        """The values of an option, under all of its names."""
+        """Return the values of an option, under any of its names."""
         return tuple(each.value or "" for each in self.options if each.name in names)
 
     def flags(self, *names: str) -> tuple[Word, ...]:
-        """The words of options without a value."""
+        """Return the words of options that take no value."""
         return tuple(each.words[0] for each in self.options if each.name in names)
 
     @property
     def folders(self) -> tuple[Word, ...]:
-        """The named things that are paths; with extras where they are written."""
+        """The named items that are paths, with their extras as written."""
         return tuple(word for word in self.named if is_path(word.text))
 
     @property
     def requirements(self) -> tuple[Word, ...]:
-        """The named things that come from a package index."""
+        """The named items that come from a package index."""
         return tuple(word for word in self.named if not is_path(word.text) and not _is_redirect(word.text))
 
 
 def is_path(text: str) -> bool:
-    """Whether pip takes a name for a folder or a file."""
+    """Whether pip reads this text as a folder or a file."""
     bare = text.partition("[")[0]
     return "://" not in text and " @ " not in text and (bare.startswith(".") or "/" in bare)
 
@@ -72,7 +72,7 @@ def _is_redirect(text: str) -> bool:
 
 
 def read_install(command: ShellCommand) -> Install | None:
-    """The ``pip install`` that a command is; None for any other command."""
+    """Return the ``pip install`` in a command, or None for any other command."""
     words = [*command.words]
     while words and (_ASSIGNMENT.match(words[0].text) or words[0].text in _LEADS):
         del words[0]
@@ -88,7 +88,7 @@ def read_install(command: ShellCommand) -> Install | None:
 
 
 def read_uv_install(command: ShellCommand) -> Install | None:
-    """The ``uv pip install`` that a command is; None for any other command."""
+    """Return the ``uv pip install`` in a command, or None for any other command."""
     words = [*command.words]
     while words and (_ASSIGNMENT.match(words[0].text) or words[0].text in _LEADS):
         del words[0]

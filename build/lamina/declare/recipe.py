@@ -1,4 +1,4 @@
-"""What a Dockerfile means for one target, platform and set of build arguments: a `Recipe`."""
+"""A Dockerfile resolved for one target, platform and set of build arguments: a `Recipe`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ _OF_BUILDER = re.compile(r"\$\{?BUILD")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFiles:
-    """Files that an instruction reads from the context, or from a named one.
+    """Files that an instruction reads from a context.
 
-    paths: relative POSIX paths or wildcards as written; None where they cannot be known (the whole
-    context counts then, and ``reason`` says why). context: a named context's name, None for the main one.
-    origin: ``path:line`` of the ONBUILD that holds the instruction, if one does.
+    Attributes:
+        paths: Relative POSIX paths or wildcards, as written. None when unknown: the whole context counts
+            and ``reason`` explains why.
+        context: The name of a named context; None for the main one.
+        origin: ``path:line`` of the ONBUILD that contains the instruction, if any.
     """
 
     line: int
@@ -35,10 +37,11 @@ class SourceFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class External:
-    """An image outside the Dockerfile that a used stage stands on or copies from.
+    """An image outside the Dockerfile that a used stage builds FROM or copies from.
 
-    platform: the one of which it is taken, ``linux/arm64``; None where that is the build machine's own, or
-    where the image is taken of several.
+    Attributes:
+        platform: The platform it is used for, such as ``linux/arm64``. None for the build machine's own
+            platform, or when the image is used for several.
     """
 
     name: str
@@ -48,15 +51,15 @@ class External:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedStage:
-    """A used stage with what it reads."""
+    """A used stage and everything it reads."""
 
     stage: Stage
     base: str
     """The expanded FROM: an image, `SCRATCH`, a named context, or the name of an earlier stage."""
     platform: str | None
-    """The expanded platform of FROM, as it is written; ``$BUILDPLATFORM`` and its parts stay unexpanded."""
+    """The expanded platform of FROM as written; ``$BUILDPLATFORM`` and its parts stay unexpanded."""
     args: tuple[tuple[str, str | None], ...]
-    """Every ARG in order with its value; None where it is declared without one."""
+    """Each ARG in order with its value; None for an ARG without one."""
     sources: tuple[SourceFiles, ...]
     externals: tuple[External, ...]
     secrets: tuple[str, ...]
@@ -64,13 +67,13 @@ class ResolvedStage:
 
     @property
     def made_for(self) -> str | None:
-        """That platform by its usual name, ``linux/amd64``; None where FROM names none."""
+        """The normalised platform of FROM, such as ``linux/amd64``; None when FROM has none."""
         return self.platform and (normal_platform(self.platform) or self.platform)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """All that building one target of a Dockerfile can use, bases first as in the file."""
+    """Everything that building one target of a Dockerfile can use. Stages are in the order of the file."""
 
     dockerfile: Dockerfile
     target: str | None
@@ -79,12 +82,12 @@ class Recipe:
 
     @property
     def sources(self) -> tuple[SourceFiles, ...]:
-        """Every read from a context, in the order of the file."""
+        """All reads from contexts, in the order of the file."""
         return tuple(source for stage in self.stages for source in stage.sources)
 
     @property
     def externals(self) -> tuple[External, ...]:
-        """Every image from outside, first mention first, each name once."""
+        """All external images in order of first use, each name once."""
         first: dict[str, External] = {}
         for stage in self.stages:
             for each in stage.externals:
@@ -95,23 +98,23 @@ class Recipe:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The ids of build secrets that a step may read, sorted."""
+        """The sorted ids of the build secrets that steps may read."""
         return tuple(sorted({secret for stage in self.stages for secret in stage.secrets}))
 
     @property
     def declared_args(self) -> frozenset[str]:
-        """Names of the build arguments that a used stage or the header declares."""
+        """Names of the build arguments declared by the used stages or before the first FROM."""
         header = {word.partition("=")[0] for each in self.dockerfile.header for word in each.words}
         return frozenset(header.union(name for stage in self.stages for name, _ in stage.args))
 
     @property
     def triggers(self) -> tuple[Instruction, ...]:
-        """What ONBUILD instructions of the target run in images that are built on it."""
+        """The instructions that the target's ONBUILDs run in images built FROM it."""
         return triggers_of(self.stages[-1].stage)
 
     @property
     def unlinked(self) -> str | None:
-        """The first instruction that runs on the base or depends on it; None for a linked image."""
+        """The first instruction that needs the base image, for messages; None for a linked image."""
         for each in self.instructions:
             plain_copy = each.name in {"COPY", "ADD"} and each.flag("link") not in {"", "true"}
             if each.name in {"RUN", "WORKDIR"} or plain_copy:
@@ -120,13 +123,13 @@ class Recipe:
 
     @property
     def only_copies(self) -> bool:
-        """Whether linked copies of the context are all that makes it: no cache could make that faster."""
+        """Whether the image consists only of linked copies from contexts, which a cache cannot speed up."""
         made = [each for each in self.instructions if each.name in {"ADD", "COPY"}]
         return self.unlinked is None and not any(each.name == "ADD" or each.flag("from") for each in made)
 
     @property
     def runs_on(self) -> Mapping[str, Instruction]:
-        """Platform -> the first RUN whose program must be of it; stages of the build machine are out."""
+        """Platform -> the first RUN that needs it. Stages on the build machine's platform are left out."""
         found: dict[str, Instruction] = {}
         platforms: dict[int, str] = {}
         for each in self.stages:
@@ -141,7 +144,7 @@ class Recipe:
 
     @property
     def chain(self) -> tuple[ResolvedStage, ...]:
-        """The target's stage, then the stage it is FROM, and so on down to what is no stage."""
+        """The target's stage, the stage it is FROM, and so on to the last one."""
         by_index = {each.stage.index: each for each in self.stages}
         chain: list[ResolvedStage] = []
         current: ResolvedStage | None = self.stages[-1]
@@ -153,12 +156,12 @@ class Recipe:
 
     @property
     def instructions(self) -> tuple[Instruction, ...]:
-        """What is done to the image that the Dockerfile stands on, in order."""
+        """The instructions applied to the base image, in order."""
         return tuple(each for stage in reversed(self.chain) for each in stage.stage.instructions)
 
     @property
     def command_at(self) -> Instruction | None:
-        """The CMD of the target in JSON form; None when it has none of its own."""
+        """The target's CMD in JSON form; None when it has none of its own."""
         cmds = (each for each in reversed(self.instructions) if each.name == "CMD" and each.json)
         return next(cmds, None)
 
@@ -169,5 +172,5 @@ class Recipe:
 
 
 def triggers_of(stage: Stage) -> tuple[Instruction, ...]:
-    """What a stage's ONBUILD instructions run in what is built FROM it, and only there."""
+    """Return the instructions that a stage's ONBUILDs run in stages or images built FROM it."""
     return tuple(each.trigger for each in stage.instructions if each.trigger is not None)

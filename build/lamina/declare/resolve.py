@@ -1,6 +1,6 @@
-"""From a Dockerfile to its `Recipe`: follow one target through its stages.
+"""Resolve a Dockerfile to a `Recipe` by following one target through its stages.
 
-Only the stages that the target uses are in it; variables are expanded where their values are known.
+The recipe holds only the stages that the target uses. Variables are expanded where their values are known.
 """
 
 from __future__ import annotations
@@ -32,12 +32,17 @@ def resolve(
     contexts: frozenset[str] = frozenset(),
     triggers: Mapping[str, tuple[Instruction, ...]] | None = None,
 ) -> Recipe:
-    """Follow the target through the file. Raises ConfigError with every fault in the used stages.
+    """Follow the target through the file.
 
-    platform and build_platform: ``os/arch[/variant]``. contexts: names of declared named contexts.
-    triggers: image -> what its ONBUILD instructions run in stages that are built FROM it.
+    Args:
+        platform: ``os/arch[/variant]``, as is ``build_platform``.
+        contexts: Names of the declared named contexts.
+        triggers: Image -> the instructions that its ONBUILDs run in stages built FROM it.
+
+    Raises:
+        ConfigError: With every problem in the used stages.
     """
-    wanted = _ResolveOptions(
+    options = _ResolveOptions(
         platform=platform,
         build_platform=build_platform,
         target=target,
@@ -45,7 +50,7 @@ def resolve(
         contexts=contexts,
         triggers=triggers or {},
     )
-    return _Resolver(dockerfile, wanted).run()
+    return _Resolver(dockerfile, options).run()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,22 +64,22 @@ class _ResolveOptions:
 
 
 class _Resolver:
-    def __init__(self, dockerfile: Dockerfile, wanted: _ResolveOptions) -> None:
+    def __init__(self, dockerfile: Dockerfile, options: _ResolveOptions) -> None:
         self.file = dockerfile
-        self.wanted = wanted
+        self.options = options
         self.problems: list[Problem] = []
         self.own_frontend = not any(each.startswith("syntax=") for each in dockerfile.directives)
-        """Whether BuildKit's own frontend reads the file: another one may take more."""
+        """Whether BuildKit's built-in frontend reads the file. Other frontends may accept more."""
         given = (each.removeprefix("escape=") for each in dockerfile.directives if each.startswith("escape="))
         self._escape = next(given, "\\")
         self.header_scope = self._read_header()
         self._resolved: dict[int, tuple[ResolvedStage, _StageReader]] = {}
 
     def run(self) -> Recipe:
-        target = self.wanted.target
+        target = self.options.target
         stages = [each for each in self.file.stages if target is None or each.name == target.lower()]
         if not stages:
-            names = ", ".join(each.name for each in self.file.stages if each.name) or "none is named"
+            names = ", ".join(each.name for each in self.file.stages if each.name) or "none has a name"
             raise ConfigError.of(
                 f"there is no stage {target!r}", where=self.file.path, allowed=f"stages: {names}"
             )
@@ -83,20 +88,20 @@ class _Resolver:
         return Recipe(
             dockerfile=self.file,
             target=target,
-            platform=self.wanted.platform,
+            platform=self.options.platform,
             stages=tuple(self._resolved[index][0] for index in sorted(self._resolved)),
         )
 
     def _read_header(self) -> dict[str, str | None]:
         scope: dict[str, str | None] = {
-            **_platform_args("TARGET", self.wanted.platform),
-            **_platform_args("BUILD", self.wanted.build_platform),
-            "TARGETSTAGE": self.wanted.target or self.file.stages[-1].name or "default",
+            **_platform_args("TARGET", self.options.platform),
+            **_platform_args("BUILD", self.options.build_platform),
+            "TARGETSTAGE": self.options.target or self.file.stages[-1].name or "default",
         }
         for instruction in self.file.header:
             for word in instruction.words:
                 name, given, default = word.partition("=")
-                scope[name] = self.wanted.args.get(
+                scope[name] = self.options.args.get(
                     name, self.text(default, scope, instruction.line) if given else scope.get(name)
                 )
         return scope
@@ -112,10 +117,10 @@ class _Resolver:
         self.problems.append(Problem(what=what, where=self.file.where(line), allowed=allowed, hint=hint))
 
     def visit(self, stage: Stage) -> _StageReader:
-        """Resolve a stage and what it stands on; its reader knows the variables for its children."""
+        """Resolve a stage and those it is based on. Return its reader, which knows its variables."""
         if stage.index in self._resolved:
             return self._resolved[stage.index][1]
-        if stage.name in self.wanted.contexts:  # the named context takes the place of the whole stage
+        if stage.name in self.options.contexts:  # the named context replaces the whole stage
             stage = replace(stage, base=stage.name, instructions=())
         base = self.text(stage.base, self.header_scope, stage.line)
         if not base:
@@ -134,32 +139,32 @@ class _Resolver:
         reader = _StageReader(self, stage, base, platform)
         parent = self._earlier(base, stage)
         if parent is not None:
-            reader.stands_on(self.visit(parent), triggers_of(parent))
-        elif base.removesuffix(":latest") in self.wanted.contexts:
+            reader.build_from(self.visit(parent), triggers_of(parent))
+        elif base.removesuffix(":latest") in self.options.contexts:
             reader.whole_context(base.removesuffix(":latest"))
         elif base not in {SCRATCH, ""}:
             portable = platform is not None and "$" in platform
-            own = normal_platform(platform) if platform else self.wanted.platform
+            own = normal_platform(platform) if platform else self.options.platform
             reader.external(base, stage.line, None if portable else own)
-            reader.stands_on(None, self.wanted.triggers.get(base, ()))
+            reader.build_from(None, self.options.triggers.get(base, ()))
         self._resolved[stage.index] = (reader.read(), reader)
         return reader
 
     def _portable_scope(self) -> dict[str, str | None]:
-        """The header's variables, but for those that tell where a step runs rather than what it makes."""
+        """Return the header's variables, with those of the build platform left unexpanded."""
         given = {word.partition("=")[0] for each in self.file.header for word in each.words if "=" in word}
-        here = _platform_args("BUILD", self.wanted.build_platform)
-        return {**self.header_scope, **{name: f"${name}" for name in here if name not in given}}
+        build = _platform_args("BUILD", self.options.build_platform)
+        return {**self.header_scope, **{name: f"${name}" for name in build if name not in given}}
 
     def _earlier(self, name: str, stage: Stage) -> Stage | None:
         found = next(
             (each for each in reversed(self.file.stages[: stage.index]) if each.name == name.lower()), None
         )
-        return None if name in self.wanted.contexts else found
+        return None if name in self.options.contexts else found
 
 
 class _StageReader:
-    """Walks the instructions of one stage, keeping its variables."""
+    """Walks the instructions of one stage and tracks its variables."""
 
     def __init__(self, resolver: _Resolver, stage: Stage, base: str, platform: str | None) -> None:
         self._resolver = resolver
@@ -174,13 +179,16 @@ class _StageReader:
         self._notes: list[Problem] = []
         self.open_world = False
         self.env: dict[str, str | None] = {"PATH": _DEFAULT_PATH}
-        """What ENV set: name -> value, None where that is not known."""
+        """Variables set by ENV: name -> value, None when unknown."""
         self.scope: dict[str, str | None] = dict(self.env)
 
-    def stands_on(self, parent: _StageReader | None, triggers: tuple[Instruction, ...]) -> None:
-        """Take over the variables of the stage below, and what its ONBUILD instructions run here.
+    def build_from(self, parent: _StageReader | None, triggers: tuple[Instruction, ...]) -> None:
+        """Inherit the variables of the parent stage and the instructions of its ONBUILDs.
 
-        parent: None for an image whose ENV is not known. An ENV outlasts an ARG of the same name below.
+        An inherited ENV takes precedence over an inherited ARG of the same name.
+
+        Args:
+            parent: None for an image, whose ENV is unknown.
         """
         where = self._resolver.file.where
         self._triggers = tuple(
@@ -192,13 +200,13 @@ class _StageReader:
         self.scope = {**inherited, **{name: value for name, value in self.env.items() if value is not None}}
 
     def whole_context(self, name: str) -> None:
-        """Stand on all files of a named context."""
+        """Read all files of a named context, as a base."""
         self._sources.append(
             SourceFiles(line=self._stage.line, instruction="FROM", paths=("/",), context=name)
         )
 
     def external(self, name: str, line: int, platform: str | None) -> None:
-        """Use an image from outside the file. platform: see `External`."""
+        """Record an image from outside the file. For ``platform`` see `External`."""
         self._externals.append(External(name=name, line=line, platform=platform))
 
     def read(self) -> ResolvedStage:
@@ -226,25 +234,25 @@ class _StageReader:
         )
 
     def _arg(self, instruction: Instruction) -> None:
-        given_args = self._resolver.wanted.args
+        given_args = self._resolver.options.args
         for word in instruction.words:
             name, given, default = word.partition("=")
             if name in given_args:
                 value: str | None = given_args[name]
             elif given:
                 value = self._known(default, instruction.line)
-                if value is None:  # as good as its words and its base image, which are in the bill
+                if value is None:  # its words and the base image are build inputs, and determine it
                     self._args.append((name, default))
                     self.scope.pop(name, None)
                     continue
             else:
                 value = self._resolver.header_scope.get(name)
             self._args.append((name, value))
-            if value is not None:  # without a value, what was there before stays
+            if value is not None:  # an ARG without a value leaves an earlier value in place
                 self.scope[name] = value
 
     def _known(self, word: str, line: int) -> str | None:
-        """The expanded word; None when the base image's ENV may be in it."""
+        """Return the expanded word, or None when it may use the base image's ENV."""
         try:
             return self._resolver.text(word, self.scope, line, open_world=self.open_world)
         except UnknownVariableError:
@@ -261,7 +269,7 @@ class _StageReader:
                 self.scope[name] = value
 
     def _values(self, instruction: Instruction) -> None:
-        """What BuildKit refuses here it may take in a stage that is not used, or by another frontend."""
+        """Check expanded values. BuildKit does so only in used stages and in its built-in frontend."""
         known = (self._known(word, instruction.line) for word in instruction.words)
         for value in known if self._resolver.own_frontend else ():
             for what, allowed in value_faults(instruction.name, value) if value is not None else ():
@@ -285,7 +293,7 @@ class _StageReader:
             if urls and not instruction.flag("checksum"):
                 self._notes.append(
                     Problem(
-                        what=f"ADD {urls[0]}: what the URL serves is not in the fingerprint",
+                        what=f"ADD {urls[0]}: the content behind the URL is not in the fingerprint",
                         where=self._resolver.file.where(instruction.line),
                         hint="pin it with ADD --checksum=sha256:<digest>",
                     )
@@ -319,8 +327,8 @@ class _StageReader:
         origin: str | None = None,
         unknown: str | None = None,
     ) -> None:
-        """A read from the context, a named context, another stage or another image."""
-        if origin is not None and origin not in self._resolver.wanted.contexts:
+        """Record a read from the context, a named context, another stage or another image."""
+        if origin is not None and origin not in self._resolver.options.contexts:
             self._reads_image(instruction, origin)
             return
         self._sources.append(
@@ -341,13 +349,13 @@ class _StageReader:
         stage = resolver.file.stage(origin)
         if "$" in origin:
             resolver.problem(
-                f"--from={origin}: a variable cannot stand here",
+                f"--from={origin}: variables are not allowed here",
                 instruction.line,
                 hint=f"add FROM {origin} AS <name> with an ARG before the first FROM, then --from=<name>",
             )
         elif stage is None and not origin.isdecimal():
-            # BuildKit takes it of the target's platform, whatever platform the stage has.
-            self.external(origin, instruction.line, resolver.wanted.platform)
+            # BuildKit uses the target's platform here, whatever the platform of the stage.
+            self.external(origin, instruction.line, resolver.options.platform)
         elif stage is None or stage.index >= self._stage.index:
             resolver.problem(
                 f"--from={origin} names a stage that is not above it",

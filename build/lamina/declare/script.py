@@ -1,7 +1,7 @@
-"""The shell text of a RUN as it stands in the file: commands and words with their places.
+"""The shell text of a RUN as written: its commands and words with their positions.
 
-No more of the shell is understood than is needed to edit plain chains of commands. What stands in an ``if``,
-a loop, a group or a pipe is read but marked, and comments between continued lines count as blanks.
+It understands only as much shell as it takes to edit plain chains of commands. Commands in an ``if``, a loop,
+a group or a pipe are read but marked. Comments between continuation lines count as blanks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Replacement = tuple[int, int, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """A word without its quotes; start, end: its place in the text. quoted: whether it had any."""
+    """A word without its quotes, and its position in the text. quoted: whether it had quotes."""
 
     text: str
     start: int
@@ -34,9 +34,11 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShellCommand:
-    """A simple command. before, after: the operators around it, empty at the ends of the text.
+    """A simple command.
 
-    top: whether it is in no ``if``, loop, group or pipe.
+    Attributes:
+        before: The operator before it, empty at the start; `after` is the one behind it.
+        top: Whether it is outside any ``if``, loop, group or pipe.
     """
 
     words: tuple[Word, ...]
@@ -46,17 +48,17 @@ class ShellCommand:
 
     @property
     def start(self) -> int:
-        """Where its first word begins."""
+        """The position of its first word."""
         return self.words[0].start
 
     @property
     def end(self) -> int:
-        """Where its last word ends."""
+        """The position after its last word."""
         return self.words[-1].end
 
     @property
     def idle(self) -> bool:
-        """Whether it only tests, or sets variables for what follows."""
+        """Whether it only tests, or sets variables for later commands."""
         texts = [word.text for word in self.words]
         while texts and texts[0] in _LEADS:
             del texts[0]
@@ -65,7 +67,7 @@ class ShellCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """The text of a step. start: where the commands begin, behind RUN and its flags."""
+    """The text of a step. start: the position of the first command, after RUN and its flags."""
 
     text: str
     start: int
@@ -74,7 +76,7 @@ class Script:
     """Whether the text is the file's own, line for line."""
 
     def without(self, dropped: Collection[ShellCommand]) -> list[Replacement] | None:
-        """What leaves these commands out; None where a comment or an operator stands in the way."""
+        """Return edits that remove these commands, or None if a comment or an operator prevents it."""
         spans: list[Replacement] = []
         kept: ShellCommand | None = None
         run: list[ShellCommand] = []
@@ -98,14 +100,14 @@ class Script:
         return spans
 
     def without_words(self, command: ShellCommand, dropped: Collection[Word]) -> Iterator[Replacement]:
-        """What leaves words out of a command, with the blanks before them."""
+        """Yield edits that remove words from a command, with the blanks before them."""
         for before, word in zip(command.words, command.words[1:], strict=False):
             if word in dropped:
                 comment = "#" in self.text[before.end : word.start]
                 yield (word.start if comment else before.end, word.end, "")
 
     def edited(self, replacements: Iterable[Replacement]) -> tuple[str, ...]:
-        """The lines of the text after the replacements, which do not overlap."""
+        """Return the lines of the text after the replacements, which must not overlap."""
         text = self.text
         for start, end, new in sorted(replacements, reverse=True):
             text = text[:start] + new + text[end:]
@@ -113,7 +115,7 @@ class Script:
 
 
 def read_script(dockerfile: Dockerfile, instruction: Instruction) -> Script:
-    """The script of a RUN; one without commands for the JSON form."""
+    """Read the script of a RUN. The JSON form has no commands."""
     escape = next((each[-1] for each in dockerfile.directives if each.startswith("escape=")), "\\")
     if instruction.json:
         return Script(text="", start=0, commands=(), editable=False)
@@ -150,7 +152,7 @@ def _commands(text: str, start: int, escape: str) -> Iterator[ShellCommand]:
 
 
 def _tokens(text: str, at: int, escape: str) -> Iterator[Word | str]:
-    """Words and operators."""
+    """Yield words and operators."""
     sign = re.escape(escape)
     gap = re.compile(rf"(?:[ \t\r]|{sign}[ \t]*\r?\n(?:[ \t]*(?:#[^\n]*)?\r?\n)*(?:[ \t]*#[^\n]*\n)*)+")
     while at < len(text):
@@ -173,7 +175,7 @@ def _ends_word(text: str, at: int) -> bool:
 
 
 def _past(text: str, at: int) -> int:
-    """The place behind a character, a quoted part or a substitution."""
+    """Return the position after a character, a quoted part or a substitution."""
     sign = text[at]
     if sign == "\\":
         return at + 2

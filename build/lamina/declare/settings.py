@@ -1,4 +1,4 @@
-"""The settings of a project: what each is called, where it may be set, and where its value came from."""
+"""The settings of a project: their names, where they can be set, and the source of each value."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ CACHE_MODES = ("max", "min", "inline", "off")
 PROVENANCE = ("off", "min", "max")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 BATCH = 25
-"""Images in one call of bake, whose time grows faster than their number: of 100 that all changed, one took
-95 and 104 s, calls of 50 took 66 and 54 s, of 25 took 48 and 35 s, of 10 took 72 and 54 s."""
+"""Images in one call of bake. Its time grows faster than their number. For 100 changed images, two runs each:
+one call 95 and 104 s, calls of 50 66 and 54 s, of 25 48 and 35 s, of 10 72 and 54 s."""
 
 STALL = 120
-"""Seconds. A push of few bytes through a slow line says nothing for as long as that."""
+"""Seconds. A small push over a slow line can be silent for this long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """A setting: its type, its default, and the variables that set it (the first one present wins)."""
+    """A setting: its type, its default, and its environment variables (the first one set wins)."""
 
     name: str
     kind: type
@@ -48,7 +48,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """A setting's value and its source: a flag, a variable, ``pyproject.toml:12``, or the default."""
+    """A setting's value and its source: a flag, a variable, ``pyproject.toml:12`` or the default."""
 
     value: Any
     source: str
@@ -57,43 +57,43 @@ class Value:
 # fmt: off
 SETTINGS: Mapping[str, Setting] = {each.name: each for each in (
     Setting(name="registry", kind=str, default=LOCAL, env=("LAMINA_REGISTRY",),
-            help="where images live: local, ecr, or host[:port][/prefix]"),
+            help="where images are stored: local, ecr, or host[:port][/prefix]"),
     Setting(name="stack", kind=str, default="dev", env=("LAMINA_STACK",),
             help="part of the repository name: dev, prod, ..."),
     Setting(name="repository", kind=str, default="{image}-{stack}", env=("LAMINA_REPOSITORY",),
-            help="the repository name of an image, made of {image} and {stack}"),
+            help="template of repository names, with {image} and {stack}"),
     Setting(name="platform", kind=str, default="", env=("LAMINA_PLATFORM",),
-            help="linux/amd64 or linux/arm64; empty: this machine's own"),
+            help="linux/amd64 or linux/arm64; empty: this machine's"),
     Setting(name="static", kind=bool, default=False, env=("LAMINA_STATIC", "USE_STATIC_BASE_IMAGE"),
-            help="build Lambda images on <base>:stable and leave the bases alone"),
+            help="build Lambda images on <base>:stable and do not build base images"),
     Setting(name="builder", kind=str, default="", env=("LAMINA_BUILDER", "BUILDX_BUILDER"),
-            help="a buildx builder; empty: the engine's own"),
+            help="buildx builder; empty: the engine's own"),
     Setting(name="reproducible", kind=bool, default=False, env=("LAMINA_REPRODUCIBLE",),
-            help="one fixed time in layers and configuration: two cold engines give the same digests"),
+            help="use one fixed time in layers and configuration, so that cold engines give equal digests"),
     Setting(name="jobs", kind=int, default=BATCH, env=("LAMINA_JOBS",),
-            help="images built at once; 0: all"),
+            help="images to build at once; 0: all"),
     Setting(name="cache", kind=str, default="max", env=("LAMINA_CACHE_MODE",),
             help="remote cache: max, min, inline, off"),
     Setting(name="cache-read-only", kind=bool, default=False, env=("LAMINA_CACHE_READ_ONLY",),
-            help="read the remote cache but write none, as builds of forks should"),
+            help="read the remote cache but do not write it, as in builds of forks"),
     Setting(name="cache-repository", kind=str, default="{repository}", env=("LAMINA_CACHE_REPOSITORY",),
-            help="where an image's cache is kept, made of {repository}, the image's own"),
+            help="repository of an image's cache; {repository} is the image's own"),
     Setting(name="cache-branch", kind=str, default="", env=("LAMINA_CACHE_BRANCH",),
-            help="whose cache is read and written; empty: the branch that CI or git names"),
+            help="branch whose cache is read and written; empty: the branch of CI or git"),
     Setting(name="cache-fallback", kind=str, default="main", env=("LAMINA_CACHE_FALLBACK",),
-            help="the branch whose cache is read as well"),
+            help="another branch whose cache is read"),
     Setting(name="provenance", kind=str, default="off", env=("LAMINA_PROVENANCE",),
-            help="attestation of how a pushed image was made: off, min, or max with arguments and steps"),
+            help="attest how a pushed image was built: off, min, or max with arguments and steps"),
     Setting(name="sbom", kind=bool, default=False, env=("LAMINA_SBOM",),
-            help="attestation of what a pushed image holds"),
+            help="attest the contents of a pushed image (SBOM)"),
     Setting(name="sbom-generator", kind=str, default="", env=("LAMINA_SBOM_GENERATOR",),
-            help="the image that finds out what an image holds; empty: BuildKit's own, from Docker Hub"),
+            help="image that generates the SBOM; empty: BuildKit's own, from Docker Hub"),
     Setting(name="stall", kind=int, default=STALL, env=("LAMINA_STALL",),
-            help="seconds in which an exchange with a registry must move; 0: no limit"),
+            help="seconds without progress before a registry transfer fails; 0: no limit"),
     Setting(name="dockerfiles", kind=str, default="dockerfiles", env=("LAMINA_DOCKERFILES",),
-            help="folder whose <image>/Dockerfile are images without being listed"),
+            help="folder in which each <image>/Dockerfile is an image"),
     Setting(name="context", kind=str, default=".", env=("LAMINA_CONTEXT",),
-            help="build context of images that name none"),
+            help="build context of images that do not set one"),
 )}
 # fmt: on
 
@@ -101,7 +101,7 @@ SETTINGS: Mapping[str, Setting] = {each.name: each for each in (
 def read_settings(
     document: Document, env: Mapping[str, str], flags: Mapping[str, Any]
 ) -> Mapping[str, Value]:
-    """Every setting's value: flag over variable over file over default. Faults go to the document."""
+    """Return each setting's value: flag over variable over file over default. Problems go to the document."""
     values = {name: _value(setting, document, env, flags) for name, setting in SETTINGS.items()}
     platform = values["platform"]
     found = read_platform(str(platform.value), platform.source, document)
@@ -111,9 +111,9 @@ def read_settings(
 
 
 def read_platform(text: str, source: str, document: Document) -> str:
-    """A configured platform by its usual name; empty where none is told. What is not one is a fault.
+    """Return a configured platform by its normal name, or an empty string if none is set or it is not one.
 
-    An architecture may stand alone where Lambda has it: who writes ``arm`` may mean arm64.
+    An architecture may omit ``linux/`` only if Lambda has it: ``arm`` is refused since it may mean arm64.
     """
     found = normal_platform(text) or ""
     if text and not (_PLATFORM.fullmatch(found) if "/" in text else found in _OF_LAMBDA):
@@ -135,7 +135,7 @@ def _value(setting: Setting, document: Document, env: Mapping[str, str], flags: 
 
 
 def _parsed(setting: Setting, given: Any, source: str, document: Document) -> Any:
-    """A flag's or a variable's text as the setting's type."""
+    """Convert the text of a flag or variable to the setting's type."""
     if isinstance(given, setting.kind):
         return given
     text = str(given).strip()
@@ -152,67 +152,77 @@ def _check(values: Mapping[str, Value], document: Document) -> None:
     cache, cached_in = values["cache"], values["cache-repository"]
     if cache.value not in CACHE_MODES:
         document.problem(
-            f"{cache.value!r} is no cache mode", where=cache.source, allowed=", ".join(CACHE_MODES)
+            f"{cache.value!r} is not a cache mode", where=cache.source, allowed=", ".join(CACHE_MODES)
         )
     cache_name = str(cached_in.value)
     if not CACHE_REPOSITORY.fullmatch(cache_name) or not is_repository(_filled(cache_name)):
         document.problem(
-            f"{cached_in.value!r} is no place for the cache of each image",
+            f"{cached_in.value!r} is not a cache repository",
             where=cached_in.source,
             allowed="a name with {repository} in it: {repository}, {repository}-cache, cache/{repository}",
         )
     if "{image}" not in str(repository.value):
         document.problem(
-            "the repository must hold {image}, else all images share one",
+            "repository must contain {image}, or all images would share one",
             where=repository.source,
             allowed=SETTINGS["repository"].default,
         )
     elif not is_repository(_filled(str(repository.value))):
         document.problem(
-            f"{repository.value!r} gives no names of repositories", where=repository.source, allowed=NAMES
+            f"{repository.value!r} does not make repository names", where=repository.source, allowed=NAMES
         )
     if not is_name(str(stack.value)):
         document.problem(
-            f"{stack.value!r} is no stack: it is part of a repository name", where=stack.source, allowed=NAMES
+            f"{stack.value!r} is not a stack: it is part of a repository name",
+            where=stack.source,
+            allowed=NAMES,
         )
     _check_places(values, document)
 
 
 def _check_places(values: Mapping[str, Value], document: Document) -> None:
-    """What names a registry, a builder or an image: nothing else may be hidden in it."""
+    """Check the settings that hold a registry, a builder, an image or a number."""
     registry, builder, generator = (values[name] for name in ("registry", "builder", "sbom-generator"))
     address = str(registry.value)
     if address != LOCAL and not is_registry(address):
         document.problem(
-            f"{without_login(address)!r} is no registry",
+            f"{without_login(address)!r} is not a registry",
             where=registry.source,
             allowed=REGISTRIES,
-            hint="credentials do not belong into an address: docker login <host>" if "@" in address else None,
+            hint="log in with docker login <host>; an address holds no credentials"
+            if "@" in address
+            else None,
         )
     if builder.value and not BUILDER.fullmatch(str(builder.value)):
         document.problem(
-            f"{builder.value!r} is no builder", where=builder.source, allowed="a name of docker buildx ls"
+            f"{builder.value!r} is not a builder",
+            where=builder.source,
+            allowed="a name from docker buildx ls",
         )
     if generator.value and not is_image(str(generator.value)):
         document.problem(
-            f"{without_login(str(generator.value))!r} is no image", where=generator.source, allowed="name:tag"
+            f"{without_login(str(generator.value))!r} is not an image",
+            where=generator.source,
+            allowed="name:tag",
         )
     if values["provenance"].value not in PROVENANCE:
         document.problem(
-            f"{values['provenance'].value!r} is no kind of provenance",
+            f"{values['provenance'].value!r} is not a kind of provenance",
             where=values["provenance"].source,
             allowed=", ".join(PROVENANCE),
         )
     jobs = values["jobs"]
     if isinstance(jobs.value, int) and jobs.value < 0:
-        document.problem(f"{jobs.value} images cannot be built at once", where=jobs.source, allowed="0: all")
+        document.problem(
+            f"jobs is {jobs.value}", where=jobs.source, allowed="images at once, 1 or more; 0: all"
+        )
     stall = values["stall"]
     if isinstance(stall.value, int) and stall.value < 0:
         document.problem(
-            f"{stall.value} s is no time", where=stall.source, allowed="seconds; 0: wait without a limit"
+            f"stall is {stall.value}", where=stall.source, allowed="seconds, 1 or more; 0: no limit"
         )
 
 
 def _filled(template: str) -> str:
-    """A name as a template gives it."""
+    """Return a template with each placeholder filled in, to check its form."""
     return re.sub(r"\{(image|stack|repository)\}", "a", template)

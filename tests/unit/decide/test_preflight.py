@@ -37,7 +37,7 @@ def test_a_url_without_a_checksum_is_noted(repo: Repo) -> None:
     assert repo.notes() == [
         (
             "dockerfiles/app/Dockerfile:2: "
-            "ADD https://x.test/a: what the URL serves is not in the fingerprint\n"
+            "ADD https://x.test/a: the content behind the URL is not in the fingerprint\n"
             "  next: pin it with ADD --checksum=sha256:<digest>"
         )
     ]

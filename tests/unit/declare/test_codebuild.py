@@ -68,14 +68,14 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     told = str(caught.value)
     assert len(wheres) == 8
     for fault in (
-        "'Our Builds' is no name of a bucket",
-        "'lamina-codebuild' is no ARN of a role",
-        "no image of BuildKit",
-        "'HUGE' is no size of machines",
-        "a build cannot take up to 1",
-        "0 is no number of images",
+        "'Our Builds' is not a bucket",
+        "'lamina-codebuild' is not a role",
+        "not a BuildKit image",
+        "'HUGE' is not a machine size",
+        "timeout is 1",
+        "batch-above is 0",
         "did you mean batch-role?",
-        "'a b; rm' is no place of the secret ca",
+        "'a b; rm' is not a location of the secret ca",
     ):
         assert fault in told
     assert {"pyproject.toml:3", "pyproject.toml:4"} <= set(wheres)

@@ -118,10 +118,10 @@ def test_a_stage_is_found_by_any_case_and_by_number_and_the_last_of_a_name_count
     ("lines", "says"),
     [
         (("FROM a", "", "FOO x"), "d/Dockerfile:3: unknown instruction FOO\n  allowed: ADD, ARG"),
-        (("FROM a", "ENV A"), "d/Dockerfile:2: no valid Dockerfile: ENV must have two arguments"),
+        (("FROM a", "ENV A"), "d/Dockerfile:2: not a valid Dockerfile: ENV must have two arguments"),
         (
             ("FROM a", "COPY <<X /x", "x", "X", "RUN \\", " <<EOF sh", "never", "ending"),
-            "d/Dockerfile:6: no valid Dockerfile: unterminated heredoc",
+            "d/Dockerfile:6: not a valid Dockerfile: unterminated heredoc",
         ),
         (("FROM a b",), "d/Dockerfile:1: FROM takes one image\n  allowed: FROM <image> [AS <name>]"),
         (("FROM a FOR b",), "d/Dockerfile:1: FROM takes one image"),
@@ -135,7 +135,7 @@ def test_a_stage_is_found_by_any_case_and_by_number_and_the_last_of_a_name_count
         (("FROM a", "", "SHELL []"), "d/Dockerfile:3: SHELL needs an argument"),
         (("FROM a", "COPY --lnk a b"), "d/Dockerfile:2: COPY has no flag --lnk; did you mean --link?"),
         (("FROM --platfrm=x a",), "d/Dockerfile:1: FROM has no flag --platfrm; did you mean --platform?"),
-        (("# nothing",), "d/Dockerfile:1: no valid Dockerfile: file with no instructions"),
+        (("# nothing",), "d/Dockerfile:1: not a valid Dockerfile: file with no instructions"),
     ],
 )
 def test_a_syntax_error_names_file_and_line(lines: tuple[str, ...], says: str) -> None:

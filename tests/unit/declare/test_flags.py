@@ -22,9 +22,9 @@ def faults(line: str) -> list[str]:
         ("ENV --a b=c", ["ENV has no flag --a"]),
         ("COPY --from a b", ["--from needs a value"]),
         ("COPY --link --link a b", ["--link is given twice"]),
-        ("COPY --link=yes --chmod=999 a b", ["--link=yes is no switch", "--chmod=999 is no mode"]),
-        ("COPY --chmod=77777 a b", ["--chmod=77777 is no mode"]),
-        ("COPY --chmod=0o755 a b", ["--chmod=0o755 is no mode"]),
+        ("COPY --link=yes --chmod=999 a b", ["--link=yes is not a switch", "--chmod=999 is not a file mode"]),
+        ("COPY --chmod=77777 a b", ["--chmod=77777 is not a file mode"]),
+        ("COPY --chmod=0o755 a b", ["--chmod=0o755 is not a file mode"]),
         ("RUN --network=foo x", ["--network=foo is unknown"]),
         ("RUN --mount x", ["--mount needs a value"]),
         (

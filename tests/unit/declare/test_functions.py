@@ -31,7 +31,7 @@ def test_all_faults_are_told_with_their_line(tmp_path: Path) -> None:
         functions(tmp_path, f'["a b", "one", "one", "{ARN}:7", {{ nam = "x" }}]')
 
     told = str(caught.value)
-    for fault in ("'a b' is no", "one is named twice", f"'{ARN}:7' is no", "did you mean name?"):
+    for fault in ("'a b' is not", "one is listed twice", f"'{ARN}:7' is not", "did you mean name?"):
         assert f"pyproject.toml:2: {fault}" in told or fault in told
     assert "pyproject.toml:2" in told
 
@@ -72,9 +72,9 @@ def test_a_function_is_for_one_image(tmp_path: Path, first: str, second: str, mo
     (told,) = claims(tmp_path, first, second, more)
 
     lines = more.count("\n")
-    assert told.startswith(f"pyproject.toml:{lines + 4}: two images are for the function ")
+    assert told.startswith(f"pyproject.toml:{lines + 4}: two images claim the function ")
     assert f"app (pyproject.toml:{lines + 2}) and web" in told
-    assert ("name both by ARN" in told) == (BY_ARN in (first, second) and first != second and not more)
+    assert ("use ARNs for both" in told) == (BY_ARN in (first, second) and first != second and not more)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_an_image_names_a_function_once_by_name_or_by_arn(tmp_path: Path) -> Non
 
     assert claims(tmp_path / "unknown", both, "[]") == []
     (told,) = claims(tmp_path / "known", both, "[]", PLACE)
-    assert "are one function, named twice" in told
+    assert "are the same function" in told
 
 
 def test_a_stack_may_be_in_a_name(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_a_stage_that_is_not_above_is_refused(origin: str) -> None:
 def test_a_variable_in_from_is_refused_as_buildkit_does() -> None:
     told = refusal("ARG S=x", "FROM a AS x", "FROM b", "COPY --from=${S} / /")
 
-    assert "Dockerfile:4: --from=${S}: a variable cannot stand here" in told
+    assert "Dockerfile:4: --from=${S}: variables are not allowed here" in told
     assert "next: add FROM ${S} AS <name>" in told
 
 
@@ -307,7 +307,8 @@ def test_a_url_in_an_argument_is_a_url() -> None:
 
     assert paths(found) == []
     assert (
-        found.stages[0].notes[0].what == "ADD https://x.test/a: what the URL serves is not in the fingerprint"
+        found.stages[0].notes[0].what
+        == "ADD https://x.test/a: the content behind the URL is not in the fingerprint"
     )
     assert str(found.stages[0].notes[0].hint).startswith("pin it with ADD --checksum")
     assert recipe("FROM scratch", "ADD --checksum=sha256:1 https://x.test/a /").stages[0].notes == ()

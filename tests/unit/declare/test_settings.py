@@ -58,8 +58,8 @@ def test_the_first_variable_of_a_setting_wins(repo: Repo) -> None:
             {"platform": "arm"},
             "--platform: 'arm' is not a platform\n  allowed: linux/amd64, linux/arm64",
         ),
-        ({}, {"stack": "a/b"}, "--stack: 'a/b' is no stack"),
-        ({}, {"stall": -1}, "--stall: -1 s is no time"),
+        ({}, {"stack": "a/b"}, "--stack: 'a/b' is not a stack"),
+        ({}, {"stall": -1}, "--stall: stall is -1"),
         ({"LAMINA_STALL": "soon"}, {}, "$LAMINA_STALL: 'soon' is not a whole number"),
     ],
 )

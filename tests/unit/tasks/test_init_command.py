@@ -128,7 +128,7 @@ def test_what_a_template_names_and_nobody_has_is_told(repo: Repo, lamina: Comman
     assert "note: template.yaml:4: names gone/Dockerfile, which is not there" in out
     assert 'dockerfile = "embed/lambda.docker"' in out
     assert "to be mended before a build:\nnote: pyproject.toml:" in out
-    assert f"the context of embed is no folder: {repo.root}/embed/more" in out
+    assert f"the context of embed is not a folder: {repo.root}/embed/more" in out
 
 
 def test_what_is_shown_is_what_a_file_with_settings_gets(

@@ -110,7 +110,7 @@ def spoil_many(repo: Repo) -> dict[str, str]:
     """Images with a fault each: what is told of it, by image."""
     faults = {
         "syntax": ("FROM scratch\nFETCH x\n", ":2: unknown instruction FETCH"),
-        "parser": ("FROM scratch\nENV A\n", ":2: no valid Dockerfile: ENV must have two arguments"),
+        "parser": ("FROM scratch\nENV A\n", ":2: not a valid Dockerfile: ENV must have two arguments"),
         "flag": ("FROM scratch\nCOPY --lnk x /\n", ":2: COPY has no flag --lnk; did you mean --link?"),
         "stage": ("FROM scratch\nCOPY --from=1 x /\n", ":2: --from=1 names a stage that is not above it"),
         "variable": ("ARG B\nFROM $B\n", ":2: FROM $B names no image: its ARG has no value"),
