@@ -66,15 +66,15 @@ def test_images_of_others_are_refused_for_all_that_is_wrong(pushed: Repo, served
         "its layers and its history do not go together: 2 in the manifest, 3 in the configuration" in reasons
     )
     assert ", not for linux/riscv64" in reasons
-    assert of_index["refusals"] == [
-        f"it is an index, not an image; of it Lambda takes one: linux/arm64 {digest}"
-    ]
+    (reason,) = of_index["refusals"]
+    assert reason.startswith("it is an index")
+    assert f"linux/arm64 {digest}" in reason
 
 
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("--registry", "local"), 5, "no registry is configured: Lambda takes nothing from an engine"),
+        (("--registry", "local"), 5, "no registry is configured: Lambda cannot pull from a Docker engine"),
         (("--ref", "No Such:thing"), 2, "--ref: 'No Such:thing'"),
         (("--image", "nothing"), 3, "nothing"),
     ],

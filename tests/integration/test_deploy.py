@@ -116,7 +116,7 @@ def test_what_is_not_pushed_is_not_deployed(team: Repo, lambdas: LambdaDouble) -
 
     done = team.fails(1, "deploy", "--json")
 
-    assert "nothing is deployed that is not pushed" in done.told
+    assert "only pushed images are deployed" in done.told
     assert "next: invoke build-all --push --image lambda-tiny" in done.told
     assert lambdas.runs("one") == OLD
 
@@ -274,5 +274,5 @@ def test_without_functions_or_credentials_nothing_is_asked(ecr: Repo) -> None:
         in ecr.fails(5, "deploy", env={"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}).text
     )
     assert (
-        "Lambda takes nothing from an engine" in ecr.fails(5, "status", env={"LAMINA_REGISTRY": "local"}).text
+        "Lambda cannot pull from a Docker engine" in ecr.fails(5, "status", env={"LAMINA_REGISTRY": "local"}).text
     )

@@ -96,7 +96,7 @@ class Account:
             live=live,
             aliases=aliases,
             events=dict.fromkeys(names, b"{}"),
-            desks={None: self.desk},
+            clients={None: self.desk},
         )
 
     def deploy(

@@ -1,4 +1,4 @@
-"""Whether Lambda would take what is in a registry: of this project, or any image by reference."""
+"""Check whether Lambda accepts images in a registry: this project's, or any image by reference."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ from lamina.registries.base import Manifest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckTarget:
-    """What is to be looked at. platform: what it has to be for; None: whatever it says."""
+    """An image to check.
+
+    platform: the platform it must have; None: whatever its configuration says. runs: whether a function can
+    run it, unlike a base. functions: the functions declared for it. image: None for a reference of --ref.
+    """
 
     name: str
     ref: Reference
@@ -30,9 +34,12 @@ class CheckTarget:
 
 
 def check_images(session: Session, references: tuple[str, ...] = ()) -> tuple[Checked, ...]:
-    """Look at the Lambda images as the worktree has them, or at any references instead.
+    """Check the worktree's selected images (default: the Lambda images), or the references if any are given.
 
-    Raises BuildError for what is not there, RegistryError where no registry is configured or reachable.
+    Raises:
+        BuildError: an image is not in the registry.
+        RegistryError: no registry is configured, or it does not answer.
+        ConfigError: a reference cannot be parsed.
     """
     wanted = tuple(_given(session, references) if references else _own(session))
     places = {each: RegistryStore(session.registry_of(each.ref)) for each in wanted}
@@ -51,10 +58,10 @@ def check_images(session: Session, references: tuple[str, ...] = ()) -> tuple[Ch
 
 
 def require_registry(session: Session, *, hint: str) -> None:
-    """Raise RegistryError, with that as the next step, where images live in the engine."""
+    """Raise RegistryError, with ``hint`` as the next step, if images live in the engine."""
     if not session.remote:
         raise RegistryError.of(
-            "no registry is configured: Lambda takes nothing from an engine",
+            "no registry is configured: Lambda cannot pull from a Docker engine",
             where=session.project.settings["registry"].source,
             hint=hint,
         )
@@ -95,8 +102,8 @@ def _checked(session: Session, wanted: CheckTarget, found: FoundImage, place: Re
         return _refused(wanted, found, f"{place.name} has lost {found.lacks}{hint}")
     candidate = place.candidate(found)
     platform = wanted.platform or f"{candidate.config.get('os')}/{candidate.config.get('architecture')}"
-    told = tuple(objections(candidate, wanted.ref, platform, wanted.functions, runs=wanted.runs))
-    return Checked(name=wanted.name, found=found, candidate=candidate, refusals=told)
+    refusals = tuple(objections(candidate, wanted.ref, platform, wanted.functions, runs=wanted.runs))
+    return Checked(name=wanted.name, found=found, candidate=candidate, refusals=refusals)
 
 
 def _refused(wanted: CheckTarget, found: FoundImage, why: str) -> Checked:
@@ -105,4 +112,4 @@ def _refused(wanted: CheckTarget, found: FoundImage, why: str) -> Checked:
 
 def _is_index(manifest: Manifest) -> str:
     listed = ", ".join(f"{platform} {each.digest}" for platform, each in manifest.platforms.items())
-    return f"it is an index, not an image; of it Lambda takes one: {listed or 'it lists none'}"
+    return f"it is an index, not an image; Lambda accepts one image of it: {listed or 'it lists none'}"

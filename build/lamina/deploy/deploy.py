@@ -1,4 +1,4 @@
-"""What a deployment has to do: functions get what was pushed, by digest; those that run it are left alone."""
+"""Plan a deployment: which functions must be updated to the pushed digests."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ _Made = TypeVar("_Made")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeployOptions:
-    """How to deploy. alias: to be pointed at a version published for it. publish: a version in any case.
+    """How to deploy.
 
-    smoke: call what was deployed before an alias moves. timeout: seconds that one function may take.
-    take_over: deploy to functions that run an image of another stack as well.
+    alias: the alias to move to a newly published version. publish: publish a version even without an alias.
+    smoke: call each deployed function before aliases move. timeout: seconds one function may take.
+    take_over: also deploy to functions that run an image of another stack.
     """
 
     alias: str | None = None
@@ -44,32 +45,38 @@ class DeployOptions:
 
 @dataclass(slots=True)
 class Deployment:
-    """The functions to be looked after, with what each is; made by `plan_deployment`."""
+    """The planned update of each function, and the function's state; made by `plan_deployment`.
+
+    live, aliases and events are by function name. An event is the JSON that --smoke calls the function with.
+    """
 
     moves: tuple[FunctionUpdate, ...]
     live: Mapping[str, Live]
     aliases: Mapping[str, Alias]
     events: Mapping[str, bytes]
-    desks: Mapping[str | None, Functions] = field(repr=False)
+    clients: Mapping[str | None, Functions] = field(repr=False)
 
-    def desk(self, move: FunctionUpdate) -> Functions:
-        """Where the function is."""
-        return self.desks[move.wanted.function.region]
+    def client(self, move: FunctionUpdate) -> Functions:
+        """Return the Lambda client of the function's region."""
+        return self.clients[move.wanted.function.region]
 
 
-def plan_deployment(session: Session, wish: DeployOptions) -> Deployment:
-    """What each declared function runs, and what has to change. Nothing is changed.
+def plan_deployment(session: Session, options: DeployOptions) -> Deployment:
+    """Read what each declared function runs, and decide what has to change. Changes nothing.
 
-    Raises SelectionError where no function is declared, BuildError for images that are not pushed as the
-    worktree has them, ConfigError for functions of another stack, AwsError with all that stands in the way of
-    any function.
+    Raises:
+        SelectionError: no function is declared.
+        BuildError: an image is not pushed with the worktree's content, or Lambda would not run it.
+        RegistryError: no registry is configured, or it has lost a part of an image.
+        ConfigError: a function runs an image of another stack.
+        AwsError: a function cannot be updated; all reasons of all functions at once.
     """
     images = images_with_functions(session)
     wanted = _wanted(session, images)
-    desks = desks_of(session, images.values())
-    found = _by_function(wanted, lambda each: desks[each.function.region].read(str(each.function)))
+    clients = clients_of(session, images.values())
+    found = _by_function(wanted, lambda each: clients[each.function.region].read(str(each.function)))
     live = {name: each for name, each in found.items() if each is not None}
-    if not wish.take_over:
+    if not options.take_over:
         stack = session.project.get("stack")
         ConfigError.check(
             problem
@@ -78,7 +85,7 @@ def plan_deployment(session: Session, wish: DeployOptions) -> Deployment:
         )
     facts = {name: running(each) for name, each in live.items()}
     AwsError.check(problem for each in wanted for problem in obstacles(each, facts.get(str(each.function))))
-    aliases, behind = _aliases(wanted, desks, wish)
+    aliases, behind = _aliases(wanted, clients, options)
     AwsError.check(stuck(wanted, aliases, behind))
     pointed = {name: running(each) for name, each in behind.items()}
     moves = tuple(
@@ -86,21 +93,21 @@ def plan_deployment(session: Session, wish: DeployOptions) -> Deployment:
             each,
             facts[name],
             alias=pointed.get(name),
-            aliased=wish.alias is not None,
+            aliased=options.alias is not None,
             shared=name in aliases and bool(aliases[name].shares),
         )
         for each in wanted
         for name in [str(each.function)]
     )
     events = {
-        str(each.function): event_of(images, each.image, each.function.command) if wish.smoke else b"{}"
+        str(each.function): event_of(images, each.image, each.function.command) if options.smoke else b"{}"
         for each in wanted
     }
-    return Deployment(moves=moves, live=live, aliases=aliases, events=events, desks=desks)
+    return Deployment(moves=moves, live=live, aliases=aliases, events=events, clients=clients)
 
 
 def _owner(session: Session, wanted: DesiredFunction, live: Live | None) -> str | None:
-    """The stack whose image a function runs, as the name of the repository says."""
+    """Return the stack whose image a function runs, according to the repository's name."""
     prefix = session.registry.address.rstrip("/") + "/"
     if live is None or not live.uri or not live.uri.startswith(prefix):
         return None
@@ -109,7 +116,10 @@ def _owner(session: Session, wanted: DesiredFunction, live: Live | None) -> str 
 
 
 def images_with_functions(session: Session) -> Mapping[str, Image]:
-    """The selected Lambda images for which functions are declared, as the worktree has them."""
+    """Return the selected images that declare functions, as the worktree has them.
+
+    Raises SelectionError if there are none, RegistryError if no registry is configured.
+    """
     nodes = session.graph.nodes
     selected = session.graph.select(session.flags.images)
     names = tuple(name for name in selected if nodes[name].spec.functions)
@@ -122,15 +132,15 @@ def images_with_functions(session: Session) -> Mapping[str, Image]:
     return identified(session, names)
 
 
-def desks_of(session: Session, images: Iterable[Image]) -> Mapping[str | None, Functions]:
-    """Region -> where its functions are asked for; None: the region of the registry, or AWS' own choice."""
+def clients_of(session: Session, images: Iterable[Image]) -> Mapping[str | None, Functions]:
+    """Return a Lambda client for each region; None: the registry's region, or AWS' default region."""
     regions = {each.region for image in images for each in image.node.spec.functions}
     own = session.project.ecr.region
     return {region: Functions(boto_clients(Access(region=region or own))) for region in regions}
 
 
 def running(live: Live) -> Running:
-    """The facts of a function that decide."""
+    """Return the facts of a function that `decide` needs."""
     return Running(
         version=live.version,
         package=live.package,
@@ -143,19 +153,24 @@ def running(live: Live) -> Running:
 
 
 def _whole(place: RegistryStore, images: Mapping[str, Image]) -> Mapping[Reference, FoundImage]:
-    """The images in the registry, with all their layers. Raises BuildError or RegistryError for any other."""
-    there = place.look(image.ref for image in images.values())
+    """Return the images as the registry has them.
+
+    Raises:
+        BuildError: an image is missing or was built from other inputs.
+        RegistryError: the registry has lost a part of an image.
+    """
+    existing = place.look(image.ref for image in images.values())
     BuildError.check(
         Problem(
-            what=f"{image.ref} is not in {place.name}: nothing is deployed that is not pushed"
-            if image.ref not in there
-            else why_unusable(there[image.ref], image, place.name),
+            what=f"{image.ref} is not in {place.name}: only pushed images are deployed"
+            if image.ref not in existing
+            else why_unusable(existing[image.ref], image, place.name),
             hint=f"invoke build-all --push --image {name}",
         )
         for name, image in images.items()
-        if image.ref not in there or there[image.ref].fingerprint != image.fingerprint
+        if image.ref not in existing or existing[image.ref].fingerprint != image.fingerprint
     )
-    whole = place.examine({name: there[image.ref] for name, image in images.items()})
+    whole = place.examine({name: existing[image.ref] for name, image in images.items()})
     RegistryError.check(
         Problem(
             what=why_unusable(whole[name], image, place.name),
@@ -164,21 +179,21 @@ def _whole(place: RegistryStore, images: Mapping[str, Image]) -> Mapping[Referen
         for name, image in images.items()
         if whole[name].lost
     )
-    return there
+    return existing
 
 
 def _wanted(session: Session, images: Mapping[str, Image]) -> tuple[DesiredFunction, ...]:
     place = RegistryStore(session.registry)
-    there = _whole(place, images)
+    existing = _whole(place, images)
     BuildError.check(
         Problem(
-            what="\n  ".join((f"{image.ref} would not run:", *told)), where=image.node.spec.dockerfile_path
+            what="\n  ".join((f"{image.ref} would not run:", *reasons)), where=image.node.spec.dockerfile_path
         )
         for image in images.values()
         if (
-            told := tuple(
+            reasons := tuple(
                 objections(
-                    place.candidate(there[image.ref]),
+                    place.candidate(existing[image.ref]),
                     image.ref,
                     image.node.spec.platform,
                     image.node.spec.functions,
@@ -190,8 +205,8 @@ def _wanted(session: Session, images: Mapping[str, Image]) -> tuple[DesiredFunct
         DesiredFunction(
             function=each,
             image=name,
-            uri=f"{image.ref.name}@{there[image.ref].digest}",
-            digest=there[image.ref].digest,
+            uri=f"{image.ref.name}@{existing[image.ref].digest}",
+            digest=existing[image.ref].digest,
             platform=image.node.spec.platform,
             tag=image.tag,
         )
@@ -201,21 +216,21 @@ def _wanted(session: Session, images: Mapping[str, Image]) -> tuple[DesiredFunct
 
 
 def _aliases(
-    wanted: Sequence[DesiredFunction], desks: Mapping[str | None, Functions], wish: DeployOptions
+    wanted: Sequence[DesiredFunction], clients: Mapping[str | None, Functions], options: DeployOptions
 ) -> tuple[Mapping[str, Alias], Mapping[str, Live]]:
-    """Of the alias that is asked for: what it is for each function that has it, and what runs behind it."""
-    if wish.alias is None:
+    """Read the requested alias of each function that has it. Return the aliases, and what they run."""
+    if options.alias is None:
         return {}, {}
-    name = wish.alias
+    name = options.alias
 
     def ask(each: DesiredFunction) -> Alias | None:
-        desk, function = desks[each.function.region], str(each.function)
-        found = desk.aliases(function).get(name)
-        return desk.with_allocation(function, found) if found else None
+        client, function = clients[each.function.region], str(each.function)
+        found = client.aliases(function).get(name)
+        return client.with_allocation(function, found) if found else None
 
     found = _by_function(wanted, ask)
     having = [each for each in wanted if found[str(each.function)]]
-    behind = _by_function(having, lambda each: desks[each.function.region].read(str(each.function), name))
+    behind = _by_function(having, lambda each: clients[each.function.region].read(str(each.function), name))
     return (
         {function: each for function, each in found.items() if each is not None},
         {function: each for function, each in behind.items() if each is not None},
@@ -225,9 +240,14 @@ def _aliases(
 def stuck(
     wanted: Iterable[DesiredFunction], aliases: Mapping[str, Alias], behind: Mapping[str, Live]
 ) -> Iterator[Problem]:
-    """Aliases whose version has what is wanted and got no provisioned concurrency, so that calls stay behind.
+    """Yield a problem for each alias whose version has the pushed image but no provisioned concurrency.
 
-    To point them again would send the calls to a version that does not start. behind: what the aliases name.
+    Calls still go to the old version. Pointing the alias again would send them to a version that does not
+    start.
+
+    Args:
+        aliases: by function name.
+        behind: by function name, the version each alias names.
     """
     for each in wanted:
         alias, live = aliases.get(_name(each)), behind.get(_name(each))
@@ -239,14 +259,15 @@ def stuck(
                 what=f"provisioned concurrency for version {alias.version} of {_name(each)} failed: "
                 f"{allocation.reason}; {alias.name} still leads to version {', '.join(alias.routes)}",
                 where=each.image,
-                hint="fix why it does not start (invoke smoke), push and deploy again; or move it by hand",
+                hint="find out why it does not start (invoke smoke), push and deploy again; "
+                "or move the alias by hand",
             )
 
 
 def _by_function(
     wanted: Sequence[DesiredFunction], ask: Callable[[DesiredFunction], _Made]
 ) -> dict[str, _Made]:
-    """Function -> what was asked of it."""
+    """Call ``ask`` for each function; return the answers by function name."""
     return dict(zip(map(_name, wanted), ask_all(ask, wanted), strict=True))
 
 
@@ -255,7 +276,10 @@ def _name(wanted: DesiredFunction) -> str:
 
 
 def ask_all(ask: Callable[[_Item], _Made], items: Sequence[_Item]) -> list[_Made]:
-    """Ask for each, some at once, in their order; raises AwsError with all that went wrong."""
+    """Call ``ask`` for each item, several at once. Return the answers in order.
+
+    Raises AwsError with the problems of all items.
+    """
     problems: dict[Problem, None] = {}
     answers: list[_Made] = []
 

@@ -1,6 +1,6 @@
-"""Deploy: every function is updated, waited for and, on request, tried; then aliases move, all or none.
+"""Carry out a deployment: update every function, wait, call it if asked to; then move aliases, all or none.
 
-Ctrl-C begins nothing more, waits for updates under way, and leaves aliases as they were.
+Ctrl-C starts no further update, waits for those under way, and leaves aliases as they were.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _POINTED: Mapping[Status, Status] = {"skipped": "pointed"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeployResult:
-    """What came of a function. version: that was published, None where none was.
+    """The result for one function.
 
-    status: ``stopped`` when the user ended it before the function was changed, ``begun`` when its update was
-    not waited for.
+    version: the published version, None if none was published. status: ``stopped`` if the user ended the
+    deployment before the function was changed, ``begun`` if its update started but was not waited for.
     """
 
     move: FunctionUpdate
@@ -40,7 +40,7 @@ class DeployResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """What came of a deployment. interrupted: by the user; aliases are then as they were."""
+    """The result of a deployment. interrupted: by the user; aliases are then as they were."""
 
     results: tuple[DeployResult, ...]
     interrupted: bool = False
@@ -48,30 +48,35 @@ class Rollout:
 
 def apply(
     deployment: Deployment,
-    wish: DeployOptions,
+    options: DeployOptions,
     *,
     say: Callable[[str], None] = lambda _: None,
     dry_run: bool = False,
 ) -> Rollout:
-    """Do it, or only say so. What goes wrong with a function is in its result: others go on, aliases stay."""
+    """Carry out a deployment; with ``dry_run`` only return its plan.
+
+    A function's failure is in its result. The other functions are still updated, but no alias moves.
+    """
     if dry_run:
         return Rollout(results=tuple(DeployResult(move=each, status="planned") for each in deployment.moves))
-    made = _Updates(deployment=deployment, wish=wish, say=say).run()
-    if wish.alias is None or made.interrupted or any(each.problem for each in made.results):
+    made = _Updates(deployment=deployment, options=options, say=say).run()
+    if options.alias is None or made.interrupted or any(each.problem for each in made.results):
         return made
-    return _Pointing(deployment=deployment, alias=wish.alias, timeout=wish.timeout, say=say).run(made.results)
+    return _Pointing(deployment=deployment, alias=options.alias, timeout=options.timeout, say=say).run(
+        made.results
+    )
 
 
 @dataclass(slots=True, kw_only=True)
 class _Updates:
-    """The functions of a deployment while they are updated, some at once.
+    """The updates of a deployment's functions, several at once.
 
-    changing: those to which something is being done that should be waited for. done: what came of each, or
-    would if nothing followed. The threads hold up no exit: a second Ctrl-C leaves at once.
+    changing: names of the functions being updated, to be waited for at Ctrl-C. done: results so far, by
+    function name. The threads are daemons, so that a second Ctrl-C exits at once.
     """
 
     deployment: Deployment
-    wish: DeployOptions
+    options: DeployOptions
     say: Callable[[str], None]
     left: deque[FunctionUpdate] = field(default_factory=deque)
     changing: set[str] = field(default_factory=set)
@@ -100,7 +105,7 @@ class _Updates:
             return self.done.get(_name(move), DeployResult(move=move, status="begun" if begun else "stopped"))
 
     def _stop(self) -> None:
-        """Begin nothing more; a second Ctrl-C ends the waiting for what has begun."""
+        """Start no further update and wait for those under way; a second Ctrl-C ends the wait."""
         with self.state:
             self.stopped = True
             under_way = sorted(self.changing)
@@ -138,23 +143,33 @@ class _Updates:
             self.state.notify_all()
 
     def _bring(self, move: FunctionUpdate) -> None:
-        """Let a function run its image, and publish and try that where it is asked for."""
-        name, desk, until = _name(move), self.deployment.desk(move), time.monotonic() + self.wish.timeout
+        """Update one function; publish a version and call it if the options say so."""
+        name, client, until = (
+            _name(move),
+            self.deployment.client(move),
+            time.monotonic() + self.options.timeout,
+        )
         live = self.deployment.live[name]
         if move.action == "update":
             self.say(f"{name}: gets {move.wanted.tag}")
         if live.update == "InProgress" or live.state == "Pending":
-            live = desk.at_rest(name, until=until)
+            live = client.at_rest(name, until=until)
         if move.image:
-            live = desk.update_image(name, move.wanted.uri, live, until=until)
+            live = client.update_image(name, move.wanted.uri, live, until=until)
         if move.command:
-            live = _command(desk, move, live, until)
-        publish = self.wish.publish or move.pointed
-        version = desk.publish(name, live, until=until) if publish else None
+            live = _command(client, move, live, until)
+        publish = self.options.publish or move.pointed
+        version = client.publish(name, live, until=until) if publish else None
         updated = move.action == "update"
         self._end(move, DeployResult(move=move, status="updated" if updated else "skipped", version=version))
-        if self.wish.smoke and not self.stopped:
-            _try(desk, name, version or move.alias or LATEST, self.deployment.events[name], self.wish.timeout)
+        if self.options.smoke and not self.stopped:
+            _try(
+                client,
+                name,
+                version or move.alias or LATEST,
+                self.deployment.events[name],
+                self.options.timeout,
+            )
         if updated:
             self.say(f"{name}: runs {move.wanted.tag}{f' as version {version}' if version else ''}")
 
@@ -171,34 +186,34 @@ def _failed(move: FunctionUpdate, error: LaminaError, hint: str | None = None) -
     )
 
 
-def _command(desk: Functions, move: FunctionUpdate, live: Live, until: float) -> Live:
-    """Give a function its command. A failure says that it runs the new image already, if it does."""
+def _command(client: Functions, move: FunctionUpdate, live: Live, until: float) -> Live:
+    """Set a function's command. A failure says whether the function already runs the new image."""
     try:
-        return desk.update_command(_name(move), move.wanted.function.command, live, until=until)
+        return client.update_command(_name(move), move.wanted.function.command, live, until=until)
     except LaminaError as error:
         if not move.image:
             raise
         problem = error.problems[0]
-        what = f"it runs {move.wanted.tag} by now, but with the command it had: {problem.what}"
+        what = f"it already runs {move.wanted.tag}, but still with its old command: {problem.what}"
         raise AwsError(replace(problem, what=what)) from error
 
 
-def _try(desk: Functions, name: str, version: str, event: bytes, timeout: float) -> None:
-    error, told = desk.invoke(name, version, event, until=time.monotonic() + timeout)
+def _try(client: Functions, name: str, version: str, event: bytes, timeout: float) -> None:
+    error, answer = client.invoke(name, version, event, until=time.monotonic() + timeout)
     if error:
         raise AwsError.of(
-            f"version {version} of {name} does not answer its event: {error}: {told[:400]}",
+            f"version {version} of {name} does not answer its event: {error}: {answer[:400]}",
             where="AWS Invoke",
-            hint="no alias was moved; what is deployed stays: fix it and deploy again",
+            hint="fix it and deploy again; no alias was moved, the updated functions stay updated",
         )
 
 
 @dataclass(slots=True, kw_only=True)
 class _Pointing:
-    """The alias of every function on its way to its new version.
+    """The move of an alias of every function to its new version.
 
-    moved: those that are to be put back. shifting: of them, those to which calls come as provisioned
-    concurrency is ready.
+    moved: functions whose alias would have to be put back. shifting: those of them whose calls move only
+    when provisioned concurrency is ready.
     """
 
     deployment: Deployment
@@ -209,7 +224,7 @@ class _Pointing:
     shifting: list[DeployResult] = field(default_factory=list)
 
     def run(self, made: Sequence[DeployResult]) -> Rollout:
-        """Point them; after a failure, or Ctrl-C, all are put back."""
+        """Move the aliases. After a failure or Ctrl-C, put all of them back."""
         try:
             failed = self._move([each for each in made if each.move.pointed])
         except KeyboardInterrupt:
@@ -226,7 +241,10 @@ class _Pointing:
         return replace(each, status="failed" if failed else _POINTED.get(each.status, each.status))
 
     def _move(self, made: Sequence[DeployResult]) -> DeployResult | None:
-        """Point them, and wait until calls have come over. The first that fails; then all are put back."""
+        """Move the aliases and wait until calls have moved too.
+
+        At the first failure put all aliases back, and return that failure.
+        """
         for step, some in ((self._point, made), (self._come_over, self.shifting)):
             for each in some:
                 try:
@@ -236,13 +254,13 @@ class _Pointing:
         return None
 
     def _point(self, each: DeployResult) -> None:
-        name, desk, version = _name(each.move), self.deployment.desk(each.move), str(each.version)
-        self.moved.append(each)  # it may move also when nobody waits for the answer any more
+        name, client, version = _name(each.move), self.deployment.client(each.move), str(each.version)
+        self.moved.append(each)  # the alias may still move after Ctrl-C has ended the wait for the answer
         before, until = self.deployment.aliases.get(name), time.monotonic() + self.timeout
         try:
-            now = desk.point(name, self.alias, version, before, until=until)
+            now = client.point(name, self.alias, version, before, until=until)
         except LaminaError:
-            if not _may_be_at(desk, name, self.alias, version):
+            if not _may_be_at(client, name, self.alias, version):
                 self.moved.pop()
             raise
         if now.routes:
@@ -252,12 +270,15 @@ class _Pointing:
             self.say(f"{name}: {self.alias} is version {version}")
 
     def _come_over(self, each: DeployResult) -> None:
-        """Wait for provisioned concurrency. While it is being made, and if that fails, calls stay behind."""
-        name, desk = _name(each.move), self.deployment.desk(each.move)
+        """Wait for provisioned concurrency. Until it is ready, calls go to the old version.
+
+        Raises AwsError if Lambda cannot provide it.
+        """
+        name, client = _name(each.move), self.deployment.client(each.move)
         try:
-            found = desk.allocated(name, self.alias, until=time.monotonic() + self.timeout)
+            found = client.allocated(name, self.alias, until=time.monotonic() + self.timeout)
         except LaminaError as error:
-            self.say(f"{name}: not known whether calls have come over: {error.problems[0].what}")
+            self.say(f"{name}: cannot tell whether calls have moved: {error.problems[0].what}")
             return
         if found and found.status == "FAILED":
             raise AwsError.of(
@@ -272,29 +293,29 @@ class _Pointing:
         )
 
     def _put_back(self) -> str:
-        """Point aliases at what they named before; told as the next step of who reads the failure."""
+        """Point the aliases back at their old versions. Return a hint for the error message."""
         failed: list[str] = []
         for each in self.moved:
-            name, desk = _name(each.move), self.deployment.desk(each.move)
+            name, client = _name(each.move), self.deployment.client(each.move)
             before, until = self.deployment.aliases.get(name), time.monotonic() + self.timeout
             try:
                 if before is None:
-                    desk.drop_alias(name, self.alias, until=until)
+                    client.drop_alias(name, self.alias, until=until)
                 else:
                     known = replace(before, revision=None)
-                    desk.point(name, self.alias, before.version, known, before.shares, until=until)
+                    client.point(name, self.alias, before.version, known, before.shares, until=until)
             except LaminaError:
                 failed.append(name)
         names = ", ".join(_name(each.move) for each in self.moved)
         if failed:
-            return f"{self.alias} could not be put back for {', '.join(failed)}: look: invoke status"
+            return f"{self.alias} could not be put back for {', '.join(failed)}: run invoke status"
         return f"{self.alias} is put back for {names}; run it again" if names else "run it again"
 
 
-def _may_be_at(desk: Functions, name: str, alias: str, version: str) -> bool:
-    """Whether an alias names a version, or nobody can tell."""
+def _may_be_at(client: Functions, name: str, alias: str, version: str) -> bool:
+    """Whether an alias names a version; also true if Lambda does not answer."""
     try:
-        found = desk.aliases(name).get(alias)
+        found = client.aliases(name).get(alias)
     except LaminaError:
         return True
     return found is not None and found.version == version

@@ -1,4 +1,4 @@
-"""What a deployment has to do with each function, and what stands in its way; what runs where. Pure."""
+"""Decide what a deployment changes in each function, what prevents it, and what is live. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from lamina.declare.functions import Function
 from lamina.errors import Problem
 
 ARCHITECTURES: Mapping[str, str] = {"amd64": "x86_64", "arm64": "arm64"}
-"""Of images -> as Lambda calls them."""
+"""An image's architecture -> Lambda's name for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredFunction:
-    """What a function should run. digest: of the pushed image. uri: that image by digest, as Lambda takes it.
+    """A declared function, and the image it should run.
 
-    platform: of the image, ``linux/arm64``. tag: its content tag.
+    digest: of the pushed image. uri: that image by digest, as Lambda expects it. platform: of the image, for
+    example ``linux/arm64``. tag: its content tag.
     """
 
     function: Function
@@ -28,14 +29,14 @@ class DesiredFunction:
 
     @property
     def architecture(self) -> str:
-        """As Lambda calls it."""
+        """The image's architecture, by Lambda's name."""
         part = self.platform.split("/")[1]
         return ARCHITECTURES.get(part, part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """What a function is, or a version of it: the facts that decide, as Lambda's GetFunction tells them."""
+    """The state of a function or of one of its versions, as Lambda's GetFunction reports it."""
 
     version: str
     package: str
@@ -48,10 +49,11 @@ class Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionUpdate:
-    """What is to be done with a function. image, command: whether that is to be changed; reasons: why.
+    """The planned update of a function.
 
-    alias: version that the alias names, None where there is no such alias or none is asked for; pointed:
-    whether it has to be pointed at what the function is then.
+    image, command: whether each has to change. reasons: why, or why nothing has to. alias: the version that
+    the alias names, None if there is no such alias or none was requested. pointed: whether the alias has to
+    move.
     """
 
     wanted: DesiredFunction
@@ -68,30 +70,35 @@ class FunctionUpdate:
 
 
 def obstacles(wanted: DesiredFunction, running: Running | None) -> Iterator[Problem]:
-    """Every reason for which a function cannot be given its image."""
+    """Yield every reason why a function cannot be updated to its image."""
     name = str(wanted.function)
     if running is None:
         yield Problem(
             what=f"there is no function {name}",
             where=wanted.image,
-            hint=f"create it from {wanted.uri}, or mend functions in [tool.lamina.images.{wanted.image}]",
+            hint=f"create it from {wanted.uri}, or correct functions in [tool.lamina.images.{wanted.image}]",
         )
     elif running.package != "Image":
         yield Problem(
-            what=f"the function {name} is made of a zip file, and Lambda makes no image of that",
+            what=f"the function {name} is made of a zip file; Lambda cannot change its package type",
             where=wanted.image,
-            hint="create another function with --package-type Image, and let that take its place",
+            hint="create another function with --package-type Image to replace it",
         )
     elif running.architecture != wanted.architecture:
         yield Problem(
             what=f"the function {name} is for {running.architecture}, the image for {wanted.architecture}",
             where=wanted.image,
-            hint=f"build it for the function (platform), or create the function for {wanted.architecture}",
+            hint=f"build the image for {running.architecture} (platform), "
+            f"or create the function for {wanted.architecture}",
         )
 
 
 def owned_elsewhere(wanted: DesiredFunction, stack: str, owner: str | None) -> Iterator[Problem]:
-    """A function that another stack deploys: each would take it from the other. owner: that stack."""
+    """Yield a problem if another stack deploys the function: each would undo the other's deployments.
+
+    Args:
+        owner: the stack whose image the function runs; None if unknown.
+    """
     if owner is not None and owner != stack:
         yield Problem(
             what=f"the function {wanted.function} runs {wanted.image} of stack {owner}, not of {stack}",
@@ -109,9 +116,12 @@ def decide(
     aliased: bool = False,
     shared: bool = False,
 ) -> FunctionUpdate:
-    """What has to change. alias: what the alias runs, if there is one. aliased: whether one is asked for.
+    """Decide what has to change in a function.
 
-    shared: whether the alias leaves some of its calls to other versions.
+    Args:
+        alias: the version behind the alias, if the alias exists.
+        aliased: whether an alias was requested.
+        shared: whether the alias sends a share of its calls to other versions.
     """
     reasons: list[str] = []
     image = running.digest != wanted.digest or running.state == "Failed"
@@ -127,9 +137,9 @@ def decide(
     pointed = aliased and (image or command or shared or not same)
     if pointed and not reasons:
         if alias is None:
-            reasons.append("the alias is not there")
+            reasons.append("the alias does not exist")
         elif same:
-            reasons.append("the alias leaves a share of the calls to other versions")
+            reasons.append("the alias sends a share of the calls to other versions")
         else:
             reasons.append(f"the alias runs {_short(alias.digest)}")
     return FunctionUpdate(
@@ -144,10 +154,11 @@ def decide(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusRow:
-    """Where a function's code is: at ``$LATEST``, a version, or an alias of one.
+    """The state of a function at ``$LATEST``, a version, or an alias.
 
-    place: ``$LATEST``, ``7``, ``live = 7``. digest: what runs there, None when nothing does. verdict: see
-    `judge`. counts: whether calls are meant to come here: an alias, or ``$LATEST`` where there are none.
+    place: ``$LATEST``, ``7`` or ``live = 7``. tag: the worktree's content tag. pushed: its digest in the
+    registry, None if it is not pushed. digest: of the image that runs, None if there is none. verdict: see
+    `judge`. counts: whether calls go to this version or alias.
     """
 
     image: str
@@ -161,12 +172,18 @@ class StatusRow:
 
     @property
     def live(self) -> bool:
-        """Whether what the worktree has runs here."""
+        """Whether the worktree's image runs at this version or alias."""
         return self.verdict == "live"
 
 
 def judge(pushed: str | None, running: Running | None, command: tuple[str, ...], deployed: str | None) -> str:
-    """``live``, or what is in the way of that. deployed: content tag of what runs, where it is known."""
+    """Return ``live``, or the reason why not.
+
+    Args:
+        pushed: digest of the worktree's image in the registry, None if it is not pushed.
+        command: the declared command, empty if none is declared.
+        deployed: content tag of the image that runs, None if unknown.
+    """
     if running is None:
         return "no function"
     if running.package != "Image":

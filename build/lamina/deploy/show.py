@@ -1,4 +1,4 @@
-"""What a deployment does and did, and where what runs: as tables and as documents."""
+"""Show deployments and the state of functions: as tables and as documents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = 19
 
 
 def show_moves(screen: Screen, moves: Iterable[FunctionUpdate]) -> None:
-    """What is to be done with each function, and why."""
+    """Show the planned action of each function, and why."""
     rows = (
         (str(each.wanted.function), each.wanted.image, each.action, "; ".join(each.reasons), each.wanted.tag)
         for each in moves
@@ -24,7 +24,11 @@ def show_moves(screen: Screen, moves: Iterable[FunctionUpdate]) -> None:
 
 
 def summary(statuses: Iterable[tuple[str, str]]) -> str:
-    """What came of functions, in one line. statuses: function and status; skipped ones are only counted."""
+    """Return the results in one line. Skipped and planned functions are counted, all others are named.
+
+    Args:
+        statuses: pairs of function and status.
+    """
     names: dict[str, list[str]] = {}
     for function, status in statuses:
         names.setdefault(status, []).append(function)
@@ -35,7 +39,7 @@ def summary(statuses: Iterable[tuple[str, str]]) -> str:
 
 
 def move_document(move: FunctionUpdate, *, status: str, version: str | None) -> dict[str, Any]:
-    """A function for programs. status: what was done, ``planned`` where nothing was to be."""
+    """Return a function's JSON document. status: of `DeployResult`."""
     wanted = move.wanted
     return {
         "function": str(wanted.function),
@@ -53,7 +57,7 @@ def move_document(move: FunctionUpdate, *, status: str, version: str | None) -> 
 
 
 def show_status(screen: Screen, rows: Iterable[StatusRow]) -> None:
-    """A row for each version and alias."""
+    """Show a row for each version and alias."""
     cells = (
         (
             each.image,
@@ -71,7 +75,7 @@ def show_status(screen: Screen, rows: Iterable[StatusRow]) -> None:
 
 
 def status_documents(rows: Iterable[StatusRow]) -> list[dict[str, Any]]:
-    """The rows for programs."""
+    """Return the rows of ``status --json``."""
     return [
         {
             "image": each.image,

@@ -1,4 +1,4 @@
-"""What Lambda would say to images, as a table and as documents."""
+"""Show the results of `check`: as a table and as documents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CHECK_HEADINGS = ("image", "verdict", "platform", "layers", "stored", "unpacked"
 
 
 def check_rows(checked: Iterable[Checked]) -> Iterator[tuple[str, ...]]:
-    """A row an image, below `CHECK_HEADINGS`."""
+    """Yield a row for each image, with the columns of `CHECK_HEADINGS`."""
     for each in checked:
         candidate = each.candidate
         yield (
@@ -27,7 +27,7 @@ def check_rows(checked: Iterable[Checked]) -> Iterator[tuple[str, ...]]:
 
 
 def check_documents(checked: Iterable[Checked]) -> list[dict[str, Any]]:
-    """The images of ``check --json``; sizes in bytes, of what is no image None."""
+    """Return the images of ``check --json``. Sizes are in bytes, None for an index."""
     return [
         {
             "name": each.name,

@@ -1,4 +1,4 @@
-"""Status: whether what the worktree has is what functions run, at each version and alias."""
+"""Read the state of functions: whether each version and alias runs the worktree's image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lamina.aws.lambda_ import Functions
 from lamina.aws.live import LATEST, Alias, Live
 from lamina.decide.plan import FoundImage
 from lamina.declare.functions import Function
-from lamina.deploy.deploy import ask_all, desks_of, images_with_functions, running
+from lamina.deploy.deploy import ask_all, clients_of, images_with_functions, running
 from lamina.deploy.rules import StatusRow, judge
 from lamina.execute.image_store import RegistryStore
 from lamina.flow.session import Session
@@ -20,7 +20,7 @@ from lamina.refs import Reference
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """A declared function as it is: version -> what runs there, and its aliases. Empty: there is none."""
+    """A declared function as Lambda has it: its versions and its aliases. Both are empty if it is missing."""
 
     image: Image
     function: Function
@@ -28,45 +28,52 @@ class _Seen:
     aliases: Mapping[str, Alias] = field(default_factory=dict)
 
     def ref(self, digest: str) -> Reference:
-        """An image that runs somewhere here, where the registry would have it."""
+        """Return the reference of a deployed image in this image's repository."""
         return self.image.repository.with_digest(digest)
 
 
 def read_status(session: Session, *, every: bool = False) -> tuple[StatusRow, ...]:
-    """A row for each alias, each version that one leads to, and ``$LATEST``, of each declared function.
+    """Return rows for each declared function: each alias, the versions it leads to, and ``$LATEST``.
 
-    every: for all versions. Raises SelectionError where no function is declared, AwsError where Lambda does
-    not tell.
+    Args:
+        every: also return the versions no alias leads to.
+
+    Raises:
+        SelectionError: no function is declared.
+        RegistryError: no registry is configured.
+        AwsError: Lambda does not answer or refuses.
     """
     images = images_with_functions(session)
-    desks = desks_of(session, images.values())
+    clients = clients_of(session, images.values())
     declared = [(image, each) for image in images.values() for each in image.node.spec.functions]
-    looks = ask_all(lambda pair: _look(desks[pair[1].region], *pair, every=every), declared)
-    seen = _with_versions(desks, looks)
+    looks = ask_all(lambda pair: _look(clients[pair[1].region], *pair, every=every), declared)
+    seen = _with_versions(clients, looks)
     digests = {each.ref(live.digest) for each in seen for live in each.live.values() if live.digest}
     found = RegistryStore(session.registry).look({*(image.ref for image in images.values()), *digests})
     return tuple(row for each in seen for row in _rows(each, found))
 
 
-def _look(desk: Functions, image: Image, function: Function, *, every: bool) -> tuple[_Seen, tuple[str, ...]]:
-    """A function with its aliases and what is latest, and its further versions that are to be looked at."""
+def _look(
+    client: Functions, image: Image, function: Function, *, every: bool
+) -> tuple[_Seen, tuple[str, ...]]:
+    """Read a function, its aliases and ``$LATEST``. Return it with the other versions to read."""
     name = str(function)
-    latest = desk.read(name)
+    latest = client.read(name)
     if latest is None:
         return _Seen(image=image, function=function), ()
-    aliases = {alias: desk.with_allocation(name, each) for alias, each in desk.aliases(name).items()}
+    aliases = {alias: client.with_allocation(name, each) for alias, each in client.aliases(name).items()}
     named = dict.fromkeys(version for each in aliases.values() for version in (each.version, *each.routes))
-    versions = desk.versions(name) if every else tuple(each for each in named if each != LATEST)
+    versions = client.versions(name) if every else tuple(each for each in named if each != LATEST)
     return _Seen(image=image, function=function, live={LATEST: latest}, aliases=aliases), versions
 
 
 def _with_versions(
-    desks: Mapping[str | None, Functions], looks: Sequence[tuple[_Seen, tuple[str, ...]]]
+    clients: Mapping[str | None, Functions], looks: Sequence[tuple[_Seen, tuple[str, ...]]]
 ) -> list[_Seen]:
-    """The functions with what runs at their further versions, those of all asked for together."""
+    """Return the functions with their other versions, which are read together for all functions."""
     asked = [(seen, version) for seen, versions in looks for version in versions]
     answers = iter(
-        ask_all(lambda pair: desks[pair[0].function.region].read(str(pair[0].function), pair[1]), asked)
+        ask_all(lambda pair: clients[pair[0].function.region].read(str(pair[0].function), pair[1]), asked)
     )
     made = []
     for seen, versions in looks:
@@ -76,13 +83,13 @@ def _with_versions(
 
 
 def _rows(seen: _Seen, found: Mapping[Reference, FoundImage]) -> Iterator[StatusRow]:
-    """Where there are aliases, calls come by them and to the versions that they share calls with.
+    """Yield the rows of a function.
 
-    Otherwise they come to what is latest.
+    If it has aliases, calls go to them and to the versions they share calls with; otherwise to ``$LATEST``.
     """
     image = seen.image
-    there = found.get(image.ref)
-    pushed = there.digest if there and there.is_image(image) else None
+    stored = found.get(image.ref)
+    pushed = stored.digest if stored and stored.is_image(image) else None
     shared = {version for each in seen.aliases.values() for version in each.routes}
     places: Iterable[tuple[str, str, bool]] = (
         *((_alias(each), each.version, True) for each in seen.aliases.values()),
@@ -109,7 +116,7 @@ def _rows(seen: _Seen, found: Mapping[Reference, FoundImage]) -> Iterator[Status
 
 
 def _alias(alias: Alias) -> str:
-    """``live = 7``, with the shares of other versions and whether Lambda itself leaves them calls for now."""
+    """Return ``live = 7``, with the shares of other versions, and whether provisioned concurrency is why."""
     shares = ", ".join(f"{share:.0%} {version}" for version, share in alias.routes.items())
     ends = ""
     if alias.allocation and alias.allocation.under_way:
@@ -120,5 +127,5 @@ def _alias(alias: Alias) -> str:
 
 
 def check_status(rows: Iterable[StatusRow]) -> tuple[StatusRow, ...]:
-    """Those that calls come to and that do not run what the worktree has."""
+    """Return the rows that get calls but do not run the worktree's image."""
     return tuple(each for each in rows if each.counts and not each.live)

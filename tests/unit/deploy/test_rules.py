@@ -57,7 +57,7 @@ def test_a_function_of_another_stack_is_left_alone(owner: str | None, count: int
         (BEHIND, {}, "update", f"runs {OLD[:19]}, sha-2 is {NEW[:19]}"),
         (replace(RUNNING, digest=None), {}, "update", f"runs nothing, sha-2 is {NEW[:19]}"),
         (replace(RUNNING, state="Failed", reason="ImageDeleted"), {}, "update", "is Failed: ImageDeleted"),
-        (RUNNING, {"aliased": True}, "point", "the alias is not there"),
+        (RUNNING, {"aliased": True}, "point", "the alias does not exist"),
         (RUNNING, {"aliased": True, "alias": BEHIND}, "point", f"the alias runs {OLD[:19]}"),
         (RUNNING, {"aliased": True, "alias": RUNNING}, "skip", "runs sha-2"),
         (BEHIND, {"aliased": True, "alias": RUNNING}, "update", f"runs {OLD[:19]}, sha-2 is {NEW[:19]}"),
