@@ -1,4 +1,4 @@
-"""Rules about what images stand on: tags that move, arguments that change, programs that run on the base."""
+"""Rules about base images: tags that move, arguments that change, steps that run on the base."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def _moving_tag(survey: LintInput) -> Iterator[Hit]:
                     yield _hit(
                         image,
                         each.line,
-                        f"{each.name} moves: neither its tag nor lamina.lock says which image is meant",
-                        hint="name a version in its tag; invoke lock pins it by digest",
+                        f"{each.name} is not pinned, neither by its tag nor by lamina.lock",
+                        hint="write a version tag, or pin the digest: invoke lock",
                     )
 
 
@@ -56,7 +56,7 @@ def _own_latest(survey: LintInput) -> Iterator[Hit]:
                 yield _hit(
                     image,
                     line,
-                    f"{spelling} is a base of this project under a tag that moves with every push",
+                    f"{spelling} is a base of this project, with a tag that moves with every push",
                     fix=(Edit(file=file, start=line, end=line + 1, lines=(new,)),),
                     hint=f"write {parent}:{STABLE}",
                 )
@@ -68,13 +68,13 @@ def _own_latest(survey: LintInput) -> Iterator[Hit]:
                 yield _hit(
                     image,
                     each.line,
-                    f"{each.name} is the base {ours} of this project as it was pushed, not as it stands here",
+                    f"{each.name} is the pushed image of the base {ours}, not the one in the worktree",
                     hint=f"ARG BASE_IMAGE={ours}:{STABLE} and FROM ${{BASE_IMAGE}}",
                 )
 
 
 def _renamed(image: Image, spelling: str, name: str) -> Iterator[tuple[int, str]]:
-    """The lines of FROM, COPY --from and ARG before the first FROM that hold a name, with another one."""
+    """Yield the lines of FROM, COPY --from and global ARG that contain a name, with it replaced."""
     dockerfile = image.node.recipe.dockerfile
     lines = [line.removesuffix("\r") for line in dockerfile.text.split("\n")]
     copies = (
@@ -105,13 +105,13 @@ def _base_argument(survey: LintInput) -> Iterator[Hit]:
             given = image.node.spec.build_args.get(name)
             parent = next((one for one, all_ in image.node.parents.items() if given in all_), None)
             line = next(each.line for each in dockerfile.header if name in each.words)
-            what = f"FROM {stage.stage.base}: ARG {name} has no default, every caller passes its own"
+            message = f"FROM {stage.stage.base}: ARG {name} has no default"
             new = f"ARG {name}={parent}:{STABLE}"
             alone = dockerfile.text.split("\n")[line - 1].strip().split() == ["ARG", name]
             yield _hit(
                 image,
                 line,
-                what,
+                message,
                 fix=(Edit(file=path, start=line, end=line + 1, lines=(new,)),) if parent and alone else None,
                 hint=f"ARG {name}={parent or 'base-…'}:{STABLE}",
             )
@@ -124,11 +124,11 @@ def _not_lazy(survey: LintInput) -> Iterator[Hit]:
                 yield _hit(
                     image,
                     each.line,
-                    f"{each.name} runs on the base, which is pulled and unpacked for it",
+                    f"{each.name} runs on the base image, which must be pulled and unpacked",
                     hint="install in a stage of its own and copy the result: FROM … AS deps, RUN pip install "
                     "--target /rootfs/var/task …, then COPY --link --from=deps /rootfs/ /"
                     if each.name == "RUN"
-                    else "Lambda's runtime is in /var/task already: name whole paths",
+                    else "Lambda's runtime starts in /var/task: write absolute paths",
                 )
                 break
 
@@ -161,14 +161,14 @@ def _platform(survey: LintInput) -> Iterator[Hit]:
                 stage.stage.line,
                 f"FROM --platform={written}, but {image.name} is for {recipe.platform}"
                 if wrong
-                else f"FROM --platform={written}: the image cannot be built for another one",
+                else f"FROM --platform={written}: the image cannot be built for another platform",
                 fix=(edit,) if configured and made_for == recipe.platform and new != line else None,
                 hint="drop --platform" + ("" if configured and not wrong else then),
             )
 
 
 def _tagged(stage: ResolvedStage, platform: str) -> str | None:
-    """The platform that a base's tag names, where it is another one: ``3.13-arm64``, ``3.13-x86_64``."""
+    """Return the platform that a base's tag names (``3.13-arm64``); None if it is the image's."""
     found = _ARCHITECTURE.search(stage.base)
     named = normal_platform(found[1]) if found else None
     return named if named and named != family(platform) else None
@@ -185,8 +185,8 @@ def _syntax(survey: LintInput) -> Iterator[Hit]:
                     image=image.name,
                     file=dockerfile.path,
                     line=number,
-                    message=f"# {each}: this frontend is pulled before every build, BuildKit has one",
-                    hint="drop the line, unless the Dockerfile uses what only that frontend knows",
+                    message=f"# {each}: this frontend is pulled before every build; BuildKit has its own",
+                    hint="remove the line, unless the Dockerfile needs a feature of that frontend",
                 )
 
 
@@ -199,16 +199,16 @@ def _cache_busters(survey: LintInput) -> Iterator[Hit]:
                     yield _hit(
                         image,
                         each.line,
-                        f"ARG {name} changes from build to build, and every step below it runs again",
-                        hint="drop it; what a commit or a date is for goes into a tag or an annotation",
+                        f"ARG {name} differs in every build, so every step below it runs again",
+                        hint="remove it; put the commit or the date into a tag or an annotation",
                     )
                 text = " ".join((*each.words, *(one.content for one in each.heredocs)))
                 if each.name in {"RUN", "ENV", "LABEL"} and _DATE.search(text):
                     yield _hit(
                         image,
                         each.line,
-                        f"{each.name} writes the time into the image: no two builds are the same",
-                        hint="leave the time to the registry, which knows when it was pushed",
+                        f"{each.name} writes the time into the image: no two builds are identical",
+                        hint="remove it; the registry records when the image was pushed",
                     )
 
 
@@ -217,8 +217,8 @@ RULES = (
         id="LAM301",
         slug="moving-tag",
         severity="warning",
-        what="FROM of `:latest` or of no tag that `lamina.lock` does not pin",
-        why="the same Dockerfile gives another image whenever somebody else pushes",
+        summary="FROM with `:latest` or without a tag, not pinned by `lamina.lock`",
+        why="the same Dockerfile gives a different image after every push to that tag",
         fixes="by hand",
         find=_moving_tag,
     ),
@@ -226,26 +226,26 @@ RULES = (
         id="LAM302",
         slug="own-base-latest",
         severity="warning",
-        what="a base of the project under a tag that moves",
-        why="nothing that stands on a moving tag can be taken from a cache for certain",
-        fixes="`base-x:stable` instead, which a build replaces by the base's digest",
+        summary="a base of the project with a tag that moves",
+        why="a cache hit is never certain for an image built FROM a moving tag",
+        fixes="writes `base-x:stable`, which a build replaces by the base's digest",
         find=_own_latest,
     ),
     LintRule(
         id="LAM303",
         slug="base-argument",
         severity="warning",
-        what="`FROM ${BASE_IMAGE}` whose ARG has no default",
-        why="the base is another one with each caller, and a build without the argument stands on none",
-        fixes="a default, where the project's arguments name a base of its own",
+        summary="`FROM ${BASE_IMAGE}` whose ARG has no default",
+        why="each caller may pass a different base, and a build without the argument has none",
+        fixes="adds a default, if the project's arguments name one of its bases",
         find=_base_argument,
     ),
     LintRule(
         id="LAM304",
         slug="not-lazy",
         severity="note",
-        what="RUN or WORKDIR on the base of an image",
-        why="the base must be downloaded and unpacked, and its every change runs the step again",
+        summary="RUN or WORKDIR on an image's base",
+        why="the base must be downloaded and unpacked, and every change of it reruns the step",
         fixes="by hand",
         find=_not_lazy,
     ),
@@ -253,17 +253,17 @@ RULES = (
         id="LAM305",
         slug="platform",
         severity="warning",
-        what="a platform that is written into FROM, or is not the image's",
+        summary="a platform written into FROM, or one that is not the image's",
         why="an image of another platform does not start on Lambda",
-        fixes="drops it where it is the image's own, by the configuration",
+        fixes="removes it, if it is the image's configured platform",
         find=_platform,
     ),
     LintRule(
         id="LAM306",
         slug="syntax-pull",
         severity="note",
-        what="`# syntax=`",
-        why="it is one more image to pull from a registry that may be slow, out of reach or rationed",
+        summary="`# syntax=`",
+        why="one more image to pull, from a registry that may be slow, unreachable or rate-limited",
         fixes="by hand",
         find=_syntax,
     ),
@@ -271,8 +271,8 @@ RULES = (
         id="LAM307",
         slug="cache-buster",
         severity="warning",
-        what="arguments and commands that are new in every build: `CACHE_BUST`, `BUILD_DATE`, `$(date)`",
-        why="the steps below are never taken from the cache",
+        summary="arguments and commands that differ in every build: `CACHE_BUST`, `BUILD_DATE`, `$(date)`",
+        why="the steps below are never cache hits",
         fixes="by hand",
         find=_cache_busters,
     ),

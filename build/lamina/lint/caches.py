@@ -1,4 +1,4 @@
-"""Rules about pip's own cache, which makes a step that does run again a short one."""
+"""Rules about pip's own cache, which makes an install that must rerun a short one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lamina.lint.rule import LintRule
 from lamina.lint.steps import RunStep, hit
 from lamina.lint.survey import LintInput
 
-_CLEAN = "drop what removes pip's cache, for a mount is no part of the image; then "
+_CLEAN = "remove the command that empties pip's cache, as a mount is not part of the image; then "
 
 
 def _cached(step: RunStep) -> bool:
@@ -19,14 +19,14 @@ def _cached(step: RunStep) -> bool:
 
 
 def _cache_dir_known(survey: LintInput, step: RunStep) -> bool:
-    """Whether pip's cache is where root has it: in images of Python, where nobody else is the user."""
+    """Whether pip's cache is in root's home: Python is known, root runs the step, no variable moves it."""
     if survey.python(step.image, step.stage) is None:
         return False
     return step.root and step.script.editable and not {"HOME", "PIP_CACHE_DIR"} & step.environment.keys()
 
 
 def _cleans(step: RunStep) -> bool:
-    """Whether a step itself removes pip's cache, which fails where that is a mount, or empties it for all."""
+    """Whether a step removes pip's cache, which fails for a mount or empties it for every build."""
     for command in step.script.commands:
         words = [word.text for word in command.words]
         if "rm" in words and any(".cache" in word for word in words):
@@ -37,7 +37,7 @@ def _cleans(step: RunStep) -> bool:
 
 
 def _mount(step: RunStep) -> Replacement:
-    """Gives a step a cache for pip."""
+    """Return the replacement that adds a cache mount for pip."""
     text, at = step.script.text, len("RUN")
     at += len(text) - len(text.lstrip())
     directives = step.image.node.recipe.dockerfile.directives
@@ -48,13 +48,13 @@ def _mount(step: RunStep) -> Replacement:
 
 
 def _no_cache_dir(survey: LintInput) -> Iterator[Hit]:
-    told: set[tuple[str, int]] = set()
+    seen: set[tuple[str, int]] = set()
     for step, install in survey.installs:
         key = (step.image.name, step.instruction.line)
         words = install.flags("--no-cache-dir")
-        if not words or key in told:
+        if not words or key in seen:
             continue
-        told.add(key)
+        seen.add(key)
         mounted = _cached(step)
         edits = [
             each
@@ -66,9 +66,9 @@ def _no_cache_dir(survey: LintInput) -> Iterator[Hit]:
         yield hit(
             step,
             words[0].start,
-            message="pip install --no-cache-dir leaves the step's cache mount unused"
+            message="pip install --no-cache-dir does not use the step's cache mount"
             if mounted
-            else "pip install --no-cache-dir downloads everything anew whenever the step runs",
+            else "pip install --no-cache-dir downloads everything again whenever the step runs",
             fix=(step.edit([*edits, *([] if mounted else [_mount(step)])]),) if known else None,
             hint=f"{_CLEAN if _cleans(step) else ''}RUN --mount=type=cache,target=<that user's cache> "
             "pip install …, without --no-cache-dir",
@@ -76,12 +76,12 @@ def _no_cache_dir(survey: LintInput) -> Iterator[Hit]:
 
 
 def _no_cache_mount(survey: LintInput) -> Iterator[Hit]:
-    told: set[tuple[str, int]] = set()
+    seen: set[tuple[str, int]] = set()
     for step, install in survey.installs:
         key = (step.image.name, step.instruction.line)
-        if key in told or install.flags("--no-cache-dir") or (_cached(step) and not _switched_off(step)):
+        if key in seen or install.flags("--no-cache-dir") or (_cached(step) and not _switched_off(step)):
             continue
-        told.add(key)
+        seen.add(key)
         known = _cache_dir_known(survey, step) and not _switched_off(step) and not _cleans(step)
         off = "PIP_NO_CACHE_DIR switches off the cache of" if _switched_off(step) else "no cache mount for"
         yield hit(
@@ -103,17 +103,17 @@ RULES = (
         id="LAM105",
         slug="no-cache-dir",
         severity="warning",
-        what="`pip install --no-cache-dir`, with a cache mount or instead of one",
-        why="one changed requirement downloads all of them; a cache mount costs the image nothing",
-        fixes="drops it and mounts a cache",
+        summary="`pip install --no-cache-dir`, with or without a cache mount",
+        why="one changed requirement downloads all of them again; a cache mount adds nothing to the image",
+        fixes="removes it and mounts a cache",
         find=_no_cache_dir,
     ),
     LintRule(
         id="LAM106",
         slug="no-cache-mount",
         severity="warning",
-        what="`pip install` without a cache mount",
-        why="one changed requirement downloads all of them, and pip's cache stays in the layer",
+        summary="`pip install` without a cache mount",
+        why="one changed requirement downloads all of them again, and pip's cache stays in the layer",
         fixes="adds `--mount=type=cache,target=/root/.cache/pip`",
         find=_no_cache_mount,
     ),

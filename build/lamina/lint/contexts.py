@@ -1,4 +1,4 @@
-"""Rules about contexts: ignore files that are missing, unread, in the way or in vain, and needless bytes."""
+"""Rules about contexts: missing, unread, wrong or useless ignore files, and files that are never copied."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lamina.lint.survey import LintInput
 
 _NAMED = 3
 _WIDE = 1_000_000
-"""Bytes of a context that no COPY takes, from which on they are worth a word."""
+"""Bytes that no COPY takes; fewer are not reported."""
 
 
 def of_problem(image: Image, problem: Problem) -> Hit:
-    """What a preflight check found, as a hit."""
+    """Convert a problem found by a preflight check into a hit."""
     file, _, line = (problem.where or image.node.spec.dockerfile_path).rpartition(":")
     if not line.isdecimal():
         file, line = problem.where or image.node.spec.dockerfile_path, "1"
@@ -64,7 +64,7 @@ def _wide(survey: LintInput) -> Iterator[Hit]:
                 file=image.contexts[""].ignore.source or image.node.spec.dockerfile_path,
                 line=1,
                 message=f"{megabytes(size)} of the context of {name} are never copied: {parts}",
-                hint=f"leave them out in {image.contexts[''].ignore.source or beside}",
+                hint=f"exclude them in {image.contexts[''].ignore.source or beside}",
             )
 
 
@@ -75,7 +75,7 @@ def _unread(survey: LintInput) -> Iterator[Hit]:
                 image=name,
                 file=path,
                 line=1,
-                message=f"{path} is never read: <Dockerfile>{DOCKERIGNORE} is, or the context's own",
+                message=f"{path} is never read: only <Dockerfile>{DOCKERIGNORE} is, or the context's own",
                 hint=f"move its lines into {image.node.spec.dockerfile_path}{DOCKERIGNORE}, with paths from "
                 "the context's root, and delete it",
             )
@@ -92,7 +92,7 @@ def _hidden(survey: LintInput) -> Iterator[Hit]:
                         file=image.node.recipe.dockerfile.path,
                         line=missing.source.line,
                         message=f"{missing.source.instruction} {missing.path}: {missing.hidden_by} hides it",
-                        hint="add a line with ! for it below that line, or drop the line",
+                        hint="add a ! rule for it below that line, or remove the line",
                     )
 
 
@@ -100,12 +100,12 @@ def _idle_rules(survey: LintInput) -> Iterator[Hit]:
     for name in survey.images:
         for idle in survey.idle_rules.get(name, ()):
             rule = idle.rule
-            does = "lets in" if rule.negated else "hides"
+            verb = "includes" if rule.negated else "hides"
             yield Hit(
                 image=name,
                 file=rule.source,
                 line=rule.line,
-                message=f"`{rule.text}` {does} nothing: there is no {rule.pattern} in the context",
+                message=f"`{rule.text}` {verb} nothing: {rule.pattern} is not in the context",
                 hint=did_you_mean(idle.meant),
             )
 
@@ -115,8 +115,8 @@ RULES = (
         id="LAM401",
         slug="no-ignore-file",
         severity="warning",
-        what="an image without any ignore file",
-        why="a build has to look through the whole folder, and one wider COPY lets everything in",
+        summary="an image without an ignore file",
+        why="a build scans the whole folder, and one broader COPY takes everything",
         fixes="by hand: `invoke ignore --write`",
         find=_no_ignore_file,
     ),
@@ -124,8 +124,8 @@ RULES = (
         id="LAM402",
         slug="wide-context",
         severity="note",
-        what="a context that is larger than what is copied of it",
-        why="builders other than BuildKit send all of it, with every build",
+        summary="a context of which less than half is copied",
+        why="builders other than BuildKit send all of it with every build",
         fixes="by hand",
         find=_wide,
     ),
@@ -133,7 +133,7 @@ RULES = (
         id="LAM403",
         slug="unread-ignore-file",
         severity="warning",
-        what="an ignore file that nobody reads: `.dockerignore` in a sub-folder, or beside no Dockerfile",
+        summary="an ignore file that is never read: in a sub-folder, or for a Dockerfile that does not exist",
         why="its author relies on rules that have no effect",
         fixes="by hand",
         find=_unread,
@@ -142,7 +142,7 @@ RULES = (
         id="LAM404",
         slug="lost-source",
         severity="error",
-        what="a COPY source that an ignore rule hides, or that is not there",
+        summary="a COPY source that does not exist, or that an ignore rule hides",
         why="the build fails, or the image lacks the files",
         fixes="by hand",
         find=_hidden,
@@ -151,8 +151,8 @@ RULES = (
         id="LAM405",
         slug="idle-ignore-rule",
         severity="note",
-        what="a line of an ignore file that names what is not there, where a path much like it is",
-        why="it is probably misspelt, and that path is let in or left out against its author's will",
+        summary="an ignore rule for a path that does not exist, although a similar path does",
+        why="it is probably misspelt, so that the similar path is included or excluded by mistake",
         fixes="by hand",
         find=_idle_rules,
     ),

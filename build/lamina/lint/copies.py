@@ -1,4 +1,4 @@
-"""Rules about COPY: what is copied before an install, how layers are linked, and who can read the files."""
+"""Rules about COPY: sources copied before an install, linked layers, and permissions of files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LOCAL_LINE = re.compile(r"\s*(-[erc]\b|--(editable|requirement|constraint)|\.|/
 _CHMOD = re.compile(r"(?:0?[0-7][0-7][0-3])|(?:[augo]*o[augo]*-[wx]*r[wx]*)|go-\S*r\S*|go=")
 _TASK = re.compile(r"(\$\{?LAMBDA_TASK_ROOT\}?|/var/task)(/[\w./-]*)?")
 _CONFIGURING = ("/etc", "/root")
-"""Where pip looks for its configuration."""
+"""Where pip reads its configuration."""
 _PROGRAMS = frozenset({"RUN", "WORKDIR", "SHELL"})
 
 
@@ -32,14 +32,14 @@ def _hit(image: Image, line: int, message: str, hint: str | None = None, fix: Fi
 
 
 def _installing(step: RunStep) -> bool:
-    """Whether a step installs from an index by what is named or listed, rather than a folder."""
+    """Whether a step installs named or listed requirements from an index."""
     return any(each.requirements or each.values("-r", "--requirement") for each in step.installs)
 
 
 def _before(survey: LintInput) -> Iterator[tuple[Image, RunStep, Instruction, tuple[CopiedPath, ...]]]:
-    """Each COPY from the context with the first install behind it in its stage."""
+    """Yield each COPY from the context with the first install after it in the same stage."""
     for name, image in survey.images.items():
-        told: set[int] = set()
+        seen: set[int] = set()
         for step in survey.steps[name]:
             own = {id(each) for each in step.stage.stage.instructions}
             for place in step.places if _installing(step) else ():
@@ -47,10 +47,10 @@ def _before(survey: LintInput) -> Iterator[tuple[Image, RunStep, Instruction, tu
                 if (
                     copy is not None
                     and id(copy) in own
-                    and copy.line not in told
+                    and copy.line not in seen
                     and copy.flag("from") is None
                 ):
-                    told.add(copy.line)
+                    seen.add(copy.line)
                     yield image, step, copy, tuple(each for each in step.places if each.copy is copy)
 
 
@@ -60,8 +60,8 @@ def _whole_context(survey: LintInput) -> Iterator[Hit]:
             yield _hit(
                 image,
                 copy.line,
-                f"{copy.name} of the whole context stands before an install",
-                hint="copy the requirements alone, install, then copy the rest:\n"
+                f"{copy.name} of the whole context comes before an install",
+                hint="copy only the requirements, install, then copy the rest:\n"
                 "COPY requirements.txt ./\nRUN pip install -r requirements.txt\nCOPY . .",
                 fix=_moved(survey, step, copy),
             )
@@ -79,7 +79,7 @@ def _source_first(survey: LintInput) -> Iterator[Hit]:
             yield _hit(
                 image,
                 copy.line,
-                f"{copy.name} {plain[0]} stands before an install that {reads}",
+                f"{copy.name} {plain[0]} comes before an install that {reads}",
                 hint="move it below the RUN that installs",
                 fix=_moved(survey, step, copy),
             )
@@ -91,16 +91,16 @@ def _has_code(image: Image, sources: list[str]) -> bool:
 
 
 def _used(step: RunStep) -> frozenset[str]:
-    """The paths of the context that a step is given by name."""
+    """Return the paths of the context that the step's commands name."""
     words = [word.text for command in step.script.commands for word in command.words]
     found = (step.place_of(word) for word in words if "/" in word or "." in word)
     return frozenset(place.source for place in found if place is not None)
 
 
 def _moved(survey: LintInput, step: RunStep, copy: Instruction) -> Fix | None:
-    """The COPY behind the install, and before it only the files that pip is told to read.
+    """Return edits that move the COPY after the install and copy only pip's input files before it.
 
-    Only where the step does nothing but install from an index: it neither reads what moves nor writes there.
+    None unless the step only installs from an index, so that it neither reads nor writes what is moved.
     """
     stage = step.stage.stage.instructions
     between = [each for each in stage if copy.line < each.line < step.instruction.line]
@@ -110,17 +110,17 @@ def _moved(survey: LintInput, step: RunStep, copy: Instruction) -> Fix | None:
     listed = [
         file for each in step.installs for file in each.values("-r", "--requirement", "-c", "--constraint")
     ]
-    wanted: list[tuple[str, str]] = []
+    needed: list[tuple[str, str]] = []
     for file in listed:
         place = step.place_of(file)
         if place is None or not _is_plain(survey, step, place.source):
             return None
         if place.copy is copy:
-            wanted.append((place.source, place.path))
+            needed.append((place.source, place.path))
     dockerfile = step.image.node.recipe.dockerfile
     text = dockerfile.text.split("\n")[copy.line - 1 : copy.end]
     lines = tuple(line.removesuffix("\r") for line in text)
-    first = tuple(f"COPY {source} {path}" for source, path in dict.fromkeys(wanted))
+    first = tuple(f"COPY {source} {path}" for source, path in dict.fromkeys(needed))
     after = step.instruction.end + 1
     return (
         Edit(file=dockerfile.path, start=copy.line, end=copy.end + 1, lines=first),
@@ -129,7 +129,7 @@ def _moved(survey: LintInput, step: RunStep, copy: Instruction) -> Fix | None:
 
 
 def _can_pass(step: RunStep, copy: Instruction, between: list[Instruction]) -> bool:
-    """Whether a COPY may come after what stands between it and the install, and after the install."""
+    """Whether a COPY may move after the install and every instruction in between."""
     mine = _paths(step, copy)
     if any(path == "/" or path.startswith(_CONFIGURING) for path in mine):
         return False
@@ -156,7 +156,7 @@ def _from_index(step: RunStep, command: object) -> bool:
 
 
 def _is_plain(survey: LintInput, step: RunStep, path: str) -> bool:
-    """Whether a path is a file of requirements that names no other file or folder."""
+    """Whether a path is a requirements file that refers to no other file or folder."""
     text = survey.listings.get(step.image.name, {}).get(path)
     return text is not None and not any(_LOCAL_LINE.match(line) for line in text.splitlines())
 
@@ -174,14 +174,14 @@ def _unlinked(survey: LintInput) -> Iterator[Hit]:
                     yield _hit(
                         image,
                         each.line,
-                        "COPY without --link, though nothing prevents it",
+                        "COPY without --link, although --link is possible",
                         fix=(_with_link(image, each),),
                         hint="COPY --link",
                     )
 
 
 def _can_link(survey: LintInput, image: Image, stage: ResolvedStage, copy: Instruction) -> bool:
-    """Whether a linked layer holds the same: a plain place of the runtime, no names to look up."""
+    """Whether a linked layer has the same files: a plain path of the runtime, and no user name to look up."""
     target = copy.words[-1]
     owner = copy.flag("chown") or "0"
     if not survey.on_runtime(image) or not _TASK.fullmatch(target) or not re.fullmatch(r"[\d:]+", owner):
@@ -216,15 +216,15 @@ def _unreadable(survey: LintInput) -> Iterator[Hit]:
                 yield _hit(
                     image,
                     each.line,
-                    f"{each.name} --chmod={mode}: Lambda runs the function as a user that may not read it",
+                    f"{each.name} --chmod={mode}: the user that Lambda runs functions as may not read it",
                     hint=f"{each.name} --chmod=644 for files, 755 for programs and folders",
                 )
             elif each.name == "USER" and survey.on_runtime(image) and each.words[0] not in ROOT_USERS:
                 yield _hit(
                     image,
                     each.line,
-                    f"USER {each.words[0]}: Lambda runs the function as a user of its own all the same",
-                    hint="drop it, and let every file be readable by all",
+                    f"USER {each.words[0]}: Lambda runs functions as its own user regardless",
+                    hint="remove it, and make every file readable by all",
                 )
     for name, image in survey.images.items():
         for step in survey.steps[name]:
@@ -239,7 +239,7 @@ def _unreadable(survey: LintInput) -> Iterator[Hit]:
                     yield _hit(
                         image,
                         step.instruction.line,
-                        f"{' '.join(texts)}: Lambda runs the function as a user that may not read it",
+                        f"{' '.join(texts)}: the user that Lambda runs functions as may not read it",
                         hint="chmod -R a+rX",
                     )
 
@@ -249,35 +249,35 @@ RULES = (
         id="LAM201",
         slug="context-before-install",
         severity="warning",
-        what="COPY of the whole context before an install",
-        why="every edit of every file runs the install again",
-        fixes="copies what pip reads before it and the rest behind it, where only an index is installed from",
+        summary="COPY of the whole context before an install",
+        why="an edit of any file reruns the install",
+        fixes="copies pip's input files before it and the rest after it, if packages come only from an index",
         find=_whole_context,
     ),
     LintRule(
         id="LAM202",
         slug="source-before-install",
         severity="warning",
-        what="source that is copied before an install that does not need it",
-        why="an edit of the source runs the install again",
-        fixes="moves it below, where only an index is installed from",
+        summary="source copied before an install that does not need it",
+        why="an edit of the source reruns the install",
+        fixes="moves it after the install, if packages come only from an index",
         find=_source_first,
     ),
     LintRule(
         id="LAM203",
         slug="no-link",
         severity="note",
-        what="COPY without `--link` where nothing prevents it",
-        why="a linked layer stays when the base changes, and an unchanged base is not even pulled for it",
-        fixes="adds `--link` below `/var/task` of Lambda's runtime when no RUN follows",
+        summary="COPY without `--link`, although `--link` is possible",
+        why="a linked layer is kept when the base changes, and an unchanged base is not even pulled",
+        fixes="adds `--link` below `/var/task` of Lambda's runtime, if no RUN follows",
         find=_unlinked,
     ),
     LintRule(
         id="LAM204",
         slug="unreadable",
         severity="warning",
-        what="files that only their owner may read, or USER",
-        why="Lambda runs functions as a user of its own, for whom everything must be readable",
+        summary="files that only their owner may read, or USER",
+        why="Lambda runs functions as its own user, who must be able to read every file",
         fixes="by hand",
         find=_unreadable,
     ),

@@ -1,4 +1,4 @@
-"""Edits on texts: applied without touching a byte of other lines, and shown as a diff."""
+"""Edits of texts: applied without touching a byte of other lines, and shown as a diff."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lamina.lint.findings import Edit, Finding, Fix
 
 
 def choose(findings: Iterable[Finding], refused: Mapping[Fix, str]) -> tuple[Fix, ...]:
-    """Fixes that can be made at once: none touches lines that another one does."""
+    """Return fixes that can be applied together: no two of them touch the same lines."""
     chosen: dict[Fix, None] = {}
     taken: list[Edit] = []
     for finding in findings:
@@ -26,12 +26,12 @@ def choose(findings: Iterable[Finding], refused: Mapping[Fix, str]) -> tuple[Fix
 
 
 def _meet(one: Edit, other: Edit) -> bool:
-    """Whether two edits are of the same lines, or of lines side by side, where order would matter."""
+    """Whether two edits touch the same or adjacent lines, where their order would matter."""
     return one.file == other.file and one.start <= other.end and other.start <= one.end
 
 
 def apply(text: str, edits: Iterable[Edit]) -> str:
-    """The text after edits that do not meet; new lines end as the first line of the text does."""
+    """Return the text after edits that do not overlap; new lines get the line end of the first line."""
     end = "\r\n" if text.partition("\n")[0].endswith("\r") else "\n"
     lines = text.split("\n")
     lines = [f"{line}\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
@@ -44,7 +44,7 @@ def apply(text: str, edits: Iterable[Edit]) -> str:
 
 
 def diff(path: str, before: str | None, after: str) -> Iterator[str]:
-    """The lines of a unified diff. before: None for a file that is new."""
+    """Return the lines of a unified diff. before: None for a new file."""
     old, new = ((text or "").replace("\r\n", "\n").split("\n") for text in (before, after))
     old, new = ([*lines[:-1]] if lines[-1] == "" else lines for lines in (old, new))
     head = "/dev/null" if before is None else f"a/{path}"

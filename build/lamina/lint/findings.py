@@ -12,10 +12,10 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """Lines of a file that become others.
+    """Replace lines of a file by others; a file that does not exist is created.
 
-    start: the first of them, counted from 1; end: the first that stays. The same number twice inserts before
-    that line. lines: without line ends. A file that is not there yet is made of them.
+    start: the first line replaced, counted from 1; end: the first line kept. If both are equal, the new lines
+    are inserted before that line. lines: without line ends.
     """
 
     file: str
@@ -25,16 +25,16 @@ class Edit:
 
 
 Fix = tuple[Edit, ...]
-"""The edits that belong together: all of them, or none."""
+"""Edits that belong together: all of them are applied, or none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
     """A place where a rule is broken.
 
-    hint: what to do by hand, where nothing can be mended safely. step: whether the line is that of a step,
-    whose time may be known. certainty: what is not certain is a warning at most. unless: what would prove it
-    wrong.
+    hint: what to do by hand, if there is no safe fix. step: whether the line belongs to a build step, whose
+    duration may be known. certainty: a hit that is not certain is a warning at most. unless: what would prove
+    the hit wrong.
     """
 
     image: str
@@ -50,7 +50,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A hit with what its rule says. rule: id. line: counted from 1."""
+    """A hit with the texts of its rule. rule: the id. line: counted from 1."""
 
     rule: str
     slug: str
@@ -72,5 +72,5 @@ class Finding:
 
     @property
     def counts(self) -> bool:
-        """Whether it fails the command; a note does not."""
+        """Whether it makes the command fail; a note does not."""
         return self.severity != "note"

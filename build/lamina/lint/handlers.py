@@ -1,4 +1,4 @@
-"""Rules about what Lambda starts: the handler and the code that it imports."""
+"""Rules about the handler that Lambda starts and the code it imports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RULES = (
         id="LAM601",
         slug="unrunnable",
         severity="error",
-        what="a CMD that names nothing, or a handler that imports or opens what is not in the image",
+        summary="a CMD that names no handler, or a handler that imports or opens missing files",
         why="the function fails when Lambda starts it, after the deployment",
         fixes="by hand",
         find=_unrunnable,

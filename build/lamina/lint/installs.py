@@ -1,4 +1,4 @@
-"""Rules about what is installed: again, in vain, or in a step that runs more often than it must."""
+"""Rules about installs: repeated, misread by the shell, or rerun more often than needed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MANY = 2
 
 
 def listed(names: list[str]) -> str:
-    """The first names, and how many more there are."""
+    """Join the first names, and count the rest."""
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
@@ -41,9 +41,9 @@ def _force_reinstall(survey: LintInput) -> Iterator[Hit]:
             yield hit(
                 step,
                 word.start,
-                message=f"pip install {word.text} installs again what is there already",
+                message=f"pip install {word.text} reinstalls packages that are already installed",
                 fix=fix,
-                hint=f"drop {word.text}; to move a version, pin it: pip install 'boto3==1.40.1'",
+                hint=f"remove {word.text}; to change a version, pin it: pip install 'boto3==1.40.1'",
             )
 
 
@@ -53,9 +53,9 @@ def _package_again(survey: LintInput) -> Iterator[Hit]:
             yield hit(
                 step,
                 word.start,
-                message=f"{package.name} is installed again: its base {owner} has it",
+                message=f"{package.name} is installed again: the base {owner} already has it",
                 fix=drop_folders(survey, step),
-                hint=f"drop `pip install {word.text}` and the COPY for it",
+                hint=f"remove `pip install {word.text}` and its COPY",
             )
 
 
@@ -63,16 +63,16 @@ def _requirement_again(survey: LintInput) -> Iterator[Hit]:
     for step, install in survey.installs:
         provided = survey.provided[step.image.name].distributions
         held = {package for _, package, _ in held_folders(survey, step, install)}
-        told = {line for package in held for line in package.requires}
-        lines = [line for line in survey.required(step, install) if line not in told]
+        inherited = {line for package in held for line in package.requires}
+        lines = [line for line in survey.required(step, install) if line not in inherited]
         again = {distribution(line): line for line in lines if distribution(line) in provided}
         for owner in sorted({provided[name][0] for name in again}):
             names = sorted(name for name in again if provided[name][0] == owner)
             yield hit(
                 step,
                 install.install.start,
-                message=f"{listed(names)}: its base {owner} requires the same",
-                hint=f"leave {names[0]} to {owner}, and pin its version there",
+                message=f"{listed(names)}: the base {owner} already requires it",
+                hint=f"require {names[0]} only in {owner}, and pin its version there",
             )
 
 
@@ -85,10 +85,10 @@ def _together(survey: LintInput) -> Iterator[Hit]:
                 yield hit(
                     step,
                     first.install.install.start,
-                    message=f"{first.package.name} and what it requires are installed in one step",
+                    message=f"{first.package.name} and its dependencies are installed in one step",
                     fix=fix,
-                    hint=f"{why_not}: install what {first.package.name}'s pyproject.toml requires before the "
-                    "source is copied (RUN --mount=type=bind,source=…/pyproject.toml …), then --no-deps",
+                    hint=f"{why_not}: install what {first.package.name}'s pyproject.toml declares before "
+                    "the source is copied (RUN --mount=type=bind,source=…/pyproject.toml …), then --no-deps",
                 )
 
 
@@ -119,8 +119,8 @@ def _same_installs(survey: LintInput) -> Iterator[Hit]:
             yield hit(
                 found[0],
                 message=f"{len(images)} images ({listed(images)}) install the same {len(packages)} packages "
-                f"({listed(sorted(packages))}), each for itself",
-                hint="make a base: a Dockerfile that installs them, and FROM base-… in each of these",
+                f"({listed(sorted(packages))})",
+                hint="make a base image that installs them, and build each of these FROM base-…",
             )
 
 
@@ -132,7 +132,7 @@ def _redirected(survey: LintInput) -> Iterator[Hit]:
                 yield hit(
                     step,
                     word.start,
-                    message=f"the shell takes `{word.text[len(name) :]}` for a file: pip sees {name} alone",
+                    message=f"the shell takes `{word.text[len(name) :]}` as a redirection: pip sees {name}",
                     hint=f"quote it: pip install '{word.text}'",
                 )
 
@@ -142,26 +142,26 @@ RULES = (
         id="LAM101",
         slug="force-reinstall",
         severity="warning",
-        what="`--force-reinstall`, `--ignore-installed`, or `--upgrade` of what a base has",
-        why="it downloads and unpacks what the base holds already, into a second layer of the same size",
-        fixes="drops `--force-reinstall`",
+        summary="`--force-reinstall`, `--ignore-installed`, or `--upgrade` of packages that a base has",
+        why="it downloads and unpacks what the base already has, into a second layer of the same size",
+        fixes="removes `--force-reinstall`",
         find=_force_reinstall,
     ),
     LintRule(
         id="LAM102",
         slug="package-again",
         severity="warning",
-        what="a package of the repository is installed again in an image whose base has it",
-        why="every edit of the package runs this install as well as that of the base",
-        fixes="drops the install and a COPY that only served it",
+        summary="a package of the repository is installed again, although the image's base has it",
+        why="every edit of the package reruns this install as well as the base's",
+        fixes="removes the install, and its COPY if nothing else uses it",
         find=_package_again,
     ),
     LintRule(
         id="LAM103",
         slug="requirement-again",
         severity="note",
-        what="a requirement that a base of the image declares already",
-        why="two places decide the version, and the second one pays for it when they differ",
+        summary="a requirement that a base of the image already has",
+        why="the version is decided twice, and the second install adds to the image when they differ",
         fixes="by hand",
         find=_requirement_again,
     ),
@@ -169,17 +169,17 @@ RULES = (
         id="LAM104",
         slug="source-with-dependencies",
         severity="warning",
-        what="a package's dependencies are installed in the same step as its source",
-        why="an edit of one line of the source installs every dependency again",
-        fixes="a step for the dependencies before the source is copied, `--no-deps` for the source",
+        summary="a package's dependencies are installed in the same step as its source",
+        why="an edit of one line of the source reinstalls every dependency",
+        fixes="adds a step for the dependencies before the source is copied; `--no-deps` for the source",
         find=_together,
     ),
     LintRule(
         id="LAM107",
         slug="unpinned",
         severity="note",
-        what="requirements that nothing in the context pins",
-        why="a later build may get other versions without anything having changed",
+        summary="requirements that no file of the context pins",
+        why="a later build may get other versions although nothing changed",
         fixes="by hand",
         find=_unpinned,
     ),
@@ -187,8 +187,8 @@ RULES = (
         id="LAM108",
         slug="same-installs",
         severity="note",
-        what="several images install the same packages, each for itself",
-        why="a base would install them once, and its layers would be stored and pulled once",
+        summary="several images each install the same packages",
+        why="a shared base would install them once, and its layers would be stored and pulled once",
         fixes="by hand",
         find=_same_installs,
     ),
@@ -196,7 +196,7 @@ RULES = (
         id="LAM109",
         slug="unquoted-requirement",
         severity="error",
-        what="a requirement such as `chromadb>=0.5` without quotes",
+        summary="a requirement such as `chromadb>=0.5` without quotes",
         why="the shell redirects the output to a file of that name, and pip never sees the version",
         fixes="by hand",
         find=_redirected,

@@ -1,4 +1,4 @@
-"""From the files of a project to what rules look at: read once, and no file's content that is not needed."""
+"""Read the input of the rules from a project's files: each once, and contents only where needed."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from lamina.lint.survey import IdleRule, LintInput, Package
 _PYPROJECT = "pyproject.toml"
 _ALIKE = 0.85
 _SHORT = 3
-"""Characters of a name that may be another one's in another order by chance."""
+"""Names of this many characters or fewer may be anagrams by chance."""
 
 
 class _Unread(DiskFiles):
-    """A folder of which only names and sizes are asked."""
+    """A folder of which only names and sizes are read."""
 
     def sha256(self, _: TreeEntry) -> str:
-        """Nothing: no content is read."""
+        """Return an empty text: no content is read."""
         return ""
 
 
 class Surveyor:
-    """Surveys drafts of one project; what does not depend on a Dockerfile is read for the first of them."""
+    """Surveys drafts of one project; input that does not depend on a Dockerfile is read only once."""
 
     def __init__(
         self, files: Callable[[Path], Files], seconds_of: Callable[[str, str], float | None]
@@ -49,13 +49,13 @@ class Surveyor:
         self._whole: dict[tuple[Path, Ignore], tuple[ContextFile, ...]] = {}
 
     def survey(self, project: Project) -> LintInput:
-        """Everything that rules ask. Raises ConfigError with what keeps the project from being read."""
+        """Return the input of the rules. Raises ConfigError with all reasons why it cannot be read."""
         survey, problems = self.survey_readable(project)
         ConfigError.check(problems)
         return survey
 
     def survey_readable(self, project: Project) -> tuple[LintInput, tuple[Problem, ...]]:
-        """The same of the images that can be read down to their last base; what is wrong with the others."""
+        """Return the input of images that can be read with all bases, and the problems of the others."""
         graph, unparsed = find_graph(project)
         found, unread = identify_each(project, graph, graph.nodes, prefix="", bases={}, files=self._files)
         images: dict[str, Image] = {}
@@ -81,7 +81,7 @@ class Surveyor:
         )
 
     def _all_of(self, image: Image) -> tuple[ContextFile, ...]:
-        """What a COPY of the whole context would take."""
+        """Return the files that a COPY of the whole context would take."""
         root, ignore = image.root(""), image.contexts[""].ignore
         if (root, ignore) not in self._whole:
             recipe = image.node.recipe
@@ -124,7 +124,7 @@ def _listings(image: Image) -> Iterator[tuple[str, str]]:
 
 
 def _strays(image: Image, project: Project) -> Iterator[str]:
-    """Ignore files around the Dockerfile and what it copies that no image of the project reads."""
+    """Yield ignore files near the Dockerfile and its sources that no image of the project reads."""
     root = image.root("")
     read = {spec.context / DOCKERIGNORE for spec in project.images.values()}
     read |= {folder / DOCKERIGNORE for spec in project.images.values() for folder in spec.contexts.values()}
@@ -147,9 +147,9 @@ def _beside(file: Path) -> Path:
 
 
 def _idle(image: Image) -> Iterator[IdleRule]:
-    """Rules without a wildcard for a path that is not there, where they fit one that is and do not reach it.
+    """Yield rules for a missing path that is similar to an existing one which the rule does not affect.
 
-    Without such a path a rule is a good one: `.vscode` on a machine that has none.
+    Rules with a wildcard are left out. Without a similar path a rule is fine: `.vscode` where there is none.
     """
     root, ignore = image.root(""), image.contexts[""].ignore
     for rule in ignore.rules:
@@ -160,7 +160,7 @@ def _idle(image: Image) -> Iterator[IdleRule]:
 
 
 def _misspelt(root: Path, path: str) -> str | None:
-    """The path that is there and differs in a letter or two of one part; None where the first is there."""
+    """Return an existing path that differs in a letter or two of one part; None if the given path exists."""
     parts = path.split("/")
     at = next((n for n in range(len(parts)) if not os.path.lexists(root.joinpath(*parts[: n + 1]))), None)
     folder = root.joinpath(*parts[:at])
@@ -188,6 +188,6 @@ def _texts(images: Mapping[str, Image]) -> Iterator[tuple[str, str]]:
 
 
 def ignore_file(spec: ImageSpec, source: str) -> Path:
-    """The ignore file that rules name as their source."""
+    """Return the ignore file that rules name as their source."""
     beside = spec.dockerfile.with_name(spec.dockerfile.name + DOCKERIGNORE)
     return beside if source == spec.dockerfile_path + DOCKERIGNORE else spec.context / DOCKERIGNORE

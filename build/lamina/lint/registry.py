@@ -1,4 +1,4 @@
-"""All rules, and what they find in a project: sorted, each thing once, without what is switched off."""
+"""All rules, and a project's findings: sorted, without duplicates or rules that are switched off."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _COMMENT = re.compile(r"\s*#\s*lamina:\s*ignore=([\w, -]+)")
 
 
 def lint(survey: LintInput, images: Collection[str] | None = None) -> tuple[Finding, ...]:
-    """Everything that the rules find about the images, about all when none is named.
+    """Return the findings about the named images, or about all of them.
 
-    Raises ConfigError where a rule is switched off that there is not.
+    Raises:
+        ConfigError: An unknown rule is switched off.
     """
     off = survey.project.lint_ignores
     ConfigError.check([*_unknown(off.value, off.source), *_unknown_in_comments(survey.texts)])
@@ -31,8 +32,8 @@ def lint(survey: LintInput, images: Collection[str] | None = None) -> tuple[Find
     for rule in RULES:
         if {rule.id, rule.slug}.isdisjoint(off.value):
             for hit in rule.find(survey):
-                wanted = images is None or hit.image in images
-                if wanted and not _is_off(rule, hit, survey.texts.get(hit.file, "")):
+                selected = images is None or hit.image in images
+                if selected and not _is_off(rule, hit, survey.texts.get(hit.file, "")):
                     key = (rule.id, hit.file, hit.line, hit.message)
                     found.setdefault(key, _finding(rule, hit, survey))
     return tuple(sorted(found.values(), key=lambda each: (each.file, each.line, each.rule, each.image)))
@@ -40,7 +41,7 @@ def lint(survey: LintInput, images: Collection[str] | None = None) -> tuple[Find
 
 def _finding(rule: LintRule, hit: Hit, survey: LintInput) -> Finding:
     seconds = survey.seconds_of(hit.image, _instruction(hit, survey)) if hit.step else None
-    took = f"; the step took {seconds:.1f} s when it last ran here" if seconds else ""
+    took = f"; the step took {seconds:.1f} s in its last run" if seconds else ""
     return Finding(
         rule=rule.id,
         slug=rule.slug,
@@ -58,14 +59,14 @@ def _finding(rule: LintRule, hit: Hit, survey: LintInput) -> Finding:
 
 
 def _severity(rule: LintRule, hit: Hit) -> Severity:
-    """That of the rule, as far as the hit is certain."""
+    """Return the rule's severity, lowered if the hit is not certain."""
     if rule.severity == "note" or hit.certainty == "certain":
         return rule.severity
     return "warning" if hit.certainty == "likely" else "note"
 
 
 def _instruction(hit: Hit, survey: LintInput) -> str:
-    """The instruction around a line, in one line as BuildKit tells it."""
+    """Return the instruction that contains the hit's line, as one line like in BuildKit's log."""
     for stage in survey.images[hit.image].node.recipe.dockerfile.stages:
         for each in stage.instructions:
             if each.line <= hit.line <= each.end:
@@ -74,7 +75,7 @@ def _instruction(hit: Hit, survey: LintInput) -> str:
 
 
 def _is_off(rule: LintRule, hit: Hit, text: str) -> bool:
-    """Whether a comment at or above the line, or above the instruction that it is part of, says so."""
+    """Whether a comment at or above the line, or above its instruction, switches the rule off."""
     lines = text.split("\n")
     for number in range(min(hit.line, len(lines)), 0, -1):
         line = lines[number - 1].strip()
@@ -102,7 +103,7 @@ def _unknown(names: list[str], where: str) -> Iterator[Problem]:
     for name in names:
         if name not in known:
             yield Problem(
-                what=f"there is no rule {name!r}{meant(name, known)}",
+                what=f"unknown rule {name!r}{meant(name, known)}",
                 where=where,
                 allowed=f"{RULES[0].id} to {RULES[-1].id}, or their names: see docs/lint.md",
             )

@@ -1,4 +1,4 @@
-"""Dropping the install of a package that a base has, with the COPY that only served it."""
+"""Remove the install of a package that a base already has, with its COPY if nothing else uses it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lamina.lint.survey import LintInput, Package
 
 
 def held_folders(survey: LintInput, step: RunStep, install: Install) -> Iterator[tuple[Word, Package, str]]:
-    """The packages that a call of pip installs although a base has them: word, package, base."""
+    """Yield the packages that a call of pip installs although a base has them: word, package, base."""
     held = survey.provided[step.image.name].folders
     for word in install.folders:
         package = survey.package(step, word.text)
@@ -22,7 +22,7 @@ def held_folders(survey: LintInput, step: RunStep, install: Install) -> Iterator
 
 
 def drop_folders(survey: LintInput, step: RunStep) -> Fix | None:
-    """The edits that leave out all such installs of a step; None where that is not certain to be right."""
+    """Return the edits that remove all such installs of a step; None if that is not certainly right."""
     if not step.script.editable or not step.root or step.other_shell:
         return None
     words: dict[Word, CopiedPath] = {}
@@ -40,7 +40,7 @@ def drop_folders(survey: LintInput, step: RunStep) -> Fix | None:
 
 
 def _is_same(survey: LintInput, step: RunStep, package: Package, owner: str) -> bool:
-    """Whether the base was built from the same files."""
+    """Whether the base is built from the same files of the package."""
     prefix = f"{package.folder}/" if package.folder else ""
     ours, theirs = (
         {each.path: each.sha256 for each in image.contexts[""].files if each.path.startswith(prefix)}
@@ -50,7 +50,7 @@ def _is_same(survey: LintInput, step: RunStep, package: Package, owner: str) -> 
 
 
 def _is_of_no_use(step: RunStep, place: CopiedPath, words: dict[Word, CopiedPath]) -> bool:
-    """Whether nothing else in the stage names what the COPY brought, in a place that is not kept."""
+    """Whether nothing else in the stage names the copied files, which are below ``/tmp``."""
     copy = place.copy
     if copy is None or not place.alone or not place.path.startswith("/tmp/"):  # noqa: S108 - in the image
         return False
@@ -70,7 +70,7 @@ def _is_removal(command: ShellCommand) -> bool:
 
 
 def _shortened(step: RunStep, words: dict[Word, CopiedPath], gone: frozenset[str]) -> Fix | None:
-    """The step without these installs; nothing is left of it where only preparations would be."""
+    """Return the step without these installs; it is removed if only preparations would remain."""
     script = step.script
     dropped: list[ShellCommand] = []
     edits: list[Replacement] = []

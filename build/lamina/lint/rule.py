@@ -1,4 +1,4 @@
-"""A lint rule: its name, its texts and the function that looks for it."""
+"""A lint rule: its name, its texts and the function that finds violations."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lamina.lint.survey import LintInput
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LintRule:
-    """One thing that is looked for. id and slug are for ever; what and why are one sentence each."""
+    """A rule. id and slug never change; summary and why are one sentence each."""
 
     id: str
     slug: str
     severity: Severity
-    what: str
+    summary: str
     why: str
     fixes: str
-    """What ``--fix`` does, ``by hand`` where it does nothing."""
+    """What ``--fix`` does; ``by hand`` if it does nothing."""
     find: Callable[[LintInput], Iterator[Hit]]

@@ -1,4 +1,4 @@
-"""Lint: what the rules find, and the edits that mend it, proved on a draft before a file is touched."""
+"""Lint: the findings, and the fixes, which are proved on a draft before any file is written."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ALIKE = 0.9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rewrite:
-    """A file that becomes another one. before: None for a file that is not there yet."""
+    """The new text of a file. before: None for a new file."""
 
     path: str
     before: str | None
@@ -40,9 +40,9 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linted:
-    """What was found, or is left where it was mended; and the files that are others for that.
+    """The findings, or those left after fixes; and the files that fixes change.
 
-    problems: what keeps images from being read; nothing else is found about those.
+    problems: why some images cannot be read; there are no findings about those.
     """
 
     findings: tuple[Finding, ...]
@@ -56,33 +56,33 @@ class Linted:
 
 
 def lint_images(session: Session) -> Linted:
-    """What the rules find about the selected images."""
+    """Return the findings about the selected images."""
     survey, problems = _surveyor(session).survey_readable(session.project)
     session.stat_cache.save()
     chosen = (session.flags.images or None) if problems else session.graph.select(session.flags.images)
     return Linted(findings=lint(survey, chosen), problems=problems)
 
 
-def mend_images(session: Session, *, dry_run: bool) -> Linted:
-    """Show what would mend the selected images as a diff, then write it; with ``dry_run`` only show.
+def fix_images(session: Session, *, dry_run: bool) -> Linted:
+    """Show the fixes of the selected images as a diff, then write them; with ``dry_run`` only show.
 
-    Fixes are made on a draft, round by round until there are none. One after which a Dockerfile could not be
-    parsed or a COPY source not be found is undone, and its finding stays with the reason.
+    Fixes are applied to a draft, round by round until none is left. A fix after which a Dockerfile does not
+    parse or a COPY source is missing is undone, and its finding is kept with the reason.
     """
     with tempfile.TemporaryDirectory(prefix="lamina-lint-") as folder:
         draft = _RewriteDraft(session.project, Path(folder))
-        mended = _mended(session, draft)
-    for each in mended.rewrites:
+        fixed = _fixed(session, draft)
+    for each in fixed.rewrites:
         session.screen.diff(diff(each.path, each.before, each.after))
     if dry_run:
         session.screen.say("nothing is written: --dry-run")
-        return replace(lint_images(session), rewrites=mended.rewrites)
-    for each in mended.rewrites:
+        return replace(lint_images(session), rewrites=fixed.rewrites)
+    for each in fixed.rewrites:
         file = session.project.root / each.path
         mode = file.stat().st_mode & 0o777 if each.before is not None else 0o644
         write_atomic(file, each.after, mode=mode)
         session.screen.say(f"{each.path} is written")
-    return mended
+    return fixed
 
 
 def write_log(session: Session, findings: Iterable[Finding], to: str, *, version: str) -> None:
@@ -94,7 +94,7 @@ def write_log(session: Session, findings: Iterable[Finding], to: str, *, version
         write_json(Path(to), log)
 
 
-def _mended(session: Session, draft: _RewriteDraft) -> Linted:
+def _fixed(session: Session, draft: _RewriteDraft) -> Linted:
     surveyor, refused = _surveyor(session), dict[Fix, str]()
     selected = session.graph.select(session.flags.images)
     survey = surveyor.survey(draft.project())
@@ -111,20 +111,20 @@ def _mended(session: Session, draft: _RewriteDraft) -> Linted:
         if not chosen:
             break
     left = tuple(
-        replace(each, fix=None, hint=f"not mended: {refused[each.fix]}") if each.fix in refused else each
+        replace(each, fix=None, hint=f"not fixed: {refused[each.fix]}") if each.fix in refused else each
         for each in lint(survey, selected)
     )
     return Linted(findings=left, rewrites=draft.rewrites())
 
 
 def _batches(fixes: Collection[Fix]) -> Iterable[tuple[Fix, ...]]:
-    """All at once and, should that fail, one."""
+    """Yield all fixes at once and, should that fail, the first one alone."""
     yield from ([tuple(fixes)] if len(fixes) > 1 else [])
     yield from ((fix,) for fix in [*fixes][:1])
 
 
 def _checked(surveyor: Surveyor, trial: _RewriteDraft, before: LintInput) -> LintInput | str:
-    """The survey of a draft; else why it is not as good as the one before."""
+    """Return the survey of a draft, or why the draft is worse than the one before."""
     try:
         survey = surveyor.survey(trial.project())
     except LaminaError as error:
@@ -136,7 +136,7 @@ def _checked(surveyor: Surveyor, trial: _RewriteDraft, before: LintInput) -> Lin
 
 
 class _RewriteDraft:
-    """Dockerfiles and their ignore files as they would be, in a folder of their own."""
+    """Dockerfiles and ignore files as fixed so far, in a temporary folder."""
 
     def __init__(self, project: Project, folder: Path, texts: Mapping[str, str] | None = None) -> None:
         self._project = project
@@ -144,7 +144,7 @@ class _RewriteDraft:
         self._texts = dict(texts or {})
 
     def tried(self, edits: Iterable[Edit]) -> _RewriteDraft:
-        """The draft after more edits."""
+        """Return a draft with more edits applied."""
         by_file: defaultdict[str, list[Edit]] = defaultdict(list)
         for edit in edits:
             by_file[edit.file].append(edit)
@@ -152,7 +152,7 @@ class _RewriteDraft:
         return _RewriteDraft(self._project, self._folder, {**self._texts, **made})
 
     def project(self) -> Project:
-        """The project with its Dockerfiles from the draft; what they are called stays."""
+        """Return the project with its Dockerfiles read from the draft, under their usual names."""
         images = {}
         for index, (name, spec) in enumerate(self._project.images.items()):
             place = self._folder / str(index) / spec.dockerfile.name
@@ -168,7 +168,7 @@ class _RewriteDraft:
         return replace(self._project, images=images)
 
     def rewrites(self) -> tuple[Rewrite, ...]:
-        """The files that differ from those of the project."""
+        """Return the files that differ from those of the project."""
         pairs = ((path, self._on_disk(path), text) for path, text in sorted(self._texts.items()))
         return tuple(Rewrite(path=path, before=old, after=new) for path, old, new in pairs if old != new)
 
@@ -187,7 +187,7 @@ def _surveyor(session: Session) -> Surveyor:
 
 
 def _seconds_of(session: Session) -> Callable[[str, str], float | None]:
-    """How long instructions took when they last ran here, as far as the events of runs are kept."""
+    """Return a function that looks up how long an instruction took in the last kept run of this checkout."""
     took: defaultdict[str, dict[str, float]] = defaultdict(dict)
     state = session.project.state
     for run in reversed(run_ids(state)[:_KEPT_RUNS]):

@@ -1,4 +1,4 @@
-"""Findings as a SARIF 2.1.0 log, which code hosts show beside the lines they are about. Pure.
+"""Findings as a SARIF 2.1.0 log, which code hosts show beside the lines. Pure.
 
 https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
 """
@@ -17,7 +17,7 @@ _ROOT = "%SRCROOT%"
 
 
 def sarif_log(findings: Iterable[Finding], *, version: str) -> dict[str, Any]:
-    """The whole log: one run, all rules, a result for each finding with a path relative to the project.
+    """Return the log: one run, all rules, a result for each finding. Paths are relative to the project.
 
     version: of Lamina.
     """
@@ -26,7 +26,7 @@ def sarif_log(findings: Iterable[Finding], *, version: str) -> dict[str, Any]:
         {
             "id": rule.id,
             "name": rule.slug,
-            "shortDescription": {"text": rule.what},
+            "shortDescription": {"text": rule.summary},
             "fullDescription": {"text": rule.why},
             "help": {"text": f"--fix: {rule.fixes}"},
             "defaultConfiguration": {"level": rule.severity},

@@ -1,4 +1,4 @@
-"""Rules about secrets: what is written into an image can be read by whoever may pull it."""
+"""Rules about secrets: everyone who can pull an image can read what is written into it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def _secrets(survey: LintInput) -> Iterator[Hit]:
                         line=each.line,
                         message=f"{each.name} {name}: its value stays in the image's history",
                         hint=f"RUN --mount=type=secret,id={name.lower()} …, and [tool.lamina.secrets] "
-                        f'{name.lower()} = {{ file = "…" }}; what the function needs, give it at run time',
+                        f'{name.lower()} = {{ file = "…" }}; pass secrets of the function at run time',
                     )
 
 
 def _values(instruction: Instruction, given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """What an ARG declares and an ENV sets: name and value. given: by the project, to ARGs."""
+    """Yield the names and values that an ARG or ENV sets. given: the project's build arguments."""
     if instruction.name == "ARG":
         for name, _, default in (word.partition("=") for word in instruction.words):
             yield name, given.get(name, default)
@@ -43,8 +43,8 @@ RULES = (
         id="LAM501",
         slug="secret",
         severity="error",
-        what="a secret in ARG or ENV, by its name or for a password in a URL",
-        why="both are in the image's configuration, which everybody who pulls it can read",
+        summary="a secret in ARG or ENV: by its name, or a password in a URL",
+        why="both are in the image's configuration, which everyone who can pull the image can read",
         fixes="by hand",
         find=_secrets,
     ),

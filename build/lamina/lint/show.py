@@ -1,4 +1,4 @@
-"""What lint shows: findings as a table and as documents."""
+"""Show lint's findings as a table and as JSON documents."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from lamina.report.console import Screen, make_table, styled
 
 
 def show_findings(screen: Screen, findings: Sequence[Finding]) -> None:
-    """What lint found as a table: what and where, below that why, and what to do."""
-    table = make_table("rule", "severity", "where", "what", wide="what")
+    """Show findings as a table: rule, place, message, the reason and the next step."""
+    table = make_table("rule", "severity", "where", "finding", wide="finding")
     for each in findings:
-        next_step = "--fix mends it" if each.fix else each.hint
-        told = Text(each.message)
-        told.append(f"\nwhy: {each.why}", style="dim")
-        told.append(f"\n{each.certainty}, unless {each.unless}" if each.unless else "", style="dim")
-        told.append(f"\nnext: {next_step}" if next_step else "", style="cyan")
+        next_step = "--fix" if each.fix else each.hint
+        text = Text(each.message)
+        text.append(f"\nwhy: {each.why}", style="dim")
+        text.append(f"\n{each.certainty}, unless {each.unless}" if each.unless else "", style="dim")
+        text.append(f"\nnext: {next_step}" if next_step else "", style="cyan")
         where = Text(f"{each.where}\n{each.image}")
-        table.add_row(Text(f"{each.rule}\n{each.slug}"), styled(each.severity), where, told)
+        table.add_row(Text(f"{each.rule}\n{each.slug}"), styled(each.severity), where, text)
     if findings:
         screen.table(table)
     counts = Counter(each.severity for each in findings)
-    mended = sum(each.fix is not None for each in findings)
+    fixable = sum(each.fix is not None for each in findings)
     levels = ((counts[level], level) for level in ("error", "warning", "note"))
-    told_counts = ", ".join(figures.counted(count, level) for count, level in levels)
-    screen.say(told_counts + (f"; --fix mends {mended} of them" if mended else ""))
+    totals = ", ".join(figures.counted(count, level) for count, level in levels)
+    screen.say(totals + (f"; --fix fixes {fixable} of them" if fixable else ""))
 
 
 def finding_documents(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """What lint found. fix: the edits that ``--fix`` makes, null where there are none.
+    """Return findings for JSON. fix: the edits that ``--fix`` makes, or null.
 
-    An edit replaces the lines from start up to end, which stays, both counted from 1.
+    An edit replaces the lines from start up to, but not including, end; both are counted from 1.
     """
     return [
         {

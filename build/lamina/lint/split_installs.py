@@ -1,7 +1,7 @@
-"""Splitting one install step in two: what a package requires first, its source afterwards.
+"""Split an install step in two: first a package's dependencies, then its source.
 
-The step for the dependencies sees nothing but the ``pyproject.toml``, by a bind mount, so an edit of the
-source leaves it in the cache. It needs pip and Python 3.11 (``tomllib``), which Lambda's runtime has.
+The step for the dependencies sees only the ``pyproject.toml``, by a bind mount, so it stays a cache hit when
+the source is edited. It needs pip and Python 3.11 (``tomllib``), which Lambda's runtime has.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PRINT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitCandidate:
-    """A folder that is installed from source together with what it requires."""
+    """A folder that is installed from source together with its dependencies."""
 
     install: Install
     word: Word
@@ -43,7 +43,7 @@ class SplitCandidate:
 
 
 def to_split(survey: LintInput, step: RunStep) -> tuple[SplitCandidate, ...]:
-    """The local packages of a step that install more than themselves, but for those to be dropped."""
+    """Return the local packages that a step installs with dependencies, without those that a base has."""
     found: list[SplitCandidate] = []
     for install in step.installs:
         again = {word for word, _, _ in held_folders(survey, step, install)}
@@ -65,7 +65,7 @@ def _editables(install: Install) -> Iterator[Word]:
 
 
 def split(survey: LintInput, step: RunStep, found: tuple[SplitCandidate, ...]) -> tuple[Fix | None, str]:
-    """The edits; else why there are none."""
+    """Return the edits and "", or None and the reason why there are none."""
     if why_not := next(_obstacles(survey, step, found), None):
         return None, why_not
     first = min(each.install.command.start for each in found)
@@ -73,7 +73,7 @@ def split(survey: LintInput, step: RunStep, found: tuple[SplitCandidate, ...]) -
     spans = step.script.without(apart)
     start = _insert_at(step, found)
     if spans is None or start is None:
-        return None, "the step is too entangled to be split"
+        return None, "the step is too complex to be split"
     calls = {each.install.command.start: each.install for each in found}
     shortened: list[Replacement] = [*spans]
     shortened += [(each.install.end, each.install.end, " --no-deps") for each in calls.values()]
@@ -85,17 +85,17 @@ def split(survey: LintInput, step: RunStep, found: tuple[SplitCandidate, ...]) -
 
 
 def _obstacles(survey: LintInput, step: RunStep, found: tuple[SplitCandidate, ...]) -> Iterator[str]:
-    """Why a step cannot be split without knowing more than is known here."""
+    """Yield the reasons why a step cannot be split safely."""
     provided = survey.provided[step.image.name]
     here = {each.package.name for each in found}
     python = survey.python(step.image, step.stage)
     if python is None or python < _OLDEST:
-        yield "the image has no Python 3.11 for certain"
+        yield "it is not certain that the image has Python 3.11"
     escapes = any(each.startswith("escape=") for each in step.image.node.recipe.dockerfile.directives)
     if escapes or not step.script.editable or step.other_shell or not step.root:
-        yield "the step is a heredoc, or runs with another shell or user, or the file has another escape"
+        yield "the step is a heredoc, has another shell or user, or the file has another escape character"
     if step.steered or len({_options(step, each.install) for each in found}) > 1:
-        yield "pip is told different things"
+        yield "the calls of pip have different options, or ENV configures pip"
     first = min(each.install.command.start for each in found)
     apart = _apart(survey, step)
     if any(not each.idle for each in step.script.commands if each.start < first and each not in apart):
@@ -108,16 +108,16 @@ def _obstacles(survey: LintInput, step: RunStep, found: tuple[SplitCandidate, ..
         if "[" in each.word.text or each.word in tuple(_editables(each.install)):
             yield f"{each.word.text} has extras or is editable"
         if not each.install.command.top or any(one.name not in _OPTIONS for one in each.install.options):
-            yield "pip is called with options, or in a place, that may matter"
+            yield "pip is called with options, or inside a construct, that may matter"
         if place is None or place.copy is None or place.copy not in step.stage.stage.instructions:
             yield f"{package.folder} is not copied in the same stage"
         local = {distribution(line) for line in package.requires} & survey.local_names
         if local - here - below:
-            yield f"{', '.join(sorted(local - here - below))} is in no base and not installed here"
+            yield f"{', '.join(sorted(local - here - below))} is neither in a base nor installed in this step"
 
 
 def _apart(survey: LintInput, step: RunStep) -> list[ShellCommand]:
-    """The installs from an index alone, which move along."""
+    """Return the installs that use only an index; they move into the new step."""
     return [
         each.command
         for each in step.installs
@@ -129,7 +129,7 @@ def _apart(survey: LintInput, step: RunStep) -> list[ShellCommand]:
 
 
 def _options(step: RunStep, install: Install) -> str:
-    """The options of a call that the new step needs as well, as they are written."""
+    """Return the options of a call that the new step needs as well, as written."""
     return "".join(
         f" {step.script.text[each.words[0].start : each.words[-1].end]}"
         for each in install.options
@@ -138,7 +138,7 @@ def _options(step: RunStep, install: Install) -> str:
 
 
 def _insert_at(step: RunStep, found: tuple[SplitCandidate, ...]) -> int | None:
-    """The line before the first COPY of the packages, unless something on the way may matter to pip."""
+    """Return the line of the packages' first COPY; None if an instruction in between may matter to pip."""
     places: list[CopiedPath] = [place for each in found if (place := step.place_of(each.word.text))]
     copies = [place.copy for place in places if place.copy is not None]
     first = min(copy.line for copy in copies)
@@ -149,7 +149,7 @@ def _insert_at(step: RunStep, found: tuple[SplitCandidate, ...]) -> int | None:
 def _dependencies(
     survey: LintInput, step: RunStep, found: tuple[SplitCandidate, ...], first: int, apart: list[ShellCommand]
 ) -> Iterator[str]:
-    """The lines of the new step."""
+    """Yield the lines of the new step."""
     script = step.script
     packages = {each.package.folder: each.package for each in found if survey.outside(each.package)}
     targets = {folder: f"{_DEPS}/{(folder or 'project').replace('/', '-')}.toml" for folder in packages}
@@ -180,7 +180,7 @@ def _dependencies(
 
 
 def _program(survey: LintInput, packages: tuple[Package, ...]) -> str:
-    """Prints what project files require, but for packages of the repository, which no index serves."""
+    """Return the program that prints the requirements of project files, without local packages."""
     local = sorted({distribution(line) for each in packages for line in each.requires} & survey.local_names)
     if not local:
         return _PRINT.format(modules="sys, tomllib", condition="")

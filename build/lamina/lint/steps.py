@@ -1,4 +1,4 @@
-"""The steps of an image that install, in order, and where in the context their folders come from."""
+"""The RUN steps of an image, in order, and the paths of the context that they see."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOT_USERS = frozenset({"root", "0", "root:root", "0:0"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopiedPath:
-    """A path of the image that a COPY or a bind mount fills. source: path in the context."""
+    """A path of the image that a COPY or a bind mount provides. source: its path in the context."""
 
     path: str
     source: str
@@ -36,9 +36,9 @@ class CopiedPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStep:
-    """A RUN with what it installs. places: what is where, the last one first. root: whether root runs it.
+    """A RUN and its installs. places: copied and mounted paths, the last one first.
 
-    environment: what ENV set by then, as written.
+    root: whether root runs it. environment: the variables set by ENV so far, as written.
     """
 
     image: Image
@@ -50,21 +50,21 @@ class RunStep:
     workdir: str
     root: bool
     other_shell: bool
-    """Whether the stage has another shell than ``/bin/sh``."""
+    """Whether SHELL sets another shell."""
     environment: Mapping[str, str]
 
     @property
     def steered(self) -> bool:
-        """Whether ENV tells pip where to install or what to read besides."""
+        """Whether ENV sets pip's target, its constraints or its configuration file."""
         return not _STEERING.isdisjoint(self.environment)
 
     @property
     def in_image(self) -> bool:
-        """Whether what it does is part of the image itself, rather than of a stage to copy from."""
+        """Whether the step is part of the image itself, rather than of a stage that is copied from."""
         return self.stage.stage.index in {each.stage.index for each in self.image.node.recipe.chain}
 
     def place_of(self, written: str) -> CopiedPath | None:
-        """What fills a path that a command names, itself or a folder above it; None where nothing does."""
+        """Return what a COPY or mount provides at a path that a command names, or at a folder above it."""
         path = self._path(written)
         for each in self.places:
             if path is not None and path == each.path:
@@ -85,14 +85,14 @@ class RunStep:
         return posixpath.normpath(posixpath.join(self.workdir, word))
 
     def edit(self, replacements: list[Replacement]) -> Edit:
-        """The edit of the file, without the lines before and behind that stay."""
+        """Return the edit of the file, without unchanged lines at the start and the end."""
         return edit_of(self.image, self.instruction, self.script.edited(replacements))
 
 
 def hit(
     step: RunStep, at: int | None = None, *, message: str, fix: Fix | None = None, hint: str | None = None
 ) -> Hit:
-    """A hit in a step. at: the offset in its script of what is wrong, for the line."""
+    """Return a hit in a step. at: the offset of the fault in its script, for the line number."""
     line = step.instruction.line
     if at is not None and step.script.editable:
         line += step.script.text.count("\n", 0, at)
@@ -101,7 +101,7 @@ def hit(
 
 
 def edit_of(image: Image, instruction: Instruction, lines: tuple[str, ...]) -> Edit:
-    """The lines of an instruction become others."""
+    """Return the edit that replaces the lines of an instruction."""
     dockerfile = image.node.recipe.dockerfile
     old = [each.removesuffix("\r") for each in dockerfile.text.split("\n")]
     start, end, new = instruction.line, instruction.end + 1, list(lines)
@@ -115,7 +115,7 @@ def edit_of(image: Image, instruction: Instruction, lines: tuple[str, ...]) -> E
 
 
 def steps(image: Image) -> Iterator[RunStep]:
-    """Every RUN of the stages in use."""
+    """Yield every RUN of the stages in use."""
     reached: dict[int, RunStep | None] = {}
     for stage in image.node.recipe.stages:
         below = image.node.recipe.dockerfile.stage(stage.base)
@@ -128,7 +128,7 @@ def steps(image: Image) -> Iterator[RunStep]:
 
 
 def _next(image: Image, stage: ResolvedStage, instruction: Instruction, before: RunStep | None) -> RunStep:
-    """What holds once an instruction is carried out."""
+    """Return the state after an instruction."""
     here = before or RunStep(
         image=image,
         stage=stage,

@@ -1,4 +1,4 @@
-"""The parsed project as rules see it, and what several of them ask."""
+"""The parsed project as rules see it, and queries that several rules share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """A Python project in a context. name: normalised; requires: as declared; dynamic: not declared there."""
+    """A Python project in a context. name: normalised; requires: as declared; dynamic: set by the build."""
 
     folder: str
     name: str
@@ -34,7 +34,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdleRule:
-    """A line of an ignore file for a path that is not there. meant: one that is, and is much like it."""
+    """An ignore rule for a path that does not exist. meant: a similar path that does."""
 
     rule: IgnoreRule
     meant: str
@@ -42,7 +42,7 @@ class IdleRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provided:
-    """What the images below hold. folders: folder -> image; distributions: name -> (image, requirement)."""
+    """What an image's bases install: folder -> image; distribution -> (image, requirement)."""
 
     folders: Mapping[str, str]
     distributions: Mapping[str, tuple[str, str]]
@@ -50,12 +50,12 @@ class Provided:
 
 @dataclass(frozen=True, kw_only=True)
 class LintInput:
-    """All that rules look at.
+    """The input of all rules.
 
     images: bases first. packages: by image and folder. whole: image -> all files that a COPY of the whole
-    context would take. strays: image -> ignore files in its context that nobody reads. idle_rules: image ->
-    rules of its ignore file that are probably misspelt. listings: image -> the text of each file of
-    requirements. seconds_of: image and instruction -> how long it took here, if known.
+    context would take. strays: image -> ignore files in its context that are never read. idle_rules: image ->
+    rules of its ignore file that are probably misspelt. listings: image -> the text of each requirements
+    file. seconds_of: image and instruction -> seconds of its last run on this machine, if known.
     """
 
     project: Project
@@ -68,7 +68,7 @@ class LintInput:
     listings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     runnable: Mapping[str, Runnable] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
-    """Files whose comments may switch rules off, by the path that findings name."""
+    """Path in findings -> text, of the files whose comments may switch rules off."""
     seconds_of: Callable[[str, str], float | None] = lambda _image, _instruction: None
 
     @cached_property
@@ -90,7 +90,7 @@ class LintInput:
 
     @cached_property
     def provided(self) -> Mapping[str, Provided]:
-        """Image -> what the project's images below it install."""
+        """Image -> what its bases in the project install."""
         found: dict[str, Provided] = {}
         for name, image in self.images.items():
             base = self._parent(image, bottom(image))
@@ -105,7 +105,7 @@ class LintInput:
         return found
 
     def package(self, step: RunStep, written: str) -> Package | None:
-        """The project that a path of a step leads to."""
+        """Return the Python project at a path of a step."""
         place = step.place_of(written)
         return self.packages.get(step.image.name, {}).get(place.source) if place else None
 
@@ -118,11 +118,11 @@ class LintInput:
                         yield package.folder, image
 
     def _has_required(self, image: str, package: Package) -> bool:
-        """Whether an image installs what a package requires in a step of its own."""
+        """Whether an image installs the dependencies of a package in a separate step."""
         return not self.outside(package) or any(package in self._bound(step) for step in self.steps[image])
 
     def _bound(self, step: RunStep) -> Iterator[Package]:
-        """The packages of which an install step is given the project file."""
+        """Yield the packages whose project file an install step mounts."""
         for place in step.places if step.installs else ():
             folder, _, name = place.source.rpartition("/")
             if place.copy is None and name == "pyproject.toml":
@@ -135,7 +135,7 @@ class LintInput:
                     yield distribution(line), (image, line)
 
     def required(self, step: RunStep, install: Install) -> Iterator[str]:
-        """The requirements that a call of pip installs from an index, extras and markers included."""
+        """Yield the requirements that a call of pip installs from an index, with extras and markers."""
         if not install.values("-t", "--target"):
             yield from (word.text for word in install.requirements)
             for file in install.values("-r", "--requirement"):
@@ -149,11 +149,11 @@ class LintInput:
                 yield from self.outside(package) if package else ()
 
     def outside(self, package: Package) -> tuple[str, ...]:
-        """The declared requirements of a project that are no packages of the repository."""
+        """Return the declared requirements of a project that are not packages of the repository."""
         return tuple(each for each in package.requires if distribution(each) not in self.local_names)
 
     def python(self, image: Image, stage: ResolvedStage | None = None) -> tuple[int, int] | None:
-        """The Python of what an image, or one of its stages, stands on; None where that is not told."""
+        """Return the Python version of the base of an image or a stage; None if its tag does not say."""
         name = bottom(image, stage)
         if parent := self._parent(image, name):
             return self.python(parent)
@@ -163,18 +163,18 @@ class LintInput:
         return (int(version[1]), int(version[2])) if known and version else None
 
     def on_runtime(self, image: Image) -> bool:
-        """Whether an image stands, at last, on Lambda's Python runtime."""
+        """Whether the lowest base of an image is Lambda's Python runtime."""
         name = bottom(image)
         parent = self._parent(image, name)
         return self.on_runtime(parent) if parent else "lambda/python" in name
 
     def _parent(self, image: Image, name: str) -> Image | None:
-        """The image of the project that a FROM means."""
+        """Return the image of the project that a FROM names."""
         return next((self.images[one] for one, names in image.node.parents.items() if name in names), None)
 
 
 def bottom(image: Image, stage: ResolvedStage | None = None) -> str:
-    """What an image, or one of its stages, stands on once all stages of its Dockerfile are left behind."""
+    """Return the base of an image, or of one of its stages, outside its Dockerfile."""
     recipe = image.node.recipe
     used = {each.stage.index: each for each in recipe.stages}
     here = stage or recipe.stages[-1]

@@ -34,14 +34,14 @@ def lint(
 ) -> None:
     """Find faults in Dockerfiles that defeat the cache or fail on Lambda; --fix fixes them."""
     with open_session("lint", Flags(images=tuple(image)), json=json or sarif == "-") as session:
-        from lamina.lint.run import lint_images, mend_images, write_log
+        from lamina.lint.run import fix_images, lint_images, write_log
         from lamina.lint.show import finding_documents, show_findings
 
         if json and sarif == "-":
             raise ConfigError.of(
                 "--json and --sarif - both want standard output", where="--sarif", hint=_A_FILE
             )
-        found = mend_images(session, dry_run=dry_run) if fix else lint_images(session)
+        found = fix_images(session, dry_run=dry_run) if fix else lint_images(session)
         show_findings(session.screen, found.findings)
         session.screen.error(ConfigError(*found.problems))
         code = ConfigError.exit_code if found.problems else FINDINGS if found.failing else 0

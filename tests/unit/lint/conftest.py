@@ -10,7 +10,7 @@ from lamina.identify.tree import DiskFiles
 from lamina.lint.findings import Finding
 from lamina.lint.read import Surveyor
 from lamina.lint.registry import lint
-from lamina.lint.run import Linted, mend_images
+from lamina.lint.run import Linted, fix_images
 from lamina.report.console import Screen
 
 from ..conftest import RUNTIME, Repo
@@ -31,7 +31,7 @@ def look(
 def mend(repo: Repo, *, dry_run: bool = False, images: tuple[str, ...] = ()) -> Linted:
     """What ``invoke lint --fix`` does."""
     session = Session(Flags(images=images, platform="linux/amd64"), Screen(env={}), root=repo.root)
-    return mend_images(session, dry_run=dry_run)
+    return fix_images(session, dry_run=dry_run)
 
 
 def mended(repo: Repo, image: str = "app") -> str:

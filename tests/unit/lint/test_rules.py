@@ -298,7 +298,7 @@ def test_a_platform_that_is_the_images_own_is_only_written_down(packages: Repo, 
     write(packages, HANDLER, f"FROM --platform={written} {RUNTIME}")
 
     (hit,) = [each for each in look(packages) if each.slug == "platform"]
-    assert hit.message == f"FROM --platform={written}: the image cannot be built for another one"
+    assert f"--platform={written}" in hit.message
 
 
 def test_another_platform_is_named_as_the_configuration_takes_it(packages: Repo) -> None:
@@ -313,7 +313,8 @@ def test_a_folder_of_which_an_install_reads_one_file_is_told(packages: Repo) -> 
     write(packages, LISTED, "COPY src /tmp/", INSTALL)
 
     (hit,) = [each for each in look(packages) if each.slug == "source-before-install"]
-    assert hit.message == "COPY src stands before an install that reads only src/requirements.txt of it"
+    assert "COPY src " in hit.message
+    assert "reads only src/requirements.txt" in hit.message
 
 
 def test_an_upgrade_of_what_a_base_has_is_left_to_people(packages: Repo) -> None:
