@@ -1,1 +1,1 @@
-"""What to do and what is wrong: pure functions over what was read."""
+"""Decide what to do and find what is wrong: pure functions over data that was read before."""

@@ -1,6 +1,6 @@
-"""What Lambda would say to an image in a registry, before Lambda does. Pure.
+"""Find what Lambda would refuse about an image in a registry, before Lambda does. Pure.
 
-Source: https://docs.aws.amazon.com/lambda/latest/dg/images-create.html, and what it answers in practice.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/images-create.html, and Lambda's answers in practice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lamina.errors import Problem
 from lamina.refs import EcrHost, Reference
 
 MOST_BYTES = 10 * 1024**3
-"""Unpacked, all layers together: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+"""Of all layers, unpacked: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 _MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
@@ -32,15 +32,15 @@ _LAYERS = (
 _ENTRYPOINT = "lambda-entrypoint.sh"
 _WRAP = 2**32
 _STORED, _FRAME = 0.999, 1 << 16
-"""Bytes that gzip cannot make smaller grow by less than a thousandth and a frame (RFC 1951)."""
+"""Incompressible bytes grow in gzip by less than a thousandth and a frame (RFC 1951)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """What a registry tells of an image.
+    """What a registry says about an image.
 
-    media_type: of the manifest. config_type: of the configuration. layers: media type of each. config: the
-    image configuration. unpacked: bytes of all layers, at least; 0 where nobody looked.
+    media_type: of the manifest. config_type: of the configuration. layers: the media type of each.
+    config: the image configuration. unpacked: a lower bound of the bytes of all layers; 0 if not measured.
     """
 
     media_type: str
@@ -52,7 +52,7 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """An image and what Lambda would say of it. candidate: None for an index, which is no image."""
+    """An image and the reasons against it. candidate: None for an index, which is not an image."""
 
     name: str
     found: FoundImage
@@ -61,26 +61,27 @@ class Checked:
 
     @property
     def platform(self) -> str:
-        """``linux/arm64``; empty where there is no image."""
+        """The platform, such as ``linux/arm64``; empty if there is no image."""
         config = self.candidate.config if self.candidate else {}
         return f"{config.get('os')}/{config.get('architecture')}" if config else ""
 
     @property
     def problem(self) -> Problem:
-        """All reasons against it, for an image that would be refused."""
+        """One problem that lists every refusal."""
         return Problem(
             what="\n  ".join((f"Lambda would refuse {self.name}:", *self.refusals)),
             where=f"{self.found.ref.name}@{self.found.digest}",
-            hint="mend what makes it so, then: invoke build-all --push",
+            hint="fix the cause, then: invoke build-all --push",
         )
 
 
 def objections(
     candidate: ImageFacts, ref: Reference, platform: str, functions: Sequence[Function], *, runs: bool = True
 ) -> Iterator[str]:
-    """All that Lambda would say to an image, to how it is started, and to where it is: see the three below.
+    """Yield every reason against an image: its format, how it starts, and where it is stored.
 
-    runs: whether functions run it, or other images stand on it.
+    See `refusals`, `unstartable` and `misplaced`.
+    runs: True if functions run the image; False if it is only a base of other images, which need not start.
     """
     yield from refusals(candidate, platform)
     yield from unstartable(candidate.config, functions) if runs else ()
@@ -88,7 +89,7 @@ def objections(
 
 
 def refusals(candidate: ImageFacts, platform: str) -> Iterator[str]:
-    """Every reason for which the image would be refused. platform: what it is for, ``linux/arm64``."""
+    """Yield every reason why Lambda would refuse the image. platform: the expected one, ``linux/arm64``."""
     config = candidate.config
     if candidate.media_type not in _MANIFESTS:
         yield f"its manifest is {candidate.media_type}, not {' or '.join(_MANIFESTS)}"
@@ -105,15 +106,15 @@ def refusals(candidate: ImageFacts, platform: str) -> Iterator[str]:
     if not len(candidate.layers) == len(named) == len(steps):
         counts = (len(candidate.layers), "in the manifest"), (len(named), "in the configuration")
         told = ", ".join(f"{count} {where}" for count, where in counts)
-        yield f"its layers and its history do not go together: {told}, {len(steps)} steps"
+        yield f"its layers and its history do not match: {told}, {len(steps)} steps"
     if candidate.unpacked > MOST_BYTES:
         yield f"its layers are {candidate.unpacked / 1024**3:.1f} GiB unpacked, more than 10"
 
 
 def unstartable(config: Mapping[str, Any], functions: Iterable[Function]) -> Iterator[str]:
-    """Every reason for which the image would not start, by itself and as each function's command starts it.
+    """Yield every reason for which the image would not start with each function's command, or its own.
 
-    config: the image configuration. Lambda takes such an image, and fails when the function is called.
+    Lambda accepts such an image and fails when the function is invoked. config: the image configuration.
     """
     settings = config.get("config") or {}
     entrypoint, own = settings.get("Entrypoint") or (), tuple(settings.get("Cmd") or ())
@@ -127,15 +128,15 @@ def unstartable(config: Mapping[str, Any], functions: Iterable[Function]) -> Ite
 
 
 def misplaced(ref: Reference, functions: Iterable[Function]) -> Iterator[str]:
-    """Every reason for which Lambda would not fetch an image from where it is.
+    """Yield every reason for which Lambda could not fetch an image from its registry.
 
-    Loopback registries are test stands: nothing is said of them.
+    Loopback registries are for tests and are not judged.
     """
     if ref.loopback:
         return
     host = EcrHost.of(ref)
     if host is None:
-        yield f"it is in {ref.pull_host}; Lambda takes images from private ECR repositories alone"
+        yield f"it is in {ref.pull_host}; Lambda takes images only from private ECR repositories"
         return
     if host.fips:
         yield f"it is named by the FIPS endpoint {ref.pull_host}, which Lambda refuses"
@@ -146,9 +147,9 @@ def misplaced(ref: Reference, functions: Iterable[Function]) -> Iterator[str]:
 
 
 def unpacked_size(compressed: int, trailer: bytes) -> int:
-    """Bytes of a gzip file unpacked: the least that its trailer allows for.
+    """Return the smallest unpacked size of a gzip file, in bytes, that its trailer allows.
 
-    compressed: its bytes as stored. trailer: its last four, the size modulo 4 GiB (RFC 1952, ISIZE).
+    compressed: its size as stored. trailer: its last four bytes, the size modulo 4 GiB (RFC 1952, ISIZE).
     """
     told = int.from_bytes(trailer, "little")
     least = int(compressed * _STORED) - _FRAME

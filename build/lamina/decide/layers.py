@@ -1,4 +1,4 @@
-"""Which step of a Dockerfile makes each layer of an image. Pure."""
+"""Find the Dockerfile step that makes each layer of an image. Pure."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _LONGEST_STEP = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerStep:
-    """What makes a layer. text: with its line. exact: whether equal inputs always give equal files."""
+    """The step that makes a layer. text: with its line. exact: whether equal inputs give equal files."""
 
     text: str
     exact: bool
     name: str = ""
-    """The instruction's name; empty for what the image stands on."""
+    """The instruction's name; empty for the base image."""
 
 
 def steps(node: Node, *, exact_base: bool) -> tuple[LayerStep, ...]:
-    """What makes an image's layers: first, for all of them, what it stands on; then its own instructions.
+    """Return the steps that make an image's layers: one for the base image, then the own instructions.
 
-    exact_base: whether the layers it stands on are pinned by their digests.
+    exact_base: whether the base image is pinned by digest.
     """
     recipe = node.recipe
     varying = any(_varies(each) for stage in recipe.stages for each in stage.stage.instructions)
@@ -45,7 +45,7 @@ def steps(node: Node, *, exact_base: bool) -> tuple[LayerStep, ...]:
 
 
 def _varies(instruction: Instruction) -> bool:
-    """Whether it may give other files of the same inputs: it runs something, or asks the network."""
+    """Whether equal inputs may give different files: the instruction runs a command or uses the network."""
     remote = instruction.name == "ADD" and any(
         "://" in word or word.startswith("git@") for word in instruction.words[:-1]
     )

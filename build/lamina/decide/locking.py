@@ -1,4 +1,4 @@
-"""What a lock decides: which images move when pins move, and which may not be built without one. Pure."""
+"""Decide with a lock: which images rebuild when pins move, and which need a pin to be built. Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _LOCK = "invoke lock"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinMove:
-    """One pin, from one lock to the next. None: it is not in that lock.
+    """The change of one pin between two locks. None: it is not in that lock.
 
-    rebuilds: the images that would be others, those that stand on such images as well, bases first.
+    rebuilds: the images whose content changes, with the images built from them, bases first.
     """
 
     name: str
@@ -32,9 +32,9 @@ class PinMove:
 
 
 def moves(graph: Graph, names: Iterable[str], before: Lock, after: Lock) -> tuple[PinMove, ...]:
-    """What becomes of the pins of these names, in their order.
+    """Return how the pin of each name changes, in the order of the names.
 
-    An image moves when what its own platform serves does: an index whose other platform moved rebuilds none.
+    An image rebuilds only if the digest of its own platform changes, not for another platform of an index.
     """
     return tuple(
         PinMove(
@@ -62,13 +62,13 @@ def _served(pin: Pin | None, platform: str | None) -> str | None:
 
 
 def unused(graph: Graph, lock: Lock) -> tuple[str, ...]:
-    """The pins that no Dockerfile of the project needs any more."""
+    """Return the pins that no Dockerfile of the project uses any more."""
     used = {external.name for node in graph.nodes.values() for external in node.externals}
     return tuple(name for name in lock.pins if name not in used)
 
 
 def unlocked(nodes: Iterable[Node], names: Collection[str]) -> Iterator[Problem]:
-    """Why images may not be built though there is a lock: each place that uses one of the unpinned names."""
+    """Yield a problem for each Dockerfile line that uses one of the names, which the lock does not pin."""
     for node in nodes:
         for external in (each for stage in node.recipe.stages for each in stage.externals):
             if external.name in names:
@@ -80,7 +80,7 @@ def unlocked(nodes: Iterable[Node], names: Collection[str]) -> Iterator[Problem]
 
 
 def newer(found: Iterable[PinMove]) -> Iterator[Problem]:
-    """A note for each pin whose name serves something else by now."""
+    """Yield a note for each pin whose name now resolves to a different digest."""
     for move in found:
         if move.rebuilds and move.old and move.new:
             yield Problem(what=f"newer runtime available: {move.name} {move}", hint=f"{_LOCK} --refresh")

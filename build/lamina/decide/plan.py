@@ -1,4 +1,4 @@
-"""The plan: for each image whether it is built, tagged anew or left alone, and why. Pure."""
+"""Make the plan: whether each image is built, retagged or skipped, and why. Pure."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ _REFRESH = "--refresh"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundImage:
-    """An image that exists. ref: where, by tag or digest. size: bytes, compressed where a registry tells.
+    """An image that exists. ref: where, by tag or digest. size: bytes; compressed in a registry.
 
-    config: the digest of its configuration; None where nobody tells it. fingerprint: what it says that it was
-    made of; None when Lamina did not build it. lost: the digests of blobs that it names and that are gone, of
-    those that were looked for.
+    config: the digest of its configuration; None if unknown. fingerprint: the one it carries; None if Lamina
+    did not build it. lost: digests of blobs that it refers to and that are missing, among those checked.
     """
 
     ref: Reference
@@ -34,12 +33,12 @@ class FoundImage:
     lost: tuple[str, ...] = ()
 
     def is_image(self, image: Image) -> bool:
-        """Whether it is this image, whole: a tag may have been given to another one."""
+        """Whether it is exactly this image, with no blob lost: a tag may point to another one."""
         return self.fingerprint == image.fingerprint and not self.lost
 
     @property
     def lacks(self) -> str:
-        """What is lost, in words: ``its configuration sha256:1234``, ``2 of its layers``."""
+        """The lost blobs in words: ``its configuration sha256:1234``, ``2 of its layers``."""
         layers = [each for each in self.lost if each != self.config]
         parts = [f"its configuration {self.config[:19]}"] if self.config in self.lost and self.config else []
         if layers:
@@ -51,10 +50,11 @@ class FoundImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreLookup:
-    """What was seen where the images live.
+    """Which images exist in the image store.
 
-    place: ``the engine``, ``registry example.com``, for reasons. found: image -> its content tag.
-    elsewhere: image -> the same fingerprint under another name. unknown: why nobody looked, if so.
+    place: the store's name for reasons: ``the engine``, ``registry example.com``. found: image -> the image
+    under its content tag. elsewhere: image -> the same fingerprint under another name. unknown: why the store
+    was not asked; None if it was.
     """
 
     place: str
@@ -65,10 +65,10 @@ class StoreLookup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What is done with one image. source: what a retag puts under the tag, or what a skip found.
+    """What to do with one image. source: the image that a retag tags, or that a skip found.
 
-    reasons: lines for people, in which very many files are one. changes: all that differs from what was
-    last built, where that is why the image is built.
+    reasons: lines for people; very many changed files become one line. changes: all differences from the last
+    build, if they are why the image is built.
     """
 
     image: Image
@@ -77,7 +77,7 @@ class Decision:
     changes: tuple[InputChange, ...] = ()
     source: FoundImage | None = None
     no_cache: bool = False
-    """Whether its steps run although BuildKit has their results."""
+    """Whether its steps run although BuildKit has cached results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +86,12 @@ class Plan:
 
     decisions: Mapping[str, Decision]
     found: Mapping[str, FoundImage]
-    """What exists of these images and of their bases, under its content tag or where a retag finds it."""
+    """The existing images among these and their bases: under the content tag, or at the source of a retag."""
     place: str
     unknown: str | None = None
     notes: tuple[Problem, ...] = ()
     headline: str | None = None
-    """What every report says first: static mode, the stand-in runtime."""
+    """The first line of every report: static mode, the stand-in runtime."""
 
     @property
     def empty(self) -> bool:
@@ -99,16 +99,16 @@ class Plan:
         return all(decision.action == "skip" for decision in self.decisions.values())
 
     def action(self, name: str) -> Action | None:
-        """What is done with an image; None for one that the plan is not about."""
+        """Return the action for an image; None for one that is not in the plan."""
         return self.decisions[name].action if name in self.decisions else None
 
     def acting(self, action: Action) -> tuple[Decision, ...]:
-        """The decisions of one kind, in build order."""
+        """Return the decisions with one action, in build order."""
         return tuple(each for each in self.decisions.values() if each.action == action)
 
 
 def lacking(seen: StoreLookup, lost: Mapping[str, FoundImage]) -> StoreLookup:
-    """What was seen, when some of it turns out not to be whole. lost: by image, with what is gone."""
+    """Return the lookup corrected for images that have lost blobs. lost: image -> it, with its lost blobs."""
     elsewhere = {name: each for name, each in seen.elsewhere.items() if name not in lost}
     found = {name: each for name, each in lost.items() if name not in seen.elsewhere}
     return replace(seen, found={**seen.found, **found}, elsewhere=elsewhere)
@@ -126,11 +126,13 @@ def make_plan(
     notes: tuple[Problem, ...] = (),
     headline: str | None = None,
 ) -> Plan:
-    """Decide for the selected images and for those of their bases that they lack.
+    """Decide for the selected images and for the missing bases that they need.
 
-    last: image -> the bill it was last built from, to name what changed since. force, refresh: build the
-    selected images whatever there is; they differ in the reason.
-    unlocked: external images without a digest; what stands on one, however far below, is built.
+    Args:
+        last: image -> its build inputs at the last build, to name the changes since.
+        force: build the selected images even if they exist.
+        refresh: the same, without BuildKit's cached results.
+        unlocked: external images without a digest; every image that builds on one, at any depth, is built.
     """
     wanted = set(selected)
     forced = _REFRESH if refresh else "--force" if force else None
@@ -151,7 +153,7 @@ def make_plan(
 
 
 def _sources(decisions: Iterable[Decision]) -> Mapping[str, FoundImage]:
-    """What retags start from: a build in the same plan may stand on it."""
+    """Return the sources of the retags: a build in the same plan may use one as its base."""
     return {
         each.image.name: each.source
         for each in decisions
@@ -160,7 +162,7 @@ def _sources(decisions: Iterable[Decision]) -> Mapping[str, FoundImage]:
 
 
 def _loose(images: Mapping[str, Image], unlocked: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-    """The unlocked images that each image stands on, itself or by its parents: its fingerprint may move."""
+    """Return the unlocked images below each image, direct or through parents: its fingerprint may change."""
     loose: dict[str, tuple[str, ...]] = {}
     for name, image in images.items():
         own = [each.name for each in image.node.externals if each.name in unlocked]
@@ -176,7 +178,7 @@ def _add_missing_bases(
     last: Mapping[str, BuildInputs],
     loose: Mapping[str, tuple[str, ...]],
 ) -> None:
-    """Bases that were not asked for but without which a selected image cannot be built."""
+    """Add bases that were not selected but that a selected image needs to be built."""
     for name in reversed(tuple(images)):
         if name in decisions and decisions[name].action == "build":
             for parent in images[name].node.parents:
@@ -218,7 +220,7 @@ def _decide(
 
 
 def why_unusable(found: FoundImage, image: Image, place: str) -> str:
-    """Why what has the content tag of an image is not that image, or not all of it."""
+    """Return why the image under a content tag cannot be used: other inputs, lost blobs, no fingerprint."""
     if found.fingerprint not in {None, image.fingerprint}:
         return f"{image.tag} exists in {place} but was built from different inputs"
     if found.lost:

@@ -1,4 +1,4 @@
-"""What is wrong with images before anything is built, all of it at once. Pure."""
+"""Find what is wrong with images before anything is built, all at once. Pure."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _OFFICIAL = frozenset({
     "redis", "registry", "rockylinux", "ruby", "rust", "swift", "traefik", "ubuntu",
 })
 # fmt: on
-"""Images of Docker Hub that are often built upon, by a bare name: https://hub.docker.com/u/library"""
+"""Common base images of Docker Hub with a bare name: https://hub.docker.com/u/library"""
 _SET_UP_QEMU = "docker run --privileged --rm tonistiigi/binfmt --install all"
 
 
 def faults(images: Mapping[str, Image]) -> Iterator[Problem]:
-    """What would fail the build: sources that find nothing, leave the context or cannot be read."""
+    """Yield what would fail the build: sources that match nothing, leave the context or cannot be read."""
     for image in images.values():
         for name, context in image.contexts.items():
             for missing in context.missing:
@@ -37,7 +37,7 @@ def faults(images: Mapping[str, Image]) -> Iterator[Problem]:
 
 
 def notes(images: Mapping[str, Image]) -> Iterator[Problem]:
-    """What the user should know and the build survives."""
+    """Yield what the user should know and what does not fail the build."""
     yield from heavy_contexts(images)
     for image in images.values():
         recipe = image.node.recipe
@@ -57,9 +57,9 @@ def notes(images: Mapping[str, Image]) -> Iterator[Problem]:
 
 
 def misspelt_bases(images: Mapping[str, Image], names: Collection[str]) -> Iterator[Problem]:
-    """A note for each image from outside whose bare name is almost that of an image of the project.
+    """Yield a note for each external image whose bare name is close to that of an image of the project.
 
-    Docker Hub may have one of that name, so this is no fault. names: of all images of the project.
+    Not an error: Docker Hub may have an image of that name. names: all images of the project.
     """
     for image in images.values():
         for external in image.node.externals:
@@ -77,7 +77,7 @@ def misspelt_bases(images: Mapping[str, Image], names: Collection[str]) -> Itera
 
 
 def unknown_secrets(images: Mapping[str, Image], declared: Collection[str]) -> Iterator[Problem]:
-    """A note for each secret that a step may read and nothing gives: the step runs without it."""
+    """Yield a note for each mounted secret that is not configured: the step runs without it."""
     for image in images.values():
         recipe = image.node.recipe
         for secret in recipe.secrets:
@@ -87,14 +87,14 @@ def unknown_secrets(images: Mapping[str, Image], declared: Collection[str]) -> I
             runs = (each for stage in recipe.stages for each in stage.stage.instructions)
             line = next((each.line for each in runs if any(map(named.search, each.flags_of("mount")))), 1)
             yield Problem(
-                what=f"{image.name} mounts the secret {secret}, and nothing gives it",
+                what=f"{image.name} mounts secret {secret}, which is not configured",
                 where=recipe.dockerfile.where(line),
                 hint=f'[tool.lamina.secrets] {secret} = {{ file = "path", optional = true }}',
             )
 
 
 def emulated(images: Mapping[str, Image], machine: Machine) -> Iterator[Problem]:
-    """A note for each image whose build runs programs of another platform than the machine's."""
+    """Yield a note for each image whose build runs programs of a platform other than the machine's."""
     for image in images.values():
         for platform, run in image.node.recipe.runs_on.items():
             if family(platform) == family(machine.platform):

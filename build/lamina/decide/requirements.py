@@ -1,4 +1,4 @@
-"""Which Python requirements of an image may be another version in its next build. Pure."""
+"""Find Python requirements that may resolve to another version in the next build. Pure."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _SHOWN = 3
 
 
 def unpinned(images: Mapping[str, Image], local: Collection[str]) -> Iterator[Problem]:
-    """A note for each image that installs what nothing pins. local: normalised names of own packages.
+    """Yield a note for each image that installs unpinned requirements.
 
     A requirement is pinned by ``==``, a hash or a URL, in its own line or in any other file of the image's
-    context. A lock file pins those of the files beside and below it.
+    context. A lock file pins the requirements of the files beside and below it.
+    local: normalised names of the project's own packages.
     """
     for image in images.values():
         loose = _loose(image, local) if _runs(image) else {}
@@ -32,7 +33,7 @@ def unpinned(images: Mapping[str, Image], local: Collection[str]) -> Iterator[Pr
             yield Problem(
                 what=f"{image.name}: {len(loose)} {are} not pinned ({names})",
                 where=image.told(next(iter(loose.values()))),
-                hint="add a constraints or lock file and install by it: a later build may get other versions",
+                hint="install from a constraints or lock file: a later build may get other versions",
             )
 
 
@@ -41,7 +42,7 @@ def _runs(image: Image) -> bool:
 
 
 def _loose(image: Image, local: Collection[str]) -> dict[str, str]:
-    """Names that nothing pins -> the file that requires them."""
+    """Return the unpinned names -> the file that requires them."""
     required = [(path, line) for path, lines in image.bill.requirements.items() for line in lines]
     pinned = {distribution(line) for _, line in required if _PINNED.search(line.partition(";")[0])}
     locks = [
@@ -61,7 +62,7 @@ def _loose(image: Image, local: Collection[str]) -> dict[str, str]:
 
 
 def _is_installed(line: str, image: Image) -> bool:
-    """Whether a requirement of an extra is wanted: some step names that extra."""
+    """Whether a requirement is installed: one of an extra is only if some step names that extra."""
     extra = _EXTRA.search(line)
     if extra is None:
         return True

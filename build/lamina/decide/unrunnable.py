@@ -1,4 +1,4 @@
-"""What fails when Lambda starts functions, each cause once for all the images that have it. Pure."""
+"""Find what fails when Lambda starts functions; each cause is reported once for all its images. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lamina.identify.runnable import Lacking, Runnable
 from lamina.identify.wheel import Dropped
 
 UNRUNNABLE = frozenset({"LAM601", "unrunnable"})
-"""The rule of lint, by id and name, that finds what `unrunnable` does: who switches it off is believed."""
+"""The lint rule, by id and name, that reports the same as `unrunnable`: ignoring it switches off both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Cause:
-    """One thing that is wrong in one image. key: what is the same in every image that has it."""
+    """One fault in one image. key: equal for the same fault in every image."""
 
     key: tuple[object, ...]
     image: Image
@@ -26,7 +26,7 @@ class _Cause:
 
 
 def unrunnable(found: Mapping[str, tuple[Image, Runnable]]) -> Iterator[Problem]:
-    """Modules, handlers, packages and files that are not there. Only a certain one must fail."""
+    """Yield modules, handlers, packages and files missing in images. Only certain ones must fail a build."""
     causes: dict[tuple[object, ...], list[_Cause]] = {}
     for image, runnable in found.values():
         if runnable.shell is not None:
@@ -67,7 +67,7 @@ def _problem(same: list[_Cause]) -> Problem:
 
 
 def _names(images: list[Image]) -> str:
-    """The names of the images: ``a``, ``a and b``, ``a, b and c``."""
+    """Join the names of the images: ``a``, ``a and b``, ``a, b and c``."""
     *most, last = [each.name for each in images]
     return f"{', '.join(most)} and {last}" if most else last
 
@@ -80,7 +80,7 @@ def _lacking(images: list[Image], fault: Lacking) -> Problem:
     image, required = images[0], fault.required
     hold = "hold" if len(images) > 1 else "holds"
     return Problem(
-        what=f"{_names(images)} {hold} {fault.project.name} but not {required.name}, which that requires",
+        what=f"{_names(images)} {hold} {fault.project.name} but not {required.name}, which it requires",
         where=image.told_of(f"{fault.project.folder}/pyproject.toml"),
         allowed=f"{required.name} from {image.told_of(required.folder)}",
         hint=f"build {_dockerfiles(images)} FROM an image that holds it, "
@@ -91,7 +91,7 @@ def _lacking(images: list[Image], fault: Lacking) -> Problem:
 
 
 def _dropped(images: list[Image], fault: ImportFault, dropped: Dropped) -> Problem:
-    """A file that is in the project and in no wheel of it."""
+    """Return the problem for a file that is in the project but not in its wheel."""
     image = images[0]
     does = "opens" if fault.opened else "imports"
     where = f"{image.told_of(dropped.file)}:{dropped.line}"
@@ -106,7 +106,7 @@ def _dropped(images: list[Image], fault: ImportFault, dropped: Dropped) -> Probl
 
 
 def _command(image: Image, fault: ImportFault) -> Problem:
-    """A command that names nothing."""
+    """Return the problem for a command that names a missing module or function."""
     dockerfile = image.node.spec.dockerfile_path
     instruction = image.node.recipe.command_at
     own = instruction is not None and instruction.words == (fault.command,)
@@ -123,7 +123,7 @@ def _command(image: Image, fault: ImportFault) -> Problem:
         mend = mend or (f"COPY {image.in_context(fault.local)} into it" if fault.local else None)
     else:
         what = f"{says} a function that is not in {image.told_of(fault.importer)}: {fault.missing}"
-        mend = mend or "mend the command, or write the function"
+        mend = mend or "fix the command, or write the function"
     return Problem(
         what=what,
         where=cmd or (dockerfile if own else image.node.spec.source),
@@ -145,7 +145,7 @@ def _import(images: list[Image], fault: ImportFault) -> Problem:
 
 
 def by_certainty(problems: Iterable[Problem]) -> Mapping[Certainty, tuple[Problem, ...]]:
-    """Problems by how certain they are."""
+    """Group problems by how certain they are."""
     found: dict[Certainty, tuple[Problem, ...]] = {"certain": (), "likely": (), "hint": ()}
     for each in problems:
         found[each.certainty] = (*found[each.certainty], each)

@@ -1,4 +1,4 @@
-"""Contexts that are larger than anybody means them to be, and what makes them so. Pure."""
+"""Find contexts that are larger than intended, and the files that make them so. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ HEAVY = 50_000_000
 """Bytes. Source is a few megabytes; ten times that is a dataset, an archive or a build's output in a COPY."""
 _LEAST_MEGABYTES = 100_000
 _NAMED = 3
-_SMALL = 100  # what is less than this part of the whole does not help
+_SMALL = 100  # parts below a hundredth of the whole are not worth naming
 
 
 def heavy_contexts(images: Mapping[str, Image]) -> Iterator[Problem]:
-    """A note for each context of more than `HEAVY` bytes: its size, and the folders or files that make it."""
+    """Yield a note for each context above `HEAVY` bytes: its size and the largest folders or files."""
     for image in images.values():
         for name, context in image.contexts.items():
             if context.size <= HEAVY:
@@ -35,21 +35,21 @@ def heavy_contexts(images: Mapping[str, Image]) -> Iterator[Problem]:
             yield Problem(
                 what=f"{image.name} takes {megabytes(context.size)} from {place}: {', '.join(parts)}",
                 where=spec.dockerfile_path,
-                hint=f"put what it does not need into {context.ignore.source or beside}",
+                hint=f"ignore the files it does not need in {context.ignore.source or beside}",
             )
 
 
 def heaviest(files: Iterable[ContextFile], count: int) -> list[tuple[str, int]]:
-    """The paths that weigh most and their bytes, none below another.
+    """Return the largest paths and their bytes, none below another.
 
-    A folder of which one part is at least half is told by its parts: they say more than it does.
+    A folder is replaced by its parts if one of them is at least half of it.
     """
     weights, parts = weigh((file.path, file.size) for file in files)
     return pick_heaviest(weights, parts, count)
 
 
 def weigh(files: Iterable[tuple[str, int]]) -> tuple[Mapping[str, int], Mapping[str, set[str]]]:
-    """The bytes of every file and folder, and what is directly in each folder; the root is ``""``."""
+    """Return the bytes of every file and folder, and each folder's direct entries; the root is ``""``."""
     weights: Counter[str] = Counter()
     parts: defaultdict[str, set[str]] = defaultdict(set)
     for file, size in files:
@@ -66,7 +66,7 @@ def weigh(files: Iterable[tuple[str, int]]) -> tuple[Mapping[str, int], Mapping[
 def pick_heaviest(
     weights: Mapping[str, int], parts: Mapping[str, set[str]], count: int
 ) -> list[tuple[str, int]]:
-    """See `heaviest`; of what was weighed before."""
+    """Return the same as `heaviest`, from the results of `weigh`."""
     waiting = [(-weights[path], path) for path in parts.get("", ())]
     heapify(waiting)
     found: list[tuple[str, int]] = []
@@ -82,10 +82,10 @@ def pick_heaviest(
 
 
 def megabytes(size: int) -> str:
-    """``312.4 MB`` for a number of bytes."""
+    """Format bytes as ``312.4 MB``."""
     return f"{size / 1e6:.1f} MB"
 
 
 def amount(size: int) -> str:
-    """``312.4 MB`` for a number of bytes, or ``1.2 kB`` where there are less than a tenth of one."""
+    """Format bytes as ``312.4 MB``, or as ``1.2 kB`` below a tenth of a megabyte."""
     return megabytes(size) if size >= _LEAST_MEGABYTES else f"{size / 1e3:.1f} kB"

@@ -1,4 +1,4 @@
-"""What keeps a push from attesting, and which images are there without attestations."""
+"""Check whether a push can attest, and find images that exist without attestations."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MAX = "max"
 
 
 def check_attestable(session: Session, plan: Plan) -> tuple[Problem, ...]:
-    """Refuse to write secrets into a provenance; notes about images that are there without attestations.
+    """Return notes about images that were pushed without attestations.
 
-    Raises ConfigError.
+    Raises ConfigError if a provenance would contain the value of a secret.
     """
     wanted = session.attestations
     if not wanted:
@@ -28,11 +28,11 @@ def check_attestable(session: Session, plan: Plan) -> tuple[Problem, ...]:
         where = session.project.settings["provenance"].source
         ConfigError.check(
             Problem(
-                what=f"provenance {_MAX} tells the value of every build argument, and {name} of {image.name} "
+                what=f"provenance {_MAX} holds the value of every build argument, and {name} of {image.name} "
                 "looks like a secret",
                 where=where,
-                allowed="provenance min, which tells none",
-                hint=f"let the step read it by RUN --mount=type=secret,id={name.lower()}",
+                allowed="provenance min, which holds none",
+                hint=f"mount it in the step: RUN --mount=type=secret,id={name.lower()}",
             )
             for image in building
             for name in secret_arguments(image)
@@ -41,10 +41,10 @@ def check_attestable(session: Session, plan: Plan) -> tuple[Problem, ...]:
 
 
 def _idle_flags(session: Session) -> tuple[Problem, ...]:
-    """A note where somebody asks for attestations of what is not pushed. A setting waits for a push."""
+    """Return a note if a flag asks for attestations without a push. Settings wait silently for a push."""
     sources = (session.project.settings[name].source for name in ("provenance", "sbom"))
     flags = [source for source in sources if source.startswith("--")]
-    what = "only what is pushed is attested: an image in the engine is left as it is"
+    what = "only what is pushed is attested: images in the engine get no attestations"
     return (Problem(what=what, where=", ".join(flags), hint="add --push"),) if flags else ()
 
 
@@ -60,15 +60,15 @@ def _unattested(session: Session, plan: Plan) -> Iterator[Problem]:
             yield Problem(
                 what=f"{image.name} was pushed without attestations",
                 where=str(image.ref),
-                hint=f"invoke build-all --push --image {image.name} --force, where its tag may move",
+                hint=f"invoke build-all --push --image {image.name} --force, if its tag is mutable",
             )
 
 
 def unattested_push(session: Session) -> tuple[Problem, ...]:
-    """A note where attestations are wanted and a push takes images as they are in the engine."""
+    """Return a note if attestations are configured but a push uploads existing images of the engine."""
     if not session.attestations:
         return ()
     settings = session.project.settings
     source = settings["sbom" if session.project.get("sbom") else "provenance"].source
-    what = "an image of the engine is pushed without attestations: they are made by a build"
+    what = "images of the engine are pushed without attestations: only a build makes them"
     return (Problem(what=what, where=source, hint="invoke build-all --push"),)

@@ -1,4 +1,4 @@
-"""From plan to images: build what must be built, push what is built, record what is confirmed."""
+"""Go from plan to images: build, push, and record what is confirmed."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ from lamina.report.runs import RunSettings, keep_run, prune_runs
 from lamina.report.view import BuildView
 
 Build = Callable[[Session, Plan, Mapping[str, Image], Externals, str], Outcome]
-"""Makes what a plan builds. Given all images that it is about, what they stand on, the name of the run."""
+"""Builds a plan. Arguments: session, plan, all images with their bases, external images, name of the run."""
 
 
 def build_images(
     session: Session, command: str, kind: str | None = None, *, by: Build | None = None
 ) -> Outcome:
-    """Plan and carry it out. What is confirmed is recorded, whatever else fails; and so is the run.
+    """Plan and build. Record every confirmed image, even if others fail, and record the run.
 
-    by: who builds; the engine unless somebody else is named.
+    by: the function that builds; by default with the engine's builder.
     """
     started = time.time()
     selected = select(session, kind)
@@ -114,7 +114,7 @@ def _keep(session: Session, command: str, run: str, plan: Plan, outcome: Outcome
 def _build(
     session: Session, plan: Plan, images: Mapping[str, Image], outside: Externals, run: str
 ) -> Outcome:
-    """Stage, bake and confirm the builds of a plan."""
+    """Stage, bake and confirm the builds of a plan; then tidy their remote caches."""
     decisions = plan.acting("build")
     make_ready(session, outside)
     by_digest = session.flags.push or session.builder.local_images
@@ -137,7 +137,7 @@ def _build(
 
 
 def make_ready(session: Session, outside: Externals) -> None:
-    """See to the builder and to the stand-ins of a build, side by side: both mean waiting for a program."""
+    """Prepare the builder and load the stand-ins of a build, in parallel: both wait for a program."""
     engine = session.engine
     with ThreadPoolExecutor(1, thread_name_prefix="stand-ins") as pool:
         loaded = pool.submit(load_stand_ins, outside, session.runner, engine, session.screen.say)
@@ -146,7 +146,7 @@ def make_ready(session: Session, outside: Externals) -> None:
 
 
 def name_run(purpose: str = "") -> str:
-    """A name that no other run has; the later, the greater. purpose: of a run that builds nothing to keep."""
+    """Return a unique name for a run; names sort by time. purpose: a suffix for runs that keep no image."""
     now = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     return "-".join(filter(None, (now, secrets.token_hex(3), purpose)))
 
@@ -159,9 +159,9 @@ def make_order(
     outside: Externals,
     caches: Mapping[str, ImageCache],
 ) -> BuildRequest:
-    """What to build, with the contexts staged. found: the bases that are there."""
+    """Stage the contexts and return the build request. found: existing bases, by name."""
     images = [*(decision.image for decision in decisions), *support]
-    with ThreadPoolExecutor(1, thread_name_prefix="git") as pool:  # git takes its time over a large worktree
+    with ThreadPoolExecutor(1, thread_name_prefix="git") as pool:  # git is slow on a large worktree
         asked = pool.submit(read_revision, session.runner, session.project.root)
         stages = stage_images(session.project.state, images)
     revision = asked.result()
@@ -185,14 +185,14 @@ def make_order(
 def make_workshop(
     session: Session, outside: Iterable[Reference], place: ImageStore, run: str, view: BuildView
 ) -> BuildEnv:
-    """What a run works with, and its folder below `.lamina/runs/`.
+    """Create the run's folder below `.lamina/runs/` and return its build environment.
 
-    outside: see `from_outside`. place: where its images are looked up.
+    outside: see `from_outside`. place: the store in which its images are looked up.
     """
     folder = session.project.state / "runs" / run
     folder.mkdir(parents=True)
     prune_runs(session.project.state)
-    # buildx logs in by itself, also to registries of which we know nothing.
+    # buildx logs in by itself, also to registries that Lamina does not use.
     session.mask.learn(*DockerConfig.load().secrets)
     return BuildEnv(
         runner=session.runner,
@@ -211,7 +211,7 @@ def make_workshop(
 
 
 def from_outside(images: Iterable[Image], outside: Externals) -> tuple[Reference, ...]:
-    """The images of others that builds of these may pull."""
+    """Return the references of external images that builds of these images may pull."""
     return tuple(
         Reference.parse(outside.references.get(image.name, {}).get(each.name, each.name))
         for image in images
@@ -222,9 +222,9 @@ def from_outside(images: Iterable[Image], outside: Externals) -> tuple[Reference
 def find_support(
     decisions: Iterable[Decision], images: Mapping[str, Image], visible: Collection[str] = ()
 ) -> tuple[Image, ...]:
-    """Bases that are up to date but that the builder has to make again, for it does not see them.
+    """Return the up-to-date bases that must be built again because the builder cannot see them.
 
-    visible: those that it sees.
+    visible: names of the bases that it can see.
     """
     built = {decision.image.name for decision in decisions}
     needed: set[str] = set()
@@ -238,7 +238,10 @@ def find_support(
 
 
 def push_built(session: Session) -> Outcome:
-    """Push what is built in the engine and not yet in the registry; every digest is confirmed."""
+    """Push images of the engine that are not yet in the registry, and confirm every digest.
+
+    Raises BuildError for images that are not built or not confirmed.
+    """
     selected = select(session)
     outside = read_pins(session, selected)
     images = make_images(session, selected, outside, find_stable(session, selected))
@@ -287,14 +290,14 @@ def push_built(session: Session) -> Outcome:
 
 
 def _local_ref(session: Session, image: Image) -> Reference | None:
-    """The name under which the engine has an image: built for this registry, or for no registry at all."""
+    """Return the engine's name for an image, built for this registry or for none. None if not built."""
     bare = Reference.parse(session.project.repository(image.name)).with_tag(image.tag)
     there = session.engine_place.look([image.ref, bare])
     return next((ref for ref, found in there.items() if found.is_image(image)), None)
 
 
 def credentials(session: Session) -> Callable[[str], Credential | None]:
-    """Finds what docker-py needs to push to a host."""
+    """Return a function that finds the credential docker-py needs for a host; None if there is none."""
     environment = {**os.environ, **session.docker_environment}
 
     def find(host: str) -> Credential | None:
@@ -306,12 +309,15 @@ def credentials(session: Session) -> Callable[[str], Credential | None]:
 
 
 def _check_destination(session: Session, outside: Externals, images: Iterable[Image]) -> None:
-    """Refuse, before anything is built, what could not be pushed or should not be. Creates repositories."""
+    """Check, before anything is built, that the images can be pushed. With --create, create repositories.
+
+    Raises ConfigError if a stand-in would leave this machine, RegistryError for missing repositories.
+    """
     registry, chosen = session.registry, list(images)
     away = [image for image in chosen if not image.repository.loopback]
     if outside.stand_ins and away and not session.flags.allow_stand_in:
         raise ConfigError.of(
-            f"{', '.join(outside.stand_ins)} is a stand-in here: what stands on it does not run on AWS",
+            f"{', '.join(outside.stand_ins)} is a stand-in here: images built from it do not run on AWS",
             where=away[0].repository.pull_host,
             allowed="a loopback registry, or --allow-stand-in",
             hint="run `invoke lock` where the runtime's registry can be reached",
@@ -330,7 +336,7 @@ def _check_destination(session: Session, outside: Externals, images: Iterable[Im
             Problem(
                 what=f"there is no repository {name}",
                 where=registry.address,
-                hint="invoke ecr.setup makes all of them; or add --create, or: "
+                hint="invoke ecr.setup creates all of them; or add --create, or: "
                 f"aws ecr create-repository --repository-name {name}",
             )
             for name in missing
@@ -338,6 +344,6 @@ def _check_destination(session: Session, outside: Externals, images: Iterable[Im
 
 
 def _made_by_push(session: Session, name: str) -> bool:
-    """Whether the registry has a template by which a push creates a repository."""
+    """Whether ECR has a template from which a push creates the repository."""
     ecr = session.ecr
     return ecr is not None and session.project.ecr.creates(ecr.stock.full(name))

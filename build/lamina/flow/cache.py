@@ -1,4 +1,4 @@
-"""Finding the remote cache of a run: which references there are, and what is wrong with the others."""
+"""Find the remote cache of a run: which references exist, and why others cannot be read."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from lamina.registries.base import Manifest, Registry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caches:
-    """By image, for the builds of a run. notes: why something is not cached."""
+    """The remote caches of a run's builds, by image. notes: why something is not cached."""
 
     images: Mapping[str, ImageCache] = field(default_factory=dict)
     notes: tuple[Problem, ...] = ()
 
 
 def find_caches(session: Session, images: Iterable[Image]) -> Caches:
-    """Ask the registry, in parallel, which cache references exist. Never fails: a build can do without."""
+    """Ask the registry, in parallel, which cache references exist. An error is a note, not a failure."""
     if not session.remote or session.project.get("cache") == "off":
         return Caches()
     if not session.builder.remote_cache:
@@ -46,10 +46,12 @@ def settle_caches(
     *,
     exact: bool,
 ) -> tuple[Problem, ...]:
-    """Put the caches in order that the builds of a run left; what the user should know of them.
+    """Tidy the caches that the builds of a run exported; return notes for the user.
 
-    export_again: exports those of images once more and says what lacks still; None where nobody can.
-    exact: whether images have the very layers that a cache has, which are not dated anew.
+    Args:
+        export_again: exports the caches of the named images once more and returns the incomplete ones -> why;
+            None if that is impossible.
+        exact: whether images contain the same layers as their caches: not if timestamps are rewritten.
     """
     lacking = {name: gap for name, gap in outcome.uncached.items() if name in outcome.built}
     left: Mapping[str, str] = lacking
@@ -83,8 +85,9 @@ def _describe(lacking: Mapping[str, str], left: Mapping[str, str]) -> Iterator[P
 
 
 def _own_layers(result: Result) -> frozenset[str]:
-    """The layers that must be in the cache of an image of which every step ran; none where that is unsure:
-    a WORKDIR may make no layer.
+    """Return the layers that the cache must have, for an image whose steps all ran.
+
+    Empty if that is uncertain: a WORKDIR may not make a layer.
     """
     recipe = result.image.node.recipe
     sure = result.cold and all(each.name != "WORKDIR" for each in recipe.instructions)
@@ -92,7 +95,7 @@ def _own_layers(result: Result) -> frozenset[str]:
 
 
 def read_policy(session: Session) -> CachePolicy:
-    """How the project caches. Only a push writes: what is not pushed concerns nobody else."""
+    """Return how the project caches. Only a push writes a cache: others cannot use unpushed images."""
     project = session.project
     branch = (
         project.get("cache-branch") or branch_of_ci(os.environ) or read_branch(session.runner, project.root)
@@ -109,7 +112,7 @@ def read_policy(session: Session) -> CachePolicy:
 def existing(
     registry: Registry, refs: Iterable[Reference]
 ) -> tuple[Mapping[Reference, str | None], tuple[Problem, ...]]:
-    """Those of the references that exist, with the steps they were written for; why others cannot be read."""
+    """Return the existing references -> the steps they were written for; and why others are unreadable."""
     wanted = tuple(dict.fromkeys(refs))
     found: dict[Reference, Manifest | None] = {}
     problems: dict[Problem, None] = {}

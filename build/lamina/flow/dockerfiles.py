@@ -1,4 +1,4 @@
-"""Every Dockerfile of a project, read as far as it can be: what is wrong with one hides no other's faults."""
+"""Read every Dockerfile of a project as far as possible: a fault in one does not hide those of others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lamina.identify.tree import Files
 
 
 def all_faults(project: Project, files: Callable[[Path], Files]) -> Iterator[Problem]:
-    """What is wrong with all Dockerfiles, ignore files and sources. files: opens a folder."""
+    """Yield all faults of all Dockerfiles, ignore files and sources. files: opens a folder."""
     graph, unparsed = find_graph(project)
     images, unread = identify_each(project, graph, graph.nodes, prefix="", bases={}, files=files)
     yield from dict.fromkeys((*unparsed, *unread, *preflight.faults(images)))

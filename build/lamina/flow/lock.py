@@ -1,4 +1,4 @@
-"""What a project stands on from outside, by digest: read, pinned, asked for again."""
+"""Read, pin and refresh the digests of a project's external images."""
 
 from __future__ import annotations
 
@@ -24,20 +24,23 @@ from lamina.refs import Reference
 
 
 def read_pins(session: Session, names: Iterable[str]) -> Externals:
-    """What the images stand on from outside the project, as pinned now."""
+    """Return the external images below the named images, as pinned now."""
     return read_externals(_nodes(session, names), _lock(session), _architecture())
 
 
 def pin_for_build(session: Session, names: Iterable[str]) -> Externals:
-    """The same before a build: where there is no lock yet it is written, a runtime out of reach is stood in.
+    """Return the same before a build: write the first lock, and make a stand-in for an unreachable runtime.
 
-    The first lock is of the whole project, as far as registries answer for what these images do not need.
-    Raises ConfigError when there is a lock that lacks what they stand on, RegistryError.
+    The first lock covers the whole project; external images that the named images do not need may fail.
+
+    Raises:
+        ConfigError: there is a lock, and it lacks an image that these need.
+        RegistryError: a needed image cannot be resolved and has no stand-in.
     """
     chosen = tuple(names)
     outside = read_pins(session, chosen)
     nodes = _nodes(session, chosen)
-    if session.static:  # the bases are not built, whatever they stand on
+    if session.static:  # the bases are not built, so their external images do not matter
         nodes = tuple(node for node in nodes if node.name in chosen)
     used = {external.name for node in nodes for external in node.externals}
     lacking = [name for name in outside.unlocked if name in used]
@@ -47,7 +50,7 @@ def pin_for_build(session: Session, names: Iterable[str]) -> Externals:
         ConfigError.check(unlocked(nodes, lacking))
     answer = _ask(session, read_pins(session, session.graph.nodes).unlocked)
     needed = answer.about(lacking)
-    # What stands in for a runtime is in this machine's engine only.
+    # A stand-in exists only in this machine's engine.
     places = _places(nodes)
     RegistryError.check(needed.problems(places, () if session.builds_here else needed.silent))
     _stand_in(session, needed, places)
@@ -59,21 +62,22 @@ def pin_for_build(session: Session, names: Iterable[str]) -> Externals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relock:
-    """A lock that is about to be written. moves: what becomes of each pin of the images that it is about."""
+    """A lock that is about to be written. moves: how each pin of the selected images changes."""
 
     before: Lock
     after: Lock
     moves: tuple[PinMove, ...]
     notes: tuple[Problem, ...]
     headline: str | None
-    """What every report says first: the stand-in runtime."""
+    """The first line of every report: the stand-in runtime."""
 
 
 def make_lock(session: Session, *, refresh: bool, dry_run: bool) -> Relock:
-    """Ask the registries for what is not pinned; with ``refresh`` for everything. Writes no lock.
+    """Ask the registries for the digests of unpinned names; with ``refresh``, of all names.
 
-    Pins that no Dockerfile uses are dropped by a refresh of all images. Raises RegistryError with all that
-    cannot be told.
+    Does not write the lock.
+    A refresh of all images drops pins that no Dockerfile uses. Raises RegistryError with every name that
+    cannot be resolved.
     """
     graph, before = session.graph, _lock(session)
     nodes = _nodes(session, graph.select(session.flags.images))
@@ -103,12 +107,12 @@ def make_lock(session: Session, *, refresh: bool, dry_run: bool) -> Relock:
 
 
 def write_lock(session: Session, lock: Lock) -> None:
-    """Put the lock where the next command reads it."""
+    """Write ``lamina.lock``."""
     write_atomic(session.project.root / LOCK_FILE, lock.render())
 
 
 def newer_upstream(session: Session, names: Iterable[str]) -> Iterator[Problem]:
-    """Notes about what the pinned names serve by now. What cannot be asked is a note as well."""
+    """Yield notes about newer digests of pinned names, and about names that cannot be checked."""
     lock = _lock(session)
     nodes = _nodes(session, names)
     pinned = sorted({each.name for node in nodes for each in node.externals if each.name in lock.pins})
@@ -128,20 +132,20 @@ def newer_upstream(session: Session, names: Iterable[str]) -> Iterator[Problem]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
-    """What registries said. pins: name -> what it serves now. silent: name -> why that is not known."""
+    """The answers of registries. pins: name -> its current digests. silent: name -> why they are unknown."""
 
     pins: Mapping[str, Pin]
     silent: Mapping[str, RegistryError]
 
     def about(self, names: Collection[str]) -> _Answer:
-        """The answer as far as it is about these names."""
+        """Return the answer restricted to these names."""
         return _Answer(
             pins={name: each for name, each in self.pins.items() if name in names},
             silent={name: error for name, error in self.silent.items() if name in names},
         )
 
     def problems(self, places: Mapping[str, str], pinned: Collection[str]) -> Iterator[Problem]:
-        """What nobody serves and no stand-in takes the place of: none does of what is pinned.
+        """Yield the images that no registry serves and no stand-in replaces. Pinned ones are never replaced.
 
         places: see `_places`.
         """
@@ -164,7 +168,7 @@ def _ask(session: Session, names: Iterable[str]) -> _Answer:
 
 
 def _places(nodes: Iterable[Node]) -> Mapping[str, str]:
-    """Image from outside -> where it is used first, as ``Dockerfile:line``."""
+    """Return external image -> its first use, as ``Dockerfile:line``."""
     places: dict[str, str] = {}
     for node in nodes:
         for external in (each for stage in node.recipe.stages for each in stage.externals):
@@ -190,7 +194,7 @@ def _with(lock: Lock, answer: _Answer) -> Lock:
 
 
 def _nodes(session: Session, names: Iterable[str]) -> tuple[Node, ...]:
-    """The images and what they stand on."""
+    """Return the nodes of the named images and their bases."""
     return tuple(session.graph.nodes[name] for name in session.graph.with_ancestors(names))
 
 

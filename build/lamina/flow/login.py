@@ -1,4 +1,4 @@
-"""Getting ready: into the registry, and what the next build stands on into the engine."""
+"""Prepare for a build: log in to the registry, and pull base images into the engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lamina.refs import Reference
 
 
 def enter(session: Session) -> str:
-    """Log in, or make sure that docker's own credentials are good; what was done, in a sentence."""
+    """Log in to ECR, or check docker's credentials for another registry. Return the result as a sentence."""
     if not session.remote:
         return "nothing to log in to: images live in the engine"
     if session.ecr:
@@ -25,7 +25,10 @@ def enter(session: Session) -> str:
 
 
 def warm(session: Session) -> Iterator[tuple[str, str]]:
-    """Pull the runtime and the bases that exist in the registry; each with what became of it."""
+    """Pull the base images the next build needs, by digest; yield each name with the result.
+
+    Missing images are reported, not an error.
+    """
     selected = select(session)
     outside = read_pins(session, selected)
     load_stand_ins(outside, session.runner, session.engine, session.screen.say)

@@ -1,4 +1,4 @@
-"""From declaration to plan: pin, identify, look, decide."""
+"""Go from declaration to plan: pin, identify, look up, decide."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lamina.report.record import read_bills, read_manifest
 
 
 def select(session: Session, kind: str | None = None) -> tuple[str, ...]:
-    """The images that a command is about, bases first. In static mode only Lambda images are."""
+    """Return the names of the selected images, bases first. In static mode only Lambda images count."""
     return session.graph.select(session.flags.images, kind="lambda" if session.static else kind)
 
 
@@ -35,9 +35,9 @@ def make_images(
     outside: Externals,
     stable: Mapping[str, FoundImage] | None = None,
 ) -> Mapping[str, Image]:
-    """Read and fingerprint the images and what they stand on. Raises ConfigError with all faults found.
+    """Read and fingerprint the images and their bases. Raises ConfigError with all faults found.
 
-    stable: in static mode what the bases are; see `find_stable`.
+    stable: the bases in static mode; see `find_stable`.
     """
     images, unread = identify_each(
         session.project,
@@ -55,9 +55,9 @@ def make_images(
 
 
 def find_stable(session: Session, selected: Iterable[str]) -> Mapping[str, FoundImage] | None:
-    """In static mode what ``stable`` is of each base that the images stand on; None out of static mode.
+    """Return the image under ``stable`` for each base of the selected images; None if not in static mode.
 
-    Offline nothing is known of them. Raises RegistryError for a base without ``stable``.
+    Offline the result is empty. Raises RegistryError for a base without ``stable``, or with lost blobs.
     """
     if not session.static:
         return None
@@ -95,9 +95,9 @@ def look(
     stable: Mapping[str, FoundImage] | None = None,
     destination: ImageStore | None = None,
 ) -> StoreLookup:
-    """What exists of the images. Raises RegistryError or EngineError when nobody answers.
+    """Look up which of the images exist. Raises RegistryError or EngineError if the store does not answer.
 
-    destination: where images are to go; only what is there already can be tagged anew.
+    destination: the store that images go to; only an image in it can be retagged.
     """
     if session.flags.offline:
         return StoreLookup(place="", unknown="--offline")
@@ -115,7 +115,10 @@ def look(
 
 
 def _elsewhere(session: Session, images: Mapping[str, Image], place: ImageStore) -> Mapping[str, FoundImage]:
-    """The same content under another name, as when a stack is promoted: known from the manifest, seen."""
+    """Find the same content under another name, as after promoting a stack.
+
+    The names come from the manifest of earlier runs; only images that still exist are returned.
+    """
     known = {each["image"]: each for each in read_manifest(session.project.state) if each.get("ref")}
     refs = {
         name: Reference.parse(known[name]["ref"])
@@ -129,7 +132,7 @@ def _elsewhere(session: Session, images: Mapping[str, Image], place: ImageStore)
 
 
 def stable_ref(session: Session, base: str) -> Reference:
-    """A base image under its moving tag."""
+    """Return a base image's reference with its moving tag ``stable``."""
     return Reference.parse(session.prefix + session.project.repository(base)).with_tag(STABLE)
 
 
@@ -141,7 +144,7 @@ def decide(
     seen: StoreLookup,
     stable: Mapping[str, FoundImage] | None = None,
 ) -> Plan:
-    """The plan out of what was read and seen. Raises ConfigError for a build that could not run."""
+    """Make the plan from the images and the lookup. Raises ConfigError for functions that could not start."""
     headlines = (_static_headline(session, stable), outside.headline)
     planned = partial(
         make_plan,
@@ -178,9 +181,10 @@ def decide(
 def _with_lost_layers(
     session: Session, plan: Plan, images: Mapping[str, Image], seen: StoreLookup, examined: set[str]
 ) -> StoreLookup | None:
-    """What was seen, less what is not whole of that which builds stand on and retags copy; None if all is.
+    """Return the lookup without images that lost layers; None if none did.
 
-    examined: the names that need no second look, added to.
+    Examined are the existing bases of builds and the sources of retags.
+    examined: names that were examined before; extended by this call.
     """
     parents = {parent for each in plan.acting("build") for parent in each.image.node.parents}
     bases = {name for name in parents & images.keys() if plan.action(name) in {None, "skip"}}
@@ -192,7 +196,7 @@ def _with_lost_layers(
 
 
 def make_plan_only(session: Session) -> Plan:
-    """The plan as a dry run: nothing is started, and where nobody answers it says so and goes on."""
+    """Make the plan as a dry run. Start no engine; if the store does not answer, plan offline and say why."""
     selected = select(session)
     outside = read_pins(session, selected)
     newer = tuple(newer_upstream(session, selected)) if session.flags.upstream else ()
@@ -217,4 +221,4 @@ def _static_headline(session: Session, stable: Mapping[str, FoundImage] | None) 
         return None
     told = ", ".join(f"{found.ref} is {found.digest}" for found in stable.values())
     source = session.project.settings["static"].source
-    return f"STATIC MODE ({source}): bases are not built; {told or 'what stable is has not been looked up'}"
+    return f"STATIC MODE ({source}): bases are not built; {told or 'stable has not been looked up'}"

@@ -1,4 +1,4 @@
-"""Report: a run that is kept, found by its name, beside those before it."""
+"""Report a kept run, found by its name, together with earlier runs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ _ALIKE = 0.4
 
 
 def list_runs(session: Session) -> tuple[Run, ...]:
-    """All runs that are kept, the latest first. Raises SelectionError when there is none."""
+    """Return all kept runs, the latest first. Raises SelectionError if there is none."""
     return tuple(read_run(session.project.state, run) for run in _kept(session))
 
 
 def report_run(session: Session, wanted: str, last: int) -> RunReport:
-    """The report of a run: of the latest, or of the one whose name begins so. last: runs beside it.
+    """Return the report of a run: the latest, or the one whose name begins with ``wanted``.
 
-    Raises SelectionError for a name that no run or several runs have, or when there is no run.
+    last: how many of the latest runs to include for comparison.
+    Raises SelectionError if no run or several runs match, or if no run is kept.
     """
     if last < 1:
         raise SelectionError.of(f"{last} runs cannot be shown", where="--last", allowed="1 and more")
@@ -36,14 +37,14 @@ def report_run(session: Session, wanted: str, last: int) -> RunReport:
 
 
 def write_report(session: Session, report: RunReport, file: str | bool) -> Path:
-    """Write the page of a report; where it is. file: True for the usual place."""
+    """Write the HTML page of a report and return its path. file: True for the default path."""
     page = (session.project.state / PAGE if file is True else Path(str(file))).absolute()
     write_atomic(page, render(report).encode("utf-8", "backslashreplace"))
     return page
 
 
 def find_run(ids: tuple[str, ...], wanted: str) -> str:
-    """The run whose name begins so; the latest when nothing is wanted. Raises SelectionError."""
+    """Return the run whose name begins with ``wanted``; the latest if it is empty. Raises SelectionError."""
     if not wanted or wanted in ids:
         return wanted or ids[0]
     found = [each for each in ids if each.startswith(wanted)]
@@ -59,7 +60,7 @@ def find_run(ids: tuple[str, ...], wanted: str) -> str:
 
 
 def _kept(session: Session) -> tuple[str, ...]:
-    """The names of the runs, the latest first."""
+    """Return the names of the kept runs, the latest first. Raises SelectionError if there is none."""
     state = session.project.state
     ids = run_ids(state)
     if not ids:

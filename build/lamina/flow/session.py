@@ -1,4 +1,4 @@
-"""What a command works with: the project, its graph, the engine, the registry; made when first needed."""
+"""The session of a command: the project, its graph, the engine, the registry; each made when first needed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lamina.refs import Reference, is_ecr
 from lamina.registries.local import LocalStore
 from lamina.report.console import Screen
 
-if TYPE_CHECKING:  # imported when a registry is asked for
+if TYPE_CHECKING:  # imported only when a registry is used
     from lamina.registries.credentials import Credential
     from lamina.registries.ecr import EcrRegistry
     from lamina.registries.ecr_logins import EcrLogins
@@ -39,7 +39,7 @@ ECR = "ecr"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flags:
-    """What was asked for on the command line. None: not given, the configuration decides."""
+    """The flags of the command line. None: not given, the configuration decides."""
 
     images: tuple[str, ...] = ()
     registry: str | None = None
@@ -66,7 +66,7 @@ class Flags:
 
     @property
     def settings(self) -> Mapping[str, object]:
-        """The flags that are settings as well."""
+        """The flags that are also settings, by setting name."""
         names = (
             *("registry", "stack", "platform", "builder", "static", "jobs", "reproducible"),
             *("cache", "cache-read-only", "provenance", "sbom", "sbom-generator", "stall"),
@@ -75,7 +75,7 @@ class Flags:
 
 
 class Session:
-    """One command's things, each made on demand. Close it at the end."""
+    """The shared objects of one command, each made on demand. Close it at the end."""
 
     def __init__(
         self,
@@ -91,45 +91,45 @@ class Session:
         self.runner: Runner = runner or SubprocessRunner()
         self.starts_engine = True
         self.builds_here = True
-        """Whether this machine builds, rather than one elsewhere that is as the images need it."""
+        """Whether this machine builds the images; False if a remote machine of the right platform does."""
         self._root = root
         self._engine_name = engine
         self._open = contextlib.ExitStack()
         self._outside: set[str] = set()
 
     def close(self) -> None:
-        """Close connections, and keep the state that was written out of git."""
+        """Close connections, and make git ignore the state folder."""
         self._open.close()
         if "project" in self.__dict__:
             keep_out_of_git(self.project.state)
 
     def at(self, root: Path) -> Session:
-        """A session of the same flags for another checkout of the project. Close it as well."""
+        """Return a session with the same flags for another checkout of the project. Close it too."""
         return Session(self.flags, self.screen, runner=self.runner, root=root)
 
     def again(self) -> Session:
-        """A session of the same flags that knows nothing yet of the project. Close it as well."""
+        """Return a session with the same flags that has not read the project yet. Close it too."""
         return Session(self.flags, self.screen, runner=self.runner, root=self._root, engine=self._engine_name)
 
     def within(self, engine: str) -> Session:
-        """A session of the same flags whose engine is a private one of that name. Close it as well."""
+        """Return a session with the same flags on the private engine of that name. Close it too."""
         flags = replace(self.flags, builder="")
         return Session(flags, self.screen, runner=self.runner, root=self._root, engine=engine)
 
     def proposing(self, text: str) -> Session:
-        """A session of the project as a configuration text would make it: offline, and nothing is kept."""
+        """Return a session with another configuration text: offline, without saving the stat cache."""
         made = Session(replace(self.flags, offline=True), self.screen, runner=self.runner, root=self.root)
         made.project = load_project(self.root, flags=self.flags.settings, text=text)
         made.stat_cache = StatCache(None)
         return made
 
     def go_offline(self) -> None:
-        """Ask nobody any more."""
+        """Stop using registries and the engine for lookups."""
         self.flags = replace(self.flags, offline=True)
 
     @cached_property
     def project(self) -> Project:
-        """The configured repository around the current folder."""
+        """The project around the current folder, with its settings."""
         project = load_project(self.root, flags=self.flags.settings)
         for secret in project.secrets:
             self.mask.learn(*read_secret(secret.file))
@@ -139,17 +139,17 @@ class Session:
 
     @property
     def mask(self) -> Mask:
-        """The secrets that are known by now, to hide them in all that is written."""
+        """The secrets known so far, to hide them in all output."""
         return self.screen.mask
 
     @cached_property
     def root(self) -> Path:
-        """The folder that the project is in."""
+        """The project's root folder."""
         return self._root or find_root(Path.cwd())
 
     @cached_property
     def graph(self) -> Graph:
-        """Its images. Raises ConfigError with what is wrong with any Dockerfile, ignore file or source."""
+        """The graph of images. Raises ConfigError with all faults of Dockerfiles, ignore files, sources."""
         try:
             return read_graph(self.project)
         except ConfigError:
@@ -159,24 +159,24 @@ class Session:
 
     @property
     def has_bases(self) -> bool:
-        """Whether any of its images is a base."""
+        """Whether any image of the project is a base."""
         return any(node.kind == "base" for node in self.graph.nodes.values())
 
     @cached_property
     def stat_cache(self) -> StatCache:
-        """What earlier commands read of the project's files."""
+        """The file hashes that earlier commands computed."""
         return StatCache(self.project.state / "stat.json")
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine that builds; where none answers, a private one is started if that may be."""
+        """The engine that builds. If none answers and `starts_engine` is set, start a private one."""
         named = {"LAMINA_ENGINE": self._engine_name} if self._engine_name else {}
         env = {**os.environ, **named}
         return find_engine(self.runner, env=env, start=self.starts_engine, say=self.screen.say)
 
     @cached_property
     def builder(self) -> Builder:
-        """What builds, checked to be new enough."""
+        """The buildx builder, after checking that buildx is new enough."""
         check_buildx(self.runner, self.engine)
         return choose_builder(self.runner, self.engine, self.project.get("builder"), push=self.flags.push)
 
@@ -189,7 +189,7 @@ class Session:
 
     @property
     def stall(self) -> int:
-        """Seconds in which an exchange with a registry must move; 0: no limit."""
+        """Seconds after which an exchange with a registry that does not move is stopped; 0: no limit."""
         return int(self.project.get("stall"))
 
     @property
@@ -204,12 +204,12 @@ class Session:
 
     @property
     def static(self) -> bool:
-        """Whether Lambda images stand on ``<base>:stable``."""
+        """Whether Lambda images are built from ``<base>:stable``."""
         return bool(self.project.get("static"))
 
     @cached_property
     def registry(self) -> EcrRegistry | OciRegistry:
-        """The configured registry. Raises RegistryError when there is none."""
+        """The configured registry. Raises RegistryError if none is configured."""
         if not self.remote:
             raise RegistryError.of(
                 "no registry is configured: images live in the engine",
@@ -225,7 +225,7 @@ class Session:
 
     @cached_property
     def ecr(self) -> EcrRegistry | None:
-        """That registry when it is ECR, which one logs in to and sets up; None for any other and for none."""
+        """The configured registry if it is ECR, which needs a login and setup; else None."""
         if not self.on_ecr:
             return None
         from lamina.registries.ecr import EcrSettings, ecr_registry
@@ -256,7 +256,7 @@ class Session:
 
     @cached_property
     def ecr_logins(self) -> EcrLogins:
-        """Gets into registries of ECR that docker has no credentials for."""
+        """Logs in to ECR registries for which docker has no credentials."""
         from lamina.registries.ecr_logins import EcrLogins
 
         return EcrLogins(self.runner, learn=self.mask.learn)
@@ -267,19 +267,19 @@ class Session:
         return HttpTransport(stall=self.stall)
 
     def upstream(self, reference: Reference) -> OciRegistry:
-        """The registry that serves an image from outside the project."""
+        """Return the registry that serves an external image."""
         registry = self._oci(reference.pull_host)
         self._open.callback(registry.close)
         return registry
 
     def registry_of(self, reference: Reference) -> EcrRegistry | OciRegistry:
-        """The registry of a full reference: the project's own, else any, with docker's credentials."""
+        """Return the registry of a full reference: the project's own, or any, with docker's credentials."""
         own = self.remote and self.registry.address.partition("/")[0] == reference.pull_host
         return self.registry if own else self.upstream(reference)
 
     @property
     def attestations(self) -> Attestations:
-        """What a push attests of each image."""
+        """The attestations that a push makes for each image."""
         return Attestations(
             provenance=self.project.get("provenance"),
             sbom=self.project.get("sbom"),
@@ -288,14 +288,14 @@ class Session:
 
     @property
     def prefix(self) -> str:
-        """What stands before repository names. ECR names its host only to those who may ask: not offline."""
+        """The prefix of repository names. Empty offline on ECR, whose host is known only by asking AWS."""
         if not self.remote or (self.flags.offline and self.on_ecr):
             return ""
         return self.registry.address.rstrip("/") + "/"
 
     @property
     def stalls(self) -> StallRules:
-        """When a build stands still. Of an engine elsewhere nobody sees how much it sends."""
+        """The rules for stopping a stalled build. The bytes sent by an engine elsewhere cannot be seen."""
         own = self.builder.on_engine
         return StallRules(
             seconds=self.stall,
@@ -315,19 +315,19 @@ class Session:
 
     @property
     def engine_place(self) -> EngineStore:
-        """The engine as a place where images live."""
+        """The engine's image store."""
         return EngineStore(self.store, containerd=self.engine.containerd)
 
     @property
     def place(self) -> ImageStore:
-        """Where to look for images: the registry, and the engine unless they are to be pushed."""
+        """The store to look images up in: the registry, and also the engine unless images are pushed."""
         if not self.remote:
             return self.engine_place
         registry = RegistryStore(self.registry)
         return registry if self.flags.push else FallbackStore(registry, self._engine_if_any)
 
     def _engine_if_any(self) -> EngineStore | None:
-        """The engine; None when there is none and none may be started."""
+        """Return the engine's image store; None if no engine answers and none may be started."""
         try:
             return self.engine_place
         except EngineError:
@@ -337,19 +337,19 @@ class Session:
 
     @property
     def destination(self) -> ImageStore:
-        """Where built images go."""
+        """The store that built images go to."""
         return RegistryStore(self.registry) if self.flags.push else self.engine_place
 
     @property
     def docker_environment(self) -> Mapping[str, str]:
-        """What lets docker and buildx into the registry."""
+        """The environment variables that log docker and buildx in to the registry."""
         if not self.ecr:
             return {}
         self.ecr.login()
         return self.ecr.docker.environment
 
     def environment_for(self, references: Iterable[Reference]) -> Mapping[str, str]:
-        """What lets docker and buildx into the registry, and into ECR where it serves images from outside."""
+        """Return the variables that log docker and buildx in to the registry, and to ECR of references."""
         own = Reference.parse(f"{self.registry.address}/any") if self.remote else None
         asked = {each.pull_host for each in (*references, *((own,) if own else ())) if is_ecr(each)}
         self._outside = asked - ({own.pull_host} if own and self.ecr else set())
@@ -365,16 +365,16 @@ class Session:
 
     @property
     def renew(self) -> Callable[[], None] | None:
-        """Logs in again in the middle of a run; None where credentials are not ours to get."""
+        """A function that logs in again during a run; None if credentials are the user's own."""
         registry = self.ecr
         if not registry:
             return None
         before = registry.login()
 
         def again() -> None:
-            self.screen.say(f"{registry.address} no longer takes the credentials: logging in again, once")
-            if registry.login() is before:  # a look into the registry may have renewed them by itself
+            self.screen.say(f"{registry.address}: credentials rejected: logging in again (once)")
+            if registry.login() is before:  # a request to the registry may have renewed them already
                 registry.login(fresh=True)
-            self._with_outside()  # what docker is run with extends what was renewed
+            self._with_outside()  # docker's configuration is based on the renewed one
 
         return again

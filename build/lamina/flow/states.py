@@ -1,4 +1,4 @@
-"""The states of an image that can be compared, and where it is told what each was made of."""
+"""Find the build inputs of an image in any state: worktree, last build, git revision, tag or digest."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ _STATES = "worktree, last, a git revision, a tag or digest, or host/repository w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What is known of an image in a state. ignores: by context, where its files were read just now."""
+    """An image in a state. ignores: context -> its ignore rules, if the files were read just now."""
 
     bill: BuildInputs
     ignores: Mapping[str, Ignore] = field(default_factory=dict)
 
 
 State = Callable[[str, str | None], Known | None]
-"""Image and, for one that another stands on, its fingerprint there -> what is known of it, if anything."""
+"""Image name, and for a base its fingerprint in that state -> its build inputs; None if unknown."""
 
 
 def find_state(session: Session, ref: str, image: str) -> State:
-    """The state of an image that a name stands for, and of those that it stands on there.
+    """Return the state that a name refers to, for an image and its bases.
 
-    Raises ConfigError for a state that is nowhere; what it gives may raise that and RegistryError.
+    Raises ConfigError for an unknown state; calling the result may raise ConfigError or RegistryError.
     """
     if ref == WORKTREE:
         return _of_files(session, image)
@@ -72,7 +72,7 @@ def _identified(session: Session, names: tuple[str, ...]) -> Mapping[str, Image]
 
 
 def _of_last_build(session: Session, image: str) -> State:
-    """What was last built here, on what it was built: a base may have been built again since."""
+    """Return the state of the last build on this machine. A base may have been built again since."""
     names = session.graph.with_ancestors((image,))
     last = read_bills(session.project.state, _identified(session, names).values())
 
@@ -86,7 +86,7 @@ def _of_last_build(session: Session, image: str) -> State:
 
 
 def _of_revision(session: Session, ref: str, image: str) -> State:
-    """The files of a commit, read from a checkout of its own that is gone again afterwards."""
+    """Return the state of a commit, read from a temporary checkout."""
     with tempfile.TemporaryDirectory(prefix="lamina-why-") as folder:
         root = check_out(session.runner, session.project.root, ref, Path(folder))
         if root is None:
@@ -105,7 +105,7 @@ def _of_revision(session: Session, ref: str, image: str) -> State:
 
 
 def _full_reference(ref: str) -> Reference | None:
-    """``host/repository:tag`` or ``…@sha256:…``; None for what git may know, such as ``origin/main``."""
+    """Parse ``host/repository:tag`` or ``…@sha256:…``; None for a git revision such as ``origin/main``."""
     try:
         reference = Reference.parse(ref)
     except ValueError:
@@ -114,7 +114,7 @@ def _full_reference(ref: str) -> Reference | None:
 
 
 def _of_reference(session: Session, reference: Reference, image: str) -> State:
-    """Any image in any registry. What it stands on is looked for under like names beside it."""
+    """Return the state of any image in any registry. Its bases are looked up in repositories named alike."""
     registry = session.registry_of(reference)
     head, _, tail = reference.repository.rpartition(image)
     named = reference.repository.count(image)
@@ -129,7 +129,7 @@ def _of_reference(session: Session, reference: Reference, image: str) -> State:
 
 
 def _of_tag(session: Session, ref: str) -> State:
-    """A tag or digest in the project's own repositories; a content tag may have been built here as well."""
+    """Return the state of a tag or digest in the project's repositories, or of a content tag built here."""
     registry = session.registry if session.remote else None
 
     def known(name: str, fingerprint: str | None) -> Known | None:
@@ -148,7 +148,7 @@ def _of_tag(session: Session, ref: str) -> State:
 def _parent(
     session: Session, registry: Registry | None, repository: Reference, name: str, fingerprint: str
 ) -> Known | None:
-    """An image that another stands on: by its fingerprint or, in static mode, by the digest of ``stable``."""
+    """Find a base by its fingerprint or, in static mode, by the digest of ``stable``."""
     if not _DIGEST.fullmatch(fingerprint):
         return None
     tag = content_tag(fingerprint)
@@ -161,7 +161,10 @@ def _parent(
 
 
 def _built_here(session: Session, place: Reference, image: str) -> BuildInputs:
-    """The bill of an image in the engine, which tells its fingerprint but not its annotations."""
+    """Return the inputs of an image in the engine, which has its fingerprint but not its annotations.
+
+    Raises ConfigError if its build inputs are not kept.
+    """
     session.starts_engine = False
     try:
         fingerprint = session.engine_place.fingerprint(place)
@@ -172,14 +175,14 @@ def _built_here(session: Session, place: Reference, image: str) -> BuildInputs:
         raise ConfigError.of(
             f"{place} was not built here, or not lately",
             where=_FLAGS,
-            allowed=f"what this checkout built: the bills of the last {KEPT_BILLS} of each image are kept",
+            allowed=f"images built in this checkout: the inputs of the last {KEPT_BILLS} of each are kept",
             hint="name its registry (--registry), or a git revision",
         )
     return bill
 
 
 def _told(session: Session, registry: Registry, place: Reference, image: str) -> BuildInputs:
-    """The bill that a pushed image carries. Raises RegistryError that says why there is none."""
+    """Return the build inputs that a pushed image carries. Raises RegistryError if there are none."""
     manifest = registry.manifest(place)
     if manifest is None:
         raise RegistryError.of(f"{place} is not in the registry", allowed=_OURS)
@@ -207,7 +210,7 @@ def _told(session: Session, registry: Registry, place: Reference, image: str) ->
 
 
 def _carried(manifest: Manifest) -> BuildInputs | None:
-    """The bill among the annotations; None where there is none, or none that gives the fingerprint there."""
+    """Return the build inputs in the annotations; None if missing or if the fingerprint differs."""
     try:
         bill = BuildInputs.from_document(json.loads(manifest.annotations.get(BILL_KEY, "null")))
     except ValueError:

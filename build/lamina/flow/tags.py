@@ -1,4 +1,4 @@
-"""Further tags on images that exist: aliases of a revision, and ``stable`` of the bases."""
+"""Put further tags on existing images: the git revision, and ``stable`` on bases."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Tagged:
 
 
 def make_tags(session: Session) -> tuple[Tagged, ...]:
-    """The tags of each selected image: ``sha-…``, ``git-…`` on a clean tree, ``stable`` in static mode."""
+    """Return each selected image's tags: ``sha-…``, ``git-…`` on a clean tree, ``stable`` in static mode."""
     selected = session.graph.select(session.flags.images)
     images = identified(session, selected)
     revision = read_revision(session.runner, session.project.root)
@@ -43,7 +43,7 @@ def make_tags(session: Session) -> tuple[Tagged, ...]:
 
 
 def apply_tags(session: Session, tagged: tuple[Tagged, ...]) -> None:
-    """Put the tags on images that exist; nothing is pulled. Raises BuildError for those that do not."""
+    """Put the tags on existing images without pulling. Raises BuildError for missing images."""
     place = session.place
     there = find_images(place, (each.image for each in tagged))
     BuildError.check(
@@ -57,9 +57,9 @@ def apply_tags(session: Session, tagged: tuple[Tagged, ...]) -> None:
 
 
 def move_stable(session: Session) -> Mapping[str, Reference]:
-    """Point ``stable`` of the bases at their current content; what it is now, by image and digest.
+    """Point ``stable`` of the bases at their current content; return image -> reference with digest.
 
-    In the engine the plain name ``<image>:stable`` moves along: it is what Dockerfiles name for plain
+    In the engine the plain name ``<image>:stable`` moves too: Dockerfiles use it for plain
     ``docker build``.
     """
     selected = session.graph.select(session.flags.images, kind="base")
@@ -77,7 +77,7 @@ def move_stable(session: Session) -> Mapping[str, Reference]:
 
 
 def identified(session: Session, names: tuple[str, ...]) -> Mapping[str, Image]:
-    """The named images as the worktree has them, by name."""
+    """Return the named images as they are in the worktree, by name."""
     lambdas = [name for name in names if session.graph.nodes[name].kind == "lambda"]
     images = make_images(session, names, read_pins(session, names), find_stable(session, lambdas))
     return {name: images[name] for name in names}

@@ -1,4 +1,4 @@
-"""Why an image is another one: two of its states side by side, down to the file that started it."""
+"""Explain why an image changed: compare two of its states, down to the changed file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lamina.identify.explain import InputChange, differences
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Why:
-    """What of one image differs, and of those it stands on. depth: 0 for the image that was asked about."""
+    """The differences of one image. depth: 0 for the requested image, 1 for its bases, and so on."""
 
     image: str
     depth: int
@@ -21,7 +21,7 @@ class Why:
 def explain(session: Session, image: str, before: str, after: str) -> tuple[Why, ...]:
     """Compare two states of an image; see `find_state` for what a state may be.
 
-    Raises SelectionError for an unknown image, ConfigError for a state that is nowhere, RegistryError.
+    Raises SelectionError for an unknown image, ConfigError for an unknown state, RegistryError.
     """
     session.graph.select((image,))
     old, new = find_state(session, before, image), find_state(session, after, image)

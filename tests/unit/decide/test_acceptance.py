@@ -67,7 +67,7 @@ def test_another_architecture_is_refused() -> None:
     ],
 )
 def test_a_history_with_gaps_is_refused(config: dict[str, Any], counts: str) -> None:
-    assert told(GZIP, GZIP, **config) == [f"its layers and its history do not go together: {counts}"]
+    assert told(GZIP, GZIP, **config) == [f"its layers and its history do not match: {counts}"]
 
 
 def test_a_configuration_of_another_kind_is_refused() -> None:
@@ -132,7 +132,7 @@ FAR = Function(name="far", arn="arn:aws:lambda:us-east-1:123456789012:function:f
         (
             "public.ecr.aws/me/app:v1",
             [],
-            ["it is in public.ecr.aws; Lambda takes images from private ECR repositories alone"],
+            ["it is in public.ecr.aws; Lambda takes images only from private ECR repositories"],
         ),
     ],
 )

@@ -17,7 +17,7 @@ def test_arguments_that_look_like_secrets_are_told_by_name_only(repo: Repo) -> N
     )
     first, second = told(repo)
     assert first.startswith("build argument API_TOKEN of app looks like a secret, by its name")
-    assert second.startswith("build argument PIP_INDEX_URL of app looks like a secret, for the password")
+    assert second.startswith("build argument PIP_INDEX_URL of app looks like a secret, by the password")
     assert "hunter2" not in first + second
     assert secret_arguments(repo.images()["app"]) == ("API_TOKEN", "PIP_INDEX_URL")
 
@@ -34,7 +34,7 @@ def test_the_file_of_a_secret_is_no_part_of_an_image(app: Repo) -> None:
 
     (problem,) = copied(app.images().values(), secrets)
 
-    assert problem.what == "the file of the secret netrc would be copied into app: src/.netrc"
+    assert problem.what == "the file of secret netrc would be copied into app: src/.netrc"
     app.image("app", f"FROM {RUNTIME}", "COPY src /var/task/", ignore=("src/.netrc",))
     assert list(copied(app.images().values(), secrets)) == []
     assert list(copied(app.images().values(), ())) == []

@@ -39,7 +39,7 @@ def test_a_heavy_context_is_noted_with_its_heaviest_parts(app: Repo) -> None:
     assert note == (
         "dockerfiles/app/Dockerfile: app takes 62.0 MB from the context: "
         "src/models/large.bin 50.0 MB, src/data 12.0 MB\n"
-        "  next: put what it does not need into dockerfiles/app/Dockerfile.dockerignore"
+        "  next: ignore the files it does not need in dockerfiles/app/Dockerfile.dockerignore"
     )
 
 
@@ -49,7 +49,7 @@ def test_the_ignore_file_in_use_is_the_one_to_edit(app: Repo) -> None:
 
     (note,) = app.notes()
 
-    assert note.endswith("next: put what it does not need into .dockerignore")
+    assert note.endswith("files it does not need in .dockerignore")
 
 
 def test_a_named_context_is_weighed_by_itself(app: Repo) -> None:
@@ -60,7 +60,7 @@ def test_a_named_context_is_weighed_by_itself(app: Repo) -> None:
     (note,) = app.notes()
 
     assert "app takes 50.0 MB from the context vendor: large.bin 50.0 MB" in note
-    assert note.endswith(f"into {app.root}/third/.dockerignore")
+    assert note.endswith(f" {app.root}/third/.dockerignore")
 
 
 def test_a_context_of_just_that_size_is_fine(app: Repo) -> None:

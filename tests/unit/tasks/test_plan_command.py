@@ -22,7 +22,7 @@ def test_a_plan_needs_nobody(lamina: Command, capsys: pytest.CaptureFixture[str]
         [name, "build"] for name in (D, L, W, E)
     ]
     assert out.startswith(
-        f"note: receipt_dynamo/pyproject.toml: {D}: 1 requirement is not pinned (boto3)\n  next: add a "
+        f"note: receipt_dynamo/pyproject.toml: {D}: 1 requirement is not pinned (boto3)\n  next: "
     )
     assert out.endswith("4 to build, 0 to retag, 0 to skip; not looked: --offline\n")
 
