@@ -1,12 +1,13 @@
 """Lamina builds every AWS Lambda container image of a monorepo, and builds only what changed.
 
-For programs that deploy, as Pulumi's: `image_uri`, `outputs`, `base_image_name`. They ask neither engine nor
-network, print nothing, and raise subclasses of `lamina.errors.LaminaError`, whose text says what to do next.
+For deployment programs such as Pulumi's: `image_uri`, `outputs`, `base_image_name`. They use neither the
+engine nor the network, print nothing, and raise subclasses of `lamina.errors.LaminaError`, whose text names
+the next step.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # typing's own, without waiting for typing
+TYPE_CHECKING = False  # typing.TYPE_CHECKING without the cost of importing typing
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
@@ -23,20 +24,27 @@ def image_uri(
     root: str | os.PathLike[str] | None = None,
     stack: str | None = None,
 ) -> str:
-    """The reference of an image as a function's ``image_uri`` takes it, a plain string.
+    """Return the image reference for a Lambda function's ``image_uri``.
 
-    By digest, ``host/repository@sha256:…``, as ``.lamina/manifest.json`` has it of the last push. With
-    plan_only by content tag, ``host/repository:sha-…``, which the files alone give, pushed or not.
+    By default this is the digest of the last push, ``host/repository@sha256:…``, as recorded in
+    ``.lamina/manifest.json``. With ``plan_only`` it is the content tag, ``host/repository:sha-…``, which
+    depends on the files alone, pushed or not.
 
-    allow_stale: hand over the digest although the files have changed since. root: a folder of the project,
-    or below it; else the current one. stack: part of the repository name, else as configured.
-    Raises SelectionError for an image that is unknown, not pushed or behind the files, ConfigError for what
-    is not known without asking.
+    Args:
+        image: the name of the image.
+        plan_only: return the content tag instead of the digest.
+        allow_stale: return the digest even if the files have changed since.
+        root: the project's folder, or one below it; by default the current folder.
+        stack: part of the repository name; by default as configured.
+
+    Raises:
+        SelectionError: the image is unknown, not pushed, or its files have changed since.
+        ConfigError: the configuration is wrong, or the reference cannot be known without a registry.
     """
     from lamina.handoff.outputs import image_uris
 
-    given = image_uris((image,), plan_only=plan_only, allow_stale=allow_stale, root=root, stack=stack)
-    return given[image]
+    uris = image_uris((image,), plan_only=plan_only, allow_stale=allow_stale, root=root, stack=stack)
+    return uris[image]
 
 
 def outputs(
@@ -46,9 +54,9 @@ def outputs(
     root: str | os.PathLike[str] | None = None,
     stack: str | None = None,
 ) -> Mapping[str, str]:
-    """The references of the named images, or of all Lambda images, by name; see `image_uri`.
+    """Return the references of the named images, or of all Lambda images, by name; see `image_uri`.
 
-    Raises the same, with everything that is wrong with any of them.
+    The errors are those of `image_uri`, with every problem of every image.
     """
     from lamina.handoff.outputs import image_uris
 
@@ -63,9 +71,10 @@ def base_image_name(
     root: str | os.PathLike[str] | None = None,
     stack: str | None = None,
 ) -> str:
-    """What a build of one's own names in FROM: in static mode the base's ``:stable``, else its `image_uri`.
+    """Return the reference of a base image for FROM in your own build.
 
-    Static mode: ``static = true`` in ``[tool.lamina]``, ``LAMINA_STATIC`` or ``USE_STATIC_BASE_IMAGE``.
+    In static mode this is the base's ``:stable`` tag, else its `image_uri`. Static mode is set by
+    ``static = true`` in ``[tool.lamina]``, ``LAMINA_STATIC`` or ``USE_STATIC_BASE_IMAGE``.
     """
     from lamina.handoff.outputs import base_name
 

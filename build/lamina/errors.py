@@ -1,4 +1,4 @@
-"""What can go wrong: one root, one exit code a class, and problems that say what to do next."""
+"""Lamina's errors: one root, one exit code per class, and problems that name the next step."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 Certainty = Literal["certain", "likely", "hint"]
-"""How sure a finding is. Only what is certain on every repository stops a build."""
+"""How sure a finding is. Only a finding that is certain on every repository stops a build."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong, told so that the reader can mend it.
+    """One fault, with what the reader needs to fix it.
 
     what: the fault in one sentence. where: ``file:line`` or a configuration key.
-    allowed: what would have been right. hint: the next step, a command where there is one.
-    unless: what would prove it wrong, where it is not certain.
+    allowed: the accepted values. hint: the next step, a command where there is one.
+    unless: the condition under which an uncertain finding is wrong.
     """
 
     what: str
@@ -39,23 +39,29 @@ class Problem:
 
 
 def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.5) -> str | None:
-    """The known word that is most like another one. cutoff: how much, from 0 (any) to 1 (the same)."""
+    """Return the known word closest to ``word``, or None.
+
+    Args:
+        word: the word to compare.
+        known: the candidates.
+        cutoff: the least similarity that counts, from 0 (any) to 1 (equal).
+    """
     return next(iter(difflib.get_close_matches(word, [*known], n=1, cutoff=cutoff)), None)
 
 
 def did_you_mean(near: str | None) -> str | None:
-    """The question that goes with the nearest word, where there is one."""
+    """Return "did you mean …?" for the nearest word; None without one."""
     return f"did you mean {near}?" if near else None
 
 
 def meant(word: str, known: Iterable[str], *, prefix: str = "") -> str:
-    """The same question as the end of a sentence about the word; empty where no known word is like it."""
+    """Return "; did you mean …?" to append to a sentence; empty when no known word is similar."""
     near = nearest(word, known)
     return f"; {did_you_mean(prefix + near)}" if near else ""
 
 
 class LaminaError(Exception):
-    """Root of all errors a user may cause or meet; carries every problem found, not only the first."""
+    """Root of all errors a user may cause or meet. It carries every problem found, not only the first."""
 
     exit_code: ClassVar[int] = 1
 
@@ -67,17 +73,17 @@ class LaminaError(Exception):
     def of(
         cls, what: str, *, where: str | None = None, allowed: str | None = None, hint: str | None = None
     ) -> Self:
-        """An error of this class with a single problem."""
+        """Return an error of this class with a single problem."""
         return cls(Problem(what=what, where=where, allowed=allowed, hint=hint))
 
     @classmethod
     def of_system(cls, error: OSError, *, hint: str | None = None) -> Self:
-        """What the operating system refused: a full disk, a folder that may not be written."""
+        """Return an error for a failed system call: a full disk, a folder that is not writable."""
         return cls.of(error.strerror or str(error), where=error.filename, hint=hint)
 
     @classmethod
     def check(cls, problems: Iterable[Problem]) -> None:
-        """Raise this class with all the problems, or do nothing when there are none."""
+        """Raise this class with all ``problems``; do nothing when there are none."""
         if found := tuple(problems):
             raise cls(*found)
 
@@ -86,13 +92,13 @@ class LaminaError(Exception):
 
 
 class BuildError(LaminaError):
-    """A build ran and failed, its result could not be confirmed, or what was built does not answer."""
+    """A build failed, its result could not be confirmed, or a built image does not answer."""
 
     exit_code = 1
 
 
 class ConfigError(LaminaError):
-    """Configuration, a Dockerfile or a context is wrong; nothing was started."""
+    """The configuration, a Dockerfile or a context is wrong; nothing was started."""
 
     exit_code = 2
 
@@ -104,7 +110,7 @@ class SelectionError(LaminaError):
 
 
 class EngineError(LaminaError):
-    """There is no Docker engine, or it is too old for what is asked of it."""
+    """There is no Docker engine, or it is too old for the request."""
 
     exit_code = 4
 
@@ -116,12 +122,12 @@ class RegistryError(LaminaError):
 
 
 class AwsError(LaminaError):
-    """AWS refused, failed or cannot be reached, in something else than its registry."""
+    """An AWS service other than ECR refused, failed or cannot be reached."""
 
     exit_code = 8
 
 
-class Interrupted(LaminaError):  # noqa: N818 - the user's wish, not an error
-    """The user stopped the command (Ctrl-C), or a signal did: SIGTERM ends with 143, SIGHUP with 129."""
+class Interrupted(LaminaError):  # noqa: N818 - the user's decision, not an error
+    """The user (Ctrl-C) or a signal stopped the command. SIGTERM exits with 143, SIGHUP with 129."""
 
     exit_code = 130

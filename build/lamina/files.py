@@ -1,4 +1,4 @@
-"""Files that must never be half written."""
+"""Atomic writes of files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 EPOCH = 315_532_800
-"""1980-01-01, the oldest date that zip files can hold: the time of what has no time of its own."""
+"""1980-01-01 in seconds, the oldest date a zip file can hold; used for files without a time of their own."""
 
 
 def write_atomic(file: Path, content: str | bytes, *, mode: int = 0o644) -> None:
-    """Put content under a name in one step: readers see the old file or the new one. Makes the folder."""
+    """Replace ``file`` atomically: readers see the old content or the new. Creates the parent folder."""
     raw = content.encode("utf-8") if isinstance(content, str) else content
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
@@ -30,7 +30,7 @@ def write_atomic(file: Path, content: str | bytes, *, mode: int = 0o644) -> None
 
 
 def keep_out_of_git(folder: Path) -> None:
-    """A folder of state is nothing to commit, whatever the project's own ignore files say; once there."""
+    """Write a ``.gitignore`` that ignores everything in an existing state folder, unless it has one."""
     ignored = folder / ".gitignore"
     with contextlib.suppress(OSError):
         if folder.is_dir() and not ignored.exists():
@@ -38,14 +38,14 @@ def keep_out_of_git(folder: Path) -> None:
 
 
 def write_json(file: Path, document: Any) -> None:
-    """A JSON document, readable by people, in one step."""
+    """Write an indented JSON document atomically."""
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    # A file name that is no UTF-8 has lone surrogates; written as \udc80, they are JSON's own escapes.
+    # A file name that is not UTF-8 has lone surrogates; written as \udc80, they are JSON escapes.
     write_atomic(file, text.encode("utf-8", "backslashreplace"))
 
 
 def read_json(file: Path) -> Any | None:
-    """The document, or None when the file is not there or is damaged: state is only a cache."""
+    """Read a JSON document; None when the file is missing or damaged, since state is only a cache."""
     try:
         return json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
-"""What must not be read: the values of secrets, replaced in everything that is printed or kept.
+"""Masking of secrets in everything Lamina prints or keeps.
 
-A `Mask` is told the secrets of a command as they become known, and hides them in texts, in JSON and in output
-that comes in pieces. Some things are secrets by their shape, whoever wrote them: see `_SHAPES`.
+A `Mask` learns the secrets of a command as they become known. It replaces them in text, JSON and streamed
+output. Some strings are secrets by their shape alone: see `_SHAPES`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from urllib.parse import quote, unquote
 
 HIDDEN = "***"
 SHORTEST = 8
-"""Bytes. What is shorter is hidden nowhere: it would be found in every second word."""
+"""Bytes. Shorter values are not masked: they would match ordinary words."""
 MOST_SECRET = 500 * 1024
-"""Bytes that BuildKit takes of one secret."""
+"""Bytes. The largest secret that BuildKit accepts."""
 _LONGEST = 64 * 1024
 _TRANSFORMED = 200
 _NAME = re.compile(
@@ -45,38 +45,38 @@ _SHAPES = tuple(
         r"(?P<before>\bx-amz-(?:signature|credential|security-token)=)[^\s&\"'\\]+(?P<after>)",
     )
 )
-"""Who logs in by a URL, the headers of HTTP Basic and Bearer, and what signs the URLs that AWS hands out."""
+"""Credentials in URLs, Basic and Bearer authorization headers, and the signatures in AWS' presigned URLs."""
 
 
 def looks_secret(name: str) -> bool:
-    """Whether a variable or an argument holds a secret, by its name."""
+    """Whether the name of a variable or argument says that it holds a secret."""
     return _NAME.fullmatch(name) is not None
 
 
 def password_of(url: str) -> str | None:
-    """The password in a URL, as it stands there; None where there is none."""
+    """Return the password in a URL, not decoded; None when there is none."""
     found = _USERINFO.search(url)
     return found[2] if found else None
 
 
 def is_secret(name: str, value: str) -> bool:
-    """Whether an argument or a variable holds a secret, by its name or because of a password in a URL."""
+    """Whether an argument or variable holds a secret: by its name, or by a password in a URL."""
     return bool(value) and (looks_secret(name) or password_of(value) is not None)
 
 
 def secret_values(text: str) -> frozenset[str]:
-    """What is to be hidden of a file that holds secrets, be it plain text, ini, JSON or netrc.
+    """Return the values to mask from a file of secrets: plain text, ini, JSON or netrc.
 
-    Its lines; what stands behind a name such as ``password`` or ``_authToken``; passwords in its URLs.
-    Certificates are public, and a file that holds nothing else gives nothing.
+    These are its lines, the values after names such as ``password`` or ``_authToken``, and passwords in its
+    URLs. Certificates are public; a file that holds nothing else yields no values.
     """
     text = _CERTIFICATE.sub("", text.removeprefix("\ufeff"))
     lines = [line.strip() for line in text.splitlines()]
-    told = [line for line in lines if len(lines) == 1 or not line.startswith(("#", ";"))]
-    if not any(told):
+    active = [line for line in lines if len(lines) == 1 or not line.startswith(("#", ";"))]
+    if not any(active):
         return frozenset()
     found = {line for line in lines if len(lines) == 1 or not _HEADING.fullmatch(line)}
-    for line in told:
+    for line in active:
         pairs = (*_ASSIGNED.findall(line), *_NETRC.findall(line))
         found.update(value for name, value in pairs if _KEY.search(name))
         found.update(_forms(match[2]) if (match := _USERINFO.search(line)) else ())
@@ -84,7 +84,7 @@ def secret_values(text: str) -> frozenset[str]:
 
 
 def read_secret(file: Path) -> frozenset[str]:
-    """The same of a file; nothing of one that cannot be read, which is no secret of ours then."""
+    """Return the values to mask from a file; none when it cannot be read."""
     try:
         with file.open("rb") as source:
             return secret_values(source.read(MOST_SECRET).decode("utf-8", "surrogateescape"))
@@ -93,10 +93,10 @@ def read_secret(file: Path) -> frozenset[str]:
 
 
 def environment_values(env: Mapping[str, str]) -> frozenset[str]:
-    """The secrets among variables: by their names, and passwords in URLs. Paths are none."""
+    """Return the secrets in environment variables: by name, and passwords in URLs. Paths do not count."""
     found: set[str] = set()
     for name, value in env.items():
-        if looks_secret(name) and not os.path.exists(value):  # noqa: PTH110 - a value may be no path at all
+        if looks_secret(name) and not os.path.exists(value):  # noqa: PTH110 - the value need not be a path
             found.add(value)
         if password := password_of(value):
             found.update(_forms(password))
@@ -104,7 +104,7 @@ def environment_values(env: Mapping[str, str]) -> frozenset[str]:
 
 
 class Mask:
-    """Hides what it was told, from then on. Values of fewer than `SHORTEST` bytes are left."""
+    """Replaces the values it has learned. Values of fewer than `SHORTEST` bytes are not masked."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._known: set[bytes] = set()
@@ -113,7 +113,10 @@ class Mask:
         self.learn(*values)
 
     def learn(self, *values: str) -> None:
-        """Hide these from now on, also as a URL, JSON or base64 has them."""
+        """Mask these values from now on.
+
+        At most `_TRANSFORMED` values at once are also masked in URL, JSON and base64 encoding.
+        """
         few = len(values) <= _TRANSFORMED
         forms = {form for value in values for form in _transformed(value, few=few)}
         for raw in {_encoded(form)[0] for form in forms} - self._known:
@@ -126,17 +129,17 @@ class Mask:
 
     @property
     def longest(self) -> int:
-        """Bytes of the longest value."""
+        """Length of the longest value in bytes."""
         return self._longest
 
     def hide(self, text: str) -> str:
-        """The text without secrets."""
+        """Return the text with secrets masked."""
         raw, errors = _encoded(text)
         hidden = self.hide_bytes(raw)
         return text if hidden is raw else hidden.decode("utf-8", errors)
 
     def hide_bytes(self, raw: bytes) -> bytes:
-        """The same of bytes; the very object when there is nothing to hide."""
+        """Return the bytes with secrets masked; the same object when there are none."""
         hidden = self._hide_known(raw) if self._known else raw
         for shape in _SHAPES:
             if shape.search(hidden):
@@ -144,7 +147,7 @@ class Mask:
         return raw if hidden == raw else hidden
 
     def hide_in(self, document: Any) -> Any:
-        """A JSON document in whose strings nothing can be read; names of keys stay."""
+        """Return a JSON document with secrets masked in its strings; keys stay as they are."""
         if isinstance(document, str):
             return self.hide(document)
         if isinstance(document, Mapping):
@@ -170,27 +173,27 @@ class Mask:
 
 
 class MaskedOutput:
-    """Output that comes in pieces: a line is handed on when it is whole, for a secret may be cut in two."""
+    """Masks streamed output line by line, since a piece may end inside a secret."""
 
     def __init__(self, mask: Mask) -> None:
         self._mask = mask
         self._waiting = b""
 
     def feed(self, piece: bytes) -> bytes:
-        """What can be told by now, without secrets."""
+        """Add a piece; return the complete lines so far, masked."""
         self._waiting += piece
         end = max(self._waiting.rfind(b"\n"), self._waiting.rfind(b"\r")) + 1
         if end == 0 and len(self._waiting) > _LONGEST:
-            # A line without end: all but what may be the beginning of a secret.
+            # A very long line: pass on all but a tail that may hold the beginning of a secret.
             self._waiting = self._mask.hide_bytes(self._waiting)
             end = max(0, len(self._waiting) - self._mask.longest)
-        told, self._waiting = self._waiting[:end], self._waiting[end:]
-        return self._mask.hide_bytes(told)
+        ready, self._waiting = self._waiting[:end], self._waiting[end:]
+        return self._mask.hide_bytes(ready)
 
     def close(self) -> bytes:
-        """The rest."""
-        told, self._waiting = self._waiting, b""
-        return self._mask.hide_bytes(told)
+        """Return the rest, masked."""
+        rest, self._waiting = self._waiting, b""
+        return self._mask.hide_bytes(rest)
 
 
 def _is_worth_it(value: str) -> bool:
@@ -198,7 +201,7 @@ def _is_worth_it(value: str) -> bool:
 
 
 def _forms(password: str) -> set[str]:
-    """A password of a URL as it stands there, and as it is meant."""
+    """Return a password from a URL both percent-encoded and decoded."""
     return {password, unquote(password)}
 
 
@@ -213,8 +216,8 @@ def _transformed(value: str, *, few: bool) -> Iterator[str]:
 
 
 def _encoded(text: str) -> tuple[bytes, str]:
-    """The bytes of a text that came from anywhere, and how they become that text again."""
+    """Return the bytes of a text from any source, and the error handler that decodes them back."""
     try:
         return text.encode("utf-8", "surrogateescape"), "surrogateescape"
-    except UnicodeEncodeError:  # a lone surrogate that stands for no byte, as JSON may have it
+    except UnicodeEncodeError:  # a lone surrogate that is not an escaped byte, as JSON may contain
         return text.encode("utf-8", "surrogatepass"), "surrogatepass"

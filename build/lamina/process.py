@@ -1,4 +1,4 @@
-"""Commands as values, and the one door through which they run: nothing else imports subprocess."""
+"""Commands as values, and the only module that runs them: no other imports subprocess."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A program to run: its argv, what it adds to the environment, where, and what it reads.
+    """A program to run: its argv, variables added to the environment, working directory and standard input.
 
-    Secrets travel by ``stdin`` or by a file named in ``env``, never in ``argv``.
+    Secrets are passed by ``stdin`` or by a file named in ``env``, never in ``argv``.
     """
 
     argv: tuple[str, ...]
@@ -41,7 +41,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """A command that ended: its exit code and what it wrote (decoded as UTF-8, bad bytes replaced)."""
+    """A finished command: its exit code and output (decoded as UTF-8, invalid bytes replaced)."""
 
     code: int
     stdout: str = ""
@@ -49,36 +49,39 @@ class Completed:
 
     @property
     def ok(self) -> bool:
-        """Whether the program said that it succeeded."""
+        """Whether the exit code is 0."""
         return self.code == 0
 
 
 class Runner(Protocol):
-    """Runs command values. The real one is `SubprocessRunner`; tests bring a scripted one."""
+    """Runs commands. `SubprocessRunner` is the real one; tests use a scripted one."""
 
     def run(self, command: Command, *, timeout: float | None = None) -> Completed:
-        """Run to the end, capturing both streams; ``timeout`` in seconds, a missing program is code 127."""
+        """Run to the end and capture both streams. ``timeout`` in seconds; a missing program is code 127."""
         ...
 
     def stream(
         self, command: Command, on_line: Callable[[str], None], *, tick: Callable[[], None] | None = None
     ) -> Completed:
-        """Run to the end, handing over each line of standard error as it comes (without the newline).
+        """Run to the end and pass each line of standard error to ``on_line`` as it arrives.
 
-        tick: called after lines, and every half second without any; what it raises ends the program.
+        Args:
+            command: the program to run.
+            on_line: gets a line without its newline.
+            tick: called after lines, and every half second without any; its exceptions end the program.
         """
         ...
 
     def spawn(self, command: Command, *, log: Path) -> int:
-        """Start a daemon in a session of its own, both streams appended to ``log``; its process id."""
+        """Start a daemon in its own session, append both streams to ``log`` and return the process id."""
         ...
 
 
 class SubprocessRunner:
-    """Runs commands on this machine. Children get our environment plus the command's own."""
+    """Runs commands on this machine. Children inherit this process' environment plus the command's own."""
 
     def run(self, command: Command, *, timeout: float | None = None) -> Completed:
-        """See `Runner.run`; code 124 when the time is over, as `timeout(1)` says it."""
+        """See `Runner.run`. The code is 124 after the timeout, as with `timeout(1)`."""
         try:
             done = subprocess.run(
                 command.argv,
@@ -99,9 +102,9 @@ class SubprocessRunner:
     def stream(
         self, command: Command, on_line: Callable[[str], None], *, tick: Callable[[], None] | None = None
     ) -> Completed:
-        """See `Runner.stream`. On Ctrl-C the child is asked to stop, given time, then killed.
+        """See `Runner.stream`. On Ctrl-C the child gets SIGINT, up to 10 s to stop, then SIGKILL.
 
-        On Linux it ends as well when we are killed and can ask nobody any more.
+        On Linux the child also ends when this process is killed.
         """
         lines: list[str] = []
         child: subprocess.Popen[bytes] | None = None
@@ -120,7 +123,7 @@ class SubprocessRunner:
                     )
             except OSError as error:
                 return _not_started(command, error)
-            assert child.stderr is not None  # noqa: S101 - PIPE was asked for above
+            assert child.stderr is not None  # noqa: S101 - stderr=PIPE above
             for raw in _lines(child.stderr, tick):
                 line = _text(raw).rstrip("\r\n")
                 lines.append(line)
@@ -143,12 +146,12 @@ class SubprocessRunner:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        child.returncode = 0  # let go of: it outlives us, and nobody will wait for it
+        child.returncode = 0  # detached: the daemon outlives this process and is never waited for
         return child.pid
 
 
 def _lines(pipe: IO[bytes], tick: Callable[[], None] | None) -> Iterator[bytes]:
-    """The lines of a pipe as they come, the last one with or without its newline."""
+    """Yield the lines of a pipe as they arrive, without newlines; the last one need not end in one."""
     rest = b""
     with selectors.DefaultSelector() as ready:
         ready.register(pipe, selectors.EVENT_READ)
@@ -166,7 +169,7 @@ def _lines(pipe: IO[bytes], tick: Callable[[], None] | None) -> Iterator[bytes]:
 
 
 def _not_started(command: Command, error: OSError) -> Completed:
-    """127 for a program that is missing and 126 for one that cannot be run, as shells have it."""
+    """Return code 127 for a missing program and 126 for one that cannot be executed, as shells do."""
     code = 127 if isinstance(error, FileNotFoundError) else 126
     return Completed(code=code, stderr=f"{error.filename or command.argv[0]}: {error.strerror}")
 
@@ -176,22 +179,22 @@ def _text(raw: bytes) -> str:
 
 
 def _orphan_signal() -> Callable[[], object] | None:
-    """What a child calls before it starts, to be sent SIGTERM when its parent is gone; None off Linux."""
+    """Return a ``preexec_fn`` that has the kernel send SIGTERM when the parent ends; None off Linux."""
     if sys.platform != "linux":
         return None
     import ctypes
 
-    prctl = ctypes.CDLL(None).prctl  # loaded here: the child of a process with threads should not load
+    prctl = ctypes.CDLL(None).prctl  # loaded before the fork: the child of a threaded process must not load
     return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP wait until this is over.
+    """Delay Ctrl-C, SIGTERM and SIGHUP until the block ends.
 
-    What a handler raises in the middle of a fork is lost, or leaves a child that nobody knows to end.
+    An exception that a handler raises during a fork is lost, or leaves a child that is never stopped.
     """
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+    if threading.current_thread() is not threading.main_thread():  # only the main thread handles signals
         yield
         return
     came: list[int] = []
@@ -206,15 +209,15 @@ def _signals_held() -> Iterator[None]:
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
-    """End a child that is still running: ask, wait, then kill its whole session."""
+    """Stop a running child: SIGINT, wait, then kill its process group."""
     if child.poll() is None:
         child.send_signal(signal.SIGINT)
         try:
-            child.communicate(timeout=_GRACE_SECONDS)  # and let it say what it has to say: a full pipe blocks
+            child.communicate(timeout=_GRACE_SECONDS)  # drain its output: a full pipe would block it
         except BaseException as error:
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
-            if not isinstance(error, subprocess.TimeoutExpired):  # a second Ctrl-C has had enough of waiting
+            if not isinstance(error, subprocess.TimeoutExpired):  # a second Ctrl-C ends the wait
                 raise
     if child.stderr is not None:
         child.stderr.close()

@@ -1,4 +1,4 @@
-"""Names of images: `Reference` is what `FROM`, tags and pushes are made of."""
+"""Image references and ECR host names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ECR = re.compile(
     r"(?P<domain>[a-z0-9.-]+)(?::443)?"
 )
 ECR_PUBLIC_REGION = "us-east-1"
-"""The one in which ECR Public hands out its tokens."""
+"""The region whose API issues tokens for ECR Public."""
 _ECR_PUBLIC = frozenset({"public.ecr.aws", "ecr-public.aws.com"})
 _ECR_DOMAINS: Mapping[str, frozenset[str]] = {
     ".": frozenset(
@@ -34,15 +34,15 @@ _ECR_DOMAINS: Mapping[str, frozenset[str]] = {
         }
     ),
 }
-"""What hosts of ECR end with, by what joins ``dkr`` and ``ecr``: names of AWS alone get its tokens."""
+"""Domains of ECR hosts, by the character between ``dkr`` and ``ecr``. Only AWS' own names get its tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
     """A parsed image reference: ``[host/]repository[:tag][@digest]``.
 
-    host: registry host with port, None for a name without one (the engine reads it as Docker Hub).
-    repository: path inside the host. digest: ``sha256:<64 hex>``.
+    host: registry host with port; None for a name without one (engines read it as Docker Hub).
+    repository: path on the host. digest: ``sha256:<64 hex>``.
     Grammar: https://github.com/distribution/reference
     """
 
@@ -53,7 +53,7 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Read a reference as docker does. Raises ValueError that says which part is wrong."""
+        """Parse a reference as docker does. Raises ValueError that names the wrong part."""
         rest, at, digest = text.partition("@")
         if at and not _DIGEST.fullmatch(digest):
             raise ValueError(f"{text!r}: a digest is sha256: and 64 hexadecimal digits")
@@ -61,31 +61,31 @@ class Reference:
         host: str | None = None
         if slash and ("." in head or ":" in head or head == "localhost" or head != head.lower()):
             if not _HOST.fullmatch(head):
-                raise ValueError(f"{text!r}: {head!r} is no registry host")
+                raise ValueError(f"{text!r}: {head!r} is not a registry host")
             host, rest = head, tail
         path, colon, tag = rest.partition(":")
         if colon and not _TAG.fullmatch(tag):
             raise ValueError(f"{text!r}: a tag has letters, digits, '_', '.', '-', at most 128 of them")
         if not _REPOSITORY.fullmatch(path):
-            raise ValueError(f"{text!r}: {path!r} is no repository name (lower case, '/', '.', '_', '-')")
+            raise ValueError(f"{text!r}: {path!r} is not a repository name (lower case, '/', '.', '_', '-')")
         return cls(host=host, repository=path, tag=tag or None, digest=digest or None)
 
     def with_tag(self, tag: str) -> Reference:
-        """The same repository under another tag, without a digest."""
+        """Return the same repository with another tag and no digest."""
         return replace(self, tag=tag, digest=None)
 
     def with_digest(self, digest: str) -> Reference:
-        """The same repository by digest alone."""
+        """Return the same repository with a digest and no tag."""
         return replace(self, tag=None, digest=digest)
 
     @property
     def name(self) -> str:
-        """Host and repository, as docker prints them."""
+        """``[host/]repository``, as docker prints it."""
         return f"{self.host}/{self.repository}" if self.host else self.repository
 
     @property
     def loopback(self) -> bool:
-        """Whether the host is this machine: docker speaks plain http to it."""
+        """Whether the host is this machine; docker uses plain HTTP for it."""
         if self.host is None:
             return False
         bare = self.host.rsplit(":", 1)[0] if not self.host.endswith("]") else self.host
@@ -93,7 +93,7 @@ class Reference:
 
     @property
     def pull_host(self) -> str:
-        """The registry that serves this reference."""
+        """The registry host that serves this reference; ``docker.io`` for a name without a host."""
         return self.host or _DEFAULT_HOST
 
     def __str__(self) -> str:
@@ -103,21 +103,21 @@ class Reference:
 
 
 def is_ecr(reference: Reference) -> bool:
-    """Whether ECR serves an image, to those with a token or to anybody."""
+    """Whether the image is in ECR, private or public."""
     return EcrHost.of(reference) is not None or is_ecr_public(reference.pull_host)
 
 
 def is_ecr_public(host: str) -> bool:
-    """Whether a host is that of ECR Public, which serves anybody."""
+    """Whether the host is ECR Public, which serves anonymous pulls."""
     return host.lower() in _ECR_PUBLIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EcrHost:
-    """A private registry of ECR, as its host names it.
+    """The account and region in the host name of a private ECR registry.
 
-    The forms are ``<account>.dkr.ecr[-fips].<region>.amazonaws.com`` and, for IPv6 as well,
-    ``<account>.dkr-ecr[-fips].<region>.on.aws``; other partitions have domains of their own.
+    The forms are ``<account>.dkr.ecr[-fips].<region>.amazonaws.com`` and, with IPv6 as well,
+    ``<account>.dkr-ecr[-fips].<region>.on.aws``. Other partitions have domains of their own.
     https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-requests.html
     """
 
@@ -127,7 +127,7 @@ class EcrHost:
 
     @classmethod
     def of(cls, reference: Reference) -> EcrHost | None:
-        """The registry of an image; None for any other than ECR."""
+        """Return the ECR registry of an image; None when it is not in private ECR."""
         found = _ECR.fullmatch((reference.host or "").lower())
         if found is None or found["domain"] not in _ECR_DOMAINS[found["stack"]]:
             return None

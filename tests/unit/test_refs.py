@@ -35,18 +35,18 @@ def test_references_are_read_as_docker_reads_them(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "is no repository name"),
-        ("Python", "'Python' is no repository name"),
-        ("a b", "is no repository name"),
+        ("", "is not a repository name"),
+        ("Python", "'Python' is not a repository name"),
+        ("a b", "is not a repository name"),
         ("app:", "a tag has letters"),
         (f"app:{'x' * 129}", "at most 128"),
         ("app:-x", "a tag has letters"),
         ("app@", "a digest is sha256:"),
         ("app@sha256:abc", "a digest is sha256:"),
         ("app@md5:" + HEX, "a digest is sha256:"),
-        ("-.x/app", "'-.x' is no registry host"),
-        ("r.example/", "is no repository name"),
-        ("r.example/a//b", "is no repository name"),
+        ("-.x/app", "'-.x' is not a registry host"),
+        ("r.example/", "is not a repository name"),
+        ("r.example/a//b", "is not a repository name"),
     ],
 )
 def test_what_is_no_reference_is_told_by_part(text: str, says: str) -> None:

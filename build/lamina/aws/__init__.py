@@ -1,1 +1,1 @@
-"""Lambda, CodeBuild and what else of AWS is not a registry."""
+"""AWS APIs: clients, errors, Lambda, CodeBuild and the settings of ECR."""

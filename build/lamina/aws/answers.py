@@ -1,4 +1,4 @@
-"""What became of a request that ended with an error: whether it may have been done, whether to ask again."""
+"""Classification of failed AWS requests: whether they may have taken effect, whether to retry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BY_CODE: dict[str, Fate] = {
     "ResourceConflictException": "conflict",
     "PreconditionFailedException": "outdated",
     "TooManyRequestsException": "throttled",
-    # What Invoke answers while Lambda makes an idle function ready again; the call was not made.
+    # Invoke's answers while Lambda restores an idle function; the function was not called.
     "CodeArtifactUserPendingException": "asleep",
     "ResourceNotReadyException": "asleep",
     "SnapStartNotReadyException": "asleep",
@@ -21,13 +21,15 @@ _FAULT = 500
 
 
 def fate_of(error: BaseException | None) -> Fate:
-    """What became of a request that ended with an error.
+    """Return what became of a request that ended with ``error``.
 
-    ``conflict``: not done, another change is under way. ``outdated``: not done, the revision is another one
-    than was given; an earlier try of ours, whose answer was lost, may have made it. ``unknown``: no answer,
-    or a fault of AWS: it may have been done. ``throttled``: not done, but an earlier try may have been.
-    ``asleep``: not called, the function is made ready first.
-    ``refused``: not done; asking again is of no use.
+    - ``conflict``: not applied; another change is in progress.
+    - ``outdated``: not applied; the revision is not the given one. An earlier attempt of ours whose response
+      was lost may have changed it.
+    - ``unknown``: no response, or a fault of AWS; it may have been applied.
+    - ``throttled``: not applied, but an earlier attempt may have been.
+    - ``asleep``: not called; Lambda restores the idle function first.
+    - ``refused``: not applied; a retry is of no use.
     """
     from botocore import exceptions
 
@@ -45,5 +47,5 @@ def fate_of(error: BaseException | None) -> Fate:
 
 
 def may_pass(error: LaminaError) -> bool:
-    """Whether what AWS answered may be over in a moment: a fault of AWS, too many requests, no answer."""
+    """Whether the error may be transient: a fault of AWS, too many requests, no response."""
     return fate_of(error.__cause__) != "refused"

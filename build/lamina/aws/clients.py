@@ -1,4 +1,4 @@
-"""Clients of AWS: whose credentials, which region, how patient."""
+"""boto3 clients: their credentials, region, timeouts and retries."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from typing import Any
 
 Clients = Callable[[str], Any]  # "ecr", "sts", "lambda" -> boto3 client
 CONNECTIONS = 8
-"""Requests that one client may have under way."""
+"""Requests that one client may have in flight."""
 INVOKING = "lambda-invoke"
-"""The client that calls functions: it waits as long as one may run, and never calls twice."""
+"""The client that invokes functions: it waits as long as one may run, and never retries."""
 PUBLIC = "ecr-public"
-"""The client of ECR Public, which one can do without: it is asked once, and not for long."""
+"""The client of ECR Public. Its token is optional, so it has a short timeout and no retry."""
 _LONGEST_CALL = 905.0  # seconds; a function may run for 900
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Who asks, and where. None leaves it to AWS' own chain. role: the ARN of one to take first."""
+    """Region, profile and role of requests. None leaves a value to AWS' own chain.
+
+    role: the ARN of a role to assume first.
+    """
 
     region: str | None = None
     profile: str | None = None
@@ -27,12 +30,15 @@ class Access:
 
 
 def boto_clients(access: Access) -> Clients:
-    """Makes each boto3 client once, with AWS' standard retries: five tries, growing pauses."""
+    """Return a function that makes each boto3 client once.
+
+    Clients use AWS' standard retry mode with five attempts; `INVOKING` and `PUBLIC` make one.
+    """
     lock = threading.RLock()
     made: dict[str, Any] = {}
 
     def client(service: str) -> Any:
-        with lock:  # sessions are not safe for threads, clients are
+        with lock:  # sessions are not thread-safe, clients are
             if service not in made:
                 made[service] = _client(access, service)
             return made[service]

@@ -1,4 +1,4 @@
-"""CodeBuild, and what goes with it: a bucket for sources and results, the logs of builds."""
+"""CodeBuild's API, with the S3 bucket for sources and results and the logs of builds."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SETUP = "invoke codebuild.setup"
 IN_PROGRESS = "IN_PROGRESS"
 _MOST_IDS = 100
 _FAULT = 500
-_PAGES = 200  # of a log in one look; the next look goes on
+_PAGES = 200  # of a log in one call; the next call continues
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A phase of a build. status: None while it goes on. seconds: None where AWS tells none."""
+    """A phase of a build. status: None while it runs. seconds: None when AWS does not report them."""
 
     name: str
     status: str | None
@@ -32,7 +32,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogStream:
-    """Where a build writes its log."""
+    """The CloudWatch log stream of a build."""
 
     group: str
     name: str
@@ -40,7 +40,7 @@ class LogStream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """A build as AWS sees it. status: ``IN_PROGRESS``, ``SUCCEEDED``, ``FAILED``, ``FAULT``…"""
+    """A build as AWS reports it. status: ``IN_PROGRESS``, ``SUCCEEDED``, ``FAILED``, ``FAULT``…"""
 
     id: str
     status: str
@@ -50,15 +50,16 @@ class Build:
 
     @property
     def ended(self) -> bool:
-        """Whether it is over. ``buildComplete`` is not asked: not every double of AWS sets it."""
+        """Whether the build has ended. ``buildComplete`` is not used: some test doubles of AWS omit it."""
         return self.status != IN_PROGRESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """A batch of builds. nodes: task of the graph -> the id of its build, of those that have begun.
+    """A batch of builds.
 
-    reasons: why it failed by itself, before any of its builds.
+    nodes: task of the build graph -> the id of its build, for tasks that have begun.
+    reasons: why the batch itself failed.
     """
 
     id: str
@@ -68,14 +69,15 @@ class Batch:
 
     @property
     def ended(self) -> bool:
-        """Whether it is over."""
+        """Whether the batch has ended."""
         return self.status != IN_PROGRESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartRequest:
-    """What is to be started. source: ``bucket/key``. token: two starts with the same one are one build.
+    """A build or batch to start.
 
+    source: ``bucket/key``. token: idempotency token, two starts with the same one are one build.
     timeout: minutes.
     """
 
@@ -89,21 +91,21 @@ class StartRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeBuildCaller:
-    """Who asks: the account's number, and the part of AWS, ``aws`` or ``aws-cn``."""
+    """The caller's account number and partition, ``aws`` or ``aws-cn``."""
 
     account: str
     partition: str
 
 
 class CodeBuild:
-    """The service in one region. Raises AwsError, as all here."""
+    """CodeBuild in one region. All methods raise AwsError."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
 
     @property
     def region(self) -> str:
-        """Where builds run."""
+        """The region in which builds run."""
         with aws_errors(service="codebuild"):
             return str(self._client.meta.region_name)
 
@@ -112,92 +114,95 @@ class CodeBuild:
         return self._clients("codebuild")
 
     def caller(self) -> CodeBuildCaller:
-        """Who we are."""
+        """Return the caller's identity (STS)."""
         with aws_errors(service="sts"):
-            told = self._clients("sts").get_caller_identity()
-        return CodeBuildCaller(account=str(told["Account"]), partition=str(told["Arn"]).split(":")[1])
+            answer = self._clients("sts").get_caller_identity()
+        return CodeBuildCaller(account=str(answer["Account"]), partition=str(answer["Arn"]).split(":")[1])
 
     def projects(self, names: Iterable[str]) -> Mapping[str, Mapping[str, Any]]:
-        """Those of the projects that exist, as AWS describes them."""
+        """Return the projects that exist, by name, as AWS describes them."""
         with aws_errors(service="codebuild"):
-            told = self._client.batch_get_projects(names=list(names))
-        return {str(each["name"]): each for each in told.get("projects", ())}
+            answer = self._client.batch_get_projects(names=list(names))
+        return {str(each["name"]): each for each in answer.get("projects", ())}
 
     def create_project(self, definition: Mapping[str, Any]) -> None:
-        """Make a project."""
+        """Create a project."""
         with aws_errors(str(definition["name"]), service="codebuild"):
             self._client.create_project(**definition)
 
     def update_project(self, name: str, changed: Mapping[str, Any]) -> None:
-        """Give a project other values for some of its settings."""
+        """Change some settings of a project."""
         with aws_errors(name, service="codebuild"):
             self._client.update_project(name=name, **changed)
 
-    def start(self, wanted: StartRequest) -> str:
-        """Start a build; its id."""
-        with self._of_project(wanted.project):
-            told = self._client.start_build(
-                **_overrides(wanted),
-                timeoutInMinutesOverride=wanted.timeout,
+    def start(self, request: StartRequest) -> str:
+        """Start a build and return its id."""
+        with self._of_project(request.project):
+            answer = self._client.start_build(
+                **_overrides(request),
+                timeoutInMinutesOverride=request.timeout,
             )
-        return str(told["build"]["id"])
+        return str(answer["build"]["id"])
 
-    def start_batch(self, wanted: StartRequest) -> str:
-        """Start a batch; its id."""
-        with self._of_project(wanted.project):
-            told = self._client.start_build_batch(
-                **_overrides(wanted),
-                buildTimeoutInMinutesOverride=wanted.timeout,
-                buildBatchConfigOverride={"timeoutInMins": wanted.timeout},
+    def start_batch(self, request: StartRequest) -> str:
+        """Start a batch and return its id."""
+        with self._of_project(request.project):
+            answer = self._client.start_build_batch(
+                **_overrides(request),
+                buildTimeoutInMinutesOverride=request.timeout,
+                buildBatchConfigOverride={"timeoutInMins": request.timeout},
             )
-        return str(told["buildBatch"]["id"])
+        return str(answer["buildBatch"]["id"])
 
     def builds(self, ids: Iterable[str]) -> Mapping[str, Build]:
-        """How builds are doing."""
+        """Return the state of builds by id."""
         wanted = list(ids)
         found: dict[str, Build] = {}
         for start in range(0, len(wanted), _MOST_IDS):
             with aws_errors(service="codebuild"):
-                told = self._client.batch_get_builds(ids=wanted[start : start + _MOST_IDS])
-            found |= {str(each["id"]): _build(each) for each in told.get("builds", ())}
+                answer = self._client.batch_get_builds(ids=wanted[start : start + _MOST_IDS])
+            found |= {str(each["id"]): _build(each) for each in answer.get("builds", ())}
         return found
 
     def batches(self, ids: Iterable[str]) -> Mapping[str, Batch]:
-        """How batches are doing."""
+        """Return the state of batches by id."""
         wanted = list(ids)
         if not wanted:
             return {}
         with aws_errors(service="codebuild"):
-            told = self._client.batch_get_build_batches(ids=wanted)
-        return {str(each["id"]): _batch(each) for each in told.get("buildBatches", ())}
+            answer = self._client.batch_get_build_batches(ids=wanted)
+        return {str(each["id"]): _batch(each) for each in answer.get("buildBatches", ())}
 
-    def stop(self, id: str) -> None:  # noqa: A002 - AWS' own word for it
-        """Stop a build. One that has ended stays as it is."""
+    def stop(self, id: str) -> None:  # noqa: A002 - AWS' own name
+        """Stop a build. A build that has ended is left as it is."""
         with aws_errors(id, service="codebuild"):
             self._client.stop_build(id=id)
 
-    def stop_batch(self, id: str) -> None:  # noqa: A002 - AWS' own word for it
+    def stop_batch(self, id: str) -> None:  # noqa: A002 - AWS' own name
         """Stop a batch and its builds."""
         with aws_errors(id, service="codebuild"):
             self._client.stop_build_batch(id=id)
 
     def log(self, stream: LogStream, token: str | None) -> tuple[list[str], str | None]:
-        """The lines of a log since an earlier look, and the token for the next. No log yet has none."""
+        """Return the lines of a log since ``token``, and the token for the next call.
+
+        A log that does not exist yet has no lines.
+        """
         lines: list[str] = []
         for _ in range(_PAGES):
             following = {"nextToken": token} if token else {}
             with aws_errors(stream.group, service="logs"):
                 client = self._clients("logs")
                 try:
-                    told = client.get_log_events(
+                    answer = client.get_log_events(
                         logGroupName=stream.group, logStreamName=stream.name, startFromHead=True, **following
                     )
                 except client.exceptions.ResourceNotFoundException:
                     break
-            lines += [line for each in told["events"] for line in str(each["message"]).splitlines()]
-            if told["nextForwardToken"] == token:
+            lines += [line for each in answer["events"] for line in str(each["message"]).splitlines()]
+            if answer["nextForwardToken"] == token:
                 break
-            token = told["nextForwardToken"]
+            token = answer["nextForwardToken"]
         return lines, token
 
     def _of_project(self, name: str) -> AbstractContextManager[None]:
@@ -205,7 +210,7 @@ class CodeBuild:
 
 
 class SourceBucket:
-    """The bucket for what is sent to builds and what they hand back. Raises AwsError, as all here."""
+    """The S3 bucket for sources of builds and their results. All methods raise AwsError."""
 
     def __init__(self, name: str, clients: Clients) -> None:
         self.name = name
@@ -216,7 +221,7 @@ class SourceBucket:
         return self._clients("s3")
 
     def exists(self) -> bool:
-        """Whether it is there and ours to use."""
+        """Whether the bucket exists. Raises AwsError when the caller may not list it."""
         from botocore.exceptions import ClientError
 
         with aws_errors(self.name, service="s3"):
@@ -229,7 +234,7 @@ class SourceBucket:
         return True
 
     def region(self) -> str | None:
-        """The region it is in, which AWS tells whoever asks; None where there may be no bucket."""
+        """Return the bucket's region, which AWS reports to every caller; None when it is not known."""
         from botocore.exceptions import ClientError
 
         with aws_errors(self.name, service="s3"):
@@ -244,56 +249,58 @@ class SourceBucket:
         return str(found) if found else None
 
     def create(self, region: str) -> None:
-        """Make it: private, as buckets are."""
-        place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        """Create the bucket, private by AWS' default."""
+        location = (
+            {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        )
         with aws_errors(self.name, service="s3"):
-            self._client.create_bucket(Bucket=self.name, **place)
+            self._client.create_bucket(Bucket=self.name, **location)
 
     def rules(self) -> tuple[Mapping[str, Any], ...]:
-        """The rules by which its objects expire."""
+        """Return the bucket's lifecycle rules."""
         from botocore.exceptions import ClientError
 
         with aws_errors(self.name, service="s3"):
             try:
-                told = self._client.get_bucket_lifecycle_configuration(Bucket=self.name)
+                answer = self._client.get_bucket_lifecycle_configuration(Bucket=self.name)
             except ClientError as error:
                 if error.response["Error"]["Code"] == "NoSuchLifecycleConfiguration":
                     return ()
                 raise
-        return tuple(told.get("Rules", ()))
+        return tuple(answer.get("Rules", ()))
 
     def set_rules(self, rules: Iterable[Mapping[str, Any]]) -> None:
-        """Put these rules in the place of those that it has."""
+        """Replace the bucket's lifecycle rules."""
         with aws_errors(self.name, service="s3"):
             self._client.put_bucket_lifecycle_configuration(
                 Bucket=self.name, LifecycleConfiguration={"Rules": list(rules)}
             )
 
     def has(self, key: str) -> bool:
-        """Whether an object is there."""
+        """Whether an object exists."""
         return key in self.keys(key)
 
     def keys(self, prefix: str) -> tuple[str, ...]:
-        """The objects whose keys begin so; a thousand at most."""
+        """Return the keys that begin with ``prefix``, at most a thousand."""
         with self._of_bucket():
-            told = self._client.list_objects_v2(Bucket=self.name, Prefix=prefix)
-        return tuple(str(each["Key"]) for each in told.get("Contents", ()))
+            answer = self._client.list_objects_v2(Bucket=self.name, Prefix=prefix)
+        return tuple(str(each["Key"]) for each in answer.get("Contents", ()))
 
     def upload(self, file: Path, key: str) -> None:
-        """Put a file there, in parts where it is large."""
+        """Upload a file, in parts when it is large."""
         with self._of_bucket():
             from boto3.exceptions import S3UploadFailedError
             from botocore.exceptions import ClientError
 
             try:
                 self._client.upload_file(str(file), self.name, key)
-            except S3UploadFailedError as error:  # hides what AWS said in what it came from
+            except S3UploadFailedError as error:  # AWS' own error is its context
                 if isinstance(error.__context__, ClientError):
                     raise error.__context__ from None
                 raise AwsError.of(f"the upload failed: {error}", where=f"s3://{self.name}") from None
 
     def download(self, key: str, file: Path) -> None:
-        """Get an object; the file is there when it is whole."""
+        """Download an object; the file appears only once it is complete."""
         from boto3.exceptions import Boto3Error
 
         partial = file.with_name(f".{file.name}.{os.getpid()}")
@@ -312,7 +319,14 @@ class SourceBucket:
 
 @contextmanager
 def _expecting(what: str, about: str, code: str, *, service: str) -> Iterator[None]:
-    """`aws_errors` that names the setup where what a call is about is not there. code: how AWS says so."""
+    """Apply `aws_errors`, and name the setup command when the resource is missing.
+
+    Args:
+        what: the kind of resource.
+        about: its name.
+        code: AWS' error code for a missing one.
+        service: see `aws_errors`.
+    """
     from botocore.exceptions import ClientError
 
     with aws_errors(about, service=service):
@@ -324,59 +338,59 @@ def _expecting(what: str, about: str, code: str, *, service: str) -> Iterator[No
             raise AwsError.of(f"there is no {what} {about}", where="AWS", hint=f"run: {SETUP}") from error
 
 
-def _overrides(wanted: StartRequest) -> Mapping[str, Any]:
+def _overrides(request: StartRequest) -> Mapping[str, Any]:
     return {
-        "projectName": wanted.project,
+        "projectName": request.project,
         "sourceTypeOverride": "S3",
-        "sourceLocationOverride": wanted.source,
-        "buildspecOverride": wanted.buildspec,
+        "sourceLocationOverride": request.source,
+        "buildspecOverride": request.buildspec,
         "environmentVariablesOverride": [
-            {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in wanted.environment.items()
+            {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in request.environment.items()
         ],
-        "idempotencyToken": wanted.token,
+        "idempotencyToken": request.token,
     }
 
 
-def _build(told: Mapping[str, Any]) -> Build:
-    logs = told.get("logs") or {}
+def _build(document: Mapping[str, Any]) -> Build:
+    logs = document.get("logs") or {}
     stream = None
     if logs.get("groupName") and logs.get("streamName"):
         stream = LogStream(group=logs["groupName"], name=logs["streamName"])
     return Build(
-        id=str(told["id"]),
-        status=str(told["buildStatus"]),
-        phases=tuple(_phase(each) for each in told.get("phases") or ()),
+        id=str(document["id"]),
+        status=str(document["buildStatus"]),
+        phases=tuple(_phase(each) for each in document.get("phases") or ()),
         log=stream,
         link=logs.get("deepLink"),
     )
 
 
-def _phase(told: Mapping[str, Any]) -> Phase:
+def _phase(document: Mapping[str, Any]) -> Phase:
     return Phase(
-        name=str(told["phaseType"]),
-        status=told.get("phaseStatus"),
-        seconds=told.get("durationInSeconds"),
-        reasons=tuple(_reasons(told)),
+        name=str(document["phaseType"]),
+        status=document.get("phaseStatus"),
+        seconds=document.get("durationInSeconds"),
+        reasons=tuple(_reasons(document)),
     )
 
 
-def _batch(told: Mapping[str, Any]) -> Batch:
+def _batch(document: Mapping[str, Any]) -> Batch:
     summaries = {
         str(group["identifier"]): group.get("currentBuildSummary") or {}
-        for group in told.get("buildGroups") or ()
+        for group in document.get("buildGroups") or ()
     }
     return Batch(
-        id=str(told["id"]),
-        status=str(told["buildBatchStatus"]),
+        id=str(document["id"]),
+        status=str(document["buildBatchStatus"]),
         nodes={
             name: each["arn"].partition(":build/")[2] for name, each in summaries.items() if "arn" in each
         },
-        reasons=tuple(reason for phase in told.get("phases") or () for reason in _reasons(phase)),
+        reasons=tuple(reason for phase in document.get("phases") or () for reason in _reasons(phase)),
     )
 
 
 def _reasons(phase: Mapping[str, Any]) -> Iterator[str]:
-    """Why a phase failed, in AWS' words."""
+    """Yield why a phase failed, in AWS' words."""
     for context in phase.get("contexts") or ():
         if message := " ".join(str(context.get("message") or "").split()):
             yield f"{context.get('statusCode') or ''}: {message}".removeprefix(": ")

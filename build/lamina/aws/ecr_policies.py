@@ -1,4 +1,4 @@
-"""Who else may use a repository of ECR, as its policy says."""
+"""The policy of an ECR repository."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ if TYPE_CHECKING:
 
 
 def repository_policy(client: ECRClient, name: str, account: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The policy of a repository; None without one. name: whole. account: ``registryId``, or nothing.
+    """Return the policy of a repository; None without one.
 
-    Raises what the client raises; RepositoryNotFoundException where there is no such repository.
+    Args:
+        client: the boto3 client.
+        name: the full name of the repository.
+        account: ``registryId``, or empty for the caller's own registry.
+
+    Raises:
+        botocore.exceptions.ClientError: as the client raises it; RepositoryNotFoundException when the
+            repository does not exist.
     """
     try:
-        told = client.get_repository_policy(repositoryName=name, **account)
+        answer = client.get_repository_policy(repositoryName=name, **account)
     except client.exceptions.RepositoryPolicyNotFoundException:
         return None
-    policy: Mapping[str, Any] = json.loads(told["policyText"])
+    policy: Mapping[str, Any] = json.loads(answer["policyText"])
     return policy

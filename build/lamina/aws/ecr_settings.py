@@ -1,4 +1,4 @@
-"""Repositories, templates and settings of an account's registry: one call of AWS for each aspect of one."""
+"""ECR repositories, creation templates and account settings: one AWS call per aspect."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DESCRIPTION = "made by lamina ecr.setup"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who AWS says we are. partition: ``aws``, ``aws-cn``; region: the client's."""
+    """The caller's account and partition (``aws``, ``aws-cn``) by STS, and the client's region."""
 
     account: str
     partition: str
@@ -30,7 +30,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepositoryFacts:
-    """A repository. mutability: mode, and the tags excluded from it. policies: documents, None for none."""
+    """The settings of a repository.
+
+    mutability: the mode; exclusions: tag patterns excluded from it. lifecycle, policy: None without one.
+    """
 
     mutability: str
     exclusions: tuple[str, ...]
@@ -41,7 +44,7 @@ class RepositoryFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateFacts:
-    """A creation template. applied: for what it is used, ``CREATE_ON_PUSH``."""
+    """A repository creation template. applied: the uses it applies to, such as ``CREATE_ON_PUSH``."""
 
     mutability: str = "MUTABLE"
     exclusions: tuple[str, ...] = ()
@@ -51,9 +54,9 @@ class TemplateFacts:
 
 
 class EcrSetup:
-    """Reads and changes the registry of an account. Names are whole. Raises RegistryError; safe for threads.
+    """Reads and changes the registry of an account. Thread-safe; all methods raise RegistryError.
 
-    account: whose registry; None for the caller's own.
+    Repository names are full names. account: the registry's owner; None for the caller's own registry.
     """
 
     def __init__(self, clients: Clients, *, account: str | None) -> None:
@@ -61,22 +64,22 @@ class EcrSetup:
         self._account: dict[str, Any] = {"registryId": account} if account else {}
 
     def identity(self) -> Identity:
-        """Ask AWS who we are; every caller may."""
+        """Return the caller's identity (STS), which needs no permission."""
         with aws_errors():
             client: STSClient = self._clients("sts")
-            told = client.get_caller_identity()
+            answer = client.get_caller_identity()
             return Identity(
-                account=told["Account"],
-                partition=told["Arn"].split(":")[1],
+                account=answer["Account"],
+                partition=answer["Arn"].split(":")[1],
                 region=self._ecr.meta.region_name,
             )
 
     def repository(self, name: str) -> RepositoryFacts | None:
-        """A repository as it is; None when there is none."""
+        """Return the settings of a repository; None when it does not exist."""
         client = self._ecr
         with aws_errors(name):
             try:
-                (told,) = client.describe_repositories(repositoryNames=[name], **self._account)[
+                (described,) = client.describe_repositories(repositoryNames=[name], **self._account)[
                     "repositories"
                 ]
             except client.exceptions.RepositoryNotFoundException:
@@ -88,15 +91,15 @@ class EcrSetup:
                 lifecycle = None
             policy = repository_policy(client, name, self._account)
         return RepositoryFacts(
-            mutability=str(told.get("imageTagMutability", "MUTABLE")),
-            exclusions=_patterns(told),
-            scan=bool(told.get("imageScanningConfiguration", {}).get("scanOnPush")),
+            mutability=str(described.get("imageTagMutability", "MUTABLE")),
+            exclusions=_patterns(described),
+            scan=bool(described.get("imageScanningConfiguration", {}).get("scanOnPush")),
             lifecycle=lifecycle,
             policy=policy,
         )
 
     def create(self, name: str, mutability: str, exclusions: tuple[str, ...], *, scan: bool) -> None:
-        """Create a repository; one that exists already is success."""
+        """Create a repository; do nothing when it exists."""
         client = self._ecr
         with aws_errors(name):
             try:
@@ -110,7 +113,7 @@ class EcrSetup:
                 return
 
     def set_mutability(self, name: str, mutability: str, exclusions: tuple[str, ...]) -> None:
-        """Say which tags may move."""
+        """Set which tags may be moved."""
         client = self._ecr
         with aws_errors(name):
             client.put_image_tag_mutability(
@@ -118,7 +121,7 @@ class EcrSetup:
             )
 
     def set_scan(self, name: str, on: bool) -> None:
-        """Say whether images are scanned when they are pushed."""
+        """Set whether images are scanned on push."""
         client = self._ecr
         with aws_errors(name):
             client.put_image_scanning_configuration(
@@ -126,7 +129,7 @@ class EcrSetup:
             )
 
     def set_lifecycle(self, name: str, document: Mapping[str, Any] | None) -> None:
-        """Say what expires by itself; None: nothing does."""
+        """Set the lifecycle policy; None removes it."""
         client = self._ecr
         with aws_errors(name):
             if document is None:
@@ -137,7 +140,7 @@ class EcrSetup:
             )
 
     def set_policy(self, name: str, document: Mapping[str, Any] | None) -> None:
-        """Say who else may use a repository; None: nobody."""
+        """Set the repository policy; None removes it."""
         client = self._ecr
         with aws_errors(name):
             if document is None:
@@ -148,26 +151,26 @@ class EcrSetup:
             )
 
     def mounting(self) -> bool:
-        """Whether repositories of the caller's account and region share layers."""
+        """Whether blob mounting is on for the caller's account and region."""
         client = self._ecr
         with aws_errors():
             return client.get_account_setting(name=_MOUNTING).get("value") == "ENABLED"
 
     def set_mounting(self) -> None:
-        """Let them share layers."""
+        """Turn blob mounting on."""
         client = self._ecr
         with aws_errors():
             client.put_account_setting(name=_MOUNTING, value="ENABLED")
 
     def template(self, prefix: str) -> TemplateFacts | None:
-        """The creation template of a prefix in the caller's account; None when there is none."""
+        """Return the creation template of a prefix in the caller's account; None when there is none."""
         client = self._ecr
         with aws_errors(f"the template {prefix}"):
             try:
-                told = client.describe_repository_creation_templates(prefixes=[prefix])
+                answer = client.describe_repository_creation_templates(prefixes=[prefix])
             except client.exceptions.TemplateNotFoundException:
                 return None
-        for each in told.get("repositoryCreationTemplates", ()):
+        for each in answer.get("repositoryCreationTemplates", ()):
             return TemplateFacts(
                 mutability=str(each.get("imageTagMutability", "MUTABLE")),
                 exclusions=_patterns(each),
@@ -178,7 +181,7 @@ class EcrSetup:
         return None
 
     def set_template(self, prefix: str, facts: TemplateFacts, *, exists: bool) -> None:
-        """Make a template, or make it another."""
+        """Create a template, or update it when it ``exists``."""
         client = self._ecr
         given: dict[str, Any] = {
             "prefix": prefix,
@@ -210,8 +213,8 @@ def _mutability(mode: str, exclusions: tuple[str, ...]) -> dict[str, Any]:
     return given
 
 
-def _patterns(told: Any) -> tuple[str, ...]:
-    return tuple(sorted(each["filter"] for each in told.get("imageTagMutabilityExclusionFilters") or ()))
+def _patterns(described: Any) -> tuple[str, ...]:
+    return tuple(sorted(each["filter"] for each in described.get("imageTagMutabilityExclusionFilters") or ()))
 
 
 def _document(text: str | None) -> Mapping[str, Any] | None:

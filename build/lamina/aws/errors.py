@@ -1,4 +1,4 @@
-"""What AWS refuses, in words that end with the next step."""
+"""Errors of AWS' client turned into errors of Lamina that name the next step."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _THROTTLED = frozenset(
     {"RequestLimitExceeded", "RequestThrottled", "SlowDown", "ThrottledException", "TooManyRequestsException"}
 )
 _PROCESS = "_retrieve_credentials_using"
-"""The function of AWS' client that runs ``credential_process``."""
+"""The botocore function that runs ``credential_process``."""
 _ACTIONS: Mapping[str, str] = {
     "ListObjectsV2": "ListBucket",
     "HeadObject": "GetObject",
@@ -39,14 +39,14 @@ _ACTIONS: Mapping[str, str] = {
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
 }
-"""Operation -> what policies call it, where that is another name."""
-# The botocore exceptions of a kind share one answer; matched along each exception's ancestry.
+"""Operation -> its name in policies, where that differs."""
+# botocore exception class -> fact and hint; looked up along the exception's MRO.
 _BY_CLASS: Mapping[str, tuple[str, str]] = {
     "NoCredentialsError": ("there are no AWS credentials", f"run: {_LOGIN}"),
     "PartialCredentialsError": ("the AWS credentials are incomplete", f"run: {_LOGIN}"),
     "CredentialRetrievalError": ("the AWS credentials cannot be fetched", f"run: {_LOGIN}"),
     "RefreshWithMFAUnsupportedError": (
-        "the AWS session has ended, and another one wants an MFA code",
+        "the AWS session has ended, and a new one needs an MFA code",
         "get a session and run it again: aws sts get-session-token --serial-number <mfa>",
     ),
     "MetadataRetrievalError": ("the AWS credentials cannot be fetched", f"run: {_LOGIN}"),
@@ -55,15 +55,15 @@ _BY_CLASS: Mapping[str, tuple[str, str]] = {
     "LoginError": ("the AWS login session is missing or has ended", "run: aws login"),
     "NoAuthTokenError": ("the AWS SSO session is missing or has ended", "run: aws sso login"),
     "ProfileNotFound": ("the AWS profile does not exist", "list the profiles: aws configure list-profiles"),
-    "ConfigParseError": ("AWS' configuration cannot be read", "mend ~/.aws/config, or set AWS_CONFIG_FILE"),
-    "ConfigNotFound": ("AWS' configuration cannot be read", "mend ~/.aws/config, or set AWS_CONFIG_FILE"),
+    "ConfigParseError": ("AWS' configuration cannot be read", "fix ~/.aws/config, or set AWS_CONFIG_FILE"),
+    "ConfigNotFound": ("AWS' configuration cannot be read", "fix ~/.aws/config, or set AWS_CONFIG_FILE"),
     "NoRegionError": (
         "no AWS region is set",
         "set AWS_REGION, or region in the profile or in [tool.lamina]",
     ),
-    "InvalidRegionError": ("the AWS region is no region", "set AWS_REGION to one such as eu-west-1"),
+    "InvalidRegionError": ("the AWS region is not valid", "set AWS_REGION to one such as eu-west-1"),
     "ParamValidationError": (
-        "AWS cannot take a value",
+        "AWS' client rejects a parameter",
         "check names and account in the configuration",
     ),
     "EndpointConnectionError": (
@@ -79,9 +79,15 @@ _BY_CLASS: Mapping[str, tuple[str, str]] = {
 
 @contextmanager
 def aws_errors(about: str | None = None, *, service: str = "ecr") -> Iterator[None]:
-    """Turn what botocore raises inside into RegistryError, or AwsError for other services than ECR.
+    """Turn botocore's exceptions into RegistryError for ECR, AwsError for other services.
 
-    about: the repository, function or project that the call is about. service: as in the names of actions.
+    Args:
+        about: the repository, function or project of the call.
+        service: the service's prefix in the names of actions, ``ecr`` or ``lambda``.
+
+    Raises:
+        RegistryError: the call to ECR failed.
+        AwsError: the call to another service failed.
     """
     try:
         yield
@@ -98,7 +104,7 @@ def aws_errors(about: str | None = None, *, service: str = "ecr") -> Iterator[No
 
 
 def failed(error: BotoCoreError, *, service: str = "ecr") -> LaminaError:
-    """AWS was not asked, or did not answer."""
+    """Return the error for a request that was not sent or not answered."""
     kind_of_error = _class_of(service)
     for kind in type(error).__mro__:
         if known := _BY_CLASS.get(kind.__name__):
@@ -108,7 +114,10 @@ def failed(error: BotoCoreError, *, service: str = "ecr") -> LaminaError:
 
 
 def _client_frames(error: Exception) -> frozenset[str]:
-    """The functions of AWS' client, and of what it called, that an exception came through; none for ours."""
+    """Return the names of the boto3 and botocore functions in the traceback, and of those they called.
+
+    Empty when the exception did not come from AWS' client.
+    """
     found: set[str] = set()
     trace = error.__traceback__
     while trace is not None:
@@ -120,27 +129,27 @@ def _client_frames(error: Exception) -> frozenset[str]:
 
 
 def _broken(error: Exception, frames: frozenset[str], *, service: str) -> LaminaError:
-    """AWS' client met something that it does not expect, and has no error of its own for."""
+    """Return the error for an exception from AWS' client that is not one of botocore's own."""
     kind = _class_of(service)
     if isinstance(error, EOFError) or "getpass" in frames:
         return kind.of(
-            "the AWS profile wants an MFA code, and there is no terminal to ask for it",
+            "the AWS profile needs an MFA code, and there is no terminal to ask for it",
             where="AWS",
             hint="run it in a terminal, or get a session first and set AWS_ACCESS_KEY_ID, "
             "AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN: aws sts get-session-token --serial-number <mfa>",
         )
     if _PROCESS in frames:
-        reason = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else "it is not that"
+        reason = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else "invalid output"
         return kind.of(
             f"credential_process of the AWS profile gave no credentials: {reason}",
             where="AWS",
             allowed='one JSON object on standard output, {"Version": 1, "AccessKeyId": …}, and nothing else',
-            hint="run the command yourself: it stands in ~/.aws/config; what it says besides belongs on "
+            hint="run the command yourself: it is in ~/.aws/config; any other output of it belongs on "
             "standard error",
         )
     if type(error).__name__ == "ResponseParserError":
         return kind.of(
-            f"what answers is not AWS: {_short(str(error))}",
+            f"the response is not from AWS: {_short(str(error))}",
             where="AWS",
             hint="check AWS_ENDPOINT_URL, HTTPS_PROXY and NO_PROXY",
         )
@@ -152,10 +161,10 @@ def _broken(error: Exception, frames: frozenset[str], *, service: str) -> Lamina
 
 
 def refused(error: ClientError, about: str | None = None, *, service: str = "ecr") -> LaminaError:
-    """AWS answered with an error."""
+    """Return the error for an error response of AWS."""
     kind = _class_of(service)
-    told = error.response.get("Error", {})
-    code, message = str(told.get("Code", "")), _short(str(told.get("Message", "")))
+    detail = error.response.get("Error", {})
+    code, message = str(detail.get("Code", "")), _short(str(detail.get("Message", "")))
     operation = error.operation_name
     where = f"AWS {operation}"
     if code in _EXPIRED:
@@ -199,7 +208,7 @@ def _class_of(service: str) -> type[LaminaError]:
 
 
 def create_command(repository: str) -> str:
-    """The command which creates a repository, and the one that does it along the way."""
+    """Return the commands that create a repository: AWS' own, and a push that creates it."""
     return f"aws ecr create-repository --repository-name {repository} (or invoke build-all --push --create)"
 
 
