@@ -171,7 +171,7 @@ def test_what_somebody_else_did_before_our_lost_update_came_is_told(account: Acc
 
     done = apply(plan, DeployOptions())
 
-    assert "somebody else changed one meanwhile" in problem(done)
+    assert "the function one was changed by another client" in problem(done)
     assert account.lambdas.runs("one") == OTHER
 
 

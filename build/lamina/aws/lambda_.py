@@ -1,4 +1,4 @@
-"""Lambda functions that run images: what each runs, and how that is changed. boto3 does the talking."""
+"""Lambda functions that run images: read and update them through boto3."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lamina.aws.live import LATEST, Alias, Allocation, Live, alias_of, live_of
 from lamina.errors import AwsError, LaminaError
 
 _NO_PULL = re.compile(r"permission to access the (?:ECR|specified) image")
-_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.25, 2.0, 1.5  # seconds between two looks
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.25, 2.0, 1.5  # seconds between two reads
 _MOST_MISSES = 3
-"""Looks in a row that may fail, and throttled calls, before that is told."""
+"""Failed reads in a row, or throttled invocations, after which the error is raised."""
 _Answer = TypeVar("_Answer")
 
 
 class Functions:
-    """The functions of an account in one region. Failures are AwsError; a function is named as declared.
+    """The functions of an account in one region. Failures raise AwsError.
 
-    sleep, clock: of waiting, in seconds.
+    Functions are named as declared. sleep, clock: in seconds. ``until`` of methods: a deadline of the clock.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Functions:
         self._clock = clock
 
     def read(self, function: str, version: str = LATEST) -> Live | None:
-        """A function, at a version or an alias; None when there is none."""
+        """Return a function at a version or alias; None when it does not exist."""
         qualifier = {} if version == LATEST else {"Qualifier": version}
         with aws_errors(function, service="lambda"):
             client = self._clients("lambda")
@@ -49,41 +49,42 @@ class Functions:
                 return None
 
     def versions(self, function: str) -> tuple[str, ...]:
-        """The published versions, oldest first."""
+        """Return the published versions, oldest first."""
         with aws_errors(function, service="lambda"):
             pages = self._clients("lambda").get_paginator("list_versions_by_function")
-            told = [
+            listed = [
                 each["Version"] for page in pages.paginate(FunctionName=function) for each in page["Versions"]
             ]
-        return tuple(version for version in told if version != LATEST)
+        return tuple(version for version in listed if version != LATEST)
 
     def aliases(self, function: str) -> Mapping[str, Alias]:
-        """The aliases by name."""
+        """Return the aliases by name."""
         with aws_errors(function, service="lambda"):
             pages = self._clients("lambda").get_paginator("list_aliases")
-            told = [each for page in pages.paginate(FunctionName=function) for each in page["Aliases"]]
-        return {each["Name"]: alias_of(each) for each in told}
+            listed = [each for page in pages.paginate(FunctionName=function) for each in page["Aliases"]]
+        return {each["Name"]: alias_of(each) for each in listed}
 
     def with_allocation(self, function: str, alias: Alias) -> Alias:
-        """An alias with how its provisioned concurrency is doing, if it leaves calls to further versions."""
+        """Return the alias, with the state of its provisioned concurrency if it has further routes."""
         return replace(alias, allocation=self.allocation(function, alias.name)) if alias.routes else alias
 
     def allocation(self, function: str, alias: str) -> Allocation | None:
-        """How provisioned concurrency of an alias is doing; None where it has none."""
+        """Return the state of an alias' provisioned concurrency; None when it has none."""
         with aws_errors(function, service="lambda"):
             client = self._clients("lambda")
             try:
-                told = client.get_provisioned_concurrency_config(FunctionName=function, Qualifier=alias)
+                answer = client.get_provisioned_concurrency_config(FunctionName=function, Qualifier=alias)
             except client.exceptions.ProvisionedConcurrencyConfigNotFoundException:
                 return None
         return Allocation(
-            status=str(told.get("Status")), reason=str(told.get("StatusReason") or "Lambda gives no reason")
+            status=str(answer.get("Status")),
+            reason=str(answer.get("StatusReason") or "Lambda gives no reason"),
         )
 
     def update_image(self, function: str, uri: str, live: Live, *, until: float) -> Live:
-        """Let it run an image, named by digest, and wait for that. until: of the clock.
+        """Update the function to an image, named by digest, and wait until the update is done.
 
-        Raises AwsError when somebody else changed the function since ``live`` was read, or did so since.
+        Raises AwsError when another client changed the function after ``live`` was read.
         """
         wanted = uri.rpartition("@")[2]
 
@@ -99,9 +100,9 @@ class Functions:
         return now
 
     def update_command(self, function: str, command: tuple[str, ...], live: Live, *, until: float) -> Live:
-        """Let it run a command instead of the image's CMD, and wait for that; see `update_image`.
+        """Override the image's CMD and wait until the update is done; see `update_image`.
 
-        Lambda replaces all that takes the place of the image's own, so the rest is sent as it is.
+        Lambda replaces all overrides of the image's configuration at once, so the others are sent unchanged.
         """
 
         def ask(client: Any, live: Live) -> None:
@@ -116,11 +117,11 @@ class Functions:
         return now
 
     def settled(self, function: str, version: str = LATEST, *, until: float) -> Live:
-        """Wait while an update is under way. Raises AwsError when it failed or takes too long."""
+        """Wait until no update is in progress. Raises AwsError when the update failed or takes too long."""
         return _succeeded(self.at_rest(function, version, until=until), function)
 
     def at_rest(self, function: str, version: str = LATEST, *, until: float) -> Live:
-        """Wait while an update is under way, however it ends. Looks that fail are made again, a few times."""
+        """Wait until no update is in progress, however it ended. Transient read errors are retried twice."""
         pause, misses = _FIRST_PAUSE, 0
         while True:
             try:
@@ -145,10 +146,10 @@ class Functions:
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
     def publish(self, function: str, live: Live, *, until: float) -> str:
-        """Make a version of what the function is now, and wait for it; see `settled`.
+        """Publish a version of the function as it is now, wait for it, and return its number; see `settled`.
 
-        Unchanged since the last one, it is that one, which may sleep since nobody calls it: so it is asked
-        for again when its answer was lost.
+        Publishing an unchanged function returns its last version, which may be inactive, so the request is
+        safe to repeat.
         """
         known = live
 
@@ -177,19 +178,28 @@ class Functions:
         *,
         until: float,
     ) -> Alias:
-        """Point an alias at a version, and at no other but those of ``routes``; what it is then.
+        """Point an alias at a version and at those of ``routes``, and return the alias.
 
-        known: the alias as it was read, None to make it. Raises AwsError when somebody else moved it since.
+        Args:
+            function: the function.
+            name: the alias.
+            version: the version to point at.
+            known: the alias as it was read; None to create it.
+            routes: further versions -> share of the calls, 0 to 1.
+            until: deadline of the clock.
+
+        Raises:
+            AwsError: the call failed, or another client moved the alias after it was read.
         """
         named = {"FunctionName": function, "Name": name, "FunctionVersion": version}
 
         def ask(client: Any) -> Alias:
             if known is None:
-                told = client.create_alias(**named)
+                answer = client.create_alias(**named)
             else:
                 weights = {"AdditionalVersionWeights": dict(routes or {})}
-                told = client.update_alias(**named, RoutingConfig=weights, **_revision(known))
-            return alias_of(told)
+                answer = client.update_alias(**named, RoutingConfig=weights, **_revision(known))
+            return alias_of(answer)
 
         def look(fate: Fate) -> Alias | None:
             now = self.aliases(function).get(name)
@@ -199,17 +209,17 @@ class Functions:
             theirs = now is not None and (known is None or known.revision not in {None, now.revision})
             if theirs or fate == "outdated":
                 raise AwsError.of(
-                    f"somebody else moved {name} of {function} meanwhile"
+                    f"the alias {name} of {function} was moved by another client meanwhile"
                     + (f", to version {now.version}" if now else ""),
                     where="AWS Lambda",
-                    hint="look what it names: invoke status; then run it again",
+                    hint="see which version it names: invoke status; then run it again",
                 )
             return None
 
         return self._ask(ask, look, function, until)
 
     def allocated(self, function: str, alias: str, *, until: float) -> Allocation | None:
-        """Wait while provisioned concurrency is made for an alias that moved, however that ends."""
+        """Wait until provisioned concurrency for a moved alias is allocated, however that ends."""
         while True:
             found = self.allocation(function, alias)
             if found is None or not found.under_way or self._clock() >= until:
@@ -217,7 +227,7 @@ class Functions:
             self._sleep(_LONGEST_PAUSE)
 
     def drop_alias(self, function: str, name: str, *, until: float) -> None:
-        """Remove an alias that was made by mistake; an absent one is success."""
+        """Delete an alias that was created by mistake; succeed when it does not exist."""
 
         def ask(client: Any) -> bool:
             client.delete_alias(FunctionName=function, Name=name)
@@ -226,10 +236,10 @@ class Functions:
         self._ask(ask, lambda _: None if name in self.aliases(function) else True, function, until)
 
     def invoke(self, function: str, version: str, event: bytes, *, until: float) -> tuple[str | None, str]:
-        """Call a version with an event: the kind of its error, if it failed, and what it answered.
+        """Invoke a version with an event. Return the kind of its error, if it failed, and its response.
 
-        One that sleeps is woken by a call that Lambda refuses, waited for and called again. What may have
-        run is never called twice.
+        An inactive version refuses the first call and becomes active; it is waited for and called again.
+        A call that may have run is never repeated.
         """
         tries, pause = 0, _FIRST_PAUSE
         with aws_errors(function, service="lambda"):
@@ -249,13 +259,13 @@ class Functions:
                 self._woken(function, version, until)
 
     def _woken(self, function: str, version: str, until: float) -> None:
-        """Wait while Lambda makes a version ready that had been idle."""
+        """Wait until Lambda has restored an idle version."""
         live = self.settled(function, version, until=until)
         if live.state == "Inactive" and live.cause not in {"", "Idle", "Restoring"}:
             raise AwsError.of(
                 f"version {version} of {function} was idle and cannot be made ready: {live.reason}",
                 where="AWS GetFunction",
-                hint="mend that and deploy again",
+                hint="fix that and deploy again",
             )
 
     def _change(
@@ -266,7 +276,7 @@ class Functions:
         live: Live,
         until: float,
     ) -> Live:
-        """Ask for a change and wait for it. done: whether a function is as it was asked for."""
+        """Request a change and wait for it. done: whether a function is as requested."""
         known = live
 
         def asked(client: Any) -> Live:
@@ -294,10 +304,15 @@ class Functions:
         function: str,
         until: float,
     ) -> _Answer:
-        """Ask for a change; while another one is under way, again.
+        """Request a change; retry while another one is in progress.
 
-        look: told the fate of a request that may have been done, or may be made again, it finds what was
-        asked for, None where that is not there, and raises AwsError where somebody else was faster.
+        Args:
+            ask: makes the request.
+            look: called with the fate of a request that may have been applied or may be retried. It returns
+                the result if the change is in place, None if it is not, and raises AwsError when another
+                client made a change.
+            function: the function.
+            until: deadline of the clock.
         """
         with aws_errors(function, service="lambda"):
             client = self._clients("lambda")
@@ -323,20 +338,20 @@ def _succeeded(live: Live, function: str) -> Live:
 
 
 def _revision(known: Live | Alias) -> Mapping[str, str]:
-    """What makes Lambda refuse a change of what somebody else has changed since."""
+    """Return the parameter that makes Lambda refuse the change if the revision has changed since."""
     return {"RevisionId": known.revision} if known.revision else {}
 
 
 def _changed(function: str) -> AwsError:
     return AwsError.of(
-        f"somebody else changed {function} meanwhile",
+        f"the function {function} was changed by another client meanwhile",
         where="AWS Lambda",
-        hint="look what it runs: invoke status; then run it again",
+        hint="see which image it runs: invoke status; then run it again",
     )
 
 
 def _naming_the_policy(error: AwsError, uri: str) -> AwsError:
-    """Where Lambda may not pull an image, who has to let it; any other error as it is."""
+    """Name the repository policy if Lambda may not pull the image; else return the error unchanged."""
     if not any(_NO_PULL.search(str(each)) for each in error.problems):
         return error
     repository = uri.partition("@")[0].partition("/")[2]

@@ -1,4 +1,4 @@
-"""Which images functions run: every version of every function of an account, in one region."""
+"""The images that Lambda runs: every version of every function of an account, in one region."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lamina.errors import AwsError
 class UsedImage:
     """A version of a function that runs an image. version: ``$LATEST`` or a number; digest: of the image.
 
-    An alias names versions, and runs what they run.
+    Aliases are not listed: they name versions.
     """
 
     function: str
@@ -30,7 +30,10 @@ class UsedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Who was asked, and all that runs there. functions: how many there are, those of zip files too."""
+    """The account and region that were read, and every deployed image.
+
+    functions: how many functions there are, including those of zip files.
+    """
 
     account: str
     region: str
@@ -42,7 +45,7 @@ class Usage:
 
 
 def read_usage(access: Access, *, clients: Clients | None = None, threads: int = CONNECTIONS) -> Usage:
-    """Ask Lambda, page by page and many versions at once. Raises AwsError when any of it stays unknown."""
+    """Read all functions and their versions, many in parallel. Raises AwsError when any stays unknown."""
     clients = clients or boto_clients(access)
     with aws_errors(access.role, service="sts"):
         account = clients("sts").get_caller_identity()["Account"]
@@ -62,7 +65,7 @@ def read_usage(access: Access, *, clients: Clients | None = None, threads: int =
 
 
 def _versions(client: Any, name: str) -> Iterator[str]:
-    """The versions of a function; none of one that was deleted meanwhile."""
+    """Yield the versions of a function; none when it was deleted meanwhile."""
     try:
         for page in client.get_paginator("list_versions_by_function").paginate(FunctionName=name):
             yield from (str(each["Version"]) for each in page["Versions"])

@@ -1,4 +1,4 @@
-"""What Lambda tells of functions that run images: of versions, of aliases."""
+"""Functions, versions and aliases as Lambda reports them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})$")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """A function as Lambda tells of it, or a version of it.
+    """A function, or a version of it, as Lambda reports it.
 
-    package: ``Image`` or ``Zip``. digest: of the image in use, None for a zip file or where Lambda does not
-    say. command, entry_point, directory: what takes the place of the image's own. architecture: ``x86_64``,
-    ``arm64``. state: ``Active``, ``Inactive``, ``Pending``, ``Failed``; cause: of a state, ``Idle``; update:
-    ``Successful``, ``InProgress``, ``Failed``; reason: of whichever failed. revision: of its configuration,
-    changed by every update and by a new version; modified: when it was updated last. uri: of the
-    image in use.
+    package: ``Image`` or ``Zip``. digest: of the image in use; None for a zip file or when not reported.
+    command, entry_point, directory: overrides of the image's own. architecture: ``x86_64``, ``arm64``.
+    state: ``Active``, ``Inactive``, ``Pending``, ``Failed``; cause: the code of the state's reason, ``Idle``.
+    update: ``Successful``, ``InProgress``, ``Failed``; reason: why the update or the state failed.
+    revision: of the configuration, changed by every update and new version. modified: time of the last one.
+    uri: of the image in use.
     """
 
     name: str
@@ -50,15 +50,15 @@ class Allocation:
 
     @property
     def under_way(self) -> bool:
-        """Whether instances are still being made."""
+        """Whether instances are still being allocated."""
         return self.status == "IN_PROGRESS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alias:
-    """A name for a version. routes: further versions -> the share of the calls that they get, 0 to 1.
+    """A name for a version. routes: further versions -> their share of the calls, 0 to 1.
 
-    allocation: of its provisioned concurrency, where that was asked for and there is any.
+    allocation: its provisioned concurrency, if it was read and there is any.
     """
 
     name: str
@@ -69,29 +69,29 @@ class Alias:
 
     @property
     def shares(self) -> Mapping[str, float]:
-        """The routes that somebody asked for.
+        """The configured routes.
 
-        While provisioned concurrency is made for a new version, Lambda itself leaves calls to the old one.
+        Lambda routes calls to the old version by itself while it allocates concurrency for a new one.
         """
         return {} if self.allocation and self.allocation.under_way else self.routes
 
 
 def image_digest(code: Mapping[str, Any]) -> str | None:
-    """The digest of the image in use, out of ``Code`` of GetFunction; None where Lambda does not say."""
+    """Return the digest of the image in use from ``Code`` of GetFunction; None when it is not reported."""
     found = _DIGEST.search(code.get("ResolvedImageUri") or "") or _DIGEST.search(code.get("ImageUri") or "")
     return found[1] if found else None
 
 
-def live_of(told: Mapping[str, Any]) -> Live:
-    """A function, or a version of it, out of GetFunction."""
-    settings = told["Configuration"]
+def live_of(answer: Mapping[str, Any]) -> Live:
+    """Return the function, or the version of it, in an answer of GetFunction."""
+    settings = answer["Configuration"]
     image = (settings.get("ImageConfigResponse") or {}).get("ImageConfig") or {}
     reasons = (settings.get("LastUpdateStatusReason"), settings.get("StateReason"))
     return Live(
         name=str(settings["FunctionName"]),
         version=str(settings.get("Version", LATEST)),
         package=str(settings.get("PackageType", "Zip")),
-        digest=image_digest(told.get("Code", {})),
+        digest=image_digest(answer.get("Code", {})),
         command=tuple(image.get("Command") or ()),
         architecture=next(iter(settings.get("Architectures") or ()), "x86_64"),
         state=str(settings.get("State", "Active")),
@@ -102,16 +102,16 @@ def live_of(told: Mapping[str, Any]) -> Live:
         directory=image.get("WorkingDirectory"),
         cause=str(settings.get("StateReasonCode") or ""),
         modified=settings.get("LastModified"),
-        uri=told.get("Code", {}).get("ResolvedImageUri") or told.get("Code", {}).get("ImageUri"),
+        uri=answer.get("Code", {}).get("ResolvedImageUri") or answer.get("Code", {}).get("ImageUri"),
     )
 
 
-def alias_of(told: Mapping[str, Any]) -> Alias:
-    """An alias, as all calls about aliases answer."""
-    routes = (told.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+def alias_of(answer: Mapping[str, Any]) -> Alias:
+    """Return the alias in an answer of any call about aliases."""
+    routes = (answer.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
     return Alias(
-        name=str(told["Name"]),
-        version=str(told["FunctionVersion"]),
-        revision=told.get("RevisionId"),
+        name=str(answer["Name"]),
+        version=str(answer["FunctionVersion"]),
+        revision=answer.get("RevisionId"),
         routes=dict(routes),
     )

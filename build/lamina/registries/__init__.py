@@ -1,1 +1,1 @@
-"""Where images live."""
+"""Registries and the engine's image store: manifests, credentials, HTTP."""

@@ -1,4 +1,4 @@
-"""How a registry wants to be asked: HTTP Basic, or a bearer token from the service it names."""
+"""Authorization at a registry: HTTP Basic, or a bearer token from the service it names."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from lamina.registries.http import HttpResponse, Request
 
 _PARAMETER = re.compile(r'([a-zA-Z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _SCHEME = re.compile(r"\s*(basic|bearer)\b", re.IGNORECASE)
-_TOKEN_SECONDS = 60.0  # what a token lives when its service does not say (token specification)
+_TOKEN_SECONDS = 60.0  # a token's lifetime when its service does not report one (token specification)
 _CLIENT = "lamina"
 
 
 class CredentialSource(Protocol):
-    """Where a registry's credential comes from, asked only once the registry wants one."""
+    """Returns the credential for a registry. Called only when the registry requires one."""
 
     def __call__(self, *, fresh: bool) -> Credential | None:
-        """The credential, None for anonymous; ``fresh`` when the last one was refused."""
+        """Return the credential, None for anonymous access. ``fresh``: the last one was refused."""
         ...
 
 
@@ -39,20 +39,20 @@ class Challenge:
 
     @classmethod
     def parse(cls, header: str) -> Challenge:
-        """Read the header (RFC 9110); Bearer wins where a registry offers both, anything unknown is none."""
+        """Parse the header (RFC 9110). Bearer is preferred over Basic; unknown schemes count as none."""
         found: dict[str, Challenge] = {}
         for part in re.split(r",\s*(?=(?:[Bb]asic|[Bb]earer|BASIC|BEARER)\b)", header):
             if match := _SCHEME.match(part):
-                told = {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(part)}
+                given = {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(part)}
                 scheme: Literal["basic", "bearer"] = "bearer" if match[1].lower() == "bearer" else "basic"
                 found[scheme] = cls(
-                    scheme=scheme, realm=told.get("realm", ""), service=told.get("service", "")
+                    scheme=scheme, realm=given.get("realm", ""), service=given.get("service", "")
                 )
         return found.get("bearer") or found.get("basic") or cls(scheme="none")
 
 
 class Refused(Exception):  # noqa: N818 - translated into a RegistryError before anyone sees it
-    """The token service gave no token. answer: what it said; None when it may not be asked."""
+    """The token service returned no token. answer: its response; None when there is none to quote."""
 
     def __init__(self, answer: HttpResponse | None, reason: str) -> None:
         super().__init__(reason)
@@ -61,9 +61,9 @@ class Refused(Exception):  # noqa: N818 - translated into a RegistryError before
 
 
 class Authorizer:
-    """Makes ``Authorization`` headers for one registry; keeps tokens a scope until shortly before they end.
+    """Makes ``Authorization`` headers for one registry. Tokens are kept per scope until they nearly expire.
 
-    Safe for threads: the credential is fetched once, tokens of different scopes are fetched side by side.
+    Thread-safe: the credential is fetched once, tokens of different scopes in parallel.
     """
 
     def __init__(
@@ -85,17 +85,17 @@ class Authorizer:
         self._tokens: dict[tuple[str, ...], tuple[str, float]] = {}
 
     def prepare(self) -> None:
-        """Read the credential now, if the registry wants any."""
+        """Read the credential now, if the registry requires one."""
         if self._challenge.scheme != "none":
             self._current()
 
     @property
     def anonymous(self) -> bool:
-        """Whether we have nothing to show."""
+        """Whether the registry requires a credential and there is none."""
         return self._challenge.scheme != "none" and self._current() is None
 
     def redact(self, text: str) -> str:
-        """The text without our secrets, should a registry echo them."""
+        """Mask the credential and tokens in a text, in case a registry echoes them."""
         known = self._credential
         with self._lock:
             tokens = [token for token, _ in self._tokens.values()]
@@ -104,7 +104,7 @@ class Authorizer:
         return text
 
     def header(self, scopes: tuple[str, ...]) -> str | None:
-        """The header's value for these scopes (``repository:<name>:pull``); raises Refused."""
+        """Return the header's value for these scopes (``repository:<name>:pull``). Raises Refused."""
         if self._challenge.scheme == "none":
             return None
         credential = self._current()
@@ -120,7 +120,7 @@ class Authorizer:
         return f"Bearer {token}"
 
     def renew(self, scopes: tuple[str, ...], refused: str | None) -> bool:
-        """After a 401: forget what was refused; whether there is now something else to try."""
+        """Forget the header that was refused with 401; return whether there is another one to try."""
         with self._lock:
             kept = self._tokens.get(scopes)
             if kept and refused == f"Bearer {kept[0]}":
@@ -147,10 +147,13 @@ class Authorizer:
             return self._credential
 
     def _fetch(self, scopes: tuple[str, ...], credential: Credential | None) -> tuple[str, float]:
-        """A token and its life in seconds. https://distribution.github.io/distribution/spec/auth/token/."""
+        """Fetch a token; return it and its lifetime in seconds.
+
+        https://distribution.github.io/distribution/spec/auth/token/
+        """
         realm = self._challenge.realm
         if urlsplit(realm).scheme not in {"https", "http"}:
-            raise Refused(None, f"its token service {realm!r} is no URL")
+            raise Refused(None, f"its token service {realm!r} is not a URL")
         named = {"service": self._challenge.service} if self._challenge.service else {}
         if credential and credential.identity:
             form = {"grant_type": "refresh_token", "client_id": _CLIENT, "refresh_token": credential.secret}

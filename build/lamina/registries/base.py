@@ -1,4 +1,4 @@
-"""What a registry is to us: manifests by reference, and four things one may do to them."""
+"""The `Registry` protocol: manifests and blobs by reference, and the operations on them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ACCEPTED = (OCI_MANIFEST, DOCKER_MANIFEST, OCI_INDEX, DOCKER_LIST)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
-    """What a manifest says of one blob, or an index of one manifest. size: bytes as stored (compressed)."""
+    """A manifest's entry for a blob, or an index's for a manifest. size: bytes as stored (compressed)."""
 
     media_type: str
     digest: str
@@ -29,9 +29,9 @@ class Descriptor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A manifest exactly as the registry keeps it.
+    """A manifest, byte for byte as the registry stores it.
 
-    digest: ``sha256:<64 hex>`` over ``raw``. Raises ValueError when ``raw`` is no JSON object.
+    digest: ``sha256:<64 hex>`` over ``raw``. Raises ValueError when ``raw`` is not a JSON object.
     Shapes: https://github.com/opencontainers/image-spec (manifest, index), Docker schema 2.
     """
 
@@ -48,7 +48,7 @@ class Manifest:
 
     @classmethod
     def of(cls, raw: bytes, media_type: str = "") -> Manifest:
-        """The manifest made of these bytes; their own ``mediaType`` counts where the caller knows none."""
+        """Return the manifest with these bytes. Without ``media_type`` their own ``mediaType`` is used."""
         manifest = cls(media_type=media_type, digest=sha256(raw), raw=raw)
         if media_type:
             return manifest
@@ -62,101 +62,101 @@ class Manifest:
 
     @property
     def annotations(self) -> Mapping[str, str]:
-        """The manifest's own annotations; none is an empty mapping."""
+        """The manifest's own annotations; empty without any."""
         return dict(self._document.get("annotations") or {})
 
     @property
     def config(self) -> Descriptor | None:
-        """The image configuration; an index has none."""
+        """The descriptor of the image configuration; None for an index."""
         found = self._document.get("config")
         return _descriptor(found) if found else None
 
     @property
     def layers(self) -> tuple[Descriptor, ...]:
-        """The layers, lowest first; an index has none."""
+        """The layers, lowest first; empty for an index."""
         return tuple(_descriptor(item) for item in self._document.get("layers") or ())
 
     @property
     def size(self) -> int:
-        """Bytes of configuration and layers as stored, compressed: what a first pull moves."""
+        """Bytes of configuration and layers as stored (compressed), the size of a first pull."""
         return sum(blob.size for blob in (self.config, *self.layers) if blob)
 
     @property
     def manifests(self) -> tuple[Descriptor, ...]:
-        """What an index lists, attestations included."""
+        """The manifests of an index, including attestations."""
         return tuple(_descriptor(item) for item in self._document.get("manifests") or ())
 
     @property
     def platforms(self) -> Mapping[str, Descriptor]:
-        """``linux/amd64`` or ``linux/arm64/v8`` -> manifest, for an index; attestations are left out."""
+        """Platform (``linux/amd64``, ``linux/arm64/v8``) -> manifest of an index, without attestations."""
         found = {}
         for item in self._document.get("manifests") or ():
-            told = item.get("platform") or {}
-            parts = [told.get("os"), told.get("architecture"), told.get("variant")]
+            platform = item.get("platform") or {}
+            parts = [platform.get("os"), platform.get("architecture"), platform.get("variant")]
             if parts[0] and parts[0] != "unknown":
                 found["/".join(part for part in parts if part)] = _descriptor(item)
         return found
 
 
 class Registry(Protocol):
-    """Where images live. Failures are `RegistryError`, which says what to do next."""
+    """A registry. All methods raise `RegistryError`, which names the next step."""
 
     @property
     def address(self) -> str:
-        """``host[:port][/prefix]``: what repository names are appended to."""
+        """``host[:port][/prefix]``, before the names of repositories."""
         ...
 
     def manifest(self, ref: Reference) -> Manifest | None:
-        """The manifest behind a tag or digest; None when the registry knows no such image or repository."""
+        """Return the manifest of a tag or digest; None when the image or repository does not exist."""
         ...
 
     def manifests(self, refs: Iterable[Reference]) -> Mapping[Reference, Manifest | None]:
-        """Many at once, in parallel, in the order asked for."""
+        """Return many manifests, read in parallel, in the order of ``refs``."""
         ...
 
     def lost(self, blobs: Mapping[Reference, Iterable[Descriptor]]) -> Mapping[Reference, tuple[str, ...]]:
-        """Digests of those blobs that are not there; what a registry does not tell counts as there.
+        """Return the digests of missing blobs; a blob counts as present when the registry does not answer.
 
-        blobs: a repository, under any tag or digest -> what to look for in it. One request each, in parallel.
+        One request per blob, in parallel. blobs: a repository, under any tag or digest -> blobs to look for.
         """
         ...
 
     def blob(self, ref: Reference, blob: Descriptor, sink: IO[bytes]) -> None:
-        """Fetch what a manifest of this repository names: a configuration, a layer. Its digest is checked."""
+        """Fetch a blob of this repository (a configuration, a layer) and check its digest."""
         ...
 
     def tail(self, ref: Reference, blob: Descriptor, count: int) -> bytes:
-        """The last bytes of such a blob, without the others."""
+        """Return the last ``count`` bytes of a blob."""
         ...
 
     def retag(self, source: Reference, target: Reference) -> None:
-        """Put the very same bytes under another tag or into another repository of this registry."""
+        """Copy a manifest, byte for byte, to another tag or repository of this registry."""
         ...
 
     def write(self, ref: Reference, manifest: Manifest, *blobs: bytes) -> None:
-        """Put a manifest under a tag, and before it such blobs of it as are not there yet."""
+        """Push ``blobs``, then a manifest under a tag."""
         ...
 
     def delete(self, ref: Reference) -> None:
-        """Delete a manifest with all its tags (by digest) or one tag (by tag); absent is success."""
+        """Delete a manifest with all its tags (by digest) or one tag (by tag); succeed when it is missing."""
         ...
 
     def missing_repositories(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Those of the repositories (names below ``address``) which must be created before a push."""
+        """Return the repositories (names below ``address``) that must be created before a push."""
         ...
 
     def create_repository(self, name: str) -> None:
-        """Create a repository (a name below ``address``); an existing one is success."""
+        """Create a repository (a name below ``address``); succeed when it exists."""
         ...
 
 
 def sha256(raw: bytes) -> str:
-    """``sha256:<64 hex>`` of the bytes."""
+    """Return ``sha256:<64 hex>`` of the bytes."""
     return f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
 def sha256_of(stream: IO[bytes]) -> str:
-    """``sha256:<64 hex>`` of what is left in a stream, however long it is."""
+    """Return ``sha256:<64 hex>`` of the rest of a stream, read in chunks."""
     digest = hashlib.sha256()
     while chunk := stream.read(_CHUNK):
         digest.update(chunk)

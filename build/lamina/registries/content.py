@@ -1,4 +1,4 @@
-"""An image opened: its configuration and what is in its layers, out of an archive or a registry."""
+"""The content of an image: its configuration and the entries of its layers."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """An image that can be looked into.
+    """An opened image.
 
-    config: the image configuration. digest: of its bytes. layers: each opens a layer's tar stream, packed or
-    not, lowest first. annotations: the manifest's own.
+    config: the image configuration. digest: of its bytes. layers: lowest first, each opens a layer's tar
+    stream, compressed or not. annotations: the manifest's own.
     """
 
     config: Mapping[str, Any]
@@ -40,9 +40,9 @@ class Content:
 
 @contextmanager
 def open_archive(file: Path) -> Iterator[Content]:
-    """What ``docker save`` or BuildKit's ``type=docker`` wrote. Raises BuildError for any other file.
+    """Open an archive of ``docker save`` or BuildKit's ``type=docker``. Raises BuildError for other files.
 
-    Shape: ``manifest.json`` names the configuration and the layers, in every version of the format.
+    In every version of the format ``manifest.json`` names the configuration and the layers.
     """
     with ExitStack() as stack:
         try:
@@ -51,17 +51,17 @@ def open_archive(file: Path) -> Iterator[Content]:
             config = _member(tar, entry["Config"]).read()
             layers = tuple(partial(_member, tar, name) for name in entry["Layers"])
             annotations = _annotations(tar)
-            told = json.loads(config)
+            document = json.loads(config)
         except (tarfile.TarError, KeyError, TypeError, ValueError) as error:
-            raise BuildError.of(f"this is no archive of one image: {error}", where=str(file)) from error
-        yield Content(config=told, digest=sha256(config), layers=layers, annotations=annotations)
+            raise BuildError.of(f"not an archive of one image: {error}", where=str(file)) from error
+        yield Content(config=document, digest=sha256(config), layers=layers, annotations=annotations)
 
 
 def read_entries(layer: IO[bytes]) -> Mapping[str, str] | None:
-    """What a layer puts where: path -> kind, mode, owner, and the content's sha256 or the link's target.
+    """Read a layer: path -> kind, mode, owner, and the content's sha256 or the link's target.
 
-    Times are left out: what made them need not have been at the same time. None for a packing that
-    Python cannot undo.
+    Times are left out, since equal layers may be made at different times. None when the stream is not a tar
+    in a compression that Python can read.
     """
     entries: dict[str, str] = {}
     try:
@@ -82,7 +82,7 @@ def read_entries(layer: IO[bytes]) -> Mapping[str, str] | None:
 
 
 def _annotations(tar: tarfile.TarFile) -> Mapping[str, str]:
-    """Of the manifest that ``index.json`` names; engines without manifests write no such file."""
+    """Return the annotations of the manifest in ``index.json``; empty when the archive has none."""
     if "index.json" not in tar.getnames():
         return {}
     (entry,) = json.loads(_member(tar, "index.json").read())["manifests"]
@@ -93,5 +93,5 @@ def _annotations(tar: tarfile.TarFile) -> Mapping[str, str]:
 def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
     found = tar.extractfile(name)
     if found is None:
-        raise KeyError(f"{name} is no file")
+        raise KeyError(f"{name} is not a file")
     return found

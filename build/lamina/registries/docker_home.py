@@ -1,4 +1,4 @@
-"""A docker configuration of our own: the user's, plus a token that must not be written into the user's."""
+"""A private docker configuration: the user's plus registry tokens, which are never written to the user's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KEEP_UNKNOWN = timedelta(hours=12)  # no ECR token lives longer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What an earlier run knew. credential: None where a helper has it. expires: None when not known."""
+    """The login of an earlier run. credential: None when a helper has it. expires: None when not known."""
 
     host: str
     credential: Credential | None
@@ -32,11 +32,11 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrivateDockerConfig:
-    """A folder for ``DOCKER_CONFIG`` which only its owner can read.
+    """A folder for ``DOCKER_CONFIG`` that only its owner can read.
 
-    Its config.json is the user's with our host's entry added; plugins, contexts and builders of the user
-    are linked, so that ``docker buildx`` run with it behaves as ever. One folder an identity, so that two
-    profiles never share a token. user: the configuration it extends.
+    Its config.json is the user's with credentials added. The user's contexts and builders are linked and the
+    plugins' folder is named, so that ``docker buildx`` behaves as usual. There is one folder per identity, so
+    that two profiles never share a token. user: the configuration it extends.
     """
 
     path: Path
@@ -44,35 +44,35 @@ class PrivateDockerConfig:
 
     @classmethod
     def under(cls, cache: Path, identity: str, user: DockerConfig) -> PrivateDockerConfig:
-        """The folder of one identity (a short file name) in the user's cache."""
+        """Return the configuration of one identity (a short file name) in the cache."""
         return cls(path=cache / "credentials" / identity, user=user)
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What a docker command needs to see it; builders stay where the user's own docker finds them."""
+        """Variables for docker commands. Builders stay where the user's own docker finds them."""
         builders = os.environ.get("BUILDX_CONFIG") or str(self.user.folder / "buildx")
         return {"DOCKER_CONFIG": str(self.path), "BUILDX_CONFIG": builders}
 
     def kept(self) -> Kept | None:
-        """What an earlier `write` left, expired or not; None when there is nothing (readable)."""
+        """Return the login that `write` stored, expired or not; None when there is none or it is damaged."""
         try:
             state = read_json(self.path / _STATE) or {}
             host = str(state["host"])
-            told = state.get("expires")
-            expires = datetime.fromisoformat(told) if told else None
+            text = state.get("expires")
+            expires = datetime.fromisoformat(text) if text else None
             document = read_json(self.path / "config.json") or {}
             entry = document.get("auths", {}).get(host, {}).get("auth", "")
         except (ValueError, LookupError, TypeError, AttributeError):
-            return None  # a cache: whatever is wrong with it, a new token mends it
+            return None  # only a cache: a new token replaces it
         own = DockerConfig(folder=self.path, document={"auths": {host: {"auth": entry}}})
         return Kept(host=host, credential=own.stored(host), expires=expires)
 
     def write(self, host: str, credential: Credential | None, expires: datetime | None) -> None:
-        """Lay the folder anew with this entry (None: a helper of the user has it), for our eyes only."""
+        """Write the folder with this login. credential: None when a helper of the user has it."""
         self._lay_out({host: credential} if credential else {}, host, expires)
 
     def extend(self, credentials: Mapping[str, Credential]) -> None:
-        """Lay the folder anew with entries for several hosts, which no later run reads."""
+        """Write the folder with credentials for several hosts. Later runs do not reuse them."""
         self._lay_out(credentials, "", None)
 
     def _lay_out(self, credentials: Mapping[str, Credential], host: str, expires: datetime | None) -> None:
@@ -83,7 +83,7 @@ class PrivateDockerConfig:
             _write(self.path / _STATE, {"host": host, "expires": expires.isoformat() if expires else None})
         except OSError as error:
             raise RegistryError.of(
-                f"the registry token cannot be kept: {error.strerror}",
+                f"the registry token cannot be stored: {error.strerror}",
                 where=str(self.path),
                 hint="make the folder writable, or set LAMINA_CACHE to one that is",
             ) from error
@@ -102,7 +102,7 @@ class PrivateDockerConfig:
 
     def _link(self) -> None:
         for name in _LINKED:
-            # Resolved: a run inside a run extends our own folder, and must not link it to itself.
+            # Resolved: a nested run extends this very folder, and must not link it to itself.
             target, link = (self.user.folder / name).resolve(), self.path / name
             if link.is_symlink() and link.readlink() == target:
                 continue
@@ -115,13 +115,13 @@ class PrivateDockerConfig:
 
 
 def merge(user: DockerConfig, credentials: Mapping[str, Credential]) -> dict[str, Any]:
-    """The user's configuration with the hosts' credentials, in the way docker and buildx read it."""
+    """Return the user's configuration with credentials added so that docker and buildx use them."""
     document = dict(user.document)
     if credentials:
         ours = {host: {"auth": each.encoded} for host, each in credentials.items()}
         document["auths"] = {**(document.get("auths") or {}), **ours}
         if document.get("credsStore"):
-            # With a credsStore docker never reads `auths`; an empty helper for a host makes it do so.
+            # With a credsStore docker ignores `auths`; an empty helper for a host makes it read them.
             document["credHelpers"] = {**(document.get("credHelpers") or {}), **dict.fromkeys(ours, "")}
     plugins = [str(folder) for folder in document.get("cliPluginsExtraDirs") or ()]
     own = str((user.folder / "cli-plugins").absolute())
@@ -130,7 +130,7 @@ def merge(user: DockerConfig, credentials: Mapping[str, Credential]) -> dict[str
 
 
 def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """``$LAMINA_CACHE``, else ``$XDG_CACHE_HOME/lamina``, else ``~/.cache/lamina``."""
+    """Return ``$LAMINA_CACHE``, else ``$XDG_CACHE_HOME/lamina``, else ``~/.cache/lamina``."""
     environ = os.environ if environ is None else environ
     if named := environ.get("LAMINA_CACHE"):
         return Path(named)
@@ -145,8 +145,8 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
 def _outlived(folder: Path, now: datetime) -> bool:
     state = folder / _STATE
     try:
-        if told := (read_json(state) or {}).get("expires"):
-            return datetime.fromisoformat(told) < now
+        if expires := (read_json(state) or {}).get("expires"):
+            return datetime.fromisoformat(expires) < now
         return datetime.fromtimestamp(state.stat().st_mtime, UTC) + _KEEP_UNKNOWN < now
     except (OSError, ValueError, TypeError, AttributeError):
         return False

@@ -1,8 +1,7 @@
-"""Amazon ECR: its token and its repositories; images go over the OCI protocol like anywhere else.
+"""Amazon ECR: authorization tokens and repositories by AWS' API, images by the OCI protocol.
 
-Manifests are read by the OCI API with the token, not by `batch_get_image`: one path for reading, retagging
-and deleting, the stored bytes and their media type untouched, and while a kept token is valid AWS' client
-need not even be imported.
+Manifests are read by the OCI API, not by `batch_get_image`. That is one path for reading, retagging and
+deleting, keeps the stored bytes and media type, and needs no boto3 while a stored token is valid.
 """
 
 from __future__ import annotations
@@ -41,10 +40,10 @@ if TYPE_CHECKING:
 Mutability = Literal["MUTABLE", "IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION", "MUTABLE_WITH_EXCLUSION"]
 
 MARGIN = timedelta(minutes=15)
-"""A token this near its end is not started with: a build may take that long."""
-_BATCH = 100  # names a DescribeRepositories call takes
-_MINTING = "ecr-login"  # as credsStore it makes tokens; any other store only remembers old ones
-_IDENTITY = (  # what decides who we are and where, for the name of the folder a token is kept in
+"""The least remaining validity of a stored token that is used, since a build may take that long."""
+_BATCH = 100  # names per DescribeRepositories call
+_MINTING = "ecr-login"  # as credsStore it issues tokens; any other store only returns old ones
+_IDENTITY = (  # variables that select the identity, hashed into the name of the token's folder
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
     "AWS_ACCESS_KEY_ID",
@@ -60,10 +59,10 @@ _IDENTITY = (  # what decides who we are and where, for the name of the folder a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EcrSettings:
-    """What the project says of its registry; None leaves it to AWS' own chain.
+    """The project's settings of ECR; None leaves a value to AWS' own chain.
 
-    host: registry host to use instead of the one AWS names (a double, a proxy). prefix: path before every
-    repository name. mutability, exclusions: for repositories created here; wildcards such as ``stable``.
+    host: a registry host to use instead of AWS' own (a test double, a proxy). prefix: path before every
+    repository name. mutability, exclusions: for repositories created by a push; exclusions are tag patterns.
     """
 
     account: str | None = None
@@ -77,7 +76,7 @@ class EcrSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """How we got in: `ecr token`, `still valid` or `credential helper X`. expires: None when unknown."""
+    """A login. source: `ecr token`, `still valid` or `credential helper X`. expires: None when unknown."""
 
     host: str
     expires: datetime | None
@@ -85,10 +84,10 @@ class Login:
 
 
 class EcrAuthenticator:
-    """Hands out the credential of one identity: asks AWS once a run, and not at all while a token is valid.
+    """Provides the credential of one identity. It asks AWS once, and not while a stored token is valid.
 
-    clients: makes boto3 clients by service name. clock: now, with a time zone. learn: gets the secrets that
-    are used, as they become known.
+    clients: makes boto3 clients by service name. clock: the current time with a time zone. learn: receives
+    the secrets to mask as they become known.
     """
 
     def __init__(
@@ -114,13 +113,13 @@ class EcrAuthenticator:
 
     @property
     def home(self) -> PrivateDockerConfig:
-        """The docker configuration that holds the token, for buildx."""
+        """The docker configuration with the token, for buildx."""
         return self._home
 
     def login(self, *, fresh: bool = False) -> Login:
-        """Get in, by a helper, a kept token or a new one; ``fresh`` asks AWS whatever is kept.
+        """Log in by a credential helper, a stored token or a new one. ``fresh`` ignores a stored token.
 
-        Afterwards `home` is laid out, so that docker and buildx get in as well. Raises RegistryError.
+        Afterwards `home` is written, so that docker and buildx are logged in as well. Raises RegistryError.
         """
         with self._lock:
             if self._login is None or fresh:
@@ -129,10 +128,10 @@ class EcrAuthenticator:
             return self._login
 
     def credential(self, *, fresh: bool) -> Credential | None:
-        """The credential itself, see `CredentialSource`."""
+        """Return the credential; see `CredentialSource`."""
         with self._lock:
             newer = self._credential is not None and self._credential is not self._handed
-            self.login(fresh=fresh and not newer)  # who pushed may have renewed it before
+            self.login(fresh=fresh and not newer)  # another caller may have renewed it already
             self._handed = self._credential
             return self._credential
 
@@ -143,7 +142,9 @@ class EcrAuthenticator:
             return login
         if kept and kept.credential and not fresh and kept.host == host and self._usable(kept):
             self._credential = kept.credential
-            self._home.write(kept.host, kept.credential, kept.expires)  # the user's part may have changed
+            self._home.write(
+                kept.host, kept.credential, kept.expires
+            )  # the user's configuration may have changed
             return Login(host=kept.host, expires=kept.expires, source="still valid")
         host, credential, expires = self._token()
         if login := self._by_helper(host):
@@ -164,7 +165,7 @@ class EcrAuthenticator:
             raise RegistryError.of(
                 f"docker-credential-{helper} has no credentials for {host}",
                 where=where,
-                hint=f"log in the way {helper} wants it, or remove the host from credHelpers",
+                hint=f"log in as {helper} documents it, or remove the host from credHelpers",
             )
         self._home.write(host, None, None)
         return Login(host=host, expires=None, source=f"credential helper {helper}")
@@ -176,7 +177,7 @@ class EcrAuthenticator:
         account = self._settings.account
         with aws_errors():
             client: ECRClient = self._clients("ecr")
-            # registryIds only chooses whose endpoint is named; the token opens every registry we may use.
+            # registryIds only selects the endpoint; the token is valid for every registry the caller may use.
             answer = client.get_authorization_token(**({"registryIds": [account]} if account else {}))
         found = next(iter(answer.get("authorizationData", ())), None)
         if not found or "authorizationToken" not in found:
@@ -191,23 +192,23 @@ class EcrAuthenticator:
             )
         expires = found.get("expiresAt")
         if expires is not None and expires <= self._clock():
-            expires = None  # nonsense, as test doubles tell it: good for now, not for another run
+            expires = None  # not plausible, as from test doubles: usable now, not in a later run
         return host, Credential(username=username, secret=secret), expires
 
 
 class EcrRegistry:
-    """A `Registry` in ECR. Repositories by AWS' API, everything else by the OCI protocol."""
+    """A `Registry` in ECR: repositories by AWS' API, everything else by the OCI protocol."""
 
     def __init__(
         self,
         settings: EcrSettings,
-        desk: EcrAuthenticator,
+        authenticator: EcrAuthenticator,
         *,
         clients: Clients,
         transport: Transport,
     ) -> None:
         self._settings = settings
-        self._desk = desk
+        self._authenticator = authenticator
         self._clients = clients
         self._transport = transport
         self._lock = threading.Lock()
@@ -215,27 +216,27 @@ class EcrRegistry:
 
     @property
     def address(self) -> str:
-        """See `Registry.address`; asks AWS for the host unless it is configured or known."""
+        """See `Registry.address`. Asks AWS for the host unless it is configured or stored."""
         return self._oci.address
 
     @property
     def docker(self) -> PrivateDockerConfig:
-        """The docker configuration to run buildx with; laid out by `login`."""
-        return self._desk.home
+        """The docker configuration for buildx, written by `login`."""
+        return self._authenticator.home
 
     @property
     def setup(self) -> EcrSetup:
-        """The repositories and the account as AWS' API has them, to be read and changed."""
+        """Reads and changes repositories and account settings by AWS' API."""
         return EcrSetup(self._clients, account=self._settings.account)
 
     @property
     def stock(self) -> EcrInventory:
-        """What the repositories hold."""
+        """The inventory of the repositories."""
         return EcrInventory(self._clients, account=self._settings.account, prefix=self._settings.prefix)
 
     @property
     def account(self) -> str:
-        """The account's number: as configured, else the caller's own (STS)."""
+        """The account number: the configured one, else the caller's own (STS)."""
         if self._settings.account:
             return self._settings.account
         with aws_errors():
@@ -243,11 +244,11 @@ class EcrRegistry:
             return client.get_caller_identity()["Account"]
 
     def login(self, *, fresh: bool = False) -> Login:
-        """Get in, and lay out `docker` for buildx; raises RegistryError."""
-        return self._desk.login(fresh=fresh)
+        """Log in and write `docker` for buildx. Raises RegistryError."""
+        return self._authenticator.login(fresh=fresh)
 
     def check(self) -> None:
-        """Reach the registry and show our credentials, without naming any image; raises RegistryError."""
+        """Check that the registry answers and accepts the credentials. Raises RegistryError."""
         self._oci.check()
 
     def close(self) -> None:
@@ -275,7 +276,7 @@ class EcrRegistry:
         return self._oci.tail(ref, blob, count)
 
     def retag(self, source: Reference, target: Reference) -> None:
-        """See `Registry.retag`. Blobs are mounted if the account has blob mounting on, else copied."""
+        """See `Registry.retag`. Blobs are mounted if blob mounting is on in the account, else copied."""
         self._oci.retag(source, target)
 
     def write(self, ref: Reference, manifest: Manifest, *blobs: bytes) -> None:
@@ -287,7 +288,7 @@ class EcrRegistry:
         self._oci.delete(ref)
 
     def missing_repositories(self, names: Iterable[str]) -> tuple[str, ...]:
-        """See `Registry.missing_repositories`. One call a hundred names while none is missing."""
+        """See `Registry.missing_repositories`. One call per hundred names unless one is missing."""
         from concurrent.futures import ThreadPoolExecutor
 
         wanted = tuple(dict.fromkeys(names))
@@ -298,16 +299,16 @@ class EcrRegistry:
             batch = wanted[start : start + _BATCH]
             if self._exist(client, batch):
                 continue
-            if len(batch) == 1:  # a call fails as a whole and names but one: ask for each
+            if len(batch) == 1:  # a call fails as a whole and names only one: ask for each
                 missing.extend(batch)
                 continue
             with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="ecr") as pool:
-                there = pool.map(lambda name: self._exist(client, (name,)), batch)
-                missing.extend(name for name, exists in zip(batch, there, strict=True) if not exists)
+                existing = pool.map(lambda name: self._exist(client, (name,)), batch)
+                missing.extend(name for name, exists in zip(batch, existing, strict=True) if not exists)
         return tuple(missing)
 
     def create_repository(self, name: str) -> None:
-        """See `Registry.create_repository`; tags are as mutable as the settings say."""
+        """See `Registry.create_repository`. The tags' mutability is that of the settings."""
         full = self._full(name)
         options: dict[str, Any] = {"imageTagMutability": self._settings.mutability}
         if self._settings.exclusions:
@@ -340,11 +341,11 @@ class EcrRegistry:
     def _oci(self) -> OciRegistry:
         with self._lock:
             if self._opened is None:
-                host = self._settings.host or self._desk.login().host
+                host = self._settings.host or self._authenticator.login().host
                 session = RegistrySession(
                     host,
                     transport=self._transport,
-                    credential=self._desk.credential,
+                    credential=self._authenticator.credential,
                     advice=Advice(login="invoke login", create=create_command("{repository}")),
                 )
                 self._opened = OciRegistry(f"{host}/{self._settings.prefix}", session)
@@ -361,9 +362,9 @@ def ecr_registry(
     clock: Callable[[], datetime] | None = None,
     learn: Callable[..., None] = lambda *_: None,
 ) -> EcrRegistry:
-    """The account's registry. Nothing is asked of AWS or imported from boto3 before it is needed.
+    """Return the account's registry. Neither AWS nor boto3 is used before it is needed.
 
-    learn: gets the secrets that are used, as they become known.
+    learn: receives the secrets to mask as they become known.
     """
     environ = os.environ if environ is None else environ
     clients = clients or boto_clients(Access(region=settings.region, profile=settings.profile))
@@ -371,19 +372,19 @@ def ecr_registry(
         cache_folder(environ), identity_of(settings, environ), DockerConfig.load(environ)
     )
     now = clock or (lambda: datetime.now(UTC))
-    desk = EcrAuthenticator(runner, settings, clients=clients, home=home, clock=now, learn=learn)
-    return EcrRegistry(settings, desk, clients=clients, transport=transport or HttpTransport())
+    authenticator = EcrAuthenticator(runner, settings, clients=clients, home=home, clock=now, learn=learn)
+    return EcrRegistry(settings, authenticator, clients=clients, transport=transport or HttpTransport())
 
 
 def identity_of(settings: EcrSettings, environ: Mapping[str, str]) -> str:
-    """A short name for "these credentials at this registry": a token of one is never used for another."""
-    told = [str(part) for part in (settings.account, settings.region, settings.profile, settings.host)]
-    told += [environ.get(name, "") for name in _IDENTITY]
+    """Return a short name for these credentials at this registry, so that identities never share a token."""
+    parts = [str(part) for part in (settings.account, settings.region, settings.profile, settings.host)]
+    parts += [environ.get(name, "") for name in _IDENTITY]
     home = Path(environ.get("HOME") or Path.home()) / ".aws"
     for variable, name in (("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")):
         path = Path(environ.get(variable) or home / name)
         try:
-            told.append(f"{path} {path.stat().st_mtime_ns}")  # an edited profile is another identity
+            parts.append(f"{path} {path.stat().st_mtime_ns}")  # an edited profile is another identity
         except OSError:
-            told.append(str(path))
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+            parts.append(str(path))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""A `Stock` in ECR: it knows untagged images and push dates, and deletes a hundred images a call."""
+"""The inventory of ECR repositories: with untagged images and push times, deleted a hundred per call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNCONFIRMED = "ECR did not confirm it"
 
 
 class EcrInventory:
-    """See `Stock`. account: whose registry, None for the caller's own. prefix: path before every name."""
+    """See `Inventory`. account: the registry's owner, None for the caller. prefix: path before every name."""
 
     says_when = True
 
@@ -31,11 +31,11 @@ class EcrInventory:
         self._prefix = prefix.strip("/")
 
     def full(self, name: str) -> str:
-        """A repository's whole name."""
+        """Return a repository's full name."""
         return f"{self._prefix}/{name}" if self._prefix else name
 
     def stored(self, repository: str) -> tuple[StoredManifest, ...]:
-        """See `Stock.stored`. Archived images are left out."""
+        """See `Inventory.stored`. Archived images are left out."""
         full = self.full(repository)
         with aws_errors(full):
             client: ECRClient = self._clients("ecr")
@@ -48,7 +48,7 @@ class EcrInventory:
                 return ()
 
     def policy(self, repository: str) -> Mapping[str, Any] | None:
-        """Who else may use a repository; None for nobody, or for one that does not exist."""
+        """Return the policy of a repository; None without a policy or repository."""
         full = self.full(repository)
         with aws_errors(full):
             client: ECRClient = self._clients("ecr")
@@ -58,7 +58,7 @@ class EcrInventory:
                 return None
 
     def registry_policy(self) -> Mapping[str, Any] | None:
-        """Who else may use the registry of the caller's own account; None for nobody."""
+        """Return the policy of the caller's own registry; None without one."""
         with aws_errors("the registry"):
             client: ECRClient = self._clients("ecr")
             try:
@@ -68,7 +68,7 @@ class EcrInventory:
             return policy
 
     def remove(self, repository: str, digests: Iterable[str]) -> Iterator[tuple[str, str | None]]:
-        """See `Stock.remove`."""
+        """See `Inventory.remove`."""
         full, wanted = self.full(repository), list(digests)
         with aws_errors(full):
             client: ECRClient = self._clients("ecr")
@@ -76,27 +76,27 @@ class EcrInventory:
             asked = wanted[start : start + _BATCH]
             batch = [{"imageDigest": each} for each in asked]
             with aws_errors(full):
-                told = client.batch_delete_image(repositoryName=full, imageIds=batch, **self._account)  # type: ignore[arg-type]
-            gone = {each.get("imageDigest") for each in told.get("imageIds", ())}
-            failures = {each["imageId"].get("imageDigest", ""): each for each in told.get("failures", ())}
+                answer = client.batch_delete_image(repositoryName=full, imageIds=batch, **self._account)  # type: ignore[arg-type]
+            gone = {each.get("imageDigest") for each in answer.get("imageIds", ())}
+            failures = {each["imageId"].get("imageDigest", ""): each for each in answer.get("failures", ())}
             yield from ((each, _why(each in gone, failures.get(each))) for each in asked)
 
 
 def _why(gone: bool, failure: Mapping[str, Any] | None) -> str | None:
-    """Why an image stays; None when it is gone."""
+    """Return why an image was not deleted; None when it is gone."""
     if failure is None:
         return None if gone else _UNCONFIRMED
     code = failure.get("failureCode", "")
     return None if code == _GONE else f"{code}: {failure.get('failureReason', '')}"
 
 
-def _stored(told: Any) -> StoredManifest:
+def _stored(detail: Any) -> StoredManifest:
     return StoredManifest(
-        digest=told["imageDigest"],
-        tags=tuple(sorted(told.get("imageTags") or ())),
-        size=int(told.get("imageSizeInBytes") or 0),
-        pushed=told.get("imagePushedAt"),
-        media_type=told.get("imageManifestMediaType") or "",
-        artifact=told.get("artifactMediaType") or "",
-        subject=told.get("subjectManifestDigest"),
+        digest=detail["imageDigest"],
+        tags=tuple(sorted(detail.get("imageTags") or ())),
+        size=int(detail.get("imageSizeInBytes") or 0),
+        pushed=detail.get("imagePushedAt"),
+        media_type=detail.get("imageManifestMediaType") or "",
+        artifact=detail.get("artifactMediaType") or "",
+        subject=detail.get("subjectManifestDigest"),
     )

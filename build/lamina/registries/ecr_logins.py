@@ -1,7 +1,7 @@
-"""Gets into registries of ECR that docker has no credentials for: whatever a Dockerfile is FROM, by AWS' own.
+"""Logins by AWS credentials to ECR registries that docker has no credentials for, as images in FROM need.
 
-A token opens every registry of its region that the caller may use, of other accounts as well. ECR Public
-serves anybody; those whom it knows it serves more.
+A token is valid for every registry of its region that the caller may use, in other accounts as well.
+ECR Public also serves anonymous pulls, with lower limits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lamina.registries.docker_home import PrivateDockerConfig, cache_folder
 from lamina.registries.ecr import MARGIN, EcrSettings, identity_of
 
 _ANONYMOUS = timedelta(hours=12)
-"""How long nobody asks again whether ECR Public knows us."""
+"""How long a failed request for a token of ECR Public is remembered."""
 _EVIDENT = (
     *("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
     *("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
@@ -34,10 +34,10 @@ _EVIDENT = (
 
 
 class EcrLogins:
-    """Tokens by host, each asked for once, and kept while it is valid. Safe for threads.
+    """Tokens by service and region, each requested once and stored while it is valid. Thread-safe.
 
-    clock: now, with a time zone. open_clients: makes the clients of a region. learn: gets the secrets that
-    are used, as they become known.
+    clock: the current time with a time zone. open_clients: makes the clients of a region. learn: receives the
+    secrets to mask as they become known.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class EcrLogins:
         self._tokens: dict[str, Credential | None] = {}
 
     def credential(self, host: str) -> Credential | None:
-        """What AWS gives for a host; None for one that is not of ECR, and where ECR Public stays anonymous.
+        """Return AWS' credential for a host; None for a host outside ECR, or for anonymous ECR Public.
 
         Raises RegistryError.
         """
@@ -72,9 +72,9 @@ class EcrLogins:
     def environment(
         self, hosts: Iterable[str], base: Mapping[str, str]
     ) -> tuple[Mapping[str, str], tuple[Problem, ...]]:
-        """What docker needs to get into hosts as well, and what keeps it from getting into some.
+        """Return the variables that log docker in to ``hosts``, and the problems of hosts without a token.
 
-        base: what it is run with otherwise, and gets nothing for a host that it has credentials for.
+        Hosts for which docker has credentials already are left alone. base: docker's other variables.
         """
         config = DockerConfig.load({**self._environ, **base})
         found: dict[str, Credential] = {}
@@ -96,7 +96,7 @@ class EcrLogins:
         return {**home.environment, **base, "DOCKER_CONFIG": str(home.path)}, tuple(problems)
 
     def _has(self, config: DockerConfig, host: str) -> bool:
-        """Whether docker gets in by itself; a helper that fails is told by docker."""
+        """Whether docker has a valid credential; also when its helper fails, which docker reports itself."""
         try:
             found = lookup(self._runner, host, config=config)
         except RegistryError:
@@ -113,7 +113,7 @@ class EcrLogins:
             return self._tokens[key]
 
     def _kept_or_new(self, key: str, service: str, region: str) -> Credential | None:
-        """The token of an earlier run while it is valid; that there is none is kept as well."""
+        """Return the stored token while it is valid, else a new one. ECR Public's refusal is stored too."""
         identity = identity_of(EcrSettings(region=region, host=key), self._environ)
         user = DockerConfig(folder=docker_folder(self._environ))
         home = PrivateDockerConfig.under(cache_folder(self._environ), identity, user)
@@ -125,21 +125,23 @@ class EcrLogins:
         except RegistryError:
             if service != PUBLIC:
                 raise
-            made, expires = None, now + _ANONYMOUS  # it serves anybody
+            made, expires = None, now + _ANONYMOUS  # anonymous pulls work
         home.write(key, made, expires if expires and expires > now else None)
         return made
 
     def _ask(self, service: str, region: str) -> tuple[Credential | None, datetime | None]:
         with aws_errors():
             client = self._open(Access(region=region))(service)
-            told = client.get_authorization_token()["authorizationData"]
-        data: Mapping[str, Any] = told[0] if isinstance(told, list) else told  # ECR Public has but one
+            answer = client.get_authorization_token()["authorizationData"]
+        data: Mapping[str, Any] = (
+            answer[0] if isinstance(answer, list) else answer
+        )  # ECR Public sends no list
         username, _, secret = b64decode(data["authorizationToken"]).decode().partition(":")
         return Credential(username=username, secret=secret), data.get("expiresAt")
 
     @property
     def _evident(self) -> bool:
-        """Whether there are credentials without asking a machine's metadata, which nobody may answer."""
+        """Whether AWS credentials are configured, apart from instance metadata, which may not answer."""
         home = Path(self._environ.get("HOME") or Path.home()) / ".aws"
         named = [self._environ.get(name) for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")]
         files = [Path(each) for each in named if each] or [home / "config", home / "credentials"]
@@ -147,7 +149,7 @@ class EcrLogins:
 
 
 def _end_of(token: Credential) -> float | None:
-    """When a token of ECR ends, in seconds since the epoch, as its own text says; None where it does not."""
+    """Return the expiry in an ECR token, in seconds since the epoch; None when it has none."""
     try:
         return float(json.loads(b64decode(token.secret))["expiration"])
     except (ValueError, TypeError, LookupError):

@@ -1,4 +1,4 @@
-"""HTTP to a registry: requests, responses and what sends them, as values and a protocol."""
+"""HTTP values: requests, responses, errors, and the protocol that sends them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import IO, Literal, Protocol
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0
-"""In which a small answer has come to its end: a manifest, a list, a header."""
+"""The longest time for a small response: a manifest, a list, headers."""
 STALL_SECONDS = 120.0
 LARGEST_ANSWER = 32 << 20
-"""Bytes of an answer that is kept in memory; a registry takes manifests of 4 MiB."""
+"""Bytes. The largest response kept in memory; registries accept manifests of up to 4 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One HTTP request; a body that is a file is sent from its start."""
+    """An HTTP request. A body that is a file is sent from its start."""
 
     method: str
     url: str
@@ -25,21 +25,21 @@ class Request:
 
     @property
     def is_small(self) -> bool:
-        """Whether nothing is sent that a registry needs time to take in."""
+        """Whether the request has no body and is a GET, HEAD or DELETE."""
         return self.body is None and self.method in {"GET", "HEAD", "DELETE"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpResponse:
-    """What came back. headers: names in lower case."""
+    """An HTTP response. headers: names in lower case."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
 
 
-class Unreachable(Exception):  # noqa: N818 - a state of the network, translated before anyone sees it
-    """No answer came. kind: at which step it failed; only `lost` (after connecting) is worth another try."""
+class Unreachable(Exception):  # noqa: N818 - translated into a RegistryError before a user sees it
+    """No complete response. kind: the step that failed; only `lost` (after connecting) is worth a retry."""
 
     def __init__(
         self, kind: Literal["name", "refused", "timeout", "tls", "proxy", "lost", "endless"], reason: str
@@ -50,17 +50,20 @@ class Unreachable(Exception):  # noqa: N818 - a state of the network, translated
 
 
 class Transport(Protocol):
-    """Sends requests. The real one is `transport.HttpTransport`; tests bring a scripted one."""
+    """Sends requests. `transport.HttpTransport` is the real one; tests use a scripted one."""
 
     def send(
         self, request: Request, *, sink: IO[bytes] | None = None, most: int | None = None
     ) -> HttpResponse:
-        """Send, follow redirects, read the answer (a 2xx body into ``sink`` if given); raises Unreachable.
+        """Send a request, follow redirects and read the response. Raises Unreachable.
 
-        most: bytes that the answer may have, None: as many as fit into memory.
+        Args:
+            request: the request.
+            sink: receives the body of a 2xx response.
+            most: the largest body in bytes; None for `LARGEST_ANSWER`.
         """
         ...
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         ...

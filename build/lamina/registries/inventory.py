@@ -1,4 +1,4 @@
-"""What a repository holds, manifest by manifest, tagged or not."""
+"""The manifests in a repository, tagged or not."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredManifest:
-    """A manifest in a repository. size: bytes, compressed. pushed: when; None where nobody tells.
+    """A manifest in a repository.
 
-    media_type: of the manifest. artifact: the media type of its configuration, empty where not known.
-    subject: the digest of what it is about, for signatures and attestations.
+    size: bytes, compressed. pushed: see `Inventory.says_when`; None when not known. media_type: of the
+    manifest. artifact: the media type of its configuration, empty when not known. subject: for signatures and
+    attestations, the digest of the manifest they refer to.
     """
 
     digest: str
@@ -26,20 +27,21 @@ class StoredManifest:
 
 
 class Inventory(Protocol):
-    """The repositories of a registry, by their names below its address. Failures are `RegistryError`."""
+    """The repositories of a registry, by their names below its address. Failures raise `RegistryError`."""
 
     @property
     def says_when(self) -> bool:
-        """Whether `StoredManifest.pushed` is when it was pushed; else when it was built, or unknown."""
+        """Whether `StoredManifest.pushed` is the push time; else it is the build time or None."""
         ...
 
     def stored(self, repository: str) -> tuple[StoredManifest, ...]:
-        """All that a repository holds; nothing for one that does not exist."""
+        """Return the manifests of a repository; none when it does not exist."""
         ...
 
     def remove(self, repository: str, digests: Iterable[str]) -> Iterator[tuple[str, str | None]]:
-        """Delete manifests with all their tags: each as soon as it is confirmed, and why it stays if it does.
+        """Delete manifests with all their tags.
 
-        Absent is success. What was not asked for yet when the iteration ends is left as it is.
+        Yield each digest once its result is known, with the reason if it was not deleted, else None. A
+        missing manifest counts as deleted. Digests not yet requested when the iteration ends are left alone.
         """
         ...

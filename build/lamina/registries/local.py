@@ -1,4 +1,4 @@
-"""The engine's own image store: what is there, tagging, moving, removing. Building is not its business."""
+"""The engine's image store: inspect, tag, push, pull, save and remove images."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _HINT = "start it, or set DOCKER_HOST; try: docker info"
 class LocalImage:
     """An image in the store.
 
-    id: what the engine calls it (the manifest's digest with the containerd store, else the configuration's).
-    digest: of the manifest, None for an image of the classic store that never saw a registry.
-    config: the configuration's digest where the containerd store knows it: of what was built in this engine.
+    id: the engine's id, the digest of the manifest with the containerd store, else of the configuration.
+    digest: of the manifest; None in the classic store for an image that was never pushed or pulled.
+    config: the configuration's digest, known to the containerd store for images built in this engine.
     size: bytes as the engine counts them, unpacked. platform: ``linux/amd64``.
     """
 
@@ -46,15 +46,15 @@ class LocalImage:
 
 
 class RefusedError(RegistryError):
-    """The registry did not take the engine's credentials."""
+    """The registry rejected the engine's credentials."""
 
 
 class LocalStore:
-    """Talks to one engine through docker-py. Failures of the engine are EngineError.
+    """One engine, through docker-py. Failures of the engine raise EngineError.
 
-    base_url: ``unix:///…``, ``tcp://…`` or ``ssh://…``; None is DOCKER_HOST or docker's own default.
-    api: a docker-py ``APIClient`` (or its like) to use instead of connecting.
-    stall: seconds in which what the engine pushes or pulls must move; 0: no limit.
+    base_url: ``unix:///…``, ``tcp://…`` or ``ssh://…``; None for DOCKER_HOST or docker's own default.
+    api: a docker-py ``APIClient`` or a double to use instead of connecting.
+    stall: seconds after which a push or pull without progress fails; 0: no limit.
     """
 
     def __init__(self, base_url: str | None = None, *, api: Any = None, stall: float = 0) -> None:
@@ -63,35 +63,41 @@ class LocalStore:
         self._stall = stall
 
     def images(self, refs: Iterable[Reference]) -> Mapping[Reference, LocalImage | None]:
-        """The images behind the references, None for those that are not there."""
+        """Return the images by reference, None for missing ones."""
         from concurrent.futures import ThreadPoolExecutor
 
         wanted = tuple(dict.fromkeys(refs))
         with self._engine("inspect images"):
-            pass  # connected once, before there are threads
-        # The engine takes its time over each (it adds up what is unpacked) and answers several at once.
+            pass  # connect once, before there are threads
+        # The engine is slow at each (it adds up unpacked sizes) and answers several at once.
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="inspect") as pool:
             return dict(zip(wanted, pool.map(self._image, wanted), strict=True))
 
     def layers(self, ref: Reference) -> tuple[tuple[str, int], ...]:
-        """The layers of an image, lowest first: digest and bytes, unpacked; none when it is unsure."""
+        """Return the layers of an image, lowest first: digest and unpacked bytes; empty when uncertain."""
         with self._engine(f"inspect {ref}") as api:
             digests = (api.inspect_image(str(ref)).get("RootFS") or {}).get("Layers") or ()
             sizes = [int(each.get("Size") or 0) for each in reversed(api.history(str(ref)))]
         return layers_of(digests, sizes)
 
     def tag(self, source: Reference, target: Reference) -> None:
-        """Give an image another name; an image that had it loses it."""
+        """Tag an image; the tag is moved if another image has it."""
         with self._engine(f"tag {source} as {target}") as api:
             api.tag(str(source), target.name, target.tag or "latest", force=True)
 
     def push(
         self, ref: Reference, credential: Credential | None, on_line: Callable[[str], None]
     ) -> str | None:
-        """Push one tag; the digest of the manifest that the registry took, None if the engine cannot tell.
+        """Push one tag. Return the digest of the pushed manifest, None if the engine does not report it.
 
-        credential: None is what docker's configuration has for the host. on_line gets the engine's steps,
-        without progress bars. Raises RegistryError if the push is refused.
+        Args:
+            ref: the tag.
+            credential: None for the one in docker's configuration.
+            on_line: receives the engine's steps, without progress bars.
+
+        Raises:
+            RegistryError: the push was refused or made no progress.
+            EngineError: the engine failed.
         """
         digest: str | None = None
         with self._exchange("push", ref) as (api, moving):
@@ -107,7 +113,7 @@ class LocalStore:
         return digest
 
     def pull(self, ref: Reference, credential: Credential | None) -> str:
-        """Pull a tag or digest; a line that says what came of it: pulled, was there, or not found.
+        """Pull a tag or digest. Return a line with the result: pulled, already present, or not found.
 
         credential: as for `push`. Raises RegistryError when the registry refuses or cannot be reached.
         """
@@ -121,25 +127,25 @@ class LocalStore:
                     if failure := event.get("error"):
                         raise _refused("pull", ref, str(failure))
             except APIError as error:
-                told = str(error.explanation or error)
-                if isinstance(error, NotFound) and "denied" not in told.lower():
+                message = str(error.explanation or error)
+                if isinstance(error, NotFound) and "denied" not in message.lower():
                     return f"not found in {ref.pull_host}"
-                raise _refused("pull", ref, told) from error
+                raise _refused("pull", ref, message) from error
         after = self._image(ref)
         if after is None:
-            return "pulled, and removed by somebody else"
+            return "pulled, and removed by another client meanwhile"
         if before is not None and before.id == after.id:
             return "was there"
         return f"pulled {(after.digest or after.id)[:19]}… ({after.size / 1e6:.1f} MB)"
 
     def save(self, ref: Reference, file: Path) -> None:
-        """Write an image as an archive, as ``docker save`` does; its layers may be packed."""
+        """Write an image as an archive, as ``docker save`` does; its layers may be compressed."""
         with self._engine(f"save {ref}") as api, file.open("wb") as sink:
             for chunk in api.get_image(str(ref)):
                 sink.write(chunk)
 
     def remove(self, ref: Reference) -> None:
-        """Remove a name, and the image once it has none left; a name that is not there is success."""
+        """Remove a tag, and the image with its last tag; succeed when the tag does not exist."""
         with self._engine(f"remove {ref}") as api:
             from docker.errors import NotFound
 
@@ -158,16 +164,16 @@ class LocalStore:
             from docker.errors import NotFound
 
             try:
-                told = api.inspect_image(str(ref))
+                inspection = api.inspect_image(str(ref))
             except NotFound:
                 return None
-        return image_of(ref, told)
+        return image_of(ref, inspection)
 
     @contextmanager
     def _exchange(self, verb: str, ref: Reference) -> Iterator[tuple[Any, Callable[[Events], Events]]]:
-        """What the engine does with a registry: docker-py's client, and a filter of its events.
+        """Yield docker-py's client for a push or pull, and a filter for its events.
 
-        The filter raises UnansweredError when they tell for too long of nothing that moves, or tell nothing.
+        UnansweredError is raised when the events show no progress for too long, or stop.
         """
         from requests.exceptions import Timeout
         from urllib3.exceptions import ReadTimeoutError
@@ -198,9 +204,9 @@ class LocalStore:
 
 
 def moving(events: Events, pace: Pace, clock: Callable[[], float] = time.monotonic) -> Events:
-    """The same events; raises TimeoutError when only the network is waited for and too little moves.
+    """Pass the events on; raise TimeoutError when all wait for the network and too few bytes move.
 
-    The engine tells ten times a second how far each layer is, also when it is no further.
+    The engine reports each layer's progress ten times a second, even without any.
     """
     seen: dict[str, tuple[str, int]] = {}
     for event in events:
@@ -220,51 +226,54 @@ def moving(events: Events, pace: Pace, clock: Callable[[], float] = time.monoton
 
 @contextmanager
 def engine_errors(what: str, where: str) -> Iterator[None]:
-    """Tell what goes wrong between docker-py and the engine as EngineError. what: ``push x``."""
+    """Turn errors of docker-py into EngineError. what: the action, ``push x``; where: the engine's URL."""
     from docker.errors import APIError, DockerException
     from requests.exceptions import RequestException
 
     try:
         yield
     except APIError as error:
-        told = " ".join(str(error.explanation or error).split())
-        raise EngineError.of(f"the engine cannot {what}: {told}", where=where) from error
+        message = " ".join(str(error.explanation or error).split())
+        raise EngineError.of(f"the engine cannot {what}: {message}", where=where) from error
     except (DockerException, RequestException) as error:
         raise EngineError.of(
             f"the Docker engine does not answer, cannot {what}", where=where, hint=_HINT
         ) from error
 
 
-def image_of(ref: Reference, told: Mapping[str, Any]) -> LocalImage:
-    """What the engine's inspection says. Shape: Docker Engine API, ``GET /images/{name}/json``."""
-    descriptor = told.get("Descriptor") or {}  # the containerd store tells it, since API 1.48
+def image_of(ref: Reference, inspection: Mapping[str, Any]) -> LocalImage:
+    """Return the image in an inspection. Shape: Docker Engine API, ``GET /images/{name}/json``."""
+    descriptor = inspection.get("Descriptor") or {}  # of the containerd store, since API 1.48
     digest = descriptor.get("digest")
-    for named in told.get("RepoDigests") or ():
+    for named in inspection.get("RepoDigests") or ():
         name, _, found = str(named).partition("@")
         if digest is None and name == ref.name:
             digest = found
-    parts = (told.get("Os"), told.get("Architecture"), told.get("Variant"))
+    parts = (inspection.get("Os"), inspection.get("Architecture"), inspection.get("Variant"))
     return LocalImage(
         ref=ref,
-        id=str(told.get("Id", "")),
+        id=str(inspection.get("Id", "")),
         digest=digest,
-        config=(descriptor.get("annotations") or {}).get("config.digest"),  # BuildKit puts it there
-        size=int(told.get("Size") or 0),
-        labels=dict((told.get("Config") or {}).get("Labels") or {}),
+        config=(descriptor.get("annotations") or {}).get("config.digest"),  # written by BuildKit
+        size=int(inspection.get("Size") or 0),
+        labels=dict((inspection.get("Config") or {}).get("Labels") or {}),
         platform="/".join(part for part in parts if part),
     )
 
 
 def layers_of(digests: Sequence[str], sizes: Sequence[int]) -> tuple[tuple[str, int], ...]:
-    """Digests and bytes. sizes: of all that the history tells, 0 for what made no layer."""
+    """Pair digests with sizes; empty when they do not match.
+
+    sizes: of every entry of the history, 0 for entries that made no layer.
+    """
     made = [size for size in sizes if size]
     return tuple(zip(digests, made, strict=True)) if len(made) == len(digests) else ()
 
 
 def connect(base_url: str | None, *, timeout: int = _SECONDS) -> Any:
-    """A docker-py ``APIClient``, with the certificates that docker's variables name; ``timeout`` in seconds.
+    """Return a docker-py ``APIClient`` with the certificates of docker's variables; ``timeout`` in seconds.
 
-    Raises EngineError when nobody listens on a unix socket, and docker-py's own errors for the rest.
+    Raises EngineError when a unix socket does not accept connections, docker-py's own errors otherwise.
     """
     import docker
     from docker.utils import kwargs_from_env
@@ -274,7 +283,7 @@ def connect(base_url: str | None, *, timeout: int = _SECONDS) -> Any:
         settings["base_url"] = base_url
     url = str(settings.get("base_url") or _DEFAULT)
     if url.startswith("unix://"):
-        # Knock first: docker-py loses the socket, with a ResourceWarning, when nobody answers.
+        # Try first: docker-py leaks the socket, with a ResourceWarning, when the connection fails.
         with socket.socket(socket.AF_UNIX) as knock:
             knock.settimeout(_CONNECT_SECONDS)
             try:
@@ -287,7 +296,7 @@ def connect(base_url: str | None, *, timeout: int = _SECONDS) -> Any:
 
 
 def _streamed(credential: Credential | None) -> dict[str, Any]:
-    """What pushes and pulls have in common: events one by one, and how to get in."""
+    """Return the arguments common to pushes and pulls: a stream of events, and the login."""
     auth = {"username": credential.username, "password": credential.secret} if credential else None
     if credential and credential.identity:
         auth = {"identitytoken": credential.secret}
@@ -295,7 +304,7 @@ def _streamed(credential: Credential | None) -> dict[str, Any]:
 
 
 def _refused(verb: str, ref: Reference, failure: str) -> RegistryError:
-    """What a registry refused the engine, which tells it in words only."""
+    """Return the error for a push or pull that the registry refused; the engine reports only text."""
     text = " ".join(failure.split())
     lowered = text.lower()
     kind: type[RegistryError] = RegistryError
@@ -307,5 +316,5 @@ def _refused(verb: str, ref: Reference, failure: str) -> RegistryError:
     elif any(word in lowered for word in ("no such host", "connection refused", "timeout")):
         hint = "check the registry's name and port, and the network the engine is in"
     else:
-        hint = "try again; the engine's log tells more"
+        hint = "try again; see the engine's log"
     return kind.of(f"the {verb} of {ref} failed: {text}", where=ref.pull_host, hint=hint)

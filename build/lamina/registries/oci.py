@@ -1,4 +1,4 @@
-"""Any registry that speaks the OCI distribution protocol, on its own: no engine, no AWS.
+"""Registries that speak the OCI distribution protocol, without an engine or AWS.
 
 https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 """
@@ -25,7 +25,7 @@ from lamina.registries.session import RegistrySession
 from lamina.registries.transport import HttpTransport
 
 _Key = TypeVar("_Key")
-_Told = TypeVar("_Told")
+_Value = TypeVar("_Value")
 _HUB = "docker.io"
 _THREADS = 16
 _SPOOL_BYTES = 8 << 20
@@ -34,7 +34,7 @@ _NEXT = re.compile(r'<([^>]+)>;\s*rel="?next"?')
 
 
 class OciRegistry:
-    """One registry, ``host[:port][/prefix]``. Safe for threads; connections are reused between them."""
+    """A registry, ``host[:port][/prefix]``. Thread-safe; threads share connections."""
 
     def __init__(self, address: str, session: RegistrySession) -> None:
         self._address = address.strip("/")
@@ -46,7 +46,7 @@ class OciRegistry:
         return self._address
 
     def manifest(self, ref: Reference) -> Manifest | None:
-        """See `Registry.manifest`. The bytes are checked against the digest they were asked or sent by."""
+        """See `Registry.manifest`. The bytes are checked against the requested or the reported digest."""
         answer = self._session.ask(
             "GET",
             self._path(ref, "manifests", _handle(ref)),
@@ -60,37 +60,37 @@ class OciRegistry:
         named = ref.digest or answer.headers.get("docker-content-digest", "")
         if named.startswith("sha256:") and named != sha256(answer.body):
             raise RegistryError.of(
-                f"the bytes of {ref} are not those of their digest {named}",
+                f"the bytes of {ref} do not match their digest {named}",
                 where=self._session.host,
-                hint="try again; if it stays, a proxy in between changes answers",
+                hint="try again; if it persists, a proxy changes responses",
             )
         try:
             return Manifest.of(answer.body, answer.headers.get("content-type", "").partition(";")[0])
         except ValueError as error:
             raise RegistryError.of(
-                f"{ref} is no image manifest: {error}",
+                f"{ref} is not an image manifest: {error}",
                 where=self._session.host,
                 hint="check host and port of the registry",
             ) from error
 
     def manifests(self, refs: Iterable[Reference]) -> Mapping[Reference, Manifest | None]:
-        """See `Registry.manifests`; 16 threads. All that went wrong is told at once, each problem once."""
+        """See `Registry.manifests`. 16 threads; all problems are raised together, each once."""
         return self._ask_all(self.manifest, refs)
 
     def lost(self, blobs: Mapping[Reference, Iterable[Descriptor]]) -> Mapping[Reference, tuple[str, ...]]:
-        """See `Registry.lost`. A HEAD each; a role that may not ask for blobs is told nothing."""
+        """See `Registry.lost`. One HEAD per blob; without the permission all blobs count as present."""
         asked = {
             (replace(ref, tag=None, digest=None), each): (ref, each)
             for ref, wanted in blobs.items()
             for each in wanted
             if not _is_foreign(each)
         }
-        there = self._ask_all(lambda key: self._has(*asked[key]), asked)
+        present = self._ask_all(lambda key: self._has(*asked[key]), asked)
         return {
             ref: tuple(
                 each.digest
                 for each in dict.fromkeys(wanted)
-                if not there.get((replace(ref, tag=None, digest=None), each), True)
+                if not present.get((replace(ref, tag=None, digest=None), each), True)
             )
             for ref, wanted in blobs.items()
         }
@@ -105,22 +105,22 @@ class OciRegistry:
         )
         return answer.status != 404
 
-    def _ask_all(self, ask: Callable[[_Key], _Told], keys: Iterable[_Key]) -> dict[_Key, _Told]:
-        """Ask for each, some at once.
+    def _ask_all(self, ask: Callable[[_Key], _Value], keys: Iterable[_Key]) -> dict[_Key, _Value]:
+        """Call ``ask`` for each key, in parallel.
 
-        After an answer that did not come nothing more is asked: each of them would wait as long.
+        After one timeout no further request is sent, since each would wait as long.
         """
         wanted = tuple(dict.fromkeys(keys))
         if len(wanted) < 2:
             return {key: ask(key) for key in wanted}
-        self._session.open()  # found before there are threads: what fails for all is told without trying all
+        self._session.open()  # before there are threads: an error common to all is raised once
         from concurrent.futures import ThreadPoolExecutor
 
-        found: dict[_Key, _Told] = {}
+        found: dict[_Key, _Value] = {}
         problems: dict[Problem, None] = {}
         silent: list[refusals.UnansweredError] = []
 
-        def read(key: _Key) -> _Told:
+        def read(key: _Key) -> _Value:
             if silent:
                 raise silent[0]
             try:
@@ -137,14 +137,14 @@ class OciRegistry:
                     problems.update(dict.fromkeys(silent[0].problems))
                 except RegistryError as error:
                     problems.update(dict.fromkeys(error.problems))
-                except BaseException:  # Ctrl-C above all: do not wait for what has not begun
+                except BaseException:  # Ctrl-C above all: do not wait for requests that have not begun
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise
         RegistryError.check(problems)
         return found
 
     def tags(self, repository: Reference) -> tuple[str, ...]:
-        """Every tag of a repository; none of one that does not exist."""
+        """Return every tag of a repository; none when it does not exist."""
         found: list[str] = []
         path = f"{self._path(repository, 'tags', 'list')}?n={_PAGE}"
         while path:
@@ -171,13 +171,13 @@ class OciRegistry:
         sink.seek(0)
         if sha256_of(sink) != blob.digest:
             raise RegistryError.of(
-                f"the bytes of {blob.digest} in {ref} are not those of their digest",
+                f"the bytes of {blob.digest} in {ref} do not match their digest",
                 where=self._session.host,
-                hint="try again; if it stays, a proxy in between changes answers",
+                hint="try again; if it persists, a proxy changes responses",
             )
 
     def tail(self, ref: Reference, blob: Descriptor, count: int) -> bytes:
-        """See `Registry.tail`. A registry that knows no ranges sends all of it."""
+        """See `Registry.tail`. A registry without range requests sends the whole blob."""
         path, what = self._path(ref, "blobs", blob.digest), f"read {ref}"
         with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
             headers = {"Range": f"bytes=-{count}"}
@@ -189,11 +189,11 @@ class OciRegistry:
             return spool.read()
 
     def retag(self, source: Reference, target: Reference) -> None:
-        """See `Registry.retag`. Blobs are mounted, or copied where the registry does not mount."""
+        """See `Registry.retag`. Blobs are mounted, or copied if the registry does not mount them."""
         manifest = self.manifest(source)
         if manifest is None:
             raise RegistryError.of(
-                f"{source} is not there, cannot tag it as {target}",
+                f"{source} does not exist, cannot tag it as {target}",
                 where=self._session.host,
                 hint="build and push it first: invoke build-all --push",
             )
@@ -222,21 +222,21 @@ class OciRegistry:
         if answer.status not in {400, 405}:
             return
         if ref.digest:
-            hint = "switch deletion on in the registry (REGISTRY_STORAGE_DELETE_ENABLED=true)"
+            hint = "enable deletion in the registry (REGISTRY_STORAGE_DELETE_ENABLED=true)"
         else:
-            hint = "delete by digest, which removes all tags of the image with it"
+            hint = "delete by digest, which also removes all tags of the image"
         raise RegistryError.of(f"the registry does not delete {ref}", where=self._session.host, hint=hint)
 
     def missing_repositories(self, names: Iterable[str]) -> tuple[str, ...]:
-        """See `Registry.missing_repositories`: never any, the first push creates a repository."""
+        """See `Registry.missing_repositories`. Always empty: the first push creates a repository."""
         del names
         return ()
 
     def create_repository(self, name: str) -> None:
-        """See `Registry.create_repository`: nothing to do, the first push creates it."""
+        """See `Registry.create_repository`. Does nothing: the first push creates it."""
 
     def check(self) -> None:
-        """Reach the registry and show our credentials, without naming any image; raises RegistryError."""
+        """Check that the registry answers and accepts the credentials. Raises RegistryError."""
         self._session.ask("GET", "/v2/", what="log in", scopes=(), allowed=frozenset({404}))
 
     def close(self) -> None:
@@ -255,20 +255,20 @@ class OciRegistry:
         )
         if answer.status < 400:
             return
-        told = self._session.told(answer)
-        if answer.status == 404 and "MANIFEST_UNKNOWN" not in told.codes:
+        detail = self._session.error_detail(answer)
+        if answer.status == 404 and "MANIFEST_UNKNOWN" not in detail.codes:
             raise refusals.no_repository(target, advice=self._session.advice)
-        # An immutable tag refuses even its own digest (ECR): then it is already what we want.
-        there = self.manifest(target)
-        if there is not None and there.digest == manifest.digest:
+        # ECR refuses an immutable tag even for its own digest, which is success.
+        existing = self.manifest(target)
+        if existing is not None and existing.digest == manifest.digest:
             return
-        if there is not None and "immutable" in told.message.lower():
+        if existing is not None and "immutable" in detail.message.lower():
             raise RegistryError.of(
-                f"the tag {target} is immutable and names another image ({there.digest[:19]}…)",
+                f"the tag {target} is immutable and names another image ({existing.digest[:19]}…)",
                 where=self._session.host,
-                hint="let this tag be mutable in the repository's settings (an exclusion), or choose another",
+                hint="make this tag mutable in the repository's settings (an exclusion), or choose another",
             )
-        raise self._session.refused(answer.status, told, f"tag {target}")
+        raise self._session.refused(answer.status, detail, f"tag {target}")
 
     def _copy_content(self, manifest: Manifest, source: Reference, target: Reference) -> None:
         for child in manifest.manifests:
@@ -284,8 +284,8 @@ class OciRegistry:
         what = f"copy {blob.digest[:19]}… to {target}"
         scopes = (_scope(source, "pull"), _scope(target, "pull,push"))
         path = self._path(target, "blobs", blob.digest)
-        there = self._session.ask("HEAD", path, what=what, scopes=scopes, allowed=frozenset({404}))
-        if there.status == 200:
+        found = self._session.ask("HEAD", path, what=what, scopes=scopes, allowed=frozenset({404}))
+        if found.status == 200:
             return
         query = urlencode({"mount": blob.digest, "from": source.repository})
         answer = self._session.ask(
@@ -299,7 +299,7 @@ class OciRegistry:
             raise refusals.no_repository(target, advice=self._session.advice)
         if answer.status == 201:
             return
-        with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:  # 202: an upload was opened
+        with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:  # 202: an upload was started
             fetch = self._path(source, "blobs", blob.digest)
             self._session.ask("GET", fetch, what=what, scopes=scopes, sink=spool, most=blob.size)
             self._upload(answer, blob.digest, spool, what=what, scopes=scopes)
@@ -313,7 +313,7 @@ class OciRegistry:
         what: str,
         scopes: tuple[str, ...],
     ) -> None:
-        """Send a blob to where the registry opened an upload."""
+        """Send a blob to an upload that the registry has started."""
         url = opened.headers.get("location", "")
         joint = "&" if "?" in url else "?"
         self._session.ask(
@@ -326,10 +326,10 @@ class OciRegistry:
         )
 
     def _path(self, ref: Reference, kind: str, handle: str) -> str:
-        """``/v2/<name>/<kind>/<handle>``; Docker Hub keeps one-word names under ``library/``."""
+        """Return ``/v2/<name>/<kind>/<handle>``; Docker Hub keeps one-word names under ``library/``."""
         if ref.pull_host != self._session.host:
             raise RegistryError.of(
-                f"{ref} does not live in this registry",
+                f"{ref} is not in this registry",
                 where=self._session.host,
                 allowed=f"{self._address}/…",
             )
@@ -348,17 +348,21 @@ def oci_registry(
     learn: Callable[..., None] = lambda *_: None,
     otherwise: Callable[[str], Credential | None] = lambda _: None,
 ) -> OciRegistry:
-    """The registry at ``host[:port][/prefix]`` with docker's own credentials for the host.
+    """Return the registry at ``host[:port][/prefix]``, with docker's credentials for the host.
 
-    environ: where docker's configuration is looked for; proxies and CA bundles are the process' own.
-    learn: gets the secrets that are used, as they become known. otherwise: the credential of a host for
-    which docker has none, or one that was refused.
+    Args:
+        runner: runs credential helpers.
+        address: the registry.
+        environ: variables that locate docker's configuration; proxies and CA bundles are the process' own.
+        transport: sends the requests; by default over the network.
+        learn: receives the secrets to mask as they become known.
+        otherwise: returns the credential for a host when docker has none or its own was refused.
     """
     environ = os.environ if environ is None else environ
     host = address.partition("/")[0]
 
     def credential(*, fresh: bool) -> Credential | None:
-        # A helper renews by itself; what `docker login` left may have ended.
+        # A helper renews its credential; one stored by `docker login` may have expired.
         found = lookup(runner, host, config=DockerConfig.load(environ))
         if found is None or fresh:
             found = otherwise(host) or found
@@ -370,7 +374,7 @@ def oci_registry(
 
 
 def _is_foreign(blob: Descriptor) -> bool:
-    """Whether it is kept somewhere else, as layers of Windows were."""
+    """Whether the blob is stored elsewhere, as the base layers of Windows images were."""
     return "foreign" in blob.media_type or "nondistributable" in blob.media_type
 
 

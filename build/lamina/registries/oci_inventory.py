@@ -1,4 +1,4 @@
-"""A `Stock` in any registry: what has a tag, and what an index with a tag lists; nothing tells push dates."""
+"""The inventory of any OCI registry: tagged manifests and those in tagged indexes, without push times."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lamina.registries.inventory import StoredManifest
 from lamina.registries.oci import OciRegistry
 
 _THREADS = 16
-_FIXED = datetime.fromtimestamp(EPOCH, UTC)  # reproducible images are of this moment, or of an earlier one
+_FIXED = datetime.fromtimestamp(EPOCH, UTC)  # reproducible images have this creation time or an earlier one
 
 
 class OciInventory:
-    """See `Stock`. Untagged manifests cannot be listed by the OCI protocol."""
+    """See `Inventory`. The OCI protocol cannot list untagged manifests."""
 
     says_when = False
 
@@ -29,7 +29,7 @@ class OciInventory:
         self._registry = registry
 
     def stored(self, repository: str) -> tuple[StoredManifest, ...]:
-        """See `Stock.stored`. ``pushed`` is when the image was built, where its configuration says so."""
+        """See `Inventory.stored`. ``pushed`` is the creation time in the image's configuration, if any."""
         place = self._place(repository)
         tags: dict[str, list[str]] = defaultdict(list)
         found: dict[str, Manifest] = {}
@@ -45,7 +45,7 @@ class OciInventory:
             return tuple(pool.map(lambda each: self._stored(place, each, tags[each.digest]), found.values()))
 
     def remove(self, repository: str, digests: Iterable[str]) -> Iterator[tuple[str, str | None]]:
-        """See `Stock.remove`."""
+        """See `Inventory.remove`."""
         for digest in digests:
             try:
                 self._registry.delete(self._place(repository).with_digest(digest))
@@ -73,8 +73,8 @@ class OciInventory:
         sink = io.BytesIO()
         try:
             self._registry.blob(place, manifest.config, sink)
-            told = json.loads(sink.getvalue()).get("created")
-            created = datetime.fromisoformat(str(told))
+            text = json.loads(sink.getvalue()).get("created")
+            created = datetime.fromisoformat(str(text))
         except (RegistryError, ValueError, AttributeError):
             return None
         if created.tzinfo is None or created <= _FIXED:

@@ -1,17 +1,17 @@
-"""Whether an exchange with a registry still moves. Pure: the caller brings the clock."""
+"""Stall detection for transfers with a registry. Pure: the caller passes the time."""
 
 from __future__ import annotations
 
 SLOWEST = 512
-"""Bytes a second. What is slower over a whole window stands still, as a byte every two seconds does."""
+"""Bytes per second. A transfer that is slower over a whole window is stalled."""
 
-STALL_HINT = "see what keeps the registry; --stall <seconds> (LAMINA_STALL, 0: no limit) waits longer"
+STALL_HINT = "check the registry; --stall <seconds> (LAMINA_STALL, 0: no limit) waits longer"
 
 
 class Pace:
-    """Cuts time into windows; one in which too little moved is a stall.
+    """Divides time into windows; a window with too few bytes is a stall.
 
-    seconds: the longest window; 0: no limit. now: any clock that only goes forward, in seconds.
+    seconds: the longest window; 0: no limit. now: seconds of a monotonic clock.
     """
 
     def __init__(self, seconds: float, now: float) -> None:
@@ -21,17 +21,17 @@ class Pace:
         self._bytes = 0.0
 
     def moved(self, count: int, now: float) -> None:
-        """Count bytes; with enough of them another window begins."""
+        """Count bytes; start a new window once there are enough."""
         self._bytes += count
         if self._bytes >= self._enough:
             self.restart(now)
 
     def restart(self, now: float) -> None:
-        """Begin another window: something was finished."""
+        """Start a new window."""
         self._began, self._bytes = now, 0.0
 
     def left(self, now: float) -> float:
-        """Seconds until it is a stall unless more moves; 0 when it is one."""
+        """Return the seconds until a stall without more bytes; 0 when stalled, infinite without a limit."""
         if not self.seconds:
             return float("inf")
         return max(0.0, self._began + self.seconds - now)

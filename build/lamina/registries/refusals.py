@@ -1,4 +1,4 @@
-"""What a registry's refusals mean and what to do about them: answers turned into errors people can use."""
+"""Refusals of a registry turned into errors that name the next step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MESSAGE_LENGTH = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """The next steps for one registry. create: how a repository comes to be, ``{repository}`` filled in."""
+    """The next steps for one registry: commands to log in and to create a ``{repository}``."""
 
     login: str
     create: str = "invoke build-all --push --create"
@@ -23,14 +23,14 @@ class Advice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorDetail:
-    """What a registry said when it refused: OCI error codes in capitals, and a sentence for people."""
+    """The error in a registry's response: OCI error codes in capitals, and a message."""
 
     codes: frozenset[str]
     message: str
 
     @classmethod
     def read(cls, answer: HttpResponse) -> ErrorDetail:
-        """Read an error body (distribution specification, "Error Codes"); any other body is cut short."""
+        """Read an error body (distribution specification, "Error Codes"); other text is truncated."""
         try:
             errors = json.loads(answer.body)["errors"]
             codes = frozenset(str(error.get("code", "")).upper() for error in errors)
@@ -38,23 +38,23 @@ class ErrorDetail:
         except (ValueError, KeyError, TypeError, AttributeError):
             codes = frozenset()
             text = answer.body.decode("utf-8", errors="replace")
-            sentences = [] if "<" in text else [text]  # a proxy's HTML page explains nothing
+            sentences = [] if "<" in text else [text]  # leave out a proxy's HTML page
         message = " ".join("; ".join(sentence for sentence in sentences if sentence).split())
         clean = "".join(letter for letter in message if letter.isprintable())
         return cls(codes=codes, message=clean[:_MESSAGE_LENGTH])
 
     @property
     def expired(self) -> bool:
-        """Whether a token was valid once: ECR says so with 403 instead of 401."""
+        """Whether the token has expired; ECR reports that with 403 instead of 401."""
         return "token has expired" in self.message.lower()
 
 
 class UnansweredError(RegistryError):
-    """The registry took longer than it has: who asks again waits as long again."""
+    """The registry did not respond in time; a retry would wait as long again."""
 
 
 def unreachable(host: str, error: Unreachable) -> RegistryError:
-    """No answer at all, or none that comes to an end."""
+    """Return the error for a missing or endless response."""
     hints = {
         "name": "check the registry's name in the configuration, and the network",
         "refused": "start the registry, or check its port and any firewall",
@@ -63,16 +63,16 @@ def unreachable(host: str, error: Unreachable) -> RegistryError:
         f"/etc/docker/certs.d/{host}/ca.crt for docker and Lamina alike",
         "proxy": "check HTTPS_PROXY and NO_PROXY",
         "lost": "try again; a proxy or the registry dropped the connection",
-        "endless": "check host and port of the registry, and what is in between",
+        "endless": "check host and port of the registry, and any proxy",
     }
     kind = UnansweredError if error.kind == "timeout" else RegistryError
     return kind.of(f"the registry cannot be reached: {error.reason}", where=host, hint=hints[error.kind])
 
 
 def no_registry(host: str, answer: HttpResponse) -> RegistryError:
-    """Something answers, but it is no registry."""
+    """Return the error for a host that answers but is not a registry."""
     return RegistryError.of(
-        f"this is no image registry: GET /v2/ was answered with {answer.status}",
+        f"not an image registry: GET /v2/ was answered with {answer.status}",
         where=host,
         hint="check host and port; a path after the host belongs to the repository's name",
     )
@@ -81,7 +81,7 @@ def no_registry(host: str, answer: HttpResponse) -> RegistryError:
 def refused(
     status: int, told: ErrorDetail, what: str, *, host: str, advice: Advice, anonymous: bool
 ) -> RegistryError:
-    """Any status that is no success. what: the action as a verb phrase, ``read x:y``."""
+    """Return the error for an unsuccessful status. what: the action as a verb phrase, ``read x:y``."""
     said = f": {told.message}" if told.message else ""
     if told.expired:
         return RegistryError.of(
@@ -99,7 +99,7 @@ def refused(
         return RegistryError.of(
             f"not allowed to {what}{said}",
             where=host,
-            hint="ask for this right, or log in as someone who has it: " + advice.login,
+            hint="ask for this permission, or log in as a user who has it: " + advice.login,
         )
     if status == 429:
         return RegistryError.of(
@@ -117,7 +117,7 @@ def refused(
 
 
 def no_repository(ref: Reference, *, advice: Advice) -> RegistryError:
-    """The repository has to be created first."""
+    """Return the error for a repository that must be created first."""
     return RegistryError.of(
         f"the repository {ref.repository} does not exist",
         where=ref.pull_host,

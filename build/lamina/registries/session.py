@@ -1,4 +1,4 @@
-"""A conversation with one registry: finding it, authorizing, asking again, and saying what went wrong."""
+"""Requests to one registry: discovery, authorization, retries and errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackoffPolicy:
-    """How often and how long to ask again, in seconds. budget: no new try starts after it."""
+    """Retries, in seconds. budget: no attempt starts after it."""
 
     attempts: int = 5
     first: float = 0.5
@@ -32,7 +32,7 @@ class BackoffPolicy:
     budget: float = 60.0
 
     def pause(self, attempt: int, retry_after: float | None, jitter: float) -> float:
-        """Before try ``attempt`` (2, 3, …): what the registry asked for, else doubling with jitter.
+        """Return the pause before ``attempt`` (2, 3, …): Retry-After if given, else doubling with jitter.
 
         jitter: 0 to 1, spreads clients that were refused at the same moment.
         """
@@ -43,16 +43,16 @@ class BackoffPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Endpoint:
-    """A registry that was found: the URL before ``/v2/…`` and the way to authorize."""
+    """A discovered registry: the URL before ``/v2/…`` and its authorizer."""
 
     base: str
     authorizer: Authorizer
 
 
 class RegistrySession:
-    """Talks to ``host[:port]``. Safe for threads; the registry is found and credentials are read once.
+    """Sends requests to ``host[:port]``. Thread-safe; discovery and credentials happen once.
 
-    credential: asked only if the registry wants credentials. advice: the next steps named in errors.
+    credential: called only if the registry requires credentials. advice: the next steps for errors.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class RegistrySession:
         self._found: _Endpoint | None = None
 
     def open(self) -> None:
-        """Find the registry and read the credentials: what fails for all requests fails here, once."""
-        self._door().authorizer.prepare()
+        """Discover the registry and read the credentials, so that common errors are raised once."""
+        self._endpoint().authorizer.prepare()
 
     def close(self) -> None:
         """Close the connections."""
@@ -99,42 +99,52 @@ class RegistrySession:
         most: int | None = None,
         allowed: frozenset[int] = frozenset(),
     ) -> HttpResponse:
-        """Ask with authorization, and once more with a new one if it was refused.
+        """Send a request with authorization; repeat it once with a renewed one if that was refused.
 
-        path: below the registry, or a whole URL. what: the action for messages, ``read x:y``. scopes: for
-        token services. most: see `Transport.send`. allowed: statuses the caller understands; any other
-        refusal is a RegistryError.
+        Args:
+            method: the HTTP method.
+            path: below the registry, or a whole URL.
+            what: the action for messages, ``read x:y``.
+            scopes: for token services.
+            headers: further headers.
+            body: the body.
+            sink: see `Transport.send`.
+            most: see `Transport.send`.
+            allowed: unsuccessful statuses that the caller handles.
+
+        Raises:
+            RegistryError: no response, or a status that is neither successful nor allowed.
         """
-        door = self._door()
-        url = urljoin(door.base, path)
+        endpoint = self._endpoint()
+        url = urljoin(endpoint.base, path)
         shown: str | None = None
         for last in (False, True):
-            if _origin(url) == _origin(door.base):  # an upload may be sent to another host
-                shown = self._authorization(door, scopes, what)
+            if _origin(url) == _origin(endpoint.base):  # an upload may go to another host
+                shown = self._authorization(endpoint, scopes, what)
             extra = {"Authorization": shown} if shown else {}
             request = Request(method=method, url=url, headers={**(headers or {}), **extra}, body=body)
             answer = self._send(request, sink, most)
             if answer.status < 300 or answer.status in allowed:
                 return answer
-            told = self.told(answer)
-            renewable = answer.status == 401 or (answer.status == 403 and told.expired)
-            if last or not renewable or not door.authorizer.renew(scopes, shown):
+            detail = self.error_detail(answer)
+            renewable = answer.status == 401 or (answer.status == 403 and detail.expired)
+            if last or not renewable or not endpoint.authorizer.renew(scopes, shown):
                 break
-        raise self.refused(answer.status, told, what)
+        raise self.refused(answer.status, detail, what)
 
-    def _authorization(self, door: _Endpoint, scopes: tuple[str, ...], what: str) -> str | None:
+    def _authorization(self, endpoint: _Endpoint, scopes: tuple[str, ...], what: str) -> str | None:
         try:
-            return door.authorizer.header(scopes)
+            return endpoint.authorizer.header(scopes)
         except Refused as error:
             if error.answer is None:
                 problem = Problem(what=f"{error.reason}, cannot {what}", where=self.host)
                 raise RegistryError(problem) from error
-            # Token services say 400 as well as 401 for a wrong password.
+            # Token services answer a wrong password with 400 as well as 401.
             status = 401 if error.answer.status == 400 else error.answer.status
-            raise self.refused(status, self.told(error.answer), what) from error
+            raise self.refused(status, self.error_detail(error.answer), what) from error
 
     def _send(self, request: Request, sink: IO[bytes] | None = None, most: int | None = None) -> HttpResponse:
-        """Send, again after a while if the fault may pass; raises RegistryError when nothing answers."""
+        """Send with retries of transient errors. Raises RegistryError without a response."""
         deadline = self._clock() + self._patience.budget
         for attempt in range(2, self._patience.attempts + 2):
             over = attempt > self._patience.attempts
@@ -152,8 +162,8 @@ class RegistrySession:
             self._sleep(self._patience.pause(attempt, retry_after, self._jitter()))
         raise AssertionError("the last attempt returns or raises")
 
-    def _door(self) -> _Endpoint:
-        """Find out once how the registry is reached: https, or http on loopback; which authorization."""
+    def _endpoint(self) -> _Endpoint:
+        """Discover once the registry's URL (https, or http on loopback) and its authorization."""
         with self._lock:
             if self._found is None:
                 host = _HUB_API if self.host == _HUB else self.host
@@ -170,13 +180,13 @@ class RegistrySession:
             return self._found
 
     def _ping(self, base: str, *, quick: bool) -> HttpResponse:
-        """GET /v2/; ``quick`` raises Unreachable at the first failure that may mean "plain http here"."""
+        """Send GET /v2/. ``quick``: no retry; Unreachable means that the host may use plain HTTP."""
         request = Request(method="GET", url=f"{base}/v2/")
         if quick:
             try:
                 answer = self._transport.send(request)
             except Unreachable as error:
-                if error.kind == "tls" and "certificate" in error.reason:  # TLS it is, then, but not trusted
+                if error.kind == "tls" and "certificate" in error.reason:  # https, but not trusted
                     raise refusals.unreachable(self.host, error) from error
                 raise
         else:
@@ -184,21 +194,21 @@ class RegistrySession:
         if answer.status == 401 or answer.status < 300:
             return answer
         if answer.status in {403, 429} or answer.status >= 500:
-            told = ErrorDetail.read(answer)
+            detail = ErrorDetail.read(answer)
             raise refusals.refused(
-                answer.status, told, "use it", host=self.host, advice=self.advice, anonymous=False
+                answer.status, detail, "use it", host=self.host, advice=self.advice, anonymous=False
             )
         raise refusals.no_registry(self.host, answer)
 
-    def told(self, answer: HttpResponse) -> ErrorDetail:
-        """What a refusal says, without our secret."""
-        told = ErrorDetail.read(answer)
-        return ErrorDetail(codes=told.codes, message=self._door().authorizer.redact(told.message))
+    def error_detail(self, answer: HttpResponse) -> ErrorDetail:
+        """Return the error in a response, with the credential masked."""
+        detail = ErrorDetail.read(answer)
+        return ErrorDetail(codes=detail.codes, message=self._endpoint().authorizer.redact(detail.message))
 
-    def refused(self, status: int, told: ErrorDetail, what: str) -> RegistryError:
-        """The error for a status that was allowed and yet is none the caller can use."""
-        anonymous = self._door().authorizer.anonymous
-        return refusals.refused(status, told, what, host=self.host, advice=self.advice, anonymous=anonymous)
+    def refused(self, status: int, detail: ErrorDetail, what: str) -> RegistryError:
+        """Return the error for a status, also for an allowed one that the caller cannot handle."""
+        anonymous = self._endpoint().authorizer.anonymous
+        return refusals.refused(status, detail, what, host=self.host, advice=self.advice, anonymous=anonymous)
 
 
 def _origin(url: str) -> tuple[str, str, int]:

@@ -1,6 +1,6 @@
-"""Sends HTTP requests by `requests` over connections that are shared.
+"""HTTP requests by `requests` over shared connections.
 
-`requests` is imported when the first request is sent: a plan that asks no registry does not pay for it.
+`requests` is imported with the first request, so that a plan without a registry does not pay for it.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _CERTS_D = Path("/etc/docker/certs.d")
 
 
 class HttpTransport:
-    """A session of `requests`: proxies and CA bundles are those of the process' environment.
+    """A `requests` session. Proxies and CA bundles are those of the process' environment. Thread-safe.
 
-    certs: docker's folders of further authorities, ``<host[:port]>/*.crt``. Safe for threads.
-    stall: seconds in which something must move; 0: no limit but that of small answers. So every request ends:
-    a small one within `READ_SECONDS`, any other within one ``stall`` more than its bytes take at the slowest.
+    certs: docker's folders of further certificates, ``<host[:port]>/*.crt``. stall: seconds without progress
+    after which a request fails; 0: no limit except for small responses. So every request ends: a small one
+    within `READ_SECONDS`, another one within one ``stall`` more than its bytes take at the slowest pace.
     """
 
     def __init__(self, *, certs: Path = _CERTS_D, stall: float = STALL_SECONDS) -> None:
@@ -74,7 +74,7 @@ class HttpTransport:
                 ) as response,
             ):
                 return _read(response, sink, LARGEST_ANSWER if most is None else most)
-        except (OSError, HTTPError) as error:  # whatever `requests` raises is an OSError
+        except (OSError, HTTPError) as error:  # all exceptions of `requests` are OSErrors
             raise unreachable(error, seconds=seconds) from error
 
     def _open(self) -> Session:
@@ -87,8 +87,8 @@ class HttpTransport:
 
 
 def _read(response: Response, sink: IO[bytes] | None, most: int) -> HttpResponse:
-    """The answer; raises Unreachable when it has more bytes than it may."""
-    told = {name.lower(): value for name, value in response.headers.items()}
+    """Read the response. Raises Unreachable when its body is larger than ``most`` bytes."""
+    headers = {name.lower(): value for name, value in response.headers.items()}
     kept = sink if sink is not None and 200 <= response.status_code < 300 else BytesIO()
     kept.seek(0)
     kept.truncate()
@@ -96,10 +96,10 @@ def _read(response: Response, sink: IO[bytes] | None, most: int) -> HttpResponse
     for chunk in response.iter_content(_CHUNK):
         count += len(chunk)
         if count > most:
-            raise Unreachable("endless", f"it sends more than the {most} bytes that were to come")
+            raise Unreachable("endless", f"it sends more than the expected {most} bytes")
         try:
             kept.write(chunk)
-        except OSError as error:  # a full disk: no fault of the registry's, and no better the next time
+        except OSError as error:  # a full disk: not the registry's fault, and not worth a retry
             raise LaminaError.of_system(error, hint="make room and run again") from error
     body = kept.getvalue() if isinstance(kept, BytesIO) and kept is not sink else b""
-    return HttpResponse(status=response.status_code, headers=told, body=body)
+    return HttpResponse(status=response.status_code, headers=headers, body=body)

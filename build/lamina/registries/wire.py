@@ -1,7 +1,7 @@
-"""What we ask of `requests` beyond its defaults. Only `transport` imports this, late: it costs 0.1 s.
+"""`requests` with Lamina's trust, redirects and stall detection. `transport` imports it late: 0.1 s.
 
-Its read timeout is one of each read: a registry that drips would hold it for ever. Our connections keep to
-the pace of the whole request.
+The read timeout of `requests` applies to each read, so that a slow drip could hold it forever. Connections
+here apply the pace of the whole request.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PIECE = 64 << 10
 
 
 class _Current(threading.local):
-    """The request that a thread has under way."""
+    """The pace of the thread's current request."""
 
     pace: Pace | None = None
 
@@ -48,7 +48,7 @@ _current = _Current()
 
 @contextmanager
 def paced(seconds: float) -> Iterator[None]:
-    """What this thread sends and reads within must move; see `Pace`."""
+    """Apply a `Pace` to everything this thread sends and receives in the block."""
     _current.pace = Pace(seconds, time.monotonic())
     try:
         yield
@@ -57,11 +57,11 @@ def paced(seconds: float) -> Iterator[None]:
 
 
 class _StillError(TimeoutError):
-    """Too little came or went."""
+    """Too few bytes moved."""
 
 
 class _PacedSocket:
-    """A socket each of whose calls waits no longer than its request may. In all else the socket itself."""
+    """A socket whose calls wait no longer than the request's pace allows; otherwise the wrapped socket."""
 
     def __init__(self, inner: socket.socket) -> None:
         self._inner = inner
@@ -80,11 +80,11 @@ class _PacedSocket:
             view = view[self._moved(self._inner.send(view[:_PIECE]), pace) :]
 
     def makefile(self, *args: Any, **more: Any) -> Any:
-        """A file whose reads come through here: as urllib3 does it for its sockets of other kinds."""
+        """Return a file that reads through this object, as urllib3 does for its own socket wrappers."""
         return socket.socket.makefile(self, *args, **more)  # type: ignore[call-overload]
 
     def close(self) -> None:
-        """Close once no file of it is open any more."""
+        """Close the socket once no file of it is open."""
         self._closed = True
         self._close_unused()
 
@@ -139,7 +139,7 @@ _POOLS = {"http": _PlainPool, "https": _SecurePool}
 
 
 class _Adapter(HTTPAdapter):
-    """Trusts by one context for all connections; requests reads the bundle for each of them, 25 ms a time."""
+    """Uses one TLS context for all connections; requests would read the CA bundle for each, in 25 ms."""
 
     def __init__(self, *further: Path) -> None:
         self._further = further
@@ -150,50 +150,53 @@ class _Adapter(HTTPAdapter):
         return trust(*self._further)
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
-        """The context in place of the paths that requests would pass on."""
+        """Pass on the TLS context instead of paths of bundles."""
         del verify
         host, pool = super().build_connection_pool_key_attributes(request, True, cert)
         return host, {**pool, "ssl_context": self._context}
 
     def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        """Connections of ours."""
+        """Use paced connections."""
         super().init_poolmanager(*args, **more)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, *args: Any, **more: Any) -> Any:
-        """Connections of ours, behind a proxy as well."""
+        """Use paced connections behind a proxy as well."""
         manager = super().proxy_manager_for(*args, **more)
         manager.pool_classes_by_scheme = _POOLS
         return manager
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Add no bundle: the context has it."""
+        """Add no CA bundle: the context has it."""
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Where to go on; None hands the redirect out as the answer."""
+        """Return the URL to follow; None returns the redirect as the response."""
         target = super().get_redirect_target(resp)
         if target is None:
             return None
         if resp.request.method not in {"GET", "HEAD"} and resp.status_code not in {307, 308}:
-            return None  # requests would send a GET instead, whose success were not that of the PUT
+            return None  # requests would follow with a GET, whose success is not that of the PUT
         if urlsplit(resp.url).scheme == "https" and urlsplit(target).scheme == "http":
             raise Unreachable("tls", "redirected from https to http, which is not followed")
         return target
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Drop Authorization on the way to another host, and add none of ~/.netrc."""
+        """Drop Authorization on a redirect to another host, and add none from ~/.netrc."""
         before, after = urlsplit(response.request.url), urlsplit(prepared_request.url)
         if (before.scheme, before.netloc) != (after.scheme, after.netloc):
             prepared_request.headers.pop("Authorization", None)
 
 
 def open_session(certs: Path) -> requests.Session:
-    """A session with the environment's proxies and trust; ``certs/<host[:port]>/*.crt`` count there only."""
+    """Return a session with the environment's proxies and trust.
+
+    ``certs/<host[:port]>/*.crt`` are trusted for that host only.
+    """
     session = _Session()
     session.headers.update({"User-Agent": "lamina", "Accept-Encoding": "identity"})
-    session.auth = lambda request: request  # else requests replaces our Authorization by one of ~/.netrc
+    session.auth = lambda request: request  # else requests replaces Authorization by that of ~/.netrc
     session.proxies = {f"{scheme}://{host}": "" for scheme in ("http", "https") for host in _LOOPBACK}
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Adapter())
@@ -203,9 +206,9 @@ def open_session(certs: Path) -> requests.Session:
 
 
 def trust(*further: Path) -> ssl.SSLContext:
-    """The CA bundle the environment names, else the system's, else certifi's; and further certificates.
+    """Return a context with the environment's CA bundle, else the system's, else certifi's.
 
-    Raises Unreachable when one of them cannot be read.
+    ``further`` certificates are added. Raises Unreachable when one cannot be read.
     """
     bundle = next((os.environ[name] for name in _BUNDLES if os.environ.get(name)), None)
     system = ssl.get_default_verify_paths()
@@ -224,32 +227,32 @@ def trust(*further: Path) -> ssl.SSLContext:
 
 
 def unreachable(error: BaseException, *, seconds: float) -> Unreachable:
-    """What an exception of requests means, by what lies at its root. seconds: that an answer had."""
+    """Classify an exception of requests by its root cause. seconds: the time limit, for the message."""
     chain = [error]
     while inner := _inner(chain[-1]):
         chain.append(inner)
     root, kinds = chain[-1], tuple(type(each) for each in chain)
-    told = (getattr(root, "strerror", None) or str(root) or type(root).__name__).lower()
+    reason = (getattr(root, "strerror", None) or str(root) or type(root).__name__).lower()
     if ProxyError in kinds:
-        return Unreachable("proxy", f"its proxy fails: {told}")
+        return Unreachable("proxy", f"its proxy fails: {reason}")
     if isinstance(root, ssl.SSLError):
-        # Certificate errors explain themselves in verify_message; the rest is OpenSSL's reason code.
-        reason = getattr(root, "verify_message", "") or root.reason or str(root)
-        return Unreachable("tls", reason.replace("_", " ").lower())
+        # Certificate errors have a verify_message, others OpenSSL's reason code.
+        tls = getattr(root, "verify_message", "") or root.reason or str(root)
+        return Unreachable("tls", tls.replace("_", " ").lower())
     if isinstance(root, socket.gaierror):
         return Unreachable("name", "no such host name")
     if isinstance(root, _StillError):
-        return Unreachable("timeout", told)
+        return Unreachable("timeout", reason)
     if isinstance(root, TimeoutError):
         if ConnectTimeout in kinds:
             return Unreachable("timeout", f"no connection within {CONNECT_SECONDS:g} s")
         return Unreachable("timeout", f"no answer within {seconds:g} s")
     if isinstance(root, ValueError):  # requests.exceptions.InvalidURL
-        return Unreachable("name", told)
-    return Unreachable("refused" if NewConnectionError in kinds else "lost", told)
+        return Unreachable("name", reason)
+    return Unreachable("refused" if NewConnectionError in kinds else "lost", reason)
 
 
 def _inner(error: BaseException) -> BaseException | None:
-    """The exception this one is about. Not ``__context__``: that may be one our caller is dealing with."""
+    """Return the exception that caused this one. ``__context__`` does not count: it may be the caller's."""
     held = (arg for arg in error.args if isinstance(arg, BaseException))
     return error.__cause__ or next(held, None)

@@ -106,7 +106,7 @@ def test_what_somebody_else_did_meanwhile_is_not_overwritten(aws: Aws, functions
     aws.refuses("update_function_code", "ResourceConflictException")
     aws.tells(ImageConfigResponse={"ImageConfig": {"Command": ["theirs.handler"]}})
 
-    with pytest.raises(AwsError, match="somebody else changed app meanwhile"):
+    with pytest.raises(AwsError, match="app was changed by another client"):
         functions.update_image("app", OTHER, LIVE, until=60)
 
 
@@ -114,7 +114,7 @@ def test_an_update_that_came_to_something_else_is_nobodys_success(aws: Aws, func
     aws.stub.add_response("update_function_code", {})
     aws.tells()  # as somebody else's update left it
 
-    with pytest.raises(AwsError, match="somebody else changed app meanwhile"):
+    with pytest.raises(AwsError, match="app was changed by another client"):
         functions.update_image("app", OTHER, LIVE, until=60)
 
 
@@ -130,7 +130,7 @@ def test_a_version_is_waited_for_and_may_sleep(aws: Aws, functions: Functions, s
 
 @pytest.mark.parametrize(
     ("until", "told"),
-    [(60, "somebody else changed app meanwhile"), (0, "AWS answered ResourceConflictException")],
+    [(60, "app was changed by another client"), (0, "AWS answered ResourceConflictException")],
 )
 def test_what_cannot_be_changed_is_told(aws: Aws, functions: Functions, until: float, told: str) -> None:
     code = "PreconditionFailedException" if until else "ResourceConflictException"

@@ -86,11 +86,11 @@ def test_a_store_without_the_host_is_no_error(runner) -> None:
 @pytest.mark.parametrize(
     ("done", "told"),
     [
-        (Completed(code=127), "docker-credential-x, named there for r.example:5000, is not installed"),
+        (Completed(code=127), "docker-credential-x, configured for r.example:5000, is not installed"),
         (Completed(code=1, stderr="keychain is locked"), "keychain is locked"),
         (Completed(code=124), "exit code 124"),
-        (Completed(code=0, stdout='{"Secret": "hush"'), "not its protocol"),
-        (Completed(code=0, stdout='["hush"]'), "not its protocol"),
+        (Completed(code=0, stdout='{"Secret": "hush"'), "does not follow the protocol"),
+        (Completed(code=0, stdout='["hush"]'), "does not follow the protocol"),
     ],
 )
 def test_a_broken_helper_is_told_without_its_secret(runner, done: Completed, told: str) -> None:
