@@ -1,1 +1,1 @@
-"""What makes a repository of other people work with Lamina: its ignore files, its images, its state."""
+"""Configure Lamina for an existing repository: propose images, write ignore files, show progress."""

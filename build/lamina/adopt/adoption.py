@@ -1,4 +1,4 @@
-"""What is known of a repository that is about to be taken over."""
+"""The result of ``init``: a repository's images, its problems and possible savings."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from lamina.errors import Problem
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adoption:
-    """What ``init`` found out. configured: the images that need no proposal.
+    """The result of ``init``. configured: the images that are already declared.
 
-    text: ``pyproject.toml`` with the proposal, toml: the proposal alone; None where there is nothing to add.
-    plan: None where something is wrong, which findings tell. installs: what several images install.
+    text: ``pyproject.toml`` with the proposal; toml: only the proposal; None if there is nothing to add.
+    plan: None if there are errors, which findings list. installs: installs that several images repeat.
     """
 
     configured: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""How far the three phases of a caching plan are with this repository; nothing is started or built."""
+"""How far this repository is in the three phases of a caching plan; starts and builds nothing."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from lamina.refs import Reference
 
 
 def read_phases(session: Session) -> tuple[Check, ...]:
-    """Every point of the list, in the order of the phases. Raises ConfigError for what cannot be read."""
-    second = phase2_checks(session)  # first of all: where nobody answers, no plan after it asks again
+    """Return every check, in the order of the phases. Raises ConfigError for unreadable configuration."""
+    second = phase2_checks(session)  # first: if a registry does not answer, later plans do not ask it again
     return (*phase1_checks(session), *second, *phase3_checks(session))
 
 
 def phase1_checks(session: Session) -> tuple[Check, ...]:
-    """Quick wins: the Dockerfiles, their contexts, BuildKit."""
+    """Return the checks of quick wins: the Dockerfiles, their contexts, BuildKit."""
     return (
         lint_state(session),
         ignore_check(read_ignore_files(session)),
@@ -44,13 +44,13 @@ def phase1_checks(session: Session) -> tuple[Check, ...]:
 
 
 def lint_state(session: Session) -> Check:
-    """What is wrong with Dockerfiles: what the plan finds, else what lint finds."""
+    """Check the Dockerfiles: report errors of the plan, else findings of lint."""
     _, problems = plan_or_problems(session)
     return findings_check(problems, () if problems else lint_images(session).findings)
 
 
 def phase2_checks(session: Session) -> tuple[Check, ...]:
-    """Stable development: into the registry, bases, tags, Lambda images, static mode."""
+    """Return the checks of stable development: login, bases, tags, Lambda images, static mode."""
     plan, _ = plan_or_problems(session)
     outside = read_pins(session, session.graph.nodes)
     settings, local = session.project.settings, not session.remote
@@ -60,7 +60,7 @@ def phase2_checks(session: Session) -> tuple[Check, ...]:
     unstable = _missing(session, stable)
     return (
         login_check(
-            settings["registry"], local=local, unknown=plan.unknown if plan else "the plan finds faults"
+            settings["registry"], local=local, unknown=plan.unknown if plan else "the plan has errors"
         ),
         pull_check(outside.unlocked, _not_in_engine(session, used)),
         build_check(plan, "base"),
@@ -71,7 +71,7 @@ def phase2_checks(session: Session) -> tuple[Check, ...]:
 
 
 def phase3_checks(session: Session) -> tuple[Check, ...]:
-    """Optimisation: linked images, the remote cache, remote builds."""
+    """Return the checks of optimisation: linked images, the remote cache, remote builds."""
     settings = session.project.settings
     return (
         linked_check(session.graph.nodes.values()),
@@ -81,14 +81,14 @@ def phase3_checks(session: Session) -> tuple[Check, ...]:
 
 
 def tag_bases(session: Session) -> tuple[str, ...]:
-    """Put the tag of a clean tree's revision on the bases that are built; their names."""
+    """Tag built bases with the revision of a clean tree; return their names."""
     tagged = tuple(each for each in make_tags(session) if each.image.node.kind == "base" and each.tags[1:])
     apply_tags(session, tagged)
     return tuple(each.image.name for each in tagged)
 
 
 def plan_or_problems(session: Session) -> tuple[Plan | None, tuple[Problem, ...]]:
-    """The plan, or why there is none."""
+    """Return the plan, or the problems that prevent it."""
     try:
         return make_plan_only(session), ()
     except ConfigError as error:
@@ -113,18 +113,18 @@ def _tag_check(session: Session, plan: Plan | None) -> Check:
 
 
 def _missing(session: Session, refs: dict[str, Reference]) -> tuple[str, ...] | None:
-    """Which of the images are not where images live; None when nobody answers."""
+    """Return the images that are not in the image store; None if it does not answer."""
     try:
-        there = session.place.look(refs.values()) if refs else {}
+        existing = session.place.look(refs.values()) if refs else {}
     except LaminaError:
         return None
-    return tuple(name for name, ref in refs.items() if ref not in there)
+    return tuple(name for name, ref in refs.items() if ref not in existing)
 
 
 def _not_in_engine(session: Session, refs: set[str]) -> tuple[str, ...] | None:
     try:
-        wanted = {text: Reference.parse(text) for text in sorted(refs)}
-        there = session.engine_place.look(wanted.values()) if wanted else {}
+        references = {text: Reference.parse(text) for text in sorted(refs)}
+        existing = session.engine_place.look(references.values()) if references else {}
     except LaminaError:
         return None
-    return tuple(text for text, ref in wanted.items() if ref not in there)
+    return tuple(text for text, ref in references.items() if ref not in existing)

@@ -1,4 +1,4 @@
-"""The build context of a Dockerfile: the smallest folder on the way to it in which all its sources are."""
+"""Find the build context of a Dockerfile: the smallest folder above it that contains all its sources."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lamina.identify.wildcard import compile_wildcard, fixed_part, is_wildcard
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextChoice:
-    """folder: relative to the repository. others: would do as well. missing: sources that are not in it."""
+    """A context. folder: relative to the repository. others: alternatives. missing: sources not in it."""
 
     folder: str
     others: tuple[str, ...] = ()
@@ -23,9 +23,9 @@ class ContextChoice:
 
 
 def find_context(root: Path, dockerfile: str, recipe: Recipe) -> ContextChoice:
-    """Where the sources of a Dockerfile are; the folder that lacks the fewest where none has them all."""
+    """Return the folder that contains the sources of a Dockerfile, or the one that lacks the fewest."""
     lacking = {folder: tuple(_missing(root / folder, recipe)) for folder in _way(dockerfile)}
-    # The folder of a Dockerfile often has the name of the package that is copied: a name alone is no source.
+    # A Dockerfile's folder often has the name of the package it copies: a name alone is not a source.
     fit = [folder for folder, missing in lacking.items() if not missing]
     if fit:
         return ContextChoice(folder=fit[-1], others=tuple(fit[:-1]))
@@ -34,12 +34,12 @@ def find_context(root: Path, dockerfile: str, recipe: Recipe) -> ContextChoice:
 
 
 def fits(root: Path, folder: str, recipe: Recipe) -> bool:
-    """Whether a folder of the repository holds all sources of a Dockerfile."""
+    """Whether a folder of the repository contains all sources of a Dockerfile."""
     return not any(True for _ in _missing(root / folder, recipe))
 
 
 def _way(dockerfile: str) -> Iterator[str]:
-    """The folders from the repository's root down to the Dockerfile."""
+    """Yield the folders from the repository's root down to the Dockerfile."""
     yield "."
     parts = posixpath.dirname(dockerfile).split("/")
     yield from ("/".join(parts[: count + 1]) for count in range(len(parts)) if parts[0])
@@ -59,14 +59,14 @@ def _is_there(folder: Path, source: SourceFiles, path: str) -> bool:
     try:
         pattern = compile_wildcard(path[len(fixed) :].lstrip("/"), deep=source.parents)
     except PatternError:
-        return True  # told by the plan, wherever it is looked for
+        return True  # the plan reports it for any context
     place = folder / fixed
     depth = "*/" * path[len(fixed) :].lstrip("/").count("/") + "*"
     return any(pattern.fullmatch(each.relative_to(place).as_posix()) for each in place.glob(depth))
 
 
 def _holds_something(place: Path) -> bool:
-    """Whether it is a file, or a folder that is there for more than a Dockerfile."""
+    """Whether the path is a file, or a folder with more than Dockerfiles and ignore files."""
     if not place.is_dir():
         return place.exists()
     return any(

@@ -1,4 +1,4 @@
-"""What infrastructure files say of an image: the common form of SAM, Serverless, Pulumi and CDK."""
+"""An image as infrastructure files declare it: the common form of SAM, Serverless, Pulumi and CDK."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lamina.errors import Problem
 class Declared:
     """An image as an infrastructure file declares it. Paths are POSIX and relative to the repository.
 
-    name: what the file calls the image, None where it only names functions. where: ``file:line``.
+    name: the image's name in the file, None if the file only names functions. where: ``file:line``.
     """
 
     dockerfile: str
@@ -29,20 +29,20 @@ class Declared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What was found in a file, and what of it could not be read."""
+    """The images declared in a file, and notes about those that could not be read."""
 
     declared: tuple[Declared, ...] = ()
     notes: tuple[Problem, ...] = ()
 
 
 def inside(folder: str, path: str) -> str | None:
-    """A path that is relative to a folder of the repository, relative to the repository; None outside it."""
+    """Return a path relative to the repository, given relative to a folder; None if it is outside."""
     joined = posixpath.normpath(posixpath.join(folder, path))
     return None if joined.startswith(("..", "/")) else joined
 
 
 def first_inside(root: Path, folders: Iterable[str], path: str, *, folder: bool) -> str | None:
-    """The first place below one of the folders where the path is a file, or a folder."""
+    """Return the first of the folders' paths that is a file, or with ``folder`` a folder; else None."""
     for each in folders:
         found = inside(each, path)
         if found is not None and ((root / found).is_dir() if folder else (root / found).is_file()):

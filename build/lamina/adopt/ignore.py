@@ -1,4 +1,4 @@
-"""The ignore files of images: what each would be, what it spares, and putting it in place."""
+"""The ignore files of images: the generated text, its effect on the context, and writing it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lamina.adopt.allowlist import Reader, is_generated, make_allow_list
 from lamina.adopt.ignore_file import IgnoreFile
-from lamina.adopt.stale_rules import find_rot
+from lamina.adopt.stale_rules import find_stale_rules
 from lamina.adopt.unfiltered import ContextFiles, unfiltered_files
 from lamina.declare.graph import Node
 from lamina.errors import ConfigError, Problem
@@ -19,19 +19,19 @@ from lamina.identify.image import DOCKERIGNORE, read_ignore
 
 
 def read_ignore_files(session: Session) -> tuple[IgnoreFile, ...]:
-    """The ignore files of the selected images, one a Dockerfile. Raises ConfigError for malformed ones."""
+    """Return the ignore files of the selected images, one per Dockerfile. Raises ConfigError if malformed."""
     nodes = session.graph.nodes
     chosen = {nodes[name].spec.dockerfile for name in session.graph.select(session.flags.images)}
     groups: dict[Path, list[Node]] = {}
-    for node in nodes.values():  # a file serves all images of its Dockerfile
+    for node in nodes.values():  # one file serves all images of its Dockerfile
         if node.spec.dockerfile in chosen:
             groups.setdefault(node.spec.dockerfile, []).append(node)
     problems: list[Problem] = []
     found: list[IgnoreFile] = []
-    offers: dict[tuple[Path, Ignore], ContextFiles] = {}
+    weighed: dict[tuple[Path, Ignore], ContextFiles] = {}
     for group in groups.values():
         try:
-            found.append(_ignore_file(session, group, offers))
+            found.append(_ignore_file(session, group, weighed))
         except ConfigError as error:
             problems += error.problems
     ConfigError.check(problems)
@@ -39,7 +39,7 @@ def read_ignore_files(session: Session) -> tuple[IgnoreFile, ...]:
 
 
 def _ignore_file(
-    session: Session, nodes: list[Node], offers: dict[tuple[Path, Ignore], ContextFiles]
+    session: Session, nodes: list[Node], weighed: dict[tuple[Path, Ignore], ContextFiles]
 ) -> IgnoreFile:
     spec = nodes[0].spec
     file = spec.dockerfile.with_name(spec.dockerfile.name + DOCKERIGNORE)
@@ -56,9 +56,9 @@ def _ignore_file(
         path=path,
         text=text,
         made=made,
-        before=_offer(session, roots, now, offers),
-        after=_offer(session, roots, made.rules, offers),
-        problems=tuple(find_rot(path, text, now, readers, made, generated=generated)),
+        before=_context_files(session, roots, now, weighed),
+        after=_context_files(session, roots, made.rules, weighed),
+        problems=tuple(find_stale_rules(path, text, now, readers, made, generated=generated)),
     )
 
 
@@ -74,19 +74,19 @@ def _reader(session: Session, node: Node) -> Reader:
     return Reader(files=session.stat_cache.files(root), recipe=node.recipe, read=read)
 
 
-def _offer(
-    session: Session, roots: Iterable[Path], rules: Ignore, offers: dict[tuple[Path, Ignore], ContextFiles]
+def _context_files(
+    session: Session, roots: Iterable[Path], rules: Ignore, weighed: dict[tuple[Path, Ignore], ContextFiles]
 ) -> ContextFiles:
     found = []
     for root in sorted(roots):
-        if (root, rules) not in offers:
-            offers[root, rules] = unfiltered_files(session.stat_cache.files(root), rules)
-        found.append(offers[root, rules])
+        if (root, rules) not in weighed:
+            weighed[root, rules] = unfiltered_files(session.stat_cache.files(root), rules)
+        found.append(weighed[root, rules])
     return found[0] if len(found) == 1 else ContextFiles(dict(chain(*(each.files.items() for each in found))))
 
 
 def write_ignore_files(found: Iterable[IgnoreFile]) -> tuple[str, ...]:
-    """Write those that can be; their paths."""
+    """Write the writable files; return their paths."""
     written = [each for each in found if each.writable]
     for each in written:
         write_atomic(each.file, each.made.text.encode("utf-8", "surrogateescape"))

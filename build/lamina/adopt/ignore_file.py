@@ -1,4 +1,4 @@
-"""An ignore file as it is and as it would be: what writing it would change, and what that spares."""
+"""An ignore file as it is and as it would be generated, and the context with each."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lamina.errors import Problem
 from lamina.identify.tree import shown
 
 State = Literal["current", "new", "changed", "replaced", "by hand"]
-"""``replaced``: written by hand, and safe to be written anew. ``by hand``: not safe, so it stays as it is."""
+"""``replaced``: written by hand, and safe to replace. ``by hand``: not safe, so it is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IgnoreFile:
-    """The ignore file of a Dockerfile. path: relative to the project; text: what is in it, None without one.
+    """The ignore file of a Dockerfile. path: relative to the project; text: its content, None without one.
 
-    before, after: what is left of the context, summed over its images. problems: what has rotted.
+    before, after: the files left in the contexts of its images. problems: stale rules.
     """
 
     images: tuple[str, ...]
@@ -35,7 +35,7 @@ class IgnoreFile:
 
     @property
     def state(self) -> State:
-        """What writing it would do."""
+        """The effect of writing it."""
         if self.text is None:
             return "new" if self.made.safe else "by hand"
         if self.text == self.made.text:
@@ -46,30 +46,30 @@ class IgnoreFile:
 
     @property
     def writable(self) -> bool:
-        """Whether there is something to write, and nothing is lost by it."""
+        """Whether there is a change to write that loses nothing."""
         return self.state in {"new", "changed", "replaced"}
 
     @property
     def diff(self) -> tuple[str, ...]:
-        """What writing it changes, line by line."""
+        """The changed lines."""
         old, new = (self.text or "").splitlines(), self.made.text.splitlines()
         return tuple(line for line in difflib.ndiff(old, new) if line[:2] in {"- ", "+ "})
 
     @property
     def reason(self) -> Problem | None:
-        """Why it stays as it is, when it does."""
+        """Why it is kept, if it is."""
         if self.state != "by hand":
             return None
         gained = self.made.gained
         paths = ", ".join(shown(each) for each in (gained or self.made.lost)[:3])
-        verb = "let in" if gained else "leave out"
+        verb = "include" if gained else "exclude"
         return Problem(
-            what=f"stays as it is: what the COPY instructions say would {verb} {paths}",
+            what=f"not replaced: a file from the COPY instructions would {verb} {paths}",
             where=self.path,
             hint="narrow the COPY instructions, or keep the file by hand",
         )
 
 
-def weighed(offer: ContextFiles) -> str:
-    """``1.2 MB in 34 files``."""
-    return f"{amount(offer.size)} in {len(offer.files)} files"
+def weighed(context: ContextFiles) -> str:
+    """Return a text such as ``1.2 MB in 34 files``."""
+    return f"{amount(context.size)} in {len(context.files)} files"

@@ -1,4 +1,4 @@
-"""Taking a repository over: what is there, what would be configured, what that finds and gains."""
+"""``init``: survey a repository, propose a configuration, and plan with it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ from lamina.flow.session import Session
 
 
 def adopt(session: Session) -> Adoption:
-    """Look at the repository and at what Lamina would make of it. Writes nothing, asks nobody.
+    """Survey the repository and try the proposed configuration. Writes nothing and does not use the network.
 
-    Raises ConfigError for a configuration that is wrong already, SelectionError without any Dockerfile.
+    Raises:
+        ConfigError: The existing configuration is invalid.
+        SelectionError: There is no Dockerfile.
     """
     configured = tuple(session.project.images)
     known = {spec.dockerfile_path for spec in session.project.images.values()}
     found = survey(session.root)
     if not configured and not found.dockerfiles:
         raise SelectionError.of(
-            "there is no Dockerfile here",
+            "no Dockerfile found",
             where=str(session.root),
-            hint="write dockerfiles/<image>/Dockerfile, or run this in the folder of the repository",
+            hint="write dockerfiles/<image>/Dockerfile, or run this in the repository's folder",
         )
     before = _read(session.root)
     if configured:
@@ -56,7 +58,7 @@ def adopt(session: Session) -> Adoption:
 def _tried(
     session: Session, text: str
 ) -> tuple[Plan | None, tuple[Problem, ...], tuple[IgnoreFile, ...], tuple[Repeated, ...]]:
-    """What a configuration leads to: the plan or what is wrong, and what it would spare."""
+    """Return the plan of a configuration or its problems, and its possible savings."""
     try:
         made = session.proposing(text)
     except ConfigError as error:
@@ -69,7 +71,7 @@ def _tried(
 
 
 def write_configuration(session: Session, text: str) -> Path:
-    """Put the configuration where every command reads it."""
+    """Write the configuration to ``pyproject.toml``; return its path."""
     file = session.root / CONFIG_FILE
     write_atomic(file, text)
     return file
@@ -81,9 +83,9 @@ def _read(root: Path) -> str:
 
 
 def _unlisted(dockerfiles: tuple[str, ...], known: set[str]) -> tuple[Problem, ...]:
-    """Notes about Dockerfiles that are no images of the project."""
+    """Return notes about Dockerfiles that are not images of the project."""
     return tuple(
-        Problem(what="is no image of the project", where=path, hint="list it in [tool.lamina.images.<name>]")
+        Problem(what="not an image of the project", where=path, hint="list it in [tool.lamina.images.<name>]")
         for path in dockerfiles
         if path not in known
     )
@@ -99,7 +101,7 @@ def _plan(session: Session) -> tuple[Plan | None, tuple[Problem, ...]]:
 def _ignores(session: Session) -> tuple[IgnoreFile, ...]:
     try:
         return read_ignore_files(session)
-    except (ConfigError, SelectionError):  # told by the findings
+    except (ConfigError, SelectionError):  # the findings report it
         return ()
 
 

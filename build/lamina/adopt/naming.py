@@ -1,4 +1,4 @@
-"""Names for images that have none yet: what others build FROM, else the folder or the file. Pure."""
+"""Names for undeclared images: the name that others build FROM, else the folder or the file. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VARIANTS = frozenset(
         *("debug", "release", "lambda", "aws", "arm64", "amd64", "x86"),
     }
 )
-"""What a Dockerfile's suffix says of how it builds, not of what."""
+"""Suffixes of Dockerfiles that name a variant rather than an image."""
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _VERSION = re.compile(r"v?\d")
@@ -37,14 +37,14 @@ class Used:
 
 
 def slug(text: str) -> str:
-    """A text as part of an image name: ``ReceiptLabel`` and ``receipt_label`` are ``receipt-label``."""
+    """Convert a text for an image name: ``ReceiptLabel`` and ``receipt_label`` to ``receipt-label``."""
     return _NOT_IN_NAMES.sub("-", _CAMEL.sub("-", text).lower()).strip("-")
 
 
 def own_names(reference: Reference) -> tuple[str, ...]:
-    """What an image of the repository would be called for a reference to mean it; without a stack as well.
+    """Return the names of the repository's images that a reference may mean, with and without a stack suffix.
 
-    A version as the tag, or a registry that is not one's own, is somebody else's image.
+    Empty for an external image: a digest, a version as the tag, or a registry other than ECR or a local one.
     """
     name = reference.repository.rpartition("/")[2]
     if reference.digest or (reference.tag not in _OWN_TAGS and _VERSION.match(reference.tag or "")):
@@ -58,14 +58,14 @@ def own_names(reference: Reference) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bases:
-    """Names that Dockerfiles build FROM. made_by: the Dockerfile that fits; unclear: those that fit alike."""
+    """Names that Dockerfiles build FROM. made_by: the matching Dockerfile; unclear: several equal matches."""
 
     made_by: Mapping[str, str]
     unclear: Mapping[str, tuple[str, ...]]
 
 
 def match_bases(dockerfiles: Iterable[str], used: Iterable[Used]) -> Bases:
-    """Find the Dockerfiles that make what others build FROM, by the words in names and paths."""
+    """Find the Dockerfiles of the images that others build FROM, by the words in names and paths."""
     paths = tuple(dockerfiles)
     users: dict[str, set[str]] = {}
     for each in used:
@@ -86,7 +86,7 @@ def match_bases(dockerfiles: Iterable[str], used: Iterable[Used]) -> Bases:
 def name_images(
     dockerfiles: Iterable[str], bases: Mapping[str, str], *, repository: str, taken: Iterable[str]
 ) -> Mapping[str, str]:
-    """Dockerfile -> a name that no other has. repository: what the whole is called. taken: not to be used."""
+    """Return Dockerfile -> unique name. repository: its name. taken: names that must not be used."""
     given = {path: name for name, path in bases.items()}
     names: dict[str, str] = {}
     used = {*taken, *given.values()}
@@ -108,7 +108,7 @@ def name_images(
 
 
 def _choices(path: str, repository: str, *, alone: bool) -> list[str]:
-    """Names for a Dockerfile, each longer by the folder above. alone: whether its folder has no other."""
+    """Return names for a Dockerfile, each with one more folder. alone: whether its folder has no other."""
     parts = [part for part in map(slug, path.split("/")[:-1]) if part]
     own = _suffix(path)
     variant = own in _VARIANTS and bool(parts)
@@ -126,7 +126,7 @@ def _choices(path: str, repository: str, *, alone: bool) -> list[str]:
 
 
 def _suffix(path: str) -> str:
-    """What a Dockerfile's own name says: ``foo`` of ``Dockerfile.foo`` and ``foo.Dockerfile``."""
+    """Return ``foo`` for ``Dockerfile.foo`` and ``foo.Dockerfile``, else an empty text."""
     name = path.rpartition("/")[2]
     head, _, tail = name.partition(".")
     return slug(tail if head == "Dockerfile" else name.rpartition(".")[0] if tail else "")

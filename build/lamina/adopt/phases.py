@@ -1,4 +1,4 @@
-"""The three phases of a caching plan as a checklist: what is done, and what moves on what is not. Pure."""
+"""The three phases of a caching plan as a checklist, with the next command of each open point. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One point of the list. detail: what was seen. next: the command that moves it on."""
+    """One point of the checklist. detail: the evidence. next: the command to run."""
 
     phase: int
     name: str
@@ -30,37 +30,37 @@ class Check:
 
 
 def findings_check(problems: Sequence[Problem], findings: Sequence[Finding]) -> Check:
-    """Phase 1: nothing is wrong with the Dockerfiles. problems: what keeps them from being built."""
+    """Phase 1: the Dockerfiles have no faults. problems: reasons why they cannot be built."""
     if problems:
         first = str(problems[0]).partition("\n")[0]
         return _not_yet(1, "lint", f"{_counted(problems, 'fault')}: {first}", "invoke plan")
     if found := [each for each in findings if each.counts]:
-        told = f"{_counted(found, 'finding')}: {found[0].where}: {found[0].message}"
+        detail = f"{_counted(found, 'finding')}: {found[0].where}: {found[0].message}"
         return _not_yet(
-            1, "lint", told, "invoke lint --fix" if any(each.fix for each in found) else "invoke lint"
+            1, "lint", detail, "invoke lint --fix" if any(each.fix for each in found) else "invoke lint"
         )
     return _done(1, "lint", f"no faults, {_counted(findings, 'note')}")
 
 
 def ignore_check(files: Sequence[IgnoreFile]) -> Check:
-    """Phase 1: every context is its Dockerfile's own."""
-    rotten = [problem for each in files for problem in each.problems]
-    if rotten:
+    """Phase 1: every ignore file is up to date."""
+    stale = [problem for each in files for problem in each.problems]
+    if stale:
         return _not_yet(
-            1, "ignore", _first(str(each).partition("\n")[0] for each in rotten), "invoke ignore --write"
+            1, "ignore", _first(str(each).partition("\n")[0] for each in stale), "invoke ignore --write"
         )
-    return _done(1, "ignore", f"{len(files)} ignore files, none has rotted")
+    return _done(1, "ignore", f"{len(files)} ignore files, none out of date")
 
 
 def buildkit_check(builder: str | None, problem: Problem | None) -> Check:
-    """Phase 1: BuildKit builds. builder: what does; problem: why nothing does."""
+    """Phase 1: BuildKit builds. builder: its description; problem: why there is none."""
     if problem is not None:
         return _not_yet(1, "BuildKit", problem.what, problem.hint)
     return _done(1, "BuildKit", builder or "")
 
 
 def login_check(registry: Value, *, local: bool, unknown: str | None) -> Check:
-    """Phase 2: the registry lets us in. unknown: why it was not looked into."""
+    """Phase 2: the registry accepts the credentials. unknown: why it was not checked."""
     if local:
         return _not_applicable(2, "login", f"images live in the engine ({registry.source})")
     if unknown:
@@ -69,26 +69,26 @@ def login_check(registry: Value, *, local: bool, unknown: str | None) -> Check:
 
 
 def pull_check(unlocked: Sequence[str], missing: Sequence[str] | None) -> Check:
-    """Phase 2: what the images stand on is pinned, and in the engine. missing: None without an engine."""
+    """Phase 2: external base images are pinned and in the engine. missing: None without an engine."""
     if unlocked:
         return _not_yet(2, "pull", f"not pinned yet: {_first(unlocked)}", "invoke lock")
     if missing is None:
         return _not_yet(2, "pull", "no engine answers", "invoke engine.up")
     if missing:
         return _not_yet(2, "pull", f"not in the engine: {_first(missing)}", "invoke pull")
-    return _done(2, "pull", "what the images stand on is pinned, and in the engine")
+    return _done(2, "pull", "external base images are pinned and in the engine")
 
 
 def build_check(plan: Plan | None, kind: str) -> Check:
-    """Phase 2: images of a kind exist by their content. plan: None where it cannot be made."""
+    """Phase 2: the images of a kind are up to date. plan: None if it cannot be made."""
     name = f"build-{kind}"
     if plan is None:
-        return _not_yet(2, name, "the plan finds faults", "invoke plan")
+        return _not_yet(2, name, "the plan has errors", "invoke plan")
     decisions = [each for each in plan.decisions.values() if each.image.node.kind == kind]
     if not decisions:
-        return _not_applicable(2, name, "no image is of that kind")
+        return _not_applicable(2, name, "there are no images of that kind")
     if plan.unknown:
-        return _not_yet(2, name, f"not looked: {plan.unknown}", f"invoke {name}")
+        return _not_yet(2, name, f"not checked: {plan.unknown}", f"invoke {name}")
     waiting = [each.image.name for each in decisions if each.action != "skip"]
     if waiting:
         return _not_yet(2, name, f"to be built: {_first(waiting)}", f"invoke {name}")
@@ -98,27 +98,27 @@ def build_check(plan: Plan | None, kind: str) -> Check:
 def tag_check(alias: str | None, missing: Sequence[str] | None) -> Check:
     """Phase 2: images have the revision's tag. alias: None without a clean tree; missing: None if unknown."""
     if alias is None:
-        return _not_applicable(2, "tag", "git-<sha> names a clean tree alone; content tags need none")
+        return _not_applicable(2, "tag", "git-<sha> tags need a clean tree; content tags do not")
     if missing is None:
-        return _not_yet(2, "tag", f"whether images are tagged {alias} is not known", "invoke build-all")
+        return _not_yet(2, "tag", f"unknown whether images are tagged {alias}", "invoke build-all")
     if missing:
         return _not_yet(2, "tag", f"not tagged {alias}: {_first(missing)}", "invoke tag --apply")
     return _done(2, "tag", f"all images are tagged {alias}")
 
 
 def static_check(bases: Sequence[str], missing: Sequence[str] | None) -> Check:
-    """Phase 2: static mode finds ``stable`` of every base."""
+    """Phase 2: static mode finds the tag ``stable`` of every base."""
     if not bases:
-        return _not_applicable(2, "static", "no image is a base")
+        return _not_applicable(2, "static", "there are no base images")
     if missing is None or missing:
         return _not_yet(
-            2, "static", f"no stable: {_first(bases if missing is None else missing)}", "invoke stable"
+            2, "static", f"no tag stable: {_first(bases if missing is None else missing)}", "invoke stable"
         )
-    return _done(2, "static", f"stable of {_first(bases)} is there: --static builds on it")
+    return _done(2, "static", f"stable of {_first(bases)} exists: --static builds FROM it")
 
 
 def linked_check(nodes: Iterable[Node]) -> Check:
-    """Phase 3: nothing runs on a base, so that no change of one runs anything again."""
+    """Phase 3: no step runs on a base, so that a change of a base reruns nothing."""
     unlinked = [f"{node.name} ({node.recipe.unlinked})" for node in nodes if node.recipe.unlinked]
     if unlinked:
         return _not_yet(3, "linked stages", f"not linked: {_first(unlinked)}", "invoke lint")
@@ -126,7 +126,7 @@ def linked_check(nodes: Iterable[Node]) -> Check:
 
 
 def cache_check(cache: Value, *, local: bool) -> Check:
-    """Phase 3: what is built here spares others the work."""
+    """Phase 3: other machines reuse the cache of this one's builds."""
     if local:
         return _not_applicable(3, "remote cache", "images live in the engine, and so does the cache")
     if cache.value == "off":
@@ -139,7 +139,7 @@ def remote_check(builder: Value) -> Check:
     if builder.value:
         return _done(3, "remote build", f"builder {builder.value} ({builder.source})")
     return _not_yet(
-        3, "remote build", "optional: the engine itself builds", "invoke build-all --push --builder NAME"
+        3, "remote build", "optional: the engine builds itself", "invoke build-all --push --builder NAME"
     )
 
 
@@ -156,7 +156,7 @@ def _not_applicable(phase: int, name: str, detail: str) -> Check:
 
 
 def _first(texts: Iterable[str]) -> str:
-    """The first few, and how many more there are."""
+    """Join the first few, and count the rest."""
     every = list(texts)
     more = len(every) - _SHOWN
     return ", ".join(every[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

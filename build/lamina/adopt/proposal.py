@@ -1,4 +1,4 @@
-"""``[tool.lamina]`` for a repository that has none: out of what was found in it."""
+"""Propose ``[tool.lamina]`` for a repository that has none, from its survey."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _VARIABLE = re.compile(r"\$\{?(\w+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageProposal:
-    """One image as it would be declared; paths are relative to the repository."""
+    """An image as it would be declared; paths are relative to the repository."""
 
     name: str
     dockerfile: str
@@ -42,14 +42,14 @@ class ImageProposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What would be written. platform: of all images, where those that tell one agree. notes: to look at."""
+    """The proposed configuration. platform: of all images, if the known ones agree. notes: for the user."""
 
     images: tuple[ImageProposal, ...]
     platform: str | None
     notes: tuple[Problem, ...]
 
     def render(self, *, header: bool = True) -> str:
-        """The TOML text. header: whether ``[tool.lamina]`` itself may stand in it."""
+        """Return the TOML text. header: whether it may contain the table ``[tool.lamina]`` itself."""
         shared = self.platform if header else None
         lines = ["[tool.lamina]", f"platform = {_quoted(shared)}", ""] if shared else []
         for each in self.images:
@@ -68,7 +68,7 @@ class Proposal:
 
 
 def propose(root: Path, found: RepositorySurvey) -> Proposal:
-    """Name the images, join them, find their contexts. Dockerfiles that cannot be read are notes."""
+    """Propose names, bases and contexts. Dockerfiles that cannot be read become notes."""
     notes = list(found.notes)
     drafts = [draft for path in found.dockerfiles for draft in _drafts(root, path, found.declared, notes)]
     paths = tuple(dict.fromkeys(draft.dockerfile for draft in drafts))
@@ -76,9 +76,9 @@ def propose(root: Path, found: RepositorySurvey) -> Proposal:
     bases = match_bases(paths, used)
     notes += (
         Problem(
-            what=f"FROM {name}: several Dockerfiles fit: {', '.join(several)}",
+            what=f"FROM {name}: several Dockerfiles match: {', '.join(several)}",
             where=", ".join(sorted({each.by for each in used if name in own_names(each.reference)})),
-            hint=f"call one of them {name} in [tool.lamina.images.{name}]",
+            hint=f"declare one of them as [tool.lamina.images.{name}]",
         )
         for name, several in bases.unclear.items()
     )
@@ -96,7 +96,7 @@ def propose(root: Path, found: RepositorySurvey) -> Proposal:
     if len(platforms) > 1:
         notes += (
             Problem(
-                what=f"for which platform is {each.name}? Others are for {' and '.join(sorted(platforms))}",
+                what=f"unknown platform of {each.name}; others are for {' and '.join(sorted(platforms))}",
                 where=each.dockerfile,
                 hint=f'platform = "linux/arm64" in [tool.lamina.images.{each.name}]',
             )
@@ -109,14 +109,14 @@ def propose(root: Path, found: RepositorySurvey) -> Proposal:
 def _only_its_own(
     image: ImageProposal, others: Iterable[ImageProposal], notes: list[Problem]
 ) -> ImageProposal:
-    """An image without the functions that another one is for: a function runs one image."""
+    """Return an image without the functions of other images: a function runs one image."""
     owners = {function: each.name for each in others for function in each.functions}
     taken = [each for each in image.functions if each in owners]
     notes += (
         Problem(
-            what=f"the function {each} is for {image.name} as well as for {owners[each]}, which keeps it",
+            what=f"function {each} belongs to {owners[each]} as well: it is left to that image",
             where=image.dockerfile,
-            hint="give each image its own: functions of [tool.lamina.images.<name>]",
+            hint="set functions in [tool.lamina.images.<name>]",
         )
         for each in taken
     )
@@ -130,14 +130,14 @@ def _free(name: str, known: set[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ProposalDraft:
-    """One way in which a Dockerfile is built: of several declarations each is one."""
+    """One way to build a Dockerfile: a target and build arguments, with the declarations that have them."""
 
     dockerfile: str
     context: str
     declared: tuple[Declared, ...]
     used: tuple[Used, ...]
     variables: Mapping[str, str]
-    """Image that it builds FROM -> the build argument that names it."""
+    """Base image -> the build argument that names it."""
 
     @property
     def target(self) -> str | None:
@@ -151,14 +151,14 @@ class _ProposalDraft:
 
     @property
     def functions(self) -> tuple[str, ...]:
-        """Those that it serves."""
+        """The functions that run it."""
         return tuple(dict.fromkeys(name for each in self.declared for name in each.functions))
 
     @property
     def platform(self) -> str | None:
-        """What the declarations agree on."""
-        told = {each.platform for each in self.declared}
-        return told.pop() if len(told) == 1 else None
+        """The declared platform, if all declarations agree."""
+        platforms = {each.platform for each in self.declared}
+        return platforms.pop() if len(platforms) == 1 else None
 
 
 def _drafts(
@@ -167,7 +167,7 @@ def _drafts(
     try:
         parsed = read_dockerfile(root / path, path)
     except ConfigError as error:
-        notes += (replace(each, hint="mend it and run again; it is left out") for each in error.problems)
+        notes += (replace(each, hint="it is skipped; fix it and run again") for each in error.problems)
         return
     groups: dict[tuple[Any, ...], list[Declared]] = {}
     for each in declared:
@@ -204,7 +204,7 @@ def _resolved(parsed: Dockerfile, target: str | None, args: Mapping[str, str]) -
 
 
 def _sources_of(parsed: Dockerfile, target: str | None, args: Mapping[str, str]) -> Recipe | None:
-    """The recipe of a Dockerfile whose bases are not known: what it copies does not depend on them."""
+    """Return the recipe of a Dockerfile with unknown bases: its COPY sources do not depend on them."""
     unset = {word: SCRATCH for each in parsed.header for word in each.words if "=" not in word}
     try:
         return _resolved(parsed, target, {**unset, **args})
@@ -219,34 +219,32 @@ def _context(
     declared: tuple[Declared, ...],
     notes: list[Problem],
 ) -> str:
-    """The folder that holds all sources; of several the one that the infrastructure names."""
-    told = sorted({each.context for each in declared if each.context})
+    """Return the folder that contains all sources, preferably one that the infrastructure names."""
+    named = sorted({each.context for each in declared if each.context})
     if recipe is None or not any(source.context is None for source in recipe.sources):
-        return told[0] if told else "."
-    fitting = [folder for folder in told if fits(root, folder, recipe)]
+        return named[0] if named else "."
+    fitting = [folder for folder in named if fits(root, folder, recipe)]
     if len(fitting) > 1:
-        notes.append(Problem(what=f"is built in several contexts: {', '.join(fitting)}", where=path))
+        notes.append(Problem(what=f"built in several contexts: {', '.join(fitting)}", where=path))
     if fitting:
         return fitting[0]
     found = find_context(root, path, recipe)
-    if told and found.missing:
-        return told[0]
-    if told:
-        what = f"context {found.folder} is a guess: {', '.join(told)}, which is named, lacks what is copied"
-        notes.append(Problem(what=what, where=", ".join(sorted({each.where for each in declared}))))
+    if named and found.missing:
+        return named[0]
+    if named:
+        message = f"context {found.folder} is a guess: the declared {', '.join(named)} lacks sources"
+        notes.append(Problem(what=message, where=", ".join(sorted({each.where for each in declared}))))
     if found.others:
-        what = (
-            f"context {found.folder} is a guess: all that is copied is in {', '.join(found.others)} as well"
-        )
-        notes.append(Problem(what=what, where=path))
+        message = f"context {found.folder} is a guess: all sources are in {', '.join(found.others)} as well"
+        notes.append(Problem(what=message, where=path))
     if found.missing:
         source, first = found.missing[0]
         more = f" and {len(found.missing) - 1} more" if len(found.missing) > 1 else ""
         notes.append(
             Problem(
-                what=f"context {found.folder} is a guess: no folder on the way has {shown(first)}{more}",
+                what=f"context {found.folder} is a guess: no folder above it has {shown(first)}{more}",
                 where=recipe.dockerfile.where(source.line),
-                hint="name the context, or make what is copied before the build",
+                hint="declare the context, or create the missing sources before the build",
             )
         )
     return found.folder
@@ -262,14 +260,14 @@ def _used(recipe: Recipe) -> Iterator[Used]:
 
 
 def _variables(parsed: Dockerfile, recipe: Recipe) -> Mapping[str, str]:
-    """The build arguments by which stages name what they are FROM."""
+    """Return base image -> the build argument by which a stage names it."""
     declared = {word.partition("=")[0] for each in parsed.header for word in each.words}
     found = ((stage.base, _VARIABLE.match(stage.stage.base)) for stage in recipe.stages)
     return {base: name[1] for base, name in found if name and name[1] in declared}
 
 
 def _outside(used: Iterable[Used], bases: Mapping[str, str]) -> Iterator[str]:
-    """Names of images from elsewhere: an image of that name would take their place."""
+    """Yield names of external images: an image of that name would replace them."""
     for each in used:
         if each.reference.host is None and each.reference.repository not in bases:
             yield each.reference.repository
@@ -288,7 +286,7 @@ def _image(draft: _ProposalDraft, name: str, bases: Mapping[str, str], notes: li
 
 
 def _name(draft: _ProposalDraft, name: str, bases: Mapping[str, str], *, several: bool) -> str:
-    """What others build FROM, what its declaration calls it, else the name of its Dockerfile."""
+    """Return the name that others build FROM, else the declared name, else the Dockerfile's."""
     called = {slug(each.name) for each in draft.declared if each.name and slug(each.name)}
     if name in bases:
         return name
@@ -301,7 +299,7 @@ def _name(draft: _ProposalDraft, name: str, bases: Mapping[str, str], *, several
 def _pointed(
     draft: _ProposalDraft, bases: Mapping[str, str], notes: list[Problem]
 ) -> Iterator[tuple[str, str]]:
-    """Build arguments that name an image of the repository, for Dockerfiles that name it in a registry."""
+    """Yield build arguments that replace an image in a registry by the image of the repository."""
     for each in draft.used:
         name = next((name for name in own_names(each.reference) if name in bases), None)
         if name is None or each.reference.host is None or bases[name] == draft.dockerfile:
@@ -320,9 +318,9 @@ def _pointed(
 
 
 def added_to(text: str, proposal: Proposal) -> str:
-    """A ``pyproject.toml`` with the proposal behind it, all else byte for byte. Raises ConfigError.
+    """Return a ``pyproject.toml`` with the proposal appended; all else is kept byte for byte.
 
-    text: what is there; empty when there is no file.
+    text: the current content; empty without a file. Raises ConfigError if the result is not valid.
     """
     has_table = "lamina" in tomllib.loads(text).get("tool", {}) if text else False
     end = "\r\n" if "\r\n" in text else "\n"
@@ -332,9 +330,9 @@ def added_to(text: str, proposal: Proposal) -> str:
         tomllib.loads(new)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError.of(
-            f"the images cannot be added to what is there: {error}",
+            f"the images cannot be added to the file: {error}",
             where="pyproject.toml",
-            hint="add the tables that are shown by hand",
+            hint="add the tables by hand",
         ) from None
     return new
 
@@ -344,5 +342,5 @@ def _key(name: str) -> str:
 
 
 def _quoted(text: str | None) -> str:
-    """A TOML string; JSON's escapes are TOML's."""
+    """Return a TOML string; JSON's escapes are valid in TOML."""
     return json.dumps(text or "", ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Images of Pulumi and CDK programs in Python, as far as plain strings tell. Nothing is run."""
+"""Read images from Pulumi and CDK programs in Python, as far as they are plain strings. Nothing is run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _ASSETS = frozenset({"from_image_asset", "from_asset", "DockerImageAsset"})
 _IMAGES = frozenset({"Image", "DockerImage"})
 _FUNCTION = "DockerImageFunction"
 _CONTEXTS = frozenset({"context", "context_path", "build_context", "build_context_path"})
-"""What components call the context; the Dockerfile is their ``dockerfile_path``."""
+"""Arguments of components that name the context; ``dockerfile_path`` names the Dockerfile."""
 _LOCATION = "location"
 
 
 def read_python_infra(content: str, path: str, root: Path) -> Reading:
-    """Every image that a program makes of a Dockerfile. root: where its paths are looked for."""
+    """Return every image that a program builds from a Dockerfile. root: of the repository."""
     try:
         tree = ast.parse(content, path)
     except (SyntaxError, ValueError, RecursionError) as error:
@@ -38,7 +38,7 @@ def read_python_infra(content: str, path: str, root: Path) -> Reading:
 
 
 def _calls(node: ast.AST, function: ast.Call | None) -> Iterator[tuple[ast.Call, ast.Call | None]]:
-    """Every call, with the function's call that it stands in."""
+    """Yield every call, with the enclosing call of ``DockerImageFunction``."""
     if isinstance(node, ast.Call):
         yield node, function
         function = node if _name(node) == _FUNCTION else function
@@ -66,9 +66,7 @@ def _declared(call: ast.Call, function: ast.Call | None, path: str, root: Path) 
     looked = tuple(each for each in (place, folder, "") if each is not None)
     dockerfile = first_inside(root, looked, name, folder=False) if name else None
     if dockerfile is None:
-        return Problem(
-            what="an image is made here whose Dockerfile is not told by plain strings", where=where
-        )
+        return Problem(what="an image whose Dockerfile is not given by plain strings", where=where)
     owner = _given(function) if function else {}
     function_name = owner.get("function_name") or (_positional(function, 1) if function else None)
     return Declared(
@@ -83,7 +81,7 @@ def _declared(call: ast.Call, function: ast.Call | None, path: str, root: Path) 
 
 
 def _component(given: dict[str, Any], path: str, root: Path) -> tuple[str, str] | None:
-    """The Dockerfile and the context that a component of the repository's own is given, by plain names."""
+    """Return the Dockerfile and the context in plain arguments of a component; None without both."""
     file = given.get("dockerfile_path")
     context = next((each for key, each in given.items() if key in _CONTEXTS), None)
     if not isinstance(file, str) or not isinstance(context, str):
@@ -96,7 +94,7 @@ def _component(given: dict[str, Any], path: str, root: Path) -> tuple[str, str] 
 
 
 def _name(call: ast.Call) -> str:
-    """The last part of what is called."""
+    """Return the last part of the called name."""
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
@@ -105,12 +103,12 @@ def _given(call: ast.Call) -> dict[str, Any]:
 
 
 def _positional(call: ast.Call, index: int) -> Any:
-    """A positional argument; of a method on a class the last one, of a construct the second one."""
+    """Return a positional argument; None if there is none."""
     return _value(call.args[index]) if len(call.args) > max(index, 0) else None
 
 
 def _value(node: ast.AST) -> Any:
-    """What a node stands for: a plain value, the settings of a nested call, or the last word of a name."""
+    """Return a plain value, the keyword arguments of a nested call, or the last part of a name."""
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, (ast.List, ast.Tuple)):
@@ -139,13 +137,13 @@ def _located(value: Any) -> Any:
 
 
 def _platform(*values: Any) -> str | None:
-    """The first platform that is told, as ``linux/arm64``, ``ARM_64`` or ``LINUX_ARM64``."""
+    """Return the first platform among values such as ``linux/arm64``, ``ARM_64`` or ``LINUX_ARM64``."""
     for value in values:
         for each in value if isinstance(value, list) else [value]:
-            told = (each.text if isinstance(each, _Word) else str(each)).lower().replace("_", "")
-            if "arm64" in told:
+            word = (each.text if isinstance(each, _Word) else str(each)).lower().replace("_", "")
+            if "arm64" in word:
                 return "linux/arm64"
-            if "amd64" in told or "x8664" in told:
+            if "amd64" in word or "x8664" in word:
                 return "linux/amd64"
     return None
 

@@ -1,4 +1,4 @@
-"""Images and functions of an AWS SAM template."""
+"""Read images and functions from an AWS SAM template."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PLATFORMS = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
 
 
 def read_sam(content: str, path: str) -> Reading:
-    """Every function of ``PackageType: Image``: its ``Metadata`` and ``Architectures``."""
+    """Return every function with ``PackageType: Image``, from its ``Metadata`` and ``Architectures``."""
     document = read_yaml(content, path)
     if isinstance(document, Problem):
         return Reading(notes=(document,))
@@ -41,7 +41,7 @@ def _function(name: str, resource: Table, defaults: Table, path: str) -> Declare
     folder = inside(posixpath.dirname(path), context) if text(context) else None
     dockerfile = inside(folder, file) if folder is not None and text(file) else None
     if folder is None or dockerfile is None:
-        return Problem(what=f"the image of {name} cannot be told: its Metadata is no plain path", where=where)
+        return Problem(what=f"the image of {name} is unknown: its Metadata has no plain path", where=where)
     return Declared(
         dockerfile=dockerfile,
         context=folder,
@@ -54,7 +54,7 @@ def _function(name: str, resource: Table, defaults: Table, path: str) -> Declare
 
 
 def _platform(architectures: Any) -> str | None:
-    """None where only the deployment knows it; Lambda's own default where nothing is said."""
+    """Return the platform; Lambda's default if none is given, None if it is only known when deployed."""
     if architectures is None:
         return _PLATFORMS[_DEFAULT]
     return next((_PLATFORMS[each] for each in texts(architectures) if each in _PLATFORMS), None)

@@ -1,4 +1,4 @@
-"""What a repository would gain besides smaller contexts: installs that several images repeat. Pure."""
+"""Savings besides smaller contexts: installs that several images repeat. Pure."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _WITH_VALUE = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeated:
-    """An install that several images carry out. what: what is installed; images: name -> ``file:line``."""
+    """An install that several images repeat. package: as written; images: name -> ``file:line``."""
 
-    what: str
+    package: str
     images: dict[str, str]
 
 
 def repeated_installs(nodes: Iterable[Node]) -> tuple[Repeated, ...]:
-    """The packages that more than one image installs by the same words.
+    """Return the packages that more than one image installs, written the same way.
 
-    What a file lists is not known to be the same, for its name says nothing.
+    Requirements files are ignored: the same name does not mean the same content.
     """
     found: dict[str, dict[str, str]] = {}
     for node in nodes:
@@ -39,7 +39,9 @@ def repeated_installs(nodes: Iterable[Node]) -> tuple[Repeated, ...]:
                     where = node.recipe.dockerfile.where(each.line)
                     found.setdefault(package, {}).setdefault(node.name, where)
     return tuple(
-        Repeated(what=what, images=images) for what, images in sorted(found.items()) if len(images) > 1
+        Repeated(package=package, images=images)
+        for package, images in sorted(found.items())
+        if len(images) > 1
     )
 
 

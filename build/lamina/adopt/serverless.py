@@ -1,4 +1,4 @@
-"""Images and functions of a Serverless Framework service."""
+"""Read images and functions from a Serverless Framework service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLATFORMS = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
 
 
 def read_serverless(content: str, path: str) -> Reading:
-    """Every image of ``provider.ecr.images``, with the functions that use it."""
+    """Return every image of ``provider.ecr.images``, with the functions that use it."""
     document = read_yaml(content, path)
     if isinstance(document, Problem):
         return Reading(notes=(document,))
@@ -36,7 +36,7 @@ def read_serverless(content: str, path: str) -> Reading:
 def _image(
     name: str, given: Any, users: Mapping[str, Table], provider: Table, path: str
 ) -> Declared | Problem | None:
-    """One entry: a path, or a table with ``path``, ``file``, ``buildArgs``, ``platform``; not a ``uri``."""
+    """Read an entry: a path, or a table with ``path``, ``file``, ``buildArgs``; None for a ``uri``."""
     entry = table(given)
     if "uri" in entry:
         return None
@@ -46,16 +46,16 @@ def _image(
     file = text(entry.get("file", "Dockerfile"))
     dockerfile = inside(folder, file) if folder is not None and file else None
     if folder is None or dockerfile is None:
-        return Problem(what=f"the image {name} cannot be told: it is no plain path", where=where)
+        return Problem(what=f"the image {name} is unknown: its path is not a plain string", where=where)
     default = provider.get("architecture", _DEFAULT)
     architectures = {str(each.get("architecture", default)) for each in users.values()}
-    told = _PLATFORMS.get(architectures.pop()) if len(architectures) == 1 else None
+    shared = _PLATFORMS.get(architectures.pop()) if len(architectures) == 1 else None
     return Declared(
         dockerfile=dockerfile,
         context=folder,
         name=name,
         functions=tuple(text(each.get("name")) or key for key, each in users.items()),
-        platform=normal_platform(text(entry.get("platform")) or "") or told,
+        platform=normal_platform(text(entry.get("platform")) or "") or shared,
         target=None,
         args=strings(entry.get("buildArgs")),
         where=where,
@@ -63,6 +63,6 @@ def _image(
 
 
 def _image_of(function: Any) -> str | None:
-    """The image that a function uses, by its name."""
+    """Return the name of the image that a function uses."""
     image = table(function).get("image")
     return text(image if isinstance(image, str) else table(image).get("name"))

@@ -1,4 +1,4 @@
-"""What is said of a repository that is taken over, to people and to programs: ignore files, init, phases."""
+"""Show the results of ``ignore``, ``init`` and ``phases``, as tables and as JSON documents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MARKS = {"done": "[x]", "not yet": "[ ]", "not applicable": "[-]"}
 
 
 def show_ignores(screen: Screen, files: Sequence[IgnoreFile]) -> None:
-    """What each ignore file leaves of the context and would leave, and line by line what is to be written."""
+    """Show the context with each ignore file, now and as generated, and the lines to be written."""
     rows = (
         (
             "\n".join(each.images),
@@ -29,7 +29,7 @@ def show_ignores(screen: Screen, files: Sequence[IgnoreFile]) -> None:
         )
         for each in files
     )
-    screen.rows(("image", "ignore file", "context now", "would be", "what falls away"), rows)
+    screen.rows(("image", "ignore file", "context now", "would be", "excluded"), rows)
     screen.notes(each.reason for each in files if each.reason)
     for each in files:
         if each.writable and each.text is not None:
@@ -46,14 +46,14 @@ def _counted(paths: tuple[str, ...]) -> str:
 
 
 def ignore_documents(files: Iterable[IgnoreFile]) -> list[dict[str, Any]]:
-    """The ignore files, one for each image. bytes: of the context; drops: the heaviest that falls away."""
+    """Return the ignore files, one per image. bytes: of the context; drops: the heaviest new exclusions."""
     return [
         {
             "name": image,
             "ignore": each.path,
             "state": each.state,
-            "before": _offer_document(each.before),
-            "after": _offer_document(each.after),
+            "before": _context_document(each.before),
+            "after": _context_document(each.after),
             "drops": [{"path": path, "bytes": size} for path, size in each.before.without(each.after)],
             "strays": list(each.made.dropped),
             "text": each.made.text,
@@ -63,36 +63,36 @@ def ignore_documents(files: Iterable[IgnoreFile]) -> list[dict[str, Any]]:
     ]
 
 
-def _offer_document(offer: ContextFiles) -> dict[str, int]:
-    return {"bytes": offer.size, "files": len(offer.files)}
+def _context_document(context: ContextFiles) -> dict[str, int]:
+    return {"bytes": context.size, "files": len(context.files)}
 
 
 def show_adoption(screen: Screen, found: Adoption) -> None:
-    """What was found, what is proposed, what is wrong with it and what it would spare."""
+    """Show the proposal, its plan or its problems, and possible savings."""
     if found.configured:
-        screen.say(f"configured already: {', '.join(found.configured)}; nothing need be written")
+        screen.say(f"already configured: {', '.join(found.configured)}; nothing to write")
     screen.notes(found.proposal.notes)
     if found.toml:
         screen.say(f"{found.toml}\n")
     if found.plan:
         screen.plan(found.plan)
     if found.findings:
-        screen.say("to be mended before a build:")
+        screen.say("to fix before a build:")
         screen.notes(found.findings)
     for each in found.installs:
         where = ", ".join(f"{name} ({place})" for name, place in each.images.items())
-        screen.say(f"installed by several images: {each.what}: {where}")
+        screen.say(f"installed by several images: {each.package}: {where}")
     if found.ignores:
-        before, after = (sum(each.size for each in offers) for offers in _offers(found.ignores))
+        before, after = (sum(each.size for each in contexts) for contexts in _contexts(found.ignores))
         screen.say(f"contexts: {amount(before)} now, {amount(after)} with `invoke ignore --write`")
 
 
-def _offers(files: Sequence[IgnoreFile]) -> tuple[list[ContextFiles], list[ContextFiles]]:
+def _contexts(files: Sequence[IgnoreFile]) -> tuple[list[ContextFiles], list[ContextFiles]]:
     return [each.before for each in files], [each.after for each in files]
 
 
 def adoption_documents(found: Adoption) -> list[dict[str, Any]]:
-    """The images that are proposed. Keys are those of ``[tool.lamina.images.<name>]``."""
+    """Return the proposed images, with the keys of ``[tool.lamina.images.<name>]``."""
     return [
         {
             "name": each.name,
@@ -108,23 +108,23 @@ def adoption_documents(found: Adoption) -> list[dict[str, Any]]:
 
 
 def gain_documents(found: Adoption) -> dict[str, Any]:
-    """What it would spare: bytes of contexts, and installs that are repeated."""
-    before, after = (sum(each.size for each in offers) for offers in _offers(found.ignores))
-    installs = [{"what": each.what, "images": each.images} for each in found.installs]
+    """Return possible savings: bytes of contexts, and repeated installs."""
+    before, after = (sum(each.size for each in contexts) for contexts in _contexts(found.ignores))
+    installs = [{"what": each.package, "images": each.images} for each in found.installs]
     return {"context_bytes": {"before": before, "after": after}, "repeated_installs": installs}
 
 
 def show_checks(screen: Screen, checks: Iterable[Check]) -> None:
-    """The list: a mark, what was seen, and the command that moves it on."""
+    """Show the checklist: a mark, the evidence, and the next command."""
     rows = (
         (_MARKS[each.state], f"{each.phase} {TITLES[each.phase]}", each.name, each.detail, each.next or "")
         for each in checks
     )
-    screen.rows(("", "phase", "step", "what was seen", "next"), rows, wide="what was seen")
+    screen.rows(("", "phase", "step", "seen", "next"), rows, wide="seen")
 
 
 def check_documents(checks: Iterable[Check]) -> list[dict[str, Any]]:
-    """The list for programs. state: done, not yet, not applicable."""
+    """Return the checklist. state: done, not yet, not applicable."""
     return [
         {
             "phase": each.phase,

@@ -1,4 +1,4 @@
-"""What a repository has that is to do with images: its Dockerfiles, and the files that deploy them."""
+"""Survey a repository: its Dockerfiles, and the infrastructure files that deploy them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MAKES_IMAGES = re.compile("DockerImage|DockerBuild|from_image_asset|pulumi_dock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepositorySurvey:
-    """dockerfiles: POSIX paths relative to the repository, sorted. declared: what deploys them."""
+    """A repository's files. dockerfiles: sorted POSIX paths, relative to it. declared: their deployments."""
 
     dockerfiles: tuple[str, ...]
     declared: tuple[Declared, ...]
@@ -42,24 +42,25 @@ class RepositorySurvey:
 
 
 def survey(root: Path) -> RepositorySurvey:
-    """Look through a repository; what is installed, vendored or generated is passed over."""
+    """Survey a repository; installed, vendored and generated folders are skipped."""
     paths = sorted(_files(root))
     readings = [each for path in paths if (each := _read(root, path)) is not None]
     declared = tuple(each for reading in readings for each in reading.declared)
     notes = [note for reading in readings for note in reading.notes]
     named = {each.dockerfile for each in declared if (root / each.dockerfile).is_file()}
     notes += (
-        Problem(what=f"names {each.dockerfile}, which is not there", where=each.where)
+        Problem(what=f"names {each.dockerfile}, which does not exist", where=each.where)
         for each in declared
         if each.dockerfile not in named
     )
     found = {path for path in paths if _is_dockerfile(path.rpartition("/")[2])}
     tests = {path for path in found if not _TESTS.isdisjoint(path.split("/")[:-1])} - named
     odd = {path for path in found if shown(path) != path}
+    notes += (Problem(what="skipped: it belongs to tests", where=shown(each)) for each in sorted(tests))
     notes += (
-        Problem(what="is left out, for it belongs to tests", where=shown(each)) for each in sorted(tests)
+        Problem(what="skipped: the file name is not printable text", where=shown(each))
+        for each in sorted(odd)
     )
-    notes += (Problem(what="is left out, for its name is no text", where=shown(each)) for each in sorted(odd))
     return RepositorySurvey(
         dockerfiles=tuple(sorted((found | named) - tests - odd)), declared=declared, notes=tuple(notes)
     )
@@ -81,7 +82,7 @@ def _files(root: Path) -> Iterator[str]:
 
 
 def _read(root: Path, path: str) -> Reading | None:
-    """What a file declares; None for one that has nothing to do with images."""
+    """Return the images that a file declares; None if it is not about images."""
     name, file = path.rpartition("/")[2], root / path
     is_yaml = bool(_SERVERLESS.fullmatch(name) or _SAM.fullmatch(name))
     if not (is_yaml or name.endswith(".py")):
@@ -91,7 +92,7 @@ def _read(root: Path, path: str) -> Reading | None:
             return None
         text = file.read_text("utf-8")
     except UnicodeDecodeError:
-        return Reading(notes=(Problem(what="is no UTF-8", where=path),)) if is_yaml else None
+        return Reading(notes=(Problem(what="not UTF-8", where=path),)) if is_yaml else None
     except OSError as error:
         return Reading(notes=(Problem(what=f"cannot be read: {error.strerror}", where=path),))
     if _SERVERLESS.fullmatch(name):

@@ -1,4 +1,4 @@
-"""What an ignore file leaves in the context, whatever the Dockerfile reads of it. Pure."""
+"""The files that an ignore file leaves in the context, whether the Dockerfile reads them or not. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAMED = 3
 
 
 class Unread:
-    """A tree of which no file is read: it is asked for names and sizes alone."""
+    """A tree of which only names and sizes are read."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
@@ -28,12 +28,12 @@ class Unread:
         return self._files.entry(path)
 
     def sha256(self, entry: TreeEntry) -> str:  # noqa: ARG002 - the protocol's
-        """Nothing: a name is enough."""
+        """Return an empty text: no content is read."""
         return ""
 
 
 class ContextFiles:
-    """The files that a build may be sent: path -> bytes. Many images share one: it is weighed once."""
+    """The files that a build may be sent: path -> bytes. Images share one, so that it is weighed once."""
 
     def __init__(self, files: Mapping[str, int]) -> None:
         self.files = files
@@ -48,7 +48,7 @@ class ContextFiles:
         return weigh(self.files.items())
 
     def without(self, other: ContextFiles) -> tuple[tuple[str, int], ...]:
-        """The folders and files that weigh most of what the other one lacks, with their bytes."""
+        """Return the heaviest folders and files that the other context lacks, with their bytes."""
         weights, parts = self._weighed
         left = dict(weights)
         for path, size in other._weighed[0].items():
@@ -58,7 +58,7 @@ class ContextFiles:
 
 
 def unfiltered_files(files: Files, ignore: Ignore) -> ContextFiles:
-    """Every file of a tree that the rules do not hide."""
+    """Return every file of a tree that the rules do not hide."""
     return ContextFiles(dict(_walk(files, ignore.folder())))
 
 
@@ -67,7 +67,7 @@ def _walk(files: Files, folder: Folder) -> Iterator[tuple[str, int]]:
         return
     try:
         children = tuple(files.children(folder.path))
-    except OSError:  # a folder that may not be read is sent to nobody
+    except OSError:  # an unreadable folder is not sent
         return
     for child in children:
         name = posixpath.basename(child.path)

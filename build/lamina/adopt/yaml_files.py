@@ -1,4 +1,4 @@
-"""YAML of infrastructure files: plain values, the line of every mapping, and tags such as ``!Ref`` let be."""
+"""Read YAML of infrastructure files: plain values and lines of mappings; tags such as ``!Ref`` are opaque."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Table(dict[str, Any]):
 
 
 class Unknown:
-    """A value behind a tag: only the deployment knows it."""
+    """A value with a tag, which is only known when deployed."""
 
 
 def read_yaml(text: str, path: str) -> Table | Problem:
-    """The document's mapping, or what is wrong with it."""
+    """Return the document's mapping, or the problem."""
     import yaml
 
     try:
@@ -33,23 +33,23 @@ def read_yaml(text: str, path: str) -> Table | Problem:
 
 
 def table(value: Any) -> Table:
-    """The value where it is a mapping, else an empty one."""
+    """Return the value if it is a mapping, else an empty one."""
     return value if isinstance(value, Table) else Table()
 
 
 def texts(value: Any) -> tuple[str, ...]:
-    """The plain strings of a list, or a single one."""
+    """Return the plain strings of a list, or a single string as a tuple."""
     values = value if isinstance(value, list) else [value]
     return tuple(each for each in values if isinstance(each, str))
 
 
 def text(value: Any) -> str | None:
-    """The value where it is a plain string that no variable is part of."""
+    """Return the value if it is a plain string without a variable, else None."""
     return value if isinstance(value, str) and "${" not in value else None
 
 
 def strings(value: Any) -> dict[str, str]:
-    """The plain entries of a mapping."""
+    """Return the plain entries of a mapping, as strings."""
     return {
         str(key): str(each).lower() if isinstance(each, bool) else str(each)
         for key, each in table(value).items()

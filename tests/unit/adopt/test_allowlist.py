@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from lamina.adopt.allowlist import HEADER, AllowList, Reader, is_generated, make_allow_list
-from lamina.adopt.stale_rules import find_rot
+from lamina.adopt.stale_rules import find_stale_rules
 from lamina.adopt.unfiltered import unfiltered_files
 from lamina.identify.ignore import EMPTY, Ignore
 from lamina.identify.image import read_ignore
@@ -35,11 +35,11 @@ def lines(repo: Repo, image: str = "app") -> list[str]:
     return rest
 
 
-def rot(repo: Repo) -> list[str]:
+def stale(repo: Repo) -> list[str]:
     file = repo.root / NAME
     text = file.read_text() if file.exists() else None
     now = read_ignore(repo.graph().nodes["app"].spec)
-    found = find_rot(NAME, text, now, (reader(repo),), made(repo), generated=is_generated(text or ""))
+    found = find_stale_rules(NAME, text, now, (reader(repo),), made(repo), generated=is_generated(text or ""))
     return [str(problem).partition("\n")[0] for problem in found]
 
 
@@ -210,20 +210,20 @@ def test_a_list_by_hand_that_hides_a_source_is_mended(app: Repo) -> None:
 
     assert found.safe
     assert found.text.splitlines()[1:] == ["*", "!src/handler.py", "!lib/a.py"]
-    assert rot(app) == [f"{NAME}:1: `*` hides what dockerfiles/app/Dockerfile:2 takes: COPY lib/a.py"]
+    assert stale(app) == [f"{NAME}:1: `*` hides a source of dockerfiles/app/Dockerfile:2: COPY lib/a.py"]
 
 
-def test_rot_is_told_with_its_line(app: Repo) -> None:
-    assert rot(app) == [f"{NAME}: there is no such file: the context is not this Dockerfile's own"]
+def test_a_stale_rule_is_named_with_its_line(app: Repo) -> None:
+    assert stale(app) == [f"{NAME}: no such file: the context is not limited to this Dockerfile's sources"]
 
     app.write(NAME, made(app).text)
-    assert rot(app) == []
+    assert stale(app) == []
 
     app.image("app", f"FROM {RUNTIME}", "COPY src/handler.py /var/task/", ignore=made(app).text.splitlines())
-    assert rot(app) == [f"{NAME}:3: would be written differently: `!src` is now `!src/handler.py`"]
+    assert stale(app) == [f"{NAME}:3: out of date: `!src` would be `!src/handler.py`"]
 
     app.image("app", f"FROM {RUNTIME}", "COPY src /var/task/", ignore=["*", "!src", "!lib/more"])
-    assert rot(app) == [f"{NAME}:3: `!lib/more` names nothing: there is no lib/more"]
+    assert stale(app) == [f"{NAME}:3: `!lib/more` matches nothing: lib/more does not exist"]
 
 
 def test_two_images_of_one_dockerfile_share_a_list(app: Repo) -> None:

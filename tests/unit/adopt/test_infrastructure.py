@@ -57,9 +57,7 @@ def test_a_sam_template_tells_dockerfile_context_functions_and_platform() -> Non
         ),
     )
     (note,) = found.notes
-    assert (
-        str(note) == "infra/template.yaml:19: the image of Odd cannot be told: its Metadata is no plain path"
-    )
+    assert str(note) == "infra/template.yaml:19: the image of Odd is unknown: its Metadata has no plain path"
 
 
 def test_without_an_architecture_a_function_is_for_the_one_that_lambda_takes() -> None:

@@ -54,8 +54,8 @@ def test_faults_come_before_findings_and_notes_are_none() -> None:
     assert told(findings_check([], [finding("warning", fix=True)]))[2] == "invoke lint --fix"
 
 
-def test_without_images_no_ignore_file_has_rotted() -> None:
-    assert told(ignore_check([])) == ("done", "0 ignore files, none has rotted", None)
+def test_without_images_no_ignore_file_is_stale() -> None:
+    assert told(ignore_check([])) == ("done", "0 ignore files, none out of date", None)
 
 
 def test_what_builds_is_told_or_why_nothing_does() -> None:
@@ -88,7 +88,7 @@ def test_builds_are_done_when_nothing_is_to_be_built(receipts: Repo, shelf: Shel
     shelf.put(images.values())
     assert told(build_check(receipts.plan(shelf), "lambda")) == ("done", "2 up to date in the shelf", None)
     unknown = replace(empty, unknown="no engine answers")
-    assert told(build_check(unknown, "lambda"))[1] == "not looked: no engine answers"
+    assert told(build_check(unknown, "lambda"))[1] == "not checked: no engine answers"
     assert told(build_check(None, "lambda"))[2] == "invoke plan"
 
 
@@ -109,11 +109,11 @@ def test_tags_of_a_revision_need_a_clean_tree() -> None:
 
 
 def test_static_mode_needs_stable_of_every_base() -> None:
-    assert told(static_check(["a", "b"], None)) == ("not yet", "no stable: a, b", "invoke stable")
-    assert told(static_check(["a", "b"], ["b"])) == ("not yet", "no stable: b", "invoke stable")
+    assert told(static_check(["a", "b"], None)) == ("not yet", "no tag stable: a, b", "invoke stable")
+    assert told(static_check(["a", "b"], ["b"])) == ("not yet", "no tag stable: b", "invoke stable")
     assert told(static_check(["a", "b"], [])) == (
         "done",
-        "stable of a, b is there: --static builds on it",
+        "stable of a, b exists: --static builds FROM it",
         None,
     )
 

@@ -59,7 +59,7 @@ def test_dockerfiles_are_found_under_all_their_names_and_not_where_others_put_th
         "embed": "lambdas/embed/Dockerfile",
         "receipt-label": "lambdas/ReceiptLabel/docker/Dockerfile",
     }
-    assert notes(tree) == ["tests/data/Dockerfile: is left out, for it belongs to tests"]
+    assert notes(tree) == ["tests/data/Dockerfile: skipped: it belongs to tests"]
 
 
 def test_names_that_are_alike_get_the_folder_above(tree: Tree) -> None:
@@ -107,7 +107,7 @@ def test_two_dockerfiles_that_fit_a_name_alike_are_told(tree: Tree) -> None:
     tree.write("embed/Dockerfile", "FROM base:latest\n")
 
     assert notes(tree) == [
-        "embed/Dockerfile: FROM base: several Dockerfiles fit: a/base/Dockerfile, b/base/Dockerfile"
+        "embed/Dockerfile: FROM base: several Dockerfiles match: a/base/Dockerfile, b/base/Dockerfile"
     ]
 
 
@@ -126,9 +126,7 @@ def test_the_context_is_the_smallest_folder_that_has_all_sources(tree: Tree) -> 
         "root": ".",
         "nothing": ".",
     }
-    assert notes(tree) == [
-        "svc/nothing/Dockerfile:2: context . is a guess: no folder on the way has made.whl"
-    ]
+    assert notes(tree) == ["svc/nothing/Dockerfile:2: context . is a guess: no folder above it has made.whl"]
 
 
 def test_a_context_that_is_not_the_only_one_is_told(tree: Tree) -> None:
@@ -142,7 +140,7 @@ def test_a_context_that_is_not_the_only_one_is_told(tree: Tree) -> None:
 
     assert found["embed"].context == "embed"
     assert found["receipt-dynamo"].context == "."  # the folder of the Dockerfile only has its name
-    assert notes(tree) == ["embed/Dockerfile: context embed is a guess: all that is copied is in . as well"]
+    assert notes(tree) == ["embed/Dockerfile: context embed is a guess: all sources are in . as well"]
 
 
 def test_the_infrastructure_decides_between_contexts_that_hold_all_that_is_copied(tree: Tree) -> None:
@@ -162,9 +160,7 @@ def test_the_infrastructure_decides_between_contexts_that_hold_all_that_is_copie
     assert found["svc/one/infra/Dockerfile"] == "."  # all folders on the way have requirements.txt
     assert found["svc/two/Dockerfile"] == "svc/two"  # the one that is named has no handler/
     assert found["svc/three/Dockerfile"] == "svc/three"
-    assert "infra/main.py:2: context svc/two is a guess: ., which is named, lacks what is copied" in notes(
-        tree
-    )
+    assert "infra/main.py:2: context svc/two is a guess: the declared . lacks sources" in notes(tree)
 
 
 def test_a_base_that_is_not_known_is_no_reason_to_lose_the_context(tree: Tree) -> None:
@@ -204,7 +200,7 @@ def test_a_function_is_proposed_for_one_image_alone(tree: Tree) -> None:
         )
 
     assert {name: each.functions for name, each in proposed(tree).items()} == {"one": ("Api",), "two": ()}
-    assert "two/Dockerfile: the function Api is for two as well as for one, which keeps it" in notes(tree)
+    assert "two/Dockerfile: function Api belongs to one as well: it is left to that image" in notes(tree)
 
 
 @pytest.mark.parametrize(

@@ -17,4 +17,4 @@ def test_what_two_images_install_by_the_same_words_is_told(repo: Repo) -> None:
     found = repeated_installs(repo.graph().nodes.values())
 
     where = {name: f"dockerfiles/{name}/Dockerfile:2" for name in ("a", "b")}
-    assert {each.what: each.images for each in found} == {"/tmp/pkg": where, "boto3>=1": where}
+    assert {each.package: each.images for each in found} == {"/tmp/pkg": where, "boto3>=1": where}

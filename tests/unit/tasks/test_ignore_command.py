@@ -33,7 +33,7 @@ def test_what_is_written_passes_the_check(app: Repo, lamina: Command, capsys: Ca
     assert lamina("ignore", "--check") == 0
 
 
-def test_a_check_names_the_lines_that_rotted(app: Repo, lamina: Command, capsys: Capture) -> None:
+def test_a_check_names_stale_lines(app: Repo, lamina: Command, capsys: Capture) -> None:
     assert lamina("ignore", "--write") == 0
     app.write("more.py")
     app.edit("dockerfiles/app/Dockerfile", "COPY src", "COPY more.py")
@@ -44,9 +44,9 @@ def test_a_check_names_the_lines_that_rotted(app: Repo, lamina: Command, capsys:
 
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert told == [
-        f"error: {OWN}:2: `*` hides what dockerfiles/app/Dockerfile:2 takes: COPY more.py",
-        f"error: {OWN}:3: `!src` names nothing: there is no src",
-        f"error: {OWN}:3: would be written differently: `!src` is now `!more.py`",
+        f"error: {OWN}:2: `*` hides a source of dockerfiles/app/Dockerfile:2: COPY more.py",
+        f"error: {OWN}:3: `!src` matches nothing: src does not exist",
+        f"error: {OWN}:3: out of date: `!src` would be `!more.py`",
     ]
     assert lamina("ignore", "--write") == 0
     assert lamina("ignore", "--check") == 0
@@ -60,7 +60,7 @@ def test_a_file_by_hand_is_replaced_only_where_nothing_changes(
 
     assert lamina("ignore", "--write") == 0
     assert (app.root / OWN).read_text() == "*\n!src/handler.py\n"
-    assert "note: " + OWN + ": stays as it is: what the COPY instructions say would let in src/big.bin" in (
+    assert "note: " + OWN + ": not replaced: a file from the COPY instructions would include src/big.bin" in (
         capsys.readouterr().out
     )
 

@@ -54,9 +54,7 @@ def test_what_is_written_is_what_was_shown_and_plans(shared: Repo, lamina: Comma
     assert lamina("plan", "--offline") == 0
     capsys.readouterr()
     assert lamina("init", "--write") == 0
-    assert (
-        "configured already: receipts-worker, shared-base; nothing need be written" in capsys.readouterr().out
-    )
+    assert "already configured: receipts-worker, shared-base; nothing to write" in capsys.readouterr().out
     assert (shared.root / "pyproject.toml").read_bytes() == after
 
 
@@ -68,8 +66,8 @@ def test_a_repository_of_the_usual_layout_needs_no_configuration(
     assert lamina("init", "--write") == 0
 
     out = capsys.readouterr().out
-    assert out.startswith("configured already: base-receipt-dynamo, ")
-    assert "note: web/Dockerfile: is no image of the project" in out
+    assert out.startswith("already configured: base-receipt-dynamo, ")
+    assert "note: web/Dockerfile: not an image of the project" in out
     assert not (receipts.root / "pyproject.toml").exists()
 
 
@@ -85,14 +83,14 @@ def test_what_a_plan_would_refuse_is_told_and_the_proposal_stands(
 
     out = capsys.readouterr().out
     assert "note: infra/template.yaml:3: cannot be read as YAML" in out
-    assert "to be mended before a build:" in out
+    assert "to fix before a build:" in out
     assert "note: embed/Dockerfile:2: COPY session.whl: there is no such file in the context" in out
     assert 'dockerfile = "embed/Dockerfile"\ncontext = "embed"' in (repo.root / "pyproject.toml").read_text()
 
 
 def test_a_folder_without_dockerfiles_is_3(repo: Repo, lamina: Command, capsys: Capture) -> None:
     assert lamina("init") == 3
-    assert "there is no Dockerfile here" in capsys.readouterr().err
+    assert "no Dockerfile found" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "app.py", "serverless.yml", "template.yaml"])
@@ -125,9 +123,9 @@ def test_what_a_template_names_and_nobody_has_is_told(repo: Repo, lamina: Comman
     assert lamina("init") == 0
 
     out = capsys.readouterr().out
-    assert "note: template.yaml:4: names gone/Dockerfile, which is not there" in out
+    assert "note: template.yaml:4: names gone/Dockerfile, which does not exist" in out
     assert 'dockerfile = "embed/lambda.docker"' in out
-    assert "to be mended before a build:\nnote: pyproject.toml:" in out
+    assert "to fix before a build:\nnote: pyproject.toml:" in out
     assert f"the context of embed is not a folder: {repo.root}/embed/more" in out
 
 
