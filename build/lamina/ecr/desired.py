@@ -1,7 +1,7 @@
-"""What a registry in ECR should be, held against what it is: the changes that are left. Pure.
+"""Compare the desired settings of a registry in ECR with the current ones, and list the changes. Pure.
 
-A resource is its aspects: name -> value, of what JSON can hold. A repository, the account and a creation
-template have their own; `LIFECYCLE` and `POLICY` are documents, None where there is none.
+A resource is a repository, the account or a creation template. Its aspects are a mapping of name to a JSON
+value; `LIFECYCLE` and `POLICY` are documents, or None if there is none.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ MOUNTING = "blob mounting"
 APPLIED = "applies to"
 ACCOUNT = "the account"
 TEMPLATE = "template "
-"""Before a prefix: the name of a creation template among the resources."""
+"""A creation template's resource name is this and its prefix."""
 CREATE_ON_PUSH = "CREATE_ON_PUSH"
 EXCLUDED = ("cache-*", "git-*", "stable")
-"""The tags that move: caches, revisions, what static mode builds on."""
+"""The tags that move: caches, revisions, and the bases of static mode."""
 IMMUTABLE: Mapping[str, Any] = {"mode": "IMMUTABLE_WITH_EXCLUSION", "except": list(EXCLUDED)}
 MUTABLE: Mapping[str, Any] = {"mode": "MUTABLE", "except": []}
 _OURS = "Lamina"
-"""What the ids of our statements begin with; all others are left as they are."""
+"""The prefix of our statements' ids. All other statements are left as they are."""
 _READ = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
 _WHY: Mapping[str, str] = {
     EXISTENCE: "a push does not create it",
     MUTABILITY: "a content tag names one image for good; stable, git-* and caches move",
-    SCAN: "as scan-on-push says",
-    LIFECYCLE: "caches come and go; of images only `gc` knows which are in use",
-    POLICY: "Lambda fetches images again after idle weeks",
-    MOUNTING: "a base's layers are pushed once, not with every image on it",
-    APPLIED: "a push creates the repositories below it",
+    SCAN: "set by scan-on-push",
+    LIFECYCLE: "caches expire; only `gc` knows which images are in use",
+    POLICY: "Lambda pulls images again after weeks without calls",
+    MOUNTING: "a base's layers are pushed once, not with every image based on it",
+    APPLIED: "a push creates the repositories below this prefix",
 }
 
 Aspects = Mapping[str, Any]
@@ -45,7 +45,7 @@ Aspects = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EcrCaller:
-    """Who asks, and where. account: of the caller; registry: whose registry it is."""
+    """The caller. account: the caller's account; registry: the account that owns the registry."""
 
     partition: str
     account: str
@@ -54,13 +54,13 @@ class EcrCaller:
 
     @property
     def own(self) -> bool:
-        """Whether the registry is the caller's own: another's account settings are out of reach."""
+        """Whether the registry is the caller's own. Another account's settings cannot be changed."""
         return self.account == self.registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingChange:
-    """An aspect of a resource that is to become another. was, will: values, None where there is nothing."""
+    """A change of one aspect of a resource. was, will: the values before and after; None: not set."""
 
     resource: str
     aspect: str
@@ -69,17 +69,17 @@ class SettingChange:
 
     @property
     def why(self) -> str:
-        """What it is good for."""
+        """The reason for the setting."""
         return _WHY[self.aspect]
 
     @property
     def before(self) -> str:
-        """The value that is, for people."""
+        """The current value, for people."""
         return "absent" if self.aspect == EXISTENCE else shown(self.aspect, self.was)
 
     @property
     def after(self) -> str:
-        """The value that is to be, for people."""
+        """The new value, for people."""
         if self.aspect == EXISTENCE:
             return "; ".join(f"{name}: {shown(name, value)}" for name, value in self.will.items())
         return shown(self.aspect, self.will)
@@ -87,7 +87,7 @@ class SettingChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provision:
-    """What was looked at, and what has to change. resources: their names."""
+    """The result of a comparison: the changes to make, and the names of all resources compared."""
 
     changes: tuple[SettingChange, ...]
     resources: tuple[str, ...]
@@ -98,9 +98,12 @@ class Provision:
 def wanted_resources(
     ecr: Ecr, caller: EcrCaller, *, bases: Iterable[str], functions: Iterable[str], caches: Iterable[str]
 ) -> Mapping[str, Aspects]:
-    """Every resource as it should be. bases, functions, caches: names of repositories, with their prefix.
+    """Return the desired aspects of every resource.
 
-    bases: of images that no function runs. caches: of those that hold nothing but caches.
+    Args:
+        bases: repositories of base images, with their prefix.
+        functions: repositories of Lambda images, with their prefix.
+        caches: repositories that hold only caches, with their prefix.
     """
     wanted: dict[str, Aspects] = {}
     if caller.own and ecr.blob_mounting:
@@ -120,14 +123,14 @@ def wanted_resources(
 
 
 def changes(wanted: Mapping[str, Aspects], seen: Mapping[str, Aspects | None]) -> tuple[SettingChange, ...]:
-    """What is to be done, resource by resource. seen: None for a resource that does not exist."""
+    """Return the changes to make, resource by resource. seen: None for a resource that does not exist."""
     return tuple(
         change for name, aspects in wanted.items() for change in _changes(name, aspects, seen.get(name))
     )
 
 
 def _changes(name: str, wanted: Aspects, seen: Aspects | None) -> Iterator[SettingChange]:
-    if seen is None and SCAN in wanted:  # a repository; a template comes to be with its first aspect
+    if seen is None and SCAN in wanted:  # a repository; a template is created with its first aspect
         made = {aspect: wanted[aspect] for aspect in (MUTABILITY, SCAN)}
         yield SettingChange(resource=name, aspect=EXISTENCE, was=None, will=made)
         seen = {**made, LIFECYCLE: None, POLICY: None}
@@ -141,7 +144,7 @@ def _changes(name: str, wanted: Aspects, seen: Aspects | None) -> Iterator[Setti
 
 
 def merged(was: Mapping[str, Any] | None, ours: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """A repository's policy with our statements; those of others stay. None: there is nothing to be said."""
+    """Merge our statements into a repository's policy and keep all others. None: no statement is left."""
     theirs = [each for each in _listed((was or {}).get("Statement")) if not _is_ours(each)]
     statements = [*theirs, *ours]
     return {**(was or {"Version": "2012-10-17"}), "Statement": statements} if statements else None
@@ -152,7 +155,10 @@ def _is_ours(statement: Mapping[str, Any]) -> bool:
 
 
 def _statements(ecr: Ecr, caller: EcrCaller, *, runs: bool) -> list[Mapping[str, Any]]:
-    """Who may pull. runs: whether functions run the image, here and in the accounts of readers.
+    """Return the statements that allow pulls.
+
+    Args:
+        runs: whether functions run the image, in the registry's account and in the accounts of readers.
 
     https://docs.aws.amazon.com/lambda/latest/dg/images-create.html#gettingstarted-images-permissions
     """
@@ -187,7 +193,7 @@ def _principal(reader: str, partition: str) -> str:
 
 
 def _lifecycle(ecr: Ecr) -> Mapping[str, Any]:
-    """For a repository of caches: a replaced one goes early, any other when it is old."""
+    """Return the policy of a repository of caches: replaced caches expire early, all others when old."""
     rules = (
         ("untagged", ecr.untagged_days, "a cache that was replaced"),
         ("any", ecr.cache_days, "a cache that nobody wrote again"),
@@ -211,9 +217,9 @@ def _lifecycle(ecr: Ecr) -> Mapping[str, Any]:
 
 
 def canonical(value: Any) -> Any:
-    """A value in a form in which what means the same to AWS is equal.
+    """Return a value in a form in which values that mean the same to AWS are equal.
 
-    A list of one is the thing itself, order does not count, and an account is its root's ARN.
+    A list of one item equals the item, order does not matter, and an account equals its root's ARN.
     """
     if isinstance(value, Mapping):
         return {
@@ -236,7 +242,7 @@ def _without_partition(principals: Any) -> Any:
 
 
 def shown(aspect: str, value: Any) -> str:
-    """A value for people."""
+    """Format a value for people."""
     if value is None or value == []:
         return "none"
     if aspect == MUTABILITY:
@@ -274,10 +280,10 @@ def _shown_statement(statement: Mapping[str, Any]) -> str:
         for item in _listed(each)
     ]
     name = statement.get("Sid") or "(no Sid)"
-    told = f"{name}: {statement.get('Effect')} {', '.join(map(str, named))}"
-    told += f" for {', '.join(map(str, sources))}" if sources else ""
+    text = f"{name}: {statement.get('Effect')} {', '.join(map(str, named))}"
+    text += f" for {', '.join(map(str, sources))}" if sources else ""
     actions = _listed(statement.get("Action"))
-    return told if sorted(actions) == sorted(_READ) else f"{told}: {', '.join(map(str, actions))}"
+    return text if sorted(actions) == sorted(_READ) else f"{text}: {', '.join(map(str, actions))}"
 
 
 def _listed(value: Any) -> list[Any]:

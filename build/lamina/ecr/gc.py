@@ -1,4 +1,4 @@
-"""Garbage collection: look who needs what, decide, delete, and say of everything else why it stays."""
+"""Garbage collection: find out which images are in use, decide, and delete the rest."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from lamina.registries.inventory import Inventory, StoredManifest
 from lamina.registries.oci_inventory import OciInventory
 
 _THREADS = 4  # repositories listed at once; each has pages of its own
-_STOPPED = "stopped; what is reported as deleted is gone, of the rest nothing is confirmed"
+_STOPPED = "stopped; the images reported as deleted are gone, the others are not confirmed"
 _IMAGES = frozenset(
     {"", "application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
 )
@@ -48,23 +48,30 @@ _IMAGES = frozenset(
 def plan_collection(
     session: Session, *, keep_last: str | None = None, days: str | None = None, apply: bool = False
 ) -> Collection:
-    """Decide about every repository of the project in this stack. Nothing is changed.
+    """Decide about every manifest in the project's repositories of this stack. Changes nothing.
 
-    apply: whether it is to be carried out. Raises AwsError when functions cannot be listed, ConfigError when
-    an account that may pull is not asked, or with ``apply`` when it is not known who may: without knowing
-    all that run, nothing may go.
+    Args:
+        keep_last: the value of --keep-last, None if not given.
+        days: the value of --days, None if not given.
+        apply: whether the decision will be carried out.
+
+    Raises:
+        AwsError: functions cannot be listed.
+        ConfigError: an account that may pull is not asked or, with ``apply``, not all such accounts are
+            known. Unless all running images are known, none may be deleted.
+        RegistryError: the registry cannot be cleaned or does not answer.
     """
     retention = session.project.retention
     keep = _count("--keep-last", keep_last, retention.keep_last, least=1)
     age = _count("--days", days, retention.days, least=0)
-    stock = _stock(session)
+    inventory = _inventory(session)
     names = tuple(session.graph.nodes)
     policy = read_policy(session)
     repositories = _repositories(session, names, policy)
-    census = plan_usage_sources(session, repositories)
+    sources = plan_usage_sources(session, repositories)
     if apply:
-        ConfigError.check(census.doubts)
-    usages = census.ask()
+        ConfigError.check(sources.doubts)
+    usages = sources.ask()
     check_declared(session, usages)
     images = make_images(session, names, read_pins(session, names), find_stable(session, names))
     rules = RetentionRules(
@@ -77,35 +84,40 @@ def plan_collection(
         caches=frozenset(_named(session, ref) for image in images.values() for ref in policy.refs(image)),
     )
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="gc") as pool:
-        listed = pool.map(lambda name: [_held(name, each) for each in stock.stored(name)], repositories)
+        listed = pool.map(lambda name: [_held(name, each) for each in inventory.stored(name)], repositories)
         held = tuple(each for those in listed for each in those)
     links = _links(session, [each for each in held if each.kind == "index"])
     return Collection(
         verdicts=_judge(session, held, rules, links),
         looked=tuple(str(each) for each in usages),
-        dated=stock.says_when,
+        dated=inventory.says_when,
         lists={digest: each.children for digest, each in links.items()},
-        doubts=census.doubts,
+        doubts=sources.doubts,
     )
 
 
 def collect(session: Session, collection: Collection) -> Collected:
-    """Delete what was decided, unless it has got a tag or a function meanwhile."""
+    """Delete the images of a decision, except those that got another tag or a function meanwhile.
+
+    Raises ConfigError if an account may pull that is not known.
+    """
     doomed = in_order(collection.verdicts)
-    census = plan_usage_sources(session, doomed) if doomed else UsageSources(accesses=())
-    ConfigError.check(census.doubts)
-    return delete_all(_stock(session), doomed, lambda: used_by(census.ask()), collection.lists)
+    sources = plan_usage_sources(session, doomed) if doomed else UsageSources(accesses=())
+    ConfigError.check(sources.doubts)
+    return delete_all(_inventory(session), doomed, lambda: used_by(sources.ask()), collection.lists)
 
 
 def delete_all(
-    stock: Inventory,
+    inventory: Inventory,
     doomed: Mapping[str, tuple[HeldManifest, ...]],
     ask: Callable[[], Container[str]],
     lists: Mapping[str, tuple[str, ...]],
 ) -> Collected:
-    """Delete repository by repository, and count what is confirmed, however it ends.
+    """Delete repository by repository. Return the confirmed deletions, also after an error or Ctrl-C.
 
-    ask: the digests that functions run now; asked for before each repository. lists: see `Collection`.
+    Args:
+        ask: returns the digests that functions run now; called before each repository.
+        lists: see `Collection`.
     """
     deleted: list[HeldManifest] = []
     left: dict[tuple[str, str], str] = {}
@@ -114,7 +126,7 @@ def delete_all(
     for repository, those in doomed.items():
         waiting = {each.digest: each for each in those}
         try:
-            for digest, why in delete(stock, repository, those, ask(), lists):
+            for digest, why in delete(inventory, repository, those, ask(), lists):
                 held = waiting.pop(digest)
                 if why is None:
                     deleted.append(held)
@@ -135,21 +147,23 @@ def delete_all(
 
 
 def delete(
-    stock: Inventory,
+    inventory: Inventory,
     repository: str,
     doomed: tuple[HeldManifest, ...],
     used: Container[str],
     lists: Mapping[str, tuple[str, ...]],
 ) -> Iterator[tuple[str, str | None]]:
-    """Delete images of a repository, indexes first: each with why it stays, None when it is gone.
+    """Delete images of a repository, indexes first. Yield each digest with None, or why it was not deleted.
 
-    lists: see `Collection`.
+    Args:
+        used: the digests that functions run now.
+        lists: see `Collection`.
     """
-    there = {each.digest: each.tags for each in stock.stored(repository)}
-    kept = {each.digest: why for each in doomed if (why := changed(each, there, used))}
+    existing = {each.digest: each.tags for each in inventory.stored(repository)}
+    kept = {each.digest: why for each in doomed if (why := changed(each, existing, used))}
     yield from kept.items()
     indexes = [each.digest for each in doomed if each.kind == "index"]
-    for digest, why in stock.remove(repository, [each for each in indexes if each not in kept]):
+    for digest, why in inventory.remove(repository, [each for each in indexes if each not in kept]):
         kept |= {digest: why} if why else {}
         yield digest, why
     staying = [each for each in indexes if kept.get(each, GONE) != GONE]
@@ -164,29 +178,33 @@ def delete(
     }
     yield from held_fast.items()
     others = [each.digest for each in doomed if each.kind != "index"]
-    yield from stock.remove(repository, [each for each in others if each not in {**kept, **held_fast}])
+    yield from inventory.remove(repository, [each for each in others if each not in {**kept, **held_fast}])
 
 
 def _count(flag: str, given: str | None, default: int, *, least: int) -> int:
-    """A number from the command line. Raises ConfigError."""
+    """Parse a number from the command line. Raises ConfigError."""
     if given is None:
         return default
     if not given.isdecimal() or int(given) < least:
-        raise ConfigError.of(f"{given!r} is no such number", where=flag, allowed=f"{least} or more")
+        raise ConfigError.of(f"{given!r} is not a valid number", where=flag, allowed=f"{least} or more")
     return int(given)
 
 
 def _failure(repository: str, digest: str, why: str) -> Problem:
     return Problem(
         what=f"{repository}@{digest} was not deleted: {why}",
-        hint="what holds it fast may go in the next run: invoke gc",
+        hint="run invoke gc again: the manifest that refers to it may be gone then",
     )
 
 
 def _judge(
     session: Session, held: tuple[HeldManifest, ...], rules: RetentionRules, lists: Mapping[str, Links]
 ) -> tuple[RetentionVerdict, ...]:
-    """Decide, read what the kept need, and decide again until nothing new is needed. lists: of indexes."""
+    """Decide, read the links of kept images, and decide again until none is unread.
+
+    Args:
+        lists: the links of indexes.
+    """
     links = dict(lists)
     while True:
         verdicts = judge(held, rules, links)
@@ -198,7 +216,7 @@ def _judge(
 
 
 def _links(session: Session, held: Iterable[HeldManifest]) -> dict[str, Links]:
-    """What manifests need; nothing for one that was deleted meanwhile."""
+    """Read the links of manifests: empty for one that was deleted meanwhile."""
     refs = {_reference(session, each.repository).with_digest(each.digest): each for each in held}
     found = session.registry.manifests(refs)
     return {each.digest: _needs(session, found.get(ref)) for ref, each in refs.items()}
@@ -243,15 +261,15 @@ def _kind(stored: StoredManifest) -> Kind:
 
 
 def _repositories(session: Session, names: Iterable[str], policy: CachePolicy) -> tuple[str, ...]:
-    """The repositories of images and of their caches."""
+    """Return the repositories of images and of their caches."""
     own = [session.project.repository(name) for name in names]
     return tuple(dict.fromkeys((*own, *(policy.name(name) for name in own))))
 
 
-def _stock(session: Session) -> Inventory:
+def _inventory(session: Session) -> Inventory:
     if not session.remote:
         raise RegistryError.of(
-            "images live in the engine, whose own clean-up is `docker image prune`",
+            "images live in the engine; clean it with `docker image prune`",
             where=session.project.settings["registry"].source,
             allowed=f"any registry but {LOCAL}",
             hint='add --registry, or registry = "ecr" to [tool.lamina]',
@@ -259,7 +277,7 @@ def _stock(session: Session) -> Inventory:
     registry = session.registry
     if not session.on_ecr and EcrHost.of(Reference.parse(f"{registry.address}/any")):
         raise RegistryError.of(
-            f"{registry.address} is in ECR, and functions run what is there: that has to be known",
+            f"{registry.address} is in ECR, but not configured as ECR: gc could not see its functions",
             where=session.project.settings["registry"].source,
             allowed="ecr, or ecr/<prefix>",
             hint='registry = "ecr" in [tool.lamina], with account and region in [tool.lamina.ecr]',
@@ -272,5 +290,5 @@ def _reference(session: Session, repository: str) -> Reference:
 
 
 def _named(session: Session, ref: Reference) -> str:
-    """``repository:tag`` below the registry's address."""
+    """Return ``repository:tag``, without the registry's address."""
     return str(ref).removeprefix(session.prefix)

@@ -1,7 +1,8 @@
-"""Whose functions may run the images of a registry, and who of them was not asked. Pure.
+"""Find the accounts whose functions may run the images of a registry, and those gc does not ask. Pure.
 
-A function runs an image of its own region. Its account must be let in by the registry: the registry's own
-account always is, any other one by a policy. Replicas in other regions are images of other registries.
+A function runs an image of its own region. Its account needs access to the registry: the registry's own
+account always has it, any other one gets it by a policy. Replicas in other regions are images of other
+registries.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ _LAMBDA = re.compile(r"\*|lambda(?:\.[a-z0-9-]+)?\.amazonaws\.com(?:\.cn)?")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _OF_ARN = re.compile(r"arn:[a-z*-]+:[a-z0-9*-]*:[a-z0-9*-]*:(?P<account>[0-9]{12}):.*", re.DOTALL)
 _DELETED = re.compile(r"A(?:ID|RO)A[A-Z0-9]{12,}")
-"""What a policy has in the place of a user or role that was deleted: nobody."""
+"""The id that a policy shows in place of a deleted user or role."""
 _NARROWING = re.compile(r"(?:foranyvalue:)?(?:string(?:equals(?:ignorecase)?|like)|arn(?:equals|like))")
-"""Operators that no request passes which lacks the key; with ``IfExists`` it would."""
+"""Condition operators that reject a request without the key; their ``IfExists`` forms do not."""
 _BY_ACCOUNT = frozenset({"aws:principalaccount", "aws:sourceaccount"})
 _BY_ARN = frozenset({"aws:principalarn", "aws:sourcearn"})
 _BY_ORGANISATION = frozenset(
@@ -34,7 +35,7 @@ _ROLE_RIGHTS = "lambda:ListFunctions, lambda:ListVersionsByFunction and lambda:G
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountRegion:
-    """Functions of an account in one region."""
+    """An account and a region in which its functions run."""
 
     account: str
     region: str
@@ -45,9 +46,10 @@ class AccountRegion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullingAccount:
-    """An account whose functions may run images. where: what says so.
+    """An account whose functions may run images.
 
-    by_policy: whether only a policy lets it in, which may be for other things than functions.
+    where: the setting or policy that says so. by_policy: whether only a policy gives it access, which may be
+    for other purposes than functions.
     """
 
     account: str
@@ -57,16 +59,22 @@ class PullingAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenPrincipal:
-    """More accounts than a policy names. who: ``anybody``, ``the organisation o-1``; where: what says so."""
+    """A principal that stands for accounts a policy does not name.
+
+    who: ``any account`` or ``the organisation o-1``. where: the policy.
+    """
 
     who: str
     where: str
 
 
 def let_in(policy: Mapping[str, Any] | None, where: str) -> tuple[PullingAccount | OpenPrincipal, ...]:
-    """Who may pull by a policy, besides the registry's own account. where: what the policy is of.
+    """Return the principals that may pull by a policy, besides the registry's own account.
 
-    Statements that deny are not counted: at worst an account is asked that runs nothing.
+    Deny statements are ignored: at worst gc asks an account that runs none of the images.
+
+    Args:
+        where: the name of the policy, for messages.
     """
     found: dict[PullingAccount | OpenPrincipal, None] = {}
     for statement in _listed((policy or {}).get("Statement")):
@@ -78,7 +86,7 @@ def let_in(policy: Mapping[str, Any] | None, where: str) -> tuple[PullingAccount
 
 
 def declared(project: Project, caller: AccountRegion) -> Iterator[PullingAccount]:
-    """Whose functions may run the images by the project's own configuration; the registry's owner first."""
+    """Yield the accounts whose functions may run the images by the configuration, the owner first."""
     yield PullingAccount(account=project.ecr.account or caller.account, where="the registry's own account")
     for reader in project.ecr.readers:
         yield PullingAccount(account=account_of(reader), where="readers of [tool.lamina.ecr]")
@@ -92,9 +100,10 @@ def declared(project: Project, caller: AccountRegion) -> Iterator[PullingAccount
 def places(
     project: Project, caller: AccountRegion, pullers: Iterable[PullingAccount]
 ) -> Mapping[AccountRegion, AwsAccount]:
-    """Where to ask: all of look-in, and the caller in the registry's region where that is wanted.
+    """Return the accounts and regions to ask: those of look-in, and the caller's own if it is needed.
 
-    caller: who asks, in the registry's region.
+    Args:
+        caller: the caller's account, in the registry's region.
     """
     asked = {
         AccountRegion(
@@ -111,19 +120,19 @@ def places(
 def missing(
     pullers: Iterable[PullingAccount], region: str, asked: Iterable[AccountRegion]
 ) -> Iterator[Problem]:
-    """Of each account that is not asked in the registry's region, what to do."""
+    """Yield a problem for each account that is not asked in the registry's region."""
     places = tuple(asked)
-    told: set[str] = set()
+    reported: set[str] = set()
     for each in pullers:
-        if each.account in told or AccountRegion(account=each.account, region=region) in places:
+        if each.account in reported or AccountRegion(account=each.account, region=region) in places:
             continue
-        told.add(each.account)
+        reported.add(each.account)
         role = f'{{ role = "arn:aws:iam::{each.account}:role/<role>" }}'
         hint = f"add {role} to look-in of [tool.lamina.gc]: a role that may {_ROLE_RIGHTS}"
         if each.by_policy:
             hint += "; if no function there runs them, name the accounts whose functions do: accounts"
         yield Problem(
-            what=f"functions of account {each.account} may run these images, and gc does not ask it "
+            what=f"functions of account {each.account} may run these images, but gc does not ask it "
             f"in {region}",
             where=each.where,
             allowed=f"asked: {'; '.join(map(str, places)) or 'no account'}",
@@ -131,15 +140,15 @@ def missing(
         )
 
 
-def unbounded(crowds: Iterable[OpenPrincipal]) -> Iterator[Problem]:
-    """Of each policy that lets in accounts that cannot be told from it, what to do."""
+def unbounded(principals: Iterable[OpenPrincipal]) -> Iterator[Problem]:
+    """Yield a problem for each principal that stands for accounts its policy does not name."""
     by_who: dict[str, list[str]] = {}
-    for each in crowds:
+    for each in principals:
         by_who.setdefault(each.who, []).append(each.where)
     for who, places in by_who.items():
         more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
         yield Problem(
-            what=f"functions of {who} may run these images: gc cannot know whom to ask",
+            what=f"functions of {who} may run these images: gc cannot know which accounts to ask",
             where=places[0] + more,
             hint="name all other accounts whose functions run them, in [tool.lamina.gc]: "
             'accounts = ["<account>"], or [] for none',
@@ -147,7 +156,7 @@ def unbounded(crowds: Iterable[OpenPrincipal]) -> Iterator[Problem]:
 
 
 def _pulls(statement: Mapping[str, Any]) -> bool:
-    """Whether a statement is about getting images, or parts of them."""
+    """Whether a statement covers pulling images or layers."""
     if "NotAction" in statement:
         patterns = [str(each).lower() for each in _listed(statement["NotAction"])]
         return any(not _matches(action, patterns) for action in _PULLING)
@@ -161,7 +170,7 @@ def _matches(action: str, patterns: Iterable[str]) -> bool:
 
 def _principals(statement: Mapping[str, Any], where: str) -> Iterator[PullingAccount | OpenPrincipal]:
     if "NotPrincipal" in statement:
-        yield OpenPrincipal(who="anybody but some", where=where)
+        yield OpenPrincipal(who="any account but some", where=where)
         return
     given = statement.get("Principal")
     named = given if isinstance(given, Mapping) else {"AWS": given}
@@ -172,18 +181,21 @@ def _principals(statement: Mapping[str, Any], where: str) -> Iterator[PullingAcc
             if account:
                 yield PullingAccount(account=account, where=where, by_policy=True)
             elif kind == "Service":
-                # Lambda for no account in particular: the registry's own. A function of another account needs
-                # a statement that names that account as well, and is told by it.
+                # Lambda without a named account means the registry's own. A function of another account also
+                # needs a statement that names its account, and is found by that one.
                 yield from narrowed if _LAMBDA.fullmatch(value) else ()
             elif not _DELETED.fullmatch(value):
-                who = "anybody" if value == "*" else value
+                who = "any account" if value == "*" else value
                 yield from narrowed or (OpenPrincipal(who=who, where=where),)
 
 
 def _narrowed(condition: Mapping[str, Any], where: str) -> Iterator[PullingAccount | OpenPrincipal]:
-    """Who is left of anybody: the accounts, if any key names them; nothing where no key says."""
+    """Yield the principals to which a condition narrows ``*``: accounts, if a key names them.
+
+    Yields nothing if no key narrows it.
+    """
     accounts: dict[PullingAccount | OpenPrincipal, None] = {}
-    crowds: dict[PullingAccount | OpenPrincipal, None] = {}
+    others: dict[PullingAccount | OpenPrincipal, None] = {}
     for operator, keys in condition.items():
         if not _NARROWING.fullmatch(str(operator).lower()):
             continue
@@ -197,10 +209,12 @@ def _narrowed(condition: Mapping[str, Any], where: str) -> Iterator[PullingAccou
                         PullingAccount(account=str(each), where=where, by_policy=True): None for each in found
                     }
                 else:
-                    crowds[OpenPrincipal(who=f"whoever {key} {', '.join(texts)} is", where=where)] = None
+                    others[OpenPrincipal(who=f"accounts whose {key} is {', '.join(texts)}", where=where)] = (
+                        None
+                    )
             elif name in _BY_ORGANISATION:
-                crowds[OpenPrincipal(who=f"the organisation {', '.join(texts)}", where=where)] = None
-    yield from accounts or crowds
+                others[OpenPrincipal(who=f"the organisation {', '.join(texts)}", where=where)] = None
+    yield from accounts or others
 
 
 def _account_of(principal: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Which images of a registry nobody needs any more, and why each other one is kept. Pure."""
+"""Decide which images of a registry are no longer used, and why each other one is kept. Pure."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from lamina.identify.image import STABLE
 Kind = Literal["image", "index", "cache", "referrer", "other"]
 Action = Literal["keep", "delete"]
 
-GONE = "was gone already"
-RETAGGED = "its tags changed meanwhile: it stays"
-TAKEN = "a function runs it meanwhile: it stays"
-LISTED = "an index that stays may list it"
+GONE = "was already deleted"
+RETAGGED = "kept: its tags changed meanwhile"
+TAKEN = "kept: a function runs it now"
+LISTED = "kept: an index that stays may list it"
 MEANWHILE = frozenset({GONE, RETAGGED, TAKEN, LISTED})
-"""Why something is not deleted that is nobody's fault."""
+"""Reasons not to delete a manifest that are not failures."""
 _CONTENT = re.compile(r"sha-[0-9a-f]{12}")
 _REVISION = re.compile(r"git-[0-9a-f]{4,40}(?:-dirty)?")
 _ATTESTED = re.compile(r"att-[0-9a-f]{12,64}")
-"""Of an index that lists an image together with its attestations: it goes with the image."""
+"""The tag of an index that lists an image with its attestations. It is deleted with the image."""
 _CACHE = re.compile(r"cache-[\w.-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldManifest:
-    """A manifest in a repository. size: bytes, compressed. pushed: None where that is not known.
+    """A manifest in a repository.
 
-    subject: the digest that a referrer (a signature, an attestation) is about.
+    size: bytes, compressed. pushed: None if unknown. subject: the digest a referrer (a signature, an
+    attestation) refers to.
     """
 
     repository: str
@@ -45,13 +46,16 @@ class HeldManifest:
 
     @property
     def name(self) -> str:
-        """For people: its tags, else its digest."""
+        """The manifest's tags, or its digest if it has none; for people."""
         return ", ".join(self.tags) or self.digest[:19]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Links:
-    """What a manifest needs. children: digests an index lists. bases: ``repository:tag`` or ``…@digest``."""
+    """The manifests that a manifest needs.
+
+    children: digests an index lists. bases: ``repository:tag`` or ``repository@digest``.
+    """
 
     children: tuple[str, ...] = ()
     bases: tuple[str, ...] = ()
@@ -59,10 +63,12 @@ class Links:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionRules:
-    """What is kept. now: the moment that ages count from. keep_last: of each repository's images, by push.
+    """The rules that keep manifests.
 
-    used: digest -> the functions that run it. current: ``repository:tag`` of what the worktree would build;
-    caches: of the caches it would read or write.
+    now: the time from which ages count. keep_last: how many of the newest images of each repository to keep.
+    days, cache_days: keep images and caches younger than this. used: digest -> the functions that run it.
+    current: ``repository:tag`` of each image the worktree would build. caches: the same for the caches that
+    builds would read or write.
     """
 
     now: datetime
@@ -76,7 +82,7 @@ class RetentionRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionVerdict:
-    """What becomes of a manifest. rule: the same words for all that are kept for one reason; detail: why."""
+    """The decision about a manifest. rule: the same text for all manifests of one reason; detail: why."""
 
     held: HeldManifest
     action: Action
@@ -86,10 +92,11 @@ class RetentionVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """What there is and what becomes of it. looked: where functions were looked at, ``account …, region``.
+    """The decisions about all manifests.
 
-    dated: whether ages count from the push; else from the build, where an image tells it. lists: digest of
-    an index -> the digests in it. doubts: why functions may run images that nobody saw.
+    looked: the accounts and regions whose functions were read, ``account …, region``. dated: whether ages
+    count from the push; otherwise from the build, if an image records it. lists: digest of an index -> the
+    digests in it. doubts: why functions of unknown accounts may run images.
     """
 
     verdicts: tuple[RetentionVerdict, ...]
@@ -100,16 +107,16 @@ class Collection:
 
     @property
     def doomed(self) -> tuple[HeldManifest, ...]:
-        """What is to be deleted."""
+        """The manifests to delete."""
         return tuple(each.held for each in self.verdicts if each.action == "delete")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """What came of it. deleted: what is confirmed to be gone, and nothing else, however it ended.
+    """The result of a deletion.
 
-    left: repository and digest -> why it was not deleted; what is in neither was not reached. error: what
-    kept it from being complete.
+    deleted: only manifests whose deletion was confirmed. left: repository and digest -> why it was not
+    deleted. A manifest in neither was not reached. error: why the deletion is incomplete, None if it is not.
     """
 
     deleted: tuple[HeldManifest, ...]
@@ -120,10 +127,12 @@ class Collected:
 def judge(
     held: Iterable[HeldManifest], rules: RetentionRules, links: Mapping[str, Links]
 ) -> tuple[RetentionVerdict, ...]:
-    """Decide about everything that repositories hold, in their order.
+    """Decide about every manifest, in the given order.
 
-    links: digest -> what it needs, as far as that has been read. What nobody needs by itself is kept all
-    the same for the sake of what is kept.
+    First each manifest is judged alone. Then every manifest that a kept one needs is kept as well.
+
+    Args:
+        links: digest -> the manifests it needs, as far as they have been read.
     """
     everything = tuple(held)
     newest = _newest(everything, rules.keep_last)
@@ -163,7 +172,7 @@ def judge(
 
 
 def in_order(verdicts: Iterable[RetentionVerdict]) -> Mapping[str, tuple[HeldManifest, ...]]:
-    """What is to be deleted by repository; an index goes before what it lists, which it holds fast."""
+    """Return the manifests to delete, by repository. Indexes come first: they block what they list."""
     found: dict[str, list[HeldManifest]] = defaultdict(list)
     for each in verdicts:
         if each.action == "delete":
@@ -171,20 +180,22 @@ def in_order(verdicts: Iterable[RetentionVerdict]) -> Mapping[str, tuple[HeldMan
     return {name: tuple(sorted(held, key=lambda each: each.kind != "index")) for name, held in found.items()}
 
 
-def changed(held: HeldManifest, there: Mapping[str, tuple[str, ...]], used: Container[str]) -> str | None:
-    """What happened to an image since it was decided about, if that matters.
+def changed(held: HeldManifest, existing: Mapping[str, tuple[str, ...]], used: Container[str]) -> str | None:
+    """Return why an image must not be deleted any more, None if nothing changed since the decision.
 
-    there: digest -> tags, of its repository now. used: the digests that functions run now.
+    Args:
+        existing: digest -> tags, of its repository now.
+        used: the digests that functions run now.
     """
-    if held.digest not in there:
+    if held.digest not in existing:
         return GONE
-    if there[held.digest] != held.tags:
+    if existing[held.digest] != held.tags:
         return RETAGGED
     return TAKEN if held.digest in used else None
 
 
 def _newest(held: Iterable[HeldManifest], count: int) -> Mapping[tuple[str, str], int]:
-    """The tagged images of each repository that were pushed last, and which in that order each is."""
+    """Return the newest ``count`` tagged images of each repository, with their rank by push time (from 1)."""
     images: dict[str, list[HeldManifest]] = defaultdict(list)
     for each in held:
         counts = any(not _ATTESTED.fullmatch(tag) for tag in each.tags)
@@ -200,7 +211,7 @@ def _newest(held: Iterable[HeldManifest], count: int) -> Mapping[tuple[str, str]
 def _alone(
     held: HeldManifest, rules: RetentionRules, newest: Mapping[tuple[str, str], int]
 ) -> RetentionVerdict:
-    """What becomes of a manifest that nothing else needs."""
+    """Decide about a manifest without regard to the others."""
     kept = next(_reasons(held, rules, newest), None)
     if kept is not None:
         return RetentionVerdict(held=held, action="keep", rule=kept[0], detail=kept[1])
@@ -217,24 +228,24 @@ def _alone(
 def _reasons(
     held: HeldManifest, rules: RetentionRules, newest: Mapping[tuple[str, str], int]
 ) -> Iterator[tuple[str, str]]:
-    """Why a manifest is kept, what counts most first: a rule, and its reason here."""
+    """Yield why a manifest is kept, as pairs of rule and detail; the most important first."""
     if functions := rules.used.get(held.digest):
         more = f" and {len(functions) - 1} more" if len(functions) > 1 else ""
         yield "in use", f"run by {functions[0]}{more}"
     for tag in held.tags:
         if not _is_ours(tag):
-            yield "unknown tag", f"the tag {tag} is not of Lamina"
+            yield "unknown tag", f"Lamina does not set tags like {tag}"
     if held.kind == "other":
-        yield "unknown kind", "it is no image and no cache of BuildKit"
+        yield "unknown kind", "it is neither an image nor a BuildKit cache"
     names = {f"{held.repository}:{tag}" for tag in held.tags}
     if STABLE in held.tags:
         yield STABLE, "static mode builds on it"
     if names & rules.current:
-        yield "current", "the worktree is as it was built from"
+        yield "current", "the worktree's inputs are those it was built from"
     if names & rules.caches:
-        yield "cache in use", "builds of this branch and of the fallback read it"
+        yield "cache in use", "builds of this branch and of the fallback branch read it"
     if held.pushed is None:
-        yield "age unknown", "nothing tells when it was pushed"
+        yield "age unknown", "the time of its push is not known"
         return
     days = rules.cache_days if held.kind == "cache" else rules.days
     if rules.now - held.pushed < timedelta(days=days):

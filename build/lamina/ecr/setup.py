@@ -1,4 +1,4 @@
-"""The registry in ECR as it should be: look, decide, change, and look again."""
+"""Set up the registry in ECR: read its settings, decide, change, and verify."""
 
 from __future__ import annotations
 
@@ -33,17 +33,22 @@ from lamina.registries.ecr import EcrRegistry
 
 
 def plan_setup(session: Session) -> Provision:
-    """What has to change. Raises ConfigError for a template that no repository would be made by."""
+    """Compare the registry with the configuration. Changes nothing.
+
+    Raises:
+        ConfigError: the creation template does not cover every repository.
+        RegistryError: the registry is not ECR, or it does not answer.
+    """
     registry = _registry(session)
     setup = registry.setup
     names = {node.name: session.project.repository(node.name) for node in session.graph.nodes.values()}
     _check_template(session, {name: registry.stock.full(each) for name, each in names.items()})
-    told = setup.identity()
+    identity = setup.identity()
     caller = EcrCaller(
-        partition=told.partition,
-        account=told.account,
-        registry=session.project.ecr.account or told.account,
-        region=told.region,
+        partition=identity.partition,
+        account=identity.account,
+        registry=session.project.ecr.account or identity.account,
+        region=identity.region,
     )
     policy = read_policy(session)
     kinds = {node.name: node.kind for node in session.graph.nodes.values()}
@@ -68,7 +73,7 @@ def plan_setup(session: Session) -> Provision:
 
 
 def apply(session: Session, provision: Provision) -> tuple[Problem, ...]:
-    """Make the changes, resource by resource, and look whether they hold; what went wrong, if anything."""
+    """Make the changes, resource by resource, and verify them. Return the problems."""
     setup = _registry(session).setup
     by_resource = [tuple(those) for _, those in groupby(provision.changes, lambda each: each.resource)]
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="ecr") as pool:
@@ -79,7 +84,7 @@ def apply(session: Session, provision: Provision) -> tuple[Problem, ...]:
 
 
 def _apply(setup: EcrSetup, those: Iterable[SettingChange]) -> tuple[Problem, ...]:
-    """The changes of one resource, in order; after the first that fails the others are left."""
+    """Make the changes of one resource in order, up to the first that fails."""
     given = tuple(those)
     try:
         if given[0].resource.startswith(TEMPLATE):
@@ -109,7 +114,7 @@ def _apply_one(setup: EcrSetup, change: SettingChange) -> None:
 
 
 def _apply_template(setup: EcrSetup, those: tuple[SettingChange, ...]) -> None:
-    """A template is written as a whole: what does not change is what it is."""
+    """Write a creation template as a whole; aspects without a change keep their current value."""
     prefix = those[0].resource.removeprefix(TEMPLATE)
     found = setup.template(prefix)
     aspects = {**(_template_aspects(found or TemplateFacts())), **{each.aspect: each.will for each in those}}
@@ -132,16 +137,16 @@ def _mutability(aspects: Aspects) -> tuple[str, tuple[str, ...]]:
 def _stubborn(left: Iterable[SettingChange]) -> Iterator[Problem]:
     return (
         Problem(
-            what=f"the {each.aspect} of {each.resource} is not what it was made: {each.before}",
+            what=f"the {each.aspect} of {each.resource} was changed, but is still {each.before}",
             allowed=each.after,
-            hint="somebody else may change it as well; run it again: invoke ecr.setup --dry-run",
+            hint="another tool may set it as well; compare again: invoke ecr.setup --dry-run",
         )
         for each in left
     )
 
 
 def _look(setup: EcrSetup, names: Iterable[str]) -> Mapping[str, Aspects | None]:
-    """Every resource as it is, many at once."""
+    """Read the current aspects of every resource, many at once; None for one that does not exist."""
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="ecr") as pool:
         return dict(pool.map(lambda name: (name, _aspects(setup, name)), names))
 
@@ -175,7 +180,7 @@ def _template_aspects(found: TemplateFacts) -> Aspects:
 def _registry(session: Session) -> EcrRegistry:
     if session.ecr is None:
         raise RegistryError.of(
-            f"the registry is {session.project.get('registry')}, and there is nothing to set up in it",
+            f"the registry is {session.project.get('registry')}: there is nothing to set up in it",
             where=session.project.settings["registry"].source,
             allowed="ecr, or ecr/<prefix>",
             hint='add --registry ecr, or registry = "ecr" to [tool.lamina]',
@@ -200,7 +205,7 @@ def _check_template(session: Session, repositories: Mapping[str, str]) -> None:
 def _notes(caller: EcrCaller) -> Iterator[Problem]:
     if not caller.own:
         yield Problem(
-            what=f"the registry is of account {caller.registry}, the caller of {caller.account}: "
-            "blob mounting and templates are set by that account itself",
-            hint="run it once with credentials of that account",
+            what=f"the registry belongs to account {caller.registry}, the caller to {caller.account}: "
+            "only the registry's account can set blob mounting and templates",
+            hint="run it once with that account's credentials",
         )

@@ -1,4 +1,4 @@
-"""What is said of a registry, to people and to programs: how it is set up, and what is collected in it."""
+"""Show the setup of a registry and its garbage collection, as tables and as documents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lamina.report.console import Screen
 
 
 def show_setup(screen: Screen, provision: Provision) -> None:
-    """The changes as a table: as it is, as it is to be, and why."""
+    """Show the changes as a table: the current value, the new one, and why."""
     screen.notes(provision.notes)
     caller = provision.caller
     place = f"account {caller.registry}, {caller.region}"
@@ -28,7 +28,7 @@ def show_setup(screen: Screen, provision: Provision) -> None:
 
 
 def setup_documents(changes: Iterable[SettingChange]) -> list[dict[str, Any]]:
-    """The changes for programs; ``is`` and ``to_be`` as AWS takes them."""
+    """Return the changes of ``ecr.setup --json``; ``is`` and ``to_be`` have the values of AWS' API."""
     return [
         {
             "resource": each.resource,
@@ -42,7 +42,7 @@ def setup_documents(changes: Iterable[SettingChange]) -> list[dict[str, Any]]:
 
 
 def show_collection(screen: Screen, collection: Collection) -> None:
-    """What goes, image by image; what stays, by the reason; and where was looked."""
+    """Show the images to delete, those that stay by reason, and the accounts that were searched."""
     doomed = [each for each in collection.verdicts if each.action == "delete"]
     rows = (
         (
@@ -61,22 +61,24 @@ def show_collection(screen: Screen, collection: Collection) -> None:
         kept = ((rule, str(len(those)), _sum(those), _example(those)) for rule, those in stays.items())
         screen.rows(("stays", "images", "size", "such as"), kept, wide="such as")
     looked = f"functions of {'; '.join(collection.looked)}" if collection.looked else "no functions"
-    screen.say(f"looked at {looked}")
+    screen.say(f"searched {looked}")
     screen.notes(collection.doubts)
     if not collection.looked:
         screen.say(
-            "Lambda takes images from ECR only; name what else to look in: look-in of [tool.lamina.gc]"
+            "Lambda runs images from ECR only; to search functions all the same: look-in of [tool.lamina.gc]"
         )
     if not collection.dated:
-        screen.say("this registry tells no push dates: ages are those of the builds, and what has none stays")
+        screen.say(
+            "this registry does not report push dates: ages count from the build; images without a date stay"
+        )
     screen.say(
         f"{len(doomed)} of {len(collection.verdicts)} to delete, up to {_sum(doomed)}: "
-        "layers that others share stay"
+        "layers shared with kept images stay"
     )
 
 
 def show_collected(screen: Screen, collection: Collection, collected: Collected) -> None:
-    """What came of it; where not all is gone that was to go, repository by repository."""
+    """Show the result of a deletion; if it is incomplete, by repository."""
     for (repository, digest), why in collected.left.items():
         screen.say(f"{repository}@{digest[:19]}: {why}")
     gone, doomed = len(collected.deleted), len(collection.doomed)
@@ -89,7 +91,10 @@ def show_collected(screen: Screen, collection: Collection, collected: Collected)
 
 
 def collection_documents(collection: Collection, collected: Collected | None) -> list[dict[str, Any]]:
-    """Every manifest for programs. action: keep, delete (to be done), deleted, gone. bytes: compressed."""
+    """Return the manifests of ``gc --json``.
+
+    action: keep, delete (not done), deleted or gone. bytes: compressed.
+    """
     gone = {_key(each) for each in collected.deleted} if collected else set()
     left = collected.left if collected else {}
     return [

@@ -54,9 +54,9 @@ LAMBDA = {"Service": "lambda.amazonaws.com"}
         (statement({"AWS": f"arn:aws:sts::{OTHER}:assumed-role/ci/session"}), [OTHER]),
         (statement({"AWS": f"arn:aws-cn:iam::{OTHER}:root"}), [OTHER]),
         (statement({"AWS": "AROAEXAMPLEEXAMPLE123"}), []),
-        (statement("*"), ["anybody"]),
-        (statement({"AWS": "*"}), ["anybody"]),
-        (statement({"AWS": ["*", ROOT]}), ["anybody", OTHER]),
+        (statement("*"), ["any account"]),
+        (statement({"AWS": "*"}), ["any account"]),
+        (statement({"AWS": ["*", ROOT]}), ["any account", OTHER]),
         (statement("*", {"StringEquals": {"aws:PrincipalOrgID": "o-1"}}), ["the organisation o-1"]),
         (statement("*", {"StringLike": {"AWS:principalorgid": ["o-1", "o-2"]}}),
          ["the organisation o-1, o-2"]),
@@ -67,10 +67,10 @@ LAMBDA = {"Service": "lambda.amazonaws.com"}
          [OTHER]),
         (statement("*", {"ArnLike": {"aws:PrincipalArn": f"arn:aws:iam::{OTHER}:role/ci-*"}}), [OTHER]),
         (statement("*", {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/ci"}}),
-         ["whoever aws:PrincipalArn arn:aws:iam::*:role/ci is"]),
-        (statement("*", {"StringEqualsIfExists": {"aws:PrincipalAccount": OTHER}}), ["anybody"]),
-        (statement("*", {"StringNotEquals": {"aws:PrincipalAccount": OTHER}}), ["anybody"]),
-        (statement("*", {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}), ["anybody"]),
+         ["accounts whose aws:PrincipalArn is arn:aws:iam::*:role/ci"]),
+        (statement("*", {"StringEqualsIfExists": {"aws:PrincipalAccount": OTHER}}), ["any account"]),
+        (statement("*", {"StringNotEquals": {"aws:PrincipalAccount": OTHER}}), ["any account"]),
+        (statement("*", {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}), ["any account"]),
         (statement(LAMBDA), []),
         (statement(LAMBDA, {"ArnLike": {"aws:sourceArn": f"arn:aws:lambda:eu-west-1:{OTHER}:function:*"}}),
          [OTHER]),
@@ -79,7 +79,7 @@ LAMBDA = {"Service": "lambda.amazonaws.com"}
         (statement(LAMBDA, {"StringEquals": {"aws:SourceAccount": [OWN, OTHER]}}), [OWN, OTHER]),
         (statement(LAMBDA, {"StringEquals": {"aws:SourceOrgID": "o-1"}}), ["the organisation o-1"]),
         (statement(LAMBDA, {"ArnLike": {"aws:sourceArn": "arn:aws:lambda:eu-west-1:*:function:x"}}),
-         ["whoever aws:sourceArn arn:aws:lambda:eu-west-1:*:function:x is"]),
+         ["accounts whose aws:sourceArn is arn:aws:lambda:eu-west-1:*:function:x"]),
         (statement({"Service": "codebuild.amazonaws.com"}, {"StringEquals": {"aws:SourceAccount": OTHER}}),
          []),
         (statement({"Federated": f"arn:aws:iam::{OTHER}:saml-provider/x"}), [OTHER]),
@@ -100,7 +100,7 @@ def test_what_is_not_named_is_let_in_by_the_opposite() -> None:
     anybody = {key: value for key, value in statement(None).items() if key != "Principal"}
     action = {key: value for key, value in statement({"AWS": ROOT}).items() if key != "Action"}
 
-    assert who({**anybody, "NotPrincipal": {"AWS": ROOT}}) == ["anybody but some"]
+    assert who({**anybody, "NotPrincipal": {"AWS": ROOT}}) == ["any account but some"]
     assert who({**action, "NotAction": "ecr:Delete*"}) == [OTHER]
     assert who({**action, "NotAction": ["ecr:BatchGet*", "ecr:Get*"]}) == []
 
@@ -140,10 +140,10 @@ def test_each_account_must_be_asked_in_the_registrys_region() -> None:
 
 
 def test_crowds_are_told_once_with_the_setting_that_names_their_accounts() -> None:
-    (told,) = unbounded(OpenPrincipal(who="anybody", where=where) for where in ("one", "two", "three"))
+    (told,) = unbounded(OpenPrincipal(who="any account", where=where) for where in ("one", "two", "three"))
 
     assert (told.what, told.where) == (
-        "functions of anybody may run these images: gc cannot know whom to ask",
+        "functions of any account may run these images: gc cannot know which accounts to ask",
         "one (and 2 more)",
     )
     assert "accounts = " in str(told.hint)
