@@ -1,1 +1,1 @@
-"""Do it: one bake file, one engine, one run."""
+"""Carry out a plan: the engine, the bake file, the run, the image stores."""

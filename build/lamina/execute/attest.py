@@ -1,4 +1,4 @@
-"""Attestations: how an image was made and what is in it, in an index beside the image."""
+"""Attestations (provenance and SBOM) of an image, stored in an index beside it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from lamina.identify.fingerprint import TAG_PREFIX
 from lamina.refs import Reference
 
 ATTEST_PREFIX = "att-"
-"""Of tags: ``att-86581add2ff5`` says how ``sha-86581add2ff5`` was made."""
+"""Tag prefix: ``att-86581add2ff5`` holds the attestations of ``sha-86581add2ff5``."""
 _SCANNER = "docker/buildkit-syft-scanner"
 NONE = ("type=provenance,disabled=true", "type=sbom,disabled=true")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attestations:
-    """Which of them a push makes. provenance: ``off``, ``min``, ``max``. generator: of the SBOM, an image."""
+    """What a push attests. provenance: ``off``, ``min``, ``max``. generator: image that makes the SBOM."""
 
     provenance: str = "off"
     sbom: bool = False
@@ -26,12 +26,12 @@ class Attestations:
 
     @property
     def scanner(self) -> str:
-        """The image that makes the SBOM, as BuildKit's steps name it."""
+        """The image that makes the SBOM, as BuildKit's step names show it."""
         return self.generator or _SCANNER
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """Bake's ``attest``."""
+        """The entries of bake's ``attest``."""
         provenance, sbom = NONE
         if self.provenance != "off":
             provenance = f"type=provenance,mode={self.provenance}"
@@ -41,5 +41,5 @@ class Attestations:
 
 
 def attested_ref(image: Reference) -> Reference:
-    """Where the attestations of an image are. image: under its content tag."""
+    """Return the reference of an image's attestations. image: with its content tag."""
     return image.with_tag(ATTEST_PREFIX + (image.tag or "").removeprefix(TAG_PREFIX))

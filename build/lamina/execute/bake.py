@@ -1,4 +1,4 @@
-"""The bake file of a run: one target an image, generated from the plan. Pure."""
+"""Make the bake file of a run: one target for each image, generated from the plan. Pure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from lamina.masks import is_secret
 from lamina.refs import Reference
 
 MOST_BILL = 256 * 1024
-"""Bytes. Registries refuse manifests of a few megabytes; the bill of very many files stays in `.lamina/`."""
+"""Bytes. Registries refuse manifests of a few megabytes, so large build inputs stay in `.lamina/`."""
 DIGESTS = "type=image,push=false,store=false,unpack=false,oci-mediatypes=true"
-"""An output that keeps nothing and yet tells the digests that the image would have."""
+"""An output that stores no image but reports the digests it would have."""
 CACHE_ONLY = "type=cacheonly"
-"""An output that keeps nothing: what counts is the cache."""
+"""An output that stores no image: only the build cache is kept."""
 _DOT = "_DOT_"
 _VARIABLE = "LAMINA_ARG_"
 REVISION = "org.opencontainers.image.revision"
@@ -32,10 +32,10 @@ REVISION = "org.opencontainers.image.revision"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bake:
-    """A bake file and the folders outside the project that it must be allowed to read.
+    """A bake file and the paths outside the project that it must be allowed to read.
 
-    targets: target name -> image name; bake's names are narrower than ours. environment: the values of
-    arguments that look like secrets, which bake reads from there, so that no file holds them.
+    targets: target name -> image name; bake allows fewer characters than image names. environment: values of
+    arguments that look like secrets; bake reads them from the environment, so that no file holds them.
     """
 
     document: Mapping[str, Any]
@@ -44,7 +44,7 @@ class Bake:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def render(self, variables: Mapping[str, str] | None = None) -> str:
-        """The file's text. variables: what is known only when bake runs -> the variable that will have it."""
+        """Return the file's text. variables: placeholder -> the variable with its value when bake runs."""
         later = variables or {}
         declared: dict[str, Any] = {
             **{name: {} for name in self.environment},
@@ -59,15 +59,15 @@ class Bake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
-    """What a run builds and where it puts it.
+    """What a run builds and where the images go.
 
-    decisions: the builds, bases first. support: bases that must be built again only because the builder
-    cannot see them; nothing of theirs is kept. found: image -> where an existing base is.
-    externals: image -> external image -> the pinned reference that stands for it.
+    decisions: the builds, bases first. support: bases that are built again only because the builder cannot
+    see them; they are not kept. found: image -> where an existing base is.
+    externals: image -> external image -> the pinned reference used for it.
     caches: image -> its remote cache.
     push: to the registry; else into the engine's store. local_images: whether the builder sees that store.
-    reproducible: every time in the image is fixed. attestations: of what is pushed.
-    output: what comes out instead: `DIGESTS`, `CACHE_ONLY`, or an archive whose name holds ``{target}``.
+    reproducible: fix all timestamps in the image. attestations: for pushed images.
+    output: replaces the image output: `DIGESTS`, `CACHE_ONLY`, or an archive whose name holds ``{target}``.
     """
 
     decisions: tuple[Decision, ...]
@@ -87,16 +87,16 @@ class BuildRequest:
 
     @property
     def attests(self) -> bool:
-        """Whether an index with attestations comes out, under a tag of its own."""
+        """Whether the build makes an index with attestations, under a tag of its own."""
         return self.push and self.output is None and bool(self.attestations)
 
     @property
     def images(self) -> tuple[Image, ...]:
-        """All that one call of bake makes, kept or not."""
+        """All images that one call of bake builds, kept or not."""
         return (*(decision.image for decision in self.decisions), *self.support)
 
     def below(self, name: str) -> frozenset[str]:
-        """All that an image of the order stands on, as far as the order knows."""
+        """Return the names of all bases of an image, as far as the request contains them."""
         nodes = {image.name: image.node for image in self.images}
         found: set[str] = set()
         waiting = [name]
@@ -110,13 +110,13 @@ class BuildRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Variable:
-    """A value that bake takes from a variable."""
+    """A value that bake reads from a variable."""
 
     name: str
 
 
 def _literal(value: Any) -> Any:
-    """The value with its text protected: in every string, bake expands ``${…}`` and ``%{…}``.
+    """Escape the value's strings: in every string, bake expands ``${…}`` and ``%{…}``.
 
     https://github.com/hashicorp/hcl/blob/main/json/spec.md
     """
@@ -130,17 +130,17 @@ def _literal(value: Any) -> Any:
 
 
 def target_name(image: str) -> str:
-    """An image's name as bake allows it, without dots. Image names are lower case: no two become one."""
+    """Return an image's name without dots, as bake requires. Image names are lower case: no two collide."""
     return image.replace(".", _DOT)
 
 
 def image_name(target: str) -> str:
-    """The image of a target."""
+    """Return the image name of a target."""
     return target.replace(_DOT, ".")
 
 
 def make_bake(order: BuildRequest) -> Bake:
-    """One target for each build, linked to those it stands on."""
+    """Make the bake file: one target for each build, linked to the targets of its bases."""
     built = [decision.image for decision in order.decisions]
     inside = {image.name for image in (*built, *order.support)}
     imports = shared_imports(order.caches, {image.name: order.below(image.name) for image in order.images})
@@ -166,13 +166,13 @@ def make_bake(order: BuildRequest) -> Bake:
 
 
 def _arguments(order: BuildRequest, image: Image) -> Mapping[str, str]:
-    """The build arguments that an image declares and is given."""
+    """Return the configured build arguments that an image declares."""
     declared = image.node.recipe.declared_args | ({SOURCE_DATE_EPOCH} if order.reproducible else set())
     return {name: value for name, value in image.node.spec.build_args.items() if name in declared}
 
 
 def _variable(image: Image, argument: str) -> str:
-    """The variable of an argument whose value is in no file. A hash: names of images are no variables."""
+    """Name the variable of a secret argument. A hash, because image names are not valid variable names."""
     return _VARIABLE + hashlib.sha256(f"{image.name} {argument}".encode()).hexdigest()[:16]
 
 
@@ -218,13 +218,13 @@ def _target(
 
 
 def _dockerfile(stage: StagedContext) -> str:
-    """Where bake looks for it: from the context, where the path is no absolute one."""
+    """Return the path of the Dockerfile for bake: absolute, or relative to the context."""
     path = stage.dockerfile
     return str(path) if path.is_absolute() else posixpath.relpath(path, stage.context())
 
 
 def _bases(order: BuildRequest, image: Image, inside: set[str]) -> dict[str, str]:
-    """Where each name that the Dockerfile builds FROM leads: never to a tag that moves."""
+    """Map each FROM name of the Dockerfile to a target or a reference with digest, never to a moving tag."""
     contexts: dict[str, str] = {}
     for parent, names in image.node.parents.items():
         if parent in inside:
@@ -240,7 +240,7 @@ def _bases(order: BuildRequest, image: Image, inside: set[str]) -> dict[str, str
 
 
 def _context_name(name: str) -> str:
-    """The key under which the frontend looks a FROM up: without ``:latest``."""
+    """Return the key under which the Dockerfile frontend looks up a FROM: without ``:latest``."""
     return name.removesuffix(":latest")
 
 
@@ -248,7 +248,7 @@ def _output(order: BuildRequest, image: Image) -> str:
     if order.output:
         return order.output.replace("{target}", target_name(image.name))
     if order.push:
-        # Base layers stay where they are: nothing is unpacked or kept, the registry mounts what it has.
+        # Base layers stay in the registry: nothing is unpacked or stored, and it mounts the blobs it has.
         return "type=image,push=true,unpack=false,store=false,oci-mediatypes=true"
     if order.local_images:
         return "type=image,oci-mediatypes=true"
@@ -271,5 +271,5 @@ def _annotations(order: BuildRequest, image: Image) -> list[str]:
 
 
 def csv_field(text: str) -> str:
-    """A field of the comma-separated lists that buildx takes, quoted where that is needed."""
+    """Quote a field of buildx's comma-separated lists if needed."""
     return f'"{text.replace(chr(34), chr(34) * 2)}"' if any(each in text for each in ',"\r\n') else text

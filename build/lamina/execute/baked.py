@@ -1,4 +1,4 @@
-"""The end of one call of bake."""
+"""The result of one call of bake."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from lamina.execute.progress import Trace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baked:
-    """One call of bake that ended. error: what it said when it failed. stalled: why it was stopped.
+    """The result of one call of bake. error: its error output if it failed. stalled: why it was stopped.
 
-    spoilt: images of which it may have been sent other files than were hashed, and what stands on those.
+    spoilt: images whose files may have changed between hashing and sending, and the images built from them.
     """
 
     trace: Trace
@@ -23,5 +23,5 @@ class Baked:
 
     @property
     def ok(self) -> bool:
-        """Whether it made all that was ordered."""
+        """Whether all requested images were built."""
         return self.error is None and not self.interrupted and self.stalled is None

@@ -1,4 +1,4 @@
-"""One more export of the remote caches that lack something, while their steps are in the builder."""
+"""Export incomplete remote caches once more, while the builder still has their steps."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ONLY = 1
 def export_again(
     order: BuildRequest, workshop: BuildEnv, outcome: Outcome, names: Collection[str]
 ) -> Mapping[str, str]:
-    """Export the caches of images that were built, with nothing else to do; what lacks still, and what.
+    """Export the caches of built images again. Return the images whose cache is still incomplete -> why.
 
-    Nothing runs: the steps have just been carried out. Files of the run stay as they are.
+    No step runs, because all have just run. The files of the run are not changed.
     """
     built = {
         name: FoundImage(ref=each.image.ref, digest=each.digest)
@@ -47,7 +47,7 @@ def export_again(
         baked = call_bake(again, replace(workshop, folder=folder, watch=lambda _: None), _ONLY)
     except (LaminaError, OSError) as error:
         return dict.fromkeys(names, str(error).splitlines()[0])
-    if baked.interrupted:  # what was to be built is built
+    if baked.interrupted:  # the images are already built
         return dict.fromkeys(names, "its export was stopped")
     if baked.error is not None:
         return dict.fromkeys(names, baked.error.splitlines()[-1])

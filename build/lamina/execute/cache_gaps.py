@@ -1,4 +1,4 @@
-"""What the remote caches lack after a call of bake. Pure."""
+"""Find incomplete remote caches after a call of bake. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from lamina.execute.step_line import step_line
 
 
 def cache_gaps(order: BuildRequest, trace: Trace) -> Mapping[str, str]:
-    """The images whose remote cache lacks something after a call of bake -> what, for a sentence.
+    """Return the images whose remote cache is incomplete -> why, as part of a sentence.
 
-    Of a cache that was to be written: its export failed, which no build fails for (``ignore-error``) and
-    the events alone tell, or never came to its end. Of one that was written for the very same steps
-    before: a step of the image ran nevertheless. Where no events are known nothing is.
+    A cache to be written is incomplete if its export failed or did not finish: a failed export does not fail
+    the build (``ignore-error``), only the events show it. A cache that was written earlier for exactly these
+    steps is incomplete if a RUN step ran nevertheless. Empty if the trace has no steps.
     """
     if not trace.steps:
         return {}
@@ -42,7 +42,7 @@ def _failed_export(image: str, trace: Trace) -> str | None:
 
 
 def _step_that_ran(image: str, trace: Trace, below: Collection[str]) -> str | None:
-    """Only a RUN is always found when nothing that it depends on has changed."""
+    """Return why the cache is incomplete. Only RUN steps are always cache hits if their inputs are equal."""
     ran = (
         step.instruction
         for step in trace.steps

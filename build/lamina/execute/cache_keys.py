@@ -1,8 +1,8 @@
-"""An exported cache put in order: without dead keys, which make BuildKit fetch layers that it does not need.
+"""Remove dead keys from an exported cache: they make BuildKit fetch layers that it does not need.
 
-An export holds a key for every step, but no result for a layer of COPY --link on a base that was never
-downloaded. BuildKit takes such a key for a chance of a match and, to find out, loads what the linked stage
-was copied from: all dependencies of an image, on every empty runner. Without the key it loads nothing.
+An export has a key for every step, but no result for a layer of COPY --link on a base that was never
+downloaded. BuildKit takes such a key for a possible match and, to check, loads the stage that the linked
+layer was copied from: all dependencies of an image, on every empty runner. Without the key it loads nothing.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from lamina.refs import Reference
 from lamina.registries.base import Manifest, Registry, sha256
 
 STEPS_KEY = "dev.lamina.steps"
-"""Annotation of a cache: the digest of what its steps depend on."""
+"""Annotation of a cache: the digest of the inputs of its steps; see `steps_digest`."""
 CONFIG = "application/vnd.buildkit.cacheconfig.v0"
 NEXT_EXPORT = "nothing to do: the next build of the image with --push writes it again"
 _THREADS = 16
 
 
 def drop_dead_keys(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The configuration of a cache without records that neither have a result nor lead to one.
+    """Return the configuration of a cache without records that neither have a result nor lead to one.
 
     Shape: ``records``, each with ``inputs`` (a list of alternatives for each, by index) and ``layers`` or
     ``chains``; https://github.com/moby/buildkit/blob/master/cache/remotecache/v1/types/doc.go
@@ -45,23 +45,23 @@ def drop_dead_keys(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """What a cache that was just exported should hold. steps: see `steps_digest`. layers: digests."""
+    """The expected content of a cache that was just exported. steps: see `steps_digest`. layers: digests."""
 
     steps: str
     layers: frozenset[str] = frozenset()
 
 
 def tidy_caches(registry: Registry, caches: Mapping[Reference, Exported]) -> tuple[Problem, ...]:
-    """Rewrite caches that were just exported, in parallel: without dead keys, and with `STEPS_KEY`.
+    """Rewrite just exported caches in parallel: remove dead keys, add `STEPS_KEY`. Return what went wrong.
 
-    Where the export is not what it should be the key stays away, and the next run exports again. What went
-    wrong comes back; no build fails for its cache.
+    An export without the expected content does not get the annotation, so that the next run exports again.
+    Errors are returned, not raised: a build does not fail because of its cache.
     """
     return _each(lambda ref: _tidy(registry, ref, caches[ref]), caches)
 
 
 def forget_steps(registry: Registry, refs: Iterable[Reference]) -> tuple[Problem, ...]:
-    """Take `STEPS_KEY` from caches that lack something, in parallel: the next run exports them again."""
+    """Remove `STEPS_KEY` from incomplete caches, in parallel: the next run exports them again."""
     return _each(lambda ref: _forget(registry, ref), refs)
 
 
@@ -85,11 +85,11 @@ def _each(act: Callable[[Reference], tuple[Problem, ...]], refs: Iterable[Refere
 def _tidy(registry: Registry, ref: Reference, wanted: Exported) -> tuple[Problem, ...]:
     manifest = registry.manifest(ref)
     if manifest is None:
-        return (_lost(ref, "it is not there after its export"),)
+        return (_lost(ref, "it is missing after its export"),)
     if manifest.config is None or manifest.config.media_type != CONFIG:
         return ()
     if (written := manifest.annotations.get(STEPS_KEY)) is not None:  # BuildKit sets none
-        other = "it is that of another run: the export did not arrive, or another run came after it"
+        other = "it was written by another run: the export did not arrive, or another run replaced it"
         return () if written == wanted.steps else (_lost(ref, other),)
     found = _read(registry, ref, manifest)
     if missing := wanted.layers - {layer["blob"] for layer in found["layers"]}:
@@ -128,7 +128,7 @@ def _rewritten(manifest: Manifest, config: bytes, steps: str) -> Manifest:
 
 
 def _relinked(record: Mapping[str, Any], moved: Mapping[int, int]) -> Mapping[str, Any]:
-    """The record with its inputs under their new numbers."""
+    """Return the record with its inputs renumbered."""
     if not record.get("inputs"):
         return record
     slots = [[{**each, "link": moved[each["link"]]} for each in slot] for slot in record["inputs"]]

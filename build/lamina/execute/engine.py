@@ -1,4 +1,4 @@
-"""The Docker engine that builds: the user's own, else the private one; and what it can do."""
+"""Find the Docker engine that builds, the user's own or else the private one, and a builder on it."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _VERSION = re.compile(r"v?(\d+)\.(\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """An engine that answered.
+    """A Docker engine that answered.
 
-    host: what DOCKER_HOST takes. docker, buildx: what to run for it, with ``environment``.
-    containerd: whether images live in the containerd store. private: whether it is Lamina's own.
-    architecture: as platforms spell it, ``amd64``.
+    host: as in DOCKER_HOST. docker, buildx: the commands to run for it, with ``environment``.
+    containerd: whether images are in the containerd store. private: whether it is Lamina's own.
+    architecture: as in a platform, ``amd64``.
     """
 
     host: str
@@ -53,9 +53,9 @@ class Engine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Builder:
-    """What builds: a buildx builder. name: for ``--builder``. driver: buildx's word for its kind.
+    """A buildx builder. name: for ``--builder``. driver: buildx's driver name.
 
-    local_images: whether it sees the images in the engine's store, which only the engine's own builder does.
+    local_images: whether it sees the images in the engine's store; only the engine's own builder does.
     remote_cache: whether it reads and writes a cache in a registry.
     """
 
@@ -66,7 +66,7 @@ class Builder:
 
     @property
     def on_engine(self) -> bool:
-        """Whether it is the engine itself that builds."""
+        """Whether the engine itself builds."""
         return self.name == _OWN
 
     def __str__(self) -> str:
@@ -82,9 +82,9 @@ def find_engine(
     start: bool = True,
     say: Callable[[str], None] = lambda _: None,
 ) -> Engine:
-    """The engine of DOCKER_HOST or the docker context; where none answers, the private one.
+    """Return the engine of DOCKER_HOST or the docker context; if the default is silent, the private one.
 
-    LAMINA_ENGINE names a private engine that is to be used whatever else there is.
+    LAMINA_ENGINE names a private engine that takes precedence.
     start: whether a private engine may be started. Raises EngineError that says what was tried.
     """
     name = env.get("LAMINA_ENGINE")
@@ -103,7 +103,7 @@ def find_engine(
 def _private(
     runner: Runner, name: str, silent: tuple[Problem, ...], *, start: bool, say: Callable[[str], None]
 ) -> Engine:
-    """The private engine of a name. silent: what is wrong with the user's own."""
+    """Return the private engine of a name. silent: why the user's own engine does not answer."""
     running = sandbox.recovered(runner, name, say=say)
     reason = sandbox.unsupported()
     if running is None and start and reason is None:
@@ -121,7 +121,7 @@ def _private(
 
 
 def _host(env: Mapping[str, str]) -> tuple[str, bool]:
-    """Where the user's engine is, and whether they chose it rather than taking the default."""
+    """Return the address of the user's engine, and whether the user chose it explicitly."""
     if env.get("DOCKER_HOST"):
         return env["DOCKER_HOST"], True
     from docker.context import ContextAPI
@@ -138,7 +138,7 @@ def _host(env: Mapping[str, str]) -> tuple[str, bool]:
 
 
 def _connect(host: str) -> Any:
-    """A docker-py client. Raises EngineError when the engine does not answer."""
+    """Return a docker-py client. Raises EngineError if the engine does not answer."""
     from docker.errors import DockerException
 
     try:
@@ -151,7 +151,7 @@ def _connect(host: str) -> Any:
 
 
 def _innermost(error: BaseException) -> str:
-    """The operating system's own words inside nested errors."""
+    """Return the operating system's message inside nested errors."""
     if isinstance(error, EngineError):
         return error.problems[0].what.rpartition(": ")[2]
     found = re.search(
@@ -194,7 +194,7 @@ def _facts(
 
 
 def check_buildx(runner: Runner, engine: Engine, env: Mapping[str, str] = os.environ) -> None:
-    """Raise EngineError when BuildKit is switched off, or buildx is missing or too old."""
+    """Raise EngineError if BuildKit is switched off, or buildx is missing or too old."""
     if env.get("DOCKER_BUILDKIT", "").strip().lower() in {"0", "false"}:
         raise EngineError.of(
             "DOCKER_BUILDKIT switches BuildKit off",
@@ -219,9 +219,9 @@ def check_buildx(runner: Runner, engine: Engine, env: Mapping[str, str] = os.env
 
 
 def choose_builder(runner: Runner, engine: Engine, wanted: str, *, push: bool = False) -> Builder:
-    """The builder that was asked for; else the engine's own when it can; else one made for Lamina.
+    """Return the named builder; else the engine's own if it uses containerd; else one made for Lamina.
 
-    push: whether images go to a registry; a builder on another engine has no other way to hand them over.
+    push: whether images go to a registry: a builder on another engine cannot deliver them in any other way.
     """
     if wanted:
         return _named(runner, engine, wanted, push=push)
@@ -244,7 +244,7 @@ def choose_builder(runner: Runner, engine: Engine, wanted: str, *, push: bool = 
 
 
 def _named(runner: Runner, engine: Engine, wanted: str, *, push: bool) -> Builder:
-    """A builder by its name: one of another driver, the engine's own, or that of another docker context."""
+    """Return a builder by name: with another driver, the engine's own, or of another docker context."""
     builders = _builders(runner, engine)
     if wanted not in builders:
         raise EngineError.of(
@@ -272,9 +272,9 @@ def _named(runner: Runner, engine: Engine, wanted: str, *, push: bool) -> Builde
 
 
 def _check_remote(runner: Runner, engine: Engine, told: Mapping[str, Any]) -> None:
-    """Raise EngineError when a builder elsewhere does not answer within buildx's own 20 s.
+    """Raise EngineError if a remote builder does not answer within buildx's own 20 s.
 
-    A build would say "context deadline exceeded" and no more.
+    A build would only say "context deadline exceeded".
     """
     nodes = told.get("Nodes") or ()
     if any(node.get("Status") == "running" for node in nodes):
@@ -296,7 +296,7 @@ def _check_remote(runner: Runner, engine: Engine, told: Mapping[str, Any]) -> No
 
 
 def _builders(runner: Runner, engine: Engine) -> Mapping[str, Mapping[str, Any]]:
-    """What ``docker buildx ls`` tells of each builder, by name."""
+    """Return the output of ``docker buildx ls`` for each builder, by name."""
     done = runner.run(
         Command(argv=(*engine.buildx, "ls", "--format", "json"), env=engine.environment), timeout=60
     )

@@ -1,7 +1,7 @@
-"""What a build is doing with registries, out of BuildKit's events; and when that stands still.
+"""Follow a build's exchanges with registries in BuildKit's events, and detect when they stall.
 
-A step of a Dockerfile may say nothing for as long as it likes. Only exchanges with a registry are judged, and
-only while nothing else runs.
+A Dockerfile step may be silent for any time. Only exchanges with a registry can stall, and only while
+nothing else runs.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from lamina.registries.pace import STALL_HINT, Pace
 
 _BRACKETS = re.compile(r"\[([^\]]*)\] (.*)", re.DOTALL)
 _ASKING = ("load metadata for ", "resolve image config for ", "importing cache manifest from ")
-"""Steps that are one question to a registry."""
+"""Steps that are a single request to a registry."""
 _UPLOADS = ("pushing layers", "writing layer ")
-"""Parts of an export that send many bytes, of which BuildKit counts none."""
+"""Parts of an export that send many bytes, which BuildKit does not count."""
 _ANSWERS = ("pushing manifest for ", "writing config ", "writing manifest ", "writing cache ", "resolve ")
 _FETCHED, _UNPACKED = "sha256:", "extracting "
 _HOST = re.compile(r"(?:^|\s)(?:docker-image://)?((?:localhost|[\w-]+[.:])[\w.:-]*)/|token for (\S+)")
 _DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 UNSEEN = 30
-"""Times that an upload may stand still of which nobody can see the bytes, while the registry answers."""
+"""Stall periods that an upload with invisible bytes may last while the registry still answers."""
 
 
 class StalledError(RegistryError):
-    """An exchange of the engine's with a registry stands still."""
+    """An exchange between the engine and a registry has stalled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Something that is waited for. uncounted: whether it moves bytes that no event counts.
+    """An exchange in progress. uncounted: whether it moves bytes that no event counts.
 
-    host: of the registry, None where the event does not name it.
+    host: of the registry; None if the event does not name it.
     """
 
     what: str
@@ -51,17 +51,17 @@ class _Vertex:
     inputs: tuple[str, ...] = ()
     open: bool = False
     parts: dict[str, bool] = field(default_factory=dict)
-    """What it says of its parts -> whether that is still going on."""
+    """Name of a part -> whether it is still in progress."""
 
 
 class Exchanges:
-    """The state of a build, event by event, as far as registries are concerned."""
+    """The exchanges of a build with registries, updated event by event."""
 
     def __init__(self) -> None:
         self._vertexes: dict[str, _Vertex] = {}
         self._counts: dict[tuple[str, str], int] = {}
         self.changes = 0
-        """How often something began or ended."""
+        """How often a step or part began or ended."""
 
     def feed(self, event: Mapping[str, Any]) -> None:
         """Take one event of ``--progress=rawjson``."""
@@ -83,17 +83,17 @@ class Exchanges:
 
     @property
     def bytes(self) -> int:
-        """All that events count as moved so far."""
+        """Bytes moved so far, according to the events."""
         return sum(self._counts.values())
 
     @property
     def open(self) -> tuple[Exchange, ...]:
-        """What is waited for."""
+        """The exchanges in progress."""
         return tuple(each for vertex in self._vertexes.values() for each in _exchanges(vertex))
 
     @property
     def busy(self) -> bool:
-        """Whether anything else runs, which may take its time."""
+        """Whether anything else runs, which may take any time."""
         waiting = {digest for digest, vertex in self._vertexes.items() if any(_exchanges(vertex))}
         return any(
             _unpacks(vertex) or (vertex.open and digest not in waiting and not self._awaits(digest, waiting))
@@ -101,7 +101,7 @@ class Exchanges:
         )
 
     def _awaits(self, digest: str, waiting: set[str]) -> bool:
-        """Whether a step cannot have begun, for what it stands on is still fetched: its inputs tell."""
+        """Whether a step cannot run yet because one of its inputs is still being fetched."""
         seen: set[str] = set()
         left = [digest]
         while left:
@@ -143,11 +143,11 @@ def _host(text: str) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StallRules:
-    """When a build stands still. seconds: without anything that moves; 0: never.
+    """When a build counts as stalled. seconds: without progress; 0: never.
 
-    written: bytes that the engine has written so far, None where nobody can see them. host: of the registry
-    that is pushed to. answers: whether that answers us. say: tells the user that a push is silent.
-    clock: monotonic seconds.
+    written: returns the bytes that the engine has written so far; None if they cannot be seen. host: of the
+    registry that images are pushed to. answers: whether that registry answers Lamina. say: prints a line when
+    a push is silent. clock: monotonic seconds.
     """
 
     seconds: float = 0
@@ -159,7 +159,7 @@ class StallRules:
 
 
 class StallWatch:
-    """Follows one call of bake; `check` is to be called now and then."""
+    """Follows one call of bake and detects a stall. Call `check` regularly."""
 
     def __init__(self, rules: StallRules) -> None:
         self._rules = rules
@@ -171,7 +171,7 @@ class StallWatch:
         self._written: int | None = None
 
     def feed(self, line: str) -> None:
-        """Take one line of ``--progress=rawjson``; lines that are no events are none of it."""
+        """Take one line of ``--progress=rawjson``; ignore lines that are not events."""
         if self._rules.seconds and ('"vertexes"' in line or '"statuses"' in line):
             try:
                 self._exchanges.feed(json.loads(line))
@@ -179,7 +179,7 @@ class StallWatch:
                 return
 
     def check(self) -> None:
-        """Raise StalledError when exchanges with registries are all that is left, and none of them moves."""
+        """Raise StalledError if only exchanges with registries are in progress and none of them moves."""
         if not self._rules.seconds:
             return
         now, waiting = self._rules.clock(), self._exchanges.open
@@ -201,7 +201,7 @@ class StallWatch:
         raise self._stalled(waiting)
 
     def _moved(self, uncounted: bool) -> tuple[int, bool]:
-        """Bytes since the last check; and whether there may be more that cannot be seen."""
+        """Return the bytes moved since the last check, and whether further bytes cannot be seen."""
         before, self._bytes = self._bytes, self._exchanges.bytes
         moved = max(0, self._bytes - before)
         if not uncounted:

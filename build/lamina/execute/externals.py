@@ -1,4 +1,4 @@
-"""The images that a project stands on but does not build: their identity, and what stands for them."""
+"""The external images that a project builds on: their identities and pinned references."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ _MINOR = re.compile(r"\d+\.\d+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Externals:
-    """identities: image -> name -> what goes into its fingerprint. references: the same -> what a build uses.
+    """The external images of a set of images.
 
-    Two images of different platforms may use the same name; each stands on its own platform's digest.
-    stand_ins: names whose place a stand-in runtime takes. unlocked: names that are pinned nowhere.
+    identities: image -> external name -> its part of the fingerprint. references: image -> external name ->
+    the reference a build uses. Two images of different platforms may use the same name, each with the digest
+    of its platform. stand_ins: names replaced by a stand-in runtime. unlocked: names without a digest.
     """
 
     identities: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -34,12 +35,12 @@ class Externals:
 
     @property
     def headline(self) -> str | None:
-        """What every report must say when a stand-in is in use."""
+        """The first line of every report if a stand-in is in use; else None."""
         return "\n".join(stand_in.notice for stand_in in self.stand_ins.values()) or None
 
 
 def read_externals(nodes: Iterable[Node], lock: Lock, architecture: str) -> Externals:
-    """What is known without asking anybody: digests in names, the lock, a stand-in made earlier."""
+    """Resolve external images without network: from digests in names, the lock, and earlier stand-ins."""
     identities: dict[str, dict[str, str]] = {}
     references: dict[str, dict[str, str]] = {}
     stand_ins: dict[str, StandIn] = {}
@@ -66,18 +67,18 @@ def read_externals(nodes: Iterable[Node], lock: Lock, architecture: str) -> Exte
 
 
 def pin(name: str, fetch: Callable[[Reference], Manifest | None]) -> Pin:
-    """Ask the image's own registry what the name serves now. Raises RegistryError."""
+    """Ask the image's registry for the current digests of a name. Raises RegistryError."""
     manifest = fetch(Reference.parse(name))
     if manifest is None:
         raise RegistryError.of(
-            f"there is no image {name}", where=Reference.parse(name).pull_host, hint="mend the FROM"
+            f"there is no image {name}", where=Reference.parse(name).pull_host, hint="fix the FROM"
         )
     platforms = {platform: each.digest for platform, each in manifest.platforms.items()}
     return Pin(name=name, digest=manifest.digest, platforms=platforms)
 
 
 def runtime_version(name: str) -> str | None:
-    """The Python minor version of an AWS runtime image, ``3.13``; None for any other image."""
+    """Return the Python minor version of an AWS runtime image, ``3.13``; None for any other image."""
     reference = Reference.parse(name)
     found = _MINOR.match(reference.tag or "") if reference.name == RUNTIME else None
     return found.group() if found else None
@@ -94,12 +95,12 @@ def make_stand_in(
 
 
 def load_stand_ins(externals: Externals, runner: Runner, engine: Engine, say: Callable[[str], None]) -> None:
-    """See to it that the engine has the stand-ins that a build is about to use."""
+    """Load the stand-ins that a build needs into the engine."""
     for stand_in in externals.stand_ins.values():
         ensure(runner, engine, stand_in.python, stand_in.architecture, say)
 
 
 def recorded_stand_in(name: str, architecture: str) -> StandIn | None:
-    """The stand-in that was made here for a runtime; None for any other image."""
+    """Return the stand-in made earlier on this machine for a runtime; None for any other image."""
     version = runtime_version(name)
     return recorded(version, architecture) if version else None

@@ -1,4 +1,4 @@
-"""Why images failed, out of the trace of their build: the step, its line, the end of its log. Pure."""
+"""Explain failed images from the trace of their build: the step, its line, the end of its log. Pure."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from lamina.identify.image import Image
 
 _DOCKERFILE_LINE = re.compile(r"^(?:\S*/)?Dockerfile:(\d+)$")
 _TARGET = re.compile(r"^ERROR: target (\S+?):")
-# Another run put the very same image into the engine meanwhile, as containerd says it; or the engine was too
-# busy to take a build's connection in time, as buildx says it.
+# containerd: another run stored the same image in the engine at the same time. buildx: the engine was too
+# busy to accept a build's connection in time.
 _RACES = re.compile(r": already exists$|\blocked for .*: unavailable$|: no such job \w+$")
 _MOST_RACES = 4
-# containerd collected garbage in the middle: a snapshot that a build was about to stand on is gone. When
-# unpacking, https://github.com/moby/buildkit/issues/6521 (mended in BuildKit 0.29); when committing,
-# https://github.com/moby/buildkit/pull/6808; of a lower layer, https://github.com/moby/buildkit/issues/6977.
-# Where it stays, the builder's own state is damaged (https://github.com/moby/buildkit/issues/4024): one try.
+# containerd collected garbage during a build: a snapshot that the build needs is gone. When unpacking:
+# https://github.com/moby/buildkit/issues/6521 (fixed in BuildKit 0.29); when committing:
+# https://github.com/moby/buildkit/pull/6808; of a lower layer: https://github.com/moby/buildkit/issues/6977.
+# Retried once: if it fails again, the builder's state is damaged (https://github.com/moby/buildkit/issues/4024).
 _COLLECTED = re.compile(r"\bsnapshot \S+(?: sha256:\w+)? does not exist: not found$", re.MULTILINE)
-# What registries say to credentials that they do not take, ECR among them when a token has ended.
+# How registries reject credentials; ECR also when a token has expired.
 _REFUSED = re.compile(
     r"\b401 Unauthorized\b|\b403 Forbidden\b|no basic auth credentials|authorization token has expired"
     r"|authorization failed|failed to authorize|authentication required",
     re.IGNORECASE,
 )
-# What BuildKit says when a registry did not take or give what it was asked for; not when its own engine went.
+# How BuildKit reports that a registry refused a push or a request; not that its own engine went away.
 _REGISTRY = re.compile(
     r"\bfailed to push \S+: (?!.*(?:\berror reading from server\b|\.sock\b))"
     r"|\bunexpected status from (?:GET|HEAD|POST|PUT|PATCH) request to "
@@ -48,7 +48,7 @@ _ALIKE = 0.5
 
 
 def broken_images(order: BuildRequest, trace: Trace) -> Mapping[str, str]:
-    """The images that failed by themselves -> what of theirs did. Those that were cancelled are left out."""
+    """Return the images that failed -> the failed step or target. Cancelled images are left out."""
     found: dict[str, str] = {}
     for step in trace.steps:
         if _is_culprit(step):
@@ -65,9 +65,9 @@ def broken_images(order: BuildRequest, trace: Trace) -> Mapping[str, str]:
 
 
 def tries_again(image: str, what: str, trace: Trace) -> int:
-    """How often to try an image again that failed at what is no fault of its own and known to pass; else 0.
+    """Return how often to retry a failed image: more than 0 only for known temporary errors.
 
-    what: as `broken_images` tells it.
+    what: the failed step, from `broken_images`.
     """
     errors = _errors(image, what, trace)
     if all(_RACES.search(error) for error in errors):
@@ -76,17 +76,17 @@ def tries_again(image: str, what: str, trace: Trace) -> int:
 
 
 def first_error(image: str, what: str, trace: Trace) -> str:
-    """What an image failed at, in one line. what: as above."""
+    """Return the error of a failed image in one line. what: from `broken_images`."""
     return _errors(image, what, trace)[0].splitlines()[0]
 
 
 def is_refused(image: str, what: str, trace: Trace) -> bool:
-    """Whether an image failed at credentials that a registry did not take. what: as above."""
+    """Whether an image failed because a registry rejected credentials. what: from `broken_images`."""
     return any(_REFUSED.search(error) for error in _errors(image, what, trace))
 
 
 def kind_of(broken: Mapping[str, str], trace: Trace) -> type[LaminaError]:
-    """What a failure is: RegistryError when a registry did not take or give parts of each broken image."""
+    """Return the error class: RegistryError if a registry caused part of each failure, else BuildError."""
     blamed = all(
         _REGISTRY.search(each) for name, what in broken.items() for each in _errors(name, what, trace)
     )
@@ -98,7 +98,7 @@ def _errors(image: str, what: str, trace: Trace) -> list[str]:
 
 
 def explain(order: BuildRequest, trace: Trace, broken: Mapping[str, str], error: str) -> Iterator[Problem]:
-    """A problem for each broken image. error: what bake said, for failures that are no image's."""
+    """Yield a problem for each broken image. error: the output of bake, for failures of no single image."""
     if not broken:
         yield Problem(what=f"the build failed:\n{_tail(error.splitlines())}", hint="see the run's events")
     # buildx prints the line of the first failure only.
@@ -114,7 +114,10 @@ def explain(order: BuildRequest, trace: Trace, broken: Mapping[str, str], error:
 
 
 def lost_result(order: BuildRequest, name: str, trace: Trace, what: str) -> Result:
-    """A failed image; the reason is short, `explain` tells the whole of it. what: of `broken_images`."""
+    """Return the result of a failed image with a short reason. `explain` has the whole error.
+
+    what: from `broken_images`.
+    """
     image = next(each for each in order.images if each.name == name)
     errors = [step.error.splitlines()[0] for step in trace.of(name) if step.error and not step.exports_cache]
     reason = errors[0].rpartition(_PROCESS)[2] if errors else what.rpartition(_SOLVE)[2]
@@ -141,7 +144,7 @@ def _problem(image: Image, steps: list[BakeStep], broken: Mapping[str, str], tol
 
 
 def _line(image: Image, step: str) -> int | None:
-    """The line of the instruction that a step's name is most like: its variables are expanded in the name."""
+    """Return the line of the instruction closest to a step's name, in which variables are expanded."""
     text = step.partition("] ")[2]
     lines = {
         " ".join((each.name, *each.flags, *each.words)): each.line

@@ -1,4 +1,4 @@
-"""Where images live, seen from a run: a registry or the engine's own store, asked in the same words."""
+"""Image stores: a registry and the engine's own store, behind one interface."""
 
 from __future__ import annotations
 
@@ -24,49 +24,49 @@ from lamina.registries.content import Content, open_archive
 from lamina.registries.local import LocalStore
 
 _PACKED = 10
-"""Times that a layer of files may be made smaller, generously."""
+"""An upper bound of the compression ratio of a layer."""
 _TRAILER = 4
 _THREADS = 8
 
 
 class ImageStore(Protocol):
-    """Images by reference: look them up, give them further tags."""
+    """Images by reference: look them up, read them, tag them."""
 
     @property
     def name(self) -> str:
-        """How reasons call it: ``the engine``, ``registry example.com``."""
+        """The name used in reasons: ``the engine``, ``registry example.com``."""
         ...
 
     def look(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
-        """Those of the references that exist."""
+        """Return the images of those references that exist."""
         ...
 
     def retag(self, source: FoundImage, target: Reference) -> None:
-        """Put the same image under another name."""
+        """Give an image another reference."""
         ...
 
     def fingerprint(self, ref: Reference) -> str | None:
-        """The fingerprint that the image itself names; None when it names none, or is not there."""
+        """Return the fingerprint that the image carries; None if it has none or does not exist."""
         ...
 
     def open(self, found: FoundImage) -> AbstractContextManager[Content]:
-        """Look into an image. Raises BuildError when it is no longer there, or is no single image."""
+        """Open an image to read its files. Raises BuildError if it is gone or is an index."""
         ...
 
     def examine(self, images: Mapping[str, FoundImage]) -> Mapping[str, FoundImage]:
-        """The same by the same names, with those layers among what is `lost` that are not there any more."""
+        """Return the same images, with missing layers added to `lost`."""
         ...
 
     def layers(self, found: FoundImage) -> tuple[tuple[str, int], ...]:
-        """The layers, lowest first: digest and bytes as they are kept here; none where nobody tells."""
+        """Return the layers, lowest first: digest and bytes as stored; empty if unknown."""
         ...
 
     def refusals(self, found: FoundImage, platform: str) -> tuple[str, ...]:
-        """Why Lambda would not take an image that is for a platform; empty where that cannot be known."""
+        """Return why Lambda would refuse an image for a platform; empty if that cannot be known."""
         ...
 
     def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
-        """The images that indexes are about, by their digests; without what is no index of one image."""
+        """Return index -> the one image it lists; references that are not such an index are left out."""
         ...
 
 
@@ -80,7 +80,7 @@ class EngineStore:
         self._containerd = containerd
 
     def look(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
-        """See `ImageStore.look`. Digests are those of manifests; image ids in an engine without manifests."""
+        """See `ImageStore.look`. Digests are of manifests; without the containerd store they are image ids."""
         found: dict[Reference, FoundImage] = {}
         for ref, image in self._store.images(refs).items():
             if image is not None:
@@ -105,26 +105,26 @@ class EngineStore:
         return image.labels.get(FINGERPRINT_KEY) if image else None
 
     def examine(self, images: Mapping[str, FoundImage]) -> Mapping[str, FoundImage]:
-        """See `ImageStore.examine`. An engine is not asked: it has no images of which it lacks layers."""
+        """See `ImageStore.examine`. Returned unchanged: an engine has no images with missing layers."""
         return images
 
     def layers(self, found: FoundImage) -> tuple[tuple[str, int], ...]:
-        """See `ImageStore.layers`. Unpacked, as the engine keeps them."""
+        """See `ImageStore.layers`. Sizes are unpacked, as the engine stores them."""
         return self._store.layers(found.ref)
 
     def refusals(self, found: FoundImage, platform: str) -> tuple[str, ...]:
-        """See `ImageStore.refusals`. What Lambda gets is made by a push."""
+        """See `ImageStore.refusals`. Always empty: Lambda gets only pushed images."""
         del found, platform
         return ()
 
     def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
-        """See `ImageStore.attested`. Only a push makes any."""
+        """See `ImageStore.attested`. Always empty: only a push makes attestations."""
         del indexes
         return {}
 
     @contextmanager
     def open(self, found: FoundImage) -> Iterator[Content]:
-        """See `ImageStore.open`. The engine hands out the whole image."""
+        """See `ImageStore.open`. The engine exports the whole image."""
         with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
             file = Path(folder) / "image.tar"
             self._store.save(found.ref, file)
@@ -133,7 +133,7 @@ class EngineStore:
 
 
 class RegistryStore:
-    """A registry. Nothing is pulled to look or to retag."""
+    """A registry's images. Looking up and retagging do not pull."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -144,7 +144,7 @@ class RegistryStore:
         return f"registry {self._registry.address}"
 
     def look(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
-        """See `ImageStore.look`. The size is the compressed one. Each configuration is looked for as well."""
+        """See `ImageStore.look`. Sizes are compressed. Also checks that each configuration blob exists."""
         there = {ref: each for ref, each in self._registry.manifests(refs).items() if each is not None}
         lost = self._registry.lost({ref: (each.config,) for ref, each in there.items() if each.config})
         silent = [ref for ref, each in there.items() if not _told(each) and not lost.get(ref)]
@@ -167,7 +167,7 @@ class RegistryStore:
         }
 
     def _label(self, ref: Reference, manifest: Manifest) -> str | None:
-        """The fingerprint out of the configuration: an engine without manifests pushes no annotations."""
+        """Read the fingerprint from the labels: without the containerd store no annotations are pushed."""
         if manifest.config is None:
             return None
         try:
@@ -188,7 +188,7 @@ class RegistryStore:
         return (_told(manifest) or self._label(ref, manifest)) if manifest else None
 
     def examine(self, images: Mapping[str, FoundImage]) -> Mapping[str, FoundImage]:
-        """See `ImageStore.examine`. A request for each image and for each of its layers, in parallel."""
+        """See `ImageStore.examine`. Sends a request for each image and each of its layers, in parallel."""
         refs = {name: found.ref.with_digest(found.digest) for name, found in images.items()}
         manifests = self._registry.manifests(refs.values())
         lost = self._registry.lost({ref: each.layers for ref, each in manifests.items() if each is not None})
@@ -198,16 +198,16 @@ class RegistryStore:
         }
 
     def layers(self, found: FoundImage) -> tuple[tuple[str, int], ...]:
-        """See `ImageStore.layers`. Compressed, as the registry keeps them."""
+        """See `ImageStore.layers`. Sizes are compressed, as the registry stores them."""
         manifest = self._registry.manifest(found.ref.with_digest(found.digest))
         return tuple((layer.digest, layer.size) for layer in manifest.layers) if manifest else ()
 
     def refusals(self, found: FoundImage, platform: str) -> tuple[str, ...]:
-        """See `ImageStore.refusals`. Layers are asked for their size only where an image may be too large."""
+        """See `ImageStore.refusals`. Unpacked sizes are read only if the image may be too large."""
         return tuple(refusals(self.candidate(found, at_least=MOST_BYTES // _PACKED), platform))
 
     def candidate(self, found: FoundImage, *, at_least: int = 0) -> ImageFacts:
-        """What is told of an image. at_least: bytes as stored from which on layers' sizes are asked for."""
+        """Return the facts of an image. at_least: stored bytes from which the unpacked size is measured."""
         manifest, described, config = self._read(found)
         ref = found.ref.with_digest(found.digest)
         unpacked = 0
@@ -236,7 +236,7 @@ class RegistryStore:
 
     @contextmanager
     def open(self, found: FoundImage) -> Iterator[Content]:
-        """See `ImageStore.open`. A layer is fetched when it is looked into."""
+        """See `ImageStore.open`. A layer is fetched only when it is read."""
         ref = found.ref.with_digest(found.digest)
         manifest, described, config = self._read(found)
         layers = tuple(partial(self._blob, ref, layer) for layer in manifest.layers)
@@ -248,7 +248,7 @@ class RegistryStore:
         )
 
     def _read(self, found: FoundImage) -> tuple[Manifest, Descriptor, Mapping[str, Any]]:
-        """The manifest of an image, what it says of the configuration, and that."""
+        """Return the manifest of an image, the descriptor of its configuration, and the configuration."""
         ref = found.ref.with_digest(found.digest)
         manifest = self._registry.manifest(ref)
         if manifest is None or manifest.config is None:
@@ -266,7 +266,7 @@ class RegistryStore:
 
 
 class FallbackStore:
-    """A place and, for what it lacks, a second one, which is only made then: None when there is none."""
+    """A store with a second one for missing images, which is made when first needed and may be None."""
 
     def __init__(self, first: ImageStore, second: Callable[[], ImageStore | None]) -> None:
         self._first = first
@@ -274,12 +274,12 @@ class FallbackStore:
 
     @property
     def name(self) -> str:
-        """See `ImageStore.name`: of those that were asked."""
+        """See `ImageStore.name`: of the stores that were asked."""
         asked = (self._first, *([self._second] if "_second" in vars(self) else []))
         return " or ".join(place.name for place in asked if place)
 
     def look(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
-        """See `ImageStore.look`; what the first has, whole, is not asked of the second."""
+        """See `ImageStore.look`; the second is asked only for images missing or incomplete in the first."""
         wanted = list(refs)
         found = self._first.look(wanted)
         missing = [ref for ref in wanted if ref not in found or found[ref].lost]
@@ -287,7 +287,7 @@ class FallbackStore:
         return {**found, **second.look(missing)} if second else found
 
     def retag(self, source: FoundImage, target: Reference) -> None:
-        """See `ImageStore.retag`; in the place that has the source."""
+        """See `ImageStore.retag`; in the store that has the source."""
         if self._first.look([source.ref]):
             self._first.retag(source, target)
         elif second := self._second:
@@ -299,7 +299,7 @@ class FallbackStore:
         return self._first.fingerprint(ref) or (second.fingerprint(ref) if second else None)
 
     def examine(self, images: Mapping[str, FoundImage]) -> Mapping[str, FoundImage]:
-        """See `ImageStore.examine`. Of an image that is not whole in the first, the second's counts."""
+        """See `ImageStore.examine`. If an image is incomplete in the first store, the second one's counts."""
         seen: dict[str, FoundImage] = {}
         for name, found in images.items():
             holder = self._holder(found)
@@ -335,7 +335,7 @@ class FallbackStore:
 
 
 def find_images(place: ImageStore, images: Iterable[Image]) -> Mapping[str, FoundImage]:
-    """Those of the images that exist, whole and as they would be built: by name."""
+    """Return the images that exist, complete and with the same fingerprint, by name."""
     wanted = {image.name: image for image in images}
     there = place.look([image.ref for image in wanted.values()])
     return {
@@ -346,14 +346,14 @@ def find_images(place: ImageStore, images: Iterable[Image]) -> Mapping[str, Foun
 
 
 def _told(manifest: Manifest) -> str | None:
-    """The fingerprint that a manifest carries; an index is not the image that its tag should name."""
+    """Return the fingerprint that a manifest carries; None for an index, which is not the image itself."""
     return None if manifest.is_index else manifest.annotations.get(FINGERPRINT_KEY)
 
 
 def own_layers(image: Image, found: FoundImage, place: ImageStore) -> Mapping[str, int]:
-    """The layers that an image's own instructions made: digest -> bytes, lowest first.
+    """Return the layers that an image's own instructions made: digest -> bytes, lowest first.
 
-    Empty when it cannot be told, which is no reason for a build to fail.
+    Empty if unknown: that does not fail a build.
     """
     own = len(steps(image.node, exact_base=False)) - 1
     try:

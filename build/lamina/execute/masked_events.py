@@ -1,4 +1,4 @@
-"""BuildKit's progress events without secrets: what a step prints may hold what it was trusted with."""
+"""Hide secrets in BuildKit's progress events: a step may print a secret it was given."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lamina.files import write_atomic
 from lamina.masks import Mask, MaskedOutput
 
 _EXACT = frozenset({"digest", "inputs", "vertex", "timestamp", "started", "completed"})
-"""Keys whose values BuildKit makes up: what joins events must stay as it is."""
+"""Keys with values that BuildKit generates: they connect events and must not change."""
 
 
 class MaskedEvents:
-    """Takes the lines of ``--progress=rawjson`` and hands on what may be kept and shown.
+    """Masks the lines of ``--progress=rawjson`` so that they may be kept and shown.
 
-    A log is told line by line, for a secret may be cut by the pieces in which it comes; the rest of a step's
-    log comes before its end.
+    Logs are passed on in whole lines, because a secret may be split over two pieces. The rest of a step's log
+    is passed on with the step's end.
     """
 
     def __init__(self, mask: Mask) -> None:
@@ -30,7 +30,7 @@ class MaskedEvents:
         self._last: dict[tuple[str, int], Mapping[str, Any]] = {}
 
     def feed(self, line: str) -> Iterator[str]:
-        """The lines that one line becomes; those that hold no secret and no log are themselves."""
+        """Yield the masked lines for one line. A line without secrets and logs is passed on unchanged."""
         try:
             event = json.loads(line)
         except ValueError:
@@ -44,7 +44,7 @@ class MaskedEvents:
         ended = [each.get("digest", "") for each in event.get("vertexes") or () if each.get("completed")]
         rest = [piece for digest in ended for piece in self._rest(digest)]
         if told or rest:
-            # Whoever reads steps before logs must know the step by then: they come in one event or after it.
+            # Readers must know a step before its log: logs come in the same event or a later one.
             hidden["logs"] = [*told, *rest]
         if logs is None and not rest and hidden == event:
             yield line
@@ -52,7 +52,7 @@ class MaskedEvents:
             yield json.dumps(hidden, separators=(",", ":"))
 
     def close(self) -> Iterator[str]:
-        """What steps printed that nobody saw end."""
+        """Yield the remaining logs of steps that did not end."""
         rest = [piece for vertex, _ in list(self._logs) for piece in self._rest(vertex)]
         if rest:
             yield json.dumps({"logs": rest}, separators=(",", ":"))
@@ -67,7 +67,7 @@ class MaskedEvents:
         return self._mask.hide(value) if isinstance(value, str) else value
 
     def _log(self, log: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """A piece of a log as far as its lines are whole; None where nothing is yet."""
+        """Return the complete lines of a log piece; None if there are none yet."""
         place = (str(log.get("vertex", "")), int(log.get("stream") or 1))
         try:
             piece = base64.b64decode(log.get("data") or "")
@@ -83,7 +83,7 @@ class MaskedEvents:
 
 
 def hide_events(file: Path, mask: Mask) -> None:
-    """Hide secrets in a file of events, which another machine wrote."""
+    """Hide secrets in a file of events that another machine wrote."""
     masked = MaskedEvents(mask)
     lines = file.read_text("utf-8", errors="replace").splitlines()
     told = [piece for line in lines for piece in masked.feed(line)]

@@ -1,4 +1,4 @@
-"""The end of a run: what became of each image, and what went wrong."""
+"""The outcome of a run: the result of each image, and the problems."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Status = Literal["built", "retagged", "pushed", "skipped", "failed", "cancelled"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What became of one image. seconds: of its own build; size: bytes. digest: confirmed, else None.
+    """The result of one image. seconds: of its own build; size: bytes. digest: confirmed, else None.
 
-    spans: when that was, start and end in seconds since the epoch. moved: bytes that BuildKit fetched for it.
-    layers: of its own instructions, digest -> bytes as they are kept; empty where nobody tells.
+    spans: when its steps ran: start and end in seconds since the epoch. moved: bytes that BuildKit fetched
+    for it. layers: of its own instructions, digest -> bytes as stored; empty if unknown.
     """
 
     image: Image
@@ -31,18 +31,18 @@ class Result:
     cached: int = 0
     total: int = 0
     cold: bool = False
-    """Whether it was built and nothing of its own came from a cache."""
+    """Whether it was built without a cache hit among its own steps."""
     moved: int = 0
     layers: Mapping[str, int] = field(default_factory=dict)
     resolved: Mapping[str, str] = field(default_factory=dict)
-    """The versions that its own steps installed, as far as that is known."""
+    """The versions that its own steps installed, as far as known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """What a run spared, held against the last cold builds of its images.
+    """What a run saved compared with the last cold builds of its images.
 
-    seconds: in which their own steps ran. bytes: fetched or made; None where that is not known.
+    seconds: of the images' own steps. bytes: fetched or made; None if unknown.
     """
 
     seconds: float
@@ -51,12 +51,12 @@ class Saved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The end of a run. problems: why images failed; empty when all went well. interrupted: by the user.
+    """The outcome of a run. problems: why images failed; empty on success. interrupted: by the user.
 
-    kind: the error that the problems are, and so the exit code.
-    installs: image, failed ones too -> what its steps installed; see `Trace.installs`.
-    saved: image -> what was spared; without those that were cold, or of which no cold build is known.
-    saved_in_all: the same of all those together: a second in which several were built counts once.
+    kind: the error class of the problems, which sets the exit code.
+    installs: image, also a failed one -> what its steps installed; see `Trace.installs`.
+    saved: image -> its savings; without images that were cold or have no known cold build.
+    saved_in_all: the savings of all images together: a second in which several were built counts once.
     """
 
     results: Mapping[str, Result]
@@ -66,12 +66,12 @@ class Outcome:
     problems: tuple[Problem, ...] = ()
     interrupted: bool = False
     notes: tuple[Problem, ...] = ()
-    """What the user should know of it and what stops nothing."""
+    """What the user should know and what does not fail the run."""
     uncached: Mapping[str, str] = field(default_factory=dict)
-    """Image -> what its remote cache lacks; see `cache_gaps`."""
+    """Image -> why its remote cache is incomplete; see `cache_gaps`."""
     kind: type[LaminaError] = BuildError
     remote: tuple[str, ...] = ()
-    """The builds elsewhere by which it was made, as they are called there."""
+    """The ids of the remote builds that made the images."""
 
     @property
     def built(self) -> tuple[str, ...]:
@@ -80,19 +80,19 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether everything that was planned is done."""
+        """Whether everything planned was done."""
         return not self.problems and not self.interrupted
 
 
 def cancelled(decision: Decision, reason: str) -> Result:
-    """An image that was to be built or tagged and was not reached."""
+    """Return the result of an image that should be built or tagged but was not reached."""
     return Result(image=decision.image, status="cancelled", reasons=(reason,))
 
 
 def cut_short(
     so_far: Outcome, waiting: Iterable[Decision], error: LaminaError | OSError | KeyboardInterrupt
 ) -> Outcome:
-    """The end of a run of which something is confirmed when what is no image's own fault stops it."""
+    """Return the outcome of a run that an error outside the images stopped after some were confirmed."""
     stopped = isinstance(error, KeyboardInterrupt)
     reason = "the run was stopped" if stopped else "the run broke off"
     lost = {each.image.name: cancelled(each, f"cancelled: {reason}") for each in waiting}
@@ -111,7 +111,7 @@ def cut_short(
 
 
 def broken_off(plan: Plan, problems: tuple[Problem, ...], *, interrupted: bool) -> Outcome:
-    """The end of a run that stopped at what is no image's own fault."""
+    """Return the outcome of a run that an error outside the images stopped."""
     reason = "the run was stopped" if interrupted else "the run failed"
     results = {
         name: Result(image=each.image, status="skipped", reasons=each.reasons)

@@ -1,4 +1,4 @@
-"""BuildKit's progress events, folded into a trace: which steps of which image ran, and for how long."""
+"""Fold BuildKit's progress events into a trace: which steps of which image ran, and for how long."""
 
 from __future__ import annotations
 
@@ -24,39 +24,39 @@ _TRANSFERRING = "transferring "
 
 @dataclass(slots=True, kw_only=True)
 class BakeStep:
-    """One vertex of the build. started, finished: seconds since the epoch."""
+    """One step (vertex) of the build. started, finished: seconds since the epoch."""
 
     digest: str
     image: str
     name: str
     is_instruction: bool
-    """Whether it is a step of the Dockerfile rather than the loading and exporting around it."""
+    """Whether it is an instruction of the Dockerfile, not loading or exporting around it."""
     started: float | None = None
     finished: float | None = None
     cached: bool = False
     error: str | None = None
     log: list[str] = field(default_factory=list)
     images: set[str] = field(default_factory=set)
-    """All images that have it."""
+    """All images that contain the step."""
     inputs: tuple[str, ...] = ()
-    """The digests of the steps whose results it takes."""
+    """The digests of the steps whose results it uses."""
     transfers: dict[str, int] = field(default_factory=dict)
-    """What was moved over a connection -> bytes so far."""
+    """Name of a transfer -> bytes so far."""
     installs: InstallLog = field(default_factory=InstallLog)
 
     @property
     def instruction(self) -> str:
-        """The instruction alone, without its place among the steps."""
+        """The instruction without its step number."""
         return self.name.partition("] ")[2]
 
     @property
     def is_work(self) -> bool:
-        """Whether it makes something: a FROM only names what the others stand on."""
+        """Whether it makes something: a FROM only names the base."""
         return self.is_instruction and not self.instruction.startswith("FROM ")
 
     @property
     def exports_cache(self) -> bool:
-        """Whether it writes a remote cache; that it fails is no failure of the build."""
+        """Whether it exports a remote cache; its failure does not fail the build."""
         return self.name.startswith(_CACHE_EXPORT)
 
     @property
@@ -66,12 +66,12 @@ class BakeStep:
 
     @property
     def ran(self) -> bool:
-        """Whether it was carried out to its end, rather than taken from the cache."""
+        """Whether it ran to its end and was not a cache hit."""
         return self.started is not None and self.finished is not None and not self.cached and not self.error
 
     @property
     def seconds(self) -> float:
-        """How long it ran; 0 when it did not."""
+        """How long it ran, in seconds; 0 if it did not."""
         if self.started is None or self.finished is None or self.cached:
             return 0.0
         return max(0.0, self.finished - self.started)
@@ -79,12 +79,12 @@ class BakeStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """An image at one moment: steps finished, cached and known so far, and what is going on.
+    """The progress of one image: steps done, cached and known so far, and the current step.
 
-    seconds: during which something of its own ran; waiting for its base is not counted.
-    exported: whether it is where it was to go. cold: whether no result of its own steps came from a cache.
-    moved: bytes that BuildKit fetched for it: contexts, layers of what it stands on. spans: when something of
-    its own ran, start and end in seconds since the epoch, none touching another.
+    seconds: during which any of its own steps ran, without waiting for its base.
+    exported: whether it was stored or pushed. cold: whether none of its own steps was a cache hit.
+    moved: bytes that BuildKit fetched for it: contexts and base layers. spans: when its own steps ran: start
+    and end in seconds since the epoch, disjoint.
     """
 
     done: int
@@ -100,10 +100,10 @@ class Progress:
 
 
 class Trace:
-    """The state of a build, event by event. Its lines come from ``--progress=rawjson``.
+    """The state of a build, updated by the lines of ``--progress=rawjson``.
 
-    targets: bake's target name -> image, bases first. A step that several images share is told once for
-    each of them; it belongs to the first, which is the base that they all stand on.
+    targets: bake's target name -> image, bases first. BuildKit reports a step that several images share once
+    for each of them; it is assigned to the first, which is their common base.
     """
 
     def __init__(self, targets: Mapping[str, str]) -> None:
@@ -111,10 +111,10 @@ class Trace:
         self._rank = {image: rank for rank, image in enumerate(targets.values())}
         self._steps: dict[str, BakeStep] = {}
         self.messages: list[str] = []
-        """Lines that are no events: what buildx says when it fails."""
+        """Lines that are not events: the error output of buildx."""
 
     def feed(self, line: str) -> tuple[BakeStep, ...]:
-        """Take one line; the steps that it changed."""
+        """Take one line; return the steps that it changed."""
         try:
             event = json.loads(line)
         except ValueError:
@@ -137,23 +137,22 @@ class Trace:
 
     @property
     def images(self) -> tuple[str, ...]:
-        """The images it is about: those of one call of bake."""
+        """The images of this call of bake."""
         return tuple(self._rank)
 
     @property
     def steps(self) -> tuple[BakeStep, ...]:
-        """All steps, in the order in which they were first heard of."""
+        """All steps, in the order of their first event."""
         return tuple(self._steps.values())
 
     def of(self, image: str) -> tuple[BakeStep, ...]:
-        """The steps of one image."""
+        """Return the steps assigned to one image."""
         return tuple(step for step in self._steps.values() if step.image == image)
 
     def installs(self, image: str, below: Collection[str]) -> Mapping[str, Mapping[str, str] | None]:
-        """What the image's own RUN steps installed: instruction -> name -> version.
+        """Return what the image's own RUN steps installed: instruction -> name -> version.
 
-        None for a step whose result BuildKit had. below: the images that it stands on; their steps are not
-        its own.
+        None for a step that was a cache hit. below: the image's bases, whose steps are not its own.
         """
         runs = [
             step
@@ -168,15 +167,15 @@ class Trace:
                     found[step.instruction] = step.installs.versions
                 elif step.cached or len({tuple(each.installs.versions.items()) for each in twins}) != 1:
                     found.setdefault(step.instruction, None)
-                else:  # of equal steps of two images BuildKit ran one
+                else:  # BuildKit ran only one of two images' equal steps
                     found[step.instruction] = twins[0].installs.versions
         return found
 
     def progress(self, image: str, *, now: float) -> Progress:
-        """How far an image is. now: seconds since the epoch."""
+        """Return the progress of an image. now: seconds since the epoch."""
         steps = self.of(image)
         exported = any(step.finished and step.name.startswith(_EXPORT) for step in steps)
-        # Of equal steps of two images BuildKit runs one; the other is never heard of again.
+        # BuildKit runs only one of two images' equal steps; the other gets no further event.
         instructions = [step for step in steps if step.is_instruction and (step.started or not exported)]
         running = [step for step in steps if step.started is not None and step.finished is None]
         spans = join_spans((step.started, step.finished or now) for step in steps if step.started is not None)
@@ -213,9 +212,9 @@ class Trace:
         return step
 
     def _read_name(self, name: str) -> tuple[str | None, str, bool]:
-        """The image, the step's own name and whether it is an instruction, out of a vertex's name.
+        """Split a vertex's name into the image, the step's name, and whether it is an instruction.
 
-        Names are ``[<target> <stage> 2/5] RUN ...``; with a single target bake leaves its name out.
+        Names are ``[<target> <stage> 2/5] RUN ...``; with a single target bake leaves the target out.
         """
         found = _NAME.match(name)
         if found is None:
@@ -236,7 +235,7 @@ class Trace:
 
 
 def _note_transfer(step: BakeStep, status: Mapping[str, Any]) -> None:
-    """Keep how much was moved: a layer that was there already ends in the moment in which it starts."""
+    """Record moved bytes. A layer that exists already ends at the moment it starts, and is not counted."""
     name = str(status.get("id", ""))
     fetched = name.startswith(_LAYER) and status.get("started") != status.get("completed")
     if fetched or name.startswith(_TRANSFERRING):
@@ -249,7 +248,7 @@ def _is_cold(instructions: Iterable[BakeStep]) -> bool:
 
 
 def join_spans(spans: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-    """The same time in as few spans as can be, in its order."""
+    """Merge overlapping spans, in order of time."""
     joined: list[tuple[float, float]] = []
     for start, stop in sorted(spans):
         if joined and start <= joined[-1][1]:
@@ -260,7 +259,7 @@ def join_spans(spans: Iterable[tuple[float, float]]) -> tuple[tuple[float, float
 
 
 def _seconds(timestamp: str | None) -> float | None:
-    """An RFC 3339 time with nanoseconds as seconds since the epoch."""
+    """Convert an RFC 3339 time with nanoseconds to seconds since the epoch."""
     if not timestamp:
         return None
     cut = re.sub(r"(\.\d{6})\d*", r"\1", timestamp)

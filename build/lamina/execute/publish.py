@@ -1,7 +1,7 @@
-"""Content tags for images that were pushed with attestations.
+"""Put content tags on images that were pushed with attestations.
 
-Lambda takes no index. So BuildKit pushes the index under a tag of its own, and the image in it gets the
-content tag, last: what has a content tag has its attestations, and Lambda gets one manifest.
+Lambda does not accept an index. So BuildKit pushes the index under its own tag, and then the image in it
+gets the content tag: an image with a content tag has its attestations, and Lambda gets a single manifest.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from lamina.refs import Reference
 def publish_attested(
     order: BuildRequest, place: ImageStore, *, finished: bool
 ) -> tuple[dict[str, Problem], dict[str, str]]:
-    """Tag what an order pushed, as far as it did: what went wrong, and the images' digests, by image.
+    """Tag the pushed images. Return the problems and the tagged images' digests, both by image.
 
-    finished: whether it pushed all. Where it did not, an index may be of an earlier run: it names an image
-    that has no content tag yet, for it holds one of the same fingerprint, but never takes a tag from another.
-    Does nothing for an order without attestations.
+    Does nothing for a request without attestations.
+    finished: whether everything was pushed. If not, an index may be from an earlier run: its image has the
+    same fingerprint, so it may get a missing content tag, but an existing tag is not moved.
     """
     problems: dict[str, Problem] = {}
     digests: dict[str, str] = {}
@@ -49,9 +49,9 @@ def _name(order: BuildRequest, place: ImageStore, image: Image, found: FoundImag
 
 
 def carry(place: ImageStore, source: FoundImage, target: Reference) -> bool:
-    """Take the attestations of an image along under another name; whether there are any.
+    """Copy the attestations of a retagged image to its new name. Return whether there are any.
 
-    source: under its content tag. target: the other name.
+    source: with its content tag. target: the new name.
     """
     there = attested_ref(source.ref)
     found = place.look([there]).get(there)

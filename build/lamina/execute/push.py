@@ -1,4 +1,4 @@
-"""Images of the engine's store, pushed one by one to a registry that confirms their digests."""
+"""Push images of the engine's store one by one, and confirm their digests in the registry."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def push_images(
 ) -> Mapping[Reference, Manifest]:
     """Push images of the engine's store, bases first, and confirm their digests.
 
-    images: the name in the store -> the name in the registry. Raises BuildError for what is not there.
-    renew: gets new credentials; called once, when the registry does not take them.
+    images: the name in the store -> the name in the registry. Raises BuildError for missing images.
+    renew: gets new credentials; called once, if the registry rejects the current ones.
     """
     there = store.images(images)
     BuildError.check(

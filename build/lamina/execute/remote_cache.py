@@ -1,4 +1,4 @@
-"""The remote cache: where BuildKit finds the steps that other machines ran, and where it leaves its own."""
+"""The remote cache: the registry references from which BuildKit imports steps, and to which it exports."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
 _MOST_BRANCH = 80
 _MOST_READS = 400
 _CI_BRANCHES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME", "CODEBUILD_WEBHOOK_HEAD_REF")
-"""Variables that name the branch where CI checks out a commit alone: GitHub, GitLab, CodeBuild."""
+"""Variables that name the branch when CI checks out a bare commit: GitHub, GitLab, CodeBuild."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachePolicy:
-    """How a project caches. mode: ``max``, ``min``, ``inline`` or ``off``. branch: empty where none is known.
+    """How a project caches. mode: ``max``, ``min``, ``inline`` or ``off``. branch: empty if unknown.
 
-    repository: what holds an image's cache; ``{repository}`` is its own. fallback: the branch whose
-    cache is read as well. exports: whether this run may write.
+    repository: the repository of an image's cache; ``{repository}`` is the image's own. fallback: another
+    branch whose cache is read too. exports: whether this run may write.
     """
 
     mode: str
@@ -33,15 +33,15 @@ class CachePolicy:
 
     @property
     def writes(self) -> bool:
-        """Whether anything is written."""
+        """Whether any cache is written."""
         return self.exports and self.mode != "off"
 
     def name(self, repository: str) -> str:
-        """The repository that holds the cache of the images in a repository."""
+        """Return the repository that holds the cache of the images in a repository."""
         return self.repository.replace("{repository}", repository)
 
     def refs(self, image: Image) -> tuple[Reference, ...]:
-        """The image's cache references: of this branch, to which is written, and of the fallback."""
+        """Return the image's cache references: of this branch, which may be written, then of the fallback."""
         place = Reference(host=image.repository.host, repository=self.name(image.repository.repository))
         architecture = image.node.spec.platform.removeprefix("linux/")
         branches = dict.fromkeys(branch for branch in (self.branch, self.fallback) if branch)
@@ -50,10 +50,10 @@ class CachePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageCache:
-    """The remote cache of one build. imports: what is there to read. export: what to write, if anything.
+    """The remote cache of one build. imports: existing references to read. export: the one to write, if any.
 
-    steps: what the steps in it depend on; see `steps_digest`. complete: whether one of the imports was
-    written for the very same steps. home: what may be written when it lacks something nevertheless.
+    steps: digest of the steps' inputs; see `steps_digest`. complete: whether one of the imports was written
+    for exactly these steps. home: the reference that may be written if that cache is incomplete nevertheless.
     """
 
     imports: tuple[Reference, ...] = ()
@@ -65,7 +65,7 @@ class ImageCache:
 
     @property
     def targets(self) -> list[str]:
-        """Bake's ``cache-to``: one OCI manifest, which ECR takes. If it cannot be written no build fails."""
+        """Bake's ``cache-to``: one OCI manifest, which ECR accepts. A failed export fails no build."""
         if self.export is None:
             return []
         if self.mode == "inline":
@@ -75,18 +75,17 @@ class ImageCache:
 
     @property
     def tags(self) -> list[str]:
-        """Further tags of the image: an inline cache is found by a tag that stays."""
+        """Further tags of the image: an inline cache is found by a fixed tag."""
         return [str(self.export)] if self.export and self.mode == "inline" else []
 
 
 def make_caches(
     policy: CachePolicy, images: Iterable[Image], there: Mapping[Reference, str | None], *, anew: bool = False
 ) -> Mapping[str, ImageCache]:
-    """The cache of each image. there: the references that exist, and the steps each says it was written for.
+    """Return the cache of each image. there: existing reference -> the steps it was written for.
 
-    What is there for the very same steps is read and not written again: a builder exports layers that it
-    never fetched as good as not, so that the second writer would leave less than the first. anew: it is
-    written whatever is there.
+    A cache written for exactly these steps is read but not written again: a builder hardly exports layers
+    that it never fetched, so a second export would contain less than the first. anew: write it in any case.
     """
     return {image.name: _cache(policy, image, there, anew=anew) for image in images}
 
@@ -110,12 +109,12 @@ def _cache(
 def shared_imports(
     caches: Mapping[str, ImageCache], below: Mapping[str, Collection[str]]
 ) -> Mapping[str, tuple[Reference, ...]]:
-    """The references that each image of one call of bake reads. below: all that each of them stands on.
+    """Return the references that each image of one call of bake imports. below: image -> all its bases.
 
-    BuildKit looks a step up once, in the caches of the target that comes to it first; what stands on a step
-    that was not found is not looked up at all. Targets share the steps of their bases, and equal first
-    steps: each must read the caches of all that it stands on, and one whose own cache lacks steps must
-    read those of all others. https://github.com/docker/buildx/pull/2265
+    BuildKit looks a step up once, in the caches of the target that reaches it first; steps above a step that
+    was not found are not looked up. Targets share the steps of their bases, and equal first steps. So each
+    target imports the caches of all its bases, and one with an incomplete cache also those of all others.
+    https://github.com/docker/buildx/pull/2265
     """
     own = {name: caches.get(name, ImageCache()) for name in below}
     lacking = [name for name, cache in own.items() if name in caches and not cache.complete]
@@ -137,16 +136,16 @@ def shared_imports(
 
 
 def cache_sources(refs: Iterable[Reference]) -> list[str]:
-    """Bake's ``cache-from``."""
+    """Return the entries of bake's ``cache-from``."""
     return [f"type=registry,ref={ref}" for ref in refs]
 
 
 def branch_of_ci(env: Mapping[str, str]) -> str:
-    """The branch that CI says it builds; empty where it says none."""
+    """Return the branch that CI builds, from its variables; empty if they name none."""
     named = (env.get(name, "") for name in _CI_BRANCHES)
     return next((name.removeprefix("refs/heads/") for name in named if name), "")
 
 
 def _fit(name: str) -> str:
-    """A name as part of a tag."""
+    """Make a name valid as part of a tag."""
     return _UNFIT.sub("-", name)[:_MOST_BRANCH].strip("-") or "-"

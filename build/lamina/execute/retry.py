@@ -1,4 +1,4 @@
-"""What a failed build gets once more: a try if it was no fault of its own, a new login if it was refused."""
+"""Retry failed builds: after known temporary errors, and after a new login if credentials were rejected."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from lamina.execute.progress import Trace
 
 
 class RetryPolicy:
-    """Of one run. renew: gets new credentials for the registry; None where there are none to be had."""
+    """The retries of one run. renew: gets new credentials for the registry; None if that is impossible."""
 
     def __init__(self, renew: Callable[[], None] | None = None) -> None:
         self._renew = renew
         self._tries: Counter[str] = Counter()
         self.problems: list[Problem] = []
-        """Why no new credentials were to be had."""
+        """Why new credentials could not be obtained."""
         self.notes: list[Problem] = []
-        """What was tried again, and why."""
+        """What was retried, and why."""
 
     def broken(
         self, order: BuildRequest, trace: Trace, confirmed: Collection[str]
     ) -> Mapping[str, str] | None:
-        """The images that failed for good and why, which may be none's own fault; None when nothing did.
+        """Return the images that failed for good -> the failed step. None if all of them can be retried.
 
-        All others that are not confirmed can be tried again.
+        Empty if bake failed without a failed image.
         """
         failed = broken_images(order, trace)
         lost = {name: what for name, what in failed.items() if name not in confirmed}
@@ -46,7 +46,7 @@ class RetryPolicy:
         return None
 
     def _renewed(self) -> bool:
-        """Log in again, but once a run: what is refused then is refused for another reason."""
+        """Log in again, once per run: a rejection after that has another reason. Return whether it worked."""
         renew, self._renew = self._renew, None
         if renew is None:
             return False

@@ -1,4 +1,4 @@
-"""What git says of the worktree. Never part of a fingerprint; only an alias and an annotation."""
+"""Read the git revision of the worktree. It is never part of a fingerprint, only a tag and an annotation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lamina.process import Command, Runner
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """The commit that is checked out. clean: nothing in the worktree differs from it."""
+    """The commit that is checked out. clean: whether the worktree has no changes."""
 
     commit: str
     clean: bool
@@ -23,7 +23,7 @@ class Revision:
 
 
 def read_revision(runner: Runner, root: Path) -> Revision | None:
-    """The revision of a worktree; None outside git, or before the first commit."""
+    """Return the revision of a worktree; None outside git, or before the first commit."""
 
     head = runner.run(_git(root, "rev-parse", "--verify", "--quiet", "HEAD"))
     if not head.ok:
@@ -33,15 +33,15 @@ def read_revision(runner: Runner, root: Path) -> Revision | None:
 
 
 def read_branch(runner: Runner, root: Path) -> str:
-    """The branch that is checked out; empty outside git and where a commit alone is checked out."""
+    """Return the branch that is checked out; empty outside git and for a detached HEAD."""
     named = runner.run(_git(root, "symbolic-ref", "--quiet", "--short", "HEAD"))
     return named.stdout.strip() if named.ok else ""
 
 
 def check_out(runner: Runner, root: Path, revision: str, folder: Path) -> Path | None:
-    """Write the files of a revision below ``folder``, byte for byte; where ``root`` is among them.
+    """Write the files of a revision below ``folder``, byte for byte. Return the path of ``root`` among them.
 
-    Neither the worktree nor the index is touched. None when git knows no such revision.
+    The worktree and the index are not touched. None if git does not know the revision.
     """
     commit = runner.run(
         _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")

@@ -1,4 +1,4 @@
-"""A run: stage, bake, confirm, record. Nothing counts as built before its digest is confirmed."""
+"""Run a build: call bake, retry, confirm. An image counts as built only when its digest is confirmed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MOST_SENDS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildEnv:
-    """What a run works with. clock: seconds since the epoch. watch: told after every change of the trace."""
+    """The environment of a run. clock: seconds since the epoch. watch: called when the trace changes."""
 
     runner: Runner
     engine: Engine
@@ -40,20 +40,20 @@ class BuildEnv:
     place: ImageStore
     state: Path
     folder: Path
-    """Of this run: its bake file, events and metadata."""
+    """The folder of this run, with its bake files, events and metadata."""
     clock: Callable[[], float]
     watch: Callable[[Trace], None] = field(default=lambda _: None)
     environment: Mapping[str, str] = field(default_factory=dict)
-    """For buildx: the docker configuration that holds credentials."""
+    """Variables for buildx: the docker configuration that holds credentials."""
     renew: Callable[[], None] | None = None
-    """Puts new credentials into that configuration; None where they are the user's own."""
+    """Writes new credentials into that configuration; None if they are the user's own."""
     mask: Mask = field(default_factory=Mask)
-    """What steps print is kept and shown without these secrets."""
+    """The secrets to hide in the output of steps."""
     stalls: StallRules = field(default_factory=StallRules)
 
 
 def apply_without_build(plan: Plan, place: ImageStore) -> dict[str, Result]:
-    """Do what needs no build: retags, and the skips that are only reported."""
+    """Apply the decisions that need no build: do the retags, report the skips."""
     results = {decision.image.name: _skipped(decision) for decision in plan.acting("skip")}
     for decision in plan.acting("retag"):
         results[decision.image.name] = _retagged(decision, place)
@@ -61,9 +61,10 @@ def apply_without_build(plan: Plan, place: ImageStore) -> dict[str, Result]:
 
 
 def build(order: BuildRequest, workshop: BuildEnv, *, keep_going: bool = False, jobs: int = 0) -> Outcome:
-    """Build what is ordered. Failures come back in the outcome, beside what is confirmed all the same.
+    """Build the request. The outcome has both the failures and the confirmed images.
 
-    keep_going: images that do not stand on a failed one are built. jobs: how many at once; 0: all.
+    keep_going: after a failure, still build the images that do not depend on it. jobs: how many images at
+    once; 0: all. Raises an error that stops the run only if no image has a result yet.
     """
     results: dict[str, Result] = {}
     problems: list[Problem] = []
@@ -125,7 +126,7 @@ def build(order: BuildRequest, workshop: BuildEnv, *, keep_going: bool = False, 
 def note_installs(
     installs: dict[str, dict[str, Mapping[str, str] | None]], order: BuildRequest, trace: Trace
 ) -> None:
-    """Add what a call of bake installed; a step that ran in an earlier attempt is cached in a later one."""
+    """Add what a call of bake installed. A step that ran in an earlier attempt is cached in a later one."""
     for name in (image.name for image in order.images):
         known = installs.setdefault(name, {})
         for step, versions in trace.installs(name, order.below(name)).items():
@@ -133,12 +134,12 @@ def note_installs(
 
 
 def next_batch(order: BuildRequest, jobs: int) -> tuple[Decision, ...]:
-    """What one call of bake builds.
+    """Return the decisions that the next call of bake builds, at most ``jobs``; 0: no limit.
 
-    An image that runs something on its base waits until that base exists by its digest, as it does in every
-    later run: BuildKit's cache takes a base that is built in the same call for another one, and the first
-    edit of a handler would install everything again. A reproducible image always waits: the manifest tells
-    layers of a base from those that were dated anew with it.
+    An image that runs commands on its base waits until the base exists by digest, as in every later run:
+    BuildKit's cache treats a base built in the same call as a different one, so the first edit of a handler
+    would install everything again. A reproducible image always waits: only an existing base's layers keep
+    their own timestamps and digests.
     """
     bases_by_digest = order.push or order.local_images
     missing = {decision.image.name for decision in order.decisions}
@@ -181,7 +182,7 @@ def _retagged(decision: Decision, place: ImageStore) -> Result:
 
 
 def call_bake(order: BuildRequest, workshop: BuildEnv, attempt: int) -> Baked:
-    """Call bake with proved contexts, again if they changed while it ran. attempt: names its files."""
+    """Call bake with verified contexts; call it again if they changed meanwhile. attempt: for file names."""
     for _ in range(_MOST_SENDS):
         order = with_proved_stages(order, workshop.state)
         baked = replace(_call_once(order, workshop, attempt), spoilt=find_spoilt(order))
@@ -191,8 +192,8 @@ def call_bake(order: BuildRequest, workshop: BuildEnv, attempt: int) -> Baked:
 
 
 def _call_once(order: BuildRequest, workshop: BuildEnv, attempt: int) -> Baked:
-    """Call bake once; every event is on the disk as soon as it comes."""
-    # An engine's own builder unpacks what it keeps, and cannot unpack what it dates anew: that is loaded.
+    """Call bake once; write every event to disk as soon as it arrives."""
+    # The engine's builder unpacks images it stores, and cannot unpack rewritten timestamps: load an archive.
     loads = order.reproducible and order.local_images and not order.push and order.output is None
     if loads:
         place = csv_field(f"dest={workshop.folder}/{{target}}.tar")
@@ -226,7 +227,7 @@ def _call_once(order: BuildRequest, workshop: BuildEnv, attempt: int) -> Baked:
 
 
 def _load(order: BuildRequest, workshop: BuildEnv) -> str | None:
-    """Put the archives of a call of bake into the engine; what went wrong, if anything did."""
+    """Load the archives of a call of bake into the engine. Return the error; None on success."""
     for decision in order.decisions:
         file = workshop.folder / f"{target_name(decision.image.name)}.tar"
         done = workshop.runner.run(
@@ -242,7 +243,7 @@ def _load(order: BuildRequest, workshop: BuildEnv) -> str | None:
 
 
 def bake_command(workshop: BuildEnv, file: Path, bake: Bake, attempt: int) -> Command:
-    """The command line of one call of bake."""
+    """Return the command of one call of bake."""
     allowed = tuple(f"--allow=fs.read={path}" for path in bake.reads)
     return Command(
         argv=(
@@ -260,14 +261,14 @@ def bake_command(workshop: BuildEnv, file: Path, bake: Bake, attempt: int) -> Co
             **bake.environment,
             "BUILDX_METADATA_PROVENANCE": "disabled",
             "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
-            "SOURCE_DATE_EPOCH": "",  # buildx would pass it on as an argument that no fingerprint knows
+            "SOURCE_DATE_EPOCH": "",  # buildx would pass it as a build argument outside the fingerprint
         },
         cwd=workshop.state.parent,
     )
 
 
 def read_announced(folder: Path, attempt: int) -> Mapping[str, Any]:
-    """Target -> what a call of bake said of what it made: ``containerimage.digest`` and others."""
+    """Return the metadata file of a call of bake: target -> ``containerimage.digest`` and other keys."""
     return read_json(_metadata(folder, attempt)) or {}
 
 
@@ -278,10 +279,10 @@ def _metadata(folder: Path, attempt: int) -> Path:
 def confirm(
     order: BuildRequest, place: ImageStore, announced: Mapping[str, Any], baked: Baked, *, now: float
 ) -> tuple[Mapping[str, Result], Mapping[str, Problem]]:
-    """What is really there now; and, by image, what is not as it was announced or not as Lambda takes it.
+    """Check the built images in the store. Return confirmed results, and problems of the others, by image.
 
-    After a success every image must be there, with the digest that was announced: see `read_announced`.
-    now: seconds since the epoch.
+    After a success every image must exist with the announced digest or fingerprint, complete, and acceptable
+    to Lambda. announced: see `read_announced`. now: seconds since the epoch.
     """
     doubts, images = publish_attested(order, place, finished=baked.ok)
     there = place.look([decision.image.ref for decision in order.decisions])
@@ -302,7 +303,7 @@ def confirm(
         same = found is not None and found.is_image(image)
         if not baked.ok and (not same or found is None or found.digest == _before(order, image)):
             continue
-        # It may be of another run, a moment later.
+        # A run at the same time may have stored the same image.
         if found is None or found.lost or (found.digest not in digests and not same):
             doubts[image.name] = Problem(
                 what=f"{place.name} does not confirm {image.ref}: announced "
@@ -313,7 +314,7 @@ def confirm(
             doubts[image.name] = Problem(
                 what="\n  ".join((f"Lambda would refuse {image.ref}:", *reasons)),
                 where=image.node.spec.dockerfile_path,
-                hint="mend the base or the builder that makes it so; nothing was recorded of it",
+                hint="fix the base or the builder that causes it; nothing was recorded of it",
             )
         else:
             results[image.name] = _built(decision, found, baked.trace, place, now)
@@ -327,7 +328,7 @@ def _seen(found: FoundImage | None) -> str:
 
 
 def _before(order: BuildRequest, image: Image) -> str | None:
-    """The digest that the tag had before the run, which proves nothing about it."""
+    """Return the digest that the tag had before the run: finding it again does not prove a build."""
     found = order.found.get(image.name)
     return found.digest if found else None
 
@@ -351,7 +352,7 @@ def _built(decision: Decision, found: FoundImage, trace: Trace, place: ImageStor
 
 
 def doubtful(order: BuildRequest, doubts: Mapping[str, Problem]) -> Mapping[str, Result]:
-    """Images that were built and do not count."""
+    """Return failed results for the images that were built but not confirmed."""
     return {
         each.image.name: Result(
             image=each.image, status="failed", reasons=(doubts[each.image.name].what.splitlines()[0],)
@@ -364,7 +365,7 @@ def doubtful(order: BuildRequest, doubts: Mapping[str, Problem]) -> Mapping[str,
 def _remaining(
     order: BuildRequest, done: set[str], broken: Mapping[str, str], results: dict[str, Result]
 ) -> BuildRequest:
-    """What can still be built: neither done nor failed nor standing on what failed."""
+    """Return the rest of the request: without images that are done, failed, or built from a failed one."""
     lost = dict.fromkeys(broken, "")
     left: list[Decision] = []
     for decision in order.decisions:

@@ -1,4 +1,4 @@
-"""The contexts of a call of bake: proved before it, and looked at again when it is done."""
+"""Stage the contexts of a call of bake: verify them before it, and check them again after it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lamina.identify.stage import StagedContext, StagedTree, stage
 
 
 def stage_images(state: Path, images: Iterable[Image]) -> Mapping[str, StagedContext]:
-    """Stage the contexts of the images below the project's state folder."""
+    """Stage the contexts of the images below the project's state folder; return them by image name."""
     return {
         image.name: stage(
             state / "context" / image.name,
@@ -29,13 +29,13 @@ def stage_images(state: Path, images: Iterable[Image]) -> Mapping[str, StagedCon
 
 
 def with_proved_stages(order: BuildRequest, state: Path) -> BuildRequest:
-    """The order with those contexts staged again that changed since they were proved."""
+    """Return the request, with contexts that changed since they were verified staged again."""
     changed = [image for image in order.images if not order.stages[image.name].intact]
     return replace(order, stages={**order.stages, **stage_images(state, changed)}) if changed else order
 
 
 def find_spoilt(order: BuildRequest) -> frozenset[str]:
-    """The images of whose context something changed since it was proved, and those that stand on them."""
+    """Return the images whose contexts changed since they were verified, and the images built from them."""
     found = {image.name for image in order.images if not order.stages[image.name].intact}
     parents = {image.name: frozenset(image.node.parents) for image in order.images} if found else {}
     while more := {name for name, above in parents.items() if name not in found and above & found}:
@@ -44,10 +44,10 @@ def find_spoilt(order: BuildRequest) -> frozenset[str]:
 
 
 def sent_wrong(image: Image) -> Problem:
-    """What is wrong with an image that was built while its staged files changed."""
+    """Return the problem of an image whose staged files changed while it was built."""
     return Problem(
         what=f"the staged files of {image.name}, or of a base below it, changed while they were sent: "
-        f"what {image.ref} holds is not known",
+        f"the content of {image.ref} is not known",
         where=".lamina/context",
-        hint=f"let no program write below .lamina, then: invoke build-all --image {image.name} --force",
+        hint=f"stop programs that write below .lamina, then: invoke build-all --image {image.name} --force",
     )

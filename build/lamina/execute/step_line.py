@@ -1,4 +1,4 @@
-"""A step of a build as people read it."""
+"""Format a step of a build for people."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ _FLAGS = re.compile(r" --(?:mount|network|security)=\S+")
 
 
 def step_line(name: str) -> str:
-    """A step in one line: without its mounts, which say little and take much, and not too long."""
+    """Return a step in one line, without mount, network and security flags, cut to 100 characters."""
     line = " ".join(_FLAGS.sub("", name).split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"

@@ -1,4 +1,4 @@
-"""What the kernel tells of an engine on this machine."""
+"""Read the I/O counters of an engine on this machine from the kernel."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ _CONNECT_SECONDS = 5.0
 
 
 def bytes_written(host: str) -> int | None:
-    """What an engine has written so far, to registries above all; None where that cannot be seen.
+    """Return the bytes that an engine has written so far, mostly to registries; None if unknown.
 
-    host: as DOCKER_HOST. It can be seen on Linux, of an engine on this machine, by root and the engine's own
-    user.
+    host: as in DOCKER_HOST. Known only on Linux, for a local engine, to root and the engine's own user.
     """
     try:
         pid = _process(host.removeprefix(_UNIX)) if host.startswith(_UNIX) else None
@@ -28,7 +27,7 @@ def bytes_written(host: str) -> int | None:
 
 
 def _process(path: str) -> int | None:
-    """The engine behind a socket, where the kernel names one; systemd may have opened it for the engine."""
+    """Return the process id of the engine behind a socket, even if systemd opened the socket; else None."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return None
