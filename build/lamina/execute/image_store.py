@@ -80,7 +80,7 @@ class EngineStore:
         self._containerd = containerd
 
     def look(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
-        """See `ImageStore.look`. Digests are of manifests; without the containerd store they are image ids."""
+        """See `ImageStore.look`. Digests are of manifests; without the containerd store, image ids."""
         found: dict[Reference, FoundImage] = {}
         for ref, image in self._store.images(refs).items():
             if image is not None:

@@ -142,7 +142,7 @@ def test_a_cache_that_did_not_arrive_is_told_and_never_counts_as_written() -> No
     assert tidy_caches(shelf, {REF: WANTED}) == ()  # another run of the same state was a moment earlier
     problems = tidy_caches(shelf, {REF: replace(WANTED, steps="sha256:others"), gone: WANTED})
 
-    assert ["another run" in problems[0].what, "not there" in problems[1].what] == [True, True]
+    assert ["another run" in problems[0].what, "missing" in problems[1].what] == [True, True]
     assert shelf.there[REF].annotations == {STEPS_KEY: "sha256:steps"}
     assert shelf.written == 1
 

@@ -171,7 +171,7 @@ def test_a_local_requirement_that_is_not_in_the_images_is_told_once(repo: Repo) 
 
     (problem,) = told(repo)
 
-    assert "label/pyproject.toml: app and other hold my-label but not my-dynamo, which that req" in problem
+    assert "label/pyproject.toml: app and other hold my-label but not my-dynamo, which" in problem
     assert "likely, unless label/my_label/tax.py, which imports it, is never imported" in problem
 
     repo.write("handler.py", "import my_label.tax\n\ndef handler(event, context): ...\n")
