@@ -1,1 +1,1 @@
-"""What an image is made of: its context, its fingerprint, and how two of them differ."""
+"""Determine what an image is built from: its context, its fingerprint, and how two fingerprints differ."""

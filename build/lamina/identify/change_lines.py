@@ -1,4 +1,4 @@
-"""Changes as people read them: a line each, a crowd of files as one, instructions cut where they differ."""
+"""Format changes for people: one line each, many files as one line, instructions cut where they differ."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lamina.identify.explain import FOLDER, InputChange
 from lamina.identify.tree import shown
 
 CROWD = 10
-"""So many files of one kind of change are named; of more, only their number and their folder."""
+"""Up to this number, files with the same kind of change are listed. Above it, they are summarised."""
 _CROWDED = {
     **{each: each for each in ("added", "removed", "modified")},
     "mode": "made executable or not",
@@ -23,18 +23,18 @@ _LEAD = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeLine:
-    """A line, and lines that say more to those who ask for it."""
+    """A line, and further lines for those who want details."""
 
     line: str
     details: tuple[str, ...] = ()
 
 
 def describe_changes(changes: Iterable[InputChange]) -> tuple[ChangeLine, ...]:
-    """The changes in their order. Lines can be printed anywhere and are of a sane length."""
-    return tuple(_tell(changes))
+    """Return the changes in their order, as printable lines of limited length."""
+    return tuple(_lines(changes))
 
 
-def _tell(changes: Iterable[InputChange]) -> Iterator[ChangeLine]:
+def _lines(changes: Iterable[InputChange]) -> Iterator[ChangeLine]:
     listed = list(changes)
     crowds: dict[tuple[str, str], list[InputChange]] = {}
     for each in listed:
@@ -48,7 +48,7 @@ def _tell(changes: Iterable[InputChange]) -> Iterator[ChangeLine]:
 
 
 def _crowd(changes: Sequence[InputChange]) -> ChangeLine:
-    """Where the files are all together, and the first of them. Their folders are not counted."""
+    """Summarise files with one kind of change: their number and folder, and the first ones in detail."""
     files = [each for each in changes if FOLDER not in {each.before, each.after}]
     counted = files or changes
     folder = posixpath.commonpath([posixpath.dirname(each.subject) for each in counted])
@@ -59,13 +59,13 @@ def _crowd(changes: Sequence[InputChange]) -> ChangeLine:
         line=f"{len(counted)} {'files' if files else 'folders'} {_CROWDED[counted[0].kind]}{below}",
         details=(
             *(each.text for each in counted[:CROWD]),
-            *([f"and {more} more, which --json names"] if more > 0 else []),
+            *([f"and {more} more; --json lists them"] if more > 0 else []),
         ),
     )
 
 
 def excerpt(diff: Sequence[str]) -> tuple[str, ...]:
-    """A diff for the screen: not too many lines, and of long ones the part from where they differ."""
+    """Return a diff for the screen: limited in length, with long lines cut to where they differ."""
     lines = [shown(line) for line in diff[:_MOST_LINES]]
     changed = [line[2:] for line in lines if line[0] != " "]
     start = 0

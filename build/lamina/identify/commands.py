@@ -1,6 +1,6 @@
-"""What the commands of a RUN may do to the code of an image: which install, and which may write it unseen.
+"""Classify the commands of a RUN: those that install packages, and those that may write code unseen.
 
-A program that is not known may write anything anywhere: nothing is certain behind it.
+An unknown program may write anything anywhere, so the contents of the image are uncertain after it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _PIP = re.compile(r"pip(?:3(?:\.\d+)?)?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installing:
-    """A call of pip or ``uv pip``. folder: in which it is called, an image path."""
+    """A call of pip or ``uv pip``. folder: its working directory, an image path."""
 
     call: Install
     folder: str
@@ -68,7 +68,7 @@ class Installing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writing:
-    """A command that may write code where the function finds it, as it is written."""
+    """A command that may write code where the function can import it. text: as written."""
 
     text: str
 
@@ -84,7 +84,7 @@ def effects(
     scope: Mapping[str, str | None],
     is_code: Callable[[str], bool],
 ) -> Iterator[Effect]:
-    """What a RUN does, command by command. is_code: whether the function may import from an image path."""
+    """Yield the effects of a RUN, command by command. is_code: whether code may be imported from a path."""
     text = " ".join(instruction.words)
     if instruction.heredocs and not (_PLAIN_HEREDOC.fullmatch(text) and _is_shell(instruction)):
         yield Writing(text=text)
@@ -123,7 +123,7 @@ def _bare(words: list[str]) -> list[str]:
 
 
 def _path(written: str, folder: str, scope: Mapping[str, str | None]) -> str:
-    """An image path; one that is not known begins with ``$``."""
+    """Return an image path; one that is unknown begins with ``$``."""
     try:
         return posixpath.normpath(posixpath.join(folder, expand(written, scope)))
     except (UnknownVariableError, ExpansionError):
@@ -133,7 +133,7 @@ def _path(written: str, folder: str, scope: Mapping[str, str | None]) -> str:
 def _is_quiet(
     words: list[str], folder: str, scope: Mapping[str, str | None], is_code: Callable[[str], bool]
 ) -> bool:
-    """Whether a command writes no code where the function finds it."""
+    """Whether a command certainly writes no code where the function can import it."""
 
     def written(path: str) -> bool:
         place = _path(path, folder, scope)
@@ -166,7 +166,7 @@ def _is_quiet(
 
 
 def _is_quiet_python(words: list[str]) -> bool:
-    if words[1:2] == ["-c"] and len(words) > 2:  # the requirements of a project file, for an install of them
+    if words[1:2] == ["-c"] and len(words) > 2:  # a script that reads requirements from a project file
         return "tomllib" in words[2] and _WRITES.search(words[2]) is None
     return words[1:2] in (["--version"], ["-V"]) or (words[1:2] == ["-m"] and words[2] in _QUIET_MODULES)
 
@@ -176,7 +176,7 @@ def _is_quiet_tool(words: list[str]) -> bool:
         return True
     if words[1:2] == ["pip"]:
         return words[2:3] != ["sync"]
-    if words[:2] == ["uv", "export"]:  # it lists the project as well, for an install of what is listed
+    if words[:2] == ["uv", "export"]:  # it lists the project as well, which a later install then installs
         return False
     return bool(words[1:]) and words[1] in _ONLY_ASK
 
@@ -191,7 +191,7 @@ def _value(words: list[str], *options: str) -> str | None:
 def _redirects(
     command: ShellCommand, folder: str, scope: Mapping[str, str | None], is_code: Callable[[str], bool]
 ) -> bool:
-    """Whether a command's output goes into a file that may be code."""
+    """Whether a command redirects output to a file that may be code."""
     texts = [("" if word.quoted else word.text) for word in command.words]
     for index, text in enumerate(texts):
         found = _REDIRECT.fullmatch(text) or _GLUED.fullmatch(text)

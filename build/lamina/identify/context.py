@@ -1,4 +1,4 @@
-"""The context of an image: exactly the files that its Dockerfile can read."""
+"""Select the context of an image: exactly the files that its Dockerfile can read."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ DEFAULT_EXCLUDES = (
 BY_DEFAULT = "the default excludes"
 _MOST_LINKS = 255
 _UNSENT = (
-    "BuildKit takes names as patterns, follows a link for one of several sources alone, "
-    "and none behind a folder with a wildcard"
+    "BuildKit reads source names as patterns, follows a shared link for one source only, "
+    "and follows no link behind a folder with a wildcard"
 )
 
 
 class ContextFile(NamedTuple):
-    """A file that can reach the image. sha256: of the content, of a link's target, empty for a folder."""
+    """A file that can reach the image. sha256: of the content or a link's target; empty for a folder."""
 
-    # One for every file of every plan: a tuple takes a third of a dataclass's time.
+    # A plan creates one for every file. A tuple takes a third of a dataclass's time.
     path: str
     kind: FileKind
     sha256: str
@@ -53,21 +53,21 @@ class ContextFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """A source that finds nothing. hidden_by: the rule without which it would; nearest: a name like it."""
+    """A source without a match. hidden_by: the rule that excludes one. nearest: a similar existing path."""
 
     source: SourceFiles
     path: str
     hidden_by: IgnoreRule | None = None
     nearest: str | None = None
     fault: str | None = None
-    """What else is wrong with it: outside the context, a link that leaves it, unreadable."""
+    """Another problem: outside the context, a link that leaves it, unreadable."""
     optional: bool = False
-    """Whether the build survives it: a wildcard may find nothing, in a folder of which anything is sent."""
+    """Whether the build succeeds anyway: a wildcard may match nothing in a folder that is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """All files of one context that can reach the image, by path; and the sources that found none."""
+    """All files of one context that can reach the image, sorted by path; and sources without a match."""
 
     files: tuple[ContextFile, ...]
     missing: tuple[Missing, ...]
@@ -75,16 +75,18 @@ class Context:
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """The total size of all files in bytes."""
         return sum(each.size for each in self.files)
 
 
 def select(files: Files, recipe: Recipe, ignore: Ignore, *, name: str | None = None) -> Context:
-    """The files that the recipe reads from one context: the main one, or the named one.
+    """Select the files that the recipe reads from one context.
 
-    Follows COPY, ADD and bind mounts as BuildKit does: wildcards, folders, links at the source, what
-    ``--exclude`` leaves out and ``--parents`` lets in.
-    A source that cannot be known takes the whole (filtered) context.
+    Like BuildKit, it follows COPY, ADD and bind mounts with wildcards, folders, links in the source path,
+    ``--exclude`` and ``--parents``. A source with an unknown path takes the whole (filtered) context.
+
+    Args:
+        name: A named context; None for the main one.
     """
     sources = tuple(source for source in recipe.sources if source.context == name)
     ignore = with_defaults(ignore, sources)
@@ -104,7 +106,7 @@ def _sent(files: Files, sources: tuple[SourceFiles, ...]) -> TransferSet:
 
 
 def with_defaults(ignore: Ignore, sources: tuple[SourceFiles, ...]) -> Ignore:
-    """The rules and, last, `DEFAULT_EXCLUDES`, but for what a ``!`` rule or a source asks for by name."""
+    """Append `DEFAULT_EXCLUDES` to the rules, except for names in a ``!`` rule or a source."""
     named = {part for source in sources for path in source.paths or () for part in path.split("/")}
     named |= {part for rule in ignore.rules if rule.negated for part in rule.pattern.split("/")}
     unasked = (each for each in DEFAULT_EXCLUDES if not any(fnmatchcase(part, each) for part in named))
@@ -119,51 +121,51 @@ class _Selector:
         self._found: dict[str, ContextFile] = {}
         self._missing: list[Missing] = []
         self._looked_in: dict[int, str] = {}
-        """Index of a missing wildcard -> the folder where it looked."""
+        """Index of a missing wildcard -> the folder it searches."""
 
     def run(self, sources: tuple[SourceFiles, ...]) -> Context:
         for source in sources:
             for path in source.paths or (".",):
                 self._take(source, path)
         for index, folder in self._looked_in.items():
-            self._missing[index] = replace(self._missing[index], optional=self._is_there(folder))
+            self._missing[index] = replace(self._missing[index], optional=self._has_folder(folder))
         return Context(files=tuple(self._found.values()), missing=tuple(self._missing), ignore=self._ignore)
 
-    def _is_there(self, folder: str) -> bool:
-        """Whether BuildKit has the folder that a wildcard looks into, where it then may find nothing."""
+    def _has_folder(self, folder: str) -> bool:
+        """Whether BuildKit has the folder that a wildcard searches. If so, no match is not an error."""
         if not folder or any(path == folder or path.startswith(f"{folder}/") for path in self._found):
             return True
         entry = self._files.entry(folder)
         if entry is None or entry.kind != "dir" or not (self._is_sent(entry) and self._sent.holds(folder)):
             return False
         self._add(entry)
-        self._thank(folder)
+        self._take_leading_links(folder)
         return True
 
     def _take(self, source: SourceFiles, written: str) -> None:
-        """Everything that one source path finds."""
+        """Take everything that one source path matches."""
         try:
-            asked = CopySource.read(source, written)
-            if asked.is_wildcard:
-                self._take_matches(asked)
+            copy = CopySource.read(source, written)
+            if copy.is_wildcard:
+                self._take_matches(copy)
             else:
-                self._take_path(asked, asked.path)
+                self._take_path(copy, copy.path)
         except PatternError as error:
             self._miss(source, written, fault=f"is a malformed pattern: {error}")
         except OSError as error:
             self._miss(source, written, fault=f"cannot be read: {error.filename}: {error.strerror}")
 
-    def _take_matches(self, asked: CopySource) -> None:
-        """What a wildcard finds: it looks into one folder, which a link may stand for."""
-        fixed = fixed_part(asked.path)
-        pattern = asked.path[len(fixed) :].lstrip("/")
-        folder = self._follow(asked, fixed)
+    def _take_matches(self, copy: CopySource) -> None:
+        """Take everything that a wildcard matches. It searches one folder, which may be a link."""
+        fixed = fixed_part(copy.path)
+        pattern = copy.path[len(fixed) :].lstrip("/")
+        folder = self._follow(copy, fixed)
         if folder is None:
             return
-        is_sent = asked.is_sent and folder == fixed
+        is_sent = copy.is_sent and folder == fixed
         matches = [each for each in self._glob(folder, pattern) if is_sent or self._sent.reaches(each)]
         for match in matches:
-            self._take_path(replace(asked, written=match, is_sent=is_sent), match)
+            self._take_path(replace(copy, written=match, is_sent=is_sent), match)
         if not matches:
             first = next(
                 _Selector(self._files, EMPTY, TransferSet(self._files, [""]))._glob(folder, pattern), None
@@ -172,82 +174,78 @@ class _Selector:
             nearest = None if rule else self._nearest(posixpath.join(folder, pattern))
             self._looked_in[len(self._missing)] = folder
             self._missing.append(
-                Missing(source=asked.source, path=asked.written, hidden_by=rule, nearest=nearest)
+                Missing(source=copy.source, path=copy.written, hidden_by=rule, nearest=nearest)
             )
 
-    def _take_path(self, asked: CopySource, path: str) -> None:
-        """A path without wildcards: through links, then the file or all of the folder."""
-        place = self._follow(asked, path)
+    def _take_path(self, copy: CopySource, path: str) -> None:
+        """Take a path without wildcards: follow links, then take the file or the whole folder."""
+        place = self._follow(copy, path)
         if place is None:
             return
         entry = self._files.entry(place)
-        is_certain = asked.is_sent and place == path
+        is_certain = copy.is_sent and place == path
         is_sent = is_certain or self._sent.holds(place)
         if not is_certain:
-            self._thank(place)
+            self._take_leading_links(place)
         if entry is None or self._hidden(place, entry):
-            self._explain(asked, place)
+            self._explain(copy, place)
         elif not is_sent and not self._sent.reaches(place):
             why = self._sent.fault or _UNSENT
-            self._miss(
-                asked.source, asked.written, fault=f"leads to {place or '.'}, which is not sent: {why}"
-            )
+            self._miss(copy.source, copy.written, fault=f"leads to {place or '.'}, which is not sent: {why}")
         elif entry.kind != "dir":
             self._add(entry)
-        elif filters := self._filters(asked, place, is_sent=is_sent):
-            self._take_some(asked, entry, filters)
+        elif filters := self._filters(copy, place, is_sent=is_sent):
+            self._take_some(copy, entry, filters)
         elif not self._walk(self._ignore.folder(place)) and self._hides(place):
-            self._explain(asked, place)
+            self._explain(copy, place)
         else:
             self._add(entry)
 
-    def _thank(self, place: str) -> None:
-        """Take the links that a place is sent for, though no source asks for them."""
+    def _take_leading_links(self, place: str) -> None:
+        """Take the links that cause a path to be sent, although no source names them."""
         for path in self._sent.links_leading_to(place):
             link = self._files.entry(path)
             if link is not None and not self._hides(path):
                 self._add(link)
 
-    def _filters(self, asked: CopySource, place: str, *, is_sent: bool) -> list[Filter]:
-        """What holds for the names in a folder, where not all that is in the context counts."""
+    def _filters(self, copy: CopySource, place: str, *, is_sent: bool) -> list[Filter]:
+        """Return the filters for the names in a folder; none if everything in the context counts."""
         sent = None if is_sent else self._sent.patterns
-        wanted = (("", asked.only, True), ("", asked.less, False), (place, sent, True))
-        return [Filter.at(base, patterns, match=match) for base, patterns, match in wanted if patterns]
+        candidates = (("", copy.only, True), ("", copy.less, False), (place, sent, True))
+        return [Filter.at(base, patterns, match=match) for base, patterns, match in candidates if patterns]
 
-    def _take_some(self, asked: CopySource, entry: TreeEntry, filters: list[Filter]) -> None:
-        """Of a folder what ``--parents`` lets in and ``--exclude`` does not leave out."""
+    def _take_some(self, copy: CopySource, entry: TreeEntry, filters: list[Filter]) -> None:
+        """Take the part of a folder that ``--parents``, ``--exclude`` and the transfer set let through."""
         folder = self._ignore.folder(entry.path)
         found = self._walk_some(folder, filters)
         if folder.hidden_by and not self._holds(folder):
-            self._explain(asked, entry.path)
+            self._explain(copy, entry.path)
             return
         self._add(entry)
-        if asked.only is not None and not found:
-            nothing = None if asked.only.rules else "is nothing with --parents: name what is in it, or *"
-            self._missing.append(
-                Missing(source=asked.source, path=asked.written, fault=nothing, optional=True)
-            )
+        if copy.only is not None and not found:
+            nothing = None if copy.only.rules else "matches nothing with --parents: name its contents, or *"
+            self._missing.append(Missing(source=copy.source, path=copy.written, fault=nothing, optional=True))
 
     def _walk_some(self, folder: Folder, filters: list[Filter]) -> bool:
-        """As `_walk`, for what passes the filters; a folder that does not may yet hold what does."""
+        """Like `_walk`, with filters. A folder that does not pass may contain files that do."""
         any_taken = False
         for child in self._files.children(folder.path) if folder.walked else ():
             name = posixpath.basename(child.path)
-            wanted = all(each.passes(name) for each in filters)
+            passes = all(each.passes(name) for each in filters)
             if child.kind == "dir":
                 below, entered = folder.enter(name), [each.enter(name) for each in filters]
                 inside = not any(each.closed for each in entered) and self._walk_some(below, entered)
                 any_taken = any_taken or inside
-                wanted = wanted and (inside or not below.hidden_by or self._holds(below))
+                passes = passes and (inside or not below.hidden_by or self._holds(below))
             else:
-                wanted = wanted and not folder.hides(name)
-            if wanted:
+                passes = passes and not folder.hides(name)
+            if passes:
                 self._add(child)
                 any_taken = True
         return any_taken
 
-    def _follow(self, asked: CopySource, path: str) -> str | None:
-        """The path with every link on the way followed; the links belong to the context as well."""
+    def _follow(self, copy: CopySource, path: str) -> str | None:
+        """Follow every link in a path and take the links. Return the final path, or None on a problem."""
         done, todo, hops = "", [part for part in path.split("/") if part], 0
         first = last = None
         while todo:
@@ -259,9 +257,9 @@ class _Selector:
                 and _is_above(posixpath.join(posixpath.dirname(last.path), last.target or ""))
             ):
                 self._miss(
-                    asked.source,
-                    asked.written,
-                    fault=f"passes the link {last.path} -> {last.target}, which leads out of the context",
+                    copy.source,
+                    copy.written,
+                    fault=f"uses the link {last.path} -> {last.target}, which leads out of the context",
                 )
                 return None
             if entry is None or entry.kind != "link":
@@ -269,13 +267,13 @@ class _Selector:
                 continue
             hops += 1
             if self._hides(step):
-                self._explain(asked, step)
+                self._explain(copy, step)
                 return None
             self._add(entry)
             first = first or entry
             if hops > _MOST_LINKS:
-                fault = f"passes the link {first.path} -> {first.target}, which goes round in circles"
-                self._miss(asked.source, asked.written, fault=fault)
+                fault = f"uses the link {first.path} -> {first.target}, which leads in a circle"
+                self._miss(copy.source, copy.written, fault=fault)
                 return None
             last = entry
             todo = [part for part in within(step, entry.target or "").split("/") if part] + todo
@@ -283,7 +281,7 @@ class _Selector:
         return done
 
     def _glob(self, folder: str, pattern: str) -> Iterator[str]:
-        """The paths below a folder that match a wildcard, not below one another. Links are not entered."""
+        """Yield paths below a folder that match a wildcard. Matches and links are not entered."""
         compiled = compile_wildcard(pattern, deep=False)
         levels = pattern.count("/")
         skipped = len(folder) + 1 if folder else 0
@@ -302,7 +300,7 @@ class _Selector:
                     stack.append(child.path)
 
     def _walk(self, folder: Folder) -> bool:
-        """Take every file and folder below that is not hidden; whether there was any."""
+        """Take every included file and folder below. Return whether there was any."""
         any_taken = False
         skipped = len(folder.path) + 1 if folder.path else 0
         for child in self._files.children(folder.path) if folder.walked else ():
@@ -321,17 +319,17 @@ class _Selector:
         return bool(path) and self._ignore.hides(path) is not None
 
     def _hidden(self, path: str, entry: TreeEntry) -> bool:
-        """Whether nothing of it is sent: a hidden folder may still hold files that are not."""
+        """Whether nothing of an entry is sent. An excluded folder may contain re-included files."""
         return self._hides(path) and not (entry.kind == "dir" and self._ignore.may_reinclude_below(path))
 
     def _is_sent(self, entry: TreeEntry) -> bool:
-        """Whether any of it is sent."""
+        """Whether any part of an entry is sent."""
         if entry.kind != "dir" or not self._hides(entry.path):
             return not self._hides(entry.path)
         return self._ignore.may_reinclude_below(entry.path) and self._holds(self._ignore.folder(entry.path))
 
     def _holds(self, folder: Folder) -> bool:
-        """Whether a hidden folder has anything that is not."""
+        """Whether an excluded folder contains anything that is included."""
         for child in self._files.children(folder.path) if folder.walked else ():
             name = posixpath.basename(child.path)
             if child.kind == "dir":
@@ -355,18 +353,18 @@ class _Selector:
             raise OSError(0, "is neither a file, a folder nor a link", path)
         self._found[path] = ContextFile(path, kind, digest, entry.size)
 
-    def _explain(self, asked: CopySource, path: str) -> None:
-        """Note a source that finds nothing: hidden by a rule, or not there but perhaps misspelt."""
+    def _explain(self, copy: CopySource, path: str) -> None:
+        """Record a source that matches nothing: excluded by a rule, missing, or misspelt."""
         rule = self._ignore.hides(path) if self._files.entry(path) is not None else None
         nearest = None if rule else self._nearest(path)
-        outside = rule is None and _is_above(asked.written.lstrip("/"))
+        outside = rule is None and _is_above(copy.written.lstrip("/"))
         fault = "is outside the context" if outside else None
         self._missing.append(
-            Missing(source=asked.source, path=asked.written, hidden_by=rule, nearest=nearest, fault=fault)
+            Missing(source=copy.source, path=copy.written, hidden_by=rule, nearest=nearest, fault=fault)
         )
 
     def _nearest(self, path: str) -> str | None:
-        """The path below the deepest folder that exists whose name is most like the one written."""
+        """Return the path with its first missing part replaced by the most similar existing name."""
         parts = path.split("/")
         folder = ""
         for index, part in enumerate(parts):
@@ -386,7 +384,7 @@ class _Selector:
 
 
 def _is_above(path: str) -> bool:
-    """Whether a path leaves the context, unless the context's root stands for all above it."""
+    """Whether a path leaves the context if its root is not treated as ``/``."""
     normal = posixpath.normpath(path)
     return normal == ".." or normal.startswith(("/", "../"))
 

@@ -1,4 +1,4 @@
-"""What a COPY puts where: image path -> where the file comes from."""
+"""The destinations of a COPY: image path -> origin of the file."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ def copied(
     *,
     is_folder: Callable[[str], bool],
 ) -> Iterator[tuple[str, str]]:
-    """Image path and origin of each file that is copied.
+    """Yield image path and origin of each copied file.
 
-    words: of the instruction, expanded. files: what it copies from, path -> origin. place: the destination.
-    A single file goes into the folder that the destination names, or takes that name: where neither the
-    image nor a suffix tells which, it is told in both places.
+    A single file goes into the destination folder or takes the destination's name. If neither the image nor a
+    suffix decides this, both paths are yielded.
+
+    Args:
+        words: The instruction's words, expanded.
+        files: Path -> origin, in the context or image that it copies from.
+        place: The destination.
+        is_folder: Whether an image path is certainly a folder.
     """
     *written, target = words
     keep = instruction.flag("parents") in {"", "true"}
@@ -32,8 +37,8 @@ def copied(
     for source, kept in sources:
         wild = compile_wildcard(source, deep=keep) if is_wildcard(source) else None
         below = f"{source}/" if source else ""
-        for there, file in files.items():
-            path = there.lstrip("/")
+        for name, file in files.items():
+            path = name.lstrip("/")
             if wild is not None:
                 matched = next((head for head in _heads(path) if wild.fullmatch(head)), None)
                 if matched is None:
@@ -60,14 +65,14 @@ def _suffix(path: str) -> str:
 
 
 def _source(written: str, *, pivot: bool) -> tuple[str, int]:
-    """A source as a relative path, and how much of it ``--parents`` leaves out: what is before ``/./``."""
+    """Return a source as a relative path, and the length of the part before ``/./`` to drop."""
     before = written.partition("/./")[0] if pivot and "/./" in written else ""
     head = posixpath.normpath(f"/{before}").lstrip("/")
     return posixpath.normpath(f"/{written}").lstrip("/"), len(f"{head}/") if head else 0
 
 
 def _heads(path: str) -> Iterator[str]:
-    """The path and the folders that it is in, outermost first."""
+    """Yield the ancestors of a path, outermost first, then the path itself."""
     parts = path.split("/")
     for count in range(1, len(parts) + 1):
         yield "/".join(parts[:count])

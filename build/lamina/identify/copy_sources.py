@@ -1,8 +1,8 @@
-"""What one source of COPY asks for: a path, and what of a folder ``--parents`` and ``--exclude`` leave.
+"""One source path of COPY, with the patterns of ``--parents`` and ``--exclude``.
 
-Patterns are those of an ignore file, but each stands by itself and means names below the source: below each
-match of a wildcard, below the part of a ``--parents`` path before ``/./``. The source itself is never left
-out. The rule is ``copy/copy.go`` of tonistiigi/fsutil.
+The patterns have the syntax of an ignore file. Each applies independently to names below the source: below
+each match of a wildcard, or below the part of a ``--parents`` path before ``/./``. The source itself is never
+excluded. Source: ``copy/copy.go`` of tonistiigi/fsutil.
 """
 
 from __future__ import annotations
@@ -20,8 +20,13 @@ _WITH_WILDCARDS = frozenset({"COPY", "ADD"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopySource:
-    """One path of a source. path: from the context's root; only: what counts of a folder, all when None;
-    less: what of that does not."""
+    """One path of a source.
+
+    Attributes:
+        path: Relative to the context's root.
+        only: Patterns that names below must match; None means everything.
+        less: Patterns of names to leave out.
+    """
 
     source: SourceFiles
     written: str
@@ -29,11 +34,11 @@ class CopySource:
     only: Ignore | None
     less: Ignore | None
     is_sent: bool
-    """Whether all that it finds is sent for certain, unless it is found through a link."""
+    """Whether everything it matches is certainly sent, unless it is found through a link."""
 
     @classmethod
     def read(cls, source: SourceFiles, written: str) -> CopySource:
-        """Raises PatternError for a malformed ``--exclude`` or ``--parents`` pattern."""
+        """Parse a path of a source. Raises PatternError for a malformed pattern of a flag."""
         path, only, less = written, None, None
         known = source.paths is not None
         if source.parents and known:
@@ -41,7 +46,7 @@ class CopySource:
             if not pivot:
                 path, pattern = "/", written
             only = Ignore.patterns([rooted(pattern)], source.instruction)
-        if source.excludes and known:  # they mean names below the source, wherever that is
+        if source.excludes and known:  # these patterns apply below the source, wherever it is
             less = Ignore.patterns(source.excludes, source.instruction)
         return cls(
             source=source,
@@ -54,13 +59,13 @@ class CopySource:
 
     @property
     def is_wildcard(self) -> bool:
-        """Whether the path stands for others; a mount's is taken as it is."""
+        """Whether the path is a wildcard. Mounts take their path literally."""
         return self.source.instruction in _WITH_WILDCARDS and is_wildcard(self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Patterns at a folder that its names must match, or must not. stems: how each of them begins."""
+    """Patterns that the names in a folder must match, or must not. stems: their fixed beginnings."""
 
     folder: Folder
     match: bool
@@ -68,22 +73,22 @@ class Filter:
 
     @classmethod
     def at(cls, place: str, patterns: Ignore, *, match: bool) -> Filter:
-        """The filter at a folder, whose path is relative to where the patterns begin."""
+        """Return the filter for a folder, given by its path relative to the root of the patterns."""
         texts = [rule.pattern for rule in patterns.rules if not rule.negated]
         stems = (fixed_part(each) if is_wildcard(each) else each for each in texts)
         return cls(folder=patterns.folder(place), match=match, stems=tuple(stems))
 
     def passes(self, name: str) -> bool:
-        """Whether a name in the folder counts, as far as this filter goes."""
+        """Whether this filter lets a name in the folder through."""
         return (self.folder.hides(name) is not None) is self.match
 
     def enter(self, name: str) -> Filter:
-        """The filter in a folder of that name."""
+        """Return the filter for a subfolder."""
         return replace(self, folder=self.folder.enter(name))
 
     @property
     def closed(self) -> bool:
-        """Whether nothing in the folder can pass."""
+        """Whether nothing below the folder can pass."""
         if not self.match:
             return not self.folder.walked
         here = f"{self.folder.path}/"
@@ -92,5 +97,5 @@ class Filter:
 
 
 def rooted(written: str) -> str:
-    """A source path as BuildKit takes it: from the context's root, which it cannot leave."""
+    """Return a source path relative to the context's root, which ``..`` cannot leave, as in BuildKit."""
     return posixpath.normpath(f"/{written}").lstrip("/")

@@ -1,4 +1,4 @@
-"""How two bills differ: names, digests and instructions, never what a file or an argument holds."""
+"""Compare build inputs. Only names, digests and instructions are shown, never contents or argument values."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ _LETTER = {"f": "file", "x": "executable", "l": "link", "d": FOLDER}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputChange:
-    """One thing in which an image differs from what it was.
+    """One difference between two sets of build inputs.
 
-    kind: of a file, how it changed; else the part of the bill. ``unknown``: one side is not known at all.
-    subject: the path, the name of the image, argument or requirement, the file of an ignore rule.
-    text: the whole of it in one line that any terminal can print. context: the named one of a file, empty
-    for the main one. before, after: digests, fingerprints, requirements; of a file what kind of file it is.
-    An argument's value and a file's content are never told.
-    diff: of instructions, lines that begin with ``- ``, ``+ `` or two spaces.
+    Attributes:
+        kind: How a file changed, else which part changed. ``unknown``: one side has no build inputs.
+        subject: The path; the name of the image, argument or requirement; the file of an ignore rule.
+        text: The whole change in one line that any terminal can print. It never holds an argument's value or
+            a file's content.
+        context: The named context of a file; empty for the main one.
+        before: Digest, fingerprint or requirement; for a file, its kind. So is `after`.
+        diff: Of instructions: lines that begin with ``- ``, ``+ `` or two spaces.
     """
 
     kind: Kind
@@ -46,9 +48,10 @@ class InputChange:
 def differences(
     before: BuildInputs, after: BuildInputs, ignores: Mapping[str, Ignore] | None = None
 ) -> tuple[InputChange, ...]:
-    """Every reason why ``after`` is another image than ``before``; empty when it is the same.
+    """Return every reason why ``after`` differs from ``before``; empty when they are equal.
 
-    ignores: by context, the rules behind ``after`` where they are known, to name those that hide a file.
+    Args:
+        ignores: Context -> the rules behind ``after``, if known. Used to name rules that hide files.
     """
     return tuple(_differences(before, after, ignores or {}))
 
@@ -111,7 +114,7 @@ def _files(context: str, before: Mapping[str, str], after: Mapping[str, str]) ->
 
 
 def _how(old: str | None, new: str | None) -> tuple[FileChange, str]:
-    """What happened to a file, from its two lines in the bills."""
+    """Describe what happened to a file, from its entries in the build inputs."""
     if old is None or new is None:
         return ("added", "added") if old is None else ("removed", "removed")
     if old[0] == new[0]:
@@ -122,7 +125,7 @@ def _how(old: str | None, new: str | None) -> tuple[FileChange, str]:
 
 
 def _hidden(ignore: Ignore, changes: Iterable[InputChange]) -> Iterator[InputChange]:
-    """The rules that hide files which were there: they are new, or a ``!`` line after them is gone."""
+    """Yield the rules that now hide removed files: a rule was added, or a ``!`` line was removed."""
     gone = [each.subject for each in changes if each.kind == "removed" and each.before != FOLDER]
     found = [rule for path in gone if (rule := ignore.hides(path))]
     for rule, count in Counter[IgnoreRule](found).items():
@@ -131,19 +134,19 @@ def _hidden(ignore: Ignore, changes: Iterable[InputChange]) -> Iterator[InputCha
 
 
 def _requirements(before: BuildInputs, after: BuildInputs) -> Iterator[InputChange]:
-    """Requirements that came, went or moved, by name."""
+    """Yield added, removed and changed requirements, by name."""
     for path in sorted({*before.requirements, *after.requirements}):
         before_by_name = {distribution(line): line for line in before.requirements.get(path, ())}
         after_by_name = {distribution(line): line for line in after.requirements.get(path, ())}
         for name in _changed(before_by_name, after_by_name):
             old, new = before_by_name.get(name), after_by_name.get(name)
-            told = f"{new} added" if old is None else f"{old} removed" if new is None else f"{old} -> {new}"
-            text = shown(f"requirement {told}")
+            change = f"{new} added" if old is None else f"{old} removed" if new is None else f"{old} -> {new}"
+            text = shown(f"requirement {change}")
             yield InputChange(kind="requirement", subject=name, before=old, after=new, text=text)
 
 
 def _instructions(before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[InputChange]:
-    """Which instructions came, went or changed: their names in the text, themselves in the diff."""
+    """Yield added, removed and changed instructions: their names in the text, their lines in the diff."""
     matcher = SequenceMatcher(a=before, b=after, autojunk=False)
     words = {"replace": "changed", "delete": "removed", "insert": "added"}
     for operation, i1, i2, j1, j2 in matcher.get_opcodes():

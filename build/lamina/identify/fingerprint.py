@@ -1,4 +1,4 @@
-"""The fingerprint: sha256 over everything that can reach an image, and the bill that it is made of."""
+"""The build inputs of an image, and its fingerprint: the sha256 over them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lamina.identify.context import Context
 SCHEMA = 1
 TAG_PREFIX = "sha-"
 FINGERPRINT_KEY, BILL_KEY = "dev.lamina.fingerprint", "dev.lamina.bill"
-"""Annotations of a manifest; the fingerprint is a label of the image as well."""
+"""Annotations of a manifest. The fingerprint is also a label of the image."""
 _TAG_DIGITS = 12
 _CREDENTIALS = re.compile(r"://[^/@\s]+@")
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -26,13 +26,15 @@ _LETTER = {"file": "f", "exec": "x", "link": "l", "dir": "d"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildInputs:
-    """What an image is made of, part by part; `fingerprint` is the sha256 of it.
+    """Everything an image is built from; `fingerprint` is the sha256 over it.
 
-    instructions: canonical, used stages only. args: name -> digest of its value at each of its ARGs, None
-    where it has none.
-    bases: external image -> identity. parents: project image -> its fingerprint, or ``stable``.
-    files: context name (empty for the main one) -> path -> ``<f|x|l|d> <sha256>``.
-    requirements: file -> the Python requirements in it; told for explanations, not hashed a second time.
+    Attributes:
+        instructions: In canonical form, of used stages only.
+        args: Name -> digest of the value at each of its ARGs; None for an ARG without a value.
+        bases: External image -> identity.
+        parents: Project image -> its fingerprint, or in static mode the digest of its ``stable`` tag.
+        files: Context name (empty for the main one) -> path -> ``<f|x|l|d> <sha256>``.
+        requirements: File -> the Python requirements in it. For explanations; not hashed a second time.
     """
 
     platform: str
@@ -46,7 +48,7 @@ class BuildInputs:
     requirements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
-        """The bill as JSON can hold it."""
+        """Return the build inputs in the form that is stored as JSON."""
         return {
             "schema": SCHEMA,
             "platform": self.platform,
@@ -62,7 +64,7 @@ class BuildInputs:
 
     @classmethod
     def from_document(cls, document: Any) -> BuildInputs | None:
-        """Read what `document` wrote; None for another schema or a damaged one."""
+        """Read what `document` wrote. Return None if the schema differs or the document is damaged."""
         try:
             if document["schema"] != SCHEMA:
                 return None
@@ -89,7 +91,7 @@ class BuildInputs:
 
 
 def content_tag(fingerprint: str) -> str:
-    """``sha-`` and the first 12 hexadecimal digits."""
+    """Return ``sha-`` and the first 12 hexadecimal digits."""
     return TAG_PREFIX + fingerprint.removeprefix("sha256:")[:_TAG_DIGITS]
 
 
@@ -101,7 +103,7 @@ def make_build_inputs(
     parents: Mapping[str, str],
     requirements: Mapping[str, tuple[str, ...]],
 ) -> BuildInputs:
-    """Put the parts together. contexts: by name, the main one under the empty string."""
+    """Assemble the build inputs. contexts: by name, the main one under the empty string."""
     args: dict[str, tuple[str | None, ...]] = {}
     for stage in recipe.stages:
         for name, value in stage.args:
@@ -133,7 +135,7 @@ def _digest(value: str | None) -> str | None:
 
 
 def _canonical(stage: ResolvedStage) -> Iterable[str]:
-    """The instructions of a stage without comments, blank lines or line breaks of continuation."""
+    """Yield the instructions of a stage without comments, blank lines and line continuations."""
     platform = f"--platform={stage.platform} " if stage.platform else ""
     alias = f" AS {stage.stage.name}" if stage.stage.name else ""
     yield f"FROM {platform}{stage.base}{alias}"
@@ -142,9 +144,9 @@ def _canonical(stage: ResolvedStage) -> Iterable[str]:
 
 
 def _line(instruction: Instruction) -> str:
-    """One instruction, its words as JSON: ``ENV A=b C=d`` is not ``ENV A b C d``.
+    """Return one instruction with its words as JSON, so that ``ENV A=b C=d`` differs from ``ENV A b C d``.
 
-    ARG by name alone: its value is among the bill's args.
+    ARG is written by name only, because its value is in `BuildInputs.args`.
     """
     if instruction.name == "ARG":
         return " ".join(["ARG", *(word.partition("=")[0] for word in instruction.words)])
@@ -159,21 +161,21 @@ def _whole_line(instruction: Instruction) -> str:
         "json": instruction.json,
         "heredocs": [(each.name, each.content) for each in instruction.heredocs],
     }
-    said = [json.dumps(instruction.words), json.dumps({key: value for key, value in parts.items() if value})]
-    return " ".join([instruction.name, *said]).removesuffix(" {}")
+    texts = [json.dumps(instruction.words), json.dumps({key: value for key, value in parts.items() if value})]
+    return " ".join([instruction.name, *texts]).removesuffix(" {}")
 
 
 def distribution(requirement: str) -> str:
-    """The distribution that a requirement names, as PyPI compares names; what names none stays as it is."""
+    """Return a requirement's distribution, normalised as on PyPI; the text itself if it names none."""
     found = _DISTRIBUTION.match(requirement)
     return re.sub(r"[-_.]+", "-", found.group()).lower() if found else requirement
 
 
 def read_requirements(path: str, content: bytes) -> tuple[str, ...] | None:
-    """The Python requirements that a file declares; None for a file that declares none by its kind.
+    """Return the Python requirements that a file declares, or None if it is not a file of requirements.
 
-    Credentials in a URL are left out: requirements are printed and travel with the image. Those of an extra
-    carry it as a marker, as in a wheel's metadata.
+    Credentials in URLs are masked, since requirements are printed and stored with the image. Requirements of
+    an extra carry it as a marker, as in a wheel's metadata.
     """
     found = _declared(path, content)
     return found and tuple(_CREDENTIALS.sub("://***@", line) for line in found)

@@ -1,9 +1,9 @@
-"""Go's regular expressions in Python's, as far as a `.dockerignore` pattern can spell them.
+"""Translate Go's regular expressions to Python's, as far as a `.dockerignore` pattern can produce them.
 
-BuildKit turns patterns into Go expressions and escapes little of what the user wrote on the way. So ``\\d``
-is a digit, ``\\Q`` quotes, ``[[:alpha:]]`` is a letter, ``a?{2}`` takes three, ``a*|b`` is either, while
-``\\y`` and ``[z-a]`` are errors. The rules are those of Go's ``regexp/syntax`` with its ``Perl`` flags; no
-groups occur but BuildKit's own. ``\\p`` is refused: what it means changes with the version of Go.
+BuildKit turns patterns into Go expressions and escapes little of the user's text. So ``\\d`` is a digit,
+``\\Q`` quotes, ``[[:alpha:]]`` is a letter, ``a?{2}`` matches three characters and ``a*|b`` either side.
+``\\y`` and ``[z-a]`` are errors. The rules are those of Go's ``regexp/syntax`` with its ``Perl`` flags. The
+only groups are BuildKit's own. ``\\p`` is refused, because its meaning depends on the version of Go.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 
 _Spans = list[tuple[int, int]]  # first and last code point of each range
 
-# In groups, because a {2} may follow: Python takes it behind a group, but not behind a bare assertion.
+# Groups, because a {2} may follow: Python accepts it after a group, but not after a bare assertion.
 _ASSERTIONS = {"A": r"(?:\A)", "b": r"(?:\b)", "B": r"(?:\B)", "z": r"(?:\Z)"}
 _PLAIN = {"^": _ASSERTIONS["A"], "$": _ASSERTIONS["z"], "(": "(?:", **{char: char for char in ").*?|"}}
 _REPEAT = re.compile(r"\{(0|[1-9][0-9]*)(?:,(0|[1-9][0-9]*)?)?\}")
@@ -22,7 +22,7 @@ _HEX = re.compile(r"\\x(?:([0-9A-Fa-f]{2})|\{([0-9A-Fa-f]+)\})")
 _OCTAL = re.compile(r"\\(0[0-7]{0,2}|[1-7][0-7]{1,2})")
 _ITSELF = re.compile(r"\\([^0-9A-Za-z\u0080-\U0010ffff])")
 _CONTROLS = {r"\a": "\a", r"\f": "\f", r"\n": "\n", r"\r": "\r", r"\t": "\t", r"\v": "\v"}
-# Sets as pairs of first and last, in order.
+# Sets as pairs of first and last character, in order.
 _PERL = {"d": "09", "s": "\t\n\f\r  ", "w": "09AZ__az"}
 _POSIX = {
     "alnum": "09AZaz",
@@ -43,7 +43,7 @@ _POSIX = {
 
 
 class PatternError(ValueError):
-    """A pattern that BuildKit cannot read; ``hint`` says how to mend it."""
+    """A pattern that BuildKit cannot read. hint: how to fix it."""
 
     def __init__(self, what: str, hint: str | None = None) -> None:
         super().__init__(what)
@@ -51,11 +51,11 @@ class PatternError(ValueError):
 
 
 def compile_go(expression: str) -> re.Pattern[str]:
-    """An expression to `search` with, as Go's ``MatchString`` does; PatternError where Go refuses it."""
+    """Compile an expression for `search`, like Go's ``MatchString``. Raises PatternError where Go fails."""
     try:
         return re.compile(_translate(expression), re.ASCII)
     except re.error as error:
-        raise PatternError(f"`{expression}` is no regular expression: {error.msg}") from None
+        raise PatternError(f"`{expression}` is not a regular expression: {error.msg}") from None
 
 
 def _translate(rest: str) -> str:
@@ -67,7 +67,7 @@ def _translate(rest: str) -> str:
 
 
 def _piece(rest: str) -> tuple[str, str]:
-    """The first element in Python's spelling, and what follows it."""
+    """Return the first element in Python's syntax, and the rest."""
     if rest.startswith("\\Q"):
         literal, _, rest = rest[2:].partition("\\E")
         return re.escape(literal), rest
@@ -83,14 +83,14 @@ def _piece(rest: str) -> tuple[str, str]:
     if repeat := _REPEAT.match(rest):
         if max(int(number) for number in repeat.groups() if number) > _MOST_REPEATS:
             raise PatternError(
-                f"`{repeat[0]}` is too often", f"at most {_MOST_REPEATS}, or \\{{ for the character"
+                f"`{repeat[0]}` repeats too often", f"at most {_MOST_REPEATS}, or \\{{ for a literal brace"
             )
         return repeat[0], rest[repeat.end() :]
     return _PLAIN.get(rest[0]) or re.escape(rest[0]), rest[1:]
 
 
 def _set(expression: str) -> tuple[str, str]:
-    """A ``[a-z]``, in which a first ``]`` stands for itself."""
+    """Translate a ``[a-z]``, in which a first ``]`` is literal."""
     negated = expression.startswith("[^")
     rest = expression[2 if negated else 1 :]
     spans: _Spans = []
@@ -101,7 +101,7 @@ def _set(expression: str) -> tuple[str, str]:
 
 
 def _named(rest: str) -> tuple[_Spans, str] | None:
-    """A ``[:alpha:]`` or ``[:^alpha:]`` within a set."""
+    """Read a ``[:alpha:]`` or ``[:^alpha:]`` in a set."""
     if not rest.startswith("[:") or (end := rest.find(":]", 2)) < 0:
         return None
     name = rest[2:end]
@@ -112,7 +112,7 @@ def _named(rest: str) -> tuple[_Spans, str] | None:
 
 
 def _shorthand(rest: str) -> tuple[_Spans, str] | None:
-    r"""A ``\d``, ``\s`` or ``\w``, or in upper case what it leaves out."""
+    r"""Read a ``\d``, ``\s`` or ``\w``, or its complement in upper case."""
     letter = rest[1:2] if rest.startswith("\\") else ""
     if letter.lower() not in _PERL:
         return None
@@ -131,9 +131,9 @@ def _span(rest: str) -> tuple[_Spans, str]:
 
 
 def _character(rest: str) -> tuple[int, str]:
-    r"""A character or an escape that stands for one: ``\*``, ``\n``, ``\x2a``, ``\x{2a}``, ``\052``."""
+    r"""Read a literal character or an escape for one: ``\*``, ``\n``, ``\x2a``, ``\x{2a}``, ``\052``."""
     if not rest:
-        raise PatternError("a set is never closed", "write \\[ for the character itself")
+        raise PatternError("a set is not closed", "write \\[ for a literal bracket")
     if not rest.startswith("\\"):
         return ord(rest[0]), rest[1:]
     if rest[:2] in _CONTROLS:
@@ -144,7 +144,7 @@ def _character(rest: str) -> tuple[int, str]:
         return int(found[1], 8), rest[found.end() :]
     if found := _ITSELF.match(rest):
         return ord(found[1]), rest[found.end() :]
-    raise PatternError(f"`{rest[:2]}` stands for nothing", f"write {rest[1:2]} without the backslash")
+    raise PatternError(f"`{rest[:2]}` is not an escape", f"write {rest[1:2]} without the backslash")
 
 
 def _pairs(ends: str) -> _Spans:
@@ -153,7 +153,7 @@ def _pairs(ends: str) -> _Spans:
 
 
 def _others(spans: _Spans) -> _Spans:
-    """All characters outside ``spans``, which are in order and apart."""
+    """Return all characters outside ``spans``, which are sorted and do not touch."""
     edges = [-1, *(edge for span in spans for edge in span), sys.maxunicode + 1]
     return [(low + 1, high - 1) for low, high in zip(edges[::2], edges[1::2], strict=True) if low + 1 < high]
 

@@ -1,12 +1,12 @@
-"""`.dockerignore` as BuildKit reads it: the same lines, the same patterns, the same walk.
+"""Read `.dockerignore` exactly as BuildKit does: the same lines, the same patterns, the same walk.
 
-Three sources make the rule, and each has its part below. Reading the lines is ``ignorefile.ReadAll`` of
-moby/patternmatcher; matching is its ``PatternMatcher``, for which Go's ``filepath.Match`` says what is well
-formed and Go's ``regexp`` what it means; which folders are entered is ``filter.go`` of tonistiigi/fsutil.
-Their oddities are kept: ``\\d`` is a digit, ``[[:alpha:]]`` a letter, ``/!a`` re-includes, and a folder may
-stay closed although a ``!`` line reaches into it.
+The rules have three sources. Lines are read as in ``ignorefile.ReadAll`` of moby/patternmatcher. Paths are
+matched as in its ``PatternMatcher``: Go's ``filepath.Match`` defines well-formed patterns and Go's ``regexp``
+their meaning. Folders are entered as in ``filter.go`` of tonistiigi/fsutil. Oddities are kept: ``\\d`` is a
+digit, ``[[:alpha:]]`` a letter, ``/!a`` re-includes, and a folder may stay excluded although a ``!`` line
+names something in it.
 
-One thing is stricter: BuildKit refuses some patterns only once a path gets as far as their line, we at once.
+One check is stricter: BuildKit refuses some patterns only when a path reaches their line, Lamina always.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from functools import cache
 from lamina.errors import ConfigError, Problem
 from lamina.identify.goregexp import PatternError, compile_go
 
-# What Go trims (unicode.IsSpace); str.strip() would take \x1c to \x1f as well.
+# The characters that Go trims (unicode.IsSpace). str.strip() would also trim \x1c to \x1f.
 _EN_QUAD_TO_HAIR_SPACE = "".join(map(chr, range(0x2000, 0x200B)))
 _BLANK = f"\t\n\v\f\r \x85\xa0\u1680{_EN_QUAD_TO_HAIR_SPACE}\u2028\u2029\u202f\u205f\u3000"
-_LONGEST_LINE = 64 * 1024 - 1  # bytes that Go's bufio.Scanner takes in one line
+_LONGEST_LINE = 64 * 1024 - 1  # bytes that Go's bufio.Scanner reads in one line
 _BAD_BYTES = re.compile(r"[\udc80-\udcff]")
-_ALLOWED = "shell patterns with *, ?, **, [a-z], [^a-z], and \\ before a character to be taken as it is"
+_ALLOWED = "shell patterns with *, ?, **, [a-z], [^a-z], and \\ before a literal character"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IgnoreRule:
-    """One line of an ignore file: ``text`` as written, ``pattern`` as it is matched, without its ``!``."""
+    """One line of an ignore file: ``text`` as written, ``pattern`` as matched, without its ``!``."""
 
     source: str
     line: int
@@ -43,27 +43,28 @@ class IgnoreRule:
         return f"line {self.line} `{self.text}` of {self.source}"
 
     def unsendable(self) -> Problem:
-        """BuildKit sends plain ASCII patterns as gRPC headers, which hold no control character."""
-        what = f"`{self.text!r}` has a control character, and BuildKit's client fails to send it"
-        return Problem(what=what, where=f"{self.source}:{self.line}", hint="let a ? stand for it")
+        """Return the problem of control characters: plain ASCII patterns are sent as gRPC headers."""
+        what = f"`{self.text!r}` has a control character, which BuildKit's client cannot send"
+        return Problem(what=what, where=f"{self.source}:{self.line}", hint="replace it with ?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ignore:
-    """The rules of an ignore file, in order: the last one that matches a path decides.
+    """The rules of an ignore file in order. The last one that matches a path decides.
 
-    source: the file they come from, for messages. Rules of several files may be joined into one tuple.
+    Attributes:
+        source: The file, for messages. The rules may come from several files.
     """
 
     source: str | None
     rules: tuple[IgnoreRule, ...]
     everywhere: bool = False
-    """Whether a ``!`` rule opens every hidden folder, as in `patterns`."""
+    """Whether a ``!`` rule makes every excluded folder be entered, as in `patterns`."""
     _folders: dict[str, Folder] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: bytes, source: str) -> Ignore:
-        """Read an ignore file; ConfigError names every malformed line as ``source:line``."""
+        """Read an ignore file. Raises ConfigError with ``source:line`` of every malformed line."""
         rules: list[IgnoreRule] = []
         problems: list[Problem] = []
         for number, raw in enumerate(text.split(b"\n"), start=1):
@@ -80,20 +81,21 @@ class Ignore:
 
     @classmethod
     def patterns(cls, patterns: Iterable[str], source: str) -> Ignore:
-        """Patterns that stand by themselves, as in ``--exclude``: no comments, and ``/a`` is not ``a``.
+        """Read independent patterns, as in ``--exclude``: no comments, and ``/a`` differs from ``a``.
 
-        Raises PatternError for the first that is malformed.
+        Raises:
+            PatternError: For the first malformed pattern.
         """
         stripped = ((each, each.strip(_BLANK)) for each in patterns)
         rules = (_rule(_clean(pattern), text, 0, source) for text, pattern in stripped if pattern)
         return cls(source=source, rules=tuple(rules), everywhere=True)
 
     def plus(self, patterns: Iterable[str], source: str = "the default excludes") -> Ignore:
-        """These rules and then more, which have the last word; ConfigError as from `parse`."""
+        """Return these rules followed by others, which take precedence. Raises ConfigError like `parse`."""
         return Ignore(source=self.source, rules=self.rules + _more(tuple(patterns), source))
 
     def folder(self, path: str = "") -> Folder:
-        """The directory ``path`` (relative, POSIX) as the rules see it; "" is the root, where walks begin."""
+        """Return the folder ``path`` (relative, POSIX) as seen by the rules; "" is the root."""
         known = self._folders.get(path)
         if known is None:
             parent, _, name = path.rpartition("/")
@@ -101,15 +103,15 @@ class Ignore:
         return known
 
     def hides(self, path: str) -> IgnoreRule | None:
-        """The rule that keeps ``path`` (relative, POSIX) out of the context, or None when it goes in."""
+        """Return the rule that excludes ``path`` (relative, POSIX) from the context; None if included."""
         parent, _, name = path.rpartition("/")
         return self.folder(parent).hides(name)
 
     def may_reinclude_below(self, directory: str) -> bool:
-        """Whether BuildKit enters ``directory`` although it is hidden, for the sake of a ``!`` line.
+        """Whether BuildKit enters an excluded ``directory`` because of a ``!`` line.
 
-        It compares text: once any ``!`` pattern has a wildcard (a last ``/*`` or ``/**`` apart), all folders
-        are entered; else only those on the way to what a ``!`` pattern names.
+        The rule compares text. If any ``!`` pattern has a wildcard (apart from a final ``/*`` or ``/**``),
+        all folders are entered; else only the ancestors of the paths that ``!`` patterns name.
         """
         if self.everywhere:
             return any(rule.negated for rule in self.rules)
@@ -129,10 +131,12 @@ def _more(patterns: tuple[str, ...], source: str) -> tuple[IgnoreRule, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folder:
-    """A directory met on a walk, with what is known of the rules that already matched it.
+    """A folder met on a walk, and the state of the rules that already matched it.
 
-    path: relative to the root, which is "". hidden_by: the rule that hides the directory itself; it goes into
-    the context all the same when something below does. walked: whether anything below can.
+    Attributes:
+        path: Relative to the root, which is "".
+        hidden_by: The rule that excludes the folder. It is still included when anything below it is.
+        walked: Whether anything below can be included.
     """
 
     path: str
@@ -145,7 +149,7 @@ class Folder:
 
     @classmethod
     def root(cls, ignore: Ignore) -> Folder:
-        """The context's root, which no rule can hide."""
+        """Return the context's root, which no rule can exclude."""
         pairs = tuple((rule, _matcher(rule.pattern)) for rule in ignore.rules)
         return cls(
             path="",
@@ -158,11 +162,11 @@ class Folder:
         )
 
     def hides(self, name: str) -> IgnoreRule | None:
-        """The rule that hides the entry ``name`` of this directory, or None."""
+        """Return the rule that excludes the entry ``name`` of this folder, or None."""
         return self._decide(name)[0] if self.walked else self.hidden_by
 
     def enter(self, name: str) -> Folder:
-        """The subdirectory ``name``."""
+        """Return the subfolder ``name``."""
         path = f"{self.path}/{name}" if self.path else name
         if not self.walked:
             return replace(self, path=path)
@@ -178,7 +182,7 @@ class Folder:
         hits = list(self._hits)
         for index, (rule, matches) in enumerate(self._pairs):
             if not hits[index]:
-                # A rule that could change nothing is not tried, and counts as no match for all below.
+                # A rule that would not change the result is skipped, and counts as no match for all below.
                 if rule.negated is (decided is None) or not matches(path):
                     continue
                 hits[index] = True
@@ -186,10 +190,10 @@ class Folder:
         return decided, hits
 
 
-# Reading a line
+# Read a line
 
 _WILD = frozenset("*[]?^\\")
-# filepath.Match's parts: a chunk reaches up to the next free *; the rest says what is well formed there.
+# The parts of filepath.Match: a chunk reaches up to the next free *; the rest defines well-formed chunks.
 _CHUNK = re.compile(r"\**((?:\\.?|\[(?:\\.?|[^\\\]])*\]?|[^*\\\[])*)", re.DOTALL)
 _MEMBER = r"(\\[^\udc80-\udcff]|[^\\\]\-\udc80-\udcff])"
 _SPAN = re.compile(rf"{_MEMBER}(?:-{_MEMBER})?", re.DOTALL)
@@ -199,25 +203,25 @@ _WELL_FORMED = re.compile(rf"(?:\\.|{_SET.pattern}|[^\\\[])*+", re.DOTALL)
 
 def _read(raw: bytes, number: int, source: str) -> IgnoreRule | None:
     if len(raw) > _LONGEST_LINE:
-        raise PatternError(f"a line of {len(raw)} bytes; BuildKit reads up to {_LONGEST_LINE}")
+        raise PatternError(f"the line has {len(raw)} bytes; BuildKit reads up to {_LONGEST_LINE}")
     if number == 1:
         raw = raw.removeprefix(codecs.BOM_UTF8)
     line = raw.decode(errors="surrogateescape")
-    if line.startswith("#"):  # only in the first column: " #a" is a pattern
+    if line.startswith("#"):  # only in the first column; " #a" is a pattern
         return None
     whole = _normal(line)
     return _rule(whole, line.strip(_BLANK), number, source) if whole else None
 
 
 def _rule(whole: str, text: str, number: int, source: str) -> IgnoreRule:
-    """A cleaned pattern, with its ``!`` where it has one. text: as written."""
+    """Make the rule of a cleaned pattern, which may begin with ``!``. text: as written."""
     negated = whole.startswith("!")
     pattern = whole[1:] if negated else whole
     if not pattern:
-        raise PatternError(f"`{text}` re-includes nothing", "name what to re-include after the `!`")
+        raise PatternError(f"`{text}` re-includes nothing", "write the path to re-include after the `!`")
     try:
         _check(pattern)
-        pattern = _BAD_BYTES.sub("\ufffd", pattern)  # as Go's JSON carries it
+        pattern = _BAD_BYTES.sub("\ufffd", pattern)  # as in Go's JSON
         _matcher(pattern)
     except PatternError as error:
         raise PatternError(f"malformed pattern `{text}`: {error}", error.hint) from None
@@ -226,14 +230,14 @@ def _rule(whole: str, text: str, number: int, source: str) -> IgnoreRule:
 
 
 def _check(pattern: str) -> None:
-    """Refuse what ``filepath.Match(pattern, ".")`` refuses, which reads no further than "." matches."""
+    """Refuse what ``filepath.Match(pattern, ".")`` refuses. It stops at the first chunk that cannot match."""
     for chunk in (found[1] for found in _CHUNK.finditer(pattern)):
         well_formed = _WELL_FORMED.match(chunk)
         fault = chunk[well_formed.end() :] if well_formed else chunk
         if fault == "\\":
-            raise PatternError("nothing follows the last backslash", "write \\\\ for the character itself")
+            raise PatternError("nothing follows the last backslash", "write \\\\ for a literal backslash")
         if fault:
-            raise PatternError(f"`{fault}` is no set of characters", "write \\[ for the character itself")
+            raise PatternError(f"`{fault}` is not a set of characters", "write \\[ for a literal bracket")
         if not _takes_dot(chunk):
             return
 
@@ -246,7 +250,7 @@ def _takes_dot(chunk: str) -> bool:
 
 
 def _normal(line: str) -> str:
-    """The line as BuildKit's two readers trim and clean it in turn: ``/ a`` is ``a``, ``/!a`` is ``!a``."""
+    """Trim and clean the line as BuildKit's two readers do in turn: ``/ a`` is ``a``, ``/!a`` is ``!a``."""
     line = line.strip(_BLANK)
     mark, body = ("!", line[1:].strip(_BLANK)) if line.startswith("!") else ("", line)
     if body:
@@ -257,12 +261,12 @@ def _normal(line: str) -> str:
 
 
 def _clean(path: str) -> str:
-    """Go's ``filepath.Clean``, which unlike `posixpath.normpath` knows no root named ``//``."""
+    """Clean a path like Go's ``filepath.Clean``. Unlike in `posixpath.normpath`, ``//`` is not special."""
     cleaned = posixpath.normpath(path)
     return cleaned[1:] if cleaned.startswith("//") else cleaned
 
 
-# Matching a path: a pattern becomes a comparison where one is enough, else Go's regular expression
+# Match a path: a pattern becomes a simple comparison if possible, else Go's regular expression
 
 Match = Callable[[str], object]
 _TOKEN = re.compile(r"\*\*/?|\\?.", re.DOTALL)
@@ -278,16 +282,16 @@ def _matcher(pattern: str) -> Match:
         start = pattern[:-2]
         return lambda path: path.startswith(start)
     if kind == "suffix":
-        tail = pattern.encode()[2:].decode(errors="surrogateescape")  # Go cuts bytes, of a BOM as well
+        tail = pattern.encode()[2:].decode(errors="surrogateescape")  # Go cuts bytes, even of a BOM
         whole = tail[1:] if tail.startswith("/") else None
         return lambda path: path.endswith(tail) or path == whole
     return compile_go(expression).search
 
 
 def _any_of(patterns: Iterable[str]) -> Match:
-    """One quick look for many patterns: false only where none of them matches.
+    """Combine many patterns into one quick check that is false only if none of them matches.
 
-    Almost no file matches any, and most patterns end in a plain text or are one.
+    Almost no file matches any pattern, and most patterns are plain texts or end in one.
     """
     texts: set[str] = set()
     tails: list[str] = []
@@ -309,9 +313,9 @@ def _any_of(patterns: Iterable[str]) -> Match:
 
 @cache
 def _understand(pattern: str) -> tuple[str, str]:
-    """How to match the pattern (exact, prefix, suffix, regexp), and the regular expression Go makes of it."""
+    """Return how to match the pattern (exact, prefix, suffix, regexp) and Go's regular expression for it."""
     kind, expression = "exact", "^"
-    scanned = pattern.removeprefix("\ufeff")  # Go's scanner drops it
+    scanned = pattern.removeprefix("\ufeff")  # Go's scanner drops a byte order mark
     for token in _TOKEN.finditer(scanned):
         text, last = token[0], token.end() == len(scanned)
         if text.startswith("**"):

@@ -1,4 +1,4 @@
-"""An identified image: its node in the graph, its files, its bill, its tag."""
+"""An identified image: its node in the graph, its files, build inputs and content tag."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ DOCKERIGNORE = ".dockerignore"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """What an image is made of at this moment.
+    """An image and everything it is built from now.
 
-    contexts: the main one under the empty string, and the named ones that its Dockerfile reads.
+    Attributes:
+        contexts: The main context under the empty string, and the named ones that the Dockerfile reads.
     """
 
     node: Node
@@ -41,33 +42,33 @@ class Image:
 
     @property
     def tag(self) -> str:
-        """The content tag."""
+        """The content tag of the fingerprint."""
         return content_tag(self.fingerprint)
 
     @property
     def ref(self) -> Reference:
-        """The repository under the content tag."""
+        """The repository with the content tag."""
         return self.repository.with_tag(self.tag)
 
     @property
     def ignores(self) -> Mapping[str, Ignore]:
-        """The ignore rules of each context."""
+        """Context name -> its ignore rules."""
         return {name: context.ignore for name, context in self.contexts.items()}
 
     def root(self, context: str) -> Path:
-        """The folder of a context."""
+        """Return the folder of a context."""
         return self.node.spec.contexts[context] if context else self.node.spec.context
 
     def told_of(self, origin: str) -> str:
-        """An absolute path as messages have it: relative to the project."""
+        """Return an absolute path relative to the project, for messages."""
         return posixpath.normpath(self.told(self.in_context(origin)))
 
     def in_context(self, origin: str) -> str:
-        """An absolute path, relative to the main context."""
+        """Return an absolute path relative to the main context."""
         return os.path.relpath(origin, self.root("")).replace(os.sep, "/")
 
     def told(self, path: str) -> str:
-        """A path in the main context as messages have it: relative to the project."""
+        """Return a path of the main context relative to the project, for messages."""
         return posixpath.join(self.node.spec.context_path, path)
 
 
@@ -81,12 +82,17 @@ def identify(
     stable: Mapping[str, str] | None = None,
     files: Callable[[Path], Files] = DiskFiles,
 ) -> Mapping[str, Image]:
-    """Read the files of the images and fingerprint them, bases first; ancestors of the named come along.
+    """Read the files of the named images and their ancestors and compute their fingerprints, bases first.
 
-    prefix: registry host and path with a closing slash, or empty. bases: image -> external image -> identity;
-    one that is missing there counts as ``unlocked``. stable: in static mode, base -> digest of its ``stable``
-    where that is known; Lambda images stand on it, and bases are neither read nor hashed. files: opens a
-    folder. Raises ConfigError with all faults that keep files from being read.
+    Args:
+        prefix: Registry host and path with a trailing slash, or empty.
+        bases: Image -> external image -> identity. A missing identity counts as ``unlocked``.
+        stable: In static mode, base -> digest of its ``stable`` tag where known. Lambda images then depend
+            on that tag, and bases are neither read nor hashed unless named.
+        files: Opens a folder.
+
+    Raises:
+        ConfigError: With all problems that prevent files from being read.
     """
     images, problems = identify_each(
         project, graph, names, prefix=prefix, bases=bases, stable=stable, files=files
@@ -105,17 +111,17 @@ def identify_each(
     stable: Mapping[str, str] | None = None,
     files: Callable[[Path], Files] = DiskFiles,
 ) -> tuple[Mapping[str, Image], tuple[Problem, ...]]:
-    """The images whose files can be read, and what keeps those of the others from it. As `identify`.
+    """Like `identify`, but return the images that can be read, and the problems of the others.
 
-    Where there are problems, images may lack a parent, and their fingerprints are not to be used.
+    If there are problems, images may lack a parent, so their fingerprints must not be used.
     """
-    wanted = set(names)
-    rooted = [name for name in wanted if stable is None or graph.nodes[name].kind == "base"]
-    wanted |= set(graph.with_ancestors(rooted))
+    selected = set(names)
+    rooted = [name for name in selected if stable is None or graph.nodes[name].kind == "base"]
+    selected |= set(graph.with_ancestors(rooted))
     images: dict[str, Image] = {}
     problems: list[Problem] = []
     for name in graph.nodes:
-        if name not in wanted:
+        if name not in selected:
             continue
         node = graph.nodes[name]
         try:
@@ -127,7 +133,7 @@ def identify_each(
             parents = {parent: stable.get(parent, STABLE) for parent in node.parents}
         else:
             parents = {parent: images[parent].fingerprint for parent in node.parents if parent in images}
-        bill = make_build_inputs(
+        inputs = make_build_inputs(
             node.recipe,
             contexts,
             bases={each.name: bases.get(name, {}).get(each.name, "unlocked") for each in node.externals},
@@ -137,15 +143,15 @@ def identify_each(
         images[name] = Image(
             node=node,
             contexts=contexts,
-            bill=bill,
-            fingerprint=bill.fingerprint,
+            bill=inputs,
+            fingerprint=inputs.fingerprint,
             repository=Reference.parse(prefix + project.repository(name)),
         )
     return images, tuple(problems)
 
 
 def _contexts(node: Node, files: Callable[[Path], Files]) -> Mapping[str, Context]:
-    """The main context and every named local one that is read; each may have an ignore file of its own."""
+    """Select the files of the main context and of each named one that is read, with their ignore files."""
     read = {source.context for source in node.recipe.sources}
     named = {}
     for name, folder in node.spec.contexts.items():
@@ -157,7 +163,7 @@ def _contexts(node: Node, files: Callable[[Path], Files]) -> Mapping[str, Contex
 
 
 def read_ignore(spec: ImageSpec) -> Ignore:
-    """The ignore file that BuildKit would read: ``<Dockerfile>.dockerignore``, else the context's own."""
+    """Read the ignore file that BuildKit uses: ``<Dockerfile>.dockerignore``, else the context's own."""
     beside = spec.dockerfile.with_name(spec.dockerfile.name + DOCKERIGNORE)
     return _first_ignore(
         (beside, spec.dockerfile_path + DOCKERIGNORE), (spec.context / DOCKERIGNORE, DOCKERIGNORE)
@@ -165,7 +171,7 @@ def read_ignore(spec: ImageSpec) -> Ignore:
 
 
 def _first_ignore(*places: tuple[Path, str]) -> Ignore:
-    """The first ignore file that is there; each place is a path and what messages call it."""
+    """Read the first ignore file that exists. Each place is a path and its name in messages."""
     for file, shown in places:
         try:
             return Ignore.parse(file.read_bytes(), shown)

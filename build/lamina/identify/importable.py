@@ -1,4 +1,4 @@
-"""What Python finds in an image under which name, and what may bring more names."""
+"""The modules that Python can import in an image, and other sources that may provide them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RUNTIME = frozenset(
         *("simplejson", "snapshot_restore_py", "pip", "setuptools", "pkg_resources", "wheel"),
     }
 )
-"""What an image of Lambda's runtime brings besides the standard library."""
+"""Modules that an image of Lambda's runtime provides besides the standard library."""
 _IMPORTED_AS = {
     "yaml": "pyyaml",
     "pil": "pillow",
@@ -43,13 +43,16 @@ _IMPORTED_AS = {
     "faiss": "faiss-cpu",
     "skimage": "scikit-image",
 }
-"""Module -> the distribution that brings it, where the names are unlike."""
+"""Module -> the distribution that provides it, where the names differ."""
 
 
 class Importable:
-    """The files of an image as Python looks for them. roots: where it begins; inside: folder -> its names.
+    """The files of an image as Python's import system sees them.
 
-    held: the files of the repository that are in the image.
+    Attributes:
+        roots: The folders in which it starts to search.
+        inside: Folder -> the names in it.
+        held: The repository files that are in the image.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -67,7 +70,7 @@ class Importable:
         self.held = frozenset(self._layout.files.values())
 
     def enter(self, folders: tuple[str, ...], name: str) -> tuple[str, tuple[str, ...]] | None:
-        """A name in folders as Python finds it: its file, and the folders in which its own names are."""
+        """Resolve a name as Python does: its file, and the folders of its submodules. None if not found."""
         portions: list[str] = []
         for folder in folders:
             inside = self.inside.get(folder, set())
@@ -83,7 +86,7 @@ class Importable:
         return ("", tuple(portions)) if portions else None
 
     def down(self, folders: tuple[str, ...], parts: list[str]) -> tuple[str, ...] | None:
-        """The files of a dotted name and of the packages on the way; None where one is not there."""
+        """Return the files of a dotted name and its parent packages; None if one is not found."""
         places: list[str] = []
         for part in parts:
             entered = self.enter(folders, part)
@@ -94,7 +97,7 @@ class Importable:
         return tuple(places)
 
     def origin_root(self, place: str) -> str | None:
-        """The folder of the repository that stands for the one of the image in which modules are found."""
+        """Return the repository folder that corresponds to the image root in which a module is found."""
         folder = posixpath.dirname(self._layout.files[place])
         for root in self.roots:
             if place.startswith(f"{root}/"):
@@ -105,7 +108,7 @@ class Importable:
         return None
 
     def may_be_outside(self, top: str) -> bool:
-        """Whether something that is no code of the repository brings a module of that name."""
+        """Whether a distribution from elsewhere may provide a module of that name."""
         name = top.lower().replace("_", "-")
         known = {name, f"python-{name}", f"py{name}", _IMPORTED_AS.get(top.lower(), name)}
         return top in _RUNTIME or any(
@@ -114,5 +117,5 @@ class Importable:
         )
 
     def mentioned(self, name: str) -> bool:
-        """Whether something that may bring files says the name: it probably brings it."""
+        """Whether a gap mentions the name. If so, its cause probably provides it."""
         return any(re.search(rf"\b{re.escape(name)}\b", gap.text) for gap in self._layout.gaps)

@@ -1,8 +1,8 @@
-"""What the handler of an image imports from the repository, and what of that the image lacks.
+"""Find local modules that an image's handler imports but the image lacks.
 
-A finding needs evidence that a module is the repository's own: a file of it beside its importer, in a package
-that the image holds in part, or in a project of the repository. How certain it is depends on whether the
-import is always carried out, and on whether anything else may bring the module.
+A finding needs evidence that a module belongs to the repository: its file is beside the importer, in a
+package that the image contains in part, or in a local project. Its certainty depends on whether the import is
+always executed and whether anything else may provide the module.
 """
 
 from __future__ import annotations
@@ -23,13 +23,19 @@ from lamina.identify.wheel import Dropped
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportFault:
-    """Something that fails, or may fail, when Lambda starts the function.
+    """An import, handler or file that fails, or may fail, when Lambda starts the function.
 
-    importer: origin of the file, None for the CMD itself. line: of the import. missing: module or function.
-    local: where it is in the repository. nearest: a module of the image with a name like it, or a name of the
-    handler's module. unless: what would prove it wrong. dropped: the setting that leaves it out of a wheel.
-    opened: whether it is a file that is opened. command: the one that names nothing. held: where in the image
-    the module is, though nobody looks there.
+    Attributes:
+        importer: Origin of the importing file; None for the CMD itself.
+        line: Of the import.
+        missing: The module or function.
+        local: Its file in the repository.
+        nearest: A similar module in the image, or a similar name in the handler's module.
+        unless: What would disprove the finding.
+        dropped: The setting that leaves the file out of a wheel.
+        opened: Whether the module opens the file instead of importing it.
+        command: The CMD that names nothing.
+        held: Where the image contains the module, though Python does not search there.
     """
 
     importer: str | None
@@ -47,9 +53,12 @@ class ImportFault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """The repository. module: origin -> what it says. exists: whether an origin is a file.
+    """Access to the repository.
 
-    projects: import name -> origin of the package of a project of the repository, and that project's name.
+    Attributes:
+        module: Origin -> the parsed module.
+        exists: Whether an origin is a file.
+        projects: Import name -> origin of a local project's package, and the project's name.
     """
 
     module: Callable[[str], Module | None]
@@ -59,14 +68,14 @@ class Disk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """What one import leads to: modules of the image, and what is missing."""
+    """The result of one import: modules of the image, and a fault if something is missing."""
 
     places: tuple[str, ...] = ()
     fault: ImportFault | None = None
 
 
 class ImportWalk:
-    """Follows imports through first-party code."""
+    """Follows imports through local code."""
 
     def __init__(self, layout: Layout, disk: Disk) -> None:
         self._layout = layout
@@ -76,9 +85,10 @@ class ImportWalk:
         self._found: dict[tuple[str, Import], _Found] = {}
 
     def run(self, command: tuple[str, ...], *, overridden: bool) -> tuple[ImportFault, ...]:
-        """The faults behind a CMD of the form ``module.function`` or ``folder/module.function``.
+        """Check a CMD of the form ``module.function`` or ``folder/module.function``.
 
-        overridden: whether functions may have another command than the image's.
+        Args:
+            overridden: Whether functions may use a different command than the image's.
         """
         if len(command) != 1 or not self._layout.files:
             return ()
@@ -87,18 +97,18 @@ class ImportWalk:
             return ()
         chain = self._chain(module)
         found = self._no_handler(module) if chain is None else self._behind(chain, function)
-        own = "the functions have commands of their own"
+        own = "the functions set their own commands"
         named = (replace(each, command=command[0]) for each in found)
         return tuple(_weaker(each, own) if overridden else each for each in named)
 
     def origin(self, command: tuple[str, ...]) -> str | None:
-        """The origin of the module that a CMD names."""
+        """Return the origin of the module that a CMD names."""
         module = command[-1].rpartition(".")[0] if command else ""
         chain = self._chain(module) if module else None
         return self._layout.files.get(chain[-1]) if chain else None
 
     def opened(self) -> Iterator[ImportFault]:
-        """Files that the modules which were followed open, and that an installed wheel leaves out."""
+        """Yield files that followed modules open and an installed wheel leaves out."""
         for place in self._reached:
             module = self._module(place)
             for each in module.opened if module else ():
@@ -111,7 +121,7 @@ class ImportWalk:
     # The handler
 
     def _chain(self, module: str) -> tuple[str, ...] | None:
-        """The modules that importing a handler's module carries out; None where it is not in the image."""
+        """Return the modules that importing the handler executes; None if one is not in the image."""
         return self._names.down(self._names.roots, module.replace("/", ".").split("."))
 
     def _behind(self, chain: tuple[str, ...], function: str) -> Iterator[ImportFault]:
@@ -120,7 +130,7 @@ class ImportWalk:
         handler = self._module(chain[-1])
         if handler is not None and not handler.defines(function):
             near = difflib.get_close_matches(function, handler.functions, n=1, cutoff=0.6)
-            yield self._told(
+            yield self._qualified(
                 ImportFault(
                     importer=self._layout.files[chain[-1]],
                     line=0,
@@ -133,7 +143,7 @@ class ImportWalk:
         yield from self._faults(chain, called)
 
     def _no_handler(self, module: str) -> Iterator[ImportFault]:
-        """A handler that is not ours may come with a wheel; a misspelt or forgotten one does not."""
+        """Report a missing handler if it is misspelt or forgotten. Others may come from a wheel."""
         stem = module.replace(".", "/")
         if self._names.may_be_outside(module.replace("/", ".").partition(".")[0]):
             return
@@ -147,7 +157,7 @@ class ImportWalk:
                     missing=module,
                     held=elsewhere,
                     certainty="likely",
-                    unless=f"PYTHONPATH of the function leads to {elsewhere}",
+                    unless=f"PYTHONPATH of the function contains the folder of {elsewhere}",
                 )
             return
         folders = sorted({posixpath.dirname(path) for path in self._names.held})
@@ -159,12 +169,14 @@ class ImportWalk:
         near = difflib.get_close_matches(module.replace("/", "."), modules, n=1, cutoff=0.8)
         if (local or near) and not self._names.mentioned(posixpath.basename(stem)):
             nearest = near[0] if near else None
-            yield self._told(ImportFault(importer=None, line=0, missing=module, local=local, nearest=nearest))
+            yield self._qualified(
+                ImportFault(importer=None, line=0, missing=module, local=local, nearest=nearest)
+            )
 
-    # The walk: first where every import leads, then what fails for that
+    # The walk: find the targets of all imports, then the failures that follow
 
     def _faults(self, chain: tuple[str, ...], called: tuple[Need, ...]) -> Iterator[ImportFault]:
-        """All that fails when the modules are imported one after the other, and the last one is called."""
+        """Yield everything that fails when the modules are imported in order and the last one is called."""
         later = [place for need in every_import(called) for place in self._look(chain[-1], need).places]
         order = self._reach([*chain, *later])
         known: dict[str, dict[ImportFault, None]] = {place: {} for place in order}
@@ -182,7 +194,7 @@ class ImportWalk:
         yield from _strongest(every)
 
     def _reach(self, places: list[str]) -> list[str]:
-        """Every module that may be imported, importers before what they import where that can be."""
+        """Return every module that may be imported, importers before imported modules where possible."""
         order: dict[str, None] = {}
         stack = list(reversed(places))
         while stack:
@@ -199,7 +211,7 @@ class ImportWalk:
     def _fail(
         self, place: str, needs: Iterable[Need], known: Mapping[str, Mapping[ImportFault, None]]
     ) -> dict[ImportFault, None]:
-        """What fails when a module carries out its needs, with what is known of others by now."""
+        """Return the faults of a module's needs, given the faults known so far of other modules."""
         failing: dict[ImportFault, None] = {}
         for need in needs:
             if isinstance(need, Import):
@@ -219,7 +231,7 @@ class ImportWalk:
                     failing.update(
                         inner
                         if certain
-                        else {_weaker(each, "what it imports instead is there"): None for each in inner}
+                        else {_weaker(each, "its fallback import succeeds"): None for each in inner}
                     )
         return failing
 
@@ -233,7 +245,7 @@ class ImportWalk:
         origin = self._layout.files.get(place)
         return self._disk.module(origin) if origin and place.endswith(".py") else None
 
-    # Where names lead
+    # Resolve names
 
     def _resolve(self, place: str, found: Import) -> _Found:
         parts = found.module.split(".") if found.module else []
@@ -245,11 +257,11 @@ class ImportWalk:
         if parts[0] in sys.stdlib_module_names:
             return _Found()
         if self._names.enter(self._names.roots, parts[0]) is None:
-            return _Found(fault=self._absent(place, found, parts))
+            return _Found(fault=self._unresolved(place, found, parts))
         return self._step(place, found, self._names.roots, parts)
 
     def _step(self, place: str, found: Import, folders: tuple[str, ...], parts: list[str]) -> _Found:
-        """Go down a dotted name from folders of the image, then into the names that are modules."""
+        """Resolve a dotted name from folders of the image, then the imported names that are modules."""
         places: list[str] = []
         for part in parts:
             entered = self._names.enter(folders, part)
@@ -272,7 +284,7 @@ class ImportWalk:
     # What is missing
 
     def _lost(self, place: str, found: Import, folders: tuple[str, ...], name: str) -> ImportFault | None:
-        """A module that is in the repository where a package comes from that the image holds in part."""
+        """Return a fault if the name exists in the repository beside the package's files; else None."""
         for folder in folders:
             names = self._names.inside.get(folder, ())
             files = (self._layout.files.get(f"{folder}/{each}") for each in names)
@@ -284,8 +296,8 @@ class ImportWalk:
                         return fault
         return None
 
-    def _absent(self, place: str, found: Import, parts: list[str]) -> ImportFault | None:
-        """A module of whose name there is nothing in the image, though it is the repository's own."""
+    def _unresolved(self, place: str, found: Import, parts: list[str]) -> ImportFault | None:
+        """Return a fault if a module that the image lacks entirely belongs to the repository; else None."""
         top = parts[0]
         if self._names.may_be_outside(top):
             return None
@@ -305,7 +317,7 @@ class ImportWalk:
         return None
 
     def _fault(self, place: str, found: Import, missing: str, local: str) -> ImportFault | None:
-        """The fault of a module that is a file of the repository; None where the image has or may get it."""
+        """Return the fault of a missing repository file; None if the image has it or may get it."""
         dropped = self._layout.dropped.get(local)
         if (local in self._names.held and dropped is None) or not self._disk.exists(local):
             return None
@@ -313,17 +325,17 @@ class ImportWalk:
             importer=self._layout.files[place], line=found.line, missing=missing, local=local, dropped=dropped
         )
         if dropped is not None:
-            return replace(fault, certainty="likely", unless="another step installs it")
+            return replace(fault, certainty="likely", unless="another step adds it")
         ends = (f"/{missing}.py", f"/{missing}/__init__.py")
         other = next((each for each in self._layout.files if each.endswith(ends)), None)
         if other is not None and not found.level:
-            fault = _weaker(fault, f"{other} is found for it")
-        return None if self._names.mentioned(missing) else self._told(fault)
+            fault = _weaker(fault, f"{other} is found instead")
+        return None if self._names.mentioned(missing) else self._qualified(fault)
 
-    # What is opened
+    # Opened files
 
     def _folders_of(self, place: str, each: Opened) -> tuple[str, ...]:
-        """The folders of the image in which a path that a module names begins."""
+        """Return the image folders in which a path that a module names starts."""
         if each.package is None:
             return (posixpath.dirname(place),)
         folders = self._names.roots
@@ -333,7 +345,7 @@ class ImportWalk:
         return folders
 
     def _not_packed(self, place: str, folder: str, each: Opened) -> ImportFault | None:
-        """What a wheel leaves out of what a module names; None where any of it is in the image."""
+        """Return a fault if a wheel leaves out the named path; None if the image has any of it."""
         path = posixpath.normpath(posixpath.join(folder, *each.parts))
         if path in self._layout.files or path in self._names.inside:
             return None
@@ -352,25 +364,25 @@ class ImportWalk:
                     missing="/".join(part for part in each.parts if part != "<file>"),
                     local=local,
                     certainty="likely",
-                    unless="another step puts it there",
+                    unless="another step adds it",
                     dropped=self._layout.dropped[left[0]],
                     opened=True,
                 )
         return None
 
-    def _told(self, fault: ImportFault) -> ImportFault:
-        """A fault as certain as what is known of the image allows."""
+    def _qualified(self, fault: ImportFault) -> ImportFault:
+        """Lower a fault's certainty if the image's layout has a gap."""
         gaps = self._layout.gaps
         return _weaker(fault, gaps[0].by) if gaps else fault
 
 
 def _weaker(fault: ImportFault, unless: str) -> ImportFault:
-    """A fault that is likely at most."""
+    """Lower a fault's certainty to likely."""
     return replace(fault, certainty="likely", unless=unless) if fault.certainty == "certain" else fault
 
 
 def _strongest(faults: Iterable[ImportFault]) -> Iterator[ImportFault]:
-    """Each fault once, the certain one of those that are told in two ways."""
+    """Yield each fault once, with the highest certainty it was found with."""
     best: dict[tuple[str | None, int, str], ImportFault] = {}
     for each in faults:
         key = (each.importer, each.line, each.missing)

@@ -1,4 +1,4 @@
-"""Canonical instructions of a bill as one would write them, and what differs between two runs of them."""
+"""Canonical instructions in readable form, and the differences between two lists of them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ _CONTEXT_LINES = 1
 
 
 def instruction_diff(before: Sequence[str], after: Sequence[str]) -> tuple[str, ...]:
-    """The lines that go (``- ``) and come (``+ ``), with one that stays on each side of them.
+    """Return removed (``- ``) and added (``+ ``) lines with one unchanged line around them.
 
-    before, after: canonical instructions. Two that read the same are told as they stand in the bill.
+    Args:
+        before: Canonical instructions; so is ``after``. If both read the same, the canonical lines are shown.
     """
     old, new = ([line for each in lines for line in readable(each)] for lines in (before, after))
     return tuple(_diff(before, after) if old == new else _diff(old, new))
 
 
 def readable(canonical: str) -> tuple[str, ...]:
-    """An instruction as it could stand in a Dockerfile: its line, then the bodies of its heredocs."""
+    """Return an instruction as it could be in a Dockerfile: its line, then the bodies of its heredocs."""
     name, _, rest = canonical.partition(" ")
     if name == "ONBUILD":
         first, *more = readable(rest)
@@ -31,10 +32,10 @@ def readable(canonical: str) -> tuple[str, ...]:
     try:
         words, end = json.JSONDecoder().raw_decode(rest)
         parts: dict[str, Any] = json.loads(rest[end:] or "{}")
-        said = " ".join(
+        text = " ".join(
             [name, *parts.get("flags", ()), *_words(name, words, as_json=bool(parts.get("json")))]
         )
-        return (said, *_bodies(parts.get("heredocs", ())))
+        return (text, *_bodies(parts.get("heredocs", ())))
     except (ValueError, TypeError, AttributeError):  # FROM, ARG and directives are plain text
         return (canonical,)
 
@@ -44,7 +45,7 @@ def _words(name: str, words: list[str], *, as_json: bool) -> Iterator[str]:
         yield json.dumps(words, ensure_ascii=False)
     elif name in _PAIRED:
         yield from (f"{key}={value}" for key, value in zip(words[::2], words[1::2], strict=True))
-    else:  # lines that were continued are joined with the blanks that were before them
+    else:  # continuation lines are joined with the blanks before them
         yield from (_BLANKS.sub(" ", word) for word in words)
 
 

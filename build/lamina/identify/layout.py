@@ -1,7 +1,7 @@
-"""Where the files of the contexts end up in the image: what its Python can import of the repository.
+"""Compute where files of the contexts are in the image, and so which local code its Python can import.
 
-Only what is plain is followed: COPY and ADD, COPY from a stage, WORKDIR, ``pip install <folder>``. Where
-files may come to be in other ways the layout has a gap that says so, and nothing is certain that it lacks.
+Only simple cases are followed: COPY and ADD, COPY from a stage, WORKDIR, ``pip install <folder>``. Where
+files may appear in other ways, the layout gets a gap with the reason, and no file is certainly missing.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ from lamina.identify.wheel import PYPROJECT, Dropped, read_wheel
 
 TASK_ROOT = "/var/task"
 SITE = "/site-packages"
-"""Where installed first-party packages are put: a folder of ours, for the place differs between images."""
+"""A virtual folder for installed local packages, since the real one differs between images."""
 _AMBIENT: Mapping[str, str | None] = {"LAMBDA_TASK_ROOT": TASK_ROOT, "LAMBDA_RUNTIME_DIR": "/var/runtime"}
 _ARCHIVE = re.compile(r"\.(?:tar|tgz|tbz2?|txz|zip|whl|tar\.\w+)$|://|^git@")
 _CODE = (TASK_ROOT, "/opt/python", "/var/runtime")
-"""Where functions and layers have their code."""
+"""Where Lambda functions and layers have their code."""
 _KNOWN = re.compile(
     r"public\.ecr\.aws/lambda/[\w-]+|(?:docker\.io/)?amazon/aws-lambda-\w+"
     r"|(?:public\.ecr\.aws/docker/library/|(?:docker\.io/)?(?:library/)?)"
     r"(?:python|debian|ubuntu|alpine|amazonlinux|fedora|busybox|rockylinux|almalinux)"
     r"|public\.ecr\.aws/amazonlinux/amazonlinux|ghcr\.io/astral-sh/uv"
 )
-"""Images from outside of which it is known that they hold nobody's own code."""
+"""External images that are known to contain no code of the user."""
 _RUNTIME = re.compile(r"(?:^|/)lambda/python$|(?:^|/)aws-lambda-python$")
 _LISTS = re.compile(r"\b(?:uv|poetry|pdm|pipenv)\s+(?:export|requirements)\b|\btomllib\b")
-"""Steps that write a file of requirements."""
+"""Steps that write a requirements file."""
 _LOCAL_LINE = re.compile(r"(?:-e|--editable|-r|--requirement|-c|--constraint)\b|\.{0,2}/|file:|.*@\s*file:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """A way in which files may come to be in the image unseen. by: what would bring them."""
+    """A way in which files may get into the image unseen. by: the cause, as messages state it."""
 
     by: str
-    """What would bring them, as messages say it."""
+    """The cause, as messages state it."""
     text: str = ""
     """The instruction or command as it is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
-    """A project of the repository that a step installs. place: its folder's origin."""
+    """A local project that a step installs. place: the origin of its folder."""
 
     place: str
     with_requirements: bool
@@ -60,10 +60,13 @@ class Installed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Image path -> origin: the absolute path of a file of the repository.
+    """The files of an image: image path -> origin, the absolute path of a file of the repository.
 
-    paths: further folders that modules are looked for in. required: what steps install by name, normalised.
-    dropped: origins that installed wheels leave out. on_runtime: whether Lambda's own runtime is below.
+    Attributes:
+        paths: Further folders in which Python looks for modules.
+        required: Normalised names of the distributions that steps install.
+        dropped: Origins that installed wheels leave out.
+        on_runtime: Whether the image builds FROM Lambda's own runtime.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
@@ -76,24 +79,24 @@ class Layout:
     on_runtime: bool = False
 
     def has_folder(self, place: str) -> bool:
-        """Whether there is certainly a folder at an image path."""
+        """Whether an image path is certainly a folder."""
         below = f"{place.rstrip('/')}/"
         folders = (f"{self.workdir}/", f"{TASK_ROOT}/")
         return any(each.startswith(below) for each in (*folders, *self.files))
 
     def below(self, folder: str) -> Iterator[tuple[str, str]]:
-        """The files below an image path: the path relative to it, and the origin."""
+        """Yield the files below an image path: relative path and origin."""
         prefix = folder.rstrip("/") + "/"
         for place, origin in self.files.items():
             if place.startswith(prefix):
                 yield place.removeprefix(prefix), origin
 
     def with_gap(self, by: str, text: str = "") -> Layout:
-        """The layout with one gap more."""
+        """Return the layout with another gap."""
         return replace(self, gaps=(*self.gaps, Gap(by=by, text=text)))
 
     def may_hold_code(self, place: str) -> bool:
-        """Whether what is put at an image path can be imported by the function."""
+        """Whether the function may import a file at an image path."""
         roots = (self.workdir, *self.paths, *_CODE)
         return "-packages" in place or any(
             f"{root}/".startswith(f"{place.rstrip('/')}/") or place.startswith(f"{root}/") for root in roots
@@ -102,10 +105,13 @@ class Layout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What an image is laid out from. contexts: name -> path in it -> origin, the main one under "".
+    """The inputs of an image's layout.
 
-    parents: FROM name -> the base's layout. read: origin -> its text. requirements: origin -> the lines of a
-    file of requirements.
+    Attributes:
+        contexts: Name -> path in the context -> origin; the main context is "".
+        parents: Name in FROM -> the base's layout.
+        read: Origin -> text.
+        requirements: Origin of a requirements file -> its lines.
     """
 
     contexts: Mapping[str, Mapping[str, str]]
@@ -115,7 +121,7 @@ class Sources:
 
 
 def lay_out(recipe: Recipe, sources: Sources) -> Layout:
-    """The layout of an image."""
+    """Compute the layout of an image."""
     stages: dict[int, Layout] = {}
     for stage in recipe.stages:
         stages[stage.stage.index] = _Stage(recipe, stage, sources, stages).run()
@@ -123,7 +129,7 @@ def lay_out(recipe: Recipe, sources: Sources) -> Layout:
 
 
 class _Stage:
-    """Carries out the instructions of one stage on a layout."""
+    """Applies the instructions of one stage to a layout."""
 
     def __init__(
         self, recipe: Recipe, stage: ResolvedStage, sources: Sources, stages: Mapping[int, Layout]
@@ -141,7 +147,7 @@ class _Stage:
             try:
                 layout = self._next(layout, instruction)
             except (UnknownVariableError, ExpansionError):
-                layout = layout.with_gap(f"{self._told(instruction)} has a variable that is not known")
+                layout = layout.with_gap(f"{self._where(instruction)} has a variable that is not known")
         return layout
 
     def _start(self) -> Layout:
@@ -151,7 +157,7 @@ class _Stage:
         return self._from(base, self._stage.stage.line)
 
     def _from(self, name: str, line: int) -> Layout:
-        """What an image or a named context holds that is no stage of the Dockerfile."""
+        """Return the layout of an image or named context, which is not a stage of the Dockerfile."""
         if name in self._sources.parents:
             return self._sources.parents[name]
         if name in self._sources.contexts and name:
@@ -161,7 +167,7 @@ class _Stage:
         layout = Layout(on_runtime=_RUNTIME.search(repository) is not None)
         if name == SCRATCH or _KNOWN.fullmatch(repository):
             return layout
-        return layout.with_gap(f"{name} ({self._recipe.dockerfile.where(line)}) holds it")
+        return layout.with_gap(f"{name} ({self._recipe.dockerfile.where(line)}) contains it")
 
     def _next(self, layout: Layout, instruction: Instruction) -> Layout:
         match instruction.name:
@@ -191,7 +197,7 @@ class _Stage:
         return layout
 
     def _copy(self, layout: Layout, instruction: Instruction) -> Layout:
-        """The layout after a COPY from a context, a stage or an image."""
+        """Return the layout after a COPY from a context, a stage or an image."""
         words = tuple(expand(word, self._scope) for word in instruction.words)
         *sources, target = words
         name = instruction.flag("from")
@@ -216,7 +222,7 @@ class _Stage:
             gaps = tuple(replace(each, text=f"{each.text} {text}") for each in origin.gaps)
             layout = replace(layout, gaps=(*layout.gaps, *gaps))
             if any(each.startswith("<<") or _ARCHIVE.search(each) for each in sources):
-                return layout.with_gap(f"{self._told(instruction)} brings it", " ".join(words))
+                return layout.with_gap(f"{self._where(instruction)} adds it", " ".join(words))
         return layout
 
     def _ran(self, layout: Layout, instruction: Instruction) -> Layout:
@@ -233,11 +239,11 @@ class _Stage:
             if isinstance(effect, Installing):
                 layout = self._installed(layout, view, effect, instruction)
             else:
-                layout = layout.with_gap(f"{self._told(instruction)} puts it there", effect.text)
+                layout = layout.with_gap(f"{self._where(instruction)} puts it there", effect.text)
         return layout
 
     def _mounted(self, layout: Layout, instruction: Instruction) -> Iterator[tuple[str, str]]:
-        """What bind mounts show to a RUN: image path, origin."""
+        """Yield the files that bind mounts show to a RUN: image path and origin."""
         for flag in instruction.flags_of("mount"):
             options = dict(mount_options(flag))
             target = options.get("target", options.get("dst", options.get("destination")))
@@ -257,7 +263,7 @@ class _Stage:
     def _installed(
         self, layout: Layout, view: Layout, effect: Installing, instruction: Instruction
     ) -> Layout:
-        """The layout after a ``pip install``: packages of folders, and the names of what else it brings."""
+        """Return the layout after a ``pip install``: packages of local folders, and names of all others."""
         call = effect.call
         targets = call.values("-t", "--target")
         site = self._path(effect.folder, targets[-1]) if targets else SITE
@@ -265,7 +271,7 @@ class _Stage:
         for listed in call.values("-r", "--requirement"):
             lines = self._requirements(view, self._path(effect.folder, listed))
             if lines is None or any(_LOCAL_LINE.match(line) for line in lines):
-                layout = layout.with_gap(f"{self._told(instruction)} installs it by {listed}", listed)
+                layout = layout.with_gap(f"{self._where(instruction)} installs it by {listed}", listed)
             names |= {distribution(line) for line in lines or ()}
         layout = replace(layout, required=layout.required | names)
         bare = bool(call.flags("--no-deps"))
@@ -274,7 +280,7 @@ class _Stage:
             folder = self._path(effect.folder, written.partition("[")[0])
             files = dict(view.below(folder))
             if not files:
-                layout = layout.with_gap(f"{self._told(instruction)} installs it with {written}", written)
+                layout = layout.with_gap(f"{self._where(instruction)} installs it with {written}", written)
                 continue
             wheel = read_wheel(files, self._sources.read)
             own = posixpath.dirname(files[PYPROJECT]) if PYPROJECT in files else None
@@ -292,7 +298,7 @@ class _Stage:
         return layout
 
     def _requirements(self, view: Layout, file: str) -> tuple[str, ...] | None:
-        """The lines of a file of requirements; None where they are not known."""
+        """Return the lines of a requirements file; None if they are unknown."""
         origin = view.files.get(file)
         if origin is None:
             return () if self._lists_requirements else None
@@ -305,7 +311,7 @@ class _Stage:
     def _path(self, folder: str, written: str) -> str:
         return posixpath.normpath(posixpath.join(folder, expand(written, self._scope)))
 
-    def _told(self, instruction: Instruction) -> str:
+    def _where(self, instruction: Instruction) -> str:
         return f"{instruction.name} in {self._recipe.dockerfile.where(instruction.line)}"
 
 

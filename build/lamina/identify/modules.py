@@ -1,6 +1,6 @@
-"""What a Python module needs and gives, out of its source: read once in a process for each content.
+"""Read a Python module's imports and definitions from its source, once per content and process.
 
-What must succeed is told apart from what may fail: an import under ``try``, in a branch or in a function.
+Imports that must succeed are distinguished from those that may fail: in a ``try``, a branch or a function.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from lamina.identify.opened import Opened, opened
 
 _CATCHES = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 _OTHERS = frozenset({"ValueError", "KeyError", "AttributeError", "TypeError", "OSError", "RuntimeError"})
-"""Exceptions that an import of a missing module does not raise."""
+"""Exceptions that importing a missing module does not raise."""
 _DYNAMIC = ("__getattr__", "globals()", "setattr(", "exec(", "vars()", "__path__", "sys.modules")
-"""What makes names that no statement defines."""
+"""Code that can create names without a statement that defines them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Import:
-    """One ``import``. level: dots of a relative one. names: of ``from … import``."""
+    """One ``import``. level: number of dots of a relative import. names: those of ``from … import``."""
 
     line: int
     level: int
@@ -30,14 +30,18 @@ class Import:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branch:
-    """Imports that are carried out in some cases only: in a function, under ``if`` or in a loop."""
+    """Imports that may not be executed: in a function, under ``if`` or in a loop."""
 
     needs: tuple[Need, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guarded:
-    """Imports under a ``try`` that survives their failure: what is imported then; None where it raises."""
+    """Imports in a ``try`` that handles their failure.
+
+    Attributes:
+        instead: What the handler imports; None if it raises.
+    """
 
     needs: tuple[Need, ...]
     instead: tuple[Need, ...] | None
@@ -48,10 +52,15 @@ Need = Import | Branch | Guarded
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Module:
-    """needs: in the order of the file. names: what it defines, at any depth. functions: of its top level.
+    """The imports and definitions of a module.
 
-    dynamic: whether it may have any name. handlers: function -> what it imports whenever it is called.
-    opened: files that it names beside itself or in a package.
+    Attributes:
+        needs: In the order of the file.
+        names: All names it defines, at any depth.
+        functions: Those of the top level.
+        handlers: Function -> what it imports on every call.
+        dynamic: Whether it may define any name.
+        opened: Files it refers to, beside itself or in a package.
     """
 
     needs: tuple[Need, ...] = ()
@@ -62,7 +71,7 @@ class Module:
     opened: tuple[Opened, ...] = ()
 
     def defines(self, name: str) -> bool:
-        """Whether a name may be there once it is imported."""
+        """Whether the module may have this name once it is imported."""
         return self.dynamic or name in self.names
 
 
@@ -70,9 +79,11 @@ _READ: dict[str, Module | None] = {}
 
 
 def read_module(sha256: str, load: Callable[[], bytes]) -> Module | None:
-    """What a source says; None for one that cannot be read or is not Python of this version.
+    """Parse a source; None if it cannot be read or is not Python of this version.
 
-    sha256: of its content; each is loaded and parsed once in a process.
+    Args:
+        sha256: Of the content. Each content is loaded and parsed once per process.
+        load: Returns the source.
     """
     if sha256 not in _READ:
         try:
@@ -83,7 +94,7 @@ def read_module(sha256: str, load: Callable[[], bytes]) -> Module | None:
 
 
 def every_import(needs: Iterable[Need]) -> Iterator[Import]:
-    """All imports among needs, whether they must succeed or not."""
+    """Yield all imports among needs, whether they must succeed or not."""
     for need in needs:
         if isinstance(need, Import):
             yield need
@@ -120,7 +131,7 @@ def _names_files(text: str) -> bool:
 
 
 def _needs(body: Iterable[ast.stmt]) -> Iterator[Need]:
-    """The imports of statements that are carried out one after the other."""
+    """Yield the imports of statements that are executed in sequence."""
     for node in body:
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -143,7 +154,7 @@ def _needs(body: Iterable[ast.stmt]) -> Iterator[Need]:
 
 
 def _inside(node: ast.stmt) -> Iterator[ast.stmt]:
-    """The statements of a function, a loop or a ``match``."""
+    """Yield the statements in a function, a loop or a ``match``."""
     for field in ("body", "orelse"):
         yield from (each for each in getattr(node, field, ()) if isinstance(each, ast.stmt))
     for case in getattr(node, "cases", ()):
@@ -172,7 +183,7 @@ def _tried(node: ast.Try | ast.TryStar) -> Iterator[Need]:
 
 
 def _catches(handler: ast.ExceptHandler) -> bool:
-    """Whether a handler may catch a failing import; a name that is not known may."""
+    """Whether a handler may catch a failing import. A handler of an unknown exception may."""
     if handler.type is None:
         return True
     kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
@@ -181,21 +192,21 @@ def _catches(handler: ast.ExceptHandler) -> bool:
 
 
 def _raises(handler: ast.ExceptHandler) -> bool:
-    """Whether a handler does nothing but fail again."""
+    """Whether a handler only raises again."""
     plain = all(isinstance(each, ast.Expr | ast.Raise | ast.Assign) for each in handler.body)
     return plain and isinstance(handler.body[-1], ast.Raise)
 
 
 def _chosen(node: ast.If) -> Iterator[Need]:
     test = ast.unparse(node.test)
-    if "TYPE_CHECKING" in test:  # the branch of a type checker; the other one is always taken
+    if "TYPE_CHECKING" in test:  # only type checkers take this branch; at run time it is always the other
         yield from _needs(node.orelse) if test.endswith("TYPE_CHECKING") and "not " not in test else ()
     elif "__name__" not in test:
         yield from _branch((*_needs(node.body), *_needs(node.orelse)))
 
 
 def _called(body: list[ast.stmt]) -> Iterator[Need]:
-    """What a function imports whenever it is called: at its own level, before anything may return."""
+    """Yield imports that run on every call: those at the function's own level, before any return or raise."""
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom | ast.Try | ast.With):
             yield from _needs([node])
@@ -204,7 +215,7 @@ def _called(body: list[ast.stmt]) -> Iterator[Need]:
 
 
 class _Names:
-    """The names that statements define, whatever the scope: what is not among them is not there."""
+    """Collects every name that statements define, in any scope. Other names do not exist."""
 
     def __init__(self, *, walrus: bool) -> None:
         self.found: set[str] = set()

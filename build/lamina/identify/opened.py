@@ -1,4 +1,4 @@
-"""The files that a module names beside itself or in a package: ``__file__``, ``importlib.resources``."""
+"""Find files that a module opens beside itself or in a package: ``__file__``, ``importlib.resources``."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ _READERS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A path that a module names. package: the one that it is in, None beside the module's own file.
+    """A path that a module refers to.
 
-    parts: names and ``..``, from the folder of the file or of the package.
+    Attributes:
+        package: The package that contains it; None if it is relative to the module's own file.
+        parts: Names and ``..``, starting in the folder of the file or the package.
     """
 
     line: int
@@ -30,7 +32,7 @@ class Opened:
 
 
 def opened(tree: ast.Module) -> Iterator[Opened]:
-    """Every path of which all parts are plain, in one expression or by names that are assigned once."""
+    """Yield every path of literal parts, in one expression or through names that are assigned once."""
     reader = _Reader()
     found: dict[tuple[str | None, tuple[str, ...]], Opened] = {}
     for node in ast.walk(tree):
@@ -45,7 +47,7 @@ def opened(tree: ast.Module) -> Iterator[Opened]:
 
 
 class _Reader:
-    """Reads expressions as paths. A file's own path ends with ``<file>``, which a parent takes away."""
+    """Reads expressions as paths. A file's own path ends with ``<file>``, which ``parent`` removes."""
 
     def __init__(self) -> None:
         self._known: dict[str, Opened | None] = {}

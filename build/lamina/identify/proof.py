@@ -1,7 +1,7 @@
-"""What a folder really holds: the proof that staged files are those of the fingerprint when they are sent.
+"""Prove that a folder of staged files holds exactly what the fingerprint lists.
 
-A proof reads every byte. Times alone prove nothing: they can be put back, and a link from another stage moves
-a file's time of change. They only tell, within one run, that nothing happened since the bytes were read.
+A proof reads every byte. Times alone prove nothing: they can be reset, and a hard link from another stage
+changes a file's ctime. Within one run, unchanged times show that nothing happened since the bytes were read.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ MODES = {"file": stat.S_IFREG | 0o644, "exec": stat.S_IFREG | 0o755, "dir": stat
 
 
 class Part(NamedTuple):
-    """What a path of a stage has to be. sha256: of the content, or of a link's target; empty for a folder.
+    """The expected state of a path in a stage.
 
-    dated: whether it goes into layers, and so has the time that all of them have.
+    Attributes:
+        sha256: Of the content or of a link's target; empty for a folder.
+        dated: Whether the path goes into layers and therefore has the fixed time of all of them.
     """
 
     kind: FileKind
@@ -32,7 +34,7 @@ class Part(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """What the disk tells of a name without reading it; of a folder only mode, inode and `mtime` count."""
+    """The lstat values of a path. Of a folder only mode, inode and `mtime` are recorded."""
 
     mode: int
     inode: int
@@ -43,14 +45,14 @@ class Stamp(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """A folder as it was when its bytes were read and found right. seen, parts: by path."""
+    """The state of a folder when its bytes were read and found correct. Both mappings are by path."""
 
     folder: Path
     seen: Mapping[str, Stamp] = field(repr=False)
     parts: Mapping[str, Part] = field(repr=False)
 
     def holds(self) -> bool:
-        """Whether nothing of it changed since. A file that was only linked elsewhere is read again."""
+        """Whether the folder is unchanged. A file of which only the ctime changed is read again."""
         now = look_at(self.folder)
         if now.keys() != self.seen.keys():
             return False
@@ -63,7 +65,7 @@ class Proof:
 
 
 def look_at(folder: Path) -> dict[str, Stamp]:
-    """Every name below a folder, by path; links are not followed. What goes meanwhile is left out."""
+    """Return the stamp of every path below a folder. Links are not followed; vanished files are skipped."""
     return dict(_below(str(folder), ""))
 
 
@@ -89,7 +91,7 @@ def _below(folder: str, prefix: str) -> Iterator[tuple[str, Stamp]]:
 
 
 def is_right(folder: Path, path: str, stamp: Stamp, part: Part) -> bool:
-    """Whether a name is what it has to be: kind, mode, time, and every byte. False for one that went."""
+    """Whether a path has the expected kind, mode, time and content. False if it has vanished."""
     if part.dated and stamp.mtime // 10**9 != EPOCH:
         return False
     if part.kind == "link":

@@ -1,4 +1,4 @@
-"""Whether an image holds the first-party code that its function needs when Lambda starts it."""
+"""Check whether an image contains the local code that its function needs when Lambda starts it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,12 @@ _PROJECTS = (f"*/{_PYPROJECT}", f"*/*/{_PYPROJECT}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalProject:
-    """A Python project of the repository. name: normalised; folder: absolute; requires: normalised names.
+    """A Python project in the repository.
 
-    packages: import name -> its ``__init__.py``.
+    Attributes:
+        name: Normalised, as are the names in `requires`.
+        folder: Absolute path.
+        packages: Import name -> its ``__init__.py``.
     """
 
     name: str
@@ -36,7 +39,7 @@ class LocalProject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lacking:
-    """A project in the image whose requirement, a project of the repository as well, is not in it."""
+    """A project in the image that requires another local project, which is missing from the image."""
 
     project: LocalProject
     required: LocalProject
@@ -46,7 +49,7 @@ class Lacking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runnable:
-    """What was found wrong with one image. shell: a CMD in shell form, which is no handler."""
+    """The problems found in one image. shell: a CMD in shell form, which cannot name a handler."""
 
     imports: tuple[ImportFault, ...]
     shell: Instruction | None
@@ -54,7 +57,7 @@ class Runnable:
 
 
 def check_runnable(images: Mapping[str, Image], names: Iterable[str]) -> Mapping[str, Runnable]:
-    """Look into the named images; of those they stand on only the layout is needed."""
+    """Check the named images. Of their bases only the layout is used."""
     chosen = tuple(names)
     layouts = _layouts(images) if chosen else {}
     projects: dict[Path, tuple[LocalProject, ...]] = {}
@@ -63,11 +66,11 @@ def check_runnable(images: Mapping[str, Image], names: Iterable[str]) -> Mapping
         root = _root(images[name])
         if root not in projects:
             projects[root] = tuple(_projects(root))
-        found[name] = _look(images, images[name], layouts[name], projects[root])
+        found[name] = _check(images, images[name], layouts[name], projects[root])
     return found
 
 
-def _look(
+def _check(
     images: Mapping[str, Image], image: Image, layout: Layout, projects: tuple[LocalProject, ...]
 ) -> Runnable:
     disk = _disk(images, image, projects)
@@ -78,8 +81,8 @@ def _look(
         functions = image.node.spec.functions
         own = {each.command or image.node.recipe.command: bool(each.command) for each in functions}
         commands = own or {image.node.recipe.command: True}
-        for command, told in commands.items():
-            imports += walk.run(command, overridden=not told and len(functions) > 1)
+        for command, is_own in commands.items():
+            imports += walk.run(command, overridden=not is_own and len(functions) > 1)
         imports = tuple(dict.fromkeys((*imports, *walk.opened())))
     named = frozenset(each.local for each in imports if each.local)
     return Runnable(
@@ -94,21 +97,21 @@ def _look(
 
 
 def _with_required(layout: Layout, projects: tuple[LocalProject, ...]) -> Layout:
-    """The layout with what its installed projects require: an index serves it, or the build fails."""
+    """Add the requirements of installed projects: pip installs them or the build fails."""
     installed = {each.place for each in layout.installed if each.with_requirements}
     names = (name for each in projects if each.folder in installed for name in each.requires)
     return replace(layout, required=layout.required.union(names))
 
 
 def _shell_command(images: Mapping[str, Image], image: Image, layout: Layout) -> Instruction | None:
-    """The CMD that an image on Lambda's runtime has in shell form: its entrypoint wants a handler alone."""
+    """Return a CMD in shell form on Lambda's runtime, whose entrypoint expects only a handler; else None."""
     last = next((each for each in reversed(image.node.recipe.instructions) if each.name == "CMD"), None)
     on_runtime = layout.on_runtime and _started_by_lambda(images, image, layout)
     return last if last is not None and not last.json and on_runtime else None
 
 
 def _started_by_lambda(images: Mapping[str, Image], image: Image, layout: Layout) -> bool:
-    """Whether CMD may name a handler: not where an ENTRYPOINT, its own or a base's, is something else."""
+    """Whether CMD may name a handler. Not if an ENTRYPOINT, own or inherited, is another program."""
     entrypoint = _entrypoint(images, image)
     if entrypoint is not None:
         words = " ".join(entrypoint.words)
@@ -125,7 +128,7 @@ def _entrypoint(images: Mapping[str, Image], image: Image) -> Instruction | None
 
 
 def handler_file(images: Mapping[str, Image], name: str, command: tuple[str, ...]) -> Path | None:
-    """The file of the repository that a CMD of an image names; None where that cannot be known."""
+    """Return the repository file that a CMD names; None if unknown."""
     lineage = _lineage(images, name)
     layouts = _layouts({each: image for each, image in images.items() if each in lineage})
     path = ImportWalk(layouts[name], _disk(images, images[name], ())).origin(command)
@@ -133,17 +136,17 @@ def handler_file(images: Mapping[str, Image], name: str, command: tuple[str, ...
 
 
 def _lineage(images: Mapping[str, Image], name: str) -> frozenset[str]:
-    """An image and those of the images that it stands on."""
+    """Return the names of an image and all its ancestors."""
     parents = (parent for parent in images[name].node.parents if parent in images)
     return frozenset({name}).union(*(_lineage(images, parent) for parent in parents))
 
 
 def _layouts(images: Mapping[str, Image]) -> Mapping[str, Layout]:
-    """Where the files of each image are in it, bases first."""
+    """Compute the layout of each image, bases first."""
     layouts: dict[str, Layout] = {}
     for name, image in images.items():
         parents = {
-            called: layouts[parent] if parent in layouts else Layout().with_gap(f"{parent} holds it")
+            called: layouts[parent] if parent in layouts else Layout().with_gap(f"{parent} contains it")
             for parent, spellings in image.node.parents.items()
             for called in spellings
         }
@@ -161,7 +164,7 @@ def _layouts(images: Mapping[str, Image]) -> Mapping[str, Layout]:
 
 
 def _with_links(image: Image, layout: Layout) -> Layout:
-    """The layout, with a gap where links are copied: what they lead to is not followed."""
+    """Add a gap to the layout if links are copied, because their targets are not followed."""
     links = {
         str(image.root(context) / file.path)
         for context, each in image.contexts.items()
@@ -180,7 +183,7 @@ def _origins(image: Image, context: str) -> dict[str, str]:
 
 
 def _sent(images: Mapping[str, Image], image: Image) -> frozenset[str]:
-    """The files that any build of the image or of its bases sees."""
+    """Return the files that builds of the image or its ancestors can read."""
     lineage = (images[name] for name in _lineage(images, image.name))
     return frozenset(
         origin for each in lineage for context in each.contexts for origin in _origins(each, context).values()
@@ -225,10 +228,10 @@ def _lacking(
     sent: frozenset[str],
     disk: Disk,
 ) -> Iterator[Lacking]:
-    """Requirements of whose source no build of the image or of its bases saw a line.
+    """Yield requirements of which no build of the image or its ancestors reads any code.
 
-    A project is in the image when its project file is installed or all of its package is copied; of a part of
-    it the imports decide.
+    A project counts as in the image if its project file is installed or all of its package is copied. If only
+    a part is copied, the imports decide.
     """
     if layout.gaps or image.node.kind != "lambda":
         return
@@ -267,7 +270,7 @@ def _is_whole(project: LocalProject, in_image: frozenset[str]) -> bool:
 def _imports_any(
     project: LocalProject, required: LocalProject, in_image: frozenset[str], disk: Disk
 ) -> str | None:
-    """A module of a project that imports another project, wherever in it."""
+    """Return a module of a project in the image that imports another project, at any depth; else None."""
     for origin in sorted(in_image):
         if origin.startswith(f"{project.folder}/") and origin.endswith(".py"):
             module = disk.module(origin)
@@ -278,7 +281,7 @@ def _imports_any(
 
 
 def _projects(root: Path) -> Iterator[LocalProject]:
-    """The Python projects of the repository, but not the one that is the repository itself."""
+    """Yield the Python projects in subfolders of the repository."""
     for pattern in _PROJECTS:
         for file in sorted(root.glob(pattern)):
             try:
@@ -302,14 +305,14 @@ def _packages(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _root(image: Image) -> Path:
-    """The folder of the project, as the context's path tells it."""
+    """Return the project's folder, derived from the context's path."""
     path = image.node.spec.context_path
     up = posixpath.relpath(".", path) if path and not path.startswith("..") else "."
     return Path(posixpath.normpath(posixpath.join(str(image.root("")), up)))
 
 
 def local_names(images: Iterable[Image]) -> frozenset[str]:
-    """The normalised names of the Python projects in the images' contexts: no package index serves them."""
+    """Return normalised names of the Python projects in the images' contexts. They are not on an index."""
     files = {image.root("") / path for image in images for path in image.bill.requirements}
     return frozenset(filter(None, (_project_name(file) for file in files if file.name == _PYPROJECT)))
 

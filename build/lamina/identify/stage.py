@@ -1,7 +1,7 @@
-"""The staged context: the hashed files, and nothing else, under normal modes and one time.
+"""The staged context: exactly the hashed files, with normalised modes and times.
 
-A stage is named by its content, and is a cache: each time it is to be sent every byte of it is read, and what
-is not as the fingerprint has it is put right. Files that an earlier stage holds are linked, not copied.
+A stage is named by its content and acts as a cache. Before it is sent, every byte is read, and each path that
+differs from the fingerprint is repaired. Files that an earlier stage contains are linked instead of copied.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ _TRIES = 3
 class StagedContext:
     """A folder that a build may read: the Dockerfile, the main context and the named ones.
 
-    proof: that it holds what was hashed; None where nobody looked.
+    Attributes:
+        proof: Proof that it contains what was hashed; None if it was not checked.
     """
 
     folder: Path
@@ -43,22 +44,22 @@ class StagedContext:
 
     @property
     def dockerfile(self) -> Path:
-        """The Dockerfile; the ignore file beside it hides nothing, for all was chosen before."""
+        """The Dockerfile. The ignore file beside it excludes nothing, because the files are preselected."""
         return self.folder / "Dockerfile"
 
     @property
     def intact(self) -> bool:
-        """Whether what was proved is still there, unchanged."""
+        """Whether the proved files are still unchanged."""
         return self.proof is None or self.proof.holds()
 
     def context(self, name: str = "") -> Path:
-        """The folder of a context by name; the main one under the empty string."""
+        """Return the folder of a context; the main one has the empty name."""
         return self.folder / _place_of(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedTree:
-    """One context to stage: where its files are now."""
+    """One context to stage, and the folder that contains its files."""
 
     root: Path
     context: Context
@@ -66,7 +67,12 @@ class StagedTree:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Content:
-    """What a stage has to hold, by path. texts: of its own files. files: a file of a context and its root."""
+    """The expected content of a stage, by path.
+
+    Attributes:
+        texts: Contents of the stage's own files.
+        files: A file of a context and the context's folder.
+    """
 
     parts: Mapping[str, Part]
     texts: Mapping[str, bytes]
@@ -74,12 +80,15 @@ class _Content:
 
 
 def stage(folder: Path, fingerprint: str, dockerfile: str, trees: Mapping[str, StagedTree]) -> StagedContext:
-    """Put the files of an image in place below ``folder``, or find them there; either way they are proved.
+    """Stage the files of an image below ``folder``, or reuse an existing stage. Both are proved.
 
-    trees: by context name, the main one under the empty string. Raises BuildError when a file changed
-    since it was hashed, or when the disk is full; nothing half made is left.
+    Args:
+        trees: Context name -> files; the main context has the empty name.
+
+    Raises:
+        BuildError: When a file changed since it was hashed, or the disk is full. No partial stage is left.
     """
-    # Comments are not in the fingerprint, but errors name lines: each text of the Dockerfile has its stage.
+    # Comments are not in the fingerprint, but errors name lines: each Dockerfile text gets its own stage.
     text = dockerfile.encode("utf-8", "surrogateescape")
     name = f"{fingerprint.removeprefix('sha256:')[:12]}-{hashlib.sha256(text).hexdigest()[:6]}"
     content = _content(text, trees)
@@ -120,14 +129,14 @@ def _place_of(context: str) -> str:
 
 
 def _add_folders(parts: dict[str, Part], path: str) -> None:
-    """A folder and those above it."""
+    """Add a folder and its ancestors."""
     while path and path not in parts:
         parts[path] = Part("dir")
         path = path.rpartition("/")[0]
 
 
 def _make(place: Path, content: _Content) -> None:
-    """A new stage, all at once. It is not proved yet."""
+    """Create a stage in one step. It is not proved yet."""
     earlier = _newest(place.parent)
     temporary = Path(tempfile.mkdtemp(dir=place.parent, prefix=_UNFINISHED))
     try:
@@ -136,7 +145,7 @@ def _make(place: Path, content: _Content) -> None:
                 os.mkdir(f"{temporary}/{path}")  # noqa: PTH102
             else:
                 _put(content, path, Path(f"{temporary}/{path}"), earlier)
-        _settle_folders(temporary)
+        _normalise_folders(temporary)
         temporary.chmod(0o755)
         if not place.is_dir():
             place.unlink(missing_ok=True)
@@ -151,9 +160,9 @@ def _make(place: Path, content: _Content) -> None:
 
 
 def _prove(place: Path, content: _Content) -> Proof:
-    """Read every byte of a stage, and put right what is wrong. Raises BuildError when that does not last."""
+    """Read every byte of a stage and repair differences. Raises BuildError if they keep coming back."""
     for _ in range(_TRIES):
-        seen = look_at(place)  # before the bytes are read: what changes meanwhile is seen by the next look
+        seen = look_at(place)  # before reading the bytes, so that the next look detects changes meanwhile
         extra = seen.keys() - content.parts.keys()
         wrong = [
             path
@@ -162,16 +171,16 @@ def _prove(place: Path, content: _Content) -> Proof:
         ]
         if not extra and not wrong:
             return Proof(folder=place, seen=seen, parts=content.parts)
-        _put_right(place, content, wrong, extra)
+        _repair(place, content, wrong, extra)
     raise BuildError.of(
-        "the staged files change while they are staged",
+        "the staged files keep changing",
         where=str(place),
-        hint="let no program write below .lamina, and run again",
+        hint="stop programs that write below .lamina, and run again",
     )
 
 
-def _put_right(place: Path, content: _Content, wrong: Iterable[str], extra: Collection[str]) -> None:
-    """Mend a stage where it is: each file in one step, for another run may be reading it."""
+def _repair(place: Path, content: _Content, wrong: Iterable[str], extra: Collection[str]) -> None:
+    """Repair a stage in place. Each file is replaced atomically, since another run may be reading it."""
     for path in sorted(extra):
         _remove(place / path)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=_UNFINISHED) as scratch:
@@ -185,12 +194,12 @@ def _put_right(place: Path, content: _Content, wrong: Iterable[str], extra: Coll
             if stat.S_ISDIR(_mode(place / path)):
                 _remove(place / path)
             _put(content, path, made, None)
-            # BuildKit may have been sent the wrong bytes under the time that this file should have: another
-            # time makes it take the right ones.
+            # BuildKit may have received the wrong bytes under this file's time. A different time makes it
+            # transfer the right ones.
             if content.parts[path].dated and content.parts[path].kind != "link":
                 _date(made, secrets.randbelow(10**9))
             made.replace(place / path)
-    _settle_folders(place)
+    _normalise_folders(place)
 
 
 def _mode(path: Path) -> int:
@@ -218,7 +227,7 @@ def _failure(error: OSError, folder: Path) -> LaminaError:
 
 
 def _put(content: _Content, path: str, place: Path, earlier: Path | None) -> None:
-    """One file or link; a file from an earlier stage where that seems to have it."""
+    """Write one file or link. Link a file from an earlier stage if that seems to contain it."""
     part = content.parts[path]
     if path in content.texts:
         place.write_bytes(content.texts[path])
@@ -231,8 +240,8 @@ def _put(content: _Content, path: str, place: Path, earlier: Path | None) -> Non
         place.symlink_to(target)
         os.utime(place, (EPOCH, EPOCH), follow_symlinks=False)
         return
-    # BuildKit sends only files whose size or time differ from what it has. Nanoseconds taken from the
-    # content tell an edit of equal length apart; layers hold whole seconds, so they stay the same.
+    # BuildKit sends only files whose size or time differ from its copy. Nanoseconds derived from the content
+    # distinguish edits of equal length. Layers store whole seconds, so they stay the same.
     nanoseconds = int(file.sha256[:12], 16) % 10**9
     if earlier and _linked(f"{earlier}/{path}", place, MODES[part.kind], EPOCH * 10**9 + nanoseconds):
         return
@@ -244,7 +253,7 @@ def _put(content: _Content, path: str, place: Path, earlier: Path | None) -> Non
 
 
 def _linked(source: str, place: Path, mode: int, time: int) -> bool:
-    """Link a file whose mode and time say that it has the same content, if it is one; it is proved later."""
+    """Link a file if its mode and time suggest the same content. The proof checks it later."""
     try:
         found = os.lstat(source)
         if found.st_mode != mode or found.st_mtime_ns != time:
@@ -265,8 +274,8 @@ def _unchanged(file: ContextFile, digest: str) -> None:
         raise BuildError.of("changed while it was being read", where=file.path, hint="run again")
 
 
-def _settle_folders(place: Path) -> None:
-    """Give the folders below a stage their mode and time."""
+def _normalise_folders(place: Path) -> None:
+    """Set mode and time of the folders below a stage."""
     for parent, folders, _ in os.walk(place, topdown=False):
         for each in folders:
             folder = os.path.join(parent, each)  # noqa: PTH118 - a third of the time
@@ -276,7 +285,7 @@ def _settle_folders(place: Path) -> None:
 
 
 def _stages(folder: Path) -> Iterable[Path]:
-    """The finished stages, newest first."""
+    """Return the finished stages, newest first."""
     found = [each for each in folder.iterdir() if not each.name.startswith(".")]
     return sorted(found, key=lambda each: each.stat().st_mtime, reverse=True)
 
@@ -286,11 +295,11 @@ def _newest(folder: Path) -> Path | None:
 
 
 def _prune(folder: Path, *, keep: Path) -> None:
-    """Forget stages that no run can be using any more."""
+    """Delete stages that no run can still be using."""
     limit = time.time() - _KEPT_SECONDS
     for index, each in enumerate(_stages(folder)):
         if index >= _KEPT_STAGES and each != keep and each.stat().st_mtime < limit:
             shutil.rmtree(each, ignore_errors=True)
-    for each in folder.glob(f"{_UNFINISHED}*"):  # of a run that was killed
+    for each in folder.glob(f"{_UNFINISHED}*"):  # left by a killed run
         if each.stat().st_mtime < limit:
             shutil.rmtree(each, ignore_errors=True)

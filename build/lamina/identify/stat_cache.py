@@ -1,7 +1,7 @@
-"""Digests of files that have not changed since they were last read: a plan reads only what is new.
+"""A cache of file digests, so that a plan reads only files that changed.
 
-As git's index does, a file is taken for unchanged when size, times and inode are what they were; one that was
-touched less than two seconds before it was hashed is not remembered, for it could change again unseen.
+As in git's index, a file counts as unchanged if its size, times and inode are the same. A file touched less
+than two seconds before it was hashed is not cached, because it could change again unnoticed.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from lamina.identify.tree import DiskFiles, Stamp, TreeEntry
 SCHEMA = 3
 RACY_NANOSECONDS = 2 * 10**9
 _MOST = 500_000
-"""Files. Those that no command asks for any more stay known up to here: another command may ask."""
+"""Files. Up to this number, files that were not requested stay in the cache for other commands."""
 
 
 class StatCache:
-    """The digests that are known of each folder. A cache file that is missing or damaged is an empty one.
+    """The cached digests of each folder. A missing or damaged cache file counts as empty.
 
-    file: where they are kept; None where nothing is to be kept. Its sum tells a damage that is still JSON: a
-    false digest would be a fingerprint of no tree.
+    A checksum detects damage that is still valid JSON: a wrong digest would give a wrong fingerprint.
+
+    Args:
+        file: The cache file; None disables saving.
     """
 
     def __init__(self, file: Path | None) -> None:
@@ -34,13 +36,13 @@ class StatCache:
         self._open: dict[Path, CachedFiles] = {}
 
     def files(self, root: Path) -> CachedFiles:
-        """The tree of a folder; one and the same for all who ask."""
+        """Return the tree of a folder. Repeated calls return the same object."""
         if root not in self._open:
             self._open[root] = CachedFiles(root, self._known.get(str(root), {}))
         return self._open[root]
 
     def save(self) -> None:
-        """Keep what was learnt, for the next run. A disk that takes nothing loses only speed."""
+        """Write new digests for the next run. If the disk refuses, only speed is lost."""
         if self._file is None or not any(files.learnt for files in self._open.values()):
             return
 
@@ -52,7 +54,7 @@ class StatCache:
 
 
 def render(roots: Mapping[str, Mapping[str, str]]) -> str:
-    """The text of a cache file. roots: folder -> path -> what is known of it."""
+    """Return the text of a cache file. roots: folder -> path -> stamp and digest."""
     document = {"schema": SCHEMA, "sum": _sum(roots), "roots": roots}
     return json.dumps(document, separators=(",", ":"))
 
@@ -70,18 +72,18 @@ def _sum(roots: object) -> str:
 
 
 class CachedFiles(DiskFiles):
-    """A folder whose unchanged files are not read again, and whose directories are listed once."""
+    """A folder whose unchanged files are not read again and whose directories are listed once."""
 
     def __init__(self, root: Path, known: dict[str, str]) -> None:
         super().__init__(root)
         self._before = known
         self._listed: dict[str, tuple[TreeEntry, ...]] = {}
         self._now: dict[str, str] = {}
-        """Path -> its stamp and its digest in one text, for the files that were asked for."""
+        """Path -> stamp and digest in one text, for requested files."""
         self.learnt = False
 
     def all_known(self) -> dict[str, str]:
-        """Path -> what is known of it, the files that nobody asked for included."""
+        """Return path -> stamp and digest, including files that were not requested in this run."""
         known = {**self._before, **self._now}
         return known if len(known) < _MOST else self._now
 
@@ -109,5 +111,5 @@ class CachedFiles(DiskFiles):
 
 
 def _racy(stamp: Stamp, now: int) -> bool:
-    """Whether the file could change once more without its times telling."""
+    """Whether the file could change again without a change of its times."""
     return now - max(stamp[1], stamp[2]) < RACY_NANOSECONDS

@@ -1,4 +1,4 @@
-"""What decides the steps that a remote cache is for: all of an image but what is only copied onto it."""
+"""A digest of the inputs of an image's cacheable steps, without files that are only copied on top."""
 
 from __future__ import annotations
 
@@ -15,30 +15,35 @@ from lamina.identify.wildcard import fixed_part, is_wildcard
 
 
 def steps_digest(image: Image, mode: str) -> str:
-    """``sha256:<64 hex>`` over what reaches the image's steps other than linked copies of its context.
+    """Return ``sha256:<64 hex>`` over the inputs of an image's steps, without linked copies of its context.
 
-    mode: of the cache. Two images of one digest find the same steps in a cache; the digest serves speed
-    alone, so where a source is a pattern the whole folder around it counts.
+    Images with equal digests find the same steps in a cache. The digest only affects speed, so a source with
+    a wildcard counts with the whole folder that it searches.
+
+    Args:
+        mode: The cache mode.
     """
     recipe = image.node.recipe
     copies = {each.line for each in recipe.instructions if _is_linked_copy(each)}
     sources = [source for source in recipe.sources if source.line not in copies]
-    bill = image.bill.document()
-    told: dict[str, Any] = {
-        **{key: bill[key] for key in ("platform", "target", "args", "bases", "secrets")},
+    inputs = image.bill.document()
+    hashed: dict[str, Any] = {
+        **{key: inputs[key] for key in ("platform", "target", "args", "bases", "secrets")},
         "mode": mode,
-        "parents": {name: parent for name, parent in bill["parents"].items() if _runs_on(image, name)},
+        "parents": {name: parent for name, parent in inputs["parents"].items() if _runs_on(image, name)},
         "steps": [
             (stage.base, [_line(each) for each in stage.stage.instructions if each.line not in copies])
             for stage in recipe.stages
         ],
-        "files": {name: dict(_files(files, sources, name or None)) for name, files in bill["files"].items()},
+        "files": {
+            name: dict(_files(files, sources, name or None)) for name, files in inputs["files"].items()
+        },
     }
-    return "sha256:" + hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return "sha256:" + hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 
 def _runs_on(image: Image, parent: str) -> bool:
-    """Whether steps depend on a base, rather than only being put on top of it."""
+    """Whether steps depend on a base, instead of only being layered on top of it."""
     recipe = image.node.recipe
     return recipe.unlinked is not None or set(image.node.parents[parent]) != {recipe.chain[-1].base}
 

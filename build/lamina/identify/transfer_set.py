@@ -1,8 +1,8 @@
-"""What BuildKit's client sends of a context: the paths that sources name, and what links there lead to.
+"""The paths of a context that BuildKit's client sends: those named by sources, and the targets of links.
 
-The rule is ``followlinks.go`` and ``filter.go`` of tonistiigi/fsutil. Its oddities are kept, for what is not
-sent cannot be copied: names count as patterns of an ignore file, no link is followed behind a folder with a
-wildcard, and a link that two sources go through is followed for the first of them alone.
+Source: ``followlinks.go`` and ``filter.go`` of tonistiigi/fsutil. Oddities are kept, since a file that is not
+sent cannot be copied. Names are read as patterns of an ignore file. A link behind a folder with a wildcard is
+not followed. A link shared by two sources is followed only for the first of them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ _PLAIN = re.compile(r"[^\\\[\]^{}|!\s\ufeff]*")
 
 
 class TransferSet:
-    """The paths of one context that are sent together, ignore files aside."""
+    """The paths of one context that are sent together, before ignore rules."""
 
     def __init__(self, files: Files, sources: Iterable[str], *, over: bool = True) -> None:
-        """sources: relative POSIX paths or wildcards; the empty one stands for the whole context.
+        """Set up the sources; links are followed on first use.
 
-        over: whether a folder with a wildcard that finds links is sent with all that it finds.
+        Args:
+            sources: Relative POSIX paths or wildcards; the empty string means the whole context.
+            over: Whether a folder wildcard that matches links sends all its matches.
         """
         self._files = files
         self._sources = sorted(set(sources), key=_bytes)
@@ -34,11 +36,11 @@ class TransferSet:
         self._named: set[str] = set()
         self._met: set[str] = set()
         self.fault: str | None = None
-        """What makes BuildKit send nothing at all and fail; not known before something is asked."""
+        """Why BuildKit would fail and send nothing. Known only after the first query."""
 
     @cached_property
     def patterns(self) -> Ignore | None:
-        """What is sent, as patterns that match it; None for everything, and where there is a fault."""
+        """The sent paths as patterns; None if everything is sent, or if there is a `fault`."""
         if "" in self._sources:
             return None
         for path in self._sources:
@@ -56,18 +58,18 @@ class TransferSet:
         return TransferSet(self._files, self._sources, over=False)
 
     def holds(self, path: str) -> bool:
-        """Whether a path is sent, and with it all that is below."""
+        """Whether a path is sent, together with everything below it."""
         if self.patterns is None:
             return self.fault is None
         return self.patterns.hides(path) is not None
 
     def links_leading_to(self, path: str) -> Iterator[str]:
-        """The links without which a path would not be sent, though no source names them or leads there."""
+        """Yield the links that cause a path to be sent although no source names it or leads to it."""
         if self.holds(path) and not self._without.holds(path):
             yield from self._met
 
     def reaches(self, path: str) -> bool:
-        """Whether a path is sent or anything below it."""
+        """Whether a path or anything below it is sent."""
         if self.holds(path):
             return True
         entry = self._files.entry(path)
@@ -82,7 +84,7 @@ class TransferSet:
                 last = path
 
     def _follow(self, path: str) -> None:
-        """Name the path and each link on the way, with what it leads to."""
+        """Add the path, each link on the way and the targets of those links."""
         parts = path.split("/") if path else []
         step = ""
         for index, part in enumerate(parts):
@@ -98,7 +100,7 @@ class TransferSet:
         self._named.add(step)
 
     def _targets(self, path: str) -> list[str]:
-        """Where a link leads, or where all links do that a wildcard finds in its folder."""
+        """Return the target of a link, or of every link that a wildcard matches in its folder."""
         folder, _, name = path.rpartition("/")
         found = [path]
         if is_wildcard(name):
@@ -107,7 +109,7 @@ class TransferSet:
                 wildcard = compile_wildcard(name, deep=False)
                 children = self._files.children(folder) if entry is not None and entry.kind == "dir" else ()
                 found = [each.path for each in children if wildcard.fullmatch(each.path.rpartition("/")[2])]
-            except (PatternError, OSError):  # told where the source itself is looked for
+            except (PatternError, OSError):  # reported where the source itself is resolved
                 return []
         entries = map(self._files.entry, found)
         links = [each for each in entries if each and each.kind == "link"]
@@ -116,12 +118,12 @@ class TransferSet:
 
 
 def is_plain(source: str) -> bool:
-    """Whether what a source finds is sent for certain: unless a link leads there, that is."""
+    """Whether everything a source matches is certainly sent, unless reached through a link."""
     return _PLAIN.fullmatch(source) is not None
 
 
 def within(link: str, target: str) -> str:
-    """Where a link leads: a path of the context, which it cannot leave; its root stands for ``/``."""
+    """Return a link's target as a path of the context, which it cannot leave. Its root stands for ``/``."""
     return posixpath.normpath(posixpath.join("/", posixpath.dirname(link), target)).lstrip("/")
 
 

@@ -1,4 +1,4 @@
-"""A tree of files to read: the seam between identity and the disk."""
+"""Readable trees of files: the interface between identification and the disk."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from typing import Literal, NamedTuple, Protocol
 Stamp = tuple[int, int, int, int]
 FileKind = Literal["file", "exec", "link", "dir", "other"]
 _AT_ONCE = 1 << 20
-"""Bytes. A larger file is hashed in pieces; the buffer for that costs more than reading a small one."""
+"""Bytes. Larger files are hashed in pieces. For small ones the buffer would cost more than the read."""
 
 
 class TreeEntry(NamedTuple):
-    """One name in a tree. path: POSIX, relative to the tree's root, undecodable bytes as surrogates.
+    """One name in a tree.
 
-    size: bytes, 0 for what has none. target: where a link points, as stored.
-    stamp: size, mtime and ctime in nanoseconds, inode; None where there is no such thing.
+    Attributes:
+        path: POSIX, relative to the tree's root, with undecodable bytes as surrogates.
+        size: Bytes; 0 if not a file.
+        target: The stored target of a link.
+        stamp: Size, mtime and ctime in nanoseconds, inode; None if not a file on disk.
     """
 
-    # A plan makes one of these for every file: a tuple takes a third of a dataclass's time.
+    # A plan creates one for every file. A tuple takes a third of a dataclass's time.
     path: str
     kind: FileKind
     size: int = 0
@@ -34,15 +37,15 @@ class Files(Protocol):
     """A readable tree. Paths are POSIX and relative; the root is the empty string."""
 
     def children(self, directory: str) -> Iterable[TreeEntry]:
-        """The names in a directory, in the order of their code points. Links are not followed."""
+        """Return the entries of a directory, sorted by code point. Links are not followed."""
         ...
 
     def entry(self, path: str) -> TreeEntry | None:
-        """One name, not following a link at its end; None when there is none."""
+        """Return one entry, or None if it does not exist. A link at its end is not followed."""
         ...
 
     def sha256(self, entry: TreeEntry) -> str:
-        """Hex digest of a file's content. Raises OSError when it cannot be read."""
+        """Return the hex digest of a file's content. Raises OSError when it cannot be read."""
         ...
 
 
@@ -91,10 +94,10 @@ class DiskFiles:
 
 
 def shown(text: str) -> str:
-    """A path, or what holds one, in one line that any terminal can print: the rest as Python's escapes.
+    """Return a text in one line that any terminal can print, with other characters as Python escapes.
 
-    Bytes that are no UTF-8 come out as ``\\xff``; line breaks, control characters and marks that turn the
-    direction of writing are escaped as well.
+    Bytes that are not UTF-8 become ``\\xff``. Line breaks, control characters and marks that change the
+    writing direction are escaped too.
     """
     decoded = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     if decoded.isprintable():

@@ -1,6 +1,6 @@
-"""What the wheel of a project of the repository holds, and which setting of its build leaves a file out.
+"""Determine the files of a local project's wheel, and the build settings that leave files out.
 
-Only settings whose meaning is plain are followed; where anything else decides, nothing counts as left out.
+Only settings with a clear meaning are followed. If anything else decides, no file counts as left out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BY_GIT = re.compile(r"setuptools[-_.](scm|git)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropped:
-    """A setting that leaves a file out of the wheel. file: where it is, by the path of the repository."""
+    """A setting that leaves a file out of the wheel. file: the file with the setting, as an origin."""
 
     project: str
     file: str
@@ -38,18 +38,18 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wheel:
-    """files: path below site-packages -> origin. dropped: origin -> why it is not in it."""
+    """files: path below site-packages -> origin. dropped: origin -> the setting that leaves it out."""
 
     files: Mapping[str, str] = field(default_factory=dict)
     dropped: Mapping[str, Dropped] = field(default_factory=dict)
 
 
 _Rule = Callable[[str], tuple[str, str, str] | None]
-"""A path of the project -> the text to look for in the file that decides, the setting, and what mends it."""
+"""Project path -> the text to search for in the deciding file, the setting, and the fix. None: included."""
 
 
 def read_wheel(files: Mapping[str, str], read: Callable[[str], str | None]) -> Wheel:
-    """The wheel of a project. files: its paths -> origin; read: origin -> text."""
+    """Read a project's wheel. files: path in the project -> origin. read: origin -> text."""
     text = read(files[PYPROJECT]) if PYPROJECT in files else None
     config = _toml(text)
     backend = str(_table(config, "build-system").get("build-backend", "setuptools.build_meta"))
@@ -99,7 +99,7 @@ def _strings(value: Any) -> list[str]:
 
 
 def _bases(tool: Mapping[str, Any]) -> list[str]:
-    """The folders of a project in which its packages are."""
+    """Return the folders of a project that contain its packages."""
     packages = _strings(_table(tool, "hatch", "build", "targets", "wheel").get("packages"))
     found = [posixpath.dirname(each.strip("/")) for each in packages]
     find = _table(tool, "setuptools", "packages", "find")
@@ -108,7 +108,7 @@ def _bases(tool: Mapping[str, Any]) -> list[str]:
 
 
 def _below(files: Mapping[str, str], base: str) -> Iterator[tuple[str, str]]:
-    """What of a folder may be imported once it is installed: modules, and folders that hold any."""
+    """Yield importable files below a folder: modules and packages, with paths relative to it."""
     prefix = f"{base}/" if base else ""
     inside = [(path.removeprefix(prefix), path) for path in files if path.startswith(prefix)]
     packages = {rest.partition("/")[0] for rest, _ in inside if rest.endswith("/__init__.py")}
@@ -118,7 +118,7 @@ def _below(files: Mapping[str, str], base: str) -> Iterator[tuple[str, str]]:
 
 
 def _excluding(backend: str, tool: Mapping[str, Any]) -> _Rule | None:
-    """The rule of a backend that takes all of a package but what is excluded."""
+    """Return the rule of a backend that includes whole packages, except for excluded files."""
     if backend.startswith("hatchling"):
         return _hatch(tool)
     if backend.startswith("poetry"):
@@ -146,7 +146,7 @@ def _hatch(tool: Mapping[str, Any]) -> _Rule | None:
 
     def rule(path: str) -> tuple[str, str, str] | None:
         if chosen and not any(f"{path}/".startswith(f"{each.strip('./')}/") for each in chosen):
-            return chosen[0], f"packages = {chosen}", f'add "{_package(path)}" to it'
+            return chosen[0], f"packages = {chosen}", f'add "{_package(path)}" to packages'
         return excluded(path) if excluded else None
 
     return rule
@@ -157,7 +157,7 @@ def _package(path: str) -> str:
 
 
 def _anywhere(pattern: str) -> str:
-    """A pattern of a ``.gitignore`` as those of ignore files are: one without a slash means any folder."""
+    """Convert a ``.gitignore`` pattern to ignore-file syntax. Without a slash it matches in any folder."""
     bare = pattern.removeprefix("!")
     sign = pattern[: len(pattern) - len(bare)]
     anchored = "/" in bare.rstrip("/")
@@ -175,7 +175,7 @@ def _by_patterns(patterns: list[str], kept: list[str], setting: str) -> _Rule | 
         if found is None or (kept and keeps.hides(path)):
             return None
         text = found.text.removeprefix("**/")
-        return text, f'{setting} = ["{text}"]', f"leave {posixpath.basename(path)} out of that pattern"
+        return text, f'{setting} = ["{text}"]', f"make that pattern not match {posixpath.basename(path)}"
 
     return rule if patterns else None
 
@@ -212,23 +212,23 @@ def _setuptools(
         package = posixpath.dirname(path[len(base) :]).replace("/", ".")
         if path.endswith((".py", ".pyi")) or posixpath.basename(path) == "py.typed":
             if packages is not None and package and package not in packages:
-                return "packages", f"packages = {packages}", f'add "{package}" to it'
+                return "packages", f"packages = {packages}", f'add "{package}" to packages'
             if any(fnmatchcase(package, each) for each in less):
-                return "exclude", f"packages.find exclude = {less}", f"leave {package} out of it"
+                return "exclude", f"packages.find exclude = {less}", f"remove {package} from exclude"
             return None
         if _has_data(data, path[len(base) :]) or (included and _in_manifest(manifest, path)):
             return None
-        mend = "[tool.setuptools.package-data] with a pattern for it"
+        fix = "add a pattern for it to [tool.setuptools.package-data]"
         if by_setup:
-            return "setup(", "setup() without package_data", "package_data with a pattern for it"
-        told = "package-data without a pattern for it" if data else "no package-data for it"
-        return ("package-data" if data else "build-backend"), told, mend
+            return "setup(", "setup() without package_data", "add a pattern for it to package_data"
+        setting = "package-data without a pattern for it" if data else "no package-data for it"
+        return ("package-data" if data else "build-backend"), setting, fix
 
     return rule
 
 
 def _has_data(data: Mapping[str, Any], path: str) -> bool:
-    """Whether ``package-data`` names a file: its patterns are relative to a package."""
+    """Whether ``package-data`` includes a file. Its patterns are relative to a package."""
     for package, patterns in data.items():
         parts = path.split("/")
         for depth in range(1, len(parts)):
@@ -246,7 +246,7 @@ def _globs(pattern: str, path: str) -> bool:
 
 
 def _in_manifest(manifest: str | None, path: str) -> bool:
-    """Whether a line of ``MANIFEST.in`` may let a file in; what excludes is not looked at."""
+    """Whether a line of ``MANIFEST.in`` may include a file. Excluding lines are ignored."""
     for line in (manifest or "").splitlines():
         words = line.split()
         match words[:1]:
@@ -272,6 +272,6 @@ def _named(path: str, patterns: Iterable[str]) -> bool:
 
 
 def _line(text: str, found: str) -> int:
-    """The first line that has a text, not counting comments."""
+    """Return the number of the first line that contains a text, skipping comments; 1 if none does."""
     lines = enumerate(text.splitlines(), start=1)
     return next((number for number, line in lines if found in line and not line.lstrip().startswith("#")), 1)

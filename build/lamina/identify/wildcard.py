@@ -1,4 +1,4 @@
-"""Wildcards of COPY and ADD: those of Go's ``filepath.Match``, which are not those of an ignore file."""
+"""Wildcards of COPY and ADD. They follow Go's ``filepath.Match``, unlike those of an ignore file."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ _PART = re.compile(rf"\*\*/|\*|\[(?P<not>\^?)(?P<members>(?:{_SPAN.pattern})+)\]
 
 
 def is_wildcard(path: str) -> bool:
-    """Whether any character stands for others."""
+    """Whether a path contains a wildcard character that is not escaped."""
     return _WILD.search(path) is not None
 
 
 def fixed_part(pattern: str) -> str:
-    """The folder in which a wildcard begins to look."""
+    """Return the folder in which a wildcard starts to search."""
     parts = pattern.split("/")
     return "/".join(parts[: next(index for index, part in enumerate(parts) if is_wildcard(part))])
 
 
 @cache
 def compile_wildcard(pattern: str, *, deep: bool) -> re.Pattern[str]:
-    """A pattern as a regular expression. deep: ``**/`` spans folders, as with ``COPY --parents``.
+    """Compile a pattern to a regular expression.
 
-    Raises PatternError where Go does.
+    Args:
+        deep: Whether ``**/`` spans folders, as in ``COPY --parents``.
+
+    Raises:
+        PatternError: Where Go reports an error.
     """
     out: list[str] = []
     for found in _PART.finditer(pattern):
@@ -41,14 +45,14 @@ def compile_wildcard(pattern: str, *, deep: bool) -> re.Pattern[str]:
         elif part[0] == "[" and len(part) > 1:
             out.append(_set(found["not"], found["members"]))
         elif part in {"[", "\\"}:
-            raise PatternError(f"`{pattern[found.start() :]}` is no set of characters")
+            raise PatternError(f"`{pattern[found.start() :]}` is not a set of characters")
         else:
             out.append(re.escape(part[-1]))
     return re.compile("".join(out), re.DOTALL)
 
 
 def _set(negated: str, members: str) -> str:
-    """Characters and ranges; Go takes an empty range such as ``z-a``, which holds nothing."""
+    """Translate a set. Go accepts an empty range such as ``z-a``, which matches nothing."""
     spans = [(low[-1], (high or low)[-1]) for low, high in _SPAN.findall(members)]
     inside = "".join(f"{re.escape(low)}-{re.escape(high)}" for low, high in spans if low <= high)
     if not inside:

@@ -170,7 +170,7 @@ def test_a_module_where_lambda_does_not_look_is_likely_missing(repo: Repo) -> No
     assert (
         "names module handler, which is where Lambda does not look: /var/task/src/handler.py" in problem.what
     )
-    assert problem.unless == "PYTHONPATH of the function leads to /var/task/src/handler.py"
+    assert problem.unless == "PYTHONPATH of the function contains the folder of /var/task/src/handler.py"
 
 
 def test_a_cause_is_told_once_with_all_images_that_have_it(repo: Repo) -> None:

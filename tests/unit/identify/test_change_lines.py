@@ -26,7 +26,7 @@ def test_of_many_their_number_and_folder_are_told() -> None:
     crowd, other = describe_changes(changes)
 
     assert crowd.line == "301 files added below a"
-    assert crowd.details == (*(f"a/b/{n:03} added" for n in range(CROWD)), "and 291 more, which --json names")
+    assert crowd.details == (*(f"a/b/{n:03} added" for n in range(CROWD)), "and 291 more; --json lists them")
     assert other.line == "z removed"
 
 

@@ -292,14 +292,14 @@ def test_an_unknown_path_takes_the_whole_context(repo: Repo, flag: str) -> None:
             "COPY l /",
             [],
             (
-                "COPY l passes the link l -> ../outside, which leads out of the context\n"
+                "COPY l uses the link l -> ../outside, which leads out of the context\n"
                 "  allowed: files below {root}"
             ),
         ),
-        (("l -> /etc/passwd",), "COPY l /", [], "COPY l passes the link l -> /etc/passwd, which leads out"),
-        (("d/l -> ../..",), "COPY d/l/x /", [], "COPY d/l/x passes the link d/l -> ../.., which leads out"),
-        (("l -> m", "m -> l"), "COPY l /", [], "COPY l passes the link l -> m, which goes round in circles"),
-        (("a",), "COPY a[b /", [], "COPY a[b is a malformed pattern: `[b` is no set of characters"),
+        (("l -> /etc/passwd",), "COPY l /", [], "COPY l uses the link l -> /etc/passwd, which leads out"),
+        (("d/l -> ../..",), "COPY d/l/x /", [], "COPY d/l/x uses the link d/l -> ../.., which leads out"),
+        (("l -> m", "m -> l"), "COPY l /", [], "COPY l uses the link l -> m, which leads in a circle"),
+        (("a",), "COPY a[b /", [], "COPY a[b is a malformed pattern: `[b` is not a set of characters"),
         (("d/a",), "COPY --exclude=[ d /", [], "COPY d is a malformed pattern: malformed pattern `[`"),
         # what BuildKit does not send it does not find
         (
@@ -342,7 +342,7 @@ def test_what_finds_nothing_is_told(
         (("d/a", "d/b.py"), "COPY d/a d/*.txt /", [], "COPY d/*.txt: there is no such file"),
         (("d/e/a",), "COPY --exclude=e d d/e/*.txt /", [], "COPY d/e/*.txt: there is no such file"),
         (("d/a", "l -> d"), "COPY --parents l/a /", [], "COPY l/a: there is no such file"),
-        (("a",), "COPY --parents . /", [], "COPY . is nothing with --parents: name what is in it, or *"),
+        (("a",), "COPY --parents . /", [], "COPY . matches nothing with --parents"),
     ],
 )
 def test_a_wildcard_may_find_nothing_where_the_folder_is_sent(

@@ -273,7 +273,7 @@ def test_all_malformed_lines_are_told_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         ignore("a", "b[", "!", "", "[z-a]", "c")
     assert str(caught.value).splitlines()[::3] == [
-        "app/.dockerignore:2: malformed pattern `b[`: `[` is no set of characters",
+        "app/.dockerignore:2: malformed pattern `b[`: `[` is not a set of characters",
         "app/.dockerignore:3: `!` re-includes nothing",
         "app/.dockerignore:5: malformed pattern `[z-a]`: the range z-a runs backwards",
     ]

@@ -301,8 +301,11 @@ def test_what_names_a_module_probably_brings_it(repo: Repo, lines: list[str]) ->
         (["RUN poetry install"], "RUN in dockerfiles/app/Dockerfile:3 puts it there"),
         (["RUN cp -r /code/* ${LAMBDA_TASK_ROOT}"], "RUN in dockerfiles/app/Dockerfile:3 puts it there"),
         (["RUN python - <<EOF", "print()", "EOF"], "RUN in dockerfiles/app/Dockerfile:3 puts it there"),
-        (["ADD src/more.tar.gz /var/task/"], "ADD in dockerfiles/app/Dockerfile:3 brings it"),
-        (["COPY --from=our/code:1 /code /var/task/"], "our/code:1 (dockerfiles/app/Dockerfile:3) holds it"),
+        (["ADD src/more.tar.gz /var/task/"], "ADD in dockerfiles/app/Dockerfile:3 adds it"),
+        (
+            ["COPY --from=our/code:1 /code /var/task/"],
+            "our/code:1 (dockerfiles/app/Dockerfile:3) contains it",
+        ),
         (["RUN pip install /wheels/*.whl"], "RUN in dockerfiles/app/Dockerfile:3 installs it with /wheels/*"),
         (["RUN pip install -r list.txt"], "RUN in dockerfiles/app/Dockerfile:3 installs it by list.txt"),
     ],
@@ -324,7 +327,7 @@ def test_a_base_from_elsewhere_may_hold_anything(repo: Repo, base: str) -> None:
     repo.write("src/main.py", "import helper\n\ndef handler(event, context): ...\n")
     repo.write("src/helper.py")
 
-    assert likely(repo) == [f"{base} (dockerfiles/app/Dockerfile:1) holds it"]
+    assert likely(repo) == [f"{base} (dockerfiles/app/Dockerfile:1) contains it"]
 
 
 @pytest.mark.parametrize(

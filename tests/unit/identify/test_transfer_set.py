@@ -63,7 +63,7 @@ def test_a_name_that_is_no_pattern_makes_all_fail(repo: Repo) -> None:
     found = TransferSet(DiskFiles(repo.root), ["l", "b"])
 
     assert not found.holds("l")
-    assert found.fault == "malformed pattern `a[`: `[` is no set of characters"
+    assert found.fault == "malformed pattern `a[`: `[` is not a set of characters"
     assert not found.holds("b")
 
 
