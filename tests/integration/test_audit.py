@@ -133,7 +133,7 @@ def test_files_that_were_not_hashed_are_found(
     assert [each["files"] for each in found["layers"]] == [["var/task/dynamo.py differs"]]
     assert "layer 1, dockerfiles/base-dynamo/Dockerfile:2 COPY --link src/dynamo.py /var/task/" in told
     above = tiny.fails(1, "audit", "--json").images("reasons")["base-label"]
-    assert above == ["it stands on another build of base-dynamo than the one that is there now"]
+    assert above == ["it is built FROM another build of base-dynamo than the current one"]
 
 
 def test_in_a_registry_nothing_is_pushed_or_tagged(tiny: Repo, engine: TestEngine, registry: str) -> None:
@@ -206,7 +206,7 @@ def test_what_an_empty_engine_makes_is_compared_by_its_files(
     done = tiny.ok("audit", "--json", env=alone)
 
     assert done.images("verdict") == {**dict.fromkeys(ALL, "confirmed"), "lambda-stamped": "not comparable"}
-    assert done.images("reasons")[TINY] == ["the same files; in 1 of 3 layers other times"]
+    assert done.images("reasons")[TINY] == ["the same files; timestamps differ in 1 of 3 layers"]
     assert done.images("ran")["base-label"] == ["[1/2] COPY --link src/label.py /var/task/"]
     (reason,) = done.images("reasons")["lambda-stamped"]
     assert "Dockerfile:2 RUN date +%N > /var/task/stamp: built " in reason

@@ -1,1 +1,1 @@
-"""Proof that skips are right and that builds can be repeated."""
+"""Prove that skips are right and that builds are reproducible."""

@@ -1,4 +1,4 @@
-"""Audit: the images that a plan skips, solved again and held against what is there."""
+"""Audit: rebuild the images that a plan skips from the cache and compare them with the existing ones."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _SEEDS = 10**6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """What was audited, in build order. skipped: how many images the plan skips.
+    """The audited images, in build order. skipped: how many images the plan skips.
 
-    seed: what chose the sample, to choose the same again; None when all were audited.
+    seed: the seed of the sample, to repeat it; None if all were audited.
     """
 
     images: tuple[Audited, ...]
@@ -44,15 +44,21 @@ class Audit:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """One for each false skip, with its evidence."""
+        """One problem for each false skip, with its evidence."""
         return tuple(_problem(each) for each in self.images if each.verdict.conclusion == "false skip")
 
 
 def audit_skips(session: Session, *, sample: int = 0, seed: int = 0) -> Audit:
-    """Solve what the plan skips from the staged contexts, with the cache, and compare layer by layer.
+    """Rebuild the skipped images from the staged contexts, with the cache, and compare layer by layer.
 
-    Nothing is tagged, pushed or recorded. sample: how many images; 0: all. seed: chooses them; 0: any.
-    Raises SelectionError for a negative sample.
+    Nothing is tagged, pushed or recorded.
+
+    Args:
+        sample: How many images to audit; 0 for all.
+        seed: Chooses the sample; 0 for a random one.
+
+    Raises:
+        SelectionError: The sample is negative.
     """
     if sample < 0:
         raise SelectionError.of(f"{sample} images cannot be audited", where="--sample", allowed="0 for all")
@@ -76,7 +82,7 @@ def audit_skips(session: Session, *, sample: int = 0, seed: int = 0) -> Audit:
 
 
 def _broken(session: Session, chosen: tuple[Decision, ...]) -> Mapping[str, Audited]:
-    """Those of which something is gone where they live: they need not be solved to be told wrong."""
+    """Return the verdicts of images with missing content in the image store, which need no rebuild."""
     found = {each.image.name: each.source for each in chosen if each.source is not None}
     seen = session.place.examine(found) if found else {}
     return {
@@ -103,7 +109,7 @@ def _audit(
     images: Mapping[str, Image],
     outside: Externals,
 ) -> tuple[Audited, ...]:
-    """One image after the other: what fails or is false in one says nothing about the next."""
+    """Audit one image at a time, so that a failure does not affect the next."""
     make_ready(session, outside)
     visible = plan.found if session.remote or session.builder.local_images else ()
     caches = find_caches(session, (each.image for each in chosen))
@@ -120,7 +126,7 @@ def _audit(
 
 
 def made_by(image: Image, outside: Externals) -> tuple[LayerStep, ...]:
-    """What makes the layers of an image; a stand-in is named by its recipe, which pins no bytes."""
+    """Return the steps that make an image's layers; the digest of a stand-in base is not pinned."""
     pinned = not any(each.name in outside.stand_ins for each in image.node.externals)
     return steps(image.node, exact_base=pinned and not image.node.parents)
 
@@ -130,7 +136,7 @@ def _problem(audited: Audited) -> Problem:
     evidence = [*audited.verdict.reasons, *(f"not in the cache: {step}" for step in audited.ran)]
     return Problem(
         what="\n".join(
-            (f"{name} was skipped and is not what a build makes", *(f"  {each}" for each in evidence))
+            (f"{name} was skipped, but a build makes a different image", *(f"  {each}" for each in evidence))
         ),
         where=str(audited.found.ref),
         hint=f"invoke build-all --push --refresh --image {name}"

@@ -1,4 +1,4 @@
-"""An image solved once more beside the one that is there; nothing of it is kept but BuildKit's cache."""
+"""Rebuild an image and compare it with the existing one; only BuildKit's cache is kept."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from lamina.registries.content import Content, open_archive, read_entries
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audited:
-    """An image and what came of its audit.
+    """An image and the result of its audit.
 
-    cached, total: steps of this solving. ran: the instructions that were not in the cache.
+    cached, total: steps of this build. ran: the instructions that were not cache hits.
     """
 
     image: Image
@@ -39,8 +39,8 @@ def audit(
 ) -> Audited:
     """Solve the one skipped image of an order and hold it against what the skip found.
 
-    attempts: numbers for calls of bake. Raises RegistryError or EngineError when what is there cannot be
-    fetched, and KeyboardInterrupt when the user stops it.
+    attempts: numbers for calls of bake. Raises RegistryError or EngineError if the existing image cannot be
+    read, and KeyboardInterrupt if the user stops it.
     """
     (decision,) = order.decisions
     found = _found(decision)
@@ -69,7 +69,7 @@ def audit(
 
 
 def compare(built: Content, found: Content, made_by: tuple[LayerStep, ...]) -> AuditVerdict:
-    """The verdict on two images; only layers that differ are unpacked."""
+    """Return the verdict on two images; only layers that differ are unpacked."""
     ours, theirs = Makeup.of(built.config), Makeup.of(found.config)
     files: dict[Pair, tuple[Entries, Entries] | None] = {}
     for pair in align(made_by, ours, theirs):
@@ -98,7 +98,7 @@ def _entries(content: Content, index: int) -> Entries | None:
 def _solve(
     order: BuildRequest, workshop: BuildEnv, attempt: int
 ) -> tuple[Mapping[str, str], Trace, str | None]:
-    """What bake announces of the image, how it went, and what failed."""
+    """Return the digests that bake reports of the image, its trace, and the failure, if any."""
     (decision,) = order.decisions
     baked = call_bake(order, workshop, attempt)
     if baked.interrupted:
@@ -119,7 +119,7 @@ def _solve(
 
 @contextmanager
 def _archive(order: BuildRequest, workshop: BuildEnv, attempt: int) -> Iterator[Content]:
-    """The image as it is built now, from a file that is gone again afterwards."""
+    """Open the rebuilt image from a file that is deleted afterwards."""
     (decision,) = order.decisions
     file = workshop.folder / f"image-{attempt}.tar"
     try:

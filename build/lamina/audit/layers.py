@@ -1,7 +1,7 @@
-"""Whether a skip was right: an image as it would be built now beside the one that is there. Pure.
+"""Decide whether a skip was right, by comparing a rebuilt image with the existing one. Pure.
 
-Equal configurations or equal layers prove a skip right. Layers that differ prove it wrong only where equal
-inputs give equal files: what a RUN makes may differ each time it runs, and times always do.
+Equal configurations or equal layers prove that a skip was right. Layers that differ prove it wrong only if
+equal inputs give equal files: the files of a RUN may differ in each run, and timestamps always do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lamina.identify.fingerprint import FINGERPRINT_KEY
 
 Conclusion = Literal["confirmed", "false skip", "not comparable"]
 Entries = Mapping[str, str]
-"""The files of one layer: path -> kind, mode, owner and content; times are left out."""
+"""The files of one layer: path -> kind, mode, owner and content, without timestamps."""
 
 _SETTINGS = (
     "Cmd", "Entrypoint", "ExposedPorts", "Healthcheck", "OnBuild", "Shell", "StopSignal", "User", "Volumes",
@@ -27,10 +27,10 @@ _SHOWN_FILES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Makeup:
-    """What an image's configuration says of it.
+    """An image's configuration.
 
-    layers: digests of the unpacked layers (diff_ids), lowest first. made_by: for each what made it, as the
-    builder wrote it. settings: ``Cmd``, ``ENV PATH``, ``label x``… and the platform, but no empty ones.
+    layers: digests of the unpacked layers (diff_ids), lowest first. made_by: the instruction of each layer,
+    as the builder recorded it. settings: ``Cmd``, ``ENV PATH``, ``label x``… and the platform, if not empty.
     """
 
     layers: tuple[str, ...]
@@ -46,10 +46,10 @@ class Makeup:
             for each in config.get("history") or ()
             if not each.get("empty_layer")
         ]
-        told = config.get("config") or {}
-        settings = {name: told[name] for name in _SETTINGS if told.get(name)}
-        settings |= {f"ENV {each.partition('=')[0]}": each for each in told.get("Env") or ()}
-        settings |= {f"label {name}": value for name, value in (told.get("Labels") or {}).items()}
+        given = config.get("config") or {}
+        settings = {name: given[name] for name in _SETTINGS if given.get(name)}
+        settings |= {f"ENV {each.partition('=')[0]}": each for each in given.get("Env") or ()}
+        settings |= {f"label {name}": value for name, value in (given.get("Labels") or {}).items()}
         settings |= {name: config[name] for name in ("os", "architecture", "variant") if config.get(name)}
         if settings.get("WorkingDir") == "/":
             del settings["WorkingDir"]
@@ -62,26 +62,26 @@ class Makeup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two layers of the same place, counted from 1 at the bottom; None where an image has no such layer."""
+    """Two layers at the same position, counted from 1 at the bottom; None if an image has no such layer."""
 
     number: int
     step: LayerStep
     built: str | None
     found: str | None
     same_maker: bool
-    """Whether the builders wrote the same instruction beside them."""
+    """Whether the builders recorded the same instruction for both."""
 
     @property
     def same(self) -> bool:
-        """Whether they are equal byte by byte."""
+        """Whether the layers are equal byte for byte."""
         return self.built == self.found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A pair of layers that differ. files: which of them, in words; None where they could not be read.
+    """A pair of layers that differ. files: descriptions of the differences; None if unreadable.
 
-    proves: whether it shows that the skip was wrong.
+    proves: whether the difference proves that the skip was wrong.
     """
 
     pair: Pair
@@ -90,17 +90,17 @@ class Difference:
 
     @property
     def text(self) -> str:
-        """The evidence in a line."""
-        told = self.files
-        shown = "" if told is None else ": " + ", ".join(told[:_SHOWN_FILES])
-        more = f" and {len(told) - _SHOWN_FILES} more" if told and len(told) > _SHOWN_FILES else ""
+        """The evidence, in one line."""
+        files = self.files
+        shown = "" if files is None else ": " + ", ".join(files[:_SHOWN_FILES])
+        more = f" and {len(files) - _SHOWN_FILES} more" if files and len(files) > _SHOWN_FILES else ""
         digests = f"built {_short(self.pair.built)}, found {_short(self.pair.found)}"
         return f"layer {self.pair.number}, {self.pair.step.text}: {digests}{shown}{more}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditVerdict:
-    """What came of one comparison. differences: the layers whose files differ, whether they prove or not."""
+    """The result of a comparison. differences: the layers whose files differ, proof or not."""
 
     conclusion: Conclusion
     reasons: tuple[str, ...]
@@ -108,7 +108,7 @@ class AuditVerdict:
 
 
 def align(made_by: tuple[LayerStep, ...], built: Makeup, found: Makeup) -> tuple[Pair, ...]:
-    """All layers in pairs, each with what made it. Counted from the top: there the image's own are."""
+    """Pair all layers, each with its step. Counted from the top, where the image's own layers are."""
     base, at = made_by[0], _placed(made_by[1:], built)
     shift = len(built.layers) - len(found.layers)
     aligned = []
@@ -134,9 +134,9 @@ def judge(
     found: Makeup,
     files: Mapping[Pair, tuple[Entries, Entries] | None],
 ) -> AuditVerdict:
-    """The verdict on two images whose layers were compared.
+    """Return the verdict on two images whose layers were compared.
 
-    files: each pair that differs and has both layers -> what is in them; None where they cannot be read.
+    files: each differing pair with both layers -> their files; None if the layers cannot be read.
     """
     differing = [pair for pair in align(made_by, built, found) if not pair.same]
     differences = tuple(
@@ -146,7 +146,7 @@ def judge(
     )
     exact = made_by[0].exact
     other_base = any(not each.pair.step.name for each in differences)
-    # What an image inherits may differ with what it stands on; the fingerprint is its own.
+    # Inherited settings may differ with the base; the fingerprint is the image's own.
     settings = _changed(built.settings, found.settings)
     proven = [f"{name} differs" for name in settings if name == _OWN_LABEL or exact or not other_base]
     proven += [each.text for each in differences if each.proves]
@@ -157,34 +157,34 @@ def judge(
         return AuditVerdict(conclusion="not comparable", reasons=reasons, differences=differences)
     reason = f"the same layers, all {len(built.layers)}"
     if differing:
-        reason = f"the same files; in {len(differing)} of {len(built.layers)} layers other times"
+        reason = f"the same files; timestamps differ in {len(differing)} of {len(built.layers)} layers"
     return AuditVerdict(conclusion="confirmed", reasons=(reason,))
 
 
 def _placed(own: tuple[LayerStep, ...], built: Makeup) -> Mapping[int, LayerStep]:
-    """Index of a layer -> the image's own instruction that made it; none at all where they do not fit."""
+    """Return layer index -> the image's own instruction that made it; empty if they do not match."""
     at: dict[int, LayerStep] = {}
     index = len(built.layers)
     for step in reversed(own):
         if index and built.made_by[index - 1].startswith(step.name):
             index -= 1
             at[index] = step
-        elif step.name != "WORKDIR":  # that of / makes no layer
+        elif step.name != "WORKDIR":  # WORKDIR / makes no layer
             return {}
     return at
 
 
 def _difference(pair: Pair, files: tuple[Entries, Entries] | None) -> Difference | None:
-    """None for layers of the same files."""
+    """Return the difference; None for layers with the same files."""
     if pair.built is None or pair.found is None or files is None:
         lacking = pair.built is None or pair.found is None
         return Difference(pair=pair, files=None, proves=lacking and pair.step.exact)
-    told = tuple(_files(*files))
-    if not told:
+    described = tuple(_files(*files))
+    if not described:
         return None
-    # Another text of the same instruction holds other build arguments.
+    # A different text of the same instruction means different build arguments.
     return Difference(
-        pair=pair, files=told, proves=pair.step.exact or bool(pair.step.name and not pair.same_maker)
+        pair=pair, files=described, proves=pair.step.exact or bool(pair.step.name and not pair.same_maker)
     )
 
 
@@ -193,7 +193,7 @@ def _files(built: Entries, found: Entries) -> Iterator[str]:
         if path not in found:
             yield f"{path} is missing"
         elif path not in built:
-            yield f"{path} is in excess"
+            yield f"{path} is extra"
         else:
             yield f"{path} differs"
 
@@ -201,9 +201,9 @@ def _files(built: Entries, found: Entries) -> Iterator[str]:
 def _unproven(difference: Difference) -> str:
     step = difference.pair.step
     if not step.name:
-        return f"it stands on another build {step.text} than the one that is there now"
+        return f"it is built FROM another build {step.text} than the current one"
     if difference.files is None:
-        return f"{difference.text}; what is in them cannot be read"
+        return f"{difference.text}; the layers cannot be read"
     return f"{difference.text}; {step.name} need not give the same files each time"
 
 

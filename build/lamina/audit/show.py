@@ -1,4 +1,4 @@
-"""What audit and verify show: verdicts as a table and as documents."""
+"""Show the results of audit and verify, as a table and as JSON documents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lamina.report.console import Screen, make_table, shown_reasons, styled
 
 
 def show_audit(screen: Screen, audited: Iterable[Audited], *, skipped: int, seed: int | None) -> None:
-    """The verdicts as a table. skipped: of how many images. seed: of the sample, if it is one."""
+    """Show the verdicts as a table. skipped: number of skipped images. seed: of the sample, if any."""
     table = make_table("image", "verdict", "why", "cached", "tag")
     counts: dict[str, int] = {"confirmed": 0, "false skip": 0, "not comparable": 0}
     for each in audited:
@@ -26,13 +26,13 @@ def show_audit(screen: Screen, audited: Iterable[Audited], *, skipped: int, seed
             each.image.tag,
         )
     screen.table(table)
-    told = ", ".join(f"{number} {conclusion}" for conclusion, number in counts.items())
+    totals = ", ".join(f"{number} {conclusion}" for conclusion, number in counts.items())
     sample = f"; sample of {skipped} chosen by --seed {seed}" if seed is not None else ""
-    screen.say(f"{told}{sample}")
+    screen.say(f"{totals}{sample}")
 
 
 def audit_documents(audited: Iterable[Audited]) -> list[dict[str, Any]]:
-    """The images of an audit. layers: those whose files differ; digests are of the unpacked layers."""
+    """Return the audited images. layers: those whose files differ, with digests of the unpacked layers."""
     return [
         {
             "name": each.image.name,
@@ -51,7 +51,7 @@ def audit_documents(audited: Iterable[Audited]) -> list[dict[str, Any]]:
 
 
 def verify_document(verified: Verified) -> dict[str, Any]:
-    """The image of a verification. digests: of the manifest, the configuration and each unpacked layer."""
+    """Return the verified image. digests: of the manifest, the configuration and each unpacked layer."""
     return {
         "name": verified.image.name,
         "kind": verified.image.node.kind,

@@ -1,4 +1,4 @@
-"""Whether an image that was built again is the recorded one, digest by digest. Pure."""
+"""Compare a rebuilt image with the recorded one, digest by digest. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lamina.identify.image import Image
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedRow:
-    """One thing that both images have: its digest as recorded and as built again, None where one lacks it."""
+    """A part of an image and its digests, as recorded and as rebuilt; None if an image lacks it."""
 
     what: str
     recorded: str | None
@@ -20,13 +20,13 @@ class VerifiedRow:
 
     @property
     def same(self) -> bool:
-        """Whether they are equal."""
+        """Whether the digests are equal."""
         return self.recorded == self.rebuilt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What came of a verification. rows: manifest, configuration, then each layer."""
+    """The result of a verification. rows: manifest, configuration, then each layer."""
 
     image: Image
     found: FoundImage
@@ -35,17 +35,17 @@ class Verified:
 
     @property
     def identical(self) -> bool:
-        """Whether the rebuilt image is the recorded one, bit by bit."""
+        """Whether the rebuilt image is bit-for-bit the recorded one."""
         return all(row.same for row in self.rows)
 
     @property
     def problem(self) -> Problem:
-        """What differs, for an image that is not identical."""
+        """The differences of an image that is not identical."""
         evidence = [f"the {row.what} differs" for row in self.rows if not row.same]
         return Problem(
             what="\n  ".join(
-                (f"{self.image.name} built again is another image", *evidence, *self.verdict.reasons)
+                (f"{self.image.name} differs when built again", *evidence, *self.verdict.reasons)
             ),
             where=str(self.found.ref),
-            hint="was it built with --reproducible? What a RUN makes must be the same each time as well",
+            hint="was it built with --reproducible? Each RUN must also make the same files each time",
         )

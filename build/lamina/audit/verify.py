@@ -1,4 +1,4 @@
-"""Verify: an image built again from nothing, in an engine of its own, and held against what is recorded."""
+"""Verify: rebuild an image without cache, in its own engine, and compare it with the recorded image."""
 
 from __future__ import annotations
 
@@ -26,15 +26,19 @@ from lamina.sandbox import engine as sandbox
 
 
 def verify_image(session: Session, name: str) -> Verified:
-    """Build an image and its bases cold, in a private engine that is gone afterwards, and compare.
+    """Build an image and its bases without cache, in a temporary private engine, and compare.
 
-    Nothing is recorded or pushed. Raises BuildError when the image is not there or does not build,
-    EngineError where no private engine can be had, ConfigError for a base that is not locked.
+    Nothing is recorded or pushed.
+
+    Raises:
+        BuildError: The image does not exist or does not build.
+        EngineError: No private engine can be started.
+        ConfigError: A base is not locked.
     """
     session.graph.select((name,))
     outside = read_pins(session, (name,))
     ConfigError.check(
-        Problem(what=f"{each} is not locked: it may be another image tomorrow", hint="invoke lock")
+        Problem(what=f"{each} is not locked: its tag may move", hint="invoke lock")
         for each in outside.unlocked
     )
     images = make_images(session, (name,), outside)
@@ -51,7 +55,7 @@ def verify_image(session: Session, name: str) -> Verified:
         decisions = tuple(
             Decision(image=each, action="build", reasons=("verify",)) for each in images.values()
         )
-        # The commit stands in the manifest; the files are the same in any other.
+        # The manifest names the commit; the files may be the same in another one.
         order = replace(
             make_order(cold, {}, decisions, (), outside, {}), revision=recorded.annotations.get(REVISION)
         )
@@ -70,7 +74,7 @@ def verify_image(session: Session, name: str) -> Verified:
 
 @contextmanager
 def _cold(session: Session) -> Iterator[Session]:
-    """A session with an empty engine of its own."""
+    """Open a session with its own empty engine."""
     name = f"verify-{os.getpid()}"
     cold = session.within(name)
     try:

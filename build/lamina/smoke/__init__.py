@@ -1,1 +1,1 @@
-"""Images run under AWS's Lambda emulator, once or after every save."""
+"""Run images under AWS's Lambda emulator, once or after every save."""

@@ -1,4 +1,4 @@
-"""What a function's answer means: whether it is well, what it cost, what Lambda would say. Pure."""
+"""Interpret a function's response: its result, its cost, and the failure that Lambda would report. Pure."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ _INVOKE = re.compile(rf"INVOKE RTDONE\([^)]*duration: {_NUMBER}ms\)")
 _REPORT = re.compile(rf"^REPORT RequestId: .*?\tDuration: {_NUMBER} ms\tBilled Duration: {_NUMBER} ms", re.M)
 _TIMED_OUT = "Task timed out after "
 _EMULATORS = re.compile(r"\(rapid\)|^(?:START|END|REPORT) RequestId: |\tLAMBDA_WARNING: ")
-"""Lines of the log that the emulator and the runtime client write themselves."""
+"""Log lines written by the emulator and the runtime client, not by the function."""
 NO_ANSWER = "NoAnswer"
 TIMED_OUT = "Sandbox.Timedout"
 OUT_OF_MEMORY = "Runtime.OutOfMemory"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """What came of one event.
+class RawResponse:
+    """The raw result of one event.
 
-    status: of HTTP, None when nobody answered; fault: why, then. body: as it came. log: all that the
-    container wrote. peak: KiB of the function's processes, where they lived to tell. killed: for memory.
+    status: HTTP status, None without a response; fault: the reason, then. body: as received. log: the
+    container's output. peak: KiB of the function's processes at most, None if they had ended. killed: whether
+    the kernel killed the function for its memory.
     """
 
     status: int | None = None
@@ -38,7 +39,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """What Lambda would tell the caller. type: ``ValueError``, ``Runtime.ExitError``. trace: lines."""
+    """The failure that Lambda would report. type: such as ``Runtime.ExitError``. trace: lines."""
 
     type: str
     message: str
@@ -50,10 +51,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
-    """A function's answer. payload: what it returned, None for a failure. log: the function's own lines.
+    """A function's response. payload: its return value, None for a failure. log: the function's own lines.
 
-    init_ms, duration_ms, billed_ms: as the emulator measured them, None where it did not come so far.
-    memory_mb: the most that the function's processes held, None when they were gone.
+    init_ms, duration_ms, billed_ms: measured by the emulator, None for a phase that was not reached.
+    memory_mb: the peak memory of the function's processes, None if they had ended.
     """
 
     payload: Any = None
@@ -65,33 +66,33 @@ class Invocation:
     log: tuple[str, ...] = ()
 
 
-def judge(heard: Heard, *, memory: int) -> Invocation:
-    """Read an answer. memory: the limit in MB."""
-    payload, failure = _read(heard)
-    if failure and heard.killed:
+def judge(raw: RawResponse, *, memory: int) -> Invocation:
+    """Interpret a raw result. memory: the limit in MB."""
+    payload, failure = _read(raw)
+    if failure and raw.killed:
         failure = Failure(type=OUT_OF_MEMORY, message=f"more than {memory} MB: {failure.message}")
-    init, report = _INIT.search(heard.log), _REPORT.search(heard.log)
-    ran = _INVOKE.search(heard.log) or report
+    init, report = _INIT.search(raw.log), _REPORT.search(raw.log)
+    ran = _INVOKE.search(raw.log) or report
     return Invocation(
         payload=payload,
         failure=failure,
         init_ms=float(init.group(1)) if init else None,
         duration_ms=float(ran.group(1)) if ran else None,
         billed_ms=float(report.group(2)) if report else None,
-        memory_mb=-(-heard.peak // 1024) if heard.peak else None,
-        log=tuple(_own_lines(heard.log)),
+        memory_mb=-(-raw.peak // 1024) if raw.peak else None,
+        log=tuple(_own_lines(raw.log)),
     )
 
 
-def _read(heard: Heard) -> tuple[Any, Failure | None]:
-    if heard.status is None:
-        return None, Failure(type=NO_ANSWER, message=heard.fault or "the emulator ended without an answer")
-    if heard.body.startswith(_TIMED_OUT):  # no JSON: a function's own text would be in quotes
-        return None, Failure(type=TIMED_OUT, message=heard.body.strip())
+def _read(raw: RawResponse) -> tuple[Any, Failure | None]:
+    if raw.status is None:
+        return None, Failure(type=NO_ANSWER, message=raw.fault or "the emulator ended without an answer")
+    if raw.body.startswith(_TIMED_OUT):  # not JSON: a function's own text would be in quotes
+        return None, Failure(type=TIMED_OUT, message=raw.body.strip())
     try:
-        payload = json.loads(heard.body)
+        payload = json.loads(raw.body)
     except ValueError:
-        payload = heard.body
+        payload = raw.body
     if isinstance(payload, dict) and {"errorType", "errorMessage"} <= payload.keys():
         trace = "\n".join(str(each).rstrip("\n") for each in payload.get("stackTrace") or ())
         return None, Failure(
@@ -99,14 +100,14 @@ def _read(heard: Heard) -> tuple[Any, Failure | None]:
             message=str(payload["errorMessage"]),
             trace=tuple(trace.splitlines()),
         )
-    if heard.status >= 300:
-        words = heard.body.strip() or "the runtime ended before it was ready"
-        return None, Failure(type=NO_ANSWER, message=f"{words} (HTTP {heard.status})")
+    if raw.status >= 300:
+        words = raw.body.strip() or "the runtime ended before it was ready"
+        return None, Failure(type=NO_ANSWER, message=f"{words} (HTTP {raw.status})")
     return payload, None
 
 
 def _own_lines(log: str) -> Iterator[str]:
-    """The runtime client parts the lines of a traceback by carriage returns."""
+    """Yield the function's own lines; the runtime client separates a traceback's by carriage returns."""
     for written in log.split("\n"):
         if not _EMULATORS.search(written):
             yield from (line for line in written.splitlines() if line.strip())

@@ -1,6 +1,6 @@
-"""Runs inside a container, beside the emulator: hands it one event, says as JSON what came back.
+"""Runs inside a container, next to the emulator: sends it one event and prints the response as JSON.
 
-It is copied there by itself: only the standard library, of any Python 3.8 or newer.
+Only this file is copied there, so it uses only the standard library of Python 3.8 or newer.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ PORT = 8080
 PATH = "/2015-03-31/functions/function/invocations"
 _LISTENING_SECONDS = 20.0
 _AFTER_TIMEOUT_SECONDS = 20.0
-_EMULATOR = 1  # the process that the container began with
+_EMULATOR = 1  # the container's first process
 
 
 def ask(event: bytes, seconds: float) -> dict[str, object]:
-    """Send the event. status, body: of HTTP; peak: KiB that the function's processes held at most."""
+    """Send the event. Returns status and body of HTTP, and peak: KiB of the function's processes at most."""
     connection = _connect(seconds + _AFTER_TIMEOUT_SECONDS)
     connection.request("POST", PATH, body=event)
     answer = connection.getresponse()
@@ -29,7 +29,7 @@ def ask(event: bytes, seconds: float) -> dict[str, object]:
 
 
 def _connect(seconds: float) -> http.client.HTTPConnection:
-    """A connection to the emulator, which may take a moment to listen; then ``seconds`` for the answer."""
+    """Connect to the emulator, once it listens. seconds: timeout of the response."""
     end = time.monotonic() + _LISTENING_SECONDS
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=seconds)
@@ -44,7 +44,7 @@ def _connect(seconds: float) -> http.client.HTTPConnection:
 
 
 def _peak() -> int | None:
-    """The emulator reports the limit as what was used: the kernel knows better."""
+    """Return the peak memory in KiB from the kernel, as the emulator reports the limit instead."""
     total = 0
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal() and int(folder.name) not in {_EMULATOR, os.getpid()}:
@@ -58,7 +58,7 @@ def _peak() -> int | None:
 
 if __name__ == "__main__":
     try:
-        told = ask(Path(sys.argv[1]).read_bytes(), float(sys.argv[2]))
+        response = ask(Path(sys.argv[1]).read_bytes(), float(sys.argv[2]))
     except (OSError, http.client.HTTPException) as error:
-        told = {"fault": f"{type(error).__name__}: {error}"}
-    sys.stdout.write(json.dumps(told))
+        response = {"fault": f"{type(error).__name__}: {error}"}
+    sys.stdout.write(json.dumps(response))

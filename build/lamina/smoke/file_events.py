@@ -1,4 +1,4 @@
-"""What is saved below some folders, burst by burst, as the operating system tells it."""
+"""Watch folders for saved files, in bursts, by the operating system's notifications."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from lamina.errors import ConfigError
 from lamina.identify.context import DEFAULT_EXCLUDES
 
 _QUIET_MS = 100
-"""So long nothing more must be saved for a burst to be over."""
+"""A burst ends when nothing is saved for this long."""
 _LONGEST_MS = 2_000
 _TICK_MS = 200
 _DRAFTS = ("*.sw?", "*~", ".#*", "#*#", "4913", "*.tmp")
-"""What editors write on the way to a save."""
+"""Temporary files of editors."""
 
 
 def saves(roots: Iterable[Path]) -> Iterator[frozenset[Path]]:
-    """First an empty set, when nothing can be missed any more; then the files of each burst of saves.
+    """Yield an empty set once the watch has started, then the files of each burst of saves.
 
-    What is saved while nobody asks is in the next burst. Ctrl-C is KeyboardInterrupt. Raises ConfigError
-    where the folders cannot be watched.
+    Files saved between two calls are in the next burst. Ctrl-C raises KeyboardInterrupt. Raises ConfigError
+    if the folders cannot be watched.
     """
     import watchfiles
 
@@ -40,7 +40,7 @@ def saves(roots: Iterable[Path]) -> Iterator[frozenset[Path]]:
             if changes or not began:
                 began = True
                 yield frozenset(Path(path) for _, path in changes)
-    except RuntimeError as error:  # as watchfiles names what it cannot name: a limit of watches, say
+    except RuntimeError as error:  # watchfiles' error for any other reason, such as a limit of watches
         raise ConfigError.of(
             f"the folders cannot be watched: {error}",
             where=", ".join(map(str, folders)),
@@ -49,7 +49,7 @@ def saves(roots: Iterable[Path]) -> Iterator[frozenset[Path]]:
 
 
 def matters(path: Path, roots: Iterable[Path]) -> bool:
-    """Whether a file can reach an image: no state of tools, and no draft of an editor."""
+    """Whether a file can reach an image: not a tool's state, and not an editor's temporary file."""
     root = max((each for each in roots if path.is_relative_to(each)), key=lambda each: len(each.parts))
     parts = path.relative_to(root).parts
     hidden = any(fnmatchcase(part, pattern) for part in parts for pattern in DEFAULT_EXCLUDES)

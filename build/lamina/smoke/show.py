@@ -1,4 +1,4 @@
-"""What smoke shows: how functions answered, as a table and as documents."""
+"""Show how functions responded, as a table and as JSON documents."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOG_LINES = 20
 
 
 def show_smoke(screen: Screen, smoked: Iterable[Smoked]) -> None:
-    """How functions answered, as a table; below it what they answered, or where and how they failed."""
+    """Show the results as a table, then each payload, or the traceback or last lines of a failure."""
     tried = tuple(smoked)
     table = make_table(
         "image", "function", "result", "init ms", "duration ms", "billed ms", "memory MB", wide="result"
@@ -42,7 +42,7 @@ def _show_answer(screen: Screen, smoked: Smoked) -> None:
         shown = payload if len(payload) <= _PAYLOAD else payload[: _PAYLOAD - 1] + "…"
         screen.say(f"{smoked.image} {smoked.function} answered {shown}")
     else:
-        log = answer.log[-_LOG_LINES:] if answer.log else ("it wrote nothing",)
+        log = answer.log[-_LOG_LINES:] if answer.log else ("no output",)
         screen.say(f"{smoked.image} {smoked.function} failed; its last lines:")
         for line in answer.failure.trace or log:
             screen.line(f"  {line}", "dim")
@@ -53,7 +53,7 @@ def _figure(number: float | None) -> str:
 
 
 def smoke_documents(smoked: Iterable[Smoked]) -> list[dict[str, Any]]:
-    """The functions that were tried. ok: null for one that was skipped. memory_mb: at most."""
+    """Return the functions that were tried. ok: null for a skipped one. memory_mb: peak memory."""
     return [
         {
             "name": each.image,

@@ -1,4 +1,4 @@
-"""Smoke: the functions of built images, each under Lambda's conditions and with one event."""
+"""Smoke: run the functions of built images under Lambda's conditions, each with one event."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lamina.identify.image import Image
 from lamina.identify.runnable import handler_file
 from lamina.masks import environment_values
 from lamina.refs import Reference
-from lamina.smoke.container import Conditions, Smoked, Stand, Trial
+from lamina.smoke.container import Conditions, Smoked, SmokeEngine, Trial
 from lamina.smoke.emulator import emulator
 
 EVENT = "event.json"
@@ -31,10 +31,10 @@ _NO_COMMAND = "(no CMD)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmokeOptions:
-    """How functions are to be tried.
+    """How to try functions.
 
-    event: a file, else the one beside the handler. commands: in place of each image's own CMD.
-    credentials: whether functions get the user's, from the environment.
+    event: a file; by default the one next to the handler. commands: replace each image's own CMD.
+    credentials: whether functions get the user's AWS credentials from the environment.
     """
 
     conditions: Conditions
@@ -46,17 +46,17 @@ class SmokeOptions:
 def conditions(
     *, memory: int, timeout: int, variables: tuple[str, ...] = (), env: Mapping[str, str] = os.environ
 ) -> Conditions:
-    """Check what was asked for. variables: ``NAME=value``. Raises ConfigError with all that is wrong."""
+    """Check the flags. variables: ``NAME=value``. Raises ConfigError with all problems."""
     ConfigError.check(
-        Problem(what=f"{number} is no {what}", where=f"--{flag}", allowed=f"{least} to {most}")
-        for flag, what, number, least, most in (
-            ("memory", "number of MB that a function can have", memory, 128, 10240),
-            ("timeout", "number of seconds that a function can have", timeout, 1, 900),
+        Problem(what=f"{number} is not a valid {unit}", where=f"--{flag}", allowed=f"{least} to {most}")
+        for flag, unit, number, least, most in (
+            ("memory", "number of MB", memory, 128, 10240),
+            ("timeout", "number of seconds", timeout, 1, 900),
         )
         if not least <= number <= most
     )
     ConfigError.check(
-        Problem(what=f"{each!r} sets no variable", where="--env", allowed="NAME=value")
+        Problem(what=f"{each!r} does not set a variable", where="--env", allowed="NAME=value")
         for each in variables
         if not each.partition("=")[1] or each.startswith("=")
     )
@@ -65,8 +65,8 @@ def conditions(
     return Conditions(memory=memory, timeout=timeout, environment=dict.fromkeys(_REGION, region) | given)
 
 
-def with_credentials(wanted: Conditions, env: Mapping[str, str] = os.environ) -> Conditions:
-    """The same with the AWS credentials of the environment. Raises ConfigError where there are none."""
+def with_credentials(given: Conditions, env: Mapping[str, str] = os.environ) -> Conditions:
+    """Return the conditions with AWS credentials of the environment. Raises ConfigError if there are none."""
     found = {name: env[name] for name in _CREDENTIALS if env.get(name)}
     ConfigError.check(
         Problem(
@@ -77,14 +77,19 @@ def with_credentials(wanted: Conditions, env: Mapping[str, str] = os.environ) ->
         for name in _CREDENTIALS[:2]
         if name not in found
     )
-    return replace(wanted, environment={**wanted.environment, **found})
+    return replace(given, environment={**given.environment, **found})
 
 
-def smoke_images(session: Session, wish: SmokeOptions, names: Iterable[str] = ()) -> tuple[Smoked, ...]:
-    """Try the Lambda images that are selected, as they are in the worktree and as they were built.
+def smoke_images(session: Session, options: SmokeOptions, names: Iterable[str] = ()) -> tuple[Smoked, ...]:
+    """Try the built images of the selected Lambda images, as of the current worktree.
 
-    names: in place of those that the flags select. Raises SelectionError when one of them is not built or
-    none of them can run here, ConfigError for a bad event, EngineError.
+    Args:
+        names: Images to try in place of those that the flags select.
+
+    Raises:
+        SelectionError: An image is not built, or none of them can run on the engine.
+        ConfigError: An event cannot be read.
+        EngineError: The engine failed.
     """
     selected = session.graph.select(tuple(names) or session.flags.images, kind="lambda")
     outside = read_pins(session, selected)
@@ -95,33 +100,33 @@ def smoke_images(session: Session, wish: SmokeOptions, names: Iterable[str] = ()
     if not refs:
         SelectionError.check(Problem(what=why, where=name) for name, why in elsewhere.items() if why)
     skipped = (Smoked(image=name, function="", skipped=why) for name, why in elsewhere.items() if why)
-    given = wish.conditions
+    given = options.conditions
     session.mask.learn(*environment_values(given.environment))
-    with Stand(session.engine, with_credentials(given) if wish.credentials else given) as stand:
-        tried = (each for name in refs for each in _smoke(session, stand, images, refs[name], name, wish))
+    with SmokeEngine(session.engine, with_credentials(given) if options.credentials else given) as engine:
+        tried = (each for name in refs for each in _smoke(session, engine, images, refs[name], name, options))
         return (*tried, *skipped)
 
 
 def _smoke(
     session: Session,
-    stand: Stand,
+    engine: SmokeEngine,
     images: Mapping[str, Image],
     ref: Reference,
     name: str,
-    wish: SmokeOptions,
+    options: SmokeOptions,
 ) -> Iterator[Smoked]:
-    """Try the functions of one image, one after the other."""
-    start = stand.start_of(ref)
+    """Try the functions of one image, one at a time."""
+    start = engine.start_of(ref)
     architecture = images[name].node.spec.platform.split("/")[1]
     program = emulator(session.runner, architecture, session.screen.say)
-    commands = tuple((each,) for each in wish.commands) or (start.command,)
+    commands = tuple((each,) for each in options.commands) or (start.command,)
     for command in commands:
-        file = wish.event or _beside(handler_file(images, name, command))
+        file = options.event or _beside(handler_file(images, name, command))
         event = _read_event(file)
         function = " ".join(command) or _NO_COMMAND
         with session.screen.working() as tell:
             tell(f"{name}: {function} gets {_shown(session, file) if file else 'an empty event'}")
-            answer = stand.run(
+            answer = engine.run(
                 Trial(name=name, ref=ref, start=replace(start, command=command), event=event), program
             )
         yield Smoked(image=name, function=function, answer=answer)
@@ -133,7 +138,7 @@ def _shown(session: Session, file: Path) -> str:
 
 
 def _elsewhere(session: Session, image: Image) -> str | None:
-    """Why the engine cannot run an image; None when it can."""
+    """Return why the engine cannot run an image; None if it can."""
     own = f"linux/{session.engine.architecture}"
     wanted = family(image.node.spec.platform)
     if wanted in {own, *this_machine().emulates}:
@@ -142,19 +147,19 @@ def _elsewhere(session: Session, image: Image) -> str | None:
 
 
 def _built(session: Session, images: list[Image]) -> Mapping[str, Reference]:
-    """The images in the engine, pulled where only a registry has them. Raises SelectionError."""
-    there = find_images(session.engine_place, images)
-    missing = [image for image in images if image.name not in there]
+    """Return the images in the engine; pull those that only the registry has. Raises SelectionError."""
+    existing = find_images(session.engine_place, images)
+    missing = [image for image in images if image.name not in existing]
     if missing and session.remote:
         find = credentials(session)
         for found in find_images(session.place, missing).values():
             ref = found.ref
             session.screen.say(f"{ref}: {session.store.pull(ref, find(ref.pull_host))}")
-        there = find_images(session.engine_place, images)
-    if lacking := [image for image in images if image.name not in there]:
-        told = ", ".join(f"{image.name} ({image.tag})" for image in lacking)
+        existing = find_images(session.engine_place, images)
+    if lacking := [image for image in images if image.name not in existing]:
+        names = ", ".join(f"{image.name} ({image.tag})" for image in lacking)
         raise SelectionError.of(
-            f"not built as the worktree has it now: {told}",
+            f"not built from the current worktree: {names}",
             where=session.place.name,
             hint=" --image ".join(("invoke build-all", *(image.name for image in lacking))),
         )
@@ -162,13 +167,13 @@ def _built(session: Session, images: list[Image]) -> Mapping[str, Reference]:
 
 
 def _beside(handler: Path | None) -> Path | None:
-    """The event that lies beside a handler, if there is one."""
+    """Return the event file next to a handler, if there is one."""
     file = handler.parent / EVENT if handler else None
     return file if file and file.is_file() else None
 
 
 def event_of(images: Mapping[str, Image], name: str, command: tuple[str, ...] = ()) -> bytes:
-    """The event beside the handler of an image's own CMD, or of another one; an empty object without it."""
+    """Return the event next to the handler of the image's CMD or another command; else an empty object."""
     recipe = images[name].node.recipe
     return _read_event(_beside(handler_file(images, name, command or recipe.command)))
 
@@ -182,11 +187,11 @@ def _read_event(file: Path | None) -> bytes:
     except OSError as error:
         raise ConfigError.of(f"cannot be read: {error.strerror}", where=str(file)) from None
     except ValueError as error:
-        raise ConfigError.of(f"an event is JSON: {error}", where=str(file)) from None
+        raise ConfigError.of(f"an event must be JSON: {error}", where=str(file)) from None
     return content
 
 
 def failed(found: tuple[Smoked, ...]) -> BuildError | None:
-    """The error of a smoke in which not all went well."""
+    """Return the failures as an error; None if there are none."""
     problems = [each.problem for each in found if each.problem]
     return BuildError(*problems) if problems else None

@@ -1,4 +1,4 @@
-"""Watch: after every save a plan, the builds that it asks for, and a smoke of what was built."""
+"""Watch: after every save, build the images that changed and, if asked, smoke them."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _WAITING = "waiting for the next save"
 _NAMED = 3
 
 
-def watch_images(session: Session, wish: SmokeOptions | None = None) -> None:
-    """Build what changed, now and after every save, until Ctrl-C. wish: how what was built is tried.
+def watch_images(session: Session, options: SmokeOptions | None = None) -> None:
+    """Build changed images, now and after every save, until Ctrl-C. options: how to try them, if at all.
 
-    Every round reads the project anew, for its configuration may have changed as well.
+    Every round reads the project again, because its configuration may have changed.
     """
 
     def attempt(changed: frozenset[Path]) -> bool:
         fresh = session.again()
         try:
-            return build_and_try(fresh, changed, wish)
+            return build_and_try(fresh, changed, options)
         finally:
             fresh.close()
 
@@ -51,9 +51,9 @@ def watch_images(session: Session, wish: SmokeOptions | None = None) -> None:
 def rounds(
     bursts: Iterable[frozenset[Path]], attempt: Callable[[frozenset[Path]], bool]
 ) -> Iterator[frozenset[Path]]:
-    """One attempt at the start and one after each burst of saves, never two at once; what still waits.
+    """Make one attempt at the start and one after each burst of saves; yield the files that still wait.
 
-    attempt: gets all that changed since one got as far as building, and says whether it did.
+    attempt: gets the files changed since the last attempt that reached a build; returns whether this one did.
     """
     waiting: frozenset[Path] = frozenset()
     for number, changed in enumerate(bursts):
@@ -65,7 +65,7 @@ def rounds(
 
 
 def find_roots(session: Session) -> frozenset[Path]:
-    """The folders to watch: the project's and those of contexts elsewhere. Of a broken project its own."""
+    """Return the folders to watch: the project's and outside contexts; only the project's if it is broken."""
     fresh = session.again()
     try:
         specs = fresh.project.images.values()
@@ -78,8 +78,8 @@ def find_roots(session: Session) -> frozenset[Path]:
     return frozenset(each for each in folders if not any(above in folders for above in each.parents))
 
 
-def build_and_try(session: Session, changed: frozenset[Path], wish: SmokeOptions | None) -> bool:
-    """One round. Whether it came to building; what kept it from that, or went wrong, is told."""
+def build_and_try(session: Session, changed: frozenset[Path], options: SmokeOptions | None) -> bool:
+    """Run one round, report its errors, and return whether it reached a build."""
     started = time.monotonic()
     screen = session.screen
     try:
@@ -88,8 +88,8 @@ def build_and_try(session: Session, changed: frozenset[Path], wish: SmokeOptions
         _tell(session, changed, outcome, seconds=time.monotonic() - started)
         built = [name for name, result in outcome.results.items() if result.status == "built"]
         tried = [name for name in built if session.graph.nodes[name].kind == "lambda"]
-        if wish and tried and outcome.ok:
-            found = smoke_images(session, wish, tried)
+        if options and tried and outcome.ok:
+            found = smoke_images(session, options, tried)
             show_smoke(screen, found)
             if error := failed(found):
                 raise error
@@ -104,7 +104,7 @@ def build_and_try(session: Session, changed: frozenset[Path], wish: SmokeOptions
 
 
 def _tell(session: Session, changed: frozenset[Path], outcome: Outcome, *, seconds: float) -> None:
-    """What a build came to, in as few lines as that takes. Raises BuildError for one that failed."""
+    """Report a build in a few lines. Raises BuildError if it failed."""
     if outcome.interrupted:
         raise KeyboardInterrupt
     images = [result.image for result in outcome.results.values()]
@@ -120,7 +120,7 @@ def _tell(session: Session, changed: frozenset[Path], outcome: Outcome, *, secon
 
 
 def _named(session: Session, files: Collection[Path]) -> str:
-    """Files as people call them; of many the first."""
+    """Join the first files, relative to the project, and count the rest."""
     root = session.root.resolve()
     names = sorted(str(file.relative_to(root) if file.is_relative_to(root) else file) for file in files)
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -128,7 +128,7 @@ def _named(session: Session, files: Collection[Path]) -> str:
 
 
 def _reaching(images: Iterable[Image]) -> frozenset[Path]:
-    """The files that images are made of, and that say how."""
+    """Return the files that images are built from, with Dockerfiles and ignore files."""
     found: set[Path] = set()
     for image in images:
         dockerfile = image.node.spec.dockerfile
@@ -139,7 +139,7 @@ def _reaching(images: Iterable[Image]) -> frozenset[Path]:
 
 
 def _check_syntax(session: Session, changed: Iterable[Path]) -> None:
-    """Raise ConfigError for changed Python files of images that do not parse: no build could mend them."""
+    """Raise ConfigError for changed Python files of images that do not parse."""
     broken = {file: fault for file in changed if file.suffix == ".py" and (fault := syntax_fault(file))}
     if not broken:
         return
@@ -157,7 +157,7 @@ def _check_syntax(session: Session, changed: Iterable[Path]) -> None:
         Problem(
             what=broken[file].msg,
             where=f"{_named(session, [file])}:{broken[file].lineno or 1}",
-            hint=f"mend it; if only Python {ours} cannot read it and the image's can: invoke build-all",
+            hint=f"fix it; if only Python {ours} cannot parse it, but the image's can: invoke build-all",
         )
         for file, before in inside.items()
         if before is None or not syntax_fault(before)
@@ -165,7 +165,7 @@ def _check_syntax(session: Session, changed: Iterable[Path]) -> None:
 
 
 def _last_built(session: Session, image: Image, context: str, path: str) -> Path | None:
-    """A file as it was last staged: what our Python could not read then is for a newer one."""
+    """Return a file as it was last staged: if it did not parse then either, it is for a newer Python."""
     stages = session.project.state.joinpath("context", image.name).glob("[!.]*")
     newest = max(stages, key=lambda each: each.stat().st_mtime_ns, default=None)
     if newest is None:
@@ -175,7 +175,7 @@ def _last_built(session: Session, image: Image, context: str, path: str) -> Path
 
 
 def syntax_fault(file: Path) -> SyntaxError | None:
-    """Why a Python file does not parse; None when it does, or is not there."""
+    """Return why a Python file does not parse; None if it does, or does not exist."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

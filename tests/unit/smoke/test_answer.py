@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lamina.smoke.answer import NO_ANSWER, OUT_OF_MEMORY, TIMED_OUT, Heard, judge
+from lamina.smoke.answer import NO_ANSWER, OUT_OF_MEMORY, TIMED_OUT, RawResponse, judge
 
 LOG = (
     "25 Nov 2026 23:42:51,933 [INFO] (rapid) exec '/lambda-entrypoint.sh' (cwd=/var/task, handler=app.ok)\n"
@@ -28,7 +28,7 @@ def error(**fields: object) -> str:
 
 
 def test_an_answer_has_its_figures_and_the_lines_that_the_function_wrote() -> None:
-    answer = judge(Heard(status=200, body='{"a": 1}', log=LOG, peak=19_000), memory=256)
+    answer = judge(RawResponse(status=200, body='{"a": 1}', log=LOG, peak=19_000), memory=256)
 
     assert (answer.payload, answer.failure) == ({"a": 1}, None)
     assert (answer.init_ms, answer.duration_ms, answer.billed_ms) == (482.533, 2.928, 487)
@@ -40,7 +40,7 @@ def test_an_answer_has_its_figures_and_the_lines_that_the_function_wrote() -> No
 def test_an_error_is_a_failure_whatever_the_status(status: int) -> None:
     body = error(stackTrace=['  File "app.py", line 5, in bad\n    raise ValueError("no good")\n'])
 
-    answer = judge(Heard(status=status, body=body), memory=256)
+    answer = judge(RawResponse(status=status, body=body), memory=256)
 
     assert answer.payload is None
     assert str(answer.failure) == "ValueError: no good"
@@ -51,7 +51,7 @@ def test_an_error_is_a_failure_whatever_the_status(status: int) -> None:
 def test_a_traceback_in_the_log_is_parted_into_its_lines() -> None:
     log = '[ERROR] ValueError: no good\rTraceback (most recent call last):\r  File "app.py", line 5\n\n'
 
-    assert judge(Heard(status=200, body=error(), log=log), memory=256).log == (
+    assert judge(RawResponse(status=200, body=error(), log=log), memory=256).log == (
         "[ERROR] ValueError: no good",
         "Traceback (most recent call last):",
         '  File "app.py", line 5',
@@ -60,8 +60,8 @@ def test_a_traceback_in_the_log_is_parted_into_its_lines() -> None:
 
 def test_a_timeout_is_told_in_words_and_a_text_that_says_so_is_no_timeout() -> None:
     words = "Task timed out after 2.00 seconds"
-    late = judge(Heard(status=200, body=words, log=LOG), memory=256)
-    text = judge(Heard(status=200, body=json.dumps(words), log=LOG), memory=256)
+    late = judge(RawResponse(status=200, body=words, log=LOG), memory=256)
+    text = judge(RawResponse(status=200, body=json.dumps(words), log=LOG), memory=256)
 
     assert late.failure is not None
     assert (late.failure.type, late.failure.message) == (TIMED_OUT, words)
@@ -71,7 +71,7 @@ def test_a_timeout_is_told_in_words_and_a_text_that_says_so_is_no_timeout() -> N
 def test_a_function_that_was_killed_for_memory_says_its_limit() -> None:
     body = error(errorType="Runtime.ExitError", errorMessage="Runtime exited with error: signal: killed")
 
-    answer = judge(Heard(status=502, body=body, killed=True), memory=128)
+    answer = judge(RawResponse(status=502, body=body, killed=True), memory=128)
 
     assert str(answer.failure) == (
         f"{OUT_OF_MEMORY}: more than 128 MB: Runtime exited with error: signal: killed"
@@ -79,17 +79,17 @@ def test_a_function_that_was_killed_for_memory_says_its_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heard", "says"),
+    ("raw", "says"),
     [
-        (Heard(), "the emulator ended without an answer"),
-        (Heard(fault="the image has no python3"), "the image has no python3"),
-        (Heard(status=502), "the runtime ended before it was ready (HTTP 502)"),
-        (Heard(status=500, body="oh\n"), "oh (HTTP 500)"),
+        (RawResponse(), "the emulator ended without an answer"),
+        (RawResponse(fault="the image has no python3"), "the image has no python3"),
+        (RawResponse(status=502), "the runtime ended before it was ready (HTTP 502)"),
+        (RawResponse(status=500, body="oh\n"), "oh (HTTP 500)"),
     ],
     ids=["silence", "fault", "empty", "status"],
 )
-def test_no_answer_says_why(heard: Heard, says: str) -> None:
-    answer = judge(heard, memory=128)
+def test_no_answer_says_why(raw: RawResponse, says: str) -> None:
+    answer = judge(raw, memory=128)
 
     assert answer.failure is not None
     assert (answer.failure.type, answer.failure.message) == (NO_ANSWER, says)
@@ -102,4 +102,4 @@ def test_no_answer_says_why(heard: Heard, says: str) -> None:
 
 
 def test_an_answer_that_is_no_json_is_a_text() -> None:
-    assert judge(Heard(status=200, body="plain"), memory=128).payload == "plain"
+    assert judge(RawResponse(status=200, body="plain"), memory=128).payload == "plain"

@@ -40,9 +40,7 @@ def test_another_program_than_the_known_one_is_refused_and_not_kept(
     member = "samcli/local/rapid/aws-lambda-rie-x86_64"
     runner.expect("download", f"aws-sam-cli=={VERSION}", effect=lambda command: wheel(command, member))
 
-    with pytest.raises(
-        EngineError, match=r"aws_sam_cli\.whl is not the one that is known: sha256 [0-9a-f]{64}"
-    ):
+    with pytest.raises(EngineError, match=r"aws_sam_cli\.whl .*sha256 [0-9a-f]{64}"):
         emulator(runner, "amd64", lambda _: None)
     assert [each.name for each in (cache / "emulator").iterdir()] == [".lock"]
 
