@@ -26,14 +26,23 @@ def install(session: nox.Session, *groups: str) -> None:
     session.install("--editable", ".", *nox.project.dependency_groups(PROJECT, *groups))
 
 
+SPREAD = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder", "--durations=12")
+"""Two processes, with an engine each. The slow files come first; quick ones fill the rest of the time."""
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Unit tests, the sample's own tests, the integration tests; in two processes, an engine for each."""
+    """Unit tests, the sample's own tests and the integration tests, but for the slow ones of `nightly`."""
     install(session, "tests", "samples")
-    # The slow files first: the quick ones fill what is left of either process' time.
-    spread = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder")
-    everything = (*spread, "tests/integration", "tests/unit", "receipts")
-    session.run("pytest", "--durations=12", *(session.posargs or everything))
+    everything = (*SPREAD, "-m", "not nightly", "tests/integration", "tests/unit", "receipts")
+    session.run("pytest", *(session.posargs or everything))
+
+
+@nox.session
+def nightly(session: nox.Session) -> None:
+    """The slow tests: builds from nothing, BuildKit on random trees, the browser, the bench."""
+    install(session, "tests", "samples")
+    session.run("pytest", *(session.posargs or (*SPREAD, "-m", "nightly", "tests/integration")))
 
 
 @nox.session

@@ -18,7 +18,7 @@ import lamina
 from lamina.process import Command, SubprocessRunner
 from lamina.sandbox import engine, namespace, registry
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.nightly]
 
 
 def start(out: Path, *words: str) -> subprocess.Popen[str]:

@@ -177,6 +177,7 @@ def ours(case: Case, home: Path) -> Ours:
     return made
 
 
+@pytest.mark.nightly
 @pytest.mark.engine
 def test_the_staged_context_builds_what_the_whole_one_builds(engine: Engine, tmp_path: Path) -> None:
     buildx = Buildx(engine=engine, home=tmp_path)

@@ -126,6 +126,7 @@ def buildx(engine: Engine, tmp_path: Path) -> Buildx:
     return Buildx(engine=engine, home=tmp_path)
 
 
+@pytest.mark.nightly
 @pytest.mark.engine
 def test_the_files_we_see_are_the_files_buildkit_gets(buildx: Buildx) -> None:
     cases = [case for case, _ in map(without_malformed, draw(CASES))]

@@ -19,7 +19,7 @@ from lamina.decide import preflight
 from lamina.files import write_atomic
 from mutations import DOCKERFILES, MUTATIONS, Mutation, World, make_scene
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.nightly]
 
 BATCH = 12  # targets a bake; larger ones take longer for each target
 PAGE = ROOT / "docs/identity.md"

@@ -11,7 +11,7 @@ from projects import Done, Repo
 from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.nightly]
 
 TABS = 60
 FOCUSED = """

@@ -11,7 +11,7 @@ from projects import Repo
 
 from lamina.sandbox.cache import cache_home
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.nightly]
 
 TINY, MADE = "lambda-tiny", "lambda-made"
 RUNTIME = "public.ecr.aws/lambda/python:3.13"

@@ -11,7 +11,7 @@ import pytest
 from conftest import TestEngine
 from projects import ROOT, Repo
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.nightly]
 
 CONFIG = """
 [tool.lamina.images]

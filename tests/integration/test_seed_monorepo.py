@@ -9,7 +9,7 @@ import pytest
 from conftest import TestEngine
 from projects import ROOT, Repo
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.nightly]
 
 ORDER = ["base-receipt-dynamo", "base-receipt-label", "word-label", "embedding"]
 
