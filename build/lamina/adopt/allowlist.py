@@ -154,14 +154,14 @@ def _is_file(reader: Reader, source: SourceFiles, path: str) -> bool:
 
 
 def _openings(
-    sources: tuple[SourceFiles, ...], wanted: list[tuple[Reader, frozenset[str]]], name: str
+    sources: tuple[SourceFiles, ...], reached: list[tuple[Reader, frozenset[str]]], name: str
 ) -> Iterator[str]:
     """Yield a ``!`` rule for each source, in the Dockerfile's order, and for targets of links."""
     lines = {f"!{_pattern(source, path)}": None for source in sources for path in source.paths or ()}
     yield from lines
     rules = Ignore.parse(_lines(["*", *lines]), name)
     last = ""
-    hidden = {path for _, paths in wanted for path in paths if rules.hides(path)}
+    hidden = {path for _, paths in reached for path in paths if rules.hides(path)}
     for path in sorted(hidden, key=lambda path: path.split("/")):
         if not last or not path.startswith(f"{last}/"):
             last = path
@@ -179,12 +179,12 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def _kept(
-    draft: Ignore, wanted: list[tuple[Reader, frozenset[str]]], now: Ignore, ours: set[str]
+    draft: Ignore, reached: list[tuple[Reader, frozenset[str]]], now: Ignore, ours: set[str]
 ) -> list[str]:
     """Return the current rules that hide files the draft includes, and the exceptions after them."""
     hiding = {
         id(rule)
-        for _, paths in wanted
+        for _, paths in reached
         for path in paths
         if not draft.hides(path) and (rule := now.hides(path)) and rule.pattern not in _ALL
     }
@@ -196,9 +196,9 @@ def _kept(
     return kept
 
 
-def _hidden_metadata(rules: Ignore, wanted: list[tuple[Reader, frozenset[str]]]) -> Iterator[str]:
+def _hidden_metadata(rules: Ignore, reached: list[tuple[Reader, frozenset[str]]]) -> Iterator[str]:
     """Yield ``!`` rules for hidden READMEs and licences of projects in the context: builds read them."""
-    for reader, paths in wanted:
+    for reader, paths in reached:
         for path in sorted(paths):
             if posixpath.basename(path) == "pyproject.toml":
                 folder = posixpath.dirname(path)

@@ -199,8 +199,8 @@ def _draft(
 
 
 def _resolved(parsed: Dockerfile, target: str | None, args: Mapping[str, str]) -> Recipe:
-    here = native_platform()
-    return resolve(parsed, platform=here, build_platform=here, target=target, args=args)
+    native = native_platform()
+    return resolve(parsed, platform=native, build_platform=native, target=target, args=args)
 
 
 def _sources_of(parsed: Dockerfile, target: str | None, args: Mapping[str, str]) -> Recipe | None:

@@ -72,12 +72,12 @@ def _is_dockerfile(name: str) -> bool:
 
 def _files(root: Path) -> Iterator[str]:
     for folder, folders, files in os.walk(root):
-        here = Path(folder)
-        if here != root and "pyvenv.cfg" in files:
+        directory = Path(folder)
+        if directory != root and "pyvenv.cfg" in files:
             folders.clear()
             continue
         folders[:] = sorted(each for each in folders if each not in _SKIPPED)
-        prefix = here.relative_to(root).as_posix()
+        prefix = directory.relative_to(root).as_posix()
         yield from (each if prefix == "." else f"{prefix}/{each}" for each in files)
 
 

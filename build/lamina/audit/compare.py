@@ -37,7 +37,7 @@ class Audited:
 def audit(
     order: BuildRequest, workshop: BuildEnv, attempts: count[int], made_by: tuple[LayerStep, ...]
 ) -> Audited:
-    """Solve the one skipped image of an order and hold it against what the skip found.
+    """Rebuild the one skipped image of an order and compare it with the image that the skip found.
 
     attempts: numbers for calls of bake. Raises RegistryError or EngineError if the existing image cannot be
     read, and KeyboardInterrupt if the user stops it.
@@ -84,8 +84,8 @@ def _look_closer(
     order: BuildRequest, workshop: BuildEnv, attempt: int, found: FoundImage, made_by: tuple[LayerStep, ...]
 ) -> AuditVerdict:
     try:
-        with _archive(order, workshop, attempt) as built, workshop.place.open(found) as there:
-            return compare(built, there, made_by)
+        with _archive(order, workshop, attempt) as built, workshop.place.open(found) as existing:
+            return compare(built, existing, made_by)
     except BuildError as error:
         return _unknown(error.problems[0].what)
 

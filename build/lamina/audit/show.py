@@ -59,7 +59,7 @@ def verify_document(verified: Verified) -> dict[str, Any]:
         "ref": str(verified.found.ref),
         "digest": verified.found.digest,
         "digests": [
-            {"what": row.what, "recorded": row.recorded, "rebuilt": row.rebuilt} for row in verified.rows
+            {"what": row.name, "recorded": row.recorded, "rebuilt": row.rebuilt} for row in verified.rows
         ],
         "reasons": [] if verified.identical else list(verified.verdict.reasons),
         "layers": _differences(verified.verdict),

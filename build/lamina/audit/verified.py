@@ -14,7 +14,7 @@ from lamina.identify.image import Image
 class VerifiedRow:
     """A part of an image and its digests, as recorded and as rebuilt; None if an image lacks it."""
 
-    what: str
+    name: str
     recorded: str | None
     rebuilt: str | None
 
@@ -41,7 +41,7 @@ class Verified:
     @property
     def problem(self) -> Problem:
         """The differences of an image that is not identical."""
-        evidence = [f"the {row.what} differs" for row in self.rows if not row.same]
+        evidence = [f"the {row.name} differs" for row in self.rows if not row.same]
         return Problem(
             what="\n  ".join(
                 (f"{self.image.name} differs when built again", *evidence, *self.verdict.reasons)

@@ -88,9 +88,9 @@ def _rows(
     steps: tuple[LayerStep, ...], found: FoundImage, recorded: Content, built: FoundImage, rebuilt: Content
 ) -> Iterator[VerifiedRow]:
     if found.digest != recorded.digest:  # an engine without the containerd store has no manifests
-        yield VerifiedRow(what="manifest", recorded=found.digest, rebuilt=built.digest)
-    yield VerifiedRow(what="configuration", recorded=recorded.digest, rebuilt=rebuilt.digest)
+        yield VerifiedRow(name="manifest", recorded=found.digest, rebuilt=built.digest)
+    yield VerifiedRow(name="configuration", recorded=recorded.digest, rebuilt=rebuilt.digest)
     for pair in align(steps, Makeup.of(rebuilt.config), Makeup.of(recorded.config)):
         yield VerifiedRow(
-            what=f"layer {pair.number}, {pair.step.text}", recorded=pair.found, rebuilt=pair.built
+            name=f"layer {pair.number}, {pair.step.text}", recorded=pair.found, rebuilt=pair.built
         )

@@ -1,1 +1,1 @@
-"""What keeps Dockerfiles from being cached or from running on Lambda, and how to mend it. Pure."""
+"""Find and fix what prevents cache hits or keeps functions from running on Lambda."""

@@ -143,7 +143,7 @@ def _platform(survey: LintInput) -> Iterator[Hit]:
                     image,
                     stage.stage.line,
                     f"FROM {stage.base} is for {tagged}, but {image.name} is for {recipe.platform}",
-                    hint=f'drop it from the tag, or set platform = "{tagged}" in [tool.lamina]',
+                    hint=f'remove it from the tag, or set platform = "{tagged}" in [tool.lamina]',
                 )
             if not written or "$" in written:
                 continue
@@ -163,7 +163,7 @@ def _platform(survey: LintInput) -> Iterator[Hit]:
                 if wrong
                 else f"FROM --platform={written}: the image cannot be built for another platform",
                 fix=(edit,) if configured and made_for == recipe.platform and new != line else None,
-                hint="drop --platform" + ("" if configured and not wrong else then),
+                hint="remove --platform" + ("" if configured and not wrong else then),
             )
 
 

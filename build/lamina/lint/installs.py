@@ -87,8 +87,9 @@ def _together(survey: LintInput) -> Iterator[Hit]:
                     first.install.install.start,
                     message=f"{first.package.name} and its dependencies are installed in one step",
                     fix=fix,
-                    hint=f"{why_not}: install what {first.package.name}'s pyproject.toml declares before "
-                    "the source is copied (RUN --mount=type=bind,source=…/pyproject.toml …), then --no-deps",
+                    hint=f"{why_not}: install the dependencies in {first.package.name}'s pyproject.toml "
+                    "before the source is copied (RUN --mount=type=bind,source=…/pyproject.toml …), then "
+                    "--no-deps",
                 )
 
 

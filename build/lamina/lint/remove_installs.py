@@ -34,9 +34,9 @@ def drop_folders(survey: LintInput, step: RunStep) -> Fix | None:
             if not _is_same(survey, step, package, owner):
                 return None
             words[word] = place
-    gone = frozenset(place.path for place in words.values() if _is_of_no_use(step, place, words))
-    edits = _shortened(step, words, gone)
-    return edits and (*edits, *_copies(step, words, gone))
+    unused = frozenset(place.path for place in words.values() if _is_unused(step, place, words))
+    edits = _shortened(step, words, unused)
+    return edits and (*edits, *_copies(step, words, unused))
 
 
 def _is_same(survey: LintInput, step: RunStep, package: Package, owner: str) -> bool:
@@ -49,7 +49,7 @@ def _is_same(survey: LintInput, step: RunStep, package: Package, owner: str) -> 
     return ours == theirs and step.image.root("") == survey.images[owner].root("")
 
 
-def _is_of_no_use(step: RunStep, place: CopiedPath, words: dict[Word, CopiedPath]) -> bool:
+def _is_unused(step: RunStep, place: CopiedPath, words: dict[Word, CopiedPath]) -> bool:
     """Whether nothing else in the stage names the copied files, which are below ``/tmp``."""
     copy = place.copy
     if copy is None or not place.alone or not place.path.startswith("/tmp/"):  # noqa: S108 - in the image
@@ -69,7 +69,7 @@ def _is_removal(command: ShellCommand) -> bool:
     return command.top and [word.text for word in command.words[:2]] == ["rm", "-rf"]
 
 
-def _shortened(step: RunStep, words: dict[Word, CopiedPath], gone: frozenset[str]) -> Fix | None:
+def _shortened(step: RunStep, words: dict[Word, CopiedPath], unused: frozenset[str]) -> Fix | None:
     """Return the step without these installs; it is removed if only preparations would remain."""
     script = step.script
     dropped: list[ShellCommand] = []
@@ -83,7 +83,7 @@ def _shortened(step: RunStep, words: dict[Word, CopiedPath], gone: frozenset[str
             edits += script.without_words(install.command, mine)
     for command in filter(_is_removal, script.commands):
         operands = command.words[2:]
-        useless = [word for word in operands if word.text.rstrip("/") in gone]
+        useless = [word for word in operands if word.text.rstrip("/") in unused]
         if len(useless) == len(operands):
             dropped.append(command)
         else:
@@ -98,7 +98,7 @@ def _shortened(step: RunStep, words: dict[Word, CopiedPath], gone: frozenset[str
     return None if spans is None else (step.edit([*spans, *edits]),)
 
 
-def _copies(step: RunStep, words: dict[Word, CopiedPath], gone: frozenset[str]) -> Iterator[Edit]:
-    copies = {place.copy.line: place.copy for place in words.values() if place.copy and place.path in gone}
+def _copies(step: RunStep, words: dict[Word, CopiedPath], unused: frozenset[str]) -> Iterator[Edit]:
+    copies = {place.copy.line: place.copy for place in words.values() if place.copy and place.path in unused}
     for copy in copies.values():
         yield Edit(file=step.image.node.recipe.dockerfile.path, start=copy.line, end=copy.end + 1, lines=())

@@ -19,5 +19,5 @@ class LintRule:
     summary: str
     why: str
     fixes: str
-    """What ``--fix`` does; ``by hand`` if it does nothing."""
+    """The effect of ``--fix``; ``by hand`` if it has none."""
     find: Callable[[LintInput], Iterator[Hit]]

@@ -87,7 +87,7 @@ def split(survey: LintInput, step: RunStep, found: tuple[SplitCandidate, ...]) -
 def _obstacles(survey: LintInput, step: RunStep, found: tuple[SplitCandidate, ...]) -> Iterator[str]:
     """Yield the reasons why a step cannot be split safely."""
     provided = survey.provided[step.image.name]
-    here = {each.package.name for each in found}
+    installed = {each.package.name for each in found}
     python = survey.python(step.image, step.stage)
     if python is None or python < _OLDEST:
         yield "it is not certain that the image has Python 3.11"
@@ -112,8 +112,8 @@ def _obstacles(survey: LintInput, step: RunStep, found: tuple[SplitCandidate, ..
         if place is None or place.copy is None or place.copy not in step.stage.stage.instructions:
             yield f"{package.folder} is not copied in the same stage"
         local = {distribution(line) for line in package.requires} & survey.local_names
-        if local - here - below:
-            yield f"{', '.join(sorted(local - here - below))} is neither in a base nor installed in this step"
+        if missing := local - installed - below:
+            yield f"{', '.join(sorted(missing))} is neither in a base nor installed in this step"
 
 
 def _apart(survey: LintInput, step: RunStep) -> list[ShellCommand]:

@@ -129,7 +129,7 @@ def steps(image: Image) -> Iterator[RunStep]:
 
 def _next(image: Image, stage: ResolvedStage, instruction: Instruction, before: RunStep | None) -> RunStep:
     """Return the state after an instruction."""
-    here = before or RunStep(
+    state = before or RunStep(
         image=image,
         stage=stage,
         instruction=instruction,
@@ -141,55 +141,55 @@ def _next(image: Image, stage: ResolvedStage, instruction: Instruction, before: 
         other_shell=False,
         environment={},
     )
-    here = replace(here, stage=stage, instruction=instruction)
+    state = replace(state, stage=stage, instruction=instruction)
     match instruction.name:
         case "WORKDIR":
-            return replace(here, workdir=here._path(instruction.words[0]) or here.workdir)
+            return replace(state, workdir=state._path(instruction.words[0]) or state.workdir)
         case "USER":
-            return replace(here, root=instruction.words[0] in ROOT_USERS)
+            return replace(state, root=instruction.words[0] in ROOT_USERS)
         case "SHELL":
-            return replace(here, other_shell=True)
+            return replace(state, other_shell=True)
         case "ENV":
             pairs = zip(instruction.words[::2], instruction.words[1::2], strict=True)
-            return replace(here, environment={**here.environment, **dict(pairs)})
+            return replace(state, environment={**state.environment, **dict(pairs)})
         case "COPY" | "ADD":
-            return replace(here, places=(*reversed(list(_copied(here))), *here.places))
+            return replace(state, places=(*reversed(list(_copied(state))), *state.places))
         case "RUN":
             script = read_script(image.node.recipe.dockerfile, instruction)
             found = (read_install(each) for each in script.commands)
-            own = [each for each in here.places if each.copy is not None]
+            own = [each for each in state.places if each.copy is not None]
             return replace(
-                here,
+                state,
                 script=script,
                 installs=tuple(each for each in found if each is not None),
-                places=(*_mounted(here), *own),
+                places=(*_mounted(state), *own),
             )
-    return here
+    return state
 
 
-def _copied(here: RunStep) -> Iterator[CopiedPath]:
-    instruction = here.instruction
+def _copied(state: RunStep) -> Iterator[CopiedPath]:
+    instruction = state.instruction
     words = [word for word in instruction.words if not word.startswith("<<")]
     if instruction.flag("from") is not None or len(words) < 2:
         return
-    target = here._path(words[-1])
+    target = state._path(words[-1])
     for word in words[:-1]:
-        source = None if is_wildcard(word) else here._path(f"/{word}")
+        source = None if is_wildcard(word) else state._path(f"/{word}")
         if target is None or source is None:
             continue
         source, place = source.lstrip("/"), target
         into = words[-1].endswith("/") or words[-1] in {".", "./"} or len(words) > 2
-        if into and is_file(here.image, source):
+        if into and is_file(state.image, source):
             place = posixpath.join(target, posixpath.basename(source))
         yield CopiedPath(path=place, source=source, copy=instruction, alone=len(words) == 2)
 
 
-def _mounted(here: RunStep) -> Iterator[CopiedPath]:
-    for flag in here.instruction.flags_of("mount"):
+def _mounted(state: RunStep) -> Iterator[CopiedPath]:
+    for flag in state.instruction.flags_of("mount"):
         options = dict(mount_options(flag))
         target = options.get("target", options.get("dst", options.get("destination")))
         if options.get("type", "bind").lower() == "bind" and "from" not in options and target:
-            path = here._path(target)
+            path = state._path(target)
             source = posixpath.normpath("/" + options.get("source", options.get("src", ""))).lstrip("/")
             if path is not None:
                 yield CopiedPath(path=path, source=source, copy=None, alone=True)

@@ -177,9 +177,9 @@ def bottom(image: Image, stage: ResolvedStage | None = None) -> str:
     """Return the base of an image, or of one of its stages, outside its Dockerfile."""
     recipe = image.node.recipe
     used = {each.stage.index: each for each in recipe.stages}
-    here = stage or recipe.stages[-1]
-    while (below := recipe.dockerfile.stage(here.base)) and below.index < here.stage.index:
+    current = stage or recipe.stages[-1]
+    while (below := recipe.dockerfile.stage(current.base)) and below.index < current.stage.index:
         if below.index not in used:
             break
-        here = used[below.index]
-    return here.base
+        current = used[below.index]
+    return current.base

@@ -118,7 +118,7 @@ def verify(
             ("what", "recorded", "built again"),
             (
                 (
-                    row.what,
+                    row.name,
                     (row.recorded or "-")[:19],
                     (row.rebuilt or "-")[:19] if not row.same else "the same",
                 )

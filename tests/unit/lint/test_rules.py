@@ -306,7 +306,7 @@ def test_another_platform_is_named_as_the_configuration_takes_it(packages: Repo)
 
     (hit,) = [each for each in look(packages) if each.slug == "platform"]
     assert hit.message == "FROM --platform=linux/aarch64/v8, but app is for linux/amd64"
-    assert hit.hint == 'drop --platform, or set platform = "linux/arm64" in [tool.lamina]'
+    assert hit.hint == 'remove --platform, or set platform = "linux/arm64" in [tool.lamina]'
 
 
 def test_a_folder_of_which_an_install_reads_one_file_is_told(packages: Repo) -> None:

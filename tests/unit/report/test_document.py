@@ -153,7 +153,7 @@ def test_an_audit_as_schema_1(receipts: Repo) -> None:
 @pytest.mark.parametrize("rebuilt", ["f", "b"])
 def test_a_verification_as_schema_1(receipts: Repo, rebuilt: str) -> None:
     image = receipts.images()[W]
-    rows = (VerifiedRow(what="manifest", recorded="f", rebuilt=rebuilt),)
+    rows = (VerifiedRow(name="manifest", recorded="f", rebuilt=rebuilt),)
     verified = Verified(image=image, found=FoundImage(ref=image.ref, digest=DIGEST), rows=rows, verdict=FALSE)
     document = verify_document(verified)
 

@@ -27,7 +27,7 @@ def test_what_is_written_passes_the_check(app: Repo, lamina: Command, capsys: Ca
     assert not (app.root / OWN).exists()
 
     assert lamina("ignore", "--check") == 6
-    assert f"error: {OWN}: there is no such file" in capsys.readouterr().err
+    assert f"error: {OWN}: no such file" in capsys.readouterr().err
     assert lamina("ignore", "--write") == 0
     assert (app.root / OWN).read_text() == image["text"]
     assert lamina("ignore", "--check") == 0
