@@ -119,7 +119,7 @@ def lost_result(order: BuildRequest, name: str, trace: Trace, what: str) -> Resu
     what: from `broken_images`.
     """
     image = next(each for each in order.images if each.name == name)
-    errors = [step.error.splitlines()[0] for step in trace.of(name) if step.error and not step.exports_cache]
+    errors = [step.error.splitlines()[0] for step in trace.of(name) if step.error and not step.optional]
     reason = errors[0].rpartition(_PROCESS)[2] if errors else what.rpartition(_SOLVE)[2]
     return Result(image=image, status="failed", reasons=(reason,))
 
@@ -157,7 +157,7 @@ def _line(image: Image, step: str) -> int | None:
 
 
 def _is_culprit(step: BakeStep) -> bool:
-    return step.error is not None and not step.cancelled and not step.exports_cache
+    return step.error is not None and not step.cancelled and not step.optional
 
 
 def _tail(lines: list[str]) -> str:

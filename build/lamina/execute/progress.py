@@ -15,7 +15,7 @@ from lamina.execute.installs import InstallLog
 _NAME = re.compile(r"\[(?P<inside>[^\]]+)\] (?P<what>.*)", re.DOTALL)
 _COUNT = re.compile(r"(?:(?P<stage>\S+) +)?(?P<at>\d+)/(?P<of>\d+)$")
 _EXPORT = "exporting to"
-_CACHE_EXPORT = "exporting cache"
+_CACHE_EXPORT, _CACHE_IMPORT = "exporting cache", "importing cache"
 _LOG_LINES = 40
 _CANCELLED = "context canceled"
 _LAYER = "sha256:"
@@ -56,8 +56,13 @@ class BakeStep:
 
     @property
     def exports_cache(self) -> bool:
-        """Whether it exports a remote cache; its failure does not fail the build."""
+        """Whether it exports a remote cache."""
         return self.name.startswith(_CACHE_EXPORT)
+
+    @property
+    def optional(self) -> bool:
+        """Whether it reads or writes a remote cache; its failure does not fail the build."""
+        return self.name.startswith((_CACHE_EXPORT, _CACHE_IMPORT))
 
     @property
     def cancelled(self) -> bool:
@@ -186,7 +191,7 @@ class Trace:
             current=running[-1].name if running else "",
             seconds=sum(stop - start for start, stop in spans),
             spans=spans,
-            failed=any(step.error for step in steps if not step.exports_cache),
+            failed=any(step.error for step in steps if not step.optional),
             exported=exported,
             cold=_is_cold(instructions),
             moved=sum(sum(step.transfers.values()) for step in steps),

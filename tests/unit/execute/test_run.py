@@ -360,6 +360,14 @@ def test_a_registry_that_does_not_take_an_image_is_to_blame(linked: Repo, tmp_pa
     assert outcome.kind is RegistryError
 
 
+def test_a_cache_that_cannot_be_read_is_not_what_failed(linked: Repo, tmp_path: Path) -> None:
+    unread = failure(D, "importing cache manifest from r.test/x:cache", "connection reset by peer")
+    refused = failure(D, "exporting to image", "failed to push r.test/x:sha-1: connection reset by peer")
+    outcome = run(Shop(turns=[lambda _: [unread, refused]]), order_of(linked, D), tmp_path / "run")
+    assert outcome.kind is RegistryError
+    assert "exporting to image" in outcome.problems[0].what
+
+
 def test_a_registry_is_not_to_blame_for_an_engine_that_went_away(linked: Repo, tmp_path: Path) -> None:
     gone = "failed to push r.test/x:sha-1: error reading from server: connection reset by peer"
     shop = Shop(turns=[lambda _: [failure(D, "exporting to image", gone)]])
