@@ -1,4 +1,4 @@
-"""What is handed over, in the words of those who take it: JSON, a shell, Terraform, CDK."""
+"""Format image references for other tools: JSON, a shell, Terraform, CDK."""
 
 from __future__ import annotations
 
@@ -22,39 +22,47 @@ _ESCAPED = re.compile(r'["\\\x00-\x1f]')
 _ESCAPES = {'"': r"\"", "\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
-def render(form: str, handed: Iterable[ImageOutput]) -> str:
-    """The images in one of `FORMATS`, whole lines. Raises ConfigError, as for names that clash."""
+def render(form: str, outputs: Iterable[ImageOutput]) -> str:
+    """Format the images in one of `FORMATS`. The text ends with a line break.
+
+    Raises ConfigError if the format is unknown or, for ``env``, if two images have the same variable.
+    """
     if form not in FORMATS:
-        raise ConfigError.of(f"{form!r} is no format", where="--format", allowed=", ".join(FORMATS))
-    return FORMATS[form](tuple(handed))
+        raise ConfigError.of(f"{form!r} is not a format", where="--format", allowed=", ".join(FORMATS))
+    return FORMATS[form](tuple(outputs))
 
 
-def as_json(handed: Sequence[ImageOutput]) -> str:
-    """Image -> uri, digest (null where only the tag is known), tag, registry, repository, functions."""
-    return _json({each.image: document(each) for each in handed})
+def as_json(outputs: Sequence[ImageOutput]) -> str:
+    """Format as a JSON object: image -> `document`."""
+    return _json({each.image: document(each) for each in outputs})
 
 
-def document(handed: ImageOutput) -> dict[str, Any]:
-    """One image. command: empty where a function runs the image's own."""
-    ref = handed.ref
+def document(output: ImageOutput) -> dict[str, Any]:
+    """Return the JSON document of one image.
+
+    ``digest`` is None with --plan-only. A function's command is empty if it runs the image's own CMD.
+    """
+    ref = output.ref
     return {
         "uri": str(ref),
         "digest": ref.digest,
-        "tag": handed.tag,
+        "tag": output.tag,
         "registry": ref.host,
         "repository": ref.repository,
-        "functions": [_function(each) for each in handed.functions],
+        "functions": [_function(each) for each in output.functions],
     }
 
 
-def as_env(handed: Sequence[ImageOutput]) -> str:
-    """Assignments as sh reads them, and as files of variables do: quoted only where that is needed.
+def as_env(outputs: Sequence[ImageOutput]) -> str:
+    """Format as assignments for sh and for env files, quoted only where necessary.
 
-    ``<IMAGE>_IMAGE_URI``; where functions are declared ``<IMAGE>_FUNCTIONS``, their names (or ARNs) with
-    spaces between; where some have a command ``<IMAGE>_COMMANDS``, a JSON object of those.
+    Each image has ``<IMAGE>_IMAGE_URI``. If it declares functions, ``<IMAGE>_FUNCTIONS`` has their names (or
+    ARNs), separated by spaces. If some have a command, ``<IMAGE>_COMMANDS`` is a JSON object of those.
+
+    Raises ConfigError if two images have the same variable.
     """
     names: dict[str, list[str]] = {}
-    for each in handed:
+    for each in outputs:
         names.setdefault(variable(each.image), []).append(each.image)
     ConfigError.check(
         Problem(
@@ -65,35 +73,38 @@ def as_env(handed: Sequence[ImageOutput]) -> str:
         for name, images in names.items()
         if len(images) > 1
     )
-    return "".join(f"{name}={shlex.quote(value)}\n" for each in handed for name, value in _variables(each))
+    return "".join(f"{name}={shlex.quote(value)}\n" for each in outputs for name, value in _variables(each))
 
 
 def variable(image: str) -> str:
-    """An image's name as the beginning of a variable's: ``lambda-embedding`` is LAMBDA_EMBEDDING."""
+    """Return the prefix of an image's variables: ``lambda-embedding`` gives ``LAMBDA_EMBEDDING``."""
     name = _NO_WORD.sub("_", image.upper())
     return f"_{name}" if name[0].isdigit() else name
 
 
-def _variables(handed: ImageOutput) -> Iterable[tuple[str, str]]:
-    name = variable(handed.image)
-    yield f"{name}_IMAGE_URI", str(handed.ref)
-    if handed.functions:
-        yield f"{name}_FUNCTIONS", " ".join(str(each) for each in handed.functions)
-    if commands := {str(each): each.command for each in handed.functions if each.command}:
+def _variables(output: ImageOutput) -> Iterable[tuple[str, str]]:
+    name = variable(output.image)
+    yield f"{name}_IMAGE_URI", str(output.ref)
+    if output.functions:
+        yield f"{name}_FUNCTIONS", " ".join(str(each) for each in output.functions)
+    if commands := {str(each): each.command for each in output.functions if each.command}:
         yield f"{name}_COMMANDS", json.dumps(commands, separators=(",", ":"))
 
 
-def as_tfvars(handed: Sequence[ImageOutput]) -> str:
-    """One variable of Terraform, a map of what `as_json` has; of every function all three keys."""
+def as_tfvars(outputs: Sequence[ImageOutput]) -> str:
+    """Format as one Terraform variable: a map of the objects of `as_json`.
+
+    Every function has all three keys, as Terraform's object types need.
+    """
     images = {
         each.image: {**document(each), "functions": [_whole(each) for each in each.functions]}
-        for each in handed
+        for each in outputs
     }
     return f"{TFVARS} = {_hcl(images)}\n"
 
 
-def as_cdk(handed: Sequence[ImageOutput]) -> str:
-    """A context object of CDK: image -> what ``DockerImageCode.fromEcr`` takes, and its functions."""
+def as_cdk(outputs: Sequence[ImageOutput]) -> str:
+    """Format as a CDK context object: image -> the arguments of ``DockerImageCode.fromEcr``, and functions."""
     return _json(
         {
             CDK: {
@@ -105,7 +116,7 @@ def as_cdk(handed: Sequence[ImageOutput]) -> str:
                         for function in each.functions
                     ],
                 }
-                for each in handed
+                for each in outputs
             }
         }
     )
@@ -120,7 +131,7 @@ FORMATS: Mapping[str, Callable[[Sequence[ImageOutput]], str]] = {
 
 
 def _function(function: Function) -> dict[str, Any]:
-    """arn: where it was declared by one."""
+    """Return a function's JSON document. It has ``arn`` only if it was declared by ARN."""
     arn = {"arn": function.arn} if function.arn else {}
     return {"name": function.name, **arn, "command": list(function.command)}
 
@@ -134,7 +145,7 @@ def _json(value: Any) -> str:
 
 
 def _hcl(value: Any, margin: str = "") -> str:
-    """A value as HCL writes it: https://developer.hashicorp.com/terraform/language/expressions/strings"""
+    """Format a value as HCL: https://developer.hashicorp.com/terraform/language/expressions/strings"""
     inner = f"{margin}  "
     if isinstance(value, Mapping):
         keys = (key if _PLAIN_KEY.fullmatch(key) else _hcl(key) for key in value)

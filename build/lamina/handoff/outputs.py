@@ -1,4 +1,4 @@
-"""Handing over: what functions run, by digest from the manifest or by content tag from the files alone."""
+"""Resolve the references that functions should run: digests of the manifest, or content tags of the files."""
 
 from __future__ import annotations
 
@@ -36,11 +36,15 @@ if TYPE_CHECKING:
 
 
 def resolve_outputs(session: Session, *, plan_only: bool, allow_stale: bool) -> tuple[ImageOutput, ...]:
-    """The selected images, without a selection the Lambda images, bases first. Asks nobody.
+    """Return the selected images (default: the Lambda images), bases first. Works offline.
 
-    plan_only: by content tag, from the files alone, whether they are built or not. allow_stale: by the digest
-    that was pushed last, whatever the files are now. Raises SelectionError with all images of which there is
-    nothing to hand over, ConfigError for what is not known without asking.
+    Args:
+        plan_only: return content tags, computed from the files alone, whether the images are built or not.
+        allow_stale: return the digests of the last push even if the files have changed since.
+
+    Raises:
+        SelectionError: an image is not pushed, or its files have changed since; all of them at once.
+        ConfigError: a reference cannot be known offline.
     """
     chosen = session.flags.images
     names = session.graph.select(chosen, kind=None if chosen else "lambda")
@@ -54,22 +58,23 @@ def _by_tag(session: Session, names: tuple[str, ...]) -> tuple[ImageOutput, ...]
     source = session.project.settings["static"].source
     ConfigError.check(
         Problem(
-            what=f"{name} stands on what {STABLE} is in the registry, which only a build asks",
+            what=f"{name} is based on {STABLE} of the registry, which only a build reads",
             where=source,
-            hint="build it and hand over its digest, or leave static mode",
+            hint="build it and use its digest, or leave static mode",
         )
         for name in names
         if session.static and nodes[name].kind == "lambda" and nodes[name].parents
     )
     ConfigError.check(
-        Problem(what=f"{name} is not pinned: what stands on it has no tag yet", hint="invoke lock")
+        Problem(what=f"{name} is not pinned: images based on it have no tag yet", hint="invoke lock")
         for name in outside.unlocked
     )
     host = _host(session)
     if outside.stand_ins and not Reference(host=host, repository="any").loopback:
         raise ConfigError.of(
-            f"{', '.join(outside.stand_ins)} is a stand-in here: elsewhere these images have other tags",
-            allowed="a loopback registry, or digests of what was pushed",
+            f"{', '.join(outside.stand_ins)} is a stand-in on this machine: these images have other tags "
+            "elsewhere",
+            allowed="a loopback registry, or digests of pushed images",
             hint="run `invoke lock` where the runtime's registry can be reached",
         )
     images = make_images(session, names, outside)
@@ -92,7 +97,7 @@ def _by_digest(session: Session, names: tuple[str, ...], *, allow_stale: bool) -
 def _as_recorded(
     session: Session, names: Iterable[str], recorded: Mapping[str, Recorded]
 ) -> Iterator[tuple[str, Image]]:
-    """The images as the files have them now; in static mode on what ``stable`` was when they were built."""
+    """Yield the images that the files give now; in static mode, on the ``stable`` bases of their last build."""
     outside = read_pins(session, names)
     if not session.static:
         yield from make_images(session, names, outside).items()
@@ -121,8 +126,8 @@ def _wanted(
     changes: tuple[str, ...] = ()
     if recorded and image and recorded.fingerprint != image.fingerprint:
         bill = read_bill(project.state, name, content_tag(recorded.fingerprint))
-        told = describe_changes(differences(bill, image.bill, image.ignores)) if bill else ()
-        changes = tuple(each.line for each in told)
+        lines = describe_changes(differences(bill, image.bill, image.ignores)) if bill else ()
+        changes = tuple(each.line for each in lines)
     return DesiredOutput(
         image=name,
         repository=Reference(host=host, repository=_path(session, name, recorded)),
@@ -134,7 +139,7 @@ def _wanted(
 
 
 def _given(session: Session) -> Iterator[str]:
-    """The flags that a build needs to make what this command asks for."""
+    """Yield the flags of this command that a build needs too."""
     for name in ("registry", "stack", "platform", "static"):
         setting = session.project.settings[name]
         if setting.source == f"--{name}":
@@ -146,7 +151,7 @@ def _recorded(session: Session) -> Mapping[str, Recorded]:
 
 
 def _address(session: Session) -> tuple[str | None, str]:
-    """The registry's host, as far as it is known without asking, and what stands before repositories."""
+    """Return the registry's host, None if it is not known offline, and the prefix of repositories."""
     host, _, prefix = str(session.project.get("registry")).strip("/").partition("/")
     if not session.remote:
         return None, ""
@@ -154,7 +159,7 @@ def _address(session: Session) -> tuple[str | None, str]:
 
 
 def _path(session: Session, name: str, recorded: Recorded | None = None) -> str:
-    """The repository of an image within its registry; where none is configured, that of the last push."""
+    """Return an image's repository in its registry; if no registry is configured, that of the last push."""
     repository = session.project.repository(name)
     _, prefix = _address(session)
     if not session.remote and recorded and recorded.ref.repository.endswith(f"/{repository}"):
@@ -163,10 +168,10 @@ def _path(session: Session, name: str, recorded: Recorded | None = None) -> str:
 
 
 def _host(session: Session) -> str:
-    """The registry's host. Raises ConfigError where there is none or it is not known."""
+    """Return the registry's host. Raises ConfigError if no registry is configured or its host is unknown."""
     if not session.remote:
         raise ConfigError.of(
-            "no registry is configured, and Lambda takes images from nowhere else",
+            "no registry is configured; Lambda runs images only from a registry",
             where=session.project.settings["registry"].source,
             allowed="ecr, or host[:port][/prefix]",
             hint='registry = "ecr" in [tool.lamina], or LAMINA_REGISTRY',
@@ -186,10 +191,10 @@ def image_uris(
     root: str | os.PathLike[str] | None,
     stack: str | None,
 ) -> Mapping[str, str]:
-    """Image -> its reference, for programs: see `resolve_outputs`, and `lamina.outputs`."""
+    """Return image -> its reference, for programs; see `resolve_outputs` and `lamina.outputs`."""
     with _silent(names, root, stack) as session:
-        handed = resolve_outputs(session, plan_only=plan_only, allow_stale=allow_stale)
-        return {each.image: str(each.ref) for each in handed}
+        outputs = resolve_outputs(session, plan_only=plan_only, allow_stale=allow_stale)
+        return {each.image: str(each.ref) for each in outputs}
 
 
 def base_name(
@@ -200,21 +205,21 @@ def base_name(
     root: str | os.PathLike[str] | None,
     stack: str | None,
 ) -> str:
-    """What a FROM names, for programs: see `lamina.base_image_name`."""
+    """Return a base's reference for FROM, for programs; see `lamina.base_image_name`."""
     with _silent((name,), root, stack) as session:
         session.graph.select((name,), kind="base")
         if session.static:
             host = _host(session) if session.remote else None
             return str(Reference(host=host, repository=_path(session, name), tag=STABLE))
-        (handed,) = resolve_outputs(session, plan_only=plan_only, allow_stale=allow_stale)
-        return str(handed.ref)
+        (output,) = resolve_outputs(session, plan_only=plan_only, allow_stale=allow_stale)
+        return str(output.ref)
 
 
 @contextmanager
 def _silent(
     names: tuple[str, ...], root: str | os.PathLike[str] | None, stack: str | None
 ) -> Iterator[Session]:
-    """A session that asks nobody and says nothing: the program around it has its own words."""
+    """Open an offline session that prints nothing: the calling program has its own output."""
     folder = Path.cwd() if root is None else Path(root).absolute()
     if not folder.is_dir():
         raise ConfigError.of(f"there is no folder {folder}", where="root")

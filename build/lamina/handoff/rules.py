@@ -1,4 +1,4 @@
-"""What is handed to those who deploy: of each image its reference, or why there is none. Pure."""
+"""Decide the reference of each image for deployment tools, or why there is none. Pure."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _HOST = '[tool.lamina.ecr] host = "<account>.dkr.ecr.<region>.amazonaws.com"'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageOutput:
-    """An image as a function can name it. ref: by digest or, where only that is known, by content tag.
+    """An image reference for functions.
 
-    tag: the content tag, in both cases. functions: all that run the image.
+    ref: by digest, or by content tag with --plan-only. tag: the content tag in both cases. functions: the
+    declared functions that run the image.
     """
 
     image: str
@@ -31,7 +32,7 @@ class ImageOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """What the manifest has of an image. ref: with tag and digest. pushed: confirmed in a registry."""
+    """The manifest's entry for an image. ref: with tag and digest. pushed: confirmed in a registry."""
 
     image: str
     fingerprint: str
@@ -41,11 +42,11 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredOutput:
-    """What the worktree says of an image.
+    """An image as the worktree has it.
 
-    repository: where it belongs; without a host where that is not known offline. fingerprint: of its files
-    now, None where it does not matter. changes: what differs from what is recorded, a line each.
-    flags: what a command needs that is about the same repository, ``--stack prod``.
+    repository: where the image belongs; without a host if that is not known offline. fingerprint: of its
+    current files, None if it does not matter. changes: the differences from the recorded inputs, a line each.
+    flags: the flags a build needs to push to the same repository, for example ``--stack prod``.
     """
 
     image: str
@@ -57,7 +58,7 @@ class DesiredOutput:
 
 
 def read_recorded(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Recorded]:
-    """The entries of the manifest that name an image; damaged ones count as none."""
+    """Return the manifest's entries by image; damaged entries are ignored."""
     found: dict[str, Recorded] = {}
     for each in entries:
         try:
@@ -73,7 +74,7 @@ def read_recorded(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Recorded
 
 
 def by_tag(wanted: DesiredOutput, fingerprint: str) -> ImageOutput:
-    """The image under its content tag, whether it is there or not."""
+    """Return the image under its content tag, whether it is pushed or not."""
     tag = content_tag(fingerprint)
     return ImageOutput(
         image=wanted.image, ref=wanted.repository.with_tag(tag), tag=tag, functions=wanted.functions
@@ -81,12 +82,12 @@ def by_tag(wanted: DesiredOutput, fingerprint: str) -> ImageOutput:
 
 
 def by_digest(wanted: DesiredOutput, recorded: Recorded | None) -> ImageOutput | Problem:
-    """The image as it was pushed, or why that is not what the worktree asks for."""
+    """Return the image by its pushed digest, or why that digest does not fit the worktree."""
     name = wanted.image
     if recorded is None or recorded.ref.digest is None:
         return _problem(wanted, f"{name} is not recorded: it was not built in this checkout")
     if not recorded.pushed or recorded.ref.host is None:
-        what = f"{name} ({content_tag(recorded.fingerprint)}) is built but was not pushed from here"
+        what = f"{name} ({content_tag(recorded.fingerprint)}) is built but was not pushed from this checkout"
         return _problem(wanted, what)
     if not _belongs(recorded.ref, wanted.repository):
         return _problem(wanted, f"{name} was pushed as {recorded.ref.name}, not as {wanted.repository.name}")
@@ -101,10 +102,16 @@ def by_digest(wanted: DesiredOutput, recorded: Recorded | None) -> ImageOutput |
 
 
 def known_host(recorded: Iterable[Recorded], repositories: Mapping[str, str], account: str | None) -> str:
-    """The host of ECR, as the last push met it: AWS names it, nobody can make it up. Raises ConfigError.
+    """Return the registry's host as recorded by the last push: only AWS knows it, so it cannot be derived.
 
-    repositories: image -> its repository in this stack; a push of another one may have gone to another
-    account. account: the only one that may be meant, where that is configured.
+    Args:
+        recorded: the manifest's entries.
+        repositories: image -> its repository in this stack. A push of another stack may have gone to another
+            account.
+        account: the configured account, None if none is configured.
+
+    Raises:
+        ConfigError: no push, or pushes to more than one host, are recorded.
     """
     hosts = {
         each.ref.host
@@ -115,16 +122,16 @@ def known_host(recorded: Iterable[Recorded], repositories: Mapping[str, str], ac
         hosts = {host for host in hosts if host.partition(".")[0] in {account} or not _names_account(host)}
     if len(hosts) == 1:
         return hosts.pop()
-    told = (
+    recorded_pushes = (
         f"pushes went to {', '.join(sorted(hosts))}"
         if hosts
-        else "nothing of this stack was pushed from here"
+        else "nothing of this stack was pushed from this checkout"
     )
     raise ConfigError.of(
-        f"AWS alone knows the host of its registry, and is not asked now; {told}",
+        f"the host of the ECR registry is not known, and AWS is not asked offline; {recorded_pushes}",
         where=MANIFEST,
         allowed=_HOST,
-        hint="set it (`invoke login` tells the host), or: invoke build-all --push",
+        hint="set it (`invoke login` prints the host), or: invoke build-all --push",
     )
 
 
@@ -134,7 +141,7 @@ def _names_account(host: str) -> bool:
 
 
 def _belongs(ref: Reference, repository: Reference) -> bool:
-    """Whether a reference is in the repository; where its host is not known only the name counts."""
+    """Whether a reference is in the repository; if its host is not known, only the name counts."""
     return ref.repository == repository.repository and repository.host in {None, ref.host}
 
 
@@ -149,7 +156,7 @@ def _behind(wanted: DesiredOutput, recorded: Recorded, fingerprint: str) -> Prob
     return _problem(
         wanted,
         "\n  ".join((what, *reasons)),
-        more="; to hand over the old one: --allow-stale, allow_stale=True",
+        more="; to use the old one: --allow-stale, allow_stale=True",
     )
 
 

@@ -117,7 +117,7 @@ def test_cdk() -> None:
 
 
 def test_another_format_is_answered_with_those_that_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"'xml' is no format\n  allowed: json, env, tfvars, cdk"):
+    with pytest.raises(ConfigError, match=r"--format: 'xml' .*\n  allowed: json, env, tfvars, cdk"):
         render("xml", BOTH)
 
 

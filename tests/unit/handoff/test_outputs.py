@@ -136,7 +136,7 @@ def test_stale_or_not_only_what_was_pushed_is_handed_over(record: Record) -> Non
             lamina.outputs(allow_stale=stale)
         assert [each.what for each in caught.value.problems] == [
             f"{W} is not recorded: it was not built in this checkout",
-            f"{E} ({tag}) is built but was not pushed from here",
+            f"{E} ({tag}) is built but was not pushed from this checkout",
         ]
 
 
@@ -186,7 +186,7 @@ def test_ecr_is_named_by_its_last_push_or_the_configuration(
     monkeypatch.setenv("LAMINA_REGISTRY", "ecr")
     tag = receipts.images()[E].tag
 
-    with pytest.raises(ConfigError, match="AWS alone knows the host of its registry") as caught:
+    with pytest.raises(ConfigError, match="the host of the ECR registry is not known") as caught:
         lamina.image_uri(E, plan_only=True)
     assert "invoke login" in str(caught.value)
 
@@ -224,7 +224,7 @@ def test_a_stand_in_has_tags_of_this_machine_alone(
         (folder / "stand-in.json").write_text(json.dumps({"digest": DIGEST, "packages": ["python3=3.13"]}))
         (folder / "image.tar").touch()
 
-    with pytest.raises(ConfigError, match=rf"{RUNTIME} is a stand-in here: elsewhere .* other tags"):
+    with pytest.raises(ConfigError, match=rf"{RUNTIME} is a stand-in"):
         lamina.image_uri(E, plan_only=True)
     monkeypatch.setenv("LAMINA_REGISTRY", "127.0.0.1:5000")
     assert lamina.image_uri(E, plan_only=True).startswith(f"127.0.0.1:5000/{E}-dev:sha-")
@@ -259,7 +259,7 @@ def test_in_static_mode_stale_is_what_its_own_files_say(
 def test_in_static_mode_a_tag_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USE_STATIC_BASE_IMAGE", "true")
 
-    with pytest.raises(ConfigError, match=f"{E} stands on what stable is in the registry"):
+    with pytest.raises(ConfigError, match=f"{E} is based on stable"):
         lamina.image_uri(E, plan_only=True)
     assert lamina.image_uri(D, plan_only=True).startswith(f"{HOST}/{D}-dev:sha-")
 

@@ -68,10 +68,13 @@ def test_a_host_that_nobody_knows_offline_is_that_of_the_push(host: str | None) 
     ("recorded", "what"),
     [
         (None, f"{NAME} is not recorded: it was not built in this checkout"),
-        (replace(RECORDED, pushed=False), f"{NAME} (sha-aaaaaaaaaaaa) is built but was not pushed from here"),
+        (
+            replace(RECORDED, pushed=False),
+            f"{NAME} (sha-aaaaaaaaaaaa) is built but was not pushed from this checkout",
+        ),
         (
             replace(RECORDED, ref=Reference.parse(f"{NAME}-dev:sha-aaaaaaaaaaaa@{DIGEST}")),
-            f"{NAME} (sha-aaaaaaaaaaaa) is built but was not pushed from here",
+            f"{NAME} (sha-aaaaaaaaaaaa) is built but was not pushed from this checkout",
         ),
         (
             replace(RECORDED, ref=Reference.parse(f"{HOST}/{NAME}-prod:sha-aaaaaaaaaaaa@{DIGEST}")),
@@ -97,7 +100,7 @@ def test_a_manifest_behind_the_worktree_says_what_changed_since() -> None:
     assert told(replace(WANTED, fingerprint=NEW, changes=changes), RECORDED) == (
         f".lamina/manifest.json: the manifest is behind the worktree: {NAME} was pushed as sha-aaaaaaaaaaaa, "
         "and is sha-bbbbbbbbbbbb now\n  handler.py modified\n  b added\n  c added\n  and 2 more\n"
-        f"  next: invoke build-all --push --image {NAME}; to hand over the old one: --allow-stale, "
+        f"  next: invoke build-all --push --image {NAME}; to use the old one: --allow-stale, "
         "allow_stale=True"
     )
 
@@ -133,7 +136,7 @@ def test_the_host_of_ecr_is_that_of_the_last_push_of_this_stack() -> None:
 @pytest.mark.parametrize(
     ("recorded", "account", "what"),
     [
-        ((), None, "nothing of this stack was pushed from here"),
+        ((), None, "nothing of this stack"),
         ((pushed("one", ecr(ACCOUNT), "prod"),), None, "nothing of this stack"),
         ((replace(pushed("one", ecr(ACCOUNT)), pushed=False),), None, "nothing of this stack"),
         ((pushed("one", ecr(ACCOUNT)),), OTHER, "nothing of this stack"),
