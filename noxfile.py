@@ -1,6 +1,6 @@
 """Sessions: the project's health (tests, handoff, lint, types, package) by default; the others by name.
 
-``nox -s tests -- -k staging`` hands everything behind ``--`` to the tool of the session.
+``nox -s tests -- -k staging`` passes everything after ``--`` to the session's tool.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PACKAGE = Path("build/lamina")
 
 
 def install(session: nox.Session, *groups: str) -> None:
-    """The package as it stands here, and the named dependency groups."""
+    """Install the package in editable mode, and the named dependency groups."""
     session.install("--editable", ".", *nox.project.dependency_groups(PROJECT, *groups))
 
 
@@ -32,7 +32,7 @@ SPREAD = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder", "--du
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Unit tests, the sample's own tests and the integration tests, but for the slow ones of `nightly`."""
+    """Run the unit tests, the sample's own tests and the integration tests, without those of `nightly`."""
     install(session, "tests", "samples")
     everything = (*SPREAD, "-m", "not nightly", "tests/integration", "tests/unit", "receipts")
     session.run("pytest", *(session.posargs or everything))
@@ -40,21 +40,21 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def nightly(session: nox.Session) -> None:
-    """The slow tests: builds from nothing, BuildKit on random trees, the browser, the bench."""
+    """Run the slow tests: builds from scratch, BuildKit on random trees, the browser, the bench."""
     install(session, "tests", "samples")
     session.run("pytest", *(session.posargs or (*SPREAD, "-m", "nightly", "tests/integration")))
 
 
 @nox.session
 def handoff(session: nox.Session) -> None:
-    """Programs of Pulumi's real SDK on mocks; 170 MB with a gRPC of their own, so apart."""
+    """Run programs of Pulumi's real SDK on mocks. Separate: the SDK is 170 MB with its own gRPC."""
     install(session, "pulumi")
     session.run("pytest", *(session.posargs or ("tests/handoff",)))
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and common faults, by ruff."""
+    """Check style and common faults with ruff."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", "--check")
@@ -62,14 +62,14 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Types, by mypy in strict mode."""
+    """Check types with mypy in strict mode."""
     install(session, "types", "tests")
     session.run("mypy", *session.posargs)
 
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """The wheel: built, opened, and installed where nothing else is."""
+    """Build the wheel, check its files, and run it in an empty environment."""
     wheel = build_wheel(session)
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("lamina/")}
     files = [*PACKAGE.rglob("*.py"), *PACKAGE.glob("report/assets/*"), PACKAGE / "py.typed"]
@@ -90,7 +90,7 @@ def package(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """All images in isolation: from the wheel, in an engine and with a docker configuration of their own."""
+    """Build all images in isolation: with the wheel, in an engine and a docker configuration of their own."""
     session.install(str(build_wheel(session)))
     docker = Path(session.create_tmp(), "docker")
     docker.mkdir(exist_ok=True)
@@ -103,28 +103,28 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """What building costs in seconds and bytes, beside other ways to do it, in an engine of their own."""
-    session.env["UV_COMPILE_BYTECODE"] = "1"  # as pip does: nobody waits for that twice
+    """Measure what builds cost in seconds and bytes, compared with other tools, in an engine of their own."""
+    session.env["UV_COMPILE_BYTECODE"] = "1"  # as pip does: the first run would otherwise compile
     session.install(str(build_wheel(session)), *nox.project.dependency_groups(PROJECT, "bench"))
     session.run("python", "-m", "bench", *session.posargs)
 
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Real runs under faults: kills, a broken registry, damaged state, edits, crowds, full disks, clocks."""
+    """Run real builds under faults: kills, broken registry, damaged state, edits, crowds, full disks."""
     install(session)
     session.run("python", "-m", "faults", *session.posargs)
 
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Cold exports of the remote cache in a row beside busy processes: each must be found again."""
+    """Repeat cold exports of the remote cache beside busy processes: each must be found again."""
     session.install(str(build_wheel(session)))
     session.run("python", "-m", "bench.soak", *session.posargs)
 
 
 def build_wheel(session: nox.Session) -> Path:
-    """A wheel of what is here, in the session's own folder."""
+    """Build the wheel in the session's own folder, and return its path."""
     session.install("build")
     folder = Path(session.create_tmp())
     for old in folder.glob("*.whl"):

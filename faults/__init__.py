@@ -1,4 +1,4 @@
-"""What Lamina survives: real runs under faults, each judged by what is in the registry afterwards.
+"""Run real builds under injected faults, and judge each by the content of the registry afterwards.
 
 ``python -m faults --quick``, or ``nox -s faults -- --quick``. Not part of the wheel.
 """
@@ -10,4 +10,4 @@ from pathlib import Path
 
 _TESTS = Path(__file__).parents[1] / "tests"
 
-sys.path.append(str(_TESTS / "integration"))  # the tests' projects serve here as well
+sys.path.append(str(_TESTS / "integration"))  # the projects of the integration tests are used here too

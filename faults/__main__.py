@@ -35,7 +35,7 @@ PAGE = Path(__file__).parents[1] / "docs/reliability.md"
 
 
 class Session:
-    """The cases that are still to be tried, and what became of the others."""
+    """The cases left to try, and the results of the others."""
 
     def __init__(self, cases: Iterable[Case]) -> None:
         self._waiting: SimpleQueue[Case] = SimpleQueue()
@@ -45,7 +45,7 @@ class Session:
             self._waiting.put(case)
 
     def work(self, name: str) -> None:
-        """Try cases on a ground of this name until none is left."""
+        """Try cases on a ground with this name until none is left."""
         with opened(name) as ground, suppress(Empty):
             while not self.stopped.is_set():
                 case = self._waiting.get_nowait()
@@ -53,12 +53,12 @@ class Session:
                 try:
                     scene = try_case(ground, case)
                     struck, violations = scene.struck, scene.violations
-                except Exception:  # so that one case does not end all that wait behind it
+                except Exception:  # one broken case must not end the session
                     struck, violations = True, [f"the case broke off:\n{traceback.format_exc()}"]
                 self._take(case, struck, violations, time.monotonic() - begun)
 
     def _take(self, case: Case, struck: bool, violations: list[str], seconds: float) -> None:
-        violations = list(dict.fromkeys(violations))  # what stays wrong is seen twice
+        violations = list(dict.fromkeys(violations))  # a lasting violation is seen twice
         self.results.append(Result(fault=case.fault.name, struck=struck, violations=tuple(violations)))
         word = "VIOLATION" if violations else "survived" if struck else "missed"
         lines = [f"{word:9} {case.fault.name} seed {case.seed} {seconds:.1f} s"]
@@ -68,9 +68,9 @@ class Session:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run the session. Returns its exit code."""
+    """Run the session and return its exit code."""
     flags = _parser().parse_args(words)
-    # Started in the background of a script, this process ignores Ctrl-C, and so would what it starts.
+    # In the background of a script this process ignores Ctrl-C, and so would its children.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     first = SystemRandom().randrange(1_000_000)
@@ -95,7 +95,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _work(session: Session, many: int) -> None:
-    """Try all cases, in lanes. After Ctrl-C those under way come to their end, and no more begin."""
+    """Try all cases, in lanes. After Ctrl-C the cases under way are finished, and no other starts."""
     names = [f"faults-{os.getpid()}-{lane}" for lane in range(many)]
     lanes = [threading.Thread(target=session.work, args=(name,)) for name in names]
     for lane in lanes:
@@ -110,15 +110,15 @@ def _work(session: Session, many: int) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer tries of each: some 8 minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer tries of each: about 8 minutes")
     parser.add_argument(
         "--only", action="append", default=[], metavar="NAME", help=", ".join(allowed(FAULTS))
     )
     parser.add_argument("--seed", type=int, help="try each fault once, with this seed")
     parser.add_argument(
-        "--lanes", type=int, default=2, help="how many are tried at once, each on its own engine"
+        "--lanes", type=int, default=2, help="how many to try at once, each on its own engine"
     )
-    parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
+    parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE.name}")
     return parser
 
 

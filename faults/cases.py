@@ -1,4 +1,4 @@
-"""Which faults are tried, each chosen by a seed alone. Pure."""
+"""Choose the faults of a session. Each case depends on its seed alone. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A kind of fault. what: in the words of the table. strike: runs commands under it and judges them.
+    """A kind of fault.
 
-    quick, full: how often it is tried in a session of either length.
+    what: its description in the table. strike: runs commands under the fault and judges them. quick, full:
+    how often a session of that length tries it.
     """
 
     name: str
@@ -32,29 +33,35 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One try of a fault. The seed decides all that is random about it."""
+    """One try of a fault. All its random choices depend on the seed."""
 
     fault: Fault
     seed: int
 
     @property
     def random(self) -> Random:
-        """The same numbers for the same case, and others for every other fault and seed."""
+        """A generator that depends only on the fault and the seed."""
         return Random(f"{self.fault.name} {self.seed}")
 
     @property
     def replay(self) -> str:
-        """The command that tries it again."""
+        """The command that repeats this case."""
         return f"nox -s faults -- --seed {self.seed} --only {self.fault.name}"
 
 
 def choose_cases(
     faults: Iterable[Fault], *, only: Iterable[str] = (), seed: int | None = None, first: int, quick: bool
 ) -> tuple[Case, ...]:
-    """The cases of a session. Raises ValueError for a name that no fault has.
+    """Return the cases of a session.
 
-    only: names of faults, or of kinds of them. seed: each fault once, with this seed.
-    first: otherwise the seed of the first case of each fault; the others follow it.
+    Args:
+        only: names or kinds of faults; empty: all.
+        seed: try each fault once, with this seed.
+        first: without ``seed``, the seed of each fault's first case; the next ones follow it.
+        quick: try each fault less often.
+
+    Raises:
+        ValueError: a name is not that of a fault or a kind.
     """
     every = tuple(faults)
     wanted = tuple(only)
@@ -69,6 +76,6 @@ def choose_cases(
 
 
 def allowed(faults: Iterable[Fault]) -> list[str]:
-    """What ``--only`` takes: kinds and names."""
+    """Return the values of ``--only``: kinds and names."""
     every = tuple(faults)
     return sorted({fault.kind for fault in every} | {fault.name for fault in every})

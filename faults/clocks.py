@@ -1,4 +1,4 @@
-"""Clocks that are wrong: the machine's, those of files, and the one that a build is told."""
+"""Wrong times: of the machine's clock, of files, and of SOURCE_DATE_EPOCH."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FETCHING = threading.Lock()
 
 
 def _file_times(scene: Scene) -> None:
-    """Files from the past and the future; an edit that keeps one of them is seen all the same."""
+    """Date files in the past and the future; edits must be noticed, even those that keep the time."""
     scene.push = scene.random.random() < 0.5
     for _ in range(2):
         for file in sorted((scene.repo.root / "src").rglob("*")):
@@ -34,13 +34,13 @@ def _file_times(scene: Scene) -> None:
 
 
 def _epoch(scene: Scene) -> None:
-    """SOURCE_DATE_EPOCH is set, to something sensible or not."""
+    """Set SOURCE_DATE_EPOCH, to a sensible value or not."""
     scene.push = scene.random.random() < 0.5
     scene.run(allowed=_REFUSED, env={"SOURCE_DATE_EPOCH": scene.random.choice(_EPOCHS)})
 
 
 def _machine(scene: Scene) -> None:
-    """The machine's clock jumps between runs: back before what was written, or far ahead."""
+    """Move the machine's clock between runs: back before files were written, or far ahead."""
     library = faketime()
     if library is None:
         scene.struck = False
@@ -54,7 +54,7 @@ def _machine(scene: Scene) -> None:
 
 
 def faketime() -> Path | None:
-    """The library that turns the clock for one process, unpacked and not installed; None without one."""
+    """Return libfaketime, unpacked but not installed; None if it cannot be fetched."""
     with _FETCHING:
         return _fetch()
 

@@ -9,11 +9,11 @@ from faults.edits import edit_once
 from faults.scene import Scene
 
 SECONDS = 600.0
-"""What a whole crowd may take."""
+"""The time limit of all runs of a crowd."""
 
 
 def _same_tree(scene: Scene, many: int) -> None:
-    """All in one folder: one state, one set of tags."""
+    """Run all builds in one folder: one state, one set of tags."""
     scene.push = scene.random.random() < 0.5
     scene.shared = True
     started = [scene.start() for _ in range(many)]
@@ -22,7 +22,7 @@ def _same_tree(scene: Scene, many: int) -> None:
 
 
 def _different_trees(scene: Scene, many: int) -> None:
-    """Each in a clone of its own with an edit of its own; one engine, one registry, the same repositories."""
+    """Run each build in its own clone with its own edit, on one engine and the same repositories."""
     scene.push = scene.random.random() < 0.5
     scene.shared = True
     clones = [scene.repo.clone(scene.repo.root.parent / f"clone-{each}/repo") for each in range(many)]

@@ -1,4 +1,4 @@
-"""Disks that are full."""
+"""Full disks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAGE = 4096
 
 @contextmanager
 def small_disk(folder: Path, size: int) -> Iterator[None]:
-    """A disk of this size at a folder; what is there is hidden until the end. size: bytes."""
+    """Mount a disk of this size (bytes) at a folder; the folder's own content is hidden until the end."""
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
     try:
@@ -27,12 +27,12 @@ def small_disk(folder: Path, size: int) -> Iterator[None]:
 
 
 def grow(folder: Path) -> None:
-    """Give such a disk more room than anything here needs."""
+    """Make such a disk larger than any fault needs."""
     subprocess.run(["mount", "-o", "remount,size=256m", str(folder)], check=True)
 
 
 def _state(scene: Scene) -> None:
-    """No room for ``.lamina``, at any moment of a run: up to the last page that it would need."""
+    """Fill the disk of ``.lamina`` at any moment of a run, up to the last page it would write."""
     scene.push = scene.random.random() < 0.5
     with small_disk(scene.state, scene.random.randint(1, 40) * _PAGE):
         run = scene.run(allowed=_TOLD)
@@ -43,10 +43,10 @@ def _state(scene: Scene) -> None:
 
 
 def _registry(scene: Scene) -> None:
-    """No room for what is pushed.
+    """Fill the registry's disk during a push.
 
-    The registry keeps empty files of that time, and answers 500 for them ever after: they are removed with
-    the fault.
+    The registry keeps empty files from that time and answers 500 for them ever after, so they are removed
+    with the fault.
     """
     storage = scene.ground.storage
     with small_disk(storage, scene.random.randint(1, 25) * _PAGE):
@@ -57,11 +57,11 @@ def _registry(scene: Scene) -> None:
             if file.is_file() and not file.stat().st_size:
                 file.unlink()
         scene.recover()
-    scene.trusted = False  # the registry now has what it had before
+    scene.trusted = False  # the unmounted disk is gone, and the images with it
 
 
 def _temporary(scene: Scene) -> None:
-    """No room for temporary files."""
+    """Fill the disk of temporary files."""
     folder = scene.repo.root.parent / "tmp"
     with small_disk(folder, scene.random.randint(1, 12) * _PAGE):
         scene.run(allowed=_TOLD, env={"TMPDIR": str(folder)})

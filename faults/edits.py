@@ -1,4 +1,4 @@
-"""A tree that is edited while it is built."""
+"""Edits of a tree while it is built."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from faults.scene import Scene
 
 _BUILDS = 4
 _CODES = frozenset({0, 1, 2})
-"""Built as it was at one moment, or refused: a source was gone, or changed while it was read."""
+"""Built from the tree of one moment, or refused: a source was missing, or changed while it was read."""
 
 
 def edit_once(root: Path, random: Random) -> None:
-    """One change that reaches an image."""
+    """Make one change that affects an image."""
     random.choice((_append, _rewrite, _keep_size_and_time, _add, _mode, _edition))(root, random)
 
 
@@ -29,7 +29,7 @@ def _append(root: Path, random: Random) -> None:
 
 
 def _rewrite(root: Path, random: Random) -> None:
-    """In place and in two parts, as many editors do: for a moment the file is cut."""
+    """Rewrite a file in place and in two parts, as many editors do: for a moment it is cut."""
     file = random.choice(sorted((root / "src/pack").iterdir()))
     text = filler(random)
     with file.open("w") as sink:
@@ -40,7 +40,7 @@ def _rewrite(root: Path, random: Random) -> None:
 
 
 def _keep_size_and_time(root: Path, random: Random) -> None:
-    """Other bytes; size and modification time are what they were."""
+    """Change bytes but keep the size and the modification time."""
     file = _source(root, random)
     before = file.stat()
     text = file.read_text()
@@ -57,7 +57,7 @@ def _add(root: Path, random: Random) -> None:
 
 
 def _remove(root: Path, random: Random) -> None:
-    """Files of `_add` go; those that the project began with stay, so that the folder is never empty."""
+    """Remove a file of `_add`. The project's first files stay, so that the folder is never empty."""
     (root / f"src/pack/{random.randrange(6, 9)}.txt").unlink(missing_ok=True)
 
 
@@ -76,7 +76,11 @@ def _source(root: Path, random: Random) -> Path:
 
 @contextmanager
 def edited(root: Path, random: Random, pause: float) -> Iterator[list[int]]:
-    """Somebody who edits the tree until the end. pause: the longest between two edits, in seconds."""
+    """Edit the tree in a thread until the end; yield a list with the number of edits.
+
+    Args:
+        pause: the longest pause between two edits, in seconds.
+    """
     over = threading.Event()
     count = [0]
 
@@ -105,7 +109,7 @@ def _edit_during_builds(scene: Scene, pause: float) -> None:
 
 
 def _edit_between(scene: Scene) -> None:
-    """One edit of any kind between two builds, also one that keeps size and time."""
+    """Make one edit of any kind between two builds, also one that keeps size and time."""
     scene.push = scene.random.random() < 0.5
     for _ in range(_BUILDS):
         scene.run()

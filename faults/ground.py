@@ -1,4 +1,4 @@
-"""What faults are tried on: a private engine, a registry with a gate before it, and the oracle."""
+"""The ground of a lane: a private engine, a registry behind a gate, and the oracle."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lamina.sandbox.daemon import ServerFiles, strays
 
 @dataclass(slots=True)
 class Ground:
-    """One lane: nothing that is done to it reaches another. name: of its engine and its registry."""
+    """The ground of one lane, isolated from all others. name: of its engine and its registry."""
 
     name: str
     folder: Path
@@ -34,27 +34,27 @@ class Ground:
 
     @property
     def images(self) -> RegistryStore:
-        """The registry, as whoever stands behind the gate sees it."""
+        """The registry, read directly and not through the gate."""
         return RegistryStore(self.gate.behind)
 
     @property
     def storage(self) -> Path:
-        """The folder in which the registry keeps its images."""
+        """The registry's storage folder."""
         return ServerFiles.of("registry", self.name).data / "storage"
 
     @property
     def engine_images(self) -> EngineStore:
-        """The engine's own store; the engine is started if need be."""
+        """The engine's own store; starts the engine if it is down."""
         running = sandbox_engine.up(self.runner, name=self.name, say=_silent)
         return EngineStore(running.docker, running.host)
 
     def start_registry(self) -> None:
-        """Start the registry, or find it running. Its images stay."""
+        """Start the registry unless it runs. Its images stay."""
         running = sandbox_registry.up(self.runner, name=self.name, port=0, say=_silent)
         self.gate.behind = running.address
 
     def kill_registry(self) -> None:
-        """End the registry as a crash does."""
+        """Kill the registry, as in a crash."""
         if running := sandbox_registry.status(self.runner, self.name):
             _kill(running.pid)
 
@@ -64,7 +64,7 @@ class Ground:
         (self.storage / f"docker/registry/v2/blobs/{algorithm}/{name[:2]}/{name}/data").unlink()
 
     def kill_engine(self, *, dockerd: bool, containerd: bool) -> None:
-        """End one or both of the engine's daemons as a crash does."""
+        """Kill one or both of the engine's daemons, as in a crash."""
         place = ServerFiles.of("engine", self.name)
         running = sandbox_engine.status(self.runner, self.name)
         if dockerd and running:
@@ -76,7 +76,7 @@ class Ground:
 
 @contextmanager
 def opened(name: str) -> Iterator[Ground]:
-    """An engine and a registry of this name, both gone at the end with all they hold."""
+    """Start an engine and a registry with this name; at the end, remove both with their images."""
     folder = Path(tempfile.mkdtemp(prefix="lamina-faults-"))
     runner = SubprocessRunner()
     try:

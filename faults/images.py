@@ -1,4 +1,4 @@
-"""Images read back: from a registry or an engine's store, each blob held against its digest."""
+"""Read images back from a registry or an engine's store, and compare each blob with its digest."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ ReadBlob = Callable[[str], bytes]
 
 
 class BrokenError(Exception):
-    """An image that cannot be read back; the text says why."""
+    """Raised for an image that cannot be read back; the text says why."""
 
 
 class Store(Protocol):
-    """A place with images."""
+    """An image store."""
 
     def tags(self, repository: str) -> list[str]:
-        """The tags of a repository, none when there is no such repository."""
+        """Return the tags of a repository; empty if there is no such repository."""
         ...
 
     def open(self, repository: str, tag: str) -> tuple[bytes, ReadBlob]:
-        """The manifest behind a tag, and what reads its blobs. Raises BrokenError."""
+        """Return the manifest of a tag, and a function that reads its blobs. Raises BrokenError."""
         ...
 
 
@@ -65,7 +65,7 @@ class RegistryStore:
         return manifest, lambda digest: self._get(f"{repository}/blobs/{digest}")
 
     def put(self, repository: str, tag: str, config: Mapping[str, object]) -> None:
-        """Push an image that is nothing but a configuration."""
+        """Push an image that has only a configuration, and no layers."""
         raw = json.dumps(config).encode()
         upload = self._send("POST", f"http://{self.address}/v2/{repository}/blobs/uploads/", b"", _BYTES)
         self._send("PUT", f"{upload}&digest={_sha256(raw)}", raw, _BYTES)
@@ -75,7 +75,7 @@ class RegistryStore:
         self._send("PUT", address, json.dumps(manifest).encode(), _MANIFEST)
 
     def _send(self, method: str, address: str, body: bytes, media_type: str) -> str:
-        """Send a body; where the answer says to go on."""
+        """Send a body; return the ``Location`` of the response."""
         headers = {"Content-Type": media_type}
         request = urllib.request.Request(address, data=body, headers=headers, method=method)
         with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
@@ -95,7 +95,7 @@ class RegistryStore:
 
 @dataclass(frozen=True, slots=True)
 class EngineStore:
-    """The image store of an engine. docker: the command line that fits it."""
+    """The image store of an engine. docker: the matching docker program."""
 
     docker: Path
     host: str
@@ -106,7 +106,7 @@ class EngineStore:
         return [tag for tag in listed if tag != "<none>"]
 
     def open(self, repository: str, tag: str) -> tuple[bytes, ReadBlob]:
-        """See `Store.open`: all of ``docker save``."""
+        """See `Store.open`; reads the output of ``docker save``."""
         with tarfile.open(fileobj=io.BytesIO(self._call("image", "save", f"{repository}:{tag}"))) as tar:
             files = {path: content for path, (_, content) in _files(tar).items()}
 
@@ -132,7 +132,7 @@ class EngineStore:
 
 
 def read_tags(store: Store, repositories: Mapping[str, str], oracle: Oracle) -> list[StoredTag]:
-    """Every content tag of the images. repositories: image -> the repository it is in."""
+    """Read every content tag of the images. repositories: image -> its repository."""
     return [
         read_tag(store, image, repository, tag, oracle)
         for image, repository in repositories.items()
@@ -142,12 +142,12 @@ def read_tags(store: Store, repositories: Mapping[str, str], oracle: Oracle) -> 
 
 
 def is_content_tag(tag: str) -> bool:
-    """Whether a tag names a fingerprint, not a cache or a moving name."""
+    """Whether a tag is a content tag, not that of a cache or a moving tag."""
     return tag.startswith("sha-")
 
 
 def read_tag(store: Store, image: str, repository: str, tag: str, oracle: Oracle) -> StoredTag:
-    """One tag, with the fingerprint of the tree that its files are."""
+    """Read one tag, and compute the fingerprint of the tree that its files give."""
     try:
         raw, blob = store.open(repository, tag)
         tree, fingerprint = read_image(raw, blob)
@@ -159,7 +159,7 @@ def read_tag(store: Store, image: str, repository: str, tag: str, oracle: Oracle
 
 
 def read_image(raw: bytes, blob: ReadBlob) -> tuple[Snapshot, str | None]:
-    """The tree that an image holds and the fingerprint it carries. Raises BrokenError."""
+    """Return the tree of an image's files, and the fingerprint in its label. Raises BrokenError."""
     try:
         manifest = json.loads(raw)
         config = json.loads(_checked(manifest["config"]["digest"], blob))
@@ -191,7 +191,7 @@ def _sha256(content: bytes) -> str:
 
 
 def _files(tar: tarfile.TarFile) -> dict[str, Content]:
-    """Path -> content of the files of a tar."""
+    """Return path -> content of the files in a tar."""
     found = {}
     for member in tar.getmembers():
         if member.isfile() and (source := tar.extractfile(member)):

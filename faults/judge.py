@@ -1,4 +1,4 @@
-"""What is a violation. Pure: what was seen in, sentences out, none when all is right."""
+"""Find violations in the results of a case, a sentence for each. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TAIL_LINES = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A command that ended. code: negative when a signal ended it, None when it had to be stopped."""
+    """A command that ended. code: negative if a signal ended it, None if it had to be killed."""
 
     words: tuple[str, ...]
     code: int | None
@@ -23,7 +23,7 @@ class Run:
 
     @property
     def report(self) -> dict[str, Any] | None:
-        """What ``--json`` printed; None when that is no JSON object."""
+        """The output of ``--json``; None if it is not a JSON object."""
         try:
             found = json.loads(self.stdout)
         except ValueError:
@@ -32,19 +32,19 @@ class Run:
 
     @property
     def shown(self) -> str:
-        """The command and the end of what it said."""
-        told = [each["text"] for each in (self.report or {}).get("messages", ())]
-        lines = "\n".join([*told, self.stderr] if told else [self.stdout, self.stderr]).splitlines()
+        """The command and the end of its output."""
+        texts = [each["text"] for each in (self.report or {}).get("messages", ())]
+        lines = "\n".join([*texts, self.stderr] if texts else [self.stdout, self.stderr]).splitlines()
         tail = [line for line in lines if line.strip()][-_TAIL_LINES:]
         return "\n".join((" ".join(("lamina", *self.words)), *(f"    | {line[:300]}" for line in tail)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTag:
-    """A content tag as it was read back from a registry or an engine.
+    """A content tag, read back from a registry or an engine.
 
-    fingerprint: as the image's label has it. made: the fingerprint of the tree that its files are.
-    broken: why it cannot be read, None when it can.
+    fingerprint: in the image's label. made: the fingerprint of the tree that its files give. broken: why the
+    image cannot be read, None if it can.
     """
 
     image: str
@@ -56,7 +56,7 @@ class StoredTag:
 
 
 def judge_run(run: Run, allowed: Collection[int]) -> Iterator[str]:
-    """Whether a command ended as it may, and said why when it failed."""
+    """Check that a command ended with an allowed code, and gave a reason if it failed."""
     if _has_our_traceback(run.stdout + run.stderr):
         yield f"a traceback: {run.shown}"
     if run.code is None:
@@ -84,10 +84,11 @@ def judge_success(
     *,
     same_digest: bool = True,
 ) -> Iterator[str]:
-    """Whether what a command that ended with 0 reports is there.
+    """Check that the images exist that a command with exit code 0 reports.
 
-    expected: image -> fingerprint of the tree it ran on; None when that moved meanwhile.
-    same_digest: whether the digests are compared: of several runs at once the last one's stays.
+    Args:
+        expected: image -> fingerprint of the tree of the run; None if the tree was edited meanwhile.
+        same_digest: whether to compare digests; of several runs at once only the last one's digest stays.
     """
     stored = {(each.image, each.tag): each for each in tags}
     images = {each["name"]: each for each in (run.report or {}).get("images", ())}
@@ -106,7 +107,7 @@ def judge_success(
 
 
 def judge_tags(tags: Iterable[StoredTag]) -> Iterator[str]:
-    """Whether each tag holds what its fingerprint says."""
+    """Check that the content of each tag fits its fingerprint."""
     for each in tags:
         name = f"{each.image}:{each.tag}"
         if each.broken:
@@ -120,7 +121,7 @@ def judge_tags(tags: Iterable[StoredTag]) -> Iterator[str]:
 
 
 def judge_manifest(text: str | None, tags: Iterable[StoredTag], *, same_digest: bool = True) -> Iterator[str]:
-    """Whether ``.lamina/manifest.json`` names only what is there. text: None when there is no file."""
+    """Check that ``.lamina/manifest.json`` names only existing images. text: None if there is no file."""
     if text is None:
         return
     try:
@@ -139,13 +140,13 @@ def judge_manifest(text: str | None, tags: Iterable[StoredTag], *, same_digest: 
 
 
 def judge_left(processes: Iterable[str], locks: Iterable[str]) -> Iterator[str]:
-    """Whether a command that ended left anything running or locked."""
+    """Check that a command left no process and no lock."""
     yield from (f"left a process: {each}" for each in processes)
     yield from (f"left a lock: {each}" for each in locks)
 
 
 def _has_our_traceback(text: str) -> bool:
-    """Whether a traceback leads through Lamina: one of Python's own start is nobody's."""
+    """Whether a traceback leads through Lamina; one from Python's own start does not count."""
     head, begins, rest = text.partition("Traceback (most recent call last)")
     del head
     return bool(begins) and "/lamina/" in rest

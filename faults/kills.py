@@ -1,4 +1,4 @@
-"""The client, the engine or the registry ends at any moment; a command is asked to stop."""
+"""Kill the client, the engine or the registry at any moment; ask a command to stop."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from faults.edits import edit_once
 from faults.scene import Codes, Scene, Started
 
 _LONGEST_SECONDS = 2.2
-"""About as long as a command takes: some faults come before its first request, and some after its end."""
+"""About the time of a command: some faults come before its first request, and some after its end."""
 _MOST_REQUESTS = 30
-"""About as many as a push of all makes."""
+"""About the number of requests of a push of all images."""
 
 _NO_ENGINE = frozenset({0, 1, 4})
 _NO_REGISTRY = frozenset({0, 5})
 
 
 def _at_a_moment(scene: Scene, *, local: bool = False) -> tuple[Started, bool]:
-    """A run under way, of all or after an edit; whether it has not yet asked the registry anything.
+    """Start a run, of all images or after an edit, and wait for a random moment of it.
 
-    local: it may also be one that builds into the engine's store.
+    The moment is a time, or the arrival of a request at the registry. Return the run, and whether it has not
+    yet sent a request to the registry.
 
-    The moment is a time, or the arrival of a request at the registry.
+    Args:
+        local: whether the run may also build into the engine's store.
     """
     random, gate = scene.random, scene.ground.gate
     scene.push = not local or random.random() < 0.7
@@ -56,7 +58,7 @@ def _kill_engine(scene: Scene, *, dockerd: bool, containerd: bool) -> None:
 
 
 def _kill_registry(scene: Scene, *, at_once: bool) -> None:
-    """at_once: whether it is there again while the command still runs."""
+    """Kill the registry. at_once: start it again while the command still runs."""
     started, _ = _at_a_moment(scene)
     scene.ground.kill_registry()
     if at_once:
@@ -66,13 +68,13 @@ def _kill_registry(scene: Scene, *, at_once: bool) -> None:
 
 
 def _stop(scene: Scene, *numbers: signal.Signals, codes: Codes) -> None:
-    """Signals to the command, or to all of its group as from a terminal."""
+    """Send signals to the command, or to its whole group as a terminal does."""
     started, early = _at_a_moment(scene, local=True)
     group = scene.random.random() < 0.5
     for number in numbers:
         started.send(number, group=group)
         time.sleep(scene.random.uniform(0, 0.3) if len(numbers) > 1 else 0)
-    # While Python itself starts, a signal ends the process as it ends any.
+    # While Python itself starts, a signal has its default effect.
     by_default = {-number for number in numbers} if early else set()
     scene.finish(started, {0, *codes, *by_default})
 

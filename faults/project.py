@@ -1,4 +1,4 @@
-"""The project that is built: images that build in no time, and whose trees can be known from their files."""
+"""The project of a case: its images build fast, and their files tell which tree they were built from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lamina.identify.image import identify
 IMAGES = ("base-dynamo", "base-label", "lambda-tiny")
 HANDLER = "dockerfiles/lambda-tiny/Dockerfile"
 EDITION = "edition"
-"""A label of the Lambda image: what tells the text of its Dockerfile when the image is read back."""
+"""A label of the Lambda image. It tells which version of the Dockerfile the image was built from."""
 
 Content = tuple[bool, bytes]
 """Whether a file is executable, and its bytes."""
@@ -25,19 +25,19 @@ Content = tuple[bool, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that can reach the images: the files below ``src/``, and the edition of the Dockerfile."""
+    """All inputs of the images: the files below ``src/``, and the edition of the Dockerfile."""
 
     files: Mapping[str, Content]
     edition: str
 
     @property
     def key(self) -> tuple[object, ...]:
-        """The same for equal trees."""
+        """A key that is equal for equal trees."""
         return (self.edition, *sorted(self.files.items()))
 
 
 def write_project(repo: Repo, random: Random) -> None:
-    """Two bases and a function with a folder of files; no two seeds have a file in common."""
+    """Write two bases and a function with a folder of files; no two seeds have a file in common."""
     write_tiny(repo)
     for name in ("dynamo", "label", "handler"):
         repo.append(f"src/{name}.py", f"# {random.getrandbits(64):x}\n")
@@ -61,18 +61,18 @@ def write_edition(root: Path, edition: str) -> None:
 
 
 def filler(random: Random) -> str:
-    """Text of up to 40 kB that no other file has."""
+    """Return a text of up to 40 kB that no other file has."""
     return f"{random.getrandbits(64):x}\n" * random.choice((1, 3, 60, 2_400))
 
 
 @dataclass(slots=True)
 class Oracle:
-    """Knows the fingerprints of trees, without the state of any run."""
+    """Computes the fingerprints of trees, independent of the state of any run."""
 
     _known: dict[tuple[object, ...], Mapping[str, str]] = field(default_factory=dict)
 
     def fingerprints(self, tree: Snapshot) -> Mapping[str, str]:
-        """Image -> fingerprint."""
+        """Return image -> fingerprint of a tree."""
         if tree.key not in self._known:
             with tempfile.TemporaryDirectory(prefix="lamina-faults-") as folder:
                 _write_snapshot(Path(folder), tree)
@@ -81,7 +81,7 @@ class Oracle:
 
 
 def fingerprints(root: Path) -> Mapping[str, str]:
-    """Image -> fingerprint of the tree that is there now."""
+    """Return image -> fingerprint of the current tree."""
     project = load_project(root, env={})
     graph = read_graph(project)
     images = identify(project, graph, IMAGES, prefix="", bases={})
@@ -89,7 +89,7 @@ def fingerprints(root: Path) -> Mapping[str, str]:
 
 
 def _write_snapshot(root: Path, tree: Snapshot) -> None:
-    """The tree, on a disk; files that a base image does not hold are there, for the others' sake."""
+    """Write a tree to disk, with placeholders for files that its image does not hold."""
     write_tiny(Repo(root))
     (root / "src/pack").mkdir()
     write_edition(root, tree.edition)

@@ -1,4 +1,4 @@
-"""A gate before the registry that spoils what passes: answers that are late, lost, cut, false or rude."""
+"""A proxy in front of the registry that spoils requests: responses are late, lost, cut or wrong."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UPSTREAM_SECONDS = 30
 
 
 def kind_of(method: str, path: str) -> str:
-    """A request as faults name it: ``GET manifest``, ``HEAD blob``, ``PUT upload``; else ``GET ping``."""
+    """Return a request's kind: ``GET manifest``, ``HEAD blob``, ``PUT upload``; else ``GET ping``."""
     parts = path.partition("?")[0].split("/")
     for word, name in (("uploads", "upload"), ("manifests", "manifest"), ("blobs", "blob"), ("tags", "tags")):
         if word in parts:
@@ -32,9 +32,10 @@ def kind_of(method: str, path: str) -> str:
 
 @dataclass(slots=True)
 class Spoil:
-    """What is done to which requests. how: a name in `ACTIONS`. skip: how many of the kind pass before.
+    """A fault of the registry.
 
-    times: how many are spoiled, all that come when None. struck: how many were.
+    how: a name in `ACTIONS`. where: the kind of request to spoil. skip: how many of that kind pass first.
+    times: how many to spoil; None: all. struck: how many were spoiled. passed: how many of the kind came.
     """
 
     how: str
@@ -45,7 +46,7 @@ class Spoil:
     passed: int = 0
 
     def takes(self, kind: str) -> bool:
-        """Whether this request is to be spoiled; counts it."""
+        """Count a request, and return whether to spoil it."""
         if kind != self.where:
             return False
         self.passed += 1
@@ -57,7 +58,7 @@ class Spoil:
 
 @dataclass(slots=True)
 class Response:
-    """What the registry answered. length: its Content-Length, which a HEAD has without a body."""
+    """A response of the registry. length: its Content-Length, which a HEAD has without a body."""
 
     status: int
     headers: dict[str, str]
@@ -67,9 +68,9 @@ class Response:
 
 @dataclass(slots=True)
 class Gate:
-    """Where clients come in: a registry's address that stays when the registry moves; one fault at a time.
+    """The proxy that clients use. Its address stays when the registry moves; it has one fault at a time.
 
-    behind: ``host:port`` of the registry. address: the gate's own. asked: every request so far.
+    behind: ``host:port`` of the registry. address: the proxy's own. asked: every request so far.
     """
 
     behind: str
@@ -81,7 +82,7 @@ class Gate:
 
     @contextmanager
     def spoiling(self, spoil: Spoil) -> Iterator[Spoil]:
-        """Spoil requests until the end; those that hang are let go then."""
+        """Spoil requests until the end, and then release those that hang."""
         self.released.clear()
         self.spoil = spoil
         try:
@@ -91,14 +92,14 @@ class Gate:
             self.released.set()
 
     def action_for(self, kind: str) -> Action | None:
-        """What to do with a request, None to let it pass."""
+        """Return the action for a request, None to let it pass."""
         with self.lock:
             return ACTIONS[self.spoil.how] if self.spoil and self.spoil.takes(kind) else None
 
 
 @contextmanager
 def opened(registry: str) -> Iterator[Gate]:
-    """A gate before the registry at ``host:port``."""
+    """Start a gate in front of the registry at ``host:port``."""
     gate = Gate(registry)
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"gate": gate}))
     server.daemon_threads = True
@@ -116,15 +117,15 @@ class Handler(BaseHTTPRequestHandler):
 
     gate: ClassVar[Gate]
     protocol_version = "HTTP/1.1"
-    default_request_version = "HTTP/1.0"  # who says hello in TLS is told in HTTP, and falls back to it
+    default_request_version = "HTTP/1.0"  # a TLS client gets an answer in HTTP, and falls back to it
 
     def handle(self) -> None:
-        """Serve the connection for as long as there is one."""
+        """Serve the connection until it ends."""
         with suppress(OSError):
             super().handle()
 
     def serve(self) -> None:
-        """Pass a request on, or do to it what is asked for."""
+        """Pass a request on, or spoil it."""
         try:
             body = self._read_body()
             self.gate.asked.append(f"{self.command} {self.path}")
@@ -139,7 +140,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = serve  # noqa: N815
 
     def forward(self, body: bytes) -> Response:
-        """Ask the registry."""
+        """Send the request to the registry."""
         connection = HTTPConnection(self.gate.behind, timeout=_UPSTREAM_SECONDS)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
         if body or self.command in {"POST", "PUT", "PATCH"}:
@@ -153,7 +154,7 @@ class Handler(BaseHTTPRequestHandler):
             connection.close()
 
     def reply(self, response: Response) -> None:
-        """Give the client this answer."""
+        """Send this response to the client."""
         self.send_response(response.status)
         for name, value in response.headers.items():
             self.send_header(name, value)
@@ -184,7 +185,7 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.close()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until the fault is over or the client is gone. False when only the seconds are."""
+        """Wait until the fault is over or the client is gone. Return False if only the time ran out."""
         waited = 0.0
         while seconds is None or waited < seconds:
             if self.gate.released.wait(0.1):
@@ -221,7 +222,7 @@ def _hang_after(handler: Handler, body: bytes) -> None:
 
 
 def _drip(handler: Handler, body: bytes) -> None:
-    """The answer, a byte every two seconds."""
+    """Send the response, a byte every two seconds."""
     response = handler.forward(body)
     lines = [f"HTTP/1.1 {response.status} Spoiled", *(f"{k}: {v}" for k, v in response.headers.items())]
     lines += [f"Content-Length: {len(response.body)}", "", ""]
@@ -248,7 +249,7 @@ def _portal(handler: Handler, body: bytes) -> None:
 
 
 def _truncate(handler: Handler, body: bytes) -> None:
-    """The length of the whole answer, and half of it."""
+    """Send the length of the whole response, but only half of it."""
     response = handler.forward(body)
     handler.send_response(response.status)
     for name, value in response.headers.items():
@@ -260,7 +261,7 @@ def _truncate(handler: Handler, body: bytes) -> None:
 
 
 def _flip(handler: Handler, body: bytes) -> None:
-    """One bit of the answer; of what is sent, where the answer has no body."""
+    """Flip one bit of the response, or of the request if the request has the body."""
     sends = handler.command in {"PUT", "PATCH", "POST"}
     response = handler.forward(_flipped(body) if sends else body)
     response.body = response.body if sends else _flipped(response.body)
@@ -290,7 +291,7 @@ def _not_found(handler: Handler, body: bytes) -> None:
 
 
 def _claim(handler: Handler, body: bytes) -> None:
-    """A HEAD that says the blob is there, whether it is or not."""
+    """Answer a HEAD as if the blob exists, whether it does or not."""
     del body
     digest = handler.path.rpartition("/")[2]
     handler.reply(Response(200, {"Docker-Content-Digest": digest}, b"", length="100"))

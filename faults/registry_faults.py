@@ -1,4 +1,4 @@
-"""A registry that is late, rude, broken or lies."""
+"""Faults of the registry: late, failing, damaged and wrong responses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from faults.scene import Scene
 from lamina.identify.fingerprint import content_tag
 
 TOLD = frozenset({0, 5})
-"""Survived by trying again, or told as the registry's fault."""
+"""Allowed exit codes: survived by retrying, or reported as the registry's fault."""
 
 _FINDINGS = frozenset({1, 5})
 
@@ -55,11 +55,11 @@ SPOILS: dict[str, tuple[str, tuple[str, ...]]] = {
     "not-found": ("404 for what is there", ("GET manifest", "HEAD manifest", "PUT manifest", "POST upload")),
     "false-claim": ("says that it has blobs which it has not", ("HEAD blob",)),
 }
-"""Fault -> what it is, and the requests at which it is tried."""
+"""Fault -> its description, and the kinds of requests that it spoils."""
 
 
 def _spoil(scene: Scene, how: str) -> None:
-    """A push, of all or after an edit, in which the registry does this once, some times or always."""
+    """Push all images, or those of an edit, while the registry has the fault once, a few times or always."""
     random = scene.random
     if random.random() < 0.5:
         scene.run()
@@ -78,7 +78,7 @@ def _spoil(scene: Scene, how: str) -> None:
 
 
 def _lose_blob(scene: Scene, which: str) -> str:
-    """The registry loses a blob of an image that it lists; the image."""
+    """Remove a blob of an image from the registry, and return the image's name."""
     scene.run()
     image = scene.random.choice(IMAGES)
     manifest = scene.manifest_of(image)
@@ -88,20 +88,20 @@ def _lose_blob(scene: Scene, which: str) -> str:
 
 
 def _lose_config(scene: Scene) -> None:
-    """A plain run finds out, and builds the image again."""
+    """Lose a configuration: a plain run notices, and builds the image again."""
     _lose_blob(scene, "config")
     scene.run()
 
 
 def _lose_layer(scene: Scene) -> None:
-    """``check`` finds out, ``--force`` pushes the image again."""
+    """Lose a layer: ``check`` notices, and ``--force`` pushes the image again."""
     _lose_blob(scene, "layer")
     scene.finish(scene.start(words=("check", "--json")), _FINDINGS)
     scene.run("--force")
 
 
 def _foreign_image(scene: Scene) -> None:
-    """Somebody else's image has the content tag; it is nothing of ours, whatever its name."""
+    """Give the content tag to a foreign image, which must not count as ours."""
     image = scene.random.choice(IMAGES)
     fingerprint = fingerprints(scene.repo.root)[image]
     config = {

@@ -1,4 +1,4 @@
-"""One try of a fault: a project of its own, the commands run on it, and what is seen afterwards."""
+"""One try of a fault: a project of its own, the commands that run on it, and their judgement."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from faults.judge import Run, StoredTag, judge_left, judge_manifest, judge_run, 
 from faults.project import IMAGES, fingerprints, write_project
 
 LIMIT_SECONDS = 75.0
-"""What a command may take under any fault: a silent registry is given up after `STALL_SECONDS`."""
+"""The time limit of a command under any fault; it gives up a silent registry after `STALL_SECONDS`."""
 STALL_SECONDS = 8
 _END_SECONDS = 20.0
 _MARK = "FAULTS_CASE"
@@ -50,7 +50,7 @@ class Started:
             (os.killpg if group else os.kill)(self.child.pid, number)
 
     def end(self, seconds: float) -> Run:
-        """Wait for the end; a command that has none in this time is killed."""
+        """Wait for the end; kill the command after this many seconds from its start."""
         code: int | None
         try:
             code = self.child.wait(max(0.0, self.begun + seconds - time.monotonic()))
@@ -71,9 +71,9 @@ class Started:
 class Scene:
     """A project, its commands and their judgement.
 
-    push: images go to the registry, else to the engine's store. moving: somebody edits the tree while
-    commands run. shared: several runs push the same tags, so that the last one's digest stays.
-    trusted: the manifest is what Lamina wrote, not what a fault made of it.
+    push: whether images go to the registry, or else to the engine's store. moving: whether the tree is edited
+    while commands run. shared: whether several runs push the same tags, so that only the last one's digest
+    stays. trusted: whether Lamina wrote the manifest, and not a fault.
     """
 
     ground: Ground
@@ -91,8 +91,8 @@ class Scene:
 
     @classmethod
     def of(cls, ground: Ground, case: Case) -> Scene:
-        """A new project for a case, nothing of it built yet."""
-        ground.start_registry()  # whatever became of it in the last case
+        """Return a new project for a case, with nothing built yet."""
+        ground.start_registry()  # the last case may have ended it
         stack = f"f{next(ground.numbers)}"
         root = ground.folder / stack / "repo"
         root.mkdir(parents=True)
@@ -109,7 +109,7 @@ class Scene:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The command that builds all."""
+        """The command that builds all images."""
         return ("build-all", *(("--push",) if self.push else ()), "--json")
 
     def start(
@@ -120,9 +120,14 @@ class Scene:
         env: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
     ) -> Started:
-        """Start a command, ``lamina build-all`` if no words are given; more: flags of that.
+        """Start a command.
 
-        repo: another one than the scene's. prefix: a command before it.
+        Args:
+            more: further flags of ``lamina build-all``.
+            words: another command instead.
+            repo: another project than the scene's.
+            env: further environment variables.
+            prefix: a command that runs this one, such as ``setpriv``.
         """
         where = repo or self.repo
         registry = {"LAMINA_REGISTRY": self.ground.gate.address} if self.push else {}
@@ -142,7 +147,7 @@ class Scene:
     def finish(
         self, started: Started, allowed: Codes, *, repo: Repo | None = None, seconds: float = LIMIT_SECONDS
     ) -> Run:
-        """Wait for a command and judge how it ended; what it reports is judged by the next `look`."""
+        """Wait for a command and judge its end. The next `look` judges the images that it reports."""
         run = started.end(seconds)
         self.runs.append(run)
         self.violations += judge_run(run, allowed)
@@ -162,7 +167,7 @@ class Scene:
         return self.finish(self.start(*more, env=env, prefix=prefix), allowed)
 
     def look(self) -> None:
-        """Judge what is there now: the tags, the manifest, processes and locks that were left."""
+        """Judge the current tags and manifest, and the processes and locks that were left."""
         tags = self.read_back()
         self.violations += judge_tags(tags)
         for run, expected in self._unjudged:
@@ -175,30 +180,30 @@ class Scene:
         self.violations += judge_left(self._processes(), self._locks())
 
     def recover(self) -> None:
-        """A plain run, which must find or make all of it."""
+        """Run the command without the fault and judge it: all images must be right again."""
         self.moving = False
         self.run()
         self.trusted = True
         self.look()
 
     def repository(self, image: str) -> str:
-        """The repository that an image goes to, without the registry's address."""
+        """Return an image's repository, without the registry's address."""
         return f"{image}-{self.repo.env['LAMINA_STACK']}"
 
     def manifest_of(self, image: str) -> dict[str, Any]:
-        """The manifest of the only tag that an image has by now."""
+        """Return the manifest of an image that has exactly one content tag."""
         repository = self.repository(image)
         (tag,) = (each for each in self.ground.images.tags(repository) if is_content_tag(each))
         found: dict[str, Any] = json.loads(self.ground.images.open(repository, tag)[0])
         return found
 
     def read_back(self) -> list[StoredTag]:
-        """Every content tag of this project."""
+        """Read every content tag of this project."""
         store: Store = self.ground.images if self.push else self.ground.engine_images
         return read_tags(store, {image: self.repository(image) for image in IMAGES}, self.ground.oracle)
 
     def _processes(self) -> list[str]:
-        """What still runs of the commands, after a while in which it may end."""
+        """Return the processes that the commands left; they get some seconds to end."""
         mark = f"{_MARK}={self.repo.env[_MARK]}".encode()
         end = time.monotonic() + _END_SECONDS
         while (left := list(_marked(mark))) and time.monotonic() < end:
@@ -206,12 +211,12 @@ class Scene:
         return left
 
     def _locks(self) -> list[str]:
-        """The lock files that somebody holds."""
+        """Return the lock files that a process holds."""
         return [str(path) for path in sorted(self.state.rglob("*.lock")) if path.is_file() and _held(path)]
 
 
 def _marked(mark: bytes) -> Iterator[str]:
-    """The processes that one of our commands started, but for daemons, which are meant to stay."""
+    """Yield the processes that our commands started, except daemons, which are meant to stay."""
     for folder in Path("/proc").iterdir():
         if not folder.name.isdecimal():
             continue

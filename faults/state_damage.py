@@ -1,4 +1,4 @@
-"""Files of ``.lamina`` that are damaged: the state is a cache, and believed only as far as it is proved."""
+"""Damage files of ``.lamina``: the state is a cache, and Lamina must not trust it without proof."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ FILES = (
 _RACY_SECONDS = 2.1
 """Files that were written less than two seconds ago are not remembered in ``stat.json``."""
 _STUBBORN = frozenset({0, 1, 2})
-"""A file that can be neither read nor replaced may end a command, with a word."""
+"""A file that can be neither read nor replaced may end a command with a message."""
 _SHAPES = (b"[]", b"null", b"{}", b'{"schema": 1}', b'{"schema": 1, "images": [3]}', b'{"schema": 99}', b'""')
 _WITHOUT_PRIVILEGES = "-dac_override,-dac_read_search,-fowner"
 UNPRIVILEGED = (*("setpriv", "--bounding-set", _WITHOUT_PRIVILEGES, "--inh-caps", _WITHOUT_PRIVILEGES, "--"),)
-"""Put before a command: root that permissions apply to as to anybody."""
+"""A command prefix: runs as root, but permissions apply as to any user."""
 
 
 def _truncate(file: Path, random: Random) -> None:
@@ -50,7 +50,7 @@ def _truncate(file: Path, random: Random) -> None:
 
 
 def _flip(file: Path, random: Random) -> None:
-    """One bit; size and times are what they were, as after a fault of the disk."""
+    """Flip one bit but keep the size and times, as a fault of the disk does."""
     content, before = bytearray(file.read_bytes()), file.stat()
     if content:
         content[random.randrange(len(content))] ^= 1 << random.randrange(7)
@@ -68,7 +68,7 @@ def _garbage(file: Path, random: Random) -> None:
 
 
 def _other_shape(file: Path, random: Random) -> None:
-    """JSON, but not what was written: another document, or one value of it is of another type."""
+    """Write other JSON: another document, or one value of another type."""
     try:
         document = json.loads(file.read_bytes())
     except ValueError:
@@ -94,7 +94,7 @@ def _folder(file: Path, random: Random) -> None:
 
 
 def _link(file: Path, random: Random) -> None:
-    """A link to nothing, or to itself."""
+    """Replace a file by a link to a missing file, or to itself."""
     file.unlink()
     file.symlink_to(random.choice(("nowhere", file.name)))
 
@@ -104,16 +104,16 @@ def _forbid(file: Path, random: Random) -> None:
 
 
 def _damage(scene: Scene, how: Callable[[Path, Random], None], *, stubborn: bool = False) -> None:
-    """Damage one file, then build all again: as it is, after an edit, or with everything built anew."""
+    """Damage one file, then run again: a plain run, one after an edit, or one with --force."""
     random = scene.random
     order = Random(scene.case.fault.name).sample(FILES, len(FILES))
-    pattern = order[scene.case.seed % len(FILES)]  # so many seeds in a row take each of them once
+    pattern = order[scene.case.seed % len(FILES)]  # consecutive seeds take each pattern once
     if pattern == "stat.json":
         time.sleep(_RACY_SECONDS)
     scene.run()
     scene.look()
     files = sorted(scene.state.glob(pattern))
-    if not files:  # not each project has each: a run of which all was cached leaves no record of a cold one
+    if not files:  # not every run writes every file: one with cache hits only has no cold record
         scene.struck = False
         return
     file = random.choice(files)
@@ -141,7 +141,7 @@ def _permit(state: Path) -> None:
 
 
 def _clear(file: Path) -> None:
-    """Remove what stands in the way, as a message asks for; what took its place stays."""
+    """Remove a folder or link in a file's place, as the message asks; keep a file that replaced it."""
     if file.is_dir():
         shutil.rmtree(file)
     elif file.is_symlink():

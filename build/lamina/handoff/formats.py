@@ -104,7 +104,7 @@ def as_tfvars(outputs: Sequence[ImageOutput]) -> str:
 
 
 def as_cdk(outputs: Sequence[ImageOutput]) -> str:
-    """Format as a CDK context object: image -> the arguments of ``DockerImageCode.fromEcr``, and functions."""
+    """Format as a CDK context object: image -> arguments of ``DockerImageCode.fromEcr``, and functions."""
     return _json(
         {
             CDK: {

@@ -97,7 +97,7 @@ def _by_digest(session: Session, names: tuple[str, ...], *, allow_stale: bool) -
 def _as_recorded(
     session: Session, names: Iterable[str], recorded: Mapping[str, Recorded]
 ) -> Iterator[tuple[str, Image]]:
-    """Yield the images that the files give now; in static mode, on the ``stable`` bases of their last build."""
+    """Yield the images of the current files; in static mode, on the ``stable`` bases of their last build."""
     outside = read_pins(session, names)
     if not session.static:
         yield from make_images(session, names, outside).items()
