@@ -1,1 +1,1 @@
-"""Say it."""
+"""Present results: the terminal, JSON, the manifest, kept runs and the report of one."""

@@ -1,4 +1,4 @@
-"""What runs say: why a step ran, how much came from the cache, what the time was spent on. Pure."""
+"""Analyse runs: why a step ran, how many steps were cache hits, where the time went. Pure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _NUMBER = re.compile(r"(?:(?P<stage>.+) )?(?P<at>\d+)/\d+$")
 _CLOCKS = 0.05
 """Seconds by which the clocks of two targets of one call of bake may differ."""
 _WORTH = 0.001
-"""Seconds: what is less is not on the way."""
+"""Seconds: shorter steps are left out of the critical path."""
 _DONE = ("ran", "failed", "stopped")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainedStep:
-    """An instruction of an image in a run. why: why it ran, or who did it; empty for what was cached."""
+    """An instruction of an image in a run. why: why it ran, or which image ran it; empty for a cache hit."""
 
     step: StepRecord
     why: str
@@ -26,7 +26,7 @@ class ExplainedStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlowStep:
-    """A step over several runs. seconds: the longest, and of all together; run: of the longest."""
+    """A step over several runs. longest, total: seconds. run: the run with the longest time."""
 
     image: str
     instruction: str
@@ -38,10 +38,10 @@ class SlowStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """All that is told of a run. steps: its instructions; around: what BuildKit did beside them.
+    """The report of a run. steps: its instructions; around: BuildKit's other steps.
 
-    path: the steps that determined its time, first to last. slowest: of the last runs. runs: those, the
-    latest first. cached, asked: how many instructions came from the cache, of how many.
+    path: the critical path, first step to last. slowest: the slowest steps of the last runs. runs: those
+    runs, the latest first. cached, asked: the number of cache hits, and of instructions BuildKit looked up.
     """
 
     run: Run
@@ -54,12 +54,12 @@ class RunReport:
     asked: int
 
     def of(self, image: str) -> tuple[ExplainedStep, ...]:
-        """The instructions of one image, in the order of its Dockerfile."""
+        """Return the instructions of one image, in the order of its Dockerfile."""
         return tuple(told for told in self.steps if told.step.image == image)
 
 
 def analyse(run: Run, steps: Iterable[StepRecord], history: Mapping[Run, Iterable[StepRecord]]) -> RunReport:
-    """The report of a run. history: the last runs, the latest first, with their steps."""
+    """Make the report of a run. history: the last runs, the latest first -> their steps."""
     known = tuple(steps)
     told = tuple(tell_steps(run, known))
     return RunReport(
@@ -75,10 +75,10 @@ def analyse(run: Run, steps: Iterable[StepRecord], history: Mapping[Run, Iterabl
 
 
 def tell_steps(run: Run, steps: Iterable[StepRecord]) -> Iterator[ExplainedStep]:
-    """The instructions image by image, each with why it ran.
+    """Yield the instructions image by image, each with why it ran.
 
-    The first that is not in the cache ran for the plan's reason; one that takes the result of a step that
-    ran, because of that step.
+    A step that uses the result of a step that ran, ran because of that step. Any other step that ran has the
+    plan's reason.
     """
     known = tuple(steps)
     by_digest = _by_digest(known)
@@ -94,7 +94,7 @@ def tell_steps(run: Run, steps: Iterable[StepRecord]) -> Iterator[ExplainedStep]
 
 
 def critical_path(run: Run, steps: Iterable[StepRecord]) -> tuple[StepRecord, ...]:
-    """From the step that ended last back to the first: each waited for the one before it."""
+    """Return the critical path: from the step that ended last, back over the steps it waited for."""
     timed = [step for step in steps if step.state in _DONE and step.seconds >= _WORTH]
     if not timed:
         return ()
@@ -115,7 +115,7 @@ def critical_path(run: Run, steps: Iterable[StepRecord]) -> tuple[StepRecord, ..
 
 
 def slowest(history: Mapping[Run, Iterable[StepRecord]], count: int = 10) -> list[SlowStep]:
-    """The instructions that took longest over some runs."""
+    """Return the slowest instructions over some runs, slowest first."""
     found: dict[tuple[str, str], SlowStep] = {}
     for run, steps in history.items():
         for step in steps:
@@ -150,12 +150,12 @@ def _why(step: StepRecord, image: ImageRun, by_digest: Mapping[str, StepRecord])
 
 
 def _nearest(step: StepRecord, by_digest: Mapping[str, StepRecord]) -> Iterator[StepRecord]:
-    """The instructions whose results a step takes, through what is between them."""
+    """Yield the nearest instructions whose results a step uses, directly or through other steps."""
     return _search(step, by_digest, lambda each: each.is_instruction)
 
 
 def _needed(step: StepRecord, by_digest: Mapping[str, StepRecord]) -> Iterator[StepRecord]:
-    """The steps that took time and whose results a step takes."""
+    """Yield the nearest steps that took time and whose results a step uses."""
     return _search(step, by_digest, lambda each: each.state in _DONE and each.seconds >= _WORTH)
 
 
@@ -177,7 +177,7 @@ def _search(
 
 
 def _by_digest(steps: Iterable[StepRecord]) -> Mapping[str, StepRecord]:
-    """Digest -> the step, of the image that did it."""
+    """Return digest -> the step, of the image that ran it."""
     found: dict[str, StepRecord] = {}
     for step in steps:
         if step.by is None:
@@ -186,12 +186,12 @@ def _by_digest(steps: Iterable[StepRecord]) -> Mapping[str, StepRecord]:
 
 
 def _depths(by_digest: Mapping[str, StepRecord]) -> Mapping[str, int]:
-    """Digest -> how many steps are below it at most."""
+    """Return digest -> the length of the longest chain of inputs that ends in the step."""
     depths: dict[str, int] = {}
 
     def depth(digest: str) -> int:
         if digest not in depths:
-            depths[digest] = 0  # damaged events may go in a circle
+            depths[digest] = 0  # damaged events may form a cycle
             step = by_digest.get(digest)
             depths[digest] = 1 + max(map(depth, step.inputs), default=0) if step else 0
         return depths[digest]
@@ -202,7 +202,7 @@ def _depths(by_digest: Mapping[str, StepRecord]) -> Mapping[str, int]:
 
 
 def _numbered(step: StepRecord) -> tuple[str, int]:
-    """The stage and the number of an instruction."""
+    """Return the stage and the number of an instruction."""
     found = _NUMBER.match(step.place)
     return (found["stage"] or "", int(found["at"])) if found else ("", 0)
 

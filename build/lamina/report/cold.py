@@ -1,4 +1,4 @@
-"""The last cold build of each image, in one small file: what a run spares is measured against it."""
+"""Keep the last cold build of each image in one small file, and measure the savings of runs against it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from lamina.execute.outcome import Outcome, Result
 
 KEPT = 500
-"""Images: those of which the last cold build is longest ago give way."""
+"""Images at most; those with the oldest cold build are dropped."""
 _UNTOUCHED = ("skipped", "retagged")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cold:
-    """A build in which nothing of the image's own came from a cache.
+    """A cold build of an image: none of its own steps was a cache hit.
 
-    spans: when its own steps ran, start and end in seconds since the epoch. moved: bytes that BuildKit
-    fetched. layers: its own, digest -> bytes. pushed: whether those are a registry's, which are packed and
-    have other digests than an engine's.
+    spans: when its own steps ran: start and end in seconds since the epoch. moved: bytes that BuildKit
+    fetched. layers: its own, digest -> bytes. pushed: whether the layers are a registry's: these are
+    compressed and have other digests than an engine's.
     """
 
     run: str
@@ -38,7 +38,7 @@ class Cold:
 
 
 def with_saved(state: Path, outcome: Outcome, *, run: str, pushed: bool) -> Outcome:
-    """Fill in `Outcome.saved` from the last cold builds, and keep those of this run."""
+    """Return the outcome with `Outcome.saved` from the last cold builds; keep the cold builds of this run."""
     colds = read_colds(state)
     saved = {
         name: _compare(colds[key], result, pushed=pushed)
@@ -65,7 +65,7 @@ def with_saved(state: Path, outcome: Outcome, *, run: str, pushed: bool) -> Outc
 
 
 def read_colds(state: Path) -> Mapping[str, Cold]:
-    """Image and platform -> its last cold build; none when there is no file or it is damaged."""
+    """Return image and platform -> its last cold build; empty if the file is missing or damaged."""
     document: Any = read_json(state / "cold.json")
     try:
         return {
@@ -83,12 +83,12 @@ def read_colds(state: Path) -> Mapping[str, Cold]:
 
 
 def _counts(result: Result) -> bool:
-    """Whether there is something to compare: a cold build is the measure itself."""
+    """Whether the image can have savings: it was skipped, retagged, or built with cache hits."""
     return result.status in _UNTOUCHED or (result.status == "built" and not result.cold)
 
 
 def _in_all(saved: Mapping[str, Saved], colds: Mapping[str, Cold], outcome: Outcome) -> Saved:
-    """Of several images together: their spans overlap, and bytes are known of all of them or not at all."""
+    """Return the savings of all images together: overlapping spans once, bytes only if all are known."""
     results = [outcome.results[name] for name in saved]
     then = (span for result in results for span in colds[_key(result)].spans)
     now = (span for result in results for span in result.spans)
@@ -98,7 +98,10 @@ def _in_all(saved: Mapping[str, Saved], colds: Mapping[str, Cold], outcome: Outc
 
 
 def _compare(cold: Cold, result: Result, *, pushed: bool) -> Saved:
-    """What was fetched and made then and not now. Of layers that are still the same nothing is made."""
+    """Return the savings of one image: what was fetched and made then and not now.
+
+    Layers that are unchanged since the cold build were not made again.
+    """
     now = result.moved + sum(size for digest, size in result.layers.items() if digest not in cold.layers)
     then = cold.moved + sum(cold.layers.values())
     known = cold.layers and (result.status in _UNTOUCHED or (result.layers and pushed == cold.pushed))

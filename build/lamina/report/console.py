@@ -1,4 +1,4 @@
-"""What people see: the live view, plain lines where there is no terminal, tables, errors, JSON."""
+"""Write a command's output: live view or plain lines, tables, notes, errors, JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lamina.report.github import FoldedView, GitHub, harmless
 from lamina.report.streams import console
 from lamina.report.view import BuildView, LiveView, PlainView
 
-if TYPE_CHECKING:  # a plan is shown without what builds being imported
+if TYPE_CHECKING:  # `plan` must not import the modules that build
     from lamina.decide.plan import Plan
     from lamina.execute.outcome import Outcome, Saved
     from lamina.identify.explain import InputChange
@@ -56,12 +56,12 @@ _NARROWEST = 12
 
 
 class Screen:
-    """Where a command writes. With ``as_json`` nothing goes to standard output but one object.
+    """The output of a command. With ``as_json`` standard output gets a single JSON object.
 
-    told: where lines for people go instead of to standard output, which is for what the command makes.
-    plain: no live view, as with ``BUILDKIT_PROGRESS=plain``, ``CI`` or an output that is no terminal.
-    spoken: how what is told is put: commands as whoever runs them calls them.
-    With ``GITHUB_ACTIONS`` the job is told as well, see `GitHub`.
+    told: the stream for people's lines, if standard output is reserved for the command's result.
+    plain: no live view; also without a terminal, and with ``BUILDKIT_PROGRESS=plain`` or ``CI``.
+    spoken: rewrites each text, so that commands are shown as the user runs them.
+    With ``GITHUB_ACTIONS`` it also writes workflow commands; see `GitHub`.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Screen:
         spoken: Callable[[str], str] = str,
     ) -> None:
         self.mask = Mask(environment_values(env))
-        """What is hidden in all that is written here; told further secrets as they become known."""
+        """The secrets to hide in all output; it learns further ones as they become known."""
         self._json = as_json
         self._spoken = spoken
         self._out = console(told or (sys.stderr if as_json else sys.stdout), env, self._put)
@@ -90,15 +90,15 @@ class Screen:
         return self._spoken(self.mask.hide(text))
 
     def say(self, line: str) -> None:
-        """A line about what is going on."""
+        """Print a line about the progress of the command."""
         self._out.print(Text(line))
 
     def aside(self, line: str) -> None:
-        """A line that may be overlooked."""
+        """Print a dim line."""
         self._out.print(Text(line, style="dim"))
 
     def headline(self, line: str | None) -> None:
-        """What must not be overlooked; nothing when there is nothing, or when it has been said."""
+        """Print a line that must not be overlooked, once; nothing for None."""
         if line and line not in self._headlines:
             self._headlines.add(line)
             self._note("warning", line)
@@ -107,7 +107,7 @@ class Screen:
             self._out.print(Text(line, style="bold yellow"))
 
     def notes(self, notes: Iterable[Problem]) -> None:
-        """Things the user should know that stop nothing."""
+        """Print notes: what the user should know and what does not stop the command."""
         for note in notes:
             self._note("note", str(note))
             if self._github:
@@ -115,7 +115,7 @@ class Screen:
             self._out.print(Text(f"note: {note}", style="yellow"))
 
     def error(self, error: LaminaError) -> None:
-        """Every problem of an error, on standard error."""
+        """Print every problem of an error on standard error."""
         for problem in error.problems:
             self._note("error", str(problem))
             if self._github:
@@ -124,7 +124,7 @@ class Screen:
             self._err.print(Text(harmless(text) if self._github else text, style="red"))
 
     def changes(self, prefix: str, changes: Iterable[InputChange]) -> None:
-        """What differs in an image, a line each behind the prefix, and below it what there is to show."""
+        """Print each difference of an image on a line after the prefix, with its details below."""
         for each in describe_changes(changes) or (ChangeLine(line="nothing differs"),):
             self.say(f"{prefix}{each.line}")
             margin = " " * (len(prefix) - len(prefix.lstrip()) + _MARGIN)
@@ -132,7 +132,7 @@ class Screen:
                 self._out.print(Text(margin + line, style=_DIFF_STYLE.get(line[:2], "dim")))
 
     def plan(self, plan: Plan) -> None:
-        """The plan as a table."""
+        """Print the plan as a table."""
         self.headline(plan.headline)
         self.notes(plan.notes)
         table = make_table("image", "action", "why", "tag")
@@ -144,9 +144,9 @@ class Screen:
         self.say(", ".join(f"{count} to {action}" for action, count in counts.items()) + f"; {looked}")
 
     def outcome(self, outcome: Outcome, *, seconds: float, brief: bool = False) -> None:
-        """The closing table: what was done with each image, and, where there is room, its digest.
+        """Print the closing table: the result of each image and, on a wide terminal, its digest.
 
-        brief: without what was skipped.
+        seconds: of the whole command. brief: leave out skipped images.
         """
         roomy = self._out.width >= _ROOMY
         table = make_table(
@@ -176,29 +176,29 @@ class Screen:
             self.say(line)
 
     def diff(self, lines: Iterable[str]) -> None:
-        """A unified diff."""
+        """Print a unified diff."""
         for line in lines:
             self._out.print(Text(line, style=_DIFF_STYLE.get(f"{line[:1]} ", "")))
 
     def document(self, document: Any) -> None:
-        """A JSON document that is all that standard output gets."""
+        """Print a JSON document as the only standard output."""
         print(json.dumps(self.mask.hide_in(document), indent=2))
 
     def text(self, text: str) -> None:
-        """A text, as it is, that is all that standard output gets."""
+        """Print a text unchanged as the only standard output."""
         print(self.mask.hide(text), end="")
 
     def table(self, table: Table) -> None:
-        """A table, with room for its widest columns; nothing with ``as_json``: the object has all of it."""
+        """Print a table. Not with ``as_json``, whose object has the same data."""
         if not self._json:
             self._out.print(table, soft_wrap=False)
 
     def line(self, line: str, style: str = "") -> None:
-        """A line in a style of rich."""
+        """Print a line in a style of rich."""
         self._out.print(Text(line, style=style))
 
     def rows(self, headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, wide: str = "") -> None:
-        """Any other table. wide: the column that may be folded; the widest other one too if need be."""
+        """Print a table of text cells. wide: the column to fold; if needed, the widest other folds too."""
         table, cells = make_table(*headings, wide=wide), tuple(rows)
         fixed = {
             index: max(len(row[index]) for row in (headings, *cells))
@@ -212,7 +212,7 @@ class Screen:
         self.table(table)
 
     def finish(self, command: str, *, ok: bool, images: list[dict[str, Any]], **more: Any) -> None:
-        """Print the JSON object of a command that was asked for one."""
+        """Print the JSON object of a command run with ``--json``."""
         if self._json:
             document = {
                 "schema": SCHEMA,
@@ -225,7 +225,7 @@ class Screen:
             print(self._spoken(json.dumps(self.mask.hide_in(document), indent=2)))
 
     def ask(self, question: str, *, default: bool) -> bool:
-        """Yes or no; the default where nobody can be asked, and for whoever has had enough."""
+        """Ask a yes-or-no question. Without a terminal or an answer, and on Ctrl-C, return the default."""
         if self._json or not self.live or not sys.stdin.isatty():
             return default
         try:
@@ -236,7 +236,7 @@ class Screen:
 
     @contextmanager
     def working(self) -> Iterator[Callable[[str], None]]:
-        """Tell what is going on: in one line that is replaced; where there is no terminal, line by line."""
+        """Give a function that shows progress: in one replaced line, or without a terminal line by line."""
         if not self.live:
             yield self.say
             return
@@ -244,7 +244,7 @@ class Screen:
             yield lambda line: status.update(Text(line))
 
     def progress(self, images: tuple[str, ...]) -> BuildView:
-        """A view of a build that is about to start."""
+        """Return the view of a build that is about to start."""
         if self._github:
             return FoldedView(self._out, images)
         return LiveView(self._out, images) if self.live else PlainView(self._out)
@@ -254,7 +254,7 @@ class Screen:
 
 
 def saved_line(saved: Saved | None, known: int, images: int) -> str | None:
-    """What a run spared; None where nothing can be said. known: of how many of its images that is known."""
+    """Return a line with a run's savings; None if unknown. known: the number of images with savings."""
     if saved is None:
         return None
     told = figures.seconds(saved.seconds)
@@ -268,7 +268,7 @@ def _is_on(env: Mapping[str, str], name: str) -> bool:
 
 
 def make_table(*headings: str, wide: str = "why") -> Table:
-    """An empty table. wide: the column that may be folded."""
+    """Return an empty table. wide: the column that may fold."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in headings:
         least = _NARROWEST if heading == wide else None
@@ -277,12 +277,12 @@ def make_table(*headings: str, wide: str = "why") -> Table:
 
 
 def styled(word: str) -> Text:
-    """A word in the colour of what it says: an action, a verdict, a severity."""
+    """Return a word (an action, a verdict, a severity) in its colour."""
     return Text(word, style=_STYLE.get(word, ""))
 
 
 def shown_reasons(reasons: tuple[str, ...]) -> Text:
-    """The first reasons, and how many more there are."""
+    """Return the first reasons, and how many more there are."""
     shown = "\n".join(reasons[:_SHOWN_REASONS])
     more = len(reasons) - _SHOWN_REASONS
     return Text(f"{shown}\nand {more} more" if more > 0 else shown)

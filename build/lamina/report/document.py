@@ -1,4 +1,4 @@
-"""What is written for programs, schema 1: the manifest's entries and the images of ``--json``."""
+"""Build the documents for programs, schema 1: the manifest's entries and the images of ``--json``."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SCHEMA = 1
 
 
 def entry(result: Result) -> dict[str, Any]:
-    """One image of the manifest; size in bytes, seconds of its own build.
+    """Return the manifest entry of one image; size in bytes, seconds of its own build.
 
-    resolved: distribution -> the version that its own steps installed; absent where none is known.
+    resolved: distribution -> the version that its own steps installed; left out if none is known.
     """
     image = result.image
     return {
@@ -40,7 +40,7 @@ def entry(result: Result) -> dict[str, Any]:
 
 
 def outcome_documents(outcome: Outcome) -> list[dict[str, Any]]:
-    """The images of a finished run: their manifest entries under the names that plans use."""
+    """Return the images of a finished run: their manifest entries with the keys that plans use."""
     return [
         {
             "name": result.image.name,
@@ -53,12 +53,12 @@ def outcome_documents(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def saved_document(saved: Saved | None) -> dict[str, Any] | None:
-    """What was spared; null where there is no cold build to compare with. bytes: null where unknown."""
+    """Return the savings; None without a cold build to compare with. bytes: None if unknown."""
     return {"seconds": round(saved.seconds, 3), "bytes": saved.bytes} if saved else None
 
 
 def lock_documents(moves: Iterable[PinMove]) -> list[dict[str, Any]]:
-    """The pins of a lock. old, new: whole digests, null where there is no pin. rebuilds: names of images."""
+    """Return the pins of a lock. old, new: full digests, None without a pin. rebuilds: names of images."""
     return [
         {
             "name": move.name,
@@ -71,7 +71,7 @@ def lock_documents(moves: Iterable[PinMove]) -> list[dict[str, Any]]:
 
 
 def plan_documents(plan: Plan) -> list[dict[str, Any]]:
-    """The images of a plan. ref: under the content tag."""
+    """Return the images of a plan. ref: with the content tag."""
     return [
         {
             "name": name,
@@ -90,7 +90,7 @@ def plan_documents(plan: Plan) -> list[dict[str, Any]]:
 
 
 def change_documents(changes: Iterable[InputChange]) -> list[dict[str, Any]]:
-    """What differs between two states of an image, whole; keys that have nothing to say are left out."""
+    """Return all differences between two states of an image; keys without a value are left out."""
     return [
         {
             "kind": each.kind,

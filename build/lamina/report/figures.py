@@ -1,20 +1,20 @@
-"""Figures as people read them: seconds, bytes, shares, with as many digits as say something."""
+"""Format figures for people: seconds, bytes, shares, with significant digits only."""
 
 from __future__ import annotations
 
 NONE = "-"
-"""Where nothing is known, or nothing is to be said."""
+"""Shown for an unknown or empty figure."""
 _KB = 1000
 _MB = 1_000_000
 
 
 def counted(number: int, noun: str) -> str:
-    """``1 fault``, ``2 faults``."""
+    """Format a count: ``1 fault``, ``2 faults``."""
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def size(count: int | None) -> str:
-    """Bytes as megabytes, or less where there are less."""
+    """Format bytes as MB, or as kB or B if there are few."""
     if count is None:
         return NONE
     if count < _KB:
@@ -25,12 +25,12 @@ def size(count: int | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Seconds, the fewer the finer."""
+    """Format seconds; small values get more digits."""
     if value is None:
         return NONE
     return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s" if value >= 2 else f"{value:.2f} s"
 
 
 def share(part: int, whole: int) -> str:
-    """A part of a whole in percent; nothing where there is no whole."""
+    """Format a part of a whole in percent; a dash if the whole is 0."""
     return f"{100 * part / whole:.0f} %" if whole else NONE

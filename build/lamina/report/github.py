@@ -1,6 +1,6 @@
-"""GitHub Actions: folds around each image's log, annotations at file and line, a summary of the job.
+"""Write for GitHub Actions: a fold for each image's log, annotations at file and line, a job summary.
 
-The commands are those of https://docs.github.com/actions/reference/workflow-commands-for-github-actions
+Source: https://docs.github.com/actions/reference/workflow-commands-for-github-actions
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _REASONS = 3
 
 
 class GitHub:
-    """What a job of GitHub Actions is told, besides what everybody reads. write: takes a whole line."""
+    """The additional output for a job of GitHub Actions. write: prints a whole line."""
 
     def __init__(
         self, write: Callable[[str], None], env: Mapping[str, str], here: Path | None = None
@@ -40,7 +40,7 @@ class GitHub:
         self._headlines: list[str] = []
 
     def annotate(self, level: Literal["error", "warning"], problem: Problem) -> None:
-        """A problem, at its line of a file where it has one."""
+        """Annotate a problem, at its file and line if it has them."""
         found = _PLACE.fullmatch(problem.where or "")
         file = self._file(found["file"]) if found else None
         if found and file:
@@ -50,22 +50,22 @@ class GitHub:
             self._write(f"::{level}::{_data(str(problem))}")
 
     def headline(self, line: str) -> None:
-        """What every report says first."""
+        """Write a headline as a warning, and keep it for the summary."""
         self._headlines.append(line)
         self._write(f"::warning::{_data(line)}")
 
     def summarize(self, outcome: Outcome) -> None:
-        """The closing table as Markdown, behind what other steps wrote."""
+        """Append the closing table as Markdown to the job summary."""
         if not self._summary:
             return
         try:
             with Path(self._summary).open("a", encoding="utf-8") as file:
                 file.write(_markdown(outcome, self._headlines))
-        except OSError:  # a summary is no reason for a job to fail
+        except OSError:  # a summary must not fail the job
             return
 
     def _file(self, path: str) -> str | None:
-        """A path of the project, as the repository that was checked out has it; None for what is no file."""
+        """Return a path of the project relative to the checked-out repository; None if it is not a file."""
         for folder in (self._here, *self._here.parents):
             place = folder / path
             if place.is_file():
@@ -77,7 +77,7 @@ class GitHub:
 
 
 class FoldedView(BuildView):
-    """The log of each image in a fold of its own, told when the image is done or has failed."""
+    """Prints the log of each image in its own fold when the image is done or has failed."""
 
     def __init__(self, console: Console, images: tuple[str, ...]) -> None:
         self._console = console
@@ -107,7 +107,7 @@ class FoldedView(BuildView):
 
 
 def harmless(text: str) -> str:
-    """A text in which nothing is taken for a command, whatever a build may have printed."""
+    """Return a text in which GitHub runs no workflow command, whatever a build printed."""
     if "::" not in text and "##[" not in text:
         return text
     stop = secrets.token_hex(16)
@@ -115,7 +115,7 @@ def harmless(text: str) -> str:
 
 
 def _log(step: BakeStep) -> Iterable[str]:
-    """A step and what it printed."""
+    """Yield the line of a finished step, and its log."""
     if not (step.is_instruction or step.error) or (step.finished is None and not step.error):
         return
     end = "FAILED" if step.error else "CACHED" if step.cached else f"{step.seconds:.1f}s"
@@ -143,7 +143,7 @@ def _markdown(outcome: Outcome, headlines: Iterable[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text within a cell of a table: no markup, one line."""
+    """Escape a text for a cell of a Markdown table, on one line."""
     return re.sub(r"([\\|`*_<>\[\]])", r"\\\1", text).replace("\r", " ").replace("\n", "<br>")
 
 

@@ -1,4 +1,4 @@
-"""The runs of a project, read back from ``.lamina/runs/``: what is there, however a run ended."""
+"""Read the runs of a project from ``.lamina/runs/``, also those that failed or were killed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lamina.report.document import SCHEMA
 from lamina.report.runs import RUN_FILE
 
 State = Literal["cached", "ran", "shared", "failed", "stopped", "waiting"]
-"""shared: an equal step of another image did it. stopped: it was under way. waiting: it was not reached."""
+"""shared: an equal step of another image ran. stopped: it was running. waiting: it was not reached."""
 _ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
 _ATTEMPT = re.compile(r"bake-(\d+)\.json")
 _TARGET = "target:"
@@ -30,8 +30,8 @@ _RANK: tuple[State, ...] = ("ran", "failed", "cached", "shared", "stopped", "wai
 class StepRecord:
     """A step of one image in a run. started, finished: seconds since the epoch.
 
-    name: with its place, ``[deps 2/3] RUN …``. by: the image that did a shared step.
-    digest, inputs: which steps' results it takes.
+    name: with its number, ``[deps 2/3] RUN …``. by: the image that ran a shared step.
+    inputs: the digests of the steps whose results it uses.
     """
 
     image: str
@@ -46,27 +46,27 @@ class StepRecord:
 
     @property
     def seconds(self) -> float:
-        """How long it ran; 0 when it did not."""
+        """How long it ran, in seconds; 0 if it did not."""
         if self.started is None or self.finished is None or self.state == "cached":
             return 0.0
         return max(0.0, self.finished - self.started)
 
     @property
     def place(self) -> str:
-        """``deps 2/3``; empty for what is no instruction."""
+        """The stage and number, ``deps 2/3``; empty for a step that is not an instruction."""
         return self.name[1:].partition("] ")[0] if self.is_instruction else ""
 
     @property
     def instruction(self) -> str:
-        """The step without its place."""
+        """The step without its number."""
         return self.name.partition("] ")[2] if self.is_instruction else self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRun:
-    """What became of one image in a run, as run.json has it. status: ``unknown`` when nobody wrote it down.
+    """The result of one image in a run, from run.json. status: ``unknown`` if it was not recorded.
 
-    reasons: of that status. planned: why it was to be built or not, whatever came of it.
+    reasons: of the status. planned: the plan's reasons, whatever the result.
     """
 
     name: str
@@ -87,9 +87,9 @@ class ImageRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run. started: seconds since the epoch; seconds: of its whole. complete: whether it wrote its end.
+    """A run. started: seconds since the epoch. seconds: its duration. complete: whether run.json was written.
 
-    What is not known of a run that was killed is empty or None.
+    Unknown fields of a run that was killed are empty or None.
     """
 
     id: str
@@ -109,12 +109,12 @@ class Run:
     problems: tuple[str, ...] = ()
 
     def count(self, status: str) -> int:
-        """How many images ended so."""
+        """Return the number of images with a status."""
         return sum(image.status == status for image in self.images)
 
 
 def run_ids(state: Path) -> tuple[str, ...]:
-    """The runs that are kept, the latest first."""
+    """Return the names of the kept runs, the latest first."""
     try:
         names = [each.name for each in (state / "runs").iterdir() if _ID.fullmatch(each.name)]
     except OSError:
@@ -123,7 +123,7 @@ def run_ids(state: Path) -> tuple[str, ...]:
 
 
 def read_run(state: Path, run: str) -> Run:
-    """A run, from its run.json; where that is missing or damaged, as far as the bake files tell."""
+    """Read a run from its run.json; if that is missing or damaged, read image names from the bake files."""
     folder = state / "runs" / run
     document = read_json(folder / RUN_FILE)
     try:
@@ -134,13 +134,13 @@ def read_run(state: Path, run: str) -> Run:
 
 
 def read_steps(state: Path, run: Run) -> tuple[StepRecord, ...]:
-    """All steps of a run, bases first; of a step that was tried several times, the try that says most."""
+    """Read all steps of a run, bases first; of a step in several attempts, the most informative one."""
     folder = state / "runs" / run.id
     found: dict[tuple[str, str], StepRecord] = {}
     for attempt, targets in _attempts(folder).items():
         trace = Trace(targets)
         for line in _lines(folder / f"events-{attempt}.jsonl"):
-            with contextlib.suppress(TypeError, ValueError, AttributeError):  # a line that is damaged
+            with contextlib.suppress(TypeError, ValueError, AttributeError):  # a damaged line
                 trace.feed(line)
         for step in _freeze(trace, _ancestors(run, folder, attempt)):
             before = found.get((step.image, step.name))
@@ -195,7 +195,7 @@ def _parse_saved(document: Mapping[str, Any] | None) -> Saved | None:
 
 
 def _started(run: str) -> float:
-    """When a run began, by its name, which is this machine's time."""
+    """Return the start of a run from its name, in seconds since the epoch."""
     try:
         return datetime.strptime(run.partition("-")[0], "%Y%m%dT%H%M%S").astimezone().timestamp()
     except ValueError:
@@ -203,7 +203,7 @@ def _started(run: str) -> float:
 
 
 def _attempts(folder: Path) -> Mapping[int, Mapping[str, str]]:
-    """Call of bake -> its targets and their images, bases first."""
+    """Return number of the call of bake -> its targets and their images, bases first."""
     found = {}
     for file in folder.glob("bake-*.json"):
         if match := _ATTEMPT.fullmatch(file.name):
@@ -212,14 +212,14 @@ def _attempts(folder: Path) -> Mapping[int, Mapping[str, str]]:
 
 
 def _targets(file: Path) -> Mapping[str, Any]:
-    """The targets of a bake file."""
+    """Return the targets of a bake file; empty if it is damaged."""
     document = read_json(file)
     targets = document.get("target") if isinstance(document, dict) else None
     return targets if isinstance(targets, dict) else {}
 
 
 def _lines(file: Path) -> Iterator[str]:
-    """The lines of a file as far as it was written."""
+    """Yield the lines of a file; none if it cannot be read."""
     try:
         with file.open(encoding="utf-8", errors="replace") as lines:
             yield from lines
@@ -228,7 +228,7 @@ def _lines(file: Path) -> Iterator[str]:
 
 
 def _ancestors(run: Run, folder: Path, attempt: int) -> Mapping[str, frozenset[str]]:
-    """Image -> all images that it stands on, as far as the run or this call of bake tells."""
+    """Return image -> all its bases, as far as the run or this call of bake names them."""
     parents = {image.name: set(image.parents) for image in run.images}
     for target, each in _targets(folder / f"bake-{attempt}.json").items():
         links = (str(where) for where in (each.get("contexts") or {}).values())
@@ -249,7 +249,7 @@ def _above(name: str, parents: Mapping[str, set[str]]) -> frozenset[str]:
 
 
 def _freeze(trace: Trace, ancestors: Mapping[str, frozenset[str]]) -> Iterator[StepRecord]:
-    """The steps of a trace, each for every image whose own it is: a child also tells those of its bases."""
+    """Yield the steps of a trace for each image that owns them, not for images that inherit them."""
     exported = {image for image in trace.images if trace.progress(image, now=0.0).exported}
     for step in trace.steps:
         for image in trace.images:

@@ -1,4 +1,4 @@
-"""What steps installed, kept from run to run: BuildKit does not say it of a cached step again."""
+"""Keep the versions that steps installed across runs: BuildKit does not repeat the log of a cached step."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _Versions = dict[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _InstallRecord:
-    """What is kept of one image, the latest last.
+    """The installs of one image, the latest last.
 
-    steps: step -> what it ran on -> what it installed; by digests, for their text may hold values.
-    images: digest -> what was installed by its steps.
+    steps: step -> inputs -> installed versions; steps and inputs as digests, as their text may hold values.
+    images: image digest -> the versions that its steps installed.
     """
 
     steps: dict[str, dict[str, _Versions]] = field(default_factory=dict)
@@ -35,10 +35,11 @@ class _InstallRecord:
 
 
 def with_resolved(state: Path, outcome: Outcome) -> Outcome:
-    """Keep what the steps of a run installed, and fill in `Result.resolved`, from earlier runs where cached.
+    """Keep the versions that the steps of a run installed, and fill in `Result.resolved`.
 
-    What a step installed belongs to its text, the image's instructions, arguments, bases and requirements.
-    An image that was not built now has what is known of its digest: another machine may have built it.
+    A cached step gets the versions of an earlier run with the same text, and the same instructions,
+    arguments, bases and requirements of the image; else the latest known. An image that was not built in this
+    run gets the versions known of its digest: another machine may have built it.
     """
     if not outcome.results:
         return outcome
@@ -57,7 +58,7 @@ def with_resolved(state: Path, outcome: Outcome) -> Outcome:
 def _updated(
     before: _InstallRecord, result: Result, told: Mapping[str, Mapping[str, str] | None]
 ) -> _InstallRecord:
-    """The record after a run of these steps."""
+    """Return the record after a run of these steps."""
     steps = {step: dict(known) for step, known in before.steps.items()}
     inputs = _inputs(result.image)
     resolved: _Versions = {}
@@ -66,7 +67,7 @@ def _updated(
         if versions is not None:
             known.pop(inputs, None)
             known[inputs] = dict(versions)
-        elif known:  # cached: it ran on the same before, or on something else that does not concern it
+        elif known:  # cached: it ran before on equal inputs, or on others that did not affect it
             known.setdefault(inputs, next(reversed(known.values())))
         if any(known.values()):
             steps[_digest(text)] = dict([*known.items()][-_KEPT:])
@@ -79,7 +80,7 @@ def _updated(
 
 
 def _read(file: Path) -> _InstallRecord:
-    """The record; an empty one when there is none or it is damaged: state is only a cache."""
+    """Read the record; empty if the file is missing or damaged: the state folder is only a cache."""
     document: Any = read_json(file)
     try:
         return _InstallRecord(

@@ -1,4 +1,4 @@
-"""HTML and SVG out of values: text is escaped unless it is markup already."""
+"""Make HTML and SVG: text is escaped unless it is already markup."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ _VOID = frozenset({"br", "hr", "meta"})
 
 
 class Html(str):
-    """Markup, as opposed to text."""
+    """Markup, which is not escaped again."""
 
     __slots__ = ()
 
 
 def tag(name: str, *children: str | None, **attributes: str | float | bool | None) -> Html:
-    """An element. ``class_`` is ``class``, ``aria_label`` is ``aria-label``; None and False: no attribute."""
+    """Make an element. ``class_``: ``class``; ``aria_label``: ``aria-label``; None, False: no attribute."""
     given = "".join(
         f" {_named(key)}" if value is True else f' {_named(key)}="{escape(_shown(value))}"'
         for key, value in attributes.items()
@@ -27,7 +27,7 @@ def tag(name: str, *children: str | None, **attributes: str | float | bool | Non
 
 
 def join(parts: Iterable[str | None], between: str = "") -> Html:
-    """Several pieces of text or markup one after the other."""
+    """Join pieces of text or markup."""
     return Html(escape(between).join(_inside(part) for part in parts if part is not None))
 
 
@@ -39,9 +39,9 @@ def table(
     numbers: Iterable[str] = (),
     tight: Iterable[str] = (),
 ) -> Html:
-    """A table that a narrow screen may show row by row: each cell knows its heading.
+    """Make a table that narrow screens can show row by row: each cell carries its heading.
 
-    numbers, tight: the headings of columns that are aligned on the right, or never folded.
+    numbers: headings of right-aligned columns. tight: headings of columns that never fold.
     """
     names = tuple(headings)
     looks = dict.fromkeys(numbers, "number") | dict.fromkeys(tight, "tight")

@@ -1,4 +1,4 @@
-"""The report of a run as one page that needs nothing else: no network, no files beside it."""
+"""Render the report of a run as one HTML page without external files or network."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from lamina.report.timeline import GLYPHS, WORDS, chart, legend, patterns, timel
 
 _WORTH = 0.01
 _COLD = """\
-A cold build of an image is one in which none of its steps came from a cache. Saved seconds are those in \
-which its own steps ran in its last cold build, less those of this run; a second of several images counts \
-once."""
+In a cold build of an image, none of its own steps came from a cache. Saved seconds are the time of its \
+own steps in its last cold build, less their time in this run; a second in which several images were built \
+counts once."""
 _BYTES = """\
-Saved bytes are what was fetched and made then and not now: layers, unpacked in an engine and packed in a \
-registry. What a RUN step downloads is counted as the layer that it makes."""
-_LOGS = "The logs of steps are not part of this page."
+Saved bytes were fetched or made then and not now. Layers count unpacked in an engine and compressed in a \
+registry. The download of a RUN step counts as the layer that it makes."""
+_LOGS = "This page does not contain the logs of steps."
 _STATUSES = ("failed", "built", "retagged", "cancelled", "skipped")
 _SECTIONS = (
     *(("timeline", "Timeline"), ("steps", "Steps"), ("images", "Images"), ("path", "Critical path")),
@@ -41,7 +41,7 @@ _SECTIONS = (
 
 
 def render(report: RunReport) -> str:
-    """The whole page."""
+    """Render the whole page."""
     assets = resources.files("lamina.report") / "assets"
     page, style, script = (
         (assets / name).read_text("utf-8") for name in ("page.html", "page.css", "page.js")
@@ -71,7 +71,7 @@ def render(report: RunReport) -> str:
 
 
 def headline(run: Run) -> str:
-    """What came of a run, in a few words."""
+    """Summarise a run in a few words."""
     if not run.complete:
         return "A build that did not end"
     if run.count("skipped") == len(run.images):
@@ -120,9 +120,9 @@ def _timeline(report: RunReport) -> Html:
     drawn = timeline(report)
     return _section(
         "timeline",
-        "From the start of the command to its end. Point at a bar, or reach it with Tab, to read what it is."
+        "From the start of the command to its end. Point at a bar, or reach it with Tab, to read its step."
         if drawn
-        else "BuildKit was not asked for anything.",
+        else "BuildKit ran no step.",
         *((legend(), tag("div", drawn, class_="card")) if drawn else ()),
     )
 
@@ -206,7 +206,7 @@ def _images(report: RunReport) -> Html:
     headings = ("image", "action", "why", "seconds", "size", "saved", "digest")
     drawn = table(headings, rows, label="images", numbers=("seconds", "size", "saved"))
     return _section(
-        "images", "What the plan decided, and what is confirmed.", tag("div", drawn, class_="card")
+        "images", "The plan's decisions and the confirmed images.", tag("div", drawn, class_="card")
     )
 
 
@@ -316,5 +316,5 @@ def _reasons(image: ImageRun) -> Html:
 
 
 def _hash(text: str) -> str:
-    """A content security policy's name for an inline style or script."""
+    """Return the content security policy source of an inline style or script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,4 +1,4 @@
-"""What is kept of runs: ``.lamina/manifest.json``, and of each image the bills of what was built here."""
+"""Keep ``.lamina/manifest.json``, and the build inputs of the images built on this machine."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from lamina.execute.outcome import Outcome
 
 KEPT_BILLS = 20
-"""Of each image: bills are as large as contexts have files, and the registry has those that were pushed."""
+"""Build inputs kept for each image. They grow with the context; pushed images carry theirs."""
 _DONE = ("built", "retagged", "pushed", "skipped")
 
 
 def write_manifest(state: Path, outcome: Outcome, *, run: str, pushed: bool = False) -> None:
-    """Put what is confirmed into the manifest; what other runs put there stays.
+    """Write the confirmed images into the manifest; keep the entries of other runs.
 
-    pushed: whether it was confirmed in the registry. What was pushed once is, whatever is built of it here.
+    pushed: whether they were confirmed in the registry. An image pushed before with the same reference stays
+    marked as pushed.
     """
     done = [result for result in outcome.results.values() if result.status in _DONE and result.digest]
     if not done:
@@ -44,7 +45,7 @@ def write_manifest(state: Path, outcome: Outcome, *, run: str, pushed: bool = Fa
 
 
 def read_manifest(state: Path) -> list[dict[str, Any]]:
-    """The entries of the manifest; none when there is no file, or none of this schema."""
+    """Read the entries of the manifest; empty if the file is missing or has another schema."""
     document = read_json(state / "manifest.json")
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         return []
@@ -52,19 +53,19 @@ def read_manifest(state: Path) -> list[dict[str, Any]]:
 
 
 def read_bills(state: Path, images: Iterable[Image]) -> Mapping[str, BuildInputs]:
-    """The bills from which the images were last built here."""
+    """Read the build inputs of each image's last build on this machine."""
     found = {image.name: BuildInputs.from_document(read_json(_bill_file(state, image))) for image in images}
     return {name: bill for name, bill in found.items() if bill is not None}
 
 
 def read_bill(state: Path, image: str, tag: str) -> BuildInputs | None:
-    """The bill of an image that was built here, by its content tag; None when it is not kept."""
+    """Read the build inputs of an image by its content tag; None if they are not kept."""
     bill = BuildInputs.from_document(read_json(_kept_bills(state, image) / f"{tag}.json"))
     return bill if bill and content_tag(bill.fingerprint) == tag else None
 
 
 def _keep_bill(state: Path, image: Image) -> None:
-    """Put the bill with the earlier ones of the image, of which the oldest give way."""
+    """Keep the build inputs beside the image's earlier ones, and delete the oldest."""
     folder = _kept_bills(state, image.name)
     write_json(folder / f"{image.tag}.json", image.bill.document())
     kept = sorted(folder.glob("*.json"), key=lambda each: each.stat().st_mtime_ns, reverse=True)
@@ -83,7 +84,7 @@ def _bill_file(state: Path, image: Image) -> Path:
 
 @contextmanager
 def alone(state: Path) -> Iterator[None]:
-    """One writer at a time; the lock goes with the process that holds it."""
+    """Hold the lock of the state folder: one writer at a time. It is released if the process dies."""
     state.mkdir(parents=True, exist_ok=True)
     with (state / "manifest.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""What is kept of each run, ``.lamina/runs/<id>/run.json``, and for how long."""
+"""Write ``.lamina/runs/<id>/run.json``, and delete old runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lamina.execute.outcome import Outcome
 
 KEPT_RUNS = 50
-"""Folders; beside them those of the last cold build of each image."""
+"""Run folders kept, in addition to those of each image's last cold build."""
 RUN_FILE = "run.json"
 _LONGEST_RUN = 48 * 3600.0  # seconds
 _KEPT = (
@@ -32,7 +32,7 @@ _KEPT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """How a run was made. builder: as it was asked for; empty: the engine's own."""
+    """How a run was made. builder: as configured; empty: the default one."""
 
     command: str
     static: bool
@@ -53,9 +53,9 @@ def keep_run(
     seconds: float,
     mask: Mask,
 ) -> None:
-    """Write down what was planned and how it ended, and remove runs of long ago.
+    """Write the plan and the outcome of a run, and delete old runs.
 
-    started: seconds since the epoch. mask: what is not to be read in it.
+    started: seconds since the epoch. mask: the secrets to hide.
     """
     images = [
         {
@@ -88,7 +88,7 @@ def keep_run(
 
 
 def prune_runs(state: Path) -> None:
-    """Remove the oldest folders, but none that savings are measured against or that a run is at work in."""
+    """Delete the oldest folders, except those of last cold builds and of runs in progress."""
     folders = sorted(each for each in (state / "runs").iterdir() if each.is_dir() and not _at_work(each))
     old = folders[:-KEPT_RUNS]
     if not old:
@@ -96,12 +96,12 @@ def prune_runs(state: Path) -> None:
     needed = {cold.run for cold in read_colds(state).values()}
     for folder in old:
         if folder.name not in needed:
-            with contextlib.suppress(OSError):  # another run removes it as well
+            with contextlib.suppress(OSError):  # another run may delete it at the same time
                 shutil.rmtree(folder)
 
 
 def _at_work(folder: Path) -> bool:
-    """Whether a run may still need its folder: it has not ended, and began not long ago."""
+    """Whether a run may still use its folder: it has not ended and began less than 48 hours ago."""
     try:
         begun = folder.stat().st_mtime
     except FileNotFoundError:
@@ -110,5 +110,5 @@ def _at_work(folder: Path) -> bool:
 
 
 def _problem_document(problem: Problem) -> dict[str, Any]:
-    """A problem without the log below its first line: that may hold what nobody else should see."""
+    """Return a problem without the log below its first line, which may hold secrets."""
     return {"what": problem.what.partition("\n")[0], "where": problem.where, "hint": problem.hint}

@@ -1,4 +1,4 @@
-"""The streams that people read: nothing is written that should not be read, nothing breaks on a character."""
+"""Consoles for people: hide secrets in all output, and never fail on a character."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _PIPE_WIDTH = 240
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Leave it to whoever ends the command: rich would end it here, as a failure."""
+        """Let the error pass to the command's end: rich would exit here with a failure."""
         raise
 
 
 class _Rewritten:
-    """A stream whose texts are put in other words; in all else the stream itself."""
+    """A stream that rewrites each text before it is written."""
 
     def __init__(self, file: IO[str], put: Callable[[str], str]) -> None:
         self._file = file
@@ -32,10 +32,10 @@ class _Rewritten:
 
 
 def console(file: IO[str], env: Mapping[str, str], put: Callable[[str], str]) -> Console:
-    """A console on a stream. put: what each text becomes before it is written.
+    """Make a console on a stream. put: rewrites each text before it is written.
 
-    A pipe has no width of its own: there, nothing should be folded. What the stream's encoding lacks comes
-    out as an escape: no file name may end a command.
+    A pipe gets a large width, so that lines do not fold. Characters outside the stream's encoding are
+    escaped: a file name must not fail a command.
     """
     if isinstance(file, io.TextIOWrapper):
         file.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""The report of a run for terminals and programs."""
+"""Show the report of a run on the terminal, and as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WORTH = 0.01
 
 
 def show(screen: Screen, report: RunReport) -> None:
-    """A whole report: the images, their steps, what the time was spent on, what usually takes long."""
+    """Print a whole report: the images, their steps, the critical path, the slowest steps."""
     run = report.run
     screen.say(about(run))
     for problem in run.problems:
@@ -67,7 +67,7 @@ def show(screen: Screen, report: RunReport) -> None:
         screen.say(line)
     if report.path:
         screen.say("")
-        screen.say(f"what determined its time ({figures.seconds(spent(report.path))} of {wall(run)}):")
+        screen.say(f"critical path ({figures.seconds(spent(report.path))} of {wall(run)}):")
         screen.rows(("seconds", "image", "step"), _path_rows(report.path), wide="step")
     if report.slowest:
         screen.say("")
@@ -83,7 +83,7 @@ def show(screen: Screen, report: RunReport) -> None:
 
 
 def about(run: Run) -> str:
-    """What a run was, in a line."""
+    """Describe a run in a line."""
     where = f"pushed to {run.registry}" if run.push else "into the engine"
     parts = [
         f"run {run.id}",
@@ -98,7 +98,7 @@ def about(run: Run) -> str:
 
 
 def totals(report: RunReport) -> str:
-    """How many images and steps, in a line."""
+    """Count images and steps in a line."""
     run = report.run
     statuses = dict.fromkeys(("built", "skipped", *(image.status for image in run.images)))
     images = ", ".join(f"{run.count(status)} {status}" for status in statuses)
@@ -110,7 +110,7 @@ def totals(report: RunReport) -> str:
 
 
 def run_rows(runs: Iterable[Run]) -> Iterator[tuple[str, ...]]:
-    """A line for each run, under `RUN_HEADINGS`."""
+    """Yield a row for each run, under `RUN_HEADINGS`."""
     for run in runs:
         cached, total = (sum(getattr(image, key) for image in run.images) for key in ("cached", "total"))
         yield (
@@ -125,7 +125,7 @@ def run_rows(runs: Iterable[Run]) -> Iterator[tuple[str, ...]]:
 
 
 def told_saved(saved: Saved | None) -> str:
-    """``28 s, 383 MB``; a dash where nothing is known."""
+    """Format savings: ``28 s, 383 MB``; a dash if unknown."""
     if saved is None:
         return figures.NONE
     known = [figures.size(saved.bytes)] if saved.bytes is not None else []
@@ -133,17 +133,17 @@ def told_saved(saved: Saved | None) -> str:
 
 
 def moment(seconds: float) -> str:
-    """A time of this machine."""
+    """Format a time in this machine's time zone. seconds: since the epoch."""
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def wall(run: Run) -> str:
-    """How long a run took in all."""
+    """Format the duration of a run."""
     return "an unknown time" if run.seconds is None else figures.seconds(run.seconds)
 
 
 def spent(path: Iterable[StepRecord]) -> float:
-    """Seconds of the steps of a path, none counted twice."""
+    """Return the seconds of a path's steps; overlapping time counts once."""
     total, end = 0.0, 0.0
     for step in path:
         start, stop = step.started or 0.0, step.finished or 0.0
@@ -153,21 +153,21 @@ def spent(path: Iterable[StepRecord]) -> float:
 
 
 def count(number: int, what: str) -> str:
-    """``1 run``, ``2 runs``."""
+    """Format a count: ``1 run``, ``2 runs``."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def reasons_of(reasons: tuple[str, ...]) -> Iterator[str]:
-    """The first reasons, and how many more there are."""
+    """Yield the first reasons, and how many more there are."""
     yield from reasons[:_SHOWN_REASONS]
     if len(reasons) > _SHOWN_REASONS:
         yield f"and {len(reasons) - _SHOWN_REASONS} more"
 
 
 def report_document(report: RunReport) -> dict[str, Any]:
-    """All of a report but its images: the run, its steps, its critical path, slow steps, the last runs.
+    """Return a report without its images: the run, its steps, its critical path, slow steps, the last runs.
 
-    Seconds and bytes throughout; what is not known is null.
+    Times are in seconds and sizes in bytes; unknown values are None.
     """
     return {
         "run": run_document(report.run),
@@ -205,7 +205,7 @@ def report_document(report: RunReport) -> dict[str, Any]:
 
 
 def run_document(run: Run) -> dict[str, Any]:
-    """A run without its images."""
+    """Return a run without its images."""
     statuses = dict.fromkeys(image.status for image in run.images)
     return {
         "id": run.id,
@@ -226,7 +226,7 @@ def run_document(run: Run) -> dict[str, Any]:
 
 
 def image_documents(run: Run) -> list[dict[str, Any]]:
-    """The images of a run, as run.json has them."""
+    """Return the images of a run, as in run.json."""
     return [
         {
             "name": image.name,
@@ -249,7 +249,7 @@ def image_documents(run: Run) -> list[dict[str, Any]]:
 
 
 def _path_rows(path: Iterable[StepRecord]) -> Iterator[tuple[str, ...]]:
-    """The steps of a path that took time; the small ones are left out."""
+    """Yield rows for the steps of a path that took at least 0.01 s."""
     for step in path:
         if step.seconds >= _WORTH:
             yield (f"{step.seconds:.2f}", step.image, step_line(step.name))

@@ -1,4 +1,4 @@
-"""A run drawn over its time, and the runs beside each other: SVG that needs no script."""
+"""Draw a run over time, and compare runs in a chart: SVG without scripts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lamina.report.markup import Html, tag
 from lamina.report.summary import moment, wall
 
 GLYPHS = {"ran": "●", "cached": "○", "shared": "◐", "failed": "✕", "stopped": "■", "waiting": "·"}
-"""A state without its colour."""
+"""A sign for each state, readable without colour."""
 WORDS = {
     "ran": "ran",
     "cached": "from the cache",
@@ -26,11 +26,11 @@ WORDS = {
 _BAR, _GAP, _THIN = 16, 5, 6
 _MARK, _MARK_AT = 15, 7
 _LEAST = 0.35
-"""Percent: what is shorter could not be seen."""
+"""Percent: the least width of a bar, so that it can be seen."""
 _LEAST_AROUND = 0.5
-"""Percent: what is shorter says nothing about where the time went."""
+"""Percent: shorter steps around the instructions are left out."""
 _WIDE = 7
-"""Percent: what is narrower has no room for a word."""
+"""Percent: narrower phases have no room for a label."""
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 _MOST_TICKS = 6
 _FLIP = 60
@@ -39,22 +39,22 @@ _CHART, _LABELS = 120, 18
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """The time that is drawn, in seconds since the epoch."""
+    """The drawn span of time, in seconds since the epoch."""
 
     start: float
     end: float
 
     def at(self, moment: float) -> float:
-        """Where a moment is, in percent."""
+        """Return the position of a moment, in percent."""
         return self.width(moment - self.start)
 
     def width(self, seconds: float) -> float:
-        """How wide so many seconds are, in percent."""
+        """Return the width of a number of seconds, in percent."""
         return 100 * seconds / (self.end - self.start)
 
 
 def window(report: RunReport) -> Window | None:
-    """From the start of a run to its end; by its steps where the builder's clock is another one."""
+    """Return the window of a run; of its steps, if the builder's clock differs. None if no step ended."""
     steps = [*(told.step for told in report.steps), *report.around]
     starts = [step.started for step in steps if step.started is not None]
     ends = [step.finished for step in steps if step.finished is not None]
@@ -68,7 +68,7 @@ def window(report: RunReport) -> Window | None:
 
 
 def timeline(report: RunReport) -> Html | None:
-    """A row an image: its instructions as bars, what came from the cache as marks; None for no steps."""
+    """Draw a row for each image: instructions as bars, cache hits as marks. None without steps."""
     drawn = window(report)
     if drawn is None:
         return None
@@ -83,7 +83,7 @@ def timeline(report: RunReport) -> Html | None:
 
 
 def told_step(told: ExplainedStep) -> str:
-    """All of a step in a line, for those who point at it or hear it."""
+    """Describe a step in a line, for tooltips and screen readers."""
     step = told.step
     took = f" {figures.seconds(step.seconds)}" if step.state in {"ran", "failed"} else ""
     why = f" ({told.why})" if told.why else ""
@@ -91,7 +91,7 @@ def told_step(told: ExplainedStep) -> str:
 
 
 def legend() -> Html:
-    """What bars and marks mean."""
+    """Make the legend of bars and marks."""
     kinds = (
         *(("ran", "ran"), ("cached", "from the cache"), ("shared", "done by another image")),
         *(("failed", "failed"), ("around", "loading and exporting")),
@@ -107,7 +107,7 @@ def legend() -> Html:
 
 
 def chart(runs: Iterable[Run], shown: Run) -> Html:
-    """The seconds of the runs, the earliest first. The table beside it says the same."""
+    """Draw the seconds of the runs, the earliest first. The table below it has the same data."""
     known = [run for run in reversed(tuple(runs)) if run.seconds is not None]
     if not known:
         return Html("")
@@ -160,7 +160,7 @@ def _row(image: str, steps: tuple[ExplainedStep, ...], around: tuple[StepRecord,
 
 
 def _phases(report: RunReport, drawn: Window) -> Html:
-    """What the command did: it plans, BuildKit builds, and what was built is confirmed."""
+    """Draw the phases of the command: plan, build, confirm."""
     steps = [*(told.step for told in report.steps), *report.around]
     begin = min(step.started for step in steps if step.started is not None)
     end = max(step.finished for step in steps if step.finished is not None)
@@ -224,7 +224,7 @@ def _around(step: StepRecord, top: float, drawn: Window) -> Html:
 
 
 def _marks(marks: list[ExplainedStep], top: float, drawn: Window) -> Iterator[Html]:
-    """A ring for each step that took no time; those of one moment stand beside each other."""
+    """Yield a ring for each step that took no time; rings of one moment are side by side."""
     for moment_, group in groupby(marks, key=lambda told: round(drawn.at(told.step.started or 0.0))):
         together = list(group)
         left = drawn.at(together[0].step.started or 0.0)
@@ -276,7 +276,7 @@ def _axis(drawn: Window) -> Html:
 
 
 def _ticks(drawn: Window) -> Iterator[float]:
-    """Round seconds, not too many, none at the very end."""
+    """Yield round numbers of seconds: not too many, none at the very end."""
     length = drawn.end - drawn.start
     apart = next((each for each in _TICKS if length / each <= _MOST_TICKS), length)
     tick = 0.0
@@ -303,7 +303,7 @@ def _column(run: Run, left: float, width: float, highest: float, *, is_shown: bo
 
 
 def _span(step: StepRecord, drawn: Window) -> tuple[float, float]:
-    """Left edge and width of a step, in percent."""
+    """Return the left edge and the width of a step, in percent."""
     left = drawn.at(step.started or drawn.start)
     wide = max(_LEAST, drawn.at(step.finished or drawn.end) - left)
     return min(left, 100 - _LEAST), wide
@@ -314,7 +314,7 @@ def _has_time(step: StepRecord) -> bool:
 
 
 def _lanes(steps: list[StepRecord], drawn: Window) -> list[int]:
-    """For each of the steps, which are in the order of their start, the first lane that is free by then."""
+    """Return the first free lane for each step. steps: in the order of their start."""
     ends: list[float] = []
     lanes = []
     for step in steps:
@@ -330,7 +330,7 @@ def _depth(steps: list[StepRecord], drawn: Window) -> int:
 
 
 def patterns() -> Html:
-    """What tells states apart for those who see no colours, used by all drawings of a page."""
+    """Make the patterns that distinguish states without colour, for all drawings of a page."""
     hatch = tag(
         "pattern",
         tag("path", d="M-1,1 l2,-2 M0,6 l6,-6 M5,7 l2,-2", class_="hatch"),

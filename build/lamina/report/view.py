@@ -1,4 +1,4 @@
-"""A build while it runs: a live line for each image in a terminal, a plain line for each step elsewhere."""
+"""Show a build while it runs: live lines on a terminal, else a plain line for each step."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class BuildView:
         return
 
     def watch(self, trace: Trace) -> None:
-        """See what changed."""
+        """Take the changed trace."""
 
 
 class LiveView(BuildView):
-    """One line an image: a bar of its steps, the time so far, the step that runs."""
+    """Shows a line for each image: a bar of its steps, the time so far, the current step."""
 
     def __init__(self, console: Console, images: tuple[str, ...]) -> None:
         self._images = images
@@ -53,7 +53,7 @@ class LiveView(BuildView):
         self._live.stop()
 
     def watch(self, trace: Trace) -> None:
-        """See `BuildView.watch`; drawing happens on its own clock."""
+        """See `BuildView.watch`; the view redraws on its own timer."""
         self._traces |= dict.fromkeys(trace.images, trace)
 
     def _render(self) -> Table:
@@ -78,7 +78,7 @@ class LiveView(BuildView):
 
 
 class PlainView(BuildView):
-    """A line for every step that ended, for logs."""
+    """Prints a line for every finished step, for logs."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

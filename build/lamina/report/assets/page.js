@@ -1,6 +1,6 @@
 "use strict";
 
-// What a bar is, for those who point at it or reach it by the keyboard.
+// Show a bar's description on hover and on keyboard focus.
 const tip = document.createElement("div");
 tip.className = "tip";
 tip.hidden = true;
@@ -22,7 +22,7 @@ function hide() {
 }
 
 for (const step of document.querySelectorAll(".timeline .step")) {
-  step.querySelector("title").remove(); // else there would be two of them
+  step.querySelector("title").remove(); // otherwise the browser shows a second tooltip
   step.addEventListener("mouseenter", () => show(step));
   step.addEventListener("mouseleave", hide);
   step.addEventListener("focus", () => show(step));
@@ -33,7 +33,7 @@ document.addEventListener("keydown", (event) => {
 });
 document.addEventListener("scroll", hide, { passive: true });
 
-// Copying works from a file as well: where the clipboard is closed, the text is selected.
+// Copying also works from a file: without access to the clipboard, select the text.
 const said = document.getElementById("said");
 
 function select(node) {
@@ -66,7 +66,7 @@ for (const button of document.querySelectorAll("button.copy")) {
   button.addEventListener("click", () => copy(button));
 }
 
-// A printed page cannot be opened further.
+// Open all details for printing.
 window.addEventListener("beforeprint", () => {
   for (const each of document.querySelectorAll("details")) each.open = true;
 });
