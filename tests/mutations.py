@@ -23,7 +23,7 @@ from lamina.identify.image import Image, identify
 from lamina.identify.stat_cache import StatCache
 from trees import Tree
 
-Verdict = Literal["rebuilt", "kept", "kept, and told"]
+Verdict = Literal["rebuilt", "kept", "kept, with a note"]
 RUNTIME, OLD_RUNTIME, TOOL = "python:3.13", "python:3.12", "uv:1"
 
 # What RUN makes is another file each time: a step that ran cannot look as if it had not.
@@ -279,7 +279,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     _rebuilt("chmod -x of a COPYed file", _chmod("src/run.sh", 0o644)),
     _rebuilt("a/handler.py moves to b/handler.py", lambda s: s.move("src/a/handler.py", "src/b/handler.py")),
     _rebuilt("the contents of two files are swapped", _swap),
-    _rebuilt("a COPYed file goes", lambda scene: scene.remove("src/b/other.py")),
+    _rebuilt("a COPYed file is deleted", lambda scene: scene.remove("src/b/other.py")),
     _rebuilt("a file becomes a folder", _become_folder),
     _rebuilt("a COPYed link is retargeted", _link("src/inner", "b/other.py")),
     _rebuilt("a COPYed link is left dangling", _link("src/inner", "nowhere")),
@@ -301,7 +301,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     _rebuilt("Dockerfile.dockerignore excludes a file", _ignore("src/private", "src/private\nsrc/b")),
     _rebuilt("Dockerfile.dockerignore re-includes a file (!)", _ignore("*.log", "*.log\n!src/keep.log")),
     _rebuilt("the value of a build argument", _config("small", "large")),
-    _rebuilt("a build argument goes", _config('MODEL = "small"', "")),
+    _rebuilt("a build argument is removed", _config('MODEL = "small"', "")),
     _rebuilt("the default of an ARG", _dockerfile("LEVEL=1", "LEVEL=2")),
     _rebuilt("a global ARG used in FROM", _dockerfile("PYTHON=3.13", "PYTHON=3.12")),
     _rebuilt("the runtime's digest moves in the lock, the text stays", _lock(RUNTIME)),
@@ -313,12 +313,12 @@ MUTATIONS: tuple[Mutation, ...] = (
     _rebuilt("an instruction is edited", _dockerfile("$line $LEVEL", "$LEVEL $line")),
     _rebuilt("an instruction is added", _dockerfile("COPY src", "ENV MODE=new\nCOPY src")),
     _rebuilt("a flag of an instruction", _dockerfile("COPY src", "COPY --chmod=755 src")),
-    _rebuilt("the command, which is in no layer", _dockerfile("/bin/sh", "/bin/ash")),
+    _rebuilt("the command, which is not in any layer", _dockerfile("/bin/sh", "/bin/ash")),
     _rebuilt("the body of a COPY heredoc", _dockerfile("welcome", "go away")),
     _rebuilt("the body of a RUN heredoc", _dockerfile("from a heredoc", "from the heredoc")),
     _rebuilt("LF becomes CRLF in a heredoc", _dockerfile("welcome $NAME\n", "welcome $NAME\r\n")),
     _rebuilt("the quotes of a heredoc", _dockerfile("<<EOF /etc", "<<'EOF' /etc")),
-    _rebuilt("a stage more is used", _dockerfile("COPY src", "COPY --from=spare /spare /\nCOPY src")),
+    _rebuilt("another stage is used", _dockerfile("COPY src", "COPY --from=spare /spare /\nCOPY src")),
     _rebuilt("another secret id", _dockerfile("id=token", "id=other")),
     _rebuilt("the checksum of ADD <URL>", _other_checksum),
     _rebuilt(
@@ -332,7 +332,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     _kept("umask drift, 755 to 700", _chmod("src/run.sh", 0o700)),
     _kept("the mode of a folder", _chmod("src/a", 0o700)),
     _kept("touch", _touch),
-    _kept("the same file is written anew", _write_anew),
+    _kept("the same file is rewritten", _write_anew),
     _kept("no local state", _forget),
     _kept("other local state", _write(".lamina/manifest.json", "{}")),
     _kept("a comment in the Dockerfile", _dockerfile("COPY src", "# why\n\nCOPY src")),
@@ -340,24 +340,24 @@ MUTATIONS: tuple[Mutation, ...] = (
     _kept("LF becomes CRLF in the Dockerfile", _to_crlf),
     _kept("a stage that the target does not use", _dockerfile("run-tests --hard", "run-tests --soft")),
     _kept("a file of a stage that the target does not use", _write("spare/x")),
-    _kept("a global ARG that nobody uses", _dockerfile("UNUSED=1", "UNUSED=2")),
+    _kept("a global ARG that is not used", _dockerfile("UNUSED=1", "UNUSED=2")),
     _kept("an undeclared build argument", _config("MODEL", 'OTHER = "x", MODEL')),
     _kept("a file that Dockerfile.dockerignore excludes", _write("src/private/notes.txt")),
-    _kept("a file appears that it excludes", _write("src/new.log")),
+    _kept("a file appears that Dockerfile.dockerignore excludes", _write("src/new.log")),
     _kept("a rule that excludes nothing", _ignore("src/private", "src/private\nnobody")),
     _kept("a file appears that the wildcard does not match", _write("wild/b.txt")),
     _kept("a file of a named context that is not COPYed", _write("third/party/more.py")),
-    _kept("a named context that nobody reads", _config("{ vendor", '{ o = "src", vendor')),
-    _kept("a file to which no link leads", _write("real-two.txt")),
+    _kept("a named context that is not read", _config("{ vendor", '{ o = "src", vendor')),
+    _kept("a file that no link points to", _write("real-two.txt")),
     _kept("the value of a secret, same id", _write("secret.txt", "hush hush\n")),
-    _kept("a secret is no longer given", _config('token = { file = "secret.txt" }', "")),
+    _kept("a secret is no longer provided", _config('token = { file = "secret.txt" }', "")),
     _kept("the stack", lambda scene: scene.flags.update(stack="prod")),
     _kept("__pycache__ appears in a COPYed folder", _write("src/__pycache__/handler.cpython-313.pyc")),
     _kept("*.pyc appears in a COPYed folder", _write("src/stale.pyc")),
     _kept(".venv appears in a COPYed folder", _write("src/.venv/pyvenv.cfg")),
     _kept(".mypy_cache appears in a COPYed folder", _write("src/.mypy_cache/3.13/cache.json")),
     _kept("*.egg-info appears in a COPYed folder", _write("src/receipt.egg-info/PKG-INFO")),
-    _kept("what a URL with --checksum serves", lambda scene: scene.world.move_asset()),
+    _kept("the content of a URL with --checksum", lambda scene: scene.world.move_asset()),
     _kept(
         "the host's architecture, platform set",
         _other_machine,
@@ -365,9 +365,9 @@ MUTATIONS: tuple[Mutation, ...] = (
         unjudged="one engine has one architecture",
     ),
     Mutation(
-        name="what a URL without --checksum serves",
+        name="the content of a URL without --checksum",
         change=lambda scene: scene.world.move_asset(),
-        expected="kept, and told",
+        expected="kept, with a note",
         image="loose",
     ),
 )

@@ -52,7 +52,7 @@ class Judged:
     @property
     def expected(self) -> bool:
         """Whether the fingerprint did as the table says."""
-        verdict = "rebuilt" if self.fingerprint == "changed" else "kept, and told" if self.told else "kept"
+        verdict = "rebuilt" if self.fingerprint == "changed" else "kept, with a note" if self.told else "kept"
         return verdict == self.row.expected
 
     def __str__(self) -> str:

@@ -32,7 +32,7 @@ def test_the_fingerprint_moves_when_it_must_and_only_then(scene: Scene, row: Mut
     after = scene.image(row.image)
     assert (after.fingerprint != before) == (row.expected == "rebuilt")
     told = [str(note) for note in preflight.notes({row.image: after})]
-    assert any("not in the fingerprint" in note for note in told) == (row.expected == "kept, and told")
+    assert any("not in the fingerprint" in note for note in told) == (row.expected == "kept, with a note")
 
 
 def test_every_change_is_another_one(scene: Scene, tmp_path: Path) -> None:
