@@ -32,7 +32,7 @@ def unpinned(images: Mapping[str, Image], local: Collection[str]) -> Iterator[Pr
             are = "requirement is" if len(loose) == 1 else "requirements are"
             yield Problem(
                 what=f"{image.name}: {len(loose)} {are} not pinned ({names})",
-                where=image.told(next(iter(loose.values()))),
+                where=image.project_path(next(iter(loose.values()))),
                 hint="install from a constraints or lock file: a later build may get other versions",
             )
 

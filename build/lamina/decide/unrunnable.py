@@ -81,8 +81,8 @@ def _lacking(images: list[Image], fault: Lacking) -> Problem:
     hold = "hold" if len(images) > 1 else "holds"
     return Problem(
         what=f"{_names(images)} {hold} {fault.project.name} but not {required.name}, which it requires",
-        where=image.told_of(f"{fault.project.folder}/pyproject.toml"),
-        allowed=f"{required.name} from {image.told_of(required.folder)}",
+        where=image.project_path_of(f"{fault.project.folder}/pyproject.toml"),
+        allowed=f"{required.name} from {image.project_path_of(required.folder)}",
         hint=f"build {_dockerfiles(images)} FROM an image that holds it, "
         f"or COPY {image.in_context(required.folder)}",
         certainty=fault.certainty,
@@ -94,12 +94,12 @@ def _dropped(images: list[Image], fault: ImportFault, dropped: Dropped) -> Probl
     """Return the problem for a file that is in the project but not in its wheel."""
     image = images[0]
     does = "opens" if fault.opened else "imports"
-    where = f"{image.told_of(dropped.file)}:{dropped.line}"
+    where = f"{image.project_path_of(dropped.file)}:{dropped.line}"
     return Problem(
         what=f"{does} {fault.missing}, which is not in {_names(images)}: the wheel of {dropped.project} "
-        f"leaves {image.told_of(fault.local or '')} out ({where}: {dropped.setting})",
-        where=f"{image.told_of(fault.importer or '')}:{fault.line}",
-        hint=f"in {where}: {dropped.mend}",
+        f"leaves {image.project_path_of(fault.local or '')} out ({where}: {dropped.setting})",
+        where=f"{image.project_path_of(fault.importer or '')}:{fault.line}",
+        hint=f"in {where}: {dropped.fix}",
         certainty=fault.certainty,
         unless=fault.unless,
     )
@@ -112,22 +112,22 @@ def _command(image: Image, fault: ImportFault) -> Problem:
     own = instruction is not None and instruction.words == (fault.command,)
     cmd = image.node.recipe.dockerfile.where(instruction.line) if instruction and own else None
     says = f"CMD of {image.name} names" if own else f"{fault.command}, a command of {image.name}, names"
-    mend = f"did you mean {fault.nearest}?" if fault.nearest else None
+    fix = f"did you mean {fault.nearest}?" if fault.nearest else None
     if fault.importer is None and fault.held:
         what = f"{says} module {fault.missing}, which is where Lambda does not look: {fault.held}"
-        mend = (
+        fix = (
             f"COPY it to {TASK_ROOT}/{fault.missing.replace('.', '/')}.py, or name its folder in the command"
         )
     elif fault.importer is None:
         what = f"{says} module {fault.missing}, which is not in the image"
-        mend = mend or (f"COPY {image.in_context(fault.local)} into it" if fault.local else None)
+        fix = fix or (f"COPY {image.in_context(fault.local)} into it" if fault.local else None)
     else:
-        what = f"{says} a function that is not in {image.told_of(fault.importer)}: {fault.missing}"
-        mend = mend or "fix the command, or write the function"
+        what = f"{says} a function that is not in {image.project_path_of(fault.importer)}: {fault.missing}"
+        fix = fix or "fix the command, or write the function"
     return Problem(
         what=what,
         where=cmd or (dockerfile if own else image.node.spec.source),
-        hint=mend,
+        hint=fix,
         certainty=fault.certainty,
         unless=fault.unless,
     )
@@ -136,8 +136,8 @@ def _command(image: Image, fault: ImportFault) -> Problem:
 def _import(images: list[Image], fault: ImportFault) -> Problem:
     image, local = images[0], fault.local or ""
     return Problem(
-        what=f"imports {fault.missing}, which is not in {_names(images)}: {image.told_of(local)}",
-        where=f"{image.told_of(fault.importer or '')}:{fault.line}",
+        what=f"imports {fault.missing}, which is not in {_names(images)}: {image.project_path_of(local)}",
+        where=f"{image.project_path_of(fault.importer or '')}:{fault.line}",
         hint=f"COPY {image.in_context(local)} in {_dockerfiles(images)}",
         certainty=fault.certainty,
         unless=fault.unless,

@@ -15,7 +15,7 @@ from lamina.refs import Reference
 
 LOCK_FILE = "lamina.lock"
 _SCHEMA = 1
-_HEADER = "# The images this project stands on, by digest. Written by `invoke lock`; commit it.\n"
+_HEADER = "# The external images of this project, by digest. Written by `invoke lock`; commit it.\n"
 _KEYS = ("name", "digest", "platforms")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PLATFORM = re.compile(r"[a-z0-9]+(/[a-z0-9_.]+){1,2}")

@@ -59,15 +59,15 @@ class Image:
         """Return the folder of a context."""
         return self.node.spec.contexts[context] if context else self.node.spec.context
 
-    def told_of(self, origin: str) -> str:
+    def project_path_of(self, origin: str) -> str:
         """Return an absolute path relative to the project, for messages."""
-        return posixpath.normpath(self.told(self.in_context(origin)))
+        return posixpath.normpath(self.project_path(self.in_context(origin)))
 
     def in_context(self, origin: str) -> str:
         """Return an absolute path relative to the main context."""
         return os.path.relpath(origin, self.root("")).replace(os.sep, "/")
 
-    def told(self, path: str) -> str:
+    def project_path(self, path: str) -> str:
         """Return a path of the main context relative to the project, for messages."""
         return posixpath.join(self.node.spec.context_path, path)
 

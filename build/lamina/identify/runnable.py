@@ -174,7 +174,7 @@ def _with_links(image: Image, layout: Layout) -> Layout:
     copied = sorted(links.intersection(layout.files.values()))
     if not copied:
         return layout
-    return layout.with_gap(f"the link {image.told_of(copied[0])} leads to it", " ".join(copied))
+    return layout.with_gap(f"the link {image.project_path_of(copied[0])} leads to it", " ".join(copied))
 
 
 def _origins(image: Image, context: str) -> dict[str, str]:
@@ -251,7 +251,7 @@ def _lacking(
             for each in lost:
                 importer = _imports_any(project, each, in_image, disk)
                 if importer is not None and each.name not in layout.required:
-                    unless = f"{image.told_of(importer)}, which imports it, is never imported"
+                    unless = f"{image.project_path_of(importer)}, which imports it, is never imported"
                     yield Lacking(project=project, required=each, certainty="likely", unless=unless)
 
 

@@ -33,7 +33,7 @@ class Dropped:
     file: str
     line: int
     setting: str
-    mend: str
+    fix: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ def read_wheel(files: Mapping[str, str], read: Callable[[str], str | None]) -> W
                     file=files[decider],
                     line=_line(text or "", found[0]),
                     setting=found[1],
-                    mend=found[2],
+                    fix=found[2],
                 )
     return Wheel(files=held, dropped=dropped)
 
