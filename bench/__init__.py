@@ -1,1 +1,1 @@
-"""Measure it: what commands cost in seconds and bytes, beside other ways to build the same images."""
+"""Measure what commands cost in seconds and bytes, compared with other ways to build the same images."""

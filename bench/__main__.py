@@ -1,4 +1,4 @@
-"""``python -m bench``: measure, or show what was measured; `bench.options` has the flags."""
+"""``python -m bench``: measure, or show earlier results; `bench.options` has the flags."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lamina.sandbox.engine import unsupported
 
 
 def main() -> int:
-    """Measure or render, show, write, compare; the exit code."""
+    """Measure or render, show, write and compare. Return the exit code."""
     screen = Screen()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: engines are stopped
     try:
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def _measure(options: Options, screen: Screen) -> tuple[BenchReport, LaminaError | None]:
-    """The report, and what kept it from being complete: then it has what was measured before."""
+    """Measure; return the report and, if it is incomplete, the error that stopped it."""
     runner = SubprocessRunner()
     rows: list[BenchRow] = []
     stopped: LaminaError | None = None
@@ -76,7 +76,7 @@ def _measure(options: Options, screen: Screen) -> tuple[BenchReport, LaminaError
                 if row.seconds or row.failed:
                     screen.say(table.line(row))
         except KeyboardInterrupt:
-            stopped = Interrupted.of("stopped; what was measured before is kept")
+            stopped = Interrupted.of("stopped; the results so far are kept")
         except LaminaError as error:
             stopped = error
         finally:
@@ -103,7 +103,7 @@ def _show(report: BenchReport, screen: Screen) -> None:
 
 
 def _write(report: BenchReport, options: Options, screen: Screen, *, complete: bool) -> None:
-    """The results; the documentation only when it was asked for and nothing is missing."""
+    """Write the results. Write the documentation only if it was requested and the report is complete."""
     if not options.render:
         write_json(options.out / "bench.json", report.document())
     write_atomic(options.out / "bench.md", pages.markdown(report))
@@ -120,7 +120,7 @@ def _write(report: BenchReport, options: Options, screen: Screen, *, complete: b
 
 
 def _failures(report: BenchReport) -> Iterator[Problem]:
-    """What went wrong, once for all the cases that it cost."""
+    """Yield each failure once, with all the cases that it affects."""
     lost: dict[str, list[str]] = {}
     for row in report.rows:
         if row.failed and row.not_run:
@@ -130,7 +130,7 @@ def _failures(report: BenchReport) -> Iterator[Problem]:
 
 
 def _compare(earlier: BenchReport, report: BenchReport, options: Options, screen: Screen) -> None:
-    """Show both runs; raises BuildError for what became slower than is tolerated."""
+    """Show both runs. Raise BuildError for cases that became slower than the tolerance."""
     changes = compare(earlier, report)
     screen.rows(
         ("case", "variant", "before", "now", "ratio"),
@@ -147,7 +147,7 @@ def _compare(earlier: BenchReport, report: BenchReport, options: Options, screen
     )
     BuildError.check(
         Problem(
-            what=f"{each.variant} {each.case} takes {each.ratio:.2f} times as long as it did",
+            what=f"{each.variant} {each.case} takes {each.ratio:.2f} times as long as before",
             where=str(options.compare),
             allowed=f"{options.tolerance:g} times (--tolerance)",
         )

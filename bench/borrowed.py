@@ -1,7 +1,7 @@
-"""Ground on the user's own engine, where we are not root: a builder and a registry in containers.
+"""Ground on the user's own engine, for users without root: a builder and a registry in containers.
 
-The builder shares the network of the registry's container: both are metered at its two links, and the
-registry has the same address for the builder and, by a published port, for commands on the machine.
+The builder shares the network of the registry's container, so that the bytes of both are counted at its two
+links. The registry has the same address for the builder and, by a published port, for other commands.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lamina.process import Command, Completed, Runner
 from lamina.sandbox.namespace import Traffic, parse_traffic
 
 NAME = "lamina-bench"
-"""Of the builder and of the registry's container."""
+"""The name of the builder and of the registry's container."""
 _REGISTRY = "registry:2"
 _READY_SECONDS = 30.0
 
@@ -28,7 +28,7 @@ _READY_SECONDS = 30.0
 class BorrowedGround:
     """A docker-container builder and a registry in the user's own engine.
 
-    Images are called after a stack that nobody else has, and go with the ground.
+    Images have a unique stack in their names, and are removed with the ground.
     """
 
     stored = "type=docker"
@@ -87,7 +87,7 @@ class BorrowedGround:
             self._clear()
 
     def empty(self) -> None:
-        """See `Ground.empty`: the builder's cache goes with the builder."""
+        """See `Ground.empty`: removes the builder with its cache."""
         self._run(*self.buildx, "rm", "--force", NAME)
         self._forget_images()
         self._create()
@@ -97,7 +97,7 @@ class BorrowedGround:
         return parse_traffic(self._docker("exec", NAME, "cat", "/proc/net/dev").stdout)
 
     def command(self, *argv: str, cwd: Path, env: Mapping[str, str] | None = None) -> Command:
-        """See `Ground.command`: with the user's own docker configuration, which knows where buildx is."""
+        """See `Ground.command`: uses the user's own docker configuration, which may name buildx's folder."""
         return Command(
             argv=argv,
             env={

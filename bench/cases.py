@@ -1,4 +1,4 @@
-"""The cases: what is done to a repository before each command, and which variants can take part."""
+"""The cases: the edit of the repository before each command, and the variants that take part."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _ABSENT = {
     ARM64: "its steps run on the base, which takes an emulator",
     PLAN: "only lamina plans without building",
 }
-"""Group -> why a variant takes no part in it."""
+"""Group -> why some variants take no part in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One thing that happens to people who build images.
+    """A situation in the daily life of people who build images.
 
-    group: cases of a group share an engine and a repository. about: one line for the documentation.
-    edit: what is done before run number n. most: how often it can be repeated at all. seconds: for how
-    long it is repeated, where that is longer than for others: a download is never twice the same.
-    one: by hand one would build only the edited image. size: images; files: files in the repository.
+    group: cases of a group share an engine and a repository. about: one line for the documentation. edit: the
+    edit before run number n. most: the highest possible number of runs. seconds: how long to repeat the case,
+    if longer than others, for example because download times vary. one: whether a person would build only the
+    edited image. size: the number of images. files: the number of files in the repository.
     """
 
     name: str
@@ -132,13 +132,13 @@ QUICK_VARIANTS = ("bake", "lamina")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What is to be measured, in the order of CASES and VARIANTS."""
+    """The cases and variants to measure, in the order of CASES and VARIANTS."""
 
     cases: tuple[str, ...]
     variants: tuple[str, ...]
 
     def of(self, variant: str, group: str, size: int | None = None) -> tuple[Case, ...]:
-        """The chosen cases of a group in which a variant takes part; size: only those of so many images."""
+        """Return the chosen cases of a group for a variant. size: only those with this number of images."""
         return tuple(
             case
             for case in map(BY_NAME.__getitem__, self.cases)
@@ -146,7 +146,7 @@ class Selection:
         )
 
     def sizes(self, group: str) -> tuple[int, ...]:
-        """The numbers of images in the chosen cases of a group."""
+        """Return the numbers of images in the chosen cases of a group."""
         return tuple(dict.fromkeys(case.size for case in CASES if case.group == group and self.has(case)))
 
     def has(self, case: Case) -> bool:
@@ -155,7 +155,7 @@ class Selection:
 
     @property
     def absent(self) -> Iterator[tuple[str, str, str]]:
-        """Case, variant and reason of what is chosen but not for this variant."""
+        """Case, variant and reason of each chosen pair in which the variant takes no part."""
         for case in map(BY_NAME.__getitem__, self.cases):
             for variant in self.variants:
                 if variant not in case.variants:
@@ -163,7 +163,10 @@ class Selection:
 
 
 def select(cases: Iterable[str], variants: Iterable[str], *, quick: bool = False) -> Selection:
-    """What the names say; nothing named is everything, or what is quick. Raises SelectionError."""
+    """Return the named cases and variants; without names all, or the quick ones.
+
+    Raises SelectionError for unknown names.
+    """
     named_cases, named_variants = tuple(cases), tuple(variants)
     SelectionError.check(
         problem
@@ -182,7 +185,7 @@ def select(cases: Iterable[str], variants: Iterable[str], *, quick: bool = False
 
 
 def rank(case: str, variant: str) -> int:
-    """Where a row stands among all rows."""
+    """Return a row's position among all rows."""
     return _RANKS[case, variant]
 
 

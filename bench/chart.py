@@ -1,4 +1,4 @@
-"""The figures as a picture: bars on a logarithmic scale, on no background, readable in light and dark."""
+"""Draw the figures: bars on a logarithmic scale, without a background, readable in light and dark themes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lamina.errors import ConfigError
 from lamina.report.figures import seconds
 
 _INK = "#7d8590"
-"""As far from white as from black."""
+"""A grey as far from white as from black."""
 _COLOURS = {"before": "#c9605a", "seed": "#d29922", "bake": "#6e9bd1", "lamina": "#2ea06a"}
 _BAR = 0.2
 _INCHES_A_CASE = 0.62
@@ -25,7 +25,8 @@ def draw(report: BenchReport, *files: Path) -> None:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise ConfigError.of(
-            "there is no matplotlib to draw the chart with", hint="nox -s bench, or pip install matplotlib"
+            "matplotlib, which draws the chart, is not installed",
+            hint="nox -s bench, or pip install matplotlib",
         ) from None
     cases = [
         name
@@ -34,7 +35,7 @@ def draw(report: BenchReport, *files: Path) -> None:
     ]
     if not cases:
         return
-    # SVG ids and dates would make every drawing of the same figures another file.
+    # Random SVG ids and dates would change the file with every drawing of the same figures.
     settings: dict[Any, Any] = {"svg.hashsalt": "lamina", "font.size": 9}
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=(8, 1.2 + _INCHES_A_CASE * len(cases)), layout="constrained")
@@ -74,6 +75,6 @@ def draw(report: BenchReport, *files: Path) -> None:
 
 
 def _height(report: BenchReport, cases: list[str], case: str, variant: str) -> float:
-    """Where a bar stands: those of a case side by side around its name."""
+    """Return a bar's position: the bars of a case are side by side around its name."""
     present = [name for name in VARIANTS if report.find(case, name)]
     return cases.index(case) + (present.index(variant) - (len(present) - 1) / 2) * _BAR

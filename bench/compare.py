@@ -1,4 +1,4 @@
-"""This run beside an earlier one: ratios of medians, case by case. Pure."""
+"""Compare a run with an earlier one: ratios of medians, case by case. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from bench.rows import BenchReport
 
 SMALLEST = 0.1
-"""Seconds. A smaller difference is the machine's, whatever the ratio."""
+"""Seconds. A smaller difference is noise, whatever the ratio."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchChange:
-    """A case and a variant that both runs have. before, now: median seconds."""
+    """A case and a variant in both runs. before, now: median seconds."""
 
     case: str
     variant: str
@@ -22,16 +22,16 @@ class BenchChange:
 
     @property
     def ratio(self) -> float:
-        """Above 1: slower than it was."""
+        """The new time divided by the old one; above 1: slower."""
         return self.now / self.before
 
     def slower(self, tolerance: float) -> bool:
-        """Whether it is slower by more than the tolerated ratio, and by more than a machine's whim."""
+        """Whether it is slower by more than the tolerated ratio, and by more than `SMALLEST`."""
         return self.ratio > tolerance and self.now - self.before > SMALLEST
 
 
 def compare(before: BenchReport, now: BenchReport) -> tuple[BenchChange, ...]:
-    """What both reports have figures for, in this run's order."""
+    """Return the rows with figures in both reports, in this run's order."""
     return tuple(_changes(before, now))
 
 

@@ -1,4 +1,4 @@
-"""What the figures are to show, as ratios of one run: absolute times belong to a machine. Pure."""
+"""The goals for the figures. Most are ratios of one run, because times depend on the machine. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FEWER = 0.999
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """One thing to be shown. wanted, found: in words. met: None where the figures for it are missing."""
+    """A goal. wanted, found: in words. met: None if the figures for it are missing."""
 
     what: str
     wanted: str
@@ -21,7 +21,7 @@ class Goal:
 
 
 def goals(report: BenchReport) -> tuple[Goal, ...]:
-    """Every goal, in the light of a report."""
+    """Return every goal, judged by a report."""
     return tuple(_goals(report))
 
 

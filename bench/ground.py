@@ -1,4 +1,4 @@
-"""Where the bench builds: a builder that can be emptied, a registry beside it, and a meter on both."""
+"""The ground of the bench: a builder that can be emptied, a registry, and a byte counter for both."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ RUNTIME = "lambda/python"
 
 
 class Ground(Protocol):
-    """Everything that variants have in common, made for one run of the bench and removed after it."""
+    """The builder and registry that all variants share, created for one run of the bench."""
 
     uncounted: str | None
-    """Why bytes are not counted; None when they are."""
+    """Why bytes are not counted; None if they are."""
     no_arm64: str | None
-    """Why nothing can be built for arm64; None when it can."""
+    """Why arm64 cannot be built; None if it can."""
     versions: Mapping[str, str]
-    """Of docker, buildx and BuildKit, once it is open."""
+    """The versions of docker, buildx and BuildKit, once the ground is open."""
 
     @property
     def stored(self) -> str:
-        """The output that leaves an image in the engine's store."""
+        """The build output that stores an image in the engine."""
         ...
 
     @property
     def buildx(self) -> tuple[str, ...]:
-        """What to put before ``bake``."""
+        """The command words before ``bake``."""
         ...
 
     @property
@@ -41,32 +41,32 @@ class Ground(Protocol):
 
     @property
     def runtime(self) -> str:
-        """The repository in it of the runtime that every variant builds on."""
+        """The registry's repository of the runtime that every variant builds on."""
         ...
 
     def open(self) -> None:
-        """Start all of it and put the runtime into the registry. Raises EngineError."""
+        """Start the builder and the registry, and push the runtime. Raises EngineError."""
         ...
 
     def close(self) -> None:
-        """Remove all of it; nothing when it was never opened."""
+        """Remove everything; do nothing if it was never opened."""
         ...
 
     def empty(self) -> None:
-        """A builder as it is on a runner that has never built, and none of our images in the engine."""
+        """Empty the builder, as on a runner that has never built, and remove our images from the engine."""
         ...
 
     def traffic(self) -> Traffic | None:
-        """What has passed so far; None where bytes are not counted."""
+        """Return the bytes so far; None if bytes are not counted."""
         ...
 
     def command(self, *argv: str, cwd: Path, env: Mapping[str, str] | None = None) -> Command:
-        """A command that uses this builder, this engine and this registry."""
+        """Return a command that uses this builder, this engine and this registry."""
         ...
 
 
 def read_versions(*, docker: str, buildx: str, builders: str, builder: str) -> Mapping[str, str]:
-    """Versions out of what the tools answered: JSON of docker and of `buildx ls`, the line of buildx."""
+    """Read versions from the tools' output: JSON of docker and of `buildx ls`, the line of buildx."""
     listed = [json.loads(line) for line in builders.splitlines() if line.startswith("{")]
     nodes = [node for each in listed if each["Name"] == builder for node in each["Nodes"]]
     words = buildx.split()
@@ -75,5 +75,5 @@ def read_versions(*, docker: str, buildx: str, builders: str, builder: str) -> M
         "buildx": words[1] if len(words) > 1 else "",
         "buildkit": str(nodes[0].get("Version", "")) if nodes else "",
     }
-    # Debian builds the engine without telling it which BuildKit is in it.
+    # Debian's engine does not know the version of the BuildKit in it.
     return {name: version for name, version in found.items() if version and "unknown" not in version}

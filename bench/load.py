@@ -12,7 +12,7 @@ _CHUNKS = 32
 
 
 def burn(file: Path) -> None:
-    """Write, flush and hash over and over; ends when the file can no longer be written."""
+    """Write, flush and hash again and again until the file can no longer be written."""
     while file.parent.is_dir():
         digest = hashlib.sha256()
         try:

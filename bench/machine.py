@@ -1,4 +1,4 @@
-"""On what the bench ran: figures mean little without it."""
+"""The facts about the machine of a bench: figures mean little without them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _GIB = 1024**3
 
 
 def facts(versions: Mapping[str, str]) -> Mapping[str, str]:
-    """The machine and the versions that matter. versions: of what the engine consists of."""
+    """Return the machine's facts and versions. versions: of the engine's parts."""
     return {
         "system": _system(),
         "kernel": f"{platform.system()} {platform.release()}",
@@ -28,7 +28,7 @@ def facts(versions: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def parse_model(cpuinfo: str) -> str | None:
-    """The processor's name in ``/proc/cpuinfo``; arm64 machines tell none."""
+    """Return the processor's name in ``/proc/cpuinfo``; None on arm64, where it is missing."""
     for line in cpuinfo.splitlines():
         name, _, value = line.partition(":")
         if name.strip() == "model name":
@@ -37,7 +37,7 @@ def parse_model(cpuinfo: str) -> str | None:
 
 
 def sentence(machine: Mapping[str, str]) -> str:
-    """The facts in one line."""
+    """Return the facts in one line."""
     tools = ", ".join(
         f"{name} {machine[key]}"
         for key, name in (

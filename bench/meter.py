@@ -1,4 +1,4 @@
-"""Timing whole commands and counting what they moved: what a person waits for, Python's start included."""
+"""Time whole commands and count their bytes: all that a person waits for, Python's start included."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WIDTH = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """What a build did. cached, total: instructions of Dockerfiles. built: images that are new."""
+    """The steps of a build. cached, total: instructions of Dockerfiles. built: new images."""
 
     cached: int = 0
     total: int = 0
@@ -29,7 +29,7 @@ class Steps:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One run of a command. traffic: what it moved, None where that is not counted."""
+    """One run of a command. traffic: the bytes it moved, None if they are not counted."""
 
     seconds: float
     traffic: Traffic | None
@@ -46,20 +46,20 @@ class Spread:
 
     @classmethod
     def of(cls, seconds: Iterable[float]) -> Spread:
-        """The spread of at least one number."""
+        """Return the spread of at least one number."""
         values = sorted(seconds)
         return cls(min=values[0], median=statistics.median(values), max=values[-1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeBudget:
-    """How often a command is repeated: at most ``times``, and not again once ``seconds`` would be passed."""
+    """How often to repeat a command: at most ``times``, and only while the total stays within ``seconds``."""
 
     times: int
     seconds: float
 
     def again(self, samples: list[Sample]) -> bool:
-        """Whether there is to be one more run after these."""
+        """Whether to run the command once more after these samples."""
         if not samples:
             return True
         spent = sum(sample.seconds for sample in samples)
@@ -75,10 +75,17 @@ def measure(
     patience: TimeBudget,
     before: Callable[[int], None] = lambda _: None,
 ) -> list[Sample]:
-    """Run a command until patience ends. Raises BuildError for a command that fails.
+    """Run a command as often as the time budget allows.
 
-    command: asked for anew before each run, for the engine may be another one by then.
-    before: prepares each run and is neither timed nor counted. read: what the run did, from its output.
+    Args:
+        command: returns the command; called again before each run, because the engine may have changed.
+        read: reads the steps of a run from its output.
+        traffic: returns the bytes so far, None if they are not counted.
+        patience: the time budget.
+        before: prepares each run; neither timed nor counted.
+
+    Raises:
+        BuildError: the command fails.
     """
     samples: list[Sample] = []
     while patience.again(samples):
@@ -96,22 +103,22 @@ def measure(
 
 
 def check(command: Command, done: Completed) -> None:
-    """Raise BuildError when a command failed: why in the first line, below it the end of what it said."""
+    """Raise BuildError if a command failed: the first line says why, the end of its output follows."""
     if not done.ok:
-        said = _said(done) or ["it said nothing"]
+        said = _said(done) or ["it printed nothing"]
         why = next((line for line in said if line.lower().startswith("error:")), said[-1])
         words = "\n".join(f"  | {line[:_WIDTH]}" for line in said[-_LAST_LINES:])
         raise BuildError.of(f"`{_program(command)}` ended with {done.code}: {why[:_WIDTH]}\n{words}")
 
 
 def _program(command: Command) -> str:
-    """What was run, without where it was run and with what."""
+    """Return the program and its first words, without the prefix of `nsenter`."""
     argv = command.argv[command.argv.index("--") + 1 :] if command.argv[0] == "nsenter" else command.argv
     return " ".join([Path(argv[0]).name, *argv[1:4]])
 
 
 def _said(done: Completed) -> list[str]:
-    """The lines that a command wrote; of BuildKit's events only the log of the step that broke."""
+    """Return the lines of a command's output; of BuildKit's events only the log of the failed step."""
     trace = Trace({"all": "all"})
     for line in (done.stderr if done.stderr.strip() else done.stdout).splitlines():
         trace.feed(line)

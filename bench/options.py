@@ -1,4 +1,4 @@
-"""The command line of the bench, read into values."""
+"""The command line of the bench."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What was asked for.
+    """The options of the command line.
 
-    out: the folder of the results. render: a ``bench.json`` to show instead of measuring.
-    write: whether the documentation gets the figures. compare: an earlier ``bench.json``.
+    out: the folder of the results. render: a ``bench.json`` to show instead of measuring. write: whether to
+    write the figures into the documentation. compare: an earlier ``bench.json``.
     """
 
     selection: Selection
@@ -36,8 +36,10 @@ class Options:
 
 
 def read_options(argv: Sequence[str] | None = None) -> Options:
-    """The options. Raises SelectionError for names that nothing has, ConfigError for values without sense."""
-    parser = argparse.ArgumentParser(prog="nox -s bench --", description="What building images costs.")
+    """Parse the command line. Raises SelectionError for unknown names, ConfigError for invalid values."""
+    parser = argparse.ArgumentParser(
+        prog="nox -s bench --", description="Measure what building images costs."
+    )
     parser.add_argument("--quick", action="store_true", help="few cases, bake and lamina, once each")
     parser.add_argument(
         "--case", action="append", default=[], metavar="NAME", help=f"only this case: {', '.join(BY_NAME)}"
@@ -52,29 +54,31 @@ def read_options(argv: Sequence[str] | None = None) -> Options:
     parser.add_argument(
         "--times",
         type=int,
-        help=f"repeat each case up to so many times ({_TIMES}), but not beyond {_SECONDS:.0f} s",
+        help=f"how often to repeat each case ({_TIMES}), but for at most {_SECONDS:.0f} s",
     )
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"folder of the results ({RESULTS})")
     parser.add_argument(
-        "--render", type=Path, metavar="FILE", help="measure nothing, show what a bench.json holds"
+        "--render", type=Path, metavar="FILE", help="measure nothing, show the results in a bench.json"
     )
     parser.add_argument(
-        "--write", action="store_true", help="put the figures into README.md and docs/benchmark.md"
+        "--write", action="store_true", help="write the figures into README.md and docs/benchmark.md"
     )
-    parser.add_argument("--compare", type=Path, metavar="FILE", help="beside an earlier bench.json")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="compare with an earlier bench.json")
     parser.add_argument(
         "--tolerance",
         type=float,
         default=TOLERANCE,
         metavar="RATIO",
-        help=f"with --compare: exit 1 when a case takes more than so many times its time ({TOLERANCE})",
+        help=f"with --compare: exit 1 when a case takes more than this ratio of its earlier time ({TOLERANCE})",
     )
     found = parser.parse_args(argv)
     if found.times is not None and found.times < 1:
         raise ConfigError.of(f"a case cannot run {found.times} times", where="--times", allowed="1 or more")
     if found.tolerance < 1:
         raise ConfigError.of(
-            "a run is never to be faster than itself", where="--tolerance", allowed="1 or more"
+            f"a tolerance of {found.tolerance:g} would refuse an equal run",
+            where="--tolerance",
+            allowed="1 or more",
         )
     times = found.times or (1 if found.quick else _TIMES)
     return Options(

@@ -1,4 +1,4 @@
-"""The figures in the documentation: what stands between a pair of markers is written anew, nothing else."""
+"""Write the figures into the documentation: only the text between each pair of markers is replaced."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MARKERS = re.compile(r"(?s)(<!-- bench:(?P<name>[a-z-]+) -->\n).*?(<!-- bench:e
 
 
 def sections(report: BenchReport) -> Mapping[str, str]:
-    """Marker -> what belongs between it and the end."""
+    """Return marker -> the text of its section."""
     return {
         "machine": table.machine(report),
         "short": table.short(report),
@@ -31,7 +31,7 @@ def sections(report: BenchReport) -> Mapping[str, str]:
 
 
 def fill(text: str, parts: Mapping[str, str], *, where: str) -> str:
-    """A page with its marked sections replaced. Raises ConfigError for a marker that nothing belongs to."""
+    """Return a page with its marked sections replaced. Raises ConfigError for an unknown marker, or none."""
     names = [found.group("name") for found in _MARKERS.finditer(text)]
     if unknown := [name for name in names if name not in parts]:
         raise ConfigError.of(
@@ -45,7 +45,7 @@ def fill(text: str, parts: Mapping[str, str], *, where: str) -> str:
 
 
 def write_pages(root: Path, report: BenchReport) -> tuple[Path, ...]:
-    """Write the figures into the README and the page about them; the files. Raises ConfigError."""
+    """Write the figures into the README and the benchmark page. Return the files. Raises ConfigError."""
     parts = sections(report)
     pages = {root / name: name for name in (README, PAGE)}
     filled = {}
@@ -59,7 +59,7 @@ def write_pages(root: Path, report: BenchReport) -> tuple[Path, ...]:
 
 
 def markdown(report: BenchReport) -> str:
-    """All of it as a page of its own, ``bench.md``."""
+    """Return the whole report as a page of its own, ``bench.md``."""
     parts = sections(report)
     blocks = (parts["machine"], parts["cases"], parts["goals"], parts["full"], parts["not-run"])
     return "\n\n".join(block for block in blocks if block) + "\n"

@@ -1,4 +1,4 @@
-"""Ground of our own: a private engine and a registry, in a network namespace whose links are read off."""
+"""Private ground: an engine and a registry of its own, in a network namespace whose bytes are counted."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ from lamina.sandbox.packages import machine_architecture
 from lamina.sandbox.registry import LocalRegistry
 
 NAME = "bench"
-"""Of the engine, the registry and the namespace."""
+"""The name of the engine, the registry and the namespace."""
 _PORT = 5000
 
 
 class PrivateGround:
-    """A private engine, a registry and, where the machine lets us, a network namespace around both.
+    """A private engine, a registry and, if the machine allows it, a network namespace around both.
 
-    Commands are run inside the namespace: what they ask of the registry is counted as well.
-    folder: for a docker configuration of its own.
+    Commands run inside the namespace, so that their own requests to the registry are counted too.
+
+    Args:
+        folder: for a docker configuration of its own.
     """
 
     stored = "type=image"
@@ -67,7 +69,7 @@ class PrivateGround:
             self._clear()
 
     def empty(self) -> None:
-        """See `Ground.empty`: the engine's data goes with the engine."""
+        """See `Ground.empty`: removes the engine with its data, and starts it again."""
         engines.down(self._runner, NAME, purge=True)
         self._start()
 
@@ -92,7 +94,7 @@ class PrivateGround:
         return f"{self.registry}/{RUNTIME}"
 
     def command(self, *argv: str, cwd: Path, env: Mapping[str, str] | None = None) -> Command:
-        """See `Ground.command`: in the namespace, with no docker configuration but its own."""
+        """See `Ground.command`: runs in the namespace, with a docker configuration of its own."""
         return Command(
             argv=inside(self._netns, *argv),
             env={
@@ -127,7 +129,7 @@ class PrivateGround:
         )
 
     def _publish_runtime(self) -> None:
-        """The stand-in under the name of a runtime; for arm64, on which nothing is run, an empty one."""
+        """Push the stand-in as the runtime; for arm64, where no step runs, push an empty image."""
         architecture = machine_architecture()
         stand_in = runtime.ensure(self._runner, self._running, PYTHON, architecture, self._say)
         parts = [f"{self.runtime}:{architecture}"]

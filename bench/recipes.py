@@ -1,8 +1,8 @@
-"""The Dockerfiles of the variants *before* and *seed*: the same functions, built as they used to be.
+"""The Dockerfiles of the variants *before* and *seed*: the same functions, built in older ways.
 
-*before* is what a caching plan usually starts from: the repository is the context and is copied whole,
-nothing is kept between installs, and functions install again what their base has. *seed* is that plan
-carried out: targeted contexts, cache mounts, and functions that install only what their base lacks.
+*before* is the usual start of a caching plan: the whole repository is the context and is copied, installs
+keep no cache, and functions install the packages of their base again. *seed* is the result of that plan:
+targeted contexts, cache mounts, and functions that install only the packages their base is missing.
 Both install the versions that the linked Dockerfiles of ``dockerfiles/`` install.
 """
 
@@ -20,14 +20,14 @@ _EMBEDDING, _WORDS = "receipts/embedding_step_functions", "receipts/word_label_s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchRecipe:
-    """A Dockerfile and the ignore file beside it; None leaves the whole repository in the context."""
+    """A Dockerfile and its ignore file. None: no ignore file, so the whole repository is the context."""
 
     dockerfile: str
     ignore: str | None = None
 
 
 def _before(base: str, install: str, handler: str | None = None) -> BenchRecipe:
-    """All of the repository is copied, so that any edit runs the install again."""
+    """Copy the whole repository, so that any edit runs the install again."""
     lines = [
         f"FROM {base}",
         "COPY . /tmp/project/",
@@ -39,7 +39,7 @@ def _before(base: str, install: str, handler: str | None = None) -> BenchRecipe:
 def _seed(
     base: str, sources: tuple[str, ...], install: str | None, handler: str | None = None
 ) -> BenchRecipe:
-    """What is installed is copied, what pip downloads stays in a cache mount, tests are left out."""
+    """Copy only the installed folders, keep pip's downloads in a cache mount, and leave tests out."""
     lines = [f"FROM {base}"]
     lines += [f"COPY {source} /tmp/{source}" for source in sources]
     if install:
@@ -62,7 +62,7 @@ def _pip(*what: str, constraints: tuple[str, ...], options: str = "") -> str:
 
 
 def recipes(variant: str, runtime: str) -> Mapping[str, BenchRecipe]:
-    """Image -> its Dockerfile, bases first. runtime: the image that all stand on, with its tag."""
+    """Return image -> its Dockerfile, bases first. runtime: the base of all images, with its tag."""
     dynamo, label = "base-receipt-dynamo:stable", "base-receipt-label:stable"
     needs = f"-r {_EMBEDDING}/requirements.txt"
     both, all_three = (_DYNAMO, _LABEL), (_DYNAMO, _LABEL, _EMBEDDING)
@@ -81,7 +81,7 @@ def recipes(variant: str, runtime: str) -> Mapping[str, BenchRecipe]:
                 dynamo, _pip(f"./{_DYNAMO}", constraints=(_DYNAMO,), options=forced), _WORDS
             ),
         }
-    # Without --upgrade pip leaves alone what the base has.
+    # Without --upgrade pip leaves the packages of the base alone.
     pins = tuple(f"{folder}/constraints.txt" for folder in all_three)
     return {
         "base-receipt-dynamo": _seed(

@@ -1,4 +1,4 @@
-"""What was measured: rows of a case and a variant, and the document that keeps them, schema 1."""
+"""The results: a row for each case and variant, and the JSON document that keeps them (schema 1)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ FAILED = "failed: "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchRow:
-    """A case as one variant met it.
+    """The result of a case for one variant.
 
-    seconds: of ``runs`` whole commands. bytes_internet: received from outside; bytes_registry: between
-    the builder and the registry, in both directions; medians, None where they are not counted.
-    steps_cached, steps_total: instructions of Dockerfiles. images_built: those that became new images.
-    not_run: why there are no figures, None when there are.
+    seconds: of ``runs`` whole commands. bytes_internet: received from the internet. bytes_registry: between
+    the builder and the registry, in both directions. Both are medians, None if bytes are not counted.
+    steps_cached, steps_total: instructions of Dockerfiles. images_built: how many images are new. not_run:
+    why there are no figures, None if there are.
     """
 
     case: str
@@ -40,7 +40,7 @@ class BenchRow:
 
     @classmethod
     def of(cls, case: str, variant: str, samples: list[Sample]) -> BenchRow:
-        """The row of at least one run. Steps and images are those of the last."""
+        """Return the row of at least one run. Steps and images are those of the last run."""
         moved = [sample.traffic for sample in samples if sample.traffic is not None]
         steps = samples[-1].steps
         return cls(
@@ -58,23 +58,23 @@ class BenchRow:
 
     @classmethod
     def missing(cls, case: str, variant: str, reason: str) -> BenchRow:
-        """A row without figures."""
+        """Return a row without figures."""
         return cls(case=case, variant=variant, not_run=reason)
 
     @property
     def failed(self) -> bool:
-        """Whether it was to run and did not end well."""
+        """Whether the case was run and failed."""
         return (self.not_run or "").startswith(FAILED)
 
     @property
     def bytes_moved(self) -> int | None:
-        """From the internet and over the registry; None where they are not counted."""
+        """The bytes from the internet and of the registry; None if they are not counted."""
         if self.bytes_internet is None or self.bytes_registry is None:
             return None
         return self.bytes_internet + self.bytes_registry
 
     def document(self) -> dict[str, Any]:
-        """As it stands in ``bench.json``."""
+        """Return the row's JSON object in ``bench.json``."""
         seconds = self.seconds
         return {
             "case": self.case,
@@ -99,7 +99,7 @@ class BenchRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchReport:
-    """A run of the bench. uncounted: why bytes are not counted, None when they are."""
+    """A run of the bench. uncounted: why bytes are not counted, None if they are."""
 
     rows: tuple[BenchRow, ...]
     machine: Mapping[str, str] = field(default_factory=dict)
@@ -111,14 +111,14 @@ class BenchReport:
         return tuple(row for row in self.rows if row.seconds is not None)
 
     def find(self, case: str, variant: str) -> BenchRow | None:
-        """The row of a case and a variant that has figures."""
+        """Return the row of a case and a variant, None if it has no figures."""
         return next(
             (row for row in self.measured if (row.case, row.variant) == (case, variant)),
             None,
         )
 
     def document(self) -> dict[str, Any]:
-        """``bench.json``."""
+        """Return the JSON document ``bench.json``."""
         return {
             "schema": SCHEMA,
             "machine": dict(self.machine),
@@ -128,12 +128,12 @@ class BenchReport:
 
 
 def read_report(file: Path) -> BenchReport:
-    """The report in a ``bench.json``. Raises ConfigError for a file that is none."""
+    """Read the report in a ``bench.json``. Raises ConfigError if the file is not one."""
     if not file.is_file():
         raise ConfigError.of(f"there is no file {file}", hint="nox -s bench writes one")
     document = read_json(file)
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise ConfigError.of("this is no report of the bench", where=str(file), allowed=f"schema {SCHEMA}")
+        raise ConfigError.of("this is not a report of the bench", where=str(file), allowed=f"schema {SCHEMA}")
     try:
         return BenchReport(
             rows=tuple(_row(each) for each in document["rows"]),

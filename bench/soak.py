@@ -1,7 +1,7 @@
-"""``python -m bench.soak``: whether a remote cache is found every time, on a machine that is busy.
+"""``python -m bench.soak``: check on a busy machine that a remote cache is found every time.
 
-Each round exports the caches of the sample from an engine that has never built, then edits the lowest
-base's package and builds that on another empty engine: every step but the copies must come from the cache.
+Each round exports the caches of the sample from an engine that has never built. Then it edits the lowest
+base's package and builds on another empty engine: every step but the copies must come from the cache.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lamina.report.console import Screen
 
 ROUNDS, LOAD = 20, 2
 CACHED = Steps(cached=9, total=11, built=4, images=4)
-"""What the second build of a round does: all steps but the copies of the edited package and its twin."""
+"""The second build of a round: all steps are cached but the two copies of the edited package."""
 HEADINGS = ("round", "cold", "cached", "base code edited", "cached", "load", "")
 _ONCE = TimeBudget(times=1, seconds=0.0)
 _SMALL = "numpy\n"  # in place of chromadb: the same steps, a tenth of the bytes
@@ -36,7 +36,7 @@ _SMALL = "numpy\n"  # in place of chromadb: the same steps, a tenth of the bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """One round. cold, edited: its two builds, None where it did not come so far. failure: why it did not."""
+    """One round. cold, edited: its two builds, None if it did not get so far. failure: why not."""
 
     number: int
     cold: Sample | None = None
@@ -46,7 +46,7 @@ class Round:
 
     @property
     def fault(self) -> str | None:
-        """What is wrong with it."""
+        """Why the round fails, None if it does not."""
         if self.failure or self.cold is None or self.edited is None:
             return self.failure or "it was not finished"
         if self.cold.steps.cached:
@@ -57,7 +57,7 @@ class Round:
 
     @property
     def row(self) -> tuple[str, ...]:
-        """For the table of `HEADINGS`."""
+        """The cells for `HEADINGS`."""
         cells = [cell for sample in (self.cold, self.edited) for cell in _cells(sample)]
         return (str(self.number), *cells, f"{self.load:.1f}", self.fault or "")
 
@@ -69,7 +69,7 @@ def _cells(sample: Sample | None) -> tuple[str, str]:
 
 
 def faults(rounds: Iterable[Round], wanted: int) -> Iterator[Problem]:
-    """What keeps a soak from being passed. wanted: how many rounds it was to have."""
+    """Yield the failures of a soak. wanted: the requested number of rounds."""
     finished = 0
     for each in rounds:
         finished += 1
@@ -81,16 +81,16 @@ def faults(rounds: Iterable[Round], wanted: int) -> Iterator[Problem]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What was asked for. load: busy processes beside the builds."""
+    """The options of the command line. load: busy processes beside the builds."""
 
     rounds: int
     load: int
 
 
 def read_options(argv: Sequence[str] | None = None) -> Options:
-    """The options. Raises ConfigError for values without sense."""
+    """Parse the command line. Raises ConfigError for invalid values."""
     parser = argparse.ArgumentParser(prog="nox -s soak --", description=(__doc__ or "").partition("\n\n")[2])
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"how many ({ROUNDS})")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"how many rounds to run ({ROUNDS})")
     parser.add_argument("--load", type=int, default=LOAD, help=f"busy processes beside the builds ({LOAD})")
     found = parser.parse_args(argv)
     if found.rounds < 1:
@@ -98,13 +98,13 @@ def read_options(argv: Sequence[str] | None = None) -> Options:
             f"a soak cannot have {found.rounds} rounds", where="--rounds", allowed="1 or more"
         )
     if found.load < 0:
-        raise ConfigError.of(f"there are no {found.load} processes", where="--load", allowed="0 or more")
+        raise ConfigError.of(f"{found.load} processes cannot be started", where="--load", allowed="0 or more")
     return Options(rounds=found.rounds, load=found.load)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Soak:
-    """What a soak works with. ground: opened. say: told what is going on."""
+    """A soak. ground: already opened. say: receives progress messages."""
 
     runner: Runner
     ground: Ground
@@ -117,13 +117,13 @@ class Soak:
         check(command, self.runner.run(command))
 
     def run(self, rounds: int) -> Iterator[Round]:
-        """Every round, as soon as it is known. Networks fail: a round with a failed build is run twice."""
+        """Yield every round as soon as it is known. A failed build gets a second try: networks fail."""
         for number in range(1, rounds + 1):
             found = self._round(number, f"soak-{number}")
             yield self._round(number, f"soak-{number}-again") if found.failure else found
 
     def _round(self, number: int, prefix: str) -> Round:
-        """prefix: repositories of its own, so that nothing is found that an earlier round exported."""
+        """Run a round. prefix: of its own repositories, so that it finds no cache of an earlier round."""
         samples: list[Sample] = []
         failure = None
         for edit in ("", f"# round {number}"):
@@ -153,7 +153,7 @@ class Soak:
 
 
 def make_tree(runner: Runner, source: Path, root: Path, runtime: str) -> Tree:
-    """The sample with its largest dependency replaced: as many images and steps, quickly installed."""
+    """Write the sample with its largest dependency replaced: the same images and steps, but fast installs."""
     root.mkdir(parents=True)
     tree = copy_sample(runner, source, root, variant="lamina", runtime=runtime)
     (root / EMBEDDING_REQUIREMENTS).write_text(_SMALL, "utf-8")
@@ -162,7 +162,7 @@ def make_tree(runner: Runner, source: Path, root: Path, runtime: str) -> Tree:
 
 @contextmanager
 def load(runner: Runner, folder: Path, processes: int) -> Iterator[None]:
-    """So many busy processes while it lasts, see `bench.load`. folder: made, removed at the end."""
+    """Run busy processes (`bench.load`) until the end. folder: created, and removed at the end."""
     folder.mkdir()
     try:
         for number in range(processes):
@@ -176,7 +176,7 @@ def load(runner: Runner, folder: Path, processes: int) -> Iterator[None]:
 
 
 def main() -> int:
-    """Soak, show, judge; the exit code."""
+    """Run the soak, show and judge it. Return the exit code."""
     screen = Screen()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: engines are stopped
     try:
@@ -192,7 +192,7 @@ def main() -> int:
 
 
 def _soak(options: Options, screen: Screen) -> list[Round]:
-    """Run the rounds and show them; those that there are when it is stopped."""
+    """Run the rounds and show them, also those so far if it is stopped."""
     runner = SubprocessRunner()
     rounds: list[Round] = []
     with tempfile.TemporaryDirectory(prefix="lamina-soak-") as name, screen.working() as say:

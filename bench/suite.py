@@ -1,4 +1,4 @@
-"""The run of the bench: groups of cases that share an engine and a repository, one row after the other."""
+"""Run the bench: groups of cases that share an engine and a repository, one row after the other."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from lamina.process import Completed, Runner
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """What a run of the bench works with. ground: not opened; it is when something is to be built.
+    """A run of the bench.
 
-    source: the repository that has the sample. folder: for the trees. say: told what is going on.
+    ground: not opened yet; `run` opens it if there is something to build. source: the repository with the
+    sample. folder: for the trees. say: receives progress messages.
     """
 
     runner: Runner
@@ -32,7 +33,7 @@ class Suite:
     say: Callable[[str], None]
 
     def run(self, selection: Selection) -> Iterator[BenchRow]:
-        """Every row of the selection, as soon as it is known. A case that fails is a row as well."""
+        """Yield every row of the selection as soon as it is known. A failed case is a row too."""
         yield from (BenchRow.missing(case, variant, reason) for case, variant, reason in selection.absent)
         building = [variant for variant in selection.variants if self._builds(selection, variant)]
         if building:
@@ -69,7 +70,7 @@ class Suite:
     def _sample(
         self, variant: Variant, warm: tuple[Case, ...], empty: tuple[Case, ...]
     ) -> Iterator[BenchRow]:
-        """The sample: first on one engine, then, once it is in the registry, on an empty one each time."""
+        """Build the sample: first on one engine, then, once it is pushed, on an empty engine each time."""
         course = _Course(self, variant, "sample")
         try:
             course.start(
@@ -96,7 +97,7 @@ class Suite:
             course.end()
 
     def _scale(self, variant: Variant, cases: tuple[Case, ...]) -> Iterator[BenchRow]:
-        """Many small functions in the registry."""
+        """Build and push many small functions."""
         if not cases:
             return
         course = _Course(self, variant, f"scale-{cases[0].size}")
@@ -115,7 +116,7 @@ class Suite:
             course.end()
 
     def _arm64(self, variant: Variant, cases: tuple[Case, ...]) -> Iterator[BenchRow]:
-        """The sample for Lambda's other architecture."""
+        """Build the sample for linux/arm64."""
         if self.ground.no_arm64:
             yield from (BenchRow.missing(case.name, variant.name, self.ground.no_arm64) for case in cases)
             return
@@ -137,7 +138,7 @@ class Suite:
             course.end()
 
     def _plan(self, cases: tuple[Case, ...]) -> Iterator[BenchRow]:
-        """Plans over generated repositories; no engine is asked."""
+        """Plan generated repositories, without an engine."""
         root = self.folder / f"plan-{cases[0].size}"
         self.say(f"writing {cases[0].files:,} files")
         tree = make_packages(root, cases[0].size, cases[0].files)
@@ -179,7 +180,7 @@ class _Course:
             check(command, self._suite.runner.run(command))
 
     def first(self, cases: tuple[Case, ...], name: str) -> Iterator[BenchRow]:
-        """The first build, which is a case as well. Raises LaminaError when nothing can follow it."""
+        """Run the first build, which is a case too. Raises LaminaError if it fails."""
         row = self.on_empty(BY_NAME[name])
         if any(case.name == name for case in cases):
             yield row
@@ -187,14 +188,14 @@ class _Course:
             raise LaminaError.of(f"the first build failed: {(row.not_run or '').removeprefix(FAILED)}")
 
     def on_empty(self, case: Case) -> BenchRow:
-        """Measure a case on an engine that has never built. Networks fail: it is tried twice."""
+        """Measure a case on an engine that has never built. Try it twice, because networks fail."""
         row = self.row(case, before=self.empty, settled=True)
         return self.row(case, before=self.empty, settled=True) if row.failed else row
 
     def row(
         self, case: Case, *, before: Callable[[], None] = lambda: None, settled: bool = False
     ) -> BenchRow:
-        """Measure a case. settled: the last build was of what the repository is without the edit."""
+        """Measure a case. settled: whether the last build was of the repository without the edit."""
         tree, patience = self.job.tree, self._suite.patience
         self._suite.say(f"{self._variant.name}: {case.name}")
         self._told.add(case.name)
@@ -218,23 +219,23 @@ class _Course:
         return BenchRow.of(case.name, self._variant.name, samples)
 
     def settle(self) -> None:
-        """Build what the repository is without edits; not measured. Raises LaminaError."""
+        """Build the repository without edits; not measured. Raises LaminaError."""
         self.job.tree.reset()
         self._build()
 
     def switch(self) -> None:
-        """Another branch is checked out and built, then this one is checked out again."""
+        """Check out and build another branch, then check out this one again."""
         BY_NAME["base-code"].edit(self.job.tree, 0)
         self._build()
         self.job.tree.reset()
 
     def empty(self) -> None:
-        """A runner that has never built, and a fresh clone."""
+        """Give the next build an empty engine and a fresh clone."""
         self._suite.ground.empty()
         self.job.tree.forget()
 
     def lost(self, cases: tuple[Case, ...], error: LaminaError) -> Iterator[BenchRow]:
-        """The cases that were not reached."""
+        """Yield failed rows for the cases that were not reached."""
         for case in cases:
             if case.name not in self._told:
                 yield BenchRow.missing(case.name, self._variant.name, f"{FAILED}{error}")

@@ -1,4 +1,4 @@
-"""The figures as tables: rows for the terminal, Markdown for the documentation. Pure."""
+"""Format the figures as tables: rows for the terminal, Markdown for the documentation. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SHORT = (
 
 
 def terminal(row: BenchRow) -> tuple[str, ...]:
-    """A row that has figures, under HEADINGS."""
+    """Return the cells of a row that has figures, for HEADINGS."""
     spread = row.seconds or Spread(min=0.0, median=0.0, max=0.0)
     return (
         row.case,
@@ -48,7 +48,7 @@ def terminal(row: BenchRow) -> tuple[str, ...]:
 
 
 def line(row: BenchRow) -> str:
-    """A row as soon as it is known."""
+    """Return a row in one line, for progress."""
     if row.seconds is None:
         return f"  {row.variant} {row.case}: not run: {(row.not_run or '').partition(chr(10))[0]}"
     moved = "" if row.bytes_moved is None else f", {size(row.bytes_moved)} moved"
@@ -75,7 +75,7 @@ def short(report: BenchReport) -> str:
 
 
 def by_case(report: BenchReport) -> str:
-    """One row a case: median seconds and the bytes that were moved, of each variant."""
+    """Return a row for each case: median seconds and moved bytes of each variant."""
     cases = dict.fromkeys(row.case for row in report.rows)
     shown = [name for name in BY_NAME if name in cases]
     rows = [(f"`{case}`", *(_cell(report, case, variant) for variant in VARIANTS)) for case in shown]
@@ -83,24 +83,24 @@ def by_case(report: BenchReport) -> str:
 
 
 def about_cases() -> str:
-    """What each case is."""
+    """Return the description of each case."""
     return _markdown(("case", "is"), [(f"`{case.name}`", case.about) for case in BY_NAME.values()])
 
 
 def full(report: BenchReport) -> str:
-    """Every row with all its figures."""
+    """Return every row with all its figures."""
     return _markdown(HEADINGS, [terminal(row) for row in report.measured])
 
 
 def judged(report: BenchReport) -> str:
-    """The goals and whether they are met."""
+    """Return the goals and whether they are met."""
     words = {True: "met", False: "**missed**", None: NONE}
     rows = [(goal.what, goal.wanted, goal.found, words[goal.met]) for goal in goals(report)]
     return _markdown(("goal", "wanted", "measured", ""), rows)
 
 
 def reasons(report: BenchReport) -> tuple[str, ...]:
-    """Why rows have no figures: a line for each variant and reason."""
+    """Return why rows have no figures, a line for each variant and reason."""
     found: dict[tuple[str, str], list[str]] = {}
     for row in report.rows:
         if row.not_run is not None:
@@ -110,7 +110,7 @@ def reasons(report: BenchReport) -> tuple[str, ...]:
 
 
 def machine(report: BenchReport) -> str:
-    """On what it was measured, and whether bytes were counted."""
+    """Return a sentence about the machine, and whether bytes were counted."""
     uncounted = f" Bytes were not counted: {report.uncounted}." if report.uncounted else ""
     return f"Measured on {sentence(report.machine)}.{uncounted}"
 
@@ -120,8 +120,8 @@ def _cell(report: BenchReport, case: str, variant: str) -> str:
     if row is None or row.seconds is None:
         return NONE
     moved = row.bytes_moved
-    told = moved is not None and BY_NAME[case].group != PLAN and (moved > 0 or BY_NAME[case].group == EMPTY)
-    return seconds(row.seconds.median) + (f" · {size(moved)}" if told else "")
+    shown = moved is not None and BY_NAME[case].group != PLAN and (moved > 0 or BY_NAME[case].group == EMPTY)
+    return seconds(row.seconds.median) + (f" · {size(moved)}" if shown else "")
 
 
 def _markdown(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

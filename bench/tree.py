@@ -1,4 +1,4 @@
-"""The repositories that are built: a copy of the sample, and generated ones of any size."""
+"""The repositories that the bench builds: a copy of the sample, and generated ones of any size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAMPLE = {
     "lambda-embedding": "base-receipt-label",
     "lambda-word-label": "base-receipt-dynamo",
 }
-"""The sample's images, bases first -> the image of the project that each stands on."""
+"""The sample's images, bases first -> the project's image that each is based on."""
 EDITED_IMAGE = "lambda-embedding"
 HANDLER = "receipts/embedding_step_functions/handler.py"
 BASE_CODE = "receipts/receipt_dynamo/receipt_dynamo/entities.py"
@@ -33,10 +33,10 @@ ADDED = ("iniconfig", "tabulate", "pluggy", "toolz", "sortedcontainers")
 
 @dataclass(slots=True, kw_only=True)
 class Tree:
-    """A repository on the disk.
+    """A repository on disk.
 
-    images: image, bases first -> the one that it stands on. edited: the image that a handler's edit makes
-    another one, handler: its path.
+    images: image, bases first -> the image it is based on. handler: the path of the handler to edit. edited:
+    the image of that handler.
     """
 
     root: Path
@@ -46,23 +46,23 @@ class Tree:
     _original: dict[str, str] = field(default_factory=dict)
 
     def reset(self) -> None:
-        """Every edited file as it was at first."""
+        """Restore the original text of every edited file."""
         for path, text in self._original.items():
             (self.root / path).write_text(text, "utf-8")
 
     def append(self, path: str, line: str) -> None:
-        """The file as it was at first with one more line."""
+        """Write a file's original text with one more line."""
         self._write(path, f"{self._first(path)}{line}\n")
 
     def require(self, package: str) -> None:
-        """A further dependency of the lowest base."""
+        """Add a dependency to the lowest base."""
         text = self._first(REQUIREMENTS)
         if _BOTO not in text:
             raise ConfigError.of(f"there is no dependency {_BOTO} to add another one to", where=REQUIREMENTS)
         self._write(REQUIREMENTS, text.replace(_BOTO, f'{_BOTO}, "{package}"'))
 
     def forget(self) -> None:
-        """No state of earlier runs, as in a fresh clone."""
+        """Remove the state of earlier runs, as in a fresh clone."""
         shutil.rmtree(self.root / ".lamina", ignore_errors=True)
 
     def _first(self, path: str) -> str:
@@ -73,7 +73,7 @@ class Tree:
 
 
 def check_source(source: Path) -> None:
-    """Raise ConfigError when the sample is not where the bench runs."""
+    """Raise ConfigError if the sample is missing in the current folder."""
     for name in ("dockerfiles", "receipts", "pyproject.toml"):
         if not (source / name).exists():
             raise ConfigError.of(
@@ -84,7 +84,7 @@ def check_source(source: Path) -> None:
 
 
 def copy_sample(runner: Runner, source: Path, root: Path, *, variant: str, runtime: str) -> Tree:
-    """The sample as a variant builds it, under git. runtime: what takes the place of AWS's image."""
+    """Copy the sample for a variant, under git. runtime: the repository that replaces AWS's image."""
     check_source(source)
     keep = shutil.ignore_patterns("__pycache__", ".lamina", "*.pyc")
     for name in ("dockerfiles", "receipts"):
@@ -106,7 +106,7 @@ def copy_sample(runner: Runner, source: Path, root: Path, *, variant: str, runti
 
 
 def make_functions(runner: Runner, root: Path, count: int, *, runtime: str) -> Tree:
-    """``count`` functions of one file each, linked onto the runtime."""
+    """Write ``count`` functions of one file each, linked onto the runtime."""
     names = [f"lambda-{number:03}" for number in range(count)]
     for number, name in enumerate(names):
         _write(root, f"functions/{name}/handler.py", _handler(number))
@@ -123,7 +123,7 @@ def make_functions(runner: Runner, root: Path, count: int, *, runtime: str) -> T
 
 
 def make_packages(root: Path, count: int, files: int) -> Tree:
-    """``count`` images on nothing, which share ``files`` files evenly."""
+    """Write ``count`` images FROM scratch, with ``files`` files in total."""
     names = [f"lambda-{number:03}" for number in range(count)]
     for number, name in enumerate(names):
         _write(root, f"packages/{name}/handler.py", _handler(number))
@@ -151,7 +151,7 @@ def _write(root: Path, path: str, text: str) -> None:
 
 
 def _commit(runner: Runner, root: Path) -> None:
-    """Under git, as repositories are; where there is no git nothing depends on it."""
+    """Commit the files with git, if git is installed; the bench does not depend on it."""
     who = ("-c", "user.name=Bench", "-c", "user.email=bench@example.invalid", "-c", "commit.gpgsign=false")
     for words in (
         ("init", "--quiet", "--initial-branch=main"),

@@ -1,4 +1,4 @@
-"""How each variant builds: the command of a job, and what its output says that it did."""
+"""The variants: the command with which each builds a job, and how to read the command's output."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ _EXPORT = "mode=max,image-manifest=true,oci-mediatypes=true"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is to be built. push: into the registry; else into the engine's own store.
+    """A build to run.
 
-    cache: whether a builder that must be told so shares its cache through the registry.
-    only: a single image, by an expert who knows which; None: all that are out of date, or all.
+    push: whether to push to the registry, or else to load into the engine's own store. cache: whether bake
+    shares its cache through the registry. only: the one image that an expert would build by hand; None: all
+    images, or those that are out of date.
     """
 
     tree: Tree
@@ -50,20 +51,20 @@ class Variant(Protocol):
         ...
 
     def prepare(self, ground: Ground, tree: Tree) -> Command | None:
-        """What one does once for a repository and commits."""
+        """Return the command to run once for a repository, None if there is none."""
         ...
 
     def build(self, ground: Ground, job: Job) -> Command:
-        """The command, with every file it needs in place."""
+        """Write the files that the command needs, and return the command."""
         ...
 
     def read(self, job: Job, done: Completed) -> Steps:
-        """What a build did that ended well."""
+        """Read the steps of a successful build from its output."""
         ...
 
 
 class LaminaVariant:
-    """`lamina build-all`, which finds out by itself what is to be done. prefix: of its repositories."""
+    """`lamina build-all`, which decides by itself what to build. prefix: of its repositories."""
 
     name = "lamina"
 
@@ -71,7 +72,7 @@ class LaminaVariant:
         self._prefix = prefix
 
     def prepare(self, ground: Ground, tree: Tree) -> Command:
-        """See `Variant.prepare`: the runtime's digest in ``lamina.lock``."""
+        """See `Variant.prepare`: pins the runtime's digest in ``lamina.lock``."""
         return ground.command(sys.executable, "-m", "lamina", "lock", cwd=tree.root)
 
     def build(self, ground: Ground, job: Job) -> Command:
@@ -83,8 +84,8 @@ class LaminaVariant:
         )
 
     def read(self, job: Job, done: Completed) -> Steps:
-        """See `Variant.read`; images that were skipped have no steps."""
-        del job  # the answer has it all
+        """See `Variant.read`; skipped images have no steps."""
+        del job  # the output has it all
         images = _json(done)["images"]
         return Steps(
             cached=sum(image["cached"] for image in images),
@@ -95,9 +96,10 @@ class LaminaVariant:
 
 
 class BakeVariant:
-    """`docker buildx bake` of a file as one writes it by hand.
+    """`docker buildx bake` with a file as people write it by hand.
 
-    before, seed: Dockerfiles of their own; bake: ours, with the cache and the outputs that suit them.
+    The variants ``before`` and ``seed`` have Dockerfiles of their own. ``bake`` has ours, with the cache and
+    the outputs that suit them.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -121,9 +123,11 @@ class BakeVariant:
         )
 
     def document(self, job: Job, prefix: str, stored: str) -> Mapping[str, Any]:
-        """The bake file: one target an image.
+        """Return the bake file, with one target for each image.
 
-        prefix: of its repositories in the registry. stored: the output for what is not pushed.
+        Args:
+            prefix: of the repositories in the registry.
+            stored: the output of images that are not pushed.
         """
         pushed = _LAZY_PUSH if self._expert else _PUSH
         output = pushed if job.push else stored
@@ -131,7 +135,7 @@ class BakeVariant:
         return {"group": {"default": {"targets": list(targets)}}, "target": targets}
 
     def read(self, job: Job, done: Completed) -> Steps:
-        """See `Variant.read`. An image is new when no earlier build had its digest."""
+        """See `Variant.read`. An image is new if no earlier build had its digest."""
         trace = Trace({image: image for image in job.tree.images})
         for line in done.stderr.splitlines():
             trace.feed(line)
@@ -171,7 +175,7 @@ class BakeVariant:
 
     @property
     def _expert(self) -> bool:
-        """Whether it is built by one who knows what BuildKit can do."""
+        """Whether the variant uses all that BuildKit can do."""
         return self.name == "bake"
 
     @property
@@ -184,13 +188,13 @@ class BakeVariant:
 
 
 def plan_command(tree: Tree) -> Command:
-    """`lamina plan` without an engine or a registry."""
+    """Return `lamina plan` without an engine or a registry."""
     argv = (sys.executable, "-m", "lamina", "plan", "--offline", "--json")
     return Command(argv=argv, cwd=tree.root)
 
 
 def read_plan(done: Completed) -> Steps:
-    """How many images were planned; nothing is built."""
+    """Read how many images were planned; nothing is built."""
     return Steps(images=len(_json(done)["images"]))
 
 
