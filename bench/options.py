@@ -69,7 +69,7 @@ def read_options(argv: Sequence[str] | None = None) -> Options:
         type=float,
         default=TOLERANCE,
         metavar="RATIO",
-        help=f"with --compare: exit 1 when a case takes more than this ratio of its earlier time ({TOLERANCE})",
+        help=f"with --compare: exit 1 when a case takes more than this many times as long ({TOLERANCE})",
     )
     found = parser.parse_args(argv)
     if found.times is not None and found.times < 1:

@@ -42,18 +42,18 @@ def check_images(session: Session, references: tuple[str, ...] = ()) -> tuple[Ch
         ConfigError: a reference cannot be parsed.
     """
     wanted = tuple(_given(session, references) if references else _own(session))
-    places = {each: RegistryStore(session.registry_of(each.ref)) for each in wanted}
-    found = {each: places[each].look([each.ref]).get(each.ref) for each in wanted}
+    stores = {each: RegistryStore(session.registry_of(each.ref)) for each in wanted}
+    found = {each: stores[each].look([each.ref]).get(each.ref) for each in wanted}
     BuildError.check(
         Problem(
-            what=f"{each.ref} is not in {places[each].name}",
+            what=f"{each.ref} is not in {stores[each].name}",
             hint=None if references else f"invoke build-all --push --image {each.name}",
         )
         for each, image in found.items()
         if image is None
     )
     return tuple(
-        _checked(session, each, image, places[each]) for each, image in found.items() if image is not None
+        _checked(session, each, image, stores[each]) for each, image in found.items() if image is not None
     )
 
 
@@ -90,17 +90,17 @@ def _given(session: Session, references: tuple[str, ...]) -> Iterator[CheckTarge
         yield CheckTarget(name=text, ref=ref, platform=platform, runs=True)
 
 
-def _checked(session: Session, wanted: CheckTarget, found: FoundImage, place: RegistryStore) -> Checked:
+def _checked(session: Session, wanted: CheckTarget, found: FoundImage, store: RegistryStore) -> Checked:
     manifest = session.registry_of(wanted.ref).manifest(wanted.ref.with_digest(found.digest))
     if manifest is not None and manifest.is_index:
         return _refused(wanted, found, _is_index(manifest))
     if wanted.image and found.fingerprint != wanted.image.fingerprint and not found.lost:
-        return _refused(wanted, found, why_unusable(found, wanted.image, place.name))
-    found = place.examine({wanted.name: found})[wanted.name]
+        return _refused(wanted, found, why_unusable(found, wanted.image, store.name))
+    found = store.examine({wanted.name: found})[wanted.name]
     if found.lost:
         hint = f": invoke build-all --push --refresh --image {wanted.name}" if wanted.image else ""
-        return _refused(wanted, found, f"{place.name} has lost {found.lacks}{hint}")
-    candidate = place.candidate(found)
+        return _refused(wanted, found, f"{store.name} has lost {found.lacks}{hint}")
+    candidate = store.candidate(found)
     platform = wanted.platform or f"{candidate.config.get('os')}/{candidate.config.get('architecture')}"
     refusals = tuple(objections(candidate, wanted.ref, platform, wanted.functions, runs=wanted.runs))
     return Checked(name=wanted.name, found=found, candidate=candidate, refusals=refusals)

@@ -152,28 +152,28 @@ def running(live: Live) -> Running:
     )
 
 
-def _whole(place: RegistryStore, images: Mapping[str, Image]) -> Mapping[Reference, FoundImage]:
+def _whole(store: RegistryStore, images: Mapping[str, Image]) -> Mapping[Reference, FoundImage]:
     """Return the images as the registry has them.
 
     Raises:
         BuildError: an image is missing or was built from other inputs.
         RegistryError: the registry has lost a part of an image.
     """
-    existing = place.look(image.ref for image in images.values())
+    existing = store.look(image.ref for image in images.values())
     BuildError.check(
         Problem(
-            what=f"{image.ref} is not in {place.name}: only pushed images are deployed"
+            what=f"{image.ref} is not in {store.name}: only pushed images are deployed"
             if image.ref not in existing
-            else why_unusable(existing[image.ref], image, place.name),
+            else why_unusable(existing[image.ref], image, store.name),
             hint=f"invoke build-all --push --image {name}",
         )
         for name, image in images.items()
         if image.ref not in existing or existing[image.ref].fingerprint != image.fingerprint
     )
-    whole = place.examine({name: existing[image.ref] for name, image in images.items()})
+    whole = store.examine({name: existing[image.ref] for name, image in images.items()})
     RegistryError.check(
         Problem(
-            what=why_unusable(whole[name], image, place.name),
+            what=why_unusable(whole[name], image, store.name),
             hint=f"invoke build-all --push --refresh --image {name}",
         )
         for name, image in images.items()
@@ -183,8 +183,8 @@ def _whole(place: RegistryStore, images: Mapping[str, Image]) -> Mapping[Referen
 
 
 def _wanted(session: Session, images: Mapping[str, Image]) -> tuple[DesiredFunction, ...]:
-    place = RegistryStore(session.registry)
-    existing = _whole(place, images)
+    store = RegistryStore(session.registry)
+    existing = _whole(store, images)
     BuildError.check(
         Problem(
             what="\n  ".join((f"{image.ref} would not run:", *reasons)), where=image.node.spec.dockerfile_path
@@ -193,7 +193,7 @@ def _wanted(session: Session, images: Mapping[str, Image]) -> tuple[DesiredFunct
         if (
             reasons := tuple(
                 objections(
-                    place.candidate(existing[image.ref]),
+                    store.candidate(existing[image.ref]),
                     image.ref,
                     image.node.spec.platform,
                     image.node.spec.functions,
