@@ -80,8 +80,8 @@ def test_only_rows_with_figures_are_found() -> None:
     ("text", "message"),
     [
         (None, "there is no file"),
-        ("not json", "no report of the bench"),
-        ('{"schema": 2}', "no report of the bench"),
+        ("not json", "not a report of the bench"),
+        ('{"schema": 2}', "not a report of the bench"),
         ('{"schema": 1}', "damaged"),
         ('{"schema": 1, "machine": {}, "bytes_not_counted": null, "rows": [{"seconds": null}]}', "damaged"),
     ],
