@@ -56,7 +56,7 @@ class Reader:
 class AllowList:
     """An ignore file that could be written.
 
-    dropped: caches and tests that reach the image now, but would not. lost: other files that would not.
+    dropped: caches and tests that reach the image now, but would not. lost: other files and sources.
     gained: files that would reach the image, although the current rules hide them.
     """
 

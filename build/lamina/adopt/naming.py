@@ -44,7 +44,7 @@ def slug(text: str) -> str:
 def own_names(reference: Reference) -> tuple[str, ...]:
     """Return the names of the repository's images that a reference may mean, with and without a stack suffix.
 
-    Empty for an external image: a digest, a version as the tag, or a registry other than ECR or a local one.
+    Empty for an external image: a digest, a version tag, a foreign registry, or a path on Docker Hub.
     """
     name = reference.repository.rpartition("/")[2]
     if reference.digest or (reference.tag not in _OWN_TAGS and _VERSION.match(reference.tag or "")):

@@ -1,4 +1,4 @@
-"""Audit: rebuild the images that a plan skips from the cache and compare them with the existing ones."""
+"""Audit: rebuild the images that a plan skips, with the cache, and compare them with the existing ones."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def _source_first(survey: LintInput) -> Iterator[Hit]:
         if len(plain) == len(sources) and used.isdisjoint(sources) and _has_code(image, plain):
             files = sorted(used & {file.path for file in image.contexts[""].files})
             needed = next((path for each in plain for path in files if path.startswith(f"{each}/")), None)
-            reads = f"reads only {needed} of it" if needed else "does not need it"
+            reads = f"reads only {needed}" if needed else "does not need it"
             yield _hit(
                 image,
                 copy.line,

@@ -12,7 +12,7 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """Replace lines of a file by others; a file that does not exist is created.
+    """A replacement of lines of a file; a file that does not exist is created.
 
     start: the first line replaced, counted from 1; end: the first line kept. If both are equal, the new lines
     are inserted before that line. lines: without line ends.

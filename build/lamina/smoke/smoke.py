@@ -124,8 +124,8 @@ def _smoke(
         file = options.event or _beside(handler_file(images, name, command))
         event = _read_event(file)
         function = " ".join(command) or _NO_COMMAND
-        with session.screen.working() as tell:
-            tell(f"{name}: {function} gets {_shown(session, file) if file else 'an empty event'}")
+        with session.screen.working() as show:
+            show(f"{name}: {function} gets {_shown(session, file) if file else 'an empty event'}")
             answer = engine.run(
                 Trial(name=name, ref=ref, start=replace(start, command=command), event=event), program
             )
@@ -140,10 +140,10 @@ def _shown(session: Session, file: Path) -> str:
 def _elsewhere(session: Session, image: Image) -> str | None:
     """Return why the engine cannot run an image; None if it can."""
     own = f"linux/{session.engine.architecture}"
-    wanted = family(image.node.spec.platform)
-    if wanted in {own, *this_machine().emulates}:
+    platform = family(image.node.spec.platform)
+    if platform in {own, *this_machine().emulates}:
         return None
-    return f"it is for {wanted}, the engine is {own}, and QEMU is not set up"
+    return f"it is for {platform}, the engine is {own}, and QEMU is not set up"
 
 
 def _built(session: Session, images: list[Image]) -> Mapping[str, Reference]:

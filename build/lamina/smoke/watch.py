@@ -114,7 +114,7 @@ def _tell(session: Session, changed: frozenset[Path], outcome: Outcome, *, secon
         session.screen.say(f"{len(images)} images are up to date; {_WAITING}")
     else:
         reaches = changed & _reaching(images)
-        why = "changed nothing" if reaches else f"reach{'' if len(changed) > 1 else 'es'} no image"
+        why = "changed no build input" if reaches else f"reach{'' if len(changed) > 1 else 'es'} no image"
         session.screen.aside(f"nothing to build: {_named(session, reaches or changed)} {why}")
     outcome.kind.check(outcome.problems)
 

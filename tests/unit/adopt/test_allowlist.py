@@ -68,7 +68,7 @@ def test_of_a_folder_caches_and_tests_stay_out(app: Repo) -> None:
     assert found.dropped == ("src/tests", "src/tests/test_all.py")
 
 
-def test_what_a_source_names_is_no_stray(repo: Repo) -> None:
+def test_a_path_that_a_source_names_is_not_excluded(repo: Repo) -> None:
     repo.write("tests/data.json")
     repo.write("src/tests/data.json")
     repo.image("app", f"FROM {RUNTIME}", "COPY src tests /var/task/")
@@ -119,7 +119,7 @@ def test_a_variable_in_a_source_is_expanded_and_an_unknown_one_is_everything(app
     assert "*" not in lines(app)
 
 
-def test_what_a_link_leads_to_is_let_in(repo: Repo) -> None:
+def test_the_target_of_a_link_is_included(repo: Repo) -> None:
     repo.write("v2/handler.py")
     repo.link("current", "v2")
     repo.image("app", f"FROM {RUNTIME}", "COPY current/ /var/task/")
@@ -161,7 +161,7 @@ def test_a_stage_that_is_not_used_lets_nothing_in(app: Repo) -> None:
     assert lines(app) == ["*", "!src/handler.py"]
 
 
-def test_what_is_left_out_now_stays_out(app: Repo) -> None:
+def test_excluded_files_stay_excluded(app: Repo) -> None:
     app.write("src/secret.json")
     app.write("src/big.bin")
     app.write(".dockerignore", "**/secret.json\ndocs\n")
@@ -202,7 +202,7 @@ def test_a_list_by_hand_that_takes_less_than_the_sources_is_not_replaced(app: Re
     assert not found.safe
 
 
-def test_a_list_by_hand_that_hides_a_source_is_mended(app: Repo) -> None:
+def test_a_list_by_hand_that_hides_a_source_is_fixed(app: Repo) -> None:
     app.image("app", f"FROM {RUNTIME}", "COPY src/handler.py lib/a.py /var/task/", ignore=["*", "!src"])
     app.write("lib/a.py")
 
@@ -239,7 +239,7 @@ def test_two_images_of_one_dockerfile_share_a_list(app: Repo) -> None:
     assert found.text.splitlines()[1:] == ["*", "!src/handler.py", "!lib/handler.py"]
 
 
-def test_what_is_offered_is_weighed(app: Repo) -> None:
+def test_context_files_are_weighed(app: Repo) -> None:
     app.write("more.bin", b"x" * 1000)
     everything = unfiltered_files(DiskFiles(app.root), EMPTY)
     some = unfiltered_files(DiskFiles(app.root), Ignore.parse(b"*\n!src\n", "x"))

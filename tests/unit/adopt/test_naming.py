@@ -1,4 +1,4 @@
-"""What Dockerfiles are called that have no name yet."""
+"""Names for undeclared Dockerfiles."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ from lamina.adopt.naming import name_images
         (["a/fn/Dockerfile", "b/fn/Dockerfile"], ["fn", "b-fn"]),
     ],
 )
-def test_names_say_what_is_built_rather_than_how(paths: list[str], names: list[str]) -> None:
+def test_names_are_of_the_image_rather_than_the_variant(paths: list[str], names: list[str]) -> None:
     assert list(name_images(paths, {}, repository="repo", taken=()).values()) == names

@@ -58,7 +58,7 @@ def test_without_images_no_ignore_file_is_stale() -> None:
     assert told(ignore_check([])) == ("done", "0 ignore files, none out of date", None)
 
 
-def test_what_builds_is_told_or_why_nothing_does() -> None:
+def test_the_builder_is_named_or_why_there_is_none() -> None:
     assert told(buildkit_check("engine 28", None)) == ("done", "engine 28", None)
     problem = Problem(what="DOCKER_BUILDKIT switches BuildKit off", hint="unset DOCKER_BUILDKIT")
     assert told(buildkit_check(None, problem)) == ("not yet", problem.what, "unset DOCKER_BUILDKIT")
@@ -128,7 +128,7 @@ def test_images_that_run_something_on_their_base_are_named(receipts: Repo, app: 
     assert told(linked_check([app.graph().nodes["app"]]))[0] == "done"
 
 
-def test_caches_and_builders_are_told_with_their_source() -> None:
+def test_caches_and_builders_have_their_source() -> None:
     cache, off = Value(value="max", source="default"), Value(value="off", source="--cache")
     assert told(cache_check(cache, local=True))[0] == "not applicable"
     assert told(cache_check(cache, local=False)) == ("done", "max (default)", None)

@@ -69,7 +69,7 @@ def test_names_that_are_alike_get_the_folder_above(tree: Tree) -> None:
     assert list(proposed(tree)) == ["embed", "b-embed", "c", "c-2"]
 
 
-def test_a_base_is_called_what_others_build_from(tree: Tree) -> None:
+def test_a_base_has_the_name_that_others_build_from(tree: Tree) -> None:
     tree.write("infra/base_images/receipt_dynamo/Dockerfile", "FROM public.ecr.aws/lambda/python:3.13\n")
     tree.write(
         "infra/base_images/receipt_label/Dockerfile",
@@ -101,7 +101,7 @@ def test_a_base_in_a_registry_is_pointed_at_by_its_argument(tree: Tree) -> None:
     ]
 
 
-def test_two_dockerfiles_that_fit_a_name_alike_are_told(tree: Tree) -> None:
+def test_two_dockerfiles_that_match_a_name_are_noted(tree: Tree) -> None:
     tree.write("a/base/Dockerfile", "FROM scratch\n")
     tree.write("b/base/Dockerfile", "FROM scratch\n")
     tree.write("embed/Dockerfile", "FROM base:latest\n")
@@ -129,7 +129,7 @@ def test_the_context_is_the_smallest_folder_that_has_all_sources(tree: Tree) -> 
     assert notes(tree) == ["svc/nothing/Dockerfile:2: context . is a guess: no folder above it has made.whl"]
 
 
-def test_a_context_that_is_not_the_only_one_is_told(tree: Tree) -> None:
+def test_a_context_that_is_not_the_only_one_is_noted(tree: Tree) -> None:
     tree.write("requirements.txt")
     tree.write("embed/requirements.txt")
     tree.write("embed/Dockerfile", "FROM scratch\nCOPY requirements.txt /\n")
@@ -212,7 +212,7 @@ def test_a_function_is_proposed_for_one_image_alone(tree: Tree) -> None:
         (b"ARG BASE\nFROM ${BASE}\n", "bad/Dockerfile:2: FROM ${BASE} names no image: its ARG has no value"),
     ],
 )
-def test_what_cannot_be_read_is_a_note_with_its_line(tree: Tree, content: bytes, note: str) -> None:
+def test_an_unreadable_file_is_a_note_with_its_line(tree: Tree, content: bytes, note: str) -> None:
     tree.write("good/Dockerfile", "FROM scratch\n")
     tree.write("bad/Dockerfile", content)
 
@@ -220,7 +220,7 @@ def test_what_cannot_be_read_is_a_note_with_its_line(tree: Tree, content: bytes,
     assert notes(tree)[0].startswith(note)
 
 
-def test_what_stands_in_the_file_stays_byte_for_byte(tree: Tree) -> None:
+def test_the_file_is_kept_byte_for_byte(tree: Tree) -> None:
     tree.write("app/Dockerfile", "FROM scratch\n")
     proposal = made(tree)
 

@@ -5,7 +5,7 @@ from lamina.adopt.savings import repeated_installs
 from ..conftest import RUNTIME, Repo
 
 
-def test_what_two_images_install_by_the_same_words_is_told(repo: Repo) -> None:
+def test_an_install_written_alike_in_two_images_is_found(repo: Repo) -> None:
     repo.image(
         "a", f"FROM {RUNTIME}", "RUN pip install --no-cache-dir -t /opt 'boto3>=1' /tmp/pkg -r list.txt"
     )

@@ -1,4 +1,4 @@
-"""What counts as evidence: two images side by side, and the Dockerfile that tells what made each layer."""
+"""The evidence of an audit: two images, and the Dockerfile with the steps of their layers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COPIED = ("COPY handler.py /var/task/", 'CMD ["handler.handler"]')
 
 
 def config(*layers: tuple[str, str], **settings: Any) -> dict[str, Any]:
-    """An image configuration: each layer's digest and what the builder says made it."""
+    """Return an image configuration, from each layer's digest and recorded instruction."""
     return {
         "os": "linux",
         "architecture": "amd64",
@@ -40,7 +40,7 @@ def verdict(
     exact_base: bool = True,
     **files: Mapping[str, str] | None,
 ) -> AuditVerdict:
-    """files: a layer's digest -> what is in it."""
+    """Return the verdict. files: a layer's digest -> its files."""
     repo.write("handler.py", "def handler(event, context): ...\n")
     repo.image("app", *dockerfile)
     made_by = steps(repo.graph().nodes["app"], exact_base=exact_base)
@@ -96,7 +96,7 @@ RUN = (f"FROM {RUNTIME}", "RUN pip install x", *COPIED)
 LOG = {"var/log/pip": "file 644 0:0 aaa"}, {"var/log/pip": "file 644 0:0 bbb"}
 
 
-def test_what_a_run_made_proves_nothing(repo: Repo) -> None:
+def test_files_of_a_run_prove_nothing(repo: Repo) -> None:
     built = config(BASE, ("b2", "RUN /bin/sh -c pip install x"), COPY)
     there = config(BASE, ("f2", "RUN /bin/sh -c pip install x"), COPY)
     found = verdict(repo, RUN, built, there, b2=LOG[0], f2=LOG[1])
@@ -131,7 +131,7 @@ def test_a_run_with_other_arguments_is_proof(repo: Repo) -> None:
         ((f"FROM {RUNTIME}", "WORKDIR /var/task", "WORKDIR /", "COPY handler.py /"), "false skip"),
     ],
 )
-def test_what_a_copy_proves_depends_on_where_it_copies_from(
+def test_the_proof_of_a_copy_depends_on_its_source(
     repo: Repo, dockerfile: tuple[str, ...], conclusion: str
 ) -> None:
     last = "ADD handler.py" if "ADD" in dockerfile[-1] else "COPY handler.py"
@@ -183,7 +183,7 @@ def test_layers_too_few_or_too_many_are_proof_on_a_pinned_base(repo: Repo, there
     assert "nothing" in found.reasons[0]
 
 
-def test_layers_that_nobody_can_unpack_prove_nothing(repo: Repo) -> None:
+def test_unreadable_layers_prove_nothing(repo: Repo) -> None:
     found = verdict(repo, APP, config(BASE, COPY), config(BASE, OTHER), b1=None, f1=None)
 
     assert found.conclusion == "not comparable"

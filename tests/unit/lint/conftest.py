@@ -24,18 +24,18 @@ def look(
     *,
     images: tuple[str, ...] | None = None,
 ) -> tuple[Finding, ...]:
-    """All that lint finds in a repository."""
+    """Return all findings of a repository."""
     return lint(Surveyor(DiskFiles, seconds_of).survey(repo.project()), images)
 
 
 def mend(repo: Repo, *, dry_run: bool = False, images: tuple[str, ...] = ()) -> Linted:
-    """What ``invoke lint --fix`` does."""
+    """Run ``invoke lint --fix``."""
     session = Session(Flags(images=images, platform="linux/amd64"), Screen(env={}), root=repo.root)
     return fix_images(session, dry_run=dry_run)
 
 
 def mended(repo: Repo, image: str = "app") -> str:
-    """The Dockerfile of an image after ``--fix``; a second one must change nothing."""
+    """Return the Dockerfile of an image after ``--fix``; a second run must change nothing."""
     mend(repo)
     file = repo.root / f"dockerfiles/{image}/Dockerfile"
     text = file.read_bytes()
@@ -45,7 +45,7 @@ def mended(repo: Repo, image: str = "app") -> str:
 
 
 def write(repo: Repo, files: Mapping[str, str], *lines: str) -> None:
-    """The image ``app`` on the runtime, with its files; all of the context is let in."""
+    """Write the image ``app`` on the runtime, with its files; all of the context is included."""
     for path, content in files.items():
         repo.write(path, content)
     head = () if any(line.upper().startswith("FROM") for line in lines) else (f"FROM {RUNTIME}",)
@@ -54,7 +54,7 @@ def write(repo: Repo, files: Mapping[str, str], *lines: str) -> None:
 
 @pytest.fixture
 def packages(repo: Repo) -> Repo:
-    """Two packages of the repository, label on dynamo, and a base that installs dynamo from source."""
+    """Two local packages, label requires dynamo, and a base that installs dynamo from source."""
     for name, requires in (("dynamo", '"iniconfig>=2"'), ("label", '"dynamo", "tabulate>=0.9"')):
         repo.write(
             f"{name}/pyproject.toml",

@@ -1,4 +1,4 @@
-"""What --fix writes: right, only where that is certain, and nothing but what it is about."""
+"""--fix writes correct edits, only if that is certain, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_forced_install_keeps_its_lines_and_comments(packages: Repo) -> None:
     )
 
 
-def test_what_a_base_has_is_dropped_with_its_copy(packages: Repo) -> None:
+def test_a_base_package_is_removed_with_its_copy(packages: Repo) -> None:
     write(
         packages,
         LISTED,
@@ -87,7 +87,7 @@ KEPT = {
 
 
 @pytest.mark.parametrize("lines", KEPT.values(), ids=KEPT)
-def test_where_dropping_is_not_certain_it_is_left_to_people(packages: Repo, lines: tuple[str, ...]) -> None:
+def test_an_uncertain_removal_is_left_to_the_user(packages: Repo, lines: tuple[str, ...]) -> None:
     write(packages, HANDLER, "FROM base-dynamo:stable", *lines)
 
     after = mended(packages)
@@ -150,8 +150,8 @@ def test_a_platform_goes_where_the_configuration_says_the_same(packages: Repo, w
 
 
 @pytest.mark.parametrize("end", ["rm -rf /root/.cache/pip", "rm -rf ~/.cache", "pip cache purge"])
-def test_a_step_that_removes_pips_cache_is_left_to_people(packages: Repo, end: str) -> None:
-    """What a mount holds cannot be removed, and would be missed by all that share it."""
+def test_a_step_that_removes_pips_cache_is_not_fixed(packages: Repo, end: str) -> None:
+    """A mount cannot be removed, and emptying it would affect all builds that share it."""
     step = f"RUN pip install --no-cache-dir iniconfig && {end}"
     write(packages, HANDLER, step)
 
@@ -188,7 +188,7 @@ UNSPLIT = {
 
 
 @pytest.mark.parametrize(("project", "base", "command"), UNSPLIT.values(), ids=UNSPLIT)
-def test_what_cannot_be_split_for_certain_says_why(
+def test_a_step_that_cannot_be_split_says_why(
     packages: Repo, project: str | None, base: str, command: str
 ) -> None:
     project = project or '[project]\nname = "x"\ndependencies = ["a"]\n'
@@ -301,7 +301,7 @@ def test_a_dry_run_shows_and_writes_nothing(packages: Repo, capsys: pytest.Captu
     assert (packages.root / "dockerfiles/app/Dockerfile").stat().st_mode & 0o777 == 0o664
 
 
-def test_only_selected_images_are_mended(packages: Repo) -> None:
+def test_only_selected_images_are_fixed(packages: Repo) -> None:
     write(packages, HANDLER, "RUN pip install a")
     before = (packages.root / "dockerfiles/base-dynamo/Dockerfile").read_bytes()
 

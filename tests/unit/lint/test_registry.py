@@ -1,4 +1,4 @@
-"""All rules together: what is switched off, what is sorted, what is told once, and this repository itself."""
+"""All rules together: switched off, without duplicates, documented, and on this repository itself."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_configuration_switches_rules_off(packages: Repo) -> None:
     assert {each.rule for each in look(packages)}.isdisjoint({"LAM106", "LAM104"})
 
 
-def test_a_rule_that_there_is_not_is_told_with_the_nearest(packages: Repo) -> None:
+def test_an_unknown_rule_suggests_the_nearest(packages: Repo) -> None:
     packages.config('[tool.lamina.lint]\nignore = ["force-reinstal"]\n')
     write(packages, HANDLER, "# lamina: ignore=LAM999", "RUN ls")
 
@@ -93,7 +93,7 @@ def test_a_rule_that_there_is_not_is_told_with_the_nearest(packages: Repo) -> No
     assert second.startswith("dockerfiles/app/Dockerfile:2: unknown rule 'LAM999'")
 
 
-def test_two_images_of_one_dockerfile_are_told_once(packages: Repo) -> None:
+def test_two_images_of_one_dockerfile_give_one_finding(packages: Repo) -> None:
     packages.config('[tool.lamina.images.twin]\ndockerfile = "other/Dockerfile"\n[tool.lamina.images.third]\n'
                     'dockerfile = "other/Dockerfile"\n')  # fmt: skip
     packages.write("other/Dockerfile", "FROM scratch\nENV API_TOKEN=x\n")

@@ -1,4 +1,4 @@
-"""Each rule finds what it is about, and nothing in what only looks like it."""
+"""Each rule finds its case, and nothing in similar ones."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def test_every_rule_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("slug", CASES)
-def test_a_rule_finds_what_it_is_about(packages: Repo, slug: str) -> None:
+def test_a_rule_finds_its_case(packages: Repo, slug: str) -> None:
     case = CASES[slug]
     write(packages, case.files, *case.bad)
     if slug == "same-installs":
@@ -271,7 +271,7 @@ def test_a_rule_does_not_misfire(packages: Repo, slug: str, lines: tuple[str, ..
         (["docs", "doc"], None),
     ],
 )
-def test_an_idle_rule_is_told_where_it_is_probably_misspelt(
+def test_an_idle_rule_is_found_if_it_is_probably_misspelt(
     packages: Repo, rules: list[str], meant: str | None
 ) -> None:
     for path in ("sub/deep", "docs/a", "notes.md", "Dockerfile", "requirements.txt", "package.json"):
@@ -283,7 +283,7 @@ def test_an_idle_rule_is_told_where_it_is_probably_misspelt(
     assert [each.hint for each in hits] == ([f"did you mean {meant}?"] if meant else [])
 
 
-def test_a_tag_that_names_another_architecture_is_told(packages: Repo) -> None:
+def test_a_tag_that_names_another_architecture_is_found(packages: Repo) -> None:
     write(packages, HANDLER, f"FROM {RUNTIME}-arm64")
     assert found(packages, "platform") == [("dockerfiles/app/Dockerfile", 1)]
 
@@ -309,7 +309,7 @@ def test_another_platform_is_named_as_the_configuration_takes_it(packages: Repo)
     assert hit.hint == 'remove --platform, or set platform = "linux/arm64" in [tool.lamina]'
 
 
-def test_a_folder_of_which_an_install_reads_one_file_is_told(packages: Repo) -> None:
+def test_a_folder_of_which_an_install_reads_one_file_is_found(packages: Repo) -> None:
     write(packages, LISTED, "COPY src /tmp/", INSTALL)
 
     (hit,) = [each for each in look(packages) if each.slug == "source-before-install"]
@@ -317,7 +317,7 @@ def test_a_folder_of_which_an_install_reads_one_file_is_told(packages: Repo) -> 
     assert "reads only src/requirements.txt" in hit.message
 
 
-def test_an_upgrade_of_what_a_base_has_is_left_to_people(packages: Repo) -> None:
+def test_an_upgrade_of_a_base_package_is_not_fixed(packages: Repo) -> None:
     write(packages, HANDLER, ON_BASE, f"RUN {CACHE} pip install --upgrade iniconfig")
 
     (hit,) = [each for each in look(packages) if each.slug == "force-reinstall"]
@@ -338,21 +338,21 @@ def test_a_secret_is_never_printed(packages: Repo) -> None:
     assert "hunter2" not in str(told)
 
 
-def test_an_image_of_the_project_as_it_was_pushed_is_told(packages: Repo) -> None:
+def test_a_pushed_image_of_the_project_is_found(packages: Repo) -> None:
     write(packages, HANDLER, "FROM 1.dkr.ecr.us-east-1.amazonaws.com/base-dynamo-dev:1")
 
     (hit,) = [each for each in look(packages) if each.slug == "own-base-latest"]
     assert hit.hint == "ARG BASE_IMAGE=base-dynamo:stable and FROM ${BASE_IMAGE}"
 
 
-def test_a_lock_pins_what_would_move(packages: Repo) -> None:
+def test_a_lock_pins_a_moving_tag(packages: Repo) -> None:
     write(packages, HANDLER, "FROM debian")
     packages.write("lamina.lock", f'schema = 1\n[[image]]\nname = "debian"\ndigest = "sha256:{"1" * 64}"\n')
 
     assert found(packages, "moving-tag") == []
 
 
-def test_a_chmod_that_locks_lambda_out_is_told(packages: Repo) -> None:
+def test_a_chmod_that_locks_lambda_out_is_found(packages: Repo) -> None:
     write(packages, HANDLER, "RUN chmod -R 700 /var/task", "USER app")
 
     told = [(each.line, each.severity) for each in look(packages) if each.slug == "unreadable"]

@@ -1,4 +1,4 @@
-"""The emulator is fetched as the engine's packages are: by a scripted runner, into a cache of its own."""
+"""The emulator is downloaded by a scripted runner, into a temporary cache."""
 
 from __future__ import annotations
 

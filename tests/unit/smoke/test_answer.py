@@ -1,4 +1,4 @@
-"""What answers of the emulator mean; the logs are as it writes them."""
+"""Interpret the emulator's responses; the logs are as it writes them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_traceback_in_the_log_is_parted_into_its_lines() -> None:
     )
 
 
-def test_a_timeout_is_told_in_words_and_a_text_that_says_so_is_no_timeout() -> None:
+def test_a_timeout_is_a_failure_and_a_payload_that_says_so_is_not() -> None:
     words = "Task timed out after 2.00 seconds"
     late = judge(RawResponse(status=200, body=words, log=LOG), memory=256)
     text = judge(RawResponse(status=200, body=json.dumps(words), log=LOG), memory=256)

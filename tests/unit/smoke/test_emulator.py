@@ -14,18 +14,18 @@ from ..sandbox.conftest import ScriptedRunner
 
 @pytest.fixture(autouse=True)
 def pip(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This environment has pip, whoever made it."""
+    """Pretend that this environment has pip."""
     monkeypatch.setattr("lamina.smoke.emulator.find_spec", lambda name: name)
 
 
 def wheel(command: Command, member: str) -> None:
-    """What pip would leave."""
+    """Write the wheel that pip would download."""
     folder = next(word.removeprefix("--dest=") for word in command.argv if word.startswith("--dest="))
     with zipfile.ZipFile(Path(folder) / "aws_sam_cli.whl", "w") as archive:
         archive.writestr(member, b"another program")
 
 
-def test_what_is_in_the_cache_is_not_fetched_again(cache: Path, runner: ScriptedRunner) -> None:
+def test_a_cached_emulator_is_not_downloaded_again(cache: Path, runner: ScriptedRunner) -> None:
     file = cache / "emulator" / f"aws-lambda-rie-{VERSION}-amd64"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"program")
@@ -58,7 +58,7 @@ def test_an_environment_without_pip_borrows_one(
     assert download.argv[0] == f"{made.argv[-1]}/bin/python"
 
 
-def test_a_wheel_without_the_program_is_told(cache: Path, runner: ScriptedRunner) -> None:
+def test_a_wheel_without_the_program_is_an_error(cache: Path, runner: ScriptedRunner) -> None:
     runner.expect("download", effect=lambda command: wheel(command, "samcli/other"))
 
     with pytest.raises(EngineError, match=r"aws_sam_cli\.whl has no Lambda emulator"):

@@ -8,7 +8,7 @@ from lamina.smoke.smoke import conditions, with_credentials
 KEYS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 
-def test_a_function_gets_a_region_and_what_is_given() -> None:
+def test_a_function_gets_a_region_and_the_given_variables() -> None:
     made = conditions(
         memory=1024, timeout=30, variables=("TABLE=a=b", "EMPTY="), env={"AWS_REGION": "eu-west-1"}
     )
@@ -29,7 +29,7 @@ def test_credentials_are_handed_over_only_when_asked_for() -> None:
     assert "secret" not in repr(with_credentials(plain, KEYS))
 
 
-def test_credentials_that_are_not_there_are_named() -> None:
+def test_missing_credentials_are_named() -> None:
     with pytest.raises(ConfigError, match=r"AWS_SECRET_ACCESS_KEY is not set\n.*export-credentials"):
         with_credentials(conditions(memory=1024, timeout=30, env={}), {"AWS_ACCESS_KEY_ID": "id"})
 

@@ -17,7 +17,7 @@ NOTHING: frozenset[Path] = frozenset()
 
 
 class Attempts:
-    """Rounds that are noted, and fail as told."""
+    """Rounds that are recorded, and fail as scripted."""
 
     def __init__(self, *fine: bool) -> None:
         self.fine = list(fine)
@@ -28,7 +28,7 @@ class Attempts:
         return self.fine.pop(0)
 
 
-def test_there_is_a_round_at_the_start_and_one_for_each_burst() -> None:
+def test_one_round_at_the_start_and_one_for_each_burst() -> None:
     attempts = Attempts(True, True, True)
 
     waiting = list(rounds([NOTHING, frozenset({A, B}), frozenset({C})], attempts))
@@ -45,7 +45,7 @@ def test_an_empty_burst_is_no_round() -> None:
     assert attempts.seen == [NOTHING, {A}]
 
 
-def test_what_a_round_did_not_get_to_build_is_in_the_next_one() -> None:
+def test_files_of_a_round_that_did_not_build_are_in_the_next_one() -> None:
     attempts = Attempts(True, False, False, True, True)
     bursts = [NOTHING, frozenset({A}), frozenset({B}), frozenset({A}), frozenset({C})]
 
@@ -83,7 +83,7 @@ def test_state_of_tools_and_drafts_of_editors_start_no_round(path: str, counts: 
     ],
     ids=["fine", "warned of", "broken"],
 )
-def test_a_file_that_does_not_parse_is_told_with_its_line(
+def test_a_file_that_does_not_parse_is_reported_with_its_line(
     tmp_path: Path, text: str, line: int | None
 ) -> None:
     file = tmp_path / "handler.py"
