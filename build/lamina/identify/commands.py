@@ -43,9 +43,9 @@ _ONLY_ASK = frozenset({
 # fmt: on
 _MOVERS = frozenset({"cp", "mv", "ln", "install", "rsync"})
 _WITHOUT_LOCAL = (
-    frozenset({"--no-emit-session"}),
+    frozenset({"--no-emit-workspace"}),
     frozenset({"--no-emit-local"}),
-    frozenset({"--no-install-session"}),
+    frozenset({"--no-install-workspace"}),
     frozenset({"--no-install-local"}),
     frozenset({"--no-root"}),
 )

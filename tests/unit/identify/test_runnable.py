@@ -338,7 +338,7 @@ def test_a_base_from_elsewhere_may_hold_anything(repo: Repo, base: str) -> None:
         "RUN tar -xzf /tmp/tools.tgz -C /usr/local && ln -s /usr/local/tool /usr/bin/tool",
         "RUN curl -sSL https://example.invalid/x > /tmp/x && find /opt -name '*.pyc' -exec rm {} +",
         "RUN echo done > /tmp/made.py && python -m compileall -q /var/task",
-        "RUN uv export --no-emit-session -o r.txt && uv pip install -r r.txt --target /var/task",
+        "RUN uv export --no-emit-workspace -o r.txt && uv pip install -r r.txt --target /var/task",
         "COPY --from=public.ecr.aws/some/adapter:1 /adapter /opt/extensions/adapter",
     ],
 )

@@ -74,7 +74,7 @@ def test_a_repository_of_the_usual_layout_needs_no_configuration(
 def test_what_a_plan_would_refuse_is_told_and_the_proposal_stands(
     repo: Repo, lamina: Command, capsys: Capture
 ) -> None:
-    repo.write("embed/Dockerfile", "FROM scratch\nCOPY handler.py session.whl /var/task/\n")
+    repo.write("embed/Dockerfile", "FROM scratch\nCOPY handler.py made.whl /var/task/\n")
     repo.write("embed/handler.py")
     repo.write("infra/template.yaml", "Transform: AWS::Serverless-2016-10-31\nResources: [\n")
     repo.write("helm/template.yaml", "{{ if }}\n")
@@ -84,7 +84,7 @@ def test_what_a_plan_would_refuse_is_told_and_the_proposal_stands(
     out = capsys.readouterr().out
     assert "note: infra/template.yaml:3: cannot be read as YAML" in out
     assert "to fix before a build:" in out
-    assert "note: embed/Dockerfile:2: COPY session.whl: there is no such file in the context" in out
+    assert "note: embed/Dockerfile:2: COPY made.whl: there is no such file in the context" in out
     assert 'dockerfile = "embed/Dockerfile"\ncontext = "embed"' in (repo.root / "pyproject.toml").read_text()
 
 
