@@ -117,11 +117,11 @@ def _audit(
     audited = []
     with session.screen.progress(tuple(each.image.name for each in chosen)) as view:
         used = from_outside(images.values(), outside)
-        workshop = make_workshop(session, used, session.place, name_run("audit"), view)
+        env = make_workshop(session, used, session.place, name_run("audit"), view)
         for decision in chosen:
             support = find_support((decision,), images, visible)
-            order = make_order(session, plan.found, (decision,), support, outside, caches.images)
-            audited.append(audit(order, workshop, attempts, made_by(decision.image, outside)))
+            request = make_order(session, plan.found, (decision,), support, outside, caches.images)
+            audited.append(audit(request, env, attempts, made_by(decision.image, outside)))
     return tuple(audited)
 
 

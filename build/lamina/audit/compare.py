@@ -35,16 +35,16 @@ class Audited:
 
 
 def audit(
-    order: BuildRequest, workshop: BuildEnv, attempts: count[int], made_by: tuple[LayerStep, ...]
+    request: BuildRequest, env: BuildEnv, attempts: count[int], made_by: tuple[LayerStep, ...]
 ) -> Audited:
-    """Rebuild the one skipped image of an order and compare it with the image that the skip found.
+    """Rebuild the one skipped image of a request and compare it with the image that the skip found.
 
     attempts: numbers for calls of bake. Raises RegistryError or EngineError if the existing image cannot be
     read, and KeyboardInterrupt if the user stops it.
     """
-    (decision,) = order.decisions
+    (decision,) = request.decisions
     found = _found(decision)
-    digests, trace, broken = _solve(replace(order, output=DIGESTS), workshop, next(attempts))
+    digests, trace, broken = _solve(replace(request, output=DIGESTS), env, next(attempts))
     if broken:
         verdict = _unknown(f"it cannot be built now: {broken}")
     elif found.config is not None and found.config == digests.get("containerimage.config.digest"):
@@ -52,8 +52,8 @@ def audit(
             conclusion="confirmed", reasons=(f"the same configuration {found.config[:19]}",)
         )
     else:
-        verdict = _look_closer(order, workshop, next(attempts), found, made_by)
-    progress = trace.progress(decision.image.name, now=workshop.clock())
+        verdict = _look_closer(request, env, next(attempts), found, made_by)
+    progress = trace.progress(decision.image.name, now=env.clock())
     return Audited(
         image=decision.image,
         found=found,
@@ -81,10 +81,10 @@ def compare(built: Content, found: Content, made_by: tuple[LayerStep, ...]) -> A
 
 
 def _look_closer(
-    order: BuildRequest, workshop: BuildEnv, attempt: int, found: FoundImage, made_by: tuple[LayerStep, ...]
+    request: BuildRequest, env: BuildEnv, attempt: int, found: FoundImage, made_by: tuple[LayerStep, ...]
 ) -> AuditVerdict:
     try:
-        with _archive(order, workshop, attempt) as built, workshop.place.open(found) as existing:
+        with _archive(request, env, attempt) as built, env.place.open(found) as existing:
             return compare(built, existing, made_by)
     except BuildError as error:
         return _unknown(error.problems[0].what)
@@ -95,12 +95,10 @@ def _entries(content: Content, index: int) -> Entries | None:
         return read_entries(layer)
 
 
-def _solve(
-    order: BuildRequest, workshop: BuildEnv, attempt: int
-) -> tuple[Mapping[str, str], Trace, str | None]:
+def _solve(request: BuildRequest, env: BuildEnv, attempt: int) -> tuple[Mapping[str, str], Trace, str | None]:
     """Return the digests that bake reports of the image, its trace, and the failure, if any."""
-    (decision,) = order.decisions
-    baked = call_bake(order, workshop, attempt)
+    (decision,) = request.decisions
+    baked = call_bake(request, env, attempt)
     if baked.interrupted:
         raise KeyboardInterrupt
     if baked.stalled:
@@ -109,22 +107,22 @@ def _solve(
         return {}, baked.trace, "its staged files changed while they were sent"
     if baked.error is None:
         return (
-            read_announced(workshop.folder, attempt).get(target_name(decision.image.name), {}),
+            read_announced(env.folder, attempt).get(target_name(decision.image.name), {}),
             baked.trace,
             None,
         )
-    problem = next(explain(order, baked.trace, broken_images(order, baked.trace), baked.error))
+    problem = next(explain(request, baked.trace, broken_images(request, baked.trace), baked.error))
     return {}, baked.trace, problem.what
 
 
 @contextmanager
-def _archive(order: BuildRequest, workshop: BuildEnv, attempt: int) -> Iterator[Content]:
+def _archive(request: BuildRequest, env: BuildEnv, attempt: int) -> Iterator[Content]:
     """Open the rebuilt image from a file that is deleted afterwards."""
-    (decision,) = order.decisions
-    file = workshop.folder / f"image-{attempt}.tar"
+    (decision,) = request.decisions
+    file = env.folder / f"image-{attempt}.tar"
     try:
         output = f"type=docker,{csv_field(f'dest={file}')}"
-        _, _, broken = _solve(replace(order, output=output), workshop, attempt)
+        _, _, broken = _solve(replace(request, output=output), env, attempt)
         if broken:
             raise BuildError.of(f"{decision.image.name} cannot be built now: {broken}")
         with open_archive(file) as content:

@@ -56,12 +56,12 @@ def verify_image(session: Session, name: str) -> Verified:
             Decision(image=each, action="build", reasons=("verify",)) for each in images.values()
         )
         # The manifest names the commit; the files may be the same in another one.
-        order = replace(
+        request = replace(
             make_order(cold, {}, decisions, (), outside, {}), revision=recorded.annotations.get(REVISION)
         )
         with cold.screen.progress(tuple(images)) as view:
             used = from_outside(images.values(), outside)
-            outcome = build(order, make_workshop(cold, used, cold.engine_place, name_run("verify"), view))
+            outcome = build(request, make_workshop(cold, used, cold.engine_place, name_run("verify"), view))
         if outcome.interrupted:
             raise KeyboardInterrupt
         BuildError.check(outcome.problems)
