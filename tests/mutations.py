@@ -1,7 +1,7 @@
-"""The mutation table: a tree with one of everything, and changes of one thing each.
+"""The mutation table: a tree with one of everything, and changes of one thing at a time.
 
-Each row says whether the image is to be rebuilt. The unit tests hold the fingerprint against it; the
-integration tests let BuildKit judge as well, and write the scoreboard in ``docs/identity.md``.
+Each row states whether the image must be rebuilt. The unit tests check the fingerprint against it. The
+integration tests also compare it with BuildKit, and write the scoreboard in ``docs/identity.md``.
 """
 
 from __future__ import annotations
@@ -106,10 +106,10 @@ LINKS = {"src/inner": "a/handler.py", "src/folder": "b", "link": "real-one.txt",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What the tree refers to outside of itself, and how that moves.
+    """External images and URLs that the tree uses, and how they change.
 
-    registry: its host. digests: an image there -> what its name serves at first, and later.
-    site: where URLs begin. sums: sha256 in hex of what ``/asset`` is there at first, and later.
+    registry: its host. digests: image in it -> the digest of its name at first, and later.
+    site: the prefix of URLs. sums: sha256 in hex of ``/asset`` at first, and later.
     """
 
     registry: str
@@ -121,7 +121,7 @@ class World:
 
 @dataclass(slots=True)
 class Scene(Tree):
-    """The tree in its world, and who looks at it. machine: as the host names its architecture."""
+    """The tree in its world, on a machine. machine: the host's name for its architecture."""
 
     world: World
     flags: dict[str, Any] = field(default_factory=dict)
@@ -136,7 +136,7 @@ class Scene(Tree):
             return read_graph(self.project())
 
     def image(self, name: str, *, prefix: str = "") -> Image:
-        """An image as a command identifies it, with the state that it finds and leaves."""
+        """Identify an image as a command does, reading and writing the state folder."""
         project, graph = self.project(), self.graph()
         cache = StatCache(project.state / "stat.json")
         bases = self.externals().identities
@@ -148,7 +148,7 @@ class Scene(Tree):
         return read_externals(self.graph().nodes.values(), read_lock(self.root) or Lock(), "amd64")
 
     def lock(self, *later: str) -> None:
-        """Write ``lamina.lock``: what names serve at first, or later for those that are given."""
+        """Write ``lamina.lock`` with the first digests, or with later ones for the given names."""
         lock = Lock()
         for image, digests in self.world.digests.items():
             name = f"{self.world.registry}/{image}"
@@ -156,7 +156,7 @@ class Scene(Tree):
         self.write("lamina.lock", lock.render())
 
     def copy(self, root: Path) -> Scene:
-        """The same tree elsewhere, with its state."""
+        """Copy the tree to another folder, with its state."""
         shutil.copytree(self.root, root, symlinks=True)
         return Scene(root, self.world)
 
@@ -182,7 +182,7 @@ Change = Callable[[Scene], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutation:
-    """A row: a change, the image it is about, and what is to come of it.
+    """A row: a change, the image it concerns, and the expected verdict.
 
     unjudged: why BuildKit cannot judge it.
     """
@@ -247,7 +247,7 @@ def _forget(scene: Scene) -> None:
 
 
 def _to_crlf(scene: Scene) -> None:
-    """All lines but those of heredocs, which are data."""
+    """Return all lines except those of heredocs, which are data."""
     file, inside, lines = scene.root / "dockerfiles/mixed/Dockerfile", False, []
     for line in file.read_text().splitlines():
         lines.append(line + ("\n" if inside else "\r\n"))

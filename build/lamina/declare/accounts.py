@@ -51,8 +51,8 @@ class Ecr:
     Attributes:
         account: None uses AWS's own configuration chain; the same for `region`.
         host: Registry host that replaces AWS's own.
-        untagged_days: How long untagged images live.
-        cache_days: How long caches live.
+        untagged_days: Days until replaced caches expire.
+        cache_days: Days until all other caches expire after their last write.
         readers: Accounts, and ARNs of roles and users, that may pull.
         template: Prefix of the repositories that a push may create.
     """

@@ -132,7 +132,7 @@ class Project:
         return template.replace("{image}", image).replace("{stack}", self.get("stack"))
 
     def stack_of(self, image: str, repository: str) -> str | None:
-        """Return the stack in an image's repository name, or None when the name is ambiguous."""
+        """Return the stack in an image's repository name, or None when it is not certain."""
         template: str = self.get("repository")
         stacks = {
             name: found["stack"]

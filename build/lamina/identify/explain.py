@@ -32,7 +32,7 @@ class InputChange:
         text: The whole change in one line that any terminal can print. It never holds an argument's value or
             a file's content.
         context: The named context of a file; empty for the main one.
-        before: Digest, fingerprint or requirement; for a file, its kind. So is `after`.
+        before: Digest, fingerprint or requirement; for a file, its kind. The same for `after`.
         diff: Of instructions: lines that begin with ``- ``, ``+ `` or two spaces.
     """
 

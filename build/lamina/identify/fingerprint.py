@@ -32,7 +32,8 @@ class BuildInputs:
         instructions: In canonical form, of used stages only.
         args: Name -> digest of the value at each of its ARGs; None for an ARG without a value.
         bases: External image -> identity.
-        parents: Project image -> its fingerprint, or in static mode the digest of its ``stable`` tag.
+        parents: Project image -> its fingerprint; in static mode the digest of its ``stable`` tag, or
+            ``stable`` if that is unknown.
         files: Context name (empty for the main one) -> path -> ``<f|x|l|d> <sha256>``.
         requirements: File -> the Python requirements in it. For explanations; not hashed a second time.
     """

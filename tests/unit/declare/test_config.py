@@ -1,4 +1,4 @@
-"""The project as configured, and every way to get it wrong: all faults are told at once, with their line."""
+"""The configured project, and every way to get it wrong: all problems are reported at once, with lines."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_the_platform_flag_has_the_last_word(repo: Repo) -> None:
 
 @pytest.mark.parametrize("written", ["x86_64", "linux/x86-64", "linux/amd64/v1"])
 def test_a_platform_may_have_any_of_dockers_names(repo: Repo, written: str) -> None:
-    """Each gives the image that the usual name gives."""
+    """Each spelling gives the same image as the usual name."""
     repo.image("app", f"FROM {RUNTIME}", "ARG TARGETPLATFORM", "ARG TARGETARCH", "COPY ${TARGETARCH}.txt /")
     repo.write("amd64.txt", "")
     usual = repo.fingerprints()

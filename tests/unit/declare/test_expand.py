@@ -1,4 +1,4 @@
-"""Cases from BuildKit's own shell lexer tests, and what its documentation promises."""
+"""Cases from the tests of BuildKit's shell lexer and from its documentation."""
 
 from __future__ import annotations
 

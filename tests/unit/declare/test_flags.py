@@ -7,7 +7,7 @@ from lamina.declare.flags import flag_faults
 
 
 def faults(line: str) -> list[str]:
-    """What is wrong with an instruction's flags, as a Dockerfile has them; its parser splits them off."""
+    """Return the problems of an instruction's flags, split off by the Dockerfile parser."""
     file = parse_dockerfile(f"# syntax=x\nFROM a\n{line}\n", "Dockerfile")
     (instruction,) = file.stages[0].instructions
     return [what for what, _ in flag_faults(instruction.name, instruction.flags)]

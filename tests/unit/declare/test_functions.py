@@ -42,7 +42,7 @@ PLACE = '[tool.lamina.ecr]\naccount = "123456789012"\nregion = "eu-west-1"\n'
 
 
 def claims(root: Path, first: str, second: str, more: str = "") -> list[str]:
-    """The faults of two images with their functions."""
+    """Return the problems of two images with these functions."""
     text = more
     for name, given in (("app", first), ("web", second)):
         (root / f"dockerfiles/{name}").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What a Dockerfile means. Where BuildKit surprises, the test says what docker 28.5 was seen to do."""
+"""The meaning of Dockerfiles. Where BuildKit is surprising, the test states what docker 28.5 did."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How certain a finding about imports is, which files a wheel leaves out, and what is told once."""
+"""The certainty of findings about imports, files that a wheel leaves out, and duplicates that are merged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def certainties(repo: Repo) -> list[str]:
 
 
 def function(repo: Repo, source: str, *lines: str) -> None:
-    """The image ``app``, whose handler has a source; ``src/h.py`` and ``src/utils/h.py`` are not in it."""
+    """Write the image ``app`` with a handler; it lacks ``src/h.py`` and ``src/utils/h.py``."""
     repo.image("app", f"FROM {RUNTIME}", *lines, "COPY src/handler.py /var/task/", 'CMD ["handler.handler"]')
     repo.write("src/handler.py", source + HANDLER)
     repo.write("src/h.py", "x = 1\n")

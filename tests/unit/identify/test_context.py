@@ -1,4 +1,4 @@
-"""Which files can reach an image. Where BuildKit surprises, the test says what docker 28.5 was seen to do."""
+"""The files that can reach an image. Where BuildKit is surprising, the test states what docker 28.5 did."""
 
 from __future__ import annotations
 
@@ -439,7 +439,7 @@ def test_what_is_neither_file_nor_folder_nor_link_is_told(repo: Repo) -> None:
 
 @dataclass(slots=True)
 class DictFiles:
-    """A tree in memory. None for a content: a file that its owner keeps to himself."""
+    """A tree in memory. A file with content None cannot be read."""
 
     contents: dict[str, str | None]
     read: list[str] = field(default_factory=list)

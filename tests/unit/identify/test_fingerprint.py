@@ -1,4 +1,4 @@
-"""The fingerprint's specification: a golden bill, and what must never be the same."""
+"""The fingerprint's specification: golden build inputs, and inputs that must never be equal."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def golden(repo: Repo) -> Repo:
 
 
 def test_the_golden_bill(golden: Repo) -> None:
-    """If this fails, every image of every user is rebuilt: raise SCHEMA and name the golden file after it."""
+    """If this fails, every image of every user is rebuilt. Then raise SCHEMA and rename the golden file."""
     image = golden.images("app")["app"]
     expected = json.loads((GOLDEN / f"schema-{SCHEMA}.json").read_text("utf-8"))
 

@@ -1,4 +1,4 @@
-"""The mutation table as the fingerprint judges it; BuildKit's judgement is among the integration tests."""
+"""The mutation table as judged by the fingerprint. The integration tests compare it with BuildKit."""
 
 from __future__ import annotations
 

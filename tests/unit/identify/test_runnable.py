@@ -1,4 +1,4 @@
-"""What an image lacks to run: modules, handlers, packages of the repository; and what is no fault."""
+"""Local modules, handlers and packages that an image lacks to run, and cases that are not a problem."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def problems(repo: Repo) -> list[Problem]:
 
 
 def told(repo: Repo) -> list[str]:
-    """All findings, the certain and the likely ones."""
+    """Return all findings, certain and likely."""
     return [str(each) for each in problems(repo)]
 
 
 def likely(repo: Repo) -> list[str]:
-    """What every finding says would prove it wrong: none of them is certain."""
+    """Return what would disprove each finding; none of them is certain."""
     found = problems(repo)
     assert all(each.certainty == "likely" for each in found)
     return [each.unless or "" for each in found]

@@ -100,19 +100,19 @@ def test_the_same_content_is_staged_once(app: Repo, tmp_path: Path) -> None:
 
 
 def truncated(file: Path) -> None:
-    """As after a crash: the names are on the disk, the bytes are not."""
+    """Simulate a crash: the names are on the disk, the bytes are not."""
     file.write_bytes(b"")
 
 
 def flipped(file: Path) -> None:
-    """The same file under the same times: size and time kept."""
-    told = file.stat()
+    """Damage the file in place, keeping its size and time."""
+    before = file.stat()
     file.write_bytes(bytes(each ^ 1 for each in file.read_bytes()))
-    os.utime(file, ns=(told.st_atime_ns, told.st_mtime_ns))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def rewritten(file: Path) -> None:
-    """As `sed -i` does it: another file under the same name."""
+    """Replace the file by another one, as `sed -i` does."""
     beside = file.with_name("sedX")
     beside.write_bytes(file.read_bytes() + b"more\n")
     beside.replace(file)
@@ -135,7 +135,7 @@ DAMAGE = (truncated, flipped, rewritten, made_a_folder, touched, made_private, P
 
 
 def contents(staged: StagedContext) -> dict[str, tuple[int, bytes]]:
-    """Path -> mode and content or target, of all that a build reads."""
+    """Return path -> mode and content or target of everything a build reads."""
     return {
         place.relative_to(staged.folder).as_posix(): (
             place.lstat().st_mode,
@@ -187,7 +187,7 @@ def test_what_is_too_much_or_missing_is_put_right_as_well(app: Repo, tmp_path: P
 
 
 def test_the_right_bytes_come_under_another_time_than_the_wrong_ones_had(app: Repo, tmp_path: Path) -> None:
-    """BuildKit takes a file that has size and time of the one that it was sent before for the same."""
+    """BuildKit does not transfer a file with the same size and time as the one it has."""
     file = put(app, tmp_path / "stages").context() / "src/a.py"
     sent = file.stat().st_mtime_ns
 
@@ -251,7 +251,7 @@ def test_a_stage_that_went_is_not_intact(app: Repo, tmp_path: Path) -> None:
 
 
 def test_a_comment_stages_the_dockerfile_anew_and_links_the_files(app: Repo, tmp_path: Path) -> None:
-    """Errors of a build name the lines of the Dockerfile that it was given."""
+    """Build errors name lines of the staged Dockerfile."""
     first = put(app, tmp_path / "stages")
     app.edit("dockerfiles/app/Dockerfile", "# why", "# because")
 

@@ -1,4 +1,4 @@
-"""Files that did not change are not read again, and those that did are."""
+"""Only changed files are read again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def digest(cache: StatCache, root: Path, path: str = "a") -> str:
 
 
 def aged(root: Path, cache_file: Path) -> None:
-    """Make the present content of ``a`` something that the cache may rely on: as if an hour had passed."""
+    """Let the cache trust the present content of ``a``, as if an hour had passed."""
     entry = DiskFiles(root).entry("a")
     assert entry is not None
     assert entry.stamp is not None

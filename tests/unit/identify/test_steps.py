@@ -21,7 +21,7 @@ DOCKERFILE = (
 
 @pytest.fixture
 def project(repo: Repo) -> Repo:
-    """An image on a base of the project, with an install that has an input of its own."""
+    """An image based on a project image, with an install that reads its own input."""
     repo.image("base", f"FROM {RUNTIME}", "COPY --link common.py /var/task/")
     repo.image("app", *DOCKERFILE)
     repo.write("common.py", "")

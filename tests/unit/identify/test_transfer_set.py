@@ -1,4 +1,4 @@
-"""What is sent of a context. Every case was seen with docker 28.5."""
+"""The files of a context that are sent. Every case was observed with docker 28.5."""
 
 from __future__ import annotations
 
