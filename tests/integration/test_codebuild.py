@@ -361,7 +361,7 @@ def test_at_a_terminal_the_question_is_whether_the_build_goes_on(
         terminal.type(keys)
         assert terminal.end() == 130
     assert ("StopBuild" in operations(machines)) is stopped
-    told = f"stopped {PROJECT}:" if stopped else " goes on; what it pushes is found by the next run"
+    told = f"stopped {PROJECT}:" if stopped else " continues; the next run finds"
     assert told in terminal.shown
     assert "Traceback" not in terminal.shown
     assert away.recorded == {}

@@ -1,1 +1,1 @@
-"""Builds on AWS CodeBuild: its project, the buildspec, a run that is followed."""
+"""Builds on AWS CodeBuild: projects, buildspecs, and builds that are started and followed."""

@@ -1,4 +1,4 @@
-"""A build on CodeBuild: the same plan, sent there with what it needs, followed, confirmed, recorded."""
+"""Build a plan on CodeBuild: send the sources, start and follow the builds, confirm and record results."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ from lamina.refs import Reference
 
 COMMAND = "codebuild.build"
 _SETUP_FIRST = "docs/codebuild.md says how to begin"
-_QUEUE_SECONDS = 600.0  # a machine may be long in coming
+_QUEUE_SECONDS = 600.0  # the wait for a machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeBuildOptions:
-    """How a build is to go. wait: for its end. follow: say every line of its log. timeout: minutes.
+    """Options of a build. wait: for its end. follow: print every line of its log. timeout: minutes.
 
-    pause, clock: wait seconds, and tell them.
+    pause: sleeps for seconds. clock: returns seconds.
     """
 
     wait: bool = True
@@ -65,7 +65,7 @@ class CodeBuildOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteBuild:
-    """One build to be started: of the images of one architecture. texts: its files besides the contexts."""
+    """One build to start, of all images of an architecture. texts: its files other than the contexts."""
 
     project: str
     steps: tuple[RemoteStep, ...]
@@ -73,25 +73,25 @@ class RemoteBuild:
     texts: Mapping[str, str]
 
 
-def build_on_codebuild(session: Session, wish: CodeBuildOptions) -> Outcome:
-    """Plan as a push does, and have CodeBuild make what is to be built. See `build_images`.
+def build_on_codebuild(session: Session, options: CodeBuildOptions) -> Outcome:
+    """Plan as for a push, and build the images on CodeBuild; see `build_images`.
 
-    Raises ConfigError for what is not configured, AwsError.
+    Raises ConfigError for missing configuration, AwsError when AWS fails.
     """
-    ConfigError.check(_lacking(session, wish))
+    ConfigError.check(_lacking(session, options))
     session.builds_here = False
     session.builder = Builder(name="codebuild", driver="docker-container", local_images=False)
-    return build_images(session, COMMAND, by=partial(_build, wish=wish))
+    return build_images(session, COMMAND, by=partial(_build, options=options))
 
 
 def aws_clients(session: Session) -> Clients:
-    """Makes clients for the region in which builds run."""
+    """Return the clients for the region in which builds run."""
     region = session.project.codebuild.region or session.project.ecr.region
     return boto_clients(Access(region=region))
 
 
 def lacking_registry(session: Session) -> Iterator[Problem]:
-    """What is wrong when images do not live in ECR."""
+    """Yield a problem unless the registry is ECR."""
     if not session.on_ecr:
         registry = session.project.settings["registry"]
         yield Problem(
@@ -103,14 +103,14 @@ def lacking_registry(session: Session) -> Iterator[Problem]:
 
 
 def lacking_setting(key: str, what: str) -> Problem:
-    """A key of the configuration that has to be there."""
+    """Return the problem of a missing configuration key."""
     return Problem(
         what=f"{what} is not configured", where=f"[tool.lamina.codebuild] {key}", hint=_SETUP_FIRST
     )
 
 
 def elsewhere(bucket: SourceBucket, codebuild: CodeBuild) -> Iterator[Problem]:
-    """What is wrong when the bucket is in another region: builds fetch their source only from their own."""
+    """Yield a problem if the bucket is in another region, from which builds cannot fetch sources."""
     region = bucket.region()
     if region and region != codebuild.region:
         yield Problem(
@@ -122,7 +122,7 @@ def elsewhere(bucket: SourceBucket, codebuild: CodeBuild) -> Iterator[Problem]:
 
 
 def outside_images(session: Session) -> tuple[Reference, ...]:
-    """The images that builds pull and the project does not make: machines', BuildKit's, what it stands on."""
+    """Return the images that builds pull from outside the project: machines, BuildKit, base images."""
     settings = session.project.codebuild
     machines = {settings.image_of(each) for each in ARCHITECTURES}
     own = {each for each in machines if not each.startswith("aws/codebuild/")}
@@ -131,19 +131,19 @@ def outside_images(session: Session) -> tuple[Reference, ...]:
     return tuple(Reference.parse(name) for name in (*sorted(own), *sorted(names)))
 
 
-def _lacking(session: Session, wish: CodeBuildOptions) -> Iterator[Problem]:
+def _lacking(session: Session, options: CodeBuildOptions) -> Iterator[Problem]:
     yield from lacking_registry(session)
     if session.project.codebuild.bucket is None:
         yield lacking_setting("bucket", "the bucket for sources")
     if session.attestations:
         yield Problem(
-            what="what CodeBuild builds is not attested",
+            what="images built on CodeBuild cannot have attestations",
             where="--provenance, --sbom",
             hint="leave them out, or build it here: invoke build-all --push",
         )
-    if wish.timeout is not None and not 5 <= wish.timeout <= 2160:
+    if options.timeout is not None and not 5 <= options.timeout <= 2160:
         yield Problem(
-            what=f"a build cannot take up to {wish.timeout} minutes", where="--timeout", allowed="5 to 2160"
+            what=f"{options.timeout} minutes is not a valid timeout", where="--timeout", allowed="5 to 2160"
         )
 
 
@@ -154,9 +154,9 @@ def _build(
     outside: Externals,
     run: str,
     *,
-    wish: CodeBuildOptions,
+    options: CodeBuildOptions,
 ) -> Outcome:
-    """See `Build`."""
+    """Build on CodeBuild; see `Build` of `build_images`."""
     del images
     decisions = plan.acting("build")
     settings = session.project.codebuild
@@ -182,23 +182,23 @@ def _build(
         secrets=needed,
         public=public_hosts(outside_images(session)),
     )
-    errands = _errands(session, order, machine, tuple(needed))
-    ConfigError.check(_withheld(errands))
+    remotes = _remote_builds(session, order, machine, tuple(needed))
+    ConfigError.check(_withheld(remotes))
     folder = session.project.state / "runs" / run
     folder.mkdir(parents=True)
     started: list[Started] = []
     try:
-        for each in errands:
-            started.append(_begin(session, codebuild, bucket, order, each, folder, wish))
+        for each in remotes:
+            started.append(_begin(session, codebuild, bucket, order, each, folder, options))
             session.screen.say(f"{each.project}: started {started[-1].id}")
         write_json(folder / "codebuild.json", kept_settings(tuple(started)))
-        if not wish.wait:
+        if not options.wait:
             return _left_running(tuple(started))
-        outcome = _follow(session, codebuild, bucket, tuple(started), folder, wish)
+        outcome = _follow(session, codebuild, bucket, tuple(started), folder, options)
     except KeyboardInterrupt:
-        return _stopped(session, codebuild, tuple(started), errands)
+        return _stopped(session, codebuild, tuple(started), remotes)
     except AwsError:
-        if len(started) < len(errands):  # of two architectures the second did not come so far
+        if len(started) < len(remotes):  # one of two architectures was not started
             with suppress(AwsError):
                 _stop(codebuild, tuple(started))
         raise
@@ -207,60 +207,60 @@ def _build(
     return outcome
 
 
-def _errands(
+def _remote_builds(
     session: Session, order: BuildRequest, machine: CodeBuildMachine, secrets: tuple[str, ...]
 ) -> tuple[RemoteBuild, ...]:
-    """A build for each architecture: on one machine, or one a step where there is much to do."""
+    """Return one build per architecture: on one machine, or as a batch when there are many images."""
     settings = session.project.codebuild
-    there = tuple(
+    files = tuple(
         Secret(name=name, file=Path(secret_file(number))) for number, name in enumerate(secrets, start=1)
     )
-    errands: list[RemoteBuild] = []
+    remotes: list[RemoteBuild] = []
     for name in ARCHITECTURES:
         own = tuple(each for each in order.decisions if architecture_of(each.image) == name)
         if not own:
             continue
-        first = 1 + sum(len(errand.steps) for errand in errands)
+        first = 1 + sum(len(remote.steps) for remote in remotes)
         jobs: int = session.project.get("jobs")
-        steps = split(replace(order, decisions=own, secrets=there), jobs, first=first)
+        steps = split(replace(order, decisions=own, secrets=files), jobs, first=first)
         batch = as_batch(settings, len(own))
         texts = {
             **{each.step.bake_file: each.render() for each in steps},
             **buildspecs([each.step for each in steps], machine, batch=batch),
         }
-        errands.append(RemoteBuild(project=settings.project_of(name), steps=steps, batch=batch, texts=texts))
-    return tuple(errands)
+        remotes.append(RemoteBuild(project=settings.project_of(name), steps=steps, batch=batch, texts=texts))
+    return tuple(remotes)
 
 
-def _withheld(errands: Iterable[RemoteBuild]) -> Iterator[Problem]:
-    """What bake gets by its environment, which stays here: build arguments that look like secrets."""
-    names = {name for errand in errands for step in errand.steps for name in step.bake.environment}
+def _withheld(remotes: Iterable[RemoteBuild]) -> Iterator[Problem]:
+    """Yield a problem if bake needs variables of this machine: build arguments that look like secrets."""
+    names = {name for remote in remotes for step in remote.steps for name in step.bake.environment}
     if names:
         yield Problem(
             what="build arguments that look like secrets are not sent to CodeBuild",
             where="[tool.lamina.args]",
-            hint="let the step read them by RUN --mount=type=secret, from [tool.lamina.codebuild.secrets]",
+            hint="read them with RUN --mount=type=secret, from [tool.lamina.codebuild.secrets]",
         )
 
 
-def _send(session: Session, bucket: SourceBucket, order: BuildRequest, errand: RemoteBuild) -> str:
-    """Put the source of a build into the bucket, unless the same is there; its key."""
-    stages = {name: order.stages[name] for step in errand.steps for name in step.images}
+def _send(session: Session, bucket: SourceBucket, order: BuildRequest, remote: RemoteBuild) -> str:
+    """Upload the source of a build unless the bucket has it, and return its key."""
+    stages = {name: order.stages[name] for step in remote.steps for name in step.images}
     with tempfile.TemporaryDirectory(prefix="source-", dir=session.project.state) as scratch:
-        bundle = make_bundle(Path(scratch), errand.texts, stages)
+        bundle = make_bundle(Path(scratch), remote.texts, stages)
         BuildError.check(
             Problem(what=f"the staged files of {name} changed while they were packed", hint="run again")
             for name, each in stages.items()
             if not each.intact
         )
         if bucket.has(bundle.key):
-            session.screen.say(f"{errand.project}: the source is there: s3://{bucket.name}/{bundle.key}")
+            session.screen.say(f"{remote.project}: already in the bucket: s3://{bucket.name}/{bundle.key}")
             return bundle.key
         file = Path(scratch) / "source.zip"
         write_zip(bundle, file)
         size = file.stat().st_size
         bucket.upload(file, bundle.key)
-        session.screen.say(f"{errand.project}: sent {size} bytes to s3://{bucket.name}/{bundle.key}")
+        session.screen.say(f"{remote.project}: sent {size} bytes to s3://{bucket.name}/{bundle.key}")
         return bundle.key
 
 
@@ -269,27 +269,27 @@ def _begin(
     codebuild: CodeBuild,
     bucket: SourceBucket,
     order: BuildRequest,
-    errand: RemoteBuild,
+    remote: RemoteBuild,
     folder: Path,
-    wish: CodeBuildOptions,
+    options: CodeBuildOptions,
 ) -> Started:
-    """Send a source and start its build. The bake files stay here as well, as those of a local run."""
-    for step in errand.steps:
-        write_atomic(folder / step.step.bake_file, errand.texts[step.step.bake_file])
-    wanted = StartRequest(
-        project=errand.project,
-        source=f"{bucket.name}/{_send(session, bucket, order, errand)}",
+    """Send a source and start its build. The bake files are kept locally, as for a local run."""
+    for step in remote.steps:
+        write_atomic(folder / step.step.bake_file, remote.texts[step.step.bake_file])
+    request = StartRequest(
+        project=remote.project,
+        source=f"{bucket.name}/{_send(session, bucket, order, remote)}",
         buildspec=BUILDSPEC,
         environment={RESULTS: f"s3://{bucket.name}/{results_prefix(folder.name)}"},
-        token=f"{folder.name}-{errand.steps[0].number}",
-        timeout=wish.timeout or session.project.codebuild.timeout,
+        token=f"{folder.name}-{remote.steps[0].number}",
+        timeout=options.timeout or session.project.codebuild.timeout,
     )
-    id = codebuild.start_batch(wanted) if errand.batch else codebuild.start(wanted)  # noqa: A001
-    return Started(id=id, project=errand.project, steps=errand.steps, batch=errand.batch)
+    id = codebuild.start_batch(request) if remote.batch else codebuild.start(request)  # noqa: A001
+    return Started(id=id, project=remote.project, steps=remote.steps, batch=remote.batch)
 
 
 def _left_running(started: tuple[Started, ...]) -> Outcome:
-    """The end of a run that does not wait: nothing is recorded of what is being built."""
+    """Return the outcome of a run that does not wait; nothing is recorded yet."""
     results = {
         decision.image.name: Result(image=decision.image, status="started", reasons=decision.reasons)
         for each in started
@@ -305,20 +305,20 @@ def _follow(
     bucket: SourceBucket,
     started: tuple[Started, ...],
     folder: Path,
-    wish: CodeBuildOptions,
+    options: CodeBuildOptions,
 ) -> Outcome:
-    minutes = wish.timeout or session.project.codebuild.timeout
+    minutes = options.timeout or session.project.codebuild.timeout
     names = tuple(name for each in started for step in each.steps for name in step.images)
     with session.screen.progress(names) as view:
         follower = Follower(
-            codebuild, started, view, session.screen.say, mask=session.mask, follow=wish.follow
+            codebuild, started, view, session.screen.say, mask=session.mask, follow=options.follow
         )
         seconds = minutes * 60 + _QUEUE_SECONDS
-        in_time = follower.wait(pause=wish.pause, clock=wish.clock, seconds=seconds)
+        in_time = follower.wait(pause=options.pause, clock=options.clock, seconds=seconds)
     if not in_time:
         _stop(codebuild, started)
         steps = tuple(step for each in started for step in each.steps)
-        what = f"not done after {seconds / 60:.0f} minutes, the wait for a machine included; it was stopped"
+        what = f"not done after {seconds / 60:.0f} minutes, including the wait for a machine; it was stopped"
         problem = Problem(what=what, where=", ".join(each.id for each in started), hint="--timeout MINUTES")
         return replace(cancel(steps, "it took too long"), problems=(problem,), remote=_ids(started))
     _fetch(bucket, folder, session.mask, failed=any(follower.status(each) != SUCCEEDED for each in started))
@@ -333,7 +333,7 @@ def _follow(
 
 
 def _end(session: Session, follower: Follower, started: Started, folder: Path, minutes: int) -> Outcome:
-    """What came of one build."""
+    """Return the outcome of one build."""
     status = follower.status(started)
     if status == SUCCEEDED:
         return collect_results(started.steps, folder, session.destination, time.time)
@@ -344,7 +344,7 @@ def _end(session: Session, follower: Follower, started: Started, folder: Path, m
 
 
 def _fetch(bucket: SourceBucket, folder: Path, mask: Mask, *, failed: bool) -> None:
-    """Get what builds handed back, as files of the run. failed: whether one did, maybe before that."""
+    """Download the builds' results into the run's folder. failed: one failed, so results may be missing."""
     try:
         for key in bucket.keys(results_prefix(folder.name)):
             file = folder / Path(key).name
@@ -357,21 +357,21 @@ def _fetch(bucket: SourceBucket, folder: Path, mask: Mask, *, failed: bool) -> N
 
 
 def _stopped(
-    session: Session, codebuild: CodeBuild, started: tuple[Started, ...], errands: tuple[RemoteBuild, ...]
+    session: Session, codebuild: CodeBuild, started: tuple[Started, ...], remotes: tuple[RemoteBuild, ...]
 ) -> Outcome:
-    """The end of a run that the user stopped; the builds go on if that is wanted."""
-    told = ", ".join(each.id for each in started)
-    if started and session.screen.ask(f"stop {told} as well?", default=True):
+    """Return the outcome of a run that the user stopped; ask whether to stop the builds as well."""
+    ids = ", ".join(_ids(started))
+    if started and session.screen.ask(f"stop {ids} as well?", default=True):
         try:
             _stop(codebuild, started)
-            session.screen.say(f"stopped {told}")
+            session.screen.say(f"stopped {ids}")
         except AwsError as error:
             session.screen.notes(
-                replace(each, what=f"{told} could not be stopped: {each.what}") for each in error.problems
+                replace(each, what=f"{ids} could not be stopped: {each.what}") for each in error.problems
             )
     elif started:
-        session.screen.say(f"{told} goes on; what it pushes is found by the next run")
-    steps = tuple(step for each in errands for step in each.steps)
+        session.screen.say(f"{ids} continues; the next run finds the images it pushes")
+    steps = tuple(step for each in remotes for step in each.steps)
     return replace(cancel(steps, "the run was stopped"), interrupted=True, remote=_ids(started))
 
 

@@ -1,6 +1,6 @@
-"""A build on a machine of CodeBuild: what it is given, what it does, what it hands back. Pure.
+"""Buildspecs: the commands of a build on CodeBuild, its sources, secrets and results. Pure.
 
-A buildspec is written as JSON, which is YAML as well. The machine needs docker with buildx, and the AWS CLI.
+A buildspec is written as JSON, which is also YAML. The machine needs docker with buildx, and the AWS CLI.
 Reference: https://docs.aws.amazon.com/codebuild/latest/userguide/build-spec-ref.html
 """
 
@@ -19,9 +19,9 @@ from lamina.refs import ECR_PUBLIC_REGION, EcrHost, Reference, is_ecr_public
 
 BUILDSPEC = "buildspec.yml"
 CONTEXTS = "contexts.tar"
-"""The staged files. A tar: a zip knows neither their times, in seconds of UTC, nor every name."""
+"""The staged files, as a tar: a zip keeps neither their times in seconds UTC nor every name."""
 RESULTS = "LAMINA_RESULTS"
-"""The variable that says where events and metadata go: ``s3://bucket/prefix/``."""
+"""The variable with the destination of events and metadata: ``s3://bucket/prefix/``."""
 PREFIX = "lamina"
 SOURCES, RETURNS = f"{PREFIX}/sources", f"{PREFIX}/results"
 KEPT_DAYS = 30
@@ -35,9 +35,9 @@ _FIXED = {"BUILDX_METADATA_PROVENANCE": "disabled", "BUILDX_NO_DEFAULT_ATTESTATI
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildspecStep:
-    """One call of bake. number: from 1. bases: number of a base that an earlier step pushed -> its tag.
+    """One call of bake.
 
-    after: the steps which push those.
+    number: from 1. bases: number of a base image that an earlier step pushes -> its tag. after: those steps.
     """
 
     number: int
@@ -46,22 +46,22 @@ class BuildspecStep:
 
     @property
     def bake_file(self) -> str:
-        """Its bake file in the source."""
+        """The name of its bake file in the source."""
         return f"bake-{self.number}.json"
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What stands in for digests that are not known yet -> the variable that will have each."""
+        """Placeholder of a digest that is not known yet -> the variable that will hold it."""
         return {unknown_digest(number): _BASE.format(number) for number in self.bases}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeBuildMachine:
-    """What a build is to use. logins: host -> region of registries that want a token.
+    """Registries, builder and secrets of a build.
 
-    public: the hosts of ECR Public, which serves those without a token as well. region: of the bucket.
-    buildkit: the image of BuildKit; None for the engine's default builder. secrets: as in
-    `CodeBuildSettings`, those that are needed, in the order of `secret_file`.
+    logins: host -> region of registries that require a token. public: hosts of ECR Public, where a token is
+    optional. region: of the bucket. buildkit: the image of BuildKit; None for the engine's default builder.
+    secrets: the needed ones as in `CodeBuildSettings`, in the order of `secret_file`.
     """
 
     logins: Mapping[str, str]
@@ -72,23 +72,23 @@ class CodeBuildMachine:
 
 
 def logins(references: Iterable[Reference]) -> Mapping[str, str]:
-    """The hosts of those images that are in ECR -> their regions."""
+    """Return host -> region of the images in private ECR."""
     hosts = {str(each.host): EcrHost.of(each) for each in references}
     return {name: host.region for name, host in hosts.items() if host}
 
 
 def public_hosts(references: Iterable[Reference]) -> tuple[str, ...]:
-    """The hosts of those images that are in ECR Public."""
+    """Return the hosts of the images in ECR Public."""
     return tuple(sorted({each.pull_host for each in references if is_ecr_public(each.pull_host)}))
 
 
 def unknown_digest(number: int) -> str:
-    """A digest that no image has, in the place of one that will be known when bake runs."""
+    """Return a placeholder for a digest that is known only when bake runs."""
     return _UNKNOWN.format(number)
 
 
 def secret_file(number: int) -> str:
-    """Where a build writes the secret of a number, relative to the source."""
+    """Return the file of a secret by its number, relative to the source."""
     return f"{_SECRETS}/{number}"
 
 
@@ -96,17 +96,17 @@ EVENTS = "events-*.jsonl"
 
 
 def events_file(number: int) -> str:
-    """What a step's bake said, as a local run names it."""
+    """Return the name of a step's event file, as in a local run."""
     return f"events-{number}.jsonl"
 
 
 def metadata_file(number: int) -> str:
-    """What a step's bake announced, as a local run names it."""
+    """Return the name of a step's metadata file, as in a local run."""
     return f"metadata-{number}.json"
 
 
 def step_of(line: str) -> int | None:
-    """The step that begins with a line of the log; None when none does."""
+    """Return the number of the step that begins at a line of the log; None for other lines."""
     found = _MARKER.fullmatch(line.strip())
     return int(found.group(1)) if found else None
 
@@ -114,7 +114,7 @@ def step_of(line: str) -> int | None:
 def buildspecs(
     steps: Sequence[BuildspecStep], machine: CodeBuildMachine, *, batch: bool
 ) -> Mapping[str, str]:
-    """File name -> text. batch: a machine a step, as a build graph; else one machine for all of them."""
+    """Return file name -> text. batch: a build graph with a machine per step; else one machine for all."""
     if not batch:
         return {BUILDSPEC: _text(_buildspec(steps, machine))}
     graph = [
@@ -133,7 +133,7 @@ def buildspecs(
 
 
 def identifier(number: int) -> str:
-    """A step's name in a build graph."""
+    """Return a step's identifier in a build graph."""
     return f"step_{number}"
 
 
@@ -153,7 +153,7 @@ def _buildspec(steps: Sequence[BuildspecStep], machine: CodeBuildMachine) -> Map
             "pre_build": {"commands": list(_preparation(machine))},
             "build": {
                 "commands": [_bake(step) for step in steps],
-                # Also after a failure: what is sent tells which step failed, and why.
+                # Also after a failure: the results name the failed step and the reason.
                 "finally": [_command("aws", "s3", "cp", "--recursive", "--only-show-errors", "--region",
                                      machine.region, _FOLDER) + f' "${RESULTS}"'],
             },
@@ -182,7 +182,7 @@ def _preparation(machine: CodeBuildMachine) -> Iterable[str]:
 
 
 def _secret_sources(machine: CodeBuildMachine) -> Mapping[str, Mapping[str, str]]:
-    """Of each store the variable that CodeBuild fills, and with what; it hides their values in its log."""
+    """Return store -> variable -> secret. CodeBuild sets the variables and masks their values in its log."""
     stores: dict[str, dict[str, str]] = {}
     for number, place in enumerate(machine.secrets.values(), start=1):
         store = "parameter-store" if place.startswith(PARAMETER) else "secrets-manager"
@@ -191,11 +191,11 @@ def _secret_sources(machine: CodeBuildMachine) -> Mapping[str, Mapping[str, str]
 
 
 def _bake(step: BuildspecStep) -> str:
-    """The commands of a step, as one. A base of an earlier step is taken by the digest that its tag has."""
-    # The digest is the sum of the manifest; what `--format` makes of a template varies by version.
-    look = ("docker", "buildx", "imagetools", "inspect", "--raw")
+    """Return a step's commands as one. The digest of an earlier step's base image is read from its tag."""
+    # The digest is the sha256 of the manifest; the output of `--format` varies by version.
+    inspect = ("docker", "buildx", "imagetools", "inspect", "--raw")
     digests = [
-        f'{name}="sha256:$({_command(*look, ref)} | sha256sum | cut -c-64)" && export {name}'
+        f'{name}="sha256:$({_command(*inspect, ref)} | sha256sum | cut -c-64)" && export {name}'
         for number, ref in step.bases.items()
         for name in (_BASE.format(number),)
     ]
@@ -206,7 +206,7 @@ def _bake(step: BuildspecStep) -> str:
     return "\n".join(
         (
             "set -o pipefail",
-            "unset SOURCE_DATE_EPOCH",  # buildx would pass it on as an argument that no fingerprint knows
+            "unset SOURCE_DATE_EPOCH",  # buildx would pass it as a build argument outside the fingerprint
             f"echo 'lamina: step {step.number}'",
             " &&\n".join((*digests, f"{bake} 2>&1 | tee {_FOLDER}/{events_file(step.number)}")),
         )
@@ -219,14 +219,14 @@ def _command(*words: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleEntry:
-    """A file of a source. sha256: of its content."""
+    """A file in a source. sha256: of its content."""
 
     name: str
     sha256: str
 
 
 def source_key(entries: Iterable[BundleEntry]) -> str:
-    """Where a source of these files is kept. However they are packed, the same files have the same key."""
+    """Return the key of a source. It depends on the files alone, not on how they are packed."""
     listing = "".join(
         f"{entry.sha256} {entry.name}\n" for entry in sorted(entries, key=lambda each: each.name)
     )
@@ -234,5 +234,5 @@ def source_key(entries: Iterable[BundleEntry]) -> str:
 
 
 def results_prefix(run: str) -> str:
-    """Where what a run hands back is kept."""
+    """Return the prefix of a run's results."""
     return f"{RETURNS}/{run}/"

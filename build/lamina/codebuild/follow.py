@@ -1,4 +1,4 @@
-"""Builds elsewhere while they run: their phases, the steps of their images, the lines of their logs."""
+"""Follow builds on CodeBuild: their phases, steps and logs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SUCCEEDED = "SUCCEEDED"
 _KEPT_LINES, _SHOWN_LINES = 200, 15
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.5, 5.0, 1.3  # seconds
 _MOST_MISSES = 3
-_LATE_LOOKS = 3  # the last lines of a log come after the end of its build
+_LATE_LOOKS = 3  # the last lines of a log arrive after the end of its build
 _OWN_LINES = "[Container] "
 _LAST_PHASE = "COMPLETED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """A build that was started. steps: what it makes. batch: whether it is a batch of builds, one a step."""
+    """A started build. steps: its calls of bake. batch: whether it is a batch with a build per step."""
 
     id: str
     project: str
@@ -39,7 +39,7 @@ class Started:
 
 
 class Follower:
-    """Follows builds, a look at a time. follow: whether all lines of their logs are said."""
+    """Follows builds by polling. follow: whether to print all lines of their logs."""
 
     def __init__(
         self,
@@ -70,9 +70,15 @@ class Follower:
         self._batches: dict[str, Batch] = {}
 
     def wait(self, *, pause: Callable[[float], None], clock: Callable[[], float], seconds: float) -> bool:
-        """Look until all have ended; False when that takes longer. Raises AwsError, with the builds' ids.
+        """Poll until all builds have ended; return False after ``seconds``.
 
-        pause: waits so many seconds. clock: seconds.
+        Args:
+            pause: sleeps for seconds.
+            clock: returns seconds.
+            seconds: the time limit.
+
+        Raises:
+            AwsError: AWS failed three times in a row; it names the builds.
         """
         start, between, misses = clock(), _FIRST_PAUSE, 0
         while True:
@@ -90,12 +96,12 @@ class Follower:
             between = min(between * _GROWTH, _LONGEST_PAUSE)
         for _ in range(_LATE_LOOKS if self._failed() else 0):
             pause(_FIRST_PAUSE)
-            with suppress(AwsError):  # how it ended is known
+            with suppress(AwsError):  # the result is known already
                 self.look()
         return True
 
     def look(self) -> bool:
-        """One look at all of them; whether they have ended."""
+        """Poll all builds once; return whether all have ended."""
         self._batches |= self._codebuild.batches([each.id for each in self._started if each.batch])
         names = dict(self._names())
         self._builds |= self._codebuild.builds(names)
@@ -106,12 +112,12 @@ class Follower:
         return all(self.status(each) is not None for each in self._started)
 
     def status(self, started: Started) -> str | None:
-        """How it ended, in AWS' word; None while it runs."""
+        """Return AWS' status of an ended build; None while it runs."""
         found = (self._batches if started.batch else self._builds).get(started.id)
         return found.status if found and found.ended else None
 
     def write_events(self, folder: Path) -> None:
-        """Keep what the logs told of steps that handed nothing back, as a local run keeps it."""
+        """Write the events in the logs for steps without an event file, as a local run does."""
         for number, masked in self._masked.items():
             self._keep(number, masked.close())
         for number, lines in self._events.items():
@@ -120,7 +126,7 @@ class Follower:
                 write_atomic(file, "".join(f"{line}\n" for line in lines))
 
     def problem(self, started: Started, *, minutes: int) -> Problem:
-        """Why it did not succeed, as far as AWS tells. minutes: that it was given."""
+        """Return why a build did not succeed, as far as AWS reports it. minutes: its time limit."""
         status = self.status(started)
         builds = [self._builds[each] for each in self._ids(started) if each in self._builds]
         reasons = [*(self._batches[started.id].reasons if started.id in self._batches else ())]
@@ -131,15 +137,15 @@ class Follower:
             for reason in phase.reasons
         ]
         links = [build.link for build in builds if build.link and build.status != SUCCEEDED]
-        told = "; ".join(reasons) or "AWS does not say why"
+        reason = "; ".join(reasons) or "AWS gives no reason"
         if status == "TIMED_OUT":
-            what, hint = f"took longer than {minutes} minutes", "give it more: --timeout MINUTES"
+            what, hint = f"took longer than {minutes} minutes", "allow more: --timeout MINUTES"
         elif status == "STOPPED":
             what, hint = "was stopped", "run it again"
         elif status == "FAULT":
-            what, hint = f"failed at a fault of CodeBuild's own: {told}", "run it again"
+            what, hint = f"failed because of a fault of CodeBuild's own: {reason}", "run it again"
         else:
-            what, hint = f"ended with {status}: {told}", None
+            what, hint = f"ended with {status}: {reason}", None
         lines = [line for each in self._ids(started) for line in self._tails.get(each, ())][-_SHOWN_LINES:]
         return Problem(
             what="\n".join((f"the build {started.id} {what}", *(f"  | {line}" for line in lines))),
@@ -154,18 +160,18 @@ class Follower:
         ids = ", ".join(each.id for each in self._started)
         return Problem(
             what=f"the build goes on without being followed: {ids}",
-            hint="run the same command later: what it pushed is found then, and recorded",
+            hint="run the same command later: it finds and records the images that were pushed",
         )
 
     def _ids(self, started: Started) -> tuple[str, ...]:
-        """The builds that it consists of, as far as they have begun."""
+        """Return the ids of its builds that have begun."""
         if not started.batch:
             return (started.id,)
         batch = self._batches.get(started.id)
         return tuple(batch.nodes.values()) if batch else ()
 
     def _names(self) -> Iterator[tuple[str, str]]:
-        """Each build with what it is called in lines."""
+        """Yield each build's id and its name in messages."""
         for each in self._started:
             if not each.batch:
                 yield each.id, each.project
@@ -183,7 +189,7 @@ class Follower:
                 self._say(f"{name}: {phase.name} {phase.status}{took}")
 
     def _read(self, name: str, build: str, stream: LogStream) -> None:
-        """Read on in a log. One that cannot be read ends no following: phases are told without it."""
+        """Read further lines of a log. If it cannot be read, phases are still reported."""
         try:
             lines, self._tokens[build] = self._codebuild.log(stream, self._tokens.get(build))
         except LaminaError as error:
@@ -199,10 +205,10 @@ class Follower:
             if number in self._steps and not line.startswith(_OWN_LINES):
                 self._feed(number, line)
             if not line.startswith("{"):
-                told = self._mask.hide(line)
-                self._tails.setdefault(build, deque(maxlen=_KEPT_LINES)).append(told)
+                masked = self._mask.hide(line)
+                self._tails.setdefault(build, deque(maxlen=_KEPT_LINES)).append(masked)
                 if self._follow:
-                    self._say(told)
+                    self._say(masked)
 
     def _feed(self, number: int, line: str) -> None:
         masked = self._masked.setdefault(number, MaskedEvents(self._mask))
@@ -217,7 +223,7 @@ class Follower:
 
 
 def kept_settings(started: tuple[Started, ...]) -> Mapping[str, object]:
-    """What a run keeps of the builds that it started."""
+    """Return the document that a run keeps about its builds."""
     return {
         "builds": [
             {

@@ -1,4 +1,4 @@
-"""Whether images can be built on CodeBuild, and what is worth knowing before. Pure."""
+"""Checks before a build on CodeBuild: problems that prevent it, and notes. Pure."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _TABLE = "[tool.lamina.codebuild]"
 
 
 def architecture_of(image: Image) -> str:
-    """As CodeBuild's machines are told apart: ``amd64``."""
+    """Return the architecture of an image, ``amd64`` or ``arm64``."""
     return image.node.spec.platform.split("/")[1]
 
 
 def as_batch(settings: CodeBuildSettings, images: int) -> bool:
-    """Whether so many images are built on several machines."""
+    """Whether this number of images is built as a batch, on several machines."""
     return images > settings.batch_above and settings.batch_role is not None
 
 
 def needed_secrets(settings: CodeBuildSettings, images: Iterable[Image]) -> Mapping[str, str]:
-    """The secrets that images take and CodeBuild can get: id -> where AWS has them."""
+    """Return the configured secrets that the images mount: id -> their name in AWS."""
     used = {name for image in images for name in image.node.recipe.secrets}
     return {name: place for name, place in settings.secrets.items() if name in used}
 
@@ -35,13 +35,17 @@ def unfit(
     secrets: Iterable[Secret],
     stand_ins: Mapping[str, str],
 ) -> Iterator[Problem]:
-    """What keeps the images that are to be built from being built elsewhere, all of it.
+    """Yield every problem that prevents the images from being built on CodeBuild.
 
-    secrets: the project's files. stand_ins: runtime that one of the images uses -> what stands for it here.
+    Args:
+        settings: the settings of CodeBuild.
+        images: the images to build, by name.
+        secrets: the project's secrets, read from local files.
+        stand_ins: runtime used by one of the images -> its stand-in on this machine.
     """
     for name, ref in stand_ins.items():
         yield Problem(
-            what=f"{name} is a stand-in here, and only this machine's engine has it",
+            what=f"{name} is a stand-in here, which only this machine's engine has",
             where=ref,
             hint="run `invoke lock` where the runtime's registry can be reached",
         )
@@ -50,10 +54,10 @@ def unfit(
         yield from _of_another_machine(image, images)
         for name in sorted(required.intersection(image.node.recipe.secrets)):
             yield Problem(
-                what=f"{image.name} needs the secret {name}, which CodeBuild does not have: files of secrets "
+                what=f"{image.name} needs the secret {name}, which CodeBuild does not have: secret files "
                 "are never sent",
                 where=image.node.spec.dockerfile_path,
-                hint=f'put it into Secrets Manager, and {name} = "<its name>" into '
+                hint=f'store it in Secrets Manager, and add {name} = "<its name>" to '
                 "[tool.lamina.codebuild.secrets]",
             )
 
@@ -65,30 +69,30 @@ def _of_another_machine(image: Image, images: Mapping[str, Image]) -> Iterator[P
     for parent in image.node.parents:
         if parent in images and architecture_of(images[parent]) != own:
             yield Problem(
-                what=f"{image.name} is for {own} and stands on {parent}, which another machine builds",
+                what=f"{image.name} is for {own} and builds FROM {parent}, which another machine builds",
                 where=where,
-                hint=f"build that first: invoke codebuild.build --image {parent}",
+                hint=f"build the base first: invoke codebuild.build --image {parent}",
             )
 
 
 def no_machine(platform: str, where: str) -> Problem:
-    """What is wrong with a platform."""
+    """Return the problem of a platform that CodeBuild cannot build for."""
     allowed = ", ".join(f"linux/{each}" for each in ARCHITECTURES)
     return Problem(what=f"CodeBuild has no machines for {platform}", where=where, allowed=allowed)
 
 
 def notes(settings: CodeBuildSettings, images: int) -> Iterator[Problem]:
-    """What could be better. images: how many are to be built."""
+    """Yield notes about settings that would make the build faster. images: how many are built."""
     if settings.buildkit is None:
         yield Problem(
             what="no image of BuildKit is configured: the machine's own builder is used, which on AWS' "
-            "images can neither annotate what it pushes nor write a remote cache",
+            "images can neither annotate pushed images nor write a remote cache",
             where=f"{_TABLE} buildkit",
             hint="mirror moby/buildkit into ECR and name it there: docs/codebuild.md",
         )
     if images > settings.batch_above and settings.batch_role is None:
         yield Problem(
-            what=f"{images} images are built by one machine: a batch needs a role of its own",
+            what=f"{images} images are built on one machine: a batch needs a role of its own",
             where=f"{_TABLE} batch-role",
             hint="invoke codebuild.setup --dry-run prints its policy",
         )

@@ -1,4 +1,4 @@
-"""What building on CodeBuild needs in an account: projects, a bucket, roles; what differs from that. Pure."""
+"""The projects, bucket and policies that CodeBuild needs, and how an account differs from them. Pure."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from lamina.declare.codebuild import ARCHITECTURES, PARAMETER, CodeBuildSettings
 from lamina.refs import EcrHost, Reference
 
 RULE = "lamina"
-"""The name of the bucket's rule."""
+"""The id of the bucket's lifecycle rule."""
 _NOT_BY_HAND = (
     'version: 0.2\nphases: {build: {commands: ["echo start this with invoke codebuild.build", "exit 1"]}}\n'
 )
 _AWS_IMAGES = "aws/codebuild/"
 _MOST_SHOWN = 60
-_WAITS = (5, 480)  # minutes that a build may wait for a machine, says AWS
+_WAITS = (5, 480)  # minutes; AWS' limits for the wait for a machine
 _PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 _PUSH = ("ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectChange:
-    """One thing that is to be another. what: the resource. before: None where there is nothing."""
+    """A setting to change. what: the resource. before: the current value, None without one."""
 
     what: str
     setting: str
@@ -35,7 +35,7 @@ class ProjectChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeBuildAccount:
-    """Where builds run and where images live. registry: the account that owns it, else the same."""
+    """The account and region of the builds, and those of the registry."""
 
     partition: str
     account: str
@@ -44,16 +44,16 @@ class CodeBuildAccount:
     registry_region: str
 
     def arn(self, service: str, resource: str) -> str:
-        """The ARN of something in the account and region of the builds."""
+        """Return the ARN of a resource in the account and region of the builds."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
 
     def repository(self, name: str) -> str:
-        """The ARN of a repository."""
+        """Return the ARN of a repository."""
         return f"arn:{self.partition}:ecr:{self.registry_region}:{self.registry_account}:repository/{name}"
 
 
 def project_definition(settings: CodeBuildSettings, architecture: str) -> Mapping[str, Any]:
-    """A project, as CreateProject takes it. Where it comes from and what it does is told with every start."""
+    """Return a project's definition for CreateProject. Source and buildspec are overridden at every start."""
     kind, _ = ARCHITECTURES[architecture]
     image = settings.image_of(architecture)
     batch = (
@@ -82,7 +82,7 @@ def project_definition(settings: CodeBuildSettings, architecture: str) -> Mappin
 
 
 def expiry_rule() -> Mapping[str, Any]:
-    """The rule of the bucket: what was sent and came back goes after a while."""
+    """Return the bucket's lifecycle rule, which expires sources and results."""
     return {
         "ID": RULE,
         "Status": "Enabled",
@@ -93,7 +93,7 @@ def expiry_rule() -> Mapping[str, Any]:
 
 
 def bucket_changes(name: str, *, exists: bool, rules: Iterable[Mapping[str, Any]]) -> Iterator[ProjectChange]:
-    """What the bucket lacks. rules: those that it has."""
+    """Yield the changes the bucket needs. rules: its current rules."""
     if not exists:
         yield ProjectChange(what=f"bucket {name}", setting="", before=None, after="created, private")
     own = next((each for each in rules if each.get("ID") == RULE), None)
@@ -110,12 +110,12 @@ def bucket_changes(name: str, *, exists: bool, rules: Iterable[Mapping[str, Any]
 
 
 def merged_rules(rules: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
-    """The bucket's rules with ours among them; those of others stay."""
+    """Return the bucket's rules with Lamina's own replaced or added."""
     return (*(each for each in rules if each.get("ID") != RULE), expiry_rule())
 
 
 def project_changes(wanted: Mapping[str, Any], found: Mapping[str, Any] | None) -> Iterator[ProjectChange]:
-    """What differs from a project. Settings that are not ours are left alone. found: None for no project."""
+    """Yield the changes a project needs; other settings are left alone. found: None without a project."""
     what = f"project {wanted['name']}"
     if found is None:
         machine = wanted["environment"]
@@ -126,23 +126,23 @@ def project_changes(wanted: Mapping[str, Any], found: Mapping[str, Any] | None) 
             after=f"{machine['type']} {machine['computeType']}, {machine['image']}",
         )
         return
-    there = _flat(found)
+    current = _flat(found)
     for key, value in _flat(wanted).items():
-        if there.get(key) != value:
-            before = _shown(there[key]) if key in there else "nothing"
+        if current.get(key) != value:
+            before = _shown(current[key]) if key in current else "nothing"
             yield ProjectChange(what=what, setting=key, before=before, after=_shown(value))
 
 
 def project_update(
     wanted: Mapping[str, Any], found: Mapping[str, Any], changes: Iterable[ProjectChange]
 ) -> Mapping[str, Any]:
-    """The settings that UpdateProject is to be given, whole: with what they have that is not ours."""
+    """Return the settings for UpdateProject, each complete with the values that Lamina does not manage."""
     keys = dict.fromkeys(each.setting.partition(".")[0] for each in changes)
     return {key: _over(found.get(key), wanted[key]) for key in keys}
 
 
 def _over(found: Any, wanted: Any) -> Any:
-    """A setting with ours in it; of a mapping all else stays."""
+    """Return a setting with Lamina's values; other keys of a mapping stay."""
     if not isinstance(found, Mapping) or not isinstance(wanted, Mapping):
         return wanted
     return {**found, **{key: _over(found.get(key), value) for key, value in wanted.items()}}
@@ -155,9 +155,9 @@ def role_policy(
     repositories: Iterable[str],
     outside: Iterable[Reference] = (),
 ) -> Mapping[str, Any]:
-    """What a build may do, and no more.
+    """Return the least policy for the role of builds.
 
-    repositories: those of the images and of their caches. outside: what else is pulled.
+    repositories: those of the images and their caches. outside: further images that builds pull.
     """
     bucket = f"arn:{account.partition}:s3:::{settings.bucket}"
     groups = [f"log-group:/aws/codebuild/{settings.project_of(each)}" for each in architectures]
@@ -186,7 +186,7 @@ def role_policy(
 def batch_policy(
     settings: CodeBuildSettings, account: CodeBuildAccount, architectures: Sequence[str]
 ) -> Mapping[str, Any]:
-    """What the role of batches may do. It is another one than that of builds, which must not start builds.
+    """Return the policy for the role of batches. It is a separate role: builds must not start builds.
 
     https://docs.aws.amazon.com/codebuild/latest/userguide/batch-build.html
     """
@@ -197,7 +197,7 @@ def batch_policy(
 def trust_policy(
     settings: CodeBuildSettings, account: CodeBuildAccount, architectures: Sequence[str]
 ) -> Mapping[str, Any]:
-    """Who may take the roles: CodeBuild, for these projects alone."""
+    """Return the trust policy of the roles: CodeBuild, for these projects only."""
     return _policy(
         [
             {
@@ -216,7 +216,7 @@ def caller_policy(
     architectures: Sequence[str],
     repositories: Iterable[str],
 ) -> Mapping[str, Any]:
-    """What somebody needs who runs codebuild.build, and below it what codebuild.setup takes besides."""
+    """Return the policy for users of codebuild.build, followed by the actions for codebuild.setup."""
     bucket = f"arn:{account.partition}:s3:::{settings.bucket}"
     projects = _projects(settings, account, architectures)
     names = [settings.project_of(each) for each in architectures]
@@ -239,7 +239,7 @@ def caller_policy(
             _allow("Results", ["s3:GetObject"], [f"{bucket}/{RETURNS}/*"]),
             _allow("WhatIsThere", ["s3:ListBucket"], [bucket]),
             _allow("RegistryToken", ["ecr:GetAuthorizationToken"], ["*"]),
-            # Writing, for tags of the same content, and for caches that are put in order after the build.
+            # Write access, to retag images of the same content and to settle caches after the build.
             _allow(
                 "Images", repository_actions, [account.repository(name) for name in sorted({*repositories})]
             ),
@@ -268,7 +268,7 @@ def caller_policy(
 
 
 def shown_policy(policy: Mapping[str, Any]) -> str:
-    """A policy as text."""
+    """Return a policy as indented JSON."""
     return json.dumps(policy, indent=2)
 
 
@@ -279,7 +279,7 @@ def _projects(
 
 
 def _pulled(account: CodeBuildAccount, references: Iterable[Reference]) -> list[str]:
-    """The repositories of those images that are in ECR; for others there is nothing to allow."""
+    """Return the ARNs of the repositories of images in private ECR; others need no permission."""
     hosts = {each: EcrHost.of(each) for each in references}
     return sorted(
         {
@@ -291,7 +291,7 @@ def _pulled(account: CodeBuildAccount, references: Iterable[Reference]) -> list[
 
 
 def _secret_arn(account: CodeBuildAccount, place: str) -> str:
-    """Of a name; behind it Secrets Manager puts six characters. Behind a ':' is which part of the secret."""
+    """Return the ARN of a secret. Secrets Manager appends six characters; a part after ':' selects a key."""
     if place.startswith("arn:"):
         return ":".join(place.split(":")[:7])
     return account.arn("secretsmanager", f"secret:{place.partition(':')[0]}-??????")
@@ -310,7 +310,7 @@ def _allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> Mappin
 
 
 def _flat(table: Mapping[str, Any], before: str = "") -> Mapping[str, Any]:
-    """Nested settings by dotted names."""
+    """Flatten nested settings to dotted names."""
     flat: dict[str, Any] = {}
     for key, value in table.items():
         if isinstance(value, Mapping):

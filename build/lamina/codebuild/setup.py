@@ -1,4 +1,4 @@
-"""What building on CodeBuild needs in an account: looked at, shown, put right."""
+"""Set up an account for CodeBuild: compare it with the configuration, and apply the changes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from lamina.flow.session import Session
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What was found. changes: by what they are about. policies: name -> document."""
+    """The comparison. bucket, projects: changes. there: existing projects. policies: name -> document."""
 
     bucket: tuple[ProjectChange, ...]
     has_bucket: bool
@@ -48,12 +48,12 @@ class Setup:
 
     @property
     def changes(self) -> tuple[ProjectChange, ...]:
-        """All that is to be changed, in the order in which that is done."""
+        """All changes, in the order in which they are applied."""
         return (*self.bucket, *(change for changes in self.projects.values() for change in changes))
 
 
 def look_at_setup(session: Session) -> Setup:
-    """Compare the account with the configuration; nothing is changed. Raises ConfigError, AwsError."""
+    """Compare the account with the configuration without changes. Raises ConfigError, AwsError."""
     settings = session.project.codebuild
     ConfigError.check(
         (
@@ -97,21 +97,21 @@ def look_at_setup(session: Session) -> Setup:
 
 
 def lacking_role(session: Session) -> tuple[Problem, ...]:
-    """What is wrong without a role; nothing when one is configured."""
+    """Return a problem unless a role is configured."""
     if session.project.codebuild.role:
         return ()
     return (
         Problem(
-            what="the role that builds have is not configured",
+            what="the role of builds is not configured",
             where="[tool.lamina.codebuild] role",
             allowed="the ARN of a role with the policies `trust` and `role`",
-            hint="invoke codebuild.setup --dry-run prints them; make the role, and name it there",
+            hint="invoke codebuild.setup --dry-run prints them; create the role, and name it there",
         ),
     )
 
 
 def apply_setup(session: Session, setup: Setup) -> None:
-    """Make it so. What is done is said; a run that broke off is finished by the next one."""
+    """Apply the changes and report each. An interrupted setup is completed by the next run."""
     ConfigError.check(lacking_role(session))
     clients = aws_clients(session)
     codebuild, bucket = CodeBuild(clients), SourceBucket(str(session.project.codebuild.bucket), clients)
@@ -119,7 +119,7 @@ def apply_setup(session: Session, setup: Setup) -> None:
         if not setup.has_bucket:
             bucket.create(codebuild.region)
         bucket.set_rules(merged_rules(setup.rules))
-        session.screen.say(f"bucket {bucket.name} is as it should be")
+        session.screen.say(f"bucket {bucket.name} is up to date")
     for name, changes in setup.projects.items():
         definition = setup.definitions[name]
         if name not in setup.there:
@@ -127,11 +127,11 @@ def apply_setup(session: Session, setup: Setup) -> None:
         elif changes:
             codebuild.update_project(name, project_update(definition, setup.there[name], changes))
         if changes:
-            session.screen.say(f"project {name} is as it should be")
+            session.screen.say(f"project {name} is up to date")
 
 
 def _architectures(session: Session) -> tuple[str, ...]:
-    """Those that the project's images are for."""
+    """Return the architectures of the project's images."""
     platforms = {node.spec.platform.split("/")[1]: node.spec for node in session.graph.nodes.values()}
     ConfigError.check(
         no_machine(spec.platform, spec.source)
@@ -142,7 +142,7 @@ def _architectures(session: Session) -> tuple[str, ...]:
 
 
 def _repositories(session: Session) -> tuple[str, ...]:
-    """Those of the images and of their caches, as ECR has them."""
+    """Return the full names of the repositories of images and caches."""
     prefix = str(session.project.get("registry")).partition("/")[2].strip("/")
     policy = read_policy(session)
     own = [session.project.repository(image) for image in session.graph.nodes]

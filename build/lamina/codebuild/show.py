@@ -1,4 +1,4 @@
-"""What codebuild.setup shows: the changes as a table, the policies as JSON."""
+"""Output of codebuild.setup: the changes as a table, the policies as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lamina.report.console import Screen
 def tell_setup(
     screen: Screen, changes: Iterable[ProjectChange], policies: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """What is to be changed, as it is and as it will be; below that the policies."""
+    """Print the changes with current and new values, then the policies."""
     rows = [(each.what, each.setting, each.before or "", each.after) for each in changes]
     if rows:
         screen.rows(("what", "setting", "as is", "to be"), rows, wide="to be")
@@ -23,7 +23,7 @@ def tell_setup(
 
 
 def setup_documents(changes: Iterable[ProjectChange]) -> list[dict[str, Any]]:
-    """The changes for programs. before: null where there is nothing yet."""
+    """Return the changes for JSON output. before: null without a current value."""
     return [
         {"what": each.what, "setting": each.setting, "before": each.before, "after": each.after}
         for each in changes

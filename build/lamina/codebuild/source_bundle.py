@@ -1,4 +1,4 @@
-"""The source of a build elsewhere: staged files, bake files, buildspecs; a zip that depends on them alone."""
+"""The source of a build on CodeBuild: a reproducible zip of staged files, bake files and buildspecs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NANO = 10**9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceBundle:
-    """What will be in the zip. key: where it is kept. contexts: a tar. texts: file name -> content."""
+    """The content of the zip. key: its key in the bucket. contexts: a tar. texts: file name -> content."""
 
     key: str
     contexts: Path
@@ -31,7 +31,7 @@ class SourceBundle:
 
 
 def make_bundle(folder: Path, texts: Mapping[str, str], stages: Mapping[str, StagedContext]) -> SourceBundle:
-    """Put the stages of the images into a tar below ``folder`` and name the whole by its content."""
+    """Write the images' staged contexts into a tar in ``folder`` and return the bundle, keyed by content."""
     contexts = folder / CONTEXTS
     _write_tar(contexts, stages)
     with contexts.open("rb") as file:
@@ -45,7 +45,7 @@ def make_bundle(folder: Path, texts: Mapping[str, str], stages: Mapping[str, Sta
 
 
 def write_zip(bundle: SourceBundle, file: Path) -> None:
-    """Write the zip: files by name, one date, one mode."""
+    """Write the zip: files sorted by name, with one date and one mode."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted((*bundle.texts, CONTEXTS)):
             info = zipfile.ZipInfo(name, date_time=_DATE)
@@ -55,7 +55,7 @@ def write_zip(bundle: SourceBundle, file: Path) -> None:
             if name != CONTEXTS:
                 archive.writestr(info, bundle.texts[name])
                 continue
-            info.file_size = bundle.contexts.stat().st_size  # tells whether it takes a zip of the large kind
+            info.file_size = bundle.contexts.stat().st_size  # decides whether the entry is ZIP64
             with bundle.contexts.open("rb") as source, archive.open(info, "w") as sink:
                 shutil.copyfileobj(source, sink, 1 << 20)
 
@@ -70,7 +70,7 @@ def _write_tar(file: Path, stages: Mapping[str, StagedContext]) -> None:
 
 
 def _paths(stage: StagedContext) -> Iterator[Path]:
-    """What a build reads of a stage, folders before what is in them."""
+    """Yield the paths of a stage that a build reads, folders before their content."""
     yield from (stage.dockerfile, stage.dockerfile.with_name("Dockerfile.dockerignore"))
     for root in (stage.context(), stage.folder / "contexts"):
         for folder, folders, files in os.walk(root):
@@ -81,9 +81,9 @@ def _paths(stage: StagedContext) -> Iterator[Path]:
 
 
 def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
-    """One file, link or folder with the mode that its stage gave it.
+    """Add a file, link or folder with the mode it has in its stage.
 
-    A file of a context keeps its time, to the nanosecond; what else there is has no time of its own.
+    A file of a context keeps its time to the nanosecond; everything else gets the fixed time.
     """
     status = path.lstat()
     info = archive.gettarinfo(path, name)
@@ -93,7 +93,7 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
     seconds, nano = divmod(status.st_mtime_ns, _NANO)
     if info.isfile() and seconds == EPOCH:
         info.pax_headers = {"mtime": f"{seconds}.{nano:09d}"}
-    if info.islnk():  # stages share files that did not change; here each is one of its own
+    if info.islnk():  # stages share unchanged files by hard links; the tar has a copy of each
         info.type, info.linkname, info.size = tarfile.REGTYPE, "", status.st_size
     if info.isreg():
         with path.open("rb") as source:

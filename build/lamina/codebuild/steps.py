@@ -1,4 +1,4 @@
-"""What a machine elsewhere is given to build an order, and what came of it when it is done."""
+"""Split a build into calls of bake on CodeBuild, and collect their results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONTEXTS = Path("contexts")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteStep:
-    """One call of bake elsewhere: what it builds, and how the machine comes to it."""
+    """One call of bake on CodeBuild, with its images and bake file."""
 
     step: BuildspecStep
     order: BuildRequest
@@ -39,33 +39,33 @@ class RemoteStep:
 
     @property
     def number(self) -> int:
-        """From 1."""
+        """The step's number, from 1."""
         return self.step.number
 
     @property
     def images(self) -> tuple[str, ...]:
-        """What it builds."""
+        """The names of the images it builds."""
         return tuple(decision.image.name for decision in self.order.decisions)
 
     def trace(self) -> Trace:
-        """A trace to be fed with what its bake says."""
+        """Return an empty trace for its bake's events."""
         return Trace(self.bake.targets)
 
     def render(self) -> str:
-        """Its bake file. Paths are relative to the source."""
+        """Return its bake file, with paths relative to the source."""
         return self.bake.render(self.step.variables)
 
 
 def remote_stage(image: str) -> StagedContext:
-    """Where a machine has an image's stage, relative to the source."""
+    """Return an image's staged context on the machine, relative to the source."""
     return StagedContext(folder=CONTEXTS / image)
 
 
 def split(order: BuildRequest, jobs: int, *, first: int = 1) -> tuple[RemoteStep, ...]:
-    """The calls of bake that an order takes, as a local run would make them one after the other.
+    """Split a request into the calls of bake that a local run would make.
 
-    A base that an earlier call makes is known by its tag only; its digest is looked up when bake runs.
-    first: the number of the first.
+    A base image built by an earlier call is known by its tag only; its digest is read when bake runs.
+    first: the number of the first step.
     """
     images = {decision.image.name: decision.image for decision in order.decisions}
     numbers = {decision.image.name: at for at, decision in enumerate(order.decisions, start=1)}
@@ -102,16 +102,16 @@ def split(order: BuildRequest, jobs: int, *, first: int = 1) -> tuple[RemoteStep
 def _awaited(
     chosen: tuple[Decision, ...], images: Mapping[str, Image], made: Mapping[str, int]
 ) -> Mapping[str, Image]:
-    """The bases of a call that an earlier call makes."""
+    """Return the base images of a call that earlier calls build."""
     return {name: images[name] for each in chosen for name in each.image.node.parents if name in made}
 
 
 def collect_results(
     steps: tuple[RemoteStep, ...], folder: Path, place: ImageStore, clock: Callable[[], float]
 ) -> Outcome:
-    """The end of a build that succeeded elsewhere. What it made is confirmed as if it had been made here.
+    """Return the outcome of a successful build; its images are confirmed as after a local build.
 
-    folder: holds the events and the metadata of each step. clock: seconds since the epoch.
+    folder: with the events and metadata of each step. clock: seconds since the epoch.
     """
     results: dict[str, Result] = {}
     problems: list[Problem] = []
@@ -129,9 +129,9 @@ def collect_results(
 
 
 def explain_failure(steps: tuple[RemoteStep, ...], folder: Path) -> Outcome:
-    """The end of a build that failed elsewhere, as far as its bakes tell why. Nothing of it counts.
+    """Return the outcome of a failed build, with the reasons in its events; none of its images count.
 
-    A bake that began and announced nothing is one that failed. folder: see `collect_results`.
+    A bake with events but without metadata has failed. folder: see `collect_results`.
     """
     results: dict[str, Result] = {}
     problems: list[Problem] = []
@@ -149,13 +149,13 @@ def explain_failure(steps: tuple[RemoteStep, ...], folder: Path) -> Outcome:
 
 
 def cancel(steps: tuple[RemoteStep, ...], reason: str) -> Outcome:
-    """The end of a build of which nothing counts."""
+    """Return the outcome of a build whose images are all cancelled."""
     decisions = [decision for each in steps for decision in each.order.decisions]
     return Outcome(results={each.image.name: cancelled(each, f"cancelled: {reason}") for each in decisions})
 
 
 def read_trace(step: RemoteStep, folder: Path) -> Trace:
-    """What a step's bake said, from its file; an empty trace where there is none."""
+    """Read the trace of a step from its event file; an empty one without a file."""
     trace = step.trace()
     file = folder / events_file(step.number)
     if file.exists():
