@@ -1,1 +1,1 @@
-"""A private engine, registry and runtime for machines that have none."""
+"""A private engine, registry and Lambda runtime for machines without their own."""

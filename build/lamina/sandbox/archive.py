@@ -1,7 +1,7 @@
-"""A root file system as an image archive whose bytes depend on the files alone.
+"""Write a root file system as an image archive whose bytes depend on the files alone.
 
-Written here rather than by an engine: the archive is one OCI manifest, not an index, and every engine that
-loads it has the very same digest. Layout: https://github.com/opencontainers/image-spec/blob/main/image-layout.md
+No engine is involved. The archive holds one OCI manifest, not an index, and has the same digest in every
+engine. Layout: https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-# A zip file cannot hold a time before 1980, and pip makes zip files.
+# After 1980: pip makes zip files, which cannot hold an earlier time.
 _TIME = 946684800
 _CREATED = "2000-01-01T00:00:00Z"
 _CHUNK = 1 << 20
@@ -26,7 +26,7 @@ _EMPTY_FOLDERS = ("dev", "proc", "run", "sys", "tmp")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageConfig:
-    """How containers of the image start, and its labels; ``environment`` in the order it is written."""
+    """The image's configuration; ``environment`` in the order in which it is written."""
 
     architecture: str
     environment: Mapping[str, str]
@@ -42,9 +42,9 @@ class _Blob:
 
 
 def write_archive(root: Path, target: Path, *, config: ImageConfig, ref: str) -> str:
-    """Write the file system ``root`` as one layer into the archive ``target``; the manifest's digest.
+    """Write the file system ``root`` as a single layer into the archive ``target``.
 
-    ref: ``host/repository:tag``, the name `docker load` gives the image.
+    Return the manifest's digest. ref: ``host/repository:tag``, the name of the image after `docker load`.
     """
     layer_file = target.with_name(f"{target.name}.layer")
     try:
@@ -59,7 +59,7 @@ def write_archive(root: Path, target: Path, *, config: ImageConfig, ref: str) ->
         }
         files: dict[str, bytes | Path] = {
             "index.json": _canonical(_index(manifest, ref)),
-            # What engines without the containerd image store read.
+            # For engines without the containerd image store.
             "manifest.json": _canonical(_legacy(_describe(config_bytes), layer, ref)),
             "oci-layout": _canonical({"imageLayoutVersion": "1.0.0"}),
             **{_blob_path(digest): content for digest, content in blobs.items()},
@@ -73,7 +73,7 @@ def write_archive(root: Path, target: Path, *, config: ImageConfig, ref: str) ->
 
 
 def render_config(config: ImageConfig, diff_id: str) -> dict[str, object]:
-    """The image's configuration. Fields: image-spec, config.md."""
+    """Return the image's configuration. Fields: image-spec, config.md."""
     return {
         "architecture": config.architecture,
         "os": "linux",
@@ -90,7 +90,7 @@ def render_config(config: ImageConfig, diff_id: str) -> dict[str, object]:
 
 
 def render_manifest(config: _Blob, layer: _Blob) -> dict[str, object]:
-    """The image's manifest. Fields: image-spec, manifest.md."""
+    """Return the image's manifest. Fields: image-spec, manifest.md."""
     return {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -110,7 +110,7 @@ def _legacy(config: _Blob, layer: _Blob, ref: str) -> list[dict[str, object]]:
 
 
 def _write_layer(root: Path, target: Path) -> tuple[str, _Blob]:
-    """Write the compressed layer; the digest of its plain bytes, and its own digest and size."""
+    """Write the compressed layer. Return the digest of the uncompressed tar, and the layer's blob."""
     with target.open("wb") as file:
         packed = _Hashing(file)
         with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0, compresslevel=6) as squeezed:
@@ -122,7 +122,7 @@ def _write_layer(root: Path, target: Path) -> tuple[str, _Blob]:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """All below ``root`` but device nodes and what the kernel fills, in the order of their names."""
+    """Yield all paths below ``root`` by name, without device nodes and the content of `_EMPTY_FOLDERS`."""
     for folder, folders, files in os.walk(root):
         here = Path(folder)
         folders.sort()
@@ -161,7 +161,7 @@ class _Sink(Protocol):
 
 
 class _Hashing(io.RawIOBase):
-    """A sink that knows the digest and the size in bytes of what has gone through it."""
+    """A sink that counts and hashes the bytes written to it."""
 
     def __init__(self, sink: _Sink) -> None:
         self._sink = sink

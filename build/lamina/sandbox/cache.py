@@ -1,4 +1,4 @@
-"""Where everything lives that may be fetched or made again: never inside the repository."""
+"""The cache of downloads and builds, outside the repository."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def cache_home() -> Path:
-    """``$LAMINA_CACHE``, else ``$XDG_CACHE_HOME/lamina``, else ``~/.cache/lamina``; not made here."""
+    """Return ``$LAMINA_CACHE``, else ``$XDG_CACHE_HOME/lamina``, else ``~/.cache/lamina``."""
     if own := os.environ.get("LAMINA_CACHE"):
         return Path(own).expanduser().absolute()
     if shared := os.environ.get("XDG_CACHE_HOME"):
@@ -20,7 +20,7 @@ def cache_home() -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path``, waiting for whoever has it; the kernel lets go when we die."""
+    """Hold the lock file ``path``, waiting for its holder. The kernel releases it when the process ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -1,9 +1,9 @@
-"""containerd's collection of garbage, kept out of the builds of a private engine.
+"""Keep containerd's garbage collection out of builds in a private engine.
 
-containerd collects up to four times a second while anything is deleted, and a build deletes all the time:
-leases, views, snapshots that were to be unpacked. What an interrupted build had unpacked goes in the midst of
-the next one, and BuildKit does not hold all that it is about to stand on: "parent snapshot … does not
-exist". https://github.com/moby/buildkit/issues/6521 and https://github.com/moby/buildkit/pull/6808
+containerd collects up to four times a second while anything is deleted, and a build deletes continuously:
+leases, views, snapshots to unpack. Layers that an interrupted build had unpacked are collected during the
+next one, and BuildKit does not hold all the snapshots it is about to use: "parent snapshot … does not exist".
+https://github.com/moby/buildkit/issues/6521 and https://github.com/moby/buildkit/pull/6808
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ exec {containerd} --config {config} "$@"
 
 
 def write_containerd(folder: Path, containerd: Path, *, generated: Path) -> Path:
-    """Fill a folder for the daemon's PATH with a ``containerd`` that collects when it is told to.
+    """Write a ``containerd`` wrapper into a folder for the daemon's PATH, and return the folder.
 
-    folder: where programs may run, unlike /run on some machines. containerd: the real one. generated: the
-    configuration that dockerd writes for it. Garbage goes when the daemon starts and when images or build
-    cache are deleted by command.
+    It collects garbage when the daemon starts and when a command deletes images or build cache.
+
+    Args:
+        folder: a folder from which programs may run, unlike /run on some machines.
+        containerd: the real program.
+        generated: the configuration that dockerd writes for it.
     """
     config, script = generated.with_name(CONFIG), folder / "containerd"
     for parent in (generated.parent, folder):
@@ -40,10 +43,10 @@ def write_containerd(folder: Path, containerd: Path, *, generated: Path) -> Path
 
 
 def render_config(generated: Path) -> str:
-    """The configuration around the one that dockerd generates.
+    """Return a configuration that imports the one that dockerd generates.
 
-    ``pause_threshold`` is the share of time that collecting may take: with the least time that counts, 5 ms,
-    it is due every 83 minutes. Keys: https://github.com/containerd/containerd/blob/main/plugins/gc/scheduler.go
+    ``pause_threshold`` is the share of time that collection may take. With its least duration of 5 ms it runs
+    every 83 minutes. Keys: https://github.com/containerd/containerd/blob/main/plugins/gc/scheduler.go
     """
     return f"""version = 2
 imports = [{json.dumps(str(generated))}]

@@ -1,4 +1,4 @@
-"""Servers that outlive us: found again by process id *and* command line, so no stranger is ever signalled."""
+"""Background servers, identified by process id *and* command line, so that no other process is signalled."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from lamina.errors import EngineError
 from lamina.process import Command, Runner
 from lamina.sandbox.cache import cache_home
 
-# A unix socket's path has at most 107 characters, a cache folder may have more.
+# A unix socket's path has at most 107 characters; the path of a cache folder may be longer.
 _RUNTIME = Path("/run/lamina")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _TAIL_LINES = 15
-_ESCAPED = re.compile(r"\\([0-7]{3})")  # proc(5): blanks and backslashes in names
+_ESCAPED = re.compile(r"\\([0-7]{3})")  # proc(5): escaped blanks and backslashes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFiles:
-    """Where a server's files are: what must have short paths in /run, what is large in the cache.
+    """The paths of a server's files: those that must be short in /run, large ones in the cache.
 
-    kind: ``engine`` or ``registry``. identity: 8 hexadecimal digits, of the cache's path, kind and name.
+    kind: ``engine`` or ``registry``. identity: 8 hexadecimal digits from the cache's path, kind and name.
     """
 
     kind: str
@@ -39,49 +39,49 @@ class ServerFiles:
 
     @classmethod
     def of(cls, kind: str, name: str) -> ServerFiles:
-        """The place of the server ``name``. Raises EngineError for what cannot be a file's name."""
+        """Return the files of the server ``name``. Raises EngineError for an invalid name."""
         if not _NAME.fullmatch(name):
-            raise EngineError.of(f"{name!r} is no name for an {kind}", allowed=_NAME.pattern)
+            raise EngineError.of(f"{name!r} is not a valid name for the {kind}", allowed=_NAME.pattern)
         key = f"{cache_home()}\0{kind}\0{name}"
         return cls(kind=kind, name=name, identity=hashlib.sha256(key.encode()).hexdigest()[:8])
 
     @property
     def runtime(self) -> Path:
-        """The folder of what lives as long as the server: socket, pidfile, configuration."""
+        """The folder for the server's lifetime: socket, pidfile, configuration."""
         return _RUNTIME / self.identity
 
     @property
     def config(self) -> Path:
-        """The server's configuration; by this path in a command line the server is known again."""
+        """The server's configuration. Its path in the command line identifies the server."""
         return self.runtime / "daemon.json"
 
     @property
     def state(self) -> Path:
-        """What we know of the running server."""
+        """The state file of the running server."""
         return self.runtime / f"{self.kind}.json"
 
     @property
     def lock(self) -> Path:
-        """Held while the server is started or stopped."""
+        """The lock file held while the server is started or stopped."""
         return _RUNTIME / f"{self.identity}.lock"
 
     @property
     def data(self) -> Path:
-        """The folder of what outlives the server."""
+        """The folder for data that outlives the server."""
         return cache_home() / {"engine": "engines", "registry": "registries"}[self.kind] / self.name
 
     @property
     def log(self) -> Path:
-        """What the server wrote since it was last started."""
+        """The server's log since its last start."""
         return self.data / f"{self.kind}.log"
 
     @property
     def marker(self) -> str:
-        """What the command line of this server has and no other."""
+        """The text by which the command line of this server is recognized."""
         return str(self.config)
 
     def read_state(self) -> dict[str, Any] | None:
-        """What was written to `state`, None when there is nothing."""
+        """Read `state`; None when there is none."""
         try:
             found: dict[str, Any] = json.loads(self.state.read_text())
         except (FileNotFoundError, NotADirectoryError):
@@ -89,15 +89,15 @@ class ServerFiles:
         return found
 
     def make(self) -> None:
-        """Make both folders."""
+        """Create both folders."""
         self.runtime.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.data.mkdir(parents=True, exist_ok=True)
 
 
 def is_alive(pid: int, marker: str) -> bool:
-    """Whether process ``pid`` runs and its command line holds ``marker``.
+    """Whether process ``pid`` runs and its command line contains ``marker``.
 
-    The marker is a path of our own: after a reboot the same number may be anybody's.
+    The marker is a path of this server: after a reboot another process may have the same id.
     """
     try:
         return marker in Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(
@@ -108,7 +108,7 @@ def is_alive(pid: int, marker: str) -> bool:
 
 
 def read_pid(path: Path) -> int | None:
-    """The number in a pidfile, None when there is no file or no number in it."""
+    """Return the number in a pidfile; None without a file or a number."""
     try:
         return int(path.read_text())
     except (OSError, ValueError):
@@ -116,9 +116,9 @@ def read_pid(path: Path) -> int | None:
 
 
 def stop(pid: int, marker: str, *, grace: float = 20.0) -> None:
-    """End process ``pid`` if it is ours: SIGTERM, up to ``grace`` seconds, then SIGKILL.
+    """Stop process ``pid`` if it has the marker: SIGTERM, up to ``grace`` seconds, then SIGKILL.
 
-    The handle is taken before the command line is read: the number cannot change hands between.
+    The pidfd is opened before the command line is read, so the id cannot be reused in between.
     """
     try:
         handle = os.pidfd_open(pid)
@@ -139,11 +139,11 @@ def stop(pid: int, marker: str, *, grace: float = 20.0) -> None:
 
 
 def wait_until(ready: Callable[[], bool], pid: int, marker: str, *, seconds: float) -> str | None:
-    """Wait until ``ready``; else what became of the process, for a sentence about it, and it is stopped."""
+    """Wait until ``ready`` and return None; else stop the process and return what happened to it."""
     start = time.monotonic()
     while not ready():
         waited = time.monotonic() - start
-        # A moment passes between the fork and our command line standing in /proc.
+        # The command line appears in /proc a moment after the fork.
         if waited > 1.0 and not is_alive(pid, marker):
             return "ended at once"
         if waited > seconds:
@@ -154,7 +154,7 @@ def wait_until(ready: Callable[[], bool], pid: int, marker: str, *, seconds: flo
 
 
 def strays(program: str, marker: str) -> Iterator[int]:
-    """Processes whose program's name begins with ``program`` and whose command line holds ``marker``."""
+    """Yield processes whose program begins with ``program`` and whose command line contains ``marker``."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -166,7 +166,7 @@ def strays(program: str, marker: str) -> Iterator[int]:
 
 
 def unmount(runner: Runner, folder: Path) -> None:
-    """Unmount all below ``folder``, the innermost first, so that removing it removes files alone."""
+    """Unmount everything below ``folder``, innermost first, so that it can be removed safely."""
     lines = Path("/proc/self/mounts").read_text().splitlines()
     for line in reversed(lines):
         mount = _ESCAPED.sub(lambda each: chr(int(each[1], 8)), line.split(" ")[1])
@@ -175,7 +175,7 @@ def unmount(runner: Runner, folder: Path) -> None:
 
 
 def tail(log: Path) -> str:
-    """The last lines of a log, indented, for an error message."""
+    """Return the last lines of a log, indented, for an error message."""
     try:
         lines = log.read_text(errors="replace").splitlines()
     except OSError:

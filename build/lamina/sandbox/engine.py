@@ -1,4 +1,4 @@
-"""A private Docker engine: started from the cache, beside any other, and never installed."""
+"""A private Docker engine, run from the cache beside any other engine, and never installed."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from lamina.sandbox.sources import parse_os_release, unsuitable
 _READY_SECONDS = 60.0
 _MOST_CACHE = "20gb"
 _WELL_AGAIN_SECONDS = 30.0
-"""dockerd starts a containerd that died anew, and takes 10 to 15 s to be on speaking terms with it."""
+"""Seconds. dockerd restarts a containerd that died and needs 10 to 15 s to reconnect."""
 _PAUSE_SECONDS = 0.2
-_NOBODY = 2**22 + 1  # above the largest process id of Linux
+_NO_PROCESS = 2**22 + 1  # above the largest process id of Linux
 _CAP_SYS_ADMIN = 21
 _NO_IMAGE = b"GET /images/lamina.invalid/none/json HTTP/1.0\r\nHost: docker\r\n\r\n"
-"""Whoever looks for an image asks containerd: /_ping is answered without one."""
+"""A request that needs containerd, unlike /_ping."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrivateEngine:
-    """A running engine of ours.
+    """A running private engine.
 
-    host: what DOCKER_HOST takes. docker, buildx: the command lines that fit it; buildx runs by itself.
-    netns: the network namespace it is in, None for the machine's own network.
+    host: a value for DOCKER_HOST. docker, buildx: the matching programs; buildx runs without docker.
+    netns: the engine's network namespace, None for the machine's own network.
     """
 
     name: str
@@ -50,35 +50,35 @@ class PrivateEngine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes docker and buildx talk to this engine, whatever context the user has chosen."""
+        """Variables that make docker and buildx use this engine, regardless of the user's context."""
         return {"DOCKER_HOST": self.host}
 
 
 def unsupported() -> str | None:
-    """Why this machine cannot have a private engine, None when it can. Starts nothing."""
+    """Return why this machine cannot run a private engine; None when it can. Starts no process."""
     if sys.platform != "linux":
         return f"a private engine needs Linux, this is {sys.platform}"
     if os.geteuid() != 0 or not _may_mount(Path("/proc/self/status").read_text()):
         return "a private engine needs root with all its capabilities"
     if missing := [tool for tool in ("apt-get", "dpkg") if shutil.which(tool) is None]:
-        return f"a private engine is assembled from Debian's packages, and there is no {' or '.join(missing)}"
+        return f"a private engine is made of Debian's packages, and there is no {' or '.join(missing)}"
     path = Path("/etc/os-release")
     return unsuitable(parse_os_release(path.read_text()) if path.is_file() else {})
 
 
 def status(runner: Runner, name: str = "default") -> PrivateEngine | None:
-    """The engine of this name if it answers for its images. Starts no process; takes some milliseconds."""
-    del runner  # a file and a socket are enough
-    place = ServerFiles.of("engine", name)
-    state = place.read_state()
-    if state is None or not is_alive(state["pid"], place.marker) or not _answers(_socket(place)):
+    """Return the engine of this name if it answers a request for images. Starts no process."""
+    del runner  # not needed: reads a file and a socket
+    files = ServerFiles.of("engine", name)
+    state = files.read_state()
+    if state is None or not is_alive(state["pid"], files.marker) or not _answers(_socket(files)):
         return None
     docker, buildx = Path(state["docker"]), Path(state["buildx"])
-    if not all(path.exists() for path in (docker, buildx, place.log)):
-        return None  # somebody emptied the cache below a running engine
+    if not all(path.exists() for path in (docker, buildx, files.log)):
+        return None  # the cache was emptied while the engine ran
     return PrivateEngine(
         name=name,
-        host=f"unix://{_socket(place)}",
+        host=f"unix://{_socket(files)}",
         docker=docker,
         buildx=buildx,
         pid=state["pid"],
@@ -87,26 +87,32 @@ def status(runner: Runner, name: str = "default") -> PrivateEngine | None:
 
 
 def recovered(runner: Runner, name: str, *, say: Say) -> PrivateEngine | None:
-    """The engine of this name; one whose daemon runs but is not well is waited for, up to 30 s.
+    """Return the engine of this name, waiting up to 30 s for a running daemon that does not answer.
 
-    None when there is none, or it does not get well. Starts and stops nothing.
+    None when there is none or it does not recover. Starts and stops nothing.
     """
-    found, place = status(runner, name), ServerFiles.of("engine", name)
-    if found is not None or not _daemon_is_alive(place):
+    found, files = status(runner, name), ServerFiles.of("engine", name)
+    if found is not None or not _daemon_is_alive(files):
         return found
     say(f"the private engine {name!r} runs but does not answer for its images: waiting up to 30 s")
     end = time.monotonic() + _WELL_AGAIN_SECONDS
-    while found is None and time.monotonic() < end and _daemon_is_alive(place):
+    while found is None and time.monotonic() < end and _daemon_is_alive(files):
         time.sleep(_PAUSE_SECONDS)
         found = status(runner, name)
     return found
 
 
 def up(runner: Runner, *, name: str = "default", netns: str | None = None, say: Say) -> PrivateEngine:
-    """The engine of this name, started if need be: 1 s, and the first time the packages are fetched.
+    """Return the engine of this name, starting it if needed. The first start downloads the packages.
 
-    netns: the network namespace (``/var/run/netns/<netns>``) the engine and its builds live in.
-    Raises EngineError when the machine cannot have one, or with the end of the daemon's log.
+    Args:
+        runner: runs the commands.
+        name: the name of the engine.
+        netns: the network namespace of the engine and its builds (``/var/run/netns/<netns>``).
+        say: prints progress.
+
+    Raises:
+        EngineError: the machine cannot run one, or the start failed; then with the end of the log.
     """
     if found := _same_place(status(runner, name), netns):
         return found
@@ -114,62 +120,61 @@ def up(runner: Runner, *, name: str = "default", netns: str | None = None, say: 
         raise EngineError.of(reason, hint="install Docker Engine 28 or newer, or set DOCKER_HOST")
     check_netns(netns)
     tools = prefix(runner, say)
-    place = ServerFiles.of("engine", name)
-    with locked(place.lock):
+    files = ServerFiles.of("engine", name)
+    with locked(files.lock):
         if found := _same_place(status(runner, name), netns):
             return found
-        if _daemon_is_alive(place) and place.log.exists():
-            # On a machine under load an answer may take long; only one that hangs is started again.
+        if _daemon_is_alive(files) and files.log.exists():
+            # An answer may take long on a loaded machine; restart only a daemon that hangs.
             if found := _same_place(recovered(runner, name, say=say), netns):
                 return found
-            say(f"the private engine {name!r} does not get well: starting it again")
-            _stop_daemon(place)
+            say(f"the private engine {name!r} does not recover: restarting it")
+            _stop_daemon(files)
         say(f"starting the private Docker engine {name!r}")
-        used = (place.data / "data").exists()
-        _start(runner, tools, place, netns)
+        used = (files.data / "data").exists()
+        _start(runner, tools, files, netns)
         started = status(runner, name)
         if started and used:
             _limit_cache(runner, started)
     if started is None:
-        raise EngineError.of(f"the engine {name!r} went away:\n{tail(place.log)}", where=str(place.log))
+        raise EngineError.of(f"the engine {name!r} has ended:\n{tail(files.log)}", where=str(files.log))
     return started
 
 
 def down(runner: Runner, name: str = "default", *, purge: bool = False) -> None:
-    """Stop the engine of this name with its containers; nothing happens when there is none.
+    """Stop the engine of this name and its containers; do nothing when there is none.
 
-    purge: remove its images, containers and build cache as well.
+    purge: also remove its images, containers and build cache.
     """
-    place = ServerFiles.of("engine", name)
-    if not place.runtime.exists() and not place.data.exists():
+    files = ServerFiles.of("engine", name)
+    if not files.runtime.exists() and not files.data.exists():
         return
-    with locked(place.lock):
-        if place.runtime.exists():
+    with locked(files.lock):
+        if files.runtime.exists():
             tools = prefix(runner, lambda _: None)
-            if not _daemon_is_alive(place) and _orphans(place):
-                # A daemon that was killed leaves containers behind, and only a daemon knows how to end them.
+            if not _daemon_is_alive(files) and _orphans(files):
+                # A killed daemon leaves containers behind, which only a daemon can stop.
                 with suppress(EngineError):
-                    _start(runner, tools, place, _netns(place))
-            _clear(runner, tools, place)
-        if purge and place.data.exists():
-            unmount(runner, place.data)
-            shutil.rmtree(place.data)
+                    _start(runner, tools, files, _netns(files))
+            _clear(runner, tools, files)
+        if purge and files.data.exists():
+            unmount(runner, files.data)
+            shutil.rmtree(files.data)
 
 
-def render_config(place: ServerFiles, network: Network) -> dict[str, object]:
-    """The daemon's configuration. Keys: https://docs.docker.com/reference/cli/dockerd/
+def render_config(files: ServerFiles, network: Network) -> dict[str, object]:
+    """Return the daemon's configuration. Keys: https://docs.docker.com/reference/cli/dockerd/
 
-    builder: BuildKit collects a minute after a build, which may be in the midst of another one; see
-    `_limit_cache`.
+    BuildKit's garbage collection is off, since it may run during a build; see `_limit_cache`.
     """
     return {
         "builder": {"gc": {"enabled": False}},
         "features": {"containerd-snapshotter": True},
-        "hosts": [f"unix://{_socket(place)}"],
+        "hosts": [f"unix://{_socket(files)}"],
         "group": "root",
-        "data-root": str(place.data / "data"),
-        "exec-root": str(_exec_root(place)),
-        "pidfile": str(_pidfile(place)),
+        "data-root": str(files.data / "data"),
+        "exec-root": str(_exec_root(files)),
+        "pidfile": str(_pidfile(files)),
         "bridge": network.bridge,
         "iptables": False,
         "ip6tables": False,
@@ -187,120 +192,120 @@ def _same_place(found: PrivateEngine | None, netns: str | None) -> PrivateEngine
     if found is not None and found.netns != netns:
         raise EngineError.of(
             f"the engine {found.name!r} is in network namespace {found.netns or '-'}, not in {netns or '-'}",
-            hint="take it down first, or choose another name",
+            hint="stop it first, or choose another name",
         )
     return found
 
 
-def _start(runner: Runner, tools: Prefix, place: ServerFiles, netns: str | None) -> None:
-    place.make()
-    # Written first: whoever cleans up after a crash must know the namespace.
+def _start(runner: Runner, tools: Prefix, files: ServerFiles, netns: str | None) -> None:
+    files.make()
+    # Written first: a cleanup after a crash needs the namespace.
     state = {"pid": 0, "netns": netns, "docker": str(tools.docker), "buildx": str(tools.buildx)}
-    write_atomic(place.state, json.dumps(state))
-    with locked(place.lock.with_name("network.lock")):
-        network = raise_network(runner, tools, place.identity, netns)
-    _forget_other_pool(place, network)
-    write_atomic(place.config, json.dumps(render_config(place, network), indent=2) + "\n")
+    write_atomic(files.state, json.dumps(state))
+    with locked(files.lock.with_name("network.lock")):
+        network = raise_network(runner, tools, files.identity, netns)
+    _forget_other_pool(files, network)
+    write_atomic(files.config, json.dumps(render_config(files, network), indent=2) + "\n")
     iptables = tools.iptables(firewall(runner, tools, netns)).parent
     calm = write_containerd(
-        place.data / "bin",
+        files.data / "bin",
         tools.path / "usr/bin/containerd",
-        generated=_exec_root(place) / "containerd/containerd.toml",
+        generated=_exec_root(files) / "containerd/containerd.toml",
     )
-    _forget_stale(place)
-    place.log.unlink(missing_ok=True)
+    _forget_stale(files)
+    files.log.unlink(missing_ok=True)
     pid = runner.spawn(
         Command(
-            argv=inside(netns, str(tools.dockerd), "--config-file", str(place.config)),
+            argv=inside(netns, str(tools.dockerd), "--config-file", str(files.config)),
             env={**tools.tool_environment, "PATH": tools.search_path(calm, iptables)},
         ),
-        log=place.log,
+        log=files.log,
     )
-    if trouble := wait_until(lambda: _answers(_socket(place)), pid, place.marker, seconds=_READY_SECONDS):
-        _clear(runner, tools, place)
+    if trouble := wait_until(lambda: _answers(_socket(files)), pid, files.marker, seconds=_READY_SECONDS):
+        _clear(runner, tools, files)
         raise EngineError.of(
-            f"the private Docker engine {place.name!r} {trouble}:\n{tail(place.log)}", where=str(place.log)
+            f"the private Docker engine {files.name!r} {trouble}:\n{tail(files.log)}", where=str(files.log)
         )
-    write_atomic(place.state, json.dumps({**state, "pid": pid}))
+    write_atomic(files.state, json.dumps({**state, "pid": pid}))
 
 
-def _forget_other_pool(place: ServerFiles, network: Network) -> None:
-    """Make the daemon forget its networks when its pool is another one than last time.
+def _forget_other_pool(files: ServerFiles, network: Network) -> None:
+    """Make the daemon forget its networks when its address pool has changed.
 
-    It would give our bridge the address that it had then, which may be somebody else's by now.
+    It would give the bridge its old address, which another network may use by now.
     """
-    record = place.data / "pool"
+    record = files.data / "pool"
     if not record.exists() or record.read_text() != str(network.pool):
-        with suppress(NotADirectoryError):  # what is wrong with the data is the daemon's to say
-            (place.data / "data/network/files/local-kv.db").unlink(missing_ok=True)
+        with suppress(NotADirectoryError):  # the daemon itself reports damaged data
+            (files.data / "data/network/files/local-kv.db").unlink(missing_ok=True)
         write_atomic(record, str(network.pool))
 
 
 def _limit_cache(runner: Runner, engine: PrivateEngine) -> None:
-    """Remove the build cache that was not used for longest, while nothing is built."""
+    """Remove the least recently used build cache, while no build runs."""
     argv = (str(engine.buildx), "prune", "--builder=default", "--force", f"--max-used-space={_MOST_CACHE}")
     runner.run(Command(argv=argv, env=engine.environment))
 
 
-def _stop_daemon(place: ServerFiles) -> None:
-    """Stop the daemon, which takes its containers and containerd along."""
-    stop(_pid(place), place.marker, grace=60.0)
+def _stop_daemon(files: ServerFiles) -> None:
+    """Stop the daemon, which also stops its containers and containerd."""
+    stop(_pid(files), files.marker, grace=60.0)
 
 
-def _forget_stale(place: ServerFiles) -> None:
-    """Remove what a crash or a reboot left and a daemon would trust: its number may be another program's."""
-    for leftover in (_pidfile(place), _socket(place)):
+def _forget_stale(files: ServerFiles) -> None:
+    """Remove pidfiles and sockets of a crash or reboot, whose process ids may be reused by now."""
+    for leftover in (_pidfile(files), _socket(files)):
         leftover.unlink(missing_ok=True)
-    helper = _exec_root(place) / "containerd/containerd.pid"
+    helper = _exec_root(files) / "containerd/containerd.pid"
     pid = read_pid(helper)
-    if pid is None or not is_alive(pid, f"{_exec_root(place)}/"):
+    if pid is None or not is_alive(pid, f"{_exec_root(files)}/"):
         helper.unlink(missing_ok=True)
 
 
-def _clear(runner: Runner, tools: Prefix, place: ServerFiles) -> None:
-    """End what still runs of this engine and remove all of it but its data."""
-    _stop_daemon(place)
-    for orphan in _orphans(place):
-        stop(orphan, f"{_exec_root(place)}/", grace=5.0)
-    lower_network(runner, tools, place.identity, _netns(place))
-    unmount(runner, place.runtime)
-    if place.runtime.exists():
-        shutil.rmtree(place.runtime)
+def _clear(runner: Runner, tools: Prefix, files: ServerFiles) -> None:
+    """Stop all processes of this engine and remove everything but its data."""
+    _stop_daemon(files)
+    for orphan in _orphans(files):
+        stop(orphan, f"{_exec_root(files)}/", grace=5.0)
+    lower_network(runner, tools, files.identity, _netns(files))
+    unmount(runner, files.runtime)
+    if files.runtime.exists():
+        shutil.rmtree(files.runtime)
 
 
-def _daemon_is_alive(place: ServerFiles) -> bool:
-    return is_alive(_pid(place), place.marker)
+def _daemon_is_alive(files: ServerFiles) -> bool:
+    return is_alive(_pid(files), files.marker)
 
 
-def _pid(place: ServerFiles) -> int:
-    """The daemon's process id as it wrote it, or one that no process has."""
-    return read_pid(_pidfile(place)) or _NOBODY
+def _pid(files: ServerFiles) -> int:
+    """Return the process id in the daemon's pidfile, else one that no process has."""
+    return read_pid(_pidfile(files)) or _NO_PROCESS
 
 
-def _orphans(place: ServerFiles) -> list[int]:
-    """containerd and its shims, which outlive a daemon that was killed."""
-    return list(strays("containerd", f"{_exec_root(place)}/"))
+def _orphans(files: ServerFiles) -> list[int]:
+    """Return the processes of containerd and its shims, which outlive a killed daemon."""
+    return list(strays("containerd", f"{_exec_root(files)}/"))
 
 
-def _netns(place: ServerFiles) -> str | None:
-    state = place.read_state()
+def _netns(files: ServerFiles) -> str | None:
+    state = files.read_state()
     return state["netns"] if state else None
 
 
-def _socket(place: ServerFiles) -> Path:
-    return place.runtime / "docker.sock"
+def _socket(files: ServerFiles) -> Path:
+    return files.runtime / "docker.sock"
 
 
-def _pidfile(place: ServerFiles) -> Path:
-    return place.runtime / "docker.pid"
+def _pidfile(files: ServerFiles) -> Path:
+    return files.runtime / "docker.pid"
 
 
-def _exec_root(place: ServerFiles) -> Path:
-    return place.runtime / "exec"
+def _exec_root(files: ServerFiles) -> Path:
+    return files.runtime / "exec"
 
 
 def _answers(path: Path) -> bool:
-    """Whether an engine looks for images on this socket, and says that there is none of that name."""
+    """Whether an engine on this socket answers a request for a missing image with 404."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(5.0)
         try:

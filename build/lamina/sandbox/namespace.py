@@ -1,7 +1,7 @@
-"""A network namespace with a way out, on which every byte that passes can be read off.
+"""A network namespace with outside access whose traffic can be counted.
 
-It is joined to the machine's network by a pair of virtual links: what comes in over ``eth0`` came from
-outside, what is on ``lo`` went between the programs in the namespace, a registry among them.
+A pair of virtual links joins it to the machine's network. Bytes received on ``eth0`` came from outside; bytes
+on ``lo`` went between programs in the namespace, such as a registry.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """Bytes that were received since the namespace was made.
+    """Bytes received since the namespace was created.
 
-    internet: from outside. loopback: between programs inside, in both directions.
+    internet: from outside. loopback: between programs in the namespace, in both directions.
     """
 
     internet: int
@@ -35,14 +35,14 @@ class Traffic:
 
 
 def up(runner: Runner, name: str, say: Say) -> str:
-    """The network namespace for ``name``, made anew; what it is called below /var/run/netns.
+    """Create the network namespace for ``name`` again and return its name in /var/run/netns.
 
-    Raises EngineError where the machine does not let us.
+    Raises EngineError when the machine does not allow it.
     """
     tools = prefix(runner, say)
     down(runner, name)
     try:
-        with locked(ServerFiles.of("netns", name).lock.with_name("network.lock")):  # engines take it as well
+        with locked(ServerFiles.of("netns", name).lock.with_name("network.lock")):  # shared with engines
             _raise(runner, tools, name)
         if _FORWARDING.read_text().strip() == "0":
             _FORWARDING.write_text("1")  # as every Docker engine does when it starts
@@ -53,24 +53,24 @@ def up(runner: Runner, name: str, say: Say) -> str:
 
 
 def down(runner: Runner, name: str) -> None:
-    """Remove the namespace for ``name`` with its links and rules, as far as there are any."""
+    """Remove the namespace for ``name`` with its links and rules, if there are any."""
     tools = prefix(runner, lambda _: None)
     lower_network(runner, tools, identity(name), None)
     runner.run(_tool(tools, None, "ip", "netns", "delete", _called(name)))
 
 
 def traffic(pid: int) -> Traffic:
-    """What has passed in the namespace that process ``pid`` is in. Raises EngineError when that is gone."""
+    """Return the traffic in the namespace of process ``pid``. Raises EngineError when it is gone."""
     try:
         return parse_traffic(Path(f"/proc/{pid}/net/dev").read_text())
     except OSError as error:
-        raise EngineError.of(f"the network in which bytes are counted is gone: {error}") from None
+        raise EngineError.of(f"the network namespace of the counters is gone: {error}") from None
 
 
 def parse_traffic(table: str) -> Traffic:
-    """The first number behind each link's name in ``/proc/<pid>/net/dev`` is what it received.
+    """Read the received bytes of each link, the first number after its name in ``/proc/<pid>/net/dev``.
 
-    Raises EngineError when a link is missing: a count that starts again would be a wrong one.
+    Raises EngineError when a link is missing, since a count that starts again would be wrong.
     """
     received = {
         name.strip(): int(numbers.split()[0])
@@ -79,12 +79,12 @@ def parse_traffic(table: str) -> Traffic:
     }
     for link in (_OUTSIDE, _LOOPBACK):
         if link not in received:
-            raise EngineError.of(f"the network in which bytes are counted has lost its link {link}")
+            raise EngineError.of(f"the network namespace of the counters has lost its link {link}")
     return Traffic(internet=received[_OUTSIDE], loopback=received[_LOOPBACK])
 
 
 def identity(name: str) -> str:
-    """8 hexadecimal digits in the names of all that is made for ``name``."""
+    """Return the 8 hexadecimal digits in the names of everything created for ``name``."""
     return ServerFiles.of("netns", name).identity
 
 
@@ -95,17 +95,17 @@ def _called(name: str) -> str:
 def _raise(runner: Runner, tools: Prefix, name: str) -> None:
     mark, namespace = identity(name), _called(name)
     routes = _must(runner, tools, None, "ip", "-json", "-4", "route")
-    # The link has the name that an engine's bridge has, and goes with it.
+    # Named like an engine's bridge, so that `lower_network` removes it.
     network = Network(bridge=f"lm-{mark}", pool=pick_pool(mark, parse_routes(routes.stdout)))
-    here, there = (f"{network.pool[number]}/{network.pool.prefixlen}" for number in (1, 2))
+    outer, peer_address = (f"{network.pool[number]}/{network.pool.prefixlen}" for number in (1, 2))
     iptables = str(tools.iptables(firewall(runner, tools, None)))
     peer = ("type", "veth", "peer", _OUTSIDE, "netns", namespace)
     for inner, argv in (
         (None, ("ip", "netns", "add", namespace)),
         (None, ("ip", "link", "add", network.bridge, *peer)),
-        (None, ("ip", "address", "add", here, "dev", network.bridge)),
+        (None, ("ip", "address", "add", outer, "dev", network.bridge)),
         (None, ("ip", "link", "set", network.bridge, "up")),
-        (namespace, ("ip", "address", "add", there, "dev", _OUTSIDE)),
+        (namespace, ("ip", "address", "add", peer_address, "dev", _OUTSIDE)),
         (namespace, ("ip", "link", "set", _OUTSIDE, "up")),
         (namespace, ("ip", "link", "set", _LOOPBACK, "up")),
         (namespace, ("ip", "route", "add", "default", "via", str(network.pool[1]))),
@@ -123,5 +123,5 @@ def _must(runner: Runner, tools: Prefix, namespace: str | None, *argv: str) -> C
     done = runner.run(_tool(tools, namespace, *argv))
     if not done.ok:
         words = (done.stderr or done.stdout).strip()
-        raise EngineError.of(f"there is no network to count bytes in: `{' '.join(argv)}`: {words}")
+        raise EngineError.of(f"cannot create the network namespace: `{' '.join(argv)}`: {words}")
     return done

@@ -1,9 +1,9 @@
-"""Each engine's own bridge and addresses, so that engines neither meet one another nor another Docker.
+"""A bridge and addresses per engine, so that engines do not disturb one another or another Docker.
 
 Docker's firewall code owns fixed chains (DOCKER, DOCKER-USER, ...) that a second daemon in the same network
-namespace would flush, and its default bridge has one fixed name. So it is told to leave the firewall alone
-(``iptables: false``) and to use a bridge made here; three rules for the engine's whole address pool do the
-rest, and go when it goes.
+namespace would flush, and its default bridge has one fixed name. So the daemon runs with ``iptables: false``
+and a bridge made here. Three rules for the engine's whole address pool replace Docker's, and are removed with
+the engine.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lamina.errors import EngineError
 from lamina.process import Command, Completed, Runner
 from lamina.sandbox.packages import Prefix
 
-# RFC 2544 sets this range aside for test networks: neither the internet nor a sane office uses it.
+# RFC 2544 reserves this range for test networks: neither the internet nor an office should use it.
 _RANGE = ipaddress.IPv4Network("198.18.0.0/15")
 _POOL_BITS = 20
 _NETNS_FOLDER = Path("/var/run/netns")
@@ -26,10 +26,10 @@ _NETNS_FOLDER = Path("/var/run/netns")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """An engine's addresses: the bridge's name, the pool it may use, and the namespace it is in.
+    """An engine's bridge, address pool and network namespace.
 
-    pool: 4096 addresses; the first 256 are the default bridge's, the upper half is for networks made later.
-    netns: a name below /var/run/netns, None for the machine's own network.
+    pool: 4096 addresses; the first 256 are the default bridge's, the upper half is for the user's networks.
+    netns: a name in /var/run/netns, None for the machine's own network.
     """
 
     bridge: str
@@ -38,17 +38,17 @@ class Network:
 
     @property
     def gateway(self) -> str:
-        """The bridge's own address with its prefix length."""
+        """The bridge's address with its prefix length."""
         return f"{self.pool[1]}/24"
 
     @property
     def further(self) -> str:
-        """The part of the pool that networks made by the user are cut from."""
+        """The upper half of the pool, for networks that the user creates."""
         return str(list(self.pool.subnets(prefixlen_diff=1))[1])
 
 
 def inside(netns: str | None, *argv: str) -> tuple[str, ...]:
-    """``argv`` to be run in a network namespace; `ip netns exec` would hide the cgroup mounts."""
+    """Return ``argv`` for a network namespace. Not `ip netns exec`, which hides the cgroup mounts."""
     return argv if netns is None else ("nsenter", f"--net={_NETNS_FOLDER / netns}", "--", *argv)
 
 
@@ -59,9 +59,9 @@ def check_netns(netns: str | None) -> None:
 
 
 def pick_pool(seed: str, taken: Iterable[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
-    """A pool that overlaps no network in ``taken``; the same seed asks for the same pool first.
+    """Return a pool that overlaps no network in ``taken``. The same seed tries the same pool first.
 
-    seed: hexadecimal digits. Raises EngineError when all 32 are in use.
+    seed: hexadecimal digits. Raises EngineError when all 32 pools are in use.
     """
     pools = list(_RANGE.subnets(new_prefix=_POOL_BITS))
     start = int(seed, 16) % len(pools)
@@ -73,7 +73,7 @@ def pick_pool(seed: str, taken: Iterable[ipaddress.IPv4Network]) -> ipaddress.IP
 
 
 def parse_routes(text: str) -> tuple[ipaddress.IPv4Network, ...]:
-    """The networks in ``ip -json -4 route``, without the default route."""
+    """Return the networks in ``ip -json -4 route``, without the default route."""
     return tuple(
         ipaddress.IPv4Network(route["dst"], strict=False)
         for route in json.loads(text or "[]")
@@ -82,9 +82,9 @@ def parse_routes(text: str) -> tuple[ipaddress.IPv4Network, ...]:
 
 
 def parse_links(text: str, bridge: str) -> tuple[str, ...]:
-    """The links in ``ip -json -4 address`` that share a pool with ``bridge``, that one last.
+    """Return the links in ``ip -json -4 address`` that share a pool with ``bridge``, which is last.
 
-    Networks the user made leave their bridges behind when the daemon ends.
+    The bridges of the user's networks are left behind when the daemon ends.
     """
     addresses = {
         link["ifname"]: ipaddress.IPv4Interface(f"{info['local']}/{_POOL_BITS}").network
@@ -98,7 +98,7 @@ def parse_links(text: str, bridge: str) -> tuple[str, ...]:
 
 
 def raise_network(runner: Runner, prefix: Prefix, identity: str, netns: str | None) -> Network:
-    """Make the bridge and its rules anew. identity: 8 hexadecimal digits of the engine."""
+    """Create the bridge and its rules, removing old ones. identity: 8 hexadecimal digits of the engine."""
     check_netns(netns)
     lower_network(runner, prefix, identity, netns)
     routes = _must(runner, _tool(prefix, netns, "ip", "-json", "-4", "route"))
@@ -118,7 +118,7 @@ def raise_network(runner: Runner, prefix: Prefix, identity: str, netns: str | No
 
 
 def lower_network(runner: Runner, prefix: Prefix, identity: str, netns: str | None) -> None:
-    """Take away the bridges and the rules of an engine, as far as there are any left."""
+    """Remove the bridges and rules of an engine, if there are any."""
     if netns is not None and not (_NETNS_FOLDER / netns).exists():
         return
     addresses = runner.run(_tool(prefix, netns, "ip", "-json", "-4", "address"))
@@ -132,13 +132,13 @@ def lower_network(runner: Runner, prefix: Prefix, identity: str, netns: str | No
 
 
 def firewall(runner: Runner, prefix: Prefix, netns: str | None) -> str:
-    """The flavour of iptables that this kernel answers to: ``nft`` where possible, else ``legacy``."""
+    """Return the flavour of iptables that works on this kernel: ``nft`` if possible, else ``legacy``."""
     probe = _tool(prefix, netns, str(prefix.iptables("nft")), "-w", "-t", "nat", "-S")
     return "nft" if runner.run(probe).ok else "legacy"
 
 
 def rules(network: Network, identity: str) -> tuple[tuple[str, ...], ...]:
-    """What lets the pool reach the outside, also where other rules would drop what is forwarded."""
+    """Return the rules that give the pool outside access, even if other rules drop forwarded packets."""
     pool = str(network.pool)
     mark = ("-m", "comment", "--comment", _mark(identity))
     back = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED")
@@ -150,7 +150,7 @@ def rules(network: Network, identity: str) -> tuple[tuple[str, ...], ...]:
 
 
 def _own_rules(listed: str, identity: str) -> Iterator[tuple[str, ...]]:
-    """The argv that deletes each of an engine's rules in ``iptables -S``; no word of ours has a blank."""
+    """Yield the argv that deletes each of an engine's rules in ``iptables -S``; none contains blanks."""
     for line in listed.splitlines():
         words = tuple(line.replace('"', "").split())
         if words[:1] == ("-A",) and _mark(identity) in words:

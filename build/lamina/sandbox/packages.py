@@ -1,4 +1,4 @@
-"""Debian packages unpacked into the cache: fetched with apt's own trust, installed nowhere."""
+"""Debian packages, downloaded by apt and unpacked into the cache without installing them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from lamina.sandbox.sources import (
 
 Say = Callable[[str], None]
 
-# Part of the folder's name: a change of the tables below needs a new number.
+# Part of the folder's name: increase it when the tables below change.
 _RECIPE = "1"
 _RECORD = "packages.json"
 _RELEASE = "release"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
 _IPTABLES_NAMES = ("iptables", "iptables-save", "iptables-restore")
-# debootstrap fetches with wget; apt's own fetcher is always there and knows the machine's proxies.
+# debootstrap needs wget; apt's own downloader is always present and uses the machine's proxies.
 _WGET = """\
 #!/bin/sh
 while [ $# -gt 0 ]; do
@@ -51,15 +51,15 @@ _DEPENDS_LIBC = re.compile(r"\blibc6 \(>= (?P<version>[0-9.]+)\)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Packages that must come from one suite, and the suites to try, best first."""
+    """Packages that must come from the same suite, and the suites to try, best first."""
 
     names: tuple[str, ...]
     suites: tuple[str, ...]
     required: bool = True
 
 
-# Debian 12 has docker 20.10 and no buildx; trixie's buildx 0.13 cannot push without storing. The newer
-# suites' Go programs need no newer libc than Debian 12 has, which is checked again before they are taken.
+# Debian 12 has docker 20.10 and no buildx; trixie's buildx 0.13 cannot push without storing. The Go programs
+# of newer suites work with Debian 12's libc, which `fetch` checks before it takes them.
 GROUPS = (
     Group(names=("docker.io", "docker-cli", "containerd"), suites=("sid", "trixie")),
     Group(names=("docker-buildx",), suites=("sid",)),
@@ -67,7 +67,7 @@ GROUPS = (
         Group(names=(name,), suites=(_RELEASE,))
         for name in ("runc", "iptables", "iproute2", "docker-registry", "debootstrap")
     ),
-    # Libraries of iptables and iproute2, named differently from one release to the next.
+    # Libraries of iptables and iproute2, whose names differ between releases.
     *(
         Group(names=(name,), suites=(_RELEASE,), required=False)
         for name in (
@@ -82,7 +82,7 @@ GROUPS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageCandidate:
-    """A version of a package that a suite has."""
+    """A version of a package in a suite."""
 
     name: str
     version: str
@@ -91,7 +91,7 @@ class PackageCandidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prefix:
-    """A folder of unpacked packages and what it holds (``name=version``, sorted)."""
+    """A folder of unpacked packages. packages: ``name=version``, sorted."""
 
     path: Path
     architecture: str
@@ -99,31 +99,31 @@ class Prefix:
 
     @property
     def docker(self) -> Path:
-        """The docker command line."""
+        """The docker program."""
         return self.path / "usr/bin/docker"
 
     @property
     def buildx(self) -> Path:
-        """buildx, which also runs by itself without docker."""
+        """The buildx program, which also runs without docker."""
         return self.path / "usr/libexec/docker/cli-plugins/docker-buildx"
 
     @property
     def dockerd(self) -> Path:
-        """The engine."""
+        """The dockerd program."""
         return self.path / "usr/sbin/dockerd"
 
     def iptables(self, flavour: str) -> Path:
-        """iptables of a flavour, ``nft`` or ``legacy``, in a folder of links named as docker calls them."""
+        """Return iptables of a flavour, ``nft`` or ``legacy``, in a folder of links with docker's names."""
         return self.path / f"lamina/iptables-{flavour}/iptables"
 
     @property
     def wget(self) -> Path:
-        """The folder of the ``wget`` that debootstrap is given."""
+        """The folder of debootstrap's ``wget``."""
         return self.path / "lamina/wget"
 
     @property
     def tool_environment(self) -> dict[str, str]:
-        """What programs of this folder need in order to find one another's libraries."""
+        """Variables with which programs of this folder find their libraries."""
         triplet = _TRIPLETS[self.architecture]
         libraries = (self.path / "usr/lib" / triplet, self.path / "lib" / triplet)
         return {
@@ -132,14 +132,14 @@ class Prefix:
         }
 
     def search_path(self, *first: Path) -> str:
-        """PATH with ``first``, then this folder's programs, then the machine's."""
+        """Return a PATH of ``first``, then this folder's programs, then the machine's."""
         own = (self.path / part for part in ("usr/sbin", "usr/bin", "sbin", "bin"))
         machine = os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         return os.pathsep.join([*map(str, first), *map(str, own), machine, "/usr/sbin", "/sbin"])
 
 
 def machine_architecture() -> str:
-    """Debian's name of this machine's architecture. Raises EngineError for one without packages here."""
+    """Return Debian's name of this machine's architecture. Raises EngineError for an unsupported one."""
     machine = os.uname().machine
     if machine not in _ARCHITECTURES:
         raise EngineError.of(f"no packages for {machine}", allowed=", ".join(_ARCHITECTURES))
@@ -147,14 +147,14 @@ def machine_architecture() -> str:
 
 
 def machine_source() -> AptSource:
-    """The mirror this machine installs from. Raises EngineError when it is none of Debian's."""
+    """Return the mirror in the machine's apt sources. Raises EngineError without a Debian mirror."""
     path = Path("/etc/os-release")
     release = parse_os_release(path.read_text()) if path.is_file() else {}
     return pick_source(read_sources(), release)
 
 
 def prefix(runner: Runner, say: Say) -> Prefix:
-    """The unpacked packages, fetched on first use (100 MB). Raises EngineError with apt's own words."""
+    """Return the unpacked packages, downloaded on first use (100 MB). Raises EngineError."""
     architecture = machine_architecture()
     source = machine_source()
     home = cache_home() / "packages"
@@ -179,7 +179,7 @@ def prefix(runner: Runner, say: Say) -> Prefix:
 
 
 def fetch(runner: Runner, source: AptSource, architecture: str, draft: Path) -> list[str]:
-    """Fill ``draft/tree`` from the mirror; the packages taken (``name=version``), sorted."""
+    """Fill ``draft/tree`` from the mirror. Return the packages (``name=version``), sorted."""
     state, tree, archives = draft / "apt", draft / "tree", draft / "archives"
     for folder in (state / "lists/partial", state / "cache/archives/partial", state / "log", tree, archives):
         folder.mkdir(parents=True)
@@ -190,18 +190,18 @@ def fetch(runner: Runner, source: AptSource, architecture: str, draft: Path) -> 
     _apt(runner, Command(argv=("apt-get", *options, "update", "--error-on=any")))
     names = dict.fromkeys(name for group in GROUPS for name in group.names)
     listed = _apt(runner, Command(argv=("apt-cache", *options, "madison", *names)))
-    offers = [offer for offer in parse_madison(listed.stdout) if offer.suite in suites]
+    candidates = [each for each in parse_madison(listed.stdout) if each.suite in suites]
     have = _numbers((os.confstr("CS_GNU_LIBC_VERSION") or "glibc 0").split()[-1])
-    needs = _libc_needs(runner, options, [offer for offer in offers if offer.suite != source.suite])
+    needs = _libc_needs(runner, options, [each for each in candidates if each.suite != source.suite])
     chosen = choose(
-        GROUPS, offers, source.suite, lambda offer: needs.get((offer.name, offer.version), ()) <= have
+        GROUPS, candidates, source.suite, lambda each: needs.get((each.name, each.version), ()) <= have
     )
-    wanted = sorted(f"{offer.name}={offer.version}" for offer in chosen)
-    _apt(runner, Command(argv=("apt-get", *options, "download", *wanted), cwd=archives))
+    packages = sorted(f"{each.name}={each.version}" for each in chosen)
+    _apt(runner, Command(argv=("apt-get", *options, "download", *packages), cwd=archives))
     for archive in sorted(archives.iterdir()):
         _apt(runner, Command(argv=("dpkg", "-x", str(archive), str(tree))))
     _arrange(tree)
-    return wanted
+    return packages
 
 
 def choose(
@@ -210,9 +210,9 @@ def choose(
     release: str,
     fits: Callable[[PackageCandidate], bool],
 ) -> tuple[PackageCandidate, ...]:
-    """For each group the first suite that has all of it in versions that fit this machine.
+    """Return each group's packages from the first suite that has all of them in fitting versions.
 
-    Raises EngineError that names every group without one.
+    Raises EngineError that names every required group without such a suite.
     """
     by_suite = {(offer.suite, offer.name): offer for offer in offers}
     chosen: list[PackageCandidate] = []
@@ -235,7 +235,7 @@ def choose(
 
 
 def parse_madison(text: str) -> tuple[PackageCandidate, ...]:
-    """Read ``apt-cache madison``: ``name | version | mirror suite/component architecture Packages``."""
+    """Parse ``apt-cache madison``: ``name | version | mirror suite/component architecture Packages``."""
     offers: list[PackageCandidate] = []
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.split("|")]
@@ -245,13 +245,13 @@ def parse_madison(text: str) -> tuple[PackageCandidate, ...]:
 
 
 def libc_needed(depends: str) -> tuple[int, ...]:
-    """The libc version that the control fields of a package ask for, ``()`` for any."""
+    """Return the libc version that a package's dependencies require, ``()`` for any."""
     versions = [_numbers(match["version"]) for match in _DEPENDS_LIBC.finditer(depends)]
     return max(versions, default=())
 
 
 def private_apt(state: Path) -> tuple[str, ...]:
-    """Options that make apt read and write below ``state`` only."""
+    """Return options that make apt read and write only in ``state``."""
     options = {
         "Dir::Etc::sourcelist": state / "lamina.sources",
         "Dir::Etc::sourceparts": "-",
@@ -280,7 +280,7 @@ def _recorded(folder: Path) -> Prefix | None:
 def _libc_needs(
     runner: Runner, options: Sequence[str], offers: Iterable[PackageCandidate]
 ) -> dict[tuple[str, str], tuple[int, ...]]:
-    """Name and version to the libc it needs, for packages that are not this release's own."""
+    """Return (name, version) -> required libc, for packages from other suites than this release's."""
     foreign = {name for group in GROUPS for name in group.names if group.suites != (_RELEASE,)}
     wanted = [f"{offer.name}={offer.version}" for offer in offers if offer.name in foreign]
     shown = _apt(runner, Command(argv=("apt-cache", *options, "show", *wanted))).stdout
@@ -293,7 +293,7 @@ def _libc_needs(
 
 
 def _arrange(tree: Path) -> None:
-    """Add what installed packages would find on the system: links for iptables, a wget for debootstrap."""
+    """Add what installed packages would find in the system: links for iptables, debootstrap's wget."""
     for flavour in ("nft", "legacy"):
         folder = tree / f"lamina/iptables-{flavour}"
         folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A registry on this machine's loopback, for pushes that must not leave it."""
+"""A registry on this machine's loopback, for local pushes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _LISTEN = "0A"  # TCP_LISTEN, as /proc/net/tcp writes it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalRegistry:
-    """A running registry of ours.
+    """A running private registry.
 
-    address: ``127.0.0.1:<port>``, what an image's name begins with. tls: whether it speaks https.
+    address: ``127.0.0.1:<port>``, the host in image names. tls: whether it serves HTTPS.
     netns: the network namespace whose loopback it listens on, None for the machine's own.
     """
 
@@ -39,7 +39,7 @@ class LocalRegistry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrySettings:
-    """How a registry was asked to run, with absolute paths; its port apart, for 0 is any."""
+    """A registry's settings, with absolute paths. The port is not part of them, since 0 means any."""
 
     htpasswd: str | None = None
     certificate: str | None = None
@@ -48,11 +48,11 @@ class RegistrySettings:
 
 
 def status(runner: Runner, name: str = "default") -> LocalRegistry | None:
-    """The registry of this name if it listens. Starts no process."""
-    del runner  # /proc is enough
-    place = ServerFiles.of("registry", name)
-    state = place.read_state()
-    if state is None or not is_alive(state["pid"], place.marker):
+    """Return the registry of this name if it listens. Starts no process."""
+    del runner  # not needed: reads /proc
+    files = ServerFiles.of("registry", name)
+    state = files.read_state()
+    if state is None or not is_alive(state["pid"], files.marker):
         return None
     port = listening_port(state["pid"])
     if port is None:
@@ -77,11 +77,20 @@ def up(
     netns: str | None = None,
     say: Say,
 ) -> LocalRegistry:
-    """The registry of this name, started if need be.
+    """Return the registry of this name, starting it if needed.
 
-    port: 0 takes a free one. htpasswd: who may use it, bcrypt only; None for everybody.
-    tls: certificate and key. netns: the network namespace to listen in.
-    Raises RegistryError when the port is taken or the registry runs with other settings.
+    Args:
+        runner: runs the commands.
+        name: the name of the registry.
+        port: the port to listen on; 0 for any free one.
+        htpasswd: file of users, bcrypt only; None allows anonymous access.
+        tls: certificate and key.
+        netns: the network namespace to listen in.
+        say: prints progress.
+
+    Raises:
+        EngineError: the machine does not support it.
+        RegistryError: the port is in use, or the registry runs with other settings.
     """
     settings = RegistrySettings(
         htpasswd=str(htpasswd.absolute()) if htpasswd else None,
@@ -89,59 +98,59 @@ def up(
         key=str(tls[1].absolute()) if tls else None,
         netns=netns,
     )
-    place = ServerFiles.of("registry", name)
-    if found := _same_settings(runner, place, settings, port):
+    files = ServerFiles.of("registry", name)
+    if found := _same_settings(runner, files, settings, port):
         return found
     if reason := unsupported():
-        raise EngineError.of(reason, hint="run a registry of your own")
+        raise EngineError.of(reason, hint="run your own registry")
     check_netns(netns)
     for path in (*((htpasswd,) if htpasswd else ()), *(tls or ())):
         if not path.is_file():
             raise RegistryError.of(f"there is no file {path}")
     tools = prefix(runner, say)
-    with locked(place.lock):
-        if found := _same_settings(runner, place, settings, port):
+    with locked(files.lock):
+        if found := _same_settings(runner, files, settings, port):
             return found
         say(f"starting the local registry {name!r}")
-        for stray in strays("docker-registry", place.marker):
-            stop(stray, place.marker)
-        place.make()
-        config = render_config(settings, place.data / "storage", port)
-        write_atomic(place.config, json.dumps(config, indent=2) + "\n")
-        place.log.unlink(missing_ok=True)
+        for stray in strays("docker-registry", files.marker):
+            stop(stray, files.marker)
+        files.make()
+        config = render_config(settings, files.data / "storage", port)
+        write_atomic(files.config, json.dumps(config, indent=2) + "\n")
+        files.log.unlink(missing_ok=True)
         program = str(tools.path / "usr/bin/docker-registry")
         command = Command(
-            argv=inside(netns, program, "serve", str(place.config)), env={"OTEL_TRACES_EXPORTER": "none"}
+            argv=inside(netns, program, "serve", str(files.config)), env={"OTEL_TRACES_EXPORTER": "none"}
         )
-        pid = runner.spawn(command, log=place.log)
-        write_atomic(place.state, json.dumps({"pid": pid, "settings": asdict(settings)}))
-        ready = wait_until(lambda: listening_port(pid) is not None, pid, place.marker, seconds=_READY_SECONDS)
+        pid = runner.spawn(command, log=files.log)
+        write_atomic(files.state, json.dumps({"pid": pid, "settings": asdict(settings)}))
+        ready = wait_until(lambda: listening_port(pid) is not None, pid, files.marker, seconds=_READY_SECONDS)
         if ready is not None:
-            place.state.unlink()
-            raise _refusal(place, port, ready)
+            files.state.unlink()
+            raise _refusal(files, port, ready)
         started = status(runner, name)
     if started is None:
-        raise RegistryError.of(f"the registry {name!r} went away:\n{tail(place.log)}", where=str(place.log))
+        raise RegistryError.of(f"the registry {name!r} has ended:\n{tail(files.log)}", where=str(files.log))
     return started
 
 
 def down(runner: Runner, name: str = "default", *, purge: bool = False) -> None:
-    """Stop the registry of this name; nothing happens when there is none. purge: remove its images too."""
-    place = ServerFiles.of("registry", name)
-    if not place.runtime.exists() and not place.data.exists():
+    """Stop the registry of this name; do nothing when there is none. purge: also remove its images."""
+    files = ServerFiles.of("registry", name)
+    if not files.runtime.exists() and not files.data.exists():
         return
-    with locked(place.lock):
-        if state := place.read_state():
-            stop(state["pid"], place.marker)
-        if place.runtime.exists():
-            shutil.rmtree(place.runtime)
-        if purge and place.data.exists():
-            unmount(runner, place.data)
-            shutil.rmtree(place.data)
+    with locked(files.lock):
+        if state := files.read_state():
+            stop(state["pid"], files.marker)
+        if files.runtime.exists():
+            shutil.rmtree(files.runtime)
+        if purge and files.data.exists():
+            unmount(runner, files.data)
+            shutil.rmtree(files.data)
 
 
 def render_config(settings: RegistrySettings, storage: Path, port: int) -> dict[str, object]:
-    """The registry's configuration; JSON is YAML. Keys: https://distribution.github.io/distribution/"""
+    """Return the registry's configuration. Keys: https://distribution.github.io/distribution/"""
     http: dict[str, object] = {"addr": f"{_LOOPBACK}:{port}"}
     if settings.certificate:
         http["tls"] = {"certificate": settings.certificate, "key": settings.key}
@@ -157,12 +166,12 @@ def render_config(settings: RegistrySettings, storage: Path, port: int) -> dict[
 
 
 def listening_port(pid: int) -> int | None:
-    """The TCP port process ``pid`` itself listens on, in whichever network namespace it is."""
+    """Return the TCP port that process ``pid`` listens on, in its network namespace; None without one."""
     folder = Path(f"/proc/{pid}")
     inodes: set[str] = set()
     try:
         for entry in (folder / "fd").iterdir():
-            with suppress(FileNotFoundError):  # a busy process closes files while we look
+            with suppress(FileNotFoundError):  # the process may close files meanwhile
                 inodes.add(str(entry.readlink()).removeprefix("socket:[").removesuffix("]"))
         return parse_listening((folder / "net/tcp").read_text(), inodes)
     except OSError:
@@ -170,7 +179,7 @@ def listening_port(pid: int) -> int | None:
 
 
 def parse_listening(table: str, inodes: set[str]) -> int | None:
-    """The port of the first listening socket in ``/proc/<pid>/net/tcp`` whose inode is in ``inodes``."""
+    """Return the port of the first listening socket in ``/proc/<pid>/net/tcp`` with one of the inodes."""
     for line in table.splitlines()[1:]:
         words = line.split()
         if words[3] == _LISTEN and words[9] in inodes:
@@ -179,26 +188,26 @@ def parse_listening(table: str, inodes: set[str]) -> int | None:
 
 
 def _same_settings(
-    runner: Runner, place: ServerFiles, settings: RegistrySettings, port: int
+    runner: Runner, files: ServerFiles, settings: RegistrySettings, port: int
 ) -> LocalRegistry | None:
-    found = status(runner, place.name)
+    found = status(runner, files.name)
     if found is None:
         return None
-    state = place.read_state()
+    state = files.read_state()
     other = state is not None and RegistrySettings(**state["settings"]) != settings
     if other or port not in (0, int(found.address.rpartition(":")[2])):
         raise RegistryError.of(
-            f"the registry {place.name!r} already runs at {found.address} with other settings",
-            hint="take it down first, or choose another name",
+            f"the registry {files.name!r} already runs at {found.address} with other settings",
+            hint="stop it first, or choose another name",
         )
     return found
 
 
-def _refusal(place: ServerFiles, port: int, trouble: str) -> RegistryError:
-    words = tail(place.log)
+def _refusal(files: ServerFiles, port: int, trouble: str) -> RegistryError:
+    words = tail(files.log)
     if "address already in use" in words:
         return RegistryError.of(
             f"port {port} of {_LOOPBACK} is in use by another program",
             hint="choose another port, or 0 for a free one",
         )
-    return RegistryError.of(f"the local registry {place.name!r} {trouble}:\n{words}", where=str(place.log))
+    return RegistryError.of(f"the local registry {files.name!r} {trouble}:\n{words}", where=str(files.log))

@@ -1,4 +1,4 @@
-"""The stand-in's file system: a minimal Debian with Python and AWS's runtime interface client."""
+"""The stand-in's file system: a minimal Debian with Python and AWS' runtime interface client."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ exec python3 -m awslambdaric "$1"
 """
 _GLIBC_FLOORS = (17, 24, 26, 27, 28, 31, 34, 35, 36)
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
-# What says where or when the image was made, what apt fetches again, and what nobody reads in a container.
+# Files that depend on the machine or time, that apt can download again, or that containers do not need.
 _REMOVED = (
     *("etc/apt/sources.list", "etc/apt/sources.list.d/*", "etc/hostname", "etc/resolv.conf", "etc/.pwd.lock"),
     *("etc/machine-id", "var/lib/dbus", "etc/*-", "var/lib/dpkg/*-old", "var/lib/dpkg/lock*"),
@@ -43,9 +43,9 @@ _DOCS = "usr/share/doc"
 def build_root(
     runner: Runner, prefix: Prefix, source: AptSource, root: Path, *, suite: str, python: str, say: Say
 ) -> tuple[str, ...]:
-    """Fill ``root``; the packages in it, ``name=version`` sorted.
+    """Fill ``root`` and return its packages, ``name=version``, sorted.
 
-    source: the mirror to take ``suite`` from. python: ``3.13``. Raises EngineError with the tools' own words.
+    source: the mirror of ``suite``. python: ``3.13``. Raises EngineError with the tools' output.
     """
     say(f"unpacking Debian {suite} with Python {python} (about a minute, once)")
     _bootstrap(runner, prefix, source, root, suite)
@@ -65,14 +65,14 @@ def build_root(
 
 
 def clean(root: Path) -> None:
-    """Take away what is different from one machine or day to the next, and what only makes it larger."""
+    """Remove files that differ between machines or days, and files that are not needed."""
     for pattern in _REMOVED:
         for path in list(root.glob(pattern)):
             _remove(path)
     for path in [*_files(root / _LOGS), *root.glob("usr/bin/*.pyc")]:
         path.unlink()
     for path in list(_files(root / _DOCS)):
-        if path.name != "copyright":  # licences ask that it stays
+        if path.name != "copyright":  # licences require it
             path.unlink()
     for cache in list(root.rglob("__pycache__")):
         _remove(cache)
@@ -83,18 +83,18 @@ def clean(root: Path) -> None:
 
 
 def undated(shadow: str) -> str:
-    """The third field of shadow(5) is the day the entry was made: always the first day here."""
+    """Set the third field of shadow(5), the day of the last password change, to 1."""
     return re.sub(r"(?m)^([^:]*:[^:]*:)\d+:", r"\g<1>1:", shadow)
 
 
 def platforms(architecture: str) -> tuple[str, ...]:
-    """The wheel platforms that run on the oldest glibc of the suites, 2.36."""
+    """Return the wheel platforms that work with the suites' oldest glibc, 2.36."""
     machine = _MACHINES[architecture]
     return (f"manylinux2014_{machine}", *(f"manylinux_2_{minor}_{machine}" for minor in _GLIBC_FLOORS))
 
 
 def site_folder(root: Path, python: str) -> Path:
-    """Where Debian's pip installs as root."""
+    """Return the folder in which Debian's pip installs as root."""
     return root / f"usr/local/lib/python{python}/dist-packages"
 
 
@@ -106,7 +106,7 @@ def _bootstrap(runner: Runner, prefix: Prefix, source: AptSource, root: Path, su
     if trust.get("trusted", "").lower() == "yes":
         options.append("--no-check-gpg")
     command = Command(
-        # In a mount namespace of its own: a crash cannot leave /proc mounted in the cache.
+        # In its own mount namespace, so that a crash cannot leave /proc mounted in the cache.
         argv=(
             *("unshare", "--mount", "--", str(prefix.path / "usr/sbin/debootstrap")),
             *("--variant=minbase", f"--arch={prefix.architecture}", f"--include={','.join(INCLUDE)}"),
@@ -126,7 +126,7 @@ def _bootstrap(runner: Runner, prefix: Prefix, source: AptSource, root: Path, su
 
 
 def _install_client(runner: Runner, prefix: Prefix, root: Path, python: str) -> None:
-    """Install from outside: the machine's pip settings hold, and none of them gets into the image."""
+    """Install from outside the image: the machine's pip settings apply but do not get into it."""
     folder = site_folder(root, python)
     folder.mkdir(parents=True, exist_ok=True)
     done = runner.run(
@@ -138,7 +138,7 @@ def _install_client(runner: Runner, prefix: Prefix, root: Path, python: str) -> 
                 *("--no-cache-dir", "--disable-pip-version-check", CLIENT),
             ),
             env={
-                # An environment made by uv has no pip: the image's own one runs as well.
+                # An environment made by uv has no pip; the image's own works as well.
                 **({} if find_spec("pip") else {"PYTHONPATH": str(root / "usr/lib/python3/dist-packages")}),
                 "PIP_USER": "0",
                 "PIP_REQUIRE_VIRTUALENV": "0",
@@ -155,7 +155,7 @@ def _install_client(runner: Runner, prefix: Prefix, root: Path, python: str) -> 
 
 
 def _compile(runner: Runner, root: Path, python: str) -> None:
-    """Compile by content instead of by time: else every `RUN pip install` would carry these files along."""
+    """Compile Python files by hash, not by time, else every `RUN pip install` would write them again."""
     folders = (f"/usr/lib/python{python}", "/usr/lib/python3/dist-packages", f"/usr/local/lib/python{python}")
     argv = ("python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", *folders)
     clean_environment = ("env", "-i", "PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "PYTHONHASHSEED=0")

@@ -1,4 +1,4 @@
-"""The stand-in for AWS's Lambda image, for machines that cannot reach its registry."""
+"""The stand-in for AWS' Lambda base image, for machines that cannot reach its registry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lamina.sandbox.packages import Say, machine_source, prefix
 from lamina.sandbox.rootfs import CLIENT, ENTRYPOINT, INCLUDE, build_root
 
 LABEL = "dev.lamina.stand-in"
-# RFC 2606: no registry can ever have this name.
+# RFC 2606: no registry can have this name.
 REPOSITORY = "stand-in.lamina.invalid/python"
 # Debian's releases have one Python each.
 SUITES = {"3.11": "bookworm", "3.13": "trixie"}
@@ -32,7 +32,7 @@ _ENVIRONMENT = {
 }
 _WORKDIR = "/var/task"
 _ENTRYPOINT = ("/lambda-entrypoint.sh",)
-# How the image is made, as far as the packages do not say it. A change of the build needs a new number.
+# The inputs of the image besides its packages. Increase the number when the build changes.
 _RECIPE = {
     "number": 1,
     "include": list(INCLUDE),
@@ -46,30 +46,30 @@ _ARCHIVE = "image.tar"
 
 
 class Host(Protocol):
-    """An engine that images are loaded into: ours or the user's own."""
+    """An engine to load images into, private or the user's own."""
 
     @property
     def host(self) -> str:
-        """What DOCKER_HOST takes."""
+        """A value for DOCKER_HOST."""
         ...
 
     @property
     def docker(self) -> Path:
-        """The docker command line."""
+        """The docker program."""
         ...
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What makes that talk to the engine."""
+        """Variables that make docker use the engine."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandIn:
-    """What takes the place of ``public.ecr.aws/lambda/python:<python>`` on this machine.
+    """The replacement of ``public.ecr.aws/lambda/python:<python>`` on this machine.
 
-    identity: sha256 over the recipe and the packages, equal on machines that have the same packages.
-    ref: an image name no registry can serve. packages: Debian's and Python's, ``name=version``, sorted.
+    identity: sha256 over the recipe and the packages, equal on machines with the same packages.
+    ref: an image name that no registry can serve. packages: Debian's and Python's, ``name=version``, sorted.
     """
 
     python: str
@@ -80,7 +80,7 @@ class StandIn:
 
     @classmethod
     def of(cls, python: str, architecture: str, packages: Iterable[str]) -> StandIn:
-        """The stand-in made of ``packages`` by the present recipe."""
+        """Return the stand-in of ``packages`` and the current recipe."""
         ordered = tuple(sorted(packages))
         identity = identify(python, architecture, ordered)
         tag = f"{python}-{identity.removeprefix('sha256:')[:12]}"
@@ -94,7 +94,7 @@ class StandIn:
 
     @property
     def notice(self) -> str:
-        """The line that must be shown wherever the stand-in is used."""
+        """The warning to show whenever the stand-in is used."""
         return (
             f"STAND-IN RUNTIME: {self.ref} takes the place of public.ecr.aws/lambda/python:{self.python}; "
             "it is not AWS's image, do not deploy what is built on it"
@@ -103,14 +103,14 @@ class StandIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _StandInRecord:
-    """What is kept of a stand-in that was made: its archive's manifest digest, and what went into it."""
+    """The record of a stand-in: its manifest's digest and its packages."""
 
     digest: str
     packages: tuple[str, ...]
 
 
 def identify(python: str, architecture: str, packages: Iterable[str]) -> str:
-    """``sha256:<hex>`` over the recipe and the packages, never over an image's bytes."""
+    """Return ``sha256:<hex>`` over the recipe and the packages, not over the image's bytes."""
     content = {
         "recipe": _RECIPE,
         "python": python,
@@ -123,15 +123,15 @@ def identify(python: str, architecture: str, packages: Iterable[str]) -> str:
 
 
 def recorded(python: str, architecture: str) -> StandIn | None:
-    """The stand-in this machine has made before. Reads one small file."""
+    """Return the stand-in that this machine has built before; None without one. Reads one small file."""
     record = _read_record(_folder(python, architecture))
     return StandIn.of(python, architecture, record.packages) if record else None
 
 
 def ensure(runner: Runner, engine: Host, python: str, architecture: str, say: Say) -> StandIn:
-    """The stand-in, made on first use (a minute), loaded into ``engine`` when that lacks it.
+    """Return the stand-in, built on first use (a minute) and loaded into ``engine`` if missing.
 
-    Whoever uses it must show its `StandIn.notice`. Raises EngineError when it cannot be made here.
+    Callers must show its `StandIn.notice`. Raises EngineError when it cannot be built on this machine.
     """
     folder = _folder(python, architecture)
     record = _read_record(folder)
@@ -168,7 +168,7 @@ def _make(runner: Runner, folder: Path, python: str, architecture: str, say: Say
     tools = prefix(runner, say)
     if architecture != tools.architecture:
         raise EngineError.of(
-            f"a stand-in for {architecture} can only be made on such a machine, this is {tools.architecture}"
+            f"a stand-in for {architecture} cannot be built on this machine, which is {tools.architecture}"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     for stale in folder.parent.glob(f".{folder.name}.tmp*"):
@@ -191,13 +191,13 @@ def _make(runner: Runner, folder: Path, python: str, architecture: str, say: Say
         digest = write_archive(root, draft / _ARCHIVE, config=config, ref=stand_in.ref)
         record = {"identity": stand_in.identity, "digest": digest, "packages": stand_in.packages}
         write_atomic(draft / _RECORD, json.dumps(record, indent=2) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)  # one whose archive was deleted
+        shutil.rmtree(folder, ignore_errors=True)  # a leftover without its archive
         draft.rename(folder)
     return _StandInRecord(digest=digest, packages=stand_in.packages)
 
 
 def _loaded_digest(runner: Runner, engine: Host, stand_in: StandIn) -> str | None:
-    """The digest of the manifest the engine has under the stand-in's name."""
+    """Return the digest of the engine's image with the stand-in's name; None without one."""
     argv = (str(engine.docker), "image", "inspect", "--format", "{{json .Id}}", stand_in.ref)
     done = runner.run(Command(argv=argv, env=engine.environment))
     return str(json.loads(done.stdout)) if done.ok else None
@@ -208,4 +208,4 @@ def _load(runner: Runner, engine: Host, stand_in: StandIn, archive: Path, say: S
     argv = (str(engine.docker), "image", "load", "--quiet", "--input", str(archive))
     done = runner.run(Command(argv=argv, env=engine.environment))
     if not done.ok:
-        raise EngineError.of(f"the engine does not load {archive}: {done.stderr.strip()}", where=engine.host)
+        raise EngineError.of(f"the engine cannot load {archive}: {done.stderr.strip()}", where=engine.host)

@@ -1,4 +1,4 @@
-"""The machine's own package mirror, read from its apt sources; only the suite is ever changed."""
+"""The machine's package mirror, read from its apt sources. Only the suite is changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lamina.errors import EngineError
 
-# What apt calls a release besides its code name.
+# apt's names of releases other than code names.
 _ALIASES = ("stable", "testing", "unstable", "sid", "oldstable", "oldoldstable")
 _TRUST = ("signed-by", "trusted", "check-valid-until")
 _ONE_LINE = re.compile(
@@ -20,9 +20,9 @@ _ONE_LINE = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AptSource:
-    """One mirror and suite that apt reads, with what makes apt trust it.
+    """A mirror and suite in apt's sources, with the fields that make apt trust it.
 
-    trust: pairs of a deb822 field name in lower case and its value, which may be an inline key of many lines.
+    trust: pairs of a deb822 field name in lower case and its value, which may be a multi-line inline key.
     """
 
     uri: str
@@ -31,18 +31,18 @@ class AptSource:
     trust: tuple[tuple[str, str], ...] = ()
 
     def keyring(self) -> Path | None:
-        """The key ring file of this mirror, None when its key stands inline or apt's own rings serve."""
+        """Return the mirror's keyring file; None for an inline key or apt's default keyrings."""
         value = dict(self.trust).get("signed-by", "").strip()
         return Path(value) if value.startswith("/") and "\n" not in value else None
 
 
 def parse_deb822(text: str) -> tuple[AptSource, ...]:
-    """Read a ``*.sources`` file. Format: sources.list(5), deb822(5)."""
+    """Parse a ``*.sources`` file. Format: sources.list(5), deb822(5)."""
     return tuple(source for stanza in paragraphs(text) for source in _expand(stanza))
 
 
 def paragraphs(text: str) -> Iterator[dict[str, str]]:
-    """Paragraphs of deb822 fields, names in lower case; lines that go on keep their indentation."""
+    """Yield paragraphs of deb822 fields, names in lower case. Continuation lines keep their indentation."""
     fields: dict[str, str] = {}
     last = ""
     for line in [*text.splitlines(), ""]:
@@ -62,7 +62,7 @@ def paragraphs(text: str) -> Iterator[dict[str, str]]:
 
 
 def parse_one_line(text: str) -> tuple[AptSource, ...]:
-    """Read a ``sources.list`` file. Format: sources.list(5)."""
+    """Parse a ``sources.list`` file. Format: sources.list(5)."""
     found: list[AptSource] = []
     for line in text.splitlines():
         match = _ONE_LINE.fullmatch(line.split("#", 1)[0].strip())
@@ -83,7 +83,7 @@ def parse_one_line(text: str) -> tuple[AptSource, ...]:
 
 
 def read_sources(etc: Path = Path("/etc/apt")) -> tuple[AptSource, ...]:
-    """Every binary source the machine has, in apt's own order of files."""
+    """Return every binary source of the machine, in apt's order of files."""
     found: list[AptSource] = []
     main = etc / "sources.list"
     if main.is_file():
@@ -97,21 +97,21 @@ def read_sources(etc: Path = Path("/etc/apt")) -> tuple[AptSource, ...]:
 
 
 def parse_os_release(text: str) -> dict[str, str]:
-    """Read ``/etc/os-release``. Format: os-release(5)."""
+    """Parse ``/etc/os-release``. Format: os-release(5)."""
     pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
     return {name.strip(): "".join(shlex.split(value)) for name, value in pairs}
 
 
 def unsuitable(release: Mapping[str, str]) -> str | None:
-    """Why packages cannot come from this distribution's mirror, None when they can."""
+    """Return why packages cannot come from this distribution's mirror; None when they can."""
     if release.get("ID") == "debian":
         return None
     name = release.get("PRETTY_NAME") or release.get("ID") or "an unknown system"
-    return f"this is {name}; the engine is assembled from Debian's packages"
+    return f"this is {name}; the private engine is made of Debian's packages"
 
 
 def pick_source(sources: Iterable[AptSource], release: Mapping[str, str]) -> AptSource:
-    """The mirror that serves the release this machine runs. Raises EngineError when there is none."""
+    """Return the mirror of the release that this machine runs. Raises EngineError when there is none."""
     if reason := unsuitable(release):
         raise EngineError.of(reason, where="/etc/os-release", hint=_OWN_ENGINE)
     wanted = (release.get("VERSION_CODENAME", ""), *_ALIASES)
@@ -131,7 +131,7 @@ def pick_source(sources: Iterable[AptSource], release: Mapping[str, str]) -> Apt
 
 
 def render_sources(source: AptSource, suites: Iterable[str], architecture: str) -> str:
-    """A deb822 file for the same mirror, trusted the same way, with other suites."""
+    """Return a deb822 file for the same mirror and trust, with other suites."""
     fields = [
         "Types: deb",
         f"URIs: {source.uri}",

@@ -36,7 +36,7 @@ def test_the_socket_path_is_short_however_deep_the_cache(
 
 @pytest.mark.parametrize("name", ["", "../up", "A", "a/b", "-a", "x" * 70])
 def test_a_name_must_be_a_file_name(name: str) -> None:
-    with pytest.raises(EngineError, match="is no name for an engine"):
+    with pytest.raises(EngineError, match="is not a valid name for the engine"):
         ServerFiles.of("engine", name)
 
 
