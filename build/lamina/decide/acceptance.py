@@ -105,8 +105,8 @@ def refusals(candidate: ImageFacts, platform: str) -> Iterator[str]:
     named = config.get("rootfs", {}).get("diff_ids") or ()
     if not len(candidate.layers) == len(named) == len(steps):
         counts = (len(candidate.layers), "in the manifest"), (len(named), "in the configuration")
-        told = ", ".join(f"{count} {where}" for count, where in counts)
-        yield f"its layers and its history do not match: {told}, {len(steps)} steps"
+        found = ", ".join(f"{count} {where}" for count, where in counts)
+        yield f"its layers and its history do not match: {found}, {len(steps)} steps"
     if candidate.unpacked > MOST_BYTES:
         yield f"its layers are {candidate.unpacked / 1024**3:.1f} GiB unpacked, more than 10"
 
@@ -142,8 +142,8 @@ def misplaced(ref: Reference, functions: Iterable[Function]) -> Iterator[str]:
         yield f"it is named by the FIPS endpoint {ref.pull_host}, which Lambda refuses"
     for each in functions:
         if each.region and each.region != host.region:
-            told = f"it is in {host.region}, the function {each} in {each.region}"
-            yield f"{told}: both must be in one region"
+            places = f"it is in {host.region}, the function {each} in {each.region}"
+            yield f"{places}: both must be in one region"
 
 
 def unpacked_size(compressed: int, trailer: bytes) -> int:
@@ -151,7 +151,7 @@ def unpacked_size(compressed: int, trailer: bytes) -> int:
 
     compressed: its size as stored. trailer: its last four bytes, the size modulo 4 GiB (RFC 1952, ISIZE).
     """
-    told = int.from_bytes(trailer, "little")
+    remainder = int.from_bytes(trailer, "little")
     least = int(compressed * _STORED) - _FRAME
-    wraps = max(0, -(-(least - told) // _WRAP))
-    return told + wraps * _WRAP
+    wraps = max(0, -(-(least - remainder) // _WRAP))
+    return remainder + wraps * _WRAP

@@ -99,9 +99,9 @@ def emulated(images: Mapping[str, Image], machine: Machine) -> Iterator[Problem]
         for platform, run in image.node.recipe.runs_on.items():
             if family(platform) == family(machine.platform):
                 continue
-            there = family(platform) in machine.emulates
-            how = "only by emulation, which is slow" if there else "not at all: QEMU is not set up"
-            install = "" if there else f"; for emulation: {_SET_UP_QEMU}"
+            can_emulate = family(platform) in machine.emulates
+            how = "only by emulation, which is slow" if can_emulate else "not at all: QEMU is not set up"
+            install = "" if can_emulate else f"; for emulation: {_SET_UP_QEMU}"
             yield Problem(
                 what=f"{image.name} is for {platform}, whose programs this machine runs {how}",
                 where=image.node.recipe.dockerfile.where(run.line),

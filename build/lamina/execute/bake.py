@@ -139,14 +139,16 @@ def image_name(target: str) -> str:
     return target.replace(_DOT, ".")
 
 
-def make_bake(order: BuildRequest) -> Bake:
+def make_bake(request: BuildRequest) -> Bake:
     """Make the bake file: one target for each build, linked to the targets of its bases."""
-    built = [decision.image for decision in order.decisions]
-    inside = {image.name for image in (*built, *order.support)}
-    imports = shared_imports(order.caches, {image.name: order.below(image.name) for image in order.images})
+    built = [decision.image for decision in request.decisions]
+    inside = {image.name for image in (*built, *request.support)}
+    imports = shared_imports(
+        request.caches, {image.name: request.below(image.name) for image in request.images}
+    )
     targets = {
-        target_name(image.name): _target(order, image, inside, imports[image.name], kept=kept)
-        for kept, images in ((True, built), (False, order.support))
+        target_name(image.name): _target(request, image, inside, imports[image.name], kept=kept)
+        for kept, images in ((True, built), (False, request.support))
         for image in images
     }
     return Bake(
@@ -154,20 +156,20 @@ def make_bake(order: BuildRequest) -> Bake:
             "group": {"default": {"targets": [target_name(each.name) for each in built]}},
             "target": targets,
         },
-        targets={target_name(image.name): image.name for image in (*built, *order.support)},
-        reads=tuple(sorted({str(secret.file) for secret in order.secrets})),
+        targets={target_name(image.name): image.name for image in (*built, *request.support)},
+        reads=tuple(sorted({str(secret.file) for secret in request.secrets})),
         environment={
             _variable(image, name): value
-            for image in order.images
-            for name, value in _arguments(order, image).items()
+            for image in request.images
+            for name, value in _arguments(request, image).items()
             if is_secret(name, value)
         },
     )
 
 
-def _arguments(order: BuildRequest, image: Image) -> Mapping[str, str]:
+def _arguments(request: BuildRequest, image: Image) -> Mapping[str, str]:
     """Return the configured build arguments that an image declares."""
-    declared = image.node.recipe.declared_args | ({SOURCE_DATE_EPOCH} if order.reproducible else set())
+    declared = image.node.recipe.declared_args | ({SOURCE_DATE_EPOCH} if request.reproducible else set())
     return {name: value for name, value in image.node.spec.build_args.items() if name in declared}
 
 
@@ -177,19 +179,19 @@ def _variable(image: Image, argument: str) -> str:
 
 
 def _target(
-    order: BuildRequest, image: Image, inside: set[str], imports: Iterable[Reference], *, kept: bool
+    request: BuildRequest, image: Image, inside: set[str], imports: Iterable[Reference], *, kept: bool
 ) -> dict[str, Any]:
-    stage = order.stages[image.name]
+    stage = request.stages[image.name]
     spec = image.node.spec
-    cache = order.caches.get(image.name, ImageCache())
-    needed = {secret.name: secret for secret in order.secrets if secret.name in image.node.recipe.secrets}
-    arguments = _arguments(order, image)
-    dated = ",rewrite-timestamp=true" * (order.reproducible and order.output != CACHE_ONLY)
+    cache = request.caches.get(image.name, ImageCache())
+    needed = {secret.name: secret for secret in request.secrets if secret.name in image.node.recipe.secrets}
+    arguments = _arguments(request, image)
+    dated = ",rewrite-timestamp=true" * (request.reproducible and request.output != CACHE_ONLY)
     target: dict[str, Any] = {
         "context": str(stage.context()),
         "dockerfile": _dockerfile(stage),
         "contexts": {
-            **_bases(order, image, inside),
+            **_bases(request, image, inside),
             **{name: str(stage.context(name)) for name in image.contexts if name},
         },
         "args": {
@@ -200,20 +202,20 @@ def _target(
         "secret": [
             f"type=file,id={name},{csv_field(f'src={each.file}')}" for name, each in sorted(needed.items())
         ],
-        "attest": list(order.attestations.entries if kept and order.attests else NONE),
+        "attest": list(request.attestations.entries if kept and request.attests else NONE),
         "cache-from": cache_sources(imports),
-        "output": [_output(order, image) + dated if kept else CACHE_ONLY],
+        "output": [_output(request, image) + dated if kept else CACHE_ONLY],
     }
     if spec.target:
         target["target"] = spec.target
     if kept:
         target["cache-to"] = cache.targets
-    if kept and order.output != CACHE_ONLY:
-        target["no-cache"] = any(each.no_cache for each in order.decisions if each.image is image)
-        tags = [str(attested_ref(image.ref))] if order.attests else [str(image.ref), *cache.tags]
-        target["tags"] = [] if order.output == DIGESTS else tags
+    if kept and request.output != CACHE_ONLY:
+        target["no-cache"] = any(each.no_cache for each in request.decisions if each.image is image)
+        tags = [str(attested_ref(image.ref))] if request.attests else [str(image.ref), *cache.tags]
+        target["tags"] = [] if request.output == DIGESTS else tags
         target["labels"] = {FINGERPRINT_KEY: image.fingerprint}
-        target["annotations"] = list(_annotations(order, image))
+        target["annotations"] = list(_annotations(request, image))
     return {key: value for key, value in target.items() if value}
 
 
@@ -223,18 +225,18 @@ def _dockerfile(stage: StagedContext) -> str:
     return str(path) if path.is_absolute() else posixpath.relpath(path, stage.context())
 
 
-def _bases(order: BuildRequest, image: Image, inside: set[str]) -> dict[str, str]:
+def _bases(request: BuildRequest, image: Image, inside: set[str]) -> dict[str, str]:
     """Map each FROM name of the Dockerfile to a target or a reference with digest, never to a moving tag."""
     contexts: dict[str, str] = {}
     for parent, names in image.node.parents.items():
         if parent in inside:
             where = f"target:{target_name(parent)}"
         else:
-            found = order.found[parent]
+            found = request.found[parent]
             tagged = f"{found.ref.name}:{found.ref.tag}" if found.ref.tag else found.ref.name
             where = f"docker-image://{tagged}@{found.digest}"
         contexts |= dict.fromkeys(map(_context_name, names), where)
-    for name, reference in order.externals.get(image.name, {}).items():
+    for name, reference in request.externals.get(image.name, {}).items():
         contexts[_context_name(name)] = f"docker-image://{reference}"
     return contexts
 
@@ -244,29 +246,29 @@ def _context_name(name: str) -> str:
     return name.removesuffix(":latest")
 
 
-def _output(order: BuildRequest, image: Image) -> str:
-    if order.output:
-        return order.output.replace("{target}", target_name(image.name))
-    if order.push:
+def _output(request: BuildRequest, image: Image) -> str:
+    if request.output:
+        return request.output.replace("{target}", target_name(image.name))
+    if request.push:
         # Base layers stay in the registry: nothing is unpacked or stored, and it mounts the blobs it has.
         return "type=image,push=true,unpack=false,store=false,oci-mediatypes=true"
-    if order.local_images:
+    if request.local_images:
         return "type=image,oci-mediatypes=true"
     return "type=docker"
 
 
-def _annotations(order: BuildRequest, image: Image) -> list[str]:
-    if not order.push and not order.local_images:
+def _annotations(request: BuildRequest, image: Image) -> list[str]:
+    if not request.push and not request.local_images:
         return []
     bill = json.dumps(image.bill.document(), sort_keys=True, separators=(",", ":"))
     values = {FINGERPRINT_KEY: image.fingerprint, "dev.lamina.schema": str(SCHEMA)}
     if len(bill) <= MOST_BILL:
         values[BILL_KEY] = bill
-    if order.revision:
-        values[REVISION] = order.revision
-    if order.static:
+    if request.revision:
+        values[REVISION] = request.revision
+    if request.static:
         values["dev.lamina.bases"] = STABLE
-    index = [f"index:{FINGERPRINT_KEY}={image.fingerprint}"] if order.attests else []
+    index = [f"index:{FINGERPRINT_KEY}={image.fingerprint}"] if request.attests else []
     return [*(f"manifest:{key}={value}" for key, value in values.items()), *index]
 
 

@@ -17,7 +17,7 @@ _ONLY = 1
 
 
 def export_again(
-    order: BuildRequest, workshop: BuildEnv, outcome: Outcome, names: Collection[str]
+    request: BuildRequest, build_env: BuildEnv, outcome: Outcome, names: Collection[str]
 ) -> Mapping[str, str]:
     """Export the caches of built images again. Return the images whose cache is still incomplete -> why.
 
@@ -29,22 +29,22 @@ def export_again(
         if each.digest
     }
     again = replace(
-        order,
+        request,
         decisions=tuple(
-            replace(each, no_cache=False) for each in order.decisions if each.image.name in names
+            replace(each, no_cache=False) for each in request.decisions if each.image.name in names
         ),
         support=(),
-        found={**order.found, **built},
+        found={**request.found, **built},
         caches={
             name: replace(cache, export=cache.home if name in names else None)
-            for name, cache in order.caches.items()
+            for name, cache in request.caches.items()
         },
         output=CACHE_ONLY,
     )
-    folder = workshop.folder / _FOLDER
+    folder = build_env.folder / _FOLDER
     folder.mkdir(exist_ok=True)
     try:
-        baked = call_bake(again, replace(workshop, folder=folder, watch=lambda _: None), _ONLY)
+        baked = call_bake(again, replace(build_env, folder=folder, watch=lambda _: None), _ONLY)
     except (LaminaError, OSError) as error:
         return dict.fromkeys(names, str(error).splitlines()[0])
     if baked.interrupted:  # the images are already built

@@ -10,7 +10,7 @@ from lamina.execute.remote_cache import ImageCache
 from lamina.execute.step_line import step_line
 
 
-def cache_gaps(order: BuildRequest, trace: Trace) -> Mapping[str, str]:
+def cache_gaps(request: BuildRequest, trace: Trace) -> Mapping[str, str]:
     """Return the images whose remote cache is incomplete -> why, as part of a sentence.
 
     A cache to be written is incomplete if its export failed or did not finish: a failed export does not fail
@@ -20,14 +20,14 @@ def cache_gaps(order: BuildRequest, trace: Trace) -> Mapping[str, str]:
     if not trace.steps:
         return {}
     found: dict[str, str] = {}
-    for decision in order.decisions:
+    for decision in request.decisions:
         name = decision.image.name
-        cache = order.caches.get(name, ImageCache())
+        cache = request.caches.get(name, ImageCache())
         gap: str | None = None
         if cache.export is not None and cache.mode != "inline":
             gap = _failed_export(name, trace)
         elif cache.home is not None and cache.complete and not decision.no_cache:
-            gap = _step_that_ran(name, trace, order.below(name))
+            gap = _step_that_ran(name, trace, request.below(name))
         if gap:
             found[name] = gap
     return found

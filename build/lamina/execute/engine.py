@@ -271,15 +271,15 @@ def _named(runner: Runner, engine: Engine, wanted: str, *, push: bool) -> Builde
     return Builder(name=wanted, local_images=False, remote_cache=containerd)
 
 
-def _check_remote(runner: Runner, engine: Engine, told: Mapping[str, Any]) -> None:
+def _check_remote(runner: Runner, engine: Engine, builder: Mapping[str, Any]) -> None:
     """Raise EngineError if a remote builder does not answer within buildx's own 20 s.
 
     A build would only say "context deadline exceeded".
     """
-    nodes = told.get("Nodes") or ()
+    nodes = builder.get("Nodes") or ()
     if any(node.get("Status") == "running" for node in nodes):
         return
-    name = str(told.get("Name"))
+    name = str(builder.get("Name"))
     done = runner.run(
         Command(argv=(*engine.buildx, "inspect", "--bootstrap", name), env=engine.environment),
         timeout=_BOOTSTRAP_SECONDS,
@@ -300,8 +300,8 @@ def _builders(runner: Runner, engine: Engine) -> Mapping[str, Mapping[str, Any]]
     done = runner.run(
         Command(argv=(*engine.buildx, "ls", "--format", "json"), env=engine.environment), timeout=60
     )
-    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return {str(each.get("Name")): each for each in told}
+    listed = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {str(each.get("Name")): each for each in listed}
 
 
 def _parsed(version: str) -> tuple[int, int]:

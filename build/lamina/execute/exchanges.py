@@ -65,21 +65,21 @@ class Exchanges:
 
     def feed(self, event: Mapping[str, Any]) -> None:
         """Take one event of ``--progress=rawjson``."""
-        for told in event.get("vertexes") or ():
+        for update in event.get("vertexes") or ():
             vertex = self._vertexes.setdefault(
-                str(told.get("digest", "")), _Vertex(str(told.get("name", "")))
+                str(update.get("digest", "")), _Vertex(str(update.get("name", "")))
             )
-            vertex.inputs = tuple(told.get("inputs") or vertex.inputs)
-            is_open = bool(told.get("started")) and not told.get("completed")
+            vertex.inputs = tuple(update.get("inputs") or vertex.inputs)
+            is_open = bool(update.get("started")) and not update.get("completed")
             self.changes += is_open != vertex.open
             vertex.open = is_open
-        for told in event.get("statuses") or ():
-            digest, part = str(told.get("vertex", "")), str(told.get("id", ""))
+        for update in event.get("statuses") or ():
+            digest, part = str(update.get("vertex", "")), str(update.get("id", ""))
             if known := self._vertexes.get(digest):
-                is_open = not told.get("completed")
+                is_open = not update.get("completed")
                 self.changes += is_open != known.parts.get(part, False)
                 known.parts[part] = is_open
-                self._counts[digest, part] = int(told.get("current") or 0)
+                self._counts[digest, part] = int(update.get("current") or 0)
 
     @property
     def bytes(self) -> int:

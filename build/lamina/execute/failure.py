@@ -47,20 +47,20 @@ _LOG_LINES = 15
 _ALIKE = 0.5
 
 
-def broken_images(order: BuildRequest, trace: Trace) -> Mapping[str, str]:
+def broken_images(request: BuildRequest, trace: Trace) -> Mapping[str, str]:
     """Return the images that failed -> the failed step or target. Cancelled images are left out."""
     found: dict[str, str] = {}
     for step in trace.steps:
         if _is_culprit(step):
             found.setdefault(step.image, step.name)
-    names = {target_name(image.name): image.name for image in order.images}
+    names = {target_name(image.name): image.name for image in request.images}
     for line in trace.messages:
         match = _TARGET.match(line)
         if match and match.group(1) in names and not found:
             found[names[match.group(1)]] = line.removeprefix("ERROR: ")
         elif line.startswith(f"ERROR: {_SOLVE}") and len(names) == 1 and not found:
             # buildx does not name the only target
-            found[order.images[0].name] = f"target {next(iter(names))}: {line.removeprefix('ERROR: ')}"
+            found[request.images[0].name] = f"target {next(iter(names))}: {line.removeprefix('ERROR: ')}"
     return found
 
 
@@ -97,40 +97,40 @@ def _errors(image: str, what: str, trace: Trace) -> list[str]:
     return [step.error or "" for step in trace.of(image) if _is_culprit(step)] or [what]
 
 
-def explain(order: BuildRequest, trace: Trace, broken: Mapping[str, str], error: str) -> Iterator[Problem]:
+def explain(request: BuildRequest, trace: Trace, broken: Mapping[str, str], error: str) -> Iterator[Problem]:
     """Yield a problem for each broken image. error: the output of bake, for failures of no single image."""
     if not broken:
         yield Problem(what=f"the build failed:\n{_tail(error.splitlines())}", hint="see the run's events")
     # buildx prints the line of the first failure only.
     lines = [found.group(1) for line in trace.messages if (found := _DOCKERFILE_LINE.match(line.strip()))]
-    for image in order.images:
+    for image in request.images:
         if image.name in broken:
-            told = lines[0] if lines and len(broken) == 1 else None
+            reported = lines[0] if lines and len(broken) == 1 else None
             problem = _problem(
-                image, [step for step in trace.of(image.name) if _is_culprit(step)], broken, told
+                image, [step for step in trace.of(image.name) if _is_culprit(step)], broken, reported
             )
-            scans = order.attestations.sbom and order.attestations.scanner in broken[image.name]
+            scans = request.attestations.sbom and request.attestations.scanner in broken[image.name]
             yield replace(problem, where="--sbom", hint=_SCANNER) if scans else problem
 
 
-def lost_result(order: BuildRequest, name: str, trace: Trace, what: str) -> Result:
+def lost_result(request: BuildRequest, name: str, trace: Trace, what: str) -> Result:
     """Return the result of a failed image with a short reason. `explain` has the whole error.
 
     what: from `broken_images`.
     """
-    image = next(each for each in order.images if each.name == name)
+    image = next(each for each in request.images if each.name == name)
     errors = [step.error.splitlines()[0] for step in trace.of(name) if step.error and not step.optional]
     reason = errors[0].rpartition(_PROCESS)[2] if errors else what.rpartition(_SOLVE)[2]
     return Result(image=image, status="failed", reasons=(reason,))
 
 
-def _problem(image: Image, steps: list[BakeStep], broken: Mapping[str, str], told: str | None) -> Problem:
+def _problem(image: Image, steps: list[BakeStep], broken: Mapping[str, str], reported: str | None) -> Problem:
     parts = [f"{image.name} failed at {broken[image.name]}"]
     parts += [f"  {step.error}" for step in steps[:1]]
     log = [line for step in steps for line in step.log]
     if log:
         parts.append(_tail(log))
-    line = told or _line(image, broken[image.name])
+    line = reported or _line(image, broken[image.name])
     path = image.node.spec.dockerfile_path
     immutable = any(_IMMUTABLE.search(part) for part in parts)
     return Problem(

@@ -145,14 +145,14 @@ class RegistryStore:
 
     def look(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
         """See `ImageStore.look`. Sizes are compressed. Also checks that each configuration blob exists."""
-        there = {ref: each for ref, each in self._registry.manifests(refs).items() if each is not None}
-        lost = self._registry.lost({ref: (each.config,) for ref, each in there.items() if each.config})
-        silent = [ref for ref, each in there.items() if not _told(each) and not lost.get(ref)]
+        manifests = {ref: each for ref, each in self._registry.manifests(refs).items() if each is not None}
+        lost = self._registry.lost({ref: (each.config,) for ref, each in manifests.items() if each.config})
+        silent = [ref for ref, each in manifests.items() if not _fingerprint_of(each) and not lost.get(ref)]
         labels: Mapping[Reference, str | None] = {}
         if silent:
             with ThreadPoolExecutor(_THREADS, thread_name_prefix="labels") as pool:
                 labels = dict(
-                    zip(silent, pool.map(lambda ref: self._label(ref, there[ref]), silent), strict=True)
+                    zip(silent, pool.map(lambda ref: self._label(ref, manifests[ref]), silent), strict=True)
                 )
         return {
             ref: FoundImage(
@@ -160,10 +160,10 @@ class RegistryStore:
                 digest=manifest.digest,
                 size=manifest.size,
                 config=manifest.config.digest if manifest.config else None,
-                fingerprint=_told(manifest) or labels.get(ref),
+                fingerprint=_fingerprint_of(manifest) or labels.get(ref),
                 lost=lost.get(ref, ()),
             )
-            for ref, manifest in there.items()
+            for ref, manifest in manifests.items()
         }
 
     def _label(self, ref: Reference, manifest: Manifest) -> str | None:
@@ -172,10 +172,10 @@ class RegistryStore:
             return None
         try:
             with self._blob(ref, manifest.config) as file:
-                told = (json.load(file).get("config") or {}).get("Labels") or {}
+                labels = (json.load(file).get("config") or {}).get("Labels") or {}
         except (ValueError, AttributeError):
             return None
-        label = told.get(FINGERPRINT_KEY)
+        label = labels.get(FINGERPRINT_KEY)
         return label if isinstance(label, str) else None
 
     def retag(self, source: FoundImage, target: Reference) -> None:
@@ -185,7 +185,7 @@ class RegistryStore:
     def fingerprint(self, ref: Reference) -> str | None:
         """See `ImageStore.fingerprint`."""
         manifest = self._registry.manifest(ref)
-        return (_told(manifest) or self._label(ref, manifest)) if manifest else None
+        return (_fingerprint_of(manifest) or self._label(ref, manifest)) if manifest else None
 
     def examine(self, images: Mapping[str, FoundImage]) -> Mapping[str, FoundImage]:
         """See `ImageStore.examine`. Sends a request for each image and each of its layers, in parallel."""
@@ -325,8 +325,8 @@ class FallbackStore:
         return self._holder(found).open(found)
 
     def _holder(self, found: FoundImage) -> ImageStore:
-        there = self._first.look([found.ref]).get(found.ref)
-        second = None if there and not there.lost else self._second
+        first = self._first.look([found.ref]).get(found.ref)
+        second = None if first and not first.lost else self._second
         return second or self._first
 
     @cached_property
@@ -337,15 +337,15 @@ class FallbackStore:
 def find_images(place: ImageStore, images: Iterable[Image]) -> Mapping[str, FoundImage]:
     """Return the images that exist, complete and with the same fingerprint, by name."""
     wanted = {image.name: image for image in images}
-    there = place.look([image.ref for image in wanted.values()])
+    existing = place.look([image.ref for image in wanted.values()])
     return {
-        name: there[image.ref]
+        name: existing[image.ref]
         for name, image in wanted.items()
-        if image.ref in there and there[image.ref].is_image(image)
+        if image.ref in existing and existing[image.ref].is_image(image)
     }
 
 
-def _told(manifest: Manifest) -> str | None:
+def _fingerprint_of(manifest: Manifest) -> str | None:
     """Return the fingerprint that a manifest carries; None for an index, which is not the image itself."""
     return None if manifest.is_index else manifest.annotations.get(FINGERPRINT_KEY)
 

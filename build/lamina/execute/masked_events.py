@@ -40,12 +40,12 @@ class MaskedEvents:
             return
         logs = event.pop("logs", None)
         hidden = {key: self._hide(value, key) for key, value in event.items()}
-        told = [piece for log in logs or () if (piece := self._log(log))]
+        pieces = [piece for log in logs or () if (piece := self._log(log))]
         ended = [each.get("digest", "") for each in event.get("vertexes") or () if each.get("completed")]
         rest = [piece for digest in ended for piece in self._rest(digest)]
-        if told or rest:
+        if pieces or rest:
             # Readers must know a step before its log: logs come in the same event or a later one.
-            hidden["logs"] = [*told, *rest]
+            hidden["logs"] = [*pieces, *rest]
         if logs is None and not rest and hidden == event:
             yield line
         elif hidden:
@@ -86,9 +86,9 @@ def hide_events(file: Path, mask: Mask) -> None:
     """Hide secrets in a file of events that another machine wrote."""
     masked = MaskedEvents(mask)
     lines = file.read_text("utf-8", errors="replace").splitlines()
-    told = [piece for line in lines for piece in masked.feed(line)]
-    write_atomic(file, "".join(f"{line}\n" for line in (*told, *masked.close())))
+    pieces = [piece for line in lines for piece in masked.feed(line)]
+    write_atomic(file, "".join(f"{line}\n" for line in (*pieces, *masked.close())))
 
 
-def _piece(log: Mapping[str, Any], told: bytes) -> Mapping[str, Any] | None:
-    return {**log, "data": base64.b64encode(told).decode()} if told else None
+def _piece(log: Mapping[str, Any], data: bytes) -> Mapping[str, Any] | None:
+    return {**log, "data": base64.b64encode(data).decode()} if data else None

@@ -96,15 +96,15 @@ def cut_short(
     stopped = isinstance(error, KeyboardInterrupt)
     reason = "the run was stopped" if stopped else "the run broke off"
     lost = {each.image.name: cancelled(each, f"cancelled: {reason}") for each in waiting}
-    told: tuple[Problem, ...] = ()
+    added: tuple[Problem, ...] = ()
     kind = so_far.kind
     if not isinstance(error, KeyboardInterrupt):
         fault = error if isinstance(error, LaminaError) else LaminaError.of_system(error)
-        told, kind = fault.problems, type(fault)
+        added, kind = fault.problems, type(fault)
     return replace(
         so_far,
         results={**so_far.results, **lost},
-        problems=(*so_far.problems, *told),
+        problems=(*so_far.problems, *added),
         interrupted=stopped,
         kind=kind,
     )

@@ -18,7 +18,7 @@ from lamina.refs import Reference
 
 
 def publish_attested(
-    order: BuildRequest, place: ImageStore, *, finished: bool
+    request: BuildRequest, place: ImageStore, *, finished: bool
 ) -> tuple[dict[str, Problem], dict[str, str]]:
     """Tag the pushed images. Return the problems and the tagged images' digests, both by image.
 
@@ -28,22 +28,24 @@ def publish_attested(
     """
     problems: dict[str, Problem] = {}
     digests: dict[str, str] = {}
-    images = [each.image for each in order.decisions if finished or each.image.name not in order.found]
-    there = place.attested(attested_ref(image.ref) for image in images) if images and order.attests else {}
+    images = [each.image for each in request.decisions if finished or each.image.name not in request.found]
+    attested = (
+        place.attested(attested_ref(image.ref) for image in images) if images and request.attests else {}
+    )
     for image in images:
-        if found := there.get(attested_ref(image.ref)):
+        if found := attested.get(attested_ref(image.ref)):
             try:
                 if place.fingerprint(found.ref) == image.fingerprint:
-                    _name(order, place, image, found)
+                    _name(request, place, image, found)
                     digests[image.name] = found.digest
             except LaminaError as error:
                 problems[image.name] = error.problems[0]
     return problems, digests
 
 
-def _name(order: BuildRequest, place: ImageStore, image: Image, found: FoundImage) -> None:
+def _name(request: BuildRequest, place: ImageStore, image: Image, found: FoundImage) -> None:
     source = replace(found, ref=found.ref.with_digest(found.digest))
-    cache = order.caches.get(image.name)
+    cache = request.caches.get(image.name)
     for name in (*(Reference.parse(tag) for tag in (cache.tags if cache else ())), image.ref):
         place.retag(source, name)
 
@@ -53,8 +55,8 @@ def carry(place: ImageStore, source: FoundImage, target: Reference) -> bool:
 
     source: with its content tag. target: the new name.
     """
-    there = attested_ref(source.ref)
-    found = place.look([there]).get(there)
+    index = attested_ref(source.ref)
+    found = place.look([index]).get(index)
     if found is not None:
         place.retag(found, attested_ref(target))
     return found is not None

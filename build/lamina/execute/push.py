@@ -25,10 +25,10 @@ def push_images(
     images: the name in the store -> the name in the registry. Raises BuildError for missing images.
     renew: gets new credentials; called once, if the registry rejects the current ones.
     """
-    there = store.images(images)
+    existing = store.images(images)
     BuildError.check(
         Problem(what=f"{ref} is not built", where="the engine", hint="invoke build-all")
-        for ref, image in there.items()
+        for ref, image in existing.items()
         if image is None
     )
     pushed: dict[Reference, Manifest] = {}

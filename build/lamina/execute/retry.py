@@ -23,13 +23,13 @@ class RetryPolicy:
         """What was retried, and why."""
 
     def broken(
-        self, order: BuildRequest, trace: Trace, confirmed: Collection[str]
+        self, request: BuildRequest, trace: Trace, confirmed: Collection[str]
     ) -> Mapping[str, str] | None:
         """Return the images that failed for good -> the failed step. None if all of them can be retried.
 
         Empty if bake failed without a failed image.
         """
-        failed = broken_images(order, trace)
+        failed = broken_images(request, trace)
         lost = {name: what for name, what in failed.items() if name not in confirmed}
         passing = [name for name, what in lost.items() if self._tries[name] < tries_again(name, what, trace)]
         self._tries.update(passing)

@@ -60,7 +60,7 @@ def apply_without_build(plan: Plan, place: ImageStore) -> dict[str, Result]:
     return results
 
 
-def build(order: BuildRequest, workshop: BuildEnv, *, keep_going: bool = False, jobs: int = 0) -> Outcome:
+def build(request: BuildRequest, build_env: BuildEnv, *, keep_going: bool = False, jobs: int = 0) -> Outcome:
     """Build the request. The outcome has both the failures and the confirmed images.
 
     keep_going: after a failure, still build the images that do not depend on it. jobs: how many images at
@@ -71,8 +71,8 @@ def build(order: BuildRequest, workshop: BuildEnv, *, keep_going: bool = False, 
     installs: dict[str, dict[str, Mapping[str, str] | None]] = {}
     uncached: dict[str, str] = {}
     kinds: set[type[LaminaError]] = set()
-    chances = RetryPolicy(workshop.renew)
-    waiting = order
+    retries = RetryPolicy(build_env.renew)
+    waiting = request
     attempt = 0
 
     def so_far() -> Outcome:
@@ -80,7 +80,7 @@ def build(order: BuildRequest, workshop: BuildEnv, *, keep_going: bool = False, 
             results=results,
             installs=installs,
             problems=tuple(problems),
-            notes=tuple(chances.notes),
+            notes=tuple(retries.notes),
             uncached=uncached,
             kind=next(iter(kinds)) if len(kinds) == 1 else BuildError,
         )
@@ -89,19 +89,19 @@ def build(order: BuildRequest, workshop: BuildEnv, *, keep_going: bool = False, 
         attempt += 1
         batch = replace(waiting, decisions=next_batch(waiting, jobs))
         try:
-            baked = call_bake(batch, workshop, attempt)
+            baked = call_bake(batch, build_env, attempt)
             note_installs(installs, batch, baked.trace)
-            announced = read_announced(workshop.folder, attempt)
-            confirmed, doubts = confirm(batch, workshop.place, announced, baked, now=workshop.clock())
+            announced = read_announced(build_env.folder, attempt)
+            confirmed, doubts = confirm(batch, build_env.place, announced, baked, now=build_env.clock())
         except (LaminaError, OSError, KeyboardInterrupt) as error:
             if not results:
                 raise
             return cut_short(so_far(), waiting.decisions, error)
         results.update(confirmed)
         uncached.update(cache_gaps(batch, baked.trace))
-        broken = chances.broken(batch, baked.trace, confirmed) if baked.error is not None else None
-        problems += chances.problems
-        chances.problems.clear()
+        broken = retries.broken(batch, baked.trace, confirmed) if baked.error is not None else None
+        problems += retries.problems
+        retries.problems.clear()
         if baked.error is not None and broken is not None:
             problems += explain(batch, baked.trace, broken, baked.error)
             results.update(
@@ -124,16 +124,16 @@ def build(order: BuildRequest, workshop: BuildEnv, *, keep_going: bool = False, 
 
 
 def note_installs(
-    installs: dict[str, dict[str, Mapping[str, str] | None]], order: BuildRequest, trace: Trace
+    installs: dict[str, dict[str, Mapping[str, str] | None]], request: BuildRequest, trace: Trace
 ) -> None:
     """Add what a call of bake installed. A step that ran in an earlier attempt is cached in a later one."""
-    for name in (image.name for image in order.images):
+    for name in (image.name for image in request.images):
         known = installs.setdefault(name, {})
-        for step, versions in trace.installs(name, order.below(name)).items():
+        for step, versions in trace.installs(name, request.below(name)).items():
             known[step] = known.get(step) if versions is None else versions
 
 
-def next_batch(order: BuildRequest, jobs: int) -> tuple[Decision, ...]:
+def next_batch(request: BuildRequest, jobs: int) -> tuple[Decision, ...]:
     """Return the decisions that the next call of bake builds, at most ``jobs``; 0: no limit.
 
     An image that runs commands on its base waits until the base exists by digest, as in every later run:
@@ -141,13 +141,13 @@ def next_batch(order: BuildRequest, jobs: int) -> tuple[Decision, ...]:
     would install everything again. A reproducible image always waits: only an existing base's layers keep
     their own timestamps and digests.
     """
-    bases_by_digest = order.push or order.local_images
-    missing = {decision.image.name for decision in order.decisions}
+    bases_by_digest = request.push or request.local_images
+    missing = {decision.image.name for decision in request.decisions}
     chosen: dict[str, Decision] = {}
-    for decision in order.decisions:
+    for decision in request.decisions:
         node = decision.image.node
         awaited = missing.intersection(node.parents)
-        apart = bases_by_digest and (order.reproducible or node.recipe.unlinked)
+        apart = bases_by_digest and (request.reproducible or node.recipe.unlinked)
         if awaited <= chosen.keys() and not (awaited and apart):
             chosen[node.name] = decision
     return tuple(chosen.values())[: jobs or None]
@@ -181,40 +181,40 @@ def _retagged(decision: Decision, place: ImageStore) -> Result:
     )
 
 
-def call_bake(order: BuildRequest, workshop: BuildEnv, attempt: int) -> Baked:
+def call_bake(request: BuildRequest, build_env: BuildEnv, attempt: int) -> Baked:
     """Call bake with verified contexts; call it again if they changed meanwhile. attempt: for file names."""
     for _ in range(_MOST_SENDS):
-        order = with_proved_stages(order, workshop.state)
-        baked = replace(_call_once(order, workshop, attempt), spoilt=find_spoilt(order))
+        request = with_proved_stages(request, build_env.state)
+        baked = replace(_call_once(request, build_env, attempt), spoilt=find_spoilt(request))
         if baked.interrupted or baked.stalled or not baked.spoilt:
             break
     return baked
 
 
-def _call_once(order: BuildRequest, workshop: BuildEnv, attempt: int) -> Baked:
+def _call_once(request: BuildRequest, build_env: BuildEnv, attempt: int) -> Baked:
     """Call bake once; write every event to disk as soon as it arrives."""
     # The engine's builder unpacks images it stores, and cannot unpack rewritten timestamps: load an archive.
-    loads = order.reproducible and order.local_images and not order.push and order.output is None
+    loads = request.reproducible and request.local_images and not request.push and request.output is None
     if loads:
-        place = csv_field(f"dest={workshop.folder}/{{target}}.tar")
-        order = replace(order, output=f"type=docker,oci-mediatypes=true,{place}")
-    bake = make_bake(order)
-    file = workshop.folder / f"bake-{attempt}.json"
+        place = csv_field(f"dest={build_env.folder}/{{target}}.tar")
+        request = replace(request, output=f"type=docker,oci-mediatypes=true,{place}")
+    bake = make_bake(request)
+    file = build_env.folder / f"bake-{attempt}.json"
     write_atomic(file, bake.render())
-    trace, stalls = Trace(bake.targets), StallWatch(workshop.stalls)
-    with (workshop.folder / f"events-{attempt}.jsonl").open("w", 1, encoding="utf-8") as events:
-        masked = MaskedEvents(workshop.mask)
+    trace, stalls = Trace(bake.targets), StallWatch(build_env.stalls)
+    with (build_env.folder / f"events-{attempt}.jsonl").open("w", 1, encoding="utf-8") as events:
+        masked = MaskedEvents(build_env.mask)
 
         def keep(lines: Iterable[str]) -> None:
             for line in lines:
                 events.write(line + "\n")
                 stalls.feed(line)
                 if trace.feed(line):
-                    workshop.watch(trace)
+                    build_env.watch(trace)
 
         try:
-            command = bake_command(workshop, file, bake, attempt)
-            done = workshop.runner.stream(command, lambda line: keep(masked.feed(line)), tick=stalls.check)
+            command = bake_command(build_env, file, bake, attempt)
+            done = build_env.runner.stream(command, lambda line: keep(masked.feed(line)), tick=stalls.check)
         except KeyboardInterrupt:
             return Baked(trace=trace, interrupted=True)
         except StalledError as error:
@@ -222,18 +222,18 @@ def _call_once(order: BuildRequest, workshop: BuildEnv, attempt: int) -> Baked:
         finally:
             keep(masked.close())
     if done.ok:
-        return Baked(trace=trace, error=_load(order, workshop) if loads else None)
+        return Baked(trace=trace, error=_load(request, build_env) if loads else None)
     return Baked(trace=trace, error="\n".join(trace.messages) or f"buildx ended with exit code {done.code}")
 
 
-def _load(order: BuildRequest, workshop: BuildEnv) -> str | None:
+def _load(request: BuildRequest, build_env: BuildEnv) -> str | None:
     """Load the archives of a call of bake into the engine. Return the error; None on success."""
-    for decision in order.decisions:
-        file = workshop.folder / f"{target_name(decision.image.name)}.tar"
-        done = workshop.runner.run(
+    for decision in request.decisions:
+        file = build_env.folder / f"{target_name(decision.image.name)}.tar"
+        done = build_env.runner.run(
             Command(
-                argv=(str(workshop.engine.docker), "load", "--quiet", f"--input={file}"),
-                env=workshop.engine.environment,
+                argv=(str(build_env.engine.docker), "load", "--quiet", f"--input={file}"),
+                env=build_env.engine.environment,
             )
         )
         file.unlink(missing_ok=True)
@@ -242,28 +242,28 @@ def _load(order: BuildRequest, workshop: BuildEnv) -> str | None:
     return None
 
 
-def bake_command(workshop: BuildEnv, file: Path, bake: Bake, attempt: int) -> Command:
+def bake_command(build_env: BuildEnv, file: Path, bake: Bake, attempt: int) -> Command:
     """Return the command of one call of bake."""
     allowed = tuple(f"--allow=fs.read={path}" for path in bake.reads)
     return Command(
         argv=(
-            *workshop.engine.buildx,
+            *build_env.engine.buildx,
             "bake",
             f"--file={file}",
-            f"--builder={workshop.builder}",
+            f"--builder={build_env.builder}",
             "--progress=rawjson",
-            f"--metadata-file={_metadata(workshop.folder, attempt)}",
+            f"--metadata-file={_metadata(build_env.folder, attempt)}",
             *allowed,
         ),
         env={
-            **workshop.engine.environment,
-            **workshop.environment,
+            **build_env.engine.environment,
+            **build_env.environment,
             **bake.environment,
             "BUILDX_METADATA_PROVENANCE": "disabled",
             "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
             "SOURCE_DATE_EPOCH": "",  # buildx would pass it as a build argument outside the fingerprint
         },
-        cwd=workshop.state.parent,
+        cwd=build_env.state.parent,
     )
 
 
@@ -277,37 +277,37 @@ def _metadata(folder: Path, attempt: int) -> Path:
 
 
 def confirm(
-    order: BuildRequest, place: ImageStore, announced: Mapping[str, Any], baked: Baked, *, now: float
+    request: BuildRequest, place: ImageStore, announced: Mapping[str, Any], baked: Baked, *, now: float
 ) -> tuple[Mapping[str, Result], Mapping[str, Problem]]:
     """Check the built images in the store. Return confirmed results, and problems of the others, by image.
 
     After a success every image must exist with the announced digest or fingerprint, complete, and acceptable
     to Lambda. announced: see `read_announced`. now: seconds since the epoch.
     """
-    doubts, images = publish_attested(order, place, finished=baked.ok)
-    there = place.look([decision.image.ref for decision in order.decisions])
+    doubts, images = publish_attested(request, place, finished=baked.ok)
+    existing = place.look([decision.image.ref for decision in request.decisions])
     results: dict[str, Result] = {}
-    for decision in order.decisions:
+    for decision in request.decisions:
         image = decision.image
         if image.name in doubts:
             continue
         if image.name in baked.spoilt:
             doubts[image.name] = sent_wrong(image)
             continue
-        told = announced.get(target_name(image.name), {})
+        metadata = announced.get(target_name(image.name), {})
         digests = {
-            *(told.get("containerimage.digest"), told.get("containerimage.config.digest")),
+            *(metadata.get("containerimage.digest"), metadata.get("containerimage.config.digest")),
             images.get(image.name),
         }
-        found = there.get(image.ref)
+        found = existing.get(image.ref)
         same = found is not None and found.is_image(image)
-        if not baked.ok and (not same or found is None or found.digest == _before(order, image)):
+        if not baked.ok and (not same or found is None or found.digest == _before(request, image)):
             continue
         # A run at the same time may have stored the same image.
         if found is None or found.lost or (found.digest not in digests and not same):
             doubts[image.name] = Problem(
                 what=f"{place.name} does not confirm {image.ref}: announced "
-                f"{told.get('containerimage.digest')}, found {_seen(found)}",
+                f"{metadata.get('containerimage.digest')}, found {_seen(found)}",
                 hint="run it again; nothing was recorded of it",
             )
         elif reasons := place.refusals(found, image.node.spec.platform):
@@ -327,9 +327,9 @@ def _seen(found: FoundImage | None) -> str:
     return f"{found.digest} without {found.lacks}" if found.lost else found.digest
 
 
-def _before(order: BuildRequest, image: Image) -> str | None:
+def _before(request: BuildRequest, image: Image) -> str | None:
     """Return the digest that the tag had before the run: finding it again does not prove a build."""
-    found = order.found.get(image.name)
+    found = request.found.get(image.name)
     return found.digest if found else None
 
 
@@ -351,24 +351,24 @@ def _built(decision: Decision, found: FoundImage, trace: Trace, place: ImageStor
     )
 
 
-def doubtful(order: BuildRequest, doubts: Mapping[str, Problem]) -> Mapping[str, Result]:
+def doubtful(request: BuildRequest, doubts: Mapping[str, Problem]) -> Mapping[str, Result]:
     """Return failed results for the images that were built but not confirmed."""
     return {
         each.image.name: Result(
             image=each.image, status="failed", reasons=(doubts[each.image.name].what.splitlines()[0],)
         )
-        for each in order.decisions
+        for each in request.decisions
         if each.image.name in doubts
     }
 
 
 def _remaining(
-    order: BuildRequest, done: set[str], broken: Mapping[str, str], results: dict[str, Result]
+    request: BuildRequest, done: set[str], broken: Mapping[str, str], results: dict[str, Result]
 ) -> BuildRequest:
     """Return the rest of the request: without images that are done, failed, or built from a failed one."""
     lost = dict.fromkeys(broken, "")
     left: list[Decision] = []
-    for decision in order.decisions:
+    for decision in request.decisions:
         name = decision.image.name
         if name in done or name in broken:
             continue
@@ -380,11 +380,11 @@ def _remaining(
         lost[name] = root
         results[name] = cancelled(decision, f"skipped: {root} failed")
     found = {name: FoundImage(ref=r.image.ref, digest=r.digest) for name, r in results.items() if r.digest}
-    kept = tuple(decision.image for decision in order.decisions if decision.image.name in done)
-    unseen = () if order.push or order.local_images else kept
+    kept = tuple(decision.image for decision in request.decisions if decision.image.name in done)
+    unseen = () if request.push or request.local_images else kept
     return replace(
-        order,
+        request,
         decisions=tuple(left),
-        support=(*order.support, *unseen),
-        found={**order.found, **found},
+        support=(*request.support, *unseen),
+        found={**request.found, **found},
     )

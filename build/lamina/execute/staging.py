@@ -28,16 +28,16 @@ def stage_images(state: Path, images: Iterable[Image]) -> Mapping[str, StagedCon
     }
 
 
-def with_proved_stages(order: BuildRequest, state: Path) -> BuildRequest:
+def with_proved_stages(request: BuildRequest, state: Path) -> BuildRequest:
     """Return the request, with contexts that changed since they were verified staged again."""
-    changed = [image for image in order.images if not order.stages[image.name].intact]
-    return replace(order, stages={**order.stages, **stage_images(state, changed)}) if changed else order
+    changed = [image for image in request.images if not request.stages[image.name].intact]
+    return replace(request, stages={**request.stages, **stage_images(state, changed)}) if changed else request
 
 
-def find_spoilt(order: BuildRequest) -> frozenset[str]:
+def find_spoilt(request: BuildRequest) -> frozenset[str]:
     """Return the images whose contexts changed since they were verified, and the images built from them."""
-    found = {image.name for image in order.images if not order.stages[image.name].intact}
-    parents = {image.name: frozenset(image.node.parents) for image in order.images} if found else {}
+    found = {image.name for image in request.images if not request.stages[image.name].intact}
+    parents = {image.name: frozenset(image.node.parents) for image in request.images} if found else {}
     while more := {name for name, above in parents.items() if name not in found and above & found}:
         found |= more
     return frozenset(found)

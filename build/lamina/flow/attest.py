@@ -54,9 +54,9 @@ def _unattested(session: Session, plan: Plan) -> Iterator[Problem]:
         for each in (*plan.acting("skip"), *plan.acting("retag"))
         if each.source
     ]
-    there = session.destination.attested(ref for _, ref, _ in skipped) if skipped else {}
+    attested = session.destination.attested(ref for _, ref, _ in skipped) if skipped else {}
     for image, ref, digest in skipped:
-        if ref not in there or there[ref].digest != digest:
+        if ref not in attested or attested[ref].digest != digest:
             yield Problem(
                 what=f"{image.name} was pushed without attestations",
                 where=str(image.ref),

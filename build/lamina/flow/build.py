@@ -66,8 +66,8 @@ def build_images(
     try:
         outcome = _apply(session, plan, images, outside, run, by or _build)
     except (LaminaError, KeyboardInterrupt) as error:
-        told = error.problems if isinstance(error, LaminaError) else ()
-        _keep(session, command, run, plan, broken_off(plan, told, interrupted=not told), started)
+        problems = error.problems if isinstance(error, LaminaError) else ()
+        _keep(session, command, run, plan, broken_off(plan, problems, interrupted=not problems), started)
         raise
     outcome = with_resolved(state, outcome)
     outcome = with_saved(state, outcome, run=run, pushed=session.flags.push)
@@ -121,16 +121,16 @@ def _build(
     support = () if by_digest else find_support(decisions, images)
     caches = find_caches(session, (decision.image for decision in decisions))
     session.screen.notes(caches.notes)
-    order = make_order(session, plan.found, decisions, support, outside, caches.images)
+    request = make_order(session, plan.found, decisions, support, outside, caches.images)
     used = from_outside((*(each.image for each in decisions), *support), outside)
     with session.screen.progress(tuple(decision.image.name for decision in decisions)) as view:
-        workshop = make_workshop(session, used, session.destination, run, view)
+        build_env = make_workshop(session, used, session.destination, run, view)
         jobs: int = session.project.get("jobs")
-        outcome = build(order, workshop, keep_going=session.flags.keep_going, jobs=jobs)
+        outcome = build(request, build_env, keep_going=session.flags.keep_going, jobs=jobs)
         notes = outcome.notes
         if caches.images:
-            again = partial(export_again, order, workshop, outcome)
-            exact = not order.reproducible
+            again = partial(export_again, request, build_env, outcome)
+            exact = not request.reproducible
             notes += settle_caches(session.registry, caches, outcome, again, exact=exact)
     session.screen.notes(notes)
     return outcome
@@ -249,8 +249,8 @@ def push_built(session: Session) -> Outcome:
     session.screen.notes(unattested_push(session))
     _check_destination(session, outside, chosen.values())
     registry = RegistryStore(session.registry)
-    there = find_images(registry, chosen.values())
-    built = {name: _local_ref(session, image) for name, image in chosen.items() if name not in there}
+    existing = find_images(registry, chosen.values())
+    built = {name: _local_ref(session, image) for name, image in chosen.items() if name not in existing}
     BuildError.check(
         Problem(what=f"{chosen[name].ref} is not built", where="the engine", hint="invoke build-all")
         for name, ref in built.items()
@@ -277,8 +277,8 @@ def push_built(session: Session) -> Outcome:
     results = {
         name: Result(
             image=image,
-            status="skipped" if name in there else "pushed",
-            reasons=(f"{'was already' if name in there else 'is now'} in {registry.name}",),
+            status="skipped" if name in existing else "pushed",
+            reasons=(f"{'was already' if name in existing else 'is now'} in {registry.name}",),
             digest=found[name].digest,
             size=found[name].size,
         )
@@ -292,8 +292,8 @@ def push_built(session: Session) -> Outcome:
 def _local_ref(session: Session, image: Image) -> Reference | None:
     """Return the engine's name for an image, built for this registry or for none. None if not built."""
     bare = Reference.parse(session.project.repository(image.name)).with_tag(image.tag)
-    there = session.engine_place.look([image.ref, bare])
-    return next((ref for ref, found in there.items() if found.is_image(image)), None)
+    existing = session.engine_place.look([image.ref, bare])
+    return next((ref for ref, found in existing.items() if found.is_image(image)), None)
 
 
 def credentials(session: Session) -> Callable[[str], Credential | None]:

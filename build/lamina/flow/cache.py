@@ -34,8 +34,8 @@ def find_caches(session: Session, images: Iterable[Image]) -> Caches:
         return Caches(notes=(Problem(what=what, hint="turn on the engine's containerd image store"),))
     policy = read_policy(session)
     chosen = tuple(image for image in images if not image.node.recipe.only_copies)
-    there, notes = existing(session.registry, (ref for image in chosen for ref in policy.refs(image)))
-    return Caches(images=make_caches(policy, chosen, there, anew=session.flags.refresh), notes=notes)
+    known, notes = existing(session.registry, (ref for image in chosen for ref in policy.refs(image)))
+    return Caches(images=make_caches(policy, chosen, known, anew=session.flags.refresh), notes=notes)
 
 
 def settle_caches(
@@ -124,5 +124,5 @@ def existing(
                 found[ref] = registry.manifest(ref)
             except RegistryError as error:
                 problems.update(dict.fromkeys(error.problems))
-    there = {ref: manifest.annotations.get(STEPS_KEY) for ref, manifest in found.items() if manifest}
-    return there, tuple(problems)
+    known = {ref: manifest.annotations.get(STEPS_KEY) for ref, manifest in found.items() if manifest}
+    return known, tuple(problems)

@@ -152,8 +152,8 @@ class _Answer:
         for name, error in self.silent.items():
             if name in pinned or runtime_version(name) is None:
                 for each in error.problems:
-                    told = f"{each.where}: {each.what}" if each.where else each.what
-                    yield replace(each, what=f"{name}: {told}", where=places.get(name))
+                    text = f"{each.where}: {each.what}" if each.where else each.what
+                    yield replace(each, what=f"{name}: {text}", where=places.get(name))
 
 
 def _ask(session: Session, names: Iterable[str]) -> _Answer:
@@ -183,8 +183,8 @@ def _stand_in(session: Session, answer: _Answer, places: Mapping[str, str]) -> N
                 make_stand_in(name, session.runner, session.engine, error, session.screen.say)
             except EngineError as refused:
                 at = places.get(name)
-                told = (replace(each, where=each.where or at) for each in refused.problems)
-                raise EngineError(*told) from None
+                problems = (replace(each, where=each.where or at) for each in refused.problems)
+                raise EngineError(*problems) from None
 
 
 def _with(lock: Lock, answer: _Answer) -> Lock:

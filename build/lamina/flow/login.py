@@ -44,12 +44,12 @@ def warm(session: Session) -> Iterator[tuple[str, str]]:
     }
     images = make_images(session, selected, outside)
     bases = {name: image.ref for name, image in images.items() if image.node.kind == "base"}
-    there = session.place.look(bases.values())
+    existing = session.place.look(bases.values())
     for name, ref in bases.items():
-        if ref not in there:
+        if ref not in existing:
             yield name, f"{ref.tag} is not in {session.place.name}"
         elif session.remote:
-            pulled[name, f"{ref.name}@{there[ref].digest}"] = None
+            pulled[name, f"{ref.name}@{existing[ref].digest}"] = None
         else:
             yield name, f"{ref.tag} is in {session.place.name}"
     find = credentials(session)

@@ -66,7 +66,7 @@ def find_stable(session: Session, selected: Iterable[str]) -> Mapping[str, Found
     bases = {parent for name in selected for parent in session.graph.nodes[name].parents}
     place = session.place
     refs = {base: stable_ref(session, base) for base in sorted(bases)}
-    there = place.look(refs.values())
+    existing = place.look(refs.values())
     RegistryError.check(
         Problem(
             what=f"{ref} is not in {place.name}, and static mode builds on it",
@@ -74,9 +74,9 @@ def find_stable(session: Session, selected: Iterable[str]) -> Mapping[str, Found
             hint="without static mode: invoke build-base, then invoke stable",
         )
         for ref in refs.values()
-        if ref not in there
+        if ref not in existing
     )
-    found = place.examine({base: there[ref] for base, ref in refs.items()})
+    found = place.examine({base: existing[ref] for base, ref in refs.items()})
     RegistryError.check(
         Problem(
             what=f"{each.ref} has lost {each.lacks}, and static mode builds on it",
@@ -102,8 +102,8 @@ def look(
     if session.flags.offline:
         return StoreLookup(place="", unknown="--offline")
     place = session.place
-    there = place.look([image.ref for image in images.values()])
-    found = {name: there[image.ref] for name, image in images.items() if image.ref in there}
+    existing = place.look([image.ref for image in images.values()])
+    found = {name: existing[image.ref] for name, image in images.items() if image.ref in existing}
     missing = {
         name: image for name, image in images.items() if name not in found or not found[name].is_image(image)
     }
@@ -126,8 +126,8 @@ def _elsewhere(session: Session, images: Mapping[str, Image], place: ImageStore)
         if name in known and known[name]["fingerprint"] == image.fingerprint
     }
     asked = {name: ref for name, ref in refs.items() if ref.host == images[name].repository.host}
-    there = place.look(asked.values()) if asked else {}
-    found = {name: there[ref] for name, ref in asked.items() if ref in there}
+    existing = place.look(asked.values()) if asked else {}
+    found = {name: existing[ref] for name, ref in asked.items() if ref in existing}
     return {name: each for name, each in found.items() if each.is_image(images[name])}
 
 
@@ -173,9 +173,9 @@ def decide(
         return plan
     builds = [decision.image.name for decision in plan.acting("build")]
     found = check_runnable(images, builds)
-    told = by_certainty(unrunnable({name: (images[name], found[name]) for name in builds}))
-    ConfigError.check(told["certain"])
-    return replace(plan, notes=(*plan.notes, *told["likely"]))
+    faults = by_certainty(unrunnable({name: (images[name], found[name]) for name in builds}))
+    ConfigError.check(faults["certain"])
+    return replace(plan, notes=(*plan.notes, *faults["likely"]))
 
 
 def _with_lost_layers(
@@ -219,6 +219,6 @@ def make_plan_only(session: Session) -> Plan:
 def _static_headline(session: Session, stable: Mapping[str, FoundImage] | None) -> str | None:
     if stable is None:
         return None
-    told = ", ".join(f"{found.ref} is {found.digest}" for found in stable.values())
+    digests = ", ".join(f"{found.ref} is {found.digest}" for found in stable.values())
     source = session.project.settings["static"].source
-    return f"STATIC MODE ({source}): bases are not built; {told or 'stable has not been looked up'}"
+    return f"STATIC MODE ({source}): bases are not built; {digests or 'stable has not been looked up'}"

@@ -91,17 +91,17 @@ def _of_revision(session: Session, ref: str, image: str) -> State:
         root = check_out(session.runner, session.project.root, ref, Path(folder))
         if root is None:
             raise ConfigError.of(f"{ref!r} is no state of {image}", where=_FLAGS, allowed=_STATES)
-        there = session.at(root)
+        checkout = session.at(root)
         try:
-            if image not in there.graph.nodes:
+            if image not in checkout.graph.nodes:
                 raise SelectionError.of(
                     f"{ref} has no image {image!r}",
                     where=_FLAGS,
-                    allowed=", ".join(there.graph.nodes) or "it has none at all",
+                    allowed=", ".join(checkout.graph.nodes) or "it has none at all",
                 )
-            return _of_files(there, image)
+            return _of_files(checkout, image)
         finally:
-            there.close()
+            checkout.close()
 
 
 def _full_reference(ref: str) -> Reference | None:
@@ -121,7 +121,7 @@ def _of_reference(session: Session, reference: Reference, image: str) -> State:
 
     def known(name: str, fingerprint: str | None) -> Known | None:
         if fingerprint is None:
-            return Known(bill=_told(session, registry, reference, image))
+            return Known(bill=_pushed(session, registry, reference, image))
         beside = Reference(host=reference.host, repository=f"{head}{name}{tail}")
         return _parent(session, registry if named else None, beside, name, fingerprint)
 
@@ -139,7 +139,7 @@ def _of_tag(session: Session, ref: str) -> State:
         place = repository.with_digest(ref) if _DIGEST.fullmatch(ref) else repository.with_tag(ref)
         bill = read_bill(session.project.state, name, ref) if ref.startswith(TAG_PREFIX) else None
         if bill is None and registry is not None:
-            bill = _told(session, registry, place, name)
+            bill = _pushed(session, registry, place, name)
         return Known(bill=bill or _built_here(session, place, name))
 
     return known
@@ -181,7 +181,7 @@ def _built_here(session: Session, place: Reference, image: str) -> BuildInputs:
     return bill
 
 
-def _told(session: Session, registry: Registry, place: Reference, image: str) -> BuildInputs:
+def _pushed(session: Session, registry: Registry, place: Reference, image: str) -> BuildInputs:
     """Return the build inputs that a pushed image carries. Raises RegistryError if there are none."""
     manifest = registry.manifest(place)
     if manifest is None:

@@ -45,15 +45,15 @@ def make_tags(session: Session) -> tuple[Tagged, ...]:
 def apply_tags(session: Session, tagged: tuple[Tagged, ...]) -> None:
     """Put the tags on existing images without pulling. Raises BuildError for missing images."""
     place = session.place
-    there = find_images(place, (each.image for each in tagged))
+    existing = find_images(place, (each.image for each in tagged))
     BuildError.check(
         Problem(what=f"{each.image.ref} is not in {place.name}", hint="invoke build-all")
         for each in tagged
-        if each.image.name not in there
+        if each.image.name not in existing
     )
     for each in tagged:
         for tag in each.tags[1:]:
-            place.retag(there[each.image.name], each.image.repository.with_tag(tag))
+            place.retag(existing[each.image.name], each.image.repository.with_tag(tag))
 
 
 def move_stable(session: Session) -> Mapping[str, Reference]:
@@ -66,12 +66,12 @@ def move_stable(session: Session) -> Mapping[str, Reference]:
     images = identified(session, selected)
     apply_tags(session, tuple(Tagged(image=image, tags=(image.tag, STABLE)) for image in images.values()))
     place = session.place
-    there = find_images(place, images.values())
+    existing = find_images(place, images.values())
     if not session.remote:
         for name in images:
-            place.retag(there[name], Reference.parse(name).with_tag(STABLE))
+            place.retag(existing[name], Reference.parse(name).with_tag(STABLE))
     return {
-        name: replace(image.repository.with_tag(STABLE), digest=there[name].digest)
+        name: replace(image.repository.with_tag(STABLE), digest=existing[name].digest)
         for name, image in images.items()
     }
 

@@ -29,7 +29,7 @@ def explain(session: Session, image: str, before: str, after: str) -> tuple[Why,
 
 
 def _walk(session: Session, root: str, before: State, after: State) -> list[Why]:
-    told: list[Why] = []
+    found: list[Why] = []
     waiting: list[tuple[str, int, str | None, str | None]] = [(root, 0, None, None)]
     seen = {root}
     while waiting:
@@ -38,13 +38,13 @@ def _walk(session: Session, root: str, before: State, after: State) -> list[Why]
         if old is None or new is None:
             text = f"nothing is known of it {'before' if old is None else 'after'}"
             unknown = InputChange(kind="unknown", subject=name, text=text)
-            told.append(Why(image=name, depth=depth, changes=(unknown,)))
+            found.append(Why(image=name, depth=depth, changes=(unknown,)))
             continue
         changes = differences(old.bill, new.bill, new.ignores)
-        told.append(Why(image=name, depth=depth, changes=changes))
+        found.append(Why(image=name, depth=depth, changes=changes))
         for each in changes:
             on_both_sides = each.kind == "parent" and each.before is not None and each.after is not None
             if on_both_sides and each.subject in session.graph.nodes and each.subject not in seen:
                 seen.add(each.subject)
                 waiting.append((each.subject, depth + 1, each.before, each.after))
-    return told
+    return found

@@ -55,26 +55,26 @@ class RunReport:
 
     def of(self, image: str) -> tuple[ExplainedStep, ...]:
         """Return the instructions of one image, in the order of its Dockerfile."""
-        return tuple(told for told in self.steps if told.step.image == image)
+        return tuple(each for each in self.steps if each.step.image == image)
 
 
 def analyse(run: Run, steps: Iterable[StepRecord], history: Mapping[Run, Iterable[StepRecord]]) -> RunReport:
     """Make the report of a run. history: the last runs, the latest first -> their steps."""
     known = tuple(steps)
-    told = tuple(tell_steps(run, known))
+    explained = tuple(explain_steps(run, known))
     return RunReport(
         run=run,
-        steps=told,
+        steps=explained,
         around=tuple(step for step in known if not step.is_instruction and step.seconds),
         path=critical_path(run, known),
         slowest=tuple(slowest(history)),
         runs=tuple(history),
-        cached=sum(each.step.state == "cached" for each in told),
-        asked=sum(each.step.state in {"cached", "ran", "failed"} for each in told),
+        cached=sum(each.step.state == "cached" for each in explained),
+        asked=sum(each.step.state in {"cached", "ran", "failed"} for each in explained),
     )
 
 
-def tell_steps(run: Run, steps: Iterable[StepRecord]) -> Iterator[ExplainedStep]:
+def explain_steps(run: Run, steps: Iterable[StepRecord]) -> Iterator[ExplainedStep]:
     """Yield the instructions image by image, each with why it ran.
 
     A step that uses the result of a step that ran, ran because of that step. Any other step that ran has the

@@ -257,10 +257,10 @@ def saved_line(saved: Saved | None, known: int, images: int) -> str | None:
     """Return a line with a run's savings; None if unknown. known: the number of images with savings."""
     if saved is None:
         return None
-    told = figures.seconds(saved.seconds)
-    told += f" and {figures.size(saved.bytes)}" if saved.bytes is not None else ""
+    text = figures.seconds(saved.seconds)
+    text += f" and {figures.size(saved.bytes)}" if saved.bytes is not None else ""
     these = "these images" if known == images else f"{known} of these {images} images"
-    return f"saved {told} against the last cold build of {these}"
+    return f"saved {text} against the last cold build of {these}"
 
 
 def _is_on(env: Mapping[str, str], name: str) -> bool:

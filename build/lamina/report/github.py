@@ -44,8 +44,8 @@ class GitHub:
         found = _PLACE.fullmatch(problem.where or "")
         file = self._file(found["file"]) if found else None
         if found and file:
-            told = str(problem).removeprefix(f"{problem.where}: ")
-            self._write(f"::{level} file={_property(file)},line={found['line']}::{_data(told)}")
+            text = str(problem).removeprefix(f"{problem.where}: ")
+            self._write(f"::{level} file={_property(file)},line={found['line']}::{_data(text)}")
         else:
             self._write(f"::{level}::{_data(str(problem))}")
 

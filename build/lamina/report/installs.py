@@ -56,13 +56,13 @@ def with_resolved(state: Path, outcome: Outcome) -> Outcome:
 
 
 def _updated(
-    before: _InstallRecord, result: Result, told: Mapping[str, Mapping[str, str] | None]
+    before: _InstallRecord, result: Result, installed: Mapping[str, Mapping[str, str] | None]
 ) -> _InstallRecord:
     """Return the record after a run of these steps."""
     steps = {step: dict(known) for step, known in before.steps.items()}
     inputs = _inputs(result.image)
     resolved: _Versions = {}
-    for text, versions in told.items():
+    for text, versions in installed.items():
         known = steps.pop(_digest(text), {})
         if versions is not None:
             known.pop(inputs, None)

@@ -22,7 +22,7 @@ from lamina.report.summary import (
     spent,
     wall,
 )
-from lamina.report.timeline import GLYPHS, WORDS, chart, legend, patterns, timeline, told_step
+from lamina.report.timeline import GLYPHS, WORDS, chart, describe_step, legend, patterns, timeline
 
 _WORTH = 0.01
 _COLD = """\
@@ -76,9 +76,9 @@ def headline(run: Run) -> str:
         return "A build that did not end"
     if run.count("skipped") == len(run.images):
         return f"Nothing to build: {count(len(run.images), 'image')} up to date"
-    told = [(status, run.count(status)) for status in _STATUSES if run.count(status)]
-    first, number = told[0]
-    rest = "".join(f", {number} {status}" for status, number in told[1:])
+    counts = [(status, run.count(status)) for status in _STATUSES if run.count(status)]
+    first, number = counts[0]
+    rest = "".join(f", {number} {status}" for status, number in counts[1:])
     return f"{count(number, 'image')} {first}{rest}"
 
 
@@ -141,15 +141,15 @@ def _image_steps(image: ImageRun, steps: tuple[ExplainedStep, ...]) -> Html:
     cells = (
         tag(
             "span",
-            tag("span", GLYPHS[told.step.state], aria_hidden="true"),
-            tag("span", f"{told.step.place} {WORDS[told.step.state]}, ", class_="hidden"),
-            class_=f"cell {told.step.state}",
-            title=told_step(told),
+            tag("span", GLYPHS[explained.step.state], aria_hidden="true"),
+            tag("span", f"{explained.step.place} {WORDS[explained.step.state]}, ", class_="hidden"),
+            class_=f"cell {explained.step.state}",
+            title=describe_step(explained),
         )
-        for told in steps
+        for explained in steps
     )
-    asked = [told for told in steps if told.step.state in {"cached", "ran", "failed"}]
-    cached = sum(told.step.state == "cached" for told in asked)
+    asked = [explained for explained in steps if explained.step.state in {"cached", "ran", "failed"}]
+    cached = sum(explained.step.state == "cached" for explained in asked)
     note = f"{cached} of {len(asked)} from the cache" if asked else "no step was asked for"
     return tag(
         "details",
@@ -167,7 +167,7 @@ def _image_steps(image: ImageRun, steps: tuple[ExplainedStep, ...]) -> Html:
             class_="why",
         ),
         tag("div", _step_table(image.name, steps), class_="scroll") if steps else None,
-        open=any(told.step.state in {"ran", "failed"} for told in steps),
+        open=any(explained.step.state in {"ran", "failed"} for explained in steps),
     )
 
 
@@ -176,13 +176,13 @@ def _step_table(image: str, steps: tuple[ExplainedStep, ...]) -> Html:
         ("step", "instruction", "result", "seconds", "why it ran"),
         (
             (
-                told.step.place,
-                tag("code", step_line(told.step.instruction)),
-                f"{GLYPHS[told.step.state]} {WORDS[told.step.state]}",
-                f"{told.step.seconds:.2f}" if told.step.state in {"ran", "failed"} else "",
-                told.why,
+                explained.step.place,
+                tag("code", step_line(explained.step.instruction)),
+                f"{GLYPHS[explained.step.state]} {WORDS[explained.step.state]}",
+                f"{explained.step.seconds:.2f}" if explained.step.state in {"ran", "failed"} else "",
+                explained.why,
             )
-            for told in steps
+            for explained in steps
         ),
         label=f"the steps of {image}",
         numbers=("seconds",),
@@ -226,10 +226,10 @@ def _digest(image: ImageRun) -> Html:
 
 def _path(report: RunReport) -> Html:
     longest = max((step.seconds for step in report.path), default=0.0)
-    told = f"{figures.seconds(spent(report.path))} of {wall(report.run)}"
+    part = f"{figures.seconds(spent(report.path))} of {wall(report.run)}"
     return _section(
         "path",
-        f"The chain of steps that determined how long the run took: {told}. The rest is planning and waiting."
+        f"The chain of steps that determined how long the run took: {part}. The rest is planning and waiting."
         if report.path
         else "Nothing ran.",
         tag(

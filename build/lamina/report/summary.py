@@ -38,7 +38,7 @@ def show(screen: Screen, report: RunReport) -> None:
                 f"{image.cached}/{image.total}" if image.total else "",
                 f"{image.seconds:.1f}" if image.status == "built" else "",
                 figures.size(image.size or None),
-                told_saved(image.saved),
+                shown_saved(image.saved),
             )
             for image in run.images
         ),
@@ -50,14 +50,14 @@ def show(screen: Screen, report: RunReport) -> None:
             ("image", "step", "instruction", "result", "seconds", "why it ran"),
             (
                 (
-                    told.step.image,
-                    told.step.place,
-                    step_line(told.step.instruction),
-                    told.step.state,
-                    f"{told.step.seconds:.2f}" if told.step.state in {"ran", "failed"} else "",
-                    told.why,
+                    explained.step.image,
+                    explained.step.place,
+                    step_line(explained.step.instruction),
+                    explained.step.state,
+                    f"{explained.step.seconds:.2f}" if explained.step.state in {"ran", "failed"} else "",
+                    explained.why,
                 )
-                for told in report.steps
+                for explained in report.steps
             ),
             wide="why it ran",
         )
@@ -120,11 +120,11 @@ def run_rows(runs: Iterable[Run]) -> Iterator[tuple[str, ...]]:
             "" if run.seconds is None else f"{run.seconds:.1f}",
             *(str(run.count(status) or "") for status in ("built", "skipped", "failed")),
             f"{cached}/{total}" if total else "",
-            told_saved(run.saved),
+            shown_saved(run.saved),
         )
 
 
-def told_saved(saved: Saved | None) -> str:
+def shown_saved(saved: Saved | None) -> str:
     """Format savings: ``28 s, 383 MB``; a dash if unknown."""
     if saved is None:
         return figures.NONE
@@ -175,14 +175,14 @@ def report_document(report: RunReport) -> dict[str, Any]:
         "asked": report.asked,
         "steps": [
             {
-                "image": told.step.image,
-                "step": told.step.place,
-                "instruction": told.step.instruction,
-                "result": told.step.state,
-                "seconds": round(told.step.seconds, 3),
-                "why": told.why or None,
+                "image": explained.step.image,
+                "step": explained.step.place,
+                "instruction": explained.step.instruction,
+                "result": explained.step.state,
+                "seconds": round(explained.step.seconds, 3),
+                "why": explained.why or None,
             }
-            for told in report.steps
+            for explained in report.steps
         ],
         "critical_path": [
             {"image": step.image, "step": step.name, "seconds": round(step.seconds, 3)}

@@ -55,7 +55,7 @@ class Window:
 
 def window(report: RunReport) -> Window | None:
     """Return the window of a run; of its steps, if the builder's clock differs. None if no step ended."""
-    steps = [*(told.step for told in report.steps), *report.around]
+    steps = [*(explained.step for explained in report.steps), *report.around]
     starts = [step.started for step in steps if step.started is not None]
     ends = [step.finished for step in steps if step.finished is not None]
     if not ends:
@@ -82,11 +82,11 @@ def timeline(report: RunReport) -> Html | None:
     )
 
 
-def told_step(told: ExplainedStep) -> str:
+def describe_step(explained: ExplainedStep) -> str:
     """Describe a step in a line, for tooltips and screen readers."""
-    step = told.step
+    step = explained.step
     took = f" {figures.seconds(step.seconds)}" if step.state in {"ran", "failed"} else ""
-    why = f" ({told.why})" if told.why else ""
+    why = f" ({explained.why})" if explained.why else ""
     return f"{step.image}, {step.place}: {step_line(step.instruction)} — {WORDS[step.state]}{took}{why}"
 
 
@@ -122,21 +122,29 @@ def chart(runs: Iterable[Run], shown: Run) -> Html:
 
 def _row(image: str, steps: tuple[ExplainedStep, ...], around: tuple[StepRecord, ...], drawn: Window) -> Html:
     bars = sorted(
-        (told for told in steps if told.step.state in {"ran", "failed", "stopped"} and _has_time(told.step)),
-        key=lambda told: told.step.started or 0.0,
+        (
+            explained
+            for explained in steps
+            if explained.step.state in {"ran", "failed", "stopped"} and _has_time(explained.step)
+        ),
+        key=lambda explained: explained.step.started or 0.0,
     )
     thin = sorted(
         (step for step in around if step.image == image and drawn.width(step.seconds) >= _LEAST_AROUND),
         key=lambda step: step.started or 0.0,
     )
     marks = sorted(
-        (told for told in steps if told.step.state in {"cached", "shared"} and told.step.started),
-        key=lambda told: told.step.started or 0.0,
+        (
+            explained
+            for explained in steps
+            if explained.step.state in {"cached", "shared"} and explained.step.started
+        ),
+        key=lambda explained: explained.step.started or 0.0,
     )
     shapes: list[Html] = []
     top = 2
-    for lane, told in zip(_lanes([each.step for each in bars], drawn), bars, strict=True):
-        shapes.append(_bar(told, top + lane * (_BAR + _GAP), drawn))
+    for lane, explained in zip(_lanes([each.step for each in bars], drawn), bars, strict=True):
+        shapes.append(_bar(explained, top + lane * (_BAR + _GAP), drawn))
     top += _depth([each.step for each in bars], drawn) * (_BAR + _GAP)
     if marks:
         shapes += _marks(marks, top, drawn)
@@ -161,7 +169,7 @@ def _row(image: str, steps: tuple[ExplainedStep, ...], around: tuple[StepRecord,
 
 def _phases(report: RunReport, drawn: Window) -> Html:
     """Draw the phases of the command: plan, build, confirm."""
-    steps = [*(told.step for told in report.steps), *report.around]
+    steps = [*(explained.step for explained in report.steps), *report.around]
     begin = min(step.started for step in steps if step.started is not None)
     end = max(step.finished for step in steps if step.finished is not None)
     phases = (("plan", drawn.start, begin), ("build", begin, end), ("confirm", end, drawn.end))
@@ -184,27 +192,27 @@ def _phases(report: RunReport, drawn: Window) -> Html:
     )
 
 
-def _phase(told: str, left: float, wide: float) -> Html | None:
+def _phase(label: str, left: float, wide: float) -> Html | None:
     if wide < _LEAST:
         return None
     return tag(
         "g",
-        tag("title", told),
+        tag("title", label),
         tag("line", x1=f"{left:.3f}%", x2=f"{left + wide:.3f}%", y1=_BAR, y2=_BAR),
         tag("line", x1=f"{left:.3f}%", x2=f"{left:.3f}%", y1=_BAR - 5, y2=_BAR),
-        tag("text", told, x=f"{left:.3f}%", y=_BAR - 5, dx=4) if wide >= _WIDE else None,
+        tag("text", label, x=f"{left:.3f}%", y=_BAR - 5, dx=4) if wide >= _WIDE else None,
         class_="phase",
         role="img",
-        aria_label=told,
+        aria_label=label,
     )
 
 
-def _bar(told: ExplainedStep, top: float, drawn: Window) -> Html:
-    step = told.step
+def _bar(explained: ExplainedStep, top: float, drawn: Window) -> Html:
+    step = explained.step
     left, wide = _span(step, drawn)
     failed = step.state == "failed"
     return _focusable(
-        told_step(told),
+        describe_step(explained),
         step.state,
         tag("rect", x=f"{left:.3f}%", y=top, width=f"{wide:.3f}%", height=_BAR, rx=3),
         tag("text", GLYPHS["failed"], x=f"{left:.3f}%", y=top + _BAR - 4, dx=3, aria_hidden="true")
@@ -225,17 +233,19 @@ def _around(step: StepRecord, top: float, drawn: Window) -> Html:
 
 def _marks(marks: list[ExplainedStep], top: float, drawn: Window) -> Iterator[Html]:
     """Yield a ring for each step that took no time; rings of one moment are side by side."""
-    for moment_, group in groupby(marks, key=lambda told: round(drawn.at(told.step.started or 0.0))):
+    for moment_, group in groupby(
+        marks, key=lambda explained: round(drawn.at(explained.step.started or 0.0))
+    ):
         together = list(group)
         left = drawn.at(together[0].step.started or 0.0)
         towards = -1 if moment_ > _FLIP else 1
-        for at, told in enumerate(together):
+        for at, explained in enumerate(together):
             place = towards * (_MARK_AT + at * _MARK)
             yield tag(
                 "svg",
                 _focusable(
-                    told_step(told),
-                    told.step.state,
+                    describe_step(explained),
+                    explained.step.state,
                     tag("circle", cx=place, cy=top + _BAR / 2, r=5),
                 ),
                 x=f"{left:.3f}%",
@@ -243,14 +253,14 @@ def _marks(marks: list[ExplainedStep], top: float, drawn: Window) -> Iterator[Ht
             )
 
 
-def _focusable(told: str, state: str, *shapes: Html | None, reachable: bool = True) -> Html:
+def _focusable(label: str, state: str, *shapes: Html | None, reachable: bool = True) -> Html:
     return tag(
         "g",
-        tag("title", told),
+        tag("title", label),
         *shapes,
         class_=f"step {state}",
         role="img",
-        aria_label=told,
+        aria_label=label,
         tabindex=0 if reachable else None,
     )
 
