@@ -221,11 +221,11 @@ def test_why_says_what_an_image_without_a_bill_lacks(there: Repo, served: Served
     elsewhere = there.clone(there.root.parent / "elsewhere")
     for tag in ("large", "forged"):
         text = told(tag, elsewhere)
-        assert f"{name}:{tag} carries no bill that can be read" in text
+        assert f"{name}:{tag} carries no build inputs that can be read" in text
         assert ".lamina/bills where the image was built" in text
         where_it_was_built = there.ok("why", "base-dynamo", "--from", f"{served.address}/{name}:{tag}")
         assert "nothing differs" in where_it_was_built.stdout
-    assert "carries no bill: Lamina did not build it" in told("foreign", there)
+    assert "carries no build inputs: Lamina did not build it" in told("foreign", there)
     text = told("list", there)
     assert f"allowed: linux/arm64: {digest}" in text
     assert f"next: name one of them: {served.address}/{name}@<digest>" in text

@@ -84,22 +84,22 @@ def make_caches(
     images: Iterable[Image],
     existing: Mapping[Reference, str | None],
     *,
-    anew: bool = False,
+    rewrite: bool = False,
 ) -> Mapping[str, ImageCache]:
     """Return the cache of each image. existing: reference -> the steps it was written for.
 
     A cache written for exactly these steps is read but not written again: a builder hardly exports layers
-    that it never fetched, so a second export would contain less than the first. anew: write it in any case.
+    that it never fetched, so a second export would contain less than the first. rewrite: always write.
     """
-    return {image.name: _cache(policy, image, existing, anew=anew) for image in images}
+    return {image.name: _cache(policy, image, existing, rewrite=rewrite) for image in images}
 
 
 def _cache(
-    policy: CachePolicy, image: Image, existing: Mapping[Reference, str | None], *, anew: bool
+    policy: CachePolicy, image: Image, existing: Mapping[Reference, str | None], *, rewrite: bool
 ) -> ImageCache:
     refs, steps = policy.refs(image), steps_digest(image, policy.mode)
     imports = tuple(ref for ref in refs if ref in existing)
-    known = any(existing[ref] == steps for ref in imports) and not anew
+    known = any(existing[ref] == steps for ref in imports) and not rewrite
     return ImageCache(
         imports=imports,
         export=refs[0] if refs and policy.exports and not known else None,

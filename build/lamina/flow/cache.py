@@ -35,7 +35,7 @@ def find_caches(session: Session, images: Iterable[Image]) -> Caches:
     policy = read_policy(session)
     chosen = tuple(image for image in images if not image.node.recipe.only_copies)
     known, notes = existing(session.registry, (ref for image in chosen for ref in policy.refs(image)))
-    return Caches(images=make_caches(policy, chosen, known, anew=session.flags.refresh), notes=notes)
+    return Caches(images=make_caches(policy, chosen, known, rewrite=session.flags.refresh), notes=notes)
 
 
 def settle_caches(

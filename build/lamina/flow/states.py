@@ -195,17 +195,17 @@ def _pushed(session: Session, registry: Registry, place: Reference, image: str) 
     if manifest.is_index:
         listed = ", ".join(f"{name}: {each.digest}" for name, each in manifest.platforms.items())
         raise RegistryError.of(
-            f"{place} is a list of images, which carries no bill",
+            f"{place} is an index, which carries no build inputs",
             allowed=listed or None,
             hint=f"name one of them: {place.name}@<digest>",
         )
     if fingerprint is None:
-        raise RegistryError.of(f"{place} carries no bill: Lamina did not build it", allowed=_OURS)
+        raise RegistryError.of(f"{place} carries no build inputs: Lamina did not build it", allowed=_OURS)
     commit = manifest.annotations.get(REVISION, "<commit>")
     raise RegistryError.of(
-        f"{place} carries no bill that can be read: it is damaged, of another version of Lamina, or has more "
-        f"than {MOST_BILL // 1024} KiB and is only in .lamina/bills where the image was built",
-        hint=f"ask there, or compare the commit that it was built from: {commit}",
+        f"{place} carries no build inputs that can be read: they are damaged, of another version of Lamina, "
+        f"or above {MOST_BILL // 1024} KiB and only in .lamina/bills where the image was built",
+        hint=f"run why on that machine, or compare the commit it was built from: {commit}",
     )
 
 

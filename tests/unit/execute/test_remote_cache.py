@@ -75,14 +75,14 @@ def test_what_was_written_for_the_same_steps_is_not_written_again(receipts: Repo
     feature, main = chosen.refs(image)
     steps = steps_digest(image, "max")
 
-    def export(there: dict[Reference, str | None], *, anew: bool = False) -> Reference | None:
-        return make_caches(chosen, [image], there, anew=anew)[D].export
+    def export(there: dict[Reference, str | None], *, rewrite: bool = False) -> Reference | None:
+        return make_caches(chosen, [image], there, rewrite=rewrite)[D].export
 
     assert export({feature: steps}) is export({main: steps}) is export({feature: "", main: steps}) is None
     assert export({feature: "sha256:others", main: None}) == feature
     assert make_caches(chosen, [image], {main: steps})[D].complete
     assert not make_caches(chosen, [image], {main: "sha256:others"})[D].complete
-    assert export({feature: steps}, anew=True) == feature
+    assert export({feature: steps}, rewrite=True) == feature
 
 
 def test_forks_read_only(receipts: Repo) -> None:
