@@ -1,4 +1,4 @@
-"""Which cases and variants are chosen."""
+"""Choosing cases and variants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is made of rows: comparisons, goals, tables, pages, the chart."""
+"""The results of rows: comparisons, goals, tables, pages, the chart."""
 
 from __future__ import annotations
 

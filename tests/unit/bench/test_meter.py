@@ -1,4 +1,4 @@
-"""How runs are repeated, timed and counted."""
+"""Repeating, timing and counting runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The soak: what a round does, and what counts as passed."""
+"""The soak: the steps of a round, and when it passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run through cases: what is prepared before each, and what becomes of failures."""
+"""The run through cases: the preparation of each, and failures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOTHING = (("lamina", "lock"), Completed(code=0))
 
 @dataclass
 class Yard:
-    """Ground on which commands are only named; what is done to it is written down."""
+    """Ground that runs no command, and records its calls."""
 
     refusal: str | None = None
     no_arm64: str | None = None

@@ -1,4 +1,4 @@
-"""What is built how: repositories, bake files, and what outputs are read as."""
+"""The variants: repositories, bake files, and reading the output."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_cold_shares_no_cache_and_stays_in_the_engine(tmp_path: Path) -> None:
 
 
 def events(*names: tuple[str, bool]) -> str:
-    """Progress as buildx tells it: steps, and whether they were cached."""
+    """Return buildx's progress: steps, and whether they were cached."""
     log = base64.b64encode(b"words").decode()
     return "\n".join(
         json.dumps(

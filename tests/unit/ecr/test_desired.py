@@ -38,7 +38,7 @@ LAMBDA_ITSELF = {  # as Lambda adds it when a function is created
 
 
 def applied(seen: dict[str, Any], found: tuple[SettingChange, ...]) -> dict[str, Any]:
-    """The world after the changes."""
+    """Return the resources after the changes."""
     world = {name: dict(aspects) if aspects else None for name, aspects in seen.items()}
     for each in found:
         if each.aspect == EXISTENCE:

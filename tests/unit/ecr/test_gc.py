@@ -1,4 +1,4 @@
-"""What is deleted of what was decided, after the world has moved on a little."""
+"""Deletions of a decision, after repositories and functions have changed since."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 @dataclass
 class Shelf:
-    """Repositories. refuses: digest -> why it is not deleted. calls: what was asked to go, call by call.
+    """Repositories. refuses: digest -> why it is not deleted. calls: the digests of each deletion.
 
     breaks: digest -> what happens instead of its deletion.
     """
@@ -49,7 +49,7 @@ def held(digest: str, *tags: str, kind: Kind = "image", repository: str = "app")
 
 
 def kept(shelf: Shelf, used: Container[str], lists: dict[str, tuple[str, ...]]) -> dict[str, str]:
-    """What stays of ALL, and why."""
+    """Return the manifests of ALL that stay, and why."""
     return {digest: why for digest, why in delete(shelf, "app", ALL, used, lists) if why}
 
 

@@ -1,4 +1,4 @@
-"""Whose functions may run images, by policies as people and AWS' own tools write them."""
+"""The accounts that may pull, by policies as people and AWS' own tools write them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def statement(principal: Any, condition: Any = None, **more: Any) -> dict[str, A
 
 
 def who(*statements: dict[str, Any]) -> list[str]:
-    """Account numbers, and crowds by their names."""
+    """Return account numbers, and the names of open principals."""
     found = let_in({"Version": "2012-10-17", "Statement": list(statements)}, HERE)
     return [each.account if isinstance(each, PullingAccount) else each.who for each in found]
 
@@ -154,7 +154,7 @@ ROLE = f"arn:aws:iam::{OTHER}:role/gc"
 
 
 def asked(repo: Repo, config: str) -> tuple[list[str], list[str]]:
-    """Where is asked with a configuration, and of whom it is said that nobody asks them."""
+    """Return the accounts and regions that a configuration asks, and the sources of missing ones."""
     repo.image("app", f"FROM {RUNTIME}")
     repo.config(config)
     project = repo.project()

@@ -29,7 +29,7 @@ def digest(number: int) -> str:
 
 
 def held(number: int, *tags: str, days: float | None = 100, **more: Any) -> HeldManifest:
-    """An image that was pushed so many days ago."""
+    """Return an image pushed this many days ago."""
     given: dict[str, Any] = {"repository": REPO, "kind": "image", "size": 10, **more}
     pushed = None if days is None else NOW - timedelta(days=days)
     return HeldManifest(digest=digest(number), tags=tags, pushed=pushed, **given)
@@ -40,13 +40,13 @@ def sha(number: int) -> str:
 
 
 NEWEST = held(999, sha(999), days=50)
-"""Fills the place of the newest."""
+"""Takes the place of the newest image."""
 
 
 def judged(
     *those: HeldManifest, rules: RetentionRules = RULES, **links: Links
 ) -> dict[str, RetentionVerdict]:
-    """Digest -> verdict. links: by ``n<number>``."""
+    """Return digest -> verdict. links: by ``n<number>``."""
     found = judge((*those, NEWEST), rules, {digest(int(name[1:])): each for name, each in links.items()})
     return {each.held.digest: each for each in found}
 

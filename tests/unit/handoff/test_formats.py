@@ -1,4 +1,4 @@
-"""What is handed over, read again by those who are to read it: JSON, sh, HCL."""
+"""The formats, read back by real parsers: JSON, sh, HCL."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_nothing_is_a_whole_document_too() -> None:
 
 
 def _hcl(text: str) -> dict[str, Any]:
-    """A file of variables as Terraform reads it; the parser leaves the escapes of templates in."""
+    """Parse a file of variables as Terraform does; the parser leaves the escapes of templates in."""
     options = hcl2.SerializationOptions(strip_string_quotes=True)
     return {name: _plain(value) for name, value in hcl2.loads(text, serialization_options=options).items()}
 

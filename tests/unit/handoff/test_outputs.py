@@ -1,4 +1,4 @@
-"""The package's own functions: what a program that deploys is handed."""
+"""The package's own functions: image references for deployment programs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Record = Callable[..., dict[str, str]]
 
 @pytest.fixture(autouse=True)
 def here(receipts: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The current folder is one below a project with a lock and a registry."""
+    """Change to a folder below a project with a lock and a registry."""
     for name in [each for each in os.environ if each.startswith(("LAMINA_", "AWS_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("LAMINA_CACHE", str(tmp_path / "cache"))
@@ -46,7 +46,7 @@ def here(receipts: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture
 def record(receipts: Repo) -> Record:
-    """Records images as a push does; what each is called by digest. stable: what bases are, statically."""
+    """Records images as a push does; returns their references by digest. stable: digests of static bases."""
 
     def push(
         *names: str, host: str = HOST, pushed: bool = True, stack: str = "dev", stable: str = ""

@@ -17,7 +17,7 @@ Command = Callable[..., int]
 
 @pytest.fixture
 def lamina(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs a command in the repository; its exit code."""
+    """Runs a command in the repository; returns its exit code."""
     monkeypatch.chdir(repo.root)
     for name in [each for each in os.environ if each.startswith("LAMINA_")]:
         monkeypatch.delenv(name)

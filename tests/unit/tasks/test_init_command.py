@@ -1,4 +1,4 @@
-"""`lamina init` from the command line, on repositories that never heard of it."""
+"""`lamina init` from the command line, on repositories without any configuration of Lamina."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def test_two_documents_cannot_share_standard_output(
 def test_a_dockerfile_that_does_not_parse_hides_no_findings_of_others(
     lamina: Command, receipts: Repo, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What stands on it is not judged: what the base holds is not known."""
+    """Images based on a wrong base are not judged: the content of the base is not known."""
     receipts.image("broken", "FETCH x")
     receipts.image("on-broken", "FROM broken", "RUN pip install --force-reinstall iniconfig")
 

@@ -1,4 +1,4 @@
-"""`lamina outputs` from the command line: what standard output gets, and what it never gets."""
+"""`lamina outputs` from the command line: the content of standard output, also after an error."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def test_bad_input_ends_with_its_code_and_says_what_is_wrong(
 
 
 def spoil_many(repo: Repo) -> dict[str, str]:
-    """Images with a fault each: what is told of it, by image."""
+    """Images with a fault each; the message, by image."""
     faults = {
         "syntax": ("FROM scratch\nFETCH x\n", ":2: unknown instruction FETCH"),
         "parser": ("FROM scratch\nENV A\n", ":2: not a valid Dockerfile: ENV must have two arguments"),

@@ -1,4 +1,4 @@
-"""Mistakes on the command line."""
+"""Usage errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lamina report` from the command line, on runs that were recorded."""
+"""`lamina report` from the command line, on recorded runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def lamina(receipts: Repo, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs a command in the repository; its exit code."""
+    """Runs a command in the repository; returns its exit code."""
     monkeypatch.chdir(receipts.root)
     for name in [each for each in os.environ if each.startswith("LAMINA_")]:
         monkeypatch.delenv(name)
@@ -37,7 +37,7 @@ def lamina(receipts: Repo, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 @pytest.fixture
 def state(receipts: Repo) -> Path:
-    """A repository's state after a build that failed and a later one that did not."""
+    """The state of a repository after a failed and a later successful build."""
     found = receipts.root / ".lamina"
     put_pair(found, "fail", ok=False)
     put_edit(found)
