@@ -67,7 +67,7 @@ def test_an_image_that_was_never_built_here(tree: Repo) -> None:
 def test_a_state_that_is_nowhere(tree: Repo) -> None:
     done = tree.fails(2, "why", "lambda-tiny", "--from", "nosuch")
 
-    assert "'nosuch' is no state of lambda-tiny" in done.text
+    assert "'nosuch' is not a state of lambda-tiny" in done.text
     assert "worktree, last, a git revision" in done.text
 
 

@@ -17,9 +17,9 @@ from lamina.execute.externals import Externals
 from lamina.flow.build import (
     find_support,
     from_outside,
-    make_order,
+    make_build_env,
     make_ready,
-    make_workshop,
+    make_request,
     name_run,
 )
 from lamina.flow.cache import find_caches
@@ -117,10 +117,10 @@ def _audit(
     audited = []
     with session.screen.progress(tuple(each.image.name for each in chosen)) as view:
         used = from_outside(images.values(), outside)
-        env = make_workshop(session, used, session.place, name_run("audit"), view)
+        env = make_build_env(session, used, session.place, name_run("audit"), view)
         for decision in chosen:
             support = find_support((decision,), images, visible)
-            request = make_order(session, plan.found, (decision,), support, outside, caches.images)
+            request = make_request(session, plan.found, (decision,), support, outside, caches.images)
             audited.append(audit(request, env, attempts, made_by(decision.image, outside)))
     return tuple(audited)
 

@@ -17,7 +17,7 @@ from lamina.errors import BuildError, ConfigError, Problem
 from lamina.execute.bake import REVISION
 from lamina.execute.image_store import find_images
 from lamina.execute.run import build
-from lamina.flow.build import from_outside, make_order, make_ready, make_workshop, name_run
+from lamina.flow.build import from_outside, make_build_env, make_ready, make_request, name_run
 from lamina.flow.lock import read_pins
 from lamina.flow.plan import make_images
 from lamina.flow.session import Session
@@ -57,11 +57,11 @@ def verify_image(session: Session, name: str) -> Verified:
         )
         # The manifest names the commit; the files may be the same in another one.
         request = replace(
-            make_order(cold, {}, decisions, (), outside, {}), revision=recorded.annotations.get(REVISION)
+            make_request(cold, {}, decisions, (), outside, {}), revision=recorded.annotations.get(REVISION)
         )
         with cold.screen.progress(tuple(images)) as view:
             used = from_outside(images.values(), outside)
-            outcome = build(request, make_workshop(cold, used, cold.engine_place, name_run("verify"), view))
+            outcome = build(request, make_build_env(cold, used, cold.engine_place, name_run("verify"), view))
         if outcome.interrupted:
             raise KeyboardInterrupt
         BuildError.check(outcome.problems)

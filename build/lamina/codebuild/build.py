@@ -37,7 +37,7 @@ from lamina.execute.externals import Externals
 from lamina.execute.masked_events import hide_events
 from lamina.execute.outcome import Outcome, Result
 from lamina.files import write_atomic, write_json
-from lamina.flow.build import build_images, make_order
+from lamina.flow.build import build_images, make_request
 from lamina.flow.cache import find_caches, settle_caches
 from lamina.flow.session import Session
 from lamina.identify.image import Image
@@ -167,7 +167,7 @@ def _build(
     ConfigError.check(unfit(settings, built, secrets=project.secrets, stand_ins=stand_ins))
     caches = find_caches(session, built.values())
     session.screen.notes((*caches.notes, *notes(settings, len(built))))
-    order = make_order(session, plan.found, decisions, (), outside, caches.images)
+    order = make_request(session, plan.found, decisions, (), outside, caches.images)
     needed = needed_secrets(settings, built.values())
     clients = aws_clients(session)
     codebuild, bucket = CodeBuild(clients), SourceBucket(str(settings.bucket), clients)

@@ -121,10 +121,10 @@ def _build(
     support = () if by_digest else find_support(decisions, images)
     caches = find_caches(session, (decision.image for decision in decisions))
     session.screen.notes(caches.notes)
-    request = make_order(session, plan.found, decisions, support, outside, caches.images)
+    request = make_request(session, plan.found, decisions, support, outside, caches.images)
     used = from_outside((*(each.image for each in decisions), *support), outside)
     with session.screen.progress(tuple(decision.image.name for decision in decisions)) as view:
-        build_env = make_workshop(session, used, session.destination, run, view)
+        build_env = make_build_env(session, used, session.destination, run, view)
         jobs: int = session.project.get("jobs")
         outcome = build(request, build_env, keep_going=session.flags.keep_going, jobs=jobs)
         notes = outcome.notes
@@ -151,7 +151,7 @@ def name_run(purpose: str = "") -> str:
     return "-".join(filter(None, (now, secrets.token_hex(3), purpose)))
 
 
-def make_order(
+def make_request(
     session: Session,
     found: Mapping[str, FoundImage],
     decisions: tuple[Decision, ...],
@@ -182,7 +182,7 @@ def make_order(
     )
 
 
-def make_workshop(
+def make_build_env(
     session: Session, outside: Iterable[Reference], place: ImageStore, run: str, view: BuildView
 ) -> BuildEnv:
     """Create the run's folder below `.lamina/runs/` and return its build environment.

@@ -90,7 +90,7 @@ def _of_revision(session: Session, ref: str, image: str) -> State:
     with tempfile.TemporaryDirectory(prefix="lamina-why-") as folder:
         root = check_out(session.runner, session.project.root, ref, Path(folder))
         if root is None:
-            raise ConfigError.of(f"{ref!r} is no state of {image}", where=_FLAGS, allowed=_STATES)
+            raise ConfigError.of(f"{ref!r} is not a state of {image}", where=_FLAGS, allowed=_STATES)
         checkout = session.at(root)
         try:
             if image not in checkout.graph.nodes:
