@@ -221,7 +221,7 @@ def test_a_token_that_ends_in_a_push_is_renewed_once_and_nothing_is_built_again(
     done = ecr.ok("build-all", "--push", "--create", "--json")
     assert set(done.images().values()) == {"built"}
     assert front.calls.count("GetAuthorizationToken") == 2
-    assert "logging in again, once" in done.stderr
+    assert "logging in again (once)" in done.stderr
     (run,) = (ecr.root / ".lamina/runs").iterdir()
     events = [
         json.loads(line) for line in (run / "events-2.jsonl").read_text().splitlines() if line[:1] == "{"
