@@ -70,8 +70,7 @@ def _spoil(scene: Scene, how: str) -> None:
         skip=random.choice((0, 0, 1, 2)),
         times=random.choice((1, 1, 3, None)),
     )
-    # Lambda refuses an image of another media type, and so does the check after a push.
-    # What was pushed and cannot be read back is not confirmed: that is a failed build, as for any registry.
+    # After a push Lamina reads the image back: what Lambda would refuse, or is not found, is a failed build.
     refused = {1} if how in {"wrong-type", "not-found"} else set()
     with scene.ground.gate.spoiling(spoil):
         scene.run(allowed=TOLD | refused)
