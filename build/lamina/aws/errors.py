@@ -185,7 +185,7 @@ def refused(error: ClientError, about: str | None = None, *, service: str = "ecr
         )
     if code in _THROTTLED or code.startswith("Throttl"):
         return kind.of(
-            "AWS throttles this account's requests, five tries were not enough",
+            "AWS throttles this account's requests: five attempts were not enough",
             where=where,
             hint="wait a minute and try again, with fewer runs at once",
         )

@@ -81,7 +81,7 @@ def _deployed(client: Any, name: str, version: str) -> UsedImage | None:
     digest = image_digest(code)
     if digest is None:
         raise AwsError.of(
-            f"the function {name}:{version} does not say which image it runs",
+            f"Lambda does not report which image the function {name}:{version} runs",
             where="AWS GetFunction",
             hint="wait until it is ready, or look at it: aws lambda get-function --function-name " + name,
         )

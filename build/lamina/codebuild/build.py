@@ -45,7 +45,7 @@ from lamina.masks import Mask
 from lamina.refs import Reference
 
 COMMAND = "codebuild.build"
-_SETUP_FIRST = "docs/codebuild.md says how to begin"
+_SETUP_FIRST = "see Setup in docs/codebuild.md"
 _QUEUE_SECONDS = 600.0  # the wait for a machine
 
 
@@ -183,7 +183,7 @@ def _build(
         public=public_hosts(outside_images(session)),
     )
     remotes = _remote_builds(session, order, machine, tuple(needed))
-    ConfigError.check(_withheld(remotes))
+    ConfigError.check(_secret_arguments(remotes))
     folder = session.project.state / "runs" / run
     folder.mkdir(parents=True)
     started: list[Started] = []
@@ -232,7 +232,7 @@ def _remote_builds(
     return tuple(remotes)
 
 
-def _withheld(remotes: Iterable[RemoteBuild]) -> Iterator[Problem]:
+def _secret_arguments(remotes: Iterable[RemoteBuild]) -> Iterator[Problem]:
     """Yield a problem if bake needs variables of this machine: build arguments that look like secrets."""
     names = {name for remote in remotes for step in remote.steps for name in step.bake.environment}
     if names:

@@ -64,7 +64,7 @@ class Follower:
         self._current: dict[str, int] = {}
         self._tokens: dict[str, str | None] = {}
         self._tails: dict[str, deque[str]] = {}
-        self._told: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
         self._unreadable: set[LogStream] = set()
         self._builds: dict[str, Build] = {}
         self._batches: dict[str, Batch] = {}
@@ -89,7 +89,7 @@ class Follower:
             except AwsError as error:
                 misses += 1
                 if misses == _MOST_MISSES:
-                    raise AwsError(*error.problems, self._lost_sight()) from error
+                    raise AwsError(*error.problems, self._unfollowed()) from error
             if clock() - start > seconds:
                 return False
             pause(between)
@@ -106,7 +106,7 @@ class Follower:
         names = dict(self._names())
         self._builds |= self._codebuild.builds(names)
         for build in self._builds.values():
-            self._tell_phases(names[build.id], build)
+            self._report_phases(names[build.id], build)
             if build.log is not None and build.log not in self._unreadable:
                 self._read(names[build.id], build.id, build.log)
         return all(self.status(each) is not None for each in self._started)
@@ -156,7 +156,7 @@ class Follower:
     def _failed(self) -> bool:
         return any(self.status(each) != SUCCEEDED for each in self._started)
 
-    def _lost_sight(self) -> Problem:
+    def _unfollowed(self) -> Problem:
         ids = ", ".join(each.id for each in self._started)
         return Problem(
             what=f"the build goes on without being followed: {ids}",
@@ -181,10 +181,10 @@ class Follower:
                     (build, f"{each.project} {name}") for name, build in batch.nodes.items() if name in own
                 )
 
-    def _tell_phases(self, name: str, build: Build) -> None:
+    def _report_phases(self, name: str, build: Build) -> None:
         for phase in build.phases:
-            if phase.status and phase.name != _LAST_PHASE and (build.id, phase.name) not in self._told:
-                self._told.add((build.id, phase.name))
+            if phase.status and phase.name != _LAST_PHASE and (build.id, phase.name) not in self._reported:
+                self._reported.add((build.id, phase.name))
                 took = f" in {phase.seconds} s" if phase.seconds else ""
                 self._say(f"{name}: {phase.name} {phase.status}{took}")
 

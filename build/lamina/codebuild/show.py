@@ -9,7 +9,7 @@ from lamina.codebuild.project import ProjectChange, shown_policy
 from lamina.report.console import Screen
 
 
-def tell_setup(
+def show_setup(
     screen: Screen, changes: Iterable[ProjectChange], policies: Mapping[str, Mapping[str, Any]]
 ) -> None:
     """Print the changes with current and new values, then the policies."""

@@ -38,7 +38,7 @@ class HttpResponse:
     body: bytes = field(default=b"", repr=False)
 
 
-class Unreachable(Exception):  # noqa: N818 - translated into a RegistryError before a user sees it
+class Unreachable(Exception):  # noqa: N818 - translated into a RegistryError
     """No complete response. kind: the step that failed; only `lost` (after connecting) is worth a retry."""
 
     def __init__(

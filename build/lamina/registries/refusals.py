@@ -79,11 +79,11 @@ def no_registry(host: str, answer: HttpResponse) -> RegistryError:
 
 
 def refused(
-    status: int, told: ErrorDetail, what: str, *, host: str, advice: Advice, anonymous: bool
+    status: int, detail: ErrorDetail, what: str, *, host: str, advice: Advice, anonymous: bool
 ) -> RegistryError:
     """Return the error for an unsuccessful status. what: the action as a verb phrase, ``read x:y``."""
-    said = f": {told.message}" if told.message else ""
-    if told.expired:
+    said = f": {detail.message}" if detail.message else ""
+    if detail.expired:
         return RegistryError.of(
             f"the credentials have expired, cannot {what}", where=host, hint=f"run: {advice.login}"
         )

@@ -94,7 +94,7 @@ def recovered(runner: Runner, name: str, *, say: Say) -> PrivateEngine | None:
     found, files = status(runner, name), ServerFiles.of("engine", name)
     if found is not None or not _daemon_is_alive(files):
         return found
-    say(f"the private engine {name!r} runs but does not answer for its images: waiting up to 30 s")
+    say(f"the private engine {name!r} runs but does not answer: waiting up to 30 s")
     end = time.monotonic() + _WELL_AGAIN_SECONDS
     while found is None and time.monotonic() < end and _daemon_is_alive(files):
         time.sleep(_PAUSE_SECONDS)

@@ -27,10 +27,10 @@ def setup(
     flags = Flags(registry=registry, stack=stack, platform=platform)
     with open_session("codebuild.setup", flags, json=json) as session:
         from lamina.codebuild.setup import apply_setup, lacking_role, look_at_setup
-        from lamina.codebuild.show import setup_documents, tell_setup
+        from lamina.codebuild.show import setup_documents, show_setup
 
         found = look_at_setup(session)
-        tell_setup(session.screen, found.changes, found.policies if dry_run else {})
+        show_setup(session.screen, found.changes, found.policies if dry_run else {})
         if dry_run:
             session.screen.notes(lacking_role(session))
         else:
