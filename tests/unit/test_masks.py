@@ -125,7 +125,7 @@ def test_what_is_learned_later_is_hidden_from_then_on() -> None:
 
 @pytest.mark.parametrize("text", ["x" * 400_000, "a.b-" * 100_000, "user@" * 80_000, "k=" * 200_000])
 def test_long_lines_are_read_once(text: str) -> None:
-    """A pattern that starts anew at every letter would not come to an end."""
+    """A pattern that restarts at every letter would take too long."""
     assert Mask(secret_values(text)).hide(text) == "***"
 
 

@@ -125,7 +125,7 @@ def test_every_change_of_another_account_names_it(aws: Aws, setup: EcrSetup) -> 
     setup.set_policy(NAME, None)
 
 
-def test_one_that_somebody_else_created_meanwhile_is_success(aws: Aws, setup: EcrSetup) -> None:
+def test_a_repository_created_meanwhile_is_success(aws: Aws, setup: EcrSetup) -> None:
     aws.refuses("create_repository", "RepositoryAlreadyExistsException")
 
     setup.create(NAME, "MUTABLE", (), scan=False)

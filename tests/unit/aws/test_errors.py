@@ -61,7 +61,7 @@ def test_a_credential_process_that_is_not_there_is_named() -> None:
         fetch(None)
 
 
-def test_an_mfa_code_that_nobody_can_type_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_mfa_code_without_a_terminal_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tmp_path / "config"
     config.write_text(
         "[profile base]\naws_access_key_id = x\naws_secret_access_key = y\n"
@@ -73,11 +73,11 @@ def test_an_mfa_code_that_nobody_can_type_is_told(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     session = botocore.session.Session(profile="p")
 
-    def nobody(prompt: str) -> str:
+    def no_terminal(prompt: str) -> str:
         raise EOFError
 
     provider = session.get_component("credential_provider").get_provider("assume-role")
-    provider._prompter = nobody  # as getpass does without a terminal
+    provider._prompter = no_terminal  # as getpass does without a terminal
     credentials = provider.load()
     assert credentials is not None
     with pytest.raises(RegistryError, match="MFA code, and there is no terminal") as caught, aws_errors():
@@ -86,7 +86,7 @@ def test_an_mfa_code_that_nobody_can_type_is_told(tmp_path: Path, monkeypatch: p
     assert "aws sts get-session-token" in str(caught.value)
 
 
-def test_an_answer_of_somebody_else_is_told() -> None:
+def test_a_response_that_is_not_from_aws_is_an_error() -> None:
     model = botocore.session.Session().get_service_model("sts")
     answer = {"body": b"<html>Sign in</br>", "headers": {}, "status_code": 200, "context": {}}
     with pytest.raises(RegistryError, match="not from AWS"), aws_errors():

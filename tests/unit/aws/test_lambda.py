@@ -102,7 +102,7 @@ def test_an_update_under_way_is_let_pass_and_then_ours_is_made(aws: Aws, functio
     assert aws.now == 2
 
 
-def test_what_somebody_else_did_meanwhile_is_not_overwritten(aws: Aws, functions: Functions) -> None:
+def test_a_change_by_another_client_is_not_overwritten(aws: Aws, functions: Functions) -> None:
     aws.refuses("update_function_code", "ResourceConflictException")
     aws.tells(ImageConfigResponse={"ImageConfig": {"Command": ["theirs.handler"]}})
 
@@ -110,9 +110,9 @@ def test_what_somebody_else_did_meanwhile_is_not_overwritten(aws: Aws, functions
         functions.update_image("app", OTHER, LIVE, until=60)
 
 
-def test_an_update_that_came_to_something_else_is_nobodys_success(aws: Aws, functions: Functions) -> None:
+def test_an_update_with_another_result_is_not_success(aws: Aws, functions: Functions) -> None:
     aws.stub.add_response("update_function_code", {})
-    aws.tells()  # as somebody else's update left it
+    aws.tells()  # after the update of another client
 
     with pytest.raises(AwsError, match="app was changed by another client"):
         functions.update_image("app", OTHER, LIVE, until=60)
@@ -141,7 +141,7 @@ def test_what_cannot_be_changed_is_told(aws: Aws, functions: Functions, until: f
         functions.update_image("app", OTHER, LIVE, until=until)
 
 
-def test_an_update_that_was_taken_and_failed_is_not_blamed_on_somebody_else(
+def test_an_accepted_update_that_failed_is_not_blamed_on_another_client(
     aws: Aws, functions: Functions
 ) -> None:
     aws.refuses("update_function_code", "PreconditionFailedException")

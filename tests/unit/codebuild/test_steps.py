@@ -140,7 +140,7 @@ def test_what_the_registry_has_otherwise_does_not_count(
     assert f"announced {THEIRS}, found {OURS}" in problem.what
 
 
-def test_an_image_that_nobody_has_is_not_built(steps: tuple[RemoteStep, ...], tmp_path: Path) -> None:
+def test_an_image_missing_in_the_registry_is_not_built(steps: tuple[RemoteStep, ...], tmp_path: Path) -> None:
     outcome = collect_results(steps[:1], tmp_path, Shop(), lambda: 0.0)
 
     assert statuses(outcome) == {D: "failed"}

@@ -61,7 +61,7 @@ def test_a_store_that_would_hide_the_token_is_set_aside_for_this_host_only() -> 
     assert merged["cliPluginsExtraDirs"] == ["/p", "/u/cli-plugins"]
 
 
-def test_nobody_else_can_read_it(home: PrivateDockerConfig) -> None:
+def test_only_its_owner_can_read_it(home: PrivateDockerConfig) -> None:
     before = os.umask(0)
     try:
         home.write(HOST, TOKEN, NOON)

@@ -97,7 +97,7 @@ def test_a_token_is_asked_once_a_run_and_names_the_host(open_ecr, amazon) -> Non
     assert kept(registry) == {HOST: {"auth": Credential(username="AWS", secret="t1").encoded}}
 
 
-def test_the_next_run_asks_nobody_while_the_token_is_valid(open_ecr, amazon) -> None:
+def test_the_next_run_sends_no_request_while_the_token_is_valid(open_ecr, amazon) -> None:
     amazon.ecr.add_response("get_authorization_token", told("t1", NOW + timedelta(hours=12)), {})
     open_ecr().login()
     amazon.made.clear()

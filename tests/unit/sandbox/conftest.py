@@ -39,15 +39,15 @@ class ScriptedRunner:
                 if effect:
                     effect(command)
                 return answer
-        raise AssertionError(f"nobody planned: {command}")
+        raise AssertionError(f"unplanned command: {command}")
 
     def stream(
         self, command: Command, on_line: Callable[[str], None], *, tick: Callable[[], None] | None = None
     ) -> Completed:
-        raise AssertionError(f"nobody planned: {command}")
+        raise AssertionError(f"unplanned command: {command}")
 
     def spawn(self, command: Command, *, log: Path) -> int:
-        raise AssertionError(f"nobody planned: {command}")
+        raise AssertionError(f"unplanned command: {command}")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 from lamina.sandbox.collector import render_config, write_containerd
 
 
-def test_garbage_is_collected_when_somebody_says_so_and_seldom_else() -> None:
+def test_garbage_is_collected_by_command_and_rarely_otherwise() -> None:
     config = tomllib.loads(render_config(Path('/run/x "y"/containerd.toml')))
 
     assert config["imports"] == ['/run/x "y"/containerd.toml']

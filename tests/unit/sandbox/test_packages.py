@@ -71,7 +71,7 @@ class TestChoose:
         chosen = choose([self.pair], offers, "bookworm", lambda one: one.suite != "sid")
         assert {one.suite for one in chosen} == {"trixie"}
 
-    def test_what_nobody_needs_may_be_missing(self) -> None:
+    def test_an_optional_group_may_be_missing(self) -> None:
         spare = Group(names=("libelf1t64",), suites=("release",), required=False)
         own = Group(names=("runc",), suites=("release",))
         assert choose([spare, own], [offer("runc", "bookworm")], "bookworm", lambda _: True) == (
