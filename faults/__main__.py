@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, help="try each fault once, with this seed")
     parser.add_argument(
-        "--lanes", type=int, default=2, help="how many to try at once, each on its own engine"
+        "--lanes", type=int, default=3, help="how many to try at once, each on its own engine"
     )
     parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE.name}")
     return parser

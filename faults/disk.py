@@ -68,7 +68,7 @@ def _temporary(scene: Scene) -> None:
 
 
 FAULTS = (
-    Fault(name="disk.state", what="`.lamina` is on a full disk", strike=_state, quick=5, full=15),
-    Fault(name="disk.registry", what="the registry's disk is full", strike=_registry, quick=4, full=10),
-    Fault(name="disk.temporary", what="TMPDIR is on a full disk", strike=_temporary, quick=1, full=4),
+    Fault(name="disk.state", what="`.lamina` is on a full disk", strike=_state, quick=5, full=8),
+    Fault(name="disk.registry", what="the registry's disk is full", strike=_registry, quick=4, full=5),
+    Fault(name="disk.temporary", what="TMPDIR is on a full disk", strike=_temporary, quick=1, full=2),
 )

@@ -122,20 +122,20 @@ FAULTS = (
         what="up to a hundred edits a second while four builds run",
         strike=lambda scene: _edit_during_builds(scene, 0.01),
         quick=2,
-        full=8,
+        full=4,
     ),
     Fault(
         name="edits.slow",
         what="a few edits a second while four builds run",
         strike=lambda scene: _edit_during_builds(scene, 0.3),
         quick=2,
-        full=8,
+        full=4,
     ),
     Fault(
         name="edits.between",
         what="edits between builds, some keep size and time of the file",
         strike=_edit_between,
         quick=2,
-        full=5,
+        full=3,
     ),
 )

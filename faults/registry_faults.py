@@ -116,7 +116,7 @@ def _foreign_image(scene: Scene) -> None:
 
 FAULTS = (
     *(
-        Fault(name=f"registry.{how}", what=what, strike=partial(_spoil, how=how), quick=2, full=8)
+        Fault(name=f"registry.{how}", what=what, strike=partial(_spoil, how=how), quick=2, full=4)
         for how, (what, _) in SPOILS.items()
     ),
     Fault(
@@ -124,20 +124,20 @@ FAULTS = (
         what="the blob of a configuration is gone",
         strike=_lose_config,
         quick=1,
-        full=4,
+        full=2,
     ),
     Fault(
         name="registry.foreign-image",
         what="an image without a fingerprint has the content tag",
         strike=_foreign_image,
         quick=1,
-        full=4,
+        full=2,
     ),
     Fault(
         name="registry.lost-layer",
         what="the blob of a layer is gone",
         strike=_lose_layer,
         quick=1,
-        full=4,
+        full=2,
     ),
 )
