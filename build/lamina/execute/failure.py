@@ -24,6 +24,9 @@ _MOST_RACES = 4
 # https://github.com/moby/buildkit/pull/6808; of a lower layer: https://github.com/moby/buildkit/issues/6977.
 # Retried once: if it fails again, the builder's state is damaged (https://github.com/moby/buildkit/issues/4024).
 _COLLECTED = re.compile(r"\bsnapshot \S+(?: sha256:\w+)? does not exist: not found$", re.MULTILINE)
+# dockerd restarts a containerd that died, and BuildKit connects to it again: that takes up to half a minute.
+_RECONNECTS = re.compile(r"\bdial unix \S*containerd\.sock: connect: connection refused")
+_MOST_RECONNECTS = 8
 # How registries reject credentials; ECR also when a token has expired.
 _REFUSED = re.compile(
     r"\b401 Unauthorized\b|\b403 Forbidden\b|no basic auth credentials|authorization token has expired"
@@ -70,9 +73,16 @@ def tries_again(image: str, what: str, trace: Trace) -> int:
     what: the failed step, from `broken_images`.
     """
     errors = _errors(image, what, trace)
+    if reconnects(image, what, trace):
+        return _MOST_RECONNECTS
     if all(_RACES.search(error) for error in errors):
         return _MOST_RACES
     return int(all(_RACES.search(error) or _COLLECTED.search(error) for error in errors))
+
+
+def reconnects(image: str, what: str, trace: Trace) -> bool:
+    """Whether an image failed because BuildKit lost containerd for a while. what: from `broken_images`."""
+    return all(_RECONNECTS.search(error) for error in _errors(image, what, trace))
 
 
 def first_error(image: str, what: str, trace: Trace) -> str:

@@ -7,15 +7,21 @@ from collections.abc import Callable, Collection, Mapping
 
 from lamina.errors import LaminaError, Problem
 from lamina.execute.bake import BuildRequest
-from lamina.execute.failure import broken_images, first_error, is_refused, tries_again
+from lamina.execute.failure import broken_images, first_error, is_refused, reconnects, tries_again
 from lamina.execute.progress import Trace
+
+_RECONNECT_SECONDS = 4.0
 
 
 class RetryPolicy:
-    """The retries of one run. renew: gets new credentials for the registry; None if that is impossible."""
+    """The retries of one run.
 
-    def __init__(self, renew: Callable[[], None] | None = None) -> None:
+    renew: gets new credentials for the registry; None if that is impossible. sleep: waits for some seconds.
+    """
+
+    def __init__(self, renew: Callable[[], None] | None, sleep: Callable[[float], None]) -> None:
         self._renew = renew
+        self._sleep = sleep
         self._tries: Counter[str] = Counter()
         self.problems: list[Problem] = []
         """Why new credentials could not be obtained."""
@@ -43,6 +49,8 @@ class RetryPolicy:
         self.notes += [
             Problem(what=f"{name} is tried again: {first_error(name, lost[name], trace)}") for name in passing
         ]
+        if any(reconnects(name, lost[name], trace) for name in passing):
+            self._sleep(_RECONNECT_SECONDS)
         return None
 
     def _renewed(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -50,6 +51,7 @@ class BuildEnv:
     mask: Mask = field(default_factory=Mask)
     """The secrets to hide in the output of steps."""
     stalls: StallRules = field(default_factory=StallRules)
+    sleep: Callable[[float], None] = time.sleep
 
 
 def apply_without_build(plan: Plan, place: ImageStore) -> dict[str, Result]:
@@ -71,7 +73,7 @@ def build(request: BuildRequest, build_env: BuildEnv, *, keep_going: bool = Fals
     installs: dict[str, dict[str, Mapping[str, str] | None]] = {}
     uncached: dict[str, str] = {}
     kinds: set[type[LaminaError]] = set()
-    retries = RetryPolicy(build_env.renew)
+    retries = RetryPolicy(build_env.renew, build_env.sleep)
     waiting = request
     attempt = 0
 

@@ -41,6 +41,8 @@ class Shop:
     """Reference -> digest and fingerprint."""
     turns: list[Callable[[Mapping[str, Any]], list[dict[str, Any]]]] = field(default_factory=list)
     calls: list[list[str]] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)
+    """Seconds that a run waited before it tried again."""
     refused: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Image -> why Lambda would not take it."""
     made: tuple[tuple[str, int], ...] = ()
@@ -157,6 +159,7 @@ def run(
         state=folder,
         folder=folder,
         clock=lambda: 0.0,
+        sleep=shop.pauses.append,
         renew=renew,
         mask=mask or Mask(),
     )
@@ -387,6 +390,18 @@ def test_an_engine_that_was_too_busy_is_asked_again(linked: Repo, tmp_path: Path
 
     assert run(shop, order_of(linked, D, W), tmp_path / "run").ok
     assert len(shop.calls) == 2
+
+
+def test_a_build_waits_for_an_engine_that_reconnects(linked: Repo, tmp_path: Path) -> None:
+    lost = (
+        f"ERROR: target {D}: failed to solve: connection error: desc = transport: Error while dialing: "
+        "dial unix /run/x/containerd/containerd.sock: connect: connection refused"
+    )
+    shop = Shop(turns=[lambda _: [{"message": lost}]] * 3)
+
+    assert run(shop, order_of(linked, D), tmp_path / "run").ok
+    assert len(shop.calls) == 4
+    assert len(shop.pauses) == 3
 
 
 def test_a_race_is_not_run_for_ever(linked: Repo, tmp_path: Path) -> None:
