@@ -254,7 +254,7 @@ def test_an_index_is_retagged_with_what_it_lists(served: Served, registry: OciRe
 
 
 def test_retagging_what_is_not_there_says_so(served: Served, registry: OciRegistry) -> None:
-    with pytest.raises(RegistryError, match="is not there"):
+    with pytest.raises(RegistryError, match="does not exist, cannot tag it"):
         registry.retag(served.ref("never/pushed:v1"), served.ref("never/pushed:stable"))
 
 

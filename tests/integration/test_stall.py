@@ -88,7 +88,7 @@ class TestOurOwnClient:
     def test_more_than_was_to_come(self, slow: gate.Gate) -> None:
         slow.watch = lambda method, path, body: (200, b"x" * 100_000) if "/blobs/" in path else None
 
-        with pytest.raises(RegistryError, match="more than the 5000 bytes"):
+        with pytest.raises(RegistryError, match="more than the expected 5000 bytes"):
             client(slow).blob(Reference.parse(f"{slow.address}/any:1"), described(BLOB), io.BytesIO())
 
 
