@@ -42,7 +42,7 @@ _LOCAL_LINE = re.compile(r"(?:-e|--editable|-r|--requirement|-c|--constraint)\b|
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """A way in which files may get into the image unseen. by: the cause, as messages state it."""
+    """A way in which files may get into the image unseen."""
 
     by: str
     """The cause, as messages state it."""

@@ -16,7 +16,6 @@ from lamina.report.markup import Html, join, table, tag
 from lamina.report.summary import (
     RUN_HEADINGS,
     about,
-    count,
     reasons_of,
     run_rows,
     spent,
@@ -75,11 +74,11 @@ def headline(run: Run) -> str:
     if not run.complete:
         return "A build that did not end"
     if run.count("skipped") == len(run.images):
-        return f"Nothing to build: {count(len(run.images), 'image')} up to date"
+        return f"Nothing to build: {figures.counted(len(run.images), 'image')} up to date"
     counts = [(status, run.count(status)) for status in _STATUSES if run.count(status)]
     first, number = counts[0]
     rest = "".join(f", {number} {status}" for status, number in counts[1:])
-    return f"{count(number, 'image')} {first}{rest}"
+    return f"{figures.counted(number, 'image')} {first}{rest}"
 
 
 def _header(report: RunReport) -> Html:
@@ -104,7 +103,11 @@ def _figures(report: RunReport) -> Iterator[Html]:
         f"{figures.seconds(spent(report.path))} of it on the critical path" if report.path else "nothing ran"
     )
     yield _figure("Wall time", figures.seconds(run.seconds), path)
-    steps = f"{report.cached} of {count(report.asked, 'step')}" if report.asked else "no step was asked for"
+    steps = (
+        f"{report.cached} of {figures.counted(report.asked, 'step')}"
+        if report.asked
+        else "no step was asked for"
+    )
     yield _figure("Steps from the cache", figures.share(report.cached, report.asked), steps)
     saved = run.saved
     size = f"and {figures.size(saved.bytes)}, " if saved and saved.bytes is not None else ""
@@ -272,7 +275,7 @@ def _slowest(report: RunReport) -> Html:
     drawn = table(headings, rows, label="the slowest steps", numbers=("times", "longest", "in all"))
     return _section(
         "slowest",
-        f"Over the last {count(len(report.runs), 'run')}."
+        f"Over the last {figures.counted(len(report.runs), 'run')}."
         if report.slowest
         else "No step ran in the last runs.",
         tag("div", drawn, class_="card") if report.slowest else None,
@@ -289,7 +292,7 @@ def _history(report: RunReport) -> Html:
     )
     return _section(
         "history",
-        f"The last {count(len(report.runs), 'run')}, in seconds; hatched: nothing had to be built.",
+        f"The last {figures.counted(len(report.runs), 'run')}, in seconds; hatched: nothing had to be built.",
         tag("div", chart(report.runs, report.run), drawn, class_="card"),
     )
 

@@ -71,7 +71,7 @@ def show(screen: Screen, report: RunReport) -> None:
         screen.rows(("seconds", "image", "step"), _path_rows(report.path), wide="step")
     if report.slowest:
         screen.say("")
-        screen.say(f"the slowest steps of the last {count(len(report.runs), 'run')}:")
+        screen.say(f"the slowest steps of the last {figures.counted(len(report.runs), 'run')}:")
         screen.rows(
             ("longest", "times", "image", "step"),
             (
@@ -103,7 +103,7 @@ def totals(report: RunReport) -> str:
     statuses = dict.fromkeys(("built", "skipped", *(image.status for image in run.images)))
     images = ", ".join(f"{run.count(status)} {status}" for status in statuses)
     steps = (
-        f"{report.cached} of {count(report.asked, 'step')} from the cache "
+        f"{report.cached} of {figures.counted(report.asked, 'step')} from the cache "
         f"({figures.share(report.cached, report.asked)})"
     )
     return f"{images} in {wall(run)}; {steps if report.asked else 'no step was asked for'}"
@@ -150,11 +150,6 @@ def spent(path: Iterable[StepRecord]) -> float:
         total += max(0.0, stop - max(start, end))
         end = max(end, stop)
     return total
-
-
-def count(number: int, what: str) -> str:
-    """Format a count: ``1 run``, ``2 runs``."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def reasons_of(reasons: tuple[str, ...]) -> Iterator[str]:
