@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "build" / "lamina"
-GROUND = ("errors", "process", "refs", "files", "masks")
+GROUND = ("errors", "process", "refs", "files", "masks", "parallel")
 CORE: dict[str, tuple[str, ...]] = {
     "aws": GROUND,
     "registries": (*GROUND, "aws"),
@@ -179,6 +179,12 @@ def test_one_module_starts_processes() -> None:
 
     assert calls == []
     assert users == {"process.py"}
+
+
+def test_one_module_makes_thread_pools() -> None:
+    users = {shown(file) for file in modules() for each in imports(file) if each.package == "concurrent"}
+
+    assert users == {"parallel.py"}
 
 
 def test_one_module_prints() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from lamina.aws.clients import CONNECTIONS, Access, Clients, boto_clients
 from lamina.aws.errors import aws_errors
 from lamina.aws.live import IMAGE, image_digest
 from lamina.errors import AwsError
+from lamina.parallel import gather
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +55,12 @@ def read_usage(access: Access, *, clients: Clients | None = None, threads: int =
             each for page in client.get_paginator("list_functions").paginate() for each in page["Functions"]
         ]
         images = [each["FunctionName"] for each in functions if each.get("PackageType") == IMAGE]
-        with ThreadPoolExecutor(threads, thread_name_prefix="lambda") as pool:
-            listed = pool.map(lambda name: (name, tuple(_versions(client, name))), images)
-            wanted = [(name, version) for name, versions in listed for version in versions]
-            found = pool.map(lambda pair: _deployed(client, *pair), wanted)
-            deployed = tuple(each for each in found if each is not None)
+        listed = gather(lambda name: tuple(_versions(client, name)), images, threads=threads)
+        wanted = [
+            (name, version) for name, versions in zip(images, listed, strict=True) for version in versions
+        ]
+        found = gather(lambda pair: _deployed(client, *pair), wanted, threads=threads)
+        deployed = tuple(each for each in found if each is not None)
         region = client.meta.region_name
     return Usage(account=account, region=region, functions=len(functions), deployed=deployed)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -19,6 +18,7 @@ from lamina.execute.image_store import RegistryStore
 from lamina.flow.session import Session
 from lamina.flow.tags import identified
 from lamina.identify.image import Image
+from lamina.parallel import gather
 from lamina.refs import Reference
 from lamina.smoke.smoke import event_of
 
@@ -280,24 +280,14 @@ def ask_all(ask: Callable[[_Item], _Made], items: Sequence[_Item]) -> list[_Made
 
     Raises AwsError with the problems of all items.
     """
-    problems: dict[Problem, None] = {}
-    answers: list[_Made] = []
 
-    def asked(item: _Item) -> list[_Made]:
+    def asked(item: _Item) -> _Made | AwsError:
         try:
-            return [ask(item)]
+            return ask(item)
         except AwsError as error:
-            problems.update(dict.fromkeys(error.problems))
-            return []
+            return error
 
-    for each in _at_once(asked, items):
-        answers += each
-    AwsError.check(problems)
-    return answers
-
-
-def _at_once(work: Callable[[_Item], _Made], items: Sequence[_Item]) -> list[_Made]:
-    if not items:
-        return []
-    with ThreadPoolExecutor(min(CONNECTIONS, len(items)), thread_name_prefix="lambda") as pool:
-        return list(pool.map(work, items))
+    answers = gather(asked, items, threads=CONNECTIONS)
+    errors = [each for each in answers if isinstance(each, AwsError)]
+    AwsError.check(dict.fromkeys(problem for error in errors for problem in error.problems))
+    return [each for each in answers if not isinstance(each, AwsError)]

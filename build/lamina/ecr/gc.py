@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from lamina.declare.settings import LOCAL
@@ -32,6 +31,7 @@ from lamina.flow.lock import read_pins
 from lamina.flow.plan import find_stable, make_images
 from lamina.flow.session import Session
 from lamina.identify.fingerprint import BILL_KEY, BuildInputs, content_tag
+from lamina.parallel import gather
 from lamina.refs import EcrHost, Reference
 from lamina.registries.base import DOCKER_LIST, OCI_INDEX, Manifest
 from lamina.registries.ecr import EcrRegistry
@@ -83,9 +83,10 @@ def plan_collection(
         current=frozenset(_named(session, image.ref) for image in images.values()),
         caches=frozenset(_named(session, ref) for image in images.values() for ref in policy.refs(image)),
     )
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="gc") as pool:
-        listed = pool.map(lambda name: [_held(name, each) for each in inventory.stored(name)], repositories)
-        held = tuple(each for those in listed for each in those)
+    listed = gather(inventory.stored, repositories, threads=_THREADS)
+    held = tuple(
+        _held(name, each) for name, those in zip(repositories, listed, strict=True) for each in those
+    )
     links = _links(session, [each for each in held if each.kind == "index"])
     return Collection(
         verdicts=_judge(session, held, rules, links),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any
 
@@ -29,6 +28,7 @@ from lamina.ecr.desired import (
 from lamina.errors import ConfigError, LaminaError, Problem, RegistryError
 from lamina.flow.cache import read_policy
 from lamina.flow.session import Session
+from lamina.parallel import gather
 from lamina.registries.ecr import EcrRegistry
 
 
@@ -76,10 +76,8 @@ def apply(session: Session, provision: Provision) -> tuple[Problem, ...]:
     """Make the changes, resource by resource, and verify them. Return the problems."""
     setup = _registry(session).setup
     by_resource = [tuple(those) for _, those in groupby(provision.changes, lambda each: each.resource)]
-    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="ecr") as pool:
-        problems = [
-            each for found in pool.map(lambda those: _apply(setup, those), by_resource) for each in found
-        ]
+    found = gather(lambda those: _apply(setup, those), by_resource, threads=CONNECTIONS)
+    problems = [each for problems in found for each in problems]
     return tuple(problems) or tuple(_stubborn(plan_setup(session).changes))
 
 
@@ -147,8 +145,7 @@ def _stubborn(left: Iterable[SettingChange]) -> Iterator[Problem]:
 
 def _look(setup: EcrSetup, names: Iterable[str]) -> Mapping[str, Aspects | None]:
     """Read the current aspects of every resource, many at once; None for one that does not exist."""
-    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="ecr") as pool:
-        return dict(pool.map(lambda name: (name, _aspects(setup, name)), names))
+    return dict(gather(lambda name: (name, _aspects(setup, name)), names, threads=CONNECTIONS))
 
 
 def _aspects(setup: EcrSetup, name: str) -> Aspects | None:

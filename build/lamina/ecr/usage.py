@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lamina.aws.clients import CONNECTIONS, Access
@@ -21,6 +20,7 @@ from lamina.ecr.pullers import (
 )
 from lamina.errors import AwsError, ConfigError, Problem
 from lamina.flow.session import Session
+from lamina.parallel import gather
 from lamina.registries.ecr import EcrRegistry
 
 _UNKNOWN = "nothing is deleted: unless all functions can be read, any image may be in use"
@@ -35,11 +35,8 @@ class UsageSources:
 
     def ask(self) -> tuple[Usage, ...]:
         """Ask all of them at once. Raises AwsError if one does not answer."""
-        if not self.accesses:
-            return ()
         try:
-            with ThreadPoolExecutor(len(self.accesses), thread_name_prefix="usage") as pool:
-                usages = tuple(pool.map(read_usage, self.accesses))
+            usages = gather(read_usage, self.accesses, threads=len(self.accesses))
         except AwsError as error:
             raise AwsError(*error.problems, Problem(what=_UNKNOWN)) from error
         return tuple({(each.account, each.region): each for each in usages}.values())
@@ -112,8 +109,7 @@ def _by_policies(
         owner: the registry's account if it is not the caller's, else None.
     """
     names = tuple(repositories)
-    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="ecr") as pool:
-        policies = tuple(pool.map(registry.stock.policy, names))
+    policies = gather(registry.stock.policy, names, threads=CONNECTIONS)
     found = dict.fromkeys(
         each
         for name, policy in zip(names, policies, strict=True)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from lamina.errors import Problem, RegistryError
+from lamina.parallel import gather
 from lamina.refs import Reference
 from lamina.registries.base import Manifest, Registry, sha256
 
@@ -66,10 +66,6 @@ def forget_steps(registry: Registry, refs: Iterable[Reference]) -> tuple[Problem
 
 
 def _each(act: Callable[[Reference], tuple[Problem, ...]], refs: Iterable[Reference]) -> tuple[Problem, ...]:
-    chosen = tuple(refs)
-    if not chosen:
-        return ()
-
     def safely(ref: Reference) -> tuple[Problem, ...]:
         try:
             return act(ref)
@@ -78,8 +74,8 @@ def _each(act: Callable[[Reference], tuple[Problem, ...]], refs: Iterable[Refere
         except (KeyError, TypeError, ValueError):  # a later form of the configuration: leave it as it is
             return ()
 
-    with ThreadPoolExecutor(min(_THREADS, len(chosen)), thread_name_prefix="cache") as pool:
-        return tuple(problem for problems in pool.map(safely, chosen) for problem in problems)
+    found = gather(safely, refs, threads=_THREADS)
+    return tuple(problem for problems in found for problem in problems)
 
 
 def _tidy(registry: Registry, ref: Reference, wanted: Exported) -> tuple[Problem, ...]:

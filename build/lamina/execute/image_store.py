@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -18,6 +17,7 @@ from lamina.decide.plan import FoundImage
 from lamina.errors import BuildError, LaminaError
 from lamina.identify.fingerprint import FINGERPRINT_KEY
 from lamina.identify.image import Image
+from lamina.parallel import gather
 from lamina.refs import Reference
 from lamina.registries.base import Descriptor, Manifest, Registry
 from lamina.registries.content import Content, open_archive
@@ -148,12 +148,8 @@ class RegistryStore:
         manifests = {ref: each for ref, each in self._registry.manifests(refs).items() if each is not None}
         lost = self._registry.lost({ref: (each.config,) for ref, each in manifests.items() if each.config})
         silent = [ref for ref, each in manifests.items() if not _fingerprint_of(each) and not lost.get(ref)]
-        labels: Mapping[Reference, str | None] = {}
-        if silent:
-            with ThreadPoolExecutor(_THREADS, thread_name_prefix="labels") as pool:
-                labels = dict(
-                    zip(silent, pool.map(lambda ref: self._label(ref, manifests[ref]), silent), strict=True)
-                )
+        read = gather(lambda ref: self._label(ref, manifests[ref]), silent, threads=_THREADS)
+        labels = dict(zip(silent, read, strict=True))
         return {
             ref: FoundImage(
                 ref=ref,
@@ -212,10 +208,12 @@ class RegistryStore:
         ref = found.ref.with_digest(found.digest)
         unpacked = 0
         if manifest.size >= at_least:
-            with ThreadPoolExecutor(_THREADS, thread_name_prefix="layers") as pool:
-                trailers = pool.map(lambda layer: self._registry.tail(ref, layer, _TRAILER), manifest.layers)
-                sizes = zip((layer.size for layer in manifest.layers), trailers, strict=True)
-                unpacked = sum(unpacked_size(size, trailer) for size, trailer in sizes)
+            layers = manifest.layers
+            trailers = gather(
+                lambda layer: self._registry.tail(ref, layer, _TRAILER), layers, threads=_THREADS
+            )
+            sizes = zip((layer.size for layer in layers), trailers, strict=True)
+            unpacked = sum(unpacked_size(size, trailer) for size, trailer in sizes)
         return ImageFacts(
             media_type=manifest.media_type,
             config_type=described.media_type,

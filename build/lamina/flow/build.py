@@ -6,7 +6,6 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
@@ -30,6 +29,7 @@ from lamina.flow.lock import pin_for_build, read_pins
 from lamina.flow.plan import decide, find_stable, look, make_images, select
 from lamina.flow.session import Session
 from lamina.identify.image import Image
+from lamina.parallel import both
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential, DockerConfig, lookup
 from lamina.report.cold import with_saved
@@ -139,10 +139,10 @@ def _build(
 def make_ready(session: Session, outside: Externals) -> None:
     """Prepare the builder and load the stand-ins of a build, in parallel: both wait for a program."""
     engine = session.engine
-    with ThreadPoolExecutor(1, thread_name_prefix="stand-ins") as pool:
-        loaded = pool.submit(load_stand_ins, outside, session.runner, engine, session.screen.say)
-        _ = session.builder
-    loaded.result()
+    both(
+        lambda: session.builder,
+        lambda: load_stand_ins(outside, session.runner, engine, session.screen.say),
+    )
 
 
 def name_run(purpose: str = "") -> str:
@@ -161,10 +161,10 @@ def make_request(
 ) -> BuildRequest:
     """Stage the contexts and return the build request. found: existing bases, by name."""
     images = [*(decision.image for decision in decisions), *support]
-    with ThreadPoolExecutor(1, thread_name_prefix="git") as pool:  # git is slow on a large worktree
-        asked = pool.submit(read_revision, session.runner, session.project.root)
-        stages = stage_images(session.project.state, images)
-    revision = asked.result()
+    stages, revision = both(
+        lambda: stage_images(session.project.state, images),
+        lambda: read_revision(session.runner, session.project.root),  # git is slow on a large worktree
+    )
     return BuildRequest(
         decisions=decisions,
         support=support,

@@ -21,6 +21,7 @@ from lamina.aws.clients import CONNECTIONS, Access, Clients, boto_clients
 from lamina.aws.ecr_settings import EcrSetup
 from lamina.aws.errors import aws_errors, create_command
 from lamina.errors import RegistryError
+from lamina.parallel import gather
 from lamina.process import Runner
 from lamina.refs import Reference
 from lamina.registries.base import Descriptor, Manifest
@@ -289,8 +290,6 @@ class EcrRegistry:
 
     def missing_repositories(self, names: Iterable[str]) -> tuple[str, ...]:
         """See `Registry.missing_repositories`. One call per hundred names unless one is missing."""
-        from concurrent.futures import ThreadPoolExecutor
-
         wanted = tuple(dict.fromkeys(names))
         with aws_errors():
             client: ECRClient = self._clients("ecr")
@@ -302,9 +301,8 @@ class EcrRegistry:
             if len(batch) == 1:  # a call fails as a whole and names only one: ask for each
                 missing.extend(batch)
                 continue
-            with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="ecr") as pool:
-                existing = pool.map(lambda name: self._exist(client, (name,)), batch)
-                missing.extend(name for name, exists in zip(batch, existing, strict=True) if not exists)
+            existing = gather(lambda name: self._exist(client, (name,)), batch, threads=CONNECTIONS)
+            missing.extend(name for name, exists in zip(batch, existing, strict=True) if not exists)
         return tuple(missing)
 
     def create_repository(self, name: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lamina.errors import EngineError, RegistryError
+from lamina.parallel import gather
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential
 from lamina.registries.pace import STALL_HINT, Pace
@@ -64,14 +65,11 @@ class LocalStore:
 
     def images(self, refs: Iterable[Reference]) -> Mapping[Reference, LocalImage | None]:
         """Return the images by reference, None for missing ones."""
-        from concurrent.futures import ThreadPoolExecutor
-
         wanted = tuple(dict.fromkeys(refs))
         with self._engine("inspect images"):
             pass  # connect once, before there are threads
         # The engine is slow at each (it adds up unpacked sizes) and answers several at once.
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="inspect") as pool:
-            return dict(zip(wanted, pool.map(self._image, wanted), strict=True))
+        return dict(zip(wanted, gather(self._image, wanted, threads=_AT_ONCE), strict=True))
 
     def layers(self, ref: Reference) -> tuple[tuple[str, int], ...]:
         """Return the layers of an image, lowest first: digest and unpacked bytes; empty when uncertain."""

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import IO, TypeVar
 from urllib.parse import urlencode, urljoin
 
-from lamina.errors import Problem, RegistryError
+from lamina.errors import RegistryError
+from lamina.parallel import gather
 from lamina.process import Runner
 from lamina.refs import Reference
 from lamina.registries import refusals
@@ -114,34 +115,23 @@ class OciRegistry:
         if len(wanted) < 2:
             return {key: ask(key) for key in wanted}
         self._session.open()  # before there are threads: an error common to all is raised once
-        from concurrent.futures import ThreadPoolExecutor
-
-        found: dict[_Key, _Value] = {}
-        problems: dict[Problem, None] = {}
         silent: list[refusals.UnansweredError] = []
 
-        def read(key: _Key) -> _Value:
+        def read(key: _Key) -> _Value | RegistryError:
             if silent:
-                raise silent[0]
+                return silent[0]
             try:
                 return ask(key)
             except refusals.UnansweredError as error:
                 silent.append(error)
-                raise
+                return silent[0]
+            except RegistryError as error:
+                return error
 
-        with ThreadPoolExecutor(min(_THREADS, len(wanted)), thread_name_prefix="registry") as pool:
-            for key, future in [(key, pool.submit(read, key)) for key in wanted]:
-                try:
-                    found[key] = future.result()
-                except refusals.UnansweredError:
-                    problems.update(dict.fromkeys(silent[0].problems))
-                except RegistryError as error:
-                    problems.update(dict.fromkeys(error.problems))
-                except BaseException:  # Ctrl-C above all: do not wait for requests that have not begun
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
-        RegistryError.check(problems)
-        return found
+        answers = dict(zip(wanted, gather(read, wanted, threads=_THREADS), strict=True))
+        errors = [each for each in answers.values() if isinstance(each, RegistryError)]
+        RegistryError.check(dict.fromkeys(problem for error in errors for problem in error.problems))
+        return {key: each for key, each in answers.items() if not isinstance(each, RegistryError)}
 
     def tags(self, repository: Reference) -> tuple[str, ...]:
         """Return every tag of a repository; none when it does not exist."""

@@ -6,11 +6,11 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from lamina.errors import RegistryError
 from lamina.files import EPOCH
+from lamina.parallel import gather
 from lamina.refs import Reference
 from lamina.registries.base import Manifest
 from lamina.registries.inventory import StoredManifest
@@ -41,8 +41,11 @@ class OciInventory:
         listed = [each.digest for manifest in found.values() for each in manifest.manifests]
         children = self._registry.manifests(place.with_digest(each) for each in listed if each not in found)
         found.update({each.digest: each for each in children.values() if each is not None})
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="registry") as pool:
-            return tuple(pool.map(lambda each: self._stored(place, each, tags[each.digest]), found.values()))
+        return tuple(
+            gather(
+                lambda each: self._stored(place, each, tags[each.digest]), found.values(), threads=_THREADS
+            )
+        )
 
     def remove(self, repository: str, digests: Iterable[str]) -> Iterator[tuple[str, str | None]]:
         """See `Inventory.remove`."""
