@@ -93,7 +93,7 @@ class Shelf:
             for name, image in images.items()
             if image.ref in self.refs
         }
-        return StoreLookup(place="the shelf", found=found)
+        return StoreLookup(store="the shelf", found=found)
 
 
 @dataclass(slots=True)

@@ -92,7 +92,7 @@ def build_check(plan: Plan | None, kind: str) -> Check:
     waiting = [each.image.name for each in decisions if each.action != "skip"]
     if waiting:
         return _not_yet(2, name, f"to be built: {_first(waiting)}", f"invoke {name}")
-    return _done(2, name, f"{len(decisions)} up to date in {plan.place}")
+    return _done(2, name, f"{len(decisions)} up to date in {plan.store}")
 
 
 def tag_check(alias: str | None, missing: Sequence[str] | None) -> Check:

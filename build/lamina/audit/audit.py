@@ -84,14 +84,14 @@ def audit_skips(session: Session, *, sample: int = 0, seed: int = 0) -> Audit:
 def _broken(session: Session, chosen: tuple[Decision, ...]) -> Mapping[str, Audited]:
     """Return the verdicts of images with missing content in the image store, which need no rebuild."""
     found = {each.image.name: each.source for each in chosen if each.source is not None}
-    seen = session.place.examine(found) if found else {}
+    seen = session.image_store.examine(found) if found else {}
     return {
         each.image.name: Audited(
             image=each.image,
             found=seen[each.image.name],
             verdict=AuditVerdict(
                 conclusion="false skip",
-                reasons=(f"{session.place.name} has lost {seen[each.image.name].lacks}",),
+                reasons=(f"{session.image_store.name} has lost {seen[each.image.name].lacks}",),
             ),
             cached=0,
             total=0,
@@ -117,7 +117,7 @@ def _audit(
     audited = []
     with session.screen.progress(tuple(each.image.name for each in chosen)) as view:
         used = from_outside(images.values(), outside)
-        env = make_build_env(session, used, session.place, name_run("audit"), view)
+        env = make_build_env(session, used, session.image_store, name_run("audit"), view)
         for decision in chosen:
             support = find_support((decision,), images, visible)
             request = make_request(session, plan.found, (decision,), support, outside, caches.images)

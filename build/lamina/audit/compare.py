@@ -84,7 +84,7 @@ def _look_closer(
     request: BuildRequest, env: BuildEnv, attempt: int, found: FoundImage, made_by: tuple[LayerStep, ...]
 ) -> AuditVerdict:
     try:
-        with _archive(request, env, attempt) as built, env.place.open(found) as existing:
+        with _archive(request, env, attempt) as built, env.store.open(found) as existing:
             return compare(built, existing, made_by)
     except BuildError as error:
         return _unknown(error.problems[0].what)

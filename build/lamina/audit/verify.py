@@ -43,14 +43,14 @@ def verify_image(session: Session, name: str) -> Verified:
     )
     images = make_images(session, (name,), outside)
     image = images[name]
-    found = find_images(session.place, [image]).get(image.name)
+    found = find_images(session.image_store, [image]).get(image.name)
     if found is None:
         raise BuildError.of(
-            f"{image.ref} is not in {session.place.name}: there is nothing to verify",
+            f"{image.ref} is not in {session.image_store.name}: there is nothing to verify",
             hint=f"invoke build-all --image {name} --reproducible",
         )
     session.screen.headline(outside.headline)
-    with session.place.open(found) as recorded, _cold(session) as cold:
+    with session.image_store.open(found) as recorded, _cold(session) as cold:
         make_ready(cold, outside)
         decisions = tuple(
             Decision(image=each, action="build", reasons=("verify",)) for each in images.values()
@@ -61,13 +61,13 @@ def verify_image(session: Session, name: str) -> Verified:
         )
         with cold.screen.progress(tuple(images)) as view:
             used = from_outside(images.values(), outside)
-            outcome = build(request, make_build_env(cold, used, cold.engine_place, name_run("verify"), view))
+            outcome = build(request, make_build_env(cold, used, cold.engine_store, name_run("verify"), view))
         if outcome.interrupted:
             raise KeyboardInterrupt
         BuildError.check(outcome.problems)
-        built = cold.engine_place.look([image.ref])[image.ref]
+        built = cold.engine_store.look([image.ref])[image.ref]
         steps = made_by(image, outside)
-        with cold.engine_place.open(built) as rebuilt:
+        with cold.engine_store.open(built) as rebuilt:
             rows = tuple(_rows(steps, found, recorded, built, rebuilt))
             return Verified(image=image, found=found, rows=rows, verdict=compare(rebuilt, recorded, steps))
 

@@ -167,7 +167,7 @@ def _build(
     ConfigError.check(unfit(settings, built, secrets=project.secrets, stand_ins=stand_ins))
     caches = find_caches(session, built.values())
     session.screen.notes((*caches.notes, *notes(settings, len(built))))
-    order = make_request(session, plan.found, decisions, (), outside, caches.images)
+    request = make_request(session, plan.found, decisions, (), outside, caches.images)
     needed = needed_secrets(settings, built.values())
     clients = aws_clients(session)
     codebuild, bucket = CodeBuild(clients), SourceBucket(str(settings.bucket), clients)
@@ -182,14 +182,14 @@ def _build(
         secrets=needed,
         public=public_hosts(outside_images(session)),
     )
-    remotes = _remote_builds(session, order, machine, tuple(needed))
+    remotes = _remote_builds(session, request, machine, tuple(needed))
     ConfigError.check(_secret_arguments(remotes))
     folder = session.project.state / "runs" / run
     folder.mkdir(parents=True)
     started: list[Started] = []
     try:
         for each in remotes:
-            started.append(_begin(session, codebuild, bucket, order, each, folder, options))
+            started.append(_begin(session, codebuild, bucket, request, each, folder, options))
             session.screen.say(f"{each.project}: started {started[-1].id}")
         write_json(folder / "codebuild.json", kept_settings(tuple(started)))
         if not options.wait:
@@ -202,13 +202,13 @@ def _build(
             with suppress(AwsError):
                 _stop(codebuild, tuple(started))
         raise
-    exact = not order.reproducible
+    exact = not request.reproducible
     session.screen.notes(settle_caches(session.registry, caches, outcome, exact=exact))
     return outcome
 
 
 def _remote_builds(
-    session: Session, order: BuildRequest, machine: CodeBuildMachine, secrets: tuple[str, ...]
+    session: Session, request: BuildRequest, machine: CodeBuildMachine, secrets: tuple[str, ...]
 ) -> tuple[RemoteBuild, ...]:
     """Return one build per architecture: on one machine, or as a batch when there are many images."""
     settings = session.project.codebuild
@@ -217,12 +217,12 @@ def _remote_builds(
     )
     remotes: list[RemoteBuild] = []
     for name in ARCHITECTURES:
-        own = tuple(each for each in order.decisions if architecture_of(each.image) == name)
+        own = tuple(each for each in request.decisions if architecture_of(each.image) == name)
         if not own:
             continue
         first = 1 + sum(len(remote.steps) for remote in remotes)
         jobs: int = session.project.get("jobs")
-        steps = split(replace(order, decisions=own, secrets=files), jobs, first=first)
+        steps = split(replace(request, decisions=own, secrets=files), jobs, first=first)
         batch = as_batch(settings, len(own))
         texts = {
             **{each.step.bake_file: each.render() for each in steps},
@@ -243,9 +243,9 @@ def _secret_arguments(remotes: Iterable[RemoteBuild]) -> Iterator[Problem]:
         )
 
 
-def _send(session: Session, bucket: SourceBucket, order: BuildRequest, remote: RemoteBuild) -> str:
+def _send(session: Session, bucket: SourceBucket, request: BuildRequest, remote: RemoteBuild) -> str:
     """Upload the source of a build unless the bucket has it, and return its key."""
-    stages = {name: order.stages[name] for step in remote.steps for name in step.images}
+    stages = {name: request.stages[name] for step in remote.steps for name in step.images}
     with tempfile.TemporaryDirectory(prefix="source-", dir=session.project.state) as scratch:
         bundle = make_bundle(Path(scratch), remote.texts, stages)
         BuildError.check(
@@ -268,7 +268,7 @@ def _begin(
     session: Session,
     codebuild: CodeBuild,
     bucket: SourceBucket,
-    order: BuildRequest,
+    request: BuildRequest,
     remote: RemoteBuild,
     folder: Path,
     options: CodeBuildOptions,
@@ -276,15 +276,15 @@ def _begin(
     """Send a source and start its build. The bake files are kept locally, as for a local run."""
     for step in remote.steps:
         write_atomic(folder / step.step.bake_file, remote.texts[step.step.bake_file])
-    request = StartRequest(
+    start = StartRequest(
         project=remote.project,
-        source=f"{bucket.name}/{_send(session, bucket, order, remote)}",
+        source=f"{bucket.name}/{_send(session, bucket, request, remote)}",
         buildspec=BUILDSPEC,
         environment={RESULTS: f"s3://{bucket.name}/{results_prefix(folder.name)}"},
         token=f"{folder.name}-{remote.steps[0].number}",
         timeout=options.timeout or session.project.codebuild.timeout,
     )
-    id = codebuild.start_batch(request) if remote.batch else codebuild.start(request)  # noqa: A001
+    id = codebuild.start_batch(start) if remote.batch else codebuild.start(start)  # noqa: A001
     return Started(id=id, project=remote.project, steps=remote.steps, batch=remote.batch)
 
 
@@ -294,7 +294,7 @@ def _left_running(started: tuple[Started, ...]) -> Outcome:
         decision.image.name: Result(image=decision.image, status="started", reasons=decision.reasons)
         for each in started
         for step in each.steps
-        for decision in step.order.decisions
+        for decision in step.request.decisions
     }
     return Outcome(results=results, remote=tuple(each.id for each in started))
 

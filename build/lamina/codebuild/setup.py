@@ -36,14 +36,14 @@ from lamina.flow.session import Session
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """The comparison. bucket, projects: changes. there: existing projects. policies: name -> document."""
+    """The comparison. bucket, projects: changes. existing: by project. policies: name -> document."""
 
     bucket: tuple[ProjectChange, ...]
     has_bucket: bool
     rules: tuple[Mapping[str, Any], ...]
     projects: Mapping[str, tuple[ProjectChange, ...]]
     definitions: Mapping[str, Mapping[str, Any]]
-    there: Mapping[str, Mapping[str, Any]]
+    existing: Mapping[str, Mapping[str, Any]]
     policies: Mapping[str, Mapping[str, Any]]
 
     @property
@@ -79,14 +79,16 @@ def look_at_setup(session: Session) -> Setup:
     definitions = {
         each["name"]: each for each in (project_definition(settings, name) for name in architectures)
     }
-    there = codebuild.projects(definitions)
+    existing = codebuild.projects(definitions)
     return Setup(
         bucket=tuple(bucket_changes(bucket.name, exists=exists, rules=rules)),
         has_bucket=exists,
         rules=rules,
-        projects={name: tuple(project_changes(each, there.get(name))) for name, each in definitions.items()},
+        projects={
+            name: tuple(project_changes(each, existing.get(name))) for name, each in definitions.items()
+        },
         definitions=definitions,
-        there=there,
+        existing=existing,
         policies={
             "trust": trust_policy(settings, account, architectures),
             "role": role_policy(settings, account, architectures, repositories, outside_images(session)),
@@ -122,10 +124,10 @@ def apply_setup(session: Session, setup: Setup) -> None:
         session.screen.say(f"bucket {bucket.name} is up to date")
     for name, changes in setup.projects.items():
         definition = setup.definitions[name]
-        if name not in setup.there:
+        if name not in setup.existing:
             codebuild.create_project(definition)
         elif changes:
-            codebuild.update_project(name, project_update(definition, setup.there[name], changes))
+            codebuild.update_project(name, project_update(definition, setup.existing[name], changes))
         if changes:
             session.screen.say(f"project {name} is up to date")
 

@@ -34,7 +34,7 @@ class RemoteStep:
     """One call of bake on CodeBuild, with its images and bake file."""
 
     step: BuildspecStep
-    order: BuildRequest
+    request: BuildRequest
     bake: Bake
 
     @property
@@ -45,7 +45,7 @@ class RemoteStep:
     @property
     def images(self) -> tuple[str, ...]:
         """The names of the images it builds."""
-        return tuple(decision.image.name for decision in self.order.decisions)
+        return tuple(decision.image.name for decision in self.request.decisions)
 
     def trace(self) -> Trace:
         """Return an empty trace for its bake's events."""
@@ -61,17 +61,17 @@ def remote_stage(image: str) -> StagedContext:
     return StagedContext(folder=CONTEXTS / image)
 
 
-def split(order: BuildRequest, jobs: int, *, first: int = 1) -> tuple[RemoteStep, ...]:
+def split(request: BuildRequest, jobs: int, *, first: int = 1) -> tuple[RemoteStep, ...]:
     """Split a request into the calls of bake that a local run would make.
 
     A base image built by an earlier call is known by its tag only; its digest is read when bake runs.
     first: the number of the first step.
     """
-    images = {decision.image.name: decision.image for decision in order.decisions}
-    numbers = {decision.image.name: at for at, decision in enumerate(order.decisions, start=1)}
+    images = {decision.image.name: decision.image for decision in request.decisions}
+    numbers = {decision.image.name: at for at, decision in enumerate(request.decisions, start=1)}
     made: dict[str, int] = {}
     steps: list[RemoteStep] = []
-    waiting = order
+    waiting = request
     while waiting.decisions:
         number = first + len(steps)
         chosen = next_batch(waiting, jobs)
@@ -83,15 +83,15 @@ def split(order: BuildRequest, jobs: int, *, first: int = 1) -> tuple[RemoteStep
         batch = replace(
             waiting,
             decisions=chosen,
-            stages={name: remote_stage(name) for name in order.stages},
-            found={**order.found, **found},
+            stages={name: remote_stage(name) for name in request.stages},
+            found={**request.found, **found},
         )
         step = BuildspecStep(
             number=number,
             bases={numbers[name]: str(image.ref) for name, image in awaited.items()},
             after=tuple(sorted({made[name] for name in awaited})),
         )
-        steps.append(RemoteStep(step=step, order=batch, bake=make_bake(batch)))
+        steps.append(RemoteStep(step=step, request=batch, bake=make_bake(batch)))
         made |= {decision.image.name: number for decision in chosen}
         waiting = replace(
             waiting, decisions=tuple(each for each in waiting.decisions if each.image.name not in made)
@@ -107,7 +107,7 @@ def _awaited(
 
 
 def collect_results(
-    steps: tuple[RemoteStep, ...], folder: Path, place: ImageStore, clock: Callable[[], float]
+    steps: tuple[RemoteStep, ...], folder: Path, store: ImageStore, clock: Callable[[], float]
 ) -> Outcome:
     """Return the outcome of a successful build; its images are confirmed as after a local build.
 
@@ -119,11 +119,11 @@ def collect_results(
     installs: dict[str, dict[str, Mapping[str, str] | None]] = {}
     for each in steps:
         trace = read_trace(each, folder)
-        note_installs(installs, each.order, trace)
-        uncached |= cache_gaps(each.order, trace)
+        note_installs(installs, each.request, trace)
+        uncached |= cache_gaps(each.request, trace)
         announced = read_announced(folder, each.number)
-        confirmed, doubts = confirm(each.order, place, announced, Baked(trace=trace), now=clock())
-        results |= {**confirmed, **doubtful(each.order, doubts)}
+        confirmed, doubts = confirm(each.request, store, announced, Baked(trace=trace), now=clock())
+        results |= {**confirmed, **doubtful(each.request, doubts)}
         problems += doubts.values()
     return Outcome(results=results, installs=installs, problems=tuple(problems), uncached=uncached)
 
@@ -139,10 +139,10 @@ def explain_failure(steps: tuple[RemoteStep, ...], folder: Path) -> Outcome:
         broken: Mapping[str, str] = {}
         if (folder / events_file(each.number)).exists() and not read_announced(folder, each.number):
             trace = read_trace(each, folder)
-            broken = broken_images(each.order, trace)
+            broken = broken_images(each.request, trace)
             if broken or trace.messages:
-                problems += explain(each.order, trace, broken, "\n".join(trace.messages))
-            results |= {name: lost_result(each.order, name, trace, what) for name, what in broken.items()}
+                problems += explain(each.request, trace, broken, "\n".join(trace.messages))
+            results |= {name: lost_result(each.request, name, trace, what) for name, what in broken.items()}
     return Outcome(
         results={**cancel(steps, "the remote build failed").results, **results}, problems=tuple(problems)
     )
@@ -150,7 +150,7 @@ def explain_failure(steps: tuple[RemoteStep, ...], folder: Path) -> Outcome:
 
 def cancel(steps: tuple[RemoteStep, ...], reason: str) -> Outcome:
     """Return the outcome of a build whose images are all cancelled."""
-    decisions = [decision for each in steps for decision in each.order.decisions]
+    decisions = [decision for each in steps for decision in each.request.decisions]
     return Outcome(results={each.image.name: cancelled(each, f"cancelled: {reason}") for each in decisions})
 
 

@@ -52,12 +52,12 @@ class FoundImage:
 class StoreLookup:
     """Which images exist in the image store.
 
-    place: the store's name for reasons: ``the engine``, ``registry example.com``. found: image -> the image
+    store: the store's name for reasons: ``the engine``, ``registry example.com``. found: image -> the image
     under its content tag. elsewhere: image -> the same fingerprint under another name. unknown: why the store
     was not asked; None if it was.
     """
 
-    place: str
+    store: str
     found: Mapping[str, FoundImage] = field(default_factory=dict)
     elsewhere: Mapping[str, FoundImage] = field(default_factory=dict)
     unknown: str | None = None
@@ -87,7 +87,7 @@ class Plan:
     decisions: Mapping[str, Decision]
     found: Mapping[str, FoundImage]
     """The existing images among these and their bases: under the content tag, or at the source of a retag."""
-    place: str
+    store: str
     unknown: str | None = None
     notes: tuple[Problem, ...] = ()
     headline: str | None = None
@@ -145,7 +145,7 @@ def make_plan(
     return Plan(
         decisions={name: decisions[name] for name in images if name in decisions},
         found={**lookup.found, **_sources(decisions.values())},
-        place=lookup.place,
+        store=lookup.store,
         unknown=lookup.unknown,
         notes=notes,
         headline=headline,
@@ -201,7 +201,7 @@ def _decide(
         return Decision(image=image, action="build", reasons=reasons)
     found = lookup.found.get(name)
     if found and found.is_image(image):
-        reason = f"up to date: {image.tag} is in {lookup.place}"
+        reason = f"up to date: {image.tag} is in {lookup.store}"
         return Decision(image=image, action="skip", reasons=(reason,), source=found)
     if name in lookup.elsewhere:
         source = lookup.elsewhere[name]
@@ -211,7 +211,7 @@ def _decide(
         return Decision(
             image=image,
             action="build",
-            reasons=(why_unusable(found, image, lookup.place),),
+            reasons=(why_unusable(found, image, lookup.store),),
             no_cache=any(each != found.config for each in found.lost),
         )
     changes = differences(last, image.bill, image.ignores) if last else ()
@@ -219,13 +219,13 @@ def _decide(
     return Decision(image=image, action="build", reasons=reasons, changes=changes)
 
 
-def why_unusable(found: FoundImage, image: Image, place: str) -> str:
+def why_unusable(found: FoundImage, image: Image, store: str) -> str:
     """Return why the image under a content tag cannot be used: other inputs, lost blobs, no fingerprint."""
     if found.fingerprint not in {None, image.fingerprint}:
-        return f"{image.tag} exists in {place} but was built from different inputs"
+        return f"{image.tag} exists in {store} but was built from different inputs"
     if found.lost:
-        return f"{image.tag} in {place} has lost {found.lacks}"
-    return f"{image.tag} exists in {place} but carries no fingerprint: Lamina did not build it"
+        return f"{image.tag} in {store} has lost {found.lacks}"
+    return f"{image.tag} exists in {store} but carries no fingerprint: Lamina did not build it"
 
 
 def _reasons(
@@ -234,4 +234,4 @@ def _reasons(
     lines = tuple(each.line for each in describe_changes(changes))
     if lookup.unknown:
         return (*lines, f"unknown whether it exists: {lookup.unknown}")
-    return lines or (f"{image.tag} is {'no longer' if known else 'not yet'} in {lookup.place}",)
+    return lines or (f"{image.tag} is {'no longer' if known else 'not yet'} in {lookup.store}",)

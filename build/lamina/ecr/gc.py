@@ -283,7 +283,7 @@ def _inventory(session: Session) -> Inventory:
             allowed="ecr, or ecr/<prefix>",
             hint='registry = "ecr" in [tool.lamina], with account and region in [tool.lamina.ecr]',
         )
-    return registry.stock if isinstance(registry, EcrRegistry) else OciInventory(registry)
+    return registry.inventory if isinstance(registry, EcrRegistry) else OciInventory(registry)
 
 
 def _reference(session: Session, repository: str) -> Reference:

@@ -42,7 +42,7 @@ def plan_setup(session: Session) -> Provision:
     registry = _registry(session)
     setup = registry.setup
     names = {node.name: session.project.repository(node.name) for node in session.graph.nodes.values()}
-    _check_template(session, {name: registry.stock.full(each) for name, each in names.items()})
+    _check_template(session, {name: registry.inventory.full(each) for name, each in names.items()})
     identity = setup.identity()
     caller = EcrCaller(
         partition=identity.partition,
@@ -53,10 +53,10 @@ def plan_setup(session: Session) -> Provision:
     policy = read_policy(session)
     kinds = {node.name: node.kind for node in session.graph.nodes.values()}
     bases, functions = (
-        [registry.stock.full(names[name]) for name in names if kinds[name] == kind]
+        [registry.inventory.full(names[name]) for name in names if kinds[name] == kind]
         for kind in ("base", "lambda")
     )
-    caches = dict.fromkeys(registry.stock.full(policy.name(each)) for each in names.values())
+    caches = dict.fromkeys(registry.inventory.full(policy.name(each)) for each in names.values())
     wanted = wanted_resources(
         session.project.ecr,
         caller,

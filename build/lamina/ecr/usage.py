@@ -109,15 +109,15 @@ def _by_policies(
         owner: the registry's account if it is not the caller's, else None.
     """
     names = tuple(repositories)
-    policies = gather(registry.stock.policy, names, threads=CONNECTIONS)
+    policies = gather(registry.inventory.policy, names, threads=CONNECTIONS)
     found = dict.fromkeys(
         each
         for name, policy in zip(names, policies, strict=True)
-        for each in let_in(policy, f"the policy of {registry.stock.full(name)}")
+        for each in let_in(policy, f"the policy of {registry.inventory.full(name)}")
     )
     if owner:  # only the account itself may read the registry's own policy
         who = f"accounts that the registry of {owner} lets in"
         found[OpenPrincipal(who=who, where=f"the policy of the registry of {owner}")] = None
     else:
-        found |= dict.fromkeys(let_in(registry.stock.registry_policy(), "the registry's policy"))
+        found |= dict.fromkeys(let_in(registry.inventory.registry_policy(), "the registry's policy"))
     return tuple(found)

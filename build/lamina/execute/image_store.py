@@ -274,7 +274,7 @@ class FallbackStore:
     def name(self) -> str:
         """See `ImageStore.name`: of the stores that were asked."""
         asked = (self._first, *([self._second] if "_second" in vars(self) else []))
-        return " or ".join(place.name for place in asked if place)
+        return " or ".join(store.name for store in asked if store)
 
     def look(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
         """See `ImageStore.look`; the second is asked only for images missing or incomplete in the first."""
@@ -332,10 +332,10 @@ class FallbackStore:
         return self._make_second()
 
 
-def find_images(place: ImageStore, images: Iterable[Image]) -> Mapping[str, FoundImage]:
+def find_images(store: ImageStore, images: Iterable[Image]) -> Mapping[str, FoundImage]:
     """Return the images that exist, complete and with the same fingerprint, by name."""
     wanted = {image.name: image for image in images}
-    existing = place.look([image.ref for image in wanted.values()])
+    existing = store.look([image.ref for image in wanted.values()])
     return {
         name: existing[image.ref]
         for name, image in wanted.items()
@@ -348,14 +348,14 @@ def _fingerprint_of(manifest: Manifest) -> str | None:
     return None if manifest.is_index else manifest.annotations.get(FINGERPRINT_KEY)
 
 
-def own_layers(image: Image, found: FoundImage, place: ImageStore) -> Mapping[str, int]:
+def own_layers(image: Image, found: FoundImage, store: ImageStore) -> Mapping[str, int]:
     """Return the layers that an image's own instructions made: digest -> bytes, lowest first.
 
     Empty if unknown: that does not fail a build.
     """
     own = len(steps(image.node, exact_base=False)) - 1
     try:
-        layers = place.layers(found)
+        layers = store.layers(found)
     except LaminaError:
         return {}
     return dict(layers[max(0, len(layers) - own) :])

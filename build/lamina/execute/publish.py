@@ -18,7 +18,7 @@ from lamina.refs import Reference
 
 
 def publish_attested(
-    request: BuildRequest, place: ImageStore, *, finished: bool
+    request: BuildRequest, store: ImageStore, *, finished: bool
 ) -> tuple[dict[str, Problem], dict[str, str]]:
     """Tag the pushed images. Return the problems and the tagged images' digests, both by image.
 
@@ -30,33 +30,33 @@ def publish_attested(
     digests: dict[str, str] = {}
     images = [each.image for each in request.decisions if finished or each.image.name not in request.found]
     attested = (
-        place.attested(attested_ref(image.ref) for image in images) if images and request.attests else {}
+        store.attested(attested_ref(image.ref) for image in images) if images and request.attests else {}
     )
     for image in images:
         if found := attested.get(attested_ref(image.ref)):
             try:
-                if place.fingerprint(found.ref) == image.fingerprint:
-                    _name(request, place, image, found)
+                if store.fingerprint(found.ref) == image.fingerprint:
+                    _name(request, store, image, found)
                     digests[image.name] = found.digest
             except LaminaError as error:
                 problems[image.name] = error.problems[0]
     return problems, digests
 
 
-def _name(request: BuildRequest, place: ImageStore, image: Image, found: FoundImage) -> None:
+def _name(request: BuildRequest, store: ImageStore, image: Image, found: FoundImage) -> None:
     source = replace(found, ref=found.ref.with_digest(found.digest))
     cache = request.caches.get(image.name)
     for name in (*(Reference.parse(tag) for tag in (cache.tags if cache else ())), image.ref):
-        place.retag(source, name)
+        store.retag(source, name)
 
 
-def carry(place: ImageStore, source: FoundImage, target: Reference) -> bool:
+def carry(store: ImageStore, source: FoundImage, target: Reference) -> bool:
     """Copy the attestations of a retagged image to its new name. Return whether there are any.
 
     source: with its content tag. target: the new name.
     """
     index = attested_ref(source.ref)
-    found = place.look([index]).get(index)
+    found = store.look([index]).get(index)
     if found is not None:
-        place.retag(found, attested_ref(target))
+        store.retag(found, attested_ref(target))
     return found is not None

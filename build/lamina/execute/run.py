@@ -38,7 +38,7 @@ class BuildEnv:
     runner: Runner
     engine: Engine
     builder: str
-    place: ImageStore
+    store: ImageStore
     state: Path
     folder: Path
     """The folder of this run, with its bake files, events and metadata."""
@@ -54,11 +54,11 @@ class BuildEnv:
     sleep: Callable[[float], None] = time.sleep
 
 
-def apply_without_build(plan: Plan, place: ImageStore) -> dict[str, Result]:
+def apply_without_build(plan: Plan, store: ImageStore) -> dict[str, Result]:
     """Apply the decisions that need no build: do the retags, report the skips."""
     results = {decision.image.name: _skipped(decision) for decision in plan.acting("skip")}
     for decision in plan.acting("retag"):
-        results[decision.image.name] = _retagged(decision, place)
+        results[decision.image.name] = _retagged(decision, store)
     return results
 
 
@@ -94,7 +94,7 @@ def build(request: BuildRequest, build_env: BuildEnv, *, keep_going: bool = Fals
             baked = call_bake(batch, build_env, attempt)
             note_installs(installs, batch, baked.trace)
             announced = read_announced(build_env.folder, attempt)
-            confirmed, doubts = confirm(batch, build_env.place, announced, baked, now=build_env.clock())
+            confirmed, doubts = confirm(batch, build_env.store, announced, baked, now=build_env.clock())
         except (LaminaError, OSError, KeyboardInterrupt) as error:
             if not results:
                 raise
@@ -166,14 +166,14 @@ def _skipped(decision: Decision) -> Result:
     )
 
 
-def _retagged(decision: Decision, place: ImageStore) -> Result:
+def _retagged(decision: Decision, store: ImageStore) -> Result:
     source = decision.source
     if source is None:
         raise ValueError("a retag without a source")
-    place.retag(source, decision.image.ref)
-    found = place.look([decision.image.ref]).get(decision.image.ref)
+    store.retag(source, decision.image.ref)
+    found = store.look([decision.image.ref]).get(decision.image.ref)
     if found is None or found.digest != source.digest:
-        raise BuildError.of(f"{place.name} did not confirm {decision.image.ref}", hint="run it again")
+        raise BuildError.of(f"{store.name} did not confirm {decision.image.ref}", hint="run it again")
     return Result(
         image=decision.image,
         status="retagged",
@@ -198,8 +198,8 @@ def _call_once(request: BuildRequest, build_env: BuildEnv, attempt: int) -> Bake
     # The engine's builder unpacks images it stores, and cannot unpack rewritten timestamps: load an archive.
     loads = request.reproducible and request.local_images and not request.push and request.output is None
     if loads:
-        place = csv_field(f"dest={build_env.folder}/{{target}}.tar")
-        request = replace(request, output=f"type=docker,oci-mediatypes=true,{place}")
+        archive = csv_field(f"dest={build_env.folder}/{{target}}.tar")
+        request = replace(request, output=f"type=docker,oci-mediatypes=true,{archive}")
     bake = make_bake(request)
     file = build_env.folder / f"bake-{attempt}.json"
     write_atomic(file, bake.render())
@@ -279,15 +279,15 @@ def _metadata(folder: Path, attempt: int) -> Path:
 
 
 def confirm(
-    request: BuildRequest, place: ImageStore, announced: Mapping[str, Any], baked: Baked, *, now: float
+    request: BuildRequest, store: ImageStore, announced: Mapping[str, Any], baked: Baked, *, now: float
 ) -> tuple[Mapping[str, Result], Mapping[str, Problem]]:
     """Check the built images in the store. Return confirmed results, and problems of the others, by image.
 
     After a success every image must exist with the announced digest or fingerprint, complete, and acceptable
     to Lambda. announced: see `read_announced`. now: seconds since the epoch.
     """
-    doubts, images = publish_attested(request, place, finished=baked.ok)
-    existing = place.look([decision.image.ref for decision in request.decisions])
+    doubts, images = publish_attested(request, store, finished=baked.ok)
+    existing = store.look([decision.image.ref for decision in request.decisions])
     results: dict[str, Result] = {}
     for decision in request.decisions:
         image = decision.image
@@ -308,18 +308,18 @@ def confirm(
         # A run at the same time may have stored the same image.
         if found is None or found.lost or (found.digest not in digests and not same):
             doubts[image.name] = Problem(
-                what=f"{place.name} does not confirm {image.ref}: announced "
+                what=f"{store.name} does not confirm {image.ref}: announced "
                 f"{metadata.get('containerimage.digest')}, found {_seen(found)}",
                 hint="run it again; nothing was recorded of it",
             )
-        elif reasons := place.refusals(found, image.node.spec.platform):
+        elif reasons := store.refusals(found, image.node.spec.platform):
             doubts[image.name] = Problem(
                 what="\n  ".join((f"Lambda would refuse {image.ref}:", *reasons)),
                 where=image.node.spec.dockerfile_path,
                 hint="fix the base or the builder that causes it; nothing was recorded of it",
             )
         else:
-            results[image.name] = _built(decision, found, baked.trace, place, now)
+            results[image.name] = _built(decision, found, baked.trace, store, now)
     return results, doubts
 
 
@@ -335,7 +335,7 @@ def _before(request: BuildRequest, image: Image) -> str | None:
     return found.digest if found else None
 
 
-def _built(decision: Decision, found: FoundImage, trace: Trace, place: ImageStore, now: float) -> Result:
+def _built(decision: Decision, found: FoundImage, trace: Trace, store: ImageStore, now: float) -> Result:
     progress = trace.progress(decision.image.name, now=now)
     return Result(
         image=decision.image,
@@ -349,7 +349,7 @@ def _built(decision: Decision, found: FoundImage, trace: Trace, place: ImageStor
         total=progress.total,
         cold=progress.cold,
         moved=progress.moved,
-        layers=own_layers(decision.image, found, place),
+        layers=own_layers(decision.image, found, store),
     )
 
 

@@ -183,11 +183,11 @@ def make_request(
 
 
 def make_build_env(
-    session: Session, outside: Iterable[Reference], place: ImageStore, run: str, view: BuildView
+    session: Session, outside: Iterable[Reference], store: ImageStore, run: str, view: BuildView
 ) -> BuildEnv:
     """Create the run's folder below `.lamina/runs/` and return its build environment.
 
-    outside: see `from_outside`. place: the store in which its images are looked up.
+    outside: see `from_outside`. store: the one in which its images are looked up.
     """
     folder = session.project.state / "runs" / run
     folder.mkdir(parents=True)
@@ -198,7 +198,7 @@ def make_build_env(
         runner=session.runner,
         engine=session.engine,
         builder=session.builder.name,
-        place=place,
+        store=store,
         state=session.project.state,
         folder=folder,
         clock=time.time,
@@ -258,7 +258,7 @@ def push_built(session: Session) -> Outcome:
     )
     missing = {ref: chosen[name].ref for name, ref in built.items() if ref is not None}
     push_images(
-        session.store,
+        session.local_store,
         session.registry,
         missing,
         credential=credentials(session),
@@ -292,7 +292,7 @@ def push_built(session: Session) -> Outcome:
 def _local_ref(session: Session, image: Image) -> Reference | None:
     """Return the engine's name for an image, built for this registry or for none. None if not built."""
     bare = Reference.parse(session.project.repository(image.name)).with_tag(image.tag)
-    existing = session.engine_place.look([image.ref, bare])
+    existing = session.engine_store.look([image.ref, bare])
     return next((ref for ref, found in existing.items() if found.is_image(image)), None)
 
 
@@ -346,4 +346,4 @@ def _check_destination(session: Session, outside: Externals, images: Iterable[Im
 def _made_by_push(session: Session, name: str) -> bool:
     """Whether ECR has a template from which a push creates the repository."""
     ecr = session.ecr
-    return ecr is not None and session.project.ecr.creates(ecr.stock.full(name))
+    return ecr is not None and session.project.ecr.creates(ecr.inventory.full(name))

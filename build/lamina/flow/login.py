@@ -44,15 +44,15 @@ def warm(session: Session) -> Iterator[tuple[str, str]]:
     }
     images = make_images(session, selected, outside)
     bases = {name: image.ref for name, image in images.items() if image.node.kind == "base"}
-    existing = session.place.look(bases.values())
+    existing = session.image_store.look(bases.values())
     for name, ref in bases.items():
         if ref not in existing:
-            yield name, f"{ref.tag} is not in {session.place.name}"
+            yield name, f"{ref.tag} is not in {session.image_store.name}"
         elif session.remote:
             pulled[name, f"{ref.name}@{existing[ref].digest}"] = None
         else:
-            yield name, f"{ref.tag} is in {session.place.name}"
+            yield name, f"{ref.tag} is in {session.image_store.name}"
     find = credentials(session)
     for name, text in pulled:
         reference = Reference.parse(text)
-        yield name, session.store.pull(reference, find(reference.pull_host))
+        yield name, session.local_store.pull(reference, find(reference.pull_host))

@@ -64,23 +64,23 @@ def find_stable(session: Session, selected: Iterable[str]) -> Mapping[str, Found
     if session.flags.offline:
         return {}
     bases = {parent for name in selected for parent in session.graph.nodes[name].parents}
-    place = session.place
+    store = session.image_store
     refs = {base: stable_ref(session, base) for base in sorted(bases)}
-    existing = place.look(refs.values())
+    existing = store.look(refs.values())
     RegistryError.check(
         Problem(
-            what=f"{ref} is not in {place.name}, and static mode builds on it",
+            what=f"{ref} is not in {store.name}, and static mode builds on it",
             where=session.project.settings["static"].source,
             hint="without static mode: invoke build-base, then invoke stable",
         )
         for ref in refs.values()
         if ref not in existing
     )
-    found = place.examine({base: existing[ref] for base, ref in refs.items()})
+    found = store.examine({base: existing[ref] for base, ref in refs.items()})
     RegistryError.check(
         Problem(
             what=f"{each.ref} has lost {each.lacks}, and static mode builds on it",
-            where=place.name,
+            where=store.name,
             hint="without static mode: invoke build-base --refresh, then invoke stable",
         )
         for each in found.values()
@@ -100,21 +100,21 @@ def look(
     destination: the store that images go to; only an image in it can be retagged.
     """
     if session.flags.offline:
-        return StoreLookup(place="", unknown="--offline")
-    place = session.place
-    existing = place.look([image.ref for image in images.values()])
+        return StoreLookup(store="", unknown="--offline")
+    store = session.image_store
+    existing = store.look([image.ref for image in images.values()])
     found = {name: existing[image.ref] for name, image in images.items() if image.ref in existing}
     missing = {
         name: image for name, image in images.items() if name not in found or not found[name].is_image(image)
     }
     return StoreLookup(
-        place=place.name,
+        store=store.name,
         found={**found, **(stable or {})},
-        elsewhere=_elsewhere(session, missing, destination or place),
+        elsewhere=_elsewhere(session, missing, destination or store),
     )
 
 
-def _elsewhere(session: Session, images: Mapping[str, Image], place: ImageStore) -> Mapping[str, FoundImage]:
+def _elsewhere(session: Session, images: Mapping[str, Image], store: ImageStore) -> Mapping[str, FoundImage]:
     """Find the same content under another name, as after promoting a stack.
 
     The names come from the manifest of earlier runs; only images that still exist are returned.
@@ -126,7 +126,7 @@ def _elsewhere(session: Session, images: Mapping[str, Image], place: ImageStore)
         if name in known and known[name]["fingerprint"] == image.fingerprint
     }
     asked = {name: ref for name, ref in refs.items() if ref.host == images[name].repository.host}
-    existing = place.look(asked.values()) if asked else {}
+    existing = store.look(asked.values()) if asked else {}
     found = {name: existing[ref] for name, ref in asked.items() if ref in existing}
     return {name: each for name, each in found.items() if each.is_image(images[name])}
 
@@ -191,7 +191,11 @@ def _with_lost_layers(
     wanted = bases | {each.image.name for each in plan.acting("retag")}
     asked = {name: plan.found[name] for name in wanted - examined if name in plan.found}
     examined |= wanted
-    lost = {name: each for name, each in session.place.examine(asked).items() if each.lost} if asked else {}
+    lost = (
+        {name: each for name, each in session.image_store.examine(asked).items() if each.lost}
+        if asked
+        else {}
+    )
     return lacking(seen, lost) if lost else None
 
 
@@ -211,7 +215,7 @@ def make_plan_only(session: Session) -> Plan:
         session.go_offline()
         stable = find_stable(session, selected)
         images = make_images(session, selected, outside, stable)
-        seen = StoreLookup(place="", unknown=error.problems[0].what)
+        seen = StoreLookup(store="", unknown=error.problems[0].what)
     plan = decide(session, selected, images, outside, seen, stable)
     return replace(plan, notes=(*plan.notes, *newer))
 

@@ -181,8 +181,8 @@ class Session:
         return choose_builder(self.runner, self.engine, self.project.get("builder"), push=self.flags.push)
 
     @cached_property
-    def store(self) -> LocalStore:
-        """The engine's image store."""
+    def local_store(self) -> LocalStore:
+        """The engine's images through docker-py: push, pull and tag."""
         store = LocalStore(self.engine.host, stall=self.stall)
         self._open.callback(store.close)
         return store
@@ -314,22 +314,22 @@ class Session:
         return True
 
     @property
-    def engine_place(self) -> EngineStore:
+    def engine_store(self) -> EngineStore:
         """The engine's image store."""
-        return EngineStore(self.store, containerd=self.engine.containerd)
+        return EngineStore(self.local_store, containerd=self.engine.containerd)
 
     @property
-    def place(self) -> ImageStore:
+    def image_store(self) -> ImageStore:
         """The store to look images up in: the registry, and also the engine unless images are pushed."""
         if not self.remote:
-            return self.engine_place
+            return self.engine_store
         registry = RegistryStore(self.registry)
         return registry if self.flags.push else FallbackStore(registry, self._engine_if_any)
 
     def _engine_if_any(self) -> EngineStore | None:
         """Return the engine's image store; None if no engine answers and none may be started."""
         try:
-            return self.engine_place
+            return self.engine_store
         except EngineError:
             if self.starts_engine:
                 raise
@@ -338,7 +338,7 @@ class Session:
     @property
     def destination(self) -> ImageStore:
         """The store that built images go to."""
-        return RegistryStore(self.registry) if self.flags.push else self.engine_place
+        return RegistryStore(self.registry) if self.flags.push else self.engine_store
 
     @property
     def docker_environment(self) -> Mapping[str, str]:

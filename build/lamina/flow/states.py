@@ -167,7 +167,7 @@ def _built_here(session: Session, place: Reference, image: str) -> BuildInputs:
     """
     session.starts_engine = False
     try:
-        fingerprint = session.engine_place.fingerprint(place)
+        fingerprint = session.engine_store.fingerprint(place)
     except EngineError:
         fingerprint = None
     bill = read_bill(session.project.state, image, content_tag(fingerprint)) if fingerprint else None

@@ -44,16 +44,16 @@ def make_tags(session: Session) -> tuple[Tagged, ...]:
 
 def apply_tags(session: Session, tagged: tuple[Tagged, ...]) -> None:
     """Put the tags on existing images without pulling. Raises BuildError for missing images."""
-    place = session.place
-    existing = find_images(place, (each.image for each in tagged))
+    store = session.image_store
+    existing = find_images(store, (each.image for each in tagged))
     BuildError.check(
-        Problem(what=f"{each.image.ref} is not in {place.name}", hint="invoke build-all")
+        Problem(what=f"{each.image.ref} is not in {store.name}", hint="invoke build-all")
         for each in tagged
         if each.image.name not in existing
     )
     for each in tagged:
         for tag in each.tags[1:]:
-            place.retag(existing[each.image.name], each.image.repository.with_tag(tag))
+            store.retag(existing[each.image.name], each.image.repository.with_tag(tag))
 
 
 def move_stable(session: Session) -> Mapping[str, Reference]:
@@ -65,11 +65,11 @@ def move_stable(session: Session) -> Mapping[str, Reference]:
     selected = session.graph.select(session.flags.images, kind="base")
     images = identified(session, selected)
     apply_tags(session, tuple(Tagged(image=image, tags=(image.tag, STABLE)) for image in images.values()))
-    place = session.place
-    existing = find_images(place, images.values())
+    store = session.image_store
+    existing = find_images(store, images.values())
     if not session.remote:
         for name in images:
-            place.retag(existing[name], Reference.parse(name).with_tag(STABLE))
+            store.retag(existing[name], Reference.parse(name).with_tag(STABLE))
     return {
         name: replace(image.repository.with_tag(STABLE), digest=existing[name].digest)
         for name, image in images.items()

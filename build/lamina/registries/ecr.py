@@ -231,7 +231,7 @@ class EcrRegistry:
         return EcrSetup(self._clients, account=self._settings.account)
 
     @property
-    def stock(self) -> EcrInventory:
+    def inventory(self) -> EcrInventory:
         """The inventory of the repositories."""
         return EcrInventory(self._clients, account=self._settings.account, prefix=self._settings.prefix)
 
@@ -333,7 +333,7 @@ class EcrRegistry:
         return True
 
     def _full(self, name: str) -> str:
-        return self.stock.full(name)
+        return self.inventory.full(name)
 
     @property
     def _oci(self) -> OciRegistry:

@@ -140,7 +140,7 @@ class Screen:
             table.add_row(name, styled(decision.action), shown_reasons(decision.reasons), decision.image.tag)
         self.table(table)
         counts = {action: len(plan.acting(action)) for action in ("build", "retag", "skip")}
-        looked = f"not looked: {plan.unknown}" if plan.unknown else f"looked in {plan.place}"
+        looked = f"not looked: {plan.unknown}" if plan.unknown else f"looked in {plan.store}"
         self.say(", ".join(f"{count} to {action}" for action, count in counts.items()) + f"; {looked}")
 
     def outcome(self, outcome: Outcome, *, seconds: float, brief: bool = False) -> None:

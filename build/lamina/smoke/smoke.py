@@ -148,19 +148,19 @@ def _elsewhere(session: Session, image: Image) -> str | None:
 
 def _built(session: Session, images: list[Image]) -> Mapping[str, Reference]:
     """Return the images in the engine; pull those that only the registry has. Raises SelectionError."""
-    existing = find_images(session.engine_place, images)
+    existing = find_images(session.engine_store, images)
     missing = [image for image in images if image.name not in existing]
     if missing and session.remote:
         find = credentials(session)
-        for found in find_images(session.place, missing).values():
+        for found in find_images(session.image_store, missing).values():
             ref = found.ref
-            session.screen.say(f"{ref}: {session.store.pull(ref, find(ref.pull_host))}")
-        existing = find_images(session.engine_place, images)
+            session.screen.say(f"{ref}: {session.local_store.pull(ref, find(ref.pull_host))}")
+        existing = find_images(session.engine_store, images)
     if lacking := [image for image in images if image.name not in existing]:
         names = ", ".join(f"{image.name} ({image.tag})" for image in lacking)
         raise SelectionError.of(
             f"not built from the current worktree: {names}",
-            where=session.place.name,
+            where=session.image_store.name,
             hint=" --image ".join(("invoke build-all", *(image.name for image in lacking))),
         )
     return {image.name: image.ref for image in images}

@@ -47,7 +47,7 @@ def test_the_same_content_elsewhere_is_tagged_anew(receipts: Repo) -> None:
     images = receipts.images()
     elsewhere = {W: FoundImage(ref=Reference.parse("r.example/old:sha-1"), digest=DIGEST)}
 
-    plan = make_plan(images, [W], StoreLookup(place="here", elsewhere=elsewhere), last={})
+    plan = make_plan(images, [W], StoreLookup(store="here", elsewhere=elsewhere), last={})
 
     assert plan.decisions[W].action == "retag"
     assert plan.decisions[W].reasons == ("the same content is at r.example/old:sha-1",)
@@ -60,7 +60,7 @@ def test_a_build_stands_on_what_the_same_plan_tags_anew(receipts: Repo) -> None:
     images = receipts.images()
     source = FoundImage(ref=Reference.parse("r.example/old:sha-1"), digest=DIGEST)
 
-    plan = make_plan(images, [W], StoreLookup(place="here", elsewhere={D: source}), last={})
+    plan = make_plan(images, [W], StoreLookup(store="here", elsewhere={D: source}), last={})
 
     assert {name: each.action for name, each in plan.decisions.items()} == {D: "retag", W: "build"}
     assert plan.found == {D: source}
@@ -94,7 +94,7 @@ def test_what_has_the_tag_and_is_not_the_image_is_built(
         }
     )
 
-    decision = make_plan(images, [D], StoreLookup(place="here", found={D: seen}), last={}).decisions[D]
+    decision = make_plan(images, [D], StoreLookup(store="here", found={D: seen}), last={}).decisions[D]
 
     assert (decision.action, decision.no_cache) == ("build", no_cache)
     assert decision.reasons == (f"{images[D].tag} {reason}",)
@@ -105,8 +105,8 @@ def test_what_turns_out_to_have_lost_something_is_not_there_to_be_tagged_anew(re
     whole = FoundImage(ref=image.ref, digest=DIGEST, fingerprint=image.fingerprint)
     less = replace(whole, lost=(OTHER,))
 
-    assert lacking(StoreLookup(place="here", found={D: whole}), {D: less}).found == {D: less}
-    assert lacking(StoreLookup(place="here", elsewhere={D: whole}), {D: less}) == StoreLookup(place="here")
+    assert lacking(StoreLookup(store="here", found={D: whole}), {D: less}).found == {D: less}
+    assert lacking(StoreLookup(store="here", elsewhere={D: whole}), {D: less}) == StoreLookup(store="here")
 
 
 def test_selected_images_bring_only_the_bases_that_they_lack(receipts: Repo, shelf: Shelf) -> None:
@@ -147,7 +147,7 @@ def test_without_a_look_changes_are_told_and_the_rest_is_unknown(receipts: Repo,
     receipts.write("embedding/handler.py", "new\n")
     images = receipts.images()
 
-    plan = make_plan(images, images, StoreLookup(place="", unknown="nobody answers"), last=shelf.bills)
+    plan = make_plan(images, images, StoreLookup(store="", unknown="nobody answers"), last=shelf.bills)
 
     assert plan.unknown == "nobody answers"
     assert plan.decisions[W].reasons == ("unknown whether it exists: nobody answers",)
@@ -173,7 +173,7 @@ def test_what_stands_on_an_unlocked_image_is_never_skipped(receipts: Repo, shelf
 def test_a_plan_carries_what_else_is_to_be_said(receipts: Repo) -> None:
     images = receipts.images()
 
-    plan = make_plan(images, [], StoreLookup(place="here"), last={}, headline="STATIC MODE")
+    plan = make_plan(images, [], StoreLookup(store="here"), last={}, headline="STATIC MODE")
 
     assert plan.headline == "STATIC MODE"
     assert plan.empty

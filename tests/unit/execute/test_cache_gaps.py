@@ -119,7 +119,7 @@ def again(repo: Repo, shop: Exporter, folder: Path) -> tuple[BuildRequest, Mappi
         containerd=True, private=False,
     )  # fmt: skip
     workshop = BuildEnv(
-        runner=shop, engine=engine, builder="default", place=shop, state=folder, folder=folder,
+        runner=shop, engine=engine, builder="default", store=shop, state=folder, folder=folder,
         clock=lambda: 0.0,
     )  # fmt: skip
     return order, export_again(order, workshop, Outcome(results=results), {L})

@@ -59,7 +59,7 @@ class Shelf:
         sink.write(self.blobs[blob.digest])
 
     @property
-    def place(self) -> RegistryStore:
+    def store(self) -> RegistryStore:
         return RegistryStore(cast("Registry", self))
 
 
@@ -72,7 +72,7 @@ def test_an_annotated_image_costs_one_request_more_than_its_manifest() -> None:
     shelf = Shelf()
     manifest = shelf.put(REF, annotation="sha256:f")
 
-    assert shelf.place.look([REF])[REF].fingerprint == "sha256:f"
+    assert shelf.store.look([REF])[REF].fingerprint == "sha256:f"
     assert shelf.asked == [f"HEAD {config_of(manifest)}"]
 
 
@@ -80,16 +80,16 @@ def test_a_label_tells_the_fingerprint_where_an_engine_pushed_no_annotations() -
     shelf = Shelf()
     shelf.put(REF, label="sha256:f")
 
-    assert shelf.place.look([REF])[REF].fingerprint == "sha256:f"
+    assert shelf.store.look([REF])[REF].fingerprint == "sha256:f"
 
 
 def test_an_image_without_either_is_nobodys_and_an_index_is_no_image() -> None:
     shelf = Shelf()
     shelf.put(REF)
-    assert shelf.place.look([REF])[REF].fingerprint is None
+    assert shelf.store.look([REF])[REF].fingerprint is None
 
     shelf.put(REF, annotation="sha256:f", media_type="application/vnd.oci.image.index.v1+json")
-    assert shelf.place.look([REF])[REF].fingerprint is None
+    assert shelf.store.look([REF])[REF].fingerprint is None
 
 
 def test_what_is_gone_is_told_the_layers_where_they_are_asked_for() -> None:
@@ -97,14 +97,14 @@ def test_what_is_gone_is_told_the_layers_where_they_are_asked_for() -> None:
     manifest = shelf.put(REF, annotation="sha256:f")
     (layer,) = manifest.layers
     del shelf.blobs[layer.digest]
-    found = shelf.place.look([REF])[REF]
+    found = shelf.store.look([REF])[REF]
     assert found.lost == ()
-    assert shelf.place.examine({"app": found})["app"].lost == (layer.digest,)
+    assert shelf.store.examine({"app": found})["app"].lost == (layer.digest,)
 
     del shelf.blobs[config_of(manifest)]
-    found = shelf.place.look([REF])[REF]
+    found = shelf.store.look([REF])[REF]
     assert found.lost == (config_of(manifest),)
-    both = shelf.place.examine({"app": found})["app"]
+    both = shelf.store.examine({"app": found})["app"]
     assert both.lost == (config_of(manifest), layer.digest)
     assert both.lacks == f"its configuration {both.lost[0][:19]} and its layer {both.lost[1][:19]}"
 
@@ -113,14 +113,14 @@ def test_what_one_store_has_lost_another_may_have() -> None:
     one, other = Shelf(), Shelf()
     (layer,) = one.put(REF, annotation="sha256:f").layers
     other.put(REF, annotation="sha256:f")
-    places = FallbackStore(one.place, lambda: cast("ImageStore", other.place))
+    store = FallbackStore(one.store, lambda: cast("ImageStore", other.store))
 
     del one.blobs[layer.digest]
-    found = places.look([REF])[REF]
-    assert places.examine({"app": found})["app"].lost == ()
+    found = store.look([REF])[REF]
+    assert store.examine({"app": found})["app"].lost == ()
 
     one.blobs.clear()
-    assert places.look([REF])[REF].lost == ()
+    assert store.look([REF])[REF].lost == ()
 
 
 def test_images_are_found_when_they_are_whole_and_made_of_the_same(repo: Repo) -> None:
@@ -128,14 +128,14 @@ def test_images_are_found_when_they_are_whole_and_made_of_the_same(repo: Repo) -
     repo.write("file", "text\n")
     image = repo.images()["app"]
     shelf = Shelf()
-    assert find_images(shelf.place, [image]) == {}
+    assert find_images(shelf.store, [image]) == {}
 
     shelf.put(image.ref, annotation="sha256:other")
-    assert find_images(shelf.place, [image]) == {}
+    assert find_images(shelf.store, [image]) == {}
 
     manifest = shelf.put(image.ref, annotation=image.fingerprint)
-    found: Mapping[str, FoundImage] = find_images(shelf.place, [image])
+    found: Mapping[str, FoundImage] = find_images(shelf.store, [image])
     assert found["app"].digest == manifest.digest
 
     del shelf.blobs[config_of(manifest)]
-    assert find_images(shelf.place, [image]) == {}
+    assert find_images(shelf.store, [image]) == {}

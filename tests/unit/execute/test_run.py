@@ -155,7 +155,7 @@ def run(
         runner=shop,
         engine=engine,
         builder="default",
-        place=shop,
+        store=shop,
         state=folder,
         folder=folder,
         clock=lambda: 0.0,

@@ -30,7 +30,7 @@ def batch(digests: list[str]) -> dict[str, Any]:
 
 
 def test_what_was_confirmed_before_a_failure_is_known(ecr: tuple[EcrInventory, Stubber]) -> None:
-    stock, stub = ecr
+    inventory, stub = ecr
     gone = [{"imageDigest": each, "imageTag": "sha-1"} for each in DIGESTS[:98]]
     failures = [
         {"imageId": {"imageDigest": DIGESTS[98]}, "failureCode": "ImageNotFound", "failureReason": "gone"},
@@ -40,7 +40,7 @@ def test_what_was_confirmed_before_a_failure_is_known(ecr: tuple[EcrInventory, S
     stub.add_response("batch_delete_image", told, batch(DIGESTS[:100]))
     stub.add_client_error("batch_delete_image", "ServerException", "no", expected_params=batch(DIGESTS[100:]))
 
-    answers = stock.remove("app", DIGESTS)
+    answers = inventory.remove("app", DIGESTS)
     confirmed = dict(next(answers) for _ in range(100))
 
     assert [digest for digest, why in confirmed.items() if why is None] == [*DIGESTS[:97], DIGESTS[98]]
@@ -51,7 +51,7 @@ def test_what_was_confirmed_before_a_failure_is_known(ecr: tuple[EcrInventory, S
 
 
 def test_policies_are_documents_or_nothing(ecr: tuple[EcrInventory, Stubber]) -> None:
-    stock, stub = ecr
+    inventory, stub = ecr
     stub.add_response(
         "get_repository_policy", {"policyText": '{"Statement": []}'}, {"repositoryName": "team/app"}
     )
@@ -60,5 +60,5 @@ def test_policies_are_documents_or_nothing(ecr: tuple[EcrInventory, Stubber]) ->
     stub.add_response("get_registry_policy", {"policyText": '{"Statement": []}'}, {})
     stub.add_client_error("get_registry_policy", "RegistryPolicyNotFoundException")
 
-    assert [stock.policy("app") for _ in range(3)] == [{"Statement": []}, None, None]
-    assert [stock.registry_policy() for _ in range(2)] == [{"Statement": []}, None]
+    assert [inventory.policy("app") for _ in range(3)] == [{"Statement": []}, None, None]
+    assert [inventory.registry_policy() for _ in range(2)] == [{"Statement": []}, None]

@@ -41,7 +41,7 @@ def test_the_headline_is_the_first_line(receipts: Repo, capsys: Capture) -> None
     plan = make_plan(
         receipts.images(),
         [],
-        StoreLookup(place="", unknown="--offline"),
+        StoreLookup(store="", unknown="--offline"),
         last={},
         headline="STATIC MODE",
         notes=(Problem(what="odd", where="here"),),

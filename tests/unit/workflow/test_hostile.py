@@ -196,7 +196,7 @@ def carry_out(repo: Repo, config: Mapping[str, Any], recorder: Recorder) -> Buil
         runner=recorder,
         engine=engine,
         builder=builder,
-        place=Nowhere(),
+        store=Nowhere(),
         state=session.project.state,
         folder=folder,
         clock=lambda: 0.0,
