@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from lamina.declare.pip import Install
 from lamina.declare.script import Replacement, ShellCommand, Word
@@ -42,6 +43,20 @@ class SplitCandidate:
     package: Package
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SplitCase:
+    """A step, and the packages for which it may be split."""
+
+    survey: LintInput
+    step: RunStep
+    found: tuple[SplitCandidate, ...]
+
+    @property
+    def start(self) -> int:
+        """The offset of the first call of pip that installs one of the packages."""
+        return min(each.install.command.start for each in self.found)
+
+
 def to_split(survey: LintInput, step: RunStep) -> tuple[SplitCandidate, ...]:
     """Return the local packages that a step installs with dependencies, without those that a base has."""
     found: list[SplitCandidate] = []
@@ -66,9 +81,9 @@ def _editables(install: Install) -> Iterator[Word]:
 
 def split(survey: LintInput, step: RunStep, found: tuple[SplitCandidate, ...]) -> tuple[Fix | None, str]:
     """Return the edits and "", or None and the reason why there are none."""
-    if why_not := next(_obstacles(survey, step, found), None):
+    case = _SplitCase(survey=survey, step=step, found=found)
+    if why_not := _obstacle(case):
         return None, why_not
-    first = min(each.install.command.start for each in found)
     apart = _apart(survey, step)
     spans = step.script.without(apart)
     start = _insert_at(step, found)
@@ -79,41 +94,93 @@ def split(survey: LintInput, step: RunStep, found: tuple[SplitCandidate, ...]) -
     shortened += [(each.install.end, each.install.end, " --no-deps") for each in calls.values()]
     file = step.image.node.recipe.dockerfile.path
     before = Edit(
-        file=file, start=start, end=start, lines=tuple(_dependencies(survey, step, found, first, apart))
+        file=file, start=start, end=start, lines=tuple(_dependencies(survey, step, found, case.start, apart))
     )
     return (before, step.edit(shortened)), ""
 
 
-def _obstacles(survey: LintInput, step: RunStep, found: tuple[SplitCandidate, ...]) -> Iterator[str]:
-    """Yield the reasons why a step cannot be split safely."""
-    provided = survey.provided[step.image.name]
-    installed = {each.package.name for each in found}
-    python = survey.python(step.image, step.stage)
-    if python is None or python < _OLDEST:
-        yield "it is not certain that the image has Python 3.11"
+def _obstacle(case: _SplitCase) -> str | None:
+    """Return why a step cannot be split safely; None if it can."""
+    reasons = (check(case) for check in _STEP_CHECKS)
+    own = (check(case, each) for each in case.found for check in _PACKAGE_CHECKS)
+    return next(filter(None, chain(reasons, own)), None)
+
+
+def _without_tomllib(case: _SplitCase) -> str | None:
+    python = case.survey.python(case.step.image, case.step.stage)
+    return "it is not certain that the image has Python 3.11" if python is None or python < _OLDEST else None
+
+
+def _unusual_syntax(case: _SplitCase) -> str | None:
+    step = case.step
     escapes = any(each.startswith("escape=") for each in step.image.node.recipe.dockerfile.directives)
     if escapes or not step.script.editable or step.other_shell or not step.root:
-        yield "the step is a heredoc, has another shell or user, or the file has another escape character"
-    if step.steered or len({_options(step, each.install) for each in found}) > 1:
-        yield "the calls of pip have different options, or ENV configures pip"
-    first = min(each.install.command.start for each in found)
-    apart = _apart(survey, step)
-    if any(not each.idle for each in step.script.commands if each.start < first and each not in apart):
-        yield "other commands run before the install"
-    below = {survey.packages[owner][folder].name for folder, owner in provided.folders.items()}
-    for each in found:
-        package, place = each.package, step.place_of(each.word.text)
-        if package.dynamic:
-            yield f"the dependencies of {package.name} are dynamic"
-        if "[" in each.word.text or each.word in tuple(_editables(each.install)):
-            yield f"{each.word.text} has extras or is editable"
-        if not each.install.command.top or any(one.name not in _OPTIONS for one in each.install.options):
-            yield "pip is called with options, or inside a construct, that may matter"
-        if place is None or place.copy is None or place.copy not in step.stage.stage.instructions:
-            yield f"{package.folder} is not copied in the same stage"
-        local = {distribution(line) for line in package.requires} & survey.local_names
-        if missing := local - installed - below:
-            yield f"{', '.join(sorted(missing))} is neither in a base nor installed in this step"
+        return "the step is a heredoc, has another shell or user, or the file has another escape character"
+    return None
+
+
+def _unequal_options(case: _SplitCase) -> str | None:
+    if case.step.steered or len({_options(case.step, each.install) for each in case.found}) > 1:
+        return "the calls of pip have different options, or ENV configures pip"
+    return None
+
+
+def _earlier_commands(case: _SplitCase) -> str | None:
+    first, apart = case.start, _apart(case.survey, case.step)
+    if any(not each.idle for each in case.step.script.commands if each.start < first and each not in apart):
+        return "other commands run before the install"
+    return None
+
+
+def _dynamic_dependencies(_: _SplitCase, each: SplitCandidate) -> str | None:
+    return f"the dependencies of {each.package.name} are dynamic" if each.package.dynamic else None
+
+
+def _extras_or_editable(_: _SplitCase, each: SplitCandidate) -> str | None:
+    if "[" in each.word.text or each.word in tuple(_editables(each.install)):
+        return f"{each.word.text} has extras or is editable"
+    return None
+
+
+def _other_options(_: _SplitCase, each: SplitCandidate) -> str | None:
+    if not each.install.command.top or any(one.name not in _OPTIONS for one in each.install.options):
+        return "pip is called with options, or inside a construct, that may matter"
+    return None
+
+
+def _copied_elsewhere(case: _SplitCase, each: SplitCandidate) -> str | None:
+    path = case.step.place_of(each.word.text)
+    if path is None or path.copy is None or path.copy not in case.step.stage.stage.instructions:
+        return f"{each.package.folder} is not copied in the same stage"
+    return None
+
+
+def _missing_packages(case: _SplitCase, each: SplitCandidate) -> str | None:
+    survey = case.survey
+    provided = survey.provided[case.step.image.name].folders
+    below = {survey.packages[owner][folder].name for folder, owner in provided.items()}
+    local = {distribution(line) for line in each.package.requires} & survey.local_names
+    missing = local - {one.package.name for one in case.found} - below
+    if missing:
+        return f"{', '.join(sorted(missing))} is neither in a base nor installed in this step"
+    return None
+
+
+_STEP_CHECKS: tuple[Callable[[_SplitCase], str | None], ...] = (
+    _without_tomllib,
+    _unusual_syntax,
+    _unequal_options,
+    _earlier_commands,
+)
+"""Each returns a reason not to split a step, or None. The first reason is reported."""
+_PACKAGE_CHECKS: tuple[Callable[[_SplitCase, SplitCandidate], str | None], ...] = (
+    _dynamic_dependencies,
+    _extras_or_editable,
+    _other_options,
+    _copied_elsewhere,
+    _missing_packages,
+)
+"""The same for each package that the step installs."""
 
 
 def _apart(survey: LintInput, step: RunStep) -> list[ShellCommand]:
