@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from lamina.declare.recipe import Recipe, SourceFiles
 from lamina.errors import nearest
 from lamina.identify.copy_sources import CopySource, Filter, rooted
 from lamina.identify.goregexp import PatternError
-from lamina.identify.ignore import EMPTY, Folder, Ignore, IgnoreRule
+from lamina.identify.ignore import Folder, Ignore, IgnoreRule
 from lamina.identify.transfer_set import TransferSet, within
 from lamina.identify.tree import FileKind, Files, TreeEntry
 from lamina.identify.wildcard import compile_wildcard, fixed_part
@@ -136,7 +136,11 @@ class _Selector:
         if not folder or any(path == folder or path.startswith(f"{folder}/") for path in self._found):
             return True
         entry = self._files.entry(folder)
-        if entry is None or entry.kind != "dir" or not (self._is_sent(entry) and self._sent.holds(folder)):
+        if (
+            entry is None
+            or entry.kind != "dir"
+            or not (self._is_included(entry) and self._sent.holds(folder))
+        ):
             return False
         self._add(entry)
         self._take_leading_links(folder)
@@ -163,14 +167,16 @@ class _Selector:
         if folder is None:
             return
         is_sent = copy.is_sent and folder == fixed
-        matches = [each for each in self._glob(folder, pattern) if is_sent or self._sent.reaches(each)]
+        found = list(self._glob(folder, pattern))
+        matches = [
+            each.path
+            for each in found
+            if self._is_included(each) and (is_sent or self._sent.reaches(each.path))
+        ]
         for match in matches:
             self._take_path(replace(copy, written=match, is_sent=is_sent), match)
         if not matches:
-            first = next(
-                _Selector(self._files, EMPTY, TransferSet(self._files, [""]))._glob(folder, pattern), None
-            )
-            rule = self._ignore.hides(first) if first else None
+            rule = self._ignore.hides(found[0].path) if found else None
             nearest = None if rule else self._nearest(posixpath.join(folder, pattern))
             self._looked_in[len(self._missing)] = folder
             self._missing.append(
@@ -194,12 +200,8 @@ class _Selector:
             self._miss(copy.source, copy.written, fault=f"leads to {place or '.'}, which is not sent: {why}")
         elif entry.kind != "dir":
             self._add(entry)
-        elif filters := self._filters(copy, place, is_sent=is_sent):
-            self._take_some(copy, entry, filters)
-        elif not self._walk(self._ignore.folder(place)) and self._hides(place):
-            self._explain(copy, place)
         else:
-            self._add(entry)
+            self._take_folder(copy, entry, self._filters(copy, place, is_sent=is_sent))
 
     def _take_leading_links(self, place: str) -> None:
         """Take the links that cause a path to be sent, although no source names them."""
@@ -214,11 +216,14 @@ class _Selector:
         candidates = (("", copy.only, True), ("", copy.less, False), (place, sent, True))
         return [Filter.at(base, patterns, match=match) for base, patterns, match in candidates if patterns]
 
-    def _take_some(self, copy: CopySource, entry: TreeEntry, filters: list[Filter]) -> None:
+    def _take_folder(self, copy: CopySource, entry: TreeEntry, filters: list[Filter]) -> None:
         """Take the part of a folder that ``--parents``, ``--exclude`` and the transfer set let through."""
         folder = self._ignore.folder(entry.path)
-        found = self._walk_some(folder, filters)
-        if folder.hidden_by and not self._holds(folder):
+        found = False
+        for each in self._included(folder, filters):
+            self._add(each)
+            found = True
+        if folder.hidden_by and not found and not self._holds(folder):
             self._explain(copy, entry.path)
             return
         self._add(entry)
@@ -226,23 +231,33 @@ class _Selector:
             nothing = None if copy.only.rules else "matches nothing with --parents: name its contents, or *"
             self._missing.append(Missing(source=copy.source, path=copy.written, fault=nothing, optional=True))
 
-    def _walk_some(self, folder: Folder, filters: list[Filter]) -> bool:
-        """Like `_walk`, with filters. A folder that does not pass may contain files that do."""
-        any_taken = False
+    def _included(self, folder: Folder, filters: Sequence[Filter] = ()) -> Iterator[TreeEntry]:
+        """Yield every entry below a folder that no rule excludes and all filters let through.
+
+        An excluded folder is included if anything below it is. A folder that a filter stops may contain
+        entries that pass.
+        """
         for child in self._files.children(folder.path) if folder.walked else ():
             name = posixpath.basename(child.path)
             passes = all(each.passes(name) for each in filters)
-            if child.kind == "dir":
-                below, entered = folder.enter(name), [each.enter(name) for each in filters]
-                inside = not any(each.closed for each in entered) and self._walk_some(below, entered)
-                any_taken = any_taken or inside
-                passes = passes and (inside or not below.hidden_by or self._holds(below))
-            else:
-                passes = passes and not folder.hides(name)
-            if passes:
-                self._add(child)
-                any_taken = True
-        return any_taken
+            if child.kind != "dir":
+                if passes and not folder.hides(name):
+                    yield child
+                continue
+            below, entered = folder.enter(name), [each.enter(name) for each in filters]
+            inside = False
+            if passes and not below.hidden_by:
+                yield child
+            if not any(each.closed for each in entered):
+                for each in self._included(below, entered):
+                    yield each
+                    inside = True
+            if passes and below.hidden_by and (inside or (filters and self._holds(below))):
+                yield child
+
+    def _holds(self, folder: Folder) -> bool:
+        """Whether an excluded folder contains anything that is included."""
+        return next(self._included(folder), None) is not None
 
     def _follow(self, copy: CopySource, path: str) -> str | None:
         """Follow every link in a path and take the links. Return the final path, or None on a problem."""
@@ -280,8 +295,8 @@ class _Selector:
             done = ""
         return done
 
-    def _glob(self, folder: str, pattern: str) -> Iterator[str]:
-        """Yield paths below a folder that match a wildcard. Matches and links are not entered."""
+    def _glob(self, folder: str, pattern: str) -> Iterator[TreeEntry]:
+        """Yield entries below a folder that match a wildcard. Matches and links are not entered."""
         compiled = compile_wildcard(pattern, deep=False)
         levels = pattern.count("/")
         skipped = len(folder) + 1 if folder else 0
@@ -294,26 +309,9 @@ class _Selector:
             for child in self._files.children(directory):
                 below = child.path[skipped:]
                 if compiled.fullmatch(below):
-                    if self._is_sent(child):
-                        yield child.path
+                    yield child
                 elif child.kind == "dir" and below.count("/") < levels:
                     stack.append(child.path)
-
-    def _walk(self, folder: Folder) -> bool:
-        """Take every included file and folder below. Return whether there was any."""
-        any_taken = False
-        skipped = len(folder.path) + 1 if folder.path else 0
-        for child in self._files.children(folder.path) if folder.walked else ():
-            name = child.path[skipped:]
-            if child.kind == "dir":
-                below = folder.enter(name)
-                if not self._walk(below) and below.hidden_by:
-                    continue
-            elif folder.hides(name):
-                continue
-            self._add(child)
-            any_taken = True
-        return any_taken
 
     def _hides(self, path: str) -> bool:
         return bool(path) and self._ignore.hides(path) is not None
@@ -322,23 +320,11 @@ class _Selector:
         """Whether nothing of an entry is sent. An excluded folder may contain re-included files."""
         return self._hides(path) and not (entry.kind == "dir" and self._ignore.may_reinclude_below(path))
 
-    def _is_sent(self, entry: TreeEntry) -> bool:
-        """Whether any part of an entry is sent."""
-        if entry.kind != "dir" or not self._hides(entry.path):
-            return not self._hides(entry.path)
-        return self._ignore.may_reinclude_below(entry.path) and self._holds(self._ignore.folder(entry.path))
-
-    def _holds(self, folder: Folder) -> bool:
-        """Whether an excluded folder contains anything that is included."""
-        for child in self._files.children(folder.path) if folder.walked else ():
-            name = posixpath.basename(child.path)
-            if child.kind == "dir":
-                below = folder.enter(name)
-                if not below.hidden_by or self._holds(below):
-                    return True
-            elif not folder.hides(name):
-                return True
-        return False
+    def _is_included(self, entry: TreeEntry) -> bool:
+        """Whether an entry is included. An excluded folder is if anything below it is."""
+        if not self._hides(entry.path):
+            return True
+        return not self._hidden(entry.path, entry) and self._holds(self._ignore.folder(entry.path))
 
     def _add(self, entry: TreeEntry) -> None:
         path, kind = entry.path, entry.kind
