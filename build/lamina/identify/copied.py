@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from lamina.declare.dockerfile import Instruction
@@ -35,29 +36,41 @@ def copied(
     into = target.endswith("/") or posixpath.basename(target) in {".", ".."} or len(sources) > 1
     into = into or is_folder(place)
     for source, kept in sources:
-        wild = compile_wildcard(source, deep=keep) if is_wildcard(source) else None
-        below = f"{source}/" if source else ""
-        for name, file in files.items():
+        wildcard = compile_wildcard(source, deep=keep) if is_wildcard(source) else None
+        for name, origin in files.items():
             path = name.lstrip("/")
-            if wild is not None:
-                matched = next((head for head in _heads(path) if wild.fullmatch(head)), None)
-                if matched is None:
-                    continue
-                rest = path[len(matched) + 1 :]
-            elif path.startswith(below):
-                rest = path[len(below) :]
-            elif path == source:
-                rest = ""
-            else:
+            rest = _below_path(source, path) if wildcard is None else _below_match(wildcard, path)
+            if rest is None:
                 continue
             if keep or rest:
-                yield folder + (path[kept:] if keep else rest), file
-                continue
-            if not into and wild is None:
-                yield place, file
-                if _suffix(place) == _suffix(path):
-                    continue
-            yield folder + posixpath.basename(path), file
+                yield folder + (path[kept:] if keep else rest), origin
+            else:
+                may_rename = not into and wildcard is None
+                yield from ((each, origin) for each in _file_targets(path, place, may_rename=may_rename))
+
+
+def _below_match(wildcard: re.Pattern[str], path: str) -> str | None:
+    """Return a path relative to its part that matches a wildcard: "" for a match, None without one."""
+    matched = next((head for head in _heads(path) if wildcard.fullmatch(head)), None)
+    return None if matched is None else path[len(matched) + 1 :]
+
+
+def _below_path(source: str, path: str) -> str | None:
+    """Return a path relative to a source without wildcards: "" for the source, None outside of it."""
+    if not source:
+        return path
+    if path == source:
+        return ""
+    return path.removeprefix(f"{source}/") if path.startswith(f"{source}/") else None
+
+
+def _file_targets(path: str, place: str, *, may_rename: bool) -> Iterator[str]:
+    """Yield the destinations of a single file: in a folder, as its new name, or both if that is uncertain."""
+    if may_rename:
+        yield place
+        if _suffix(place) == _suffix(path):
+            return
+    yield f"{place.rstrip('/')}/{posixpath.basename(path)}"
 
 
 def _suffix(path: str) -> str:
