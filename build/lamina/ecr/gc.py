@@ -16,6 +16,7 @@ from lamina.ecr.retention import (
     HeldManifest,
     Kind,
     Links,
+    ManifestInventory,
     RetentionRules,
     RetentionVerdict,
     changed,
@@ -208,7 +209,7 @@ def _judge(
     """
     links = dict(lists)
     while True:
-        verdicts = judge(held, rules, links)
+        verdicts = judge(ManifestInventory.of(held, links), rules)
         kept = [each.held for each in verdicts if each.action == "keep" and each.held.kind == "image"]
         unread = [each for each in kept if each.digest not in links]
         if not unread:

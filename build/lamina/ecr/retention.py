@@ -62,6 +62,46 @@ class Links:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestInventory:
+    """The manifests of all repositories, and which of them need each other.
+
+    links: digest -> the manifests it needs, as far as they have been read.
+    """
+
+    manifests: tuple[HeldManifest, ...]
+    links: Mapping[str, Links]
+    _by_name: Mapping[str, HeldManifest] = field(repr=False)
+    _referrers: Mapping[str, list[HeldManifest]] = field(repr=False)
+    _indexes: Mapping[str, list[HeldManifest]] = field(repr=False)
+
+    @classmethod
+    def of(cls, manifests: Iterable[HeldManifest], links: Mapping[str, Links]) -> ManifestInventory:
+        """Return the inventory of manifests with these links."""
+        known = tuple(manifests)
+        by_name: dict[str, HeldManifest] = {}
+        referrers: dict[str, list[HeldManifest]] = defaultdict(list)
+        indexes: dict[str, list[HeldManifest]] = defaultdict(list)
+        for each in known:
+            by_name |= {f"{each.repository}:{tag}": each for tag in each.tags}
+            by_name[f"{each.repository}@{each.digest}"] = each
+            if each.subject:
+                referrers[f"{each.repository}@{each.subject}"].append(each)
+            for child in links.get(each.digest, Links()).children if each.kind == "index" else ():
+                indexes[f"{each.repository}@{child}"].append(each)
+        return cls(manifests=known, links=links, _by_name=by_name, _referrers=referrers, _indexes=indexes)
+
+    def needed_by(self, kept: HeldManifest) -> Iterator[tuple[HeldManifest, str]]:
+        """Yield the manifests to keep because another is kept, with their relation to it."""
+        own, needs = f"{kept.repository}@{kept.digest}", self.links.get(kept.digest, Links())
+        children = (self._by_name.get(f"{kept.repository}@{child}") for child in needs.children)
+        yield from ((each, "part of") for each in children if each)
+        bases = (self._by_name.get(base) for base in needs.bases)
+        yield from ((each, "base of") for each in bases if each)
+        yield from ((each, "about") for each in self._referrers.get(own, ()))
+        yield from ((each, "lists") for each in self._indexes.get(own, ()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionRules:
     """The rules that keep manifests.
 
@@ -124,43 +164,18 @@ class Collected:
     error: LaminaError | None
 
 
-def judge(
-    held: Iterable[HeldManifest], rules: RetentionRules, links: Mapping[str, Links]
-) -> tuple[RetentionVerdict, ...]:
-    """Decide about every manifest, in the given order.
+def judge(inventory: ManifestInventory, rules: RetentionRules) -> tuple[RetentionVerdict, ...]:
+    """Decide about every manifest, in the order of the inventory.
 
     First each manifest is judged alone. Then every manifest that a kept one needs is kept as well.
-
-    Args:
-        links: digest -> the manifests it needs, as far as they have been read.
     """
-    everything = tuple(held)
-    newest = _newest(everything, rules.keep_last)
-    verdicts = {_key(each): _alone(each, rules, newest) for each in everything}
+    newest = _newest(inventory.manifests, rules.keep_last)
+    verdicts = {_key(each): _alone(each, rules, newest) for each in inventory.manifests}
     waiting = [each.held for each in verdicts.values() if each.action == "keep"]
-    by_name: dict[str, HeldManifest] = {}
-    for each in everything:
-        by_name |= {f"{each.repository}:{tag}": each for tag in each.tags}
-        by_name[f"{each.repository}@{each.digest}"] = each
-    referrers: dict[str, list[HeldManifest]] = defaultdict(list)
-    indexes: dict[str, list[HeldManifest]] = defaultdict(list)
-    for each in everything:
-        if each.subject:
-            referrers[f"{each.repository}@{each.subject}"].append(each)
-        if each.kind == "index":
-            for child in links.get(each.digest, Links()).children:
-                indexes[f"{each.repository}@{child}"].append(each)
     while waiting:
         kept = waiting.pop()
-        own, needs = f"{kept.repository}@{kept.digest}", links.get(kept.digest, Links())
-        related: list[tuple[HeldManifest | None, str]] = [
-            *((by_name.get(f"{kept.repository}@{child}"), "part of") for child in needs.children),
-            *((by_name.get(base), "base of") for base in needs.bases),
-            *((each, "about") for each in referrers[own]),
-            *((each, "lists") for each in indexes[own]),
-        ]
-        for needed, how in related:
-            if needed is not None and verdicts[_key(needed)].action == "delete":
+        for needed, how in inventory.needed_by(kept):
+            if verdicts[_key(needed)].action == "delete":
                 verdicts[_key(needed)] = RetentionVerdict(
                     held=needed,
                     action="keep",

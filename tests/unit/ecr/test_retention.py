@@ -12,6 +12,7 @@ from lamina.ecr.retention import (
     TAKEN,
     HeldManifest,
     Links,
+    ManifestInventory,
     RetentionRules,
     RetentionVerdict,
     changed,
@@ -47,7 +48,8 @@ def judged(
     *those: HeldManifest, rules: RetentionRules = RULES, **links: Links
 ) -> dict[str, RetentionVerdict]:
     """Return digest -> verdict. links: by ``n<number>``."""
-    found = judge((*those, NEWEST), rules, {digest(int(name[1:])): each for name, each in links.items()})
+    known = {digest(int(name[1:])): each for name, each in links.items()}
+    found = judge(ManifestInventory.of((*those, NEWEST), known), rules)
     return {each.held.digest: each for each in found}
 
 
@@ -113,9 +115,8 @@ def test_functions_are_named() -> None:
 
 def test_a_digest_in_use_stays_in_every_repository() -> None:
     found = judge(
-        (held(1, sha(1)), held(1, sha(1), repository="app-prod")),
+        ManifestInventory.of((held(1, sha(1)), held(1, sha(1), repository="app-prod")), {}),
         replace(RULES, keep_last=0, used={digest(1): ("app:1",)}),
-        {},
     )
 
     assert [each.rule for each in found] == ["in use", "in use"]
@@ -127,7 +128,7 @@ def test_the_last_ones_are_counted_by_repository_and_untagged_ones_do_not_count(
     untagged = held(8, days=40)
     cache = held(9, "cache-x-amd64", kind="cache", days=70)
 
-    found = judge((*those, other, untagged, cache), replace(RULES, keep_last=3), {})
+    found = judge(ManifestInventory.of((*those, other, untagged, cache), {}), replace(RULES, keep_last=3))
 
     kept = [each.held.digest for each in found if each.action == "keep"]
     assert kept == [digest(1), digest(2), digest(3), digest(7)]
@@ -197,7 +198,7 @@ def test_what_is_about_a_kept_image_stays() -> None:
 
 def test_an_index_goes_before_what_it_lists() -> None:
     those = (held(2), held(1, sha(1), kind="index"), held(3, repository="other-dev"))
-    found = in_order(judge((*those, NEWEST), RULES, {}))
+    found = in_order(judge(ManifestInventory.of((*those, NEWEST), {}), RULES))
 
     assert {name: [each.kind for each in goes] for name, goes in found.items()} == {
         REPO: ["index", "image"],
