@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import posixpath
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,11 @@ _FUNCTION = "DockerImageFunction"
 _CONTEXTS = frozenset({"context", "context_path", "build_context", "build_context_path"})
 """Arguments of components that name the context; ``dockerfile_path`` names the Dockerfile."""
 _LOCATION = "location"
+_DOCKERFILE = "Dockerfile"
+_PLATFORMS = {
+    **dict.fromkeys(("linux/arm64", "linuxarm64", "arm64"), "linux/arm64"),
+    **dict.fromkeys(("linux/amd64", "linuxamd64", "amd64", "x8664"), "linux/amd64"),
+}
 
 
 def read_python_infra(content: str, path: str, root: Path) -> Reading:
@@ -47,36 +53,69 @@ def _calls(node: ast.AST, function: ast.Call | None) -> Iterator[tuple[ast.Call,
 
 
 def _declared(call: ast.Call, function: ast.Call | None, path: str, root: Path) -> Declared | Problem | None:
+    """Return the image that a call declares; None for any other call."""
     given = _given(call)
-    if _name(call) in _ASSETS:
-        context, file = given.get("directory", _positional(call, -1)), given.get("file", "Dockerfile")
-        if "file" not in given and _name(call) == "from_asset":
-            return None  # a folder that is zipped
-    elif _name(call) in _IMAGES and {"dockerfile", "build", "context"} & given.keys():
-        given = {**given, **_settings(given.get("build"))}
-        context, file = _located(given.get("context")), _located(given.get("dockerfile"))
-    elif (own := _component(given, path, root)) is not None:
-        return Declared(dockerfile=own[0], context=own[1], where=f"{path}:{call.lineno}")
-    else:
-        return None
     where = f"{path}:{call.lineno}"
+    read = _asset if _name(call) in _ASSETS else _image if _name(call) in _IMAGES else None
+    located = read(call, given) if read else None
+    if located is None:
+        own = None if _name(call) in _ASSETS else _component(given, path, root)
+        return Declared(dockerfile=own[0], context=own[1], where=where) if own else None
     folder = posixpath.dirname(path)
-    place = first_inside(root, (folder, ""), context, folder=True) if isinstance(context, str) else None
-    name = file if isinstance(file, str) else "Dockerfile" if file is None else None
-    looked = tuple(each for each in (place, folder, "") if each is not None)
-    dockerfile = first_inside(root, looked, name, folder=False) if name else None
+    written = located.context
+    context = first_inside(root, (folder, ""), written, folder=True) if isinstance(written, str) else None
+    folders = (*([context] if context is not None else []), *([] if located.in_context else [folder, ""]))
+    file = located.file
+    dockerfile = first_inside(root, folders, file, folder=False) if isinstance(file, str) else None
     if dockerfile is None:
         return Problem(what="an image whose Dockerfile is not given by plain strings", where=where)
     owner = _given(function) if function else {}
-    function_name = owner.get("function_name") or (_positional(function, 1) if function else None)
+    name = owner.get("function_name") or (_positional(function, 1) if function else None)
+    settings = located.settings
     return Declared(
         dockerfile=dockerfile,
-        context=place,
-        functions=(function_name,) if isinstance(function_name, str) else (),
-        platform=_platform(owner.get("architecture"), given.get("platform"), given.get("platforms")),
-        target=given["target"] if isinstance(given.get("target"), str) else None,
-        args=_strings(given.get("build_args") or given.get("args")),
+        context=context,
+        functions=(name,) if isinstance(name, str) else (),
+        platform=_platform(owner.get("architecture"), settings.get("platform"), settings.get("platforms")),
+        target=settings["target"] if isinstance(settings.get("target"), str) else None,
+        args=_strings(settings.get("build_args") or settings.get("args")),
         where=where,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ImageArguments:
+    """The arguments of a call that builds an image.
+
+    context, file: the values given, of any type. in_context: whether the file is relative to the context.
+    """
+
+    context: Any
+    file: Any
+    in_context: bool
+    settings: Mapping[str, Any]
+
+
+def _asset(call: ast.Call, given: Mapping[str, Any]) -> _ImageArguments | None:
+    """Read a call of CDK; None if it zips a folder."""
+    if _name(call) == "from_asset" and "file" not in given:
+        return None
+    context = given.get("directory", _positional(call, 0))
+    file = given.get("file", _DOCKERFILE)
+    return _ImageArguments(context=context, file=file, in_context=True, settings=given)
+
+
+def _image(_: ast.Call, given: Mapping[str, Any]) -> _ImageArguments | None:
+    """Read a call of Pulumi's Docker or Docker Build provider; None if it is another class."""
+    if not {"dockerfile", "build", "context"} & given.keys():
+        return None
+    settings = {**given, **_settings(given.get("build"))}
+    named = "dockerfile" in settings
+    return _ImageArguments(
+        context=_located(settings.get("context")),
+        file=_located(settings["dockerfile"]) if named else _DOCKERFILE,
+        in_context=not named,
+        settings=settings,
     )
 
 
@@ -104,7 +143,7 @@ def _given(call: ast.Call) -> dict[str, Any]:
 
 def _positional(call: ast.Call, index: int) -> Any:
     """Return a positional argument; None if there is none."""
-    return _value(call.args[index]) if len(call.args) > max(index, 0) else None
+    return _value(call.args[index]) if len(call.args) > index else None
 
 
 def _value(node: ast.AST) -> Any:
@@ -138,14 +177,9 @@ def _located(value: Any) -> Any:
 
 def _platform(*values: Any) -> str | None:
     """Return the first platform among values such as ``linux/arm64``, ``ARM_64`` or ``LINUX_ARM64``."""
-    for value in values:
-        for each in value if isinstance(value, list) else [value]:
-            word = (each.text if isinstance(each, _Word) else str(each)).lower().replace("_", "")
-            if "arm64" in word:
-                return "linux/arm64"
-            if "amd64" in word or "x8664" in word:
-                return "linux/amd64"
-    return None
+    words = (each for value in values for each in (value if isinstance(value, list) else [value]))
+    texts = (each.text if isinstance(each, _Word) else str(each) for each in words)
+    return next(filter(None, (_PLATFORMS.get(each.lower().replace("_", "")) for each in texts)), None)
 
 
 def _strings(value: Any) -> dict[str, str]:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from lamina.adopt.declared import Declared
 from lamina.adopt.python_infra import read_python_infra
 from lamina.adopt.sam import read_sam
@@ -199,6 +201,26 @@ def test_a_pulumi_program_is_read_as_far_as_strings_tell(tmp_path: Path) -> None
         ("lambdas/label/Dockerfile", "lambdas/label", "linux/arm64", {}),
     ]
     assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'DockerImageCode.from_image_asset("lambdas/label", file=DOCKERFILE)',
+        "DockerImageCode.from_image_asset(FOLDER)",
+        'docker.Image("x", context=FOLDER)',
+        'docker.Image("x", build=docker.DockerBuildArgs(context="..", dockerfile=FILE))',
+    ],
+)
+def test_an_argument_that_is_not_a_string_is_not_guessed(tmp_path: Path, call: str) -> None:
+    root = lambdas(tmp_path)
+    Tree(root).write("infra/Dockerfile", "FROM scratch\n")
+    Tree(root).write("Dockerfile", "FROM scratch\n")
+
+    found = read_python_infra(call, "infra/main.py", root)
+
+    assert found.declared == ()
+    assert [note.where for note in found.notes] == ["infra/main.py:1"]
 
 
 def test_python_that_is_none_is_a_note_with_its_line(tmp_path: Path) -> None:
