@@ -14,7 +14,8 @@ import sys
 _Spans = list[tuple[int, int]]  # first and last code point of each range
 
 # Groups, because a {2} may follow: Python accepts it after a group, but not after a bare assertion.
-_ASSERTIONS = {"A": r"(?:\A)", "b": r"(?:\b)", "B": r"(?:\B)", "z": r"(?:\Z)"}
+# (?!\b), because Python's \B does not match an empty string.
+_ASSERTIONS = {"A": r"(?:\A)", "b": r"(?:\b)", "B": r"(?:(?!\b))", "z": r"(?:\Z)"}
 _PLAIN = {"^": _ASSERTIONS["A"], "$": _ASSERTIONS["z"], "(": "(?:", **{char: char for char in ").*?|"}}
 _REPEAT = re.compile(r"\{(0|[1-9][0-9]*)(?:,(0|[1-9][0-9]*)?)?\}")
 _MOST_REPEATS = 1000
@@ -74,7 +75,7 @@ def _piece(rest: str) -> tuple[str, str]:
     if rest.startswith("["):
         return _set(rest)
     if rest.startswith("\\"):
-        if rest[1] in _ASSERTIONS:
+        if rest[1:2] in _ASSERTIONS:
             return _ASSERTIONS[rest[1]], rest[2:]
         if found := _shorthand(rest):
             return f"[{_ranges(found[0])}]", found[1]
@@ -134,6 +135,8 @@ def _character(rest: str) -> tuple[int, str]:
     r"""Read a literal character or an escape for one: ``\*``, ``\n``, ``\x2a``, ``\x{2a}``, ``\052``."""
     if not rest:
         raise PatternError("a set is not closed", "write \\[ for a literal bracket")
+    if rest == "\\":
+        raise PatternError("a backslash is the last character", "write \\\\ for a literal backslash")
     if not rest.startswith("\\"):
         return ord(rest[0]), rest[1:]
     if rest[:2] in _CONTROLS:

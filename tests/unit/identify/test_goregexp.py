@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import random
+
 import pytest
 
 from lamina.identify.goregexp import PatternError, compile_go
@@ -74,3 +77,53 @@ def test_an_expression_finds_what_it_finds_in_go(expression: str, text: str, fou
 def test_what_go_refuses_is_refused(expression: str) -> None:
     with pytest.raises(PatternError):
         compile_go(expression)
+
+
+# What ignore patterns can turn into. Without \\p, which is refused, and \\C, which only RE2 has.
+PIECES = [
+    *"ab-/. ^$*?|[]\\Z0_é~#",
+    *[
+        "(.*/)?",
+        "[^",
+        "[a-",
+        "[a-b]",
+        "[]a]",
+        "[^]a]",
+        "[b-]",
+        "[a&&b]",
+        "&&",
+        "{2}",
+        "{,2}",
+        "{02}",
+        "{1,2}",
+        "{0}",
+    ],
+    *["\\d", "\\D", "\\w", "\\W", "\\s", "\\S", "\\b", "\\B", "\\A", "\\z", "\\Q", "\\E", "\\y", "\\1"],
+    *["[:alpha:]", "[[:alpha:]]", "[[:^digit:]x]", "\\x41", "\\x{42}", "\\103", "\\0", "\\t", "\\n", "\\v"],
+    *["\\_", "\\-", "\\.", "\\*"],
+]
+TEXT = "abZ0-/._ \t\n\v\0é{}[]^\\,2x&AB#~"
+
+
+def test_random_expressions_mean_the_same_to_re2() -> None:
+    """RE2 and Go's regexp have one syntax: https://github.com/google/re2/wiki/Syntax."""
+    re2 = pytest.importorskip("re2", reason="google-re2 is in the dependency group tests")
+    options = re2.Options()
+    options.log_errors = False
+    seed = int(os.environ.get("LAMINA_SEED", "1"))
+    pick = random.Random(seed)
+    understood = 0
+    for _ in range(1000):
+        expression = "".join(pick.choice(PIECES) for _ in range(pick.randint(1, 6)))
+        try:
+            theirs = re2.compile(expression, options)
+        except re2.error:
+            with pytest.raises(PatternError):
+                compile_go(expression)
+            continue
+        ours = compile_go(expression)
+        understood += 1
+        for text in ("", *("".join(pick.choices(TEXT, k=pick.randint(1, 5))) for _ in range(10))):
+            same = bool(ours.search(text)) is bool(theirs.search(text))
+            assert same, f"seed {seed}: {expression!r} on {text!r}"
+    assert understood > 300
