@@ -54,6 +54,7 @@ LAZY = {
     "boto3": ("registries/", "aws/"),
     "botocore": ("registries/", "aws/"),
     "docker": ("registries/local.py", "execute/engine.py", "smoke/container.py"),
+    "jinja2": ("report/page.py",),
     "watchfiles": ("smoke/file_events.py",),
     "yaml": ("adopt/yaml_files.py",),
 }

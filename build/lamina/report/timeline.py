@@ -1,4 +1,4 @@
-"""Draw a run over time, and compare runs in a chart: SVG without scripts."""
+"""Place the steps of a run on a timeline, and runs in a chart: positions for the page to draw. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from lamina.execute.step_line import step_line
 from lamina.report import figures
 from lamina.report.analysis import ExplainedStep, RunReport
 from lamina.report.history import Run, StepRecord
-from lamina.report.markup import Html, tag
 from lamina.report.summary import moment, wall
 
 GLYPHS = {"ran": "●", "cached": "○", "shared": "◐", "failed": "✕", "stopped": "■", "waiting": "·"}
@@ -23,18 +22,96 @@ WORDS = {
     "stopped": "stopped",
     "waiting": "not reached",
 }
-_BAR, _GAP, _THIN = 16, 5, 6
+BAR, THIN = 16, 6
+"""Pixels: the heights of a bar, and of the bar of a step around the instructions."""
+CHART, LABELS = 120, 18
+"""Pixels: the heights of the chart's highest column, and of the labels above and below."""
+_GAP, _THIN_GAP = 5, 3
 _MARK, _MARK_AT = 15, 7
 _LEAST = 0.35
 """Percent: the least width of a bar, so that it can be seen."""
 _LEAST_AROUND = 0.5
 """Percent: shorter steps around the instructions are left out."""
 _WIDE = 7
-"""Percent: narrower phases have no room for a label."""
+"""Percent: narrower phases have no space for a label."""
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 _MOST_TICKS = 6
 _FLIP = 60
-_CHART, _LABELS = 120, 18
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineBar:
+    """A step that took time. left, width: percent; top: pixels below the row's upper edge."""
+
+    label: str
+    state: str
+    left: float
+    width: float
+    top: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineMark:
+    """A step that took no time. left: percent; shift: pixels to its right; top: as of a bar."""
+
+    label: str
+    state: str
+    left: float
+    shift: int
+    top: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineRow:
+    """The steps of an image: instructions as bars, cache hits as marks, other steps thin. height: pixels."""
+
+    image: str
+    bars: tuple[TimelineBar, ...]
+    marks: tuple[TimelineMark, ...]
+    around: tuple[TimelineBar, ...]
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelinePhase:
+    """A phase of the command: plan, build, confirm. wide: whether it has space for its label."""
+
+    label: str
+    left: float
+    width: float
+    wide: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineTick:
+    """A number of seconds on the axis. left: percent."""
+
+    label: str
+    left: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """A run over time, with a row for each image that has steps."""
+
+    ticks: tuple[TimelineTick, ...]
+    phases: tuple[TimelinePhase, ...]
+    rows: tuple[TimelineRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChartColumn:
+    """A run in the chart. left, width, middle: percent; top, height: pixels."""
+
+    label: str
+    seconds: str
+    time: str
+    kind: str
+    left: float
+    width: float
+    middle: float
+    top: float
+    height: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,18 +144,19 @@ def window(report: RunReport) -> Window | None:
     return Window(start=start, end=max(end, start + 0.001))
 
 
-def timeline(report: RunReport) -> Html | None:
-    """Draw a row for each image: instructions as bars, cache hits as marks. None without steps."""
-    drawn = window(report)
-    if drawn is None:
+def timeline(report: RunReport) -> Timeline | None:
+    """Return the timeline of a run; None if no step ended."""
+    span = window(report)
+    if span is None:
         return None
-    rows = [
-        _row(image.name, report.of(image.name), report.around, drawn)
-        for image in report.run.images
-        if report.of(image.name)
-    ]
-    return tag(
-        "div", _axis(drawn), tag("ol", _phases(report, drawn), *rows, class_="rows"), class_="timeline"
+    return Timeline(
+        ticks=tuple(_ticks(span)),
+        phases=tuple(_phases(report, span)),
+        rows=tuple(
+            _row(image.name, report.of(image.name), report.around, span)
+            for image in report.run.images
+            if report.of(image.name)
+        ),
     )
 
 
@@ -90,263 +168,135 @@ def describe_step(explained: ExplainedStep) -> str:
     return f"{step.image}, {step.place}: {step_line(step.instruction)} — {WORDS[step.state]}{took}{why}"
 
 
-def legend() -> Html:
-    """Make the legend of bars and marks."""
-    kinds = (
-        *(("ran", "ran"), ("cached", "from the cache"), ("shared", "done by another image")),
-        *(("failed", "failed"), ("around", "loading and exporting")),
-    )
-    return tag(
-        "ul",
-        *(
-            tag("li", tag("span", GLYPHS.get(kind, "▭"), class_=f"key {kind}", aria_hidden="true"), text)
-            for kind, text in kinds
-        ),
-        class_="legend",
-    )
-
-
-def chart(runs: Iterable[Run], shown: Run) -> Html:
-    """Draw the seconds of the runs, the earliest first. The table below it has the same data."""
+def chart(runs: Iterable[Run], shown: Run) -> tuple[ChartColumn, ...]:
+    """Return a column for the seconds of each run, the earliest first."""
     known = [run for run in reversed(tuple(runs)) if run.seconds is not None]
-    if not known:
-        return Html("")
-    highest = max(run.seconds or 0.0 for run in known) or 1.0
+    highest = max((run.seconds or 0.0 for run in known), default=0.0) or 1.0
     width = 100 / max(len(known), 6)
-    bars = (
+    return tuple(
         _column(run, at * width, width, highest, is_shown=run.id == shown.id) for at, run in enumerate(known)
     )
-    height = _CHART + 2 * _LABELS
-    return tag("svg", *bars, class_="chart", width="100%", height=height, aria_hidden="true")
 
 
-def _row(image: str, steps: tuple[ExplainedStep, ...], around: tuple[StepRecord, ...], drawn: Window) -> Html:
-    bars = sorted(
-        (
-            explained
-            for explained in steps
-            if explained.step.state in {"ran", "failed", "stopped"} and _has_time(explained.step)
-        ),
-        key=lambda explained: explained.step.started or 0.0,
+def _row(
+    image: str, steps: tuple[ExplainedStep, ...], around: tuple[StepRecord, ...], span: Window
+) -> TimelineRow:
+    timed = sorted(
+        (each for each in steps if each.step.started is not None), key=lambda each: _start(each.step)
     )
+    bars = [each for each in timed if each.step.state in {"ran", "failed", "stopped"}]
+    marks = [each for each in timed if each.step.state in {"cached", "shared"} and each.step.started]
     thin = sorted(
-        (step for step in around if step.image == image and drawn.width(step.seconds) >= _LEAST_AROUND),
-        key=lambda step: step.started or 0.0,
+        (step for step in around if step.image == image and span.width(step.seconds) >= _LEAST_AROUND),
+        key=_start,
     )
-    marks = sorted(
-        (
-            explained
-            for explained in steps
-            if explained.step.state in {"cached", "shared"} and explained.step.started
+    lanes, thin_lanes = _lanes([each.step for each in bars], span), _lanes(thin, span)
+    marks_top = 2 + _depth(lanes) * (BAR + _GAP)
+    thin_top = marks_top + (BAR + _GAP if marks else 0)
+    return TimelineRow(
+        image=image,
+        bars=tuple(
+            _bar(each.step, describe_step(each), each.step.state, 2 + lane * (BAR + _GAP), span)
+            for lane, each in zip(lanes, bars, strict=True)
         ),
-        key=lambda explained: explained.step.started or 0.0,
-    )
-    shapes: list[Html] = []
-    top = 2
-    for lane, explained in zip(_lanes([each.step for each in bars], drawn), bars, strict=True):
-        shapes.append(_bar(explained, top + lane * (_BAR + _GAP), drawn))
-    top += _depth([each.step for each in bars], drawn) * (_BAR + _GAP)
-    if marks:
-        shapes += _marks(marks, top, drawn)
-        top += _BAR + _GAP
-    for lane, step in zip(_lanes(thin, drawn), thin, strict=True):
-        shapes.append(_around(step, top + lane * (_THIN + 3), drawn))
-    top += _depth(thin, drawn) * (_THIN + 3)
-    return tag(
-        "li",
-        tag("span", image, class_="name"),
-        tag(
-            "svg",
-            *_grid(drawn),
-            *shapes,
-            width="100%",
-            height=max(top, _BAR),
-            role="group",
-            aria_label=f"the steps of {image}",
+        marks=tuple(_marks(marks, marks_top, span)),
+        around=tuple(
+            _bar(
+                step,
+                f"{step.image}: {step_line(step.name)} — {figures.seconds(step.seconds)}",
+                "around",
+                thin_top + lane * (THIN + _THIN_GAP),
+                span,
+            )
+            for lane, step in zip(thin_lanes, thin, strict=True)
         ),
+        height=max(thin_top + _depth(thin_lanes) * (THIN + _THIN_GAP), BAR),
     )
 
 
-def _phases(report: RunReport, drawn: Window) -> Html:
-    """Draw the phases of the command: plan, build, confirm."""
+def _phases(report: RunReport, span: Window) -> Iterator[TimelinePhase]:
+    """Yield the phases of the command that are long enough to be seen."""
     steps = [*(explained.step for explained in report.steps), *report.around]
     begin = min(step.started for step in steps if step.started is not None)
     end = max(step.finished for step in steps if step.finished is not None)
-    phases = (("plan", drawn.start, begin), ("build", begin, end), ("confirm", end, drawn.end))
-    shapes = (
-        _phase(f"{name} {figures.seconds(stop - start)}", drawn.at(start), drawn.width(stop - start))
-        for name, start, stop in phases
-    )
-    return tag(
-        "li",
-        tag("span", "the command", class_="phases"),
-        tag(
-            "svg",
-            *_grid(drawn),
-            *shapes,
-            width="100%",
-            height=_BAR + 2,
-            role="group",
-            aria_label="the command",
-        ),
-    )
+    for name, start, stop in (("plan", span.start, begin), ("build", begin, end), ("confirm", end, span.end)):
+        width = span.width(stop - start)
+        if width >= _LEAST:
+            label = f"{name} {figures.seconds(stop - start)}"
+            yield TimelinePhase(label=label, left=span.at(start), width=width, wide=width >= _WIDE)
 
 
-def _phase(label: str, left: float, wide: float) -> Html | None:
-    if wide < _LEAST:
-        return None
-    return tag(
-        "g",
-        tag("title", label),
-        tag("line", x1=f"{left:.3f}%", x2=f"{left + wide:.3f}%", y1=_BAR, y2=_BAR),
-        tag("line", x1=f"{left:.3f}%", x2=f"{left:.3f}%", y1=_BAR - 5, y2=_BAR),
-        tag("text", label, x=f"{left:.3f}%", y=_BAR - 5, dx=4) if wide >= _WIDE else None,
-        class_="phase",
-        role="img",
-        aria_label=label,
-    )
+def _bar(step: StepRecord, label: str, state: str, top: int, span: Window) -> TimelineBar:
+    left, width = _span(step, span)
+    return TimelineBar(label=label, state=state, left=left, width=width, top=top)
 
 
-def _bar(explained: ExplainedStep, top: float, drawn: Window) -> Html:
-    step = explained.step
-    left, wide = _span(step, drawn)
-    failed = step.state == "failed"
-    return _focusable(
-        describe_step(explained),
-        step.state,
-        tag("rect", x=f"{left:.3f}%", y=top, width=f"{wide:.3f}%", height=_BAR, rx=3),
-        tag("text", GLYPHS["failed"], x=f"{left:.3f}%", y=top + _BAR - 4, dx=3, aria_hidden="true")
-        if failed
-        else None,
-    )
-
-
-def _around(step: StepRecord, top: float, drawn: Window) -> Html:
-    left, wide = _span(step, drawn)
-    return _focusable(
-        f"{step.image}: {step_line(step.name)} — {figures.seconds(step.seconds)}",
-        "around",
-        tag("rect", x=f"{left:.3f}%", y=top, width=f"{wide:.3f}%", height=_THIN, rx=2),
-        reachable=False,
-    )
-
-
-def _marks(marks: list[ExplainedStep], top: float, drawn: Window) -> Iterator[Html]:
-    """Yield a ring for each step that took no time; rings of one moment are side by side."""
-    for moment_, group in groupby(
-        marks, key=lambda explained: round(drawn.at(explained.step.started or 0.0))
-    ):
+def _marks(marks: list[ExplainedStep], top: int, span: Window) -> Iterator[TimelineMark]:
+    """Yield the marks; those of one moment are side by side."""
+    for moment_, group in groupby(marks, key=lambda each: round(span.at(_start(each.step)))):
         together = list(group)
-        left = drawn.at(together[0].step.started or 0.0)
         towards = -1 if moment_ > _FLIP else 1
         for at, explained in enumerate(together):
-            place = towards * (_MARK_AT + at * _MARK)
-            yield tag(
-                "svg",
-                _focusable(
-                    describe_step(explained),
-                    explained.step.state,
-                    tag("circle", cx=place, cy=top + _BAR / 2, r=5),
-                ),
-                x=f"{left:.3f}%",
-                overflow="visible",
+            yield TimelineMark(
+                label=describe_step(explained),
+                state=explained.step.state,
+                left=span.at(_start(together[0].step)),
+                shift=towards * (_MARK_AT + at * _MARK),
+                top=top,
             )
 
 
-def _focusable(label: str, state: str, *shapes: Html | None, reachable: bool = True) -> Html:
-    return tag(
-        "g",
-        tag("title", label),
-        *shapes,
-        class_=f"step {state}",
-        role="img",
-        aria_label=label,
-        tabindex=0 if reachable else None,
-    )
-
-
-def _grid(drawn: Window) -> Iterator[Html]:
-    for tick in _ticks(drawn):
-        at = f"{drawn.at(drawn.start + tick):.3f}%"
-        yield tag("line", x1=at, x2=at, y1=0, y2="100%", class_="tick")
-
-
-def _axis(drawn: Window) -> Html:
-    labels = (
-        tag(
-            "text",
-            f"{tick:g} s",
-            x=f"{drawn.at(drawn.start + tick):.3f}%",
-            y=12,
-            text_anchor="start" if not tick else "middle",
-        )
-        for tick in _ticks(drawn)
-    )
-    return tag("svg", *labels, class_="axis", width="100%", height=16, aria_hidden="true")
-
-
-def _ticks(drawn: Window) -> Iterator[float]:
+def _ticks(span: Window) -> Iterator[TimelineTick]:
     """Yield round numbers of seconds: not too many, none at the very end."""
-    length = drawn.end - drawn.start
+    length = span.end - span.start
     apart = next((each for each in _TICKS if length / each <= _MOST_TICKS), length)
     tick = 0.0
     while tick <= length * 0.97:
-        yield round(tick, 3)
+        rounded = round(tick, 3)
+        yield TimelineTick(label=f"{rounded:g} s", left=span.at(span.start + rounded))
         tick += apart
 
 
-def _column(run: Run, left: float, width: float, highest: float, *, is_shown: bool) -> Html:
+def _column(run: Run, left: float, width: float, highest: float, *, is_shown: bool) -> ChartColumn:
     took = run.seconds or 0.0
-    height = max(2.0, _CHART * took / highest)
-    top = _LABELS + _CHART - height
-    middle = f"{left + width / 2:.3f}%"
+    height = max(2.0, CHART * took / highest)
     built = run.count("built")
     kind = "failed" if not run.ok else "ran" if built else "cached"
-    return tag(
-        "g",
-        tag("title", f"{run.id}: {built} built in {wall(run)}"),
-        tag("rect", x=f"{left + width * 0.15:.3f}%", y=top, width=f"{width * 0.7:.3f}%", height=height, rx=2),
-        tag("text", figures.seconds(took), x=middle, y=top - 5, text_anchor="middle"),
-        tag("text", moment(run.started)[11:16], x=middle, y=_LABELS + _CHART + 14, text_anchor="middle"),
-        class_=f"step {kind}{' shown' if is_shown else ''}",
+    return ChartColumn(
+        label=f"{run.id}: {built} built in {wall(run)}",
+        seconds=figures.seconds(took),
+        time=moment(run.started)[11:16],
+        kind=f"{kind}{' shown' if is_shown else ''}",
+        left=left + width * 0.15,
+        width=width * 0.7,
+        middle=left + width / 2,
+        top=LABELS + CHART - height,
+        height=height,
     )
 
 
-def _span(step: StepRecord, drawn: Window) -> tuple[float, float]:
+def _span(step: StepRecord, span: Window) -> tuple[float, float]:
     """Return the left edge and the width of a step, in percent."""
-    left = drawn.at(step.started or drawn.start)
-    wide = max(_LEAST, drawn.at(step.finished or drawn.end) - left)
-    return min(left, 100 - _LEAST), wide
+    left = span.at(step.started or span.start)
+    width = max(_LEAST, span.at(step.finished or span.end) - left)
+    return min(left, 100 - _LEAST), width
 
 
-def _has_time(step: StepRecord) -> bool:
-    return step.started is not None
+def _start(step: StepRecord) -> float:
+    return step.started or 0.0
 
 
-def _lanes(steps: list[StepRecord], drawn: Window) -> list[int]:
+def _lanes(steps: list[StepRecord], span: Window) -> list[int]:
     """Return the first free lane for each step. steps: in the order of their start."""
     ends: list[float] = []
     lanes = []
     for step in steps:
-        left, wide = _span(step, drawn)
+        left, width = _span(step, span)
         lane = next((at for at, end in enumerate(ends) if end <= left), len(ends))
-        ends[lane : lane + 1] = [left + wide]
+        ends[lane : lane + 1] = [left + width]
         lanes.append(lane)
     return lanes
 
 
-def _depth(steps: list[StepRecord], drawn: Window) -> int:
-    return max(_lanes(steps, drawn), default=-1) + 1
-
-
-def patterns() -> Html:
-    """Make the patterns that distinguish states without colour, for all drawings of a page."""
-    hatch = tag(
-        "pattern",
-        tag("path", d="M-1,1 l2,-2 M0,6 l6,-6 M5,7 l2,-2", class_="hatch"),
-        id="hatch",
-        width=6,
-        height=6,
-        patternUnits="userSpaceOnUse",
-    )
-    return tag("svg", tag("defs", hatch), width=0, height=0, aria_hidden="true", class_="patterns")
+def _depth(lanes: list[int]) -> int:
+    return max(lanes, default=-1) + 1
