@@ -67,7 +67,7 @@ def _measure(options: Options, screen: Screen) -> tuple[BenchReport, LaminaError
             ground=ground,
             source=Path.cwd(),
             folder=Path(folder),
-            patience=options.patience,
+            budget=options.budget,
             say=say,
         )
         try:

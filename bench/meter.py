@@ -72,7 +72,7 @@ def measure(
     read: Callable[[Completed], Steps],
     *,
     traffic: Callable[[], Traffic | None],
-    patience: TimeBudget,
+    budget: TimeBudget,
     before: Callable[[int], None] = lambda _: None,
 ) -> list[Sample]:
     """Run a command as often as the time budget allows.
@@ -81,14 +81,14 @@ def measure(
         command: returns the command; called again before each run, because the engine may have changed.
         read: reads the steps of a run from its output.
         traffic: returns the bytes so far, None if they are not counted.
-        patience: the time budget.
+        budget: the time budget.
         before: prepares each run; neither timed nor counted.
 
     Raises:
         BuildError: the command fails.
     """
     samples: list[Sample] = []
-    while patience.again(samples):
+    while budget.again(samples):
         before(len(samples))
         asked = command()
         passed = traffic()

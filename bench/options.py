@@ -27,7 +27,7 @@ class Options:
     """
 
     selection: Selection
-    patience: TimeBudget
+    budget: TimeBudget
     out: Path
     render: Path | None
     write: bool
@@ -83,7 +83,7 @@ def read_options(argv: Sequence[str] | None = None) -> Options:
     times = found.times or (1 if found.quick else _TIMES)
     return Options(
         selection=select(found.case, found.variant, quick=found.quick),
-        patience=TimeBudget(times=times, seconds=_SECONDS),
+        budget=TimeBudget(times=times, seconds=_SECONDS),
         out=found.out,
         render=found.render,
         write=found.write,

@@ -148,7 +148,7 @@ class Soak:
             lambda: variant.build(self.ground, job),
             lambda done: variant.read(job, done),
             traffic=self.ground.traffic,
-            patience=_ONCE,
+            budget=_ONCE,
         )
 
 

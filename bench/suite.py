@@ -29,7 +29,7 @@ class Suite:
     ground: Ground
     source: Path
     folder: Path
-    patience: TimeBudget
+    budget: TimeBudget
     say: Callable[[str], None]
 
     def run(self, selection: Selection) -> Iterator[BenchRow]:
@@ -152,7 +152,7 @@ class Suite:
                     lambda: plan_command(tree),
                     read_plan,
                     traffic=lambda: None,
-                    patience=self.patience,
+                    budget=self.budget,
                     before=lambda index, case=case: case.edit(tree, index),  # type: ignore[misc]
                 )
                 yield BenchRow.of(case.name, "lamina", samples)
@@ -196,12 +196,12 @@ class _Course:
         self, case: Case, *, before: Callable[[], None] = lambda: None, settled: bool = False
     ) -> BenchRow:
         """Measure a case. settled: whether the last build was of the repository without the edit."""
-        tree, patience = self.job.tree, self._suite.patience
+        tree, budget = self.job.tree, self._suite.budget
         self._suite.say(f"{self._variant.name}: {case.name}")
         self._told.add(case.name)
-        patience = TimeBudget(
-            times=min(patience.times, case.most or patience.times),
-            seconds=max(patience.seconds, case.seconds),
+        budget = TimeBudget(
+            times=min(budget.times, case.most or budget.times),
+            seconds=max(budget.seconds, case.seconds),
         )
 
         def prepare(index: int) -> None:
@@ -213,7 +213,7 @@ class _Course:
         try:
             if not settled:
                 self.settle()
-            samples = self._measure(job, patience, prepare)
+            samples = self._measure(job, budget, prepare)
         except LaminaError as error:
             return BenchRow.missing(case.name, self._variant.name, f"{FAILED}{error}")
         return BenchRow.of(case.name, self._variant.name, samples)
@@ -251,13 +251,13 @@ class _Course:
         self._variant.read(self.job, done)
         return done
 
-    def _measure(self, job: Job, patience: TimeBudget, before: Callable[[int], None]) -> list[Sample]:
+    def _measure(self, job: Job, budget: TimeBudget, before: Callable[[int], None]) -> list[Sample]:
         ground = self._suite.ground
         return measure(
             self._suite.runner,
             lambda: self._variant.build(ground, job),
             lambda done: self._variant.read(job, done),
             traffic=ground.traffic,
-            patience=patience,
+            budget=budget,
             before=before,
         )

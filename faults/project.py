@@ -84,7 +84,7 @@ def fingerprints(root: Path) -> Mapping[str, str]:
     """Return image -> fingerprint of the current tree."""
     project = load_project(root, env={})
     graph = read_graph(project)
-    images = identify(project, graph, IMAGES, prefix="", bases={})
+    images, _ = identify(project, graph, IMAGES, prefix="", bases={})
     return {name: image.fingerprint for name, image in images.items()}
 
 

@@ -140,7 +140,7 @@ class Scene(Tree):
         project, graph = self.project(), self.graph()
         cache = StatCache(project.state / "stat.json")
         bases = self.externals().identities
-        images = identify(project, graph, [name], prefix=prefix, bases=bases, files=cache.files)
+        images, _ = identify(project, graph, [name], prefix=prefix, bases=bases, files=cache.files)
         cache.save()
         return images[name]
 

@@ -1,11 +1,13 @@
-"""Atomic writes of files."""
+"""Atomic writes of files, locks, and the folder of the cache."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +52,24 @@ def read_json(file: Path) -> Any | None:
         return json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def cache_home(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder of the cache of downloads, engines and logins, outside the repository.
+
+    It is ``$LAMINA_CACHE``, else ``$XDG_CACHE_HOME/lamina``, else ``~/.cache/lamina``.
+    """
+    if own := environ.get("LAMINA_CACHE"):
+        return Path(own).expanduser().absolute()
+    if shared := environ.get("XDG_CACHE_HOME"):
+        return Path(shared).expanduser().absolute() / "lamina"
+    return Path(environ.get("HOME") or Path.home()) / ".cache" / "lamina"
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path``, waiting for its holder. The kernel releases it when the process ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -56,7 +56,7 @@ class Monorepo(Tree):
 
     def push(self, digests: dict[str, str]) -> None:
         """Record images as a push does."""
-        made = Session(Flags(offline=True), Screen(told=io.StringIO(), env={}), root=self.root)
+        made = Session(Flags(offline=True), Screen(stream=io.StringIO(), env={}), root=self.root)
         images = make_images(made, digests, read_pins(made, digests))
         results = {
             name: Result(

@@ -58,8 +58,8 @@ def test_what_is_pushed_is_what_was_announced(there: Repo, served: Served) -> No
         annotations = manifest["annotations"]
         assert annotations["dev.lamina.fingerprint"] == image["fingerprint"]
         assert annotations["org.opencontainers.image.revision"] == there.git("rev-parse", "HEAD")
-        bill = json.loads(annotations["dev.lamina.bill"])
-        assert all(bill["files"][""].values())
+        inputs = json.loads(annotations["dev.lamina.bill"])
+        assert all(inputs["files"][""].values())
         assert image["size"] == sum(part["size"] for part in (manifest["config"], *manifest["layers"]))
     tiny, _, _ = served.manifest(done.images("ref")["lambda-tiny"])
     assert len(tiny["layers"]) == 3
@@ -173,7 +173,7 @@ def test_tags_of_a_commit_are_put_on_without_pulling(there: Repo, served: Served
     assert "is not in" in there.fails(1, "tag", "--apply", "--json").told
 
 
-def test_why_reads_the_bills_that_travel_with_images(there: Repo, served: Served, tmp_path: Path) -> None:
+def test_why_reads_the_inputs_that_travel_with_images(there: Repo, served: Served, tmp_path: Path) -> None:
     first = there.ok("build-all", "--push", "--json").images("tag")["lambda-tiny"]
     there.append("src/dynamo.py", "KEY = 1\n")
     second = there.ok("build-all", "--push", "--json").images("tag")["lambda-tiny"]
@@ -200,13 +200,13 @@ def test_why_reads_the_bills_that_travel_with_images(there: Repo, served: Served
     assert f"{repository}:v0 is not in the registry" in gone.text
 
 
-def test_why_says_what_an_image_without_a_bill_lacks(there: Repo, served: Served) -> None:
+def test_why_says_what_an_image_without_inputs_lacks(there: Repo, served: Served) -> None:
     built = there.ok("build-base", "--push", "--json")
     name = f"base-dynamo-{stack_of(there)}"
     manifest, media_type, digest = served.manifest(built.images("ref")["base-dynamo"])
-    bill = manifest["annotations"].pop("dev.lamina.bill")
+    inputs = manifest["annotations"].pop("dev.lamina.bill")
     served.put(name, "large", media_type, manifest)
-    manifest["annotations"]["dev.lamina.bill"] = bill.replace("src", "scr")
+    manifest["annotations"]["dev.lamina.bill"] = inputs.replace("src", "scr")
     served.put(name, "forged", media_type, manifest)
     del manifest["annotations"]
     served.put(name, "foreign", media_type, manifest)

@@ -9,7 +9,7 @@ import pytest
 from conftest import TestEngine
 from projects import Repo
 
-from lamina.sandbox.cache import cache_home
+from lamina.files import cache_home
 
 pytestmark = [pytest.mark.engine, pytest.mark.nightly]
 

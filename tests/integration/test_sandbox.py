@@ -22,9 +22,9 @@ import bcrypt
 import pytest
 
 from lamina.errors import EngineError, RegistryError
+from lamina.files import cache_home
 from lamina.process import Command, Completed, Runner, SubprocessRunner
 from lamina.sandbox import engine, registry, runtime
-from lamina.sandbox.cache import cache_home
 from lamina.sandbox.daemon import ServerFiles
 from lamina.sandbox.engine import PrivateEngine
 from lamina.sandbox.packages import machine_architecture, machine_source

@@ -16,7 +16,7 @@ from lamina.decide import preflight
 from lamina.decide.plan import FoundImage, Plan, StoreLookup, make_plan
 from lamina.declare.config import Project, load_project
 from lamina.declare.graph import Graph, read_graph
-from lamina.errors import LaminaError
+from lamina.errors import ConfigError, LaminaError
 from lamina.identify.fingerprint import BuildInputs
 from lamina.identify.image import Image, identify
 from lamina.process import Command, Completed
@@ -80,14 +80,14 @@ class Shelf:
     """Where images live: what was put there is found again by its content tag."""
 
     refs: set[Reference] = field(default_factory=set)
-    bills: dict[str, BuildInputs] = field(default_factory=dict)
+    inputs: dict[str, BuildInputs] = field(default_factory=dict)
 
     def put(self, images: Iterable[Image]) -> None:
         for image in images:
             self.refs.add(image.ref)
-            self.bills[image.name] = image.bill
+            self.inputs[image.name] = image.inputs
 
-    def look(self, images: Mapping[str, Image]) -> StoreLookup:
+    def find(self, images: Mapping[str, Image]) -> StoreLookup:
         found = {
             name: FoundImage(ref=image.ref, digest=DIGEST, size=1, fingerprint=image.fingerprint)
             for name, image in images.items()
@@ -123,9 +123,10 @@ class Repo(Tree):
         project = self.project()
         graph = read_graph(project)
         chosen = graph.select(names)
-        return identify(
-            project, graph, chosen, prefix="", bases=dict.fromkeys(graph.nodes, self.bases), stable=stable
-        )
+        bases = dict.fromkeys(graph.nodes, self.bases)
+        images, problems = identify(project, graph, chosen, prefix="", bases=bases, stable=stable)
+        ConfigError.check(problems)
+        return images
 
     def fingerprints(self) -> dict[str, str]:
         return {name: image.fingerprint for name, image in self.images().items()}
@@ -147,7 +148,7 @@ class Repo(Tree):
 
     def plan(self, shelf: Shelf) -> Plan:
         images = self.images()
-        return make_plan(images, images, shelf.look(images), last=shelf.bills)
+        return make_plan(images, images, shelf.find(images), last=shelf.inputs)
 
     def rebuilds(self, shelf: Shelf) -> dict[str, tuple[str, ...]]:
         """The images that would be built, each with its reasons."""

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 
 import pytest
 
-from lamina.files import read_json, write_atomic, write_json
+from lamina.files import cache_home, locked, read_json, write_atomic, write_json
 
 
 def test_a_file_and_its_folders_appear_at_once(tmp_path: Path) -> None:
@@ -59,3 +60,27 @@ def test_damaged_state_is_no_state(tmp_path: Path, content: bytes) -> None:
 
     assert read_json(tmp_path / "a.json") is None
     assert read_json(tmp_path / "missing.json") is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"LAMINA_CACHE": "/a", "XDG_CACHE_HOME": "/b", "HOME": "/c"}, "/a"),
+        ({"XDG_CACHE_HOME": "/b", "HOME": "/c"}, "/b/lamina"),
+        ({"LAMINA_CACHE": "", "XDG_CACHE_HOME": "", "HOME": "/c"}, "/c/.cache/lamina"),
+        ({"LAMINA_CACHE": "~/x", "HOME": "/c"}, "/c/x"),
+    ],
+)
+def test_the_cache_home_follows_the_environment(
+    environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", environment["HOME"])
+    assert cache_home(environment) == Path(expected)
+
+
+def test_a_lock_keeps_others_out_until_it_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.lock"
+    with locked(path), path.open("w") as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with path.open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)

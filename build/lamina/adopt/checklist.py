@@ -115,7 +115,7 @@ def _tag_check(session: Session, plan: Plan | None) -> Check:
 def _missing(session: Session, refs: dict[str, Reference]) -> tuple[str, ...] | None:
     """Return the images that are not in the image store; None if it does not answer."""
     try:
-        existing = session.image_store.look(refs.values()) if refs else {}
+        existing = session.image_store.find(refs.values()) if refs else {}
     except LaminaError:
         return None
     return tuple(name for name, ref in refs.items() if ref not in existing)
@@ -124,7 +124,7 @@ def _missing(session: Session, refs: dict[str, Reference]) -> tuple[str, ...] | 
 def _not_in_engine(session: Session, refs: set[str]) -> tuple[str, ...] | None:
     try:
         references = {text: Reference.parse(text) for text in sorted(refs)}
-        existing = session.engine_store.look(references.values()) if references else {}
+        existing = session.engine_store.find(references.values()) if references else {}
     except LaminaError:
         return None
     return tuple(text for text, ref in references.items() if ref not in existing)

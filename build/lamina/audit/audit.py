@@ -24,7 +24,7 @@ from lamina.flow.build import (
 )
 from lamina.flow.cache import find_caches
 from lamina.flow.lock import read_pins
-from lamina.flow.plan import decide, find_stable, look, make_images, select
+from lamina.flow.plan import decide, find_stable, look_up, make_images, select
 from lamina.flow.session import Session
 from lamina.identify.image import Image
 
@@ -66,7 +66,7 @@ def audit_skips(session: Session, *, sample: int = 0, seed: int = 0) -> Audit:
     outside = read_pins(session, selected)
     stable = find_stable(session, selected)
     images = make_images(session, selected, outside, stable)
-    plan = decide(session, selected, images, outside, look(session, images, stable), stable)
+    plan = decide(session, selected, images, outside, look_up(session, images, stable), stable)
     session.screen.headline(plan.headline)
     skips = chosen = plan.acting("skip")
     if 0 < sample < len(skips):

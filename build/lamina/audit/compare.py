@@ -52,7 +52,7 @@ def audit(
             conclusion="confirmed", reasons=(f"the same configuration {found.config[:19]}",)
         )
     else:
-        verdict = _look_closer(request, env, next(attempts), found, made_by)
+        verdict = _compare_files(request, env, next(attempts), found, made_by)
     progress = trace.progress(decision.image.name, now=env.clock())
     return Audited(
         image=decision.image,
@@ -80,7 +80,7 @@ def compare(built: Content, found: Content, made_by: tuple[LayerStep, ...]) -> A
     return judge(made_by, ours, theirs, files)
 
 
-def _look_closer(
+def _compare_files(
     request: BuildRequest, env: BuildEnv, attempt: int, found: FoundImage, made_by: tuple[LayerStep, ...]
 ) -> AuditVerdict:
     try:

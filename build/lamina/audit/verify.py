@@ -65,7 +65,7 @@ def verify_image(session: Session, name: str) -> Verified:
         if outcome.interrupted:
             raise KeyboardInterrupt
         BuildError.check(outcome.problems)
-        built = cold.engine_store.look([image.ref])[image.ref]
+        built = cold.engine_store.find([image.ref])[image.ref]
         steps = made_by(image, outside)
         with cold.engine_store.open(built) as rebuilt:
             rows = tuple(_rows(steps, found, recorded, built, rebuilt))

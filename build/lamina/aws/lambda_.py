@@ -156,7 +156,7 @@ class Functions:
         def ask(client: Any) -> str:
             return str(client.publish_version(FunctionName=function, **_revision(known))["Version"])
 
-        def look(fate: Fate) -> None:
+        def check(fate: Fate) -> None:
             nonlocal known
             now = self.at_rest(function, until=until)
             moved = fate == "outdated" and now.modified != known.modified
@@ -164,7 +164,7 @@ class Functions:
                 raise _changed(function)
             known = now
 
-        version = self._ask(ask, look, function, until)
+        version = self._ask(ask, check, function, until)
         self.settled(function, version, until=until)
         return version
 
@@ -201,7 +201,7 @@ class Functions:
                 answer = client.update_alias(**named, RoutingConfig=weights, **_revision(known))
             return alias_of(answer)
 
-        def look(fate: Fate) -> Alias | None:
+        def check(fate: Fate) -> Alias | None:
             now = self.aliases(function).get(name)
             moves = known is None or known.version != version
             if now and now.version == version and (moves or dict(now.routes) == dict(routes or {})):
@@ -216,7 +216,7 @@ class Functions:
                 )
             return None
 
-        return self._ask(ask, look, function, until)
+        return self._ask(ask, check, function, until)
 
     def allocated(self, function: str, alias: str, *, until: float) -> Allocation | None:
         """Wait until provisioned concurrency for a moved alias is allocated, however that ends."""
@@ -283,7 +283,7 @@ class Functions:
             ask(client, known)
             return self.settled(function, until=until)
 
-        def look(fate: Fate) -> Live | None:
+        def check(fate: Fate) -> Live | None:
             nonlocal known
             now = self.at_rest(function, until=until)
             if done(now) and now.update != "Failed":
@@ -295,12 +295,12 @@ class Functions:
             known = now
             return None
 
-        return self._ask(asked, look, function, until)
+        return self._ask(asked, check, function, until)
 
     def _ask(
         self,
         ask: Callable[[Any], _Answer],
-        look: Callable[[Fate], _Answer | None],
+        check: Callable[[Fate], _Answer | None],
         function: str,
         until: float,
     ) -> _Answer:
@@ -308,7 +308,7 @@ class Functions:
 
         Args:
             ask: makes the request.
-            look: called with the fate of a request that may have been applied or may be retried. It returns
+            check: called with the fate of a request that may have been applied or may be retried. It returns
                 the result if the change is in place, None if it is not, and raises AwsError when another
                 client made a change.
             function: the function.
@@ -325,7 +325,7 @@ class Functions:
                         raise
                     if fate == "conflict" and self._clock() < until:
                         self._sleep(_LONGEST_PAUSE)
-                    if (found := look(fate)) is not None:
+                    if (found := check(fate)) is not None:
                         return found
                     if fate not in {"conflict", "outdated"} or self._clock() >= until:
                         raise

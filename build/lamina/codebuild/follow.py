@@ -23,7 +23,7 @@ SUCCEEDED = "SUCCEEDED"
 _KEPT_LINES, _SHOWN_LINES = 200, 15
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.5, 5.0, 1.3  # seconds
 _MOST_MISSES = 3
-_LATE_LOOKS = 3  # the last lines of a log arrive after the end of its build
+_LATE_POLLS = 3  # the last lines of a log arrive after the end of its build
 _OWN_LINES = "[Container] "
 _LAST_PHASE = "COMPLETED"
 
@@ -83,7 +83,7 @@ class Follower:
         start, between, misses = clock(), _FIRST_PAUSE, 0
         while True:
             try:
-                if self.look():
+                if self.poll():
                     break
                 misses = 0
             except AwsError as error:
@@ -94,13 +94,13 @@ class Follower:
                 return False
             pause(between)
             between = min(between * _GROWTH, _LONGEST_PAUSE)
-        for _ in range(_LATE_LOOKS if self._failed() else 0):
+        for _ in range(_LATE_POLLS if self._failed() else 0):
             pause(_FIRST_PAUSE)
             with suppress(AwsError):  # the result is known already
-                self.look()
+                self.poll()
         return True
 
-    def look(self) -> bool:
+    def poll(self) -> bool:
         """Poll all builds once; return whether all have ended."""
         self._batches |= self._codebuild.batches([each.id for each in self._started if each.batch])
         names = dict(self._names())

@@ -52,7 +52,7 @@ class Setup:
         return (*self.bucket, *(change for changes in self.projects.values() for change in changes))
 
 
-def look_at_setup(session: Session) -> Setup:
+def read_setup(session: Session) -> Setup:
     """Compare the account with the configuration without changes. Raises ConfigError, AwsError."""
     settings = session.project.codebuild
     ConfigError.check(

@@ -166,7 +166,7 @@ def _loose(images: Mapping[str, Image], unlocked: Collection[str]) -> Mapping[st
     loose: dict[str, tuple[str, ...]] = {}
     for name, image in images.items():
         own = [each.name for each in image.node.externals if each.name in unlocked]
-        inherited = (each for parent in image.bill.parents for each in loose.get(parent, ()))
+        inherited = (each for parent in image.inputs.parents for each in loose.get(parent, ()))
         loose[name] = tuple(dict.fromkeys((*own, *inherited)))
     return loose
 
@@ -214,7 +214,7 @@ def _decide(
             reasons=(why_unusable(found, image, lookup.store),),
             no_cache=any(each != found.config for each in found.lost),
         )
-    changes = differences(last, image.bill, image.ignores) if last else ()
+    changes = differences(last, image.inputs, image.ignores) if last else ()
     reasons = _reasons(image, lookup, changes, known=last is not None)
     return Decision(image=image, action="build", reasons=reasons, changes=changes)
 

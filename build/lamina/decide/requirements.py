@@ -38,12 +38,12 @@ def unpinned(images: Mapping[str, Image], local: Collection[str]) -> Iterator[Pr
 
 
 def _runs(image: Image) -> bool:
-    return any(line.startswith("RUN ") for line in image.bill.instructions)
+    return any(line.startswith("RUN ") for line in image.inputs.instructions)
 
 
 def _loose(image: Image, local: Collection[str]) -> dict[str, str]:
     """Return the unpinned names -> the file that requires them."""
-    required = [(path, line) for path, lines in image.bill.requirements.items() for line in lines]
+    required = [(path, line) for path, lines in image.inputs.requirements.items() for line in lines]
     pinned = {distribution(line) for _, line in required if _PINNED.search(line.partition(";")[0])}
     locks = [
         posixpath.dirname(file.path)
@@ -68,4 +68,4 @@ def _is_installed(line: str, image: Image) -> bool:
         return True
     name = re.escape(extra.group(1))
     named = re.compile(rf"\[[\w\s.,-]*\b{name}\b[\w\s.,-]*\]|--extra[= ]{name}\b|--all-extras")
-    return any(named.search(instruction) for instruction in image.bill.instructions)
+    return any(named.search(instruction) for instruction in image.inputs.instructions)

@@ -43,7 +43,7 @@ def check_images(session: Session, references: tuple[str, ...] = ()) -> tuple[Ch
     """
     wanted = tuple(_given(session, references) if references else _own(session))
     stores = {each: RegistryStore(session.registry_of(each.ref)) for each in wanted}
-    found = {each: stores[each].look([each.ref]).get(each.ref) for each in wanted}
+    found = {each: stores[each].find([each.ref]).get(each.ref) for each in wanted}
     BuildError.check(
         Problem(
             what=f"{each.ref} is not in {stores[each].name}",

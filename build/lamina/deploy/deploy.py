@@ -159,7 +159,7 @@ def _whole(store: RegistryStore, images: Mapping[str, Image]) -> Mapping[Referen
         BuildError: an image is missing or was built from other inputs.
         RegistryError: the registry has lost a part of an image.
     """
-    existing = store.look(image.ref for image in images.values())
+    existing = store.find(image.ref for image in images.values())
     BuildError.check(
         Problem(
             what=f"{image.ref} is not in {store.name}: only pushed images are deployed"

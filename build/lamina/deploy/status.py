@@ -46,14 +46,14 @@ def read_status(session: Session, *, every: bool = False) -> tuple[StatusRow, ..
     images = images_with_functions(session)
     clients = clients_of(session, images.values())
     declared = [(image, each) for image in images.values() for each in image.node.spec.functions]
-    looks = ask_all(lambda pair: _look(clients[pair[1].region], *pair, every=every), declared)
-    seen = _with_versions(clients, looks)
+    declared_states = ask_all(lambda pair: _read(clients[pair[1].region], *pair, every=every), declared)
+    seen = _with_versions(clients, declared_states)
     digests = {each.ref(live.digest) for each in seen for live in each.live.values() if live.digest}
-    found = RegistryStore(session.registry).look({*(image.ref for image in images.values()), *digests})
+    found = RegistryStore(session.registry).find({*(image.ref for image in images.values()), *digests})
     return tuple(row for each in seen for row in _rows(each, found))
 
 
-def _look(
+def _read(
     client: Functions, image: Image, function: Function, *, every: bool
 ) -> tuple[_Seen, tuple[str, ...]]:
     """Read a function, its aliases and ``$LATEST``. Return it with the other versions to read."""
@@ -68,15 +68,15 @@ def _look(
 
 
 def _with_versions(
-    clients: Mapping[str | None, Functions], looks: Sequence[tuple[_Seen, tuple[str, ...]]]
+    clients: Mapping[str | None, Functions], declared_states: Sequence[tuple[_Seen, tuple[str, ...]]]
 ) -> list[_Seen]:
     """Return the functions with their other versions, which are read together for all functions."""
-    asked = [(seen, version) for seen, versions in looks for version in versions]
+    asked = [(seen, version) for seen, versions in declared_states for version in versions]
     answers = iter(
         ask_all(lambda pair: clients[pair[0].function.region].read(str(pair[0].function), pair[1]), asked)
     )
     made = []
-    for seen, versions in looks:
+    for seen, versions in declared_states:
         further = {version: live for version in versions if (live := next(answers)) is not None}
         made.append(replace(seen, live={**seen.live, **further}))
     return made

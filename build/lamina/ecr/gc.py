@@ -31,7 +31,7 @@ from lamina.flow.cache import read_policy
 from lamina.flow.lock import read_pins
 from lamina.flow.plan import find_stable, make_images
 from lamina.flow.session import Session
-from lamina.identify.fingerprint import BILL_KEY, BuildInputs, content_tag
+from lamina.identify.fingerprint import INPUTS_KEY, BuildInputs, content_tag
 from lamina.parallel import gather
 from lamina.refs import EcrHost, Reference
 from lamina.registries.base import DOCKER_LIST, OCI_INDEX, Manifest
@@ -228,12 +228,12 @@ def _needs(session: Session, manifest: Manifest | None) -> Links:
     if manifest is None:
         return Links()
     try:
-        bill = BuildInputs.from_document(json.loads(manifest.annotations.get(BILL_KEY, "null")))
+        inputs = BuildInputs.from_document(json.loads(manifest.annotations.get(INPUTS_KEY, "null")))
     except ValueError:
-        bill = None
+        inputs = None
     bases = [
         name
-        for parent, known in (bill.parents.items() if bill else ())
+        for parent, known in (inputs.parents.items() if inputs else ())
         for repository in [session.project.repository(parent)]
         for name in (f"{repository}:{content_tag(known)}", f"{repository}@{known}")
     ]

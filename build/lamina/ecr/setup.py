@@ -65,7 +65,7 @@ def plan_setup(session: Session) -> Provision:
         caches=[each for each in caches if each not in {*bases, *functions}],
     )
     return Provision(
-        changes=changes(wanted, _look(setup, wanted)),
+        changes=changes(wanted, _current(setup, wanted)),
         resources=tuple(wanted),
         caller=caller,
         notes=tuple(_notes(caller)),
@@ -143,7 +143,7 @@ def _stubborn(left: Iterable[SettingChange]) -> Iterator[Problem]:
     )
 
 
-def _look(setup: EcrSetup, names: Iterable[str]) -> Mapping[str, Aspects | None]:
+def _current(setup: EcrSetup, names: Iterable[str]) -> Mapping[str, Aspects | None]:
     """Read the current aspects of every resource, many at once; None for one that does not exist."""
     return dict(gather(lambda name: (name, _aspects(setup, name)), names, threads=CONNECTIONS))
 

@@ -13,13 +13,13 @@ from lamina.decide.plan import Decision, FoundImage
 from lamina.declare.config import SOURCE_DATE_EPOCH, Secret
 from lamina.execute.attest import NONE, Attestations, attested_ref
 from lamina.execute.remote_cache import ImageCache, cache_sources, shared_imports
-from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, SCHEMA
+from lamina.identify.fingerprint import FINGERPRINT_KEY, INPUTS_KEY, SCHEMA
 from lamina.identify.image import STABLE, Image
 from lamina.identify.stage import StagedContext
 from lamina.masks import is_secret
 from lamina.refs import Reference
 
-MOST_BILL = 256 * 1024
+MOST_INPUTS = 256 * 1024
 """Bytes. Registries refuse manifests of a few megabytes, so large build inputs stay in `.lamina/`."""
 DIGESTS = "type=image,push=false,store=false,unpack=false,oci-mediatypes=true"
 """An output that stores no image but reports the digests it would have."""
@@ -260,10 +260,10 @@ def _output(request: BuildRequest, image: Image) -> str:
 def _annotations(request: BuildRequest, image: Image) -> list[str]:
     if not request.push and not request.local_images:
         return []
-    bill = json.dumps(image.bill.document(), sort_keys=True, separators=(",", ":"))
+    inputs = json.dumps(image.inputs.document(), sort_keys=True, separators=(",", ":"))
     values = {FINGERPRINT_KEY: image.fingerprint, "dev.lamina.schema": str(SCHEMA)}
-    if len(bill) <= MOST_BILL:
-        values[BILL_KEY] = bill
+    if len(inputs) <= MOST_INPUTS:
+        values[INPUTS_KEY] = inputs
     if request.revision:
         values[REVISION] = request.revision
     if request.static:

@@ -37,7 +37,7 @@ class ImageStore(Protocol):
         """The name used in reasons: ``the engine``, ``registry example.com``."""
         ...
 
-    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
+    def find(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
         """Return the images of those references that exist."""
         ...
 
@@ -79,8 +79,8 @@ class EngineStore:
         self._store = store
         self._containerd = containerd
 
-    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
-        """See `ImageStore.look`. Digests are of manifests; without the containerd store, image ids."""
+    def find(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
+        """See `ImageStore.find`. Digests are of manifests; without the containerd store, image ids."""
         found: dict[Reference, FoundImage] = {}
         for ref, image in self._store.images(refs).items():
             if image is not None:
@@ -143,8 +143,8 @@ class RegistryStore:
         """See `ImageStore.name`."""
         return f"registry {self._registry.address}"
 
-    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
-        """See `ImageStore.look`. Sizes are compressed. Also checks that each configuration blob exists."""
+    def find(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
+        """See `ImageStore.find`. Sizes are compressed. Also checks that each configuration blob exists."""
         manifests = {ref: each for ref, each in self._registry.manifests(refs).items() if each is not None}
         lost = self._registry.lost({ref: (each.config,) for ref, each in manifests.items() if each.config})
         silent = [ref for ref, each in manifests.items() if not _fingerprint_of(each) and not lost.get(ref)]
@@ -276,17 +276,17 @@ class FallbackStore:
         asked = (self._first, *([self._second] if "_second" in vars(self) else []))
         return " or ".join(store.name for store in asked if store)
 
-    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
-        """See `ImageStore.look`; the second is asked only for images missing or incomplete in the first."""
+    def find(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
+        """See `ImageStore.find`; the second is asked only for images missing or incomplete in the first."""
         wanted = list(refs)
-        found = self._first.look(wanted)
+        found = self._first.find(wanted)
         missing = [ref for ref in wanted if ref not in found or found[ref].lost]
         second = self._second if missing else None
-        return {**found, **second.look(missing)} if second else found
+        return {**found, **second.find(missing)} if second else found
 
     def retag(self, source: FoundImage, target: Reference) -> None:
         """See `ImageStore.retag`; in the store that has the source."""
-        if self._first.look([source.ref]):
+        if self._first.find([source.ref]):
             self._first.retag(source, target)
         elif second := self._second:
             second.retag(source, target)
@@ -303,7 +303,7 @@ class FallbackStore:
             holder = self._holder(found)
             seen.update(holder.examine({name: found}))
             if seen[name].lost and holder is self._first and (second := self._second):
-                seen[name] = second.look([found.ref]).get(found.ref, seen[name])
+                seen[name] = second.find([found.ref]).get(found.ref, seen[name])
         return seen
 
     def layers(self, found: FoundImage) -> tuple[tuple[str, int], ...]:
@@ -323,7 +323,7 @@ class FallbackStore:
         return self._holder(found).open(found)
 
     def _holder(self, found: FoundImage) -> ImageStore:
-        first = self._first.look([found.ref]).get(found.ref)
+        first = self._first.find([found.ref]).get(found.ref)
         second = None if first and not first.lost else self._second
         return second or self._first
 
@@ -335,7 +335,7 @@ class FallbackStore:
 def find_images(store: ImageStore, images: Iterable[Image]) -> Mapping[str, FoundImage]:
     """Return the images that exist, complete and with the same fingerprint, by name."""
     wanted = {image.name: image for image in images}
-    existing = store.look([image.ref for image in wanted.values()])
+    existing = store.find([image.ref for image in wanted.values()])
     return {
         name: existing[image.ref]
         for name, image in wanted.items()

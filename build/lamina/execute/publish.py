@@ -56,7 +56,7 @@ def carry(store: ImageStore, source: FoundImage, target: Reference) -> bool:
     source: with its content tag. target: the new name.
     """
     index = attested_ref(source.ref)
-    found = store.look([index]).get(index)
+    found = store.find([index]).get(index)
     if found is not None:
         store.retag(found, attested_ref(target))
     return found is not None

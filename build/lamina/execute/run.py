@@ -171,7 +171,7 @@ def _retagged(decision: Decision, store: ImageStore) -> Result:
     if source is None:
         raise ValueError("a retag without a source")
     store.retag(source, decision.image.ref)
-    found = store.look([decision.image.ref]).get(decision.image.ref)
+    found = store.find([decision.image.ref]).get(decision.image.ref)
     if found is None or found.digest != source.digest:
         raise BuildError.of(f"{store.name} did not confirm {decision.image.ref}", hint="run it again")
     return Result(
@@ -287,7 +287,7 @@ def confirm(
     to Lambda. announced: see `read_announced`. now: seconds since the epoch.
     """
     doubts, images = publish_attested(request, store, finished=baked.ok)
-    existing = store.look([decision.image.ref for decision in request.decisions])
+    existing = store.find([decision.image.ref for decision in request.decisions])
     results: dict[str, Result] = {}
     for decision in request.decisions:
         image = decision.image

@@ -26,7 +26,7 @@ from lamina.execute.staging import stage_images
 from lamina.flow.attest import check_attestable, unattested_push
 from lamina.flow.cache import find_caches, read_policy, settle_caches
 from lamina.flow.lock import pin_for_build, read_pins
-from lamina.flow.plan import decide, find_stable, look, make_images, select
+from lamina.flow.plan import decide, find_stable, look_up, make_images, select
 from lamina.flow.session import Session
 from lamina.identify.image import Image
 from lamina.parallel import both
@@ -55,7 +55,7 @@ def build_images(
     stable = find_stable(session, selected)
     images = make_images(session, selected, outside, stable)
     plan = decide(
-        session, selected, images, outside, look(session, images, stable, session.destination), stable
+        session, selected, images, outside, look_up(session, images, stable, session.destination), stable
     )
     session.screen.headline(plan.headline)
     session.screen.notes(plan.notes)
@@ -292,7 +292,7 @@ def push_built(session: Session) -> Outcome:
 def _local_ref(session: Session, image: Image) -> Reference | None:
     """Return the engine's name for an image, built for this registry or for none. None if not built."""
     bare = Reference.parse(session.project.repository(image.name)).with_tag(image.tag)
-    existing = session.engine_store.look([image.ref, bare])
+    existing = session.engine_store.find([image.ref, bare])
     return next((ref for ref, found in existing.items() if found.is_image(image)), None)
 
 

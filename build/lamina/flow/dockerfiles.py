@@ -9,12 +9,12 @@ from lamina.decide import preflight
 from lamina.declare.config import Project
 from lamina.declare.graph import find_graph
 from lamina.errors import Problem
-from lamina.identify.image import identify_each
+from lamina.identify.image import identify
 from lamina.identify.tree import Files
 
 
 def all_faults(project: Project, files: Callable[[Path], Files]) -> Iterator[Problem]:
     """Yield all faults of all Dockerfiles, ignore files and sources. files: opens a folder."""
     graph, unparsed = find_graph(project)
-    images, unread = identify_each(project, graph, graph.nodes, prefix="", bases={}, files=files)
+    images, unread = identify(project, graph, graph.nodes, prefix="", bases={}, files=files)
     yield from dict.fromkeys((*unparsed, *unread, *preflight.faults(images)))

@@ -44,7 +44,7 @@ def warm(session: Session) -> Iterator[tuple[str, str]]:
     }
     images = make_images(session, selected, outside)
     bases = {name: image.ref for name, image in images.items() if image.node.kind == "base"}
-    existing = session.image_store.look(bases.values())
+    existing = session.image_store.find(bases.values())
     for name, ref in bases.items():
         if ref not in existing:
             yield name, f"{ref.tag} is not in {session.image_store.name}"

@@ -17,11 +17,11 @@ from lamina.execute.externals import Externals
 from lamina.execute.image_store import ImageStore
 from lamina.flow.lock import newer_upstream, read_pins
 from lamina.flow.session import Session
-from lamina.identify.image import STABLE, Image, identify_each
+from lamina.identify.image import STABLE, Image, identify
 from lamina.identify.runnable import check_runnable, local_names
 from lamina.masks import read_secret
 from lamina.refs import Reference
-from lamina.report.record import read_bills, read_manifest
+from lamina.report.record import read_last_inputs, read_manifest
 
 
 def select(session: Session, kind: str | None = None) -> tuple[str, ...]:
@@ -39,7 +39,7 @@ def make_images(
 
     stable: the bases in static mode; see `find_stable`.
     """
-    images, unread = identify_each(
+    images, unread = identify(
         session.project,
         session.graph,
         names,
@@ -66,7 +66,7 @@ def find_stable(session: Session, selected: Iterable[str]) -> Mapping[str, Found
     bases = {parent for name in selected for parent in session.graph.nodes[name].parents}
     store = session.image_store
     refs = {base: stable_ref(session, base) for base in sorted(bases)}
-    existing = store.look(refs.values())
+    existing = store.find(refs.values())
     RegistryError.check(
         Problem(
             what=f"{ref} is not in {store.name}, and static mode builds on it",
@@ -89,7 +89,7 @@ def find_stable(session: Session, selected: Iterable[str]) -> Mapping[str, Found
     return found
 
 
-def look(
+def look_up(
     session: Session,
     images: Mapping[str, Image],
     stable: Mapping[str, FoundImage] | None = None,
@@ -102,7 +102,7 @@ def look(
     if session.flags.offline:
         return StoreLookup(store="", unknown="--offline")
     store = session.image_store
-    existing = store.look([image.ref for image in images.values()])
+    existing = store.find([image.ref for image in images.values()])
     found = {name: existing[image.ref] for name, image in images.items() if image.ref in existing}
     missing = {
         name: image for name, image in images.items() if name not in found or not found[name].is_image(image)
@@ -126,7 +126,7 @@ def _elsewhere(session: Session, images: Mapping[str, Image], store: ImageStore)
         if name in known and known[name]["fingerprint"] == image.fingerprint
     }
     asked = {name: ref for name, ref in refs.items() if ref.host == images[name].repository.host}
-    existing = store.look(asked.values()) if asked else {}
+    existing = store.find(asked.values()) if asked else {}
     found = {name: existing[ref] for name, ref in asked.items() if ref in existing}
     return {name: each for name, each in found.items() if each.is_image(images[name])}
 
@@ -150,7 +150,7 @@ def decide(
         make_plan,
         images,
         selected,
-        last=read_bills(session.project.state, images.values()),
+        last=read_last_inputs(session.project.state, images.values()),
         force=session.flags.force,
         refresh=session.flags.refresh,
         unlocked=outside.unlocked,
@@ -208,7 +208,7 @@ def make_plan_only(session: Session) -> Plan:
     try:
         stable = find_stable(session, selected)
         images = make_images(session, selected, outside, stable)
-        seen = look(session, images, stable)
+        seen = look_up(session, images, stable)
     except (EngineError, RegistryError) as error:
         if session.flags.offline:
             raise

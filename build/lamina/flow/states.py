@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lamina.errors import ConfigError, EngineError, RegistryError, SelectionError
-from lamina.execute.bake import MOST_BILL, REVISION
+from lamina.execute.bake import MOST_INPUTS, REVISION
 from lamina.execute.revision import check_out
 from lamina.flow.lock import read_pins
 from lamina.flow.plan import find_stable, make_images
 from lamina.flow.session import Session
-from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, TAG_PREFIX, BuildInputs, content_tag
+from lamina.identify.fingerprint import FINGERPRINT_KEY, INPUTS_KEY, TAG_PREFIX, BuildInputs, content_tag
 from lamina.identify.ignore import Ignore
 from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.base import Manifest, Registry
-from lamina.report.record import KEPT_BILLS, read_bill, read_bills
+from lamina.report.record import KEPT_INPUTS, read_inputs, read_last_inputs
 
 WORKTREE, LAST = "worktree", "last"
 _TAG = re.compile(r"sha-[0-9a-f]{12}|git-[0-9a-f]+|stable")
@@ -34,7 +34,7 @@ _STATES = "worktree, last, a git revision, a tag or digest, or host/repository w
 class Known:
     """An image in a state. ignores: context -> its ignore rules, if the files were read just now."""
 
-    bill: BuildInputs
+    inputs: BuildInputs
     ignores: Mapping[str, Ignore] = field(default_factory=dict)
 
 
@@ -60,7 +60,7 @@ def find_state(session: Session, ref: str, image: str) -> State:
 
 def _of_files(session: Session, image: str) -> State:
     images = {
-        name: Known(bill=each.bill, ignores=each.ignores)
+        name: Known(inputs=each.inputs, ignores=each.ignores)
         for name, each in _identified(session, (image,)).items()
     }
     return lambda name, _: images.get(name)
@@ -74,13 +74,13 @@ def _identified(session: Session, names: tuple[str, ...]) -> Mapping[str, Image]
 def _of_last_build(session: Session, image: str) -> State:
     """Return the state of the last build on this machine. A base may have been built again since."""
     names = session.graph.with_ancestors((image,))
-    last = read_bills(session.project.state, _identified(session, names).values())
+    last = read_last_inputs(session.project.state, _identified(session, names).values())
 
     def known(name: str, fingerprint: str | None) -> Known | None:
-        bill = last.get(name)
-        if fingerprint is not None and (bill is None or bill.fingerprint != fingerprint):
-            bill = read_bill(session.project.state, name, content_tag(fingerprint))
-        return Known(bill=bill) if bill else None
+        inputs = last.get(name)
+        if fingerprint is not None and (inputs is None or inputs.fingerprint != fingerprint):
+            inputs = read_inputs(session.project.state, name, content_tag(fingerprint))
+        return Known(inputs=inputs) if inputs else None
 
     return known
 
@@ -121,7 +121,7 @@ def _of_reference(session: Session, reference: Reference, image: str) -> State:
 
     def known(name: str, fingerprint: str | None) -> Known | None:
         if fingerprint is None:
-            return Known(bill=_pushed(session, registry, reference, image))
+            return Known(inputs=_pushed(session, registry, reference, image))
         beside = Reference(host=reference.host, repository=f"{head}{name}{tail}")
         return _parent(session, registry if named else None, beside, name, fingerprint)
 
@@ -137,10 +137,10 @@ def _of_tag(session: Session, ref: str) -> State:
         if fingerprint is not None:
             return _parent(session, registry, repository, name, fingerprint)
         place = repository.with_digest(ref) if _DIGEST.fullmatch(ref) else repository.with_tag(ref)
-        bill = read_bill(session.project.state, name, ref) if ref.startswith(TAG_PREFIX) else None
-        if bill is None and registry is not None:
-            bill = _pushed(session, registry, place, name)
-        return Known(bill=bill or _built_here(session, place, name))
+        inputs = read_inputs(session.project.state, name, ref) if ref.startswith(TAG_PREFIX) else None
+        if inputs is None and registry is not None:
+            inputs = _pushed(session, registry, place, name)
+        return Known(inputs=inputs or _built_here(session, place, name))
 
     return known
 
@@ -152,12 +152,12 @@ def _parent(
     if not _DIGEST.fullmatch(fingerprint):
         return None
     tag = content_tag(fingerprint)
-    bill = read_bill(session.project.state, name, tag)
-    if bill is None and registry is not None:
+    inputs = read_inputs(session.project.state, name, tag)
+    if inputs is None and registry is not None:
         manifest = registry.manifest(repository.with_tag(tag))
         manifest = manifest or registry.manifest(repository.with_digest(fingerprint))
-        bill = _carried(manifest) if manifest else None
-    return Known(bill=bill) if bill else None
+        inputs = _carried(manifest) if manifest else None
+    return Known(inputs=inputs) if inputs else None
 
 
 def _built_here(session: Session, place: Reference, image: str) -> BuildInputs:
@@ -170,15 +170,15 @@ def _built_here(session: Session, place: Reference, image: str) -> BuildInputs:
         fingerprint = session.engine_store.fingerprint(place)
     except EngineError:
         fingerprint = None
-    bill = read_bill(session.project.state, image, content_tag(fingerprint)) if fingerprint else None
-    if bill is None:
+    inputs = read_inputs(session.project.state, image, content_tag(fingerprint)) if fingerprint else None
+    if inputs is None:
         raise ConfigError.of(
             f"{place} was not built here, or not lately",
             where=_FLAGS,
-            allowed=f"images built in this checkout: the inputs of the last {KEPT_BILLS} of each are kept",
+            allowed=f"images built in this checkout: the inputs of the last {KEPT_INPUTS} of each are kept",
             hint="name its registry (--registry), or a git revision",
         )
-    return bill
+    return inputs
 
 
 def _pushed(session: Session, registry: Registry, place: Reference, image: str) -> BuildInputs:
@@ -186,12 +186,12 @@ def _pushed(session: Session, registry: Registry, place: Reference, image: str) 
     manifest = registry.manifest(place)
     if manifest is None:
         raise RegistryError.of(f"{place} is not in the registry", allowed=_OURS)
-    bill = _carried(manifest)
+    inputs = _carried(manifest)
     fingerprint = manifest.annotations.get(FINGERPRINT_KEY)
-    if bill is None and fingerprint:
-        bill = read_bill(session.project.state, image, content_tag(fingerprint))
-    if bill is not None:
-        return bill
+    if inputs is None and fingerprint:
+        inputs = read_inputs(session.project.state, image, content_tag(fingerprint))
+    if inputs is not None:
+        return inputs
     if manifest.is_index:
         listed = ", ".join(f"{name}: {each.digest}" for name, each in manifest.platforms.items())
         raise RegistryError.of(
@@ -204,7 +204,7 @@ def _pushed(session: Session, registry: Registry, place: Reference, image: str) 
     commit = manifest.annotations.get(REVISION, "<commit>")
     raise RegistryError.of(
         f"{place} carries no build inputs that can be read: they are damaged, of another version of Lamina, "
-        f"or above {MOST_BILL // 1024} KiB and only in .lamina/bills where the image was built",
+        f"or above {MOST_INPUTS // 1024} KiB and only in .lamina/bills where the image was built",
         hint=f"run why on that machine, or compare the commit it was built from: {commit}",
     )
 
@@ -212,7 +212,7 @@ def _pushed(session: Session, registry: Registry, place: Reference, image: str) 
 def _carried(manifest: Manifest) -> BuildInputs | None:
     """Return the build inputs in the annotations; None if missing or if the fingerprint differs."""
     try:
-        bill = BuildInputs.from_document(json.loads(manifest.annotations.get(BILL_KEY, "null")))
+        inputs = BuildInputs.from_document(json.loads(manifest.annotations.get(INPUTS_KEY, "null")))
     except ValueError:
         return None
-    return bill if bill and bill.fingerprint == manifest.annotations.get(FINGERPRINT_KEY) else None
+    return inputs if inputs and inputs.fingerprint == manifest.annotations.get(FINGERPRINT_KEY) else None

@@ -29,7 +29,7 @@ from lamina.identify.fingerprint import content_tag
 from lamina.identify.image import STABLE, Image
 from lamina.refs import Reference
 from lamina.report.console import Screen
-from lamina.report.record import read_bill, read_manifest
+from lamina.report.record import read_inputs, read_manifest
 
 if TYPE_CHECKING:
     import os
@@ -107,11 +107,11 @@ def _as_recorded(
 
 
 def _stable_then(session: Session, recorded: Recorded) -> Mapping[str, FoundImage]:
-    bill = read_bill(session.project.state, recorded.image, content_tag(recorded.fingerprint))
+    inputs = read_inputs(session.project.state, recorded.image, content_tag(recorded.fingerprint))
     nowhere = Reference(host=None, repository=recorded.image)
     return {
         base: FoundImage(ref=nowhere, digest=digest)
-        for base, digest in (bill.parents if bill else {}).items()
+        for base, digest in (inputs.parents if inputs else {}).items()
     }
 
 
@@ -125,8 +125,8 @@ def _wanted(
     project = session.project
     changes: tuple[str, ...] = ()
     if recorded and image and recorded.fingerprint != image.fingerprint:
-        bill = read_bill(project.state, name, content_tag(recorded.fingerprint))
-        lines = describe_changes(differences(bill, image.bill, image.ignores)) if bill else ()
+        inputs = read_inputs(project.state, name, content_tag(recorded.fingerprint))
+        lines = describe_changes(differences(inputs, image.inputs, image.ignores)) if inputs else ()
         changes = tuple(each.line for each in lines)
     return DesiredOutput(
         image=name,
@@ -224,7 +224,7 @@ def _silent(
     if not folder.is_dir():
         raise ConfigError.of(f"there is no folder {folder}", where="root")
     flags = Flags(images=names, stack=stack, offline=True)
-    session = Session(flags, Screen(told=io.StringIO(), env={}), root=find_root(folder))
+    session = Session(flags, Screen(stream=io.StringIO(), env={}), root=find_root(folder))
     try:
         yield session
     except OSError as error:

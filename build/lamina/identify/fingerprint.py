@@ -16,7 +16,7 @@ from lamina.identify.context import Context
 
 SCHEMA = 1
 TAG_PREFIX = "sha-"
-FINGERPRINT_KEY, BILL_KEY = "dev.lamina.fingerprint", "dev.lamina.bill"
+FINGERPRINT_KEY, INPUTS_KEY = "dev.lamina.fingerprint", "dev.lamina.bill"
 """Annotations of a manifest. The fingerprint is also a label of the image."""
 _TAG_DIGITS = 12
 _CREDENTIALS = re.compile(r"://[^/@\s]+@")

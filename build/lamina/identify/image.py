@@ -31,7 +31,7 @@ class Image:
 
     node: Node
     contexts: Mapping[str, Context]
-    bill: BuildInputs
+    inputs: BuildInputs
     fingerprint: str
     repository: Reference
 
@@ -81,7 +81,7 @@ def identify(
     bases: Mapping[str, Mapping[str, str]],
     stable: Mapping[str, str] | None = None,
     files: Callable[[Path], Files] = DiskFiles,
-) -> Mapping[str, Image]:
+) -> tuple[Mapping[str, Image], tuple[Problem, ...]]:
     """Read the files of the named images and their ancestors and compute their fingerprints, bases first.
 
     Args:
@@ -91,29 +91,9 @@ def identify(
             on that tag, and bases are neither read nor hashed unless named.
         files: Opens a folder.
 
-    Raises:
-        ConfigError: With all problems that prevent files from being read.
-    """
-    images, problems = identify_each(
-        project, graph, names, prefix=prefix, bases=bases, stable=stable, files=files
-    )
-    ConfigError.check(problems)
-    return images
-
-
-def identify_each(
-    project: Project,
-    graph: Graph,
-    names: Iterable[str],
-    *,
-    prefix: str,
-    bases: Mapping[str, Mapping[str, str]],
-    stable: Mapping[str, str] | None = None,
-    files: Callable[[Path], Files] = DiskFiles,
-) -> tuple[Mapping[str, Image], tuple[Problem, ...]]:
-    """Like `identify`, but return the images that can be read, and the problems of the others.
-
-    If there are problems, images may lack a parent, so their fingerprints must not be used.
+    Returns:
+        The images that can be read, and the problems of the others. If there are any, images may lack a
+        parent, so their fingerprints must not be used.
     """
     selected = set(names)
     rooted = [name for name in selected if stable is None or graph.nodes[name].kind == "base"]
@@ -143,7 +123,7 @@ def identify_each(
         images[name] = Image(
             node=node,
             contexts=contexts,
-            bill=inputs,
+            inputs=inputs,
             fingerprint=inputs.fingerprint,
             repository=Reference.parse(prefix + project.repository(name)),
         )

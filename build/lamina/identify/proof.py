@@ -53,7 +53,7 @@ class Proof:
 
     def holds(self) -> bool:
         """Whether the folder is unchanged. A file of which only the ctime changed is read again."""
-        now = look_at(self.folder)
+        now = read_stamps(self.folder)
         if now.keys() != self.seen.keys():
             return False
         moved = [path for path, stamp in now.items() if stamp != self.seen[path]]
@@ -64,7 +64,7 @@ class Proof:
         )
 
 
-def look_at(folder: Path) -> dict[str, Stamp]:
+def read_stamps(folder: Path) -> dict[str, Stamp]:
     """Return the stamp of every path below a folder. Links are not followed; vanished files are skipped."""
     return dict(_below(str(folder), ""))
 

@@ -155,7 +155,7 @@ def _layouts(images: Mapping[str, Image]) -> Mapping[str, Layout]:
             parents=parents,
             read=_text,
             requirements={
-                str(image.root("") / path): lines for path, lines in image.bill.requirements.items()
+                str(image.root("") / path): lines for path, lines in image.inputs.requirements.items()
             },
         )
         layout = lay_out(image.node.recipe, sources)
@@ -313,7 +313,7 @@ def _root(image: Image) -> Path:
 
 def local_names(images: Iterable[Image]) -> frozenset[str]:
     """Return normalised names of the Python projects in the images' contexts. They are not on an index."""
-    files = {image.root("") / path for image in images for path in image.bill.requirements}
+    files = {image.root("") / path for image in images for path in image.inputs.requirements}
     return frozenset(filter(None, (_project_name(file) for file in files if file.name == _PYPROJECT)))
 
 

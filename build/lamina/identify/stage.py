@@ -22,7 +22,7 @@ from urllib.parse import quote
 from lamina.errors import BuildError, LaminaError
 from lamina.files import EPOCH
 from lamina.identify.context import Context, ContextFile
-from lamina.identify.proof import MODES, Part, Proof, is_right, look_at
+from lamina.identify.proof import MODES, Part, Proof, is_right, read_stamps
 
 _KEPT_SECONDS = 24 * 3600
 _UNFINISHED = ".new-"
@@ -162,7 +162,7 @@ def _make(place: Path, content: _Content) -> None:
 def _prove(place: Path, content: _Content) -> Proof:
     """Read every byte of a stage and repair differences. Raises BuildError if they keep coming back."""
     for _ in range(_TRIES):
-        seen = look_at(place)  # before reading the bytes, so that the next look detects changes meanwhile
+        seen = read_stamps(place)  # before reading the bytes, so that the next look detects changes meanwhile
         extra = seen.keys() - content.parts.keys()
         wrong = [
             path

@@ -26,7 +26,7 @@ def steps_digest(image: Image, mode: str) -> str:
     recipe = image.node.recipe
     copies = {each.line for each in recipe.instructions if _is_linked_copy(each)}
     sources = [source for source in recipe.sources if source.line not in copies]
-    inputs = image.bill.document()
+    inputs = image.inputs.document()
     hashed: dict[str, Any] = {
         **{key: inputs[key] for key in ("platform", "target", "args", "bases", "secrets")},
         "mode": mode,

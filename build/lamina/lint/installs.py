@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from lamina.decide.requirements import unpinned
 from lamina.identify.fingerprint import distribution
 from lamina.lint.findings import Hit
-from lamina.lint.remove_installs import drop_folders, held_folders
+from lamina.lint.remove_installs import drop_folders, provided_folders
 from lamina.lint.rule import LintRule
 from lamina.lint.split_installs import split, to_split
 from lamina.lint.steps import RunStep, hit
@@ -49,7 +49,7 @@ def _force_reinstall(survey: LintInput) -> Iterator[Hit]:
 
 def _package_again(survey: LintInput) -> Iterator[Hit]:
     for step, install in survey.installs:
-        for word, package, owner in held_folders(survey, step, install):
+        for word, package, owner in provided_folders(survey, step, install):
             yield hit(
                 step,
                 word.start,
@@ -62,7 +62,7 @@ def _package_again(survey: LintInput) -> Iterator[Hit]:
 def _requirement_again(survey: LintInput) -> Iterator[Hit]:
     for step, install in survey.installs:
         provided = survey.provided[step.image.name].distributions
-        held = {package for _, package, _ in held_folders(survey, step, install)}
+        held = {package for _, package, _ in provided_folders(survey, step, install)}
         inherited = {line for package in held for line in package.requires}
         lines = [line for line in survey.required(step, install) if line not in inherited]
         again = {distribution(line): line for line in lines if distribution(line) in provided}

@@ -18,7 +18,7 @@ from lamina.identify.context import BY_DEFAULT, DEFAULT_EXCLUDES, ContextFile, s
 from lamina.identify.copy_sources import rooted
 from lamina.identify.fingerprint import distribution
 from lamina.identify.ignore import Ignore
-from lamina.identify.image import DOCKERIGNORE, Image, identify_each
+from lamina.identify.image import DOCKERIGNORE, Image, identify
 from lamina.identify.runnable import check_runnable
 from lamina.identify.tree import DiskFiles, Files, TreeEntry
 from lamina.identify.wildcard import is_wildcard
@@ -57,7 +57,7 @@ class Surveyor:
     def survey_readable(self, project: Project) -> tuple[LintInput, tuple[Problem, ...]]:
         """Return the input of images that can be read with all bases, and the problems of the others."""
         graph, unparsed = find_graph(project)
-        found, unread = identify_each(project, graph, graph.nodes, prefix="", bases={}, files=self._files)
+        found, unread = identify(project, graph, graph.nodes, prefix="", bases={}, files=self._files)
         images: dict[str, Image] = {}
         for name, image in found.items():
             if images.keys() >= image.node.parents.keys():
@@ -118,7 +118,7 @@ def _named(image: Image, name: str) -> Iterator[str]:
 
 
 def _listings(image: Image) -> Iterator[tuple[str, str]]:
-    for path in image.bill.requirements:
+    for path in image.inputs.requirements:
         if path.endswith((".txt", ".in")):
             yield path, (image.root("") / path).read_text("utf-8", errors="replace")
 

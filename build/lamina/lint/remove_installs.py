@@ -12,7 +12,9 @@ from lamina.lint.steps import CopiedPath, RunStep
 from lamina.lint.survey import LintInput, Package
 
 
-def held_folders(survey: LintInput, step: RunStep, install: Install) -> Iterator[tuple[Word, Package, str]]:
+def provided_folders(
+    survey: LintInput, step: RunStep, install: Install
+) -> Iterator[tuple[Word, Package, str]]:
     """Yield the packages that a call of pip installs although a base has them: word, package, base."""
     held = survey.provided[step.image.name].folders
     for word in install.folders:
@@ -27,7 +29,7 @@ def drop_folders(survey: LintInput, step: RunStep) -> Fix | None:
         return None
     words: dict[Word, CopiedPath] = {}
     for install in step.installs:
-        for word, package, owner in held_folders(survey, step, install):
+        for word, package, owner in provided_folders(survey, step, install):
             place = step.place_of(word.text)
             if place is None or "[" in word.text or not install.command.top:
                 return None

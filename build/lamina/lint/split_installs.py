@@ -16,7 +16,7 @@ from lamina.declare.pip import Install
 from lamina.declare.script import Replacement, ShellCommand, Word
 from lamina.identify.fingerprint import distribution
 from lamina.lint.findings import Edit, Fix
-from lamina.lint.remove_installs import held_folders
+from lamina.lint.remove_installs import provided_folders
 from lamina.lint.steps import CopiedPath, RunStep
 from lamina.lint.survey import LintInput, Package
 
@@ -61,7 +61,7 @@ def to_split(survey: LintInput, step: RunStep) -> tuple[SplitCandidate, ...]:
     """Return the local packages that a step installs with dependencies, without those that a base has."""
     found: list[SplitCandidate] = []
     for install in step.installs:
-        again = {word for word, _, _ in held_folders(survey, step, install)}
+        again = {word for word, _, _ in provided_folders(survey, step, install)}
         paths = (*install.folders, *_editables(install))
         for word in paths if not install.flags("--no-deps") else ():
             package = survey.package(step, word.text)

@@ -141,7 +141,7 @@ class LintInput:
             for file in install.values("-r", "--requirement"):
                 place = step.place_of(file)
                 if place is not None:
-                    yield from step.image.bill.requirements.get(place.source, ())
+                    yield from step.image.inputs.requirements.get(place.source, ())
                 else:
                     yield from (line for each in self._bound(step) for line in self.outside(each))
             for word in install.folders if not install.flags("--no-deps") else ():

@@ -129,15 +129,6 @@ def merge(user: DockerConfig, credentials: Mapping[str, Credential]) -> dict[str
     return document
 
 
-def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """Return ``$LAMINA_CACHE``, else ``$XDG_CACHE_HOME/lamina``, else ``~/.cache/lamina``."""
-    environ = os.environ if environ is None else environ
-    if named := environ.get("LAMINA_CACHE"):
-        return Path(named)
-    base = environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path(environ.get("HOME") or Path.home()) / ".cache") / "lamina"
-
-
 def _write(path: Path, document: Mapping[str, Any]) -> None:
     write_atomic(path, json.dumps(document, indent=2), mode=0o600)
 

@@ -21,12 +21,13 @@ from lamina.aws.clients import CONNECTIONS, Access, Clients, boto_clients
 from lamina.aws.ecr_settings import EcrSetup
 from lamina.aws.errors import aws_errors, create_command
 from lamina.errors import RegistryError
+from lamina.files import cache_home
 from lamina.parallel import gather
 from lamina.process import Runner
 from lamina.refs import Reference
 from lamina.registries.base import Descriptor, Manifest
 from lamina.registries.credentials import Credential, DockerConfig, ask_helper
-from lamina.registries.docker_home import Kept, PrivateDockerConfig, cache_folder
+from lamina.registries.docker_home import Kept, PrivateDockerConfig
 from lamina.registries.ecr_inventory import EcrInventory
 from lamina.registries.http import Transport
 from lamina.registries.oci import OciRegistry
@@ -367,7 +368,7 @@ def ecr_registry(
     environ = os.environ if environ is None else environ
     clients = clients or boto_clients(Access(region=settings.region, profile=settings.profile))
     home = PrivateDockerConfig.under(
-        cache_folder(environ), identity_of(settings, environ), DockerConfig.load(environ)
+        cache_home(environ), identity_of(settings, environ), DockerConfig.load(environ)
     )
     now = clock or (lambda: datetime.now(UTC))
     authenticator = EcrAuthenticator(runner, settings, clients=clients, home=home, clock=now, learn=learn)

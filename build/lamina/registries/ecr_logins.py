@@ -19,10 +19,11 @@ from typing import Any
 from lamina.aws.clients import PUBLIC, Access, Clients, boto_clients
 from lamina.aws.errors import aws_errors
 from lamina.errors import Problem, RegistryError
+from lamina.files import cache_home
 from lamina.process import Runner
 from lamina.refs import ECR_PUBLIC_REGION, EcrHost, Reference, is_ecr_public
 from lamina.registries.credentials import Credential, DockerConfig, docker_folder, lookup
-from lamina.registries.docker_home import PrivateDockerConfig, cache_folder
+from lamina.registries.docker_home import PrivateDockerConfig
 from lamina.registries.ecr import MARGIN, EcrSettings, identity_of
 
 _ANONYMOUS = timedelta(hours=12)
@@ -90,7 +91,7 @@ class EcrLogins:
         if not found:
             return base, tuple(problems)
         identity = hashlib.sha256("\n".join((str(config.folder), *found)).encode()).hexdigest()[:16]
-        home = PrivateDockerConfig.under(cache_folder(self._environ), f"from-{identity}", config)
+        home = PrivateDockerConfig.under(cache_home(self._environ), f"from-{identity}", config)
         home.extend(found)
         home.sweep(self._clock())
         return {**home.environment, **base, "DOCKER_CONFIG": str(home.path)}, tuple(problems)
@@ -116,7 +117,7 @@ class EcrLogins:
         """Return the stored token while it is valid, else a new one. ECR Public's refusal is stored too."""
         identity = identity_of(EcrSettings(region=region, host=key), self._environ)
         user = DockerConfig(folder=docker_folder(self._environ))
-        home = PrivateDockerConfig.under(cache_folder(self._environ), identity, user)
+        home = PrivateDockerConfig.under(cache_home(self._environ), identity, user)
         now, kept = self._clock(), home.kept()
         if kept and kept.host == key and kept.expires and kept.expires > now + MARGIN:
             return kept.credential

@@ -62,7 +62,7 @@ class RegistrySession:
         transport: Transport,
         credential: CredentialSource,
         advice: Advice | None = None,
-        patience: BackoffPolicy = BackoffPolicy(),
+        backoff: BackoffPolicy = BackoffPolicy(),
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
@@ -71,7 +71,7 @@ class RegistrySession:
         self.advice = advice or Advice(login=f"docker login {host}")
         self._transport = transport
         self._credential = credential
-        self._patience = patience
+        self._backoff = backoff
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
@@ -145,9 +145,9 @@ class RegistrySession:
 
     def _send(self, request: Request, sink: IO[bytes] | None = None, most: int | None = None) -> HttpResponse:
         """Send with retries of transient errors. Raises RegistryError without a response."""
-        deadline = self._clock() + self._patience.budget
-        for attempt in range(2, self._patience.attempts + 2):
-            over = attempt > self._patience.attempts
+        deadline = self._clock() + self._backoff.budget
+        for attempt in range(2, self._backoff.attempts + 2):
+            over = attempt > self._backoff.attempts
             retry_after: float | None = None
             try:
                 answer = self._transport.send(request, sink=sink, most=most)
@@ -159,7 +159,7 @@ class RegistrySession:
                     return answer
                 with suppress(ValueError):
                     retry_after = max(0.0, float(answer.headers.get("retry-after", "")))
-            self._sleep(self._patience.pause(attempt, retry_after, self._jitter()))
+            self._sleep(self._backoff.pause(attempt, retry_after, self._jitter()))
         raise AssertionError("the last attempt returns or raises")
 
     def _endpoint(self) -> _Endpoint:

@@ -58,9 +58,9 @@ _NARROWEST = 12
 class Screen:
     """The output of a command. With ``as_json`` standard output gets a single JSON object.
 
-    told: the stream for people's lines, if standard output is reserved for the command's result.
+    stream: the one for people's lines, if standard output is reserved for the command's result.
     plain: no live view; also without a terminal, and with ``BUILDKIT_PROGRESS=plain`` or ``CI``.
-    spoken: rewrites each text, so that commands are shown as the user runs them.
+    rewrite: rewrites each text, so that commands are shown as the user runs them.
     With ``GITHUB_ACTIONS`` it also writes workflow commands; see `GitHub`.
     """
 
@@ -69,15 +69,15 @@ class Screen:
         *,
         as_json: bool = False,
         plain: bool = False,
-        told: IO[str] | None = None,
+        stream: IO[str] | None = None,
         env: Mapping[str, str] = os.environ,
-        spoken: Callable[[str], str] = str,
+        rewrite: Callable[[str], str] = str,
     ) -> None:
         self.mask = Mask(environment_values(env))
         """The secrets to hide in all output; it learns further ones as they become known."""
         self._json = as_json
-        self._spoken = spoken
-        self._out = console(told or (sys.stderr if as_json else sys.stdout), env, self._put)
+        self._rewrite = rewrite
+        self._out = console(stream or (sys.stderr if as_json else sys.stdout), env, self._put)
         self._err = console(sys.stderr, env, self._put)
         dull = env.get("BUILDKIT_PROGRESS") == "plain" or any(_is_on(env, name) for name in _CI)
         # FORCE_COLOR makes any file a terminal to rich; a live view needs a real one.
@@ -87,7 +87,7 @@ class Screen:
         self._headlines: set[str] = set()
 
     def _put(self, text: str) -> str:
-        return self._spoken(self.mask.hide(text))
+        return self._rewrite(self.mask.hide(text))
 
     def say(self, line: str) -> None:
         """Print a line about the progress of the command."""
@@ -222,7 +222,7 @@ class Screen:
                 "messages": self._messages,
                 **more,
             }
-            print(self._spoken(json.dumps(self.mask.hide_in(document), indent=2)))
+            print(self._rewrite(json.dumps(self.mask.hide_in(document), indent=2)))
 
     def ask(self, question: str, *, default: bool) -> bool:
         """Ask a yes-or-no question. Without a terminal or an answer, and on Ctrl-C, return the default."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.files import read_json, write_json
 from lamina.identify.image import Image
-from lamina.report.record import alone
+from lamina.report.record import alone, platform_file
 
 if TYPE_CHECKING:
     from lamina.execute.outcome import Outcome, Result
@@ -46,7 +46,7 @@ def with_resolved(state: Path, outcome: Outcome) -> Outcome:
     results = dict(outcome.results)
     with alone(state):
         for name, result in results.items():
-            file = _file(state, result.image)
+            file = platform_file(state / "installs", result.image)
             before = _read(file)
             after = _updated(before, result, outcome.installs.get(name, {}))
             if after != before:
@@ -95,14 +95,9 @@ def _read(file: Path) -> _InstallRecord:
 
 
 def _inputs(image: Image) -> str:
-    bill = image.bill.document()
-    return _digest(json.dumps([bill[key] for key in _INPUTS], sort_keys=True))
+    inputs = image.inputs.document()
+    return _digest(json.dumps([inputs[key] for key in _INPUTS], sort_keys=True))
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def _file(state: Path, image: Image) -> Path:
-    platform = image.node.spec.platform.replace("/", "-")
-    return state / "installs" / f"{image.name}@{platform}.json"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamina.files import read_json, write_json
+from lamina.files import locked, read_json, write_json
 from lamina.identify.fingerprint import BuildInputs, content_tag
 from lamina.identify.image import Image
 from lamina.report.document import SCHEMA, entry
@@ -16,7 +15,7 @@ from lamina.report.document import SCHEMA, entry
 if TYPE_CHECKING:
     from lamina.execute.outcome import Outcome
 
-KEPT_BILLS = 20
+KEPT_INPUTS = 20
 """Build inputs kept for each image. They grow with the context; pushed images carry theirs."""
 _DONE = ("built", "retagged", "pushed", "skipped")
 
@@ -39,8 +38,8 @@ def write_manifest(state: Path, outcome: Outcome, *, run: str, pushed: bool = Fa
         document = {"schema": SCHEMA, "run": run, "images": [entries[name] for name in sorted(entries)]}
         for image in (result.image for result in done):
             if before.get(image.name, {}).get("fingerprint") != image.fingerprint:
-                write_json(_bill_file(state, image), image.bill.document())
-                _keep_bill(state, image)
+                write_json(_last_file(state, image), image.inputs.document())
+                _keep_inputs(state, image)
         write_json(state / "manifest.json", document)
 
 
@@ -52,40 +51,43 @@ def read_manifest(state: Path) -> list[dict[str, Any]]:
     return [each for each in document.get("images", []) if isinstance(each, dict) and "image" in each]
 
 
-def read_bills(state: Path, images: Iterable[Image]) -> Mapping[str, BuildInputs]:
+def read_last_inputs(state: Path, images: Iterable[Image]) -> Mapping[str, BuildInputs]:
     """Read the build inputs of each image's last build on this machine."""
-    found = {image.name: BuildInputs.from_document(read_json(_bill_file(state, image))) for image in images}
-    return {name: bill for name, bill in found.items() if bill is not None}
+    found = {image.name: BuildInputs.from_document(read_json(_last_file(state, image))) for image in images}
+    return {name: inputs for name, inputs in found.items() if inputs is not None}
 
 
-def read_bill(state: Path, image: str, tag: str) -> BuildInputs | None:
+def read_inputs(state: Path, image: str, tag: str) -> BuildInputs | None:
     """Read the build inputs of an image by its content tag; None if they are not kept."""
-    bill = BuildInputs.from_document(read_json(_kept_bills(state, image) / f"{tag}.json"))
-    return bill if bill and content_tag(bill.fingerprint) == tag else None
+    inputs = BuildInputs.from_document(read_json(_kept_folder(state, image) / f"{tag}.json"))
+    return inputs if inputs and content_tag(inputs.fingerprint) == tag else None
 
 
-def _keep_bill(state: Path, image: Image) -> None:
+def _keep_inputs(state: Path, image: Image) -> None:
     """Keep the build inputs beside the image's earlier ones, and delete the oldest."""
-    folder = _kept_bills(state, image.name)
-    write_json(folder / f"{image.tag}.json", image.bill.document())
+    folder = _kept_folder(state, image.name)
+    write_json(folder / f"{image.tag}.json", image.inputs.document())
     kept = sorted(folder.glob("*.json"), key=lambda each: each.stat().st_mtime_ns, reverse=True)
-    for each in kept[KEPT_BILLS:]:
+    for each in kept[KEPT_INPUTS:]:
         each.unlink()
 
 
-def _kept_bills(state: Path, image: str) -> Path:
+def _kept_folder(state: Path, image: str) -> Path:
     return state / "bills" / image
 
 
-def _bill_file(state: Path, image: Image) -> Path:
+def platform_file(folder: Path, image: Image) -> Path:
+    """Return the JSON file of an image and its platform in a folder."""
     platform = image.node.spec.platform.replace("/", "-")
-    return state / "bills" / f"{image.name}@{platform}.json"
+    return folder / f"{image.name}@{platform}.json"
+
+
+def _last_file(state: Path, image: Image) -> Path:
+    return platform_file(state / "bills", image)
 
 
 @contextmanager
 def alone(state: Path) -> Iterator[None]:
     """Hold the lock of the state folder: one writer at a time. It is released if the process dies."""
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / "manifest.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(state / "manifest.lock"):
         yield

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from lamina.errors import EngineError
+from lamina.files import cache_home
 from lamina.process import Command, Runner
-from lamina.sandbox.cache import cache_home
 
 # A unix socket's path has at most 107 characters; the path of a cache folder may be longer.
 _RUNTIME = Path("/run/lamina")

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.errors import EngineError
-from lamina.files import write_atomic
+from lamina.files import locked, write_atomic
 from lamina.process import Command, Runner
-from lamina.sandbox.cache import locked
 from lamina.sandbox.collector import write_containerd
 from lamina.sandbox.daemon import ServerFiles, is_alive, read_pid, stop, strays, tail, unmount, wait_until
 from lamina.sandbox.network import Network, check_netns, firewall, inside, lower_network, raise_network

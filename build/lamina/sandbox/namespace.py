@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.errors import EngineError
+from lamina.files import locked
 from lamina.process import Command, Completed, Runner
-from lamina.sandbox.cache import locked
 from lamina.sandbox.daemon import ServerFiles
 from lamina.sandbox.network import Network, firewall, inside, lower_network, parse_routes, pick_pool, rules
 from lamina.sandbox.packages import Prefix, Say, prefix

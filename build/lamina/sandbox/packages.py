@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.errors import EngineError
-from lamina.files import write_atomic
+from lamina.files import cache_home, locked, write_atomic
 from lamina.process import Command, Completed, Runner
-from lamina.sandbox.cache import cache_home, locked
 from lamina.sandbox.sources import (
     AptSource,
     paragraphs,
@@ -206,7 +205,7 @@ def fetch(runner: Runner, source: AptSource, architecture: str, draft: Path) -> 
 
 def choose(
     groups: Iterable[Group],
-    offers: Sequence[PackageCandidate],
+    candidates: Sequence[PackageCandidate],
     release: str,
     fits: Callable[[PackageCandidate], bool],
 ) -> tuple[PackageCandidate, ...]:
@@ -214,13 +213,13 @@ def choose(
 
     Raises EngineError that names every required group without such a suite.
     """
-    by_suite = {(offer.suite, offer.name): offer for offer in offers}
+    by_suite = {(candidate.suite, candidate.name): candidate for candidate in candidates}
     chosen: list[PackageCandidate] = []
     missing: list[str] = []
     for group in groups:
         for suite in (release if suite == _RELEASE else suite for suite in group.suites):
             found = [by_suite.get((suite, name)) for name in group.names]
-            members = [offer for offer in found if offer is not None and fits(offer)]
+            members = [candidate for candidate in found if candidate is not None and fits(candidate)]
             if len(members) == len(group.names):
                 chosen.extend(members)
                 break
@@ -236,12 +235,12 @@ def choose(
 
 def parse_madison(text: str) -> tuple[PackageCandidate, ...]:
     """Parse ``apt-cache madison``: ``name | version | mirror suite/component architecture Packages``."""
-    offers: list[PackageCandidate] = []
+    candidates: list[PackageCandidate] = []
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.split("|")]
         if len(cells) == 3 and len(place := cells[2].split()) >= 2:
-            offers.append(PackageCandidate(name=cells[0], version=cells[1], suite=place[1].split("/")[0]))
-    return tuple(offers)
+            candidates.append(PackageCandidate(name=cells[0], version=cells[1], suite=place[1].split("/")[0]))
+    return tuple(candidates)
 
 
 def libc_needed(depends: str) -> tuple[int, ...]:
@@ -278,11 +277,13 @@ def _recorded(folder: Path) -> Prefix | None:
 
 
 def _libc_needs(
-    runner: Runner, options: Sequence[str], offers: Iterable[PackageCandidate]
+    runner: Runner, options: Sequence[str], candidates: Iterable[PackageCandidate]
 ) -> dict[tuple[str, str], tuple[int, ...]]:
     """Return (name, version) -> required libc, for packages from other suites than this release's."""
     foreign = {name for group in GROUPS for name in group.names if group.suites != (_RELEASE,)}
-    wanted = [f"{offer.name}={offer.version}" for offer in offers if offer.name in foreign]
+    wanted = [
+        f"{candidate.name}={candidate.version}" for candidate in candidates if candidate.name in foreign
+    ]
     shown = _apt(runner, Command(argv=("apt-cache", *options, "show", *wanted))).stdout
     return {
         (fields["package"], fields["version"]): libc_needed(

@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lamina.errors import EngineError, RegistryError
-from lamina.files import write_atomic
+from lamina.files import locked, write_atomic
 from lamina.process import Command, Runner
-from lamina.sandbox.cache import locked
 from lamina.sandbox.daemon import ServerFiles, is_alive, stop, strays, tail, unmount, wait_until
 from lamina.sandbox.engine import unsupported
 from lamina.sandbox.network import check_netns, inside

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Protocol
 
 from lamina.errors import EngineError
-from lamina.files import write_atomic
+from lamina.files import cache_home, locked, write_atomic
 from lamina.process import Command, Runner
 from lamina.sandbox.archive import ImageConfig, write_archive
-from lamina.sandbox.cache import cache_home, locked
 from lamina.sandbox.packages import Say, machine_source, prefix
 from lamina.sandbox.rootfs import CLIENT, ENTRYPOINT, INCLUDE, build_root
 

@@ -26,10 +26,10 @@ def setup(
     """Create or update the projects and the bucket that builds on CodeBuild need."""
     flags = Flags(registry=registry, stack=stack, platform=platform)
     with open_session("codebuild.setup", flags, json=json) as session:
-        from lamina.codebuild.setup import apply_setup, lacking_role, look_at_setup
+        from lamina.codebuild.setup import apply_setup, lacking_role, read_setup
         from lamina.codebuild.show import setup_documents, show_setup
 
-        found = look_at_setup(session)
+        found = read_setup(session)
         show_setup(session.screen, found.changes, found.policies if dry_run else {})
         if dry_run:
             session.screen.notes(lacking_role(session))

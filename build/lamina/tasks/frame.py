@@ -64,18 +64,18 @@ def helps(*names: str) -> dict[str, str]:
 
 @contextmanager
 def open_session(
-    command: str, flags: Flags, *, json: bool = False, plain: bool = False, told: IO[str] | None = None
+    command: str, flags: Flags, *, json: bool = False, plain: bool = False, stream: IO[str] | None = None
 ) -> Iterator[Session]:
     """Open a session for a task's flags; report an error once and end with its exit code.
 
     Args:
-        told: the stream for messages to people; see `Screen`.
+        stream: the one for messages to people; see `Screen`.
 
     Raises:
         Exit: with the code of the error or signal that ended the command.
     """
     gc.set_threshold(_MANY_VALUES)
-    screen = Screen(as_json=json, plain=plain, told=told, spoken=_spoken())
+    screen = Screen(as_json=json, plain=plain, stream=stream, rewrite=_rewrite())
     session = Session(flags, screen)
     caught: list[int] = []
     try:
@@ -123,7 +123,7 @@ def output_refused(error: OSError) -> int:
     return LaminaError.exit_code
 
 
-def _spoken() -> Callable[[str], str]:
+def _rewrite() -> Callable[[str], str]:
     """Return a function that names commands as they were called.
 
     After ``lamina plan`` hints say ``lamina`` instead of ``invoke``: there may be no tasks.py.

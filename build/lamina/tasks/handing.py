@@ -41,7 +41,7 @@ def outputs(
         static=static or None,
         offline=True,
     )
-    with open_session("outputs", flags, told=sys.stderr) as session:
+    with open_session("outputs", flags, stream=sys.stderr) as session:
         from lamina.handoff.formats import render
         from lamina.handoff.outputs import resolve_outputs
 

@@ -92,8 +92,8 @@ def test_options() -> None:
     plain = read_options([])
     quick = read_options(["--quick", "--case", "cold", "--case", "handler", "--variant", "bake"])
 
-    assert (plain.patience.times, quick.patience.times) == (5, 1)
-    assert read_options(["--quick", "--times", "3"]).patience.times == 3
+    assert (plain.budget.times, quick.budget.times) == (5, 1)
+    assert read_options(["--quick", "--times", "3"]).budget.times == 3
     assert plain.tolerance == 1.25
     assert str(plain.out) == ".lamina/bench"
     assert quick.selection.cases == ("cold", "handler")

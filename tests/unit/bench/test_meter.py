@@ -39,9 +39,9 @@ def test_a_spread_has_the_ends_and_the_middle() -> None:
     ],
 )
 def test_runs_end_with_their_number_or_with_the_time(spent: list[float], again: bool) -> None:
-    patience = TimeBudget(times=3, seconds=10.0)
+    budget = TimeBudget(times=3, seconds=10.0)
 
-    assert patience.again([sample(seconds) for seconds in spent]) is again
+    assert budget.again([sample(seconds) for seconds in spent]) is again
 
 
 def test_each_run_is_prepared_and_only_what_it_moved_itself_is_counted() -> None:
@@ -53,7 +53,7 @@ def test_each_run_is_prepared_and_only_what_it_moved_itself_is_counted() -> None
         lambda: COMMAND,
         lambda done: Steps(cached=int(done.stdout)),
         traffic=lambda: next(meters),
-        patience=TimeBudget(times=2, seconds=60.0),
+        budget=TimeBudget(times=2, seconds=60.0),
         before=prepared.append,
     )
 
@@ -71,7 +71,7 @@ def test_bytes_that_are_not_counted_are_not_zero() -> None:
         lambda: COMMAND,
         lambda _: Steps(),
         traffic=lambda: None,
-        patience=TimeBudget(times=1, seconds=1.0),
+        budget=TimeBudget(times=1, seconds=1.0),
     )
 
     assert only.traffic is None
@@ -87,7 +87,7 @@ def test_a_command_that_fails_says_the_end_of_what_it_said() -> None:
             lambda: COMMAND,
             lambda _: Steps(),
             traffic=lambda: None,
-            patience=TimeBudget(times=1, seconds=1.0),
+            budget=TimeBudget(times=1, seconds=1.0),
         )
 
     assert "ended with 3" in str(caught.value)

@@ -80,7 +80,7 @@ def run(
         ground=yard,
         source=ROOT,
         folder=folder,
-        patience=TimeBudget(times=1, seconds=1.0),
+        budget=TimeBudget(times=1, seconds=1.0),
         say=lambda _: None,
     )
     rows = list(suite.run(select(cases, variants)))

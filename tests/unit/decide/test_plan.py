@@ -111,15 +111,15 @@ def test_what_turns_out_to_have_lost_something_is_not_there_to_be_tagged_anew(re
 
 def test_selected_images_bring_only_the_bases_that_they_lack(receipts: Repo, shelf: Shelf) -> None:
     images = receipts.images()
-    alone = make_plan(images, [E], shelf.look(images), last={})
+    alone = make_plan(images, [E], shelf.find(images), last={})
     assert list(alone.decisions) == [D, L, E]
 
     shelf.put([images[D]])
-    some = make_plan(images, [E], shelf.look(images), last={})
+    some = make_plan(images, [E], shelf.find(images), last={})
     assert list(some.decisions) == [L, E]
 
     shelf.put([images[E]])
-    none = make_plan(images, [E], shelf.look(images), last={})
+    none = make_plan(images, [E], shelf.find(images), last={})
     assert [(name, each.action) for name, each in none.decisions.items()] == [(E, "skip")]
 
 
@@ -127,7 +127,7 @@ def test_force_builds_what_is_selected_and_nothing_else(receipts: Repo, shelf: S
     images = receipts.images()
     shelf.put(images.values())
 
-    plan = make_plan(images, [W], shelf.look(images), last={}, force=True)
+    plan = make_plan(images, [W], shelf.find(images), last={}, force=True)
 
     assert {name: each.reasons for name, each in plan.decisions.items()} == {W: ("--force",)}
 
@@ -136,7 +136,7 @@ def test_a_refresh_builds_what_is_selected_without_the_cache(receipts: Repo, she
     images = receipts.images()
     shelf.put(each for name, each in images.items() if name != D)
 
-    plan = make_plan(images, [L], shelf.look(images), last={}, refresh=True)
+    plan = make_plan(images, [L], shelf.find(images), last={}, refresh=True)
 
     assert plan.decisions[L].reasons == ("--refresh",)
     assert {name: each.no_cache for name, each in plan.decisions.items()} == {D: False, L: True}
@@ -147,7 +147,7 @@ def test_without_a_look_changes_are_told_and_the_rest_is_unknown(receipts: Repo,
     receipts.write("embedding/handler.py", "new\n")
     images = receipts.images()
 
-    plan = make_plan(images, images, StoreLookup(store="", unknown="nobody answers"), last=shelf.bills)
+    plan = make_plan(images, images, StoreLookup(store="", unknown="nobody answers"), last=shelf.inputs)
 
     assert plan.unknown == "nobody answers"
     assert plan.decisions[W].reasons == ("unknown whether it exists: nobody answers",)
@@ -163,7 +163,7 @@ def test_what_stands_on_an_unlocked_image_is_never_skipped(receipts: Repo, shelf
     images = receipts.images()
     shelf.put(images.values())
 
-    plan = make_plan(images, images, shelf.look(images), last={}, unlocked=[RUNTIME])
+    plan = make_plan(images, images, shelf.find(images), last={}, unlocked=[RUNTIME])
 
     assert {name: each.reasons for name, each in plan.decisions.items()} == dict.fromkeys(
         (D, L, W, E), (f"{RUNTIME} is not locked yet: invoke lock",)
@@ -186,6 +186,6 @@ def test_a_decision_hangs_on_the_tag_alone(receipts: Repo, shelf: Shelf, name: s
     shelf.put(images.values())
     renamed = {**images, name: replace(images[name], fingerprint="sha256:" + "0" * 64)}
 
-    plan = make_plan(renamed, renamed, shelf.look(renamed), last={})
+    plan = make_plan(renamed, renamed, shelf.find(renamed), last={})
 
     assert [each.image.name for each in plan.acting("build")] == [name]

@@ -13,7 +13,7 @@ import pytest
 from lamina.decide.plan import Decision, FoundImage
 from lamina.execute.attest import Attestations
 from lamina.execute.bake import DIGESTS, REVISION, BuildRequest, csv_field, make_bake, target_name
-from lamina.identify.fingerprint import BILL_KEY, FINGERPRINT_KEY, BuildInputs
+from lamina.identify.fingerprint import FINGERPRINT_KEY, INPUTS_KEY, BuildInputs
 from lamina.identify.stage import StagedContext
 
 from ..conftest import DIGEST, RUNTIME, Repo
@@ -105,7 +105,7 @@ def test_where_images_go(receipts: Repo, push: bool, local_images: bool, output:
     assert ("annotations" in made[D]) is (push or local_images)
 
 
-def test_the_bill_travels_with_the_image(receipts: Repo) -> None:
+def test_the_inputs_travels_with_the_image(receipts: Repo) -> None:
     (target,) = targets(order(receipts, D, revision="abc", static=True)).values()
     annotations = dict(each.removeprefix("manifest:").split("=", 1) for each in target["annotations"])
     image = receipts.images()[D]
@@ -113,7 +113,7 @@ def test_the_bill_travels_with_the_image(receipts: Repo) -> None:
     assert annotations[FINGERPRINT_KEY] == image.fingerprint
     assert annotations[REVISION] == "abc"
     assert annotations["dev.lamina.bases"] == "stable"
-    assert BuildInputs.from_document(json.loads(annotations[BILL_KEY])) == image.bill
+    assert BuildInputs.from_document(json.loads(annotations[INPUTS_KEY])) == image.inputs
 
 
 def test_only_declared_arguments_used_secrets_and_contexts_that_are_read_are_passed(repo: Repo) -> None:
@@ -185,9 +185,9 @@ def test_text_that_looks_like_a_template_is_protected(repo: Repo) -> None:
     (target,) = targets(order(repo, "lambda-one")).values()
 
     assert target["args"]["PRICE"] == "$${a} $$${b} 5$ %%{c}"
-    (bill,) = (each for each in target["annotations"] if BILL_KEY in each)
-    assert "$${HOME}" in bill
-    assert "%%{if}" in bill
+    (inputs,) = (each for each in target["annotations"] if INPUTS_KEY in each)
+    assert "$${HOME}" in inputs
+    assert "%%{if}" in inputs
 
 
 @pytest.mark.parametrize("push", [True, False])

@@ -72,7 +72,7 @@ def test_an_annotated_image_costs_one_request_more_than_its_manifest() -> None:
     shelf = Shelf()
     manifest = shelf.put(REF, annotation="sha256:f")
 
-    assert shelf.store.look([REF])[REF].fingerprint == "sha256:f"
+    assert shelf.store.find([REF])[REF].fingerprint == "sha256:f"
     assert shelf.asked == [f"HEAD {config_of(manifest)}"]
 
 
@@ -80,16 +80,16 @@ def test_a_label_tells_the_fingerprint_where_an_engine_pushed_no_annotations() -
     shelf = Shelf()
     shelf.put(REF, label="sha256:f")
 
-    assert shelf.store.look([REF])[REF].fingerprint == "sha256:f"
+    assert shelf.store.find([REF])[REF].fingerprint == "sha256:f"
 
 
 def test_an_image_without_either_is_nobodys_and_an_index_is_no_image() -> None:
     shelf = Shelf()
     shelf.put(REF)
-    assert shelf.store.look([REF])[REF].fingerprint is None
+    assert shelf.store.find([REF])[REF].fingerprint is None
 
     shelf.put(REF, annotation="sha256:f", media_type="application/vnd.oci.image.index.v1+json")
-    assert shelf.store.look([REF])[REF].fingerprint is None
+    assert shelf.store.find([REF])[REF].fingerprint is None
 
 
 def test_what_is_gone_is_told_the_layers_where_they_are_asked_for() -> None:
@@ -97,12 +97,12 @@ def test_what_is_gone_is_told_the_layers_where_they_are_asked_for() -> None:
     manifest = shelf.put(REF, annotation="sha256:f")
     (layer,) = manifest.layers
     del shelf.blobs[layer.digest]
-    found = shelf.store.look([REF])[REF]
+    found = shelf.store.find([REF])[REF]
     assert found.lost == ()
     assert shelf.store.examine({"app": found})["app"].lost == (layer.digest,)
 
     del shelf.blobs[config_of(manifest)]
-    found = shelf.store.look([REF])[REF]
+    found = shelf.store.find([REF])[REF]
     assert found.lost == (config_of(manifest),)
     both = shelf.store.examine({"app": found})["app"]
     assert both.lost == (config_of(manifest), layer.digest)
@@ -116,11 +116,11 @@ def test_what_one_store_has_lost_another_may_have() -> None:
     store = FallbackStore(one.store, lambda: cast("ImageStore", other.store))
 
     del one.blobs[layer.digest]
-    found = store.look([REF])[REF]
+    found = store.find([REF])[REF]
     assert store.examine({"app": found})["app"].lost == ()
 
     one.blobs.clear()
-    assert store.look([REF])[REF].lost == ()
+    assert store.find([REF])[REF].lost == ()
 
 
 def test_images_are_found_when_they_are_whole_and_made_of_the_same(repo: Repo) -> None:

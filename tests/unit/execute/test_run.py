@@ -51,7 +51,7 @@ class Shop:
     """An index -> the digest of the image in it."""
     name: str = "the shop"
 
-    def look(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
+    def find(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
         return {
             ref: FoundImage(ref=ref, digest=self.there[ref][0], fingerprint=self.there[ref][1])
             for ref in refs
@@ -528,14 +528,14 @@ def test_what_was_done_before_the_user_stopped_it_counts(linked: Repo, tmp_path:
 def test_what_was_confirmed_counts_when_a_later_look_fails(
     linked: Repo, tmp_path: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop, look, looks = Shop(), Shop.look, count(1)
+    shop, find, looks = Shop(), Shop.find, count(1)
 
     def fail_at_last(self: Shop, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
         if next(looks) == 3:
             raise error
-        return look(self, refs)
+        return find(self, refs)
 
-    monkeypatch.setattr(Shop, "look", fail_at_last)
+    monkeypatch.setattr(Shop, "find", fail_at_last)
     outcome = run(shop, order_of(linked), tmp_path / "run", jobs=1)
 
     assert sorted(statuses(outcome).values()) == ["built", "built", "cancelled", "cancelled"]

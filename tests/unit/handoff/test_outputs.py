@@ -52,7 +52,7 @@ def record(receipts: Repo) -> Record:
         *names: str, host: str = HOST, pushed: bool = True, stack: str = "dev", stable: str = ""
     ) -> dict[str, str]:
         flags = Flags(offline=True, stack=stack, static=bool(stable) or None)
-        made = Session(flags, Screen(told=io.StringIO(), env={}), root=receipts.root)
+        made = Session(flags, Screen(stream=io.StringIO(), env={}), root=receipts.root)
         nowhere = Reference(host=None, repository="x")
         found = {base: FoundImage(ref=nowhere, digest=stable) for base in (D, L)} if stable else None
         images = make_images(made, names, read_pins(made, names), found)

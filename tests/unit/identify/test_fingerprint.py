@@ -70,12 +70,12 @@ def golden(repo: Repo) -> Repo:
     return repo
 
 
-def test_the_golden_bill(golden: Repo) -> None:
+def test_the_golden_inputs(golden: Repo) -> None:
     """If this fails, every image of every user is rebuilt. Then raise SCHEMA and rename the golden file."""
     image = golden.images("app")["app"]
     expected = json.loads((GOLDEN / f"schema-{SCHEMA}.json").read_text("utf-8"))
 
-    assert image.bill.document() == expected["bill"]
+    assert image.inputs.document() == expected["bill"]
     assert image.fingerprint == expected["fingerprint"]
     assert image.tag == expected["tag"]
 
@@ -92,13 +92,13 @@ def test_a_tag_is_the_head_of_the_fingerprint() -> None:
     assert content_tag("sha256:" + "0123456789ab" + "f" * 52) == "sha-0123456789ab"
 
 
-def test_a_bill_goes_through_json_and_back(golden: Repo) -> None:
-    bill = golden.images("app")["app"].bill
-    again = BuildInputs.from_document(json.loads(json.dumps(bill.document())))
+def test_inputs_goes_through_json_and_back(golden: Repo) -> None:
+    inputs = golden.images("app")["app"].inputs
+    again = BuildInputs.from_document(json.loads(json.dumps(inputs.document())))
 
-    assert again == bill
+    assert again == inputs
     assert again is not None
-    assert again.fingerprint == bill.fingerprint
+    assert again.fingerprint == inputs.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -113,19 +113,19 @@ def test_a_bill_goes_through_json_and_back(golden: Repo) -> None:
         {"schema": SCHEMA, "platform": 1, "args": 3},
     ],
 )
-def test_a_bill_of_another_schema_or_a_damaged_one_is_none(document: Any) -> None:
+def test_inputs_of_another_schema_or_a_damaged_one_is_none(document: Any) -> None:
     assert BuildInputs.from_document(document) is None
 
 
 def test_the_requirements_are_not_hashed_twice(golden: Repo) -> None:
-    bill = golden.images("app")["app"].bill
-    document = {**bill.document(), "requirements": {}}
+    inputs = golden.images("app")["app"].inputs
+    document = {**inputs.document(), "requirements": {}}
 
     without = BuildInputs.from_document(document)
 
-    assert bill.requirements == {"src/requirements.txt": ("pydantic>=2",)}
+    assert inputs.requirements == {"src/requirements.txt": ("pydantic>=2",)}
     assert without is not None
-    assert without.fingerprint == bill.fingerprint
+    assert without.fingerprint == inputs.fingerprint
 
 
 def test_credentials_in_a_requirement_are_left_out() -> None:
@@ -163,7 +163,7 @@ PAIRS = {
 
 
 @pytest.mark.parametrize(("one", "other"), PAIRS.values(), ids=PAIRS)
-def test_instructions_that_differ_have_bills_that_differ(repo: Repo, one: str, other: str) -> None:
+def test_instructions_that_differ_have_inputs_that_differ(repo: Repo, one: str, other: str) -> None:
     for name in ("a", "b", "c", "a b", "b c"):
         repo.write(name, "same")
 
@@ -193,7 +193,7 @@ SAME = {
 
 
 @pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME)
-def test_instructions_that_mean_the_same_have_one_bill(repo: Repo, one: str, other: str) -> None:
+def test_instructions_that_mean_the_same_have_one_inputs(repo: Repo, one: str, other: str) -> None:
     def fingerprint(lines: str) -> str:
         repo.image("app", "FROM scratch", lines)
         return repo.fingerprints()["app"]

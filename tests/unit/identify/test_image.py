@@ -19,7 +19,7 @@ def test_ancestors_come_along_bases_first(receipts: Repo) -> None:
 def test_the_reference_is_prefix_stack_and_content(receipts: Repo) -> None:
     receipts.flags["stack"] = "prod"
     project = receipts.project()
-    images = identify(
+    images, _ = identify(
         project,
         read_graph(project),
         [W],
@@ -35,19 +35,19 @@ def test_the_reference_is_prefix_stack_and_content(receipts: Repo) -> None:
     assert image.fingerprint == receipts.images(W)[W].fingerprint
 
 
-def test_the_bill_names_parents_and_bases(receipts: Repo) -> None:
+def test_the_inputs_names_parents_and_bases(receipts: Repo) -> None:
     images = receipts.images()
 
-    assert images[D].bill.bases == {RUNTIME: DIGEST}
-    assert images[D].bill.parents == {}
-    assert images[L].bill.bases == {}
-    assert images[L].bill.parents == {D: images[D].fingerprint}
+    assert images[D].inputs.bases == {RUNTIME: DIGEST}
+    assert images[D].inputs.parents == {}
+    assert images[L].inputs.bases == {}
+    assert images[L].inputs.parents == {D: images[D].fingerprint}
 
 
 def test_an_image_from_outside_without_a_digest_counts_as_unlocked(receipts: Repo) -> None:
     receipts.bases.clear()
 
-    assert receipts.images()[D].bill.bases == {RUNTIME: "unlocked"}
+    assert receipts.images()[D].inputs.bases == {RUNTIME: "unlocked"}
 
 
 def test_in_static_mode_bases_are_neither_read_nor_hashed(receipts: Repo) -> None:
@@ -56,8 +56,8 @@ def test_in_static_mode_bases_are_neither_read_nor_hashed(receipts: Repo) -> Non
     images = receipts.images(E, W, stable={D: "sha256:d"})
 
     assert list(images) == [W, E]
-    assert images[W].bill.parents == {D: "sha256:d"}
-    assert images[E].bill.parents == {L: "stable"}
+    assert images[W].inputs.parents == {D: "sha256:d"}
+    assert images[E].inputs.parents == {L: "stable"}
 
 
 @pytest.mark.parametrize("path", ["dockerfiles/app/Dockerfile.dockerignore", ".dockerignore"])

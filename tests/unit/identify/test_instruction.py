@@ -27,7 +27,7 @@ from ..conftest import RUNTIME, Repo
 def test_an_instruction_reads_as_it_was_written(repo: Repo, written: str) -> None:
     repo.image("app", f"FROM {RUNTIME}", written)
 
-    canonical = repo.images()["app"].bill.instructions[-1]
+    canonical = repo.images()["app"].inputs.instructions[-1]
 
     assert "\n".join(readable(canonical)) == written
 
@@ -35,7 +35,7 @@ def test_an_instruction_reads_as_it_was_written(repo: Repo, written: str) -> Non
 def test_continued_lines_are_one_with_single_blanks(repo: Repo) -> None:
     repo.image("app", f"FROM --platform=linux/amd64 {RUNTIME} AS x", "RUN a \\", "    && b \\", "    && c")
 
-    assert [readable(each) for each in repo.images()["app"].bill.instructions] == [
+    assert [readable(each) for each in repo.images()["app"].inputs.instructions] == [
         (f"FROM --platform=linux/amd64 {RUNTIME} AS x",),
         ("RUN a && b && c",),
     ]
@@ -60,7 +60,7 @@ def test_of_a_heredoc_only_what_differs_and_a_line_on_each_side() -> None:
     assert instruction_diff([old], [new]) == ("  three", "- four", "+ 4", "  five")
 
 
-def test_instructions_that_read_the_same_are_told_as_the_bill_has_them() -> None:
+def test_instructions_that_read_the_same_are_told_as_the_inputs_has_them() -> None:
     one, other = 'RUN ["a  b"]', 'RUN ["a b"]'
 
     assert instruction_diff([one], [other]) == (f"- {one}", f"+ {other}")

@@ -128,7 +128,7 @@ def test_s10_the_order_in_which_a_disk_lists_names_is_nothing(built: Repo) -> No
     built.image("whole", "FROM scratch", "COPY . /", "COPY receipt_*/*.toml /tomls/")
     project, graph = built.project(), built.graph()
     bases = dict.fromkeys(graph.nodes, built.bases)
-    images = identify(project, graph, graph.nodes, prefix="", bases=bases, files=Shuffled)
+    images, _ = identify(project, graph, graph.nodes, prefix="", bases=bases, files=Shuffled)
     assert {name: image.fingerprint for name, image in images.items()} == built.fingerprints()
 
 
@@ -151,13 +151,13 @@ def test_s14_an_undeclared_build_argument_is_only_told(built: Repo, shelf: Shelf
     assert f"add ARG MODLE to dockerfiles/{E}/Dockerfile" in note
 
 
-def test_s14_values_of_arguments_stay_out_of_bills_and_reasons(built: Repo, shelf: Shelf) -> None:
+def test_s14_values_of_arguments_stay_out_of_inputs_and_reasons(built: Repo, shelf: Shelf) -> None:
     built.edit("dockerfiles/lambda-word-label/Dockerfile", "COPY", "ARG TOKEN\nCOPY")
     built.config('[tool.lamina.args]\nTOKEN = "hush-hush"\n')
 
     image = built.images()[W]
 
-    assert "hush" not in str(image.bill.document())
+    assert "hush" not in str(image.inputs.document())
     assert "hush" not in str(built.rebuilds(shelf))
 
 
@@ -257,4 +257,4 @@ def test_s32_static_images_stand_on_the_digest_of_stable(built: Repo) -> None:
 def test_the_machine_counts_where_a_stage_asks_for_it(repo: Repo) -> None:
     repo.image("app", "FROM scratch", "ARG BUILDPLATFORM", "ARG TARGETARCH")
 
-    assert set(repo.images()["app"].bill.args) == {"BUILDPLATFORM", "TARGETARCH"}
+    assert set(repo.images()["app"].inputs.args) == {"BUILDPLATFORM", "TARGETARCH"}

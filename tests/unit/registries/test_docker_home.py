@@ -10,7 +10,7 @@ import pytest
 
 from lamina.errors import RegistryError
 from lamina.registries.credentials import Credential, DockerConfig
-from lamina.registries.docker_home import PrivateDockerConfig, cache_folder, merge
+from lamina.registries.docker_home import PrivateDockerConfig, merge
 
 HOST = "1.dkr.ecr.eu-west-1.amazonaws.com"
 TOKEN = Credential(username="AWS", secret="t0k3n")
@@ -135,9 +135,3 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, user: DockerCon
     home = PrivateDockerConfig.under(tmp_path / "file", "me", user)
     with pytest.raises(RegistryError, match="LAMINA_CACHE"):
         home.write(HOST, TOKEN, NOON)
-
-
-def test_the_cache_is_where_the_user_wants_it() -> None:
-    assert cache_folder({"LAMINA_CACHE": "/a", "XDG_CACHE_HOME": "/b"}) == Path("/a")
-    assert cache_folder({"XDG_CACHE_HOME": "/b"}) == Path("/b/lamina")
-    assert cache_folder({"HOME": "/h"}) == Path("/h/.cache/lamina")

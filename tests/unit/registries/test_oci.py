@@ -270,10 +270,10 @@ def test_no_new_try_starts_after_the_budget(transport, registry: OciRegistry, cl
 
 
 def test_pauses_grow_and_are_spread() -> None:
-    patience = BackoffPolicy(first=1.0, longest=5.0)
-    assert [patience.pause(attempt, None, 1.0) for attempt in (2, 3, 4, 5)] == [1.0, 2.0, 4.0, 5.0]
-    assert patience.pause(3, None, 0.0) == 1.0
-    assert patience.pause(2, 0.0, 0.0) == 0.0
+    backoff = BackoffPolicy(first=1.0, longest=5.0)
+    assert [backoff.pause(attempt, None, 1.0) for attempt in (2, 3, 4, 5)] == [1.0, 2.0, 4.0, 5.0]
+    assert backoff.pause(3, None, 0.0) == 1.0
+    assert backoff.pause(2, 0.0, 0.0) == 0.0
 
 
 # --- refusals -------------------------------------------------------------------------------------------

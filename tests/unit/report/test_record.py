@@ -10,7 +10,7 @@ import pytest
 from lamina.errors import Problem
 from lamina.execute.outcome import Outcome, Result, Status
 from lamina.identify.image import Image
-from lamina.report.record import KEPT_BILLS, read_bill, read_bills, read_manifest, write_manifest
+from lamina.report.record import KEPT_INPUTS, read_inputs, read_last_inputs, read_manifest, write_manifest
 
 from ..conftest import DIGEST, Repo
 
@@ -43,7 +43,7 @@ def test_only_what_is_confirmed_is_recorded(receipts: Repo, tmp_path: Path) -> N
     write_manifest(tmp_path, done, run="one")
 
     assert recorded(tmp_path) == {D: "built"}
-    assert set(read_bills(tmp_path, images.values())) == {D}
+    assert set(read_last_inputs(tmp_path, images.values())) == {D}
     document = json.loads((tmp_path / "manifest.json").read_text())
     assert (document["schema"], document["run"]) == (1, "one")
 
@@ -65,14 +65,14 @@ def test_nothing_done_leaves_no_file(receipts: Repo, tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "state") == []
 
 
-def test_bills_are_kept_for_each_platform(receipts: Repo, tmp_path: Path) -> None:
+def test_inputs_are_kept_for_each_platform(receipts: Repo, tmp_path: Path) -> None:
     here = receipts.images()[W]
     receipts.flags["platform"] = "linux/arm64"
     there = receipts.images()[W]
     write_manifest(tmp_path, outcome((here, "built", DIGEST)), run="one")
 
-    assert read_bills(tmp_path, [here]) == {W: here.bill}
-    assert read_bills(tmp_path, [there]) == {}
+    assert read_last_inputs(tmp_path, [here]) == {W: here.inputs}
+    assert read_last_inputs(tmp_path, [there]) == {}
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_damaged_manifest_is_an_empty_one(receipts: Repo, tmp_path: Path, cont
     assert recorded(tmp_path) == {W: "built"}
 
 
-def test_the_bill_of_an_image_that_stayed_the_same_is_not_written_again(
+def test_the_inputs_of_an_image_that_stayed_the_same_is_not_written_again(
     receipts: Repo, tmp_path: Path
 ) -> None:
     image = receipts.images()[W]
@@ -99,31 +99,31 @@ def test_the_bill_of_an_image_that_stayed_the_same_is_not_written_again(
     assert len(before) == 2
 
 
-def test_a_damaged_bill_is_none(receipts: Repo, tmp_path: Path) -> None:
+def test_a_damaged_inputs_is_none(receipts: Repo, tmp_path: Path) -> None:
     image = receipts.images()[W]
     write_manifest(tmp_path, outcome((image, "built", DIGEST)), run="one")
     for file in (tmp_path / "bills").glob("*.json"):
         file.write_text('{"schema": 1, "platform": 3}')
 
-    assert read_bills(tmp_path, [image]) == {}
+    assert read_last_inputs(tmp_path, [image]) == {}
 
 
-def test_bills_of_earlier_builds_are_kept_by_content_tag(receipts: Repo, tmp_path: Path) -> None:
+def test_inputs_of_earlier_builds_are_kept_by_content_tag(receipts: Repo, tmp_path: Path) -> None:
     first = receipts.images()[E]
     receipts.write("embedding/handler.py", "new\n")
     second = receipts.images()[E]
     for image in (first, second):
         write_manifest(tmp_path, outcome((image, "built", DIGEST)), run="one")
 
-    assert read_bill(tmp_path, E, first.tag) == first.bill
-    assert read_bill(tmp_path, E, second.tag) == second.bill
-    assert read_bill(tmp_path, W, first.tag) is None
-    assert read_bills(tmp_path, [second]) == {E: second.bill}
+    assert read_inputs(tmp_path, E, first.tag) == first.inputs
+    assert read_inputs(tmp_path, E, second.tag) == second.inputs
+    assert read_inputs(tmp_path, W, first.tag) is None
+    assert read_last_inputs(tmp_path, [second]) == {E: second.inputs}
 
 
-def test_only_the_newest_bills_are_kept(receipts: Repo, tmp_path: Path) -> None:
+def test_only_the_newest_inputs_are_kept(receipts: Repo, tmp_path: Path) -> None:
     tags = []
-    for number in range(KEPT_BILLS + 2):
+    for number in range(KEPT_INPUTS + 2):
         receipts.write("embedding/handler.py", f"{number}\n")
         image = receipts.images()[E]
         write_manifest(tmp_path, outcome((image, "built", DIGEST)), run="one")
@@ -132,18 +132,18 @@ def test_only_the_newest_bills_are_kept(receipts: Repo, tmp_path: Path) -> None:
                 os.utime(tmp_path / "bills" / E / f"{tag}.json", (10_000 - age, 10_000 - age))
         tags.append(image.tag)
 
-    assert {tag: read_bill(tmp_path, E, tag) is not None for tag in tags} == {
+    assert {tag: read_inputs(tmp_path, E, tag) is not None for tag in tags} == {
         tag: number >= 2 for number, tag in enumerate(tags)
     }
 
 
-def test_a_kept_bill_that_is_not_that_of_its_tag_is_none(receipts: Repo, tmp_path: Path) -> None:
+def test_a_kept_inputs_that_is_not_that_of_its_tag_is_none(receipts: Repo, tmp_path: Path) -> None:
     image = receipts.images()[E]
     write_manifest(tmp_path, outcome((image, "built", DIGEST)), run="one")
     folder = tmp_path / "bills" / E
     (folder / f"{image.tag}.json").rename(folder / "sha-000000000000.json")
 
-    assert read_bill(tmp_path, E, "sha-000000000000") is None
+    assert read_inputs(tmp_path, E, "sha-000000000000") is None
 
 
 def test_file_names_that_are_no_text_can_be_recorded(repo: Repo, tmp_path: Path) -> None:
@@ -153,4 +153,4 @@ def test_file_names_that_are_no_text_can_be_recorded(repo: Repo, tmp_path: Path)
 
     write_manifest(tmp_path, outcome((image, "built", DIGEST)), run="one")
 
-    assert read_bills(tmp_path, [image]) == {"app": image.bill}
+    assert read_last_inputs(tmp_path, [image]) == {"app": image.inputs}

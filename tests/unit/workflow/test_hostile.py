@@ -210,7 +210,7 @@ class Nowhere:
 
     name = "nowhere"
 
-    def look(self, refs: object) -> dict[Any, Any]:
+    def find(self, refs: object) -> dict[Any, Any]:
         return {}
 
     def attested(self, indexes: object) -> dict[Any, Any]:
