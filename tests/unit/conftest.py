@@ -26,7 +26,10 @@ from trees import Tree
 HERE = PurePath(__file__).parent
 RUNTIME = "public.ecr.aws/lambda/python:3.13"
 DIGEST = "sha256:" + "1" * 64
-REAL = {"test_process.py", "sandbox", "registries/test_local.py", "registries/test_http.py"}
+REAL = {
+    *("test_process.py", "sandbox", "registries/test_local.py", "registries/test_http.py"),
+    "smoke/test_starting.py",
+}
 """Tests of what needs the real thing: processes, sockets of this machine, sleep."""
 
 

@@ -46,7 +46,9 @@ _IMAGE_KEYS: Mapping[str, type] = {
     "args": dict,
     "contexts": dict,
     "functions": list,
+    "max-init": str,
 }
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s)")
 _SECRET_KEYS: Mapping[str, type] = {"file": str, "optional": bool}
 _KEYS: Mapping[str, type] = {
     **{name: each.kind for name, each in SETTINGS.items()},
@@ -93,6 +95,8 @@ class ImageSpec:
     contexts: Mapping[str, Path]
     functions: tuple[Function, ...]
     source: str
+    max_init: float | None = None
+    """The longest init that `invoke smoke` accepts, in milliseconds."""
 
     @property
     def build_args(self) -> Mapping[str, str]:
@@ -300,7 +304,18 @@ def _image(
         contexts={key: (root / path).resolve() for key, path in contexts.items()},
         functions=tuple(read_functions(given.get("functions", ()), document, name, settings["stack"].value)),
         source=document.where("images", name) if given else dockerfile,
+        max_init=_milliseconds(given.get("max-init"), document, "images", name, "max-init"),
     )
+
+
+def _milliseconds(text: str | None, document: Document, *path: str) -> float | None:
+    """Read a duration; a problem goes to the document."""
+    found = _DURATION.fullmatch(text or "")
+    if text is not None and not found:
+        document.problem(
+            f"{text!r} is not a duration", where=document.where(*path), allowed="3s, 2.5s, 800ms"
+        )
+    return float(found[1]) * (1 if found[2] == "ms" else 1000) if found else None
 
 
 def _secrets(root: Path, document: Document, env: Mapping[str, str]) -> Iterator[Secret]:

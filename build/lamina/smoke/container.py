@@ -8,7 +8,7 @@ import secrets
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,15 @@ from lamina.errors import Problem
 from lamina.execute.engine import Engine
 from lamina.refs import Reference
 from lamina.registries.local import connect, engine_errors
-from lamina.smoke import asking
+from lamina.smoke import asking, starting
 from lamina.smoke.answer import Invocation, RawResponse, judge
+from lamina.smoke.init import Init, read_init
 
 LABEL = "dev.lamina.smoke"
 _FOLDER = "/lamina-smoke"
 _EMULATOR, _ASKING, _EVENT = (f"{_FOLDER}/{name}" for name in ("aws-lambda-rie", "asking.py", "event.json"))
+_STARTING = f"{_FOLDER}/starting.py"
+_STARTS = 3
 _USER = "993:990"  # sbx_user1051, as which Lambda runs every function
 _HOME = "/home/sbx_user1051"  # does not exist, as on Lambda
 _TMP = "rw,exec,nosuid,nodev,size=512m,mode=1777"
@@ -42,10 +45,18 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerStart:
-    """How a container starts. command: the image's CMD, or its replacement."""
+    """How a container starts. command: the image's CMD, or its replacement. size: bytes, unpacked."""
 
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
+    size: int = 0
+    layers: int = 0
+
+    @property
+    def python(self) -> str:
+        """The interpreter that runs the handler: of the entrypoint, if that names one."""
+        first = self.entrypoint[0] if self.entrypoint else ""
+        return first if first.rpartition("/")[2].startswith("python") else "python3"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +71,37 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Smoked:
-    """A function and its response. function: the CMD. skipped: why it was not tried, if so."""
+    """A function and its response. function: the CMD. skipped: why it was not tried, if so.
+
+    init: its start explained, if that was asked for and possible. max_init: the configured limit in ms.
+    """
 
     image: str
     function: str
     answer: Invocation = field(default_factory=Invocation)
     skipped: str | None = None
+    tag: str = ""
+    size: int = 0
+    layers: int = 0
+    init: Init | None = None
+    max_init: float | None = None
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether its init took longer than its configured limit."""
+        init = self.answer.init_ms
+        return self.max_init is not None and init is not None and init > self.max_init
 
     @property
     def problem(self) -> Problem | None:
         """The failure as a problem, if there is one."""
+        if self.answer.failure is None and self.is_slow:
+            return Problem(
+                what=f"{self.function}: init took {self.answer.init_ms:.0f} ms",
+                where=self.image,
+                allowed=f"max-init: {self.max_init:.0f} ms",
+                hint="read above which imports are slow; import what few events need where it is used",
+            )
         if self.answer.failure is None:
             return None
         return Problem(
@@ -98,15 +130,21 @@ class SmokeEngine:
     def start_of(self, ref: Reference) -> ContainerStart:
         """Return the entrypoint and command of an image in the engine."""
         with engine_errors(f"inspect {ref}", self._engine.host):
-            config = self._api.inspect_image(str(ref)).get("Config") or {}
+            image = self._api.inspect_image(str(ref))
+        config = image.get("Config") or {}
         return ContainerStart(
-            entrypoint=tuple(config.get("Entrypoint") or ()), command=tuple(config.get("Cmd") or ())
+            entrypoint=tuple(config.get("Entrypoint") or ()),
+            command=tuple(config.get("Cmd") or ()),
+            size=image.get("Size") or 0,
+            layers=len((image.get("RootFS") or {}).get("Layers") or ()),
         )
 
     def run(self, trial: Trial, emulator: Path) -> Invocation:
         """Start an instance, send it the event and remove it. Raises EngineError."""
         with engine_errors(f"run {trial.ref}", self._engine.host), self._container(trial) as container:
-            self._api.put_archive(container, _FOLDER, _archive(emulator, trial.event))
+            self._api.put_archive(
+                container, _FOLDER, _archive({_EMULATOR: emulator, _ASKING: asking.__file__}, trial.event)
+            )
             self._api.start(container)
             response = self._ask(container)
             state = self._end(container)
@@ -121,8 +159,29 @@ class SmokeEngine:
         )
         return judge(raw, memory=self._conditions.memory)
 
+    def explain(self, trial: Trial) -> Init | None:
+        """Start the handler without an event and measure its init. None if it cannot be started so."""
+        handler = trial.start.command[0] if trial.start.command else ""
+        if "." not in handler:
+            return None
+        start = replace(
+            trial.start,
+            entrypoint=(trial.start.python, "-B", _STARTING, "measure"),
+            command=(handler,),
+        )
+        measured = replace(trial, start=start)
+        with (
+            engine_errors(f"run {trial.ref}", self._engine.host),
+            self._container(measured, emulated=False) as container,
+        ):
+            self._api.put_archive(container, _FOLDER, _archive({_STARTING: starting.__file__}, b""))
+            self._api.start(container)
+            code = self._api.wait(container, timeout=_STARTS * self._conditions.timeout + _EXTRA_SECONDS)
+            written = self._api.logs(container, stdout=True, stderr=False)
+        return read_init(json.loads(written), handler) if code["StatusCode"] == 0 else None
+
     @contextmanager
-    def _container(self, trial: Trial) -> Iterator[str]:
+    def _container(self, trial: Trial, *, emulated: bool = True) -> Iterator[str]:
         from docker.errors import NotFound
 
         name = f"lamina-smoke-{secrets.token_hex(6)}"
@@ -133,7 +192,7 @@ class SmokeEngine:
                 labels={LABEL: trial.name},
                 # The entrypoint of AWS's images starts its own emulator, unless it finds a runtime API. Ours
                 # provides one, so that every image runs under the same emulator.
-                entrypoint=[_EMULATOR, *trial.start.entrypoint],
+                entrypoint=[*((_EMULATOR,) if emulated else ()), *trial.start.entrypoint],
                 command=list(trial.start.command),
                 user=_USER,
                 environment=self._environment(trial),
@@ -207,10 +266,10 @@ def _fault(text: str) -> str | None:
     return " ".join(text.split()) or None
 
 
-def _archive(emulator: Path, event: bytes) -> bytes:
-    """Return a tar archive for the container: the emulator, the script that sends the event, the event."""
+def _archive(programs: Mapping[str, str | Path], event: bytes) -> bytes:
+    """Return a tar archive for the container: programs by their path there, and the event."""
     tar = io.BytesIO()
-    contents = {_EMULATOR: emulator.read_bytes(), _ASKING: Path(asking.__file__).read_bytes(), _EVENT: event}
+    contents = {path: Path(file).read_bytes() for path, file in programs.items()} | {_EVENT: event}
     with tarfile.open(fileobj=tar, mode="w") as archive:
         for path, content in contents.items():
             entry = tarfile.TarInfo(path.rpartition("/")[2])

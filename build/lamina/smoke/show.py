@@ -11,6 +11,7 @@ from rich.text import Text
 from lamina.report.console import Screen, make_table, styled
 from lamina.smoke.answer import Failure
 from lamina.smoke.container import Smoked
+from lamina.smoke.show_init import init_document
 
 _PAYLOAD = 400
 _LOG_LINES = 20
@@ -24,7 +25,8 @@ def show_smoke(screen: Screen, smoked: Iterable[Smoked]) -> None:
     )
     for each in tried:
         answer = each.answer
-        failed = Text(answer.failure.type, style="bold red") if answer.failure else styled("ok")
+        slow = Text("slow init", style="bold red") if each.is_slow else styled("ok")
+        failed = Text(answer.failure.type, style="bold red") if answer.failure else slow
         result = styled("skipped") if each.skipped else failed
         figures = (answer.init_ms, answer.duration_ms, answer.billed_ms, answer.memory_mb)
         table.add_row(each.image, each.function, result, *(_figure(number) for number in figures))
@@ -53,12 +55,15 @@ def _figure(number: float | None) -> str:
 
 
 def smoke_documents(smoked: Iterable[Smoked]) -> list[dict[str, Any]]:
-    """Return the functions that were tried. ok: null for a skipped one. memory_mb: peak memory."""
+    """Return the functions that were tried. ok: null for a skipped one. memory_mb: peak memory.
+
+    init: what the init consists of, where that was measured. size: bytes of the unpacked image.
+    """
     return [
         {
             "name": each.image,
             "function": each.function,
-            "ok": None if each.skipped else each.answer.failure is None,
+            "ok": None if each.skipped else each.problem is None,
             "payload": each.answer.payload,
             "error": _failure(each.answer.failure),
             "init_ms": each.answer.init_ms,
@@ -66,10 +71,16 @@ def smoke_documents(smoked: Iterable[Smoked]) -> list[dict[str, Any]]:
             "billed_ms": each.answer.billed_ms,
             "memory_mb": each.answer.memory_mb,
             "log": list(each.answer.log),
+            **_measured(each),
             **({"skipped": each.skipped} if each.skipped else {}),
         }
         for each in smoked
     ]
+
+
+def _measured(smoked: Smoked) -> dict[str, Any]:
+    init = init_document(smoked)
+    return {"size": smoked.size, "layers": smoked.layers, "init": init} if init else {}
 
 
 def _failure(failure: Failure | None) -> dict[str, Any] | None:

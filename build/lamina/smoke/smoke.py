@@ -35,12 +35,14 @@ class SmokeOptions:
 
     event: a file; by default the one next to the handler. commands: replace each image's own CMD.
     credentials: whether functions get the user's AWS credentials from the environment.
+    explain: whether to measure what the init of a function consists of, in a second container.
     """
 
     conditions: Conditions
     event: Path | None = None
     commands: tuple[str, ...] = ()
     credentials: bool = False
+    explain: bool = False
 
 
 def conditions(
@@ -126,10 +128,22 @@ def _smoke(
         function = " ".join(command) or _NO_COMMAND
         with session.screen.working() as show:
             show(f"{name}: {function} gets {_shown(session, file) if file else 'an empty event'}")
-            answer = engine.run(
-                Trial(name=name, ref=ref, start=replace(start, command=command), event=event), program
-            )
-        yield Smoked(image=name, function=function, answer=answer)
+            trial = Trial(name=name, ref=ref, start=replace(start, command=command), event=event)
+            answer = engine.run(trial, program)
+            init = None
+            if options.explain and answer.failure is None:
+                show(f"{name}: {function} is started again to explain its init")
+                init = engine.explain(trial)
+        yield Smoked(
+            image=name,
+            function=function,
+            answer=answer,
+            tag=images[name].tag,
+            size=start.size,
+            layers=start.layers,
+            init=init,
+            max_init=images[name].node.spec.max_init,
+        )
 
 
 def _shown(session: Session, file: Path) -> str:

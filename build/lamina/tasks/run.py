@@ -26,6 +26,7 @@ MEMORY, TIMEOUT = 1024, 30
         "timeout": "seconds each function may take, its init included",
         "memory": "memory of each function, in MB",
         "aws-credentials": "pass the environment's AWS credentials to the functions (default: none)",
+        "init": "explain init: its phases, slowest imports and bytecode, by three more starts",
     },
 )
 def smoke(
@@ -37,6 +38,7 @@ def smoke(
     timeout: int = TIMEOUT,
     memory: int = MEMORY,
     aws_credentials: bool = False,
+    init: bool = True,
     registry: str | None = None,
     stack: str | None = None,
     platform: str | None = None,
@@ -48,6 +50,8 @@ def smoke(
         images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
     )
     with open_session("smoke", flags, json=json) as session:
+        from lamina.smoke.history import keep_inits, last_inits
+        from lamina.smoke.show_init import show_inits
         from lamina.smoke.smoke import SmokeOptions, conditions, failed, smoke_images
 
         options = SmokeOptions(
@@ -55,13 +59,17 @@ def smoke(
             commands=tuple(command),
             conditions=conditions(memory=memory, timeout=timeout, variables=tuple(env)),
             credentials=aws_credentials,
+            explain=init,
         )
         found = smoke_images(session, options)
+        state, documents = session.project.state, smoke_documents(found)
         show_smoke(session.screen, found)
+        show_inits(session.screen, found, last_inits(state, (each.image for each in found)))
+        keep_inits(state, found, documents)
         error = failed(found)
         if error:
             session.screen.error(error)
-        session.screen.finish("smoke", ok=error is None, images=smoke_documents(found))
+        session.screen.finish("smoke", ok=error is None, images=documents)
         if error:
             raise Exit(code=error.exit_code)
 

@@ -249,3 +249,20 @@ def test_a_locale_in_which_names_read_otherwise_is_refused(
     (fault,) = refusals(repo)
     assert "iso8859-1" in fault
     assert "PYTHONUTF8=1" in fault
+
+
+@pytest.mark.parametrize(("text", "milliseconds"), [("3s", 3000), ("2.5 s", 2500), ("800ms", 800)])
+def test_the_longest_init_is_a_duration(repo: Repo, text: str, milliseconds: float) -> None:
+    repo.image("a", f"FROM {RUNTIME}")
+    repo.config(f'[tool.lamina.images.a]\nmax-init = "{text}"\n')
+
+    assert repo.project().images["a"].max_init == milliseconds
+
+
+def test_a_longest_init_that_is_not_a_duration_is_refused(repo: Repo) -> None:
+    repo.image("a", f"FROM {RUNTIME}")
+    repo.config('[tool.lamina.images.a]\nmax-init = "soon"\n')
+
+    assert refusals(repo) == [
+        "pyproject.toml:2: 'soon' is not a duration\n  allowed: 3s, 2.5s, 800ms",
+    ]

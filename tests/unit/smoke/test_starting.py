@@ -1,0 +1,62 @@
+"""What a start costs is measured in real interpreters."""
+
+from __future__ import annotations
+
+import json
+import py_compile
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from lamina.smoke import starting
+from lamina.smoke.init import read_init
+
+
+def measured(folder: Path) -> dict[str, Any]:
+    """The printed figures of `handler.handler` in a folder."""
+    done = subprocess.run(
+        [sys.executable, "-B", starting.__file__, "measure", "handler.handler"],
+        cwd=folder,
+        capture_output=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_start_is_measured_in_a_real_interpreter(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("import decimal\n")
+    (tmp_path / "handler.py").write_text("import helper\nprint('loading')\n\n\ndef handler(): ...\n")
+
+    found = measured(tmp_path)
+    init = read_init(found, "handler.handler")
+
+    assert init is not None
+    assert init.compiled == 2
+    assert init.compiling_ms > 0
+    assert {"helper", "decimal"} <= {each.name for each in init.slowest}
+    assert 0 < init.handler.wall < init.imports.wall + init.handler.wall < init.wall_ms
+    assert init.memory_mb > 0
+    assert (init.bytecode_files, init.without_cpu_ms, init.saved_by_bytecode) == (0, None, None)
+
+
+def test_a_start_with_bytecode_is_measured_without_it_as_well(tmp_path: Path) -> None:
+    (tmp_path / "handler.py").write_text("def handler(): ...\n")
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    py_compile.compile(str(tmp_path / "handler.py"), invalidation_mode=mode)
+
+    found = measured(tmp_path)
+
+    assert found["bytecode"]["files"] == 1
+    assert found["start"]["compiled"] == 0
+    assert found["without"]["compiled"] == 1
+
+
+def test_a_handler_that_cannot_be_imported_has_no_init(tmp_path: Path) -> None:
+    (tmp_path / "handler.py").write_text("import nosuchmodule\n")
+
+    found = measured(tmp_path)
+
+    assert "No module named 'nosuchmodule'" in found["fault"]
+    assert read_init(found, "handler.handler") is None
