@@ -23,6 +23,7 @@ from lamina.identify.runnable import check_runnable
 from lamina.identify.tree import DiskFiles, Files, TreeEntry
 from lamina.identify.wildcard import is_wildcard
 from lamina.lint.survey import IdleRule, LintInput, Package
+from lamina.report.inits import last_compilations
 
 _PYPROJECT = "pyproject.toml"
 _ALIKE = 0.85
@@ -76,6 +77,7 @@ class Surveyor:
             idle_rules={name: tuple(_idle(image)) for name, image in images.items()},
             listings={name: dict(_listings(image)) for name, image in images.items()},
             runnable=check_runnable(images, images),
+            starts=last_compilations(project.state),
             texts=dict(_texts(images)),
             seconds_of=self._seconds_of,
         )

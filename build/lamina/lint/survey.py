@@ -67,6 +67,8 @@ class LintInput:
     idle_rules: Mapping[str, tuple[IdleRule, ...]] = field(default_factory=dict)
     listings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     runnable: Mapping[str, Runnable] = field(default_factory=dict)
+    starts: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    """Image -> the modules that its last measured start compiled, and the milliseconds of CPU."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """Path in findings -> text, of the files whose comments may switch rules off."""
     seconds_of: Callable[[str, str], float | None] = lambda _image, _instruction: None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.text import Text
 
 from lamina.report.console import Screen, make_table, styled
+from lamina.report.inits import Runs
 from lamina.smoke.answer import Failure
 from lamina.smoke.container import Smoked
 from lamina.smoke.show_init import init_document
@@ -76,6 +77,15 @@ def smoke_documents(smoked: Iterable[Smoked]) -> list[dict[str, Any]]:
         }
         for each in smoked
     ]
+
+
+def measured_runs(smoked: Iterable[Smoked], documents: Iterable[Mapping[str, Any]]) -> Runs:
+    """Return the runs to keep. documents: of `smoke_documents`, in the same order."""
+    return {
+        (each.image, each.function): {"tag": each.tag, **document}
+        for each, document in zip(smoked, documents, strict=True)
+        if each.init
+    }
 
 
 def _measured(smoked: Smoked) -> dict[str, Any]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from lamina.report import figures
 from lamina.report.console import Screen
+from lamina.report.inits import Runs
 from lamina.smoke.container import Smoked
 from lamina.smoke.init import Init, Part
 
-Before = Mapping[tuple[str, str], Mapping[str, Any]]
-"""Image and function -> the document of an earlier run."""
 _HEADINGS = (
     *("image", "function", "init ms", "before", "interpreter", "client", "imports", "handler"),
     *("CPU ms", "memory MB", "size", "layers"),
@@ -20,7 +19,7 @@ _FEW = 20
 """Compiled modules that are not worth a line: the handler's own and a few more."""
 
 
-def show_inits(screen: Screen, smoked: Iterable[Smoked], before: Before) -> None:
+def show_inits(screen: Screen, smoked: Iterable[Smoked], before: Runs) -> None:
     """Show the phases of each measured init, then its slowest imports and its bytecode."""
     measured = [(each, each.init) for each in smoked if each.init]
     if not measured:
@@ -31,7 +30,7 @@ def show_inits(screen: Screen, smoked: Iterable[Smoked], before: Before) -> None
         screen.say(f"{each.image} {each.function}: {_bytecode(init)}")
 
 
-def _row(smoked: Smoked, init: Init, before: Before) -> tuple[str, ...]:
+def _row(smoked: Smoked, init: Init, before: Runs) -> tuple[str, ...]:
     earlier = before.get((smoked.image, smoked.function), {}).get("init_ms")
     phases = (init.interpreter, init.client, init.imports, init.handler)
     return (

@@ -9,7 +9,8 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from lamina.flow.session import Flags
-from lamina.smoke.show import show_smoke, smoke_documents
+from lamina.report.inits import keep_inits, last_inits
+from lamina.smoke.show import measured_runs, show_smoke, smoke_documents
 from lamina.tasks.frame import helps, open_session
 
 MEMORY, TIMEOUT = 1024, 30
@@ -50,7 +51,6 @@ def smoke(
         images=tuple(image), registry=registry, stack=stack, platform=platform, static=static or None
     )
     with open_session("smoke", flags, json=json) as session:
-        from lamina.smoke.history import keep_inits, last_inits
         from lamina.smoke.show_init import show_inits
         from lamina.smoke.smoke import SmokeOptions, conditions, failed, smoke_images
 
@@ -64,8 +64,8 @@ def smoke(
         found = smoke_images(session, options)
         state, documents = session.project.state, smoke_documents(found)
         show_smoke(session.screen, found)
-        show_inits(session.screen, found, last_inits(state, (each.image for each in found)))
-        keep_inits(state, found, documents)
+        show_inits(session.screen, found, last_inits(state))
+        keep_inits(state, measured_runs(found, documents))
         error = failed(found)
         if error:
             session.screen.error(error)

@@ -100,6 +100,11 @@ CASES = {
         at=2,
         good=(("RUN pip install 'chromadb>=0.5.0'",), ("RUN pip install a > /dev/null",), ("RUN a>=1",)),
     ),
+    "no-bytecode": Case(
+        bad=(f"RUN {CACHE} pip install --no-compile 'left==1.0'",),
+        at=2,
+        good=((f"RUN {CACHE} pip install 'left==1.0'",),),
+    ),
     "context-before-install": Case(
         bad=("COPY . /var/task/", "RUN pip install -r src/requirements.txt"),
         at=2,

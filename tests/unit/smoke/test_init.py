@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from lamina.report.console import Screen
+from lamina.report.inits import KEPT, every_init, keep_inits, last_compilations, last_inits
 from lamina.smoke.answer import Invocation
 from lamina.smoke.container import Smoked
-from lamina.smoke.history import KEPT, every_init, keep_inits, last_inits
 from lamina.smoke.init import Init, Part, split_imports
-from lamina.smoke.show import smoke_documents
+from lamina.smoke.show import measured_runs, smoke_documents
 from lamina.smoke.show_init import change, show_inits
 
 TRACE = """\
@@ -93,20 +93,21 @@ def test_an_image_without_bytecode_is_told_what_compiling_costs() -> None:
 def test_the_last_runs_of_a_function_are_kept(tmp_path: Path) -> None:
     for number in range(KEPT + 2):
         run = (smoked(explained(), init_ms=number, tag="sha-1"),)
-        keep_inits(tmp_path, run, smoke_documents(run))
+        keep_inits(tmp_path, measured_runs(run, smoke_documents(run)))
 
-    assert last_inits(tmp_path, ["fn", "other"])["fn", "handler.handler"]["init_ms"] == KEPT + 1
+    assert last_inits(tmp_path)["fn", "handler.handler"]["init_ms"] == KEPT + 1
+    assert last_compilations(tmp_path) == {"fn": (0, 0.0)}
     [(image, function, runs)] = every_init(tmp_path)
     assert (image, function, len(runs), runs[0]["tag"]) == ("fn", "handler.handler", KEPT, "sha-1")
 
 
 def test_an_unmeasured_or_damaged_record_is_none(tmp_path: Path) -> None:
     run = (smoked(None),)
-    keep_inits(tmp_path, run, smoke_documents(run))
+    keep_inits(tmp_path, measured_runs(run, smoke_documents(run)))
     (tmp_path / "smoke").mkdir()
     (tmp_path / "smoke" / "fn.json").write_text("{")
 
-    assert last_inits(tmp_path, ["fn"]) == {}
+    assert last_inits(tmp_path) == {}
     assert "init" not in smoke_documents(run)[0]
 
 

@@ -1,0 +1,58 @@
+"""Keep what starts of functions cost, in ``.lamina/smoke/``: written by smoke, read by reports and lint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lamina.files import read_json, write_json
+
+SCHEMA = 1
+KEPT = 20
+"""Runs kept of each function."""
+Runs = Mapping[tuple[str, str], Mapping[str, Any]]
+"""Image and function -> the document of a run."""
+
+
+def keep_inits(state: Path, runs: Runs) -> None:
+    """Add runs to those of their images; the oldest are dropped."""
+    for (image, function), document in runs.items():
+        kept = {**_read(state, image)}
+        kept[function] = [*kept.get(function, []), document][-KEPT:]
+        write_json(_file(state, image), {"schema": SCHEMA, "functions": kept})
+
+
+def every_init(state: Path) -> Iterator[tuple[str, str, list[Mapping[str, Any]]]]:
+    """Yield image, function and kept runs of all images, the last run last."""
+    for file in sorted(state.joinpath("smoke").glob("*.json")):
+        for function, runs in _read(state, file.stem).items():
+            if runs:
+                yield file.stem, function, runs
+
+
+def last_inits(state: Path) -> Runs:
+    """Return the last run of each function."""
+    return {(image, function): runs[-1] for image, function, runs in every_init(state)}
+
+
+def last_compilations(state: Path) -> Mapping[str, tuple[int, float]]:
+    """Return image -> the modules that its slowest function compiled in its last run, and the ms of CPU."""
+    found: dict[str, tuple[int, float]] = {}
+    for (image, _), run in last_inits(state).items():
+        init = run.get("init") or {}
+        now = (int(init.get("compiled", 0)), float(init.get("compiling_ms", 0.0)))
+        found[image] = max(found.get(image, now), now)
+    return found
+
+
+def _read(state: Path, image: str) -> Mapping[str, list[Mapping[str, Any]]]:
+    document = read_json(_file(state, image))
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        return {}
+    functions = document.get("functions")
+    return functions if isinstance(functions, dict) else {}
+
+
+def _file(state: Path, image: str) -> Path:
+    return state / "smoke" / f"{image}.json"
