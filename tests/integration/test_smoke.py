@@ -111,6 +111,8 @@ def test_what_goes_wrong_is_told_as_lambda_would(functions: Repo, engine: TestEn
         "fn-eats": "Runtime.OutOfMemory",
     }
     assert found["fn-fine"]["payload"] == {"receipt": 1, "mb": "128"}
+    assert found["fn-fine"]["init"]["phases"].keys() == {"interpreter", "client", "imports", "handler"}
+    assert "init" not in found["fn-raises"]
     assert found["fn-raises"]["log"][0] == "looking"
     assert found["fn-raises"]["error"]["trace"][0].startswith('  File "/var/task/handler.py", line 3')
     assert found["fn-slow"]["error"]["message"] == "Task timed out after 3.00 seconds"
@@ -161,3 +163,29 @@ def test_runs_that_fetch_the_emulator_at_once_do_not_disturb_each_other(tmp_path
     (file,) = map(Path, paths)
     assert os.access(file, os.X_OK)
     assert sorted(each.name for each in file.parent.iterdir()) == [".lock", file.name]
+
+
+def test_an_edited_source_never_meets_its_old_bytecode(repo: Repo) -> None:
+    repo.write("src/handler.py", "import value\n\n\ndef handler(event, context):\n    return value.VALUE\n")
+    repo.write("src/value.py", "VALUE = 1\n")
+    repo.write(
+        "dockerfiles/fn-compiled/Dockerfile",
+        f"FROM {RUNTIME} AS code\nCOPY src/ /rootfs/var/task/\n"
+        "RUN python3 -m compileall -q -s /rootfs -p / --invalidation-mode unchecked-hash /rootfs/var/task\n"
+        f'FROM {RUNTIME}\nCOPY --link --from=code /rootfs/ /\nCMD ["handler.handler"]\n',
+    )
+    repo.ok("build-all")
+    first = answers(repo.ok("smoke", "--json"))["fn-compiled"]
+    repo.write("src/value.py", "VALUE = 2\n")  # of the same length, staged with the same time
+    repo.write("pyproject.toml", '[tool.lamina.images.fn-compiled]\nmax-init = "1ms"\n')
+    repo.ok("build-all")
+
+    done = repo.fails(1, "smoke")
+
+    assert first["payload"] == 1
+    assert first["init"]["compiled"] == 0
+    assert first["init"]["bytecode"]["files"] == 2
+    assert first["init"]["without_bytecode_cpu_ms"] > 0
+    assert "fn-compiled handler.handler answered 2" in done.stdout
+    assert "2 .pyc files" in done.stdout
+    assert "allowed: max-init: 1 ms" in done.stderr
