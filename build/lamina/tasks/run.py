@@ -27,7 +27,7 @@ MEMORY, TIMEOUT = 1024, 30
         "timeout": "seconds each function may take, its init included",
         "memory": "memory of each function, in MB",
         "aws-credentials": "pass the environment's AWS credentials to the functions (default: none)",
-        "init": "explain init: its phases, slowest imports and bytecode, by three more starts",
+        "init": "explain init: its phases, slowest imports and bytecode, by starting the functions again",
     },
 )
 def smoke(

@@ -50,6 +50,7 @@ def test_a_start_with_bytecode_is_measured_without_it_as_well(tmp_path: Path) ->
 
     assert found["bytecode"]["files"] == 1
     assert found["start"]["compiled"] == 0
+    assert found["with"]["compiled"] == 0
     assert found["without"]["compiled"] == 1
 
 
