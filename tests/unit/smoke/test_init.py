@@ -68,7 +68,7 @@ def test_the_table_tells_the_phases_the_change_and_what_bytecode_saves() -> None
     before = {("fn", "handler.handler"): {"init_ms": 200.0}}
 
     show_inits(
-        Screen(told=out, env={"COLUMNS": "200"}), [smoked(explained(), size=5_000_000, layers=7)], before
+        Screen(stream=out, env={"COLUMNS": "200"}), [smoked(explained(), size=5_000_000, layers=7)], before
     )
 
     assert "200 (-50 %)" in out.getvalue()
@@ -84,7 +84,7 @@ def test_an_image_without_bytecode_is_told_what_compiling_costs() -> None:
     out = io.StringIO()
     none = explained(bytecode_files=0, with_cpu_ms=None, compiled=603, compiling_ms=40.0)
 
-    show_inits(Screen(told=out, env={"COLUMNS": "200"}), [smoked(none)], {})
+    show_inits(Screen(stream=out, env={"COLUMNS": "200"}), [smoked(none)], {})
 
     assert (
         "the image has no .pyc files: 603 modules are compiled at every start, 40 of 80 ms" in out.getvalue()
