@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -236,14 +237,19 @@ def loaded_with(start: str) -> set[str]:
 @pytest.mark.parametrize(
     ("start", "needed", "unwanted"),
     [
-        ("tasks/__init__.py", {"tasks/images.py", "report/console.py"}, ("adopt/", "aws/", "lint/")),
+        ("tasks/commands.py", {"tasks/flags.py"}, ("declare/", "flow/", "report/", "tasks/images.py")),
+        (
+            "tasks/collection.py",
+            {"tasks/frame.py", "report/console.py"},
+            ("adopt/", "aws/", "lint/", "smoke/"),
+        ),
         (
             "flow/build.py",
             {"execute/run.py"},
             tuple(f"registries/{each}.py" for each in ("ecr", "oci", "session", "wire")),
         ),
     ],
-    ids=["a list of tasks", "a build without a registry"],
+    ids=["the table of commands", "a list of tasks", "a build without a registry"],
 )
 def test_nobody_waits_for_modules_that_are_not_needed(
     start: str, needed: set[str], unwanted: tuple[str, ...]
@@ -252,6 +258,17 @@ def test_nobody_waits_for_modules_that_are_not_needed(
 
     assert needed <= seen
     assert sorted(each for each in seen if each.startswith(unwanted)) == []
+
+
+def test_the_table_of_commands_needs_the_standard_library_alone() -> None:
+    others = {
+        each.package
+        for name in loaded_with("tasks/commands.py")
+        for each in imports(PACKAGE / name)
+        if each.at_top and not each.typing
+    }
+
+    assert others - sys.stdlib_module_names == {"lamina"}
 
 
 def test_the_environment_is_never_edited() -> None:

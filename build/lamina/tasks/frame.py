@@ -1,4 +1,4 @@
-"""The frame around every task's one call: flags in, errors reported once, an exit code out."""
+"""The frame around every command's one call: flags in, errors reported once, an exit code out."""
 
 from __future__ import annotations
 
@@ -8,47 +8,21 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NoReturn
-
-from invoke.exceptions import Exit
+from typing import IO, TYPE_CHECKING, Any
 
 from lamina.errors import Interrupted, LaminaError
 from lamina.flow.session import Flags, Session
 from lamina.report.console import Screen
 from lamina.report.document import outcome_documents, saved_document
+from lamina.tasks.command import Command, Flag, Given
+from lamina.tasks.commands import COMMANDS
 
 if TYPE_CHECKING:
     from lamina.execute.outcome import Outcome
-
-HELP = {
-    "image": "only this image (may be given several times)",
-    "registry": "where images live: local, ecr, or host[:port][/prefix]",
-    "push": "push to the registry, and confirm every digest",
-    "platform": "linux/amd64 or linux/arm64",
-    "stack": "part of the repository name: dev, prod, ...",
-    "builder": "a buildx builder instead of the engine's own",
-    "static": "build Lambda images on <base>:stable and leave the bases alone",
-    "force": "build even what is up to date",
-    "refresh": "build even what is up to date, without BuildKit's cache, to pick up new versions of unpinned "
-    "inputs; the content tag moves to the new image, which a registry with immutable tags refuses",
-    "jobs": "how many images to build at once (0: all)",
-    "reproducible": "fix every timestamp in the image: cold builds anywhere give the same digest (slower)",
-    "keep-going": "after a failure, build the images that are not based on the failed one",
-    "create": "create missing repositories",
-    "allow-stand-in": "push images that are based on a stand-in runtime",
-    "stall": "seconds without progress after which a registry transfer fails (0: no limit; default 120)",
-    "cache": "remote cache: max, min, inline or off",
-    "cache-read-only": "read the remote cache, but do not write it",
-    "provenance": "attest how each pushed image was built, under its own tag: min, or max with all steps",
-    "sbom": "attest the packages of each pushed image, under the same tag",
-    "sbom-generator": "the image that lists the packages of an image",
-    "json": "print one JSON object and nothing else",
-    "plain": "print plain lines instead of the live view",
-    "offline": "contact neither engine nor registry",
-}
 
 _MANY_VALUES = 200_000
 """Allocations between two garbage collections. A plan of many files makes many values and no cycles, and
@@ -57,22 +31,54 @@ _ENDING = (signal.SIGTERM, signal.SIGHUP)
 _AGAIN = "fix that and run again; nothing unfinished is recorded"
 
 
-def helps(*names: str) -> dict[str, str]:
-    """Return the help of these flags, by dashed name as Invoke expects."""
-    return {name: HELP[name] for name in names}
+def run_command(command: Command, values: Mapping[str, Given]) -> int:
+    """Run a command, and return its exit code.
+
+    Args:
+        values: The values of flags, by flag name; a flag that is left out has its default.
+    """
+    found = {flag: _value(flag, values) for flag in command.flags}
+
+    def of(*targets: str) -> dict[str, Given | tuple[str, ...]]:
+        return {flag.parameter: value for flag, value in found.items() if flag.goes_to in targets}
+
+    fields: dict[str, Any] = {**of("setting", "flags"), **command.fixed}
+    quiet = any(command.quiet.get(flag.name) == value for flag, value in found.items() if value)
+    module, _, name = command.runs.partition(":")
+    function = getattr(import_module(f"lamina.tasks.{module}"), name)
+    return run_in_session(
+        command.name,
+        Flags(**fields),
+        lambda session: function(session, **of("command")),
+        json=quiet,
+        plain=bool(of("screen").get("plain")),
+        stream=sys.stderr if command.only_result else None,
+    )
 
 
-@contextmanager
-def open_session(
-    command: str, flags: Flags, *, json: bool = False, plain: bool = False, stream: IO[str] | None = None
-) -> Iterator[Session]:
-    """Open a session for a task's flags; report an error once and end with its exit code.
+def _value(flag: Flag, values: Mapping[str, Given]) -> Given | tuple[str, ...]:
+    value = values.get(flag.name, flag.initial)
+    if isinstance(value, list):
+        return tuple(value)
+    if flag.bare is not None and value is True:
+        return flag.bare
+    unset = flag.goes_to == "setting" and (flag.kind is bool or flag.bare is not None)
+    return (value or None) if unset else value
+
+
+def run_in_session(
+    command: str,
+    flags: Flags,
+    work: Callable[[Session], int],
+    *,
+    json: bool = False,
+    plain: bool = False,
+    stream: IO[str] | None = None,
+) -> int:
+    """Do the work of a command in a session; report an error once. Return the exit code.
 
     Args:
         stream: the one for messages to people; see `Screen`.
-
-    Raises:
-        Exit: with the code of the error or signal that ended the command.
     """
     gc.set_threshold(_MANY_VALUES)
     screen = Screen(as_json=json, plain=plain, stream=stream, rewrite=_rewrite())
@@ -80,20 +86,17 @@ def open_session(
     caught: list[int] = []
     try:
         with _signals_as_interrupts(caught):
-            yield session
+            code = work(session)
             sys.stdout.flush()
+        return 128 + caught[0] if code == Interrupted.exit_code and caught else code
     except KeyboardInterrupt:
-        _fail(screen, command, Interrupted.of("stopped; nothing unfinished is recorded"), caught)
-    except Exit as ended:
-        if ended.code == Interrupted.exit_code and caught:
-            raise Exit(code=128 + caught[0]) from None
-        raise
+        return _fail(screen, command, Interrupted.of("stopped; nothing unfinished is recorded"), caught)
     except LaminaError as error:
-        _fail(screen, command, error)
+        return _fail(screen, command, error)
     except BrokenPipeError:
-        raise Exit(code=close_stdout()) from None
+        return close_stdout()
     except OSError as error:
-        _fail(screen, command, LaminaError.of_system(error, hint=_AGAIN))
+        return _fail(screen, command, LaminaError.of_system(error, hint=_AGAIN))
     finally:
         session.close()
 
@@ -130,22 +133,20 @@ def _rewrite() -> Callable[[str], str]:
     """
     if Path(sys.argv[0]).name != "lamina":
         return str
-    from lamina.tasks import ns
-
-    tasks = "|".join(re.escape(name) for name in ns.task_names)
-    called = re.compile(rf"\binvoke (?=(?:{tasks})\b)")
+    names = "|".join(map(re.escape, COMMANDS))
+    called = re.compile(rf"\binvoke (?=(?:{names})\b)")
     return lambda text: called.sub("lamina ", text) if "invoke " in text else text
 
 
-def _fail(screen: Screen, command: str, error: LaminaError, signals: Sequence[int] = ()) -> NoReturn:
-    """Report an error and exit with its code, or with the code of the signal that caused it."""
+def _fail(screen: Screen, command: str, error: LaminaError, signals: Sequence[int] = ()) -> int:
+    """Report an error; return its exit code, or that of the signal that caused it."""
     screen.error(error)
     try:
         screen.finish(command, ok=False, images=[])
         sys.stdout.flush()
     except OSError:  # the error may be that standard output is full
         close_stdout()
-    raise Exit(code=128 + signals[0] if signals else error.exit_code)
+    return 128 + signals[0] if signals else error.exit_code
 
 
 @contextmanager
@@ -171,8 +172,8 @@ def _signals_as_interrupts(caught: list[int]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def report(session: Session, command: str, work: Callable[[], Outcome]) -> None:
-    """Do the work and show its outcome. Raise Exit with the error's code if the work is incomplete."""
+def report(session: Session, command: str, work: Callable[[], Outcome]) -> int:
+    """Do the work and show its outcome. Return the exit code: the error's if the work is incomplete."""
     started = time.monotonic()
     outcome = work()
     session.screen.outcome(outcome, seconds=time.monotonic() - started)
@@ -190,5 +191,4 @@ def report(session: Session, command: str, work: Callable[[], Outcome]) -> None:
         saved=saved_document(outcome.saved_in_all),
         **({"builds": list(outcome.remote)} if outcome.remote else {}),
     )
-    if error:
-        raise Exit(code=error.exit_code)
+    return error.exit_code if error else 0

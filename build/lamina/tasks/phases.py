@@ -1,58 +1,47 @@
-"""The three phases of the caching plan, composed of the other tasks' steps."""
+"""The three phases of the caching plan, composed of other commands' steps."""
 
 from __future__ import annotations
 
-from invoke.context import Context
-from invoke.tasks import task
-
-from lamina.flow.session import Flags
-from lamina.tasks.frame import helps, open_session, report
+from lamina.flow.session import Session
+from lamina.tasks.frame import report
 
 
-@task(help=helps("plain"))
-def phase1(_: Context, plain: bool = False) -> None:
-    """Quick wins: check Dockerfiles, ignore files and the engine; show the plan."""
-    with open_session("phase1", Flags(), plain=plain) as session:
-        from lamina.adopt.checklist import phase1_checks
-        from lamina.adopt.ignore import read_ignore_files
-        from lamina.adopt.show import show_checks, show_ignores
-        from lamina.flow.plan import make_plan_only
+def phase1(session: Session) -> int:
+    """Check, and plan."""
+    from lamina.adopt.checklist import phase1_checks
+    from lamina.adopt.ignore import read_ignore_files
+    from lamina.adopt.show import show_checks, show_ignores
+    from lamina.flow.plan import make_plan_only
 
-        session.screen.plan(make_plan_only(session))
-        show_ignores(session.screen, read_ignore_files(session))
-        show_checks(session.screen, phase1_checks(session))
-
-
-@task(help=helps("registry", "push", "static", "plain"))
-def phase2(
-    _: Context, registry: str | None = None, push: bool = False, static: bool = False, plain: bool = False
-) -> None:
-    """Stable development: log in, pull, build and tag the bases, build the Lambda images.
-
-    With --static: build only the Lambda images, on the stable bases.
-    """
-    flags = Flags(registry=registry, push=push, static=static or None)
-    with open_session("phase2", flags, plain=plain) as session:
-        from lamina.adopt.checklist import tag_bases
-        from lamina.flow.build import build_images
-        from lamina.flow.login import enter, warm
-
-        session.screen.say(enter(session))
-        session.screen.rows(("image", "state"), warm(session), wide="state")
-        if session.has_bases and not session.static:
-            report(session, "phase2", lambda: build_images(session, "phase2", "base"))
-            session.screen.say(f"tagged with the revision: {', '.join(tag_bases(session)) or 'none'}")
-        report(session, "phase2", lambda: build_images(session, "phase2", "lambda"))
+    session.screen.plan(make_plan_only(session))
+    show_ignores(session.screen, read_ignore_files(session))
+    show_checks(session.screen, phase1_checks(session))
+    return 0
 
 
-@task(help=helps("registry", "plain"))
-def phase3(_: Context, registry: str | None = None, plain: bool = False) -> None:
-    """Optimisation: show which images are linked, and check the remote cache and remote builds."""
-    with open_session("phase3", Flags(registry=registry), plain=plain) as session:
-        from lamina.adopt.checklist import phase3_checks
-        from lamina.adopt.show import show_checks
+def phase2(session: Session) -> int:
+    """Build the bases and tag them, then the Lambda images."""
+    from lamina.adopt.checklist import tag_bases
+    from lamina.flow.build import build_images
+    from lamina.flow.login import enter, warm
 
-        nodes = session.graph.nodes.values()
-        rows = ((node.name, node.recipe.unlinked or "yes", str(len(node.recipe.stages))) for node in nodes)
-        session.screen.rows(("image", "linked", "stages"), rows, wide="linked")
-        show_checks(session.screen, phase3_checks(session))
+    session.screen.say(enter(session))
+    session.screen.rows(("image", "state"), warm(session), wide="state")
+    if session.has_bases and not session.static:
+        code = report(session, "phase2", lambda: build_images(session, "phase2", "base"))
+        if code:
+            return code
+        session.screen.say(f"tagged with the revision: {', '.join(tag_bases(session)) or 'none'}")
+    return report(session, "phase2", lambda: build_images(session, "phase2", "lambda"))
+
+
+def phase3(session: Session) -> int:
+    """Show what can still be optimised."""
+    from lamina.adopt.checklist import phase3_checks
+    from lamina.adopt.show import show_checks
+
+    nodes = session.graph.nodes.values()
+    rows = ((node.name, node.recipe.unlinked or "yes", str(len(node.recipe.stages))) for node in nodes)
+    session.screen.rows(("image", "linked", "stages"), rows, wide="linked")
+    show_checks(session.screen, phase3_checks(session))
+    return 0

@@ -8,7 +8,7 @@ from invoke.exceptions import ParseError
 from invoke.program import Program
 
 from lamina import __version__
-from lamina.tasks import ns
+from lamina.tasks.collection import ns
 from lamina.tasks.frame import flush_output, output_refused
 from lamina.tasks.usage import usage_errors
 

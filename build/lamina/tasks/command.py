@@ -1,0 +1,104 @@
+"""A command of `lamina` and its flags, as values; `lamina.tasks.commands` has the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Given = str | int | bool | list[str] | None
+"""The value of a flag: of its kind, or its default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """A flag of a command.
+
+    Attributes:
+        name: As typed, without dashes.
+        kind: What a value is; a bool takes none, a list may be given several times.
+        default: The value if the flag is not given.
+        bare: The value if the flag is given without one; None: it needs one.
+        goes_to: Who gets the value: the configuration (False counts as not given), the other fields of
+            `Flags`, the screen, or the function that runs the command.
+        field: The name of the field or parameter that gets it; by default the flag's own.
+        positional: Whether the command needs it, and takes it without its name too.
+    """
+
+    name: str
+    help: str
+    kind: type[str] | type[int] | type[bool] | type[list[str]] = str
+    default: str | int | bool | None = None
+    bare: str | bool | None = None
+    goes_to: Literal["setting", "flags", "screen", "command"] = "command"
+    field: str = ""
+    positional: bool = False
+
+    @property
+    def parameter(self) -> str:
+        """The name of the field or parameter."""
+        return self.field or self.name.replace("-", "_")
+
+    @property
+    def initial(self) -> Given:
+        """The value if the flag is not given; each call has its own list."""
+        return [] if self.kind is list else self.default
+
+
+def text(name: str, help: str, *, default: str | None = None, field: str = "") -> Flag:  # noqa: A002
+    """Return a flag of one command that takes a value."""
+    return Flag(name=name, help=help, default=default, field=field)
+
+
+def number(name: str, default: int, help: str) -> Flag:  # noqa: A002
+    """Return a flag of one command that takes a whole number."""
+    return Flag(name=name, help=help, kind=int, default=default)
+
+
+def switch(name: str, help: str, *, field: str = "", default: bool = False) -> Flag:  # noqa: A002
+    """Return a flag of one command that is on or off; ``--no-…`` turns off one that is on by default."""
+    return Flag(name=name, help=help, kind=bool, default=default, field=field)
+
+
+def repeated(name: str, help: str) -> Flag:  # noqa: A002
+    """Return a flag of one command that may be given several times."""
+    return Flag(name=name, help=help, kind=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command of `lamina`, which is also a task of Invoke.
+
+    Attributes:
+        name: With its group and a dot before it, if it has one.
+        runs: ``module:function`` below `lamina.tasks`. The function gets the session, and by name the flags
+            that go to the command; it returns the exit code.
+        help: One line; after an empty line there may be more.
+        flags: In the order in which they choose their short names.
+        fixed: Fields of `Flags` that the command sets itself.
+        quiet: Flag -> the value with which standard output has no messages to people.
+        only_result: Whether messages to people always go to standard error.
+    """
+
+    name: str
+    runs: str
+    help: str
+    flags: tuple[Flag, ...] = ()
+    fixed: Mapping[str, bool] = field(default_factory=dict)
+    quiet: Mapping[str, Given] = field(default_factory=lambda: {"json": True})
+    only_result: bool = False
+
+    @property
+    def summary(self) -> str:
+        """The first line of the help."""
+        return self.help.partition("\n")[0]
+
+    @property
+    def short_names(self) -> Mapping[str, str]:
+        """Flag -> its short name, as Invoke chooses it: its first character that none before it has."""
+        chosen: dict[str, str] = {}
+        for flag in self.flags:
+            free = (each for each in flag.name if each not in chosen.values())
+            if short := next(free, None):
+                chosen[flag.name] = short
+        return chosen

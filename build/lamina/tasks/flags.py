@@ -1,0 +1,62 @@
+"""The flags that several commands take: one table of names, kinds, help and where each value goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lamina.tasks.command import Flag
+
+# fmt: off
+_SHARED = (
+    Flag(name="image", kind=list, goes_to="flags", field="images",
+         help="only this image (may be given several times)"),
+    Flag(name="registry", goes_to="setting",
+         help="where images live: local, ecr, or host[:port][/prefix]"),
+    Flag(name="push", kind=bool, default=False, goes_to="flags",
+         help="push to the registry, and confirm every digest"),
+    Flag(name="platform", goes_to="setting",
+         help="linux/amd64 or linux/arm64"),
+    Flag(name="stack", goes_to="setting",
+         help="part of the repository name: dev, prod, ..."),
+    Flag(name="builder", goes_to="setting",
+         help="a buildx builder instead of the engine's own"),
+    Flag(name="static", kind=bool, default=False, goes_to="setting",
+         help="build Lambda images on <base>:stable and leave the bases alone"),
+    Flag(name="force", kind=bool, default=False, goes_to="flags",
+         help="build even what is up to date"),
+    Flag(name="refresh", kind=bool, default=False, goes_to="flags",
+         help="build even what is up to date, without BuildKit's cache, to pick up new versions of unpinned "
+              "inputs; the content tag moves to the new image, which a registry with immutable tags refuses"),
+    Flag(name="upstream", kind=bool, default=False, goes_to="flags",
+         help="ask the registries of pinned images for newer ones; this rebuilds nothing"),
+    Flag(name="jobs", goes_to="setting",
+         help="how many images to build at once (0: all)"),
+    Flag(name="reproducible", kind=bool, default=False, goes_to="setting",
+         help="fix every timestamp in the image: cold builds anywhere give the same digest (slower)"),
+    Flag(name="keep-going", kind=bool, default=False, goes_to="flags",
+         help="after a failure, build the images that are not based on the failed one"),
+    Flag(name="create", kind=bool, default=False, goes_to="flags",
+         help="create missing repositories"),
+    Flag(name="allow-stand-in", kind=bool, default=False, goes_to="flags",
+         help="push images that are based on a stand-in runtime"),
+    Flag(name="stall", goes_to="setting",
+         help="seconds without progress after which a registry transfer fails (0: no limit; default 120)"),
+    Flag(name="cache", goes_to="setting",
+         help="remote cache: max, min, inline or off"),
+    Flag(name="cache-read-only", kind=bool, default=False, goes_to="setting",
+         help="read the remote cache, but do not write it"),
+    Flag(name="provenance", bare="min", goes_to="setting",
+         help="attest how each pushed image was built, under its own tag: min, or max with all steps"),
+    Flag(name="sbom", kind=bool, default=False, goes_to="setting",
+         help="attest the packages of each pushed image, under the same tag"),
+    Flag(name="sbom-generator", goes_to="setting",
+         help="the image that lists the packages of an image"),
+    Flag(name="offline", kind=bool, default=False, goes_to="flags",
+         help="contact neither engine nor registry"),
+    Flag(name="json", kind=bool, default=False, goes_to="screen",
+         help="print one JSON object and nothing else"),
+    Flag(name="plain", kind=bool, default=False, goes_to="screen",
+         help="print plain lines instead of the live view"),
+)
+# fmt: on
+FLAGS: Mapping[str, Flag] = {flag.name: flag for flag in _SHARED}
