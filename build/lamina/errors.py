@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
@@ -46,6 +45,8 @@ def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.5) -> str | No
         known: the candidates.
         cutoff: the least similarity that counts, from 0 (any) to 1 (equal).
     """
+    import difflib  # errors are raised by few commands, and imported by all
+
     return next(iter(difflib.get_close_matches(word, [*known], n=1, cutoff=cutoff)), None)
 
 

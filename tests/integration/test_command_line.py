@@ -46,12 +46,12 @@ def test_an_output_that_takes_nothing_is_no_traceback(
 
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_a_signal_while_modules_are_loaded(tmp_path: Path, number: str, code: int) -> None:
-    """A module of that name is loaded early, and takes for ever."""
+    """A module of that name is loaded for words that are left to Invoke, and takes for ever."""
     (tmp_path / "invoke.py").write_text(
         "import pathlib, time\npathlib.Path('begun').touch()\ntime.sleep(60)\n"
     )
     child = subprocess.Popen(
-        [sys.executable, "-m", "lamina"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "lamina", "--echo"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )
     while not (tmp_path / "begun").exists():
         time.sleep(0.02)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gc
-import os
 import re
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from lamina.report.console import Screen
 from lamina.report.document import outcome_documents, saved_document
 from lamina.tasks.command import Command, Flag, Given
 from lamina.tasks.commands import COMMANDS
+from lamina.tasks.output import close_stdout
 
 if TYPE_CHECKING:
     from lamina.execute.outcome import Outcome
@@ -99,31 +99,6 @@ def run_in_session(
         return _fail(screen, command, LaminaError.of_system(error, hint=_AGAIN))
     finally:
         session.close()
-
-
-def close_stdout() -> int:
-    """Send further output to /dev/null, as after ``| head``; return the code that shells give SIGPIPE."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 128 + signal.SIGPIPE
-
-
-def flush_output() -> int:
-    """Flush standard output. Return 0, or the exit code if it cannot be written."""
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        return output_refused(error)
-    return 0
-
-
-def output_refused(error: OSError) -> int:
-    """Report that standard output cannot be written, write no more to it, and return the exit code."""
-    code = close_stdout()
-    if isinstance(error, BrokenPipeError):
-        return code
-    with suppress(OSError):
-        sys.stderr.write(f"error: standard output cannot be written: {error.strerror or error}\n")
-    return LaminaError.exit_code
 
 
 def _rewrite() -> Callable[[str], str]:

@@ -1,46 +1,72 @@
-"""The ``lamina`` command: the same tasks without a tasks.py, in any repository."""
+"""The ``lamina`` command: the same commands without a tasks.py, in any repository.
+
+What people usually type is read and answered from the table of commands; Invoke, which takes longer to import
+than most commands take to run, gets everything else.
+"""
 
 from __future__ import annotations
 
 import sys
-
-from invoke.exceptions import ParseError
-from invoke.program import Program
+from collections.abc import Sequence
 
 from lamina import __version__
-from lamina.tasks.collection import ns
-from lamina.tasks.frame import flush_output, output_refused
-from lamina.tasks.usage import usage_errors
-
-
-class LaminaProgram(Program):
-    """Invoke's program, which reports usage errors in the form of all other errors."""
-
-    def parse_core(self, argv: list[str] | None) -> None:
-        """Parse the flags that need no task."""
-        with usage_errors(argv or sys.argv, ns.task_names, ()):
-            super().parse_core(argv)
-
-    def parse_tasks(self) -> None:
-        """Parse the tasks and their flags."""
-        with usage_errors(self.argv, ns.task_names, self.initial_context.flags):
-            super().parse_tasks()
-            last = self.argv[-1]
-            if self.tasks and (flag := self.tasks[-1].flags.get(last)) and flag.kind is list:
-                # Invoke reports a missing value only for flags that are given once.
-                raise ParseError(f"Flag {last!r} needed value and was not given one!", self.tasks[-1])
-
-
-program = LaminaProgram(name="Lamina", binary="lamina", namespace=ns, version=__version__)
+from lamina.tasks.output import flush_output, output_refused
 
 
 def main() -> None:
     """Run the command line. Report an output that cannot be written; end quietly if it was closed."""
-    code: str | int | None = 0
     try:
-        program.run()
-    except SystemExit as ended:
-        code = ended.code
-    except OSError as error:  # Invoke itself prints lists and help
+        code = run(sys.argv[1:])
+    except OSError as error:  # lists and help
         code = output_refused(error)
     sys.exit(flush_output() or code)
+
+
+def run(words: Sequence[str]) -> int:
+    """Run the words after ``lamina``, and return the exit code."""
+    text = _answer(words)
+    if text is not None:
+        sys.stdout.write(text)
+        return 0
+    from lamina.tasks.line import read_line
+
+    call = read_line(words)
+    if call is None:
+        return _run_with_invoke(words)
+    if call.help:
+        from lamina.tasks.help import command_help
+
+        sys.stdout.write(command_help(call.command))
+        return 0
+    from lamina.tasks.frame import run_command
+
+    return run_command(call.command, call.values)
+
+
+def _answer(words: Sequence[str]) -> str | None:
+    """Return the version, the list of commands or help if that is all the words ask for."""
+    if [*words] in (["--version"], ["-V"]):
+        return f"Lamina {__version__}\n"
+    if words and words[0] not in {"--help", "-h", "--list", "-l"}:
+        return None
+    from lamina.tasks.commands import COMMANDS
+    from lamina.tasks.help import command_help, command_list, program_help
+
+    match [*words]:
+        case [] | ["--help" | "-h"]:
+            return program_help()
+        case ["--list" | "-l"]:
+            return command_list()
+        case ["--help" | "-h", name] if name in COMMANDS:
+            return command_help(COMMANDS[name])
+    return None
+
+
+def _run_with_invoke(words: Sequence[str]) -> int:
+    from lamina.tasks.invoke_program import program
+
+    try:
+        program.run([sys.argv[0], *words])
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    return 0

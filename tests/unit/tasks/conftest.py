@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.tasks.program import program
+from lamina.tasks import program
 
 from ..conftest import Repo
 
@@ -24,10 +24,6 @@ def lamina(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Comma
     monkeypatch.setenv("LAMINA_CACHE", str(tmp_path / "cache"))
 
     def run(*words: str) -> int:
-        try:
-            program.run(["lamina", *words])
-        except SystemExit as ended:
-            return int(ended.code or 0)
-        return 0
+        return program.run(words)
 
     return run

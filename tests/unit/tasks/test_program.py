@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from ..conftest import Repo
 from .conftest import Command
 
 
@@ -35,3 +36,30 @@ def test_a_mistake_is_told_with_the_nearest_name(
         report = json.loads(capsys.readouterr().out)
         assert (report["ok"], report["images"]) == (False, [])
         assert says.splitlines()[0] in report["messages"][0]["text"]
+
+
+def test_several_commands_in_a_line_run_one_after_the_other(
+    lamina: Command, receipts: Repo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lamina("config", "plan", "--offline", "--check") == 7
+
+    out = capsys.readouterr().out
+    assert out.index("sbom-generator") < out.index("4 to build")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--version",), "Lamina "),
+        ((), "Usage: lamina [--core-opts]"),
+        (("--list",), "Subcommands:"),
+        (("--help", "why"), "Usage: lamina [--core-opts] why"),
+        (("why", "--help"), "Usage: lamina [--core-opts] why"),
+        (("--list", "ecr"), "Subcommands:\n\n  .setup"),
+    ],
+)
+def test_help_is_printed(
+    lamina: Command, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str
+) -> None:
+    assert lamina(*words) == 0
+    assert capsys.readouterr().out.startswith(says)

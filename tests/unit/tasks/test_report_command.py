@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.tasks.program import program
+from lamina.tasks import program
 
 from ..conftest import Repo
 from ..report.runs import COLD, EDITED, A, put_edit, put_pair
@@ -26,11 +26,7 @@ def lamina(receipts: Repo, monkeypatch: pytest.MonkeyPatch) -> Command:
         monkeypatch.delenv(name)
 
     def run(*words: str) -> int:
-        try:
-            program.run(["lamina", *words])
-        except SystemExit as ended:
-            return int(ended.code or 0)
-        return 0
+        return program.run(words)
 
     return run
 

@@ -1,0 +1,33 @@
+"""Invoke's own program with our commands: several tasks in a line, Invoke's flags, and usage errors."""
+
+from __future__ import annotations
+
+import sys
+
+from invoke.exceptions import ParseError
+from invoke.program import Program
+
+from lamina import __version__
+from lamina.tasks.collection import ns
+from lamina.tasks.usage import usage_errors
+
+
+class LaminaProgram(Program):
+    """Invoke's program, which reports usage errors in the form of all other errors."""
+
+    def parse_core(self, argv: list[str] | None) -> None:
+        """Parse the flags that need no task."""
+        with usage_errors(argv or sys.argv, ns.task_names, ()):
+            super().parse_core(argv)
+
+    def parse_tasks(self) -> None:
+        """Parse the tasks and their flags."""
+        with usage_errors(self.argv, ns.task_names, self.initial_context.flags):
+            super().parse_tasks()
+            last = self.argv[-1]
+            if self.tasks and (flag := self.tasks[-1].flags.get(last)) and flag.kind is list:
+                # Invoke reports a missing value only for flags that are given once.
+                raise ParseError(f"Flag {last!r} needed value and was not given one!", self.tasks[-1])
+
+
+program = LaminaProgram(name="Lamina", binary="lamina", namespace=ns, version=__version__)

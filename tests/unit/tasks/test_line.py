@@ -1,0 +1,145 @@
+"""Command lines are read and answered as Invoke would, by Invoke's own parser and printer."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+import pytest
+from invoke.exceptions import ParseError
+from invoke.parser.parser import Parser
+
+from lamina.tasks.collection import ns
+from lamina.tasks.commands import COMMANDS
+from lamina.tasks.help import command_help, command_list, program_help
+from lamina.tasks.invoke_program import program
+from lamina.tasks.line import read_line, typed_names
+
+Capture = pytest.CaptureFixture[str]
+CASES = 600
+PARSER = Parser(initial=program.initial_context, contexts=ns.to_contexts())
+
+
+def as_invoke(words: list[str]) -> Mapping[str, object] | None:
+    """The values that Invoke gives a task for these words; None for mistakes and several tasks."""
+    try:
+        core, *tasks = PARSER.parse_argv(words)
+    except (ParseError, ValueError):
+        return None
+    if len(tasks) != 1 or any(arg.got_value for arg in core.args.values()):
+        return None
+    return dict(tasks[0].as_kwargs)
+
+
+def read(words: list[str]) -> Mapping[str, object] | None:
+    call = read_line(words)
+    if call is None:
+        return None
+    return {flag.name: call.values.get(flag.name, flag.initial) for flag in call.command.flags}
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("plan", {}),
+        ("plan --image a --image b --json", {"image": ["a", "b"], "json": True}),
+        ("plan --image=a -i b -ic", {"image": ["a", "b", "c"]}),
+        ("plan -fo", {"force": True, "offline": True}),
+        ("plan -foi a", {"force": True, "offline": True, "image": ["a"]}),
+        ("plan --registry --plain", {"registry": "--plain"}),
+        ("plan --registry --stack=prod", {"registry": "--stack=prod"}),
+        ("plan --registry --json", None),
+        ("plan --registry=", {"registry": ""}),
+        ("plan --registry a --registry b", None),
+        ("plan --json=yes", None),
+        ("plan --image", None),
+        ("plan lint", None),
+        ("plan a", None),
+        ("plan --jsn", None),
+        ("plan -z", None),
+        ("plan --echo", None),
+        ("plan -- more", None),
+        ("build-all --provenance --push", {"provenance": True, "push": True}),
+        ("build-all --provenance=max", {"provenance": "max"}),
+        ("build-all --provenance max --image a", {"provenance": "max", "image": ["a"]}),
+        ("build-all --provenance", {"provenance": True}),
+        ("build-all --provenance plan", None),
+        ("report --html --json", {"html": True, "json": True}),
+        ("report --html page.html", {"html": "page.html"}),
+        ("report --last 3", {"last": 3}),
+        ("report --last three", None),
+        ("codebuild.build --no-wait", {"wait": False}),
+        ("codebuild.build --no-follow", None),
+        ("why a --from stable", {"image": "a", "from": "stable"}),
+        ("why --from stable a", {"image": "a", "from": "stable"}),
+        ("why plan", {"image": "plan"}),
+        ("why --image a", {"image": "a"}),
+        ("why", None),
+        ("why a b", None),
+        ("bild-all", None),
+        ("--json plan", None),
+    ],
+)
+def test_a_line_is_read_as_invoke_reads_it(line: str, values: Mapping[str, object] | None) -> None:
+    found = read(line.split())
+    if found is not None and values is not None:
+        found = {name: value for name, value in found.items() if name in values}
+
+    assert found == values
+    assert (as_invoke(line.split()) if values is None else read(line.split())) == as_invoke(line.split())
+
+
+def random_line(rng: random.Random) -> list[str]:
+    """A command and words that are its flags, their values, or near to either."""
+    command = COMMANDS[rng.choice([*COMMANDS])]
+    typed = [name for name in typed_names(command) if name != "--"]
+    words = [command.name]
+    for _ in range(rng.randint(0, 6)):
+        flag = rng.choice(typed) if typed else "--json"
+        value = rng.choice(["a", "7", "", "-x", "--json", "max", "plan", "a=b", "--x=y", "-1"])
+        words += rng.choice(
+            [[flag], [flag, value], [f"{flag}={value}"], [f"{flag}{value}"], [value], [flag, flag]]
+        )
+    return words
+
+
+def test_random_lines_mean_what_they_mean_to_invoke() -> None:
+    rng, read_here = random.Random(14), 0
+    for _ in range(CASES):
+        words = random_line(rng)
+        found = read(words)
+        if found is not None:
+            read_here += 1
+            assert found == as_invoke(words), words
+    assert read_here > CASES / 10
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_is_what_invoke_prints(name: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        program.run(["lamina", "--help", name])
+
+    assert command_help(COMMANDS[name]) == capsys.readouterr().out
+
+
+def test_lists_are_what_invoke_prints(capsys: Capture) -> None:
+    for word, text in (("--list", command_list()), ("--help", program_help())):
+        with pytest.raises(SystemExit):
+            program.run(["lamina", word])
+        assert text == capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line", ["why --help", "why -h", "plan --offline --help", "plan -h"])
+def test_a_command_is_asked_for_its_help(line: str) -> None:
+    call = read_line(line.split())
+
+    assert call is not None
+    assert call.help
+
+
+def test_what_is_a_flag_of_the_command_is_not_help() -> None:
+    call = read_line(["build-all", "-h", "max"])
+
+    assert call is not None
+    assert not call.help
+    assert call.values == {"cache": "max"}
