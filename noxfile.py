@@ -73,6 +73,7 @@ def package(session: nox.Session) -> None:
     wheel = build_wheel(session)
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("lamina/")}
     files = [*PACKAGE.rglob("*.py"), *PACKAGE.glob("report/assets/*"), PACKAGE / "py.typed"]
+    files.append(PACKAGE / "lamina.schema.json")
     wanted = {str(file.relative_to("build")) for file in files}
     if inside != wanted:
         session.error(f"the wheel and the package differ: {sorted(inside ^ wanted)}")

@@ -60,7 +60,7 @@ def phase2_checks(session: Session) -> tuple[Check, ...]:
     unstable = _missing(session, stable)
     return (
         login_check(
-            settings["registry"], local=local, unknown=plan.unknown if plan else "the plan has errors"
+            settings.sourced("registry"), local=local, unknown=plan.unknown if plan else "the plan has errors"
         ),
         pull_check(outside.unlocked, _not_in_engine(session, used)),
         build_check(plan, "base"),
@@ -75,8 +75,8 @@ def phase3_checks(session: Session) -> tuple[Check, ...]:
     settings = session.project.settings
     return (
         linked_check(session.graph.nodes.values()),
-        cache_check(settings["cache"], local=not session.remote),
-        remote_check(settings["builder"]),
+        cache_check(settings.sourced("cache"), local=not session.remote),
+        remote_check(settings.sourced("builder")),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from lamina.adopt.ignore_file import IgnoreFile
 from lamina.decide.plan import Plan
 from lamina.declare.graph import Node
-from lamina.declare.settings import Value
+from lamina.declare.settings import SettingValue, Value
 from lamina.errors import Problem
 from lamina.lint.findings import Finding
 
@@ -59,7 +59,7 @@ def buildkit_check(builder: str | None, problem: Problem | None) -> Check:
     return _done(1, "BuildKit", builder or "")
 
 
-def login_check(registry: Value, *, local: bool, unknown: str | None) -> Check:
+def login_check(registry: Value[SettingValue], *, local: bool, unknown: str | None) -> Check:
     """Phase 2: the registry accepts the credentials. unknown: why it was not checked."""
     if local:
         return _not_applicable(2, "login", f"images live in the engine ({registry.source})")
@@ -125,7 +125,7 @@ def linked_check(nodes: Iterable[Node]) -> Check:
     return _done(3, "linked stages", "every image is linked")
 
 
-def cache_check(cache: Value, *, local: bool) -> Check:
+def cache_check(cache: Value[SettingValue], *, local: bool) -> Check:
     """Phase 3: other machines reuse the cache of this one's builds."""
     if local:
         return _not_applicable(3, "remote cache", "images live in the engine, and so does the cache")
@@ -134,7 +134,7 @@ def cache_check(cache: Value, *, local: bool) -> Check:
     return _done(3, "remote cache", f"{cache.value} ({cache.source})")
 
 
-def remote_check(builder: Value) -> Check:
+def remote_check(builder: Value[SettingValue]) -> Check:
     """Phase 3: another machine builds."""
     if builder.value:
         return _done(3, "remote build", f"builder {builder.value} ({builder.source})")

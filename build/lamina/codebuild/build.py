@@ -93,7 +93,7 @@ def aws_clients(session: Session) -> Clients:
 def lacking_registry(session: Session) -> Iterator[Problem]:
     """Yield a problem unless the registry is ECR."""
     if not session.on_ecr:
-        registry = session.project.settings["registry"]
+        registry = session.project.settings.sourced("registry")
         yield Problem(
             what=f"builds on CodeBuild push to ECR, and the registry is {registry.value!r}",
             where=registry.source,
@@ -221,7 +221,7 @@ def _remote_builds(
         if not own:
             continue
         first = 1 + sum(len(remote.steps) for remote in remotes)
-        jobs: int = session.project.get("jobs")
+        jobs = session.project.settings.jobs
         steps = split(replace(request, decisions=own, secrets=files), jobs, first=first)
         batch = as_batch(settings, len(own))
         texts = {

@@ -145,7 +145,7 @@ def _architectures(session: Session) -> tuple[str, ...]:
 
 def _repositories(session: Session) -> tuple[str, ...]:
     """Return the full names of the repositories of images and caches."""
-    prefix = str(session.project.get("registry")).partition("/")[2].strip("/")
+    prefix = session.project.settings.registry.partition("/")[2].strip("/")
     policy = read_policy(session)
     own = [session.project.repository(image) for image in session.graph.nodes]
     names = (*own, *(policy.name(name) for name in own if policy.mode != "off"))

@@ -7,25 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lamina.declare.document import Document
+from lamina.declare.document import Document, Key
 from lamina.declare.grammar import without_login
 from lamina.refs import Reference
 
 ROOT = "ROOT"
 """ECR's name for the creation template of all repositories without a template of their own."""
-_ECR_KEYS: Mapping[str, type] = {
-    "account": str,
-    "region": str,
-    "host": str,
-    "scan-on-push": bool,
-    "blob-mounting": bool,
-    "untagged-days": int,
-    "cache-days": int,
-    "readers": list,
-    "template": str,
-}
-_GC_KEYS: Mapping[str, type] = {"keep-last": int, "days": int, "look-in": list, "accounts": list}
-_PLACE_KEYS: Mapping[str, type] = {"region": str, "role": str}
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]{1,2}")
 _PRINCIPAL = re.compile(r"arn:[a-z-]+:iam::([0-9]{12}):(?:root|(?:role|user)/[\w+=,.@/-]+)")
@@ -42,6 +29,37 @@ _SHAPES: Mapping[str, tuple[re.Pattern[str], str, str]] = {
     ),
     "role": (_ROLE, "a role ARN", "arn:aws:iam::<account>:role/<name>"),
 }
+# fmt: off
+ECR_KEYS: Mapping[str, Key] = {
+    "account": Key(kind=str, pattern=_ACCOUNT.pattern,
+                   help="the registry's account; by default that of the credentials"),
+    "region": Key(kind=str, pattern=_REGION.pattern,
+                  help="the registry's region; by default as AWS is configured"),
+    "host": Key(kind=str, help="host or host:port that replaces AWS's own"),
+    "scan-on-push": Key(kind=bool, help="scan images as they are pushed"),
+    "blob-mounting": Key(kind=bool, help="let repositories share layers"),
+    "untagged-days": Key(kind=int, least=1, most=_MOST_DAYS, help="days until replaced caches expire"),
+    "cache-days": Key(kind=int, least=1, most=_MOST_DAYS,
+                      help="days until all other caches expire after their last write"),
+    "readers": Key(kind=list, values=(Key(kind=str, pattern=f"{_ACCOUNT.pattern}|{_PRINCIPAL.pattern}"),),
+                   help="accounts, and ARNs of roles and users, that may pull"),
+    "template": Key(kind=str, pattern=_PREFIX.pattern,
+                    help="prefix of the repositories that a push may create; ROOT: all of the registry"),
+}
+_PLACE_KEYS: Mapping[str, Key] = {
+    "region": Key(kind=str, pattern=_REGION.pattern, help="by default the caller's own"),
+    "role": Key(kind=str, pattern=_ROLE.pattern, help="ARN of the role to assume"),
+}
+GC_KEYS: Mapping[str, Key] = {
+    "keep-last": Key(kind=int, least=1, most=_MOST_DAYS,
+                     help="how many of the newest images to keep in each repository"),
+    "days": Key(kind=int, least=0, most=_MOST_DAYS, help="keep images pushed within this many days"),
+    "look-in": Key(kind=list, values=(Key(kind=dict, table=_PLACE_KEYS),),
+                   help="accounts and regions in which to list functions that run images"),
+    "accounts": Key(kind=list, values=(Key(kind=str, pattern=_ACCOUNT.pattern),),
+                    help="all accounts whose functions may run the images"),
+}
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +129,7 @@ def account_of(reader: str) -> str:
 
 def read_ecr(document: Document) -> Ecr:
     """Read ``[tool.lamina.ecr]``. Problems go to the document."""
-    given = dict(document.known(document.table.get("ecr", {}), _ECR_KEYS, "ecr"))
+    given = dict(document.known(document.table.get("ecr", {}), ECR_KEYS, "ecr"))
     for key in ("account", "region", "template"):
         _shaped(document, key, given.get(key), "ecr", key)
     for key in ("untagged-days", "cache-days"):
@@ -124,7 +142,7 @@ def read_ecr(document: Document) -> Ecr:
 
 def read_retention(document: Document) -> Retention:
     """Read ``[tool.lamina.gc]``. Problems go to the document."""
-    given = dict(document.known(document.table.get("gc", {}), _GC_KEYS, "gc"))
+    given = dict(document.known(document.table.get("gc", {}), GC_KEYS, "gc"))
     for key, least in (("keep-last", 1), ("days", 0)):
         _counted(document, key, given, least, "gc")
     given["look-in"] = tuple(_accounts(document, given.get("look-in", ())))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lamina.declare.document import Document
+from lamina.declare.document import TEXTS, Document, Key
 from lamina.refs import Reference
 
 TABLE = "codebuild"
@@ -25,12 +25,6 @@ BATCH_ABOVE = 30
 PARAMETER = "ssm:"
 """Prefix of a secret that is in Parameter Store instead of Secrets Manager."""
 _LEAST_MINUTES, _MOST_MINUTES = 5, 2160
-_KEYS: Mapping[str, type] = {
-    **dict.fromkeys(("project", "bucket", "region", "role", "batch-role", "buildkit", "compute"), str),
-    **dict.fromkeys(("image-amd64", "image-arm64"), str),
-    **dict.fromkeys(("timeout", "batch-above"), int),
-    "secrets": dict,
-}
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+")
 _FORMS: Mapping[str, tuple[re.Pattern[str], str, str]] = {
     "project": (
@@ -51,6 +45,25 @@ _FORMS: Mapping[str, tuple[re.Pattern[str], str, str]] = {
     "image-arm64": (re.compile(r"[\w][\w./:@-]*"), "an image", ARCHITECTURES["arm64"][1]),
 }
 """Key -> its pattern, its description, the allowed values."""
+_HELP: Mapping[str, str] = {
+    "project": "prefix of the CodeBuild project names; there is one project per architecture",
+    "bucket": "bucket of build inputs and results",
+    "region": "region of the builds; by default the registry's",
+    "role": "role of builds",
+    "batch-role": "role of batches",
+    "compute": "size of the machines",
+    "image-amd64": "the machine's image",
+    "image-arm64": "the machine's image",
+}
+KEYS: Mapping[str, Key] = {
+    **{name: Key(kind=str, pattern=_FORMS[name][0].pattern, help=text) for name, text in _HELP.items()},
+    "buildkit": Key(kind=str, help="BuildKit's image; by default the machine's engine builds"),
+    "timeout": Key(kind=int, least=_LEAST_MINUTES, most=_MOST_MINUTES, help="minutes a build may take"),
+    "batch-above": Key(kind=int, least=1, help="images above which several machines build"),
+    "secrets": Key(
+        kind=dict, values=TEXTS, help=f"id -> name in Secrets Manager, or {PARAMETER}name in Parameter Store"
+    ),
+}
 _PLACE = re.compile(r"[\w+=,.@:/!-]+")
 
 
@@ -92,7 +105,7 @@ class CodeBuildSettings:
 
 def read_codebuild(document: Document) -> CodeBuildSettings:
     """Read ``[tool.lamina.codebuild]``. Problems go to the document."""
-    given = document.known(document.table.get(TABLE, {}), _KEYS, TABLE)
+    given = document.known(document.table.get(TABLE, {}), KEYS, TABLE)
     for key, (form, kind, allowed) in _FORMS.items():
         if key in given and not form.fullmatch(given[key]):
             _fault(document, f"{given[key]!r} is not {kind}", key, allowed)

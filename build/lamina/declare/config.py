@@ -14,14 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lamina.declare.accounts import Ecr, Retention, read_ecr, read_retention
+from lamina.declare.accounts import ECR_KEYS, GC_KEYS, Ecr, Retention, read_ecr, read_retention
+from lamina.declare.codebuild import KEYS as CODEBUILD_KEYS
 from lamina.declare.codebuild import TABLE as CODEBUILD
 from lamina.declare.codebuild import CodeBuildSettings, read_codebuild
-from lamina.declare.document import CONFIG_FILE, Document
+from lamina.declare.document import CONFIG_FILE, TEXTS, Document, Key
 from lamina.declare.expand import ExpansionError, expand
-from lamina.declare.functions import Function, check_claims, read_functions
+from lamina.declare.functions import FUNCTIONS, Function, check_claims, read_functions
 from lamina.declare.grammar import (
     CONTEXTS,
+    NAME,
     NAMES,
     SECRET,
     SECRETS,
@@ -30,31 +32,59 @@ from lamina.declare.grammar import (
     unusable,
 )
 from lamina.declare.machine import native_platform
-from lamina.declare.settings import SETTINGS, Value, read_platform, read_settings
+from lamina.declare.settings import (
+    DEFAULT,
+    SETTINGS,
+    Settings,
+    SettingValue,
+    Value,
+    read_platform,
+    read_settings,
+)
 from lamina.errors import ConfigError
 from lamina.files import EPOCH
 
 KINDS = ("base", "lambda")
 SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"
 """The build argument for timestamps: https://reproducible-builds.org/specs/source-date-epoch/"""
-_IMAGE_KEYS: Mapping[str, type] = {
-    "dockerfile": str,
-    "context": str,
-    "target": str,
-    "platform": str,
-    "kind": str,
-    "args": dict,
-    "contexts": dict,
-    "functions": list,
-    "max-init": str,
-}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s)")
-_SECRET_KEYS: Mapping[str, type] = {"file": str, "optional": bool}
-_KEYS: Mapping[str, type] = {
-    **{name: each.kind for name, each in SETTINGS.items()},
-    **dict.fromkeys(("images", "args", "secrets", "ecr", "gc", "lint", CODEBUILD), dict),
+# fmt: off
+_IMAGE_KEYS: Mapping[str, Key] = {
+    "dockerfile": Key(kind=str, help="path of the Dockerfile; by default <dockerfiles>/<image>/Dockerfile"),
+    "context": Key(kind=str, help="folder of the build context"),
+    "target": Key(kind=str, help="the stage to build; by default the last"),
+    "platform": Key(kind=str, help="linux/amd64 or linux/arm64"),
+    "kind": Key(kind=str, choices=KINDS, help="by default an image that others build FROM is a base"),
+    "args": Key(kind=dict, values=TEXTS, help="build arguments of this image"),
+    "contexts": Key(kind=dict, values=(Key(kind=str),), help="further build contexts: name -> folder"),
+    "functions": FUNCTIONS,
+    "max-init": Key(kind=str, pattern=_DURATION.pattern,
+                    help="the longest init that smoke accepts: 3s, 2.5s, 800ms"),
 }
-_LINT_KEYS: Mapping[str, type] = {"ignore": list}
+_SECRET_KEYS: Mapping[str, Key] = {
+    "file": Key(kind=str, help="path, $VARIABLE or ${VARIABLE:-path}"),
+    "optional": Key(kind=bool, help="whether the file may be missing"),
+}
+_LINT_KEYS: Mapping[str, Key] = {
+    "ignore": Key(kind=list, values=(Key(kind=str),), help="rules to switch off, by id or name"),
+}
+KEYS: Mapping[str, Key] = {
+    **{
+        name: Key(kind=each.kind, help=each.help, choices=each.choices, least=0 if each.kind is int else None)
+        for name, each in SETTINGS.items()
+    },
+    "images": Key(kind=dict, names=NAME.pattern, values=(Key(kind=dict, table=_IMAGE_KEYS),),
+                  help="what differs from <dockerfiles>/<image>/Dockerfile, by image"),
+    "args": Key(kind=dict, values=TEXTS, help="build arguments of all images that declare them"),
+    "secrets": Key(kind=dict, names=SECRET.pattern, values=(Key(kind=dict, table=_SECRET_KEYS),),
+                   help="files that steps may mount, by id; they are never hashed, copied or printed"),
+    "ecr": Key(kind=dict, table=ECR_KEYS, help="the registry, if it is ECR"),
+    "gc": Key(kind=dict, table=GC_KEYS, help="the images that gc keeps"),
+    "lint": Key(kind=dict, table=_LINT_KEYS),
+    CODEBUILD: Key(kind=dict, table=CODEBUILD_KEYS, help="how to build on AWS CodeBuild"),
+}
+"""The keys of ``[tool.lamina]``."""
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +139,7 @@ class Project:
     """A configured repository."""
 
     root: Path
-    settings: Mapping[str, Value]
+    settings: Settings
     images: Mapping[str, ImageSpec]
     secrets: tuple[Secret, ...] = ()
     """The secrets whose files exist."""
@@ -117,13 +147,9 @@ class Project:
     """The names of all declared secrets, including those without a file."""
     ecr: Ecr = field(default=Ecr())
     retention: Retention = field(default=Retention())
-    lint_ignores: Value = field(default=Value(value=(), source="default"))
+    lint_ignores: Value[tuple[str, ...]] = field(default=Value(value=(), source=DEFAULT))
     """The lint rules to switch off, by id or name."""
     codebuild: CodeBuildSettings = field(default=CodeBuildSettings())
-
-    def get(self, name: str) -> Any:
-        """Return the value of a setting of `SETTINGS`."""
-        return self.settings[name].value
 
     @property
     def state(self) -> Path:
@@ -132,12 +158,12 @@ class Project:
 
     def repository(self, image: str) -> str:
         """Return the repository name of an image in the current stack."""
-        template: str = self.get("repository")
-        return template.replace("{image}", image).replace("{stack}", self.get("stack"))
+        named = self.settings.repository.replace("{image}", image)
+        return named.replace("{stack}", self.settings.stack)
 
     def stack_of(self, image: str, repository: str) -> str | None:
         """Return the stack in an image's repository name, or None when it is not certain."""
-        template: str = self.get("repository")
+        template = self.settings.repository
         stacks = {
             name: found["stack"]
             for name in self.images
@@ -167,7 +193,7 @@ def load_project(
     root: Path,
     *,
     env: Mapping[str, str] | None = None,
-    flags: Mapping[str, Any] | None = None,
+    flags: Mapping[str, SettingValue | None] | None = None,
     text: str | None = None,
 ) -> Project:
     """Read the whole configuration.
@@ -192,7 +218,7 @@ def load_project(
     for path, fault in unusable(document.table):
         document.problem(fault, where=document.where(*path))
     document.check()  # before any configured path is looked up on the disk
-    document.table = document.known(document.table, _KEYS)
+    document.table = document.known(document.table, KEYS)
     settings = read_settings(document, environment, flags or {})
     images = dict(_images(root, document, settings))
     secrets = tuple(_secrets(root, document, environment))
@@ -215,13 +241,13 @@ def load_project(
     )
 
 
-def _images(root: Path, document: Document, settings: Mapping[str, Value]) -> Iterator[tuple[str, ImageSpec]]:
+def _images(root: Path, document: Document, settings: Settings) -> Iterator[tuple[str, ImageSpec]]:
     """Yield the declared images and those found by layout, sorted by name."""
     declared: Mapping[str, Any] = document.table.get("images", {})
     shared_args = document.strings(document.table.get("args", {}), "args")
-    if settings["reproducible"].value:
+    if settings.reproducible:
         shared_args = {SOURCE_DATE_EPOCH: str(EPOCH), **shared_args}
-    folder = str(settings["dockerfiles"].value)
+    folder = settings.dockerfiles
     found = {
         file.parent.name: f"{folder}/{file.parent.name}/Dockerfile"
         for file in root.joinpath(folder).glob("*/Dockerfile")
@@ -257,7 +283,7 @@ def _image(
     dockerfile: str,
     shared_args: Mapping[str, str],
     document: Document,
-    settings: Mapping[str, Value],
+    settings: Settings,
 ) -> ImageSpec:
     kind = given.get("kind")
     if kind not in {None, *KINDS}:
@@ -266,15 +292,14 @@ def _image(
             where=document.where("images", name, "kind"),
             allowed=", ".join(KINDS),
         )
-    context_path = posixpath.normpath(given.get("context", settings["context"].value))
+    context_path = posixpath.normpath(given.get("context", settings.context))
     context = root / context_path
     if not context.is_dir():
         document.problem(
             f"the context of {name} is not a folder: {context}",
             where=document.where("images", name, "context"),
         )
-    platform = settings["platform"]
-    own = "" if platform.source.startswith("--") else given.get("platform", "")
+    own = "" if settings.source("platform").startswith("--") else given.get("platform", "")
     own = read_platform(own, document.where("images", name, "platform"), document)
     contexts = document.strings(given.get("contexts", {}), "images", name, "contexts")
     for key, path in contexts.items():
@@ -297,12 +322,12 @@ def _image(
         context=context.resolve(),
         context_path="" if context_path == "." else context_path,
         target=given.get("target"),
-        platform=own or platform.value or native_platform(),
+        platform=own or settings.platform or native_platform(),
         kind=kind,
         args=document.strings(given.get("args", {}), "images", name, "args"),
         shared_args=shared_args,
         contexts={key: (root / path).resolve() for key, path in contexts.items()},
-        functions=tuple(read_functions(given.get("functions", ()), document, name, settings["stack"].value)),
+        functions=tuple(read_functions(given.get("functions", ()), document, name, settings.stack)),
         source=document.where("images", name) if given else dockerfile,
         max_init=_milliseconds(given.get("max-init"), document, "images", name, "max-init"),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,35 @@ TYPES: Mapping[type, str] = {
     dict: "a table",
 }
 """TOML's names for the types of keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A key of a table, for its reader and for the JSON schema.
+
+    Attributes:
+        kind: The type of its value in TOML.
+        choices: All texts it may hold; empty if others are possible.
+        pattern: A regular expression that the whole text matches.
+        least: The least number; `most` the greatest.
+        table: The keys of the table it holds; None if users name them.
+        names: As `pattern`, for the keys that users name.
+        values: The kinds of values in its array, or in its table if users name the keys.
+    """
+
+    kind: type
+    help: str = ""
+    choices: tuple[str, ...] = ()
+    pattern: str = ""
+    least: int | None = None
+    most: int | None = None
+    table: Mapping[str, Key] | None = None
+    names: str = ""
+    values: tuple[Key, ...] = ()
+
+
+TEXTS = (Key(kind=str), Key(kind=int), Key(kind=bool))
+"""The values of a table that `Document.strings` reads."""
 
 
 class Document:
@@ -58,7 +88,7 @@ class Document:
         """Return ``pyproject.toml:line`` of a key below [tool.lamina], or of its nearest table."""
         return f"{CONFIG_FILE}:{_line_of(self._text, ('tool', 'lamina', *keys))}"
 
-    def known(self, table: Any, allowed: Mapping[str, type], *path: str) -> Mapping[str, Any]:
+    def known(self, table: object, allowed: Mapping[str, Key], *path: str) -> Mapping[str, Any]:
         """Return the entries with a known key and the right type. Record a problem for each other entry."""
         if not isinstance(table, dict):
             self.problem(f"{_dotted(*path)} must be a table", where=self.where(*path))
@@ -72,8 +102,10 @@ class Document:
                     where=where,
                     allowed=", ".join(sorted(allowed)),
                 )
-            elif not isinstance(value, allowed[key]) or (allowed[key] is int and isinstance(value, bool)):
-                self.problem(f"{_dotted(*path, key)} is {value!r}", where=where, allowed=TYPES[allowed[key]])
+            elif not _is_a(allowed[key].kind, value):
+                self.problem(
+                    f"{_dotted(*path, key)} is {value!r}", where=where, allowed=TYPES[allowed[key].kind]
+                )
             else:
                 good[key] = value
         return good
@@ -90,6 +122,10 @@ class Document:
             else:
                 result[key] = str(value).lower() if isinstance(value, bool) else str(value)
         return result
+
+
+def _is_a(kind: type, value: object) -> bool:
+    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
 
 
 def _dotted(*path: str) -> str:

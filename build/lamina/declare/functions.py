@@ -8,15 +8,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from lamina.declare.accounts import Ecr
-from lamina.declare.document import Document
+from lamina.declare.document import TEXTS, Document, Key
 
-_KEYS: Mapping[str, type] = {"name": str, "command": list}
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ARN = re.compile(
     r"arn:(?P<partition>[a-z-]+):lambda:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):function:"
     r"(?P<name>[A-Za-z0-9_-]{1,64})"
 )
 _STACK = "{stack}"
+_KEYS: Mapping[str, Key] = {
+    "name": Key(kind=str, help="the function's name, or its ARN without a version; {stack} is replaced"),
+    "command": Key(kind=list, values=TEXTS, help="replaces the image's CMD"),
+}
+FUNCTIONS = Key(
+    kind=list,
+    values=(Key(kind=str), Key(kind=dict, table=_KEYS)),
+    help="the Lambda functions that run the image",
+)
 _ALLOWED = (
     'a name, an ARN without version, or { name = "<name or ARN>", command = ["module.handler"] }; '
     f"a name holds up to 64 letters, digits, '-', '_', and {_STACK} for the stack"

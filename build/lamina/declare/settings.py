@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Generic, TypeVar
 
 from lamina.declare.document import TYPES, Document
 from lamina.declare.grammar import (
@@ -21,6 +21,8 @@ from lamina.declare.grammar import (
 from lamina.declare.machine import normal_platform
 
 LOCAL = "local"
+DEFAULT = "default"
+"""The source of a setting that is not set."""
 CACHE_REPOSITORY = re.compile(r"[a-z0-9._/-]*\{repository\}[a-z0-9._/-]*")
 _PLATFORM = re.compile(r"linux/[a-z0-9]+(?:/v[0-9]+)?")
 _OF_LAMBDA = ("linux/amd64", "linux/arm64")
@@ -35,79 +37,121 @@ STALL = 120
 """Seconds. A small push over a slow line can be silent for this long."""
 
 
+SettingValue = str | int | bool
+_Kind = TypeVar("_Kind", str, int, bool)
+_Held = TypeVar("_Held", covariant=True)
+_DECLARED = "setting"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """A setting: its type, its default, and its environment variables (the first one set wins)."""
+    """The declaration of a setting.
+
+    Attributes:
+        env: Its environment variables; the first one set wins.
+        choices: All values it may have; empty if any text of the right form will do.
+    """
 
     name: str
-    kind: type
-    default: Any
+    kind: type[str] | type[int] | type[bool]
+    default: SettingValue
     env: tuple[str, ...]
     help: str
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Value:
-    """A setting's value and its source: a flag, a variable, ``pyproject.toml:12`` or the default."""
+class Value(Generic[_Held]):
+    """A value and its source: a flag, a variable, ``pyproject.toml:12`` or the default."""
 
-    value: Any
+    value: _Held
     source: str
 
 
-# fmt: off
-SETTINGS: Mapping[str, Setting] = {each.name: each for each in (
-    Setting(name="registry", kind=str, default=LOCAL, env=("LAMINA_REGISTRY",),
-            help="where images are stored: local, ecr, or host[:port][/prefix]"),
-    Setting(name="stack", kind=str, default="dev", env=("LAMINA_STACK",),
-            help="part of the repository name: dev, prod, ..."),
-    Setting(name="repository", kind=str, default="{image}-{stack}", env=("LAMINA_REPOSITORY",),
-            help="template of repository names, with {image} and {stack}"),
-    Setting(name="platform", kind=str, default="", env=("LAMINA_PLATFORM",),
-            help="linux/amd64 or linux/arm64; empty: this machine's"),
-    Setting(name="static", kind=bool, default=False, env=("LAMINA_STATIC", "USE_STATIC_BASE_IMAGE"),
-            help="build Lambda images on <base>:stable and do not build base images"),
-    Setting(name="builder", kind=str, default="", env=("LAMINA_BUILDER", "BUILDX_BUILDER"),
-            help="buildx builder; empty: the engine's own"),
-    Setting(name="reproducible", kind=bool, default=False, env=("LAMINA_REPRODUCIBLE",),
-            help="use one fixed time in layers and configuration, so that cold engines give equal digests"),
-    Setting(name="jobs", kind=int, default=BATCH, env=("LAMINA_JOBS",),
-            help="images to build at once; 0: all"),
-    Setting(name="cache", kind=str, default="max", env=("LAMINA_CACHE_MODE",),
-            help="remote cache: max, min, inline, off"),
-    Setting(name="cache-read-only", kind=bool, default=False, env=("LAMINA_CACHE_READ_ONLY",),
-            help="read the remote cache but do not write it, as in builds of forks"),
-    Setting(name="cache-repository", kind=str, default="{repository}", env=("LAMINA_CACHE_REPOSITORY",),
-            help="repository of an image's cache; {repository} is the image's own"),
-    Setting(name="cache-branch", kind=str, default="", env=("LAMINA_CACHE_BRANCH",),
-            help="branch whose cache is read and written; empty: the branch of CI or git"),
-    Setting(name="cache-fallback", kind=str, default="main", env=("LAMINA_CACHE_FALLBACK",),
-            help="another branch whose cache is read"),
-    Setting(name="provenance", kind=str, default="off", env=("LAMINA_PROVENANCE",),
-            help="attest how a pushed image was built: off, min, or max with arguments and steps"),
-    Setting(name="sbom", kind=bool, default=False, env=("LAMINA_SBOM",),
-            help="attest the contents of a pushed image (SBOM)"),
-    Setting(name="sbom-generator", kind=str, default="", env=("LAMINA_SBOM_GENERATOR",),
-            help="image that generates the SBOM; empty: BuildKit's own, from Docker Hub"),
-    Setting(name="stall", kind=int, default=STALL, env=("LAMINA_STALL",),
-            help="seconds without progress before a registry transfer fails; 0: no limit"),
-    Setting(name="dockerfiles", kind=str, default="dockerfiles", env=("LAMINA_DOCKERFILES",),
-            help="folder in which each <image>/Dockerfile is an image"),
-    Setting(name="context", kind=str, default=".", env=("LAMINA_CONTEXT",),
-            help="build context of images that do not set one"),
-)}
-# fmt: on
+def _setting(default: _Kind, *env: str, help: str, choices: tuple[str, ...] = ()) -> _Kind:  # noqa: A002
+    """Declare a field of `Settings`; `env` and `choices` as in `Setting`."""
+    declared = {"kind": type(default), "default": default, "env": env, "help": help, "choices": choices}
+    return field(default=default, metadata={_DECLARED: declared})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of a project. Their names in ``[tool.lamina]`` have dashes instead of underscores.
+
+    Attributes:
+        sources: Setting -> its source; those with their default may be missing. See `source`.
+    """
+
+    # fmt: off
+    registry: str = _setting(LOCAL, "LAMINA_REGISTRY",
+        help="where images are stored: local, ecr, or host[:port][/prefix]")
+    stack: str = _setting("dev", "LAMINA_STACK",
+        help="part of the repository name: dev, prod, ...")
+    repository: str = _setting("{image}-{stack}", "LAMINA_REPOSITORY",
+        help="template of repository names, with {image} and {stack}")
+    platform: str = _setting("", "LAMINA_PLATFORM",
+        help="linux/amd64 or linux/arm64; empty: this machine's")
+    static: bool = _setting(False, "LAMINA_STATIC", "USE_STATIC_BASE_IMAGE",
+        help="build Lambda images on <base>:stable and do not build base images")
+    builder: str = _setting("", "LAMINA_BUILDER", "BUILDX_BUILDER",
+        help="buildx builder; empty: the engine's own")
+    reproducible: bool = _setting(False, "LAMINA_REPRODUCIBLE",
+        help="use one fixed time in layers and configuration, so that cold engines give equal digests")
+    jobs: int = _setting(BATCH, "LAMINA_JOBS",
+        help="images to build at once; 0: all")
+    cache: str = _setting("max", "LAMINA_CACHE_MODE", choices=CACHE_MODES,
+        help="remote cache: max, min, inline, off")
+    cache_read_only: bool = _setting(False, "LAMINA_CACHE_READ_ONLY",
+        help="read the remote cache but do not write it, as in builds of forks")
+    cache_repository: str = _setting("{repository}", "LAMINA_CACHE_REPOSITORY",
+        help="repository of an image's cache; {repository} is the image's own")
+    cache_branch: str = _setting("", "LAMINA_CACHE_BRANCH",
+        help="branch whose cache is read and written; empty: the branch of CI or git")
+    cache_fallback: str = _setting("main", "LAMINA_CACHE_FALLBACK",
+        help="another branch whose cache is read")
+    provenance: str = _setting("off", "LAMINA_PROVENANCE", choices=PROVENANCE,
+        help="attest how a pushed image was built: off, min, or max with arguments and steps")
+    sbom: bool = _setting(False, "LAMINA_SBOM",
+        help="attest the contents of a pushed image (SBOM)")
+    sbom_generator: str = _setting("", "LAMINA_SBOM_GENERATOR",
+        help="image that generates the SBOM; empty: BuildKit's own, from Docker Hub")
+    stall: int = _setting(STALL, "LAMINA_STALL",
+        help="seconds without progress before a registry transfer fails; 0: no limit")
+    dockerfiles: str = _setting("dockerfiles", "LAMINA_DOCKERFILES",
+        help="folder in which each <image>/Dockerfile is an image")
+    context: str = _setting(".", "LAMINA_CONTEXT",
+        help="build context of images that do not set one")
+    # fmt: on
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def source(self, name: str) -> str:
+        """Return the source of a setting: a flag, a variable, ``pyproject.toml:12`` or the default."""
+        return self.sources.get(name, DEFAULT)
+
+    def sourced(self, name: str) -> Value[SettingValue]:
+        """Return the value and the source of a setting by name."""
+        return Value(value=getattr(self, name.replace("-", "_")), source=self.source(name))
+
+
+SETTINGS: Mapping[str, Setting] = {
+    (name := each.name.replace("_", "-")): Setting(name=name, **each.metadata[_DECLARED])
+    for each in fields(Settings)
+    if _DECLARED in each.metadata
+}
+"""The declarations, by name, in the order of the fields."""
 
 
 def read_settings(
-    document: Document, env: Mapping[str, str], flags: Mapping[str, Any]
-) -> Mapping[str, Value]:
-    """Return each setting's value: flag over variable over file over default. Problems go to the document."""
+    document: Document, env: Mapping[str, str], flags: Mapping[str, SettingValue | None]
+) -> Settings:
+    """Return the settings: flag over variable over file over default. Problems go to the document."""
     values = {name: _value(setting, document, env, flags) for name, setting in SETTINGS.items()}
-    platform = values["platform"]
-    found = read_platform(str(platform.value), platform.source, document)
-    values["platform"] = replace(platform, value=found)
-    _check(values, document)
-    return values
+    found: dict[str, Any] = {name.replace("-", "_"): value.value for name, value in values.items()}
+    settings = Settings(**found, sources={name: value.source for name, value in values.items()})
+    platform = read_platform(settings.platform, settings.source("platform"), document)
+    settings = replace(settings, platform=platform)
+    _check(settings, document)
+    return settings
 
 
 def read_platform(text: str, source: str, document: Document) -> str:
@@ -121,20 +165,25 @@ def read_platform(text: str, source: str, document: Document) -> str:
     return found
 
 
-def _value(setting: Setting, document: Document, env: Mapping[str, str], flags: Mapping[str, Any]) -> Value:
-    if flags.get(setting.name) is not None:
+def _value(
+    setting: Setting,
+    document: Document,
+    env: Mapping[str, str],
+    flags: Mapping[str, SettingValue | None],
+) -> Value[SettingValue]:
+    if (flag := flags.get(setting.name)) is not None:
         source = f"--{setting.name}"
-        return Value(value=_parsed(setting, flags[setting.name], source, document), source=source)
+        return Value(value=_parsed(setting, flag, source, document), source=source)
     for name in setting.env:
         if name in env:
             source = f"${name}"
             return Value(value=_parsed(setting, env[name], source, document), source=source)
     if setting.name in document.table:
         return Value(value=document.table[setting.name], source=document.where(setting.name))
-    return Value(value=setting.default, source="default")
+    return Value(value=setting.default, source=DEFAULT)
 
 
-def _parsed(setting: Setting, given: Any, source: str, document: Document) -> Any:
+def _parsed(setting: Setting, given: SettingValue, source: str, document: Document) -> SettingValue:
     """Convert the text of a flag or variable to the setting's type."""
     if isinstance(given, setting.kind):
         return given
@@ -147,79 +196,82 @@ def _parsed(setting: Setting, given: Any, source: str, document: Document) -> An
     return setting.default
 
 
-def _check(values: Mapping[str, Value], document: Document) -> None:
-    repository, stack = (values[name] for name in ("repository", "stack"))
-    cache, cached_in = values["cache"], values["cache-repository"]
-    if cache.value not in CACHE_MODES:
+def _check(settings: Settings, document: Document) -> None:
+    if settings.cache not in CACHE_MODES:
         document.problem(
-            f"{cache.value!r} is not a cache mode", where=cache.source, allowed=", ".join(CACHE_MODES)
+            f"{settings.cache!r} is not a cache mode",
+            where=settings.source("cache"),
+            allowed=", ".join(CACHE_MODES),
         )
-    cache_name = str(cached_in.value)
-    if not CACHE_REPOSITORY.fullmatch(cache_name) or not is_repository(_filled(cache_name)):
+    name = settings.cache_repository
+    if not CACHE_REPOSITORY.fullmatch(name) or not is_repository(_filled(name)):
         document.problem(
-            f"{cached_in.value!r} is not a cache repository",
-            where=cached_in.source,
+            f"{name!r} is not a cache repository",
+            where=settings.source("cache-repository"),
             allowed="a name with {repository} in it: {repository}, {repository}-cache, cache/{repository}",
         )
-    if "{image}" not in str(repository.value):
+    if "{image}" not in settings.repository:
         document.problem(
             "repository must contain {image}, or all images would share one",
-            where=repository.source,
-            allowed=SETTINGS["repository"].default,
+            where=settings.source("repository"),
+            allowed=str(SETTINGS["repository"].default),
         )
-    elif not is_repository(_filled(str(repository.value))):
+    elif not is_repository(_filled(settings.repository)):
         document.problem(
-            f"{repository.value!r} does not make repository names", where=repository.source, allowed=NAMES
-        )
-    if not is_name(str(stack.value)):
-        document.problem(
-            f"{stack.value!r} is not a stack: it is part of a repository name",
-            where=stack.source,
+            f"{settings.repository!r} does not make repository names",
+            where=settings.source("repository"),
             allowed=NAMES,
         )
-    _check_places(values, document)
+    if not is_name(settings.stack):
+        document.problem(
+            f"{settings.stack!r} is not a stack: it is part of a repository name",
+            where=settings.source("stack"),
+            allowed=NAMES,
+        )
+    _check_places(settings, document)
 
 
-def _check_places(values: Mapping[str, Value], document: Document) -> None:
+def _check_places(settings: Settings, document: Document) -> None:
     """Check the settings that hold a registry, a builder, an image or a number."""
-    registry, builder, generator = (values[name] for name in ("registry", "builder", "sbom-generator"))
-    address = str(registry.value)
+    address = settings.registry
     if address != LOCAL and not is_registry(address):
         document.problem(
             f"{without_login(address)!r} is not a registry",
-            where=registry.source,
+            where=settings.source("registry"),
             allowed=REGISTRIES,
             hint="log in with docker login <host>; an address holds no credentials"
             if "@" in address
             else None,
         )
-    if builder.value and not BUILDER.fullmatch(str(builder.value)):
+    if settings.builder and not BUILDER.fullmatch(settings.builder):
         document.problem(
-            f"{builder.value!r} is not a builder",
-            where=builder.source,
+            f"{settings.builder!r} is not a builder",
+            where=settings.source("builder"),
             allowed="a name from docker buildx ls",
         )
-    if generator.value and not is_image(str(generator.value)):
+    if settings.sbom_generator and not is_image(settings.sbom_generator):
         document.problem(
-            f"{without_login(str(generator.value))!r} is not an image",
-            where=generator.source,
+            f"{without_login(settings.sbom_generator)!r} is not an image",
+            where=settings.source("sbom-generator"),
             allowed="name:tag",
         )
-    if values["provenance"].value not in PROVENANCE:
+    if settings.provenance not in PROVENANCE:
         document.problem(
-            f"{values['provenance'].value!r} is not a kind of provenance",
-            where=values["provenance"].source,
+            f"{settings.provenance!r} is not a kind of provenance",
+            where=settings.source("provenance"),
             allowed=", ".join(PROVENANCE),
         )
-    jobs = values["jobs"]
-    if isinstance(jobs.value, int) and jobs.value < 0:
+    if settings.jobs < 0:
         document.problem(
-            f"jobs is {jobs.value}", where=jobs.source, allowed="images at once, 1 or more; 0: all"
+            f"jobs is {settings.jobs}",
+            where=settings.source("jobs"),
+            allowed="images at once, 1 or more; 0: all",
         )
-    stall = values["stall"]
-    if isinstance(stall.value, int) and stall.value < 0:
+    if settings.stall < 0:
         document.problem(
-            f"stall is {stall.value}", where=stall.source, allowed="seconds, 1 or more; 0: no limit"
+            f"stall is {settings.stall}",
+            where=settings.source("stall"),
+            allowed="seconds, 1 or more; 0: no limit",
         )
 
 

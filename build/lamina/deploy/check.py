@@ -62,7 +62,7 @@ def require_registry(session: Session, *, hint: str) -> None:
     if not session.remote:
         raise RegistryError.of(
             "no registry is configured: Lambda cannot pull from a Docker engine",
-            where=session.project.settings["registry"].source,
+            where=session.project.settings.source("registry"),
             hint=hint,
         )
 
@@ -79,7 +79,7 @@ def _own(session: Session) -> Iterator[CheckTarget]:
 
 
 def _given(session: Session, references: tuple[str, ...]) -> Iterator[CheckTarget]:
-    platform = session.project.get("platform") if session.flags.platform else None
+    platform = session.project.settings.platform if session.flags.platform else None
     for text in references:
         try:
             ref = Reference.parse(text)

@@ -77,7 +77,7 @@ def plan_deployment(session: Session, options: DeployOptions) -> Deployment:
     found = _by_function(wanted, lambda each: clients[each.function.region].read(str(each.function)))
     live = {name: each for name, each in found.items() if each is not None}
     if not options.take_over:
-        stack = session.project.get("stack")
+        stack = session.project.settings.stack
         ConfigError.check(
             problem
             for each in wanted

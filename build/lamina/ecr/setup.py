@@ -177,8 +177,8 @@ def _template_aspects(found: TemplateFacts) -> Aspects:
 def _registry(session: Session) -> EcrRegistry:
     if session.ecr is None:
         raise RegistryError.of(
-            f"the registry is {session.project.get('registry')}: there is nothing to set up in it",
-            where=session.project.settings["registry"].source,
+            f"the registry is {session.project.settings.registry}: there is nothing to set up in it",
+            where=session.project.settings.source("registry"),
             allowed="ecr, or ecr/<prefix>",
             hint='add --registry ecr, or registry = "ecr" to [tool.lamina]',
         )

@@ -25,7 +25,7 @@ def check_attestable(session: Session, plan: Plan) -> tuple[Problem, ...]:
         return _idle_flags(session)
     building = [decision.image for decision in plan.acting("build")]
     if wanted.provenance == _MAX:
-        where = session.project.settings["provenance"].source
+        where = session.project.settings.source("provenance")
         ConfigError.check(
             Problem(
                 what=f"provenance {_MAX} holds the value of every build argument, and {name} of {image.name} "
@@ -42,7 +42,7 @@ def check_attestable(session: Session, plan: Plan) -> tuple[Problem, ...]:
 
 def _idle_flags(session: Session) -> tuple[Problem, ...]:
     """Return a note if a flag asks for attestations without a push. Settings wait silently for a push."""
-    sources = (session.project.settings[name].source for name in ("provenance", "sbom"))
+    sources = (session.project.settings.source(name) for name in ("provenance", "sbom"))
     flags = [source for source in sources if source.startswith("--")]
     what = "only what is pushed is attested: images in the engine get no attestations"
     return (Problem(what=what, where=", ".join(flags), hint="add --push"),) if flags else ()
@@ -69,6 +69,6 @@ def unattested_push(session: Session) -> tuple[Problem, ...]:
     if not session.attestations:
         return ()
     settings = session.project.settings
-    source = settings["sbom" if session.project.get("sbom") else "provenance"].source
+    source = settings.source("sbom" if settings.sbom else "provenance")
     what = "images of the engine are pushed without attestations: only a build makes them"
     return (Problem(what=what, where=source, hint="invoke build-all --push"),)

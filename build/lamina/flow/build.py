@@ -103,9 +103,9 @@ def _keep(session: Session, command: str, run: str, plan: Plan, outcome: Outcome
         command=command,
         static=session.static,
         push=session.flags.push,
-        platform=project.get("platform") or native_platform(),
-        registry=project.get("registry"),
-        builder=project.get("builder"),
+        platform=project.settings.platform or native_platform(),
+        registry=project.settings.registry,
+        builder=project.settings.builder,
     )
     seconds = time.time() - started
     keep_run(project.state, run, settings, plan, outcome, started=started, seconds=seconds, mask=session.mask)
@@ -125,7 +125,7 @@ def _build(
     used = from_outside((*(each.image for each in decisions), *support), outside)
     with session.screen.progress(tuple(decision.image.name for decision in decisions)) as view:
         build_env = make_build_env(session, used, session.destination, run, view)
-        jobs: int = session.project.get("jobs")
+        jobs = session.project.settings.jobs
         outcome = build(request, build_env, keep_going=session.flags.keep_going, jobs=jobs)
         notes = outcome.notes
         if caches.images:
@@ -177,7 +177,7 @@ def make_request(
         local_images=session.builder.local_images,
         revision=revision.commit if revision and revision.clean else None,
         static=session.static,
-        reproducible=session.project.get("reproducible"),
+        reproducible=session.project.settings.reproducible,
         attestations=session.attestations,
     )
 

@@ -27,7 +27,7 @@ class Caches:
 
 def find_caches(session: Session, images: Iterable[Image]) -> Caches:
     """Ask the registry, in parallel, which cache references exist. An error is a note, not a failure."""
-    if not session.remote or session.project.get("cache") == "off":
+    if not session.remote or session.project.settings.cache == "off":
         return Caches()
     if not session.builder.remote_cache:
         what = f"no remote cache: the builder {session.builder.name} cannot read or write one"
@@ -98,14 +98,14 @@ def read_policy(session: Session) -> CachePolicy:
     """Return how the project caches. Only a push writes a cache: others cannot use unpushed images."""
     project = session.project
     branch = (
-        project.get("cache-branch") or branch_of_ci(os.environ) or read_branch(session.runner, project.root)
+        project.settings.cache_branch or branch_of_ci(os.environ) or read_branch(session.runner, project.root)
     )
     return CachePolicy(
-        mode=project.get("cache"),
-        repository=project.get("cache-repository"),
+        mode=project.settings.cache,
+        repository=project.settings.cache_repository,
         branch=branch,
-        fallback=project.get("cache-fallback"),
-        exports=session.flags.push and not project.get("cache-read-only"),
+        fallback=project.settings.cache_fallback,
+        exports=session.flags.push and not project.settings.cache_read_only,
     )
 
 

@@ -70,7 +70,7 @@ def find_stable(session: Session, selected: Iterable[str]) -> Mapping[str, Found
     RegistryError.check(
         Problem(
             what=f"{ref} is not in {store.name}, and static mode builds on it",
-            where=session.project.settings["static"].source,
+            where=session.project.settings.source("static"),
             hint="without static mode: invoke build-base, then invoke stable",
         )
         for ref in refs.values()
@@ -224,5 +224,5 @@ def _static_headline(session: Session, stable: Mapping[str, FoundImage] | None) 
     if stable is None:
         return None
     digests = ", ".join(f"{found.ref} is {found.digest}" for found in stable.values())
-    source = session.project.settings["static"].source
+    source = session.project.settings.source("static")
     return f"STATIC MODE ({source}): bases are not built; {digests or 'stable has not been looked up'}"

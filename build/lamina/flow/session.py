@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lamina.declare.config import Project, find_root, load_project
 from lamina.declare.graph import Graph, read_graph
-from lamina.declare.settings import LOCAL
+from lamina.declare.settings import LOCAL, SettingValue
 from lamina.errors import ConfigError, EngineError, RegistryError
 from lamina.execute.attest import Attestations
 from lamina.execute.engine import Builder, Engine, check_buildx, choose_builder, find_engine
@@ -65,7 +65,7 @@ class Flags:
     stall: int | None = None
 
     @property
-    def settings(self) -> Mapping[str, object]:
+    def settings(self) -> Mapping[str, SettingValue | None]:
         """The flags that are also settings, by setting name."""
         names = (
             *("registry", "stack", "platform", "builder", "static", "jobs", "reproducible"),
@@ -178,7 +178,7 @@ class Session:
     def builder(self) -> Builder:
         """The buildx builder, after checking that buildx is new enough."""
         check_buildx(self.runner, self.engine)
-        return choose_builder(self.runner, self.engine, self.project.get("builder"), push=self.flags.push)
+        return choose_builder(self.runner, self.engine, self.project.settings.builder, push=self.flags.push)
 
     @cached_property
     def local_store(self) -> LocalStore:
@@ -190,22 +190,22 @@ class Session:
     @property
     def stall(self) -> int:
         """Seconds after which an exchange with a registry that does not move is stopped; 0: no limit."""
-        return int(self.project.get("stall"))
+        return self.project.settings.stall
 
     @property
     def remote(self) -> bool:
         """Whether images live in a registry."""
-        return bool(self.project.get("registry") != LOCAL)
+        return self.project.settings.registry != LOCAL
 
     @property
     def on_ecr(self) -> bool:
         """Whether that registry is ECR."""
-        return str(self.project.get("registry")).partition("/")[0] == ECR
+        return self.project.settings.registry.partition("/")[0] == ECR
 
     @property
     def static(self) -> bool:
         """Whether Lambda images are built from ``<base>:stable``."""
-        return bool(self.project.get("static"))
+        return self.project.settings.static
 
     @cached_property
     def registry(self) -> EcrRegistry | OciRegistry:
@@ -213,13 +213,13 @@ class Session:
         if not self.remote:
             raise RegistryError.of(
                 "no registry is configured: images live in the engine",
-                where=self.project.settings["registry"].source,
+                where=self.project.settings.source("registry"),
                 allowed="ecr, or host[:port][/prefix]",
                 hint='add --registry, or registry = "ecr" to [tool.lamina]',
             )
         if self.ecr:
             return self.ecr
-        registry = self._oci(self.project.get("registry"))
+        registry = self._oci(self.project.settings.registry)
         self._open.callback(registry.close)
         return registry
 
@@ -234,7 +234,7 @@ class Session:
             account=self.project.ecr.account,
             region=self.project.ecr.region,
             host=self.project.ecr.host,
-            prefix=self.project.get("registry").partition("/")[2],
+            prefix=self.project.settings.registry.partition("/")[2],
         )
         registry = ecr_registry(self.runner, settings, transport=self._transport(), learn=self.mask.learn)
         self._open.callback(registry.close)
@@ -281,9 +281,9 @@ class Session:
     def attestations(self) -> Attestations:
         """The attestations that a push makes for each image."""
         return Attestations(
-            provenance=self.project.get("provenance"),
-            sbom=self.project.get("sbom"),
-            generator=self.project.get("sbom-generator"),
+            provenance=self.project.settings.provenance,
+            sbom=self.project.settings.sbom,
+            generator=self.project.settings.sbom_generator,
         )
 
     @property

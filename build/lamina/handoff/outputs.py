@@ -55,7 +55,7 @@ def _by_tag(session: Session, names: tuple[str, ...]) -> tuple[ImageOutput, ...]
     outside = read_pins(session, names)
     session.screen.headline(outside.headline)
     nodes = session.graph.nodes
-    source = session.project.settings["static"].source
+    source = session.project.settings.source("static")
     ConfigError.check(
         Problem(
             what=f"{name} is based on {STABLE} of the registry, which only a build reads",
@@ -141,7 +141,7 @@ def _wanted(
 def _given(session: Session) -> Iterator[str]:
     """Yield the flags of this command that a build needs too."""
     for name in ("registry", "stack", "platform", "static"):
-        setting = session.project.settings[name]
+        setting = session.project.settings.sourced(name)
         if setting.source == f"--{name}":
             yield setting.source if setting.value is True else f"{setting.source} {setting.value}"
 
@@ -152,7 +152,7 @@ def _recorded(session: Session) -> Mapping[str, Recorded]:
 
 def _address(session: Session) -> tuple[str | None, str]:
     """Return the registry's host, None if it is not known offline, and the prefix of repositories."""
-    host, _, prefix = str(session.project.get("registry")).strip("/").partition("/")
+    host, _, prefix = session.project.settings.registry.strip("/").partition("/")
     if not session.remote:
         return None, ""
     return (session.project.ecr.host if session.on_ecr else host), prefix
@@ -172,7 +172,7 @@ def _host(session: Session) -> str:
     if not session.remote:
         raise ConfigError.of(
             "no registry is configured; Lambda runs images only from a registry",
-            where=session.project.settings["registry"].source,
+            where=session.project.settings.source("registry"),
             allowed="ecr, or host[:port][/prefix]",
             hint='registry = "ecr" in [tool.lamina], or LAMINA_REGISTRY',
         )

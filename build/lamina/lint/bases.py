@@ -149,7 +149,7 @@ def _platform(survey: LintInput) -> Iterator[Hit]:
                 continue
             made_for = stage.made_for or recipe.platform
             wrong = family(made_for) != family(recipe.platform)
-            configured = bool(survey.project.get("platform"))
+            configured = bool(survey.project.settings.platform)
             line = recipe.dockerfile.text.split("\n")[stage.stage.line - 1].removesuffix("\r")
             new = line.replace(f"--platform={written} ", "", 1)
             then = f'{", or" if wrong else ";"} set platform = "{made_for}" in [tool.lamina]'

@@ -28,7 +28,7 @@ def _no_bytecode(survey: LintInput) -> Iterator[Hit]:
                 continue
             yield from _not_compiled(step, lost)
             yield from _not_compiled_by_uv(step, lost)
-            if survey.project.get("reproducible"):
+            if survey.project.settings.reproducible:
                 yield from _dated(step, lost)
             installed = installed or bool(step.installs or _uv_calls(step))
             if installed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -98,7 +98,7 @@ def _unknown_in_comments(texts: Mapping[str, str]) -> Iterator[Problem]:
                 yield from _unknown(_listed(found[1]), f"{path}:{number}")
 
 
-def _unknown(names: list[str], where: str) -> Iterator[Problem]:
+def _unknown(names: Sequence[str], where: str) -> Iterator[Problem]:
     known = [name for rule in RULES for name in (rule.id, rule.slug)]
     for name in names:
         if name not in known:

@@ -208,8 +208,8 @@ _TABLE = (
             number("memory", SMOKE_MEMORY, "memory of each function, in MB"),
             switch("aws-credentials", "pass the environment's AWS credentials to the functions (default: "
                                       "none)"),
-            switch("init", "explain init: its phases, slowest imports and bytecode, by starting the functions "
-                           "again", default=True),
+            switch("init", "explain init: its phases, slowest imports and bytecode, by starting the functions"
+                           " again", default=True),
             *_LIVE,
         ),
     ),

@@ -45,7 +45,7 @@ def lock(session: Session, *, refresh: bool, dry_run: bool) -> int:
 
 def config(session: Session) -> int:
     """Print the settings."""
-    settings = session.project.settings
+    settings = {name: session.project.settings.sourced(name) for name in SETTINGS}
     session.screen.rows(
         ("setting", "value", "source", "meaning"),
         ((name, str(value.value), value.source, SETTINGS[name].help) for name, value in settings.items()),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.declare.document import Document
+from lamina.declare.document import Document, Key
 from lamina.errors import ConfigError
 
 TEXT = """\
@@ -54,7 +54,8 @@ def test_a_missing_file_is_an_empty_table(tmp_path: Path) -> None:
 
 
 def test_known_entries_pass_and_others_are_noted(document: Document) -> None:
-    good = document.known(document.table, {"stack": str, "registry": int, "images": dict})
+    kinds = {"stack": str, "registry": int, "images": dict}
+    good = document.known(document.table, {name: Key(kind=kind) for name, kind in kinds.items()})
 
     assert set(good) == {"stack", "images"}
     with pytest.raises(ConfigError, match=r"pyproject.toml:6: tool.lamina.registry is 'local'"):

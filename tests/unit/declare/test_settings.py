@@ -24,14 +24,14 @@ def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(
     repo.config(f"[tool.lamina]\n{config}\n")
     repo.env, repo.flags = env, flags
 
-    assert repo.project().settings["stack"] == expected
+    assert repo.project().settings.sourced("stack") == expected
 
 
 @pytest.mark.parametrize("text", ["1", "true", "YES", "on"])
 def test_static_mode_is_switched_on_by_the_variable_of_the_plan(repo: Repo, text: str) -> None:
     repo.env = {"USE_STATIC_BASE_IMAGE": text}
 
-    assert repo.project().settings["static"] == Value(value=True, source="$USE_STATIC_BASE_IMAGE")
+    assert repo.project().settings.sourced("static") == Value(value=True, source="$USE_STATIC_BASE_IMAGE")
 
 
 @pytest.mark.parametrize("text", ["", "0", "False", "no", "off"])
@@ -39,13 +39,13 @@ def test_and_off(repo: Repo, text: str) -> None:
     repo.config("[tool.lamina]\nstatic = true\n")
     repo.env = {"USE_STATIC_BASE_IMAGE": text}
 
-    assert repo.project().get("static") is False
+    assert repo.project().settings.static is False
 
 
 def test_the_first_variable_of_a_setting_wins(repo: Repo) -> None:
     repo.env = {"LAMINA_BUILDER": "ours", "BUILDX_BUILDER": "theirs"}
 
-    assert repo.project().settings["builder"] == Value(value="ours", source="$LAMINA_BUILDER")
+    assert repo.project().settings.sourced("builder") == Value(value="ours", source="$LAMINA_BUILDER")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_bad_value_is_told_with_its_source(
 def test_numbers_come_from_variables_as_numbers(repo: Repo) -> None:
     repo.env = {"LAMINA_JOBS": " 3 "}
 
-    assert repo.project().get("jobs") == 3
+    assert repo.project().settings.jobs == 3
 
 
 def test_every_setting_has_a_default_of_its_type_a_variable_and_a_help() -> None:

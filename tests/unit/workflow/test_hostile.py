@@ -167,9 +167,9 @@ def carry_out(repo: Repo, config: Mapping[str, Any], recorder: Recorder) -> Buil
     images = {name: each.image for name, each in plan.decisions.items()}
     policy = CachePolicy(
         mode="max",
-        repository=session.project.get("cache-repository"),
-        branch=session.project.get("cache-branch"),
-        fallback=session.project.get("cache-fallback"),
+        repository=session.project.settings.cache_repository,
+        branch=session.project.settings.cache_branch,
+        fallback=session.project.settings.cache_fallback,
         exports=True,
     )
     order = BuildRequest(
@@ -189,7 +189,7 @@ def carry_out(repo: Repo, config: Mapping[str, Any], recorder: Recorder) -> Buil
     folder = session.project.state / "run"
     folder.mkdir(exist_ok=True)
     try:
-        builder = choose_builder(recorder, engine, session.project.get("builder")).name
+        builder = choose_builder(recorder, engine, session.project.settings.builder).name
     except LaminaError:
         builder = "default"
     workshop = BuildEnv(
