@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from lamina.errors import Certainty, Problem
 from lamina.identify.image import Image
-from lamina.identify.imports import ImportFault
 from lamina.identify.layout import TASK_ROOT
+from lamina.identify.missing import ImportFault
 from lamina.identify.runnable import Lacking, Runnable
 from lamina.identify.wheel import Dropped
 

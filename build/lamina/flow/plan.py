@@ -172,7 +172,8 @@ def decide(
     if not UNRUNNABLE.isdisjoint(session.project.lint_ignores.value):
         return plan
     builds = [decision.image.name for decision in plan.acting("build")]
-    found = check_runnable(images, builds)
+    found = check_runnable(images, builds, session.facts)
+    session.facts.save()
     faults = by_certainty(unrunnable({name: (images[name], found[name]) for name in builds}))
     ConfigError.check(faults["certain"])
     return replace(plan, notes=(*plan.notes, *faults["likely"]))

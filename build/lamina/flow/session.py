@@ -20,6 +20,7 @@ from lamina.execute.exchanges import StallRules
 from lamina.execute.image_store import EngineStore, FallbackStore, ImageStore, RegistryStore
 from lamina.execute.vitals import bytes_written
 from lamina.files import keep_out_of_git
+from lamina.identify.facts import Facts
 from lamina.identify.stat_cache import StatCache
 from lamina.masks import Mask, environment_values, read_secret
 from lamina.process import Runner, SubprocessRunner
@@ -117,10 +118,11 @@ class Session:
         return Session(flags, self.screen, runner=self.runner, root=self._root, engine=engine)
 
     def proposing(self, text: str) -> Session:
-        """Return a session with another configuration text: offline, without saving the stat cache."""
+        """Return a session with another configuration text: offline, without saving caches."""
         made = Session(replace(self.flags, offline=True), self.screen, runner=self.runner, root=self.root)
         made.project = load_project(self.root, flags=self.flags.settings, text=text)
         made.stat_cache = StatCache(None)
+        made.facts = Facts(None)
         return made
 
     def go_offline(self) -> None:
@@ -166,6 +168,11 @@ class Session:
     def stat_cache(self) -> StatCache:
         """The file hashes that earlier commands computed."""
         return StatCache(self.project.state / "stat.json")
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What Python sources import and define, as earlier commands found out."""
+        return Facts(self.project.state / "facts.json")
 
     @cached_property
     def engine(self) -> Engine:

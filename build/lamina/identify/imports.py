@@ -1,88 +1,41 @@
 """Find local modules that an image's handler imports but the image lacks.
 
-A finding needs evidence that a module belongs to the repository: its file is beside the importer, in a
-package that the image contains in part, or in a local project. Its certainty depends on whether the import is
-always executed and whether anything else may provide the module.
+What is certain depends on whether an import is always executed, so modules are parsed: those that lead to an
+import that may fail. In most images there is none.
 """
 
 from __future__ import annotations
 
 import difflib
 import posixpath
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
-from lamina.errors import Certainty
-from lamina.identify.importable import Importable
+from lamina.identify.importable import Importable, Portions
 from lamina.identify.layout import Layout
-from lamina.identify.modules import Branch, Import, Module, Need, every_import
+from lamina.identify.missing import ImportFault, Resolver, weaker
+from lamina.identify.modules import Branch, Import, Need, every_import
 from lamina.identify.opened import Opened
-from lamina.identify.wheel import Dropped
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportFault:
-    """An import, handler or file that fails, or may fail, when Lambda starts the function.
-
-    Attributes:
-        importer: Origin of the importing file; None for the CMD itself.
-        line: Of the import.
-        missing: The module or function.
-        local: Its file in the repository.
-        nearest: A similar module in the image, or a similar name in the handler's module.
-        unless: What would disprove the finding.
-        dropped: The setting that leaves the file out of a wheel.
-        opened: Whether the module opens the file instead of importing it.
-        command: The CMD that names nothing.
-        held: Where the image contains the module, though Python does not search there.
-    """
-
-    importer: str | None
-    line: int
-    missing: str
-    local: str | None = None
-    nearest: str | None = None
-    certainty: Certainty = "certain"
-    unless: str | None = None
-    dropped: Dropped | None = None
-    opened: bool = False
-    command: str = ""
-    held: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disk:
-    """Access to the repository.
-
-    Attributes:
-        module: Origin -> the parsed module.
-        exists: Whether an origin is a file.
-        projects: Import name -> origin of a local project's package, and the project's name.
-    """
-
-    module: Callable[[str], Module | None]
-    exists: Callable[[str], bool]
-    projects: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """The result of one import: modules of the image, and a fault if something is missing."""
-
-    places: tuple[str, ...] = ()
-    fault: ImportFault | None = None
+from lamina.identify.reach import Disk, Link, Node, Reach
 
 
 class ImportWalk:
-    """Follows imports through local code."""
+    """Follows imports through the local code of one image.
 
-    def __init__(self, layout: Layout, disk: Disk) -> None:
+    Args:
+        reach: The modules of all images, followed without parsing.
+        portions: Those of all images.
+    """
+
+    def __init__(self, layout: Layout, disk: Disk, reach: Reach, portions: Portions) -> None:
         self._layout = layout
         self._disk = disk
-        self._names = Importable(layout)
+        self._reach = reach
+        self._names = Importable(layout, portions)
+        self._resolver = Resolver(layout, self._names, disk)
+        self._leading: set[str] | None = set()
+        """The modules from which a finding may be reached; None: any."""
         self._reached: dict[str, None] = {}
-        self._found: dict[tuple[str, Import], _Found] = {}
 
     def run(self, command: tuple[str, ...], *, overridden: bool) -> tuple[ImportFault, ...]:
         """Check a CMD of the form ``module.function`` or ``folder/module.function``.
@@ -99,7 +52,7 @@ class ImportWalk:
         found = self._no_handler(module) if chain is None else self._behind(chain, function)
         own = "the functions set their own commands"
         named = (replace(each, command=command[0]) for each in found)
-        return tuple(_weaker(each, own) if overridden else each for each in named)
+        return tuple(weaker(each, own) if overridden else each for each in named)
 
     def origin(self, command: tuple[str, ...]) -> str | None:
         """Return the origin of the module that a CMD names."""
@@ -109,14 +62,8 @@ class ImportWalk:
 
     def opened(self) -> Iterator[ImportFault]:
         """Yield files that followed modules open and an installed wheel leaves out."""
-        for place in self._reached:
-            module = self._module(place)
-            for each in module.opened if module else ():
-                folders = self._folders_of(place, each)
-                for folder in folders:
-                    fault = self._not_packed(place, folder, each)
-                    if fault is not None:
-                        yield fault
+        for place in filter(self._leads, self._reached):
+            yield from self._opened_by(place)
 
     # The handler
 
@@ -127,10 +74,10 @@ class ImportWalk:
     def _behind(self, chain: tuple[str, ...], function: str) -> Iterator[ImportFault]:
         if not chain:
             return
-        handler = self._module(chain[-1])
+        handler = self._resolver.module(chain[-1])
         if handler is not None and not handler.defines(function):
             near = difflib.get_close_matches(function, handler.functions, n=1, cutoff=0.6)
-            yield self._qualified(
+            yield self._resolver.qualified(
                 ImportFault(
                     importer=self._layout.files[chain[-1]],
                     line=0,
@@ -169,23 +116,26 @@ class ImportWalk:
         near = difflib.get_close_matches(module.replace("/", "."), modules, n=1, cutoff=0.8)
         if (local or near) and not self._names.mentioned(posixpath.basename(stem)):
             nearest = near[0] if near else None
-            yield self._qualified(
+            yield self._resolver.qualified(
                 ImportFault(importer=None, line=0, missing=module, local=local, nearest=nearest)
             )
 
-    # The walk: find the targets of all imports, then the failures that follow
+    # The walk: find the modules that matter, the targets of all their imports, then the failures that follow
 
     def _faults(self, chain: tuple[str, ...], called: tuple[Need, ...]) -> Iterator[ImportFault]:
         """Yield everything that fails when the modules are imported in order and the last one is called."""
-        later = [place for need in every_import(called) for place in self._look(chain[-1], need).places]
-        order = self._reach([*chain, *later])
+        if not self._find_leading(chain):
+            return
+        later = [
+            place for need in every_import(called) for place in self._resolver.look(chain[-1], need).places
+        ]
+        order = self._order([*chain, *later])
         known: dict[str, dict[ImportFault, None]] = {place: {} for place in order}
-        changed = any(found.fault for found in self._found.values())
+        changed = self._resolver.has_faults
         while changed:
             changed = False
             for place in reversed(order):
-                module = self._module(place)
-                found = self._fail(place, module.needs if module else (), known)
+                found = self._fail(place, self._needs(place), known)
                 if found.keys() != known[place].keys():
                     known[place], changed = found, True
         every = self._fail(chain[-1], called, known)
@@ -193,7 +143,38 @@ class ImportWalk:
             every.update(known[place])
         yield from _strongest(every)
 
-    def _reach(self, places: list[str]) -> list[str]:
+    def _find_leading(self, chain: tuple[str, ...]) -> bool:
+        """Find the modules from which a finding may be reached. Return whether there are any."""
+        followed = self._reach.follow(self._names, chain)
+        if followed is None:
+            self._leading = None
+            return True
+        suspects = [node for node, links in followed.items() if self._is_suspect(node, links)]
+        leading = _importers(followed, suspects) if suspects else set()
+        if self._leading is not None:
+            self._leading |= {node.place for node in leading}
+        return bool(suspects)
+
+    def _is_suspect(self, node: Node, links: Iterable[Link]) -> bool:
+        """Whether an import that a module may have fails, or it opens a file that a wheel leaves out."""
+        if any(
+            self._resolver.look(
+                node.place, Import(line=0, level=each.level, module=each.module, names=each.names)
+            ).fault
+            for link in links
+            for each in link.doubts
+        ):
+            return True
+        return node.opens and any(self._opened_by(node.place))
+
+    def _leads(self, place: str) -> bool:
+        return self._leading is None or place in self._leading
+
+    def _needs(self, place: str) -> tuple[Need, ...]:
+        module = self._resolver.module(place) if self._leads(place) else None
+        return module.needs if module else ()
+
+    def _order(self, places: list[str]) -> list[str]:
         """Return every module that may be imported, importers before imported modules where possible."""
         order: dict[str, None] = {}
         stack = list(reversed(places))
@@ -203,9 +184,8 @@ class ImportWalk:
                 continue
             order[place] = None
             self._reached[place] = None
-            module = self._module(place)
-            for need in every_import(module.needs) if module else ():
-                stack += reversed(self._look(place, need).places)
+            for need in every_import(self._needs(place)):
+                stack += reversed(self._resolver.look(place, need).places)
         return list(order)
 
     def _fail(
@@ -215,13 +195,13 @@ class ImportWalk:
         failing: dict[ImportFault, None] = {}
         for need in needs:
             if isinstance(need, Import):
-                found = self._look(place, need)
+                found = self._resolver.look(place, need)
                 failing.update({found.fault: None} if found.fault else {})
                 for each in found.places:
                     failing.update(known.get(each, {}))
             elif isinstance(need, Branch):
                 inner = self._fail(place, need.needs, known)
-                failing.update({_weaker(each, "that code is never called"): None for each in inner})
+                failing.update({weaker(each, "that code is never called"): None for each in inner})
             else:
                 inner = self._fail(place, need.needs, known)
                 if inner and need.instead is None:
@@ -231,108 +211,19 @@ class ImportWalk:
                     failing.update(
                         inner
                         if certain
-                        else {_weaker(each, "its fallback import succeeds"): None for each in inner}
+                        else {weaker(each, "its fallback import succeeds"): None for each in inner}
                     )
         return failing
 
-    def _look(self, place: str, found: Import) -> _Found:
-        key = (place, found)
-        if key not in self._found:
-            self._found[key] = self._resolve(place, found)
-        return self._found[key]
-
-    def _module(self, place: str) -> Module | None:
-        origin = self._layout.files.get(place)
-        return self._disk.module(origin) if origin and place.endswith(".py") else None
-
-    # Resolve names
-
-    def _resolve(self, place: str, found: Import) -> _Found:
-        parts = found.module.split(".") if found.module else []
-        if found.level:
-            folder = place
-            for _ in range(found.level):
-                folder = posixpath.dirname(folder)
-            return self._step(place, found, (folder,), parts)
-        if parts[0] in sys.stdlib_module_names:
-            return _Found()
-        if self._names.enter(self._names.roots, parts[0]) is None:
-            return _Found(fault=self._unresolved(place, found, parts))
-        return self._step(place, found, self._names.roots, parts)
-
-    def _step(self, place: str, found: Import, folders: tuple[str, ...], parts: list[str]) -> _Found:
-        """Resolve a dotted name from folders of the image, then the imported names that are modules."""
-        places: list[str] = []
-        for part in parts:
-            entered = self._names.enter(folders, part)
-            if entered is None:
-                return _Found(places=tuple(places), fault=self._lost(place, found, folders, part))
-            file, folders = entered
-            places += [file] if file else []
-        if not folders:
-            return _Found(places=tuple(places))
-        init = places[-1] if places and places[-1].endswith("/__init__.py") else f"{folders[0]}/__init__.py"
-        package = self._module(init)
-        for name in found.names:
-            entered = self._names.enter(folders, name)
-            if entered is not None:
-                places += [entered[0]] if entered[0] else []
-            elif name != "*" and not (package is not None and package.defines(name)):
-                return _Found(places=tuple(places), fault=self._lost(place, found, folders, name))
-        return _Found(places=tuple(places))
-
-    # What is missing
-
-    def _lost(self, place: str, found: Import, folders: tuple[str, ...], name: str) -> ImportFault | None:
-        """Return a fault if the name exists in the repository beside the package's files; else None."""
-        for folder in folders:
-            names = self._names.inside.get(folder, ())
-            files = (self._layout.files.get(f"{folder}/{each}") for each in names)
-            origins = sorted({posixpath.dirname(origin) for origin in files if origin})
-            for origin in origins:
-                for candidate in (f"{name}.py", f"{name}/__init__.py"):
-                    fault = self._fault(place, found, name, posixpath.join(origin, candidate))
-                    if fault is not None:
-                        return fault
-        return None
-
-    def _unresolved(self, place: str, found: Import, parts: list[str]) -> ImportFault | None:
-        """Return a fault if a module that the image lacks entirely belongs to the repository; else None."""
-        top = parts[0]
-        if self._names.may_be_outside(top):
-            return None
-        base = self._names.origin_root(place)
-        stems = [top, "/".join(parts), *("/".join((*parts, name)) for name in found.names)]
-        for stem in dict.fromkeys(stems) if base is not None else ():
-            for end in (".py", "/__init__.py"):
-                fault = self._fault(place, found, top, posixpath.join(base or "", stem + end))
-                if fault is not None:
-                    return fault
-        if top in self._disk.projects:
-            origin, project = self._disk.projects[top]
-            if project not in self._layout.required:
-                fault = self._fault(place, found, top, origin)
-                served = any(name in self._layout.required for _, name in self._disk.projects.values())
-                return _weaker(fault, "a package index serves it") if fault and served else fault
-        return None
-
-    def _fault(self, place: str, found: Import, missing: str, local: str) -> ImportFault | None:
-        """Return the fault of a missing repository file; None if the image has it or may get it."""
-        dropped = self._layout.dropped.get(local)
-        if (local in self._names.held and dropped is None) or not self._disk.exists(local):
-            return None
-        fault = ImportFault(
-            importer=self._layout.files[place], line=found.line, missing=missing, local=local, dropped=dropped
-        )
-        if dropped is not None:
-            return replace(fault, certainty="likely", unless="another step adds it")
-        ends = (f"/{missing}.py", f"/{missing}/__init__.py")
-        other = next((each for each in self._layout.files if each.endswith(ends)), None)
-        if other is not None and not found.level:
-            fault = _weaker(fault, f"{other} is found instead")
-        return None if self._names.mentioned(missing) else self._qualified(fault)
-
     # Opened files
+
+    def _opened_by(self, place: str) -> Iterator[ImportFault]:
+        module = self._resolver.module(place) if self._layout.dropped else None
+        for each in module.opened if module else ():
+            for folder in self._folders_of(place, each):
+                fault = self._not_packed(place, folder, each)
+                if fault is not None:
+                    yield fault
 
     def _folders_of(self, place: str, each: Opened) -> tuple[str, ...]:
         """Return the image folders in which a path that a module names starts."""
@@ -370,15 +261,22 @@ class ImportWalk:
                 )
         return None
 
-    def _qualified(self, fault: ImportFault) -> ImportFault:
-        """Lower a fault's certainty if the image's layout has a gap."""
-        gaps = self._layout.gaps
-        return _weaker(fault, gaps[0].by) if gaps else fault
 
-
-def _weaker(fault: ImportFault, unless: str) -> ImportFault:
-    """Lower a fault's certainty to likely."""
-    return replace(fault, certainty="likely", unless=unless) if fault.certainty == "certain" else fault
+def _importers(followed: Mapping[Node, tuple[Link, ...]], nodes: Iterable[Node]) -> set[Node]:
+    """Return modules and all from which they may be reached."""
+    importers: dict[Node, list[Node]] = {}
+    for node, links in followed.items():
+        for link in links:
+            for each in link.nodes:
+                importers.setdefault(each, []).append(node)
+    found: set[Node] = set()
+    stack = list(nodes)
+    while stack:
+        node = stack.pop()
+        if node not in found:
+            found.add(node)
+            stack += importers.get(node, ())
+    return found
 
 
 def _strongest(faults: Iterable[ImportFault]) -> Iterator[ImportFault]:

@@ -1,4 +1,4 @@
-"""Read a Python module's imports and definitions from its source, once per content and process.
+"""Parse a Python module's imports and definitions. It is slow: `lamina.identify.facts` keeps the result.
 
 Imports that must succeed are distinguished from those that may fail: in a ``try``, a branch or a function.
 """
@@ -6,10 +6,11 @@ Imports that must succeed are distinguished from those that may fail: in a ``try
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from lamina.identify.opened import Opened, opened
+from lamina.identify.scan import names_files
 
 _CATCHES = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 _OTHERS = frozenset({"ValueError", "KeyError", "AttributeError", "TypeError", "OSError", "RuntimeError"})
@@ -75,24 +76,6 @@ class Module:
         return self.dynamic or name in self.names
 
 
-_READ: dict[str, Module | None] = {}
-
-
-def read_module(sha256: str, load: Callable[[], bytes]) -> Module | None:
-    """Parse a source; None if it cannot be read or is not Python of this version.
-
-    Args:
-        sha256: Of the content. Each content is loaded and parsed once per process.
-        load: Returns the source.
-    """
-    if sha256 not in _READ:
-        try:
-            _READ[sha256] = _read(load())
-        except OSError:
-            return None
-    return _READ[sha256]
-
-
 def every_import(needs: Iterable[Need]) -> Iterator[Import]:
     """Yield all imports among needs, whether they must succeed or not."""
     for need in needs:
@@ -103,7 +86,8 @@ def every_import(needs: Iterable[Need]) -> Iterator[Import]:
             yield from every_import(need.instead or ()) if isinstance(need, Guarded) else ()
 
 
-def _read(source: bytes) -> Module | None:
+def read_module(source: bytes) -> Module | None:
+    """Parse a source; None if it is not Python of this version."""
     try:
         tree = ast.parse(source)
         text = source.decode("utf-8", "replace")
@@ -117,17 +101,13 @@ def _read(source: bytes) -> Module | None:
                 each.name: tuple(_called(each.body)) for each in tree.body if isinstance(each, _FUNCTION)
             },
             dynamic="*" in names.found or any(word in text for word in _DYNAMIC),
-            opened=tuple(opened(tree)) if _names_files(text) else (),
+            opened=tuple(opened(tree)) if names_files(source) else (),
         )
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-def _names_files(text: str) -> bool:
-    return any(word in text for word in ("__file__", "importlib", "pkgutil", "pkg_resources"))
 
 
 def _needs(body: Iterable[ast.stmt]) -> Iterator[Need]:

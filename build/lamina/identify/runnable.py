@@ -7,15 +7,21 @@ import posixpath
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from lamina.declare.dockerfile import Instruction
 from lamina.errors import Certainty
+from lamina.identify.facts import Facts
 from lamina.identify.fingerprint import distribution
 from lamina.identify.image import Image
-from lamina.identify.imports import Disk, ImportFault, ImportWalk
+from lamina.identify.importable import Portions
+from lamina.identify.imports import ImportWalk
 from lamina.identify.layout import Layout, Sources, lay_out
-from lamina.identify.modules import Module, every_import, read_module
+from lamina.identify.missing import ImportFault
+from lamina.identify.modules import Module, every_import
+from lamina.identify.reach import Disk, Reach
+from lamina.identify.scan import Scanned
 
 _PYPROJECT = "pyproject.toml"
 _PROJECTS = (f"*/{_PYPROJECT}", f"*/*/{_PYPROJECT}")
@@ -56,44 +62,63 @@ class Runnable:
     lacking: tuple[Lacking, ...]
 
 
-def check_runnable(images: Mapping[str, Image], names: Iterable[str]) -> Mapping[str, Runnable]:
-    """Check the named images. Of their bases only the layout is used."""
+def check_runnable(
+    images: Mapping[str, Image], names: Iterable[str], facts: Facts | None = None
+) -> Mapping[str, Runnable]:
+    """Check the named images. Of their bases only the layout is used.
+
+    Args:
+        facts: Of the sources, for other commands as well.
+    """
     chosen = tuple(names)
     layouts = _layouts(images) if chosen else {}
-    projects: dict[Path, tuple[LocalProject, ...]] = {}
+    checks: dict[Path, _Check] = {}
     found: dict[str, Runnable] = {}
     for name in chosen:
         root = _root(images[name])
-        if root not in projects:
-            projects[root] = tuple(_projects(root))
-        found[name] = _check(images, images[name], layouts[name], projects[root])
+        if root not in checks:
+            checks[root] = _Check(images, facts or Facts(), tuple(_projects(root)))
+        found[name] = checks[root].run(images[name], layouts[name])
     return found
 
 
-def _check(
-    images: Mapping[str, Image], image: Image, layout: Layout, projects: tuple[LocalProject, ...]
-) -> Runnable:
-    disk = _disk(images, image, projects)
-    layout = _with_required(layout, projects)
-    imports: tuple[ImportFault, ...] = ()
-    if _started_by_lambda(images, image, layout):
-        walk = ImportWalk(layout, disk)
-        functions = image.node.spec.functions
-        own = {each.command or image.node.recipe.command: bool(each.command) for each in functions}
-        commands = own or {image.node.recipe.command: True}
-        for command, is_own in commands.items():
-            imports += walk.run(command, overridden=not is_own and len(functions) > 1)
-        imports = tuple(dict.fromkeys((*imports, *walk.opened())))
-    named = frozenset(each.local for each in imports if each.local)
-    return Runnable(
-        imports=imports,
-        shell=_shell_command(images, image, layout),
-        lacking=tuple(
-            each
-            for each in _lacking(image, layout, projects, _sent(images, image), disk)
-            if not any(local.startswith(f"{each.required.folder}/") for local in named)
-        ),
-    )
+class _Check:
+    """Checks images of one project. What equal files of theirs import is found out once."""
+
+    def __init__(self, images: Mapping[str, Image], facts: Facts, projects: tuple[LocalProject, ...]) -> None:
+        self._images = images
+        self._projects = projects
+        self._disk = _disk(images, facts, projects)
+        self._reach = Reach(self._disk)
+        self._portions = Portions()
+
+    def walk(self, layout: Layout) -> ImportWalk:
+        """Return the walk through an image."""
+        return ImportWalk(layout, self._disk, self._reach, self._portions)
+
+    def run(self, image: Image, layout: Layout) -> Runnable:
+        """Check one image."""
+        layout = _with_required(layout, self._projects)
+        imports: tuple[ImportFault, ...] = ()
+        if _started_by_lambda(self._images, image, layout):
+            walk = self.walk(layout)
+            functions = image.node.spec.functions
+            own = {each.command or image.node.recipe.command: bool(each.command) for each in functions}
+            commands = own or {image.node.recipe.command: True}
+            for command, is_own in commands.items():
+                imports += walk.run(command, overridden=not is_own and len(functions) > 1)
+            imports = tuple(dict.fromkeys((*imports, *walk.opened())))
+        named = frozenset(each.local for each in imports if each.local)
+        lacking = _lacking(image, layout, self._projects, _sent(self._images, image), self._disk)
+        return Runnable(
+            imports=imports,
+            shell=_shell_command(self._images, image, layout),
+            lacking=tuple(
+                each
+                for each in lacking
+                if not any(local.startswith(f"{each.required.folder}/") for local in named)
+            ),
+        )
 
 
 def _with_required(layout: Layout, projects: tuple[LocalProject, ...]) -> Layout:
@@ -131,7 +156,7 @@ def handler_file(images: Mapping[str, Image], name: str, command: tuple[str, ...
     """Return the repository file that a CMD names; None if unknown."""
     lineage = _lineage(images, name)
     layouts = _layouts({each: image for each, image in images.items() if each in lineage})
-    path = ImportWalk(layouts[name], _disk(images, images[name], ())).origin(command)
+    path = _Check(images, Facts(), ()).walk(layouts[name]).origin(command)
     return Path(path) if path else None
 
 
@@ -197,16 +222,21 @@ def _text(origin: str) -> str | None:
         return None
 
 
-def _disk(images: Mapping[str, Image], image: Image, projects: tuple[LocalProject, ...]) -> Disk:
+def _disk(images: Mapping[str, Image], facts: Facts, projects: tuple[LocalProject, ...]) -> Disk:
     digests = {
-        f"{each.root(context)}/{file.path}": file.sha256
-        for each in (images[name] for name in _lineage(images, image.name))
-        for context, held in each.contexts.items()
+        f"{root}/{file.path}": file.sha256
+        for image in images.values()
+        for context, held in image.contexts.items()
+        for root in (image.root(context),)
         for file in held.files
+        if file.path.endswith(".py")
     }
 
     def module(origin: str) -> Module | None:
-        return read_module(digests[origin], Path(origin).read_bytes) if origin in digests else None
+        return facts.module(digests[origin], Path(origin).read_bytes) if origin in digests else None
+
+    def scanned(origin: str) -> Scanned:
+        return facts.scanned(digests[origin], Path(origin).read_bytes) if origin in digests else Scanned()
 
     packages: dict[str, tuple[str, str]] = {}
     twice: set[str] = set()
@@ -216,7 +246,8 @@ def _disk(images: Mapping[str, Image], image: Image, projects: tuple[LocalProjec
             packages[name] = (file, project.name)
     return Disk(
         module=module,
-        exists=os.path.isfile,
+        scanned=scanned,
+        exists=cache(os.path.isfile),
         projects={name: each for name, each in packages.items() if name not in twice},
     )
 

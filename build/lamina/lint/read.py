@@ -16,6 +16,7 @@ from lamina.declare.recipe import SourceFiles
 from lamina.errors import ConfigError, Problem, nearest
 from lamina.identify.context import BY_DEFAULT, DEFAULT_EXCLUDES, ContextFile, select
 from lamina.identify.copy_sources import rooted
+from lamina.identify.facts import Facts
 from lamina.identify.fingerprint import distribution
 from lamina.identify.ignore import Ignore
 from lamina.identify.image import DOCKERIGNORE, Image, identify
@@ -43,10 +44,14 @@ class Surveyor:
     """Surveys drafts of one project; input that does not depend on a Dockerfile is read only once."""
 
     def __init__(
-        self, files: Callable[[Path], Files], seconds_of: Callable[[str, str], float | None]
+        self,
+        files: Callable[[Path], Files],
+        seconds_of: Callable[[str, str], float | None],
+        facts: Facts | None = None,
     ) -> None:
         self._files = files
         self._seconds_of = seconds_of
+        self._facts = facts or Facts()
         self._whole: dict[tuple[Path, Ignore], tuple[ContextFile, ...]] = {}
 
     def survey(self, project: Project) -> LintInput:
@@ -76,7 +81,7 @@ class Surveyor:
             strays={name: tuple(_strays(image, project)) for name, image in images.items()},
             idle_rules={name: tuple(_idle(image)) for name, image in images.items()},
             listings={name: dict(_listings(image)) for name, image in images.items()},
-            runnable=check_runnable(images, images),
+            runnable=check_runnable(images, images, self._facts),
             starts=last_compilations(project.state),
             texts=dict(_texts(images)),
             seconds_of=self._seconds_of,

@@ -59,6 +59,7 @@ def lint_images(session: Session) -> Linted:
     """Return the findings about the selected images."""
     survey, problems = _surveyor(session).survey_readable(session.project)
     session.stat_cache.save()
+    session.facts.save()
     chosen = (session.flags.images or None) if problems else session.graph.select(session.flags.images)
     return Linted(findings=lint(survey, chosen), problems=problems)
 
@@ -183,7 +184,7 @@ class _RewriteDraft:
 
 
 def _surveyor(session: Session) -> Surveyor:
-    return Surveyor(session.stat_cache.files, _seconds_of(session))
+    return Surveyor(session.stat_cache.files, _seconds_of(session), session.facts)
 
 
 def _seconds_of(session: Session) -> Callable[[str, str], float | None]:

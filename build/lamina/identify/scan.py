@@ -1,0 +1,110 @@
+"""Find what a Python source may import by searching for the word: a hundred times faster than parsing.
+
+The result never has less than the syntax tree, but may have more: text in strings and comments counts too.
+Sources in which a search could miss an import are refused: those need the parser.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class Mention(NamedTuple):
+    """A possible import. level: number of dots of a relative import. names: those of ``from … import``."""
+
+    level: int
+    module: str
+    names: tuple[str, ...]
+
+
+class Scanned(NamedTuple):
+    """What a search finds. opens: whether the source may open files beside itself or in a package."""
+
+    imports: tuple[Mention, ...] = ()
+    opens: bool = False
+
+
+class UnusualError(Exception):
+    """The source writes imports in a way that a search does not recognise."""
+
+
+_WORD = re.compile(rb"import(?![\w\x80-\xff])")
+_FROM = re.compile(rb"from(?![\w\x80-\xff])([\w. \t\f]*)\Z")
+_INSIDE = re.compile(rb"[ \t\f]*\(((?:[^()#]|#[^\n]*\n)*+)\)")
+_IN_LINE = re.compile(rb"(?:[^\n;#\\]|\\\n)*")
+_COMMENT = re.compile(rb"#[^\n]*|\\\n")
+_ALIAS = re.compile(rb"([\w.\s]+?)(?:\s+as\s+\w+)?")
+_CODING = re.compile(rb"coding[:=]\s*([-\w.]+)")
+_PLAIN = frozenset({b"utf-8", b"utf8", b"ascii", b"us-ascii", b"latin-1", b"iso-8859-1"})
+_FILES = (b"__file__", b"importlib", b"pkgutil", b"pkg_resources")
+_BLANK = b" \t\f"
+_MARK = b"\xef\xbb\xbf"
+
+
+def scan(source: bytes) -> Scanned:
+    """Return all imports that a source may have, except of the standard library. Raises UnusualError."""
+    if b"\r" in source:
+        source = source.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    source = source.removeprefix(_MARK)
+    head = b"\n".join(source.split(b"\n", 2)[:2])
+    if any(each.lower() not in _PLAIN for each in _CODING.findall(head)):
+        raise UnusualError
+    found: dict[Mention, None] = {}
+    for word in _WORD.finditer(source):
+        found.update(dict.fromkeys(_mentions(source, word.start(), word.end())))
+    return Scanned(tuple(found), names_files(source))
+
+
+def names_files(source: bytes) -> bool:
+    """Whether a source may open files beside itself or in a package."""
+    return any(word in source for word in _FILES)
+
+
+def _mentions(source: bytes, start: int, end: int) -> Iterator[Mention]:
+    """Yield the imports of a statement that may have its keyword there. Statements begin lines or clauses."""
+    line = source.rfind(b"\n", 0, start) + 1
+    if source.endswith(b"\\\n", 0, line):
+        raise UnusualError
+    begin = max(line, source.rfind(b":", line, start) + 1, source.rfind(b";", line, start) + 1)
+    statement = source[begin:start].lstrip(_BLANK)
+    if not statement:
+        yield from _modules(source, end)
+    elif leading := _FROM.fullmatch(statement):
+        yield from _names(leading[1], source, end)
+    elif statement.startswith(b"from") and not statement.isascii():
+        raise UnusualError
+
+
+def _modules(source: bytes, end: int) -> Iterator[Mention]:
+    """Yield the modules of ``import a.b as c, d``."""
+    for name in _listed(source, end):
+        if name.partition(".")[0] not in sys.stdlib_module_names:
+            yield Mention(0, name, ())
+
+
+def _names(written: bytes, source: bytes, end: int) -> Iterator[Mention]:
+    """Yield the import of ``from ..a.b import c as d, e``. written: what is between the keywords."""
+    module = b"".join(written.split()).decode("ascii")
+    name = module.lstrip(".")
+    level = len(module) - len(name)
+    if (name or level) and (level or name.partition(".")[0] not in sys.stdlib_module_names):
+        yield Mention(level, name, tuple(_listed(source, end)))
+
+
+def _listed(source: bytes, end: int) -> Iterator[str]:
+    """Yield the names that follow the keyword, without their aliases."""
+    found = _INSIDE.match(source, end) or _IN_LINE.match(source, end)
+    text = found[found.lastindex or 0] if found else b""
+    if not text.isascii():
+        text = _COMMENT.sub(b" ", text)
+        if not text.isascii():
+            raise UnusualError
+    for part in _COMMENT.sub(b" ", text).split(b","):
+        written = part.strip()
+        if written == b"*":
+            yield "*"
+        elif named := _ALIAS.fullmatch(written):
+            yield b"".join(named[1].split()).decode("ascii")
