@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,8 @@ class Document:
         self._text = ""
         self.problems: list[Problem] = []
         self.table = self._read(root / CONFIG_FILE, text)
+        self._lines = dict(reversed([*_lines(self._text)]))
+        """Dotted key or table -> its first line."""
 
     def _read(self, file: Path, text: str | None) -> Mapping[str, Any]:
         try:
@@ -86,7 +88,9 @@ class Document:
 
     def where(self, *keys: str) -> str:
         """Return ``pyproject.toml:line`` of a key below [tool.lamina], or of its nearest table."""
-        return f"{CONFIG_FILE}:{_line_of(self._text, ('tool', 'lamina', *keys))}"
+        path = ("tool", "lamina", *keys)
+        above = (path[:length] for length in range(len(path), 0, -1))
+        return f"{CONFIG_FILE}:{next((self._lines[each] for each in above if each in self._lines), 1)}"
 
     def known(self, table: object, allowed: Mapping[str, Key], *path: str) -> Mapping[str, Any]:
         """Return the entries with a known key and the right type. Record a problem for each other entry."""
@@ -132,18 +136,13 @@ def _dotted(*path: str) -> str:
     return ".".join(("tool", "lamina", *(part if part.isprintable() else repr(part) for part in path)))
 
 
-def _line_of(text: str, keys: tuple[str, ...]) -> int:
-    """Return the line of a dotted key in a TOML text, else that of the nearest table above it."""
-    best, line_of_best = 0, 1
+def _lines(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield each table and dotted key of a TOML text, with its line."""
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), start=1):
         stripped = line.strip()
         if header := re.match(r"\[\[?([^\[\]]+)\]\]?", stripped):
-            path = table = tuple(part.strip().strip("\"'") for part in header.group(1).split("."))
+            table = tuple(part.strip().strip("\"'") for part in header.group(1).split("."))
+            yield table, number
         elif assigned := re.match(r"([\w.\"'-]+)\s*=", stripped):
-            path = (*table, *(part.strip("\"'") for part in assigned.group(1).split(".")))
-        else:
-            continue
-        if path == keys[: len(path)] and len(path) > best:
-            best, line_of_best = len(path), number
-    return line_of_best
+            yield (*table, *(part.strip("\"'") for part in assigned.group(1).split("."))), number

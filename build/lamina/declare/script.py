@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from lamina.declare.dockerfile import Dockerfile, Instruction
 
+_ORDINARY = re.compile(r"[\w./:=@,+%~-]+")
+"""Characters that mean nothing to a shell inside a word."""
 _OPERATOR = re.compile(r"&&|\|\||;;|[;|&()\n]")
 _OPENS = frozenset({"if", "for", "while", "until", "case", "{"})
 _CLOSES = frozenset({"fi", "done", "esac", "}"})
@@ -164,7 +166,8 @@ def _tokens(text: str, at: int, escape: str) -> Iterator[Word | str]:
         else:
             start = at
             while at < len(text) and not gap.match(text, at) and not _ends_word(text, at):
-                at = _past(text, at)
+                ordinary = _ORDINARY.match(text, at)
+                at = ordinary.end() if ordinary else _past(text, at)
             raw = text[start:at]
             yield Word(text=_unquoted(raw), start=start, end=at, quoted=raw[:1] in {"'", '"'})
 
@@ -195,6 +198,8 @@ def _past(text: str, at: int) -> int:
 
 
 def _unquoted(raw: str) -> str:
+    if _ORDINARY.fullmatch(raw):
+        return raw
     try:
         return " ".join(shlex.split(raw)) or raw
     except ValueError:

@@ -10,10 +10,24 @@ from lamina.declare.dockerfile import Instruction
 from lamina.identify.wildcard import compile_wildcard, is_wildcard
 
 
+class CopyFiles:
+    """The files that a COPY may take: path -> origin, in a context or an image."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._all = [(path.lstrip("/"), origin) for path, origin in files.items()]
+        self._tops: dict[str, list[tuple[str, str]]] = {}
+        for each in self._all:
+            self._tops.setdefault(each[0].partition("/")[0], []).append(each)
+
+    def starting(self, source: str) -> list[tuple[str, str]]:
+        """Return at least the files at or below a path, with relative paths; all for the empty one."""
+        return self._tops.get(source.partition("/")[0], []) if source else self._all
+
+
 def copied(
     instruction: Instruction,
     words: tuple[str, ...],
-    files: Mapping[str, str],
+    files: CopyFiles,
     place: str,
     *,
     is_folder: Callable[[str], bool],
@@ -25,7 +39,7 @@ def copied(
 
     Args:
         words: The instruction's words, expanded.
-        files: Path -> origin, in the context or image that it copies from.
+        files: Those of the context or image that it copies from.
         place: The destination.
         is_folder: Whether an image path is certainly a folder.
     """
@@ -37,8 +51,7 @@ def copied(
     into = into or is_folder(place)
     for source, kept in sources:
         wildcard = compile_wildcard(source, deep=keep) if is_wildcard(source) else None
-        for name, origin in files.items():
-            path = name.lstrip("/")
+        for path, origin in files.starting("" if wildcard else source):
             rest = _below_path(source, path) if wildcard is None else _below_match(wildcard, path)
             if rest is None:
                 continue

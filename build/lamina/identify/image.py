@@ -11,7 +11,7 @@ from pathlib import Path
 from lamina.declare.config import ImageSpec, Project
 from lamina.declare.graph import Graph, Node
 from lamina.errors import ConfigError, LaminaError, Problem
-from lamina.identify.context import Context, select
+from lamina.identify.context import Context, ContextFile, select
 from lamina.identify.fingerprint import BuildInputs, content_tag, make_build_inputs, read_requirements
 from lamina.identify.ignore import EMPTY, Ignore
 from lamina.identify.tree import DiskFiles, Files
@@ -100,6 +100,7 @@ def identify(
     selected |= set(graph.with_ancestors(rooted))
     images: dict[str, Image] = {}
     problems: list[Problem] = []
+    requirements = _Requirements()
     for name in graph.nodes:
         if name not in selected:
             continue
@@ -118,7 +119,7 @@ def identify(
             contexts,
             bases={each.name: bases.get(name, {}).get(each.name, "unlocked") for each in node.externals},
             parents=parents,
-            requirements=_requirements(node.spec, contexts[""]),
+            requirements=requirements.of(node.spec, contexts[""]),
         )
         images[name] = Image(
             node=node,
@@ -162,14 +163,27 @@ def _first_ignore(*places: tuple[Path, str]) -> Ignore:
     return EMPTY
 
 
-def _requirements(spec: ImageSpec, context: Context) -> Mapping[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for file in context.files:
-        if file.kind in {"file", "exec"} and file.path.endswith((".toml", ".txt", ".in")):
+class _Requirements:
+    """Reads files of requirements, each content once for all images."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], tuple[str, ...] | None] = {}
+
+    def of(self, spec: ImageSpec, context: Context) -> Mapping[str, tuple[str, ...]]:
+        """Return the requirements that a context's files declare, by path."""
+        found: dict[str, tuple[str, ...]] = {}
+        for file in context.files:
+            if file.path.endswith((".toml", ".txt", ".in")) and file.kind in {"file", "exec"}:
+                lines = self._read(spec, file)
+                if lines is not None:
+                    found[file.path] = lines
+        return found
+
+    def _read(self, spec: ImageSpec, file: ContextFile) -> tuple[str, ...] | None:
+        key = (file.path, file.sha256)
+        if key not in self._known:
             try:
-                lines = read_requirements(file.path, (spec.context / file.path).read_bytes())
+                self._known[key] = read_requirements(file.path, (spec.context / file.path).read_bytes())
             except OSError:
-                continue
-            if lines is not None:
-                found[file.path] = lines
-    return found
+                return None
+        return self._known[key]

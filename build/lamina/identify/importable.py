@@ -118,11 +118,16 @@ class Importable:
 
     def _split(self, portions: Portions) -> Mapping[str, tuple[Portion, ...]]:
         found: dict[str, tuple[Portion, ...]] = {}
+        folders: dict[str, list[tuple[str, str]]] = {}
+        for place, origin in self._layout.files.items():
+            folders.setdefault(place[: place.find("/", 1)], []).append((place, origin))
         for root in self.roots:
             prefix = f"{root.rstrip('/')}/"
             start = len(prefix)
             tops: dict[str, dict[str, str]] = {}
-            for place, origin in self._layout.files.items():
+            above = prefix[: prefix.find("/", 1)]
+            files = folders.get(above, []) if above else self._layout.files.items()
+            for place, origin in files:
                 if place.startswith(prefix):
                     top = place[start:].partition("/")[0].partition(".")[0]
                     tops.setdefault(top, {})[place] = origin

@@ -10,15 +10,16 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
 from lamina.declare.flags import mount_options
 from lamina.declare.recipe import SCRATCH, Recipe, ResolvedStage
 from lamina.identify.commands import Installing, effects
-from lamina.identify.copied import copied
+from lamina.identify.copied import CopyFiles, copied
 from lamina.identify.fingerprint import distribution
-from lamina.identify.wheel import PYPROJECT, Dropped, read_wheel
+from lamina.identify.wheel import PYPROJECT, Dropped, Wheel, read_wheel
 
 TASK_ROOT = "/var/task"
 SITE = "/site-packages"
@@ -84,12 +85,11 @@ class Layout:
         folders = (f"{self.workdir}/", f"{TASK_ROOT}/")
         return any(each.startswith(below) for each in (*folders, *self.files))
 
-    def below(self, folder: str) -> Iterator[tuple[str, str]]:
-        """Yield the files below an image path: relative path and origin."""
+    def below(self, folder: str) -> dict[str, str]:
+        """Return the files below an image path: relative path -> origin."""
         prefix = folder.rstrip("/") + "/"
-        for place, origin in self.files.items():
-            if place.startswith(prefix):
-                yield place.removeprefix(prefix), origin
+        start = len(prefix)
+        return {place[start:]: origin for place, origin in self.files.items() if place.startswith(prefix)}
 
     def with_gap(self, by: str, text: str = "") -> Layout:
         """Return the layout with another gap."""
@@ -103,7 +103,7 @@ class Layout:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Sources:
     """The inputs of an image's layout.
 
@@ -112,12 +112,26 @@ class Sources:
         parents: Name in FROM -> the base's layout.
         read: Origin -> text.
         requirements: Origin of a requirements file -> its lines.
+        wheels: Files of a project -> its wheel; shared by images, as projects are.
     """
 
     contexts: Mapping[str, Mapping[str, str]]
     parents: Mapping[str, Layout]
     read: Callable[[str], str | None]
     requirements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    wheels: dict[tuple[tuple[str, str], ...], Wheel] = field(default_factory=dict)
+
+    @cached_property
+    def copied(self) -> CopyFiles:
+        """The files of the main context, for COPY."""
+        return CopyFiles(self.contexts[""])
+
+    def wheel(self, files: Mapping[str, str]) -> Wheel:
+        """Return the wheel of a project. files: path in the project -> origin."""
+        key = tuple(files.items())
+        if key not in self.wheels:
+            self.wheels[key] = read_wheel(files, self.read)
+        return self.wheels[key]
 
 
 def lay_out(recipe: Recipe, sources: Sources) -> Layout:
@@ -202,14 +216,15 @@ class _Stage:
         *sources, target = words
         name = instruction.flag("from")
         if name is None:
-            origin = Layout(files=_rooted(self._sources.contexts[""]))
+            origin, files = Layout(), self._sources.copied
         else:
             name = expand(name, self._scope)
             stage = self._recipe.dockerfile.stage(name)
             known = self._stages.get(stage.index) if stage else None
             origin = known if known is not None else self._from(name, instruction.line)
+            files = CopyFiles(origin.files)
         place = posixpath.normpath(posixpath.join(layout.workdir, target))
-        found = dict(copied(instruction, words, origin.files, place, is_folder=layout.has_folder))
+        found = dict(copied(instruction, words, files, place, is_folder=layout.has_folder))
         layout = replace(
             layout,
             files={**layout.files, **found},
@@ -226,7 +241,8 @@ class _Stage:
         return layout
 
     def _ran(self, layout: Layout, instruction: Instruction) -> Layout:
-        view = replace(layout, files={**layout.files, **dict(self._mounted(layout, instruction))})
+        mounted = dict(self._mounted(layout, instruction))
+        view = replace(layout, files={**layout.files, **mounted}) if mounted else layout
         found = effects(
             self._recipe.dockerfile,
             instruction,
@@ -278,11 +294,11 @@ class _Stage:
         editable = call.values("-e", "--editable")
         for written in (*(word.text for word in call.folders), *editable):
             folder = self._path(effect.folder, written.partition("[")[0])
-            files = dict(view.below(folder))
+            files = view.below(folder)
             if not files:
                 layout = layout.with_gap(f"{self._where(instruction)} installs it with {written}", written)
                 continue
-            wheel = read_wheel(files, self._sources.read)
+            wheel = self._sources.wheel(files)
             own = posixpath.dirname(files[PYPROJECT]) if PYPROJECT in files else None
             dropped = {} if written in editable else wheel.dropped
             kept = {f"{site}/{rest}": origin for rest, origin in wheel.files.items()}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from lamina.declare.dockerfile import Instruction
 from lamina.errors import Certainty
+from lamina.identify.context import ContextFile
 from lamina.identify.facts import Facts
 from lamina.identify.fingerprint import distribution
 from lamina.identify.image import Image
@@ -22,6 +25,7 @@ from lamina.identify.missing import ImportFault
 from lamina.identify.modules import Module, every_import
 from lamina.identify.reach import Disk, Reach
 from lamina.identify.scan import Scanned
+from lamina.identify.wheel import Wheel
 
 _PYPROJECT = "pyproject.toml"
 _PROJECTS = (f"*/{_PYPROJECT}", f"*/*/{_PYPROJECT}")
@@ -169,6 +173,8 @@ def _lineage(images: Mapping[str, Image], name: str) -> frozenset[str]:
 def _layouts(images: Mapping[str, Image]) -> Mapping[str, Layout]:
     """Compute the layout of each image, bases first."""
     layouts: dict[str, Layout] = {}
+    read = cache(_text)
+    wheels: dict[tuple[tuple[str, str], ...], Wheel] = {}
     for name, image in images.items():
         parents = {
             called: layouts[parent] if parent in layouts else Layout().with_gap(f"{parent} contains it")
@@ -178,7 +184,8 @@ def _layouts(images: Mapping[str, Image]) -> Mapping[str, Layout]:
         sources = Sources(
             contexts={context: _origins(image, context) for context in image.contexts},
             parents=parents,
-            read=_text,
+            read=read,
+            wheels=wheels,
             requirements={
                 str(image.root("") / path): lines for path, lines in image.inputs.requirements.items()
             },
@@ -207,11 +214,16 @@ def _origins(image: Image, context: str) -> dict[str, str]:
     return {file.path: f"{root}/{file.path}" for file in image.contexts[context].files if file.kind != "dir"}
 
 
-def _sent(images: Mapping[str, Image], image: Image) -> frozenset[str]:
-    """Return the files that builds of the image or its ancestors can read."""
+def _sent(images: Mapping[str, Image], image: Image) -> Sequence[str]:
+    """Return the Python files that builds of the image or its ancestors can read, sorted."""
     lineage = (images[name] for name in _lineage(images, image.name))
-    return frozenset(
-        origin for each in lineage for context in each.contexts for origin in _origins(each, context).values()
+    return sorted(
+        f"{root}/{file.path}"
+        for each in lineage
+        for context, held in each.contexts.items()
+        for root in (each.root(context),)
+        for file in held.files
+        if file.path.endswith(".py") and file.kind != "dir"
     )
 
 
@@ -223,20 +235,15 @@ def _text(origin: str) -> str | None:
 
 
 def _disk(images: Mapping[str, Image], facts: Facts, projects: tuple[LocalProject, ...]) -> Disk:
-    digests = {
-        f"{root}/{file.path}": file.sha256
-        for image in images.values()
-        for context, held in image.contexts.items()
-        for root in (image.root(context),)
-        for file in held.files
-        if file.path.endswith(".py")
-    }
+    digest = _digests(images)
 
     def module(origin: str) -> Module | None:
-        return facts.module(digests[origin], Path(origin).read_bytes) if origin in digests else None
+        found = digest(origin)
+        return facts.module(found, Path(origin).read_bytes) if found else None
 
     def scanned(origin: str) -> Scanned:
-        return facts.scanned(digests[origin], Path(origin).read_bytes) if origin in digests else Scanned()
+        found = digest(origin)
+        return facts.scanned(found, Path(origin).read_bytes) if found else Scanned()
 
     packages: dict[str, tuple[str, str]] = {}
     twice: set[str] = set()
@@ -252,11 +259,31 @@ def _disk(images: Mapping[str, Image], facts: Facts, projects: tuple[LocalProjec
     )
 
 
+def _digests(images: Mapping[str, Image]) -> Callable[[str], str | None]:
+    """Return what gives the digest of a source's content, by origin; None if no context has it."""
+    roots: dict[str, dict[str, ContextFile]] = {}
+    for image in images.values():
+        for context, held in image.contexts.items():
+            roots.setdefault(f"{image.root(context)}/", {}).update({each.path: each for each in held.files})
+
+    def digest(origin: str) -> str | None:
+        within = (files.get(origin[len(root) :]) for root, files in roots.items() if origin.startswith(root))
+        file = next(filter(None, within), None)
+        if file is None or file.kind != "link":
+            return file.sha256 if file else None
+        try:  # that of a link is of its target's name
+            return hashlib.sha256(Path(origin).read_bytes()).hexdigest()
+        except OSError:
+            return None
+
+    return digest
+
+
 def _lacking(
     image: Image,
     layout: Layout,
     projects: tuple[LocalProject, ...],
-    sent: frozenset[str],
+    sent: Sequence[str],
     disk: Disk,
 ) -> Iterator[Lacking]:
     """Yield requirements of which no build of the image or its ancestors reads any code.
@@ -286,8 +313,10 @@ def _lacking(
                     yield Lacking(project=project, required=each, certainty="likely", unless=unless)
 
 
-def _has_code(project: LocalProject, paths: frozenset[str]) -> bool:
-    return any(path.startswith(f"{project.folder}/") and path.endswith(".py") for path in paths)
+def _has_code(project: LocalProject, sources: Sequence[str]) -> bool:
+    below = f"{project.folder}/"
+    index = bisect_left(sources, below)
+    return index < len(sources) and sources[index].startswith(below)
 
 
 def _is_whole(project: LocalProject, in_image: frozenset[str]) -> bool:
