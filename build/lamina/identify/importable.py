@@ -126,8 +126,7 @@ class Importable:
             start = len(prefix)
             tops: dict[str, dict[str, str]] = {}
             above = prefix[: prefix.find("/", 1)]
-            files = folders.get(above, []) if above else self._layout.files.items()
-            for place, origin in files:
+            for place, origin in folders.get(above, ()) if above else self._layout.files.items():
                 if place.startswith(prefix):
                     top = place[start:].partition("/")[0].partition(".")[0]
                     tops.setdefault(top, {})[place] = origin
