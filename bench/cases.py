@@ -26,7 +26,8 @@ class Case:
     group: cases of a group share an engine and a repository. about: one line for the documentation. edit: the
     edit before run number n. most: the highest possible number of runs. seconds: how long to repeat the case,
     if longer than others, for example because download times vary. one: whether a person would build only the
-    edited image. size: the number of images. files: the number of files in the repository.
+    edited image. no_engine: whether the command finds no Docker. size: the number of images. files: how many
+    files the repository has.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Case:
     most: int | None = None
     seconds: float = 0.0
     one: bool = False
+    no_engine: bool = False
     size: int = 0
     files: int = 0
     variants: tuple[str, ...] = VARIANTS
@@ -95,6 +97,14 @@ CASES: tuple[Case, ...] = (
     Case(name="unchanged-empty", group=EMPTY, about="an empty runner, a warm registry, nothing changed"),
     Case(name="handler-empty", group=EMPTY, about="the same, a handler edited", edit=_handler),
     Case(name="base-code-empty", group=EMPTY, about="the same, the base's package edited", edit=_base_code),
+    Case(
+        name="append-no-engine",
+        group=EMPTY,
+        about="a handler edited, on a runner without Docker",
+        edit=_handler,
+        no_engine=True,
+        variants=("lamina",),
+    ),
     Case(name="branch", group=WARM, about="another branch was built; back on the first"),
     *(case for size in (10, 50, 100) for case in _scale(size) if not case.name.endswith("-edit")),
     *(case for size in (10, 50, 100) for case in _scale(size) if case.name.endswith("-edit")),

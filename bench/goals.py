@@ -29,6 +29,13 @@ def _goals(report: BenchReport) -> Iterator[Goal]:
     yield _faster(report, "a handler edited, empty runner", "handler-empty", "before", 50)
     yield _fewer_bytes(report, "a handler edited, empty runner", "handler-empty", "before")
     yield _faster(report, "base code edited, empty runner", "base-code-empty", "before", 50)
+    yield _judge(
+        "a handler edited, no Docker",
+        "at most 0.35 s",
+        _seconds(report, "append-no-engine", "lamina"),
+        lambda seconds: seconds <= 0.35,
+        lambda seconds: f"{seconds:.2f} s",
+    )
     yield _faster(report, "cold", "cold", "before", 3)
     yield _faster(report, "100 images, unchanged", "scale-100", "bake", 25)
     yield _judge(

@@ -142,7 +142,7 @@ class Soak:
         return Round(number=number, cold=cold, edited=edited, load=os.getloadavg()[0], failure=failure)
 
     def _build(self, prefix: str) -> list[Sample]:
-        variant, job = LaminaVariant(prefix), Job(tree=self.tree, push=True, cache=True)
+        variant, job = LaminaVariant(prefix, append="never"), Job(tree=self.tree, push=True, cache=True)
         return measure(
             self.runner,
             lambda: variant.build(self.ground, job),

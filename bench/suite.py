@@ -209,7 +209,7 @@ class _Course:
             before()
             case.edit(tree, index)
 
-        job = replace(self.job, only=tree.edited if case.one else None)
+        job = replace(self.job, only=tree.edited if case.one else None, no_engine=case.no_engine)
         try:
             if not settled:
                 self.settle()

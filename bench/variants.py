@@ -32,7 +32,7 @@ class Job:
 
     push: whether to push to the registry, or else to load into the engine's own store. cache: whether bake
     shares its cache through the registry. only: the one image that an expert would build by hand; None: all
-    images, or those that are out of date.
+    images, or those that are out of date. no_engine: whether the command finds no Docker.
     """
 
     tree: Tree
@@ -40,6 +40,7 @@ class Job:
     cache: bool = False
     platform: str | None = None
     only: str | None = None
+    no_engine: bool = False
 
 
 class Variant(Protocol):
@@ -64,12 +65,16 @@ class Variant(Protocol):
 
 
 class LaminaVariant:
-    """`lamina build-all`, which decides by itself what to build. prefix: of its repositories."""
+    """`lamina build-all`, which decides by itself what to build. prefix: of its repositories.
+
+    append: whether code changes are pushed without a builder: ``auto``, ``never``, ``only``.
+    """
 
     name = "lamina"
 
-    def __init__(self, prefix: str = name) -> None:
+    def __init__(self, prefix: str = name, append: str = "auto") -> None:
         self._prefix = prefix
+        self._append = append
 
     def prepare(self, ground: Ground, tree: Tree) -> Command:
         """See `Variant.prepare`: pins the runtime's digest in ``lamina.lock``."""
@@ -79,8 +84,10 @@ class LaminaVariant:
         """See `Variant.build`."""
         options = ["--registry", f"{ground.registry}/{self._prefix}", "--push"] if job.push else []
         options += ["--platform", job.platform] if job.platform else []
+        options += ["--append", "only" if job.no_engine else self._append] if job.push else []
+        without = ("env", "PATH=", "DOCKER_HOST=unix:///nowhere") if job.no_engine else ()
         return ground.command(
-            *(sys.executable, "-m", "lamina", "build-all", "--json", *options), cwd=job.tree.root
+            *(*without, sys.executable, "-m", "lamina", "build-all", "--json", *options), cwd=job.tree.root
         )
 
     def read(self, job: Job, done: Completed) -> Steps:

@@ -131,6 +131,7 @@ class Scene:
         """
         where = repo or self.repo
         registry = {"LAMINA_REGISTRY": self.ground.gate.address} if self.push else {}
+        registry["LAMINA_APPEND"] = "never"  # faults strike at builders
         words = words or (*self.words, *more)
         out, err = TemporaryFile(), TemporaryFile()  # noqa: SIM115 - closed when the command has ended
         child = subprocess.Popen(

@@ -211,6 +211,7 @@ def test_an_edit_sends_its_own_context_and_no_secret(
     away: Repo, machines: CodeBuildDouble, front: AwsFront, served: Served
 ) -> None:
     build(away)
+    away.env["LAMINA_APPEND"] = "never"  # else no machine is started
     away.append("src/handler.py", "# edited\n")
     away.write("src/not-copied.py", "nobody = True\n")
     edited = away.run("codebuild.build", "--follow")

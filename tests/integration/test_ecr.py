@@ -93,7 +93,7 @@ def test_a_registry_is_set_up_once_and_its_drift_is_mended(
     for name in (base, function):
         assert facts[name]["imageTagMutability"] == "IMMUTABLE_WITH_EXCLUSION"
         filters = {each["filter"] for each in facts[name]["imageTagMutabilityExclusionFilters"]}
-        assert filters == {"cache-*", "git-*", "stable"}
+        assert filters == {"append-*", "cache-*", "git-*", "stable"}
         assert facts[name]["imageScanningConfiguration"] == {"scanOnPush": True}
         with pytest.raises(client.exceptions.LifecyclePolicyNotFoundException):
             client.get_lifecycle_policy(repositoryName=name)

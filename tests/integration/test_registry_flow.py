@@ -83,7 +83,7 @@ def test_a_second_machine_skips_everything_and_pulls_nothing(
     assert sandbox_engine.status(SubprocessRunner(), empty_engine) is None
 
     other.append("src/handler.py", "# edited here\n")
-    edited = other.ok("build-all", "--push", "--json")
+    edited = other.ok("build-all", "--push", "--append", "never", "--json")
     assert edited.built == ["lambda-tiny"]
     running = sandbox_engine.status(SubprocessRunner(), empty_engine)
     assert running is not None

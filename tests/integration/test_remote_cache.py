@@ -33,6 +33,7 @@ def repo_with_stages(tiny: Repo, registry: str) -> Repo:
     tiny.write("lib/big.py", "BIG = True\n")
     tiny.write("dockerfiles/lambda-tiny/Dockerfile", DOCKERFILE)
     tiny.env["LAMINA_REGISTRY"] = registry
+    tiny.env["LAMINA_APPEND"] = "never"  # the builder's cache is the subject
     return tiny
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 
@@ -12,8 +12,10 @@ from lamina.audit.compare import Audited, audit
 from lamina.audit.layers import AuditVerdict
 from lamina.decide.layers import LayerStep, steps
 from lamina.decide.plan import Decision, Plan
-from lamina.errors import Problem, SelectionError
+from lamina.errors import LaminaError, Problem, SelectionError
+from lamina.execute.append import APPENDED_KEY
 from lamina.execute.externals import Externals
+from lamina.flow.append import switch_off
 from lamina.flow.build import (
     find_support,
     from_outside,
@@ -78,6 +80,7 @@ def audit_skips(session: Session, *, sample: int = 0, seed: int = 0) -> Audit:
     solved = _audit(session, plan, whole, images, outside) if whole else ()
     made = {**broken, **{each.image.name: each for each in solved}}
     audited = tuple(made[each.image.name] for each in chosen)
+    session.screen.notes(_distrust_appends(session, audited))
     return Audit(images=audited, skipped=len(skips), seed=seed if len(chosen) < len(skips) else None)
 
 
@@ -123,6 +126,27 @@ def _audit(
             request = make_request(session, plan.found, (decision,), support, outside, caches.images)
             audited.append(audit(request, env, attempts, made_by(decision.image, outside)))
     return tuple(audited)
+
+
+def _distrust_appends(session: Session, audited: Iterable[Audited]) -> Iterator[Problem]:
+    """Switch appending off if an appended image is not what a build makes; yield a note that says so."""
+    for each in audited:
+        if each.verdict.conclusion == "false skip" and not each.found.lost and _is_appended(session, each):
+            file = switch_off(session.project.state, f"an audit found {each.image.name} to differ")
+            yield Problem(
+                what=f"{each.image.name} was pushed without a builder, and a build makes a different image: "
+                "code changes go through the builder on this machine from now on",
+                where=str(file),
+                hint='append = "never" in [tool.lamina] switches it off everywhere; please report it',
+            )
+
+
+def _is_appended(session: Session, audited: Audited) -> bool:
+    try:
+        with session.image_store.open(audited.found) as content:
+            return APPENDED_KEY in content.annotations
+    except LaminaError:
+        return False
 
 
 def made_by(image: Image, outside: Externals) -> tuple[LayerStep, ...]:

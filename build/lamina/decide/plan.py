@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from lamina.decide.append import AppendPlan
 from lamina.errors import Problem
 from lamina.identify.change_lines import describe_changes
 from lamina.identify.explain import InputChange, differences
@@ -69,6 +70,7 @@ class Decision:
 
     reasons: lines for people; very many changed files become one line. changes: all differences from the last
     build, if they are why the image is built.
+    append: how a build needs no builder; else, if that was looked into, builder: why one is needed.
     """
 
     image: Image
@@ -78,6 +80,8 @@ class Decision:
     source: FoundImage | None = None
     no_cache: bool = False
     """Whether its steps run although BuildKit has cached results."""
+    append: AppendPlan | None = None
+    builder: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +105,11 @@ class Plan:
     def action(self, name: str) -> Action | None:
         """Return the action for an image; None for one that is not in the plan."""
         return self.decisions[name].action if name in self.decisions else None
+
+    @property
+    def appends(self) -> tuple[Decision, ...]:
+        """The builds that need no builder, in build order."""
+        return tuple(each for each in self.decisions.values() if each.append)
 
     def acting(self, action: Action) -> tuple[Decision, ...]:
         """Return the decisions with one action, in build order."""

@@ -28,6 +28,7 @@ _PLATFORM = re.compile(r"linux/[a-z0-9]+(?:/v[0-9]+)?")
 _OF_LAMBDA = ("linux/amd64", "linux/arm64")
 CACHE_MODES = ("max", "min", "inline", "off")
 PROVENANCE = ("off", "min", "max")
+APPEND = ("auto", "never", "only")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 BATCH = 25
 """Images in one call of bake. Its time grows faster than their number. For 100 changed images, two runs each:
@@ -99,6 +100,8 @@ class Settings:
         help="use one fixed time in layers and configuration, so that cold engines give equal digests")
     jobs: int = _setting(BATCH, "LAMINA_JOBS",
         help="images to build at once; 0: all")
+    append: str = _setting("auto", "LAMINA_APPEND", choices=APPEND,
+        help="push code changes without a builder: auto, never, or only (fail where one is needed)")
     cache: str = _setting("max", "LAMINA_CACHE_MODE", choices=CACHE_MODES,
         help="remote cache: max, min, inline, off")
     cache_read_only: bool = _setting(False, "LAMINA_CACHE_READ_ONLY",
@@ -260,6 +263,12 @@ def _check_places(settings: Settings, document: Document) -> None:
             f"{settings.provenance!r} is not a kind of provenance",
             where=settings.source("provenance"),
             allowed=", ".join(PROVENANCE),
+        )
+    if settings.append not in APPEND:
+        document.problem(
+            f"{settings.append!r} does not say when to append",
+            where=settings.source("append"),
+            allowed=", ".join(APPEND),
         )
     if settings.jobs < 0:
         document.problem(

@@ -22,7 +22,7 @@ ACCOUNT = "the account"
 TEMPLATE = "template "
 """A creation template's resource name is this and its prefix."""
 CREATE_ON_PUSH = "CREATE_ON_PUSH"
-EXCLUDED = ("cache-*", "git-*", "stable")
+EXCLUDED = ("append-*", "cache-*", "git-*", "stable")
 """The tags that move: caches, revisions, and the bases of static mode."""
 IMMUTABLE: Mapping[str, Any] = {"mode": "IMMUTABLE_WITH_EXCLUSION", "except": list(EXCLUDED)}
 MUTABLE: Mapping[str, Any] = {"mode": "MUTABLE", "except": []}

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from lamina.errors import LaminaError, Problem
+from lamina.identify.code_copies import KEY_PREFIX
 from lamina.identify.image import STABLE
 
 Kind = Literal["image", "index", "cache", "referrer", "other"]
@@ -25,6 +26,7 @@ _CONTENT = re.compile(r"sha-[0-9a-f]{12}")
 _REVISION = re.compile(r"git-[0-9a-f]{4,40}(?:-dirty)?")
 _ATTESTED = re.compile(r"att-[0-9a-f]{12,64}")
 """The tag of an index that lists an image with its attestations. It is deleted with the image."""
+_APPEND = re.compile(rf"{KEY_PREFIX}[0-9a-f]{{12}}")
 _CACHE = re.compile(r"cache-[\w.-]+", re.ASCII)
 
 
@@ -270,7 +272,8 @@ def _reasons(
 
 
 def _is_ours(tag: str) -> bool:
-    return tag == STABLE or any(each.fullmatch(tag) for each in (_CONTENT, _REVISION, _ATTESTED, _CACHE))
+    ours = (_CONTENT, _REVISION, _ATTESTED, _CACHE, _APPEND)
+    return tag == STABLE or any(each.fullmatch(tag) for each in ours)
 
 
 def _key(held: HeldManifest) -> tuple[str, str]:

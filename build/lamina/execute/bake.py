@@ -260,16 +260,22 @@ def _output(request: BuildRequest, image: Image) -> str:
 def _annotations(request: BuildRequest, image: Image) -> list[str]:
     if not request.push and not request.local_images:
         return []
+    values = image_annotations(image, revision=request.revision, static=request.static)
+    index = [f"index:{FINGERPRINT_KEY}={image.fingerprint}"] if request.attests else []
+    return [*(f"manifest:{key}={value}" for key, value in values.items()), *index]
+
+
+def image_annotations(image: Image, *, revision: str | None, static: bool) -> dict[str, str]:
+    """Return the annotations of an image's manifest. revision: the commit of a clean worktree."""
     inputs = json.dumps(image.inputs.document(), sort_keys=True, separators=(",", ":"))
     values = {FINGERPRINT_KEY: image.fingerprint, "dev.lamina.schema": str(SCHEMA)}
     if len(inputs) <= MOST_INPUTS:
         values[INPUTS_KEY] = inputs
-    if request.revision:
-        values[REVISION] = request.revision
-    if request.static:
+    if revision:
+        values[REVISION] = revision
+    if static:
         values["dev.lamina.bases"] = STABLE
-    index = [f"index:{FINGERPRINT_KEY}={image.fingerprint}"] if request.attests else []
-    return [*(f"manifest:{key}={value}" for key, value in values.items()), *index]
+    return values
 
 
 def csv_field(text: str) -> str:

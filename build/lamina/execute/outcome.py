@@ -36,6 +36,8 @@ class Result:
     layers: Mapping[str, int] = field(default_factory=dict)
     resolved: Mapping[str, str] = field(default_factory=dict)
     """The versions that its own steps installed, as far as known."""
+    appended: str | None = None
+    """The digest of the image whose other layers it has, if it was made without a builder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

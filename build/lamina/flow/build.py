@@ -16,13 +16,14 @@ from lamina.execute.bake import BuildRequest
 from lamina.execute.cache_exports import export_again
 from lamina.execute.externals import Externals, load_stand_ins
 from lamina.execute.image_store import ImageStore, RegistryStore, find_images
-from lamina.execute.outcome import Outcome, Result, broken_off
+from lamina.execute.outcome import Outcome, Result, broken_off, cancelled
 from lamina.execute.publish import carry
 from lamina.execute.push import push_images
 from lamina.execute.remote_cache import ImageCache
 from lamina.execute.revision import read_revision
 from lamina.execute.run import BuildEnv, apply_without_build, build
 from lamina.execute.staging import stage_images
+from lamina.flow.append import append_images, check_appends, plan_appends, tag_for_appends, without_appended
 from lamina.flow.attest import check_attestable, unattested_push
 from lamina.flow.cache import find_caches, read_policy, settle_caches
 from lamina.flow.lock import pin_for_build, read_pins
@@ -57,8 +58,11 @@ def build_images(
     plan = decide(
         session, selected, images, outside, look_up(session, images, stable, session.destination), stable
     )
+    if session.flags.push:
+        plan = plan_appends(session, plan, images)
     session.screen.headline(plan.headline)
     session.screen.notes(plan.notes)
+    check_appends(session, plan)
     if session.flags.push:
         _check_destination(session, outside, [each.image for each in plan.decisions.values()])
     session.screen.notes(check_attestable(session, plan))
@@ -90,10 +94,16 @@ def _apply(
             if decision.source:
                 carry(session.destination, decision.source, decision.image.ref)
     plan = replace(plan, found={**plan.found, **tagged})
-    built = Outcome(results={})
-    if plan.acting("build"):
-        built = by(session, plan, images, outside, run)
+    built = append_images(session, plan, images)
+    results.update(built.results)
+    rest = without_appended(plan, built)
+    if not built.ok:
+        reason = "cancelled: the run broke off"
+        results.update({each.image.name: cancelled(each, reason) for each in rest.acting("build")})
+    elif rest.acting("build"):
+        built = by(session, rest, images, outside, run)
         results.update(built.results)
+        session.screen.notes(tag_for_appends(session, built, images))
     return replace(built, results={name: results[name] for name in plan.decisions})
 
 

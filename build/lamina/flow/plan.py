@@ -15,6 +15,7 @@ from lamina.declare.machine import this_machine
 from lamina.errors import ConfigError, EngineError, Problem, RegistryError
 from lamina.execute.externals import Externals
 from lamina.execute.image_store import ImageStore
+from lamina.flow.append import plan_appends
 from lamina.flow.lock import newer_upstream, read_pins
 from lamina.flow.session import Session
 from lamina.identify.image import STABLE, Image, identify
@@ -217,7 +218,7 @@ def make_plan_only(session: Session) -> Plan:
         stable = find_stable(session, selected)
         images = make_images(session, selected, outside, stable)
         seen = StoreLookup(store="", unknown=error.problems[0].what)
-    plan = decide(session, selected, images, outside, seen, stable)
+    plan = plan_appends(session, decide(session, selected, images, outside, seen, stable), images)
     return replace(plan, notes=(*plan.notes, *newer))
 
 

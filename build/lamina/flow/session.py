@@ -49,6 +49,7 @@ class Flags:
     builder: str | None = None
     static: bool | None = None
     jobs: int | None = None
+    append: str | None = None
     reproducible: bool | None = None
     push: bool = False
     create: bool = False
@@ -70,7 +71,7 @@ class Flags:
         """The flags that are also settings, by setting name."""
         names = (
             *("registry", "stack", "platform", "builder", "static", "jobs", "reproducible"),
-            *("cache", "cache-read-only", "provenance", "sbom", "sbom-generator", "stall"),
+            *("append", "cache", "cache-read-only", "provenance", "sbom", "sbom-generator", "stall"),
         )
         return {name: getattr(self, name.replace("-", "_")) for name in names}
 

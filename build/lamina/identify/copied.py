@@ -64,7 +64,7 @@ def copied(
 
 def _below_match(wildcard: re.Pattern[str], path: str) -> str | None:
     """Return a path relative to its part that matches a wildcard: "" for a match, None without one."""
-    matched = next((head for head in _heads(path) if wildcard.fullmatch(head)), None)
+    matched = next((head for head in heads(path) if wildcard.fullmatch(head)), None)
     return None if matched is None else path[len(matched) + 1 :]
 
 
@@ -97,7 +97,7 @@ def _source(written: str, *, pivot: bool) -> tuple[str, int]:
     return posixpath.normpath(f"/{written}").lstrip("/"), len(f"{head}/") if head else 0
 
 
-def _heads(path: str) -> Iterator[str]:
+def heads(path: str) -> Iterator[str]:
     """Yield the ancestors of a path, outermost first, then the path itself."""
     parts = path.split("/")
     for count in range(1, len(parts) + 1):

@@ -134,7 +134,11 @@ class Registry(Protocol):
         ...
 
     def write(self, ref: Reference, manifest: Manifest, *blobs: bytes) -> None:
-        """Push ``blobs``, then a manifest under a tag."""
+        """Push ``blobs`` in parallel, then a manifest under a tag."""
+        ...
+
+    def share(self, source: Reference, target: Reference, blobs: Iterable[Descriptor]) -> None:
+        """Make blobs of one repository available in another one of this registry, in parallel."""
         ...
 
     def delete(self, ref: Reference) -> None:

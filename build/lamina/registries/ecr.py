@@ -285,6 +285,10 @@ class EcrRegistry:
         """See `Registry.write`."""
         self._oci.write(ref, manifest, *blobs)
 
+    def share(self, source: Reference, target: Reference, blobs: Iterable[Descriptor]) -> None:
+        """See `Registry.share`. Blobs are mounted if blob mounting is on in the account, else copied."""
+        self._oci.share(source, target, blobs)
+
     def delete(self, ref: Reference) -> None:
         """See `Registry.delete`."""
         self._oci.delete(ref)

@@ -194,11 +194,19 @@ class OciRegistry:
     def write(self, ref: Reference, manifest: Manifest, *blobs: bytes) -> None:
         """See `Registry.write`."""
         what, scopes = f"write {ref}", (_scope(ref, "pull,push"),)
-        for blob in blobs:
+
+        def push(blob: bytes) -> None:
             path = self._path(ref, "blobs", "uploads/")
             answer = self._session.ask("POST", path, what=what, scopes=scopes)
             self._upload(answer, sha256(blob), blob, what=what, scopes=scopes)
+
+        self._ask_all(push, blobs)
         self._put(manifest, ref)
+
+    def share(self, source: Reference, target: Reference, blobs: Iterable[Descriptor]) -> None:
+        """See `Registry.share`. They are mounted, or copied if the registry does not mount them."""
+        own = (blob for blob in blobs if not _is_foreign(blob))
+        self._ask_all(lambda blob: self._mount(blob, source, target), own)
 
     def delete(self, ref: Reference) -> None:
         """See `Registry.delete`."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # `plan` must not import the modules that build
     from lamina.identify.explain import InputChange
 
 _STYLE = {
+    "append": "cyan",
     "build": "yellow",
     "built": "green",
     "retag": "cyan",
@@ -137,9 +138,12 @@ class Screen:
         self.notes(plan.notes)
         table = make_table("image", "action", "why", "tag")
         for name, decision in plan.decisions.items():
-            table.add_row(name, styled(decision.action), shown_reasons(decision.reasons), decision.image.tag)
+            action = "append" if decision.append else decision.action
+            table.add_row(name, styled(action), shown_reasons(decision.reasons), decision.image.tag)
         self.table(table)
         counts = {action: len(plan.acting(action)) for action in ("build", "retag", "skip")}
+        if plan.appends:
+            counts = {"append": len(plan.appends), **counts, "build": counts["build"] - len(plan.appends)}
         looked = f"not looked: {plan.unknown}" if plan.unknown else f"looked in {plan.store}"
         self.say(", ".join(f"{count} to {action}" for action, count in counts.items()) + f"; {looked}")
 
@@ -160,7 +164,7 @@ class Screen:
                 name,
                 styled(result.status),
                 shown_reasons(result.reasons),
-                f"{result.cached}/{result.total}" if ran else "",
+                "appended" if result.appended else f"{result.cached}/{result.total}" if ran else "",
                 f"{result.seconds:.1f}" if ran else "",
                 result.image.tag,
                 *([(result.digest or "")[:19]] if roomy else []),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lamina.decide.locking import PinMove
-    from lamina.decide.plan import Plan
+    from lamina.decide.plan import Decision, Plan
     from lamina.execute.outcome import Outcome, Result, Saved
     from lamina.identify.explain import InputChange
 
@@ -17,6 +17,7 @@ SCHEMA = 1
 def entry(result: Result) -> dict[str, Any]:
     """Return the manifest entry of one image; size in bytes, seconds of its own build.
 
+    appended: the digest of the image that it was appended to; left out for others.
     resolved: distribution -> the version that its own steps installed; left out if none is known.
     """
     image = result.image
@@ -35,6 +36,7 @@ def entry(result: Result) -> dict[str, Any]:
         "seconds": round(result.seconds, 3),
         "cached": result.cached,
         "total": result.total,
+        **({"appended": result.appended} if result.appended else {}),
         **({"resolved": dict(sorted(result.resolved.items()))} if result.resolved else {}),
     }
 
@@ -71,7 +73,11 @@ def lock_documents(moves: Iterable[PinMove]) -> list[dict[str, Any]]:
 
 
 def plan_documents(plan: Plan) -> list[dict[str, Any]]:
-    """Return the images of a plan. ref: with the content tag."""
+    """Return the images of a plan. ref: with the content tag.
+
+    append: the digest of the image that a build is appended to, None if it needs a builder, and builder: why;
+    both are left out where that was not looked into.
+    """
     return [
         {
             "name": name,
@@ -84,9 +90,16 @@ def plan_documents(plan: Plan) -> list[dict[str, Any]]:
             "ref": str(decision.image.ref),
             "parents": list(decision.image.node.parents),
             "platform": decision.image.node.spec.platform,
+            **_append_keys(decision),
         }
         for name, decision in plan.decisions.items()
     ]
+
+
+def _append_keys(decision: Decision) -> dict[str, Any]:
+    if decision.append:
+        return {"append": decision.append.before.digest, "layers": len(decision.append.layers)}
+    return {"append": None, "builder": decision.builder} if decision.builder else {}
 
 
 def change_documents(changes: Iterable[InputChange]) -> list[dict[str, Any]]:

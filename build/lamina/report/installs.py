@@ -72,6 +72,8 @@ def _updated(
         if any(known.values()):
             steps[_digest(text)] = dict([*known.items()][-_KEPT:])
             resolved |= known.get(inputs, {})
+    if result.appended:  # no step ran, and the kept layers are those of that image
+        resolved = before.images.get(result.appended, {})
     images = dict(before.images)
     if result.digest and result.status == "built":
         images.pop(result.digest, None)

@@ -38,8 +38,8 @@ def _image(help: str) -> Flag:  # noqa: A002
 
 _BUILD = _flags(
     *("image", "registry", "push", "create", "platform", "stack", "builder", "static", "force", "refresh"),
-    *("jobs", "reproducible", "keep-going", "allow-stand-in", "cache", "cache-read-only", "provenance"),
-    *("sbom", "sbom-generator", "stall", "json", "plain"),
+    *("jobs", "reproducible", "keep-going", "allow-stand-in", "append", "cache", "cache-read-only"),
+    *("provenance", "sbom", "sbom-generator", "stall", "json", "plain"),
 )
 _LIVE = ("registry", "stack", "platform", "static", "json")
 _DRY_RUN = switch("dry-run", "show what would change, and change nothing")

@@ -41,6 +41,8 @@ _SHARED = (
          help="push images that are based on a stand-in runtime"),
     Flag(name="stall", goes_to="setting",
          help="seconds without progress after which a registry transfer fails (0: no limit; default 120)"),
+    Flag(name="append", goes_to="setting",
+         help="push code changes without a builder: auto, never, or only (exit 4 where one is needed)"),
     Flag(name="cache", goes_to="setting",
          help="remote cache: max, min, inline or off"),
     Flag(name="cache-read-only", kind=bool, default=False, goes_to="setting",

@@ -10,8 +10,9 @@ from lamina.errors import ConfigError, SelectionError
 
 NAMES = [
     *("cold", "unchanged", "handler", "base-code", "dependency", "test-file", "unchanged-empty"),
-    *("handler-empty", "base-code-empty", "branch", "scale-10", "scale-50", "scale-100", "scale-10-edit"),
+    *("handler-empty", "base-code-empty", "append-no-engine", "branch", "scale-10", "scale-50", "scale-100"),
     *(
+        "scale-10-edit",
         "scale-50-edit",
         "scale-100-edit",
         "arm64-cold",

@@ -125,7 +125,7 @@ def test_an_unknown_key_is_answered_with_the_nearest(repo: Repo) -> None:
     (told,) = refusals(repo)
 
     assert told.startswith(
-        "pyproject.toml:3: unknown key tool.lamina.registri; did you mean registry?\n  allowed: args, "
+        "pyproject.toml:3: unknown key tool.lamina.registri; did you mean registry?\n  allowed: append, "
     )
 
 

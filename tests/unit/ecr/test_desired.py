@@ -77,7 +77,7 @@ def test_content_tags_are_immutable_and_caches_are_not() -> None:
     wanted = wanted_resources(Ecr(), HERE, **ALL)
 
     assert wanted[BASE][MUTABILITY] == wanted[FUNCTION][MUTABILITY] == IMMUTABLE
-    assert IMMUTABLE["except"] == ["cache-*", "git-*", "stable"]
+    assert IMMUTABLE["except"] == ["append-*", "cache-*", "git-*", "stable"]
     assert wanted[CACHE][MUTABILITY] == MUTABLE
 
 
@@ -120,12 +120,12 @@ def test_settings_of_another_account_are_out_of_reach() -> None:
 @pytest.mark.parametrize(
     ("aspect", "value", "before", "after"),
     [
-        (MUTABILITY, MUTABLE, "MUTABLE", "IMMUTABLE_WITH_EXCLUSION except cache-*, git-*, stable"),
+        (MUTABILITY, MUTABLE, "MUTABLE", "IMMUTABLE_WITH_EXCLUSION except append-*, cache-*, git-*, stable"),
         (
             MUTABILITY,
             {"mode": "IMMUTABLE_WITH_EXCLUSION", "except": ["stable"]},
             "IMMUTABLE_WITH_EXCLUSION except stable",
-            "IMMUTABLE_WITH_EXCLUSION except cache-*, git-*, stable",
+            "IMMUTABLE_WITH_EXCLUSION except append-*, cache-*, git-*, stable",
         ),
         (SCAN, False, "off", "on"),
         (

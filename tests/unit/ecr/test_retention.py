@@ -93,6 +93,7 @@ def test_what_is_kept_and_by_which_rule(each: HeldManifest, rules: dict[str, Any
     [
         (held(1), "no tag names it"),
         (held(1, "git-0a1b2c3"), "not among the newest 1"),
+        (held(1, sha(1), "append-0123456789ab"), "not among the newest 1"),
         (held(1, sha(1), "git-0a1b2c3-dirty"), "not among the newest 1"),
         (held(1, "cache-x-amd64", kind="cache"), "an old cache"),
         (held(1, kind="cache"), "a cache that was replaced"),

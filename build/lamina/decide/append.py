@@ -1,0 +1,236 @@
+"""Decide whether a new image is an earlier one with other layers, and compose it. Pure.
+
+Only changed code copies get new layers (see `identify.code_copies`); a base below linked layers may be
+another one if it too differs in its code alone. Everything else of the earlier image is kept as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lamina.declare.recipe import Recipe
+from lamina.identify.code_copies import MAKES_LAYERS, CodeCopy, code_copies, code_key
+from lamina.identify.copy_layer import CopyError, CopyTree, CopyWords, LayerEntry
+from lamina.identify.fingerprint import FINGERPRINT_KEY, INPUTS_KEY, BuildInputs
+from lamina.identify.image import Image
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+_COMMENT = " # buildkit"
+_MOST_LAYERS = 127
+_MOST_BYTES = 64 << 20
+"""Of all files in new layers, which are packed in memory."""
+
+
+class NeedsBuilderError(Exception):
+    """Why an image cannot be appended and needs a builder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierImage:
+    """An image in the registry. manifest, config: the documents, parsed. digest: of the manifest."""
+
+    digest: str
+    manifest: Mapping[str, Any]
+    config: Mapping[str, Any]
+
+    @property
+    def inputs(self) -> BuildInputs | None:
+        """The build inputs that it carries; None if it carries none that belong to its fingerprint."""
+        annotations = self.manifest.get("annotations") or {}
+        try:
+            found = BuildInputs.from_document(json.loads(annotations.get(INPUTS_KEY, "null")))
+        except ValueError:
+            return None
+        return found if found and found.fingerprint == annotations.get(FINGERPRINT_KEY) else None
+
+    @property
+    def layers(self) -> Sequence[Mapping[str, Any]]:
+        """The descriptors of its layers, lowest first."""
+        return self.manifest.get("layers") or ()
+
+    @property
+    def diff_ids(self) -> Sequence[str]:
+        """The digests of its unpacked layers, lowest first."""
+        return (self.config.get("rootfs") or {}).get("diff_ids") or ()
+
+    @property
+    def history(self) -> Sequence[Mapping[str, Any]]:
+        """The history of its configuration, lowest first."""
+        return self.config.get("history") or ()
+
+    def check(self) -> None:
+        """Raise NeedsBuilderError unless it has the form that a push of Lamina gives an image."""
+        kept = [each for each in self.history if not each.get("empty_layer")]
+        if self.manifest.get("mediaType") != OCI_MANIFEST or self.manifest.get("subject"):
+            raise NeedsBuilderError("the image before is not an OCI manifest")
+        if not len(kept) == len(self.layers) == len(self.diff_ids) <= _MOST_LAYERS:
+            raise NeedsBuilderError("the history of the image before does not name its layers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewLayer:
+    """A layer to make. chown: numbers of the owner, as in the flag."""
+
+    entries: tuple[LayerEntry, ...]
+    chown: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeLayer:
+    """A layer that was made. digest: of its gzip; size: bytes of it."""
+
+    digest: str
+    size: int
+    diff_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendPlan:
+    """How an image is made from an earlier one.
+
+    own: how many of its layers its own instructions make. steps: how much of its history. layers: index among
+    the own layers -> the layer to make. moved: the base that is another one now; None if none is.
+    """
+
+    before: EarlierImage = field(repr=False)
+    own: int
+    steps: int
+    layers: Mapping[int, NewLayer]
+    moved: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """What is new, for people: ``1 layer``, ``the layers of base-x``."""
+        made = [f"{len(self.layers)} layer{'s' * (len(self.layers) != 1)}"] if self.layers else []
+        return " and ".join((*made, *([f"the layers of {self.moved}"] if self.moved else ())))
+
+
+def plan_append(
+    image: Image, before: EarlierImage, images: Mapping[str, Image], moved: str | None
+) -> AppendPlan:
+    """Plan an image from an earlier one under its code tag.
+
+    Args:
+        images: All images of the plan.
+        moved: The loose base that differs from the one the earlier image was built on.
+
+    Raises:
+        NeedsBuilderError: it is not proved that nothing else differs.
+    """
+    before.check()
+    inputs = before.inputs
+    if inputs is None or code_key(image, inputs, images) != code_key(image, image.inputs, images):
+        raise NeedsBuilderError("the image before was built from inputs that differ in more than code")
+    recipe = image.node.recipe
+    count = len(recipe.instructions)
+    own = list(_own_steps(recipe, before.history[len(before.history) - count :]))
+    places = [index for index, step in enumerate(own) if not step.get("empty_layer")]
+    new: dict[int, NewLayer] = {}
+    lines = [each.line for each in recipe.instructions]
+    for each in code_copies(recipe):
+        at = lines.index(each.instruction.line)
+        words = _words(each, str(own[at].get("created_by", "")), before, recipe)
+        entries = _entries(image.inputs, words)
+        if entries != _entries(inputs, words):
+            if at not in places:
+                raise NeedsBuilderError(f"{each.instruction.name} made no layer in the image before")
+            new[places.index(at)] = NewLayer(entries=entries, chown=each.chown)
+    sizes = {file.path: file.size for file in image.contexts[""].files}
+    size = sum(sizes.get(entry.source, 0) for layer in new.values() for entry in layer.entries)
+    if size > _MOST_BYTES:
+        raise NeedsBuilderError(f"its new layers hold {size >> 20} MiB: more than {_MOST_BYTES >> 20} MiB")
+    for at in new:
+        layer = before.layers[len(before.layers) - len(places) + at]
+        if layer.get("mediaType") != OCI_LAYER:
+            raise NeedsBuilderError(f"the layer before is {layer.get('mediaType')}")
+    return AppendPlan(before=before, own=len(places), steps=count, layers=new, moved=moved)
+
+
+def _own_steps(recipe: Recipe, history: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield the steps of the history that the image's own instructions made. Raises NeedsBuilderError."""
+    if len(history) != len(recipe.instructions):
+        raise NeedsBuilderError("the history of the image before is too short")
+    for instruction, step in zip(recipe.instructions, history, strict=True):
+        made_by = str(step.get("created_by", ""))
+        makes_layer = not step.get("empty_layer")
+        if made_by.partition(" ")[0] != instruction.name or (
+            makes_layer and instruction.name not in MAKES_LAYERS
+        ):
+            raise NeedsBuilderError(f"{instruction.name} is not where the history of the image before has it")
+        yield step
+
+
+def _words(code: CodeCopy, made_by: str, before: EarlierImage, recipe: Recipe) -> CopyWords:
+    """Return the words of a code copy as BuildKit expanded them. Raises NeedsBuilderError."""
+    chown = f"--chown={code.chown} " if code.chown else ""
+    start = f"COPY {chown}{' '.join(code.sources)} "
+    target = made_by.removeprefix(start).removesuffix(_COMMENT)
+    if not made_by.startswith(start) or not made_by.endswith(_COMMENT) or not target:
+        raise NeedsBuilderError(f"the history of the image before has {made_by}")
+    if not target.startswith("/"):
+        if any(each.name == "WORKDIR" and each.line > code.instruction.line for each in recipe.instructions):
+            raise NeedsBuilderError("a WORKDIR follows a COPY to a relative folder")
+        folder = str((before.config.get("config") or {}).get("WorkingDir") or "/")
+        target = posixpath.join(folder, "./" if target == "." else target)
+    return CopyWords(sources=code.sources, target=target)
+
+
+def _entries(inputs: BuildInputs, words: CopyWords) -> tuple[LayerEntry, ...]:
+    try:
+        return CopyTree(inputs.files.get("", {})).layer(words)
+    except CopyError as error:
+        raise NeedsBuilderError(str(error)) from error
+
+
+def compose(
+    plan: AppendPlan,
+    made: Mapping[int, MadeLayer],
+    base: EarlierImage | None,
+    *,
+    fingerprint: str,
+    annotations: Mapping[str, str],
+    created: str,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the manifest and the configuration of the new image. The manifest lacks its configuration.
+
+    Args:
+        made: The layers of the plan.
+        base: The base that moved.
+        fingerprint: Of the new image.
+        annotations: Of its manifest.
+        created: The time, as in RFC 3339.
+    """
+    before = plan.before
+    config = copy.deepcopy(dict(before.config))
+    first, step = len(before.layers) - plan.own, len(before.history) - plan.steps
+    below = base or before
+    layers = [*(below.layers if base else below.layers[:first]), *before.layers[first:]]
+    diff_ids = [*(below.diff_ids if base else below.diff_ids[:first]), *before.diff_ids[first:]]
+    history = [
+        *map(dict, below.history if base else below.history[:step]),
+        *map(dict, before.history[step:]),
+    ]
+    numbers = [index for index, each in enumerate(history) if not each.get("empty_layer")]
+    for at, layer in made.items():
+        place = len(layers) - plan.own + at
+        layers[place] = {"mediaType": OCI_LAYER, "digest": layer.digest, "size": layer.size}
+        diff_ids[place] = layer.diff_id
+        history[numbers[place]]["created"] = created
+    config["created"] = created
+    config["config"]["Labels"] = {**config["config"].get("Labels", {}), FINGERPRINT_KEY: fingerprint}
+    config["history"] = history
+    config["rootfs"] = {"type": "layers", "diff_ids": diff_ids}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": {},
+        "layers": layers,
+        "annotations": dict(annotations),
+    }
+    return manifest, config

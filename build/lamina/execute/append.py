@@ -1,0 +1,247 @@
+"""Make an image from an earlier one without a builder: pack the new layers, and push them with a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+from lamina.decide.append import AppendPlan, EarlierImage, MadeLayer, NewLayer, compose
+from lamina.decide.plan import Decision, FoundImage
+from lamina.errors import BuildError, RegistryError
+from lamina.execute.bake import image_annotations
+from lamina.execute.image_store import RegistryStore
+from lamina.execute.image_store import find_images as find_existing
+from lamina.execute.layer_tar import Owner, compressed, layer_tar
+from lamina.execute.outcome import Result
+from lamina.identify.code_copies import code_tag
+from lamina.identify.copy_layer import LayerEntry
+from lamina.identify.image import Image
+from lamina.parallel import both, gather
+from lamina.refs import Reference
+from lamina.registries.base import OCI_MANIFEST, Descriptor, Manifest, Registry, sha256
+
+_THREADS = 8
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+APPENDED_KEY = "dev.lamina.appended-to"
+"""Annotation of an appended image: the digest of the image whose other layers it has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendRequest:
+    """An image to append. base: the base that moved, and a reference to its repository; None if none did.
+
+    annotations: of the new manifest. created: the time, as in RFC 3339.
+    """
+
+    image: Image
+    plan: AppendPlan
+    base: tuple[Reference, EarlierImage] | None
+    annotations: Mapping[str, str]
+    created: str
+
+
+def find_manifests(registry: Registry, refs: Iterable[Reference]) -> Mapping[Reference, Manifest]:
+    """Return the manifests of those images that exist and are not indexes."""
+    found = registry.manifests(refs)
+    return {ref: each for ref, each in found.items() if each is not None and each.config is not None}
+
+
+def read_images(
+    registry: Registry, manifests: Mapping[Reference, Manifest]
+) -> Mapping[Reference, EarlierImage]:
+    """Return the images of these manifests with their configurations."""
+    read = gather(lambda item: _read(registry, *item), manifests.items(), threads=_THREADS)
+    return dict(zip(manifests, read, strict=True))
+
+
+def find_images(registry: Registry, refs: Iterable[Reference]) -> Mapping[Reference, EarlierImage]:
+    """Return those of the images that exist and are not indexes."""
+    return read_images(registry, find_manifests(registry, refs))
+
+
+def _read(registry: Registry, ref: Reference, manifest: Manifest) -> EarlierImage:
+    config: Any = None
+    if manifest.config is not None:
+        with BytesIO() as sink:
+            registry.blob(ref, manifest.config, sink)
+            config = json.loads(sink.getvalue())
+    document: dict[str, Any] = json.loads(manifest.raw)
+    document.setdefault("mediaType", manifest.media_type)
+    return EarlierImage(digest=manifest.digest, manifest=document, config=config)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendedImage:
+    """An image that was pushed. stored: its manifest, byte for byte."""
+
+    stored: Manifest
+    content: EarlierImage
+
+
+def append(request: AppendRequest, registry: Registry) -> AppendedImage:
+    """Push the new image under its content tag and return it.
+
+    Raises BuildError if a file changed since it was hashed, and RegistryError.
+    """
+    image, plan = request.image, request.plan
+    packed = {at: _pack(image, layer) for at, layer in plan.layers.items()}
+    manifest, config = compose(
+        plan,
+        {at: made for at, (made, _) in packed.items()},
+        request.base[1] if request.base else None,
+        fingerprint=image.fingerprint,
+        annotations=request.annotations,
+        created=request.created,
+    )
+    described = _dump(config)
+    manifest["config"] = {"mediaType": _CONFIG, "digest": sha256(described), "size": len(described)}
+    made = Manifest.of(json.dumps(manifest, indent=2).encode(), OCI_MANIFEST)
+    if request.base:
+        ref, base = request.base
+        have = {each["digest"] for each in plan.before.layers}
+        layers = _descriptors(each for each in base.layers if each["digest"] not in have)
+        registry.share(ref, image.ref, dict.fromkeys(layers))
+    registry.write(image.ref, made, described, *(raw for _, raw in packed.values()))
+    return AppendedImage(
+        stored=made, content=EarlierImage(digest=made.digest, manifest=manifest, config=config)
+    )
+
+
+def _pack(image: Image, layer: NewLayer) -> tuple[MadeLayer, bytes]:
+    user, _, group = layer.chown.partition(":")
+    owner = Owner(user=int(user or 0), group=int(group or user or 0))
+    tar = layer_tar(layer.entries, owner, lambda entry: _content(image, entry))
+    raw = compressed(tar)
+    return MadeLayer(digest=sha256(raw), size=len(raw), diff_id=sha256(tar)), raw
+
+
+def _content(image: Image, entry: LayerEntry) -> bytes:
+    """Return the content of a file, or the target of a link, which must be what was hashed."""
+    place = f"{image.root('')}/{entry.source}"
+    try:
+        if entry.kind == "link":
+            found = os.fsencode(os.readlink(place))  # noqa: PTH115 - as stored, not normalised
+        else:
+            with open(place, "rb") as file:  # noqa: PTH123 - a name of any bytes
+                found = file.read()
+    except OSError as error:
+        raise BuildError.of(f"cannot be read: {error.strerror}", where=place, hint="run again") from None
+    if hashlib.sha256(found).hexdigest() != entry.sha256:
+        raise BuildError.of("changed while it was being read", where=entry.source, hint="run again")
+    return found
+
+
+def _dump(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogateescape")
+
+
+def _descriptors(layers: Iterable[Mapping[str, Any]]) -> tuple[Descriptor, ...]:
+    """Return the layers of a manifest as descriptors."""
+    return tuple(
+        Descriptor(media_type=each["mediaType"], digest=each["digest"], size=each["size"]) for each in layers
+    )
+
+
+class Appender:
+    """Appends images. results: of those that the registry has confirmed."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        images: Mapping[str, Image],
+        found: Mapping[str, FoundImage],
+        revision: str | None,
+        *,
+        static: bool,
+    ) -> None:
+        self._registry = registry
+        self._store = RegistryStore(registry)
+        self._images = images
+        self._found = found
+        self._annotations = partial(image_annotations, revision=revision, static=static)
+        self._made: dict[str, EarlierImage] = {}
+        self.results: dict[str, Result] = {}
+
+    def run(self, decision: Decision) -> None:
+        """Append an image. Raises BuildError unless the registry confirms it and Lambda would take it."""
+        started, image, plan = time.time(), decision.image, decision.append
+        if plan is None:
+            raise ValueError("not an image to append")
+        request = AppendRequest(
+            image=image,
+            plan=plan,
+            base=self._base(plan.moved) if plan.moved else None,
+            annotations={**self._annotations(image), APPENDED_KEY: plan.before.digest},
+            created=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        )
+        made = self._push(request)
+        self._made[image.name] = made.content
+        found = self._confirm(image, made.stored)
+        with suppress(RegistryError):  # where tags are immutable, the earlier image goes on to serve
+            self._registry.write(image.repository.with_tag(code_tag(image, self._images)), made.stored)
+        ended = time.time()
+        self.results[image.name] = Result(
+            image=image,
+            status="built",
+            reasons=decision.reasons,
+            digest=found.digest,
+            size=found.size,
+            seconds=ended - started,
+            spans=((started, ended),),
+            layers={each["digest"]: each["size"] for each in _top(made.content, plan.own)},
+            appended=plan.before.digest,
+        )
+
+    def _base(self, name: str) -> tuple[Reference, EarlierImage]:
+        if name in self._made:
+            return self._images[name].ref, self._made[name]
+        found = self._found[name]
+        ref = found.ref.with_digest(found.digest)
+        read = find_images(self._registry, [ref])
+        if ref not in read:
+            raise BuildError.of(f"{ref} is no longer there", where=self._store.name, hint="run it again")
+        return ref, read[ref]
+
+    def _push(self, request: AppendRequest) -> AppendedImage:
+        try:
+            return append(request, self._registry)
+        except RegistryError:  # a run at the same time may have pushed the same image, under an immutable tag
+            ref = request.image.ref
+            if not find_existing(self._store, [request.image]):
+                raise
+            existing = find_manifests(self._registry, [ref])[ref]
+            return AppendedImage(stored=existing, content=find_images(self._registry, [ref])[ref])
+
+    def _confirm(self, image: Image, made: Manifest) -> FoundImage:
+        pushed = FoundImage(ref=image.ref, digest=made.digest, size=made.size)
+        existing, reasons = both(
+            lambda: self._store.find([image.ref]),
+            lambda: self._store.refusals(pushed, image.node.spec.platform),
+        )
+        found = existing.get(image.ref)
+        if found is None or found.lost or (found.digest != made.digest and not found.is_image(image)):
+            raise BuildError.of(
+                f"{self._store.name} does not confirm {image.ref}: pushed {made.digest}, "
+                f"found {found.digest if found else 'nothing'}",
+                hint="run it again; nothing was recorded of it",
+            )
+        if reasons:
+            raise BuildError.of(
+                "\n  ".join((f"Lambda would refuse {image.ref}:", *reasons)),
+                where=image.node.spec.dockerfile_path,
+                hint="fix the base that causes it; nothing was recorded of it",
+            )
+        return found
+
+
+def _top(image: EarlierImage, count: int) -> Sequence[Mapping[str, Any]]:
+    return image.layers[len(image.layers) - count :]

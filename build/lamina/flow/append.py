@@ -1,0 +1,248 @@
+"""Push code changes without a builder: find out which builds allow it, and append those images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from lamina.decide.append import AppendPlan, EarlierImage, NeedsBuilderError, plan_append
+from lamina.decide.plan import Decision, FoundImage, Plan
+from lamina.errors import EngineError, LaminaError, Problem, RegistryError
+from lamina.execute.append import Appender, find_images, find_manifests, read_images
+from lamina.execute.outcome import Outcome, cut_short
+from lamina.execute.revision import read_revision
+from lamina.files import read_json, write_json
+from lamina.flow.session import Session
+from lamina.identify.code_copies import code_copies, code_key, code_tag, loose_parents
+from lamina.identify.fingerprint import BuildInputs, content_tag
+from lamina.identify.image import Image
+from lamina.parallel import both, gather
+from lamina.registries.base import Registry
+
+_OFF_FILE = "append.json"
+_THREADS = 8
+
+
+def plan_appends(session: Session, plan: Plan, images: Mapping[str, Image]) -> Plan:
+    """Return the plan with, for each build, how it is appended or why it needs a builder.
+
+    images: all images with their bases.
+    """
+    mode, builds = session.project.settings.append, plan.acting("build")
+    if mode == "never" or not builds or not session.remote or session.flags.offline:
+        return plan
+    common = _common_reason(session)
+    if common:
+        return with_appends(plan, {each.image.name: common for each in builds})
+    try:
+        return with_appends(plan, find_appends(session.registry, plan, images))
+    except RegistryError as error:
+        return with_appends(plan, {each.image.name: error.problems[0].what for each in builds})
+
+
+def find_appends(
+    registry: Registry, plan: Plan, images: Mapping[str, Image]
+) -> Mapping[str, AppendPlan | str]:
+    """Return for each build how it is appended, or why it needs a builder. Raises RegistryError."""
+    builds = plan.acting("build")
+    own = {each.image.name: _own_reason(each, plan, images) for each in builds}
+    finder = _Finder(registry, images)
+    finder.find_earlier(each.image for each in builds if not own[each.image.name])
+    verdicts: dict[str, AppendPlan | str] = {}
+    for decision in builds:
+        name = decision.image.name
+        verdicts[name] = own[name] or _verdict(decision, verdicts, images, finder)
+    return verdicts
+
+
+def with_appends(plan: Plan, verdicts: Mapping[str, AppendPlan | str]) -> Plan:
+    """Return the plan with the verdicts of `find_appends`."""
+    decisions = dict(plan.decisions)
+    for name, verdict in verdicts.items():
+        appends = verdict if isinstance(verdict, AppendPlan) else None
+        builder = verdict if isinstance(verdict, str) else None
+        decisions[name] = replace(decisions[name], append=appends, builder=builder)
+    return replace(plan, decisions=decisions)
+
+
+def _common_reason(session: Session) -> str | None:
+    """Return why no image of this run is appended."""
+    if session.flags.force or session.flags.refresh:
+        return "--refresh" if session.flags.refresh else "--force"
+    if session.project.settings.reproducible:
+        return "reproducible images are made by BuildKit"
+    if session.attestations:
+        return "attestations are made by BuildKit"
+    return why_off(session.project.state)
+
+
+def _own_reason(decision: Decision, plan: Plan, images: Mapping[str, Image]) -> str | None:
+    """Return why an image is not appended, as far as no registry is needed to know it."""
+    image = decision.image
+    if image.name in plan.found:
+        return decision.reasons[0]
+    if "unlocked" in image.inputs.bases.values():
+        return "an external image is not locked yet"
+    if not code_copies(image.node.recipe) and not loose_parents(image, images):
+        return "nothing on top of it is a COPY --link from the context"
+    return None
+
+
+def _verdict(
+    decision: Decision,
+    verdicts: Mapping[str, AppendPlan | str],
+    images: Mapping[str, Image],
+    finder: _Finder,
+) -> AppendPlan | str:
+    image = decision.image
+    for parent in image.node.parents:
+        if isinstance(verdicts.get(parent), str):
+            return f"its base {parent} needs a builder"
+    before = finder.earlier.get(image.name)
+    if before is None:
+        return "no image in the registry differs from it in its code alone"
+    try:
+        moved = [name for name in loose_parents(image, images) if finder.has_moved(name, before)]
+        return plan_append(image, before, images, moved[0] if moved else None)
+    except NeedsBuilderError as error:
+        return str(error)
+
+
+@dataclass(slots=True)
+class _Finder:
+    """Finds earlier images. earlier: image -> the one under its code tag, with all its layers."""
+
+    registry: Registry
+    images: Mapping[str, Image]
+    earlier: dict[str, EarlierImage] = field(default_factory=dict)
+    _inputs: dict[tuple[str, str], BuildInputs | None] = field(default_factory=dict)
+
+    def find_earlier(self, images: Iterable[Image]) -> None:
+        """Look the images up, all at once. One that has lost a layer is left out."""
+        refs = {image.name: image.repository.with_tag(code_tag(image, self.images)) for image in images}
+        manifests = find_manifests(self.registry, refs.values())
+        read, lost = both(
+            lambda: read_images(self.registry, manifests),
+            lambda: self.registry.lost({ref: each.layers for ref, each in manifests.items()}),
+        )
+        for name, ref in refs.items():
+            if ref in read and not lost.get(ref):
+                self.earlier[name] = read[ref]
+                if inputs := read[ref].inputs:
+                    self._inputs[name, inputs.fingerprint] = inputs
+
+    def has_moved(self, base: str, before: EarlierImage) -> bool:
+        """Whether a loose base is another one than below an earlier image.
+
+        Raises NeedsBuilderError unless it differs in its code alone.
+        """
+        inputs = before.inputs
+        if inputs is None:
+            raise NeedsBuilderError("the image before carries no build inputs")
+        fingerprint = inputs.parents.get(base, "")
+        self._check(base, fingerprint)
+        return fingerprint != self.images[base].fingerprint
+
+    def _check(self, base: str, fingerprint: str) -> None:
+        image = self.images[base]
+        if fingerprint == image.fingerprint:
+            return
+        inputs = self._inputs_of(image, fingerprint)
+        if inputs is None:
+            raise NeedsBuilderError(f"what {base} was before is not known")
+        if code_key(image, inputs, self.images) != code_key(image, image.inputs, self.images):
+            raise NeedsBuilderError(f"its base {base} differs in more than code")
+        for each in loose_parents(image, self.images):
+            self._check(each, inputs.parents.get(each, ""))
+
+    def _inputs_of(self, image: Image, fingerprint: str) -> BuildInputs | None:
+        key = image.name, fingerprint
+        if key not in self._inputs:
+            ref = image.repository.with_tag(content_tag(fingerprint))
+            found = find_images(self.registry, [ref]).get(ref)
+            inputs = found.inputs if found else None
+            self._inputs[key] = inputs if inputs and inputs.fingerprint == fingerprint else None
+        return self._inputs[key]
+
+
+def check_appends(session: Session, plan: Plan) -> None:
+    """Raise EngineError with every image that needs a builder, if only appending is wanted."""
+    settings = session.project.settings
+    if settings.append != "only":
+        return
+    unpushed = None if session.flags.push else "only a push appends"
+    EngineError.check(
+        Problem(
+            what=f"{each.image.name} needs a builder: "
+            f"{unpushed or each.builder or 'its image is not in a registry'}",
+            where=settings.source("append"),
+            allowed="append auto or never, where there is an engine",
+            hint="add --push" if unpushed else None,
+        )
+        for each in plan.acting("build")
+        if not each.append or unpushed
+    )
+
+
+def append_images(session: Session, plan: Plan, images: Mapping[str, Image]) -> Outcome:
+    """Append the images that need no builder, bases first, and confirm them in the registry."""
+    waiting = {each.image.name: each for each in plan.appends}
+    if not waiting:
+        return Outcome(results={})
+    revision = read_revision(session.runner, session.project.root)
+    commit = revision.commit if revision and revision.clean else None
+    worker = Appender(session.registry, images, plan.found, commit, static=session.static)
+    while waiting:
+        ready = [each for each in waiting.values() if each.append and each.append.moved not in waiting]
+        try:
+            gather(worker.run, ready, threads=_THREADS)
+        except (LaminaError, OSError, KeyboardInterrupt) as error:
+            left = [each for name, each in waiting.items() if name not in worker.results]
+            return cut_short(Outcome(results=worker.results), left, error)
+        waiting = {name: each for name, each in waiting.items() if name not in worker.results}
+    return Outcome(results=worker.results)
+
+
+def without_appended(plan: Plan, outcome: Outcome) -> Plan:
+    """Return the plan of what is left to a builder, in which the appended images exist."""
+    appended = {
+        name: FoundImage(ref=each.image.ref, digest=each.digest)
+        for name, each in outcome.results.items()
+        if each.digest
+    }
+    decisions = {name: each for name, each in plan.decisions.items() if not each.append}
+    return replace(plan, decisions=decisions, found={**plan.found, **appended})
+
+
+def tag_for_appends(session: Session, outcome: Outcome, images: Mapping[str, Image]) -> tuple[Problem, ...]:
+    """Give built images the tags under which later code changes find them. Return why some have none."""
+    if not session.flags.push or session.project.settings.append == "never":
+        return ()
+    registry = session.registry
+
+    def tag(image: Image) -> Problem | None:
+        name = image.repository.with_tag(code_tag(image, images))
+        try:
+            registry.retag(image.ref, name)
+        except RegistryError as error:
+            if registry.manifest(name) is None:  # where tags are immutable, an earlier image does as well
+                what = f"{image.name} has no tag for code changes: {error.problems[0].what}"
+                return replace(error.problems[0], what=what)
+        return None
+
+    built = [outcome.results[name].image for name in outcome.built]
+    changeable = [each for each in built if code_copies(each.node.recipe) or loose_parents(each, images)]
+    return tuple(filter(None, gather(tag, changeable, threads=_THREADS)))
+
+
+def why_off(state: Path) -> str | None:
+    """Return why appending is switched off on this machine; None if it is not."""
+    found = read_json(state / _OFF_FILE)
+    return f"switched off: {found['off']}" if isinstance(found, dict) and found.get("off") else None
+
+
+def switch_off(state: Path, reason: str) -> Path:
+    """Switch appending off for the project on this machine, until the returned file is deleted."""
+    write_json(state / _OFF_FILE, {"off": reason})
+    return state / _OFF_FILE
