@@ -26,7 +26,7 @@ lint-images: .venv/.ready ## invoke lint: make's own lint is that of the code
 	@$(BIN)/invoke lint $(ARGS)
 
 test: .venv/.ready ## all that must pass: tests (real engine included), lint, types, package
-	@$(BIN)/nox $(ARGS)
+	@$(BIN)/nox --parallel 2 $(ARGS)
 
 lint types package build bench faults: .venv/.ready
 	@$(BIN)/nox --session $@ -- $(ARGS)
@@ -38,7 +38,7 @@ lint types package build bench faults: .venv/.ready
 	  apt-get update -qq && apt-get install -qq --yes python3-venv >/dev/null; }
 	@echo "setting up .venv"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . 'nox[uv]>=2025.5'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . 'nox[uv]>=2026.10'
 	@touch $@
 
 clean: ## all that can be made again, but the images and the cache folder

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import nox
 
-nox.needs_version = ">=2025.5"
+nox.needs_version = ">=2026.10"
 nox.options.sessions = ["tests", "handoff", "lint", "types", "package"]
+nox.options.allow_parallel = True
 nox.options.reuse_venv = "yes"
 nox.options.default_venv_backend = "uv|virtualenv"
 
@@ -23,11 +24,16 @@ PACKAGE = Path("build/lamina")
 
 def install(session: nox.Session, *groups: str) -> None:
     """Install the package in editable mode, and the named dependency groups."""
+    # Set in many containers. Each of some hundred processes would compile all that it imports.
+    session.env["PYTHONDONTWRITEBYTECODE"] = None
     session.install("--editable", ".", *nox.project.dependency_groups(PROJECT, *groups))
 
 
-SPREAD = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder", "--durations=12")
-"""Two processes, with an engine each. The slow files come first; quick ones fill the rest of the time."""
+SPREAD = ("--numprocesses=3", "--dist=loadgroup", "--no-loadscope-reorder", "--durations=12")
+"""Three processes on two cores, with an engine each: tests of engines wait as much as they compute.
+
+A group is a file, or all tests of the built sample. Slow ones come first, quick ones fill the rest.
+"""
 
 
 @nox.session
@@ -78,8 +84,8 @@ def package(session: nox.Session) -> None:
     if inside != wanted:
         session.error(f"the wheel and the package differ: {sorted(inside ^ wanted)}")
     empty = Path(session.create_tmp(), "empty").absolute()
-    session.run("python", "-m", "venv", "--clear", str(empty))
-    session.run(str(empty / "bin/pip"), "install", "--quiet", str(wheel), external=True)
+    session.run("python", "-m", "venv", "--clear", "--without-pip", str(empty))
+    session.run("uv", "pip", "install", "--quiet", f"--python={empty}", str(wheel))
     session.run(str(empty / "bin/lamina"), "--help", external=True, silent=True)
     session.run(str(empty / "bin/lamina"), "--version", external=True)
     with tempfile.TemporaryDirectory() as elsewhere:
@@ -126,9 +132,9 @@ def soak(session: nox.Session) -> None:
 
 def build_wheel(session: nox.Session) -> Path:
     """Build the wheel in the session's own folder, and return its path."""
-    session.install("build")
+    session.install("build", "uv")
     folder = Path(session.create_tmp())
     for old in folder.glob("*.whl"):
         old.unlink()
-    session.run("python", "-m", "build", "--wheel", "--outdir", str(folder), silent=True)
+    session.run("python", "-m", "build", "--installer=uv", "--wheel", f"--outdir={folder}", silent=True)
     return next(folder.glob("*.whl")).absolute()

@@ -36,6 +36,22 @@ ENGINE = f"tests-{os.environ.get('PYTEST_XDIST_WORKER', 'gw0')}"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test the group that one process runs: its file, or the built sample, which goes first."""
+    groups = {item: item.nodeid.partition("::")[0] for item in items}
+    groups |= {item: "sample" for item in items if "first_build" in getattr(item, "fixturenames", ())}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: groups[item] != "sample")
+
+
+def sampled(name: str, *, sample: Any, complete: Any) -> pytest.MarkDecorator:
+    """Run a test on a sample of its cases, and in `nox -s nightly` on all."""
+    values = pytest.param(sample, id="sample"), pytest.param(complete, id="all", marks=pytest.mark.nightly)
+    return pytest.mark.parametrize(name, values)
+
+
 @dataclass(frozen=True)
 class TestEngine:
     """The engine of this test run. buildx: what to put before ``bake``; it runs without a docker CLI."""

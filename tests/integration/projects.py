@@ -8,7 +8,6 @@ import os
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,14 +20,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from zygote import ask
+
 import lamina
 
 ROOT = Path(__file__).parents[2]
 _OURS = ("DOCKER_", "BUILDX_", "BUILDKIT_", "USE_STATIC", "AWS_", "LAMINA_", "GIT_", "GITHUB_", "FORCE_COLOR")
 _SLOW = "PYTHONDONTWRITEBYTECODE"
 """Set as in some containers, each of some thousand commands would compile all its modules: 0.4 s."""
+_ZYGOTE = Path(__file__).with_name("zygote.py")
 _AT_START = ("LC_", "LANG", "PYTHON", "TZ")
-"""Variables that an interpreter reads when it starts: a command with others than usual is started anew."""
+"""Variables that an interpreter reads when it starts: with others, a command gets its own interpreter."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Zygote:
         self._address = f"{self._folder.name}/socket"
         self._env = _clean_environment()
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("zygote.py")), self._address],
+            [sys.executable, str(_ZYGOTE), "serve", self._address],
             env=self._env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -120,27 +122,18 @@ class Zygote:
             env.get(name) == self._env.get(name) for name in {*env, *self._env} if name.startswith(_AT_START)
         )
 
+    def script(self) -> str:
+        """A shell script that is a command, for the environment of `Repo.environment`."""
+        words = shlex.join([sys.executable, "-I", "-S", str(_ZYGOTE), "run", self._address])
+        return f'#!/bin/sh\nexec {words} "$@"\n'
+
     def run(self, words: tuple[str, ...], cwd: Path, env: Mapping[str, str], timeout: float) -> Done:
-        os.umask(umask := os.umask(0))
-        request = {"words": words, "cwd": str(cwd), "env": dict(env), "umask": umask}
-        with (
-            tempfile.TemporaryFile("w+") as asked,
-            tempfile.TemporaryFile() as out,
-            tempfile.TemporaryFile() as err,
-            socket.socket(socket.AF_UNIX) as line,
-        ):
-            json.dump(request, asked)
-            asked.seek(0)
-            line.connect(self._address)
-            socket.send_fds(line, [b"\n"], [file.fileno() for file in (asked, out, err)])
-            line.settimeout(timeout)
-            with line.makefile() as answer:
-                pid = int(answer.readline())
-                try:
-                    code = int(answer.readline() or -signal.SIGKILL)
-                except TimeoutError:
-                    os.kill(pid, signal.SIGKILL)
-                    raise subprocess.TimeoutExpired(words, timeout) from None
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            outputs = (out.fileno(), err.fileno())
+            try:
+                code = ask(self._address, words, cwd=str(cwd), env=env, outputs=outputs, timeout=timeout)
+            except TimeoutError:
+                raise subprocess.TimeoutExpired(words, timeout) from None
             streams = []
             for file in (out, err):
                 file.seek(0)
@@ -152,6 +145,14 @@ class Zygote:
 def zygote() -> Zygote:
     """The one of this process."""
     return Zygote()
+
+
+def write_programs(folder: Path, *names: str) -> None:
+    """Programs of these names, each of which is ``lamina``."""
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text(zygote().script())
+        (folder / name).chmod(0o755)
 
 
 def _clean_environment() -> dict[str, str]:

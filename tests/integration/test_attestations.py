@@ -121,6 +121,7 @@ def test_attestations_go_with_an_image_that_is_promoted(ecr: Repo, served: Serve
         assert attestations(served, ref)[0] == attestations(served, first.images("ref")[name])[0]
 
 
+@pytest.mark.nightly
 def test_what_a_generator_finds_is_under_the_same_tag(
     ecr: Repo, served: Served, engine: TestEngine, buildkit: BuildKit, registry: str, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ import yaml
 from doubles.aws_front import AwsFront
 from doubles.lambda_ import LambdaDouble
 from doubles.served import Served, stack_of
-from projects import ROOT, Repo
+from projects import ROOT, Repo, write_programs
 
 from lamina.declare.machine import native_platform
 
@@ -118,9 +118,7 @@ def test_the_commands_of_a_recipe_build_deploy_and_see_it_live(
         Architectures=[{"linux/amd64": "x86_64", "linux/arm64": "arm64"}[native_platform()]],
     )
     programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "lamina").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m lamina "$@"\n')
-    (programs / "lamina").chmod(0o755)
+    write_programs(programs, "lamina")
     env = {**ecr.environment(), "CI": "true", **variables}
     env["PATH"] = f"{programs}:{env['PATH']}"
 

@@ -288,6 +288,7 @@ def test_a_build_that_takes_too_long_is_a_failure(away: Repo, machines: CodeBuil
     assert away.recorded == {}
 
 
+@pytest.mark.nightly
 def test_what_the_registry_does_not_confirm_is_not_recorded(
     away: Repo, machines: CodeBuildDouble, served: Served
 ) -> None:
@@ -351,7 +352,14 @@ def test_who_stops_the_command_stops_the_build(
     assert set(build(away).built) == ALL
 
 
-@pytest.mark.parametrize(("keys", "stopped"), [("n\r", False), ("y\r", True), ("\r", True)])
+@pytest.mark.parametrize(
+    ("keys", "stopped"),
+    [
+        pytest.param("n\r", False, marks=pytest.mark.nightly),
+        pytest.param("y\r", True, marks=pytest.mark.nightly),
+        ("\r", True),
+    ],
+)
 def test_at_a_terminal_the_question_is_whether_the_build_goes_on(
     away: Repo, machines: CodeBuildDouble, held: threading.Event, keys: str, stopped: bool
 ) -> None:
@@ -386,6 +394,7 @@ def test_refusals_of_aws_name_what_to_do(away: Repo, machines: CodeBuildDouble, 
     assert "the registry is 'local'" in elsewhere.text
 
 
+@pytest.mark.nightly
 def test_a_batch_builds_the_graph_on_several_machines(
     away: Repo, machines: CodeBuildDouble, served: Served
 ) -> None:

@@ -1,6 +1,7 @@
 """The files we stage held against the whole context: random trees and Dockerfiles, both built by BuildKit.
 
 LAMINA_CASES (40) is how many cases are drawn, LAMINA_SEED (1) from where: a case is its seed and its number.
+``make test`` draws the first BATCH of them.
 LAMINA_SYNTAX names a frontend image to use in place of the engine's own, which may not know COPY --parents.
 Every file's name and content are unlike all others', so that an image tells which files reached it.
 """
@@ -21,6 +22,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from conftest import sampled
 from test_ignore_differential import Buildx, Engine, draw_line, draw_part, quoted, words
 
 from lamina.declare.dockerfile import parse_dockerfile
@@ -177,12 +179,14 @@ def ours(case: Case, home: Path) -> Ours:
     return made
 
 
-@pytest.mark.nightly
+@sampled("count", sample=BATCH, complete=CASES)
 @pytest.mark.engine
-def test_the_staged_context_builds_what_the_whole_one_builds(engine: Engine, tmp_path: Path) -> None:
+def test_a_staged_context_builds_the_same_as_the_whole_one(
+    engine: Engine, tmp_path: Path, count: int
+) -> None:
     buildx = Buildx(engine=engine, home=tmp_path)
     parents = allows_parents(buildx)
-    cases = [draw(number, parents=parents) for number in range(CASES)]
+    cases = [draw(number, parents=parents) for number in range(count)]
     for case in cases:
         case.write(tmp_path)
     batches = [cases[start : start + BATCH] for start in range(0, len(cases), BATCH)]

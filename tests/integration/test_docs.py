@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from projects import ROOT, Repo, copy_sample
+from projects import ROOT, Done, Repo, copy_sample, write_programs
 
 pytestmark = pytest.mark.engine
 
@@ -96,19 +95,15 @@ def spoiled(shown: Shown, root: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def here(repo: Repo, tmp_path: Path) -> Repo:
+def here(repo: Repo, first_build: tuple[Repo, Done], tmp_path: Path) -> Repo:
     """The sample, built, as it is checked out: with its Makefile, `invoke` and `lamina`, under git.
 
-    Its images are its own: some commands build anew what is there.
+    Its images have names of their own: some commands build them again.
     """
     copy_sample(repo.root)
     repo.ok("build-all")
     programs = tmp_path / "bin"
-    programs.mkdir()
-    for name in ("invoke", "lamina"):
-        script = programs / name
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m lamina "$@"\n')
-        script.chmod(0o755)
+    write_programs(programs, "invoke", "lamina")
     (repo.root / ".venv").mkdir()
     (repo.root / ".venv/bin").symlink_to(programs)
     (repo.root / ".venv/.ready").touch()

@@ -10,6 +10,7 @@ import os
 import secrets
 import tarfile
 import urllib.request
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -376,6 +377,26 @@ ca = { file = "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}", optional =
 """
 
 
+def test_versions_resolved_offline_are_recorded_and_kept(repo: Repo) -> None:
+    repo.write(
+        "dockerfiles/lambda-one/Dockerfile",
+        f"FROM {RUNTIME}\nCOPY *.whl /src/\nRUN pip install --no-index --target /var/task /src/*.whl\n"
+        'COPY one.py /var/task/\nCMD ["one.handler"]\n',
+    )
+    repo.write("one.py", "def handler(event, context): ...\n")
+    version = f"1.{secrets.randbelow(10**6)}"  # no earlier run has this step in its cache
+    write_wheel(repo.root, "small", version)
+
+    assert repo.ok("build-all", "--json").images("resolved")["lambda-one"] == {"small": version}
+    assert entry_of(repo)["resolved"] == {"small": version}
+    repo.append("one.py", "# edited\n")
+    edited = repo.ok("build-all", "--json")
+    assert edited.built == ["lambda-one"]
+    assert repo.installs() == []
+    assert edited.images("resolved")["lambda-one"] == {"small": version}
+
+
+@pytest.mark.nightly
 def test_resolved_versions_are_recorded_and_a_refresh_resolves_again(repo: Repo, engine: TestEngine) -> None:
     repo.write("dockerfiles/lambda-one/Dockerfile", INSTALLS)
     repo.write("pyproject.toml", CA)
@@ -413,6 +434,16 @@ def test_resolved_versions_are_recorded_and_a_refresh_resolves_again(repo: Repo,
     assert len(repo.installs()) == 2
     assert fresh.images("resolved")["lambda-one"] == resolved
     assert repo.ok("build-all", "--json").built == []
+
+
+def write_wheel(folder: Path, name: str, version: str) -> None:
+    """A wheel with one module and no dependencies."""
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", "")
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
 
 
 def entry_of(repo: Repo) -> dict[str, Any]:

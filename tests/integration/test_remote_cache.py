@@ -95,6 +95,7 @@ def test_an_empty_engine_runs_only_what_changed(
     assert copied(other) == {HANDLER}
 
 
+@pytest.mark.nightly
 def test_a_cache_that_an_empty_engine_left_serves_the_next_one(
     repo_with_stages: Repo, registry: str, tmp_path: Path, empty_engine: str
 ) -> None:

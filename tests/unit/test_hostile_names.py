@@ -26,7 +26,7 @@ from lamina.masks import Mask
 from lamina.process import Command, Completed
 from lamina.report.console import Screen
 
-from ..conftest import DIGEST, RUNTIME, Repo
+from .conftest import DIGEST, RUNTIME, Repo
 
 NASTY = (
     "",
