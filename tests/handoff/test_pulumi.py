@@ -41,7 +41,7 @@ def test_functions_are_registered_with_digests_of_the_manifest(monorepo: Monorep
 
 
 @pytest.mark.parametrize("plan_only", [False, True])
-def test_an_unchanged_tree_is_no_diff(monorepo: Monorepo, plan_only: bool) -> None:
+def test_an_unchanged_tree_is_not_a_diff(monorepo: Monorepo, plan_only: bool) -> None:
     monorepo.push(DIGESTS)
     first = run(lambda: functions(plan_only=plan_only), preview=True)
 

@@ -67,7 +67,7 @@ def contents(engine: TestEngine, ref: str, folder: Path) -> list[str]:
         )
 
 
-def test_the_phases_move_on_with_what_is_done(tiny: Repo) -> None:
+def test_finished_steps_move_the_phases_on(tiny: Repo) -> None:
     def states() -> dict[str, str]:
         return {each["name"]: each["state"] for each in tiny.ok("phases", "--json").json["checks"]}
 

@@ -53,9 +53,7 @@ def provenance(served: Served, ref: str) -> dict[str, Any]:
     return found
 
 
-def test_lambda_gets_the_very_image_that_it_would_get_without_attestations(
-    ecr: Repo, served: Served, tmp_path: Path
-) -> None:
+def test_attestations_do_not_change_the_image(ecr: Repo, served: Served, tmp_path: Path) -> None:
     plain = ecr.ok("build-all", "--push", "--create", "--json")
     other = ecr.clone(tmp_path / "other" / "repo", LAMINA_STACK=f"{stack_of(ecr)}x")
     done = other.ok("build-all", "--push", "--create", "--provenance", "--json")
@@ -76,7 +74,7 @@ def test_lambda_gets_the_very_image_that_it_would_get_without_attestations(
     )
 
 
-def test_a_provenance_names_what_the_image_stands_on_and_no_secret(ecr: Repo, served: Served) -> None:
+def test_a_provenance_names_the_base_image_and_no_secret(ecr: Repo, served: Served) -> None:
     ecr.write("token", "s3cr3t-of-the-build")
     ecr.write(
         "pyproject.toml",
@@ -122,7 +120,7 @@ def test_attestations_go_with_an_image_that_is_promoted(ecr: Repo, served: Serve
 
 
 @pytest.mark.nightly
-def test_what_a_generator_finds_is_under_the_same_tag(
+def test_the_sbom_of_a_generator_is_under_the_same_tag(
     ecr: Repo, served: Served, engine: TestEngine, buildkit: BuildKit, registry: str, tmp_path: Path
 ) -> None:
     buildkit.push_outside(registry)
@@ -148,7 +146,7 @@ def test_what_a_generator_finds_is_under_the_same_tag(
         assert statements["https://spdx.dev/Document"]["predicate"] == {"name": "what a test finds"}
 
 
-def test_a_generator_that_cannot_be_had_is_told_with_the_way_out(ecr: Repo, served: Served) -> None:
+def test_a_missing_generator_is_reported_with_the_next_step(ecr: Repo, served: Served) -> None:
     done = ecr.fails(
         1, "build-all", "--push", "--create", "--sbom", "--sbom-generator", f"{served.address}/none:1"
     )

@@ -50,7 +50,7 @@ def altered(repo: Repo, folder: str) -> Repo:
     return other
 
 
-def test_a_fresh_build_is_confirmed_and_nothing_is_changed(tiny: Repo, engine: TestEngine) -> None:
+def test_a_fresh_build_is_confirmed_and_stays_unchanged(tiny: Repo, engine: TestEngine) -> None:
     tiny.ok("build-all")
     before = engine.names(), untagged(engine), tiny.manifest
     done = tiny.ok("audit", "--json")
@@ -61,7 +61,7 @@ def test_a_fresh_build_is_confirmed_and_nothing_is_changed(tiny: Repo, engine: T
     assert list(tiny.root.glob(".lamina/runs/*/*.tar")) == []
 
 
-def test_another_image_under_the_tag_is_no_reason_to_skip(tiny: Repo, engine: TestEngine) -> None:
+def test_another_image_under_the_tag_is_rebuilt(tiny: Repo, engine: TestEngine) -> None:
     tiny.ok("build-all")
     other = altered(tiny, "other")
     other.ok("build-all")
@@ -115,7 +115,7 @@ def build(repo: Repo, engine: TestEngine, folder: Path, output: str, *words: str
 
 
 @pytest.mark.parametrize("where", ["engine", "registry"])
-def test_files_that_were_not_hashed_are_found(
+def test_an_image_with_unhashed_changes_is_found(
     tiny: Repo, engine: TestEngine, registry: str, where: str
 ) -> None:
     pushed = where == "registry"
@@ -173,7 +173,7 @@ def test_a_sample_can_be_chosen_again(tiny: Repo) -> None:
     tiny.fails(3, "audit", "--sample", "-1")
 
 
-def test_what_would_be_built_is_not_audited(tiny: Repo) -> None:
+def test_images_to_build_are_not_audited(tiny: Repo) -> None:
     assert verdicts(tiny) == {}
     tiny.ok("build-all")
     tiny.append("src/handler.py", "EXTRA = 1\n")
@@ -183,9 +183,7 @@ def test_what_would_be_built_is_not_audited(tiny: Repo) -> None:
 
 
 @pytest.mark.nightly
-def test_what_an_empty_engine_makes_is_compared_by_its_files(
-    tiny: Repo, registry: str, empty_engine: str
-) -> None:
+def test_an_audit_on_an_empty_engine_compares_files(tiny: Repo, registry: str, empty_engine: str) -> None:
     """A RUN gives other files each time, which proves nothing; of copied files only the times differ."""
     tiny.env["LAMINA_REGISTRY"] = registry
     tiny.write(

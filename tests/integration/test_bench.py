@@ -72,7 +72,7 @@ def test_small_functions_are_measured_in_seconds_and_bytes(tmp_path: Path) -> No
     assert nothing_runs()
 
 
-def test_stopped_it_keeps_what_it_has_and_takes_its_engine_along(tmp_path: Path) -> None:
+def test_a_stopped_bench_keeps_its_results_and_stops_its_engine(tmp_path: Path) -> None:
     before = links()
     bench = start(tmp_path, "--case", "scale-10", "--case", "scale-50", "--variant", "lamina", "--times", "1")
     assert bench.stdout is not None

@@ -22,7 +22,7 @@ def pushed(tiny: Repo, served: Served, tmp_path: Any) -> Repo:
     return tiny
 
 
-def test_what_was_pushed_is_taken_and_its_size_is_known(pushed: Repo, served: Served) -> None:
+def test_pushed_images_are_accepted_with_their_size(pushed: Repo, served: Served) -> None:
     (image,) = pushed.ok("check", "--json").json["images"]
 
     manifest, _, digest = served.manifest(image["ref"])
@@ -34,7 +34,7 @@ def test_what_was_pushed_is_taken_and_its_size_is_known(pushed: Repo, served: Se
     assert "taken" in pushed.ok("check").stdout
 
 
-def test_what_is_not_pushed_as_the_worktree_has_it_is_told(pushed: Repo) -> None:
+def test_images_that_differ_from_the_worktree_are_reported(pushed: Repo) -> None:
     pushed.append("src/handler.py", "# edited\n")
 
     done = pushed.fails(1, "check", "--json")
@@ -43,7 +43,7 @@ def test_what_is_not_pushed_as_the_worktree_has_it_is_told(pushed: Repo) -> None
     assert "next: invoke build-all --push --image lambda-tiny" in done.told
 
 
-def test_images_of_others_are_refused_for_all_that_is_wrong(pushed: Repo, served: Served) -> None:
+def test_foreign_images_are_refused_with_every_reason(pushed: Repo, served: Served) -> None:
     repository = f"lambda-tiny-{stack_of(pushed)}"
     (image,) = pushed.ok("check", "--json").json["images"]
     manifest, _, digest = served.manifest(image["ref"])
@@ -77,5 +77,5 @@ def test_images_of_others_are_refused_for_all_that_is_wrong(pushed: Repo, served
         (("--image", "nothing"), 3, "nothing"),
     ],
 )
-def test_what_cannot_be_asked(tiny: Repo, words: tuple[str, ...], code: int, told: str) -> None:
+def test_impossible_checks_are_refused(tiny: Repo, words: tuple[str, ...], code: int, told: str) -> None:
     assert told in tiny.fails(code, "check", *words).text

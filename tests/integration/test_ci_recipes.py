@@ -74,16 +74,16 @@ def check_schema(schema: str, *files: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_a_recipe_is_what_its_system_takes(name: str) -> None:
+def test_a_recipe_fits_the_schema_of_its_ci_system(name: str) -> None:
     check_schema(SCHEMAS[name], FOLDER / name)
 
 
-def test_the_workflows_of_this_project_are_what_github_takes() -> None:
+def test_the_workflows_of_this_project_fit_the_schema_of_github() -> None:
     check_schema("vendor.github-workflows", *sorted((ROOT / ".github/workflows").glob("*.yml")))
     check_schema("vendor.dependabot", ROOT / ".github/dependabot.yml")
 
 
-def test_the_buildspec_has_what_codebuild_knows() -> None:
+def test_the_buildspec_has_only_keys_of_codebuild() -> None:
     document = read("buildspec.yml")
 
     assert document["version"] == 0.2
@@ -102,7 +102,7 @@ def test_a_recipe_holds_no_secret_and_installs_lamina(name: str) -> None:
 
 @pytest.mark.engine
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_commands_of_a_recipe_build_deploy_and_see_it_live(
+def test_a_recipe_builds_deploys_and_checks_the_function(
     ecr: Repo, front: AwsFront, lambdas: LambdaDouble, served: Served, tmp_path: Path, name: str
 ) -> None:
     commands, variables = COMMANDS[name]

@@ -99,7 +99,9 @@ def write_shell(repo: Repo) -> None:
         shutil.copy(file, place)
 
 
-def test_without_a_setup_the_setup_is_named(bare: Repo, machines: CodeBuildDouble, front: AwsFront) -> None:
+def test_a_missing_setup_is_reported_with_the_command(
+    bare: Repo, machines: CodeBuildDouble, front: AwsFront
+) -> None:
     machines.projects.clear()
     done = bare.fails(8, "codebuild.build", "--create", "--json")
     assert f"there is no bucket {BUCKET}" in done.told
@@ -115,7 +117,7 @@ def test_without_a_setup_the_setup_is_named(bare: Repo, machines: CodeBuildDoubl
     assert bare.ok("report", "--json").json["ok"] is True
 
 
-def test_a_bucket_of_another_region_is_told_before_anything_is_sent(
+def test_a_bucket_in_another_region_is_refused_before_an_upload(
     bare: Repo, machines: CodeBuildDouble, front: AwsFront
 ) -> None:
     front.client("s3", "us-east-1").create_bucket(Bucket="far-away")
@@ -129,7 +131,7 @@ def test_a_bucket_of_another_region_is_told_before_anything_is_sent(
     assert "Contents" not in front.client("s3").list_objects_v2(Bucket="far-away")
 
 
-def test_the_setup_is_shown_made_once_and_mended(
+def test_the_setup_is_previewed_made_once_and_repaired(
     bare: Repo, machines: CodeBuildDouble, front: AwsFront
 ) -> None:
     machines.projects.clear()
@@ -171,7 +173,7 @@ def test_the_setup_is_shown_made_once_and_mended(
     assert bare.ok("codebuild.setup", "--json").json["changes"] == []
 
 
-def test_what_is_built_there_is_what_would_be_built_here(
+def test_codebuild_gives_the_same_digests_as_a_local_build(
     away: Repo, machines: CodeBuildDouble, served: Served, empty_engine: str, tmp_path: Path
 ) -> None:
     done = build(away, "--reproducible")
@@ -244,7 +246,7 @@ def test_an_edit_sends_its_own_context_and_no_secret(
     assert len(s3.list_objects_v2(Bucket=BUCKET, Prefix="lamina/sources/")["Contents"]) == uploads
 
 
-def test_a_build_that_fails_is_told_like_one_of_this_machine(
+def test_a_failed_build_is_reported_like_a_local_one(
     away: Repo, machines: CodeBuildDouble, served: Served
 ) -> None:
     write_shell(away)
@@ -268,7 +270,7 @@ def test_a_build_that_fails_is_told_like_one_of_this_machine(
     assert served.digest(f"lambda-bad-{stack_of(away)}", f"cache-main-{NATIVE}") is not None
 
 
-def test_a_machine_that_does_not_get_ready_says_why(away: Repo, machines: CodeBuildDouble) -> None:
+def test_a_failed_setup_phase_is_reported_with_its_log(away: Repo, machines: CodeBuildDouble) -> None:
     machines.before = lambda source: (source / "contexts.tar").unlink()
     failed = away.fails(1, "codebuild.build", "--create", "--json")
     assert "PRE_BUILD: COMMAND_EXECUTION_ERROR: Error while executing command: tar" in failed.told
@@ -289,7 +291,7 @@ def test_a_build_that_takes_too_long_is_a_failure(away: Repo, machines: CodeBuil
 
 
 @pytest.mark.nightly
-def test_what_the_registry_does_not_confirm_is_not_recorded(
+def test_an_image_the_registry_does_not_confirm_is_not_recorded(
     away: Repo, machines: CodeBuildDouble, served: Served
 ) -> None:
     repository, tag = f"lambda-tiny-{stack_of(away)}", away.ok("tag", "--json").images("tag")["lambda-tiny"]
@@ -306,7 +308,7 @@ def test_what_the_registry_does_not_confirm_is_not_recorded(
     assert set(away.recorded) == {"base-dynamo", "base-label"}
 
 
-def test_nobody_has_to_wait(away: Repo, machines: CodeBuildDouble) -> None:
+def test_a_build_can_be_started_without_waiting(away: Repo, machines: CodeBuildDouble) -> None:
     done = build(away, "--no-wait")
     assert set(done.images().values()) == {"started"}
     (name,) = done.json["builds"]
@@ -336,7 +338,7 @@ def held(machines: CodeBuildDouble) -> Iterator[threading.Event]:
     machines.before = None
 
 
-def test_who_stops_the_command_stops_the_build(
+def test_stopping_the_command_stops_the_build(
     away: Repo, machines: CodeBuildDouble, held: threading.Event
 ) -> None:
     with away.running("codebuild.build", "--create") as child:
@@ -360,7 +362,7 @@ def test_who_stops_the_command_stops_the_build(
         ("\r", True),
     ],
 )
-def test_at_a_terminal_the_question_is_whether_the_build_goes_on(
+def test_ctrl_c_at_a_terminal_asks_whether_to_stop_the_build(
     away: Repo, machines: CodeBuildDouble, held: threading.Event, keys: str, stopped: bool
 ) -> None:
     with away.at_terminal("codebuild.build", "--create") as terminal:
@@ -376,7 +378,7 @@ def test_at_a_terminal_the_question_is_whether_the_build_goes_on(
     assert away.recorded == {}
 
 
-def test_refusals_of_aws_name_what_to_do(away: Repo, machines: CodeBuildDouble, front: AwsFront) -> None:
+def test_refusals_of_aws_name_the_next_step(away: Repo, machines: CodeBuildDouble, front: AwsFront) -> None:
     message = (
         "User: arn:aws:iam::123456789012:user/dev is not authorized to perform: codebuild:StartBuild on x"
     )
@@ -447,7 +449,7 @@ def test_secrets_come_from_aws_and_never_from_here(
     assert b"and more" not in b"".join(source.values())
 
 
-def test_a_runtime_out_of_reach_is_told_and_no_engine_is_started(
+def test_an_unreachable_runtime_is_reported_and_starts_no_engine(
     away: Repo, machines: CodeBuildDouble, tmp_path: Path
 ) -> None:
     away.write("dockerfiles/lambda-real/Dockerfile", "FROM public.ecr.aws/lambda/python:3.13\n")

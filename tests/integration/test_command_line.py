@@ -31,9 +31,7 @@ def shell(folder: Path, line: str) -> tuple[int, str]:
         ("$LAMINA config | (exec <&-; sleep 0)", 141, ""),
     ],
 )
-def test_an_output_that_takes_nothing_is_no_traceback(
-    tmp_path: Path, line: str, code: int, says: str
-) -> None:
+def test_an_unwritable_output_gives_no_traceback(tmp_path: Path, line: str, code: int, says: str) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.lamina]\n")
 
     ended, told = shell(tmp_path, line)
@@ -45,7 +43,7 @@ def test_an_output_that_takes_nothing_is_no_traceback(
 
 
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
-def test_a_signal_while_modules_are_loaded(tmp_path: Path, number: str, code: int) -> None:
+def test_a_signal_during_imports(tmp_path: Path, number: str, code: int) -> None:
     """A module of that name is loaded for words that are left to Invoke, and takes for ever."""
     (tmp_path / "invoke.py").write_text(
         "import pathlib, time\npathlib.Path('begun').touch()\ntime.sleep(60)\n"

@@ -74,7 +74,7 @@ def test_an_image_without_all_its_layers_is_not_deployed(team: Repo, front: AwsF
     team.ok("deploy")
 
 
-def test_only_what_runs_something_else_is_changed(
+def test_only_functions_with_other_code_are_updated(
     team: Repo, front: AwsFront, lambdas: LambdaDouble, served: Served
 ) -> None:
     planned = team.ok("deploy", "--dry-run", "--json").json
@@ -111,7 +111,7 @@ def test_a_function_of_another_stack_is_taken_over_only_on_request(
     assert lambdas.runs("one") != before
 
 
-def test_what_is_not_pushed_is_not_deployed(team: Repo, lambdas: LambdaDouble) -> None:
+def test_an_image_that_is_not_pushed_is_not_deployed(team: Repo, lambdas: LambdaDouble) -> None:
     team.append("src/handler.py", "# edited\n")
 
     done = team.fails(1, "deploy", "--json")
@@ -121,7 +121,7 @@ def test_what_is_not_pushed_is_not_deployed(team: Repo, lambdas: LambdaDouble) -
     assert lambdas.runs("one") == OLD
 
 
-def test_an_alias_moves_to_what_answers_and_no_further(
+def test_an_alias_moves_only_to_a_version_that_answers(
     team: Repo, front: AwsFront, lambdas: LambdaDouble
 ) -> None:
     first = by_name(team.ok("deploy", "--alias", "live", "--smoke", "--json").json)
@@ -177,7 +177,9 @@ def test_aliases_are_put_back_when_the_command_is_stopped(team: Repo, lambdas: L
     assert lambdas.runs("one") != first["one"]["digest"]
 
 
-def test_status_says_what_is_live_and_what_is_not(team: Repo, front: AwsFront, lambdas: LambdaDouble) -> None:
+def test_status_compares_functions_with_the_worktree(
+    team: Repo, front: AwsFront, lambdas: LambdaDouble
+) -> None:
     before = by_name(team.ok("status", "--json").json)
     assert before["one"]["verdict"] == "stale: an image that the registry does not know"
     team.fails(7, "status", "--check")
@@ -205,9 +207,7 @@ def test_status_says_what_is_live_and_what_is_not(team: Repo, front: AwsFront, l
     assert "2" in {each["at"] for each in team.ok("status", "--all", "--json").json["functions"]}
 
 
-def test_all_that_stands_in_the_way_is_told_at_once(
-    team: Repo, front: AwsFront, lambdas: LambdaDouble
-) -> None:
+def test_all_obstacles_are_reported_at_once(team: Repo, front: AwsFront, lambdas: LambdaDouble) -> None:
     other = {"x86_64": "arm64", "arm64": "x86_64"}[ARCHITECTURES[native_platform()]]
     create(front, "one", Architectures=[other])
     create(front, "two", PackageType="Zip", Code={"ZipFile": b"zip"})
@@ -241,7 +241,7 @@ def test_all_that_stands_in_the_way_is_told_at_once(
         ),
     ],
 )
-def test_what_lambda_refuses_is_told_with_the_next_step(
+def test_refusals_of_lambda_name_the_next_step(
     team: Repo, front: AwsFront, operation: str, fault: Fault, told: str
 ) -> None:
     team.write("pyproject.toml", FUNCTIONS.replace(', { name = "two", command = ["handler.other"] }', ""))

@@ -37,7 +37,7 @@ def files_of(engine: TestEngine, ref: str, into: Path) -> dict[str, tarfile.TarI
     return found
 
 
-def test_one_image_with_everything(repo: Repo, engine: TestEngine) -> None:
+def test_a_dockerfile_with_every_feature(repo: Repo, engine: TestEngine) -> None:
     repo.write(
         "images/all/Dockerfile",
         "ARG VERSION=3.13\n"
@@ -114,7 +114,7 @@ def test_one_image_with_everything(repo: Repo, engine: TestEngine) -> None:
     repo.ok("plan", "--check")
 
 
-def test_what_a_mount_shows_is_what_counts(repo: Repo) -> None:
+def test_only_mounted_files_change_the_fingerprint(repo: Repo) -> None:
     repo.write(
         "dockerfiles/part/Dockerfile",
         f"FROM {RUNTIME} AS made\n"
@@ -178,7 +178,7 @@ def test_another_architecture_needs_no_emulation_when_nothing_runs(repo: Repo, e
     assert back.built == []
 
 
-def test_plain_docker_builds_the_samples_once_the_bases_are_stable(sample: Repo, engine: TestEngine) -> None:
+def test_plain_docker_builds_the_sample_on_stable_bases(sample: Repo, engine: TestEngine) -> None:
     moved = sample.ok("stable", "--json").images("ref")
     for name, ref in moved.items():
         found = engine.inspect(f"{name}:stable")
@@ -206,7 +206,7 @@ def test_plain_docker_builds_the_samples_once_the_bases_are_stable(sample: Repo,
         assert engine.call(*run, "-c", program) == "there\n"
 
 
-def test_the_staged_context_is_all_that_a_build_sees(repo: Repo, engine: TestEngine, tmp_path: Path) -> None:
+def test_a_build_sees_only_the_staged_context(repo: Repo, engine: TestEngine, tmp_path: Path) -> None:
     """What the staged context gives is what BuildKit makes of the folder itself."""
     repo.write("dockerfiles/lambda-all/Dockerfile", "FROM scratch\nCOPY . /\n")
     repo.write(".dockerignore", "*.log\n!keep.log\nout\n.lamina\nDockerfile*\n")

@@ -116,7 +116,7 @@ def here(repo: Repo, first_build: tuple[Repo, Done], tmp_path: Path) -> Repo:
 @pytest.mark.parametrize(
     "document", [each for each in DOCS if not all(shown.reason for shown in commands(each))]
 )
-def test_the_commands_of_a_document_do_what_is_shown(here: Repo, registry: str, document: str) -> None:
+def test_the_commands_of_a_document_run_as_shown(here: Repo, registry: str, document: str) -> None:
     for shown in commands(document):
         if shown.reason:
             continue
@@ -135,7 +135,7 @@ def test_the_commands_of_a_document_do_what_is_shown(here: Repo, registry: str, 
         assert "Traceback" not in done.stderr, told
 
 
-def test_every_reason_not_to_run_a_command_is_needed() -> None:
+def test_every_exception_for_a_command_is_used() -> None:
     shown = [each for document in DOCS for each in commands(document)]
 
     assert len(shown) > 20

@@ -68,7 +68,7 @@ def aspects(done: Done) -> set[tuple[str, str]]:
 # --- ecr.setup ------------------------------------------------------------------------------------------
 
 
-def test_a_registry_is_set_up_once_and_its_drift_is_mended(
+def test_a_registry_is_set_up_once_and_its_drift_is_corrected(
     ecr: Repo, front: AwsFront, images: EcrDouble, served: Served
 ) -> None:
     ecr.env["LAMINA_REGISTRY"] = "ecr/team"
@@ -163,7 +163,7 @@ def test_a_registry_is_set_up_once_and_its_drift_is_mended(
     ],
     ids=["nobody", "denied", "denied-create", "invalid", "region", "readers", "template", "local"],
 )  # fmt: skip
-def test_what_keeps_a_registry_from_being_set_up_is_told(
+def test_obstacles_to_a_setup_are_reported(
     ecr: Repo,
     front: AwsFront,
     code: int,
@@ -215,7 +215,7 @@ def rotating(served: Served, images: EcrDouble) -> Iterator[gate.Gate]:
     assert turned
 
 
-def test_a_token_that_ends_in_a_push_is_renewed_once_and_nothing_is_built_again(
+def test_a_token_that_expires_in_a_push_is_renewed_once_without_a_rebuild(
     ecr: Repo, front: AwsFront, rotating: gate.Gate
 ) -> None:
     done = ecr.ok("build-all", "--push", "--create", "--json")
@@ -242,9 +242,7 @@ def test_so_is_one_that_ends_while_the_engine_pushes(ecr: Repo, front: AwsFront,
     assert front.calls.count("GetAuthorizationToken") == 2
 
 
-def test_an_immutable_tag_that_names_another_image_is_told(
-    ecr: Repo, served: Served, images: EcrDouble
-) -> None:
+def test_an_immutable_tag_of_another_image_is_reported(ecr: Repo, served: Served, images: EcrDouble) -> None:
     def keep(method: str, path: str, body: bytes) -> gate.Answer | None:
         if method != "PUT" or "/manifests/sha-" not in path:
             return None
@@ -283,7 +281,7 @@ def built(repo: Repo, name: str, *, text: str = "") -> str:
     return found
 
 
-def test_what_nobody_needs_is_deleted_and_all_else_stays(
+def test_only_unused_images_are_deleted(
     ecr: Repo, front: AwsFront, images: EcrDouble, lambdas: LambdaDouble, served: Served
 ) -> None:
     repository, bases = (f"{name}-{stack_of(ecr)}" for name in ("lambda-tiny", "base-dynamo"))
@@ -354,7 +352,7 @@ def test_what_nobody_needs_is_deleted_and_all_else_stays(
     ],
     ids=["list", "get", "region-not-enabled"],
 )  # fmt: skip
-def test_where_functions_cannot_be_seen_nothing_is_deleted(
+def test_nothing_is_deleted_when_functions_cannot_be_listed(
     ecr: Repo,
     front: AwsFront,
     images: EcrDouble,
@@ -374,7 +372,7 @@ def test_where_functions_cannot_be_seen_nothing_is_deleted(
 OTHER = "210987654321"
 
 
-def test_who_may_pull_must_be_asked(ecr: Repo, front: AwsFront) -> None:
+def test_accounts_that_may_pull_must_be_asked(ecr: Repo, front: AwsFront) -> None:
     ecr.write("pyproject.toml", '[tool.lamina.ecr]\nreaders = ["333333333333"]\n')
     let_pull(ecr, front, {"AWS": f"arn:aws:iam::{OTHER}:role/ci"})
     done = ecr.fails(2, "gc", "--json")
@@ -384,9 +382,7 @@ def test_who_may_pull_must_be_asked(ecr: Repo, front: AwsFront) -> None:
     assert "ListFunctions" not in front.calls
 
 
-def test_where_anybody_may_pull_the_accounts_are_named_before_anything_goes(
-    ecr: Repo, front: AwsFront
-) -> None:
+def test_a_public_pull_policy_needs_named_accounts_before_deletion(ecr: Repo, front: AwsFront) -> None:
     let_pull(ecr, front, "*", {"StringEquals": {"aws:PrincipalOrgID": "o-1"}})
     doubt = "functions of the organisation o-1 may run these images"
     assert doubt in ecr.ok("gc").stdout
@@ -410,7 +406,7 @@ def let_pull(repo: Repo, front: AwsFront, principal: object, condition: object =
     client.set_repository_policy(repositoryName=name, policyText=text)
 
 
-def test_functions_are_looked_for_where_the_configuration_says(ecr: Repo, front: AwsFront) -> None:
+def test_functions_are_listed_in_the_configured_accounts(ecr: Repo, front: AwsFront) -> None:
     elsewhere = "arn:aws:lambda:eu-west-1:210987654321:function:far"
     role = "arn:aws:iam::210987654321:role/gc"
     ecr.write("pyproject.toml", f'[tool.lamina.images.lambda-tiny]\nfunctions = ["{elsewhere}"]\n')
@@ -425,7 +421,7 @@ def test_functions_are_looked_for_where_the_configuration_says(ecr: Repo, front:
     assert "--keep-last: '0'" in ecr.fails(2, "gc", "--keep-last", "0", "--json").told
 
 
-def test_what_cannot_be_deleted_is_told_and_what_was_gone_is_not(
+def test_failed_deletions_are_reported_and_missing_images_are_not(
     ecr: Repo, images: EcrDouble, served: Served
 ) -> None:
     first, second = built(ecr, "handler"), built(ecr, "handler", text="two")
@@ -462,7 +458,7 @@ def test_a_plain_registry_is_cleaned_by_the_age_of_builds(tiny: Repo, served: Se
     assert "images live in the engine" in tiny.fails(5, "gc", "--registry", "local").text
 
 
-def test_reproducible_images_tell_no_age_and_stay(tiny: Repo, served: Served, tmp_path: Path) -> None:
+def test_reproducible_images_have_no_age_and_stay(tiny: Repo, served: Served, tmp_path: Path) -> None:
     tiny.env["LAMINA_REGISTRY"] = served.address
     tiny.env["DOCKER_CONFIG"] = log_in(tmp_path / "with-password", served.address)
     tiny.write("pyproject.toml", "[tool.lamina]\nreproducible = true\n")

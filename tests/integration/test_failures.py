@@ -63,13 +63,13 @@ class TestSelection:
         assert plain.stdout == ""
         assert "error: " in plain.stderr
 
-    def test_check_tells_a_plan_with_something_to_do(self, tiny: Repo) -> None:
+    def test_check_fails_while_the_plan_has_work(self, tiny: Repo) -> None:
         tiny.fails(7, "plan", "--check")
         tiny.ok("build-all")
         tiny.ok("plan", "--check")
         tiny.fails(7, "plan", "--check", "--force")
 
-    def test_offline_asks_nobody(self, tiny: Repo) -> None:
+    def test_offline_sends_no_request(self, tiny: Repo) -> None:
         away = {"LAMINA_ENGINE": "nobody-started-this", "LAMINA_REGISTRY": "127.0.0.1:1"}
         for command in (("plan", "--offline"), ("tag",)):
             tiny.ok(*command, "--json", env=away)
@@ -77,7 +77,7 @@ class TestSelection:
         assert plan.images("reasons")["lambda-tiny"] == ["unknown whether it exists: --offline"]
         assert plan.images("tag") == tiny.ok("plan", "--json").images("tag")
 
-    def test_jobs_builds_one_after_the_other(self, tiny: Repo) -> None:
+    def test_one_job_builds_one_image_at_a_time(self, tiny: Repo) -> None:
         done = tiny.ok("build-all", "--jobs", "1", "--json")
         assert set(done.built) == ALL
         (run,) = (tiny.root / ".lamina/runs").iterdir()
@@ -220,7 +220,7 @@ class TestBuilds:
         repo.write("dockerfiles/lambda-free/Dockerfile", 'FROM scratch\nCOPY free /\nCMD ["a.b"]\n')
         repo.write("free", "as a bird\n")
 
-    def test_a_failed_base_takes_its_children_along_and_no_others(self, repo: Repo) -> None:
+    def test_a_failed_base_cancels_only_its_children(self, repo: Repo) -> None:
         self.broken(repo)
         done = repo.fails(1, "build-all", "--keep-going", "--json")
         assert done.json["ok"] is False
@@ -249,7 +249,7 @@ class TestBuilds:
         again = repo.ok("build-all", "--json")
         assert {"base-bad", "base-two", "lambda-one", "lambda-two"} <= set(again.built)
 
-    def test_two_failures_are_both_told(self, repo: Repo) -> None:
+    def test_two_failures_are_both_reported(self, repo: Repo) -> None:
         for name in ("lambda-a", "lambda-b"):
             repo.write(f"dockerfiles/{name}/Dockerfile", f"{RUNTIME}RUN echo {name} is wrong; exit 4\n")
         done = repo.fails(1, "build-all", "--keep-going", "--json")
@@ -258,7 +258,7 @@ class TestBuilds:
             assert f"dockerfiles/{name}/Dockerfile:2: {name} failed at" in done.told
             assert f"{name} is wrong" in done.told
 
-    def test_what_was_built_before_a_failure_stays(self, repo: Repo) -> None:
+    def test_images_built_before_a_failure_are_recorded(self, repo: Repo) -> None:
         repo.write("dockerfiles/base-good/Dockerfile", "FROM scratch\nCOPY good /\n")
         repo.write("good", "good\n")
         repo.write(

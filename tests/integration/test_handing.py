@@ -40,7 +40,7 @@ def sourced(repo: Repo, text: str, variable: str) -> str:
     return done.stdout
 
 
-def test_what_is_handed_over_is_what_ecr_serves(ecr: Repo, front: AwsFront, served: Served) -> None:
+def test_outputs_name_the_images_that_ecr_serves(ecr: Repo, front: AwsFront, served: Served) -> None:
     repository = f"{TINY}-{stack_of(ecr)}"
     ecr.write(
         "pyproject.toml",

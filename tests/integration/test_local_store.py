@@ -93,7 +93,7 @@ def push(store: LocalStore, ref: Reference) -> str:
     return digest
 
 
-def test_an_image_is_found_with_its_labels_and_absent_ones_are_none(store: LocalStore, shelf: Shelf) -> None:
+def test_an_image_is_found_with_its_labels_and_missing_ones_are_none(store: LocalStore, shelf: Shelf) -> None:
     ref = shelf.image("look/one:v1")
     found = store.images([ref, ref.with_tag("v2")])
     image = found[ref]
@@ -117,7 +117,7 @@ def test_a_tag_is_a_further_name_and_removing_it_leaves_the_other(store: LocalSt
     assert [image is None for image in store.images([ref, other]).values()] == [False, True]
 
 
-def test_tagging_what_is_not_there_is_the_engines_error(store: LocalStore, shelf: Shelf) -> None:
+def test_tagging_a_missing_image_is_an_engine_error(store: LocalStore, shelf: Shelf) -> None:
     with pytest.raises(EngineError, match=r"cannot tag .*no/such:v1"):
         store.tag(shelf.ref("no/such:v1"), shelf.ref("no/such:v2"))
 
@@ -138,7 +138,7 @@ def test_an_image_goes_to_the_registry_and_comes_back_by_tag(store: LocalStore, 
     assert image.digest == digest
 
 
-def test_a_moved_tag_is_pulled_anew(store: LocalStore, shelf: Shelf) -> None:
+def test_a_moved_tag_is_pulled_again(store: LocalStore, shelf: Shelf) -> None:
     ref = shelf.image("move/two:v1")
     push(store, ref)
     newer = push(store, shelf.image("move/two:v1"))
@@ -158,7 +158,7 @@ def test_an_image_comes_back_by_digest(store: LocalStore, shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize("name", ["there/one:v9", "there/one@sha256:" + "0" * 64, "never/pushed:v1"])
-def test_what_the_registry_does_not_have_is_a_line(store: LocalStore, shelf: Shelf, name: str) -> None:
+def test_a_missing_image_is_reported_in_a_line(store: LocalStore, shelf: Shelf, name: str) -> None:
     push(store, shelf.image("there/one:v1"))
     assert store.pull(shelf.ref(name), LOGIN) == f"not found in {shelf.address}"
 
@@ -180,7 +180,7 @@ def test_a_registry_that_cannot_be_reached_is_its_error(store: LocalStore, host:
         store.pull(Reference.parse(f"{host}/any:v1"), None)
 
 
-def test_a_socket_nobody_listens_on_is_no_engine(tmp_path: Path) -> None:
+def test_an_unused_socket_is_not_an_engine(tmp_path: Path) -> None:
     path = tmp_path / "docker.sock"
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))

@@ -174,7 +174,7 @@ def short(digest: str) -> str:
     return digest[:19]
 
 
-def test_a_moved_tag_is_noted_when_asked_shown_before_it_is_written_and_rebuilds_its_users(
+def test_a_moved_tag_is_noted_previewed_and_rebuilds_its_users(
     standing: Standing, upstream: Upstream, engine: TestEngine, tmp_path: Path
 ) -> None:
     repo, stack = standing.repo, standing.repo.env["LAMINA_STACK"]
@@ -228,7 +228,7 @@ def test_a_moved_tag_is_noted_when_asked_shown_before_it_is_written_and_rebuilds
     assert repo.ok("lock", "--refresh", "--json").json["written"] is False
 
 
-def test_another_platform_that_moves_rebuilds_nothing(
+def test_a_move_on_another_platform_rebuilds_nothing(
     standing: Standing, upstream: Upstream, engine: TestEngine
 ) -> None:
     repo, stack = standing.repo, standing.repo.env["LAMINA_STACK"]
@@ -251,7 +251,7 @@ def test_another_platform_that_moves_rebuilds_nothing(
     assert f"{found['Os']}/{found['Architecture']}" == AWAY
 
 
-def test_with_a_lock_what_is_not_in_it_is_not_built(standing: Standing) -> None:
+def test_an_image_missing_from_the_lock_is_not_built(standing: Standing) -> None:
     repo = standing.repo
     first = repo.ok("build-all", "--json", "--image", "lambda-two")
     assert set(first.built) == {"base-one", "lambda-two"}
@@ -278,7 +278,7 @@ def test_with_a_lock_what_is_not_in_it_is_not_built(standing: Standing) -> None:
     assert set(repo.ok("build-all", "--json").built) == {"lambda-two", "lambda-three"}
 
 
-def test_what_no_dockerfile_uses_is_dropped_by_a_refresh_of_all(standing: Standing) -> None:
+def test_a_complete_refresh_drops_unused_images(standing: Standing) -> None:
     repo = standing.repo
     repo.ok("lock")
     repo.write(
@@ -322,7 +322,7 @@ def test_a_registry_that_cannot_be_reached_changes_nothing(standing: Standing, u
     assert "--offline" in repo.ok("plan", "--upstream", "--offline", "--json").told
 
 
-def test_a_damaged_lock_is_told_with_its_line(standing: Standing) -> None:
+def test_a_damaged_lock_is_reported_with_its_line(standing: Standing) -> None:
     repo = standing.repo
     repo.ok("lock")
     text = standing.lock.read_text()
@@ -332,7 +332,7 @@ def test_a_damaged_lock_is_told_with_its_line(standing: Standing) -> None:
         assert "lamina.lock:6: 'sha256:x" in repo.fails(2, command, "--json").told
 
 
-def test_static_mode_needs_no_pins_of_what_it_does_not_build(standing: Standing) -> None:
+def test_static_mode_needs_no_pins_of_skipped_bases(standing: Standing) -> None:
     repo = standing.repo
     repo.ok("build-all")
     repo.ok("stable")
@@ -345,7 +345,7 @@ def test_static_mode_needs_no_pins_of_what_it_does_not_build(standing: Standing)
     assert done.built == ["lambda-two"]
 
 
-def test_a_runtime_that_nobody_serves_stays_a_stand_in(repo: Repo) -> None:
+def test_an_unreachable_runtime_stays_a_stand_in(repo: Repo) -> None:
     repo.write("dockerfiles/lambda-one/Dockerfile", f"FROM {RUNTIME}\nCOPY --link one.py /var/task/\n")
     repo.write("one.py", "def handler(event, context): ...\n")
     done = repo.ok("lock", "--refresh", "--json")

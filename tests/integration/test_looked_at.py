@@ -25,7 +25,7 @@ def pushing(tiny: Repo, served: Served, tmp_path: Path) -> Repo:
 
 
 @pytest.mark.parametrize("push", [True, False])
-def test_a_base_that_is_promoted_is_built_upon_in_the_same_run(pushing: Repo, push: bool) -> None:
+def test_a_promoted_base_is_used_in_the_same_run(pushing: Repo, push: bool) -> None:
     words = ("build-all", "--json", *(["--push"] if push else []))
     if not push:
         pushing.env["LAMINA_REGISTRY"] = "local"
@@ -38,7 +38,7 @@ def test_a_base_that_is_promoted_is_built_upon_in_the_same_run(pushing: Repo, pu
     assert promoted.images("digest")["base-dynamo"] == first.images("digest")["base-dynamo"]
 
 
-def test_a_local_build_does_not_retag_what_only_the_registry_has(pushing: Repo) -> None:
+def test_a_local_build_does_not_retag_images_of_the_registry(pushing: Repo) -> None:
     pushing.ok("build-all", "--push", "--json")
 
     local = pushing.ok("build-all", "--json", "--stack", f"{stack_of(pushing)}-prod")
@@ -46,7 +46,7 @@ def test_a_local_build_does_not_retag_what_only_the_registry_has(pushing: Repo) 
     assert set(local.images().values()) == {"built"}
 
 
-def test_a_stage_is_a_cache_and_is_proved_each_time_it_is_sent(pushing: Repo, served: Served) -> None:
+def test_a_staged_context_is_verified_each_time_it_is_sent(pushing: Repo, served: Served) -> None:
     pushing.ok("build-all", "--json", env={"LAMINA_REGISTRY": "local"})
     for file in (pushing.root / ".lamina/context").rglob("*.py"):
         told = file.stat()
@@ -61,7 +61,7 @@ def test_a_stage_is_a_cache_and_is_proved_each_time_it_is_sent(pushing: Repo, se
         assert files[f"var/task/{name}.py"] == (pushing.root / f"src/{name}.py").read_bytes()
 
 
-def test_a_tag_without_a_fingerprint_is_another_image(tiny: Repo, engine: TestEngine, tmp_path: Path) -> None:
+def test_a_tag_without_a_fingerprint_is_rebuilt(tiny: Repo, engine: TestEngine, tmp_path: Path) -> None:
     ref = tiny.ok("build-all", "--json").images("ref")["lambda-tiny"].partition("@")[0]
     with tarfile.open(tmp_path / "layer.tar", "w") as tar:
         tar.add(tiny.root / "src", "src")
@@ -85,7 +85,7 @@ def lose(served: Served, repo: Repo, name: str, part: str) -> str:
     return digest[:19]
 
 
-def test_an_image_whose_blobs_are_gone_is_not_there(pushing: Repo, served: Served) -> None:
+def test_an_image_with_lost_blobs_is_missing(pushing: Repo, served: Served) -> None:
     for name in ("label", "handler"):  # no other test has these layers
         pushing.append(f"src/{name}.py", f"# {stack_of(pushing)}\n")
     pushing.ok("build-all", "--push")

@@ -43,7 +43,7 @@ def test_the_first_build_makes_all_images_bases_first(first_build: tuple[Repo, D
         assert image["reasons"] == [f"{image['tag']} is not yet in the engine"]
 
 
-def test_the_manifest_names_what_can_be_deployed(first_build: tuple[Repo, Done], engine: TestEngine) -> None:
+def test_the_manifest_names_every_built_image(first_build: tuple[Repo, Done], engine: TestEngine) -> None:
     built, done = first_build
     assert built.manifest["schema"] == 1
     assert {each["image"] for each in built.manifest["images"]} == ALL
@@ -121,7 +121,7 @@ def test_an_added_dependency_is_named_and_reaches_the_images(sample: Repo, engin
     assert engine.call("run", "--rm", "--entrypoint", "python3", ref, "-c", program) == "both\n"
 
 
-def test_what_reaches_no_image_builds_none(sample: Repo) -> None:
+def test_files_outside_images_build_nothing(sample: Repo) -> None:
     before = sample.ok("tag", "--json").images("tag")
     for path in (
         "README.md",
@@ -136,7 +136,7 @@ def test_what_reaches_no_image_builds_none(sample: Repo) -> None:
     sample.ok("plan", "--check")
 
 
-def test_a_revert_finds_what_was_there(sample: Repo) -> None:
+def test_a_revert_finds_the_earlier_image(sample: Repo) -> None:
     path = sample.root / "receipts/word_label_step_functions/handler.py"
     before = path.read_text()
     sample.append("receipts/word_label_step_functions/handler.py", "# edited and reverted\n")
@@ -172,13 +172,13 @@ def test_another_checkout_has_the_same_fingerprints(first_build: tuple[Repo, Don
     assert found.images("digest") == done.images("digest")
 
 
-def test_force_builds_what_is_up_to_date(sample: Repo) -> None:
+def test_force_builds_an_image_that_is_up_to_date(sample: Repo) -> None:
     done = sample.ok("build-all", "--json", "--image", W, "--force")
     assert done.images() == {W: "built"}
     assert done.images("reasons")[W] == ["--force"]
 
 
-def test_one_image_brings_the_bases_it_lacks_and_no_more(sample: Repo) -> None:
+def test_one_image_builds_only_its_missing_bases(sample: Repo) -> None:
     sample.append("receipts/receipt_dynamo/receipt_dynamo/errors.py", "# edited\n")
     done = sample.ok("build-lambda", "--json", "--image", W)
     assert done.built == [D, W]

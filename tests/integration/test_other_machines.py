@@ -59,7 +59,7 @@ def test_another_machine_finds_the_same_images_and_runs_no_step(
             assert found[name].since(built[name]) == "same"
 
 
-def test_names_that_cannot_be_read_as_they_are_elsewhere_are_refused(tiny: Repo) -> None:
+def test_a_locale_that_cannot_read_names_is_refused(tiny: Repo) -> None:
     ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     done = tiny.fails(2, "plan", env=ascii_only)
     assert "ascii" in done.text

@@ -166,7 +166,7 @@ def test_an_image_is_there_with_the_bytes_it_was_pushed_with(served: Served, reg
     assert registry.manifest(served.ref(f"there/one@{digest}")) == found
 
 
-def test_no_such_tag_digest_or_repository_is_none(served: Served, registry: OciRegistry) -> None:
+def test_a_missing_tag_digest_or_repository_is_none(served: Served, registry: OciRegistry) -> None:
     served.image("there/two", "v1")
     nowhere = "sha256:" + "0" * 64
     for name in ("there/two:v2", f"there/two@{nowhere}", "never/pushed:v1"):
@@ -233,7 +233,7 @@ def test_a_retag_into_another_repository_mounts_the_blobs(
     registry.close()
 
 
-def test_an_index_is_retagged_with_what_it_lists(served: Served, registry: OciRegistry) -> None:
+def test_an_index_is_retagged_with_its_images(served: Served, registry: OciRegistry) -> None:
     child = served.image("index/from", "amd64", says="child")
     size = len(registry.manifest(served.ref(f"index/from@{child}")).raw)  # type: ignore[union-attr]
     entry = {
@@ -253,7 +253,7 @@ def test_an_index_is_retagged_with_what_it_lists(served: Served, registry: OciRe
     assert registry.manifest(served.ref(f"index/to@{child}")) is not None
 
 
-def test_retagging_what_is_not_there_says_so(served: Served, registry: OciRegistry) -> None:
+def test_retagging_a_missing_image_is_an_error(served: Served, registry: OciRegistry) -> None:
     with pytest.raises(RegistryError, match="does not exist, cannot tag it"):
         registry.retag(served.ref("never/pushed:v1"), served.ref("never/pushed:stable"))
 
@@ -265,7 +265,9 @@ def test_a_deleted_image_is_gone_and_deleting_it_again_is_fine(served: Served, r
     registry.delete(served.ref(f"gone/one@{digest}"))
 
 
-def test_a_tag_that_cannot_be_deleted_alone_says_what_can(served: Served, registry: OciRegistry) -> None:
+def test_a_tag_that_cannot_be_deleted_alone_names_the_alternative(
+    served: Served, registry: OciRegistry
+) -> None:
     served.image("gone/two", "v1", says="kept")
     with pytest.raises(RegistryError, match="delete by digest"):
         registry.delete(served.ref("gone/two:v1"))
@@ -288,7 +290,7 @@ def test_a_wrong_password_names_the_host_and_the_login(
     registry.close()
 
 
-def test_no_credentials_at_all_is_told_apart(served: Served, environ: dict[str, str]) -> None:
+def test_missing_credentials_differ_from_wrong_ones(served: Served, environ: dict[str, str]) -> None:
     registry = oci_registry(SubprocessRunner(), served.address, environ=environ)
     with pytest.raises(RegistryError, match=f"no credentials.*\n.*\n.*docker login {served.address}"):
         registry.check()
@@ -305,7 +307,7 @@ def test_an_unknown_authority_is_a_tls_error_not_a_fallback_to_http(
     registry.close()
 
 
-def test_nobody_listening_is_told_at_once(environ: dict[str, str]) -> None:
+def test_a_refused_connection_fails_at_once(environ: dict[str, str]) -> None:
     registry = oci_registry(SubprocessRunner(), "127.0.0.1:1", environ=environ)
     begin = time.perf_counter()
     with pytest.raises(RegistryError, match=r"127.0.0.1:1: the registry cannot be reached: .*refused"):
@@ -328,7 +330,7 @@ def test_an_authority_in_dockers_folder_is_trusted_for_its_host_only(
     transport.close()
 
 
-def test_a_proxy_is_used_where_the_environment_names_one(
+def test_a_proxy_of_the_environment_is_used(
     served: Served, environ: dict[str, str], docker_config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = served.image("there/three", "v1", says="proxy")
@@ -357,7 +359,7 @@ def test_a_proxy_that_fails_is_named_and_loopback_goes_without(
     direct.close()
 
 
-def test_a_host_name_that_does_not_exist_is_told(environ: dict[str, str]) -> None:
+def test_an_unknown_host_name_is_reported(environ: dict[str, str]) -> None:
     registry = oci_registry(SubprocessRunner(), "registry.invalid", environ=environ)
     with pytest.raises(RegistryError, match="no such host name"):
         registry.check()
@@ -503,7 +505,7 @@ def test_authorization_does_not_follow_to_another_host_and_netrc_adds_none(
     transport.close()
 
 
-def test_a_write_that_is_redirected_to_a_page_is_no_success(environ: dict[str, str]) -> None:
+def test_a_write_that_is_redirected_to_a_page_is_an_error(environ: dict[str, str]) -> None:
     """A login page in between answers 302 and then 200; nothing was tagged."""
 
     def answer(request: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
@@ -624,9 +626,7 @@ def test_an_expiry_in_the_past_is_good_for_this_run_only(
     registry.close()
 
 
-def test_a_token_the_registry_no_longer_takes_is_replaced_once(
-    served: Served, front: AwsFront, aws: dict[str, str]
-) -> None:
+def test_a_rejected_token_is_replaced_once(served: Served, front: AwsFront, aws: dict[str, str]) -> None:
     stale = in_ecr(aws)
     stale.login()
     old = Credential(username=USER, secret="revoked")
@@ -674,7 +674,9 @@ def test_repositories_are_found_missing_and_created(front: AwsFront, aws: dict[s
     ],
     ids=["expired", "denied", "invalid"],
 )
-def test_aws_refusals_say_what_to_do(front: AwsFront, aws: dict[str, str], fault: Fault, told: str) -> None:
+def test_refusals_of_aws_name_the_next_step(
+    front: AwsFront, aws: dict[str, str], fault: Fault, told: str
+) -> None:
     front.play("GetAuthorizationToken", fault)
     with pytest.raises(RegistryError, match=told) as caught:
         in_ecr(aws).login()

@@ -46,7 +46,7 @@ def test_wrong_credentials_stop_everything(there: Repo, served: Served, tmp_path
     assert "lets us in" in there.ok("login").stdout
 
 
-def test_what_is_pushed_is_what_was_announced(there: Repo, served: Served) -> None:
+def test_pushed_images_have_the_announced_digests(there: Repo, served: Served) -> None:
     there.commit()
     done = there.ok("build-all", "--push", "--json")
     assert set(done.built) == ALL
@@ -113,7 +113,7 @@ def test_a_local_build_uses_bases_that_only_the_registry_has(
     assert "base-label" not in other.recorded or done.images()["base-label"] == "skipped"
 
 
-def test_push_takes_what_was_built_without_a_registry(there: Repo, served: Served) -> None:
+def test_push_sends_local_images(there: Repo, served: Served) -> None:
     local = there.ok("build-all", "--json", env={"LAMINA_REGISTRY": "local"})
     assert set(local.built) == ALL
     pushed = there.ok("push", "--json")
@@ -126,7 +126,7 @@ def test_push_takes_what_was_built_without_a_registry(there: Repo, served: Serve
     assert there.recorded == local.images("digest")
 
 
-def test_an_image_from_outside_is_pinned_on_first_use_and_stays_pinned(there: Repo, served: Served) -> None:
+def test_an_external_image_is_pinned_on_first_use(there: Repo, served: Served) -> None:
     there.ok("build-all", "--push", "--json")
     repository, tag = f"base-dynamo-{stack_of(there)}", there.manifest["images"][0]["tags"][0]
     outside = f"{served.address}/{repository}:{tag}"
@@ -200,7 +200,7 @@ def test_why_reads_the_inputs_that_travel_with_images(there: Repo, served: Serve
     assert f"{repository}:v0 is not in the registry" in gone.text
 
 
-def test_why_says_what_an_image_without_inputs_lacks(there: Repo, served: Served) -> None:
+def test_why_names_the_reason_when_an_image_has_no_build_inputs(there: Repo, served: Served) -> None:
     built = there.ok("build-base", "--push", "--json")
     name = f"base-dynamo-{stack_of(there)}"
     manifest, media_type, digest = served.manifest(built.images("ref")["base-dynamo"])
@@ -267,7 +267,7 @@ def test_static_mode_builds_functions_on_stable_bases(there: Repo, served: Serve
     assert moved_on.built == ["lambda-tiny"]
 
 
-def test_an_unreachable_registry_is_told_before_any_build(tiny: Repo) -> None:
+def test_an_unreachable_registry_is_reported_before_a_build(tiny: Repo) -> None:
     done = tiny.fails(5, "build-all", "--registry", "127.0.0.1:1", "--push", "--json")
     assert "127.0.0.1:1: the registry cannot be reached" in done.told
     assert not (tiny.root / ".lamina/runs").exists()
@@ -275,9 +275,7 @@ def test_an_unreachable_registry_is_told_before_any_build(tiny: Repo) -> None:
     assert "unknown whether it exists" in plan.images("reasons")["lambda-tiny"][0]
 
 
-def test_plan_looks_in_the_registry_and_starts_no_engine(
-    there: Repo, served: Served, empty_engine: str
-) -> None:
+def test_plan_asks_the_registry_and_starts_no_engine(there: Repo, served: Served, empty_engine: str) -> None:
     there.ok("build-base", "--push")
     plan = there.ok("plan", "--json", env={"LAMINA_ENGINE": empty_engine})
     assert plan.images() == {"base-dynamo": "skip", "base-label": "skip", "lambda-tiny": "build"}
@@ -286,7 +284,7 @@ def test_plan_looks_in_the_registry_and_starts_no_engine(
     assert sandbox_engine.status(SubprocessRunner(), empty_engine) is None
 
 
-def test_what_was_pushed_before_a_failure_is_recorded(there: Repo, served: Served) -> None:
+def test_images_pushed_before_a_failure_are_recorded(there: Repo, served: Served) -> None:
     there.write(
         "dockerfiles/lambda-bad/Dockerfile",
         "FROM public.ecr.aws/lambda/python:3.13\nCOPY --from=base-label /var/task/ /var/task/\nRUN exit 5\n",
@@ -385,7 +383,7 @@ def test_images_built_here_are_pushed_to_ecr(ecr: Repo, served: Served) -> None:
     assert_secret_nowhere(ecr, pushed.text)
 
 
-def test_without_aws_credentials_nothing_is_begun(ecr: Repo) -> None:
+def test_missing_aws_credentials_stop_the_command(ecr: Repo) -> None:
     nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
     for words in (("login", "--json"), ("build-all", "--push", "--json")):
         done = ecr.fails(5, *words, env=nobody)

@@ -96,7 +96,7 @@ def test_an_empty_engine_runs_only_what_changed(
 
 
 @pytest.mark.nightly
-def test_a_cache_that_an_empty_engine_left_serves_the_next_one(
+def test_a_cache_exported_by_an_empty_engine_serves_the_next(
     repo_with_stages: Repo, registry: str, tmp_path: Path, empty_engine: str
 ) -> None:
     """BuildKit alone fetches all of `deps` from the second time on: see `execute/cache_keys.py`.
@@ -122,7 +122,7 @@ def test_a_cache_that_an_empty_engine_left_serves_the_next_one(
     assert set() in fetches[1:]
 
 
-def test_without_a_cache_none_is_written_and_none_is_read(repo_with_stages: Repo, registry: str) -> None:
+def test_cache_off_neither_reads_nor_writes(repo_with_stages: Repo, registry: str) -> None:
     repo_with_stages.ok("build-all", "--push", "--cache", "off")
 
     assert all(tag.startswith("sha-") for tag in tags(registry, repo_with_stages, "lambda-tiny"))
@@ -170,7 +170,7 @@ def test_a_fork_reads_and_does_not_write(repo_with_stages: Repo, registry: str) 
     assert "cache-to" not in target(repo)
 
 
-def test_what_is_not_pushed_writes_no_cache_but_reads_it(repo_with_stages: Repo) -> None:
+def test_a_local_build_reads_the_cache_and_does_not_write_it(repo_with_stages: Repo) -> None:
     repo_with_stages.ok("build-all", "--push")
     repo_with_stages.append("src/handler.py", "# here alone\n")
 
@@ -180,7 +180,7 @@ def test_what_is_not_pushed_writes_no_cache_but_reads_it(repo_with_stages: Repo)
     assert "cache-to" not in target(repo_with_stages)
 
 
-def test_a_mode_that_there_is_not_is_an_error(repo_with_stages: Repo) -> None:
+def test_an_unknown_mode_is_an_error(repo_with_stages: Repo) -> None:
     done = repo_with_stages.fails(2, "build-all", "--cache", "most")
 
     assert "'most'" in done.text

@@ -37,7 +37,7 @@ def runs(tiny: Repo) -> tuple[Repo, Done, Done]:
     return tiny, tiny.ok("build-all"), tiny.ok("build-all", "--json")
 
 
-def test_a_report_says_what_ran_and_why_and_what_was_saved(runs: tuple[Repo, Done, Done]) -> None:
+def test_a_report_names_steps_reasons_and_savings(runs: tuple[Repo, Done, Done]) -> None:
     repo, edited, unchanged = runs
     assert edited.stdout.splitlines()[-1].startswith("saved ")
     assert edited.stdout.endswith(" against the last cold build of these images\n")
@@ -70,7 +70,7 @@ def test_a_report_says_what_ran_and_why_and_what_was_saved(runs: tuple[Repo, Don
     assert f"{cold}" in repo.fails(3, "report", "--run", cold[:-6] + "zzzzzz").stderr
 
 
-def test_a_page_shows_it(chromium: None, runs: tuple[Repo, Done, Done], tmp_path: Path) -> None:
+def test_the_page_shows_the_report(chromium: None, runs: tuple[Repo, Done, Done], tmp_path: Path) -> None:
     repo, _, _ = runs
     edit = repo.ok("report", "--list", "--json").json["runs"][1]["id"]
     page = Path(repo.ok("report", "--run", edit, "--html").stdout.strip())

@@ -52,7 +52,7 @@ def test_two_cold_engines_give_the_same_digests(tiny: Repo, engine: TestEngine) 
     assert set(tiny.ok("build-all", "--json").images().values()) == {"skipped"}  # the same images to the plan
 
 
-def test_what_runs_is_dated_as_well(tiny: Repo) -> None:
+def test_run_steps_get_the_fixed_time(tiny: Repo) -> None:
     write_made(tiny, NOTE)
     tiny.ok("build-all", "--reproducible", "--image", MADE)
     text = tiny.ok("verify", MADE).stdout
@@ -62,7 +62,7 @@ def test_what_runs_is_dated_as_well(tiny: Repo) -> None:
     assert text.count("the same") == 5  # manifest, configuration, runtime, RUN and COPY
 
 
-def test_an_image_of_its_own_time_is_told_apart(tiny: Repo) -> None:
+def test_an_image_with_other_timestamps_differs(tiny: Repo) -> None:
     tiny.ok("build-all")
     done = tiny.fails(1, "verify", TINY, "--json")
     (image,) = done.json["images"]
@@ -75,7 +75,7 @@ def test_an_image_of_its_own_time_is_told_apart(tiny: Repo) -> None:
     assert verify_engines() == []
 
 
-def test_what_a_run_makes_differently_is_named(tiny: Repo) -> None:
+def test_files_that_differ_are_named(tiny: Repo) -> None:
     write_made(tiny, "RUN date +%N > /var/task/stamp")
     tiny.ok("build-all", "--reproducible", "--image", MADE)
     done = tiny.fails(1, "verify", MADE, "--json")
@@ -88,6 +88,6 @@ def test_what_a_run_makes_differently_is_named(tiny: Repo) -> None:
     assert "var/task/stamp differs" in done.told
 
 
-def test_what_is_not_there_cannot_be_verified(tiny: Repo) -> None:
+def test_a_missing_image_cannot_be_verified(tiny: Repo) -> None:
     assert "there is nothing to verify" in tiny.fails(1, "verify", TINY).text
     assert "there is no image 'nosuch'" in tiny.fails(3, "verify", "nosuch").text

@@ -142,9 +142,7 @@ def problem(done: Rollout) -> str:
 
 
 @pytest.mark.parametrize("retries", [True, False])
-def test_an_update_whose_answer_was_lost_is_no_change_of_somebody_else(
-    account: Account, retries: bool
-) -> None:
+def test_an_update_with_a_lost_response_is_our_own(account: Account, retries: bool) -> None:
     account.front.losing.append("UpdateFunctionCode")
     if not retries:
         account.asks_once()
@@ -153,7 +151,7 @@ def test_an_update_whose_answer_was_lost_is_no_change_of_somebody_else(
     assert account.lambdas.runs("one") == NEW
 
 
-def test_a_command_whose_answer_was_lost_is_no_change_of_somebody_else(account: Account) -> None:
+def test_a_command_with_a_lost_response_is_our_own(account: Account) -> None:
     account.lambdas.configure("one", EntryPoint=["/start"], WorkingDirectory="/srv")
     account.front.losing += ["UpdateFunctionConfiguration"]
 
@@ -165,7 +163,7 @@ def test_a_command_whose_answer_was_lost_is_no_change_of_somebody_else(account: 
     }
 
 
-def test_what_somebody_else_did_before_our_lost_update_came_is_told(account: Account) -> None:
+def test_a_foreign_change_before_a_lost_update_is_reported(account: Account) -> None:
     plan = account.plan("one")
     account.client.update_function_code(FunctionName="one", ImageUri=f"{REPOSITORY}@{OTHER}")
 
@@ -175,7 +173,7 @@ def test_what_somebody_else_did_before_our_lost_update_came_is_told(account: Acc
     assert account.lambdas.runs("one") == OTHER
 
 
-def test_an_update_that_never_came_through_is_told_and_the_next_run_makes_it(account: Account) -> None:
+def test_a_lost_update_is_reported_and_made_by_the_next_run(account: Account) -> None:
     account.asks_once()
     account.front.play("UpdateFunctionCode", BROKEN)
 
@@ -236,7 +234,7 @@ def test_an_idle_version_is_woken_waited_for_and_called_again(account: Account) 
     assert account.front.calls.count("Invoke") > 2
 
 
-def test_an_idle_function_that_cannot_be_made_ready_is_told_with_its_reason(account: Account) -> None:
+def test_an_idle_function_that_fails_is_reported_with_its_reason(account: Account) -> None:
     account.deploy("one")
     account.lambdas.sleep("one")
     account.lambdas.waking = "ImageAccessDenied: The function does not have permission to access the image"
@@ -259,7 +257,7 @@ def test_calls_that_are_throttled_are_made_again_and_those_that_may_have_run_are
     assert len(account.lambdas.invoked) == 1
 
 
-def test_weights_of_provisioned_concurrency_are_waited_for_and_are_no_canary(account: Account) -> None:
+def test_weights_of_provisioned_concurrency_are_not_a_canary(account: Account) -> None:
     account.deploy("one", wish=LIVE)
     account.lambdas.provision("one", "live")
     account.runs_again("one", OTHER)
@@ -323,7 +321,7 @@ def test_an_image_that_lambda_may_not_pull_names_the_policy(account: Account, la
     assert "next: invoke ecr.setup" in told
 
 
-def test_ctrl_c_waits_for_updates_under_way_and_tells_what_was_done(account: Account) -> None:
+def test_ctrl_c_waits_for_running_updates_and_reports_them(account: Account) -> None:
     names = [f"many-{number:02}" for number in range(12)]
     account.runs(OLD, *names)
     plan = account.plan(*names, alias="live")

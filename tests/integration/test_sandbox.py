@@ -161,7 +161,7 @@ class TestEngine:
         docker(runner, first, "rm", "--force", "web")
         docker(runner, first, "network", "rm", "lab")
 
-    def test_two_engines_do_not_meet(
+    def test_two_engines_share_no_images(
         self, runner: SubprocessRunner, first: PrivateEngine, spare: str, tmp_path: Path
     ) -> None:
         (tmp_path / "file").touch()
@@ -189,9 +189,7 @@ class TestEngine:
         assert len(found) == 3
         assert len(set(found)) == 1
 
-    def test_what_was_built_outlives_a_restart(
-        self, runner: SubprocessRunner, spare: str, tmp_path: Path
-    ) -> None:
+    def test_images_outlive_a_restart(self, runner: SubprocessRunner, spare: str, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         one = engine.up(runner, name=spare, say=quiet)
         assert build(runner, one, "FROM scratch\nCOPY file /\n", tmp_path, "--tag=kept:1").ok
@@ -202,9 +200,7 @@ class TestEngine:
         engine.down(runner, spare, purge=True)
         assert not (cache_home() / "engines" / spare).exists()
 
-    def test_addresses_that_others_took_meanwhile_are_left_to_them(
-        self, runner: SubprocessRunner, spare: str
-    ) -> None:
+    def test_addresses_taken_meanwhile_are_not_reused(self, runner: SubprocessRunner, spare: str) -> None:
         """A daemon remembers its bridge's address and would take it again."""
         bridge, other = f"lm-{ServerFiles.of('engine', spare).identity}", "lmtest0"
         engine.up(runner, name=spare, say=quiet)
@@ -221,7 +217,7 @@ class TestEngine:
         finally:
             runner.run(Command(argv=("ip", "link", "delete", other)))
 
-    def test_a_killed_engine_comes_back_and_takes_its_containers_down(
+    def test_a_killed_engine_restarts_without_its_containers(
         self, runner: SubprocessRunner, spare: str
     ) -> None:
         killed = engine.up(runner, name=spare, say=quiet)
@@ -247,7 +243,7 @@ class TestEngine:
         assert str(place.runtime) not in Path("/proc/self/mounts").read_text()
         assert f"lm-{place.identity}" not in [name for _, name in socket.if_nameindex()]
 
-    def test_numbers_left_by_a_reboot_belong_to_others(self, runner: SubprocessRunner, spare: str) -> None:
+    def test_process_ids_left_by_a_reboot_are_ignored(self, runner: SubprocessRunner, spare: str) -> None:
         place = ServerFiles.of("engine", spare)
         containerd = place.runtime / "exec/containerd/containerd.pid"
         containerd.parent.mkdir(parents=True)
@@ -259,7 +255,7 @@ class TestEngine:
         started = engine.up(runner, name=spare, say=quiet)
         assert started.pid != os.getpid()
 
-    def test_a_daemon_that_cannot_start_is_told_by_its_log(
+    def test_a_daemon_that_cannot_start_is_reported_with_its_log(
         self, runner: SubprocessRunner, spare: str
     ) -> None:
         place = ServerFiles.of("engine", spare)
@@ -305,7 +301,7 @@ class TestStandIn:
         assert said.ok, said.stderr
         assert json.loads(said.stdout) == ["/var/task", "C.UTF-8", "/var/task", "/var/runtime", PYTHON, True]
 
-    def test_the_entrypoint_wants_one_handler(
+    def test_the_entrypoint_needs_a_handler(
         self, runner: SubprocessRunner, first: PrivateEngine, stand_in: StandIn
     ) -> None:
         refused = docker(runner, first, "run", "--rm", stand_in.ref)
@@ -332,7 +328,7 @@ class TestStandIn:
         )
         assert json.loads(labels.stdout) == {runtime.LABEL: stand_in.identity}
 
-    def test_nothing_of_this_machine_is_inside(self, stand_in: StandIn) -> None:
+    def test_the_stand_in_contains_nothing_of_this_machine(self, stand_in: StandIn) -> None:
         folder = cache_home() / f"stand-ins/python{PYTHON}-{stand_in.architecture}-1"
         host = str(urlsplit(machine_source().uri).hostname).encode()
         certificates = Path("/usr/local/share/ca-certificates").rglob("*.crt")
@@ -445,7 +441,7 @@ class TestRegistry:
         assert ask(served.address, "DELETE", f"{path}{digest}", user="me:secret")[0] == 202
         assert ask(served.address, "HEAD", f"{path}{digest}", user="me:secret")[0] == 404
 
-    def test_a_port_of_someone_else_is_not_taken(self, runner: SubprocessRunner, shelf: str) -> None:
+    def test_a_port_in_use_is_refused(self, runner: SubprocessRunner, shelf: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
             with pytest.raises(RegistryError, match=f"port {port} of 127.0.0.1 is in use"):

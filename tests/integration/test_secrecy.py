@@ -43,7 +43,7 @@ def loud(ecr: Repo, buildkit: BuildKit, registry: str, tmp_path: Path) -> Repo:
     return ecr
 
 
-def test_a_secret_is_in_nothing_that_is_told_kept_or_pushed(
+def test_a_secret_is_in_no_output_file_or_image(
     loud: Repo, served: Served, engine: TestEngine, tmp_path: Path
 ) -> None:
     done = [loud.ok("login"), loud.ok("build-all", "--push", "--create", "--provenance=max")]
@@ -78,7 +78,7 @@ def test_a_secret_is_in_nothing_that_is_told_kept_or_pushed(
         assert [name for name, content in found.items() if secret.encode() in content] == []
 
 
-def test_an_argument_that_looks_like_a_secret_is_told_and_in_no_file(tiny: Repo, tmp_path: Path) -> None:
+def test_an_argument_that_looks_like_a_secret_is_reported_and_not_stored(tiny: Repo, tmp_path: Path) -> None:
     tiny.write("pyproject.toml", f'[tool.lamina.args]\nAPI_TOKEN = "{SECRET}${{x}}"\n')
     tiny.append("dockerfiles/lambda-tiny/Dockerfile", "ARG API_TOKEN\nLABEL token=${API_TOKEN}\n")
     done = tiny.ok("build-all", "--json")

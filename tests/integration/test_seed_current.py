@@ -57,7 +57,7 @@ def answers(engine: TestEngine, refs: dict[str, str]) -> list[object]:
     ]
 
 
-def test_lint_mends_it_and_the_functions_answer_as_before(seed: Repo, engine: TestEngine) -> None:
+def test_lint_fixes_it_and_the_functions_answer_as_before(seed: Repo, engine: TestEngine) -> None:
     first = seed.ok("build-all", "--json")
     assert len(first.built) == 4
     before = answers(engine, first.images("ref"))

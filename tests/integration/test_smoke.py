@@ -97,7 +97,7 @@ def test_files_written_under_a_narrow_umask_can_be_read(sample: Repo) -> None:
     assert done.images("payload")["lambda-word-label"]["labelled"] == 3
 
 
-def test_what_goes_wrong_is_told_as_lambda_would(functions: Repo, engine: TestEngine) -> None:
+def test_failures_are_reported_as_lambda_does(functions: Repo, engine: TestEngine) -> None:
     done = functions.run("smoke", "--timeout", "3", "--memory", "128", "--json", env=CREDENTIALS)
 
     assert done.code == 1, done.text
@@ -132,7 +132,7 @@ def test_what_goes_wrong_is_told_as_lambda_would(functions: Repo, engine: TestEn
     assert instances(engine) == []
 
 
-def test_what_cannot_be_tried_is_told(tiny: Repo) -> None:
+def test_images_that_cannot_be_invoked_are_reported(tiny: Repo) -> None:
     not_built = tiny.fails(3, "smoke")
     assert "the engine: " in not_built.stderr
     assert ": lambda-tiny (sha-" in not_built.stderr
@@ -144,7 +144,7 @@ def test_what_cannot_be_tried_is_told(tiny: Repo) -> None:
     assert f"it is for {other}" in tiny.fails(3, "smoke", "--platform", other).stderr
 
 
-def test_runs_that_fetch_the_emulator_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_concurrent_downloads_of_the_emulator_do_not_collide(tmp_path: Path) -> None:
     script = (
         "from lamina.process import SubprocessRunner; from lamina.smoke.emulator import emulator; "
         "print(emulator(SubprocessRunner(), 'amd64', lambda line: None))"

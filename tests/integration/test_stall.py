@@ -85,7 +85,7 @@ class TestOurOwnClient:
         with pytest.raises(UnansweredError, match=r"512 bytes a second|no answer"):
             client(slow).blob(ref, described(BLOB), io.BytesIO())
 
-    def test_more_than_was_to_come(self, slow: gate.Gate) -> None:
+    def test_a_blob_longer_than_announced(self, slow: gate.Gate) -> None:
         slow.watch = lambda method, path, body: (200, b"x" * 100_000) if "/blobs/" in path else None
 
         with pytest.raises(RegistryError, match="more than the expected 5000 bytes"):
@@ -105,7 +105,7 @@ def test_a_push_of_the_builder(tiny: Repo, slow: gate.Gate, pattern: str) -> Non
     assert tiny.recorded == {}
 
 
-def test_what_came_through_is_recorded(tiny: Repo, slow: gate.Gate) -> None:
+def test_images_pushed_before_a_stall_are_recorded(tiny: Repo, slow: gate.Gate) -> None:
     slow.hangs = these("PUT /v2/lambda-tiny.*/manifests/sha-")
     env = {"LAMINA_REGISTRY": slow.address, "LAMINA_STALL": "3"}
 

@@ -68,7 +68,7 @@ def watching(repo: Repo, *words: str) -> Iterator[Watch]:
         yield Watch(child)
 
 
-def test_a_watch_builds_and_tries_what_is_saved(sample: Repo, engine: TestEngine) -> None:
+def test_a_watch_builds_and_invokes_saved_functions(sample: Repo, engine: TestEngine) -> None:
     handler = (sample.root / HANDLER).read_text()
     with watching(sample, "--smoke") as watch:
         watch.says("4 images are up to date")

@@ -64,18 +64,18 @@ def test_an_image_that_was_never_built_here(tree: Repo) -> None:
     assert changes(tree) == {"lambda-tiny": ["nothing is known of it before"]}
 
 
-def test_a_state_that_is_nowhere(tree: Repo) -> None:
+def test_an_unknown_state(tree: Repo) -> None:
     done = tree.fails(2, "why", "lambda-tiny", "--from", "nosuch")
 
     assert "'nosuch' is not a state of lambda-tiny" in done.text
     assert "worktree, last, a git revision" in done.text
 
 
-def test_an_image_that_is_nowhere(tree: Repo) -> None:
+def test_an_unknown_image(tree: Repo) -> None:
     assert "there is no image 'nosuch'" in tree.fails(3, "why", "nosuch").text
 
 
-def test_changes_are_told_with_their_parts(tree: Repo) -> None:
+def test_changes_are_listed_with_their_parts(tree: Repo) -> None:
     tree.commit()
     tree.replace(
         "dockerfiles/lambda-tiny/Dockerfile",
@@ -157,7 +157,7 @@ def test_a_rule_that_hides_a_file_is_named(tree: Repo) -> None:
 SECRETS = ("planted-secret", "planted-value", "planted-other", "planted-content")
 
 
-def test_neither_secrets_nor_values_nor_contents_are_told(tree: Repo) -> None:
+def test_secrets_values_and_contents_are_not_shown(tree: Repo) -> None:
     tree.write("token", SECRETS[0])
     tree.write("pyproject.toml", f'[tool.lamina]\nargs = {{ KEY = "{SECRETS[1]}" }}\n')
     tree.append("pyproject.toml", '[tool.lamina.secrets]\ntoken = { file = "token" }\n')
@@ -190,7 +190,7 @@ def test_the_image_of_another_registry_needs_no_setting_and_git_names_are_left_t
     assert changes(tree, "--from", "topic/v1.2") == {"lambda-tiny": []}
 
 
-def test_content_tags_of_what_was_built_here(tiny: Repo) -> None:
+def test_content_tags_of_local_images(tiny: Repo) -> None:
     first = tiny.ok("build-all", "--json").images("tag")["lambda-tiny"]
     tiny.ok("stable")
     tiny.append("src/dynamo.py", "KEY = 1\n")
@@ -209,7 +209,7 @@ def test_content_tags_of_what_was_built_here(tiny: Repo) -> None:
     assert "--registry" in gone.text
 
 
-def test_the_last_build_stands_on_the_base_of_that_time(tiny: Repo) -> None:
+def test_the_last_build_is_compared_with_its_own_base(tiny: Repo) -> None:
     tiny.ok("build-all")
     tiny.append("src/dynamo.py", "KEY = 1\n")
     tiny.ok("build-base")

@@ -251,9 +251,7 @@ def loaded_with(start: str) -> set[str]:
     ],
     ids=["the table of commands", "a list of tasks", "a build without a registry"],
 )
-def test_nobody_waits_for_modules_that_are_not_needed(
-    start: str, needed: set[str], unwanted: tuple[str, ...]
-) -> None:
+def test_unneeded_modules_are_not_imported(start: str, needed: set[str], unwanted: tuple[str, ...]) -> None:
     seen = loaded_with(start)
 
     assert needed <= seen

@@ -55,7 +55,7 @@ def test_json_goes_there_and_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b'{"a": 1}}'])
-def test_damaged_state_is_no_state(tmp_path: Path, content: bytes) -> None:
+def test_damaged_state_is_ignored(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
 
     assert read_json(tmp_path / "a.json") is None

@@ -174,7 +174,7 @@ def test_output_in_pieces_hides_what_is_cut_anywhere() -> None:
         assert told == text.replace(SECRET.encode(), b"***")
 
 
-def test_a_line_without_end_is_told_but_for_what_may_be_a_secret() -> None:
+def test_a_line_without_end_is_shown_except_for_possible_secrets() -> None:
     output = MaskedOutput(Mask([SECRET]))
     told = output.feed(b"x" * 100_000 + SECRET.encode()[:-1])
     assert len(told) > 90_000

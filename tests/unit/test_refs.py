@@ -49,7 +49,7 @@ def test_references_are_read_as_docker_reads_them(
         ("r.example/a//b", "is not a repository name"),
     ],
 )
-def test_what_is_no_reference_is_told_by_part(text: str, says: str) -> None:
+def test_an_invalid_reference_names_its_part(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says) as caught:
         Reference.parse(text)
     assert repr(text) in str(caught.value)

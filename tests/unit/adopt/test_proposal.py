@@ -163,7 +163,7 @@ def test_the_infrastructure_decides_between_contexts_that_hold_all_that_is_copie
     assert "infra/main.py:2: context svc/two is a guess: the declared . lacks sources" in notes(tree)
 
 
-def test_a_base_that_is_not_known_is_no_reason_to_lose_the_context(tree: Tree) -> None:
+def test_an_unknown_base_keeps_the_context(tree: Tree) -> None:
     tree.write("svc/Dockerfile", "ARG BASE\nFROM ${BASE}\nCOPY requirements.txt .\nCOPY handler/ h/\n")
     tree.write("svc/requirements.txt")
     tree.write("svc/handler/app.py")

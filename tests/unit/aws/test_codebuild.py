@@ -111,7 +111,7 @@ def test_a_refused_start_says_what_to_do(code: str, told: str) -> None:
     assert caught.value.exit_code == 8
 
 
-def test_a_bucket_that_is_not_there_is_told_apart_from_one_that_is_not_ours() -> None:
+def test_a_bucket_that_is_not_there_is_distinguished_from_one_that_is_not_ours() -> None:
     def bucket(code: str) -> SourceBucket:
         return SourceBucket("b", ScriptedAws({"list_objects_v2": [client_error(code, "ListObjectsV2")]}))
 

@@ -131,7 +131,7 @@ def test_a_repository_created_meanwhile_is_success(aws: Aws, setup: EcrSetup) ->
     setup.create(NAME, "MUTABLE", (), scan=False)
 
 
-def test_a_policy_that_aws_does_not_take_is_told(aws: Aws, setup: EcrSetup) -> None:
+def test_a_policy_that_aws_does_not_take_is_reported(aws: Aws, setup: EcrSetup) -> None:
     aws.stubs["ecr"].add_client_error(
         "set_repository_policy", "InvalidParameterException", "Principal not found"
     )

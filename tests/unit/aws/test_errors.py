@@ -46,7 +46,7 @@ def fetch(says: str | None) -> None:
     [f"Welcome!\n{json.dumps({'Version': 1, 'AccessKeyId': SECRET})}", "", "[1]", '"text"', f"{SECRET} {{"],
     ids=["chatter", "nothing", "list", "text", "garbage"],
 )
-def test_what_a_credential_process_says_besides_is_no_traceback(says: str) -> None:
+def test_other_output_of_a_credential_process_gives_no_traceback(says: str) -> None:
     with pytest.raises(RegistryError, match="credential_process of the AWS profile gave no") as caught:
         fetch(says)
 
@@ -94,7 +94,7 @@ def test_a_response_that_is_not_from_aws_is_an_error() -> None:
     assert issubclass(ResponseParserError, Exception)
 
 
-def test_other_failures_of_the_client_are_told_and_ours_are_not_hidden() -> None:
+def test_other_failures_of_the_client_are_reported_and_ours_are_not_hidden() -> None:
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
     with pytest.raises(RegistryError, match="AWS' client failed: ValueError: Invalid endpoint"), aws_errors():
         botocore.session.Session().create_client("ecr", "eu-west-1", endpoint_url="not a url", **keys)

@@ -132,7 +132,7 @@ def test_a_version_is_waited_for_and_may_sleep(aws: Aws, functions: Functions, s
     ("until", "told"),
     [(60, "app was changed by another client"), (0, "AWS answered ResourceConflictException")],
 )
-def test_what_cannot_be_changed_is_told(aws: Aws, functions: Functions, until: float, told: str) -> None:
+def test_what_cannot_be_changed_is_reported(aws: Aws, functions: Functions, until: float, told: str) -> None:
     code = "PreconditionFailedException" if until else "ResourceConflictException"
     aws.refuses("update_function_code", code)
     aws.tells()
@@ -166,7 +166,7 @@ def test_waiting_ends(aws: Aws, functions: Functions) -> None:
         functions.settled("app", until=1)
 
 
-def test_aliases_are_told_with_what_else_they_lead_to(aws: Aws, functions: Functions) -> None:
+def test_aliases_are_reported_with_what_else_they_lead_to(aws: Aws, functions: Functions) -> None:
     told = {
         "Name": "live",
         "FunctionVersion": "7",

@@ -112,7 +112,7 @@ def test_a_right_that_is_missing_is_named(aws: Aws, operation: str) -> None:
     assert caught.value.exit_code == 8
 
 
-def test_a_role_that_may_not_be_taken_is_told(aws: Aws) -> None:
+def test_a_role_that_may_not_be_taken_is_reported(aws: Aws) -> None:
     def clients(service: str) -> NoReturn:
         from botocore.exceptions import ClientError
 
@@ -122,7 +122,7 @@ def test_a_role_that_may_not_be_taken_is_told(aws: Aws) -> None:
         read_usage(Access(role=ROLE), clients=clients)
 
 
-def test_a_region_that_cannot_be_reached_is_told(aws: Aws) -> None:
+def test_a_region_that_cannot_be_reached_is_reported(aws: Aws) -> None:
     def away(**_: object) -> NoReturn:
         raise EndpointConnectionError(endpoint_url="https://lambda.eu-west-9.amazonaws.com")
 

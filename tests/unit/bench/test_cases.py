@@ -74,7 +74,7 @@ def test_groups_and_sizes() -> None:
     assert [case.name for case in chosen.of("lamina", PLAN, 100)] == ["plan-100"]
 
 
-def test_who_takes_no_part_is_told_with_the_reason() -> None:
+def test_who_takes_no_part_is_reported_with_the_reason() -> None:
     absent = list(select(["cold", "scale-10", "plan-20"], ["seed", "bake", "lamina"]).absent)
 
     assert [(case, variant) for case, variant, _ in absent] == [

@@ -31,7 +31,7 @@ def test_runs_are_compared_where_both_have_figures() -> None:
     assert not changes[0].slower(1.5)
 
 
-def test_a_hundredth_of_a_second_is_no_change() -> None:
+def test_a_hundredth_of_a_second_is_not_a_change() -> None:
     (change,) = compare(report(row("plan-20", "lamina", 0.02)), report(row("plan-20", "lamina", 0.11)))
 
     assert change.ratio > 5
@@ -101,7 +101,7 @@ def test_where_the_first_variant_did_not_run_the_next_is_the_measure() -> None:
     assert "| 40.0 x (bake) |" in table.short(made)
 
 
-def test_reasons_are_told_once() -> None:
+def test_reasons_are_reported_once() -> None:
     made = report(
         BenchRow.missing("scale-10", "before", "about others"),
         BenchRow.missing("scale-50", "before", "about others"),

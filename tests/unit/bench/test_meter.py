@@ -94,7 +94,7 @@ def test_a_command_that_fails_says_the_end_of_what_it_said() -> None:
     assert "line 5" not in str(caught.value)
 
 
-def test_of_a_build_that_breaks_the_log_of_the_broken_step_is_told() -> None:
+def test_of_a_build_that_breaks_the_log_of_the_broken_step_is_reported() -> None:
     def vertex(digest: str, **more: str) -> str:
         return json.dumps({"vertexes": [{"digest": digest, "name": f"[a 1/2] RUN {digest}", **more}]})
 

@@ -32,7 +32,7 @@ def test_a_row_has_the_spread_of_seconds_and_the_median_of_bytes() -> None:
     assert made.not_run is None
 
 
-def test_bytes_that_nobody_counted_are_null() -> None:
+def test_uncounted_bytes_are_null() -> None:
     made = BenchRow.of("handler", "lamina", [Sample(seconds=1.0, traffic=None, steps=Steps())])
 
     assert (made.bytes_internet, made.bytes_registry, made.bytes_moved) == (None, None, None)
@@ -86,7 +86,7 @@ def test_only_rows_with_figures_are_found() -> None:
         ('{"schema": 1, "machine": {}, "bytes_not_counted": null, "rows": [{"seconds": null}]}', "damaged"),
     ],
 )
-def test_a_file_that_is_no_report_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+def test_a_file_that_is_not_a_report_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
     file = tmp_path / "old.json"
     if text is not None:
         file.write_text(text)

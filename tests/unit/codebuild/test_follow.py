@@ -87,7 +87,7 @@ def steps(receipts: Repo) -> tuple[RemoteStep, ...]:
     return split(order, 0)
 
 
-def test_phases_and_steps_are_told_as_they_come(steps: tuple[RemoteStep, ...]) -> None:
+def test_phases_and_steps_are_reported_as_they_come(steps: tuple[RemoteStep, ...]) -> None:
     done = {"phaseType": "PROVISIONING", "phaseStatus": "SUCCEEDED", "durationInSeconds": 12}
     answers = [
         told("IN_PROGRESS", {"phaseType": "PROVISIONING"}),
@@ -212,7 +212,7 @@ def test_a_log_that_is_not_answered_for_a_while_is_read_on(steps: tuple[RemoteSt
         ("FAILED", "ended with FAILED: PRE_BUILD: CODE: why\n  | last words"),
     ],
 )
-def test_an_end_is_told_in_words(steps: tuple[RemoteStep, ...], status: str, what: str) -> None:
+def test_an_end_is_reported_in_words(steps: tuple[RemoteStep, ...], status: str, what: str) -> None:
     context = {"statusCode": "CODE", "message": "why"}
     phase = {"phaseType": "PRE_BUILD", "phaseStatus": "FAILED", "contexts": [context]}
     aws = ScriptedAws({"batch_get_builds": [told(status, phase)], "get_log_events": log("last words")})

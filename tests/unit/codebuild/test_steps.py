@@ -79,7 +79,7 @@ def test_paths_are_relative_to_the_source(steps: tuple[RemoteStep, ...]) -> None
     assert "/stage" not in steps[0].render()
 
 
-def test_a_text_of_the_user_is_no_variable(receipts: Repo) -> None:
+def test_a_text_of_the_user_is_not_a_variable(receipts: Repo) -> None:
     receipts.config('[tool.lamina.args]\nTEXT = "${LAMINA_BASE_1}"\n')
     receipts.image(W, "FROM base-receipt-dynamo", "ARG TEXT", "COPY word_label/handler.py /var/task/")
     step = next(each for each in steps_of(receipts) if W in each.images)
@@ -160,7 +160,7 @@ def test_a_failure_names_the_step_and_nothing_counts(steps: tuple[RemoteStep, ..
     assert outcome.results[E].reasons == ("cancelled: the remote build failed",)
 
 
-def test_what_bake_itself_says_is_told(steps: tuple[RemoteStep, ...], tmp_path: Path) -> None:
+def test_what_bake_itself_says_is_reported(steps: tuple[RemoteStep, ...], tmp_path: Path) -> None:
     write(tmp_path, steps[0], announced=None, message="ERROR: failed to find the builder")
     (problem,) = explain_failure(steps, tmp_path).problems
 

@@ -9,7 +9,7 @@ def told(repo: Repo) -> list[str]:
     return [each.what for each in exposed(repo.images().values())]
 
 
-def test_arguments_that_look_like_secrets_are_told_by_name_only(repo: Repo) -> None:
+def test_arguments_that_look_like_secrets_are_reported_by_name_only(repo: Repo) -> None:
     repo.image("app", f"FROM {RUNTIME}", "ARG API_TOKEN", "ARG PIP_INDEX_URL", "ARG MODEL")
     repo.config(
         '[tool.lamina.args]\nAPI_TOKEN = "hunter2"\nMODEL = "m"\nOTHER_TOKEN = "hunter2"\n'
@@ -27,7 +27,7 @@ def test_arguments_without_a_value_or_a_use_are_not(app: Repo) -> None:
     assert told(app) == []
 
 
-def test_the_file_of_a_secret_is_no_part_of_an_image(app: Repo) -> None:
+def test_the_file_of_a_secret_is_not_part_of_an_image(app: Repo) -> None:
     app.write("src/.netrc", "machine h login bob password hunter2hunter2\n")
     app.config('[tool.lamina.secrets]\nnetrc = { file = "src/.netrc" }\n')
     secrets = app.project().secrets

@@ -19,14 +19,14 @@ def rebuilds(repo: Repo, old: Pin, new: Pin) -> tuple[str, ...]:
     return move.rebuilds
 
 
-def test_a_moved_pin_rebuilds_its_users_and_what_stands_on_them(receipts: Repo) -> None:
+def test_a_moved_pin_rebuilds_its_users_and_their_children(receipts: Repo) -> None:
     receipts.image("lambda-free", "FROM scratch", 'CMD ["a.b"]')
 
     assert rebuilds(receipts, OLD, NEW) == (D, L, W, E)
     assert rebuilds(receipts, OLD, OLD) == ()
 
 
-def test_another_platform_that_moves_rebuilds_nothing(receipts: Repo) -> None:
+def test_a_move_on_another_platform_rebuilds_nothing(receipts: Repo) -> None:
     receipts.flags["platform"] = ARM
 
     assert rebuilds(receipts, OLD, NEW) == ()
@@ -50,7 +50,7 @@ def test_a_copy_is_of_the_target_platform_whatever_its_stage_is(repo: Repo) -> N
     assert used.platform == AMD
 
 
-def test_a_move_is_told_by_short_digests() -> None:
+def test_a_move_is_reported_by_short_digests() -> None:
     short = "sha256:" + "1" * 12
 
     assert str(PinMove(name=RUNTIME, old=OLD, new=NEW)) == f"{short} -> {C[:19]}"

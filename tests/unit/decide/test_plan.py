@@ -43,7 +43,7 @@ def test_what_is_found_is_skipped_with_where(receipts: Repo, shelf: Shelf) -> No
     assert plan.decisions[D].source == plan.found[D]
 
 
-def test_the_same_content_elsewhere_is_tagged_anew(receipts: Repo) -> None:
+def test_the_same_content_elsewhere_is_retagged(receipts: Repo) -> None:
     images = receipts.images()
     elsewhere = {W: FoundImage(ref=Reference.parse("r.example/old:sha-1"), digest=DIGEST)}
 
@@ -56,7 +56,7 @@ def test_the_same_content_elsewhere_is_tagged_anew(receipts: Repo) -> None:
     assert not plan.empty
 
 
-def test_a_build_stands_on_what_the_same_plan_tags_anew(receipts: Repo) -> None:
+def test_a_build_uses_a_base_that_the_same_plan_retags(receipts: Repo) -> None:
     images = receipts.images()
     source = FoundImage(ref=Reference.parse("r.example/old:sha-1"), digest=DIGEST)
 
@@ -100,7 +100,7 @@ def test_what_has_the_tag_and_is_not_the_image_is_built(
     assert decision.reasons == (f"{images[D].tag} {reason}",)
 
 
-def test_what_turns_out_to_have_lost_something_is_not_there_to_be_tagged_anew(receipts: Repo) -> None:
+def test_a_damaged_image_is_not_retagged(receipts: Repo) -> None:
     image = receipts.images()[D]
     whole = FoundImage(ref=image.ref, digest=DIGEST, fingerprint=image.fingerprint)
     less = replace(whole, lost=(OTHER,))
@@ -142,7 +142,7 @@ def test_a_refresh_builds_what_is_selected_without_the_cache(receipts: Repo, she
     assert {name: each.no_cache for name, each in plan.decisions.items()} == {D: False, L: True}
 
 
-def test_without_a_look_changes_are_told_and_the_rest_is_unknown(receipts: Repo, shelf: Shelf) -> None:
+def test_without_a_look_changes_are_reported_and_the_rest_is_unknown(receipts: Repo, shelf: Shelf) -> None:
     shelf.put(receipts.images().values())
     receipts.write("embedding/handler.py", "new\n")
     images = receipts.images()
@@ -158,7 +158,7 @@ def test_without_a_look_changes_are_told_and_the_rest_is_unknown(receipts: Repo,
     assert {each.action for each in plan.decisions.values()} == {"build"}
 
 
-def test_what_stands_on_an_unlocked_image_is_never_skipped(receipts: Repo, shelf: Shelf) -> None:
+def test_an_image_on_an_unlocked_base_is_never_skipped(receipts: Repo, shelf: Shelf) -> None:
     receipts.bases.clear()
     images = receipts.images()
     shelf.put(images.values())

@@ -42,7 +42,7 @@ def app(repo: Repo) -> Repo:
         "-r other.txt",
     ],
 )
-def test_what_is_pinned_is_no_note(app: Repo, line: str) -> None:
+def test_a_pinned_requirement_gives_no_note(app: Repo, line: str) -> None:
     app.write("app/requirements.txt", f"{line}\n")
 
     assert told(app) == []
@@ -60,7 +60,7 @@ def test_what_is_pinned_is_no_note(app: Repo, line: str) -> None:
         "Num_Py!=1.0",
     ],
 )
-def test_what_is_not_is_one(app: Repo, line: str) -> None:
+def test_an_unpinned_requirement_gives_a_note(app: Repo, line: str) -> None:
     app.write("app/requirements.txt", f"{line}\n")
 
     name = "num-py" if line.startswith("Num_Py") else "numpy"

@@ -17,7 +17,7 @@ def sparse(repo: Repo, path: str, size: int) -> None:
     os.truncate(repo.write(path), size)
 
 
-def test_folders_are_told_by_what_weighs_in_them() -> None:
+def test_folders_are_reported_by_what_weighs_in_them() -> None:
     files = [file("src/a/big.bin", 60), file("src/a/x", 1), file("src/b/1", 10), file("src/b/2", 10)]
     files += [file(f"src/c/{number}", 3) for number in range(9)]
 

@@ -87,7 +87,7 @@ def test_no_accounts_are_not_the_same_as_none_declared(repo: Repo) -> None:
         ("[tool.lamina.gc]\naccounts = [210987654]", "4: '210987654'"),
     ],
 )
-def test_bad_values_are_told_with_their_line(repo: Repo, config: str, says: str) -> None:
+def test_bad_values_are_reported_with_their_line(repo: Repo, config: str, says: str) -> None:
     repo.image("app", f"FROM {RUNTIME}")
     repo.config(f"\n[tool.lamina.ecr]\n{config}\n")
 

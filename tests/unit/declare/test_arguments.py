@@ -18,14 +18,14 @@ def faults(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("case", "says"), REFUSED.items())
-def test_what_the_frontend_refuses_is_told(case: str, says: str) -> None:
+def test_what_the_frontend_refuses_is_reported(case: str, says: str) -> None:
     told = faults(dockerfile(case))
 
     assert told[0].startswith(says)
 
 
 @pytest.mark.parametrize("case", TAKEN)
-def test_what_it_takes_is_no_fault(case: str) -> None:
+def test_accepted_values_are_not_faults(case: str) -> None:
     assert faults(dockerfile(case)) == []
 
 

@@ -48,7 +48,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert made.secrets == {"ca": "team/ca", "key": "ssm:/team/key"}
 
 
-def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         settings(
             tmp_path,

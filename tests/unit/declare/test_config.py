@@ -162,7 +162,7 @@ def test_an_unknown_key_is_answered_with_the_nearest(repo: Repo) -> None:
         ("[tool.lamina]\nstack = \n", "2: not valid TOML"),
     ],
 )
-def test_bad_configuration_is_told_with_its_line(repo: Repo, config: str, says: str) -> None:
+def test_bad_configuration_is_reported_with_its_line(repo: Repo, config: str, says: str) -> None:
     repo.image("app", f"FROM {RUNTIME}")
     repo.config(config + "\n")
     repo.flags = {}
@@ -172,7 +172,7 @@ def test_bad_configuration_is_told_with_its_line(repo: Repo, config: str, says: 
     assert told.startswith(f"pyproject.toml{'' if says.startswith(':') else ':'}{says}")
 
 
-def test_all_faults_are_told_at_once(repo: Repo) -> None:
+def test_all_faults_are_reported_at_once(repo: Repo) -> None:
     repo.image("app", f"FROM {RUNTIME}")
     repo.config('[tool.lamina]\nregistri = "x"\njobs = "many"\nstack = "A"\n[tool.lamina.args]\nV = 1.5\n')
     repo.flags = {}

@@ -144,7 +144,7 @@ def test_a_syntax_error_names_file_and_line(lines: tuple[str, ...], says: str) -
     assert str(caught.value).startswith(says)
 
 
-def test_all_syntax_errors_are_told() -> None:
+def test_all_syntax_errors_are_reported() -> None:
     with pytest.raises(ConfigError) as caught:
         parse("FROM a", "FOO", "COPY x", "BAR")
     assert [each.where for each in caught.value.problems] == [f"d/Dockerfile:{line}" for line in (2, 3, 4)]
@@ -154,7 +154,7 @@ def test_a_frontend_of_its_own_may_take_other_flags() -> None:
     assert parse("# syntax=x", "FROM a", "COPY --new a b").stages[0].instructions[0].flag("new") == ""
 
 
-def test_a_missing_or_unreadable_dockerfile_is_told(tmp_path: Path) -> None:
+def test_a_missing_or_unreadable_dockerfile_is_reported(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"FROM \xff\n")
     for name, says in (
         ("none", "shown: there is no such Dockerfile"),

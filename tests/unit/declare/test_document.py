@@ -62,7 +62,7 @@ def test_known_entries_pass_and_others_are_noted(document: Document) -> None:
         document.check()
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_bytes(b"\xff\xfe")
 
     with pytest.raises(ConfigError, match=r"pyproject\.toml: cannot be read"):

@@ -131,7 +131,7 @@ def test_another_escape_character_takes_its_place() -> None:
     assert expand("a`$PWD\\b", SCOPE, escape="`") == "a$PWD\\b"
 
 
-def test_in_an_open_world_an_unknown_name_is_no_empty_one() -> None:
+def test_in_an_open_world_an_unknown_name_is_not_an_empty_one() -> None:
     with pytest.raises(UnknownVariableError, match="LAMBDA_TASK_ROOT"):
         expand("$LAMBDA_TASK_ROOT/x", SCOPE)
     assert expand("$NONE$PWD$1", SCOPE) == "/home"

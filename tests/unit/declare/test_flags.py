@@ -34,7 +34,7 @@ def faults(line: str) -> list[str]:
         ("RUN --mount=type=cache,target=/c,sharing=lock x", ["--mount: sharing=lock is unknown"]),
     ],
 )
-def test_what_the_frontend_refuses_is_told(line: str, says: list[str]) -> None:
+def test_what_the_frontend_refuses_is_reported(line: str, says: list[str]) -> None:
     assert faults(line) == says
 
 
@@ -52,5 +52,5 @@ def test_what_the_frontend_refuses_is_told(line: str, says: list[str]) -> None:
         "HEALTHCHECK --interval=5s --start-interval=1s --retries=2 CMD x",
     ],
 )
-def test_what_it_takes_is_no_fault(line: str) -> None:
+def test_accepted_values_are_not_faults(line: str) -> None:
     assert faults(line) == []

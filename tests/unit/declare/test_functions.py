@@ -26,7 +26,7 @@ def test_a_function_is_a_name_an_arn_or_a_table(tmp_path: Path) -> None:
     assert (other.command, other.region) == (("app.other",), None)
 
 
-def test_all_faults_are_told_with_their_line(tmp_path: Path) -> None:
+def test_all_faults_are_reported_with_their_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         functions(tmp_path, f'["a b", "one", "one", "{ARN}:7", {{ nam = "x" }}]')
 
@@ -87,7 +87,7 @@ def test_a_function_is_for_one_image(tmp_path: Path, first: str, second: str, mo
         ('["one-{stack}"]', '["one-prod"]', ""),
     ],
 )
-def test_functions_that_are_told_apart_may_be_of_two_images(
+def test_functions_that_are_distinguished_may_be_of_two_images(
     tmp_path: Path, first: str, second: str, more: str
 ) -> None:
     assert claims(tmp_path, first, second, more) == []

@@ -72,7 +72,7 @@ def test_other_names_are_other_images(repo: Repo, name: str) -> None:
     assert [each.name for each in node.externals] == [name]
 
 
-def test_a_stage_is_no_image_even_if_called_like_one(repo: Repo) -> None:
+def test_a_stage_is_not_an_image_even_with_the_name_of_one(repo: Repo) -> None:
     repo.image("base", "FROM scratch")
     repo.image("app", "FROM scratch AS base", "FROM base")
 
@@ -92,7 +92,7 @@ def test_an_image_may_stand_on_its_namesake_upstream(repo: Repo) -> None:
     assert [each.name for each in repo.graph().nodes["redis"].externals] == ["redis:7"]
 
 
-def test_a_circle_is_told_with_its_path(repo: Repo) -> None:
+def test_a_circle_is_reported_with_its_path(repo: Repo) -> None:
     repo.image("a", "FROM c")
     repo.image("b", "FROM a:stable")
     repo.image("c", "FROM scratch", "COPY --from=b / /")
@@ -128,7 +128,7 @@ def test_a_stage_called_like_its_image_would_be_mistaken_for_it(repo: Repo) -> N
     )
 
 
-def test_faults_of_all_dockerfiles_are_told_at_once(repo: Repo) -> None:
+def test_faults_of_all_dockerfiles_are_reported_at_once(repo: Repo) -> None:
     repo.image("a", "FROM A:B:C")
     repo.image("b", "FROM scratch", "FOO")
     repo.image("c", "ARG X", "FROM $X")
@@ -198,7 +198,7 @@ def test_images_are_selected_by_name_and_kind_in_build_order(receipts: Repo) -> 
     )
 
 
-def test_unknown_images_are_all_told_with_the_known_ones(receipts: Repo) -> None:
+def test_unknown_images_are_all_reported_with_the_known_ones(receipts: Repo) -> None:
     with pytest.raises(SelectionError) as caught:
         receipts.graph().select(["lambda-embeding", "lambda-word-label", "other"])
 
@@ -209,12 +209,12 @@ def test_unknown_images_are_all_told_with_the_known_ones(receipts: Repo) -> None
     )
 
 
-def test_an_empty_selection_is_told(receipts: Repo, repo: Repo) -> None:
+def test_an_empty_selection_is_reported(receipts: Repo, repo: Repo) -> None:
     with pytest.raises(SelectionError, match="no base image is selected"):
         receipts.graph().select(["lambda-embedding"], kind="base")
 
 
-def test_a_repository_without_images_is_told_how_to_begin(repo: Repo) -> None:
+def test_a_repository_without_images_gets_the_next_step(repo: Repo) -> None:
     with pytest.raises(SelectionError, match="no image is selected\n  next: invoke init finds Dockerfiles"):
         repo.graph().select([])
 

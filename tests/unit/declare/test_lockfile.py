@@ -17,7 +17,7 @@ PIN = Pin(
 PLAIN = Pin(name="busybox", digest="sha256:" + "d" * 64)
 
 
-def test_no_file_is_no_lock(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_empty_lock(tmp_path: Path) -> None:
     assert read_lock(tmp_path) is None
 
 
@@ -54,7 +54,7 @@ def test_pins_can_be_dropped() -> None:
         (None, "a"),
     ],
 )
-def test_a_platform_stands_on_its_own_digest_where_that_is_known(platform: str | None, digest: str) -> None:
+def test_a_platform_uses_its_own_digest_where_that_is_known(platform: str | None, digest: str) -> None:
     assert PIN.of(platform) == "sha256:" + digest * 64
 
 
@@ -102,7 +102,7 @@ def test_a_damaged_lock_is_never_taken_for_an_empty_one(tmp_path: Path, text: st
     assert "next: " in str(caught.value)
 
 
-def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+def test_everything_that_is_wrong_is_reported_at_once(tmp_path: Path) -> None:
     (tmp_path / LOCK_FILE).write_text(IMAGE.replace("ddd", "xyz") + SECOND.replace('"busybox"', "7"))
 
     with pytest.raises(ConfigError) as caught:
@@ -111,7 +111,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert [each.where for each in caught.value.problems] == ["lamina.lock:5", "lamina.lock:8"]
 
 
-def test_a_lock_that_is_no_text_is_damaged(tmp_path: Path) -> None:
+def test_a_lock_that_is_not_text_is_damaged(tmp_path: Path) -> None:
     (tmp_path / LOCK_FILE).write_bytes(b"\xff\xfe")
 
     with pytest.raises(ConfigError, match=r"^lamina.lock: is damaged"):

@@ -7,7 +7,7 @@ import pytest
 from lamina.declare.machine import native_platform, normal_platform, this_machine
 
 
-def test_interpreters_that_are_switched_on_are_told(tmp_path: Path) -> None:
+def test_interpreters_that_are_switched_on_are_reported(tmp_path: Path) -> None:
     (tmp_path / "qemu-aarch64").write_text("enabled\ninterpreter /usr/bin/qemu-aarch64\n")
     (tmp_path / "qemu-x86_64").write_text("disabled\n")
     (tmp_path / "python3.11").write_text("enabled\n")

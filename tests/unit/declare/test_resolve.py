@@ -324,7 +324,7 @@ def test_secrets_are_known_by_id() -> None:
     assert found.secrets == ("a", "b")
 
 
-def test_malformed_words_are_all_told() -> None:
+def test_malformed_words_are_all_reported() -> None:
     told = refusal("FROM scratch", 'COPY "a b" /', "COPY ${X:?needed} /")
 
     assert told.startswith("Dockerfile:2: '\"a': a double quote is not closed")

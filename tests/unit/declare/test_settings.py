@@ -63,7 +63,7 @@ def test_the_first_variable_of_a_setting_wins(repo: Repo) -> None:
         ({"LAMINA_STALL": "soon"}, {}, "$LAMINA_STALL: 'soon' is not a whole number"),
     ],
 )
-def test_a_bad_value_is_told_with_its_source(
+def test_a_bad_value_is_reported_with_its_source(
     repo: Repo, env: dict[str, str], flags: dict[str, object], says: str
 ) -> None:
     repo.env, repo.flags = env, flags

@@ -35,7 +35,7 @@ BEHIND = replace(RUNNING, digest=OLD)
         (replace(BEHIND, state="Failed"), None),
     ],
 )
-def test_what_stands_in_the_way(running: Running | None, told: str | None) -> None:
+def test_obstacles_are_listed(running: Running | None, told: str | None) -> None:
     found = [each.what for each in obstacles(WANTED, running)]
 
     assert len(found) == (told is not None)

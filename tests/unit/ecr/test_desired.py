@@ -192,7 +192,7 @@ def test_a_statement_of_ours_that_is_no_longer_wanted_goes() -> None:
         ({"aws:SourceArn": "x"}, {"aws:sourceArn": ["x"]}),
     ],
 )
-def test_what_means_the_same_to_aws_is_no_change(one: Any, other: Any) -> None:
+def test_what_means_the_same_to_aws_is_not_a_change(one: Any, other: Any) -> None:
     assert canonical(one) == canonical(other)
 
 

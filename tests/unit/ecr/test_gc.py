@@ -135,7 +135,7 @@ def fails_later() -> Callable[[], set[str]]:
     ],
     ids=["refused", "interrupted", "nobody-answers"],
 )
-def test_what_was_confirmed_is_told_however_it_ends(
+def test_what_was_confirmed_is_reported_however_it_ends(
     breaks: dict[str, BaseException],
     ask: Callable[[], set[str]],
     deleted: list[str],

@@ -139,7 +139,7 @@ def test_each_account_must_be_asked_in_the_registrys_region() -> None:
     assert list(missing(pullers, "eu-west-1", everybody)) == []
 
 
-def test_crowds_are_told_once_with_the_setting_that_names_their_accounts() -> None:
+def test_crowds_are_reported_once_with_the_setting_that_names_their_accounts() -> None:
     (told,) = unbounded(OpenPrincipal(who="any account", where=where) for where in ("one", "two", "three"))
 
     assert (told.what, told.where) == (

@@ -53,7 +53,7 @@ def judged(
     return {each.held.digest: each for each in found}
 
 
-def test_what_nobody_needs_goes() -> None:
+def test_unused_images_are_deleted() -> None:
     verdict = judged(held(1, sha(1)))[digest(1)]
 
     assert (verdict.action, verdict.detail) == ("delete", "not among the newest 1, pushed 100 days ago")

@@ -168,7 +168,7 @@ def test_target_names_are_as_narrow_as_bake_wants_them() -> None:
     assert target_name("a.b_c-d") == "a_DOT_b_c-d"
 
 
-def test_images_whose_target_names_would_be_one_are_told_apart(repo: Repo) -> None:
+def test_images_whose_target_names_would_be_one_are_distinguished(repo: Repo) -> None:
     for name in ("a.b", "a_b"):
         repo.image(name, f"FROM {RUNTIME}")
 

@@ -119,7 +119,7 @@ def test_a_cache_is_rewritten_with_its_steps() -> None:
     assert shelf.there[REF].annotations == {STEPS_KEY: "sha256:steps"}
 
 
-def test_a_cache_that_cannot_be_read_is_told_and_the_others_are_rewritten() -> None:
+def test_a_cache_that_cannot_be_read_is_reported_and_the_others_are_rewritten() -> None:
     shelf = Shelf(json.dumps(CONFIGURATION).encode())
 
     (problem,) = tidy_caches(shelf, {OTHER: WANTED, REF: WANTED})
@@ -134,7 +134,7 @@ def test_what_is_not_understood_is_left_alone() -> None:
         assert shelf.written == 0
 
 
-def test_a_cache_that_did_not_arrive_is_told_and_never_counts_as_written() -> None:
+def test_a_cache_that_did_not_arrive_is_reported_and_never_counts_as_written() -> None:
     shelf = Shelf(json.dumps(CONFIGURATION).encode())
     gone = Reference.parse("r.example/gone:cache-main-amd64")
     tidy_caches(shelf, {REF: WANTED})
@@ -147,7 +147,7 @@ def test_a_cache_that_did_not_arrive_is_told_and_never_counts_as_written() -> No
     assert shelf.written == 1
 
 
-def test_a_cache_without_the_result_of_a_step_is_told_and_exported_again() -> None:
+def test_a_cache_without_the_result_of_a_step_is_reported_and_exported_again() -> None:
     shelf = Shelf(json.dumps(CONFIGURATION).encode())
 
     (problem,) = tidy_caches(shelf, {REF: replace(WANTED, layers=frozenset({"sha256:blob", "sha256:deps"}))})

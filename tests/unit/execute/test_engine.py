@@ -92,7 +92,7 @@ def test_a_builder_that_answers_late_is_good() -> None:
     assert choose_builder(listing(more=(asked,)), engine(), "dead", push=True).name == "dead"
 
 
-def test_an_unknown_builder_is_told_with_those_that_there_are() -> None:
+def test_an_unknown_builder_is_reported_with_those_that_there_are() -> None:
     with pytest.raises(EngineError, match="there is no builder 'fra'") as caught:
         choose_builder(listing(), engine(), "fra")
 

@@ -75,7 +75,7 @@ def test_a_step_may_be_silent_for_ever() -> None:
     build.stalls(11)
 
 
-def test_a_manifest_that_nobody_takes() -> None:
+def test_a_manifest_that_is_not_accepted() -> None:
     build = Build()
     build.vertex("push", PUSH)
     build.part("push", "exporting layers")
@@ -160,7 +160,7 @@ class TestUploads:
         assert "pushing layers" in build.stalls(11)
         assert build.said == []
 
-    def test_a_drip_is_no_progress(self) -> None:
+    def test_a_drip_is_not_progress(self) -> None:
         build = self.pushing()
         for count in range(9):
             build.written = 3_000_000 + count
@@ -168,7 +168,7 @@ class TestUploads:
 
         build.stalls(11)
 
-    def test_an_engine_that_nobody_sees_is_waited_for_while_the_registry_answers(self) -> None:
+    def test_an_unobservable_engine_is_waited_for_while_the_registry_answers(self) -> None:
         build = self.pushing(written=None)
         build.wait(10 * (UNSEEN - 1))
 

@@ -83,7 +83,7 @@ def test_a_label_tells_the_fingerprint_where_an_engine_pushed_no_annotations() -
     assert shelf.store.find([REF])[REF].fingerprint == "sha256:f"
 
 
-def test_an_image_without_either_is_nobodys_and_an_index_is_no_image() -> None:
+def test_an_image_without_either_is_foreign_and_an_index_is_not_an_image() -> None:
     shelf = Shelf()
     shelf.put(REF)
     assert shelf.store.find([REF])[REF].fingerprint is None
@@ -92,7 +92,7 @@ def test_an_image_without_either_is_nobodys_and_an_index_is_no_image() -> None:
     assert shelf.store.find([REF])[REF].fingerprint is None
 
 
-def test_what_is_gone_is_told_the_layers_where_they_are_asked_for() -> None:
+def test_what_is_gone_is_reported_the_layers_where_they_are_asked_for() -> None:
     shelf = Shelf()
     manifest = shelf.put(REF, annotation="sha256:f")
     (layer,) = manifest.layers

@@ -37,7 +37,7 @@ def test_an_event_without_secrets_stays_as_it_is() -> None:
     assert masked([line]) == [line]
 
 
-def test_names_errors_and_lines_of_buildx_are_told_without_secrets() -> None:
+def test_names_errors_and_lines_of_buildx_are_reported_without_secrets() -> None:
     error = {**END, "error": f"process {SECRET} failed"}
     lines = masked([{"vertexes": [error]}, f"ERROR: {SECRET}", {"warnings": [{"detail": [SECRET]}]}])
     assert SECRET not in "\n".join(lines)
@@ -45,7 +45,7 @@ def test_names_errors_and_lines_of_buildx_are_told_without_secrets() -> None:
     assert lines[1] == "ERROR: ***"
 
 
-def test_a_secret_in_two_pieces_of_a_log_is_not_told() -> None:
+def test_a_secret_in_two_pieces_of_a_log_is_not_reported() -> None:
     first, second = log(f"it is {SECRET[:7]}"), log(f"{SECRET[7:]}\nnext")
     lines = masked([{"vertexes": [STEP]}, first, second, {"vertexes": [END]}])
     assert printed(lines) == ["it is ***", "next"]
@@ -60,14 +60,14 @@ def test_streams_and_steps_are_kept_apart() -> None:
     assert printed(lines) == [SECRET[:7], SECRET[7:]]
 
 
-def test_the_end_of_a_log_is_told_with_the_end_of_its_step() -> None:
+def test_the_end_of_a_log_is_reported_with_the_end_of_its_step() -> None:
     lines = masked([{"vertexes": [STEP]}, log("no line end"), {"vertexes": [END]}])
     assert len(lines) == 2
     assert json.loads(lines[1])["vertexes"][0]["completed"]
     assert printed(lines) == ["no line end"]
 
 
-def test_a_log_that_comes_after_the_end_of_its_step_is_told() -> None:
+def test_a_log_that_comes_after_the_end_of_its_step_is_reported() -> None:
     assert printed(masked([{"vertexes": [END]}, log("late")])) == ["late"]
 
 

@@ -144,7 +144,7 @@ def caches(*lacking: str, **more: ImageCache) -> dict[str, ImageCache]:
     return {n: ImageCache(imports=(r,), complete=n not in lacking) for n, r in refs.items()} | more
 
 
-def test_an_image_reads_the_caches_of_all_that_it_stands_on_in_the_call() -> None:
+def test_an_image_reads_the_caches_of_all_its_bases_in_the_call() -> None:
     assert shared_imports(caches(), BELOW) == {
         "base": (BASE,),
         "child": (CHILD, BASE),
@@ -162,7 +162,7 @@ def test_an_image_whose_cache_lacks_steps_reads_those_of_all_others() -> None:
     assert shared_imports(caches("other"), BELOW)["copies"] == (BASE, CHILD)
 
 
-def test_a_call_of_many_images_reads_no_cache_in_vain_too_often() -> None:
+def test_a_call_of_many_images_limits_useless_cache_reads() -> None:
     """Every import is a few requests: where all images have other steps, they would be as many as squares."""
     many = {f"image{number}": () for number in range(50)}
     refs = {name: replace(CACHE, repository=name) for name in many}

@@ -258,7 +258,7 @@ def test_an_image_that_is_not_there_was_not_built(linked: Repo, tmp_path: Path) 
     assert f"announced {OURS}, found nothing" in outcome.problems[0].what
 
 
-def test_another_digest_under_the_tag_is_no_confirmation(linked: Repo, tmp_path: Path) -> None:
+def test_another_digest_under_the_tag_does_not_confirm(linked: Repo, tmp_path: Path) -> None:
     shop = Shop()
     put = shop.put
 
@@ -340,7 +340,7 @@ def test_a_snapshot_that_was_collected_is_tried_again_once_and_told(
     assert len(ever.calls) == 2
 
 
-def test_a_missing_file_is_no_snapshot_that_was_collected(linked: Repo, tmp_path: Path) -> None:
+def test_a_missing_file_is_not_a_collected_snapshot(linked: Repo, tmp_path: Path) -> None:
     said = "failed to compute cache key: /snapshot.json does not exist: not found"
     shop = Shop(turns=[lambda _: [failure(f"{D} 1/1", "COPY snapshot.json /", said)]] * 2)
 
@@ -463,7 +463,7 @@ def test_without_keep_going_the_first_failure_ends_it(linked: Repo, tmp_path: Pa
     assert len(shop.calls) == 1
 
 
-def test_a_failure_of_bake_itself_is_nobodys(linked: Repo, tmp_path: Path) -> None:
+def test_a_failure_of_bake_itself_belongs_to_no_image(linked: Repo, tmp_path: Path) -> None:
     shop = Shop()
     shop.stream = lambda command, on_line, **_: on_line("ERROR: no builder") or Completed(code=1)  # type: ignore
     outcome = run(shop, order_of(linked, D), tmp_path / "run", keep_going=True)
@@ -472,7 +472,7 @@ def test_a_failure_of_bake_itself_is_nobodys(linked: Repo, tmp_path: Path) -> No
     assert "ERROR: no builder" in outcome.problems[0].what
 
 
-def test_the_only_image_that_fails_at_its_dockerfile_is_no_other(linked: Repo, tmp_path: Path) -> None:
+def test_the_only_image_that_fails_at_its_dockerfile_is_named(linked: Repo, tmp_path: Path) -> None:
     """buildx names the target where there are several."""
     said = ["Dockerfile:2", "ERROR: failed to solve: invalid IP address: 1"]
     shop = Shop(turns=[lambda _: [{"message": line} for line in said]])
@@ -629,7 +629,7 @@ def test_a_refused_push_gets_new_credentials_and_one_more_try(
     assert [sorted(call) for call in shop.calls] == [[D, W], [D, W]]
 
 
-def test_a_second_refusal_is_told(linked: Repo, tmp_path: Path) -> None:
+def test_a_second_refusal_is_reported(linked: Repo, tmp_path: Path) -> None:
     shop, desk = Shop(turns=[refusing(D), refusing(D)]), Desk()
     outcome = run(shop, order_of(linked, D), tmp_path / "run", renew=desk)
     assert statuses(outcome) == {D: "failed"}
@@ -637,7 +637,7 @@ def test_a_second_refusal_is_told(linked: Repo, tmp_path: Path) -> None:
     assert "401 Unauthorized" in outcome.problems[0].what
 
 
-def test_without_new_credentials_both_problems_are_told(linked: Repo, tmp_path: Path) -> None:
+def test_without_new_credentials_both_problems_are_reported(linked: Repo, tmp_path: Path) -> None:
     shop = Shop(turns=[refusing(D)])
     desk = Desk(RegistryError.of("the AWS credentials have expired"))
     outcome = run(shop, order_of(linked, D), tmp_path / "run", renew=desk)
@@ -744,7 +744,7 @@ def test_an_index_of_another_image_proves_nothing(linked: Repo, tmp_path: Path) 
     assert "found nothing" in outcome.problems[0].what
 
 
-def test_a_registry_that_refuses_the_content_tag_is_told(linked: Repo, tmp_path: Path) -> None:
+def test_a_registry_that_refuses_the_content_tag_is_reported(linked: Repo, tmp_path: Path) -> None:
     shop, order = Attesting(immutable=True), order_of(linked, D, push=True, attestations=ATTESTED)
     shop.there[order.decisions[0].image.ref] = (THEIRS, "sha256:other")
     outcome = run(shop, order, tmp_path / "run")

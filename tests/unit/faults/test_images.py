@@ -106,6 +106,6 @@ class TestBroken:
         with pytest.raises(BrokenError, match="is not sha256:0"):
             read_image(image.manifest, image.blob)
 
-    def test_it_is_no_image(self, image: Image) -> None:
+    def test_a_document_that_is_not_an_image(self, image: Image) -> None:
         with pytest.raises(BrokenError, match="not an image's"):
             read_image(b"<html>", image.blob)

@@ -57,7 +57,7 @@ def test_absent_caches_are_left_out_in_silence() -> None:
     assert existing(Shelf(), [THERE, ABSENT]) == ({THERE: "sha256:x"}, ())
 
 
-def test_a_cache_that_cannot_be_read_is_told_and_the_others_are_used() -> None:
+def test_a_cache_that_cannot_be_read_is_reported_and_the_others_are_used() -> None:
     told = (Problem(what=f"may not read {DENIED}", where="r.example"),)
 
     assert existing(Shelf(), [DENIED, ABSENT, THERE, DENIED]) == ({THERE: "sha256:x"}, told)
@@ -147,7 +147,7 @@ def test_a_cache_that_lacked_a_step_no_longer_counts_as_written(receipts: Repo) 
     assert store.steps == {THERE: None}
 
 
-def test_a_cache_without_a_layer_of_an_image_all_of_which_was_made_is_told(receipts: Repo) -> None:
+def test_a_cache_without_a_layer_of_an_image_all_of_which_was_made_is_reported(receipts: Repo) -> None:
     for layers, exact, told in ((("sha256:other",), True, 1), (("sha256:other",), False, 0), ((), True, 0)):
         store = Store(THERE)
 

@@ -118,7 +118,7 @@ def test_a_manifest_behind_the_worktree_names_the_file_and_the_command(
     assert lamina.image_uri(E, plan_only=True) != before
 
 
-def test_a_changed_base_makes_all_that_stands_on_it_stale(receipts: Repo, record: Record) -> None:
+def test_a_changed_base_makes_its_children_stale(receipts: Repo, record: Record) -> None:
     record(E, W)
     receipts.edit("receipt_label/receipt_label/tables.json", "{}", "[]")
 
@@ -157,7 +157,7 @@ def test_another_stack_is_not_handed_over(record: Record) -> None:
         lamina.image_uri(E, stack="test", allow_stale=True)
 
 
-def test_an_unknown_image_is_told_with_those_that_there_are(record: Record) -> None:
+def test_an_unknown_image_is_reported_with_those_that_there_are(record: Record) -> None:
     with pytest.raises(
         SelectionError, match=r"there is no image 'lambda-embeding'\n  allowed: .*lambda-embedding"
     ):
@@ -275,7 +275,7 @@ def test_a_root_may_be_anywhere(
         lamina.image_uri(E, root="nowhere")
 
 
-def test_a_dockerfile_that_is_wrong_is_told_as_everywhere(receipts: Repo, record: Record) -> None:
+def test_a_dockerfile_that_is_wrong_is_reported_as_everywhere(receipts: Repo, record: Record) -> None:
     record(E)
     receipts.remove("embedding/handler.py")
 

@@ -57,7 +57,7 @@ def test_a_tag_needs_no_record() -> None:
 
 
 @pytest.mark.parametrize("host", [HOST, None])
-def test_a_host_that_nobody_knows_offline_is_that_of_the_push(host: str | None) -> None:
+def test_an_unknown_host_offline_is_that_of_the_push(host: str | None) -> None:
     found = by_digest(replace(WANTED, repository=replace(REPOSITORY, host=host)), RECORDED)
 
     assert isinstance(found, ImageOutput)

@@ -173,7 +173,7 @@ def test_a_module_where_lambda_does_not_look_is_likely_missing(repo: Repo) -> No
     assert problem.unless == "PYTHONPATH of the function contains the folder of /var/task/src/handler.py"
 
 
-def test_a_cause_is_told_once_with_all_images_that_have_it(repo: Repo) -> None:
+def test_a_cause_is_reported_once_with_all_images_that_have_it(repo: Repo) -> None:
     for name in ("a", "b", "c"):
         repo.image(
             name, f"FROM {RUNTIME}", "COPY src/handler.py src/other.py /var/task/", f'CMD ["handler.{name}"]'

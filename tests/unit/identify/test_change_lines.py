@@ -20,7 +20,7 @@ def test_a_few_files_are_named() -> None:
     assert lines(*files(CROWD, "a")) == [f"a/{number:03} added" for number in range(CROWD)]
 
 
-def test_of_many_their_number_and_folder_are_told() -> None:
+def test_many_files_are_summed_up_by_folder() -> None:
     changes = [file("a", after="folder"), *files(300, "a/b"), file("a/c/d"), file("z", "removed")]
 
     crowd, other = describe_changes(changes)

@@ -315,7 +315,7 @@ def test_an_unknown_path_takes_the_whole_context(repo: Repo, flag: str) -> None:
         (("d/a", "e/a"), "COPY --parents d/./b /", [], "COPY d/./b leads to d, which is not sent"),
     ],
 )
-def test_what_finds_nothing_is_told(
+def test_a_source_without_matches_is_reported(
     repo: Repo, paths: tuple[str, ...], line: str, ignore: list[str], says: str
 ) -> None:
     tree(repo, *paths)
@@ -392,14 +392,14 @@ def test_of_a_folder_only_what_is_sent_counts(repo: Repo) -> None:
     assert repo.files("app") == ["d", "d/a", "e/l"]
 
 
-def test_a_folder_where_a_wildcard_looks_in_vain_is_there(repo: Repo) -> None:
+def test_a_folder_in_which_a_wildcard_matches_nothing_is_kept(repo: Repo) -> None:
     tree(repo, "d/e/a")
     build(repo, "COPY --exclude=e d d/e/*.txt /")
 
     assert repo.files("app") == ["d", "d/e"]
 
 
-def test_all_faults_of_all_images_are_told_at_once(repo: Repo) -> None:
+def test_all_faults_of_all_images_are_reported_at_once(repo: Repo) -> None:
     tree(repo, "a", "l -> ../../up", "hidden")
     build(repo, "COPY none a /", "COPY ../up /", "RUN --mount=source=l,target=/x ls")
     repo.image("other", "FROM scratch", "", "COPY hidden gone /", ignore=["hidden"])
@@ -415,7 +415,7 @@ def test_all_faults_of_all_images_are_told_at_once(repo: Repo) -> None:
     ]
 
 
-def test_broken_ignore_files_of_all_images_are_told_at_once(repo: Repo) -> None:
+def test_broken_ignore_files_of_all_images_are_reported_at_once(repo: Repo) -> None:
     tree(repo, "a")
     for name in ("one", "two"):
         repo.image(name, "FROM scratch", "COPY a /", ignore=["a", "[b"])
@@ -427,7 +427,7 @@ def test_broken_ignore_files_of_all_images_are_told_at_once(repo: Repo) -> None:
     ]
 
 
-def test_what_is_neither_file_nor_folder_nor_link_is_told(repo: Repo) -> None:
+def test_a_special_file_is_reported(repo: Repo) -> None:
     tree(repo, "d/a")
     os.mkfifo(repo.root / "d/pipe")
     build(repo, "COPY d /")
@@ -469,7 +469,7 @@ class DictFiles:
         return f"digest of {content}"
 
 
-def test_an_unreadable_file_is_told(app: Repo) -> None:
+def test_an_unreadable_file_is_reported(app: Repo) -> None:
     image = app.images()["app"]
     files = DictFiles({"src/a": "a", "src/secret": None})
 

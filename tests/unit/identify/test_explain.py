@@ -66,7 +66,7 @@ def test_differences_are_named(change: dict[str, Any], told: list[str]) -> None:
     assert texts(BILL, replace(BILL, **change)) == told
 
 
-def test_all_differences_are_told_the_telling_ones_first() -> None:
+def test_all_differences_are_listed_the_useful_ones_first() -> None:
     other = replace(
         BILL,
         parents={"base": B},
@@ -119,7 +119,7 @@ def test_a_link_that_leads_elsewhere_is_of_its_own_kind() -> None:
     assert (change.kind, change.text) == ("retargeted", "a links to another target")
 
 
-def test_digests_of_values_and_contents_are_not_told() -> None:
+def test_digests_of_values_and_contents_are_not_reported() -> None:
     other = replace(BILL, args={"MODEL": (B,)}, files={"": {"a": f"f {B}", "b": f"f {A}"}})
 
     told = str(differences(BILL, other))

@@ -269,7 +269,7 @@ def test_a_malformed_line_is_an_error(line: str) -> None:
     assert [problem.where for problem in caught.value.problems] == ["app/.dockerignore:1"]
 
 
-def test_all_malformed_lines_are_told_at_once() -> None:
+def test_all_malformed_lines_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         ignore("a", "b[", "!", "", "[z-a]", "c")
     assert str(caught.value).splitlines()[::3] == [

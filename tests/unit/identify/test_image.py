@@ -61,7 +61,7 @@ def test_in_static_mode_bases_are_neither_read_nor_hashed(receipts: Repo) -> Non
 
 
 @pytest.mark.parametrize("path", ["dockerfiles/app/Dockerfile.dockerignore", ".dockerignore"])
-def test_an_ignore_file_that_cannot_be_read_is_told(app: Repo, path: str) -> None:
+def test_an_ignore_file_that_cannot_be_read_is_reported(app: Repo, path: str) -> None:
     app.folder(path)
 
     with pytest.raises(ConfigError, match=f"^{path}: cannot be read: Is a directory"):

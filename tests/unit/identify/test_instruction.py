@@ -42,7 +42,7 @@ def test_continued_lines_are_one_with_single_blanks(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize("canonical", ["", "RUN", "RUN [", "RUN 3", 'ENV ["A"]', 'RUN ["a"] [1]', "syntax=x"])
-def test_what_is_no_canonical_instruction_stays_as_it_is(canonical: str) -> None:
+def test_an_instruction_that_is_not_canonical_stays_as_it_is(canonical: str) -> None:
     assert readable(canonical) == (canonical,)
 
 
@@ -60,7 +60,7 @@ def test_of_a_heredoc_only_what_differs_and_a_line_on_each_side() -> None:
     assert instruction_diff([old], [new]) == ("  three", "- four", "+ 4", "  five")
 
 
-def test_instructions_that_read_the_same_are_told_as_the_inputs_has_them() -> None:
+def test_instructions_that_read_the_same_are_shown_as_in_the_inputs() -> None:
     one, other = 'RUN ["a  b"]', 'RUN ["a b"]'
 
     assert instruction_diff([one], [other]) == (f"- {one}", f"+ {other}")

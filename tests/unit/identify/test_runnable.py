@@ -121,7 +121,7 @@ def test_a_package_of_a_base_is_in_the_image(receipts: Repo) -> None:
     assert told(receipts) == []
 
 
-def test_a_handler_that_a_wheel_may_bring_is_no_fault(repo: Repo) -> None:
+def test_a_handler_that_a_wheel_may_bring_is_not_a_fault(repo: Repo) -> None:
     repo.image(
         "app",
         f"FROM {RUNTIME} AS wheels",
@@ -162,7 +162,7 @@ def local_projects(repo: Repo) -> None:
     repo.write("handler.py", "def handler(event, context): ...\n")
 
 
-def test_a_local_requirement_that_is_not_in_the_images_is_told_once(repo: Repo) -> None:
+def test_a_local_requirement_that_is_not_in_the_images_is_reported_once(repo: Repo) -> None:
     local_projects(repo)
     repo.write("label/my_label/tax.py", "import my_dynamo\n")
     repo.image("base", f"FROM {RUNTIME}", "COPY label/my_label /var/task/my_label")
@@ -368,7 +368,7 @@ def test_a_command_is_a_handler_only_where_lambda_starts_it(repo: Repo, entrypoi
     assert len(told(repo)) == faults
 
 
-def test_a_command_in_shell_form_is_no_handler_for_lambda(repo: Repo) -> None:
+def test_a_command_in_shell_form_is_not_a_handler_for_lambda(repo: Repo) -> None:
     repo.write("src/main.py", "def handler(event, context): ...\n")
     repo.image("app", f"FROM {RUNTIME}", "COPY src/main.py /var/task/", "CMD main.handler")
     (problem,) = told(repo)
@@ -379,7 +379,7 @@ def test_a_command_in_shell_form_is_no_handler_for_lambda(repo: Repo) -> None:
     assert told(repo) == []
 
 
-def test_paths_are_told_from_the_project(repo: Repo) -> None:
+def test_paths_are_relative_to_the_project(repo: Repo) -> None:
     repo.config('[tool.lamina.images.app]\ncontext = "services/app"\n')
     repo.image("app", f"FROM {RUNTIME}", "COPY main.py /var/task/", 'CMD ["main.handler"]')
     repo.write("services/app/main.py", "import helper\n\ndef handler(event, context): ...\n")

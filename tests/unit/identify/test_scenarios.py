@@ -63,7 +63,7 @@ def test_s3_a_new_dependency_is_named(built: Repo, shelf: Shelf) -> None:
 @pytest.mark.parametrize(
     "path", ["receipt_dynamo/tests/test_all.py", "receipt_label/docs/index.md", "README.md", "NEW.md"]
 )
-def test_s4_tests_docs_and_the_root_readme_concern_nobody(built: Repo, shelf: Shelf, path: str) -> None:
+def test_s4_tests_docs_and_the_root_readme_concern_no_image(built: Repo, shelf: Shelf, path: str) -> None:
     built.write(path, "changed\n")
 
     assert built.rebuilds(shelf) == {}
@@ -141,7 +141,7 @@ def test_s14_a_declared_build_argument_concerns_its_users(built: Repo, shelf: Sh
     assert built.rebuilds(shelf) == {W: ("build argument MODEL changed",)}
 
 
-def test_s14_an_undeclared_build_argument_is_only_told(built: Repo, shelf: Shelf) -> None:
+def test_s14_an_undeclared_build_argument_is_only_a_note(built: Repo, shelf: Shelf) -> None:
     built.config(f'[tool.lamina.images.{E}.args]\nMODLE = "hush-hush"\n')
 
     assert built.rebuilds(shelf) == {}
@@ -193,7 +193,7 @@ def test_s21_the_ignore_file_counts_by_what_it_lets_in(built: Repo, shelf: Shelf
     }
 
 
-def test_s21_very_many_files_are_told_as_one(built: Repo, shelf: Shelf) -> None:
+def test_s21_very_many_files_are_one_line(built: Repo, shelf: Shelf) -> None:
     for number in range(312):
         built.write(f"receipt_label/receipt_label/data/{number // 100}/{number:03}.json", str(number))
     label = built.plan(shelf).decisions[L]

@@ -208,7 +208,7 @@ def test_damage_does_not_get_into_the_next_stage_by_a_link(app: Repo, tmp_path: 
     assert (second.context() / "src/run").read_text() == "run\n"
 
 
-def test_a_stage_that_is_a_file_is_made_anew(app: Repo, tmp_path: Path) -> None:
+def test_a_stage_that_is_a_file_is_replaced(app: Repo, tmp_path: Path) -> None:
     first = put(app, tmp_path / "stages")
     before = contents(first)
     shutil.rmtree(first.folder)
@@ -250,7 +250,7 @@ def test_a_stage_that_went_is_not_intact(app: Repo, tmp_path: Path) -> None:
     assert put(app, tmp_path / "stages").intact
 
 
-def test_a_comment_stages_the_dockerfile_anew_and_links_the_files(app: Repo, tmp_path: Path) -> None:
+def test_a_comment_stages_the_dockerfile_again_and_links_the_files(app: Repo, tmp_path: Path) -> None:
     """Build errors name lines of the staged Dockerfile."""
     first = put(app, tmp_path / "stages")
     app.edit("dockerfiles/app/Dockerfile", "# why", "# because")
@@ -317,7 +317,7 @@ def test_a_file_that_went_stops_the_build(app: Repo, tmp_path: Path) -> None:
     assert list((tmp_path / "stages").iterdir()) == []
 
 
-def test_a_full_disk_is_told_and_nothing_is_left(
+def test_a_full_disk_is_reported_and_nothing_is_left(
     app: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> NoReturn:
@@ -349,7 +349,7 @@ def test_old_stages_are_forgotten_but_not_those_in_use(app: Repo, tmp_path: Path
     assert kept == {last.folder.name, stages[-1].folder.name}
 
 
-def test_a_half_made_stage_of_a_killed_run_is_in_nobodys_way(app: Repo, tmp_path: Path) -> None:
+def test_a_half_made_stage_of_a_killed_run_does_no_harm(app: Repo, tmp_path: Path) -> None:
     (tmp_path / "stages/.new-dead/context/src").mkdir(parents=True)
 
     assert (put(app, tmp_path / "stages").context() / "src/a.py").is_file()

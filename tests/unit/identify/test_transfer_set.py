@@ -57,7 +57,7 @@ def test_a_folder_is_reached_for_what_is_in_it(repo: Repo) -> None:
     assert not TransferSet(DiskFiles(repo.root), ["d/e/b"]).reaches("d")
 
 
-def test_a_name_that_is_no_pattern_makes_all_fail(repo: Repo) -> None:
+def test_a_name_that_is_not_a_pattern_makes_all_fail(repo: Repo) -> None:
     repo.write("a[")
     repo.link("l", "a[")
     found = TransferSet(DiskFiles(repo.root), ["l", "b"])

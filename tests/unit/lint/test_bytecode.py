@@ -31,7 +31,7 @@ def messages(repo: Repo) -> list[str]:
         ("RUN pip install boto3 && rm -rf /opt/a/__pycache__", "pip install boto3\n"),
     ],
 )
-def test_what_takes_bytecode_away_is_mended(repo: Repo, before: str, after: str) -> None:
+def test_steps_that_remove_bytecode_are_fixed(repo: Repo, before: str, after: str) -> None:
     write(repo, {}, before)
 
     assert len(messages(repo)) == 1

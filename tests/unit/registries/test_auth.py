@@ -108,7 +108,7 @@ def test_an_answer_without_a_token_is_refused(body: bytes, clock: object) -> Non
         shown.header(SCOPES)
 
 
-def test_a_realm_that_is_no_url_is_refused(clock: object) -> None:
+def test_a_realm_that_is_not_a_url_is_refused(clock: object) -> None:
     shown = authorizer(Challenge(scheme="bearer", realm="file:///etc/passwd"), ME, TokenService(), clock)
     with pytest.raises(Refused, match="not a URL"):
         shown.header(SCOPES)

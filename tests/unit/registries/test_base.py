@@ -70,7 +70,7 @@ def test_the_media_type_of_the_bytes_counts_when_the_server_names_none() -> None
 
 
 @pytest.mark.parametrize("raw", [b"", b"<html>", b"[]", b'"text"'])
-def test_what_is_no_json_object_is_no_manifest(raw: bytes) -> None:
+def test_a_document_that_is_not_a_json_object_is_not_a_manifest(raw: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - any reason will do
         Manifest.of(raw)
 

@@ -77,7 +77,7 @@ def test_an_empty_helper_means_auths(runner) -> None:
     assert runner.ran == []
 
 
-def test_a_store_without_the_host_is_no_error(runner) -> None:
+def test_a_store_without_the_host_is_not_an_error(runner) -> None:
     key = (("docker-credential-desktop", "get"), HOST.encode())
     runner.plan[key] = Completed(code=1, stdout="credentials not found in native keychain\n")
     assert lookup(runner, HOST, config=config(credsStore="desktop")) is None
@@ -93,7 +93,7 @@ def test_a_store_without_the_host_is_no_error(runner) -> None:
         (Completed(code=0, stdout='["hush"]'), "does not follow the protocol"),
     ],
 )
-def test_a_broken_helper_is_told_without_its_secret(runner, done: Completed, told: str) -> None:
+def test_a_broken_helper_is_reported_without_its_secret(runner, done: Completed, told: str) -> None:
     runner.plan[(("docker-credential-x", "get"), HOST.encode())] = done
     with pytest.raises(RegistryError, match=told) as caught:
         lookup(runner, HOST, config=config(credHelpers={HOST: "x"}))
@@ -110,7 +110,7 @@ def test_the_folder_is_dockers_own_choice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "\udcff"])
-def test_a_damaged_configuration_is_told_with_its_path(tmp_path: Path, text: str) -> None:
+def test_a_damaged_configuration_is_reported_with_its_path(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(RegistryError, match=str(path)):

@@ -130,7 +130,7 @@ def test_outlived_tokens_of_other_identities_are_swept(home: PrivateDockerConfig
     assert (user.folder / "contexts").is_dir()
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, user: DockerConfig) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path, user: DockerConfig) -> None:
     (tmp_path / "file").write_text("")
     home = PrivateDockerConfig.under(tmp_path / "file", "me", user)
     with pytest.raises(RegistryError, match="LAMINA_CACHE"):

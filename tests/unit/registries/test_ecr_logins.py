@@ -101,7 +101,7 @@ def test_a_login_of_yesterday_is_replaced(tmp_path: Path, left: int, asked: list
     assert amazon.asked == asked
 
 
-def test_without_credentials_docker_is_run_as_ever_and_that_is_told(tmp_path: Path) -> None:
+def test_without_credentials_docker_is_run_as_ever_and_that_is_reported(tmp_path: Path) -> None:
     base = {"DOCKER_CONFIG": str(tmp_path / "docker")}
 
     environment, (problem,) = logins(tmp_path, Amazon(fails=NoCredentialsError())).environment([OTHER], base)
@@ -110,7 +110,7 @@ def test_without_credentials_docker_is_run_as_ever_and_that_is_told(tmp_path: Pa
     assert "there are no AWS credentials" in problem.what
 
 
-def test_ecr_public_is_told_who_we_are_where_that_is_known(tmp_path: Path) -> None:
+def test_ecr_public_gets_credentials_where_they_are_known(tmp_path: Path) -> None:
     amazon = Amazon()
 
     found = logins(tmp_path, amazon, AWS_PROFILE="me").credential(PUBLIC)

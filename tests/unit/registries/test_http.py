@@ -33,7 +33,7 @@ def test_a_bundle_that_cannot_be_read_is_named(
             trust()
 
 
-def test_a_url_that_is_none_is_told_without_a_retry() -> None:
+def test_an_invalid_url_is_reported_without_a_retry() -> None:
     transport = HttpTransport()
     with pytest.raises(Unreachable) as caught:
         transport.send(Request(method="GET", url="https:///v2/"))

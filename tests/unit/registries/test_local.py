@@ -198,7 +198,7 @@ def test_a_pull_that_breaks_off_is_the_registrys_error(failure: str, hint: str) 
     assert hint in str(caught.value)
 
 
-def test_an_engine_that_does_not_answer_is_told() -> None:
+def test_an_engine_that_does_not_answer_is_reported() -> None:
     engine = Engine()
     store = LocalStore("unix:///nowhere.sock", api=engine)
     engine.failure = NoAnswer("no")
@@ -212,7 +212,7 @@ def test_an_engine_that_does_not_answer_is_told() -> None:
         store.images([REF])
 
 
-def test_no_engine_at_all_is_told() -> None:
+def test_no_engine_at_all_is_reported() -> None:
     with pytest.raises(EngineError, match="no Docker engine at unix:///nonexistent"):
         LocalStore("unix:///nonexistent/docker.sock").images([REF])
 

@@ -130,7 +130,7 @@ def test_what_an_index_lists_is_there_as_well(transport, registry: OciRegistry) 
     assert found[sha256(index)].pushed is None
 
 
-def test_what_is_not_deleted_is_told(transport, registry: OciRegistry) -> None:
+def test_what_is_not_deleted_is_reported(transport, registry: OciRegistry) -> None:
     here, there = ("sha256:" + each * 64 for each in "12")
     transport.on("DELETE", f"{V2}/team/app/manifests/{here}", HttpResponse(status=202))
     transport.on("DELETE", f"{V2}/team/app/manifests/{there}", error(405))
@@ -171,7 +171,7 @@ def test_bytes_that_belie_their_digest_are_refused(transport, registry: OciRegis
         registry.manifest(REF)
 
 
-def test_a_page_instead_of_a_manifest_is_told(transport, registry: OciRegistry) -> None:
+def test_a_page_instead_of_a_manifest_is_reported(transport, registry: OciRegistry) -> None:
     transport.on("GET", URL, HttpResponse(status=200, body=b"<html>log in</html>"))
     with pytest.raises(RegistryError, match="is not an image manifest"):
         registry.manifest(REF)
@@ -182,7 +182,7 @@ def test_a_reference_of_another_registry_is_refused(transport, registry: OciRegi
         registry.manifest(Reference.parse("ghcr.io/team/app:v1"))
 
 
-def test_what_is_no_registry_is_told(transport, registry: OciRegistry) -> None:
+def test_what_is_not_a_registry_is_reported(transport, registry: OciRegistry) -> None:
     transport.on("GET", f"{V2}/", HttpResponse(status=404, body=b"<html>nginx</html>"))
     with pytest.raises(RegistryError, match="not an image registry: GET /v2/ was answered with 404"):
         registry.manifest(REF)
@@ -197,7 +197,7 @@ def test_what_is_no_registry_is_told(transport, registry: OciRegistry) -> None:
         ("tls", "SSL_CERT_FILE"),
     ],
 )
-def test_unreachable_is_told_at_once_with_a_next_step(
+def test_unreachable_is_reported_at_once_with_a_next_step(
     transport, registry: OciRegistry, clock, kind: str, told: str
 ) -> None:
     transport.on("GET", f"{V2}/", Unreachable(kind, "because"))  # type: ignore[arg-type]
@@ -292,7 +292,7 @@ def guarded(transport, *accepted: str) -> None:
     transport.guard = guard
 
 
-def test_no_credentials_and_wrong_ones_are_told_apart(transport, registry, credentials) -> None:
+def test_no_credentials_and_wrong_ones_are_distinguished(transport, registry, credentials) -> None:
     guarded(transport, "right")
     with pytest.raises(RegistryError, match="there are no credentials, cannot read") as caught:
         registry.manifest(REF)

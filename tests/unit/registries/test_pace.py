@@ -14,7 +14,7 @@ def test_nothing_for_the_whole_window_is_a_stall() -> None:
     assert pace.left(2000) == 0
 
 
-def test_a_byte_every_two_seconds_is_no_progress() -> None:
+def test_a_byte_every_two_seconds_is_not_progress() -> None:
     pace = Pace(120, now=0)
     for second in range(0, 120, 2):
         pace.moved(1, second)

@@ -102,7 +102,7 @@ def test_nothing_ran_and_nothing_determined_the_time() -> None:
     assert analyse(RUN, [], {}).asked == 0
 
 
-def test_the_slowest_steps_are_told_once_with_their_longest() -> None:
+def test_the_slowest_steps_are_reported_once_with_their_longest() -> None:
     other = Run(id=EDITED, started=1.0)
     found = slowest({RUN: [step("x", 0, 3), step("y", 0, 1)], other: [step("x", 0, 5)]})
 

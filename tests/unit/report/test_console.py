@@ -97,7 +97,7 @@ def test_what_an_encoding_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> N
     assert raw.getvalue() == b"n\\xe9\n"
 
 
-def test_text_of_the_user_is_no_markup(capsys: Capture) -> None:
+def test_text_of_the_user_is_not_markup(capsys: Capture) -> None:
     screen = Screen(env={})
 
     screen.say("[red]not red[/red]")
@@ -179,7 +179,9 @@ def test_an_outcome_has_a_table_and_a_count(receipts: Repo, capsys: Capture) -> 
         (Saved(seconds=0.5, bytes=None), 2, "0.50 s against the last cold build of 2 of these 3 images"),
     ],
 )
-def test_what_was_saved_is_told_when_it_is_known(saved: Saved | None, known: int, line: str | None) -> None:
+def test_what_was_saved_is_reported_when_it_is_known(
+    saved: Saved | None, known: int, line: str | None
+) -> None:
     assert saved_line(saved, known, 3) == (f"saved {line}" if line else None)
 
 
@@ -242,7 +244,7 @@ class Terminal(io.StringIO):
         ({"GITHUB_ACTIONS": "true"}, False),
     ],
 )
-def test_in_a_terminal_the_view_is_live_unless_told_otherwise(
+def test_in_a_terminal_the_view_is_live_unless_switched_off(
     env: dict[str, str], live: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdout", Terminal())

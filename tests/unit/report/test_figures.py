@@ -27,5 +27,5 @@ def test_seconds_have_digits_that_say_something() -> None:
     assert [figures.seconds(value) for value in (0.584, 3.14, 71.4)] == ["0.58 s", "3.1 s", "71 s"]
 
 
-def test_a_share_of_nothing_is_not_told() -> None:
+def test_a_share_of_nothing_is_not_reported() -> None:
     assert (figures.share(3, 4), figures.share(0, 0)) == ("75 %", "-")

@@ -86,7 +86,7 @@ def test_the_log_of_each_image_is_a_fold(capsys: Capture) -> None:
     assert "    about-to-fail" in lines
 
 
-def test_what_a_build_prints_is_no_command(capsys: Capture) -> None:
+def test_output_of_a_build_is_not_a_command(capsys: Capture) -> None:
     log = base64.b64encode(b"::add-mask::x\n").decode()
     vertex = {"digest": "d", "name": "[1/1] RUN x", "started": TIME, "completed": TIME, "error": "exit 1"}
     trace = Trace({"app": "app"})
@@ -157,7 +157,7 @@ def test_with_json_standard_output_has_nothing_of_it(job: dict[str, str], capsys
 
 
 @pytest.mark.parametrize("value", ["", "false", "0"])
-def test_elsewhere_nobody_is_told(value: str, capsys: Capture) -> None:
+def test_elsewhere_nothing_is_reported(value: str, capsys: Capture) -> None:
     Screen(env={"GITHUB_ACTIONS": value}).headline("STATIC MODE")
 
     assert capsys.readouterr().out == "STATIC MODE\n"

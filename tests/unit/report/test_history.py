@@ -28,7 +28,7 @@ def test_a_run_is_what_its_file_says(tmp_path: Path) -> None:
     assert run.problems == ("x",)
 
 
-def test_steps_are_told_from_the_recorded_events(tmp_path: Path) -> None:
+def test_steps_are_reported_from_the_recorded_events(tmp_path: Path) -> None:
     put_pair(tmp_path, "fail")
 
     assert states(tmp_path, COLD, A) == {"deps 1/2": "cached", "deps 2/2": "ran", "stage-1 1/1": "ran"}

@@ -52,7 +52,7 @@ def test_a_run_says_how_it_was_made_and_what_became_of_each_image(
     assert (run.complete, run.ok, run.push, run.registry) == (True, False, True, "host/x")
 
 
-def test_a_run_that_was_stopped_while_nothing_was_built_is_told(
+def test_a_run_that_was_stopped_while_nothing_was_built_is_reported(
     receipts: Repo, shelf: Shelf, tmp_path: Path
 ) -> None:
     shelf.put([receipts.images()[D]])

@@ -111,7 +111,7 @@ def test_raising_takes_old_rules_away_and_falls_back_to_legacy(runner: ScriptedR
     assert not runner.steps
 
 
-def test_a_bridge_that_cannot_be_made_is_told_in_words(runner: ScriptedRunner) -> None:
+def test_a_bridge_that_cannot_be_made_is_reported_in_words(runner: ScriptedRunner) -> None:
     runner.expect("ip", "-json", "address", stdout="[]")
     for _ in range(2):
         runner.expect("-S")

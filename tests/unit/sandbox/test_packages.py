@@ -124,7 +124,7 @@ def test_fetch_downloads_chosen_versions_and_unpacks_them(tmp_path: Path, runner
     assert os.access(tmp_path / "tree/lamina/wget/wget", os.X_OK)
 
 
-def test_a_failure_of_apt_is_told_in_its_words(tmp_path: Path, runner: ScriptedRunner) -> None:
+def test_a_failure_of_apt_is_reported_in_its_words(tmp_path: Path, runner: ScriptedRunner) -> None:
     runner.expect("apt-get", "update", code=100, stderr="E: The repository is not signed.\n")
     with pytest.raises(EngineError, match="code 100: E: The repository is not signed"):
         fetch(runner, SOURCE, "amd64", tmp_path)

@@ -29,7 +29,7 @@ def fill(root: Path, *names: str) -> None:
         (root / name).write_text("x")
 
 
-def test_what_tells_of_the_machine_or_the_day_goes(tmp_path: Path) -> None:
+def test_traces_of_the_machine_and_the_day_are_removed(tmp_path: Path) -> None:
     gone = (
         *("etc/apt/sources.list", "etc/apt/sources.list.d/a.sources", "etc/resolv.conf", "etc/hostname"),
         *("var/log/dpkg.log", "var/log/apt/term.log", "var/cache/ldconfig/aux-cache", "etc/passwd-"),
@@ -103,7 +103,7 @@ def test_the_log_of_debootstrap_is_shown(tmp_path: Path, runner: ScriptedRunner)
         build_root(runner, PREFIX, SOURCE, tmp_path, suite="trixie", python="3.13", say=lambda _: None)
 
 
-def test_pip_without_a_fitting_wheel_is_told(tmp_path: Path, runner: ScriptedRunner) -> None:
+def test_pip_without_a_fitting_wheel_is_reported(tmp_path: Path, runner: ScriptedRunner) -> None:
     runner.expect("unshare")
     runner.expect("pip", code=1, stderr="ERROR: No matching distribution found\n")
     with pytest.raises(EngineError, match="No matching distribution"):

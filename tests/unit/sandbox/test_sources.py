@@ -116,7 +116,7 @@ def test_a_release_may_be_called_by_its_alias() -> None:
         (BOOKWORM, "no apt source serves bookworm"),
     ],
 )
-def test_a_machine_without_a_debian_mirror_is_told_what_to_do(release: dict[str, str], words: str) -> None:
+def test_a_machine_without_a_debian_mirror_gets_the_next_step(release: dict[str, str], words: str) -> None:
     with pytest.raises(EngineError, match=words) as caught:
         pick_source((), release)
     assert "DOCKER_HOST" in str(caught.value)

@@ -101,5 +101,5 @@ def test_no_answer_says_why(raw: RawResponse, says: str) -> None:
     )
 
 
-def test_an_answer_that_is_no_json_is_a_text() -> None:
+def test_an_answer_that_is_not_json_is_a_text() -> None:
     assert judge(RawResponse(status=200, body="plain"), memory=128).payload == "plain"

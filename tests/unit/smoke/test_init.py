@@ -80,7 +80,7 @@ def test_without_two_figures_there_is_no_change(earlier: float | None, now: floa
     assert change(earlier, now) == ""
 
 
-def test_an_image_without_bytecode_is_told_what_compiling_costs() -> None:
+def test_an_image_without_bytecode_shows_the_cost_of_compiling() -> None:
     out = io.StringIO()
     none = explained(bytecode_files=0, with_cpu_ms=None, compiled=603, compiling_ms=40.0)
 

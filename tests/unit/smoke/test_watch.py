@@ -37,7 +37,7 @@ def test_one_round_at_the_start_and_one_for_each_burst() -> None:
     assert waiting == [NOTHING] * 3
 
 
-def test_an_empty_burst_is_no_round() -> None:
+def test_an_empty_burst_starts_no_round() -> None:
     attempts = Attempts(True, True)
 
     list(rounds([NOTHING, NOTHING, NOTHING, frozenset({A})], attempts))

@@ -71,7 +71,7 @@ def test_a_repository_of_the_usual_layout_needs_no_configuration(
     assert not (receipts.root / "pyproject.toml").exists()
 
 
-def test_what_a_plan_would_refuse_is_told_and_the_proposal_stands(
+def test_what_a_plan_would_refuse_is_reported_and_the_proposal_stands(
     repo: Repo, lamina: Command, capsys: Capture
 ) -> None:
     repo.write("embed/Dockerfile", "FROM scratch\nCOPY handler.py made.whl /var/task/\n")
@@ -103,7 +103,7 @@ def test_bytes_that_are_no_text_end_no_command_with_a_traceback(
     assert lamina("init") == (2 if name == "pyproject.toml" else 0)
 
 
-def test_what_a_template_names_and_nobody_has_is_told(repo: Repo, lamina: Command, capsys: Capture) -> None:
+def test_missing_images_of_a_template_are_reported(repo: Repo, lamina: Command, capsys: Capture) -> None:
     repo.write("embed/Dockerfile", "FROM scratch\n")
     repo.write("embed/lambda.docker", "FROM scratch\n")
     repo.write(

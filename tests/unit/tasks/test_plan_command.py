@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("receipts")
 D, L, E, W = "base-receipt-dynamo", "base-receipt-label", "lambda-embedding", "lambda-word-label"
 
 
-def test_a_plan_needs_nobody(lamina: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_needs_no_engine_and_no_registry(lamina: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert lamina("plan", "--offline") == 0
 
     out = capsys.readouterr().out

@@ -22,7 +22,7 @@ from .conftest import Command
         (("smoke", "--timeout", "soon"), "'soon' is not a whole number\n  next: lamina --help smoke"),
     ],
 )
-def test_a_mistake_is_told_with_the_nearest_name(
+def test_a_mistake_is_reported_with_the_nearest_name(
     lamina: Command, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str
 ) -> None:
     assert lamina(*words) == 2

@@ -41,7 +41,7 @@ def state(receipts: Repo) -> Path:
 
 
 @pytest.mark.usefixtures("state")
-def test_the_latest_run_is_told(lamina: Command, capsys: Capture) -> None:
+def test_the_latest_run_is_reported(lamina: Command, capsys: Capture) -> None:
     assert lamina("report") == 0
 
     out = capsys.readouterr().out
@@ -92,6 +92,8 @@ def test_no_run_is_said_so(lamina: Command, capsys: Capture) -> None:
 
 @pytest.mark.usefixtures("state")
 @pytest.mark.parametrize("words", [("--run", "nonsense"), ("--last", "0")])
-def test_what_cannot_be_told_is_refused(words: tuple[str, ...], lamina: Command, capsys: Capture) -> None:
+def test_a_run_that_cannot_be_read_is_refused(
+    words: tuple[str, ...], lamina: Command, capsys: Capture
+) -> None:
     assert lamina("report", *words) == 3
     assert "error: --" in capsys.readouterr().err
