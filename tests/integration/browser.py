@@ -30,7 +30,7 @@ def install_browser() -> None:
 
 @contextmanager
 def browser(home: Path, *, width: int = 1280, height: int = 900, dark: bool = False) -> Iterator[Chrome]:
-    """A browser that knows nothing and keeps all in a folder of its own. dark: what its user prefers."""
+    """A browser with an empty profile in a folder of its own. dark: whether its user prefers a dark page."""
     options = ChromeOptions()
     options.binary_location = str(shutil.which("chromium"))
     for flag in (*_FLAGS, f"--user-data-dir={home}"):

@@ -1,4 +1,4 @@
-"""BuildKit as a judge: which steps of a build really ran, and what the image that it pushed is made of."""
+"""BuildKit as a reference: the steps that ran in a build, and layers and configuration of the pushed image."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildKit:
-    """The builder of an engine, and a folder for what it leaves behind."""
+    """The builder of an engine, and a folder for its files."""
 
     engine: Engine
     home: Path
@@ -153,7 +153,7 @@ def bake_of(scene: Scene, image: Image, stages: Path) -> Bake:
 
 
 def digest_of(ref: str) -> str:
-    """The digest of what a tag serves in a registry of ours."""
+    """The digest of a tag in a local registry."""
     return _get(ref, "manifests/{tag}")[1]["docker-content-digest"]
 
 

@@ -54,7 +54,7 @@ def sampled(name: str, *, sample: Any, complete: Any) -> pytest.MarkDecorator:
 
 @dataclass(frozen=True)
 class TestEngine:
-    """The engine of this test run. buildx: what to put before ``bake``; it runs without a docker CLI."""
+    """The engine of this test run. buildx: the words before ``bake``; it runs without a docker CLI."""
 
     __test__ = False
 
@@ -67,7 +67,7 @@ class TestEngine:
         return {"DOCKER_HOST": self.host}
 
     def call(self, *words: str, check: bool = True) -> str:
-        """``docker <words>``: what it wrote."""
+        """``docker <words>``: its standard output."""
         done = subprocess.run(
             [self.docker, "--host", self.host, *words], capture_output=True, text=True, check=False
         )
@@ -100,7 +100,7 @@ def engine() -> Iterator[TestEngine]:
 
 @pytest.fixture
 def empty_engine() -> Iterator[str]:
-    """The name of an engine that nobody has started yet."""
+    """The name of an engine that is not running."""
     name = f"tests-empty-{os.getpid()}"
     yield name
     sandbox.down(SubprocessRunner(), name, purge=True)
@@ -108,7 +108,7 @@ def empty_engine() -> Iterator[str]:
 
 @pytest.fixture
 def registry() -> Iterator[str]:
-    """The address of an empty registry that anybody may use."""
+    """The address of an empty registry without a password."""
     runner, name = SubprocessRunner(), f"tests-{os.getpid()}"
     yield sandbox_registry.up(runner, name=name, port=0, say=print).address
     sandbox_registry.down(runner, name, purge=True)
@@ -124,7 +124,7 @@ def buildkit(tmp_path: Path, engine: TestEngine) -> BuildKit:
 
 @pytest.fixture
 def world(buildkit: BuildKit, registry: str) -> Iterator[World]:
-    """What the tree of the mutation table stands on: images of a shell and a tool, and a site."""
+    """What the tree of the mutation table needs: images of a shell and a tool, and a site."""
     buildkit.push_outside(registry)
     python, python_later, old, tool, tool_later = (
         digest_of(f"{registry}/{name}") for name in (RUNTIME, "python:later", OLD_RUNTIME, TOOL, "uv:later")
@@ -141,7 +141,7 @@ def world(buildkit: BuildKit, registry: str) -> Iterator[World]:
 
 
 def _settings() -> dict[str, str]:
-    """A stack that nobody used before: what other tests and earlier runs built is not found."""
+    """Settings with a new stack, in which no image of another test or run is found."""
     return {"LAMINA_ENGINE": ENGINE, "LAMINA_STACK": f"t{secrets.token_hex(4)}"}
 
 
@@ -162,7 +162,7 @@ def tiny(repo: Repo) -> Repo:
 
 @pytest.fixture(scope="session")
 def first_build(tmp_path_factory: pytest.TempPathFactory, engine: TestEngine) -> tuple[Repo, Done]:
-    """The sample monorepo as first built in this session, and what the command said. Not to be changed."""
+    """The sample monorepo after its first build, and the result of the command. Tests must not change it."""
     root = tmp_path_factory.mktemp("sample") / "repo"
     root.mkdir()
     copy_sample(root)
@@ -181,7 +181,7 @@ def sample(tmp_path: Path, first_build: tuple[Repo, Done]) -> Repo:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A real registry that wants a password. Repositories carry the stack of the test that made them."""
+    """A real registry with a password. Repositories carry the stack of the test that made them."""
     with running_registry(tmp_path_factory.mktemp("registry")) as running:
         yield running
 

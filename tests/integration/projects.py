@@ -1,4 +1,4 @@
-"""Repositories in which tests run commands, as a user would, and what the commands answered."""
+"""Repositories in which tests run commands, as a user would, and the results of the commands."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def write_programs(folder: Path, *names: str) -> None:
 
 
 def _clean_environment() -> dict[str, str]:
-    """Nothing of the caller's own settings gets through."""
+    """The environment without the caller's own settings."""
     clean = {
         name: value
         for name, value in os.environ.items()
@@ -257,7 +257,7 @@ class Repo:
         (self.root / path).write_text(text.replace(old, new))
 
     def clone(self, root: Path, **env: str) -> Repo:
-        """The same files in another folder, without what commands left behind."""
+        """The same files in another folder, without state or history."""
         shutil.copytree(self.root, root, symlinks=True, ignore=shutil.ignore_patterns(".lamina", ".git"))
         return Repo(root, {**self.env, **env})
 

@@ -1,4 +1,4 @@
-"""Repositories that never heard of Lamina: configured by ``init``, built, and built again in vain."""
+"""Repositories without configuration: ``init`` adds it, the first build builds all, the second nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAYOUTS = {
     },
     "seed-monorepo": {"base-receipt-dynamo": [], "base-receipt-label": [], "embed": [], "label": []},
 }
-"""Layout -> its images, bases first, and their files where they stand on nothing."""
+"""Layout -> its images, bases first, and their files if they are built FROM scratch."""
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

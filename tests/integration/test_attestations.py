@@ -1,4 +1,4 @@
-"""Attestations of what is pushed: under a tag of their own, about the very image that Lambda gets."""
+"""Attestations of pushed images: under a tag of their own, about the image that Lambda runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`audit`: skips that are right are confirmed, in the engine and in a registry; one that is not is found."""
+"""`audit`: right skips are confirmed, in the engine and in a registry; a false skip is found."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def verdicts(repo: Repo, *words: str) -> dict[str, str]:
 
 
 def false_skip(repo: Repo, *words: str) -> tuple[dict[str, Any], str]:
-    """The one image that an audit finds false, and what it tells of it."""
+    """The one false skip that an audit finds, and the messages about it."""
     done = repo.fails(1, "audit", "--json", *words)
     (found,) = [each for each in done.json["images"] if each["verdict"] == "false skip"]
     assert done.json["ok"] is False
@@ -97,14 +97,14 @@ def test_another_image_that_claims_to_be_this_one_is_found(tiny: Repo, engine: T
 
 
 def forge(repo: Repo, engine: TestEngine, image: dict[str, Any], output: str) -> None:
-    """What a hash that missed a change would leave: other files under the same fingerprint and tag."""
+    """Push other files under the same fingerprint and tag, as a hash that misses a change would."""
     file = repo.write("forged/src/dynamo.py", "TABLE = 'forged'\n")
     shutil.copy(repo.root / "dockerfiles/base-dynamo/Dockerfile", file.parents[1])
     build(repo, engine, file.parents[1], output, f"--label=dev.lamina.fingerprint={image['fingerprint']}")
 
 
 def build(repo: Repo, engine: TestEngine, folder: Path, output: str, *words: str) -> None:
-    """Past Lamina: what BuildKit makes of a folder."""
+    """Build a folder with BuildKit alone."""
     subprocess.run(
         [*engine.buildx, "build", *words, "--provenance=false", f"--output={output}", str(folder)],
         cwd=repo.root,

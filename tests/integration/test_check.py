@@ -1,4 +1,4 @@
-"""What Lambda would say to images of a real registry: the project's own, and what others pushed."""
+"""`check`: whether Lambda would accept images of a real registry, our own and foreign ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.engine
 
 @pytest.fixture
 def pushed(tiny: Repo, served: Served, tmp_path: Any) -> Repo:
-    """The tiny repository, pushed to a registry that wants a password."""
+    """The tiny repository, pushed to a registry with a password."""
     tiny.env["LAMINA_REGISTRY"] = served.address
     tiny.env["DOCKER_CONFIG"] = log_in(tmp_path / "login", served.address)
     tiny.ok("build-all", "--push")

@@ -1,4 +1,4 @@
-"""The files of docs/ci: each is what its system takes, and its commands do what they should, in order."""
+"""The files of docs/ci: each fits the schema of its CI system, and its commands succeed in order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PHASES = {"install", "pre_build", "build", "post_build"}
 PHASE = {"run-as", "on-failure", "runtime-versions", "commands", "finally"}
 """https://docs.aws.amazon.com/codebuild/latest/userguide/build-spec-ref.html"""
 NOT_OURS = (r"pip install lamina", r"apt-get update .*", r"install -m 600 /dev/null .* && printf .*")
-"""What a runner needs and a test machine has."""
+"""Commands that a test machine does not need."""
 FUNCTION = """
 [tool.lamina.images.lambda-tiny]
 functions = ["tiny"]
@@ -54,7 +54,7 @@ COMMANDS: dict[str, tuple[Callable[[dict[str, Any]], Iterator[str]], dict[str, s
     "gitlab-ci.yml": (of_gitlab, {"GITLAB_CI": "true", "CI_COMMIT_REF_NAME": "main"}),
     "buildspec.yml": (of_codebuild, {"CODEBUILD_BUILD_SUCCEEDING": "1", "CODEBUILD_BUILD_ID": "x:1"}),
 }
-"""A file -> its commands in the order of their run, and what its system sets."""
+"""A file -> its commands in order, and the variables that its system sets."""
 
 
 def read(name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Builds on CodeBuild: the buildspec runs for real, and what comes of it is what a local run would make."""
+"""Builds on CodeBuild: the buildspec really runs, and gives the same images as a local build."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ role = "{ROLE}"
 batch-role = "{ROLE}-batch"
 """
 NO_ENGINE = "tests-none"
-"""The name of an engine that nobody starts: what builds elsewhere needs none here."""
+"""The name of an engine that is never started: a remote build needs no local one."""
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def bake_of(source: dict[str, bytes], number: int) -> dict[str, Any]:
 
 
 def write_shell(repo: Repo) -> None:
-    """A shell and what it needs, to be copied into an image on nothing at all."""
+    """A shell and its libraries, to be copied into an image FROM scratch."""
     shell = Path("/bin/sh").resolve()
     linked = subprocess.run(["ldd", shell], capture_output=True, text=True, check=True).stdout
     for file in (shell, *map(Path, re.findall(r"(?:=> |\t)(/\S+)", linked))):

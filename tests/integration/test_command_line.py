@@ -1,4 +1,4 @@
-"""Outputs that take nothing, and signals before anything began: no traceback, a fixed exit code."""
+"""Unwritable outputs and early signals: no traceback, and a fixed exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 
 def shell(folder: Path, line: str) -> tuple[int, str]:
-    """A line of bash whose $LAMINA is the command; its exit code and what stood on standard error."""
+    """Run a line of bash in which $LAMINA is the command; its exit code and standard error."""
     command = f"LAMINA='{sys.executable} -m lamina'; {line}"
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command], cwd=folder, capture_output=True, text=True, check=False
@@ -44,7 +44,7 @@ def test_an_unwritable_output_gives_no_traceback(tmp_path: Path, line: str, code
 
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_a_signal_during_imports(tmp_path: Path, number: str, code: int) -> None:
-    """A module of that name is loaded for words that are left to Invoke, and takes for ever."""
+    """A module of that name is imported for words that are left to Invoke, and never finishes."""
     (tmp_path / "invoke.py").write_text(
         "import pathlib, time\npathlib.Path('begun').touch()\ntime.sleep(60)\n"
     )

@@ -212,7 +212,7 @@ def bake(buildx: Buildx, name: str, targets: Mapping[str, Target]) -> Completed:
 
 
 def compare(buildx: Buildx, cases: list[Case]) -> Iterator[str]:
-    """What differs, told with the whole case. When a bake fails, each of its targets is built alone."""
+    """The differences, each with its whole case. When a bake fails, each of its targets is built alone."""
     found = {case.name: ours(case, buildx.home) for case in cases}
     together: dict[str, Target] = {}
     for case in cases:
@@ -254,7 +254,7 @@ def judge(buildx: Buildx, case: Case, made: Ours, *, built: bool) -> str | None:
 
 
 def is_idle(buildx: Buildx, case: Case, made: Ours, context: str, path: str) -> bool:
-    """Whether the staged build does without a file. A link that is copied over what it led to does not."""
+    """Whether the staged build does not need a file. A link that is copied over its target does."""
     assert made.staged is not None
     place = made.staged.context(context) / path
     aside = buildx.home / f"{case.name}-aside"
@@ -475,7 +475,7 @@ class Writer:
         return form
 
     def exclude(self, tree: Tree) -> str:
-        """A pattern near what it may leave out; flags know neither spaces nor quotes."""
+        """A pattern near the paths it may exclude; flags know neither spaces nor quotes."""
         random = self.random
         path = random.choice(list(tree)) if tree else "a"
         parts = path.split("/")[random.randint(0, path.count("/")) :]

@@ -1,4 +1,4 @@
-"""Deploy and status: functions of an account get what is in a real registry, and only those that lack it."""
+"""Deploy and status: functions get images of a real registry, and up-to-date functions are left alone."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ RUNTIME = "public.ecr.aws/lambda/python:3.13"
 
 
 def files_of(engine: TestEngine, ref: str, into: Path) -> dict[str, tarfile.TarInfo]:
-    """Everything in an image that is no folder, by path; the image need not be one that can run here."""
+    """All files and links of an image by path; the image may be for another platform."""
     into.mkdir(exist_ok=True)
     archive = into / "image.tar"
     engine.call("image", "save", "--output", str(archive), ref.partition("@")[0])
@@ -207,7 +207,7 @@ def test_plain_docker_builds_the_sample_on_stable_bases(sample: Repo, engine: Te
 
 
 def test_a_build_sees_only_the_staged_context(repo: Repo, engine: TestEngine, tmp_path: Path) -> None:
-    """What the staged context gives is what BuildKit makes of the folder itself."""
+    """Compare a build of the staged context with BuildKit's build of the folder itself."""
     repo.write("dockerfiles/lambda-all/Dockerfile", "FROM scratch\nCOPY . /\n")
     repo.write(".dockerignore", "*.log\n!keep.log\nout\n.lamina\nDockerfile*\n")
     for name in ("a.py", "b/c.py", "x.log", "keep.log", "out/o.txt", "b/out/p.txt", "ü ß.txt"):

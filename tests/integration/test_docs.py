@@ -1,4 +1,4 @@
-"""Every command in README.md and docs/ is run, in its order, in a copy of the sample that is built."""
+"""Run every command in README.md and docs/, in order, in a copy of the built sample."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NOT_RUN = {
     r"invoke check --ref .*": "an image of another stack",
     r"invoke (?:ecr\.setup|gc)\b.*": "an account of AWS; tests/integration/test_ecr.py runs them with one",
 }
-"""A pattern of commands -> why nobody runs them here."""
+"""A pattern of commands -> why this test does not run them."""
 REGISTRY = "127.0.0.1:5000"
 """The local registry of the docs; another one takes its place."""
 _FENCE = re.compile(r"^```(?P<kind>console|bash)\n(?P<body>.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -44,7 +44,7 @@ _ERROR = re.compile(r"^error: ", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Shown:
-    """A command of a document, and what is shown below it. line: where it stands."""
+    """A command of a document and the output below it. line: its number."""
 
     document: str
     line: int
@@ -84,7 +84,7 @@ def commands(document: str) -> Iterator[Shown]:
 
 @contextmanager
 def spoiled(shown: Shown, root: Path) -> Iterator[None]:
-    """What has to be wrong for a command to fail as it is shown."""
+    """Make the mistake with which a command fails as shown."""
     file = root / "dockerfiles/lambda-embedding/Dockerfile"
     right = file.read_text()
     if shown.fails:

@@ -1,4 +1,4 @@
-"""A registry in ECR: set up, pushed to while its token ends, and cleaned of what nobody needs."""
+"""A registry in ECR: set up, pushed to while its token expires, and cleaned of unused images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong is told with its next step and exit code; nothing half done is left or recorded."""
+"""Failures are reported with the next step and an exit code; no partial result is left or recorded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HANDLER = "dockerfiles/lambda-tiny/Dockerfile"
 
 
 def left_behind(repo: Repo) -> list[str]:
-    """What a run must not leave: drafts of files and of staged contexts."""
+    """Leftovers of a run: drafts of files and of staged contexts."""
     return [str(path) for path in (repo.root / ".lamina").rglob(".*") if path.name != ".gitignore"]
 
 
@@ -209,7 +209,7 @@ class TestDisk:
 
 class TestBuilds:
     def broken(self, repo: Repo) -> None:
-        """base-bad fails; lambda-one and lambda-two stand on it, lambda-free does not."""
+        """base-bad fails; lambda-one and lambda-two are based on it, lambda-free is not."""
         repo.write(
             "dockerfiles/base-bad/Dockerfile",
             RUNTIME + "ENV A=1\nRUN echo before; \\\n    echo the reason why >&2; \\\n    exit 3\n",
@@ -330,7 +330,7 @@ class TestInterrupted:
         assert len(bakes(repo)) == 1
 
     def recovers(self, repo: Repo) -> None:
-        """Nothing runs any more, nothing is locked, and the next run builds what is missing."""
+        """No process or lock is left, and the next run builds the missing images."""
         wait_for("the end of the build", lambda: not bakes(repo), seconds=20)
         assert left_behind(repo) == []
         assert "lambda-slow" not in repo.recorded
@@ -366,7 +366,7 @@ class TestInterrupted:
         self.recovers(slow)
 
     def test_killed_while_staging(self, tiny: Repo) -> None:
-        """Whatever the moment: the next run neither trips over what is there nor trusts it."""
+        """At any moment: the next run neither fails at leftover files nor trusts them."""
         for file in range(300):
             tiny.write(f"src/many/{file}.txt", f"{file}\n" * 2000)
         tiny.append(HANDLER, "COPY --link src/many/ /many/\n")

@@ -1,4 +1,4 @@
-"""Hand-off: what `outputs` and the package's functions name is what the registry serves."""
+"""Hand-off: `outputs` and the package's functions name the images that the registry serves."""
 
 from __future__ import annotations
 

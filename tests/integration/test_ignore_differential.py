@@ -144,7 +144,7 @@ def test_we_see_the_files_that_buildkit_gets(buildx: Buildx, count: int) -> None
 
 
 def compare(buildx: Buildx, cases: list[Case]) -> Iterator[str]:
-    """What differs, told with the whole case. When a bake fails, each of its cases is built alone."""
+    """The differences, each with its whole case. When a bake fails, each of its cases is built alone."""
     together = buildx.bake(cases).ok
     for case in cases:
         if not together and not (alone := buildx.bake([case])).ok:
@@ -298,7 +298,7 @@ def draw_part(random: Random, part: str) -> str:
 
 
 def quoted(random: Random, part: str) -> str:
-    """The part as it is, or, mostly, with a backslash before what means something in a pattern."""
+    """The part as it is or, mostly, with a backslash before each character with a meaning in patterns."""
     if random.random() < 0.3:
         return part
     return "".join(f"\\{char}" if char in "*?[]\\^" else char for char in part)

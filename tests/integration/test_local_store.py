@@ -1,4 +1,4 @@
-"""The engine's own image store, moving images to and from a real registry that wants a password."""
+"""The engine's own image store, moving images to and from a real registry with a password."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Shelf:
         return Reference.parse(f"{self.address}/{name}")
 
     def image(self, name: str) -> Reference:
-        """An image in the engine whose one layer nobody else has."""
+        """An image in the engine with a layer that no other image has."""
         tar = io.BytesIO()
         with tarfile.open(fileobj=tar, mode="w") as archive:
             entry = tarfile.TarInfo("noise")

@@ -1,4 +1,4 @@
-"""The lock, against a real registry: what moves upstream moves an image only when asked for (S13, S29)."""
+"""The lock, with a real registry: a moved tag rebuilds images only on request (S13, S29)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def sha256(raw: bytes) -> str:
 
 @dataclass(frozen=True)
 class Upstream:
-    """A registry in which somebody else moves tags."""
+    """A registry of other people, who move its tags."""
 
     address: str
 
@@ -122,7 +122,7 @@ def upstream() -> Iterator[Upstream]:
 
 @dataclass(frozen=True)
 class Standing:
-    """A repository that stands on two images of the registry, and what they are called in it."""
+    """A repository based on two images of the registry, and their references in it."""
 
     repo: Repo
     runtime: str
@@ -157,7 +157,7 @@ def standing(repo: Repo, upstream: Upstream) -> Standing:
 
 
 def contexts(repo: Repo) -> dict[str, dict[str, str]]:
-    """Image -> what its outside images led to in the last run."""
+    """Image -> the named contexts of its external images in the last run."""
     last = max((repo.root / ".lamina/runs").iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
     found: dict[str, dict[str, str]] = {}
     for file in last.glob("bake-*.json"):

@@ -1,4 +1,4 @@
-"""Nothing counts as an image of ours, or as whole, because it has the right name: it is looked at."""
+"""A tag with the right name does not prove an image: its fingerprint and its blobs are checked."""
 
 from __future__ import annotations
 

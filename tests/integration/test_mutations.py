@@ -30,7 +30,7 @@ BOARD = re.compile(r"(?<=<!-- scoreboard -->\n).*(?=<!-- /scoreboard -->)", re.D
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A row and what was found: ``changed``, ``same``, of BuildKit also ``config``; None when not asked.
+    """A row and its verdicts: ``changed``, ``same``, of BuildKit also ``config``; None when it is not asked.
 
     told: whether the plan notes that what a URL serves is not in the fingerprint.
     """
@@ -43,12 +43,12 @@ class Judged:
 
     @property
     def stale(self) -> bool:
-        """Whether an image would be skipped that comes out another one, and nobody says so."""
+        """Whether a changed image would be skipped without a note."""
         return self.fingerprint == "same" and self.buildkit in {"changed", "config"} and not self.told
 
     @property
     def extra(self) -> bool:
-        """Whether an image would be built that comes out the same."""
+        """Whether an unchanged image would be built."""
         return self.fingerprint == "changed" and self.buildkit == "same"
 
     @property
@@ -75,7 +75,7 @@ def test_no_mutation_is_stale_and_none_is_extra(
 
 
 def judge(rows: Sequence[Mutation], world: World, buildkit: BuildKit, folder: Path) -> list[Judged]:
-    """Build all images of the tree, change it in every way, and build what each change is about."""
+    """Build all images of the tree, apply each change to a copy, and build the image that it is about."""
     scene = make_scene(folder / "before", world)
     images = {name: scene.image(name, prefix=f"{world.registry}/before/") for name in DOCKERFILES}
     stages = folder / "stages"
@@ -109,7 +109,7 @@ def judge(rows: Sequence[Mutation], world: World, buildkit: BuildKit, folder: Pa
 
 
 def write_scoreboard(judged: Sequence[Judged]) -> None:
-    """Put the table between its markers; a run that finds what an earlier one found changes nothing."""
+    """Put the table between its markers. The same verdicts give the same file."""
     lines = ["| mutation | expected | fingerprint | BuildKit |", "|---|---|---|---|", *map(str, judged)]
     stale, extra = sum(each.stale for each in judged), sum(each.extra for each in judged)
     lines += ["", f"{len(judged)} mutations: {stale} stale, {extra} extra."]

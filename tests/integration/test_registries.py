@@ -200,7 +200,7 @@ def test_a_retag_keeps_every_byte(served: Served, registry: OciRegistry) -> None
 
 @dataclass(slots=True)
 class Spy:
-    """A transport which remembers what went through it."""
+    """A transport that records its requests."""
 
     real: HttpTransport
     sent: list[Request] = field(default_factory=list)
@@ -396,7 +396,7 @@ def scripted(
     answer: Callable[[BaseHTTPRequestHandler], tuple[int, dict[str, str], bytes]],
     tls: certificates.Certificates | None = None,
 ) -> Iterator[str]:
-    """A server on loopback, plain http by default, for what a healthy registry does not do; host and port."""
+    """A server on loopback that misbehaves, plain HTTP by default; its host and port."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -1,4 +1,4 @@
-"""The remote cache: what one engine built, another one with nothing in it does not build again."""
+"""The remote cache: an empty engine does not run steps again that another engine ran."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An engine on what is another machine as far as the network goes: a namespace, reached over TCP."""
+"""An engine that is remote as far as the network goes: in a namespace, reached over TCP."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
 
 @pytest.fixture
 def tiny_there(tmp_path: Path, far: Far) -> Repo:
-    """The tiny project, whose commands know no engine but what DOCKER_HOST or a docker context names."""
+    """The tiny project, whose commands use only the engine of DOCKER_HOST or a docker context."""
     root = tmp_path / "repo"
     root.mkdir()
     path = f"{far.bin}:{os.environ['PATH']}"

@@ -1,4 +1,4 @@
-"""The report of real runs: what it says, and its page as a browser shows it."""
+"""The report of real runs: its content, and its page as a browser shows it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def chromium() -> None:
 
 @pytest.fixture
 def runs(tiny: Repo) -> tuple[Repo, Done, Done]:
-    """A first build, an edit of the handler, and a build of nothing: what the last two said."""
+    """A first build, a build after an edit, and a build of nothing: the results of the last two."""
     tiny.append("dockerfiles/lambda-tiny/Dockerfile", "COPY --link src/tables.json /var/task/\n")
     tiny.write("src/tables.json", f'"{secrets.token_hex()}"\n')
     for name in ("dynamo", "label", "handler"):
@@ -106,7 +106,7 @@ def test_the_page_shows_the_report(chromium: None, runs: tuple[Repo, Done, Done]
 
 
 def walk(driver: Chrome) -> tuple[str, str]:
-    """Go through the page by Tab alone: what the first bar and the first button that are reached say."""
+    """Go through the page by Tab alone: the labels of the first bar and the first button."""
     bar = button = ""
     for _ in range(TABS):
         driver.switch_to.active_element.send_keys(Keys.TAB)

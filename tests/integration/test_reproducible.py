@@ -1,4 +1,4 @@
-"""`--reproducible` and `verify`: two cold engines give the same digests; where not, what differs is told."""
+"""`--reproducible` and `verify`: two cold engines give the same digests; differences are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deployments of an account whose answers come late, are lost, or say no: what is done and what is told."""
+"""Deployments in an account whose responses are late, lost, or refusals."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Account:
             self.lambdas.put(name, latest=f"{REPOSITORY}@{digest}")
 
     def runs_again(self, name: str, digest: str) -> None:
-        """As if somebody had deployed something else since, without the alias."""
+        """Deploy something else meanwhile, without the alias."""
         self.client.update_function_code(FunctionName=name, ImageUri=f"{REPOSITORY}@{digest}")
         while self.desk.at_rest(name, until=time.monotonic() + 10).update == "InProgress":
             pass

@@ -36,7 +36,7 @@ SEED = {
     "no-ignore-file",
     "no-link",
 }
-"""What the plan lists: what is installed again, bases under moving names, a context without limits."""
+"""The plan's list: repeated installs, bases under moving names, a context without limits."""
 
 
 @pytest.fixture

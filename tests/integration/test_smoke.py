@@ -1,4 +1,4 @@
-"""Functions do what they are for under the conditions that Lambda gives them, or it is said why not."""
+"""`smoke`: functions answer under the conditions of Lambda, or the reason is reported."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "mine"}
 
 
 def instances(engine: TestEngine) -> list[str]:
-    """The containers that a smoke left or is about to take away."""
+    """The containers of `smoke` that still exist."""
     return engine.call("ps", "--all", "--quiet", "--filter", f"label={LABEL}").split()
 
 

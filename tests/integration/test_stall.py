@@ -1,4 +1,4 @@
-"""A registry that hangs or drips ends a run, with its name: nobody waits for ever."""
+"""A registry that hangs or drips ends a run, and is named: no command waits for ever."""
 
 from __future__ import annotations
 

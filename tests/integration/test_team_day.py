@@ -1,4 +1,4 @@
-"""A day of a team, as its people type it: from an empty account to a clean one, a fix live in between."""
+"""The commands of a team's day: from an empty account to a cleaned one, with a fix deployed in between."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_day(
     ecr.write("dockerfiles/lambda-other/Dockerfile", OTHER)
 
     def confirmed(done: Done) -> dict[str, str]:
-        """The digests of a report, each of which is what its tag names in the registry."""
+        """The digests of a report, each confirmed by its tag in the registry."""
         found = done.images("digest")
         tags = done.images("tag")
         assert found == {name: served.digest(f"{name}-{stack_of(ecr)}", tags[name]) for name in found}

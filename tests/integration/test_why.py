@@ -18,7 +18,7 @@ def tree(tmp_path: Path) -> Repo:
 
 
 def changes(repo: Repo, *words: str) -> dict[str, list[str]]:
-    """Image -> what differs, by `why` of the function."""
+    """Image -> its differences, by `why` of the function."""
     return texts(repo.ok("why", "lambda-tiny", "--json", *words))
 
 

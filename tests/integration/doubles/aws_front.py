@@ -25,12 +25,12 @@ from moto.server import ThreadedMotoServer
 REGION = "eu-west-1"
 _BY_TARGET = {"AmazonEC2ContainerRegistry_V20150921": "ecr", "CodeBuild_20161006": "codebuild"}
 _BY_PATH = ("lambda",)
-"""Services whose operations are told by method and path."""
+"""Services whose operations are recognized by method and path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """An error as AWS tells it."""
+    """An error response of AWS."""
 
     code: str
     message: str = ""
@@ -60,13 +60,13 @@ class Double(Protocol):
     service: str
 
     def answer(self, operation: str, body: Mapping[str, Any]) -> Mapping[str, Any] | Reply | Fault | None:
-        """What AWS would answer; None leaves it to moto."""
+        """The response of AWS; None leaves it to moto."""
         ...
 
 
 @dataclass(slots=True)
 class AwsFront:
-    """A context manager. doubles: what is not answered by moto. calls: every operation, in order."""
+    """A context manager. doubles: answer before moto. calls: every operation, in order."""
 
     doubles: Iterable[Double] = ()
     calls: list[str] = field(default_factory=list)

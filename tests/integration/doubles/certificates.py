@@ -1,4 +1,4 @@
-"""A certificate authority of our own, and what it signs for 127.0.0.1."""
+"""A certificate authority, and a certificate that it signed for 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES = ("localhost", "registry.test")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificates:
-    """PEM files. ca: what clients must trust. certificate and key: what the server shows."""
+    """PEM files. ca: for clients to trust. certificate and key: of the server."""
 
     ca: Path
     certificate: Path

@@ -92,7 +92,7 @@ class CodeBuildDouble:
             return told
 
     def close(self) -> None:
-        """Stop what runs."""
+        """Stop all running builds."""
         for build in tuple(self.builds.values()):
             self._kill(build)
             if build.thread is not None:

@@ -1,4 +1,4 @@
-"""ECR beyond moto: what moto lacks, and images, which are those of the real registry behind it."""
+"""ECR beyond moto: missing operations, and the images of the real registry behind it."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class EcrDouble:
         return {"images": images, "failures": failures}
 
     def _deleted(self, repository: str, image: dict[str, str]) -> dict[str, Any] | None:
-        """Delete an image of the registry; what ECR would say where it does not go."""
+        """Delete an image of the registry; ECR's failure if that is not possible."""
         handle = image.get("imageDigest") or image["imageTag"]
         if handle in self.held:
             return _failure(image, self.held[handle])

@@ -16,7 +16,7 @@ from typing import IO
 
 Answer = tuple[int, bytes]
 Watch = Callable[[str, str, bytes], Answer | None]
-"""Method, path and body of a request -> what is answered instead of the registry, if anything."""
+"""Method, path and body of a request -> the response in place of the registry's, if any."""
 Which = Callable[[str, str], bool]
 """Method and path of a request -> whether it is one of these."""
 _BYTE_SECONDS = 0.3

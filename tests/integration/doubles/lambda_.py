@@ -20,7 +20,7 @@ _ARN = f"arn:aws:lambda:{REGION}:123456789012:function:"
 
 @dataclass(slots=True)
 class _Code:
-    """What a version runs. image: what takes the place of the image's own, as ``ImageConfig`` has it."""
+    """The code of a version. image: overrides of the image's configuration, as in ``ImageConfig``."""
 
     uri: str
     image: dict[str, Any] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class LambdaDouble:
     answers: dict[str, Any] = field(default_factory=dict)
     invoked: list[tuple[str, str]] = field(default_factory=list)
     frozen: set[str] = field(default_factory=set)
-    """Functions whose aliases somebody else moves just before they are moved."""
+    """Functions whose aliases are moved by another client just before our own update."""
     moving: Callable[[str], None] = lambda name: None
     """Told of each function whose alias is about to be moved."""
     looks: int = 2
@@ -84,7 +84,7 @@ class LambdaDouble:
         return self._functions[name].versions[self._version(self._functions[name], version)].digest
 
     def put(self, name: str, **versions: str) -> None:
-        """A function as if it had been there before. versions: ``latest``, ``v7`` -> the image it runs."""
+        """Create a function that exists already. versions: ``latest``, ``v7`` -> the image it runs."""
         codes = {
             LATEST if version == "latest" else version.removeprefix("v"): _Code(uri=uri)
             for version, uri in versions.items()
@@ -95,7 +95,7 @@ class LambdaDouble:
         )
 
     def sleep(self, name: str, version: str = LATEST) -> None:
-        """As if nobody had called a version for weeks: a call is refused, and wakes it."""
+        """Make a version inactive, as after weeks without a call: the next call is refused, and wakes it."""
         self._functions[name].idle[version] = -1
 
     def provision(self, name: str, alias: str) -> None:
@@ -103,7 +103,7 @@ class LambdaDouble:
         self._functions[name].provisioned[alias] = {"Status": "READY", "left": 0}
 
     def configure(self, name: str, **image: Any) -> None:
-        """Set what takes the place of the image's own: ``EntryPoint``, ``WorkingDirectory``."""
+        """Override the image's configuration: ``EntryPoint``, ``WorkingDirectory``."""
         function = self._functions[name]
         function.versions[LATEST] = replace(function.versions[LATEST], image=image)
 
@@ -112,7 +112,7 @@ class LambdaDouble:
         return self._functions[name].versions[LATEST].image
 
     def lose_image(self, name: str) -> None:
-        """As if the image had been deleted under a function that nobody called for weeks."""
+        """Make a function fail whose image was deleted while it was inactive."""
         self._functions[name].failure = "ImageDeleted: The image is gone"
 
     def clear(self) -> None:

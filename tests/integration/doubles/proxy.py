@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass(slots=True)
 class Proxy:
-    """A running proxy. asked: host and port of each CONNECT, with what was shown to the proxy itself."""
+    """A running proxy. asked: host and port of each CONNECT, with the credentials sent to the proxy."""
 
     url: str = ""
     asked: list[tuple[str, str | None]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""A real registry that wants a password, as ECR does, and what tests ask of it by hand."""
+"""A real registry with a password, as ECR has, and requests that tests send to it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INDEXES = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distr
 
 @dataclass(frozen=True)
 class Served:
-    """A real registry that wants a password: USER and PASSWORD. storage: its folder."""
+    """A real registry with a password: USER and PASSWORD. storage: its folder."""
 
     address: str
     storage: Path | None = None
@@ -42,7 +42,7 @@ class Served:
             return answer.read(), {name.lower(): value for name, value in answer.headers.items()}
 
     def put(self, repository: str, tag: str, media_type: str, manifest: dict[str, Any]) -> None:
-        """A manifest under a tag, whoever made it."""
+        """Put any manifest under a tag."""
         pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         headers = {"Authorization": f"Basic {pair}", "Content-Type": media_type}
         url = f"http://{self.address}/v2/{repository}/manifests/{tag}"
@@ -57,7 +57,7 @@ class Served:
         return json.loads(body), headers["content-type"], headers["docker-content-digest"]
 
     def digest(self, repository: str, tag: str) -> str | None:
-        """What a tag points at; None when there is no such tag."""
+        """The digest of a tag; None when there is no such tag."""
         try:
             return self.get(f"{repository}/manifests/{tag}")[1]["docker-content-digest"]
         except urllib.error.HTTPError:
@@ -101,7 +101,7 @@ def stack_of(repo: Repo) -> str:
 
 
 def assert_secret_nowhere(repo: Repo, *texts: str) -> None:
-    """Neither the password nor the token that holds it is in what was printed or written."""
+    """Neither the password nor the token with it was printed or written."""
     token = base64.b64encode(f"{USER}:{PASSWORD}".encode())
     told = [text.encode() for text in texts]
     files = [file for file in repo.root.parent.rglob("*") if file.is_file() and not file.is_symlink()]
