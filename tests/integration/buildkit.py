@@ -1,4 +1,4 @@
-"""BuildKit as a reference: the steps that ran in a build, and layers and configuration of the pushed image."""
+"""BuildKit as a reference: the steps that ran in a build, and the layers and configuration that it pushed."""
 
 from __future__ import annotations
 

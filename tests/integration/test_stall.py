@@ -34,7 +34,7 @@ def slow(registry: str) -> Iterator[gate.Gate]:
         yield running
 
 
-def client(slow: gate.Gate, stall: float = 3) -> OciRegistry:
+def client(slow: gate.Gate, stall: float = 1) -> OciRegistry:
     transport = HttpTransport(stall=stall)
     return oci_registry(SubprocessRunner(), slow.address, environ={}, transport=transport)
 
