@@ -29,10 +29,10 @@ def install(session: nox.Session, *groups: str) -> None:
     session.install("--editable", ".", *nox.project.dependency_groups(PROJECT, *groups))
 
 
-SPREAD = ("--numprocesses=3", "--dist=loadgroup", "--no-loadscope-reorder", "--durations=12")
+SPREAD = ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder", "--durations=12")
 """Three processes on two cores, with an engine each: tests of engines wait as much as they compute.
 
-A group is a file, or all tests of the built sample. Slow ones come first, quick ones fill the rest.
+tests/integration/conftest.py keeps the tests of the built sample together, which come first.
 """
 
 

@@ -22,6 +22,7 @@ from doubles.lambda_ import LambdaDouble
 from doubles.served import PASSWORD, USER, Served, running_registry
 from doubles.site import PAGES, running_site
 from projects import Done, Repo, copy_sample, write_tiny
+from xdist.scheduler import LoadFileScheduling
 
 from lamina.process import SubprocessRunner
 from lamina.sandbox import engine as sandbox
@@ -36,14 +37,25 @@ ENGINE = f"tests-{os.environ.get('PYTEST_XDIST_WORKER', 'gw0')}"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+SAMPLE = tuple(f"integration/test_{name}.py" for name in ("main_job", "docs", "smoke", "watch"))
+"""Files whose tests need the built sample: one process runs them all, and begins with them."""
+
+
+class ByFile(LoadFileScheduling):
+    """One process for each file, and one for all files of the sample."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "the sample" if file.endswith(SAMPLE) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test the group that one process runs: its file, or the built sample, which goes first."""
-    groups = {item: item.nodeid.partition("::")[0] for item in items}
-    groups |= {item: "sample" for item in items if "first_build" in getattr(item, "fixturenames", ())}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: groups[item] != "sample")
+    items.sort(key=lambda item: not item.path.as_posix().endswith(SAMPLE))
 
 
 def sampled(name: str, *, sample: Any, complete: Any) -> pytest.MarkDecorator:

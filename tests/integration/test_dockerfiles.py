@@ -15,8 +15,6 @@ from projects import Repo
 
 from frontend import REFUSED, TAKEN, dockerfile
 from lamina.declare.machine import native_platform
-from lamina.process import Command, SubprocessRunner
-from lamina.sandbox.runtime import recorded
 
 pytestmark = pytest.mark.engine
 
@@ -176,34 +174,6 @@ def test_another_architecture_needs_no_emulation_when_nothing_runs(repo: Repo, e
         assert found["Descriptor"]["mediaType"] == "application/vnd.oci.image.manifest.v1+json"
     back = repo.ok("build-all", "--json", "--platform", native_platform())
     assert back.built == []
-
-
-def test_plain_docker_builds_the_sample_on_stable_bases(sample: Repo, engine: TestEngine) -> None:
-    moved = sample.ok("stable", "--json").images("ref")
-    for name, ref in moved.items():
-        found = engine.inspect(f"{name}:stable")
-        assert found is not None
-        assert found["Id"] == ref.partition("@")[2]
-    stand_in = recorded("3.13", native_platform().removeprefix("linux/"))
-    context = f"--build-context={RUNTIME}=docker-image://{stand_in.ref}" if stand_in else "--progress=plain"
-    ca = sample.environment().get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
-    for name in ("base-receipt-dynamo", "lambda-word-label", "lambda-embedding"):
-        done = SubprocessRunner().run(
-            Command(
-                argv=(
-                    *(*engine.buildx, "build", "--load", "--provenance=false", context),
-                    *(f"--secret=id=ca,src={ca}", "-f", f"dockerfiles/{name}/Dockerfile"),
-                    *("-t", f"plain-{name}:1", "."),
-                ),
-                env={**engine.environment, "DOCKER_CONFIG": str(sample.root.parent / "docker")},
-                cwd=sample.root,
-            ),
-            timeout=300,
-        )
-        assert done.ok, done.stderr
-        program = "import receipt_dynamo; print('there')"
-        run = ("run", "--rm", "--workdir", "/var/task", "--entrypoint", "python3", f"plain-{name}:1")
-        assert engine.call(*run, "-c", program) == "there\n"
 
 
 def test_a_build_sees_only_the_staged_context(repo: Repo, engine: TestEngine, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``build-all`` on the sample monorepo: everything once, then exactly what changed, each with its reason."""
+"""``build-all`` on the sample monorepo: first everything, then only what changed, each with a reason."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ import pytest
 from conftest import TestEngine
 from projects import Done, Repo
 
+from lamina.declare.machine import native_platform
+from lamina.process import Command, SubprocessRunner
+from lamina.sandbox.runtime import recorded
+
 pytestmark = pytest.mark.engine
 
 D, L, W, E = "base-receipt-dynamo", "base-receipt-label", "lambda-word-label", "lambda-embedding"
 ALL = {D, L, W, E}
+RUNTIME = "public.ecr.aws/lambda/python:3.13"
 PARENTS = {D: [], L: [D], W: [D], E: [L]}
 PLANNED = {"name", "kind", "action", "reasons", "fingerprint", "tag", "ref", "parents"}
 RECORDED = {
@@ -192,3 +197,39 @@ def test_state_is_only_a_cache(sample: Repo) -> None:
         file.write_text('{"schema": 1, "images": [{"imag')
     assert sample.ok("build-all", "--json").built == []
     assert set(sample.recorded) == ALL
+
+
+def test_an_audit_confirms_all_images(sample: Repo) -> None:
+    done = sample.ok("audit", "--json")
+
+    assert set(done.images("verdict").values()) == {"confirmed"}
+    assert len(done.json["images"]) == 4
+    assert all(each["cached"] == each["total"] and not each["ran"] for each in done.json["images"])
+
+
+def test_plain_docker_builds_the_sample_on_stable_bases(sample: Repo, engine: TestEngine) -> None:
+    moved = sample.ok("stable", "--json").images("ref")
+    for name, ref in moved.items():
+        found = engine.inspect(f"{name}:stable")
+        assert found is not None
+        assert found["Id"] == ref.partition("@")[2]
+    stand_in = recorded("3.13", native_platform().removeprefix("linux/"))
+    context = f"--build-context={RUNTIME}=docker-image://{stand_in.ref}" if stand_in else "--progress=plain"
+    ca = sample.environment().get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
+    for name in ("base-receipt-dynamo", "lambda-word-label", "lambda-embedding"):
+        done = SubprocessRunner().run(
+            Command(
+                argv=(
+                    *(*engine.buildx, "build", "--load", "--provenance=false", context),
+                    *(f"--secret=id=ca,src={ca}", "-f", f"dockerfiles/{name}/Dockerfile"),
+                    *("-t", f"plain-{name}:1", "."),
+                ),
+                env={**engine.environment, "DOCKER_CONFIG": str(sample.root.parent / "docker")},
+                cwd=sample.root,
+            ),
+            timeout=300,
+        )
+        assert done.ok, done.stderr
+        program = "import receipt_dynamo; print('there')"
+        run = ("run", "--rm", "--workdir", "/var/task", "--entrypoint", "python3", f"plain-{name}:1")
+        assert engine.call(*run, "-c", program) == "there\n"
