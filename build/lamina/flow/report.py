@@ -10,6 +10,7 @@ from lamina.files import write_atomic
 from lamina.flow.session import Session
 from lamina.report.analysis import RunReport, analyse
 from lamina.report.history import Run, read_run, read_steps, run_ids
+from lamina.report.inits import measured_inits
 from lamina.report.page import render
 
 PAGE = "report.html"
@@ -33,7 +34,8 @@ def report_run(session: Session, wanted: str, last: int) -> RunReport:
     state, ids = session.project.state, _kept(session)
     run = read_run(state, find_run(ids, wanted))
     runs = (read_run(state, each) for each in ids[:last])
-    return analyse(run, read_steps(state, run), {each: read_steps(state, each) for each in runs})
+    inits = measured_inits(state, {image.name for image in run.images})
+    return analyse(run, read_steps(state, run), {each: read_steps(state, each) for each in runs}, inits)
 
 
 def write_report(session: Session, report: RunReport, file: str | bool) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lamina.report.history import ImageRun, Run, StepRecord
+from lamina.report.inits import MeasuredInit
 
 _NUMBER = re.compile(r"(?:(?P<stage>.+) )?(?P<at>\d+)/\d+$")
 _CLOCKS = 0.05
@@ -42,6 +43,7 @@ class RunReport:
 
     path: the critical path, first step to last. slowest: the slowest steps of the last runs. runs: those
     runs, the latest first. cached, asked: the number of cache hits, and of instructions BuildKit looked up.
+    inits: of the functions of its images, as `invoke smoke` measured them last.
     """
 
     run: Run
@@ -52,13 +54,19 @@ class RunReport:
     runs: tuple[Run, ...]
     cached: int
     asked: int
+    inits: tuple[MeasuredInit, ...] = ()
 
     def of(self, image: str) -> tuple[ExplainedStep, ...]:
         """Return the instructions of one image, in the order of its Dockerfile."""
         return tuple(each for each in self.steps if each.step.image == image)
 
 
-def analyse(run: Run, steps: Iterable[StepRecord], history: Mapping[Run, Iterable[StepRecord]]) -> RunReport:
+def analyse(
+    run: Run,
+    steps: Iterable[StepRecord],
+    history: Mapping[Run, Iterable[StepRecord]],
+    inits: tuple[MeasuredInit, ...] = (),
+) -> RunReport:
     """Make the report of a run. history: the last runs, the latest first -> their steps."""
     known = tuple(steps)
     explained = tuple(explain_steps(run, known))
@@ -71,6 +79,7 @@ def analyse(run: Run, steps: Iterable[StepRecord], history: Mapping[Run, Iterabl
         runs=tuple(history),
         cached=sum(each.step.state == "cached" for each in explained),
         asked=sum(each.step.state in {"cached", "ran", "failed"} for each in explained),
+        inits=inits,
     )
 
 

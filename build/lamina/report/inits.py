@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,52 @@ KEPT = 20
 """Runs kept of each function."""
 Runs = Mapping[tuple[str, str], Mapping[str, Any]]
 """Image and function -> the document of a run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredInit:
+    """The init of a function in its last smoke. Times in milliseconds, CPU for `cpu`, else on the clock.
+
+    tag: of the image that was tried. before: of the run before, None if there is none. slowest: packages and
+    the time of their own modules.
+    """
+
+    image: str
+    function: str
+    tag: str
+    init: float
+    before: float | None
+    phases: Mapping[str, float]
+    cpu: float
+    memory_mb: int
+    slowest: tuple[tuple[str, float], ...]
+    document: Mapping[str, Any]
+
+
+def measured_inits(state: Path, images: Collection[str]) -> tuple[MeasuredInit, ...]:
+    """Return the last run of each function of some images; damaged records are left out."""
+    found = []
+    for image, function, runs in every_init(state):
+        if image in images:
+            with suppress(KeyError, TypeError, ValueError, AttributeError):
+                found.append(_measured(image, function, runs))
+    return tuple(found)
+
+
+def _measured(image: str, function: str, runs: list[Mapping[str, Any]]) -> MeasuredInit:
+    last, init = runs[-1], runs[-1]["init"]
+    return MeasuredInit(
+        image=image,
+        function=function,
+        tag=str(last["tag"]),
+        init=float(last["init_ms"]),
+        before=float(runs[-2]["init_ms"]) if len(runs) > 1 else None,
+        phases={str(name): float(part["wall_ms"]) for name, part in init["phases"].items()},
+        cpu=float(init["cpu_ms"]),
+        memory_mb=int(init["memory_mb"]),
+        slowest=tuple((str(each["name"]), float(each["ms"])) for each in init["slowest"]),
+        document=init,
+    )
 
 
 def keep_inits(state: Path, runs: Runs) -> None:

@@ -81,6 +81,22 @@ def show(screen: Screen, report: RunReport) -> None:
             wide="step",
         )
 
+    if report.inits:
+        screen.say("")
+        screen.say("init of the functions, in milliseconds, as smoke measured it last:")
+        screen.rows(
+            ("image", "function", "init", "before", "slowest imports"),
+            _init_rows(report),
+            wide="slowest imports",
+        )
+
+
+def _init_rows(report: RunReport) -> Iterator[tuple[str, ...]]:
+    for each in report.inits:
+        slowest = ", ".join(f"{name} {ms:.0f}" for name, ms in each.slowest[:_SHOWN_REASONS])
+        before = "" if each.before is None else f"{each.before:.0f}"
+        yield (each.image, each.function, f"{each.init:.0f}", before, slowest)
+
 
 def about(run: Run) -> str:
     """Describe a run in a line."""
@@ -193,6 +209,17 @@ def report_document(report: RunReport) -> dict[str, Any]:
                 "run": each.run,
             }
             for each in report.slowest
+        ],
+        "inits": [
+            {
+                "image": each.image,
+                "function": each.function,
+                "tag": each.tag,
+                "init_ms": each.init,
+                "before_ms": each.before,
+                **each.document,
+            }
+            for each in report.inits
         ],
         "runs": [run_document(run) for run in report.runs],
         "saved": saved_document(report.run.saved),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from lamina.report.analysis import RunReport, analyse
+from lamina.report.console import Screen
+from lamina.report.inits import keep_inits, measured_inits
 from lamina.report.page import headline, render
+from lamina.report.summary import report_document, show
 
 from .runs import COLD, EDITED, A, B, image, put_edit, put_pair, read
 
@@ -140,3 +144,30 @@ def test_a_run_of_nothing_has_a_page(tmp_path: Path) -> None:
 
     assert "Nothing to build" in page
     assert 'class="timeline"' not in page
+
+
+def test_the_init_of_functions_has_a_bar_for_each_slow_package(tmp_path: Path) -> None:
+    put_pair(tmp_path, "fail", images=[image(A), image(B, parents=[A])])
+    phases = {"imports": {"wall_ms": 812.4, "cpu_ms": 700.0}}
+    slowest = [{"name": "chromadb", "ms": 310.2, "modules": 85}, {"name": EVIL, "ms": 0.0, "modules": 1}]
+    init = {"phases": phases, "cpu_ms": 770.0, "memory_mb": 96, "slowest": slowest}
+    for init_ms in (2534.0, 1034.0):
+        keep_inits(tmp_path, {(A, "handler.handler"): {"tag": "sha-1", "init_ms": init_ms, "init": init}})
+    keep_inits(tmp_path, {(B, "handler.handler"): {"damaged": True}})
+    found, steps = read(tmp_path, COLD)
+
+    inits = measured_inits(tmp_path, {A, B})
+    page = render(analyse(found, steps, {found: steps}, inits))
+
+    outline = Outline(page)
+    assert [(each.image, each.before) for each in inits] == [(A, 2534.0)]
+    assert "1034 ms (-59 % since the run before), imports 812, CPU 770, 96 MB of memory" in outline.text
+    assert "310 ms" in outline.text
+    assert "<script>alert('x')" not in page
+    assert {"href": "#init"} in outline.all("a")
+    assert report_document(analyse(found, steps, {}, inits))["inits"][0]["before_ms"] == 2534.0
+    assert measured_inits(tmp_path, {"other"}) == ()
+    assert "#init" not in render(report(tmp_path, COLD))
+    out = io.StringIO()
+    show(Screen(stream=out, env={"COLUMNS": "200"}), analyse(found, steps, {}, inits))
+    assert re.search(r"handler\.handler +1034 +2534 +chromadb 310", out.getvalue())
