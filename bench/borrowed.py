@@ -49,6 +49,11 @@ class BorrowedGround:
         return self._found.buildx
 
     @property
+    def docker(self) -> str:
+        """See `Ground.docker`."""
+        return str(self._found.docker)
+
+    @property
     def registry(self) -> str:
         """See `Ground.registry`."""
         return f"127.0.0.1:{self._port}"

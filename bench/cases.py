@@ -9,6 +9,8 @@ from bench.tree import ADDED, BASE_CODE, TEST_FILE, Tree
 from bench.variants import VARIANTS
 from lamina.errors import Problem, SelectionError, did_you_mean, nearest
 
+INIT = "init"
+"""The case in which nothing is built: seconds are those of the processor, in a container of the image."""
 WARM, EMPTY, SCALE, ARM64, PLAN = "warm", "empty", "scale", "arm64", "plan"
 _LINKED = ("bake", "lamina")
 _ABSENT = {
@@ -106,6 +108,7 @@ CASES: tuple[Case, ...] = (
         variants=("lamina",),
     ),
     Case(name="branch", group=WARM, about="another branch was built; back on the first"),
+    Case(name=INIT, group=WARM, about="the CPU with which lambda-embedding starts, once it is built"),
     *(case for size in (10, 50, 100) for case in _scale(size) if not case.name.endswith("-edit")),
     *(case for size in (10, 50, 100) for case in _scale(size) if case.name.endswith("-edit")),
     Case(name="arm64-cold", group=ARM64, about="cold for linux/arm64", variants=_LINKED),

@@ -35,6 +35,11 @@ class Ground(Protocol):
         ...
 
     @property
+    def docker(self) -> str:
+        """The docker program."""
+        ...
+
+    @property
     def registry(self) -> str:
         """``host:port``, the same for the builder and for commands."""
         ...

@@ -83,6 +83,11 @@ class PrivateGround:
         return (str(self._running.buildx),)
 
     @property
+    def docker(self) -> str:
+        """See `Ground.docker`."""
+        return str(self._running.docker)
+
+    @property
     def registry(self) -> str:
         """See `Ground.registry`."""
         assert self._registry is not None  # noqa: S101 - opened before anything is built

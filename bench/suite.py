@@ -7,14 +7,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.cases import ARM64, BY_NAME, EMPTY, PLAN, SCALE, WARM, Case, Selection
+from bench.cases import ARM64, BY_NAME, EMPTY, INIT, PLAN, SCALE, WARM, Case, Selection
 from bench.ground import Ground
-from bench.meter import Sample, TimeBudget, check, measure
+from bench.meter import Sample, Steps, TimeBudget, check, measure
 from bench.rows import FAILED, BenchRow
 from bench.tree import Tree, copy_sample, make_functions, make_packages
 from bench.variants import BakeVariant, Job, LaminaVariant, Variant, plan_command, read_plan
 from lamina.errors import LaminaError
 from lamina.process import Completed, Runner
+
+_STARTED = "lambda-embedding"
+"""The image whose function imports most."""
+_START = "import sys, time; sys.path[0] = '/var/task'; import handler; print(time.process_time())"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +88,8 @@ class Suite:
             for case in warm:
                 if case.name == "branch":
                     yield course.row(case, before=course.switch)
+                elif case.name == INIT:
+                    yield course.init(case)
                 elif case.name != "cold":
                     yield course.row(case)
             if empty:
@@ -214,6 +220,28 @@ class _Course:
             if not settled:
                 self.settle()
             samples = self._measure(job, budget, prepare)
+        except LaminaError as error:
+            return BenchRow.missing(case.name, self._variant.name, f"{FAILED}{error}")
+        return BenchRow.of(case.name, self._variant.name, samples)
+
+    def init(self, case: Case) -> BenchRow:
+        """Measure the CPU of starts of a function, in containers of its image as it was built."""
+        suite, ground = self._suite, self._suite.ground
+        suite.say(f"{self._variant.name}: {case.name}")
+        self._told.add(case.name)
+        try:
+            self.job.tree.reset()
+            image = self._variant.stored(ground, _STARTED, self._build())
+            command = ground.command(
+                *(ground.docker, "run", "--rm", "--read-only", "--entrypoint", "python3"),
+                *(image, "-B", "-c", _START),
+                cwd=self.job.tree.root,
+            )
+            samples: list[Sample] = []
+            while suite.budget.again(samples):
+                done = suite.runner.run(command)
+                check(command, done)
+                samples.append(Sample(seconds=float(done.stdout.split()[-1]), traffic=None, steps=Steps()))
         except LaminaError as error:
             return BenchRow.missing(case.name, self._variant.name, f"{FAILED}{error}")
         return BenchRow.of(case.name, self._variant.name, samples)

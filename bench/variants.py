@@ -63,6 +63,10 @@ class Variant(Protocol):
         """Read the steps of a successful build from its output."""
         ...
 
+    def stored(self, ground: Ground, image: str, done: Completed) -> str:
+        """Return the name of an image in the engine after a successful build without a push."""
+        ...
+
 
 class LaminaVariant:
     """`lamina build-all`, which decides by itself what to build. prefix: of its repositories.
@@ -100,6 +104,12 @@ class LaminaVariant:
             built=sum(image["action"] == "built" for image in images),
             images=len(images),
         )
+
+    def stored(self, ground: Ground, image: str, done: Completed) -> str:
+        """See `Variant.stored`."""
+        del ground  # the output has it
+        refs = {each["name"]: str(each["ref"]) for each in _json(done)["images"]}
+        return refs[image].partition("@")[0]
 
 
 class BakeVariant:
@@ -162,6 +172,11 @@ class BakeVariant:
             built=built,
             images=len(job.tree.images),
         )
+
+    def stored(self, ground: Ground, image: str, done: Completed) -> str:
+        """See `Variant.stored`."""
+        del done  # names do not depend on it
+        return f"{ground.registry}/{self.name}/{image}:latest"
 
     def _target(self, job: Job, prefix: str, image: str, output: str) -> dict[str, Any]:
         parent = job.tree.images[image]

@@ -10,7 +10,8 @@ from lamina.errors import ConfigError, SelectionError
 
 NAMES = [
     *("cold", "unchanged", "handler", "base-code", "dependency", "test-file", "unchanged-empty"),
-    *("handler-empty", "base-code-empty", "append-no-engine", "branch", "scale-10", "scale-50", "scale-100"),
+    *("handler-empty", "base-code-empty", "append-no-engine", "branch", "init"),
+    *("scale-10", "scale-50", "scale-100"),
     *(
         "scale-10-edit",
         "scale-50-edit",

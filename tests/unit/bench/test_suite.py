@@ -39,6 +39,7 @@ class Yard:
     done: list[str] = field(default_factory=list)
     stored = "type=image"
     buildx = ("buildx",)
+    docker = "docker"
     registry = "127.0.0.1:1"
     runtime = "127.0.0.1:1/runtime"
 
@@ -135,6 +136,24 @@ def test_a_branch_is_built_before_the_way_back_is_timed(tmp_path: Path) -> None:
     rows = run(tmp_path, Yard(), script, ["branch"], "lamina")
 
     assert [(row.case, row.images_built) for row in rows] == [("branch", 0)]
+
+
+def test_starts_are_measured_by_their_cpu_in_the_image_that_was_built(tmp_path: Path) -> None:
+    images = [
+        {"action": "skipped", "cached": 0, "total": 0, "name": "lambda-embedding", "ref": "fn:sha-1@sha256:2"}
+    ]
+    again = (("lamina", "build-all"), Completed(code=0, stdout=json.dumps({"images": images})))
+    options = ("--rm", "--read-only", "--entrypoint", "python3")
+    start = (("docker", "run", *options, "fn:sha-1"), Completed(code=0, stdout="a line\n0.77\n"))
+    bake = (("buildx", "bake"), BROKEN)
+
+    [row] = run(tmp_path, Yard(), [*GIT, NOTHING, built("built"), again, start], ["init"], "lamina")
+    [lost] = run(tmp_path, Yard(), [*GIT, bake, bake], ["init"], "bake")
+
+    assert row.seconds is not None
+    assert (row.seconds.median, row.bytes_moved) == (0.77, None)
+    assert lost.failed
+    assert BakeVariant("bake", tmp_path).stored(Yard(), "fn", BROKEN) == "127.0.0.1:1/bake/fn:latest"
 
 
 def test_a_variant_that_fails_does_not_lose_the_others(tmp_path: Path) -> None:
