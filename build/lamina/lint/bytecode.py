@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from lamina.declare.config import SOURCE_DATE_EPOCH
-from lamina.declare.script import ShellCommand, Word
 from lamina.lint.findings import Edit, Hit
 from lamina.lint.rule import LintRule
 from lamina.lint.steps import RunStep, hit
 from lamina.lint.survey import LintInput
 
 _BYTECODE = re.compile(r"__pycache__|\.py(?:c|\[co+\]|\[cod\])\b|\*\.py\[")
-_PYTHON = re.compile(r"(?:.*/)?python(?:3(?:\.\d+)?)?")
 _UV_COMPILES = ("--compile-bytecode", "--compile")
 _FALSE = {"", "0", "false", "no", "off"}
 _HASHED = "python3 -m compileall -q --invalidation-mode unchecked-hash <folder>"
@@ -30,7 +28,7 @@ def _no_bytecode(survey: LintInput) -> Iterator[Hit]:
             yield from _not_compiled_by_uv(step, lost)
             if survey.project.settings.reproducible:
                 yield from _dated(step, lost)
-            installed = installed or bool(step.installs or _uv_calls(step))
+            installed = installed or bool(step.installs or step.tools)
             if installed:
                 yield from _stripped(step, lost)
                 yield from _rewritten(step, lost)
@@ -75,8 +73,10 @@ def _not_compiled(step: RunStep, lost: str) -> Iterator[Hit]:
 def _not_compiled_by_uv(step: RunStep, lost: str) -> Iterator[Hit]:
     if step.environment.get("UV_COMPILE_BYTECODE", "").lower() not in _FALSE:
         return
-    for command, word in _uv_calls(step):
-        texts = [each.text for each in command.words]
+    for call in step.tools:
+        word, texts = call.word, [each.text for each in call.command.words]
+        if call.tool != "uv":
+            continue
         if any(each in _UV_COMPILES or each.startswith("UV_COMPILE_BYTECODE=") for each in texts):
             continue
         yield hit(
@@ -86,24 +86,6 @@ def _not_compiled_by_uv(step: RunStep, lost: str) -> Iterator[Hit]:
             fix=(step.edit([(word.end, word.end, " --compile-bytecode")]),) if step.script.editable else None,
             hint=f"uv … {word.text} --compile-bytecode, or ENV UV_COMPILE_BYTECODE=1",
         )
-
-
-def _uv_calls(step: RunStep) -> list[tuple[ShellCommand, Word]]:
-    """Return the calls of uv that install packages, each with the word of its subcommand."""
-    calls = ((command, _uv_install(command.words)) for command in step.script.commands)
-    return [(command, word) for command, word in calls if word is not None]
-
-
-def _uv_install(words: Sequence[Word]) -> Word | None:
-    texts = [each.text for each in words]
-    at = next((index for index, text in enumerate(texts) if text.rpartition("/")[2] == "uv"), None)
-    if at is None or not all("=" in text or _PYTHON.fullmatch(text) or text == "-m" for text in texts[:at]):
-        return None
-    if texts[at + 1 : at + 2] == ["sync"]:
-        return words[at + 1]
-    if texts[at + 1 : at + 2] == ["pip"] and texts[at + 2 : at + 3] in (["install"], ["sync"]):
-        return words[at + 2]
-    return None
 
 
 def _stripped(step: RunStep, lost: str) -> Iterator[Hit]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from lamina.declare.script import Replacement
 from lamina.lint.findings import Hit
 from lamina.lint.rule import LintRule
 from lamina.lint.steps import RunStep, hit
 from lamina.lint.survey import LintInput
+from lamina.lint.tools import tool_caches, unused_caches
 
 _CLEAN = "remove the command that empties pip's cache, as a mount is not part of the image; then "
 
@@ -103,18 +105,18 @@ RULES = (
         id="LAM105",
         slug="no-cache-dir",
         severity="warning",
-        summary="`pip install --no-cache-dir`, with or without a cache mount",
+        summary="`pip install --no-cache-dir` or `uv … --no-cache`, with or without a cache mount",
         why="one changed requirement downloads all of them again; a cache mount adds nothing to the image",
         fixes="removes it and mounts a cache",
-        find=_no_cache_dir,
+        find=lambda survey: chain(_no_cache_dir(survey), unused_caches(survey)),
     ),
     LintRule(
         id="LAM106",
         slug="no-cache-mount",
         severity="warning",
-        summary="`pip install` without a cache mount",
-        why="one changed requirement downloads all of them again, and pip's cache stays in the layer",
-        fixes="adds `--mount=type=cache,target=/root/.cache/pip`",
-        find=_no_cache_mount,
+        summary="an install by pip, uv, Poetry, PDM or Pipenv without a cache mount",
+        why="one changed requirement downloads all of them again, and the tool's cache stays in the layer",
+        fixes="adds `--mount=type=cache,target=/root/.cache/…`; for uv also `--link-mode=copy`",
+        find=lambda survey: chain(_no_cache_mount(survey), tool_caches(survey)),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.pip import Install
@@ -14,6 +15,7 @@ from lamina.lint.findings import Edit, Fix, Hit
 from lamina.lint.rule import LintRule
 from lamina.lint.steps import ROOT_USERS, CopiedPath, RunStep, edit_of, is_file
 from lamina.lint.survey import LintInput
+from lamina.lint.tools import whole_context
 
 _DEPENDENCIES = re.compile(
     r"(.*[-_.])?(requirements|constraints)([-_.].*)?\.(txt|in)|pyproject\.toml|.*\.lock|pylock\..*|setup\.(py|cfg)"
@@ -251,8 +253,9 @@ RULES = (
         severity="warning",
         summary="COPY of the whole context before an install",
         why="an edit of any file reruns the install",
-        fixes="copies pip's input files before it and the rest after it, if packages come only from an index",
-        find=_whole_context,
+        fixes="copies pip's input files before it and the rest after it, if packages come only from an "
+        "index; for uv adds a step that installs the dependencies alone",
+        find=lambda survey: chain(_whole_context(survey), whole_context(survey)),
     ),
     LintRule(
         id="LAM202",

@@ -126,7 +126,7 @@ def _named(image: Image, name: str) -> Iterator[str]:
 
 def _listings(image: Image) -> Iterator[tuple[str, str]]:
     for path in image.inputs.requirements:
-        if path.endswith((".txt", ".in")):
+        if path.endswith((".txt", ".in")) or path == _PYPROJECT:
             yield path, (image.root("") / path).read_text("utf-8", errors="replace")
 
 

@@ -8,12 +8,12 @@ from operator import attrgetter
 from typing import Any
 
 from lamina.errors import ConfigError, Problem, meant
-from lamina.lint import bases, bytecode, caches, contexts, copies, handlers, installs, secrets
+from lamina.lint import bases, bytecode, caches, contexts, copies, handlers, installs, secrets, tools
 from lamina.lint.findings import Finding, Hit, Severity
 from lamina.lint.rule import LintRule
 from lamina.lint.survey import LintInput
 
-_THEMES = (installs, caches, bytecode, copies, bases, contexts, secrets, handlers)
+_THEMES = (installs, caches, bytecode, copies, bases, contexts, secrets, handlers, tools)
 RULES: tuple[LintRule, ...] = tuple(
     sorted((rule for theme in _THEMES for rule in theme.RULES), key=attrgetter("id"))
 )

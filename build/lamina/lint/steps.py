@@ -10,6 +10,7 @@ from lamina.declare.dockerfile import Instruction
 from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
 from lamina.declare.flags import mount_options
 from lamina.declare.pip import Install, read_install
+from lamina.declare.project_tools import ToolInstall, read_tool_install
 from lamina.declare.recipe import ResolvedStage
 from lamina.declare.script import Replacement, Script, read_script
 from lamina.identify.image import Image
@@ -36,7 +37,7 @@ class CopiedPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStep:
-    """A RUN and its installs. places: copied and mounted paths, the last one first.
+    """A RUN. installs: by pip; tools: by others. places: copied and mounted paths, the last one first.
 
     root: whether root runs it. environment: the variables set by ENV so far, as written.
     """
@@ -46,6 +47,7 @@ class RunStep:
     instruction: Instruction
     script: Script
     installs: tuple[Install, ...]
+    tools: tuple[ToolInstall, ...]
     places: tuple[CopiedPath, ...]
     workdir: str
     root: bool
@@ -135,6 +137,7 @@ def _next(image: Image, stage: ResolvedStage, instruction: Instruction, before: 
         instruction=instruction,
         script=Script(text="", start=0, commands=(), editable=False),
         installs=(),
+        tools=(),
         places=(),
         workdir=TASK_ROOT,
         root=True,
@@ -162,6 +165,7 @@ def _next(image: Image, stage: ResolvedStage, instruction: Instruction, before: 
                 state,
                 script=script,
                 installs=tuple(each for each in found if each is not None),
+                tools=tuple(filter(None, map(read_tool_install, script.commands))),
                 places=(*_mounted(state), *own),
             )
     return state

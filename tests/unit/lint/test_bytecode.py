@@ -10,6 +10,7 @@ from ..conftest import RUNTIME, Repo
 from .conftest import look, mended, write
 
 REQUIREMENTS = {"requirements.txt": "boto3==1.40.1\n"}
+UV = "--mount=type=cache,target=/root/.cache/uv"
 INSTALL = "RUN pip install -r requirements.txt"
 
 
@@ -21,9 +22,15 @@ def messages(repo: Repo) -> list[str]:
     ("before", "after"),
     [
         ("RUN pip install --no-compile boto3", "pip install boto3"),
-        ("RUN uv pip install --system boto3", "RUN uv pip install --compile-bytecode --system boto3"),
-        ("RUN uv sync --frozen", "RUN uv sync --compile-bytecode --frozen"),
-        ("RUN python3 -m uv pip sync req.txt", "RUN python3 -m uv pip sync --compile-bytecode req.txt"),
+        (
+            f"RUN {UV} uv pip install --system boto3",
+            f"RUN {UV} uv pip install --compile-bytecode --system boto3",
+        ),
+        (f"RUN {UV} uv sync --frozen", f"RUN {UV} uv sync --compile-bytecode --frozen"),
+        (
+            f"RUN {UV} python -m uv pip sync r.txt",
+            f"RUN {UV} python -m uv pip sync --compile-bytecode r.txt",
+        ),
         (
             "RUN pip install boto3 && find / -name __pycache__ -exec rm -rf {} +",
             "pip install boto3\n",

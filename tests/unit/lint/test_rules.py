@@ -81,7 +81,7 @@ CASES = {
     "no-cache-mount": Case(
         bad=("RUN pip install a",),
         at=2,
-        good=((f"RUN {CACHE} pip install a",), ("RUN uv pip install a",), ("RUN pip list",)),
+        good=((f"RUN {CACHE} pip install a",), ("RUN uv pip list",), ("RUN pip list",)),
     ),
     "unpinned": Case(
         bad=("COPY src/requirements.txt /tmp/", INSTALL),
@@ -104,6 +104,22 @@ CASES = {
         bad=(f"RUN {CACHE} pip install --no-compile 'left==1.0'",),
         at=2,
         good=((f"RUN {CACHE} pip install 'left==1.0'",),),
+    ),
+    "unlocked-sync": Case(
+        bad=("RUN --mount=type=cache,target=/root/.cache/uv uv sync --compile-bytecode",),
+        at=2,
+        good=(("RUN --mount=type=cache,target=/root/.cache/uv uv sync --locked --compile-bytecode",),),
+    ),
+    "code-in-environment": Case(
+        bad=(
+            f"FROM {RUNTIME} AS build",
+            "COPY . /src",
+            "RUN cd /src && poetry install",
+            f"FROM {RUNTIME}",
+            "COPY --from=build /src/.venv /function",
+        ),
+        at=3,
+        good=(("COPY . /src", "RUN cd /src && poetry install"),),
     ),
     "context-before-install": Case(
         bad=("COPY . /var/task/", "RUN pip install -r src/requirements.txt"),
@@ -219,6 +235,11 @@ CASES = {
             ('CMD ["wheel.handler"]',),
             ("FROM debian", "COPY src/handler.py /var/task/", 'CMD ["handler.py"]'),
         ),
+    ),
+    "uv-run": Case(
+        bad=('CMD ["uv", "run", "app"]',),
+        at=2,
+        good=(("RUN uv run --version",),),
     ),
 }
 

@@ -1,0 +1,158 @@
+"""uv, Poetry, PDM and Pipenv are seen as pip is, and uv's steps are split as its guide recommends."""
+
+from __future__ import annotations
+
+import pytest
+
+from ..conftest import RUNTIME, Repo
+from .conftest import look, mended, write
+
+PROJECT = {
+    "pyproject.toml": '[project]\nname = "app"\nversion = "1"\ndependencies = ["boto3"]\n',
+    "uv.lock": "version = 1\n",
+    "src/app.py": "def handler(event, context): ...\n",
+}
+CACHE = "--mount=type=cache,target=/root/.cache/uv"
+BYTECODE = "ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy"
+
+
+def rules(repo: Repo, *ids: str) -> list[str]:
+    return [each.rule for each in look(repo) if each.rule in ids]
+
+
+@pytest.mark.parametrize(
+    ("line", "cache"),
+    [
+        ("RUN uv sync --locked", "uv"),
+        ("RUN uv pip install --system boto3", "uv"),
+        ("RUN python3 -m uv pip sync requirements.txt", "uv"),
+        ("RUN uv --no-progress sync --locked", "uv"),
+        ("RUN poetry install --no-root", "pypoetry"),
+        ("RUN pdm sync --no-self", "pdm"),
+        ("RUN pipenv install --deploy", "pipenv"),
+    ],
+)
+def test_an_install_gets_a_cache_mount(repo: Repo, line: str, cache: str) -> None:
+    write(repo, PROJECT, line)
+
+    assert rules(repo, "LAM106") == ["LAM106"]
+    assert f"--mount=type=cache,target=/root/.cache/{cache} \\\n" in mended(repo)
+    assert rules(repo, "LAM106") == []
+
+
+def test_a_mount_of_uv_comes_with_its_link_mode(repo: Repo) -> None:
+    write(repo, PROJECT, "RUN uv sync --locked --compile-bytecode")
+
+    assert "    uv sync --link-mode=copy --locked --compile-bytecode" in mended(repo)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (f"RUN {CACHE} uv sync --locked",),
+        ("RUN uv lock --check",),
+        ("RUN uv export --frozen > requirements.txt",),
+        ("RUN poetry check",),
+    ],
+)
+def test_what_installs_nothing_or_has_a_cache_needs_none(repo: Repo, lines: tuple[str, ...]) -> None:
+    write(repo, PROJECT, *lines)
+
+    assert rules(repo, "LAM105", "LAM106") == []
+
+
+def test_a_cache_of_someone_else_or_somewhere_else_is_left_to_people(repo: Repo) -> None:
+    write(repo, PROJECT, "ENV UV_CACHE_DIR=/cache", "RUN uv sync --locked")
+
+    [found] = [each for each in look(repo) if each.rule == "LAM106"]
+    assert found.fix is None
+
+
+def test_a_cache_that_is_mounted_is_used(repo: Repo) -> None:
+    write(repo, PROJECT, f"RUN {CACHE} uv sync --no-cache --locked")
+
+    assert rules(repo, "LAM105") == ["LAM105"]
+    assert "--no-cache" not in mended(repo)
+
+
+def test_the_dependencies_of_a_project_get_a_step_before_its_code(repo: Repo) -> None:
+    write(repo, PROJECT, BYTECODE, "WORKDIR /function", "COPY . .", f"RUN {CACHE} uv sync --locked --no-dev")
+
+    assert rules(repo, "LAM201") == ["LAM201"]
+    text = mended(repo)
+    assert text.index("uv sync --no-install-project --locked --no-dev") < text.index("COPY . .")
+    assert "--mount=type=bind,source=uv.lock,target=uv.lock" in text
+    assert rules(repo, "LAM201") == []
+
+
+@pytest.mark.parametrize(
+    ("files", "lines"),
+    [
+        ({"pyproject.toml": PROJECT["pyproject.toml"]}, ()),
+        (
+            {
+                **PROJECT,
+                "pyproject.toml": PROJECT["pyproject.toml"] + "[tool.uv.workspace]\nmembers = ['a']\n",
+            },
+            (),
+        ),
+        (PROJECT, ("RUN echo between",)),
+    ],
+    ids=["no lock", "a workspace", "a step between"],
+)
+def test_what_needs_more_than_lock_and_project_file_is_not_split(
+    repo: Repo, files: dict[str, str], lines: tuple[str, ...]
+) -> None:
+    write(repo, files, "WORKDIR /function", "COPY . .", *lines, f"RUN {CACHE} uv sync --locked")
+
+    [found] = [each for each in look(repo) if each.rule == "LAM201"]
+    assert found.fix is None
+    assert "--no-install-project" in (found.hint or "")
+
+
+@pytest.mark.parametrize("tool", ["poetry install", "pdm install", "pipenv sync"])
+def test_other_tools_are_found_after_the_whole_context(repo: Repo, tool: str) -> None:
+    write(repo, PROJECT, "COPY . .", f"RUN {tool}")
+
+    assert rules(repo, "LAM201") == ["LAM201"]
+
+
+def test_a_lock_may_not_change_during_the_build(repo: Repo) -> None:
+    write(repo, PROJECT, BYTECODE, "COPY uv.lock ./", f"RUN {CACHE} uv sync --no-dev")
+
+    assert rules(repo, "LAM111") == ["LAM111"]
+    assert "uv sync --locked --no-dev" in mended(repo)
+    write(repo, PROJECT, "ENV UV_FROZEN=1", f"RUN {CACHE} uv sync --no-dev")
+    assert rules(repo, "LAM111") == []
+
+
+def test_code_in_an_environment_that_is_copied_is_found(repo: Repo) -> None:
+    head = [
+        f"FROM {RUNTIME} AS build",
+        "ENV UV_PROJECT_ENVIRONMENT=/function UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy",
+        "WORKDIR /src",
+        f"RUN {CACHE} --mount=type=bind,source=uv.lock,target=uv.lock uv sync --locked --no-install-project",
+        "COPY . /src",
+    ]
+    tail = [f"FROM {RUNTIME}", "COPY --from=build /function /function"]
+    write(repo, PROJECT, *head, f"RUN {CACHE} uv sync --locked --no-editable", *tail)
+
+    [found] = [each for each in look(repo) if each.rule == "LAM112"]
+    assert found.message.endswith("the environment, which the image copies as one layer (COPY in line 8)")
+    assert rules(repo, "LAM201") == []  # the dependencies have their own step
+    write(repo, PROJECT, *head, f"RUN {CACHE} uv sync --locked --no-install-project", *tail)
+    assert rules(repo, "LAM112") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ('CMD ["uv", "run", "app"]', ["LAM602"]),
+        ('ENTRYPOINT ["/bin/uv", "run", "--no-sync", "python", "-m", "awslambdaric"]', ["LAM602"]),
+        ('ENTRYPOINT ["python3", "-m", "awslambdaric"]', []),
+    ],
+)
+def test_no_start_waits_for_uv(repo: Repo, line: str, found: list[str]) -> None:
+    write(repo, PROJECT, "COPY src/ /var/task/", line)
+
+    assert rules(repo, "LAM602") == found
