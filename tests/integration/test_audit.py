@@ -114,7 +114,7 @@ def build(repo: Repo, engine: TestEngine, folder: Path, output: str, *words: str
     )
 
 
-@pytest.mark.parametrize("where", ["engine", "registry"])
+@pytest.mark.parametrize("where", ["engine", pytest.param("registry", marks=pytest.mark.nightly)])
 def test_an_image_with_unhashed_changes_is_found(
     tiny: Repo, engine: TestEngine, registry: str, where: str
 ) -> None:

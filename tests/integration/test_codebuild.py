@@ -308,6 +308,7 @@ def test_an_image_the_registry_does_not_confirm_is_not_recorded(
     assert set(away.recorded) == {"base-dynamo", "base-label"}
 
 
+@pytest.mark.nightly
 def test_a_build_can_be_started_without_waiting(away: Repo, machines: CodeBuildDouble) -> None:
     done = build(away, "--no-wait")
     assert set(done.images().values()) == {"started"}
@@ -338,6 +339,7 @@ def held(machines: CodeBuildDouble) -> Iterator[threading.Event]:
     machines.before = None
 
 
+@pytest.mark.nightly
 def test_stopping_the_command_stops_the_build(
     away: Repo, machines: CodeBuildDouble, held: threading.Event
 ) -> None:
@@ -422,6 +424,7 @@ def test_a_batch_builds_the_graph_on_several_machines(
     assert away.recorded == done.images("digest")
 
 
+@pytest.mark.nightly
 def test_secrets_come_from_aws_and_never_from_here(
     away: Repo, machines: CodeBuildDouble, front: AwsFront
 ) -> None:

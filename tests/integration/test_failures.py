@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import TestEngine
+from conftest import TestEngine, sampled
 from projects import Done, Repo, wait_for
 
 pytestmark = pytest.mark.engine
@@ -281,8 +281,9 @@ class TestAtOnce:
         assert (first.code, second.code) == (0, 0), f"{first.text}\n{second.text}"
         return first, second
 
-    def test_the_same_key(self, tiny: Repo) -> None:
-        for number in range(3):
+    @sampled("rounds", sample=1, complete=3)
+    def test_the_same_key(self, tiny: Repo, rounds: int) -> None:
+        for number in range(rounds):
             tiny.append("src/dynamo.py", f"# {number}\n")
             first, second = self.both(tiny, tiny)
             assert first.images("tag") == second.images("tag")
@@ -341,8 +342,11 @@ class TestInterrupted:
 
     @pytest.mark.parametrize(
         ("number", "code"),
-        [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
-        ids=["ctrl-c", "term", "hang-up"],
+        [
+            pytest.param(signal.SIGINT, 130, id="ctrl-c"),
+            pytest.param(signal.SIGTERM, 143, id="term", marks=pytest.mark.nightly),
+            pytest.param(signal.SIGHUP, 129, id="hang-up", marks=pytest.mark.nightly),
+        ],
     )
     def test_asked_to_stop(self, slow: Repo, number: signal.Signals, code: int) -> None:
         with slow.running("build-all", "--json") as child:

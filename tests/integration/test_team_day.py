@@ -19,7 +19,7 @@ from lamina.declare.machine import native_platform
 from lamina.process import SubprocessRunner
 from lamina.sandbox import engine as sandbox
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.nightly]
 
 CONFIG = """\
 [tool.lamina.images.lambda-tiny]
