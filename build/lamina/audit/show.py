@@ -8,12 +8,13 @@ from typing import Any
 from lamina.audit.compare import Audited
 from lamina.audit.layers import AuditVerdict
 from lamina.audit.verified import Verified
-from lamina.report.console import Screen, make_table, shown_reasons, styled
+from lamina.report.console import Screen, shown_reasons, styled
+from lamina.report.table import TextTable
 
 
 def show_audit(screen: Screen, audited: Iterable[Audited], *, skipped: int, seed: int | None) -> None:
     """Show the verdicts as a table. skipped: number of skipped images. seed: of the sample, if any."""
-    table = make_table("image", "verdict", "why", "cached", "tag")
+    table = TextTable(("image", "verdict", "why", "cached", "tag"))
     counts: dict[str, int] = {"confirmed": 0, "false skip": 0, "not comparable": 0}
     for each in audited:
         verdict = each.verdict

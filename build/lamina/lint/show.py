@@ -6,24 +6,25 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.text import Text
-
 from lamina.lint.findings import Finding
 from lamina.report import figures
-from lamina.report.console import Screen, make_table, styled
+from lamina.report.console import Screen, styled
+from lamina.report.table import Span, TextTable
 
 
 def show_findings(screen: Screen, findings: Sequence[Finding]) -> None:
     """Show findings as a table: rule, place, message, the reason and the next step."""
-    table = make_table("rule", "severity", "where", "finding", wide="finding")
+    table = TextTable(("rule", "severity", "where", "finding"), wide="finding")
     for each in findings:
         next_step = "--fix" if each.fix else each.hint
-        text = Text(each.message)
-        text.append(f"\nwhy: {each.why}", style="dim")
-        text.append(f"\n{each.certainty}, unless {each.unless}" if each.unless else "", style="dim")
-        text.append(f"\nnext: {next_step}" if next_step else "", style="cyan")
-        where = Text(f"{each.where}\n{each.image}")
-        table.add_row(Text(f"{each.rule}\n{each.slug}"), styled(each.severity), where, text)
+        text = (
+            Span(each.message),
+            Span(f"\nwhy: {each.why}", "dim"),
+            Span(f"\n{each.certainty}, unless {each.unless}" if each.unless else "", "dim"),
+            Span(f"\nnext: {next_step}" if next_step else "", "cyan"),
+        )
+        rule, where = f"{each.rule}\n{each.slug}", f"{each.where}\n{each.image}"
+        table.add_row(rule, styled(each.severity), where, text)
     if findings:
         screen.table(table)
     counts = Counter(each.severity for each in findings)

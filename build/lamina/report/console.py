@@ -9,18 +9,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
-
 from lamina.errors import LaminaError, Problem
 from lamina.identify.change_lines import ChangeLine, describe_changes
 from lamina.masks import Mask, environment_values
 from lamina.report import figures
 from lamina.report.document import SCHEMA
 from lamina.report.github import FoldedView, GitHub, harmless
-from lamina.report.streams import console
-from lamina.report.view import BuildView, LiveView, PlainView
+from lamina.report.streams import Output
+from lamina.report.table import Cell, TextTable, cell
+from lamina.report.view import BuildView, PlainView
 
 if TYPE_CHECKING:  # `plan` must not import the modules that build
     from lamina.decide.plan import Plan
@@ -78,11 +75,10 @@ class Screen:
         """The secrets to hide in all output; it learns further ones as they become known."""
         self._json = as_json
         self._rewrite = rewrite
-        self._out = console(stream or (sys.stderr if as_json else sys.stdout), env, self._put)
-        self._err = console(sys.stderr, env, self._put)
+        self._out = Output(stream or (sys.stderr if as_json else sys.stdout), env, self._put)
+        self._err = Output(sys.stderr, env, self._put)
         dull = env.get("BUILDKIT_PROGRESS") == "plain" or any(_is_on(env, name) for name in _CI)
-        # FORCE_COLOR makes any file a terminal to rich; a live view needs a real one.
-        self.live = not (plain or dull) and self._out.is_terminal and self._out.file.isatty()
+        self.live = not (plain or dull) and self._out.live
         self._messages: list[dict[str, Any]] = []
         self._github = GitHub(self.say, env) if _is_on(env, _GITHUB) else None
         self._headlines: set[str] = set()
@@ -92,11 +88,11 @@ class Screen:
 
     def say(self, line: str) -> None:
         """Print a line about the progress of the command."""
-        self._out.print(Text(line))
+        self._out.line(line)
 
     def aside(self, line: str) -> None:
         """Print a dim line."""
-        self._out.print(Text(line, style="dim"))
+        self._out.line(line, "dim")
 
     def headline(self, line: str | None) -> None:
         """Print a line that must not be overlooked, once; nothing for None."""
@@ -105,7 +101,7 @@ class Screen:
             self._note("warning", line)
             if self._github:
                 self._github.headline(line)
-            self._out.print(Text(line, style="bold yellow"))
+            self._out.line(line, "bold yellow")
 
     def notes(self, notes: Iterable[Problem]) -> None:
         """Print notes: what the user should know and what does not stop the command."""
@@ -113,7 +109,7 @@ class Screen:
             self._note("note", str(note))
             if self._github:
                 self._github.annotate("warning", note)
-            self._out.print(Text(f"note: {note}", style="yellow"))
+            self._out.line(f"note: {note}", "yellow")
 
     def error(self, error: LaminaError) -> None:
         """Print every problem of an error on standard error."""
@@ -122,7 +118,7 @@ class Screen:
             if self._github:
                 self._github.annotate("error", problem)
             text = f"error: {problem}"
-            self._err.print(Text(harmless(text) if self._github else text, style="red"))
+            self._err.line(harmless(text) if self._github else text, "red")
 
     def changes(self, prefix: str, changes: Iterable[InputChange]) -> None:
         """Print each difference of an image on a line after the prefix, with its details below."""
@@ -130,13 +126,13 @@ class Screen:
             self.say(f"{prefix}{each.line}")
             margin = " " * (len(prefix) - len(prefix.lstrip()) + _MARGIN)
             for line in each.details:
-                self._out.print(Text(margin + line, style=_DIFF_STYLE.get(line[:2], "dim")))
+                self._out.line(margin + line, _DIFF_STYLE.get(line[:2], "dim"))
 
     def plan(self, plan: Plan) -> None:
         """Print the plan as a table."""
         self.headline(plan.headline)
         self.notes(plan.notes)
-        table = make_table("image", "action", "why", "tag")
+        table = TextTable(("image", "action", "why", "tag"))
         for name, decision in plan.decisions.items():
             action = "append" if decision.append else decision.action
             table.add_row(name, styled(action), shown_reasons(decision.reasons), decision.image.tag)
@@ -153,9 +149,8 @@ class Screen:
         seconds: of the whole command. brief: leave out skipped images.
         """
         roomy = self._out.width >= _ROOMY
-        table = make_table(
-            "image", "action", "why", "cached", "seconds", "tag", *(["digest"] if roomy else [])
-        )
+        headings = ("image", "action", "why", "cached", "seconds", "tag")
+        table = TextTable((*headings, "digest") if roomy else headings)
         for name, result in outcome.results.items():
             if brief and result.status == "skipped":
                 continue
@@ -182,7 +177,7 @@ class Screen:
     def diff(self, lines: Iterable[str]) -> None:
         """Print a unified diff."""
         for line in lines:
-            self._out.print(Text(line, style=_DIFF_STYLE.get(f"{line[:1]} ", "")))
+            self._out.line(line, _DIFF_STYLE.get(f"{line[:1]} ", ""))
 
     def document(self, document: Any) -> None:
         """Print a JSON document as the only standard output."""
@@ -192,27 +187,27 @@ class Screen:
         """Print a text unchanged as the only standard output."""
         print(self.mask.hide(text), end="")
 
-    def table(self, table: Table) -> None:
+    def table(self, table: TextTable) -> None:
         """Print a table. Not with ``as_json``, whose object has the same data."""
         if not self._json:
-            self._out.print(table, soft_wrap=False)
+            self._out.table(table)
 
     def line(self, line: str, style: str = "") -> None:
         """Print a line in a style of rich."""
-        self._out.print(Text(line, style=style))
+        self._out.line(line, style)
 
     def rows(self, headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, wide: str = "") -> None:
         """Print a table of text cells. wide: the column to fold; if needed, the widest other folds too."""
-        table, cells = make_table(*headings, wide=wide), tuple(rows)
+        table, cells = TextTable(headings, wide=wide), tuple(rows)
         fixed = {
             index: max(len(row[index]) for row in (headings, *cells))
             for index, heading in enumerate(headings)
             if heading != wide
         }
         if fixed and sum(fixed.values()) + 2 * len(headings) + 2 * _NARROWEST > self._out.width:
-            table.columns[max(fixed, key=fixed.__getitem__)].no_wrap = False
+            table.folding.add(headings[max(fixed, key=fixed.__getitem__)])
         for row in cells:
-            table.add_row(*(escape(cell) for cell in row))
+            table.add_row(*row)
         self.table(table)
 
     def finish(self, command: str, *, ok: bool, images: list[dict[str, Any]], **more: Any) -> None:
@@ -233,7 +228,7 @@ class Screen:
         if self._json or not self.live or not sys.stdin.isatty():
             return default
         try:
-            answer = self._out.input(Text(f"{question} [{'Y/n' if default else 'y/N'}] ")).strip().lower()
+            answer = self._out.ask(f"{question} [{'Y/n' if default else 'y/N'}] ").strip().lower()
         except (EOFError, KeyboardInterrupt):
             return default
         return answer.startswith("y") if answer else default
@@ -244,14 +239,18 @@ class Screen:
         if not self.live:
             yield self.say
             return
-        with self._out.status("") as status:
-            yield lambda line: status.update(Text(line))
+        with self._out.status() as show:
+            yield show
 
     def progress(self, images: tuple[str, ...]) -> BuildView:
         """Return the view of a build that is about to start."""
         if self._github:
             return FoldedView(self._out, images)
-        return LiveView(self._out, images) if self.live else PlainView(self._out)
+        if not self.live:
+            return PlainView(self._out)
+        from lamina.report.live import LiveView
+
+        return LiveView(self._out.rich, images)
 
     def _note(self, level: str, text: str) -> None:
         self._messages.append({"level": level, "text": text})
@@ -271,22 +270,13 @@ def _is_on(env: Mapping[str, str], name: str) -> bool:
     return env.get(name, "").lower() not in {"", "0", "false"}
 
 
-def make_table(*headings: str, wide: str = "why") -> Table:
-    """Return an empty table. wide: the column that may fold."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in headings:
-        least = _NARROWEST if heading == wide else None
-        table.add_column(heading, overflow="fold", no_wrap=heading != wide, min_width=least)
-    return table
-
-
-def styled(word: str) -> Text:
+def styled(word: str) -> Cell:
     """Return a word (an action, a verdict, a severity) in its colour."""
-    return Text(word, style=_STYLE.get(word, ""))
+    return cell(word, _STYLE.get(word, ""))
 
 
-def shown_reasons(reasons: tuple[str, ...]) -> Text:
+def shown_reasons(reasons: tuple[str, ...]) -> str:
     """Return the first reasons, and how many more there are."""
     shown = "\n".join(reasons[:_SHOWN_REASONS])
     more = len(reasons) - _SHOWN_REASONS
-    return Text(f"{shown}\nand {more} more" if more > 0 else shown)
+    return f"{shown}\nand {more} more" if more > 0 else shown

@@ -11,9 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rich.console import Console
-from rich.text import Text
-
 from lamina.execute.step_line import step_line
 from lamina.report.view import BuildView
 
@@ -21,6 +18,7 @@ if TYPE_CHECKING:
     from lamina.errors import Problem
     from lamina.execute.outcome import Outcome
     from lamina.execute.progress import BakeStep, Trace
+    from lamina.report.streams import Output
 
 _PLACE = re.compile(r"(?P<file>[^:]+):(?P<line>\d+)(?::\d+)?")
 _DIGEST = 19
@@ -79,8 +77,8 @@ class GitHub:
 class FoldedView(BuildView):
     """Prints the log of each image in its own fold when the image is done or has failed."""
 
-    def __init__(self, console: Console, images: tuple[str, ...]) -> None:
-        self._console = console
+    def __init__(self, output: Output, images: tuple[str, ...]) -> None:
+        self._output = output
         self._waiting = dict.fromkeys(images)
         self._traces: dict[str, Trace] = {}
 
@@ -103,7 +101,7 @@ class FoldedView(BuildView):
         if not lines:
             return
         log = harmless("\n".join(lines))
-        self._console.print(Text(f"::group::{image}\n{log}\n::endgroup::"))
+        self._output.line(f"::group::{image}\n{log}\n::endgroup::")
 
 
 def harmless(text: str) -> str:

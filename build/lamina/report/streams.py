@@ -1,23 +1,29 @@
-"""Consoles for people: hide secrets in all output, and never fail on a character."""
+"""Output to people: hide secrets in all of it, and never fail on a character.
+
+Rich prints colours and what does not fit; plain lines, which logs and pipes get, need no rich.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
-from typing import IO, Any, cast
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, cast
 
-from rich.console import Console
+from lamina.report.table import TextTable
 
-_PIPE_WIDTH = 240
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPE_WIDTH = 240
+_FORCING = ("FORCE_COLOR", "TTY_COMPATIBLE")
+"""Variables with which rich takes any file for a terminal."""
+_CONTROLS = dict.fromkeys(map(ord, "\a\b\v\f\r"))
+_TAB = 8
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Let the error pass to the command's end: rich would exit here with a failure."""
-        raise
-
-
-class _Rewritten:
+class Rewritten:
     """A stream that rewrites each text before it is written."""
 
     def __init__(self, file: IO[str], put: Callable[[str], str]) -> None:
@@ -25,20 +31,77 @@ class _Rewritten:
         self._put = put
 
     def write(self, text: str) -> int:
+        """Write the rewritten text."""
         return self._file.write(self._put(text))
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._file, name)
 
 
-def console(file: IO[str], env: Mapping[str, str], put: Callable[[str], str]) -> Console:
-    """Make a console on a stream. put: rewrites each text before it is written.
+class Output:
+    """Prints lines and tables on a stream.
 
     A pipe gets a large width, so that lines do not fold. Characters outside the stream's encoding are
     escaped: a file name must not fail a command.
     """
-    if isinstance(file, io.TextIOWrapper):
-        file.reconfigure(errors="backslashreplace")
-    width = None if file.isatty() else _PIPE_WIDTH
-    rewritten = cast("IO[str]", _Rewritten(file, put))
-    return _Console(file=rewritten, width=width, highlight=False, soft_wrap=True, _environ=env)
+
+    def __init__(self, file: IO[str], env: Mapping[str, str], put: Callable[[str], str]) -> None:
+        """Make an output. put: rewrites each text before it is written."""
+        if isinstance(file, io.TextIOWrapper):
+            file.reconfigure(errors="backslashreplace")
+        self._file = cast("IO[str]", Rewritten(file, put))
+        self._env = env
+        self._tty = file.isatty()
+        self._styled = self._tty or any(env.get(name) for name in _FORCING)
+
+    @cached_property
+    def rich(self) -> Console:
+        """Rich's console on the stream."""
+        from lamina.report.rich_console import make_console
+
+        return make_console(self._file, self._env, width=None if self._tty else PIPE_WIDTH)
+
+    @property
+    def live(self) -> bool:
+        """Whether lines can be replaced: on a real terminal, not on a file that FORCE_COLOR makes one."""
+        return self._tty and self.rich.is_terminal
+
+    @property
+    def width(self) -> int:
+        """Characters in a line."""
+        return self.rich.width if self._tty else PIPE_WIDTH
+
+    def line(self, text: str, style: str = "") -> None:
+        """Print a text in a style of rich, and a line break."""
+        if self._styled:
+            from rich.text import Text
+
+            self.rich.print(Text(text, style=style))
+        else:
+            self._write(text.translate(_CONTROLS).expandtabs(_TAB) + "\n")
+
+    def table(self, table: TextTable) -> None:
+        """Print a table."""
+        lines = None if self._styled else table.lines(PIPE_WIDTH)
+        if lines is None:
+            self.rich.print(table.rich(), soft_wrap=False)
+        else:
+            self._write("".join(f"{line}\n" for line in lines))
+
+    def ask(self, question: str) -> str:
+        """Print a question on a terminal, and return the line that answers it."""
+        from rich.text import Text
+
+        return self.rich.input(Text(question))
+
+    @contextmanager
+    def status(self) -> Iterator[Callable[[str], None]]:
+        """Give a function that replaces the last line of a terminal."""
+        from rich.text import Text
+
+        with self.rich.status("") as status:
+            yield lambda line: status.update(Text(line))
+
+    def _write(self, text: str) -> None:
+        self._file.write(text)
+        self._file.flush()

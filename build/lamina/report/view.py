@@ -1,24 +1,14 @@
-"""Show a build while it runs: live lines on a terminal, else a plain line for each step."""
+"""Show a build while it runs: a plain line for each step; `live` has the view for terminals."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
-
-from rich.console import Console, RenderableType
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.spinner import Spinner
-from rich.table import Table
-from rich.text import Text
 
 from lamina.execute.step_line import step_line
 
 if TYPE_CHECKING:
     from lamina.execute.progress import Trace
-
-_REFRESHES = 8
-_BAR = 16
+    from lamina.report.streams import Output
 
 
 class BuildView:
@@ -34,54 +24,11 @@ class BuildView:
         """Take the changed trace."""
 
 
-class LiveView(BuildView):
-    """Shows a line for each image: a bar of its steps, the time so far, the current step."""
-
-    def __init__(self, console: Console, images: tuple[str, ...]) -> None:
-        self._images = images
-        self._traces: dict[str, Trace] = {}
-        self._spinner = Spinner("dots")
-        self._live = Live(
-            console=console, get_renderable=self._render, refresh_per_second=_REFRESHES, transient=True
-        )
-
-    def __enter__(self) -> LiveView:
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-    def watch(self, trace: Trace) -> None:
-        """See `BuildView.watch`; the view redraws on its own timer."""
-        self._traces |= dict.fromkeys(trace.images, trace)
-
-    def _render(self) -> Table:
-        table = Table.grid(padding=(0, 1, 0, 0), expand=True)
-        for width in (1, max(map(len, self._images), default=0), _BAR, len("1234.5s")):
-            table.add_column(width=width, no_wrap=True)
-        table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        now = time.time()
-        for name in self._images:
-            table.add_row(*self._row(name, now))
-        return table
-
-    def _row(self, name: str, now: float) -> tuple[RenderableType, ...]:
-        trace = self._traces.get(name)
-        progress = trace.progress(name, now=now) if trace else None
-        if progress is None or not progress.seconds:
-            return ("", name, "", "", Text("waiting", style="dim"))
-        done = Text("✓", "green") if progress.exported else self._spinner
-        mark = Text("✗", "red") if progress.failed else done
-        bar = ProgressBar(total=max(progress.total, 1), completed=progress.done, width=_BAR)
-        return (mark, name, bar, f"{progress.seconds:6.1f}s", Text(step_line(progress.current), style="dim"))
-
-
 class PlainView(BuildView):
     """Prints a line for every finished step, for logs."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, output: Output) -> None:
+        self._output = output
         self._said: set[str] = set()
 
     def watch(self, trace: Trace) -> None:
@@ -91,4 +38,4 @@ class PlainView(BuildView):
                 continue
             self._said.add(step.digest)
             end = "FAILED" if step.error else "CACHED" if step.cached else f"{step.seconds:.1f}s"
-            self._console.print(Text(f"{step.image}: {step_line(step.name)} {end}"))
+            self._output.line(f"{step.image}: {step_line(step.name)} {end}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 import shutil
@@ -169,7 +168,9 @@ def _debian_packages(runner: Runner, root: Path) -> list[str]:
 
 
 def _python_packages(root: Path, python: str) -> list[str]:
-    found = importlib.metadata.distributions(path=[str(site_folder(root, python))])
+    from importlib.metadata import distributions  # slow to import, and every build imports this module
+
+    found = distributions(path=[str(site_folder(root, python))])
     return [f"{item.metadata['Name'].lower()}={item.version}" for item in found]
 
 

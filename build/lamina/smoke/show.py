@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rich.text import Text
-
-from lamina.report.console import Screen, make_table, styled
+from lamina.report.console import Screen, styled
 from lamina.report.inits import Runs
+from lamina.report.table import TextTable, cell
 from lamina.smoke.answer import Failure
 from lamina.smoke.container import Smoked
 from lamina.smoke.show_init import init_document
@@ -21,13 +20,12 @@ _LOG_LINES = 20
 def show_smoke(screen: Screen, smoked: Iterable[Smoked]) -> None:
     """Show the results as a table, then each payload, or the traceback or last lines of a failure."""
     tried = tuple(smoked)
-    table = make_table(
-        "image", "function", "result", "init ms", "duration ms", "billed ms", "memory MB", wide="result"
-    )
+    headings = ("image", "function", "result", "init ms", "duration ms", "billed ms", "memory MB")
+    table = TextTable(headings, wide="result")
     for each in tried:
         answer = each.answer
-        slow = Text("slow init", style="bold red") if each.is_slow else styled("ok")
-        failed = Text(answer.failure.type, style="bold red") if answer.failure else slow
+        slow = cell("slow init", "bold red") if each.is_slow else styled("ok")
+        failed = cell(answer.failure.type, "bold red") if answer.failure else slow
         result = styled("skipped") if each.skipped else failed
         figures = (answer.init_ms, answer.duration_ms, answer.billed_ms, answer.memory_mb)
         table.add_row(each.image, each.function, result, *(_figure(number) for number in figures))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from lamina.flow.plan import make_plan_only
 from lamina.flow.session import Session
-from lamina.flow.tags import apply_tags, make_tags, move_stable
 from lamina.report.document import plan_documents
 from lamina.tasks.commands import NOT_EMPTY
 from lamina.tasks.frame import report
@@ -41,6 +40,8 @@ def _build(session: Session, name: str, kind: str | None) -> int:
 
 def tag(session: Session, *, apply: bool) -> int:
     """Print the tags of images; with ``apply`` set them. Only that needs the engine or a registry."""
+    from lamina.flow.tags import apply_tags, make_tags
+
     if not apply:
         session.go_offline()
     tagged = make_tags(session)
@@ -63,6 +64,8 @@ def push(session: Session) -> int:
 
 def stable(session: Session) -> int:
     """Move the tag stable of base images."""
+    from lamina.flow.tags import move_stable
+
     moved = move_stable(session)
     session.screen.rows(("base", "stable is now"), ((name, str(ref)) for name, ref in moved.items()))
     documents = [{"name": name, "ref": str(ref)} for name, ref in moved.items()]
