@@ -27,7 +27,13 @@ HERE = PurePath(__file__).parent
 RUNTIME = "public.ecr.aws/lambda/python:3.13"
 DIGEST = "sha256:" + "1" * 64
 REAL = {
-    *("test_process.py", "sandbox", "registries/test_local.py", "registries/test_http.py"),
+    *(
+        "test_process.py",
+        "sandbox",
+        "registries/test_local.py",
+        "registries/test_http.py",
+        "registries/test_engine_socket.py",
+    ),
     "smoke/test_starting.py",
 }
 """Tests of what needs the real thing: processes, sockets of this machine, sleep."""

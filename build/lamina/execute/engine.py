@@ -12,6 +12,7 @@ from typing import Any
 
 from lamina.errors import EngineError, Problem
 from lamina.process import Command, Runner
+from lamina.registries.engine_socket import UNIX, EngineSocket
 from lamina.registries.local import connect
 from lamina.sandbox import engine as sandbox
 
@@ -90,7 +91,7 @@ def find_engine(
     name = env.get("LAMINA_ENGINE")
     if name:
         return _private(runner, name, (), start=start, say=say)
-    host, chosen = _host(env)
+    host, chosen = chosen_host(env)
     try:
         return _facts(host, docker=Path("docker"), buildx=("docker", "buildx"))
     except EngineError as error:
@@ -120,10 +121,12 @@ def _private(
     )
 
 
-def _host(env: Mapping[str, str]) -> tuple[str, bool]:
+def chosen_host(env: Mapping[str, str]) -> tuple[str, bool]:
     """Return the address of the user's engine, and whether the user chose it explicitly."""
     if env.get("DOCKER_HOST"):
         return env["DOCKER_HOST"], True
+    if not env.get("DOCKER_CONTEXT") and not _names_context(env):
+        return DEFAULT_HOST, False
     from docker.context import ContextAPI
 
     try:
@@ -137,17 +140,45 @@ def _host(env: Mapping[str, str]) -> tuple[str, bool]:
     return str(context.Host), True
 
 
-def _connect(host: str) -> Any:
-    """Return a docker-py client. Raises EngineError if the engine does not answer."""
+def _names_context(env: Mapping[str, str]) -> bool:
+    """Whether docker's configuration may name a context; docker-py takes long to import only to say no."""
+    folder = env.get("DOCKER_CONFIG") or Path(env.get("HOME") or "~", ".docker").expanduser()
+    try:
+        return bool(json.loads(Path(folder, "config.json").read_bytes()).get("currentContext"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, AttributeError):
+        return True
+
+
+def _info(host: str) -> Mapping[str, Any]:
+    """Return the engine's facts about itself. Raises EngineError if it does not answer."""
+    try:
+        if host.startswith(UNIX):
+            return EngineSocket(host, timeout=_QUICK_SECONDS).info()
+        return _info_by_docker_py(host)
+    except (EngineError, OSError, ValueError) as error:
+        raise _silent(host, error) from None
+
+
+def _info_by_docker_py(host: str) -> Mapping[str, Any]:
     from docker.errors import DockerException
 
     try:
-        return connect(host, timeout=_QUICK_SECONDS)
-    except (EngineError, DockerException, OSError, ValueError) as error:
-        raise EngineError.of(
-            f"no Docker engine answers at {host}: {_innermost(error)}",
-            hint="start it, or unset DOCKER_HOST and DOCKER_CONTEXT to use the default one",
-        ) from None
+        client = connect(host, timeout=_QUICK_SECONDS)
+    except DockerException as error:
+        raise _silent(host, error) from None
+    try:
+        return dict(client.info())
+    finally:
+        client.close()
+
+
+def _silent(host: str, error: BaseException) -> EngineError:
+    return EngineError.of(
+        f"no Docker engine answers at {host}: {_innermost(error)}",
+        hint="start it, or unset DOCKER_HOST and DOCKER_CONTEXT to use the default one",
+    )
 
 
 def _innermost(error: BaseException) -> str:
@@ -168,11 +199,7 @@ def _facts(
     environment: Mapping[str, str] | None = None,
     private: bool = False,
 ) -> Engine:
-    client = _connect(host)
-    try:
-        info = client.info()
-    finally:
-        client.close()
+    info = _info(host)
     version = str(info.get("ServerVersion", "0"))
     if _parsed(version) < OLDEST_ENGINE:
         raise EngineError.of(

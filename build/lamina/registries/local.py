@@ -14,6 +14,7 @@ from lamina.errors import EngineError, RegistryError
 from lamina.parallel import gather
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential
+from lamina.registries.engine_socket import START_HINT, UNIX, EngineSocket
 from lamina.registries.pace import STALL_HINT, Pace
 from lamina.registries.refusals import UnansweredError
 
@@ -24,7 +25,6 @@ _CONNECT_SECONDS = 5
 _DEFAULT = "unix:///var/run/docker.sock"
 _DENIED = ("unauthorized", "no basic auth", "denied", "authentication", "authorization token has expired")
 _ON_THE_WIRE = frozenset({"Waiting", "Pushing", "Downloading"})
-_HINT = "start it, or set DOCKER_HOST; try: docker info"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class RefusedError(RegistryError):
 
 
 class LocalStore:
-    """One engine, through docker-py. Failures of the engine raise EngineError.
+    """One engine, through docker-py; images are looked up over its socket. Its failures raise EngineError.
 
     base_url: ``unix:///…``, ``tcp://…`` or ``ssh://…``; None for DOCKER_HOST or docker's own default.
     api: a docker-py ``APIClient`` or a double to use instead of connecting.
@@ -62,12 +62,15 @@ class LocalStore:
         self._base_url = base_url
         self._api = api
         self._stall = stall
+        direct = api is None and base_url is not None and base_url.startswith(UNIX)
+        self._socket = EngineSocket(base_url, timeout=_SECONDS) if direct and base_url else None
 
     def images(self, refs: Iterable[Reference]) -> Mapping[Reference, LocalImage | None]:
         """Return the images by reference, None for missing ones."""
         wanted = tuple(dict.fromkeys(refs))
-        with self._engine("inspect images"):
-            pass  # connect once, before there are threads
+        if self._socket is None:
+            with self._engine("inspect images"):
+                pass  # connect once, before there are threads
         # The engine is slow at each (it adds up unpacked sizes) and answers several at once.
         return dict(zip(wanted, gather(self._image, wanted, threads=_AT_ONCE), strict=True))
 
@@ -158,6 +161,9 @@ class LocalStore:
             self._api.close()
 
     def _image(self, ref: Reference) -> LocalImage | None:
+        if self._socket is not None:
+            found = self._socket.image(ref)
+            return image_of(ref, found) if found is not None else None
         with self._engine(f"inspect {ref}") as api:
             from docker.errors import NotFound
 
@@ -235,7 +241,7 @@ def engine_errors(what: str, where: str) -> Iterator[None]:
         raise EngineError.of(f"the engine cannot {what}: {message}", where=where) from error
     except (DockerException, RequestException) as error:
         raise EngineError.of(
-            f"the Docker engine does not answer, cannot {what}", where=where, hint=_HINT
+            f"the Docker engine does not answer, cannot {what}", where=where, hint=START_HINT
         ) from error
 
 
@@ -280,15 +286,17 @@ def connect(base_url: str | None, *, timeout: int = _SECONDS) -> Any:
     if base_url is not None:
         settings["base_url"] = base_url
     url = str(settings.get("base_url") or _DEFAULT)
-    if url.startswith("unix://"):
+    if url.startswith(UNIX):
         # Try first: docker-py leaks the socket, with a ResourceWarning, when the connection fails.
         with socket.socket(socket.AF_UNIX) as knock:
             knock.settimeout(_CONNECT_SECONDS)
             try:
-                knock.connect(url.removeprefix("unix://"))
+                knock.connect(url.removeprefix(UNIX))
             except OSError as error:
                 reason = (error.strerror or str(error)).lower()
-                raise EngineError.of(f"there is no Docker engine at {url}: {reason}", hint=_HINT) from error
+                raise EngineError.of(
+                    f"there is no Docker engine at {url}: {reason}", hint=START_HINT
+                ) from error
     ssh = url.startswith("ssh://")
     return docker.APIClient(version="auto", timeout=timeout, use_ssh_client=ssh, **settings)
 

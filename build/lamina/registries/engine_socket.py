@@ -1,0 +1,74 @@
+"""Questions to an engine over its unix socket, with the standard library.
+
+docker-py is the client for everything else. It takes longer to import than a command takes that builds
+nothing and only asks for its images.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from lamina.errors import EngineError
+from lamina.refs import Reference
+
+UNIX = "unix://"
+START_HINT = "start it, or set DOCKER_HOST; try: docker info"
+_MISSING, _BAD = 404, 400
+
+
+class EngineSocket:
+    """Asks one engine; may be used by several threads, since every question has its own connection.
+
+    url: ``unix:///path``. timeout: seconds.
+    """
+
+    def __init__(self, url: str, *, timeout: float) -> None:
+        self._url = url
+        self._timeout = timeout
+
+    def info(self) -> Mapping[str, Any]:
+        """Return the facts about the engine. Shape: Docker Engine API, ``GET /info``."""
+        return self._get("/info", "tell its version") or {}
+
+    def image(self, ref: Reference) -> Mapping[str, Any] | None:
+        """Return an image's inspection, None if there is none. Shape: ``GET /images/{name}/json``."""
+        return self._get(f"/images/{ref}/json", f"inspect {ref}")
+
+    def _get(self, path: str, what: str) -> Mapping[str, Any] | None:
+        """Return a document; None for one that is missing. what: the action, for errors."""
+        connection = self._connect()
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            found = json.loads(answer.read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise EngineError.of(
+                f"the Docker engine does not answer, cannot {what}", where=self._url, hint=START_HINT
+            ) from error
+        finally:
+            connection.close()
+        if answer.status == _MISSING:
+            return None
+        if answer.status >= _BAD:
+            message = " ".join(str(found.get("message", answer.reason)).split())
+            raise EngineError.of(f"the engine cannot {what}: {message}", where=self._url)
+        return dict(found)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        line = socket.socket(socket.AF_UNIX)
+        line.settimeout(self._timeout)
+        try:
+            line.connect(self._url.removeprefix(UNIX))
+        except OSError as error:
+            line.close()
+            reason = (error.strerror or str(error)).lower()
+            raise EngineError.of(
+                f"there is no Docker engine at {self._url}: {reason}", hint=START_HINT
+            ) from error
+        connection = http.client.HTTPConnection("docker")
+        connection.sock = line
+        return connection

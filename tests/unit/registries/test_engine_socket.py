@@ -1,0 +1,117 @@
+"""Questions to an engine over a unix socket, asked of a real server."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingUnixStreamServer
+
+import pytest
+
+from lamina.errors import EngineError
+from lamina.execute.engine import chosen_host, find_engine
+from lamina.process import SubprocessRunner
+from lamina.refs import Reference
+from lamina.registries.engine_socket import EngineSocket
+from lamina.registries.local import LocalStore
+
+APP = Reference.parse("registry.example.com:5000/team/app:v1")
+ANSWERS: dict[str, tuple[int, object]] = {
+    "/info": (200, {"ServerVersion": "28.1.0", "Architecture": "x86_64"}),
+    f"/images/{APP}/json": (200, {"Id": "sha256:aaa", "Size": 3, "Os": "linux", "Architecture": "amd64"}),
+    "/images/gone/json": (404, {"message": "No such image: gone"}),
+    "/images/broken/json": (500, {"message": "layer\ndoes not exist"}),
+    "/images/odd/json": (200, "<html>"),
+}
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        status, found = ANSWERS[self.path]
+        body = found.encode() if isinstance(found, str) else json.dumps(found).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self) -> str:
+        return "a socket"
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    path = tmp_path / "engine.sock"
+    with ThreadingUnixStreamServer(str(path), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield f"unix://{path}"
+        server.shutdown()
+
+
+def test_images_are_looked_up_without_docker_py(url: str) -> None:
+    store = LocalStore(url)
+
+    found = store.images((APP, Reference.parse("gone")))
+
+    image = found[APP]
+    assert image is not None
+    assert (image.id, image.size, image.platform) == ("sha256:aaa", 3, "linux/amd64")
+    assert found[Reference.parse("gone")] is None
+
+
+def test_the_engine_is_found(url: str) -> None:
+    engine = find_engine(SubprocessRunner(), env={"DOCKER_HOST": url}, start=False)
+
+    assert (engine.version, engine.architecture, engine.host) == ("28.1.0", "amd64", url)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("broken", "the engine cannot inspect broken: layer does not exist"),
+        ("odd", "the Docker engine does not answer, cannot inspect odd"),
+    ],
+)
+def test_failures_are_errors_of_the_engine(url: str, name: str, says: str) -> None:
+    with pytest.raises(EngineError) as caught:
+        EngineSocket(url, timeout=5).image(Reference.parse(name))
+
+    assert caught.value.problems[0].what == says
+    assert caught.value.problems[0].where == url
+
+
+def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
+    url = f"unix://{tmp_path / 'none'}"
+
+    with pytest.raises(EngineError, match=r"there is no Docker engine at .*: no such file or directory"):
+        EngineSocket(url, timeout=5).info()
+    with pytest.raises(EngineError, match=r"no Docker engine answers at .*: no such file or directory"):
+        find_engine(SubprocessRunner(), env={"DOCKER_HOST": url}, start=False)
+
+
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [
+        (None, ("unix:///var/run/docker.sock", False)),
+        ("{}", ("unix:///var/run/docker.sock", False)),
+        ('{"currentContext": "there"}', ("unix:///there.sock", True)),
+    ],
+)
+def test_the_context_of_dockers_configuration_is_used(
+    tmp_path: Path, config: str | None, found: tuple[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
+    meta = tmp_path / "contexts/meta" / hashlib.sha256(b"there").hexdigest()
+    meta.mkdir(parents=True)
+    endpoints = {"docker": {"Host": "unix:///there.sock", "SkipTLSVerify": False}}
+    (meta / "meta.json").write_text(json.dumps({"Name": "there", "Metadata": {}, "Endpoints": endpoints}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+
+    assert chosen_host({"DOCKER_CONFIG": str(tmp_path)}) == found
