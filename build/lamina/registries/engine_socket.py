@@ -6,14 +6,16 @@ nothing and only asks for its images.
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lamina.errors import EngineError
 from lamina.refs import Reference
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
 
 UNIX = "unix://"
 START_HINT = "start it, or set DOCKER_HOST; try: docker info"
@@ -40,12 +42,14 @@ class EngineSocket:
 
     def _get(self, path: str, what: str) -> Mapping[str, Any] | None:
         """Return a document; None for one that is missing. what: the action, for errors."""
+        from http.client import HTTPException  # brings ssl and email along: commands that ask nothing wait
+
         connection = self._connect()
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
             found = json.loads(answer.read())
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             raise EngineError.of(
                 f"the Docker engine does not answer, cannot {what}", where=self._url, hint=START_HINT
             ) from error
@@ -58,7 +62,9 @@ class EngineSocket:
             raise EngineError.of(f"the engine cannot {what}: {message}", where=self._url)
         return dict(found)
 
-    def _connect(self) -> http.client.HTTPConnection:
+    def _connect(self) -> HTTPConnection:
+        from http.client import HTTPConnection
+
         line = socket.socket(socket.AF_UNIX)
         line.settimeout(self._timeout)
         try:
@@ -69,6 +75,6 @@ class EngineSocket:
             raise EngineError.of(
                 f"there is no Docker engine at {self._url}: {reason}", hint=START_HINT
             ) from error
-        connection = http.client.HTTPConnection("docker")
+        connection = HTTPConnection("docker")
         connection.sock = line
         return connection
