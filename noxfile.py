@@ -130,6 +130,13 @@ def soak(session: nox.Session) -> None:
     session.run("python", "-m", "bench.soak", *session.posargs)
 
 
+@nox.session
+def growth(session: nox.Session) -> None:
+    """Measure how the cost of a plan grows with the number of images and of files."""
+    session.install(str(build_wheel(session)), *nox.project.dependency_groups(PROJECT, "bench"))
+    session.run("python", "-m", "bench.growth", *session.posargs)
+
+
 def build_wheel(session: nox.Session) -> Path:
     """Build the wheel in the session's own folder, and return its path."""
     session.install("build", "uv")

@@ -5,20 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from bench.tree import ADDED, BASE_CODE, TEST_FILE, Tree
+from bench.monorepo import FILES, IMAGES, LINES
+from bench.tree import ADDED, TEST_FILE, Tree
 from bench.variants import VARIANTS
 from lamina.errors import Problem, SelectionError, did_you_mean, nearest
 
 INIT = "init"
 """The case in which nothing is built: seconds are those of the processor, in a container of the image."""
-WARM, EMPTY, SCALE, ARM64, PLAN = "warm", "empty", "scale", "arm64", "plan"
+WARM, EMPTY, SCALE, ARM64, PLAN, REAL, ADOPT = "warm", "empty", "scale", "arm64", "plan", "real", "adopt"
+WITHOUT_ENGINE = (PLAN, ADOPT)
+"""Groups in which nothing is built."""
+WITH_MEMORY = (*WITHOUT_ENGINE, REAL)
+"""Groups whose peak memory is measured, by one more run."""
 _LINKED = ("bake", "lamina")
 _ABSENT = {
     SCALE: "its functions install nothing, which is what this variant is about",
     ARM64: "its steps run on the base, which takes an emulator",
     PLAN: "only lamina plans without building",
+    REAL: "its functions install nothing, which is what this variant is about",
+    ADOPT: "only lamina plans without building",
 }
 """Group -> why some variants take no part in it."""
+
+
+def _nothing(_tree: Tree, _index: int) -> None:
+    """Edit nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +46,7 @@ class Case:
     name: str
     group: str
     about: str
-    edit: Callable[[Tree, int], None] = lambda _tree, _index: None
+    edit: Callable[[Tree, int], None] = _nothing
     most: int | None = None
     seconds: float = 0.0
     one: bool = False
@@ -50,7 +61,7 @@ def _handler(tree: Tree, index: int) -> None:
 
 
 def _base_code(tree: Tree, index: int) -> None:
-    tree.append(BASE_CODE, f"# base code {index}")
+    tree.append(tree.base_code, f"# base code {index}")
 
 
 def _dependency(tree: Tree, index: int) -> None:
@@ -81,6 +92,22 @@ def _scale(size: int) -> Iterator[Case]:
         size=size,
         variants=_LINKED,
     )
+
+
+def _real() -> Iterator[Case]:
+    whole = f"a monorepo of {IMAGES} images, {FILES:,} files and {LINES:,} lines of Python"
+    for name, about, edit in (
+        ("real-init", f"`lamina init` in {whole}", _forget),
+        ("real-plan", "a plan of it, the first", _forget),
+        ("real-plan-again", "a plan of it, the second", _nothing),
+    ):
+        yield Case(name=name, group=ADOPT, about=about, edit=edit, size=IMAGES, variants=("lamina",))
+    for name, about, edit in (
+        ("real-unchanged", "its images linked and without installs, in the registry, unchanged", _nothing),
+        ("real-handler", "the same, a handler edited", _handler),
+        ("real-base-code", "the same, a package edited that all images have", _base_code),
+    ):
+        yield Case(name=name, group=REAL, about=about, edit=edit, size=IMAGES, variants=_LINKED)
 
 
 CASES: tuple[Case, ...] = (
@@ -133,9 +160,10 @@ CASES: tuple[Case, ...] = (
         for name, size, files, state, edit in (
             ("plan-20", 20, 2_500, "the first", _forget),
             ("plan-100", 100, 50_000, "the first", _forget),
-            ("plan-100-again", 100, 50_000, "the second", lambda _tree, _index: None),
+            ("plan-100-again", 100, 50_000, "the second", _nothing),
         )
     ),
+    *_real(),
 )
 BY_NAME = {case.name: case for case in CASES}
 _RANKS = {key: index for index, key in enumerate((case, way) for case in BY_NAME for way in VARIANTS)}

@@ -6,8 +6,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bench.rows import BenchReport
+from lamina.report.figures import size
 
 _FEWER = 0.999
+_LIMITS = {
+    "real-plan": ("the first plan", 1.0),
+    "real-plan-again": ("the second plan", 0.35),
+    "real-init": ("init", 3.0),
+    "real-unchanged": ("all images in the registry, nothing changed", 0.5),
+}
+"""Case -> what it is, and seconds."""
+_MEMORY = 150_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +54,7 @@ def _goals(report: BenchReport) -> Iterator[Goal]:
         lambda seconds: seconds <= 2,
         lambda seconds: f"{seconds:.2f} s",
     )
+    yield from _real(report)
     ours, theirs = (_seconds(report, "handler", variant) for variant in ("lamina", "bake"))
     yield _judge(
         "a handler edited, warm",
@@ -60,6 +70,27 @@ def _goals(report: BenchReport) -> Iterator[Goal]:
         None if ours is None or theirs is None else ours / theirs,
         lambda ratio: ratio <= 1.1,
         lambda ratio: f"{ratio:.2f} times",
+    )
+
+
+def _real(report: BenchReport) -> Iterator[Goal]:
+    """Yield the goals for a repository of real size."""
+    for case, (what, limit) in _LIMITS.items():
+        yield _judge(
+            f"a monorepo of real size: {what}",
+            f"at most {limit:g} s",
+            _seconds(report, case, "lamina"),
+            lambda seconds, limit=limit: seconds <= limit,  # type: ignore[misc]
+            lambda seconds: f"{seconds:.2f} s",
+        )
+    rows = (report.find(case, "lamina") for case in _LIMITS)
+    peaks = [row.memory for row in rows if row and row.memory]
+    yield _judge(
+        "a monorepo of real size: memory",
+        f"at most {size(_MEMORY)}",
+        max(peaks, default=None),
+        lambda peak: peak <= _MEMORY,
+        lambda peak: size(int(peak)),
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lamina.errors import BuildError
@@ -14,6 +15,14 @@ from lamina.process import Command, Completed, Runner
 from lamina.sandbox.namespace import Traffic
 
 _LAST_LINES = 12
+_LAUNCH = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, file=sys.stderr)
+sys.exit(code)
+"""
+"""A small program that runs a command: a process begins with the memory of the one that starts it."""
 _WIDTH = 300
 
 
@@ -100,6 +109,22 @@ def measure(
         moved = None if now is None or passed is None else now - passed
         samples.append(Sample(seconds=seconds, traffic=moved, steps=read(done)))
     return samples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a command and its processes used. cpu: seconds. memory: the peak of the largest, in bytes."""
+
+    cpu: float
+    memory: int
+
+
+def usage(runner: Runner, command: Command) -> Usage:
+    """Run a command once more and return what it used. Raises BuildError."""
+    done = runner.run(replace(command, argv=(sys.executable, "-S", "-c", _LAUNCH, *command.argv)))
+    check(command, done)
+    cpu, memory = done.stderr.split()[-2:]
+    return Usage(cpu=float(cpu), memory=int(memory))
 
 
 def check(command: Command, done: Completed) -> None:

@@ -23,7 +23,8 @@ class BenchRow:
     seconds: of ``runs`` whole commands. bytes_internet: received from the internet. bytes_registry: between
     the builder and the registry, in both directions. Both are medians, None if bytes are not counted.
     steps_cached, steps_total: instructions of Dockerfiles. images_built: how many images are new. not_run:
-    why there are no figures, None if there are.
+    why there are no figures, None if there are. memory: the peak of the largest process, in bytes; None if it
+    is not measured.
     """
 
     case: str
@@ -37,9 +38,10 @@ class BenchRow:
     images_built: int | None = None
     images_total: int | None = None
     not_run: str | None = None
+    memory: int | None = None
 
     @classmethod
-    def of(cls, case: str, variant: str, samples: list[Sample]) -> BenchRow:
+    def of(cls, case: str, variant: str, samples: list[Sample], memory: int | None = None) -> BenchRow:
         """Return the row of at least one run. Steps and images are those of the last run."""
         moved = [sample.traffic for sample in samples if sample.traffic is not None]
         steps = samples[-1].steps
@@ -54,6 +56,7 @@ class BenchRow:
             steps_total=steps.total,
             images_built=steps.built,
             images_total=steps.images,
+            memory=memory,
         )
 
     @classmethod
@@ -94,6 +97,7 @@ class BenchRow:
             "images_built": self.images_built,
             "images_total": self.images_total,
             "not_run": self.not_run,
+            "memory": self.memory,
         }
 
 

@@ -5,16 +5,26 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from bench.cases import ARM64, BY_NAME, EMPTY, INIT, PLAN, SCALE, WARM, Case, Selection
+from bench.cases import ADOPT, ARM64, BY_NAME, EMPTY, INIT, PLAN, REAL, SCALE, WARM, WITH_MEMORY, Case, Selection
 from bench.ground import Ground
-from bench.meter import Sample, Steps, TimeBudget, check, measure
+from bench.meter import Sample, Steps, TimeBudget, check, measure, usage
+from bench.monorepo import make_monorepo
 from bench.rows import FAILED, BenchRow
-from bench.tree import Tree, copy_sample, make_functions, make_packages
-from bench.variants import BakeVariant, Job, LaminaVariant, Variant, plan_command, read_plan
+from bench.tree import Tree, commit, copy_sample, make_functions, make_packages
+from bench.variants import (
+    BakeVariant,
+    Job,
+    LaminaVariant,
+    Variant,
+    init_command,
+    plan_command,
+    read_plan,
+)
 from lamina.errors import LaminaError
-from lamina.process import Completed, Runner
+from lamina.process import Command, Completed, Runner
 
 _STARTED = "lambda-embedding"
 """The image whose function imports most."""
@@ -26,7 +36,7 @@ class Suite:
     """A run of the bench.
 
     ground: not opened yet; `run` opens it if there is something to build. source: the repository with the
-    sample. folder: for the trees. say: receives progress messages.
+    sample. folder: for the trees. say: receives progress messages. files: times the files of the monorepo.
     """
 
     runner: Runner
@@ -35,6 +45,7 @@ class Suite:
     folder: Path
     budget: TimeBudget
     say: Callable[[str], None]
+    files: float = 1.0
 
     def run(self, selection: Selection) -> Iterator[BenchRow]:
         """Yield every row of the selection as soon as it is known. A failed case is a row too."""
@@ -53,12 +64,13 @@ class Suite:
         if "lamina" in selection.variants:
             for size in selection.sizes(PLAN):
                 yield from self._plan(selection.of("lamina", PLAN, size))
+            yield from self._adopt(selection.of("lamina", ADOPT))
 
     def _builds(self, selection: Selection, variant: str) -> bool:
         return bool(self._building(selection, variant))
 
     def _building(self, selection: Selection, variant: str) -> tuple[Case, ...]:
-        groups = (WARM, EMPTY, SCALE, ARM64)
+        groups = (WARM, EMPTY, SCALE, REAL, ARM64)
         return tuple(case for group in groups for case in selection.of(variant, group))
 
     def _variant(self, selection: Selection, name: str) -> Iterator[BenchRow]:
@@ -67,7 +79,9 @@ class Suite:
         if warm or empty:
             yield from self._sample(variant, warm, empty)
         for size in selection.sizes(SCALE):
-            yield from self._scale(variant, selection.of(name, SCALE, size))
+            scale = selection.of(name, SCALE, size)
+            yield from self._pushed(variant, scale, f"scale-{size}", partial(self._functions, size))
+        yield from self._pushed(variant, selection.of(name, REAL), "real", self._monorepo)
         if cases := selection.of(name, ARM64):
             yield from self._arm64(variant, cases)
 
@@ -102,15 +116,23 @@ class Suite:
         finally:
             course.end()
 
-    def _scale(self, variant: Variant, cases: tuple[Case, ...]) -> Iterator[BenchRow]:
-        """Build and push many small functions."""
+    def _functions(self, size: int, root: Path) -> Tree:
+        return make_functions(self.runner, root, size, runtime=self.ground.runtime)
+
+    def _monorepo(self, root: Path) -> Tree:
+        tree = make_monorepo(root, files=self.files, runtime=self.ground.runtime)
+        commit(self.runner, root)
+        return tree
+
+    def _pushed(
+        self, variant: Variant, cases: tuple[Case, ...], name: str, make: Callable[[Path], Tree]
+    ) -> Iterator[BenchRow]:
+        """Build and push a repository of many images, then measure its cases."""
         if not cases:
             return
-        course = _Course(self, variant, f"scale-{cases[0].size}")
+        course = _Course(self, variant, name)
         try:
-            course.start(
-                lambda root: make_functions(self.runner, root, cases[0].size, runtime=self.ground.runtime)
-            )
+            course.start(make)
             course.empty()
             course.job = replace(course.job, push=True)
             course.settle()
@@ -149,22 +171,44 @@ class Suite:
         self.say(f"writing {cases[0].files:,} files")
         tree = make_packages(root, cases[0].size, cases[0].files)
         for case in cases:
-            try:
-                if case.name.endswith("-again"):
-                    command = plan_command(tree)
-                    check(command, self.runner.run(command))
-                samples = measure(
-                    self.runner,
-                    lambda: plan_command(tree),
-                    read_plan,
-                    traffic=lambda: None,
-                    budget=self.budget,
-                    before=lambda index, case=case: case.edit(tree, index),  # type: ignore[misc]
-                )
-                yield BenchRow.of(case.name, "lamina", samples)
-            except LaminaError as error:
-                yield BenchRow.missing(case.name, "lamina", f"{FAILED}{error}")
+            yield self._without_engine(case, tree, plan_command(tree), read_plan)
         shutil.rmtree(root)
+
+    def _adopt(self, cases: tuple[Case, ...]) -> Iterator[BenchRow]:
+        """Adopt a repository of real size, then plan it, without an engine."""
+        if not cases:
+            return
+        self.say("writing a monorepo")
+        tree = make_monorepo(self.folder / "adopt", files=self.files)
+        images = Steps(images=len(tree.images))
+        if cases[0].name == "real-init":
+            first, *cases = cases
+            yield self._without_engine(first, tree, init_command(tree), lambda _: images)
+        if cases:
+            self.runner.run(init_command(tree, "--write"))
+        for case in cases:
+            yield self._without_engine(case, tree, plan_command(tree), read_plan)
+        shutil.rmtree(tree.root)
+
+    def _without_engine(
+        self, case: Case, tree: Tree, command: Command, read: Callable[[Completed], Steps]
+    ) -> BenchRow:
+        """Measure a command that builds nothing."""
+        try:
+            if case.name.endswith("-again"):
+                check(command, self.runner.run(command))
+            samples = measure(
+                self.runner,
+                lambda: command,
+                read,
+                traffic=lambda: None,
+                budget=self.budget,
+                before=lambda index: case.edit(tree, index),
+            )
+            case.edit(tree, len(samples))
+            return BenchRow.of(case.name, "lamina", samples, usage(self.runner, command).memory)
+        except LaminaError as error:
+            return BenchRow.missing(case.name, "lamina", f"{FAILED}{error}")
 
 
 class _Course:
@@ -220,9 +264,14 @@ class _Course:
             if not settled:
                 self.settle()
             samples = self._measure(job, budget, prepare)
+            memory = self._peak(job, len(samples), prepare) if case.group in WITH_MEMORY else None
         except LaminaError as error:
             return BenchRow.missing(case.name, self._variant.name, f"{FAILED}{error}")
-        return BenchRow.of(case.name, self._variant.name, samples)
+        return BenchRow.of(case.name, self._variant.name, samples, memory)
+
+    def _peak(self, job: Job, index: int, before: Callable[[int], None]) -> int:
+        before(index)
+        return usage(self._suite.runner, self._variant.build(self._suite.ground, job)).memory
 
     def init(self, case: Case) -> BenchRow:
         """Measure the CPU of starts of a function, in containers of its image as it was built."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from bench.cases import BY_NAME, EMPTY, PLAN
+from bench.cases import BY_NAME, EMPTY, WITHOUT_ENGINE
 from bench.goals import goals
 from bench.machine import sentence
 from bench.meter import Spread
@@ -23,10 +23,11 @@ HEADINGS = (
     "registry",
     "cached",
     "built",
+    "memory",
 )
 SHORT = (
     *("cold", "unchanged", "handler", "unchanged-empty", "handler-empty", "base-code-empty", "scale-100"),
-    *("plan-20", "plan-100", "plan-100-again"),
+    *("plan-20", "plan-100", "plan-100-again", "real-plan", "real-plan-again", "real-unchanged"),
 )
 
 
@@ -44,6 +45,7 @@ def terminal(row: BenchRow) -> tuple[str, ...]:
         size(row.bytes_registry),
         f"{row.steps_cached}/{row.steps_total}",
         f"{row.images_built}/{row.images_total}",
+        size(row.memory),
     )
 
 
@@ -120,7 +122,8 @@ def _cell(report: BenchReport, case: str, variant: str) -> str:
     if row is None or row.seconds is None:
         return NONE
     moved = row.bytes_moved
-    shown = moved is not None and BY_NAME[case].group != PLAN and (moved > 0 or BY_NAME[case].group == EMPTY)
+    group = BY_NAME[case].group
+    shown = moved is not None and group not in WITHOUT_ENGINE and (moved > 0 or group == EMPTY)
     return seconds(row.seconds.median) + (f" · {size(moved)}" if shown else "")
 
 

@@ -36,13 +36,14 @@ class Tree:
     """A repository on disk.
 
     images: image, bases first -> the image it is based on. handler: the path of the handler to edit. edited:
-    the image of that handler.
+    the image of that handler. base_code: the path of code that many images have.
     """
 
     root: Path
     images: Mapping[str, str | None]
     edited: str
     handler: str
+    base_code: str = BASE_CODE
     _original: dict[str, str] = field(default_factory=dict)
 
     def reset(self) -> None:
@@ -101,7 +102,7 @@ def copy_sample(runner: Runner, source: Path, root: Path, *, variant: str, runti
     else:
         for file in root.glob("dockerfiles/*/Dockerfile"):
             file.write_text(file.read_text("utf-8").replace(AWS_RUNTIME, runtime), "utf-8")
-    _commit(runner, root)
+    commit(runner, root)
     return Tree(root=root, images=SAMPLE, edited=EDITED_IMAGE, handler=HANDLER)
 
 
@@ -109,15 +110,15 @@ def make_functions(runner: Runner, root: Path, count: int, *, runtime: str) -> T
     """Write ``count`` functions of one file each, linked onto the runtime."""
     names = [f"lambda-{number:03}" for number in range(count)]
     for number, name in enumerate(names):
-        _write(root, f"functions/{name}/handler.py", _handler(number))
-        _write(
+        write(root, f"functions/{name}/handler.py", _handler(number))
+        write(
             root,
             f"dockerfiles/{name}/Dockerfile",
             f"FROM {runtime}:{PYTHON}\nCOPY --link functions/{name}/handler.py /var/task/\n"
             'CMD ["handler.handler"]\n',
         )
-    _write(root, ".gitignore", ".lamina/\n")
-    _commit(runner, root)
+    write(root, ".gitignore", ".lamina/\n")
+    commit(runner, root)
     handler = f"functions/{names[count // 2]}/handler.py"
     return Tree(root=root, images=dict.fromkeys(names), edited=names[count // 2], handler=handler)
 
@@ -126,10 +127,10 @@ def make_packages(root: Path, count: int, files: int) -> Tree:
     """Write ``count`` images FROM scratch, with ``files`` files in total."""
     names = [f"lambda-{number:03}" for number in range(count)]
     for number, name in enumerate(names):
-        _write(root, f"packages/{name}/handler.py", _handler(number))
+        write(root, f"packages/{name}/handler.py", _handler(number))
         for part in range(files // count - 1):
-            _write(root, f"packages/{name}/part{part // 50:02}/m{part:04}.py", f"VALUE = {number}, {part}\n")
-        _write(
+            write(root, f"packages/{name}/part{part // 50:02}/m{part:04}.py", f"VALUE = {number}, {part}\n")
+        write(
             root,
             f"dockerfiles/{name}/Dockerfile",
             f'FROM scratch\nCOPY --link packages/{name}/ /var/task/\nCMD ["handler.handler"]\n',
@@ -144,13 +145,14 @@ def _handler(number: int) -> str:
     )
 
 
-def _write(root: Path, path: str, text: str) -> None:
+def write(root: Path, path: str, text: str) -> None:
+    """Write a file and its folder."""
     file = root / path
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, "utf-8")
 
 
-def _commit(runner: Runner, root: Path) -> None:
+def commit(runner: Runner, root: Path) -> None:
     """Commit the files with git, if git is installed; the bench does not depend on it."""
     who = ("-c", "user.name=Bench", "-c", "user.email=bench@example.invalid", "-c", "commit.gpgsign=false")
     for words in (

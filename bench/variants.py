@@ -215,6 +215,11 @@ def plan_command(tree: Tree) -> Command:
     return Command(argv=argv, cwd=tree.root)
 
 
+def init_command(tree: Tree, *words: str) -> Command:
+    """Return `lamina init`."""
+    return Command(argv=(sys.executable, "-m", "lamina", "init", *words), cwd=tree.root)
+
+
 def read_plan(done: Completed) -> Steps:
     """Read how many images were planned; nothing is built."""
     return Steps(images=len(_json(done)["images"]))

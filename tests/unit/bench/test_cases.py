@@ -22,6 +22,7 @@ NAMES = [
         "plan-100",
         "plan-100-again",
     ),
+    *("real-init", "real-plan", "real-plan-again", "real-unchanged", "real-handler", "real-base-code"),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_goals_are_ratios_of_one_run() -> None:
     )
     by_words = {(goal.what, goal.wanted): (goal.found, goal.met) for goal in found}
 
-    assert len(found) == 9
+    assert len(found) == 14
     assert by_words["a handler edited, empty runner", "at least 50 times faster than *before*"] == (
         "100.0 times",
         True,
@@ -74,8 +75,23 @@ def test_a_handler_is_compared_with_bake_of_that_one_image() -> None:
 
 def test_the_row_of_the_terminal() -> None:
     assert table.terminal(row("cold", "bake", 30.0, 1_500_000)) == (
-        *("cold", "bake", "30.00", "30.00", "30.00", "1", "0 B", "1.5 MB", "1/2", "1/4"),
+        *("cold", "bake", "30.00", "30.00", "30.00", "1", "0 B", "1.5 MB", "1/2", "1/4", "-"),
     )
+
+
+def test_a_monorepo_of_real_size_is_judged_by_seconds_and_memory() -> None:
+    quick = replace(row("real-plan", "lamina", 0.9), memory=100_000_000)
+    large = replace(row("real-plan-again", "lamina", 0.4), memory=200_000_000)
+
+    met = {goal.what.partition(": ")[2]: goal.met for goal in goals(report(quick, large))}
+
+    assert (met["the first plan"], met["the second plan"], met["init"], met["memory"]) == (
+        True,
+        False,
+        None,
+        False,
+    )
+    assert table.terminal(quick)[-1] == "100 MB"
 
 
 def test_markdown_has_a_column_for_each_variant_and_escapes_bars() -> None:

@@ -16,7 +16,7 @@ from .figures import report, row, run
 
 KEYS = [
     *("case", "variant", "seconds", "runs", "bytes_internet", "bytes_registry", "steps_cached"),
-    *("steps_total", "images_built", "images_total", "not_run"),
+    *("steps_total", "images_built", "images_total", "not_run", "memory"),
 ]
 
 

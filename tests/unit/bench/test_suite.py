@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +13,16 @@ import pytest
 from bench.cases import select
 from bench.ground import read_versions
 from bench.meter import TimeBudget
+from bench.monorepo import make_monorepo
 from bench.rows import BenchRow
 from bench.suite import Suite
 from bench.tree import SAMPLE, Tree
 from bench.variants import BakeVariant, Job
+from lamina.declare.config import load_project
+from lamina.declare.graph import read_graph
 from lamina.errors import EngineError
+from lamina.identify.image import identify
+from lamina.identify.runnable import check_runnable
 from lamina.process import Command, Completed
 from lamina.sandbox.namespace import Traffic
 
@@ -25,6 +31,8 @@ from ..conftest import ScriptedRunner
 ROOT = Path(__file__).parents[3]
 GIT = [(("git",), Completed(code=0))] * 3
 BROKEN = Completed(code=1, stderr="no network")
+PLAN = ((), Completed(code=0, stdout=json.dumps({"images": [{}] * 20}), stderr="0.5 60000000"))
+"""A plan, and what `bench.meter.usage` says that it used."""
 NOTHING = (("lamina", "lock"), Completed(code=0))
 
 
@@ -83,6 +91,7 @@ def run(
         folder=folder,
         budget=TimeBudget(times=1, seconds=1.0),
         say=lambda _: None,
+        files=0.01,
     )
     rows = list(suite.run(select(cases, variants)))
     assert runner.script == [], "all that was planned was run"
@@ -189,9 +198,7 @@ def test_a_network_that_failed_once_is_tried_again_where_nothing_is_left_of_it(t
 
 
 def test_without_an_engine_every_row_says_why_and_plans_are_measured(tmp_path: Path) -> None:
-    plan = ((), Completed(code=0, stdout=json.dumps({"images": [{}] * 20})))
-
-    rows = run(tmp_path, Yard(refusal="no engine here"), [plan], ["cold", "plan-20"], "lamina")
+    rows = run(tmp_path, Yard(refusal="no engine here"), [PLAN, PLAN], ["cold", "plan-20"], "lamina")
 
     assert [(row.case, row.not_run, row.images_total) for row in rows] == [
         ("cold", "no engine here", None),
@@ -207,9 +214,8 @@ def test_without_a_runtime_for_arm64_nothing_is_built_for_it(tmp_path: Path) -> 
 
 def test_plans_need_no_ground(tmp_path: Path) -> None:
     yard = Yard()
-    plan = ((), Completed(code=0, stdout=json.dumps({"images": [{}] * 20})))
 
-    rows = run(tmp_path, yard, [plan], ["plan-20"], "bake", "lamina")
+    rows = run(tmp_path, yard, [PLAN, PLAN], ["plan-20"], "bake", "lamina")
 
     assert yard.done == []
     assert [(row.variant, row.not_run) for row in rows] == [
@@ -241,3 +247,57 @@ def test_versions_are_those_of_the_builder_in_use() -> None:
         "buildkit": "v0.25.1",
     }
     assert "buildkit" not in read_versions(**words, builder="default")
+
+
+def test_a_monorepo_is_adopted_before_it_is_planned(tmp_path: Path) -> None:
+    init = ((sys.executable, "-m", "lamina", "init"), Completed(code=0))
+    measured = ((sys.executable, "-S"), Completed(code=0, stderr="0.5 60000000"))
+    write = ((sys.executable, "-m", "lamina", "init", "--write"), Completed(code=0))
+    plan = ((sys.executable, "-m", "lamina", "plan"), PLAN[1])
+    again = [plan, plan, ((), PLAN[1])]
+
+    rows = run(
+        tmp_path,
+        Yard(),
+        [init, measured, write, plan, ((), PLAN[1]), *again],
+        ["real-init", "real-plan", "real-plan-again"],
+        "lamina",
+    )
+
+    assert [(row.case, row.images_total, row.memory, row.not_run) for row in rows] == [
+        ("real-init", 20, 60_000_000, None),
+        ("real-plan", 20, 60_000_000, None),
+        ("real-plan-again", 20, 60_000_000, None),
+    ]
+
+
+def test_a_monorepo_is_built_with_memory_measured_by_one_more_run(tmp_path: Path) -> None:
+    first, same, edited = built("built"), built("skipped"), built("built")
+    measured = (("lamina",), Completed(code=0, stderr="0.5 70000000"))
+    script = [*GIT, NOTHING, first, same, ((sys.executable, "-S"), measured[1]), edited]
+    script += [((sys.executable, "-S"), measured[1])]
+
+    rows = run(tmp_path, Yard(), script, ["real-unchanged", "real-handler"], "lamina")
+
+    assert [(row.case, row.images_built, row.memory) for row in rows] == [
+        ("real-unchanged", 0, 70_000_000),
+        ("real-handler", 1, 70_000_000),
+    ]
+
+
+def test_two_monorepos_are_equal_and_every_import_of_a_linked_one_is_found(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        make_monorepo(tmp_path / name, images=3, files=0.02)
+    files = [each.relative_to(tmp_path / "one") for each in (tmp_path / "one").rglob("*") if each.is_file()]
+
+    assert all(
+        (tmp_path / "one" / each).read_bytes() == (tmp_path / "two" / each).read_bytes() for each in files
+    )
+
+    tree = make_monorepo(tmp_path / "linked", images=3, files=0.02, runtime="public.ecr.aws/lambda/python")
+    project = load_project(tree.root)
+    images, _ = identify(project, read_graph(project), tree.images, prefix="", bases={})
+    found = check_runnable(images, images)
+    assert not any(each.imports or each.lacking for each in found.values())
+    assert (tree.root / tree.handler).is_file()
+    assert (tree.root / tree.base_code).is_file()
