@@ -96,6 +96,7 @@ def _scale(size: int) -> Iterator[Case]:
 
 def _real() -> Iterator[Case]:
     whole = f"a monorepo of {IMAGES} images, {FILES:,} files and {LINES:,} lines of Python"
+    edit: Callable[[Tree, int], None]
     for name, about, edit in (
         ("real-init", f"`lamina init` in {whole}", _forget),
         ("real-plan", "a plan of it, the first", _forget),
