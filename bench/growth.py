@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench import chart
-from bench.meter import check, usage
+from bench.meter import usage
 from bench.monorepo import FILES, IMAGES, make_monorepo
 from bench.options import RESULTS
-from bench.variants import init_command, plan_command
+from bench.variants import plan_command
 from lamina.errors import Interrupted, LaminaError
 from lamina.files import write_json
 from lamina.process import Runner, SubprocessRunner
@@ -79,8 +79,9 @@ _LINES: tuple[tuple[str, Callable[[Point], float]], ...] = (
 def measure_point(runner: Runner, root: Path, *, images: int, files: int, lines: float, times: int) -> Point:
     """Write a monorepo and plan it. Raises BuildError."""
     tree = make_monorepo(root, images=images, files=files / FILES, lines=lines)
-    adopt = init_command(tree, "--write")
-    check(adopt, runner.run(adopt))
+    with (root / "pyproject.toml").open("a", encoding="utf-8") as config:
+        for name in tree.images:
+            config.write(f'\n[tool.lamina.images.{name}]\ndockerfile = "infra/{name}/Dockerfile"\n')
     plan = plan_command(tree)
     first = []
     for _ in range(times):

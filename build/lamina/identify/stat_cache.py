@@ -1,7 +1,7 @@
 """A cache of file digests, so that a plan reads only files that changed.
 
 As in git's index, a file counts as unchanged if its size, times and inode are the same. A file touched less
-than two seconds before it was hashed is not cached, because it could change again unnoticed.
+than two seconds before it was hashed is not cached for later runs, because it could change again unnoticed.
 """
 
 from __future__ import annotations
@@ -78,8 +78,10 @@ class CachedFiles(DiskFiles):
         super().__init__(root)
         self._before = known
         self._listed: dict[str, tuple[TreeEntry, ...]] = {}
+        self._hashed: dict[str, tuple[Stamp, str]] = {}
+        """Path -> stamp and digest, for requested files: images of a run share them."""
         self._now: dict[str, str] = {}
-        """Path -> stamp and digest in one text, for requested files."""
+        """Path -> stamp and digest in one text, for requested files that later runs may use."""
         self.learnt = False
 
     def all_known(self) -> dict[str, str]:
@@ -97,15 +99,21 @@ class CachedFiles(DiskFiles):
         """See `Files.sha256`."""
         if entry.stamp is None:
             return super().sha256(entry)
-        path, (size, mtime, ctime, inode) = entry.path, entry.stamp
-        stamp = f"{size} {mtime} {ctime} {inode} "
-        known = self._now.get(path) or self._before.get(path)
-        if known is not None and known.startswith(stamp):
-            return known[len(stamp) :]
+        hashed = self._hashed.get(entry.path)
+        if hashed is None or hashed[0] != entry.stamp:
+            hashed = self._hashed[entry.path] = (entry.stamp, self._digest(entry, entry.stamp))
+        return hashed[1]
+
+    def _digest(self, entry: TreeEntry, stamp: Stamp) -> str:
+        size, mtime, ctime, inode = stamp
+        text = f"{size} {mtime} {ctime} {inode} "
+        known = self._before.get(entry.path)
+        if known is not None and known.startswith(text):
+            return known[len(text) :]
         now = time.time_ns()
         digest = super().sha256(entry)
-        if not _racy(entry.stamp, now):
-            self._now[path] = stamp + digest
+        if not _racy(stamp, now):
+            self._now[entry.path] = text + digest
             self.learnt = True
         return digest
 

@@ -71,6 +71,16 @@ def test_what_was_touched_just_now_is_not_remembered(root: Path, tmp_path: Path)
     assert not (tmp_path / "cache").exists()
 
 
+def test_what_was_touched_just_now_is_read_once_for_all_images_of_a_run(root: Path, tmp_path: Path) -> None:
+    files = StatCache(tmp_path / "cache").files(root)
+    entry = files.entry("a")
+    assert entry is not None
+    digest = files.sha256(entry)
+    (root / "a").unlink()
+
+    assert files.sha256(entry) == digest
+
+
 def test_a_damaged_cache_is_an_empty_one(root: Path, tmp_path: Path) -> None:
     aged(root, tmp_path / "cache")
     good = (tmp_path / "cache").read_text()
