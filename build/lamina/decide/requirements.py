@@ -48,7 +48,9 @@ def _loose(image: Image, local: Collection[str]) -> dict[str, str]:
     locks = [
         posixpath.dirname(file.path)
         for file in image.contexts[""].files
-        if file.kind != "dir" and _LOCK.fullmatch(posixpath.basename(file.path))
+        if file.path.endswith((".lock", ".toml"))
+        and file.kind != "dir"
+        and _LOCK.fullmatch(posixpath.basename(file.path))
     ]
     found: dict[str, str] = {}
     for path, line in required:
