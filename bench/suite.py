@@ -8,7 +8,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from bench.cases import ADOPT, ARM64, BY_NAME, EMPTY, INIT, PLAN, REAL, SCALE, WARM, WITH_MEMORY, Case, Selection
+from bench.cases import (
+    ADOPT,
+    ARM64,
+    BY_NAME,
+    EMPTY,
+    INIT,
+    PLAN,
+    REAL,
+    SCALE,
+    WARM,
+    WITH_MEMORY,
+    Case,
+    Selection,
+)
 from bench.ground import Ground
 from bench.meter import Sample, Steps, TimeBudget, check, measure, usage
 from bench.monorepo import make_monorepo
