@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -215,23 +216,22 @@ def without_appended(plan: Plan, outcome: Outcome) -> Plan:
     return replace(plan, decisions=decisions, found={**plan.found, **appended})
 
 
-def tag_for_appends(session: Session, outcome: Outcome, images: Mapping[str, Image]) -> tuple[Problem, ...]:
+def tag_for_appends(registry: Registry, outcome: Outcome, images: Mapping[str, Image]) -> tuple[Problem, ...]:
     """Give built images the tags under which later code changes find them. Return why some have none."""
-    if not session.flags.push or session.project.settings.append == "never":
-        return ()
-    registry = session.registry
 
     def tag(image: Image) -> Problem | None:
         name = image.repository.with_tag(code_tag(image, images))
         try:
             registry.retag(image.ref, name)
         except RegistryError as error:
-            if registry.manifest(name) is None:  # where tags are immutable, an earlier image does as well
-                what = f"{image.name} has no tag for code changes: {error.problems[0].what}"
-                return replace(error.problems[0], what=what)
+            with suppress(RegistryError):
+                if registry.manifest(name):  # where tags are immutable, an earlier image does as well
+                    return None
+            what = f"{image.name} has no tag for code changes: {error.problems[0].what}"
+            return replace(error.problems[0], what=what)
         return None
 
-    built = [outcome.results[name].image for name in outcome.built]
+    built = [outcome.results[name].image for name in outcome.built if not outcome.interrupted]
     changeable = [each for each in built if code_copies(each.node.recipe) or loose_parents(each, images)]
     return tuple(filter(None, gather(tag, changeable, threads=_THREADS)))
 

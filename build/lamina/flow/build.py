@@ -103,7 +103,8 @@ def _apply(
     elif rest.acting("build"):
         built = by(session, rest, images, outside, run)
         results.update(built.results)
-        session.screen.notes(tag_for_appends(session, built, images))
+        if session.flags.push and session.project.settings.append != "never":
+            session.screen.notes(tag_for_appends(session.registry, built, images))
     return replace(built, results={name: results[name] for name in plan.decisions})
 
 

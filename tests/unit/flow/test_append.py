@@ -7,7 +7,7 @@ import gzip
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 import pytest
@@ -17,7 +17,8 @@ from lamina.errors import BuildError, RegistryError
 from lamina.execute.append import Appender
 from lamina.execute.bake import image_annotations
 from lamina.execute.layer_tar import Owner, compressed, layer_tar
-from lamina.flow.append import find_appends, with_appends
+from lamina.execute.outcome import Outcome, Result
+from lamina.flow.append import find_appends, tag_for_appends, with_appends
 from lamina.identify.code_copies import code_tag
 from lamina.identify.copy_layer import CopyTree, CopyWords
 from lamina.identify.fingerprint import FINGERPRINT_KEY
@@ -66,6 +67,11 @@ class Memory:
         wanted = [each for each in (manifest.config, *manifest.layers) if each]
         assert not self.lost({ref: wanted})[ref]
         self.tags[ref] = manifest
+
+    def retag(self, source: Reference, target: Reference) -> None:
+        if self.immutable:
+            raise RegistryError.of(f"the tag {target} is immutable")
+        self.tags[target] = self.tags[source]
 
     def share(self, source: Reference, target: Reference, blobs: Iterable[Descriptor]) -> None:
         for each in blobs:
@@ -235,6 +241,26 @@ def test_the_next_change_is_appended_to_the_newest_image_that_may_be_named(team:
         digest = team.append()["app"]
         assert team.registry.tags[tag].digest == (before if immutable else digest)
         assert digest != before
+
+
+def test_what_a_builder_made_is_named_for_later_changes(team: Team) -> None:
+    images = team.images()
+    tags = {name: image.repository.with_tag(code_tag(image, images)) for name, image in images.items()}
+    before = dict(team.registry.tags)
+    results = {name: Result(image=image, status="built", reasons=()) for name, image in images.items()}
+    outcome = Outcome(results=results)
+
+    team.registry.immutable = True
+    assert tag_for_appends(team.registry, outcome, images) == ()
+    del team.registry.tags[tags["app"]]
+    (note,) = tag_for_appends(team.registry, outcome, images)
+    assert note.what.startswith("app has no tag for code changes: the tag app-dev:append-")
+
+    team.registry.immutable = False
+    assert tag_for_appends(team.registry, replace(outcome, interrupted=True), images) == ()
+    assert tags["app"] not in team.registry.tags
+    assert tag_for_appends(team.registry, outcome, images) == ()
+    assert team.registry.tags == before
 
 
 def test_what_stands_on_a_changed_base_keeps_its_own_layers(team: Team) -> None:

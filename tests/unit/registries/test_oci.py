@@ -405,6 +405,18 @@ def test_blobs_are_copied_where_nothing_is_mounted(transport, registry) -> None:
     assert b"abc" in transport.bodies
 
 
+def test_blobs_alone_are_shared_with_another_repository(transport, registry) -> None:
+    blobs = [Descriptor(media_type="application/x", digest=f"sha256:{name}", size=3) for name in "cd"]
+    transport.on("HEAD", f"{BLOB}/sha256:c", HttpResponse(status=404))
+    transport.on("HEAD", f"{BLOB}/sha256:d", HttpResponse(status=200))
+    transport.on("POST", MOUNT, HttpResponse(status=201))
+
+    registry.share(REF, TARGET, blobs)
+
+    asked = sorted(transport.asked())[-3:]
+    assert asked == [f"HEAD {BLOB}/sha256:c", f"HEAD {BLOB}/sha256:d", f"POST {MOUNT}"]
+
+
 def test_our_credential_stays_with_the_registry(transport, registry, credentials) -> None:
     credentials[0] = Credential(username="me", secret="right")
     uploads = "https://uploads.example/u/1"
