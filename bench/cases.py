@@ -131,7 +131,7 @@ CASES: tuple[Case, ...] = (
         name="append-no-engine",
         group=EMPTY,
         about="a handler edited, on a runner without Docker",
-        edit=_handler,
+        edit=lambda tree, index: tree.append(tree.handler, f"# appended {index}"),  # not yet in the registry
         no_engine=True,
         variants=("lamina",),
     ),
