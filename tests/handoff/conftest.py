@@ -14,9 +14,8 @@ import pulumi.runtime
 import pytest
 
 from lamina.execute.outcome import Outcome, Result
-from lamina.flow.lock import read_pins
-from lamina.flow.plan import make_images
 from lamina.flow.session import Flags, Session
+from lamina.flow.snapshot import take_snapshot
 from lamina.refs import Reference
 from lamina.report.console import Screen
 from lamina.report.record import write_manifest
@@ -57,7 +56,7 @@ class Monorepo(Tree):
     def push(self, digests: dict[str, str]) -> None:
         """Record images as a push does."""
         made = Session(Flags(offline=True), Screen(stream=io.StringIO(), env={}), root=self.root)
-        images = make_images(made, digests, read_pins(made, digests))
+        images = take_snapshot(made, digests).images
         results = {
             name: Result(
                 image=replace(images[name], repository=Reference(host=HOST, repository=f"{name}-dev")),

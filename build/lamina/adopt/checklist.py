@@ -21,8 +21,9 @@ from lamina.decide.plan import Plan
 from lamina.errors import ConfigError, LaminaError, Problem
 from lamina.execute.revision import read_revision
 from lamina.flow.lock import read_pins
-from lamina.flow.plan import make_plan_only, stable_ref
+from lamina.flow.plan import make_plan_only
 from lamina.flow.session import Session
+from lamina.flow.snapshot import stable_ref
 from lamina.flow.tags import apply_tags, make_tags
 from lamina.lint.run import lint_images
 from lamina.refs import Reference
@@ -30,28 +31,31 @@ from lamina.refs import Reference
 
 def read_phases(session: Session) -> tuple[Check, ...]:
     """Return every check, in the order of the phases. Raises ConfigError for unreadable configuration."""
-    second = phase2_checks(session)  # first: if a registry does not answer, later plans do not ask it again
-    return (*phase1_checks(session), *second, *phase3_checks(session))
-
-
-def phase1_checks(session: Session) -> tuple[Check, ...]:
-    """Return the checks of quick wins: the Dockerfiles, their contexts, BuildKit."""
+    session = session.without_start()
+    plan, problems = plan_or_problems(session)
+    if plan and plan.unknown:  # a registry that does not answer is not asked again
+        session = session.offline()
     return (
-        lint_state(session),
+        *phase1_checks(session, problems),
+        *phase2_checks(session, plan),
+        *phase3_checks(session),
+    )
+
+
+def phase1_checks(session: Session, problems: tuple[Problem, ...] = ()) -> tuple[Check, ...]:
+    """Return the checks of quick wins: the Dockerfiles, their contexts, BuildKit. problems: of the plan."""
+    return (
+        findings_check(problems, () if problems else lint_images(session).findings),
         ignore_check(read_ignore_files(session)),
         buildkit_check(*_builder(session)),
     )
 
 
-def lint_state(session: Session) -> Check:
-    """Check the Dockerfiles: report errors of the plan, else findings of lint."""
-    _, problems = plan_or_problems(session)
-    return findings_check(problems, () if problems else lint_images(session).findings)
+def phase2_checks(session: Session, plan: Plan | None) -> tuple[Check, ...]:
+    """Return the checks of stable development: login, bases, tags, Lambda images, static mode.
 
-
-def phase2_checks(session: Session) -> tuple[Check, ...]:
-    """Return the checks of stable development: login, bases, tags, Lambda images, static mode."""
-    plan, _ = plan_or_problems(session)
+    plan: None if it has errors.
+    """
     outside = read_pins(session, session.graph.nodes)
     settings, local = session.project.settings, not session.remote
     bases = tuple(node.name for node in session.graph.nodes.values() if node.kind == "base")
@@ -96,9 +100,9 @@ def plan_or_problems(session: Session) -> tuple[Plan | None, tuple[Problem, ...]
 
 
 def _builder(session: Session) -> tuple[str | None, Problem | None]:
-    session.starts_engine = False
+    found = session.without_start()
     try:
-        return f"{session.engine}: {session.builder}", None
+        return f"{found.engine}: {found.builder}", None
     except LaminaError as error:
         return None, error.problems[-1]
 

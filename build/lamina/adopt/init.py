@@ -59,10 +59,7 @@ def _tried(
     session: Session, text: str
 ) -> tuple[Plan | None, tuple[Problem, ...], tuple[IgnoreFile, ...], tuple[Repeated, ...]]:
     """Return the plan of a configuration or its problems, and its possible savings."""
-    try:
-        made = session.proposing(text)
-    except ConfigError as error:
-        return None, error.problems, (), ()
+    made = session.proposing(text)
     try:
         plan, findings = _plan(made)
         return plan, findings, _ignores(made), _installs(made)

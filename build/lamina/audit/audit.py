@@ -25,9 +25,9 @@ from lamina.flow.build import (
     name_run,
 )
 from lamina.flow.cache import find_caches
-from lamina.flow.lock import read_pins
-from lamina.flow.plan import decide, find_stable, look_up, make_images, select
+from lamina.flow.plan import decide
 from lamina.flow.session import Session
+from lamina.flow.snapshot import Snapshot, look_up, take_snapshot
 from lamina.identify.image import Image
 
 _SEEDS = 10**6
@@ -64,11 +64,8 @@ def audit_skips(session: Session, *, sample: int = 0, seed: int = 0) -> Audit:
     """
     if sample < 0:
         raise SelectionError.of(f"{sample} images cannot be audited", where="--sample", allowed="0 for all")
-    selected = select(session)
-    outside = read_pins(session, selected)
-    stable = find_stable(session, selected)
-    images = make_images(session, selected, outside, stable)
-    plan = decide(session, selected, images, outside, look_up(session, images, stable), stable)
+    snapshot = look_up(session, take_snapshot(session))
+    plan = decide(session, snapshot)
     session.screen.headline(plan.headline)
     skips = chosen = plan.acting("skip")
     if 0 < sample < len(skips):
@@ -77,7 +74,7 @@ def audit_skips(session: Session, *, sample: int = 0, seed: int = 0) -> Audit:
         chosen = tuple(each for index, each in enumerate(skips) if index in picked)
     broken = _broken(session, chosen)
     whole = tuple(each for each in chosen if each.image.name not in broken)
-    solved = _audit(session, plan, whole, images, outside) if whole else ()
+    solved = _audit(session, plan, whole, snapshot) if whole else ()
     made = {**broken, **{each.image.name: each for each in solved}}
     audited = tuple(made[each.image.name] for each in chosen)
     session.screen.notes(_distrust_appends(session, audited))
@@ -109,10 +106,10 @@ def _audit(
     session: Session,
     plan: Plan,
     chosen: tuple[Decision, ...],
-    images: Mapping[str, Image],
-    outside: Externals,
+    snapshot: Snapshot,
 ) -> tuple[Audited, ...]:
     """Audit one image at a time, so that a failure does not affect the next."""
+    images, outside = snapshot.images, snapshot.externals
     make_ready(session, outside)
     visible = plan.found if session.remote or session.builder.local_images else ()
     caches = find_caches(session, (each.image for each in chosen))

@@ -19,8 +19,8 @@ from lamina.execute.image_store import find_images
 from lamina.execute.run import build
 from lamina.flow.build import from_outside, make_build_env, make_ready, make_request, name_run
 from lamina.flow.lock import read_pins
-from lamina.flow.plan import make_images
 from lamina.flow.session import Session
+from lamina.flow.snapshot import take_snapshot, without_stable
 from lamina.registries.content import Content
 from lamina.sandbox import engine as sandbox
 
@@ -41,7 +41,7 @@ def verify_image(session: Session, name: str) -> Verified:
         Problem(what=f"{each} is not locked: its tag may move", hint="invoke lock")
         for each in outside.unlocked
     )
-    images = make_images(session, (name,), outside)
+    images = take_snapshot(session, (name,), stable=without_stable).images
     image = images[name]
     found = find_images(session.image_store, [image]).get(image.name)
     if found is None:

@@ -33,14 +33,13 @@ from lamina.declare.config import Secret
 from lamina.errors import AwsError, BuildError, ConfigError, Problem
 from lamina.execute.bake import BuildRequest
 from lamina.execute.engine import Builder
-from lamina.execute.externals import Externals
 from lamina.execute.masked_events import hide_events
 from lamina.execute.outcome import Outcome, Result
 from lamina.files import write_atomic, write_json
 from lamina.flow.build import build_images, make_request
 from lamina.flow.cache import find_caches, settle_caches
 from lamina.flow.session import Session
-from lamina.identify.image import Image
+from lamina.flow.snapshot import Snapshot
 from lamina.masks import Mask
 from lamina.refs import Reference
 
@@ -79,9 +78,8 @@ def build_on_codebuild(session: Session, options: CodeBuildOptions) -> Outcome:
     Raises ConfigError for missing configuration, AwsError when AWS fails.
     """
     ConfigError.check(_lacking(session, options))
-    session.builds_here = False
-    session.builder = Builder(name="codebuild", driver="docker-container", local_images=False)
-    return build_images(session, COMMAND, by=partial(_build, options=options))
+    remote = Builder(name="codebuild", driver="docker-container", local_images=False)
+    return build_images(session.elsewhere(remote), COMMAND, by=partial(_build, options=options))
 
 
 def aws_clients(session: Session) -> Clients:
@@ -150,15 +148,13 @@ def _lacking(session: Session, options: CodeBuildOptions) -> Iterator[Problem]:
 def _build(
     session: Session,
     plan: Plan,
-    images: Mapping[str, Image],
-    outside: Externals,
+    snapshot: Snapshot,
     run: str,
     *,
     options: CodeBuildOptions,
 ) -> Outcome:
     """Build on CodeBuild; see `Build` of `build_images`."""
-    del images
-    decisions = plan.acting("build")
+    decisions, outside = plan.acting("build"), snapshot.externals
     settings = session.project.codebuild
     built = {decision.image.name: decision.image for decision in decisions}
     used = {name for image in built for name in outside.references.get(image, ())}

@@ -11,7 +11,7 @@ from lamina.declare.functions import Function
 from lamina.errors import BuildError, ConfigError, Problem, RegistryError
 from lamina.execute.image_store import RegistryStore
 from lamina.flow.session import Session
-from lamina.flow.tags import identified
+from lamina.flow.snapshot import take_snapshot
 from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.base import Manifest
@@ -42,7 +42,7 @@ def check_images(session: Session, references: tuple[str, ...] = ()) -> tuple[Ch
         ConfigError: a reference cannot be parsed.
     """
     wanted = tuple(_given(session, references) if references else _own(session))
-    stores = {each: RegistryStore(session.registry_of(each.ref)) for each in wanted}
+    stores = {each: RegistryStore(session.registries.of(each.ref)) for each in wanted}
     found = {each: stores[each].find([each.ref]).get(each.ref) for each in wanted}
     BuildError.check(
         Problem(
@@ -71,7 +71,7 @@ def _own(session: Session) -> Iterator[CheckTarget]:
     chosen = session.flags.images
     names = session.graph.select(chosen) if chosen else session.graph.select((), kind="lambda")
     require_registry(session, hint="add --registry, or --ref for any image")
-    for name, image in identified(session, names).items():
+    for name, image in take_snapshot(session, names).chosen.items():
         spec, runs = image.node.spec, image.node.kind == "lambda"
         yield CheckTarget(
             name=name, ref=image.ref, platform=spec.platform, runs=runs, functions=spec.functions, image=image
@@ -91,7 +91,7 @@ def _given(session: Session, references: tuple[str, ...]) -> Iterator[CheckTarge
 
 
 def _checked(session: Session, wanted: CheckTarget, found: FoundImage, store: RegistryStore) -> Checked:
-    manifest = session.registry_of(wanted.ref).manifest(wanted.ref.with_digest(found.digest))
+    manifest = session.registries.of(wanted.ref).manifest(wanted.ref.with_digest(found.digest))
     if manifest is not None and manifest.is_index:
         return _refused(wanted, found, _is_index(manifest))
     if wanted.image and found.fingerprint != wanted.image.fingerprint and not found.lost:

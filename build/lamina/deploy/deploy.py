@@ -16,7 +16,7 @@ from lamina.deploy.rules import DesiredFunction, FunctionUpdate, Running, decide
 from lamina.errors import AwsError, BuildError, ConfigError, Problem, RegistryError, SelectionError
 from lamina.execute.image_store import RegistryStore
 from lamina.flow.session import Session
-from lamina.flow.tags import identified
+from lamina.flow.snapshot import take_snapshot
 from lamina.identify.image import Image
 from lamina.parallel import gather
 from lamina.refs import Reference
@@ -129,7 +129,7 @@ def images_with_functions(session: Session) -> Mapping[str, Image]:
             hint=_NO_FUNCTIONS,
         )
     require_registry(session, hint='add --registry, or registry = "ecr" to [tool.lamina]')
-    return identified(session, names)
+    return take_snapshot(session, names).chosen
 
 
 def clients_of(session: Session, images: Iterable[Image]) -> Mapping[str | None, Functions]:

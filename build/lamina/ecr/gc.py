@@ -28,9 +28,8 @@ from lamina.errors import AwsError, ConfigError, Interrupted, LaminaError, Probl
 from lamina.execute.cache_keys import CONFIG as CACHE
 from lamina.execute.remote_cache import CachePolicy
 from lamina.flow.cache import read_policy
-from lamina.flow.lock import read_pins
-from lamina.flow.plan import find_stable, make_images
 from lamina.flow.session import Session
+from lamina.flow.snapshot import take_snapshot
 from lamina.identify.fingerprint import INPUTS_KEY, BuildInputs, content_tag
 from lamina.parallel import gather
 from lamina.refs import EcrHost, Reference
@@ -74,7 +73,7 @@ def plan_collection(
         ConfigError.check(sources.doubts)
     usages = sources.ask()
     check_declared(session, usages)
-    images = make_images(session, names, read_pins(session, names), find_stable(session, names))
+    images = take_snapshot(session, names).images
     rules = RetentionRules(
         now=datetime.now(UTC),
         keep_last=keep,

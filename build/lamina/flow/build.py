@@ -26,9 +26,10 @@ from lamina.execute.staging import stage_images
 from lamina.flow.append import append_images, check_appends, plan_appends, tag_for_appends, without_appended
 from lamina.flow.attest import check_attestable, unattested_push
 from lamina.flow.cache import find_caches, read_policy, settle_caches
-from lamina.flow.lock import pin_for_build, read_pins
-from lamina.flow.plan import decide, find_stable, look_up, make_images, select
+from lamina.flow.lock import pin_for_build
+from lamina.flow.plan import decide
 from lamina.flow.session import Session
+from lamina.flow.snapshot import Snapshot, look_up, select, take_snapshot
 from lamina.identify.image import Image
 from lamina.parallel import both
 from lamina.refs import Reference
@@ -39,8 +40,8 @@ from lamina.report.record import write_manifest
 from lamina.report.runs import RunSettings, keep_run, prune_runs
 from lamina.report.view import BuildView
 
-Build = Callable[[Session, Plan, Mapping[str, Image], Externals, str], Outcome]
-"""Builds a plan. Arguments: session, plan, all images with their bases, external images, name of the run."""
+Build = Callable[[Session, Plan, Snapshot, str], Outcome]
+"""Builds a plan. Arguments: session, plan, the snapshot it was made from, name of the run."""
 
 
 def build_images(
@@ -51,24 +52,21 @@ def build_images(
     by: the function that builds; by default with the engine's builder.
     """
     started = time.time()
-    selected = select(session, kind)
-    outside = pin_for_build(session, selected)
-    stable = find_stable(session, selected)
-    images = make_images(session, selected, outside, stable)
-    plan = decide(
-        session, selected, images, outside, look_up(session, images, stable, session.destination), stable
-    )
+    snapshot = take_snapshot(session, select(session, kind), pins=pin_for_build)
+    snapshot = look_up(session, snapshot, session.destination)
+    plan = decide(session, snapshot)
     if session.flags.push:
-        plan = plan_appends(session, plan, images)
+        plan = plan_appends(session, plan, snapshot.images)
     session.screen.headline(plan.headline)
     session.screen.notes(plan.notes)
     check_appends(session, plan)
     if session.flags.push:
-        _check_destination(session, outside, [each.image for each in plan.decisions.values()])
+        images = [each.image for each in plan.decisions.values()]
+        _check_destination(session, snapshot.externals, images)
     session.screen.notes(check_attestable(session, plan))
     state, run = session.project.state, name_run()
     try:
-        outcome = _apply(session, plan, images, outside, run, by or _build)
+        outcome = _apply(session, plan, snapshot, run, by or _build)
     except (LaminaError, KeyboardInterrupt) as error:
         problems = error.problems if isinstance(error, LaminaError) else ()
         _keep(session, command, run, plan, broken_off(plan, problems, interrupted=not problems), started)
@@ -80,9 +78,7 @@ def build_images(
     return outcome
 
 
-def _apply(
-    session: Session, plan: Plan, images: Mapping[str, Image], outside: Externals, run: str, by: Build
-) -> Outcome:
+def _apply(session: Session, plan: Plan, snapshot: Snapshot, run: str, by: Build) -> Outcome:
     results = apply_without_build(plan, session.destination)
     tagged = {
         name: FoundImage(ref=each.image.ref, digest=each.digest)
@@ -94,17 +90,17 @@ def _apply(
             if decision.source:
                 carry(session.destination, decision.source, decision.image.ref)
     plan = replace(plan, found={**plan.found, **tagged})
-    built = append_images(session, plan, images)
+    built = append_images(session, plan, snapshot.images)
     results.update(built.results)
     rest = without_appended(plan, built)
     if not built.ok:
         reason = "cancelled: the run broke off"
         results.update({each.image.name: cancelled(each, reason) for each in rest.acting("build")})
     elif rest.acting("build"):
-        built = by(session, rest, images, outside, run)
+        built = by(session, rest, snapshot, run)
         results.update(built.results)
         if session.flags.push and session.project.settings.append != "never":
-            session.screen.notes(tag_for_appends(session.registry, built, images))
+            session.screen.notes(tag_for_appends(session.registry, built, snapshot.images))
     return replace(built, results={name: results[name] for name in plan.decisions})
 
 
@@ -122,14 +118,12 @@ def _keep(session: Session, command: str, run: str, plan: Plan, outcome: Outcome
     keep_run(project.state, run, settings, plan, outcome, started=started, seconds=seconds, mask=session.mask)
 
 
-def _build(
-    session: Session, plan: Plan, images: Mapping[str, Image], outside: Externals, run: str
-) -> Outcome:
+def _build(session: Session, plan: Plan, snapshot: Snapshot, run: str) -> Outcome:
     """Stage, bake and confirm the builds of a plan; then tidy their remote caches."""
-    decisions = plan.acting("build")
+    decisions, outside = plan.acting("build"), snapshot.externals
     make_ready(session, outside)
     by_digest = session.flags.push or session.builder.local_images
-    support = () if by_digest else find_support(decisions, images)
+    support = () if by_digest else find_support(decisions, snapshot.images)
     caches = find_caches(session, (decision.image for decision in decisions))
     session.screen.notes(caches.notes)
     request = make_request(session, plan.found, decisions, support, outside, caches.images)
@@ -253,12 +247,10 @@ def push_built(session: Session) -> Outcome:
 
     Raises BuildError for images that are not built or not confirmed.
     """
-    selected = select(session)
-    outside = read_pins(session, selected)
-    images = make_images(session, selected, outside, find_stable(session, selected))
-    chosen = {name: image for name, image in images.items() if name in selected}
+    snapshot = take_snapshot(session)
+    chosen = snapshot.chosen
     session.screen.notes(unattested_push(session))
-    _check_destination(session, outside, chosen.values())
+    _check_destination(session, snapshot.externals, chosen.values())
     registry = RegistryStore(session.registry)
     existing = find_images(registry, chosen.values())
     built = {name: _local_ref(session, image) for name, image in chosen.items() if name not in existing}

@@ -52,7 +52,7 @@ def pin_for_build(session: Session, names: Iterable[str]) -> Externals:
     needed = answer.about(lacking)
     # A stand-in exists only in this machine's engine.
     places = _places(nodes)
-    RegistryError.check(needed.problems(places, () if session.builds_here else needed.silent))
+    RegistryError.check(needed.problems(places, () if session.policy.builds_here else needed.silent))
     _stand_in(session, needed, places)
     if answer.pins:
         write_lock(session, _with(Lock(), answer))
@@ -161,7 +161,7 @@ def _ask(session: Session, names: Iterable[str]) -> _Answer:
     silent: dict[str, RegistryError] = {}
     for name in names:
         try:
-            pins[name] = pin(name, session.upstream(Reference.parse(name)).manifest)
+            pins[name] = pin(name, session.registries.upstream(Reference.parse(name)).manifest)
         except RegistryError as error:
             silent[name] = error
     return _Answer(pins=pins, silent=silent)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from lamina.execute.externals import load_stand_ins
 from lamina.flow.build import credentials
 from lamina.flow.lock import read_pins
-from lamina.flow.plan import make_images, select
 from lamina.flow.session import Session
+from lamina.flow.snapshot import select, take_snapshot, without_stable
 from lamina.refs import Reference
 
 
@@ -29,8 +29,7 @@ def warm(session: Session) -> Iterator[tuple[str, str]]:
 
     Missing images are reported, not an error.
     """
-    selected = select(session)
-    outside = read_pins(session, selected)
+    outside = read_pins(session, select(session))
     load_stand_ins(outside, session.runner, session.engine, session.screen.say)
     for name in outside.stand_ins:
         yield name, f"stand-in {outside.stand_ins[name].ref} is in the engine"
@@ -42,7 +41,7 @@ def warm(session: Session) -> Iterator[tuple[str, str]]:
         for name, ref in used.items()
         if name not in outside.stand_ins
     }
-    images = make_images(session, selected, outside)
+    images = take_snapshot(session, stable=without_stable).images
     bases = {name: image.ref for name, image in images.items() if image.node.kind == "base"}
     existing = session.image_store.find(bases.values())
     for name, ref in bases.items():

@@ -10,32 +10,29 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.declare.config import Project, find_root, load_project
-from lamina.declare.graph import Graph, read_graph
-from lamina.declare.settings import LOCAL, SettingValue
-from lamina.errors import ConfigError, EngineError, RegistryError
+from lamina.declare.config import Project
+from lamina.declare.graph import Graph
+from lamina.declare.settings import SettingValue
+from lamina.errors import EngineError, RegistryError
 from lamina.execute.attest import Attestations
 from lamina.execute.engine import Builder, Engine, check_buildx, choose_builder, find_engine
 from lamina.execute.exchanges import StallRules
 from lamina.execute.image_store import EngineStore, FallbackStore, ImageStore, RegistryStore
 from lamina.execute.vitals import bytes_written
-from lamina.files import keep_out_of_git
+from lamina.flow.checkout import Checkout
+from lamina.flow.registries import Registries
 from lamina.identify.facts import Facts
 from lamina.identify.stat_cache import StatCache
-from lamina.masks import Mask, environment_values, read_secret
+from lamina.masks import Mask
 from lamina.process import Runner, SubprocessRunner
 from lamina.refs import Reference, is_ecr
 from lamina.registries.local import LocalStore
 from lamina.report.console import Screen
 
 if TYPE_CHECKING:  # imported only when a registry is used
-    from lamina.registries.credentials import Credential
     from lamina.registries.ecr import EcrRegistry
-    from lamina.registries.ecr_logins import EcrLogins
+    from lamina.registries.http import Transport
     from lamina.registries.oci import OciRegistry
-    from lamina.registries.transport import HttpTransport
-
-ECR = "ecr"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +73,37 @@ class Flags:
         return {name: getattr(self, name.replace("-", "_")) for name in names}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What a command may do on this machine.
+
+    starts_engine: whether it starts a private engine if no other answers. builds_here: whether this machine
+    builds the images; False if a remote machine of the right platform does. engine: the private engine to
+    use; None for the user's choice.
+    """
+
+    starts_engine: bool = True
+    builds_here: bool = True
+    engine: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seams:
+    """Objects to use instead of those that a session would make; None: it makes its own."""
+
+    engine: Engine | None = None
+    builder: Builder | None = None
+    local_store: LocalStore | None = None
+    transport: Transport | None = None
+    """Sends the requests to registries."""
+
+
 class Session:
-    """The shared objects of one command, each made on demand. Close it at the end."""
+    """The shared objects of one command, each made on demand. Close it at the end.
+
+    Everything that decides what they are is given here; the methods that return another session say how it
+    differs.
+    """
 
     def __init__(
         self,
@@ -86,79 +112,119 @@ class Session:
         *,
         runner: Runner | None = None,
         root: Path | None = None,
-        engine: str | None = None,
+        policy: Policy = Policy(),
+        seams: Seams = Seams(),
+        checkout: Checkout | None = None,
+        registries: Registries | None = None,
     ) -> None:
         self.flags = flags
         self.screen = screen
         self.runner: Runner = runner or SubprocessRunner()
-        self.starts_engine = True
-        self.builds_here = True
-        """Whether this machine builds the images; False if a remote machine of the right platform does."""
+        self.policy = policy
         self._root = root
-        self._engine_name = engine
+        self._seams = seams
         self._open = contextlib.ExitStack()
         self._outside: set[str] = set()
+        self.checkout = checkout or Checkout(flags.settings, self.mask, root=root)
+        self.registries = registries or Registries(
+            self.checkout, self.runner, self.mask, transport=seams.transport
+        )
+        if checkout is None:
+            self._open.callback(self.checkout.close)
+        if registries is None:
+            self._open.callback(self.registries.close)
 
     def close(self) -> None:
         """Close connections, and make git ignore the state folder."""
         self._open.close()
-        if "project" in self.__dict__:
-            keep_out_of_git(self.project.state)
 
-    def at(self, root: Path) -> Session:
+    def at(self, root: Path | None) -> Session:
         """Return a session with the same flags for another checkout of the project. Close it too."""
-        return Session(self.flags, self.screen, runner=self.runner, root=root)
+        return Session(
+            self.flags, self.screen, runner=self.runner, root=root, policy=self.policy, seams=self._seams
+        )
 
     def again(self) -> Session:
         """Return a session with the same flags that has not read the project yet. Close it too."""
-        return Session(self.flags, self.screen, runner=self.runner, root=self._root, engine=self._engine_name)
+        return self.at(self._root)
 
     def within(self, engine: str) -> Session:
         """Return a session with the same flags on the private engine of that name. Close it too."""
-        flags = replace(self.flags, builder="")
-        return Session(flags, self.screen, runner=self.runner, root=self._root, engine=engine)
+        flags, policy = replace(self.flags, builder=""), replace(self.policy, engine=engine)
+        return Session(flags, self.screen, runner=self.runner, root=self._root, policy=policy)
 
     def proposing(self, text: str) -> Session:
-        """Return a session with another configuration text: offline, without saving caches."""
-        made = Session(replace(self.flags, offline=True), self.screen, runner=self.runner, root=self.root)
-        made.project = load_project(self.root, flags=self.flags.settings, text=text)
-        made.stat_cache = StatCache(None)
-        made.facts = Facts(None)
+        """Return a session with another configuration: offline, without saving caches. Close it too."""
+        flags = replace(self.flags, offline=True)
+        proposed = Checkout(flags.settings, self.mask, root=self.root, proposed=text)
+        made = Session(flags, self.screen, runner=self.runner, policy=self.policy, checkout=proposed)
+        made._open.callback(proposed.close)
         return made
 
-    def go_offline(self) -> None:
-        """Stop using registries and the engine for lookups."""
-        self.flags = replace(self.flags, offline=True)
+    def offline(self) -> Session:
+        """Return this session without lookups in registries and the engine."""
+        return self._like(flags=replace(self.flags, offline=True))
 
-    @cached_property
-    def project(self) -> Project:
-        """The project around the current folder, with its settings."""
-        project = load_project(self.root, flags=self.flags.settings)
-        for secret in project.secrets:
-            self.mask.learn(*read_secret(secret.file))
-        for image in project.images.values():
-            self.mask.learn(*environment_values(image.build_args))
-        return project
+    def without_start(self) -> Session:
+        """Return this session, which then starts no engine: it uses one that answers, or none."""
+        return self._like(policy=replace(self.policy, starts_engine=False))
+
+    def elsewhere(self, builder: Builder) -> Session:
+        """Return this session for images that a builder on other machines builds."""
+        return self._like(
+            policy=replace(self.policy, builds_here=False), seams=replace(self._seams, builder=builder)
+        )
+
+    def _like(
+        self,
+        *,
+        flags: Flags | None = None,
+        policy: Policy | None = None,
+        seams: Seams | None = None,
+    ) -> Session:
+        """Return a session that shares what this one has read and opened, and is closed with it."""
+        made = Session(
+            flags or self.flags,
+            self.screen,
+            runner=self.runner,
+            root=self._root,
+            policy=policy or self.policy,
+            seams=seams or self._seams,
+            checkout=self.checkout,
+            registries=self.registries,
+        )
+        self._open.callback(made.close)
+        return made
 
     @property
     def mask(self) -> Mask:
         """The secrets known so far, to hide them in all output."""
         return self.screen.mask
 
-    @cached_property
+    @property
     def root(self) -> Path:
         """The project's root folder."""
-        return self._root or find_root(Path.cwd())
+        return self.checkout.root
 
-    @cached_property
+    @property
+    def project(self) -> Project:
+        """The project around the current folder, with its settings."""
+        return self.checkout.project
+
+    @property
     def graph(self) -> Graph:
         """The graph of images. Raises ConfigError with all faults of Dockerfiles, ignore files, sources."""
-        try:
-            return read_graph(self.project)
-        except ConfigError:
-            from lamina.flow.dockerfiles import all_faults
+        return self.checkout.graph
 
-            raise ConfigError(*all_faults(self.project, self.stat_cache.files)) from None
+    @property
+    def stat_cache(self) -> StatCache:
+        """The file hashes that earlier commands computed."""
+        return self.checkout.stat_cache
+
+    @property
+    def facts(self) -> Facts:
+        """What Python sources import and define, as earlier commands found out."""
+        return self.checkout.facts
 
     @property
     def has_bases(self) -> bool:
@@ -166,31 +232,27 @@ class Session:
         return any(node.kind == "base" for node in self.graph.nodes.values())
 
     @cached_property
-    def stat_cache(self) -> StatCache:
-        """The file hashes that earlier commands computed."""
-        return StatCache(self.project.state / "stat.json")
-
-    @cached_property
-    def facts(self) -> Facts:
-        """What Python sources import and define, as earlier commands found out."""
-        return Facts(self.project.state / "facts.json")
-
-    @cached_property
     def engine(self) -> Engine:
-        """The engine that builds. If none answers and `starts_engine` is set, start a private one."""
-        named = {"LAMINA_ENGINE": self._engine_name} if self._engine_name else {}
+        """The engine that builds. If none answers and the policy allows it, start a private one."""
+        if self._seams.engine:
+            return self._seams.engine
+        named = {"LAMINA_ENGINE": self.policy.engine} if self.policy.engine else {}
         env = {**os.environ, **named}
-        return find_engine(self.runner, env=env, start=self.starts_engine, say=self.screen.say)
+        return find_engine(self.runner, env=env, start=self.policy.starts_engine, say=self.screen.say)
 
     @cached_property
     def builder(self) -> Builder:
         """The buildx builder, after checking that buildx is new enough."""
+        if self._seams.builder:
+            return self._seams.builder
         check_buildx(self.runner, self.engine)
         return choose_builder(self.runner, self.engine, self.project.settings.builder, push=self.flags.push)
 
     @cached_property
     def local_store(self) -> LocalStore:
         """The engine's images through docker-py: push, pull and tag."""
+        if self._seams.local_store:
+            return self._seams.local_store
         store = LocalStore(self.engine.host, stall=self.stall)
         self._open.callback(store.close)
         return store
@@ -198,92 +260,32 @@ class Session:
     @property
     def stall(self) -> int:
         """Seconds after which an exchange with a registry that does not move is stopped; 0: no limit."""
-        return self.project.settings.stall
+        return self.registries.stall
 
     @property
     def remote(self) -> bool:
         """Whether images live in a registry."""
-        return self.project.settings.registry != LOCAL
+        return self.registries.remote
 
     @property
     def on_ecr(self) -> bool:
         """Whether that registry is ECR."""
-        return self.project.settings.registry.partition("/")[0] == ECR
+        return self.registries.on_ecr
 
     @property
     def static(self) -> bool:
         """Whether Lambda images are built from ``<base>:stable``."""
         return self.project.settings.static
 
-    @cached_property
+    @property
     def registry(self) -> EcrRegistry | OciRegistry:
         """The configured registry. Raises RegistryError if none is configured."""
-        if not self.remote:
-            raise RegistryError.of(
-                "no registry is configured: images live in the engine",
-                where=self.project.settings.source("registry"),
-                allowed="ecr, or host[:port][/prefix]",
-                hint='add --registry, or registry = "ecr" to [tool.lamina]',
-            )
-        if self.ecr:
-            return self.ecr
-        registry = self._oci(self.project.settings.registry)
-        self._open.callback(registry.close)
-        return registry
+        return self.registries.own
 
-    @cached_property
+    @property
     def ecr(self) -> EcrRegistry | None:
         """The configured registry if it is ECR, which needs a login and setup; else None."""
-        if not self.on_ecr:
-            return None
-        from lamina.registries.ecr import EcrSettings, ecr_registry
-
-        settings = EcrSettings(
-            account=self.project.ecr.account,
-            region=self.project.ecr.region,
-            host=self.project.ecr.host,
-            prefix=self.project.settings.registry.partition("/")[2],
-        )
-        registry = ecr_registry(self.runner, settings, transport=self._transport(), learn=self.mask.learn)
-        self._open.callback(registry.close)
-        return registry
-
-    def _oci(self, address: str) -> OciRegistry:
-        from lamina.registries.oci import oci_registry
-
-        def otherwise(host: str) -> Credential | None:
-            return self.ecr_logins.credential(host)
-
-        return oci_registry(
-            self.runner,
-            address,
-            transport=self._transport(),
-            learn=self.mask.learn,
-            otherwise=otherwise,
-        )
-
-    @cached_property
-    def ecr_logins(self) -> EcrLogins:
-        """Logs in to ECR registries for which docker has no credentials."""
-        from lamina.registries.ecr_logins import EcrLogins
-
-        return EcrLogins(self.runner, learn=self.mask.learn)
-
-    def _transport(self) -> HttpTransport:
-        from lamina.registries.transport import HttpTransport
-
-        return HttpTransport(stall=self.stall)
-
-    def upstream(self, reference: Reference) -> OciRegistry:
-        """Return the registry that serves an external image."""
-        registry = self._oci(reference.pull_host)
-        self._open.callback(registry.close)
-        return registry
-
-    def registry_of(self, reference: Reference) -> EcrRegistry | OciRegistry:
-        """Return the registry of a full reference: the project's own, or any, with docker's credentials."""
-        own = self.remote and self.registry.address.partition("/")[0] == reference.pull_host
-        return self.registry if own else self.upstream(reference)
+        return self.registries.ecr
 
     @property
     def attestations(self) -> Attestations:
@@ -339,7 +341,7 @@ class Session:
         try:
             return self.engine_store
         except EngineError:
-            if self.starts_engine:
+            if self.policy.starts_engine:
                 raise
             return None
 
@@ -367,7 +369,7 @@ class Session:
         base = self.docker_environment
         if not self._outside:
             return base
-        found, problems = self.ecr_logins.environment(self._outside, base)
+        found, problems = self.registries.ecr_logins.environment(self._outside, base)
         self.screen.notes(problems)
         return found
 

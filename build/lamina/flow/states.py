@@ -12,12 +12,10 @@ from pathlib import Path
 from lamina.errors import ConfigError, EngineError, RegistryError, SelectionError
 from lamina.execute.bake import MOST_INPUTS, REVISION
 from lamina.execute.revision import check_out
-from lamina.flow.lock import read_pins
-from lamina.flow.plan import find_stable, make_images
 from lamina.flow.session import Session
+from lamina.flow.snapshot import take_snapshot
 from lamina.identify.fingerprint import FINGERPRINT_KEY, INPUTS_KEY, TAG_PREFIX, BuildInputs, content_tag
 from lamina.identify.ignore import Ignore
-from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.base import Manifest, Registry
 from lamina.report.record import KEPT_INPUTS, read_inputs, read_last_inputs
@@ -61,20 +59,15 @@ def find_state(session: Session, ref: str, image: str) -> State:
 def _of_files(session: Session, image: str) -> State:
     images = {
         name: Known(inputs=each.inputs, ignores=each.ignores)
-        for name, each in _identified(session, (image,)).items()
+        for name, each in take_snapshot(session, (image,)).images.items()
     }
     return lambda name, _: images.get(name)
-
-
-def _identified(session: Session, names: tuple[str, ...]) -> Mapping[str, Image]:
-    lambdas = [name for name in names if session.graph.nodes[name].kind == "lambda"]
-    return make_images(session, names, read_pins(session, names), find_stable(session, lambdas))
 
 
 def _of_last_build(session: Session, image: str) -> State:
     """Return the state of the last build on this machine. A base may have been built again since."""
     names = session.graph.with_ancestors((image,))
-    last = read_last_inputs(session.project.state, _identified(session, names).values())
+    last = read_last_inputs(session.project.state, take_snapshot(session, names).images.values())
 
     def known(name: str, fingerprint: str | None) -> Known | None:
         inputs = last.get(name)
@@ -115,7 +108,7 @@ def _full_reference(ref: str) -> Reference | None:
 
 def _of_reference(session: Session, reference: Reference, image: str) -> State:
     """Return the state of any image in any registry. Its bases are looked up in repositories named alike."""
-    registry = session.registry_of(reference)
+    registry = session.registries.of(reference)
     head, _, tail = reference.repository.rpartition(image)
     named = reference.repository.count(image)
 
@@ -131,6 +124,7 @@ def _of_reference(session: Session, reference: Reference, image: str) -> State:
 def _of_tag(session: Session, ref: str) -> State:
     """Return the state of a tag or digest in the project's repositories, or of a content tag built here."""
     registry = session.registry if session.remote else None
+    here = session.without_start()
 
     def known(name: str, fingerprint: str | None) -> Known | None:
         repository = Reference.parse(session.prefix + session.project.repository(name))
@@ -140,7 +134,7 @@ def _of_tag(session: Session, ref: str) -> State:
         inputs = read_inputs(session.project.state, name, ref) if ref.startswith(TAG_PREFIX) else None
         if inputs is None and registry is not None:
             inputs = _pushed(session, registry, place, name)
-        return Known(inputs=inputs or _built_here(session, place, name))
+        return Known(inputs=inputs or _built_here(here, place, name))
 
     return known
 
@@ -165,7 +159,6 @@ def _built_here(session: Session, place: Reference, image: str) -> BuildInputs:
 
     Raises ConfigError if its build inputs are not kept.
     """
-    session.starts_engine = False
     try:
         fingerprint = session.engine_store.fingerprint(place)
     except EngineError:

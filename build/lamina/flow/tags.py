@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from lamina.errors import BuildError, Problem
 from lamina.execute.image_store import find_images
 from lamina.execute.revision import read_revision
-from lamina.flow.lock import read_pins
-from lamina.flow.plan import find_stable, make_images
 from lamina.flow.session import Session
+from lamina.flow.snapshot import take_snapshot
 from lamina.identify.image import STABLE, Image
 from lamina.refs import Reference
 
@@ -26,7 +25,7 @@ class Tagged:
 def make_tags(session: Session) -> tuple[Tagged, ...]:
     """Return each selected image's tags: ``sha-…``, ``git-…`` on a clean tree, ``stable`` in static mode."""
     selected = session.graph.select(session.flags.images)
-    images = identified(session, selected)
+    images = take_snapshot(session, selected).images
     revision = read_revision(session.runner, session.project.root)
     git = (revision.tag,) if revision and revision.clean else ()
     return tuple(
@@ -63,7 +62,7 @@ def move_stable(session: Session) -> Mapping[str, Reference]:
     ``docker build``.
     """
     selected = session.graph.select(session.flags.images, kind="base")
-    images = identified(session, selected)
+    images = take_snapshot(session, selected).chosen
     apply_tags(session, tuple(Tagged(image=image, tags=(image.tag, STABLE)) for image in images.values()))
     store = session.image_store
     existing = find_images(store, images.values())
@@ -74,13 +73,6 @@ def move_stable(session: Session) -> Mapping[str, Reference]:
         name: replace(image.repository.with_tag(STABLE), digest=existing[name].digest)
         for name, image in images.items()
     }
-
-
-def identified(session: Session, names: tuple[str, ...]) -> Mapping[str, Image]:
-    """Return the named images as they are in the worktree, by name."""
-    lambdas = [name for name in names if session.graph.nodes[name].kind == "lambda"]
-    images = make_images(session, names, read_pins(session, names), find_stable(session, lambdas))
-    return {name: images[name] for name in names}
 
 
 def _is_base(image: Image) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,8 @@ from lamina.decide.plan import FoundImage
 from lamina.declare.config import find_root
 from lamina.errors import ConfigError, LaminaError, Problem, SelectionError
 from lamina.flow.lock import read_pins
-from lamina.flow.plan import make_images
 from lamina.flow.session import Flags, Session
+from lamina.flow.snapshot import take_snapshot
 from lamina.handoff.rules import (
     DesiredOutput,
     ImageOutput,
@@ -77,7 +78,7 @@ def _by_tag(session: Session, names: tuple[str, ...]) -> tuple[ImageOutput, ...]
             allowed="a loopback registry, or digests of pushed images",
             hint="run `invoke lock` where the runtime's registry can be reached",
         )
-    images = make_images(session, names, outside)
+    images = take_snapshot(session, names).images
     return tuple(by_tag(_wanted(session, host, name), images[name].fingerprint) for name in names)
 
 
@@ -98,15 +99,16 @@ def _as_recorded(
     session: Session, names: Iterable[str], recorded: Mapping[str, Recorded]
 ) -> Iterator[tuple[str, Image]]:
     """Yield the images of the current files; in static mode, on the ``stable`` bases of their last build."""
-    outside = read_pins(session, names)
     if not session.static:
-        yield from make_images(session, names, outside).items()
+        yield from take_snapshot(session, names).images.items()
         return
     for name in names:
-        yield name, make_images(session, (name,), outside, _stable_then(session, recorded[name]))[name]
+        before = partial(_stable_then, recorded=recorded[name])
+        yield from take_snapshot(session, (name,), stable=before).chosen.items()
 
 
-def _stable_then(session: Session, recorded: Recorded) -> Mapping[str, FoundImage]:
+def _stable_then(session: Session, _: Iterable[str], *, recorded: Recorded) -> Mapping[str, FoundImage]:
+    """Return the bases of the last build of an image as they were then; see `Stable`."""
     inputs = read_inputs(session.project.state, recorded.image, content_tag(recorded.fingerprint))
     nowhere = Reference(host=None, repository=recorded.image)
     return {

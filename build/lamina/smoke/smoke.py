@@ -12,9 +12,8 @@ from lamina.declare.machine import family, this_machine
 from lamina.errors import BuildError, ConfigError, Problem, SelectionError
 from lamina.execute.image_store import find_images
 from lamina.flow.build import credentials
-from lamina.flow.lock import read_pins
-from lamina.flow.plan import find_stable, make_images
 from lamina.flow.session import Session
+from lamina.flow.snapshot import take_snapshot
 from lamina.identify.image import Image
 from lamina.identify.runnable import handler_file
 from lamina.masks import environment_values
@@ -94,9 +93,9 @@ def smoke_images(session: Session, options: SmokeOptions, names: Iterable[str] =
         EngineError: The engine failed.
     """
     selected = session.graph.select(tuple(names) or session.flags.images, kind="lambda")
-    outside = read_pins(session, selected)
-    images = make_images(session, selected, outside, find_stable(session, selected))
-    session.screen.headline(outside.headline)
+    snapshot = take_snapshot(session, selected)
+    images = snapshot.images
+    session.screen.headline(snapshot.externals.headline)
     elsewhere = {name: _elsewhere(session, images[name]) for name in selected}
     refs = _built(session, [images[name] for name in selected if not elsewhere[name]])
     if not refs:

@@ -12,9 +12,8 @@ from pathlib import Path
 from lamina.errors import BuildError, ConfigError, LaminaError, Problem
 from lamina.execute.outcome import Outcome
 from lamina.flow.build import build_images
-from lamina.flow.lock import read_pins
-from lamina.flow.plan import find_stable, make_images, select
 from lamina.flow.session import Session
+from lamina.flow.snapshot import take_snapshot
 from lamina.identify.image import Image
 from lamina.identify.stage import StagedContext
 from lamina.smoke.file_events import saves
@@ -143,8 +142,7 @@ def _check_syntax(session: Session, changed: Iterable[Path]) -> None:
     broken = {file: fault for file in changed if file.suffix == ".py" and (fault := syntax_fault(file))}
     if not broken:
         return
-    selected = select(session)
-    images = make_images(session, selected, read_pins(session, selected), find_stable(session, selected))
+    images = take_snapshot(session).images
     inside = {
         image.root(name) / file.path: _last_built(session, image, name, file.path)
         for image in images.values()

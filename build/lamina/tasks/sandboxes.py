@@ -32,8 +32,8 @@ def engine_status(session: Session) -> int:
     running = engine.recovered(session.runner, _engine(), say=session.screen.say)
     state = f"runs at {running.host} (pid {running.pid})" if running else "is down"
     session.screen.say(f"the private engine {state}")
-    session.starts_engine = False
-    session.screen.say(f"builds would use the {session.engine}: {session.builder}")
+    found = session.without_start()
+    session.screen.say(f"builds would use the {found.engine}: {found.builder}")
     return 0
 
 

@@ -16,9 +16,8 @@ from lamina.decide.plan import FoundImage
 from lamina.declare.lockfile import LOCK_FILE, Lock, Pin
 from lamina.errors import ConfigError, LaminaError, SelectionError
 from lamina.execute.outcome import Outcome, Result
-from lamina.flow.lock import read_pins
-from lamina.flow.plan import make_images
 from lamina.flow.session import Flags, Session
+from lamina.flow.snapshot import take_snapshot
 from lamina.refs import Reference
 from lamina.report.console import Screen
 from lamina.report.record import write_manifest
@@ -55,7 +54,7 @@ def record(receipts: Repo) -> Record:
         made = Session(flags, Screen(stream=io.StringIO(), env={}), root=receipts.root)
         nowhere = Reference(host=None, repository="x")
         found = {base: FoundImage(ref=nowhere, digest=stable) for base in (D, L)} if stable else None
-        images = make_images(made, names, read_pins(made, names), found)
+        images = take_snapshot(made, names, stable=lambda *_: found).images
         results = {}
         for name in names:
             repository = Reference(host=host or None, repository=f"{name}-{stack}")

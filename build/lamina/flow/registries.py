@@ -1,0 +1,126 @@
+"""The registries of a project: its own, and those that serve its external images."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from lamina.declare.settings import LOCAL
+from lamina.errors import RegistryError
+from lamina.flow.checkout import Checkout
+from lamina.masks import Mask
+from lamina.process import Runner
+from lamina.refs import Reference
+
+if TYPE_CHECKING:  # imported only when a registry is used
+    from lamina.registries.credentials import Credential
+    from lamina.registries.ecr import EcrRegistry
+    from lamina.registries.ecr_logins import EcrLogins
+    from lamina.registries.http import Transport
+    from lamina.registries.oci import OciRegistry
+
+ECR = "ecr"
+
+
+class Registries:
+    """Registries by reference, each connected to when first needed.
+
+    Args:
+        transport: sends the requests; by default over the network.
+    """
+
+    def __init__(
+        self, checkout: Checkout, runner: Runner, mask: Mask, *, transport: Transport | None = None
+    ) -> None:
+        self._checkout = checkout
+        self._runner = runner
+        self._mask = mask
+        self._given = transport
+        self._open = contextlib.ExitStack()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._open.close()
+
+    @property
+    def stall(self) -> int:
+        """Seconds after which an exchange that does not move is stopped; 0: no limit."""
+        return self._checkout.project.settings.stall
+
+    @property
+    def remote(self) -> bool:
+        """Whether images live in a registry."""
+        return self._checkout.project.settings.registry != LOCAL
+
+    @property
+    def on_ecr(self) -> bool:
+        """Whether that registry is ECR."""
+        return self._checkout.project.settings.registry.partition("/")[0] == ECR
+
+    @cached_property
+    def own(self) -> EcrRegistry | OciRegistry:
+        """The configured registry. Raises RegistryError if none is configured."""
+        if not self.remote:
+            raise RegistryError.of(
+                "no registry is configured: images live in the engine",
+                where=self._checkout.project.settings.source("registry"),
+                allowed="ecr, or host[:port][/prefix]",
+                hint='add --registry, or registry = "ecr" to [tool.lamina]',
+            )
+        return self.ecr or self._oci(self._checkout.project.settings.registry)
+
+    @cached_property
+    def ecr(self) -> EcrRegistry | None:
+        """The configured registry if it is ECR, which needs a login and setup; else None."""
+        if not self.on_ecr:
+            return None
+        from lamina.registries.ecr import EcrSettings, ecr_registry
+
+        project = self._checkout.project
+        settings = EcrSettings(
+            account=project.ecr.account,
+            region=project.ecr.region,
+            host=project.ecr.host,
+            prefix=project.settings.registry.partition("/")[2],
+        )
+        registry = ecr_registry(self._runner, settings, transport=self._transport(), learn=self._mask.learn)
+        self._open.callback(registry.close)
+        return registry
+
+    @cached_property
+    def ecr_logins(self) -> EcrLogins:
+        """Logs in to ECR registries for which docker has no credentials."""
+        from lamina.registries.ecr_logins import EcrLogins
+
+        return EcrLogins(self._runner, learn=self._mask.learn)
+
+    def upstream(self, reference: Reference) -> OciRegistry:
+        """Return the registry that serves an external image."""
+        return self._oci(reference.pull_host)
+
+    def of(self, reference: Reference) -> EcrRegistry | OciRegistry:
+        """Return the registry of a full reference: the project's own, or any, with docker's credentials."""
+        is_own = self.remote and self.own.address.partition("/")[0] == reference.pull_host
+        return self.own if is_own else self.upstream(reference)
+
+    def _oci(self, address: str) -> OciRegistry:
+        from lamina.registries.oci import oci_registry
+
+        def otherwise(host: str) -> Credential | None:
+            return self.ecr_logins.credential(host)
+
+        registry = oci_registry(
+            self._runner,
+            address,
+            transport=self._transport(),
+            learn=self._mask.learn,
+            otherwise=otherwise,
+        )
+        self._open.callback(registry.close)
+        return registry
+
+    def _transport(self) -> Transport:
+        from lamina.registries.transport import HttpTransport
+
+        return self._given or HttpTransport(stall=self.stall)

@@ -1,0 +1,173 @@
+"""What a project is now: which images are selected, what they are pinned to, what they are built from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from lamina.decide import preflight
+from lamina.decide.exposure import copied
+from lamina.decide.plan import FoundImage, StoreLookup
+from lamina.errors import ConfigError, Problem, RegistryError
+from lamina.execute.externals import Externals
+from lamina.execute.image_store import ImageStore
+from lamina.flow.lock import read_pins
+from lamina.flow.session import Session
+from lamina.identify.image import STABLE, Image, identify
+from lamina.masks import read_secret
+from lamina.refs import Reference
+from lamina.report.record import read_manifest
+
+Pins = Callable[[Session, Iterable[str]], Externals]
+"""Returns the external images below the named images, as pinned."""
+Stable = Callable[[Session, Iterable[str]], Mapping[str, FoundImage] | None]
+"""Returns base -> its image under ``stable``, for the bases of the named images; None outside static mode."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A project at one moment.
+
+    selected: the names a command is about, bases first. images: those and their bases, by name.
+    outside: the external images that they are based on. stable: in static mode, base -> its image under
+    ``stable``; None otherwise. lookup: which images exist; see `look_up`.
+    """
+
+    selected: tuple[str, ...]
+    images: Mapping[str, Image]
+    externals: Externals
+    stable: Mapping[str, FoundImage] | None = None
+    lookup: StoreLookup = field(default_factory=lambda: StoreLookup(store="", unknown="not looked up"))
+
+    @property
+    def chosen(self) -> Mapping[str, Image]:
+        """The selected images, without bases that are not selected."""
+        return {name: self.images[name] for name in self.selected}
+
+
+def select(session: Session, kind: str | None = None) -> tuple[str, ...]:
+    """Return the names of the selected images, bases first. In static mode only Lambda images count."""
+    return session.graph.select(session.flags.images, kind="lambda" if session.static else kind)
+
+
+def take_snapshot(
+    session: Session,
+    names: Iterable[str] | None = None,
+    *,
+    pins: Pins = read_pins,
+    stable: Stable | None = None,
+) -> Snapshot:
+    """Pin and identify images; nothing is looked up except ``stable`` in static mode.
+
+    Args:
+        names: by default, the images that the flags select.
+        pins: `read_pins`, or `pin_for_build`, which may write the first lock.
+        stable: by default `find_stable`.
+
+    Raises:
+        ConfigError: with all faults found.
+        RegistryError: a base has no ``stable``, or it has lost blobs.
+    """
+    selected = select(session) if names is None else tuple(names)
+    externals = pins(session, selected)
+    found = (stable or find_stable)(session, selected)
+    images, unread = identify(
+        session.project,
+        session.graph,
+        selected,
+        prefix=session.prefix,
+        bases=externals.identities,
+        stable=None if found is None else {base: each.digest for base, each in found.items()},
+        files=session.stat_cache.files,
+    )
+    session.stat_cache.save()
+    held = [secret for secret in session.project.secrets if read_secret(secret.file)]
+    ConfigError.check((*unread, *preflight.faults(images), *copied(images.values(), held)))
+    return Snapshot(selected=selected, images=images, externals=externals, stable=found)
+
+
+def find_stable(session: Session, names: Iterable[str]) -> Mapping[str, FoundImage] | None:
+    """Return the image under ``stable`` for each base of Lambda images; None if not in static mode.
+
+    Offline the result is empty. Raises RegistryError for a base without ``stable``, or with lost blobs.
+    """
+    if not session.static:
+        return None
+    nodes = session.graph.nodes
+    bases = {base for name in names if nodes[name].kind == "lambda" for base in nodes[name].parents}
+    if session.flags.offline or not bases:
+        return {}
+    store = session.image_store
+    refs = {base: stable_ref(session, base) for base in sorted(bases)}
+    existing = store.find(refs.values())
+    RegistryError.check(
+        Problem(
+            what=f"{ref} is not in {store.name}, and static mode builds on it",
+            where=session.project.settings.source("static"),
+            hint="without static mode: invoke build-base, then invoke stable",
+        )
+        for ref in refs.values()
+        if ref not in existing
+    )
+    found = store.examine({base: existing[ref] for base, ref in refs.items()})
+    RegistryError.check(
+        Problem(
+            what=f"{each.ref} has lost {each.lacks}, and static mode builds on it",
+            where=store.name,
+            hint="without static mode: invoke build-base --refresh, then invoke stable",
+        )
+        for each in found.values()
+        if each.lost
+    )
+    return found
+
+
+def without_stable(session: Session, names: Iterable[str]) -> None:
+    """Return None: images are identified with their bases as the files are now, in static mode too."""
+    del session, names
+
+
+def stable_ref(session: Session, base: str) -> Reference:
+    """Return a base image's reference with its moving tag ``stable``."""
+    return Reference.parse(session.prefix + session.project.repository(base)).with_tag(STABLE)
+
+
+def look_up(session: Session, snapshot: Snapshot, destination: ImageStore | None = None) -> Snapshot:
+    """Return the snapshot with which of its images exist.
+
+    Raises RegistryError or EngineError if the store does not answer.
+
+    Args:
+        destination: the store that images go to; only an image in it can be retagged.
+    """
+    if session.flags.offline:
+        return replace(snapshot, lookup=StoreLookup(store="", unknown="--offline"))
+    store, images = session.image_store, snapshot.images
+    existing = store.find([image.ref for image in images.values()])
+    found = {name: existing[image.ref] for name, image in images.items() if image.ref in existing}
+    missing = {
+        name: image for name, image in images.items() if name not in found or not found[name].is_image(image)
+    }
+    lookup = StoreLookup(
+        store=store.name,
+        found={**found, **(snapshot.stable or {})},
+        elsewhere=_elsewhere(session, missing, destination or store),
+    )
+    return replace(snapshot, lookup=lookup)
+
+
+def _elsewhere(session: Session, images: Mapping[str, Image], store: ImageStore) -> Mapping[str, FoundImage]:
+    """Find the same content under another name, as after promoting a stack.
+
+    The names come from the manifest of earlier runs; only images that still exist are returned.
+    """
+    known = {each["image"]: each for each in read_manifest(session.project.state) if each.get("ref")}
+    refs = {
+        name: Reference.parse(known[name]["ref"])
+        for name, image in images.items()
+        if name in known and known[name]["fingerprint"] == image.fingerprint
+    }
+    asked = {name: ref for name, ref in refs.items() if ref.host == images[name].repository.host}
+    existing = store.find(asked.values()) if asked else {}
+    found = {name: existing[ref] for name, ref in asked.items() if ref in existing}
+    return {name: each for name, each in found.items() if each.is_image(images[name])}
