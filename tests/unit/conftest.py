@@ -16,11 +16,13 @@ from lamina.decide import preflight
 from lamina.decide.plan import FoundImage, Plan, StoreLookup, make_plan
 from lamina.declare.config import Project, load_project
 from lamina.declare.graph import Graph, read_graph
+from lamina.declare.lockfile import LOCK_FILE, Lock, Pin
 from lamina.errors import ConfigError, LaminaError
 from lamina.identify.fingerprint import BuildInputs
 from lamina.identify.image import Image, identify
 from lamina.process import Command, Completed
 from lamina.refs import Reference
+from memory import MemoryRegistry, Programs, Shop
 from trees import Tree
 
 HERE = PurePath(__file__).parent
@@ -229,3 +231,12 @@ def receipts(repo: Repo) -> Repo:
         'CMD ["handler.handler"]',
     )
     return repo
+
+
+@pytest.fixture
+def shop(receipts: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """The images of `receipts`, locked, with a registry and a builder in memory."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    receipts.write(LOCK_FILE, Lock().with_pin(Pin(name=RUNTIME, digest=DIGEST)).render())
+    registry = MemoryRegistry()
+    return Shop(receipts, registry, Programs(registry))

@@ -1,0 +1,179 @@
+"""A registry and a builder in memory, so that whole commands run without network, engine and programs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from docker.errors import ImageNotFound
+
+from lamina.execute.engine import Builder, Engine
+from lamina.flow.session import Flags, Seams, Session
+from lamina.process import Command, Completed
+from lamina.refs import Reference
+from lamina.registries.base import OCI_MANIFEST, sha256
+from lamina.registries.http import HttpResponse, Request, Unreachable
+from lamina.registries.local import LocalStore
+from lamina.report.console import Screen
+from trees import Tree
+
+HOST = "r.example"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+_PATH = re.compile(rf"https://{re.escape(HOST)}/v2/(.+)/(manifests|blobs|tags)/([^?]+)")
+
+
+@dataclass(slots=True)
+class MemoryRegistry:
+    """Speaks the distribution protocol, as far as flows need it."""
+
+    manifests: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    """Repository, and tag or digest -> the manifest."""
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    is_down: bool = False
+
+    def send(
+        self, request: Request, *, sink: IO[bytes] | None = None, most: int | None = None
+    ) -> HttpResponse:
+        self.asked.append(f"{request.method} {request.url}")
+        if self.is_down:
+            raise Unreachable("refused", "connection refused")
+        found = _PATH.fullmatch(request.url.partition("?")[0])
+        if found is None:
+            return HttpResponse(status=200 if request.url.endswith("/v2/") else 404)
+        repository, kind, name = found.groups()
+        if kind == "tags":
+            tags = [tag for known, tag in self.manifests if known == repository and ":" not in tag]
+            return HttpResponse(status=200, body=json.dumps({"tags": tags}).encode())
+        if request.method == "PUT" and isinstance(request.body, bytes):
+            self._put(repository, name, request.body)
+            return HttpResponse(status=201)
+        if request.method == "DELETE":
+            gone = self.manifests.get((repository, name))
+            kept = {key: raw for key, raw in self.manifests.items() if key[0] != repository or raw != gone}
+            self.manifests = kept
+            return HttpResponse(status=202)
+        body = self.manifests.get((repository, name)) if kind == "manifests" else self.blobs.get(name)
+        if body is None:
+            return HttpResponse(status=404)
+        if sink is not None:
+            sink.write(body)
+        return HttpResponse(status=200, headers={"content-type": OCI_MANIFEST}, body=body)
+
+    def close(self) -> None:
+        pass
+
+    def push(self, ref: Reference, annotations: Mapping[str, str]) -> str:
+        """Put an image that Lambda would accept under a tag; return its digest."""
+        layer = f"layer of {ref}".encode()
+        config = json.dumps(
+            {
+                "os": "linux",
+                "architecture": "amd64",
+                "rootfs": {"diff_ids": [sha256(layer)]},
+                "history": [{}],
+                "created": "2026-01-01T00:00:00Z",
+            }
+        ).encode()
+        for blob in (layer, config):
+            self.blobs[sha256(blob)] = blob
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": {"mediaType": CONFIG, "digest": sha256(config), "size": len(config)},
+            "layers": [{"mediaType": LAYER, "digest": sha256(layer), "size": len(layer)}],
+            "annotations": dict(annotations),
+        }
+        raw = json.dumps(manifest).encode()
+        self._put(ref.repository, ref.tag or "latest", raw)
+        return sha256(raw)
+
+    def tags(self, repository: str) -> set[str]:
+        return {tag for known, tag in self.manifests if known == repository and ":" not in tag}
+
+    def digest(self, repository: str, tag: str) -> str:
+        return sha256(self.manifests[repository, tag])
+
+    def _put(self, repository: str, name: str, raw: bytes) -> None:
+        self.manifests[repository, name] = self.manifests[repository, sha256(raw)] = raw
+
+
+@dataclass(slots=True)
+class Programs:
+    """Plays git without a repository, and buildx, which pushes to the registry what it is asked to build."""
+
+    registry: MemoryRegistry
+    calls: list[list[str]] = field(default_factory=list)
+    """The targets of each call of bake."""
+    failing: set[str] = field(default_factory=set)
+    """Targets that fail."""
+    commit: str = ""
+    others: list[tuple[str, ...]] = field(default_factory=list)
+
+    def run(self, command: Command, *, timeout: float | None = None) -> Completed:
+        words = command.argv
+        self.others.append(words)
+        if words[0] != "git":
+            return Completed(code=1, stderr="not planned")
+        if "rev-parse" in words:
+            return Completed(code=0 if self.commit else 128, stdout=self.commit)
+        return Completed(code=0 if "status" in words else 128)
+
+    def stream(
+        self, command: Command, on_line: Callable[[str], None], *, tick: Callable[[], None] | None = None
+    ) -> Completed:
+        given = {word.partition("=")[0]: word.partition("=")[2] for word in command.argv}
+        bake: Mapping[str, Any] = json.loads(Path(given["--file"]).read_text())
+        targets = bake["group"]["default"]["targets"]
+        self.calls.append(targets)
+        metadata = {name: self._build(bake["target"][name]) for name in targets if name not in self.failing}
+        Path(given["--metadata-file"]).write_text(json.dumps(metadata))
+        for name in self.failing.intersection(targets):
+            moment = "2026-01-01T00:00:00Z"
+            step = {"name": f"[{name} 2/2] RUN false", "started": moment, "completed": moment}
+            on_line(json.dumps({"vertexes": [{"digest": name, **step, "error": "exit code: 1"}]}))
+        return Completed(code=1 if self.failing.intersection(targets) else 0)
+
+    def spawn(self, command: Command, *, log: Path) -> int:
+        raise AssertionError(f"not planned: {command}")
+
+    def _build(self, target: Mapping[str, Any]) -> Mapping[str, str]:
+        annotations = dict(each.partition(":")[2].split("=", 1) for each in target["annotations"])
+        digest = self.registry.push(Reference.parse(target["tags"][0]), annotations)
+        return {"containerimage.digest": digest}
+
+
+class EmptyEngine:
+    """The API of an engine that has no image."""
+
+    def inspect_image(self, name: str) -> Mapping[str, Any]:
+        raise ImageNotFound(name)
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass(slots=True)
+class Shop:
+    """A project with a registry and a builder, all in memory."""
+
+    repo: Tree
+    registry: MemoryRegistry
+    programs: Programs
+
+    def open(self, *images: str, **flags: Any) -> Session:
+        """Open the session of one command, whose engine has no image."""
+        given = Flags(images=images, **{"registry": HOST, "platform": "linux/amd64", "cache": "off", **flags})
+        engine = Engine(
+            host="unix:///none", docker=Path("docker"), buildx=("buildx",), version="28",
+            architecture="amd64", containerd=True, private=False,
+        )  # fmt: skip
+        builder = Builder(name="default", local_images=True)
+        local = LocalStore(api=EmptyEngine())
+        seams = Seams(engine=engine, builder=builder, local_store=local, transport=self.registry)
+        return Session(given, Screen(env={}), runner=self.programs, root=self.repo.root, seams=seams)

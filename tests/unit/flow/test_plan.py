@@ -1,0 +1,117 @@
+"""A plan from the files to the decisions, and the snapshot it is made from."""
+
+from __future__ import annotations
+
+import pytest
+
+from lamina.errors import ConfigError, RegistryError
+from lamina.flow.build import build_images
+from lamina.flow.plan import make_plan_only
+from lamina.flow.session import Seams, Session
+from lamina.flow.snapshot import look_up, take_snapshot, without_stable
+from memory import HOST, Shop
+
+D, L, E, W = "base-receipt-dynamo", "base-receipt-label", "lambda-embedding", "lambda-word-label"
+
+
+def test_a_plan_builds_what_is_missing_and_skips_what_exists(shop: Shop) -> None:
+    assert {each.action for each in make_plan_only(shop.open()).decisions.values()} == {"build"}
+
+    build_images(shop.open(push=True), "build-all")
+    plan = make_plan_only(shop.open(push=True))
+
+    assert plan.empty
+    assert plan.store == f"registry {HOST}"
+    assert all(each.source and each.source.digest for each in plan.decisions.values())
+
+
+def test_a_plan_starts_no_engine_when_the_registry_has_not_everything(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a push the engine is asked for the rest, but only one that runs."""
+    monkeypatch.setenv("LAMINA_CACHE", str(shop.repo.root / "cache"))
+    monkeypatch.setenv("LAMINA_ENGINE", "of-this-test")
+    given = shop.open()
+    seams = Seams(transport=shop.registry)
+    session = Session(given.flags, given.screen, runner=shop.programs, root=shop.repo.root, seams=seams)
+
+    plan = make_plan_only(session)
+
+    assert (plan.unknown, plan.store) == (None, f"registry {HOST}")
+    assert shop.programs.others == []
+    assert session.policy.starts_engine
+
+
+def test_a_silent_registry_makes_a_plan_that_says_so(shop: Shop) -> None:
+    shop.registry.is_down = True
+    session = shop.open()
+
+    plan = make_plan_only(session)
+
+    assert plan.unknown
+    assert HOST in plan.unknown or "refused" in plan.unknown
+    assert {each.action for each in plan.decisions.values()} == {"build"}
+    assert not session.flags.offline
+
+
+def test_offline_nothing_is_asked(shop: Shop) -> None:
+    plan = make_plan_only(shop.open(offline=True))
+
+    assert plan.unknown == "--offline"
+    assert shop.registry.asked == []
+
+
+def test_a_snapshot_asks_nobody_until_it_is_looked_up(shop: Shop) -> None:
+    session = shop.open(push=True)
+
+    snapshot = take_snapshot(session)
+
+    assert snapshot.selected == tuple(snapshot.images)
+    assert snapshot.lookup.unknown
+    assert shop.registry.asked == []
+    assert look_up(session, snapshot).lookup.unknown is None
+    assert shop.registry.asked
+
+
+def test_a_snapshot_of_one_image_has_its_bases_too(shop: Shop) -> None:
+    snapshot = take_snapshot(shop.open(), (E,))
+
+    assert (snapshot.selected, set(snapshot.images), set(snapshot.chosen)) == ((E,), {D, L, E}, {E})
+
+
+def test_in_static_mode_only_bases_of_lambda_images_are_looked_up(shop: Shop) -> None:
+    """The base of a base is not: L is built from D as it is."""
+    shop.registry.push(take_snapshot(shop.open(), (L,)).images[L].repository.with_tag("stable"), {})
+    session = shop.open(static=True, push=True)
+
+    snapshot = take_snapshot(session, (L, E))
+
+    assert snapshot.stable is not None
+    assert set(snapshot.stable) == {L}
+    assert snapshot.images[E].inputs.parents == {L: snapshot.stable[L].digest}
+    assert snapshot.images[L].inputs.parents == {D: snapshot.images[D].fingerprint}
+    assert not any(D in each for each in shop.registry.asked)
+
+
+def test_without_stable_an_image_is_based_on_its_base_as_it_is(shop: Shop) -> None:
+    session = shop.open(static=True)
+
+    snapshot = take_snapshot(session, (W,), stable=without_stable)
+
+    assert snapshot.images[W].inputs.parents == {D: snapshot.images[D].fingerprint}
+    assert shop.registry.asked == []
+
+
+def test_static_mode_needs_its_bases(shop: Shop) -> None:
+    with pytest.raises(RegistryError, match="stable is not in registry"):
+        take_snapshot(shop.open(static=True, push=True))
+
+
+def test_a_snapshot_names_every_fault(shop: Shop) -> None:
+    for name in ("embedding", "word_label"):
+        shop.repo.remove(f"{name}/handler.py")
+
+    with pytest.raises(ConfigError) as raised:
+        take_snapshot(shop.open())
+
+    assert len(raised.value.problems) == 2

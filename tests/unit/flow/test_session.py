@@ -1,0 +1,89 @@
+"""A session is told what it may do when it is made; another one is made where that differs."""
+
+from __future__ import annotations
+
+import pytest
+
+from lamina.errors import EngineError
+from lamina.execute.engine import Builder
+from lamina.flow.plan import decide
+from lamina.flow.session import Flags, Policy, Session
+from lamina.flow.snapshot import take_snapshot
+from lamina.report.console import Screen
+from memory import Shop
+
+REMOTE = Builder(name="elsewhere", driver="docker-container", local_images=False)
+
+
+def test_sessions_share_what_was_read_and_opened(shop: Shop) -> None:
+    session = shop.open()
+
+    others = (session.offline(), session.without_start(), session.elsewhere(REMOTE))
+
+    for other in others:
+        assert other.project is session.project
+        assert other.graph is session.graph
+        assert other.stat_cache is session.stat_cache
+        assert other.registry is session.registry
+
+
+def test_a_session_keeps_its_flags_and_policy(shop: Shop) -> None:
+    session = shop.open()
+    before = session.flags, session.policy
+
+    assert session.offline().flags.offline
+    assert not session.without_start().policy.starts_engine
+    assert session.elsewhere(REMOTE).builder is REMOTE
+    assert not session.elsewhere(REMOTE).policy.builds_here
+    assert (session.flags, session.policy) == before
+    assert session.builder is not REMOTE
+
+
+def test_another_configuration_is_read_offline_and_leaves_the_project_alone(shop: Shop) -> None:
+    session = shop.open()
+
+    proposed = session.proposing('[tool.lamina]\nstack = "prod"\n')
+    take_snapshot(proposed)
+
+    assert proposed.flags.offline
+    assert (proposed.project.get("stack"), session.project.get("stack")) == ("prod", "dev")
+    assert not (session.project.state / "stat.json").exists()
+    assert shop.registry.asked == []
+
+
+def test_a_fresh_session_reads_the_project_again(shop: Shop) -> None:
+    session = shop.open()
+    assert session.project.get("stack") == "dev"
+    shop.repo.write("pyproject.toml", '[tool.lamina]\nstack = "prod"\n')
+
+    assert session.project.get("stack") == "dev"
+    assert session.again().project.get("stack") == "prod"
+    assert session.again().policy == session.policy
+
+
+def test_no_private_engine_is_started_where_the_policy_forbids_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAMINA_CACHE", str(shop.repo.root / "cache"))
+    flags = Flags(builder="")
+    policy = Policy(starts_engine=False, engine="of-this-test")
+    session = Session(flags, Screen(env={}), runner=shop.programs, root=shop.repo.root, policy=policy)
+
+    with pytest.raises(EngineError):
+        _ = session.engine
+
+    assert shop.programs.others == []
+
+
+def test_emulation_matters_only_where_this_machine_builds(shop: Shop) -> None:
+    """An image of another platform is noted, except when remote machines of that platform build it."""
+    session = shop.open(offline=True, platform="linux/arm64")
+    shop.repo.edit("dockerfiles/lambda-embedding/Dockerfile", "COPY embedding", "RUN true\nCOPY embedding")
+
+    def notes(session: Session) -> set[str]:
+        return {each.what for each in decide(session, take_snapshot(session)).notes}
+
+    here, elsewhere = notes(session), notes(session.elsewhere(REMOTE))
+
+    assert elsewhere < here
+    assert any("linux/arm64" in each for each in here - elsewhere)
