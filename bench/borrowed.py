@@ -18,6 +18,7 @@ from lamina.errors import EngineError
 from lamina.execute.engine import Engine, check_buildx, find_engine
 from lamina.process import Command, Completed, Runner
 from lamina.sandbox.namespace import Traffic, parse_traffic
+from lamina.wiring import sandbox
 
 NAME = "lamina-bench"
 """The name of the builder and of the registry's container."""
@@ -65,7 +66,7 @@ class BorrowedGround:
 
     def open(self) -> None:
         """See `Ground.open`."""
-        self._engine = find_engine(self._runner, start=False, say=self._say)
+        self._engine = find_engine(self._runner, sandbox(), start=False, say=self._say)
         check_buildx(self._runner, self._engine)
         self._clear()
         self._port = _free_port()

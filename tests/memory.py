@@ -7,13 +7,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from docker.errors import ImageNotFound
 
+from lamina.errors import EngineError
 from lamina.execute.engine import Builder, Engine
-from lamina.flow.session import Flags, Seams, Session
-from lamina.process import Command, Completed
+from lamina.execute.provider import NoProvider, Say
+from lamina.flow.session import Flags, Policy, Seams, Session
+from lamina.process import Command, Completed, Runner
 from lamina.refs import Reference
 from lamina.registries.base import OCI_MANIFEST, sha256
 from lamina.registries.http import HttpResponse, Request, Unreachable
@@ -159,6 +161,20 @@ class EmptyEngine:
 
 
 @dataclass(slots=True)
+class Supply(NoProvider):
+    """Could start engines, and notes which; none runs yet."""
+
+    started: list[str] = field(default_factory=list)
+
+    def unsupported(self) -> None:  # type: ignore[override]
+        return None
+
+    def start_engine(self, runner: Runner, name: str, *, say: Say) -> NoReturn:
+        self.started.append(name)
+        raise EngineError.of("an engine in memory does not start")
+
+
+@dataclass(slots=True)
 class Shop:
     """A project with a registry and a builder, all in memory."""
 
@@ -177,3 +193,12 @@ class Shop:
         local = LocalStore(api=EmptyEngine())
         seams = Seams(engine=engine, builder=builder, local_store=local, transport=self.registry)
         return Session(given, Screen(env={}), runner=self.programs, root=self.repo.root, seams=seams)
+
+    def open_without_engine(self, supply: Supply) -> Session:
+        """Open a session on a machine where no engine answers and private ones can be started."""
+        given = self.open()
+        seams = Seams(provider=supply, transport=self.registry)
+        policy = Policy(engine="private")
+        return Session(
+            given.flags, given.screen, runner=self.programs, root=self.repo.root, policy=policy, seams=seams
+        )

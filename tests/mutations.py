@@ -21,6 +21,7 @@ from lamina.declare.lockfile import Lock, Pin, read_lock
 from lamina.execute.externals import Externals, read_externals
 from lamina.identify.image import Image, identify
 from lamina.identify.stat_cache import StatCache
+from lamina.wiring import sandbox
 from trees import Tree
 
 Verdict = Literal["rebuilt", "kept", "kept, with a note"]
@@ -145,7 +146,7 @@ class Scene(Tree):
         return images[name]
 
     def externals(self) -> Externals:
-        return read_externals(self.graph().nodes.values(), read_lock(self.root) or Lock(), "amd64")
+        return read_externals(self.graph().nodes.values(), read_lock(self.root) or Lock(), sandbox(), "amd64")
 
     def lock(self, *later: str) -> None:
         """Write ``lamina.lock`` with the first digests, or with later ones for the given names."""

@@ -42,8 +42,11 @@ def image_uri(
         ConfigError: the configuration is wrong, or the reference cannot be known without a registry.
     """
     from lamina.handoff.outputs import image_uris
+    from lamina.wiring import sandbox
 
-    uris = image_uris((image,), plan_only=plan_only, allow_stale=allow_stale, root=root, stack=stack)
+    uris = image_uris(
+        (image,), plan_only=plan_only, allow_stale=allow_stale, root=root, stack=stack, provider=sandbox()
+    )
     return uris[image]
 
 
@@ -59,8 +62,11 @@ def outputs(
     The errors are those of `image_uri`, with every problem of every image.
     """
     from lamina.handoff.outputs import image_uris
+    from lamina.wiring import sandbox
 
-    return image_uris(images, plan_only=plan_only, allow_stale=allow_stale, root=root, stack=stack)
+    return image_uris(
+        images, plan_only=plan_only, allow_stale=allow_stale, root=root, stack=stack, provider=sandbox()
+    )
 
 
 def base_image_name(
@@ -77,5 +83,8 @@ def base_image_name(
     ``static = true`` in ``[tool.lamina]``, ``LAMINA_STATIC`` or ``USE_STATIC_BASE_IMAGE``.
     """
     from lamina.handoff.outputs import base_name
+    from lamina.wiring import sandbox
 
-    return base_name(image, plan_only=plan_only, allow_stale=allow_stale, root=root, stack=stack)
+    return base_name(
+        image, plan_only=plan_only, allow_stale=allow_stale, root=root, stack=stack, provider=sandbox()
+    )

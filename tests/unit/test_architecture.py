@@ -16,13 +16,12 @@ GROUND = ("errors", "process", "refs", "files", "masks", "parallel")
 CORE: dict[str, tuple[str, ...]] = {
     "aws": GROUND,
     "registries": (*GROUND, "aws"),
-    "sandbox": GROUND,
     "declare": GROUND,
     "identify": (*GROUND, "declare"),
     "decide": (*GROUND, "declare", "identify"),
-    "execute": (*GROUND, "registries", "sandbox", "declare", "identify", "decide"),
+    "execute": (*GROUND, "registries", "declare", "identify", "decide"),
     "report": (*GROUND, "registries", "declare", "identify", "decide", "execute"),
-    "flow": (*GROUND, "registries", "sandbox", "declare", "identify", "decide", "execute", "report"),
+    "flow": (*GROUND, "registries", "declare", "identify", "decide", "execute", "report"),
 }
 """Core package -> what it may import besides itself: only what stands above it."""
 WINGS: dict[str, tuple[str, ...]] = {
@@ -36,9 +35,11 @@ WINGS: dict[str, tuple[str, ...]] = {
     "deploy": ("smoke",),
 }
 """Wing (one feature: its rules, its flow, what it shows) -> the other wings that it may import."""
+SUPPLY = {"sandbox": GROUND, "wiring": ("sandbox",)}
+"""What the core gets from outside, by `EngineProvider`: one module knows it."""
 FACE: dict[str, tuple[str, ...]] = {
-    "tasks": (*GROUND, *CORE, *WINGS, "__version__"),
-    "__init__": ("handoff",),
+    "tasks": (*GROUND, *CORE, *WINGS, "wiring", "__version__"),
+    "__init__": ("handoff", "wiring"),
     "__main__": ("tasks",),
 }
 """What users call -> what it may import."""
@@ -46,6 +47,7 @@ ALLOWED = {
     **dict.fromkeys(GROUND, ()),
     **CORE,
     **{wing: (*GROUND, *CORE, *others) for wing, others in WINGS.items()},
+    **SUPPLY,
     **FACE,
 }
 CHEAP = {"__future__"}
@@ -256,7 +258,7 @@ def loaded_with(start: str) -> set[str]:
         (
             "tasks/collection.py",
             {"tasks/frame.py", "report/console.py"},
-            ("adopt/", "aws/", "lint/", "smoke/"),
+            ("adopt/", "aws/", "lint/", "sandbox/", "smoke/"),
         ),
         (
             "flow/build.py",

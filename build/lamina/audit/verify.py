@@ -22,7 +22,6 @@ from lamina.flow.lock import read_pins
 from lamina.flow.session import Session
 from lamina.flow.snapshot import take_snapshot, without_stable
 from lamina.registries.content import Content
-from lamina.sandbox import engine as sandbox
 
 
 def verify_image(session: Session, name: str) -> Verified:
@@ -81,7 +80,7 @@ def _cold(session: Session) -> Iterator[Session]:
         yield cold
     finally:
         cold.close()
-        sandbox.down(session.runner, name, purge=True)
+        session.provider.remove_engine(session.runner, name)
 
 
 def _rows(

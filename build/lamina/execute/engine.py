@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lamina.errors import EngineError, Problem
+from lamina.execute.provider import EngineProvider, Say
 from lamina.process import Command, Runner
 from lamina.registries.engine_socket import UNIX, EngineSocket
 from lamina.registries.local import connect
-from lamina.sandbox import engine as sandbox
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 OLDEST_BUILDX = (0, 20)
@@ -78,10 +78,11 @@ class Builder:
 
 def find_engine(
     runner: Runner,
+    provider: EngineProvider,
     *,
     env: Mapping[str, str] = os.environ,
     start: bool = True,
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
 ) -> Engine:
     """Return the engine of DOCKER_HOST or the docker context; if the default is silent, the private one.
 
@@ -90,7 +91,7 @@ def find_engine(
     """
     name = env.get("LAMINA_ENGINE")
     if name:
-        return _private(runner, name, (), start=start, say=say)
+        return _private(runner, provider, name, (), start=start, say=say)
     host, chosen = chosen_host(env)
     try:
         return _facts(host, docker=Path("docker"), buildx=("docker", "buildx"))
@@ -98,17 +99,23 @@ def find_engine(
         if chosen:
             raise
         silent = error.problems
-    return _private(runner, "default", silent, start=start, say=say)
+    return _private(runner, provider, "default", silent, start=start, say=say)
 
 
 def _private(
-    runner: Runner, name: str, silent: tuple[Problem, ...], *, start: bool, say: Callable[[str], None]
+    runner: Runner,
+    provider: EngineProvider,
+    name: str,
+    silent: tuple[Problem, ...],
+    *,
+    start: bool,
+    say: Say,
 ) -> Engine:
     """Return the private engine of a name. silent: why the user's own engine does not answer."""
-    running = sandbox.recovered(runner, name, say=say)
-    reason = sandbox.unsupported()
+    running = provider.find_engine(runner, name, say=say)
+    reason = provider.unsupported()
     if running is None and start and reason is None:
-        running = sandbox.up(runner, name=name, say=say)
+        running = provider.start_engine(runner, name, say=say)
     if running is None:
         hint = _GET_DOCKER if reason else "invoke engine.up"
         raise EngineError(*silent, Problem(what=reason or f"the private engine {name!r} is down", hint=hint))

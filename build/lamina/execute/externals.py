@@ -10,10 +10,10 @@ from lamina.declare.graph import Node
 from lamina.declare.lockfile import Lock, Pin
 from lamina.errors import RegistryError
 from lamina.execute.engine import Engine
+from lamina.execute.provider import EngineProvider, Say, StandIn
 from lamina.process import Runner
 from lamina.refs import Reference
 from lamina.registries.base import Manifest
-from lamina.sandbox.runtime import StandIn, ensure, recorded
 
 RUNTIME = "public.ecr.aws/lambda/python"
 _MINOR = re.compile(r"\d+\.\d+")
@@ -39,7 +39,9 @@ class Externals:
         return "\n".join(stand_in.notice for stand_in in self.stand_ins.values()) or None
 
 
-def read_externals(nodes: Iterable[Node], lock: Lock, architecture: str) -> Externals:
+def read_externals(
+    nodes: Iterable[Node], lock: Lock, provider: EngineProvider, architecture: str
+) -> Externals:
     """Resolve external images without network: from digests in names, the lock, and earlier stand-ins."""
     identities: dict[str, dict[str, str]] = {}
     references: dict[str, dict[str, str]] = {}
@@ -54,7 +56,7 @@ def read_externals(nodes: Iterable[Node], lock: Lock, architecture: str) -> Exte
             elif pin := lock.pins.get(name):
                 known[name] = pin.of(external.platform)
                 used[name] = str(reference.with_digest(known[name]))
-            elif stand_in := stand_ins.get(name) or recorded_stand_in(name, architecture):
+            elif stand_in := stand_ins.get(name) or find_stand_in(name, provider, architecture):
                 known[name], used[name], stand_ins[name] = stand_in.identity, stand_in.ref, stand_in
             else:
                 unlocked.add(name)
@@ -85,22 +87,24 @@ def runtime_version(name: str) -> str | None:
 
 
 def make_stand_in(
-    name: str, runner: Runner, engine: Engine, reason: RegistryError, say: Callable[[str], None]
+    name: str, provider: EngineProvider, runner: Runner, engine: Engine, reason: RegistryError, say: Say
 ) -> None:
     """Make the stand-in for a runtime that cannot be pulled. Raises ``reason`` for any other image."""
     version = runtime_version(name)
     if version is None:
         raise reason
-    ensure(runner, engine, version, engine.architecture, say)
+    provider.load_stand_in(runner, engine, version, engine.architecture, say)
 
 
-def load_stand_ins(externals: Externals, runner: Runner, engine: Engine, say: Callable[[str], None]) -> None:
+def load_stand_ins(
+    externals: Externals, provider: EngineProvider, runner: Runner, engine: Engine, say: Say
+) -> None:
     """Load the stand-ins that a build needs into the engine."""
     for stand_in in externals.stand_ins.values():
-        ensure(runner, engine, stand_in.python, stand_in.architecture, say)
+        provider.load_stand_in(runner, engine, stand_in.python, stand_in.architecture, say)
 
 
-def recorded_stand_in(name: str, architecture: str) -> StandIn | None:
+def find_stand_in(name: str, provider: EngineProvider, architecture: str) -> StandIn | None:
     """Return the stand-in made earlier on this machine for a runtime; None for any other image."""
     version = runtime_version(name)
-    return recorded(version, architecture) if version else None
+    return provider.find_stand_in(version, architecture) if version else None

@@ -146,7 +146,7 @@ def make_ready(session: Session, outside: Externals) -> None:
     engine = session.engine
     both(
         lambda: session.builder,
-        lambda: load_stand_ins(outside, session.runner, engine, session.screen.say),
+        lambda: load_stand_ins(outside, session.provider, session.runner, engine, session.screen.say),
     )
 
 

@@ -12,10 +12,10 @@ from lamina.declare.machine import native_platform
 from lamina.errors import ConfigError, EngineError, Problem, RegistryError
 from lamina.execute.externals import (
     Externals,
+    find_stand_in,
     make_stand_in,
     pin,
     read_externals,
-    recorded_stand_in,
     runtime_version,
 )
 from lamina.files import write_atomic
@@ -25,7 +25,7 @@ from lamina.refs import Reference
 
 def read_pins(session: Session, names: Iterable[str]) -> Externals:
     """Return the external images below the named images, as pinned now."""
-    return read_externals(_nodes(session, names), _lock(session), _architecture())
+    return read_externals(_nodes(session, names), _lock(session), session.provider, _architecture())
 
 
 def pin_for_build(session: Session, names: Iterable[str]) -> Externals:
@@ -102,7 +102,7 @@ def make_lock(session: Session, *, refresh: bool, dry_run: bool) -> Relock:
         after=after,
         moves=moves(graph, (*names, *dropped), before, after),
         notes=tuple(notes),
-        headline=read_externals(nodes, after, _architecture()).headline,
+        headline=read_externals(nodes, after, session.provider, _architecture()).headline,
     )
 
 
@@ -178,9 +178,11 @@ def _places(nodes: Iterable[Node]) -> Mapping[str, str]:
 
 def _stand_in(session: Session, answer: _Answer, places: Mapping[str, str]) -> None:
     for name, error in answer.silent.items():
-        if recorded_stand_in(name, _architecture()) is None:
+        if find_stand_in(name, session.provider, _architecture()) is None:
             try:
-                make_stand_in(name, session.runner, session.engine, error, session.screen.say)
+                make_stand_in(
+                    name, session.provider, session.runner, session.engine, error, session.screen.say
+                )
             except EngineError as refused:
                 at = places.get(name)
                 problems = (replace(each, where=each.where or at) for each in refused.problems)

@@ -30,7 +30,7 @@ def warm(session: Session) -> Iterator[tuple[str, str]]:
     Missing images are reported, not an error.
     """
     outside = read_pins(session, select(session))
-    load_stand_ins(outside, session.runner, session.engine, session.screen.say)
+    load_stand_ins(outside, session.provider, session.runner, session.engine, session.screen.say)
     for name in outside.stand_ins:
         yield name, f"stand-in {outside.stand_ins[name].ref} is in the engine"
     for name in outside.unlocked:

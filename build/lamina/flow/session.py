@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from lamina.execute.attest import Attestations
 from lamina.execute.engine import Builder, Engine, check_buildx, choose_builder, find_engine
 from lamina.execute.exchanges import StallRules
 from lamina.execute.image_store import EngineStore, FallbackStore, ImageStore, RegistryStore
+from lamina.execute.provider import EngineProvider, NoProvider
 from lamina.execute.vitals import bytes_written
 from lamina.flow.checkout import Checkout
 from lamina.flow.registries import Registries
@@ -91,6 +92,8 @@ class Policy:
 class Seams:
     """Objects to use instead of those that a session would make; None: it makes its own."""
 
+    provider: EngineProvider = field(default_factory=NoProvider)
+    """Supplies a private engine and stand-ins."""
     engine: Engine | None = None
     builder: Builder | None = None
     local_store: LocalStore | None = None
@@ -151,13 +154,21 @@ class Session:
     def within(self, engine: str) -> Session:
         """Return a session with the same flags on the private engine of that name. Close it too."""
         flags, policy = replace(self.flags, builder=""), replace(self.policy, engine=engine)
-        return Session(flags, self.screen, runner=self.runner, root=self._root, policy=policy)
+        seams = replace(self._seams, engine=None, builder=None, local_store=None)
+        return Session(flags, self.screen, runner=self.runner, root=self._root, policy=policy, seams=seams)
 
     def proposing(self, text: str) -> Session:
         """Return a session with another configuration: offline, without saving caches. Close it too."""
         flags = replace(self.flags, offline=True)
         proposed = Checkout(flags.settings, self.mask, root=self.root, proposed=text)
-        made = Session(flags, self.screen, runner=self.runner, policy=self.policy, checkout=proposed)
+        made = Session(
+            flags,
+            self.screen,
+            runner=self.runner,
+            policy=self.policy,
+            seams=self._seams,
+            checkout=proposed,
+        )
         made._open.callback(proposed.close)
         return made
 
@@ -227,6 +238,11 @@ class Session:
         return self.checkout.facts
 
     @property
+    def provider(self) -> EngineProvider:
+        """What supplies a private engine and stand-ins."""
+        return self._seams.provider
+
+    @property
     def has_bases(self) -> bool:
         """Whether any image of the project is a base."""
         return any(node.kind == "base" for node in self.graph.nodes.values())
@@ -238,7 +254,8 @@ class Session:
             return self._seams.engine
         named = {"LAMINA_ENGINE": self.policy.engine} if self.policy.engine else {}
         env = {**os.environ, **named}
-        return find_engine(self.runner, env=env, start=self.policy.starts_engine, say=self.screen.say)
+        start = self.policy.starts_engine
+        return find_engine(self.runner, self.provider, env=env, start=start, say=self.screen.say)
 
     @cached_property
     def builder(self) -> Builder:

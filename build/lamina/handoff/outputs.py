@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from lamina.decide.plan import FoundImage
 from lamina.declare.config import find_root
 from lamina.errors import ConfigError, LaminaError, Problem, SelectionError
+from lamina.execute.provider import EngineProvider
 from lamina.flow.lock import read_pins
-from lamina.flow.session import Flags, Session
+from lamina.flow.session import Flags, Seams, Session
 from lamina.flow.snapshot import take_snapshot
 from lamina.handoff.rules import (
     DesiredOutput,
@@ -192,9 +193,10 @@ def image_uris(
     allow_stale: bool,
     root: str | os.PathLike[str] | None,
     stack: str | None,
+    provider: EngineProvider,
 ) -> Mapping[str, str]:
     """Return image -> its reference, for programs; see `resolve_outputs` and `lamina.outputs`."""
-    with _silent(names, root, stack) as session:
+    with _silent(names, root, stack, provider) as session:
         outputs = resolve_outputs(session, plan_only=plan_only, allow_stale=allow_stale)
         return {each.image: str(each.ref) for each in outputs}
 
@@ -206,9 +208,10 @@ def base_name(
     allow_stale: bool,
     root: str | os.PathLike[str] | None,
     stack: str | None,
+    provider: EngineProvider,
 ) -> str:
     """Return a base's reference for FROM, for programs; see `lamina.base_image_name`."""
-    with _silent((name,), root, stack) as session:
+    with _silent((name,), root, stack, provider) as session:
         session.graph.select((name,), kind="base")
         if session.static:
             host = _host(session) if session.remote else None
@@ -219,14 +222,18 @@ def base_name(
 
 @contextmanager
 def _silent(
-    names: tuple[str, ...], root: str | os.PathLike[str] | None, stack: str | None
+    names: tuple[str, ...],
+    root: str | os.PathLike[str] | None,
+    stack: str | None,
+    provider: EngineProvider,
 ) -> Iterator[Session]:
     """Open an offline session that prints nothing: the calling program has its own output."""
     folder = Path.cwd() if root is None else Path(root).absolute()
     if not folder.is_dir():
         raise ConfigError.of(f"there is no folder {folder}", where="root")
     flags = Flags(images=names, stack=stack, offline=True)
-    session = Session(flags, Screen(stream=io.StringIO(), env={}), root=find_root(folder))
+    screen, seams = Screen(stream=io.StringIO(), env={}), Seams(provider=provider)
+    session = Session(flags, screen, root=find_root(folder), seams=seams)
     try:
         yield session
     except OSError as error:

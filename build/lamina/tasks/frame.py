@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lamina.errors import Interrupted, LaminaError
-from lamina.flow.session import Flags, Session
+from lamina.flow.session import Flags, Seams, Session
 from lamina.report.console import Screen
 from lamina.report.document import outcome_documents, saved_document
 from lamina.tasks.command import Command, Flag, Given
 from lamina.tasks.commands import COMMANDS
 from lamina.tasks.output import close_stdout
+from lamina.wiring import sandbox
 
 if TYPE_CHECKING:
     from lamina.execute.outcome import Outcome
@@ -82,7 +83,7 @@ def run_in_session(
     """
     gc.set_threshold(_MANY_VALUES)
     screen = Screen(as_json=json, plain=plain, stream=stream, rewrite=_rewrite())
-    session = Session(flags, screen)
+    session = Session(flags, screen, seams=Seams(provider=sandbox()))
     caught: list[int] = []
     try:
         with _signals_as_interrupts(caught):

@@ -42,9 +42,7 @@ def tag(session: Session, *, apply: bool) -> int:
     """Print the tags of images; with ``apply`` set them. Only that needs the engine or a registry."""
     from lamina.flow.tags import apply_tags, make_tags
 
-    if not apply:
-        session.go_offline()
-    tagged = make_tags(session)
+    tagged = make_tags(session if apply else session.offline())
     if apply:
         apply_tags(session, tagged)
     session.screen.rows(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from lamina.flow.session import Session
-from lamina.sandbox import engine, registry
+from lamina.wiring import sandbox
 
 
 def _engine() -> str:
@@ -15,21 +15,21 @@ def _engine() -> str:
 
 def engine_up(session: Session) -> int:
     """Start the engine."""
-    running = engine.up(session.runner, name=_engine(), say=session.screen.say)
+    running = sandbox().start_engine(session.runner, _engine(), say=session.screen.say)
     session.screen.say(f"the private engine answers: export DOCKER_HOST={running.host}")
     return 0
 
 
 def engine_down(session: Session, *, purge: bool) -> int:
     """Stop the engine."""
-    engine.down(session.runner, _engine(), purge=purge)
+    sandbox().stop_engine(session.runner, _engine(), purge=purge)
     session.screen.say("the private engine is down")
     return 0
 
 
 def engine_status(session: Session) -> int:
     """Show the engine that would build."""
-    running = engine.recovered(session.runner, _engine(), say=session.screen.say)
+    running = sandbox().find_engine(session.runner, _engine(), say=session.screen.say)
     state = f"runs at {running.host} (pid {running.pid})" if running else "is down"
     session.screen.say(f"the private engine {state}")
     found = session.without_start()
@@ -39,13 +39,13 @@ def engine_status(session: Session) -> int:
 
 def registry_up(session: Session, *, port: int) -> int:
     """Start the registry."""
-    running = registry.up(session.runner, port=port, say=session.screen.say)
+    running = sandbox().start_registry(session.runner, port=port, say=session.screen.say)
     session.screen.say(f"the local registry answers: --registry {running.address}")
     return 0
 
 
 def registry_down(session: Session, *, purge: bool) -> int:
     """Stop the registry."""
-    registry.down(session.runner, purge=purge)
+    sandbox().stop_registry(session.runner, purge=purge)
     session.screen.say("the local registry is down")
     return 0

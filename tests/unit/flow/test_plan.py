@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from lamina.errors import ConfigError, RegistryError
+from lamina.errors import ConfigError, EngineError, RegistryError
 from lamina.flow.build import build_images
 from lamina.flow.plan import make_plan_only
-from lamina.flow.session import Seams, Session
 from lamina.flow.snapshot import look_up, take_snapshot, without_stable
-from memory import HOST, Shop
+from memory import HOST, Shop, Supply
 
 D, L, E, W = "base-receipt-dynamo", "base-receipt-label", "lambda-embedding", "lambda-word-label"
 
@@ -25,21 +24,18 @@ def test_a_plan_builds_what_is_missing_and_skips_what_exists(shop: Shop) -> None
     assert all(each.source and each.source.digest for each in plan.decisions.values())
 
 
-def test_a_plan_starts_no_engine_when_the_registry_has_not_everything(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_plan_starts_no_engine_when_the_registry_has_not_everything(shop: Shop) -> None:
     """Without a push the engine is asked for the rest, but only one that runs."""
-    monkeypatch.setenv("LAMINA_CACHE", str(shop.repo.root / "cache"))
-    monkeypatch.setenv("LAMINA_ENGINE", "of-this-test")
-    given = shop.open()
-    seams = Seams(transport=shop.registry)
-    session = Session(given.flags, given.screen, runner=shop.programs, root=shop.repo.root, seams=seams)
+    supply = Supply()
+    session = shop.open_without_engine(supply)
 
     plan = make_plan_only(session)
 
     assert (plan.unknown, plan.store) == (None, f"registry {HOST}")
-    assert shop.programs.others == []
-    assert session.policy.starts_engine
+    assert supply.started == []
+    with pytest.raises(EngineError):
+        build_images(session, "build-all")
+    assert supply.started == ["private"]
 
 
 def test_a_silent_registry_makes_a_plan_that_says_so(shop: Shop) -> None:

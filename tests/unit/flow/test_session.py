@@ -10,7 +10,7 @@ from lamina.flow.plan import decide
 from lamina.flow.session import Flags, Policy, Session
 from lamina.flow.snapshot import take_snapshot
 from lamina.report.console import Screen
-from memory import Shop
+from memory import Shop, Supply
 
 REMOTE = Builder(name="elsewhere", driver="docker-container", local_images=False)
 
@@ -61,18 +61,26 @@ def test_a_fresh_session_reads_the_project_again(shop: Shop) -> None:
     assert session.again().policy == session.policy
 
 
-def test_no_private_engine_is_started_where_the_policy_forbids_it(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LAMINA_CACHE", str(shop.repo.root / "cache"))
-    flags = Flags(builder="")
-    policy = Policy(starts_engine=False, engine="of-this-test")
-    session = Session(flags, Screen(env={}), runner=shop.programs, root=shop.repo.root, policy=policy)
+def test_a_private_engine_is_started_unless_the_policy_forbids_it(shop: Shop) -> None:
+    supply = Supply()
+    session = shop.open_without_engine(supply)
 
-    with pytest.raises(EngineError):
+    with pytest.raises(EngineError, match="private engine 'private' is down"):
+        _ = session.without_start().engine
+    assert supply.started == []
+
+    with pytest.raises(EngineError, match="does not start"):
+        _ = session.engine
+    assert supply.started == ["private"]
+
+
+def test_without_a_provider_the_error_says_what_to_install(shop: Shop) -> None:
+    session = Session(Flags(), Screen(env={}), root=shop.repo.root, policy=Policy(engine="private"))
+
+    with pytest.raises(EngineError, match="no private engines") as raised:
         _ = session.engine
 
-    assert shop.programs.others == []
+    assert "install Docker" in (raised.value.problems[-1].hint or "")
 
 
 def test_emulation_matters_only_where_this_machine_builds(shop: Shop) -> None:
