@@ -9,6 +9,7 @@ from pathlib import Path
 from lamina.codebuild.buildspec import BuildspecStep, events_file, unknown_digest
 from lamina.decide.plan import Decision, FoundImage
 from lamina.errors import Problem
+from lamina.execute.attempt import Installs, doubtful, next_batch, with_installs
 from lamina.execute.bake import Bake, BuildRequest, make_bake
 from lamina.execute.baked import Baked
 from lamina.execute.cache_gaps import cache_gaps
@@ -16,13 +17,7 @@ from lamina.execute.failure import broken_images, explain, lost_result
 from lamina.execute.image_store import ImageStore
 from lamina.execute.outcome import Outcome, Result, cancelled
 from lamina.execute.progress import Trace
-from lamina.execute.run import (
-    confirm,
-    doubtful,
-    next_batch,
-    note_installs,
-    read_announced,
-)
+from lamina.execute.run import confirm, read_announced
 from lamina.identify.image import Image
 from lamina.identify.stage import StagedContext
 
@@ -116,10 +111,10 @@ def collect_results(
     results: dict[str, Result] = {}
     problems: list[Problem] = []
     uncached: dict[str, str] = {}
-    installs: dict[str, dict[str, Mapping[str, str] | None]] = {}
+    installs: Installs = {}
     for each in steps:
         trace = read_trace(each, folder)
-        note_installs(installs, each.request, trace)
+        installs = with_installs(installs, each.request, trace)
         uncached |= cache_gaps(each.request, trace)
         announced = read_announced(folder, each.number)
         confirmed, doubts = confirm(each.request, store, announced, Baked(trace=trace), now=clock())

@@ -53,6 +53,11 @@ class RetryPolicy:
             self._sleep(_RECONNECT_SECONDS)
         return None
 
+    def take_problems(self) -> tuple[Problem, ...]:
+        """Return the problems since the last call."""
+        found, self.problems = tuple(self.problems), []
+        return found
+
     def _renewed(self) -> bool:
         """Log in again, once per run: a rejection after that has another reason. Return whether it worked."""
         renew, self._renew = self._renew, None

@@ -10,15 +10,14 @@ from typing import Any
 
 from lamina.decide.plan import Decision, FoundImage, Plan
 from lamina.errors import BuildError, LaminaError, Problem
+from lamina.execute.attempt import Attempt, BuildState, next_batch, next_state, with_installs
 from lamina.execute.bake import Bake, BuildRequest, csv_field, make_bake, target_name
 from lamina.execute.baked import Baked
-from lamina.execute.cache_gaps import cache_gaps
 from lamina.execute.engine import Engine
 from lamina.execute.exchanges import StalledError, StallRules, StallWatch
-from lamina.execute.failure import explain, kind_of, lost_result
 from lamina.execute.image_store import ImageStore, own_layers
 from lamina.execute.masked_events import MaskedEvents
-from lamina.execute.outcome import Outcome, Result, cancelled, cut_short
+from lamina.execute.outcome import Outcome, Result, cut_short
 from lamina.execute.progress import Trace
 from lamina.execute.publish import publish_attested
 from lamina.execute.retry import RetryPolicy
@@ -68,91 +67,33 @@ def build(request: BuildRequest, build_env: BuildEnv, *, keep_going: bool = Fals
     keep_going: after a failure, still build the images that do not depend on it. jobs: how many images at
     once; 0: all. Raises an error that stops the run only if no image has a result yet.
     """
-    results: dict[str, Result] = {}
-    problems: list[Problem] = []
-    installs: dict[str, dict[str, Mapping[str, str] | None]] = {}
-    uncached: dict[str, str] = {}
-    kinds: set[type[LaminaError]] = set()
-    retries = RetryPolicy(build_env.renew, build_env.sleep)
-    waiting = request
-    attempt = 0
-
-    def so_far() -> Outcome:
-        return Outcome(
-            results=results,
-            installs=installs,
-            problems=tuple(problems),
-            notes=tuple(retries.notes),
-            uncached=uncached,
-            kind=next(iter(kinds)) if len(kinds) == 1 else BuildError,
-        )
-
-    while waiting.decisions:
-        attempt += 1
-        batch = replace(waiting, decisions=next_batch(waiting, jobs))
+    state, retries = BuildState(waiting=request), RetryPolicy(build_env.renew, build_env.sleep)
+    number = 0
+    while state.waiting.decisions:
+        number += 1
+        batch = replace(state.waiting, decisions=next_batch(state.waiting, jobs))
         try:
-            baked = call_bake(batch, build_env, attempt)
-            note_installs(installs, batch, baked.trace)
-            announced = read_announced(build_env.folder, attempt)
+            baked = call_bake(batch, build_env, number)
+            state = replace(state, installs=with_installs(state.installs, batch, baked.trace))
+            announced = read_announced(build_env.folder, number)
             confirmed, doubts = confirm(batch, build_env.store, announced, baked, now=build_env.clock())
         except (LaminaError, OSError, KeyboardInterrupt) as error:
-            if not results:
+            if not state.results:
                 raise
-            return cut_short(so_far(), waiting.decisions, error)
-        results.update(confirmed)
-        uncached.update(cache_gaps(batch, baked.trace))
-        broken = retries.broken(batch, baked.trace, confirmed) if baked.error is not None else None
-        problems += retries.problems
-        retries.problems.clear()
-        if baked.error is not None and broken is not None:
-            problems += explain(batch, baked.trace, broken, baked.error)
-            results.update(
-                {name: lost_result(batch, name, baked.trace, what) for name, what in broken.items()}
-            )
-            kinds.add(kind_of(broken, baked.trace))
-        if doubts:
-            kinds.add(BuildError)
-            problems += doubts.values()
-            results.update(doubtful(batch, doubts))
-            broken = {**(broken or {}), **dict.fromkeys(doubts, "its confirmation")}
-        waiting = _remaining(waiting, set(confirmed), broken or {}, results)
-        if stopped := baked.stalled or (KeyboardInterrupt() if baked.interrupted else None):
-            return cut_short(so_far(), waiting.decisions, stopped)
-        if broken is not None and not (keep_going and broken):
-            reason = "cancelled: another image failed" if broken else "cancelled: the build failed"
-            results.update({each.image.name: cancelled(each, reason) for each in waiting.decisions})
-            break
-    return so_far()
-
-
-def note_installs(
-    installs: dict[str, dict[str, Mapping[str, str] | None]], request: BuildRequest, trace: Trace
-) -> None:
-    """Add what a call of bake installed. A step that ran in an earlier attempt is cached in a later one."""
-    for name in (image.name for image in request.images):
-        known = installs.setdefault(name, {})
-        for step, versions in trace.installs(name, request.below(name)).items():
-            known[step] = known.get(step) if versions is None else versions
-
-
-def next_batch(request: BuildRequest, jobs: int) -> tuple[Decision, ...]:
-    """Return the decisions that the next call of bake builds, at most ``jobs``; 0: no limit.
-
-    An image that runs commands on its base waits until the base exists by digest, as in every later run:
-    BuildKit's cache treats a base built in the same call as a different one, so the first edit of a handler
-    would install everything again. A reproducible image always waits: only an existing base's layers keep
-    their own timestamps and digests.
-    """
-    bases_by_digest = request.push or request.local_images
-    missing = {decision.image.name for decision in request.decisions}
-    chosen: dict[str, Decision] = {}
-    for decision in request.decisions:
-        node = decision.image.node
-        awaited = missing.intersection(node.parents)
-        apart = bases_by_digest and (request.reproducible or node.recipe.unlinked)
-        if awaited <= chosen.keys() and not (awaited and apart):
-            chosen[node.name] = decision
-    return tuple(chosen.values())[: jobs or None]
+            return cut_short(state.outcome(retries.notes), state.waiting.decisions, error)
+        broken = None if baked.error is None else retries.broken(batch, baked.trace, confirmed)
+        attempt = Attempt(
+            batch=batch,
+            baked=baked,
+            confirmed=confirmed,
+            doubts=doubts,
+            broken=broken,
+            problems=retries.take_problems(),
+        )
+        state = next_state(state, attempt, keep_going=keep_going)
+        if attempt.stopped:
+            return cut_short(state.outcome(retries.notes), state.waiting.decisions, attempt.stopped)
+    return state.outcome(retries.notes)
 
 
 def _skipped(decision: Decision) -> Result:
@@ -350,43 +291,4 @@ def _built(decision: Decision, found: FoundImage, trace: Trace, store: ImageStor
         cold=progress.cold,
         moved=progress.moved,
         layers=own_layers(decision.image, found, store),
-    )
-
-
-def doubtful(request: BuildRequest, doubts: Mapping[str, Problem]) -> Mapping[str, Result]:
-    """Return failed results for the images that were built but not confirmed."""
-    return {
-        each.image.name: Result(
-            image=each.image, status="failed", reasons=(doubts[each.image.name].what.splitlines()[0],)
-        )
-        for each in request.decisions
-        if each.image.name in doubts
-    }
-
-
-def _remaining(
-    request: BuildRequest, done: set[str], broken: Mapping[str, str], results: dict[str, Result]
-) -> BuildRequest:
-    """Return the rest of the request: without images that are done, failed, or built from a failed one."""
-    lost = dict.fromkeys(broken, "")
-    left: list[Decision] = []
-    for decision in request.decisions:
-        name = decision.image.name
-        if name in done or name in broken:
-            continue
-        culprit = next((parent for parent in decision.image.node.parents if parent in lost), None)
-        if culprit is None:
-            left.append(decision)
-            continue
-        root = lost[culprit] or culprit
-        lost[name] = root
-        results[name] = cancelled(decision, f"skipped: {root} failed")
-    found = {name: FoundImage(ref=r.image.ref, digest=r.digest) for name, r in results.items() if r.digest}
-    kept = tuple(decision.image for decision in request.decisions if decision.image.name in done)
-    unseen = () if request.push or request.local_images else kept
-    return replace(
-        request,
-        decisions=tuple(left),
-        support=(*request.support, *unseen),
-        found={**request.found, **found},
     )
