@@ -208,8 +208,8 @@ def make_build_env(
         folder=folder,
         clock=time.time,
         watch=view.watch,
-        environment=session.environment_for(outside),
-        renew=session.renew,
+        environment=session.docker_login.environment_for(outside),
+        renew=session.docker_login.renew,
         mask=session.mask,
         stalls=session.stalls,
     )
@@ -266,7 +266,7 @@ def push_built(session: Session) -> Outcome:
         missing,
         credential=credentials(session),
         say=session.screen.say,
-        renew=session.renew,
+        renew=session.docker_login.renew,
     )
     found = find_images(registry, chosen.values())
     BuildError.check(
@@ -301,7 +301,7 @@ def _local_ref(session: Session, image: Image) -> Reference | None:
 
 def credentials(session: Session) -> Callable[[str], Credential | None]:
     """Return a function that finds the credential docker-py needs for a host; None if there is none."""
-    environment = {**os.environ, **session.docker_environment}
+    environment = {**os.environ, **session.docker_login.environment}
 
     def find(host: str) -> Credential | None:
         found = lookup(session.runner, host, config=DockerConfig.load(environment))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,12 +21,12 @@ from lamina.execute.image_store import EngineStore, FallbackStore, ImageStore, R
 from lamina.execute.provider import EngineProvider, NoProvider
 from lamina.execute.vitals import bytes_written
 from lamina.flow.checkout import Checkout
+from lamina.flow.docker_login import DockerLogin
 from lamina.flow.registries import Registries
 from lamina.identify.facts import Facts
 from lamina.identify.stat_cache import StatCache
 from lamina.masks import Mask
 from lamina.process import Runner, SubprocessRunner
-from lamina.refs import Reference, is_ecr
 from lamina.registries.local import LocalStore
 from lamina.report.console import Screen
 
@@ -127,7 +127,6 @@ class Session:
         self._root = root
         self._seams = seams
         self._open = contextlib.ExitStack()
-        self._outside: set[str] = set()
         self.checkout = checkout or Checkout(flags.settings, self.mask, root=root)
         self.registries = registries or Registries(
             self.checkout, self.runner, self.mask, transport=seams.transport
@@ -367,41 +366,7 @@ class Session:
         """The store that built images go to."""
         return RegistryStore(self.registry) if self.flags.push else self.engine_store
 
-    @property
-    def docker_environment(self) -> Mapping[str, str]:
-        """The environment variables that log docker and buildx in to the registry."""
-        if not self.ecr:
-            return {}
-        self.ecr.login()
-        return self.ecr.docker.environment
-
-    def environment_for(self, references: Iterable[Reference]) -> Mapping[str, str]:
-        """Return the variables that log docker and buildx in to the registry, and to ECR of references."""
-        own = Reference.parse(f"{self.registry.address}/any") if self.remote else None
-        asked = {each.pull_host for each in (*references, *((own,) if own else ())) if is_ecr(each)}
-        self._outside = asked - ({own.pull_host} if own and self.ecr else set())
-        return self._with_outside()
-
-    def _with_outside(self) -> Mapping[str, str]:
-        base = self.docker_environment
-        if not self._outside:
-            return base
-        found, problems = self.registries.ecr_logins.environment(self._outside, base)
-        self.screen.notes(problems)
-        return found
-
-    @property
-    def renew(self) -> Callable[[], None] | None:
-        """A function that logs in again during a run; None if credentials are the user's own."""
-        registry = self.ecr
-        if not registry:
-            return None
-        before = registry.login()
-
-        def again() -> None:
-            self.screen.say(f"{registry.address}: credentials rejected: logging in again (once)")
-            if registry.login() is before:  # a request to the registry may have renewed them already
-                registry.login(fresh=True)
-            self._with_outside()  # docker's configuration is based on the renewed one
-
-        return again
+    @cached_property
+    def docker_login(self) -> DockerLogin:
+        """Logs docker and buildx in to the registries of a run."""
+        return DockerLogin(self.registries, self.screen)
