@@ -188,6 +188,19 @@ def test_one_module_starts_processes() -> None:
     assert users == {"process.py", "smoke/starting.py"}  # the latter runs in a container
 
 
+def test_a_session_is_told_nothing_after_it_was_made() -> None:
+    told = [
+        f"{shown(file)}:{node.lineno}: {ast.unparse(target)}"
+        for file in modules()
+        for node in ast.walk(tree(file))
+        if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign))
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Attribute) and ast.unparse(target.value) == "session"
+    ]
+
+    assert [each for each in told if not each.startswith("registries/wire.py")] == []
+
+
 def test_one_module_makes_thread_pools() -> None:
     users = {shown(file) for file in modules() for each in imports(file) if each.package == "concurrent"}
 
