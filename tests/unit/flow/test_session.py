@@ -46,18 +46,18 @@ def test_another_configuration_is_read_offline_and_leaves_the_project_alone(shop
     take_snapshot(proposed)
 
     assert proposed.flags.offline
-    assert (proposed.project.get("stack"), session.project.get("stack")) == ("prod", "dev")
+    assert (proposed.project.settings.stack, session.project.settings.stack) == ("prod", "dev")
     assert not (session.project.state / "stat.json").exists()
     assert shop.registry.asked == []
 
 
 def test_a_fresh_session_reads_the_project_again(shop: Shop) -> None:
     session = shop.open()
-    assert session.project.get("stack") == "dev"
+    assert session.project.settings.stack == "dev"
     shop.repo.write("pyproject.toml", '[tool.lamina]\nstack = "prod"\n')
 
-    assert session.project.get("stack") == "dev"
-    assert session.again().project.get("stack") == "prod"
+    assert session.project.settings.stack == "dev"
+    assert session.again().project.settings.stack == "prod"
     assert session.again().policy == session.policy
 
 
