@@ -14,6 +14,7 @@ import pytest
 
 from lamina.errors import EngineError
 from lamina.execute.engine import chosen_host, find_engine
+from lamina.execute.provider import NoProvider
 from lamina.process import SubprocessRunner
 from lamina.refs import Reference
 from lamina.registries.engine_socket import EngineSocket
@@ -66,7 +67,7 @@ def test_images_are_looked_up_without_docker_py(url: str) -> None:
 
 
 def test_the_engine_is_found(url: str) -> None:
-    engine = find_engine(SubprocessRunner(), env={"DOCKER_HOST": url}, start=False)
+    engine = find_engine(SubprocessRunner(), NoProvider(), env={"DOCKER_HOST": url}, start=False)
 
     assert (engine.version, engine.architecture, engine.host) == ("28.1.0", "amd64", url)
 
@@ -92,7 +93,7 @@ def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"there is no Docker engine at .*: no such file or directory"):
         EngineSocket(url, timeout=5).info()
     with pytest.raises(EngineError, match=r"no Docker engine answers at .*: no such file or directory"):
-        find_engine(SubprocessRunner(), env={"DOCKER_HOST": url}, start=False)
+        find_engine(SubprocessRunner(), NoProvider(), env={"DOCKER_HOST": url}, start=False)
 
 
 @pytest.mark.parametrize(
