@@ -18,10 +18,11 @@ CORE: dict[str, tuple[str, ...]] = {
     "registries": (*GROUND, "aws"),
     "declare": GROUND,
     "identify": (*GROUND, "declare"),
+    "preflight": (*GROUND, "declare", "identify"),
     "decide": (*GROUND, "declare", "identify"),
     "execute": (*GROUND, "registries", "declare", "identify", "decide"),
     "report": (*GROUND, "registries", "declare", "identify", "decide", "execute"),
-    "flow": (*GROUND, "registries", "declare", "identify", "decide", "execute", "report"),
+    "flow": (*GROUND, "registries", "declare", "identify", "preflight", "decide", "execute", "report"),
 }
 """Core package -> what it may import besides itself: only what stands above it."""
 WINGS: dict[str, tuple[str, ...]] = {

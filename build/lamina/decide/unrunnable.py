@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -41,8 +42,14 @@ def _shell(image: Image, words: str, line: int) -> Problem:
     return Problem(
         what=f"CMD {words} of {image.name} is in shell form, and Lambda's entrypoint gets a shell",
         where=image.node.recipe.dockerfile.where(line),
-        hint=f'CMD ["{words}"]',
+        hint=f'CMD ["{_handler_in(words)}"]',
     )
+
+
+def _handler_in(words: str) -> str:
+    """Return the handler that a CMD in shell form means, also if it is a list in single quotes."""
+    listed = re.fullmatch(r"\[\s*(\W)([\w./-]+)\W\s*,?\s*\]", words)
+    return listed[2] if listed else words
 
 
 def _causes(image: Image, runnable: Runnable) -> Iterator[_Cause]:

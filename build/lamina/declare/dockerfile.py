@@ -108,12 +108,28 @@ class Dockerfile:
 def read_dockerfile(file: Path, path: str) -> Dockerfile:
     """Parse a file. Raises ConfigError when it is missing, unreadable or not a Dockerfile."""
     try:
-        text = file.read_bytes().decode("utf-8")
+        content = file.read_bytes()
+        if problem := _misencoded(content, path):
+            raise ConfigError(problem)
+        text = content.decode("utf-8")
     except FileNotFoundError:
         raise ConfigError.of("there is no such Dockerfile", where=path) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError.of(f"cannot be read: {error}", where=path) from None
     return parse_dockerfile(text, path)
+
+
+def _misencoded(content: bytes, path: str) -> Problem | None:
+    """Return a problem for a file in UTF-16, as PowerShell's ``>`` writes it, or with bare CR line ends."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        fact, how = "is encoded in UTF-16", "save it as UTF-8; in PowerShell: Set-Content -Encoding utf8"
+    elif b"\r" in content.replace(b"\r\n", b"") and b"\n" not in content:
+        fact, how = "has bare CR line ends, so all of it is one line", "save it with LF line ends"
+    else:
+        return None
+    return Problem(
+        what=f"the Dockerfile {fact}", where=f"{path}:1", allowed="UTF-8, with LF line ends", hint=how
+    )
 
 
 def parse_dockerfile(text: str, path: str) -> Dockerfile:

@@ -18,6 +18,7 @@ from lamina.declare.recipe import SCRATCH, External, Recipe, ResolvedStage, Sour
 from lamina.errors import ConfigError, Problem
 
 _URL = re.compile(r"(?:https?|git|ssh)://|git@")
+_VARIABLE = re.compile(r"\$\{?(\w+)")
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PLATFORM_ARGS = ("PLATFORM", "OS", "ARCH", "VARIANT")
 
@@ -123,12 +124,13 @@ class _Resolver:
         if stage.name in self.options.contexts:  # the named context replaces the whole stage
             stage = replace(stage, base=stage.name, instructions=())
         base = self.text(stage.base, self.header_scope, stage.line)
-        if not base:
+        if unset := self._unset(stage.base, base):
             self.problem(
-                f"FROM {stage.base} names no image: its ARG has no value",
+                f"FROM {stage.base} names no image: build argument {unset} has no value",
                 stage.line,
-                hint="give the ARG a default before the first FROM, or set it in the image's args",
+                hint=f'[tool.lamina.args] {unset} = "…", or ARG {unset}=… before the first FROM',
             )
+            base = ""
         platform = stage.platform and self.text(stage.platform, self._portable_scope(), stage.line)
         if stage.platform and "$" not in (platform or "") and normal_platform(platform or "") is None:
             self.problem(
@@ -149,6 +151,13 @@ class _Resolver:
             reader.build_from(None, self.options.triggers.get(base, ()))
         self._resolved[stage.index] = (reader.read(), reader)
         return reader
+
+    def _unset(self, written: str, base: str) -> str | None:
+        """Return the argument without a value because of which a FROM names no image; else None."""
+        names = (name for name in _VARIABLE.findall(written) if not self.header_scope.get(name))
+        return (
+            next(names, None) if not base or base.endswith((":", "/", "@")) or base.startswith(":") else None
+        )
 
     def _portable_scope(self) -> dict[str, str | None]:
         """Return the header's variables, with those of the build platform left unexpanded."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -12,12 +12,14 @@ from lamina.decide.plan import FoundImage, Plan, StoreLookup, lacking, make_plan
 from lamina.decide.requirements import unpinned
 from lamina.decide.unrunnable import UNRUNNABLE, by_certainty, unrunnable
 from lamina.declare.machine import this_machine
-from lamina.errors import ConfigError, EngineError, RegistryError
+from lamina.errors import ConfigError, EngineError, Problem, RegistryError
 from lamina.flow.append import plan_appends
 from lamina.flow.lock import newer_upstream
 from lamina.flow.session import Session
 from lamina.flow.snapshot import Snapshot, look_up, select, take_snapshot
-from lamina.identify.runnable import check_runnable, local_names
+from lamina.identify.image import Image
+from lamina.identify.runnable import check_runnable, lay_out_images, local_names
+from lamina.preflight.check import check_images
 from lamina.report.record import read_last_inputs
 
 
@@ -64,14 +66,23 @@ def decide(session: Session, snapshot: Snapshot) -> Plan:
     while less := _with_lost_layers(session, plan, replace(snapshot, lookup=seen), examined):
         seen = less
         plan = planned(seen)
-    if not UNRUNNABLE.isdisjoint(session.project.lint_ignores.value):
-        return plan
-    builds = [decision.image.name for decision in plan.acting("build")]
-    found = check_runnable(images, builds, session.facts)
-    session.facts.save()
-    faults = by_certainty(unrunnable({name: (images[name], found[name]) for name in builds}))
+    faults = by_certainty(_on_lambda(session, images, [each.image.name for each in plan.acting("build")]))
     ConfigError.check(faults["certain"])
     return replace(plan, notes=(*plan.notes, *faults["likely"]))
+
+
+def _on_lambda(session: Session, images: Mapping[str, Image], builds: Iterable[str]) -> Iterator[Problem]:
+    """Yield what fails on Lambda in the images that are built, without the rules that are switched off."""
+    off = session.project.lint_ignores.value
+    if not (names := tuple(builds)):
+        return
+    layouts = lay_out_images(images)
+    found = check_runnable(images, names, session.facts, layouts)
+    session.facts.save()
+    if UNRUNNABLE.isdisjoint(off):
+        yield from unrunnable({name: (images[name], each) for name, each in found.items()})
+    for faults in check_images(images, layouts, found, off=off).values():
+        yield from (each.problem for each in faults)
 
 
 def _with_lost_layers(

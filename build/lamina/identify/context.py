@@ -336,7 +336,7 @@ class _Selector:
         elif kind == "link":
             digest = _sha256_of_text(entry.target or "")
         elif kind == "other":
-            raise OSError(0, "is neither a file, a folder nor a link", path)
+            raise OSError(0, f"is {entry.target or kind}, not a file, a folder or a link", path)
         self._found[path] = ContextFile(path, kind, digest, entry.size)
 
     def _explain(self, copy: CopySource, path: str) -> None:

@@ -16,9 +16,10 @@ from typing import Any
 from lamina.files import write_atomic
 from lamina.identify.modules import Branch, Guarded, Import, Module, Need, every_import, read_module
 from lamina.identify.opened import Opened
-from lamina.identify.scan import Mention, Scanned, UnusualError, names_files, scan
+from lamina.identify.scan import Mention, Scanned, UnusualError, is_notable, names_files, scan
+from lamina.identify.traits import Trait
 
-SCHEMA = 1
+SCHEMA = 2
 """A new one is needed when the same bytes give other facts."""
 _MOST = 200_000
 """Sources. Up to this number, those that were not requested stay in the cache for other commands."""
@@ -80,7 +81,7 @@ class Facts:
         except UnusualError:
             module = self.module(sha256, lambda: source)
             imports = every_import(module.needs) if module is not None else ()
-            found = Scanned(tuple(_mentioned(imports)), names_files(source))
+            found = Scanned(tuple(_mentioned(imports)), names_files(source), is_notable(source))
         except OSError:
             return Scanned()
         self._learn(sha256, 0, found)
@@ -132,8 +133,10 @@ def _mentioned(imports: Iterable[Import]) -> Iterator[Mention]:
 
 
 def _scanned(row: list[Any]) -> Scanned:
-    imports, opens = row
-    return Scanned(tuple(Mention(level, module, tuple(names)) for level, module, names in imports), opens)
+    imports, opens, notable = row
+    return Scanned(
+        tuple(Mention(level, module, tuple(names)) for level, module, names in imports), opens, notable
+    )
 
 
 def _encoded(module: Module) -> list[Any]:
@@ -144,13 +147,14 @@ def _encoded(module: Module) -> list[Any]:
         {name: _rows(needs) for name, needs in module.handlers.items()},
         module.dynamic,
         [[each.line, each.package, each.parts] for each in module.opened],
+        [list(each) for each in module.traits],
     ]
 
 
 def _module(fact: list[Any]) -> Module | None:
     if not fact:
         return None
-    needs, names, functions, handlers, dynamic, opened = fact
+    needs, names, functions, handlers, dynamic, opened, traits = fact
     return Module(
         needs=_needs(needs),
         names=frozenset(names),
@@ -160,6 +164,7 @@ def _module(fact: list[Any]) -> Module | None:
         opened=tuple(
             Opened(line=line, package=package, parts=tuple(parts)) for line, package, parts in opened
         ),
+        traits=tuple(Trait(*each) for each in traits),
     )
 
 

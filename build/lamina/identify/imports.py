@@ -22,6 +22,9 @@ from lamina.identify.reach import Disk, Link, Node, Reach
 class ImportWalk:
     """Follows imports through the local code of one image.
 
+    Attributes:
+        resolver: Resolves names and parses modules of the image.
+
     Args:
         reach: The modules of all images, followed without parsing.
         portions: Those of all images.
@@ -32,7 +35,7 @@ class ImportWalk:
         self._disk = disk
         self._reach = reach
         self._names = Importable(layout, portions)
-        self._resolver = Resolver(layout, self._names, disk)
+        self.resolver = Resolver(layout, self._names, disk)
         self._leading: set[str] | None = set()
         """The modules from which a finding may be reached; None: any."""
         self._reached: dict[str, None] = {}
@@ -46,7 +49,7 @@ class ImportWalk:
         if len(command) != 1 or not self._layout.files:
             return ()
         module, _, function = command[0].rpartition(".")
-        if not module:
+        if not module or module.startswith((".", "/")):  # a program, which Lambda does not import
             return ()
         chain = self._chain(module)
         found = self._no_handler(module) if chain is None else self._behind(chain, function)
@@ -65,6 +68,12 @@ class ImportWalk:
         for place in filter(self._leads, self._reached):
             yield from self._opened_by(place)
 
+    def reachable(self, command: tuple[str, ...]) -> tuple[tuple[str, ...], Mapping[Node, tuple[Link, ...]]]:
+        """Return the modules that importing a CMD's handler executes, and all that those may import."""
+        module = command[0].rpartition(".")[0] if len(command) == 1 else ""
+        chain = (self._chain(module) if module and module[0] not in "./" else None) or ()
+        return chain, self._reach.follow(self._names, chain) or {}
+
     # The handler
 
     def _chain(self, module: str) -> tuple[str, ...] | None:
@@ -74,10 +83,10 @@ class ImportWalk:
     def _behind(self, chain: tuple[str, ...], function: str) -> Iterator[ImportFault]:
         if not chain:
             return
-        handler = self._resolver.module(chain[-1])
+        handler = self.resolver.module(chain[-1])
         if handler is not None and not handler.defines(function):
             near = difflib.get_close_matches(function, handler.functions, n=1, cutoff=0.6)
-            yield self._resolver.qualified(
+            yield self.resolver.qualified(
                 ImportFault(
                     importer=self._layout.files[chain[-1]],
                     line=0,
@@ -116,7 +125,7 @@ class ImportWalk:
         near = difflib.get_close_matches(module.replace("/", "."), modules, n=1, cutoff=0.8)
         if (local or near) and not self._names.mentioned(posixpath.basename(stem)):
             nearest = near[0] if near else None
-            yield self._resolver.qualified(
+            yield self.resolver.qualified(
                 ImportFault(importer=None, line=0, missing=module, local=local, nearest=nearest)
             )
 
@@ -127,11 +136,11 @@ class ImportWalk:
         if not self._find_leading(chain):
             return
         later = [
-            place for need in every_import(called) for place in self._resolver.look(chain[-1], need).places
+            place for need in every_import(called) for place in self.resolver.look(chain[-1], need).places
         ]
         order = self._order([*chain, *later])
         known: dict[str, dict[ImportFault, None]] = {place: {} for place in order}
-        changed = self._resolver.has_faults
+        changed = self.resolver.has_faults
         while changed:
             changed = False
             for place in reversed(order):
@@ -150,7 +159,7 @@ class ImportWalk:
             self._leading = None
             return True
         suspects = [node for node, links in followed.items() if self._is_suspect(node, links)]
-        leading = _importers(followed, suspects) if suspects else set()
+        leading = importers(followed, suspects) if suspects else set()
         if self._leading is not None:
             self._leading |= {node.place for node in leading}
         return bool(suspects)
@@ -158,7 +167,7 @@ class ImportWalk:
     def _is_suspect(self, node: Node, links: Iterable[Link]) -> bool:
         """Whether an import that a module may have fails, or it opens a file that a wheel leaves out."""
         if any(
-            self._resolver.look(
+            self.resolver.look(
                 node.place, Import(line=0, level=each.level, module=each.module, names=each.names)
             ).fault
             for link in links
@@ -171,7 +180,7 @@ class ImportWalk:
         return self._leading is None or place in self._leading
 
     def _needs(self, place: str) -> tuple[Need, ...]:
-        module = self._resolver.module(place) if self._leads(place) else None
+        module = self.resolver.module(place) if self._leads(place) else None
         return module.needs if module else ()
 
     def _order(self, places: list[str]) -> list[str]:
@@ -185,7 +194,7 @@ class ImportWalk:
             order[place] = None
             self._reached[place] = None
             for need in every_import(self._needs(place)):
-                stack += reversed(self._resolver.look(place, need).places)
+                stack += reversed(self.resolver.look(place, need).places)
         return list(order)
 
     def _fail(
@@ -195,7 +204,7 @@ class ImportWalk:
         failing: dict[ImportFault, None] = {}
         for need in needs:
             if isinstance(need, Import):
-                found = self._resolver.look(place, need)
+                found = self.resolver.look(place, need)
                 failing.update({found.fault: None} if found.fault else {})
                 for each in found.places:
                     failing.update(known.get(each, {}))
@@ -218,7 +227,7 @@ class ImportWalk:
     # Opened files
 
     def _opened_by(self, place: str) -> Iterator[ImportFault]:
-        module = self._resolver.module(place) if self._layout.dropped else None
+        module = self.resolver.module(place) if self._layout.dropped else None
         for each in module.opened if module else ():
             for folder in self._folders_of(place, each):
                 fault = self._not_packed(place, folder, each)
@@ -262,20 +271,20 @@ class ImportWalk:
         return None
 
 
-def _importers(followed: Mapping[Node, tuple[Link, ...]], nodes: Iterable[Node]) -> set[Node]:
+def importers(followed: Mapping[Node, tuple[Link, ...]], nodes: Iterable[Node]) -> set[Node]:
     """Return modules and all from which they may be reached."""
-    importers: dict[Node, list[Node]] = {}
+    above: dict[Node, list[Node]] = {}
     for node, links in followed.items():
         for link in links:
             for each in link.nodes:
-                importers.setdefault(each, []).append(node)
+                above.setdefault(each, []).append(node)
     found: set[Node] = set()
     stack = list(nodes)
     while stack:
         node = stack.pop()
         if node not in found:
             found.add(node)
-            stack += importers.get(node, ())
+            stack += above.get(node, ())
     return found
 
 

@@ -134,20 +134,40 @@ class Sources:
         return self.wheels[key]
 
 
-def lay_out(recipe: Recipe, sources: Sources) -> Layout:
-    """Compute the layout of an image."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageLayouts:
+    """The layouts of an image's stages. runs: stage and line of a RUN -> what it sees, with its mounts."""
+
+    stages: Mapping[int, Layout]
+    runs: Mapping[tuple[int, int], Layout]
+
+    @property
+    def final(self) -> Layout:
+        """The layout of the image itself, whose stage is the last one."""
+        return self.stages[max(self.stages)]
+
+
+def lay_out(recipe: Recipe, sources: Sources) -> StageLayouts:
+    """Compute the layouts of an image."""
     stages: dict[int, Layout] = {}
+    runs: dict[tuple[int, int], Layout] = {}
     for stage in recipe.stages:
-        stages[stage.stage.index] = _Stage(recipe, stage, sources, stages).run()
-    return stages[recipe.stages[-1].stage.index]
+        stages[stage.stage.index] = _Stage(recipe, stage, sources, stages, runs).run()
+    return StageLayouts(stages=stages, runs=runs)
 
 
 class _Stage:
     """Applies the instructions of one stage to a layout."""
 
     def __init__(
-        self, recipe: Recipe, stage: ResolvedStage, sources: Sources, stages: Mapping[int, Layout]
+        self,
+        recipe: Recipe,
+        stage: ResolvedStage,
+        sources: Sources,
+        stages: Mapping[int, Layout],
+        runs: dict[tuple[int, int], Layout],
     ) -> None:
+        self._runs = runs
         self._recipe = recipe
         self._stage = stage
         self._sources = sources
@@ -243,6 +263,7 @@ class _Stage:
     def _ran(self, layout: Layout, instruction: Instruction) -> Layout:
         mounted = dict(self._mounted(layout, instruction))
         view = replace(layout, files={**layout.files, **mounted}) if mounted else layout
+        self._runs[self._stage.stage.index, instruction.line] = view
         found = effects(
             self._recipe.dockerfile,
             instruction,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from lamina.identify.opened import Opened, opened
 from lamina.identify.scan import names_files
+from lamina.identify.traits import Trait, read_traits, unparsable
 
 _CATCHES = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 _OTHERS = frozenset({"ValueError", "KeyError", "AttributeError", "TypeError", "OSError", "RuntimeError"})
@@ -62,6 +63,7 @@ class Module:
         handlers: Function -> what it imports on every call.
         dynamic: Whether it may define any name.
         opened: Files it refers to, beside itself or in a package.
+        traits: What else matters on Lambda: syntax, files that it reads or writes when it is imported.
     """
 
     needs: tuple[Need, ...] = ()
@@ -70,6 +72,7 @@ class Module:
     handlers: dict[str, tuple[Need, ...]]
     dynamic: bool = False
     opened: tuple[Opened, ...] = ()
+    traits: tuple[Trait, ...] = ()
 
     def defines(self, name: str) -> bool:
         """Whether the module may have this name once it is imported."""
@@ -87,9 +90,14 @@ def every_import(needs: Iterable[Need]) -> Iterator[Import]:
 
 
 def read_module(source: bytes) -> Module | None:
-    """Parse a source; None if it is not Python of this version."""
+    """Parse a source; None if it is too deep. One that is not Python of this version may define any name."""
     try:
         tree = ast.parse(source)
+    except SyntaxError as error:
+        return Module(handlers={}, dynamic=True, traits=(unparsable(error),))
+    except (ValueError, RecursionError, MemoryError):
+        return None
+    try:
         text = source.decode("utf-8", "replace")
         names = _Names(walrus=":=" in text)
         names.of(tree.body)
@@ -102,8 +110,9 @@ def read_module(source: bytes) -> Module | None:
             },
             dynamic="*" in names.found or any(word in text for word in _DYNAMIC),
             opened=tuple(opened(tree)) if names_files(source) else (),
+            traits=tuple(read_traits(tree, text)),
         )
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (ValueError, RecursionError, MemoryError):
         return None
 
 

@@ -33,7 +33,7 @@ class Opened:
 
 def opened(tree: ast.Module) -> Iterator[Opened]:
     """Yield every path of literal parts, in one expression or through names that are assigned once."""
-    reader = _Reader()
+    reader = PathReader()
     found: dict[tuple[str | None, tuple[str, ...]], Opened] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
@@ -46,17 +46,19 @@ def opened(tree: ast.Module) -> Iterator[Opened]:
     yield from (path for key, path in found.items() if key not in begun)
 
 
-class _Reader:
+class PathReader:
     """Reads expressions as paths. A file's own path ends with ``<file>``, which ``parent`` removes."""
 
     def __init__(self) -> None:
         self._known: dict[str, Opened | None] = {}
 
     def assign(self, name: str, value: ast.expr) -> None:
+        """Remember the path that a name is assigned."""
         path = self.path(value)
         self._known[name] = None if name in self._known and self._known[name] != path else path
 
     def path(self, node: ast.expr) -> Opened | None:
+        """Return the path that an expression means; None if its parts are not literal."""
         if isinstance(node, ast.Name):
             own = Opened(line=node.lineno, package=None, parts=("<file>",))
             return own if node.id == "__file__" else self._at(node, self._known.get(node.id))

@@ -54,13 +54,14 @@ class Node:
         relative: Its relative imports.
     """
 
-    __slots__ = ("absolute", "links", "opens", "origin", "place", "portion", "relative")
+    __slots__ = ("absolute", "links", "notable", "opens", "origin", "place", "portion", "relative")
 
     def __init__(self, portion: Portion, place: str, scanned: Scanned) -> None:
         self.portion = portion
         self.place = place
         self.origin = portion.files[place]
         self.opens = scanned.opens
+        self.notable = scanned.notable
         self.absolute: dict[str, list[Mention]] = {}
         self.links: dict[tuple[str, tuple[Portion, ...]], Link] = {}
         self.relative = [each for each in scanned.imports if each.level]

@@ -8,7 +8,7 @@ import posixpath
 import tomllib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -20,10 +20,11 @@ from lamina.identify.fingerprint import distribution
 from lamina.identify.image import Image
 from lamina.identify.importable import Portions
 from lamina.identify.imports import ImportWalk
-from lamina.identify.layout import Layout, Sources, lay_out
+from lamina.identify.layout import Layout, Sources, StageLayouts, lay_out
 from lamina.identify.missing import ImportFault
 from lamina.identify.modules import Module, every_import
 from lamina.identify.reach import Disk, Reach
+from lamina.identify.reached import ReachedModule, reached
 from lamina.identify.scan import Scanned
 from lamina.identify.wheel import Wheel
 
@@ -59,30 +60,39 @@ class Lacking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runnable:
-    """The problems found in one image. shell: a CMD in shell form, which cannot name a handler."""
+    """The problems found in one image, and what it contains.
+
+    Attributes:
+        shell: A CMD in shell form, which cannot name a handler.
+        reached: The modules that the functions may import, by image path.
+    """
 
     imports: tuple[ImportFault, ...]
     shell: Instruction | None
     lacking: tuple[Lacking, ...]
+    reached: Mapping[str, ReachedModule] = field(default_factory=dict)
 
 
 def check_runnable(
-    images: Mapping[str, Image], names: Iterable[str], facts: Facts | None = None
+    images: Mapping[str, Image],
+    names: Iterable[str],
+    facts: Facts | None = None,
+    layouts: Mapping[str, StageLayouts] | None = None,
 ) -> Mapping[str, Runnable]:
     """Check the named images. Of their bases only the layout is used.
 
     Args:
         facts: Of the sources, for other commands as well.
+        layouts: Of all images, from `lay_out_images`; computed by default.
     """
-    chosen = tuple(names)
-    layouts = _layouts(images) if chosen else {}
+    layouts = layouts if layouts is not None else lay_out_images(images)
     checks: dict[Path, _Check] = {}
     found: dict[str, Runnable] = {}
-    for name in chosen:
+    for name in names:
         root = _root(images[name])
         if root not in checks:
             checks[root] = _Check(images, facts or Facts(), tuple(_projects(root)))
-        found[name] = checks[root].run(images[name], layouts[name])
+        found[name] = checks[root].run(images[name], layouts[name].final)
     return found
 
 
@@ -104,6 +114,7 @@ class _Check:
         """Check one image."""
         layout = _with_required(layout, self._projects)
         imports: tuple[ImportFault, ...] = ()
+        modules: Mapping[str, ReachedModule] = {}
         if _started_by_lambda(self._images, image, layout):
             walk = self.walk(layout)
             functions = image.node.spec.functions
@@ -112,6 +123,7 @@ class _Check:
             for command, is_own in commands.items():
                 imports += walk.run(command, overridden=not is_own and len(functions) > 1)
             imports = tuple(dict.fromkeys((*imports, *walk.opened())))
+            modules = reached(walk, commands, overridden=len(functions) > 1 and not all(own.values()))
         named = frozenset(each.local for each in imports if each.local)
         lacking = _lacking(image, layout, self._projects, _sent(self._images, image), self._disk)
         return Runnable(
@@ -122,6 +134,7 @@ class _Check:
                 for each in lacking
                 if not any(local.startswith(f"{each.required.folder}/") for local in named)
             ),
+            reached=modules,
         )
 
 
@@ -159,8 +172,8 @@ def _entrypoint(images: Mapping[str, Image], image: Image) -> Instruction | None
 def handler_file(images: Mapping[str, Image], name: str, command: tuple[str, ...]) -> Path | None:
     """Return the repository file that a CMD names; None if unknown."""
     lineage = _lineage(images, name)
-    layouts = _layouts({each: image for each, image in images.items() if each in lineage})
-    path = _Check(images, Facts(), ()).walk(layouts[name]).origin(command)
+    layouts = lay_out_images({each: image for each, image in images.items() if each in lineage})
+    path = _Check(images, Facts(), ()).walk(layouts[name].final).origin(command)
     return Path(path) if path else None
 
 
@@ -170,14 +183,14 @@ def _lineage(images: Mapping[str, Image], name: str) -> frozenset[str]:
     return frozenset({name}).union(*(_lineage(images, parent) for parent in parents))
 
 
-def _layouts(images: Mapping[str, Image]) -> Mapping[str, Layout]:
-    """Compute the layout of each image, bases first."""
-    layouts: dict[str, Layout] = {}
+def lay_out_images(images: Mapping[str, Image]) -> Mapping[str, StageLayouts]:
+    """Compute the layouts of each image, bases first."""
+    layouts: dict[str, StageLayouts] = {}
     read = cache(_text)
     wheels: dict[tuple[tuple[str, str], ...], Wheel] = {}
     for name, image in images.items():
         parents = {
-            called: layouts[parent] if parent in layouts else Layout().with_gap(f"{parent} contains it")
+            called: layouts[parent].final if parent in layouts else Layout().with_gap(f"{parent} contains it")
             for parent, spellings in image.node.parents.items()
             for called in spellings
         }
@@ -190,8 +203,9 @@ def _layouts(images: Mapping[str, Image]) -> Mapping[str, Layout]:
                 str(image.root("") / path): lines for path, lines in image.inputs.requirements.items()
             },
         )
-        layout = lay_out(image.node.recipe, sources)
-        layouts[name] = _with_links(image, layout)
+        made = lay_out(image.node.recipe, sources)
+        final = {max(made.stages): _with_links(image, made.final)}
+        layouts[name] = replace(made, stages={**made.stages, **final})
     return layouts
 
 

@@ -21,10 +21,16 @@ class Mention(NamedTuple):
 
 
 class Scanned(NamedTuple):
-    """What a search finds. opens: whether the source may open files beside itself or in a package."""
+    """What a search finds.
+
+    Attributes:
+        opens: Whether the source may open files beside itself or in a package.
+        notable: Whether it may have a trait: see `lamina.identify.traits`.
+    """
 
     imports: tuple[Mention, ...] = ()
     opens: bool = False
+    notable: bool = False
 
 
 class UnusualError(Exception):
@@ -40,6 +46,16 @@ _ALIAS = re.compile(rb"([\w.\s]+?)(?:\s+as\s+\w+)?")
 _CODING = re.compile(rb"coding[:=]\s*([-\w.]+)")
 _PLAIN = frozenset({b"utf-8", b"utf8", b"ascii", b"us-ascii", b"latin-1", b"iso-8859-1"})
 _FILES = (b"__file__", b"importlib", b"pkgutil", b"pkg_resources")
+_NOTABLE = re.compile(
+    rb"^(?!def |class |#)\S[^\n]*(?:\bopen\s*\(|read_text|read_bytes|FileSystemLoader|mkdir|makedirs|write_"
+    rb"|FileHandler)"
+    rb"|^[ \t]*(?:match\b[^\n]*:|except\s*\*|type\s+\w+|(?:async )?def\s+\w+\s*\[|class\s+\w+\s*\[)"
+    rb"|multiprocessing|ProcessPoolExecutor"
+    rb"|^(?:import|from)\s+(?:imp|distutils|asyncore|asynchat|smtpd|aifc|audioop|cgi|cgitb|chunk|crypt|imghdr|mailcap"
+    rb"|nntplib|pipes|sndhdr|spwd|sunau|telnetlib|uu|xdrlib|lib2to3|zoneinfo|graphlib|tomllib)\b",
+    re.MULTILINE,
+)
+"""What may make a trait; only statements of the module's own level open files when it is imported."""
 _BLANK = b" \t\f"
 _MARK = b"\xef\xbb\xbf"
 
@@ -55,12 +71,17 @@ def scan(source: bytes) -> Scanned:
     found: dict[Mention, None] = {}
     for word in _WORD.finditer(source):
         found.update(dict.fromkeys(_mentions(source, word.start(), word.end())))
-    return Scanned(tuple(found), names_files(source))
+    return Scanned(tuple(found), names_files(source), is_notable(source))
 
 
 def names_files(source: bytes) -> bool:
     """Whether a source may open files beside itself or in a package."""
     return any(word in source for word in _FILES)
+
+
+def is_notable(source: bytes) -> bool:
+    """Whether a source may have a trait, or import a module that some versions of Python lack."""
+    return _NOTABLE.search(source) is not None
 
 
 def _mentions(source: bytes, start: int, end: int) -> Iterator[Mention]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 Stamp = tuple[int, int, int, int]
-FileKind = Literal["file", "exec", "link", "dir", "other"]
+FileKind = Literal["file", "exec", "link", "dir", "socket", "other"]
 _AT_ONCE = 1 << 20
 """Bytes. Larger files are hashed in pieces. For small ones the buffer would cost more than the read."""
 
@@ -21,7 +21,7 @@ class TreeEntry(NamedTuple):
     Attributes:
         path: POSIX, relative to the tree's root, with undecodable bytes as surrogates.
         size: Bytes; 0 if not a file.
-        target: The stored target of a link.
+        target: The stored target of a link; for ``other``, what it is.
         stamp: Size, mtime and ctime in nanoseconds, inode; None if not a file on disk.
     """
 
@@ -50,7 +50,7 @@ class Files(Protocol):
 
 
 class DiskFiles:
-    """A folder of this machine."""
+    """A folder of this machine. Sockets do not exist in it: BuildKit passes over them in silence."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -61,15 +61,17 @@ class DiskFiles:
         prefix = f"{directory}/" if directory else ""
         with os.scandir(self.root / directory) as found:
             entries = [self._entry(prefix + each.name, each.stat(follow_symlinks=False)) for each in found]
-        entries.sort()
-        return entries
+        kept = [each for each in entries if each.kind != "socket"]
+        kept.sort()
+        return kept
 
     def entry(self, path: str) -> TreeEntry | None:
         """See `Files.entry`."""
         try:
-            return self._entry(path, os.lstat(self.root / path))
+            entry = self._entry(path, os.lstat(self.root / path))
         except (FileNotFoundError, NotADirectoryError):
             return None
+        return None if entry.kind == "socket" else entry
 
     def sha256(self, entry: TreeEntry) -> str:
         """See `Files.sha256`."""
@@ -90,7 +92,9 @@ class DiskFiles:
             return TreeEntry(path, "dir")
         if stat.S_ISLNK(mode):
             return TreeEntry(path, "link", target=os.readlink(self.root / path))  # noqa: PTH115 - as stored
-        return TreeEntry(path, "other")
+        if stat.S_ISSOCK(mode):
+            return TreeEntry(path, "socket")
+        return TreeEntry(path, "other", target="a FIFO (named pipe)" if stat.S_ISFIFO(mode) else "a device")
 
 
 def shown(text: str) -> str:

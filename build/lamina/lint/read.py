@@ -20,10 +20,11 @@ from lamina.identify.facts import Facts
 from lamina.identify.fingerprint import distribution
 from lamina.identify.ignore import Ignore
 from lamina.identify.image import DOCKERIGNORE, Image, identify
-from lamina.identify.runnable import check_runnable
+from lamina.identify.runnable import check_runnable, lay_out_images
 from lamina.identify.tree import DiskFiles, Files, TreeEntry
 from lamina.identify.wildcard import is_wildcard
 from lamina.lint.survey import IdleRule, LintInput, Package
+from lamina.preflight.check import check_images
 from lamina.report.inits import last_compilations
 
 _PYPROJECT = "pyproject.toml"
@@ -72,6 +73,8 @@ class Surveyor:
         return self._survey(project, images), tuple(dict.fromkeys((*unparsed, *unread, *apart)))
 
     def _survey(self, project: Project, images: Mapping[str, Image]) -> LintInput:
+        layouts = lay_out_images(images)
+        runnable = check_runnable(images, images, self._facts, layouts)
         return LintInput(
             project=project,
             images=images,
@@ -81,7 +84,8 @@ class Surveyor:
             strays={name: tuple(_strays(image, project)) for name, image in images.items()},
             idle_rules={name: tuple(_idle(image)) for name, image in images.items()},
             listings={name: dict(_listings(image)) for name, image in images.items()},
-            runnable=check_runnable(images, images, self._facts),
+            runnable=runnable,
+            preflight=check_images(images, layouts, runnable),
             starts=last_compilations(project.state),
             texts=dict(_texts(images)),
             seconds_of=self._seconds_of,

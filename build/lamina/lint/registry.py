@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
+from lamina.declare.switches import is_off, switched_off
 from lamina.errors import ConfigError, Problem, meant
-from lamina.lint import bases, bytecode, caches, contexts, copies, handlers, installs, secrets, tools
+from lamina.lint import (
+    bases,
+    bytecode,
+    caches,
+    contexts,
+    copies,
+    handlers,
+    installs,
+    on_lambda,
+    secrets,
+    tools,
+)
 from lamina.lint.findings import Finding, Hit, Severity
 from lamina.lint.rule import LintRule
 from lamina.lint.survey import LintInput
 
-_THEMES = (installs, caches, bytecode, copies, bases, contexts, secrets, handlers, tools)
+_THEMES = (installs, caches, bytecode, copies, bases, contexts, secrets, handlers, tools, on_lambda)
 RULES: tuple[LintRule, ...] = tuple(
     sorted((rule for theme in _THEMES for rule in theme.RULES), key=attrgetter("id"))
 )
-_COMMENT = re.compile(r"\s*#\s*lamina:\s*ignore=([\w, -]+)")
 
 
 def lint(survey: LintInput, images: Collection[str] | None = None) -> tuple[Finding, ...]:
@@ -33,7 +43,7 @@ def lint(survey: LintInput, images: Collection[str] | None = None) -> tuple[Find
         if {rule.id, rule.slug}.isdisjoint(off.value):
             for hit in rule.find(survey):
                 selected = images is None or hit.image in images
-                if selected and not _is_off(rule, hit, survey.texts.get(hit.file, "")):
+                if selected and not is_off((rule.id, rule.slug), hit.line, survey.texts.get(hit.file, "")):
                     key = (rule.id, hit.file, hit.line, hit.message)
                     found.setdefault(key, _finding(rule, hit, survey))
     return tuple(sorted(found.values(), key=lambda each: (each.file, each.line, each.rule, each.image)))
@@ -74,31 +84,13 @@ def _instruction(hit: Hit, survey: LintInput) -> str:
     return ""
 
 
-def _is_off(rule: LintRule, hit: Hit, text: str) -> bool:
-    """Whether a comment at or above the line, or above its instruction, switches the rule off."""
-    lines = text.split("\n")
-    for number in range(min(hit.line, len(lines)), 0, -1):
-        line = lines[number - 1].strip()
-        if found := _COMMENT.match(line):
-            if not {rule.id, rule.slug}.isdisjoint(_listed(found[1])):
-                return True
-        elif number < hit.line and not line.startswith("#") and not line.endswith(("\\", "`")):
-            return False
-    return False
-
-
-def _listed(text: str) -> list[str]:
-    return [each.strip() for each in text.split(",") if each.strip()]
-
-
 def _unknown_in_comments(texts: Mapping[str, str]) -> Iterator[Problem]:
     for path, text in texts.items():
         for number, line in enumerate(text.split("\n"), start=1):
-            if found := _COMMENT.match(line):
-                yield from _unknown(_listed(found[1]), f"{path}:{number}")
+            yield from _unknown(switched_off(line), f"{path}:{number}")
 
 
-def _unknown(names: Sequence[str], where: str) -> Iterator[Problem]:
+def _unknown(names: Iterable[str], where: str) -> Iterator[Problem]:
     known = [name for rule in RULES for name in (rule.id, rule.slug)]
     for name in names:
         if name not in known:

@@ -18,6 +18,7 @@ from lamina.identify.ignore import IgnoreRule
 from lamina.identify.image import Image
 from lamina.identify.runnable import Runnable
 from lamina.lint.steps import RunStep, steps
+from lamina.preflight.fault import Fault
 
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
@@ -69,6 +70,7 @@ class LintInput:
     runnable: Mapping[str, Runnable] = field(default_factory=dict)
     starts: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     """Image -> the modules that its last measured start compiled, and the milliseconds of CPU."""
+    preflight: Mapping[str, tuple[Fault, ...]] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     """Path in findings -> text, of the files whose comments may switch rules off."""
     seconds_of: Callable[[str, str], float | None] = lambda _image, _instruction: None

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from lamina.preflight.check import matching
+from lamina.preflight.fault import PAGE
 
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _INIT = re.compile(rf"INIT REPORT\(durationMs: {_NUMBER}\)")
@@ -15,6 +18,8 @@ _REPORT = re.compile(rf"^REPORT RequestId: .*?\tDuration: {_NUMBER} ms\tBilled D
 _TIMED_OUT = "Task timed out after "
 _EMULATORS = re.compile(r"\(rapid\)|^(?:START|END|REPORT) RequestId: |\tLAMBDA_WARNING: ")
 """Log lines written by the emulator and the runtime client, not by the function."""
+_LAST_LINES = 40
+"""Lines of a log in which a cause is looked for."""
 NO_ANSWER = "NoAnswer"
 TIMED_OUT = "Sandbox.Timedout"
 OUT_OF_MEMORY = "Runtime.OutOfMemory"
@@ -39,11 +44,15 @@ class RawResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """The failure that Lambda would report. type: such as ``Runtime.ExitError``. trace: lines."""
+    """The failure that Lambda would report. type: such as ``Runtime.ExitError``. trace: lines.
+
+    advice: the rule whose effect the last lines show, with the next step; None if no rule is about them.
+    """
 
     type: str
     message: str
     trace: tuple[str, ...] = ()
+    advice: str | None = None
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}"
@@ -71,6 +80,8 @@ def judge(raw: RawResponse, *, memory: int) -> Invocation:
     payload, failure = _read(raw)
     if failure and raw.killed:
         failure = Failure(type=OUT_OF_MEMORY, message=f"more than {memory} MB: {failure.message}")
+    if failure:
+        failure = replace(failure, advice=_advice(raw.log, failure))
     init, report = _INIT.search(raw.log), _REPORT.search(raw.log)
     ran = _INVOKE.search(raw.log) or report
     return Invocation(
@@ -82,6 +93,12 @@ def judge(raw: RawResponse, *, memory: int) -> Invocation:
         memory_mb=-(-raw.peak // 1024) if raw.peak else None,
         log=tuple(_own_lines(raw.log)),
     )
+
+
+def _advice(log: str, failure: Failure) -> str | None:
+    """Return the preflight rule that explains a failure, by the emulator's and the function's last lines."""
+    rule = matching([*log.splitlines()[-_LAST_LINES:], *failure.trace, str(failure)])
+    return f"{rule.id} {rule.slug}, see {PAGE}: {rule.advice}" if rule and rule.advice else None
 
 
 def _read(raw: RawResponse) -> tuple[Any, Failure | None]:

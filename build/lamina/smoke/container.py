@@ -107,7 +107,9 @@ class Smoked:
         return Problem(
             what=f"{self.function}: {self.answer.failure}",
             where=self.image,
-            hint=_NO_CREDENTIALS if self.answer.failure.type == "NoCredentialsError" else None,
+            hint=_NO_CREDENTIALS
+            if self.answer.failure.type == "NoCredentialsError"
+            else self.answer.failure.advice,
         )
 
 

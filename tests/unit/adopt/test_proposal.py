@@ -208,8 +208,11 @@ def test_a_function_is_proposed_for_one_image_alone(tree: Tree) -> None:
     [
         (b"FROM scratch\nFETCH x\n", "bad/Dockerfile:2: unknown instruction FETCH"),
         (b"", "bad/Dockerfile:1: "),
-        (b"\xff\xfe", "bad/Dockerfile: cannot be read: "),
-        (b"ARG BASE\nFROM ${BASE}\n", "bad/Dockerfile:2: FROM ${BASE} names no image: its ARG has no value"),
+        (b"\xff", "bad/Dockerfile: cannot be read: "),
+        (
+            b"ARG BASE\nFROM ${BASE}\n",
+            "bad/Dockerfile:2: FROM ${BASE} names no image: build argument BASE has no value",
+        ),
     ],
 )
 def test_an_unreadable_file_is_a_note_with_its_line(tree: Tree, content: bytes, note: str) -> None:

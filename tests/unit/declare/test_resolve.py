@@ -59,8 +59,8 @@ def test_an_argument_of_a_stage_says_nothing_to_the_next_from() -> None:
     told = refusal("FROM a", "ARG B=b", "FROM $B")
 
     assert told == (
-        "Dockerfile:3: FROM $B names no image: its ARG has no value\n"
-        "  next: give the ARG a default before the first FROM, or set it in the image's args"
+        "Dockerfile:3: FROM $B names no image: build argument B has no value\n"
+        '  next: [tool.lamina.args] B = "…", or ARG B=… before the first FROM'
     )
 
 

@@ -434,7 +434,7 @@ def test_a_special_file_is_reported(repo: Repo) -> None:
 
     (told,) = repo.faults()
 
-    assert "COPY d cannot be read: d/pipe: is neither a file, a folder nor a link" in told
+    assert "COPY d cannot be read: d/pipe: is a FIFO (named pipe), not a file, a folder or a link" in told
 
 
 @dataclass(slots=True)

@@ -51,10 +51,12 @@ def test_facts_are_the_same_after_they_were_kept(tmp_path: Path) -> None:
 
 def test_a_source_that_is_not_python_is_not_parsed_again(tmp_path: Path) -> None:
     first = Facts(tmp_path / "facts.json")
-    assert first.module("1", lambda: b"def") is None
+    before = first.module("1", lambda: b"def")
     first.save()
 
-    assert Facts(tmp_path / "facts.json").module("1", unread) is None
+    assert before is not None
+    assert [each.kind for each in before.traits] == ["unparsable"]
+    assert Facts(tmp_path / "facts.json").module("1", unread) == before
 
 
 def test_a_source_that_a_search_refuses_is_parsed_once(tmp_path: Path) -> None:
@@ -92,7 +94,7 @@ def test_a_damaged_file_counts_as_empty(tmp_path: Path) -> None:
         b"{",
         good.replace(b"one", b"two"),
         good[:-1],
-        good.replace(b"1 ", b"99 ", 1),
+        good.replace(b"2 ", b"99 ", 1),
         other,
     ):
         file.write_bytes(content)
@@ -113,19 +115,19 @@ def test_the_meaning_of_the_file_is_fixed_by_its_schema(tmp_path: Path) -> None:
     assert kept == json.loads(
         """{"1": [
         [[[0, "a.b", []], [1, "", ["c"]], [0, "e", []], [0, "f", ["g"]], [0, "e2", []], [0, "h", ["*"]],
-          [0, "i", []]], true],
+          [0, "i", []]], true, false],
         [[[2, 0, "a.b", []], [3, 1, "", ["c"]], {"try": [[5, 0, "e", []]], "else": [[7, 0, "f", ["g"]]]},
           {"try": [[9, 0, "e2", []]], "else": null}, {"if": [[13, 0, "h", ["*"]]]},
           {"if": [[16, 0, "i", []]]}],
          ["*", "DATA", "a", "d", "e", "e2", "g", "handler", "i", "other"], ["handler", "other"],
-         {"handler": [[16, 0, "i", []]], "other": []}, true, [[14, null, ["data", "x.json"]]]]
+         {"handler": [[16, 0, "i", []]], "other": []}, true, [[14, null, ["data", "x.json"]]], []]
         ]}"""
     )
 
 
 def test_facts_of_other_commands_stay(tmp_path: Path) -> None:
     file = tmp_path / "facts.json"
-    file.write_bytes(render({"1": [[[], False], None]}))
+    file.write_bytes(render({"1": [[[], False, False], None]}))
     facts = Facts(file)
     facts.scanned("2", lambda: b"import a")
     facts.save()

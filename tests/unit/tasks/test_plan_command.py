@@ -113,7 +113,7 @@ def spoil_many(repo: Repo) -> dict[str, str]:
         "parser": ("FROM scratch\nENV A\n", ":2: not a valid Dockerfile: ENV must have two arguments"),
         "flag": ("FROM scratch\nCOPY --lnk x /\n", ":2: COPY has no flag --lnk; did you mean --link?"),
         "stage": ("FROM scratch\nCOPY --from=1 x /\n", ":2: --from=1 names a stage that is not above it"),
-        "variable": ("ARG B\nFROM $B\n", ":2: FROM $B names no image: its ARG has no value"),
+        "variable": ("ARG B\nFROM $B\n", ":2: FROM $B names no image: build argument B has no value"),
         "reference": ("FROM A:b:c\n", ":1: "),
         "source": ("FROM scratch\nCOPY nowhere /\n", ":2: COPY nowhere: there is no such file"),
         "on-syntax": ("FROM syntax\nCOPY nowhere /\n", ":2: COPY nowhere: there is no such file"),
@@ -124,7 +124,7 @@ def spoil_many(repo: Repo) -> dict[str, str]:
     for name, (text, _) in faults.items():
         repo.write(f"dockerfiles/{name}/Dockerfile", text)
     repo.write("dockerfiles/ignore/Dockerfile.dockerignore", "[\n")
-    repo.write("dockerfiles/bytes/Dockerfile", b"\xff\xfe")
+    repo.write("dockerfiles/bytes/Dockerfile", b"\xff")
     told = {name: f"dockerfiles/{name}/Dockerfile{what}" for name, (_, what) in faults.items() if what}
     return {**told, "bytes": "dockerfiles/bytes/Dockerfile: cannot be read"}
 

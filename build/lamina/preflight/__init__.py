@@ -1,0 +1,1 @@
+"""Find what fails on Lambda before an image is built: commands, installs, sources. Pure rules."""

@@ -1,0 +1,102 @@
+"""All rules about images that fail on Lambda, and the faults of images."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+from lamina.declare.switches import is_off
+from lamina.identify.image import Image
+from lamina.identify.layout import StageLayouts
+from lamina.identify.runnable import Runnable
+from lamina.preflight import (
+    command,
+    entry_script,
+    environment,
+    libraries,
+    places,
+    pointers,
+    requirements,
+    source,
+    tools,
+    workspace,
+)
+from lamina.preflight.fault import Fault, Rule
+from lamina.preflight.view import ImageView, view_images
+
+_SUBJECTS = (
+    command,
+    entry_script,
+    environment,
+    tools,
+    requirements,
+    workspace,
+    libraries,
+    places,
+    source,
+    pointers,
+)
+RULES: tuple[Rule, ...] = tuple(
+    sorted((rule for each in _SUBJECTS for rule in each.RULES), key=lambda each: each.id)
+)
+_CHECKS: tuple[Callable[[ImageView], Iterator[Fault]], ...] = (
+    command.command_faults,
+    entry_script.script_faults,
+    environment.variable_faults,
+    tools.program_faults,
+    tools.option_faults,
+    requirements.lost_faults,
+    requirements.moving_faults,
+    workspace.member_faults,
+    libraries.library_faults,
+    places.unused_faults,
+    places.private_faults,
+    places.emptied_faults,
+    places.shadow_faults,
+    source.source_faults,
+    pointers.pointer_faults,
+)
+
+
+def check_images(
+    images: Mapping[str, Image],
+    layouts: Mapping[str, StageLayouts],
+    found: Mapping[str, Runnable],
+    *,
+    off: Collection[str] = (),
+    today: datetime.date | None = None,
+) -> Mapping[str, tuple[Fault, ...]]:
+    """Return the faults of the images whose functions were checked.
+
+    off: rules to leave out, by id or slug. today: decides whether a runtime's support has ended.
+    """
+    active = {rule.id for rule in RULES if {rule.id, rule.slug}.isdisjoint(off)}
+    views = view_images(images, layouts, found)
+    return {
+        name: tuple(_faults(views[name], active, today or datetime.datetime.now(datetime.UTC).date()))
+        for name in found
+    }
+
+
+def _faults(view: ImageView, active: Collection[str], today: datetime.date) -> Iterable[Fault]:
+    faults = [fault for check in _CHECKS for fault in check(view)]
+    faults += environment.support_faults(view, today)
+    slugs = {rule.id: rule.slug for rule in RULES}
+    text = view.image.node.recipe.dockerfile.text
+    return dict.fromkeys(
+        each
+        for each in faults
+        if each.rule in active
+        and not (each.file == view.file and is_off((each.rule, slugs[each.rule]), each.line, text))
+    )
+
+
+def matching(lines: Iterable[str]) -> Rule | None:
+    """Return the rule whose effect the last lines of a log show; None if no rule is about them."""
+    texts = [*lines]
+    for line in reversed(texts):
+        for rule in RULES:
+            if any(re.search(pattern, line) for pattern in rule.logs):
+                return rule
+    return None

@@ -1,0 +1,53 @@
+"""A rule about images that fail on Lambda, and a place where one is broken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lamina.errors import Certainty, Problem
+
+PAGE = "docs/preflight.md"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A rule. id and slug never change.
+
+    Attributes:
+        summary: One sentence: the fault.
+        why: One sentence: the effect.
+        logs: Regular expressions for the lines that Lambda or the build writes when the fault is in an image.
+        advice: The next step when such a line is seen.
+    """
+
+    id: str
+    slug: str
+    summary: str
+    why: str
+    logs: tuple[str, ...] = ()
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A place where a rule is broken. rule: its id. file: relative to the project. line: 1 if unknown."""
+
+    rule: str
+    image: str
+    file: str
+    message: str
+    line: int = 1
+    hint: str | None = None
+    certainty: Certainty = "certain"
+    unless: str | None = None
+
+    @property
+    def problem(self) -> Problem:
+        """The fault as a problem of a command; it names the rule."""
+        return Problem(
+            what=f"{self.message} ({self.rule})",
+            where=f"{self.file}:{self.line}",
+            hint=self.hint,
+            certainty=self.certainty,
+            unless=self.unless,
+        )

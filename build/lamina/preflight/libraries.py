@@ -1,0 +1,213 @@
+"""Whether packages that one stage installs run in the image that ships them: C library, Python, machine."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lamina.declare.machine import family
+from lamina.declare.pip import Install
+from lamina.errors import Certainty
+from lamina.preflight.bases import Base
+from lamina.preflight.fault import Fault, Rule
+from lamina.preflight.requirements import installed_names, installs
+from lamina.preflight.view import ImageView, RunStep, StageView, words_of
+from lamina.preflight.workspace import locked_names
+
+SYSTEM = Rule(
+    id="LAM626",
+    slug="other-system",
+    summary="packages installed for another C library, Python or machine than the image's",
+    why="their compiled modules do not load",
+    logs=(
+        r"version `GLIBC_[\d.]+' not found",
+        r"Error relocating \S+: \S+: symbol not found",
+        r"libc\.musl-\S+: cannot open shared object file",
+        r"No module named '[\w.]+\.(?:_\w+|\w+\._\w+)'",
+        r"invalid ELF header",
+    ),
+    advice="install in a stage of the image's own base, or with --platform/--python-version of it",
+)
+RULES = (SYSTEM,)
+# fmt: off
+_COMPILED = frozenset({
+    "numpy", "pandas", "scipy", "cryptography", "pydantic-core", "pydantic", "psycopg2", "psycopg2-binary",
+    "psycopg-binary", "lxml", "pillow", "grpcio", "orjson", "pyarrow", "polars", "aiohttp", "cffi",
+    "bcrypt", "pynacl", "lightgbm", "xgboost", "scikit-learn", "torch", "tensorflow", "tokenizers",
+    "tiktoken", "shapely", "fiona", "rasterio", "gdal", "asyncpg", "duckdb", "opencv-python",
+    "opencv-python-headless", "mysqlclient", "onnxruntime", "matplotlib", "contourpy", "lz4", "zstandard",
+    "ujson", "rpds-py", "fastapi", "numba", "llvmlite", "sentencepiece", "spacy", "pyproj", "h5py",
+    "netcdf4", "hiredis", "confluent-kafka", "pymupdf",
+})
+# fmt: on
+"""Distributions with compiled modules, or that always require one."""
+_NEW_WHEELS = frozenset(
+    {"cryptography", "pyarrow", "polars", "torch", "pandas", "numpy", "scipy", "scikit-learn"}
+)
+"""Distributions whose wheels for `manylinux_2_28` are chosen where the system allows them."""
+_OLD_GLIBC = (2, 28)
+_SOURCE_BUILD = re.compile(r"--no-binary|--no-build-isolation|setup\.py\s+(?:build|install)|--compile-source")
+_PROJECT_TOOLS = frozenset(
+    {"uv sync", "poetry install", "pipenv install", "pipenv sync", "pdm install", "pdm sync"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Installed:
+    """What a stage installs. built: whether any of it is built from source."""
+
+    step: RunStep
+    names: frozenset[str]
+    built: bool
+    targets: tuple[str, ...]
+    for_platform: bool
+    for_python: bool
+
+
+def library_faults(view: ImageView) -> Iterator[Fault]:
+    """Yield installs of another stage that do not fit the image."""
+    if not view.is_lambda:
+        return
+    recipe = view.image.node.recipe
+    for instruction in recipe.instructions:
+        stage = (
+            recipe.dockerfile.stage(instruction.flag("from") or "") if instruction.name == "COPY" else None
+        )
+        origin = view.stages.get(stage.index) if stage else None
+        if (
+            origin is None
+            or origin.base == view.base
+            or origin.base.system is None
+            or view.base.system is None
+        ):
+            continue
+        for each in _installed(view, origin):
+            if any(_brings(word, each) for word in instruction.words[:-1]):
+                yield from _misfits(view, origin.base, each, instruction.line)
+    yield from _options(view)
+
+
+def _installed(view: ImageView, stage: StageView) -> Iterator[_Installed]:
+    """Yield what the steps of a stage install."""
+    for step in view.runs:
+        if step.text not in stage.text or step.base != stage.base:
+            continue
+        calls = list(installs(step))
+        tools = [
+            " ".join((posixpath.basename(words[0]), *words[1:2]))
+            for words in map(words_of, step.commands)
+            if words
+        ]
+        if not calls and not any(each in _PROJECT_TOOLS for each in tools):
+            continue
+        targets = [
+            value for call, _, _ in calls for value in call.values("-t", "--target", "--prefix", "--root")
+        ]
+        yield _Installed(
+            step=step,
+            names=installed_names(view, step) if calls else locked_names(view, step),
+            built=_SOURCE_BUILD.search(step.text) is not None,
+            targets=tuple(filter(None, (step.path(each) for each in targets))),
+            for_platform=any(call.values("--platform", "--python-platform") for call, _, _ in calls),
+            for_python=any(call.values("--python-version") for call, _, _ in calls),
+        )
+
+
+def _brings(word: str, each: _Installed) -> bool:
+    """Whether a copied path has what a step installs."""
+    path = each.step.path(word)
+    if path is None:
+        return False
+    named = any(
+        f"{path}/".startswith(f"{target}/") or f"{target}/".startswith(f"{path}/") for target in each.targets
+    )
+    environment = each.step.set("UV_PROJECT_ENVIRONMENT")
+    own = {environment and each.step.path(environment), f"{each.step.sees.workdir.rstrip('/')}/.venv"}
+    return named or "-packages" in path or (not each.targets and path in own)
+
+
+def _misfits(view: ImageView, base: Base, each: _Installed, line: int) -> Iterator[Fault]:
+    compiled = sorted(each.names & _COMPILED)
+    newer = base.glibc is not None and view.base.glibc is not None and base.glibc > view.base.glibc
+    if (
+        not each.for_platform
+        and "alpine" in {base.system, view.base.system}
+        and base.system != view.base.system
+    ):
+        what = "musl" if base.system == "alpine" else "glibc"
+        yield _fault(
+            view, line, f"{base.name} has another C library ({what}) than {view.base.name}", compiled
+        )
+    elif newer and (each.built or (not each.for_platform and _chosen(view, base, each))):
+        picked = compiled if each.built else sorted(each.names & _NEW_WHEELS)
+        versions = f"glibc {_text(base.glibc)}, and {view.base.name} has {_text(view.base.glibc)}"
+        yield _fault(view, line, f"{base.name} has {versions}", picked, sure=each.built)
+    if base.python and view.base.python and base.python != view.base.python and not each.for_python:
+        versions = f"python{_text(base.python)}, and {view.base.name} has python{_text(view.base.python)}"
+        yield _fault(view, line, f"{base.name} has {versions}", compiled)
+
+
+def _chosen(view: ImageView, base: Base, each: _Installed) -> bool:
+    """Whether pip chooses wheels there that the image's older C library cannot load."""
+    old = view.base.glibc is not None and view.base.glibc < _OLD_GLIBC
+    return old and (base.glibc or (0, 0)) >= _OLD_GLIBC and bool(each.names & _NEW_WHEELS)
+
+
+def _fault(view: ImageView, line: int, fact: str, compiled: list[str], *, sure: bool = False) -> Fault:
+    named = f" ({', '.join(compiled[:3])}{', …' if len(compiled) > 3 else ''})" if compiled else ""
+    certainty: Certainty = "likely" if compiled or sure else "hint"
+    return Fault(
+        rule=SYSTEM.id,
+        image=view.name,
+        file=view.file,
+        line=line,
+        message=f"{fact}: compiled packages{named} from there do not load in {view.name}",
+        hint=f"install in a stage FROM {view.base.name}",
+        certainty=certainty,
+        unless="the packages have wheels that run on both" if compiled else "no package has compiled modules",
+    )
+
+
+def _text(version: tuple[int, int] | None) -> str:
+    return ".".join(map(str, version or ()))
+
+
+def _options(view: ImageView) -> Iterator[Fault]:
+    """Yield options of pip that name another Python or machine than the image's."""
+    machine = family(view.image.node.spec.platform)
+    other = {"linux/amd64": ("aarch64", "arm64"), "linux/arm64": ("x86_64", "amd64")}.get(machine, ())
+    for step in view.runs:
+        for call, _, _ in installs(step):
+            if not call.values("-t", "--target") and not step.in_image:
+                continue
+            yield from _option(view, step, call, other)
+
+
+def _option(view: ImageView, step: RunStep, call: Install, other: tuple[str, ...]) -> Iterator[Fault]:
+    for value in call.values("--platform", "--python-platform"):
+        if any(name in value for name in (*other, "macos", "win")):
+            yield _wrong_option(
+                view, step, f"installs for {value}, and {view.name} is for {view.image.node.spec.platform}"
+            )
+    for value in call.values("--python-version"):
+        numbers = re.fullmatch(r"(\d)\.?(\d+)(?:\.\d+)?", value)
+        asked = (int(numbers[1]), int(numbers[2])) if numbers else None
+        if asked and view.base.python and asked != view.base.python:
+            yield _wrong_option(
+                view, step, f"installs for Python {value}, and {view.base.name} has {_text(view.base.python)}"
+            )
+
+
+def _wrong_option(view: ImageView, step: RunStep, fact: str) -> Fault:
+    return Fault(
+        rule=SYSTEM.id,
+        image=view.name,
+        file=view.file,
+        line=step.instruction.line,
+        message=f"this step {fact}",
+        hint="name the image's own Python and platform, or leave the option out",
+        certainty="likely",
+        unless="no package has compiled modules",
+    )

@@ -1,0 +1,124 @@
+"""Placeholders in the context: git-lfs pointers, submodules, links to nothing, empty folders."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from lamina.identify.wildcard import is_wildcard
+from lamina.preflight.fault import Fault, Rule
+from lamina.preflight.view import ImageView
+
+POINTER = Rule(
+    id="LAM645",
+    slug="pointer",
+    summary="a git-lfs pointer, an empty submodule or a link to nothing that a COPY takes",
+    why="the checkout lacks the content, so the image gets a placeholder",
+    logs=(r"version https://git-lfs\.github\.com/spec", r"invalid load key, 'v'"),
+    advice="git lfs pull, git submodule update --init, or run the step that makes the files",
+)
+RULES = (POINTER,)
+_LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v\d+\n(?:.*\n)*?size (\d+)")
+_SIZES = range(100, 400)
+"""Bytes of a pointer file."""
+_NEVER_LFS = (".py", ".pyi", ".toml", ".cfg", ".ini", ".sh", ".md", ".yml", ".yaml", ".typed", ".lock")
+_SUBMODULE = re.compile(r"^\s*path\s*=\s*(\S+)", re.MULTILINE)
+
+
+def pointer_faults(view: ImageView) -> Iterator[Fault]:
+    """Yield placeholders that reach the image."""
+    shipped = frozenset(view.layout.files.values())
+    for context, held in view.image.contexts.items():
+        root = view.image.root(context)
+        for file in held.files:
+            origin = f"{root}/{file.path}"
+            if origin not in shipped:
+                continue
+            if file.kind in {"file", "exec"} and file.size in _SIZES and not file.path.endswith(_NEVER_LFS):
+                yield from _lfs(view, origin)
+            elif file.kind == "link":
+                yield from _dangling(view, origin)
+    yield from _empty(view)
+
+
+def _lfs(view: ImageView, origin: str) -> Iterator[Fault]:
+    found = _LFS.match(view.content(origin) or b"")
+    if found:
+        shown = view.shown(origin)
+        yield Fault(
+            rule=POINTER.id,
+            image=view.name,
+            file=shown,
+            message=f"{shown} is a git-lfs pointer: {_size(int(found[1]))} are missing in {view.name}",
+            hint="git lfs pull",
+            certainty="likely",
+            unless="the function reads the pointer itself",
+        )
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e6:.0f} MB" if number >= 1e6 else f"{number / 1e3:.1f} kB"
+
+
+def _dangling(view: ImageView, origin: str) -> Iterator[Fault]:
+    target = str(Path(origin).readlink()) if Path(origin).is_symlink() else "/"
+    if target.startswith("/") or Path(origin).exists():
+        return
+    shown = view.shown(origin)
+    yield Fault(
+        rule=POINTER.id,
+        image=view.name,
+        file=shown,
+        message=f"{shown} is a link to {target}, which does not exist",
+        hint="make the file, or remove the link",
+        certainty="likely",
+        unless="the link leads to a file that only the image has",
+    )
+
+
+def _empty(view: ImageView) -> Iterator[Fault]:
+    """Yield folders that a COPY names and that hold nothing: submodules that are not checked out."""
+    held = view.image.contexts[""]
+    folders = {each.path for each in held.files if each.kind == "dir"}
+    full = {posixpath.dirname(each.path) for each in held.files}
+    root = view.image.root("")
+    for source in view.image.node.recipe.sources:
+        for written in source.paths or ():
+            path = posixpath.normpath(f"/{written}").lstrip("/")
+            if (
+                source.context
+                or source.excludes
+                or is_wildcard(written)
+                or path not in folders
+                or path in full
+            ):
+                continue
+            folder = root / path
+            if not folder.is_dir() or any(folder.iterdir()):
+                continue
+            module = _is_submodule(root, path)
+            yield Fault(
+                rule=POINTER.id,
+                image=view.name,
+                file=view.image.project_path(path),
+                message=f"{view.image.project_path(path)} is "
+                + ("a submodule that is not checked out" if module else "an empty folder")
+                + f", and {view.file}:{source.line} copies it",
+                hint="git submodule update --init" if module else "run the step that makes its files",
+                certainty="likely",
+                unless="it is meant to be empty",
+            )
+
+
+def _is_submodule(root: Path, path: str) -> bool:
+    """Whether the nearest ``.gitmodules`` above names a folder."""
+    for folder in (root, *root.parents):
+        file = folder / ".gitmodules"
+        if file.is_file():
+            names = _SUBMODULE.findall(file.read_text("utf-8", "replace"))
+            return (root / path).relative_to(folder).as_posix() in names
+        if (folder / ".git").exists():
+            return False
+    return False

@@ -1,0 +1,137 @@
+"""The local projects that ``uv sync`` needs: members of a workspace and other folders of the lock."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+from lamina.preflight.fault import Fault, Rule
+from lamina.preflight.view import ImageView, RunStep, is_sure, line_of, words_of
+
+MEMBER = Rule(
+    id="LAM625",
+    slug="member-not-copied",
+    summary="`uv sync` without the folder of a local project that it installs",
+    why="uv reads the pyproject.toml of each local project that it installs, at its place in the workspace",
+    logs=(
+        r"Distribution not found at: file://",
+        r"references a workspace in `tool\.uv\.sources`.*but is not a workspace member",
+        r"Failed to determine installation plan",
+    ),
+    advice="COPY the folder of each member before `uv sync`, or use --no-install-workspace",
+)
+RULES = (MEMBER,)
+_HAS_LOCAL = re.compile(rb'^source = \{ (?:editable|virtual|directory) = "(?!\.")', re.MULTILINE)
+_NAME = re.compile(rb'^name = "([\w.-]+)"\r?$', re.MULTILINE)
+_LOCAL = ("editable", "virtual", "directory")
+_WITHOUT_LOCAL = frozenset({"--no-install-workspace", "--no-install-local"})
+_OTHER_ROOT = frozenset({"--project", "--directory", "--script"})
+
+
+def member_faults(view: ImageView) -> Iterator[Fault]:
+    """Yield local projects that ``uv sync --frozen`` or ``--locked`` needs and the step cannot see."""
+    for step in view.runs:
+        for command in step.commands:
+            words = words_of(command)
+            if [posixpath.basename(words[0]) if words else "", *words[1:2]] != ["uv", "sync"]:
+                continue
+            lock = _lock(view, step)
+            if lock is None or _OTHER_ROOT & set(words):
+                continue
+            frozen = "--frozen" in words or step.set("UV_FROZEN") not in {None, "", "0", "false"}
+            needed = _needed(lock, words) if frozen else _members(lock, words)
+            for name, folder in sorted(needed.items()):
+                place = posixpath.normpath(posixpath.join(step.sees.workdir, folder))
+                if f"{place}/pyproject.toml" in step.sees.files or f"{place}/setup.py" in step.sees.files:
+                    continue
+                known = step.base.system is not None and not step.sees.gaps and frozen
+                yield Fault(
+                    rule=MEMBER.id,
+                    image=view.name,
+                    file=view.file,
+                    line=line_of(step, command, view.image.node.recipe.dockerfile.text),
+                    message=f"uv sync installs {name} of the workspace, "
+                    f"and {folder}/pyproject.toml is not copied before",
+                    hint=f"COPY {folder} {place}, or uv sync --no-install-workspace",
+                    certainty="certain" if known and is_sure(command, step) else "likely",
+                    unless=f"{step.base.name} contains {place}",
+                )
+
+
+def _lock(view: ImageView, step: RunStep) -> Any:
+    """Return the parsed ``uv.lock`` that a step reads in its folder, if it has local projects."""
+    origin = _lock_file(step)
+    return _read_lock(view.content(origin) or b"") if origin else None
+
+
+def _lock_file(step: RunStep) -> str | None:
+    return step.sees.files.get(f"{step.sees.workdir.rstrip('/')}/uv.lock")
+
+
+def _read_lock(content: bytes) -> Any:
+    """Return a parsed lock of uv; None without local projects, or if it cannot be read.
+
+    A text search comes first: parsing a lock takes seconds when it is long.
+    """
+    if not _HAS_LOCAL.search(content):
+        return None
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return None
+
+
+def locked_names(view: ImageView, step: RunStep) -> frozenset[str]:
+    """Return the packages of the ``uv.lock`` that a step reads in its folder; none without a lock."""
+    origin = _lock_file(step)
+    content = view.content(origin) if origin else None
+    return frozenset(found.decode() for found in _NAME.findall(content or b""))
+
+
+def _folders(lock: Any) -> Mapping[str, str]:
+    """Return the local projects of a lock: name -> folder relative to the lock."""
+    found: dict[str, str] = {}
+    for each in lock.get("package", ()):
+        source = each.get("source", {})
+        folder = next((source[kind] for kind in _LOCAL if kind in source), None)
+        if isinstance(folder, str) and isinstance(each.get("name"), str):
+            found[each["name"]] = folder
+    return found
+
+
+def _needed(lock: Any, words: list[str]) -> Mapping[str, str]:
+    """Return the local projects that a frozen sync installs, without the project itself."""
+    folders = _folders(lock)
+    if _WITHOUT_LOCAL & set(words):
+        return {}
+    if "--all-packages" in words:
+        start = set(folders)
+    else:
+        named = {after for word, after in pairwise(words) if word == "--package"}
+        named |= {word.partition("=")[2] for word in words if word.startswith("--package=")}
+        start = named or {name for name, folder in folders.items() if folder == "."}
+    skipped = {after for word, after in pairwise(words) if word == "--no-install-package"}
+    requires = {
+        each.get("name"): {one.get("name") for one in each.get("dependencies", ()) if isinstance(one, dict)}
+        for each in lock.get("package", ())
+    }
+    reached: set[str] = set()
+    stack = sorted(start)
+    while stack:
+        name = stack.pop()
+        if name not in reached:
+            reached.add(name)
+            stack += sorted(str(each) for each in requires.get(name, ()))
+    return {name: folder for name, folder in folders.items() if name in reached - skipped and folder != "."}
+
+
+def _members(lock: Any, words: list[str]) -> Mapping[str, str]:
+    """Return all members, whose project files a sync that checks the lock reads."""
+    if "--locked" not in words:
+        return {}
+    members = set(lock.get("manifest", {}).get("members", ()))
+    return {name: folder for name, folder in _folders(lock).items() if name in members and folder != "."}

@@ -1,0 +1,672 @@
+"""Small trees that fail on Lambda, and right ones, with the rule that must report each.
+
+Each is a public report, rewritten. ``tests/unit/preflight`` judges the rules by them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from dataclasses import dataclass, field
+
+from lamina.errors import Certainty
+from trees import Tree
+
+PY = "FROM public.ecr.aws/lambda/python:3.13\n"
+OLD = "FROM public.ecr.aws/lambda/python:3.11\n"
+PUT = "COPY app.py /var/task/\n"
+CMD = 'CMD ["app.handler"]\n'
+APP = 'def handler(event, context):\n    return {"ok": True}\n'
+INSTALL = "RUN --mount=type=cache,target=/root/.cache/pip pip install -r requirements.txt\n"
+PINNED = "requests==2.32.3\n"
+UV = "COPY --from=ghcr.io/astral-sh/uv:0.9 /uv /bin/uv\n"
+SYNC = "COPY pyproject.toml uv.lock ./\nRUN uv sync --frozen --no-dev"
+PROJECT = """[project]
+name = "app"
+version = "0.1.0"
+requires-python = ">=3.11"
+dependencies = ["requests==2.32.3"]
+"""
+LOCK = """version = 1
+requires-python = ">=3.11"
+
+[[package]]
+name = "app"
+version = "0.1.0"
+source = { virtual = "." }
+dependencies = [{ name = "requests" }]
+
+[[package]]
+name = "requests"
+version = "2.32.3"
+source = { registry = "https://index.invalid/simple" }
+"""
+ENTRY = 'COPY run.sh /run.sh\nENTRYPOINT ["/run.sh"]\n'
+RUN_SH = '#!/bin/sh\nexec /lambda-entrypoint.sh "$@"\n'
+ELSEWHERE = (
+    "COPY app/requirements.txt /r/\nRUN pip install -r /r/requirements.txt\nCOPY app/app.py /var/task/\n"
+)
+PROMPT = 'from pathlib import Path\n\nTEXT = (Path(__file__).parent / "prompts/a.txt").read_text()\n'
+SLIM = "FROM python:3.13-slim\nWORKDIR /app\nCOPY app.py .\n"
+CLIENT = 'ENTRYPOINT ["python", "-m", "awslambdaric"]\nCMD ["app.handler"]\n'
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 123456789\n"
+
+
+def member(name: str, *needs: str) -> str:
+    """Return the project file of a member of a workspace."""
+    sources = "".join(f"{need} = {{ workspace = true }}\n" for need in needs)
+    listed = ", ".join(f'"{need}"' for need in needs)
+    return (
+        f'[project]\nname = "{name}"\nversion = "0.1.0"\nrequires-python = ">=3.11"\n'
+        f"dependencies = [{listed}]\n" + (f"[tool.uv.sources]\n{sources}" if needs else "")
+    )
+
+
+WORKSPACE = {
+    "pyproject.toml": member("app", "lib", "other") + '[tool.uv.workspace]\nmembers = ["packages/*"]\n',
+    "packages/lib/pyproject.toml": member("lib"),
+    "packages/lib/lib/__init__.py": "",
+    "packages/other/pyproject.toml": member("other"),
+    "packages/other/other/__init__.py": "",
+    "app.py": "import lib\n" + APP,
+    "uv.lock": "version = 1\n\n[manifest]\nmembers = ["
+    '"app", "lib", "other"]\n\n[[package]]\nname = "app"\nsource = { virtual = "." }\n'
+    'dependencies = [{ name = "lib" }, { name = "other" }]\n\n'
+    '[[package]]\nname = "lib"\nsource = { editable = "packages/lib" }\n\n'
+    '[[package]]\nname = "other"\nsource = { editable = "packages/other" }\n',
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A tree and the finding about it.
+
+    Attributes:
+        told: None for a right tree.
+        rule: Empty for what stops the image from being read.
+        words: A text in the finding or its hint.
+        file: The end of the path that the finding names.
+        files: A name that ends with ``*`` is executable, with ``!`` a socket, with ``/`` an empty folder.
+        config: ``[tool.lamina]`` and its tables; the tree then has a ``pyproject.toml``.
+    """
+
+    told: Certainty | None
+    dockerfile: str | bytes
+    rule: str = ""
+    words: str = ""
+    file: str = "Dockerfile"
+    files: dict[str, str | bytes] = field(default_factory=dict)
+    config: str = ""
+
+    def write(self, tree: Tree) -> None:
+        """Write the tree as the image ``fn``."""
+        tree.write("dockerfiles/fn/Dockerfile", self.dockerfile)
+        if not any(name.endswith(("app.py", "worker.py")) for name in self.files):
+            tree.write("app.py", APP)
+        for name, content in self.files.items():
+            if name.endswith("/"):
+                tree.folder(name.rstrip("/"))
+            elif name.endswith("!"):
+                _socket(tree, name.rstrip("!"))
+            else:
+                tree.write(name.rstrip("*"), content, executable=name.endswith("*"))
+        if self.config:
+            tree.write("pyproject.toml", self.config)
+
+
+def _socket(tree: Tree, path: str) -> None:
+    folder, _, name = path.rpartition("/")
+    (tree.root / folder).mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as server, contextlib.chdir(tree.root / folder):
+        server.bind(name)
+    assert os.path.lexists(tree.root / path)
+
+
+def certain(rule: str, dockerfile: str, words: str, file: str = "Dockerfile", **files: str | bytes) -> Case:
+    """Return a tree that certainly fails."""
+    return Case(told="certain", rule=rule, dockerfile=dockerfile, words=words, file=file, files=files)
+
+
+def likely(rule: str, dockerfile: str, words: str, file: str = "Dockerfile", **files: str | bytes) -> Case:
+    """Return a tree that probably fails."""
+    return Case(told="likely", rule=rule, dockerfile=dockerfile, words=words, file=file, files=files)
+
+
+def right(dockerfile: str, config: str = "", **files: str | bytes) -> Case:
+    """Return a tree about which no rule may say anything certain or likely."""
+    return Case(told=None, dockerfile=dockerfile, files=files, config=config)
+
+
+_COMMANDS: dict[str, Case] = {
+    "python": certain("LAM611", PY + PUT + 'CMD ["python", "app.py"]\n', 'CMD ["app.handler"]'),
+    "a server": certain("LAM611", PY + PUT + 'CMD ["uvicorn", "app:app", "--port", "8080"]\n', "uvicorn"),
+    "a path": certain("LAM611", PY + PUT + 'CMD ["/var/task/app.handler"]\n', "module.function"),
+    "a command line": certain("LAM611", PY + PUT + 'CMD ["python app.py"]\n', "command line"),
+    "no function": certain("LAM611", PY + PUT + 'CMD ["app"]\n', "names no function"),
+    "as for uvicorn": certain("LAM611", PY + PUT + 'CMD ["app:handler"]\n', 'CMD ["app.handler"]'),
+    "two words of a child": certain(
+        "LAM611", "FROM public.ecr.aws/lambda/nodejs:22\n" + PUT + 'CMD ["node", "index.js"]\n', "one word"
+    ),
+    "single quotes": certain("LAM601", PY + PUT + "CMD ['app.handler']\n", 'CMD ["app.handler"]'),
+    "right: the functions have commands": right(
+        PY + PUT + 'CMD ["python", "app.py"]\n',
+        '[tool.lamina.images.fn]\nfunctions = [{ name = "f", command = ["app.handler"] }]\n',
+    ),
+    "right: a folder": right(
+        PY + 'COPY src /var/task/src/\nCMD ["src/app.handler"]\n', **{"src/app.py": APP}
+    ),
+    "right: web adapter": right(
+        f"{PY}COPY --from=public.ecr.aws/awsguru/aws-lambda-adapter:0.9.1 /lambda-adapter /opt/extensions/\n"
+        + PUT
+        + 'ENTRYPOINT []\nCMD ["uvicorn", "app:app"]\n'
+    ),
+    "right: a client of its own": right(
+        PY + PUT + 'ENTRYPOINT ["python", "app.py"]\n',
+        **{"app.py": 'import os\nAPI = os.environ["AWS_LAMBDA_RUNTIME_API"]\n' + APP},
+    ),
+    "right: a worker": right(
+        'FROM python:3.13-slim\nWORKDIR /app\nCOPY worker.py .\nCMD ["python", "worker.py"]\n',
+        **{"worker.py": "print(1)\n"},
+    ),
+    "right: nginx": right("FROM nginx:1.27\nCOPY app.py /usr/share/nginx/html/\n"),
+    "right: a wrapper of a vendor": right(PY + PUT + 'CMD ["datadog_lambda.handler.handler"]\n'),
+    "right: a bundle": right(
+        PY
+        + 'RUN uv pip install --target /asset requests==2.32.3\nCOPY app.py /asset/\nCMD ["echo", "hello"]\n'
+    ),
+    "right: a script of another image": right(
+        'FROM python:3.13-slim\nWORKDIR /opt\nRUN make all\nCOPY app.py scripts/\nCMD ["./scripts/app.py"]\n'
+    ),
+    "right: any handler of another language": right(
+        'FROM public.ecr.aws/lambda/java:21\nCOPY app.py /x\nCMD ["com.example.Handler::handleRequest"]\n'
+    ),
+    "entrypoint without client": likely(
+        "LAM612", PY + PUT + 'ENTRYPOINT ["python", "app.py"]\n', "not a runtime interface client"
+    ),
+    "entrypoint is a server": likely(
+        "LAM612", PY + PUT + 'ENTRYPOINT ["gunicorn", "app:app"]\n', "gunicorn, which is not a runtime"
+    ),
+    "no client": likely("LAM612", SLIM + CLIENT, "pip install awslambdaric"),
+    "right: client of a requirement": right(
+        SLIM + "COPY requirements.txt .\nRUN pip install -r requirements.txt\n" + CLIENT,
+        **{"requirements.txt": "awslambdaric==3.1.1\n"},
+    ),
+    "right: client of a lock": right(
+        "ARG FUNCTION_DIR=/function\nFROM python:3.13-slim AS build\nARG FUNCTION_DIR\n"
+        + UV
+        + "ENV UV_PROJECT_ENVIRONMENT=${FUNCTION_DIR} UV_LINK_MODE=copy\n"
+        "RUN --mount=type=cache,target=/root/.cache --mount=type=bind,source=uv.lock,target=uv.lock "
+        "--mount=type=bind,source=pyproject.toml,target=pyproject.toml "
+        "uv sync --locked --no-dev --no-install-project\n"
+        "FROM python:3.13-slim\nARG FUNCTION_DIR\nWORKDIR ${FUNCTION_DIR}\n"
+        "COPY --from=build ${FUNCTION_DIR} ${FUNCTION_DIR}\nCOPY app.py .\n"
+        'ENTRYPOINT ["./bin/python3", "-m", "awslambdaric"]\nCMD ["app.handler"]\n',
+        **{
+            "pyproject.toml": PROJECT.replace("requests==2.32.3", "awslambdaric==3.1.1"),
+            "uv.lock": LOCK.replace("requests", "awslambdaric"),
+        },
+    ),
+    "script with CRLF": certain(
+        "LAM613", PY + PUT + ENTRY + CMD, "CRLF", "run.sh", **{"run.sh*": RUN_SH.replace("\n", "\r\n")}
+    ),
+    "script not executable": certain(
+        "LAM613", PY + PUT + ENTRY + CMD, "is not executable", "run.sh", **{"run.sh": RUN_SH}
+    ),
+    "script without #!": certain(
+        "LAM613", PY + PUT + ENTRY + CMD, "begin with #!", "run.sh", **{"run.sh*": RUN_SH.partition("\n")[2]}
+    ),
+    "script of bash on alpine": likely(
+        "LAM613",
+        "FROM python:3.13-alpine\nRUN pip install awslambdaric\nCOPY app.py .\n"
+        'COPY run.sh /run.sh\nENTRYPOINT ["/run.sh"]\nCMD ["app.handler"]\n',
+        "bash",
+        "run.sh",
+        **{
+            "run.sh*": '#!/bin/bash\nexec python -m awslambdaric "$@"\n',
+            "pyproject.toml": '[tool.lamina.images.fn]\nfunctions = ["f"]\n',
+        },
+    ),
+    "script elsewhere": likely(
+        "LAM613",
+        PY + PUT + 'COPY run.sh /opt/run.sh\nENTRYPOINT ["/run.sh"]\n' + CMD,
+        "/opt/run.sh",
+        **{"run.sh*": RUN_SH},
+    ),
+    "right: chmod": right(
+        PY + PUT + 'COPY --chmod=755 run.sh /run.sh\nENTRYPOINT ["/run.sh"]\n' + CMD, **{"run.sh": RUN_SH}
+    ),
+    "right: chmod later": right(
+        PY + PUT + 'COPY run.sh /run.sh\nRUN chmod +x /run.sh\nENTRYPOINT ["/run.sh"]\n' + CMD,
+        **{"run.sh": RUN_SH},
+    ),
+    "right: line ends are fixed": right(
+        PY + PUT + "COPY run.sh /run.sh\nRUN sed -i 's/\\r$//' /run.sh\nENTRYPOINT [\"/run.sh\"]\n" + CMD,
+        **{"run.sh*": RUN_SH.replace("\n", "\r\n")},
+    ),
+    "right: sh runs it": right(
+        PY + PUT + 'COPY run.sh /run.sh\nENTRYPOINT ["sh", "/run.sh"]\n' + CMD, **{"run.sh": RUN_SH}
+    ),
+    "PATH without the runtime": likely("LAM614", PY + "ENV PATH=/opt/bin\n" + PUT + CMD, "/var/lang/bin"),
+    "libraries without the runtime": likely(
+        "LAM614", PY + "ENV LD_LIBRARY_PATH=/opt/lib\n" + PUT + CMD, "$LD_LIBRARY_PATH"
+    ),
+    "right: PATH is kept": right(PY + 'ENV PATH="/opt/bin:${PATH}"\n' + PUT + CMD),
+}
+_INSTALLS: dict[str, Case] = {
+    "yum on Amazon Linux 2023": certain("LAM621", PY + "RUN yum install -y gcc\n" + PUT + CMD, "dnf"),
+    "dnf on Amazon Linux 2": certain("LAM621", OLD + "RUN dnf install -y gcc && ls\n" + PUT + CMD, "yum"),
+    "apt-get on Amazon Linux": certain(
+        "LAM621", PY + "RUN apt-get update && apt-get install gcc\n" + PUT + CMD, "dnf"
+    ),
+    "apt-get on alpine": certain("LAM621", "FROM python:3.13-alpine\nRUN apt-get update\n" + PUT, "apk"),
+    "yum whose failure is ignored": likely(
+        "LAM621", PY + "RUN yum install -y gcc || true\n" + PUT + CMD, "dnf"
+    ),
+    "right: yum is installed": right(PY + "RUN dnf install -y yum\nRUN yum install -y gcc\n" + PUT + CMD),
+    "right: yum if there is one": right(PY + "RUN if command -v yum; then yum -y update; fi\n" + PUT + CMD),
+    "right: yum of the full image": right("FROM amazonlinux:2023\nRUN yum install -y python3\n"),
+    "git for a requirement": likely(
+        "LAM621",
+        PY + "COPY requirements.txt .\n" + INSTALL + PUT + CMD,
+        "has no git",
+        **{"requirements.txt": "lib @ git+https://example.invalid/team/lib.git@v1.2\n"},
+    ),
+    "git and ssh for a requirement": likely(
+        "LAM621",
+        PY + "COPY requirements.txt .\nRUN --mount=type=ssh pip install -r requirements.txt\n" + PUT + CMD,
+        "no git and no ssh",
+        **{"requirements.txt": "lib @ git+ssh://git@example.invalid/team/lib.git@v1.2\n"},
+    ),
+    "right: git is installed": right(
+        PY + "RUN dnf install -y gcc git\nCOPY requirements.txt .\n" + INSTALL + PUT + CMD,
+        **{"requirements.txt": "lib @ git+https://example.invalid/team/lib.git@v1.2\n"},
+    ),
+    "uv sync --system": certain(
+        "LAM622",
+        PY + "RUN pip install uv\n" + SYNC + " --system\n" + PUT + CMD,
+        "--system",
+        **{"pyproject.toml": PROJECT, "uv.lock": LOCK},
+    ),
+    "pip install --frozen": certain(
+        "LAM622", PY + "RUN pip install --frozen requests==2.32.3\n" + PUT + CMD, "--frozen"
+    ),
+    "right: uv pip install --system": right(
+        PY + "RUN uv pip install --system requests==2.32.3\n" + PUT + CMD
+    ),
+    "included file": certain(
+        "LAM623",
+        PY + ELSEWHERE + CMD,
+        "common.txt",
+        "requirements.txt",
+        **{
+            "app/requirements.txt": "-r ../common.txt\nrequests==2.32.3\n",
+            "common.txt": "idna==3.10\n",
+            "app/app.py": APP,
+        },
+    ),
+    "included constraints": certain(
+        "LAM623",
+        PY + "COPY requirements.txt .\n" + INSTALL + PUT + CMD,
+        "constraints.txt",
+        "requirements.txt",
+        **{"requirements.txt": "-c constraints.txt\nrequests==2.32.3\n", "constraints.txt": "idna==3.10\n"},
+    ),
+    "local project": certain(
+        "LAM623",
+        PY + ELSEWHERE + CMD,
+        "mypackage",
+        "requirements.txt",
+        **{
+            "app/requirements.txt": "requests==2.32.3\n-e ../packages/mypackage\n",
+            "packages/mypackage/pyproject.toml": '[project]\nname = "mypackage"\nversion = "0"\n',
+            "packages/mypackage/mypackage/__init__.py": "",
+            "app/app.py": "import mypackage\n" + APP,
+        },
+    ),
+    "local wheel": certain(
+        "LAM623",
+        PY + "COPY requirements.txt .\n" + INSTALL + PUT + CMD,
+        "wheels/x-1-py3-none-any.whl",
+        "requirements.txt",
+        **{"requirements.txt": "./wheels/x-1-py3-none-any.whl\n"},
+    ),
+    "right: included file": right(
+        PY + "COPY requirements.txt common.txt ./\n" + INSTALL + PUT + CMD,
+        **{"requirements.txt": "-r common.txt\n", "common.txt": "idna==3.10\n"},
+    ),
+    "right: included file is mounted": right(
+        PY + "RUN --mount=type=bind,target=/src pip install -r /src/app/requirements.txt\n" + PUT + CMD,
+        **{"app/requirements.txt": "-r ../common.txt\n", "common.txt": "idna==3.10\n", "app.py": APP},
+    ),
+    "right: files that include each other": right(
+        PY + "COPY requirements.txt common.txt ./\n" + INSTALL + PUT + CMD,
+        **{"requirements.txt": "-r common.txt\nidna==3.10\n", "common.txt": "-r requirements.txt\n"},
+    ),
+    "right: a step writes the file": right(
+        PY + "COPY requirements.txt .\nRUN echo idna==3.10 > common.txt\n" + INSTALL + PUT + CMD,
+        **{"requirements.txt": "-r common.txt\n"},
+    ),
+    "a branch": likely(
+        "LAM624",
+        PY + "RUN dnf install -y git\nCOPY requirements.txt .\n" + INSTALL + PUT + CMD,
+        "main",
+        "requirements.txt",
+        **{"requirements.txt": "lib @ git+https://example.invalid/team/lib.git@main\n"},
+    ),
+    "no revision": likely(
+        "LAM624",
+        PY + "RUN dnf install -y git\nCOPY requirements.txt .\n" + INSTALL + PUT + CMD,
+        "no commit",
+        "requirements.txt",
+        **{"requirements.txt": "lib @ git+https://example.invalid/team/lib.git#egg=lib\n"},
+    ),
+    "member": certain(
+        "LAM625",
+        PY + UV + "ENV UV_PROJECT_ENVIRONMENT=/var/lang\nCOPY pyproject.toml uv.lock ./\n"
+        "COPY packages/lib packages/lib\nRUN uv sync --frozen --no-dev --inexact\n" + PUT + CMD,
+        "packages/other",
+        **WORKSPACE,
+    ),
+    "right: members are not installed": right(
+        PY + UV + "ENV UV_PROJECT_ENVIRONMENT=/var/lang\nCOPY pyproject.toml uv.lock ./\n"
+        "RUN uv sync --frozen --no-install-workspace --inexact\nCOPY packages/lib/lib lib\n" + PUT + CMD,
+        **WORKSPACE,
+    ),
+    "right: one member": right(
+        PY + UV + "ENV UV_PROJECT_ENVIRONMENT=/var/lang\nCOPY pyproject.toml uv.lock ./\n"
+        "COPY packages/lib packages/lib\nRUN uv sync --frozen --package lib --inexact\n" + PUT + CMD,
+        **WORKSPACE,
+    ),
+    "newer glibc": likely(
+        "LAM626",
+        "FROM python:3.11-trixie AS build\n"
+        "RUN pip install -t /deps cryptography==44.0.0 --no-binary cryptography\n"
+        + OLD
+        + "COPY --from=build /deps /var/task/\n"
+        + PUT
+        + CMD,
+        "glibc",
+        **{"app.py": "import cryptography\n" + APP},
+    ),
+    "musl": likely(
+        "LAM626",
+        "FROM python:3.13-alpine AS build\nRUN pip install -t /deps numpy==2.2.0\n"
+        + PY
+        + "COPY --from=build /deps /var/task/\n"
+        + PUT
+        + CMD,
+        "musl",
+        **{"app.py": "import numpy\n" + APP},
+    ),
+    "another Python": likely(
+        "LAM626",
+        "FROM public.ecr.aws/lambda/python:3.12 AS build\nRUN pip install -t /deps numpy==2.2.0\n"
+        + PY
+        + "COPY --from=build /deps /var/task/\n"
+        + PUT
+        + CMD,
+        "python3.12",
+        **{"app.py": "import numpy\n" + APP},
+    ),
+    "another machine": likely(
+        "LAM626",
+        PY
+        + "RUN pip install --platform manylinux2014_aarch64 --only-binary=:all: -t . numpy==2.2.0\n"
+        + PUT
+        + CMD,
+        "aarch64",
+    ),
+    "right: packages without modules": right(
+        "FROM python:3.13-alpine AS build\nRUN pip install -t /deps requests==2.32.3\n"
+        + PY
+        + "COPY --from=build /deps /var/task/\n"
+        + PUT
+        + CMD,
+    ),
+    "right: wheels on a newer Debian": right(
+        "FROM python:3.13-bookworm AS build\nRUN pip install -t /deps numpy==2.2.0\n"
+        + PY
+        + "COPY --from=build /deps /var/task/\n"
+        + PUT
+        + CMD,
+    ),
+}
+_PLACES: dict[str, Case] = {
+    "environment of uv": certain(
+        "LAM631",
+        PY + UV + SYNC + " --no-install-project\n" + PUT + CMD,
+        "UV_PROJECT_ENVIRONMENT",
+        **{"pyproject.toml": PROJECT, "uv.lock": LOCK, "app.py": "import requests\n" + APP},
+    ),
+    "environment of poetry": likely(
+        "LAM631",
+        PY
+        + "RUN pip install poetry==2.1.1\nCOPY pyproject.toml ./\nRUN poetry install --only main\n"
+        + PUT
+        + CMD,
+        "POETRY_VIRTUALENVS_CREATE",
+        **{"pyproject.toml": PROJECT, "app.py": "import requests\n" + APP},
+    ),
+    "right: poetry without environment": right(
+        PY
+        + "RUN pip install poetry==2.1.1\nCOPY pyproject.toml poetry.toml ./\nRUN poetry install\n"
+        + PUT
+        + CMD,
+        **{"pyproject.toml": PROJECT, "poetry.toml": "[virtualenvs]\ncreate = false\n"},
+    ),
+    "right: PYTHONPATH": right(
+        PY
+        + UV
+        + SYNC
+        + " --no-install-project\nENV PYTHONPATH=/var/task/.venv/lib/python3.13/site-packages\n"
+        + PUT
+        + CMD,
+        **{"pyproject.toml": PROJECT, "uv.lock": LOCK, "app.py": "import requests\n" + APP},
+    ),
+    "right: the system's environment": right(
+        PY
+        + UV
+        + "ENV UV_PROJECT_ENVIRONMENT=/var/lang\n"
+        + SYNC
+        + " --inexact --no-install-project\n"
+        + PUT
+        + CMD,
+        **{"pyproject.toml": PROJECT, "uv.lock": LOCK, "app.py": "import requests\n" + APP},
+    ),
+    "for root alone": likely(
+        "LAM632",
+        PY + "COPY requirements.txt .\nRUN pip install --user -r requirements.txt\n" + PUT + CMD,
+        "--user",
+        **{"requirements.txt": PINNED, "app.py": "import requests\n" + APP},
+    ),
+    "a model of root": likely(
+        "LAM632",
+        PY + "RUN pip install nltk==3.9.1 && python -m nltk.downloader punkt\n" + PUT + CMD,
+        "NLTK_DATA",
+    ),
+    "right: a model elsewhere": right(
+        PY
+        + "ENV NLTK_DATA=/opt/nltk\nRUN pip install nltk==3.9.1 && python -m nltk.downloader punkt\n"
+        + PUT
+        + CMD
+    ),
+    "file in /tmp": certain(
+        "LAM633",
+        PY + "COPY model.bin /tmp/model.bin\n" + PUT + CMD,
+        "/tmp",
+        **{"model.bin": "x", "app.py": 'DATA = open("/tmp/model.bin").read()\n' + APP},
+    ),
+    "file in /tmp that nothing uses": likely(
+        "LAM633", PY + "COPY model.bin /tmp/\n" + PUT + CMD, "/tmp", **{"model.bin": "x"}
+    ),
+    "right: a step uses /tmp": right(
+        PY + "COPY requirements.txt /tmp/\nRUN pip install -r /tmp/requirements.txt\n" + PUT + CMD,
+        **{"requirements.txt": PINNED},
+    ),
+    "shadow": likely(
+        "LAM634",
+        PY + "COPY requirements.txt .\n" + INSTALL + "COPY requests /var/task/requests\n" + PUT + CMD,
+        "shadows",
+        "requests",
+        **{
+            "requirements.txt": PINNED,
+            "requests/__init__.py": "",
+            "app.py": "import requests\nrequests.get\n" + APP,
+        },
+    ),
+    "right: a folder without modules": right(
+        PY + "COPY requirements.txt .\n" + INSTALL + "COPY requests /var/task/requests\n" + PUT + CMD,
+        **{
+            "requirements.txt": PINNED,
+            "requests/a.json": "{}",
+            "app.py": "import requests\nrequests.get\n" + APP,
+        },
+    ),
+}
+_SOURCES: dict[str, Case] = {
+    "match": certain(
+        "LAM641",
+        "FROM public.ecr.aws/lambda/python:3.9\n" + PUT + CMD,
+        "3.9",
+        "app.py",
+        **{"app.py": APP + "\n\ndef kind(x):\n    match x:\n        case 1:\n            return 2\n"},
+    ),
+    "except*": certain(
+        "LAM641",
+        "FROM public.ecr.aws/lambda/python:3.10\n" + PUT + CMD,
+        "3.11",
+        "app.py",
+        **{"app.py": "try:\n    X = 1\nexcept* OSError:\n    X = 2\n" + APP},
+    ),
+    "no Python at all": certain(
+        "LAM641",
+        "FROM public.ecr.aws/lambda/python:3.9\n" + PUT + CMD,
+        "cannot read it",
+        "app.py",
+        **{"app.py": "print 1\n" + APP},
+    ),
+    "a module that is gone": certain(
+        "LAM641",
+        "FROM public.ecr.aws/lambda/python:3.13\n" + PUT + CMD,
+        "telnetlib",
+        "app.py",
+        **{"app.py": "import telnetlib\n" + APP},
+    ),
+    "a module that is new": certain(
+        "LAM641",
+        "FROM public.ecr.aws/lambda/python:3.10\n" + PUT + CMD,
+        "tomllib",
+        "app.py",
+        **{"app.py": "import tomllib\n" + APP},
+    ),
+    "syntax of a module that may be imported": likely(
+        "LAM641",
+        "FROM public.ecr.aws/lambda/python:3.9\nCOPY *.py /var/task/\n" + CMD,
+        "3.9",
+        "kinds.py",
+        **{
+            "app.py": "def handler(event, context):\n    if event:\n        import kinds\n",
+            "kinds.py": "def kind(x):\n    match x:\n        case 1:\n            return 2\n",
+        },
+    ),
+    "right: a module that is gone, if there is one": right(
+        PY + PUT + CMD,
+        **{"app.py": "try:\n    import tomllib\nexcept ImportError:\n    import tomli\n" + APP},
+    ),
+    "right: a file that is not imported": right(
+        "FROM public.ecr.aws/lambda/python:3.11\nCOPY *.py /var/task/\n" + CMD,
+        **{"app.py": APP, "tool.py": "print 1\n"},
+    ),
+    "spelling": certain(
+        "LAM642",
+        PY + "COPY *.py /var/task/\n" + CMD,
+        "utils",
+        "app.py",
+        **{"app.py": "import Utils\n" + APP, "utils.py": ""},
+    ),
+    "data file": likely(
+        "LAM643",
+        PY + "COPY src/app.py /var/task/\n" + CMD,
+        "prompts",
+        "app.py",
+        **{
+            "src/app.py": PROMPT + APP,
+            "src/prompts/a.txt": "x",
+        },
+    ),
+    "data file of the folder": likely(
+        "LAM643",
+        PY + PUT + CMD,
+        "config.json",
+        "app.py",
+        **{
+            "app.py": 'import json\n\nwith open("config.json") as file:\n    CONFIG = json.load(file)\n'
+            + APP,
+            "config.json": "{}",
+        },
+    ),
+    "right: data file": right(
+        PY + "COPY src /var/task/\n" + CMD,
+        **{
+            "src/app.py": PROMPT + APP,
+            "src/prompts/a.txt": "x",
+        },
+    ),
+    "right: data file if there is one": right(
+        PY + PUT + CMD,
+        **{
+            "app.py": 'import os\n\nif os.path.exists("config.json"):\n    C = open("config.json").read()\n'
+            + APP,
+            "config.json": "{}",
+        },
+    ),
+    "write": likely(
+        "LAM644",
+        PY + PUT + CMD,
+        "/tmp/app.log",
+        "app.py",
+        **{"app.py": 'import logging\n\nLOG = logging.FileHandler("app.log")\n' + APP},
+    ),
+    "pool": likely(
+        "LAM644",
+        PY + PUT + CMD,
+        "/dev/shm",
+        "app.py",
+        **{"app.py": "from multiprocessing import Pool\n\nPOOL = Pool(4)\n" + APP},
+    ),
+    "right: write below /tmp": right(
+        PY + PUT + CMD, **{"app.py": 'import os\n\nos.makedirs("/tmp/x", exist_ok=True)\n' + APP}
+    ),
+    "lfs": likely(
+        "LAM645",
+        PY + "COPY model.bin /var/task/\n" + PUT + CMD,
+        "123 MB",
+        "model.bin",
+        **{"model.bin": POINTER},
+    ),
+    "submodule": likely(
+        "LAM645",
+        PY + "COPY vendor/lib /var/task/lib\n" + PUT + CMD,
+        "submodule",
+        "vendor/lib",
+        **{
+            ".gitmodules": '[submodule "vendor/lib"]\n\tpath = vendor/lib\n\turl = ../lib.git\n',
+            "vendor/lib/": "",
+        },
+    ),
+    "right: a pointer that is not shipped": right(
+        "FROM alpine AS other\nCOPY model.bin /\n" + PY + PUT + CMD, **{"model.bin": POINTER}
+    ),
+    "right: a socket": right(
+        PY + "COPY src /var/task/\n" + CMD, **{"src/app.py": APP, "src/agent.sock!": ""}
+    ),
+    "UTF-16": Case(told="certain", dockerfile=(PY + PUT + CMD).encode("utf-16"), words="UTF-16"),
+    "CR line ends": Case(told="certain", dockerfile=(PY + PUT + CMD).replace("\n", "\r"), words="bare CR"),
+    "an argument without value": Case(
+        told="certain",
+        words="PYTHON_VERSION has no value",
+        dockerfile="ARG PYTHON_VERSION\nFROM public.ecr.aws/lambda/python:${PYTHON_VERSION}\n" + PUT + CMD,
+    ),
+}
+CASES: dict[str, Case] = {**_COMMANDS, **_INSTALLS, **_PLACES, **_SOURCES}
