@@ -36,7 +36,6 @@ CONFIG = f"""\
 [tool.lamina.codebuild]
 bucket = "{BUCKET}"
 role = "{ROLE}"
-batch-role = "{ROLE}-batch"
 """
 NO_ENGINE = "tests-none"
 """The name of an engine that is never started: a remote build needs no local one."""
@@ -148,7 +147,7 @@ def test_the_setup_is_previewed_made_once_and_repaired(
     assert '"Action": [\n        "s3:GetObject",' in dry.stdout
     assert operations(machines) == []
 
-    bare.replace("pyproject.toml", "batch-role", f'role = "{ROLE}"\nbatch-role')
+    bare.append("pyproject.toml", f'role = "{ROLE}"\n')
     made = bare.ok("codebuild.setup", "--json").json
     assert {each["what"] for each in made["changes"]} == {"bucket another-bucket", f"project {PROJECT}"}
     assert machines.projects[PROJECT]["environment"]["privilegedMode"] is True
@@ -399,21 +398,20 @@ def test_refusals_of_aws_name_the_next_step(away: Repo, machines: CodeBuildDoubl
 
 
 @pytest.mark.nightly
-def test_a_batch_builds_the_graph_on_several_machines(
+def test_calls_of_bake_share_a_machine_and_use_earlier_bases_by_digest(
     away: Repo, machines: CodeBuildDouble, served: Served
 ) -> None:
-    away.append("pyproject.toml", "batch-above = 1\n")
     away.write("src/other.py", "import label\n")
     away.write(
         "dockerfiles/lambda-other/Dockerfile", "FROM base-label:stable\nCOPY --link src/other.py /var/task/\n"
     )
     done = build(away, "--reproducible", "--jobs", "1")
     assert set(done.built) == {*ALL, "lambda-other"}
-    assert operations(machines).count("StartBuildBatch") == 1
-    assert "StartBuild" not in operations(machines)
-    assert len(machines.sources) == 4
-    graph = json.loads(machines.sources[0]["buildspec.yml"])["batch"]["build-graph"]
-    assert [each.get("depend-on") for each in graph] == [None, ["step_1"], ["step_2"], ["step_2"]]
+    assert operations(machines).count("StartBuild") == 1
+    (source,) = machines.sources
+    assert {name for name in source if name.startswith("bake-")} == {
+        f"bake-{each}.json" for each in range(1, 5)
+    }
     for name, digest in away.recorded.items():
         assert served.digest(f"{name}-{stack_of(away)}", done.images("tag")[name]) == digest
 

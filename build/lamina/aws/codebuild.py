@@ -55,27 +55,8 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """A batch of builds.
-
-    nodes: task of the build graph -> the id of its build, for tasks that have begun.
-    reasons: why the batch itself failed.
-    """
-
-    id: str
-    status: str
-    nodes: Mapping[str, str]
-    reasons: tuple[str, ...] = ()
-
-    @property
-    def ended(self) -> bool:
-        """Whether the batch has ended."""
-        return self.status != IN_PROGRESS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StartRequest:
-    """A build or batch to start.
+    """A build to start.
 
     source: ``bucket/key``. token: idempotency token, two starts with the same one are one build.
     timeout: minutes.
@@ -144,16 +125,6 @@ class CodeBuild:
             )
         return str(answer["build"]["id"])
 
-    def start_batch(self, request: StartRequest) -> str:
-        """Start a batch and return its id."""
-        with self._of_project(request.project):
-            answer = self._client.start_build_batch(
-                **_overrides(request),
-                buildTimeoutInMinutesOverride=request.timeout,
-                buildBatchConfigOverride={"timeoutInMins": request.timeout},
-            )
-        return str(answer["buildBatch"]["id"])
-
     def builds(self, ids: Iterable[str]) -> Mapping[str, Build]:
         """Return the state of builds by id."""
         wanted = list(ids)
@@ -164,24 +135,10 @@ class CodeBuild:
             found |= {str(each["id"]): _build(each) for each in answer.get("builds", ())}
         return found
 
-    def batches(self, ids: Iterable[str]) -> Mapping[str, Batch]:
-        """Return the state of batches by id."""
-        wanted = list(ids)
-        if not wanted:
-            return {}
-        with aws_errors(service="codebuild"):
-            answer = self._client.batch_get_build_batches(ids=wanted)
-        return {str(each["id"]): _batch(each) for each in answer.get("buildBatches", ())}
-
     def stop(self, id: str) -> None:  # noqa: A002 - AWS' own name
         """Stop a build. A build that has ended is left as it is."""
         with aws_errors(id, service="codebuild"):
             self._client.stop_build(id=id)
-
-    def stop_batch(self, id: str) -> None:  # noqa: A002 - AWS' own name
-        """Stop a batch and its builds."""
-        with aws_errors(id, service="codebuild"):
-            self._client.stop_build_batch(id=id)
 
     def log(self, stream: LogStream, token: str | None) -> tuple[list[str], str | None]:
         """Return the lines of a log since ``token``, and the token for the next call.
@@ -371,21 +328,6 @@ def _phase(document: Mapping[str, Any]) -> Phase:
         status=document.get("phaseStatus"),
         seconds=document.get("durationInSeconds"),
         reasons=tuple(_reasons(document)),
-    )
-
-
-def _batch(document: Mapping[str, Any]) -> Batch:
-    summaries = {
-        str(group["identifier"]): group.get("currentBuildSummary") or {}
-        for group in document.get("buildGroups") or ()
-    }
-    return Batch(
-        id=str(document["id"]),
-        status=str(document["buildBatchStatus"]),
-        nodes={
-            name: each["arn"].partition(":build/")[2] for name, each in summaries.items() if "arn" in each
-        },
-        reasons=tuple(reason for phase in document.get("phases") or () for reason in _reasons(phase)),
     )
 
 

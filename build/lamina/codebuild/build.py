@@ -17,14 +17,14 @@ from lamina.codebuild.buildspec import (
     EVENTS,
     RESULTS,
     CodeBuildMachine,
-    buildspecs,
+    buildspec,
     logins,
     public_hosts,
     results_prefix,
     secret_file,
 )
 from lamina.codebuild.follow import SUCCEEDED, Follower, Started, kept_settings
-from lamina.codebuild.limits import architecture_of, as_batch, needed_secrets, notes, unfit
+from lamina.codebuild.limits import architecture_of, needed_secrets, notes, unfit
 from lamina.codebuild.source_bundle import make_bundle, write_zip
 from lamina.codebuild.steps import RemoteStep, cancel, collect_results, explain_failure, split
 from lamina.decide.plan import Plan
@@ -68,7 +68,6 @@ class RemoteBuild:
 
     project: str
     steps: tuple[RemoteStep, ...]
-    batch: bool
     texts: Mapping[str, str]
 
 
@@ -162,7 +161,7 @@ def _build(
     project = session.project
     ConfigError.check(unfit(settings, built, secrets=project.secrets, stand_ins=stand_ins))
     caches = find_caches(session, built.values())
-    session.screen.notes((*caches.notes, *notes(settings, len(built))))
+    session.screen.notes((*caches.notes, *notes(settings)))
     request = make_request(session, plan.found, decisions, (), outside, caches.images)
     needed = needed_secrets(settings, built.values())
     clients = aws_clients(session)
@@ -206,7 +205,7 @@ def _build(
 def _remote_builds(
     session: Session, request: BuildRequest, machine: CodeBuildMachine, secrets: tuple[str, ...]
 ) -> tuple[RemoteBuild, ...]:
-    """Return one build per architecture: on one machine, or as a batch when there are many images."""
+    """Return one build per architecture, each on one machine."""
     settings = session.project.codebuild
     files = tuple(
         Secret(name=name, file=Path(secret_file(number))) for number, name in enumerate(secrets, start=1)
@@ -219,12 +218,11 @@ def _remote_builds(
         first = 1 + sum(len(remote.steps) for remote in remotes)
         jobs = session.project.settings.jobs
         steps = split(replace(request, decisions=own, secrets=files), jobs, first=first)
-        batch = as_batch(settings, len(own))
         texts = {
             **{each.step.bake_file: each.render() for each in steps},
-            **buildspecs([each.step for each in steps], machine, batch=batch),
+            BUILDSPEC: buildspec([each.step for each in steps], machine),
         }
-        remotes.append(RemoteBuild(project=settings.project_of(name), steps=steps, batch=batch, texts=texts))
+        remotes.append(RemoteBuild(project=settings.project_of(name), steps=steps, texts=texts))
     return tuple(remotes)
 
 
@@ -280,8 +278,7 @@ def _begin(
         token=f"{folder.name}-{remote.steps[0].number}",
         timeout=options.timeout or session.project.codebuild.timeout,
     )
-    id = codebuild.start_batch(start) if remote.batch else codebuild.start(start)  # noqa: A001
-    return Started(id=id, project=remote.project, steps=remote.steps, batch=remote.batch)
+    return Started(id=codebuild.start(start), project=remote.project, steps=remote.steps)
 
 
 def _left_running(started: tuple[Started, ...]) -> Outcome:
@@ -318,7 +315,6 @@ def _follow(
         problem = Problem(what=what, where=", ".join(each.id for each in started), hint="--timeout MINUTES")
         return replace(cancel(steps, "it took too long"), problems=(problem,), remote=_ids(started))
     _fetch(bucket, folder, session.mask, failed=any(follower.status(each) != SUCCEEDED for each in started))
-    follower.write_events(folder)
     outcomes = [_end(session, follower, each, folder, minutes) for each in started]
     return Outcome(
         results={name: result for each in outcomes for name, result in each.results.items()},
@@ -375,10 +371,7 @@ def _stop(codebuild: CodeBuild, started: tuple[Started, ...]) -> None:
     problems: list[Problem] = []
     for each in started:
         try:
-            if each.batch:
-                codebuild.stop_batch(each.id)
-            else:
-                codebuild.stop(each.id)
+            codebuild.stop(each.id)
         except AwsError as error:
             problems += error.problems
     AwsError.check(problems)

@@ -12,7 +12,6 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from lamina.declare.codebuild import PARAMETER
 from lamina.refs import ECR_PUBLIC_REGION, EcrHost, Reference, is_ecr_public
@@ -37,12 +36,11 @@ _FIXED = {"BUILDX_METADATA_PROVENANCE": "disabled", "BUILDX_NO_DEFAULT_ATTESTATI
 class BuildspecStep:
     """One call of bake.
 
-    number: from 1. bases: number of a base image that an earlier step pushes -> its tag. after: those steps.
+    number: from 1. bases: number of a base image that an earlier step pushes -> its tag.
     """
 
     number: int
     bases: Mapping[int, str] = field(default_factory=dict)
-    after: tuple[int, ...] = ()
 
     @property
     def bake_file(self) -> str:
@@ -111,42 +109,9 @@ def step_of(line: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def buildspecs(
-    steps: Sequence[BuildspecStep], machine: CodeBuildMachine, *, batch: bool
-) -> Mapping[str, str]:
-    """Return file name -> text. batch: a build graph with a machine per step; else one machine for all."""
-    if not batch:
-        return {BUILDSPEC: _text(_buildspec(steps, machine))}
-    graph = [
-        {
-            "identifier": identifier(step.number),
-            "buildspec": _own_buildspec(step.number),
-            **({"depend-on": [identifier(number) for number in step.after]} if step.after else {}),
-        }
-        for step in steps
-    ]
-    whole = {"version": 0.2, "batch": {"fast-fail": True, "build-graph": graph}}
-    return {
-        BUILDSPEC: _text(whole),
-        **{_own_buildspec(step.number): _text(_buildspec((step,), machine)) for step in steps},
-    }
-
-
-def identifier(number: int) -> str:
-    """Return a step's identifier in a build graph."""
-    return f"step_{number}"
-
-
-def _own_buildspec(number: int) -> str:
-    return f"buildspec-{number}.yml"
-
-
-def _text(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=2) + "\n"
-
-
-def _buildspec(steps: Sequence[BuildspecStep], machine: CodeBuildMachine) -> Mapping[str, Any]:
-    return {
+def buildspec(steps: Sequence[BuildspecStep], machine: CodeBuildMachine) -> str:
+    """Return the text of the buildspec that runs the steps one after the other."""
+    document = {
         "version": 0.2,
         "env": {"shell": "bash", "variables": _FIXED, **_secret_sources(machine)},
         "phases": {
@@ -159,6 +124,7 @@ def _buildspec(steps: Sequence[BuildspecStep], machine: CodeBuildMachine) -> Map
             },
         },
     }  # fmt: skip
+    return json.dumps(document, indent=2) + "\n"
 
 
 def _preparation(machine: CodeBuildMachine) -> Iterable[str]:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from lamina.aws.answers import may_pass
-from lamina.aws.codebuild import Batch, Build, CodeBuild, LogStream
-from lamina.codebuild.buildspec import events_file, identifier, step_of
+from lamina.aws.codebuild import Build, CodeBuild, LogStream
+from lamina.codebuild.buildspec import step_of
 from lamina.codebuild.steps import RemoteStep
 from lamina.errors import AwsError, LaminaError, Problem
 from lamina.execute.masked_events import MaskedEvents
 from lamina.execute.progress import Trace
-from lamina.files import write_atomic
 from lamina.masks import Mask
 from lamina.report.view import BuildView
 
@@ -30,12 +28,11 @@ _LAST_PHASE = "COMPLETED"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """A started build. steps: its calls of bake. batch: whether it is a batch with a build per step."""
+    """A started build, of all images of an architecture. steps: its calls of bake."""
 
     id: str
     project: str
     steps: tuple[RemoteStep, ...]
-    batch: bool
 
 
 class Follower:
@@ -60,14 +57,12 @@ class Follower:
         self._mask = mask
         self._masked: dict[int, MaskedEvents] = {}
         self._traces: dict[int, Trace] = {}
-        self._events: dict[int, list[str]] = {}
         self._current: dict[str, int] = {}
         self._tokens: dict[str, str | None] = {}
         self._tails: dict[str, deque[str]] = {}
         self._reported: set[tuple[str, str]] = set()
         self._unreadable: set[LogStream] = set()
         self._builds: dict[str, Build] = {}
-        self._batches: dict[str, Batch] = {}
 
     def wait(self, *, pause: Callable[[float], None], clock: Callable[[], float], seconds: float) -> bool:
         """Poll until all builds have ended; return False after ``seconds``.
@@ -102,41 +97,25 @@ class Follower:
 
     def poll(self) -> bool:
         """Poll all builds once; return whether all have ended."""
-        self._batches |= self._codebuild.batches([each.id for each in self._started if each.batch])
-        names = dict(self._names())
-        self._builds |= self._codebuild.builds(names)
+        projects = {each.id: each.project for each in self._started}
+        self._builds |= self._codebuild.builds(projects)
         for build in self._builds.values():
-            self._report_phases(names[build.id], build)
+            self._report_phases(projects[build.id], build)
             if build.log is not None and build.log not in self._unreadable:
-                self._read(names[build.id], build.id, build.log)
+                self._read(projects[build.id], build.id, build.log)
         return all(self.status(each) is not None for each in self._started)
 
     def status(self, started: Started) -> str | None:
         """Return AWS' status of an ended build; None while it runs."""
-        found = (self._batches if started.batch else self._builds).get(started.id)
+        found = self._builds.get(started.id)
         return found.status if found and found.ended else None
-
-    def write_events(self, folder: Path) -> None:
-        """Write the events in the logs for steps without an event file, as a local run does."""
-        for number, masked in self._masked.items():
-            self._keep(number, masked.close())
-        for number, lines in self._events.items():
-            file = folder / events_file(number)
-            if not file.exists():
-                write_atomic(file, "".join(f"{line}\n" for line in lines))
 
     def problem(self, started: Started, *, minutes: int) -> Problem:
         """Return why a build did not succeed, as far as AWS reports it. minutes: its time limit."""
         status = self.status(started)
-        builds = [self._builds[each] for each in self._ids(started) if each in self._builds]
-        reasons = [*(self._batches[started.id].reasons if started.id in self._batches else ())]
-        reasons += [
-            f"{phase.name}: {reason}"
-            for build in builds
-            for phase in build.phases
-            for reason in phase.reasons
-        ]
-        links = [build.link for build in builds if build.link and build.status != SUCCEEDED]
+        build = self._builds.get(started.id)
+        phases = build.phases if build else ()
+        reasons = (f"{phase.name}: {reason}" for phase in phases for reason in phase.reasons)
         reason = "; ".join(reasons) or "AWS gives no reason"
         if status == "TIMED_OUT":
             what, hint = f"took longer than {minutes} minutes", "allow more: --timeout MINUTES"
@@ -146,11 +125,11 @@ class Follower:
             what, hint = f"failed because of a fault of CodeBuild's own: {reason}", "run it again"
         else:
             what, hint = f"ended with {status}: {reason}", None
-        lines = [line for each in self._ids(started) for line in self._tails.get(each, ())][-_SHOWN_LINES:]
+        lines = list(self._tails.get(started.id, ()))[-_SHOWN_LINES:]
         return Problem(
             what="\n".join((f"the build {started.id} {what}", *(f"  | {line}" for line in lines))),
             where=f"CodeBuild project {started.project}",
-            hint=hint or (f"its log: {links[0]}" if links else "run it again"),
+            hint=hint or (f"its log: {build.link}" if build and build.link else "run it again"),
         )
 
     def _failed(self) -> bool:
@@ -162,24 +141,6 @@ class Follower:
             what=f"the build goes on without being followed: {ids}",
             hint="run the same command later: it finds and records the images that were pushed",
         )
-
-    def _ids(self, started: Started) -> tuple[str, ...]:
-        """Return the ids of its builds that have begun."""
-        if not started.batch:
-            return (started.id,)
-        batch = self._batches.get(started.id)
-        return tuple(batch.nodes.values()) if batch else ()
-
-    def _names(self) -> Iterator[tuple[str, str]]:
-        """Yield each build's id and its name in messages."""
-        for each in self._started:
-            if not each.batch:
-                yield each.id, each.project
-            elif batch := self._batches.get(each.id):
-                own = {identifier(step.number) for step in each.steps}
-                yield from (
-                    (build, f"{each.project} {name}") for name, build in batch.nodes.items() if name in own
-                )
 
     def _report_phases(self, name: str, build: Build) -> None:
         for phase in build.phases:
@@ -212,13 +173,9 @@ class Follower:
 
     def _feed(self, number: int, line: str) -> None:
         masked = self._masked.setdefault(number, MaskedEvents(self._mask))
-        self._keep(number, masked.feed(line))
-
-    def _keep(self, number: int, lines: Iterable[str]) -> None:
         trace = self._traces.setdefault(number, self._steps[number].trace())
-        for line in lines:
-            self._events.setdefault(number, []).append(line)
-            if trace.feed(line):
+        for event in masked.feed(line):
+            if trace.feed(event):
                 self._view.watch(trace)
 
 
@@ -229,7 +186,6 @@ def kept_settings(started: tuple[Started, ...]) -> Mapping[str, object]:
             {
                 "id": each.id,
                 "project": each.project,
-                "batch": each.batch,
                 "steps": [s.number for s in each.steps],
             }
             for each in started

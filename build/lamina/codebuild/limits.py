@@ -17,11 +17,6 @@ def architecture_of(image: Image) -> str:
     return image.node.spec.platform.split("/")[1]
 
 
-def as_batch(settings: CodeBuildSettings, images: int) -> bool:
-    """Whether this number of images is built as a batch, on several machines."""
-    return images > settings.batch_above and settings.batch_role is not None
-
-
 def needed_secrets(settings: CodeBuildSettings, images: Iterable[Image]) -> Mapping[str, str]:
     """Return the configured secrets that the images mount: id -> their name in AWS."""
     used = {name for image in images for name in image.node.recipe.secrets}
@@ -81,18 +76,12 @@ def no_machine(platform: str, where: str) -> Problem:
     return Problem(what=f"CodeBuild has no machines for {platform}", where=where, allowed=allowed)
 
 
-def notes(settings: CodeBuildSettings, images: int) -> Iterator[Problem]:
-    """Yield notes about settings that would make the build faster. images: how many are built."""
+def notes(settings: CodeBuildSettings) -> Iterator[Problem]:
+    """Yield notes about settings that would make the build faster."""
     if settings.buildkit is None:
         yield Problem(
             what="no image of BuildKit is configured: the machine's own builder is used, which on AWS' "
             "images can neither annotate pushed images nor write a remote cache",
             where=f"{_TABLE} buildkit",
             hint="mirror moby/buildkit into ECR and name it there: docs/codebuild.md",
-        )
-    if images > settings.batch_above and settings.batch_role is None:
-        yield Problem(
-            what=f"{images} images are built on one machine: a batch needs a role of its own",
-            where=f"{_TABLE} batch-role",
-            hint="invoke codebuild.setup --dry-run prints its policy",
         )

@@ -56,11 +56,6 @@ def project_definition(settings: CodeBuildSettings, architecture: str) -> Mappin
     """Return a project's definition for CreateProject. Source and buildspec are overridden at every start."""
     kind, _ = ARCHITECTURES[architecture]
     image = settings.image_of(architecture)
-    batch = (
-        {"serviceRole": settings.batch_role, "timeoutInMins": settings.timeout}
-        if settings.batch_role
-        else None
-    )
     return {
         "name": settings.project_of(architecture),
         "description": f"Images for {architecture}, sent by Lamina",
@@ -77,7 +72,6 @@ def project_definition(settings: CodeBuildSettings, architecture: str) -> Mappin
         "timeoutInMinutes": settings.timeout,
         "queuedTimeoutInMinutes": min(max(_WAITS[0], settings.timeout), _WAITS[1]),
         "logsConfig": {"cloudWatchLogs": {"status": "ENABLED"}},
-        **({"buildBatchConfig": batch} if batch else {}),
     }
 
 
@@ -183,21 +177,10 @@ def role_policy(
     return _policy(statements)
 
 
-def batch_policy(
-    settings: CodeBuildSettings, account: CodeBuildAccount, architectures: Sequence[str]
-) -> Mapping[str, Any]:
-    """Return the policy for the role of batches. It is a separate role: builds must not start builds.
-
-    https://docs.aws.amazon.com/codebuild/latest/userguide/batch-build.html
-    """
-    actions = ["codebuild:RetryBuild", "codebuild:StartBuild", "codebuild:StopBuild"]
-    return _policy([_allow("Builds", actions, _projects(settings, account, architectures))])
-
-
 def trust_policy(
     settings: CodeBuildSettings, account: CodeBuildAccount, architectures: Sequence[str]
 ) -> Mapping[str, Any]:
-    """Return the trust policy of the roles: CodeBuild, for these projects only."""
+    """Return the trust policy of the role: CodeBuild, for these projects only."""
     return _policy(
         [
             {
@@ -221,19 +204,14 @@ def caller_policy(
     projects = _projects(settings, account, architectures)
     names = [settings.project_of(each) for each in architectures]
     logs = [account.arn("logs", f"log-group:/aws/codebuild/{name}:log-stream:*") for name in names]
-    builds = [
-        "BatchGetBuildBatches",
-        "BatchGetBuilds",
-        "StartBuild",
-        "StartBuildBatch",
-        "StopBuild",
-        "StopBuildBatch",
-    ]
     repository_actions = sorted((*_PULL, *_PUSH, "ecr:DescribeRepositories"))
-    roles = [role for role in (settings.role, settings.batch_role) if role]
     return _policy(
         [
-            _allow("Builds", [f"codebuild:{each}" for each in builds], projects),
+            _allow(
+                "Builds",
+                ["codebuild:BatchGetBuilds", "codebuild:StartBuild", "codebuild:StopBuild"],
+                projects,
+            ),
             _allow("BuildLogs", ["logs:GetLogEvents"], logs),
             _allow("Sources", ["s3:AbortMultipartUpload", "s3:PutObject"], [f"{bucket}/{SOURCES}/*"]),
             _allow("Results", ["s3:GetObject"], [f"{bucket}/{RETURNS}/*"]),
@@ -256,11 +234,11 @@ def caller_policy(
             *(
                 [
                     {
-                        **_allow("SetupRole", ["iam:PassRole"], roles),
+                        **_allow("SetupRole", ["iam:PassRole"], [settings.role]),
                         "Condition": {"StringEquals": {"iam:PassedToService": "codebuild.amazonaws.com"}},
                     }
                 ]
-                if roles
+                if settings.role
                 else []
             ),
         ]

@@ -18,7 +18,6 @@ from lamina.codebuild.limits import no_machine
 from lamina.codebuild.project import (
     CodeBuildAccount,
     ProjectChange,
-    batch_policy,
     bucket_changes,
     caller_policy,
     merged_rules,
@@ -92,7 +91,6 @@ def read_setup(session: Session) -> Setup:
         policies={
             "trust": trust_policy(settings, account, architectures),
             "role": role_policy(settings, account, architectures, repositories, outside_images(session)),
-            "batch-role": batch_policy(settings, account, architectures),
             "caller": caller_policy(settings, account, architectures, repositories),
         },
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,11 +64,10 @@ def split(request: BuildRequest, jobs: int, *, first: int = 1) -> tuple[RemoteSt
     """
     images = {decision.image.name: decision.image for decision in request.decisions}
     numbers = {decision.image.name: at for at, decision in enumerate(request.decisions, start=1)}
-    made: dict[str, int] = {}
+    made: set[str] = set()
     steps: list[RemoteStep] = []
     waiting = request
     while waiting.decisions:
-        number = first + len(steps)
         chosen = next_batch(waiting, jobs)
         awaited = _awaited(chosen, images, made)
         found = {
@@ -82,12 +81,11 @@ def split(request: BuildRequest, jobs: int, *, first: int = 1) -> tuple[RemoteSt
             found={**request.found, **found},
         )
         step = BuildspecStep(
-            number=number,
+            number=first + len(steps),
             bases={numbers[name]: str(image.ref) for name, image in awaited.items()},
-            after=tuple(sorted({made[name] for name in awaited})),
         )
         steps.append(RemoteStep(step=step, request=batch, bake=make_bake(batch)))
-        made |= {decision.image.name: number for decision in chosen}
+        made |= {decision.image.name for decision in chosen}
         waiting = replace(
             waiting, decisions=tuple(each for each in waiting.decisions if each.image.name not in made)
         )
@@ -95,7 +93,7 @@ def split(request: BuildRequest, jobs: int, *, first: int = 1) -> tuple[RemoteSt
 
 
 def _awaited(
-    chosen: tuple[Decision, ...], images: Mapping[str, Image], made: Mapping[str, int]
+    chosen: tuple[Decision, ...], images: Mapping[str, Image], made: Collection[str]
 ) -> Mapping[str, Image]:
     """Return the base images of a call that earlier calls build."""
     return {name: images[name] for each in chosen for name in each.image.node.parents if name in made}

@@ -20,12 +20,9 @@ ARCHITECTURES: Mapping[str, tuple[str, str]] = {
 https://docs.aws.amazon.com/codebuild/latest/userguide/build-env-ref-available.html
 """
 COMPUTE = tuple(f"BUILD_GENERAL1_{size}" for size in ("SMALL", "MEDIUM", "LARGE", "XLARGE", "2XLARGE"))
-BATCH_ABOVE = 30
-"""Images. Machines of a batch share no layers; up to about this number, one large machine is faster."""
 PARAMETER = "ssm:"
 """Prefix of a secret that is in Parameter Store instead of Secrets Manager."""
 _LEAST_MINUTES, _MOST_MINUTES = 5, 2160
-_ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+")
 _FORMS: Mapping[str, tuple[re.Pattern[str], str, str]] = {
     "project": (
         re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{1,139}"),
@@ -38,8 +35,11 @@ _FORMS: Mapping[str, tuple[re.Pattern[str], str, str]] = {
         "3 to 63 lower-case letters, digits, '-', '.'",
     ),
     "region": (re.compile(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]+"), "a region", "eu-west-1, us-east-1, ..."),
-    "role": (_ROLE, "a role ARN", "arn:aws:iam::123456789012:role/lamina-codebuild"),
-    "batch-role": (_ROLE, "a role ARN", "arn:aws:iam::123456789012:role/lamina-codebuild-batch"),
+    "role": (
+        re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+"),
+        "a role ARN",
+        "arn:aws:iam::123456789012:role/lamina-codebuild",
+    ),
     "compute": (re.compile("|".join(COMPUTE)), "a machine size", ", ".join(COMPUTE)),
     "image-amd64": (re.compile(r"[\w][\w./:@-]*"), "an image", ARCHITECTURES["amd64"][1]),
     "image-arm64": (re.compile(r"[\w][\w./:@-]*"), "an image", ARCHITECTURES["arm64"][1]),
@@ -50,7 +50,6 @@ _HELP: Mapping[str, str] = {
     "bucket": "bucket of build inputs and results",
     "region": "region of the builds; by default the registry's",
     "role": "role of builds",
-    "batch-role": "role of batches",
     "compute": "size of the machines",
     "image-amd64": "the machine's image",
     "image-arm64": "the machine's image",
@@ -59,7 +58,6 @@ KEYS: Mapping[str, Key] = {
     **{name: Key(kind=str, pattern=_FORMS[name][0].pattern, help=text) for name, text in _HELP.items()},
     "buildkit": Key(kind=str, help="BuildKit's image; by default the machine's engine builds"),
     "timeout": Key(kind=int, least=_LEAST_MINUTES, most=_MOST_MINUTES, help="minutes a build may take"),
-    "batch-above": Key(kind=int, least=1, help="images above which several machines build"),
     "secrets": Key(
         kind=dict, values=TEXTS, help=f"id -> name in Secrets Manager, or {PARAMETER}name in Parameter Store"
     ),
@@ -74,10 +72,9 @@ class CodeBuildSettings:
     Attributes:
         project: Prefix of the CodeBuild project names; there is one project per architecture.
         bucket: Holds build inputs and results.
-        role: ARN of the role of builds; `batch_role` that of batches.
+        role: ARN of the role of builds.
         buildkit: The BuildKit image; None uses the default builder of the machine's engine.
         timeout: Minutes.
-        batch_above: Number of images.
         images: Architecture -> the machine's image.
         secrets: Id -> its name in Secrets Manager or, after `PARAMETER`, in Parameter Store.
     """
@@ -86,11 +83,9 @@ class CodeBuildSettings:
     bucket: str | None = None
     region: str | None = None
     role: str | None = None
-    batch_role: str | None = None
     buildkit: str | None = None
     compute: str = "BUILD_GENERAL1_LARGE"
     timeout: int = 60
-    batch_above: int = BATCH_ABOVE
     images: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
 
@@ -117,8 +112,6 @@ def read_codebuild(document: Document) -> CodeBuildSettings:
     if not _LEAST_MINUTES <= given.get("timeout", _LEAST_MINUTES) <= _MOST_MINUTES:
         allowed = f"minutes, {_LEAST_MINUTES} to {_MOST_MINUTES}"
         _fault(document, f"timeout is {given['timeout']}", "timeout", allowed)
-    if given.get("batch-above", 1) < 1:
-        _fault(document, f"batch-above is {given['batch-above']}", "batch-above", "1 or more images")
     return CodeBuildSettings(**_fields(given), secrets=_secrets(document, given))
 
 

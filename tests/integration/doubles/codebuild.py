@@ -73,7 +73,6 @@ class CodeBuildDouble:
     after: Callable[[Path], object] | None = None
     projects: dict[str, dict[str, Any]] = field(default_factory=dict)
     builds: dict[str, _Build] = field(default_factory=dict)
-    batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     sources: list[dict[str, bytes]] = field(default_factory=list)
     """What was in the source of each build that ran: name -> content."""
@@ -141,7 +140,7 @@ class CodeBuildDouble:
         self._kill(build)
         return {"build": build.document}
 
-    def _begin(self, start: Mapping[str, Any], buildspec: str, node: str | None = None) -> _Build:
+    def _begin(self, start: Mapping[str, Any], buildspec: str) -> _Build:
         project = self.projects[start["projectName"]]
         number = secrets.token_hex(8)
         name = f"{project['name']}:{number}"
@@ -168,75 +167,11 @@ class CodeBuildDouble:
             return build
         build.thread = threading.Thread(
             target=self._apply,
-            args=(build, start["sourceLocationOverride"], buildspec, environment, node),
+            args=(build, start["sourceLocationOverride"], buildspec, environment),
             daemon=True,
         )
         build.thread.start()
         return build
-
-    # --- batches ----------------------------------------------------------------------------------------
-
-    def _StartBuildBatch(self, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault:  # noqa: N802
-        project = self.projects.get(body["projectName"])
-        if project is None:
-            return _no_project(body["projectName"])
-        if not project.get("buildBatchConfig", {}).get("serviceRole"):
-            return Fault(code="InvalidInputException", message="Project is not configured for batch builds")
-        if known := self._tokens.get(body.get("idempotencyToken", "")):
-            return {"buildBatch": self.batches[known]}
-        name = f"{project['name']}:{secrets.token_hex(8)}"
-        batch: dict[str, Any] = {
-            "id": name,
-            "arn": f"{_ARN}:build-batch/{name}",
-            "projectName": project["name"],
-            "buildBatchStatus": "IN_PROGRESS",
-            "phases": [],
-            "buildGroups": [],
-        }
-        self.batches[name] = batch
-        self._tokens[body.get("idempotencyToken", "")] = name
-        threading.Thread(target=self._carry_out_batch, args=(batch, body), daemon=True).start()
-        return {"buildBatch": batch}
-
-    def _BatchGetBuildBatches(self, body: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N802
-        return {"buildBatches": [self.batches[each] for each in body["ids"] if each in self.batches]}
-
-    def _StopBuildBatch(self, body: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N802
-        batch = self.batches[body["id"]]
-        batch["buildBatchStatus"] = "STOPPED"
-        for group in batch["buildGroups"]:
-            summary = group.get("currentBuildSummary")
-            if summary:
-                self._StopBuild({"id": summary["arn"].partition(":build/")[2]})
-        return {"buildBatch": batch}
-
-    def _carry_out_batch(self, batch: dict[str, Any], body: Mapping[str, Any]) -> None:
-        with zipfile.ZipFile(io.BytesIO(self._source(body["sourceLocationOverride"]))) as archive:
-            spec = yaml.safe_load(archive.read(body["buildspecOverride"]))["batch"]
-        graph = {each["identifier"]: each for each in spec["build-graph"]}
-        groups = {
-            name: {"identifier": name, "dependsOn": each.get("depend-on", [])} for name, each in graph.items()
-        }
-        batch["buildGroups"] = list(groups.values())
-        nodes: dict[str, _Build] = {}
-        while batch["buildBatchStatus"] == "IN_PROGRESS":
-            status = {name: build.document["buildStatus"] for name, build in nodes.items()}
-            for name, node in graph.items():
-                ready = all(status.get(each) == "SUCCEEDED" for each in node.get("depend-on", ()))
-                if name not in nodes and ready:
-                    with self._lock:
-                        nodes[name] = self._begin(body, node["buildspec"], name)
-                if name in nodes:
-                    document = nodes[name].document
-                    groups[name]["currentBuildSummary"] = {
-                        "arn": document["arn"],
-                        "buildStatus": document["buildStatus"],
-                    }
-            if len(status) == len(graph) and set(status.values()) == {"SUCCEEDED"}:
-                batch["buildBatchStatus"] = "SUCCEEDED"
-            elif spec["fast-fail"] and set(status.values()) & {"FAILED", "FAULT", "TIMED_OUT"}:
-                batch["buildBatchStatus"] = "FAILED"
-            time.sleep(0.05)
 
     # --- carrying out -----------------------------------------------------------------------------------
 
@@ -244,9 +179,7 @@ class CodeBuildDouble:
         bucket, _, key = location.partition("/")
         return bytes(self.front.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
 
-    def _apply(
-        self, build: _Build, location: str, buildspec: str, environment: Mapping[str, str], node: str | None
-    ) -> None:
+    def _apply(self, build: _Build, location: str, buildspec: str, environment: Mapping[str, str]) -> None:
         try:
             self._phase(build, "SUBMITTED")
             raw = self._source(location)
@@ -263,7 +196,7 @@ class CodeBuildDouble:
                 assert spec["version"] == 0.2
                 script = folder / "run.sh"
                 script.write_text(_script(spec))
-                self._run(build, script, source, self._environment(build, spec, folder, environment, node))
+                self._run(build, script, source, self._environment(build, spec, folder, environment))
         except Exception as error:
             self._log(build, [f"the double failed: {error!r}"])
             build.end("FAULT")
@@ -302,7 +235,7 @@ class CodeBuildDouble:
         build.end("FAILED" if failed or build.child.returncode else "SUCCEEDED")
 
     def _environment(
-        self, build: _Build, spec: Mapping[str, Any], folder: Path, given: Mapping[str, str], node: str | None
+        self, build: _Build, spec: Mapping[str, Any], folder: Path, given: Mapping[str, str]
     ) -> Mapping[str, str]:
         """What a machine has; docker's plugin is in its home, its network leads to this account."""
         plugins = folder / "home/.docker/cli-plugins"
@@ -332,7 +265,6 @@ class CodeBuildDouble:
             "CODEBUILD_SRC_DIR": str(folder / "src"),
             "CODEBUILD_RESOLVED_SOURCE_VERSION": "",
             "CODEBUILD_INITIATOR": "dev",
-            **({"CODEBUILD_BATCH_BUILD_IDENTIFIER": node} if node else {}),
         }
         machine = {
             "PATH": f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

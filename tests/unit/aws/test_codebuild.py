@@ -63,16 +63,6 @@ def test_a_build_is_read_as_far_as_it_has_come() -> None:
     )
 
 
-def test_a_batch_names_the_builds_of_its_tasks() -> None:
-    arn = "arn:aws:codebuild:eu-west-1:1:build/lamina-amd64:abc"
-    groups = [{"identifier": "step_1", "currentBuildSummary": {"arn": arn}}, {"identifier": "step_2"}]
-    told = {"id": "p:b", "buildBatchStatus": "IN_PROGRESS", "buildGroups": groups}
-    aws = ScriptedAws({"batch_get_build_batches": [{"buildBatches": [told]}]})
-
-    assert CodeBuild(aws).batches(["p:b"])["p:b"].nodes == {"step_1": "lamina-amd64:abc"}
-    assert CodeBuild(ScriptedAws()).batches([]) == {}
-
-
 def test_a_log_is_read_on_from_where_the_last_look_ended() -> None:
     pages = {
         None: {"events": [{"message": "one\ntwo\n"}], "nextForwardToken": "f/1"},

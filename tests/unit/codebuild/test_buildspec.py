@@ -11,7 +11,7 @@ from lamina.codebuild.buildspec import (
     BuildspecStep,
     BundleEntry,
     CodeBuildMachine,
-    buildspecs,
+    buildspec,
     logins,
     public_hosts,
     results_prefix,
@@ -22,19 +22,17 @@ from lamina.refs import Reference
 
 HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 FIRST = BuildspecStep(number=1)
-SECOND = BuildspecStep(number=2, bases={1: f"{HOST}/base-dev:sha-1"}, after=(1,))
+SECOND = BuildspecStep(number=2, bases={1: f"{HOST}/base-dev:sha-1"})
 MACHINE = CodeBuildMachine(logins={HOST: "eu-west-1"}, region="eu-central-1")
 
 
-def spec(texts: Any, name: str = "buildspec.yml") -> dict[str, Any]:
-    return dict(json.loads(texts[name]))
+def spec(steps: tuple[BuildspecStep, ...], machine: CodeBuildMachine) -> dict[str, Any]:
+    return dict(json.loads(buildspec(steps, machine)))
 
 
 def test_one_machine_makes_all_steps_one_after_the_other() -> None:
-    texts = buildspecs((FIRST, SECOND), MACHINE, batch=False)
-    phases = spec(texts)["phases"]
+    phases = spec((FIRST, SECOND), MACHINE)["phases"]
 
-    assert list(texts) == ["buildspec.yml"]
     assert phases["pre_build"]["commands"] == [
         "tar --extract --preserve-permissions --file=contexts.tar",
         "mkdir -p results",
@@ -55,28 +53,10 @@ def test_one_machine_makes_all_steps_one_after_the_other() -> None:
     ]
 
 
-def test_a_batch_has_a_machine_for_each_step_and_the_graph_between_them() -> None:
-    texts = buildspecs((FIRST, SECOND), MACHINE, batch=True)
-
-    assert spec(texts) == {
-        "version": 0.2,
-        "batch": {
-            "fast-fail": True,
-            "build-graph": [
-                {"identifier": "step_1", "buildspec": "buildspec-1.yml"},
-                {"identifier": "step_2", "buildspec": "buildspec-2.yml", "depend-on": ["step_1"]},
-            ],
-        },
-    }
-    (only,) = spec(texts, "buildspec-2.yml")["phases"]["build"]["commands"]
-    assert "lamina: step 2" in only
-    assert "bake-1.json" not in only
-
-
 def test_a_builder_is_made_where_an_image_of_buildkit_is_named() -> None:
     machine = CodeBuildMachine(logins={}, region="eu-west-1", buildkit=f"{HOST}/moby/buildkit:v0.25.1")
 
-    assert spec(buildspecs((FIRST,), machine, batch=False))["phases"]["pre_build"]["commands"][-1] == (
+    assert spec((FIRST,), machine)["phases"]["pre_build"]["commands"][-1] == (
         "docker buildx create --name lamina --driver docker-container "
         f"--driver-opt image={HOST}/moby/buildkit:v0.25.1 --use --bootstrap"
     )
@@ -84,7 +64,7 @@ def test_a_builder_is_made_where_an_image_of_buildkit_is_named() -> None:
 
 def test_secrets_come_from_the_stores_that_have_them() -> None:
     secrets = {"ca": "team/ca", "key": "ssm:/team/key"}
-    made = spec(buildspecs((FIRST,), CodeBuildMachine(logins={}, region="r", secrets=secrets), batch=False))
+    made = spec((FIRST,), CodeBuildMachine(logins={}, region="r", secrets=secrets))
 
     assert made["env"]["secrets-manager"] == {"LAMINA_SECRET_1": "team/ca"}
     assert made["env"]["parameter-store"] == {"LAMINA_SECRET_2": "/team/key"}
@@ -96,7 +76,7 @@ def test_secrets_come_from_the_stores_that_have_them() -> None:
 
 def test_nothing_configured_becomes_a_command() -> None:
     evil = CodeBuildMachine(logins={"h;reboot": "r$(id)"}, region="`id`", buildkit="x && reboot")
-    phases = spec(buildspecs((FIRST,), evil, batch=False))["phases"]
+    phases = spec((FIRST,), evil)["phases"]
 
     told = "\n".join((*phases["pre_build"]["commands"], *phases["build"]["finally"]))
     for word in ("'h;reboot'", "'r$(id)'", "'`id`'", "'image=x && reboot'"):
@@ -121,7 +101,7 @@ def test_ecr_public_is_logged_in_to_where_that_may_be() -> None:
     images = map(Reference.parse, ("public.ecr.aws/lambda/python:3.13", "python:3", f"{HOST}/base:1"))
     machine = CodeBuildMachine(logins={}, region="eu-west-1", public=public_hosts(images))
 
-    *_, login = spec(buildspecs((FIRST,), machine, batch=False))["phases"]["pre_build"]["commands"]
+    *_, login = spec((FIRST,), machine)["phases"]["pre_build"]["commands"]
 
     assert login == (
         "{ aws ecr-public get-login-password --region us-east-1 | "

@@ -40,14 +40,13 @@ class Stand:
 
     aws: ScriptedAws
     steps: tuple[RemoteStep, ...]
-    batch: bool = False
     follow: bool = False
     said: list[str] = field(default_factory=list)
     view: View = field(default_factory=View)
     now: float = 0.0
 
     def __post_init__(self) -> None:
-        self.started = Started(id=BUILD, project="lamina-amd64", steps=self.steps, batch=self.batch)
+        self.started = Started(id=BUILD, project="lamina-amd64", steps=self.steps)
         self.follower = Follower(
             CodeBuild(self.aws),
             (self.started,),
@@ -113,49 +112,6 @@ def test_every_line_is_said_on_request_but_events(steps: tuple[RemoteStep, ...])
     stand.wait()
 
     assert stand.said == ["Login Succeeded", "as ***"]
-
-
-def test_events_of_the_log_take_the_place_of_those_that_never_came(
-    steps: tuple[RemoteStep, ...], tmp_path: Path
-) -> None:
-    lines = log(
-        "hello",
-        "lamina: step 1",
-        EVENT,
-        "ERROR: oh hunter2hunter2",
-        "[Container] Phase complete",
-        "lamina: step 2",
-        "x",
-    )
-    aws = ScriptedAws({"batch_get_builds": [told("FAILED")], "get_log_events": lines})
-    stand = Stand(aws, steps)
-    stand.wait()
-    (tmp_path / "events-2.jsonl").write_text("whole\n")
-    stand.follower.write_events(tmp_path)
-
-    assert (tmp_path / "events-1.jsonl").read_text() == f"{EVENT}\nERROR: oh ***\n"
-    assert (tmp_path / "events-2.jsonl").read_text() == "whole\n"
-
-
-def test_the_tasks_of_a_batch_are_followed_each_with_its_log(steps: tuple[RemoteStep, ...]) -> None:
-    arn = "arn:aws:codebuild:eu-west-1:1:build/lamina-amd64:node"
-    batch = {"id": BUILD, "buildGroups": [{"identifier": "step_1", "currentBuildSummary": {"arn": arn}}]}
-    done = {"phaseType": "BUILD", "phaseStatus": "SUCCEEDED", "durationInSeconds": 1}
-    aws = ScriptedAws(
-        {
-            "batch_get_build_batches": [
-                {"buildBatches": [{**batch, "buildBatchStatus": status}]}
-                for status in ("IN_PROGRESS", "SUCCEEDED")
-            ],
-            "batch_get_builds": [told("SUCCEEDED", done, id="lamina-amd64:node")],
-            "get_log_events": log("lamina: step 1", EVENT),
-        }
-    )
-    stand = Stand(aws, steps, batch=True)
-
-    assert stand.wait()
-    assert stand.said == ["lamina-amd64 step_1: BUILD SUCCEEDED in 1 s"]
-    assert stand.view.seen
 
 
 def test_what_takes_too_long_is_given_up(steps: tuple[RemoteStep, ...]) -> None:

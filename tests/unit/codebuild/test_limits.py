@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lamina.codebuild.limits import as_batch, needed_secrets, notes, unfit
+from lamina.codebuild.limits import needed_secrets, notes, unfit
 from lamina.declare.codebuild import CodeBuildSettings
 from lamina.declare.config import Secret
 
@@ -48,11 +48,6 @@ def test_a_base_is_built_by_the_same_machine(receipts: Repo) -> None:
     assert "invoke codebuild.build --image base-receipt-label" in base
 
 
-def test_many_images_are_a_batch_if_that_has_a_role() -> None:
-    role = CodeBuildSettings(batch_role="arn", buildkit="x")
-    none = CodeBuildSettings(buildkit="x")
-
-    assert [as_batch(role, count) for count in (30, 31)] == [False, True]
-    assert not as_batch(none, 31)
-    assert [tuple(notes(each, 31)) != () for each in (role, none)] == [False, True]
-    assert "no image of BuildKit is configured" in next(notes(CodeBuildSettings(), 1)).what
+def test_a_missing_image_of_buildkit_is_noted() -> None:
+    assert tuple(notes(CodeBuildSettings(buildkit="x"))) == ()
+    assert "no image of BuildKit is configured" in next(notes(CodeBuildSettings())).what

@@ -7,7 +7,6 @@ from typing import Any
 
 from lamina.codebuild.project import (
     CodeBuildAccount,
-    batch_policy,
     bucket_changes,
     caller_policy,
     expiry_rule,
@@ -28,7 +27,6 @@ BUILDKIT = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/moby/buildkit:v0.25.1"
 SAMPLE = CodeBuildSettings(
     bucket="our-lamina-builds",
     role=ROLE,
-    batch_role=f"{ROLE}-batch",
     buildkit=BUILDKIT,
     secrets={"ca": "team/ca"},
 )
@@ -65,7 +63,6 @@ def test_nothing_is_allowed_on_everything_but_the_token() -> None:
     for policy in (
         role_policy(SAMPLE, ACCOUNT, BOTH, REPOSITORIES),
         caller_policy(SAMPLE, ACCOUNT, BOTH, REPOSITORIES),
-        batch_policy(SAMPLE, ACCOUNT, BOTH),
     ):
         wide = [each["Action"] for each in policy["Statement"] if "*" in each["Resource"]]
         assert wide in ([["ecr:GetAuthorizationToken"]], [])
@@ -110,17 +107,13 @@ def test_the_role_may_do_what_is_configured_and_no_more() -> None:
 
 def test_a_project_is_of_its_architecture_and_privileged() -> None:
     made = project_definition(SAMPLE, "arm64")
-    own = project_definition(
-        replace(SAMPLE, images={"arm64": BUILDKIT}, batch_role=None, timeout=600), "arm64"
-    )
+    own = project_definition(replace(SAMPLE, images={"arm64": BUILDKIT}, timeout=600), "arm64")
 
     assert made["environment"]["type"] == "ARM_CONTAINER"
     assert made["environment"]["privilegedMode"] is True
     assert made["environment"]["imagePullCredentialsType"] == "CODEBUILD"
-    assert made["buildBatchConfig"] == {"serviceRole": f"{ROLE}-batch", "timeoutInMins": 60}
     assert own["environment"]["imagePullCredentialsType"] == "SERVICE_ROLE"
     assert (own["timeoutInMinutes"], own["queuedTimeoutInMinutes"]) == (600, 480)
-    assert "buildBatchConfig" not in own
 
 
 THEIRS = {"name": "PROXY", "value": "proxy.example.org", "type": "PLAINTEXT"}
@@ -130,18 +123,17 @@ def test_only_what_differs_is_changed_and_what_is_not_ours_stays() -> None:
     wanted = project_definition(SAMPLE, "amd64")
     found = json.loads(json.dumps({**wanted, "arn": "arn:x", "badge": {"badgeEnabled": False}}))
     found["environment"] |= {"environmentVariables": [THEIRS], "computeType": "BUILD_GENERAL1_SMALL"}
-    del found["buildBatchConfig"]
+    del found["timeoutInMinutes"]
     changes = tuple(project_changes(wanted, found))
 
     assert {(each.setting, each.before, each.after) for each in changes} == {
         ("environment.computeType", "BUILD_GENERAL1_SMALL", "BUILD_GENERAL1_LARGE"),
-        ("buildBatchConfig.serviceRole", "nothing", f"{ROLE}-batch"),
-        ("buildBatchConfig.timeoutInMins", "nothing", "60"),
+        ("timeoutInMinutes", "nothing", "60"),
     }
     update = project_update(wanted, found, changes)
-    assert update.keys() == {"environment", "buildBatchConfig"}
+    assert update.keys() == {"environment", "timeoutInMinutes"}
     assert update["environment"] == {**wanted["environment"], "environmentVariables": [THEIRS]}
-    assert update["buildBatchConfig"] == wanted["buildBatchConfig"]
+    assert update["timeoutInMinutes"] == 60
     assert tuple(project_changes(wanted, {**wanted, "tags": []})) == ()
     (new,) = project_changes(wanted, None)
     assert (new.before, new.after.split()[0]) == (None, "LINUX_CONTAINER")

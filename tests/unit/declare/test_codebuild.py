@@ -32,17 +32,15 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         bucket = "our-builds"
         region = "eu-west-1"
         role = "{ROLE}"
-        batch-role = "{ROLE}-batch"
         buildkit = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/moby/buildkit:v0.25.1"
         compute = "BUILD_GENERAL1_SMALL"
         image-arm64 = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/machine:1"
         timeout = 20
-        batch-above = 5
         secrets = {{ ca = "team/ca", key = "ssm:/team/key" }}
         """,
     )
 
-    assert (made.batch_role, made.timeout, made.batch_above) == (f"{ROLE}-batch", 20, 5)
+    assert (made.role, made.timeout) == (ROLE, 20)
     assert made.image_of("arm64").endswith("/machine:1")
     assert made.image_of("amd64") == "aws/codebuild/amazonlinux-x86_64-standard:5.0"
     assert made.secrets == {"ca": "team/ca", "key": "ssm:/team/key"}
@@ -58,23 +56,21 @@ def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
             buildkit = "UPPER"
             compute = "HUGE"
             timeout = 1
-            batch-above = 0
-            batchrole = "x"
+            buildkits = "x"
             secrets = { ca = "a b; rm" }
             """,
         )
 
     wheres = [each.where for each in caught.value.problems]
     told = str(caught.value)
-    assert len(wheres) == 8
+    assert len(wheres) == 7
     for fault in (
         "'Our Builds' is not a bucket",
         "'lamina-codebuild' is not a role",
         "not a BuildKit image",
         "'HUGE' is not a machine size",
         "timeout is 1",
-        "batch-above is 0",
-        "did you mean batch-role?",
+        "did you mean buildkit?",
         "'a b; rm' is not a location of the secret ca",
     ):
         assert fault in told
