@@ -13,10 +13,14 @@ from lamina.errors import Problem
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adoption:
-    """The result of ``init``. configured: the images that are already declared.
+    """The result of ``init``.
 
-    text: ``pyproject.toml`` with the proposal; toml: only the proposal; None if there is nothing to add.
-    plan: None if there are errors, which findings list. installs: installs that several images repeat.
+    Attributes:
+        configured: the images that are already declared.
+        text: ``pyproject.toml`` with the proposal.
+        toml: only the proposal; None if there is nothing to add.
+        plan: None if there are errors, which findings list.
+        installs: installs that several images repeat.
     """
 
     configured: tuple[str, ...]

@@ -56,8 +56,10 @@ class Reader:
 class AllowList:
     """An ignore file that could be written.
 
-    dropped: caches and tests that reach the image now, but would not. lost: other files and sources.
-    gained: files that would reach the image, although the current rules hide them.
+    Attributes:
+        dropped: caches and tests that reach the image now, but would not.
+        lost: other files and sources.
+        gained: files that would reach the image, although the current rules hide them.
     """
 
     text: str
@@ -80,7 +82,9 @@ def is_generated(text: str) -> bool:
 def make_allow_list(readers: tuple[Reader, ...], now: Ignore, *, generated: bool, name: str) -> AllowList:
     """Return the ignore file of the Dockerfile that the readers share.
 
-    now: the current rules. generated: whether an earlier run of Lamina generated them.
+    Args:
+        now: the current rules.
+        generated: whether an earlier run of Lamina generated them.
     """
     sources = tuple(source for reader in readers for source in reader.sources)
     strays = tuple(_strays(readers, () if generated else now.rules))

@@ -15,7 +15,13 @@ from lamina.identify.wildcard import compile_wildcard, fixed_part, is_wildcard
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextChoice:
-    """A context. folder: relative to the repository. others: alternatives. missing: sources not in it."""
+    """A context.
+
+    Attributes:
+        folder: relative to the repository.
+        others: alternatives.
+        missing: sources not in it.
+    """
 
     folder: str
     others: tuple[str, ...] = ()

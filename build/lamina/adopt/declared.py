@@ -14,7 +14,9 @@ from lamina.errors import Problem
 class Declared:
     """An image as an infrastructure file declares it. Paths are POSIX and relative to the repository.
 
-    name: the image's name in the file, None if the file only names functions. where: ``file:line``.
+    Attributes:
+        name: the image's name in the file, None if the file only names functions.
+        where: ``file:line``.
     """
 
     dockerfile: str

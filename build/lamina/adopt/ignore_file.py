@@ -19,9 +19,13 @@ State = Literal["current", "new", "changed", "replaced", "by hand"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IgnoreFile:
-    """The ignore file of a Dockerfile. path: relative to the project; text: its content, None without one.
+    """The ignore file of a Dockerfile.
 
-    before, after: the files left in the contexts of its images. problems: stale rules.
+    Attributes:
+        path: relative to the project.
+        text: its content, None without one.
+        before, after: the files left in the contexts of its images.
+        problems: stale rules.
     """
 
     images: tuple[str, ...]

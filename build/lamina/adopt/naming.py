@@ -58,7 +58,12 @@ def own_names(reference: Reference) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bases:
-    """Names that Dockerfiles build FROM. made_by: the matching Dockerfile; unclear: several equal matches."""
+    """Names that Dockerfiles build FROM.
+
+    Attributes:
+        made_by: the matching Dockerfile.
+        unclear: several equal matches.
+    """
 
     made_by: Mapping[str, str]
     unclear: Mapping[str, tuple[str, ...]]
@@ -86,7 +91,12 @@ def match_bases(dockerfiles: Iterable[str], used: Iterable[Used]) -> Bases:
 def name_images(
     dockerfiles: Iterable[str], bases: Mapping[str, str], *, repository: str, taken: Iterable[str]
 ) -> Mapping[str, str]:
-    """Return Dockerfile -> unique name. repository: its name. taken: names that must not be used."""
+    """Return Dockerfile -> unique name.
+
+    Args:
+        repository: its name.
+        taken: names that must not be used.
+    """
     given = {path: name for name, path in bases.items()}
     names: dict[str, str] = {}
     used = {*taken, *given.values()}

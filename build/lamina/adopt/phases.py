@@ -20,7 +20,12 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One point of the checklist. detail: the evidence. next: the command to run."""
+    """One point of the checklist.
+
+    Attributes:
+        detail: the evidence.
+        next: the command to run.
+    """
 
     phase: int
     name: str
@@ -53,7 +58,12 @@ def ignore_check(files: Sequence[IgnoreFile]) -> Check:
 
 
 def buildkit_check(builder: str | None, problem: Problem | None) -> Check:
-    """Phase 1: BuildKit builds. builder: its description; problem: why there is none."""
+    """Phase 1: BuildKit builds.
+
+    Args:
+        builder: its description.
+        problem: why there is none.
+    """
     if problem is not None:
         return _not_yet(1, "BuildKit", problem.what, problem.hint)
     return _done(1, "BuildKit", builder or "")
@@ -96,7 +106,12 @@ def build_check(plan: Plan | None, kind: str) -> Check:
 
 
 def tag_check(alias: str | None, missing: Sequence[str] | None) -> Check:
-    """Phase 2: images have the revision's tag. alias: None without a clean tree; missing: None if unknown."""
+    """Phase 2: images have the revision's tag.
+
+    Args:
+        alias: None without a clean tree.
+        missing: None if unknown.
+    """
     if alias is None:
         return _not_applicable(2, "tag", "git-<sha> tags need a clean tree; content tags do not")
     if missing is None:

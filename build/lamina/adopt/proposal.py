@@ -42,7 +42,12 @@ class ImageProposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """The proposed configuration. platform: of all images, if the known ones agree. notes: for the user."""
+    """The proposed configuration.
+
+    Attributes:
+        platform: of all images, if the known ones agree.
+        notes: for the user.
+    """
 
     images: tuple[ImageProposal, ...]
     platform: str | None

@@ -87,7 +87,9 @@ def _declared(call: ast.Call, function: ast.Call | None, path: str, root: Path) 
 class _ImageArguments:
     """The arguments of a call that builds an image.
 
-    context, file: the values given, of any type. in_context: whether the file is relative to the context.
+    Attributes:
+        context, file: the values given, of any type.
+        in_context: whether the file is relative to the context.
     """
 
     context: Any

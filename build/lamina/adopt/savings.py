@@ -20,7 +20,12 @@ _WITH_VALUE = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeated:
-    """An install that several images repeat. package: as written; images: name -> ``file:line``."""
+    """An install that several images repeat.
+
+    Attributes:
+        package: as written.
+        images: name -> ``file:line``.
+    """
 
     package: str
     images: dict[str, str]

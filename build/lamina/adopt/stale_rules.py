@@ -25,8 +25,12 @@ def find_stale_rules(
 ) -> Iterator[Problem]:
     """Yield the faults of a Dockerfile's ignore file.
 
-    file: its path; text: its content, None if it does not exist. rules: the current rules. made: the list
-    that would be generated. generated: whether the file was generated.
+    Args:
+        file: its path.
+        text: its content, None if it does not exist.
+        rules: the current rules.
+        made: the list that would be generated.
+        generated: whether the file was generated.
     """
     if text is None:
         yield Problem(

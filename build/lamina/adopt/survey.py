@@ -34,7 +34,12 @@ _MAKES_IMAGES = re.compile("DockerImage|DockerBuild|from_image_asset|pulumi_dock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepositorySurvey:
-    """A repository's files. dockerfiles: sorted POSIX paths, relative to it. declared: their deployments."""
+    """A repository's files.
+
+    Attributes:
+        dockerfiles: sorted POSIX paths, relative to it.
+        declared: their deployments.
+    """
 
     dockerfiles: tuple[str, ...]
     declared: tuple[Declared, ...]

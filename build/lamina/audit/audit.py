@@ -35,9 +35,11 @@ _SEEDS = 10**6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """The audited images, in build order. skipped: how many images the plan skips.
+    """The audited images, in build order.
 
-    seed: the seed of the sample, to repeat it; None if all were audited.
+    Attributes:
+        skipped: how many images the plan skips.
+        seed: the seed of the sample, to repeat it; None if all were audited.
     """
 
     images: tuple[Audited, ...]

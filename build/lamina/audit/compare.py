@@ -23,7 +23,9 @@ from lamina.registries.content import Content, open_archive, read_entries
 class Audited:
     """An image and the result of its audit.
 
-    cached, total: steps of this build. ran: the instructions that were not cache hits.
+    Attributes:
+        cached, total: steps of this build.
+        ran: the instructions that were not cache hits.
     """
 
     image: Image

@@ -29,8 +29,10 @@ _SHOWN_FILES = 5
 class Makeup:
     """An image's configuration.
 
-    layers: digests of the unpacked layers (diff_ids), lowest first. made_by: the instruction of each layer,
-    as the builder recorded it. settings: ``Cmd``, ``ENV PATH``, ``label x``… and the platform, if not empty.
+    Attributes:
+        layers: digests of the unpacked layers (diff_ids), lowest first.
+        made_by: the instruction of each layer, as the builder recorded it.
+        settings: ``Cmd``, ``ENV PATH``, ``label x``… and the platform, if not empty.
     """
 
     layers: tuple[str, ...]
@@ -79,9 +81,11 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A pair of layers that differ. files: descriptions of the differences; None if unreadable.
+    """A pair of layers that differ.
 
-    proves: whether the difference proves that the skip was wrong.
+    Attributes:
+        files: descriptions of the differences; None if unreadable.
+        proves: whether the difference proves that the skip was wrong.
     """
 
     pair: Pair

@@ -13,7 +13,12 @@ from lamina.report.table import TextTable
 
 
 def show_audit(screen: Screen, audited: Iterable[Audited], *, skipped: int, seed: int | None) -> None:
-    """Show the verdicts as a table. skipped: number of skipped images. seed: of the sample, if any."""
+    """Show the verdicts as a table.
+
+    Args:
+        skipped: number of skipped images.
+        seed: of the sample, if any.
+    """
     table = TextTable(("image", "verdict", "why", "cached", "tag"))
     counts: dict[str, int] = {"confirmed": 0, "false skip": 0, "not comparable": 0}
     for each in audited:

@@ -50,9 +50,14 @@ _QUEUE_SECONDS = 600.0  # the wait for a machine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeBuildOptions:
-    """Options of a build. wait: for its end. follow: print every line of its log. timeout: minutes.
+    """Options of a build.
 
-    pause: sleeps for seconds. clock: returns seconds.
+    Attributes:
+        wait: for its end.
+        follow: print every line of its log.
+        timeout: minutes.
+        pause: sleeps for seconds.
+        clock: returns seconds.
     """
 
     wait: bool = True

@@ -36,7 +36,9 @@ _FIXED = {"BUILDX_METADATA_PROVENANCE": "disabled", "BUILDX_NO_DEFAULT_ATTESTATI
 class BuildspecStep:
     """One call of bake.
 
-    number: from 1. bases: number of a base image that an earlier step pushes -> its tag.
+    Attributes:
+        number: from 1.
+        bases: number of a base image that an earlier step pushes -> its tag.
     """
 
     number: int
@@ -57,9 +59,12 @@ class BuildspecStep:
 class CodeBuildMachine:
     """Registries, builder and secrets of a build.
 
-    logins: host -> region of registries that require a token. public: hosts of ECR Public, where a token is
-    optional. region: of the bucket. buildkit: the image of BuildKit; None for the engine's default builder.
-    secrets: the needed ones as in `CodeBuildSettings`, in the order of `secret_file`.
+    Attributes:
+        logins: host -> region of registries that require a token.
+        public: hosts of ECR Public, where a token is optional.
+        region: of the bucket.
+        buildkit: the image of BuildKit; None for the engine's default builder.
+        secrets: the needed ones as in `CodeBuildSettings`, in the order of `secret_file`.
     """
 
     logins: Mapping[str, str]

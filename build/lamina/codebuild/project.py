@@ -25,7 +25,12 @@ _PUSH = ("ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectChange:
-    """A setting to change. what: the resource. before: the current value, None without one."""
+    """A setting to change.
+
+    Attributes:
+        what: the resource.
+        before: the current value, None without one.
+    """
 
     what: str
     setting: str
@@ -151,7 +156,9 @@ def role_policy(
 ) -> Mapping[str, Any]:
     """Return the least policy for the role of builds.
 
-    repositories: those of the images and their caches. outside: further images that builds pull.
+    Args:
+        repositories: those of the images and their caches.
+        outside: further images that builds pull.
     """
     bucket = f"arn:{account.partition}:s3:::{settings.bucket}"
     groups = [f"log-group:/aws/codebuild/{settings.project_of(each)}" for each in architectures]

@@ -35,7 +35,13 @@ from lamina.flow.session import Session
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """The comparison. bucket, projects: changes. existing: by project. policies: name -> document."""
+    """The comparison.
+
+    Attributes:
+        bucket, projects: changes.
+        existing: by project.
+        policies: name -> document.
+    """
 
     bucket: tuple[ProjectChange, ...]
     has_bucket: bool

@@ -23,7 +23,13 @@ _NANO = 10**9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceBundle:
-    """The content of the zip. key: its key in the bucket. contexts: a tar. texts: file name -> content."""
+    """The content of the zip.
+
+    Attributes:
+        key: its key in the bucket.
+        contexts: a tar.
+        texts: file name -> content.
+    """
 
     key: str
     contexts: Path

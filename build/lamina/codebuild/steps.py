@@ -104,7 +104,9 @@ def collect_results(
 ) -> Outcome:
     """Return the outcome of a successful build; its images are confirmed as after a local build.
 
-    folder: with the events and metadata of each step. clock: seconds since the epoch.
+    Args:
+        folder: with the events and metadata of each step.
+        clock: seconds since the epoch.
     """
     results: dict[str, Result] = {}
     problems: list[Problem] = []

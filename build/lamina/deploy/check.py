@@ -21,8 +21,11 @@ from lamina.registries.base import Manifest
 class CheckTarget:
     """An image to check.
 
-    platform: the platform it must have; None: whatever its configuration says. runs: whether a function can
-    run it, unlike a base. functions: the functions declared for it. image: None for a reference of --ref.
+    Attributes:
+        platform: the platform it must have; None: whatever its configuration says.
+        runs: whether a function can run it, unlike a base.
+        functions: the functions declared for it.
+        image: None for a reference of --ref.
     """
 
     name: str

@@ -31,9 +31,12 @@ _Made = TypeVar("_Made")
 class DeployOptions:
     """How to deploy.
 
-    alias: the alias to move to a newly published version. publish: publish a version even without an alias.
-    smoke: call each deployed function before aliases move. timeout: seconds one function may take.
-    take_over: also deploy to functions that run an image of another stack.
+    Attributes:
+        alias: the alias to move to a newly published version.
+        publish: publish a version even without an alias.
+        smoke: call each deployed function before aliases move.
+        timeout: seconds one function may take.
+        take_over: also deploy to functions that run an image of another stack.
     """
 
     alias: str | None = None

@@ -28,8 +28,10 @@ _POINTED: Mapping[Status, Status] = {"skipped": "pointed"}
 class DeployResult:
     """The result for one function.
 
-    version: the published version, None if none was published. status: ``stopped`` if the user ended the
-    deployment before the function was changed, ``begun`` if its update started but was not waited for.
+    Attributes:
+        version: the published version, None if none was published.
+        status: ``stopped`` if the user ended the deployment before the function was changed, ``begun`` if
+            its update started but was not waited for.
     """
 
     move: FunctionUpdate
@@ -71,8 +73,11 @@ def apply(
 class _Updates:
     """The updates of a deployment's functions, several at once.
 
-    changing: names of the functions being updated, to be waited for at Ctrl-C. done: results so far, by
-    function name. The threads are daemons, so that a second Ctrl-C exits at once.
+    The threads are daemons, so that a second Ctrl-C exits at once.
+
+    Attributes:
+        changing: names of the functions being updated, to be waited for at Ctrl-C.
+        done: results so far, by function name.
     """
 
     deployment: Deployment
@@ -212,8 +217,9 @@ def _try(client: Functions, name: str, version: str, event: bytes, timeout: floa
 class _Pointing:
     """The move of an alias of every function to its new version.
 
-    moved: functions whose alias would have to be put back. shifting: those of them whose calls move only
-    when provisioned concurrency is ready.
+    Attributes:
+        moved: functions whose alias would have to be put back.
+        shifting: those of them whose calls move only when provisioned concurrency is ready.
     """
 
     deployment: Deployment

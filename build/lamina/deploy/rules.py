@@ -16,8 +16,11 @@ ARCHITECTURES: Mapping[str, str] = {"amd64": "x86_64", "arm64": "arm64"}
 class DesiredFunction:
     """A declared function, and the image it should run.
 
-    digest: of the pushed image. uri: that image by digest, as Lambda expects it. platform: of the image, for
-    example ``linux/arm64``. tag: its content tag.
+    Attributes:
+        digest: of the pushed image.
+        uri: that image by digest, as Lambda expects it.
+        platform: of the image, for example ``linux/arm64``.
+        tag: its content tag.
     """
 
     function: Function
@@ -51,9 +54,11 @@ class Running:
 class FunctionUpdate:
     """The planned update of a function.
 
-    image, command: whether each has to change. reasons: why, or why nothing has to. alias: the version that
-    the alias names, None if there is no such alias or none was requested. pointed: whether the alias has to
-    move.
+    Attributes:
+        image, command: whether each has to change.
+        reasons: why, or why nothing has to.
+        alias: the version that the alias names, None if there is no such alias or none was requested.
+        pointed: whether the alias has to move.
     """
 
     wanted: DesiredFunction
@@ -156,9 +161,13 @@ def decide(
 class StatusRow:
     """The state of a function at ``$LATEST``, a version, or an alias.
 
-    place: ``$LATEST``, ``7`` or ``live = 7``. tag: the worktree's content tag. pushed: its digest in the
-    registry, None if it is not pushed. digest: of the image that runs, None if there is none. verdict: see
-    `judge`. counts: whether calls go to this version or alias.
+    Attributes:
+        place: ``$LATEST``, ``7`` or ``live = 7``.
+        tag: the worktree's content tag.
+        pushed: its digest in the registry, None if it is not pushed.
+        digest: of the image that runs, None if there is none.
+        verdict: see `judge`.
+        counts: whether calls go to this version or alias.
     """
 
     image: str

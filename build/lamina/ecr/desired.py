@@ -45,7 +45,12 @@ Aspects = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EcrCaller:
-    """The caller. account: the caller's account; registry: the account that owns the registry."""
+    """The caller.
+
+    Attributes:
+        account: the caller's account.
+        registry: the account that owns the registry.
+    """
 
     partition: str
     account: str

@@ -48,8 +48,9 @@ class AccountRegion:
 class PullingAccount:
     """An account whose functions may run images.
 
-    where: the setting or policy that says so. by_policy: whether only a policy gives it access, which may be
-    for other purposes than functions.
+    Attributes:
+        where: the setting or policy that says so.
+        by_policy: whether only a policy gives it access, which may be for other purposes than functions.
     """
 
     account: str
@@ -61,7 +62,9 @@ class PullingAccount:
 class OpenPrincipal:
     """A principal that stands for accounts a policy does not name.
 
-    who: ``any account`` or ``the organisation o-1``. where: the policy.
+    Attributes:
+        who: ``any account`` or ``the organisation o-1``.
+        where: the policy.
     """
 
     who: str

@@ -34,8 +34,10 @@ _CACHE = re.compile(r"cache-[\w.-]+", re.ASCII)
 class HeldManifest:
     """A manifest in a repository.
 
-    size: bytes, compressed. pushed: None if unknown. subject: the digest a referrer (a signature, an
-    attestation) refers to.
+    Attributes:
+        size: bytes, compressed.
+        pushed: None if unknown.
+        subject: the digest a referrer (a signature, an attestation) refers to.
     """
 
     repository: str
@@ -56,7 +58,9 @@ class HeldManifest:
 class Links:
     """The manifests that a manifest needs.
 
-    children: digests an index lists. bases: ``repository:tag`` or ``repository@digest``.
+    Attributes:
+        children: digests an index lists.
+        bases: ``repository:tag`` or ``repository@digest``.
     """
 
     children: tuple[str, ...] = ()
@@ -107,10 +111,13 @@ class ManifestInventory:
 class RetentionRules:
     """The rules that keep manifests.
 
-    now: the time from which ages count. keep_last: how many of the newest images of each repository to keep.
-    days, cache_days: keep images and caches younger than this. used: digest -> the functions that run it.
-    current: ``repository:tag`` of each image the worktree would build. caches: the same for the caches that
-    builds would read or write.
+    Attributes:
+        now: the time from which ages count.
+        keep_last: how many of the newest images of each repository to keep.
+        days, cache_days: keep images and caches younger than this.
+        used: digest -> the functions that run it.
+        current: ``repository:tag`` of each image the worktree would build.
+        caches: the same for the caches that builds would read or write.
     """
 
     now: datetime
@@ -124,7 +131,12 @@ class RetentionRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionVerdict:
-    """The decision about a manifest. rule: the same text for all manifests of one reason; detail: why."""
+    """The decision about a manifest.
+
+    Attributes:
+        rule: the same text for all manifests of one reason.
+        detail: why.
+    """
 
     held: HeldManifest
     action: Action
@@ -136,9 +148,11 @@ class RetentionVerdict:
 class Collection:
     """The decisions about all manifests.
 
-    looked: the accounts and regions whose functions were read, ``account …, region``. dated: whether ages
-    count from the push; otherwise from the build, if an image records it. lists: digest of an index -> the
-    digests in it. doubts: why functions of unknown accounts may run images.
+    Attributes:
+        looked: the accounts and regions whose functions were read, ``account …, region``.
+        dated: whether ages count from the push; otherwise from the build, if an image records it.
+        lists: digest of an index -> the digests in it.
+        doubts: why functions of unknown accounts may run images.
     """
 
     verdicts: tuple[RetentionVerdict, ...]
@@ -157,8 +171,10 @@ class Collection:
 class Collected:
     """The result of a deletion.
 
-    deleted: only manifests whose deletion was confirmed. left: repository and digest -> why it was not
-    deleted. A manifest in neither was not reached. error: why the deletion is incomplete, None if it is not.
+    Attributes:
+        deleted: only manifests whose deletion was confirmed.
+        left: repository and digest -> why it was not deleted. A manifest in neither was not reached.
+        error: why the deletion is incomplete, None if it is not.
     """
 
     deleted: tuple[HeldManifest, ...]

@@ -20,8 +20,10 @@ _HOST = '[tool.lamina.ecr] host = "<account>.dkr.ecr.<region>.amazonaws.com"'
 class ImageOutput:
     """An image reference for functions.
 
-    ref: by digest, or by content tag with --plan-only. tag: the content tag in both cases. functions: the
-    declared functions that run the image.
+    Attributes:
+        ref: by digest, or by content tag with --plan-only.
+        tag: the content tag in both cases.
+        functions: the declared functions that run the image.
     """
 
     image: str
@@ -32,7 +34,12 @@ class ImageOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """The manifest's entry for an image. ref: with tag and digest. pushed: confirmed in a registry."""
+    """The manifest's entry for an image.
+
+    Attributes:
+        ref: with tag and digest.
+        pushed: confirmed in a registry.
+    """
 
     image: str
     fingerprint: str
@@ -44,9 +51,11 @@ class Recorded:
 class DesiredOutput:
     """An image as the worktree has it.
 
-    repository: where the image belongs; without a host if that is not known offline. fingerprint: of its
-    current files, None if it does not matter. changes: the differences from the recorded inputs, a line each.
-    flags: the flags a build needs to push to the same repository, for example ``--stack prod``.
+    Attributes:
+        repository: where the image belongs; without a host if that is not known offline.
+        fingerprint: of its current files, None if it does not matter.
+        changes: the differences from the recorded inputs, a line each.
+        flags: the flags a build needs to push to the same repository, for example ``--stack prod``.
     """
 
     image: str

@@ -53,7 +53,12 @@ class ContextFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """A source without a match. hidden_by: the rule that excludes one. nearest: a similar existing path."""
+    """A source without a match.
+
+    Attributes:
+        hidden_by: the rule that excludes one.
+        nearest: a similar existing path.
+    """
 
     source: SourceFiles
     path: str

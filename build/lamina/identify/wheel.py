@@ -49,7 +49,12 @@ _Rule = Callable[[str], tuple[str, str, str] | None]
 
 
 def read_wheel(files: Mapping[str, str], read: Callable[[str], str | None]) -> Wheel:
-    """Read a project's wheel. files: path in the project -> origin. read: origin -> text."""
+    """Read a project's wheel.
+
+    Args:
+        files: path in the project -> origin.
+        read: origin -> text.
+    """
     text = read(files[PYPROJECT]) if PYPROJECT in files else None
     config = _toml(text)
     backend = str(_table(config, "build-system").get("build-backend", "setuptools.build_meta"))

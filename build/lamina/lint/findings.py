@@ -14,8 +14,10 @@ Severity = Literal["error", "warning", "note"]
 class Edit:
     """A replacement of lines of a file; a file that does not exist is created.
 
-    start: the first line replaced, counted from 1; end: the first line kept. If both are equal, the new lines
-    are inserted before that line. lines: without line ends.
+    Attributes:
+        start: the first line replaced, counted from 1.
+        end: the first line kept. If both are equal, the new lines are inserted before that line.
+        lines: without line ends.
     """
 
     file: str
@@ -32,9 +34,11 @@ Fix = tuple[Edit, ...]
 class Hit:
     """A place where a rule is broken.
 
-    hint: what to do by hand, if there is no safe fix. step: whether the line belongs to a build step, whose
-    duration may be known. certainty: a hit that is not certain is a warning at most. unless: what would prove
-    the hit wrong.
+    Attributes:
+        hint: what to do by hand, if there is no safe fix.
+        step: whether the line belongs to a build step, whose duration may be known.
+        certainty: a hit that is not certain is a warning at most.
+        unless: what would prove the hit wrong.
     """
 
     image: str
@@ -50,7 +54,12 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A hit with the texts of its rule. rule: the id. line: counted from 1."""
+    """A hit with the texts of its rule.
+
+    Attributes:
+        rule: the id.
+        line: counted from 1.
+    """
 
     rule: str
     slug: str

@@ -37,9 +37,14 @@ class CopiedPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStep:
-    """A RUN. installs: by pip; tools: by others. places: copied and mounted paths, the last one first.
+    """A RUN and its installs.
 
-    root: whether root runs it. environment: the variables set by ENV so far, as written.
+    Attributes:
+        installs: by pip.
+        tools: installs by other tools.
+        places: copied and mounted paths, the last one first.
+        root: whether root runs it.
+        environment: the variables set by ENV so far, as written.
     """
 
     image: Image

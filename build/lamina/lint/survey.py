@@ -25,7 +25,13 @@ _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """A Python project in a context. name: normalised; requires: as declared; dynamic: set by the build."""
+    """A Python project in a context.
+
+    Attributes:
+        name: normalised.
+        requires: as declared.
+        dynamic: set by the build.
+    """
 
     folder: str
     name: str
@@ -53,10 +59,14 @@ class Provided:
 class LintInput:
     """The input of all rules.
 
-    images: bases first. packages: by image and folder. whole: image -> all files that a COPY of the whole
-    context would take. strays: image -> ignore files in its context that are never read. idle_rules: image ->
-    rules of its ignore file that are probably misspelt. listings: image -> the text of each requirements
-    file. seconds_of: image and instruction -> seconds of its last run on this machine, if known.
+    Attributes:
+        images: bases first.
+        packages: by image and folder.
+        whole: image -> all files that a COPY of the whole context would take.
+        strays: image -> ignore files in its context that are never read.
+        idle_rules: image -> rules of its ignore file that are probably misspelt.
+        listings: image -> the text of each requirements file.
+        seconds_of: image and instruction -> seconds of its last run on this machine, if known.
     """
 
     project: Project

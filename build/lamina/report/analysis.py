@@ -27,7 +27,12 @@ class ExplainedStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlowStep:
-    """A step over several runs. longest, total: seconds. run: the run with the longest time."""
+    """A step over several runs.
+
+    Attributes:
+        longest, total: seconds.
+        run: the run with the longest time.
+    """
 
     image: str
     instruction: str
@@ -39,11 +44,16 @@ class SlowStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """The report of a run. steps: its instructions; around: BuildKit's other steps.
+    """The report of a run.
 
-    path: the critical path, first step to last. slowest: the slowest steps of the last runs. runs: those
-    runs, the latest first. cached, asked: the number of cache hits, and of instructions BuildKit looked up.
-    inits: of the functions of its images, as `invoke smoke` measured them last.
+    Attributes:
+        steps: its instructions.
+        around: BuildKit's other steps.
+        path: the critical path, first step to last.
+        slowest: the slowest steps of the last runs.
+        runs: those runs, the latest first.
+        cached, asked: the number of cache hits, and of instructions BuildKit looked up.
+        inits: of the functions of its images, as `invoke smoke` measured them last.
     """
 
     run: Run

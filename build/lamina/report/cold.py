@@ -25,9 +25,12 @@ _UNTOUCHED = ("skipped", "retagged")
 class Cold:
     """A cold build of an image: none of its own steps was a cache hit.
 
-    spans: when its own steps ran: start and end in seconds since the epoch. moved: bytes that BuildKit
-    fetched. layers: its own, digest -> bytes. pushed: whether the layers are a registry's: these are
-    compressed and have other digests than an engine's.
+    Attributes:
+        spans: when its own steps ran: start and end in seconds since the epoch.
+        moved: bytes that BuildKit fetched.
+        layers: its own, digest -> bytes.
+        pushed: whether the layers are a registry's: these are compressed and have other digests than an
+            engine's.
     """
 
     run: str

@@ -56,10 +56,12 @@ _NARROWEST = 12
 class Screen:
     """The output of a command. With ``as_json`` standard output gets a single JSON object.
 
-    stream: the one for people's lines, if standard output is reserved for the command's result.
-    plain: no live view; also without a terminal, and with ``BUILDKIT_PROGRESS=plain`` or ``CI``.
-    rewrite: rewrites each text, so that commands are shown as the user runs them.
     With ``GITHUB_ACTIONS`` it also writes workflow commands; see `GitHub`.
+
+    Args:
+        stream: the one for people's lines, if standard output is reserved for the command's result.
+        plain: no live view; also without a terminal, and with ``BUILDKIT_PROGRESS=plain`` or ``CI``.
+        rewrite: rewrites each text, so that commands are shown as the user runs them.
     """
 
     def __init__(
@@ -146,7 +148,9 @@ class Screen:
     def outcome(self, outcome: Outcome, *, seconds: float, brief: bool = False) -> None:
         """Print the closing table: the result of each image and, on a wide terminal, its digest.
 
-        seconds: of the whole command. brief: leave out skipped images.
+        Args:
+            seconds: of the whole command.
+            brief: leave out skipped images.
         """
         roomy = self._out.width >= _ROOMY
         headings = ("image", "action", "why", "cached", "seconds", "tag")

@@ -28,10 +28,13 @@ _RANK: tuple[State, ...] = ("ran", "failed", "cached", "shared", "stopped", "wai
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRecord:
-    """A step of one image in a run. started, finished: seconds since the epoch.
+    """A step of one image in a run.
 
-    name: with its number, ``[deps 2/3] RUN …``. by: the image that ran a shared step.
-    inputs: the digests of the steps whose results it uses.
+    Attributes:
+        started, finished: seconds since the epoch.
+        name: with its number, ``[deps 2/3] RUN …``.
+        by: the image that ran a shared step.
+        inputs: the digests of the steps whose results it uses.
     """
 
     image: str
@@ -64,9 +67,12 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRun:
-    """The result of one image in a run, from run.json. status: ``unknown`` if it was not recorded.
+    """The result of one image in a run, from run.json.
 
-    reasons: of the status. planned: the plan's reasons, whatever the result.
+    Attributes:
+        status: ``unknown`` if it was not recorded.
+        reasons: of the status.
+        planned: the plan's reasons, whatever the result.
     """
 
     name: str
@@ -87,9 +93,14 @@ class ImageRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run. started: seconds since the epoch. seconds: its duration. complete: whether run.json was written.
+    """A run.
 
     Unknown fields of a run that was killed are empty or None.
+
+    Attributes:
+        started: seconds since the epoch.
+        seconds: its duration.
+        complete: whether run.json was written.
     """
 
     id: str

@@ -26,8 +26,10 @@ _Versions = dict[str, str]
 class _InstallRecord:
     """The installs of one image, the latest last.
 
-    steps: step -> inputs -> installed versions; steps and inputs as digests, as their text may hold values.
-    images: image digest -> the versions that its steps installed.
+    Attributes:
+        steps: step -> inputs -> installed versions; steps and inputs as digests, as their text may hold
+            values.
+        images: image digest -> the versions that its steps installed.
     """
 
     steps: dict[str, dict[str, _Versions]] = field(default_factory=dict)

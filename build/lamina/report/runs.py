@@ -55,7 +55,9 @@ def keep_run(
 ) -> None:
     """Write the plan and the outcome of a run, and delete old runs.
 
-    started: seconds since the epoch. mask: the secrets to hide.
+    Args:
+        started: seconds since the epoch.
+        mask: the secrets to hide.
     """
     images = [
         {

@@ -41,7 +41,12 @@ _FLIP = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineBar:
-    """A step that took time. left, width: percent; top: pixels below the row's upper edge."""
+    """A step that took time.
+
+    Attributes:
+        left, width: percent.
+        top: pixels below the row's upper edge.
+    """
 
     label: str
     state: str
@@ -52,7 +57,13 @@ class TimelineBar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineMark:
-    """A step that took no time. left: percent; shift: pixels to its right; top: as of a bar."""
+    """A step that took no time.
+
+    Attributes:
+        left: percent.
+        shift: pixels to its right.
+        top: as of a bar.
+    """
 
     label: str
     state: str
@@ -101,7 +112,12 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartColumn:
-    """A run in the chart. left, width, middle: percent; top, height: pixels."""
+    """A run in the chart.
+
+    Attributes:
+        left, width, middle: percent.
+        top, height: pixels.
+    """
 
     label: str
     seconds: str

@@ -29,9 +29,13 @@ OUT_OF_MEMORY = "Runtime.OutOfMemory"
 class RawResponse:
     """The raw result of one event.
 
-    status: HTTP status, None without a response; fault: the reason, then. body: as received. log: the
-    container's output. peak: KiB of the function's processes at most, None if they had ended. killed: whether
-    the kernel killed the function for its memory.
+    Attributes:
+        status: HTTP status, None without a response.
+        fault: the reason, then.
+        body: as received.
+        log: the container's output.
+        peak: KiB of the function's processes at most, None if they had ended.
+        killed: whether the kernel killed the function for its memory.
     """
 
     status: int | None = None
@@ -44,9 +48,12 @@ class RawResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """The failure that Lambda would report. type: such as ``Runtime.ExitError``. trace: lines.
+    """The failure that Lambda would report.
 
-    advice: the rule whose effect the last lines show, with the next step; None if no rule is about them.
+    Attributes:
+        type: such as ``Runtime.ExitError``.
+        trace: lines.
+        advice: the rule whose effect the last lines show, with the next step; None if no rule is about them.
     """
 
     type: str
@@ -60,10 +67,13 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
-    """A function's response. payload: its return value, None for a failure. log: the function's own lines.
+    """A function's response.
 
-    init_ms, duration_ms, billed_ms: measured by the emulator, None for a phase that was not reached.
-    memory_mb: the peak memory of the function's processes, None if they had ended.
+    Attributes:
+        payload: its return value, None for a failure.
+        log: the function's own lines.
+        init_ms, duration_ms, billed_ms: measured by the emulator, None for a phase that was not reached.
+        memory_mb: the peak memory of the function's processes, None if they had ended.
     """
 
     payload: Any = None

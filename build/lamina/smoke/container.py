@@ -36,7 +36,13 @@ _NO_PYTHON = "the image has no python3, which is needed to send the event"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """The limits of an instance. memory: MB. timeout: seconds, with init. environment: extra variables."""
+    """The limits of an instance.
+
+    Attributes:
+        memory: MB.
+        timeout: seconds, with init.
+        environment: extra variables.
+    """
 
     memory: int
     timeout: int
@@ -45,7 +51,12 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerStart:
-    """How a container starts. command: the image's CMD, or its replacement. size: bytes, unpacked."""
+    """How a container starts.
+
+    Attributes:
+        command: the image's CMD, or its replacement.
+        size: bytes, unpacked.
+    """
 
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
@@ -61,7 +72,12 @@ class ContainerStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """A function to try. name: of the function. event: JSON."""
+    """A function to try.
+
+    Attributes:
+        name: of the function.
+        event: JSON.
+    """
 
     name: str
     ref: Reference
@@ -71,9 +87,13 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Smoked:
-    """A function and its response. function: the CMD. skipped: why it was not tried, if so.
+    """A function and its response.
 
-    init: its start explained, if that was asked for and possible. max_init: the configured limit in ms.
+    Attributes:
+        function: the CMD.
+        skipped: why it was not tried, if so.
+        init: its start explained, if that was asked for and possible.
+        max_init: the configured limit in ms.
     """
 
     image: str

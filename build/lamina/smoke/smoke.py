@@ -32,9 +32,11 @@ _NO_COMMAND = "(no CMD)"
 class SmokeOptions:
     """How to try functions.
 
-    event: a file; by default the one next to the handler. commands: replace each image's own CMD.
-    credentials: whether functions get the user's AWS credentials from the environment.
-    explain: whether to measure what the init of a function consists of, in a second container.
+    Attributes:
+        event: a file; by default the one next to the handler.
+        commands: replace each image's own CMD.
+        credentials: whether functions get the user's AWS credentials from the environment.
+        explain: whether to measure what the init of a function consists of, in a second container.
     """
 
     conditions: Conditions
