@@ -41,9 +41,12 @@ _ECR_DOMAINS: Mapping[str, frozenset[str]] = {
 class Reference:
     """A parsed image reference: ``[host/]repository[:tag][@digest]``.
 
-    host: registry host with port; None for a name without one (engines read it as Docker Hub).
-    repository: path on the host. digest: ``sha256:<64 hex>``.
     Grammar: https://github.com/distribution/reference
+
+    Attributes:
+        host: registry host with port; None for a name without one (engines read it as Docker Hub).
+        repository: path on the host.
+        digest: ``sha256:<64 hex>``.
     """
 
     host: str | None

@@ -22,7 +22,12 @@ _PAGES = 200  # of a log in one call; the next call continues
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A phase of a build. status: None while it runs. seconds: None when AWS does not report them."""
+    """A phase of a build.
+
+    Attributes:
+        status: None while it runs.
+        seconds: None when AWS does not report them.
+    """
 
     name: str
     status: str | None
@@ -58,8 +63,10 @@ class Build:
 class StartRequest:
     """A build to start.
 
-    source: ``bucket/key``. token: idempotency token, two starts with the same one are one build.
-    timeout: minutes.
+    Attributes:
+        source: ``bucket/key``.
+        token: idempotency token, two starts with the same one are one build.
+        timeout: minutes.
     """
 
     project: str

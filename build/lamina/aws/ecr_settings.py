@@ -32,7 +32,10 @@ class Identity:
 class RepositoryFacts:
     """The settings of a repository.
 
-    mutability: the mode; exclusions: tag patterns excluded from it. lifecycle, policy: None without one.
+    Attributes:
+        mutability: the mode.
+        exclusions: tag patterns excluded from it.
+        lifecycle, policy: None without one.
     """
 
     mutability: str

@@ -15,9 +15,13 @@ from lamina.parallel import gather
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsedImage:
-    """A version of a function that runs an image. version: ``$LATEST`` or a number; digest: of the image.
+    """A version of a function that runs an image.
 
     Aliases are not listed: they name versions.
+
+    Attributes:
+        version: ``$LATEST`` or a number.
+        digest: of the image.
     """
 
     function: str

@@ -16,12 +16,18 @@ _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})$")
 class Live:
     """A function, or a version of it, as Lambda reports it.
 
-    package: ``Image`` or ``Zip``. digest: of the image in use; None for a zip file or when not reported.
-    command, entry_point, directory: overrides of the image's own. architecture: ``x86_64``, ``arm64``.
-    state: ``Active``, ``Inactive``, ``Pending``, ``Failed``; cause: the code of the state's reason, ``Idle``.
-    update: ``Successful``, ``InProgress``, ``Failed``; reason: why the update or the state failed.
-    revision: of the configuration, changed by every update and new version. modified: time of the last one.
-    uri: of the image in use.
+    Attributes:
+        package: ``Image`` or ``Zip``.
+        digest: of the image in use; None for a zip file or when not reported.
+        command, entry_point, directory: overrides of the image's own.
+        architecture: ``x86_64``, ``arm64``.
+        state: ``Active``, ``Inactive``, ``Pending``, ``Failed``.
+        cause: the code of the state's reason, ``Idle``.
+        update: ``Successful``, ``InProgress``, ``Failed``.
+        reason: why the update or the state failed.
+        revision: of the configuration, changed by every update and new version.
+        modified: time of the last one.
+        uri: of the image in use.
     """
 
     name: str
@@ -43,7 +49,12 @@ class Live:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation:
-    """Provisioned concurrency of an alias. status: ``IN_PROGRESS``, ``READY`` or ``FAILED``; reason: why."""
+    """Provisioned concurrency of an alias.
+
+    Attributes:
+        status: ``IN_PROGRESS``, ``READY`` or ``FAILED``.
+        reason: why.
+    """
 
     status: str
     reason: str
@@ -56,9 +67,11 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alias:
-    """A name for a version. routes: further versions -> their share of the calls, 0 to 1.
+    """A name for a version.
 
-    allocation: its provisioned concurrency, if it was read and there is any.
+    Attributes:
+        routes: further versions -> their share of the calls, 0 to 1.
+        allocation: its provisioned concurrency, if it was read and there is any.
     """
 
     name: str

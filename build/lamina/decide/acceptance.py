@@ -39,8 +39,12 @@ _STORED, _FRAME = 0.999, 1 << 16
 class ImageFacts:
     """What a registry says about an image.
 
-    media_type: of the manifest. config_type: of the configuration. layers: the media type of each.
-    config: the image configuration. unpacked: a lower bound of the bytes of all layers; 0 if not measured.
+    Attributes:
+        media_type: of the manifest.
+        config_type: of the configuration.
+        layers: the media type of each.
+        config: the image configuration.
+        unpacked: a lower bound of the bytes of all layers; 0 if not measured.
     """
 
     media_type: str
@@ -149,7 +153,9 @@ def misplaced(ref: Reference, functions: Iterable[Function]) -> Iterator[str]:
 def unpacked_size(compressed: int, trailer: bytes) -> int:
     """Return the smallest unpacked size of a gzip file, in bytes, that its trailer allows.
 
-    compressed: its size as stored. trailer: its last four bytes, the size modulo 4 GiB (RFC 1952, ISIZE).
+    Args:
+        compressed: its size as stored.
+        trailer: its last four bytes, the size modulo 4 GiB (RFC 1952, ISIZE).
     """
     remainder = int.from_bytes(trailer, "little")
     least = int(compressed * _STORED) - _FRAME

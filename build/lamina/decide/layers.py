@@ -14,7 +14,12 @@ _LONGEST_STEP = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerStep:
-    """The step that makes a layer. text: with its line. exact: whether equal inputs give equal files."""
+    """The step that makes a layer.
+
+    Attributes:
+        text: with its line.
+        exact: whether equal inputs give equal files.
+    """
 
     text: str
     exact: bool

@@ -15,7 +15,12 @@ NONE = ("type=provenance,disabled=true", "type=sbom,disabled=true")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attestations:
-    """What a push attests. provenance: ``off``, ``min``, ``max``. generator: image that makes the SBOM."""
+    """What a push attests.
+
+    Attributes:
+        provenance: ``off``, ``min``, ``max``.
+        generator: image that makes the SBOM.
+    """
 
     provenance: str = "off"
     sbom: bool = False

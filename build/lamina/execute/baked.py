@@ -10,9 +10,13 @@ from lamina.execute.progress import Trace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baked:
-    """The result of one call of bake. error: its error output if it failed. stalled: why it was stopped.
+    """The result of one call of bake.
 
-    spoilt: images whose files may have changed between hashing and sending, and the images built from them.
+    Attributes:
+        error: its error output if it failed.
+        stalled: why it was stopped.
+        spoilt: images whose files may have changed between hashing and sending, and the images built from
+            them.
     """
 
     trace: Trace

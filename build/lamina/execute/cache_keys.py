@@ -45,7 +45,12 @@ def drop_dead_keys(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """The expected content of a cache that was just exported. steps: see `steps_digest`. layers: digests."""
+    """The expected content of a cache that was just exported.
+
+    Attributes:
+        steps: see `steps_digest`.
+        layers: digests.
+    """
 
     steps: str
     layers: frozenset[str] = frozenset()

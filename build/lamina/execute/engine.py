@@ -33,9 +33,12 @@ _VERSION = re.compile(r"v?(\d+)\.(\d+)")
 class Engine:
     """A Docker engine that answered.
 
-    host: as in DOCKER_HOST. docker, buildx: the commands to run for it, with ``environment``.
-    containerd: whether images are in the containerd store. private: whether it is Lamina's own.
-    architecture: as in a platform, ``amd64``.
+    Attributes:
+        host: as in DOCKER_HOST.
+        docker, buildx: the commands to run for it, with ``environment``.
+        containerd: whether images are in the containerd store.
+        private: whether it is Lamina's own.
+        architecture: as in a platform, ``amd64``.
     """
 
     host: str
@@ -54,10 +57,13 @@ class Engine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Builder:
-    """A buildx builder. name: for ``--builder``. driver: buildx's driver name.
+    """A buildx builder.
 
-    local_images: whether it sees the images in the engine's store; only the engine's own builder does.
-    remote_cache: whether it reads and writes a cache in a registry.
+    Attributes:
+        name: for ``--builder``.
+        driver: buildx's driver name.
+        local_images: whether it sees the images in the engine's store; only the engine's own builder does.
+        remote_cache: whether it reads and writes a cache in a registry.
     """
 
     name: str

@@ -35,9 +35,11 @@ class StalledError(RegistryError):
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """An exchange in progress. uncounted: whether it moves bytes that no event counts.
+    """An exchange in progress.
 
-    host: of the registry; None if the event does not name it.
+    Attributes:
+        uncounted: whether it moves bytes that no event counts.
+        host: of the registry; None if the event does not name it.
     """
 
     what: str
@@ -143,11 +145,15 @@ def _host(text: str) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StallRules:
-    """When a build counts as stalled. seconds: without progress; 0: never.
+    """When a build counts as stalled.
 
-    written: returns the bytes that the engine has written so far; None if they cannot be seen. host: of the
-    registry that images are pushed to. answers: whether that registry answers Lamina. say: prints a line when
-    a push is silent. clock: monotonic seconds.
+    Attributes:
+        seconds: without progress; 0: never.
+        written: returns the bytes that the engine has written so far; None if they cannot be seen.
+        host: of the registry that images are pushed to.
+        answers: whether that registry answers Lamina.
+        say: prints a line when a push is silent.
+        clock: monotonic seconds.
     """
 
     seconds: float = 0

@@ -23,9 +23,12 @@ _MINOR = re.compile(r"\d+\.\d+")
 class Externals:
     """The external images of a set of images.
 
-    identities: image -> external name -> its part of the fingerprint. references: image -> external name ->
-    the reference a build uses. Two images of different platforms may use the same name, each with the digest
-    of its platform. stand_ins: names replaced by a stand-in runtime. unlocked: names without a digest.
+    Attributes:
+        identities: image -> external name -> its part of the fingerprint.
+        references: image -> external name -> the reference a build uses. Two images of different platforms
+            may use the same name, each with the digest of its platform.
+        stand_ins: names replaced by a stand-in runtime.
+        unlocked: names without a digest.
     """
 
     identities: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

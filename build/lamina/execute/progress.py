@@ -86,10 +86,12 @@ class BakeStep:
 class Progress:
     """The progress of one image: steps done, cached and known so far, and the current step.
 
-    seconds: during which any of its own steps ran, without waiting for its base.
-    exported: whether it was stored or pushed. cold: whether none of its own steps was a cache hit.
-    moved: bytes that BuildKit fetched for it: contexts and base layers. spans: when its own steps ran: start
-    and end in seconds since the epoch, disjoint.
+    Attributes:
+        seconds: during which any of its own steps ran, without waiting for its base.
+        exported: whether it was stored or pushed.
+        cold: whether none of its own steps was a cache hit.
+        moved: bytes that BuildKit fetched for it: contexts and base layers.
+        spans: when its own steps ran: start and end in seconds since the epoch, disjoint.
     """
 
     done: int

@@ -53,7 +53,9 @@ def _name(request: BuildRequest, store: ImageStore, image: Image, found: FoundIm
 def carry(store: ImageStore, source: FoundImage, target: Reference) -> bool:
     """Copy the attestations of a retagged image to its new name. Return whether there are any.
 
-    source: with its content tag. target: the new name.
+    Args:
+        source: with its content tag.
+        target: the new name.
     """
     index = attested_ref(source.ref)
     found = store.find([index]).get(index)

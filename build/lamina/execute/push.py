@@ -22,8 +22,12 @@ def push_images(
 ) -> Mapping[Reference, Manifest]:
     """Push images of the engine's store, bases first, and confirm their digests.
 
-    images: the name in the store -> the name in the registry. Raises BuildError for missing images.
-    renew: gets new credentials; called once, if the registry rejects the current ones.
+    Args:
+        images: the name in the store -> the name in the registry.
+        renew: gets new credentials; called once, if the registry rejects the current ones.
+
+    Raises:
+        BuildError: images are missing.
     """
     existing = store.images(images)
     BuildError.check(

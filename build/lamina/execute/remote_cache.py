@@ -19,10 +19,14 @@ _CI_BRANCHES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME", "COD
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachePolicy:
-    """How a project caches. mode: ``max``, ``min``, ``inline`` or ``off``. branch: empty if unknown.
+    """How a project caches.
 
-    repository: the repository of an image's cache; ``{repository}`` is the image's own. fallback: another
-    branch whose cache is read too. exports: whether this run may write.
+    Attributes:
+        mode: ``max``, ``min``, ``inline`` or ``off``.
+        branch: empty if unknown.
+        repository: the repository of an image's cache; ``{repository}`` is the image's own.
+        fallback: another branch whose cache is read too.
+        exports: whether this run may write.
     """
 
     mode: str
@@ -50,10 +54,14 @@ class CachePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageCache:
-    """The remote cache of one build. imports: existing references to read. export: the one to write, if any.
+    """The remote cache of one build.
 
-    steps: digest of the steps' inputs; see `steps_digest`. complete: whether one of the imports was written
-    for exactly these steps. home: the reference that may be written if that cache is incomplete nevertheless.
+    Attributes:
+        imports: existing references to read.
+        export: the one to write, if any.
+        steps: digest of the steps' inputs; see `steps_digest`.
+        complete: whether one of the imports was written for exactly these steps.
+        home: the reference that may be written if that cache is incomplete nevertheless.
     """
 
     imports: tuple[Reference, ...] = ()
@@ -86,10 +94,14 @@ def make_caches(
     *,
     rewrite: bool = False,
 ) -> Mapping[str, ImageCache]:
-    """Return the cache of each image. existing: reference -> the steps it was written for.
+    """Return the cache of each image.
 
     A cache written for exactly these steps is read but not written again: a builder hardly exports layers
-    that it never fetched, so a second export would contain less than the first. rewrite: always write.
+    that it never fetched, so a second export would contain less than the first.
+
+    Args:
+        existing: reference -> the steps it was written for.
+        rewrite: always write.
     """
     return {image.name: _cache(policy, image, existing, rewrite=rewrite) for image in images}
 

@@ -16,7 +16,9 @@ _RECONNECT_SECONDS = 4.0
 class RetryPolicy:
     """The retries of one run.
 
-    renew: gets new credentials for the registry; None if that is impossible. sleep: waits for some seconds.
+    Args:
+        renew: gets new credentials for the registry; None if that is impossible.
+        sleep: waits for some seconds.
     """
 
     def __init__(self, renew: Callable[[], None] | None, sleep: Callable[[float], None]) -> None:

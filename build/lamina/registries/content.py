@@ -28,8 +28,11 @@ _KINDS = {
 class Content:
     """An opened image.
 
-    config: the image configuration. digest: of its bytes. layers: lowest first, each opens a layer's tar
-    stream, compressed or not. annotations: the manifest's own.
+    Attributes:
+        config: the image configuration.
+        digest: of its bytes.
+        layers: lowest first, each opens a layer's tar stream, compressed or not.
+        annotations: the manifest's own.
     """
 
     config: Mapping[str, Any]

@@ -23,7 +23,12 @@ _KEEP_UNKNOWN = timedelta(hours=12)  # no ECR token lives longer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """The login of an earlier run. credential: None when a helper has it. expires: None when not known."""
+    """The login of an earlier run.
+
+    Attributes:
+        credential: None when a helper has it.
+        expires: None when not known.
+    """
 
     host: str
     credential: Credential | None

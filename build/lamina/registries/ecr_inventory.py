@@ -21,7 +21,12 @@ _UNCONFIRMED = "ECR did not confirm it"
 
 
 class EcrInventory:
-    """See `Inventory`. account: the registry's owner, None for the caller. prefix: path before every name."""
+    """See `Inventory`.
+
+    Args:
+        account: the registry's owner, None for the caller.
+        prefix: path before every name.
+    """
 
     says_when = True
 

@@ -37,8 +37,10 @@ _EVIDENT = (
 class EcrLogins:
     """Tokens by service and region, each requested once and stored while it is valid. Thread-safe.
 
-    clock: the current time with a time zone. open_clients: makes the clients of a region. learn: receives the
-    secrets to mask as they become known.
+    Args:
+        clock: the current time with a time zone.
+        open_clients: makes the clients of a region.
+        learn: receives the secrets to mask as they become known.
     """
 
     def __init__(

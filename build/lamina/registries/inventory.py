@@ -12,9 +12,12 @@ from typing import Protocol
 class StoredManifest:
     """A manifest in a repository.
 
-    size: bytes, compressed. pushed: see `Inventory.says_when`; None when not known. media_type: of the
-    manifest. artifact: the media type of its configuration, empty when not known. subject: for signatures and
-    attestations, the digest of the manifest they refer to.
+    Attributes:
+        size: bytes, compressed.
+        pushed: see `Inventory.says_when`; None when not known.
+        media_type: of the manifest.
+        artifact: the media type of its configuration, empty when not known.
+        subject: for signatures and attestations, the digest of the manifest they refer to.
     """
 
     digest: str

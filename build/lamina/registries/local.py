@@ -31,10 +31,12 @@ _ON_THE_WIRE = frozenset({"Waiting", "Pushing", "Downloading"})
 class LocalImage:
     """An image in the store.
 
-    id: the engine's id, the digest of the manifest with the containerd store, else of the configuration.
-    digest: of the manifest; None in the classic store for an image that was never pushed or pulled.
-    config: the configuration's digest, known to the containerd store for images built in this engine.
-    size: bytes as the engine counts them, unpacked. platform: ``linux/amd64``.
+    Attributes:
+        id: the engine's id, the digest of the manifest with the containerd store, else of the configuration.
+        digest: of the manifest; None in the classic store for an image that was never pushed or pulled.
+        config: the configuration's digest, known to the containerd store for images built in this engine.
+        size: bytes as the engine counts them, unpacked.
+        platform: ``linux/amd64``.
     """
 
     ref: Reference
@@ -53,9 +55,10 @@ class RefusedError(RegistryError):
 class LocalStore:
     """One engine, through docker-py; images are looked up over its socket. Its failures raise EngineError.
 
-    base_url: ``unix:///…``, ``tcp://…`` or ``ssh://…``; None for DOCKER_HOST or docker's own default.
-    api: a docker-py ``APIClient`` or a double to use instead of connecting.
-    stall: seconds after which a push or pull without progress fails; 0: no limit.
+    Args:
+        base_url: ``unix:///…``, ``tcp://…`` or ``ssh://…``; None for DOCKER_HOST or docker's own default.
+        api: a docker-py ``APIClient`` or a double to use instead of connecting.
+        stall: seconds after which a push or pull without progress fails; 0: no limit.
     """
 
     def __init__(self, base_url: str | None = None, *, api: Any = None, stall: float = 0) -> None:
@@ -230,7 +233,12 @@ def moving(events: Events, pace: Pace, clock: Callable[[], float] = time.monoton
 
 @contextmanager
 def engine_errors(what: str, where: str) -> Iterator[None]:
-    """Turn errors of docker-py into EngineError. what: the action, ``push x``; where: the engine's URL."""
+    """Turn errors of docker-py into EngineError.
+
+    Args:
+        what: the action, ``push x``.
+        where: the engine's URL.
+    """
     from docker.errors import APIError, DockerException
     from requests.exceptions import RequestException
 

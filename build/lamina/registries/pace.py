@@ -11,7 +11,9 @@ STALL_HINT = "check the registry; --stall <seconds> (LAMINA_STALL, 0: no limit) 
 class Pace:
     """Divides time into windows; a window with too few bytes is a stall.
 
-    seconds: the longest window; 0: no limit. now: seconds of a monotonic clock.
+    Args:
+        seconds: the longest window; 0: no limit.
+        now: seconds of a monotonic clock.
     """
 
     def __init__(self, seconds: float, now: float) -> None:

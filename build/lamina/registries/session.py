@@ -52,7 +52,9 @@ class _Endpoint:
 class RegistrySession:
     """Sends requests to ``host[:port]``. Thread-safe; discovery and credentials happen once.
 
-    credential: called only if the registry requires credentials. advice: the next steps for errors.
+    Args:
+        credential: called only if the registry requires credentials.
+        advice: the next steps for errors.
     """
 
     def __init__(

@@ -31,9 +31,11 @@ _CERTS_D = Path("/etc/docker/certs.d")
 class HttpTransport:
     """A `requests` session. Proxies and CA bundles are those of the process' environment. Thread-safe.
 
-    certs: docker's folders of further certificates, ``<host[:port]>/*.crt``. stall: seconds without progress
-    after which a request fails; 0: no limit except for small responses. So every request ends: a small one
-    within `READ_SECONDS`, another one within one ``stall`` more than its bytes take at the slowest pace.
+    Args:
+        certs: docker's folders of further certificates, ``<host[:port]>/*.crt``.
+        stall: seconds without progress after which a request fails; 0: no limit except for small responses.
+            So every request ends: a small one within `READ_SECONDS`, another one within one ``stall`` more
+            than its bytes take at the slowest pace.
     """
 
     def __init__(self, *, certs: Path = _CERTS_D, stall: float = STALL_SECONDS) -> None:

@@ -30,7 +30,9 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")  # proc(5): escaped blanks and backslashe
 class ServerFiles:
     """The paths of a server's files: those that must be short in /run, large ones in the cache.
 
-    kind: ``engine`` or ``registry``. identity: 8 hexadecimal digits from the cache's path, kind and name.
+    Attributes:
+        kind: ``engine`` or ``registry``.
+        identity: 8 hexadecimal digits from the cache's path, kind and name.
     """
 
     kind: str

@@ -36,8 +36,10 @@ _NO_IMAGE = b"GET /images/lamina.invalid/none/json HTTP/1.0\r\nHost: docker\r\n\
 class PrivateEngine:
     """A running private engine.
 
-    host: a value for DOCKER_HOST. docker, buildx: the matching programs; buildx runs without docker.
-    netns: the engine's network namespace, None for the machine's own network.
+    Attributes:
+        host: a value for DOCKER_HOST.
+        docker, buildx: the matching programs; buildx runs without docker.
+        netns: the engine's network namespace, None for the machine's own network.
     """
 
     name: str

@@ -24,7 +24,9 @@ _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 class Traffic:
     """Bytes received since the namespace was created.
 
-    internet: from outside. loopback: between programs in the namespace, in both directions.
+    Attributes:
+        internet: from outside.
+        loopback: between programs in the namespace, in both directions.
     """
 
     internet: int

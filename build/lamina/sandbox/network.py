@@ -28,8 +28,10 @@ _NETNS_FOLDER = Path("/var/run/netns")
 class Network:
     """An engine's bridge, address pool and network namespace.
 
-    pool: 4096 addresses; the first 256 are the default bridge's, the upper half is for the user's networks.
-    netns: a name in /var/run/netns, None for the machine's own network.
+    Attributes:
+        pool: 4096 addresses; the first 256 are the default bridge's, the upper half is for the user's
+            networks.
+        netns: a name in /var/run/netns, None for the machine's own network.
     """
 
     bridge: str

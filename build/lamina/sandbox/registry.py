@@ -25,8 +25,10 @@ _LISTEN = "0A"  # TCP_LISTEN, as /proc/net/tcp writes it
 class LocalRegistry:
     """A running private registry.
 
-    address: ``127.0.0.1:<port>``, the host in image names. tls: whether it serves HTTPS.
-    netns: the network namespace whose loopback it listens on, None for the machine's own.
+    Attributes:
+        address: ``127.0.0.1:<port>``, the host in image names.
+        tls: whether it serves HTTPS.
+        netns: the network namespace whose loopback it listens on, None for the machine's own.
     """
 
     name: str

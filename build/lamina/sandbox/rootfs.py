@@ -44,7 +44,12 @@ def build_root(
 ) -> tuple[str, ...]:
     """Fill ``root`` and return its packages, ``name=version``, sorted.
 
-    source: the mirror of ``suite``. python: ``3.13``. Raises EngineError with the tools' output.
+    Args:
+        source: the mirror of ``suite``.
+        python: ``3.13``.
+
+    Raises:
+        EngineError: a tool failed; it has the tools' output.
     """
     say(f"unpacking Debian {suite} with Python {python} (about a minute, once)")
     _bootstrap(runner, prefix, source, root, suite)

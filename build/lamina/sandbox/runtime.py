@@ -67,8 +67,10 @@ class Host(Protocol):
 class StandIn:
     """The replacement of ``public.ecr.aws/lambda/python:<python>`` on this machine.
 
-    identity: sha256 over the recipe and the packages, equal on machines with the same packages.
-    ref: an image name that no registry can serve. packages: Debian's and Python's, ``name=version``, sorted.
+    Attributes:
+        identity: sha256 over the recipe and the packages, equal on machines with the same packages.
+        ref: an image name that no registry can serve.
+        packages: Debian's and Python's, ``name=version``, sorted.
     """
 
     python: str
