@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -140,6 +140,17 @@ def explain_failure(steps: tuple[RemoteStep, ...], folder: Path) -> Outcome:
             results |= {name: lost_result(each.request, name, trace, what) for name, what in broken.items()}
     return Outcome(
         results={**cancel(steps, "the remote build failed").results, **results}, problems=tuple(problems)
+    )
+
+
+def join_outcomes(outcomes: Iterable[Outcome]) -> Outcome:
+    """Return the outcome of several builds together."""
+    known = tuple(outcomes)
+    return Outcome(
+        results={name: result for each in known for name, result in each.results.items()},
+        installs={name: steps for each in known for name, steps in each.installs.items()},
+        problems=tuple(problem for each in known for problem in each.problems),
+        uncached={name: gap for each in known for name, gap in each.uncached.items()},
     )
 
 

@@ -29,7 +29,8 @@ def setup(session: Session, *, dry_run: bool) -> int:
 
 def build(session: Session, *, wait: bool, follow: bool, timeout: int) -> int:
     """Build on CodeBuild. timeout: minutes; 0: as configured."""
-    from lamina.codebuild.build import CodeBuildOptions, build_on_codebuild
+    from lamina.codebuild.build import build_on_codebuild
+    from lamina.codebuild.run import CodeBuildOptions
 
     options = CodeBuildOptions(wait=wait, follow=follow, timeout=timeout or None)
     return report(session, "codebuild.build", lambda: build_on_codebuild(session, options))

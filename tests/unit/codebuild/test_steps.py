@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lamina.codebuild.steps import RemoteStep, cancel, collect_results, explain_failure, split
+from lamina.codebuild.steps import (
+    RemoteStep,
+    cancel,
+    collect_results,
+    explain_failure,
+    join_outcomes,
+    split,
+)
 from lamina.decide.plan import Decision
 from lamina.execute.bake import BuildRequest
 from lamina.execute.outcome import Outcome
@@ -120,6 +128,17 @@ def test_what_was_made_is_confirmed_by_the_registry(steps: tuple[RemoteStep, ...
     assert outcome.ok
     assert statuses(outcome) == dict.fromkeys((D, L, W, E), "built")
     assert {each.digest for each in outcome.results.values()} == {OURS}
+
+
+def test_two_builds_have_one_outcome_with_the_gaps_of_both_caches(steps: tuple[RemoteStep, ...]) -> None:
+    one = replace(cancel(steps[:1], "why"), uncached={D: "a layer is missing"}, installs={D: {"pip": {}}})
+    other = replace(cancel(steps[1:], "why"), uncached={L: "it failed"})
+
+    joined = join_outcomes([one, other])
+
+    assert set(joined.results) == {D, L, W, E}
+    assert joined.uncached == {D: "a layer is missing", L: "it failed"}
+    assert joined.installs == {D: {"pip": {}}}
 
 
 def test_what_the_registry_has_otherwise_does_not_count(
