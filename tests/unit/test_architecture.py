@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -223,6 +224,16 @@ def test_modules_can_be_read_in_one_sitting() -> None:
     lengths = {shown(file): len(file.read_text("utf-8").splitlines()) for file in modules()}
 
     assert {name: length for name, length in lengths.items() if length >= LONGEST} == {}
+
+
+def test_a_name_of_a_class_means_one_thing() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for file in modules():
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(shown(file))
+
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
 
 
 def test_slow_packages_are_imported_where_they_are_used() -> None:

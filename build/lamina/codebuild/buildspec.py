@@ -155,9 +155,9 @@ def _preparation(machine: CodeBuildMachine) -> Iterable[str]:
 def _secret_sources(machine: CodeBuildMachine) -> Mapping[str, Mapping[str, str]]:
     """Return store -> variable -> secret. CodeBuild sets the variables and masks their values in its log."""
     stores: dict[str, dict[str, str]] = {}
-    for number, place in enumerate(machine.secrets.values(), start=1):
-        store = "parameter-store" if place.startswith(PARAMETER) else "secrets-manager"
-        stores.setdefault(store, {})[_SECRET.format(number)] = place.removeprefix(PARAMETER)
+    for number, location in enumerate(machine.secrets.values(), start=1):
+        store = "parameter-store" if location.startswith(PARAMETER) else "secrets-manager"
+        stores.setdefault(store, {})[_SECRET.format(number)] = location.removeprefix(PARAMETER)
     return stores
 
 

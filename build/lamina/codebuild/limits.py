@@ -20,7 +20,7 @@ def architecture_of(image: Image) -> str:
 def needed_secrets(settings: CodeBuildSettings, images: Iterable[Image]) -> Mapping[str, str]:
     """Return the configured secrets that the images mount: id -> their name in AWS."""
     used = {name for image in images for name in image.node.recipe.secrets}
-    return {name: place for name, place in settings.secrets.items() if name in used}
+    return {name: location for name, location in settings.secrets.items() if name in used}
 
 
 def unfit(

@@ -174,9 +174,9 @@ def role_policy(
     ]
     if pulled := _pulled(account, outside):
         statements.append(_allow("Outside", list(_PULL), pulled))
-    places = settings.secrets.values()
-    managed = [_secret_arn(account, each) for each in places if not each.startswith(PARAMETER)]
-    parameters = [_parameter_arn(account, each) for each in places if each.startswith(PARAMETER)]
+    locations = settings.secrets.values()
+    managed = [_secret_arn(account, each) for each in locations if not each.startswith(PARAMETER)]
+    parameters = [_parameter_arn(account, each) for each in locations if each.startswith(PARAMETER)]
     if managed:
         statements.append(_allow("Secrets", ["secretsmanager:GetSecretValue"], managed))
     if parameters:
@@ -275,15 +275,15 @@ def _pulled(account: CodeBuildAccount, references: Iterable[Reference]) -> list[
     )
 
 
-def _secret_arn(account: CodeBuildAccount, place: str) -> str:
+def _secret_arn(account: CodeBuildAccount, location: str) -> str:
     """Return the ARN of a secret. Secrets Manager appends six characters; a part after ':' selects a key."""
-    if place.startswith("arn:"):
-        return ":".join(place.split(":")[:7])
-    return account.arn("secretsmanager", f"secret:{place.partition(':')[0]}-??????")
+    if location.startswith("arn:"):
+        return ":".join(location.split(":")[:7])
+    return account.arn("secretsmanager", f"secret:{location.partition(':')[0]}-??????")
 
 
-def _parameter_arn(account: CodeBuildAccount, place: str) -> str:
-    return account.arn("ssm", f"parameter/{place.removeprefix(PARAMETER).lstrip('/')}")
+def _parameter_arn(account: CodeBuildAccount, location: str) -> str:
+    return account.arn("ssm", f"parameter/{location.removeprefix(PARAMETER).lstrip('/')}")
 
 
 def _policy(statements: list[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -30,20 +30,24 @@ class OciInventory:
 
     def stored(self, repository: str) -> tuple[StoredManifest, ...]:
         """See `Inventory.stored`. ``pushed`` is the creation time in the image's configuration, if any."""
-        place = self._place(repository)
+        reference = self._reference(repository)
         tags: dict[str, list[str]] = defaultdict(list)
         found: dict[str, Manifest] = {}
-        tagged = self._registry.manifests(place.with_tag(tag) for tag in self._registry.tags(place))
+        tagged = self._registry.manifests(reference.with_tag(tag) for tag in self._registry.tags(reference))
         for ref, manifest in tagged.items():
             if manifest is not None and ref.tag is not None:
                 found[manifest.digest] = manifest
                 tags[manifest.digest].append(ref.tag)
         listed = [each.digest for manifest in found.values() for each in manifest.manifests]
-        children = self._registry.manifests(place.with_digest(each) for each in listed if each not in found)
+        children = self._registry.manifests(
+            reference.with_digest(each) for each in listed if each not in found
+        )
         found.update({each.digest: each for each in children.values() if each is not None})
         return tuple(
             gather(
-                lambda each: self._stored(place, each, tags[each.digest]), found.values(), threads=_THREADS
+                lambda each: self._stored(reference, each, tags[each.digest]),
+                found.values(),
+                threads=_THREADS,
             )
         )
 
@@ -51,31 +55,31 @@ class OciInventory:
         """See `Inventory.remove`."""
         for digest in digests:
             try:
-                self._registry.delete(self._place(repository).with_digest(digest))
+                self._registry.delete(self._reference(repository).with_digest(digest))
             except RegistryError as error:
                 yield digest, error.problems[0].what
             else:
                 yield digest, None
 
-    def _place(self, repository: str) -> Reference:
+    def _reference(self, repository: str) -> Reference:
         return Reference.parse(f"{self._registry.address}/{repository}")
 
-    def _stored(self, place: Reference, manifest: Manifest, tags: list[str]) -> StoredManifest:
+    def _stored(self, reference: Reference, manifest: Manifest, tags: list[str]) -> StoredManifest:
         return StoredManifest(
             digest=manifest.digest,
             tags=tuple(sorted(tags)),
             size=manifest.size,
-            pushed=self._created(place, manifest),
+            pushed=self._created(reference, manifest),
             media_type=manifest.media_type,
             artifact=manifest.config.media_type if manifest.config else "",
         )
 
-    def _created(self, place: Reference, manifest: Manifest) -> datetime | None:
+    def _created(self, reference: Reference, manifest: Manifest) -> datetime | None:
         if manifest.config is None:
             return None
         sink = io.BytesIO()
         try:
-            self._registry.blob(place, manifest.config, sink)
+            self._registry.blob(reference, manifest.config, sink)
             text = json.loads(sink.getvalue()).get("created")
             created = datetime.fromisoformat(str(text))
         except (RegistryError, ValueError, AttributeError):

@@ -14,7 +14,7 @@ _LINE = re.compile(r"^import time:\s+(\d+) \|\s+(\d+) \| ( *)(\S+)", re.M)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class InitPart:
     """Milliseconds of a part of init: on the clock, and of the processor."""
 
     wall: float
@@ -48,10 +48,10 @@ class Init:
             cache; None if the image has none.
     """
 
-    interpreter: Part
-    client: Part
-    imports: Part
-    handler: Part
+    interpreter: InitPart
+    client: InitPart
+    imports: InitPart
+    handler: InitPart
     slowest: tuple[PackageImport, ...]
     memory_mb: int
     compiled: int
@@ -86,10 +86,10 @@ def read_init(document: Mapping[str, Any], handler: str) -> Init | None:
         return None
     module = handler.rpartition(".")[0].replace("/", ".")
     own, imports = split_imports(document.get("imports") or "", module)
-    client, code = (Part(wall=start["wall"][at], cpu=start["cpu"][at]) for at in (1, 2))
+    client, code = (InitPart(wall=start["wall"][at], cpu=start["cpu"][at]) for at in (1, 2))
     handler_part, imports_part = _shares(code, own)
     return Init(
-        interpreter=Part(wall=start["wall"][0], cpu=start["cpu"][0]),
+        interpreter=InitPart(wall=start["wall"][0], cpu=start["cpu"][0]),
         client=client,
         imports=imports_part,
         handler=handler_part,
@@ -108,10 +108,10 @@ def _cpu(start: Mapping[str, Any] | None) -> float | None:
     return sum(start["cpu"]) if start else None
 
 
-def _shares(code: Part, own: float) -> tuple[Part, Part]:
+def _shares(code: InitPart, own: float) -> tuple[InitPart, InitPart]:
     """Divide the import of the handler's module. own: the part of its own code, 0 to 1."""
-    handler = Part(wall=code.wall * own, cpu=code.cpu * own)
-    return handler, Part(wall=code.wall - handler.wall, cpu=code.cpu - handler.cpu)
+    handler = InitPart(wall=code.wall * own, cpu=code.cpu * own)
+    return handler, InitPart(wall=code.wall - handler.wall, cpu=code.cpu - handler.cpu)
 
 
 def split_imports(trace: str, module: str) -> tuple[float, tuple[PackageImport, ...]]:

@@ -9,7 +9,7 @@ from lamina.report import figures
 from lamina.report.console import Screen
 from lamina.report.inits import Runs
 from lamina.smoke.container import Smoked
-from lamina.smoke.init import Init, Part
+from lamina.smoke.init import Init, InitPart
 
 _HEADINGS = (
     *("image", "function", "init ms", "before", "interpreter", "client", "imports", "handler"),
@@ -109,5 +109,5 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
 
 
-def _part(part: Part) -> dict[str, float]:
+def _part(part: InitPart) -> dict[str, float]:
     return {"wall_ms": round(part.wall, 1), "cpu_ms": round(part.cpu, 1)}

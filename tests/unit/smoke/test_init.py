@@ -12,7 +12,7 @@ from lamina.report.console import Screen
 from lamina.report.inits import KEPT, every_init, keep_inits, last_compilations, last_inits
 from lamina.smoke.answer import Invocation
 from lamina.smoke.container import Smoked
-from lamina.smoke.init import Init, Part, split_imports
+from lamina.smoke.init import Init, InitPart, split_imports
 from lamina.smoke.show import measured_runs, smoke_documents
 from lamina.smoke.show_init import change, show_inits
 
@@ -31,10 +31,10 @@ import time:       700 |        700 | atexit
 
 def explained(**fields: Any) -> Init:
     values: dict[str, Any] = {
-        "interpreter": Part(wall=20, cpu=15),
-        "client": Part(wall=5, cpu=5),
-        "imports": Part(wall=60, cpu=50),
-        "handler": Part(wall=10, cpu=10),
+        "interpreter": InitPart(wall=20, cpu=15),
+        "client": InitPart(wall=5, cpu=5),
+        "imports": InitPart(wall=60, cpu=50),
+        "handler": InitPart(wall=10, cpu=10),
         "slowest": (),
         "memory_mb": 40,
         "compiled": 0,
