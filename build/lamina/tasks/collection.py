@@ -10,7 +10,7 @@ from invoke.exceptions import Exit
 from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
-from lamina.tasks.command import Command, Flag, Given
+from lamina.tasks.command import CliCommand, Flag, Given
 from lamina.tasks.commands import COMMANDS
 from lamina.tasks.frame import run_command
 
@@ -18,7 +18,7 @@ from lamina.tasks.frame import run_command
 class CommandTask(Task[Callable[..., None]]):
     """A task whose arguments are those of a command of the table."""
 
-    def __init__(self, command: Command, name: str) -> None:
+    def __init__(self, command: CliCommand, name: str) -> None:
         def body(_: Context, **values: Given) -> None:
             if code := run_command(command, values):
                 raise Exit(code=code)
@@ -45,7 +45,7 @@ def _argument(flag: Flag, short: str | None) -> Argument:
     )
 
 
-def _collect(commands: Mapping[str, Command]) -> Collection:
+def _collect(commands: Mapping[str, CliCommand]) -> Collection:
     ns = Collection()
     groups: dict[str, Collection] = {}
     for command in commands.values():

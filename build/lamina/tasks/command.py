@@ -66,7 +66,7 @@ def repeated(name: str, help: str) -> Flag:  # noqa: A002
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class CliCommand:
     """A command of `lamina`, which is also a task of Invoke.
 
     Attributes:

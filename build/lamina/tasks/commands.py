@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from lamina.tasks.command import Command, Flag, number, repeated, switch, text
+from lamina.tasks.command import CliCommand, Flag, number, repeated, switch, text
 from lamina.tasks.flags import FLAGS
 
 FINDINGS = 6
@@ -48,19 +48,19 @@ _PURGE = switch("purge", "also remove its images and caches")
 
 # fmt: off
 _TABLE = (
-    Command(
+    CliCommand(
         name="build-all", runs="images:build_all", flags=_BUILD,
         help="Build every image that changed, bases first; with --push, into the registry.",
     ),
-    Command(
+    CliCommand(
         name="build-base", runs="images:build_base", flags=_BUILD,
         help="Build the base images that changed.",
     ),
-    Command(
+    CliCommand(
         name="build-lambda", runs="images:build_lambda", flags=_BUILD,
         help="Build the Lambda images that changed, and the bases they are missing.",
     ),
-    Command(
+    CliCommand(
         name="plan", runs="images:plan",
         help="Show which images would be built and why, and which problems stand in the way; build nothing.",
         flags=_flags(
@@ -68,19 +68,19 @@ _TABLE = (
             switch("check", f"exit {NOT_EMPTY} when there is something to do"),
         ),
     ),
-    Command(
+    CliCommand(
         name="push", runs="images:push", fixed={"push": True},
         help="Push the built images that the registry does not have yet, and confirm every digest.",
         flags=_flags(
             "image", "registry", "create", "stack", "platform", "allow-stand-in", "stall", "json",
         ),
     ),
-    Command(
+    CliCommand(
         name="stable", runs="images:stable",
         help="Move the tag stable of each base image to its current content.",
         flags=_flags("image", "registry", "stack", "platform", "json"),
     ),
-    Command(
+    CliCommand(
         name="tag", runs="images:tag",
         help="Print each image's tags: the content tag, git-<sha> on a clean tree, stable in static mode.",
         flags=_flags(
@@ -88,12 +88,12 @@ _TABLE = (
             switch("apply", "set the tags on the images; in a registry without pulling them"),
         ),
     ),
-    Command(
+    CliCommand(
         name="config", runs="places:config",
         help="Print every setting with its value and its source, and the images that were found.",
         flags=_flags("json"),
     ),
-    Command(
+    CliCommand(
         name="lock", runs="places:lock",
         help="Pin the external images that the project uses in lamina.lock, by digest.",
         flags=_flags(
@@ -103,26 +103,26 @@ _TABLE = (
             "json",
         ),
     ),
-    Command(
+    CliCommand(
         name="login", runs="places:login",
         help="Log in to ECR with a token that docker and buildx use too; elsewhere check docker's own "
              "credentials.",
         flags=_flags("registry", "json"),
     ),
-    Command(
+    CliCommand(
         name="pull", runs="places:pull",
         help="Pull the base images the next build needs, by digest. Missing images are reported, not an "
              "error.",
         flags=_flags("image", "registry", "stack", "platform", "stall", "json"),
     ),
-    Command(
+    CliCommand(
         name="init", runs="adopting:init",
         help="Adopt a repository: propose [tool.lamina] for it, plan with that, and show what it would save.",
         flags=_flags(
             switch("write", "add the proposal to pyproject.toml and keep its other content"), "json",
         ),
     ),
-    Command(
+    CliCommand(
         name="ignore", runs="adopting:ignore",
         help="Show, write or check the <Dockerfile>.dockerignore of each image: only what it copies and "
              "mounts.",
@@ -135,13 +135,13 @@ _TABLE = (
             "json",
         ),
     ),
-    Command(
+    CliCommand(
         name="phases", runs="adopting:phases",
         help="Print the state of the three phases: each step, whether it is done, and the next command if "
              "not.",
         flags=_flags("registry", "stack", "json"),
     ),
-    Command(
+    CliCommand(
         name="why", runs="explain:why",
         help="Show which inputs of an image changed between two states, down to the file that caused it.",
         flags=_flags(
@@ -152,7 +152,7 @@ _TABLE = (
             "registry", "stack", "json",
         ),
     ),
-    Command(
+    CliCommand(
         name="audit", runs="explain:audit",
         help="Check that skips are right: solve each skipped image and compare its layers with the stored "
              "image.",
@@ -163,13 +163,13 @@ _TABLE = (
             "registry", "stack", "platform", "builder", "static", "json", "plain",
         ),
     ),
-    Command(
+    CliCommand(
         name="verify", runs="explain:verify", fixed={"static": False, "reproducible": True},
         help="Rebuild an image of --reproducible from scratch, in an engine of its own, and compare the "
              "digests.",
         flags=_flags(_image("the image to rebuild"), "registry", "stack", "platform", "json", "plain"),
     ),
-    Command(
+    CliCommand(
         name="report", runs="explain:report",
         help="Report how well the cache worked in a run: which steps ran and why, their cost, and the "
              "savings.",
@@ -183,7 +183,7 @@ _TABLE = (
             "json",
         ),
     ),
-    Command(
+    CliCommand(
         name="lint", runs="linting:lint", quiet={"json": True, "sarif": "-"},
         help="Find faults in Dockerfiles that defeat the cache or fail on Lambda; --fix fixes them.",
         flags=_flags(
@@ -195,7 +195,7 @@ _TABLE = (
                           "there)"),
         ),
     ),
-    Command(
+    CliCommand(
         name="smoke", runs="run:smoke",
         help="Run the built Lambda images as Lambda would, each with an event, and report whether they "
              "answer.",
@@ -213,7 +213,7 @@ _TABLE = (
             *_LIVE,
         ),
     ),
-    Command(
+    CliCommand(
         name="watch", runs="run:watch",
         help="Build the images that changed after every save, until Ctrl-C; with --smoke, test them too.",
         flags=_flags(
@@ -223,7 +223,7 @@ _TABLE = (
             *("allow-stand-in", "cache", "cache-read-only", "stall", "plain"),
         ),
     ),
-    Command(
+    CliCommand(
         name="check", runs="checking:check",
         help="Check whether Lambda accepts the pushed images: media types, architecture, layers, size, "
              "region.",
@@ -234,7 +234,7 @@ _TABLE = (
             *_LIVE,
         ),
     ),
-    Command(
+    CliCommand(
         name="deploy", runs="live:deploy",
         help="Update functions to the pushed digests; functions that already run them are left alone.",
         flags=_flags(
@@ -250,7 +250,7 @@ _TABLE = (
             *_LIVE,
         ),
     ),
-    Command(
+    CliCommand(
         name="status", runs="live:status",
         help="Show whether a change is live: compare what each function and alias runs with the worktree.",
         flags=_flags(
@@ -260,7 +260,7 @@ _TABLE = (
             *_LIVE,
         ),
     ),
-    Command(
+    CliCommand(
         name="outputs", runs="handing:outputs", fixed={"offline": True}, only_result=True,
         help="Print the images that functions should run, by digest, for Terraform, CDK or a shell; works "
              "offline.",
@@ -273,7 +273,7 @@ _TABLE = (
             "registry", "stack", "platform", "static",
         ),
     ),
-    Command(
+    CliCommand(
         name="gc", runs="registry:gc",
         help="List the unused images of this stack, and why all others stay; with --apply, delete the unused "
              "ones.",
@@ -284,45 +284,45 @@ _TABLE = (
             "registry", "stack", "json",
         ),
     ),
-    Command(
+    CliCommand(
         name="phase1", runs="phases:phase1", flags=_flags("plain"),
         help="Quick wins: check Dockerfiles, ignore files and the engine; show the plan.",
     ),
-    Command(
+    CliCommand(
         name="phase2", runs="phases:phase2", flags=_flags("registry", "push", "static", "plain"),
         help="Stable development: log in, pull, build and tag the bases, build the Lambda images.\n\n"
              "With --static: build only the Lambda images, on the stable bases.",
     ),
-    Command(
+    CliCommand(
         name="phase3", runs="phases:phase3", flags=_flags("registry", "plain"),
         help="Optimisation: show which images are linked, and check the remote cache and remote builds.",
     ),
-    Command(
+    CliCommand(
         name="engine.up", runs="sandboxes:engine_up",
         help="Start the private Docker engine (Linux, root, Debian family); nothing is installed.",
     ),
-    Command(
+    CliCommand(
         name="engine.down", runs="sandboxes:engine_down", flags=_flags(_PURGE),
         help="Stop the private Docker engine.",
     ),
-    Command(
+    CliCommand(
         name="engine.status", runs="sandboxes:engine_status",
         help="Show which Docker engine would build, and whether the private one runs.",
     ),
-    Command(
+    CliCommand(
         name="registry.up", runs="sandboxes:registry_up",
         help="Start a local registry on the loopback interface.",
         flags=_flags(number("port", 5000, "the port on 127.0.0.1 (0: any free one)")),
     ),
-    Command(
+    CliCommand(
         name="registry.down", runs="sandboxes:registry_down", flags=_flags(_PURGE),
         help="Stop the local registry.",
     ),
-    Command(
+    CliCommand(
         name="ecr.setup", runs="registry:ecr_setup", flags=_flags("registry", "stack", _DRY_RUN, "json"),
         help="Create the repositories of this stack in ECR and bring their settings up to date; idempotent.",
     ),
-    Command(
+    CliCommand(
         name="codebuild.setup", runs="codebuild:setup",
         help="Create or update the projects and the bucket that builds on CodeBuild need.",
         flags=_flags(
@@ -331,7 +331,7 @@ _TABLE = (
             "json",
         ),
     ),
-    Command(
+    CliCommand(
         name="codebuild.build", runs="codebuild:build", fixed={"push": True},
         help="Build every changed image on CodeBuild and push it: build-all --push without a local engine.",
         flags=_flags(
@@ -346,4 +346,4 @@ _TABLE = (
     ),
 )
 # fmt: on
-COMMANDS: Mapping[str, Command] = {each.name: each for each in _TABLE}
+COMMANDS: Mapping[str, CliCommand] = {each.name: each for each in _TABLE}

@@ -17,7 +17,7 @@ from lamina.errors import Interrupted, LaminaError
 from lamina.flow.session import Flags, Seams, Session
 from lamina.report.console import Screen
 from lamina.report.document import outcome_documents, saved_document
-from lamina.tasks.command import Command, Flag, Given
+from lamina.tasks.command import CliCommand, Flag, Given
 from lamina.tasks.commands import COMMANDS
 from lamina.tasks.output import close_stdout
 from lamina.wiring import sandbox
@@ -32,7 +32,7 @@ _ENDING = (signal.SIGTERM, signal.SIGHUP)
 _AGAIN = "fix that and run again; nothing unfinished is recorded"
 
 
-def run_command(command: Command, values: Mapping[str, Given]) -> int:
+def run_command(command: CliCommand, values: Mapping[str, Given]) -> int:
     """Run a command, and return its exit code.
 
     Args:

@@ -10,7 +10,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from lamina.tasks.command import Command, Flag
+from lamina.tasks.command import CliCommand, Flag
 from lamina.tasks.commands import COMMANDS
 
 _WIDTH = 80
@@ -54,7 +54,7 @@ def command_list() -> str:
     return "Subcommands:\n\n" + _columns((each.name, each.summary) for each in ordered)
 
 
-def command_help(command: Command) -> str:
+def command_help(command: CliCommand) -> str:
     """Return the help of a command."""
     options = "[--options] " if command.flags else ""
     lines = (f"{_INDENT}{line}" if line.strip() else "" for line in command.help.splitlines())
@@ -65,7 +65,7 @@ def command_help(command: Command) -> str:
     )
 
 
-def _flags(command: Command) -> Iterator[tuple[str, str]]:
+def _flags(command: CliCommand) -> Iterator[tuple[str, str]]:
     """Yield each flag as typed, with its help; those without a letter of their own are first."""
     short = command.short_names
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lamina.tasks.command import Command, Flag, Given
+from lamina.tasks.command import CliCommand, Flag, Given
 from lamina.tasks.commands import COMMANDS
 
 HELP = ("--help", "-h")
@@ -20,7 +20,7 @@ HELP = ("--help", "-h")
 class Call:
     """A command and the values of its flags, by flag name, or the wish to see its help."""
 
-    command: Command
+    command: CliCommand
     values: Mapping[str, Given]
     help: bool = False
 
@@ -29,11 +29,11 @@ def read_line(words: Sequence[str]) -> Call | None:
     """Return what the words of a command line call; None if Invoke has to read them."""
     if not words or words[0] not in COMMANDS or "--" in words:
         return None
-    reader = _Reader(COMMANDS[words[0]])
+    reader = _LineReader(COMMANDS[words[0]])
     return reader.read(deque(words[1:]))
 
 
-def typed_names(command: Command) -> dict[str, tuple[Flag, bool]]:
+def typed_names(command: CliCommand) -> dict[str, tuple[Flag, bool]]:
     """Return the flags as they are typed, short and long; False marks the form that turns one off."""
     typed: dict[str, tuple[Flag, bool]] = {}
     short = command.short_names
@@ -47,10 +47,10 @@ def typed_names(command: Command) -> dict[str, tuple[Flag, bool]]:
 
 
 @dataclass(slots=True)
-class _Reader:
+class _LineReader:
     """Invoke's parser for one task: the flag read last, and whether it still waits for its value."""
 
-    command: Command
+    command: CliCommand
     typed: dict[str, tuple[Flag, bool]] = field(init=False)
     values: dict[str, Given] = field(default_factory=dict)
     flag: Flag | None = None

@@ -10,12 +10,12 @@ import pytest
 
 from lamina.declare.settings import SETTINGS
 from lamina.flow.session import Flags
-from lamina.tasks.command import Command
+from lamina.tasks.command import CliCommand
 from lamina.tasks.commands import COMMANDS
 from lamina.tasks.flags import FLAGS
 
 
-def parameters(command: Command) -> dict[str, str]:
+def parameters(command: CliCommand) -> dict[str, str]:
     """The parameters of a command's function besides the session, each with its annotation."""
     module, _, name = command.runs.partition(":")
     function = getattr(import_module(f"lamina.tasks.{module}"), name)
@@ -26,7 +26,7 @@ def parameters(command: Command) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_a_command_gives_its_function_what_it_takes(command: Command) -> None:
+def test_a_command_gives_its_function_what_it_takes(command: CliCommand) -> None:
     types = {str: "str", int: "int", bool: "bool", list: "tuple[str, ...]"}
     own = {flag.parameter: flag for flag in command.flags if flag.goes_to == "command"}
     taken = parameters(command)
