@@ -10,7 +10,7 @@ from lamina.declare.graph import Node
 from lamina.declare.lockfile import Lock, Pin
 from lamina.errors import RegistryError
 from lamina.execute.engine import Engine
-from lamina.execute.provider import EngineProvider, Say, StandIn
+from lamina.execute.provider import EngineProvider, ProvidedStandIn, Say
 from lamina.process import Runner
 from lamina.refs import Reference
 from lamina.registries.base import Manifest
@@ -33,7 +33,7 @@ class Externals:
 
     identities: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     references: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    stand_ins: Mapping[str, StandIn] = field(default_factory=dict)
+    stand_ins: Mapping[str, ProvidedStandIn] = field(default_factory=dict)
     unlocked: tuple[str, ...] = ()
 
     @property
@@ -48,7 +48,7 @@ def read_externals(
     """Resolve external images without network: from digests in names, the lock, and earlier stand-ins."""
     identities: dict[str, dict[str, str]] = {}
     references: dict[str, dict[str, str]] = {}
-    stand_ins: dict[str, StandIn] = {}
+    stand_ins: dict[str, ProvidedStandIn] = {}
     unlocked: set[str] = set()
     for node in nodes:
         known, used = identities.setdefault(node.name, {}), references.setdefault(node.name, {})
@@ -107,7 +107,7 @@ def load_stand_ins(
         provider.load_stand_in(runner, engine, stand_in.python, stand_in.architecture, say)
 
 
-def find_stand_in(name: str, provider: EngineProvider, architecture: str) -> StandIn | None:
+def find_stand_in(name: str, provider: EngineProvider, architecture: str) -> ProvidedStandIn | None:
     """Return the stand-in made earlier on this machine for a runtime; None for any other image."""
     version = runtime_version(name)
     return provider.find_stand_in(version, architecture) if version else None

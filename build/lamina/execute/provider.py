@@ -34,7 +34,7 @@ class EngineAddress(Protocol):
         ...
 
 
-class PrivateEngine(EngineAddress, Protocol):
+class ProvidedEngine(EngineAddress, Protocol):
     """A running engine that nothing else uses."""
 
     @property
@@ -43,7 +43,7 @@ class PrivateEngine(EngineAddress, Protocol):
         ...
 
 
-class StandIn(Protocol):
+class ProvidedStandIn(Protocol):
     """The replacement of an AWS runtime image on this machine."""
 
     @property
@@ -79,11 +79,11 @@ class EngineProvider(Protocol):
         """Return why this machine cannot run a private engine; None if it can. Starts no process."""
         ...
 
-    def find_engine(self, runner: Runner, name: str, *, say: Say) -> PrivateEngine | None:
+    def find_engine(self, runner: Runner, name: str, *, say: Say) -> ProvidedEngine | None:
         """Return the engine of a name, waiting for one that may recover; None if none runs. Starts none."""
         ...
 
-    def start_engine(self, runner: Runner, name: str, *, say: Say) -> PrivateEngine:
+    def start_engine(self, runner: Runner, name: str, *, say: Say) -> ProvidedEngine:
         """Return the engine of a name, started or restarted if needed. Raises EngineError."""
         ...
 
@@ -91,13 +91,13 @@ class EngineProvider(Protocol):
         """Stop the engine of a name, if there is one, and delete its images and caches."""
         ...
 
-    def find_stand_in(self, python: str, architecture: str) -> StandIn | None:
+    def find_stand_in(self, python: str, architecture: str) -> ProvidedStandIn | None:
         """Return the stand-in that this machine has made before; None if it has not."""
         ...
 
     def load_stand_in(
         self, runner: Runner, engine: EngineAddress, python: str, architecture: str, say: Say
-    ) -> StandIn:
+    ) -> ProvidedStandIn:
         """Return the stand-in, made on first use, and loaded into the engine. Raises EngineError."""
         ...
 

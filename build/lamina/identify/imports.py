@@ -16,7 +16,7 @@ from lamina.identify.layout import Layout
 from lamina.identify.missing import ImportFault, Resolver, weaker
 from lamina.identify.modules import Branch, Import, Need, every_import
 from lamina.identify.opened import Opened
-from lamina.identify.reach import Disk, Link, Node, Reach
+from lamina.identify.reach import Disk, Link, ModuleNode, Reach
 
 
 class ImportWalk:
@@ -68,7 +68,9 @@ class ImportWalk:
         for place in filter(self._leads, self._reached):
             yield from self._opened_by(place)
 
-    def reachable(self, command: tuple[str, ...]) -> tuple[tuple[str, ...], Mapping[Node, tuple[Link, ...]]]:
+    def reachable(
+        self, command: tuple[str, ...]
+    ) -> tuple[tuple[str, ...], Mapping[ModuleNode, tuple[Link, ...]]]:
         """Return the modules that importing a CMD's handler executes, and all that those may import."""
         module = command[0].rpartition(".")[0] if len(command) == 1 else ""
         chain = (self._chain(module) if module and module[0] not in "./" else None) or ()
@@ -164,7 +166,7 @@ class ImportWalk:
             self._leading |= {node.place for node in leading}
         return bool(suspects)
 
-    def _is_suspect(self, node: Node, links: Iterable[Link]) -> bool:
+    def _is_suspect(self, node: ModuleNode, links: Iterable[Link]) -> bool:
         """Whether an import that a module may have fails, or it opens a file that a wheel leaves out."""
         if any(
             self.resolver.look(
@@ -271,14 +273,16 @@ class ImportWalk:
         return None
 
 
-def importers(followed: Mapping[Node, tuple[Link, ...]], nodes: Iterable[Node]) -> set[Node]:
+def importers(
+    followed: Mapping[ModuleNode, tuple[Link, ...]], nodes: Iterable[ModuleNode]
+) -> set[ModuleNode]:
     """Return modules and all from which they may be reached."""
-    above: dict[Node, list[Node]] = {}
+    above: dict[ModuleNode, list[ModuleNode]] = {}
     for node, links in followed.items():
         for link in links:
             for each in link.nodes:
                 above.setdefault(each, []).append(node)
-    found: set[Node] = set()
+    found: set[ModuleNode] = set()
     stack = list(nodes)
     while stack:
         node = stack.pop()

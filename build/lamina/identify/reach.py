@@ -38,14 +38,14 @@ class Disk:
 class Link:
     """Where imports lead: modules of the image, and those that a local file may be missing for."""
 
-    nodes: tuple[Node, ...] = ()
+    nodes: tuple[ModuleNode, ...] = ()
     doubts: tuple[Mention, ...] = ()
 
 
 _NOWHERE = Link()
 
 
-class Node:
+class ModuleNode:
     """A module of images.
 
     Attributes:
@@ -76,11 +76,13 @@ class Reach:
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
-        self._nodes: dict[tuple[Portion, str], Node] = {}
+        self._nodes: dict[tuple[Portion, str], ModuleNode] = {}
 
-    def follow(self, names: Importable, places: Iterable[str]) -> Mapping[Node, tuple[Link, ...]] | None:
+    def follow(
+        self, names: Importable, places: Iterable[str]
+    ) -> Mapping[ModuleNode, tuple[Link, ...]] | None:
         """Return every module that may be imported from some, with its links. None if that is not certain."""
-        found: dict[Node, tuple[Link, ...]] = {}
+        found: dict[ModuleNode, tuple[Link, ...]] = {}
         stack = [self._node(_portion(names, place), place) for place in places]
         portions = names.portions
         while stack:
@@ -102,18 +104,18 @@ class Reach:
                 stack += link.nodes
         return found
 
-    def _node(self, portion: Portion, place: str) -> Node:
+    def _node(self, portion: Portion, place: str) -> ModuleNode:
         key = (portion, place)
         if key not in self._nodes:
             scanned = self._disk.scanned(portion.files[place]) if place.endswith(".py") else Scanned()
-            self._nodes[key] = Node(portion, place, scanned)
+            self._nodes[key] = ModuleNode(portion, place, scanned)
         return self._nodes[key]
 
-    def _relative(self, node: Node) -> Link | None:
+    def _relative(self, node: ModuleNode) -> Link | None:
         """Return where a module's relative imports lead; None if out of the portion."""
         key = ("", (node.portion,))
         if key not in node.links and node.relative:
-            nodes: dict[Node, None] = {}
+            nodes: dict[ModuleNode, None] = {}
             doubts: list[Mention] = []
             for each in node.relative:
                 folder = node.place
@@ -126,12 +128,12 @@ class Reach:
             node.links[key] = Link(nodes=tuple(nodes), doubts=tuple(doubts))
         return node.links.get(key, _NOWHERE)
 
-    def _resolve(self, node: Node, mentions: list[Mention], portions: tuple[Portion, ...]) -> Link:
+    def _resolve(self, node: ModuleNode, mentions: list[Mention], portions: tuple[Portion, ...]) -> Link:
         if not portions:
             return Link(doubts=tuple(each for each in mentions if self._may_be_local(node, each)))
         inside = inside_of(portions)
         folders = tuple(each.folder for each in portions)
-        nodes: dict[Node, None] = {}
+        nodes: dict[ModuleNode, None] = {}
         doubts: list[Mention] = []
         for each in mentions:
             top = each.module.partition(".")[0]
@@ -148,7 +150,7 @@ class Reach:
         inside: Mapping[str, Set[str]],
         folders: tuple[str, ...],
         mention: Mention,
-        nodes: dict[Node, None],
+        nodes: dict[ModuleNode, None],
     ) -> bool:
         """Collect the modules that an import executes. Return whether a local file may be missing."""
         for part in mention.module.split(".") if mention.module else ():
@@ -172,7 +174,7 @@ class Reach:
         origins = {origin for each in portions for folder in folders for origin in each.origins(folder)}
         return any(self._is_module(f"{origin}/{name}") for origin in origins)
 
-    def _may_be_local(self, node: Node, mention: Mention) -> bool:
+    def _may_be_local(self, node: ModuleNode, mention: Mention) -> bool:
         """Whether the repository has a module that no file of the image provides."""
         top, _, rest = mention.module.partition(".")
         if top in RUNTIME:
@@ -196,7 +198,7 @@ def _holding(portions: tuple[Portion, ...], place: str) -> Portion:
     return next(each for each in portions if place in each.files)
 
 
-def _bases(node: Node) -> Iterator[str]:
+def _bases(node: ModuleNode) -> Iterator[str]:
     """Yield the repository folders that may correspond to a folder in which Python searches."""
     place, origin = posixpath.dirname(node.place), posixpath.dirname(node.origin)
     yield origin
