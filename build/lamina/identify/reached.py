@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lamina.identify.imports import ImportWalk, importers
 from lamina.identify.modules import Import, Module
-from lamina.identify.reach import Node
+from lamina.identify.reach import ModuleNode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ def reached(
         commands: Those of the functions.
         overridden: Whether functions may use other commands; then nothing is certain.
     """
-    followed: dict[Node, None] = {}
+    followed: dict[ModuleNode, None] = {}
     parsed: set[str] = set()
     starts: list[str] = []
     for command in commands:

@@ -13,7 +13,7 @@ from lamina.errors import Certainty
 from lamina.preflight.bases import Base
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.requirements import installed_names, installs
-from lamina.preflight.view import ImageView, RunStep, StageView, words_of
+from lamina.preflight.view import ImageView, RunView, StageView, words_of
 from lamina.preflight.workspace import locked_names
 
 SYSTEM = Rule(
@@ -58,7 +58,7 @@ _PROJECT_TOOLS = frozenset(
 class _Installed:
     """What a stage installs. built: whether any of it is built from source."""
 
-    step: RunStep
+    step: RunView
     names: frozenset[str]
     built: bool
     targets: tuple[str, ...]
@@ -185,7 +185,7 @@ def _options(view: ImageView) -> Iterator[Fault]:
             yield from _option(view, step, call, other)
 
 
-def _option(view: ImageView, step: RunStep, call: Install, other: tuple[str, ...]) -> Iterator[Fault]:
+def _option(view: ImageView, step: RunView, call: Install, other: tuple[str, ...]) -> Iterator[Fault]:
     for value in call.values("--platform", "--python-platform"):
         if any(name in value for name in (*other, "macos", "win")):
             yield _wrong_option(
@@ -200,7 +200,7 @@ def _option(view: ImageView, step: RunStep, call: Install, other: tuple[str, ...
             )
 
 
-def _wrong_option(view: ImageView, step: RunStep, fact: str) -> Fault:
+def _wrong_option(view: ImageView, step: RunView, fact: str) -> Fault:
     return Fault(
         rule=SYSTEM.id,
         image=view.name,

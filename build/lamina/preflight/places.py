@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.requirements import installs
-from lamina.preflight.view import ImageView, RunStep, is_sure, line_of, words_of
+from lamina.preflight.view import ImageView, RunView, is_sure, line_of, words_of
 from lamina.preflight.workspace import locked_names
 
 UNUSED = Rule(
@@ -95,7 +95,7 @@ def unused_faults(view: ImageView) -> Iterator[Fault]:
             )
 
 
-def _environment(step: RunStep, words: list[str]) -> tuple[str, str, str] | None:
+def _environment(step: RunView, words: list[str]) -> tuple[str, str, str] | None:
     """Return the tool, the environment it makes and how to change that; None for other commands."""
     program = posixpath.basename(words[0]) if words else ""
     tool = " ".join((program, *words[1:2]))
@@ -127,7 +127,7 @@ def _is_used(view: ImageView) -> bool:
     return any(_LOOKS_ASIDE.search(view.content(each.origin) or b"") for each in view.reached.values())
 
 
-def _imported(view: ImageView, step: RunStep) -> tuple[str, str] | None:
+def _imported(view: ImageView, step: RunView) -> tuple[str, str] | None:
     """Return a module of the function that certainly imports a package of the lock, and the package."""
     names = {name.replace("-", "_") for name in locked_names(view, step)} - _OWN
     names -= {name.replace("-", "_") for name in view.layout.required}
@@ -151,7 +151,7 @@ def private_faults(view: ImageView) -> Iterator[Fault]:
             yield from _downloads(view, step)
 
 
-def _user_installs(view: ImageView, step: RunStep) -> Iterator[Fault]:
+def _user_installs(view: ImageView, step: RunView) -> Iterator[Fault]:
     for call, _, _ in installs(step):
         base = step.set("PYTHONUSERBASE")
         if not call.flags("--user") or base or re.search(r"chmod[^\n]*/root", view.final.text):
@@ -168,7 +168,7 @@ def _user_installs(view: ImageView, step: RunStep) -> Iterator[Fault]:
         )
 
 
-def _downloads(view: ImageView, step: RunStep) -> Iterator[Fault]:
+def _downloads(view: ImageView, step: RunView) -> Iterator[Fault]:
     for variable, pattern in _DOWNLOADS.items():
         set_too = re.compile("|".join(filter(None, (variable, _ALSO_SET.get(variable), r"\bHOME="))))
         if not pattern.search(step.text) or set_too.search(view.final.text) or "-d " in step.text:

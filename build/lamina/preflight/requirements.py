@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lamina.declare.pip import Install, read_install, read_uv_install
 from lamina.identify.fingerprint import distribution
 from lamina.preflight.fault import Fault, Rule
-from lamina.preflight.view import ImageView, RunStep, is_sure
+from lamina.preflight.view import ImageView, RunView, is_sure
 
 LOST = Rule(
     id="LAM623",
@@ -72,7 +72,7 @@ class Line:
         return f"{self.shown}:{self.number}"
 
 
-def installs(step: RunStep) -> Iterator[tuple[Install, str, bool]]:
+def installs(step: RunView) -> Iterator[tuple[Install, str, bool]]:
     """Yield the calls of pip and ``uv pip`` of a step, their folders, and whether they surely run."""
     folder = step.sees.workdir
     for command in step.commands:
@@ -84,7 +84,7 @@ def installs(step: RunStep) -> Iterator[tuple[Install, str, bool]]:
             yield call, folder, is_sure(command, step)
 
 
-def installed_lines(view: ImageView, step: RunStep) -> Iterator[Line]:
+def installed_lines(view: ImageView, step: RunView) -> Iterator[Line]:
     """Yield the requirements of all pip commands of a step that name a place; see `file_lines`."""
     for call, folder, _ in installs(step):
         for word in call.named:
@@ -96,7 +96,7 @@ def installed_lines(view: ImageView, step: RunStep) -> Iterator[Line]:
 
 
 def file_lines(
-    view: ImageView, step: RunStep, place: str, seen: frozenset[str] = frozenset()
+    view: ImageView, step: RunView, place: str, seen: frozenset[str] = frozenset()
 ) -> Iterator[Line]:
     """Yield the lines of a requirements file that name a place, and those of the files that it includes.
 
@@ -120,7 +120,7 @@ def file_lines(
             yield from file_lines(view, step, below, seen | {place})
 
 
-def installed_names(view: ImageView, step: RunStep) -> frozenset[str]:
+def installed_names(view: ImageView, step: RunView) -> frozenset[str]:
     """Return the normalised names of the distributions that the pip commands of a step require."""
     names: set[str] = set()
     for call, folder, _ in installs(step):
@@ -144,7 +144,7 @@ def lost_faults(view: ImageView) -> Iterator[Fault]:
                     yield from _lost(view, step, line, folder, sure=sure)
 
 
-def _lost(view: ImageView, step: RunStep, line: Line, folder: str, *, sure: bool) -> Iterator[Fault]:
+def _lost(view: ImageView, step: RunView, line: Line, folder: str, *, sure: bool) -> Iterator[Fault]:
     named = _named(line.text)
     if named is None:
         return
@@ -188,7 +188,7 @@ def _named(text: str) -> tuple[str, bool] | None:
     return None
 
 
-def _exists(step: RunStep, place: str) -> bool:
+def _exists(step: RunView, place: str) -> bool:
     below = place.rstrip("/") + "/"
     return any(each == place or each.startswith(below) for each in step.sees.files)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from lamina.declare.script import ShellCommand
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.requirements import installed_lines
-from lamina.preflight.view import ImageView, RunStep, is_sure, line_of, words_of
+from lamina.preflight.view import ImageView, RunView, is_sure, line_of, words_of
 
 PROGRAM = Rule(
     id="LAM621",
@@ -107,7 +107,7 @@ def program_faults(view: ImageView) -> Iterator[Fault]:
         yield from _git(view, step)
 
 
-def _fault(view: ImageView, step: RunStep, command: ShellCommand | None, **given: str | None) -> Fault:
+def _fault(view: ImageView, step: RunView, command: ShellCommand | None, **given: str | None) -> Fault:
     text = view.image.node.recipe.dockerfile.text
     sure = command is not None and is_sure(command, step)
     return Fault(
@@ -122,7 +122,7 @@ def _fault(view: ImageView, step: RunStep, command: ShellCommand | None, **given
     )
 
 
-def _manager(view: ImageView, step: RunStep, command: ShellCommand, program: str) -> Iterator[Fault]:
+def _manager(view: ImageView, step: RunView, command: ShellCommand, program: str) -> Iterator[Fault]:
     system = step.base.system
     if program not in _ALL_MANAGERS or system is None or program in _PRESENT[system]:
         return
@@ -148,13 +148,13 @@ def _manager(view: ImageView, step: RunStep, command: ShellCommand, program: str
     )
 
 
-def _earlier(step: RunStep, command: ShellCommand) -> str:
+def _earlier(step: RunView, command: ShellCommand) -> str:
     """Return everything that runs before a command."""
     before = (each for each in step.commands if each.start < command.start)
     return "\n".join([step.before, *(" ".join(word.text for word in each.words) for each in before)])
 
 
-def _git(view: ImageView, step: RunStep) -> Iterator[Fault]:
+def _git(view: ImageView, step: RunView) -> Iterator[Fault]:
     """Yield requirements from git repositories that a step installs without git, or without ssh."""
     if not step.base.slim or step.base.system is None:
         return

@@ -42,7 +42,7 @@ class Variable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunStep:
+class RunView:
     """A RUN.
 
     Attributes:
@@ -120,7 +120,7 @@ class ImageView:
     reached: Mapping[str, ReachedModule]
     parent: ImageView | None
     stages: Mapping[int, StageView]
-    runs: tuple[RunStep, ...]
+    runs: tuple[RunView, ...]
     entrypoint: Start | None
     command: Start | None
     texts: dict[str, bytes | None] = field(default_factory=dict)
@@ -215,13 +215,13 @@ def words_of(command: ShellCommand) -> list[str]:
     return words
 
 
-def is_sure(command: ShellCommand, step: RunStep) -> bool:
+def is_sure(command: ShellCommand, step: RunView) -> bool:
     """Whether a command always runs and its failure fails the build."""
     stops = command.after in {"", "&&"} or re.search(r"\bset\s+-\w*e", step.text) is not None
     return command.top and stops and not (step.instruction.heredocs and "set -e" not in step.text)
 
 
-def line_of(step: RunStep, command: ShellCommand, dockerfile_text: str) -> int:
+def line_of(step: RunView, command: ShellCommand, dockerfile_text: str) -> int:
     """Return the line of a command in its Dockerfile."""
     if step.instruction.heredocs or step.instruction.json:
         return step.instruction.line
@@ -274,7 +274,7 @@ class _Builder:
         self._parents = parents
         self._own = {each.stage.index for each in image.node.recipe.chain}
         self.stages: dict[int, StageView] = {}
-        self.runs: list[RunStep] = []
+        self.runs: list[RunView] = []
 
     def parent_of(self, name: str) -> ImageView | None:
         """Return the image of the project that a FROM names."""
@@ -303,7 +303,7 @@ class _Builder:
                 as_root = each.words[0].partition(":")[0] in {"root", "0"}
             elif each.name == "RUN":
                 self.runs.append(
-                    RunStep(
+                    RunView(
                         instruction=each,
                         commands=read_script(dockerfile, each).commands,
                         base=base,

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from lamina.preflight.fault import Fault, Rule
-from lamina.preflight.view import ImageView, RunStep, is_sure, line_of, words_of
+from lamina.preflight.view import ImageView, RunView, is_sure, line_of, words_of
 
 MEMBER = Rule(
     id="LAM625",
@@ -62,13 +62,13 @@ def member_faults(view: ImageView) -> Iterator[Fault]:
                 )
 
 
-def _lock(view: ImageView, step: RunStep) -> Any:
+def _lock(view: ImageView, step: RunView) -> Any:
     """Return the parsed ``uv.lock`` that a step reads in its folder, if it has local projects."""
     origin = _lock_file(step)
     return _read_lock(view.content(origin) or b"") if origin else None
 
 
-def _lock_file(step: RunStep) -> str | None:
+def _lock_file(step: RunView) -> str | None:
     return step.sees.files.get(f"{step.sees.workdir.rstrip('/')}/uv.lock")
 
 
@@ -85,7 +85,7 @@ def _read_lock(content: bytes) -> Any:
         return None
 
 
-def locked_names(view: ImageView, step: RunStep) -> frozenset[str]:
+def locked_names(view: ImageView, step: RunView) -> frozenset[str]:
     """Return the packages of the ``uv.lock`` that a step reads in its folder; none without a lock."""
     origin = _lock_file(step)
     content = view.content(origin) if origin else None
