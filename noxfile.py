@@ -55,6 +55,7 @@ def nightly(session: nox.Session) -> None:
 def handoff(session: nox.Session) -> None:
     """Run programs of Pulumi's real SDK on mocks. Separate: the SDK is 170 MB with its own gRPC."""
     install(session, "pulumi")
+    session.create_tmp()  # sessions run side by side, and pytest tidies the folders of earlier runs
     session.run("pytest", *(session.posargs or ("tests/handoff",)))
 
 

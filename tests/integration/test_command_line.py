@@ -48,8 +48,9 @@ def test_a_signal_during_imports(tmp_path: Path, number: str, code: int) -> None
     (tmp_path / "invoke.py").write_text(
         "import pathlib, time\npathlib.Path('begun').touch()\ntime.sleep(60)\n"
     )
+    default = ("env", "--default-signal=INT,TERM,HUP")  # nohup and background jobs ignore some of them
     child = subprocess.Popen(
-        [sys.executable, "-m", "lamina", "--echo"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [*default, sys.executable, "-m", "lamina", "--echo"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )
     while not (tmp_path / "begun").exists():
         time.sleep(0.02)
