@@ -120,7 +120,8 @@ def test_an_interrupted_stream_ends_its_child(tmp_path: Path) -> None:
         "time.sleep(60)\n"
     )
 
-    def interrupt(_: str) -> None:
+    def interrupt(line: str) -> None:
+        assert line == "ready"
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
