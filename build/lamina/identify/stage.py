@@ -15,6 +15,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -148,7 +149,8 @@ def _make(place: Path, content: _Content) -> None:
         _normalise_folders(temporary)
         temporary.chmod(0o755)
         if not place.is_dir():
-            place.unlink(missing_ok=True)
+            with suppress(OSError):  # another run may have put a folder there; the rename judges
+                place.unlink()
         try:
             temporary.rename(place)
         except OSError as error:
@@ -284,22 +286,30 @@ def _normalise_folders(place: Path) -> None:
                 os.utime(folder, (EPOCH, EPOCH))
 
 
-def _stages(folder: Path) -> Iterable[Path]:
-    """Return the finished stages, newest first."""
-    found = [each for each in folder.iterdir() if not each.name.startswith(".")]
-    return sorted(found, key=lambda each: each.stat().st_mtime, reverse=True)
+def _stages(folder: Path) -> list[tuple[float, Path]]:
+    """Return the finished stages and their times, newest first."""
+    return _dated(each for each in folder.iterdir() if not each.name.startswith("."))
+
+
+def _dated(folders: Iterable[Path]) -> list[tuple[float, Path]]:
+    """Return the times of folders, newest first, without those that another run removed meanwhile."""
+    found: list[tuple[float, Path]] = []
+    for each in folders:
+        with suppress(FileNotFoundError):
+            found.append((each.stat().st_mtime, each))
+    return sorted(found, reverse=True)
 
 
 def _newest(folder: Path) -> Path | None:
-    return next(iter(_stages(folder)), None)
+    return next((each for _, each in _stages(folder)), None)
 
 
 def _prune(folder: Path, *, keep: Path) -> None:
     """Delete stages that no run can still be using."""
     limit = time.time() - _KEPT_SECONDS
-    for index, each in enumerate(_stages(folder)):
-        if index >= _KEPT_STAGES and each != keep and each.stat().st_mtime < limit:
+    for index, (modified, each) in enumerate(_stages(folder)):
+        if index >= _KEPT_STAGES and each != keep and modified < limit:
             shutil.rmtree(each, ignore_errors=True)
-    for each in folder.glob(f"{_UNFINISHED}*"):  # left by a killed run
-        if each.stat().st_mtime < limit:
+    for modified, each in _dated(folder.glob(f"{_UNFINISHED}*")):  # left by a killed run
+        if modified < limit:
             shutil.rmtree(each, ignore_errors=True)

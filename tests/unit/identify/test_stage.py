@@ -3,7 +3,9 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,6 +17,8 @@ from lamina.identify.image import Image
 from lamina.identify.stage import StagedContext, StagedTree, stage
 
 from ..conftest import Repo
+
+CROWD = 4
 
 
 @pytest.fixture
@@ -33,7 +37,10 @@ def app(repo: Repo) -> Repo:
 
 
 def put(repo: Repo, folder: Path) -> StagedContext:
-    image: Image = repo.images("app")["app"]
+    return put_image(repo.images("app")["app"], folder)
+
+
+def put_image(image: Image, folder: Path) -> StagedContext:
     trees = {
         name: StagedTree(root=image.root(name), context=context) for name, context in image.contexts.items()
     }
@@ -97,6 +104,21 @@ def test_the_same_content_is_staged_once(app: Repo, tmp_path: Path) -> None:
 
     assert again == first
     assert (again.context() / "src/a.py").stat().st_ino == inode
+
+
+def test_stages_made_at_the_same_time_do_not_disturb_each_other(app: Repo, tmp_path: Path) -> None:
+    image = app.images("app")["app"]
+    expected = contents(put_image(image, tmp_path / "alone"))
+
+    def put_with_others(number: int) -> StagedContext:
+        together.wait()
+        return put_image(image, tmp_path / f"stages{number // CROWD}")
+
+    together = threading.Barrier(CROWD, timeout=10)
+    with ThreadPoolExecutor(CROWD) as pool:
+        made = list(pool.map(put_with_others, range(40 * CROWD)))
+
+    assert all(contents(each) == expected for each in made)
 
 
 def truncated(file: Path) -> None:
