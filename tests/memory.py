@@ -13,9 +13,9 @@ from docker.errors import ImageNotFound
 
 from lamina.errors import EngineError
 from lamina.execute.engine import Builder, Engine
-from lamina.execute.provider import NoProvider, Say
 from lamina.flow.session import Flags, Policy, Seams, Session
 from lamina.process import Command, Completed, Runner
+from lamina.provider import NoProvider, Say
 from lamina.refs import Reference
 from lamina.registries.base import OCI_MANIFEST, sha256
 from lamina.registries.http import HttpResponse, Request, Unreachable

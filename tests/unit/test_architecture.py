@@ -15,15 +15,26 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "build" / "lamina"
 GROUND = ("errors", "process", "refs", "files", "masks", "parallel")
 CORE: dict[str, tuple[str, ...]] = {
+    "provider": ("errors", "process"),
     "aws": GROUND,
     "registries": (*GROUND, "aws"),
     "declare": GROUND,
     "identify": (*GROUND, "declare"),
     "preflight": (*GROUND, "declare", "identify"),
     "decide": (*GROUND, "declare", "identify"),
-    "execute": (*GROUND, "registries", "declare", "identify", "decide"),
+    "execute": (*GROUND, "provider", "registries", "declare", "identify", "decide"),
     "report": (*GROUND, "registries", "declare", "identify", "decide", "execute"),
-    "flow": (*GROUND, "registries", "declare", "identify", "preflight", "decide", "execute", "report"),
+    "flow": (
+        *GROUND,
+        "provider",
+        "registries",
+        "declare",
+        "identify",
+        "preflight",
+        "decide",
+        "execute",
+        "report",
+    ),
 }
 """Core package -> what it may import besides itself: only what stands above it."""
 WINGS: dict[str, tuple[str, ...]] = {
@@ -37,7 +48,7 @@ WINGS: dict[str, tuple[str, ...]] = {
     "deploy": ("smoke",),
 }
 """Wing (one feature: its rules, its flow, what it shows) -> the other wings that it may import."""
-SUPPLY = {"sandbox": GROUND, "wiring": ("sandbox",)}
+SUPPLY = {"sandbox": (*GROUND, "provider"), "wiring": ("sandbox",)}
 """What the core gets from outside, by `EngineProvider`: one module knows it."""
 FACE: dict[str, tuple[str, ...]] = {
     "tasks": (*GROUND, *CORE, *WINGS, "wiring", "__version__"),

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lamina.errors import EngineError, Problem
-from lamina.execute.provider import EngineProvider, Say
 from lamina.process import Command, Runner
+from lamina.provider import EngineProvider, Say
 from lamina.registries.engine_socket import UNIX, EngineSocket
 from lamina.registries.local import connect
 

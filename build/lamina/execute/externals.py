@@ -10,8 +10,8 @@ from lamina.declare.graph import Node
 from lamina.declare.lockfile import Lock, Pin
 from lamina.errors import RegistryError
 from lamina.execute.engine import Engine
-from lamina.execute.provider import EngineProvider, ProvidedStandIn, Say
 from lamina.process import Runner
+from lamina.provider import EngineProvider, ProvidedStandIn, Say
 from lamina.refs import Reference
 from lamina.registries.base import Manifest
 

@@ -18,7 +18,6 @@ from lamina.execute.attest import Attestations
 from lamina.execute.engine import Builder, Engine, check_buildx, choose_builder, find_engine
 from lamina.execute.exchanges import StallRules
 from lamina.execute.image_store import EngineStore, FallbackStore, ImageStore, RegistryStore
-from lamina.execute.provider import EngineProvider, NoProvider
 from lamina.execute.vitals import bytes_written
 from lamina.flow.checkout import Checkout
 from lamina.flow.docker_login import DockerLogin
@@ -27,6 +26,7 @@ from lamina.identify.facts import Facts
 from lamina.identify.stat_cache import StatCache
 from lamina.masks import Mask
 from lamina.process import Runner, SubprocessRunner
+from lamina.provider import EngineProvider, NoProvider
 from lamina.registries.local import LocalStore
 from lamina.report.console import Screen
 

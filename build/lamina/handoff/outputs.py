@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from lamina.decide.plan import FoundImage
 from lamina.declare.config import find_root
 from lamina.errors import ConfigError, LaminaError, Problem, SelectionError
-from lamina.execute.provider import EngineProvider
 from lamina.flow.lock import read_pins
 from lamina.flow.session import Flags, Seams, Session
 from lamina.flow.snapshot import take_snapshot
@@ -29,6 +28,7 @@ from lamina.identify.change_lines import describe_changes
 from lamina.identify.explain import differences
 from lamina.identify.fingerprint import content_tag
 from lamina.identify.image import STABLE, Image
+from lamina.provider import EngineProvider
 from lamina.refs import Reference
 from lamina.report.console import Screen
 from lamina.report.record import read_inputs, read_manifest

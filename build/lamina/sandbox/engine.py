@@ -15,10 +15,11 @@ from pathlib import Path
 from lamina.errors import EngineError
 from lamina.files import locked, write_atomic
 from lamina.process import Command, Runner
+from lamina.provider import Say
 from lamina.sandbox.collector import write_containerd
 from lamina.sandbox.daemon import ServerFiles, is_alive, read_pid, stop, strays, tail, unmount, wait_until
 from lamina.sandbox.network import Network, check_netns, firewall, inside, lower_network, raise_network
-from lamina.sandbox.packages import Prefix, Say, prefix
+from lamina.sandbox.packages import Prefix, prefix
 from lamina.sandbox.sources import parse_os_release, unsuitable
 
 _READY_SECONDS = 60.0

@@ -12,9 +12,10 @@ from pathlib import Path
 from lamina.errors import EngineError
 from lamina.files import locked
 from lamina.process import Command, Completed, Runner
+from lamina.provider import Say
 from lamina.sandbox.daemon import ServerFiles
 from lamina.sandbox.network import Network, firewall, inside, lower_network, parse_routes, pick_pool, rules
-from lamina.sandbox.packages import Prefix, Say, prefix
+from lamina.sandbox.packages import Prefix, prefix
 
 _OUTSIDE, _LOOPBACK = "eth0", "lo"
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")

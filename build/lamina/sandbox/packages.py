@@ -14,6 +14,7 @@ from pathlib import Path
 from lamina.errors import EngineError
 from lamina.files import cache_home, locked, write_atomic
 from lamina.process import Command, Completed, Runner
+from lamina.provider import Say
 from lamina.sandbox.sources import (
     AptSource,
     paragraphs,
@@ -22,8 +23,6 @@ from lamina.sandbox.sources import (
     read_sources,
     render_sources,
 )
-
-Say = Callable[[str], None]
 
 # Part of the folder's name: increase it when the tables below change.
 _RECIPE = "1"

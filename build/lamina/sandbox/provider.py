@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from lamina.process import Runner
 
 if TYPE_CHECKING:
+    from lamina.provider import EngineAddress, Say
     from lamina.sandbox.engine import PrivateEngine
-    from lamina.sandbox.packages import Say
     from lamina.sandbox.registry import LocalRegistry
-    from lamina.sandbox.runtime import Host, StandIn
+    from lamina.sandbox.runtime import StandIn
 
 
 class Sandbox:
@@ -51,7 +51,7 @@ class Sandbox:
         return runtime.recorded(python, architecture)
 
     def load_stand_in(
-        self, runner: Runner, engine: Host, python: str, architecture: str, say: Say
+        self, runner: Runner, engine: EngineAddress, python: str, architecture: str, say: Say
     ) -> StandIn:
         """See `runtime.ensure`."""
         from lamina.sandbox import runtime

@@ -11,10 +11,11 @@ from pathlib import Path
 from lamina.errors import EngineError, RegistryError
 from lamina.files import locked, write_atomic
 from lamina.process import Command, Runner
+from lamina.provider import Say
 from lamina.sandbox.daemon import ServerFiles, is_alive, stop, strays, tail, unmount, wait_until
 from lamina.sandbox.engine import unsupported
 from lamina.sandbox.network import check_netns, inside
-from lamina.sandbox.packages import Say, prefix
+from lamina.sandbox.packages import prefix
 
 _LOOPBACK = "127.0.0.1"
 _READY_SECONDS = 20.0

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from lamina.errors import EngineError
 from lamina.process import Command, Completed, Runner
-from lamina.sandbox.packages import Prefix, Say
+from lamina.provider import Say
+from lamina.sandbox.packages import Prefix
 from lamina.sandbox.sources import AptSource
 
 INCLUDE = ("ca-certificates", "libstdc++6", "python3", "python3-pip")

@@ -6,16 +6,16 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from lamina.errors import EngineError
 from lamina.files import cache_home, locked, write_atomic
 from lamina.process import Command, Runner
+from lamina.provider import EngineAddress, Say
 from lamina.sandbox.archive import ImageConfig, write_archive
-from lamina.sandbox.packages import Say, machine_source, prefix
+from lamina.sandbox.packages import machine_source, prefix
 from lamina.sandbox.rootfs import CLIENT, ENTRYPOINT, INCLUDE, build_root
 
 LABEL = "dev.lamina.stand-in"
@@ -42,25 +42,6 @@ _RECIPE = {
 }
 _RECORD = "stand-in.json"
 _ARCHIVE = "image.tar"
-
-
-class Host(Protocol):
-    """An engine to load images into, private or the user's own."""
-
-    @property
-    def host(self) -> str:
-        """A value for DOCKER_HOST."""
-        ...
-
-    @property
-    def docker(self) -> Path:
-        """The docker program."""
-        ...
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """Variables that make docker use the engine."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +110,7 @@ def recorded(python: str, architecture: str) -> StandIn | None:
     return StandIn.of(python, architecture, record.packages) if record else None
 
 
-def ensure(runner: Runner, engine: Host, python: str, architecture: str, say: Say) -> StandIn:
+def ensure(runner: Runner, engine: EngineAddress, python: str, architecture: str, say: Say) -> StandIn:
     """Return the stand-in, built on first use (a minute) and loaded into ``engine`` if missing.
 
     Callers must show its `StandIn.notice`. Raises EngineError when it cannot be built on this machine.
@@ -197,14 +178,14 @@ def _make(runner: Runner, folder: Path, python: str, architecture: str, say: Say
     return _StandInRecord(digest=digest, packages=stand_in.packages)
 
 
-def _loaded_digest(runner: Runner, engine: Host, stand_in: StandIn) -> str | None:
+def _loaded_digest(runner: Runner, engine: EngineAddress, stand_in: StandIn) -> str | None:
     """Return the digest of the engine's image with the stand-in's name; None without one."""
     argv = (str(engine.docker), "image", "inspect", "--format", "{{json .Id}}", stand_in.ref)
     done = runner.run(Command(argv=argv, env=engine.environment))
     return str(json.loads(done.stdout)) if done.ok else None
 
 
-def _load(runner: Runner, engine: Host, stand_in: StandIn, archive: Path, say: Say) -> None:
+def _load(runner: Runner, engine: EngineAddress, stand_in: StandIn, archive: Path, say: Say) -> None:
     say(f"loading {stand_in.ref} into the engine")
     argv = (str(engine.docker), "image", "load", "--quiet", "--input", str(archive))
     done = runner.run(Command(argv=argv, env=engine.environment))

@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lamina.errors import EngineError
-from lamina.execute.provider import Say
 from lamina.files import cache_home, locked, write_atomic
 from lamina.process import Command, Runner
+from lamina.provider import Say
 
 PACKAGE, VERSION = "aws-sam-cli", "1.170.0"
 SHA256 = {

@@ -14,8 +14,8 @@ import pytest
 
 from lamina.errors import EngineError
 from lamina.execute.engine import chosen_host, find_engine
-from lamina.execute.provider import NoProvider
 from lamina.process import SubprocessRunner
+from lamina.provider import NoProvider
 from lamina.refs import Reference
 from lamina.registries.engine_socket import EngineSocket
 from lamina.registries.local import LocalStore
