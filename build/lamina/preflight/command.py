@@ -75,9 +75,8 @@ def _command(view: ImageView) -> Iterator[Fault]:
     why = _malformed(words, is_python=python, alone=lambdas)
     if why:
         text = ", ".join(f'"{word}"' for word in words)
-        yield Fault(
-            rule=COMMAND.id,
-            image=view.name,
+        yield view.fault(
+            COMMAND,
             file=start.file,
             line=start.instruction.line,
             message=f"CMD [{text}] of {view.name} {why}",
@@ -130,9 +129,8 @@ def _entrypoint(view: ImageView) -> Iterator[Fault]:
         return
     program = _other_program(view, start.instruction.words or command)
     if program:
-        yield Fault(
-            rule=CLIENTLESS.id,
-            image=view.name,
+        yield view.fault(
+            CLIENTLESS,
             file=start.file,
             line=start.instruction.line,
             message=f"ENTRYPOINT of {view.name} runs {program}, which is not a runtime interface client",
@@ -185,9 +183,8 @@ def _missing_client(view: ImageView) -> Iterator[Fault]:
         return
     if not _is_clear(view):
         return
-    yield Fault(
-        rule=CLIENTLESS.id,
-        image=view.name,
+    yield view.fault(
+        CLIENTLESS,
         file=start.file,
         line=start.instruction.line,
         message=f"ENTRYPOINT of {view.name} starts awslambdaric, the runtime interface client, "

@@ -84,9 +84,8 @@ def _line_ends(view: ImageView, origin: str, content: bytes, *, changed: bool) -
         if head.startswith(b"#!")
         else "its commands end in \\r"
     )
-    yield Fault(
-        rule=SCRIPT.id,
-        image=view.name,
+    yield view.fault(
+        SCRIPT,
         file=view.shown(origin),
         message=f"{view.shown(origin)} has CRLF line ends, so {seen}, and it starts {view.name}",
         hint="save it with LF line ends, and add `*.sh text eol=lf` to .gitattributes",
@@ -98,9 +97,8 @@ def _mode(view: ImageView, origin: str, *, changed: bool) -> Iterator[Fault]:
     file = view.kinds.get(origin)
     if changed or file is None or file.kind != "file":
         return
-    yield Fault(
-        rule=SCRIPT.id,
-        image=view.name,
+    yield view.fault(
+        SCRIPT,
         file=view.shown(origin),
         message=f"{view.shown(origin)} is not executable, and {view.name} starts it as a program",
         hint=f"git update-index --chmod=+x {view.shown(origin)}, or COPY --chmod=755",
@@ -112,9 +110,8 @@ def _interpreter(view: ImageView, origin: str, content: bytes) -> Iterator[Fault
     first = content.split(b"\n", 1)[0].strip().decode("utf-8", "replace")
     shown = view.shown(origin)
     if not first.startswith("#!"):
-        yield Fault(
-            rule=SCRIPT.id,
-            image=view.name,
+        yield view.fault(
+            SCRIPT,
             file=shown,
             message=f"{shown} does not begin with #!, so the kernel cannot execute it: {view.name} starts it",
             hint="#!/bin/sh as its first line, without a byte order mark",
@@ -128,9 +125,8 @@ def _interpreter(view: ImageView, origin: str, content: bytes) -> Iterator[Fault
         else ""
     )
     if program == "bash" and view.base.system == "alpine" and "bash" not in view.final.text:
-        yield Fault(
-            rule=SCRIPT.id,
-            image=view.name,
+        yield view.fault(
+            SCRIPT,
             file=shown,
             message=f"{shown} is a script of bash, which {view.base.name} does not have",
             hint="#!/bin/sh, or RUN apk add --no-cache bash",
@@ -149,9 +145,8 @@ def _missing(view: ImageView, start: Start, place: str) -> Iterator[Fault]:
     if any(each.flag("from") for each in view.image.node.recipe.instructions if each.name == "COPY"):
         return
     other = next((path for path in view.layout.files if posixpath.basename(path) == name), None)
-    yield Fault(
-        rule=SCRIPT.id,
-        image=view.name,
+    yield view.fault(
+        SCRIPT,
         file=start.file,
         line=start.instruction.line,
         message=f"{view.name} starts {place}, which no COPY puts there"

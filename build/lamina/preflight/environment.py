@@ -87,9 +87,8 @@ def variable_faults(view: ImageView) -> Iterator[Fault]:
 def _fault(
     view: ImageView, variable: Variable, *, message: str, hint: str, certainty: str, unless: str
 ) -> Fault:
-    return Fault(
-        rule=VARIABLES.id,
-        image=view.name,
+    return view.fault(
+        VARIABLES,
         file=variable.file,
         line=variable.line,
         message=message,
@@ -129,10 +128,8 @@ def support_faults(view: ImageView, today: datetime.date) -> Iterator[Fault]:
         return
     version = ".".join(map(str, view.base.python or ()))
     when = f"ended on {ends}" if ends <= today else f"ends on {ends}"
-    yield Fault(
-        rule=SUPPORT.id,
-        image=view.name,
-        file=view.file,
+    yield view.fault(
+        SUPPORT,
         line=view.image.node.recipe.chain[-1].stage.line,
         message=f"Lambda's support for python{version} {when} (table of {SUPPORT_READ})",
         hint=f"build {view.name} FROM a newer runtime: {SUPPORT_SOURCE}",

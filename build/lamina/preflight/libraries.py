@@ -158,10 +158,8 @@ def _chosen(view: ImageView, base: Base, each: _Installed) -> bool:
 def _fault(view: ImageView, line: int, fact: str, compiled: list[str], *, sure: bool = False) -> Fault:
     named = f" ({', '.join(compiled[:3])}{', …' if len(compiled) > 3 else ''})" if compiled else ""
     certainty: Certainty = "likely" if compiled or sure else "hint"
-    return Fault(
-        rule=SYSTEM.id,
-        image=view.name,
-        file=view.file,
+    return view.fault(
+        SYSTEM,
         line=line,
         message=f"{fact}: compiled packages{named} from there do not load in {view.name}",
         hint=f"install in a stage FROM {view.base.name}",
@@ -201,10 +199,8 @@ def _option(view: ImageView, step: RunView, call: Install, other: tuple[str, ...
 
 
 def _wrong_option(view: ImageView, step: RunView, fact: str) -> Fault:
-    return Fault(
-        rule=SYSTEM.id,
-        image=view.name,
-        file=view.file,
+    return view.fault(
+        SYSTEM,
         line=step.instruction.line,
         message=f"this step {fact}",
         hint="name the image's own Python and platform, or leave the option out",

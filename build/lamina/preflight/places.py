@@ -82,10 +82,8 @@ def unused_faults(view: ImageView) -> Iterator[Fault]:
                 continue
             imported = _imported(view, step)
             sure = imported is not None and is_sure(command, step)
-            yield Fault(
-                rule=UNUSED.id,
-                image=view.name,
-                file=view.file,
+            yield view.fault(
+                UNUSED,
                 line=line_of(step, command, view.image.node.recipe.dockerfile.text),
                 message=f"{tool} installs into {place}, where Lambda's runtime does not look"
                 + (f": {imported[0]} imports {imported[1]}" if imported else ""),
@@ -156,10 +154,8 @@ def _user_installs(view: ImageView, step: RunView) -> Iterator[Fault]:
         base = step.set("PYTHONUSERBASE")
         if not call.flags("--user") or base or re.search(r"chmod[^\n]*/root", view.final.text):
             continue
-        yield Fault(
-            rule=PRIVATE.id,
-            image=view.name,
-            file=view.file,
+        yield view.fault(
+            PRIVATE,
             line=line_of(step, call.command, view.image.node.recipe.dockerfile.text),
             message="pip install --user puts packages below /root, which Lambda's user cannot read",
             hint="drop --user: in an image pip installs for everybody",
@@ -175,10 +171,8 @@ def _downloads(view: ImageView, step: RunView) -> Iterator[Fault]:
             continue
         if "mount=type=cache" in " ".join(step.instruction.flags) or "download_dir" in step.text:
             continue
-        yield Fault(
-            rule=PRIVATE.id,
-            image=view.name,
-            file=view.file,
+        yield view.fault(
+            PRIVATE,
             line=step.instruction.line,
             message=f"downloads into the home of root, but Lambda's user has another: {variable} is not set",
             hint=f"ENV {variable}=/opt/{variable.partition('_')[0].lower()} before it",
@@ -211,10 +205,8 @@ def emptied_faults(view: ImageView) -> Iterator[Fault]:
             continue
         found = read[opened] if opened else None
         opens = f": {view.shown(found[0].origin)}:{found[1].line} opens it" if found else ""
-        yield Fault(
-            rule=EMPTIED.id,
-            image=view.name,
-            file=view.file,
+        yield view.fault(
+            EMPTIED,
             line=instruction.line,
             message=f"{instruction.name} into {target}: on Lambda /tmp starts empty{opens}",
             hint=f"{instruction.name} it to /var/task or /opt",
@@ -242,9 +234,8 @@ def shadow_faults(view: ImageView) -> Iterator[Fault]:
             if b"extend_path" in (view.content(origin) or b"") or not _is_imported(view, name):
                 continue
             shown = view.shown(origin)
-            yield Fault(
-                rule=SHADOW.id,
-                image=view.name,
+            yield view.fault(
+                SHADOW,
                 file=posixpath.dirname(shown) if shown.endswith("/__init__.py") else shown,
                 message=f"{place} shadows the installed package {name}: {view.name} imports it first",
                 hint=f"rename {name}, or drop {name} from the requirements",

@@ -47,9 +47,8 @@ def _lfs(view: ImageView, origin: str) -> Iterator[Fault]:
     found = _LFS.match(view.content(origin) or b"")
     if found:
         shown = view.shown(origin)
-        yield Fault(
-            rule=POINTER.id,
-            image=view.name,
+        yield view.fault(
+            POINTER,
             file=shown,
             message=f"{shown} is a git-lfs pointer: {_size(int(found[1]))} are missing in {view.name}",
             hint="git lfs pull",
@@ -67,9 +66,8 @@ def _dangling(view: ImageView, origin: str) -> Iterator[Fault]:
     if target.startswith("/") or Path(origin).exists():
         return
     shown = view.shown(origin)
-    yield Fault(
-        rule=POINTER.id,
-        image=view.name,
+    yield view.fault(
+        POINTER,
         file=shown,
         message=f"{shown} is a link to {target}, which does not exist",
         hint="make the file, or remove the link",
@@ -99,9 +97,8 @@ def _empty(view: ImageView) -> Iterator[Fault]:
             if not folder.is_dir() or any(folder.iterdir()):
                 continue
             module = _is_submodule(root, path)
-            yield Fault(
-                rule=POINTER.id,
-                image=view.name,
+            yield view.fault(
+                POINTER,
                 file=view.image.project_path(path),
                 message=f"{view.image.project_path(path)} is "
                 + ("a submodule that is not checked out" if module else "an empty folder")

@@ -161,9 +161,8 @@ def _lost(view: ImageView, step: RunView, line: Line, folder: str, *, sure: bool
         return
     known = step.base.system is not None and not step.sees.gaps
     source = _source(view, line, relative)
-    yield Fault(
-        rule=LOST.id,
-        image=view.name,
+    yield view.fault(
+        LOST,
         file=line.shown,
         line=line.number,
         message=f"{line.text} is not in {view.name} when {view.file}:{step.instruction.line} installs it: "
@@ -211,9 +210,8 @@ def moving_faults(view: ImageView) -> Iterator[Fault]:
             if moving is None or key in seen:
                 continue
             seen.add(key)
-            yield Fault(
-                rule=MOVING.id,
-                image=view.name,
+            yield view.fault(
+                MOVING,
                 file=line.shown,
                 line=line.number,
                 message=f"{moving}: {view.name} is not built again when it changes",

@@ -104,9 +104,8 @@ def source_faults(view: ImageView) -> Iterator[Fault]:
 
 def _fault(view: ImageView, rule: Rule, each: ReachedModule, line: int, message: str, **given: str) -> Fault:
     certain = each.certain and given.get("certainty", "certain") == "certain"
-    return Fault(
-        rule=rule.id,
-        image=view.name,
+    return view.fault(
+        rule,
         file=view.shown(each.origin),
         line=line,
         message=message,

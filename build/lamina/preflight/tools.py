@@ -107,18 +107,17 @@ def program_faults(view: ImageView) -> Iterator[Fault]:
         yield from _git(view, step)
 
 
-def _fault(view: ImageView, step: RunView, command: ShellCommand | None, **given: str | None) -> Fault:
-    text = view.image.node.recipe.dockerfile.text
-    sure = command is not None and is_sure(command, step)
-    return Fault(
-        rule=str(given["rule"]),
-        image=view.name,
-        file=view.file,
-        line=line_of(step, command, text) if command else step.instruction.line,
-        message=str(given["message"]),
-        hint=given["hint"],
+def _fault(
+    view: ImageView, step: RunView, command: ShellCommand, rule: Rule, *, message: str, hint: str, unless: str
+) -> Fault:
+    sure = is_sure(command, step)
+    return view.fault(
+        rule,
+        line=line_of(step, command, view.image.node.recipe.dockerfile.text),
+        message=message,
+        hint=hint,
         certainty="certain" if sure else "likely",
-        unless=given["unless"] if sure else "the step goes on when the command fails",
+        unless=unless if sure else "the step goes on when the command fails",
     )
 
 
@@ -141,7 +140,7 @@ def _manager(view: ImageView, step: RunView, command: ShellCommand, program: str
         view,
         step,
         command,
-        rule=PROGRAM.id,
+        PROGRAM,
         message=f"{step.base.name} has no {program}: it is {called}, whose package manager is {own}",
         hint=f"use {own} in place of {program}",
         unless=f"an image of that name with {program} takes its place",
@@ -175,10 +174,8 @@ def _git(view: ImageView, step: RunView) -> Iterator[Fault]:
                 "git": "git",
                 "ssh": "openssh-client" if own in {"apt-get", "apk"} else "openssh-clients",
             }
-            yield Fault(
-                rule=PROGRAM.id,
-                image=view.name,
-                file=view.file,
+            yield view.fault(
+                PROGRAM,
                 line=step.instruction.line,
                 message=f"{line.where} is a git repository, "
                 f"and {step.base.name} has no {' and no '.join(lacks)}",
@@ -207,7 +204,7 @@ def option_faults(view: ImageView) -> Iterator[Fault]:
                         view,
                         step,
                         command,
-                        rule=OPTION.id,
+                        OPTION,
                         message=f"{' '.join(tool)} has no option {option}",
                         hint=f"instead: {_WRONG[tool][option]}",
                         unless=f"another version of {tool[0]} has it",

@@ -13,12 +13,14 @@ from lamina.declare.dockerfile import Instruction
 from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
 from lamina.declare.recipe import ResolvedStage
 from lamina.declare.script import ShellCommand, read_script
+from lamina.errors import Certainty
 from lamina.identify.context import ContextFile
 from lamina.identify.image import Image
 from lamina.identify.layout import Layout, StageLayouts
 from lamina.identify.reached import ReachedModule
 from lamina.identify.runnable import Runnable
 from lamina.preflight.bases import Base, read_base
+from lamina.preflight.fault import Fault, Rule
 
 _MOST = 1 << 24
 """Bytes of a file that a rule reads."""
@@ -199,6 +201,29 @@ class ImageView:
     def shown(self, origin: str) -> str:
         """Return an absolute path relative to the project."""
         return self.image.project_path_of(origin)
+
+    def fault(
+        self,
+        rule: Rule,
+        *,
+        message: str,
+        hint: str | None,
+        unless: str | None,
+        file: str | None = None,
+        line: int = 1,
+        certainty: Certainty = "certain",
+    ) -> Fault:
+        """Return a fault of this image. file: relative to the project; the Dockerfile by default."""
+        return Fault(
+            rule=rule.id,
+            image=self.name,
+            file=file or self.file,
+            line=line,
+            message=message,
+            hint=hint,
+            certainty=certainty,
+            unless=unless,
+        )
 
 
 def text_of(instruction: Instruction) -> str:

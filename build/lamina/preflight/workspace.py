@@ -49,10 +49,8 @@ def member_faults(view: ImageView) -> Iterator[Fault]:
                 if f"{place}/pyproject.toml" in step.sees.files or f"{place}/setup.py" in step.sees.files:
                     continue
                 known = step.base.system is not None and not step.sees.gaps and frozen
-                yield Fault(
-                    rule=MEMBER.id,
-                    image=view.name,
-                    file=view.file,
+                yield view.fault(
+                    MEMBER,
                     line=line_of(step, command, view.image.node.recipe.dockerfile.text),
                     message=f"uv sync installs {name} of the workspace, "
                     f"and {folder}/pyproject.toml is not copied before",
