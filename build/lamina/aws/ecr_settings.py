@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from lamina.aws.clients import Clients
-from lamina.aws.ecr_policies import repository_policy
+from lamina.aws.ecr_policies import registry_owner, repository_policy
 from lamina.aws.errors import aws_errors
+from lamina.json_data import JsonTable
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
+    from mypy_boto3_ecr.literals import ImageTagMutabilityType, RCTAppliedForType
+    from mypy_boto3_ecr.type_defs import (
+        ImageTagMutabilityExclusionFilterTypeDef,
+        RepositoryCreationTemplateTypeDef,
+        RepositoryTypeDef,
+    )
     from mypy_boto3_sts import STSClient
 
 _MOUNTING = "BLOB_MOUNTING"
@@ -41,8 +47,8 @@ class RepositoryFacts:
     mutability: str
     exclusions: tuple[str, ...]
     scan: bool
-    lifecycle: Mapping[str, Any] | None
-    policy: Mapping[str, Any] | None
+    lifecycle: JsonTable | None
+    policy: JsonTable | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +57,8 @@ class TemplateFacts:
 
     mutability: str = "MUTABLE"
     exclusions: tuple[str, ...] = ()
-    lifecycle: Mapping[str, Any] | None = None
-    policy: Mapping[str, Any] | None = None
+    lifecycle: JsonTable | None = None
+    policy: JsonTable | None = None
     applied: tuple[str, ...] = ()
 
 
@@ -64,7 +70,7 @@ class EcrSetup:
 
     def __init__(self, clients: Clients, *, account: str | None) -> None:
         self._clients = clients
-        self._account: dict[str, Any] = {"registryId": account} if account else {}
+        self._owner = registry_owner(account)
 
     def identity(self) -> Identity:
         """Return the caller's identity (STS), which needs no permission."""
@@ -82,17 +88,17 @@ class EcrSetup:
         client = self._ecr
         with aws_errors(name):
             try:
-                (described,) = client.describe_repositories(repositoryNames=[name], **self._account)[
+                (described,) = client.describe_repositories(repositoryNames=[name], **self._owner)[
                     "repositories"
                 ]
             except client.exceptions.RepositoryNotFoundException:
                 return None
             try:
-                found = client.get_lifecycle_policy(repositoryName=name, **self._account)
+                found = client.get_lifecycle_policy(repositoryName=name, **self._owner)
                 lifecycle = json.loads(found["lifecyclePolicyText"])
             except client.exceptions.LifecyclePolicyNotFoundException:
                 lifecycle = None
-            policy = repository_policy(client, name, self._account)
+            policy = repository_policy(client, name, self._owner)
         return RepositoryFacts(
             mutability=str(described.get("imageTagMutability", "MUTABLE")),
             exclusions=_patterns(described),
@@ -110,7 +116,7 @@ class EcrSetup:
                     repositoryName=name,
                     imageScanningConfiguration={"scanOnPush": scan},
                     **_mutability(mutability, exclusions),
-                    **self._account,
+                    **self._owner,
                 )
             except client.exceptions.RepositoryAlreadyExistsException:
                 return
@@ -120,7 +126,7 @@ class EcrSetup:
         client = self._ecr
         with aws_errors(name):
             client.put_image_tag_mutability(
-                repositoryName=name, **_mutability(mutability, exclusions), **self._account
+                repositoryName=name, **_mutability(mutability, exclusions), **self._owner
             )
 
     def set_scan(self, name: str, on: bool) -> None:
@@ -128,30 +134,28 @@ class EcrSetup:
         client = self._ecr
         with aws_errors(name):
             client.put_image_scanning_configuration(
-                repositoryName=name, imageScanningConfiguration={"scanOnPush": on}, **self._account
+                repositoryName=name, imageScanningConfiguration={"scanOnPush": on}, **self._owner
             )
 
-    def set_lifecycle(self, name: str, document: Mapping[str, Any] | None) -> None:
+    def set_lifecycle(self, name: str, document: JsonTable | None) -> None:
         """Set the lifecycle policy; None removes it."""
         client = self._ecr
         with aws_errors(name):
             if document is None:
-                client.delete_lifecycle_policy(repositoryName=name, **self._account)
+                client.delete_lifecycle_policy(repositoryName=name, **self._owner)
                 return
             client.put_lifecycle_policy(
-                repositoryName=name, lifecyclePolicyText=json.dumps(document), **self._account
+                repositoryName=name, lifecyclePolicyText=json.dumps(document), **self._owner
             )
 
-    def set_policy(self, name: str, document: Mapping[str, Any] | None) -> None:
+    def set_policy(self, name: str, document: JsonTable | None) -> None:
         """Set the repository policy; None removes it."""
         client = self._ecr
         with aws_errors(name):
             if document is None:
-                client.delete_repository_policy(repositoryName=name, **self._account)
+                client.delete_repository_policy(repositoryName=name, **self._owner)
                 return
-            client.set_repository_policy(
-                repositoryName=name, policyText=json.dumps(document), **self._account
-            )
+            client.set_repository_policy(repositoryName=name, policyText=json.dumps(document), **self._owner)
 
     def mounting(self) -> bool:
         """Whether blob mounting is on for the caller's account and region."""
@@ -186,19 +190,22 @@ class EcrSetup:
     def set_template(self, prefix: str, facts: TemplateFacts, *, exists: bool) -> None:
         """Create a template, or update it when it ``exists``."""
         client = self._ecr
-        given: dict[str, Any] = {
-            "prefix": prefix,
-            "appliedFor": list(facts.applied),
-            "lifecyclePolicy": json.dumps(facts.lifecycle) if facts.lifecycle else "",
-            "repositoryPolicy": json.dumps(facts.policy) if facts.policy else "",
-            **_mutability(facts.mutability, facts.exclusions),
-        }
+        uses = cast("list[RCTAppliedForType]", list(facts.applied))
+        mutability = _mutability(facts.mutability, facts.exclusions)
+        policies: _Policies = {"lifecyclePolicy": "", "repositoryPolicy": ""} if exists else {}
+        if facts.lifecycle:
+            policies["lifecyclePolicy"] = json.dumps(facts.lifecycle)
+        if facts.policy:
+            policies["repositoryPolicy"] = json.dumps(facts.policy)
         with aws_errors(f"the template {prefix}"):
             if exists:
-                client.update_repository_creation_template(**given)
-                return
-            filled = {key: value for key, value in given.items() if value != ""}
-            client.create_repository_creation_template(description=_DESCRIPTION, **filled)
+                client.update_repository_creation_template(
+                    prefix=prefix, appliedFor=uses, **mutability, **policies
+                )
+            else:
+                client.create_repository_creation_template(
+                    prefix=prefix, description=_DESCRIPTION, appliedFor=uses, **mutability, **policies
+                )
 
     @property
     def _ecr(self) -> ECRClient:
@@ -207,8 +214,18 @@ class EcrSetup:
             return client
 
 
-def _mutability(mode: str, exclusions: tuple[str, ...]) -> dict[str, Any]:
-    given: dict[str, Any] = {"imageTagMutability": mode}
+class _Policies(TypedDict, total=False):
+    lifecyclePolicy: str
+    repositoryPolicy: str
+
+
+class _Mutability(TypedDict, total=False):
+    imageTagMutability: ImageTagMutabilityType
+    imageTagMutabilityExclusionFilters: list[ImageTagMutabilityExclusionFilterTypeDef]
+
+
+def _mutability(mode: str, exclusions: tuple[str, ...]) -> _Mutability:
+    given: _Mutability = {"imageTagMutability": cast("ImageTagMutabilityType", mode)}
     if exclusions:
         given["imageTagMutabilityExclusionFilters"] = [
             {"filterType": "WILDCARD", "filter": each} for each in exclusions
@@ -216,10 +233,10 @@ def _mutability(mode: str, exclusions: tuple[str, ...]) -> dict[str, Any]:
     return given
 
 
-def _patterns(described: Any) -> tuple[str, ...]:
+def _patterns(described: RepositoryTypeDef | RepositoryCreationTemplateTypeDef) -> tuple[str, ...]:
     return tuple(sorted(each["filter"] for each in described.get("imageTagMutabilityExclusionFilters") or ()))
 
 
-def _document(text: str | None) -> Mapping[str, Any] | None:
-    found: Mapping[str, Any] | None = json.loads(text) if text else None
+def _document(text: str | None) -> JsonTable | None:
+    found: JsonTable | None = json.loads(text) if text else None
     return found

@@ -7,12 +7,12 @@ value; `LIFECYCLE` and `POLICY` are documents, or None if there is none.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lamina.declare.accounts import Ecr, account_of
 from lamina.errors import Problem
+from lamina.json_data import Json, JsonTable, as_list, as_table, as_texts
 
 EXISTENCE = "repository"
 MUTABILITY, SCAN, LIFECYCLE, POLICY = "tag mutability", "scan on push", "lifecycle policy", "pull policy"
@@ -24,8 +24,8 @@ TEMPLATE = "template "
 CREATE_ON_PUSH = "CREATE_ON_PUSH"
 EXCLUDED = ("append-*", "cache-*", "git-*", "stable")
 """The tags that move: caches, revisions, and the bases of static mode."""
-IMMUTABLE: Mapping[str, Any] = {"mode": "IMMUTABLE_WITH_EXCLUSION", "except": list(EXCLUDED)}
-MUTABLE: Mapping[str, Any] = {"mode": "MUTABLE", "except": []}
+IMMUTABLE: JsonTable = {"mode": "IMMUTABLE_WITH_EXCLUSION", "except": list(EXCLUDED)}
+MUTABLE: JsonTable = {"mode": "MUTABLE", "except": []}
 _OURS = "Lamina"
 """The prefix of our statements' ids. All other statements are left as they are."""
 _READ = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
@@ -40,7 +40,7 @@ _WHY: Mapping[str, str] = {
     APPLIED: "a push creates the repositories below this prefix",
 }
 
-Aspects = Mapping[str, Any]
+Aspects = JsonTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +69,8 @@ class SettingChange:
 
     resource: str
     aspect: str
-    was: Any
-    will: Any
+    was: Json
+    will: Json
 
     @property
     def why(self) -> str:
@@ -86,7 +86,7 @@ class SettingChange:
     def after(self) -> str:
         """The new value, for people."""
         if self.aspect == EXISTENCE:
-            return "; ".join(f"{name}: {shown(name, value)}" for name, value in self.will.items())
+            return "; ".join(f"{name}: {shown(name, value)}" for name, value in as_table(self.will).items())
         return shown(self.aspect, self.will)
 
 
@@ -115,13 +115,21 @@ def wanted_resources(
         wanted[ACCOUNT] = {MOUNTING: True}
     if caller.own and ecr.template:
         policy = _statements(ecr, caller, runs=True)
-        template = {MUTABILITY: IMMUTABLE, LIFECYCLE: None, POLICY: policy, APPLIED: [CREATE_ON_PUSH]}
-        wanted[TEMPLATE + ecr.template] = template
+        wanted[TEMPLATE + ecr.template] = {
+            MUTABILITY: IMMUTABLE,
+            LIFECYCLE: None,
+            POLICY: policy,
+            APPLIED: [CREATE_ON_PUSH],
+        }
     for runs, names in ((False, bases), (True, functions)):
         for name in names:
             policy = _statements(ecr, caller, runs=runs)
-            image = {MUTABILITY: IMMUTABLE, SCAN: ecr.scan_on_push, LIFECYCLE: None, POLICY: policy}
-            wanted[name] = image
+            wanted[name] = {
+                MUTABILITY: IMMUTABLE,
+                SCAN: ecr.scan_on_push,
+                LIFECYCLE: None,
+                POLICY: policy,
+            }
     for name in caches:
         wanted[name] = {MUTABILITY: MUTABLE, SCAN: False, LIFECYCLE: _lifecycle(ecr), POLICY: []}
     return wanted
@@ -141,25 +149,28 @@ def _changes(name: str, wanted: Aspects, seen: Aspects | None) -> Iterator[Setti
         seen = {**made, LIFECYCLE: None, POLICY: None}
     for aspect, value in wanted.items():
         was = seen.get(aspect) if seen else None
-        will = merged(was, value) if aspect == POLICY else value
-        if aspect == APPLIED:
-            will = sorted({*(was or ()), *value})
+        will = value
+        if aspect == POLICY:
+            will = merged(was, as_list(value))
+        elif aspect == APPLIED:
+            will = sorted({*as_texts(was), *as_texts(value)})
         if canonical(was) != canonical(will):
             yield SettingChange(resource=name, aspect=aspect, was=was, will=will)
 
 
-def merged(was: Mapping[str, Any] | None, ours: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def merged(was: Json, ours: Iterable[Json]) -> JsonTable | None:
     """Merge our statements into a repository's policy and keep all others. None: no statement is left."""
-    theirs = [each for each in _listed((was or {}).get("Statement")) if not _is_ours(each)]
+    policy = as_table(was)
+    theirs = [each for each in one_or_more(policy.get("Statement")) if not _is_ours(as_table(each))]
     statements = [*theirs, *ours]
-    return {**(was or {"Version": "2012-10-17"}), "Statement": statements} if statements else None
+    return {**(policy or {"Version": "2012-10-17"}), "Statement": statements} if statements else None
 
 
-def _is_ours(statement: Mapping[str, Any]) -> bool:
+def _is_ours(statement: JsonTable) -> bool:
     return str(statement.get("Sid", "")).startswith(_OURS)
 
 
-def _statements(ecr: Ecr, caller: EcrCaller, *, runs: bool) -> list[Mapping[str, Any]]:
+def _statements(ecr: Ecr, caller: EcrCaller, *, runs: bool) -> list[Json]:
     """Return the statements that allow pulls.
 
     Args:
@@ -167,7 +178,7 @@ def _statements(ecr: Ecr, caller: EcrCaller, *, runs: bool) -> list[Mapping[str,
 
     https://docs.aws.amazon.com/lambda/latest/dg/images-create.html#gettingstarted-images-permissions
     """
-    found: list[Mapping[str, Any]] = []
+    found: list[Json] = []
     accounts = sorted({caller.registry, *(account_of(each) for each in ecr.readers)})
     if runs:
         sources = [f"arn:{caller.partition}:lambda:{caller.region}:{each}:function:*" for each in accounts]
@@ -197,7 +208,7 @@ def _principal(reader: str, partition: str) -> str:
     return f"arn:{partition}:iam::{reader}:root" if _ACCOUNT_ID.fullmatch(reader) else reader
 
 
-def _lifecycle(ecr: Ecr) -> Mapping[str, Any]:
+def _lifecycle(ecr: Ecr) -> JsonTable:
     """Return the policy of a repository of caches: replaced caches expire early, all others when old."""
     rules = (
         ("untagged", ecr.untagged_days, "a cache that was replaced"),
@@ -221,7 +232,7 @@ def _lifecycle(ecr: Ecr) -> Mapping[str, Any]:
     }
 
 
-def canonical(value: Any) -> Any:
+def canonical(value: Json) -> Json:
     """Return a value in a form in which values that mean the same to AWS are equal.
 
     A list of one item equals the item, order does not matter, and an account equals its root's ARN.
@@ -237,37 +248,38 @@ def canonical(value: Any) -> Any:
     return value
 
 
-def _without_partition(principals: Any) -> Any:
+def _without_partition(principals: Json) -> Json:
     return canonical(
-        [
-            re.sub(r"^arn:[a-z-]+:iam::([0-9]{12}):root$", r"\1", str(each))
-            for each in (principals if isinstance(principals, (list, tuple)) else [principals])
-        ]
+        [re.sub(r"^arn:[a-z-]+:iam::([0-9]{12}):root$", r"\1", str(each)) for each in one_or_more(principals)]
     )
 
 
-def shown(aspect: str, value: Any) -> str:
+def shown(aspect: str, value: Json) -> str:
     """Format a value for people."""
     if value is None or value == []:
         return "none"
     if aspect == MUTABILITY:
-        return " except ".join(filter(None, (value["mode"], ", ".join(value["except"]))))
+        mutability = as_table(value)
+        return " except ".join(
+            filter(None, (str(mutability["mode"]), ", ".join(as_texts(mutability["except"]))))
+        )
     if aspect == LIFECYCLE:
-        return "; ".join(_shown_rule(each) for each in value.get("rules", ()))
+        return "; ".join(_shown_rule(as_table(each)) for each in as_list(as_table(value).get("rules")))
     if aspect == POLICY:
-        return "; ".join(_shown_statement(each) for each in _listed(value.get("Statement")))
+        statements = one_or_more(as_table(value).get("Statement"))
+        return "; ".join(_shown_statement(as_table(each)) for each in statements)
     if isinstance(value, bool):
         return "on" if value else "off"
-    return ", ".join(value)
+    return ", ".join(as_texts(value))
 
 
-def _shown_rule(rule: Mapping[str, Any]) -> str:
-    chosen = rule.get("selection", {})
-    names = (*chosen.get("tagPatternList", ()), *chosen.get("tagPrefixList", ()))
+def _shown_rule(rule: JsonTable) -> str:
+    chosen = as_table(rule.get("selection"))
+    names = (*as_texts(chosen.get("tagPatternList")), *as_texts(chosen.get("tagPrefixList")))
     parts = (
         chosen.get("tagStatus"),
         " ".join(names),
-        rule.get("action", {}).get("type"),
+        as_table(rule.get("action")).get("type"),
         chosen.get("countType"),
         chosen.get("countNumber"),
         chosen.get("countUnit"),
@@ -275,23 +287,25 @@ def _shown_rule(rule: Mapping[str, Any]) -> str:
     return " ".join(str(part) for part in parts if part)
 
 
-def _shown_statement(statement: Mapping[str, Any]) -> str:
+def _shown_statement(statement: JsonTable) -> str:
     who = statement.get("Principal", statement.get("NotPrincipal"))
-    named = [item for each in who.values() for item in _listed(each)] if isinstance(who, Mapping) else [who]
+    kinds = who.values() if isinstance(who, Mapping) else [who]
+    named = [item for each in kinds for item in one_or_more(each)]
     sources = [
         item
-        for test in (statement.get("Condition") or {}).values()
-        for each in test.values()
-        for item in _listed(each)
+        for test in as_table(statement.get("Condition")).values()
+        for each in as_table(test).values()
+        for item in one_or_more(each)
     ]
     name = statement.get("Sid") or "(no Sid)"
     text = f"{name}: {statement.get('Effect')} {', '.join(map(str, named))}"
     text += f" for {', '.join(map(str, sources))}" if sources else ""
-    actions = _listed(statement.get("Action"))
-    return text if sorted(actions) == sorted(_READ) else f"{text}: {', '.join(map(str, actions))}"
+    actions = [str(each) for each in one_or_more(statement.get("Action"))]
+    return text if sorted(actions) == sorted(_READ) else f"{text}: {', '.join(actions)}"
 
 
-def _listed(value: Any) -> list[Any]:
+def one_or_more(value: Json) -> Sequence[Json]:
+    """Return the items of a value in a policy, where one item may stand without a list."""
     if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+        return ()
+    return value if isinstance(value, (list, tuple)) else (value,)

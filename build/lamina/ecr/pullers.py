@@ -11,11 +11,12 @@ import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from lamina.declare.accounts import AwsAccount, account_of
 from lamina.declare.config import Project
+from lamina.ecr.desired import one_or_more
 from lamina.errors import Problem
+from lamina.json_data import JsonTable, as_table
 
 _PULLING = ("ecr:batchgetimage", "ecr:getdownloadurlforlayer")
 _LAMBDA = re.compile(r"\*|lambda(?:\.[a-z0-9-]+)?\.amazonaws\.com(?:\.cn)?")
@@ -71,7 +72,7 @@ class OpenPrincipal:
     where: str
 
 
-def let_in(policy: Mapping[str, Any] | None, where: str) -> tuple[PullingAccount | OpenPrincipal, ...]:
+def let_in(policy: JsonTable | None, where: str) -> tuple[PullingAccount | OpenPrincipal, ...]:
     """Return the principals that may pull by a policy, besides the registry's own account.
 
     Deny statements are ignored: at worst gc asks an account that runs none of the images.
@@ -80,7 +81,7 @@ def let_in(policy: Mapping[str, Any] | None, where: str) -> tuple[PullingAccount
         where: the name of the policy, for messages.
     """
     found: dict[PullingAccount | OpenPrincipal, None] = {}
-    for statement in _listed((policy or {}).get("Statement")):
+    for statement in map(as_table, one_or_more((policy or {}).get("Statement"))):
         if str(statement.get("Effect", "")).lower() != "allow" or not _pulls(statement):
             continue
         place = f"statement {statement['Sid']} of {where}" if statement.get("Sid") else where
@@ -158,12 +159,12 @@ def unbounded(principals: Iterable[OpenPrincipal]) -> Iterator[Problem]:
         )
 
 
-def _pulls(statement: Mapping[str, Any]) -> bool:
+def _pulls(statement: JsonTable) -> bool:
     """Whether a statement covers pulling images or layers."""
     if "NotAction" in statement:
-        patterns = [str(each).lower() for each in _listed(statement["NotAction"])]
+        patterns = [str(each).lower() for each in one_or_more(statement["NotAction"])]
         return any(not _matches(action, patterns) for action in _PULLING)
-    patterns = [str(each).lower() for each in _listed(statement.get("Action"))]
+    patterns = [str(each).lower() for each in one_or_more(statement.get("Action"))]
     return any(_matches(action, patterns) for action in _PULLING)
 
 
@@ -171,15 +172,15 @@ def _matches(action: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(action, each.replace("[", "[[]")) for each in patterns)
 
 
-def _principals(statement: Mapping[str, Any], where: str) -> Iterator[PullingAccount | OpenPrincipal]:
+def _principals(statement: JsonTable, where: str) -> Iterator[PullingAccount | OpenPrincipal]:
     if "NotPrincipal" in statement:
         yield OpenPrincipal(who="any account but some", where=where)
         return
     given = statement.get("Principal")
     named = given if isinstance(given, Mapping) else {"AWS": given}
-    narrowed = tuple(_narrowed(statement.get("Condition") or {}, where))
+    narrowed = tuple(_narrowed(as_table(statement.get("Condition")), where))
     for kind, values in named.items():
-        for value in map(str, _listed(values)):
+        for value in map(str, one_or_more(values)):
             account = _account_of(value)
             if account:
                 yield PullingAccount(account=account, where=where, by_policy=True)
@@ -192,7 +193,7 @@ def _principals(statement: Mapping[str, Any], where: str) -> Iterator[PullingAcc
                 yield from narrowed or (OpenPrincipal(who=who, where=where),)
 
 
-def _narrowed(condition: Mapping[str, Any], where: str) -> Iterator[PullingAccount | OpenPrincipal]:
+def _narrowed(condition: JsonTable, where: str) -> Iterator[PullingAccount | OpenPrincipal]:
     """Yield the principals to which a condition narrows ``*``: accounts, if a key names them.
 
     Yields nothing if no key narrows it.
@@ -202,8 +203,8 @@ def _narrowed(condition: Mapping[str, Any], where: str) -> Iterator[PullingAccou
     for operator, keys in condition.items():
         if not _NARROWING.fullmatch(str(operator).lower()):
             continue
-        for key, values in keys.items():
-            texts = [str(each) for each in _listed(values)]
+        for key, values in as_table(keys).items():
+            texts = [str(each) for each in one_or_more(values)]
             name = str(key).lower()
             if name in _BY_ACCOUNT | _BY_ARN:
                 found = [_account_of(each) for each in texts]
@@ -225,9 +226,3 @@ def _account_of(principal: str) -> str | None:
         return principal
     found = _OF_ARN.fullmatch(principal)
     return found["account"] if found else None
-
-
-def _listed(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import Any
 
 from lamina.aws.clients import CONNECTIONS
 from lamina.aws.ecr_settings import EcrSetup, TemplateFacts
@@ -28,6 +27,7 @@ from lamina.ecr.desired import (
 from lamina.errors import ConfigError, LaminaError, Problem, RegistryError
 from lamina.flow.cache import read_policy
 from lamina.flow.session import Session
+from lamina.json_data import as_table, as_texts
 from lamina.parallel import gather
 from lamina.registries.ecr import EcrRegistry
 
@@ -98,15 +98,15 @@ def _apply(setup: EcrSetup, those: Iterable[SettingChange]) -> tuple[Problem, ..
 def _apply_one(setup: EcrSetup, change: SettingChange) -> None:
     name, will = change.resource, change.will
     if change.aspect == EXISTENCE:
-        setup.create(name, *_mutability(will), scan=will[SCAN])
+        setup.create(name, *_mutability(as_table(will)), scan=bool(as_table(will)[SCAN]))
     elif change.aspect == MUTABILITY:
         setup.set_mutability(name, *_mutability({MUTABILITY: will}))
     elif change.aspect == SCAN:
-        setup.set_scan(name, will)
+        setup.set_scan(name, bool(will))
     elif change.aspect == LIFECYCLE:
-        setup.set_lifecycle(name, will)
+        setup.set_lifecycle(name, as_table(will) or None)
     elif change.aspect == POLICY:
-        setup.set_policy(name, will)
+        setup.set_policy(name, as_table(will) or None)
     elif change.aspect == MOUNTING:
         setup.set_mounting()
 
@@ -120,16 +120,16 @@ def _apply_template(setup: EcrSetup, those: tuple[SettingChange, ...]) -> None:
     facts = TemplateFacts(
         mutability=mutability,
         exclusions=exclusions,
-        lifecycle=aspects[LIFECYCLE],
-        policy=aspects[POLICY],
-        applied=tuple(aspects[APPLIED]),
+        lifecycle=as_table(aspects[LIFECYCLE]) or None,
+        policy=as_table(aspects[POLICY]) or None,
+        applied=as_texts(aspects[APPLIED]),
     )
     setup.set_template(prefix, facts, exists=found is not None)
 
 
 def _mutability(aspects: Aspects) -> tuple[str, tuple[str, ...]]:
-    value: Mapping[str, Any] = aspects[MUTABILITY]
-    return value["mode"], tuple(value["except"])
+    value = as_table(aspects[MUTABILITY])
+    return str(value["mode"]), as_texts(value["except"])
 
 
 def _stubborn(left: Iterable[SettingChange]) -> Iterator[Problem]:

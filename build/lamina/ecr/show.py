@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable
-from typing import Any
 
 from lamina.ecr.desired import Provision, SettingChange
 from lamina.ecr.retention import GONE, Collected, Collection, HeldManifest, RetentionVerdict
+from lamina.json_data import JsonDocument
 from lamina.report import figures
 from lamina.report.console import Screen
 
@@ -27,7 +27,7 @@ def show_setup(screen: Screen, provision: Provision) -> None:
     screen.say(f"{len(provision.changes)} to change, in {touched} of {count} resources in {place}")
 
 
-def setup_documents(changes: Iterable[SettingChange]) -> list[dict[str, Any]]:
+def setup_documents(changes: Iterable[SettingChange]) -> list[JsonDocument]:
     """Return the changes of ``ecr.setup --json``; ``is`` and ``to_be`` have the values of AWS' API."""
     return [
         {
@@ -90,7 +90,7 @@ def show_collected(screen: Screen, collection: Collection, collected: Collected)
     screen.say(f"deleted {gone}{f' of {doomed}' if gone < doomed else ''}, up to {_size(collected.deleted)}")
 
 
-def collection_documents(collection: Collection, collected: Collected | None) -> list[dict[str, Any]]:
+def collection_documents(collection: Collection, collected: Collected | None) -> list[JsonDocument]:
     """Return the manifests of ``gc --json``.
 
     action: keep, delete (not done), deleted or gone. bytes: compressed.

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from lamina.aws.clients import Clients
-from lamina.aws.ecr_policies import repository_policy
+from lamina.aws.ecr_policies import registry_owner, repository_policy
 from lamina.aws.errors import aws_errors
+from lamina.json_data import JsonTable
 from lamina.registries.inventory import StoredManifest
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
+    from mypy_boto3_ecr.type_defs import ImageDetailTypeDef, ImageFailureTypeDef, ImageIdentifierTypeDef
 
 _PAGE = 1000
 _BATCH = 100
@@ -32,7 +34,7 @@ class EcrInventory:
 
     def __init__(self, clients: Clients, *, account: str | None, prefix: str) -> None:
         self._clients = clients
-        self._account: dict[str, Any] = {"registryId": account} if account else {}
+        self._owner = registry_owner(account)
         self._prefix = prefix.strip("/")
 
     def full(self, name: str) -> str:
@@ -45,29 +47,29 @@ class EcrInventory:
         with aws_errors(full):
             client: ECRClient = self._clients("ecr")
             pages = client.get_paginator("describe_images").paginate(
-                repositoryName=full, PaginationConfig={"PageSize": _PAGE}, **self._account
+                repositoryName=full, PaginationConfig={"PageSize": _PAGE}, **self._owner
             )
             try:
                 return tuple(_stored(each) for page in pages for each in page["imageDetails"])
             except client.exceptions.RepositoryNotFoundException:
                 return ()
 
-    def policy(self, repository: str) -> Mapping[str, Any] | None:
+    def policy(self, repository: str) -> JsonTable | None:
         """Return the policy of a repository; None without a policy or repository."""
         full = self.full(repository)
         with aws_errors(full):
             client: ECRClient = self._clients("ecr")
             try:
-                return repository_policy(client, full, self._account)
+                return repository_policy(client, full, self._owner)
             except client.exceptions.RepositoryNotFoundException:
                 return None
 
-    def registry_policy(self) -> Mapping[str, Any] | None:
+    def registry_policy(self) -> JsonTable | None:
         """Return the policy of the caller's own registry; None without one."""
         with aws_errors("the registry"):
             client: ECRClient = self._clients("ecr")
             try:
-                policy: Mapping[str, Any] = json.loads(client.get_registry_policy()["policyText"])
+                policy: JsonTable = json.loads(client.get_registry_policy()["policyText"])
             except client.exceptions.RegistryPolicyNotFoundException:
                 return None
             return policy
@@ -79,15 +81,15 @@ class EcrInventory:
             client: ECRClient = self._clients("ecr")
         for start in range(0, len(wanted), _BATCH):
             asked = wanted[start : start + _BATCH]
-            batch = [{"imageDigest": each} for each in asked]
+            batch: list[ImageIdentifierTypeDef] = [{"imageDigest": each} for each in asked]
             with aws_errors(full):
-                answer = client.batch_delete_image(repositoryName=full, imageIds=batch, **self._account)  # type: ignore[arg-type]
+                answer = client.batch_delete_image(repositoryName=full, imageIds=batch, **self._owner)
             gone = {each.get("imageDigest") for each in answer.get("imageIds", ())}
             failures = {each["imageId"].get("imageDigest", ""): each for each in answer.get("failures", ())}
             yield from ((each, _why(each in gone, failures.get(each))) for each in asked)
 
 
-def _why(gone: bool, failure: Mapping[str, Any] | None) -> str | None:
+def _why(gone: bool, failure: ImageFailureTypeDef | None) -> str | None:
     """Return why an image was not deleted; None when it is gone."""
     if failure is None:
         return None if gone else _UNCONFIRMED
@@ -95,7 +97,7 @@ def _why(gone: bool, failure: Mapping[str, Any] | None) -> str | None:
     return None if code == _GONE else f"{code}: {failure.get('failureReason', '')}"
 
 
-def _stored(detail: Any) -> StoredManifest:
+def _stored(detail: ImageDetailTypeDef) -> StoredManifest:
     return StoredManifest(
         digest=detail["imageDigest"],
         tags=tuple(sorted(detail.get("imageTags") or ())),
