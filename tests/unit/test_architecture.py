@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "build" / "lamina"
-GROUND = ("errors", "process", "refs", "files", "masks", "parallel", "json_data")
+GROUND = ("errors", "process", "refs", "files", "masks", "parallel", "json_data", "oci")
 CORE: dict[str, tuple[str, ...]] = {
     "provider": ("errors", "process"),
     "aws": GROUND,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from lamina.adopt.adoption import Adoption
 from lamina.adopt.ignore_file import IgnoreFile, weighed
@@ -11,6 +10,7 @@ from lamina.adopt.phases import TITLES, Check
 from lamina.adopt.unfiltered import ContextFiles
 from lamina.decide.weight import amount
 from lamina.identify.tree import shown
+from lamina.json_data import Json, JsonDocument
 from lamina.report.console import Screen
 
 _SHOWN = 3
@@ -45,7 +45,7 @@ def _counted(paths: tuple[str, ...]) -> str:
     return ", ".join(map(shown, paths[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
-def ignore_documents(files: Iterable[IgnoreFile]) -> list[dict[str, Any]]:
+def ignore_documents(files: Iterable[IgnoreFile]) -> list[JsonDocument]:
     """Return the ignore files, one per image. bytes: of the context; drops: the heaviest new exclusions."""
     return [
         {
@@ -91,7 +91,7 @@ def _contexts(files: Sequence[IgnoreFile]) -> tuple[list[ContextFiles], list[Con
     return [each.before for each in files], [each.after for each in files]
 
 
-def adoption_documents(found: Adoption) -> list[dict[str, Any]]:
+def adoption_documents(found: Adoption) -> list[JsonDocument]:
     """Return the proposed images, with the keys of ``[tool.lamina.images.<name>]``."""
     return [
         {
@@ -107,10 +107,10 @@ def adoption_documents(found: Adoption) -> list[dict[str, Any]]:
     ]
 
 
-def gain_documents(found: Adoption) -> dict[str, Any]:
+def gain_documents(found: Adoption) -> JsonDocument:
     """Return possible savings: bytes of contexts, and repeated installs."""
     before, after = (sum(each.size for each in contexts) for contexts in _contexts(found.ignores))
-    installs = [{"what": each.package, "images": each.images} for each in found.installs]
+    installs: list[Json] = [{"what": each.package, "images": each.images} for each in found.installs]
     return {"context_bytes": {"before": before, "after": after}, "repeated_installs": installs}
 
 
@@ -123,7 +123,7 @@ def show_checks(screen: Screen, checks: Iterable[Check]) -> None:
     screen.rows(("", "phase", "step", "seen", "next"), rows, wide="seen")
 
 
-def check_documents(checks: Iterable[Check]) -> list[dict[str, Any]]:
+def check_documents(checks: Iterable[Check]) -> list[JsonDocument]:
     """Return the checklist. state: done, not yet, not applicable."""
     return [
         {

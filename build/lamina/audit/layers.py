@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from lamina.decide.layers import LayerStep
 from lamina.identify.fingerprint import FINGERPRINT_KEY
+from lamina.oci import OciConfig
 
 Conclusion = Literal["confirmed", "false skip", "not comparable"]
 Entries = Mapping[str, str]
@@ -21,6 +22,7 @@ _SETTINGS = (
     "Cmd", "Entrypoint", "ExposedPorts", "Healthcheck", "OnBuild", "Shell", "StopSignal", "User", "Volumes",
     "WorkingDir",
 )  # fmt: skip
+_PLATFORM = ("os", "architecture", "variant")
 _OWN_LABEL = f"label {FINGERPRINT_KEY}"
 _SHOWN_FILES = 5
 
@@ -37,11 +39,11 @@ class Makeup:
 
     layers: tuple[str, ...]
     made_by: tuple[str, ...]
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> Makeup:
-        """Read an OCI image configuration: https://github.com/opencontainers/image-spec/blob/main/config.md"""
+    def of(cls, config: OciConfig) -> Makeup:
+        """Read an image configuration."""
         layers = tuple((config.get("rootfs") or {}).get("diff_ids") or ())
         history = [
             str(each.get("created_by", "")).removesuffix(" # buildkit")
@@ -49,10 +51,10 @@ class Makeup:
             if not each.get("empty_layer")
         ]
         given = config.get("config") or {}
-        settings = {name: given[name] for name in _SETTINGS if given.get(name)}
+        settings = {name: value for name, value in given.items() if name in _SETTINGS and value}
         settings |= {f"ENV {each.partition('=')[0]}": each for each in given.get("Env") or ()}
         settings |= {f"label {name}": value for name, value in (given.get("Labels") or {}).items()}
-        settings |= {name: config[name] for name in ("os", "architecture", "variant") if config.get(name)}
+        settings |= {name: value for name, value in config.items() if name in _PLATFORM and value}
         if settings.get("WorkingDir") == "/":
             del settings["WorkingDir"]
         return cls(
@@ -211,7 +213,7 @@ def _unproven(difference: Difference) -> str:
     return f"{difference.text}; {step.name} need not give the same files each time"
 
 
-def _changed(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
+def _changed(left: Mapping[str, object], right: Mapping[str, object]) -> list[str]:
     return sorted(name for name in {*left, *right} if left.get(name) != right.get(name))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from lamina.audit.compare import Audited
 from lamina.audit.layers import AuditVerdict
 from lamina.audit.verified import Verified
+from lamina.json_data import JsonDocument
 from lamina.report.console import Screen, shown_reasons, styled
 from lamina.report.table import TextTable
 
@@ -37,7 +37,7 @@ def show_audit(screen: Screen, audited: Iterable[Audited], *, skipped: int, seed
     screen.say(f"{totals}{sample}")
 
 
-def audit_documents(audited: Iterable[Audited]) -> list[dict[str, Any]]:
+def audit_documents(audited: Iterable[Audited]) -> list[JsonDocument]:
     """Return the audited images. layers: those whose files differ, with digests of the unpacked layers."""
     return [
         {
@@ -56,7 +56,7 @@ def audit_documents(audited: Iterable[Audited]) -> list[dict[str, Any]]:
     ]
 
 
-def verify_document(verified: Verified) -> dict[str, Any]:
+def verify_document(verified: Verified) -> JsonDocument:
     """Return the verified image. digests: of the manifest, the configuration and each unpacked layer."""
     return {
         "name": verified.image.name,
@@ -72,7 +72,7 @@ def verify_document(verified: Verified) -> dict[str, Any]:
     }
 
 
-def _differences(verdict: AuditVerdict) -> list[dict[str, Any]]:
+def _differences(verdict: AuditVerdict) -> list[JsonDocument]:
     return [
         {
             "number": each.pair.number,

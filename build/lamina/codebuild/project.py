@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lamina.codebuild.buildspec import KEPT_DAYS, PREFIX, RETURNS, SOURCES
 from lamina.declare.codebuild import ARCHITECTURES, PARAMETER, CodeBuildSettings
+from lamina.json_data import Json, JsonDocument, JsonTable, as_table
 from lamina.refs import EcrHost, Reference
 
 RULE = "lamina"
@@ -57,7 +57,7 @@ class CodeBuildAccount:
         return f"arn:{self.partition}:ecr:{self.registry_region}:{self.registry_account}:repository/{name}"
 
 
-def project_definition(settings: CodeBuildSettings, architecture: str) -> Mapping[str, Any]:
+def project_definition(settings: CodeBuildSettings, architecture: str) -> JsonTable:
     """Return a project's definition for CreateProject. Source and buildspec are overridden at every start."""
     kind, _ = ARCHITECTURES[architecture]
     image = settings.image_of(architecture)
@@ -80,7 +80,7 @@ def project_definition(settings: CodeBuildSettings, architecture: str) -> Mappin
     }
 
 
-def expiry_rule() -> Mapping[str, Any]:
+def expiry_rule() -> JsonTable:
     """Return the bucket's lifecycle rule, which expires sources and results."""
     return {
         "ID": RULE,
@@ -91,7 +91,7 @@ def expiry_rule() -> Mapping[str, Any]:
     }
 
 
-def bucket_changes(name: str, *, exists: bool, rules: Iterable[Mapping[str, Any]]) -> Iterator[ProjectChange]:
+def bucket_changes(name: str, *, exists: bool, rules: Iterable[JsonTable]) -> Iterator[ProjectChange]:
     """Yield the changes the bucket needs. rules: its current rules."""
     if not exists:
         yield ProjectChange(what=f"bucket {name}", setting="", before=None, after="created, private")
@@ -99,7 +99,7 @@ def bucket_changes(name: str, *, exists: bool, rules: Iterable[Mapping[str, Any]
     wanted = _flat(expiry_rule())
     found = _flat(own) if own else {}
     if any(found.get(key) != value for key, value in wanted.items()):
-        before = f"{own.get('Expiration', {}).get('Days')} days, {own.get('Status')}" if own else None
+        before = f"{as_table(own.get('Expiration')).get('Days')} days, {own.get('Status')}" if own else None
         yield ProjectChange(
             what=f"bucket {name}",
             setting=f"expiry of {PREFIX}/",
@@ -108,16 +108,16 @@ def bucket_changes(name: str, *, exists: bool, rules: Iterable[Mapping[str, Any]
         )
 
 
-def merged_rules(rules: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+def merged_rules(rules: Iterable[JsonTable]) -> tuple[JsonTable, ...]:
     """Return the bucket's rules with Lamina's own replaced or added."""
     return (*(each for each in rules if each.get("ID") != RULE), expiry_rule())
 
 
-def project_changes(wanted: Mapping[str, Any], found: Mapping[str, Any] | None) -> Iterator[ProjectChange]:
+def project_changes(wanted: JsonTable, found: JsonTable | None) -> Iterator[ProjectChange]:
     """Yield the changes a project needs; other settings are left alone. found: None without a project."""
     what = f"project {wanted['name']}"
     if found is None:
-        machine = wanted["environment"]
+        machine = as_table(wanted["environment"])
         yield ProjectChange(
             what=what,
             setting="",
@@ -132,15 +132,13 @@ def project_changes(wanted: Mapping[str, Any], found: Mapping[str, Any] | None) 
             yield ProjectChange(what=what, setting=key, before=before, after=_shown(value))
 
 
-def project_update(
-    wanted: Mapping[str, Any], found: Mapping[str, Any], changes: Iterable[ProjectChange]
-) -> Mapping[str, Any]:
+def project_update(wanted: JsonTable, found: JsonTable, changes: Iterable[ProjectChange]) -> JsonTable:
     """Return the settings for UpdateProject, each complete with the values that Lamina does not manage."""
     keys = dict.fromkeys(each.setting.partition(".")[0] for each in changes)
     return {key: _over(found.get(key), wanted[key]) for key in keys}
 
 
-def _over(found: Any, wanted: Any) -> Any:
+def _over(found: Json, wanted: Json) -> Json:
     """Return a setting with Lamina's values; other keys of a mapping stay."""
     if not isinstance(found, Mapping) or not isinstance(wanted, Mapping):
         return wanted
@@ -153,7 +151,7 @@ def role_policy(
     architectures: Sequence[str],
     repositories: Iterable[str],
     outside: Iterable[Reference] = (),
-) -> Mapping[str, Any]:
+) -> JsonTable:
     """Return the least policy for the role of builds.
 
     Args:
@@ -186,7 +184,7 @@ def role_policy(
 
 def trust_policy(
     settings: CodeBuildSettings, account: CodeBuildAccount, architectures: Sequence[str]
-) -> Mapping[str, Any]:
+) -> JsonTable:
     """Return the trust policy of the role: CodeBuild, for these projects only."""
     return _policy(
         [
@@ -205,7 +203,7 @@ def caller_policy(
     account: CodeBuildAccount,
     architectures: Sequence[str],
     repositories: Iterable[str],
-) -> Mapping[str, Any]:
+) -> JsonTable:
     """Return the policy for users of codebuild.build, followed by the actions for codebuild.setup."""
     bucket = f"arn:{account.partition}:s3:::{settings.bucket}"
     projects = _projects(settings, account, architectures)
@@ -252,7 +250,7 @@ def caller_policy(
     )
 
 
-def shown_policy(policy: Mapping[str, Any]) -> str:
+def shown_policy(policy: JsonTable) -> str:
     """Return a policy as indented JSON."""
     return json.dumps(policy, indent=2)
 
@@ -286,17 +284,17 @@ def _parameter_arn(account: CodeBuildAccount, location: str) -> str:
     return account.arn("ssm", f"parameter/{location.removeprefix(PARAMETER).lstrip('/')}")
 
 
-def _policy(statements: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+def _policy(statements: list[JsonTable]) -> JsonTable:
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def _allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> Mapping[str, Any]:
+def _allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> JsonTable:
     return {"Sid": sid, "Effect": "Allow", "Action": [*actions], "Resource": [*resources]}
 
 
-def _flat(table: Mapping[str, Any], before: str = "") -> Mapping[str, Any]:
+def _flat(table: JsonTable, before: str = "") -> JsonTable:
     """Flatten nested settings to dotted names."""
-    flat: dict[str, Any] = {}
+    flat: JsonDocument = {}
     for key, value in table.items():
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{before}{key}.")
@@ -305,6 +303,6 @@ def _flat(table: Mapping[str, Any], before: str = "") -> Mapping[str, Any]:
     return flat
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Json) -> str:
     text = " ".join(str(value).split())
     return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from lamina.aws.codebuild import CodeBuild, SourceBucket
 from lamina.codebuild.build import (
@@ -31,6 +30,7 @@ from lamina.declare.codebuild import ARCHITECTURES
 from lamina.errors import ConfigError, Problem
 from lamina.flow.cache import read_policy
 from lamina.flow.session import Session
+from lamina.json_data import JsonTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +45,11 @@ class Setup:
 
     bucket: tuple[ProjectChange, ...]
     has_bucket: bool
-    rules: tuple[Mapping[str, Any], ...]
+    rules: tuple[JsonTable, ...]
     projects: Mapping[str, tuple[ProjectChange, ...]]
-    definitions: Mapping[str, Mapping[str, Any]]
-    existing: Mapping[str, Mapping[str, Any]]
-    policies: Mapping[str, Mapping[str, Any]]
+    definitions: Mapping[str, JsonTable]
+    existing: Mapping[str, JsonTable]
+    policies: Mapping[str, JsonTable]
 
     @property
     def changes(self) -> tuple[ProjectChange, ...]:
@@ -82,7 +82,7 @@ def read_setup(session: Session) -> Setup:
     exists = bucket.exists()
     rules = bucket.rules() if exists else ()
     definitions = {
-        each["name"]: each for each in (project_definition(settings, name) for name in architectures)
+        str(each["name"]): each for each in (project_definition(settings, name) for name in architectures)
     }
     existing = codebuild.projects(definitions)
     return Setup(

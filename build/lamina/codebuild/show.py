@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from lamina.codebuild.project import ProjectChange, shown_policy
+from lamina.json_data import JsonDocument, JsonTable
 from lamina.report.console import Screen
 
 
-def show_setup(
-    screen: Screen, changes: Iterable[ProjectChange], policies: Mapping[str, Mapping[str, Any]]
-) -> None:
+def show_setup(screen: Screen, changes: Iterable[ProjectChange], policies: Mapping[str, JsonTable]) -> None:
     """Print the changes with current and new values, then the policies."""
     rows = [(each.what, each.setting, each.before or "", each.after) for each in changes]
     if rows:
@@ -22,7 +20,7 @@ def show_setup(
         screen.say(shown_policy(policy))
 
 
-def setup_documents(changes: Iterable[ProjectChange]) -> list[dict[str, Any]]:
+def setup_documents(changes: Iterable[ProjectChange]) -> list[JsonDocument]:
     """Return the changes for JSON output. before: null without a current value."""
     return [
         {"what": each.what, "setting": each.setting, "before": each.before, "after": each.after}

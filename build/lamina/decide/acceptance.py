@@ -5,14 +5,14 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/images-create.html, and Lam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lamina.decide.plan import FoundImage
 from lamina.declare.functions import Function
 from lamina.declare.machine import family
 from lamina.errors import Problem
+from lamina.oci import OciConfig
 from lamina.refs import EcrHost, Reference
 
 MOST_BYTES = 10 * 1024**3
@@ -50,7 +50,7 @@ class ImageFacts:
     media_type: str
     config_type: str
     layers: tuple[str, ...]
-    config: Mapping[str, Any]
+    config: OciConfig
     unpacked: int = 0
 
 
@@ -115,7 +115,7 @@ def refusals(candidate: ImageFacts, platform: str) -> Iterator[str]:
         yield f"its layers are {candidate.unpacked / 1024**3:.1f} GiB unpacked, more than 10"
 
 
-def unstartable(config: Mapping[str, Any], functions: Iterable[Function]) -> Iterator[str]:
+def unstartable(config: OciConfig, functions: Iterable[Function]) -> Iterator[str]:
     """Yield every reason for which the image would not start with each function's command, or its own.
 
     Lambda accepts such an image and fails when the function is invoked. config: the image configuration.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from lamina.deploy.rules import FunctionUpdate, StatusRow
+from lamina.json_data import JsonDocument
 from lamina.report import figures
 from lamina.report.console import Screen
 
@@ -38,7 +38,7 @@ def summary(statuses: Iterable[tuple[str, str]]) -> str:
     )
 
 
-def move_document(move: FunctionUpdate, *, status: str, version: str | None) -> dict[str, Any]:
+def move_document(move: FunctionUpdate, *, status: str, version: str | None) -> JsonDocument:
     """Return a function's JSON document. status: of `DeployResult`."""
     wanted = move.wanted
     return {
@@ -74,7 +74,7 @@ def show_status(screen: Screen, rows: Iterable[StatusRow]) -> None:
     screen.rows(headings, cells, wide="verdict")
 
 
-def status_documents(rows: Iterable[StatusRow]) -> list[dict[str, Any]]:
+def status_documents(rows: Iterable[StatusRow]) -> list[JsonDocument]:
     """Return the rows of ``status --json``."""
     return [
         {

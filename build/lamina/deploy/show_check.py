@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from lamina.decide.acceptance import Checked
+from lamina.json_data import JsonDocument
 from lamina.report import figures
 
 CHECK_HEADINGS = ("image", "verdict", "platform", "layers", "stored", "unpacked", "digest")
@@ -26,7 +26,7 @@ def check_rows(checked: Iterable[Checked]) -> Iterator[tuple[str, ...]]:
         )
 
 
-def check_documents(checked: Iterable[Checked]) -> list[dict[str, Any]]:
+def check_documents(checked: Iterable[Checked]) -> list[JsonDocument]:
     """Return the images of ``check --json``. Sizes are in bytes, None for an index."""
     return [
         {

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 from lamina.decide.acceptance import MOST_BYTES, ImageFacts, refusals, unpacked_size
 from lamina.decide.layers import steps
@@ -17,6 +17,7 @@ from lamina.decide.plan import FoundImage
 from lamina.errors import BuildError, LaminaError
 from lamina.identify.fingerprint import FINGERPRINT_KEY
 from lamina.identify.image import Image
+from lamina.oci import OciConfig
 from lamina.parallel import gather
 from lamina.refs import Reference
 from lamina.registries.base import Descriptor, Manifest, Registry
@@ -245,7 +246,7 @@ class RegistryStore:
             annotations=manifest.annotations,
         )
 
-    def _read(self, found: FoundImage) -> tuple[Manifest, Descriptor, Mapping[str, Any]]:
+    def _read(self, found: FoundImage) -> tuple[Manifest, Descriptor, OciConfig]:
         """Return the manifest of an image, the descriptor of its configuration, and the configuration."""
         ref = found.ref.with_digest(found.digest)
         manifest = self._registry.manifest(ref)

@@ -6,9 +6,10 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lamina.errors import ConfigError, Problem
+from lamina.json_data import Json, JsonDocument
 
 if TYPE_CHECKING:
     from lamina.declare.functions import Function
@@ -37,7 +38,7 @@ def as_json(outputs: Sequence[ImageOutput]) -> str:
     return _json({each.image: document(each) for each in outputs})
 
 
-def document(output: ImageOutput) -> dict[str, Any]:
+def document(output: ImageOutput) -> JsonDocument:
     """Return the JSON document of one image.
 
     ``digest`` is None with --plan-only. A function's command is empty if it runs the image's own CMD.
@@ -130,21 +131,21 @@ FORMATS: Mapping[str, Callable[[Sequence[ImageOutput]], str]] = {
 }
 
 
-def _function(function: Function) -> dict[str, Any]:
+def _function(function: Function) -> JsonDocument:
     """Return a function's JSON document. It has ``arn`` only if it was declared by ARN."""
     arn = {"arn": function.arn} if function.arn else {}
     return {"name": function.name, **arn, "command": list(function.command)}
 
 
-def _whole(function: Function) -> dict[str, Any]:
+def _whole(function: Function) -> JsonDocument:
     return {"name": function.name, "arn": function.arn, "command": list(function.command)}
 
 
-def _json(value: Any) -> str:
+def _json(value: Json) -> str:
     return json.dumps(value, indent=2) + "\n"
 
 
-def _hcl(value: Any, margin: str = "") -> str:
+def _hcl(value: Json, margin: str = "") -> str:
     """Format a value as HCL: https://developer.hashicorp.com/terraform/language/expressions/strings"""
     inner = f"{margin}  "
     if isinstance(value, Mapping):

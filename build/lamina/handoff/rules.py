@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from lamina.declare.functions import Function
 from lamina.errors import ConfigError, Problem
 from lamina.identify.fingerprint import content_tag
+from lamina.json_data import JsonTable
 from lamina.refs import Reference
 
 MANIFEST = ".lamina/manifest.json"
@@ -66,19 +67,19 @@ class DesiredOutput:
     flags: tuple[str, ...] = ()
 
 
-def read_recorded(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Recorded]:
+def read_recorded(entries: Iterable[JsonTable]) -> Mapping[str, Recorded]:
     """Return the manifest's entries by image; damaged entries are ignored."""
     found: dict[str, Recorded] = {}
     for each in entries:
-        try:
-            found[each["image"]] = Recorded(
-                image=each["image"],
-                fingerprint=each["fingerprint"],
-                ref=Reference.parse(each["ref"]),
-                pushed=each.get("pushed") is True,
-            )
-        except (KeyError, TypeError, AttributeError, ValueError):
-            continue
+        image, fingerprint, ref = (each.get(key) for key in ("image", "fingerprint", "ref"))
+        if isinstance(image, str) and isinstance(fingerprint, str) and isinstance(ref, str):
+            with suppress(ValueError):
+                found[image] = Recorded(
+                    image=image,
+                    fingerprint=fingerprint,
+                    ref=Reference.parse(ref),
+                    pushed=each.get("pushed") is True,
+                )
     return found
 
 

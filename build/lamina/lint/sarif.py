@@ -6,9 +6,9 @@ https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 from urllib.parse import quote
 
+from lamina.json_data import Json, JsonDocument
 from lamina.lint.findings import Finding
 from lamina.lint.registry import RULES
 
@@ -16,13 +16,13 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sa
 _ROOT = "%SRCROOT%"
 
 
-def sarif_log(findings: Iterable[Finding], *, version: str) -> dict[str, Any]:
+def sarif_log(findings: Iterable[Finding], *, version: str) -> JsonDocument:
     """Return the log: one run, all rules, a result for each finding. Paths are relative to the project.
 
     version: of Lamina.
     """
     places = {rule.id: index for index, rule in enumerate(RULES)}
-    rules = [
+    rules: list[Json] = [
         {
             "id": rule.id,
             "name": rule.slug,
@@ -33,7 +33,7 @@ def sarif_log(findings: Iterable[Finding], *, version: str) -> dict[str, Any]:
         }
         for rule in RULES
     ]
-    results = [
+    results: list[Json] = [
         {
             "ruleId": each.rule,
             "ruleIndex": places[each.rule],
@@ -51,6 +51,6 @@ def sarif_log(findings: Iterable[Finding], *, version: str) -> dict[str, Any]:
         }
         for each in findings
     ]
-    driver = {"name": "Lamina", "version": version, "rules": rules}
-    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
+    driver: JsonDocument = {"name": "Lamina", "version": version, "rules": rules}
+    run: JsonDocument = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}

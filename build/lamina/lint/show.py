@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
+from lamina.json_data import JsonDocument
 from lamina.lint.findings import Finding
 from lamina.report import figures
 from lamina.report.console import Screen, styled
@@ -34,7 +34,7 @@ def show_findings(screen: Screen, findings: Sequence[Finding]) -> None:
     screen.say(totals + (f"; --fix fixes {fixable} of them" if fixable else ""))
 
 
-def finding_documents(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+def finding_documents(findings: Iterable[Finding]) -> list[JsonDocument]:
     """Return findings for JSON. fix: the edits that ``--fix`` makes, or null.
 
     An edit replaces the lines from start up to, but not including, end; both are counted from 1.
@@ -52,11 +52,12 @@ def finding_documents(findings: Iterable[Finding]) -> list[dict[str, Any]]:
             "message": each.message,
             "why": each.why,
             "hint": each.hint,
-            "fix": each.fix
-            and [
+            "fix": [
                 {"file": edit.file, "start": edit.start, "end": edit.end, "lines": list(edit.lines)}
                 for edit in each.fix
-            ],
+            ]
+            if each.fix is not None
+            else None,
         }
         for each in findings
     ]

@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from lamina.errors import BuildError
+from lamina.oci import OciConfig
 from lamina.registries.base import sha256, sha256_of
 
 _KINDS = {
@@ -35,7 +36,7 @@ class Content:
         annotations: the manifest's own.
     """
 
-    config: Mapping[str, Any]
+    config: OciConfig
     digest: str
     layers: tuple[Callable[[], AbstractContextManager[IO[bytes]]], ...]
     annotations: Mapping[str, str] = field(default_factory=dict)

@@ -7,10 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from lamina.errors import LaminaError, Problem
 from lamina.identify.change_lines import ChangeLine, describe_changes
+from lamina.json_data import Json, JsonDocument, JsonTable
 from lamina.masks import Mask, environment_values
 from lamina.report import figures
 from lamina.report.document import SCHEMA
@@ -81,7 +82,7 @@ class Screen:
         self._err = Output(sys.stderr, env, self._put)
         dull = env.get("BUILDKIT_PROGRESS") == "plain" or any(_is_on(env, name) for name in _CI)
         self.live = not (plain or dull) and self._out.live
-        self._messages: list[dict[str, Any]] = []
+        self._messages: list[JsonDocument] = []
         self._github = GitHub(self.say, env) if _is_on(env, _GITHUB) else None
         self._headlines: set[str] = set()
 
@@ -183,7 +184,7 @@ class Screen:
         for line in lines:
             self._out.line(line, _DIFF_STYLE.get(f"{line[:1]} ", ""))
 
-    def document(self, document: Any) -> None:
+    def document(self, document: Json) -> None:
         """Print a JSON document as the only standard output."""
         print(json.dumps(self.mask.hide_in(document), indent=2))
 
@@ -214,14 +215,14 @@ class Screen:
             table.add_row(*row)
         self.table(table)
 
-    def finish(self, command: str, *, ok: bool, images: list[dict[str, Any]], **more: Any) -> None:
+    def finish(self, command: str, *, ok: bool, images: Iterable[JsonTable], **more: Json) -> None:
         """Print the JSON object of a command run with ``--json``."""
         if self._json:
             document = {
                 "schema": SCHEMA,
                 "command": command,
                 "ok": ok,
-                "images": images,
+                "images": list(images),
                 "messages": self._messages,
                 **more,
             }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lamina.json_data import JsonDocument
 
 if TYPE_CHECKING:
     from lamina.decide.locking import PinMove
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 
-def entry(result: Result) -> dict[str, Any]:
+def entry(result: Result) -> JsonDocument:
     """Return the manifest entry of one image; size in bytes, seconds of its own build.
 
     appended: the digest of the image that it was appended to; left out for others.
@@ -41,7 +43,7 @@ def entry(result: Result) -> dict[str, Any]:
     }
 
 
-def outcome_documents(outcome: Outcome) -> list[dict[str, Any]]:
+def outcome_documents(outcome: Outcome) -> list[JsonDocument]:
     """Return the images of a finished run: their manifest entries with the keys that plans use."""
     return [
         {
@@ -54,12 +56,12 @@ def outcome_documents(outcome: Outcome) -> list[dict[str, Any]]:
     ]
 
 
-def saved_document(saved: Saved | None) -> dict[str, Any] | None:
+def saved_document(saved: Saved | None) -> JsonDocument | None:
     """Return the savings; None without a cold build to compare with. bytes: None if unknown."""
     return {"seconds": round(saved.seconds, 3), "bytes": saved.bytes} if saved else None
 
 
-def lock_documents(moves: Iterable[PinMove]) -> list[dict[str, Any]]:
+def lock_documents(moves: Iterable[PinMove]) -> list[JsonDocument]:
     """Return the pins of a lock. old, new: full digests, None without a pin. rebuilds: names of images."""
     return [
         {
@@ -72,7 +74,7 @@ def lock_documents(moves: Iterable[PinMove]) -> list[dict[str, Any]]:
     ]
 
 
-def plan_documents(plan: Plan) -> list[dict[str, Any]]:
+def plan_documents(plan: Plan) -> list[JsonDocument]:
     """Return the images of a plan. ref: with the content tag.
 
     append: the digest of the image that a build is appended to, None if it needs a builder, and builder: why;
@@ -96,13 +98,13 @@ def plan_documents(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def _append_keys(decision: Decision) -> dict[str, Any]:
+def _append_keys(decision: Decision) -> JsonDocument:
     if decision.append:
         return {"append": decision.append.before.digest, "layers": len(decision.append.layers)}
     return {"append": None, "builder": decision.builder} if decision.builder else {}
 
 
-def change_documents(changes: Iterable[InputChange]) -> list[dict[str, Any]]:
+def change_documents(changes: Iterable[InputChange]) -> list[JsonDocument]:
     """Return all differences between two states of an image; keys without a value are left out."""
     return [
         {

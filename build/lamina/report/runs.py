@@ -8,9 +8,10 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lamina.files import write_json
+from lamina.json_data import JsonDocument
 from lamina.masks import Mask
 from lamina.report.cold import read_colds
 from lamina.report.document import SCHEMA, outcome_documents, saved_document
@@ -63,8 +64,8 @@ def keep_run(
         {
             **{key: document[key] for key in _KEPT},
             "status": document["action"],
-            "planned": list(plan.decisions[document["name"]].reasons),
-            "saved": saved_document(outcome.saved.get(document["name"])),
+            "planned": list(plan.decisions[str(document["name"])].reasons),
+            "saved": saved_document(outcome.saved.get(str(document["name"]))),
         }
         for document in outcome_documents(outcome)
     ]
@@ -111,6 +112,6 @@ def _at_work(folder: Path) -> bool:
     return not (folder / RUN_FILE).exists() and time.time() - begun < _LONGEST_RUN
 
 
-def _problem_document(problem: Problem) -> dict[str, Any]:
+def _problem_document(problem: Problem) -> JsonDocument:
     """Return a problem without the log below its first line, which may hold secrets."""
     return {"what": problem.what.partition("\n")[0], "where": problem.where, "hint": problem.hint}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lamina.execute.step_line import step_line
+from lamina.json_data import JsonDocument
 from lamina.report import figures
 from lamina.report.console import saved_line
 from lamina.report.document import saved_document
@@ -175,7 +176,7 @@ def reasons_of(reasons: tuple[str, ...]) -> Iterator[str]:
         yield f"and {len(reasons) - _SHOWN_REASONS} more"
 
 
-def report_document(report: RunReport) -> dict[str, Any]:
+def report_document(report: RunReport) -> JsonDocument:
     """Return a report without its images: the run, its steps, its critical path, slow steps, the last runs.
 
     Times are in seconds and sizes in bytes; unknown values are None.
@@ -226,7 +227,7 @@ def report_document(report: RunReport) -> dict[str, Any]:
     }
 
 
-def run_document(run: Run) -> dict[str, Any]:
+def run_document(run: Run) -> JsonDocument:
     """Return a run without its images."""
     statuses = dict.fromkeys(image.status for image in run.images)
     return {
@@ -247,7 +248,7 @@ def run_document(run: Run) -> dict[str, Any]:
     }
 
 
-def image_documents(run: Run) -> list[dict[str, Any]]:
+def image_documents(run: Run) -> list[JsonDocument]:
     """Return the images of a run, as in run.json."""
     return [
         {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
+from lamina.json_data import JsonDocument, JsonTable
 from lamina.report.console import Screen, styled
 from lamina.report.inits import Runs
 from lamina.report.table import TextTable, cell
@@ -53,7 +53,7 @@ def _figure(number: float | None) -> str:
     return "" if number is None else f"{number:.0f}"
 
 
-def smoke_documents(smoked: Iterable[Smoked]) -> list[dict[str, Any]]:
+def smoke_documents(smoked: Iterable[Smoked]) -> list[JsonDocument]:
     """Return the functions that were tried. ok: null for a skipped one. memory_mb: peak memory.
 
     init: what the init consists of, where that was measured. size: bytes of the unpacked image.
@@ -77,7 +77,7 @@ def smoke_documents(smoked: Iterable[Smoked]) -> list[dict[str, Any]]:
     ]
 
 
-def measured_runs(smoked: Iterable[Smoked], documents: Iterable[Mapping[str, Any]]) -> Runs:
+def measured_runs(smoked: Iterable[Smoked], documents: Iterable[JsonTable]) -> Runs:
     """Return the runs to keep. documents: of `smoke_documents`, in the same order."""
     return {
         (each.image, each.function): {"tag": each.tag, **document}
@@ -86,12 +86,12 @@ def measured_runs(smoked: Iterable[Smoked], documents: Iterable[Mapping[str, Any
     }
 
 
-def _measured(smoked: Smoked) -> dict[str, Any]:
+def _measured(smoked: Smoked) -> JsonDocument:
     init = init_document(smoked)
     return {"size": smoked.size, "layers": smoked.layers, "init": init} if init else {}
 
 
-def _failure(failure: Failure | None) -> dict[str, Any] | None:
+def _failure(failure: Failure | None) -> JsonDocument | None:
     if failure is None:
         return None
     return {"type": failure.type, "message": failure.message, "trace": list(failure.trace)}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
+from lamina.json_data import JsonDocument
 from lamina.report import figures
 from lamina.report.console import Screen
 from lamina.report.inits import Runs
@@ -76,7 +76,7 @@ def _ms(value: float | None) -> str:
     return "" if value is None else f"{value:.0f}"
 
 
-def init_document(smoked: Smoked) -> dict[str, Any] | None:
+def init_document(smoked: Smoked) -> JsonDocument | None:
     """Return the explained init; None if it was not measured. Times in milliseconds, sizes in bytes."""
     init = smoked.init
     if init is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lamina.audit.show import audit_documents, show_audit, verify_document
 from lamina.errors import BuildError
 from lamina.flow.session import Session
+from lamina.json_data import JsonDocument
 from lamina.report.document import change_documents
 
 
@@ -16,7 +17,7 @@ def why(session: Session, *, image: str, from_: str, to: str) -> int:
     session.screen.say(f"{image}: {from_} -> {to}")
     for each in found:
         session.screen.changes(f"{'  ' * (each.depth + 1)}{each.image}: ", each.changes)
-    documents = [
+    documents: list[JsonDocument] = [
         {"name": each.image, "depth": each.depth, "changes": change_documents(each.changes)} for each in found
     ]
     session.screen.finish("why", ok=True, images=documents)
