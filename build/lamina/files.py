@@ -39,15 +39,18 @@ def keep_out_of_git(folder: Path) -> None:
             write_atomic(ignored, "*\n")
 
 
-def write_json(file: Path, document: Any) -> None:
+def write_json(file: Path, document: object) -> None:
     """Write an indented JSON document atomically."""
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     # A file name that is not UTF-8 has lone surrogates; written as \udc80, they are JSON escapes.
     write_atomic(file, text.encode("utf-8", "backslashreplace"))
 
 
-def read_json(file: Path) -> Any | None:
-    """Read a JSON document; None when the file is missing or damaged, since state is only a cache."""
+def read_json(file: Path) -> Any:
+    """Read a JSON document; None when the file is missing or damaged, since state is only a cache.
+
+    Its shape is not checked: a reader expects that of an earlier version.
+    """
     try:
         return json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):

@@ -12,8 +12,9 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote
+
+from lamina.json_data import Json
 
 HIDDEN = "***"
 SHORTEST = 8
@@ -146,7 +147,7 @@ class Mask:
                 hidden = shape.sub(rb"\g<before>" + HIDDEN.encode() + rb"\g<after>", hidden)
         return raw if hidden == raw else hidden
 
-    def hide_in(self, document: Any) -> Any:
+    def hide_in(self, document: Json) -> Json:
         """Return a JSON document with secrets masked in its strings; keys stay as they are."""
         if isinstance(document, str):
             return self.hide(document)

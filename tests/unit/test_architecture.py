@@ -14,6 +14,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "build" / "lamina"
 GROUND = ("errors", "process", "refs", "files", "masks", "parallel", "json_data", "oci")
+TYPES = ("json_data", "oci")
 CORE: dict[str, tuple[str, ...]] = {
     "provider": ("errors", "process"),
     "aws": GROUND,
@@ -57,7 +58,7 @@ FACE: dict[str, tuple[str, ...]] = {
 }
 """What users call -> what it may import."""
 ALLOWED = {
-    **dict.fromkeys(GROUND, ()),
+    **dict.fromkeys(GROUND, TYPES),
     **CORE,
     **{wing: (*GROUND, *CORE, *others) for wing, others in WINGS.items()},
     **SUPPLY,

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from lamina.adopt.contexts import find_context, fits
 from lamina.adopt.declared import Declared
@@ -174,7 +173,7 @@ def _drafts(
     except ConfigError as error:
         notes += (replace(each, hint="it is skipped; fix it and run again") for each in error.problems)
         return
-    groups: dict[tuple[Any, ...], list[Declared]] = {}
+    groups: dict[tuple[str | None, tuple[tuple[str, str], ...]], list[Declared]] = {}
     for each in declared:
         if each.dockerfile == path:
             groups.setdefault((each.target, tuple(sorted(each.args.items()))), []).append(each)

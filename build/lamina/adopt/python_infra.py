@@ -7,7 +7,6 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lamina.adopt.declared import Declared, Reading, first_inside, inside
 from lamina.errors import Problem
@@ -71,13 +70,13 @@ def _declared(call: ast.Call, function: ast.Call | None, path: str, root: Path) 
         return Problem(what="an image whose Dockerfile is not given by plain strings", where=where)
     owner = _given(function) if function else {}
     name = owner.get("function_name") or (_positional(function, 1) if function else None)
-    settings = located.settings
+    settings, target = located.settings, located.settings.get("target")
     return Declared(
         dockerfile=dockerfile,
         context=context,
         functions=(name,) if isinstance(name, str) else (),
         platform=_platform(owner.get("architecture"), settings.get("platform"), settings.get("platforms")),
-        target=settings["target"] if isinstance(settings.get("target"), str) else None,
+        target=target if isinstance(target, str) else None,
         args=_strings(settings.get("build_args") or settings.get("args")),
         where=where,
     )
@@ -92,13 +91,13 @@ class _ImageArguments:
         in_context: whether the file is relative to the context.
     """
 
-    context: Any
-    file: Any
+    context: object
+    file: object
     in_context: bool
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
 
 
-def _asset(call: ast.Call, given: Mapping[str, Any]) -> _ImageArguments | None:
+def _asset(call: ast.Call, given: Mapping[str, object]) -> _ImageArguments | None:
     """Read a call of CDK; None if it zips a folder."""
     if _name(call) == "from_asset" and "file" not in given:
         return None
@@ -107,7 +106,7 @@ def _asset(call: ast.Call, given: Mapping[str, Any]) -> _ImageArguments | None:
     return _ImageArguments(context=context, file=file, in_context=True, settings=given)
 
 
-def _image(_: ast.Call, given: Mapping[str, Any]) -> _ImageArguments | None:
+def _image(_: ast.Call, given: Mapping[str, object]) -> _ImageArguments | None:
     """Read a call of Pulumi's Docker or Docker Build provider; None if it is another class."""
     if not {"dockerfile", "build", "context"} & given.keys():
         return None
@@ -121,7 +120,7 @@ def _image(_: ast.Call, given: Mapping[str, Any]) -> _ImageArguments | None:
     )
 
 
-def _component(given: dict[str, Any], path: str, root: Path) -> tuple[str, str] | None:
+def _component(given: dict[str, object], path: str, root: Path) -> tuple[str, str] | None:
     """Return the Dockerfile and the context in plain arguments of a component; None without both."""
     file = given.get("dockerfile_path")
     context = next((each for key, each in given.items() if key in _CONTEXTS), None)
@@ -139,16 +138,16 @@ def _name(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
-def _given(call: ast.Call) -> dict[str, Any]:
+def _given(call: ast.Call) -> dict[str, object]:
     return {each.arg: _value(each.value) for each in call.keywords if each.arg}
 
 
-def _positional(call: ast.Call, index: int) -> Any:
+def _positional(call: ast.Call, index: int) -> object:
     """Return a positional argument; None if there is none."""
     return _value(call.args[index]) if len(call.args) > index else None
 
 
-def _value(node: ast.AST) -> Any:
+def _value(node: ast.AST) -> object:
     """Return a plain value, the keyword arguments of a nested call, or the last part of a name."""
     if isinstance(node, ast.Constant):
         return node.value
@@ -169,20 +168,20 @@ class _Word:
         self.text = text
 
 
-def _settings(value: Any) -> Mapping[str, Any]:
+def _settings(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _located(value: Any) -> Any:
+def _located(value: object) -> object:
     return value.get(_LOCATION, value) if isinstance(value, dict) else value
 
 
-def _platform(*values: Any) -> str | None:
+def _platform(*values: object) -> str | None:
     """Return the first platform among values such as ``linux/arm64``, ``ARM_64`` or ``LINUX_ARM64``."""
     words = (each for value in values for each in (value if isinstance(value, list) else [value]))
     texts = (each.text if isinstance(each, _Word) else str(each) for each in words)
     return next(filter(None, (_PLATFORMS.get(each.lower().replace("_", "")) for each in texts)), None)
 
 
-def _strings(value: Any) -> dict[str, str]:
+def _strings(value: object) -> dict[str, str]:
     return {key: each for key, each in _settings(value).items() if isinstance(each, str)}

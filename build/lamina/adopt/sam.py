@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from typing import Any
 
 from lamina.adopt.declared import Declared, Reading, inside
 from lamina.adopt.yaml_files import Table, read_yaml, strings, table, text, texts
@@ -37,9 +36,9 @@ def _function(name: str, resource: Table, defaults: Table, path: str) -> Declare
     if resource.get("Type") != _FUNCTION or kind != "Image" or not metadata:
         return None
     where = f"{path}:{resource.line}"
-    context, file = metadata.get("DockerContext", "."), metadata.get("Dockerfile", "Dockerfile")
-    folder = inside(posixpath.dirname(path), context) if text(context) else None
-    dockerfile = inside(folder, file) if folder is not None and text(file) else None
+    context, file = text(metadata.get("DockerContext", ".")), text(metadata.get("Dockerfile", "Dockerfile"))
+    folder = inside(posixpath.dirname(path), context) if context else None
+    dockerfile = inside(folder, file) if folder is not None and file else None
     if folder is None or dockerfile is None:
         return Problem(what=f"the image of {name} is unknown: its Metadata has no plain path", where=where)
     return Declared(
@@ -53,7 +52,7 @@ def _function(name: str, resource: Table, defaults: Table, path: str) -> Declare
     )
 
 
-def _platform(architectures: Any) -> str | None:
+def _platform(architectures: object) -> str | None:
     """Return the platform; Lambda's default if none is given, None if it is only known when deployed."""
     if architectures is None:
         return _PLATFORMS[_DEFAULT]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from typing import Any
 
 from lamina.adopt.declared import Declared, Reading, inside
 from lamina.adopt.yaml_files import Table, read_yaml, strings, table, text
@@ -34,15 +33,15 @@ def read_serverless(content: str, path: str) -> Reading:
 
 
 def _image(
-    name: str, given: Any, users: Mapping[str, Table], provider: Table, path: str
+    name: str, given: object, users: Mapping[str, Table], provider: Table, path: str
 ) -> Declared | Problem | None:
     """Read an entry: a path, or a table with ``path``, ``file``, ``buildArgs``; None for a ``uri``."""
     entry = table(given)
     if "uri" in entry:
         return None
     where = f"{path}:{entry.line}" if entry else path
-    context = given if isinstance(given, str) else entry.get("path", ".")
-    folder = inside(posixpath.dirname(path), context) if text(context) else None
+    context = text(given if isinstance(given, str) else entry.get("path", "."))
+    folder = inside(posixpath.dirname(path), context) if context else None
     file = text(entry.get("file", "Dockerfile"))
     dockerfile = inside(folder, file) if folder is not None and file else None
     if folder is None or dockerfile is None:
@@ -62,7 +61,7 @@ def _image(
     )
 
 
-def _image_of(function: Any) -> str | None:
+def _image_of(function: object) -> str | None:
     """Return the name of the image that a function uses."""
     image = table(function).get("image")
     return text(image if isinstance(image, str) else table(image).get("name"))

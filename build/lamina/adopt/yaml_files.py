@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lamina.errors import Problem
 
+if TYPE_CHECKING:
+    import yaml
 
-class Table(dict[str, Any]):
+
+class Table(dict[str, object]):
     """A mapping that knows its line."""
 
     line: int = 1
@@ -32,23 +36,23 @@ def read_yaml(text: str, path: str) -> Table | Problem:
     return found if isinstance(found, Table) else Table()
 
 
-def table(value: Any) -> Table:
+def table(value: object) -> Table:
     """Return the value if it is a mapping, else an empty one."""
     return value if isinstance(value, Table) else Table()
 
 
-def texts(value: Any) -> tuple[str, ...]:
+def texts(value: object) -> tuple[str, ...]:
     """Return the plain strings of a list, or a single string as a tuple."""
     values = value if isinstance(value, list) else [value]
     return tuple(each for each in values if isinstance(each, str))
 
 
-def text(value: Any) -> str | None:
+def text(value: object) -> str | None:
     """Return the value if it is a plain string without a variable, else None."""
     return value if isinstance(value, str) and "${" not in value else None
 
 
-def strings(value: Any) -> dict[str, str]:
+def strings(value: object) -> dict[str, str]:
     """Return the plain entries of a mapping, as strings."""
     return {
         str(key): str(each).lower() if isinstance(each, bool) else str(each)
@@ -58,13 +62,13 @@ def strings(value: Any) -> dict[str, str]:
 
 
 @cache
-def _loader() -> Any:
+def _loader() -> type[yaml.SafeLoader]:
     import yaml
 
     class Loader(yaml.SafeLoader):
         """Plain YAML, every mapping a `Table`, every unknown tag an `Unknown`."""
 
-    def mapping(loader: Any, node: Any) -> Any:
+    def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> Iterator[Table]:
         made = Table()
         made.line = node.start_mark.line + 1
         yield made

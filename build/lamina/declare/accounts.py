@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from lamina.declare.document import Document, Key
+from lamina.declare.document import Document, Entries, Key
 from lamina.declare.grammar import without_login
 from lamina.refs import Reference
 
@@ -153,7 +152,7 @@ def read_retention(document: Document) -> Retention:
     return Retention(**{key.replace("-", "_"): value for key, value in given.items()})
 
 
-def _accounts(document: Document, given: list[Any]) -> Iterator[AwsAccount]:
+def _accounts(document: Document, given: Iterable[object]) -> Iterator[AwsAccount]:
     for item in given:
         entry = document.known(item, _PLACE_KEYS, "gc", "look-in")
         for key in _PLACE_KEYS:
@@ -161,7 +160,7 @@ def _accounts(document: Document, given: list[Any]) -> Iterator[AwsAccount]:
         yield AwsAccount(region=entry.get("region"), role=entry.get("role"))
 
 
-def _readers(document: Document, given: list[Any]) -> Iterator[str]:
+def _readers(document: Document, given: Iterable[object]) -> Iterator[str]:
     for item in given:
         if isinstance(item, str) and (_ACCOUNT.fullmatch(item) or _PRINCIPAL.fullmatch(item)):
             yield item
@@ -181,7 +180,7 @@ def _shaped(document: Document, key: str, value: str | None, *path: str) -> None
         )
 
 
-def _counted(document: Document, key: str, given: Mapping[str, Any], least: int, table: str) -> None:
+def _counted(document: Document, key: str, given: Entries, least: int, table: str) -> None:
     if key in given and not least <= given[key] <= _MOST_DAYS:
         document.problem(
             f"{key} is {given[key]}", where=document.where(table, key), allowed=f"{least} to {_MOST_DAYS}"

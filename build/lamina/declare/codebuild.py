@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from lamina.declare.document import TEXTS, Document, Key
+from lamina.declare.document import TEXTS, Document, Entries, Key
 from lamina.refs import Reference
 
 TABLE = "codebuild"
@@ -115,14 +114,14 @@ def read_codebuild(document: Document) -> CodeBuildSettings:
     return CodeBuildSettings(**_fields(given), secrets=_secrets(document, given))
 
 
-def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
+def _fields(given: Entries) -> Entries:
     images = {name: given[f"image-{name}"] for name in ARCHITECTURES if f"image-{name}" in given}
     apart = {"secrets", *(f"image-{name}" for name in ARCHITECTURES)}
     named = {key.replace("-", "_"): value for key, value in given.items() if key not in apart}
     return {**named, "images": images}
 
 
-def _secrets(document: Document, given: Mapping[str, Any]) -> Mapping[str, str]:
+def _secrets(document: Document, given: Entries) -> Mapping[str, str]:
     secrets = document.strings(given.get("secrets", {}), TABLE, "secrets")
     for name, place in secrets.items():
         if not _PLACE.fullmatch(place.removeprefix(PARAMETER)):

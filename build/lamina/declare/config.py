@@ -12,13 +12,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lamina.declare.accounts import ECR_KEYS, GC_KEYS, Ecr, Retention, read_ecr, read_retention
 from lamina.declare.codebuild import KEYS as CODEBUILD_KEYS
 from lamina.declare.codebuild import TABLE as CODEBUILD
 from lamina.declare.codebuild import CodeBuildSettings, read_codebuild
-from lamina.declare.document import CONFIG_FILE, TEXTS, Document, Key
+from lamina.declare.document import CONFIG_FILE, TEXTS, Document, Entries, Key
 from lamina.declare.expand import ExpansionError, expand
 from lamina.declare.functions import FUNCTIONS, Function, check_claims, read_functions
 from lamina.declare.grammar import (
@@ -243,7 +242,7 @@ def load_project(
 
 def _images(root: Path, document: Document, settings: Settings) -> Iterator[tuple[str, ImageSpec]]:
     """Yield the declared images and those found by layout, sorted by name."""
-    declared: Mapping[str, Any] = document.table.get("images", {})
+    declared: Entries = document.table.get("images", {})
     shared_args = document.strings(document.table.get("args", {}), "args")
     if settings.reproducible:
         shared_args = {SOURCE_DATE_EPOCH: str(EPOCH), **shared_args}
@@ -279,7 +278,7 @@ def _images(root: Path, document: Document, settings: Settings) -> Iterator[tupl
 def _image(
     root: Path,
     name: str,
-    given: Mapping[str, Any],
+    given: Entries,
     dockerfile: str,
     shared_args: Mapping[str, str],
     document: Document,

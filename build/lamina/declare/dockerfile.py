@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import dockerfile as buildkit
 
@@ -181,7 +181,20 @@ def _directives(text: str) -> Iterator[str]:
             return
 
 
-def _instruction(command: Any, text: str) -> Instruction:  # the parser publishes no types
+class _Parsed(Protocol):
+    """A command of the parser, which publishes no types."""
+
+    cmd: str
+    sub_cmd: str
+    json: bool
+    flags: Sequence[str]
+    value: Sequence[str]
+    heredocs: Sequence[Heredoc]
+    start_line: int
+    end_line: int
+
+
+def _instruction(command: _Parsed, text: str) -> Instruction:
     return Instruction(
         name=command.cmd.upper(),
         flags=tuple(command.flags),
@@ -194,7 +207,7 @@ def _instruction(command: Any, text: str) -> Instruction:  # the parser publishe
     )
 
 
-def _trigger(command: Any, text: str) -> Instruction:
+def _trigger(command: _Parsed, text: str) -> Instruction:
     """Parse an ONBUILD's inner instruction separately, since the parser drops its flags and heredocs."""
     escape = [f"# {each}\n" for each in _directives(text) if each.startswith("escape=")]
     lines = text.split("\n")[command.start_line - 1 : command.end_line]

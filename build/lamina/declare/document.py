@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from lamina.errors import ConfigError, Problem, meant
 
@@ -20,6 +20,8 @@ TYPES: Mapping[type, str] = {
     dict: "a table",
 }
 """TOML's names for the types of keys."""
+Entries: TypeAlias = Mapping[str, Any]
+"""Entries of a table. `Document.known` checked that each value is of the type of its `Key`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,7 @@ class Document:
         self._lines = dict(reversed([*_lines(self._text)]))
         """Dotted key or table -> its first line."""
 
-    def _read(self, file: Path, text: str | None) -> Mapping[str, Any]:
+    def _read(self, file: Path, text: str | None) -> Entries:
         try:
             self._text = file.read_text("utf-8") if text is None else text
             table = tomllib.loads(self._text).get("tool", {}).get("lamina", {})
@@ -92,12 +94,12 @@ class Document:
         above = (path[:length] for length in range(len(path), 0, -1))
         return f"{CONFIG_FILE}:{next((self._lines[each] for each in above if each in self._lines), 1)}"
 
-    def known(self, table: object, allowed: Mapping[str, Key], *path: str) -> Mapping[str, Any]:
+    def known(self, table: object, allowed: Mapping[str, Key], *path: str) -> Entries:
         """Return the entries with a known key and the right type. Record a problem for each other entry."""
         if not isinstance(table, dict):
             self.problem(f"{_dotted(*path)} must be a table", where=self.where(*path))
             return {}
-        good: dict[str, Any] = {}
+        good = {}
         for key, value in table.items():
             where = self.where(*path, key)
             if key not in allowed:
@@ -114,7 +116,7 @@ class Document:
                 good[key] = value
         return good
 
-    def strings(self, table: Mapping[str, Any], *path: str) -> dict[str, str]:
+    def strings(self, table: Entries, *path: str) -> dict[str, str]:
         """Return a table of strings. Whole numbers and booleans become strings as TOML writes them."""
         result: dict[str, str] = {}
         for key, value in table.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from lamina.declare.accounts import Ecr
 from lamina.declare.document import TEXTS, Document, Key
@@ -58,7 +57,7 @@ class Function:
         return self.arn or self.name
 
 
-def read_functions(given: Any, document: Document, image: str, stack: str) -> Iterator[Function]:
+def read_functions(given: Iterable[object], document: Document, image: str, stack: str) -> Iterator[Function]:
     """Yield an image's functions in order, ``{stack}`` replaced. Problems go to the document."""
     seen: set[str] = set()
     where = document.where("images", image, "functions")

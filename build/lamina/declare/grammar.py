@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from lamina.refs import Reference
 
@@ -64,7 +63,7 @@ def without_login(address: str) -> str:
     return f"***@{address.rpartition('@')[2]}" if "@" in address else address
 
 
-def unusable(table: Any, *path: str) -> Iterator[tuple[tuple[str, ...], str]]:
+def unusable(table: object, *path: str) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield each unusable key or text in a table with the reason. Values of arguments may be any text."""
     if isinstance(table, Mapping):
         for key, value in table.items():

@@ -7,7 +7,6 @@ import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from lamina.declare.machine import normal_platform
 from lamina.errors import ConfigError, Problem
@@ -100,7 +99,7 @@ def read_lock(root: Path) -> Lock | None:
     return Lock(pins={pin.name: pin for pin in pins})
 
 
-def _head_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
+def _head_problems(document: Mapping[str, object]) -> Iterator[Problem]:
     """Yield problems of the file as a whole."""
     schema = document.get("schema")
     if schema != _SCHEMA or isinstance(schema, bool):
@@ -119,7 +118,7 @@ def _head_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(what=f"unknown key {key}", where=LOCK_FILE, allowed="schema, [[image]]", hint=_RESTORE)
 
 
-def _faults(index: int, table: Mapping[str, Any], lines: _Lines) -> Iterator[Problem]:
+def _faults(index: int, table: Mapping[str, object], lines: _Lines) -> Iterator[Problem]:
     """Yield problems of one ``[[image]]``."""
     for key in (each for each in _KEYS[:2] if not isinstance(table.get(each), str)):
         what = f"image.{key} is {table[key]!r}" if key in table else f"an image without {key}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from lamina.declare.document import TYPES, Document
+from lamina.declare.document import TYPES, Document, Entries
 from lamina.declare.grammar import (
     BUILDER,
     NAMES,
@@ -149,7 +149,7 @@ def read_settings(
 ) -> Settings:
     """Return the settings: flag over variable over file over default. Problems go to the document."""
     values = {name: _value(setting, document, env, flags) for name, setting in SETTINGS.items()}
-    found: dict[str, Any] = {name.replace("-", "_"): value.value for name, value in values.items()}
+    found: Entries = {name.replace("-", "_"): value.value for name, value in values.items()}
     settings = Settings(**found, sources={name: value.source for name, value in values.items()})
     platform = read_platform(settings.platform, settings.source("platform"), document)
     settings = replace(settings, platform=platform)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from operator import attrgetter
-from typing import Any
 
 from lamina.declare.switches import is_off, switched_off
 from lamina.errors import ConfigError, Problem, meant
@@ -38,7 +37,7 @@ def lint(survey: LintInput, images: Collection[str] | None = None) -> tuple[Find
     """
     off = survey.project.lint_ignores
     ConfigError.check([*_unknown(off.value, off.source), *_unknown_in_comments(survey.texts)])
-    found: dict[tuple[Any, ...], Finding] = {}
+    found: dict[tuple[str, str, int, str], Finding] = {}
     for rule in RULES:
         if {rule.id, rule.slug}.isdisjoint(off.value):
             for hit in rule.find(survey):

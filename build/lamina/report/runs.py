@@ -69,7 +69,7 @@ def keep_run(
         }
         for document in outcome_documents(outcome)
     ]
-    document = {
+    document: JsonDocument = {
         "schema": SCHEMA,
         "run": run,
         "command": settings.command,

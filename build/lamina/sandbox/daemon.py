@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from lamina.errors import EngineError
 from lamina.files import cache_home
@@ -24,6 +24,16 @@ _RUNTIME = Path("/run/lamina")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _TAIL_LINES = 15
 _ESCAPED = re.compile(r"\\([0-7]{3})")  # proc(5): escaped blanks and backslashes
+
+
+class ServerState(TypedDict, total=False):
+    """What is kept of a server: of an engine with its programs, of a registry with its settings."""
+
+    pid: int
+    netns: str
+    docker: str
+    buildx: str
+    settings: dict[str, str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +92,10 @@ class ServerFiles:
         """The text by which the command line of this server is recognized."""
         return str(self.config)
 
-    def read_state(self) -> dict[str, Any] | None:
+    def read_state(self) -> ServerState | None:
         """Read `state`; None when there is none."""
         try:
-            found: dict[str, Any] = json.loads(self.state.read_text())
+            found: ServerState = json.loads(self.state.read_text())
         except (FileNotFoundError, NotADirectoryError):
             return None
         return found

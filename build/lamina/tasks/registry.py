@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lamina.errors import LaminaError, RegistryError
 from lamina.flow.session import Session
+from lamina.json_data import Json
 
 
 def ecr_setup(session: Session, *, dry_run: bool) -> int:
@@ -37,7 +36,7 @@ def gc(session: Session, *, apply: bool, keep_last: str | None, days: str | None
     return _end(session, "gc", error, manifests=documents, looked=list(found.looked), applied=apply)
 
 
-def _end(session: Session, command: str, error: LaminaError | None, **more: Any) -> int:
+def _end(session: Session, command: str, error: LaminaError | None, **more: Json) -> int:
     if error:
         session.screen.error(error)
     session.screen.finish(command, ok=error is None, images=[], **more)
