@@ -1,17 +1,18 @@
-"""Comments that switch lint rules off: ``# lamina: ignore=LAM106, not-lazy``."""
+"""Comments that switch lint rules off: ``# lamina: ignore[LAM106, not-lazy]``, or with ``=`` as before."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
 
-_COMMENT = re.compile(r"\s*#\s*lamina:\s*ignore=([\w, -]+)")
+_COMMENT = re.compile(r"\s*#\s*lamina:\s*ignore(?:=([\w, -]+)|\[([^]]*)\])")
 
 
 def switched_off(line: str) -> tuple[str, ...]:
     """Return the rules that a line of a file switches off, as written; none for other lines."""
     found = _COMMENT.match(line)
-    return tuple(each.strip() for each in found[1].split(",") if each.strip()) if found else ()
+    named = (found[1] or found[2] or "") if found else ""
+    return tuple(each.strip() for each in named.split(",") if each.strip())
 
 
 def is_off(names: Collection[str], line: int, text: str) -> bool:

@@ -59,6 +59,7 @@ class Finding:
     Attributes:
         rule: the id.
         line: counted from 1.
+        column: of the line's first character that is not a space, counted from 1.
     """
 
     rule: str
@@ -73,6 +74,7 @@ class Finding:
     hint: str | None
     certainty: Certainty = "certain"
     unless: str | None = None
+    column: int = 1
 
     @property
     def where(self) -> str:

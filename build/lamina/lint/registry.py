@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from operator import attrgetter
 
 from lamina.declare.switches import is_off, switched_off
@@ -29,17 +30,72 @@ RULES: tuple[LintRule, ...] = tuple(
 )
 
 
-def lint(survey: LintInput, images: Collection[str] | None = None) -> tuple[Finding, ...]:
+@dataclass(frozen=True, slots=True)
+class RuleSelection:
+    """The rules of one command: by id, beginning of an id (``LAM1``), or name; ``--ignore`` wins.
+
+    Args:
+        select: only these; empty for all.
+        ignore: not these.
+    """
+
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, select: Iterable[str], ignore: Iterable[str]) -> RuleSelection:
+        """Return the selection of flags, each of which may name several rules, separated by commas."""
+        return cls(_words(select), _words(ignore))
+
+    def __contains__(self, rule: LintRule) -> bool:
+        selected = not self.select or _is_named(rule, self.select)
+        return selected and not _is_named(rule, self.ignore)
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield a problem for each word that names no rule."""
+        for flag, words in (("--select", self.select), ("--ignore", self.ignore)):
+            yield from _unknown((word for word in words if not _names_any(word)), flag)
+
+
+ALL_RULES = RuleSelection()
+
+
+def find_rule(name: str) -> LintRule:
+    """Return the rule with an id or name.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    ConfigError.check(_unknown([name], None))
+    return next(rule for rule in RULES if name in (rule.id, rule.slug))
+
+
+def _words(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
+
+
+def _is_named(rule: LintRule, words: Iterable[str]) -> bool:
+    return any(word == rule.slug or (word and rule.id.startswith(word)) for word in words)
+
+
+def _names_any(word: str) -> bool:
+    return any(_is_named(rule, (word,)) for rule in RULES)
+
+
+def lint(
+    survey: LintInput, images: Collection[str] | None = None, rules: RuleSelection = ALL_RULES
+) -> tuple[Finding, ...]:
     """Return the findings about the named images, or about all of them.
 
     Raises:
-        ConfigError: An unknown rule is switched off.
+        ConfigError: An unknown rule is selected or switched off.
     """
     off = survey.project.lint_ignores
-    ConfigError.check([*_unknown(off.value, off.source), *_unknown_in_comments(survey.texts)])
+    unknown = (*rules.problems(), *_unknown(off.value, off.source), *_unknown_in_comments(survey.texts))
+    ConfigError.check(unknown)
     found: dict[tuple[str, str, int, str], Finding] = {}
     for rule in RULES:
-        if {rule.id, rule.slug}.isdisjoint(off.value):
+        if rule in rules and {rule.id, rule.slug}.isdisjoint(off.value):
             for hit in rule.find(survey):
                 selected = images is None or hit.image in images
                 if selected and not is_off((rule.id, rule.slug), hit.line, survey.texts.get(hit.file, "")):
@@ -64,7 +120,14 @@ def _finding(rule: LintRule, hit: Hit, survey: LintInput) -> Finding:
         hint=None if hit.fix else hit.hint,
         certainty=hit.certainty,
         unless=hit.unless,
+        column=_column(hit, survey),
     )
+
+
+def _column(hit: Hit, survey: LintInput) -> int:
+    lines = survey.texts.get(hit.file, "").split("\n")
+    line = lines[hit.line - 1] if 0 < hit.line <= len(lines) else ""
+    return len(line) - len(line.lstrip()) + 1
 
 
 def _severity(rule: LintRule, hit: Hit) -> Severity:
@@ -89,7 +152,7 @@ def _unknown_in_comments(texts: Mapping[str, str]) -> Iterator[Problem]:
             yield from _unknown(switched_off(line), f"{path}:{number}")
 
 
-def _unknown(names: Iterable[str], where: str) -> Iterator[Problem]:
+def _unknown(names: Iterable[str], where: str | None) -> Iterator[Problem]:
     known = [name for rule in RULES for name in (rule.id, rule.slug)]
     for name in names:
         if name not in known:

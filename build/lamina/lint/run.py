@@ -13,14 +13,13 @@ from pathlib import Path
 from lamina.decide.preflight import faults
 from lamina.declare.config import Project
 from lamina.errors import LaminaError, Problem
-from lamina.files import write_atomic, write_json
+from lamina.files import write_atomic
 from lamina.flow.session import Session
 from lamina.identify.image import DOCKERIGNORE
 from lamina.lint.edits import apply, choose, diff
 from lamina.lint.findings import Edit, Finding, Fix
 from lamina.lint.read import Surveyor
-from lamina.lint.registry import lint
-from lamina.lint.sarif import sarif_log
+from lamina.lint.registry import ALL_RULES, RuleSelection, lint
 from lamina.lint.survey import LintInput
 from lamina.report.history import read_run, read_steps, run_ids
 
@@ -55,16 +54,16 @@ class Linted:
         return any(each.counts for each in self.findings)
 
 
-def lint_images(session: Session) -> Linted:
+def lint_images(session: Session, rules: RuleSelection = ALL_RULES) -> Linted:
     """Return the findings about the selected images."""
     survey, problems = _surveyor(session).survey_readable(session.project)
     session.stat_cache.save()
     session.facts.save()
     chosen = (session.flags.images or None) if problems else session.graph.select(session.flags.images)
-    return Linted(findings=lint(survey, chosen), problems=problems)
+    return Linted(findings=lint(survey, chosen, rules), problems=problems)
 
 
-def fix_images(session: Session, *, dry_run: bool) -> Linted:
+def fix_images(session: Session, rules: RuleSelection = ALL_RULES, *, dry_run: bool) -> Linted:
     """Show the fixes of the selected images as a diff, then write them; with ``dry_run`` only show.
 
     Fixes are applied to a draft, round by round until none is left. A fix after which a Dockerfile does not
@@ -72,12 +71,12 @@ def fix_images(session: Session, *, dry_run: bool) -> Linted:
     """
     with tempfile.TemporaryDirectory(prefix="lamina-lint-") as folder:
         draft = _RewriteDraft(session.project, Path(folder))
-        fixed = _fixed(session, draft)
+        fixed = _fixed(session, draft, rules)
     for each in fixed.rewrites:
         session.screen.diff(diff(each.path, each.before, each.after))
     if dry_run:
         session.screen.say("nothing is written: --dry-run")
-        return replace(lint_images(session), rewrites=fixed.rewrites)
+        return replace(lint_images(session, rules), rewrites=fixed.rewrites)
     for each in fixed.rewrites:
         file = session.project.root / each.path
         mode = file.stat().st_mode & 0o777 if each.before is not None else 0o644
@@ -86,21 +85,12 @@ def fix_images(session: Session, *, dry_run: bool) -> Linted:
     return fixed
 
 
-def write_log(session: Session, findings: Iterable[Finding], to: str, *, version: str) -> None:
-    """Write a SARIF log to a file; ``-``: to standard output."""
-    log = sarif_log(findings, version=version)
-    if to == "-":
-        session.screen.document(log)
-    else:
-        write_json(Path(to), log)
-
-
-def _fixed(session: Session, draft: _RewriteDraft) -> Linted:
+def _fixed(session: Session, draft: _RewriteDraft, rules: RuleSelection) -> Linted:
     surveyor, refused = _surveyor(session), dict[Fix, str]()
     selected = session.graph.select(session.flags.images)
     survey = surveyor.survey(draft.project())
     for _ in range(_ROUNDS):
-        chosen = choose(lint(survey, selected), refused)
+        chosen = choose(lint(survey, selected, rules), refused)
         for batch in _batches(chosen):
             trial = draft.tried(edit for fix in batch for edit in fix)
             made = _checked(surveyor, trial, survey)
@@ -113,7 +103,7 @@ def _fixed(session: Session, draft: _RewriteDraft) -> Linted:
             break
     left = tuple(
         replace(each, fix=None, hint=f"not fixed: {refused[each.fix]}") if each.fix in refused else each
-        for each in lint(survey, selected)
+        for each in lint(survey, selected, rules)
     )
     return Linted(findings=left, rewrites=draft.rewrites())
 

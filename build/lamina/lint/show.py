@@ -1,63 +1,107 @@
-"""Show lint's findings as a table and as JSON documents."""
+"""Show lint's findings to people: with reason and next step, a line each, or counted by rule."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
-from lamina.json_data import JsonDocument
-from lamina.lint.findings import Finding
+from lamina.lint.findings import Finding, Severity
+from lamina.lint.rule import LintRule
 from lamina.report import figures
-from lamina.report.console import Screen, styled
-from lamina.report.table import Span, TextTable
+from lamina.report.alike import group_alike, pattern
+from lamina.report.table import Cell, Span
+
+_SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+_STYLE = {"error": "bold red", "warning": "yellow", "note": "dim"}
+_NAMED = 3
 
 
-def show_findings(screen: Screen, findings: Sequence[Finding]) -> None:
-    """Show findings as a table: rule, place, message, the reason and the next step."""
-    table = TextTable(("rule", "severity", "where", "finding"), wide="finding")
-    for each in findings:
-        next_step = "--fix" if each.fix else each.hint
-        text = (
-            Span(each.message),
-            Span(f"\nwhy: {each.why}", "dim"),
-            Span(f"\n{each.certainty}, unless {each.unless}" if each.unless else "", "dim"),
-            Span(f"\nnext: {next_step}" if next_step else "", "cyan"),
-        )
-        rule, where = f"{each.rule}\n{each.slug}", f"{each.where}\n{each.image}"
-        table.add_row(rule, styled(each.severity), where, text)
-    if findings:
-        screen.table(table)
-    counts = Counter(each.severity for each in findings)
-    fixable = sum(each.fix is not None for each in findings)
-    levels = ((counts[level], level) for level in ("error", "warning", "note"))
-    totals = ", ".join(figures.counted(count, level) for count, level in levels)
-    screen.say(totals + (f"; --fix fixes {fixable} of them" if fixable else ""))
+def full_lines(findings: Sequence[Finding]) -> Iterator[Cell]:
+    """Yield each finding with its reason and the next step; warnings and notes of one cause only once.
 
-
-def finding_documents(findings: Iterable[Finding]) -> list[JsonDocument]:
-    """Return findings for JSON. fix: the edits that ``--fix`` makes, or null.
-
-    An edit replaces the lines from start up to, but not including, end; both are counted from 1.
+    Errors are first, then warnings and notes.
     """
-    return [
-        {
-            "rule": each.rule,
-            "name": each.slug,
-            "severity": each.severity,
-            "certainty": each.certainty,
-            "unless": each.unless,
-            "image": each.image,
-            "file": each.file,
-            "line": each.line,
-            "message": each.message,
-            "why": each.why,
-            "hint": each.hint,
-            "fix": [
-                {"file": edit.file, "start": edit.start, "end": edit.end, "lines": list(edit.lines)}
-                for edit in each.fix
-            ]
-            if each.fix is not None
-            else None,
-        }
-        for each in findings
-    ]
+    ordered = sorted(findings, key=lambda each: _SEVERITIES.index(each.severity))
+    for group in group_alike(ordered, _cause):
+        first, *others = group
+        yield _line(first)
+        if others:
+            yield (Span(f"  also in {_places(others)}"),)
+        yield (Span(f"  why: {first.why}", "dim"),)
+        if first.unless:
+            yield (Span(f"  {first.certainty}, unless {first.unless}", "dim"),)
+        if first.fix or first.hint:
+            yield (Span(f"  help: {'--fix' if first.fix else first.hint}", "cyan"),)
+        yield ()
+
+
+def concise_lines(findings: Sequence[Finding]) -> Iterator[Cell]:
+    """Yield a line for each finding; ``[*]`` marks those that ``--fix`` fixes."""
+    return (_line(each) for each in findings)
+
+
+def statistics_lines(findings: Sequence[Finding]) -> Iterator[Cell]:
+    """Yield a line for each rule that is broken: how often, its id and its name."""
+    fixable = {each.rule for each in findings if each.fix}
+    counts = Counter((each.rule, each.slug) for each in findings)
+    width = len(str(max(counts.values(), default=0)))
+    for (rule, slug), count in counts.most_common():
+        yield (Span(f"{count:{width}}  {rule}  [{'*' if rule in fixable else ' '}]  {slug}"),)
+
+
+def total_line(findings: Sequence[Finding], hidden: int) -> str:
+    """Return the line below the findings. hidden: how many of them, all notes, are not shown."""
+    counts = Counter(each.severity for each in findings)
+    shown = _SEVERITIES[:-1] if hidden else _SEVERITIES
+    parts = [", ".join(figures.counted(counts[level], level) for level in shown)]
+    if hidden:
+        parts.append(f"{figures.counted(hidden, 'note')} not shown: --notes")
+    if fixable := sum(each.fix is not None for each in findings):
+        parts.append(f"--fix fixes {fixable} of them")
+    return "; ".join(parts)
+
+
+def rule_lines(rule: LintRule) -> Iterator[str]:
+    """Yield the lines that explain a rule."""
+    yield f"{rule.id} {rule.slug} ({rule.severity})"
+    yield f"  finds: {rule.summary}"
+    yield f"  why:   {rule.why}"
+    yield f"  --fix: {rule.fixes}"
+    yield f"  off:   # lamina: ignore[{rule.id}] above the line, or [tool.lamina.lint] ignore = ['{rule.id}']"
+
+
+def rule_document(rule: LintRule) -> dict[str, str]:
+    """Return a rule for JSON."""
+    return {
+        "id": rule.id,
+        "name": rule.slug,
+        "severity": rule.severity,
+        "summary": rule.summary,
+        "why": rule.why,
+        "fix": rule.fixes,
+    }
+
+
+def _line(finding: Finding) -> Cell:
+    fixable = " [*]" if finding.fix else ""
+    return (
+        Span(f"{finding.where}:{finding.column}: "),
+        Span(f"{finding.rule} {finding.severity}", _STYLE[finding.severity]),
+        Span(f": {finding.message}{fixable}"),
+    )
+
+
+def _cause(finding: Finding) -> object:
+    """Return what findings of one cause have in common; None for errors, which are all shown."""
+    if finding.severity == "error":
+        return None
+    hint = pattern(finding.hint or "", finding.image).replace(finding.file, "")
+    return finding.rule, pattern(finding.message, finding.image), finding.unless, bool(finding.fix), hint
+
+
+def _places(findings: Sequence[Finding]) -> str:
+    """Return the first places, and how many more there are."""
+    places = [*dict.fromkeys(each.where for each in findings)]
+    named = ", ".join(places[:_NAMED])
+    more = len(places) - _NAMED
+    return f"{named} and {figures.counted(more, 'more place')}" if more > 0 else named

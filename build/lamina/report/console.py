@@ -14,6 +14,7 @@ from lamina.identify.change_lines import ChangeLine, describe_changes
 from lamina.json_data import Json, JsonDocument, JsonTable
 from lamina.masks import Mask, environment_values
 from lamina.report import figures
+from lamina.report.alike import group_alike, pattern
 from lamina.report.document import SCHEMA
 from lamina.report.github import FoldedView, GitHub, harmless
 from lamina.report.streams import Output
@@ -107,12 +108,18 @@ class Screen:
             self._out.line(line, "bold yellow")
 
     def notes(self, notes: Iterable[Problem]) -> None:
-        """Print notes: what the user should know and what does not stop the command."""
-        for note in notes:
-            self._note("note", str(note))
+        """Print notes: what the user should know and what does not stop the command.
+
+        Of notes that say the same about many images only the first is printed whole; JSON has them all.
+        """
+        for group in group_alike(notes, _cause):
+            first, *others = group
+            for note in group:
+                self._note("note", str(note))
             if self._github:
-                self._github.annotate("warning", note)
-            self._out.line(f"note: {note}", "yellow")
+                self._github.annotate("warning", first)
+            more = f"\n  and {len(others)} more such notes: --json has them all" if others else ""
+            self._out.line(f"note: {first}{more}", "yellow")
 
     def error(self, error: LaminaError) -> None:
         """Print every problem of an error on standard error."""
@@ -184,10 +191,6 @@ class Screen:
         for line in lines:
             self._out.line(line, _DIFF_STYLE.get(f"{line[:1]} ", ""))
 
-    def document(self, document: Json) -> None:
-        """Print a JSON document as the only standard output."""
-        print(json.dumps(self.mask.hide_in(document), indent=2))
-
     def text(self, text: str) -> None:
         """Print a text unchanged as the only standard output."""
         print(self.mask.hide(text), end="")
@@ -200,6 +203,11 @@ class Screen:
     def line(self, line: str, style: str = "") -> None:
         """Print a line in a style of rich."""
         self._out.line(line, style)
+
+    def spans(self, spans: Cell) -> None:
+        """Print texts in their styles on one line. Not with ``as_json``."""
+        if not self._json:
+            self._out.spans(spans)
 
     def rows(self, headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, wide: str = "") -> None:
         """Print a table of text cells. wide: the column to fold; if needed, the widest other folds too."""
@@ -218,15 +226,19 @@ class Screen:
     def finish(self, command: str, *, ok: bool, images: Iterable[JsonTable], **more: Json) -> None:
         """Print the JSON object of a command run with ``--json``."""
         if self._json:
-            document = {
-                "schema": SCHEMA,
-                "command": command,
-                "ok": ok,
-                "images": list(images),
-                "messages": self._messages,
-                **more,
-            }
-            print(self._rewrite(json.dumps(self.mask.hide_in(document), indent=2)))
+            print(self.result(command, ok=ok, images=images, **more))
+
+    def result(self, command: str, *, ok: bool, images: Iterable[JsonTable], **more: Json) -> str:
+        """Return the JSON object of a command as text, with secrets hidden."""
+        document = {
+            "schema": SCHEMA,
+            "command": command,
+            "ok": ok,
+            "images": list(images),
+            "messages": self._messages,
+            **more,
+        }
+        return self._rewrite(json.dumps(self.mask.hide_in(document), indent=2))
 
     def ask(self, question: str, *, default: bool) -> bool:
         """Ask a yes-or-no question. Without a terminal or an answer, and on Ctrl-C, return the default."""
@@ -259,6 +271,12 @@ class Screen:
 
     def _note(self, level: str, text: str) -> None:
         self._messages.append({"level": level, "text": text})
+
+
+def _cause(note: Problem) -> object:
+    """Return what notes of one cause have in common: all but the image, the file and figures."""
+    subject, _, rest = note.what.rpartition(": ")
+    return (pattern(rest, subject), note.hint, note.unless) if note.hint else None
 
 
 def saved_line(saved: Saved | None, known: int, images: int) -> str | None:

@@ -43,14 +43,14 @@ class GitHub:
         file = self._file(found["file"]) if found else None
         if found and file:
             text = str(problem).removeprefix(f"{problem.where}: ")
-            self._write(f"::{level} file={_property(file)},line={found['line']}::{_data(text)}")
+            self._write(annotation(level, text, file=file, line=found["line"]))
         else:
-            self._write(f"::{level}::{_data(str(problem))}")
+            self._write(annotation(level, str(problem)))
 
     def headline(self, line: str) -> None:
         """Write a headline as a warning, and keep it for the summary."""
         self._headlines.append(line)
-        self._write(f"::warning::{_data(line)}")
+        self._write(annotation("warning", line))
 
     def summarize(self, outcome: Outcome) -> None:
         """Append the closing table as Markdown to the job summary."""
@@ -102,6 +102,12 @@ class FoldedView(BuildView):
             return
         log = harmless("\n".join(lines))
         self._output.line(f"::group::{image}\n{log}\n::endgroup::")
+
+
+def annotation(level: str, text: str, **properties: str | int) -> str:
+    """Return the workflow command that shows a text; file, line, col and title are its properties."""
+    given = ",".join(f"{name}={_property(str(value))}" for name, value in properties.items())
+    return f"::{level}{' ' if given else ''}{given}::{_data(text)}"
 
 
 def harmless(text: str) -> str:

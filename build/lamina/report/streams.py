@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, cast
 
-from lamina.report.table import TextTable
+from lamina.report.table import Cell, Span, TextTable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,11 +73,16 @@ class Output:
 
     def line(self, text: str, style: str = "") -> None:
         """Print a text in a style of rich, and a line break."""
+        self.spans((Span(text, style),))
+
+    def spans(self, spans: Cell) -> None:
+        """Print texts in their styles on one line."""
         if self._styled:
             from rich.text import Text
 
-            self.rich.print(Text(text, style=style))
+            self.rich.print(Text.assemble(*((span.text, span.style) for span in spans)))
         else:
+            text = "".join(span.text for span in spans)
             self._write(text.translate(_CONTROLS).expandtabs(_TAB) + "\n")
 
     def table(self, table: TextTable) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -76,7 +76,7 @@ class CliCommand:
         help: One line; after an empty line there may be more.
         flags: In the order in which they choose their short names.
         fixed: Fields of `Flags` that the command sets itself.
-        quiet: Flag -> the value with which standard output has no messages to people.
+        quiet: Whether standard output has no messages to people, from the flags' values by name.
         only_result: Whether messages to people always go to standard error.
     """
 
@@ -85,7 +85,7 @@ class CliCommand:
     help: str
     flags: tuple[Flag, ...] = ()
     fixed: Mapping[str, bool] = field(default_factory=dict)
-    quiet: Mapping[str, Given] = field(default_factory=lambda: {"json": True})
+    quiet: Callable[[Mapping[str, object]], bool] = lambda given: bool(given.get("json"))
     only_result: bool = False
 
     @property

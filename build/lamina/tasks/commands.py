@@ -36,6 +36,12 @@ def _image(help: str) -> Flag:  # noqa: A002
     return Flag(name="image", positional=True, help=help)
 
 
+def _prints_a_format(given: Mapping[str, object]) -> bool:
+    """Whether `lint` prints a document for programs, so that people's lines must go elsewhere."""
+    people = given.get("output-format") in {"full", "concise", "statistics"} or given.get("output-file")
+    return bool(given.get("json")) or not people
+
+
 _BUILD = _flags(
     *("image", "registry", "push", "create", "platform", "stack", "builder", "static", "force", "refresh"),
     *("jobs", "reproducible", "keep-going", "allow-stand-in", "append", "cache", "cache-read-only"),
@@ -184,15 +190,26 @@ _TABLE = (
         ),
     ),
     CliCommand(
-        name="lint", runs="linting:lint", quiet={"json": True, "sarif": "-"},
+        name="lint", runs="linting:lint", quiet=_prints_a_format,
         help="Find faults in Dockerfiles that defeat the cache or fail on Lambda; --fix fixes them.",
         flags=_flags(
             "image",
             switch("fix", "show the fixes as a diff, then write them"),
             switch("dry-run", "with --fix: show the diff and write nothing"),
             replace(FLAGS["json"], goes_to="command"),
-            text("sarif", "write a SARIF 2.1.0 log to this file (-: standard output, and nothing else "
-                          "there)"),
+            repeated("select", "only these rules: ids, beginnings of ids (LAM1) or names, separated by "
+                               "commas; their notes too"),
+            repeated("ignore", "not these rules; named as for --select"),
+            switch("notes", "also show notes, which do not make the command fail"),
+            text("output-format", "full, concise, statistics, json, github, gitlab or sarif", default="full"),
+            text("output-file", "write the findings in that format to this file, and show them in full"),
+        ),
+    ),
+    CliCommand(
+        name="rule", runs="linting:rule",
+        help="Explain a rule of lint: what it finds, why, and what --fix does.",
+        flags=_flags(
+            Flag(name="rule", help="the id or the name of a rule", positional=True, field="name"), "json",
         ),
     ),
     CliCommand(

@@ -44,14 +44,13 @@ def run_command(command: CliCommand, values: Mapping[str, Given]) -> int:
         return {flag.parameter: value for flag, value in found.items() if flag.goes_to in targets}
 
     fields: dict[str, Any] = {**of("setting", "flags"), **command.fixed}
-    quiet = any(command.quiet.get(flag.name) == value for flag, value in found.items() if value)
     module, _, name = command.runs.partition(":")
     function = getattr(import_module(f"lamina.tasks.{module}"), name)
     return run_in_session(
         command.name,
         Flags(**fields),
         lambda session: function(session, **of("command")),
-        json=quiet,
+        json=command.quiet({flag.name: value for flag, value in found.items()}),
         plain=bool(of("screen").get("plain")),
         stream=sys.stderr if command.only_result else None,
     )

@@ -1,4 +1,4 @@
-"""The command that checks Dockerfiles: lint."""
+"""The commands about lint's rules: lint, rule."""
 
 from __future__ import annotations
 
@@ -7,23 +7,47 @@ from lamina.errors import ConfigError
 from lamina.flow.session import Session
 from lamina.tasks.commands import FINDINGS
 
-_A_FILE = "name a file: --sarif lint.sarif"
 
+def lint(
+    session: Session,
+    *,
+    fix: bool,
+    dry_run: bool,
+    json: bool,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    notes: bool,
+    output_format: str,
+    output_file: str | None,
+) -> int:
+    """Check Dockerfiles; end with `FINDINGS` if there is an error or a warning."""
+    from lamina.lint.output import FindingsOutput
+    from lamina.lint.registry import RuleSelection
+    from lamina.lint.run import fix_images, lint_images
 
-def lint(session: Session, *, fix: bool, dry_run: bool, json: bool, sarif: str | None) -> int:
-    """Check Dockerfiles; end with `FINDINGS` if there are any. sarif: the file of the log, or ``-``."""
-    from lamina.lint.run import fix_images, lint_images, write_log
-    from lamina.lint.show import finding_documents, show_findings
-
-    if json and sarif == "-":
-        raise ConfigError.of("--json and --sarif - both want standard output", where="--sarif", hint=_A_FILE)
-    found = fix_images(session, dry_run=dry_run) if fix else lint_images(session)
-    show_findings(session.screen, found.findings)
+    output = FindingsOutput(
+        form=output_format,
+        file=output_file,
+        json=json,
+        notes=notes or bool(select),
+        version=__version__,
+    )
+    output.check()
+    rules = RuleSelection.of(select, ignore)
+    found = fix_images(session, rules, dry_run=dry_run) if fix else lint_images(session, rules)
     session.screen.error(ConfigError(*found.problems))
     code = ConfigError.exit_code if found.problems else FINDINGS if found.failing else 0
-    if sarif:
-        write_log(session, found.findings, sarif, version=__version__)
-    if sarif != "-":
-        documents = finding_documents(found.findings)
-        session.screen.finish("lint", ok=not code, images=[], findings=documents)
+    output.write(session, found.findings, ok=not code)
     return code
+
+
+def rule(session: Session, *, name: str) -> int:
+    """Explain a rule."""
+    from lamina.lint.registry import find_rule
+    from lamina.lint.show import rule_document, rule_lines
+
+    found = find_rule(name)
+    for line in rule_lines(found):
+        session.screen.say(line)
+    session.screen.finish("rule", ok=True, images=[], rule=rule_document(found))
+    return 0

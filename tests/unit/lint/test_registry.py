@@ -48,6 +48,8 @@ OFF = {
     "by name, among others": ("# lamina: ignore=secret, no-cache-mount", "RUN pip install a"),
     "above other comments": ("# lamina: ignore=LAM106", "# why", "RUN pip install a"),
     "above a long instruction": ("# lamina: ignore=LAM106", "RUN ls && \\", "  pip install a"),
+    "in brackets": ("# lamina: ignore[LAM106]", "RUN pip install a"),
+    "in brackets, among others": ("# lamina: ignore[secret, no-cache-mount]", "RUN pip install a"),
     "in a long instruction": ("RUN ls && \\", "# lamina: ignore=LAM106", "  pip install a"),
 }
 
