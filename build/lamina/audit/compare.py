@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
@@ -14,7 +14,7 @@ from lamina.errors import BuildError
 from lamina.execute.bake import DIGESTS, BuildRequest, csv_field, target_name
 from lamina.execute.failure import broken_images, explain
 from lamina.execute.progress import Trace
-from lamina.execute.run import BuildEnv, call_bake, read_announced
+from lamina.execute.run import Announced, BuildEnv, call_bake, read_announced
 from lamina.identify.image import Image
 from lamina.registries.content import Content, open_archive, read_entries
 
@@ -97,7 +97,7 @@ def _entries(content: Content, index: int) -> Entries | None:
         return read_entries(layer)
 
 
-def _solve(request: BuildRequest, env: BuildEnv, attempt: int) -> tuple[Mapping[str, str], Trace, str | None]:
+def _solve(request: BuildRequest, env: BuildEnv, attempt: int) -> tuple[Announced, Trace, str | None]:
     """Return the digests that bake reports of the image, its trace, and the failure, if any."""
     (decision,) = request.decisions
     baked = call_bake(request, env, attempt)
@@ -109,7 +109,7 @@ def _solve(request: BuildRequest, env: BuildEnv, attempt: int) -> tuple[Mapping[
         return {}, baked.trace, "its staged files changed while they were sent"
     if baked.error is None:
         return (
-            read_announced(env.folder, attempt).get(target_name(decision.image.name), {}),
+            read_announced(env.folder, attempt).get(target_name(decision.image.name)) or {},
             baked.trace,
             None,
         )

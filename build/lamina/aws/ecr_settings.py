@@ -115,7 +115,7 @@ class EcrSetup:
                 client.create_repository(
                     repositoryName=name,
                     imageScanningConfiguration={"scanOnPush": scan},
-                    **_mutability(mutability, exclusions),
+                    **mutability_parameters(mutability, exclusions),
                     **self._owner,
                 )
             except client.exceptions.RepositoryAlreadyExistsException:
@@ -126,7 +126,7 @@ class EcrSetup:
         client = self._ecr
         with aws_errors(name):
             client.put_image_tag_mutability(
-                repositoryName=name, **_mutability(mutability, exclusions), **self._owner
+                repositoryName=name, **mutability_parameters(mutability, exclusions), **self._owner
             )
 
     def set_scan(self, name: str, on: bool) -> None:
@@ -191,7 +191,7 @@ class EcrSetup:
         """Create a template, or update it when it ``exists``."""
         client = self._ecr
         uses = cast("list[RCTAppliedForType]", list(facts.applied))
-        mutability = _mutability(facts.mutability, facts.exclusions)
+        mutability = mutability_parameters(facts.mutability, facts.exclusions)
         policies: _Policies = {"lifecyclePolicy": "", "repositoryPolicy": ""} if exists else {}
         if facts.lifecycle:
             policies["lifecyclePolicy"] = json.dumps(facts.lifecycle)
@@ -219,13 +219,16 @@ class _Policies(TypedDict, total=False):
     repositoryPolicy: str
 
 
-class _Mutability(TypedDict, total=False):
+class TagMutability(TypedDict, total=False):
+    """Parameters of a request: the mode, and the patterns of tags that are excluded from it."""
+
     imageTagMutability: ImageTagMutabilityType
     imageTagMutabilityExclusionFilters: list[ImageTagMutabilityExclusionFilterTypeDef]
 
 
-def _mutability(mode: str, exclusions: tuple[str, ...]) -> _Mutability:
-    given: _Mutability = {"imageTagMutability": cast("ImageTagMutabilityType", mode)}
+def mutability_parameters(mode: str, exclusions: tuple[str, ...]) -> TagMutability:
+    """Return the parameters of a request for tags that do not move, apart from some patterns."""
+    given: TagMutability = {"imageTagMutability": cast("ImageTagMutabilityType", mode)}
     if exclusions:
         given["imageTagMutabilityExclusionFilters"] = [
             {"filterType": "WILDCARD", "filter": each} for each in exclusions

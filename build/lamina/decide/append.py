@@ -11,13 +11,13 @@ import json
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from lamina.declare.recipe import Recipe
 from lamina.identify.code_copies import MAKES_LAYERS, CodeCopy, code_copies, code_key
 from lamina.identify.copy_layer import CopyError, CopyTree, CopyWords, LayerEntry
 from lamina.identify.fingerprint import FINGERPRINT_KEY, INPUTS_KEY, BuildInputs
 from lamina.identify.image import Image
+from lamina.oci import OciConfig, OciDescriptor, OciHistory, OciManifest
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -36,8 +36,8 @@ class EarlierImage:
     """An image in the registry. manifest, config: the documents, parsed. digest: of the manifest."""
 
     digest: str
-    manifest: Mapping[str, Any]
-    config: Mapping[str, Any]
+    manifest: OciManifest
+    config: OciConfig
 
     @property
     def inputs(self) -> BuildInputs | None:
@@ -50,7 +50,7 @@ class EarlierImage:
         return found if found and found.fingerprint == annotations.get(FINGERPRINT_KEY) else None
 
     @property
-    def layers(self) -> Sequence[Mapping[str, Any]]:
+    def layers(self) -> Sequence[OciDescriptor]:
         """The descriptors of its layers, lowest first."""
         return self.manifest.get("layers") or ()
 
@@ -60,7 +60,7 @@ class EarlierImage:
         return (self.config.get("rootfs") or {}).get("diff_ids") or ()
 
     @property
-    def history(self) -> Sequence[Mapping[str, Any]]:
+    def history(self) -> Sequence[OciHistory]:
         """The history of its configuration, lowest first."""
         return self.config.get("history") or ()
 
@@ -152,7 +152,7 @@ def plan_append(
     return AppendPlan(before=before, own=len(places), steps=count, layers=new, moved=moved)
 
 
-def _own_steps(recipe: Recipe, history: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+def _own_steps(recipe: Recipe, history: Sequence[OciHistory]) -> Iterator[OciHistory]:
     """Yield the steps of the history that the image's own instructions made. Raises NeedsBuilderError."""
     if len(history) != len(recipe.instructions):
         raise NeedsBuilderError("the history of the image before is too short")
@@ -196,7 +196,7 @@ def compose(
     fingerprint: str,
     annotations: Mapping[str, str],
     created: str,
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[OciManifest, OciConfig]:
     """Return the manifest and the configuration of the new image. The manifest lacks its configuration.
 
     Args:
@@ -207,14 +207,14 @@ def compose(
         created: The time, as in RFC 3339.
     """
     before = plan.before
-    config = copy.deepcopy(dict(before.config))
+    config = copy.deepcopy(before.config)
     first, step = len(before.layers) - plan.own, len(before.history) - plan.steps
     below = base or before
     layers = [*(below.layers if base else below.layers[:first]), *before.layers[first:]]
     diff_ids = [*(below.diff_ids if base else below.diff_ids[:first]), *before.diff_ids[first:]]
     history = [
-        *map(dict, below.history if base else below.history[:step]),
-        *map(dict, before.history[step:]),
+        *(each.copy() for each in (below.history if base else below.history[:step])),
+        *(each.copy() for each in before.history[step:]),
     ]
     numbers = [index for index, each in enumerate(history) if not each.get("empty_layer")]
     for at, layer in made.items():
@@ -223,10 +223,10 @@ def compose(
         diff_ids[place] = layer.diff_id
         history[numbers[place]]["created"] = created
     config["created"] = created
-    config["config"]["Labels"] = {**config["config"].get("Labels", {}), FINGERPRINT_KEY: fingerprint}
+    config["config"]["Labels"] = {**(config["config"].get("Labels") or {}), FINGERPRINT_KEY: fingerprint}
     config["history"] = history
     config["rootfs"] = {"type": "layers", "diff_ids": diff_ids}
-    manifest = {
+    manifest: OciManifest = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "config": {},

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
-from typing import Any
 
 from lamina.decide.append import AppendPlan, EarlierImage, MadeLayer, NewLayer, compose
 from lamina.decide.plan import Decision, FoundImage
@@ -25,6 +24,7 @@ from lamina.execute.outcome import Result
 from lamina.identify.code_copies import code_tag
 from lamina.identify.copy_layer import LayerEntry
 from lamina.identify.image import Image
+from lamina.oci import OciConfig, OciDescriptor, OciManifest
 from lamina.parallel import both, gather
 from lamina.refs import Reference
 from lamina.registries.base import OCI_MANIFEST, Descriptor, Manifest, Registry, sha256
@@ -69,12 +69,12 @@ def find_images(registry: Registry, refs: Iterable[Reference]) -> Mapping[Refere
 
 
 def _read(registry: Registry, ref: Reference, manifest: Manifest) -> EarlierImage:
-    config: Any = None
+    config: OciConfig = {}
     if manifest.config is not None:
         with BytesIO() as sink:
             registry.blob(ref, manifest.config, sink)
             config = json.loads(sink.getvalue())
-    document: dict[str, Any] = json.loads(manifest.raw)
+    document: OciManifest = json.loads(manifest.raw)
     document.setdefault("mediaType", manifest.media_type)
     return EarlierImage(digest=manifest.digest, manifest=document, config=config)
 
@@ -140,11 +140,11 @@ def _content(image: Image, entry: LayerEntry) -> bytes:
     return found
 
 
-def _dump(document: Mapping[str, Any]) -> bytes:
+def _dump(document: OciConfig) -> bytes:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogateescape")
 
 
-def _descriptors(layers: Iterable[Mapping[str, Any]]) -> tuple[Descriptor, ...]:
+def _descriptors(layers: Iterable[OciDescriptor]) -> tuple[Descriptor, ...]:
     """Return the layers of a manifest as descriptors."""
     return tuple(
         Descriptor(media_type=each["mediaType"], digest=each["digest"], size=each["size"]) for each in layers
@@ -243,5 +243,5 @@ class Appender:
         return found
 
 
-def _top(image: EarlierImage, count: int) -> Sequence[Mapping[str, Any]]:
+def _top(image: EarlierImage, count: int) -> Sequence[OciDescriptor]:
     return image.layers[len(image.layers) - count :]

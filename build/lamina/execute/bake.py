@@ -7,7 +7,6 @@ import json
 import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from lamina.decide.plan import Decision, FoundImage
 from lamina.declare.config import SOURCE_DATE_EPOCH, Secret
@@ -16,6 +15,7 @@ from lamina.execute.remote_cache import ImageCache, cache_sources, shared_import
 from lamina.identify.fingerprint import FINGERPRINT_KEY, INPUTS_KEY, SCHEMA
 from lamina.identify.image import STABLE, Image
 from lamina.identify.stage import StagedContext
+from lamina.json_data import JsonDocument
 from lamina.masks import is_secret
 from lamina.refs import Reference
 
@@ -38,7 +38,7 @@ class Bake:
     arguments that look like secrets; bake reads them from the environment, so that no file holds them.
     """
 
-    document: Mapping[str, Any]
+    document: Mapping[str, object]
     targets: Mapping[str, str]
     reads: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -46,7 +46,7 @@ class Bake:
     def render(self, variables: Mapping[str, str] | None = None) -> str:
         """Return the file's text. variables: placeholder -> the variable with its value when bake runs."""
         later = variables or {}
-        declared: dict[str, Any] = {
+        declared: JsonDocument = {
             **{name: {} for name in self.environment},
             **{name: {"default": ""} for name in later.values()},
         }
@@ -115,7 +115,7 @@ class _Variable:
     name: str
 
 
-def _literal(value: Any) -> Any:
+def _literal(value: object) -> object:
     """Escape the value's strings: in every string, bake expands ``${…}`` and ``%{…}``.
 
     https://github.com/hashicorp/hcl/blob/main/json/spec.md
@@ -180,14 +180,14 @@ def _variable(image: Image, argument: str) -> str:
 
 def _target(
     request: BuildRequest, image: Image, inside: set[str], imports: Iterable[Reference], *, kept: bool
-) -> dict[str, Any]:
+) -> dict[str, object]:
     stage = request.stages[image.name]
     spec = image.node.spec
     cache = request.caches.get(image.name, ImageCache())
     needed = {secret.name: secret for secret in request.secrets if secret.name in image.node.recipe.secrets}
     arguments = _arguments(request, image)
     dated = ",rewrite-timestamp=true" * (request.reproducible and request.output != CACHE_ONLY)
-    target: dict[str, Any] = {
+    target: dict[str, object] = {
         "context": str(stage.context()),
         "dockerfile": _dockerfile(stage),
         "contexts": {

@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from lamina.errors import Problem, RegistryError
 from lamina.parallel import gather
@@ -25,11 +25,38 @@ NEXT_EXPORT = "nothing to do: the next build of the image with --push writes it 
 _THREADS = 16
 
 
-def drop_dead_keys(config: Mapping[str, Any]) -> Mapping[str, Any]:
+class CacheLink(TypedDict, total=False):
+    """A record that another one is based on. link: its index."""
+
+    link: int
+
+
+class CacheLayer(TypedDict, total=False):
+    """A layer of a result. blob: its digest."""
+
+    blob: str
+
+
+class CacheRecord(TypedDict, total=False):
+    """A key of the cache. inputs: alternatives for each input."""
+
+    inputs: list[list[CacheLink]]
+    layers: list[dict[str, object]]
+    chains: list[dict[str, object]]
+
+
+class CacheConfig(TypedDict, total=False):
+    """The configuration of a cache: https://github.com/moby/buildkit/blob/master/cache/remotecache/v1/types/doc.go"""
+
+    layers: list[CacheLayer]
+    records: list[CacheRecord]
+
+
+def drop_dead_keys(config: CacheConfig) -> CacheConfig:
     """Return the configuration of a cache without records that neither have a result nor lead to one.
 
     Shape: ``records``, each with ``inputs`` (a list of alternatives for each, by index) and ``layers`` or
-    ``chains``; https://github.com/moby/buildkit/blob/master/cache/remotecache/v1/types/doc.go
+    ``chains``.
     """
     records = config["records"]
     waiting = [index for index, each in enumerate(records) if each.get("layers") or each.get("chains")]
@@ -113,11 +140,11 @@ def _lost(ref: Reference, what: str) -> Problem:
     return Problem(what=f"the remote cache {ref} cannot serve: {what}", hint=NEXT_EXPORT)
 
 
-def _read(registry: Registry, ref: Reference, manifest: Manifest) -> Mapping[str, Any]:
+def _read(registry: Registry, ref: Reference, manifest: Manifest) -> CacheConfig:
     assert manifest.config is not None  # noqa: S101 - looked at before
     sink = io.BytesIO()
     registry.blob(ref, manifest.config, sink)
-    read: Mapping[str, Any] = json.loads(sink.getvalue())
+    read: CacheConfig = json.loads(sink.getvalue())
     return read
 
 
@@ -128,9 +155,11 @@ def _rewritten(manifest: Manifest, config: bytes, steps: str) -> Manifest:
     return Manifest.of(json.dumps(document, separators=(",", ":")).encode(), manifest.media_type)
 
 
-def _relinked(record: Mapping[str, Any], moved: Mapping[int, int]) -> Mapping[str, Any]:
+def _relinked(record: CacheRecord, moved: Mapping[int, int]) -> CacheRecord:
     """Return the record with its inputs renumbered."""
     if not record.get("inputs"):
         return record
-    slots = [[{**each, "link": moved[each["link"]]} for each in slot] for slot in record["inputs"]]
+    slots: list[list[CacheLink]] = [
+        [{**each, "link": moved[each["link"]]} for each in slot] for slot in record["inputs"]
+    ]
     return {**record, "inputs": slots}

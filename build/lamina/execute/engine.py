@@ -8,12 +8,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from lamina.errors import EngineError, Problem
 from lamina.process import Command, Runner
 from lamina.provider import EngineProvider, Say
-from lamina.registries.engine_socket import UNIX, EngineSocket
+from lamina.registries.engine_socket import UNIX, EngineInfo, EngineSocket
 from lamina.registries.local import connect
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
@@ -27,6 +27,22 @@ _SNAPSHOTTER = "io.containerd.snapshotter.v1"
 _QUICK_SECONDS = 5
 _GET_DOCKER = "install Docker Engine 28 or newer with buildx: https://docs.docker.com/engine/install/"
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
+
+
+class _Node(TypedDict, total=False):
+    """An engine of a builder."""
+
+    Status: str
+    Endpoint: str
+    Labels: list[str] | None
+
+
+class _ListedBuilder(TypedDict, total=False):
+    """A line of ``docker buildx ls --format json``."""
+
+    Name: str
+    Driver: str
+    Nodes: list[_Node] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +180,7 @@ def _names_context(env: Mapping[str, str]) -> bool:
         return True
 
 
-def _info(host: str) -> Mapping[str, Any]:
+def _info(host: str) -> EngineInfo:
     """Return the engine's facts about itself. Raises EngineError if it does not answer."""
     try:
         if host.startswith(UNIX):
@@ -174,7 +190,7 @@ def _info(host: str) -> Mapping[str, Any]:
         raise _silent(host, error) from None
 
 
-def _info_by_docker_py(host: str) -> Mapping[str, Any]:
+def _info_by_docker_py(host: str) -> EngineInfo:
     from docker.errors import DockerException
 
     try:
@@ -182,7 +198,8 @@ def _info_by_docker_py(host: str) -> Mapping[str, Any]:
     except DockerException as error:
         raise _silent(host, error) from None
     try:
-        return dict(client.info())
+        info: EngineInfo = client.info()
+        return info
     finally:
         client.close()
 
@@ -311,7 +328,7 @@ def _named(runner: Runner, engine: Engine, wanted: str, *, push: bool) -> Builde
     return Builder(name=wanted, local_images=False, remote_cache=containerd)
 
 
-def _check_remote(runner: Runner, engine: Engine, builder: Mapping[str, Any]) -> None:
+def _check_remote(runner: Runner, engine: Engine, builder: _ListedBuilder) -> None:
     """Raise EngineError if a remote builder does not answer within buildx's own 20 s.
 
     A build would only say "context deadline exceeded".
@@ -335,12 +352,14 @@ def _check_remote(runner: Runner, engine: Engine, builder: Mapping[str, Any]) ->
         )
 
 
-def _builders(runner: Runner, engine: Engine) -> Mapping[str, Mapping[str, Any]]:
+def _builders(runner: Runner, engine: Engine) -> Mapping[str, _ListedBuilder]:
     """Return the output of ``docker buildx ls`` for each builder, by name."""
     done = runner.run(
         Command(argv=(*engine.buildx, "ls", "--format", "json"), env=engine.environment), timeout=60
     )
-    listed = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    listed: list[_ListedBuilder] = [
+        json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")
+    ]
     return {str(each.get("Name")): each for each in listed}
 
 

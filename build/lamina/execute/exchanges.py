@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from lamina.errors import RegistryError
+from lamina.execute.solve_status import SolveStatus
 from lamina.registries.pace import STALL_HINT, Pace
 
 _BRACKETS = re.compile(r"\[([^\]]*)\] (.*)", re.DOTALL)
@@ -65,7 +65,7 @@ class Exchanges:
         self.changes = 0
         """How often a step or part began or ended."""
 
-    def feed(self, event: Mapping[str, Any]) -> None:
+    def feed(self, event: SolveStatus) -> None:
         """Take one event of ``--progress=rawjson``."""
         for update in event.get("vertexes") or ():
             vertex = self._vertexes.setdefault(
@@ -75,13 +75,13 @@ class Exchanges:
             is_open = bool(update.get("started")) and not update.get("completed")
             self.changes += is_open != vertex.open
             vertex.open = is_open
-        for update in event.get("statuses") or ():
-            digest, part = str(update.get("vertex", "")), str(update.get("id", ""))
+        for status in event.get("statuses") or ():
+            digest, part = str(status.get("vertex", "")), str(status.get("id", ""))
             if known := self._vertexes.get(digest):
-                is_open = not update.get("completed")
+                is_open = not status.get("completed")
                 self.changes += is_open != known.parts.get(part, False)
                 known.parts[part] = is_open
-                self._counts[digest, part] = int(update.get("current") or 0)
+                self._counts[digest, part] = int(status.get("current") or 0)
 
     @property
     def bytes(self) -> int:

@@ -6,11 +6,12 @@ import base64
 import binascii
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from lamina.execute.solve_status import VertexLog
 from lamina.files import write_atomic
+from lamina.json_data import Json
 from lamina.masks import Mask, MaskedOutput
 
 _EXACT = frozenset({"digest", "inputs", "vertex", "timestamp", "started", "completed"})
@@ -27,7 +28,7 @@ class MaskedEvents:
     def __init__(self, mask: Mask) -> None:
         self._mask = mask
         self._logs: defaultdict[tuple[str, int], MaskedOutput] = defaultdict(lambda: MaskedOutput(mask))
-        self._last: dict[tuple[str, int], Mapping[str, Any]] = {}
+        self._last: dict[tuple[str, int], VertexLog] = {}
 
     def feed(self, line: str) -> Iterator[str]:
         """Yield the masked lines for one line. A line without secrets and logs is passed on unchanged."""
@@ -39,7 +40,7 @@ class MaskedEvents:
             yield self._mask.hide(line)
             return
         logs = event.pop("logs", None)
-        hidden = {key: self._hide(value, key) for key, value in event.items()}
+        hidden: dict[str, object] = {key: self._hide(value, key) for key, value in event.items()}
         pieces = [piece for log in logs or () if (piece := self._log(log))]
         ended = [each.get("digest", "") for each in event.get("vertexes") or () if each.get("completed")]
         rest = [piece for digest in ended for piece in self._rest(digest)]
@@ -57,7 +58,7 @@ class MaskedEvents:
         if rest:
             yield json.dumps({"logs": rest}, separators=(",", ":"))
 
-    def _hide(self, value: Any, key: str) -> Any:
+    def _hide(self, value: Json, key: str) -> Json:
         if key in _EXACT:
             return value
         if isinstance(value, dict):
@@ -66,7 +67,7 @@ class MaskedEvents:
             return [self._hide(each, key) for each in value]
         return self._mask.hide(value) if isinstance(value, str) else value
 
-    def _log(self, log: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def _log(self, log: VertexLog) -> VertexLog | None:
         """Return the complete lines of a log piece; None if there are none yet."""
         place = (str(log.get("vertex", "")), int(log.get("stream") or 1))
         try:
@@ -76,7 +77,7 @@ class MaskedEvents:
         self._last[place] = log
         return _piece(log, self._logs[place].feed(piece))
 
-    def _rest(self, vertex: str) -> Iterator[Mapping[str, Any]]:
+    def _rest(self, vertex: str) -> Iterator[VertexLog]:
         for place in [each for each in self._logs if each[0] == vertex]:
             if piece := _piece(self._last[place], self._logs.pop(place).close()):
                 yield piece
@@ -90,5 +91,5 @@ def hide_events(file: Path, mask: Mask) -> None:
     write_atomic(file, "".join(f"{line}\n" for line in (*pieces, *masked.close())))
 
 
-def _piece(log: Mapping[str, Any], data: bytes) -> Mapping[str, Any] | None:
+def _piece(log: VertexLog, data: bytes) -> VertexLog | None:
     return {**log, "data": base64.b64encode(data).decode()} if data else None

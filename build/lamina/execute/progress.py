@@ -8,9 +8,9 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from lamina.execute.installs import InstallLog
+from lamina.execute.solve_status import Vertex, VertexStatus
 
 _NAME = re.compile(r"\[(?P<inside>[^\]]+)\] (?P<what>.*)", re.DOTALL)
 _COUNT = re.compile(r"(?:(?P<stage>\S+) +)?(?P<at>\d+)/(?P<of>\d+)$")
@@ -199,7 +199,7 @@ class Trace:
             moved=sum(sum(step.transfers.values()) for step in steps),
         )
 
-    def _vertex(self, vertex: Mapping[str, Any]) -> BakeStep | None:
+    def _vertex(self, vertex: Vertex) -> BakeStep | None:
         image, name, is_instruction = self._read_name(str(vertex.get("name", "")))
         if image is None:
             return None
@@ -241,7 +241,7 @@ class Trace:
         return next(iter(self._targets.values())) if len(self._targets) == 1 else None
 
 
-def _note_transfer(step: BakeStep, status: Mapping[str, Any]) -> None:
+def _note_transfer(step: BakeStep, status: VertexStatus) -> None:
     """Record moved bytes. A layer that exists already ends at the moment it starts, and is not counted."""
     name = str(status.get("id", ""))
     fetched = name.startswith(_LAYER) and status.get("started") != status.get("completed")

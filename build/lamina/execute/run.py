@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from lamina.decide.plan import Decision, FoundImage, Plan
 from lamina.errors import BuildError, LaminaError, Problem
@@ -28,6 +28,10 @@ from lamina.masks import Mask
 from lamina.process import Command, Runner
 
 _MOST_SENDS = 3
+Announced = TypedDict(
+    "Announced", {"containerimage.digest": str, "containerimage.config.digest": str}, total=False
+)
+"""What bake writes of a target into its metadata file, as far as it is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,9 +214,10 @@ def bake_command(build_env: BuildEnv, file: Path, bake: Bake, attempt: int) -> C
     )
 
 
-def read_announced(folder: Path, attempt: int) -> Mapping[str, Any]:
+def read_announced(folder: Path, attempt: int) -> Mapping[str, Announced]:
     """Return the metadata file of a call of bake: target -> ``containerimage.digest`` and other keys."""
-    return read_json(_metadata(folder, attempt)) or {}
+    found: Mapping[str, Announced] | None = read_json(_metadata(folder, attempt))
+    return found or {}
 
 
 def _metadata(folder: Path, attempt: int) -> Path:
@@ -220,7 +225,7 @@ def _metadata(folder: Path, attempt: int) -> Path:
 
 
 def confirm(
-    request: BuildRequest, store: ImageStore, announced: Mapping[str, Any], baked: Baked, *, now: float
+    request: BuildRequest, store: ImageStore, announced: Mapping[str, Announced], baked: Baked, *, now: float
 ) -> tuple[Mapping[str, Result], Mapping[str, Problem]]:
     """Check the built images in the store. Return confirmed results, and problems of the others, by image.
 
@@ -237,7 +242,7 @@ def confirm(
         if image.name in baked.spoilt:
             doubts[image.name] = sent_wrong(image)
             continue
-        metadata = announced.get(target_name(image.name), {})
+        metadata = announced.get(target_name(image.name)) or {}
         digests = {
             *(metadata.get("containerimage.digest"), metadata.get("containerimage.config.digest")),
             images.get(image.name),

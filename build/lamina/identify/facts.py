@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from lamina.files import write_atomic
 from lamina.identify.modules import Branch, Guarded, Import, Module, Need, every_import, read_module
@@ -24,6 +24,8 @@ SCHEMA = 2
 _MOST = 200_000
 """Sources. Up to this number, those that were not requested stay in the cache for other commands."""
 
+_Row: TypeAlias = list[Any]
+"""Facts in JSON. Values have their place and not a name, since there are a hundred thousand."""
 Load = Callable[[], bytes]
 
 
@@ -39,8 +41,8 @@ class Facts:
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
-        self._before: Mapping[str, Any] = _read(file) if file else {}
-        self._now: dict[str, list[Any]] = {}
+        self._before: Mapping[str, _Row] = _read(file) if file else {}
+        self._now: dict[str, _Row] = {}
         """Digest -> what a search found, and the module; null: not needed so far, []: it is not Python."""
         self._scanned: dict[str, Scanned] = {}
         self._modules: dict[str, Module | None] = {}
@@ -70,7 +72,7 @@ class Facts:
         except OSError:
             return
 
-    def _known(self, sha256: str) -> list[Any]:
+    def _known(self, sha256: str) -> _Row:
         if sha256 not in self._now:
             self._now[sha256] = self._before.get(sha256, [None, None])
         return self._now[sha256]
@@ -102,7 +104,7 @@ class Facts:
         self.read[sha256] = self.read.get(sha256, 0) + 1
 
 
-def render(facts: Mapping[str, Any]) -> bytes:
+def render(facts: Mapping[str, _Row]) -> bytes:
     """Return the content of a cache file: a line that proves the rest, and the facts by digest."""
     body = json.dumps(facts, separators=(",", ":")).encode("ascii")
     return _proof(body) + b"\n" + body
@@ -114,12 +116,12 @@ def _proof(body: bytes) -> bytes:
     return f"{SCHEMA} {version} {hashlib.sha256(body).hexdigest()}".encode("ascii")
 
 
-def _read(file: Path) -> Mapping[str, Any]:
+def _read(file: Path) -> Mapping[str, _Row]:
     try:
         proof, _, body = file.read_bytes().partition(b"\n")
     except OSError:
         return {}
-    facts: Mapping[str, Any] = json.loads(body) if proof == _proof(body) else {}
+    facts: Mapping[str, _Row] = json.loads(body) if proof == _proof(body) else {}
     return facts
 
 
@@ -132,14 +134,14 @@ def _mentioned(imports: Iterable[Import]) -> Iterator[Mention]:
             yield Mention(each.level, each.module, each.names)
 
 
-def _scanned(row: list[Any]) -> Scanned:
+def _scanned(row: _Row) -> Scanned:
     imports, opens, notable = row
     return Scanned(
         tuple(Mention(level, module, tuple(names)) for level, module, names in imports), opens, notable
     )
 
 
-def _encoded(module: Module) -> list[Any]:
+def _encoded(module: Module) -> _Row:
     return [
         _rows(module.needs),
         sorted(module.names),
@@ -151,7 +153,7 @@ def _encoded(module: Module) -> list[Any]:
     ]
 
 
-def _module(fact: list[Any]) -> Module | None:
+def _module(fact: _Row) -> Module | None:
     if not fact:
         return None
     needs, names, functions, handlers, dynamic, opened, traits = fact
@@ -168,8 +170,8 @@ def _module(fact: list[Any]) -> Module | None:
     )
 
 
-def _rows(needs: Iterable[Need]) -> list[Any]:
-    rows: list[Any] = []
+def _rows(needs: Iterable[Need]) -> _Row:
+    rows: _Row = []
     for need in needs:
         if isinstance(need, Import):
             rows.append([need.line, need.level, need.module, need.names])
@@ -181,7 +183,7 @@ def _rows(needs: Iterable[Need]) -> list[Any]:
     return rows
 
 
-def _needs(rows: Iterable[Any]) -> tuple[Need, ...]:
+def _needs(rows: _Row) -> tuple[Need, ...]:
     return tuple(map(_need, rows))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.recipe import Recipe, ResolvedStage
 from lamina.identify.context import Context
+from lamina.json_data import JsonDocument
 
 SCHEMA = 1
 TAG_PREFIX = "sha-"
@@ -48,7 +49,7 @@ class BuildInputs:
     secrets: tuple[str, ...] = ()
     requirements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> JsonDocument:
         """Return the build inputs in the form that is stored as JSON."""
         return {
             "schema": SCHEMA,
@@ -157,7 +158,7 @@ def _line(instruction: Instruction) -> str:
 
 
 def _whole_line(instruction: Instruction) -> str:
-    parts: dict[str, Any] = {
+    parts: JsonDocument = {
         "flags": instruction.flags,
         "json": instruction.json,
         "heredocs": [(each.name, each.content) for each in instruction.heredocs],

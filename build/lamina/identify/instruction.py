@@ -6,11 +6,19 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
-from typing import Any
+from typing import TypedDict
 
 _PAIRED = frozenset({"ENV", "LABEL"})
 _BLANKS = re.compile(r"\s+")
 _CONTEXT_LINES = 1
+
+
+class _Parts(TypedDict, total=False):
+    """What an instruction has besides its words. heredocs: pairs of name and content."""
+
+    flags: list[str]
+    json: bool
+    heredocs: list[list[str]]
 
 
 def instruction_diff(before: Sequence[str], after: Sequence[str]) -> tuple[str, ...]:
@@ -31,7 +39,7 @@ def readable(canonical: str) -> tuple[str, ...]:
         return (f"ONBUILD {first}", *more)
     try:
         words, end = json.JSONDecoder().raw_decode(rest)
-        parts: dict[str, Any] = json.loads(rest[end:] or "{}")
+        parts: _Parts = json.loads(rest[end:] or "{}")
         text = " ".join(
             [name, *parts.get("flags", ()), *_words(name, words, as_json=bool(parts.get("json")))]
         )
@@ -49,7 +57,7 @@ def _words(name: str, words: list[str], *, as_json: bool) -> Iterator[str]:
         yield from (_BLANKS.sub(" ", word) for word in words)
 
 
-def _bodies(heredocs: Sequence[tuple[str, str]]) -> Iterator[str]:
+def _bodies(heredocs: Sequence[Sequence[str]]) -> Iterator[str]:
     for name, content in heredocs:
         yield from content.splitlines()
         yield name

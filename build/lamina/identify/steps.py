@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.recipe import SourceFiles
 from lamina.identify.image import Image
 from lamina.identify.wildcard import fixed_part, is_wildcard
+from lamina.json_data import Json, JsonDocument
 
 
 def steps_digest(image: Image, mode: str) -> str:
@@ -27,16 +27,16 @@ def steps_digest(image: Image, mode: str) -> str:
     copies = {each.line for each in recipe.instructions if _is_linked_copy(each)}
     sources = [source for source in recipe.sources if source.line not in copies]
     inputs = image.inputs.document()
-    hashed: dict[str, Any] = {
+    hashed: JsonDocument = {
         **{key: inputs[key] for key in ("platform", "target", "args", "bases", "secrets")},
         "mode": mode,
-        "parents": {name: parent for name, parent in inputs["parents"].items() if _runs_on(image, name)},
+        "parents": {name: parent for name, parent in image.inputs.parents.items() if _runs_on(image, name)},
         "steps": [
             (stage.base, [_line(each) for each in stage.stage.instructions if each.line not in copies])
             for stage in recipe.stages
         ],
         "files": {
-            name: dict(_files(files, sources, name or None)) for name, files in inputs["files"].items()
+            name: dict(_files(files, sources, name or None)) for name, files in image.inputs.files.items()
         },
     }
     return "sha256:" + hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
@@ -52,12 +52,12 @@ def _is_linked_copy(each: Instruction) -> bool:
     return each.name == "COPY" and each.flag("link") in {"", "true"} and each.flag("from") is None
 
 
-def _line(each: Instruction) -> Any:
+def _line(each: Instruction) -> Json:
     return [each.name, each.flags, each.words, [(doc.name, doc.content) for doc in each.heredocs]]
 
 
 def _files(
-    files: dict[str, str], sources: list[SourceFiles], context: str | None
+    files: Mapping[str, str], sources: list[SourceFiles], context: str | None
 ) -> Iterator[tuple[str, str]]:
     paths = (path for source in sources if source.context == context for path in source.paths or (".",))
     folders = (fixed_part(path) if is_wildcard(path) else path for path in paths)

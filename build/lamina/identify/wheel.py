@@ -11,7 +11,6 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
 
 from lamina.identify.goregexp import PatternError
 from lamina.identify.ignore import Ignore
@@ -85,25 +84,25 @@ def read_wheel(files: Mapping[str, str], read: Callable[[str], str | None]) -> W
     return Wheel(files=held, dropped=dropped)
 
 
-def _toml(text: str | None) -> Mapping[str, Any]:
+def _toml(text: str | None) -> Mapping[str, object]:
     try:
         return tomllib.loads(text or "")
     except tomllib.TOMLDecodeError:
         return {}
 
 
-def _table(config: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+def _table(config: Mapping[str, object], *keys: str) -> Mapping[str, object]:
     for key in keys:
         found = config.get(key)
         config = found if isinstance(found, dict) else {}
     return config
 
 
-def _strings(value: Any) -> list[str]:
+def _strings(value: object) -> list[str]:
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
-def _bases(tool: Mapping[str, Any]) -> list[str]:
+def _bases(tool: Mapping[str, object]) -> list[str]:
     """Return the folders of a project that contain its packages."""
     packages = _strings(_table(tool, "hatch", "build", "targets", "wheel").get("packages"))
     found = [posixpath.dirname(each.strip("/")) for each in packages]
@@ -122,7 +121,7 @@ def _below(files: Mapping[str, str], base: str) -> Iterator[tuple[str, str]]:
     return ((rest, path) for rest, path in inside if rest.partition("/")[0] in names)
 
 
-def _excluding(backend: str, tool: Mapping[str, Any]) -> _Rule | None:
+def _excluding(backend: str, tool: Mapping[str, object]) -> _Rule | None:
     """Return the rule of a backend that includes whole packages, except for excluded files."""
     if backend.startswith("hatchling"):
         return _hatch(tool)
@@ -139,7 +138,7 @@ def _excluding(backend: str, tool: Mapping[str, Any]) -> _Rule | None:
     return None
 
 
-def _hatch(tool: Mapping[str, Any]) -> _Rule | None:
+def _hatch(tool: Mapping[str, object]) -> _Rule | None:
     build = _table(tool, "hatch", "build")
     wheel = _table(build, "targets", "wheel")
     if wheel.get("sources") or wheel.get("hooks") or build.get("hooks") or wheel.get("force-include"):
@@ -187,8 +186,8 @@ def _by_patterns(patterns: list[str], kept: list[str], setting: str) -> _Rule | 
 
 def _setuptools(
     files: Mapping[str, str],
-    tool: Mapping[str, Any],
-    config: Mapping[str, Any],
+    tool: Mapping[str, object],
+    config: Mapping[str, object],
     setup: str | None,
     read: Callable[[str], str | None],
 ) -> _Rule | None:
@@ -232,7 +231,7 @@ def _setuptools(
     return rule
 
 
-def _has_data(data: Mapping[str, Any], path: str) -> bool:
+def _has_data(data: Mapping[str, object], path: str) -> bool:
     """Whether ``package-data`` includes a file. Its patterns are relative to a package."""
     for package, patterns in data.items():
         parts = path.split("/")

@@ -6,8 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
+from lamina.oci import OciDescriptor, OciManifest
 from lamina.refs import Reference
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -38,7 +39,7 @@ class Manifest:
     media_type: str
     digest: str
     raw: bytes = field(repr=False)
-    _document: Mapping[str, Any] = field(init=False, repr=False, compare=False)
+    _document: OciManifest = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         document = json.loads(self.raw)
@@ -167,7 +168,7 @@ def sha256_of(stream: IO[bytes]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _descriptor(item: Mapping[str, Any]) -> Descriptor:
+def _descriptor(item: OciDescriptor) -> Descriptor:
     return Descriptor(
         media_type=str(item.get("mediaType", "")),
         digest=str(item.get("digest", "")),

@@ -12,7 +12,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 from lamina.errors import RegistryError
 from lamina.process import Command, Runner
@@ -23,6 +23,25 @@ _TOKEN_USER = "<token>"  # noqa: S105 - the user name with which helpers return 
 _NOT_FOUND = ("credentials not found", "not found in keychain", "could not be found in the keychain")
 _HELPER_SECONDS = 30.0
 _SECRET_KEYS = ("auth", "password", "identitytoken", "registrytoken")
+
+
+class DockerAuth(TypedDict, total=False):
+    """The login of a host in docker's configuration. auth: base64 of ``user:password``."""
+
+    auth: str
+    username: str
+    password: str
+    identitytoken: str
+    registrytoken: str
+
+
+class DockerConfigFile(TypedDict, total=False):
+    """Docker's config.json, as far as it is read; other keys stay in it."""
+
+    auths: dict[str, DockerAuth] | None
+    credHelpers: dict[str, str] | None
+    credsStore: str
+    cliPluginsExtraDirs: list[str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +68,7 @@ class DockerConfig:
     """The user's docker configuration. folder: its folder, which also holds contexts and builders."""
 
     folder: Path
-    document: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    document: DockerConfigFile = field(default_factory=DockerConfigFile, repr=False)
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> DockerConfig:
@@ -153,7 +172,7 @@ def docker_folder(environ: Mapping[str, str] | None = None) -> Path:
     return Path(named) if named else Path(environ.get("HOME") or Path.home()) / ".docker"
 
 
-def _configuration(path: Path) -> dict[str, Any]:
+def _configuration(path: Path) -> DockerConfigFile:
     """Read config.json; a missing file is empty. Raises RegistryError when it is damaged."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -172,7 +191,7 @@ def _configuration(path: Path) -> dict[str, Any]:
         raise RegistryError.of(
             "docker's configuration is not a JSON object", where=str(path), hint="fix or remove the file"
         )
-    return document
+    return cast("DockerConfigFile", document)
 
 
 def _keys(host: str) -> tuple[str, ...]:

@@ -10,11 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from lamina.errors import RegistryError
 from lamina.files import read_json, write_atomic
-from lamina.registries.credentials import Credential, DockerConfig
+from lamina.registries.credentials import Credential, DockerAuth, DockerConfig, DockerConfigFile
 
 _LINKED = ("contexts", "buildx")
 _STATE = "lamina.json"
@@ -119,11 +118,11 @@ class PrivateDockerConfig:
                 made.replace(link)
 
 
-def merge(user: DockerConfig, credentials: Mapping[str, Credential]) -> dict[str, Any]:
+def merge(user: DockerConfig, credentials: Mapping[str, Credential]) -> DockerConfigFile:
     """Return the user's configuration with credentials added so that docker and buildx use them."""
-    document = dict(user.document)
+    document = user.document.copy()
     if credentials:
-        ours = {host: {"auth": each.encoded} for host, each in credentials.items()}
+        ours: dict[str, DockerAuth] = {host: {"auth": each.encoded} for host, each in credentials.items()}
         document["auths"] = {**(document.get("auths") or {}), **ours}
         if document.get("credsStore"):
             # With a credsStore docker ignores `auths`; an empty helper for a host makes it read them.
@@ -134,7 +133,7 @@ def merge(user: DockerConfig, credentials: Mapping[str, Credential]) -> dict[str
     return document
 
 
-def _write(path: Path, document: Mapping[str, Any]) -> None:
+def _write(path: Path, document: object) -> None:
     write_atomic(path, json.dumps(document, indent=2), mode=0o600)
 
 

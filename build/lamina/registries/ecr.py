@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from lamina.aws.clients import CONNECTIONS, Access, Clients, boto_clients
-from lamina.aws.ecr_settings import EcrSetup
+from lamina.aws.ecr_policies import registry_owner
+from lamina.aws.ecr_settings import EcrSetup, mutability_parameters
 from lamina.aws.errors import aws_errors, create_command
 from lamina.errors import RegistryError
 from lamina.files import cache_home
@@ -313,26 +314,21 @@ class EcrRegistry:
     def create_repository(self, name: str) -> None:
         """See `Registry.create_repository`. The tags' mutability is that of the settings."""
         full = self._full(name)
-        options: dict[str, Any] = {"imageTagMutability": self._settings.mutability}
-        if self._settings.exclusions:
-            options["imageTagMutabilityExclusionFilters"] = [
-                {"filterType": "WILDCARD", "filter": text} for text in self._settings.exclusions
-            ]
-        if self._settings.account:
-            options["registryId"] = self._settings.account
+        options = mutability_parameters(self._settings.mutability, self._settings.exclusions)
+        owner = registry_owner(self._settings.account)
         with aws_errors(full):
             client: ECRClient = self._clients("ecr")
             try:
-                client.create_repository(repositoryName=full, **options)
+                client.create_repository(repositoryName=full, **options, **owner)
             except client.exceptions.RepositoryAlreadyExistsException:
                 return
 
     def _exist(self, client: ECRClient, names: tuple[str, ...]) -> bool:
         full = [self._full(name) for name in names]
-        account = {"registryId": self._settings.account} if self._settings.account else {}
+        owner = registry_owner(self._settings.account)
         with aws_errors(full[0] if len(full) == 1 else None):
             try:
-                client.describe_repositories(repositoryNames=full, maxResults=_BATCH, **account)
+                client.describe_repositories(repositoryNames=full, maxResults=_BATCH, **owner)
             except client.exceptions.RepositoryNotFoundException:
                 return False
         return True

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from lamina.errors import EngineError
 from lamina.refs import Reference
@@ -22,6 +21,40 @@ START_HINT = "start it, or set DOCKER_HOST; try: docker info"
 _MISSING, _BAD = 404, 400
 
 
+class EngineInfo(TypedDict, total=False):
+    """Facts about an engine: Docker Engine API, ``GET /info``."""
+
+    ServerVersion: str
+    Architecture: str
+    DriverStatus: list[list[str]] | None
+
+
+class ImageDescriptor(TypedDict, total=False):
+    """The manifest of an image in the containerd store."""
+
+    digest: str
+    annotations: dict[str, str] | None
+
+
+class ImageSettings(TypedDict, total=False):
+    """With which settings an image is run."""
+
+    Labels: dict[str, str] | None
+
+
+class ImageInspection(TypedDict, total=False):
+    """An image: Docker Engine API, ``GET /images/{name}/json``. Descriptor: since API 1.48."""
+
+    Id: str
+    Descriptor: ImageDescriptor | None
+    RepoDigests: list[str] | None
+    Os: str
+    Architecture: str
+    Variant: str
+    Size: int
+    Config: ImageSettings | None
+
+
 class EngineSocket:
     """Asks one engine; may be used by several threads, since every question has its own connection.
 
@@ -32,15 +65,17 @@ class EngineSocket:
         self._url = url
         self._timeout = timeout
 
-    def info(self) -> Mapping[str, Any]:
+    def info(self) -> EngineInfo:
         """Return the facts about the engine. Shape: Docker Engine API, ``GET /info``."""
-        return self._get("/info", "tell its version") or {}
+        found: EngineInfo | None = self._get("/info", "tell its version")
+        return found or {}
 
-    def image(self, ref: Reference) -> Mapping[str, Any] | None:
+    def image(self, ref: Reference) -> ImageInspection | None:
         """Return an image's inspection, None if there is none. Shape: ``GET /images/{name}/json``."""
-        return self._get(f"/images/{ref}/json", f"inspect {ref}")
+        found: ImageInspection | None = self._get(f"/images/{ref}/json", f"inspect {ref}")
+        return found
 
-    def _get(self, path: str, what: str) -> Mapping[str, Any] | None:
+    def _get(self, path: str, what: str) -> Any:
         """Return a document; None for one that is missing. what: the action, for errors."""
         from http.client import HTTPException  # brings ssl and email along: commands that ask nothing wait
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 from lamina.execute.bake import image_name
 from lamina.execute.outcome import Saved
@@ -24,6 +24,65 @@ _ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
 _ATTEMPT = re.compile(r"bake-(\d+)\.json")
 _TARGET = "target:"
 _RANK: tuple[State, ...] = ("ran", "failed", "cached", "shared", "stopped", "waiting")
+
+
+class SavedDocument(TypedDict):
+    """See `Saved`."""
+
+    seconds: float
+    bytes: int | None
+
+
+class ImageRunDocument(TypedDict):
+    """An image in run.json: see `ImageRun`."""
+
+    name: str
+    kind: str
+    status: str
+    reasons: list[str]
+    planned: list[str]
+    tag: str
+    ref: str | None
+    digest: str | None
+    size: int
+    seconds: float
+    cached: int
+    total: int
+    parents: list[str]
+    saved: SavedDocument | None
+
+
+class ProblemDocument(TypedDict):
+    """A problem in run.json."""
+
+    what: str
+    where: str | None
+    hint: str | None
+
+
+class RunDocument(TypedDict):
+    """The content of run.json: see `Run`. started: ISO 8601."""
+
+    schema: int
+    command: str
+    started: str
+    seconds: float
+    ok: bool
+    interrupted: bool
+    static: bool
+    push: bool
+    platform: str
+    registry: str
+    builder: str
+    images: list[ImageRunDocument]
+    saved: SavedDocument | None
+    problems: list[ProblemDocument]
+
+
+class BakeTarget(TypedDict, total=False):
+    """A target of a bake file. contexts: name -> ``target:x`` for a base that the same call builds."""
+
+    contexts: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +219,7 @@ def read_steps(state: Path, run: Run) -> tuple[StepRecord, ...]:
     return tuple(found.values())
 
 
-def _parse_run(run: str, document: Any) -> Run:
+def _parse_run(run: str, document: RunDocument) -> Run:
     if document["schema"] != SCHEMA:
         raise ValueError(document["schema"])
     return Run(
@@ -182,7 +241,7 @@ def _parse_run(run: str, document: Any) -> Run:
     )
 
 
-def _parse_image(document: Mapping[str, Any]) -> ImageRun:
+def _parse_image(document: ImageRunDocument) -> ImageRun:
     return ImageRun(
         name=str(document["name"]),
         kind=str(document["kind"]),
@@ -201,7 +260,7 @@ def _parse_image(document: Mapping[str, Any]) -> ImageRun:
     )
 
 
-def _parse_saved(document: Mapping[str, Any] | None) -> Saved | None:
+def _parse_saved(document: SavedDocument | None) -> Saved | None:
     return Saved(seconds=float(document["seconds"]), bytes=document["bytes"]) if document else None
 
 
@@ -222,7 +281,7 @@ def _attempts(folder: Path) -> Mapping[int, Mapping[str, str]]:
     return dict(sorted(found.items()))
 
 
-def _targets(file: Path) -> Mapping[str, Any]:
+def _targets(file: Path) -> Mapping[str, BakeTarget]:
     """Return the targets of a bake file; empty if it is damaged."""
     document = read_json(file)
     targets = document.get("target") if isinstance(document, dict) else None
