@@ -6,7 +6,9 @@ import base64
 import gzip
 import json
 import secrets
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 from buildkit import BuildKit
 from conftest import TestEngine
 from doubles.served import PASSWORD, USER, Served, stack_of
-from projects import Repo
+from projects import Repo, wait_for
 
 pytestmark = pytest.mark.engine
 
@@ -97,6 +99,38 @@ def log_of(repo: Repo) -> str:
             event: dict[str, Any] = json.loads(line)
             text += "".join(base64.b64decode(each["data"]).decode() for each in event.get("logs") or ())
     return text
+
+
+def test_an_ssh_agent_is_reached_by_the_steps_that_mount_it(repo: Repo, tmp_path: Path) -> None:
+    repo.write(
+        "dockerfiles/fn/Dockerfile",
+        "FROM public.ecr.aws/lambda/python:3.13\n"
+        "RUN --mount=type=ssh,required=true test -S $SSH_AUTH_SOCK\n"
+        'RUN test -z "$SSH_AUTH_SOCK"\n',
+    )
+    without = repo.ok("plan", "--json").images("tag")
+    repo.write("pyproject.toml", "[tool.lamina]\nssh = true\n")
+    assert "SSH_AUTH_SOCK is not set" in repo.fails(2, "build-all", env={"SSH_AUTH_SOCK": ""}).stderr
+
+    with agent(tmp_path) as address:
+        repo.ok("build-all", env={"SSH_AUTH_SOCK": address})
+
+    assert repo.ok("plan", "--json").images("tag") == without
+    (file,) = (repo.root / ".lamina/runs").glob("*/bake*.json")
+    assert address not in file.read_text()
+
+
+@contextmanager
+def agent(folder: Path) -> Iterator[str]:
+    """A running ssh-agent; its address."""
+    address = str(folder / "agent")
+    child = subprocess.Popen(["ssh-agent", "-D", "-a", address], stdout=subprocess.DEVNULL)
+    try:
+        wait_for("the agent", lambda: Path(address).exists())
+        yield address
+    finally:
+        child.terminate()
+        child.wait()
 
 
 def files(folder: Path) -> Iterator[tuple[str, bytes]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from lamina.decide.weight import heavy_contexts
 from lamina.declare.machine import Machine, family
-from lamina.errors import Problem, did_you_mean, nearest
+from lamina.declare.settings import Settings
+from lamina.errors import ConfigError, Problem, did_you_mean, nearest
 from lamina.identify.context import BY_DEFAULT, Missing
 from lamina.identify.ignore import IgnoreRule
 from lamina.identify.image import Image
@@ -91,6 +92,29 @@ def unknown_secrets(images: Mapping[str, Image], declared: Collection[str]) -> I
                 where=recipe.dockerfile.where(line),
                 hint=f'[tool.lamina.secrets] {secret} = {{ file = "path", optional = true }}',
             )
+
+
+def unused_agents(images: Mapping[str, Image], settings: Settings) -> Iterator[Problem]:
+    """Yield a note for each image that mounts an SSH agent and gets none: the step runs without it."""
+    for image in images.values() if not settings.ssh else ():
+        if image.node.recipe.ssh:
+            yield Problem(
+                what=f"{image.name} mounts an SSH agent, which is not configured",
+                where=image.node.spec.dockerfile_path,
+                hint="[tool.lamina] ssh = true",
+            )
+
+
+def passes_agent(settings: Settings, images: Iterable[Image], env: Mapping[str, str]) -> bool:
+    """Whether a build passes on an SSH agent. Raises ConfigError if an image needs it and there is none."""
+    needing = [image for image in images if image.node.recipe.ssh] if settings.ssh else []
+    if needing and not env.get("SSH_AUTH_SOCK"):
+        raise ConfigError.of(
+            f"{needing[0].name} mounts an SSH agent, and this machine has none: SSH_AUTH_SOCK is not set",
+            where=settings.source("ssh"),
+            hint='eval "$(ssh-agent)" && ssh-add',
+        )
+    return bool(needing)
 
 
 def emulated(images: Mapping[str, Image], machine: Machine) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from lamina.declare.dockerfile import Dockerfile, Instruction, Stage
+from lamina.declare.flags import mount_options
 from lamina.declare.machine import normal_platform
 from lamina.errors import Problem
 
@@ -100,6 +101,17 @@ class Recipe:
     def secrets(self) -> tuple[str, ...]:
         """The sorted ids of the build secrets that steps may read."""
         return tuple(sorted({secret for stage in self.stages for secret in stage.secrets}))
+
+    @property
+    def ssh(self) -> tuple[str, ...]:
+        """The sorted ids of the SSH agents that steps may use."""
+        flags = (
+            dict(mount_options(flag))
+            for stage in self.stages
+            for each in stage.stage.instructions
+            for flag in each.flags_of("mount")
+        )
+        return tuple(sorted({each.get("id", "default") for each in flags if each.get("type") == "ssh"}))
 
     @property
     def declared_args(self) -> frozenset[str]:

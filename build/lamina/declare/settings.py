@@ -118,6 +118,8 @@ class Settings:
         help="attest the contents of a pushed image (SBOM)")
     sbom_generator: str = _setting("", "LAMINA_SBOM_GENERATOR",
         help="image that generates the SBOM; empty: BuildKit's own, from Docker Hub")
+    ssh: bool = _setting(False, "LAMINA_SSH",
+        help="pass the SSH agent of this machine to steps with --mount=type=ssh")
     stall: int = _setting(STALL, "LAMINA_STALL",
         help="seconds without progress before a registry transfer fails; 0: no limit")
     dockerfiles: str = _setting("dockerfiles", "LAMINA_DOCKERFILES",

@@ -36,11 +36,13 @@ class Bake:
 
     targets: target name -> image name; bake allows fewer characters than image names. environment: values of
     arguments that look like secrets; bake reads them from the environment, so that no file holds them.
+    ssh: whether it must be allowed to pass on an SSH agent.
     """
 
     document: Mapping[str, object]
     targets: Mapping[str, str]
     reads: tuple[str, ...] = ()
+    ssh: bool = False
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def render(self, variables: Mapping[str, str] | None = None) -> str:
@@ -66,6 +68,7 @@ class BuildRequest:
     externals: image -> external image -> the pinned reference used for it.
     caches: image -> its remote cache.
     push: to the registry; else into the engine's store. local_images: whether the builder sees that store.
+    ssh: whether steps that mount an SSH agent get this machine's.
     reproducible: fix all timestamps in the image. attestations: for pushed images.
     output: replaces the image output: `DIGESTS`, `CACHE_ONLY`, or an archive whose name holds ``{target}``.
     """
@@ -76,6 +79,7 @@ class BuildRequest:
     found: Mapping[str, FoundImage] = field(default_factory=dict)
     externals: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
+    ssh: bool = False
     caches: Mapping[str, ImageCache] = field(default_factory=dict)
     push: bool
     local_images: bool
@@ -158,6 +162,7 @@ def make_bake(request: BuildRequest) -> Bake:
         },
         targets={target_name(image.name): image.name for image in (*built, *request.support)},
         reads=tuple(sorted({str(secret.file) for secret in request.secrets})),
+        ssh=any("ssh" in each for each in targets.values()),
         environment={
             _variable(image, name): value
             for image in request.images
@@ -202,6 +207,7 @@ def _target(
         "secret": [
             f"type=file,id={name},{csv_field(f'src={each.file}')}" for name, each in sorted(needed.items())
         ],
+        "ssh": list(image.node.recipe.ssh) if request.ssh else [],
         "attest": list(request.attestations.entries if kept and request.attests else NONE),
         "cache-from": cache_sources(imports),
         "output": [_output(request, image) + dated if kept else CACHE_ONLY],

@@ -191,7 +191,7 @@ def _load(request: BuildRequest, build_env: BuildEnv) -> str | None:
 
 def bake_command(build_env: BuildEnv, file: Path, bake: Bake, attempt: int) -> Command:
     """Return the command of one call of bake."""
-    allowed = tuple(f"--allow=fs.read={path}" for path in bake.reads)
+    allowed = (*(f"--allow=fs.read={path}" for path in bake.reads), *("--allow=ssh" for _ in range(bake.ssh)))
     return Command(
         argv=(
             *build_env.engine.buildx,

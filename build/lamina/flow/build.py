@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from lamina.decide.plan import Decision, FoundImage, Plan
+from lamina.decide.preflight import passes_agent
 from lamina.declare.machine import native_platform
 from lamina.errors import BuildError, ConfigError, LaminaError, Problem, RegistryError
 from lamina.execute.bake import BuildRequest
@@ -177,6 +178,7 @@ def make_request(
         found=found,
         externals=outside.references,
         secrets=session.project.secrets,
+        ssh=passes_agent(session.project.settings, images, os.environ),
         caches=caches,
         push=session.flags.push,
         local_images=session.builder.local_images,

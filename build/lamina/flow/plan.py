@@ -55,6 +55,7 @@ def decide(session: Session, snapshot: Snapshot) -> Plan:
             *preflight.notes(images),
             *preflight.misspelt_bases(images, session.graph.nodes),
             *preflight.unknown_secrets(images, session.project.secret_names),
+            *preflight.unused_agents(images, session.project.settings),
             *exposed(images.values()),
             *(preflight.emulated(images, this_machine()) if session.policy.builds_here else ()),
             *unpinned(images, local_names(images.values())),

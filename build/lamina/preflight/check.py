@@ -94,9 +94,14 @@ def _faults(view: ImageView, active: Collection[str], today: datetime.date) -> I
 
 def matching(lines: Iterable[str]) -> Rule | None:
     """Return the rule whose effect the last lines of a log show; None if no rule is about them."""
-    texts = [*lines]
-    for line in reversed(texts):
-        for rule in RULES:
-            if any(re.search(pattern, line) for pattern in rule.logs):
+    texts = [*lines][::-1]
+    own = _first_match(texts, {rule: rule.logs for rule in RULES})
+    return own or _first_match(texts, {rule: rule.general for rule in RULES})
+
+
+def _first_match(lines: Iterable[str], patterns: Mapping[Rule, tuple[str, ...]]) -> Rule | None:
+    for line in lines:
+        for rule, each in patterns.items():
+            if any(re.search(pattern, line) for pattern in each):
                 return rule
     return None

@@ -18,6 +18,8 @@ COMMAND = Rule(
         r"entrypoint requires the handler name to be the first argument",
         r"Runtime\.MalformedHandlerName",
         r"Bad handler '[^']*'",
+        r"the 'package' argument is required to perform a relative import for '\.",
+        r"Unable to import module '[^']*\s[^']*'",
     ),
     advice='write CMD ["module.function"], or set the command of the function',
 )
@@ -26,11 +28,8 @@ CLIENTLESS = Rule(
     slug="no-runtime-client",
     summary="an ENTRYPOINT that never asks Lambda for events, or a client that nothing installs",
     why="Lambda waits for the runtime API to be called, then stops the function",
-    logs=(
-        r"No module named '?awslambdaric",
-        r"Runtime exited without providing a reason",
-        r"Runtime\.InvalidEntrypoint",
-    ),
+    logs=(r"No module named '?awslambdaric",),
+    general=(r"Runtime exited without providing a reason", r"Runtime\.InvalidEntrypoint"),
     advice="end the ENTRYPOINT in a runtime interface client (python -m awslambdaric), and install it",
 )
 RULES = (COMMAND, CLIENTLESS)

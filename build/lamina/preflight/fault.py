@@ -17,6 +17,7 @@ class Rule:
         summary: One sentence: the fault.
         why: One sentence: the effect.
         logs: Regular expressions for the lines that Lambda or the build writes when the fault is in an image.
+        general: Those of lines that have other causes as well: `logs` of any rule come first.
         advice: The next step when such a line is seen.
     """
 
@@ -25,6 +26,7 @@ class Rule:
     summary: str
     why: str
     logs: tuple[str, ...] = ()
+    general: tuple[str, ...] = ()
     advice: str = ""
 
 

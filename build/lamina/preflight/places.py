@@ -16,7 +16,7 @@ UNUSED = Rule(
     slug="unused-environment",
     summary="packages installed into a virtual environment or a folder that the runtime does not search",
     why="Lambda's runtime starts its own Python, which does not look into a .venv",
-    logs=(r"Runtime\.ImportModuleError: Unable to import module '[^']*': No module named '[^']*'",),
+    general=(r"Runtime\.ImportModuleError: Unable to import module '[^']*': No module named '[^']*'",),
     advice="install packages into the system (UV_PROJECT_ENVIRONMENT=/var/lang) or below /var/task; "
     "COPY modules of the repository",
 )
@@ -41,7 +41,7 @@ SHADOW = Rule(
     slug="shadowed-package",
     summary="a folder or module of the image with the name of an installed package",
     why="Python finds it first, so the installed package is never imported",
-    logs=(
+    general=(
         r"AttributeError: (?:partially initialized )?module '\w+' has no attribute",
         r"ImportError: cannot import name '\w+' from '\w+'",
     ),

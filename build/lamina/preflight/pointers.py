@@ -16,7 +16,11 @@ POINTER = Rule(
     slug="pointer",
     summary="a git-lfs pointer, an empty submodule or a link to nothing that a COPY takes",
     why="the checkout lacks the content, so the image gets a placeholder",
-    logs=(r"version https://git-lfs\.github\.com/spec", r"invalid load key, 'v'"),
+    logs=(
+        r"version https://git-lfs\.github\.com/spec",
+        r"invalid load key, 'v'",
+        r"from '[\w.]+' \(unknown location\)",
+    ),
     advice="git lfs pull, git submodule update --init, or run the step that makes the files",
 )
 RULES = (POINTER,)

@@ -37,6 +37,7 @@ LEFT = Rule(
     summary="a file that the function opens when it is imported, and that the image does not have",
     why="the function fails before its first event",
     logs=(r"FileNotFoundError: \[Errno 2\] No such file or directory: '/var/task",),
+    general=(r"FileNotFoundError: \[Errno 2\] No such file or directory: '[^/]",),
     advice="COPY the file to the same place beside the module",
 )
 WRITES = Rule(
@@ -47,6 +48,7 @@ WRITES = Rule(
     logs=(
         r"\[Errno 30\] Read-only file system",
         r"\[Errno 38\] Function not implemented",
+        r"_multiprocessing\.SemLock\(",
         r"Read-only file system: '/home/sbx_user",
     ),
     advice="write below /tmp; use threads, or Process with Pipe",

@@ -57,7 +57,7 @@ _FULL_2023 = re.compile(r"amazonlinux")
 _GIT = re.compile(r"\bgit\+(\w+)://")
 _SYSTEM = "install into the system: ENV UV_PROJECT_ENVIRONMENT=/var/lang, or /usr/local"
 # uv and pip refuse each of these, which are options of their sibling commands.
-_WRONG: Mapping[tuple[str, ...], Mapping[str, str]] = {
+WRONG_OPTIONS: Mapping[tuple[str, ...], Mapping[str, str]] = {
     ("uv", "sync"): {
         "--system": _SYSTEM,
         "--user": _SYSTEM,
@@ -196,16 +196,16 @@ def option_faults(view: ImageView) -> Iterator[Fault]:
             if not words:
                 continue
             words = [re.sub(r"^pip[\d.]+$", "pip", posixpath.basename(words[0])), *words[1:]]
-            tool = next((each for each in _WRONG if tuple(words[: len(each)]) == each), None)
+            tool = next((each for each in WRONG_OPTIONS if tuple(words[: len(each)]) == each), None)
             for word in words[len(tool) :] if tool else ():
                 option = word.partition("=")[0]
-                if tool and option in _WRONG[tool]:
+                if tool and option in WRONG_OPTIONS[tool]:
                     yield _fault(
                         view,
                         step,
                         command,
                         OPTION,
                         message=f"{' '.join(tool)} has no option {option}",
-                        hint=f"instead: {_WRONG[tool][option]}",
+                        hint=f"instead: {WRONG_OPTIONS[tool][option]}",
                         unless=f"another version of {tool[0]} has it",
                     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lamina.decide.preflight import emulated, misspelt_bases
+from lamina.decide.preflight import emulated, misspelt_bases, passes_agent, unused_agents
 from lamina.declare.machine import Machine
+from lamina.errors import ConfigError
 
 from ..conftest import DIGEST, RUNTIME, Repo
 
@@ -125,3 +126,21 @@ def test_a_missing_source_of_an_onbuild_names_its_line(repo: Repo) -> None:
     missing = "there is no such file in the context"
     assert stages == f"{STAGES}:3: ONBUILD COPY there at {STAGES}:2: {missing}"
     assert app == f"dockerfiles/app/Dockerfile:1: ONBUILD COPY nowhere at {BASE}:3: {missing}"
+
+
+def test_an_agent_is_passed_on_if_it_is_configured_needed_and_there(repo: Repo) -> None:
+    repo.image("app", f"FROM {RUNTIME}", "RUN --mount=type=ssh git fetch")
+    repo.image("other", f"FROM {RUNTIME}")
+    images, off = repo.images(), repo.project().settings
+    repo.config("[tool.lamina]\nssh = true\n")
+    on = repo.project().settings
+
+    assert [each.what for each in unused_agents(images, off)] == [
+        "app mounts an SSH agent, which is not configured"
+    ]
+    assert [*unused_agents(images, on)] == []
+    assert not passes_agent(off, images.values(), {})
+    assert not passes_agent(on, [images["other"]], {})
+    assert passes_agent(on, images.values(), {"SSH_AUTH_SOCK": "/agent"})
+    with pytest.raises(ConfigError, match="SSH_AUTH_SOCK is not set"):
+        passes_agent(on, images.values(), {})

@@ -218,6 +218,22 @@ def test_the_epoch_is_the_projects_own_where_it_names_one(receipts: Repo) -> Non
     assert targets(order(receipts, D, reproducible=True))[D]["args"] == {"SOURCE_DATE_EPOCH": "7"}
 
 
+def test_steps_that_mount_an_agent_get_it_if_it_is_configured(repo: Repo) -> None:
+    repo.image("app", f"FROM {RUNTIME}", "RUN --mount=type=ssh --mount=type=ssh,id=work git fetch")
+    repo.image("other", f"FROM {RUNTIME}", "RUN git fetch")
+
+    made = order(repo, "app", "other", ssh=True)
+    without = order(repo, "app", "other")
+
+    assert {name: each.get("ssh") for name, each in targets(made).items()} == {
+        "app": ["default", "work"],
+        "other": None,
+    }
+    assert make_bake(made).ssh
+    assert not make_bake(without).ssh
+    assert "ssh" not in targets(without)["app"]
+
+
 def test_an_argument_that_looks_like_a_secret_reaches_bake_by_its_environment(repo: Repo) -> None:
     repo.image("app", f"FROM {RUNTIME}", "ARG API_TOKEN", "ARG INDEX", "ARG MODEL")
     repo.config(

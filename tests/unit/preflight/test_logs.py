@@ -30,6 +30,13 @@ LINES = {
     "OSError: [Errno 30] Read-only file system: '/home/sbx_user1051'": "LAM644",
     "OSError: [Errno 38] Function not implemented": "LAM644",
     "_pickle.UnpicklingError: invalid load key, 'v'.": "LAM645",
+    "Unable to import module 'app': cannot import name 'size' from 'lib' (unknown location)": "LAM645",
+    "the 'package' argument is required to perform a relative import for '.var.task.app'": "LAM611",
+    "Unable to import module 'python app': No module named 'python app'": "LAM611",
+    "    sl = self._semlock = _multiprocessing.SemLock(": "LAM644",
+    "[ERROR] Runtime.ImportModuleError: Unable to import module 'app': No module named 'telnetlib'": "LAM641",
+    "FileNotFoundError: [Errno 2] No such file or directory: 'config.json'": "LAM643",
+    RAPID + "Runtime exited without providing a reason": "LAM612",
 }
 
 
@@ -39,6 +46,18 @@ def test_the_last_lines_of_a_function_name_a_rule(line: str, rule: str) -> None:
 
     assert found is not None
     assert found.id == rule
+
+
+def test_a_line_with_one_cause_comes_before_a_later_one_with_many() -> None:
+    lines = [
+        RAPID + "fork/exec /run.sh: permission denied",
+        "(rapid) Invoke DONE failed: Runtime.InvalidEntrypoint",
+    ]
+
+    found = matching(lines)
+
+    assert found is not None
+    assert found.id == "LAM613"
 
 
 def test_other_lines_name_none() -> None:

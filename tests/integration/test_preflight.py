@@ -1,0 +1,180 @@
+"""The rules of docs/preflight.md against reality: trees that they report fail, and right ones answer."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+
+import pytest
+from conftest import sampled
+from projects import Repo
+
+from lamina.preflight.check import RULES
+from preflight_cases import APP, CASES, CMD, PUT, PY, Case, likely, right
+from trees import Tree
+
+pytestmark = pytest.mark.engine
+
+INIT = "the runtime ended before it was ready"
+FAILS: Mapping[str, str] = {
+    "python": INIT,
+    "a server": INIT,
+    "a path": "the 'package' argument is required",
+    "a command line": "No module named 'python app'",
+    "no function": "Bad handler 'app'",
+    "as for uvicorn": "Bad handler 'app:handler'",
+    "entrypoint without client": INIT,
+    "entrypoint is a server": INIT,
+    "script with CRLF": INIT,
+    "script not executable": INIT,
+    "script without #!": INIT,
+    "script elsewhere": INIT,
+    "a package for root alone": "No module named 'parcel'",
+    "a package that is shadowed": "module 'parcel' has no attribute 'SIZE'",
+    "file in /tmp": "No such file or directory: '/tmp/model.bin'",
+    "a module that is gone": "No module named 'telnetlib'",
+    "spelling": "No module named 'Utils'",
+    "data file": "No such file or directory: '/var/task/prompts/a.txt'",
+    "data file of the folder": "No such file or directory: 'config.json'",
+    "write": "Read-only file system: '/var/task/app.log'",
+    "pool": "FileNotFoundError",
+    "a submodule that is imported": "cannot import name 'size' from 'lib'",
+}
+"""Tree -> how the function fails on Lambda."""
+ANOTHER = {"a package for root alone": "LAM631", "spelling": "LAM631"}
+"""Trees whose last lines have a more frequent cause, which is the one that is named."""
+BREAKS: Mapping[str, str] = {
+    "included file": "Could not open requirements file: [Errno 2] No such file or directory: '/common.txt'",
+    "included constraints": "Could not open requirements file: [Errno 2]",
+    "local project": "is not a valid editable requirement",
+    "local wheel": "looks like a filename, but the file does not exist",
+}
+"""Tree -> how its build fails."""
+ANSWERS = (
+    "right: a folder",
+    "right: chmod",
+    "right: chmod later",
+    "right: line ends are fixed",
+    "right: sh runs it",
+    "right: PATH is kept",
+    "right: a package",
+    "right: a module that is gone, if there is one",
+    "right: data file",
+    "right: data file if there is one",
+    "right: write below /tmp",
+    "right: a socket",
+)
+UNSEEN: Mapping[str, str] = {
+    "LAM614": "the stand-in has no /var/lang, which PATH and LD_LIBRARY_PATH would hide",
+    "LAM615": "a date",
+    "LAM621": "needs Amazon Linux",
+    "LAM622": "the tool is asked: test_preflight_tools.py",
+    "LAM624": "is about a build that does not happen",
+    "LAM625": "the tool is asked: test_preflight_tools.py",
+    "LAM631": "needs uv in the image",
+    "LAM626": "needs another C library and packages of the index",
+}
+"""Rules of which the engine cannot show a tree without the network, with the reason."""
+
+
+def wheel(name: str, text: str) -> bytes:
+    """Return a wheel of one package."""
+    held = io.BytesIO()
+    about = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(held, "w") as archive:
+        archive.writestr(f"{name}/__init__.py", text)
+        archive.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{about}/RECORD", "")
+    return held.getvalue()
+
+
+PIP = "COPY w /w/\nCOPY requirements.txt /r/\nENV PIP_BREAK_SYSTEM_PACKAGES=1 PIP_ROOT_USER_ACTION=ignore\n"
+PARCEL: dict[str, str | bytes] = {
+    "w/parcel-1.0-py3-none-any.whl": wheel("parcel", "SIZE = 1\n"),
+    "requirements.txt": "--no-index\n--find-links /w\nparcel==1.0\n",
+    "app.py": "import parcel\n\nSIZE = parcel.SIZE\n" + APP,
+}
+INSTALLED = f"{PY}{PIP}RUN pip install -r /r/requirements.txt\n"
+MORE: Mapping[str, Case] = {
+    "a package for root alone": likely(
+        "LAM632", f"{PY}{PIP}RUN pip install --user -r /r/requirements.txt\n{PUT}{CMD}", "--user", **PARCEL
+    ),
+    "a package that is shadowed": likely(
+        "LAM634",
+        f"{INSTALLED}COPY parcel /var/task/parcel\n{PUT}{CMD}",
+        "shadows",
+        **{**PARCEL, "parcel/__init__.py": ""},
+    ),
+    "right: a package": right(f"{INSTALLED}{PUT}{CMD}", **PARCEL),
+    "a submodule that is imported": likely(
+        "LAM645",
+        f"{PY}COPY vendor/lib /var/task/lib\n{PUT}{CMD}",
+        "submodule",
+        **{"vendor/lib/": "", "app.py": "from lib import size\n" + APP},
+    ),
+}
+TREES = {**CASES, **MORE}
+
+
+def slug(name: str) -> str:
+    """The name of a tree's image."""
+    return re.sub(r"\W+", "-", name.lower()).strip("-")
+
+
+def write(repo: Repo, names: Iterable[str]) -> None:
+    """Write each tree as an image with a context of its own; no rule stops the build."""
+    tables = ["[tool.lamina.lint]", f"ignore = {json.dumps([rule.id for rule in RULES])}"]
+    for name in names:
+        folder = f"trees/{slug(name)}"
+        TREES[name].write(Tree(repo.root / folder))
+        tables += [
+            f"[tool.lamina.images.{slug(name)}]",
+            f'dockerfile = "{folder}/dockerfiles/fn/Dockerfile"',
+            f'context = "{folder}"',
+        ]
+    repo.write("pyproject.toml", "\n".join(tables))
+
+
+@sampled("names", sample=["script with CRLF", "right: chmod"], complete=[*FAILS, *ANSWERS])
+def test_reported_trees_fail_in_the_emulator_and_right_ones_answer(repo: Repo, names: list[str]) -> None:
+    write(repo, names)
+    repo.ok("build-all")
+
+    done = repo.run("smoke", "--json")
+
+    assert done.code == 1, done.text
+    found = {each["name"]: each for each in done.json["images"]}
+    payloads = {name: found[slug(name)]["payload"] for name in names}
+    assert payloads == {name: None if name in FAILS else {"ok": True} for name in names}
+    told = {name: message_of(done.told, name) for name in names if name in FAILS}
+    assert {name: text for name, text in told.items() if FAILS[name] not in text} == {}
+    rules = {name: text.partition("next: ")[2].partition(" ")[0] for name, text in told.items()}
+    assert rules == {name: ANOTHER.get(name, TREES[name].rule) for name in told}
+
+
+@pytest.mark.nightly
+def test_reported_requirements_fail_in_the_build(repo: Repo) -> None:
+    write(repo, BREAKS)
+
+    done = repo.fails(1, "build-all", "--keep-going", "--json")
+
+    told = {name: message_of(done.told, name) for name in BREAKS}
+    assert {name: text for name, text in told.items() if BREAKS[name] not in text} == {}
+
+
+def message_of(told: str, name: str) -> str:
+    """The message about a tree's image."""
+    found = re.search(rf"\b{slug(name)}(?:: | failed )(.*(?:\n  .*)*)", told)
+    return found[1] if found else ""
+
+
+def test_every_rule_is_seen_or_has_a_reason() -> None:
+    seen = {TREES[name].rule for name in (*FAILS, *BREAKS)}
+
+    assert {rule.id for rule in RULES} == seen | UNSEEN.keys()
+    assert not seen & UNSEEN.keys()
+    assert all(not TREES[name].told for name in ANSWERS)
