@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -42,13 +42,17 @@ _UNSENT = (
 
 
 class ContextFile(NamedTuple):
-    """A file that can reach the image. sha256: of the content or a link's target; empty for a folder."""
+    """A file that can reach the image. sha256: of the content or a link's target; empty for a folder.
+
+    excerpt: makes the content that counts from the file's, if that is only a part of it.
+    """
 
     # A plan creates one for every file. A tuple takes a third of a dataclass's time.
     path: str
     kind: FileKind
     sha256: str
     size: int
+    excerpt: Callable[[bytes], bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
+from lamina.identify.excerpt import NOT_USED
 from lamina.identify.fingerprint import BuildInputs, distribution
 from lamina.identify.ignore import Ignore, IgnoreRule
 from lamina.identify.instruction import instruction_diff
@@ -140,7 +141,8 @@ def _requirements(before: BuildInputs, after: BuildInputs) -> Iterator[InputChan
         after_by_name = {distribution(line): line for line in after.requirements.get(path, ())}
         for name in _changed(before_by_name, after_by_name):
             old, new = before_by_name.get(name), after_by_name.get(name)
-            change = f"{new} added" if old is None else f"{old} removed" if new is None else f"{old} -> {new}"
+            was = old and (old.removesuffix(NOT_USED) if new and new.endswith(NOT_USED) else old)
+            change = f"{new} added" if old is None else f"{old} removed" if new is None else f"{was} -> {new}"
             text = shown(f"requirement {change}")
             yield InputChange(kind="requirement", subject=name, before=old, after=new, text=text)
 

@@ -167,6 +167,11 @@ def _whole_line(instruction: Instruction) -> str:
     return " ".join([instruction.name, *texts]).removesuffix(" {}")
 
 
+def masked(requirements: Iterable[str]) -> tuple[str, ...]:
+    """Return requirements without the credentials in their URLs."""
+    return tuple(_CREDENTIALS.sub("://***@", line) for line in requirements)
+
+
 def distribution(requirement: str) -> str:
     """Return a requirement's distribution, normalised as on PyPI; the text itself if it names none."""
     found = _DISTRIBUTION.match(requirement)
@@ -180,7 +185,7 @@ def read_requirements(path: str, content: bytes) -> tuple[str, ...] | None:
     an extra carry it as a marker, as in a wheel's metadata.
     """
     found = _declared(path, content)
-    return found and tuple(_CREDENTIALS.sub("://***@", line) for line in found)
+    return found and masked(found)
 
 
 def _declared(path: str, content: bytes) -> tuple[str, ...] | None:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from lamina.declare.config import ImageSpec, Project
 from lamina.declare.graph import Graph, Node
+from lamina.declare.uv_lock import UV_LOCK
 from lamina.errors import ConfigError, LaminaError, Problem
 from lamina.identify.context import Context, ContextFile, select
+from lamina.identify.excerpt import locked_requirements, use_of_lock, with_excerpts
 from lamina.identify.fingerprint import BuildInputs, content_tag, make_build_inputs, read_requirements
 from lamina.identify.ignore import EMPTY, Ignore
 from lamina.identify.tree import DiskFiles, Files
@@ -119,7 +121,7 @@ def identify(
             contexts,
             bases={each.name: bases.get(name, {}).get(each.name, "unlocked") for each in node.externals},
             parents=parents,
-            requirements=requirements.of(node.spec, contexts[""]),
+            requirements=requirements.of(node, contexts[""]),
         )
         images[name] = Image(
             node=node,
@@ -140,7 +142,9 @@ def _contexts(node: Node, files: Callable[[Path], Files]) -> Mapping[str, Contex
             continue
         ignore = _first_ignore((folder / DOCKERIGNORE, f"{name}:{DOCKERIGNORE}"))
         named[name] = select(files(folder), node.recipe, ignore, name=name)
-    return {"": select(files(node.spec.context), node.recipe, read_ignore(node.spec)), **named}
+    root = node.spec.context
+    main = select(files(root), node.recipe, read_ignore(node.spec))
+    return {"": with_excerpts(main, node.recipe, lambda path: (root / path).read_bytes()), **named}
 
 
 def read_ignore(spec: ImageSpec) -> Ignore:
@@ -164,26 +168,31 @@ def _first_ignore(*places: tuple[Path, str]) -> Ignore:
 
 
 class _Requirements:
-    """Reads files of requirements, each content once for all images."""
+    """Reads files of requirements and locks of uv, each content once for all images."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], tuple[str, ...] | None] = {}
+        self._known: dict[object, tuple[str, ...] | None] = {}
 
-    def of(self, spec: ImageSpec, context: Context) -> Mapping[str, tuple[str, ...]]:
+    def of(self, node: Node, context: Context) -> Mapping[str, tuple[str, ...]]:
         """Return the requirements that a context's files declare, by path."""
         found: dict[str, tuple[str, ...]] = {}
         for file in context.files:
-            if file.path.endswith((".toml", ".txt", ".in")) and file.kind in {"file", "exec"}:
-                lines = self._read(spec, file)
+            if file.path.endswith((".toml", ".txt", ".in", UV_LOCK)) and file.kind in {"file", "exec"}:
+                lines = self._read(node, file)
                 if lines is not None:
                     found[file.path] = lines
         return found
 
-    def _read(self, spec: ImageSpec, file: ContextFile) -> tuple[str, ...] | None:
-        key = (file.path, file.sha256)
+    def _read(self, node: Node, file: ContextFile) -> tuple[str, ...] | None:
+        is_lock = file.path.rpartition("/")[2] == UV_LOCK
+        use = use_of_lock(node.recipe, file.path) if is_lock else None
+        key = (file.path, file.sha256, use and use.selection)
         if key not in self._known:
             try:
-                self._known[key] = read_requirements(file.path, (spec.context / file.path).read_bytes())
+                content = (node.spec.context / file.path).read_bytes()
             except OSError:
                 return None
+            self._known[key] = (
+                locked_requirements(use, content) if is_lock else read_requirements(file.path, content)
+            )
         return self._known[key]

@@ -248,6 +248,7 @@ def _put(content: _Content, path: str, place: Path, earlier: Path | None) -> Non
     if earlier and _linked(f"{earlier}/{path}", place, MODES[part.kind], EPOCH * 10**9 + nanoseconds):
         return
     raw = (root / file.path).read_bytes()
+    raw = file.excerpt(raw) if file.excerpt else raw
     _unchanged(file, hashlib.sha256(raw).hexdigest())
     place.write_bytes(raw)
     place.chmod(stat.S_IMODE(MODES[part.kind]))
