@@ -24,6 +24,8 @@ _LOCAL = re.compile(r'^source = \{ (?:editable|virtual|directory) = "([^"\\]+)" 
 _ARTIFACTS = re.compile(r"^(?:sdist = \{ .* \}|    \{ (?:url|path|filename) = .* \},)\n", re.MULTILINE)
 """The long lines: archives with their hashes. No edge is in them."""
 _MEMBERS = re.compile(r'^members = \[\n(?:    "[^"\\]+",\n)*\]\n', re.MULTILINE)
+_TOP = 2_000
+"""Characters at the beginning of a package, which have its version and source."""
 _KEY = re.compile(r'^(?:"([^"\\]+)"|([\w-]+)) = \[(?:\n(?:    .*\n)*\]|.*\])\n', re.MULTILINE)
 _VERSION = re.compile(r'^version = "(.*)"\n', re.MULTILINE)
 _DIRECT = re.compile(r'^source = \{ (?:git|url|path) = "([^"\\]+)"', re.MULTILINE)
@@ -96,7 +98,7 @@ class UvLock:
             if name is None:
                 raise UnusualLockError
             self._named.setdefault(name[1], []).append(index)
-            if local := _LOCAL.search(block):
+            if local := _LOCAL.search(block, 0, _TOP):
                 self._folders[index] = local[1]
         self._packages: dict[int, _Package] = {}
         header = _parsed(self._header)
@@ -254,7 +256,7 @@ class UvLock:
         if local:
             expected.pop("metadata", None)
         text = "\n".join(kept)
-        if _parsed_package(text) != expected:
+        if text != package.text and _parsed_package(text) != expected:
             raise UnusualLockError
         return text
 
@@ -302,7 +304,7 @@ def _parsed_package(text: str) -> dict[str, Any]:
 
 
 def _pin(block: str) -> str:
-    direct, version = _DIRECT.search(block), _VERSION.search(block)
+    direct, version = _DIRECT.search(block, 0, _TOP), _VERSION.search(block, 0, _TOP)
     return f" @ {direct[1]}" if direct else f"=={version[1] if version else '?'}"
 
 
