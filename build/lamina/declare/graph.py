@@ -11,7 +11,7 @@ from lamina.declare.dockerfile import Instruction, read_dockerfile
 from lamina.declare.machine import native_platform
 from lamina.declare.recipe import SCRATCH, External, Recipe
 from lamina.declare.resolve import resolve
-from lamina.errors import ConfigError, LaminaError, Problem, SelectionError
+from lamina.errors import ConfigError, LaminaError, Problem, SelectionError, meant
 from lamina.refs import Reference
 
 _OWN_TAGS = (None, "stable")
@@ -54,7 +54,7 @@ class Graph:
         requested = tuple(names)
         SelectionError.check(
             Problem(
-                what=f"there is no image {name!r}",
+                what=f"there is no image {name!r}{meant(name, self.nodes)}",
                 where="--image",
                 allowed=", ".join(self.nodes) or "no image is declared",
             )

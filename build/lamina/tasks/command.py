@@ -78,6 +78,8 @@ class CliCommand:
         fixed: Fields of `Flags` that the command sets itself.
         quiet: Whether standard output has no messages to people, from the flags' values by name.
         only_result: Whether messages to people always go to standard error.
+        words: The flag that takes the words after the command: ``plan a b`` is ``plan --image a --image b``.
+            Only `lamina` reads them, Invoke does not.
     """
 
     name: str
@@ -87,6 +89,12 @@ class CliCommand:
     fixed: Mapping[str, bool] = field(default_factory=dict)
     quiet: Callable[[Mapping[str, object]], bool] = lambda given: bool(given.get("json"))
     only_result: bool = False
+    words: str = "image"
+
+    @property
+    def takes_words(self) -> Flag | None:
+        """The flag that takes the words after the command; None if there is none or it is required."""
+        return next((each for each in self.flags if each.name == self.words and not each.positional), None)
 
     @property
     def summary(self) -> str:

@@ -59,6 +59,10 @@ _TABLE = (
         help="Build every image that changed, bases first; with --push, into the registry.",
     ),
     CliCommand(
+        name="build", runs="images:build_all", flags=_BUILD,
+        help="Build the named images that changed, and the bases they are missing; without names, all.",
+    ),
+    CliCommand(
         name="build-base", runs="images:build_base", flags=_BUILD,
         help="Build the base images that changed.",
     ),
@@ -176,7 +180,7 @@ _TABLE = (
         flags=_flags(_image("the image to rebuild"), "registry", "stack", "platform", "json", "plain"),
     ),
     CliCommand(
-        name="report", runs="explain:report",
+        name="report", runs="explain:report", words="run",
         help="Report how well the cache worked in a run: which steps ran and why, their cost, and the "
              "savings.",
         flags=_flags(
@@ -241,7 +245,7 @@ _TABLE = (
         ),
     ),
     CliCommand(
-        name="check", runs="checking:check",
+        name="check", runs="checking:check", words="ref",
         help="Check whether Lambda accepts the pushed images: media types, architecture, layers, size, "
              "region.",
         flags=_flags(
@@ -364,3 +368,13 @@ _TABLE = (
 )
 # fmt: on
 COMMANDS: Mapping[str, CliCommand] = {each.name: each for each in _TABLE}
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Every day": ("plan", "build", "why", "watch", "smoke"),
+    "In CI": ("build-all", "push", "lint", "check", "outputs", "tag", "report", "audit", "verify"),
+    "Adopting": ("init", "config", "ignore", "lock", "rule"),
+    "AWS": ("login", "deploy", "status", "gc", "ecr.setup", "codebuild.setup", "codebuild.build"),
+    "Phases": ("phases", "phase1", "phase2", "phase3", "build-base", "build-lambda", "pull", "stable"),
+    "Engine": ("engine.up", "engine.down", "engine.status", "registry.up", "registry.down"),
+}
+"""What one is doing -> the commands for it, the usual ones first."""
+EVERY_DAY = next(iter(GROUPS))

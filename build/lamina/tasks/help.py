@@ -1,7 +1,4 @@
-"""The list of commands and their help, as Invoke prints them, without importing Invoke.
-
-A test compares each text with Invoke's.
-"""
+"""The list of commands and the help of each, in the form of Invoke, without importing Invoke."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from lamina.tasks.command import CliCommand, Flag
-from lamina.tasks.commands import COMMANDS
+from lamina.tasks.commands import COMMANDS, EVERY_DAY, GROUPS
 
 _WIDTH = 80
 _INDENT, _GAP = "  ", 3
@@ -42,25 +39,43 @@ CORE = (
 # fmt: on
 
 
-def program_help() -> str:
-    """Return the help of `lamina`: Invoke's flags, and the commands."""
-    head = "Usage: lamina [--core-opts] <subcommand> [--subcommand-opts] ...\n\nCore options:\n\n"
-    return head + _columns(CORE) + command_list()
+def program_help(*, everything: bool = False) -> str:
+    """Return the help of `lamina`: how to call it, and the commands; with everything also Invoke's flags."""
+    head = "Usage: lamina COMMAND [IMAGE ...] [--flags]\n\n"
+    return head + command_list(everything=everything) + (f"Flags:\n\n{_columns(CORE)}" if everything else "")
 
 
-def command_list() -> str:
-    """Return the commands, each with a line about it; those in groups are last."""
-    ordered = sorted(COMMANDS.values(), key=lambda each: ("." in each.name, each.name))
-    return "Subcommands:\n\n" + _columns((each.name, each.summary) for each in ordered)
+def command_list(*, everything: bool = False) -> str:
+    """Return the commands by what one is doing: those of every day with a line about each, else the names.
+
+    Args:
+        everything: Whether all have a line.
+    """
+    if everything:
+        return "".join(f"{title}:\n\n{_summaries(names)}" for title, names in GROUPS.items())
+    others = ((title, ", ".join(names)) for title, names in GROUPS.items() if title != EVERY_DAY)
+    return (
+        f"{EVERY_DAY}:\n\n{_summaries(GROUPS[EVERY_DAY])}"
+        f"Also:\n\n{_columns(others)}"
+        "lamina --help COMMAND shows the flags of a command; lamina --list --all has a line about each.\n\n"
+    )
+
+
+def _summaries(names: Iterable[str]) -> str:
+    return _columns((name, COMMANDS[name].summary) for name in names)
 
 
 def command_help(command: CliCommand) -> str:
     """Return the help of a command."""
-    options = "[--options] " if command.flags else ""
+    options = " [--flags]" if command.flags else ""
+    takes = command.takes_words
+    several = " ..." if takes and takes.kind is list else ""
+    required = "".join(f" {flag.name.upper()}" for flag in command.flags if flag.positional)
+    words = f" [{takes.name.upper()}{several}]" if takes else ""
     lines = (f"{_INDENT}{line}" if line.strip() else "" for line in command.help.splitlines())
     return (
-        f"Usage: lamina [--core-opts] {command.name} {options}[other tasks here ...]\n\n"
-        + "".join(f"{line}\n" for line in ("Docstring:", *lines, "", "Options:"))
+        f"Usage: lamina {command.name}{required}{words}{options}\n\n"
+        + "".join(f"{line}\n" for line in (*lines, "", "Flags:", ""))
         + (_columns(_flags(command)) if command.flags else f"{_INDENT}none\n\n")
     )
 

@@ -9,6 +9,8 @@ from invoke.program import Program
 
 from lamina import __version__
 from lamina.tasks.collection import ns
+from lamina.tasks.commands import COMMANDS
+from lamina.tasks.help import command_help
 from lamina.tasks.usage import usage_errors
 
 
@@ -28,6 +30,10 @@ class LaminaProgram(Program):
             if self.tasks and (flag := self.tasks[-1].flags.get(last)) and flag.kind is list:
                 # Invoke reports a missing value only for flags that are given once.
                 raise ParseError(f"Flag {last!r} needed value and was not given one!", self.tasks[-1])
+
+    def print_task_help(self, name: str) -> None:
+        """Print the help of a task."""
+        sys.stdout.write(command_help(COMMANDS[name]))
 
 
 program = LaminaProgram(name="Lamina", binary="lamina", namespace=ns, version=__version__)

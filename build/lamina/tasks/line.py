@@ -1,7 +1,8 @@
 """Read a command line as Invoke reads it, without importing Invoke.
 
-Only the usual is read: one command and its flags. Everything else (several tasks, Invoke's own flags,
-mistakes) is left to Invoke, which says what is wrong. A test compares both on random command lines.
+Only the usual is read: one command, its flags, and the words for one of them (``plan app``), which Invoke
+does not know. Everything else (several tasks, Invoke's own flags, mistakes) is left to Invoke, which says
+what is wrong. A test compares both on random command lines.
 """
 
 from __future__ import annotations
@@ -62,11 +63,15 @@ class _LineReader:
 
     def read(self, words: deque[str]) -> Call | None:
         while words:
-            if not self._take(self._split(words)):
+            if self._gives_a_switch_a_value(words[0]) or not self._take(self._split(words)):
                 return None
         if not self._complete() or (self._missing and not self.help):
             return None
         return Call(command=self.command, values=self.values, help=self.help)
+
+    def _gives_a_switch_a_value(self, word: str) -> bool:
+        known = self.typed.get(word.partition("=")[0]) if "=" in word and not self.waiting else None
+        return known is not None and known[0].kind is bool
 
     def _split(self, words: deque[str]) -> str:
         """Take a word; if it is a flag with its value, or several short ones, put back all but the first."""
@@ -106,7 +111,14 @@ class _LineReader:
         if missing := self._missing:
             self.values[missing.name] = word
             return True
-        return False
+        return self._take_bare(word)
+
+    def _take_bare(self, word: str) -> bool:
+        """Give a word without a flag to the flag that takes such words. Return False if there is none."""
+        flag = self.command.takes_words
+        if flag is None or not word or word.startswith("-") or word in COMMANDS or not self._complete():
+            return False
+        return (flag.kind is list or flag.name not in self.values) and self._set(flag, word)
 
     def _ambiguous(self, word: str) -> bool:
         """Whether a word after a flag with an optional value may be something else than that value."""
@@ -115,10 +127,12 @@ class _LineReader:
     def _switch_to(self, flag: Flag, on: bool) -> bool:
         if (self.waiting and self._ambiguous("")) or not self._complete():
             return False
+        if flag.kind in {str, int} and flag.name in self.values:
+            return False
         self.flag = flag
         if flag.kind is bool:
             self.values[flag.name] = on
-        self.waiting = flag.kind is not bool and (flag.kind is list or flag.name not in self.values)
+        self.waiting = flag.kind is not bool
         return True
 
     def _complete(self) -> bool:

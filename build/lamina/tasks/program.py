@@ -44,10 +44,10 @@ def run(words: Sequence[str]) -> int:
 
 
 def _answer(words: Sequence[str]) -> str | None:
-    """Return the version, the list of commands or help if that is all the words ask for."""
+    """Return the version, the list of commands, help or completions if that is all the words ask for."""
     if [*words] in (["--version"], ["-V"]):
         return f"Lamina {__version__}\n"
-    if words and words[0] not in {"--help", "-h", "--list", "-l"}:
+    if words and words[0] not in {"--help", "-h", "--list", "-l", "--complete"}:
         return None
     from lamina.tasks.commands import COMMANDS
     from lamina.tasks.help import command_help, command_list, program_help
@@ -55,8 +55,16 @@ def _answer(words: Sequence[str]) -> str | None:
     match [*words]:
         case [] | ["--help" | "-h"]:
             return program_help()
+        case ["--help" | "-h", "--all"]:
+            return program_help(everything=True)
         case ["--list" | "-l"]:
             return command_list()
+        case ["--list" | "-l", "--all"]:
+            return command_list(everything=True)
+        case ["--complete", "--", _, *typed]:
+            from lamina.tasks.complete import candidates
+
+            return "".join(f"{each}\n" for each in candidates(typed))
         case ["--help" | "-h", name] if name in COMMANDS:
             return command_help(COMMANDS[name])
     return None

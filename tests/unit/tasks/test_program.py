@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from lamina.tasks.commands import COMMANDS, GROUPS
+
 from ..conftest import Repo
 from .conftest import Command
 
@@ -51,10 +53,13 @@ def test_several_commands_in_a_line_run_one_after_the_other(
     ("words", "says"),
     [
         (("--version",), "Lamina "),
-        ((), "Usage: lamina [--core-opts]"),
-        (("--list",), "Subcommands:"),
-        (("--help", "why"), "Usage: lamina [--core-opts] why"),
-        (("why", "--help"), "Usage: lamina [--core-opts] why"),
+        ((), "Usage: lamina COMMAND [IMAGE ...] [--flags]\n\nEvery day:\n\n  plan "),
+        (("--list",), "Every day:\n\n  plan "),
+        (("--help", "why"), "Usage: lamina why IMAGE [--flags]"),
+        (("why", "--help"), "Usage: lamina why IMAGE [--flags]"),
+        (("plan", "--help"), "Usage: lamina plan [IMAGE ...] [--flags]"),
+        (("--debug", "plan", "--help"), "Usage: lamina plan [IMAGE ...] [--flags]"),
+        (("report", "--help"), "Usage: lamina report [RUN] [--flags]"),
         (("--list", "ecr"), "Subcommands:\n\n  .setup"),
     ],
 )
@@ -63,3 +68,64 @@ def test_help_is_printed(
 ) -> None:
     assert lamina(*words) == 0
     assert capsys.readouterr().out.startswith(says)
+
+
+def test_every_command_is_in_one_group_and_in_the_full_list(
+    lamina: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(COMMANDS)
+
+    assert lamina("--list", "--all") == 0
+    listed = capsys.readouterr().out
+    assert all(f"\n  {name} " in listed for name in COMMANDS)
+    assert lamina("--help", "--all") == 0
+    assert "--write-pyc" in capsys.readouterr().out
+
+
+def test_an_unknown_image_names_the_nearest(
+    lamina: Command, receipts: Repo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lamina("plan", "lambda-embeding", "--offline") == 3
+    assert "there is no image 'lambda-embeding'; did you mean lambda-embedding?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "has", "lacks"),
+    [
+        ((), ("plan", "codebuild.build", "--version"), ()),
+        (("pl",), ("plan",), ()),
+        (("plan",), ("lambda-embedding", "--offline", "--help"), ("LAM106",)),
+        (("smoke", "--image"), ("lambda-embedding",), ("--memory",)),
+        (("smoke", "--image", "lam"), ("lambda-embedding", "--memory"), ()),
+        (("rule",), ("LAM106", "no-cache-mount"), ("lambda-embedding",)),
+        (("lint", "--select"), ("LAM106",), ("--fix",)),
+        (("build", "--push"), ("lambda-embedding", "--provenance"), ()),
+        (("smoke", "--timeout"), (), ("lambda-embedding",)),
+    ],
+)
+def test_a_shell_is_offered_commands_flags_and_their_values(
+    lamina: Command,
+    receipts: Repo,
+    capsys: pytest.CaptureFixture[str],
+    typed: tuple[str, ...],
+    has: tuple[str, ...],
+    lacks: tuple[str, ...],
+) -> None:
+    assert lamina("--complete", "--", "lamina", *typed) == 0
+
+    offered = capsys.readouterr().out.split()
+    assert {*has} <= {*offered}
+    assert {*lacks}.isdisjoint(offered)
+
+
+def test_a_broken_configuration_offers_no_images_and_no_error(
+    lamina: Command, repo: Repo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repo.config("[tool.lamina\n")
+
+    assert lamina("--complete", "--", "lamina", "plan") == 0
+
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert "--offline" in told.out
