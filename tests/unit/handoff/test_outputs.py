@@ -157,9 +157,7 @@ def test_another_stack_is_not_handed_over(record: Record) -> None:
 
 
 def test_an_unknown_image_is_reported_with_those_that_there_are(record: Record) -> None:
-    with pytest.raises(
-        SelectionError, match=r"there is no image 'lambda-embeding'; did you .*\n  allowed: .*lambda-embedding"
-    ):
+    with pytest.raises(SelectionError, match=r"there is no image 'lambda-embeding'; did you .*\n  allowed: "):
         lamina.image_uri("lambda-embeding")
 
 
