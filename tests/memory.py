@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NoReturn
+from urllib.parse import parse_qsl, urlsplit
 
 from docker.errors import ImageNotFound
 
@@ -52,7 +53,12 @@ class MemoryRegistry:
         if kind == "tags":
             tags = [tag for known, tag in self.manifests if known == repository and ":" not in tag]
             return HttpResponse(status=200, body=json.dumps({"tags": tags}).encode())
+        if kind == "blobs" and name.startswith("uploads/"):
+            return self._upload(request)
         if request.method == "PUT" and isinstance(request.body, bytes):
+            wanted = json.loads(request.body)
+            if not {each["digest"] for each in (wanted["config"], *wanted["layers"])} <= self.blobs.keys():
+                return HttpResponse(status=404, body=b'{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}')
             self._put(repository, name, request.body)
             return HttpResponse(status=201)
         if request.method == "DELETE":
@@ -65,7 +71,20 @@ class MemoryRegistry:
             return HttpResponse(status=404)
         if sink is not None:
             sink.write(body)
-        return HttpResponse(status=200, headers={"content-type": OCI_MANIFEST}, body=body)
+        headers = {"content-type": OCI_MANIFEST, "docker-content-digest": sha256(body)}
+        return HttpResponse(status=200, headers=headers, body=b"" if request.method == "HEAD" else body)
+
+    def _upload(self, request: Request) -> HttpResponse:
+        """Start an upload, end it, or mount a blob: repositories share all of them."""
+        query = dict(parse_qsl(urlsplit(request.url).query))
+        if request.method == "POST" and query.get("mount") in self.blobs:
+            return HttpResponse(status=201)
+        if request.method == "POST":
+            return HttpResponse(status=202, headers={"location": f"{urlsplit(request.url).path}1"})
+        assert isinstance(request.body, bytes)
+        assert sha256(request.body) == query["digest"]
+        self.blobs[query["digest"]] = request.body
+        return HttpResponse(status=201)
 
     def close(self) -> None:
         pass

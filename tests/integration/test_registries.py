@@ -31,10 +31,11 @@ from lamina.errors import RegistryError
 from lamina.process import SubprocessRunner
 from lamina.refs import Reference
 from lamina.registries.base import OCI_INDEX, OCI_MANIFEST
+from lamina.registries.connect import oci_registry
 from lamina.registries.credentials import Credential
 from lamina.registries.ecr import EcrRegistry, EcrSettings, ecr_registry
 from lamina.registries.http import HttpResponse, Request, Unreachable
-from lamina.registries.oci import OciRegistry, oci_registry
+from lamina.registries.oci import OciRegistry
 from lamina.registries.transport import HttpTransport
 from lamina.sandbox import registry as sandbox
 
@@ -330,12 +331,23 @@ def test_an_authority_in_dockers_folder_is_trusted_for_its_host_only(
     transport.close()
 
 
+@pytest.mark.parametrize("secure", [False, True])
 def test_a_proxy_of_the_environment_is_used(
-    served: Served, environ: dict[str, str], docker_config: Path, monkeypatch: pytest.MonkeyPatch
+    served: Served,
+    environ: dict[str, str],
+    docker_config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    secure: bool,
 ) -> None:
     digest = served.image("there/three", "v1", says="proxy")
     log_in(docker_config, "registry.test")
-    with proxy.leading_to(served.address) as running:
+    made = certificates.make(tmp_path) if secure else None
+    if made:
+        both = tmp_path / "both.pem"
+        both.write_text(made.ca.read_text() + Path(os.environ["SSL_CERT_FILE"]).read_text())
+        monkeypatch.setenv("SSL_CERT_FILE", str(both))
+    with proxy.leading_to(served.address, made) as running:
         monkeypatch.setenv("HTTPS_PROXY", running.url)
         registry = oci_registry(SubprocessRunner(), "registry.test", environ=environ)
         found = registry.manifest(Reference.parse("registry.test/there/three:v1"))

@@ -15,7 +15,8 @@ from lamina.errors import RegistryError
 from lamina.process import SubprocessRunner
 from lamina.refs import Reference
 from lamina.registries.base import OCI_MANIFEST, Descriptor, Manifest, sha256
-from lamina.registries.oci import OciRegistry, oci_registry
+from lamina.registries.connect import oci_registry
+from lamina.registries.oci import OciRegistry
 from lamina.registries.refusals import UnansweredError
 from lamina.registries.transport import HttpTransport
 

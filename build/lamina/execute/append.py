@@ -13,7 +13,14 @@ from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
 
-from lamina.decide.append import AppendPlan, EarlierImage, MadeLayer, NewLayer, compose
+from lamina.decide.append import (
+    AppendPlan,
+    EarlierImage,
+    MadeLayer,
+    NeedsBuilderError,
+    NewLayer,
+    compose,
+)
 from lamina.decide.plan import Decision, FoundImage
 from lamina.errors import BuildError, RegistryError
 from lamina.execute.bake import image_annotations
@@ -28,6 +35,7 @@ from lamina.oci import OciConfig, OciDescriptor, OciManifest
 from lamina.parallel import both, gather
 from lamina.refs import Reference
 from lamina.registries.base import OCI_MANIFEST, Descriptor, Manifest, Registry, sha256
+from lamina.registries.refusals import UnansweredError
 
 _THREADS = 8
 _CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -152,7 +160,10 @@ def _descriptors(layers: Iterable[OciDescriptor]) -> tuple[Descriptor, ...]:
 
 
 class Appender:
-    """Appends images. results: of those that the registry has confirmed."""
+    """Appends images.
+
+    results: of those that the registry has confirmed. refused: image -> why it needs a builder after all.
+    """
 
     def __init__(
         self,
@@ -170,9 +181,13 @@ class Appender:
         self._annotations = partial(image_annotations, revision=revision, static=static)
         self._made: dict[str, EarlierImage] = {}
         self.results: dict[str, Result] = {}
+        self.refused: dict[str, str] = {}
 
     def run(self, decision: Decision) -> None:
-        """Append an image. Raises BuildError unless the registry confirms it and Lambda would take it."""
+        """Append an image, or note why it is refused.
+
+        Raises BuildError unless the registry confirms it and Lambda would take it.
+        """
         started, image, plan = time.time(), decision.image, decision.append
         if plan is None:
             raise ValueError("not an image to append")
@@ -183,11 +198,13 @@ class Appender:
             annotations={**self._annotations(image), APPENDED_KEY: plan.before.digest},
             created=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         )
-        made = self._push(request)
+        try:
+            made = self._push(request)
+        except NeedsBuilderError as error:
+            self.refused[image.name] = str(error)
+            return
         self._made[image.name] = made.content
-        found = self._confirm(image, made.stored)
-        with suppress(RegistryError):  # where tags are immutable, the earlier image goes on to serve
-            self._registry.write(image.repository.with_tag(code_tag(image, self._images)), made.stored)
+        found, _ = both(lambda: self._confirm(image, made), lambda: self._tag(image, made.stored))
         ended = time.time()
         self.results[image.name] = Result(
             image=image,
@@ -212,31 +229,51 @@ class Appender:
         return ref, read[ref]
 
     def _push(self, request: AppendRequest) -> AppendedImage:
+        """Push an image. Raises NeedsBuilderError if the registry has lost layers that it keeps."""
         try:
             return append(request, self._registry)
+        except UnansweredError:
+            raise
         except RegistryError:  # a run at the same time may have pushed the same image, under an immutable tag
             ref = request.image.ref
-            if not find_existing(self._store, [request.image]):
-                raise
-            existing = find_manifests(self._registry, [ref])[ref]
-            return AppendedImage(stored=existing, content=find_images(self._registry, [ref])[ref])
+            if find_existing(self._store, [request.image]):
+                existing = find_manifests(self._registry, [ref])[ref]
+                return AppendedImage(stored=existing, content=find_images(self._registry, [ref])[ref])
+            if lost := self._lost(request):
+                raise NeedsBuilderError(f"the registry has lost its layer {lost[0][:19]}") from None
+            raise
 
-    def _confirm(self, image: Image, made: Manifest) -> FoundImage:
-        pushed = FoundImage(ref=image.ref, digest=made.digest, size=made.size)
-        existing, reasons = both(
-            lambda: self._store.find([image.ref]),
-            lambda: self._store.refusals(pushed, image.node.spec.platform),
-        )
-        found = existing.get(image.ref)
-        if found is None or found.lost or (found.digest != made.digest and not found.is_image(image)):
+    def _lost(self, request: AppendRequest) -> tuple[str, ...]:
+        """Return the missing layers among those that an image takes from others."""
+        plan, place = request.plan, request.image.ref
+        own = len(plan.before.layers) - plan.own
+        kept = [each for at, each in enumerate(plan.before.layers, -own) if at not in plan.layers]
+        wanted = {place: _descriptors(kept[own:] if request.base else kept)}
+        if request.base:
+            wanted[request.base[0]] = _descriptors(request.base[1].layers)
+        return tuple(digest for each in self._registry.lost(wanted).values() for digest in each)
+
+    def _tag(self, image: Image, made: Manifest) -> None:
+        with suppress(RegistryError):  # where tags are immutable, the earlier image goes on to serve
+            self._registry.write(image.repository.with_tag(code_tag(image, self._images)), made)
+
+    def _confirm(self, image: Image, made: AppendedImage) -> FoundImage:
+        """Return the image under the tag. Raises BuildError if it is another one, or not one for Lambda."""
+        stored, ref = made.stored, image.ref
+        digest = self._registry.digest(ref)
+        found = FoundImage(ref=ref, digest=stored.digest, size=stored.size)
+        if digest != stored.digest:  # unless a run at the same time pushed the same
+            existing = self._store.find([ref]).get(ref)
+            if existing is None or not existing.is_image(image):
+                raise BuildError.of(
+                    f"{self._store.name} does not confirm {ref}: pushed {stored.digest}, "
+                    f"found {existing.digest if existing else 'nothing'}",
+                    hint="run it again; nothing was recorded of it",
+                )
+            found = existing
+        if reasons := self._store.refusals_of(ref, stored, made.content.config, image.node.spec.platform):
             raise BuildError.of(
-                f"{self._store.name} does not confirm {image.ref}: pushed {made.digest}, "
-                f"found {found.digest if found else 'nothing'}",
-                hint="run it again; nothing was recorded of it",
-            )
-        if reasons:
-            raise BuildError.of(
-                "\n  ".join((f"Lambda would refuse {image.ref}:", *reasons)),
+                "\n  ".join((f"Lambda would refuse {ref}:", *reasons)),
                 where=image.node.spec.dockerfile_path,
                 hint="fix the base that causes it; nothing was recorded of it",
             )

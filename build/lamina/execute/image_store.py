@@ -201,12 +201,23 @@ class RegistryStore:
 
     def refusals(self, found: FoundImage, platform: str) -> tuple[str, ...]:
         """See `ImageStore.refusals`. Unpacked sizes are read only if the image may be too large."""
-        return tuple(refusals(self.candidate(found, at_least=MOST_BYTES // _PACKED), platform))
+        manifest, _, config = self._read(found)
+        return self.refusals_of(found.ref, manifest, config, platform)
 
-    def candidate(self, found: FoundImage, *, at_least: int = 0) -> ImageFacts:
-        """Return the facts of an image. at_least: stored bytes from which the unpacked size is measured."""
-        manifest, described, config = self._read(found)
-        ref = found.ref.with_digest(found.digest)
+    def refusals_of(
+        self, ref: Reference, manifest: Manifest, config: OciConfig, platform: str
+    ) -> tuple[str, ...]:
+        """Return the same as `refusals` for an image whose manifest and configuration are known."""
+        facts = self._facts(ref, manifest, config, at_least=MOST_BYTES // _PACKED)
+        return tuple(refusals(facts, platform))
+
+    def candidate(self, found: FoundImage) -> ImageFacts:
+        """Return the facts of an image. Raises BuildError if it is gone or is an index."""
+        manifest, _, config = self._read(found)
+        return self._facts(found.ref, manifest, config, at_least=0)
+
+    def _facts(self, ref: Reference, manifest: Manifest, config: OciConfig, *, at_least: int) -> ImageFacts:
+        """at_least: stored bytes from which the unpacked size is measured."""
         unpacked = 0
         if manifest.size >= at_least:
             layers = manifest.layers
@@ -217,7 +228,7 @@ class RegistryStore:
             unpacked = sum(unpacked_size(size, trailer) for size, trailer in sizes)
         return ImageFacts(
             media_type=manifest.media_type,
-            config_type=described.media_type,
+            config_type=manifest.config.media_type if manifest.config else "",
             layers=tuple(layer.media_type for layer in manifest.layers),
             config=config,
             unpacked=unpacked,

@@ -10,7 +10,7 @@ from pathlib import Path
 from lamina.decide.append import AppendPlan, EarlierImage, NeedsBuilderError, plan_append
 from lamina.decide.plan import Decision, FoundImage, Plan
 from lamina.errors import EngineError, LaminaError, Problem, RegistryError
-from lamina.execute.append import Appender, find_images, find_manifests, read_images
+from lamina.execute.append import Appender, find_images
 from lamina.execute.outcome import Outcome, cut_short
 from lamina.execute.revision import read_revision
 from lamina.files import read_json, write_json
@@ -18,7 +18,7 @@ from lamina.flow.session import Session
 from lamina.identify.code_copies import code_copies, code_key, code_tag, loose_parents
 from lamina.identify.fingerprint import BuildInputs, content_tag
 from lamina.identify.image import Image
-from lamina.parallel import both, gather
+from lamina.parallel import gather
 from lamina.registries.base import Registry
 
 _OFF_FILE = "append.json"
@@ -112,7 +112,7 @@ def _verdict(
 
 @dataclass(slots=True)
 class _Finder:
-    """Finds earlier images. earlier: image -> the one under its code tag, with all its layers."""
+    """Finds earlier images. earlier: image -> the one under its code tag."""
 
     registry: Registry
     images: Mapping[str, Image]
@@ -120,15 +120,11 @@ class _Finder:
     _inputs: dict[tuple[str, str], BuildInputs | None] = field(default_factory=dict)
 
     def find_earlier(self, images: Iterable[Image]) -> None:
-        """Look the images up, all at once. One that has lost a layer is left out."""
+        """Look the images up, all at once."""
         refs = {image.name: image.repository.with_tag(code_tag(image, self.images)) for image in images}
-        manifests = find_manifests(self.registry, refs.values())
-        read, lost = both(
-            lambda: read_images(self.registry, manifests),
-            lambda: self.registry.lost({ref: each.layers for ref, each in manifests.items()}),
-        )
+        read = find_images(self.registry, refs.values())
         for name, ref in refs.items():
-            if ref in read and not lost.get(ref):
+            if ref in read:
                 self.earlier[name] = read[ref]
                 if inputs := read[ref].inputs:
                     self._inputs[name, inputs.fingerprint] = inputs
@@ -186,23 +182,36 @@ def check_appends(session: Session, plan: Plan) -> None:
     )
 
 
-def append_images(session: Session, plan: Plan, images: Mapping[str, Image]) -> Outcome:
-    """Append the images that need no builder, bases first, and confirm them in the registry."""
+def append_images(
+    session: Session, plan: Plan, images: Mapping[str, Image]
+) -> tuple[Outcome, Mapping[str, str]]:
+    """Append the images that need no builder, bases first, and confirm them in the registry.
+
+    Return them, and image -> why it needs a builder after all: its earlier image has lost layers. If only
+    appending is wanted, the outcome says so.
+    """
     waiting = {each.image.name: each for each in plan.appends}
     if not waiting:
-        return Outcome(results={})
+        return Outcome(results={}), {}
     revision = read_revision(session.runner, session.project.root)
     commit = revision.commit if revision and revision.clean else None
     worker = Appender(session.registry, images, plan.found, commit, static=session.static)
-    while waiting:
-        ready = [each for each in waiting.values() if each.append and each.append.moved not in waiting]
-        try:
+    refused = worker.refused
+    outcome = Outcome(results=worker.results)
+    try:
+        while waiting:
+            ready = [each for each in waiting.values() if each.append and each.append.moved not in waiting]
             gather(worker.run, ready, threads=_THREADS)
-        except (LaminaError, OSError, KeyboardInterrupt) as error:
-            left = [each for name, each in waiting.items() if name not in worker.results]
-            return cut_short(Outcome(results=worker.results), left, error)
-        waiting = {name: each for name, each in waiting.items() if name not in worker.results}
-    return Outcome(results=worker.results)
+            for name, each in waiting.items():
+                if each.append and each.append.moved in refused:
+                    refused[name] = f"its base {each.append.moved} needs a builder"
+            done = worker.results.keys() | refused.keys()
+            waiting = {name: each for name, each in waiting.items() if name not in done}
+        check_appends(session, without_appended(with_appends(plan, refused), outcome))
+    except (LaminaError, OSError, KeyboardInterrupt) as error:
+        left = [each for each in plan.appends if each.image.name not in worker.results]
+        return cut_short(outcome, left, error), refused
+    return outcome, refused
 
 
 def without_appended(plan: Plan, outcome: Outcome) -> Plan:
@@ -212,7 +221,7 @@ def without_appended(plan: Plan, outcome: Outcome) -> Plan:
         for name, each in outcome.results.items()
         if each.digest
     }
-    decisions = {name: each for name, each in plan.decisions.items() if not each.append}
+    decisions = {name: each for name, each in plan.decisions.items() if name not in outcome.results}
     return replace(plan, decisions=decisions, found={**plan.found, **appended})
 
 

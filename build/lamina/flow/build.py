@@ -24,7 +24,7 @@ from lamina.execute.remote_cache import ImageCache
 from lamina.execute.revision import read_revision
 from lamina.execute.run import BuildEnv, apply_without_build, build
 from lamina.execute.staging import stage_images
-from lamina.flow.append import append_images, check_appends, plan_appends, tag_for_appends, without_appended
+from lamina.flow.append import append_images, check_appends, tag_for_appends, with_appends, without_appended
 from lamina.flow.attest import check_attestable, unattested_push
 from lamina.flow.cache import find_caches, read_policy, settle_caches
 from lamina.flow.lock import pin_for_build
@@ -55,9 +55,7 @@ def build_images(
     started = time.time()
     snapshot = take_snapshot(session, select(session, kind), pins=pin_for_build)
     snapshot = look_up(session, snapshot, session.destination)
-    plan = decide(session, snapshot)
-    if session.flags.push:
-        plan = plan_appends(session, plan, snapshot.images)
+    plan = decide(session, snapshot, append=session.flags.push)
     session.screen.headline(plan.headline)
     session.screen.notes(plan.notes)
     check_appends(session, plan)
@@ -91,9 +89,12 @@ def _apply(session: Session, plan: Plan, snapshot: Snapshot, run: str, by: Build
             if decision.source:
                 carry(session.destination, decision.source, decision.image.ref)
     plan = replace(plan, found={**plan.found, **tagged})
-    built = append_images(session, plan, snapshot.images)
-    results.update(built.results)
+    built, refused = append_images(session, plan, snapshot.images)
+    if refused and built.ok:  # what else is lost is found out as if none could be appended
+        found = look_up(session, snapshot, session.destination)
+        plan = with_appends(decide(session, found), refused)
     rest = without_appended(plan, built)
+    results.update(built.results)
     if not built.ok:
         reason = "cancelled: the run broke off"
         results.update({each.image.name: cancelled(each, reason) for each in rest.acting("build")})

@@ -8,7 +8,7 @@ from functools import partial
 
 from lamina.decide import preflight
 from lamina.decide.exposure import exposed
-from lamina.decide.plan import FoundImage, Plan, StoreLookup, lacking, make_plan
+from lamina.decide.plan import Decision, FoundImage, Plan, StoreLookup, lacking, make_plan
 from lamina.decide.requirements import unpinned
 from lamina.decide.unrunnable import UNRUNNABLE, by_certainty, unrunnable
 from lamina.declare.machine import this_machine
@@ -35,15 +35,18 @@ def make_plan_only(session: Session) -> Plan:
         session = session.offline()
         unknown = StoreLookup(store="", unknown=error.problems[0].what)
         snapshot = replace(take_snapshot(session), lookup=unknown)
-    plan = plan_appends(session, decide(session, snapshot), snapshot.images)
+    plan = decide(session, snapshot, append=True)
     return replace(plan, notes=(*plan.notes, *newer))
 
 
-def decide(session: Session, snapshot: Snapshot) -> Plan:
-    """Make the plan of a snapshot. Raises ConfigError for functions that could not start."""
+def decide(session: Session, snapshot: Snapshot, *, append: bool = False) -> Plan:
+    """Make the plan of a snapshot. Raises ConfigError for functions that could not start.
+
+    append: whether builds may be appended to earlier images; if not, all need a builder.
+    """
     images, externals, seen = snapshot.images, snapshot.externals, snapshot.lookup
     headlines = (_static_headline(session, snapshot.stable), externals.headline)
-    planned = partial(
+    make = partial(
         make_plan,
         images,
         snapshot.selected,
@@ -62,6 +65,10 @@ def decide(session: Session, snapshot: Snapshot) -> Plan:
         ),
         headline="\n".join(line for line in headlines if line) or None,
     )
+
+    def planned(seen: StoreLookup) -> Plan:
+        return plan_appends(session, make(seen), images) if append else make(seen)
+
     plan = planned(seen)
     examined: set[str] = set()
     while less := _with_lost_layers(session, plan, replace(snapshot, lookup=seen), examined):
@@ -91,10 +98,10 @@ def _with_lost_layers(
 ) -> StoreLookup | None:
     """Return the lookup without images that lost layers; None if none did.
 
-    Examined are the existing bases of builds and the sources of retags.
+    Examined are the existing bases that a builder or an appended image reads, and the sources of retags.
     examined: names that were examined before; extended by this call.
     """
-    parents = {parent for each in plan.acting("build") for parent in each.image.node.parents}
+    parents = {parent for each in plan.acting("build") for parent in _bases_read(each)}
     bases = {name for name in parents & snapshot.images.keys() if plan.action(name) in {None, "skip"}}
     wanted = bases | {each.image.name for each in plan.acting("retag")}
     asked = {name: plan.found[name] for name in wanted - examined if name in plan.found}
@@ -102,6 +109,13 @@ def _with_lost_layers(
     seen = session.image_store.examine(asked) if asked else {}
     lost = {name: each for name, each in seen.items() if each.lost}
     return lacking(snapshot.lookup, lost) if lost else None
+
+
+def _bases_read(decision: Decision) -> Iterable[str]:
+    """Return the bases of a build that its builder reads or, if it is appended, the one with new layers."""
+    if decision.append is None:
+        return decision.image.node.parents
+    return (decision.append.moved,) if decision.append.moved else ()
 
 
 def _static_headline(session: Session, stable: Mapping[str, FoundImage] | None) -> str | None:

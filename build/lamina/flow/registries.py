@@ -105,7 +105,7 @@ class Registries:
         return self.own if is_own else self.upstream(reference)
 
     def _oci(self, address: str) -> OciRegistry:
-        from lamina.registries.oci import oci_registry
+        from lamina.registries.connect import oci_registry
 
         def otherwise(host: str) -> Credential | None:
             return self.ecr_logins.credential(host)

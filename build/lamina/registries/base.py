@@ -111,6 +111,10 @@ class Registry(Protocol):
         """Return the manifest of a tag or digest; None when the image or repository does not exist."""
         ...
 
+    def digest(self, ref: Reference) -> str | None:
+        """Return the digest that a tag names now, as the registry reports it; None when it does not exist."""
+        ...
+
     def manifests(self, refs: Iterable[Reference]) -> Mapping[Reference, Manifest | None]:
         """Return many manifests, read in parallel, in the order of ``refs``."""
         ...

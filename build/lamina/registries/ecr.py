@@ -262,6 +262,10 @@ class EcrRegistry:
         """See `Registry.manifest`."""
         return self._oci.manifest(ref)
 
+    def digest(self, ref: Reference) -> str | None:
+        """See `Registry.digest`."""
+        return self._oci.digest(ref)
+
     def manifests(self, refs: Iterable[Reference]) -> Mapping[Reference, Manifest | None]:
         """See `Registry.manifests`."""
         return self._oci.manifests(refs)

@@ -16,14 +16,11 @@ from urllib.parse import urlencode, urljoin
 
 from lamina.errors import RegistryError
 from lamina.parallel import gather
-from lamina.process import Runner
 from lamina.refs import Reference
 from lamina.registries import refusals
 from lamina.registries.base import ACCEPTED, Descriptor, Manifest, sha256, sha256_of
-from lamina.registries.credentials import Credential, DockerConfig, lookup
-from lamina.registries.http import HttpResponse, Transport
+from lamina.registries.http import HttpResponse
 from lamina.registries.session import RegistrySession
-from lamina.registries.transport import HttpTransport
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -31,6 +28,8 @@ _HUB = "docker.io"
 _THREADS = 16
 _SPOOL_BYTES = 8 << 20
 _PAGE = 1000
+_OF_CONTENT = frozenset({"MANIFEST_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
+"""Error codes of a 404 that say that content is missing, and not the repository."""
 _NEXT = re.compile(r'<([^>]+)>;\s*rel="?next"?')
 
 
@@ -40,6 +39,7 @@ class OciRegistry:
     def __init__(self, address: str, session: RegistrySession) -> None:
         self._address = address.strip("/")
         self._session = session
+        self._known: dict[tuple[str, str], Manifest] = {}
 
     @property
     def address(self) -> str:
@@ -47,15 +47,14 @@ class OciRegistry:
         return self._address
 
     def manifest(self, ref: Reference) -> Manifest | None:
-        """See `Registry.manifest`. The bytes are checked against the requested or the reported digest."""
-        answer = self._session.ask(
-            "GET",
-            self._path(ref, "manifests", _handle(ref)),
-            what=f"read {ref}",
-            scopes=(_scope(ref, "pull"),),
-            headers={"Accept": ", ".join(ACCEPTED)},
-            allowed=frozenset({404}),
-        )
+        """See `Registry.manifest`. The bytes are checked against the requested or the reported digest.
+
+        A digest that was read or written before is not asked for again.
+        """
+        known = self._known.get((ref.repository, ref.digest or ""))
+        if known is not None:
+            return known
+        answer = self._ask_manifest("GET", ref)
         if answer.status == 404:
             return None
         named = ref.digest or answer.headers.get("docker-content-digest", "")
@@ -66,13 +65,35 @@ class OciRegistry:
                 hint="try again; if it persists, a proxy changes responses",
             )
         try:
-            return Manifest.of(answer.body, answer.headers.get("content-type", "").partition(";")[0])
+            found = Manifest.of(answer.body, answer.headers.get("content-type", "").partition(";")[0])
         except ValueError as error:
             raise RegistryError.of(
                 f"{ref} is not an image manifest: {error}",
                 where=self._session.host,
                 hint="check host and port of the registry",
             ) from error
+        self._known[ref.repository, found.digest] = found
+        return found
+
+    def digest(self, ref: Reference) -> str | None:
+        """See `Registry.digest`. One HEAD, or a GET if the registry does not report digests."""
+        answer = self._ask_manifest("HEAD", ref)
+        if answer.status == 404:
+            return None
+        if named := answer.headers.get("docker-content-digest"):
+            return named
+        found = self.manifest(ref)
+        return found.digest if found else None
+
+    def _ask_manifest(self, method: str, ref: Reference) -> HttpResponse:
+        return self._session.ask(
+            method,
+            self._path(ref, "manifests", _handle(ref)),
+            what=f"read {ref}",
+            scopes=(_scope(ref, "pull"),),
+            headers={"Accept": ", ".join(ACCEPTED)},
+            allowed=frozenset({404}),
+        )
 
     def manifests(self, refs: Iterable[Reference]) -> Mapping[Reference, Manifest | None]:
         """See `Registry.manifests`. 16 threads; all problems are raised together, each once."""
@@ -210,6 +231,7 @@ class OciRegistry:
 
     def delete(self, ref: Reference) -> None:
         """See `Registry.delete`."""
+        self._known = {key: each for key, each in self._known.items() if key[0] != ref.repository}
         answer = self._session.ask(
             "DELETE",
             self._path(ref, "manifests", _handle(ref)),
@@ -252,9 +274,10 @@ class OciRegistry:
             allowed=frozenset({400, 404, 409}),
         )
         if answer.status < 400:
+            self._known[target.repository, manifest.digest] = manifest
             return
         detail = self._session.error_detail(answer)
-        if answer.status == 404 and "MANIFEST_UNKNOWN" not in detail.codes:
+        if answer.status == 404 and _OF_CONTENT.isdisjoint(detail.codes):
             raise refusals.no_repository(target, advice=self._session.advice)
         # ECR refuses an immutable tag even for its own digest, which is success.
         existing = self.manifest(target)
@@ -276,15 +299,18 @@ class OciRegistry:
                 self._put(part, target.with_digest(child.digest))
         for blob in dict.fromkeys(item for item in (manifest.config, *manifest.layers) if item):
             if not _is_foreign(blob):
-                self._mount(blob, source, target)
+                self._copy_blob(blob, source, target)
 
-    def _mount(self, blob: Descriptor, source: Reference, target: Reference) -> None:
-        what = f"copy {blob.digest[:19]}… to {target}"
-        scopes = (_scope(source, "pull"), _scope(target, "pull,push"))
+    def _copy_blob(self, blob: Descriptor, source: Reference, target: Reference) -> None:
+        """Make a blob available in another repository, unless it is there."""
+        what, scopes = _copying(blob, source, target)
         path = self._path(target, "blobs", blob.digest)
         found = self._session.ask("HEAD", path, what=what, scopes=scopes, allowed=frozenset({404}))
-        if found.status == 200:
-            return
+        if found.status != 200:
+            self._mount(blob, source, target)
+
+    def _mount(self, blob: Descriptor, source: Reference, target: Reference) -> None:
+        what, scopes = _copying(blob, source, target)
         query = urlencode({"mount": blob.digest, "from": source.repository})
         answer = self._session.ask(
             "POST",
@@ -337,43 +363,15 @@ class OciRegistry:
         return f"/v2/{name}/{kind}/{handle}"
 
 
-def oci_registry(
-    runner: Runner,
-    address: str,
-    *,
-    environ: Mapping[str, str] | None = None,
-    transport: Transport | None = None,
-    learn: Callable[..., None] = lambda *_: None,
-    otherwise: Callable[[str], Credential | None] = lambda _: None,
-) -> OciRegistry:
-    """Return the registry at ``host[:port][/prefix]``, with docker's credentials for the host.
-
-    Args:
-        runner: runs credential helpers.
-        address: the registry.
-        environ: variables that locate docker's configuration; proxies and CA bundles are the process' own.
-        transport: sends the requests; by default over the network.
-        learn: receives the secrets to mask as they become known.
-        otherwise: returns the credential for a host when docker has none or its own was refused.
-    """
-    environ = os.environ if environ is None else environ
-    host = address.partition("/")[0]
-
-    def credential(*, fresh: bool) -> Credential | None:
-        # A helper renews its credential; one stored by `docker login` may have expired.
-        found = lookup(runner, host, config=DockerConfig.load(environ))
-        if found is None or fresh:
-            found = otherwise(host) or found
-        learn(*(found.secrets if found else ()))
-        return found
-
-    session = RegistrySession(host, transport=transport or HttpTransport(), credential=credential)
-    return OciRegistry(address, session)
-
-
 def _is_foreign(blob: Descriptor) -> bool:
     """Whether the blob is stored elsewhere, as the base layers of Windows images were."""
     return "foreign" in blob.media_type or "nondistributable" in blob.media_type
+
+
+def _copying(blob: Descriptor, source: Reference, target: Reference) -> tuple[str, tuple[str, ...]]:
+    """Return the action for messages, and its scopes."""
+    scopes = (_scope(source, "pull"), _scope(target, "pull,push"))
+    return f"copy {blob.digest[:19]}… to {target}", scopes
 
 
 def _handle(ref: Reference) -> str:

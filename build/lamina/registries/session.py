@@ -168,31 +168,41 @@ class RegistrySession:
         """Discover once the registry's URL (https, or http on loopback) and its authorization."""
         with self._lock:
             if self._found is None:
-                host = _HUB_API if self.host == _HUB else self.host
-                base = f"https://{host}"
-                loopback = Reference(host=self.host, repository="any").loopback
-                try:
-                    answer = self._ping(base, quick=loopback)
-                except Unreachable:
-                    base = f"http://{host}"
-                    answer = self._ping(base, quick=False)
+                base, answer = self._discover(_HUB_API if self.host == _HUB else self.host)
                 challenge = Challenge.parse(answer.headers.get("www-authenticate", ""))
                 authorizer = Authorizer(challenge, self._credential, self._send, clock=self._clock)
                 self._found = _Endpoint(base=base, authorizer=authorizer)
             return self._found
 
-    def _ping(self, base: str, *, quick: bool) -> HttpResponse:
-        """Send GET /v2/. ``quick``: no retry; Unreachable means that the host may use plain HTTP."""
-        request = Request(method="GET", url=f"{base}/v2/")
-        if quick:
+    def _discover(self, host: str) -> tuple[str, HttpResponse]:
+        """Return the URL and its answer to GET /v2/.
+
+        On loopback plain HTTP is tried first: it is the rule there, and servers of TLS refuse it with 400 or
+        close the connection.
+        """
+        plain, secure = f"http://{host}", f"https://{host}"
+        if Reference(host=self.host, repository="any").loopback:
             try:
-                answer = self._transport.send(request)
+                answer = self._ping(plain)
+            except Unreachable as error:
+                if error.kind != "lost":
+                    raise refusals.unreachable(self.host, error) from error
+            else:
+                if answer.status not in {400, *_TRANSIENT}:
+                    return plain, self._checked(answer)
+            try:
+                return secure, self._checked(self._ping(secure))
             except Unreachable as error:
                 if error.kind == "tls" and "certificate" in error.reason:  # https, but not trusted
                     raise refusals.unreachable(self.host, error) from error
-                raise
-        else:
-            answer = self._send(request)
+            secure = plain
+        return secure, self._checked(self._send(Request(method="GET", url=f"{secure}/v2/")))
+
+    def _ping(self, base: str) -> HttpResponse:
+        return self._transport.send(Request(method="GET", url=f"{base}/v2/"))
+
+    def _checked(self, answer: HttpResponse) -> HttpResponse:
+        """Return the answer to GET /v2/ if it is that of a registry. Raises RegistryError."""
         if answer.status == 401 or answer.status < 300:
             return answer
         if answer.status in {403, 429} or answer.status >= 500:

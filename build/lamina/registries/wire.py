@@ -1,40 +1,33 @@
-"""`requests` with Lamina's trust, redirects and stall detection. `transport` imports it late: 0.1 s.
+"""Connections to registries: trust, proxies, and sockets that give up when nothing moves.
 
-The read timeout of `requests` applies to each read, so that a slow drip could hold it forever. Connections
-here apply the pace of the whole request.
+`transport` imports this late. The timeout of a socket applies to each read, so that a slow drip could hold it
+forever: connections here apply the pace of the whole request.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import socket
 import ssl
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, InvalidURL
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-import requests
-from requests.adapters import HTTPAdapter
-from requests.exceptions import ConnectTimeout, ProxyError
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import NewConnectionError
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from lamina.registries.http import CONNECT_SECONDS, Unreachable
 from lamina.registries.pace import SLOWEST, Pace
 
-_CONNECTIONS = 16  # as many as there are threads reading manifests
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
 _PIECE = 64 << 10
+_PORTS = {"http": 80, "https": 443}
 
 
 class _Current(threading.local):
@@ -67,6 +60,7 @@ class _PacedSocket:
         self._inner = inner
         self._io_refs = 0
         self._closed = False
+        inner.settimeout(None)
 
     def recv_into(self, buffer: bytearray | memoryview) -> int:
         pace = self._ready()
@@ -80,7 +74,7 @@ class _PacedSocket:
             view = view[self._moved(self._inner.send(view[:_PIECE]), pace) :]
 
     def makefile(self, *args: Any, **more: Any) -> Any:
-        """Return a file that reads through this object, as urllib3 does for its own socket wrappers."""
+        """Return a file that reads through this object."""
         return socket.socket.makefile(self, *args, **more)  # type: ignore[call-overload]
 
     def close(self) -> None:
@@ -115,94 +109,103 @@ class _PacedSocket:
         return getattr(self._inner, name)
 
 
-class _Plain(HTTPConnection):
-    def connect(self) -> None:
-        super().connect()
-        self.sock = _PacedSocket(self.sock)
+def connect(url: str, trusted: Callable[[str], ssl.SSLContext]) -> tuple[HTTPConnection, str]:
+    """Open a connection for a URL, perhaps through a proxy.
 
+    Args:
+        url: of a request.
+        trusted: returns the TLS context for ``host[:port]``.
 
-class _Secure(HTTPSConnection):
-    def connect(self) -> None:
-        super().connect()
-        self.sock = _PacedSocket(self.sock)
+    Returns:
+        The connection, and what precedes the path in its requests: nothing, or the host behind a proxy.
 
-
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _Plain
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _Secure
-
-
-_POOLS = {"http": _PlainPool, "https": _SecurePool}
-
-
-class _Adapter(HTTPAdapter):
-    """Uses one TLS context for all connections; requests would read the CA bundle for each, in 25 ms."""
-
-    def __init__(self, *further: Path) -> None:
-        self._further = further
-        super().__init__(pool_maxsize=_CONNECTIONS)
-
-    @cached_property
-    def _context(self) -> ssl.SSLContext:
-        return trust(*self._further)
-
-    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
-        """Pass on the TLS context instead of paths of bundles."""
-        del verify
-        host, pool = super().build_connection_pool_key_attributes(request, True, cert)
-        return host, {**pool, "ssl_context": self._context}
-
-    def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        """Use paced connections."""
-        super().init_poolmanager(*args, **more)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    def proxy_manager_for(self, *args: Any, **more: Any) -> Any:
-        """Use paced connections behind a proxy as well."""
-        manager = super().proxy_manager_for(*args, **more)
-        manager.pool_classes_by_scheme = _POOLS
-        return manager
-
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Add no CA bundle: the context has it."""
-
-
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Return the URL to follow; None returns the redirect as the response."""
-        target = super().get_redirect_target(resp)
-        if target is None:
-            return None
-        if resp.request.method not in {"GET", "HEAD"} and resp.status_code not in {307, 308}:
-            return None  # requests would follow with a GET, whose success is not that of the PUT
-        if urlsplit(resp.url).scheme == "https" and urlsplit(target).scheme == "http":
-            raise Unreachable("tls", "redirected from https to http, which is not followed")
-        return target
-
-    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Drop Authorization on a redirect to another host, and add none from ~/.netrc."""
-        before, after = urlsplit(response.request.url), urlsplit(prepared_request.url)
-        if (before.scheme, before.netloc) != (after.scheme, after.netloc):
-            prepared_request.headers.pop("Authorization", None)
-
-
-def open_session(certs: Path) -> requests.Session:
-    """Return a session with the environment's proxies and trust.
-
-    ``certs/<host[:port]>/*.crt`` are trusted for that host only.
+    Raises:
+        Unreachable: there is no connection.
     """
-    session = _Session()
-    session.headers.update({"User-Agent": "lamina", "Accept-Encoding": "identity"})
-    session.auth = lambda request: request  # else requests replaces Authorization by that of ~/.netrc
-    session.proxies = {f"{scheme}://{host}": "" for scheme in ("http", "https") for host in _LOOPBACK}
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter())
-    for folder in certs.glob("*/"):
-        session.mount(f"https://{folder.name}/", _Adapter(*folder.glob("*.crt")))
-    return session
+    to = urlsplit(url)
+    host, port = _address(to)
+    proxy = _proxy_of(url, host)
+    sock: Any = None
+    try:
+        sock = socket.create_connection(_address(proxy) if proxy else (host, port), CONNECT_SECONDS)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if proxy and proxy.scheme == "https":
+            sock = trusted(proxy.netloc.rpartition("@")[2]).wrap_socket(sock, server_hostname=proxy.hostname)
+        if proxy and to.scheme == "https":
+            _open_tunnel(sock, host, port, proxy)
+        if to.scheme == "https":
+            sock = _secure(sock, trusted(to.netloc), host)
+    except (OSError, HTTPException, ValueError) as error:
+        if sock is not None:
+            sock.close()
+        raise _not_connected(error, through_proxy=proxy is not None) from error
+    connection = (
+        HTTPSConnection(host, port, context=trusted(to.netloc), blocksize=_PIECE)
+        if to.scheme == "https"
+        else HTTPConnection(host, port, blocksize=_PIECE)
+    )
+    connection.sock = _PacedSocket(sock)
+    return connection, f"http://{to.netloc}" if proxy and to.scheme == "http" else ""
+
+
+def is_dropped(connection: HTTPConnection) -> bool:
+    """Whether the other side has closed an idle connection, or sent what was not asked for."""
+    if connection.sock is None:
+        return True
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def proxy_headers(url: str) -> dict[str, str]:
+    """Return the headers that a request over plain HTTP needs for its proxy."""
+    proxy = _proxy_of(url, urlsplit(url).hostname or "")
+    return _credentials_of(proxy) if proxy else {}
+
+
+def _address(url: SplitResult) -> tuple[str, int]:
+    return url.hostname or "", url.port or _PORTS[url.scheme]
+
+
+def _secure(sock: Any, context: ssl.SSLContext, host: str) -> Any:
+    if isinstance(sock, ssl.SSLSocket):  # the proxy's own: TLS within TLS
+        from urllib3.util.ssltransport import SSLTransport
+
+        return SSLTransport(sock, context, host)
+    return context.wrap_socket(sock, server_hostname=host)
+
+
+def _open_tunnel(sock: Any, host: str, port: int, proxy: SplitResult) -> None:
+    name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    headers = {"Host": name, **_credentials_of(proxy)}
+    lines = [f"CONNECT {name} HTTP/1.1", *(f"{key}: {value}" for key, value in headers.items()), "", ""]
+    sock.sendall("\r\n".join(lines).encode("ascii"))
+    answer = HTTPResponse(sock, method="CONNECT")
+    answer.begin()
+    if answer.status != 200:
+        raise OSError(f"it answered {answer.status} {answer.reason}")
+
+
+def _credentials_of(proxy: SplitResult) -> dict[str, str]:
+    if proxy.username is None:
+        return {}
+    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
+
+
+def _proxy_of(url: str, host: str) -> SplitResult | None:
+    """Return the proxy that the environment, or the system's settings, name for a URL; loopback has none."""
+    if host in _LOOPBACK or (
+        sys.platform == "linux" and not any(name.lower().endswith("_proxy") for name in os.environ)
+    ):
+        return None
+    from requests.utils import get_environ_proxies, select_proxy
+
+    found = select_proxy(url, get_environ_proxies(url))
+    proxy = urlsplit(found if "://" in found else f"http://{found}") if found else None
+    if proxy and proxy.scheme not in _PORTS:
+        raise Unreachable("proxy", f"its proxy is {proxy.scheme}://{proxy.hostname}: use http:// or https://")
+    return proxy
 
 
 def trust(*further: Path) -> ssl.SSLContext:
@@ -213,6 +216,8 @@ def trust(*further: Path) -> ssl.SSLContext:
     bundle = next((os.environ[name] for name in _BUNDLES if os.environ.get(name)), None)
     system = ssl.get_default_verify_paths()
     if not (bundle or system.cafile or (system.capath and any(Path(system.capath).iterdir()))):
+        from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
         bundle = DEFAULT_CA_BUNDLE_PATH  # slim containers
     try:
         folder = bundle if bundle and Path(bundle).is_dir() else None
@@ -226,33 +231,39 @@ def trust(*further: Path) -> ssl.SSLContext:
     return context
 
 
-def unreachable(error: BaseException, *, seconds: float) -> Unreachable:
-    """Classify an exception of requests by its root cause. seconds: the time limit, for the message."""
-    chain = [error]
-    while inner := _inner(chain[-1]):
-        chain.append(inner)
-    root, kinds = chain[-1], tuple(type(each) for each in chain)
-    reason = (getattr(root, "strerror", None) or str(root) or type(root).__name__).lower()
-    if ProxyError in kinds:
-        return Unreachable("proxy", f"its proxy fails: {reason}")
-    if isinstance(root, ssl.SSLError):
-        # Certificate errors have a verify_message, others OpenSSL's reason code.
-        tls = getattr(root, "verify_message", "") or root.reason or str(root)
-        return Unreachable("tls", tls.replace("_", " ").lower())
-    if isinstance(root, socket.gaierror):
+def _not_connected(error: Exception, *, through_proxy: bool) -> Unreachable:
+    if isinstance(error, ssl.SSLError):
+        return _of_tls(error)
+    if through_proxy:
+        return Unreachable("proxy", f"its proxy fails: {_reason(error)}")
+    if isinstance(error, socket.gaierror):
         return Unreachable("name", "no such host name")
-    if isinstance(root, _StillError):
-        return Unreachable("timeout", reason)
-    if isinstance(root, TimeoutError):
-        if ConnectTimeout in kinds:
-            return Unreachable("timeout", f"no connection within {CONNECT_SECONDS:g} s")
+    if isinstance(error, TimeoutError):
+        return Unreachable("timeout", f"no connection within {CONNECT_SECONDS:g} s")
+    if isinstance(error, ValueError):
+        return Unreachable("name", _reason(error))
+    is_cut = isinstance(error, (ConnectionResetError, BrokenPipeError))
+    return Unreachable("lost" if is_cut else "refused", _reason(error))
+
+
+def interrupted(error: Exception, *, seconds: float) -> Unreachable:
+    """Classify the end of an exchange. seconds: the time limit, for the message."""
+    if isinstance(error, ssl.SSLError):
+        return _of_tls(error)
+    if isinstance(error, _StillError):
+        return Unreachable("timeout", _reason(error))
+    if isinstance(error, TimeoutError):
         return Unreachable("timeout", f"no answer within {seconds:g} s")
-    if isinstance(root, ValueError):  # requests.exceptions.InvalidURL
-        return Unreachable("name", reason)
-    return Unreachable("refused" if NewConnectionError in kinds else "lost", reason)
+    if isinstance(error, InvalidURL) or not isinstance(error, (OSError, HTTPException)):
+        return Unreachable("name", _reason(error))
+    return Unreachable("lost", _reason(error))
 
 
-def _inner(error: BaseException) -> BaseException | None:
-    """Return the exception that caused this one. ``__context__`` does not count: it may be the caller's."""
-    held = (arg for arg in error.args if isinstance(arg, BaseException))
-    return error.__cause__ or next(held, None)
+def _of_tls(error: ssl.SSLError) -> Unreachable:
+    # Certificate errors have a verify_message, others OpenSSL's reason code.
+    text = getattr(error, "verify_message", "") or error.reason or str(error)
+    return Unreachable("tls", text.replace("_", " ").lower())
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from .certificates import Certificates
 
 
 @dataclass(slots=True)
@@ -20,8 +23,8 @@ class Proxy:
 
 
 @contextmanager
-def leading_to(address: str) -> Iterator[Proxy]:
-    """A proxy in front of ``host:port``."""
+def leading_to(address: str, tls: Certificates | None = None) -> Iterator[Proxy]:
+    """A proxy in front of ``host:port``, itself reached over TLS if there are certificates."""
     proxy = Proxy()
 
     class Handler(BaseHTTPRequestHandler):
@@ -38,8 +41,12 @@ def leading_to(address: str) -> Iterator[Proxy]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.certificate, tls.key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    proxy.url = f"http://me:pw@127.0.0.1:{server.server_address[1]}"
+    proxy.url = f"{'https' if tls else 'http'}://me:pw@127.0.0.1:{server.server_address[1]}"
     try:
         yield proxy
     finally:

@@ -48,7 +48,7 @@ def test_closing_an_unused_transport_is_fine() -> None:
 def test_requests_is_not_imported_before_it_is_needed() -> None:
     program = (
         "import sys, lamina.registries.ecr, lamina.registries.local; "
-        "from lamina.registries.oci import oci_registry; "
+        "from lamina.registries.connect import oci_registry; "
         "oci_registry(None, 'r.example').close(); "
         "print([name for name in ('requests', 'docker', 'boto3') if name in sys.modules])"
     )
