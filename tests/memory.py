@@ -89,25 +89,32 @@ class MemoryRegistry:
     def close(self) -> None:
         pass
 
-    def push(self, ref: Reference, annotations: Mapping[str, str]) -> str:
-        """Put an image that Lambda would accept under a tag; return its digest."""
-        layer = f"layer of {ref}".encode()
+    def push(
+        self, ref: Reference, annotations: Mapping[str, str], layers: Mapping[str, bytes] | None = None
+    ) -> str:
+        """Put an image that Lambda would accept under a tag; return its digest.
+
+        layers: instruction -> tar, lowest first; by default one that is not a tar.
+        """
+        made = layers or {"": f"layer of {ref}".encode()}
         config = json.dumps(
             {
                 "os": "linux",
                 "architecture": "amd64",
-                "rootfs": {"diff_ids": [sha256(layer)]},
-                "history": [{}],
+                "rootfs": {"diff_ids": [sha256(layer) for layer in made.values()]},
+                "history": [{"created_by": name} if name else {} for name in made],
                 "created": "2026-01-01T00:00:00Z",
             }
         ).encode()
-        for blob in (layer, config):
+        for blob in (*made.values(), config):
             self.blobs[sha256(blob)] = blob
         manifest = {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
             "config": {"mediaType": CONFIG, "digest": sha256(config), "size": len(config)},
-            "layers": [{"mediaType": LAYER, "digest": sha256(layer), "size": len(layer)}],
+            "layers": [
+                {"mediaType": LAYER, "digest": sha256(layer), "size": len(layer)} for layer in made.values()
+            ],
             "annotations": dict(annotations),
         }
         raw = json.dumps(manifest).encode()

@@ -44,6 +44,7 @@ WINGS: dict[str, tuple[str, ...]] = {
     "ecr": (),
     "handoff": (),
     "lint": (),
+    "size": (),
     "smoke": (),
     "adopt": ("lint",),
     "deploy": ("smoke",),

@@ -34,9 +34,7 @@ from lamina.identify.fingerprint import INPUTS_KEY, BuildInputs, content_tag
 from lamina.parallel import gather
 from lamina.refs import EcrHost, Reference
 from lamina.registries.base import DOCKER_LIST, OCI_INDEX, Manifest
-from lamina.registries.ecr import EcrRegistry
 from lamina.registries.inventory import Inventory, StoredManifest
-from lamina.registries.oci_inventory import OciInventory
 
 _THREADS = 4  # repositories listed at once; each has pages of its own
 _STOPPED = "stopped; the images reported as deleted are gone, the others are not confirmed"
@@ -283,7 +281,7 @@ def _inventory(session: Session) -> Inventory:
             allowed="ecr, or ecr/<prefix>",
             hint='registry = "ecr" in [tool.lamina], with account and region in [tool.lamina.ecr]',
         )
-    return registry.inventory if isinstance(registry, EcrRegistry) else OciInventory(registry)
+    return session.registries.inventory
 
 
 def _reference(session: Session, repository: str) -> Reference:

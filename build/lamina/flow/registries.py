@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # imported only when a registry is used
     from lamina.registries.ecr import EcrRegistry
     from lamina.registries.ecr_logins import EcrLogins
     from lamina.registries.http import Transport
+    from lamina.registries.inventory import Inventory
     from lamina.registries.oci import OciRegistry
 
 ECR = "ecr"
@@ -68,7 +69,11 @@ class Registries:
                 allowed="ecr, or host[:port][/prefix]",
                 hint='add --registry, or registry = "ecr" to [tool.lamina]',
             )
-        return self.ecr or self._oci(self._checkout.project.settings.registry)
+        return self.ecr or self._own_oci
+
+    @cached_property
+    def _own_oci(self) -> OciRegistry:
+        return self._oci(self._checkout.project.settings.registry)
 
     @cached_property
     def ecr(self) -> EcrRegistry | None:
@@ -87,6 +92,15 @@ class Registries:
         registry = ecr_registry(self._runner, settings, transport=self._transport(), learn=self._mask.learn)
         self._open.callback(registry.close)
         return registry
+
+    @property
+    def inventory(self) -> Inventory:
+        """What lists the repositories of the configured registry, which must be `remote`."""
+        from lamina.registries.oci_inventory import OciInventory
+
+        if self.ecr:
+            return self.ecr.inventory
+        return OciInventory(self._own_oci)
 
     @cached_property
     def ecr_logins(self) -> EcrLogins:

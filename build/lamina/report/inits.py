@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +71,19 @@ def keep_inits(state: Path, runs: Runs) -> None:
         write_json(_file(state, image), {"schema": SCHEMA, "functions": kept})
 
 
+def keep_opened(state: Path, image: str, tag: str, opened: Iterable[str]) -> None:
+    """Keep the files that the starts of an image's functions opened, in place of those of its last smoke."""
+    write_json(_opened_file(state, image), {"schema": SCHEMA, "tag": tag, "files": sorted(set(opened))})
+
+
+def opened_files(state: Path, image: str, tag: str) -> frozenset[str] | None:
+    """Return the files of `keep_opened`; None if the last smoke was of another image, or there was none."""
+    document = read_json(_opened_file(state, image))
+    if not isinstance(document, dict) or (document.get("schema"), document.get("tag")) != (SCHEMA, tag):
+        return None
+    return frozenset(map(str, document.get("files") or ()))
+
+
 def every_init(state: Path) -> Iterator[tuple[str, str, list[Mapping[str, Any]]]]:
     """Yield image, function and kept runs of all images, the last run last."""
     for file in sorted(state.joinpath("smoke").glob("*.json")):
@@ -100,6 +113,10 @@ def _read(state: Path, image: str) -> Mapping[str, list[Mapping[str, Any]]]:
         return {}
     functions = document.get("functions")
     return functions if isinstance(functions, dict) else {}
+
+
+def _opened_file(state: Path, image: str) -> Path:
+    return state / "smoke" / "opened" / f"{image}.json"
 
 
 def _file(state: Path, image: str) -> Path:

@@ -63,12 +63,21 @@ def read_inputs(state: Path, image: str, tag: str) -> BuildInputs | None:
     return inputs if inputs and content_tag(inputs.fingerprint) == tag else None
 
 
+def kept_tags(state: Path, image: str) -> tuple[str, ...]:
+    """Return the content tags of the kept build inputs of an image, the last built here first."""
+    return tuple(file.stem for file in _kept_files(state, image))
+
+
+def _kept_files(state: Path, image: str) -> list[Path]:
+    files = _kept_folder(state, image).glob("*.json")
+    return sorted(files, key=lambda each: each.stat().st_mtime_ns, reverse=True)
+
+
 def _keep_inputs(state: Path, image: Image) -> None:
     """Keep the build inputs beside the image's earlier ones, and delete the oldest."""
     folder = _kept_folder(state, image.name)
     write_json(folder / f"{image.tag}.json", image.inputs.document())
-    kept = sorted(folder.glob("*.json"), key=lambda each: each.stat().st_mtime_ns, reverse=True)
-    for each in kept[KEPT_INPUTS:]:
+    for each in _kept_files(state, image.name)[KEPT_INPUTS:]:
         each.unlink()
 
 

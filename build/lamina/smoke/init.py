@@ -46,6 +46,7 @@ class Init:
         bytecode_files, bytecode_bytes: The image's ``.pyc`` files below the function's folder.
         with_cpu_ms, without_cpu_ms: CPU of a whole start with and without using them, both with a warm page
             cache; None if the image has none.
+        opened: The files that a start opened or mapped, by their paths.
     """
 
     interpreter: InitPart
@@ -60,6 +61,7 @@ class Init:
     bytecode_bytes: int
     with_cpu_ms: float | None
     without_cpu_ms: float | None
+    opened: tuple[str, ...] = ()
 
     @property
     def cpu_ms(self) -> float:
@@ -101,6 +103,7 @@ def read_init(document: Mapping[str, Any], handler: str) -> Init | None:
         bytecode_bytes=document["bytecode"]["bytes"],
         with_cpu_ms=_cpu(document.get("with")),
         without_cpu_ms=_cpu(document.get("without")),
+        opened=tuple(document.get("opened") or ()),
     )
 
 

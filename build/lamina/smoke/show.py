@@ -86,6 +86,18 @@ def measured_runs(smoked: Iterable[Smoked], documents: Iterable[JsonTable]) -> R
     }
 
 
+def opened_by_image(smoked: Iterable[Smoked]) -> Mapping[tuple[str, str], frozenset[str]]:
+    """Return image and tag -> the files that the starts of its functions opened, if all of them are known."""
+    found: dict[tuple[str, str], frozenset[str]] = {}
+    unknown = set[tuple[str, str]]()
+    for each in smoked:
+        key, opened = (each.image, each.tag), each.init.opened if each.init else ()
+        found[key] = found.get(key, frozenset()) | frozenset(opened)
+        if not opened:
+            unknown.add(key)
+    return {key: opened for key, opened in found.items() if key not in unknown}
+
+
 def _measured(smoked: Smoked) -> JsonDocument:
     init = init_document(smoked)
     return {"size": smoked.size, "layers": smoked.layers, "init": init} if init else {}

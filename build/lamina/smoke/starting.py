@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _RUNTIME = "/var/runtime"  # where AWS's images have their runtime client
 _WITHOUT = "without-bytecode"
+_OPENED = "opened-files"
 _SECONDS = 120
 
 
@@ -39,10 +40,12 @@ def measure(handler: str) -> dict[str, Any]:
     found, trace = begin(handler)
     if not found:
         return {"fault": trace}
+    traced, imports = begin(handler, "-X", "importtime", way=_OPENED)
     return {
         "bytecode": {"files": files, "bytes": size},
         "start": found,
-        "imports": begin(handler, "-X", "importtime")[1],
+        "imports": imports,
+        "opened": traced.get("opened", []),
         # Compared with each other, as both find all files in the page cache.
         "with": begin(handler)[0] if files else None,
         "without": begin(handler, way=_WITHOUT)[0] if files else None,
@@ -75,23 +78,23 @@ def begin(handler: str, *options: str, way: str = "") -> tuple[dict[str, Any], s
     """Start an interpreter. Returns its figures, empty if the handler cannot be imported, and its errors."""
     import json
     import subprocess
+    from tempfile import TemporaryFile
 
-    reading, writing = os.pipe()
-    command = (sys.executable, *options, __file__, "start", handler, str(writing))
-    with os.fdopen(reading, "rb") as figures:
+    with TemporaryFile() as figures:  # a pipe holds less than the paths of all opened files
+        command = (sys.executable, *options, __file__, "start", handler, str(figures.fileno()))
         with subprocess.Popen(
             (*command, str(time.monotonic()), way),
-            pass_fds=(writing,),
+            pass_fds=(figures.fileno(),),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         ) as child:
-            os.close(writing)
             try:
                 errors = child.communicate(timeout=_SECONDS)[1].decode("utf-8", "replace")
             except subprocess.TimeoutExpired:
                 child.kill()
                 return {}, "timed out"
+        figures.seek(0)
         written = figures.read()
     return json.loads(written or b"{}"), errors
 
@@ -102,6 +105,9 @@ def start(handler: str, began: float, way: str) -> dict[str, Any]:
     here = os.getcwd()  # noqa: PTH109 - pathlib would be imported before the handler
     sys.path[0] = here  # as awslambdaric does; it was this file's folder
     sys.path.append(_RUNTIME)
+    opened: set[str] = set()
+    if way == _OPENED:
+        sys.addaudithook(lambda event, values: note_opened(opened, event, values))
     try:  # noqa: SIM105 - as would contextlib
         __import__("awslambdaric.bootstrap")
     except ImportError:  # another runtime interface client
@@ -122,7 +128,20 @@ def start(handler: str, began: float, way: str) -> dict[str, Any]:
         "peak": peak(),
         "compiled": Compiling.modules,
         "compiling": 1000 * Compiling.seconds,
+        "opened": sorted(opened | mapped()) if way == _OPENED else [],
     }
+
+
+def note_opened(opened: set[str], event: str, values: tuple[Any, ...]) -> None:
+    """Note a file that Python opens: a module, its bytecode, data. An audit hook."""
+    if event == "open" and isinstance(values[0], str):
+        opened.add(os.path.abspath(values[0]))  # noqa: PTH100 - pathlib would be imported before the handler
+
+
+def mapped() -> set[str]:
+    """Return the files that are mapped into memory: extension modules, and the libraries they need."""
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as lines:  # noqa: PTH123 - as below
+        return {"/" + line.rstrip("\n").partition("/")[2] for line in lines if "/" in line}
 
 
 def peak() -> int:

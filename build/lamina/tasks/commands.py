@@ -235,6 +235,17 @@ _TABLE = (
         ),
     ),
     CliCommand(
+        name="size", runs="explain:size",
+        help="Show what an image consists of, by layer and package, against an earlier one, and what it may "
+             "not need.",
+        flags=_flags(
+            _image("the image to measure"),
+            text("from", "the earlier image: a tag, a digest, host/repository:tag (default: the last one "
+                         "before)", default="", field="from_"),
+            *_LIVE,
+        ),
+    ),
+    CliCommand(
         name="watch", runs="run:watch",
         help="Build the images that changed after every save, until Ctrl-C; with --smoke, test them too.",
         flags=_flags(

@@ -1,4 +1,4 @@
-"""Commands that explain and verify builds: why, audit, verify, report."""
+"""Commands that explain and verify builds: why, audit, verify, size, report."""
 
 from __future__ import annotations
 
@@ -61,6 +61,17 @@ def verify(session: Session, *, image: str) -> int:
         session.screen.error(error)
     session.screen.finish("verify", ok=found.identical, images=[verify_document(found)])
     return error.exit_code if error else 0
+
+
+def size(session: Session, *, image: str, from_: str) -> int:
+    """Show what an image consists of. from_: the earlier image; empty for the last one before."""
+    from lamina.size.show import show_size, size_document
+    from lamina.size.size import measure
+
+    found = measure(session, image, from_)
+    show_size(session.screen, found)
+    session.screen.finish("size", ok=True, images=[size_document(found)])
+    return 0
 
 
 def report(session: Session, *, run: str, last: int, list_: bool, html: str | bool) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lamina.flow.session import Session
-from lamina.report.inits import keep_inits, last_inits
-from lamina.smoke.show import measured_runs, show_smoke, smoke_documents
+from lamina.report.inits import keep_inits, keep_opened, last_inits
+from lamina.smoke.show import measured_runs, opened_by_image, show_smoke, smoke_documents
 from lamina.tasks.commands import SMOKE_MEMORY, SMOKE_TIMEOUT
 
 
@@ -37,6 +37,8 @@ def smoke(
     show_smoke(session.screen, found)
     show_inits(session.screen, found, last_inits(state))
     keep_inits(state, measured_runs(found, documents))
+    for (name, tag), opened in opened_by_image(found).items():
+        keep_opened(state, name, tag, opened)
     error = failed(found)
     if error:
         session.screen.error(error)

@@ -61,3 +61,24 @@ def test_a_handler_that_cannot_be_imported_has_no_init(tmp_path: Path) -> None:
 
     assert "No module named 'nosuchmodule'" in found["fault"]
     assert read_init(found, "handler.handler") is None
+
+
+def test_the_files_that_a_start_opens_are_listed(tmp_path: Path) -> None:
+    """So many that a pipe could not hold their paths before somebody reads them."""
+    (tmp_path / "unused.py").write_text("")
+    (tmp_path / "data.txt").write_text("text")
+    names = [f"module_{number}_{'x' * 100}" for number in range(600)]
+    for name in names:
+        (tmp_path / f"{name}.py").write_text("")
+    imports = "\n".join(f"import {name}" for name in names)
+    (tmp_path / "handler.py").write_text(f"{imports}\nopen('data.txt').close()\n\n\ndef handler(): ...\n")
+
+    init = read_init(measured(tmp_path), "handler.handler")
+
+    assert init is not None
+    found = (Path(each) for each in init.opened if each.startswith(str(tmp_path)))
+    assert {each.name for each in found if each.suffix != ".pyc"} == {
+        "handler.py",
+        "data.txt",
+        *(f"{name}.py" for name in names),
+    }
