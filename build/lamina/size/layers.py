@@ -7,8 +7,9 @@ import posixpath
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO
 
+from lamina.oci import OciConfig
 from lamina.registries.content import Content
 
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
@@ -54,7 +55,7 @@ class ImageLayer:
     files: LayerFiles | None
 
 
-def layer_facts(config: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def layer_facts(config: OciConfig) -> tuple[tuple[str, str], ...]:
     """Return diff_id and instruction of each layer, lowest first. Instructions are empty if they are unknown.
 
     config: https://github.com/opencontainers/image-spec/blob/main/config.md

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+from lamina.json_data import JsonDocument
 from lamina.report import figures
 from lamina.report.console import Screen
 from lamina.report.table import TextTable, cell
@@ -96,7 +96,7 @@ def _line(unneeded: Unneeded) -> str:
     return f"{unneeded.kind}: {figures.size(unneeded.bytes)} in {named}{more} ({unneeded.note})"
 
 
-def size_document(found: Measured) -> dict[str, Any]:
+def size_document(found: Measured) -> JsonDocument:
     """Return the image. Sizes in bytes, unpacked; stored_bytes: as the store keeps the layer.
 
     Unknown ones are null. before: null if the image was not compared, or had no such layer or package.
@@ -137,7 +137,7 @@ def size_document(found: Measured) -> dict[str, Any]:
     }
 
 
-def _package(package: PackageSize) -> dict[str, Any]:
+def _package(package: PackageSize) -> JsonDocument:
     return {
         "name": package.name,
         "version": package.version,

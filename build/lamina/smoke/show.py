@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from lamina.json_data import JsonDocument, JsonTable
 from lamina.report.console import Screen, styled

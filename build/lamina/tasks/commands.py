@@ -380,7 +380,7 @@ _TABLE = (
 # fmt: on
 COMMANDS: Mapping[str, CliCommand] = {each.name: each for each in _TABLE}
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "Every day": ("plan", "build", "why", "watch", "smoke"),
+    "Every day": ("plan", "build", "why", "watch", "smoke", "size"),
     "In CI": ("build-all", "push", "lint", "check", "outputs", "tag", "report", "audit", "verify"),
     "Adopting": ("init", "config", "ignore", "lock", "rule"),
     "AWS": ("login", "deploy", "status", "gc", "ecr.setup", "codebuild.setup", "codebuild.build"),
