@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
@@ -35,6 +35,14 @@ class Problem:
         if self.hint:
             lines.append(f"  next: {self.hint}")
         return "\n".join(lines)
+
+
+def by_certainty(problems: Iterable[Problem]) -> Mapping[Certainty, tuple[Problem, ...]]:
+    """Group problems by how certain they are."""
+    found: dict[Certainty, tuple[Problem, ...]] = {"certain": (), "likely": (), "hint": ()}
+    for each in problems:
+        found[each.certainty] = (*found[each.certainty], each)
+    return found
 
 
 def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.5) -> str | None:

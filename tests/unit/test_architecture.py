@@ -324,6 +324,25 @@ def test_the_table_of_commands_needs_the_standard_library_alone() -> None:
     assert others - sys.stdlib_module_names == {"lamina"}
 
 
+def test_checks_read_the_disk_by_one_module() -> None:
+    """What they find is kept until one of those answers changes: see `lamina.preflight.kept`."""
+    parts = ("layout", "wheel", "importable", "imports", "reach", "missing")
+    readers = {"open", "glob", "rglob", "iterdir", "scandir", "listdir", "stat", "lstat", "readlink"}
+    readers |= {"read_text", "read_bytes", "is_dir", "is_symlink", "isfile", "isdir", "environ", "getenv"}
+    reads = [
+        f"{shown(file)}:{node.lineno}: {ast.unparse(node)}"
+        for file in modules()
+        if shown(file) in {f"identify/{each}.py" for each in parts}
+        or (part(file) == "preflight" and shown(file) != "preflight/kept.py")
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2] in readers
+        and not ast.unparse(node.func).startswith("view.readings.")
+    ]
+
+    assert reads == []
+
+
 def test_the_environment_is_never_edited() -> None:
     edits = [
         f"{shown(file)}:{node.lineno}"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from lamina.decide.append import AppendPlan
 from lamina.errors import Problem
-from lamina.identify.change_lines import describe_changes
-from lamina.identify.explain import InputChange, differences
 from lamina.identify.fingerprint import BuildInputs
 from lamina.identify.image import Image
 from lamina.refs import Reference
+
+if TYPE_CHECKING:
+    from lamina.decide.append import AppendPlan
+    from lamina.identify.explain import InputChange
 
 Action = Literal["build", "retag", "skip"]
 _REFRESH = "--refresh"
@@ -223,8 +224,11 @@ def _decide(
             reasons=(why_unusable(found, image, lookup.store),),
             no_cache=any(each != found.config for each in found.lost),
         )
-    changes = differences(last, image.inputs, image.ignores) if last else ()
-    reasons = _reasons(image, lookup, changes, known=last is not None)
+    changes, lines = _changes(last, image) if last else ((), ())
+    if lookup.unknown:
+        reasons = (*lines, f"unknown whether it exists: {lookup.unknown}")
+    else:
+        reasons = lines or (f"{image.tag} is {'no longer' if last else 'not yet'} in {lookup.store}",)
     return Decision(image=image, action="build", reasons=reasons, changes=changes)
 
 
@@ -237,10 +241,10 @@ def why_unusable(found: FoundImage, image: Image, store: str) -> str:
     return f"{image.tag} exists in {store} but carries no fingerprint: Lamina did not build it"
 
 
-def _reasons(
-    image: Image, lookup: StoreLookup, changes: tuple[InputChange, ...], *, known: bool
-) -> tuple[str, ...]:
-    lines = tuple(each.line for each in describe_changes(changes))
-    if lookup.unknown:
-        return (*lines, f"unknown whether it exists: {lookup.unknown}")
-    return lines or (f"{image.tag} is {'no longer' if known else 'not yet'} in {lookup.store}",)
+def _changes(last: BuildInputs, image: Image) -> tuple[tuple[InputChange, ...], tuple[str, ...]]:
+    """Return what changed since the last build, and the same in lines."""
+    from lamina.identify.change_lines import describe_changes
+    from lamina.identify.explain import differences
+
+    changes = differences(last, image.inputs, image.ignores)
+    return changes, tuple(each.line for each in describe_changes(changes))

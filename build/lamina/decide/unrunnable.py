@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from lamina.errors import Certainty, Problem
+from lamina.errors import Problem
 from lamina.identify.image import Image
 from lamina.identify.layout import TASK_ROOT
 from lamina.identify.missing import ImportFault
@@ -149,11 +149,3 @@ def _import(images: list[Image], fault: ImportFault) -> Problem:
         certainty=fault.certainty,
         unless=fault.unless,
     )
-
-
-def by_certainty(problems: Iterable[Problem]) -> Mapping[Certainty, tuple[Problem, ...]]:
-    """Group problems by how certain they are."""
-    found: dict[Certainty, tuple[Problem, ...]] = {"certain": (), "likely": (), "hint": ()}
-    for each in problems:
-        found[each.certainty] = (*found[each.certainty], each)
-    return found

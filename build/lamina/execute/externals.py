@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from lamina.declare.graph import Node
 from lamina.declare.lockfile import Lock, Pin
 from lamina.errors import RegistryError
-from lamina.execute.engine import Engine
 from lamina.process import Runner
 from lamina.provider import EngineProvider, ProvidedStandIn, Say
 from lamina.refs import Reference
-from lamina.registries.base import Manifest
+
+if TYPE_CHECKING:  # a plan needs neither
+    from lamina.execute.engine import Engine
+    from lamina.registries.base import Manifest
 
 RUNTIME = "public.ecr.aws/lambda/python"
 _MINOR = re.compile(r"\d+\.\d+")

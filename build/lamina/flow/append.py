@@ -28,10 +28,10 @@ _THREADS = 8
 def plan_appends(session: Session, plan: Plan, images: Mapping[str, Image]) -> Plan:
     """Return the plan with, for each build, how it is appended or why it needs a builder.
 
-    images: all images with their bases.
+    The project has a registry. images: all images with their bases.
     """
-    mode, builds = session.project.settings.append, plan.acting("build")
-    if mode == "never" or not builds or not session.remote or session.flags.offline:
+    builds = plan.acting("build")
+    if session.project.settings.append == "never":
         return plan
     common = _common_reason(session)
     if common:

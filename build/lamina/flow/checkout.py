@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lamina.declare.config import Project, find_root, load_project
 from lamina.declare.graph import Graph, read_graph
 from lamina.declare.settings import SettingValue
 from lamina.errors import ConfigError
 from lamina.files import keep_out_of_git
-from lamina.identify.facts import Facts
 from lamina.identify.stat_cache import StatCache
 from lamina.masks import Mask, environment_values, read_secret
+
+if TYPE_CHECKING:
+    from lamina.identify.facts import Facts
+    from lamina.preflight.kept import KeptChecks
 
 
 class Checkout:
@@ -77,4 +81,14 @@ class Checkout:
     @cached_property
     def facts(self) -> Facts:
         """What Python sources import and define, as earlier commands found out."""
+        from lamina.identify.facts import Facts
+
         return Facts(None if self._proposed is not None else self.project.state / "facts.json")
+
+    @cached_property
+    def checks(self) -> KeptChecks:
+        """What checks of images found in earlier commands."""
+        from lamina.preflight.kept import KeptChecks
+
+        file = None if self._proposed is not None else self.project.state / "checks.json"
+        return KeptChecks(file, self._mask)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -10,16 +10,13 @@ from lamina.decide import preflight
 from lamina.decide.exposure import exposed
 from lamina.decide.plan import Decision, FoundImage, Plan, StoreLookup, lacking, make_plan
 from lamina.decide.requirements import unpinned
-from lamina.decide.unrunnable import UNRUNNABLE, by_certainty, unrunnable
 from lamina.declare.machine import this_machine
-from lamina.errors import ConfigError, EngineError, Problem, RegistryError
-from lamina.flow.append import plan_appends
+from lamina.errors import ConfigError, EngineError, Problem, RegistryError, by_certainty
 from lamina.flow.lock import newer_upstream
 from lamina.flow.session import Session
 from lamina.flow.snapshot import Snapshot, look_up, select, take_snapshot
-from lamina.identify.image import Image
-from lamina.identify.runnable import check_runnable, lay_out_images, local_names
-from lamina.preflight.check import check_images
+from lamina.identify.image import Image, local_names
+from lamina.preflight.kept import check
 from lamina.report.record import read_last_inputs
 
 
@@ -67,7 +64,12 @@ def decide(session: Session, snapshot: Snapshot, *, append: bool = False) -> Pla
     )
 
     def planned(seen: StoreLookup) -> Plan:
-        return plan_appends(session, make(seen), images) if append else make(seen)
+        plan = make(seen)
+        if not append or not session.remote or session.flags.offline or not plan.acting("build"):
+            return plan
+        from lamina.flow.append import plan_appends
+
+        return plan_appends(session, plan, images)
 
     plan = planned(seen)
     examined: set[str] = set()
@@ -79,18 +81,20 @@ def decide(session: Session, snapshot: Snapshot, *, append: bool = False) -> Pla
     return replace(plan, notes=(*plan.notes, *faults["likely"]))
 
 
-def _on_lambda(session: Session, images: Mapping[str, Image], builds: Iterable[str]) -> Iterator[Problem]:
+def _on_lambda(session: Session, images: Mapping[str, Image], builds: Sequence[str]) -> Iterator[Problem]:
     """Yield what fails on Lambda in the images that are built, without the rules that are switched off."""
-    off = session.project.lint_ignores.value
-    if not (names := tuple(builds)):
+    if not builds:
         return
-    layouts = lay_out_images(images)
-    found = check_runnable(images, names, session.facts, layouts)
-    session.facts.save()
-    if UNRUNNABLE.isdisjoint(off):
-        yield from unrunnable({name: (images[name], each) for name, each in found.items()})
-    for faults in check_images(images, layouts, found, off=off).values():
-        yield from (each.problem for each in faults)
+    off = session.project.lint_ignores.value
+    found = check(images, builds, session.checks, lambda: session.facts, off=off)
+    runnable = {name: (images[name], each.runnable) for name, each in found.items() if each.runnable}
+    if runnable:
+        from lamina.decide.unrunnable import UNRUNNABLE, unrunnable
+
+        if UNRUNNABLE.isdisjoint(off):
+            yield from unrunnable(runnable)
+    for each in found.values():
+        yield from (fault.problem for fault in each.faults)
 
 
 def _with_lost_layers(

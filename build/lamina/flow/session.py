@@ -14,25 +14,25 @@ from lamina.declare.config import Project
 from lamina.declare.graph import Graph
 from lamina.declare.settings import SettingValue
 from lamina.errors import EngineError, RegistryError
-from lamina.execute.attest import Attestations
-from lamina.execute.engine import Builder, Engine, check_buildx, choose_builder, find_engine
-from lamina.execute.exchanges import StallRules
-from lamina.execute.image_store import EngineStore, FallbackStore, ImageStore, RegistryStore
-from lamina.execute.vitals import bytes_written
 from lamina.flow.checkout import Checkout
-from lamina.flow.docker_login import DockerLogin
 from lamina.flow.registries import Registries
-from lamina.identify.facts import Facts
 from lamina.identify.stat_cache import StatCache
 from lamina.masks import Mask
 from lamina.process import Runner, SubprocessRunner
 from lamina.provider import EngineProvider, NoProvider
-from lamina.registries.local import LocalStore
 from lamina.report.console import Screen
 
-if TYPE_CHECKING:  # imported only when a registry is used
+if TYPE_CHECKING:  # imported where they are used: most plans use no engine, and many no registry
+    from lamina.execute.attest import Attestations
+    from lamina.execute.engine import Builder, Engine
+    from lamina.execute.exchanges import StallRules
+    from lamina.execute.image_store import EngineStore, ImageStore
+    from lamina.flow.docker_login import DockerLogin
+    from lamina.identify.facts import Facts
+    from lamina.preflight.kept import KeptChecks
     from lamina.registries.ecr import EcrRegistry
     from lamina.registries.http import Transport
+    from lamina.registries.local import LocalStore
     from lamina.registries.oci import OciRegistry
 
 
@@ -237,6 +237,11 @@ class Session:
         return self.checkout.facts
 
     @property
+    def checks(self) -> KeptChecks:
+        """What checks of images found in earlier commands."""
+        return self.checkout.checks
+
+    @property
     def provider(self) -> EngineProvider:
         """What supplies a private engine and stand-ins."""
         return self._seams.provider
@@ -251,6 +256,8 @@ class Session:
         """The engine that builds. If none answers and the policy allows it, start a private one."""
         if self._seams.engine:
             return self._seams.engine
+        from lamina.execute.engine import find_engine
+
         named = {"LAMINA_ENGINE": self.policy.engine} if self.policy.engine else {}
         env = {**os.environ, **named}
         start = self.policy.starts_engine
@@ -261,6 +268,8 @@ class Session:
         """The buildx builder, after checking that buildx is new enough."""
         if self._seams.builder:
             return self._seams.builder
+        from lamina.execute.engine import check_buildx, choose_builder
+
         check_buildx(self.runner, self.engine)
         return choose_builder(self.runner, self.engine, self.project.settings.builder, push=self.flags.push)
 
@@ -269,6 +278,8 @@ class Session:
         """The engine's images through docker-py: push, pull and tag."""
         if self._seams.local_store:
             return self._seams.local_store
+        from lamina.registries.local import LocalStore
+
         store = LocalStore(self.engine.host, stall=self.stall)
         self._open.callback(store.close)
         return store
@@ -306,6 +317,8 @@ class Session:
     @property
     def attestations(self) -> Attestations:
         """The attestations that a push makes for each image."""
+        from lamina.execute.attest import Attestations
+
         return Attestations(
             provenance=self.project.settings.provenance,
             sbom=self.project.settings.sbom,
@@ -322,6 +335,9 @@ class Session:
     @property
     def stalls(self) -> StallRules:
         """The rules for stopping a stalled build. The bytes sent by an engine elsewhere cannot be seen."""
+        from lamina.execute.exchanges import StallRules
+        from lamina.execute.vitals import bytes_written
+
         own = self.builder.on_engine
         return StallRules(
             seconds=self.stall,
@@ -342,6 +358,8 @@ class Session:
     @property
     def engine_store(self) -> EngineStore:
         """The engine's image store."""
+        from lamina.execute.image_store import EngineStore
+
         return EngineStore(self.local_store, containerd=self.engine.containerd)
 
     @property
@@ -349,6 +367,8 @@ class Session:
         """The store to look images up in: the registry, and also the engine unless images are pushed."""
         if not self.remote:
             return self.engine_store
+        from lamina.execute.image_store import FallbackStore, RegistryStore
+
         registry = RegistryStore(self.registry)
         return registry if self.flags.push else FallbackStore(registry, self._engine_if_any)
 
@@ -364,9 +384,15 @@ class Session:
     @property
     def destination(self) -> ImageStore:
         """The store that built images go to."""
-        return RegistryStore(self.registry) if self.flags.push else self.engine_store
+        if not self.flags.push:
+            return self.engine_store
+        from lamina.execute.image_store import RegistryStore
+
+        return RegistryStore(self.registry)
 
     @cached_property
     def docker_login(self) -> DockerLogin:
         """Logs docker and buildx in to the registries of a run."""
+        from lamina.flow.docker_login import DockerLogin
+
         return DockerLogin(self.registries, self.screen)

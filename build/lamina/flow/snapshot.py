@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from lamina.decide import preflight
 from lamina.decide.exposure import copied
 from lamina.decide.plan import FoundImage, StoreLookup
 from lamina.errors import ConfigError, Problem, RegistryError
 from lamina.execute.externals import Externals
-from lamina.execute.image_store import ImageStore
 from lamina.flow.lock import read_pins
 from lamina.flow.session import Session
 from lamina.identify.image import STABLE, Image, identify
 from lamina.masks import read_secret
 from lamina.refs import Reference
 from lamina.report.record import read_manifest
+
+if TYPE_CHECKING:
+    from lamina.execute.image_store import ImageStore
 
 Pins = Callable[[Session, Iterable[str]], Externals]
 """Returns the external images below the named images, as pinned."""

@@ -37,6 +37,7 @@ class Facts:
 
     Attributes:
         read: How often a source was searched or parsed, by its digest.
+        moved: Whether a source changed after its digest was taken. Nothing is kept about it.
     """
 
     def __init__(self, file: Path | None = None) -> None:
@@ -47,6 +48,7 @@ class Facts:
         self._scanned: dict[str, Scanned] = {}
         self._modules: dict[str, Module | None] = {}
         self.read: dict[str, int] = {}
+        self.moved = False
 
     def scanned(self, sha256: str, load: Load) -> Scanned:
         """Return all imports that a source may have; it may have fewer. Empty if it cannot be read."""
@@ -86,18 +88,21 @@ class Facts:
             found = Scanned(tuple(_mentioned(imports)), names_files(source), is_notable(source))
         except OSError:
             return Scanned()
-        self._learn(sha256, 0, found)
+        self._learn(sha256, source, 0, found)
         return found
 
     def _parse(self, sha256: str, load: Load) -> Module | None:
         try:
-            module = read_module(load())
+            module = read_module(source := load())
         except OSError:
             return None
-        self._learn(sha256, 1, [] if module is None else _encoded(module))
+        self._learn(sha256, source, 1, [] if module is None else _encoded(module))
         return module
 
-    def _learn(self, sha256: str, index: int, fact: object) -> None:
+    def _learn(self, sha256: str, source: bytes, index: int, fact: object) -> None:
+        if hashlib.sha256(source).hexdigest() != sha256:
+            self.moved = True
+            return
         known = list(self._known(sha256))
         known[index] = fact
         self._now[sha256] = known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,20 @@ from lamina.declare.uv_lock import UV_LOCK
 from lamina.errors import ConfigError, LaminaError, Problem
 from lamina.identify.context import Context, ContextFile, select
 from lamina.identify.excerpt import locked_requirements, use_of_lock, with_excerpts
-from lamina.identify.fingerprint import BuildInputs, content_tag, make_build_inputs, read_requirements
+from lamina.identify.fingerprint import (
+    BuildInputs,
+    content_tag,
+    distribution,
+    make_build_inputs,
+    read_requirements,
+)
 from lamina.identify.ignore import EMPTY, Ignore
 from lamina.identify.tree import DiskFiles, Files
 from lamina.refs import Reference
 
 STABLE = "stable"
 DOCKERIGNORE = ".dockerignore"
+_PYPROJECT = "pyproject.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,3 +204,16 @@ class _Requirements:
                 locked_requirements(use, content) if is_lock else read_requirements(file.path, content)
             )
         return self._known[key]
+
+
+def local_names(images: Iterable[Image]) -> frozenset[str]:
+    """Return normalised names of the Python projects in the images' contexts. They are not on an index."""
+    files = {image.root("") / path for image in images for path in image.inputs.requirements}
+    return frozenset(filter(None, (_project_name(file) for file in files if file.name == _PYPROJECT)))
+
+
+def _project_name(file: Path) -> str | None:
+    try:
+        return distribution(tomllib.loads(file.read_text("utf-8"))["project"]["name"])
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError):
+        return None

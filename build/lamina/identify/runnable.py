@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import posixpath
 import tomllib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import partial
 from pathlib import Path
 
 from lamina.declare.dockerfile import Instruction
@@ -25,11 +24,9 @@ from lamina.identify.missing import ImportFault
 from lamina.identify.modules import Module, every_import
 from lamina.identify.reach import Disk, Reach
 from lamina.identify.reached import ReachedModule, reached
+from lamina.identify.readings import ProjectFile, Readings
 from lamina.identify.scan import Scanned
 from lamina.identify.wheel import Wheel
-
-_PYPROJECT = "pyproject.toml"
-_PROJECTS = (f"*/{_PYPROJECT}", f"*/*/{_PYPROJECT}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,26 +69,35 @@ class Runnable:
     lacking: tuple[Lacking, ...]
     reached: Mapping[str, ReachedModule] = field(default_factory=dict)
 
+    @property
+    def found(self) -> Runnable | None:
+        """The problems alone; None if there are none."""
+        return replace(self, reached={}) if self.imports or self.shell or self.lacking else None
+
 
 def check_runnable(
     images: Mapping[str, Image],
     names: Iterable[str],
     facts: Facts | None = None,
     layouts: Mapping[str, StageLayouts] | None = None,
+    readings: Readings | None = None,
 ) -> Mapping[str, Runnable]:
     """Check the named images. Of their bases only the layout is used.
 
     Args:
         facts: Of the sources, for other commands as well.
         layouts: Of all images, from `lay_out_images`; computed by default.
+        readings: Keeps what is read from the disk.
     """
-    layouts = layouts if layouts is not None else lay_out_images(images)
+    readings = readings or Readings()
+    layouts = layouts if layouts is not None else lay_out_images(images, readings)
     checks: dict[Path, _Check] = {}
     found: dict[str, Runnable] = {}
     for name in names:
         root = _root(images[name])
         if root not in checks:
-            checks[root] = _Check(images, facts or Facts(), tuple(_projects(root)))
+            projects = tuple(_projects(readings.projects(str(root))))
+            checks[root] = _Check(images, facts or Facts(), projects, readings)
         found[name] = checks[root].run(images[name], layouts[name].final)
     return found
 
@@ -99,10 +105,17 @@ def check_runnable(
 class _Check:
     """Checks images of one project. What equal files of theirs import is found out once."""
 
-    def __init__(self, images: Mapping[str, Image], facts: Facts, projects: tuple[LocalProject, ...]) -> None:
+    def __init__(
+        self,
+        images: Mapping[str, Image],
+        facts: Facts,
+        projects: tuple[LocalProject, ...],
+        readings: Readings,
+    ) -> None:
         self._images = images
         self._projects = projects
-        self._disk = _disk(images, facts, projects)
+        self._readings = readings
+        self._disk = _disk(images, facts, projects, readings)
         self._reach = Reach(self._disk)
         self._portions = Portions()
 
@@ -125,7 +138,8 @@ class _Check:
             imports = tuple(dict.fromkeys((*imports, *walk.opened())))
             modules = reached(walk, commands, overridden=len(functions) > 1 and not all(own.values()))
         named = frozenset(each.local for each in imports if each.local)
-        lacking = _lacking(image, layout, self._projects, _sent(self._images, image), self._disk)
+        sent = _sent(self._images, image)
+        lacking = _lacking(image, layout, self._projects, sent, self._disk, self._readings)
         return Runnable(
             imports=imports,
             shell=_shell_command(self._images, image, layout),
@@ -173,7 +187,7 @@ def handler_file(images: Mapping[str, Image], name: str, command: tuple[str, ...
     """Return the repository file that a CMD names; None if unknown."""
     lineage = _lineage(images, name)
     layouts = lay_out_images({each: image for each, image in images.items() if each in lineage})
-    path = _Check(images, Facts(), ()).walk(layouts[name].final).origin(command)
+    path = _Check(images, Facts(), (), Readings()).walk(layouts[name].final).origin(command)
     return Path(path) if path else None
 
 
@@ -183,10 +197,12 @@ def _lineage(images: Mapping[str, Image], name: str) -> frozenset[str]:
     return frozenset({name}).union(*(_lineage(images, parent) for parent in parents))
 
 
-def lay_out_images(images: Mapping[str, Image]) -> Mapping[str, StageLayouts]:
-    """Compute the layouts of each image, bases first."""
+def lay_out_images(
+    images: Mapping[str, Image], readings: Readings | None = None
+) -> Mapping[str, StageLayouts]:
+    """Compute the layouts of each image, bases first. readings: keeps what is read from the disk."""
     layouts: dict[str, StageLayouts] = {}
-    read = cache(_text)
+    read = partial(_text, readings or Readings())
     wheels: dict[tuple[tuple[str, str], ...], Wheel] = {}
     for name, image in images.items():
         parents = {
@@ -241,15 +257,18 @@ def _sent(images: Mapping[str, Image], image: Image) -> Sequence[str]:
     )
 
 
-def _text(origin: str) -> str | None:
+def _text(readings: Readings, origin: str) -> str | None:
     try:
-        return Path(origin).read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
+        content = readings.content(origin)
+        return None if content is None else content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError:
         return None
 
 
-def _disk(images: Mapping[str, Image], facts: Facts, projects: tuple[LocalProject, ...]) -> Disk:
-    digest = _digests(images)
+def _disk(
+    images: Mapping[str, Image], facts: Facts, projects: tuple[LocalProject, ...], readings: Readings
+) -> Disk:
+    digest = _digests(images, readings)
 
     def module(origin: str) -> Module | None:
         found = digest(origin)
@@ -268,12 +287,12 @@ def _disk(images: Mapping[str, Image], facts: Facts, projects: tuple[LocalProjec
     return Disk(
         module=module,
         scanned=scanned,
-        exists=cache(os.path.isfile),
+        exists=readings.is_file,
         projects={name: each for name, each in packages.items() if name not in twice},
     )
 
 
-def _digests(images: Mapping[str, Image]) -> Callable[[str], str | None]:
+def _digests(images: Mapping[str, Image], readings: Readings) -> Callable[[str], str | None]:
     """Return what gives the digest of a source's content, by origin; None if no context has it."""
     roots: dict[str, dict[str, ContextFile]] = {}
     for image in images.values():
@@ -285,10 +304,8 @@ def _digests(images: Mapping[str, Image]) -> Callable[[str], str | None]:
         file = next(filter(None, within), None)
         if file is None or file.kind != "link":
             return file.sha256 if file else None
-        try:  # that of a link is of its target's name
-            return hashlib.sha256(Path(origin).read_bytes()).hexdigest()
-        except OSError:
-            return None
+        content = readings.content(origin)  # the digest of a link is of its target's name
+        return None if content is None else hashlib.sha256(content).hexdigest()
 
     return digest
 
@@ -299,6 +316,7 @@ def _lacking(
     projects: tuple[LocalProject, ...],
     sent: Sequence[str],
     disk: Disk,
+    readings: Readings,
 ) -> Iterator[Lacking]:
     """Yield requirements of which no build of the image or its ancestors reads any code.
 
@@ -319,7 +337,7 @@ def _lacking(
             for each in lost:
                 unless = f"a package index serves {each.name} to pip"
                 yield Lacking(project=project, required=each, certainty="likely", unless=unless)
-        elif project.folder in installed or _is_whole(project, in_image):
+        elif project.folder in installed or _is_whole(project, in_image, readings):
             for each in lost:
                 importer = _imports_any(project, each, in_image, disk)
                 if importer is not None and each.name not in layout.required:
@@ -333,12 +351,12 @@ def _has_code(project: LocalProject, sources: Sequence[str]) -> bool:
     return index < len(sources) and sources[index].startswith(below)
 
 
-def _is_whole(project: LocalProject, in_image: frozenset[str]) -> bool:
+def _is_whole(project: LocalProject, in_image: frozenset[str], readings: Readings) -> bool:
     """Whether all modules of a project's packages are in the image."""
     if not any(file in in_image for file in project.packages.values()):
         return False
-    folders = (Path(file).parent for file in project.packages.values() if file in in_image)
-    return all(str(file) in in_image for folder in folders for file in folder.rglob("*.py"))
+    folders = (posixpath.dirname(file) for file in project.packages.values() if file in in_image)
+    return all(file in in_image for folder in folders for file in readings.sources(folder))
 
 
 def _imports_any(
@@ -354,28 +372,20 @@ def _imports_any(
     return None
 
 
-def _projects(root: Path) -> Iterator[LocalProject]:
-    """Yield the Python projects in subfolders of the repository."""
-    for pattern in _PROJECTS:
-        for file in sorted(root.glob(pattern)):
-            try:
-                project = tomllib.loads(file.read_text("utf-8"))["project"]
-                requires = tuple(distribution(str(each)) for each in project.get("dependencies", []))
-                yield LocalProject(
-                    name=distribution(project["name"]),
-                    folder=str(file.parent),
-                    requires=requires,
-                    packages=dict(_packages(file.parent)),
-                )
-            except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError):
-                continue
-
-
-def _packages(folder: Path) -> Iterator[tuple[str, str]]:
-    for pattern in ("*/__init__.py", "src/*/__init__.py"):
-        for file in folder.glob(pattern):
-            if file.parent.name not in {"tests", "test", "docs", "scripts", "examples", "src"}:
-                yield file.parent.name, str(file)
+def _projects(files: Iterable[ProjectFile]) -> Iterator[LocalProject]:
+    """Yield the Python projects of the repository."""
+    for file in files:
+        try:
+            project = tomllib.loads(file.content.decode("utf-8"))["project"]
+            requires = tuple(distribution(str(each)) for each in project.get("dependencies", []))
+            yield LocalProject(
+                name=distribution(project["name"]),
+                folder=posixpath.dirname(file.path),
+                requires=requires,
+                packages=dict(file.packages),
+            )
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError):
+            continue
 
 
 def _root(image: Image) -> Path:
@@ -383,16 +393,3 @@ def _root(image: Image) -> Path:
     path = image.node.spec.context_path
     up = posixpath.relpath(".", path) if path and not path.startswith("..") else "."
     return Path(posixpath.normpath(posixpath.join(str(image.root("")), up)))
-
-
-def local_names(images: Iterable[Image]) -> frozenset[str]:
-    """Return normalised names of the Python projects in the images' contexts. They are not on an index."""
-    files = {image.root("") / path for image in images for path in image.inputs.requirements}
-    return frozenset(filter(None, (_project_name(file) for file in files if file.name == _PYPROJECT)))
-
-
-def _project_name(file: Path) -> str | None:
-    try:
-        return distribution(tomllib.loads(file.read_text("utf-8"))["project"]["name"])
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError):
-        return None

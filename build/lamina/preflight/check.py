@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from lamina.declare.switches import is_off
 from lamina.identify.image import Image
 from lamina.identify.layout import StageLayouts
+from lamina.identify.readings import Readings
 from lamina.identify.runnable import Runnable
 from lamina.preflight import (
     command,
@@ -66,13 +67,15 @@ def check_images(
     *,
     off: Collection[str] = (),
     today: datetime.date | None = None,
+    readings: Readings | None = None,
 ) -> Mapping[str, tuple[Fault, ...]]:
     """Return the faults of the images whose functions were checked.
 
     off: rules to leave out, by id or slug. today: decides whether a runtime's support has ended.
+    readings: keeps what is read from the disk.
     """
     active = {rule.id for rule in RULES if {rule.id, rule.slug}.isdisjoint(off)}
-    views = view_images(images, layouts, found)
+    views = view_images(images, layouts, found, readings or Readings())
     return {
         name: tuple(_faults(views[name], active, today or datetime.datetime.now(datetime.UTC).date()))
         for name in found

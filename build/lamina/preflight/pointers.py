@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from lamina.identify.readings import Readings
 from lamina.identify.wildcard import is_wildcard
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.view import ImageView
@@ -66,8 +67,8 @@ def _size(number: int) -> str:
 
 
 def _dangling(view: ImageView, origin: str) -> Iterator[Fault]:
-    target = str(Path(origin).readlink()) if Path(origin).is_symlink() else "/"
-    if target.startswith("/") or Path(origin).exists():
+    target = view.readings.target(origin) or "/"
+    if target.startswith("/") or view.readings.exists(origin):
         return
     shown = view.shown(origin)
     yield view.fault(
@@ -97,10 +98,9 @@ def _empty(view: ImageView) -> Iterator[Fault]:
                 or path in full
             ):
                 continue
-            folder = root / path
-            if not folder.is_dir() or any(folder.iterdir()):
+            if not view.readings.is_empty(str(root / path)):
                 continue
-            module = _is_submodule(root, path)
+            module = _is_submodule(view.readings, root, path)
             yield view.fault(
                 POINTER,
                 file=view.image.project_path(path),
@@ -113,13 +113,13 @@ def _empty(view: ImageView) -> Iterator[Fault]:
             )
 
 
-def _is_submodule(root: Path, path: str) -> bool:
+def _is_submodule(readings: Readings, root: Path, path: str) -> bool:
     """Whether the nearest ``.gitmodules`` above names a folder."""
     for folder in (root, *root.parents):
-        file = folder / ".gitmodules"
-        if file.is_file():
-            names = _SUBMODULE.findall(file.read_text("utf-8", "replace"))
+        content = readings.content(str(folder / ".gitmodules"))
+        if content is not None:
+            names = _SUBMODULE.findall(content.decode("utf-8", "replace"))
             return (root / path).relative_to(folder).as_posix() in names
-        if (folder / ".git").exists():
+        if readings.exists(str(folder / ".git")):
             return False
     return False

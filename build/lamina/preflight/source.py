@@ -6,7 +6,6 @@ import posixpath
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from lamina.identify.reached import ReachedModule
 from lamina.identify.traits import Trait
@@ -220,7 +219,7 @@ def _left(view: ImageView, each: ReachedModule, trait: Trait, place: str) -> Ite
     if any(path == place or path.startswith(below) for path in view.layout.files) or not trait.sure:
         return
     beside = posixpath.normpath(posixpath.join(posixpath.dirname(each.origin), trait.text))
-    if not Path(beside).exists():
+    if not view.readings.exists(beside):
         return
     name = posixpath.basename(place)
     if any(name in step.text for step in view.runs) or any(name in gap.text for gap in view.layout.gaps):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
@@ -18,12 +17,11 @@ from lamina.identify.context import ContextFile
 from lamina.identify.image import Image
 from lamina.identify.layout import Layout, StageLayouts
 from lamina.identify.reached import ReachedModule
+from lamina.identify.readings import Readings
 from lamina.identify.runnable import Runnable
 from lamina.preflight.bases import Base, read_base
 from lamina.preflight.fault import Fault, Rule
 
-_MOST = 1 << 24
-"""Bytes of a file that a rule reads."""
 _LEADS = frozenset({"then", "else", "do", "exec", "sudo", "time", "!", "{"})
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _AMBIENT: Mapping[str, str | None] = {"LAMBDA_TASK_ROOT": "/var/task", "LAMBDA_RUNTIME_DIR": "/var/runtime"}
@@ -116,6 +114,7 @@ class ImageView:
     Attributes:
         reached: The modules that its functions import, by image path.
         parent: Its base image in the project.
+        readings: Reads the disk.
     """
 
     image: Image
@@ -125,7 +124,7 @@ class ImageView:
     runs: tuple[RunView, ...]
     entrypoint: Start | None
     command: Start | None
-    texts: dict[str, bytes | None] = field(default_factory=dict)
+    readings: Readings
 
     @property
     def name(self) -> str:
@@ -190,13 +189,7 @@ class ImageView:
 
     def content(self, origin: str) -> bytes | None:
         """Return the beginning of a file of the context; None if it cannot be read."""
-        if origin not in self.texts:
-            try:
-                with Path(origin).open("rb") as source:
-                    self.texts[origin] = source.read(_MOST)
-            except OSError:
-                self.texts[origin] = None
-        return self.texts[origin]
+        return self.readings.beginning(origin)
 
     def shown(self, origin: str) -> str:
         """Return an absolute path relative to the project."""
@@ -255,13 +248,16 @@ def line_of(step: RunView, command: ShellCommand, dockerfile_text: str) -> int:
 
 
 def view_images(
-    images: Mapping[str, Image], layouts: Mapping[str, StageLayouts], found: Mapping[str, Runnable]
+    images: Mapping[str, Image],
+    layouts: Mapping[str, StageLayouts],
+    found: Mapping[str, Runnable],
+    readings: Readings,
 ) -> Mapping[str, ImageView]:
     """Return the views of images, bases first. found: of those whose functions were checked."""
     views: dict[str, ImageView] = {}
     for name, image in images.items():
         reached = found[name].reached if name in found else {}
-        views[name] = _view(image, layouts[name], reached, views)
+        views[name] = _view(image, layouts[name], reached, views, readings)
     return views
 
 
@@ -270,6 +266,7 @@ def _view(
     layouts: StageLayouts,
     reached: Mapping[str, ReachedModule],
     views: Mapping[str, ImageView],
+    readings: Readings,
 ) -> ImageView:
     builder = _Builder(image, layouts, {each: views[each] for each in image.node.parents if each in views})
     for stage in image.node.recipe.stages:
@@ -283,6 +280,7 @@ def _view(
         runs=tuple(builder.runs),
         entrypoint=_last(image, "ENTRYPOINT") or (below.entrypoint if below else None),
         command=_last(image, "CMD") or (below.command if below else None),
+        readings=readings,
     )
 
 

@@ -10,21 +10,19 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
 from lamina.errors import LaminaError, Problem
-from lamina.identify.change_lines import ChangeLine, describe_changes
 from lamina.json_data import Json, JsonDocument, JsonTable
 from lamina.masks import Mask, environment_values
-from lamina.report import figures
 from lamina.report.alike import group_alike, pattern
 from lamina.report.document import SCHEMA
-from lamina.report.github import FoldedView, GitHub, harmless
 from lamina.report.streams import Output
 from lamina.report.table import Cell, TextTable, cell
-from lamina.report.view import BuildView, PlainView
 
 if TYPE_CHECKING:  # `plan` must not import the modules that build
     from lamina.decide.plan import Plan
     from lamina.execute.outcome import Outcome, Saved
     from lamina.identify.explain import InputChange
+    from lamina.report.github import GitHub
+    from lamina.report.view import BuildView
 
 _STYLE = {
     "append": "cyan",
@@ -84,7 +82,11 @@ class Screen:
         dull = env.get("BUILDKIT_PROGRESS") == "plain" or any(_is_on(env, name) for name in _CI)
         self.live = not (plain or dull) and self._out.live
         self._messages: list[JsonDocument] = []
-        self._github = GitHub(self.say, env) if _is_on(env, _GITHUB) else None
+        self._github: GitHub | None = None
+        if _is_on(env, _GITHUB):
+            from lamina.report.github import GitHub
+
+            self._github = GitHub(self.say, env)
         self._headlines: set[str] = set()
 
     def _put(self, text: str) -> str:
@@ -128,10 +130,16 @@ class Screen:
             if self._github:
                 self._github.annotate("error", problem)
             text = f"error: {problem}"
-            self._err.line(harmless(text) if self._github else text, "red")
+            if self._github:
+                from lamina.report.github import harmless
+
+                text = harmless(text)
+            self._err.line(text, "red")
 
     def changes(self, prefix: str, changes: Iterable[InputChange]) -> None:
         """Print each difference of an image on a line after the prefix, with its details below."""
+        from lamina.identify.change_lines import ChangeLine, describe_changes
+
         for each in describe_changes(changes) or (ChangeLine(line="nothing differs"),):
             self.say(f"{prefix}{each.line}")
             margin = " " * (len(prefix) - len(prefix.lstrip()) + _MARGIN)
@@ -262,8 +270,12 @@ class Screen:
     def progress(self, images: tuple[str, ...]) -> BuildView:
         """Return the view of a build that is about to start."""
         if self._github:
+            from lamina.report.github import FoldedView
+
             return FoldedView(self._out, images)
         if not self.live:
+            from lamina.report.view import PlainView
+
             return PlainView(self._out)
         from lamina.report.live import LiveView
 
@@ -283,6 +295,8 @@ def saved_line(saved: Saved | None, known: int, images: int) -> str | None:
     """Return a line with a run's savings; None if unknown. known: the number of images with savings."""
     if saved is None:
         return None
+    from lamina.report import figures
+
     text = figures.seconds(saved.seconds)
     text += f" and {figures.size(saved.bytes)}" if saved.bytes is not None else ""
     these = "these images" if known == images else f"{known} of these {images} images"

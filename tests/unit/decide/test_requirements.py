@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lamina.decide.requirements import unpinned
-from lamina.identify.runnable import local_names
+from lamina.identify.image import local_names
 
 from ..conftest import RUNTIME, Repo
 

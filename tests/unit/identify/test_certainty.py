@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lamina.decide.unrunnable import by_certainty, unrunnable
-from lamina.errors import Problem
+from lamina.decide.unrunnable import unrunnable
+from lamina.errors import Problem, by_certainty
 from lamina.identify.runnable import check_runnable
 
 from ..conftest import RUNTIME, Repo

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from lamina.identify.modules import read_module
 from lamina.identify.runnable import check_runnable
 
 from ..conftest import RUNTIME, Repo
+
+
+def digest(source: bytes) -> str:
+    return hashlib.sha256(source).hexdigest()
+
 
 SOURCE = b"""
 import a.b
@@ -33,30 +39,33 @@ async def other(): ...
 """
 
 
+KEY = digest(SOURCE)
+
+
 def unread() -> bytes:
     raise AssertionError("was read again")
 
 
 def test_facts_are_the_same_after_they_were_kept(tmp_path: Path) -> None:
     first = Facts(tmp_path / "facts.json")
-    before = first.scanned("1", lambda: SOURCE), first.module("1", lambda: SOURCE)
+    before = first.scanned(KEY, lambda: SOURCE), first.module(KEY, lambda: SOURCE)
     first.save()
 
     again = Facts(tmp_path / "facts.json")
 
-    assert (again.scanned("1", unread), again.module("1", unread)) == before
+    assert (again.scanned(KEY, unread), again.module(KEY, unread)) == before
     assert before[1] == read_module(SOURCE)
     assert again.read == {}
 
 
 def test_a_source_that_is_not_python_is_not_parsed_again(tmp_path: Path) -> None:
     first = Facts(tmp_path / "facts.json")
-    before = first.module("1", lambda: b"def")
+    before = first.module(digest(b"def"), lambda: b"def")
     first.save()
 
     assert before is not None
     assert [each.kind for each in before.traits] == ["unparsable"]
-    assert Facts(tmp_path / "facts.json").module("1", unread) == before
+    assert Facts(tmp_path / "facts.json").module(digest(b"def"), unread) == before
 
 
 def test_a_source_that_a_search_refuses_is_parsed_once(tmp_path: Path) -> None:
@@ -84,7 +93,7 @@ def test_a_file_that_cannot_be_read_is_tried_again(tmp_path: Path) -> None:
 def test_a_damaged_file_counts_as_empty(tmp_path: Path) -> None:
     file = tmp_path / "facts.json"
     first = Facts(file)
-    first.scanned("1", lambda: b"import one")
+    first.scanned(digest(b"import one"), lambda: b"import one")
     first.save()
     good = file.read_bytes()
     schema, _, proof = good.partition(b"\n")[0].split(b" ")
@@ -98,22 +107,23 @@ def test_a_damaged_file_counts_as_empty(tmp_path: Path) -> None:
         other,
     ):
         file.write_bytes(content)
-        assert Facts(file).scanned("1", lambda: b"import three").imports[0].module == "three"
+        found = Facts(file).scanned(digest(b"import one"), lambda: b"import three")
+        assert found.imports[0].module == "three"
     file.write_bytes(good)
-    assert Facts(file).scanned("1", unread).imports[0].module == "one"
+    assert Facts(file).scanned(digest(b"import one"), unread).imports[0].module == "one"
 
 
 def test_the_meaning_of_the_file_is_fixed_by_its_schema(tmp_path: Path) -> None:
     """When this fails, `SCHEMA` needs the next number: an old file would be read as something else."""
     facts = Facts(tmp_path / "facts.json")
-    facts.scanned("1", lambda: SOURCE)
-    facts.module("1", lambda: SOURCE)
+    facts.scanned(KEY, lambda: SOURCE)
+    facts.module(KEY, lambda: SOURCE)
     facts.save()
 
     kept = json.loads((tmp_path / "facts.json").read_bytes().partition(b"\n")[2])
 
-    assert kept == json.loads(
-        """{"1": [
+    assert kept[KEY] == json.loads(
+        """[
         [[[0, "a.b", []], [1, "", ["c"]], [0, "e", []], [0, "f", ["g"]], [0, "e2", []], [0, "h", ["*"]],
           [0, "i", []]], true, false],
         [[[2, 0, "a.b", []], [3, 1, "", ["c"]], {"try": [[5, 0, "e", []]], "else": [[7, 0, "f", ["g"]]]},
@@ -121,7 +131,7 @@ def test_the_meaning_of_the_file_is_fixed_by_its_schema(tmp_path: Path) -> None:
           {"if": [[16, 0, "i", []]]}],
          ["*", "DATA", "a", "d", "e", "e2", "g", "handler", "i", "other"], ["handler", "other"],
          {"handler": [[16, 0, "i", []]], "other": []}, true, [[14, null, ["data", "x.json"]]], []]
-        ]}"""
+        ]"""
     )
 
 
@@ -129,10 +139,20 @@ def test_facts_of_other_commands_stay(tmp_path: Path) -> None:
     file = tmp_path / "facts.json"
     file.write_bytes(render({"1": [[[], False, False], None]}))
     facts = Facts(file)
-    facts.scanned("2", lambda: b"import a")
+    facts.scanned(digest(b"import a"), lambda: b"import a")
     facts.save()
 
     assert Facts(file).scanned("1", unread).imports == ()
+
+
+def test_a_source_that_changed_after_its_digest_was_taken_is_not_kept(tmp_path: Path) -> None:
+    facts = Facts(tmp_path / "facts.json")
+
+    assert facts.scanned(KEY, lambda: b"import b").imports[0].module == "b"
+    assert facts.moved
+    facts.save()
+
+    assert Facts(tmp_path / "facts.json").scanned(KEY, lambda: SOURCE).imports[0].module == "a.b"
 
 
 # The preflight never makes a plan slow: counted are sources that are searched or parsed, not seconds
