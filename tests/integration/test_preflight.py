@@ -7,12 +7,15 @@ import json
 import re
 import zipfile
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import pytest
-from conftest import sampled
+from conftest import TestEngine, sampled
 from projects import Repo
 
+import lamina
 from lamina.preflight.check import RULES
+from lamina.sandbox.runtime import REPOSITORY
 from preflight_cases import APP, CASES, CMD, PUT, PY, Case, likely, right
 from trees import Tree
 
@@ -164,6 +167,29 @@ def test_reported_requirements_fail_in_the_build(repo: Repo) -> None:
 
     told = {name: message_of(done.told, name) for name in BREAKS}
     assert {name: text for name, text in told.items() if BREAKS[name] not in text} == {}
+
+
+@pytest.mark.nightly
+def test_strings_of_a_newer_python_are_found_by_that_python(engine: TestEngine) -> None:
+    newer = ("""f"{a["k"]}" """, """f"{"\\n".join(a)}" """, """f"{f"{a}"}" """)
+    older = ("""f"{a['k']}" """, """'b' f"{a['k']}" """, """f"{a!r:>{b}} {{" """, """f"a\\n{b}" """)
+    script = "import sys; from lamina.identify.modules import read_module as read\n"
+    script += "for each in sys.argv[1:]: print(*(trait.text[:4] for trait in read(each.encode()).traits))"
+    stand_in = next(name for name in engine.names() if name.startswith(f"{REPOSITORY}:3.13"))
+    package = Path(lamina.__file__).parents[1]
+
+    said = engine.call(
+        *(
+            "run",
+            "--rm",
+            "--entrypoint=python3",
+            f"--volume={package}:/package:ro",
+            "--env=PYTHONPATH=/package",
+        ),
+        *(stand_in, "-B", "-c", script, *newer, *older),
+    )
+
+    assert said.splitlines() == ["3.12"] * len(newer) + [""] * len(older)
 
 
 def message_of(told: str, name: str) -> str:

@@ -19,7 +19,7 @@ from lamina.identify.opened import Opened
 from lamina.identify.scan import Mention, Scanned, UnusualError, is_notable, names_files, scan
 from lamina.identify.traits import Trait
 
-SCHEMA = 2
+SCHEMA = 3
 """A new one is needed when the same bytes give other facts."""
 _MOST = 200_000
 """Sources. Up to this number, those that were not requested stay in the cache for other commands."""

@@ -46,16 +46,35 @@ _ALIAS = re.compile(rb"([\w.\s]+?)(?:\s+as\s+\w+)?")
 _CODING = re.compile(rb"coding[:=]\s*([-\w.]+)")
 _PLAIN = frozenset({b"utf-8", b"utf8", b"ascii", b"us-ascii", b"latin-1", b"iso-8859-1"})
 _FILES = (b"__file__", b"importlib", b"pkgutil", b"pkg_resources")
-_NOTABLE = re.compile(
-    rb"^(?!def |class |#)\S[^\n]*(?:\bopen\s*\(|read_text|read_bytes|FileSystemLoader|mkdir|makedirs|write_"
-    rb"|FileHandler)"
-    rb"|^[ \t]*(?:match\b[^\n]*:|except\s*\*|type\s+\w+|(?:async )?def\s+\w+\s*\[|class\s+\w+\s*\[)"
-    rb"|multiprocessing|ProcessPoolExecutor"
-    rb"|^(?:import|from)\s+(?:imp|distutils|asyncore|asynchat|smtpd|aifc|audioop|cgi|cgitb|chunk|crypt|imghdr|mailcap"
-    rb"|nntplib|pipes|sndhdr|spwd|sunau|telnetlib|uu|xdrlib|lib2to3|zoneinfo|graphlib|tomllib)\b",
-    re.MULTILINE,
+_NESTED = (rb'f"[^"\n{]*\{[^"\n}]*["\\]', rb"f'[^'\n{]*\{[^'\n}]*['\\]")
+"""f-strings of Python 3.12; older versions cannot parse a module with one, so there it matters not."""
+_OPENS = (
+    rb"\n(?!def |class |#)\S[^\n]*"
+    rb"(?:\bopen\s*\(|read_text|read_bytes|FileSystemLoader|mkdir|makedirs|write_|FileHandler)"
 )
-"""What may make a trait; only statements of the module's own level open files when it is imported."""
+_IMPORTS = (
+    rb"\n(?:import|from)\s+(?:imp|distutils|asyncore|asynchat|smtpd|aifc|audioop|cgi|cgitb|chunk|crypt|imghdr"
+    rb"|mailcap|nntplib|pipes|sndhdr|spwd|sunau|telnetlib|uu|xdrlib|lib2to3|zoneinfo|graphlib|tomllib)\b"
+)
+_NOTABLE = tuple(
+    re.compile(pattern)
+    for pattern in (
+        _OPENS,
+        _IMPORTS,
+        rb"\n[ \t]*match\b[^\n]*:",
+        rb"\n[ \t]*type\s+\w+",
+        rb"except\s*\*",
+        rb"def\s+\w+\s*\[",
+        rb"class\s+\w+\s*\[",
+        rb"multiprocessing",
+        rb"ProcessPoolExecutor",
+        *(_NESTED if sys.version_info >= (3, 12) else ()),
+    )
+)
+"""What may make a trait; only statements of the module's own level open files when it is imported.
+
+Each begins with a literal, which makes a search several times as fast as one pattern for all.
+"""
 _BLANK = b" \t\f"
 _MARK = b"\xef\xbb\xbf"
 
@@ -81,7 +100,8 @@ def names_files(source: bytes) -> bool:
 
 def is_notable(source: bytes) -> bool:
     """Whether a source may have a trait, or import a module that some versions of Python lack."""
-    return _NOTABLE.search(source) is not None
+    lines = b"\n" + source
+    return any(each.search(lines) for each in _NOTABLE)
 
 
 def _mentions(source: bytes, start: int, end: int) -> Iterator[Mention]:

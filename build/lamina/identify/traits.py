@@ -6,7 +6,9 @@ A text search decides first whether the tree has to be looked at, since most mod
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -35,6 +37,7 @@ class Trait(NamedTuple):
 _NEWER = re.compile(
     r"^[ \t]*(?:match\b.*:|except\s*\*|type\s+\w+)|\b(?:def|class)\s+\w+\s*\[|\bwith\s*\(", re.MULTILINE
 )
+_NESTED = re.compile(r"""f"[^"\n{]*\{[^"\n}]*["\\]|f'[^'\n{]*\{[^'\n}]*['\\]""")
 _FILES = re.compile(r"\bopen\s*\(|read_text|read_bytes|FileSystemLoader|mkdir|makedirs|write_|FileHandler")
 _SHARED = re.compile(r"multiprocessing|ProcessPoolExecutor")
 _NEEDS_SHM = frozenset(
@@ -57,6 +60,8 @@ def read_traits(tree: ast.Module, text: str) -> Iterator[Trait]:
     """Yield the traits of a module."""
     if _NEWER.search(text):
         yield from _syntax(tree)
+    if _NESTED.search(text):
+        yield from _nested_strings(text)
     if _SHARED.search(text):
         yield from _semaphores(tree)
     if _FILES.search(text):
@@ -79,6 +84,24 @@ def _syntax(tree: ast.Module) -> Iterator[Trait]:
         if needs and needs not in seen:
             seen.add(needs)
             yield Trait("syntax", getattr(node, "lineno", 1), needs, sure=True)
+
+
+def _nested_strings(text: str) -> Iterator[Trait]:
+    """Yield the first f-string whose expressions hold its own quotes, or a backslash.
+
+    Only Python 3.12 and newer have these tokens; older versions cannot parse such a module.
+    """
+    quotes: list[str] = []
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        kind = tokenize.tok_name[token.type]
+        inside = kind not in {"FSTRING_MIDDLE", "FSTRING_END"}
+        if quotes and inside and (quotes[-1] in token.string or "\\" in token.string):
+            yield Trait("syntax", token.start[0], "3.12 f-string with its own quotes or a backslash inside", sure=True)
+            return
+        if kind == "FSTRING_START":
+            quotes.append(token.string.lstrip("fFrR"))
+        elif kind == "FSTRING_END":
+            quotes.pop()
 
 
 def _semaphores(tree: ast.Module) -> Iterator[Trait]:

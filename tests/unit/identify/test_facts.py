@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.identify.facts import Facts, render
+from lamina.identify.facts import SCHEMA, Facts, render
 from lamina.identify.modules import read_module
 from lamina.identify.runnable import check_runnable
 
@@ -103,7 +103,7 @@ def test_a_damaged_file_counts_as_empty(tmp_path: Path) -> None:
         b"{",
         good.replace(b"one", b"two"),
         good[:-1],
-        good.replace(b"2 ", b"99 ", 1),
+        good.replace(b"%d " % SCHEMA, b"99 ", 1),
         other,
     ):
         file.write_bytes(content)
