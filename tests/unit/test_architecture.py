@@ -39,6 +39,7 @@ CORE: dict[str, tuple[str, ...]] = {
 }
 """Core package -> what it may import besides itself: only what stands above it."""
 WINGS: dict[str, tuple[str, ...]] = {
+    "affected": (),
     "audit": (),
     "codebuild": (),
     "ecr": (),

@@ -38,6 +38,12 @@ def read_branch(runner: Runner, root: Path) -> str:
     return named.stdout.strip() if named.ok else ""
 
 
+def merge_base(runner: Runner, root: Path, revision: str) -> str | None:
+    """Return the commit at which HEAD and a revision parted; None if git does not know."""
+    found = runner.run(_git(root, "merge-base", "HEAD", revision))
+    return found.stdout.strip() if found.ok and found.stdout.strip() else None
+
+
 def check_out(runner: Runner, root: Path, revision: str, folder: Path) -> Path | None:
     """Write the files of a revision below ``folder``, byte for byte. Return the path of ``root`` among them.
 

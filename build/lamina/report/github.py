@@ -134,19 +134,19 @@ def _markdown(outcome: Outcome, headlines: Iterable[str]) -> str:
         reasons = (*result.reasons[:_REASONS], *([f"and {more} more"] if more > 0 else []))
         rows.append(
             (
-                _cell(name),
+                markdown_cell(name),
                 result.status,
-                "<br>".join(map(_cell, reasons)),
+                "<br>".join(map(markdown_cell, reasons)),
                 f"{result.seconds:.1f}" if result.status == "built" else "",
                 f"`{result.digest[:_DIGEST]}`" if result.digest else "",
             )
         )
-    warnings = "".join(f"> {_cell(line)}\n\n" for each in headlines for line in each.splitlines())
+    warnings = "".join(f"> {markdown_cell(line)}\n\n" for each in headlines for line in each.splitlines())
     table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
     return f"{warnings}{table}\n"
 
 
-def _cell(text: str) -> str:
+def markdown_cell(text: str) -> str:
     """Escape a text for a cell of a Markdown table, on one line."""
     return re.sub(r"([\\|`*_<>\[\]])", r"\\\1", text).replace("\r", " ").replace("\n", "<br>")
 

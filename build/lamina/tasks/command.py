@@ -76,8 +76,9 @@ class CliCommand:
         help: One line; after an empty line there may be more.
         flags: In the order in which they choose their short names.
         fixed: Fields of `Flags` that the command sets itself.
-        quiet: Whether standard output has no messages to people, from the flags' values by name.
-        only_result: Whether messages to people always go to standard error.
+        prints_json: Whether standard output gets the JSON object alone, from the flags' values by name.
+        only_result: Whether standard output gets the result alone, and messages to people go to standard
+            error.
         words: The flag that takes the words after the command: ``plan a b`` is ``plan --image a --image b``.
             Only `lamina` reads them, Invoke does not.
     """
@@ -87,8 +88,8 @@ class CliCommand:
     help: str
     flags: tuple[Flag, ...] = ()
     fixed: Mapping[str, bool] = field(default_factory=dict)
-    quiet: Callable[[Mapping[str, object]], bool] = lambda given: bool(given.get("json"))
-    only_result: bool = False
+    prints_json: Callable[[Mapping[str, object]], bool] = lambda given: bool(given.get("json"))
+    only_result: Callable[[Mapping[str, object]], bool] = lambda _: False
     words: str = "image"
 
     @property

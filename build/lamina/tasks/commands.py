@@ -19,6 +19,8 @@ NOT_EMPTY = 7
 """Exit code of a check: there is something to do, or to deploy."""
 SMOKE_MEMORY, SMOKE_TIMEOUT = 1024, 30
 """Default memory (MB) and timeout (seconds) of a function. Lambda's own defaults are 128 and 3."""
+TABLE = "table"
+"""The format of a plan for people."""
 DEPLOY_TIMEOUT = 300
 """Seconds."""
 
@@ -36,10 +38,12 @@ def _image(help: str) -> Flag:  # noqa: A002
     return Flag(name="image", positional=True, help=help)
 
 
-def _prints_a_format(given: Mapping[str, object]) -> bool:
-    """Whether `lint` prints a document for programs, so that people's lines must go elsewhere."""
-    people = given.get("output-format") in {"full", "concise", "statistics"} or given.get("output-file")
-    return bool(given.get("json")) or not people
+def _lint_prints_json(given: Mapping[str, object]) -> bool:
+    return bool(given["json"]) or (given["output-format"] == "json" and not given["output-file"])
+
+
+def _lint_prints_a_format(given: Mapping[str, object]) -> bool:
+    return given["output-format"] in {"github", "gitlab", "sarif"} and not given["output-file"]
 
 
 _BUILD = _flags(
@@ -71,11 +75,17 @@ _TABLE = (
         help="Build the Lambda images that changed, and the bases they are missing.",
     ),
     CliCommand(
-        name="plan", runs="images:plan",
+        name="plan", runs="images:plan", only_result=lambda given: given["format"] != TABLE,
         help="Show which images would be built and why, and which problems stand in the way; build nothing.",
         flags=_flags(
-            *("image", "registry", "platform", "stack", "static", "force", "offline", "upstream", "json"),
+            *("image", "registry", "platform", "stack", "static", "force", "offline", "upstream"),
+            replace(FLAGS["json"], goes_to="command"),
             switch("check", f"exit {NOT_EMPTY} when there is something to do"),
+            Flag(name="since", bare="auto",
+                 help="show which images changed since this commit instead, asking neither engine nor "
+                      "registry (without a value: since the branch began)"),
+            text("format", "table, markdown, matrix (of a job), github (outputs of a step) or paths "
+                           "(folders)", default=TABLE, field="form"),
         ),
     ),
     CliCommand(
@@ -194,7 +204,8 @@ _TABLE = (
         ),
     ),
     CliCommand(
-        name="lint", runs="linting:lint", quiet=_prints_a_format,
+        name="lint", runs="linting:lint", prints_json=_lint_prints_json,
+        only_result=_lint_prints_a_format,
         help="Find faults in Dockerfiles that defeat the cache or fail on Lambda; --fix fixes them.",
         flags=_flags(
             "image",
@@ -293,7 +304,8 @@ _TABLE = (
         ),
     ),
     CliCommand(
-        name="outputs", runs="handing:outputs", fixed={"offline": True}, only_result=True,
+        name="outputs", runs="handing:outputs", fixed={"offline": True},
+        only_result=lambda _: True,
         help="Print the images that functions should run, by digest, for Terraform, CDK or a shell; works "
              "offline.",
         flags=_flags(

@@ -44,15 +44,16 @@ def run_command(command: CliCommand, values: Mapping[str, Given]) -> int:
         return {flag.parameter: value for flag, value in found.items() if flag.goes_to in targets}
 
     fields: dict[str, Any] = {**of("setting", "flags"), **command.fixed}
+    given = {flag.name: value for flag, value in found.items()}
     module, _, name = command.runs.partition(":")
     function = getattr(import_module(f"lamina.tasks.{module}"), name)
     return run_in_session(
         command.name,
         Flags(**fields),
         lambda session: function(session, **of("command")),
-        json=command.quiet({flag.name: value for flag, value in found.items()}),
+        json=command.prints_json(given),
         plain=bool(of("screen").get("plain")),
-        stream=sys.stderr if command.only_result else None,
+        stream=sys.stderr if command.only_result(given) else None,
     )
 
 

@@ -5,16 +5,34 @@ from __future__ import annotations
 from lamina.flow.plan import make_plan_only
 from lamina.flow.session import Session
 from lamina.report.document import plan_documents
-from lamina.tasks.commands import NOT_EMPTY
+from lamina.tasks.commands import NOT_EMPTY, TABLE
 from lamina.tasks.frame import report
 
 
-def plan(session: Session, *, check: bool) -> int:
-    """Show the plan; with ``check`` end with `NOT_EMPTY` if there is something to do."""
+def plan(session: Session, *, json: bool, check: bool, since: str | None, form: str) -> int:
+    """Show the plan, or what changed since a commit; with ``check`` end with `NOT_EMPTY` if not empty."""
+    if since or form != TABLE:
+        return _plan_for_others(session, since, form, json=json, check=check)
     found = make_plan_only(session)
     session.screen.plan(found)
     session.screen.finish("plan", ok=True, images=plan_documents(found))
     return NOT_EMPTY if check and not found.empty else 0
+
+
+def _plan_for_others(session: Session, since: str | None, form: str, *, json: bool, check: bool) -> int:
+    """Show affected images: those that changed since a commit, or those that the plan would build."""
+    from lamina.affected.formats import affected_documents, check_format, render, show_affected
+    from lamina.affected.since import affected_since, planned
+
+    check_format(form, json=json)
+    found = affected_since(session, since) if since else planned(make_plan_only(session))
+    session.screen.notes(found.notes)
+    if form == TABLE:
+        show_affected(session.screen, found)
+        session.screen.finish("plan", ok=True, images=affected_documents(found.changed), since=found.revision)
+    else:
+        session.screen.text(render(form, found.changed))
+    return NOT_EMPTY if check and found.changed else 0
 
 
 def build_all(session: Session) -> int:

@@ -1,0 +1,1 @@
+"""Which images a change concerns, for tests, jobs, reviewers and comments that depend on it."""

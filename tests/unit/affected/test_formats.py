@@ -1,0 +1,80 @@
+"""Affected images for programs and comments."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lamina.affected.formats import affected_documents, check_format, render
+from lamina.affected.image import AffectedImage, waves
+from lamina.errors import ConfigError
+
+BASE = AffectedImage(
+    name="base",
+    how="changed",
+    reasons=("a|b modified",),
+    kind="base",
+    platform="linux/amd64",
+    folders=("lib",),
+)
+APP = AffectedImage(
+    name="app",
+    how="build",
+    reasons=("1", "2", "3", "4"),
+    kind="lambda",
+    platform="linux/arm64",
+    functions=("app-dev", "app-two"),
+    parents=("base", "elsewhere"),
+    folders=("app", "lib"),
+)
+GONE = AffectedImage(name="gone", how="removed", reasons=("only main has it",))
+ALL = (BASE, APP, GONE)
+
+
+def test_a_wave_follows_those_of_its_bases() -> None:
+    assert waves(ALL) == {"base": 0, "app": 1, "gone": 0}
+    assert [each["wave"] for each in affected_documents(ALL)] == [0, 1, 0]
+
+
+def test_a_matrix_has_the_images_to_build_with_bases_first() -> None:
+    assert json.loads(render("matrix", ALL)) == {
+        "include": [
+            {"image": "base", "kind": "base", "platform": "linux/amd64", "wave": 0},
+            {"image": "app", "kind": "lambda", "platform": "linux/arm64", "wave": 1},
+        ]
+    }
+    assert render("matrix", ()) == '{"include": []}\n'
+
+
+def test_outputs_of_a_step_are_one_line_each() -> None:
+    lines = dict(line.split("=", 1) for line in render("github", ALL).splitlines())
+
+    assert {name: json.loads(value) for name, value in lines.items() if name != "matrix"} == {
+        "any": True,
+        "images": ["base", "app"],
+        "functions": ["app-dev", "app-two"],
+        "folders": ["lib", "app"],
+    }
+    assert render("github", (GONE,)).startswith("any=false\n")
+
+
+def test_paths_are_all_folders_once() -> None:
+    assert render("paths", ALL) == "lib\napp\n"
+
+
+def test_markdown_escapes_and_shortens() -> None:
+    text = render("markdown", ALL)
+
+    assert text.startswith("**3 images change**\n\n| image |")
+    assert "| base | changed | a\\|b modified |  |\n" in text
+    assert "1<br>2<br>3<br>and 1 more | app-dev<br>app-two |" in text
+    assert render("markdown", ()) == "No image changes.\n"
+
+
+def test_a_format_is_known_and_shares_standard_output_with_nothing() -> None:
+    check_format("table", json=True)
+    with pytest.raises(ConfigError, match="did you mean matrix"):
+        check_format("matrx", json=False)
+    with pytest.raises(ConfigError, match="both want standard output"):
+        check_format("paths", json=True)
