@@ -96,7 +96,8 @@ def _nested_strings(text: str) -> Iterator[Trait]:
         kind = tokenize.tok_name[token.type]
         inside = kind not in {"FSTRING_MIDDLE", "FSTRING_END"}
         if quotes and inside and (quotes[-1] in token.string or "\\" in token.string):
-            yield Trait("syntax", token.start[0], "3.12 f-string with its own quotes or a backslash inside", sure=True)
+            subject = "3.12 f-string with its own quotes or a backslash inside"
+            yield Trait("syntax", token.start[0], subject, sure=True)
             return
         if kind == "FSTRING_START":
             quotes.append(token.string.lstrip("fFrR"))
