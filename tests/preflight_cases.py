@@ -78,6 +78,18 @@ WORKSPACE = {
 }
 
 
+CLOSURE = (
+    PY
+    + "AS deps\nRUN pip install uv==0.13.9\nRUN --mount=type=bind,source=uv.lock,target=uv.lock \\\n"
+    + "    --mount=type=bind,source=pyproject.toml,target=pyproject.toml \\\n"
+    + "    uv export --frozen --no-dev --no-emit-workspace --package app -o /r.txt && \\\n"
+    + "    uv pip install --target /deps -r /r.txt\n"
+    + PY
+    + "COPY --from=deps /deps /var/task\n"
+).replace("3.13\nAS", "3.13 AS")
+"""What a member requires from elsewhere, installed from the lock."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """A tree and the finding about it.
@@ -376,6 +388,19 @@ _INSTALLS: dict[str, Case] = {
     "right: one member": right(
         PY + UV + "ENV UV_PROJECT_ENVIRONMENT=/var/lang\nCOPY pyproject.toml uv.lock ./\n"
         "COPY packages/lib packages/lib\nRUN uv sync --frozen --package lib --inexact\n" + PUT + CMD,
+        **WORKSPACE,
+    ),
+    "member left out": certain(
+        "LAM650",
+        CLOSURE + PUT + "COPY packages/lib/lib /var/task/lib\n" + CMD,
+        "packages/other",
+        **WORKSPACE,
+    ),
+    "right: all members are copied": right(
+        CLOSURE
+        + PUT
+        + "COPY packages/lib/lib /var/task/lib\nCOPY packages/other/other /var/task/other\n"
+        + CMD,
         **WORKSPACE,
     ),
     "newer glibc": likely(

@@ -78,6 +78,7 @@ UNSEEN: Mapping[str, str] = {
     "LAM624": "is about a build that does not happen",
     "LAM625": "the tool is asked: test_preflight_tools.py",
     "LAM631": "needs uv in the image",
+    "LAM650": "needs uv and packages of the index; the image builds, and lacks a package",
     "LAM626": "needs another C library and packages of the index",
 }
 """Rules of which the engine cannot show a tree without the network, with the reason."""

@@ -47,7 +47,8 @@ WINGS: dict[str, tuple[str, ...]] = {
     "lint": (),
     "size": (),
     "smoke": (),
-    "adopt": ("lint",),
+    "workspace": ("lint",),
+    "adopt": ("lint", "workspace"),
     "deploy": ("smoke",),
 }
 """Wing (one feature: its rules, its flow, what it shows) -> the other wings that it may import."""

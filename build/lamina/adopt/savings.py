@@ -14,6 +14,7 @@ _WITH_VALUE = frozenset(
     {
         *("-r", "--requirement", "-c", "--constraint", "-t", "--target", "--prefix", "--root", "--python"),
         *("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--platform", "--python-version"),
+        *("--link-mode", "--python-platform"),
     }
 )
 

@@ -11,7 +11,9 @@ from lamina.adopt.unfiltered import ContextFiles
 from lamina.decide.weight import amount
 from lamina.identify.tree import shown
 from lamina.json_data import Json, JsonDocument
+from lamina.lint.edits import diff
 from lamina.report.console import Screen
+from lamina.workspace.dockerfiles import ProposedDockerfile
 
 _SHOWN = 3
 _MARKS = {"done": "[x]", "not yet": "[ ]", "not applicable": "[-]"}
@@ -67,10 +69,22 @@ def _context_document(context: ContextFiles) -> dict[str, int]:
     return {"bytes": context.size, "files": len(context.files)}
 
 
+def show_dockerfiles(screen: Screen, found: Iterable[ProposedDockerfile]) -> None:
+    """Show the Dockerfiles for members of a workspace that have none."""
+    for each in found:
+        screen.diff(diff(each.path, None, each.text))
+
+
+def dockerfile_documents(found: Iterable[ProposedDockerfile]) -> list[dict[str, str]]:
+    """Return the proposed Dockerfiles."""
+    return [{"path": each.path, "member": each.member, "text": each.text} for each in found]
+
+
 def show_adoption(screen: Screen, found: Adoption) -> None:
     """Show the proposal, its plan or its problems, and possible savings."""
     if found.configured:
-        screen.say(f"already configured: {', '.join(found.configured)}; nothing to write")
+        rest = "" if found.toml else "; nothing to write"
+        screen.say(f"already configured: {', '.join(found.configured)}{rest}")
     screen.notes(found.proposal.notes)
     if found.toml:
         screen.say(f"{found.toml}\n")

@@ -20,6 +20,7 @@ _VALUED = frozenset({
     "--src", "--cache-dir", "--timeout", "--retries", "--proxy", "--trusted-host", "--cert", "--client-cert",
     "--no-binary", "--only-binary", "--progress-bar", "--root-user-action", "--upgrade-strategy", "--report",
     "--log", "--python", "--config-settings", "-C", "-e", "--editable", "-d", "--use-feature",
+    "--link-mode", "--python-platform", "--index-strategy", "--keyring-provider",
 })
 # fmt: on
 

@@ -114,6 +114,11 @@ class UvLock:
         """Local projects: name -> folder relative to the lock."""
         return {self._package(index).name: folder for index, folder in self._folders.items()}
 
+    def is_package(self, name: str) -> bool:
+        """Whether a local project is a package that can be installed, and not only a list of requirements."""
+        found = [self._package(index) for index in self._named.get(name, ()) if index in self._folders]
+        return any("virtual" not in each.data["source"] for each in found)
+
     def excerpt(self, selection: Selection) -> str:
         """Return a lock from which uv installs the same for a selection."""
         reached = self._reach(selection)

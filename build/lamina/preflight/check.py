@@ -12,6 +12,7 @@ from lamina.identify.layout import StageLayouts
 from lamina.identify.readings import Readings
 from lamina.identify.runnable import Runnable
 from lamina.preflight import (
+    closure,
     command,
     entry_script,
     environment,
@@ -33,6 +34,7 @@ _SUBJECTS = (
     tools,
     requirements,
     workspace,
+    closure,
     libraries,
     places,
     source,
@@ -50,6 +52,7 @@ _CHECKS: tuple[Callable[[ImageView], Iterator[Fault]], ...] = (
     requirements.lost_faults,
     requirements.moving_faults,
     workspace.member_faults,
+    closure.closure_faults,
     libraries.library_faults,
     places.unused_faults,
     places.private_faults,

@@ -1,4 +1,4 @@
-"""Commands that adopt a repository: init, ignore, phases."""
+"""Commands that adopt a repository: init, ignore, sync, phases."""
 
 from __future__ import annotations
 
@@ -9,16 +9,27 @@ from lamina.tasks.commands import FINDINGS
 
 def init(session: Session, *, write: bool) -> int:
     """Propose a configuration; with ``write`` add it to pyproject.toml."""
-    from lamina.adopt.init import adopt, write_configuration
-    from lamina.adopt.show import adoption_documents, gain_documents, show_adoption
+    from lamina.adopt.init import adopt, missing_dockerfiles, write_configuration, write_dockerfiles
+    from lamina.adopt.show import (
+        adoption_documents,
+        dockerfile_documents,
+        gain_documents,
+        show_adoption,
+        show_dockerfiles,
+    )
 
-    found = adopt(session)
+    proposed = missing_dockerfiles(session)
+    show_dockerfiles(session.screen, proposed)
+    if write:
+        write_dockerfiles(session, proposed)
+    found = adopt(session, proposed)
     show_adoption(session.screen, found)
     written = write and found.text is not None
     if found.text is not None and write:
         session.screen.say(f"written: {write_configuration(session, found.text)}")
     documents = adoption_documents(found)
     extra = {"findings": [str(each) for each in found.findings], **gain_documents(found)}
+    extra["dockerfiles"] = dockerfile_documents(proposed)
     session.screen.finish("init", ok=True, images=documents, toml=found.toml, written=written, **extra)
     return 0
 
@@ -41,6 +52,27 @@ def ignore(session: Session, *, write: bool, check: bool) -> int:
     documents = ignore_documents(found)
     session.screen.finish("ignore", ok=not rotten, images=documents, written=list(written))
     return FINDINGS if rotten else 0
+
+
+def sync(session: Session, *, check: bool, dry_run: bool) -> int:
+    """Write or check the marked lines of Dockerfiles; a check that fails ends with `FINDINGS`."""
+    from lamina.report.figures import counted
+    from lamina.workspace.show import dockerfile_documents, show_changes
+    from lamina.workspace.sync import stale_problems, sync_dockerfiles, write_dockerfiles
+
+    found = sync_dockerfiles(session)
+    stale = stale_problems(found) if check else ()
+    if check:
+        session.screen.error(LaminaError(*stale))
+        session.screen.say(f"{counted(len(found), 'Dockerfile')}, {len(stale)} out of date")
+    else:
+        show_changes(session.screen, found)
+    written = () if check or dry_run else write_dockerfiles(found)
+    if not check:
+        session.screen.say(_written(written))
+    documents = dockerfile_documents(found)
+    session.screen.finish("sync", ok=not stale, images=documents, written=list(written))
+    return FINDINGS if stale else 0
 
 
 def phases(session: Session) -> int:

@@ -156,6 +156,17 @@ _TABLE = (
         ),
     ),
     CliCommand(
+        name="sync", runs="adopting:sync",
+        help="Write the marked lines of each Dockerfile from the members of the uv workspace: what it copies "
+             "and mounts.",
+        flags=_flags(
+            "image",
+            switch("check", f"exit {FINDINGS} when a Dockerfile is out of date, and write nothing"),
+            switch("dry-run", "show the changes as a diff, and write nothing"),
+            "json",
+        ),
+    ),
+    CliCommand(
         name="phases", runs="adopting:phases",
         help="Print the state of the three phases: each step, whether it is done, and the next command if "
              "not.",
@@ -394,7 +405,7 @@ COMMANDS: Mapping[str, CliCommand] = {each.name: each for each in _TABLE}
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Every day": ("plan", "build", "why", "watch", "smoke", "size"),
     "In CI": ("build-all", "push", "lint", "check", "outputs", "tag", "report", "audit", "verify"),
-    "Adopting": ("init", "config", "ignore", "lock", "rule"),
+    "Adopting": ("init", "config", "ignore", "sync", "lock", "rule"),
     "AWS": ("login", "deploy", "status", "gc", "ecr.setup", "codebuild.setup", "codebuild.build"),
     "Phases": ("phases", "phase1", "phase2", "phase3", "build-base", "build-lambda", "pull", "stable"),
     "Engine": ("engine.up", "engine.down", "engine.status", "registry.up", "registry.down"),

@@ -18,3 +18,10 @@ def test_an_install_written_alike_in_two_images_is_found(repo: Repo) -> None:
 
     where = {name: f"dockerfiles/{name}/Dockerfile:2" for name in ("a", "b")}
     assert {each.package: each.images for each in found} == {"/tmp/pkg": where, "boto3>=1": where}
+
+
+def test_the_values_of_uvs_options_are_not_packages(repo: Repo) -> None:
+    for name in ("a", "b"):
+        repo.image(name, "FROM scratch", "RUN uv pip install --link-mode copy --python-platform linux boto3")
+
+    assert [each.package for each in repeated_installs(repo.graph().nodes.values())] == ["boto3"]

@@ -1,0 +1,1 @@
+"""Keep the Dockerfiles of a uv workspace in step with its members."""

@@ -1,0 +1,123 @@
+"""Dockerfiles for members of a workspace that have a handler and no Dockerfile yet."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lamina.workspace.blocks import END, TASK_ROOT, copy_lines, mark, mount_lines
+from lamina.workspace.members import Member, UvWorkspace
+
+_UV = "uv==0.13.9"
+_PYTHONS = ((3, 13), (3, 14), (3, 12), (3, 11), (3, 10))
+"""Python versions of Lambda's runtimes, the preferred one first."""
+_CLAUSE = re.compile(r"(>=|<=|==|~=|!=|<|>)\s*(\d+)\.(\d+)(?:\.[\d*]+)*")
+_TEMPLATE = """\
+# {name}. `lamina sync` keeps the marked lines in step with the workspace.
+FROM --platform=$BUILDPLATFORM {runtime} AS deps
+ARG TARGETARCH
+RUN --mount=type=cache,target=/root/.cache/pip \\
+    python3 -m pip install --quiet --root-user-action=ignore {uv}
+RUN --mount=type=cache,target=/root/.cache/uv \\
+    {mount_mark}
+{mounts}
+    {end}
+    arch=x86_64; if [ "$TARGETARCH" = arm64 ]; then arch=aarch64; fi; \\
+    mkdir -p /rootfs{root} && \\
+    uv export --quiet --frozen --no-dev --no-emit-workspace --package {name} -o /tmp/requirements.txt && \\
+    uv pip install --target /rootfs{root} --python-platform "$arch-manylinux_2_28" \\
+    --compile-bytecode --link-mode=copy -r /tmp/requirements.txt
+
+FROM {runtime}
+COPY --link --from=deps /rootfs/ /
+{copy_mark}
+{copies}
+{end}
+CMD ["{handler}"]
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposedDockerfile:
+    """A Dockerfile to write. path: relative to the workspace."""
+
+    member: str
+    path: str
+    text: str
+
+
+def propose_dockerfiles(workspace: UvWorkspace, existing: Iterable[str]) -> tuple[ProposedDockerfile, ...]:
+    """Return Dockerfiles for members with a handler that no Dockerfile installs.
+
+    existing: the paths of the repository's Dockerfiles.
+    """
+    texts = [_text(workspace.root / path) for path in existing]
+    return tuple(
+        _proposed(workspace, member, member.handler)
+        for member in workspace.members.values()
+        if member.handler
+        and member.folder != "."
+        and not any(_serves(text, member) for text in texts)
+        and not (workspace.root / member.folder / "Dockerfile").exists()
+    )
+
+
+def _proposed(workspace: UvWorkspace, member: Member, handler: str) -> ProposedDockerfile:
+    python = ".".join(map(str, _python(workspace)))
+    copies = [line for each in workspace.closure(member.name) for line in copy_lines(each, ".", TASK_ROOT)]
+    text = _TEMPLATE.format(
+        name=member.name,
+        runtime=f"public.ecr.aws/lambda/python:{python}",
+        uv=_UV,
+        mount_mark=mark("mount", member.name),
+        mounts="\n".join(f"    {line}" for line in mount_lines((member,), ".")),
+        end=END,
+        root=TASK_ROOT,
+        copy_mark=mark("copy", member.name),
+        copies="\n".join(copies),
+        handler=handler,
+    )
+    return ProposedDockerfile(member=member.name, path=f"{member.folder}/Dockerfile", text=text)
+
+
+def _serves(text: str, member: Member) -> bool:
+    """Whether a Dockerfile is about a member: it installs it, or copies its files."""
+    installs = re.search(rf"--package[= ]{re.escape(member.name)}(?![\w.-])", text)
+    return bool(installs or re.search(rf"(?:^|[\s=./]){re.escape(member.folder)}(?:/|\s)", text))
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _python(workspace: UvWorkspace) -> tuple[int, int]:
+    """Return the runtime's version: the one in ``.python-version``, else one that the workspace allows."""
+    pinned = re.match(r"(?:cpython-)?(\d+)\.(\d+)", _text(workspace.root / ".python-version").strip())
+    if pinned and (int(pinned[1]), int(pinned[2])) in _PYTHONS:
+        return int(pinned[1]), int(pinned[2])
+    try:
+        lock = tomllib.loads(_text(workspace.root / "uv.lock").partition("[[package]]")[0])
+    except tomllib.TOMLDecodeError:
+        lock = {}
+    clauses = _CLAUSE.findall(str(lock.get("requires-python", "")))
+    allowed = (each for each in _PYTHONS if all(_allows(each, *clause) for clause in clauses))
+    return next(allowed, _PYTHONS[0])
+
+
+def _allows(version: tuple[int, int], operator: str, major: str, minor: str) -> bool:
+    bound = (int(major), int(minor))
+    return {
+        ">=": version >= bound,
+        ">": version >= bound,
+        "<=": version <= bound,
+        "<": version < bound,
+        "==": version == bound,
+        "~=": version[0] == bound[0] and version >= bound,
+        "!=": True,
+    }[operator]

@@ -1,0 +1,205 @@
+"""`lamina init` and `lamina sync` on a uv workspace, from the command line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+
+import pytest
+
+from uv_workspace import WORKSPACE, dockerfile
+
+from ..conftest import Repo
+from .conftest import Command
+
+Capture = pytest.CaptureFixture[str]
+HANDLER = "def handler(event, context): ...\n"
+
+
+@pytest.fixture
+def workspace(repo: Repo) -> Repo:
+    shutil.copytree(WORKSPACE, repo.root, dirs_exist_ok=True)
+    for package in ("common", "store"):
+        repo.write(f"packages/{package}/src/{package}/__init__.py")
+    repo.write("packages/web/web/__init__.py")
+    repo.write("packages/web/tests/__init__.py")
+    for member in ("ingest", "report"):
+        repo.write(f"functions/{member}/handler.py", HANDLER)
+        repo.write(f"functions/{member}/test_handler.py", HANDLER)
+    return repo
+
+
+@pytest.fixture
+def written(workspace: Repo, lamina: Command, capsys: Capture) -> Repo:
+    assert lamina("init", "--write") == 0
+    capsys.readouterr()
+    return workspace
+
+
+def copies(repo: Repo, member: str) -> list[str]:
+    lines = (repo.root / f"functions/{member}/Dockerfile").read_text().splitlines()
+    return [each for each in lines if each.startswith("COPY --link ") and "--from" not in each]
+
+
+def require_web(repo: Repo) -> None:
+    """Let the member `store` require the member `web`, as `uv add` and `uv lock` do."""
+    first, then = '    { name = "common" },\n', '    { name = "numpy", version = "1'
+    repo.edit("uv.lock", first + then, f'{first}    {{ name = "web" }},\n{then}')
+
+
+def test_init_proposes_a_dockerfile_for_each_handler(
+    workspace: Repo, lamina: Command, capsys: Capture
+) -> None:
+    assert lamina("init", "--json") == 0
+
+    document = json.loads(capsys.readouterr().out)
+    assert [each["path"] for each in document["dockerfiles"]] == [
+        "functions/ingest/Dockerfile",
+        "functions/report/Dockerfile",
+    ]
+    assert not list(workspace.root.rglob("Dockerfile"))
+
+
+def test_what_init_writes_is_declared_planned_and_without_findings(
+    written: Repo, lamina: Command, capsys: Capture
+) -> None:
+    tables = tomllib.loads((written.root / "pyproject.toml").read_text())["tool"]["lamina"]["images"]
+    assert tables.keys() == {"ingest", "report"}
+    assert copies(written, "ingest") == [
+        "COPY --link packages/common/src/common/ /var/task/common/",
+        "COPY --link packages/store/src/store/ /var/task/store/",
+        "COPY --link functions/ingest/handler.py /var/task/",
+    ]
+    assert copies(written, "report")[0] == "COPY --link packages/web/web/ /var/task/web/"
+    assert lamina("ignore", "--write") == 0
+    assert lamina("lint") == 0
+    assert lamina("plan", "--offline", "--json") == 0
+    assert lamina("sync", "--check") == 0
+    assert "2 Dockerfiles, 0 out of date" in capsys.readouterr().out
+
+
+def test_the_lock_of_such_an_image_is_an_excerpt(written: Repo) -> None:
+    before = written.fingerprints()
+    written.edit("uv.lock", "httpx-0", "httpx_0")
+
+    after = written.fingerprints()
+
+    assert {name for name in before if before[name] != after[name]} == {"report"}
+
+
+def test_a_member_that_is_added_later_is_declared_too(
+    written: Repo, lamina: Command, capsys: Capture
+) -> None:
+    (written.root / "functions/report/Dockerfile").unlink()
+    text = (written.root / "pyproject.toml").read_text()
+    written.write("pyproject.toml", text[: text.index("[tool.lamina.images.report]")])
+
+    assert lamina("init", "--write") == 0
+
+    assert tomllib.loads((written.root / "pyproject.toml").read_text()) == tomllib.loads(text)
+    assert "already configured: ingest\n" in capsys.readouterr().out
+
+
+def test_a_member_with_a_dockerfile_or_without_a_certain_handler_gets_none(
+    workspace: Repo, lamina: Command, capsys: Capture
+) -> None:
+    workspace.write("docker/one/Dockerfile", dockerfile("ingest"))
+    workspace.write("functions/report/one.py", HANDLER)
+    workspace.move("functions/report/handler.py", "functions/report/two.py")
+
+    assert lamina("init", "--json") == 0
+
+    assert json.loads(capsys.readouterr().out)["dockerfiles"] == []
+
+
+def test_a_required_member_is_copied_everywhere(written: Repo, lamina: Command, capsys: Capture) -> None:
+    require_web(written)
+
+    assert lamina("plan", "--offline") == 2
+    assert (
+        "ingest requires web of the workspace, and nothing of packages/web is copied"
+        in capsys.readouterr().err
+    )
+    assert lamina("sync", "--check") == 6
+    assert "functions/ingest/Dockerfile: the marked lines are not those" in capsys.readouterr().err
+    assert lamina("sync", "--dry-run") == 0
+    assert "+COPY --link packages/web/web/ /var/task/web/" in capsys.readouterr().out
+    assert lamina("sync", "--check") == 6
+    assert lamina("sync") == 0
+    assert copies(written, "ingest")[2] == "COPY --link packages/web/web/ /var/task/web/"
+    assert lamina("sync", "--check") == 0
+    assert lamina("plan", "--offline") == 0
+
+
+def test_lines_between_marks_are_put_right_and_the_others_kept(written: Repo, lamina: Command) -> None:
+    path = "functions/ingest/Dockerfile"
+    before = (written.root / path).read_text()
+    written.edit(path, "COPY --link packages/store/src/store/ /var/task/store/\n", "")
+    written.edit(path, "    --mount=type=bind,source=pyproject.toml,target=pyproject.toml \\\n", "")
+    written.edit(path, "CMD", "# mine\nCMD")
+
+    assert lamina("sync") == 0
+
+    assert (written.root / path).read_text() == before.replace("CMD", "# mine\nCMD")
+
+
+def test_marks_choose_another_folder_and_all_members(written: Repo, lamina: Command) -> None:
+    path = "functions/ingest/Dockerfile"
+    written.edit(path, "copy ingest", "copy ingest into /function")
+    written.edit(path, "mount ingest", "mount ingest with all members")
+
+    assert lamina("sync") == 0
+
+    text = (written.root / path).read_text()
+    assert "COPY --link packages/common/src/common/ /function/common/" in text
+    assert "source=packages/web/pyproject.toml,target=packages/web/pyproject.toml" in text
+
+
+def test_a_dockerfile_that_installs_one_member_gets_marks(
+    workspace: Repo, lamina: Command, capsys: Capture
+) -> None:
+    text = dockerfile("ingest")
+    workspace.write("dockerfiles/ingest/Dockerfile", text)
+
+    assert lamina("sync") == 0
+
+    lines = (workspace.root / "dockerfiles/ingest/Dockerfile").read_text().splitlines()
+    assert lines[lines.index("# lamina sync: copy ingest") :] == [
+        "# lamina sync: copy ingest",
+        "COPY --link packages/common/src/common/ /var/task/common/",
+        "COPY --link packages/store/src/store/ /var/task/store/",
+        "COPY --link functions/ingest/handler.py /var/task/",
+        "# lamina sync: end",
+        'CMD ["handler.handler"]',
+    ]
+    assert sum("handler.py" in line for line in lines) == 1
+
+
+def test_all_faults_of_marks_are_reported_at_once(written: Repo, lamina: Command, capsys: Capture) -> None:
+    written.edit("functions/ingest/Dockerfile", "copy ingest", "copy injest")
+    written.edit("functions/ingest/Dockerfile", "mount ingest", "shake ingest")
+    written.edit("functions/report/Dockerfile", "# lamina sync: end\nCMD", "CMD")
+
+    assert lamina("sync") == 2
+
+    shown = capsys.readouterr().err
+    assert "injest is not a member of the workspace" in shown
+    assert "unknown block: # lamina sync: shake ingest" in shown
+    assert "functions/report/Dockerfile:20: the block is not ended" in shown
+
+
+def test_a_workspace_without_a_lock_says_what_to_run(
+    workspace: Repo, lamina: Command, capsys: Capture
+) -> None:
+    (workspace.root / "uv.lock").unlink()
+
+    assert lamina("init") == 2
+    assert "uv.lock: the workspace has no lock\n  next: run uv lock" in capsys.readouterr().err
+
+
+def test_a_project_that_is_not_a_workspace_has_nothing_to_sync(
+    app: Repo, lamina: Command, capsys: Capture
+) -> None:
+    assert lamina("sync") == 3
+    assert "not a workspace of uv" in capsys.readouterr().err
