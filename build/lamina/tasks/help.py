@@ -8,7 +8,8 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from lamina.tasks.command import CliCommand, Flag
-from lamina.tasks.commands import COMMANDS, EVERY_DAY, GROUPS
+from lamina.tasks.commands import COMMANDS
+from lamina.tasks.groups import EVERY_DAY, GROUPS
 
 _WIDTH = 80
 _INDENT, _GAP = "  ", 3

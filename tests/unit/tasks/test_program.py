@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from lamina.tasks.commands import COMMANDS, GROUPS
+from lamina.tasks.commands import COMMANDS
+from lamina.tasks.groups import GROUPS
 
 from ..conftest import Repo
 from .conftest import Command
