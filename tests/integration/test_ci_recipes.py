@@ -81,6 +81,7 @@ def test_a_recipe_fits_the_schema_of_its_ci_system(name: str) -> None:
 def test_the_workflows_of_this_project_fit_the_schema_of_github() -> None:
     check_schema("vendor.github-workflows", *sorted((ROOT / ".github/workflows").glob("*.yml")))
     check_schema("vendor.dependabot", ROOT / ".github/dependabot.yml")
+    check_schema("vendor.github-actions", ROOT / "action.yml")
 
 
 def test_the_buildspec_has_only_keys_of_codebuild() -> None:
