@@ -3,18 +3,45 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, overload
 
-Clients = Callable[[str], Any]  # "ecr", "sts", "lambda" -> boto3 client
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+    from mypy_boto3_codebuild import CodeBuildClient
+    from mypy_boto3_ecr import ECRClient
+    from mypy_boto3_ecr_public import ECRPublicClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sts import STSClient
+
 CONNECTIONS = 8
 """Requests that one client may have in flight."""
-INVOKING = "lambda-invoke"
+INVOKING: Final = "lambda-invoke"
 """The client that invokes functions: it waits as long as one may run, and never retries."""
-PUBLIC = "ecr-public"
+PUBLIC: Final = "ecr-public"
 """The client of ECR Public. Its token is optional, so it has a short timeout and no retry."""
 _LONGEST_CALL = 905.0  # seconds; a function may run for 900
+
+
+class Clients(Protocol):
+    """Returns the boto3 client of a service."""
+
+    @overload
+    def __call__(self, service: Literal["codebuild"], /) -> CodeBuildClient: ...
+    @overload
+    def __call__(self, service: Literal["ecr"], /) -> ECRClient: ...
+    @overload
+    def __call__(self, service: Literal["ecr-public"], /) -> ECRPublicClient: ...
+    @overload
+    def __call__(self, service: Literal["lambda", "lambda-invoke"], /) -> LambdaClient: ...
+    @overload
+    def __call__(self, service: Literal["logs"], /) -> CloudWatchLogsClient: ...
+    @overload
+    def __call__(self, service: Literal["s3"], /) -> S3Client: ...
+    @overload
+    def __call__(self, service: Literal["sts"], /) -> STSClient: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +62,9 @@ def boto_clients(access: Access) -> Clients:
     Clients use AWS' standard retry mode with five attempts; `INVOKING` and `PUBLIC` make one.
     """
     lock = threading.RLock()
-    made: dict[str, Any] = {}
+    made: dict[str, BaseClient] = {}
 
-    def client(service: str) -> Any:
+    def client(service: str, /) -> Any:
         with lock:  # sessions are not thread-safe, clients are
             if service not in made:
                 made[service] = _client(access, service)
@@ -46,7 +73,7 @@ def boto_clients(access: Access) -> Clients:
     return client
 
 
-def _client(access: Access, service: str) -> Any:
+def _client(access: Access, service: str) -> BaseClient:
     import boto3
     from botocore.config import Config
 
@@ -69,4 +96,5 @@ def _client(access: Access, service: str) -> Any:
             aws_session_token=taken["SessionToken"],
             region_name=access.region or session.region_name,
         )
-    return session.client("lambda" if calls else service, config=config)  # type: ignore[call-overload]
+    made: BaseClient = session.client("lambda" if calls else service, config=config)  # type: ignore[call-overload]
+    return made

@@ -7,11 +7,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from lamina.aws.clients import Clients
 from lamina.aws.errors import aws_errors
 from lamina.errors import AwsError
+from lamina.json_data import JsonTable
+
+if TYPE_CHECKING:
+    from mypy_boto3_codebuild import CodeBuildClient
+    from mypy_boto3_codebuild.type_defs import (
+        BuildPhaseTypeDef,
+        BuildTypeDef,
+        CreateProjectInputTypeDef,
+        StartBuildInputTypeDef,
+        UpdateProjectInputTypeDef,
+    )
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.literals import BucketLocationConstraintType
+    from mypy_boto3_s3.type_defs import LifecycleRuleTypeDef
 
 SETUP = "invoke codebuild.setup"
 IN_PROGRESS = "IN_PROGRESS"
@@ -98,7 +112,7 @@ class CodeBuild:
             return str(self._client.meta.region_name)
 
     @property
-    def _client(self) -> Any:
+    def _client(self) -> CodeBuildClient:
         return self._clients("codebuild")
 
     def caller(self) -> CodeBuildCaller:
@@ -107,29 +121,26 @@ class CodeBuild:
             answer = self._clients("sts").get_caller_identity()
         return CodeBuildCaller(account=str(answer["Account"]), partition=str(answer["Arn"]).split(":")[1])
 
-    def projects(self, names: Iterable[str]) -> Mapping[str, Mapping[str, Any]]:
+    def projects(self, names: Iterable[str]) -> Mapping[str, JsonTable]:
         """Return the projects that exist, by name, as AWS describes them."""
         with aws_errors(service="codebuild"):
             answer = self._client.batch_get_projects(names=list(names))
-        return {str(each["name"]): each for each in answer.get("projects", ())}
+        return {str(each["name"]): cast("JsonTable", each) for each in answer.get("projects", ())}
 
-    def create_project(self, definition: Mapping[str, Any]) -> None:
+    def create_project(self, definition: JsonTable) -> None:
         """Create a project."""
         with aws_errors(str(definition["name"]), service="codebuild"):
-            self._client.create_project(**definition)
+            self._client.create_project(**cast("CreateProjectInputTypeDef", definition))
 
-    def update_project(self, name: str, changed: Mapping[str, Any]) -> None:
+    def update_project(self, name: str, changed: JsonTable) -> None:
         """Change some settings of a project."""
         with aws_errors(name, service="codebuild"):
-            self._client.update_project(name=name, **changed)
+            self._client.update_project(**cast("UpdateProjectInputTypeDef", {"name": name, **changed}))
 
     def start(self, request: StartRequest) -> str:
         """Start a build and return its id."""
         with self._of_project(request.project):
-            answer = self._client.start_build(
-                **_overrides(request),
-                timeoutInMinutesOverride=request.timeout,
-            )
+            answer = self._client.start_build(**_overrides(request))
         return str(answer["build"]["id"])
 
     def builds(self, ids: Iterable[str]) -> Mapping[str, Build]:
@@ -154,7 +165,7 @@ class CodeBuild:
         """
         lines: list[str] = []
         for _ in range(_PAGES):
-            following = {"nextToken": token} if token else {}
+            following: _NextPage = {"nextToken": token} if token else {}
             with aws_errors(stream.group, service="logs"):
                 client = self._clients("logs")
                 try:
@@ -181,7 +192,7 @@ class SourceBucket:
         self._clients = clients
 
     @property
-    def _client(self) -> Any:
+    def _client(self) -> S3Client:
         return self._clients("s3")
 
     def exists(self) -> bool:
@@ -204,23 +215,26 @@ class SourceBucket:
         with aws_errors(self.name, service="s3"):
             try:
                 answer = self._client.head_bucket(Bucket=self.name)
+                found, headers = answer.get("BucketRegion"), answer["ResponseMetadata"].get("HTTPHeaders", {})
             except ClientError as error:
-                if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", _FAULT) >= _FAULT:
+                metadata = error.response.get("ResponseMetadata")
+                if metadata is None or metadata.get("HTTPStatusCode", _FAULT) >= _FAULT:
                     raise
-                answer = error.response
-        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        found = answer.get("BucketRegion") or headers.get("x-amz-bucket-region")
-        return str(found) if found else None
+                found, headers = None, metadata.get("HTTPHeaders", {})
+        return found or headers.get("x-amz-bucket-region") or None
 
     def create(self, region: str) -> None:
         """Create the bucket, private by AWS' default."""
-        location = (
-            {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        )
         with aws_errors(self.name, service="s3"):
-            self._client.create_bucket(Bucket=self.name, **location)
+            if region == "us-east-1":  # S3 refuses it as a location
+                self._client.create_bucket(Bucket=self.name)
+            else:
+                place = cast("BucketLocationConstraintType", region)
+                self._client.create_bucket(
+                    Bucket=self.name, CreateBucketConfiguration={"LocationConstraint": place}
+                )
 
-    def rules(self) -> tuple[Mapping[str, Any], ...]:
+    def rules(self) -> tuple[JsonTable, ...]:
         """Return the bucket's lifecycle rules."""
         from botocore.exceptions import ClientError
 
@@ -231,13 +245,14 @@ class SourceBucket:
                 if error.response["Error"]["Code"] == "NoSuchLifecycleConfiguration":
                     return ()
                 raise
-        return tuple(answer.get("Rules", ()))
+        return tuple(cast("JsonTable", each) for each in answer.get("Rules", ()))
 
-    def set_rules(self, rules: Iterable[Mapping[str, Any]]) -> None:
+    def set_rules(self, rules: Iterable[JsonTable]) -> None:
         """Replace the bucket's lifecycle rules."""
         with aws_errors(self.name, service="s3"):
             self._client.put_bucket_lifecycle_configuration(
-                Bucket=self.name, LifecycleConfiguration={"Rules": list(rules)}
+                Bucket=self.name,
+                LifecycleConfiguration={"Rules": [cast("LifecycleRuleTypeDef", each) for each in rules]},
             )
 
     def has(self, key: str) -> bool:
@@ -302,7 +317,11 @@ def _expecting(what: str, about: str, code: str, *, service: str) -> Iterator[No
             raise AwsError.of(f"there is no {what} {about}", where="AWS", hint=f"run: {SETUP}") from error
 
 
-def _overrides(request: StartRequest) -> Mapping[str, Any]:
+class _NextPage(TypedDict, total=False):
+    nextToken: str
+
+
+def _overrides(request: StartRequest) -> StartBuildInputTypeDef:
     return {
         "projectName": request.project,
         "sourceTypeOverride": "S3",
@@ -312,10 +331,11 @@ def _overrides(request: StartRequest) -> Mapping[str, Any]:
             {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in request.environment.items()
         ],
         "idempotencyToken": request.token,
+        "timeoutInMinutesOverride": request.timeout,
     }
 
 
-def _build(document: Mapping[str, Any]) -> Build:
+def _build(document: BuildTypeDef) -> Build:
     logs = document.get("logs") or {}
     stream = None
     if logs.get("groupName") and logs.get("streamName"):
@@ -329,7 +349,7 @@ def _build(document: Mapping[str, Any]) -> Build:
     )
 
 
-def _phase(document: Mapping[str, Any]) -> Phase:
+def _phase(document: BuildPhaseTypeDef) -> Phase:
     return Phase(
         name=str(document["phaseType"]),
         status=document.get("phaseStatus"),
@@ -338,7 +358,7 @@ def _phase(document: Mapping[str, Any]) -> Phase:
     )
 
 
-def _reasons(phase: Mapping[str, Any]) -> Iterator[str]:
+def _reasons(phase: BuildPhaseTypeDef) -> Iterator[str]:
     """Yield why a phase failed, in AWS' words."""
     for context in phase.get("contexts") or ():
         if message := " ".join(str(context.get("message") or "").split()):

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         RepositoryCreationTemplateTypeDef,
         RepositoryTypeDef,
     )
-    from mypy_boto3_sts import STSClient
 
 _MOUNTING = "BLOB_MOUNTING"
 _DESCRIPTION = "made by lamina ecr.setup"
@@ -75,8 +74,7 @@ class EcrSetup:
     def identity(self) -> Identity:
         """Return the caller's identity (STS), which needs no permission."""
         with aws_errors():
-            client: STSClient = self._clients("sts")
-            answer = client.get_caller_identity()
+            answer = self._clients("sts").get_caller_identity()
             return Identity(
                 account=answer["Account"],
                 partition=answer["Arn"].split(":")[1],
@@ -210,8 +208,7 @@ class EcrSetup:
     @property
     def _ecr(self) -> ECRClient:
         with aws_errors():
-            client: ECRClient = self._clients("ecr")
-            return client
+            return self._clients("ecr")
 
 
 class _Policies(TypedDict, total=False):

@@ -6,13 +6,17 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from lamina.aws.answers import Fate, fate_of, may_pass
 from lamina.aws.clients import INVOKING, Clients
 from lamina.aws.errors import aws_errors
 from lamina.aws.live import LATEST, Alias, Allocation, Live, alias_of, live_of
 from lamina.errors import AwsError, LaminaError
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_lambda.type_defs import AliasRoutingConfigurationTypeDef, ImageConfigTypeDef
 
 _NO_PULL = re.compile(r"permission to access the (?:ECR|specified) image")
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.25, 2.0, 1.5  # seconds between two reads
@@ -88,7 +92,7 @@ class Functions:
         """
         wanted = uri.rpartition("@")[2]
 
-        def ask(client: Any, live: Live) -> None:
+        def ask(client: LambdaClient, live: Live) -> None:
             client.update_function_code(FunctionName=function, ImageUri=uri, **_revision(live))
 
         try:
@@ -105,10 +109,12 @@ class Functions:
         Lambda replaces all overrides of the image's configuration at once, so the others are sent unchanged.
         """
 
-        def ask(client: Any, live: Live) -> None:
-            entry = {"EntryPoint": list(live.entry_point)} if live.entry_point else {}
-            directory = {"WorkingDirectory": live.directory} if live.directory else {}
-            config = {"Command": list(command), **entry, **directory}
+        def ask(client: LambdaClient, live: Live) -> None:
+            config: ImageConfigTypeDef = {"Command": list(command)}
+            if live.entry_point:
+                config["EntryPoint"] = list(live.entry_point)
+            if live.directory:
+                config["WorkingDirectory"] = live.directory
             client.update_function_configuration(FunctionName=function, ImageConfig=config, **_revision(live))
 
         now = self._change(ask, lambda now: now.command == command, function, live, until)
@@ -153,7 +159,7 @@ class Functions:
         """
         known = live
 
-        def ask(client: Any) -> str:
+        def ask(client: LambdaClient) -> str:
             return str(client.publish_version(FunctionName=function, **_revision(known))["Version"])
 
         def check(fate: Fate) -> None:
@@ -191,14 +197,14 @@ class Functions:
         Raises:
             AwsError: the call failed, or another client moved the alias after it was read.
         """
-        named = {"FunctionName": function, "Name": name, "FunctionVersion": version}
+        named: _AliasOfVersion = {"FunctionName": function, "Name": name, "FunctionVersion": version}
 
-        def ask(client: Any) -> Alias:
+        def ask(client: LambdaClient) -> Alias:
             if known is None:
                 answer = client.create_alias(**named)
             else:
-                weights = {"AdditionalVersionWeights": dict(routes or {})}
-                answer = client.update_alias(**named, RoutingConfig=weights, **_revision(known))
+                routing: AliasRoutingConfigurationTypeDef = {"AdditionalVersionWeights": dict(routes or {})}
+                answer = client.update_alias(**named, RoutingConfig=routing, **_revision(known))
             return alias_of(answer)
 
         def check(fate: Fate) -> Alias | None:
@@ -229,7 +235,7 @@ class Functions:
     def drop_alias(self, function: str, name: str, *, until: float) -> None:
         """Delete an alias that was created by mistake; succeed when it does not exist."""
 
-        def ask(client: Any) -> bool:
+        def ask(client: LambdaClient) -> bool:
             client.delete_alias(FunctionName=function, Name=name)
             return True
 
@@ -270,7 +276,7 @@ class Functions:
 
     def _change(
         self,
-        ask: Callable[[Any, Live], None],
+        ask: Callable[[LambdaClient, Live], None],
         done: Callable[[Live], bool],
         function: str,
         live: Live,
@@ -279,7 +285,7 @@ class Functions:
         """Request a change and wait for it. done: whether a function is as requested."""
         known = live
 
-        def asked(client: Any) -> Live:
+        def asked(client: LambdaClient) -> Live:
             ask(client, known)
             return self.settled(function, until=until)
 
@@ -299,7 +305,7 @@ class Functions:
 
     def _ask(
         self,
-        ask: Callable[[Any], _Answer],
+        ask: Callable[[LambdaClient], _Answer],
         check: Callable[[Fate], _Answer | None],
         function: str,
         until: float,
@@ -337,7 +343,17 @@ def _succeeded(live: Live, function: str) -> Live:
     return live
 
 
-def _revision(known: Live | Alias) -> Mapping[str, str]:
+class _AliasOfVersion(TypedDict):
+    FunctionName: str
+    Name: str
+    FunctionVersion: str
+
+
+class _Revision(TypedDict, total=False):
+    RevisionId: str
+
+
+def _revision(known: Live | Alias) -> _Revision:
     """Return the parameter that makes Lambda refuse the change if the revision has changed since."""
     return {"RevisionId": known.revision} if known.revision else {}
 

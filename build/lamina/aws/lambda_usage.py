@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lamina.aws.clients import CONNECTIONS, Access, Clients, boto_clients
 from lamina.aws.errors import aws_errors
 from lamina.aws.live import IMAGE, image_digest
 from lamina.errors import AwsError
 from lamina.parallel import gather
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,7 @@ def read_usage(access: Access, *, clients: Clients | None = None, threads: int =
     return Usage(account=account, region=region, functions=len(functions), deployed=deployed)
 
 
-def _versions(client: Any, name: str) -> Iterator[str]:
+def _versions(client: LambdaClient, name: str) -> Iterator[str]:
     """Yield the versions of a function; none when it was deleted meanwhile."""
     try:
         for page in client.get_paginator("list_versions_by_function").paginate(FunctionName=name):
@@ -78,7 +81,7 @@ def _versions(client: Any, name: str) -> Iterator[str]:
         return
 
 
-def _deployed(client: Any, name: str, version: str) -> UsedImage | None:
+def _deployed(client: LambdaClient, name: str, version: str) -> UsedImage | None:
     try:
         code = client.get_function(FunctionName=name, Qualifier=version)["Code"]
     except client.exceptions.ResourceNotFoundException:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda.type_defs import (
+        AliasConfigurationResponseTypeDef,
+        AliasConfigurationTypeDef,
+        FunctionCodeLocationTypeDef,
+        GetFunctionResponseTypeDef,
+    )
 
 LATEST = "$LATEST"
 IMAGE = "Image"
@@ -89,13 +97,13 @@ class Alias:
         return {} if self.allocation and self.allocation.under_way else self.routes
 
 
-def image_digest(code: Mapping[str, Any]) -> str | None:
+def image_digest(code: FunctionCodeLocationTypeDef) -> str | None:
     """Return the digest of the image in use from ``Code`` of GetFunction; None when it is not reported."""
     found = _DIGEST.search(code.get("ResolvedImageUri") or "") or _DIGEST.search(code.get("ImageUri") or "")
     return found[1] if found else None
 
 
-def live_of(answer: Mapping[str, Any]) -> Live:
+def live_of(answer: GetFunctionResponseTypeDef) -> Live:
     """Return the function, or the version of it, in an answer of GetFunction."""
     settings = answer["Configuration"]
     image = (settings.get("ImageConfigResponse") or {}).get("ImageConfig") or {}
@@ -119,7 +127,7 @@ def live_of(answer: Mapping[str, Any]) -> Live:
     )
 
 
-def alias_of(answer: Mapping[str, Any]) -> Alias:
+def alias_of(answer: AliasConfigurationTypeDef | AliasConfigurationResponseTypeDef) -> Alias:
     """Return the alias in an answer of any call about aliases."""
     routes = (answer.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
     return Alias(

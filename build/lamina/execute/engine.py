@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from lamina.errors import EngineError, Problem
 from lamina.process import Command, Runner
@@ -198,8 +198,7 @@ def _info_by_docker_py(host: str) -> EngineInfo:
     except DockerException as error:
         raise _silent(host, error) from None
     try:
-        info: EngineInfo = client.info()
-        return info
+        return cast("EngineInfo", client.info())
     finally:
         client.close()
 

@@ -38,7 +38,6 @@ from lamina.registries.transport import HttpTransport
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
-    from mypy_boto3_sts import STSClient
 
 Mutability = Literal["MUTABLE", "IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION", "MUTABLE_WITH_EXCLUSION"]
 
@@ -179,7 +178,7 @@ class EcrAuthenticator:
     def _token(self) -> tuple[str, Credential, datetime | None]:
         account = self._settings.account
         with aws_errors():
-            client: ECRClient = self._clients("ecr")
+            client = self._clients("ecr")
             # registryIds only selects the endpoint; the token is valid for every registry the caller may use.
             answer = client.get_authorization_token(**({"registryIds": [account]} if account else {}))
         found = next(iter(answer.get("authorizationData", ())), None)
@@ -243,7 +242,7 @@ class EcrRegistry:
         if self._settings.account:
             return self._settings.account
         with aws_errors():
-            client: STSClient = self._clients("sts")
+            client = self._clients("sts")
             return client.get_caller_identity()["Account"]
 
     def login(self, *, fresh: bool = False) -> Login:
@@ -302,7 +301,7 @@ class EcrRegistry:
         """See `Registry.missing_repositories`. One call per hundred names unless one is missing."""
         wanted = tuple(dict.fromkeys(names))
         with aws_errors():
-            client: ECRClient = self._clients("ecr")
+            client = self._clients("ecr")
         missing: list[str] = []
         for start in range(0, len(wanted), _BATCH):
             batch = wanted[start : start + _BATCH]
@@ -321,7 +320,7 @@ class EcrRegistry:
         options = mutability_parameters(self._settings.mutability, self._settings.exclusions)
         owner = registry_owner(self._settings.account)
         with aws_errors(full):
-            client: ECRClient = self._clients("ecr")
+            client = self._clients("ecr")
             try:
                 client.create_repository(repositoryName=full, **options, **owner)
             except client.exceptions.RepositoryAlreadyExistsException:

@@ -13,7 +13,6 @@ from lamina.json_data import JsonTable
 from lamina.registries.inventory import StoredManifest
 
 if TYPE_CHECKING:
-    from mypy_boto3_ecr import ECRClient
     from mypy_boto3_ecr.type_defs import ImageDetailTypeDef, ImageFailureTypeDef, ImageIdentifierTypeDef
 
 _PAGE = 1000
@@ -45,7 +44,7 @@ class EcrInventory:
         """See `Inventory.stored`. Archived images are left out."""
         full = self.full(repository)
         with aws_errors(full):
-            client: ECRClient = self._clients("ecr")
+            client = self._clients("ecr")
             pages = client.get_paginator("describe_images").paginate(
                 repositoryName=full, PaginationConfig={"PageSize": _PAGE}, **self._owner
             )
@@ -58,7 +57,7 @@ class EcrInventory:
         """Return the policy of a repository; None without a policy or repository."""
         full = self.full(repository)
         with aws_errors(full):
-            client: ECRClient = self._clients("ecr")
+            client = self._clients("ecr")
             try:
                 return repository_policy(client, full, self._owner)
             except client.exceptions.RepositoryNotFoundException:
@@ -67,7 +66,7 @@ class EcrInventory:
     def registry_policy(self) -> JsonTable | None:
         """Return the policy of the caller's own registry; None without one."""
         with aws_errors("the registry"):
-            client: ECRClient = self._clients("ecr")
+            client = self._clients("ecr")
             try:
                 policy: JsonTable = json.loads(client.get_registry_policy()["policyText"])
             except client.exceptions.RegistryPolicyNotFoundException:
@@ -78,7 +77,7 @@ class EcrInventory:
         """See `Inventory.remove`."""
         full, wanted = self.full(repository), list(digests)
         with aws_errors(full):
-            client: ECRClient = self._clients("ecr")
+            client = self._clients("ecr")
         for start in range(0, len(wanted), _BATCH):
             asked = wanted[start : start + _BATCH]
             batch: list[ImageIdentifierTypeDef] = [{"imageDigest": each} for each in asked]

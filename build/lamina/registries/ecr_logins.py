@@ -14,7 +14,7 @@ from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lamina.aws.clients import PUBLIC, Access, Clients, boto_clients
 from lamina.aws.errors import aws_errors
@@ -25,6 +25,10 @@ from lamina.refs import ECR_PUBLIC_REGION, EcrHost, Reference, is_ecr_public
 from lamina.registries.credentials import Credential, DockerConfig, docker_folder, lookup
 from lamina.registries.docker_home import PrivateDockerConfig
 from lamina.registries.ecr import MARGIN, EcrSettings, identity_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecr.type_defs import AuthorizationDataTypeDef
+    from mypy_boto3_ecr_public.type_defs import AuthorizationDataTypeDef as PublicAuthorizationData
 
 _ANONYMOUS = timedelta(hours=12)
 """How long a failed request for a token of ECR Public is remembered."""
@@ -134,11 +138,12 @@ class EcrLogins:
 
     def _ask(self, service: str, region: str) -> tuple[Credential | None, datetime | None]:
         with aws_errors():
-            client = self._open(Access(region=region))(service)
-            answer = client.get_authorization_token()["authorizationData"]
-        data: Mapping[str, Any] = (
-            answer[0] if isinstance(answer, list) else answer
-        )  # ECR Public sends no list
+            clients = self._open(Access(region=region))
+            data: AuthorizationDataTypeDef | PublicAuthorizationData
+            if service == PUBLIC:
+                data = clients(PUBLIC).get_authorization_token()["authorizationData"]
+            else:
+                data = clients("ecr").get_authorization_token()["authorizationData"][0]
         username, _, secret = b64decode(data["authorizationToken"]).decode().partition(":")
         return Credential(username=username, secret=secret), data.get("expiresAt")
 

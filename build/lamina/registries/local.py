@@ -8,17 +8,39 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from lamina.errors import EngineError, RegistryError
 from lamina.parallel import gather
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential
-from lamina.registries.engine_socket import START_HINT, UNIX, EngineSocket
+from lamina.registries.engine_socket import START_HINT, UNIX, EngineSocket, ImageInspection
 from lamina.registries.pace import STALL_HINT, Pace
 from lamina.registries.refusals import UnansweredError
 
-Events = Iterable[Mapping[str, Any]]
+if TYPE_CHECKING:
+    from docker import APIClient
+
+
+class _Progress(TypedDict, total=False):
+    current: int
+
+
+class _Pushed(TypedDict, total=False):
+    Digest: str
+
+
+class ExchangeEvent(TypedDict, total=False):
+    """A line of the engine about a push or pull. id: the layer. error: why it failed."""
+
+    id: str
+    status: str
+    progressDetail: _Progress | None
+    error: str
+    aux: _Pushed
+
+
+Events = Iterable[ExchangeEvent]
 _SECONDS = 60
 _AT_ONCE = 8
 _CONNECT_SECONDS = 5
@@ -61,7 +83,9 @@ class LocalStore:
         stall: seconds after which a push or pull without progress fails; 0: no limit.
     """
 
-    def __init__(self, base_url: str | None = None, *, api: Any = None, stall: float = 0) -> None:
+    def __init__(
+        self, base_url: str | None = None, *, api: APIClient | None = None, stall: float = 0
+    ) -> None:
         self._base_url = base_url
         self._api = api
         self._stall = stall
@@ -177,7 +201,7 @@ class LocalStore:
         return image_of(ref, inspection)
 
     @contextmanager
-    def _exchange(self, verb: str, ref: Reference) -> Iterator[tuple[Any, Callable[[Events], Events]]]:
+    def _exchange(self, verb: str, ref: Reference) -> Iterator[tuple[APIClient, Callable[[Events], Events]]]:
         """Yield docker-py's client for a push or pull, and a filter for its events.
 
         UnansweredError is raised when the events show no progress for too long, or stop.
@@ -186,7 +210,8 @@ class LocalStore:
         from urllib3.exceptions import ReadTimeoutError
 
         with self._engine(f"{verb} {ref}") as api:
-            before, api.timeout = api.timeout, self._stall or None
+            before = api.timeout
+            api.timeout = cast("int", self._stall or None)  # requests takes a fraction, or None: no limit
             try:
                 yield api, lambda events: moving(events, Pace(self._stall, time.monotonic()))
             except (Timeout, ReadTimeoutError, TimeoutError) as error:
@@ -199,7 +224,7 @@ class LocalStore:
                 api.timeout = before
 
     @contextmanager
-    def _engine(self, what: str) -> Iterator[Any]:
+    def _engine(self, what: str) -> Iterator[APIClient]:
         with engine_errors(what, self._where):
             if self._api is None:
                 self._api = connect(self._base_url)
@@ -253,7 +278,7 @@ def engine_errors(what: str, where: str) -> Iterator[None]:
         ) from error
 
 
-def image_of(ref: Reference, inspection: Mapping[str, Any]) -> LocalImage:
+def image_of(ref: Reference, inspection: ImageInspection) -> LocalImage:
     """Return the image in an inspection. Shape: Docker Engine API, ``GET /images/{name}/json``."""
     descriptor = inspection.get("Descriptor") or {}  # of the containerd store, since API 1.48
     digest = descriptor.get("digest")
@@ -282,7 +307,7 @@ def layers_of(digests: Sequence[str], sizes: Sequence[int]) -> tuple[tuple[str, 
     return tuple(zip(digests, made, strict=True)) if len(made) == len(digests) else ()
 
 
-def connect(base_url: str | None, *, timeout: int = _SECONDS) -> Any:
+def connect(base_url: str | None, *, timeout: int = _SECONDS) -> APIClient:
     """Return a docker-py ``APIClient`` with the certificates of docker's variables; ``timeout`` in seconds.
 
     Raises EngineError when a unix socket does not accept connections, docker-py's own errors otherwise.
@@ -309,7 +334,13 @@ def connect(base_url: str | None, *, timeout: int = _SECONDS) -> Any:
     return docker.APIClient(version="auto", timeout=timeout, use_ssh_client=ssh, **settings)
 
 
-def _streamed(credential: Credential | None) -> dict[str, Any]:
+class _Streamed(TypedDict):
+    stream: bool
+    decode: bool
+    auth_config: dict[str, str] | None
+
+
+def _streamed(credential: Credential | None) -> _Streamed:
     """Return the arguments common to pushes and pulls: a stream of events, and the login."""
     auth = {"username": credential.username, "password": credential.secret} if credential else None
     if credential and credential.identity:

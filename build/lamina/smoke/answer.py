@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
+from lamina.json_data import Json
 from lamina.preflight.check import matching
 from lamina.preflight.fault import PAGE
 
@@ -76,7 +76,7 @@ class Invocation:
         memory_mb: the peak memory of the function's processes, None if they had ended.
     """
 
-    payload: Any = None
+    payload: Json = None
     failure: Failure | None = None
     init_ms: float | None = None
     duration_ms: float | None = None
@@ -111,7 +111,7 @@ def _advice(log: str, failure: Failure) -> str | None:
     return f"{rule.id} {rule.slug}, see {PAGE}: {rule.advice}" if rule and rule.advice else None
 
 
-def _read(raw: RawResponse) -> tuple[Any, Failure | None]:
+def _read(raw: RawResponse) -> tuple[Json, Failure | None]:
     if raw.status is None:
         return None, Failure(type=NO_ANSWER, message=raw.fault or "the emulator ended without an answer")
     if raw.body.startswith(_TIMED_OUT):  # not JSON: a function's own text would be in quotes

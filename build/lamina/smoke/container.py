@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from lamina.errors import Problem
 from lamina.execute.engine import Engine
@@ -19,6 +19,10 @@ from lamina.registries.local import connect, engine_errors
 from lamina.smoke import asking, starting
 from lamina.smoke.answer import Invocation, RawResponse, judge
 from lamina.smoke.init import Init, read_init
+
+if TYPE_CHECKING:
+    from docker import APIClient
+    from docker.types import HostConfig
 
 LABEL = "dev.lamina.smoke"
 _FOLDER = "/lamina-smoke"
@@ -32,6 +36,19 @@ _MOST = 1024  # open files, and processes with threads: https://docs.aws.amazon.
 _EXTRA_SECONDS = 60
 _NO_CREDENTIALS = "functions get no credentials by default; --aws-credentials passes yours on"
 _NO_PYTHON = "the image has no python3, which is needed to send the event"
+
+
+class _Response(TypedDict, total=False):
+    """What `asking` prints, or why it could not be run."""
+
+    status: int | None
+    body: str
+    fault: str | None
+    peak: int | None
+
+
+class _State(TypedDict, total=False):
+    OOMKilled: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,15 +156,20 @@ class SmokeEngine:
     def __init__(self, engine: Engine, conditions: Conditions) -> None:
         self._engine = engine
         self._conditions = conditions
-        self._api: Any = None
+        self._open: APIClient | None = None
 
     def __enter__(self) -> SmokeEngine:
         with engine_errors("connect", self._engine.host):
-            self._api = connect(self._engine.host, timeout=self._conditions.timeout + _EXTRA_SECONDS)
+            self._open = connect(self._engine.host, timeout=self._conditions.timeout + _EXTRA_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._api.close()
+
+    @property
+    def _api(self) -> APIClient:
+        assert self._open is not None  # noqa: S101 - inside the block
+        return self._open
 
     def start_of(self, ref: Reference) -> ContainerStart:
         """Return the entrypoint and command of an image in the engine."""
@@ -227,7 +249,7 @@ class SmokeEngine:
             with suppress(NotFound):
                 self._api.remove_container(name, v=True, force=True)
 
-    def _limits(self) -> Any:
+    def _limits(self) -> HostConfig:
         from docker.types import Ulimit
 
         memory = self._conditions.memory * 1024 * 1024
@@ -253,7 +275,7 @@ class SmokeEngine:
             **self._conditions.environment,
         }
 
-    def _ask(self, container: str) -> Mapping[str, Any]:
+    def _ask(self, container: str) -> _Response:
         """Send the event from inside the container, so that no port needs to be reachable."""
         from docker.errors import APIError
 
@@ -267,14 +289,15 @@ class SmokeEngine:
                 return {}
             return {"fault": _fault(str(error.explanation or error))}
         if code == 0:
-            return dict(json.loads(output))
+            response: _Response = json.loads(output or b"")
+            return response
         return {"fault": _fault((output or text or b"").decode("utf-8", "replace"))}
 
-    def _end(self, container: str) -> Mapping[str, Any]:
+    def _end(self, container: str) -> _State:
         """Stop an instance, so that its log is complete; return its state before."""
         from docker.errors import APIError
 
-        state: Mapping[str, Any] = self._api.inspect_container(container)["State"]
+        state: _State = self._api.inspect_container(container)["State"]
         with suppress(APIError):  # it has already ended
             self._api.kill(container)
         self._api.wait(container)
