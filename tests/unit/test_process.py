@@ -113,11 +113,12 @@ def test_a_last_line_needs_no_end() -> None:
 def test_an_interrupted_stream_ends_its_child(tmp_path: Path) -> None:
     mark = tmp_path / "stopped"
     script = (
-        "import pathlib, signal, sys, time\n"
-        f"def stop(*_): pathlib.Path({str(mark)!r}).write_text('asked'); sys.exit(0)\n"
-        "signal.signal(signal.SIGINT, stop)\n"
+        "import pathlib, signal, sys\n"
+        # Not a handler and a sleep: a signal in the microsecond before the sleep would not end it.
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\n"
         "print('ready', file=sys.stderr, flush=True)\n"
-        "time.sleep(60)\n"
+        "signal.sigwait([signal.SIGINT])\n"
+        f"pathlib.Path({str(mark)!r}).write_text('asked')\n"
     )
 
     def interrupt(line: str) -> None:
