@@ -6,13 +6,13 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from buildkit import BuildKit, digest_of
@@ -33,12 +33,33 @@ from mutations import OLD_RUNTIME, RUNTIME, TOOL, World
 ENGINE = f"tests-{os.environ.get('PYTEST_XDIST_WORKER', 'gw0')}"
 """The engine of this process: tests run in several at once, each with its own."""
 
+KEPT = "kept-for-the-next-run"
+"""The repositories of the sample's images, whose layers would otherwise be compressed in each run."""
+_HUB = "docker.io/"
+
 # Started in the background of a script, this process ignores Ctrl-C, and so would what it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-SAMPLE = tuple(f"integration/test_{name}.py" for name in ("main_job", "docs", "smoke", "watch"))
-"""Files whose tests need the built sample: one process runs them all, and begins with them."""
+SAMPLE = ("main_job", "docs", "smoke", "watch")
+"""Files whose tests need the built sample: one process runs them all."""
+SLOW = (
+    *SAMPLE,
+    "codebuild",
+    "sandbox",
+    "registry_flow",
+    "ecr",
+    "failures",
+    "stall",
+    "deploy",
+    "audit",
+    "lock",
+)
+"""Files that take longest, in this order: last, they would keep one process busy while others have ended."""
+
+
+def _name(path: str) -> str:
+    return PurePath(path).stem.removeprefix("test_")
 
 
 class ByFile(LoadFileScheduling):
@@ -46,7 +67,7 @@ class ByFile(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return "the sample" if file.endswith(SAMPLE) else file
+        return "the sample" if _name(file) in SAMPLE else file
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -55,7 +76,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | Non
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.path.as_posix().endswith(SAMPLE))
+    ranks = {name: rank for rank, name in enumerate(SLOW)}
+    items.sort(key=lambda item: ranks.get(_name(item.path.name), len(SLOW)))
 
 
 def sampled(name: str, *, sample: Any, complete: Any) -> pytest.MarkDecorator:
@@ -95,18 +117,32 @@ class TestEngine:
         """Every ``repository:tag`` in its store."""
         return set(self.call("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split())
 
+    def remove_images(self, *, keep: tuple[str, ...]) -> None:
+        """Remove all images but those of some repositories.
+
+        By containerd, which collects garbage once; docker does after each image.
+        """
+        socket = Path(urlsplit(self.host).path).with_name("exec") / "containerd/containerd.sock"
+        images = (
+            str(Path(self.docker).with_name("ctr")),
+            f"--address={socket}",
+            "--namespace=moby",
+            "images",
+        )
+        listed = subprocess.run([*images, "ls", "--quiet"], capture_output=True, text=True, check=True)
+        names = [each for each in listed.stdout.split() if not each.removeprefix(_HUB).startswith(keep)]
+        if names:
+            subprocess.run([*images, "rm", "--sync", *names], stdout=subprocess.DEVNULL, check=True)
+
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[TestEngine]:
-    """A private engine of its own. Its caches stay for the next run; images and the engine do not."""
+    """A private engine of its own. Its caches stay for the next run; the engine and most images do not."""
     runner = SubprocessRunner()
     running = sandbox.up(runner, name=ENGINE, say=print)
     made = TestEngine(host=running.host, docker=str(running.docker), buildx=(str(running.buildx),))
     yield made
-    images = [name for name in made.names() if not name.startswith(REPOSITORY)]
-    if images:
-        made.call("image", "rm", "--force", *images, check=False)
-    made.call("image", "prune", "--force", check=False)
+    made.remove_images(keep=(REPOSITORY, KEPT))
     sandbox.down(runner, name=ENGINE)
 
 
@@ -152,17 +188,17 @@ def world(buildkit: BuildKit, registry: str) -> Iterator[World]:
         )
 
 
-def _settings() -> dict[str, str]:
-    """Settings with a new stack, in which no image of another test or run is found."""
-    return {"LAMINA_ENGINE": ENGINE, "LAMINA_STACK": f"t{secrets.token_hex(4)}"}
+def new_repo(folder: Path) -> Repo:
+    """An empty repository with a new stack, in which no image of another test or run is found."""
+    root = folder / "repo"
+    root.mkdir()
+    return Repo(root, {"LAMINA_ENGINE": ENGINE, "LAMINA_STACK": f"t{secrets.token_hex(4)}"})
 
 
 @pytest.fixture
 def repo(tmp_path: Path, engine: TestEngine) -> Repo:
     """An empty repository in which commands use the tests' engine. No secrets, no lock, no state."""
-    root = tmp_path / "repo"
-    root.mkdir()
-    return Repo(root, _settings())
+    return new_repo(tmp_path)
 
 
 @pytest.fixture
@@ -175,20 +211,18 @@ def tiny(repo: Repo) -> Repo:
 @pytest.fixture(scope="session")
 def first_build(tmp_path_factory: pytest.TempPathFactory, engine: TestEngine) -> tuple[Repo, Done]:
     """The sample monorepo after its first build, and the result of the command. Tests must not change it."""
-    root = tmp_path_factory.mktemp("sample") / "repo"
-    root.mkdir()
-    copy_sample(root)
-    repo = Repo(root, _settings())
-    return repo, repo.ok("build-all", "--json")
+    repo = new_repo(tmp_path_factory.mktemp("sample"))
+    copy_sample(repo.root)
+    done = repo.ok("build-all", "--json")
+    for name, ref in done.images("ref").items():
+        engine.call("tag", ref.partition("@")[0], f"{KEPT}/{name}")
+    return repo, done
 
 
 @pytest.fixture
 def sample(tmp_path: Path, first_build: tuple[Repo, Done]) -> Repo:
     """The sample monorepo, built before, in a folder of the test's own."""
-    built, _ = first_build
-    root = tmp_path / "repo"
-    shutil.copytree(built.root, root, symlinks=True)
-    return Repo(root, dict(built.env))
+    return first_build[0].copy(tmp_path / "repo")
 
 
 @pytest.fixture(scope="session")
@@ -213,11 +247,16 @@ def front(served: Served, lambdas: LambdaDouble) -> Iterator[AwsFront]:
 
 
 @pytest.fixture
-def ecr(tiny: Repo, front: AwsFront, tmp_path: Path) -> Repo:
+def ecr(tiny: Repo, front: AwsFront) -> Repo:
     """The tiny repository with that account's credentials; docker's configuration is empty."""
-    none = str(tmp_path / "none")
-    tiny.env |= front.environ(AWS_CONFIG_FILE=none, AWS_SHARED_CREDENTIALS_FILE=none)
-    tiny.env["AWS_ACCESS_KEY_ID"] = f"testing-{secrets.token_hex(4)}"  # an identity without a token yet
-    tiny.env["LAMINA_REGISTRY"] = "ecr"
+    return use_account(tiny, front)
+
+
+def use_account(repo: Repo, front: AwsFront) -> Repo:
+    """Let a repository push to an account, as an identity without a token yet."""
+    none = str(repo.root.parent / "none")
+    repo.env |= front.environ(AWS_CONFIG_FILE=none, AWS_SHARED_CREDENTIALS_FILE=none)
+    repo.env["AWS_ACCESS_KEY_ID"] = f"testing-{secrets.token_hex(4)}"
+    repo.env["LAMINA_REGISTRY"] = "ecr"
     front.calls.clear()
-    return tiny
+    return repo

@@ -256,6 +256,11 @@ class Repo:
         assert old in text
         (self.root / path).write_text(text.replace(old, new))
 
+    def copy(self, root: Path) -> Repo:
+        """The same in another folder: files, state, history and the stack, in which its images are found."""
+        shutil.copytree(self.root, root, symlinks=True)
+        return Repo(root, dict(self.env))
+
     def clone(self, root: Path, **env: str) -> Repo:
         """The same files in another folder, without state or history."""
         shutil.copytree(self.root, root, symlinks=True, ignore=shutil.ignore_patterns(".lamina", ".git"))

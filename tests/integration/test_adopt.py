@@ -26,7 +26,9 @@ LAYOUTS = {
 """Layout -> its images, bases first, and their files if they are built FROM scratch."""
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "layout", ["layout-sam", "layout-shared", pytest.param("seed-monorepo", marks=pytest.mark.nightly)]
+)
 def test_a_foreign_repository_is_built_after_init(
     repo: Repo, engine: TestEngine, tmp_path: Path, layout: str
 ) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import TestEngine, new_repo, use_account
 from doubles.aws_front import AwsFront, Fault
 from doubles.lambda_ import LambdaDouble
 from doubles.served import Served, stack_of
-from projects import Repo
+from projects import Repo, write_tiny
 
 from lamina.declare.machine import native_platform
 
@@ -31,15 +34,28 @@ def clean(front: AwsFront, lambdas: LambdaDouble) -> None:
     front.forgive()
 
 
+@pytest.fixture(scope="module")
+def pushed(engine: TestEngine, front: AwsFront, tmp_path_factory: pytest.TempPathFactory) -> Repo:
+    """The tiny repository, pushed."""
+    repo = use_account(new_repo(tmp_path_factory.mktemp("pushed")), front)
+    write_tiny(repo)
+    repo.write("pyproject.toml", FUNCTIONS)
+    repo.ok("build-all", "--push", "--create")
+    return repo
+
+
 @pytest.fixture
-def team(ecr: Repo, front: AwsFront) -> Repo:
-    """The tiny repository pushed, its image run by two functions that still run something older."""
-    ecr.write("pyproject.toml", FUNCTIONS)
-    ecr.ok("build-all", "--push", "--create")
+def team(pushed: Repo, front: AwsFront, tmp_path: Path) -> Repo:
+    """The same in another folder, its image run by two functions that still run something older."""
     for name in ("one", "two"):
         create(front, name)
     front.calls.clear()
-    return ecr
+    return pushed.copy(tmp_path / "repo")
+
+
+def edit(repo: Repo) -> None:
+    """Make a change that no other test has pushed."""
+    repo.append("src/handler.py", f"# {secrets.token_hex(4)}\n")
 
 
 def create(front: AwsFront, name: str, **more: Any) -> None:
@@ -59,7 +75,7 @@ def by_name(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_an_image_without_all_its_layers_is_not_deployed(team: Repo, front: AwsFront, served: Served) -> None:
-    team.append("src/handler.py", f"# {stack_of(team)}\n")  # a layer that no other test has
+    edit(team)
     ref = team.ok("build-all", "--push", "--json").images("ref")["lambda-tiny"]
     hexes = served.manifest(ref)[0]["layers"][-1]["digest"].removeprefix("sha256:")
     assert served.storage is not None
@@ -100,7 +116,7 @@ def test_a_function_of_another_stack_is_taken_over_only_on_request(
     team.ok("deploy")
     before = lambdas.runs("one")
     other = f"o{stack_of(team)}"
-    team.append("src/handler.py", "OTHER = True\n")
+    edit(team)
     team.ok("build-all", "--push", "--create", "--stack", other)
 
     refused = team.fails(2, "deploy", "--stack", other)
@@ -112,7 +128,7 @@ def test_a_function_of_another_stack_is_taken_over_only_on_request(
 
 
 def test_an_image_that_is_not_pushed_is_not_deployed(team: Repo, lambdas: LambdaDouble) -> None:
-    team.append("src/handler.py", "# edited\n")
+    edit(team)
 
     done = team.fails(1, "deploy", "--json")
 
@@ -132,7 +148,7 @@ def test_an_alias_moves_only_to_a_version_that_answers(
         each["status"] for each in by_name(team.ok("deploy", "--alias", "live", "--json").json).values()
     } == {"skipped"}
 
-    team.append("src/handler.py", "# worse\n")
+    edit(team)
     team.ok("build-all", "--push")
     lambdas.answers["two"] = "it does not work"
     failed = team.fails(8, "deploy", "--alias", "live", "--smoke", "--json")
@@ -144,7 +160,7 @@ def test_an_alias_moves_only_to_a_version_that_answers(
 
 def test_aliases_are_put_back_when_one_does_not_move(team: Repo, lambdas: LambdaDouble) -> None:
     first = by_name(team.ok("deploy", "--alias", "live", "--json").json)
-    team.append("src/handler.py", "# better\n")
+    edit(team)
     team.ok("build-all", "--push")
     lambdas.frozen.add("two")
 
@@ -156,7 +172,7 @@ def test_aliases_are_put_back_when_one_does_not_move(team: Repo, lambdas: Lambda
 
 def test_aliases_are_put_back_when_the_command_is_stopped(team: Repo, lambdas: LambdaDouble) -> None:
     first = by_name(team.ok("deploy", "--alias", "live", "--json").json)
-    team.append("src/handler.py", "# better\n")
+    edit(team)
     team.ok("build-all", "--push")
     asked: list[str] = []
 
@@ -187,7 +203,7 @@ def test_status_compares_functions_with_the_worktree(
     team.ok("deploy", "--alias", "live")
     assert "everything that gets calls is live" in team.ok("status", "--check").stdout
     tag = by_name(team.ok("status", "--json").json)["one"]["tag"]
-    team.append("src/handler.py", "# edited\n")
+    edit(team)
     assert {each["verdict"] for each in team.ok("status", "--json").json["functions"]} == {"not pushed"}
     team.ok("build-all", "--push")
     team.ok("deploy", "--image", "lambda-tiny")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from conftest import new_repo
 from projects import ROOT, Done, Repo, copy_sample, write_programs
 
 pytestmark = pytest.mark.engine
@@ -37,6 +38,8 @@ NOT_RUN = {
     r"invoke (?:ecr\.setup|gc)\b.*": "an account of AWS; tests/integration/test_ecr.py runs them with one",
 }
 """A pattern of commands -> why this test does not run them."""
+SLOW = {"docs/adopt.md", "docs/handoff.md", "docs/run.md", "docs/security.md"}
+"""Documents that push or invoke the whole sample; test_smoke.py, test_adopt.py and others do it with less."""
 REGISTRY = "127.0.0.1:5000"
 """The local registry of the docs; another one takes its place."""
 _FENCE = re.compile(r"^```(?P<kind>console|bash)\n(?P<body>.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -95,15 +98,17 @@ def spoiled(shown: Shown, root: Path) -> Iterator[None]:
     file.write_text(right)
 
 
-@pytest.fixture
-def here(repo: Repo, first_build: tuple[Repo, Done], tmp_path: Path) -> Repo:
+@pytest.fixture(scope="module")
+def built(first_build: tuple[Repo, Done], tmp_path_factory: pytest.TempPathFactory) -> Repo:
     """The sample, built, as it is checked out: with its Makefile, `invoke` and `lamina`, under git.
 
     Its images have names of their own: some commands build them again.
     """
+    folder = tmp_path_factory.mktemp("docs")
+    repo = new_repo(folder)
     copy_sample(repo.root)
     repo.ok("build-all")
-    programs = tmp_path / "bin"
+    programs = folder / "bin"
     write_programs(programs, "invoke", "lamina")
     (repo.root / ".venv").mkdir()
     (repo.root / ".venv/bin").symlink_to(programs)
@@ -114,8 +119,19 @@ def here(repo: Repo, first_build: tuple[Repo, Done], tmp_path: Path) -> Repo:
     return repo
 
 
+@pytest.fixture
+def here(built: Repo, tmp_path: Path) -> Repo:
+    """The same in a folder of the test's own."""
+    return built.copy(tmp_path / "repo")
+
+
 @pytest.mark.parametrize(
-    "document", [each for each in DOCS if not all(shown.reason for shown in commands(each))]
+    "document",
+    [
+        pytest.param(each, marks=pytest.mark.nightly if each in SLOW else ())
+        for each in DOCS
+        if not all(shown.reason for shown in commands(each))
+    ],
 )
 def test_the_commands_of_a_document_run_as_shown(here: Repo, registry: str, document: str) -> None:
     for shown in commands(document):

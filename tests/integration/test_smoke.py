@@ -55,8 +55,8 @@ def functions(repo: Repo) -> Repo:
     return repo
 
 
-def test_the_functions_of_the_sample_answer_their_events(sample: Repo, engine: TestEngine) -> None:
-    found = answers(sample.ok("smoke", "--json"))
+def test_a_function_of_the_sample_answers_its_event(sample: Repo, engine: TestEngine) -> None:
+    found = answers(sample.ok("smoke", "--json", "--image", "lambda-word-label"))
 
     assert found["lambda-word-label"]["payload"] == {
         "receipt_id": "receipt-1",
@@ -66,6 +66,14 @@ def test_the_functions_of_the_sample_answer_their_events(sample: Repo, engine: T
         "by_label": {"MERCHANT_NAME": ["GREEN", "MARKET"], "TOTAL": ["$8.11"]},
         "unlabelled": ["TOTAL"],
     }
+    assert instances(engine) == []
+
+
+@pytest.mark.nightly
+def test_a_function_with_large_dependencies_answers_its_event(sample: Repo, engine: TestEngine) -> None:
+    found = answers(sample.ok("smoke", "--json"))
+
+    assert set(found) == {"lambda-word-label", "lambda-embedding"}
     embedding = found["lambda-embedding"]
     assert [line["line_id"] for line in embedding["payload"]["embedded"]] == [1, 2, 3, 4, 5, 6, 7]
     assert embedding["payload"]["results"][0]["text"] == "ORGANIC BANANAS 2.49"
