@@ -1,6 +1,6 @@
-"""Sessions: the project's health (tests, handoff, lint, types, package) by default; the others by name.
+"""Sessions: the project's health (tests, lint, types, package) by default; the others by name.
 
-``nox -s tests -- -k staging`` passes everything after ``--`` to the session's tool.
+``nox -s unit -- -k staging`` passes everything after ``--`` to the session's tool.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2026.10"
-nox.options.sessions = ["tests", "handoff", "lint", "types", "package"]
+nox.options.sessions = ["integration", "unit", "handoff", "types", "package", "lint"]
 nox.options.allow_parallel = True
 nox.options.reuse_venv = "yes"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -32,23 +32,32 @@ def install(session: nox.Session, *groups: str) -> None:
 SPREAD = ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder", "--durations=12")
 """Three processes on two cores, with an engine each: tests of engines wait as much as they compute.
 
-tests/integration/conftest.py keeps the tests of the built sample together, which come first.
+tests/integration/conftest.py keeps the tests of the built sample together, and begins with the slow files.
 """
+CALM = {"GOGC": "400"}
+"""Engines and their tools are Go programs: they collect garbage later, a sixth less CPU for a build."""
 
 
 @nox.session
-def tests(session: nox.Session) -> None:
-    """Run the unit tests, the sample's own tests and the integration tests, without those of `nightly`."""
+def integration(session: nox.Session) -> None:
+    """Run the integration tests, without those of `nightly`."""
+    install(session, "tests")
+    session.run("pytest", *(session.posargs or (*SPREAD, "-m", "not nightly", "tests/integration")), env=CALM)
+
+
+@nox.session
+def unit(session: nox.Session) -> None:
+    """Run the unit tests and the sample's own, in one process: three would import and collect all of them."""
     install(session, "tests", "samples")
-    everything = (*SPREAD, "-m", "not nightly", "tests/integration", "tests/unit", "receipts")
-    session.run("pytest", *(session.posargs or everything))
+    session.create_tmp()  # sessions run side by side, and pytest tidies the folders of earlier runs
+    session.run("pytest", *(session.posargs or ("tests/unit", "receipts")))
 
 
 @nox.session
 def nightly(session: nox.Session) -> None:
     """Run the slow tests: builds from scratch, BuildKit on random trees, the browser, the bench."""
-    install(session, "tests", "samples")
-    session.run("pytest", *(session.posargs or (*SPREAD, "-m", "nightly", "tests/integration")))
+    install(session, "tests")
+    session.run("pytest", *(session.posargs or (*SPREAD, "-m", "nightly", "tests/integration")), env=CALM)
 
 
 @nox.session
