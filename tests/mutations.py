@@ -7,7 +7,6 @@ integration tests also compare it with BuildKit, and write the scoreboard in ``d
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -126,14 +125,17 @@ class Scene(Tree):
 
     world: World
     flags: dict[str, Any] = field(default_factory=dict)
-    machine: str = platform.machine()
+    machine: str = os.uname().machine
+
+    def _uname(self) -> os.uname_result:
+        return os.uname_result((*os.uname()[:4], self.machine))
 
     def project(self) -> Project:
-        with mock.patch("platform.machine", return_value=self.machine):
+        with mock.patch("os.uname", return_value=self._uname()):
             return load_project(self.root, env={}, flags=self.flags)
 
     def graph(self) -> Graph:
-        with mock.patch("platform.machine", return_value=self.machine):
+        with mock.patch("os.uname", return_value=self._uname()):
             return read_graph(self.project())
 
     def image(self, name: str, *, prefix: str = "") -> Image:

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ EPOCH = 315_532_800
 
 def write_atomic(file: Path, content: str | bytes, *, mode: int = 0o644) -> None:
     """Replace ``file`` atomically: readers see the old content or the new. Creates the parent folder."""
+    import tempfile  # most plans write nothing
+
     raw = content.encode("utf-8") if isinstance(content, str) else content
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")

@@ -6,7 +6,6 @@ output. Some strings are secrets by their shape alone: see `_SHAPES`.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
@@ -209,6 +208,8 @@ def _forms(password: str) -> set[str]:
 def _transformed(value: str, *, few: bool) -> Iterator[str]:
     yield value
     if few and len(_encoded(value)[0]) >= SHORTEST:
+        import base64
+
         raw, _ = _encoded(value)
         yield quote(raw, safe="")
         yield json.dumps(value)[1:-1]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import selectors
-import shlex
 import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # imported when a program runs: a plan may run none
+    import subprocess
 
 _GRACE_SECONDS = 10.0
 _TICK_SECONDS = 0.5
@@ -35,6 +34,8 @@ class Command:
     stdin: bytes | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
+        import shlex
+
         assignments = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
         return " ".join([*assignments, shlex.join(self.argv)])
 
@@ -82,6 +83,8 @@ class SubprocessRunner:
 
     def run(self, command: Command, *, timeout: float | None = None) -> Completed:
         """See `Runner.run`. The code is 124 after the timeout, as with `timeout(1)`."""
+        import subprocess
+
         try:
             done = subprocess.run(
                 command.argv,
@@ -106,6 +109,8 @@ class SubprocessRunner:
 
         On Linux the child also ends when this process is killed.
         """
+        import subprocess
+
         lines: list[str] = []
         child: subprocess.Popen[bytes] | None = None
         try:
@@ -136,6 +141,8 @@ class SubprocessRunner:
 
     def spawn(self, command: Command, *, log: Path) -> int:
         """See `Runner.spawn`."""
+        import subprocess
+
         with log.open("ab") as sink:
             child = subprocess.Popen(
                 command.argv,
@@ -152,6 +159,8 @@ class SubprocessRunner:
 
 def _lines(pipe: IO[bytes], tick: Callable[[], None] | None) -> Iterator[bytes]:
     """Yield the lines of a pipe as they arrive, without newlines; the last one need not end in one."""
+    import selectors
+
     rest = b""
     with selectors.DefaultSelector() as ready:
         ready.register(pipe, selectors.EVENT_READ)
@@ -194,6 +203,8 @@ def _signals_held() -> Iterator[None]:
 
     An exception that a handler raises during a fork is lost, or leaves a child that is never stopped.
     """
+    import threading
+
     if threading.current_thread() is not threading.main_thread():  # only the main thread handles signals
         yield
         return
@@ -210,6 +221,8 @@ def _signals_held() -> Iterator[None]:
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
     """Stop a running child: SIGINT, wait, then kill its process group."""
+    import subprocess
+
     if child.poll() is None:
         child.send_signal(signal.SIGINT)
         try:

@@ -15,8 +15,9 @@ from fnmatch import fnmatchcase
 
 from lamina.adopt.unfiltered import Unread
 from lamina.declare.recipe import Recipe, SourceFiles
-from lamina.identify.context import DEFAULT_EXCLUDES, Missing, select
+from lamina.identify.context import Missing, select
 from lamina.identify.copy_sources import rooted
+from lamina.identify.excludes import DEFAULT_EXCLUDES
 from lamina.identify.ignore import Ignore, IgnoreRule
 from lamina.identify.tree import Files
 from lamina.identify.wildcard import is_wildcard

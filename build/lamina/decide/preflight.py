@@ -9,7 +9,8 @@ from lamina.decide.weight import heavy_contexts
 from lamina.declare.machine import Machine, family
 from lamina.declare.settings import Settings
 from lamina.errors import ConfigError, Problem, did_you_mean, nearest
-from lamina.identify.context import BY_DEFAULT, Missing
+from lamina.identify.context import Missing
+from lamina.identify.excludes import BY_DEFAULT
 from lamina.identify.ignore import IgnoreRule
 from lamina.identify.image import Image
 from lamina.identify.tree import shown

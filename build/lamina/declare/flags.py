@@ -6,7 +6,6 @@ than some built-in frontends. They are accepted because the engine's version is 
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Sequence
 
@@ -60,9 +59,17 @@ def flag_faults(name: str, flags: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def mount_options(value: str) -> Iterator[tuple[str, str]]:
     """Yield key and value of each option of a ``--mount=``. The value is empty when there is none."""
-    for field in next(csv.reader([value]), []):
+    for field in _fields(value):
         key, _, given = field.partition("=")
         yield key.strip().lower(), given
+
+
+def _fields(line: str) -> Sequence[str]:
+    if not line or '"' in line or "\n" in line or "\r" in line:
+        import csv  # most mounts have no quotes
+
+        return next(csv.reader([line]), [])
+    return line.split(",")
 
 
 def _value_faults(key: str, value: str) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from lamina.errors import ConfigError, Problem
 from lamina.refs import Reference
 
 LOCK_FILE = "lamina.lock"
+UV_LOCK = "uv.lock"
 _SCHEMA = 1
 _HEADER = "# The external images of this project, by digest. Written by `invoke lock`; commit it.\n"
 _KEYS = ("name", "digest", "platforms")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform as host
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,7 @@ class Machine:
 
 def native_platform() -> str:
     """Return this machine's platform as BuildKit names it."""
-    machine = host.machine().lower()
+    machine = os.uname().machine.lower()
     return "linux/" + _OURS.get(machine, machine)
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
-UV_LOCK = "uv.lock"
 Groups = Literal["none", "all but dev", "all", "all, and of the root"]
 """Dependency groups of the installed members. A group that is asked for by name may be one of the root."""
 _ORDER: tuple[Groups, ...] = ("none", "all but dev", "all", "all, and of the root")

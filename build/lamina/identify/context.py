@@ -4,36 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from lamina.declare.recipe import Recipe, SourceFiles
 from lamina.errors import nearest
 from lamina.identify.copy_sources import CopySource, Filter, rooted
+from lamina.identify.excludes import with_defaults
 from lamina.identify.goregexp import PatternError
 from lamina.identify.ignore import Folder, Ignore, IgnoreRule
+from lamina.identify.shared import Shared
 from lamina.identify.transfer_set import TransferSet, within
 from lamina.identify.tree import FileKind, Files, TreeEntry
 from lamina.identify.wildcard import compile_wildcard, fixed_part
 
-DEFAULT_EXCLUDES = (
-    ".git",
-    ".lamina",
-    "__pycache__",
-    "*.pyc",
-    ".venv",
-    ".nox",
-    ".tox",
-    ".mypy_cache",
-    ".pytest_cache",
-    ".ruff_cache",
-    "node_modules",
-    "*.egg-info",
-    ".DS_Store",
-)
-BY_DEFAULT = "the default excludes"
 _MOST_LINKS = 255
 _UNSENT = (
     "BuildKit reads source names as patterns, follows a shared link for one source only, "
@@ -53,6 +38,10 @@ class ContextFile(NamedTuple):
     sha256: str
     size: int
     excerpt: Callable[[bytes], bytes] | None = None
+
+
+SharedFolders = Shared[Mapping[str, ContextFile]]
+"""What images with the same rules find below a folder: path -> file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +77,14 @@ class Context:
         return sum(each.size for each in self.files)
 
 
-def select(files: Files, recipe: Recipe, ignore: Ignore, *, name: str | None = None) -> Context:
+def select(
+    files: Files,
+    recipe: Recipe,
+    ignore: Ignore,
+    *,
+    name: str | None = None,
+    shared: SharedFolders | None = None,
+) -> Context:
     """Select the files that the recipe reads from one context.
 
     Like BuildKit, it follows COPY, ADD and bind mounts with wildcards, folders, links in the source path,
@@ -96,15 +92,17 @@ def select(files: Files, recipe: Recipe, ignore: Ignore, *, name: str | None = N
 
     Args:
         name: A named context; None for the main one.
+        shared: What other images of the run have found out.
     """
+    shared = shared or SharedFolders()
     sources = tuple(source for source in recipe.sources if source.context == name)
     ignore = with_defaults(ignore, sources)
     # The main context is sent once, a named one for each instruction that reads it.
     together = [sources] if name is None else [(source,) for source in sources]
-    selected = [_Selector(files, ignore, _sent(files, group)).run(group) for group in together]
+    selected = [_Selector(files, ignore, _sent(files, group), shared).run(group) for group in together]
     found = {file.path: file for each in selected for file in each.files}
     return Context(
-        files=tuple(found[path] for path in sorted(found, key=_bytes)),
+        files=tuple(found[path] for path in sorted(found, key=None if _is_ascii(found) else _bytes)),
         missing=tuple(missing for each in selected for missing in each.missing),
         ignore=ignore,
     )
@@ -114,16 +112,9 @@ def _sent(files: Files, sources: tuple[SourceFiles, ...]) -> TransferSet:
     return TransferSet(files, (rooted(path) for source in sources for path in source.paths or (".",)))
 
 
-def with_defaults(ignore: Ignore, sources: tuple[SourceFiles, ...]) -> Ignore:
-    """Append `DEFAULT_EXCLUDES` to the rules, except for names in a ``!`` rule or a source."""
-    named = {part for source in sources for path in source.paths or () for part in path.split("/")}
-    named |= {part for rule in ignore.rules if rule.negated for part in rule.pattern.split("/")}
-    unasked = (each for each in DEFAULT_EXCLUDES if not any(fnmatchcase(part, each) for part in named))
-    return ignore.plus((f"**/{each}" for each in unasked), BY_DEFAULT)
-
-
 class _Selector:
-    def __init__(self, files: Files, ignore: Ignore, sent: TransferSet) -> None:
+    def __init__(self, files: Files, ignore: Ignore, sent: TransferSet, shared: SharedFolders) -> None:
+        self._shared = shared
         self._files = files
         self._ignore = ignore
         self._sent = sent
@@ -228,10 +219,11 @@ class _Selector:
     def _take_folder(self, copy: CopySource, entry: TreeEntry, filters: list[Filter]) -> None:
         """Take the part of a folder that ``--parents``, ``--exclude`` and the transfer set let through."""
         folder = self._ignore.folder(entry.path)
-        found = False
-        for each in self._included(folder, filters):
-            self._add(each)
-            found = True
+        if filters:
+            found = self._walk(folder, filters)
+        else:
+            found = self._shared.walked(self._files, self._ignore, entry.path, lambda: self._walk(folder))
+        self._found.update(found)
         if folder.hidden_by and not found and not self._holds(folder):
             self._explain(copy, entry.path)
             return
@@ -239,6 +231,9 @@ class _Selector:
         if copy.only is not None and not found:
             nothing = None if copy.only.rules else "matches nothing with --parents: name its contents, or *"
             self._missing.append(Missing(source=copy.source, path=copy.written, fault=nothing, optional=True))
+
+    def _walk(self, folder: Folder, filters: Sequence[Filter] = ()) -> Mapping[str, ContextFile]:
+        return {entry.path: self._read(entry) for entry in self._included(folder, filters)}
 
     def _included(self, folder: Folder, filters: Sequence[Filter] = ()) -> Iterator[TreeEntry]:
         """Yield every entry below a folder that no rule excludes and all filters let through.
@@ -336,9 +331,11 @@ class _Selector:
         return not self._hidden(entry.path, entry) and self._holds(self._ignore.folder(entry.path))
 
     def _add(self, entry: TreeEntry) -> None:
+        if entry.path and entry.path not in self._found:
+            self._found[entry.path] = self._read(entry)
+
+    def _read(self, entry: TreeEntry) -> ContextFile:
         path, kind = entry.path, entry.kind
-        if path in self._found or not path:
-            return
         digest = ""
         if kind in {"file", "exec"}:
             digest = self._files.sha256(entry)
@@ -346,7 +343,7 @@ class _Selector:
             digest = _sha256_of_text(entry.target or "")
         elif kind == "other":
             raise OSError(0, f"is {entry.target or kind}, not a file, a folder or a link", path)
-        self._found[path] = ContextFile(path, kind, digest, entry.size)
+        return ContextFile(path, kind, digest, entry.size)
 
     def _explain(self, copy: CopySource, path: str) -> None:
         """Record a source that matches nothing: excluded by a rule, missing, or misspelt."""
@@ -382,6 +379,11 @@ def _is_above(path: str) -> bool:
     """Whether a path leaves the context if its root is not treated as ``/``."""
     normal = posixpath.normpath(path)
     return normal == ".." or normal.startswith(("/", "../"))
+
+
+def _is_ascii(paths: Iterable[str]) -> bool:
+    """Whether the order of the texts is that of their bytes; that of escaped bytes is not."""
+    return "".join(paths).isascii()
 
 
 def _bytes(path: str) -> bytes:

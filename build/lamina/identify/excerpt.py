@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.flags import mount_options
+from lamina.declare.lockfile import UV_LOCK
 from lamina.declare.recipe import Recipe, ResolvedStage, SourceFiles
 from lamina.declare.script import read_script
 from lamina.declare.uv_commands import LockUse, UnprovedError, check_variables, lock_uses
-from lamina.declare.uv_lock import UV_LOCK, Selection, UnusualLockError, read_uv_lock
+from lamina.declare.uv_lock import Selection, UnusualLockError, read_uv_lock
 from lamina.identify.context import Context, ContextFile
 from lamina.identify.copy_sources import rooted
 from lamina.identify.fingerprint import masked

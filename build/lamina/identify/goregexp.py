@@ -21,7 +21,7 @@ _REPEAT = re.compile(r"\{(0|[1-9][0-9]*)(?:,(0|[1-9][0-9]*)?)?\}")
 _MOST_REPEATS = 1000
 _HEX = re.compile(r"\\x(?:([0-9A-Fa-f]{2})|\{([0-9A-Fa-f]+)\})")
 _OCTAL = re.compile(r"\\(0[0-7]{0,2}|[1-7][0-7]{1,2})")
-_ITSELF = re.compile(r"\\([^0-9A-Za-z\u0080-\U0010ffff])")
+_ITSELF = re.compile(r"\\([\x00-/:-@\[-`{-\x7f])")
 _CONTROLS = {r"\a": "\a", r"\f": "\f", r"\n": "\n", r"\r": "\r", r"\t": "\t", r"\v": "\v"}
 # Sets as pairs of first and last character, in order.
 _PERL = {"d": "09", "s": "\t\n\f\r  ", "w": "09AZ__az"}

@@ -25,7 +25,7 @@ from lamina.identify.goregexp import PatternError, compile_go
 _EN_QUAD_TO_HAIR_SPACE = "".join(map(chr, range(0x2000, 0x200B)))
 _BLANK = f"\t\n\v\f\r \x85\xa0\u1680{_EN_QUAD_TO_HAIR_SPACE}\u2028\u2029\u202f\u205f\u3000"
 _LONGEST_LINE = 64 * 1024 - 1  # bytes that Go's bufio.Scanner reads in one line
-_BAD_BYTES = re.compile(r"[\udc80-\udcff]")
+_BAD_BYTES = r"[\udc80-\udcff]"
 _ALLOWED = "shell patterns with *, ?, **, [a-z], [^a-z], and \\ before a literal character"
 
 
@@ -61,6 +61,9 @@ class Ignore:
     everywhere: bool = False
     """Whether a ``!`` rule makes every excluded folder be entered, as in `patterns`."""
     _folders: dict[str, Folder] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _longer: dict[tuple[str, ...], Ignore] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def parse(cls, text: bytes, source: str) -> Ignore:
@@ -92,7 +95,10 @@ class Ignore:
 
     def plus(self, patterns: Iterable[str], source: str = "the default excludes") -> Ignore:
         """Return these rules followed by others, which take precedence. Raises ConfigError like `parse`."""
-        return Ignore(source=self.source, rules=self.rules + _more(tuple(patterns), source))
+        key = (source, *patterns)
+        if key not in self._longer:
+            self._longer[key] = Ignore(source=self.source, rules=self.rules + _more(key[1:], source))
+        return self._longer[key]
 
     def folder(self, path: str = "") -> Folder:
         """Return the folder ``path`` (relative, POSIX) as seen by the rules; "" is the root."""
@@ -196,9 +202,10 @@ _WILD = frozenset("*[]?^\\")
 # The parts of filepath.Match: a chunk reaches up to the next free *; the rest defines well-formed chunks.
 _CHUNK = re.compile(r"\**((?:\\.?|\[(?:\\.?|[^\\\]])*\]?|[^*\\\[])*)", re.DOTALL)
 _MEMBER = r"(\\[^\udc80-\udcff]|[^\\\]\-\udc80-\udcff])"
-_SPAN = re.compile(rf"{_MEMBER}(?:-{_MEMBER})?", re.DOTALL)
-_SET = re.compile(rf"\[(\^?+)((?:{_SPAN.pattern})++)\]", re.DOTALL)
-_WELL_FORMED = re.compile(rf"(?:\\.|{_SET.pattern}|[^\\\[])*+", re.DOTALL)
+_SPAN = rf"{_MEMBER}(?:-{_MEMBER})?"
+_SET = rf"\[(\^?+)((?:{_SPAN})++)\]"
+_WELL_FORMED = rf"(?:\\.|{_SET}|[^\\\[])*+"
+# As texts: few patterns have a set or a backslash, and these expressions take long to compile.
 
 
 def _read(raw: bytes, number: int, source: str) -> IgnoreRule | None:
@@ -221,18 +228,24 @@ def _rule(whole: str, text: str, number: int, source: str) -> IgnoreRule:
         raise PatternError(f"`{text}` re-includes nothing", "write the path to re-include after the `!`")
     try:
         _check(pattern)
-        pattern = _BAD_BYTES.sub("\ufffd", pattern)  # as in Go's JSON
+        pattern = _valid(pattern)
         _matcher(pattern)
     except PatternError as error:
         raise PatternError(f"malformed pattern `{text}`: {error}", error.hint) from None
-    text = _BAD_BYTES.sub("\ufffd", text)
-    return IgnoreRule(source=source, line=number, text=text, pattern=pattern, negated=negated)
+    return IgnoreRule(source=source, line=number, text=_valid(text), pattern=pattern, negated=negated)
+
+
+def _valid(text: str) -> str:
+    """Return a text with U+FFFD for each byte that is not UTF-8, as in Go's JSON."""
+    return text if text.isascii() else re.sub(_BAD_BYTES, "\ufffd", text)
 
 
 def _check(pattern: str) -> None:
     """Refuse what ``filepath.Match(pattern, ".")`` refuses. It stops at the first chunk that cannot match."""
+    if "[" not in pattern and "\\" not in pattern:
+        return
     for chunk in (found[1] for found in _CHUNK.finditer(pattern)):
-        well_formed = _WELL_FORMED.match(chunk)
+        well_formed = re.match(_WELL_FORMED, chunk, re.DOTALL)
         fault = chunk[well_formed.end() :] if well_formed else chunk
         if fault == "\\":
             raise PatternError("nothing follows the last backslash", "write \\\\ for a literal backslash")
@@ -243,8 +256,8 @@ def _check(pattern: str) -> None:
 
 
 def _takes_dot(chunk: str) -> bool:
-    if found := _SET.fullmatch(chunk):
-        spans = [(low[-1], (high or low)[-1]) for low, high in _SPAN.findall(found[2])]
+    if found := re.fullmatch(_SET, chunk, re.DOTALL):
+        spans = [(low[-1], (high or low)[-1]) for low, high in re.findall(_SPAN, found[2], re.DOTALL)]
         return any(low <= "." <= high for low, high in spans) is not bool(found[1])
     return chunk in {".", "?", "\\."}
 

@@ -7,14 +7,14 @@ import posixpath
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lamina.declare.config import ImageSpec, Project
 from lamina.declare.graph import Graph, Node
-from lamina.declare.uv_lock import UV_LOCK
+from lamina.declare.lockfile import UV_LOCK
 from lamina.errors import ConfigError, LaminaError, Problem
-from lamina.identify.context import Context, ContextFile, select
-from lamina.identify.excerpt import locked_requirements, use_of_lock, with_excerpts
+from lamina.identify.context import Context, ContextFile, SharedFolders, select
 from lamina.identify.fingerprint import (
     BuildInputs,
     content_tag,
@@ -110,13 +110,13 @@ def identify(
     selected |= set(graph.with_ancestors(rooted))
     images: dict[str, Image] = {}
     problems: list[Problem] = []
-    requirements = _Requirements()
+    requirements, shared = _Requirements(), SharedFolders()
     for name in graph.nodes:
         if name not in selected:
             continue
         node = graph.nodes[name]
         try:
-            contexts = _contexts(node, files)
+            contexts = _contexts(node, files, shared)
         except LaminaError as error:
             problems += error.problems
             continue
@@ -141,33 +141,37 @@ def identify(
     return images, tuple(problems)
 
 
-def _contexts(node: Node, files: Callable[[Path], Files]) -> Mapping[str, Context]:
+def _contexts(node: Node, files: Callable[[Path], Files], shared: SharedFolders) -> Mapping[str, Context]:
     """Select the files of the main context and of each named one that is read, with their ignore files."""
     read = {source.context for source in node.recipe.sources}
     named = {}
     for name, folder in node.spec.contexts.items():
         if name not in read:
             continue
-        ignore = _first_ignore((folder / DOCKERIGNORE, f"{name}:{DOCKERIGNORE}"))
-        named[name] = select(files(folder), node.recipe, ignore, name=name)
+        ignore = _first_ignore((folder / DOCKERIGNORE, f"{name}:{DOCKERIGNORE}"), read=shared.rules)
+        named[name] = select(files(folder), node.recipe, ignore, name=name, shared=shared)
     root = node.spec.context
-    main = select(files(root), node.recipe, read_ignore(node.spec))
-    return {"": with_excerpts(main, node.recipe, lambda path: (root / path).read_bytes()), **named}
+    main = select(files(root), node.recipe, read_ignore(node.spec, shared.rules), shared=shared)
+    if any(path.endswith(UV_LOCK) for each in node.recipe.sources for path in each.paths or ()):
+        from lamina.identify.excerpt import with_excerpts
+
+        main = with_excerpts(main, node.recipe, lambda path: (root / path).read_bytes())
+    return {"": main, **named}
 
 
-def read_ignore(spec: ImageSpec) -> Ignore:
+def read_ignore(spec: ImageSpec, read: Callable[[bytes, str], Ignore] = Ignore.parse) -> Ignore:
     """Read the ignore file that BuildKit uses: ``<Dockerfile>.dockerignore``, else the context's own."""
     beside = spec.dockerfile.with_name(spec.dockerfile.name + DOCKERIGNORE)
     return _first_ignore(
-        (beside, spec.dockerfile_path + DOCKERIGNORE), (spec.context / DOCKERIGNORE, DOCKERIGNORE)
+        (beside, spec.dockerfile_path + DOCKERIGNORE), (spec.context / DOCKERIGNORE, DOCKERIGNORE), read=read
     )
 
 
-def _first_ignore(*places: tuple[Path, str]) -> Ignore:
+def _first_ignore(*places: tuple[Path, str], read: Callable[[bytes, str], Ignore]) -> Ignore:
     """Read the first ignore file that exists. Each place is a path and its name in messages."""
     for file, shown in places:
         try:
-            return Ignore.parse(file.read_bytes(), shown)
+            return read(file.read_bytes(), shown)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -192,17 +196,18 @@ class _Requirements:
         return found
 
     def _read(self, node: Node, file: ContextFile) -> tuple[str, ...] | None:
-        is_lock = file.path.rpartition("/")[2] == UV_LOCK
-        use = use_of_lock(node.recipe, file.path) if is_lock else None
-        key = (file.path, file.sha256, use and use.selection)
+        key: object = (file.path, file.sha256)
+        read = partial(read_requirements, file.path)
+        if file.path.rpartition("/")[2] == UV_LOCK:
+            from lamina.identify.excerpt import locked_requirements, use_of_lock
+
+            use = use_of_lock(node.recipe, file.path)
+            key, read = (key, use and use.selection), partial(locked_requirements, use)
         if key not in self._known:
             try:
-                content = (node.spec.context / file.path).read_bytes()
+                self._known[key] = read((node.spec.context / file.path).read_bytes())
             except OSError:
                 return None
-            self._known[key] = (
-                locked_requirements(use, content) if is_lock else read_requirements(file.path, content)
-            )
         return self._known[key]
 
 

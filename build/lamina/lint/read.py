@@ -14,8 +14,9 @@ from lamina.declare.graph import find_graph
 from lamina.declare.lockfile import Lock, read_lock
 from lamina.declare.recipe import SourceFiles
 from lamina.errors import ConfigError, Problem, nearest
-from lamina.identify.context import BY_DEFAULT, DEFAULT_EXCLUDES, ContextFile, select
+from lamina.identify.context import ContextFile, select
 from lamina.identify.copy_sources import rooted
+from lamina.identify.excludes import BY_DEFAULT, DEFAULT_EXCLUDES
 from lamina.identify.facts import Facts
 from lamina.identify.fingerprint import distribution
 from lamina.identify.ignore import Ignore

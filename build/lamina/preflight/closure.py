@@ -6,7 +6,8 @@ import posixpath
 from collections.abc import Iterator
 from dataclasses import replace
 
-from lamina.declare.uv_lock import UV_LOCK, UnusualLockError, read_uv_lock
+from lamina.declare.lockfile import UV_LOCK
+from lamina.declare.uv_lock import UnusualLockError, read_uv_lock
 from lamina.identify.excerpt import use_of_lock
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.view import ImageView

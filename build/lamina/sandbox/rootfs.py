@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lamina.errors import EngineError
 from lamina.process import Command, Completed, Runner
 from lamina.provider import Say
-from lamina.sandbox.packages import Prefix
-from lamina.sandbox.sources import AptSource
+
+if TYPE_CHECKING:
+    from lamina.sandbox.packages import Prefix
+    from lamina.sandbox.sources import AptSource
 
 INCLUDE = ("ca-certificates", "libstdc++6", "python3", "python3-pip")
 CLIENT = "awslambdaric"
@@ -132,6 +133,9 @@ def _bootstrap(runner: Runner, prefix: Prefix, source: AptSource, root: Path, su
 
 def _install_client(runner: Runner, prefix: Prefix, root: Path, python: str) -> None:
     """Install from outside the image: the machine's pip settings apply but do not get into it."""
+    import shutil
+    from importlib.util import find_spec
+
     folder = site_folder(root, python)
     folder.mkdir(parents=True, exist_ok=True)
     done = runner.run(
@@ -193,6 +197,8 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _remove(path: Path) -> None:
+    import shutil
+
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,6 @@ from lamina.errors import EngineError
 from lamina.files import cache_home, locked, write_atomic
 from lamina.process import Command, Runner
 from lamina.provider import EngineAddress, Say
-from lamina.sandbox.archive import ImageConfig, write_archive
-from lamina.sandbox.packages import machine_source, prefix
 from lamina.sandbox.rootfs import CLIENT, ENTRYPOINT, INCLUDE, build_root
 
 LABEL = "dev.lamina.stand-in"
@@ -143,6 +139,12 @@ def _read_record(folder: Path) -> _StandInRecord | None:
 
 
 def _make(runner: Runner, folder: Path, python: str, architecture: str, say: Say) -> _StandInRecord:
+    import shutil  # a plan only reads records
+    import tempfile
+
+    from lamina.sandbox.archive import ImageConfig, write_archive
+    from lamina.sandbox.packages import machine_source, prefix
+
     if python not in SUITES:
         raise EngineError.of(
             f"there is no stand-in for the Lambda runtime python:{python}", allowed=", ".join(sorted(SUITES))

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from lamina.errors import ConfigError
-from lamina.identify.context import DEFAULT_EXCLUDES
+from lamina.identify.excludes import DEFAULT_EXCLUDES
 
 _QUIET_MS = 100
 """A burst ends when nothing is saved for this long."""

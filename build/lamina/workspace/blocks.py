@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from lamina.declare.lockfile import UV_LOCK
 from lamina.declare.recipe import Recipe
-from lamina.declare.uv_lock import UV_LOCK
 from lamina.errors import Problem, meant
 from lamina.workspace.members import PYPROJECT, Member, UvWorkspace
 

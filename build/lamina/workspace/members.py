@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lamina.declare.uv_lock import UV_LOCK, Selection, UnusualLockError, UvLock, read_uv_lock
+from lamina.declare.lockfile import UV_LOCK
+from lamina.declare.uv_lock import Selection, UnusualLockError, UvLock, read_uv_lock
 from lamina.errors import ConfigError
 
 PYPROJECT = "pyproject.toml"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.declare.config import ImageSpec
+from lamina.declare.lockfile import UV_LOCK
 from lamina.declare.recipe import Recipe
-from lamina.declare.uv_lock import UV_LOCK
 from lamina.errors import ConfigError, Problem, SelectionError
 from lamina.files import write_atomic
 from lamina.flow.session import Session

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import csv
+
 import pytest
 
 from lamina.declare.dockerfile import parse_dockerfile
-from lamina.declare.flags import flag_faults
+from lamina.declare.flags import flag_faults, mount_options
 
 
 def faults(line: str) -> list[str]:
@@ -54,3 +56,24 @@ def test_what_the_frontend_refuses_is_reported(line: str, says: list[str]) -> No
 )
 def test_accepted_values_are_not_faults(line: str) -> None:
     assert faults(line) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "type=bind",
+        "type=bind,source=a,target=/b,ro",
+        'type=bind,"source=a,b",ro',
+        "a=,,b",
+        ",",
+        '"',
+        'a"b,c',
+    ],
+)
+def test_the_options_of_a_mount_are_fields_of_csv(value: str) -> None:
+    fields = next(csv.reader([value]), [])
+
+    assert list(mount_options(value)) == [
+        (key.strip().lower(), given) for key, _, given in (each.partition("=") for each in fields)
+    ]

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import pytest
 
 from lamina.declare.graph import read_graph
 from lamina.errors import ConfigError
 from lamina.identify.image import identify
+from lamina.identify.tree import DiskFiles, TreeEntry
 from lamina.refs import Reference
 
 from ..conftest import DIGEST, RUNTIME, Repo
@@ -75,3 +79,49 @@ def test_a_build_needs_no_git_no_lock_and_no_state(app: Repo) -> None:
     app.write(".lamina/manifest.json", "{}")
 
     assert app.fingerprints() == before
+
+
+class Counted(DiskFiles):
+    """A tree that notes which folders are listed."""
+
+    def __init__(self, root: Path, listed: list[str]) -> None:
+        super().__init__(root)
+        self._listed = listed
+
+    def children(self, directory: str) -> Iterable[TreeEntry]:
+        self._listed.append(directory)
+        return super().children(directory)
+
+
+def test_a_folder_is_walked_once_for_images_with_the_same_rules(repo: Repo) -> None:
+    for name in ("a", "b", "c"):
+        repo.image(name, "FROM scratch", "COPY src /src")
+    for path in ("src/one.py", "src/deep/two.py"):
+        repo.write(path)
+    listed: list[str] = []
+    tree = Counted(repo.root, listed)
+    project = repo.project()
+
+    identify(project, read_graph(project), ["a", "b", "c"], prefix="", bases={}, files=lambda _: tree)
+
+    assert listed == ["src", "src/deep"]
+
+
+def test_what_images_share_changes_none_of_them(repo: Repo) -> None:
+    """Each differs in what decides which files it takes: another one found them first."""
+    for path in ("src/a.py", "src/b.md", "src/.venv/x.py", "src/deep/c.py", "src/caf\udce9.py"):
+        repo.write(path)
+    repo.write(".dockerignore", "**/*.md\n")
+    repo.image("plain", "FROM scratch", "COPY src /src")
+    repo.image("named", "FROM scratch", "COPY src /src", "COPY src/.venv /env")
+    repo.image("less", "FROM scratch", "COPY --exclude=deep src /src")
+    repo.image("own", "FROM scratch", "COPY src /src")
+    repo.write("dockerfiles/own/Dockerfile.dockerignore", "**/a.py\n")
+    repo.image("whole", "FROM scratch", "COPY . /src")
+
+    together = repo.images()
+
+    assert {name: image.inputs for name, image in together.items()} == {
+        name: repo.images(name)[name].inputs for name in together
+    }
+    assert len({image.fingerprint for image in together.values()}) == 5
