@@ -42,6 +42,8 @@ name = "requests"
 version = "2.32.3"
 source = { registry = "https://index.invalid/simple" }
 """
+SYSTEM = "ENV UV_PROJECT_ENVIRONMENT=/var/lang\n"
+OVER_SSH = "RUN --mount=type=ssh pip install -r requirements.txt\n"
 ENTRY = 'COPY run.sh /run.sh\nENTRYPOINT ["/run.sh"]\n'
 RUN_SH = '#!/bin/sh\nexec /lambda-entrypoint.sh "$@"\n'
 ELSEWHERE = (
@@ -51,6 +53,14 @@ PROMPT = 'from pathlib import Path\n\nTEXT = (Path(__file__).parent / "prompts/a
 SLIM = "FROM python:3.13-slim\nWORKDIR /app\nCOPY app.py .\n"
 CLIENT = 'ENTRYPOINT ["python", "-m", "awslambdaric"]\nCMD ["app.handler"]\n'
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 123456789\n"
+
+
+def locked(name: str, version: str, *tags: str, source: bool = True) -> str:
+    """Return a lock of one package with a wheel for each tag."""
+    at = f"https://files.invalid/{name}-{version}"
+    sdist = f'sdist = {{ url = "{at}.tar.gz", hash = "sha256:00", size = 1 }}\n' if source else ""
+    wheels = "".join(f'    {{ url = "{at}-{tag}.whl", hash = "sha256:00", size = 1 }},\n' for tag in tags)
+    return LOCK.replace("requests", name).replace("2.32.3", version) + sdist + f"wheels = [\n{wheels}]\n"
 
 
 def member(name: str, *needs: str) -> str:
@@ -88,6 +98,21 @@ CLOSURE = (
     + "COPY --from=deps /deps /var/task\n"
 ).replace("3.13\nAS", "3.13 AS")
 """What a member requires from elsewhere, installed from the lock."""
+
+
+BUILT = (
+    UV + "WORKDIR /app\nCOPY pyproject.toml uv.lock ./\nCOPY src* src/\n"
+    "RUN uv sync --frozen --no-install-project\n"
+)
+SHIPPED = "COPY --from=build /app/.venv /app/.venv\nCOPY app.py /var/task/\nWORKDIR /var/task\n"
+IN_VENV = 'ENTRYPOINT ["/app/.venv/bin/python", "-m", "awslambdaric"]\nCMD ["app.handler"]\n'
+ON_PATH = "ENV PYTHONPATH=/app/.venv/lib/python3.13/site-packages\n" + CMD
+EDITABLE: dict[str, str | bytes] = {
+    "pyproject.toml": PROJECT.replace('"app"', '"lib"'),
+    "uv.lock": LOCK.replace('"app"', '"lib"').replace("virtual", "editable"),
+    "src/lib/__init__.py": "",
+    "app.py": APP,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,6 +315,116 @@ _INSTALLS: dict[str, Case] = {
         "no git and no ssh",
         **{"requirements.txt": "lib @ git+ssh://git@example.invalid/team/lib.git@v1.2\n"},
     ),
+    "git for a lock": likely(
+        "LAM621",
+        PY + UV + SYNC + " --no-install-project\nENV PYTHONPATH=/var/task/.venv\n" + PUT + CMD,
+        "uv.lock:13 is a git repository",
+        **{"pyproject.toml": PROJECT, "uv.lock": LOCK.replace("{ registry", "{ git")},
+    ),
+    "ssh without an agent": likely(
+        "LAM627",
+        PY + "RUN dnf install -y git openssh-clients\nCOPY requirements.txt .\n" + INSTALL + PUT + CMD,
+        "--mount=type=ssh",
+        **{"requirements.txt": "lib @ git+ssh://git@example.invalid/team/lib.git@v1.2\n"},
+    ),
+    "ssh to an unknown host": likely(
+        "LAM627",
+        PY + "RUN dnf install -y git openssh-clients\nCOPY requirements.txt .\n" + OVER_SSH + PUT + CMD,
+        "ssh-keyscan",
+        **{"requirements.txt": "lib @ git+ssh://git@example.invalid/team/lib.git@v1.2\n"},
+    ),
+    "right: ssh": right(
+        PY
+        + "RUN dnf install -y git openssh-clients; ssh-keyscan x >> /etc/ssh/ssh_known_hosts\n"
+        + "COPY requirements.txt .\n"
+        + OVER_SSH
+        + PUT
+        + CMD,
+        **{"requirements.txt": "lib @ git+ssh://git@example.invalid/team/lib.git@v1.2\n"},
+    ),
+    "right: a deploy key": right(
+        PY
+        + "RUN dnf install -y git openssh-clients\nCOPY requirements.txt .\n"
+        + "RUN --mount=type=secret,id=key,target=/root/.ssh/id_rsa pip install -r requirements.txt\n"
+        + PUT
+        + CMD,
+        **{"requirements.txt": "lib @ git+ssh://git@example.invalid/team/lib.git@v1.2\n"},
+    ),
+    "a package that has no wheel": likely(
+        "LAM628",
+        OLD + UV + SYSTEM + SYNC + " --inexact\n" + PUT + CMD,
+        "numpy==2.2.0 has no wheel for Python 3.11 and glibc 2.26 (x86_64)",
+        **{
+            "pyproject.toml": PROJECT,
+            "uv.lock": locked("numpy", "2.2.0", "cp311-cp311-manylinux_2_28_x86_64"),
+        },
+    ),
+    "a package without wheel and source": likely(
+        "LAM628",
+        "FROM public.ecr.aws/lambda/python:3.14\n" + UV + SYSTEM + SYNC + " --inexact\n" + PUT + CMD,
+        "no source either",
+        **{
+            "pyproject.toml": PROJECT,
+            "uv.lock": locked("odd", "1.0", "cp313-cp313-manylinux_2_17_x86_64", source=False),
+        },
+    ),
+    "right: a package that has a wheel": right(
+        PY + UV + SYSTEM + SYNC + " --inexact\n" + PUT + CMD,
+        **{
+            "pyproject.toml": PROJECT,
+            "uv.lock": locked("numpy", "2.2.0", "cp313-cp313-manylinux_2_28_x86_64"),
+        },
+    ),
+    "right: a package that has a wheel for abi3": right(
+        PY + UV + SYSTEM + SYNC + " --inexact\n" + PUT + CMD,
+        **{
+            "pyproject.toml": PROJECT,
+            "uv.lock": locked("bcrypt", "5.0.0", "cp39-abi3-manylinux2014_x86_64.manylinux_2_17_x86_64"),
+        },
+    ),
+    "right: a package of Windows": right(
+        PY + UV + SYSTEM + SYNC + " --inexact\n" + PUT + CMD,
+        **{
+            "pyproject.toml": PROJECT,
+            "uv.lock": locked("pywin32", "310", "cp313-cp313-win_amd64", source=False),
+        },
+    ),
+    "right: a compiler": right(
+        OLD + UV + SYSTEM + "RUN yum install -y gcc-c++ gcc\n" + SYNC + " --inexact\n" + PUT + CMD,
+        **{
+            "pyproject.toml": PROJECT,
+            "uv.lock": locked("numpy", "2.2.0", "cp311-cp311-manylinux_2_28_x86_64"),
+        },
+    ),
+    "a project of a newer Python": certain(
+        "LAM629",
+        PY + "COPY pyproject.toml app.py ./\nRUN pip install .\n" + CMD,
+        "requires Python >=3.14",
+        **{"pyproject.toml": PROJECT.replace(">=3.11", ">=3.14")},
+    ),
+    "a project of poetry of a newer Python": likely(
+        "LAM629",
+        PY
+        + "ENV POETRY_VIRTUALENVS_CREATE=false\nCOPY pyproject.toml ./\nRUN poetry install || true\n"
+        + PUT
+        + CMD,
+        "requires Python ~3.12",
+        **{"pyproject.toml": '[tool.poetry]\nname = "app"\n[tool.poetry.dependencies]\npython = "~3.12"\n'},
+    ),
+    "a pinned Python": likely(
+        "LAM629",
+        PY + UV + SYSTEM + "COPY .python-version .\n" + SYNC + " --inexact\n" + PUT + CMD,
+        "UV_PYTHON=3.13",
+        **{"pyproject.toml": PROJECT, "uv.lock": LOCK, ".python-version": "3.12\n"},
+    ),
+    "right: a pinned Python that is overridden": right(
+        PY + UV + SYSTEM + "ENV UV_PYTHON=3.13\nCOPY .python-version .\n" + SYNC + " --inexact\n" + PUT + CMD,
+        **{"pyproject.toml": PROJECT, "uv.lock": LOCK, ".python-version": "3.12\n"},
+    ),
+    "right: a project of that Python": right(
+        PY + "COPY pyproject.toml app.py ./\nRUN pip install .\n" + CMD,
+        **{"pyproject.toml": PROJECT.replace(">=3.11", ">=3.11,<3.14,!=3.12.0")},
+    ),
     "right: git is installed": right(
         PY + "RUN dnf install -y gcc git\nCOPY requirements.txt .\n" + INSTALL + PUT + CMD,
         **{"requirements.txt": "lib @ git+https://example.invalid/team/lib.git@v1.2\n"},
@@ -458,6 +593,84 @@ _INSTALLS: dict[str, Case] = {
     ),
 }
 _PLACES: dict[str, Case] = {
+    "a folder that is not searched": likely(
+        "LAM635",
+        PY + "COPY requirements.txt .\nRUN pip install -r requirements.txt --target /deps\n" + PUT + CMD,
+        "/deps",
+        **{"requirements.txt": PINNED, "app.py": "import requests\n" + APP},
+    ),
+    "right: a folder that PYTHONPATH names": right(
+        PY + "COPY requirements.txt .\nRUN pip install -r requirements.txt -t /deps\n"
+        "ENV PYTHONPATH=/deps\n" + PUT + CMD,
+        **{"requirements.txt": PINNED, "app.py": "import requests\n" + APP},
+    ),
+    "right: a folder that is copied": right(
+        PY
+        + "COPY requirements.txt .\nRUN pip install -r requirements.txt -t /deps && cp -r /deps/* .\n"
+        + PUT
+        + CMD,
+        **{"requirements.txt": PINNED, "app.py": "import requests\n" + APP},
+    ),
+    "right: a folder that the code names": right(
+        PY + "COPY requirements.txt .\nRUN pip install -r requirements.txt -t vendor\n" + PUT + CMD,
+        **{
+            "requirements.txt": PINNED,
+            "app.py": 'import sys\nsys.path.append("vendor")\nimport requests\n' + APP,
+        },
+    ),
+    "right: the folder of a layer": right(
+        PY + "COPY requirements.txt .\nRUN pip install -r requirements.txt -t /opt/python\n" + PUT + CMD,
+        **{"requirements.txt": PINNED, "app.py": "import requests\n" + APP},
+    ),
+    "the runtime's own boto3": likely(
+        "LAM638",
+        "FROM public.ecr.aws/lambda/python:3.10\nCOPY requirements.txt .\n" + INSTALL + PUT + CMD,
+        "boto3==1.34.0",
+        "requirements.txt",
+        **{"requirements.txt": "requests==2.32.3\nboto3==1.34.0\n", "app.py": "import boto3\n" + APP},
+    ),
+    "right: boto3 beside the function": right(
+        "FROM public.ecr.aws/lambda/python:3.10\nCOPY requirements.txt .\n"
+        "RUN pip install -r requirements.txt -t .\n" + PUT + CMD,
+        **{"requirements.txt": "boto3==1.34.0\n", "app.py": "import boto3\n" + APP},
+    ),
+    "right: boto3 of a newer runtime": right(
+        OLD + "COPY requirements.txt .\n" + INSTALL + PUT + CMD,
+        **{"requirements.txt": "boto3==1.34.0\n", "app.py": "import boto3\n" + APP},
+    ),
+    "an environment of another Python": likely(
+        "LAM636",
+        "FROM python:3.13-slim AS build\n" + BUILT + PY + SHIPPED + IN_VENV,
+        "/usr/local/bin/python3.13",
+        **{"pyproject.toml": PROJECT, "uv.lock": LOCK},
+    ),
+    "right: an environment of the same Python": right(
+        "FROM python:3.13-slim AS build\n" + BUILT + "FROM python:3.13-slim\n" + SHIPPED + IN_VENV,
+        **{"pyproject.toml": PROJECT.replace("requests==2.32.3", "awslambdaric"), "uv.lock": LOCK},
+    ),
+    "an editable project": likely(
+        "LAM637",
+        PY.replace("\n", " AS build\n") + BUILT.replace(" --no-install-project", "") + PY + SHIPPED + ON_PATH,
+        "is installed as a path to /app",
+        **EDITABLE,
+    ),
+    "right: an editable project with its source": right(
+        PY.replace("\n", " AS build\n")
+        + BUILT.replace(" --no-install-project", "")
+        + PY
+        + SHIPPED
+        + "COPY src /app/src\n"
+        + ON_PATH,
+        **EDITABLE,
+    ),
+    "right: a project that is not editable": right(
+        PY.replace("\n", " AS build\n")
+        + BUILT.replace("--no-install-project", "--no-editable")
+        + PY
+        + SHIPPED
+        + ON_PATH,
+        **EDITABLE,
+    ),
     "environment of uv": certain(
         "LAM631",
         PY + UV + SYNC + " --no-install-project\n" + PUT + CMD,

@@ -36,6 +36,7 @@ FAILS: Mapping[str, str] = {
     "script without #!": INIT,
     "script elsewhere": INIT,
     "a package for root alone": "No module named 'parcel'",
+    "a package in a folder of its own": "No module named 'parcel'",
     "a package that is shadowed": "module 'parcel' has no attribute 'SIZE'",
     "file in /tmp": "No such file or directory: '/tmp/model.bin'",
     "a module that is gone": "No module named 'telnetlib'",
@@ -47,7 +48,9 @@ FAILS: Mapping[str, str] = {
     "a submodule that is imported": "cannot import name 'size' from 'lib'",
 }
 """Tree -> how the function fails on Lambda."""
-ANOTHER = {"a package for root alone": "LAM631", "spelling": "LAM631"}
+ANOTHER = dict.fromkeys(
+    ("a package for root alone", "a package in a folder of its own", "spelling"), "LAM631"
+)
 """Trees whose last lines have a more frequent cause, which is the one that is named."""
 BREAKS: Mapping[str, str] = {
     "included file": "Could not open requirements file: [Errno 2] No such file or directory: '/common.txt'",
@@ -77,7 +80,13 @@ UNSEEN: Mapping[str, str] = {
     "LAM622": "the tool is asked: test_preflight_tools.py",
     "LAM624": "is about a build that does not happen",
     "LAM625": "the tool is asked: test_preflight_tools.py",
-    "LAM631": "needs uv in the image",
+    "LAM627": "needs a server of git over SSH",
+    "LAM628": "needs packages of the index",
+    "LAM629": "the tool is asked: test_preflight_tools.py",
+    "LAM631": "the tool is asked: test_preflight_tools.py",
+    "LAM636": "the stand-in's Python is where Debian's images have theirs",
+    "LAM637": "the tool is asked: test_preflight_tools.py",
+    "LAM638": "needs the runtime's own boto3",
     "LAM650": "needs uv and packages of the index; the image builds, and lacks a package",
     "LAM626": "needs another C library and packages of the index",
 }
@@ -112,6 +121,9 @@ MORE: Mapping[str, Case] = {
         f"{INSTALLED}COPY parcel /var/task/parcel\n{PUT}{CMD}",
         "shadows",
         **{**PARCEL, "parcel/__init__.py": ""},
+    ),
+    "a package in a folder of its own": likely(
+        "LAM635", f"{PY}{PIP}RUN pip install -t /deps -r /r/requirements.txt\n{PUT}{CMD}", "/deps", **PARCEL
     ),
     "right: a package": right(f"{INSTALLED}{PUT}{CMD}", **PARCEL),
     "a submodule that is imported": likely(

@@ -88,3 +88,21 @@ def test_only_the_environment_of_uv_finds_what_it_installs(workspace: Tree) -> N
 
     assert inside.returncode == 0, inside.stderr
     assert "No module named 'lib'" in outside.stderr
+
+
+def test_a_project_of_another_python_is_refused(workspace: Tree) -> None:
+    workspace.edit("packages/lib/pyproject.toml", ">=3.11", ">=3.99")
+
+    uv(workspace, "pip", "install", "--target=deps", "./packages/lib", fails="does not satisfy Python>=3.99")
+    workspace.edit("pyproject.toml", ">=3.11", ">=3.99")
+    workspace.remove("uv.lock")
+    uv(workspace, "lock", fails="do not permit this version")
+
+
+def test_an_editable_project_needs_its_source(workspace: Tree) -> None:
+    for options, code in (((), 1), (("--no-editable", "--reinstall"), 0)):
+        uv(workspace, "sync", "--frozen", *options)
+        workspace.move("packages/lib/lib", "packages/lib/moved")
+        done = run(workspace, ".venv/bin/python", "-I", "-c", "import lib")
+        workspace.move("packages/lib/moved", "packages/lib/lib")
+        assert done.returncode == code, done.stderr

@@ -22,6 +22,7 @@ _NAME = re.compile(r'name = "([^"\\]+)"\n')
 _LOCAL = re.compile(r'^source = \{ (?:editable|virtual|directory) = "([^"\\]+)" \}\n', re.MULTILINE)
 _ARTIFACTS = re.compile(r"^(?:sdist = \{ .* \}|    \{ (?:url|path|filename) = .* \},)\n", re.MULTILINE)
 """The long lines: archives with their hashes. No edge is in them."""
+_FILE = re.compile(r'(?:url|path|filename) = "(?:[^"]*/)?([^"/#]+)')
 _MEMBERS = re.compile(r'^members = \[\n(?:    "[^"\\]+",\n)*\]\n', re.MULTILINE)
 _TOP = 2_000
 """Characters at the beginning of a package, which have its version and source."""
@@ -135,6 +136,20 @@ class UvLock:
     def pinned(self, selection: Selection) -> tuple[str, ...]:
         """Return what a selection installs from elsewhere, as requirements: ``boto3==1.34.0``."""
         return self._requirements(self._reach(selection))
+
+    def archives(self, selection: Selection) -> Mapping[str, tuple[str, ...]]:
+        """Return the archives of what a selection installs from elsewhere: ``boto3==1.34.0`` -> file names.
+
+        Packages with several versions, for several platforms, are left out.
+        """
+        found = (each for each in self._reach(selection) if each not in self._folders)
+        return {
+            f"{self._package(index).name}{_pin(self._blocks[index])}": tuple(
+                _FILE.findall("".join(_ARTIFACTS.findall(self._blocks[index])))
+            )
+            for index in found
+            if len(self._named[self._package(index).name]) == 1
+        }
 
     def all_pinned(self) -> tuple[str, ...]:
         """Return everything that the lock pins from elsewhere, as requirements."""

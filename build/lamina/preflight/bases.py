@@ -11,6 +11,7 @@ Version = tuple[int, int]
 
 _PYTHON_2023: Version = (3, 12)
 """The first Python whose runtime is based on Amazon Linux 2023."""
+_FIRST_AL2: Version = (3, 8)
 _FIRST_2023 = {"nodejs": 20, "java": 21, "dotnet": 8}
 GLIBC: dict[str, Version] = {
     "al2": (2, 26),
@@ -39,6 +40,11 @@ _OFFICIAL = re.compile(
 _AMAZON = re.compile(
     r"(?:public\.ecr\.aws/amazonlinux/|(?:public\.ecr\.aws/docker/library/|(?:docker\.io/)?(?:library/)?))amazonlinux"
 )
+_BUILDERS = re.compile(
+    r"(?:^|/)(?:(?:lambci/lambda|mlupin/docker-lambda):(?:build-)?|sam/build-|aws-sam-cli-build-image-)"
+    r"python(\d)\.(\d+)"
+)
+"""Images like Lambda's runtimes, in which packages are built: they have compilers and git."""
 _UV = re.compile(r"ghcr\.io/astral-sh/uv")
 _SUITE = re.compile("|".join(name for name in GLIBC if name.isalpha()))
 
@@ -74,6 +80,10 @@ def read_base(name: str) -> Base:
     repository, tag = _split(name)
     if runtime := _RUNTIME.search(repository):
         return _runtime(name, runtime["language"], tag)
+    if found := _BUILDERS.search(name):
+        python = int(found[1]), int(found[2])
+        on: System | None = "al2023" if python >= _PYTHON_2023 else "al2" if python >= _FIRST_AL2 else None
+        return Base(name=name, system=on, python=python, glibc=GLIBC[on] if on else None)
     if _AMAZON.fullmatch(repository):
         system: System = "al2" if tag.startswith("2.") or tag == "2" else "al2023"
         return Base(name=name, system=system, glibc=GLIBC[system], slim=True)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lamina.declare.machine import family
 from lamina.declare.pip import Install
 from lamina.errors import Certainty
 from lamina.preflight.bases import Base
+from lamina.preflight.compiled import COMPILED
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.requirements import installed_names, installs
 from lamina.preflight.view import ImageView, RunView, StageView, words_of
+from lamina.preflight.wheels import chosen, loads, locked_archives, machine_of
 from lamina.preflight.workspace import locked_names
 
 SYSTEM = Rule(
@@ -31,18 +33,6 @@ SYSTEM = Rule(
     advice="install in a stage of the image's own base, or with --platform/--python-version of it",
 )
 RULES = (SYSTEM,)
-# fmt: off
-_COMPILED = frozenset({
-    "numpy", "pandas", "scipy", "cryptography", "pydantic-core", "pydantic", "psycopg2", "psycopg2-binary",
-    "psycopg-binary", "lxml", "pillow", "grpcio", "orjson", "pyarrow", "polars", "aiohttp", "cffi",
-    "bcrypt", "pynacl", "lightgbm", "xgboost", "scikit-learn", "torch", "tensorflow", "tokenizers",
-    "tiktoken", "shapely", "fiona", "rasterio", "gdal", "asyncpg", "duckdb", "opencv-python",
-    "opencv-python-headless", "mysqlclient", "onnxruntime", "matplotlib", "contourpy", "lz4", "zstandard",
-    "ujson", "rpds-py", "fastapi", "numba", "llvmlite", "sentencepiece", "spacy", "pyproj", "h5py",
-    "netcdf4", "hiredis", "confluent-kafka", "pymupdf",
-})
-# fmt: on
-"""Distributions with compiled modules, or that always require one."""
 _NEW_WHEELS = frozenset(
     {"cryptography", "pyarrow", "polars", "torch", "pandas", "numpy", "scipy", "scikit-learn"}
 )
@@ -129,7 +119,11 @@ def _brings(word: str, each: _Installed) -> bool:
 
 
 def _misfits(view: ImageView, base: Base, each: _Installed, line: int) -> Iterator[Fault]:
-    compiled = sorted(each.names & _COMPILED)
+    locked = {} if each.targets else locked_archives(view, each.step)
+    if locked and not each.built and None not in {base.python, view.base.python}:
+        yield from _locked_misfits(view, base, locked, line)
+        return
+    compiled = sorted(each.names & COMPILED)
     newer = base.glibc is not None and view.base.glibc is not None and base.glibc > view.base.glibc
     if (
         not each.for_platform
@@ -147,6 +141,25 @@ def _misfits(view: ImageView, base: Base, each: _Installed, line: int) -> Iterat
     if base.python and view.base.python and base.python != view.base.python and not each.for_python:
         versions = f"python{_text(base.python)}, and {view.base.name} has python{_text(view.base.python)}"
         yield _fault(view, line, f"{base.name} has {versions}", compiled)
+
+
+def _locked_misfits(
+    view: ImageView, base: Base, locked: Mapping[str, tuple[str, ...]], line: int
+) -> Iterator[Fault]:
+    """Yield wheels that uv takes in a stage, and that the image cannot load."""
+    machine = machine_of(view)
+    picked = (chosen(archives, base, machine) for archives in locked.values())
+    wrong = sorted(each for each in picked if each and not loads(each, view.base, machine))
+    if wrong:
+        yield view.fault(
+            SYSTEM,
+            line=line,
+            message=f"uv installs {', '.join(wrong[:3])}{', …' if len(wrong) > 3 else ''} in {base.name}: "
+            f"{view.base.name} cannot load {'it' if len(wrong) == 1 else 'them'}",
+            hint=f"install in a stage FROM {view.base.name}",
+            certainty="likely",
+            unless="the function does not import what is compiled",
+        )
 
 
 def _chosen(view: ImageView, base: Base, each: _Installed) -> bool:

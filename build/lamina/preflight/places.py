@@ -52,7 +52,7 @@ _OWN = frozenset(
     {"boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3", "awslambdaric"}
 )
 """Modules that the runtime has as well, wherever the environment is."""
-_LOOKS_ASIDE = re.compile(rb"sys\.path|site\.addsitedir|\.venv")
+LOOKS_ASIDE = re.compile(rb"sys\.path|site\.addsitedir|\.venv")
 _TMP = "/tmp/"  # noqa: S108 - a path on Lambda
 _DOWNLOADS = {
     "HF_HOME": re.compile(
@@ -122,7 +122,7 @@ def _is_used(view: ImageView) -> bool:
     text = view.final.text
     if ".venv" in text or "virtualenvs" in text or "site-packages" in text or "VIRTUAL_ENV" in text:
         return True
-    return any(_LOOKS_ASIDE.search(view.content(each.origin) or b"") for each in view.reached.values())
+    return any(LOOKS_ASIDE.search(view.content(each.origin) or b"") for each in view.reached.values())
 
 
 def _imported(view: ImageView, step: RunView) -> tuple[str, str] | None:

@@ -35,7 +35,15 @@ OPTION = Rule(
     ),
     advice="use the option's counterpart, which the finding names",
 )
-RULES = (PROGRAM, OPTION)
+KEY = Rule(
+    id="LAM627",
+    slug="ssh-key",
+    summary="a requirement that is fetched over SSH by a step without an agent or a known host",
+    why="git cannot log in, and a build cannot be asked",
+    logs=(r"Permission denied \(publickey", r"Host key verification failed"),
+    advice="RUN --mount=type=ssh with ssh = true in [tool.lamina], and ssh-keyscan for the host",
+)
+RULES = (PROGRAM, OPTION, KEY)
 _MANAGERS: Mapping[str, str] = {
     "al2": "yum",
     "al2023": "dnf",
@@ -52,9 +60,14 @@ _PRESENT: Mapping[str, frozenset[str]] = {
     "alpine": frozenset({"apk"}),
 }
 _ALL_MANAGERS = frozenset({"yum", "dnf", "microdnf", "apt-get", "apt", "apk"})
-_FULL_2023 = re.compile(r"amazonlinux")
+_FULL_2023 = re.compile(r"amazonlinux|sam/build|sam-cli-build")
 """Images of Amazon Linux 2023 proper have both dnf and yum; only Lambda's minimal ones do not."""
 _GIT = re.compile(r"\bgit\+(\w+)://")
+_LOCKED_GIT = re.compile(rb'\nsource = \{ git = "(\w+)://')
+_OTHER_KEY = re.compile(
+    r"id_(?:rsa|ed25519|ecdsa)|GIT_SSH|insteadOf|SSH_PRIVATE|core\.sshCommand|type=secret"
+)
+_KNOWS_HOST = re.compile(r"known_hosts|ssh-keyscan|StrictHostKeyChecking")
 _SYSTEM = "install into the system: ENV UV_PROJECT_ENVIRONMENT=/var/lang, or /usr/local"
 # uv and pip refuse each of these, which are options of their sibling commands.
 WRONG_OPTIONS: Mapping[tuple[str, ...], Mapping[str, str]] = {
@@ -158,11 +171,7 @@ def _git(view: ImageView, step: RunView) -> Iterator[Fault]:
     if not step.base.slim or step.base.system is None:
         return
     script = step.before + "\n" + step.text
-    for line in installed_lines(view, step):
-        found = _GIT.search(line.text)
-        if found is None:
-            continue
-        over_ssh = found[1] == "ssh"
+    for where, over_ssh in _repositories(view, step):
         lacks = [] if re.search(r"(?:install|add)\b[^\n]*\bgit\b|COPY[^\n]*\bgit\b", script) else ["git"]
         if over_ssh and not re.search(
             r"openssh|ssh-client|\bssh\b(?!:)", re.sub(r"type=ssh|git\+ssh", "", script)
@@ -177,14 +186,50 @@ def _git(view: ImageView, step: RunView) -> Iterator[Fault]:
             yield view.fault(
                 PROGRAM,
                 line=step.instruction.line,
-                message=f"{line.where} is a git repository, "
-                f"and {step.base.name} has no {' and no '.join(lacks)}",
+                message=f"{where} is a git repository, and {step.base.name} has no {' and no '.join(lacks)}",
                 hint=f"RUN {own} {'add' if own == 'apk' else 'install -y'} "
                 + " ".join(packages[each] for each in lacks),
                 certainty="likely",
                 unless=f"a step before installs {' and '.join(lacks)} in a way that is not seen",
             )
         return
+
+
+def _repositories(view: ImageView, step: RunView) -> Iterator[tuple[str, bool]]:
+    """Yield where a step is told of a git repository to install, and whether that is reached over SSH."""
+    for line in installed_lines(view, step):
+        if found := _GIT.search(line.text):
+            yield line.where, found[1] == "ssh"
+    syncs = any(words[1:2] == ["sync"] and words[0].endswith("uv") for words in map(words_of, step.commands))
+    origin = step.sees.files.get(f"{step.sees.workdir.rstrip('/')}/uv.lock") if syncs else None
+    content = view.content(origin) or b"" if origin else b""
+    for locked in _LOCKED_GIT.finditer(content):
+        line_number = content.count(b"\n", 0, locked.start()) + 2
+        yield f"{view.shown(origin or '')}:{line_number}", locked[1] == b"ssh"
+
+
+def key_faults(view: ImageView) -> Iterator[Fault]:
+    """Yield repositories that a step fetches over SSH without a key, or without knowing the host."""
+    for step in view.runs:
+        where = next((where for where, over_ssh in _repositories(view, step) if over_ssh), None)
+        script = step.before + "\n" + step.text
+        if where is None or _OTHER_KEY.search(script):
+            continue
+        if not any("type=ssh" in each for each in step.instruction.flags):
+            fact, hint = "and the step has no key", "RUN --mount=type=ssh, and [tool.lamina] ssh = true"
+        elif not _KNOWS_HOST.search(script):
+            fact = "and the step does not know the key of its host"
+            hint = "RUN mkdir -m 700 ~/.ssh && ssh-keyscan github.com >> ~/.ssh/known_hosts"
+        else:
+            continue
+        yield view.fault(
+            KEY,
+            line=step.instruction.line,
+            message=f"{where} is fetched over SSH, {fact}",
+            hint=hint,
+            certainty="likely",
+            unless=f"{step.base.name} contains it",
+        )
 
 
 def option_faults(view: ImageView) -> Iterator[Fault]:

@@ -46,6 +46,7 @@ class RunView:
     """A RUN.
 
     Attributes:
+        stage: The index of its stage.
         base: The image at the bottom of its stage.
         sees: The files before it, with its mounts.
         variables: Those set by ENV before it.
@@ -54,6 +55,7 @@ class RunView:
         as_root: Whether no USER is set.
     """
 
+    stage: int
     instruction: Instruction
     commands: tuple[ShellCommand, ...]
     base: Base
@@ -327,6 +329,7 @@ class _Builder:
             elif each.name == "RUN":
                 self.runs.append(
                     RunView(
+                        stage=stage.stage.index,
                         instruction=each,
                         commands=read_script(dockerfile, each).commands,
                         base=base,

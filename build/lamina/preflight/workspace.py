@@ -27,6 +27,9 @@ MEMBER = Rule(
 RULES = (MEMBER,)
 _HAS_LOCAL = re.compile(rb'^source = \{ (?:editable|virtual|directory) = "(?!\.")', re.MULTILINE)
 _NAME = re.compile(rb'^name = "([\w.-]+)"\r?$', re.MULTILINE)
+_EDITABLE = re.compile(
+    r'^name = "([^"]+)"\r?\n(?:version = .*\n)?source = \{ editable = "([^"]+)"', re.MULTILINE
+)
 _LOCAL = ("editable", "virtual", "directory")
 _WITHOUT_LOCAL = frozenset({"--no-install-workspace", "--no-install-local"})
 _OTHER_ROOT = frozenset({"--project", "--directory", "--script"})
@@ -88,6 +91,13 @@ def locked_names(view: ImageView, step: RunView) -> frozenset[str]:
     origin = _lock_file(step)
     content = view.content(origin) if origin else None
     return frozenset(found.decode() for found in _NAME.findall(content or b""))
+
+
+def local_folders(view: ImageView, step: RunView) -> Mapping[str, str]:
+    """Return the projects that ``uv sync`` installs as paths: name -> folder relative to the lock."""
+    origin = _lock_file(step)
+    text = (view.content(origin) or b"").decode("utf-8", "replace") if origin else ""
+    return dict(_EDITABLE.findall(text))
 
 
 def _folders(lock: Any) -> Mapping[str, str]:
