@@ -16,7 +16,7 @@ from lamina.errors import Problem
 from lamina.execute.engine import Engine
 from lamina.refs import Reference
 from lamina.registries.local import connect, engine_errors
-from lamina.smoke import asking, starting
+from lamina.smoke import invoke, starting
 from lamina.smoke.answer import Invocation, RawResponse, judge
 from lamina.smoke.init import Init, read_init
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LABEL = "dev.lamina.smoke"
 _FOLDER = "/lamina-smoke"
-_EMULATOR, _ASKING, _EVENT = (f"{_FOLDER}/{name}" for name in ("aws-lambda-rie", "asking.py", "event.json"))
+_EMULATOR, _INVOKE, _EVENT = (f"{_FOLDER}/{name}" for name in ("aws-lambda-rie", "invoke.py", "event.json"))
 _STARTING = f"{_FOLDER}/starting.py"
 _STARTS = 3
 _USER = "993:990"  # sbx_user1051, as which Lambda runs every function
@@ -39,7 +39,7 @@ _NO_PYTHON = "the image has no python3, which is needed to send the event"
 
 
 class _Response(TypedDict, total=False):
-    """What `asking` prints, or why it could not be run."""
+    """What `invoke` prints, or why it could not be run."""
 
     status: int | None
     body: str
@@ -187,7 +187,7 @@ class SmokeEngine:
         """Start an instance, send it the event and remove it. Raises EngineError."""
         with engine_errors(f"run {trial.ref}", self._engine.host), self._container(trial) as container:
             self._api.put_archive(
-                container, _FOLDER, _archive({_EMULATOR: emulator, _ASKING: asking.__file__}, trial.event)
+                container, _FOLDER, _archive({_EMULATOR: emulator, _INVOKE: invoke.__file__}, trial.event)
             )
             self._api.start(container)
             response = self._ask(container)
@@ -279,7 +279,7 @@ class SmokeEngine:
         """Send the event from inside the container, so that no port needs to be reachable."""
         from docker.errors import APIError
 
-        argv = ["python3", "-I", "-S", _ASKING, _EVENT, str(self._conditions.timeout)]
+        argv = ["python3", "-I", "-S", _INVOKE, _EVENT, str(self._conditions.timeout)]
         try:
             call = self._api.exec_create(container, argv)["Id"]
             output, text = self._api.exec_start(call, demux=True)

@@ -109,12 +109,12 @@ _TABLE = (
         ),
     ),
     CliCommand(
-        name="config", runs="places:config",
+        name="config", runs="project:config",
         help="Print every setting with its value and its source, and the images that were found.",
         flags=_flags("json"),
     ),
     CliCommand(
-        name="lock", runs="places:lock",
+        name="lock", runs="project:lock",
         help="Pin the external images that the project uses in lamina.lock, by digest.",
         flags=_flags(
             _images("only the images this image is based on (may be given several times)"),
@@ -124,13 +124,13 @@ _TABLE = (
         ),
     ),
     CliCommand(
-        name="login", runs="places:login",
+        name="login", runs="registry:login",
         help="Log in to ECR with a token that docker and buildx use too; elsewhere check docker's own "
              "credentials.",
         flags=_flags("registry", "json"),
     ),
     CliCommand(
-        name="pull", runs="places:pull",
+        name="pull", runs="registry:pull",
         help="Pull the base images the next build needs, by digest. Missing images are reported, not an "
              "error.",
         flags=_flags("image", "registry", "stack", "platform", "stall", "json"),
@@ -315,7 +315,7 @@ _TABLE = (
         ),
     ),
     CliCommand(
-        name="outputs", runs="handing:outputs", fixed={"offline": True},
+        name="outputs", runs="handoff:outputs", fixed={"offline": True},
         only_result=lambda _: True,
         help="Print the images that functions should run, by digest, for Terraform, CDK or a shell; works "
              "offline.",

@@ -1,10 +1,29 @@
-"""Commands about the registry as a whole: ecr.setup, gc."""
+"""Commands about the registry: login, pull, ecr.setup, gc."""
 
 from __future__ import annotations
 
 from lamina.errors import LaminaError, RegistryError
 from lamina.flow.session import Session
 from lamina.json_data import Json
+
+
+def login(session: Session) -> int:
+    """Log in to the registry."""
+    from lamina.flow.login import enter
+
+    session.screen.say(enter(session))
+    session.screen.finish("login", ok=True, images=[])
+    return 0
+
+
+def pull(session: Session) -> int:
+    """Pull base images."""
+    from lamina.flow.login import warm
+
+    rows = list(warm(session))
+    session.screen.rows(("image", "state"), rows, wide="state")
+    session.screen.finish("pull", ok=True, images=[{"name": name, "state": what} for name, what in rows])
+    return 0
 
 
 def ecr_setup(session: Session, *, dry_run: bool) -> int:

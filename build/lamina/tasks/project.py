@@ -1,29 +1,10 @@
-"""Commands about registries, base images and settings: login, pull, lock, config."""
+"""Commands about what a project sets and pins: config, lock."""
 
 from __future__ import annotations
 
 from lamina.declare.settings import SETTINGS
 from lamina.flow.session import Session
 from lamina.report.document import lock_documents
-
-
-def login(session: Session) -> int:
-    """Log in to the registry."""
-    from lamina.flow.login import enter
-
-    session.screen.say(enter(session))
-    session.screen.finish("login", ok=True, images=[])
-    return 0
-
-
-def pull(session: Session) -> int:
-    """Pull base images."""
-    from lamina.flow.login import warm
-
-    rows = list(warm(session))
-    session.screen.rows(("image", "state"), rows, wide="state")
-    session.screen.finish("pull", ok=True, images=[{"name": name, "state": what} for name, what in rows])
-    return 0
 
 
 def lock(session: Session, *, refresh: bool, dry_run: bool) -> int:
