@@ -70,6 +70,8 @@ ALLOWED = {
 CHEAP = {"__future__"}
 """What importing the package may import: whoever imports any part of it waits for that."""
 LONGEST = 400
+MOST_ANY = 60
+"""Mentions of `Any`, imports included. A document gets its type where it enters: a TypedDict, or `Json`."""
 LAZY = {
     "boto3": ("registries/", "aws/"),
     "botocore": ("registries/", "aws/"),
@@ -239,6 +241,17 @@ def test_modules_can_be_read_in_one_sitting() -> None:
     lengths = {shown(file): len(file.read_text("utf-8").splitlines()) for file in modules()}
 
     assert {name: length for name, length in lengths.items() if length >= LONGEST} == {}
+
+
+def test_few_values_may_be_anything() -> None:
+    places = [
+        f"{shown(file)}:{node.lineno}"
+        for file in modules()
+        for node in ast.walk(tree(file))
+        if (isinstance(node, ast.Name) and node.id == "Any") or (isinstance(node, ast.alias) and node.name == "Any")
+    ]
+
+    assert len(places) < MOST_ANY, places
 
 
 def test_a_name_of_a_class_means_one_thing() -> None:

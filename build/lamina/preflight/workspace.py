@@ -7,8 +7,8 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Any
 
+from lamina.json_data import JsonTable, as_list, as_table, as_texts
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.view import ImageView, RunView, is_sure, line_of, words_of
 
@@ -63,7 +63,7 @@ def member_faults(view: ImageView) -> Iterator[Fault]:
                 )
 
 
-def _lock(view: ImageView, step: RunView) -> Any:
+def _lock(view: ImageView, step: RunView) -> JsonTable | None:
     """Return the parsed ``uv.lock`` that a step reads in its folder, if it has local projects."""
     origin = _lock_file(step)
     return _read_lock(view.content(origin) or b"") if origin else None
@@ -73,7 +73,7 @@ def _lock_file(step: RunView) -> str | None:
     return step.sees.files.get(f"{step.sees.workdir.rstrip('/')}/uv.lock")
 
 
-def _read_lock(content: bytes) -> Any:
+def _read_lock(content: bytes) -> JsonTable | None:
     """Return a parsed lock of uv; None without local projects, or if it cannot be read.
 
     A text search comes first: parsing a lock takes seconds when it is long.
@@ -100,18 +100,18 @@ def local_folders(view: ImageView, step: RunView) -> Mapping[str, str]:
     return dict(_EDITABLE.findall(text))
 
 
-def _folders(lock: Any) -> Mapping[str, str]:
+def _folders(lock: JsonTable) -> Mapping[str, str]:
     """Return the local projects of a lock: name -> folder relative to the lock."""
     found: dict[str, str] = {}
-    for each in lock.get("package", ()):
-        source = each.get("source", {})
+    for each in map(as_table, as_list(lock.get("package"))):
+        source, name = as_table(each.get("source")), each.get("name")
         folder = next((source[kind] for kind in _LOCAL if kind in source), None)
-        if isinstance(folder, str) and isinstance(each.get("name"), str):
-            found[each["name"]] = folder
+        if isinstance(folder, str) and isinstance(name, str):
+            found[name] = folder
     return found
 
 
-def _needed(lock: Any, words: list[str]) -> Mapping[str, str]:
+def _needed(lock: JsonTable, words: list[str]) -> Mapping[str, str]:
     """Return the local projects that a frozen sync installs, without the project itself."""
     folders = _folders(lock)
     if _WITHOUT_LOCAL & set(words):
@@ -124,8 +124,8 @@ def _needed(lock: Any, words: list[str]) -> Mapping[str, str]:
         start = named or {name for name, folder in folders.items() if folder == "."}
     skipped = {after for word, after in pairwise(words) if word == "--no-install-package"}
     requires = {
-        each.get("name"): {one.get("name") for one in each.get("dependencies", ()) if isinstance(one, dict)}
-        for each in lock.get("package", ())
+        str(each.get("name")): {str(as_table(one).get("name")) for one in as_list(each.get("dependencies"))}
+        for each in map(as_table, as_list(lock.get("package")))
     }
     reached: set[str] = set()
     stack = sorted(start)
@@ -133,13 +133,13 @@ def _needed(lock: Any, words: list[str]) -> Mapping[str, str]:
         name = stack.pop()
         if name not in reached:
             reached.add(name)
-            stack += sorted(str(each) for each in requires.get(name, ()))
+            stack += sorted(requires.get(name, ()))
     return {name: folder for name, folder in folders.items() if name in reached - skipped and folder != "."}
 
 
-def _members(lock: Any, words: list[str]) -> Mapping[str, str]:
+def _members(lock: JsonTable, words: list[str]) -> Mapping[str, str]:
     """Return all members, whose project files a sync that checks the lock reads."""
     if "--locked" not in words:
         return {}
-    members = set(lock.get("manifest", {}).get("members", ()))
+    members = set(as_texts(as_table(lock.get("manifest")).get("members")))
     return {name: folder for name, folder in _folders(lock).items() if name in members and folder != "."}

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from io import SEEK_END, BytesIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
 
 from lamina.errors import LaminaError
@@ -172,7 +172,7 @@ def _redirected(request: Request, answer: HttpResponse) -> Request | None:
 def _read(response: Received, sink: IO[bytes] | None, most: int) -> HttpResponse:
     """Read the response. Raises Unreachable when its body is larger than ``most`` bytes, or cut off."""
     headers = {name.lower(): value for name, value in response.headers.items()}
-    kept: Any = sink if sink is not None and 200 <= response.status < 300 else BytesIO()
+    kept: IO[bytes] = sink if sink is not None and 200 <= response.status < 300 else BytesIO()
     kept.seek(0)
     kept.truncate()
     count, announced = 0, response.length

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, InvalidURL
 from pathlib import Path
-from typing import Any
+from typing import cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from lamina.registries.http import CONNECT_SECONDS, Unreachable
@@ -73,7 +73,7 @@ class _PacedSocket:
             pace = self._ready()
             view = view[self._moved(self._inner.send(view[:_PIECE]), pace) :]
 
-    def makefile(self, *args: Any, **more: Any) -> Any:
+    def makefile(self, *args: object, **more: object) -> object:
         """Return a file that reads through this object."""
         return socket.socket.makefile(self, *args, **more)  # type: ignore[call-overload]
 
@@ -105,7 +105,7 @@ class _PacedSocket:
             pace.moved(count, time.monotonic())
         return count
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._inner, name)
 
 
@@ -125,7 +125,7 @@ def connect(url: str, trusted: Callable[[str], ssl.SSLContext]) -> tuple[HTTPCon
     to = urlsplit(url)
     host, port = _address(to)
     proxy = _proxy_of(url, host)
-    sock: Any = None
+    sock: socket.socket | None = None
     try:
         sock = socket.create_connection(_address(proxy) if proxy else (host, port), CONNECT_SECONDS)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -167,15 +167,15 @@ def _address(url: SplitResult) -> tuple[str, int]:
     return url.hostname or "", url.port or _PORTS[url.scheme]
 
 
-def _secure(sock: Any, context: ssl.SSLContext, host: str) -> Any:
+def _secure(sock: socket.socket, context: ssl.SSLContext, host: str) -> socket.socket:
     if isinstance(sock, ssl.SSLSocket):  # the proxy's own: TLS within TLS
         from urllib3.util.ssltransport import SSLTransport
 
-        return SSLTransport(sock, context, host)
+        return cast("socket.socket", SSLTransport(sock, context, host))  # it has the methods that are used
     return context.wrap_socket(sock, server_hostname=host)
 
 
-def _open_tunnel(sock: Any, host: str, port: int, proxy: SplitResult) -> None:
+def _open_tunnel(sock: socket.socket, host: str, port: int, proxy: SplitResult) -> None:
     name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     headers = {"Host": name, **_credentials_of(proxy)}
     lines = [f"CONNECT {name} HTTP/1.1", *(f"{key}: {value}" for key, value in headers.items()), "", ""]

@@ -6,14 +6,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from lamina.files import read_json, write_json
 
 SCHEMA = 1
 KEPT = 20
 """Runs kept of each function."""
-Runs = Mapping[tuple[str, str], Mapping[str, Any]]
+InitRun: TypeAlias = Mapping[str, Any]
+"""The document of a run, as ``smoke --json`` has it. A reader leaves out what it cannot read."""
+Runs = Mapping[tuple[str, str], InitRun]
 """Image and function -> the document of a run."""
 
 
@@ -34,7 +36,7 @@ class MeasuredInit:
     cpu: float
     memory_mb: int
     slowest: tuple[tuple[str, float], ...]
-    document: Mapping[str, Any]
+    document: InitRun
 
 
 def measured_inits(state: Path, images: Collection[str]) -> tuple[MeasuredInit, ...]:
@@ -47,7 +49,7 @@ def measured_inits(state: Path, images: Collection[str]) -> tuple[MeasuredInit, 
     return tuple(found)
 
 
-def _measured(image: str, function: str, runs: list[Mapping[str, Any]]) -> MeasuredInit:
+def _measured(image: str, function: str, runs: list[InitRun]) -> MeasuredInit:
     last, init = runs[-1], runs[-1]["init"]
     return MeasuredInit(
         image=image,
@@ -84,7 +86,7 @@ def opened_files(state: Path, image: str, tag: str) -> frozenset[str] | None:
     return frozenset(map(str, document.get("files") or ()))
 
 
-def every_init(state: Path) -> Iterator[tuple[str, str, list[Mapping[str, Any]]]]:
+def every_init(state: Path) -> Iterator[tuple[str, str, list[InitRun]]]:
     """Yield image, function and kept runs of all images, the last run last."""
     for file in sorted(state.joinpath("smoke").glob("*.json")):
         for function, runs in _read(state, file.stem).items():
@@ -107,7 +109,7 @@ def last_compilations(state: Path) -> Mapping[str, tuple[int, float]]:
     return found
 
 
-def _read(state: Path, image: str) -> Mapping[str, list[Mapping[str, Any]]]:
+def _read(state: Path, image: str) -> Mapping[str, list[InitRun]]:
     document = read_json(_file(state, image))
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         return {}

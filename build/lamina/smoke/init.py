@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 SLOWEST = 10
 _LINE = re.compile(r"^import time:\s+(\d+) \|\s+(\d+) \| ( *)(\S+)", re.M)
@@ -81,7 +81,40 @@ class Init:
         return max(0.0, 1 - self.with_cpu_ms / self.without_cpu_ms)
 
 
-def read_init(document: Mapping[str, Any], handler: str) -> Init | None:
+class StartFigures(TypedDict):
+    """What one start prints: milliseconds of the interpreter, the client and the handler; peak in KiB."""
+
+    wall: list[float]
+    cpu: list[float]
+    peak: int
+    compiled: int
+    compiling: float
+
+
+class BytecodeSize(TypedDict):
+    """The .pyc files of a function."""
+
+    files: int
+    bytes: int
+
+
+MeasuredStarts = TypedDict(
+    "MeasuredStarts",
+    {
+        "fault": str,
+        "bytecode": BytecodeSize,
+        "start": StartFigures,
+        "imports": str,
+        "opened": list[str],
+        "with": StartFigures | None,
+        "without": StartFigures | None,
+    },
+    total=False,
+)
+"""What `starting` prints; only ``fault`` if the handler cannot be imported."""
+
+
+def read_init(document: MeasuredStarts, handler: str) -> Init | None:
     """Read what `starting` printed; None if it could not start the handler."""
     start = document.get("start")
     if not start:
@@ -107,7 +140,7 @@ def read_init(document: Mapping[str, Any], handler: str) -> Init | None:
     )
 
 
-def _cpu(start: Mapping[str, Any] | None) -> float | None:
+def _cpu(start: StartFigures | None) -> float | None:
     return sum(start["cpu"]) if start else None
 
 

@@ -31,7 +31,7 @@ class Compiling:
     seconds = 0.0
 
 
-def measure(handler: str) -> dict[str, Any]:
+def measure(handler: str) -> dict[str, object]:
     """Start a handler with a cold page cache, with a list of its imports, with and without bytecode.
 
     The last two are left out for an image without any.
@@ -74,7 +74,7 @@ def forget_pages() -> tuple[int, int]:
     return files, size
 
 
-def begin(handler: str, *options: str, way: str = "") -> tuple[dict[str, Any], str]:
+def begin(handler: str, *options: str, way: str = "") -> tuple[dict[str, object], str]:
     """Start an interpreter. Returns its figures, empty if the handler cannot be imported, and its errors."""
     import json
     import subprocess
@@ -99,7 +99,7 @@ def begin(handler: str, *options: str, way: str = "") -> tuple[dict[str, Any], s
     return json.loads(written or b"{}"), errors
 
 
-def start(handler: str, began: float, way: str) -> dict[str, Any]:
+def start(handler: str, began: float, way: str) -> dict[str, object]:
     """Import the runtime client and the handler. Returns milliseconds of each, CPU, KiB and compilations."""
     wall, cpu = [began, time.monotonic()], [0.0, time.process_time()]
     here = os.getcwd()  # noqa: PTH109 - pathlib would be imported before the handler
@@ -132,7 +132,7 @@ def start(handler: str, began: float, way: str) -> dict[str, Any]:
     }
 
 
-def note_opened(opened: set[str], event: str, values: tuple[Any, ...]) -> None:
+def note_opened(opened: set[str], event: str, values: tuple[object, ...]) -> None:
     """Note a file that Python opens: a module, its bytecode, data. An audit hook."""
     if event == "open" and isinstance(values[0], str):
         opened.add(os.path.abspath(values[0]))  # noqa: PTH100 - pathlib would be imported before the handler
@@ -155,7 +155,7 @@ def count_compilations() -> None:
     importing: Any = sys.modules["_frozen_importlib_external"]
     compile_source = importing.SourceLoader.source_to_code
 
-    def counted(*values: Any, **options: Any) -> CodeType:
+    def counted(*values: object, **options: object) -> CodeType:
         begun = time.process_time()
         try:
             code: CodeType = compile_source(*values, **options)
@@ -172,7 +172,7 @@ def without_bytecode(top: str) -> None:
     importing: Any = sys.modules["_frozen_importlib_external"]
     find = importing.cache_from_source
 
-    def hidden(path: str, *values: Any, **options: Any) -> str:
+    def hidden(path: str, *values: object, **options: object) -> str:
         if path.startswith(top):
             raise NotImplementedError  # means to the import system: bytecode is not supported
         found: str = find(path, *values, **options)
