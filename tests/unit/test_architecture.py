@@ -248,7 +248,8 @@ def test_few_values_may_be_anything() -> None:
         f"{shown(file)}:{node.lineno}"
         for file in modules()
         for node in ast.walk(tree(file))
-        if (isinstance(node, ast.Name) and node.id == "Any") or (isinstance(node, ast.alias) and node.name == "Any")
+        if (isinstance(node, ast.Name) and node.id == "Any")
+        or (isinstance(node, ast.alias) and node.name == "Any")
     ]
 
     assert len(places) < MOST_ANY, places
