@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lamina.errors import LaminaError
 from lamina.flow.session import Session
-from lamina.tasks.commands import FINDINGS
+from lamina.tasks.command import FINDINGS
 
 
 def init(session: Session, *, write: bool) -> int:

@@ -1,4 +1,4 @@
-"""A command of `lamina` and its flags, as values; `lamina.tasks.commands` has the table."""
+"""A command of `lamina`, its flags and exit codes, as values; `lamina.tasks.commands` has the table."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from typing import Literal
 
 Given = str | int | bool | list[str] | None
 """The value of a flag: of its kind, or its default."""
+FINDINGS = 6
+"""Exit code: `lint` found something, or `ignore --check` did."""
+NOT_EMPTY = 7
+"""Exit code of a check: there is something to do, or to deploy."""
+TABLE = "table"
+"""The format of a plan for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,17 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from lamina.tasks.command import CliCommand, Flag, number, repeated, switch, text
+from lamina.tasks.command import FINDINGS, NOT_EMPTY, TABLE, CliCommand, Flag, number, repeated, switch, text
 from lamina.tasks.flags import FLAGS
 
-FINDINGS = 6
-"""Exit code: `lint` found something, or `ignore --check` did."""
-NOT_EMPTY = 7
-"""Exit code of a check: there is something to do, or to deploy."""
 SMOKE_MEMORY, SMOKE_TIMEOUT = 1024, 30
 """Default memory (MB) and timeout (seconds) of a function. Lambda's own defaults are 128 and 3."""
-TABLE = "table"
-"""The format of a plan for people."""
 DEPLOY_TIMEOUT = 300
 """Seconds."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lamina.flow.plan import make_plan_only
 from lamina.flow.session import Session
 from lamina.report.document import plan_documents
-from lamina.tasks.commands import NOT_EMPTY, TABLE
+from lamina.tasks.command import NOT_EMPTY, TABLE
 from lamina.tasks.frame import report
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lamina import __version__
 from lamina.errors import ConfigError
 from lamina.flow.session import Session
-from lamina.tasks.commands import FINDINGS
+from lamina.tasks.command import FINDINGS
 
 
 def lint(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lamina.errors import AwsError, Interrupted, LaminaError, Problem
 from lamina.flow.session import Session
-from lamina.tasks.commands import NOT_EMPTY
+from lamina.tasks.command import NOT_EMPTY
 
 
 def deploy(
