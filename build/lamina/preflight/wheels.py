@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
+from lamina.declare.lockfile import UV_LOCK
 from lamina.declare.machine import family
-from lamina.declare.uv_lock import UV_LOCK, Selection, UnusualLockError, read_uv_lock
+from lamina.declare.uv_lock import Selection, UnusualLockError, read_uv_lock
 from lamina.preflight.bases import Base
 from lamina.preflight.compiled import COMPILED
 from lamina.preflight.fault import Fault, Rule
