@@ -51,6 +51,16 @@ class Instruction:
     origin: str | None = None
     """``path:line`` of the ONBUILD that adds this instruction to a stage, if one does."""
 
+    @property
+    def is_linked(self) -> bool:
+        """Whether it is a COPY or ADD whose layer does not depend on those below.
+
+        BuildKit ignores ``--link`` beside ``--chmod``.
+        """
+        return (
+            self.name in {"ADD", "COPY"} and self.flag("link") in {"", "true"} and self.flag("chmod") is None
+        )
+
     def flag(self, name: str) -> str | None:
         """Return the value of ``--name=value``, an empty string for ``--name``, None when not given."""
         return next(iter(self.flags_of(name)), None)

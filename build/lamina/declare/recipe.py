@@ -128,9 +128,10 @@ class Recipe:
     def unlinked(self) -> str | None:
         """The first instruction that needs the base image, for messages; None for a linked image."""
         for each in self.instructions:
-            plain_copy = each.name in {"COPY", "ADD"} and each.flag("link") not in {"", "true"}
+            plain_copy = each.name in {"COPY", "ADD"} and not each.is_linked
             if each.name in {"RUN", "WORKDIR"} or plain_copy:
-                return f"{self.dockerfile.where(each.line)} {each.name}{' without --link' * plain_copy}"
+                why = "with --chmod" if each.flag("chmod") else "without --link"
+                return f"{self.dockerfile.where(each.line)} {each.name}{f' {why}' if plain_copy else ''}"
         return None
 
     @property

@@ -45,7 +45,7 @@ class CodeCopy:
 def code_copies(recipe: Recipe) -> tuple[CodeCopy, ...]:
     """Return the code copies of a recipe, in order.
 
-    BuildKit ignores ``--link`` beside ``--chmod``. Nothing after a code copy may depend on the layers below.
+    Nothing after a code copy may depend on the layers below.
     """
     own = recipe.stages[-1].stage.instructions
     above = next((index for index in range(len(own), 0, -1) if _is_bound(own[index - 1])), 0)
@@ -56,9 +56,7 @@ def code_copies(recipe: Recipe) -> tuple[CodeCopy, ...]:
 
 def _is_bound(instruction: Instruction) -> bool:
     """Whether an instruction makes a layer that depends on the layers below it."""
-    return instruction.name in MAKES_LAYERS and (
-        _LINK.isdisjoint(instruction.flags) or instruction.flag("chmod") is not None
-    )
+    return instruction.name in MAKES_LAYERS and not instruction.is_linked
 
 
 def _code_copy(instruction: Instruction, source: SourceFiles | None) -> CodeCopy | None:

@@ -49,7 +49,7 @@ def _runs_on(image: Image, parent: str) -> bool:
 
 
 def _is_linked_copy(each: Instruction) -> bool:
-    return each.name == "COPY" and each.flag("link") in {"", "true"} and each.flag("from") is None
+    return each.name == "COPY" and each.is_linked and each.flag("from") is None
 
 
 def _line(each: Instruction) -> Json:

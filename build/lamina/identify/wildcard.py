@@ -9,7 +9,7 @@ from lamina.identify.goregexp import PatternError
 
 _WILD = re.compile(r"(?:^|[^\\])(?:\\\\)*[*?[]")
 _SPAN = re.compile(r"(\\.|[^\\\]-])(?:-(\\.|[^\\\]-]))?", re.DOTALL)
-_PART = re.compile(rf"\*\*/|\*|\[(?P<not>\^?)(?P<members>(?:{_SPAN.pattern})+)\]|\\.|.", re.DOTALL)
+_PART = re.compile(rf"\*\*/|\*|\[(?P<not>\^|(?!\^))(?P<members>(?:{_SPAN.pattern})+)\]|\\.|.", re.DOTALL)
 
 
 def is_wildcard(path: str) -> bool:

@@ -170,7 +170,8 @@ def _unlinked(survey: LintInput) -> Iterator[Hit]:
         while waiting:
             each = waiting.pop(0)
             runs_later = any(later.name in _PROGRAMS for later in waiting)
-            if each.name == "COPY" and each.flag("link") is None and not runs_later:
+            is_plain = each.name == "COPY" and each.flag("link") is None and each.flag("chmod") is None
+            if is_plain and not runs_later:
                 resolved = next(one for one in image.node.recipe.chain if each in one.stage.instructions)
                 if _can_link(survey, image, resolved, each):
                     yield _hit(

@@ -36,6 +36,7 @@ def test_the_command_is_the_last_in_json_form(lines: tuple[str, ...], command: t
         ("COPY a /", "Dockerfile:4 COPY without --link"),
         ("COPY --link=false a /", "Dockerfile:4 COPY without --link"),
         ("ADD a /", "Dockerfile:4 ADD without --link"),
+        ("COPY --link --chmod=755 a /", "Dockerfile:4 COPY with --chmod"),
         ("RUN true", "Dockerfile:4 RUN"),
         ("WORKDIR /x", "Dockerfile:4 WORKDIR"),
     ],

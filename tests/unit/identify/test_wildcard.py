@@ -51,7 +51,7 @@ GO = [
     ("a\nb*", "a\nbc", True),
     ("]", "]", True),
 ]
-MALFORMED = ["[]a]", "[-]", "[x-]", "[-x]", "[", "[^", "[^bc", "a[", "a[b", "\\", "a*\\", "[a-b-c]"]
+MALFORMED = ["[^]12", "[]a]", "[-]", "[x-]", "[-x]", "[", "[^", "[^bc", "a[", "a[b", "\\", "a*\\", "[a-b-c]"]
 
 
 @pytest.mark.parametrize(("pattern", "path", "matches"), GO)
