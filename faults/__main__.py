@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from random import SystemRandom
 
-from faults import clocks, crowd, disk, edits, kills, registry_faults, state_damage
+from faults import appending, clocks, crowd, disk, edits, kills, registry_faults, state_damage
 from faults.cases import Case, allowed, choose_cases
 from faults.ground import opened
 from faults.scene import try_case
@@ -24,6 +24,7 @@ from lamina.sandbox.engine import unsupported
 
 FAULTS = (
     *registry_faults.FAULTS,
+    *appending.FAULTS,
     *kills.FAULTS,
     *state_damage.FAULTS,
     *edits.FAULTS,

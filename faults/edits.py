@@ -23,6 +23,11 @@ def edit_once(root: Path, random: Random) -> None:
     random.choice((_append, _rewrite, _keep_size_and_time, _add, _mode, _edition))(root, random)
 
 
+def edit_code(root: Path, random: Random) -> None:
+    """Make one change that affects an image, of a file that it copies."""
+    random.choice((_append, _rewrite, _keep_size_and_time, _add, _mode))(root, random)
+
+
 def _append(root: Path, random: Random) -> None:
     with _source(root, random).open("a") as file:
         file.write(f"# {random.getrandbits(48):x}\n")

@@ -18,6 +18,8 @@ IMAGES = ("base-dynamo", "base-label", "lambda-tiny")
 HANDLER = "dockerfiles/lambda-tiny/Dockerfile"
 EDITION = "edition"
 """A label of the Lambda image. It tells which version of the Dockerfile the image was built from."""
+LINKED = "linked-"
+"""The start of editions of which all copies are linked, so that code changes need no builder."""
 
 Content = tuple[bool, bytes]
 """Whether a file is executable, and its bytes."""
@@ -48,10 +50,11 @@ def write_project(repo: Repo, random: Random) -> None:
 
 def write_edition(root: Path, edition: str) -> None:
     """Write the Dockerfile of the Lambda image, in one step."""
+    link = "--link " if edition.startswith(LINKED) else ""
     text = (
         "FROM base-label:stable\n"
         "COPY --link src/handler.py /var/task/\n"
-        "COPY src/pack/ /var/task/pack/\n"
+        f"COPY {link}src/pack/ /var/task/pack/\n"
         f'LABEL {EDITION}="{edition}"\n'
         'CMD ["handler.handler"]\n'
     )

@@ -73,7 +73,8 @@ class Scene:
 
     push: whether images go to the registry, or else to the engine's store. moving: whether the tree is edited
     while commands run. shared: whether several runs push the same tags, so that only the last one's digest
-    stays. trusted: whether Lamina wrote the manifest, and not a fault.
+    stays. trusted: whether Lamina wrote the manifest, and not a fault. appends: whether code changes are
+    pushed without a builder.
     """
 
     ground: Ground
@@ -84,6 +85,7 @@ class Scene:
     moving: bool = False
     shared: bool = False
     trusted: bool = True
+    appends: bool = False
     struck: bool = True
     violations: list[str] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
@@ -131,7 +133,7 @@ class Scene:
         """
         where = repo or self.repo
         registry = {"LAMINA_REGISTRY": self.ground.gate.address} if self.push else {}
-        registry["LAMINA_APPEND"] = "never"  # faults strike at builders
+        registry["LAMINA_APPEND"] = "auto" if self.appends else "never"  # else faults strike at builders
         words = words or (*self.words, *more)
         out, err = TemporaryFile(), TemporaryFile()  # noqa: SIM115 - closed when the command has ended
         child = subprocess.Popen(

@@ -42,6 +42,7 @@ class OciHistory(TypedDict, total=False):
 
     created: str
     created_by: str
+    comment: str
     empty_layer: bool
 
 
@@ -60,6 +61,7 @@ class OciSettings(TypedDict, total=False):
     Env: list[str] | None
     Labels: dict[str, str] | None
     WorkingDir: str
+    ArgsEscaped: bool
 
 
 class OciConfig(TypedDict, total=False):

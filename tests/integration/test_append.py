@@ -70,6 +70,10 @@ def test_appended_images_are_those_that_a_builder_makes(
     handler = other.ok("build-all", "--push", "--append", "only", "--json")
     assert handler.built == [TINY]
     other.append("src/dynamo.py", "# edited, and all that stands on it follows\n")
+    dockerfile = f"dockerfiles/{TINY}/Dockerfile"
+    text = (other.root / dockerfile).read_text()
+    other.write(dockerfile, text.replace("LABEL team", "ENV LEVEL=2 MODE='' PATH=/x\nLABEL x=y team"))
+    other.append(dockerfile, 'ENV LAST="two words"\n')
     done = other.ok("build-all", "--push", "--append", "only", "--json")
     assert done.built == [BASE, LABEL, TINY]
     assert all(each["appended"] for each in done.json["images"])
@@ -79,8 +83,8 @@ def test_appended_images_are_those_that_a_builder_makes(
 
     tags = done.images("tag")
     ours = {name: image(served, pushed, name, tag) for name, tag in tags.items()}
-    for name in ("handler", "dynamo"):
-        pushed.write(f"src/{name}.py", (other.root / f"src/{name}.py").read_text())
+    for path in ("src/handler.py", "src/dynamo.py", dockerfile):
+        pushed.write(path, (other.root / path).read_text())
     assert pushed.ok("build-all", "--push", "--force", "--append", "auto", "--json").built == [*tags]
     for name, (manifest, config, layers) in ours.items():
         theirs, their_config, their_layers = image(served, pushed, name, tags[name])

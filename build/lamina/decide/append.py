@@ -1,7 +1,8 @@
 """Decide whether a new image is an earlier one with other layers, and compose it. Pure.
 
-Only changed code copies get new layers (see `identify.code_copies`); a base below linked layers may be
-another one if it too differs in its code alone. Everything else of the earlier image is kept as it is.
+Only changed code copies get new layers (see `identify.code_copies`), and settings at the end may differ; a
+base below linked layers may be another one if it too differs in its code alone. Everything else of the
+earlier image is kept as it is.
 """
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ from __future__ import annotations
 import copy
 import json
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from lamina.declare.dockerfile import Instruction
 from lamina.declare.recipe import Recipe
 from lamina.identify.code_copies import MAKES_LAYERS, CodeCopy, code_copies, code_key
 from lamina.identify.copy_layer import CopyError, CopyTree, CopyWords, LayerEntry
 from lamina.identify.fingerprint import FINGERPRINT_KEY, INPUTS_KEY, BuildInputs
 from lamina.identify.image import Image
-from lamina.oci import OciConfig, OciDescriptor, OciHistory, OciManifest
+from lamina.identify.last_settings import Setting, last_settings
+from lamina.oci import OciConfig, OciDescriptor, OciHistory, OciManifest, OciSettings
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _COMMENT = " # buildkit"
+_COMMENT_OF_HISTORY = "buildkit.dockerfile.v0"
 _MOST_LAYERS = 127
 _MOST_BYTES = 64 << 20
 """Of all files in new layers, which are packed in memory."""
@@ -91,11 +95,25 @@ class MadeLayer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewSettings:
+    """Other settings at the end of an image.
+
+    result: the whole settings of the configuration. steps: the history of the last ones. replaced: how many
+    steps of the earlier history they replace.
+    """
+
+    result: OciSettings
+    steps: tuple[str, ...]
+    replaced: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AppendPlan:
     """How an image is made from an earlier one.
 
     own: how many of its layers its own instructions make. steps: how much of its history. layers: index among
     the own layers -> the layer to make. moved: the base that is another one now; None if none is.
+    settings: the new ones at the end and how much of the history they replace; None if they are the same.
     """
 
     before: EarlierImage = field(repr=False)
@@ -103,12 +121,14 @@ class AppendPlan:
     steps: int
     layers: Mapping[int, NewLayer]
     moved: str | None = None
+    settings: NewSettings | None = None
 
     @property
     def summary(self) -> str:
-        """What is new, for people: ``1 layer``, ``the layers of base-x``."""
+        """What is new, for people: ``1 layer``, ``the layers of base-x``, ``settings``."""
         made = [f"{len(self.layers)} layer{'s' * (len(self.layers) != 1)}"] if self.layers else []
-        return " and ".join((*made, *([f"the layers of {self.moved}"] if self.moved else ())))
+        below = [f"the layers of {self.moved}"] if self.moved else []
+        return " and ".join((*made, *below, *(["settings"] if self.settings else ())))
 
 
 def plan_append(
@@ -128,8 +148,10 @@ def plan_append(
     if inputs is None or code_key(image, inputs, images) != code_key(image, image.inputs, images):
         raise NeedsBuilderError("the image before was built from inputs that differ in more than code")
     recipe = image.node.recipe
-    count = len(recipe.instructions)
-    own = list(_own_steps(recipe, before.history[len(before.history) - count :]))
+    settings = _new_settings(before, inputs, image.inputs)
+    kept = recipe.instructions[: len(recipe.instructions) - len(last_settings(image.inputs.instructions))]
+    count = len(kept) + len(last_settings(inputs.instructions))
+    own = list(_own_steps(kept, before.history[len(before.history) - count :][: len(kept)]))
     places = [index for index, step in enumerate(own) if not step.get("empty_layer")]
     new: dict[int, NewLayer] = {}
     lines = [each.line for each in recipe.instructions]
@@ -149,14 +171,53 @@ def plan_append(
         layer = before.layers[len(before.layers) - len(places) + at]
         if layer.get("mediaType") != OCI_LAYER:
             raise NeedsBuilderError(f"the layer before is {layer.get('mediaType')}")
-    return AppendPlan(before=before, own=len(places), steps=count, layers=new, moved=moved)
+    return AppendPlan(before=before, own=len(places), steps=count, layers=new, moved=moved, settings=settings)
 
 
-def _own_steps(recipe: Recipe, history: Sequence[OciHistory]) -> Iterator[OciHistory]:
+def _new_settings(before: EarlierImage, old: BuildInputs, new: BuildInputs) -> NewSettings | None:
+    """Return the settings at the end; None if they are the same.
+
+    Raises NeedsBuilderError if one is gone, since a base may set it too.
+    """
+    earlier, later = last_settings(old.instructions), last_settings(new.instructions)
+    if earlier == later:
+        return None
+    steps = [each.get("created_by") for each in before.history[len(before.history) - len(earlier) :]]
+    if steps != [each.created_by for each in earlier]:
+        raise NeedsBuilderError(f"the history of the image before ends in {steps}")
+    result = copy.deepcopy(before.config.get("config") or {})
+    _set_environment(result, _pairs("ENV", earlier), _pairs("ENV", later))
+    labels = _pairs("LABEL", later)
+    if gone := _pairs("LABEL", earlier).keys() - labels.keys():
+        raise NeedsBuilderError(f"LABEL {min(gone)} is gone")
+    if labels:
+        result["Labels"] = dict(sorted({**(result.get("Labels") or {}), **labels}.items()))
+    commands = [each.words for each in later if each.kind == "CMD"]
+    if commands:
+        result["Cmd"], result["ArgsEscaped"] = [*commands[-1]], True
+    elif any(each.kind == "CMD" for each in earlier):
+        raise NeedsBuilderError("CMD is gone")
+    return NewSettings(result=result, steps=tuple(each.created_by for each in later), replaced=len(earlier))
+
+
+def _pairs(kind: str, settings: Iterable[Setting]) -> dict[str, str]:
+    return {name: value for each in settings if each.kind == kind for name, value in each.pairs}
+
+
+def _set_environment(result: OciSettings, old: Mapping[str, str], new: Mapping[str, str]) -> None:
+    """Set variables as BuildKit does: in their place if they exist, else at the end."""
+    if [*new][: len(old)] != [*old]:
+        raise NeedsBuilderError("an ENV is gone, or in another order")
+    found = {name: value for name, _, value in (each.partition("=") for each in result.get("Env") or ())}
+    if new:
+        result["Env"] = [f"{name}={value}" for name, value in {**found, **new}.items()]
+
+
+def _own_steps(instructions: Sequence[Instruction], history: Sequence[OciHistory]) -> Iterator[OciHistory]:
     """Yield the steps of the history that the image's own instructions made. Raises NeedsBuilderError."""
-    if len(history) != len(recipe.instructions):
+    if len(history) != len(instructions):
         raise NeedsBuilderError("the history of the image before is too short")
-    for instruction, step in zip(recipe.instructions, history, strict=True):
+    for instruction, step in zip(instructions, history, strict=True):
         made_by = str(step.get("created_by", ""))
         makes_layer = not step.get("empty_layer")
         if made_by.partition(" ")[0] != instruction.name or (
@@ -222,6 +283,12 @@ def compose(
         layers[place] = {"mediaType": OCI_LAYER, "digest": layer.digest, "size": layer.size}
         diff_ids[place] = layer.diff_id
         history[numbers[place]]["created"] = created
+    if plan.settings:
+        history[len(history) - plan.settings.replaced :] = [
+            {"created": created, "created_by": step, "comment": _COMMENT_OF_HISTORY, "empty_layer": True}
+            for step in plan.settings.steps
+        ]
+        config["config"] = copy.deepcopy(plan.settings.result)
     config["created"] = created
     config["config"]["Labels"] = {**(config["config"].get("Labels") or {}), FINGERPRINT_KEY: fingerprint}
     config["history"] = history

@@ -18,6 +18,7 @@ from lamina.flow.session import Session
 from lamina.identify.code_copies import code_copies, code_key, code_tag, loose_parents
 from lamina.identify.fingerprint import BuildInputs, content_tag
 from lamina.identify.image import Image
+from lamina.identify.last_settings import last_settings
 from lamina.parallel import gather
 from lamina.registries.base import Registry
 
@@ -148,7 +149,9 @@ class _Finder:
         inputs = self._inputs_of(image, fingerprint)
         if inputs is None:
             raise NeedsBuilderError(f"what {base} was before is not known")
-        if code_key(image, inputs, self.images) != code_key(image, image.inputs, self.images):
+        if code_key(image, inputs, self.images) != code_key(image, image.inputs, self.images) or (
+            last_settings(inputs.instructions) != last_settings(image.inputs.instructions)
+        ):
             raise NeedsBuilderError(f"its base {base} differs in more than code")
         for each in loose_parents(image, self.images):
             self._check(each, inputs.parents.get(each, ""))

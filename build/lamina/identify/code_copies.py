@@ -1,7 +1,7 @@
 """The code copies of an image: linked copies on top whose files reach nothing else in it.
 
-When only their files differ from those of an earlier image, its manifest with other layers is the new image.
-`code_key` is equal for two images exactly if that is so.
+When only their files differ from those of an earlier image, or settings at the end, its manifest with other
+layers and another configuration is the new image. `code_key` is equal for two images exactly if that is so.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from lamina.identify.copied import heads
 from lamina.identify.fingerprint import BuildInputs
 from lamina.identify.goregexp import PatternError
 from lamina.identify.image import Image
+from lamina.identify.last_settings import last_settings
 from lamina.identify.wildcard import compile_wildcard, fixed_part, is_wildcard
 
 MAKES_LAYERS = frozenset({"ADD", "COPY", "RUN", "WORKDIR"})
@@ -77,16 +78,18 @@ def _code_copy(instruction: Instruction, source: SourceFiles | None) -> CodeCopy
 
 
 def code_key(image: Image, inputs: BuildInputs, images: Mapping[str, Image]) -> str:
-    """Return a digest of all build inputs except the files of code copies, and bases below linked layers.
+    """Return a digest of all build inputs except the files of code copies, the settings at the end, and bases
+    below linked layers.
 
     Args:
         inputs: Of this image or of an earlier one with the same instructions.
         images: All images of the plan, for the bases.
     """
     below = loose_parents(image, images)
-    document = inputs.document()
+    document, lines = inputs.document(), inputs.instructions
     fixed = {
         **{key: value for key, value in document.items() if key != "requirements"},
+        "instructions": lines[: len(lines) - len(last_settings(lines))],
         "files": {**inputs.files, "": dict(_fixed_files(image.node.recipe, inputs.files.get("", {})))},
         "parents": {name: "" if name in below else parent for name, parent in inputs.parents.items()},
     }

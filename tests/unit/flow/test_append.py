@@ -13,6 +13,7 @@ from typing import IO, Any
 import pytest
 
 from lamina.decide.plan import FoundImage, Plan, StoreLookup, make_plan
+from lamina.declare.dockerfile import Instruction
 from lamina.errors import BuildError, RegistryError
 from lamina.execute.append import Appender
 from lamina.execute.bake import image_annotations
@@ -29,6 +30,7 @@ from lamina.registries.base import OCI_MANIFEST, Descriptor, Manifest, sha256
 from ..conftest import RUNTIME, Repo
 
 GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+BUILDKIT = "buildkit.dockerfile.v0"
 THEN = "2026-01-01T00:00:00Z"
 ENV = ["PATH=/bin", "LAMBDA_TASK_ROOT=/var/task"]
 
@@ -149,7 +151,7 @@ class Team:
                 text = " ".join(each.words)
                 if each.name != "COPY":
                     history.append(
-                        {"created": THEN, "created_by": f"{each.name} {text}", "empty_layer": True}
+                        {"created": THEN, "created_by": shown(each), "comment": BUILDKIT, "empty_layer": True}
                     )
                     continue
                 history.append({"created": THEN, "created_by": f"COPY {text} # buildkit"})
@@ -192,6 +194,15 @@ class Team:
         made = Manifest.of(json.dumps(document).encode())
         self.registry.write(image.ref, made, raw, *packed)
         self.registry.tags[image.repository.with_tag(code_tag(image, self.images()))] = made
+
+
+def shown(instruction: Instruction) -> str:
+    """What BuildKit writes into the history for a setting."""
+    words = [each.strip('"') for each in instruction.words]
+    if instruction.name == "CMD":
+        return f"CMD {json.dumps(words).replace(', ', ' ')}"
+    pairs = zip(words[::2], words[1::2], strict=True)
+    return " ".join([instruction.name, *(f"{name}={value}" for name, value in pairs)])
 
 
 @pytest.fixture
@@ -281,6 +292,78 @@ def test_what_stands_on_a_changed_base_keeps_its_own_layers(team: Team) -> None:
     assert team.registry.config(image.ref)["rootfs"]["diff_ids"] == [
         sha256(each) for each in team.registry.files(image.ref)
     ]
+
+
+SETTINGS = ('ENV A=2 B="two words"', "LABEL x=z team=ours", 'CMD ["handler.other"]', "ENV PATH=/opt/bin")
+COPIES = ("FROM base-x:stable", "COPY --link lib.py /opt/", "COPY --link src/ ./")
+
+
+def test_other_settings_at_the_end_need_no_layer(team: Team) -> None:
+    before = team.images()["app"]
+    team.repo.image("app", *COPIES, *SETTINGS)
+    image = team.images()["app"]
+
+    assert team.verdicts() == {"app": "settings"}
+    team.append()
+
+    old, config = team.registry.config(before.ref), team.registry.config(image.ref)
+    assert team.registry.tags[image.ref].layers == team.registry.tags[before.ref].layers
+    assert config["config"] == {
+        "Env": ["PATH=/opt/bin", "LAMBDA_TASK_ROOT=/var/task", "A=2", "B=two words"],
+        "WorkingDir": "/var/task",
+        "Labels": {FINGERPRINT_KEY: image.fingerprint, "team": "ours", "x": "z"},
+        "Cmd": ["handler.other"],
+        "ArgsEscaped": True,
+    }
+    assert config["history"][:4] == old["history"][:4]
+    assert config["history"][4:] == [
+        {"created": config["created"], "created_by": step, "comment": BUILDKIT, "empty_layer": True}
+        for step in (
+            "ENV A=2 B=two words",
+            "LABEL x=z team=ours",
+            'CMD ["handler.other"]',
+            "ENV PATH=/opt/bin",
+        )
+    ]
+    team.repo.write("src/handler.py", "# edited\n")
+    team.repo.write("base/x.py", "# edited\n")
+    team.repo.image("app", *COPIES, "ENV A=3 B=", *SETTINGS[1:])
+    assert team.verdicts()["app"] == "1 layer and the layers of base-x and settings"
+    team.append()
+    assert team.registry.config(team.images()["app"].ref)["config"]["Env"][2:] == ["A=3", "B="]
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (("ENV B=1 A=1",), "an ENV is gone, or in another order"),
+        (("ENV A=${LAMBDA_TASK_ROOT}",), "no image in the registry differs from it in its code alone"),
+        (("ENV A=1", "USER nobody"), "no image in the registry differs from it in its code alone"),
+    ],
+)
+def test_settings_that_are_gone_or_not_literal_need_a_builder(
+    team: Team, settings: tuple[str, ...], why: str
+) -> None:
+    team.repo.image("app", *COPIES, *settings)
+
+    assert team.verdicts() == {"app": why}
+
+
+@pytest.mark.parametrize(
+    ("line", "name"), [("LABEL a=b", "LABEL a"), ('CMD ["handler.handler"]', "CMD"), ("ENV B=1", "an ENV")]
+)
+def test_what_a_base_may_set_as_well_is_not_removed(team: Team, line: str, name: str) -> None:
+    team.repo.image("app", *COPIES, "ENV A=1", line)
+    team.append()
+    team.repo.image("app", *COPIES, "ENV A=2")
+
+    assert team.verdicts()["app"].startswith(f"{name} is gone")
+
+
+def test_what_stands_on_a_base_with_other_settings_needs_a_builder(team: Team) -> None:
+    team.repo.image("base-x", f"FROM {RUNTIME}", "COPY --link base/ /var/task/base/", "ENV B=1")
+
+    assert team.verdicts() == {"base-x": "settings", "app": "its base base-x differs in more than code"}
 
 
 def test_a_base_that_exists_needs_not_be_appended(team: Team) -> None:

@@ -34,7 +34,7 @@ def lines(repo: Repo) -> list[str]:
     return [" ".join(each.sources) for each in code_copies(repo.images()["app"].node.recipe)]
 
 
-def test_an_edit_of_copied_code_keeps_the_key_and_nothing_else_does(code: Repo) -> None:
+def test_an_edit_of_copied_code_or_of_settings_keeps_the_key_and_nothing_else_does(code: Repo) -> None:
     before, images = key(code), code.images()
     code.write("src/handler.py", "2\n")
     code.write("src/more/new.py", "3\n")
@@ -47,6 +47,8 @@ def test_an_edit_of_copied_code_keeps_the_key_and_nothing_else_does(code: Repo) 
     code.write("deps/requirements.txt", "boto3\n")
     assert key(code) == before
     code.edit("dockerfiles/app/Dockerfile", "handler.handler", "handler.other")
+    assert key(code) == before
+    code.edit("dockerfiles/app/Dockerfile", 'CMD ["handler.other"]', 'ENTRYPOINT ["handler.other"]')
     assert key(code) != before
 
 
