@@ -83,6 +83,7 @@ def _crowd(scene: Scene, *, clones: bool) -> None:
 def _lose_layer(scene: Scene) -> None:
     """Lose a layer of an image that is appended to: the builder takes over, or the image is not touched."""
     _change(scene)
+    scene.shared = True  # the digests of the first run are replaced by the second
     manifest = scene.manifest_of(scene.random.choice(IMAGES))
     scene.ground.lose_blob(scene.random.choice(manifest["layers"])["digest"])
     scene.run(allowed=TOLD)

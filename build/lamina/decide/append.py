@@ -19,7 +19,7 @@ from lamina.identify.code_copies import MAKES_LAYERS, CodeCopy, code_copies, cod
 from lamina.identify.copy_layer import CopyError, CopyTree, CopyWords, LayerEntry
 from lamina.identify.fingerprint import FINGERPRINT_KEY, INPUTS_KEY, BuildInputs
 from lamina.identify.image import Image
-from lamina.identify.last_settings import Setting, last_settings
+from lamina.identify.last_settings import LastSetting, last_settings
 from lamina.oci import OciConfig, OciDescriptor, OciHistory, OciManifest, OciSettings
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -200,7 +200,7 @@ def _new_settings(before: EarlierImage, old: BuildInputs, new: BuildInputs) -> N
     return NewSettings(result=result, steps=tuple(each.created_by for each in later), replaced=len(earlier))
 
 
-def _pairs(kind: str, settings: Iterable[Setting]) -> dict[str, str]:
+def _pairs(kind: str, settings: Iterable[LastSetting]) -> dict[str, str]:
     return {name: value for each in settings if each.kind == kind for name, value in each.pairs}
 
 

@@ -17,7 +17,7 @@ _JSON = '{"json": true}'
 _RESERVED = "dev.lamina."
 
 
-class Setting(NamedTuple):
+class LastSetting(NamedTuple):
     """An instruction. words: of a CMD; of the others, names and values by turns."""
 
     kind: Literal["CMD", "ENV", "LABEL"]
@@ -36,9 +36,9 @@ class Setting(NamedTuple):
         return " ".join((self.kind, *(f"{name}={value}" for name, value in self.pairs)))
 
 
-def last_settings(instructions: Sequence[str]) -> tuple[Setting, ...]:
+def last_settings(instructions: Sequence[str]) -> tuple[LastSetting, ...]:
     """Return the settings at the end, in order. instructions: in the canonical form of build inputs."""
-    found: list[Setting] = []
+    found: list[LastSetting] = []
     for line in reversed(instructions):
         setting = _read(line)
         if setting is None:
@@ -47,7 +47,7 @@ def last_settings(instructions: Sequence[str]) -> tuple[Setting, ...]:
     return tuple(reversed(found))
 
 
-def _read(line: str) -> Setting | None:
+def _read(line: str) -> LastSetting | None:
     kind, _, rest = line.partition(" ")
     if kind not in {"CMD", "ENV", "LABEL"}:
         return None
@@ -55,7 +55,7 @@ def _read(line: str) -> Setting | None:
     more = rest[end:].strip()
     if kind == "CMD":
         is_plain = all(each.isascii() and each.isprintable() and not {*'"\\'} & {*each} for each in words)
-        return Setting("CMD", tuple(words)) if more == _JSON and is_plain else None
+        return LastSetting("CMD", tuple(words)) if more == _JSON and is_plain else None
     names, values = words[::2], [_VALUE.fullmatch(each) for each in words[1::2]]
     if more or len(names) != len(values) or not all(map(_NAME.fullmatch, names)):
         return None
@@ -65,4 +65,4 @@ def _read(line: str) -> Setting | None:
     if any(each.startswith(_RESERVED) for each in names):
         return None
     pairs = zip(names, texts, strict=True)
-    return Setting("ENV" if kind == "ENV" else "LABEL", tuple(word for pair in pairs for word in pair))
+    return LastSetting("ENV" if kind == "ENV" else "LABEL", tuple(word for pair in pairs for word in pair))
