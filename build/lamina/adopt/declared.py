@@ -17,6 +17,7 @@ class Declared:
     Attributes:
         name: the image's name in the file, None if the file only names functions.
         where: ``file:line``.
+        deploys: whether the file deploys the image; a compose file only runs it.
     """
 
     dockerfile: str
@@ -27,6 +28,7 @@ class Declared:
     target: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
     where: str
+    deploys: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

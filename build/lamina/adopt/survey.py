@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.adopt.compose import read_compose
 from lamina.adopt.declared import Declared, Reading
 from lamina.adopt.python_infra import read_python_infra
 from lamina.adopt.sam import read_sam
 from lamina.adopt.serverless import read_serverless
+from lamina.adopt.typescript_infra import read_typescript_infra
 from lamina.errors import Problem
 from lamina.identify.tree import shown
 
@@ -27,9 +29,13 @@ _DOCKERFILE = re.compile(r"Dockerfile(?:\.(?!dockerignore$)[^/]+)?|[^/]+\.[Dd]oc
 _BACKUP = re.compile(r".*(?:~|\.(?:orig|bak|swp|md|txt|j2|tmpl|template))")
 _SAM = re.compile(r"(?:.*[-_.])?(?:template|sam)(?:[-_.].*)?\.ya?ml")
 _SERVERLESS = re.compile(r"serverless(?:[-_.].*)?\.ya?ml")
+_COMPOSE = re.compile(r"(?:docker-)?compose(?:[-_.].*)?\.ya?ml")
+_TYPESCRIPT = re.compile(r".*(?<!\.d)\.tsx?")
 _IS_SAM = "AWS::Serverless"
 _MOST_BYTES = 1_000_000
-_MAKES_IMAGES = re.compile("DockerImage|DockerBuild|from_image_asset|pulumi_docker|docker_build")
+_MAKES_IMAGES = re.compile(
+    "DockerImage|DockerBuild|from_image_asset|fromImageAsset|pulumi_docker|docker_build"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +56,13 @@ def survey(root: Path) -> RepositorySurvey:
     """Survey a repository; installed, vendored and generated folders are skipped."""
     paths = sorted(_files(root))
     readings = [each for path in paths if (each := _read(root, path)) is not None]
-    declared = tuple(each for reading in readings for each in reading.declared)
+    declared = _without_copies([each for reading in readings for each in reading.declared])
     notes = [note for reading in readings for note in reading.notes]
-    named = {each.dockerfile for each in declared if (root / each.dockerfile).is_file()}
+    named = {each.dockerfile for each in declared if each.deploys and (root / each.dockerfile).is_file()}
     notes += (
         Problem(what=f"names {each.dockerfile}, which does not exist", where=each.where)
         for each in declared
-        if each.dockerfile not in named
+        if each.deploys and each.dockerfile not in named
     )
     found = {path for path in paths if _is_dockerfile(path.rpartition("/")[2])}
     tests = {path for path in found if not _TESTS.isdisjoint(path.split("/")[:-1])} - named
@@ -68,6 +74,16 @@ def survey(root: Path) -> RepositorySurvey:
     )
     return RepositorySurvey(
         dockerfiles=tuple(sorted((found | named) - tests - odd)), declared=declared, notes=tuple(notes)
+    )
+
+
+def _without_copies(declared: list[Declared]) -> tuple[Declared, ...]:
+    """Leave out what compose files say about an image that another file deploys, or that they name again."""
+    deployed = {each.dockerfile for each in declared if each.deploys}
+    run = {each.dockerfile: each for each in reversed(declared) if not each.deploys}
+    return (
+        *(each for each in declared if each.deploys),
+        *(each for name, each in sorted(run.items()) if name not in deployed),
     )
 
 
@@ -89,8 +105,9 @@ def _files(root: Path) -> Iterator[str]:
 def _read(root: Path, path: str) -> Reading | None:
     """Return the images that a file declares; None if it is not about images."""
     name, file = path.rpartition("/")[2], root / path
-    is_yaml = bool(_SERVERLESS.fullmatch(name) or _SAM.fullmatch(name))
-    if not (is_yaml or name.endswith(".py")):
+    is_yaml = any(each.fullmatch(name) for each in (_SERVERLESS, _SAM, _COMPOSE))
+    is_typescript = _TYPESCRIPT.fullmatch(name) is not None
+    if not (is_yaml or is_typescript or name.endswith(".py")):
         return None
     try:
         if not file.is_file() or file.stat().st_size > _MOST_BYTES:
@@ -102,6 +119,9 @@ def _read(root: Path, path: str) -> Reading | None:
         return Reading(notes=(Problem(what=f"cannot be read: {error.strerror}", where=path),))
     if _SERVERLESS.fullmatch(name):
         return read_serverless(text, path)
+    if _COMPOSE.fullmatch(name):
+        return read_compose(text, path)
     if is_yaml:
         return read_sam(text, path) if _IS_SAM in text else None
-    return read_python_infra(text, path, root) if _MAKES_IMAGES.search(text) else None
+    read = read_typescript_infra if is_typescript else read_python_infra
+    return read(text, path, root) if _MAKES_IMAGES.search(text) else None

@@ -57,7 +57,7 @@ def strings(value: object) -> dict[str, str]:
     return {
         str(key): str(each).lower() if isinstance(each, bool) else str(each)
         for key, each in table(value).items()
-        if isinstance(each, (str, int, bool)) and "${" not in str(each)
+        if isinstance(each, (str, int, float, bool)) and "${" not in str(each)
     }
 
 

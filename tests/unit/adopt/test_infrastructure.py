@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from lamina.adopt.compose import read_compose
 from lamina.adopt.declared import Declared
 from lamina.adopt.python_infra import read_python_infra
 from lamina.adopt.sam import read_sam
 from lamina.adopt.serverless import read_serverless
+from lamina.adopt.survey import survey
+from lamina.adopt.typescript_infra import read_typescript_infra
 from trees import Tree
 
 SAM = """
@@ -226,3 +229,86 @@ def test_an_argument_that_is_not_a_string_is_not_guessed(tmp_path: Path, call: s
 def test_python_that_is_none_is_a_note_with_its_line(tmp_path: Path) -> None:
     (note,) = read_python_infra("x = 1\ndef (:\n", "a.py", tmp_path).notes
     assert note.where == "a.py:2"
+
+
+COMPOSE = """
+services:
+  api:
+    build:
+      context: ../app
+      dockerfile: docker/Dockerfile
+      target: slim
+      args:
+        PYTHON_VERSION: 3.12
+        STAGE: ${STAGE:-dev}
+  worker:
+    build: ../app
+  queue:
+    image: rabbitmq:4
+  remote:
+    build: https://example.invalid/repo.git
+  listed:
+    build: {context: ., args: ["A=1", "B", "C=${C}"]}
+"""
+
+
+def test_a_compose_file_tells_contexts_and_plain_arguments() -> None:
+    found = read_compose(COMPOSE, "infra/docker-compose.yml").declared
+
+    assert [(each.dockerfile, each.context, each.target, dict(each.args)) for each in found] == [
+        ("app/docker/Dockerfile", "app", "slim", {"PYTHON_VERSION": "3.12"}),
+        ("app/Dockerfile", "app", None, {}),
+        ("infra/Dockerfile", "infra", None, {"A": "1"}),
+    ]
+
+
+TYPESCRIPT = """
+export class Service extends Stack {
+  constructor(scope: Construct, id: string) {
+    new lambda.DockerImageFunction(this, 'Fn', {
+      code: lambda.DockerImageCode.fromImageAsset(path.join(__dirname, '../..', "app"), {
+        file: 'docker/Dockerfile', // (the only one
+        target: "slim",
+        buildArgs: { PYTHON_VERSION: '3.12', 'STAGE': stage, "EXTRA": "a)b" },
+        platform: Platform.LINUX_ARM64,
+      }),
+    });
+    new DockerImageAsset(this, 'Worker', { directory: './app', buildArgs: { A: `1` } });
+    lambda.DockerImageCode.fromImageAsset(somewhere, { file: 'Dockerfile' });
+    lambda.DockerImageCode.fromImageAsset('nowhere');
+"""
+
+
+def test_a_cdk_program_in_typescript_is_read(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    tree.write("app/docker/Dockerfile", "FROM scratch\n")
+    tree.write("app/Dockerfile", "FROM scratch\n")
+
+    found = read_typescript_infra(TYPESCRIPT, "infra/lib/stack.ts", tmp_path).declared
+
+    assert [
+        (each.dockerfile, each.context, each.target, each.platform, dict(each.args)) for each in found
+    ] == [
+        ("app/docker/Dockerfile", "app", "slim", "linux/arm64", {"PYTHON_VERSION": "3.12", "EXTRA": "a)b"}),
+        ("app/Dockerfile", "app", None, None, {"A": "1"}),
+    ]
+    assert found[0].where == "infra/lib/stack.ts:5"
+
+
+def test_a_file_that_deploys_an_image_comes_before_a_compose_file(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    for name in ("app", "other", "tests/odd"):
+        tree.write(f"{name}/Dockerfile", "FROM scratch\n")
+    tree.write("infra/stack.ts", "DockerImageCode.fromImageAsset('app', { buildArgs: { A: '1' } })\n")
+    builds = "".join(
+        f"  {name[-1]}:\n    build: {name}\n" for name in ("app", "other", "other", "tests/odd", "no")
+    )
+    tree.write("compose.yaml", f"services:\n{builds}")
+
+    found = survey(tmp_path)
+
+    assert [(each.dockerfile, each.where) for each in found.declared if each.deploys] == [
+        ("app/Dockerfile", "infra/stack.ts:1")
+    ]
+    assert found.dockerfiles == ("app/Dockerfile", "other/Dockerfile")
+    assert [each.what for each in found.notes] == ["skipped: it belongs to tests"]
