@@ -2,17 +2,22 @@
 
 The packages have 10 to 306 modules that import each other; an image copies a tenth of all files. Everything
 comes from a fixed seed, so two runs write the same bytes.
+
+    python -m bench.monorepo FOLDER [--layout uv] [--images 20]
 """
 
 from __future__ import annotations
 
+import argparse
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from bench.tree import PYTHON, Tree, write
+from bench.tree import AWS_RUNTIME, PYTHON, Tree, write
 
+Layout = Literal["pip", "uv"]
 FILES = 5_150
 LINES = 320_000
 IMAGES = 20
@@ -65,7 +70,13 @@ _BESIDE = {
 
 
 def make_monorepo(
-    root: Path, *, images: int = IMAGES, files: float = 1.0, lines: float = 1.0, runtime: str | None = None
+    root: Path,
+    *,
+    images: int = IMAGES,
+    files: float = 1.0,
+    lines: float = 1.0,
+    runtime: str | None = None,
+    layout: Layout = "pip",
 ) -> Tree:
     """Write the repository.
 
@@ -74,24 +85,28 @@ def make_monorepo(
         lines: Times as many lines and bytes in each.
         runtime: For linked images that install nothing. None: packages are installed one after the other by
             pip, as people write it, under Dockerfiles that are not configured.
+        layout: ``uv``: a workspace whose members are the packages and the functions. It has no lock yet, and
+            only every fourth function has a Dockerfile.
     """
     rng = random.Random(_SEED)  # noqa: S311 - repeatable, not secret
     for name in _PACKAGES:
         _write_package(root, rng, name, files, lines)
-    functions = [_write_function(root, rng, number, runtime) for number in range(images)]
+    write_function = _write_member if layout == "uv" else _write_function
+    functions = [write_function(root, rng, number, runtime) for number in range(images)]
     for folder, (count, size) in _BESIDE.items():
         for index in range(round(count * files)):
             ending = rng.choice(["json", "tsx", "md", "svg"])
             text = f"{rng.randrange(10**9)} " * round(size * lines / 10)
             write(root, f"{folder}/d{index % 37}/f{index}.{ending}", text)
-    write(root, "pyproject.toml", _project("monorepo"))
+    members = '\n[tool.uv.workspace]\nmembers = ["receipt_*", "infra/fn-*"]\n' if layout == "uv" else ""
+    write(root, "pyproject.toml", _project("monorepo") + members)
     write(root, ".gitignore", "__pycache__/\n.lamina/\n")
     edited = functions[len(functions) // 2]
     return Tree(
         root=root,
         images=dict.fromkeys(functions),
         edited=edited,
-        handler=f"infra/{edited}/work.py",
+        handler=f"infra/{edited}/{'handler' if layout == 'uv' else 'work'}.py",
         base_code=f"{_DYNAMO}/{_DYNAMO}/m0.py",
     )
 
@@ -122,9 +137,16 @@ def _write_package(root: Path, rng: random.Random, name: str, files: float, line
 def _project(name: str, needs: tuple[str, ...] = ()) -> str:
     listed = "".join(f'  "{each}",\n' for each in needs)
     return (
-        f'[project]\nname = "{name}"\nversion = "1.0"\nrequires-python = ">=3.12"\n'
-        f"dependencies = [\n{listed}]\n"
+        f'[project]\nname = "{name}"\nversion = "1.0"\nrequires-python = ">=3.11"\n'
+        f"dependencies = [\n{listed}]\n{_sources(needs)}"
     )
+
+
+def _sources(needs: tuple[str, ...]) -> str:
+    """Return where uv finds the packages of the repository; pip does not read it."""
+    own = [each for each in needs if each.replace("-", "_") in _PACKAGES]
+    lines = "".join(f"{each} = {{ workspace = true }}\n" for each in own)
+    return f"\n[tool.uv.sources]\n{lines}" if own else ""
 
 
 def _module(rng: random.Random, package: str, names: list[str], lines: float) -> str:
@@ -192,6 +214,37 @@ def _write_function(root: Path, rng: random.Random, number: int, runtime: str | 
     return name
 
 
+def _write_member(root: Path, rng: random.Random, number: int, runtime: str | None) -> str:
+    """Write a function as a member of a workspace. Return its name."""
+    roots = rng.sample(sorted(_PACKAGES), rng.choice([1, 1, 2, 2, 3]))
+    required = list(dict.fromkeys([_DYNAMO, *roots]))
+    name = f"fn-{number:03}"
+    folder = f"infra/{name}"
+    imports = "".join(f"from {each}.m0 import value_0 as {each}_value\n" for each in _closure(required))
+    body = f"\n\ndef handler(event, context):\n    return {{'n': {number}, 'v': {_DYNAMO}_value()}}\n"
+    write(root, f"{folder}/handler.py", imports + body)
+    write(root, f"{folder}/helper.py", "def help_me():\n    return 1\n")
+    write(
+        root, f"{folder}/pyproject.toml", _project(name, tuple(each.replace("_", "-") for each in required))
+    )
+    if number % 4 == 3:
+        write(root, f"{folder}/Dockerfile", _exporting(name, folder, required, runtime or AWS_RUNTIME))
+    return name
+
+
+def _exporting(name: str, folder: str, required: list[str], runtime: str) -> str:
+    """Return a Dockerfile that lacks the packages which the required ones require: nobody added them."""
+    copies = "".join(f"COPY {each}/{each} /var/task/{each}/\n" for each in required)
+    return (
+        f"FROM {runtime}:{PYTHON} AS deps\nWORKDIR /src\nRUN pip install uv==0.13.9\n"
+        f"COPY pyproject.toml uv.lock ./\nCOPY {folder}/pyproject.toml {folder}/\n"
+        f"RUN uv export --frozen --no-dev --no-emit-workspace --package {name} -o /tmp/r.txt && \\\n"
+        "    uv pip install --target /deps -r /tmp/r.txt\n\n"
+        f"FROM {runtime}:{PYTHON}\nCOPY --from=deps /deps /var/task/\n{copies}"
+        f'COPY {folder}/handler.py {folder}/helper.py /var/task/\nCMD ["handler.handler"]\n'
+    )
+
+
 def _installing(folder: str, packages: list[str]) -> str:
     copies = "".join(f"COPY {each}/ /src/{each}/\n" for each in packages)
     installs = " && \\\n    ".join(f"pip install --no-cache-dir /src/{each}" for each in packages)
@@ -210,3 +263,18 @@ def _linked(folder: str, packages: list[str], runtime: str) -> str:
         f"FROM {runtime}:{PYTHON}\n{copies}COPY --link {folder}/work.py /var/task/handler.py\n"
         f'COPY --link {folder}/helper.py /var/task/\nCMD ["handler.handler"]\n'
     )
+
+
+def main() -> None:
+    """Write a repository into a folder."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--layout", choices=("pip", "uv"), default="pip")
+    parser.add_argument("--images", type=int, default=IMAGES)
+    parser.add_argument("--files", type=float, default=1.0, help="times as many files")
+    options = parser.parse_args()
+    make_monorepo(options.folder, images=options.images, files=options.files, layout=options.layout)
+
+
+if __name__ == "__main__":
+    main()

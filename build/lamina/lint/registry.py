@@ -19,12 +19,13 @@ from lamina.lint import (
     on_lambda,
     secrets,
     tools,
+    uv_locks,
 )
 from lamina.lint.findings import Finding, Hit, Severity
 from lamina.lint.rule import LintRule
 from lamina.lint.survey import LintInput
 
-_THEMES = (installs, caches, bytecode, copies, bases, contexts, secrets, handlers, tools, on_lambda)
+_THEMES = (installs, caches, bytecode, copies, bases, contexts, secrets, handlers, tools, uv_locks, on_lambda)
 RULES: tuple[LintRule, ...] = tuple(
     sorted((rule for theme in _THEMES for rule in theme.RULES), key=attrgetter("id"))
 )
