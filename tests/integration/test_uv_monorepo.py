@@ -1,4 +1,4 @@
-"""A monorepo that is a workspace of uv goes from nothing to an answering function; nothing is edited by hand."""
+"""A monorepo that is a workspace of uv gets from nothing to a function that answers, without an edit."""
 
 from __future__ import annotations
 
