@@ -6,8 +6,8 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 
 from lamina.declare.dockerfile import Instruction
+from lamina.declare.lockfile import UV_LOCK
 from lamina.declare.uv_commands import LockUse, UnprovedError, lock_uses
-from lamina.declare.uv_lock import UV_LOCK
 from lamina.lint.findings import Edit, Fix, Hit
 from lamina.lint.rule import LintRule
 from lamina.lint.steps import CopiedPath, RunStep, hit
