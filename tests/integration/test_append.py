@@ -105,7 +105,7 @@ def test_appended_images_are_those_that_a_builder_makes(
         }
 
 
-def test_what_needs_a_builder_says_why(pushed: Repo) -> None:
+def test_an_image_that_needs_a_builder_says_why(pushed: Repo) -> None:
     pushed.append("lib/deps.txt", "more\n")
     only = pushed.fails(4, "build-all", "--push", "--append", "only", "--json")
     assert (

@@ -72,7 +72,7 @@ def test_a_value_is_a_secret_for_the_password_in_its_url() -> None:
         ),
     ],
 )
-def test_what_a_file_of_secrets_holds(text: str, values: set[str]) -> None:
+def test_the_values_of_a_file_of_secrets_are_found(text: str, values: set[str]) -> None:
     assert secret_values(text) == values
 
 
@@ -116,7 +116,7 @@ def test_the_longest_of_several_secrets_is_hidden() -> None:
     assert Mask(["hunter2hunter2", "hunter2hunter2-more"]).hide("hunter2hunter2-more!") == "***!"
 
 
-def test_what_is_learned_later_is_hidden_from_then_on() -> None:
+def test_a_secret_learned_later_is_hidden_from_then_on() -> None:
     mask = Mask()
     assert mask.hide("hunter2hunter2") == "hunter2hunter2"
     mask.learn("hunter2hunter2")

@@ -84,7 +84,7 @@ def test_a_repository_of_another_account_is_read_with_its_number(aws: Aws, setup
     )
 
 
-def test_what_a_repository_has_not_is_none(aws: Aws, setup: EcrSetup) -> None:
+def test_a_setting_that_a_repository_lacks_is_none(aws: Aws, setup: EcrSetup) -> None:
     aws.will(
         "describe_repositories",
         {"repositories": [{"repositoryName": NAME}]},

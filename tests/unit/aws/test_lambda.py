@@ -132,7 +132,9 @@ def test_a_version_is_waited_for_and_may_sleep(aws: Aws, functions: Functions, s
     ("until", "told"),
     [(60, "app was changed by another client"), (0, "AWS answered ResourceConflictException")],
 )
-def test_what_cannot_be_changed_is_reported(aws: Aws, functions: Functions, until: float, told: str) -> None:
+def test_a_function_that_cannot_be_changed_is_reported(
+    aws: Aws, functions: Functions, until: float, told: str
+) -> None:
     code = "PreconditionFailedException" if until else "ResourceConflictException"
     aws.refuses("update_function_code", code)
     aws.tells()

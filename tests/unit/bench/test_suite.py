@@ -118,7 +118,7 @@ def test_warm_cases_share_the_first_build_which_is_cold(tmp_path: Path) -> None:
     assert yard.done.count("empty") == 2, "once for the repository, once for cold itself"
 
 
-def test_what_was_not_asked_for_is_built_but_not_told(tmp_path: Path) -> None:
+def test_an_image_that_was_not_selected_is_built_but_not_reported(tmp_path: Path) -> None:
     rows = run(
         tmp_path,
         Yard(),

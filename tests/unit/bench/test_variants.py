@@ -47,7 +47,7 @@ def test_every_variant_builds_the_same_images_on_the_same_runtime(tmp_path: Path
 
 
 @pytest.mark.parametrize("variant", ["before", "seed"])
-def test_what_pip_installs_is_pinned_and_may_pass_an_inspecting_proxy(variant: str) -> None:
+def test_packages_of_pip_are_pinned_and_may_pass_an_inspecting_proxy(variant: str) -> None:
     for recipe in recipes(variant, f"{RUNTIME}:3.13").values():
         for line in recipe.dockerfile.replace("\\\n", " ").splitlines():
             if "pip install" in line:
@@ -188,7 +188,7 @@ def test_bake_without_metadata_is_an_error(tmp_path: Path) -> None:
         BakeVariant("bake", tmp_path).read(job(), Completed(code=0))
 
 
-def test_what_lamina_did_is_in_its_own_report() -> None:
+def test_actions_of_lamina_are_in_its_own_report() -> None:
     images = [
         {"action": "built", "cached": 2, "total": 3},
         {"action": "skipped", "cached": 0, "total": 0},

@@ -114,7 +114,7 @@ def test_every_line_is_said_on_request_but_events(steps: tuple[RemoteStep, ...])
     assert stand.said == ["Login Succeeded", "as ***"]
 
 
-def test_what_takes_too_long_is_given_up(steps: tuple[RemoteStep, ...]) -> None:
+def test_a_build_that_takes_too_long_is_given_up(steps: tuple[RemoteStep, ...]) -> None:
     aws = ScriptedAws({"batch_get_builds": [told("IN_PROGRESS")], "get_log_events": log("")})
     stand = Stand(aws, steps)
 

@@ -16,7 +16,7 @@ def told(repo: Repo, settings: CodeBuildSettings | None = None, **more: object) 
     return [str(each) for each in unfit(settings or CodeBuildSettings(), repo.images(), **given)]  # type: ignore[arg-type]
 
 
-def test_what_can_be_built_has_no_problem(receipts: Repo) -> None:
+def test_an_image_that_can_be_built_has_no_problem(receipts: Repo) -> None:
     assert told(receipts, secrets=(CA,)) == []
 
 

@@ -54,7 +54,7 @@ def test_the_same_files_make_the_same_zip(repo: Repo, tmp_path: Path) -> None:
     assert bundle(repo, tmp_path / "fourth").key != first.key
 
 
-def test_what_is_unpacked_is_what_was_staged(repo: Repo, tmp_path: Path) -> None:
+def test_unpacked_files_are_the_staged_ones(repo: Repo, tmp_path: Path) -> None:
     files(repo)
     made = bundle(repo, tmp_path / "made")
     write_zip(made, tmp_path / "source.zip")

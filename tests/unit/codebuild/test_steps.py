@@ -117,7 +117,7 @@ def test_the_first_step_has_the_number_that_it_is_given(app: Repo) -> None:
     assert [each.step.bake_file for each in split(order, 0, first=3)] == ["bake-3.json"]
 
 
-def test_what_was_made_is_confirmed_by_the_registry(steps: tuple[RemoteStep, ...], tmp_path: Path) -> None:
+def test_a_made_image_is_confirmed_by_the_registry(steps: tuple[RemoteStep, ...], tmp_path: Path) -> None:
     shop = Shop()
     for each in steps:
         for target in json.loads(each.render())["target"].values():
@@ -141,9 +141,7 @@ def test_two_builds_have_one_outcome_with_the_gaps_of_both_caches(steps: tuple[R
     assert joined.installs == {D: {"pip": {}}}
 
 
-def test_what_the_registry_has_otherwise_does_not_count(
-    steps: tuple[RemoteStep, ...], tmp_path: Path
-) -> None:
+def test_another_image_in_the_registry_does_not_count(steps: tuple[RemoteStep, ...], tmp_path: Path) -> None:
     shop = Shop()
     for each in steps:
         for target in json.loads(each.render())["target"].values():
@@ -177,7 +175,7 @@ def test_a_failure_names_the_step_and_nothing_counts(steps: tuple[RemoteStep, ..
     assert outcome.results[E].reasons == ("cancelled: the remote build failed",)
 
 
-def test_what_bake_itself_says_is_reported(steps: tuple[RemoteStep, ...], tmp_path: Path) -> None:
+def test_messages_of_bake_itself_are_reported(steps: tuple[RemoteStep, ...], tmp_path: Path) -> None:
     write(tmp_path, steps[0], announced=None, message="ERROR: failed to find the builder")
     (problem,) = explain_failure(steps, tmp_path).problems
 

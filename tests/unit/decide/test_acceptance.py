@@ -39,7 +39,7 @@ def told(
     return list(refusals(candidate, platform))
 
 
-def test_what_lambda_takes_is_not_refused() -> None:
+def test_an_image_that_lambda_takes_is_not_refused() -> None:
     assert told(GZIP, GZIP) == told(GZIP, platform="linux/arm64/v8") == []
     assert told("application/vnd.docker.image.rootfs.diff.tar.gzip") == []
 
@@ -76,7 +76,7 @@ def test_a_configuration_of_another_kind_is_refused() -> None:
     assert reason.startswith("its configuration is application/vnd.oci.empty.v1+json, not ")
 
 
-def test_what_is_too_large_is_refused() -> None:
+def test_a_too_large_image_is_refused() -> None:
     assert told(GZIP, unpacked=10 * GIB) == []
     assert told(GZIP, unpacked=11 * GIB) == ["its layers are 11.0 GiB unpacked, more than 10"]
 
@@ -98,7 +98,9 @@ AWS, ONE_ARGUMENT = (
         (["python", "-m", "awslambdaric"], ["a", "b"], None),
     ],
 )
-def test_what_could_not_be_started(entrypoint: list[str], command: list[str], reason: str | None) -> None:
+def test_an_image_that_could_not_be_started_is_refused(
+    entrypoint: list[str], command: list[str], reason: str | None
+) -> None:
     config = {"config": {"Entrypoint": entrypoint, "Cmd": command or None}}
 
     assert list(unstartable(config, ())) == ([reason] if reason else [])

@@ -23,7 +23,7 @@ def test_nothing_there_everything_is_built_bases_first(receipts: Repo, shelf: Sh
     assert plan.decisions[D].reasons == (f"{tag} is not yet in the shelf",)
 
 
-def test_what_was_built_and_is_gone_says_so(receipts: Repo, shelf: Shelf) -> None:
+def test_a_built_image_that_is_gone_says_so(receipts: Repo, shelf: Shelf) -> None:
     shelf.put(receipts.images().values())
     shelf.refs.clear()
 
@@ -32,7 +32,7 @@ def test_what_was_built_and_is_gone_says_so(receipts: Repo, shelf: Shelf) -> Non
     assert decision.reasons == (f"{decision.image.tag} is no longer in the shelf",)
 
 
-def test_what_is_found_is_skipped_with_where(receipts: Repo, shelf: Shelf) -> None:
+def test_an_existing_image_is_skipped_with_its_place(receipts: Repo, shelf: Shelf) -> None:
     shelf.put(receipts.images().values())
 
     plan = receipts.plan(shelf)
@@ -79,7 +79,7 @@ OTHER = "sha256:" + "9" * 64
         ({"lost": (OTHER, RUNTIME)}, "in here has lost 2 of its layers", True),
     ],
 )
-def test_what_has_the_tag_and_is_not_the_image_is_built(
+def test_an_image_whose_tag_is_another_image_is_built(
     receipts: Repo, found: dict[str, Any], reason: str, no_cache: bool
 ) -> None:
     """Steps whose layers are gone run again: a cache that is kept beside them may be without them too."""

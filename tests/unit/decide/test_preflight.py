@@ -70,7 +70,7 @@ def test_paths_that_are_no_text_can_be_printed(repo: Repo) -> None:
         (frozenset(), "not at all: QEMU is not set up"),
     ],
 )
-def test_what_runs_on_another_platform_is_reported(repo: Repo, emulates: frozenset[str], how: str) -> None:
+def test_a_step_on_another_platform_is_reported(repo: Repo, emulates: frozenset[str], how: str) -> None:
     repo.flags = {"platform": "linux/arm64"}
     repo.image("running", "FROM scratch", 'RUN ["/compile"]')
     repo.image(

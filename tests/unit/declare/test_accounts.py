@@ -16,7 +16,7 @@ def test_nothing_need_be_said(repo: Repo) -> None:
     assert (project.ecr, project.retention) == (Ecr(), Retention())
 
 
-def test_what_is_said_is_read(repo: Repo) -> None:
+def test_declared_accounts_are_read(repo: Repo) -> None:
     repo.config(
         f"""
 [tool.lamina.ecr]

@@ -18,7 +18,7 @@ def faults(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("case", "says"), REFUSED.items())
-def test_what_the_frontend_refuses_is_reported(case: str, says: str) -> None:
+def test_an_argument_that_the_frontend_refuses_is_reported(case: str, says: str) -> None:
     told = faults(dockerfile(case))
 
     assert told[0].startswith(says)
@@ -34,7 +34,7 @@ def test_another_frontend_may_take_more(case: str) -> None:
     assert faults(f"# syntax=some/frontend:1\n{dockerfile(case)}") == []
 
 
-def test_what_a_base_may_set_is_not_judged() -> None:
+def test_an_argument_that_a_base_may_set_is_not_judged() -> None:
     assert faults("FROM a\nEXPOSE $PORT\nSTOPSIGNAL $SIGNAL\n") == []
 
 

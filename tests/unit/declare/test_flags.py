@@ -36,7 +36,7 @@ def faults(line: str) -> list[str]:
         ("RUN --mount=type=cache,target=/c,sharing=lock x", ["--mount: sharing=lock is unknown"]),
     ],
 )
-def test_what_the_frontend_refuses_is_reported(line: str, says: list[str]) -> None:
+def test_a_flag_that_the_frontend_refuses_is_reported(line: str, says: list[str]) -> None:
     assert faults(line) == says
 
 

@@ -81,5 +81,5 @@ def test_an_image_is_mentioned_once_where_it_is_first() -> None:
         (("FROM a AS b", "RUN x", "FROM c"), {}),
     ],
 )
-def test_what_must_run_where(lines: tuple[str, ...], runs: dict[str, int]) -> None:
+def test_stages_run_where_they_must(lines: tuple[str, ...], runs: dict[str, int]) -> None:
     assert {platform: run.line for platform, run in recipe(*lines).runs_on.items()} == runs

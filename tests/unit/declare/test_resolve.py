@@ -211,7 +211,7 @@ def test_an_env_outlasts_an_arg_of_its_name_in_stages_above() -> None:
     assert paths(recipe(*below, "FROM one", "COPY $A /")) == [("arg",), ("env",)]
 
 
-def test_what_an_unknown_image_sets_outlasts_an_arg_of_its_name() -> None:
+def test_a_variable_that_an_unknown_image_sets_outlasts_an_arg_of_its_name() -> None:
     below = ("FROM python AS one", "ENV B=b", "ARG A=arg", "COPY $A /")
 
     assert paths(recipe(*below, "FROM one", "COPY $A /", "COPY $B /")) == [("arg",), None, ("b",)]
@@ -252,7 +252,7 @@ def test_a_mount_is_a_line_of_comma_separated_values() -> None:
         ("RUN --mount=type=bind,source=$ROOT,target=/x ls",),
     ],
 )
-def test_what_the_base_image_may_set_makes_the_whole_context_count(lines: tuple[str, ...]) -> None:
+def test_a_variable_that_the_base_image_may_set_makes_the_whole_context_count(lines: tuple[str, ...]) -> None:
     found = recipe("FROM python", *lines)
 
     assert paths(found) == [None]

@@ -84,7 +84,7 @@ def test_every_key_says_what_it_is_for() -> None:
     assert [*silent(make_schema())] == []
 
 
-def test_what_a_project_may_say_is_valid(app: Repo) -> None:
+def test_every_setting_of_a_project_is_valid(app: Repo) -> None:
     app.write("shared/more.py")
     app.config(EVERYTHING)
 
@@ -113,7 +113,7 @@ def test_the_configurations_in_the_documentation_are_valid() -> None:
 
 
 @pytest.mark.parametrize("layout", ["layout-sam", "layout-shared"])
-def test_what_init_proposes_is_valid(
+def test_a_proposal_of_init_is_valid(
     repo: Repo, layout: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lamina.tasks import program
@@ -146,7 +146,7 @@ def test_what_init_proposes_is_valid(
         ("images.app]", 'images."App!"]'),
     ],
 )
-def test_what_lamina_refuses_is_not_valid(app: Repo, old: str, new: str) -> None:
+def test_a_setting_that_lamina_refuses_is_not_valid(app: Repo, old: str, new: str) -> None:
     app.write("shared/more.py")
     text = EVERYTHING.replace(old, new, 1)
     assert text != EVERYTHING

@@ -192,11 +192,11 @@ def test_a_statement_of_ours_that_is_no_longer_wanted_goes() -> None:
         ({"aws:SourceArn": "x"}, {"aws:sourceArn": ["x"]}),
     ],
 )
-def test_what_means_the_same_to_aws_is_not_a_change(one: Any, other: Any) -> None:
+def test_a_value_that_means_the_same_to_aws_is_not_a_change(one: Any, other: Any) -> None:
     assert canonical(one) == canonical(other)
 
 
-def test_what_means_something_else_is_one() -> None:
+def test_a_value_of_another_meaning_is_a_change() -> None:
     assert canonical({"AWS": "123456789012"}) != canonical({"AWS": "210987654321"})
     assert canonical({"AWS": "*"}) != canonical({"AWS": "arn:aws:iam::123456789012:root"})
 

@@ -65,7 +65,7 @@ def test_an_index_goes_first() -> None:
     assert shelf.calls == [["index"], ["child", "other"]]
 
 
-def test_what_was_gone_retagged_or_taken_is_not_asked_for() -> None:
+def test_a_gone_retagged_or_deployed_image_is_not_deleted() -> None:
     shelf = Shelf({**HOLDS, "other": ("sha-2", "v1")})
     del shelf.holds["index"]
 
@@ -77,7 +77,7 @@ def test_what_was_gone_retagged_or_taken_is_not_asked_for() -> None:
     assert shelf.calls == []
 
 
-def test_what_an_index_may_list_stays_with_it() -> None:
+def test_manifests_that_an_index_may_list_stay_with_it() -> None:
     retagged = Shelf({**HOLDS, "index": ("sha-1", "v1")})
     refused = Shelf(dict(HOLDS), refuses={"index": "no"})
 
@@ -135,7 +135,7 @@ def fails_later() -> Callable[[], set[str]]:
     ],
     ids=["refused", "interrupted", "nobody-answers"],
 )
-def test_what_was_confirmed_is_reported_however_it_ends(
+def test_confirmed_deletions_are_reported_however_it_ends(
     breaks: dict[str, BaseException],
     ask: Callable[[], set[str]],
     deleted: list[str],

@@ -96,7 +96,7 @@ def test_who_may_pull_by_a_statement(given: dict[str, Any], found: list[str]) ->
     assert who(given) == found
 
 
-def test_what_is_not_named_is_let_in_by_the_opposite() -> None:
+def test_a_principal_that_is_not_named_is_let_in_by_the_opposite() -> None:
     anybody = {key: value for key, value in statement(None).items() if key != "Principal"}
     action = {key: value for key, value in statement({"AWS": ROOT}).items() if key != "Action"}
 

@@ -81,7 +81,7 @@ def test_unused_images_are_deleted() -> None:
         (held(1, "git-0a1b2c3", days=49), {}, "newest 1"),
     ],
 )  # fmt: skip
-def test_what_is_kept_and_by_which_rule(each: HeldManifest, rules: dict[str, Any], rule: str) -> None:
+def test_an_image_is_kept_by_a_rule(each: HeldManifest, rules: dict[str, Any], rule: str) -> None:
     verdict = judged(each, rules=replace(RULES, **rules))[digest(1)]
 
     assert (verdict.action, verdict.rule) == ("keep", rule)
@@ -101,7 +101,7 @@ def test_what_is_kept_and_by_which_rule(each: HeldManifest, rules: dict[str, Any
         (held(1, days=30), "no tag names it"),
     ],
 )
-def test_what_goes_and_why(each: HeldManifest, why: str) -> None:
+def test_an_unused_image_goes_with_a_reason(each: HeldManifest, why: str) -> None:
     verdict = judged(each)[digest(1)]
 
     assert (verdict.action, verdict.rule) == ("delete", why)
@@ -191,7 +191,7 @@ def test_attestations_do_not_take_the_place_of_an_image() -> None:
     assert found[digest(1)].action == "delete"
 
 
-def test_what_is_about_a_kept_image_stays() -> None:
+def test_a_manifest_about_a_kept_image_stays() -> None:
     signature = held(2, kind="referrer", subject=NEWEST.digest)
 
     assert judged(signature)[digest(2)].rule == "about what is kept"
@@ -216,7 +216,7 @@ def test_an_index_goes_before_what_it_lists() -> None:
         ({digest(1): (sha(1),)}, {digest(1)}, TAKEN),
     ],
 )
-def test_what_happens_meanwhile_counts(
+def test_changes_in_the_meantime_count(
     there: dict[str, tuple[str, ...]], used: set[str], why: str | None
 ) -> None:
     assert changed(held(1, sha(1)), there, used) == why

@@ -63,7 +63,7 @@ def statuses(state: BuildState) -> dict[str, str]:
     return {name: each.status for name, each in state.results.items()}
 
 
-def test_what_is_confirmed_is_what_the_rest_is_built_on(request_: BuildRequest) -> None:
+def test_the_rest_is_built_on_confirmed_images(request_: BuildRequest) -> None:
     state = after(request_, confirmed=confirmed(request_, D, L))
 
     assert waiting(state) == {E, W}
@@ -125,7 +125,7 @@ def test_an_image_that_is_not_confirmed_has_failed(request_: BuildRequest) -> No
     assert state.problems == tuple(doubts.values())
 
 
-def test_what_is_left_when_a_call_is_stopped_is_not_blamed_on_an_image(request_: BuildRequest) -> None:
+def test_images_left_when_a_call_is_stopped_are_not_blamed_on_an_image(request_: BuildRequest) -> None:
     stalled = Baked(trace=EMPTY, stalled=StalledError.of("stands still"))
 
     state = after(request_, baked=stalled, doubts={L: Problem(what="not whole")})

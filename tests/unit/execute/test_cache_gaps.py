@@ -140,7 +140,7 @@ def test_a_cache_is_exported_once_more_and_nothing_else_is_made(receipts: Repo, 
     assert list(tmp_path.glob("bake-*.json")) == [], "the run's own files tell of its builds alone"
 
 
-def test_what_cannot_be_exported_the_second_time_is_reported(receipts: Repo, tmp_path: Path) -> None:
+def test_a_second_export_that_fails_is_reported(receipts: Repo, tmp_path: Path) -> None:
     lost = Exporter(lines=[vertex(EXPORT, error="no route to host")])
     broken = Exporter(lines=["ERROR: no builder"], code=1)
 

@@ -40,7 +40,7 @@ CONFIGURATION: dict[str, Any] = {
 }
 
 
-def test_what_neither_has_a_result_nor_leads_to_one_goes() -> None:
+def test_a_record_that_neither_has_a_result_nor_leads_to_one_goes() -> None:
     after = drop_dead_keys(CONFIGURATION)
 
     assert after["layers"] == CONFIGURATION["layers"]
@@ -128,7 +128,7 @@ def test_a_cache_that_cannot_be_read_is_reported_and_the_others_are_rewritten() 
     assert shelf.written == 1
 
 
-def test_what_is_not_understood_is_left_alone() -> None:
+def test_a_configuration_of_another_form_is_left_alone() -> None:
     for shelf in (Shelf(b"[]"), Shelf(b"{}"), Shelf(b"{", CONFIG), Shelf(b"{}", "application/other")):
         assert tidy_caches(shelf, {REF: WANTED}) == ()
         assert shelf.written == 0
@@ -157,7 +157,7 @@ def test_a_cache_without_the_result_of_a_step_is_reported_and_exported_again() -
     assert (shelf.written, shelf.there[REF].annotations) == (0, {})
 
 
-def test_what_a_cache_says_of_its_steps_is_taken_back() -> None:
+def test_the_annotation_of_a_cache_is_removed() -> None:
     shelf = Shelf(json.dumps(CONFIGURATION).encode())
     tidy_caches(shelf, {REF: WANTED})
     config = shelf.there[REF].config

@@ -92,7 +92,7 @@ def test_an_image_without_either_is_foreign_and_an_index_is_not_an_image() -> No
     assert shelf.store.find([REF])[REF].fingerprint is None
 
 
-def test_what_is_gone_is_reported_the_layers_where_they_are_asked_for() -> None:
+def test_missing_images_are_reported_and_missing_layers_on_request() -> None:
     shelf = Shelf()
     manifest = shelf.put(REF, annotation="sha256:f")
     (layer,) = manifest.layers
@@ -109,7 +109,7 @@ def test_what_is_gone_is_reported_the_layers_where_they_are_asked_for() -> None:
     assert both.lacks == f"its configuration {both.lost[0][:19]} and its layer {both.lost[1][:19]}"
 
 
-def test_what_one_store_has_lost_another_may_have() -> None:
+def test_an_image_that_one_store_has_lost_another_may_have() -> None:
     one, other = Shelf(), Shelf()
     (layer,) = one.put(REF, annotation="sha256:f").layers
     other.put(REF, annotation="sha256:f")

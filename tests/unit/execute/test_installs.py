@@ -38,11 +38,11 @@ def read(*pieces: str, stream: int = 2) -> dict[str, str]:
     return log.versions
 
 
-def test_what_uv_installed() -> None:
+def test_packages_that_uv_installed_are_read() -> None:
     assert read(UV) == {"my-pkg": "0.1.0", "python-dateutil": "2.9.0.post0"}
 
 
-def test_what_pip_installed() -> None:
+def test_packages_that_pip_installed_are_read() -> None:
     assert read(PIP) == {"my-pkg": "0.1.0", "six": "1.16.0", "python-dateutil": "2.9.0.post0"}
 
 

@@ -71,7 +71,7 @@ def test_a_log_that_comes_after_the_end_of_its_step_is_reported() -> None:
     assert printed(masked([{"vertexes": [END]}, log("late")])) == ["late"]
 
 
-def test_what_joins_events_is_never_changed() -> None:
+def test_keys_that_join_events_are_never_changed() -> None:
     made = MaskedEvents(Mask(["sha256:1"]))
     (line,) = made.feed(json.dumps({"vertexes": [END]}))
     assert json.loads(line)["vertexes"][0]["digest"] == "sha256:1"

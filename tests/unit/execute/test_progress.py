@@ -226,7 +226,7 @@ def test_a_build_is_cold_when_nothing_of_its_own_came_from_a_cache() -> None:
     assert not trace.progress("a", now=0.0).cold
 
 
-def test_what_was_fetched_is_counted_and_what_was_there_is_not() -> None:
+def test_fetched_layers_are_counted_and_existing_ones_are_not() -> None:
     trace = Trace({"a": "a"})
     told(trace, "1", "[internal] load build context")
     moments = {"started": "2026-01-01T00:00:00Z", "completed": "2026-01-01T00:00:01Z"}

@@ -59,7 +59,7 @@ def test_names_of_branches_fit_into_a_tag(receipts: Repo) -> None:
         assert Reference.parse(f"x:{tag}").tag == tag
 
 
-def test_what_is_not_there_is_not_read_and_this_branch_is_written(receipts: Repo) -> None:
+def test_a_missing_cache_is_not_read_and_that_of_this_branch_is_written(receipts: Repo) -> None:
     image = receipts.images()[D]
     chosen = policy(branch="feature")
     feature, main = chosen.refs(image)
@@ -69,7 +69,7 @@ def test_what_is_not_there_is_not_read_and_this_branch_is_written(receipts: Repo
     assert (found.imports, found.export) == ((main,), feature)
 
 
-def test_what_was_written_for_the_same_steps_is_not_written_again(receipts: Repo) -> None:
+def test_a_cache_of_the_same_steps_is_not_written_again(receipts: Repo) -> None:
     image = receipts.images()[D]
     chosen = policy(branch="feature")
     feature, main = chosen.refs(image)

@@ -226,7 +226,7 @@ def test_files_that_change_while_they_are_sent_are_put_right_and_sent_again(
     )
 
 
-def test_what_runs_on_a_base_waits_for_its_digest(receipts: Repo, tmp_path: Path) -> None:
+def test_an_image_based_on_another_waits_for_its_digest(receipts: Repo, tmp_path: Path) -> None:
     shop = Shop()
     outcome = run(shop, order_of(receipts), tmp_path / "run")
     assert outcome.ok
@@ -271,7 +271,7 @@ def test_another_digest_under_the_tag_does_not_confirm(linked: Repo, tmp_path: P
     assert f"announced {OURS}, found {THEIRS}" in outcome.problems[0].what
 
 
-def test_what_lambda_would_refuse_does_not_count(linked: Repo, tmp_path: Path) -> None:
+def test_an_image_that_lambda_would_refuse_does_not_count(linked: Repo, tmp_path: Path) -> None:
     shop = Shop(refused={L: ("layer 1 is zstd", "it is for linux/arm64")})
     outcome = run(shop, order_of(linked), tmp_path / "run", keep_going=True)
     assert statuses(outcome) == {D: "built", L: "failed", E: "built", W: "built"}
@@ -422,7 +422,7 @@ def test_children_of_a_failure_are_skipped_and_others_built(linked: Repo, tmp_pa
     assert problem.where == f"dockerfiles/{L}/Dockerfile:2"
 
 
-def test_what_steps_installed_is_noted_over_all_attempts_and_of_failed_images_too(
+def test_installed_versions_are_noted_over_all_attempts_and_of_failed_images_too(
     linked: Repo, tmp_path: Path
 ) -> None:
     def first(_: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -492,7 +492,7 @@ def test_of_several_the_one_that_fails_at_its_dockerfile_is_named(linked: Repo, 
     assert outcome.results[W].reasons == ("dockerfile parse error on line 1: no",)
 
 
-def test_what_is_there_counts_when_the_registry_stands_still(linked: Repo, tmp_path: Path) -> None:
+def test_an_existing_image_counts_when_the_registry_stands_still(linked: Repo, tmp_path: Path) -> None:
     """One image came through; the registry never takes the other."""
     shop = Shop()
     stream = shop.stream
@@ -511,7 +511,7 @@ def test_what_is_there_counts_when_the_registry_stands_still(linked: Repo, tmp_p
     assert len(shop.calls) == 1
 
 
-def test_what_was_done_before_the_user_stopped_it_counts(linked: Repo, tmp_path: Path) -> None:
+def test_images_done_before_the_user_stopped_it_count(linked: Repo, tmp_path: Path) -> None:
     def stop(targets: Mapping[str, Any]) -> list[dict[str, Any]]:
         shop.put(targets[D], OURS)
         raise KeyboardInterrupt
@@ -525,7 +525,7 @@ def test_what_was_done_before_the_user_stopped_it_counts(linked: Repo, tmp_path:
 
 
 @pytest.mark.parametrize("error", [RegistryError.of("gone"), OSError(28, "full"), KeyboardInterrupt()])
-def test_what_was_confirmed_counts_when_a_later_look_fails(
+def test_confirmed_images_count_when_a_later_look_fails(
     linked: Repo, tmp_path: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop, find, looks = Shop(), Shop.find, count(1)
@@ -543,7 +543,7 @@ def test_what_was_confirmed_counts_when_a_later_look_fails(
     assert [each.what for each in outcome.problems] in ([], ["gone"], ["full"])
 
 
-def test_what_was_there_before_a_failed_run_proves_nothing(linked: Repo, tmp_path: Path) -> None:
+def test_an_image_from_before_a_failed_run_proves_nothing(linked: Repo, tmp_path: Path) -> None:
     shop = Shop(turns=[lambda _: [failure(D, "exporting to image", "no space left on device")]])
     order = order_of(linked, D)
     image = order.decisions[0].image
@@ -583,7 +583,7 @@ def test_reproducible_images_that_are_pushed_need_no_loading(linked: Repo, tmp_p
     assert (shop.calls, shop.loaded) == ([[D], [L]], [])
 
 
-def test_what_the_engine_does_not_load_is_not_built(linked: Repo, tmp_path: Path) -> None:
+def test_an_image_that_the_engine_does_not_load_is_not_built(linked: Repo, tmp_path: Path) -> None:
     shop = Loading(code=1)
     shop.put = lambda *_: None  # type: ignore[method-assign]
     outcome = run(shop, order_of(linked, D, reproducible=True), tmp_path / "run")
@@ -699,7 +699,7 @@ def test_the_content_tag_names_the_image_in_the_index(linked: Repo, tmp_path: Pa
     assert outcome.results[D].digest == OURS
 
 
-def test_what_a_failed_call_pushed_with_attestations_counts(linked: Repo, tmp_path: Path) -> None:
+def test_an_image_that_a_failed_call_pushed_with_attestations_counts(linked: Repo, tmp_path: Path) -> None:
     """As where the tag of an index is immutable, and an earlier run was stopped before it named the image."""
     shop, order = Attesting(), order_of(linked, D, W, push=True, attestations=ATTESTED)
 
@@ -752,7 +752,7 @@ def test_a_registry_that_refuses_the_content_tag_is_reported(linked: Repo, tmp_p
     assert "is immutable" in outcome.problems[0].what
 
 
-def test_what_steps_print_is_kept_without_the_secrets_of_the_run(linked: Repo, tmp_path: Path) -> None:
+def test_the_output_of_steps_is_kept_without_the_secrets_of_the_run(linked: Repo, tmp_path: Path) -> None:
     shop = Shop(turns=[lambda _: [failure(f"{D} 1/1", "RUN show", "it said hunter2hunter2")]])
     outcome = run(shop, order_of(linked, D), tmp_path / "run", mask=Mask(["hunter2hunter2"]))
     assert "it said ***" in outcome.problems[0].what

@@ -24,7 +24,7 @@ def manifest(**entry: Any) -> str:
 
 
 class TestRun:
-    def test_what_ends_as_it_may_is_right(self) -> None:
+    def test_a_run_that_ends_as_it_may_is_right(self) -> None:
         assert list(judge_run(run(), {0})) == []
         assert list(judge_run(run(5, text="the registry is away"), {0, 5})) == []
 
@@ -58,7 +58,7 @@ class TestRun:
 
 
 class TestSuccess:
-    def test_what_is_reported_is_there(self) -> None:
+    def test_a_reported_image_that_exists_is_right(self) -> None:
         assert list(judge_success(run(), [GOOD], EXPECTED)) == []
 
     def test_it_is_not_there(self) -> None:
@@ -124,7 +124,7 @@ class TestManifest:
         assert list(judge_manifest(other, [GOOD], same_digest=False)) == []
 
 
-def test_what_is_left() -> None:
+def test_leftovers_are_found() -> None:
     assert list(judge_left([], [])) == []
     assert list(judge_left(["7 buildx"], ["manifest.lock"])) == [
         "left a process: 7 buildx",

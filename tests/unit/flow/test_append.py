@@ -259,7 +259,7 @@ def test_the_next_change_is_appended_to_the_newest_image_that_may_be_named(team:
         assert digest != before
 
 
-def test_what_a_builder_made_is_named_for_later_changes(team: Team) -> None:
+def test_an_image_that_a_builder_made_is_named_for_later_changes(team: Team) -> None:
     images = team.images()
     tags = {name: image.repository.with_tag(code_tag(image, images)) for name, image in images.items()}
     before = dict(team.registry.tags)
@@ -279,7 +279,7 @@ def test_what_a_builder_made_is_named_for_later_changes(team: Team) -> None:
     assert team.registry.tags == before
 
 
-def test_what_stands_on_a_changed_base_keeps_its_own_layers(team: Team) -> None:
+def test_an_image_based_on_a_changed_one_keeps_its_own_layers(team: Team) -> None:
     before = team.images()["app"]
     for text in ("one", "two"):  # the second time the base below the earlier image is one that was appended
         team.repo.write("base/x.py", f"# {text}\n")
@@ -352,7 +352,7 @@ def test_settings_that_are_gone_or_not_literal_need_a_builder(
 @pytest.mark.parametrize(
     ("line", "name"), [("LABEL a=b", "LABEL a"), ('CMD ["handler.handler"]', "CMD"), ("ENV B=1", "an ENV")]
 )
-def test_what_a_base_may_set_as_well_is_not_removed(team: Team, line: str, name: str) -> None:
+def test_a_variable_that_a_base_may_set_as_well_is_not_removed(team: Team, line: str, name: str) -> None:
     team.repo.image("app", *COPIES, "ENV A=1", line)
     team.append()
     team.repo.image("app", *COPIES, "ENV A=2")
@@ -360,7 +360,7 @@ def test_what_a_base_may_set_as_well_is_not_removed(team: Team, line: str, name:
     assert team.verdicts()["app"].startswith(f"{name} is gone")
 
 
-def test_what_stands_on_a_base_with_other_settings_needs_a_builder(team: Team) -> None:
+def test_an_image_based_on_one_with_other_settings_needs_a_builder(team: Team) -> None:
     team.repo.image("base-x", f"FROM {RUNTIME}", "COPY --link base/ /var/task/base/", "ENV B=1")
 
     assert team.verdicts() == {"base-x": "settings", "app": "its base base-x differs in more than code"}
@@ -404,7 +404,7 @@ def test_a_base_that_exists_needs_not_be_appended(team: Team) -> None:
         ),
     ],
 )
-def test_what_is_not_code_alone_needs_a_builder(
+def test_a_change_of_more_than_code_needs_a_builder(
     team: Team, file: str, text: str, verdicts: dict[str, str]
 ) -> None:
     team.repo.write(file, text)

@@ -62,7 +62,7 @@ def test_the_content_of_another_stack_is_tagged_and_not_built(shop: Shop) -> Non
     assert shop.registry.digest(f"{W}-prod", outcome.results[W].image.tag) == first.results[W].digest
 
 
-def test_what_is_confirmed_is_recorded_although_another_image_fails(shop: Shop) -> None:
+def test_a_confirmed_image_is_recorded_although_another_one_fails(shop: Shop) -> None:
     shop.programs.failing = {E}
     session = shop.open(push=True, keep_going=True)
 

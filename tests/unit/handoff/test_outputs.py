@@ -66,7 +66,7 @@ def record(receipts: Repo) -> Record:
     return push
 
 
-def test_what_was_pushed_is_a_plain_string_by_digest(record: Record) -> None:
+def test_a_pushed_image_is_a_plain_string_by_digest(record: Record) -> None:
     pushed = record(E, W)
 
     assert lamina.outputs() == pushed
@@ -139,7 +139,7 @@ def test_stale_or_not_only_what_was_pushed_is_handed_over(record: Record) -> Non
         ]
 
 
-def test_what_was_pushed_stays_pushed_when_it_is_built_here_again(record: Record) -> None:
+def test_a_pushed_image_stays_pushed_when_it_is_built_here_again(record: Record) -> None:
     pushed = record(E)
     record(E, pushed=False)
 
@@ -204,7 +204,7 @@ def test_a_prefix_is_part_of_the_repository(monkeypatch: pytest.MonkeyPatch, rec
     assert lamina.image_uri(E, plan_only=True).startswith(f"{ECR}/team.a/{E}-dev:sha-")
 
 
-def test_what_is_not_pinned_has_no_tag(receipts: Repo) -> None:
+def test_a_reference_that_is_not_pinned_has_no_tag(receipts: Repo) -> None:
     receipts.remove(LOCK_FILE)
 
     with pytest.raises(ConfigError, match=rf"{RUNTIME} is not pinned.*\n  next: invoke lock"):

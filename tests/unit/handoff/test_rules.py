@@ -41,7 +41,7 @@ def told(wanted: DesiredOutput, recorded: Recorded | None) -> str:
     return str(found)
 
 
-def test_what_was_pushed_is_handed_over_by_digest_with_all_its_functions() -> None:
+def test_a_pushed_image_is_given_by_digest_with_all_its_functions() -> None:
     assert by_digest(WANTED, RECORDED) == ImageOutput(
         image=NAME,
         ref=Reference.parse(f"{HOST}/{NAME}-dev@{DIGEST}"),
@@ -86,7 +86,7 @@ def test_an_unknown_host_offline_is_that_of_the_push(host: str | None) -> None:
         ),
     ],
 )
-def test_what_cannot_be_handed_over_names_the_command(recorded: Recorded | None, what: str) -> None:
+def test_an_image_without_an_output_names_the_command(recorded: Recorded | None, what: str) -> None:
     stale = replace(WANTED, fingerprint=None, flags=("--stack dev",))
 
     assert told(stale, recorded) == (

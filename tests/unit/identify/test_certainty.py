@@ -69,7 +69,7 @@ def test_an_import_is_certain_when_it_is_always_carried_out(
     assert certainties(repo) == certainty
 
 
-def test_what_a_try_imports_instead_is_enough(repo: Repo) -> None:
+def test_the_module_that_a_try_imports_instead_is_enough(repo: Repo) -> None:
     function(repo, BOTH, "COPY src/h.py /var/task/")
     assert found(repo) == []
 
@@ -92,7 +92,7 @@ def test_the_handler_itself_is_called(repo: Repo, body: str, certainty: list[str
     assert certainties(repo) == certainty
 
 
-def test_what_is_behind_a_likely_import_is_likely(repo: Repo) -> None:
+def test_a_fault_behind_a_likely_import_is_likely(repo: Repo) -> None:
     function(repo, "def later():\n    import work\n", "COPY src/work.py /var/task/")
     repo.write("src/work.py", "import h\n")
     assert certainties(repo) == ["likely"]

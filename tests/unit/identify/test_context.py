@@ -105,7 +105,9 @@ def tree(repo: Repo, *paths: str) -> None:
         (("l1 -> a", "l2 -> d", "a", "d/x"), "COPY l* /", "a d d/x l1 l2"),
     ],
 )
-def test_what_an_instruction_reads(repo: Repo, paths: tuple[str, ...], line: str, files: str) -> None:
+def test_an_instruction_reads_the_files_that_it_names(
+    repo: Repo, paths: tuple[str, ...], line: str, files: str
+) -> None:
     tree(repo, *paths)
     build(repo, line)
 
@@ -183,7 +185,7 @@ def test_names_are_bytes(repo: Repo) -> None:
         ((".git/config", "a"), "COPY . /", [], "a"),
     ],
 )
-def test_what_ignore_rules_leave(
+def test_ignore_rules_leave_the_other_files(
     repo: Repo, paths: tuple[str, ...], line: str, ignore: list[str], files: str
 ) -> None:
     tree(repo, *paths)
@@ -356,7 +358,7 @@ def test_a_wildcard_may_find_nothing_where_the_folder_is_sent(
     assert note.startswith(f"dockerfiles/app/Dockerfile:2: {says}")
 
 
-def test_what_one_source_has_sent_another_may_reach(repo: Repo) -> None:
+def test_a_source_reaches_files_that_another_one_has_sent(repo: Repo) -> None:
     tree(repo, "l -> d", "d/a", "d/b", "d/l2 -> b")
     build(repo, "COPY l/a l/b */l2 /", "COPY d /d")
 

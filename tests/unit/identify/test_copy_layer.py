@@ -54,7 +54,7 @@ def test_wildcards_match_in_one_folder_and_the_last_file_wins() -> None:
         ("/x/", ("[",), "malformed"),
     ],
 )
-def test_what_is_not_certain_is_refused(target: str, sources: tuple[str, ...], why: str) -> None:
+def test_a_copy_that_is_not_certain_is_refused(target: str, sources: tuple[str, ...], why: str) -> None:
     with pytest.raises(CopyError, match=why):
         layer(target, *sources)
 

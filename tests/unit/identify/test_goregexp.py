@@ -74,7 +74,7 @@ def test_an_expression_finds_what_it_finds_in_go(expression: str, text: str, fou
         *["\\x1$", "\\x{}$", "\\x{110000}$", "\\pL$", "a{1001}", "a{2,1}", "a{2}{3}", "[^/]*{2}", "a|{2}"],
     ],
 )
-def test_what_go_refuses_is_refused(expression: str) -> None:
+def test_an_expression_that_go_refuses_is_refused(expression: str) -> None:
     with pytest.raises(PatternError):
         compile_go(expression)
 

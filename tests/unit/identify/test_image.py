@@ -107,7 +107,7 @@ def test_a_folder_is_walked_once_for_images_with_the_same_rules(repo: Repo) -> N
     assert listed == ["src", "src/deep"]
 
 
-def test_what_images_share_changes_none_of_them(repo: Repo) -> None:
+def test_a_walk_that_images_share_changes_none_of_them(repo: Repo) -> None:
     """Each differs in what decides which files it takes: another one found them first."""
     for path in ("src/a.py", "src/b.md", "src/.venv/x.py", "src/deep/c.py", "src/caf\udce9.py"):
         repo.write(path)

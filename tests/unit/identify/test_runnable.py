@@ -283,7 +283,7 @@ def test_a_handler_may_come_by_a_stage(repo: Repo, line: str) -> None:
         ["COPY src/linked /var/task/linked", "COPY src/helper /var/task/helper"],
     ],
 )
-def test_what_names_a_module_probably_brings_it(repo: Repo, lines: list[str]) -> None:
+def test_a_step_that_names_a_module_probably_brings_it(repo: Repo, lines: list[str]) -> None:
     function(repo, "COPY src/main.py /var/task/", *lines, command="main.handler")
     repo.write("src/main.py", "import helper\n\ndef handler(event, context): ...\n")
     repo.write("src/helper.py")
@@ -310,7 +310,9 @@ def test_what_names_a_module_probably_brings_it(repo: Repo, lines: list[str]) ->
         (["RUN pip install -r list.txt"], "RUN in dockerfiles/app/Dockerfile:3 installs it by list.txt"),
     ],
 )
-def test_what_may_bring_a_module_takes_the_certainty(repo: Repo, lines: list[str], unless: str) -> None:
+def test_a_step_that_may_bring_a_module_takes_the_certainty(
+    repo: Repo, lines: list[str], unless: str
+) -> None:
     function(repo, "COPY src/main.py /var/task/", *lines, command="main.handler")
     repo.write("src/main.py", "import helper\n\ndef handler(event, context): ...\n")
     repo.write("src/helper.py")
@@ -342,7 +344,7 @@ def test_a_base_from_elsewhere_may_hold_anything(repo: Repo, base: str) -> None:
         "COPY --from=public.ecr.aws/some/adapter:1 /adapter /opt/extensions/adapter",
     ],
 )
-def test_what_puts_no_code_there_hides_no_fault(repo: Repo, line: str) -> None:
+def test_a_step_that_puts_no_code_there_hides_no_fault(repo: Repo, line: str) -> None:
     function(repo, "COPY src/main.py ${LAMBDA_TASK_ROOT}", line, command="main.handler")
     repo.write("src/main.py", "import helper\n\ndef handler(event, context): ...\n")
     repo.write("src/helper.py")

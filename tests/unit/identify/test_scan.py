@@ -110,7 +110,7 @@ def test_every_way_to_write_an_import_is_found(source: str) -> None:
         b"#!/usr/bin/python\n# vim: set fileencoding=koi8-r :\nimport a",
     ],
 )
-def test_what_a_search_could_miss_is_refused(source: bytes) -> None:
+def test_a_source_whose_imports_a_search_could_miss_is_refused(source: bytes) -> None:
     with pytest.raises(UnusualError):
         scan(source)
 

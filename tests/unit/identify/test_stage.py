@@ -191,7 +191,7 @@ def test_a_damaged_stage_is_put_right_before_it_is_used(
     assert [each for each in (tmp_path / "stages").iterdir() if each != again.folder] == []
 
 
-def test_what_is_too_much_or_missing_is_put_right_as_well(app: Repo, tmp_path: Path) -> None:
+def test_extra_and_missing_files_are_put_right_as_well(app: Repo, tmp_path: Path) -> None:
     first = put(app, tmp_path / "stages")
     before = contents(first)
 

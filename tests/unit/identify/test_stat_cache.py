@@ -40,14 +40,14 @@ def aged(root: Path, cache_file: Path) -> None:
     cache_file.write_text(render({str(root): {"a": known}}))
 
 
-def test_what_is_known_is_not_read(root: Path, tmp_path: Path) -> None:
+def test_a_known_file_is_not_read(root: Path, tmp_path: Path) -> None:
     aged(root, tmp_path / "cache")
 
     assert digest(StatCache(tmp_path / "cache"), root) == "remembered"
 
 
 @pytest.mark.parametrize("change", ["content", "time", "inode", "size"])
-def test_what_changed_is_read(root: Path, tmp_path: Path, change: str) -> None:
+def test_a_changed_file_is_read(root: Path, tmp_path: Path, change: str) -> None:
     aged(root, tmp_path / "cache")
     if change == "content":
         (root / "a").write_text("two")
@@ -63,7 +63,7 @@ def test_what_changed_is_read(root: Path, tmp_path: Path, change: str) -> None:
     assert digest(StatCache(tmp_path / "cache"), root) == expected
 
 
-def test_what_was_touched_just_now_is_not_remembered(root: Path, tmp_path: Path) -> None:
+def test_a_file_touched_just_now_is_not_remembered(root: Path, tmp_path: Path) -> None:
     cache = StatCache(tmp_path / "cache")
     digest(cache, root)
     cache.save()
@@ -71,7 +71,7 @@ def test_what_was_touched_just_now_is_not_remembered(root: Path, tmp_path: Path)
     assert not (tmp_path / "cache").exists()
 
 
-def test_what_was_touched_just_now_is_read_once_for_all_images_of_a_run(root: Path, tmp_path: Path) -> None:
+def test_a_file_touched_just_now_is_read_once_for_all_images_of_a_run(root: Path, tmp_path: Path) -> None:
     files = StatCache(tmp_path / "cache").files(root)
     entry = files.entry("a")
     assert entry is not None

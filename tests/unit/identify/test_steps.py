@@ -36,7 +36,7 @@ def digest(repo: Repo, mode: str = "max") -> str:
 
 
 @pytest.mark.parametrize("path", ["pkg/src/handler.py", "common.py"])
-def test_what_is_only_put_on_top_does_not_count(project: Repo, path: str) -> None:
+def test_a_file_that_is_only_put_on_top_does_not_count(project: Repo, path: str) -> None:
     before = digest(project)
     project.write(path, "CHANGED = True\n")
 
@@ -44,7 +44,7 @@ def test_what_is_only_put_on_top_does_not_count(project: Repo, path: str) -> Non
 
 
 @pytest.mark.parametrize("path", ["pkg/pyproject.toml", "lib/names.txt", "lib/more.txt"])
-def test_what_a_step_reads_counts(project: Repo, path: str) -> None:
+def test_a_file_that_a_step_reads_counts(project: Repo, path: str) -> None:
     before = digest(project)
     project.write(path, "# changed\n")
 

@@ -35,7 +35,9 @@ from ..conftest import Repo
         ({"l": "d"}, ["*/a"], "l a d/a d/b", ""),
     ],
 )
-def test_what_is_sent(repo: Repo, links: dict[str, str], sources: list[str], sent: str, unsent: str) -> None:
+def test_links_and_their_targets_are_sent(
+    repo: Repo, links: dict[str, str], sources: list[str], sent: str, unsent: str
+) -> None:
     for path in ("a", "x.py", "d/a", "d/b", "d/x.py"):
         repo.write(path)
     for path, target in links.items():

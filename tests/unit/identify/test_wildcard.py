@@ -60,7 +60,7 @@ def test_wildcards_match_as_in_go(pattern: str, path: str, matches: bool) -> Non
 
 
 @pytest.mark.parametrize("pattern", MALFORMED)
-def test_what_go_refuses_is_refused(pattern: str) -> None:
+def test_a_pattern_that_go_refuses_is_refused(pattern: str) -> None:
     with pytest.raises(PatternError, match="is not a set of characters"):
         compile_wildcard(pattern, deep=False)
 

@@ -59,7 +59,7 @@ def test_steps_that_remove_bytecode_are_fixed(repo: Repo, before: str, after: st
         (f"FROM {RUNTIME} AS tools", "RUN uv sync", f"FROM {RUNTIME}", "COPY src/ /var/task/"),
     ],
 )
-def test_what_keeps_bytecode_is_fine(repo: Repo, lines: tuple[str, ...]) -> None:
+def test_a_step_that_keeps_bytecode_is_fine(repo: Repo, lines: tuple[str, ...]) -> None:
     write(repo, {"src/handler.py": ""}, *lines)
 
     assert messages(repo) == []
@@ -74,7 +74,7 @@ def test_what_keeps_bytecode_is_fine(repo: Repo, lines: tuple[str, ...]) -> None
         "RUN pip install boto3 && find /opt -exec touch -d @0 {} +",
     ],
 )
-def test_what_does_more_than_that_is_found_and_left(repo: Repo, line: str) -> None:
+def test_a_step_that_does_more_is_found_and_left(repo: Repo, line: str) -> None:
     write(repo, {}, line)
 
     [found] = [each for each in look(repo) if each.rule == "LAM110"]

@@ -55,7 +55,7 @@ def test_a_mount_of_uv_comes_with_its_link_mode(repo: Repo) -> None:
         ("RUN poetry check",),
     ],
 )
-def test_what_installs_nothing_or_has_a_cache_needs_none(repo: Repo, lines: tuple[str, ...]) -> None:
+def test_a_step_that_installs_nothing_or_has_a_cache_needs_none(repo: Repo, lines: tuple[str, ...]) -> None:
     write(repo, PROJECT, *lines)
 
     assert rules(repo, "LAM105", "LAM106") == []
@@ -100,7 +100,7 @@ def test_the_dependencies_of_a_project_get_a_step_before_its_code(repo: Repo) ->
     ],
     ids=["no lock", "a workspace", "a step between"],
 )
-def test_what_needs_more_than_lock_and_project_file_is_not_split(
+def test_a_sync_that_needs_more_than_lock_and_project_file_is_not_split(
     repo: Repo, files: dict[str, str], lines: tuple[str, ...]
 ) -> None:
     write(repo, files, "WORKDIR /function", "COPY . .", *lines, f"RUN {CACHE} uv sync --locked")

@@ -83,7 +83,7 @@ def test_a_runtime_is_reported_before_its_support_ends(repo: Repo, day: str, sai
     assert [said in each.message for each in faults if each.rule == "LAM615"] == ([True] if said else [])
 
 
-def test_what_is_certain_names_what_would_prove_it_wrong(repo: Repo) -> None:
+def test_a_certain_fault_names_the_fact_that_would_prove_it_wrong(repo: Repo) -> None:
     for name, case in CASES.items():
         if case.told == "certain" and case.rule not in {"", "LAM601"}:
             case.write(tree := Repo(repo.root / name.replace(" ", "-").replace("/", "")))

@@ -55,7 +55,7 @@ def handler(repo: Repo, source: str, *copies: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_what_is_kept_is_what_was_found(repo: Repo, case: Case) -> None:
+def test_kept_faults_are_the_ones_found(repo: Repo, case: Case) -> None:
     case.write(repo)
     try:
         images = repo.images()

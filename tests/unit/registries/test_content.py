@@ -98,7 +98,7 @@ def test_an_archive_gives_configuration_and_layers(tmp_path: Path) -> None:
     "members",
     [{}, {"manifest.json": b"[]"}, {"manifest.json": b"nonsense"}, {"manifest.json": b'[{"Config": "c"}]'}],
 )
-def test_what_is_not_an_image_is_reported(tmp_path: Path, members: dict[str, bytes]) -> None:
+def test_an_archive_that_is_not_an_image_is_reported(tmp_path: Path, members: dict[str, bytes]) -> None:
     with (
         pytest.raises(BuildError, match="not an archive of one image"),
         open_archive(archive(tmp_path / "x.tar", **members)),

@@ -96,7 +96,7 @@ def test_a_run_inside_a_run_links_to_the_users_folders(home: PrivateDockerConfig
     assert (other.path / "contexts").readlink() == user.folder / "contexts"
 
 
-def test_what_was_kept_comes_back(home: PrivateDockerConfig) -> None:
+def test_a_kept_login_comes_back(home: PrivateDockerConfig) -> None:
     assert home.kept() is None
     home.write(HOST, TOKEN, NOON)
     kept = home.kept()

@@ -156,7 +156,7 @@ def test_the_host_is_the_one_that_aws_names(open_ecr, amazon, host) -> None:
     assert open_ecr(prefix="team").address == f"{host}/team"
 
 
-def test_what_was_renewed_by_others_is_not_asked_for_again(open_ecr, amazon, transport) -> None:
+def test_a_token_that_others_renewed_is_not_requested_again(open_ecr, amazon, transport) -> None:
     for secret in ("t1", "t2"):
         amazon.ecr.add_response("get_authorization_token", told(secret, NOW + timedelta(hours=12)), {})
     challenge = HttpResponse(status=401, headers={"www-authenticate": f'Basic realm="https://{HOST}/"'})

@@ -29,7 +29,7 @@ def batch(digests: list[str]) -> dict[str, Any]:
     return {"repositoryName": "team/app", "imageIds": [{"imageDigest": each} for each in digests]}
 
 
-def test_what_was_confirmed_before_a_failure_is_known(ecr: tuple[EcrInventory, Stubber]) -> None:
+def test_deletions_confirmed_before_a_failure_are_known(ecr: tuple[EcrInventory, Stubber]) -> None:
     inventory, stub = ecr
     gone = [{"imageDigest": each, "imageTag": "sha-1"} for each in DIGESTS[:98]]
     failures = [

@@ -150,7 +150,7 @@ def test_a_plain_registry_tells_when_an_image_was_built_if_that_is_real(
     assert (found.tags, found.size, found.pushed) == (("v1", "v2"), 5, built)
 
 
-def test_what_an_index_lists_is_there_as_well(transport, registry: OciRegistry) -> None:
+def test_manifests_that_an_index_lists_are_listed_as_well(transport, registry: OciRegistry) -> None:
     config = b'{"created": "2030-01-02T03:04:05Z"}'
     image = _image(config)
     listed = [{"digest": sha256(image), "size": 1}, {"digest": "sha256:" + "0" * 64, "size": 1}]
@@ -166,7 +166,7 @@ def test_what_an_index_lists_is_there_as_well(transport, registry: OciRegistry) 
     assert found[sha256(index)].pushed is None
 
 
-def test_what_is_not_deleted_is_reported(transport, registry: OciRegistry) -> None:
+def test_a_manifest_that_is_not_deleted_is_reported(transport, registry: OciRegistry) -> None:
     here, there = ("sha256:" + each * 64 for each in "12")
     transport.on("DELETE", f"{V2}/team/app/manifests/{here}", HttpResponse(status=202))
     transport.on("DELETE", f"{V2}/team/app/manifests/{there}", error(405))
@@ -218,7 +218,7 @@ def test_a_reference_of_another_registry_is_refused(transport, registry: OciRegi
         registry.manifest(Reference.parse("ghcr.io/team/app:v1"))
 
 
-def test_what_is_not_a_registry_is_reported(transport, registry: OciRegistry) -> None:
+def test_a_server_that_is_not_a_registry_is_reported(transport, registry: OciRegistry) -> None:
     transport.on("GET", f"{V2}/", HttpResponse(status=404, body=b"<html>nginx</html>"))
     with pytest.raises(RegistryError, match="not an image registry: GET /v2/ was answered with 404"):
         registry.manifest(REF)

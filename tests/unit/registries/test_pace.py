@@ -29,7 +29,7 @@ def test_a_slow_line_is_progress() -> None:
         assert pace.left(second) > 0, second
 
 
-def test_what_ends_begins_another_window() -> None:
+def test_a_restart_begins_another_window() -> None:
     pace = Pace(120, now=0)
     pace.moved(10, 100)
     pace.restart(119)

@@ -107,7 +107,7 @@ def test_layers_of_an_engine_are_not_held_against_those_of_a_registry(
     assert outcome.saved_in_all == Saved(seconds=0.0, bytes=None)
 
 
-def test_what_failed_spares_nothing(tmp_path: Path, results: dict[str, Result]) -> None:
+def test_a_failed_image_spares_nothing(tmp_path: Path, results: dict[str, Result]) -> None:
     run(tmp_path, results)
 
     assert run(tmp_path, results, base={"status": "failed"}, **{"lambda": SKIPPED}).saved.keys() == {W}

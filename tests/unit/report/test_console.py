@@ -88,7 +88,7 @@ def test_changes_have_a_line_each_and_below_it_what_there_is_to_show(capsys: Cap
     ]
 
 
-def test_what_an_encoding_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_character_that_an_encoding_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "ascii", write_through=True))
 
@@ -178,9 +178,7 @@ def test_an_outcome_has_a_table_and_a_count(receipts: Repo, capsys: Capture) -> 
         (Saved(seconds=0.5, bytes=None), 2, "0.50 s against the last cold build of 2 of these 3 images"),
     ],
 )
-def test_what_was_saved_is_reported_when_it_is_known(
-    saved: Saved | None, known: int, line: str | None
-) -> None:
+def test_savings_are_reported_when_they_are_known(saved: Saved | None, known: int, line: str | None) -> None:
     assert saved_line(saved, known, 3) == (f"saved {line}" if line else None)
 
 
@@ -329,7 +327,7 @@ def test_functions_have_a_line_with_their_figures_and_below_what_they_said(capsy
     ]
 
 
-def test_what_must_not_be_overlooked_is_said_once(capsys: Capture) -> None:
+def test_a_headline_is_printed_once(capsys: Capture) -> None:
     screen = Screen(env={})
     for line in ("STAND-IN", "STAND-IN", None, "STATIC MODE"):
         screen.headline(line)

@@ -93,7 +93,7 @@ def test_an_entry_of_the_manifest_as_schema_1(receipts: Repo) -> None:
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
-def test_what_is_not_confirmed_has_no_reference(receipts: Repo, status: str) -> None:
+def test_an_unconfirmed_image_has_no_reference(receipts: Repo, status: str) -> None:
     result = Result(image=receipts.images()[W], status=status, reasons=("why",))  # type: ignore[arg-type]
 
     assert entry(result)["ref"] is None

@@ -48,7 +48,7 @@ def test_a_problem_of_a_line_is_an_annotation_there(repo: Repo, job: dict[str, s
     ]
 
 
-def test_what_separates_the_parts_of_a_command_is_escaped(
+def test_characters_that_separate_the_parts_of_a_command_are_escaped(
     repo: Repo, job: dict[str, str], capsys: Capture
 ) -> None:
     repo.write("a,b 100%/Dockerfile")

@@ -34,13 +34,13 @@ def after(
     return dict(with_resolved(state, outcome).results["app"].resolved)
 
 
-def test_what_ran_is_what_is_there(app: Repo, tmp_path: Path) -> None:
+def test_versions_of_a_step_that_ran_are_known(app: Repo, tmp_path: Path) -> None:
     steps = {FIRST: {"six": "1"}, SECOND: {"attrs": "2"}}
 
     assert after(app, tmp_path, steps) == {"six": "1", "attrs": "2"}
 
 
-def test_what_was_cached_is_what_it_was(app: Repo, tmp_path: Path) -> None:
+def test_versions_of_a_cached_step_are_those_of_its_last_run(app: Repo, tmp_path: Path) -> None:
     after(app, tmp_path, {FIRST: {"six": "1"}, SECOND: {"attrs": "2"}})
     app.write("handler.py", "x = 2\n")
 
@@ -78,7 +78,9 @@ def test_a_step_that_is_gone_from_the_dockerfile_counts_no_more(app: Repo, tmp_p
     assert after(app, tmp_path, None, "skipped") == {"six": "1"}
 
 
-def test_what_a_failed_image_installed_is_known_when_it_is_cached(app: Repo, tmp_path: Path) -> None:
+def test_versions_that_a_failed_image_installed_are_known_when_it_is_cached(
+    app: Repo, tmp_path: Path
+) -> None:
     assert after(app, tmp_path, {FIRST: {"six": "1"}, SECOND: None}, "failed") == {}
     assert after(app, tmp_path, {FIRST: None, SECOND: {"attrs": "2"}}) == {"six": "1", "attrs": "2"}
 

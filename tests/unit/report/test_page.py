@@ -87,7 +87,7 @@ def test_only_the_pages_own_style_and_script_may_run(tmp_path: Path) -> None:
     assert all(str(each["href"]).startswith("#") for each in outline.all("a"))
 
 
-def test_what_steps_said_is_not_shown(tmp_path: Path) -> None:
+def test_the_output_of_steps_is_not_shown(tmp_path: Path) -> None:
     put_pair(tmp_path, "fail", problems=[{"what": "lambda-b failed", "where": None, "hint": None}])
 
     page = render(report(tmp_path, COLD))

@@ -48,7 +48,7 @@ def test_only_what_is_confirmed_is_recorded(receipts: Repo, tmp_path: Path) -> N
     assert (document["schema"], document["run"]) == (1, "one")
 
 
-def test_what_other_runs_recorded_stays(receipts: Repo, tmp_path: Path) -> None:
+def test_entries_of_other_runs_stay(receipts: Repo, tmp_path: Path) -> None:
     images = receipts.images()
     write_manifest(tmp_path, outcome((images[W], "built", DIGEST)), run="one")
     write_manifest(

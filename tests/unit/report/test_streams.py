@@ -55,7 +55,7 @@ def test_random_tables_are_what_rich_prints() -> None:
 
 
 @pytest.mark.parametrize("text", ["é", "✓ done", "a\tb", "x" * PIPE_WIDTH])
-def test_what_does_not_fit_is_left_to_rich(text: str) -> None:
+def test_a_line_that_does_not_fit_is_left_to_rich(text: str) -> None:
     table = TextTable(("image", "why"))
     table.add_row("app", text)
     output, file = plain()

@@ -16,7 +16,7 @@ lm-808d0bde:  777      1    0    0    0     0          0     0      888       1 
 """
 
 
-def test_what_came_in_from_outside_and_what_went_between_programs() -> None:
+def test_bytes_from_outside_are_counted_apart_from_those_between_programs() -> None:
     assert parse_traffic(TABLE) == Traffic(internet=2006883, loopback=46564092)
 
 

@@ -171,7 +171,7 @@ def test_a_second_version_in_the_same_folder_is_named() -> None:
     assert kinds(layer(1, files))["twice"].parts[0][0] == "requests 2.31 and 2.32 (layer 1)"
 
 
-def test_what_the_runtime_has_and_installers_are_named() -> None:
+def test_packages_of_the_runtime_and_installers_are_named() -> None:
     runtime = layer(1, wheel("simplejson", "3.0", a=10), own=False)
     own = {**wheel("boto3", "1.40", a=7), **wheel("simplejson", "3.1", a=8), **wheel("pip", "25.0", a=9)}
 

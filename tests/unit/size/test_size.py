@@ -90,7 +90,7 @@ def test_the_first_image_is_measured_alone(shop: Shop, capsys: pytest.CaptureFix
     assert "to see what its start never opens: invoke smoke" in shown
 
 
-def test_what_the_last_smoke_opened_counts_for_the_same_image_only(shop: Shop) -> None:
+def test_files_that_the_last_smoke_opened_count_for_the_same_image_only(shop: Shop) -> None:
     put(shop, api=200_000)
     session = shop.open()
     tag = take_snapshot(session, (W,)).images[W].tag

@@ -53,7 +53,7 @@ def smoked(init: Init | None, *, init_ms: float = 100.0, **fields: Any) -> Smoke
     )
 
 
-def test_what_the_handler_imports_is_summed_up_by_package() -> None:
+def test_imports_of_the_handler_are_summed_up_by_package() -> None:
     own, slowest = split_imports(TRACE, "handler")
 
     assert own == 1500 / 5000

@@ -52,7 +52,7 @@ def test_the_flags_that_are_settings_are_settings() -> None:
     assert flags == Flags().settings.keys()
 
 
-def test_what_a_command_fixes_is_not_also_a_flag_of_it() -> None:
+def test_a_value_that_a_command_fixes_is_not_also_a_flag_of_it() -> None:
     for command in COMMANDS.values():
         assert command.fixed.keys() <= {each.name for each in fields(Flags)}
         assert not command.fixed.keys() & {flag.parameter for flag in command.flags}

@@ -16,7 +16,7 @@ OWN = "dockerfiles/app/Dockerfile.dockerignore"
 Capture = pytest.CaptureFixture[str]
 
 
-def test_what_is_written_passes_the_check(app: Repo, lamina: Command, capsys: Capture) -> None:
+def test_a_written_file_passes_the_check(app: Repo, lamina: Command, capsys: Capture) -> None:
     app.write("data/dump.bin", b"x" * 2_000_000)
 
     assert lamina("ignore", "--json") == 0

@@ -39,7 +39,7 @@ def test_nothing_is_written_unless_it_is_asked_for(shared: Repo, lamina: Command
     assert {file: file.read_bytes() for file in shared.root.rglob("*") if file.is_file()} == before
 
 
-def test_what_is_written_is_what_was_shown_and_plans(shared: Repo, lamina: Command, capsys: Capture) -> None:
+def test_the_written_text_is_the_one_shown_and_plans(shared: Repo, lamina: Command, capsys: Capture) -> None:
     before = (shared.root / "pyproject.toml").read_bytes()
 
     assert lamina("init") == 0
@@ -71,7 +71,7 @@ def test_a_repository_of_the_usual_layout_needs_no_configuration(
     assert not (receipts.root / "pyproject.toml").exists()
 
 
-def test_what_a_plan_would_refuse_is_reported_and_the_proposal_stands(
+def test_faults_that_a_plan_refuses_are_reported_and_the_proposal_stands(
     repo: Repo, lamina: Command, capsys: Capture
 ) -> None:
     repo.write("embed/Dockerfile", "FROM scratch\nCOPY handler.py made.whl /var/task/\n")
@@ -129,7 +129,7 @@ def test_missing_images_of_a_template_are_reported(repo: Repo, lamina: Command, 
     assert f"the context of embed is not a folder: {repo.root}/embed/more" in out
 
 
-def test_what_is_shown_is_what_a_file_with_settings_gets(
+def test_a_file_with_settings_gets_the_text_that_was_shown(
     repo: Repo, lamina: Command, capsys: Capture
 ) -> None:
     repo.write("embed/Dockerfile", "FROM scratch\n")

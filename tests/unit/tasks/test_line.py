@@ -141,7 +141,7 @@ def test_a_command_is_asked_for_its_help(line: str) -> None:
     assert call.help
 
 
-def test_what_is_a_flag_of_the_command_is_not_help() -> None:
+def test_a_flag_of_the_command_is_not_help() -> None:
     call = read_line(["build-all", "-h", "max"])
 
     assert call is not None

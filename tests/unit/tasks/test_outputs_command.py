@@ -44,7 +44,7 @@ def test_a_plan_of_all_functions_of_an_image(lamina: Command, receipts: Repo, ca
 
 
 @pytest.mark.parametrize("form", ["json", "env", "tfvars", "cdk"])
-def test_what_fails_writes_nothing_that_a_program_would_read(
+def test_a_failure_writes_nothing_that_a_program_would_read(
     lamina: Command, capsys: Output, form: str
 ) -> None:
     assert lamina("outputs", "--static", "--format", form, *TO) == 3
@@ -55,7 +55,7 @@ def test_what_fails_writes_nothing_that_a_program_would_read(
     assert f"next: invoke build-all --push --image {W} {' '.join(TO)} --static" in told.err
 
 
-def test_what_must_be_said_is_not_said_in_the_document(
+def test_notes_are_not_in_the_document(
     lamina: Command, receipts: Repo, tmp_path: Path, capsys: Output
 ) -> None:
     receipts.remove(LOCK_FILE)

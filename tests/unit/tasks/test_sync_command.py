@@ -61,7 +61,7 @@ def test_init_proposes_a_dockerfile_for_each_handler(
     assert not list(workspace.root.rglob("Dockerfile"))
 
 
-def test_what_init_writes_is_declared_planned_and_without_findings(
+def test_the_files_that_init_writes_are_declared_planned_and_without_findings(
     written: Repo, lamina: Command, capsys: Capture
 ) -> None:
     tables = tomllib.loads((written.root / "pyproject.toml").read_text())["tool"]["lamina"]["images"]
