@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from lamina.json_data import Json
+from lamina.patterns import regex
 
 HIDDEN = "***"
 SHORTEST = 8
@@ -22,20 +23,18 @@ MOST_SECRET = 500 * 1024
 """Bytes. The largest secret that BuildKit accepts."""
 _LONGEST = 64 * 1024
 _TRANSFORMED = 200
-_NAME = re.compile(
+_NAME = regex(
     r"(?i)(.*_)?(token|passw(or)?d|passphrase|secret|(secret|api|access|private|signing|encryption)_?key|credentials?)"
     r"|aws_(secret_access_key|access_key_id|session_token)"
 )
-_KEY = re.compile(
-    r"(?i)token|passw(or)?d|passphrase|secret|(api|access|private|signing)[_-]?key|auth$|credential"
-)
-_ASSIGNED = re.compile(
+_KEY = regex(r"(?i)token|passw(or)?d|passphrase|secret|(api|access|private|signing)[_-]?key|auth$|credential")
+_ASSIGNED = regex(
     r"""(?<![\w.:/-])([\w.:/-]{1,128}?)(?:["']?[ \t]*=[ \t]*|["'][ \t]*:[ \t]*|:[ \t]+)["']?([^\s"',;]+)"""
 )
-_NETRC = re.compile(r"\b(password|passwd|token)[ \t]+(\S+)")
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
-_HEADING = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----|\[.*\]")
-_USERINFO = re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://([^\s/:@\"']*):([^\s/@\"']+)@(?!sha256:)", re.IGNORECASE)
+_NETRC = regex(r"\b(password|passwd|token)[ \t]+(\S+)")
+_CERTIFICATE = regex(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_HEADING = regex(r"-----(BEGIN|END) [A-Z0-9 ]+-----|\[.*\]")
+_USERINFO = regex(r"\b[a-z][a-z0-9+.-]{0,20}://([^\s/:@\"']*):([^\s/@\"']+)@(?!sha256:)", re.IGNORECASE)
 _SHAPES = tuple(
     re.compile(pattern.encode(), re.IGNORECASE)
     for pattern in (

@@ -6,14 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from lamina.patterns import regex
+
 _DEFAULT_HOST = "docker.io"
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?")
-_TAG = re.compile(r"[\w][\w.-]{0,127}", re.ASCII)
-_LOOPBACK = re.compile(r"127(?:\.[0-9]{1,3}){3}")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_ECR = re.compile(
+_REPOSITORY = regex(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_HOST = regex(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?")
+_TAG = regex(r"[\w][\w.-]{0,127}", re.ASCII)
+_LOOPBACK = regex(r"127(?:\.[0-9]{1,3}){3}")
+_DIGEST = regex(r"sha256:[0-9a-f]{64}")
+_ECR = regex(
     r"(?P<account>[0-9]{12})\.dkr(?P<stack>[.-])ecr(?P<fips>-fips)?\.(?P<region>[a-z0-9-]+)\."
     r"(?P<domain>[a-z0-9.-]+)(?::443)?"
 )

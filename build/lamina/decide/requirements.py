@@ -9,12 +9,13 @@ from collections.abc import Collection, Iterator, Mapping
 from lamina.errors import Problem
 from lamina.identify.fingerprint import distribution
 from lamina.identify.image import Image
+from lamina.patterns import regex
 
-_LOCK = re.compile(r"(uv|pdm|poetry|Pipfile|(.*[-_.])?requirements([-_.].*)?)\.lock|pylock(\..+)?\.toml")
-_CONSTRAINTS = re.compile(r"(.*[-_.])?constraints([-_.].*)?\.(txt|in)")
-_PINNED = re.compile(r"===?\s*[^\s,;*]+(?![^,;]*[,*])|@|--hash")
-_DIRECT = re.compile(r"[./]|[a-z+]+://")
-_EXTRA = re.compile(r"extra == '([^']+)'")
+_LOCK = regex(r"(uv|pdm|poetry|Pipfile|(.*[-_.])?requirements([-_.].*)?)\.lock|pylock(\..+)?\.toml")
+_CONSTRAINTS = regex(r"(.*[-_.])?constraints([-_.].*)?\.(txt|in)")
+_PINNED = regex(r"===?\s*[^\s,;*]+(?![^,;]*[,*])|@|--hash")
+_DIRECT = regex(r"[./]|[a-z+]+://")
+_EXTRA = regex(r"extra == '([^']+)'")
 _SHOWN = 3
 
 

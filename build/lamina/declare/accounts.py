@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 
 from lamina.declare.document import Document, Entries, Key
 from lamina.declare.grammar import without_login
+from lamina.patterns import regex
 from lamina.refs import Reference
 
 ROOT = "ROOT"
 """ECR's name for the creation template of all repositories without a template of their own."""
-_ACCOUNT = re.compile(r"[0-9]{12}")
-_REGION = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]{1,2}")
-_PRINCIPAL = re.compile(r"arn:[a-z-]+:iam::([0-9]{12}):(?:root|(?:role|user)/[\w+=,.@/-]+)")
-_ROLE = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+")
-_PREFIX = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*|ROOT")
+_ACCOUNT = regex(r"[0-9]{12}")
+_REGION = regex(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]{1,2}")
+_PRINCIPAL = regex(r"arn:[a-z-]+:iam::([0-9]{12}):(?:root|(?:role|user)/[\w+=,.@/-]+)")
+_ROLE = regex(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+")
+_PREFIX = regex(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*|ROOT")
 _MOST_DAYS = 36500
 _SHAPES: Mapping[str, tuple[re.Pattern[str], str, str]] = {
     "account": (_ACCOUNT, "an AWS account", "its 12 digits in quotes"),

@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-_STAGE = re.compile(r"[a-z][a-z0-9_.-]*")
+from lamina.patterns import regex
+
+_STAGE = regex(r"[a-z][a-z0-9_.-]*")
 _UNTRIGGERED = frozenset({"FROM", "MAINTAINER", "ONBUILD"})
-_PORTS = re.compile(r"\+?(\d+)(?:-\+?(\d+))?(?:/(?:tcp|udp|sctp)?)?", re.IGNORECASE)
+_PORTS = regex(r"\+?(\d+)(?:-\+?(\d+))?(?:/(?:tcp|udp|sctp)?)?", re.IGNORECASE)
 _LAST_PORT = 65535
 _DURATIONS = frozenset({"--interval", "--start-interval", "--start-period", "--timeout"})
-_DURATION = re.compile(r"\+?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)")
+_DURATION = regex(r"\+?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)")
 # https://github.com/moby/sys/blob/main/signal/signal_linux.go
-_SIGNAL = re.compile(
+_SIGNAL = regex(
     r"(?:SIG)?(?:ABRT|ALRM|BUS|CHLD|CLD|CONT|FPE|HUP|ILL|INT|IO|IOT|KILL|PIPE|POLL|PROF|PWR|QUIT|SEGV|STKFLT"
     r"|STOP|SYS|TERM|TRAP|TSTP|TTIN|TTOU|UNUSED|URG|USR1|USR2|VTALRM|WINCH|XCPU|XFSZ"
     r"|RTMIN(?:\+(?:[1-9]|1[0-5]))?|RTMAX(?:-(?:[1-9]|1[0-4]))?)|[-+]?0*[1-9]\d*",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lamina.declare.document import TEXTS, Document, Entries, Key
+from lamina.patterns import regex
 from lamina.refs import Reference
 
 TABLE = "codebuild"
@@ -61,7 +62,7 @@ KEYS: Mapping[str, Key] = {
         kind=dict, values=TEXTS, help=f"id -> name in Secrets Manager, or {PARAMETER}name in Parameter Store"
     ),
 }
-_PLACE = re.compile(r"[\w+=,.@:/!-]+")
+_PLACE = regex(r"[\w+=,.@:/!-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,11 +42,12 @@ from lamina.declare.settings import (
 )
 from lamina.errors import ConfigError
 from lamina.files import EPOCH
+from lamina.patterns import regex
 
 KINDS = ("base", "lambda")
 SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"
 """The build argument for timestamps: https://reproducible-builds.org/specs/source-date-epoch/"""
-_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s)")
+_DURATION = regex(r"(\d+(?:\.\d+)?) ?(ms|s)")
 # fmt: off
 _IMAGE_KEYS: Mapping[str, Key] = {
     "dockerfile": Key(kind=str, help="path of the Dockerfile; by default <dockerfiles>/<image>/Dockerfile"),

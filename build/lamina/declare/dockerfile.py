@@ -13,6 +13,7 @@ import dockerfile as buildkit
 from lamina.declare.arguments import argument_faults
 from lamina.declare.flags import flag_faults
 from lamina.errors import ConfigError, Problem
+from lamina.patterns import regex
 
 # fmt: off
 INSTRUCTIONS = frozenset({
@@ -21,9 +22,9 @@ INSTRUCTIONS = frozenset({
 })
 # fmt: on
 _MAY_BE_EMPTY = frozenset({"CMD", "ENTRYPOINT", "RUN"})
-_GO_LINE = re.compile(r"line (\d+)")
-_ONBUILD = re.compile(r"\s*ONBUILD\s+", re.IGNORECASE)
-_DIRECTIVE = re.compile(r"#\s*(syntax|escape)\s*=\s*(.+?)\s*", re.IGNORECASE)
+_GO_LINE = regex(r"line (\d+)")
+_ONBUILD = regex(r"\s*ONBUILD\s+", re.IGNORECASE)
+_DIRECTIVE = regex(r"#\s*(syntax|escape)\s*=\s*(.+?)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from lamina.patterns import regex
+
 _SPECIAL = "@*#?-$!"
-_TEMPLATE = re.compile(r"\$(?:(\$)|\{(\w+)\}|(\w+))?")
+_TEMPLATE = regex(r"\$(?:(\$)|\{(\w+)\}|(\w+))?")
 
 
 class UnknownVariableError(LookupError):

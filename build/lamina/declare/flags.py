@@ -6,10 +6,10 @@ than some built-in frontends. They are accepted because the engine's version is 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from lamina.errors import meant
+from lamina.patterns import regex
 
 _SWITCHES = frozenset({"keep-git-dir", "link", "parents", "unpack"})
 _REPEATED = frozenset({"device", "exclude", "mount", "parents"})
@@ -31,8 +31,8 @@ _MOUNT_KEYS = (
 )
 # fmt: on
 _SHARINGS = ("locked", "private", "shared")
-_OCTAL = re.compile(r"0*[0-7]{1,4}")
-_SYMBOLIC = re.compile(r"[ugoa]*[-+=].*")
+_OCTAL = regex(r"0*[0-7]{1,4}")
+_SYMBOLIC = regex(r"[ugoa]*[-+=].*")
 _MODE = "an octal number up to 7777, or letters as in chmod: u=rwX,go=rX"
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lamina.declare.accounts import Ecr
 from lamina.declare.document import TEXTS, Document, Key
+from lamina.patterns import regex
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_ARN = re.compile(
+_NAME = regex(r"[A-Za-z0-9_-]{1,64}")
+_ARN = regex(
     r"arn:(?P<partition>[a-z-]+):lambda:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):function:"
     r"(?P<name>[A-Za-z0-9_-]{1,64})"
 )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
+from lamina.patterns import regex
 from lamina.refs import Reference
 
-NAME = re.compile(r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*")
+NAME = regex(r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*")
 NAMES = "lower-case letters and digits, between them '-', '.' or '_'"
-BUILDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-SECRET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+BUILDER = regex(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+SECRET = regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 SECRETS = "letters, digits, '_', '-', '.'"
-_CONTEXT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./:@-]*")
+_CONTEXT = regex(r"[A-Za-z0-9_][A-Za-z0-9_./:@-]*")
 CONTEXTS = "letters, digits, '_', '-', '.', '/', ':', without '..'"
 REGISTRIES = "local, ecr, or host[:port][/prefix]"
 LONGEST = 128

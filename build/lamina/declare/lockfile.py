@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lamina.declare.machine import normal_platform
 from lamina.errors import ConfigError, Problem
+from lamina.patterns import regex
 from lamina.refs import Reference
 
 LOCK_FILE = "lamina.lock"
@@ -17,10 +18,10 @@ UV_LOCK = "uv.lock"
 _SCHEMA = 1
 _HEADER = "# The external images of this project, by digest. Written by `invoke lock`; commit it.\n"
 _KEYS = ("name", "digest", "platforms")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_PLATFORM = re.compile(r"[a-z0-9]+(/[a-z0-9_.]+){1,2}")
+_DIGEST = regex(r"sha256:[0-9a-f]{64}")
+_PLATFORM = regex(r"[a-z0-9]+(/[a-z0-9_.]+){1,2}")
 _A_DIGEST = "sha256: and 64 hexadecimal digits"
-_ASSIGNED = re.compile(r"""["']?([^"'=]+?)["']?\s*=""")
+_ASSIGNED = regex(r"""["']?([^"'=]+?)["']?\s*=""")
 _RESTORE = "restore it from git, or delete it and run invoke lock"
 
 

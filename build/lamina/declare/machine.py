@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.patterns import regex
+
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 _OURS = {"x86_64": "amd64", "aarch64": "arm64"}
-_PART = re.compile(r"[A-Za-z0-9_.-]+")
+_PART = regex(r"[A-Za-z0-9_.-]+")
 _ALIASES = {"i386": ("386", ""), "x86-64": ("amd64", ""), "armhf": ("arm", "v7"), "armel": ("arm", "v6")}
 # fmt: off
 _ARCHITECTURES = frozenset({

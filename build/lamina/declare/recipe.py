@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -10,9 +9,10 @@ from lamina.declare.dockerfile import Dockerfile, Instruction, Stage
 from lamina.declare.flags import mount_options
 from lamina.declare.machine import normal_platform
 from lamina.errors import Problem
+from lamina.patterns import regex
 
 SCRATCH = "scratch"
-_OF_BUILDER = re.compile(r"\$\{?BUILD")
+_OF_BUILDER = regex(r"\$\{?BUILD")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ The recipe holds only the stages that the target uses. Variables are expanded wh
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -16,9 +15,10 @@ from lamina.declare.flags import mount_options
 from lamina.declare.machine import normal_platform
 from lamina.declare.recipe import SCRATCH, External, Recipe, ResolvedStage, SourceFiles, triggers_of
 from lamina.errors import ConfigError, Problem
+from lamina.patterns import regex
 
-_URL = re.compile(r"(?:https?|git|ssh)://|git@")
-_VARIABLE = re.compile(r"\$\{?(\w+)")
+_URL = regex(r"(?:https?|git|ssh)://|git@")
+_VARIABLE = regex(r"\$\{?(\w+)")
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PLATFORM_ARGS = ("PLATFORM", "OS", "ARCH", "VARIANT")
 

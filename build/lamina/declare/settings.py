@@ -19,12 +19,13 @@ from lamina.declare.grammar import (
     without_login,
 )
 from lamina.declare.machine import normal_platform
+from lamina.patterns import regex
 
 LOCAL = "local"
 DEFAULT = "default"
 """The source of a setting that is not set."""
-CACHE_REPOSITORY = re.compile(r"[a-z0-9._/-]*\{repository\}[a-z0-9._/-]*")
-_PLATFORM = re.compile(r"linux/[a-z0-9]+(?:/v[0-9]+)?")
+CACHE_REPOSITORY = regex(r"[a-z0-9._/-]*\{repository\}[a-z0-9._/-]*")
+_PLATFORM = regex(r"linux/[a-z0-9]+(?:/v[0-9]+)?")
 _OF_LAMBDA = ("linux/amd64", "linux/arm64")
 CACHE_MODES = ("max", "min", "inline", "off")
 PROVENANCE = ("off", "min", "max")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 
-_COMMENT = re.compile(r"\s*#\s*lamina:\s*ignore(?:=([\w, -]+)|\[([^]]*)\])")
+from lamina.patterns import regex
+
+_COMMENT = regex(r"\s*#\s*lamina:\s*ignore(?:=([\w, -]+)|\[([^]]*)\])")
 
 
 def switched_off(line: str) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from lamina.declare.graph import Node
 from lamina.declare.lockfile import Lock, Pin
 from lamina.errors import RegistryError
+from lamina.patterns import regex
 from lamina.process import Runner
 from lamina.provider import EngineProvider, ProvidedStandIn, Say
 from lamina.refs import Reference
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # a plan needs neither
     from lamina.registries.base import Manifest
 
 RUNTIME = "public.ecr.aws/lambda/python"
-_MINOR = re.compile(r"\d+\.\d+")
+_MINOR = regex(r"\d+\.\d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

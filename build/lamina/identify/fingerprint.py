@@ -14,14 +14,15 @@ from lamina.declare.dockerfile import Instruction
 from lamina.declare.recipe import Recipe, ResolvedStage
 from lamina.identify.context import Context
 from lamina.json_data import JsonDocument
+from lamina.patterns import regex
 
 SCHEMA = 1
 TAG_PREFIX = "sha-"
 FINGERPRINT_KEY, INPUTS_KEY = "dev.lamina.fingerprint", "dev.lamina.bill"
 """Annotations of a manifest. The fingerprint is also a label of the image."""
 _TAG_DIGITS = 12
-_CREDENTIALS = re.compile(r"://[^/@\s]+@")
-_DISTRIBUTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_CREDENTIALS = regex(r"://[^/@\s]+@")
+_DISTRIBUTION = regex(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LETTER = {"file": "f", "exec": "x", "link": "l", "dir": "d"}
 
 

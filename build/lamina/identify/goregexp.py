@@ -11,17 +11,19 @@ from __future__ import annotations
 import re
 import sys
 
+from lamina.patterns import regex
+
 _Spans = list[tuple[int, int]]  # first and last code point of each range
 
 # Groups, because a {2} may follow: Python accepts it after a group, but not after a bare assertion.
 # (?!\b), because Python's \B does not match an empty string.
 _ASSERTIONS = {"A": r"(?:\A)", "b": r"(?:\b)", "B": r"(?:(?!\b))", "z": r"(?:\Z)"}
 _PLAIN = {"^": _ASSERTIONS["A"], "$": _ASSERTIONS["z"], "(": "(?:", **{char: char for char in ").*?|"}}
-_REPEAT = re.compile(r"\{(0|[1-9][0-9]*)(?:,(0|[1-9][0-9]*)?)?\}")
+_REPEAT = regex(r"\{(0|[1-9][0-9]*)(?:,(0|[1-9][0-9]*)?)?\}")
 _MOST_REPEATS = 1000
-_HEX = re.compile(r"\\x(?:([0-9A-Fa-f]{2})|\{([0-9A-Fa-f]+)\})")
-_OCTAL = re.compile(r"\\(0[0-7]{0,2}|[1-7][0-7]{1,2})")
-_ITSELF = re.compile(r"\\([\x00-/:-@\[-`{-\x7f])")
+_HEX = regex(r"\\x(?:([0-9A-Fa-f]{2})|\{([0-9A-Fa-f]+)\})")
+_OCTAL = regex(r"\\(0[0-7]{0,2}|[1-7][0-7]{1,2})")
+_ITSELF = regex(r"\\([\x00-/:-@\[-`{-\x7f])")
 _CONTROLS = {r"\a": "\a", r"\f": "\f", r"\n": "\n", r"\r": "\r", r"\t": "\t", r"\v": "\v"}
 # Sets as pairs of first and last character, in order.
 _PERL = {"d": "09", "s": "\t\n\f\r  ", "w": "09AZ__az"}

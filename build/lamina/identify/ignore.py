@@ -20,6 +20,7 @@ from functools import cache
 
 from lamina.errors import ConfigError, Problem
 from lamina.identify.goregexp import PatternError, compile_go
+from lamina.patterns import regex
 
 # The characters that Go trims (unicode.IsSpace). str.strip() would also trim \x1c to \x1f.
 _EN_QUAD_TO_HAIR_SPACE = "".join(map(chr, range(0x2000, 0x200B)))
@@ -200,7 +201,7 @@ class Folder:
 
 _WILD = frozenset("*[]?^\\")
 # The parts of filepath.Match: a chunk reaches up to the next free *; the rest defines well-formed chunks.
-_CHUNK = re.compile(r"\**((?:\\.?|\[(?:\\.?|[^\\\]])*\]?|[^*\\\[])*)", re.DOTALL)
+_CHUNK = regex(r"\**((?:\\.?|\[(?:\\.?|[^\\\]])*\]?|[^*\\\[])*)", re.DOTALL)
 _MEMBER = r"(\\[^\udc80-\udcff]|[^\\\]\-\udc80-\udcff])"
 _SPAN = rf"{_MEMBER}(?:-{_MEMBER})?"
 _SET = rf"\[(\^?+)((?:{_SPAN})++)\]"
@@ -282,7 +283,7 @@ def _clean(path: str) -> str:
 # Match a path: a pattern becomes a simple comparison if possible, else Go's regular expression
 
 Match = Callable[[str], object]
-_TOKEN = re.compile(r"\*\*/?|\\?.", re.DOTALL)
+_TOKEN = regex(r"\*\*/?|\\?.", re.DOTALL)
 _MEANING = {"*": "[^/]*", "?": "[^/]", "[": "[", "]": "]"}
 
 

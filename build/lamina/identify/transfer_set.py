@@ -8,7 +8,6 @@ not followed. A link shared by two sources is followed only for the first of the
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
@@ -17,7 +16,8 @@ from lamina.identify.ignore import Ignore
 from lamina.identify.tree import Files
 from lamina.identify.wildcard import compile_wildcard, is_wildcard
 
-_PLAIN = re.compile(r"[^\\\[\]^{}|!\s\ufeff]*")
+_MEANS = frozenset("\\[]^{}|!\ufeff")
+"""The characters of a name that a pattern reads as something else; spaces are trimmed."""
 
 
 class TransferSet:
@@ -119,7 +119,7 @@ class TransferSet:
 
 def is_plain(source: str) -> bool:
     """Whether everything a source matches is certainly sent, unless reached through a link."""
-    return _PLAIN.fullmatch(source) is not None
+    return _MEANS.isdisjoint(source) and not any(map(str.isspace, source))
 
 
 def within(link: str, target: str) -> str:

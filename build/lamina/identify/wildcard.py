@@ -6,10 +6,11 @@ import re
 from functools import cache
 
 from lamina.identify.goregexp import PatternError
+from lamina.patterns import regex
 
-_WILD = re.compile(r"(?:^|[^\\])(?:\\\\)*[*?[]")
-_SPAN = re.compile(r"(\\.|[^\\\]-])(?:-(\\.|[^\\\]-]))?", re.DOTALL)
-_PART = re.compile(rf"\*\*/|\*|\[(?P<not>\^|(?!\^))(?P<members>(?:{_SPAN.pattern})+)\]|\\.|.", re.DOTALL)
+_WILD = regex(r"(?:^|[^\\])(?:\\\\)*[*?[]")
+_SPAN = regex(r"(\\.|[^\\\]-])(?:-(\\.|[^\\\]-]))?", re.DOTALL)
+_PART = regex(rf"\*\*/|\*|\[(?P<not>\^|(?!\^))(?P<members>(?:{_SPAN.pattern})+)\]|\\.|.", re.DOTALL)
 
 
 def is_wildcard(path: str) -> bool:

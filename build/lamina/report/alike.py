@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-_VARIES = re.compile(r"\([^()]*\)|\d[\d.,]*")
+from lamina.patterns import regex
+
+_VARIES = regex(r"\([^()]*\)|\d[\d.,]*")
 """The parts of a message that differ between images: lists in brackets, and figures."""
 _FEW = 2
 """So many messages of one cause are still shown one by one."""

@@ -109,9 +109,12 @@ def _rewrite() -> Callable[[str], str]:
     """
     if Path(sys.argv[0]).name != "lamina":
         return str
+    return lambda text: _called("lamina", text) if "invoke " in text else text
+
+
+def _called(program: str, text: str) -> str:
     names = "|".join(map(re.escape, COMMANDS))
-    called = re.compile(rf"\binvoke (?=(?:{names})\b)")
-    return lambda text: called.sub("lamina ", text) if "invoke " in text else text
+    return re.sub(rf"\binvoke (?=(?:{names})\b)", f"{program} ", text)
 
 
 def _fail(screen: Screen, command: str, error: LaminaError, signals: Sequence[int] = ()) -> int:
