@@ -16,6 +16,8 @@ class Declared:
 
     Attributes:
         name: the image's name in the file, None if the file only names functions.
+        functions: the names that functions have when deployed.
+        resources: functions of the file whose names only the deployment gives: their ids in the file.
         where: ``file:line``.
         deploys: whether the file deploys the image; a compose file only runs it.
     """
@@ -24,6 +26,7 @@ class Declared:
     context: str | None = None
     name: str | None = None
     functions: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
     platform: str | None = None
     target: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Names for undeclared images: the name that others build FROM, else the folder or the file. Pure."""
+"""Names for undeclared images: the name that others build FROM, else the folder, file or function. Pure."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ _GENERIC = frozenset(
         *("build", "lambda", "lambdas", "function", "functions", "handler", "code"),
     }
 )
+"""Words that say little of what an image is for."""
+_TECHNICAL = frozenset(
+    {
+        *("context", "asset", "assets", "appimage", "runtime", "python", "py", "go", "golang", "node"),
+        *("nodejs", "js", "ts", "javascript", "typescript", "java", "rust", "ruby", "dotnet", "csharp"),
+    }
+)
+"""Words that say nothing of it, even alone."""
 _VARIANTS = frozenset(
     {
         *("dev", "development", "prod", "production", "staging", "stage", "test", "testing", "ci", "local"),
@@ -89,14 +97,21 @@ def match_bases(dockerfiles: Iterable[str], used: Iterable[Used]) -> Bases:
 
 
 def name_images(
-    dockerfiles: Iterable[str], bases: Mapping[str, str], *, repository: str, taken: Iterable[str]
+    dockerfiles: Iterable[str],
+    bases: Mapping[str, str],
+    *,
+    repository: str,
+    taken: Iterable[str],
+    functions: Mapping[str, str] | None = None,
 ) -> Mapping[str, str]:
     """Return Dockerfile -> unique name.
 
     Args:
         repository: its name.
         taken: names that must not be used.
+        functions: Dockerfile -> a function that runs it, for those whose folders say nothing.
     """
+    hints = functions or {}
     given = {path: name for name, path in bases.items()}
     names: dict[str, str] = {}
     used = {*taken, *given.values()}
@@ -106,7 +121,8 @@ def name_images(
         if path in given:
             names[path] = given[path]
             continue
-        choices = _choices(path, repository, alone=folders[path.rpartition("/")[0]] == 1)
+        alone = folders[path.rpartition("/")[0]] == 1
+        choices = _choices(path, repository, hints.get(path), alone=alone)
         free = next((each for each in choices if each not in used), None)
         number = 2
         while free is None or free in used:
@@ -117,15 +133,24 @@ def name_images(
     return names
 
 
-def _choices(path: str, repository: str, *, alone: bool) -> list[str]:
-    """Return names for a Dockerfile, each with one more folder. alone: whether its folder has no other."""
+def _choices(path: str, repository: str, function: str | None, *, alone: bool) -> list[str]:
+    """Return names for a Dockerfile, each with one more folder.
+
+    Args:
+        function: one that runs it.
+        alone: whether its folder has no other Dockerfile.
+    """
     parts = [part for part in map(slug, path.split("/")[:-1]) if part]
     own = _suffix(path)
     variant = own in _VARIANTS and bool(parts)
     if variant and alone:
         own = ""
-    while not own and len(parts) > 1 and parts[-1] in _GENERIC:
+    last = parts[-1] if parts else ""
+    while not own and len(parts) > 1 and _says_nothing(parts[-1]):
         parts.pop()
+    if not own and len(parts) == 1 and _says_nothing(parts[0]) and not _GENERIC.issuperset(parts):
+        called = slug(repository) or "image"
+        return [slug(function)] if function and slug(function) else [called, f"{called}-{last}"]
     words = [
         *([slug(repository) or "image"] if not parts and not own else []),
         *parts,
@@ -133,6 +158,11 @@ def _choices(path: str, repository: str, *, alone: bool) -> list[str]:
     ]
     least = 2 if variant and own else 1
     return ["-".join(words[-count:]) for count in range(least, len(words) + 1)]
+
+
+def _says_nothing(part: str) -> bool:
+    words = (word.rstrip("0123456789") for word in part.split("-"))
+    return all(not word or word in _GENERIC | _TECHNICAL for word in words)
 
 
 def _suffix(path: str) -> str:

@@ -22,13 +22,18 @@ from lamina.errors import ConfigError, Problem
 from lamina.identify.tree import shown
 from lamina.refs import Reference
 
+_UNNAMED = 'its name is known once it is deployed: functions = ["..."]'
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _VARIABLE = re.compile(r"\$\{?(\w+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageProposal:
-    """An image as it would be declared; paths are relative to the repository."""
+    """An image as it would be declared; paths are relative to the repository.
+
+    Attributes:
+        unnamed: ``file:line`` and id of each function whose name only the deployment gives.
+    """
 
     name: str
     dockerfile: str
@@ -37,6 +42,7 @@ class ImageProposal:
     target: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
     functions: tuple[str, ...] = ()
+    unnamed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +70,7 @@ class Proposal:
                 lines.append(f"target = {_quoted(each.target)}")
             if each.platform and each.platform != shared:
                 lines.append(f"platform = {_quoted(each.platform)}")
+            lines += (f"# {shown(unnamed)}: {_UNNAMED}" for unnamed in each.unnamed)
             if each.functions:
                 lines.append(f"functions = [{', '.join(map(_quoted, each.functions))}]")
             lines += (f"args.{_key(name)} = {_quoted(value)}" for name, value in each.args.items())
@@ -87,7 +94,13 @@ def propose(root: Path, found: RepositorySurvey) -> Proposal:
         for name, several in bases.unclear.items()
     )
     elsewhere = set(_outside(used, bases.made_by))
-    names = name_images(paths, bases.made_by, repository=root.resolve().name, taken=elsewhere)
+    names = name_images(
+        paths,
+        bases.made_by,
+        repository=root.resolve().name,
+        taken=elsewhere,
+        functions={draft.dockerfile: next(iter(draft.called)) for draft in reversed(drafts) if draft.called},
+    )
     images: list[ImageProposal] = []
     for draft in drafts:
         several = sum(each.dockerfile == draft.dockerfile for each in drafts) > 1
@@ -157,6 +170,22 @@ class _ProposalDraft:
     def functions(self) -> tuple[str, ...]:
         """The functions that run it."""
         return tuple(dict.fromkeys(name for each in self.declared for name in each.functions))
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The ids of its functions whose names only the deployment gives."""
+        return tuple(dict.fromkeys(name for each in self.declared for name in each.resources))
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """What its functions are called: their names, without the stack's, and their ids."""
+        named = (each.replace("-{stack}", "") for each in self.functions)
+        return (*named, *self.resources)
+
+    @property
+    def unnamed(self) -> tuple[str, ...]:
+        """The same functions with their places."""
+        return tuple(f"{each.where} {name}" for each in self.declared for name in each.resources)
 
     @property
     def platform(self) -> str | None:
@@ -286,6 +315,7 @@ def _image(draft: _ProposalDraft, name: str, bases: Mapping[str, str], notes: li
         target=draft.target,
         args={**draft.args, **dict(_pointed(draft, bases, notes))},
         functions=draft.functions,
+        unnamed=draft.unnamed,
     )
 
 
@@ -296,7 +326,7 @@ def _name(draft: _ProposalDraft, name: str, bases: Mapping[str, str], *, several
         return name
     if len(called) == 1:
         return called.pop()
-    extra = draft.target or next(map(slug, draft.functions), "")
+    extra = draft.target or next(map(slug, draft.called), "")
     return f"{name}-{extra}" if several and extra else name
 
 

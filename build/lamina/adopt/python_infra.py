@@ -69,12 +69,13 @@ def _declared(call: ast.Call, function: ast.Call | None, path: str, root: Path) 
     if dockerfile is None:
         return Problem(what="an image whose Dockerfile is not given by plain strings", where=where)
     owner = _given(function) if function else {}
-    name = owner.get("function_name") or (_positional(function, 1) if function else None)
+    name, identifier = owner.get("function_name"), _positional(function, 1) if function else None
     settings, target = located.settings, located.settings.get("target")
     return Declared(
         dockerfile=dockerfile,
         context=context,
         functions=(name,) if isinstance(name, str) else (),
+        resources=(identifier,) if isinstance(identifier, str) and not isinstance(name, str) else (),
         platform=_platform(owner.get("architecture"), settings.get("platform"), settings.get("platforms")),
         target=target if isinstance(target, str) else None,
         args=_strings(settings.get("build_args") or settings.get("args")),

@@ -41,10 +41,12 @@ def _function(name: str, resource: Table, defaults: Table, path: str) -> Declare
     dockerfile = inside(folder, file) if folder is not None and file else None
     if folder is None or dockerfile is None:
         return Problem(what=f"the image of {name} is unknown: its Metadata has no plain path", where=where)
+    deployed = text(properties.get("FunctionName"))
     return Declared(
         dockerfile=dockerfile,
         context=folder,
-        functions=(text(properties.get("FunctionName")) or name,),
+        functions=(deployed,) if deployed else (),
+        resources=() if deployed else (name,),
         platform=_platform(properties.get("Architectures", defaults.get("Architectures"))),
         target=text(metadata.get("DockerBuildTarget")),
         args=strings(metadata.get("DockerBuildArgs")),

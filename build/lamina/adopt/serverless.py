@@ -20,11 +20,12 @@ def read_serverless(content: str, path: str) -> Reading:
     if isinstance(document, Problem):
         return Reading(notes=(document,))
     provider, functions = table(document.get("provider")), table(document.get("functions"))
+    service = text(document.get("service"))
     found: list[Declared] = []
     notes: list[Problem] = []
     for name, given in table(table(provider.get("ecr")).get("images")).items():
         users = {each: table(of) for each, of in functions.items() if _image_of(of) == name}
-        made = _image(name, given, users, provider, path)
+        made = _image(name, given, users, provider, service, path)
         if isinstance(made, Problem):
             notes.append(made)
         elif made is not None:
@@ -33,9 +34,13 @@ def read_serverless(content: str, path: str) -> Reading:
 
 
 def _image(
-    name: str, given: object, users: Mapping[str, Table], provider: Table, path: str
+    name: str, given: object, users: Mapping[str, Table], provider: Table, service: str | None, path: str
 ) -> Declared | Problem | None:
-    """Read an entry: a path, or a table with ``path``, ``file``, ``buildArgs``; None for a ``uri``."""
+    """Read an entry: a path, or a table with ``path``, ``file``, ``buildArgs``; None for a ``uri``.
+
+    A function without a name of its own is deployed as ``<service>-<stage>-<key>``:
+    https://www.serverless.com/framework/docs/providers/aws/guide/functions
+    """
     entry = table(given)
     if "uri" in entry:
         return None
@@ -48,12 +53,15 @@ def _image(
         return Problem(what=f"the image {name} is unknown: its path is not a plain string", where=where)
     default = provider.get("architecture", _DEFAULT)
     architectures = {str(each.get("architecture", default)) for each in users.values()}
+    named = f"{service}-{{stack}}-" if service else None
+    deployed = {key: text(of.get("name")) or (named and named + key) for key, of in users.items()}
     shared = _PLATFORMS.get(architectures.pop()) if len(architectures) == 1 else None
     return Declared(
         dockerfile=dockerfile,
         context=folder,
         name=name,
-        functions=tuple(text(each.get("name")) or key for key, each in users.items()),
+        functions=tuple(name for name in deployed.values() if name),
+        resources=tuple(key for key, name in deployed.items() if not name),
         platform=normal_platform(text(entry.get("platform")) or "") or shared,
         target=None,
         args=strings(entry.get("buildArgs")),

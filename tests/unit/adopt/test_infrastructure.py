@@ -56,7 +56,7 @@ def test_a_sam_template_tells_dockerfile_context_functions_and_platform() -> Non
         Declared(
             dockerfile="app/docker/Dockerfile",
             context="app",
-            functions=("Notify",),
+            resources=("Notify",),
             target="slim",
             where="infra/template.yaml:15",
         ),
@@ -82,6 +82,7 @@ def test_yaml_that_is_none_is_a_note_with_its_line() -> None:
 
 
 SERVERLESS = """
+service: shop
 provider:
   architecture: arm64
   ecr:
@@ -105,21 +106,27 @@ def test_a_serverless_service_tells_images_and_the_functions_that_use_them() -> 
             dockerfile="svc/docker/Dockerfile.worker",
             context="svc",
             name="worker",
-            functions=("resize", "label-receipts"),
+            functions=("shop-{stack}-resize", "label-receipts"),
             platform="linux/arm64",
             args={"LEVEL": "3"},
-            where="svc/serverless.yml:6",
+            where="svc/serverless.yml:7",
         ),
         Declared(
             dockerfile="svc/plain/Dockerfile",
             context="svc/plain",
             name="plain",
-            functions=("hello",),
+            functions=("shop-{stack}-hello",),
             platform="linux/amd64",
             where="svc/serverless.yml",
         ),
     )
-    assert [note.where for note in found.notes] == ["svc/serverless.yml:9"]
+    assert [note.where for note in found.notes] == ["svc/serverless.yml:10"]
+
+
+def test_a_function_of_a_service_without_a_plain_name_is_known_when_deployed() -> None:
+    found = read_serverless(SERVERLESS.replace("service: shop", "service: ${env:NAME}"), "svc/serverless.yml")
+
+    assert (found.declared[0].functions, found.declared[0].resources) == (("label-receipts",), ("resize",))
 
 
 CDK = """
@@ -179,7 +186,7 @@ def test_a_cdk_program_is_read_and_not_run(tmp_path: Path) -> None:
         Declared(
             dockerfile="lambdas/embed/Dockerfile.arm",
             context="lambdas/embed",
-            functions=("Embed",),
+            resources=("Embed",),
             platform="linux/arm64",
             target="run",
             args={"A": "1"},

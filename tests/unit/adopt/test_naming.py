@@ -15,7 +15,23 @@ from lamina.adopt.naming import name_images
         (["docker/Dockerfile.worker", "docker/Dockerfile.api"], ["worker", "api"]),
         (["Dockerfile.prod", "Dockerfile.dev"], ["prod", "dev"]),
         (["a/fn/Dockerfile", "b/fn/Dockerfile"], ["fn", "b-fn"]),
+        (["resize/python/Dockerfile", "label/lambda-asset/Dockerfile"], ["resize", "label"]),
+        (["python/Dockerfile", "go/Dockerfile"], ["repo", "repo-go"]),
+        (["python/Dockerfile.worker"], ["worker"]),
+        (["src/Dockerfile"], ["src"]),
     ],
 )
 def test_names_are_of_the_image_rather_than_the_variant(paths: list[str], names: list[str]) -> None:
     assert list(name_images(paths, {}, repository="repo", taken=()).values()) == names
+
+
+def test_a_folder_that_says_nothing_is_named_after_its_function() -> None:
+    named = name_images(
+        ["python/Dockerfile", "resize/Dockerfile"],
+        {},
+        repository="repo",
+        taken=(),
+        functions={"python/Dockerfile": "LabelReceipts", "resize/Dockerfile": "Other"},
+    )
+
+    assert named == {"python/Dockerfile": "label-receipts", "resize/Dockerfile": "resize"}

@@ -82,7 +82,7 @@ def test_a_base_has_the_name_that_others_build_from(tree: Tree) -> None:
         "embed": "embed",
         "base-receipt-dynamo": "receipt_dynamo",
         "base-receipt-label": "receipt_label",
-        "python-2": "python",
+        "receipts": "python",
     }
 
 
@@ -178,6 +178,7 @@ def test_a_dockerfile_that_is_built_in_several_ways_is_several_images(tree: Tree
         "Globals: {Function: {PackageType: Image, Architectures: [arm64]}}\nResources:\n"
         + "".join(
             f"  {name}:\n    Type: AWS::Serverless::Function\n"
+            f"    Properties: {{FunctionName: {name}}}\n"
             f"    Metadata: {{DockerContext: app, DockerBuildTarget: {target}}}\n"
             for name, target in (("One", "slim"), ("Two", "slim"), ("Three", "fat"))
         ),
@@ -196,7 +197,7 @@ def test_a_function_is_proposed_for_one_image_alone(tree: Tree) -> None:
         tree.write(
             f"{folder}/template.yaml",
             "Resources:\n  Api:\n    Type: AWS::Serverless::Function\n"
-            "    Properties: {PackageType: Image}\n    Metadata: {DockerContext: .}\n",
+            "    Properties: {PackageType: Image, FunctionName: Api}\n    Metadata: {DockerContext: .}\n",
         )
 
     assert {name: each.functions for name, each in proposed(tree).items()} == {"one": ("Api",), "two": ()}
