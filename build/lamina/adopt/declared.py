@@ -35,10 +35,19 @@ class Declared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """A Dockerfile from whose image a deployment takes files, for a zip file. where: ``file:line``."""
+
+    dockerfile: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """The images declared in a file, and notes about those that could not be read."""
+    """The images declared in a file, its zip assets, and notes about those that could not be read."""
 
     declared: tuple[Declared, ...] = ()
+    assets: tuple[Asset, ...] = ()
     notes: tuple[Problem, ...] = ()
 
 

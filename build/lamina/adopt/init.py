@@ -8,7 +8,8 @@ from pathlib import Path
 from lamina.adopt.adoption import Adoption
 from lamina.adopt.ignore import read_ignore_files
 from lamina.adopt.ignore_file import IgnoreFile
-from lamina.adopt.proposal import ImageProposal, Proposal, added_to, propose
+from lamina.adopt.proposal import ImageProposal, Proposal, propose
+from lamina.adopt.proposal_text import added_to
 from lamina.adopt.savings import Repeated, repeated_installs
 from lamina.adopt.survey import survey
 from lamina.decide.plan import Plan

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -13,6 +11,7 @@ from pathlib import Path
 from lamina.adopt.contexts import find_context, fits
 from lamina.adopt.declared import Declared
 from lamina.adopt.naming import Used, match_bases, name_images, own_names, slug
+from lamina.adopt.role import on_runtime, other_role
 from lamina.adopt.survey import RepositorySurvey
 from lamina.declare.dockerfile import Dockerfile, read_dockerfile
 from lamina.declare.machine import native_platform
@@ -22,8 +21,6 @@ from lamina.errors import ConfigError, Problem
 from lamina.identify.tree import shown
 from lamina.refs import Reference
 
-_UNNAMED = 'its name is known once it is deployed: functions = ["..."]'
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _VARIABLE = re.compile(r"\$\{?(\w+)")
 
 
@@ -58,30 +55,12 @@ class Proposal:
     platform: str | None
     notes: tuple[Problem, ...]
 
-    def render(self, *, header: bool = True) -> str:
-        """Return the TOML text. header: whether it may contain the table ``[tool.lamina]`` itself."""
-        shared = self.platform if header else None
-        lines = ["[tool.lamina]", f"platform = {_quoted(shared)}", ""] if shared else []
-        for each in self.images:
-            lines += [f"[tool.lamina.images.{_key(each.name)}]", f"dockerfile = {_quoted(each.dockerfile)}"]
-            if each.context != ".":
-                lines.append(f"context = {_quoted(each.context)}")
-            if each.target:
-                lines.append(f"target = {_quoted(each.target)}")
-            if each.platform and each.platform != shared:
-                lines.append(f"platform = {_quoted(each.platform)}")
-            lines += (f"# {shown(unnamed)}: {_UNNAMED}" for unnamed in each.unnamed)
-            if each.functions:
-                lines.append(f"functions = [{', '.join(map(_quoted, each.functions))}]")
-            lines += (f"args.{_key(name)} = {_quoted(value)}" for name, value in each.args.items())
-            lines.append("")
-        return "\n".join(lines)
-
 
 def propose(root: Path, found: RepositorySurvey) -> Proposal:
     """Propose names, bases and contexts. Dockerfiles that cannot be read become notes."""
     notes = list(found.notes)
     drafts = [draft for path in found.dockerfiles for draft in _drafts(root, path, found.declared, notes)]
+    drafts = _functions_only(drafts, {each.dockerfile: each.where for each in found.assets}, notes)
     paths = tuple(dict.fromkeys(draft.dockerfile for draft in drafts))
     used = [each for draft in drafts for each in draft.used]
     bases = match_bases(paths, used)
@@ -123,6 +102,35 @@ def propose(root: Path, found: RepositorySurvey) -> Proposal:
     return Proposal(images=tuple(images), platform=shared, notes=tuple(notes))
 
 
+def _functions_only(
+    drafts: list[_ProposalDraft], zipped: Mapping[str, str], notes: list[Problem]
+) -> list[_ProposalDraft]:
+    """Return the drafts without those that are certainly for something else, if any is for Lambda.
+
+    Args:
+        zipped: Dockerfile -> where its files are taken for a zip file.
+    """
+    if not any(draft.on_lambda for draft in drafts):
+        return drafts
+    paths = tuple(dict.fromkeys(draft.dockerfile for draft in drafts))
+    bases = match_bases(paths, [each for draft in drafts for each in draft.used]).made_by.values()
+    kept = []
+    for draft in drafts:
+        place = zipped.get(draft.dockerfile)
+        role = f"{place} takes its files for a zip file" if place else draft.role
+        if role is None or draft.deployed or draft.dockerfile in bases:
+            kept.append(draft)
+            continue
+        notes.append(
+            Problem(
+                what=f"left out, because it makes no Lambda image: {role}",
+                where=draft.dockerfile,
+                hint="to build it as well, add a table [tool.lamina.images.<name>] with its dockerfile",
+            )
+        )
+    return kept
+
+
 def _only_its_own(
     image: ImageProposal, others: Iterable[ImageProposal], notes: list[Problem]
 ) -> ImageProposal:
@@ -155,6 +163,10 @@ class _ProposalDraft:
     used: tuple[Used, ...]
     variables: Mapping[str, str]
     """Base image -> the build argument that names it."""
+    role: str | None
+    """What it is for, if that is certainly no Lambda function."""
+    on_lambda: bool
+    """Whether it is declared for a function, or built FROM one of Lambda's own images."""
 
     @property
     def target(self) -> str | None:
@@ -170,6 +182,11 @@ class _ProposalDraft:
     def functions(self) -> tuple[str, ...]:
         """The functions that run it."""
         return tuple(dict.fromkeys(name for each in self.declared for name in each.functions))
+
+    @property
+    def deployed(self) -> bool:
+        """Whether a file deploys it, rather than only builds it."""
+        return any(each.deploys for each in self.declared)
 
     @property
     def resources(self) -> tuple[str, ...]:
@@ -228,6 +245,8 @@ def _draft(
         declared=declared,
         used=used,
         variables=_variables(parsed, recipe) if recipe else {},
+        role=other_role(recipe) if recipe else None,
+        on_lambda=any(each.deploys for each in declared) or (recipe is not None and on_runtime(recipe)),
     )
 
 
@@ -349,32 +368,3 @@ def _pointed(
                     hint=f"ARG BASE_IMAGE={name}:stable before the first FROM, then FROM ${{BASE_IMAGE}}",
                 )
             )
-
-
-def added_to(text: str, proposal: Proposal) -> str:
-    """Return a ``pyproject.toml`` with the proposal appended; all else is kept byte for byte.
-
-    text: the current content; empty without a file. Raises ConfigError if the result is not valid.
-    """
-    has_table = "lamina" in tomllib.loads(text).get("tool", {}) if text else False
-    end = "\r\n" if "\r\n" in text else "\n"
-    gap = "" if not text else end if text.endswith("\n") else end * 2
-    new = text + gap + proposal.render(header=not has_table).rstrip("\n").replace("\n", end) + end
-    try:
-        tomllib.loads(new)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError.of(
-            f"the images cannot be added to the file: {error}",
-            where="pyproject.toml",
-            hint="add the tables by hand",
-        ) from None
-    return new
-
-
-def _key(name: str) -> str:
-    return name if _BARE_KEY.fullmatch(name) else _quoted(name)
-
-
-def _quoted(text: str | None) -> str:
-    """Return a TOML string; JSON's escapes are valid in TOML."""
-    return json.dumps(text or "", ensure_ascii=False)

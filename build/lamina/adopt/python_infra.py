@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lamina.adopt.declared import Declared, Reading, first_inside, inside
+from lamina.adopt.declared import Asset, Declared, Reading, first_inside, inside
 from lamina.errors import Problem
 
 _ASSETS = frozenset({"from_image_asset", "from_asset", "DockerImageAsset"})
 _IMAGES = frozenset({"Image", "DockerImage"})
 _FUNCTION = "DockerImageFunction"
+_ZIP = "from_docker_build"
 _CONTEXTS = frozenset({"context", "context_path", "build_context", "build_context_path"})
 """Arguments of components that name the context; ``dockerfile_path`` names the Dockerfile."""
 _LOCATION = "location"
@@ -33,13 +34,14 @@ def read_python_infra(content: str, path: str, root: Path) -> Reading:
         return Reading(notes=(Problem(what=f"cannot be read as Python: {error}", where=f"{path}:{line}"),))
     found: list[Declared] = []
     notes: list[Problem] = []
+    assets = tuple(asset for call, _ in _calls(tree, None) if (asset := _zipped(call, path, root)))
     for call, function in _calls(tree, None):
         made = _declared(call, function, path, root)
         if isinstance(made, Problem):
             notes.append(made)
         elif made is not None:
             found.append(made)
-    return Reading(declared=tuple(found), notes=tuple(notes))
+    return Reading(declared=tuple(found), assets=assets, notes=tuple(notes))
 
 
 def _calls(node: ast.AST, function: ast.Call | None) -> Iterator[tuple[ast.Call, ast.Call | None]]:
@@ -81,6 +83,18 @@ def _declared(call: ast.Call, function: ast.Call | None, path: str, root: Path) 
         args=_strings(settings.get("build_args") or settings.get("args")),
         where=where,
     )
+
+
+def _zipped(call: ast.Call, path: str, root: Path) -> Asset | None:
+    """Return the Dockerfile of CDK's ``Code.from_docker_build``, whose files become a zip file."""
+    if _name(call) != _ZIP:
+        return None
+    folder, file = _positional(call, 0), _given(call).get("file", _DOCKERFILE)
+    if not isinstance(folder, str) or not isinstance(file, str):
+        return None
+    context = first_inside(root, (posixpath.dirname(path), ""), folder, folder=True)
+    dockerfile = inside(context, file) if context is not None else None
+    return Asset(dockerfile=dockerfile, where=f"{path}:{call.lineno}") if dockerfile else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

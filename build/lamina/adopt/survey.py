@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.adopt.cdk_typescript import read_cdk_typescript
 from lamina.adopt.compose import read_compose
-from lamina.adopt.declared import Declared, Reading
+from lamina.adopt.declared import Asset, Declared, Reading
 from lamina.adopt.python_infra import read_python_infra
 from lamina.adopt.sam import read_sam
 from lamina.adopt.serverless import read_serverless
-from lamina.adopt.typescript_infra import read_typescript_infra
 from lamina.errors import Problem
 from lamina.identify.tree import shown
 
@@ -34,7 +34,7 @@ _TYPESCRIPT = re.compile(r".*(?<!\.d)\.tsx?")
 _IS_SAM = "AWS::Serverless"
 _MOST_BYTES = 1_000_000
 _MAKES_IMAGES = re.compile(
-    "DockerImage|DockerBuild|from_image_asset|fromImageAsset|pulumi_docker|docker_build"
+    "DockerImage|DockerBuild|from_image_asset|from(?:Image|AssetI)|pulumi_docker|docker_build"
 )
 
 
@@ -45,11 +45,13 @@ class RepositorySurvey:
     Attributes:
         dockerfiles: sorted POSIX paths, relative to it.
         declared: their deployments.
+        assets: those whose files go into zip files.
     """
 
     dockerfiles: tuple[str, ...]
     declared: tuple[Declared, ...]
     notes: tuple[Problem, ...]
+    assets: tuple[Asset, ...] = ()
 
 
 def survey(root: Path) -> RepositorySurvey:
@@ -57,6 +59,7 @@ def survey(root: Path) -> RepositorySurvey:
     paths = sorted(_files(root))
     readings = [each for path in paths if (each := _read(root, path)) is not None]
     declared = _without_copies([each for reading in readings for each in reading.declared])
+    assets = tuple(each for reading in readings for each in reading.assets)
     notes = [note for reading in readings for note in reading.notes]
     named = {each.dockerfile for each in declared if each.deploys and (root / each.dockerfile).is_file()}
     notes += (
@@ -73,7 +76,10 @@ def survey(root: Path) -> RepositorySurvey:
         for each in sorted(odd)
     )
     return RepositorySurvey(
-        dockerfiles=tuple(sorted((found | named) - tests - odd)), declared=declared, notes=tuple(notes)
+        dockerfiles=tuple(sorted((found | named) - tests - odd)),
+        declared=declared,
+        notes=tuple(notes),
+        assets=assets,
     )
 
 
@@ -123,5 +129,5 @@ def _read(root: Path, path: str) -> Reading | None:
         return read_compose(text, path)
     if is_yaml:
         return read_sam(text, path) if _IS_SAM in text else None
-    read = read_typescript_infra if is_typescript else read_python_infra
+    read = read_cdk_typescript if is_typescript else read_python_infra
     return read(text, path, root) if _MAKES_IMAGES.search(text) else None

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from lamina.adopt.cdk_typescript import read_cdk_typescript
 from lamina.adopt.compose import read_compose
 from lamina.adopt.declared import Declared
 from lamina.adopt.python_infra import read_python_infra
 from lamina.adopt.sam import read_sam
 from lamina.adopt.serverless import read_serverless
 from lamina.adopt.survey import survey
-from lamina.adopt.typescript_infra import read_typescript_infra
 from trees import Tree
 
 SAM = """
@@ -291,7 +291,7 @@ def test_a_cdk_program_in_typescript_is_read(tmp_path: Path) -> None:
     tree.write("app/docker/Dockerfile", "FROM scratch\n")
     tree.write("app/Dockerfile", "FROM scratch\n")
 
-    found = read_typescript_infra(TYPESCRIPT, "infra/lib/stack.ts", tmp_path).declared
+    found = read_cdk_typescript(TYPESCRIPT, "infra/lib/stack.ts", tmp_path).declared
 
     assert [
         (each.dockerfile, each.context, each.target, each.platform, dict(each.args)) for each in found

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lamina.adopt.proposal import ImageProposal, Proposal, added_to, propose
+from lamina.adopt.proposal import ImageProposal, Proposal, propose
+from lamina.adopt.proposal_text import added_to
 from lamina.adopt.survey import survey
 from lamina.errors import ConfigError
 from trees import Tree

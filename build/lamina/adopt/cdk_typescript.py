@@ -1,0 +1,107 @@
+"""Read images and functions from a CDK program in TypeScript, as far as they are plain. Nothing is run."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from pathlib import Path
+
+from lamina.adopt.declared import Asset, Declared, Reading, first_inside, inside
+from lamina.adopt.typescript import TsCall, calls_in, read_calls
+from lamina.errors import Problem
+
+_FUNCTION, _ASSET = "DockerImageFunction", "DockerImageAsset"
+_IMAGES = frozenset({"fromImageAsset", "fromAssetImage"})
+_ZIP = "fromDockerBuild"
+_JOINS = frozenset({"join", "resolve"})
+_HERE = "__dirname"
+_PLATFORMS = {"ARM_64": "linux/arm64", "X86_64": "linux/amd64"}
+_IMAGE_PLATFORMS = {"LINUX_ARM64": "linux/arm64", "LINUX_AMD64": "linux/amd64"}
+
+
+def read_cdk_typescript(content: str, path: str, root: Path) -> Reading:
+    """Return every image that a program builds from a Dockerfile. root: of the repository."""
+    found: list[Declared] = []
+    notes: list[Problem] = []
+    assets: list[Asset] = []
+    owned: set[int] = set()
+    for call in read_calls(content, {_FUNCTION, *_IMAGES, _ASSET, _ZIP}):
+        inner = (
+            [call] if call.last != _FUNCTION else [each for each in calls_in(call) if each.last in _IMAGES]
+        )
+        for each in inner:
+            if each.at in owned:
+                continue
+            owned.add(each.at)
+            made = _image(each, call if call.last == _FUNCTION else None, path, root)
+            if isinstance(made, Problem):
+                notes.append(made)
+            elif call.last == _ZIP:
+                assets.append(Asset(dockerfile=made.dockerfile, where=made.where))
+            else:
+                found.append(made)
+    return Reading(declared=tuple(found), notes=tuple(notes), assets=tuple(assets))
+
+
+def _image(call: TsCall, function: TsCall | None, path: str, root: Path) -> Declared | Problem:
+    settings = _object(call, 2 if call.last == _ASSET else 1)
+    written = settings.get("directory") if call.last == _ASSET else call.args[0]
+    where = f"{path}:{call.line}"
+    context = _folder(written, path, root)
+    file = settings.get("file", "Dockerfile")
+    dockerfile = inside(context, file) if context is not None and isinstance(file, str) else None
+    if dockerfile is None or not (root / dockerfile).is_file():
+        return Problem(what="an image whose Dockerfile is not given by plain strings", where=where)
+    owner = _object(function, 2) if function else {}
+    name = owner.get("functionName")
+    identifier = function.args[1] if function and len(function.args) > 1 else None
+    target, given = settings.get("target"), settings.get("buildArgs")
+    return Declared(
+        dockerfile=dockerfile,
+        context=context,
+        functions=(name,) if isinstance(name, str) else (),
+        resources=(identifier,) if isinstance(identifier, str) and not isinstance(name, str) else (),
+        platform=_constant(owner.get("architecture"), _PLATFORMS)
+        or _constant(settings.get("platform"), _IMAGE_PLATFORMS),
+        target=target if isinstance(target, str) else None,
+        args={
+            key: value
+            for key, value in (given if isinstance(given, dict) else {}).items()
+            if isinstance(value, str)
+        },
+        where=where,
+    )
+
+
+def _object(call: TsCall, index: int) -> dict[str, object]:
+    value = call.args[index] if len(call.args) > index else None
+    return value if isinstance(value, dict) else {}
+
+
+def _folder(value: object, path: str, root: Path) -> str | None:
+    """Return a folder of the repository.
+
+    A string is relative to the folder in which CDK runs, one with a ``cdk.json`` or else any above the file;
+    ``path.join(__dirname, …)`` to the program's file.
+    """
+    folder = posixpath.dirname(path)
+    if isinstance(value, str):
+        return first_inside(root, _apps(folder, root), value, folder=True)
+    if isinstance(value, TsCall) and value.last in _JOINS and value.args:
+        first, *parts = value.args
+        here = isinstance(first, TsCall) and first.name == _HERE
+        if here and all(isinstance(each, str) for each in parts):
+            return first_inside(root, (folder,), posixpath.join("", *map(str, parts)), folder=True)
+    return None
+
+
+def _apps(folder: str, root: Path) -> Iterator[str]:
+    """Yield the folders in which CDK may run: from this one up, those with a ``cdk.json`` first."""
+    above = [folder]
+    while above[-1]:
+        above.append(posixpath.dirname(above[-1]))
+    yield from sorted(above, key=lambda each: not (root / each / "cdk.json").is_file())
+
+
+def _constant(value: object, known: dict[str, str]) -> str | None:
+    return known.get(value.last) if isinstance(value, TsCall) else None

@@ -1,0 +1,63 @@
+"""Recognise Dockerfiles that make something else than a Lambda function: servers and services. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from lamina.declare.recipe import Recipe
+
+_SERVICES = frozenset(
+    {
+        *("nginx", "nginx-unprivileged", "httpd", "caddy", "traefik", "haproxy", "envoy", "varnish"),
+        *("postgres", "postgis", "mysql", "mariadb", "mongo", "redis", "valkey", "memcached", "rabbitmq"),
+        *("dynamodb-local", "localstack", "minio", "kafka", "elasticsearch", "opensearch", "grafana"),
+        *("prometheus", "keycloak", "jenkins", "wordpress"),
+    }
+)
+"""Images that run a service, by the last part of their names."""
+_SERVERS = frozenset(
+    {
+        *("nginx", "httpd", "apachectl", "apache2-foreground", "caddy", "uvicorn", "gunicorn", "hypercorn"),
+        *("daphne", "waitress-serve", "flask", "streamlit", "celery", "supervisord", "redis-server"),
+        *("npm", "yarn", "pnpm", "next", "serve", "vite"),
+    }
+)
+"""Programs that serve, and never ask Lambda for an event."""
+_ON_LAMBDA = re.compile(
+    r"awslambdaric|aws-lambda-ric|lambda-adapter|lambda-entrypoint|/opt/extensions|/var/task|LAMBDA_TASK_ROOT"
+)
+_SAM_BUILD = re.compile(r"(?:^|/)sam/build-|(?:^|/)aws-sam-cli-build-image-")
+_RUNTIME = re.compile(r"(?:^|/)(?:lambda/[a-z]+|aws-lambda-[a-z]+)$")
+_START = ("CMD", "ENTRYPOINT")
+
+
+def on_runtime(recipe: Recipe) -> bool:
+    """Whether it is built FROM one of Lambda's own images."""
+    return _RUNTIME.search(_repository(recipe)) is not None
+
+
+def other_role(recipe: Recipe) -> str | None:
+    """Return what a Dockerfile is for if that is certainly no Lambda function; else None."""
+    if _SAM_BUILD.search(_repository(recipe)):
+        return "an image of SAM's that builds zip files"
+    text = "\n".join(" ".join((each.name, *each.flags, *each.words)) for each in recipe.instructions)
+    if on_runtime(recipe) or _ON_LAMBDA.search(text):
+        return None
+    service = _repository(recipe).rpartition("/")[2]
+    if service in _SERVICES:
+        return f"FROM {service}, a service"
+    program = _program(recipe)
+    return f"{program}, a server" if program in _SERVERS else None
+
+
+def _repository(recipe: Recipe) -> str:
+    return recipe.chain[-1].base.partition("@")[0].partition(":")[0]
+
+
+def _program(recipe: Recipe) -> str | None:
+    """Return the program that the image starts: of the last ENTRYPOINT, else of the last CMD."""
+    last = {each.name: each for each in recipe.instructions if each.name in _START}
+    start = last.get("ENTRYPOINT") or last.get("CMD")
+    words = " ".join(start.words).translate(str.maketrans('[]",', "    ")).split() if start else []
+    words = [each for each in words if each not in {"exec", "sh", "-c", "/bin/sh"}]
+    return words[0].rpartition("/")[2] if words else None

@@ -1,0 +1,168 @@
+"""Read calls of a TypeScript program as far as their arguments are plain. Nothing is run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+_TOKEN = re.compile(
+    r"""(?P<space>\s+|//[^\n]*|/\*.*?\*/)
+      | (?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`)
+      | (?P<name>[A-Za-z_$][\w$]*)
+      | (?P<sign>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_CLOSING = {"(": ")", "[": "]", "{": "}"}
+_DEEPEST = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word of the program. kind: text, name or sign. line: counted from 1."""
+
+    kind: str
+    text: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TsCall:
+    """A call, or a name that is not called.
+
+    Attributes:
+        name: with its dots: ``lambda.DockerImageCode.fromImageAsset``.
+        args: strings, lists, dicts, calls; None for anything else.
+        at: which word of the program it begins with.
+    """
+
+    name: str
+    line: int
+    args: tuple[object, ...] = ()
+    at: int = 0
+
+    @property
+    def last(self) -> str:
+        """The last part of the name."""
+        return self.name.rpartition(".")[2]
+
+
+def read_calls(program: str, names: Collection[str]) -> Iterator[TsCall]:
+    """Yield the calls whose last name is one of those given, wherever they are, in the program's order."""
+    tokens = _tokens(program)
+    for at, token in enumerate(tokens):
+        continued = at > 0 and tokens[at - 1].text == "."
+        if token.kind == "name" and not continued and token.text != "new":
+            value, _ = _call(tokens, at, 0) if _is_named(tokens, at, names) else (None, at)
+            if isinstance(value, TsCall) and value.args:
+                yield value
+
+
+def calls_in(value: object) -> Iterator[TsCall]:
+    """Yield the calls in the arguments of a call, or in a list or an object."""
+    inner = value.args if isinstance(value, TsCall) else value
+    parts = inner.values() if isinstance(inner, dict) else inner if isinstance(inner, (list, tuple)) else ()
+    for each in parts:
+        if isinstance(each, TsCall):
+            yield each
+        yield from calls_in(each)
+
+
+def _is_named(tokens: list[Token], at: int, names: Collection[str]) -> bool:
+    while at + 2 < len(tokens) and tokens[at + 1].text == "." and tokens[at + 2].kind == "name":
+        at += 2
+    return tokens[at].text in names
+
+
+def _tokens(program: str) -> list[Token]:
+    found, line = [], 1
+    for match in _TOKEN.finditer(program):
+        if match.lastgroup != "space":
+            found.append(Token(match.lastgroup or "sign", match[0], line))
+        line += match[0].count("\n")
+    return found
+
+
+def _value(tokens: list[Token], at: int, depth: int) -> tuple[object, int]:
+    """Return the value that begins at a token, None for one that is not plain, and the token after it."""
+    if at >= len(tokens) or depth > _DEEPEST:
+        return None, len(tokens)
+    token = tokens[at]
+    if token.kind == "text":
+        return _text(token), at + 1
+    if token.kind == "name":
+        return _call(tokens, at, depth)
+    if token.text in {"[", "{"}:
+        return (_list if token.text == "[" else _object)(tokens, at + 1, depth + 1)
+    return None, at + 1
+
+
+def _text(token: Token) -> str | None:
+    inner = token.text[1:-1]
+    return None if token.text[0] == "`" and "${" in inner else _ESCAPE.sub(r"\1", inner)
+
+
+def _call(tokens: list[Token], at: int, depth: int) -> tuple[object, int]:
+    if tokens[at].text == "new" and at + 1 < len(tokens) and tokens[at + 1].kind == "name":
+        at += 1
+    begin, line, parts = at, tokens[at].line, [tokens[at].text]
+    at += 1
+    while at + 1 < len(tokens) and tokens[at].text == "." and tokens[at + 1].kind == "name":
+        parts.append(tokens[at + 1].text)
+        at += 2
+    name = ".".join(parts)
+    if at < len(tokens) and tokens[at].text == "(":
+        args, after = _list(tokens, at + 1, depth + 1, closing=")")
+        return TsCall(name=name, line=line, args=tuple(args), at=begin), after
+    return TsCall(name=name, line=line, at=begin), at
+
+
+def _list(tokens: list[Token], at: int, depth: int, *, closing: str = "]") -> tuple[list[object], int]:
+    values: list[object] = []
+    while at < len(tokens) and tokens[at].text != closing:
+        value, at = _item(tokens, at, depth, closing)
+        values.append(value)
+    return values, at + 1
+
+
+def _object(tokens: list[Token], at: int, depth: int) -> tuple[dict[str, object], int]:
+    found: dict[str, object] = {}
+    while at < len(tokens) and tokens[at].text != "}":
+        key = tokens[at]
+        if at + 1 < len(tokens) and tokens[at + 1].text == ":" and key.kind in {"name", "text"}:
+            name = key.text if key.kind == "name" else (_text(key) or "")
+            found[name], at = _item(tokens, at + 2, depth, "}")
+        else:
+            _, at = _item(tokens, at, depth, "}")
+    return found, at + 1
+
+
+def _item(tokens: list[Token], at: int, depth: int, closing: str) -> tuple[object, int]:
+    """Return a value up to the comma or bracket that ends it; None if there is more than the value."""
+    value, after = _value(tokens, at, depth)
+    plain = after >= len(tokens) or tokens[after].text in {",", closing}
+    while after < len(tokens) and tokens[after].text not in {",", closing}:
+        if tokens[after].text in _CLOSING:
+            after = _skipped(tokens, after)
+        elif tokens[after].text in _CLOSING.values():
+            return None, after
+        else:
+            after += 1
+    if after < len(tokens) and tokens[after].text == ",":
+        after += 1
+    return value if plain else None, max(after, at + (after == at))
+
+
+def _skipped(tokens: list[Token], at: int) -> int:
+    """Return the token after a bracketed part."""
+    depth = 0
+    while at < len(tokens):
+        if tokens[at].text in _CLOSING:
+            depth += 1
+        elif tokens[at].text in _CLOSING.values():
+            depth -= 1
+            if not depth:
+                return at + 1
+        at += 1
+    return at

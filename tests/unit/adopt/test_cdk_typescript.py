@@ -1,0 +1,105 @@
+"""Images of a CDK program in TypeScript, read and not run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lamina.adopt.cdk_typescript import read_cdk_typescript
+from lamina.adopt.declared import Asset, Declared
+from trees import Tree
+
+PROGRAM = """
+import * as path from 'path'; // fromImageAsset('not this')
+/* new DockerImageFunction(this, 'NorThis', {}) */
+export class ImageStack extends cdk.Stack {
+  constructor(scope: Construct, id: string, props?: cdk.StackProps) {
+    super(scope, id, props);
+    const embed = new lambda.DockerImageFunction(this, 'Embed', {
+      functionName: "embed-it",
+      memorySize: 1024 * 2,
+      timeout: cdk.Duration.seconds(30),
+      architecture: lambda.Architecture.ARM_64,
+      environment: { A: `${id}` },
+      code: lambda.DockerImageCode.fromImageAsset(path.join(__dirname, '..', 'lambdas/embed'), {
+        file: 'Dockerfile.arm',
+        buildArgs: { PYTHON_VERSION: '3.12', STAGE: props.stage },
+        target: 'run',
+      }),
+    });
+    const label = new DockerImageFunction(this, `Label`, {
+      code: DockerImageCode.fromImageAsset('lambdas/label', { platform: Platform.LINUX_ARM64 }),
+    });
+    const code = lambda.DockerImageCode.fromImageAsset(FOLDER);
+    new lambda.Function(this, 'Zip', { code: lambda.Code.fromDockerBuild('lambdas/zip') });
+    new assets.DockerImageAsset(this, 'Job', { directory: path.resolve(__dirname, '../job') });
+  }
+}
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    tree = Tree(tmp_path)
+    for path in (
+        "lambdas/embed/Dockerfile.arm",
+        "lambdas/label/Dockerfile",
+        "lambdas/zip/Dockerfile",
+        "job/Dockerfile",
+    ):
+        tree.write(f"cdk/{path}", "FROM scratch\n")
+    tree.write("cdk/cdk.json", "{}")
+    return tmp_path
+
+
+def test_a_program_is_read_as_far_as_it_is_plain(root: Path) -> None:
+    found = read_cdk_typescript(PROGRAM, "cdk/lib/stack.ts", root)
+
+    assert found.declared == (
+        Declared(
+            dockerfile="cdk/lambdas/embed/Dockerfile.arm",
+            context="cdk/lambdas/embed",
+            functions=("embed-it",),
+            platform="linux/arm64",
+            target="run",
+            args={"PYTHON_VERSION": "3.12"},
+            where="cdk/lib/stack.ts:13",
+        ),
+        Declared(
+            dockerfile="cdk/lambdas/label/Dockerfile",
+            context="cdk/lambdas/label",
+            resources=("Label",),
+            platform="linux/arm64",
+            where="cdk/lib/stack.ts:20",
+        ),
+        Declared(
+            dockerfile="cdk/job/Dockerfile",
+            context="cdk/job",
+            where="cdk/lib/stack.ts:24",
+        ),
+    )
+    assert found.assets == (Asset(dockerfile="cdk/lambdas/zip/Dockerfile", where="cdk/lib/stack.ts:23"),)
+    assert [note.where for note in found.notes] == ["cdk/lib/stack.ts:22"]
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "fromImageAsset(",
+        "fromImageAsset('x', {",
+        "fromImageAsset('x', { file: [[[(((",
+        "fromImageAsset(`${x}`, { file: a ? 'b' : 'c' })",
+        "new DockerImageFunction(this, 'X', { code: " + "[" * 5000,
+        "fromImageAsset('\\'', \"\\\\\")) } ]",
+        "fromImageAsset({...props}, ...more)",
+    ],
+)
+def test_a_broken_or_odd_program_ends_and_gives_no_image(root: Path, program: str) -> None:
+    assert read_cdk_typescript(program, "cdk/lib/stack.ts", root).declared == ()
+
+
+def test_a_folder_outside_the_repository_is_not_taken(root: Path) -> None:
+    program = "fromImageAsset(path.join(__dirname, '../../../elsewhere'))"
+
+    assert read_cdk_typescript(program, "cdk/lib/stack.ts", root).declared == ()

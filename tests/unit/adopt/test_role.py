@@ -1,0 +1,90 @@
+"""What a Dockerfile is for: init leaves out what is certainly no function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lamina.adopt.proposal import propose
+from lamina.adopt.survey import survey
+from trees import Tree
+
+FUNCTION = 'FROM public.ecr.aws/lambda/python:3.13\nCMD ["app.handler"]\n'
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    tree = Tree(tmp_path)
+    tree.write("fn/Dockerfile", FUNCTION)
+    return tree
+
+
+def images(tree: Tree) -> set[str]:
+    return {each.dockerfile for each in propose(tree.root, survey(tree.root)).images}
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "role"),
+    [
+        ("FROM nginx:1.27\nCOPY . /usr/share/nginx/html\n", "FROM nginx, a service"),
+        ("FROM amazon/dynamodb-local\n", "FROM dynamodb-local, a service"),
+        ('FROM python:3.13\nCMD ["uvicorn", "app:app"]\n', "uvicorn, a server"),
+        ("FROM node:22\nCMD npm start\n", "npm, a server"),
+        (
+            'FROM python:3.13 AS b\nFROM b\nENTRYPOINT ["/usr/bin/gunicorn"]\nCMD ["app:app"]\n',
+            "gunicorn, a server",
+        ),
+        ("FROM public.ecr.aws/sam/build-python3.13\nRUN make\n", "an image of SAM's that builds zip files"),
+    ],
+)
+def test_what_is_no_function_is_left_out_with_the_reason(tree: Tree, dockerfile: str, role: str) -> None:
+    tree.write("other/Dockerfile", dockerfile)
+
+    assert images(tree) == {"fn/Dockerfile"}
+    (note,) = propose(tree.root, survey(tree.root)).notes
+    assert note.where == "other/Dockerfile"
+    assert note.what.endswith(role)
+
+
+@pytest.mark.parametrize(
+    "dockerfile",
+    [
+        'FROM python:3.13\nCMD ["python", "job.py"]\n',
+        "FROM python:3.13\nCOPY --from=public.ecr.aws/awsguru/aws-lambda-adapter:0.8 /lambda-adapter /opt/x\n"
+        'CMD ["uvicorn", "a:a"]\n',
+        'FROM python:3.13\nENTRYPOINT ["python", "-m", "awslambdaric"]\nCMD ["flask.handler"]\n',
+        'FROM public.ecr.aws/lambda/nodejs:22\nCMD ["npm"]\n',
+        "FROM scratch\n",
+    ],
+)
+def test_what_may_be_a_function_is_proposed(tree: Tree, dockerfile: str) -> None:
+    tree.write("other/Dockerfile", dockerfile)
+
+    assert "other/Dockerfile" in images(tree)
+
+
+def test_a_server_that_others_build_on_or_that_is_deployed_as_a_function_is_proposed(tree: Tree) -> None:
+    tree.write("server-base/Dockerfile", "FROM nginx\n")
+    tree.write("fn/Dockerfile", "FROM server-base\n")
+    tree.write("web/Dockerfile", 'FROM python:3.13\nCMD ["uvicorn", "a:a"]\n')
+    tree.write(
+        "template.yaml",
+        "Resources:\n  Web:\n    Type: AWS::Serverless::Function\n"
+        "    Properties: {PackageType: Image}\n    Metadata: {DockerContext: web}\n",
+    )
+
+    assert images(tree) == {"server-base/Dockerfile", "fn/Dockerfile", "web/Dockerfile"}
+
+
+def test_a_repository_without_a_function_is_adopted_as_it_is(tree: Tree) -> None:
+    tree.write("fn/Dockerfile", "FROM nginx\n")
+
+    assert images(tree) == {"fn/Dockerfile"}
+
+
+def test_a_dockerfile_of_a_zip_asset_is_left_out(tree: Tree) -> None:
+    tree.write("layer/Dockerfile", "FROM python:3.13\nRUN pip install -t /asset numpy\n")
+    tree.write("stack.py", 'Function(self, "F", code=Code.from_docker_build("layer"))\n')
+
+    assert images(tree) == {"fn/Dockerfile"}
