@@ -26,14 +26,13 @@ def read_cdk_typescript(content: str, path: str, root: Path) -> Reading:
     assets: list[Asset] = []
     owned: set[int] = set()
     for call in read_calls(content, {_FUNCTION, *_IMAGES, _ASSET, _ZIP}):
-        inner = (
-            [call] if call.last != _FUNCTION else [each for each in calls_in(call) if each.last in _IMAGES]
-        )
+        owner = call if call.last == _FUNCTION else None
+        inner = [each for each in calls_in(owner) if each.last in _IMAGES] if owner else [call]
         for each in inner:
             if each.at in owned:
                 continue
             owned.add(each.at)
-            made = _image(each, call if call.last == _FUNCTION else None, path, root)
+            made = _image(each, owner, path, root)
             if isinstance(made, Problem):
                 notes.append(made)
             elif call.last == _ZIP:

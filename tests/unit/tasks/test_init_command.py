@@ -33,7 +33,9 @@ def test_nothing_is_written_unless_it_is_asked_for(shared: Repo, lamina: Command
         "shared-base": "docker/shared-base.Dockerfile",
         "receipts-worker": "docker/worker.Dockerfile",
     }
-    assert document["images"][1]["functions"] == ["resize", "label", "thumbnail"]
+    assert document["images"][1]["functions"] == [
+        f"receipts-{{stack}}-{name}" for name in ("resize", "label", "thumbnail")
+    ]
     assert document["context_bytes"]["after"] < document["context_bytes"]["before"]
     assert document["findings"] == []
     assert {file: file.read_bytes() for file in shared.root.rglob("*") if file.is_file()} == before
