@@ -51,7 +51,7 @@ def test_what_is_no_function_is_left_out_with_the_reason(tree: Tree, dockerfile:
     "dockerfile",
     [
         'FROM python:3.13\nCMD ["python", "job.py"]\n',
-        'FROM python:3.13\nCOPY --from=awsguru/aws-lambda-adapter /lambda-adapter /x/\nCMD ["uvicorn", "a:a"]\n',
+        'FROM python:3.13\nCOPY --from=awsguru/lambda-adapter /lambda-adapter /x/\nCMD ["uvicorn", "a:a"]\n',
         'FROM python:3.13\nENTRYPOINT ["python", "-m", "awslambdaric"]\nCMD ["flask.handler"]\n',
         'FROM public.ecr.aws/lambda/nodejs:22\nCMD ["npm"]\n',
         "FROM scratch\n",
