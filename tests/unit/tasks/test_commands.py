@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import fields
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from lamina.flow.session import Flags
 from lamina.tasks.command import CliCommand
 from lamina.tasks.commands import COMMANDS
 from lamina.tasks.flags import FLAGS
+from lamina.tasks.reference import commands_page
 
 
 def parameters(command: CliCommand) -> dict[str, str]:
@@ -62,3 +64,9 @@ def test_short_names_differ() -> None:
     for command in COMMANDS.values():
         chosen = command.short_names
         assert len({*chosen.values()}) == len(chosen), command.name
+
+
+def test_the_page_of_commands_is_made_from_the_table() -> None:
+    page = Path(__file__).parents[3] / "docs/commands.md"
+
+    assert page.read_text("utf-8") == commands_page(), "python -m lamina.tasks.reference > docs/commands.md"
