@@ -1,4 +1,7 @@
-"""The page of all commands, made from their table: ``python -m lamina.tasks.reference > docs/commands.md``."""
+"""The page of all commands, made from their table.
+
+``python -m lamina.tasks.reference > docs/commands.md``
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from lamina.tasks.groups import GROUPS
 
 _HEAD = """# Commands
 
-`lamina COMMAND` runs anywhere, `invoke COMMAND` where there is a `tasks.py` like this repository's. Both take
-the same flags; only `lamina` takes words without a flag. `lamina --help COMMAND` prints what is below, and
+`lamina COMMAND` runs anywhere, `invoke COMMAND` where there is a `tasks.py` like this repository's. Both
+take the same flags; only `lamina` takes words without a flag. `lamina --help COMMAND` prints what is below, and
 `lamina --print-completion-script=bash` (zsh, fish) completes commands, flags, images, runs and rules.
 
 With `--json` standard output is one object (`schema`, `command`, `ok`, `images`, `messages`) and nothing else.
