@@ -15,10 +15,10 @@ from lamina.tasks.groups import GROUPS
 _HEAD = """# Commands
 
 `lamina COMMAND` runs anywhere, `invoke COMMAND` where there is a `tasks.py` like this repository's. Both
-take the same flags; only `lamina` takes words without a flag. `lamina --help COMMAND` prints what is below, and
+take the same flags; only `lamina` takes words without a flag. `lamina --help COMMAND` prints what is below.
 `lamina --print-completion-script=bash` (zsh, fish) completes commands, flags, images, runs and rules.
 
-With `--json` standard output is one object (`schema`, `command`, `ok`, `images`, `messages`) and nothing else.
+With `--json` standard output is one object (`schema`, `command`, `ok`, `images`, `messages`), nothing else.
 
 | exit code | means |
 |---|---|
