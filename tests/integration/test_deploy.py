@@ -282,6 +282,44 @@ def test_an_image_that_was_deleted_under_a_function_is_put_there_again(
     team.ok("status", "--check")
 
 
+def test_an_alias_moves_to_a_version_once_its_snapshot_is_made(
+    team: Repo, front: AwsFront, lambdas: LambdaDouble
+) -> None:
+    team.write("pyproject.toml", FUNCTIONS.replace("functions", "snap-start = true\nfunctions", 1))
+    lambdas.unsnappable = "Runtime.ExitError: neither a label nor /restore/next"
+    failed = team.fails(8, "deploy", "--alias", "live")
+    assert "the update of one failed: Runtime.ExitError: neither a label nor /restore/next" in failed.text
+    assert front.client("lambda").list_aliases(FunctionName="one")["Aliases"] == []
+    lambdas.unsnappable = ""
+    team.append("src/handler.py", "# can be snapped\n")
+    team.ok("build-all", "--push")
+
+    team.ok("deploy", "--alias", "live")
+
+    version = front.client("lambda").get_function(FunctionName="one", Qualifier="live")["Configuration"]
+    assert version["SnapStart"] == {"ApplyOn": "PublishedVersions", "OptimizationStatus": "On"}
+    again = by_name(team.ok("deploy", "--alias", "live", "--json").json)
+    assert {each["status"] for each in again.values()} == {"skipped"}
+
+
+def test_settings_that_exclude_snapshots_stop_a_deployment(
+    team: Repo, front: AwsFront, lambdas: LambdaDouble
+) -> None:
+    team.write("pyproject.toml", FUNCTIONS.replace("functions", "snap-start = true\nfunctions", 1))
+    noted = team.ok("deploy")
+    assert "lambda-tiny has snap-start, but Lambda makes snapshots of published versions only" in noted.text
+    team.ok("deploy", "--alias", "live")
+    lambdas.provision("one", "live")
+    create(front, "two", EphemeralStorage={"Size": 1024})
+    front.calls.clear()
+
+    refused = team.fails(8, "deploy", "--alias", "live").text
+
+    assert "the alias live of one has provisioned concurrency, which excludes SnapStart" in refused
+    assert "two has 1024 MB of /tmp" in refused
+    assert not [call for call in front.calls if call.startswith(("Update", "Publish"))]
+
+
 def test_without_functions_or_credentials_nothing_is_asked(ecr: Repo) -> None:
     assert "no function is declared for any image" in ecr.fails(3, "deploy").text
     ecr.write("pyproject.toml", FUNCTIONS)

@@ -16,6 +16,7 @@ from lamina.errors import AwsError, LaminaError
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_lambda.literals import SnapStartApplyOnType
     from mypy_boto3_lambda.type_defs import AliasRoutingConfigurationTypeDef, ImageConfigTypeDef
 
 _NO_PULL = re.compile(r"permission to access the (?:ECR|specified) image")
@@ -119,6 +120,20 @@ class Functions:
 
         now = self._change(ask, lambda now: now.command == command, function, live, until)
         if now.command != command:
+            raise _changed(function)
+        return now
+
+    def update_snap_start(self, function: str, on: bool, live: Live, *, until: float) -> Live:
+        """Set whether Lambda makes snapshots of versions, and wait until that is done; see `update_image`."""
+
+        def ask(client: LambdaClient, live: Live) -> None:
+            applies: SnapStartApplyOnType = "PublishedVersions" if on else "None"
+            client.update_function_configuration(
+                FunctionName=function, SnapStart={"ApplyOn": applies}, **_revision(live)
+            )
+
+        now = self._change(ask, lambda now: now.snap_start == on, function, live, until)
+        if now.snap_start != on:
             raise _changed(function)
         return now
 

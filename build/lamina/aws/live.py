@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LATEST = "$LATEST"
 IMAGE = "Image"
+_TEMPORARY_MB = 512
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})$")
 
 
@@ -36,6 +37,10 @@ class Live:
         revision: of the configuration, changed by every update and new version.
         modified: time of the last one.
         uri: of the image in use.
+        snap_start: whether Lambda makes snapshots of its versions.
+        has_snapshot: whether this version starts from one.
+        temporary_mb: size of /tmp.
+        file_systems: where EFS is mounted.
     """
 
     name: str
@@ -53,6 +58,10 @@ class Live:
     cause: str = ""
     modified: str | None = None
     uri: str | None = None
+    snap_start: bool = False
+    has_snapshot: bool = False
+    temporary_mb: int = _TEMPORARY_MB
+    file_systems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +116,7 @@ def live_of(answer: GetFunctionResponseTypeDef) -> Live:
     """Return the function, or the version of it, in an answer of GetFunction."""
     settings = answer["Configuration"]
     image = (settings.get("ImageConfigResponse") or {}).get("ImageConfig") or {}
+    snapshots = settings.get("SnapStart") or {}
     reasons = (settings.get("LastUpdateStatusReason"), settings.get("StateReason"))
     return Live(
         name=str(settings["FunctionName"]),
@@ -124,6 +134,10 @@ def live_of(answer: GetFunctionResponseTypeDef) -> Live:
         cause=str(settings.get("StateReasonCode") or ""),
         modified=settings.get("LastModified"),
         uri=answer.get("Code", {}).get("ResolvedImageUri") or answer.get("Code", {}).get("ImageUri"),
+        snap_start=snapshots.get("ApplyOn") == "PublishedVersions",
+        has_snapshot=snapshots.get("OptimizationStatus") == "On",
+        temporary_mb=int((settings.get("EphemeralStorage") or {}).get("Size") or _TEMPORARY_MB),
+        file_systems=tuple(str(each["LocalMountPath"]) for each in settings.get("FileSystemConfigs") or ()),
     )
 
 

@@ -60,6 +60,8 @@ _IMAGE_KEYS: Mapping[str, Key] = {
     "functions": FUNCTIONS,
     "max-init": Key(kind=str, pattern=_DURATION.pattern,
                     help="the longest init that smoke accepts: 3s, 2.5s, 800ms"),
+    "snap-start": Key(kind=bool, help="whether Lambda starts published versions from a snapshot (SnapStart); "
+                                      "by default deploy leaves the functions' setting alone"),
 }
 _SECRET_KEYS: Mapping[str, Key] = {
     "file": Key(kind=str, help="path, $VARIABLE or ${VARIABLE:-path}"),
@@ -127,6 +129,8 @@ class ImageSpec:
     source: str
     max_init: float | None = None
     """The longest init that `invoke smoke` accepts, in milliseconds."""
+    snap_start: bool | None = None
+    """Whether its functions use SnapStart; None leaves their setting alone."""
 
     @property
     def build_args(self) -> Mapping[str, str]:
@@ -330,6 +334,7 @@ def _image(
         functions=tuple(read_functions(given.get("functions", ()), document, name, settings.stack)),
         source=document.where("images", name) if given else dockerfile,
         max_init=_milliseconds(given.get("max-init"), document, "images", name, "max-init"),
+        snap_start=given.get("snap-start"),
     )
 
 

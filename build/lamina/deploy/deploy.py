@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from lamina.aws.clients import CONNECTIONS, Access, boto_clients
@@ -13,6 +13,7 @@ from lamina.decide.acceptance import objections
 from lamina.decide.plan import FoundImage, why_unusable
 from lamina.deploy.check import require_registry
 from lamina.deploy.rules import DesiredFunction, FunctionUpdate, Running, decide, obstacles, owned_elsewhere
+from lamina.deploy.snapshots import snapshot_obstacles, without_version
 from lamina.errors import AwsError, BuildError, ConfigError, Problem, RegistryError, SelectionError
 from lamina.execute.image_store import RegistryStore
 from lamina.flow.session import Session
@@ -89,6 +90,14 @@ def plan_deployment(session: Session, options: DeployOptions) -> Deployment:
     facts = {name: running(each) for name, each in live.items()}
     AwsError.check(problem for each in wanted for problem in obstacles(each, facts.get(str(each.function))))
     aliases, behind = _aliases(wanted, clients, options)
+    AwsError.check(
+        problem
+        for each in wanted
+        for name in [str(each.function)]
+        for problem in snapshot_obstacles(each, live.get(name), aliases.get(name))
+    )
+    if options.alias is None and not options.publish:
+        session.screen.notes(without_version(wanted))
     AwsError.check(stuck(wanted, aliases, behind))
     pointed = {name: running(each) for name, each in behind.items()}
     moves = tuple(
@@ -152,6 +161,8 @@ def running(live: Live) -> Running:
         architecture=live.architecture,
         state="Failed" if "Failed" in {live.state, live.update} else live.state,
         reason=live.reason,
+        snap_start=live.snap_start,
+        has_snapshot=live.has_snapshot,
     )
 
 
@@ -212,6 +223,7 @@ def _wanted(session: Session, images: Mapping[str, Image]) -> tuple[DesiredFunct
             digest=existing[image.ref].digest,
             platform=image.node.spec.platform,
             tag=image.tag,
+            snap_start=image.node.spec.snap_start,
         )
         for name, image in images.items()
         for each in image.node.spec.functions
@@ -229,6 +241,8 @@ def _aliases(
     def ask(each: DesiredFunction) -> Alias | None:
         client, function = clients[each.function.region], str(each.function)
         found = client.aliases(function).get(name)
+        if found and each.snap_start:  # both at once are not possible
+            return replace(found, allocation=client.allocation(function, name))
         return client.with_allocation(function, found) if found else None
 
     found = _by_function(wanted, ask)

@@ -163,8 +163,12 @@ class _Updates:
             live = client.update_image(name, move.wanted.uri, live, until=until)
         if move.command:
             live = _command(client, move, live, until)
+        if move.snap_start:
+            live = client.update_snap_start(name, bool(move.wanted.snap_start), live, until=until)
         publish = self.options.publish or move.pointed
         version = client.publish(name, live, until=until) if publish else None
+        if version and move.wanted.snap_start:
+            _require_snapshot(client, name, version)
         updated = move.action == "update"
         self._end(move, DeployResult(move=move, status="updated" if updated else "skipped", version=version))
         if self.options.smoke and not self.stopped:
@@ -201,6 +205,18 @@ def _command(client: Functions, move: FunctionUpdate, live: Live, until: float) 
         problem = error.problems[0]
         what = f"it already runs {move.wanted.tag}, but still with its old command: {problem.what}"
         raise AwsError(replace(problem, what=what)) from error
+
+
+def _require_snapshot(client: Functions, name: str, version: str) -> None:
+    """Raise AwsError if a published version does not start from a snapshot."""
+    live = client.read(name, version)
+    if live is None or not live.has_snapshot:
+        raise AwsError.of(
+            f"version {version} is published, but without a snapshot: it starts as before",
+            where="AWS GetFunction",
+            hint="look at it: aws lambda get-function-configuration "
+            f"--function-name {name} --qualifier {version}",
+        )
 
 
 def _try(client: Functions, name: str, version: str, event: bytes, timeout: float) -> None:

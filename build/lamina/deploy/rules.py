@@ -21,6 +21,7 @@ class DesiredFunction:
         uri: that image by digest, as Lambda expects it.
         platform: of the image, for example ``linux/arm64``.
         tag: its content tag.
+        snap_start: whether Lambda should make snapshots of its versions; None: as the function is.
     """
 
     function: Function
@@ -29,6 +30,7 @@ class DesiredFunction:
     digest: str
     platform: str
     tag: str
+    snap_start: bool | None = None
 
     @property
     def architecture(self) -> str:
@@ -39,7 +41,10 @@ class DesiredFunction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """The state of a function or of one of its versions, as Lambda's GetFunction reports it."""
+    """The state of a function or of one of its versions, as Lambda's GetFunction reports it.
+
+    snap_start: whether Lambda makes snapshots of versions. has_snapshot: whether this version has one.
+    """
 
     version: str
     package: str
@@ -48,6 +53,8 @@ class Running:
     architecture: str
     state: str
     reason: str
+    snap_start: bool = False
+    has_snapshot: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +62,7 @@ class FunctionUpdate:
     """The planned update of a function.
 
     Attributes:
-        image, command: whether each has to change.
+        image, command, snap_start: whether each has to change.
         reasons: why, or why nothing has to.
         alias: the version that the alias names, None if there is no such alias or none was requested.
         pointed: whether the alias has to move.
@@ -67,11 +74,13 @@ class FunctionUpdate:
     reasons: tuple[str, ...]
     alias: str | None = None
     pointed: bool = False
+    snap_start: bool = False
 
     @property
     def action(self) -> str:
         """``update``, ``point`` or ``skip``."""
-        return "update" if self.image or self.command else "point" if self.pointed else "skip"
+        updates = self.image or self.command or self.snap_start
+        return "update" if updates else "point" if self.pointed else "skip"
 
 
 def obstacles(wanted: DesiredFunction, running: Running | None) -> Iterator[Problem]:
@@ -138,13 +147,18 @@ def decide(
     command = bool(declared) and running.command != declared
     if command:
         reasons.append(f"command is {_words(running.command)}, not {_words(declared)}")
+    snap_start = wanted.snap_start not in {None, running.snap_start}
+    if snap_start:
+        reasons.append(f"SnapStart is {'on' if running.snap_start else 'off'}")
     same = alias is not None and _same(alias, wanted)
-    pointed = aliased and (image or command or shared or not same)
+    pointed = aliased and (image or command or snap_start or shared or not same)
     if pointed and not reasons:
         if alias is None:
             reasons.append("the alias does not exist")
         elif same:
             reasons.append("the alias sends a share of the calls to other versions")
+        elif alias.digest == wanted.digest and wanted.snap_start and not alias.has_snapshot:
+            reasons.append(f"version {alias.version} has no snapshot")
         else:
             reasons.append(f"the alias runs {_short(alias.digest)}")
     return FunctionUpdate(
@@ -154,6 +168,7 @@ def decide(
         reasons=tuple(reasons) or (f"runs {wanted.tag}",),
         alias=alias.version if alias else None,
         pointed=pointed,
+        snap_start=snap_start,
     )
 
 
@@ -210,7 +225,8 @@ def judge(pushed: str | None, running: Running | None, command: tuple[str, ...],
 
 def _same(running: Running, wanted: DesiredFunction) -> bool:
     declared = wanted.function.command
-    return running.digest == wanted.digest and (not declared or running.command == declared)
+    starts = not wanted.snap_start or running.has_snapshot
+    return running.digest == wanted.digest and (not declared or running.command == declared) and starts
 
 
 def _short(digest: str | None) -> str:

@@ -118,7 +118,7 @@ def _semaphores(tree: ast.Module) -> Iterator[Trait]:
             )
         elif isinstance(node, ast.ImportFrom) and node.module in {"multiprocessing", "concurrent.futures"}:
             names.update({each.asname or each.name: each.name for each in node.names})
-    surely = {id(each) for each in _executed(tree.body)}
+    surely = {id(each) for each in evaluated_at_import(tree.body)}
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
@@ -130,15 +130,15 @@ def _semaphores(tree: ast.Module) -> Iterator[Trait]:
             yield Trait("semaphores", node.lineno, called, sure=id(node) in surely)
 
 
-def _executed(body: list[ast.stmt]) -> Iterator[ast.expr]:
+def evaluated_at_import(body: list[ast.stmt]) -> Iterator[ast.expr]:
     """Yield the expressions that are always evaluated when a module is imported."""
     for node in body:
         if isinstance(node, ast.ClassDef):
-            yield from _executed(node.body)
+            yield from evaluated_at_import(node.body)
         elif isinstance(node, ast.With):
             for item in node.items:
                 yield from _evaluated(item.context_expr)
-            yield from _executed(node.body)
+            yield from evaluated_at_import(node.body)
         elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr) and node.value:
             yield from _evaluated(node.value)
 
@@ -161,7 +161,7 @@ def _files(tree: ast.Module) -> Iterator[Trait]:
             name = node.targets[0].id
             paths.assign(name, node.value)
             texts[name] = None if name in texts else _literal(node.value, {})
-    for each in _executed(tree.body):
+    for each in evaluated_at_import(tree.body):
         if isinstance(each, ast.Call):
             yield from _file(each, paths, texts)
 

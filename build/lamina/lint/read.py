@@ -21,7 +21,7 @@ from lamina.identify.facts import Facts
 from lamina.identify.fingerprint import distribution
 from lamina.identify.ignore import Ignore
 from lamina.identify.image import DOCKERIGNORE, Image, identify
-from lamina.identify.runnable import check_runnable, lay_out_images
+from lamina.identify.runnable import Runnable, check_runnable, lay_out_images
 from lamina.identify.tree import DiskFiles, Files, TreeEntry
 from lamina.identify.wildcard import is_wildcard
 from lamina.lint.survey import IdleRule, LintInput, Package
@@ -88,6 +88,11 @@ class Surveyor:
             runnable=runnable,
             preflight=check_images(images, layouts, runnable),
             starts=last_compilations(project.state),
+            snapshot_sources={
+                name: dict(_sources(images[name], found))
+                for name, found in runnable.items()
+                if images[name].node.spec.snap_start
+            },
             texts=dict(_texts(images)),
             seconds_of=self._seconds_of,
         )
@@ -103,6 +108,16 @@ class Surveyor:
             everything = select(_Unread(root), replace(recipe, stages=(stage,)), ignore)
             self._whole[root, ignore] = everything.files
         return self._whole[root, ignore]
+
+
+def _sources(image: Image, found: Runnable) -> Iterator[tuple[str, bytes]]:
+    """Yield the modules that the functions of an image certainly import, if they can be read."""
+    for each in found.reached.values():
+        if each.certain:
+            try:
+                yield image.project_path_of(each.origin), Path(each.origin).read_bytes()
+            except OSError:
+                continue
 
 
 def _packages(image: Image) -> Iterator[tuple[str, Package]]:

@@ -18,6 +18,7 @@ from lamina.lint import (
     installs,
     on_lambda,
     secrets,
+    snapstart,
     tools,
     uv_locks,
 )
@@ -25,7 +26,10 @@ from lamina.lint.findings import Finding, Hit, Severity
 from lamina.lint.rule import LintRule
 from lamina.lint.survey import LintInput
 
-_THEMES = (installs, caches, bytecode, copies, bases, contexts, secrets, handlers, tools, uv_locks, on_lambda)
+_THEMES = (
+    *(installs, caches, bytecode, copies, bases, contexts, secrets, handlers, tools, uv_locks, snapstart),
+    on_lambda,
+)
 RULES: tuple[LintRule, ...] = tuple(
     sorted((rule for theme in _THEMES for rule in theme.RULES), key=attrgetter("id"))
 )

@@ -80,6 +80,8 @@ class LintInput:
     runnable: Mapping[str, Runnable] = field(default_factory=dict)
     starts: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     """Image -> the modules that its last measured start compiled, and the milliseconds of CPU."""
+    snapshot_sources: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    """Image with ``snap-start`` -> the modules that its functions import when they start, by project path."""
     preflight: Mapping[str, tuple[Fault, ...]] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     """Path in findings -> text, of the files whose comments may switch rules off."""

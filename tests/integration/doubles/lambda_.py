@@ -24,6 +24,8 @@ class _Code:
 
     uri: str
     image: dict[str, Any] = field(default_factory=dict)
+    snapshots: bool = False
+    """Whether versions of it get a snapshot."""
 
     @property
     def digest(self) -> str:
@@ -45,6 +47,10 @@ class _Function:
     """Versions that sleep -> looks until they are ready when a call woke them, less than 0 before that."""
     provisioned: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Aliases with provisioned concurrency, as GetProvisionedConcurrencyConfig tells of them."""
+    snapping: dict[str, int] = field(default_factory=dict)
+    """Versions of which a snapshot is being made -> looks until it is done."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """EphemeralStorage, FileSystemConfigs."""
 
 
 @dataclass(slots=True)
@@ -74,6 +80,8 @@ class LambdaDouble:
     """Why an idle version that was called cannot be made ready, if it cannot: ``code: reason``."""
     failing: str = ""
     """Why updates that were taken fail, if they do."""
+    unsnappable: str = ""
+    """Why no snapshot of a version can be made, if it cannot."""
     allocating: str = "READY"
     """How provisioned concurrency for the version to which an alias moves ends."""
     _functions: dict[str, _Function] = field(default_factory=dict)
@@ -122,7 +130,7 @@ class LambdaDouble:
         self.invoked.clear()
         self.frozen.clear()
         self.moving = self.updating = lambda name: None
-        self.waking = self.failing = ""
+        self.waking = self.failing = self.unsnappable = ""
         self.updates, self.looks, self.allocating = 1, 2, "READY"
 
     def answer(self, operation: str, body: Mapping[str, Any]) -> Mapping[str, Any] | Reply | Fault | None:
@@ -153,6 +161,7 @@ class LambdaDouble:
             architecture=(body.get("Architectures") or ["x86_64"])[0],
             versions={LATEST: _Code(uri=code.get("ImageUri", ""), image=dict(body.get("ImageConfig") or {}))},
             revision=str(uuid.uuid4()),
+            settings={name: body[name] for name in ("EphemeralStorage", "FileSystemConfigs") if name in body},
         )
         return self._told(self._functions[name], LATEST)
 
@@ -166,6 +175,8 @@ class LambdaDouble:
             function.idle[version] -= 1
             if function.idle[version] < 0 and not self.waking:
                 del function.idle[version]
+        if function.snapping.get(version, 0):
+            function.snapping[version] -= 1
         uri = function.versions[version].uri
         code = {"RepositoryType": "ECR", "ImageUri": uri, "ResolvedImageUri": uri} if uri else {}
         return {"Configuration": told, "Code": code}
@@ -185,7 +196,7 @@ class LambdaDouble:
             return _invalid("Please don't provide ImageUri when updating a function with packageType Zip.")
         if not self.exists(body["ImageUri"]):
             return _invalid(f"Source image {body['ImageUri']} does not exist. Provide a valid source image.")
-        self._change(function, _Code(uri=body["ImageUri"], image=function.versions[LATEST].image))
+        self._change(function, replace(function.versions[LATEST], uri=body["ImageUri"]))
         return self._told(function, LATEST)
 
     def _on_update_function_configuration(
@@ -193,8 +204,12 @@ class LambdaDouble:
     ) -> Mapping[str, Any] | Fault:
         if fault := self._refused(function, body):
             return fault
-        image = {name: value for name, value in (body.get("ImageConfig") or {}).items() if value}
-        self._change(function, _Code(uri=function.versions[LATEST].uri, image=image))
+        code = function.versions[LATEST]
+        if "ImageConfig" in body:
+            code = replace(code, image={name: value for name, value in body["ImageConfig"].items() if value})
+        if "SnapStart" in body:
+            code = replace(code, snapshots=body["SnapStart"]["ApplyOn"] == "PublishedVersions")
+        self._change(function, code)
         return self._told(function, LATEST)
 
     def _on_publish_version(self, function: _Function, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault:
@@ -204,6 +219,8 @@ class LambdaDouble:
         if not published or function.versions[published[-1]] != function.versions[LATEST]:
             published.append(str(len(published) + 1))
             function.versions[published[-1]] = function.versions[LATEST]
+            if function.versions[LATEST].snapshots:
+                function.snapping[published[-1]] = self.looks
             function.revision = str(uuid.uuid4())
         return self._told(function, published[-1])
 
@@ -322,6 +339,10 @@ class LambdaDouble:
             waking = function.idle[version] >= 0
             state, cause = ("Pending", "Restoring") if waking else ("Inactive", "Idle")
             cause = self.waking.partition(":")[0] or cause
+        snapping = function.snapping.get(version, 0)
+        if code.snapshots and version != LATEST:
+            state = "Pending" if snapping else "Failed" if self.unsnappable else state
+        snapped = code.snapshots and version != LATEST and state == "Active"
         return {
             "FunctionName": function.name,
             "FunctionArn": _ARN + function.name + ("" if version == LATEST else f":{version}"),
@@ -330,12 +351,17 @@ class LambdaDouble:
             "Architectures": [function.architecture],
             "ImageConfigResponse": {"ImageConfig": code.image} if code.image else {},
             "State": "Failed" if function.failure else state,
-            "StateReason": function.failure or self.waking,
+            "StateReason": function.failure or self.waking or self.unsnappable,
             "StateReasonCode": cause,
             "LastUpdateStatus": "InProgress" if pending else "Failed" if self.failing else "Successful",
             "LastUpdateStatusReason": self.failing,
             "RevisionId": function.revision,
             "LastModified": function.modified,
+            "SnapStart": {
+                "ApplyOn": "PublishedVersions" if code.snapshots else "None",
+                "OptimizationStatus": "On" if snapped else "Off",
+            },
+            **function.settings,
         }
 
 

@@ -98,3 +98,22 @@ def test_whether_a_change_is_live(
     pushed: str | None, running: Running | None, command: tuple[str, ...], deployed: str | None, verdict: str
 ) -> None:
     assert judge(pushed, running, command, deployed) == verdict
+
+
+@pytest.mark.parametrize(
+    ("wanted", "running", "alias", "action", "reason"),
+    [
+        (True, RUNNING, None, "update", "SnapStart is off"),
+        (False, replace(RUNNING, snap_start=True), None, "update", "SnapStart is on"),
+        (None, replace(RUNNING, snap_start=True), None, "skip", "runs sha-2"),
+        (True, replace(RUNNING, snap_start=True), RUNNING, "point", "version $LATEST has no snapshot"),
+        (True, replace(RUNNING, snap_start=True), replace(RUNNING, has_snapshot=True), "skip", "runs sha-2"),
+    ],
+)
+def test_snap_start_counts_if_it_is_declared(
+    wanted: bool | None, running: Running, alias: Running | None, action: str, reason: str
+) -> None:
+    move = decide(replace(WANTED, snap_start=wanted), running, alias=alias, aliased=alias is not None)
+
+    assert (move.action, move.reasons) == (action, (reason,))
+    assert move.snap_start == (action == "update")
