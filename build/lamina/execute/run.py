@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
 
-from lamina.decide.plan import Decision, FoundImage, Plan
-from lamina.errors import BuildError, LaminaError, Problem
+from lamina.decide.plan import Decision, FoundImage
+from lamina.errors import LaminaError, Problem
 from lamina.execute.attempt import Attempt, BuildState, next_batch, next_state, with_installs
 from lamina.execute.bake import Bake, BuildRequest, csv_field, make_bake, target_name
 from lamina.execute.baked import Baked
@@ -57,14 +57,6 @@ class BuildEnv:
     sleep: Callable[[float], None] = time.sleep
 
 
-def apply_without_build(plan: Plan, store: ImageStore) -> dict[str, Result]:
-    """Apply the decisions that need no build: do the retags, report the skips."""
-    results = {decision.image.name: _skipped(decision) for decision in plan.acting("skip")}
-    for decision in plan.acting("retag"):
-        results[decision.image.name] = _retagged(decision, store)
-    return results
-
-
 def build(request: BuildRequest, build_env: BuildEnv, *, keep_going: bool = False, jobs: int = 0) -> Outcome:
     """Build the request. The outcome has both the failures and the confirmed images.
 
@@ -98,34 +90,6 @@ def build(request: BuildRequest, build_env: BuildEnv, *, keep_going: bool = Fals
         if attempt.stopped:
             return cut_short(state.outcome(retries.notes), state.waiting.decisions, attempt.stopped)
     return state.outcome(retries.notes)
-
-
-def _skipped(decision: Decision) -> Result:
-    found = decision.source
-    return Result(
-        image=decision.image,
-        status="skipped",
-        reasons=decision.reasons,
-        digest=found.digest if found else None,
-        size=found.size if found else 0,
-    )
-
-
-def _retagged(decision: Decision, store: ImageStore) -> Result:
-    source = decision.source
-    if source is None:
-        raise ValueError("a retag without a source")
-    store.retag(source, decision.image.ref)
-    found = store.find([decision.image.ref]).get(decision.image.ref)
-    if found is None or found.digest != source.digest:
-        raise BuildError.of(f"{store.name} did not confirm {decision.image.ref}", hint="run it again")
-    return Result(
-        image=decision.image,
-        status="retagged",
-        reasons=decision.reasons,
-        digest=found.digest,
-        size=found.size,
-    )
 
 
 def call_bake(request: BuildRequest, build_env: BuildEnv, attempt: int) -> Baked:

@@ -8,25 +8,14 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from lamina.decide.plan import Decision, FoundImage, Plan
 from lamina.decide.preflight import passes_agent
 from lamina.declare.machine import native_platform
 from lamina.errors import BuildError, ConfigError, LaminaError, Problem, RegistryError
-from lamina.execute.bake import BuildRequest
-from lamina.execute.cache_exports import export_again
-from lamina.execute.externals import Externals, load_stand_ins
-from lamina.execute.image_store import ImageStore, RegistryStore, find_images
 from lamina.execute.outcome import Outcome, Result, broken_off, cancelled
-from lamina.execute.publish import carry
-from lamina.execute.push import push_images
-from lamina.execute.remote_cache import ImageCache
-from lamina.execute.revision import read_revision
-from lamina.execute.run import BuildEnv, apply_without_build, build
-from lamina.execute.staging import stage_images
-from lamina.flow.append import append_images, check_appends, tag_for_appends, with_appends, without_appended
-from lamina.flow.attest import check_attestable, unattested_push
-from lamina.flow.cache import find_caches, read_policy, settle_caches
+from lamina.execute.retag import apply_without_build
 from lamina.flow.lock import pin_for_build
 from lamina.flow.plan import decide
 from lamina.flow.session import Session
@@ -34,12 +23,19 @@ from lamina.flow.snapshot import Snapshot, look_up, select, take_snapshot
 from lamina.identify.image import Image
 from lamina.parallel import both
 from lamina.refs import Reference
-from lamina.registries.credentials import Credential, DockerConfig, lookup
 from lamina.report.cold import with_saved
 from lamina.report.installs import with_resolved
 from lamina.report.record import write_manifest
 from lamina.report.runs import RunSettings, keep_run, prune_runs
-from lamina.report.view import BuildView
+
+if TYPE_CHECKING:  # what builds, appends and pushes is imported when there is something to do
+    from lamina.execute.bake import BuildRequest
+    from lamina.execute.externals import Externals
+    from lamina.execute.image_store import ImageStore
+    from lamina.execute.remote_cache import ImageCache
+    from lamina.execute.run import BuildEnv
+    from lamina.registries.credentials import Credential
+    from lamina.report.view import BuildView
 
 Build = Callable[[Session, Plan, Snapshot, str], Outcome]
 """Builds a plan. Arguments: session, plan, the snapshot it was made from, name of the run."""
@@ -58,11 +54,17 @@ def build_images(
     plan = decide(session, snapshot, append=session.flags.push)
     session.screen.headline(plan.headline)
     session.screen.notes(plan.notes)
-    check_appends(session, plan)
+    if session.project.settings.append == "only":
+        from lamina.flow.append import check_appends
+
+        check_appends(session, plan)
     if session.flags.push:
         images = [each.image for each in plan.decisions.values()]
         _check_destination(session, snapshot.externals, images)
-    session.screen.notes(check_attestable(session, plan))
+    if session.attestations:
+        from lamina.flow.attest import check_attestable
+
+        session.screen.notes(check_attestable(session, plan))
     state, run = session.project.state, name_run()
     try:
         outcome = _apply(session, plan, snapshot, run, by or _build)
@@ -85,15 +87,21 @@ def _apply(session: Session, plan: Plan, snapshot: Snapshot, run: str, by: Build
         if each.status == "retagged" and each.digest
     }
     if session.flags.push:
+        from lamina.execute.publish import carry
+
         for decision in plan.acting("retag"):
             if decision.source:
                 carry(session.destination, decision.source, decision.image.ref)
     plan = replace(plan, found={**plan.found, **tagged})
-    built, refused = append_images(session, plan, snapshot.images)
-    if refused and built.ok:  # what else is lost is found out as if none could be appended
-        found = look_up(session, snapshot, session.destination)
-        plan = with_appends(decide(session, found), refused)
-    rest = without_appended(plan, built)
+    built, rest = Outcome(results={}), plan
+    if plan.appends:
+        from lamina.flow.append import append_images, with_appends, without_appended
+
+        built, refused = append_images(session, plan, snapshot.images)
+        if refused and built.ok:  # what else is lost is found out as if none could be appended
+            found = look_up(session, snapshot, session.destination)
+            plan = with_appends(decide(session, found), refused)
+        rest = without_appended(plan, built)
     results.update(built.results)
     if not built.ok:
         reason = "cancelled: the run broke off"
@@ -102,6 +110,8 @@ def _apply(session: Session, plan: Plan, snapshot: Snapshot, run: str, by: Build
         built = by(session, rest, snapshot, run)
         results.update(built.results)
         if session.flags.push and session.project.settings.append != "never":
+            from lamina.flow.append import tag_for_appends
+
             session.screen.notes(tag_for_appends(session.registry, built, snapshot.images))
     return replace(built, results={name: results[name] for name in plan.decisions})
 
@@ -122,6 +132,10 @@ def _keep(session: Session, command: str, run: str, plan: Plan, outcome: Outcome
 
 def _build(session: Session, plan: Plan, snapshot: Snapshot, run: str) -> Outcome:
     """Stage, bake and confirm the builds of a plan; then tidy their remote caches."""
+    from lamina.execute.cache_exports import export_again
+    from lamina.execute.run import build
+    from lamina.flow.cache import find_caches, settle_caches
+
     decisions, outside = plan.acting("build"), snapshot.externals
     make_ready(session, outside)
     by_digest = session.flags.push or session.builder.local_images
@@ -145,6 +159,8 @@ def _build(session: Session, plan: Plan, snapshot: Snapshot, run: str) -> Outcom
 
 def make_ready(session: Session, outside: Externals) -> None:
     """Prepare the builder and load the stand-ins of a build, in parallel: both wait for a program."""
+    from lamina.execute.externals import load_stand_ins
+
     engine = session.engine
     both(
         lambda: session.builder,
@@ -167,6 +183,10 @@ def make_request(
     caches: Mapping[str, ImageCache],
 ) -> BuildRequest:
     """Stage the contexts and return the build request. found: existing bases, by name."""
+    from lamina.execute.bake import BuildRequest
+    from lamina.execute.revision import read_revision
+    from lamina.execute.staging import stage_images
+
     images = [*(decision.image for decision in decisions), *support]
     stages, revision = both(
         lambda: stage_images(session.project.state, images),
@@ -197,6 +217,9 @@ def make_build_env(
 
     outside: see `from_outside`. store: the one in which its images are looked up.
     """
+    from lamina.execute.run import BuildEnv
+    from lamina.registries.credentials import DockerConfig
+
     folder = session.project.state / "runs" / run
     folder.mkdir(parents=True)
     prune_runs(session.project.state)
@@ -250,6 +273,10 @@ def push_built(session: Session) -> Outcome:
 
     Raises BuildError for images that are not built or not confirmed.
     """
+    from lamina.execute.image_store import RegistryStore, find_images
+    from lamina.execute.push import push_images
+    from lamina.flow.attest import unattested_push
+
     snapshot = take_snapshot(session)
     chosen = snapshot.chosen
     session.screen.notes(unattested_push(session))
@@ -304,6 +331,8 @@ def _local_ref(session: Session, image: Image) -> Reference | None:
 
 def credentials(session: Session) -> Callable[[str], Credential | None]:
     """Return a function that finds the credential docker-py needs for a host; None if there is none."""
+    from lamina.registries.credentials import DockerConfig, lookup
+
     environment = {**os.environ, **session.docker_login.environment}
 
     def find(host: str) -> Credential | None:
@@ -319,6 +348,8 @@ def _check_destination(session: Session, outside: Externals, images: Iterable[Im
 
     Raises ConfigError if a stand-in would leave this machine, RegistryError for missing repositories.
     """
+    from lamina.flow.cache import read_policy
+
     registry, chosen = session.registry, list(images)
     away = [image for image in chosen if not image.repository.loopback]
     if outside.stand_ins and away and not session.flags.allow_stand_in:
