@@ -101,6 +101,8 @@ class UvLock:
             if local := _LOCAL.search(block, 0, _TOP):
                 self._folders[index] = local[1]
         self._packages: dict[int, _Package] = {}
+        self._leads: dict[tuple[int, str | None], tuple[tuple[int, str | None], ...]] = {}
+        """Package and extra -> the packages and extras that its edges lead to."""
         header = _parsed(self._header)
         if header.get("version") != 1 or not header.keys() <= _HEADER:
             raise UnusualLockError
@@ -208,14 +210,19 @@ class UvLock:
                 continue
             done.add(step)
             index, extra = step
-            package = self._package(index)
             found = reached.setdefault(index, _Reached(extras=set()))
-            if extra is None:
-                todo += self._ends(package.data.get("dependencies", ()))
-            elif extra in package.data.get("optional-dependencies", {}):
+            if extra is not None and extra in self._package(index).data.get("optional-dependencies", {}):
                 found.extras.add(extra)
-                todo += self._ends(package.data["optional-dependencies"][extra])
+            todo += self._next(step)
         return reached
+
+    def _next(self, step: tuple[int, str | None]) -> tuple[tuple[int, str | None], ...]:
+        if step not in self._leads:
+            index, extra = step
+            data = self._package(index).data
+            table = data if extra is None else data.get("optional-dependencies", {})
+            self._leads[step] = tuple(self._ends(table.get("dependencies" if extra is None else extra, ())))
+        return self._leads[step]
 
     def _ends(self, edges: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str | None]]:
         """Yield the package of each edge, and then each of its extras that the edge names."""
@@ -252,6 +259,8 @@ class UvLock:
     def _block(self, index: int, reached: _Reached, groups: Groups) -> str:
         """Return the text of a package with the needed edges only. A local one has no version in it."""
         package = self._package(index)
+        if package.folder is None and "optional-dependencies" not in package.data:
+            return package.text
         local = package.folder is not None and len(self._named[package.name]) == 1
         expected = {key: value for key, value in package.data.items() if not (local and key == "version")}
         main, *sections = _SECTION.split(package.text)

@@ -13,6 +13,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.flags import mount_options
@@ -54,17 +55,21 @@ class ProjectExcerpt:
 
     def __call__(self, raw: bytes) -> bytes:
         """Return the excerpt of a project file's content."""
-        try:
-            text = raw.decode("utf-8")
-            parts = _HEADER.split(text)
-            kept = "".join(part for part in parts if not _of_other_tool(part))
-            expected = tomllib.loads(text)
-            expected["tool"] = {key: table for key, table in expected.get("tool", {}).items() if key == "uv"}
-            if {"tool": {}, **tomllib.loads(kept)} != expected:
-                return raw
-            return kept.rstrip("\n").encode("utf-8") + b"\n"
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError, AttributeError):
+        return _without_other_tools(raw)
+
+
+@lru_cache(maxsize=64)
+def _without_other_tools(raw: bytes) -> bytes:
+    try:
+        text = raw.decode("utf-8")
+        kept = "".join(part for part in _HEADER.split(text) if not _of_other_tool(part))
+        expected = tomllib.loads(text)
+        expected["tool"] = {key: table for key, table in expected.get("tool", {}).items() if key == "uv"}
+        if {"tool": {}, **tomllib.loads(kept)} != expected:
             return raw
+        return kept.rstrip("\n").encode("utf-8") + b"\n"
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, AttributeError):
+        return raw
 
 
 def _of_other_tool(part: str) -> bool:
@@ -77,24 +82,42 @@ def use_of_lock(recipe: Recipe, lock: str) -> LockUse | None:
 
     lock: its path in the main context.
     """
+    return _use(recipe, lock, {})
+
+
+_Known = dict[int, tuple[LockUse, ...] | None]
+"""Line of a step -> what it takes from a lock; None: that is not certain."""
+
+
+def _use(recipe: Recipe, lock: str, known: _Known) -> LockUse | None:
     try:
-        return _union(list(_uses(recipe, lock, lock)))
+        return _union(list(_uses(recipe, lock, lock, known)))
     except UnprovedError:
         return None
 
 
-def locked_requirements(use: LockUse | None, content: bytes) -> tuple[str, ...] | None:
+def selection_from(recipe: Recipe, lock: ContextFile) -> Selection | None:
+    """Return what the steps of an image take from a lock; None if that is not certain."""
+    if isinstance(lock.excerpt, LockExcerpt):
+        return lock.excerpt.selection
+    use = use_of_lock(recipe, lock.path)
+    return use.selection if use else None
+
+
+def locked_requirements(
+    selection: Selection | None, content: bytes, *, whole: bool
+) -> tuple[str, ...] | None:
     """Return the requirements that a lock pins; None if it cannot be read.
 
-    Those that no step of the image takes are marked, or left out if the excerpt does not have them.
+    whole: whether those count as well that no step of the image takes. They are marked.
     """
     try:
         lock = read_uv_lock(content.decode("utf-8"))
-        if use is None:
+        if selection is None:
             return masked(lock.all_pinned())
-        used = lock.pinned(use.selection)
+        used = lock.pinned(selection)
         known = set(used)
-        rest = () if use.frozen else tuple(line for line in lock.all_pinned() if line not in known)
+        rest = (line for line in lock.all_pinned() if line not in known) if whole else ()
         return masked((*used, *(line + NOT_USED for line in rest)))
     except (UnicodeDecodeError, UnusualLockError):
         return None
@@ -110,7 +133,8 @@ def with_excerpts(context: Context, recipe: Recipe, read: Callable[[str], bytes]
     made: dict[str, Callable[[bytes], bytes]] = {}
     for lock in sorted(locks & paths):
         folder = posixpath.dirname(lock)
-        use = use_of_lock(recipe, lock)
+        known: _Known = {}
+        use = _use(recipe, lock, known)
         if use is None:
             continue
         projects = _projects(paths, folder)
@@ -118,11 +142,15 @@ def with_excerpts(context: Context, recipe: Recipe, read: Callable[[str], bytes]
             made[lock] = LockExcerpt(replace(use.selection, folders=frozenset(projects)))
         if use.only_outside or (use.without_project and projects.keys() == {"."}):
             made |= {
-                path: ProjectExcerpt() for path in projects.values() if _is_read_by_uv(recipe, path, lock)
+                path: ProjectExcerpt()
+                for path in projects.values()
+                if _is_read_by_uv(recipe, path, lock, known)
             }
     if not made:
         return context
-    files = (_with_excerpt(file, made.get(file.path), read) for file in context.files)
+    files = (
+        _with_excerpt(file, made[file.path], read) if file.path in made else file for file in context.files
+    )
     return replace(context, files=tuple(files))
 
 
@@ -133,17 +161,17 @@ def _projects(paths: set[str], folder: str) -> Mapping[str, str]:
     return {posixpath.relpath(posixpath.dirname(path) or ".", folder or "."): path for path in inside}
 
 
-def _is_read_by_uv(recipe: Recipe, path: str, lock: str) -> bool:
+def _is_read_by_uv(recipe: Recipe, path: str, lock: str, known: _Known) -> bool:
     try:
-        return bool(list(_uses(recipe, path, lock)))
+        return bool(list(_uses(recipe, path, lock, known)))
     except UnprovedError:
         return False
 
 
 def _with_excerpt(
-    file: ContextFile, make: Callable[[bytes], bytes] | None, read: Callable[[str], bytes]
+    file: ContextFile, make: Callable[[bytes], bytes], read: Callable[[str], bytes]
 ) -> ContextFile:
-    if make is None or file.kind not in {"file", "exec"}:
+    if file.kind not in {"file", "exec"}:
         return file
     try:
         raw = read(file.path)
@@ -166,7 +194,7 @@ def _union(uses: Sequence[LockUse]) -> LockUse:
     return found
 
 
-def _uses(recipe: Recipe, path: str, lock: str) -> Iterator[LockUse]:
+def _uses(recipe: Recipe, path: str, lock: str, known: _Known) -> Iterator[LockUse]:
     """Yield the uses of a lock by every step that sees a file. Raises UnprovedError if anything else does."""
     for stage in recipe.stages:
         for source in stage.sources:
@@ -177,7 +205,13 @@ def _uses(recipe: Recipe, path: str, lock: str) -> Iterator[LockUse]:
                 raise UnprovedError
             if [rooted(each) for each in source.paths] != [path]:
                 raise UnprovedError
-            yield from _uses_of_step(recipe, stage, found[0], lock)
+            if source.line not in known:
+                known[source.line] = None
+                known[source.line] = tuple(_uses_of_step(recipe, stage, found[0], lock))
+            uses = known[source.line]
+            if uses is None:
+                raise UnprovedError
+            yield from uses
 
 
 def _takes(source: SourceFiles, path: str) -> bool:

@@ -199,10 +199,10 @@ class _Requirements:
         key: object = (file.path, file.sha256)
         read = partial(read_requirements, file.path)
         if file.path.rpartition("/")[2] == UV_LOCK:
-            from lamina.identify.excerpt import locked_requirements, use_of_lock
+            from lamina.identify.excerpt import locked_requirements, selection_from
 
-            use = use_of_lock(node.recipe, file.path)
-            key, read = (key, use and use.selection), partial(locked_requirements, use)
+            chosen, whole = selection_from(node.recipe, file), file.excerpt is None
+            key, read = (key, chosen), partial(locked_requirements, chosen, whole=whole)
         if key not in self._known:
             try:
                 self._known[key] = read((node.spec.context / file.path).read_bytes())
