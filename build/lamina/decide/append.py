@@ -37,21 +37,32 @@ class NeedsBuilderError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlierImage:
-    """An image in the registry. manifest, config: the documents, parsed. digest: of the manifest."""
+    """An image in the registry.
+
+    manifest, config: the documents, parsed. digest: of the manifest. kept: its build inputs if they are known
+    without it.
+    """
 
     digest: str
     manifest: OciManifest
     config: OciConfig
+    kept: BuildInputs | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint that it carries; empty without one."""
+        return (self.manifest.get("annotations") or {}).get(FINGERPRINT_KEY, "")
 
     @property
     def inputs(self) -> BuildInputs | None:
-        """The build inputs that it carries; None if it carries none that belong to its fingerprint."""
+        """The build inputs that it carries, else the kept ones; None if none belong to its fingerprint."""
         annotations = self.manifest.get("annotations") or {}
         try:
             found = BuildInputs.from_document(json.loads(annotations.get(INPUTS_KEY, "null")))
         except ValueError:
-            return None
-        return found if found and found.fingerprint == annotations.get(FINGERPRINT_KEY) else None
+            found = None
+        known = (each for each in (found, self.kept) if each is not None)
+        return next((each for each in known if each.fingerprint == self.fingerprint), None)
 
     @property
     def layers(self) -> Sequence[OciDescriptor]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from lamina.decide.append import AppendPlan, EarlierImage, NeedsBuilderError, plan_append
@@ -21,9 +22,12 @@ from lamina.identify.image import Image
 from lamina.identify.last_settings import last_settings
 from lamina.parallel import gather
 from lamina.registries.base import Registry
+from lamina.report.record import read_inputs
 
 _OFF_FILE = "append.json"
 _THREADS = 8
+KeptInputs = Callable[[str, str], BuildInputs | None]
+"""Image name and content tag -> the build inputs that are kept on this machine; None if there are none."""
 
 
 def plan_appends(session: Session, plan: Plan, images: Mapping[str, Image]) -> Plan:
@@ -38,18 +42,22 @@ def plan_appends(session: Session, plan: Plan, images: Mapping[str, Image]) -> P
     if common:
         return with_appends(plan, {each.image.name: common for each in builds})
     try:
-        return with_appends(plan, find_appends(session.registry, plan, images))
+        kept = partial(read_inputs, session.project.state)
+        return with_appends(plan, find_appends(session.registry, plan, images, kept))
     except RegistryError as error:
         return with_appends(plan, {each.image.name: error.problems[0].what for each in builds})
 
 
 def find_appends(
-    registry: Registry, plan: Plan, images: Mapping[str, Image]
+    registry: Registry, plan: Plan, images: Mapping[str, Image], kept: KeptInputs = lambda *_: None
 ) -> Mapping[str, AppendPlan | str]:
-    """Return for each build how it is appended, or why it needs a builder. Raises RegistryError."""
+    """Return for each build how it is appended, or why it needs a builder. Raises RegistryError.
+
+    kept: finds build inputs that are too large to travel with an image.
+    """
     builds = plan.acting("build")
     own = {each.image.name: _own_reason(each, plan, images) for each in builds}
-    finder = _Finder(registry, images)
+    finder = _Finder(registry, images, kept)
     finder.find_earlier(each.image for each in builds if not own[each.image.name])
     verdicts: dict[str, AppendPlan | str] = {}
     for decision in builds:
@@ -117,6 +125,7 @@ class _Finder:
 
     registry: Registry
     images: Mapping[str, Image]
+    kept: KeptInputs
     earlier: dict[str, EarlierImage] = field(default_factory=dict)
     _inputs: dict[tuple[str, str], BuildInputs | None] = field(default_factory=dict)
 
@@ -126,9 +135,14 @@ class _Finder:
         read = find_images(self.registry, refs.values())
         for name, ref in refs.items():
             if ref in read:
-                self.earlier[name] = read[ref]
-                if inputs := read[ref].inputs:
+                self.earlier[name] = self._with_inputs(name, read[ref])
+                if inputs := self.earlier[name].inputs:
                     self._inputs[name, inputs.fingerprint] = inputs
+
+    def _with_inputs(self, name: str, image: EarlierImage) -> EarlierImage:
+        if image.inputs or not image.fingerprint:
+            return image
+        return replace(image, kept=self.kept(name, content_tag(image.fingerprint)))
 
     def has_moved(self, base: str, before: EarlierImage) -> bool:
         """Whether a loose base is another one than below an earlier image.
@@ -161,7 +175,7 @@ class _Finder:
         if key not in self._inputs:
             ref = image.repository.with_tag(content_tag(fingerprint))
             found = find_images(self.registry, [ref]).get(ref)
-            inputs = found.inputs if found else None
+            inputs = self._with_inputs(image.name, found).inputs if found else None
             self._inputs[key] = inputs if inputs and inputs.fingerprint == fingerprint else None
         return self._inputs[key]
 

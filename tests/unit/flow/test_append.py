@@ -12,17 +12,18 @@ from typing import IO, Any
 
 import pytest
 
+from lamina.decide.append import AppendPlan
 from lamina.decide.plan import FoundImage, Plan, StoreLookup, make_plan
 from lamina.declare.dockerfile import Instruction
 from lamina.errors import BuildError, RegistryError
 from lamina.execute.append import Appender
-from lamina.execute.bake import image_annotations
+from lamina.execute.bake import MOST_INPUTS, image_annotations
 from lamina.execute.layer_tar import Owner, compressed, layer_tar
 from lamina.execute.outcome import Outcome, Result
 from lamina.flow.append import find_appends, tag_for_appends, with_appends
 from lamina.identify.code_copies import code_tag
 from lamina.identify.copy_layer import CopyTree, CopyWords
-from lamina.identify.fingerprint import FINGERPRINT_KEY
+from lamina.identify.fingerprint import FINGERPRINT_KEY, INPUTS_KEY
 from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.base import OCI_MANIFEST, Descriptor, Manifest, sha256
@@ -100,9 +101,10 @@ class Team:
 
     repo: Repo
     registry: Memory = field(default_factory=Memory)
+    stable: dict[str, str] | None = None
 
     def images(self) -> Mapping[str, Image]:
-        return self.repo.images()
+        return self.repo.images(stable=self.stable)
 
     def plan(self) -> Plan:
         images = self.images()
@@ -447,6 +449,30 @@ def test_an_image_of_another_form_is_not_appended_to(team: Team, change: dict[st
     team.repo.write("src/handler.py", "# edited\n")
 
     assert why in team.verdicts()["app"]
+
+
+def test_inputs_too_large_to_travel_are_those_kept_on_this_machine(team: Team) -> None:
+    for number in range(MOST_INPUTS // 250):
+        team.repo.write(f"src/{'a-long-name/' * 15}{number}.txt")
+    team.build()
+    before = team.images()["app"]
+    assert INPUTS_KEY not in team.registry.tags[before.ref].annotations
+    team.repo.write("src/handler.py", "# edited\n")
+
+    assert team.verdicts() == {"app": "the image before carries no build inputs"}
+    kept = {("app", before.tag): before.inputs}
+    found = find_appends(team.registry, team.plan(), team.images(), lambda *key: kept.get(key))
+    assert isinstance(found["app"], AppendPlan)
+
+
+def test_an_image_on_a_stable_base_is_appended_until_that_moves(team: Team) -> None:
+    for digest, verdict in (("1", "1 layer"), ("2", "no image in the registry")):
+        team.stable = {"base-x": f"sha256:{digest * 64}"}
+        if digest == "1":
+            team.build()
+        team.repo.write("src/handler.py", f"# {digest}\n")
+        assert team.verdicts()["app"].startswith(verdict)
+        team.append()
 
 
 def test_very_large_layers_are_left_to_a_builder(team: Team) -> None:
