@@ -693,6 +693,14 @@ _PLACES: dict[str, Case] = {
         + CMD,
         **{"pyproject.toml": PROJECT, "poetry.toml": "[virtualenvs]\ncreate = false\n"},
     ),
+    "right: poetry exports, and pip installs": right(
+        PY
+        + "RUN pip install poetry==2.1.1\nCOPY pyproject.toml ./\nRUN poetry install\n"
+        + "RUN poetry export > requirements.txt\nRUN pip install -r requirements.txt\n"
+        + PUT
+        + CMD,
+        **{"pyproject.toml": PROJECT, "app.py": "import requests\n" + APP},
+    ),
     "right: PYTHONPATH": right(
         PY
         + UV

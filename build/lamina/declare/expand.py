@@ -35,7 +35,10 @@ def expand(word: str, scope: Mapping[str, str | None], *, open_world: bool = Tru
         UnknownVariableError: In an open world, for a name outside the scope.
         ExpansionError: For a malformed word or a failing ``${name:?message}``.
     """
-    return _Expander(word, scope, open_world=open_world, escape=escape).run()
+    try:
+        return _Expander(word, scope, open_world=open_world, escape=escape).run()
+    except RecursionError:
+        raise ExpansionError("variables are nested too deeply") from None
 
 
 class _Expander:

@@ -384,7 +384,7 @@ def _projects(files: Iterable[ProjectFile]) -> Iterator[LocalProject]:
                 requires=requires,
                 packages=dict(file.packages),
             )
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError):
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError):
             continue
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from lamina.declare.dockerfile import Instruction
@@ -10,6 +11,9 @@ from lamina.lint.rule import LintRule
 from lamina.lint.survey import LintInput
 from lamina.masks import looks_secret, password_of
 
+_FILE = re.compile(r"(?:\$\{?\w+\}?|[.~])?(?:/[\w.-]+)*/(?:[\w-]+\.\w{2,5}|secrets/[\w.-]+)")
+"""The path of a file, as in GOOGLE_APPLICATION_CREDENTIALS: not a secret itself."""
+
 
 def _secrets(survey: LintInput) -> Iterator[Hit]:
     for image in survey.images.values():
@@ -17,7 +21,7 @@ def _secrets(survey: LintInput) -> Iterator[Hit]:
         stages = (each.stage.instructions for each in image.node.recipe.stages)
         for each in (*dockerfile.header, *(line for lines in stages for line in lines)):
             for name, value in _values(each, image.node.spec.build_args):
-                if looks_secret(name) or password_of(value):
+                if (looks_secret(name) and not _FILE.fullmatch(value.strip("\"'"))) or password_of(value):
                     yield Hit(
                         image=image.name,
                         file=dockerfile.path,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from lamina.declare.dockerfile import Instruction
 from lamina.preflight.bases import Base
 from lamina.preflight.fault import Fault, Rule
-from lamina.preflight.requirements import installs
 from lamina.preflight.view import ImageView, RunView, words_of
 from lamina.preflight.workspace import local_folders
 
@@ -148,7 +147,7 @@ def _editable_projects(view: ImageView, step: RunView, shipped: _Shipped) -> Ite
             continue
         for name, folder in local_folders(view, step).items():
             yield name, posixpath.normpath(posixpath.join(step.sees.workdir, folder))
-    for call, folder, _ in installs(step):
+    for call, folder, _ in step.installs:
         for value in call.values("-e", "--editable"):
             place = step.path(value.partition("[")[0], folder)
             if place and "-packages" in shipped.path:

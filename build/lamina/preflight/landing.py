@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.places import LOOKS_ASIDE
-from lamina.preflight.requirements import installs
 from lamina.preflight.view import ImageView, RunView, line_of
 
 UNSEEN = Rule(
@@ -46,7 +45,7 @@ def landing_faults(view: ImageView) -> Iterator[Fault]:
 
 
 def _targets(view: ImageView, step: RunView) -> Iterator[Fault]:
-    for call, folder, _ in installs(step):
+    for call, folder, _ in step.installs:
         for value in call.values("-t", "--target"):
             place = step.path(value, folder)
             if place is None or _is_searched(view, place) or _is_named(view, step, place):
@@ -81,7 +80,7 @@ def _second(view: ImageView, step: RunView) -> Iterator[Fault]:
     if step.base.python not in _RUNTIME_FIRST or view.final.variables.get("PYTHONPATH"):
         return
     imported = {need.partition(".")[0] for each in view.reached.values() for need in each.imports}
-    for call, folder, _ in installs(step):
+    for call, folder, _ in step.installs:
         if call.values(*_ELSEWHERE) or call.flags(*_ELSEWHERE):
             continue
         for listed in call.values("-r", "--requirement"):

@@ -13,7 +13,7 @@ from lamina.errors import Certainty
 from lamina.preflight.bases import Base
 from lamina.preflight.compiled import COMPILED
 from lamina.preflight.fault import Fault, Rule
-from lamina.preflight.requirements import installed_names, installs
+from lamina.preflight.requirements import installed_names
 from lamina.preflight.view import ImageView, RunView, StageView, words_of
 from lamina.preflight.wheels import chosen, loads, locked_archives, machine_of
 from lamina.preflight.workspace import locked_names
@@ -84,7 +84,7 @@ def _installed(view: ImageView, stage: StageView) -> Iterator[_Installed]:
     for step in view.runs:
         if step.text not in stage.text or step.base != stage.base:
             continue
-        calls = list(installs(step))
+        calls = list(step.installs)
         tools = [
             " ".join((posixpath.basename(words[0]), *words[1:2]))
             for words in map(words_of, step.commands)
@@ -190,7 +190,7 @@ def _options(view: ImageView) -> Iterator[Fault]:
     machine = family(view.image.node.spec.platform)
     other = {"linux/amd64": ("aarch64", "arm64"), "linux/arm64": ("x86_64", "amd64")}.get(machine, ())
     for step in view.runs:
-        for call, _, _ in installs(step):
+        for call, _, _ in step.installs:
             if not call.values("-t", "--target") and not step.in_image:
                 continue
             yield from _option(view, step, call, other)

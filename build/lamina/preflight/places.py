@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 
 from lamina.preflight.fault import Fault, Rule
-from lamina.preflight.requirements import installs
 from lamina.preflight.view import ImageView, RunView, is_sure, line_of, words_of
 from lamina.preflight.workspace import locked_names
 
@@ -53,6 +52,7 @@ _OWN = frozenset(
 )
 """Modules that the runtime has as well, wherever the environment is."""
 LOOKS_ASIDE = re.compile(rb"sys\.path|site\.addsitedir|\.venv")
+_EXPORTS = re.compile(r"\b(?:(?:uv|poetry|pdm) export|pipenv (?:requirements|lock))\b")
 _TMP = "/tmp/"  # noqa: S108 - a path on Lambda
 _DOWNLOADS = {
     "HF_HOME": re.compile(
@@ -120,6 +120,8 @@ def _environment(step: RunView, words: list[str]) -> tuple[str, str, str] | None
 def _is_used(view: ImageView) -> bool:
     """Whether anything of the image or its functions names the environment."""
     text = view.final.text
+    if _EXPORTS.search(text):  # and pip installs the result into the system
+        return True
     if ".venv" in text or "virtualenvs" in text or "site-packages" in text or "VIRTUAL_ENV" in text:
         return True
     return any(LOOKS_ASIDE.search(view.content(each.origin) or b"") for each in view.reached.values())
@@ -150,7 +152,7 @@ def private_faults(view: ImageView) -> Iterator[Fault]:
 
 
 def _user_installs(view: ImageView, step: RunView) -> Iterator[Fault]:
-    for call, _, _ in installs(step):
+    for call, _, _ in step.installs:
         base = step.set("PYTHONUSERBASE")
         if not call.flags("--user") or base or re.search(r"chmod[^\n]*/root", view.final.text):
             continue

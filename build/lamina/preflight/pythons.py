@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from lamina.declare.script import ShellCommand
 from lamina.preflight.fault import Fault, Rule
-from lamina.preflight.requirements import installs
 from lamina.preflight.view import ImageView, RunView, is_sure, line_of, words_of
 
 VERSION = Rule(
@@ -26,7 +25,7 @@ VERSION = Rule(
     advice="build FROM an image of a Python that the project allows, or widen requires-python",
 )
 RULES = (VERSION,)
-_CLAUSE = re.compile(r"(\^|~=|~|===?|!=|<=?|>=?)?\s*v?(\d+)(?:\.(\d+|\*))?((?:\.[\d*]+)*)")
+_CLAUSE = re.compile(r"(\^|~=|~|===?|!=|<=?|>=?)?\s*v?(\d{1,3})(?:\.(\d{1,3}|\*))?((?:\.[\d*]+)*)")
 _POETRY = frozenset({"poetry install", "poetry sync"})
 Version = tuple[int, int]
 
@@ -42,7 +41,7 @@ def version_faults(view: ImageView) -> Iterator[Fault]:
             tool = " ".join((posixpath.basename(words[0]), *words[1:2])) if words else ""
             if tool in _POETRY or tool == "uv sync":
                 yield from _project(view, step, command, tool, step.sees.workdir, python)
-        for call, folder, _ in installs(step):
+        for call, folder, _ in step.installs:
             for word in call.folders:
                 place = step.path(word.text.partition("[")[0], folder)
                 if place:
@@ -97,7 +96,7 @@ def _limits(view: ImageView, step: RunView, place: str) -> tuple[str, str] | Non
 def _pinned(view: ImageView, step: RunView, place: str) -> tuple[Version, str] | None:
     """Return the version of a ``.python-version`` beside a project, and the file."""
     origin = step.sees.files.get(f"{place}/.python-version")
-    found = re.match(rb"\s*(?:cpython-)?3\.(\d+)", view.content(origin) or b"") if origin else None
+    found = re.match(rb"\s*(?:cpython-)?3\.(\d{1,3})(?!\d)", view.content(origin) or b"") if origin else None
     return ((3, int(found[1])), view.shown(origin)) if origin and found else None
 
 

@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lamina.declare.pip import Install, read_install, read_uv_install
 from lamina.identify.fingerprint import distribution
 from lamina.preflight.fault import Fault, Rule
-from lamina.preflight.view import ImageView, RunView, is_sure
+from lamina.preflight.view import ImageView, RunView
 
 LOST = Rule(
     id="LAM623",
@@ -72,21 +71,9 @@ class Line:
         return f"{self.shown}:{self.number}"
 
 
-def installs(step: RunView) -> Iterator[tuple[Install, str, bool]]:
-    """Yield the calls of pip and ``uv pip`` of a step, their folders, and whether they surely run."""
-    folder = step.sees.workdir
-    for command in step.commands:
-        words = [word.text for word in command.words]
-        if words[0] in {"cd", "pushd"} and len(words) > 1:
-            folder = step.path(words[1], folder) or "$"
-        call = read_install(command) or read_uv_install(command)
-        if call is not None:
-            yield call, folder, is_sure(command, step)
-
-
 def installed_lines(view: ImageView, step: RunView) -> Iterator[Line]:
     """Yield the requirements of all pip commands of a step that name a place; see `file_lines`."""
-    for call, folder, _ in installs(step):
+    for call, folder, _ in step.installs:
         for word in call.named:
             yield Line(text=word.text, file="", origin=None, number=step.instruction.line, shown=view.file)
         for listed in call.values("-r", "--requirement", "-c", "--constraint"):
@@ -95,17 +82,17 @@ def installed_lines(view: ImageView, step: RunView) -> Iterator[Line]:
                 yield from file_lines(view, step, place)
 
 
-def file_lines(
-    view: ImageView, step: RunView, place: str, seen: frozenset[str] = frozenset()
-) -> Iterator[Line]:
+def file_lines(view: ImageView, step: RunView, place: str, seen: set[str] | None = None) -> Iterator[Line]:
     """Yield the lines of a requirements file that name a place, and those of the files that it includes.
 
     Lines that only name a distribution are left out: a file may have a hundred thousand of them.
-    A file that includes itself, or more than `_MOST_FILES` deep, is read once.
+    Each file is read once, and at most `_MOST_FILES`.
     """
+    seen = set() if seen is None else seen
     origin = step.sees.files.get(place)
     if origin is None or place in seen or len(seen) > _MOST_FILES:
         return
+    seen.add(place)
     text = (view.content(origin) or b"").decode("utf-8", "replace")
     number, counted = 1, 0
     for found in _NOTABLE.finditer(text):
@@ -117,13 +104,13 @@ def file_lines(
         yield Line(text=line, file=place, origin=origin, number=number, shown=view.shown(origin))
         if included := _INCLUDE.match(line):
             below = posixpath.normpath(posixpath.join(posixpath.dirname(place), included[2]))
-            yield from file_lines(view, step, below, seen | {place})
+            yield from file_lines(view, step, below, seen)
 
 
 def installed_names(view: ImageView, step: RunView) -> frozenset[str]:
     """Return the normalised names of the distributions that the pip commands of a step require."""
     names: set[str] = set()
-    for call, folder, _ in installs(step):
+    for call, folder, _ in step.installs:
         names.update(word.text for word in call.requirements)
         for listed in call.values("-r", "--requirement"):
             origin = step.sees.files.get(step.path(listed, folder) or "")
@@ -135,7 +122,7 @@ def installed_names(view: ImageView, step: RunView) -> frozenset[str]:
 def lost_faults(view: ImageView) -> Iterator[Fault]:
     """Yield files that requirements name and that the step cannot see."""
     for step in view.runs:
-        for call, folder, sure in installs(step):
+        for call, folder, sure in step.installs:
             for listed in call.values("-r", "--requirement"):
                 place = step.path(listed, folder)
                 if place is None or folder == "$":

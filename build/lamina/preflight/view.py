@@ -10,6 +10,7 @@ from functools import cached_property
 
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
+from lamina.declare.pip import Install, read_install, read_uv_install
 from lamina.declare.recipe import ResolvedStage
 from lamina.declare.script import ShellCommand, read_script
 from lamina.errors import Certainty
@@ -41,7 +42,7 @@ class Variable:
     file: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RunView:
     """A RUN.
 
@@ -70,6 +71,20 @@ class RunView:
     def text(self) -> str:
         """The words and heredocs."""
         return text_of(self.instruction)
+
+    @cached_property
+    def installs(self) -> tuple[tuple[Install, str, bool], ...]:
+        """The calls of pip and ``uv pip``, their folders, and whether they surely run."""
+        found: list[tuple[Install, str, bool]] = []
+        folder = self.sees.workdir
+        for command in self.commands:
+            words = [word.text for word in command.words]
+            if words[0] in {"cd", "pushd"} and len(words) > 1:
+                folder = self.path(words[1], folder) or "$"
+            call = read_install(command) or read_uv_install(command)
+            if call is not None:
+                found.append((call, folder, is_sure(command, self)))
+        return tuple(found)
 
     def path(self, written: str, folder: str = "") -> str | None:
         """Return the image path of a word; None if it uses unknown variables."""

@@ -226,7 +226,14 @@ CASES = {
     "secret": Case(
         bad=("ENV A=1 \\", "    DB_PASSWORD=hunter2"),
         at=2,
-        good=(("ENV SECRET_ARN=arn:x",), ("ENV TOKEN=",), ("ARG TOKENIZER=x",), ("ARG KEY",)),
+        good=(
+            ("ENV GOOGLE_APPLICATION_CREDENTIALS=${LAMBDA_TASK_ROOT}/key.json",),
+            ("ENV DB_PASSWORD=/run/secrets/db",),
+            ("ENV SECRET_ARN=arn:x",),
+            ("ENV TOKEN=",),
+            ("ARG TOKENIZER=x",),
+            ("ARG KEY",),
+        ),
     ),
     "unrunnable": Case(
         bad=("COPY src/handler.py /var/task/", 'CMD ["handler.main"]'),
