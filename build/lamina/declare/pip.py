@@ -6,12 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lamina.declare.script import ShellCommand, Word
+from lamina.declare.script import ShellCommand, Word, call_of
 
-_PIP = re.compile(r"(?:.*/)?pip(?:3(?:\.\d+)?)?")
-_PYTHON = re.compile(r"(?:.*/)?python(?:3(?:\.\d+)?)?")
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_LEADS = frozenset({"then", "exec", "else", "do"})
+_PIP = re.compile(r"pip(?:3(?:\.\d+)?)?")
 _SHORT = re.compile(r"-[A-Za-z].+")
 # fmt: off
 _VALUED = frozenset({
@@ -74,28 +71,14 @@ def _is_redirect(text: str) -> bool:
 
 def read_install(command: ShellCommand) -> Install | None:
     """Return the ``pip install`` in a command, or None for any other command."""
-    words = [*command.words]
-    while words and (_ASSIGNMENT.match(words[0].text) or words[0].text in _LEADS):
-        del words[0]
-    if not words:
-        return None
-    if _PYTHON.fullmatch(words[0].text) and [each.text for each in words[1:3]] == ["-m", "pip"]:
-        rest = words[3:]
-    elif _PIP.fullmatch(words[0].text):
-        rest = words[1:]
-    else:
-        return None
-    return _install(command, rest)
+    program, rest = call_of(command)
+    return _install(command, rest) if _PIP.fullmatch(program) else None
 
 
 def read_uv_install(command: ShellCommand) -> Install | None:
     """Return the ``uv pip install`` in a command, or None for any other command."""
-    words = [*command.words]
-    while words and (_ASSIGNMENT.match(words[0].text) or words[0].text in _LEADS):
-        del words[0]
-    if [each.text.rpartition("/")[2] for each in words[:2]] != ["uv", "pip"]:
-        return None
-    return _install(command, words[2:])
+    program, rest = call_of(command)
+    return _install(command, rest[1:]) if program == "uv" and rest and rest[0].text == "pip" else None
 
 
 def _install(command: ShellCommand, rest: list[Word]) -> Install | None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lamina.declare.script import ShellCommand, Word
+from lamina.declare.script import ShellCommand, Word, call_of
 
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_PYTHON = re.compile(r"(?:.*/)?python(?:3(?:\.\d+)?)?")
-_LEADS = frozenset({"then", "exec", "else", "do"})
 _GLOBAL_VALUED = frozenset(
     {"--directory", "--project", "--cache-dir", "--config-file", "-C", "-p", "--color"}
 )
@@ -72,15 +68,10 @@ class ToolInstall:
 
 def read_tool_install(command: ShellCommand) -> ToolInstall | None:
     """Return the install by uv, Poetry, PDM or Pipenv in a command, or None for any other command."""
-    words = [*command.words]
-    while words and (_ASSIGNMENT.match(words[0].text) or words[0].text in _LEADS):
-        del words[0]
-    if len(words) > 2 and _PYTHON.fullmatch(words[0].text) and words[1].text == "-m":
-        words = words[2:]
-    tool = words[0].text.rpartition("/")[2] if words else ""
+    tool, words = call_of(command)
     if tool not in CACHES:
         return None
-    rest = _subcommand(words[1:])
+    rest = _subcommand(words)
     if not rest:
         return None
     if tool == "uv" and rest[0].text == "pip" and len(rest) > 1 and rest[1].text in {"install", "sync"}:

@@ -19,6 +19,9 @@ _OPERATOR = re.compile(r"&&|\|\||;;|[;|&()\n]")
 _OPENS = frozenset({"if", "for", "while", "until", "case", "{"})
 _CLOSES = frozenset({"fi", "done", "esac", "}"})
 _LEADS = frozenset({"if", "then", "else", "elif", "do", "while", "until", "{", "!"})
+_BEFORE_CALLS = frozenset({"then", "exec", "else", "do"})
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_PYTHON = re.compile(r"python(?:3(?:\.\d+)?)?")
 _PLAIN = frozenset({"", "&&", ";", "\n"})
 _IDLE = frozenset({"[", "test", "export", "set", "fi", "then", "else", "if", "true", ":"})
 Replacement = tuple[int, int, str]
@@ -65,6 +68,23 @@ class ShellCommand:
         while texts and texts[0] in _LEADS:
             del texts[0]
         return not texts or texts[0] in _IDLE
+
+
+def call_of(command: ShellCommand) -> tuple[str, list[Word]]:
+    """Return the name of the program that a command calls, and its arguments; ``python -m x`` calls x.
+
+    Assignments and the shell's own words before the program are left out. Empty if there is no program.
+    """
+    words = [*command.words]
+    while words and (_ASSIGNMENT.match(words[0].text) or words[0].text in _BEFORE_CALLS):
+        del words[0]
+    if len(words) > 2 and _PYTHON.fullmatch(_name(words[0])) and words[1].text == "-m":
+        del words[:2]
+    return (_name(words[0]) if words else ""), words[1:]
+
+
+def _name(word: Word) -> str:
+    return word.text.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
