@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from lamina.declare.pip import read_install
 from lamina.declare.script import ShellCommand
@@ -20,6 +21,9 @@ _LEADS = frozenset({"if", "then", "else", "elif", "do", "exec", "!"})
 _HARMLESS = frozenset(
     {"rm", "mkdir", "find", "echo", "set", "true", ":", "chmod", "test", "[", "fi", "exit", "export", "else"}
 )
+_EXEC = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
+_OTHER_TASKS = frozenset({"venv", "cache", "python", "--version"})
+"""Subcommands of uv that read no lock."""
 _ON = frozenset({"1", "true", "yes", "on"})
 # fmt: off
 _FLAGS = frozenset({
@@ -108,7 +112,10 @@ def _use(words: list[str], command: ShellCommand, environment: Mapping[str, str 
     if words[0].rpartition("/")[2] == "uv":
         return _use_of_uv(words[1:], local)
     install = read_install(command)
-    if words[0] not in _HARMLESS and (install is None or install.folders):
+    compiles = _PYTHON.fullmatch(words[0]) and words[1:3] == ["-m", "compileall"]
+    if words[0] not in _HARMLESS and not compiles and (install is None or install.folders):
+        raise UnprovedError
+    if any(first in _EXEC and then not in _HARMLESS for first, then in pairwise(words)):
         raise UnprovedError
     if any(_names_project(word) for word in words[1:]) or (words[0] == "export" and "UV_" in " ".join(words)):
         raise UnprovedError
@@ -147,7 +154,7 @@ def _use_of_uv(words: Sequence[str], environment: Mapping[str, str | None]) -> L
         if any(_names_project(word) for word in words[2:]) or {"-e", "--editable"} & set(words):
             raise UnprovedError
         return None
-    if words[0] == "venv":
+    if words[0] in _OTHER_TASKS:
         return None
     if words[0] not in {"sync", "export"}:
         raise UnprovedError
@@ -158,7 +165,7 @@ def _installs_from_lock(words: Sequence[str], environment: Mapping[str, str | No
     options = list(_options(words))
     names = {name for name, _ in options}
     selection = Selection(
-        members=frozenset(value for name, value in options if name == "--package"),
+        members=frozenset(_normal(value) for name, value in options if name == "--package"),
         groups="none" if "--no-default-groups" in names else "all",
         extras=not names.isdisjoint({"--extra", "--all-extras"}),
     )
@@ -174,6 +181,11 @@ def _installs_from_lock(words: Sequence[str], environment: Mapping[str, str | No
         without_project=not names.isdisjoint(_WITHOUT_PROJECT | _WITHOUT_LOCAL),
         only_outside=not names.isdisjoint(_WITHOUT_LOCAL),
     )
+
+
+def _normal(name: str) -> str:
+    """Return the name of a package as locks write it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:

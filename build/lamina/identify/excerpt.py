@@ -31,6 +31,7 @@ from lamina.identify.wildcard import compile_wildcard, is_wildcard
 NOT_USED = " (not used by this image)"
 """The end of a locked requirement that no step of the image takes."""
 _PYPROJECT = "pyproject.toml"
+_HEREDOC = re.compile(r"<<-?[\"']?\w+[\"']?")
 _HEADER = re.compile(r"^(?=\[)", re.MULTILINE)
 _TABLE = re.compile(r"\[{1,2}\s*(tool\s*\.\s*[^\].\s]+)[^\]]*\]{1,2}")
 
@@ -235,6 +236,8 @@ def _takes(source: SourceFiles, path: str) -> bool:
 
 def _uses_of_step(recipe: Recipe, stage: ResolvedStage, run: Instruction, lock: str) -> Iterator[LockUse]:
     starts = [each.content.lstrip().startswith("#!") for each in run.heredocs]
+    if run.heredocs and not all(_HEREDOC.fullmatch(word) for word in " ".join(run.words).split()):
+        raise UnprovedError
     before = [*_before(recipe, stage, run)]
     if any(starts) or run.json or any(each.name == "SHELL" for each in before):
         raise UnprovedError

@@ -119,6 +119,8 @@ def test_a_project_file_with_a_header_in_a_text_counts_whole(workspace: Repo) ->
         "export --frozen --package ingest > /tmp/r.txt && uv pip install -r /tmp/r.txt",
         "export --frozen --package ingest --no-hashes | uv pip install --target /deps -r -",
         "venv && uv sync --frozen --package ingest && rm -rf /root/.cache && find /deps -name tests",
+        "sync --frozen --package Ingest && uv cache clean && python3 -m compileall -q /deps",
+        "sync --frozen --package ingest && find /deps -name tests -exec rm -r {} +",
     ],
 )
 def test_steps_that_provably_install_a_member(workspace: Repo, options: str) -> None:
@@ -142,6 +144,8 @@ def test_steps_that_provably_install_a_member(workspace: Repo, options: str) -> 
         "uv sync --frozen --package ingest && cat uv.lock",
         "uv sync --frozen --package ingest && python3 install.py",
         "uv sync --frozen --package ingest && rm -rf .",
+        "uv sync --frozen --package ingest && find /var/task -type f -exec cp {} /out +",
+        "cat uv.lock <<EOF\nuv sync --frozen --package ingest\nEOF",
         "uv sync --frozen --package ingest > uv.lock",
         "echo $(cat uv.lock) && uv sync --frozen --package ingest",
         "UV_PROJECT=/x uv sync --frozen --package ingest",
@@ -190,6 +194,12 @@ def test_an_absolute_target_counts_if_it_is_the_working_folder(workspace: Repo, 
     path = "dockerfiles/ingest/Dockerfile"
     workspace.edit(path, "RUN pip", "WORKDIR /work\nRUN pip")
     workspace.edit(path, ",target=uv.lock", ",target=/work/uv.lock")
+
+    assert lock_of(workspace, tmp_path / "stages") != WHOLE
+
+
+def test_a_heredoc_is_read(workspace: Repo, tmp_path: Path) -> None:
+    step(workspace, "<<EOF\nset -e\nuv sync --frozen --package ingest --no-dev\nEOF")
 
     assert lock_of(workspace, tmp_path / "stages") != WHOLE
 
