@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from lamina.lint.examples import EXAMPLES
 from lamina.lint.findings import Finding, Severity
 from lamina.lint.rule import LintRule
 from lamina.report import figures
@@ -67,6 +68,10 @@ def rule_lines(rule: LintRule) -> Iterator[str]:
     yield f"  finds: {rule.summary}"
     yield f"  why:   {rule.why}"
     yield f"  --fix: {rule.fixes}"
+    if example := EXAMPLES.get(rule.id):
+        for title, lines in (("bad", example.bad), ("good", example.good)):
+            yield f"  {title}:"
+            yield from (f"    {line}" for line in lines)
     yield f"  off:   # lamina: ignore[{rule.id}] above the line, or [tool.lamina.lint] ignore = ['{rule.id}']"
 
 
