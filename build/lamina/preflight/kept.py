@@ -74,7 +74,10 @@ class KeptChecks:
             return
         answers = readings.answers()
         for question, known in self._answers.items():
-            answers[question] = {**known, **answers.get(question, {})}
+            now = answers.setdefault(question, {})
+            if any(now.get(path, answer) != answer for path, answer in known.items()):
+                return  # the disk changed meanwhile: what is kept of other images may be wrong
+            answers[question] = {**known, **now}
         rows = {**self._before, **self._now}
         document: list[Json] = [answers, rows if len(rows) < _MOST else self._now]
         if self._mask.hide_in(document) != document:

@@ -210,6 +210,19 @@ def test_a_source_that_changes_during_the_check_is_not_kept(repo: Repo) -> None:
     assert not kept_file(repo).exists()
 
 
+def test_a_disk_that_changes_between_two_images_keeps_nothing_wrong(repo: Repo) -> None:
+    for name in ("a", "b"):
+        repo.write(f"src/{name}.py", "import helper\n\n\ndef handler(event, context): ...\n")
+        repo.image(name, f"FROM {RUNTIME}", f"COPY src/{name}.py ./", f'CMD ["{name}.handler"]')
+    assert messages(checked(repo, "a")) == []
+    opened = kept(repo)
+
+    repo.write("src/helper.py")
+    check(repo.images(), ["b"], opened, Facts)
+
+    assert messages(checked(repo, "a")) == ["helper"]
+
+
 def test_a_finding_with_a_secret_in_it_is_not_kept(repo: Repo) -> None:
     handler(repo, "import Tr0ub4dor3")
     repo.write("src/Tr0ub4dor3.py")
