@@ -103,9 +103,11 @@ def measure(session: Session, name: str, from_: str = "") -> Measured:
 
 
 def _holder(session: Session, ref: Reference) -> ImageStore:
-    """Return the registry if it has an image, else the store that may have it."""
-    registry = RegistryStore(session.registry) if session.remote else None
-    return registry if registry and registry.find([ref]) else session.image_store
+    """Return the registry if it has an image, else the store that may have it; starts no engine for that."""
+    if not session.remote:
+        return session.engine_store
+    registry = RegistryStore(session.registry)
+    return registry if registry.find([ref]) else session.without_start().image_store
 
 
 def _layers(

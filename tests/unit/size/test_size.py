@@ -10,7 +10,7 @@ from lamina.identify.fingerprint import FINGERPRINT_KEY
 from lamina.report.inits import keep_opened
 from lamina.size.show import show_size, size_document
 from lamina.size.size import measure
-from memory import Shop
+from memory import Shop, Supply
 
 from .test_packages import tar, wheel
 
@@ -100,6 +100,18 @@ def test_files_that_the_last_smoke_opened_count_for_the_same_image_only(shop: Sh
 
     keep_opened(session.project.state, W, "sha-000000000000", ["/var/task/handler.py"])
     assert not measure(shop.open(), W).smoked
+
+
+def test_no_engine_is_started_to_look_for_an_image(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{shop.repo.root}/none.sock")
+    supply = Supply()
+
+    with pytest.raises(SelectionError, match="not built from the current worktree"):
+        measure(shop.open_without_engine(supply), W)
+    put(shop, api=10)
+
+    assert measure(shop.open_without_engine(supply), W).earlier is None
+    assert supply.started == []
 
 
 def test_an_image_that_is_not_built_is_not_measured(shop: Shop) -> None:
