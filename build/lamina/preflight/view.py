@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -205,8 +205,15 @@ class ImageView:
         return {**(self.parent.kinds if self.parent else {}), **own}
 
     def content(self, origin: str) -> bytes | None:
-        """Return the beginning of a file of the context; None if it cannot be read."""
-        return self.readings.beginning(origin)
+        """Return the beginning of a file of the context, as the build gets it; None if it cannot be read."""
+        found = self.readings.beginning(origin)
+        excerpt = self._excerpts.get(origin)
+        return found if found is None or excerpt is None else excerpt(found)
+
+    @cached_property
+    def _excerpts(self) -> Mapping[str, Callable[[bytes], bytes]]:
+        files = self.image.contexts[""].files
+        return {f"{self.image.root('')}/{each.path}": each.excerpt for each in files if each.excerpt}
 
     def shown(self, origin: str) -> str:
         """Return an absolute path relative to the project."""
