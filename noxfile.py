@@ -29,8 +29,8 @@ def install(session: nox.Session, *groups: str) -> None:
     session.install("--editable", ".", *nox.project.dependency_groups(PROJECT, *groups))
 
 
-SPREAD = ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder", "--durations=12")
-"""Three processes on two cores, with an engine each: tests of engines wait as much as they compute.
+SPREAD = ("--numprocesses=4", "--dist=loadfile", "--no-loadscope-reorder", "--durations=12")
+"""Four processes on two cores, with an engine each: tests of engines wait as much as they compute.
 
 tests/integration/conftest.py keeps the tests of the built sample together, and begins with the slow files.
 """
@@ -47,7 +47,7 @@ def integration(session: nox.Session) -> None:
 
 @nox.session
 def unit(session: nox.Session) -> None:
-    """Run the unit tests and the sample's own, in one process: three would import and collect all of them."""
+    """Run the unit tests and the sample's own, in one process: each of four would import all of them."""
     install(session, "tests", "samples")
     session.create_tmp()  # sessions run side by side, and pytest tidies the folders of earlier runs
     session.run("pytest", *(session.posargs or ("tests/unit", "receipts")))
