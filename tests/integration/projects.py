@@ -209,8 +209,9 @@ class Repo:
     @contextmanager
     def running(self, *words: str, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
         """A command under way, killed at the end if it still is."""
+        default = ("env", "--default-signal=INT,TERM,HUP")  # nohup and background jobs ignore some of them
         child = subprocess.Popen(
-            [sys.executable, "-m", "lamina", *words],
+            [*default, sys.executable, "-m", "lamina", *words],
             cwd=self.root,
             env=self.environment(env),
             stdout=subprocess.PIPE,
