@@ -13,8 +13,19 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "build" / "lamina"
-GROUND = ("errors", "process", "refs", "files", "masks", "parallel", "json_data", "oci", "patterns")
-TYPES = ("json_data", "oci", "patterns")
+GROUND = (
+    "errors",
+    "process",
+    "refs",
+    "files",
+    "masks",
+    "parallel",
+    "json_data",
+    "oci",
+    "patterns",
+    "reachable",
+)
+TYPES = ("json_data", "oci", "patterns", "reachable")
 CORE: dict[str, tuple[str, ...]] = {
     "provider": ("errors", "process"),
     "aws": GROUND,

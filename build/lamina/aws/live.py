@@ -136,7 +136,7 @@ def live_of(answer: GetFunctionResponseTypeDef) -> Live:
         uri=answer.get("Code", {}).get("ResolvedImageUri") or answer.get("Code", {}).get("ImageUri"),
         snap_start=snapshots.get("ApplyOn") == "PublishedVersions",
         has_snapshot=snapshots.get("OptimizationStatus") == "On",
-        temporary_mb=int((settings.get("EphemeralStorage") or {}).get("Size") or _TEMPORARY_MB),
+        temporary_mb=(settings.get("EphemeralStorage") or {"Size": _TEMPORARY_MB})["Size"],
         file_systems=tuple(str(each["LocalMountPath"]) for each in settings.get("FileSystemConfigs") or ()),
     )
 

@@ -12,6 +12,7 @@ from lamina.declare.machine import native_platform
 from lamina.declare.recipe import SCRATCH, External, Recipe
 from lamina.declare.resolve import resolve
 from lamina.errors import ConfigError, LaminaError, Problem, SelectionError, meant
+from lamina.reachable import reachable
 from lamina.refs import Reference
 
 _OWN_TAGS = (None, "stable")
@@ -76,13 +77,7 @@ class Graph:
 
     def with_ancestors(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return the images and all their ancestors, in build order."""
-        found: set[str] = set()
-        stack = list(names)
-        while stack:
-            name = stack.pop()
-            if name not in found:
-                found.add(name)
-                stack.extend(parent for parent in self.nodes[name].parents if parent in self.nodes)
+        found = reachable(names, lambda name: self.nodes[name].parents.keys() & self.nodes.keys())
         return tuple(name for name in self.nodes if name in found)
 
 

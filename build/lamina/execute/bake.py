@@ -17,6 +17,7 @@ from lamina.identify.image import STABLE, Image
 from lamina.identify.stage import StagedContext
 from lamina.json_data import JsonDocument
 from lamina.masks import is_secret
+from lamina.reachable import reachable
 from lamina.refs import Reference
 
 MOST_INPUTS = 256 * 1024
@@ -102,14 +103,9 @@ class BuildRequest:
     def below(self, name: str) -> frozenset[str]:
         """Return the names of all bases of an image, as far as the request contains them."""
         nodes = {image.name: image.node for image in self.images}
-        found: set[str] = set()
-        waiting = [name]
-        while waiting:
-            node = nodes.get(waiting.pop())
-            new = node.parents.keys() - found if node else ()
-            found.update(new)
-            waiting += new
-        return frozenset(found)
+        return frozenset(
+            reachable([name], lambda each: nodes[each].parents if each in nodes else ()) - {name}
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import TypedDict
 
 from lamina.errors import Problem, RegistryError
 from lamina.parallel import gather
+from lamina.reachable import reachable
 from lamina.refs import Reference
 from lamina.registries.base import Manifest, Registry, sha256
 
@@ -59,13 +60,10 @@ def drop_dead_keys(config: CacheConfig) -> CacheConfig:
     ``chains``.
     """
     records = config["records"]
-    waiting = [index for index, each in enumerate(records) if each.get("layers") or each.get("chains")]
-    alive: set[int] = set()
-    while waiting:
-        index = waiting.pop()
-        if index not in alive:
-            alive.add(index)
-            waiting += [each["link"] for slot in records[index].get("inputs") or () for each in slot]
+    alive = reachable(
+        (index for index, each in enumerate(records) if each.get("layers") or each.get("chains")),
+        lambda index: [each["link"] for slot in records[index].get("inputs") or () for each in slot],
+    )
     moved = {old: new for new, old in enumerate(sorted(alive))}
     return {**config, "records": [_relinked(records[old], moved) for old in moved]}
 

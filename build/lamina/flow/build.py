@@ -22,6 +22,7 @@ from lamina.flow.session import Session
 from lamina.flow.snapshot import Snapshot, look_up, select, take_snapshot
 from lamina.identify.image import Image
 from lamina.parallel import both
+from lamina.reachable import reachable
 from lamina.refs import Reference
 from lamina.report.cold import with_saved
 from lamina.report.installs import with_resolved
@@ -258,13 +259,13 @@ def find_support(
     visible: names of the bases that it can see.
     """
     built = {decision.image.name for decision in decisions}
-    needed: set[str] = set()
-    waiting = [parent for name in built for parent in images[name].node.parents]
-    while waiting:
-        name = waiting.pop()
-        if name in images and name not in {*built, *needed, *visible}:
-            needed.add(name)
-            waiting.extend(images[name].node.parents)
+
+    def bases(name: str) -> Iterable[str]:
+        return (
+            each for each in images[name].node.parents if each in images and each not in {*built, *visible}
+        )
+
+    needed = reachable((base for name in built for base in bases(name)), bases)
     return tuple(images[name] for name in images if name in needed)
 
 

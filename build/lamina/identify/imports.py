@@ -17,6 +17,7 @@ from lamina.identify.missing import ImportFault, Resolver, weaker
 from lamina.identify.modules import Branch, Import, Need, every_import
 from lamina.identify.opened import Opened
 from lamina.identify.reach import Disk, Link, ModuleNode, Reach
+from lamina.reachable import reachable
 
 
 class ImportWalk:
@@ -282,14 +283,7 @@ def importers(
         for link in links:
             for each in link.nodes:
                 above.setdefault(each, []).append(node)
-    found: set[ModuleNode] = set()
-    stack = list(nodes)
-    while stack:
-        node = stack.pop()
-        if node not in found:
-            found.add(node)
-            stack += above.get(node, ())
-    return found
+    return reachable(nodes, lambda node: above.get(node, ()))
 
 
 def _strongest(faults: Iterable[ImportFault]) -> Iterator[ImportFault]:

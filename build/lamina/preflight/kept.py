@@ -21,6 +21,7 @@ from lamina.identify.image import Image
 from lamina.identify.readings import Answers, Readings, still_so
 from lamina.json_data import Json
 from lamina.masks import Mask
+from lamina.reachable import reachable
 
 if TYPE_CHECKING:  # checks are imported for images that are not known
     from lamina.identify.facts import Facts
@@ -134,13 +135,7 @@ def _check_afresh(
 
 def _with_bases(images: Mapping[str, Image], names: Iterable[str]) -> Mapping[str, Image]:
     """Return the named images and all that they are based on, in the same order."""
-    wanted: set[str] = set()
-    stack = list(names)
-    while stack:
-        name = stack.pop()
-        if name in images and name not in wanted:
-            wanted.add(name)
-            stack += images[name].node.parents
+    wanted = reachable(names, lambda name: images[name].node.parents if name in images else ())
     return {name: image for name, image in images.items() if name in wanted}
 
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 from lamina.json_data import JsonTable, as_list, as_table, as_texts
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.view import ImageView, RunView, is_sure, line_of, words_of
+from lamina.reachable import reachable
 
 MEMBER = Rule(
     id="LAM625",
@@ -127,13 +128,7 @@ def _needed(lock: JsonTable, words: list[str]) -> Mapping[str, str]:
         str(each.get("name")): {str(as_table(one).get("name")) for one in as_list(each.get("dependencies"))}
         for each in map(as_table, as_list(lock.get("package")))
     }
-    reached: set[str] = set()
-    stack = sorted(start)
-    while stack:
-        name = stack.pop()
-        if name not in reached:
-            reached.add(name)
-            stack += sorted(requires.get(name, ()))
+    reached = reachable(start, lambda name: requires.get(name, ()))
     return {name: folder for name, folder in folders.items() if name in reached - skipped and folder != "."}
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from lamina.reachable import reachable
 from lamina.report.history import ImageRun, Run, StepRecord
 from lamina.report.inits import MeasuredInit
 
@@ -228,11 +229,4 @@ def _numbered(step: StepRecord) -> tuple[str, int]:
 
 def _ancestors(run: Run, image: ImageRun) -> set[str]:
     by_name = {each.name: each for each in run.images}
-    found: set[str] = set()
-    waiting = [*image.parents]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += by_name[name].parents if name in by_name else ()
-    return found
+    return reachable(image.parents, lambda name: by_name[name].parents if name in by_name else ())

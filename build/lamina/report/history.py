@@ -15,6 +15,7 @@ from lamina.execute.outcome import Saved
 from lamina.execute.progress import BakeStep as Vertex
 from lamina.execute.progress import Trace
 from lamina.files import read_json
+from lamina.reachable import reachable
 from lamina.report.document import SCHEMA
 from lamina.report.runs import RUN_FILE
 
@@ -308,14 +309,7 @@ def _ancestors(run: Run, folder: Path, attempt: int) -> Mapping[str, frozenset[s
 
 
 def _above(name: str, parents: Mapping[str, set[str]]) -> frozenset[str]:
-    found: set[str] = set()
-    waiting = [*parents[name]]
-    while waiting:
-        each = waiting.pop()
-        if each not in found:
-            found.add(each)
-            waiting += parents.get(each, ())
-    return frozenset(found)
+    return frozenset(reachable(parents[name], lambda each: parents.get(each, ())))
 
 
 def _freeze(trace: Trace, ancestors: Mapping[str, frozenset[str]]) -> Iterator[StepRecord]:
