@@ -13,19 +13,8 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "build" / "lamina"
-GROUND = (
-    "errors",
-    "process",
-    "refs",
-    "files",
-    "masks",
-    "parallel",
-    "json_data",
-    "oci",
-    "patterns",
-    "reachable",
-)
 TYPES = ("json_data", "oci", "patterns", "reachable")
+GROUND = ("errors", "process", "refs", "files", "masks", "parallel", *TYPES)
 CORE: dict[str, tuple[str, ...]] = {
     "provider": ("errors", "process"),
     "aws": GROUND,
