@@ -569,6 +569,29 @@ _INSTALLS: dict[str, Case] = {
         "python3.12",
         **{"app.py": "import numpy\n" + APP},
     ),
+    "another Python of SAM": likely(
+        "LAM626",
+        "FROM public.ecr.aws/sam/build-python3.12 AS build\nRUN yum install -y git\n"
+        "RUN pip install -t /deps numpy==2.2.0\n" + PY + "COPY --from=build /deps /var/task/\n" + PUT + CMD,
+        "python3.12",
+    ),
+    "right: a stage of SAM": right(
+        "FROM public.ecr.aws/sam/build-python3.11 AS build\nRUN yum install -y git\n"
+        "RUN pip install -t /deps cryptography==44.0.0 --no-binary cryptography\n"
+        + OLD
+        + "COPY --from=build /deps /var/task/\n"
+        + PUT
+        + CMD,
+    ),
+    "apt-get on lambci": certain(
+        "LAM621",
+        "FROM lambci/lambda:build-python3.8 AS build\nRUN apt-get update\n"
+        + PY
+        + "COPY --from=build /x /x\n"
+        + PUT
+        + CMD,
+        "yum",
+    ),
     "another machine": likely(
         "LAM626",
         PY
