@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
+from threading import Lock
 
 from lamina.decide.append import (
     AppendPlan,
@@ -95,13 +96,32 @@ class AppendedImage:
     content: EarlierImage
 
 
-def append(request: AppendRequest, registry: Registry) -> AppendedImage:
+class Packer:
+    """Packs layers, each once: images may copy the same folder. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._of_layer: dict[tuple[tuple[LayerEntry, ...], str], Lock] = {}
+        self._packed: dict[tuple[tuple[LayerEntry, ...], str], tuple[MadeLayer, bytes]] = {}
+
+    def pack(self, image: Image, layer: NewLayer) -> tuple[MadeLayer, bytes]:
+        """Return a layer of an image, and its bytes. Raises BuildError if a file changed."""
+        key = layer.entries, layer.chown
+        with self._lock:
+            lock = self._of_layer.setdefault(key, Lock())
+        with lock:
+            if key not in self._packed:
+                self._packed[key] = _pack(image, layer)
+            return self._packed[key]
+
+
+def append(request: AppendRequest, registry: Registry, packer: Packer) -> AppendedImage:
     """Push the new image under its content tag and return it.
 
     Raises BuildError if a file changed since it was hashed, and RegistryError.
     """
     image, plan = request.image, request.plan
-    packed = {at: _pack(image, layer) for at, layer in plan.layers.items()}
+    packed = {at: packer.pack(image, layer) for at, layer in plan.layers.items()}
     manifest, config = compose(
         plan,
         {at: made for at, (made, _) in packed.items()},
@@ -176,6 +196,7 @@ class Appender:
     ) -> None:
         self._registry = registry
         self._store = RegistryStore(registry)
+        self._packer = Packer()
         self._images = images
         self._found = found
         self._annotations = partial(image_annotations, revision=revision, static=static)
@@ -231,7 +252,7 @@ class Appender:
     def _push(self, request: AppendRequest) -> AppendedImage:
         """Push an image. Raises NeedsBuilderError if the registry has lost layers that it keeps."""
         try:
-            return append(request, self._registry)
+            return append(request, self._registry, self._packer)
         except UnansweredError:
             raise
         except RegistryError:  # a run at the same time may have pushed the same image, under an immutable tag
