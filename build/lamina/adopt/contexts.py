@@ -66,15 +66,15 @@ def _is_there(folder: Path, source: SourceFiles, path: str) -> bool:
         pattern = compile_wildcard(path[len(fixed) :].lstrip("/"), deep=source.parents)
     except PatternError:
         return True  # the plan reports it for any context
-    place = folder / fixed
+    start = folder / fixed
     depth = "*/" * path[len(fixed) :].lstrip("/").count("/") + "*"
-    return any(pattern.fullmatch(each.relative_to(place).as_posix()) for each in place.glob(depth))
+    return any(pattern.fullmatch(each.relative_to(start).as_posix()) for each in start.glob(depth))
 
 
-def _holds_something(place: Path) -> bool:
+def _holds_something(folder: Path) -> bool:
     """Whether the path is a file, or a folder with more than Dockerfiles and ignore files."""
-    if not place.is_dir():
-        return place.exists()
+    if not folder.is_dir():
+        return folder.exists()
     return any(
-        "dockerfile" not in each.name.lower() for each in place.iterdir() if each.name != ".dockerignore"
+        "dockerfile" not in each.name.lower() for each in folder.iterdir() if each.name != ".dockerignore"
     )

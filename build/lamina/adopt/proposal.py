@@ -116,8 +116,8 @@ def _functions_only(
     bases = match_bases(paths, [each for draft in drafts for each in draft.used]).made_by.values()
     kept = []
     for draft in drafts:
-        place = zipped.get(draft.dockerfile)
-        role = f"{place} takes its files for a zip file" if place else draft.role
+        program = zipped.get(draft.dockerfile)
+        role = f"{program} takes its files for a zip file" if program else draft.role
         if role is None or draft.deployed or draft.dockerfile in bases:
             kept.append(draft)
             continue

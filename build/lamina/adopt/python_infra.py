@@ -142,9 +142,9 @@ def _component(given: dict[str, object], path: str, root: Path) -> tuple[str, st
     if not isinstance(file, str) or not isinstance(context, str):
         return None
     for base in (posixpath.dirname(path), ""):
-        dockerfile, place = inside(base, file), inside(base, context)
-        if dockerfile and place and (root / dockerfile).is_file() and (root / place).is_dir():
-            return dockerfile, place
+        dockerfile, folder = inside(base, file), inside(base, context)
+        if dockerfile and folder and (root / dockerfile).is_file() and (root / folder).is_dir():
+            return dockerfile, folder
     return None
 
 

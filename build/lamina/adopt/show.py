@@ -94,7 +94,7 @@ def show_adoption(screen: Screen, found: Adoption) -> None:
         screen.say("to fix before a build:")
         screen.notes(found.findings)
     for each in found.installs:
-        where = ", ".join(f"{name} ({place})" for name, place in each.images.items())
+        where = ", ".join(f"{name} ({path})" for name, path in each.images.items())
         screen.say(f"installed by several images: {each.package}: {where}")
     if found.ignores:
         before, after = (sum(each.size for each in contexts) for contexts in _contexts(found.ignores))

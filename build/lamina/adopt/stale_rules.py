@@ -72,10 +72,10 @@ def _dangling(file: str, rules: Ignore, readers: tuple[Reader, ...]) -> Iterator
     for rule in rules.rules:
         if not rule.negated or rule.source != file:
             continue
-        place = fixed_part(rule.pattern) if is_wildcard(rule.pattern) else rule.pattern.replace("\\", "")
-        if place and all(reader.files.entry(place) is None for reader in readers):
+        fixed = fixed_part(rule.pattern) if is_wildcard(rule.pattern) else rule.pattern.replace("\\", "")
+        if fixed and all(reader.files.entry(fixed) is None for reader in readers):
             yield Problem(
-                what=f"`{rule.text}` matches nothing: {shown(place)} does not exist",
+                what=f"`{rule.text}` matches nothing: {shown(fixed)} does not exist",
                 where=f"{file}:{rule.line}",
                 hint=_WRITE,
             )

@@ -229,9 +229,9 @@ class SourceBucket:
             if region == "us-east-1":  # S3 refuses it as a location
                 self._client.create_bucket(Bucket=self.name)
             else:
-                place = cast("BucketLocationConstraintType", region)
+                location = cast("BucketLocationConstraintType", region)
                 self._client.create_bucket(
-                    Bucket=self.name, CreateBucketConfiguration={"LocationConstraint": place}
+                    Bucket=self.name, CreateBucketConfiguration={"LocationConstraint": location}
                 )
 
     def rules(self) -> tuple[JsonTable, ...]:

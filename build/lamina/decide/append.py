@@ -290,10 +290,10 @@ def compose(
     ]
     numbers = [index for index, each in enumerate(history) if not each.get("empty_layer")]
     for at, layer in made.items():
-        place = len(layers) - plan.own + at
-        layers[place] = {"mediaType": OCI_LAYER, "digest": layer.digest, "size": layer.size}
-        diff_ids[place] = layer.diff_id
-        history[numbers[place]]["created"] = created
+        index = len(layers) - plan.own + at
+        layers[index] = {"mediaType": OCI_LAYER, "digest": layer.digest, "size": layer.size}
+        diff_ids[index] = layer.diff_id
+        history[numbers[index]]["created"] = created
     if plan.settings:
         history[len(history) - plan.settings.replaced :] = [
             {"created": created, "created_by": step, "comment": _COMMENT_OF_HISTORY, "empty_layer": True}

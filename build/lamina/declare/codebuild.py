@@ -124,10 +124,10 @@ def _fields(given: Entries) -> Entries:
 
 def _secrets(document: Document, given: Entries) -> Mapping[str, str]:
     secrets = document.strings(given.get("secrets", {}), TABLE, "secrets")
-    for name, place in secrets.items():
-        if not _PLACE.fullmatch(place.removeprefix(PARAMETER)):
+    for name, location in secrets.items():
+        if not _PLACE.fullmatch(location.removeprefix(PARAMETER)):
             document.problem(
-                f"{place!r} is not a location of the secret {name}",
+                f"{location!r} is not a location of the secret {name}",
                 where=document.where(TABLE, "secrets", name),
                 allowed=f"a name or ARN in Secrets Manager, or {PARAMETER}/name/in/parameter-store",
             )

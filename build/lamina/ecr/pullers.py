@@ -84,8 +84,8 @@ def let_in(policy: JsonTable | None, where: str) -> tuple[PullingAccount | OpenP
     for statement in map(as_table, one_or_more((policy or {}).get("Statement"))):
         if str(statement.get("Effect", "")).lower() != "allow" or not _pulls(statement):
             continue
-        place = f"statement {statement['Sid']} of {where}" if statement.get("Sid") else where
-        found |= dict.fromkeys(_principals(statement, place))
+        origin = f"statement {statement['Sid']} of {where}" if statement.get("Sid") else where
+        found |= dict.fromkeys(_principals(statement, origin))
     return tuple(found)
 
 

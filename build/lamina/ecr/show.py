@@ -16,15 +16,15 @@ def show_setup(screen: Screen, provision: Provision) -> None:
     """Show the changes as a table: the current value, the new one, and why."""
     screen.notes(provision.notes)
     caller = provision.caller
-    place = f"account {caller.registry}, {caller.region}"
+    registry = f"account {caller.registry}, {caller.region}"
     count = len(provision.resources)
     if not provision.changes:
-        screen.say(f"nothing to change: {count} resources in {place} are as they should be")
+        screen.say(f"nothing to change: {count} resources in {registry} are as they should be")
         return
     rows = ((each.resource, each.aspect, each.before, each.after, each.why) for each in provision.changes)
     screen.rows(("resource", "aspect", "is", "to be", "why"), rows, wide="to be")
     touched = len({each.resource for each in provision.changes})
-    screen.say(f"{len(provision.changes)} to change, in {touched} of {count} resources in {place}")
+    screen.say(f"{len(provision.changes)} to change, in {touched} of {count} resources in {registry}")
 
 
 def setup_documents(changes: Iterable[SettingChange]) -> list[JsonDocument]:

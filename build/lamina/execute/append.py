@@ -154,15 +154,15 @@ def _pack(image: Image, layer: NewLayer) -> tuple[MadeLayer, bytes]:
 
 def _content(image: Image, entry: LayerEntry) -> bytes:
     """Return the content of a file, or the target of a link, which must be what was hashed."""
-    place = f"{image.root('')}/{entry.source}"
+    path = f"{image.root('')}/{entry.source}"
     try:
         if entry.kind == "link":
-            found = os.fsencode(os.readlink(place))  # noqa: PTH115 - as stored, not normalised
+            found = os.fsencode(os.readlink(path))  # noqa: PTH115 - as stored, not normalised
         else:
-            with open(place, "rb") as file:  # noqa: PTH123 - a name of any bytes
+            with open(path, "rb") as file:  # noqa: PTH123 - a name of any bytes
                 found = file.read()
     except OSError as error:
-        raise BuildError.of(f"cannot be read: {error.strerror}", where=place, hint="run again") from None
+        raise BuildError.of(f"cannot be read: {error.strerror}", where=path, hint="run again") from None
     if hashlib.sha256(found).hexdigest() != entry.sha256:
         raise BuildError.of("changed while it was being read", where=entry.source, hint="run again")
     return found
@@ -266,10 +266,10 @@ class Appender:
 
     def _lost(self, request: AppendRequest) -> tuple[str, ...]:
         """Return the missing layers among those that an image takes from others."""
-        plan, place = request.plan, request.image.ref
+        plan, ref = request.plan, request.image.ref
         own = len(plan.before.layers) - plan.own
         kept = [each for at, each in enumerate(plan.before.layers, -own) if at not in plan.layers]
-        wanted = {place: _descriptors(kept[own:] if request.base else kept)}
+        wanted = {ref: _descriptors(kept[own:] if request.base else kept)}
         if request.base:
             wanted[request.base[0]] = _descriptors(request.base[1].layers)
         return tuple(digest for each in self._registry.lost(wanted).values() for digest in each)

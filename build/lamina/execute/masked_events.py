@@ -69,17 +69,17 @@ class MaskedEvents:
 
     def _log(self, log: VertexLog) -> VertexLog | None:
         """Return the complete lines of a log piece; None if there are none yet."""
-        place = (str(log.get("vertex", "")), int(log.get("stream") or 1))
+        stream = (str(log.get("vertex", "")), int(log.get("stream") or 1))
         try:
             piece = base64.b64decode(log.get("data") or "")
         except (binascii.Error, TypeError):
             return None
-        self._last[place] = log
-        return _piece(log, self._logs[place].feed(piece))
+        self._last[stream] = log
+        return _piece(log, self._logs[stream].feed(piece))
 
     def _rest(self, vertex: str) -> Iterator[VertexLog]:
-        for place in [each for each in self._logs if each[0] == vertex]:
-            if piece := _piece(self._last[place], self._logs.pop(place).close()):
+        for stream in [each for each in self._logs if each[0] == vertex]:
+            if piece := _piece(self._last[stream], self._logs.pop(stream).close()):
                 yield piece
 
 

@@ -130,11 +130,11 @@ def _of_tag(session: Session, ref: str) -> State:
         repository = Reference.parse(session.prefix + session.project.repository(name))
         if fingerprint is not None:
             return _parent(session, registry, repository, name, fingerprint)
-        place = repository.with_digest(ref) if _DIGEST.fullmatch(ref) else repository.with_tag(ref)
+        reference = repository.with_digest(ref) if _DIGEST.fullmatch(ref) else repository.with_tag(ref)
         inputs = read_inputs(session.project.state, name, ref) if ref.startswith(TAG_PREFIX) else None
         if inputs is None and registry is not None:
-            inputs = _pushed(session, registry, place, name)
-        return Known(inputs=inputs or _built_here(here, place, name))
+            inputs = _pushed(session, registry, reference, name)
+        return Known(inputs=inputs or _built_here(here, reference, name))
 
     return known
 
@@ -154,19 +154,19 @@ def _parent(
     return Known(inputs=inputs) if inputs else None
 
 
-def _built_here(session: Session, place: Reference, image: str) -> BuildInputs:
+def _built_here(session: Session, reference: Reference, image: str) -> BuildInputs:
     """Return the inputs of an image in the engine, which has its fingerprint but not its annotations.
 
     Raises ConfigError if its build inputs are not kept.
     """
     try:
-        fingerprint = session.engine_store.fingerprint(place)
+        fingerprint = session.engine_store.fingerprint(reference)
     except EngineError:
         fingerprint = None
     inputs = read_inputs(session.project.state, image, content_tag(fingerprint)) if fingerprint else None
     if inputs is None:
         raise ConfigError.of(
-            f"{place} was not built here, or not lately",
+            f"{reference} was not built here, or not lately",
             where=_FLAGS,
             allowed=f"images built in this checkout: the inputs of the last {KEPT_INPUTS} of each are kept",
             hint="name its registry (--registry), or a git revision",
@@ -174,11 +174,11 @@ def _built_here(session: Session, place: Reference, image: str) -> BuildInputs:
     return inputs
 
 
-def _pushed(session: Session, registry: Registry, place: Reference, image: str) -> BuildInputs:
+def _pushed(session: Session, registry: Registry, reference: Reference, image: str) -> BuildInputs:
     """Return the build inputs that a pushed image carries. Raises RegistryError if there are none."""
-    manifest = registry.manifest(place)
+    manifest = registry.manifest(reference)
     if manifest is None:
-        raise RegistryError.of(f"{place} is not in the registry", allowed=_OURS)
+        raise RegistryError.of(f"{reference} is not in the registry", allowed=_OURS)
     inputs = _carried(manifest)
     fingerprint = manifest.annotations.get(FINGERPRINT_KEY)
     if inputs is None and fingerprint:
@@ -188,16 +188,16 @@ def _pushed(session: Session, registry: Registry, place: Reference, image: str) 
     if manifest.is_index:
         listed = ", ".join(f"{name}: {each.digest}" for name, each in manifest.platforms.items())
         raise RegistryError.of(
-            f"{place} is an index, which carries no build inputs",
+            f"{reference} is an index, which carries no build inputs",
             allowed=listed or None,
-            hint=f"name one of them: {place.name}@<digest>",
+            hint=f"name one of them: {reference.name}@<digest>",
         )
     if fingerprint is None:
-        raise RegistryError.of(f"{place} carries no build inputs: Lamina did not build it", allowed=_OURS)
+        raise RegistryError.of(f"{reference} carries no build inputs: Lamina did not build it", allowed=_OURS)
     commit = manifest.annotations.get(REVISION, "<commit>")
     raise RegistryError.of(
-        f"{place} carries no build inputs that can be read: they are damaged, of another version of Lamina, "
-        f"or above {MOST_INPUTS // 1024} KiB and only in .lamina/bills where the image was built",
+        f"{reference} carries no build inputs that can be read: they are damaged, of another version of "
+        f"Lamina, or above {MOST_INPUTS // 1024} KiB and only in .lamina/bills where the image was built",
         hint=f"run why on that machine, or compare the commit it was built from: {commit}",
     )
 

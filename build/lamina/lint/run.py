@@ -146,16 +146,16 @@ class _RewriteDraft:
         """Return the project with its Dockerfiles read from the draft, under their usual names."""
         images = {}
         for index, (name, spec) in enumerate(self._project.images.items()):
-            place = self._folder / str(index) / spec.dockerfile.name
+            file = self._folder / str(index) / spec.dockerfile.name
             for end in ("", DOCKERIGNORE):
-                path, copy = spec.dockerfile_path + end, place.with_name(place.name + end)
+                path, copy = spec.dockerfile_path + end, file.with_name(file.name + end)
                 if path in self._texts:
                     write_atomic(copy, self._texts[path])
                 elif (self._project.root / path).is_file():
                     write_atomic(copy, (self._project.root / path).read_bytes())
                 else:
                     copy.unlink(missing_ok=True)
-            images[name] = replace(spec, dockerfile=place)
+            images[name] = replace(spec, dockerfile=file)
         return replace(self._project, images=images)
 
     def rewrites(self) -> tuple[Rewrite, ...]:

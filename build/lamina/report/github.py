@@ -65,10 +65,10 @@ class GitHub:
     def _file(self, path: str) -> str | None:
         """Return a path of the project relative to the checked-out repository; None if it is not a file."""
         for folder in (self._here, *self._here.parents):
-            place = folder / path
-            if place.is_file():
-                inside = place.is_relative_to(self._top)
-                return (place.relative_to(self._top) if inside else place).as_posix()
+            file = folder / path
+            if file.is_file():
+                inside = file.is_relative_to(self._top)
+                return (file.relative_to(self._top) if inside else file).as_posix()
             if folder == self._top:
                 return None
         return None

@@ -237,8 +237,10 @@ def parse_madison(text: str) -> tuple[PackageCandidate, ...]:
     candidates: list[PackageCandidate] = []
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.split("|")]
-        if len(cells) == 3 and len(place := cells[2].split()) >= 2:
-            candidates.append(PackageCandidate(name=cells[0], version=cells[1], suite=place[1].split("/")[0]))
+        if len(cells) == 3 and len(source := cells[2].split()) >= 2:
+            candidates.append(
+                PackageCandidate(name=cells[0], version=cells[1], suite=source[1].split("/")[0])
+            )
     return tuple(candidates)
 
 
