@@ -18,6 +18,7 @@ _REPORT = re.compile(rf"^REPORT RequestId: .*?\tDuration: {_NUMBER} ms\tBilled D
 _TIMED_OUT = "Task timed out after "
 _EMULATORS = re.compile(r"\(rapid\)|^(?:START|END|REPORT) RequestId: |\tLAMBDA_WARNING: ")
 """Log lines written by the emulator and the runtime client, not by the function."""
+_ENDED = re.compile(r'\(rapid\) Init failed (?:InvokeID=\S* )?error="?(.*?)"?(?: InvokeID=\S*)?$', re.M)
 _LAST_LINES = 40
 """Lines of a log in which a cause is looked for."""
 NO_ANSWER = "NoAnswer"
@@ -128,7 +129,9 @@ def _read(raw: RawResponse) -> tuple[Json, Failure | None]:
             trace=tuple(trace.splitlines()),
         )
     if raw.status >= 300:
-        words = raw.body.strip() or "the runtime ended before it was ready"
+        ended = _ENDED.search(raw.log)
+        why = f": {ended[1]}" if ended else ""
+        words = raw.body.strip() or f"the runtime ended before it was ready{why}"
         return None, Failure(type=NO_ANSWER, message=f"{words} (HTTP {raw.status})")
     return payload, None
 

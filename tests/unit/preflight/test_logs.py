@@ -76,6 +76,23 @@ def test_a_function_that_writes_nothing_itself_is_explained_by_the_emulator() ->
     )
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '(rapid) Init failed error="fork/exec /run.sh: permission denied"',
+        "(rapid) Init failed error=fork/exec /run.sh: permission denied InvokeID=",
+        "(rapid) Init failed InvokeID= error=fork/exec /run.sh: permission denied",
+    ],
+)
+def test_a_runtime_that_ends_says_why(line: str) -> None:
+    failure = judge(RawResponse(status=502, log=f"START RequestId: 1\n{line}\nmore\n"), memory=128).failure
+
+    assert failure is not None
+    assert failure.message == (
+        "the runtime ended before it was ready: fork/exec /run.sh: permission denied (HTTP 502)"
+    )
+
+
 def test_an_error_that_no_rule_explains_has_no_advice() -> None:
     body = json.dumps({"errorType": "ValueError", "errorMessage": "no good"})
 
