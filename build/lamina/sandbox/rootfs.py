@@ -164,9 +164,12 @@ def _install_client(runner: Runner, prefix: Prefix, root: Path, python: str) -> 
 
 
 def _compile(runner: Runner, root: Path, python: str) -> None:
-    """Compile Python files by hash, not by time, else every `RUN pip install` would write them again."""
+    """Compile Python files by hash, not by time, else every `RUN pip install` would write them again.
+
+    ``-B``: the compiler must not first write by time what it imports itself, and then leave that as it is.
+    """
     folders = (f"/usr/lib/python{python}", "/usr/lib/python3/dist-packages", f"/usr/local/lib/python{python}")
-    argv = ("python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", *folders)
+    argv = ("python3", "-B", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", *folders)
     clean_environment = ("env", "-i", "PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "PYTHONHASHSEED=0")
     _must(runner, Command(argv=("chroot", str(root), *clean_environment, *argv)))
 

@@ -29,7 +29,7 @@ _WORKDIR = "/var/task"
 _ENTRYPOINT = ("/lambda-entrypoint.sh",)
 # The inputs of the image besides its packages. Increase the number when the build changes.
 _RECIPE = {
-    "number": 1,
+    "number": 2,
     "include": list(INCLUDE),
     "client": CLIENT,
     "environment": _ENVIRONMENT,
