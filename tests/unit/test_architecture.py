@@ -70,7 +70,7 @@ ALLOWED = {
 CHEAP = {"__future__"}
 """What importing the package may import: whoever imports any part of it waits for that."""
 LONGEST = 400
-MOST_ANY = 60
+MOST_ANY = 50
 """Mentions of `Any`, imports included. A document gets its type where it enters: a TypedDict, or `Json`."""
 LAZY = {
     "boto3": ("registries/", "aws/"),
