@@ -29,6 +29,15 @@ def install(session: nox.Session, *groups: str) -> None:
     session.install("--editable", ".", *nox.project.dependency_groups(PROJECT, *groups))
 
 
+def run_pytest(session: nox.Session, *words: str) -> None:
+    """Run pytest beside other sessions: in a folder of its own, for pytest tidies those of earlier runs.
+
+    Not below the repository, whose configuration the tests would find.
+    """
+    with tempfile.TemporaryDirectory(prefix=f"lamina-{session.name}-") as folder:
+        session.run("pytest", *(session.posargs or words), env={"PYTEST_DEBUG_TEMPROOT": folder})
+
+
 SPREAD = ("--numprocesses=4", "--dist=loadfile", "--no-loadscope-reorder", "--durations=12")
 """Four processes on two cores, with an engine each: tests of engines wait as much as they compute.
 
@@ -49,8 +58,7 @@ def integration(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """Run the unit tests and the sample's own, in one process: each of four would import all of them."""
     install(session, "tests", "samples")
-    session.create_tmp()  # sessions run side by side, and pytest tidies the folders of earlier runs
-    session.run("pytest", *(session.posargs or ("tests/unit", "receipts")))
+    run_pytest(session, "tests/unit", "receipts")
 
 
 @nox.session
@@ -64,8 +72,7 @@ def nightly(session: nox.Session) -> None:
 def handoff(session: nox.Session) -> None:
     """Run programs of Pulumi's real SDK on mocks. Separate: the SDK is 170 MB with its own gRPC."""
     install(session, "pulumi")
-    session.create_tmp()  # sessions run side by side, and pytest tidies the folders of earlier runs
-    session.run("pytest", *(session.posargs or ("tests/handoff",)))
+    run_pytest(session, "tests/handoff")
 
 
 @nox.session

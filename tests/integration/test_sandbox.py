@@ -329,7 +329,8 @@ class TestStandIn:
         assert json.loads(labels.stdout) == {runtime.LABEL: stand_in.identity}
 
     def test_the_stand_in_contains_nothing_of_this_machine(self, stand_in: StandIn) -> None:
-        folder = cache_home() / f"stand-ins/python{PYTHON}-{stand_in.architecture}-1"
+        recipes = (cache_home() / "stand-ins").glob(f"python{PYTHON}-{stand_in.architecture}-*")
+        folder = max(recipes, key=lambda each: int(each.name.rpartition("-")[2]))
         host = str(urlsplit(machine_source().uri).hostname).encode()
         certificates = Path("/usr/local/share/ca-certificates").rglob("*.crt")
         own_certificates = [path.read_bytes().strip().splitlines()[1] for path in certificates]
