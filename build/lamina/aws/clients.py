@@ -59,7 +59,9 @@ class Access:
 def boto_clients(access: Access) -> Clients:
     """Return a function that makes each boto3 client once.
 
-    Clients use AWS' standard retry mode with five attempts; `INVOKING` and `PUBLIC` make one.
+    Clients use AWS' standard retry mode with five attempts; `INVOKING` and `PUBLIC` make one. Their exception
+    classes are made with them: botocore makes them at the first use, and two threads that are first would
+    make two sets, of which ``except client.exceptions.X`` knows only one.
     """
     lock = threading.RLock()
     made: dict[str, BaseClient] = {}
@@ -68,6 +70,7 @@ def boto_clients(access: Access) -> Clients:
         with lock:  # sessions are not thread-safe, clients are
             if service not in made:
                 made[service] = _client(access, service)
+                _ = made[service].exceptions
             return made[service]
 
     return client
