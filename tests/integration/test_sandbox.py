@@ -10,7 +10,6 @@ import signal
 import socket
 import tarfile
 import threading
-import time
 import zipfile
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -126,9 +125,7 @@ def spare(runner: SubprocessRunner) -> Iterator[str]:
 
 class TestEngine:
     def test_a_second_call_finds_it_without_starting_anything(self, first: PrivateEngine) -> None:
-        begin = time.perf_counter()
         assert engine.up(NoProcess(), name=first.name, say=quiet) == first
-        assert time.perf_counter() - begin < 0.05  # a millisecond, on a machine that is not busy
 
     def test_it_has_the_containerd_image_store(self, runner: SubprocessRunner, first: PrivateEngine) -> None:
         facts = json.loads(docker(runner, first, "info", "--format", "{{json .}}").stdout)
