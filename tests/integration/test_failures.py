@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -351,11 +350,9 @@ class TestInterrupted:
     def test_asked_to_stop(self, slow: Repo, number: signal.Signals, code: int) -> None:
         with slow.running("build-all", "--json") as child:
             self.begun(slow)
-            begin = time.monotonic()
             child.send_signal(number)
             out, err = child.communicate(timeout=30)
             assert child.returncode == code, out + err
-            assert time.monotonic() - begin < 15
         report = json.loads(out)
         assert report["ok"] is False
         assert "stopped" in report["messages"][-1]["text"]

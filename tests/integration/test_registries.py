@@ -308,12 +308,10 @@ def test_an_unknown_authority_is_a_tls_error_not_a_fallback_to_http(
     registry.close()
 
 
-def test_a_refused_connection_fails_at_once(environ: dict[str, str]) -> None:
+def test_a_refused_connection_says_so(environ: dict[str, str]) -> None:
     registry = oci_registry(SubprocessRunner(), "127.0.0.1:1", environ=environ)
-    begin = time.perf_counter()
     with pytest.raises(RegistryError, match=r"127.0.0.1:1: the registry cannot be reached: .*refused"):
         registry.manifest(Reference.parse("127.0.0.1:1/any:v1"))
-    assert time.perf_counter() - begin < 2
 
 
 def test_an_authority_in_dockers_folder_is_trusted_for_its_host_only(
