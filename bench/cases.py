@@ -19,6 +19,7 @@ WITH_MEMORY = (*WITHOUT_ENGINE, REAL)
 """Groups whose peak memory is measured, by one more run."""
 _LINKED = ("bake", "lamina")
 _ABSENT = {
+    EMPTY: "it needs a Docker engine",
     SCALE: "its functions install nothing, which is what this variant is about",
     ARM64: "its steps run on the base, which takes an emulator",
     PLAN: "only lamina plans without building",

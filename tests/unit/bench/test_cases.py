@@ -37,6 +37,13 @@ def test_nothing_named_is_everything() -> None:
     assert chosen.variants == ("before", "seed", "bake", "lamina")
 
 
+def test_every_variant_that_takes_no_part_in_a_case_has_a_reason() -> None:
+    absent = {(case, variant): reason for case, variant, reason in select([], []).absent}
+
+    assert absent["append-no-engine", "bake"] == "it needs a Docker engine"
+    assert all(absent.values())
+
+
 def test_quick_is_little_unless_more_is_named() -> None:
     quick = select([], [], quick=True)
     named = select(["branch"], ["seed"], quick=True)
