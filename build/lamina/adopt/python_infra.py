@@ -34,14 +34,16 @@ def read_python_infra(content: str, path: str, root: Path) -> Reading:
         return Reading(notes=(Problem(what=f"cannot be read as Python: {error}", where=f"{path}:{line}"),))
     found: list[Declared] = []
     notes: list[Problem] = []
-    assets = tuple(asset for call, _ in _calls(tree, None) if (asset := _zipped(call, path, root)))
+    assets: list[Asset] = []
     for call, function in _calls(tree, None):
+        if zipped := _zipped(call, path, root):
+            assets.append(zipped)
         made = _declared(call, function, path, root)
         if isinstance(made, Problem):
             notes.append(made)
         elif made is not None:
             found.append(made)
-    return Reading(declared=tuple(found), assets=assets, notes=tuple(notes))
+    return Reading(declared=tuple(found), assets=tuple(assets), notes=tuple(notes))
 
 
 def _calls(node: ast.AST, function: ast.Call | None) -> Iterator[tuple[ast.Call, ast.Call | None]]:

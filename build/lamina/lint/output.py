@@ -62,11 +62,11 @@ class FindingsOutput:
             for line in lines(shown):
                 screen.spans(line)
             screen.say(total_line(findings, hidden=len(findings) - len(shown)))
-        text = self._text(session, findings, shown, ok=ok)
         if self.file:
+            text = self._text(session, findings, shown, ok=ok)
             write_atomic(Path(self.file), screen.mask.hide(text))
         elif self.form in PROGRAMS:
-            screen.text(text)
+            screen.text(self._text(session, findings, shown, ok=ok))
         if self.json or (self.form == "json" and not self.file):
             screen.finish("lint", ok=ok, images=[], findings=finding_documents(findings))
 

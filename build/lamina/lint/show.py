@@ -10,10 +10,10 @@ from lamina.lint.findings import Finding, Severity
 from lamina.lint.rule import LintRule
 from lamina.report import figures
 from lamina.report.alike import group_alike, pattern
+from lamina.report.console import style_of
 from lamina.report.table import Cell, Span
 
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-_STYLE = {"error": "bold red", "warning": "yellow", "note": "dim"}
 _NAMED = 3
 
 
@@ -91,7 +91,7 @@ def _line(finding: Finding) -> Cell:
     fixable = " [*]" if finding.fix else ""
     return (
         Span(f"{finding.where}:{finding.column}: "),
-        Span(f"{finding.rule} {finding.severity}", _STYLE[finding.severity]),
+        Span(f"{finding.rule} {finding.severity}", style_of(finding.severity)),
         Span(f": {finding.message}{fixable}"),
     )
 

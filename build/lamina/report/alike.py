@@ -32,5 +32,7 @@ def group_alike(items: Iterable[Item], cause: Callable[[Item], object]) -> list[
     groups: dict[object, list[Item]] = {}
     for item in items:
         groups.setdefault(cause(item) or object(), []).append(item)
-    parts = ([group] if len(group) > _FEW else [[each] for each in group] for group in groups.values())
-    return [group for groups_of_one in parts for group in groups_of_one]
+    shown: list[list[Item]] = []
+    for group in groups.values():
+        shown += [group] if len(group) > _FEW else ([each] for each in group)
+    return shown

@@ -309,7 +309,12 @@ def _is_on(env: Mapping[str, str], name: str) -> bool:
 
 def styled(word: str) -> Cell:
     """Return a word (an action, a verdict, a severity) in its colour."""
-    return cell(word, _STYLE.get(word, ""))
+    return cell(word, style_of(word))
+
+
+def style_of(word: str) -> str:
+    """Return the colour of a word in rich's style; empty for a word that has none."""
+    return _STYLE.get(word, "")
 
 
 def shown_reasons(reasons: tuple[str, ...]) -> str:

@@ -192,8 +192,8 @@ def test_a_lock_that_may_be_read_otherwise_is_sent_whole(
 
 def test_an_absolute_target_counts_if_it_is_the_working_folder(workspace: Repo, tmp_path: Path) -> None:
     path = "dockerfiles/ingest/Dockerfile"
-    workspace.edit(path, "RUN pip", "WORKDIR /work\nRUN pip")
-    workspace.edit(path, ",target=uv.lock", ",target=/work/uv.lock")
+    workspace.edit(path, "RUN pip", "WORKDIR /srv\nRUN pip")
+    workspace.edit(path, ",target=uv.lock", ",target=/srv/uv.lock")
 
     assert lock_of(workspace, tmp_path / "stages") != WHOLE
 
