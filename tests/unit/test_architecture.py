@@ -299,7 +299,7 @@ def loaded_with(start: str) -> set[str]:
         found = (
             each.module.split(".") for each in imports(PACKAGE / name) if each.at_top and not each.typing
         )
-        paths = ("/".join(parts[1:end]) for parts in found if parts[0] == "lamina" for end in (3, 2))
+        paths = ("/".join(parts[1:end]) for parts in found if parts[0] == "lamina" for end in (4, 3, 2))
         files = {path for each in paths for path in (f"{each}.py", f"{each}/__init__.py")}
         waiting += [each for each in files - seen if (PACKAGE / each).is_file()]
     return seen
@@ -308,7 +308,11 @@ def loaded_with(start: str) -> set[str]:
 @pytest.mark.parametrize(
     ("start", "needed", "unwanted"),
     [
-        ("tasks/commands.py", {"tasks/flags.py"}, ("declare/", "flow/", "report/", "tasks/images.py")),
+        (
+            "tasks/commands.py",
+            {"tasks/flags.py", "tasks/table/every_day.py"},
+            ("declare/", "flow/", "report/", "tasks/images.py"),
+        ),
         (
             "tasks/collection.py",
             {"tasks/frame.py", "report/console.py"},

@@ -1,4 +1,4 @@
-"""A command of `lamina`, its flags and exit codes, as values; `lamina.tasks.commands` has the table."""
+"""A command of `lamina`, its flags and exit codes, as values; `lamina.tasks.table` has those there are."""
 
 from __future__ import annotations
 

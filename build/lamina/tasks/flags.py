@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from lamina.tasks.command import Flag
+from lamina.tasks.command import Flag, switch
 
 # fmt: off
 _SHARED = (
@@ -62,3 +63,27 @@ _SHARED = (
 )
 # fmt: on
 FLAGS: Mapping[str, Flag] = {flag.name: flag for flag in _SHARED}
+
+
+def flags(*chosen: str | Flag) -> tuple[Flag, ...]:
+    """Return flags of the table by name, and those of one command as they are."""
+    return tuple(FLAGS[each] if isinstance(each, str) else each for each in chosen)
+
+
+def images_flag(help: str) -> Flag:  # noqa: A002
+    """Return the flag of images with another help."""
+    return replace(FLAGS["image"], help=help)
+
+
+def image_flag(help: str) -> Flag:  # noqa: A002
+    """Return the flag of a command that needs one image."""
+    return Flag(name="image", positional=True, help=help)
+
+
+BUILD = flags(
+    *("image", "registry", "push", "create", "platform", "stack", "builder", "static", "force", "refresh"),
+    *("jobs", "reproducible", "keep-going", "allow-stand-in", "append", "cache", "cache-read-only"),
+    *("provenance", "sbom", "sbom-generator", "stall", "json", "plain"),
+)
+LIVE = ("registry", "stack", "platform", "static", "json")
+DRY_RUN = switch("dry-run", "show what would change, and change nothing")

@@ -8,8 +8,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from lamina.tasks.command import CliCommand, Flag
-from lamina.tasks.commands import COMMANDS
-from lamina.tasks.groups import EVERY_DAY, GROUPS
+from lamina.tasks.commands import GROUPS
 
 _WIDTH = 80
 _INDENT, _GAP = "  ", 3
@@ -53,17 +52,18 @@ def command_list(*, everything: bool = False) -> str:
         everything: Whether all have a line.
     """
     if everything:
-        return "".join(f"{title}:\n\n{_summaries(names)}" for title, names in GROUPS.items())
-    others = ((title, ", ".join(names)) for title, names in GROUPS.items() if title != EVERY_DAY)
+        return "".join(f"{title}:\n\n{_summaries(group)}" for title, group in GROUPS.items())
+    (usual, first), *rest = GROUPS.items()
+    others = ((title, ", ".join(each.name for each in group)) for title, group in rest)
     return (
-        f"{EVERY_DAY}:\n\n{_summaries(GROUPS[EVERY_DAY])}"
+        f"{usual}:\n\n{_summaries(first)}"
         f"Also:\n\n{_columns(others)}"
         "lamina --help COMMAND shows the flags of a command; lamina --list --all has a line about each.\n\n"
     )
 
 
-def _summaries(names: Iterable[str]) -> str:
-    return _columns((name, COMMANDS[name].summary) for name in names)
+def _summaries(group: Iterable[CliCommand]) -> str:
+    return _columns((each.name, each.summary) for each in group)
 
 
 def command_help(command: CliCommand) -> str:

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Iterator
 
 from lamina.tasks.command import CliCommand
-from lamina.tasks.commands import COMMANDS
-from lamina.tasks.groups import GROUPS
+from lamina.tasks.commands import GROUPS
 
 _HEAD = """# Commands
 
@@ -39,9 +38,9 @@ With `--json` standard output is one object (`schema`, `command`, `ok`, `images`
 def commands_page() -> str:
     """Return the page as Markdown: commands in groups, each with its flags."""
     parts = [_HEAD]
-    for title, names in GROUPS.items():
+    for title, commands in GROUPS.items():
         parts.append(f"\n## {title}\n")
-        parts += (part for name in names for part in _command(COMMANDS[name]))
+        parts += (part for each in commands for part in _command(each))
     return "".join(parts)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from lamina.flow.session import Session
 from lamina.report.inits import keep_inits, keep_opened, last_inits
 from lamina.smoke.show import measured_runs, opened_by_image, show_smoke, smoke_documents
-from lamina.tasks.commands import SMOKE_MEMORY, SMOKE_TIMEOUT
+from lamina.tasks.table.every_day import SMOKE_MEMORY, SMOKE_TIMEOUT
 
 
 def smoke(

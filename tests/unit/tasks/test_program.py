@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from lamina.tasks.commands import COMMANDS
-from lamina.tasks.groups import GROUPS
+from lamina.tasks.commands import COMMANDS, GROUPS
 
 from ..conftest import Repo
 from .conftest import Command
@@ -74,7 +73,7 @@ def test_help_is_printed(
 def test_every_command_is_in_one_group_and_in_the_full_list(
     lamina: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    grouped = [name for names in GROUPS.values() for name in names]
+    grouped = [each.name for group in GROUPS.values() for each in group]
     assert sorted(grouped) == sorted(COMMANDS)
 
     assert lamina("--list", "--all") == 0

@@ -1,0 +1,1 @@
+"""The table of commands: one module for each group, by what one is doing."""

@@ -1,0 +1,83 @@
+"""AWS: what acts on AWS."""
+
+from __future__ import annotations
+
+from lamina.tasks.command import NOT_EMPTY, CliCommand, number, switch, text
+from lamina.tasks.flags import DRY_RUN, LIVE, flags
+
+DEPLOY_TIMEOUT = 300
+"""Seconds."""
+
+# fmt: off
+AWS: tuple[CliCommand, ...] = (
+    CliCommand(
+        name="login", runs="registry:login",
+        help="Log in to ECR with a token that docker and buildx use too; elsewhere check docker's own "
+             "credentials.",
+        flags=flags("registry", "json"),
+    ),
+    CliCommand(
+        name="deploy", runs="live:deploy",
+        help="Update functions to the pushed digests; functions that already run them are left alone.",
+        flags=flags(
+            "image", DRY_RUN,
+            text("alias", "publish a version of each changed function and move this alias to it, of all "
+                          "functions or of none"),
+            switch("publish", "publish a version of each changed function"),
+            switch("smoke", "call each deployed function with its event.json; if one call fails, no alias "
+                            "moves"),
+            switch("take-over", "also deploy to functions that run an image of another stack"),
+            number("timeout", DEPLOY_TIMEOUT,
+                   f"seconds the update of one function may take (default: {DEPLOY_TIMEOUT})"),
+            *LIVE,
+        ),
+    ),
+    CliCommand(
+        name="status", runs="live:status",
+        help="Show whether a change is live: compare what each function and alias runs with the worktree.",
+        flags=flags(
+            "image",
+            switch("check", f"exit {NOT_EMPTY} when calls reach anything but the worktree's images"),
+            switch("all", "also show the versions that no alias uses", field="every"),
+            *LIVE,
+        ),
+    ),
+    CliCommand(
+        name="gc", runs="registry:gc",
+        help="List the unused images of this stack, and why all others stay; with --apply, delete the unused "
+             "ones.",
+        flags=flags(
+            switch("apply", "delete; without it nothing is changed"),
+            text("keep-last", "how many of the newest images to keep in each repository"),
+            text("days", "keep images pushed within this many days"),
+            "registry", "stack", "json",
+        ),
+    ),
+    CliCommand(
+        name="ecr.setup", runs="registry:ecr_setup", flags=flags("registry", "stack", DRY_RUN, "json"),
+        help="Create the repositories of this stack in ECR and bring their settings up to date; idempotent.",
+    ),
+    CliCommand(
+        name="codebuild.setup", runs="codebuild:setup",
+        help="Create or update the projects and the bucket that builds on CodeBuild need.",
+        flags=flags(
+            "registry", "stack", "platform",
+            switch("dry-run", "print the changes and the roles' policies, and change nothing"),
+            "json",
+        ),
+    ),
+    CliCommand(
+        name="codebuild.build", runs="codebuild:build", fixed={"push": True},
+        help="Build every changed image on CodeBuild and push it: build-all --push without a local engine.",
+        flags=flags(
+            *("image", "registry", "create", "platform", "stack", "static", "force", "refresh", "jobs"),
+            *("reproducible", "cache", "cache-read-only"),
+            switch("wait", "wait for the build, confirm every digest and record it; --no-wait only starts "
+                           "the build", default=True),
+            switch("follow", "also print every line of the build's log"),
+            number("timeout", 0, "minutes the build may take (0: as configured)"),
+            "json", "plain",
+        ),
+    ),
+)
+# fmt: on

@@ -1,0 +1,84 @@
+"""Every day: what one does all day."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lamina.tasks.command import NOT_EMPTY, TABLE, CliCommand, Flag, number, repeated, switch, text
+from lamina.tasks.flags import BUILD, FLAGS, LIVE, flags, image_flag
+
+SMOKE_MEMORY, SMOKE_TIMEOUT = 1024, 30
+"""Default memory (MB) and timeout (seconds) of a function. Lambda's own defaults are 128 and 3."""
+
+# fmt: off
+EVERY_DAY: tuple[CliCommand, ...] = (
+    CliCommand(
+        name="plan", runs="images:plan", only_result=lambda given: given["format"] != TABLE,
+        help="Show which images would be built and why, and which problems stand in the way; build nothing.",
+        flags=flags(
+            *("image", "registry", "platform", "stack", "static", "force", "offline", "upstream"),
+            replace(FLAGS["json"], goes_to="command"),
+            switch("check", f"exit {NOT_EMPTY} when there is something to do"),
+            Flag(name="since", bare="auto",
+                 help="show which images changed since this commit instead, asking neither engine nor "
+                      "registry (without a value: since the branch began)"),
+            text("format", "table, markdown, matrix (of a job), github (outputs of a step) or paths "
+                           "(folders)", default=TABLE, field="form"),
+        ),
+    ),
+    CliCommand(
+        name="build", runs="images:build_all", flags=BUILD,
+        help="Build the named images that changed, and the bases they are missing; without names, all.",
+    ),
+    CliCommand(
+        name="why", runs="explain:why",
+        help="Show which inputs of an image changed between two states, down to the file that caused it.",
+        flags=flags(
+            image_flag("the image to explain"),
+            text("from", "the first state: last (built here), worktree, a git revision, a tag or digest, "
+                         "host/repository:tag", default="last", field="from_"),
+            text("to", "the second state, given in the same way", default="worktree"),
+            "registry", "stack", "json",
+        ),
+    ),
+    CliCommand(
+        name="watch", runs="run:watch",
+        help="Build the images that changed after every save, until Ctrl-C; with --smoke, test them too.",
+        flags=flags(
+            "image",
+            switch("smoke", "test each Lambda image that was built, as the task smoke does"),
+            *("registry", "push", "create", "platform", "stack", "builder", "static", "jobs"),
+            *("allow-stand-in", "cache", "cache-read-only", "stall", "plain"),
+        ),
+    ),
+    CliCommand(
+        name="smoke", runs="run:smoke",
+        help="Run the built Lambda images as Lambda would, each with an event, and report whether they "
+             "answer.",
+        flags=flags(
+            "image",
+            repeated("command", "run this CMD instead of the image's own (may be given several times)"),
+            repeated("env", "a variable for the functions, NAME=value (may be given several times)"),
+            text("event", "a JSON file (default: event.json beside the handler, else an empty object)"),
+            number("timeout", SMOKE_TIMEOUT, "seconds each function may take, its init included"),
+            number("memory", SMOKE_MEMORY, "memory of each function, in MB"),
+            switch("aws-credentials", "pass the environment's AWS credentials to the functions (default: "
+                                      "none)"),
+            switch("init", "explain init: its phases, slowest imports and bytecode, by starting the functions"
+                           " again", default=True),
+            *LIVE,
+        ),
+    ),
+    CliCommand(
+        name="size", runs="explain:size",
+        help="Show what an image consists of, by layer and package, against an earlier one, and what it may "
+             "not need.",
+        flags=flags(
+            image_flag("the image to measure"),
+            text("from", "the earlier image: a tag, a digest, host/repository:tag (default: the last one "
+                         "before)", default="", field="from_"),
+            *LIVE,
+        ),
+    ),
+)
+# fmt: on
