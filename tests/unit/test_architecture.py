@@ -23,7 +23,7 @@ CORE: dict[str, tuple[str, ...]] = {
     "identify": (*GROUND, "declare"),
     "preflight": (*GROUND, "declare", "identify"),
     "decide": (*GROUND, "declare", "identify"),
-    "execute": (*GROUND, "provider", "registries", "declare", "identify", "decide"),
+    "execute": (*GROUND, "provider", "registries", "declare", "identify", "preflight", "decide"),
     "report": (*GROUND, "registries", "declare", "identify", "decide", "execute"),
     "flow": (
         *GROUND,

@@ -169,7 +169,7 @@ def _suffix(path: str) -> str:
     """Return ``foo`` for ``Dockerfile.foo`` and ``foo.Dockerfile``, else an empty text."""
     name = path.rpartition("/")[2]
     head, _, tail = name.partition(".")
-    return slug(tail if head == "Dockerfile" else name.rpartition(".")[0] if tail else "")
+    return slug(tail if head in {"Dockerfile", "dockerfile"} else name.rpartition(".")[0] if tail else "")
 
 
 def _last(path: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lamina.adopt.cdk_typescript import read_cdk_typescript
@@ -25,7 +25,7 @@ _SKIPPED = frozenset(
     }
 )
 _TESTS = frozenset({"test", "tests"})
-_DOCKERFILE = re.compile(r"Dockerfile(?:\.(?!dockerignore$)[^/]+)?|[^/]+\.[Dd]ockerfile")
+_DOCKERFILE = re.compile(r"[Dd]ockerfile(?:\.(?!dockerignore$)[^/]+)?|[^/]+\.[Dd]ockerfile")
 _BACKUP = re.compile(r".*(?:~|\.(?:orig|bak|swp|md|txt|j2|tmpl|template))")
 _SAM = re.compile(r"(?:.*[-_.])?(?:template|sam)(?:[-_.].*)?\.ya?ml")
 _SERVERLESS = re.compile(r"serverless(?:[-_.].*)?\.ya?ml")
@@ -58,7 +58,7 @@ def survey(root: Path) -> RepositorySurvey:
     """Survey a repository; installed, vendored and generated folders are skipped."""
     paths = sorted(_files(root))
     readings = [each for path in paths if (each := _read(root, path)) is not None]
-    declared = _without_copies([each for reading in readings for each in reading.declared])
+    declared = _without_copies([_existing(each, root) for reading in readings for each in reading.declared])
     assets = tuple(each for reading in readings for each in reading.assets)
     notes = [note for reading in readings for note in reading.notes]
     named = {each.dockerfile for each in declared if each.deploys and (root / each.dockerfile).is_file()}
@@ -68,6 +68,7 @@ def survey(root: Path) -> RepositorySurvey:
         if each.deploys and each.dockerfile not in named
     )
     found = {path for path in paths if _is_dockerfile(path.rpartition("/")[2])}
+    found -= {path for path in found if _is_hidden(path, found)}
     tests = {path for path in found if not _TESTS.isdisjoint(path.split("/")[:-1])} - named
     odd = {path for path in found if shown(path) != path}
     notes += (Problem(what="skipped: it belongs to tests", where=shown(each)) for each in sorted(tests))
@@ -83,6 +84,15 @@ def survey(root: Path) -> RepositorySurvey:
     )
 
 
+def _existing(declared: Declared, root: Path) -> Declared:
+    """Return an image with its ``dockerfile`` if it has no ``Dockerfile``, as Docker does."""
+    folder, slash, name = declared.dockerfile.rpartition("/")
+    lower = f"{folder}{slash}dockerfile"
+    if name != "Dockerfile" or (root / declared.dockerfile).is_file() or not (root / lower).is_file():
+        return declared
+    return replace(declared, dockerfile=lower)
+
+
 def _without_copies(declared: list[Declared]) -> tuple[Declared, ...]:
     """Leave out what compose files say about an image that another file deploys, or that they name again."""
     deployed = {each.dockerfile for each in declared if each.deploys}
@@ -95,6 +105,12 @@ def _without_copies(declared: list[Declared]) -> tuple[Declared, ...]:
 
 def _is_dockerfile(name: str) -> bool:
     return _DOCKERFILE.fullmatch(name) is not None and _BACKUP.fullmatch(name) is None
+
+
+def _is_hidden(path: str, found: set[str]) -> bool:
+    """Whether Docker passes over a ``dockerfile``: it takes one only where there is no ``Dockerfile``."""
+    folder, slash, name = path.rpartition("/")
+    return name == "dockerfile" and f"{folder}{slash}Dockerfile" in found
 
 
 def _files(root: Path) -> Iterator[str]:

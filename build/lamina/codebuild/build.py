@@ -125,7 +125,8 @@ def _build(
     used = {name for image in built for name in outside.references.get(image, ())}
     stand_ins = {name: each.ref for name, each in outside.stand_ins.items() if name in used}
     project = session.project
-    ConfigError.check(unfit(settings, built, secrets=project.secrets, stand_ins=stand_ins))
+    agent = project.settings.ssh
+    ConfigError.check(unfit(settings, built, secrets=project.secrets, stand_ins=stand_ins, ssh=agent))
     caches = find_caches(session, built.values())
     session.screen.notes((*caches.notes, *notes(settings)))
     request = make_request(session, plan.found, decisions, (), outside, caches.images)

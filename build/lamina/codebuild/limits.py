@@ -29,6 +29,7 @@ def unfit(
     *,
     secrets: Iterable[Secret],
     stand_ins: Mapping[str, str],
+    ssh: bool = False,
 ) -> Iterator[Problem]:
     """Yield every problem that prevents the images from being built on CodeBuild.
 
@@ -37,6 +38,7 @@ def unfit(
         images: the images to build, by name.
         secrets: the project's secrets, read from local files.
         stand_ins: runtime used by one of the images -> its stand-in on this machine.
+        ssh: whether steps get this machine's SSH agent.
     """
     for name, ref in stand_ins.items():
         yield Problem(
@@ -47,6 +49,14 @@ def unfit(
     required = {secret.name for secret in secrets if not secret.optional} - settings.secrets.keys()
     for image in images.values():
         yield from _of_another_machine(image, images)
+        if ssh and image.node.recipe.ssh:
+            yield Problem(
+                what=f"{image.name} mounts an SSH agent (--mount=type=ssh), and CodeBuild has none",
+                where=image.node.spec.dockerfile_path,
+                hint="mount a deploy key instead (--mount=type=secret,id=<id>,target=/root/.ssh/id_ed25519) "
+                'and add <id> = "<its name in Secrets Manager>" to [tool.lamina.codebuild.secrets]; or build '
+                f"here: invoke build --image {image.name} --push",
+            )
         for name in sorted(required.intersection(image.node.recipe.secrets)):
             yield Problem(
                 what=f"{image.name} needs the secret {name}, which CodeBuild does not have: secret files "

@@ -143,14 +143,21 @@ def _problem(image: Image, steps: list[BakeStep], broken: Mapping[str, str], rep
     line = reported or _line(image, broken[image.name])
     path = image.node.spec.dockerfile_path
     immutable = any(_IMMUTABLE.search(part) for part in parts)
-    return Problem(
-        what="\n".join(parts),
-        where=f"{path}:{line}" if line else path,
-        hint=f"{image.ref} names another image for good: build without --force and --refresh to use it, or "
-        "delete it first"
+    hint = (
+        f"{image.ref} names another image for good: build without --force and --refresh to use it, or delete "
+        "it first"
         if immutable
-        else None,
+        else _advice(log)
     )
+    return Problem(what="\n".join(parts), where=f"{path}:{line}" if line else path, hint=hint)
+
+
+def _advice(log: list[str]) -> str | None:
+    """Return the next step of the rule that a step's last lines show; None if no rule is about them."""
+    from lamina.preflight.check import matching
+
+    rule = matching(log[-_LOG_LINES:], build=True)
+    return rule.next_step if rule else None
 
 
 def _line(image: Image, step: str) -> int | None:

@@ -111,9 +111,14 @@ def _faults(view: ImageView, active: Collection[str], today: datetime.date) -> I
     )
 
 
-def matching(lines: Iterable[str]) -> Rule | None:
-    """Return the rule whose effect the last lines of a log show; None if no rule is about them."""
+def matching(lines: Iterable[str], *, build: bool = False) -> Rule | None:
+    """Return the rule whose effect the last lines of a log show; None if no rule is about them.
+
+    build: Whether it is the log of a build, not of a function.
+    """
     texts = [*lines][::-1]
+    if build:
+        return _first_match(texts, {rule: rule.logs for rule in RULES if rule.in_builds})
     own = _first_match(texts, {rule: rule.logs for rule in RULES})
     return own or _first_match(texts, {rule: rule.general for rule in RULES})
 

@@ -38,7 +38,7 @@ _RESERVED = frozenset(
     }
 )
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
-_ENDS: Mapping[tuple[int, int], datetime.date] = {
+SUPPORT_ENDS: Mapping[tuple[int, int], datetime.date] = {
     (3, 6): datetime.date(2022, 7, 18),
     (3, 7): datetime.date(2023, 12, 4),
     (3, 8): datetime.date(2024, 10, 14),
@@ -123,15 +123,17 @@ def _python_path(view: ImageView) -> Iterator[Fault]:
 
 def support_faults(view: ImageView, today: datetime.date) -> Iterator[Fault]:
     """Yield a runtime whose support has ended, or ends soon."""
-    ends = _ENDS.get(view.base.python) if view.base.python and view.base.on_runtime else None
+    ends = SUPPORT_ENDS.get(view.base.python) if view.base.python and view.base.on_runtime else None
     if ends is None or ends - today > _SOON:
         return
     version = ".".join(map(str, view.base.python or ()))
+    age = (today - SUPPORT_READ).days
+    table = f"AWS's table of {SUPPORT_READ}, {age} days old"
     when = f"ended on {ends}" if ends <= today else f"ends on {ends}"
     yield view.fault(
         SUPPORT,
         line=view.image.node.recipe.chain[-1].stage.line,
-        message=f"Lambda's support for python{version} {when} (table of {SUPPORT_READ})",
+        message=f"Lambda's support for python{version} {when} ({table})",
         hint=f"build {view.name} FROM a newer runtime: {SUPPORT_SOURCE}",
         certainty="likely",
         unless="AWS has moved the date",

@@ -19,6 +19,7 @@ class Rule:
         logs: Regular expressions for the lines that Lambda or the build writes when the fault is in an image.
         general: Those of lines that have other causes as well: `logs` of any rule come first.
         advice: The next step when such a line is seen.
+        in_builds: Whether a build fails of it, and writes such a line.
     """
 
     id: str
@@ -28,6 +29,12 @@ class Rule:
     logs: tuple[str, ...] = ()
     general: tuple[str, ...] = ()
     advice: str = ""
+    in_builds: bool = False
+
+    @property
+    def next_step(self) -> str:
+        """Where the rule is explained, and the advice."""
+        return f"{self.id} {self.slug}, see {PAGE}: {self.advice}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

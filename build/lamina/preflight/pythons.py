@@ -23,6 +23,7 @@ VERSION = Rule(
         r"No interpreter found for Python|incompatible with the project's Python requirement",
     ),
     advice="build FROM an image of a Python that the project allows, or widen requires-python",
+    in_builds=True,
 )
 RULES = (VERSION,)
 _CLAUSE = re.compile(r"(\^|~=|~|===?|!=|<=?|>=?)?\s*v?(\d{1,3})(?:\.(\d{1,3}|\*))?((?:\.[\d*]+)*)")

@@ -23,6 +23,7 @@ LOST = Rule(
         r"[Ff]ailed to read from file `[^`]*`: No such file",
     ),
     advice="COPY the file that the requirements name to the same relative path, before the step",
+    in_builds=True,
 )
 MOVING = Rule(
     id="LAM624",

@@ -22,6 +22,7 @@ PROGRAM = Rule(
         r"error: command 'gcc' failed: No such file",
     ),
     advice="install the program first, with the package manager of the base image",
+    in_builds=True,
 )
 OPTION = Rule(
     id="LAM622",
@@ -34,6 +35,7 @@ OPTION = Rule(
         r'The option "--[\w-]+" does not exist',
     ),
     advice="use the option's counterpart, which the finding names",
+    in_builds=True,
 )
 KEY = Rule(
     id="LAM627",
@@ -42,6 +44,7 @@ KEY = Rule(
     why="git cannot log in, and a build cannot be asked",
     logs=(r"Permission denied \(publickey", r"Host key verification failed"),
     advice="RUN --mount=type=ssh with ssh = true in [tool.lamina], and ssh-keyscan for the host",
+    in_builds=True,
 )
 RULES = (PROGRAM, OPTION, KEY)
 _MANAGERS: Mapping[str, str] = {

@@ -29,6 +29,7 @@ LACKING = Rule(
         r"Failed to build `[\w.-]+==",
     ),
     advice="build FROM a runtime that the package has a wheel for, or lock a version that has one",
+    in_builds=True,
 )
 RULES = (LACKING,)
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}

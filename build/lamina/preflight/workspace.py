@@ -24,6 +24,7 @@ MEMBER = Rule(
         r"Failed to determine installation plan",
     ),
     advice="COPY the folder of each member before `uv sync`, or use --no-install-workspace",
+    in_builds=True,
 )
 RULES = (MEMBER,)
 _HAS_LOCAL = re.compile(rb'^source = \{ (?:editable|virtual|directory) = "(?!\.")', re.MULTILINE)

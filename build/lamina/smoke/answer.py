@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from lamina.json_data import Json
 from lamina.preflight.check import matching
-from lamina.preflight.fault import PAGE
 
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _INIT = re.compile(rf"INIT REPORT\(durationMs: {_NUMBER}\)")
@@ -109,7 +108,7 @@ def judge(raw: RawResponse, *, memory: int) -> Invocation:
 def _advice(log: str, failure: Failure) -> str | None:
     """Return the preflight rule that explains a failure, by the emulator's and the function's last lines."""
     rule = matching([*log.splitlines()[-_LAST_LINES:], *failure.trace, str(failure)])
-    return f"{rule.id} {rule.slug}, see {PAGE}: {rule.advice}" if rule and rule.advice else None
+    return rule.next_step if rule and rule.advice else None
 
 
 def _read(raw: RawResponse) -> tuple[Json, Failure | None]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lamina.declare.functions import Function
 from lamina.declare.machine import family, this_machine
 from lamina.errors import BuildError, ConfigError, Problem, SelectionError
 from lamina.execute.image_store import find_images
@@ -34,7 +35,7 @@ class SmokeOptions:
 
     Attributes:
         event: a file; by default the one next to the handler.
-        commands: replace each image's own CMD.
+        commands: replace those of each image, see `commands_of`.
         credentials: whether functions get the user's AWS credentials from the environment.
         explain: whether to measure what the init of a function consists of, in a second container.
     """
@@ -122,8 +123,8 @@ def _smoke(
     start = engine.start_of(ref)
     architecture = images[name].node.spec.platform.split("/")[1]
     program = emulator(session.runner, architecture, session.screen.say)
-    commands = tuple((each,) for each in options.commands) or (start.command,)
-    for command in commands:
+    declared = images[name].node.spec.functions
+    for command in commands_of(options.commands, declared, start.command):
         file = options.event or _beside(handler_file(images, name, command))
         event = _read_event(file)
         function = " ".join(command) or _NO_COMMAND
@@ -145,6 +146,14 @@ def _smoke(
             init=init,
             max_init=images[name].node.spec.max_init,
         )
+
+
+def commands_of(
+    given: Iterable[str], functions: Iterable[Function], own: tuple[str, ...]
+) -> tuple[tuple[str, ...], ...]:
+    """Return the commands to try: those given, else those of the image's functions, else its own CMD."""
+    asked = tuple((each,) for each in given)
+    return asked or tuple(dict.fromkeys(each.command or own for each in functions)) or (own,)
 
 
 def _shown(session: Session, file: Path) -> str:

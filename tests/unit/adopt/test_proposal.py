@@ -31,6 +31,22 @@ def notes(tree: Tree) -> list[str]:
     return [str(each).partition("\n")[0] for each in made(tree).notes]
 
 
+def test_a_lower_case_dockerfile_counts_where_there_is_no_other(tree: Tree) -> None:
+    """BuildKit's default name falls back to it: https://github.com/moby/moby/issues/10858."""
+    for path in ("api/dockerfile", "worker/dockerfile", "worker/Dockerfile", "jobs/dockerfile.nightly"):
+        tree.write(path, "FROM scratch\n")
+    tree.write("compose.yaml", "services:\n  api:\n    build: {context: api, args: {MODE: fast}}\n")
+
+    found = proposed(tree)
+
+    assert {name: each.dockerfile for name, each in found.items()} == {
+        "api": "api/dockerfile",
+        "nightly": "jobs/dockerfile.nightly",
+        "worker": "worker/Dockerfile",
+    }
+    assert found["api"].args == {"MODE": "fast"}
+
+
 def test_dockerfiles_are_found_under_all_their_names_and_not_where_others_put_theirs(tree: Tree) -> None:
     for path in (
         "Dockerfile",

@@ -37,6 +37,15 @@ def test_a_secret_has_to_be_where_the_build_is(app: Repo) -> None:
     assert needed_secrets(known, app.images().values()) == {"ca": "team/ca"}
 
 
+def test_codebuild_has_no_ssh_agent(app: Repo) -> None:
+    app.image("app", f"FROM {RUNTIME}", "RUN --mount=type=ssh pip install git+ssh://git@host/lib")
+    (problem,) = told(app, ssh=True)
+
+    assert "app mounts an SSH agent (--mount=type=ssh), and CodeBuild has none" in problem
+    assert "invoke build --image app --push" in problem
+    assert told(app) == []
+
+
 def test_a_base_is_built_by_the_same_machine(receipts: Repo) -> None:
     receipts.config('[tool.lamina.images.lambda-embedding]\nplatform = "linux/riscv64"\n')
     receipts.flags = {}

@@ -757,3 +757,22 @@ def test_the_output_of_steps_is_kept_without_the_secrets_of_the_run(linked: Repo
     outcome = run(shop, order_of(linked, D), tmp_path / "run", mask=Mask(["hunter2hunter2"]))
     assert "it said ***" in outcome.problems[0].what
     assert "hunter2" not in (tmp_path / "run/events-1.jsonl").read_text()
+
+
+def test_the_last_lines_of_a_failed_step_name_the_rule_with_the_next_step(
+    linked: Repo, tmp_path: Path
+) -> None:
+    written = base64.b64encode(b"collecting\n/bin/sh: line 1: yum: command not found\n").decode()
+    step = failure(f"{D} 1/1", "RUN yum install -y gcc", "exit code: 127")
+    shop = Shop(turns=[lambda _: [step]])
+    stream = shop.stream
+
+    def write(command: Command, on_line: Callable[[str], None], **_: Any) -> Completed:
+        done = stream(command, on_line)
+        on_line(json.dumps({"logs": [{"vertex": step["name"], "stream": 2, "data": written}]}))
+        return done
+
+    shop.stream = write  # type: ignore[method-assign]
+    (problem,) = run(shop, order_of(linked, D), tmp_path / "run").problems
+
+    assert (problem.hint or "").startswith("LAM621 missing-program, see docs/preflight.md: install")

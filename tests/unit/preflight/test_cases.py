@@ -11,6 +11,7 @@ from lamina.decide.unrunnable import unrunnable
 from lamina.errors import ConfigError, Problem
 from lamina.identify.runnable import check_runnable, lay_out_images
 from lamina.preflight.check import RULES, check_images
+from lamina.preflight.environment import SUPPORT_ENDS, SUPPORT_READ, SUPPORT_SOURCE
 from preflight_cases import CASES, Case
 
 from ..conftest import Repo
@@ -69,7 +70,11 @@ def test_every_rule_has_a_tree_that_breaks_it() -> None:
 
 @pytest.mark.parametrize(
     ("day", "said"),
-    [("2025-12-16", "ended on 2025-12-15"), ("2025-10-01", "ends on 2025-12-15"), ("2025-06-01", "")],
+    [
+        ("2025-12-16", "ended on 2025-12-15 (AWS's table of 2025-12-01, 15 days old)"),
+        ("2025-12-05", "ends on 2025-12-15 (AWS's table of 2025-12-01, 4 days old)"),
+        ("2025-06-01", ""),
+    ],
 )
 def test_a_runtime_is_reported_before_its_support_ends(repo: Repo, day: str, said: str) -> None:
     repo.image("fn", "FROM public.ecr.aws/lambda/python:3.9", "COPY app.py ./", 'CMD ["app.handler"]')
@@ -81,6 +86,15 @@ def test_a_runtime_is_reported_before_its_support_ends(repo: Repo, day: str, sai
     faults = check_images(images, layouts, found, today=datetime.date.fromisoformat(day))["fn"]
 
     assert [said in each.message for each in faults if each.rule == "LAM615"] == ([True] if said else [])
+
+
+def test_the_table_of_runtimes_is_in_order_and_says_of_when_it_is() -> None:
+    days = [*SUPPORT_ENDS.values()]
+
+    assert [*SUPPORT_ENDS] == sorted(SUPPORT_ENDS)
+    assert days == sorted(days)
+    assert SUPPORT_SOURCE.startswith("https://docs.aws.amazon.com/lambda/")
+    assert SUPPORT_READ.isoformat() == "2025-12-01", "set it to the day on which the page was read again"
 
 
 def test_a_certain_fault_names_the_fact_that_would_prove_it_wrong(repo: Repo) -> None:

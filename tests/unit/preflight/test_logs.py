@@ -103,3 +103,11 @@ def test_every_rule_has_a_section_in_the_docs() -> None:
     sections = re.findall(r"^### (LAM\d+) ([\w-]+)$", PAGE.read_text("utf-8"), re.MULTILINE)
 
     assert sections == [(rule.id, rule.slug) for rule in RULES]
+
+
+def test_a_build_is_not_explained_by_what_happens_to_functions() -> None:
+    """A test that a step runs writes such lines too, and what to do is different there."""
+    lines = ["exec /bin/sh: exec format error", "SyntaxError: invalid syntax", "No module named 'app._core'"]
+
+    assert matching(lines, build=True) is None
+    assert matching(["ERROR: Could not open requirements file: [Errno 2]", "exit code: 1"], build=True)

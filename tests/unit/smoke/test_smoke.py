@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from lamina.declare.functions import Function
 from lamina.errors import ConfigError
-from lamina.smoke.smoke import conditions, with_credentials
+from lamina.smoke.smoke import commands_of, conditions, with_credentials
 
 KEYS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
 
@@ -46,3 +47,17 @@ def test_everything_that_is_wrong_with_a_size_is_said_at_once() -> None:
 def test_a_variable_has_a_name_and_a_value(variable: str) -> None:
     with pytest.raises(ConfigError, match="NAME=value"):
         conditions(memory=128, timeout=1, variables=(variable,), env={})
+
+
+def test_an_image_runs_once_for_each_command_of_its_functions() -> None:
+    own, batch = ("app.handler",), ("batch.handler",)
+    functions = [
+        Function(name="app"),
+        Function(name="batch", command=batch),
+        Function(name="batch-eu", command=batch),
+    ]
+
+    assert commands_of((), functions, own) == (own, batch)
+    assert commands_of((), functions[1:], own) == (batch,)
+    assert commands_of((), (), own) == (own,)
+    assert commands_of(("other.handler",), functions, own) == (("other.handler",),)

@@ -57,7 +57,7 @@ EVERY_DAY: tuple[CliCommand, ...] = (
              "answer.",
         flags=flags(
             "image",
-            repeated("command", "run this CMD instead of the image's own (may be given several times)"),
+            repeated("command", "run this CMD instead of those of the image (may be given several times)"),
             repeated("env", "a variable for the functions, NAME=value (may be given several times)"),
             text("event", "a JSON file (default: event.json beside the handler, else an empty object)"),
             number("timeout", SMOKE_TIMEOUT, "seconds each function may take, its init included"),
