@@ -368,6 +368,26 @@ _INSTALLS: dict[str, Case] = {
             "uv.lock": locked("odd", "1.0", "cp313-cp313-manylinux_2_17_x86_64", source=False),
         },
     ),
+    "a package without source whose wheels need a newer glibc": certain(
+        "LAM628",
+        OLD + UV + SYSTEM + SYNC + " --inexact\n" + PUT + CMD,
+        "odd==1.0 has no wheel for Python 3.11 and glibc 2.26 (x86_64)",
+        **{
+            "pyproject.toml": PROJECT,
+            "uv.lock": locked("odd", "1.0", "cp311-cp311-manylinux_2_28_x86_64", source=False),
+        },
+    ),
+    "the same, which a marker may leave out": likely(
+        "LAM628",
+        OLD + UV + SYSTEM + SYNC + " --inexact\n" + PUT + CMD,
+        "odd==1.0 has no wheel",
+        **{
+            "pyproject.toml": PROJECT,
+            "uv.lock": locked("odd", "1.0", "cp311-cp311-manylinux_2_28_x86_64", source=False).replace(
+                '{ name = "odd" }', '{ name = "odd", marker = "sys_platform == \'darwin\'" }'
+            ),
+        },
+    ),
     "right: a package that has a wheel": right(
         PY + UV + SYSTEM + SYNC + " --inexact\n" + PUT + CMD,
         **{
@@ -661,7 +681,24 @@ _PLACES: dict[str, Case] = {
         OLD + "COPY requirements.txt .\n" + INSTALL + PUT + CMD,
         **{"requirements.txt": "boto3==1.34.0\n", "app.py": "import boto3\n" + APP},
     ),
-    "an environment of another Python": likely(
+    "an environment of another Python, and a step": likely(
+        "LAM636",
+        "FROM python:3.13-slim AS build\n" + BUILT + PY + "RUN ./make\n" + SHIPPED + IN_VENV,
+        "/usr/local/bin/python3.13",
+        **{"pyproject.toml": PROJECT, "uv.lock": LOCK},
+    ),
+    "an environment of another Python, and a COPY of it": likely(
+        "LAM636",
+        "FROM python:3.13-slim AS build\n"
+        + BUILT
+        + PY
+        + "COPY --from=build /usr/local /usr/local\n"
+        + SHIPPED
+        + IN_VENV,
+        "/usr/local/bin/python3.13",
+        **{"pyproject.toml": PROJECT, "uv.lock": LOCK},
+    ),
+    "an environment of another Python": certain(
         "LAM636",
         "FROM python:3.13-slim AS build\n" + BUILT + PY + SHIPPED + IN_VENV,
         "/usr/local/bin/python3.13",
@@ -676,6 +713,12 @@ _PLACES: dict[str, Case] = {
         PY.replace("\n", " AS build\n") + BUILT.replace(" --no-install-project", "") + PY + SHIPPED + ON_PATH,
         "is installed as a path to /app",
         **EDITABLE,
+    ),
+    "an editable project that the function imports": certain(
+        "LAM637",
+        PY.replace("\n", " AS build\n") + BUILT.replace(" --no-install-project", "") + PY + SHIPPED + ON_PATH,
+        "app.py imports lib, which fails",
+        **{**EDITABLE, "app.py": "import lib\n" + APP},
     ),
     "right: an editable project with its source": right(
         PY.replace("\n", " AS build\n")

@@ -153,6 +153,17 @@ class UvLock:
             if len(self._named[self._package(index).name]) == 1
         }
 
+    def without_markers(self, selection: Selection) -> frozenset[str]:
+        """Return the names that a selection installs on every system: no edge to them has a marker."""
+        found: set[int] = set()
+        todo = list(self._roots(selection))
+        while todo:
+            if (index := todo.pop()) not in found:
+                found.add(index)
+                edges = self._package(index).data.get("dependencies", ())
+                todo += (end for end, extra in self._ends(each for each in edges if "marker" not in each))
+        return frozenset(self._package(index).name for index in found)
+
     def all_pinned(self) -> tuple[str, ...]:
         """Return everything that the lock pins from elsewhere, as requirements."""
         return self._requirements(range(len(self._blocks)))

@@ -110,9 +110,23 @@ def _interpreter(view: ImageView, step: RunView, shipped: _Shipped) -> Iterator[
         message=f"{shipped.place} has a link to {there}/python{version} of {step.base.name}, "
         f"which {view.base.name} does not have",
         hint=f"make the environment in a stage FROM {view.base.name}",
-        certainty="likely",
-        unless=f"another step puts {there}/python{version} there",
+        certainty="certain" if here != there and not _may_bring(view, there) else "likely",
+        unless=f"{view.base.name} has a Python in {there}"
+        if here != there
+        else f"another step puts {there}/python{version} there",
     )
+
+
+def _may_bring(view: ImageView, folder: str) -> bool:
+    """Whether a step or a COPY of the image may put files into a folder."""
+    if any(each.in_image for each in view.runs):
+        return True
+    copies = (each for each in view.image.node.recipe.instructions if each.name in {"COPY", "ADD"})
+    for copy in copies:
+        target = posixpath.normpath(posixpath.join(view.layout.workdir, copy.words[-1]))
+        if "$" in target or f"{folder}/".startswith(f"{target.rstrip('/')}/") or target.startswith(folder):
+            return True
+    return False
 
 
 def _editable(view: ImageView, step: RunView, shipped: _Shipped) -> Iterator[Fault]:
@@ -124,17 +138,30 @@ def _editable(view: ImageView, step: RunView, shipped: _Shipped) -> Iterator[Fau
             continue
         packages = _packages(step, source)
         inside = {posixpath.basename(posixpath.dirname(place)) for place in view.layout.files}
-        if not packages or packages <= inside:
+        missing = packages - inside
+        if not missing:
             continue
+        imported = _imported(view, missing) if not view.layout.gaps else None
         yield view.fault(
             EDITABLE,
             line=shipped.copy.line,
-            message=f"{name} is installed as a path to {source}, which is not in {view.name}: importing "
-            f"{min(packages - inside)} fails",
+            message=f"{name} is installed as a path to {source}, which is not in {view.name}: "
+            + (f"{imported}, which fails" if imported else f"importing {min(missing)} fails"),
             hint=f"uv sync --no-editable, or COPY the source to {source}",
-            certainty="likely",
-            unless="another step copies the source there",
+            certainty="certain" if imported and not any(each.in_image for each in view.runs) else "likely",
+            unless=f"the function finds {min(missing)} elsewhere"
+            if imported
+            else "another step copies the source there",
         )
+
+
+def _imported(view: ImageView, packages: set[str]) -> str | None:
+    """Say which module of the function always imports one of the packages; None if it is not certain."""
+    for each in view.reached.values():
+        for needed in each.certain_imports if each.certain else ():
+            if needed.module.partition(".")[0] in packages:
+                return f"{view.shown(each.origin)} imports {needed.module}"
+    return None
 
 
 def _editable_projects(view: ImageView, step: RunView, shipped: _Shipped) -> Iterator[tuple[str, str]]:

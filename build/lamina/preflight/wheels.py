@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from lamina.declare.lockfile import UV_LOCK
 from lamina.declare.machine import family
-from lamina.declare.uv_lock import Selection, UnusualLockError, read_uv_lock
+from lamina.declare.uv_lock import Selection, UnusualLockError, UvLock, read_uv_lock
 from lamina.preflight.bases import Base
 from lamina.preflight.compiled import COMPILED
 from lamina.preflight.fault import Fault, Rule
@@ -42,11 +42,25 @@ Version = tuple[int, int]
 
 def locked_archives(view: ImageView, step: RunView) -> Mapping[str, tuple[str, ...]]:
     """Return what ``uv sync`` of a step installs, and the archives of each: empty if it is not known."""
+    lock, selection = _locked(view, step)
+    return lock.archives(selection) if lock is not None else {}
+
+
+def _always(view: ImageView, step: RunView) -> frozenset[str]:
+    """Return the names of what ``uv sync`` of a step installs on every system."""
+    lock, selection = _locked(view, step)
+    if lock is None or "--no-install-package" in step.text or step.set("UV_NO_INSTALL_PACKAGE"):
+        return frozenset()
+    return lock.without_markers(selection)
+
+
+def _locked(view: ImageView, step: RunView) -> tuple[UvLock | None, Selection]:
+    """Return the lock that ``uv sync`` of a step reads, None if it is not known, and what it installs."""
     origin = step.sees.files.get(f"{step.sees.workdir.rstrip('/')}/{UV_LOCK}")
     if origin is None or _OTHER_CHOICE.search(f"{step.before}\n{step.text}"):
-        return {}
+        return None, Selection()
     if view.stages[step.stage].stage.platform is not None:
-        return {}
+        return None, Selection()
     words = step.text.split()
     members = {after for word, after in pairwise(words) if word == "--package"}
     members |= {word.partition("=")[2] for word in words if word.startswith("--package=")}
@@ -55,9 +69,11 @@ def locked_archives(view: ImageView, step: RunView) -> Mapping[str, tuple[str, .
         members=frozenset(members), groups="none" if plain else "all", extras="--all-extras" in words
     )
     try:
-        return read_uv_lock((view.content(origin) or b"").decode("utf-8")).archives(selection)
+        lock = read_uv_lock((view.content(origin) or b"").decode("utf-8"))
+        lock.archives(selection)
     except (UnicodeDecodeError, UnusualLockError):
-        return {}
+        return None, selection
+    return lock, selection
 
 
 def machine_of(view: ImageView) -> str:
@@ -80,11 +96,16 @@ def _rank(wheel: str, base: Base, machine: str) -> Version | None:
     """Return how much a wheel is preferred on a base, by its C library; None if it does not fit."""
     if not wheel.endswith(".whl") or base.python is None:
         return None
-    pythons, abis, platforms = wheel.removesuffix(".whl").rsplit("-", 3)[1:]
+    pythons, abis, _ = wheel.removesuffix(".whl").rsplit("-", 3)[1:]
     if not any(_runs(each, abis, base.python) for each in pythons.split(".")):
         return None
-    found = [rank for each in platforms.split(".") if (rank := _library(each, base, machine)) is not None]
-    return max(found, default=None)
+    return max(_libraries(wheel, base, machine), default=None)
+
+
+def _libraries(wheel: str, base: Base, machine: str) -> list[Version]:
+    """Return the C libraries that a wheel is for, as far as a base has them."""
+    platforms = wheel.removesuffix(".whl").rpartition("-")[2].split(".")
+    return [found for each in platforms if (found := _library(each, base, machine)) is not None]
 
 
 def _runs(python: str, abis: str, version: Version) -> bool:
@@ -131,8 +152,11 @@ def _lacking(
         return
     has_source = len(wheels) < len(archives)
     compiles = _COMPILERS.search(f"{step.before}\n{step.text}") or not step.base.slim
-    if has_source and (compiles or pin.partition("==")[0] not in COMPILED):
+    name = pin.partition("==")[0]
+    if has_source and (compiles or name not in COMPILED):
         return
+    on_none = not any(_libraries(each, step.base, machine) for each in wheels)
+    sure = not has_source and on_none and name in _always(view, step)
     python = ".".join(map(str, step.base.python or ()))
     system = "musl" if step.base.system == "alpine" else "glibc " + ".".join(map(str, step.base.glibc or ()))
     effect = (
@@ -143,7 +167,7 @@ def _lacking(
         line=line,
         message=f"{pin} has no wheel for Python {python} and {system} ({machine}) of {step.base.name}: "
         + effect,
-        hint=f"lock a version of {pin.partition('==')[0]} that has one, or build FROM another runtime",
-        certainty="likely",
-        unless=f"a marker leaves {pin.partition('==')[0]} out",
+        hint=f"lock a version of {name} that has one, or build FROM another runtime",
+        certainty="certain" if sure else "likely",
+        unless=f"{step.base.name} has another C library" if sure else f"a marker leaves {name} out",
     )
