@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
@@ -67,6 +67,12 @@ def meant(word: str, known: Iterable[str], *, prefix: str = "") -> str:
     """Return "; did you mean …?" to append to a sentence; empty when no known word is similar."""
     near = nearest(word, known)
     return f"; {did_you_mean(prefix + near)}" if near else ""
+
+
+def unknown_format(form: str, known: Sequence[str], *, flag: str = "--format") -> Problem:
+    """Return the problem of a flag that names no output format."""
+    what = f"{form!r} is not a format{meant(form, known)}"
+    return Problem(what=what, where=flag, allowed=", ".join(known))
 
 
 class LaminaError(Exception):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from lamina.affected.image import AffectedImage, waves
 from lamina.affected.since import Affected
-from lamina.errors import ConfigError, meant
+from lamina.errors import ConfigError, unknown_format
 from lamina.json_data import JsonDocument
 from lamina.report import figures
 from lamina.report.console import Screen, shown_reasons, styled
@@ -21,8 +21,7 @@ def check_format(form: str, *, json: bool) -> None:
     """Raise ConfigError if there is no such format, or if JSON wants standard output as well."""
     known = (_TABLE, *FORMATS)
     if form not in known:
-        what = f"{form!r} is not a format{meant(form, known)}"
-        raise ConfigError.of(what, where="--format", allowed=", ".join(known))
+        raise ConfigError(unknown_format(form, known))
     if json and form != _TABLE:
         raise ConfigError.of(f"--json and --format {form} both want standard output", where="--json")
 

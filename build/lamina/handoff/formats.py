@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lamina.errors import ConfigError, Problem
+from lamina.errors import ConfigError, Problem, unknown_format
 from lamina.json_data import Json, JsonDocument
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def render(form: str, outputs: Iterable[ImageOutput]) -> str:
     Raises ConfigError if the format is unknown or, for ``env``, if two images have the same variable.
     """
     if form not in FORMATS:
-        raise ConfigError.of(f"{form!r} is not a format", where="--format", allowed=", ".join(FORMATS))
+        raise ConfigError(unknown_format(form, tuple(FORMATS)))
     return FORMATS[form](tuple(outputs))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lamina.errors import ConfigError, Problem, meant
+from lamina.errors import ConfigError, Problem, unknown_format
 from lamina.files import write_atomic
 from lamina.flow.session import Session
 from lamina.lint.findings import Finding
@@ -42,8 +42,7 @@ class FindingsOutput:
         """Raise ConfigError if there is no such format, or if two formats want standard output."""
         problems = []
         if self.form not in _FORMATS:
-            what = f"{self.form!r} is not a format{meant(self.form, _FORMATS)}"
-            problems.append(Problem(what=what, where="--output-format", allowed=", ".join(_FORMATS)))
+            problems.append(unknown_format(self.form, _FORMATS, flag="--output-format"))
         elif self.json and self.form not in {"full", "json"} and not self.file:
             what = f"--json and --output-format {self.form} both want standard output"
             problems.append(Problem(what=what, where="--json", hint="name a file: --output-file FILE"))
