@@ -66,6 +66,13 @@ def test_help_needs_the_standard_library_alone(tmp_path: Path, words: tuple[str,
     assert loaded(tmp_path, *words) == set()
 
 
+def test_init_reads_terraform_by_a_library_only_if_there_is_some(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    (tmp_path / "main.tf").write_text('resource "aws_s3_bucket" "files" {}\n')
+
+    assert loaded(tmp_path, "init").isdisjoint({"hcl2", "lark", "regex"})
+
+
 def test_a_plan_needs_the_parser_of_dockerfiles_alone(tmp_path: Path) -> None:
     copy_sample(tmp_path)
 

@@ -79,6 +79,8 @@ LAZY = {
     "jinja2": ("report/page.py",),
     "watchfiles": ("smoke/file_events.py",),
     "rich": ("report/rich_console.py", "report/live.py", "report/streams.py", "report/table.py"),
+    "hcl2": ("adopt/hcl.py",),
+    "lark": ("adopt/hcl.py",),
     "yaml": ("adopt/yaml_files.py",),
 }
 """Slow to import: package -> where it may be used, and even there not at the top of the module."""

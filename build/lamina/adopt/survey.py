@@ -14,6 +14,7 @@ from lamina.adopt.declared import Asset, Declared, Reading
 from lamina.adopt.python_infra import read_python_infra
 from lamina.adopt.sam import read_sam
 from lamina.adopt.serverless import read_serverless
+from lamina.adopt.terraform import read_terraform, terraform_folders
 from lamina.errors import Problem
 from lamina.identify.tree import shown
 
@@ -32,6 +33,7 @@ _SERVERLESS = re.compile(r"serverless(?:[-_.].*)?\.ya?ml")
 _COMPOSE = re.compile(r"(?:docker-)?compose(?:[-_.].*)?\.ya?ml")
 _TYPESCRIPT = re.compile(r".*(?<!\.d)\.tsx?")
 _IS_SAM = "AWS::Serverless"
+_TERRAFORM = (".tf", ".auto.tfvars", "terraform.tfvars")
 _MOST_BYTES = 1_000_000
 _MAKES_IMAGES = re.compile(
     "DockerImage|DockerBuild|from_image_asset|from(?:Image|AssetI)|pulumi_docker|docker_build"
@@ -58,6 +60,7 @@ def survey(root: Path) -> RepositorySurvey:
     """Survey a repository; installed, vendored and generated folders are skipped."""
     paths = sorted(_files(root))
     readings = [each for path in paths if (each := _read(root, path)) is not None]
+    readings.append(_terraform(root, paths))
     declared = _without_copies([_existing(each, root) for reading in readings for each in reading.declared])
     assets = tuple(each for reading in readings for each in reading.assets)
     notes = [note for reading in readings for note in reading.notes]
@@ -91,6 +94,26 @@ def _existing(declared: Declared, root: Path) -> Declared:
     if name != "Dockerfile" or (root / declared.dockerfile).is_file() or not (root / lower).is_file():
         return declared
     return replace(declared, dockerfile=lower)
+
+
+def _terraform(root: Path, paths: list[str]) -> Reading:
+    """Read Terraform modules, whose files belong together."""
+    named = [path for path in paths if path.endswith(_TERRAFORM)]
+    texts = {path: text for path in named if isinstance(text := _text(root / path), str)}
+    folders = terraform_folders(texts)
+    return read_terraform(
+        {path: text for path, text in texts.items() if path.rpartition("/")[0] in folders}, root
+    )
+
+
+def _text(file: Path) -> str | OSError | UnicodeDecodeError | None:
+    """Return a file's text; None if it is too large, and the error if it cannot be read."""
+    try:
+        if not file.is_file() or file.stat().st_size > _MOST_BYTES:
+            return None
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        return error
 
 
 def _without_copies(declared: list[Declared]) -> tuple[Declared, ...]:
@@ -131,14 +154,13 @@ def _read(root: Path, path: str) -> Reading | None:
     is_typescript = _TYPESCRIPT.fullmatch(name) is not None
     if not (is_yaml or is_typescript or name.endswith(".py")):
         return None
-    try:
-        if not file.is_file() or file.stat().st_size > _MOST_BYTES:
-            return None
-        text = file.read_text("utf-8")
-    except UnicodeDecodeError:
+    text = _text(file)
+    if isinstance(text, UnicodeDecodeError):
         return Reading(notes=(Problem(what="not UTF-8", where=path),)) if is_yaml else None
-    except OSError as error:
-        return Reading(notes=(Problem(what=f"cannot be read: {error.strerror}", where=path),))
+    if isinstance(text, OSError):
+        return Reading(notes=(Problem(what=f"cannot be read: {text.strerror}", where=path),))
+    if text is None:
+        return None
     if _SERVERLESS.fullmatch(name):
         return read_serverless(text, path)
     if _COMPOSE.fullmatch(name):

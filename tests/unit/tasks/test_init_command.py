@@ -145,3 +145,32 @@ def test_a_file_with_settings_gets_the_text_that_was_shown(
     toml = json.loads(capsys.readouterr().out)["toml"]
     assert (repo.root / "pyproject.toml").read_text() == f"[tool.lamina]\nstack = 'prod'\n\n{toml}\n"
     assert tomllib.loads(toml)["tool"]["lamina"]["images"]["embed"]["platform"] == "linux/arm64"
+
+
+LAYOUTS: dict[str, dict[str, list[str]]] = {
+    "layout-sam": {"ingest": ["ingest"], "notify": []},
+    "layout-shared": {
+        "shared-base": [],
+        "receipts-worker": [f"receipts-{{stack}}-{name}" for name in ("resize", "label", "thumbnail")],
+    },
+    "layout-terraform": {"labels": ["{stack}-labels"], "resize": [], "thumbnail": ["thumbnail"]},
+    "layout-cdk-typescript": {"invoices": [], "orders": ["shop-orders"]},
+    "layout-few-lambdas": {"mailer": []},
+}
+"""Layout -> its images, with their functions."""
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_each_layout_is_planned_and_linted_as_init_writes_it(
+    repo: Repo, lamina: Command, capsys: Capture, layout: str
+) -> None:
+    shutil.copytree(DATA / layout, repo.root, dirs_exist_ok=True)
+
+    assert lamina("init", "--write", "--json") == 0
+
+    document = json.loads(capsys.readouterr().out)
+    assert {each["name"]: each["functions"] for each in document["images"]} == LAYOUTS[layout]
+    assert document["findings"] == []
+    assert lamina("plan", "--offline") == 0
+    assert lamina("ignore", "--write") == 0
+    assert lamina("lint", "--fix") == 0

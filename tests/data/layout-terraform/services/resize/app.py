@@ -1,0 +1,5 @@
+from shared import size
+
+
+def handler(event, context):
+    return size(event)

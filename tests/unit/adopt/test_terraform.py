@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from lamina.adopt.declared import Declared
+from lamina.adopt.survey import survey
+from trees import Tree
+
+DATA = Path(__file__).parents[2] / "data"
+FUNCTION = """
+resource "aws_lambda_function" "worker" {{
+  function_name = {name}
+  package_type  = "Image"
+  image_uri     = {image}
+}}
+"""
+IMAGE = """
+resource "docker_image" "worker" {
+  name = "worker:latest"
+  build {
+    context = "../worker"
+  }
+}
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    tree = Tree(tmp_path)
+    tree.write("worker/Dockerfile", "FROM scratch\n")
+    return tree
+
+
+def declared(tree: Tree, *texts: str) -> tuple[Declared, ...]:
+    tree.write("infra/main.tf", "".join(texts))
+    return survey(tree.root).declared
+
+
+def test_images_are_found_through_resources_modules_and_modules_of_the_repository() -> None:
+    found = survey(DATA / "layout-terraform")
+
+    assert found.declared == (
+        Declared(
+            dockerfile="services/labels/Dockerfile",
+            context="services/labels",
+            functions=("{stack}-labels",),
+            platform="linux/arm64",
+            args={"STAGE": "prod"},
+            where="infra/main.tf:5",
+        ),
+        Declared(
+            dockerfile="services/resize/docker/lambda.Dockerfile",
+            context=".",
+            resources=("resize",),
+            platform="linux/arm64",
+            where="infra/main.tf:27",
+        ),
+        Declared(
+            dockerfile="services/thumbnail/Dockerfile",
+            context="services/thumbnail",
+            functions=("thumbnail",),
+            platform="linux/arm64",
+            where="infra/function/main.tf:5",
+        ),
+    )
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "functions", "resources"),
+    [
+        ('"shop-worker"', ("shop-worker",), ()),
+        ('"${var.stage}-worker"', ("{stack}-worker",), ()),
+        ('"worker-${terraform.workspace}"', ("worker-{stack}",), ()),
+        ("local.name", ("shop-local",), ()),
+        ("var.name", ("shop-default",), ()),
+        ('"${random_pet.this.id}-worker"', (), ("worker",)),
+        ("each.key", (), ("worker",)),
+        ('"not a name"', (), ("worker",)),
+    ],
+)
+def test_a_function_has_a_name_if_it_is_plain(
+    tree: Tree, name: str, functions: tuple[str, ...], resources: tuple[str, ...]
+) -> None:
+    more = 'locals {\n  name = "${var.shop}-local"\n}\nvariable "shop" {\n  default = "shop"\n}\n'
+    default = 'variable "name" {\n  default = "shop-default"\n}\n'
+
+    (found,) = declared(
+        tree, IMAGE, FUNCTION.format(name=name, image="docker_image.worker.name"), more, default
+    )
+
+    assert (found.functions, found.resources) == (functions, resources)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "docker_image.worker.image_id",
+        '"${docker_image.worker.name}"',
+        "docker_registry_image.worker.name",
+        '"${docker_registry_image.worker.name}@${docker_registry_image.worker.sha256_digest}"',
+        '"worker:1"',
+        "docker_image.worker[0].name",
+    ],
+)
+def test_a_function_runs_the_image_that_it_names(tree: Tree, image: str) -> None:
+    pushed = 'resource "docker_registry_image" "worker" {\n  name = docker_image.worker.name\n}\n'
+
+    (found,) = declared(tree, IMAGE, pushed, FUNCTION.format(name='"worker"', image=image))
+
+    assert (found.functions, found.platform, found.deploys) == (("worker",), "linux/amd64", True)
+
+
+def test_an_image_without_a_function_is_only_built(tree: Tree) -> None:
+    (found,) = declared(tree, IMAGE)
+
+    assert (found.dockerfile, found.deploys) == ("worker/Dockerfile", False)
+
+
+def test_a_path_may_be_given_by_terraform_tfvars(tree: Tree) -> None:
+    tree.write("infra/terraform.tfvars", 'folder = "../worker"\n')
+    variable = 'variable "folder" {\n  default = "elsewhere"\n}\n'
+
+    (found,) = declared(tree, variable, IMAGE.replace('"../worker"', "var.folder"))
+
+    assert found.context == "worker"
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (
+            IMAGE.replace('"../worker"', "data.external.x.result"),
+            "an image whose Dockerfile is not given by plain strings",
+        ),
+        (
+            IMAGE.replace("context", 'dockerfile = "Dockerfile.x"\n    context'),
+            "names worker/Dockerfile.x, which does not exist",
+        ),
+        (
+            FUNCTION.format(name='"worker"', image='"${aws_ecr_repository.w.repository_url}:1"'),
+            "function worker runs an image that no block of Terraform builds",
+        ),
+        ('resource "docker_image" {{{', "cannot be read as HCL"),
+    ],
+)
+def test_what_is_not_plain_is_a_note_with_its_line(tree: Tree, text: str, note: str) -> None:
+    tree.write("infra/main.tf", text)
+
+    (found,) = survey(tree.root).notes
+
+    assert found.what == note
+    assert found.where is not None
+    assert found.where.startswith("infra/main.tf:")
+
+
+def test_modules_that_call_each_other_end(tree: Tree) -> None:
+    tree.write("infra/main.tf", IMAGE + 'module "a" {\n  source = "./a"\n}\n')
+    tree.write("infra/a/main.tf", 'module "b" {\n  source = "../a"\n  x = var.x\n}\nvariable "x" {}\n')
+    tree.write("infra/loop.tf", "locals {\n  a = local.b\n  b = local.a\n}\n" + IMAGE.replace("worker", "a"))
+
+    assert [each.dockerfile for each in survey(tree.root).declared] == ["worker/Dockerfile"]
+
+
+def test_without_the_parser_a_note_says_how_to_get_it(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hcl2", None)
+    tree.write("infra/main.tf", IMAGE)
+    tree.write("infra/more.tf", IMAGE)
+
+    found = survey(tree.root)
+
+    assert [str(note) for note in found.notes] == [
+        "Terraform files are not read: python-hcl2 is not installed\n  next: pip install python-hcl2"
+    ]
+    assert found.dockerfiles == ("worker/Dockerfile",)
