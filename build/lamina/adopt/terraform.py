@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lamina.adopt.declared import Declared, Reading, first_inside
-from lamina.adopt.hcl import HclBlock, Expression, Template, read_blocks
+from lamina.adopt.hcl import Expression, HclBlock, Template, read_blocks
 from lamina.declare.machine import normal_platform
 from lamina.errors import Problem
 
