@@ -13,11 +13,11 @@ from lamina.process import Command, Completed, Runner
 from lamina.sandbox import engine as engines
 from lamina.sandbox import namespace, registry, runtime
 from lamina.sandbox.archive import ImageConfig, write_archive
-from lamina.sandbox.engine import PrivateEngine
 from lamina.sandbox.namespace import Traffic
 from lamina.sandbox.network import inside
 from lamina.sandbox.packages import machine_architecture
 from lamina.sandbox.registry import LocalRegistry
+from lamina.sandbox.running import PrivateEngine
 
 NAME = "bench"
 """The name of the engine, the registry and the namespace."""

@@ -18,6 +18,7 @@ from faults.project import Oracle
 from lamina.process import SubprocessRunner
 from lamina.sandbox import engine as sandbox_engine
 from lamina.sandbox import registry as sandbox_registry
+from lamina.sandbox import running as sandbox_running
 from lamina.sandbox.daemon import ServerFiles, strays
 
 
@@ -66,7 +67,7 @@ class Ground:
     def kill_engine(self, *, dockerd: bool, containerd: bool) -> None:
         """Kill one or both of the engine's daemons, as in a crash."""
         place = ServerFiles.of("engine", self.name)
-        running = sandbox_engine.status(self.runner, self.name)
+        running = sandbox_running.status(self.runner, self.name)
         if dockerd and running:
             _kill(running.pid)
         if containerd:

@@ -16,11 +16,10 @@ EPOCH = 315_532_800
 
 def write_atomic(file: Path, content: str | bytes, *, mode: int = 0o644) -> None:
     """Replace ``file`` atomically: readers see the old content or the new. Creates the parent folder."""
-    import tempfile  # most plans write nothing
-
     raw = content.encode("utf-8") if isinstance(content, str) else content
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    temporary = f"{file.parent}/.{file.name}.{os.urandom(8).hex()}"  # tempfile takes long to import
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(handle, "wb") as sink:
             sink.write(raw)

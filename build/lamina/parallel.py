@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")
@@ -19,19 +19,53 @@ def gather(work: Callable[[_Item], _Value], items: Iterable[_Item], *, threads: 
     wanted = list(items)
     if len(wanted) < 2 or threads < 2:
         return [work(item) for item in wanted]
-    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-
-    with ThreadPoolExecutor(min(threads, len(wanted)), thread_name_prefix="gather") as pool:
-        try:
-            calls = [pool.submit(work, item) for item in wanted]
-            wait(calls, return_when=FIRST_EXCEPTION)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-    failed = (call.exception() for call in calls if not call.cancelled())
-    for error in failed:
+    calls = _Calls(work, wanted)
+    calls.run(min(threads, len(wanted)))
+    for error in calls.errors:
         if error is not None:
             raise error
-    return [call.result() for call in calls]
+    return [value for each in calls.values for value in each]
+
+
+class _Calls(Generic[_Item, _Value]):
+    """Calls that threads take from one list. The pools of the standard library take longer to import.
+
+    values: of each call a list with its result. errors: of each call its error, if it had one.
+    """
+
+    def __init__(self, work: Callable[[_Item], _Value], items: list[_Item]) -> None:
+        self._work = work
+        self._items = items
+        self._waiting = iter(range(len(items)))  # taking the next number is atomic
+        self._stopped = False
+        self.values: list[list[_Value]] = [[] for _ in items]
+        self.errors: list[BaseException | None] = [None for _ in items]
+
+    def run(self, threads: int) -> None:
+        """Make the calls and wait for them. After Ctrl-C, wait for those that run, and raise it."""
+        from threading import Thread
+
+        started: list[Thread] = []
+        try:
+            for number in range(threads):
+                started.append(Thread(target=self._take, name=f"gather_{number}"))
+                started[-1].start()
+            for each in started:
+                each.join()
+        finally:
+            self._stopped = True
+            for each in started:
+                each.join()
+
+    def _take(self) -> None:
+        for number in self._waiting:
+            if self._stopped:
+                return
+            try:
+                self.values[number].append(self._work(self._items[number]))
+            except BaseException as error:
+                self.errors[number] = error
+                self._stopped = True
 
 
 def both(first: Callable[[], _Value], second: Callable[[], _Other]) -> tuple[_Value, _Other]:

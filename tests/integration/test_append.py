@@ -13,7 +13,7 @@ from projects import Repo
 from test_layer_differential import timeless
 
 from lamina.process import SubprocessRunner
-from lamina.sandbox import engine as sandbox
+from lamina.sandbox import running
 
 pytestmark = pytest.mark.engine
 
@@ -78,7 +78,7 @@ def test_appended_images_are_those_that_a_builder_makes(
     assert done.built == [BASE, LABEL, TINY]
     assert all(each["appended"] for each in done.json["images"])
     assert other.ok("build-all", "--push", "--json").built == []
-    assert sandbox.status(SubprocessRunner(), empty_engine) is None
+    assert running.status(SubprocessRunner(), empty_engine) is None
     other.ok("check")
 
     tags = done.images("tag")

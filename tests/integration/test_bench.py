@@ -16,7 +16,7 @@ from projects import ROOT
 
 import lamina
 from lamina.process import Command, SubprocessRunner
-from lamina.sandbox import engine, namespace, registry
+from lamina.sandbox import namespace, registry, running
 
 pytestmark = [pytest.mark.engine, pytest.mark.nightly]
 
@@ -41,7 +41,7 @@ def links() -> set[str]:
 
 def nothing_runs() -> bool:
     runner = SubprocessRunner()
-    return engine.status(runner, "bench") is None and registry.status(runner, "bench") is None
+    return running.status(runner, "bench") is None and registry.status(runner, "bench") is None
 
 
 def test_small_functions_are_measured_in_seconds_and_bytes(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from projects import Repo, wait_for
 from lamina.declare.machine import native_platform
 from lamina.identify.fingerprint import FINGERPRINT_KEY
 from lamina.process import SubprocessRunner
-from lamina.sandbox import engine as sandbox
+from lamina.sandbox import running
 
 pytestmark = pytest.mark.engine
 
@@ -177,7 +177,7 @@ def test_codebuild_gives_the_same_digests_as_a_local_build(
 ) -> None:
     done = build(away, "--reproducible")
     assert set(done.built) == ALL
-    assert sandbox.status(SubprocessRunner(), NO_ENGINE) is None
+    assert running.status(SubprocessRunner(), NO_ENGINE) is None
     for image in away.manifest["images"]:
         assert served.manifest(image["ref"])[2] == image["digest"] == done.images("digest")[image["image"]]
 

@@ -16,8 +16,8 @@ from doubles.served import INDEXES, MANIFEST, Served, assert_secret_nowhere, log
 from projects import Repo
 
 from lamina.process import SubprocessRunner
-from lamina.sandbox import engine as sandbox_engine
 from lamina.sandbox import registry as sandbox
+from lamina.sandbox import running as sandbox_running
 
 pytestmark = pytest.mark.engine
 
@@ -80,12 +80,12 @@ def test_a_second_machine_skips_everything_and_pulls_nothing(
     assert set(done.images().values()) == {"skipped"}
     assert done.images("digest") == first.images("digest")
     assert done.images("reasons")["lambda-tiny"][0].endswith(f"is in registry {served.address}")
-    assert sandbox_engine.status(SubprocessRunner(), empty_engine) is None
+    assert sandbox_running.status(SubprocessRunner(), empty_engine) is None
 
     other.append("src/handler.py", "# edited here\n")
     edited = other.ok("build-all", "--push", "--append", "never", "--json")
     assert edited.built == ["lambda-tiny"]
-    running = sandbox_engine.status(SubprocessRunner(), empty_engine)
+    running = sandbox_running.status(SubprocessRunner(), empty_engine)
     assert running is not None
     engine = TestEngine(host=running.host, docker=str(running.docker), buildx=(str(running.buildx),))
     assert engine.names() == set()
@@ -166,7 +166,7 @@ def test_tags_of_a_commit_are_put_on_without_pulling(there: Repo, served: Served
         repository = f"{image['name']}-{stack_of(there)}"
         expected = built.images("digest")[image["name"]]
         assert served.digest(repository, f"git-{commit}") == expected
-    assert sandbox_engine.status(SubprocessRunner(), empty_engine) is None
+    assert sandbox_running.status(SubprocessRunner(), empty_engine) is None
     there.append("src/handler.py", "# not committed\n")
     dirty = there.ok("tag", "--json")
     assert [tag for tags in dirty.images("tags").values() for tag in tags if tag.startswith("git-")] == []
@@ -281,7 +281,7 @@ def test_plan_asks_the_registry_and_starts_no_engine(there: Repo, served: Served
     assert plan.images() == {"base-dynamo": "skip", "base-label": "skip", "lambda-tiny": "build"}
     tag = plan.images("tag")["lambda-tiny"]
     assert plan.images("reasons")["lambda-tiny"] == [f"{tag} is not yet in registry {served.address}"]
-    assert sandbox_engine.status(SubprocessRunner(), empty_engine) is None
+    assert sandbox_running.status(SubprocessRunner(), empty_engine) is None
 
 
 def test_images_pushed_before_a_failure_are_recorded(there: Repo, served: Served) -> None:
@@ -352,7 +352,7 @@ def test_ecr_from_login_to_a_second_clone(
     other = ecr.clone(tmp_path / "second" / "clone", LAMINA_ENGINE=empty_engine)
     again = other.ok("build-all", "--push", "--json")
     assert set(again.images().values()) == {"skipped"}
-    assert sandbox_engine.status(SubprocessRunner(), empty_engine) is None
+    assert sandbox_running.status(SubprocessRunner(), empty_engine) is None
     assert front.calls.count("GetAuthorizationToken") == 1
 
     plain = ecr.ok("plan")

@@ -23,10 +23,10 @@ import pytest
 from lamina.errors import EngineError, RegistryError
 from lamina.files import cache_home
 from lamina.process import Command, Completed, Runner, SubprocessRunner
-from lamina.sandbox import engine, registry, runtime
+from lamina.sandbox import engine, registry, running, runtime
 from lamina.sandbox.daemon import ServerFiles
-from lamina.sandbox.engine import PrivateEngine
 from lamina.sandbox.packages import machine_architecture, machine_source
+from lamina.sandbox.running import PrivateEngine
 from lamina.sandbox.runtime import StandIn
 
 pytestmark = [
@@ -169,7 +169,7 @@ class TestEngine:
         assert not docker(runner, second, "image", "inspect", "only-in-first:1").ok
         assert docker(runner, first, "image", "inspect", "only-in-first:1").ok
         engine.down(runner, spare)
-        assert engine.status(runner, first.name) == first
+        assert running.status(runner, first.name) == first
 
     def test_racing_starts_make_one_engine(self, spare: str) -> None:
         found: list[PrivateEngine] = []
@@ -191,7 +191,7 @@ class TestEngine:
         one = engine.up(runner, name=spare, say=quiet)
         assert build(runner, one, "FROM scratch\nCOPY file /\n", tmp_path, "--tag=kept:1").ok
         engine.down(runner, spare)
-        assert engine.status(runner, spare) is None
+        assert running.status(runner, spare) is None
         two = engine.up(runner, name=spare, say=quiet)
         assert docker(runner, two, "image", "inspect", "kept:1").ok
         engine.down(runner, spare, purge=True)
@@ -224,7 +224,7 @@ class TestEngine:
         pid = int(docker(runner, killed, "inspect", "--format", "{{.State.Pid}}", "sleeper").stdout)
         os.kill(killed.pid, signal.SIGKILL)
         os.waitpid(killed.pid, 0)
-        assert engine.status(runner, spare) is None
+        assert running.status(runner, spare) is None
         again = engine.up(runner, name=spare, say=quiet)
         assert again.pid != killed.pid
         assert docker(runner, again, "ps", "--quiet").stdout == ""
@@ -248,7 +248,7 @@ class TestEngine:
             pidfile.write_text(str(os.getpid()))
         state = {"pid": os.getpid(), "netns": None, "docker": "/gone", "buildx": "/gone"}
         place.state.write_text(json.dumps(state))
-        assert engine.status(runner, spare) is None
+        assert running.status(runner, spare) is None
         started = engine.up(runner, name=spare, say=quiet)
         assert started.pid != os.getpid()
 

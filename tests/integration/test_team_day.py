@@ -17,7 +17,7 @@ from projects import Done, Repo
 
 from lamina.declare.machine import native_platform
 from lamina.process import SubprocessRunner
-from lamina.sandbox import engine as sandbox
+from lamina.sandbox import running
 
 pytestmark = [pytest.mark.engine, pytest.mark.nightly]
 
@@ -129,7 +129,7 @@ def test_a_day(
     third = colleague.ok("codebuild.build", "--json")
     assert set(third.built) == IMAGES
     evening = confirmed(third)
-    assert sandbox.status(SubprocessRunner(), empty_engine) is None
+    assert running.status(SubprocessRunner(), empty_engine) is None
     deployed = colleague.ok("deploy", "--alias", "live", "--json")
     assert functions(deployed, "status") == dict.fromkeys(FUNCTIONS, "updated")
     colleague.ok("status", "--check")

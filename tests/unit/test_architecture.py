@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -222,10 +223,11 @@ def test_a_session_is_told_nothing_after_it_was_made() -> None:
     assert [each for each in told if not each.startswith("registries/wire.py")] == []
 
 
-def test_one_module_makes_thread_pools() -> None:
-    users = {shown(file) for file in modules() for each in imports(file) if each.package == "concurrent"}
+def test_two_modules_start_threads() -> None:
+    pools = {shown(file) for file in modules() for each in imports(file) if each.package == "concurrent"}
+    starts = {shown(file) for file in modules() if re.search(r"\bThread\(", file.read_text("utf-8"))}
 
-    assert users == {"parallel.py"}
+    assert (pools, starts) == (set(), {"deploy/rollout.py", "parallel.py"})
 
 
 def test_one_module_prints() -> None:

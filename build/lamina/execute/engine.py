@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypedDict, cast
 
 from lamina.errors import EngineError, Problem
+from lamina.patterns import regex
 from lamina.process import Command, Runner
 from lamina.provider import EngineProvider, Say
 from lamina.registries.engine_socket import UNIX, EngineInfo, EngineSocket
@@ -26,7 +27,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _SNAPSHOTTER = "io.containerd.snapshotter.v1"
 _QUICK_SECONDS = 5
 _GET_DOCKER = "install Docker Engine 28 or newer with buildx: https://docs.docker.com/engine/install/"
-_VERSION = re.compile(r"v?(\d+)\.(\d+)")
+_VERSION = regex(r"v?(\d+)\.(\d+)")
 
 
 class _Node(TypedDict, total=False):
@@ -135,7 +136,7 @@ def _private(
 ) -> Engine:
     """Return the private engine of a name. silent: why the user's own engine does not answer."""
     running = provider.find_engine(runner, name, say=say)
-    reason = provider.unsupported()
+    reason = None if running else provider.unsupported()
     if running is None and start and reason is None:
         running = provider.start_engine(runner, name, say=say)
     if running is None:

@@ -1,4 +1,4 @@
-"""Image stores: a registry and the engine's own store, behind one interface."""
+"""Image stores: the interface, a registry, and two stores as one. `engine_store` has the engine's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import IO, Protocol
 
 from lamina.decide.acceptance import MOST_BYTES, ImageFacts, refusals, unpacked_size
@@ -21,8 +20,7 @@ from lamina.oci import OciConfig
 from lamina.parallel import gather
 from lamina.refs import Reference
 from lamina.registries.base import Descriptor, Manifest, Registry
-from lamina.registries.content import Content, open_archive
-from lamina.registries.local import LocalStore
+from lamina.registries.content import Content
 
 _PACKED = 10
 """An upper bound of the compression ratio of a layer."""
@@ -69,68 +67,6 @@ class ImageStore(Protocol):
     def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
         """Return index -> the one image it lists; references that are not such an index are left out."""
         ...
-
-
-class EngineStore:
-    """The engine's own image store."""
-
-    name = "the engine"
-
-    def __init__(self, store: LocalStore, containerd: bool) -> None:
-        self._store = store
-        self._containerd = containerd
-
-    def find(self, refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
-        """See `ImageStore.find`. Digests are of manifests; without the containerd store, image ids."""
-        found: dict[Reference, FoundImage] = {}
-        for ref, image in self._store.images(refs).items():
-            if image is not None:
-                digest = image.digest if self._containerd and image.digest else image.id
-                config = image.config if self._containerd else image.id
-                found[ref] = FoundImage(
-                    ref=ref,
-                    digest=digest,
-                    size=image.size,
-                    config=config,
-                    fingerprint=image.labels.get(FINGERPRINT_KEY),
-                )
-        return found
-
-    def retag(self, source: FoundImage, target: Reference) -> None:
-        """See `ImageStore.retag`."""
-        self._store.tag(source.ref, target)
-
-    def fingerprint(self, ref: Reference) -> str | None:
-        """See `ImageStore.fingerprint`."""
-        image = self._store.images([ref])[ref]
-        return image.labels.get(FINGERPRINT_KEY) if image else None
-
-    def examine(self, images: Mapping[str, FoundImage]) -> Mapping[str, FoundImage]:
-        """See `ImageStore.examine`. Returned unchanged: an engine has no images with missing layers."""
-        return images
-
-    def layers(self, found: FoundImage) -> tuple[tuple[str, int], ...]:
-        """See `ImageStore.layers`. Sizes are unpacked, as the engine stores them."""
-        return self._store.layers(found.ref)
-
-    def refusals(self, found: FoundImage, platform: str) -> tuple[str, ...]:
-        """See `ImageStore.refusals`. Always empty: Lambda gets only pushed images."""
-        del found, platform
-        return ()
-
-    def attested(self, indexes: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
-        """See `ImageStore.attested`. Always empty: only a push makes attestations."""
-        del indexes
-        return {}
-
-    @contextmanager
-    def open(self, found: FoundImage) -> Iterator[Content]:
-        """See `ImageStore.open`. The engine exports the whole image."""
-        with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
-            file = Path(folder) / "image.tar"
-            self._store.save(found.ref, file)
-            with open_archive(file) as content:
-                yield content
 
 
 class RegistryStore:

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from lamina.execute.installs import InstallLog
 from lamina.execute.solve_status import Vertex, VertexStatus
+from lamina.execute.spans import join_spans
 
 _NAME = re.compile(r"\[(?P<inside>[^\]]+)\] (?P<what>.*)", re.DOTALL)
 _COUNT = re.compile(r"(?:(?P<stage>\S+) +)?(?P<at>\d+)/(?P<of>\d+)$")
@@ -252,17 +253,6 @@ def _note_transfer(step: BakeStep, status: VertexStatus) -> None:
 def _is_cold(instructions: Iterable[BakeStep]) -> bool:
     work = [step for step in instructions if step.is_work]
     return bool(work) and all(step.ran for step in work)
-
-
-def join_spans(spans: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-    """Merge overlapping spans, in order of time."""
-    joined: list[tuple[float, float]] = []
-    for start, stop in sorted(spans):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], stop))
-        elif stop > start:
-            joined.append((start, stop))
-    return tuple(joined)
 
 
 def _seconds(timestamp: str | None) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
@@ -172,7 +171,7 @@ def make_ready(session: Session, outside: Externals) -> None:
 def name_run(purpose: str = "") -> str:
     """Return a unique name for a run; names sort by time. purpose: a suffix for runs that keep no image."""
     now = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    return "-".join(filter(None, (now, secrets.token_hex(3), purpose)))
+    return "-".join(filter(None, (now, os.urandom(3).hex(), purpose)))
 
 
 def make_request(

@@ -25,8 +25,9 @@ from lamina.report.console import Screen
 if TYPE_CHECKING:  # imported where they are used: most plans use no engine, and many no registry
     from lamina.execute.attest import Attestations
     from lamina.execute.engine import Builder, Engine
+    from lamina.execute.engine_store import EngineStore
     from lamina.execute.exchanges import StallRules
-    from lamina.execute.image_store import EngineStore, ImageStore
+    from lamina.execute.image_store import ImageStore
     from lamina.flow.docker_login import DockerLogin
     from lamina.identify.facts import Facts
     from lamina.preflight.kept import KeptChecks
@@ -358,7 +359,7 @@ class Session:
     @property
     def engine_store(self) -> EngineStore:
         """The engine's image store."""
-        from lamina.execute.image_store import EngineStore
+        from lamina.execute.engine_store import EngineStore
 
         return EngineStore(self.local_store, containerd=self.engine.containerd)
 

@@ -1,24 +1,23 @@
 """Questions to an engine over its unix socket, with the standard library.
 
 docker-py is the client for everything else. It takes longer to import than a command takes that builds
-nothing and only asks for its images.
+nothing and only asks for its images; so does `http.client`, which brings TLS and e-mail along.
 """
 
 from __future__ import annotations
 
 import json
 import socket
-from typing import TYPE_CHECKING, Any, TypedDict
+from collections.abc import Sequence
+from typing import Any, TypedDict
 
 from lamina.errors import EngineError
 from lamina.refs import Reference
 
-if TYPE_CHECKING:
-    from http.client import HTTPConnection
-
 UNIX = "unix://"
 START_HINT = "start it, or set DOCKER_HOST; try: docker info"
 _MISSING, _BAD = 404, 400
+_PIECE = 64 << 10
 
 
 class EngineInfo(TypedDict, total=False):
@@ -42,6 +41,12 @@ class ImageSettings(TypedDict, total=False):
     Labels: dict[str, str] | None
 
 
+class ImageLayers(TypedDict, total=False):
+    """The digests of an image's unpacked layers, lowest first."""
+
+    Layers: list[str] | None
+
+
 class ImageInspection(TypedDict, total=False):
     """An image: Docker Engine API, ``GET /images/{name}/json``. Descriptor: since API 1.48."""
 
@@ -53,6 +58,13 @@ class ImageInspection(TypedDict, total=False):
     Variant: str
     Size: int
     Config: ImageSettings | None
+    RootFS: ImageLayers | None
+
+
+class ImageStep(TypedDict, total=False):
+    """A step of an image's history: ``GET /images/{name}/history``, the last step first."""
+
+    Size: int
 
 
 class EngineSocket:
@@ -75,31 +87,47 @@ class EngineSocket:
         found: ImageInspection | None = self._get(f"/images/{ref}/json", f"inspect {ref}")
         return found
 
+    def history(self, ref: Reference) -> Sequence[ImageStep]:
+        """Return an image's history, empty if there is none. Shape: ``GET /images/{name}/history``."""
+        found: list[ImageStep] | None = self._get(f"/images/{ref}/history", f"inspect {ref}")
+        return found or []
+
     def _get(self, path: str, what: str) -> Any:
         """Return a document; None for one that is missing. what: the action, for errors."""
-        from http.client import HTTPException  # brings ssl and email along: commands that ask nothing wait
-
-        connection = self._connect()
         try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            found = json.loads(answer.read())
-        except (OSError, HTTPException, ValueError) as error:
+            status, reason, body = self._ask("GET", path)
+            found = json.loads(body)
+        except (OSError, ValueError) as error:
             raise EngineError.of(
                 f"the Docker engine does not answer, cannot {what}", where=self._url, hint=START_HINT
             ) from error
-        finally:
-            connection.close()
-        if answer.status == _MISSING:
+        if status == _MISSING:
             return None
-        if answer.status >= _BAD:
-            message = " ".join(str(found.get("message", answer.reason)).split())
+        if status >= _BAD:
+            message = " ".join(str(found.get("message", reason)).split())
             raise EngineError.of(f"the engine cannot {what}: {message}", where=self._url)
-        return dict(found)
+        return found
 
-    def _connect(self) -> HTTPConnection:
-        from http.client import HTTPConnection
+    def _ask(self, method: str, path: str) -> tuple[int, str, bytes]:
+        """Send a request; return the status, its reason, and the body. Raises OSError or ValueError.
 
+        In HTTP/1.0 the body is all that follows until the engine closes the connection.
+        """
+        with self._connect() as line:
+            line.sendall(f"{method} {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+            pieces = []
+            while piece := line.recv(_PIECE):
+                pieces.append(piece)
+        head, _, body = b"".join(pieces).partition(b"\r\n\r\n")
+        first, *headers = head.decode("latin-1").split("\r\n")
+        _, status, reason = (*first.split(" ", 2), "")[:3]
+        for header in headers:
+            name, _, value = header.partition(":")
+            if name.lower() == "content-length" and len(body) < int(value):
+                raise OSError("the answer ends early")
+        return int(status), reason, body
+
+    def _connect(self) -> socket.socket:
         line = socket.socket(socket.AF_UNIX)
         line.settimeout(self._timeout)
         try:
@@ -110,6 +138,4 @@ class EngineSocket:
             raise EngineError.of(
                 f"there is no Docker engine at {self._url}: {reason}", hint=START_HINT
             ) from error
-        connection = HTTPConnection("docker")
-        connection.sock = line
-        return connection
+        return line

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, TypedDict, cast
 from lamina.errors import EngineError, RegistryError
 from lamina.parallel import gather
 from lamina.refs import Reference
-from lamina.registries.credentials import Credential
 from lamina.registries.engine_socket import START_HINT, UNIX, EngineSocket, ImageInspection
 from lamina.registries.pace import STALL_HINT, Pace
-from lamina.registries.refusals import UnansweredError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # most commands only look images up
     from docker import APIClient
+
+    from lamina.registries.credentials import Credential
 
 
 class _Progress(TypedDict, total=False):
@@ -103,10 +103,13 @@ class LocalStore:
 
     def layers(self, ref: Reference) -> tuple[tuple[str, int], ...]:
         """Return the layers of an image, lowest first: digest and unpacked bytes; empty when uncertain."""
-        with self._engine(f"inspect {ref}") as api:
-            digests = (api.inspect_image(str(ref)).get("RootFS") or {}).get("Layers") or ()
-            sizes = [int(each.get("Size") or 0) for each in reversed(api.history(str(ref)))]
-        return layers_of(digests, sizes)
+        if self._socket is not None:
+            found, history = self._socket.image(ref) or {}, self._socket.history(ref)
+        else:
+            with self._engine(f"inspect {ref}") as api:
+                found, history = api.inspect_image(str(ref)), api.history(str(ref))
+        sizes = [int(each.get("Size") or 0) for each in reversed(history)]
+        return layers_of((found.get("RootFS") or {}).get("Layers") or (), sizes)
 
     def tag(self, source: Reference, target: Reference) -> None:
         """Tag an image; the tag is moved if another image has it."""
@@ -208,6 +211,8 @@ class LocalStore:
         """
         from requests.exceptions import Timeout
         from urllib3.exceptions import ReadTimeoutError
+
+        from lamina.registries.refusals import UnansweredError
 
         with self._engine(f"{verb} {ref}") as api:
             before = api.timeout

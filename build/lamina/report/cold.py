@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina.execute.outcome import Saved
+from lamina.execute.spans import join_spans
 from lamina.files import read_json, write_json
 from lamina.report.document import SCHEMA
 from lamina.report.record import alone
@@ -114,8 +115,6 @@ def _compare(cold: Cold, result: Result, *, pushed: bool) -> Saved:
 
 
 def _length(spans: Iterable[tuple[float, float]]) -> float:
-    from lamina.execute.progress import join_spans
-
     return sum(stop - start for start, stop in join_spans(spans))
 
 

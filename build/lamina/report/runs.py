@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -96,6 +95,8 @@ def prune_runs(state: Path) -> None:
     old = folders[:-KEPT_RUNS]
     if not old:
         return
+    import shutil  # brings bz2 and lzma along
+
     needed = {cold.run for cold in read_colds(state).values()}
     for folder in old:
         if folder.name not in needed:

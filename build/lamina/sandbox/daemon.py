@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import select
 import signal
 import time
@@ -17,13 +16,14 @@ from typing import TypedDict
 
 from lamina.errors import EngineError
 from lamina.files import cache_home
+from lamina.patterns import regex
 from lamina.process import Command, Runner
 
 # A unix socket's path has at most 107 characters; the path of a cache folder may be longer.
 _RUNTIME = Path("/run/lamina")
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_NAME = regex(r"[a-z0-9][a-z0-9._-]{0,62}")
 _TAIL_LINES = 15
-_ESCAPED = re.compile(r"\\([0-7]{3})")  # proc(5): escaped blanks and backslashes
+_ESCAPED = regex(r"\\([0-7]{3})")  # proc(5): escaped blanks and backslashes
 
 
 class ServerState(TypedDict, total=False):

@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import sys
-import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.errors import EngineError
@@ -20,40 +17,21 @@ from lamina.sandbox.collector import write_containerd
 from lamina.sandbox.daemon import ServerFiles, is_alive, read_pid, stop, strays, tail, unmount, wait_until
 from lamina.sandbox.network import Network, check_netns, firewall, inside, lower_network, raise_network
 from lamina.sandbox.packages import Prefix, prefix
+from lamina.sandbox.running import (
+    PrivateEngine,
+    answers,
+    daemon_is_alive,
+    pid_of,
+    pidfile_of,
+    recovered,
+    socket_of,
+    status,
+)
 from lamina.sandbox.sources import parse_os_release, unsuitable
 
 _READY_SECONDS = 60.0
 _MOST_CACHE = "20gb"
-_WELL_AGAIN_SECONDS = 30.0
-"""Seconds. dockerd restarts a containerd that died and needs 10 to 15 s to reconnect."""
-_PAUSE_SECONDS = 0.2
-_NO_PROCESS = 2**22 + 1  # above the largest process id of Linux
 _CAP_SYS_ADMIN = 21
-_NO_IMAGE = b"GET /images/lamina.invalid/none/json HTTP/1.0\r\nHost: docker\r\n\r\n"
-"""A request that needs containerd, unlike /_ping."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrivateEngine:
-    """A running private engine.
-
-    Attributes:
-        host: a value for DOCKER_HOST.
-        docker, buildx: the matching programs; buildx runs without docker.
-        netns: the engine's network namespace, None for the machine's own network.
-    """
-
-    name: str
-    host: str
-    docker: Path
-    buildx: Path
-    pid: int
-    netns: str | None = None
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Variables that make docker and buildx use this engine, regardless of the user's context."""
-        return {"DOCKER_HOST": self.host}
 
 
 def unsupported() -> str | None:
@@ -66,42 +44,6 @@ def unsupported() -> str | None:
         return f"a private engine is made of Debian's packages, and there is no {' or '.join(missing)}"
     path = Path("/etc/os-release")
     return unsuitable(parse_os_release(path.read_text()) if path.is_file() else {})
-
-
-def status(runner: Runner, name: str = "default") -> PrivateEngine | None:
-    """Return the engine of this name if it answers a request for images. Starts no process."""
-    del runner  # not needed: reads a file and a socket
-    files = ServerFiles.of("engine", name)
-    state = files.read_state()
-    if state is None or not is_alive(state["pid"], files.marker) or not _answers(_socket(files)):
-        return None
-    docker, buildx = Path(state["docker"]), Path(state["buildx"])
-    if not all(path.exists() for path in (docker, buildx, files.log)):
-        return None  # the cache was emptied while the engine ran
-    return PrivateEngine(
-        name=name,
-        host=f"unix://{_socket(files)}",
-        docker=docker,
-        buildx=buildx,
-        pid=state["pid"],
-        netns=state["netns"],
-    )
-
-
-def recovered(runner: Runner, name: str, *, say: Say) -> PrivateEngine | None:
-    """Return the engine of this name, waiting up to 30 s for a running daemon that does not answer.
-
-    None when there is none or it does not recover. Starts and stops nothing.
-    """
-    found, files = status(runner, name), ServerFiles.of("engine", name)
-    if found is not None or not _daemon_is_alive(files):
-        return found
-    say(f"the private engine {name!r} runs but does not answer: waiting up to 30 s")
-    end = time.monotonic() + _WELL_AGAIN_SECONDS
-    while found is None and time.monotonic() < end and _daemon_is_alive(files):
-        time.sleep(_PAUSE_SECONDS)
-        found = status(runner, name)
-    return found
 
 
 def up(runner: Runner, *, name: str = "default", netns: str | None = None, say: Say) -> PrivateEngine:
@@ -126,7 +68,7 @@ def up(runner: Runner, *, name: str = "default", netns: str | None = None, say: 
     with locked(files.lock):
         if found := _same_place(status(runner, name), netns):
             return found
-        if _daemon_is_alive(files) and files.log.exists():
+        if daemon_is_alive(files) and files.log.exists():
             # An answer may take long on a loaded machine; restart only a daemon that hangs.
             if found := _same_place(recovered(runner, name, say=say), netns):
                 return found
@@ -154,7 +96,7 @@ def down(runner: Runner, name: str = "default", *, purge: bool = False) -> None:
     with locked(files.lock):
         if files.runtime.exists():
             tools = prefix(runner, lambda _: None)
-            if not _daemon_is_alive(files) and _orphans(files):
+            if not daemon_is_alive(files) and _orphans(files):
                 # A killed daemon leaves containers behind, which only a daemon can stop.
                 with suppress(EngineError):
                     _start(runner, tools, files, _netns(files))
@@ -172,11 +114,11 @@ def render_config(files: ServerFiles, network: Network) -> dict[str, object]:
     return {
         "builder": {"gc": {"enabled": False}},
         "features": {"containerd-snapshotter": True},
-        "hosts": [f"unix://{_socket(files)}"],
+        "hosts": [f"unix://{socket_of(files)}"],
         "group": "root",
         "data-root": str(files.data / "data"),
         "exec-root": str(_exec_root(files)),
-        "pidfile": str(_pidfile(files)),
+        "pidfile": str(pidfile_of(files)),
         "bridge": network.bridge,
         "iptables": False,
         "ip6tables": False,
@@ -223,7 +165,7 @@ def _start(runner: Runner, tools: Prefix, files: ServerFiles, netns: str | None)
         ),
         log=files.log,
     )
-    if trouble := wait_until(lambda: _answers(_socket(files)), pid, files.marker, seconds=_READY_SECONDS):
+    if trouble := wait_until(lambda: answers(socket_of(files)), pid, files.marker, seconds=_READY_SECONDS):
         _clear(runner, tools, files)
         raise EngineError.of(
             f"the private Docker engine {files.name!r} {trouble}:\n{tail(files.log)}", where=str(files.log)
@@ -251,12 +193,12 @@ def _limit_cache(runner: Runner, engine: PrivateEngine) -> None:
 
 def _stop_daemon(files: ServerFiles) -> None:
     """Stop the daemon, which also stops its containers and containerd."""
-    stop(_pid(files), files.marker, grace=60.0)
+    stop(pid_of(files), files.marker, grace=60.0)
 
 
 def _forget_stale(files: ServerFiles) -> None:
     """Remove pidfiles and sockets of a crash or reboot, whose process ids may be reused by now."""
-    for leftover in (_pidfile(files), _socket(files)):
+    for leftover in (pidfile_of(files), socket_of(files)):
         leftover.unlink(missing_ok=True)
     helper = _exec_root(files) / "containerd/containerd.pid"
     pid = read_pid(helper)
@@ -275,15 +217,6 @@ def _clear(runner: Runner, tools: Prefix, files: ServerFiles) -> None:
         shutil.rmtree(files.runtime)
 
 
-def _daemon_is_alive(files: ServerFiles) -> bool:
-    return is_alive(_pid(files), files.marker)
-
-
-def _pid(files: ServerFiles) -> int:
-    """Return the process id in the daemon's pidfile, else one that no process has."""
-    return read_pid(_pidfile(files)) or _NO_PROCESS
-
-
 def _orphans(files: ServerFiles) -> list[int]:
     """Return the processes of containerd and its shims, which outlive a killed daemon."""
     return list(strays("containerd", f"{_exec_root(files)}/"))
@@ -294,25 +227,5 @@ def _netns(files: ServerFiles) -> str | None:
     return state["netns"] if state else None
 
 
-def _socket(files: ServerFiles) -> Path:
-    return files.runtime / "docker.sock"
-
-
-def _pidfile(files: ServerFiles) -> Path:
-    return files.runtime / "docker.pid"
-
-
 def _exec_root(files: ServerFiles) -> Path:
     return files.runtime / "exec"
-
-
-def _answers(path: Path) -> bool:
-    """Whether an engine on this socket answers a request for a missing image with 404."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-        line.settimeout(5.0)
-        try:
-            line.connect(str(path))
-            line.sendall(_NO_IMAGE)
-            return b" 404 " in line.recv(64)
-        except OSError:
-            return False

@@ -8,8 +8,8 @@ from lamina.process import Runner
 
 if TYPE_CHECKING:
     from lamina.provider import EngineAddress, Say
-    from lamina.sandbox.engine import PrivateEngine
     from lamina.sandbox.registry import LocalRegistry
+    from lamina.sandbox.running import PrivateEngine
     from lamina.sandbox.runtime import StandIn
 
 
@@ -23,10 +23,10 @@ class Sandbox:
         return engine.unsupported()
 
     def find_engine(self, runner: Runner, name: str, *, say: Say) -> PrivateEngine | None:
-        """See `engine.recovered`."""
-        from lamina.sandbox import engine
+        """See `running.recovered`."""
+        from lamina.sandbox import running
 
-        return engine.recovered(runner, name, say=say)
+        return running.recovered(runner, name, say=say)
 
     def start_engine(self, runner: Runner, name: str, *, say: Say) -> PrivateEngine:
         """See `engine.up`."""

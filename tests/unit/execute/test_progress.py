@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lamina.execute.progress import Trace, join_spans
+from lamina.execute.progress import Trace
+from lamina.execute.spans import join_spans
 
 DATA = Path(__file__).with_name("data")
 RUNTIME = (

@@ -23,7 +23,18 @@ from lamina.registries.local import LocalStore
 APP = Reference.parse("registry.example.com:5000/team/app:v1")
 ANSWERS: dict[str, tuple[int, object]] = {
     "/info": (200, {"ServerVersion": "28.1.0", "Architecture": "x86_64"}),
-    f"/images/{APP}/json": (200, {"Id": "sha256:aaa", "Size": 3, "Os": "linux", "Architecture": "amd64"}),
+    f"/images/{APP}/json": (
+        200,
+        {
+            "Id": "sha256:aaa",
+            "Size": 3,
+            "Os": "linux",
+            "Architecture": "amd64",
+            "RootFS": {"Layers": ["sha256:low", "sha256:top"]},
+        },
+    ),
+    f"/images/{APP}/history": (200, [{"Size": 2}, {"Size": 0}, {"Size": 1}]),
+    "/images/short/json": (200, "{}"),
     "/images/gone/json": (404, {"message": "No such image: gone"}),
     "/images/broken/json": (500, {"message": "layer\ndoes not exist"}),
     "/images/odd/json": (200, "<html>"),
@@ -35,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
         status, found = ANSWERS[self.path]
         body = found.encode() if isinstance(found, str) else json.dumps(found).encode()
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(body) + ("short" in self.path)))
         self.end_headers()
         self.wfile.write(body)
 
@@ -66,6 +77,10 @@ def test_images_are_looked_up_without_docker_py(url: str) -> None:
     assert found[Reference.parse("gone")] is None
 
 
+def test_layers_are_listed_without_docker_py(url: str) -> None:
+    assert LocalStore(url).layers(APP) == (("sha256:low", 1), ("sha256:top", 2))
+
+
 def test_the_engine_is_found(url: str) -> None:
     engine = find_engine(SubprocessRunner(), NoProvider(), env={"DOCKER_HOST": url}, start=False)
 
@@ -77,6 +92,7 @@ def test_the_engine_is_found(url: str) -> None:
     [
         ("broken", "the engine cannot inspect broken: layer does not exist"),
         ("odd", "the Docker engine does not answer, cannot inspect odd"),
+        ("short", "the Docker engine does not answer, cannot inspect short"),
     ],
 )
 def test_failures_are_errors_of_the_engine(url: str, name: str, says: str) -> None:

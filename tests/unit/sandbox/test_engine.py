@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from lamina.sandbox import engine
+from lamina.sandbox import engine, running
 from lamina.sandbox.daemon import ServerFiles
 from lamina.sandbox.network import Network
 
@@ -13,7 +13,7 @@ from .conftest import ScriptedRunner
 
 
 def test_there_is_no_engine_in_an_empty_cache(cache: Path, runner: ScriptedRunner) -> None:
-    assert engine.status(runner, "default") is None
+    assert running.status(runner, "default") is None
 
 
 def test_taking_down_what_is_not_there_does_nothing(cache: Path, runner: ScriptedRunner) -> None:
@@ -41,7 +41,7 @@ def test_the_configuration_keeps_off_the_system(cache: Path) -> None:
 
 
 def test_the_environment_names_the_socket() -> None:
-    one = engine.PrivateEngine(
+    one = running.PrivateEngine(
         name="default", host="unix:///run/x.sock", docker=Path("/d"), buildx=Path("/b"), pid=1
     )
     assert one.environment == {"DOCKER_HOST": "unix:///run/x.sock"}

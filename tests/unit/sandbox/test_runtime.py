@@ -9,7 +9,7 @@ import pytest
 
 from lamina.errors import EngineError
 from lamina.refs import Reference
-from lamina.sandbox.engine import PrivateEngine
+from lamina.sandbox.running import PrivateEngine
 from lamina.sandbox.runtime import StandIn, ensure, identify, recorded
 
 from .conftest import ScriptedRunner
