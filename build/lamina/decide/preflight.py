@@ -26,6 +26,10 @@ _OFFICIAL = frozenset({
 })
 # fmt: on
 """Common base images of Docker Hub with a bare name: https://hub.docker.com/u/library"""
+_GENERATED = re.compile(
+    r"(?:^|/)(?:build|dist|target|out|node_modules|\.next)(?:/|$)|\.(?:whl|zip|jar|tar\.gz|tgz)$"
+)
+"""Paths that tools make and repositories leave out."""
 _SET_UP_QEMU = "docker run --privileged --rm tonistiigi/binfmt --install all"
 
 
@@ -155,7 +159,19 @@ def _missing(image: Image, missing: Missing, context: str) -> Problem:
         what=f"{what}: there is no such file in {place}",
         where=where,
         allowed=f"paths relative to {image.root(context)}",
-        hint=did_you_mean(missing.nearest and shown(missing.nearest)),
+        hint=_made_before(image, path) or did_you_mean(missing.nearest and shown(missing.nearest)),
+    )
+
+
+def _made_before(image: Image, path: str) -> str | None:
+    """Return how to make a source that an earlier step makes; None if that is not known."""
+    if before := image.node.spec.before:
+        return f"run this command with --prepare, which first runs: {before}"
+    if not _GENERATED.search(path):
+        return None
+    return (
+        f'make it first, or set before = "<the command that makes it>" in [tool.lamina.images.{image.name}] '
+        "and use --prepare"
     )
 
 

@@ -58,6 +58,8 @@ _IMAGE_KEYS: Mapping[str, Key] = {
     "args": Key(kind=dict, values=TEXTS, help="build arguments of this image"),
     "contexts": Key(kind=dict, values=(Key(kind=str),), help="further build contexts: name -> folder"),
     "functions": FUNCTIONS,
+    "before": Key(kind=str, help="shell command that makes sources of the image; run with --prepare, in the "
+                                 "project's folder"),
     "max-init": Key(kind=str, pattern=_DURATION.pattern,
                     help="the longest init that smoke accepts: 3s, 2.5s, 800ms"),
     "snap-start": Key(kind=bool, help="whether Lambda starts published versions from a snapshot (SnapStart); "
@@ -127,6 +129,8 @@ class ImageSpec:
     contexts: Mapping[str, Path]
     functions: tuple[Function, ...]
     source: str
+    before: str | None = None
+    """The shell command that makes sources of the image, if any. `lamina.flow.prepare` runs it."""
     max_init: float | None = None
     """The longest init that `invoke smoke` accepts, in milliseconds."""
     snap_start: bool | None = None
@@ -333,6 +337,7 @@ def _image(
         contexts={key: (root / path).resolve() for key, path in contexts.items()},
         functions=tuple(read_functions(given.get("functions", ()), document, name, settings.stack)),
         source=document.where("images", name) if given else dockerfile,
+        before=given.get("before"),
         max_init=_milliseconds(given.get("max-init"), document, "images", name, "max-init"),
         snap_start=given.get("snap-start"),
     )

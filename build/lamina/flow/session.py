@@ -54,6 +54,7 @@ class Flags:
     create: bool = False
     force: bool = False
     refresh: bool = False
+    prepare: bool = False
     upstream: bool = False
     keep_going: bool = False
     offline: bool = False

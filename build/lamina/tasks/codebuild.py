@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lamina.flow.prepare import prepare
 from lamina.flow.session import Session
 from lamina.tasks.frame import report
 
@@ -32,5 +33,6 @@ def build(session: Session, *, wait: bool, follow: bool, timeout: int) -> int:
     from lamina.codebuild.build import build_on_codebuild
     from lamina.codebuild.run import CodeBuildOptions
 
+    prepare(session)
     options = CodeBuildOptions(wait=wait, follow=follow, timeout=timeout or None)
     return report(session, "codebuild.build", lambda: build_on_codebuild(session, options))

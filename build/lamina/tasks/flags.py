@@ -28,6 +28,8 @@ _SHARED = (
     Flag(name="refresh", kind=bool, default=False, goes_to="flags",
          help="build even what is up to date, without BuildKit's cache, to pick up new versions of unpinned "
               "inputs; the content tag moves to the new image, which a registry with immutable tags refuses"),
+    Flag(name="prepare", kind=bool, default=False, goes_to="flags",
+         help="first run `before` of the images, which makes sources that they copy"),
     Flag(name="upstream", kind=bool, default=False, goes_to="flags",
          help="ask the registries of pinned images for newer ones; this rebuilds nothing"),
     Flag(name="jobs", goes_to="setting",
@@ -82,7 +84,16 @@ def image_flag(help: str) -> Flag:  # noqa: A002
 
 BUILD = flags(
     *("image", "registry", "push", "create", "platform", "stack", "builder", "static", "force", "refresh"),
-    *("jobs", "reproducible", "keep-going", "allow-stand-in", "append", "cache", "cache-read-only"),
+    *(
+        "prepare",
+        "jobs",
+        "reproducible",
+        "keep-going",
+        "allow-stand-in",
+        "append",
+        "cache",
+        "cache-read-only",
+    ),
     *("provenance", "sbom", "sbom-generator", "stall", "json", "plain"),
 )
 LIVE = ("registry", "stack", "platform", "static", "json")

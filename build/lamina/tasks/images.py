@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lamina.flow.plan import make_plan_only
+from lamina.flow.prepare import prepare
 from lamina.flow.session import Session
 from lamina.report.document import plan_documents
 from lamina.tasks.command import NOT_EMPTY, TABLE
@@ -11,6 +12,7 @@ from lamina.tasks.frame import report
 
 def plan(session: Session, *, json: bool, check: bool, since: str | None, form: str) -> int:
     """Show the plan, or what changed since a commit; with ``check`` end with `NOT_EMPTY` if not empty."""
+    prepare(session)
     if since or form != TABLE:
         return _plan_for_others(session, since, form, json=json, check=check)
     found = make_plan_only(session)
@@ -53,6 +55,7 @@ def build_lambda(session: Session) -> int:
 def _build(session: Session, name: str, kind: str | None) -> int:
     from lamina.flow.build import build_images
 
+    prepare(session, kind)
     return report(session, name, lambda: build_images(session, name, kind))
 
 

@@ -71,7 +71,7 @@ AWS: tuple[CliCommand, ...] = (
         help="Build every changed image on CodeBuild and push it: build-all --push without a local engine.",
         flags=flags(
             *("image", "registry", "create", "platform", "stack", "static", "force", "refresh", "jobs"),
-            *("reproducible", "cache", "cache-read-only"),
+            *("prepare", "reproducible", "cache", "cache-read-only"),
             switch("wait", "wait for the build, confirm every digest and record it; --no-wait only starts "
                            "the build", default=True),
             switch("follow", "also print every line of the build's log"),

@@ -16,7 +16,7 @@ EVERY_DAY: tuple[CliCommand, ...] = (
         name="plan", runs="images:plan", only_result=lambda given: given["format"] != TABLE,
         help="Show which images would be built and why, and which problems stand in the way; build nothing.",
         flags=flags(
-            *("image", "registry", "platform", "stack", "static", "force", "offline", "upstream"),
+            *("image", "registry", "platform", "stack", "static", "force", "offline", "upstream", "prepare"),
             replace(FLAGS["json"], goes_to="command"),
             switch("check", f"exit {NOT_EMPTY} when there is something to do"),
             Flag(name="since", bare="auto",
