@@ -7,7 +7,7 @@ TASKS := build-all build-base build-lambda plan why report audit verify check de
   stable lock config init ignore phases phase1 phase2 phase3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types package build bench faults engine-up engine-down lint-images clean $(TASKS)
+.PHONY: help setup test lint types package docs build bench faults engine-up engine-down lint-images clean $(TASKS)
 
 help: ## this list
 	@echo "make build-all | test | bench | faults | setup | clean, and each task:"
@@ -28,7 +28,7 @@ lint-images: .venv/.ready ## invoke lint: make's own lint is that of the code
 test: .venv/.ready ## all that must pass: tests (real engine included), lint, types, package
 	@$(BIN)/nox --parallel 2 $(ARGS)
 
-lint types package build bench faults: .venv/.ready
+lint types package docs build bench faults: .venv/.ready
 	@$(BIN)/nox --session $@ -- $(ARGS)
 
 # Debian keeps ensurepip in a package of its own.
@@ -42,4 +42,4 @@ lint types package build bench faults: .venv/.ready
 	@touch $@
 
 clean: ## all that can be made again, but the images and the cache folder
-	rm -rf .venv .nox .lamina dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .nox .lamina dist .cache .mypy_cache .pytest_cache .ruff_cache

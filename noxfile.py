@@ -13,7 +13,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2026.10"
-nox.options.sessions = ["integration", "unit", "handoff", "types", "package", "lint"]
+nox.options.sessions = ["integration", "unit", "handoff", "types", "package", "docs", "lint"]
 nox.options.allow_parallel = True
 nox.options.reuse_venv = "yes"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -64,7 +64,7 @@ def unit(session: nox.Session) -> None:
 @nox.session
 def nightly(session: nox.Session) -> None:
     """Run the slow tests: builds from scratch, BuildKit on random trees, the browser, the bench."""
-    install(session, "tests")
+    install(session, "tests", "docs")
     session.run("pytest", *(session.posargs or (*SPREAD, "-m", "nightly", "tests/integration")), env=CALM)
 
 
@@ -110,6 +110,14 @@ def package(session: nox.Session) -> None:
         with session.chdir(foreign):
             session.run(str(empty / "bin/lamina"), "init", "--write", external=True)
             session.run(str(empty / "bin/lamina"), "plan", "--offline", external=True)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation's site into .nox/site, and follow its links."""
+    session.install("pytest", *nox.project.dependency_groups(PROJECT, "docs"))
+    session.run("zensical", "build", "--strict", "--clean", silent=True)
+    run_pytest(session, "tests/site")
 
 
 @nox.session

@@ -208,8 +208,8 @@ class Shop:
     registry: MemoryRegistry
     programs: Programs
 
-    def open(self, *images: str, **flags: Any) -> Session:
-        """Open the session of one command, whose engine has no image."""
+    def open(self, *images: str, screen: Screen | None = None, **flags: Any) -> Session:
+        """Open the session of one command, whose engine has no image. screen: by default one for people."""
         given = Flags(images=images, **{"registry": HOST, "platform": "linux/amd64", "cache": "off", **flags})
         engine = Engine(
             host="unix:///none", docker=Path("docker"), buildx=("buildx",), version="28",
@@ -218,7 +218,8 @@ class Shop:
         builder = Builder(name="default", local_images=True)
         local = LocalStore(api=EmptyEngine())
         seams = Seams(engine=engine, builder=builder, local_store=local, transport=self.registry)
-        return Session(given, Screen(env={}), runner=self.programs, root=self.repo.root, seams=seams)
+        shown = screen or Screen(env={})
+        return Session(given, shown, runner=self.programs, root=self.repo.root, seams=seams)
 
     def open_without_engine(self, supply: Supply) -> Session:
         """Open a session on a machine where no engine answers and private ones can be started."""

@@ -17,7 +17,10 @@ _HEAD = """# Commands
 take the same flags; only `lamina` takes words without a flag. `lamina --help COMMAND` prints what is below.
 `lamina --print-completion-script=bash` (zsh, fish) completes commands, flags, images, runs and rules.
 
-With `--json` standard output is one object (`schema`, `command`, `ok`, `images`, `messages`), nothing else.
+With `--json` standard output is one object (`schema`, `command`, `ok`, `images`, `messages`), nothing else:
+[json.md](json.md) has its schemas.
+
+## Exit codes
 
 | exit code | means |
 |---|---|

@@ -14,6 +14,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from lamina.declare.config import KEYS, load_project
+from lamina.declare.page import settings_page
 from lamina.declare.schema import SCHEMA_FILE, make_schema, render
 from lamina.errors import ConfigError
 
@@ -71,6 +72,12 @@ def test_the_schema_is_what_the_generator_writes() -> None:
         "python -m lamina.declare.schema > build/lamina/lamina.schema.json"
     )
     Draft7Validator.check_schema(json.loads(SCHEMA_FILE.read_text()))
+
+
+def test_the_page_of_settings_is_made_from_the_schema() -> None:
+    page = Path(__file__).parents[3] / "docs/settings.md"
+
+    assert page.read_text("utf-8") == settings_page(), "python -m lamina.declare.page > docs/settings.md"
 
 
 def test_every_key_says_what_it_is_for() -> None:
