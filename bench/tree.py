@@ -148,8 +148,11 @@ def _handler(number: int) -> str:
 def write(root: Path, path: str, text: str) -> None:
     """Write a file and its folder."""
     file = root / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, "utf-8")
+    try:
+        file.write_text(text, "utf-8")
+    except FileNotFoundError:
+        file.parent.mkdir(parents=True)
+        file.write_text(text, "utf-8")
 
 
 def commit(runner: Runner, root: Path) -> None:

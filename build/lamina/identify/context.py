@@ -241,9 +241,10 @@ class _Selector:
         An excluded folder is included if anything below it is. A folder that a filter stops may contain
         entries that pass.
         """
+        start = len(folder.path) + 1 if folder.path else 0
         for child in self._files.children(folder.path) if folder.walked else ():
-            name = posixpath.basename(child.path)
-            passes = all(each.passes(name) for each in filters)
+            name = child.path[start:]
+            passes = not filters or all(each.passes(name) for each in filters)
             if child.kind != "dir":
                 if passes and not folder.hides(name):
                     yield child
@@ -343,7 +344,7 @@ class _Selector:
             digest = _sha256_of_text(entry.target or "")
         elif kind == "other":
             raise OSError(0, f"is {entry.target or kind}, not a file, a folder or a link", path)
-        return ContextFile(path, kind, digest, entry.size)
+        return tuple.__new__(ContextFile, (path, kind, digest, entry.size, None))  # half of ContextFile()
 
     def _explain(self, copy: CopySource, path: str) -> None:
         """Record a source that matches nothing: excluded by a rule, missing, or misspelt."""

@@ -8,11 +8,13 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.recipe import Recipe, ResolvedStage
 from lamina.identify.context import Context
+from lamina.identify.tree import FileKind
 from lamina.json_data import JsonDocument
 from lamina.patterns import regex
 
@@ -122,13 +124,19 @@ def make_build_inputs(
         bases=bases,
         parents=parents,
         files={
-            name: {each.path: f"{_LETTER[each.kind]} {each.sha256}".rstrip() for each in context.files}
+            name: {each.path: _state(each.kind, each.sha256) for each in context.files}
             for name, context in contexts.items()
             if context.files or not name
         },
         secrets=recipe.secrets,
         requirements=requirements,
     )
+
+
+@cache
+def _state(kind: FileKind, sha256: str) -> str:
+    """Return what counts of a file, as one text for all images that have it."""
+    return f"{_LETTER[kind]} {sha256}".rstrip()
 
 
 def _digest(value: str | None) -> str | None:

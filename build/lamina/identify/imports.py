@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from lamina.identify.importable import Importable, Portions
@@ -40,6 +40,7 @@ class ImportWalk:
         self._leading: set[str] | None = set()
         """The modules from which a finding may be reached; None: any."""
         self._reached: dict[str, None] = {}
+        self._followed: dict[tuple[str, ...], Mapping[ModuleNode, Link] | None] = {}
 
     def run(self, command: tuple[str, ...], *, overridden: bool) -> tuple[ImportFault, ...]:
         """Check a CMD of the form ``module.function`` or ``folder/module.function``.
@@ -69,13 +70,17 @@ class ImportWalk:
         for place in filter(self._leads, self._reached):
             yield from self._opened_by(place)
 
-    def reachable(
-        self, command: tuple[str, ...]
-    ) -> tuple[tuple[str, ...], Mapping[ModuleNode, tuple[Link, ...]]]:
+    def reachable(self, command: tuple[str, ...]) -> tuple[tuple[str, ...], Mapping[ModuleNode, Link]]:
         """Return the modules that importing a CMD's handler executes, and all that those may import."""
         module = command[0].rpartition(".")[0] if len(command) == 1 else ""
         chain = (self._chain(module) if module and module[0] not in "./" else None) or ()
-        return chain, self._reach.follow(self._names, chain) or {}
+        return chain, self._follow(chain) or {}
+
+    def _follow(self, chain: tuple[str, ...]) -> Mapping[ModuleNode, Link] | None:
+        """Return what importing some modules may import; see `Reach.follow`. Asked by several checks."""
+        if chain not in self._followed:
+            self._followed[chain] = self._reach.follow(self._names, chain)
+        return self._followed[chain]
 
     # The handler
 
@@ -157,23 +162,22 @@ class ImportWalk:
 
     def _find_leading(self, chain: tuple[str, ...]) -> bool:
         """Find the modules from which a finding may be reached. Return whether there are any."""
-        followed = self._reach.follow(self._names, chain)
+        followed = self._follow(chain)
         if followed is None:
             self._leading = None
             return True
-        suspects = [node for node, links in followed.items() if self._is_suspect(node, links)]
-        leading = importers(followed, suspects) if suspects else set()
+        suspects = [node for node, link in followed.items() if self._is_suspect(node, link)]
+        leading = importers(followed, suspects)
         if self._leading is not None:
             self._leading |= {node.place for node in leading}
         return bool(suspects)
 
-    def _is_suspect(self, node: ModuleNode, links: Iterable[Link]) -> bool:
+    def _is_suspect(self, node: ModuleNode, link: Link) -> bool:
         """Whether an import that a module may have fails, or it opens a file that a wheel leaves out."""
         if any(
             self.resolver.look(
                 node.place, Import(line=0, level=each.level, module=each.module, names=each.names)
             ).fault
-            for link in links
             for each in link.doubts
         ):
             return True
@@ -274,15 +278,12 @@ class ImportWalk:
         return None
 
 
-def importers(
-    followed: Mapping[ModuleNode, tuple[Link, ...]], nodes: Iterable[ModuleNode]
-) -> set[ModuleNode]:
+def importers(followed: Mapping[ModuleNode, Link], nodes: Collection[ModuleNode]) -> set[ModuleNode]:
     """Return modules and all from which they may be reached."""
     above: dict[ModuleNode, list[ModuleNode]] = {}
-    for node, links in followed.items():
-        for link in links:
-            for each in link.nodes:
-                above.setdefault(each, []).append(node)
+    for node, link in followed.items() if nodes else ():
+        for each in link.nodes:
+            above.setdefault(each, []).append(node)
     return reachable(nodes, lambda node: above.get(node, ()))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 from lamina.identify.importable import RUNTIME, Importable, Portion, enter, inside_of
-from lamina.identify.modules import Module
+from lamina.identify.modules import Import, Module
 from lamina.identify.scan import Mention, Scanned
 
 
@@ -45,16 +45,44 @@ class Link:
 _NOWHERE = Link()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReachedModule:
+    """A module of the image that may be imported.
+
+    Attributes:
+        origin: Its file in the repository.
+        imports: The dotted names that it may import absolutely.
+        module: None if nothing of it matters.
+        certain: Whether starting the function always imports it.
+    """
+
+    origin: str
+    imports: frozenset[str]
+    module: Module | None
+    certain: bool
+
+    @property
+    def certain_imports(self) -> tuple[Import, ...]:
+        """The absolute imports that importing the module always executes."""
+        needs = self.module.needs if self.module is not None else ()
+        return tuple(each for each in needs if isinstance(each, Import) and not each.level)
+
+
 class ModuleNode:
     """A module of images.
 
     Attributes:
         absolute: Top-level name -> its imports.
         links: Top-level name and its portions -> where those imports lead.
+        whole: The portions of all its top-level names -> where all its imports lead.
         relative: Its relative imports.
+        unparsed: What is known of it without parsing, for all images that have it.
     """
 
-    __slots__ = ("absolute", "links", "notable", "opens", "origin", "place", "portion", "relative")
+    __slots__ = (
+        *("absolute", "links", "notable", "opens", "origin"),
+        *("place", "portion", "relative", "unparsed", "whole"),
+    )
 
     def __init__(self, portion: Portion, place: str, scanned: Scanned) -> None:
         self.portion = portion
@@ -64,11 +92,14 @@ class ModuleNode:
         self.notable = scanned.notable
         self.absolute: dict[str, list[Mention]] = {}
         self.links: dict[tuple[str, tuple[Portion, ...]], Link] = {}
+        self.whole: dict[tuple[tuple[Portion, ...], ...], Link] = {}
         self.relative = [each for each in scanned.imports if each.level]
         for each in scanned.imports:
             top = each.module.partition(".")[0]
             if not each.level and top not in sys.stdlib_module_names:
                 self.absolute.setdefault(top, []).append(each)
+        imports = frozenset(each.module for listed in self.absolute.values() for each in listed)
+        self.unparsed = ReachedModule(origin=self.origin, imports=imports, module=None, certain=False)
 
 
 class Reach:
@@ -78,30 +109,24 @@ class Reach:
         self._disk = disk
         self._nodes: dict[tuple[Portion, str], ModuleNode] = {}
 
-    def follow(
-        self, names: Importable, places: Iterable[str]
-    ) -> Mapping[ModuleNode, tuple[Link, ...]] | None:
-        """Return every module that may be imported from some, with its links. None if that is not certain."""
-        found: dict[ModuleNode, tuple[Link, ...]] = {}
+    def follow(self, names: Importable, places: Iterable[str]) -> Mapping[ModuleNode, Link] | None:
+        """Return every module that may be imported from some, and where its imports lead.
+
+        None if that is not certain.
+        """
+        found: dict[ModuleNode, Link] = {}
         stack = [self._node(_portion(names, place), place) for place in places]
         portions = names.portions
         while stack:
             node = stack.pop()
             if node in found:
                 continue
-            relative = self._relative(node)
-            if relative is None:
+            key = tuple([portions.get(top, ()) for top in node.absolute])
+            link = node.whole.get(key) or self._whole(node, key)
+            if link is None:
                 return None
-            links = [relative]
-            for top, mentions in node.absolute.items():
-                key = (top, portions.get(top, ()))
-                link = node.links.get(key)
-                if link is None:
-                    link = node.links[key] = self._resolve(node, mentions, key[1])
-                links.append(link)
-            found[node] = tuple(links)
-            for link in links:
-                stack += link.nodes
+            found[node] = link
+            stack += [each for each in link.nodes if each not in found]
         return found
 
     def _node(self, portion: Portion, place: str) -> ModuleNode:
@@ -110,6 +135,26 @@ class Reach:
             scanned = self._disk.scanned(portion.files[place]) if place.endswith(".py") else Scanned()
             self._nodes[key] = ModuleNode(portion, place, scanned)
         return self._nodes[key]
+
+    def _whole(self, node: ModuleNode, portions: tuple[tuple[Portion, ...], ...]) -> Link | None:
+        """Return where a module's imports lead; None if one leads out of the portion.
+
+        portions: those of its top-level names.
+        """
+        relative = self._relative(node)
+        if relative is None:
+            return None
+        links = [relative]
+        for (top, mentions), each in zip(node.absolute.items(), portions, strict=True):
+            link = node.links.get((top, each))
+            if link is None:
+                link = node.links[top, each] = self._resolve(node, mentions, each)
+            links.append(link)
+        node.whole[portions] = Link(
+            nodes=tuple(dict.fromkeys(each for link in links for each in link.nodes)),
+            doubts=tuple(each for link in links for each in link.doubts),
+        )
+        return node.whole[portions]
 
     def _relative(self, node: ModuleNode) -> Link | None:
         """Return where a module's relative imports lead; None if out of the portion."""

@@ -6,34 +6,11 @@ Only modules with traits, and those that lead to them, are parsed: see `lamina.i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
 from lamina.identify.imports import ImportWalk, importers
-from lamina.identify.modules import Import, Module
-from lamina.identify.reach import ModuleNode
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReachedModule:
-    """A module of the image that may be imported.
-
-    Attributes:
-        origin: Its file in the repository.
-        imports: The dotted names that it may import absolutely.
-        module: None if nothing of it matters.
-        certain: Whether starting the function always imports it.
-    """
-
-    origin: str
-    imports: frozenset[str]
-    module: Module | None
-    certain: bool
-
-    @property
-    def certain_imports(self) -> tuple[Import, ...]:
-        """The absolute imports that importing the module always executes."""
-        needs = self.module.needs if self.module is not None else ()
-        return tuple(each for each in needs if isinstance(each, Import) and not each.level)
+from lamina.identify.modules import Import
+from lamina.identify.reach import Link, ModuleNode, ReachedModule
 
 
 def reached(
@@ -45,25 +22,22 @@ def reached(
         commands: Those of the functions.
         overridden: Whether functions may use other commands; then nothing is certain.
     """
-    followed: dict[ModuleNode, None] = {}
+    followed: dict[ModuleNode, Link] = {}
     parsed: set[str] = set()
     starts: list[str] = []
     for command in commands:
-        chain, found = walk.reachable(command)
-        notable = [node for node in found if node.notable]
-        followed.update(dict.fromkeys(found))
-        parsed.update(chain, (node.place for node in importers(found, notable)))
+        chain, reach = walk.reachable(command)
+        notable = [node for node in reach if node.notable]
+        followed.update(reach)
+        parsed.update(chain, (node.place for node in importers(reach, notable)))
         starts += chain
     sure = _certain(walk, starts, parsed) if not overridden else set()
-    return {
-        node.place: ReachedModule(
-            origin=node.origin,
-            imports=frozenset(each.module for listed in node.absolute.values() for each in listed),
-            module=walk.resolver.module(node.place) if node.place in parsed else None,
-            certain=node.place in sure,
-        )
-        for node in followed
-    }
+    found = {node.place: node.unparsed for node in followed}
+    for node in followed:
+        if node.place in parsed or node.place in sure:
+            module = walk.resolver.module(node.place) if node.place in parsed else None
+            found[node.place] = replace(node.unparsed, module=module, certain=node.place in sure)
+    return found
 
 
 def _certain(walk: ImportWalk, stack: list[str], parsed: set[str]) -> set[str]:

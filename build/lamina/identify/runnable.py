@@ -22,8 +22,8 @@ from lamina.identify.imports import ImportWalk
 from lamina.identify.layout import Layout, Sources, StageLayouts, lay_out
 from lamina.identify.missing import ImportFault
 from lamina.identify.modules import Module, every_import
-from lamina.identify.reach import Disk, Reach
-from lamina.identify.reached import ReachedModule, reached
+from lamina.identify.reach import Disk, Reach, ReachedModule
+from lamina.identify.reached import reached
 from lamina.identify.readings import ProjectFile, Readings
 from lamina.identify.scan import Scanned
 from lamina.identify.wheel import Wheel

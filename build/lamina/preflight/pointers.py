@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lamina.identify.readings import Readings
@@ -34,17 +35,18 @@ _SUBMODULE = re.compile(r"^\s*path\s*=\s*(\S+)", re.MULTILINE)
 
 def pointer_faults(view: ImageView) -> Iterator[Fault]:
     """Yield placeholders that reach the image."""
-    shipped = frozenset(view.layout.files.values())
-    for context, held in view.image.contexts.items():
-        root = view.image.root(context)
-        for file in held.files:
-            origin = f"{root}/{file.path}"
-            if origin not in shipped:
-                continue
-            if file.kind in {"file", "exec"} and file.size in _SIZES and not file.path.endswith(_NEVER_LFS):
-                yield from _lfs(view, origin)
-            elif file.kind == "link":
-                yield from _dangling(view, origin)
+    suspects = {
+        f"{view.image.root(context)}/{file.path}": file.kind
+        for context, held in view.image.contexts.items()
+        for file in held.files
+        if file.kind == "link" or (file.size in _SIZES and not file.path.endswith(_NEVER_LFS))
+    }
+    shipped = frozenset(view.layout.files.values()) if suspects else frozenset()
+    for origin, kind in suspects.items():
+        if origin in shipped and kind in {"file", "exec"}:
+            yield from _lfs(view, origin)
+        elif origin in shipped and kind == "link":
+            yield from _dangling(view, origin)
     yield from _empty(view)
 
 
@@ -83,20 +85,12 @@ def _dangling(view: ImageView, origin: str) -> Iterator[Fault]:
 
 def _empty(view: ImageView) -> Iterator[Fault]:
     """Yield folders that a COPY names and that hold nothing: submodules that are not checked out."""
-    held = view.image.contexts[""]
-    folders = {each.path for each in held.files if each.kind == "dir"}
-    full = {posixpath.dirname(each.path) for each in held.files}
+    paths = [each.path for each in view.image.contexts[""].files]
     root = view.image.root("")
     for source in view.image.node.recipe.sources:
         for written in source.paths or ():
             path = posixpath.normpath(f"/{written}").lstrip("/")
-            if (
-                source.context
-                or source.excludes
-                or is_wildcard(written)
-                or path not in folders
-                or path in full
-            ):
+            if source.context or source.excludes or is_wildcard(written) or not _is_bare(path, paths):
                 continue
             if not view.readings.is_empty(str(root / path)):
                 continue
@@ -111,6 +105,17 @@ def _empty(view: ImageView) -> Iterator[Fault]:
                 certainty="likely",
                 unless="it is meant to be empty",
             )
+
+
+def _is_bare(path: str, paths: Sequence[str]) -> bool:
+    """Whether a path is among sorted ones, and none of them is below it."""
+    below = f"{path}/"
+    return _first_from(path, paths) == path and not (_first_from(below, paths) or "").startswith(below)
+
+
+def _first_from(start: str, paths: Sequence[str]) -> str | None:
+    index = bisect_left(paths, start)
+    return paths[index] if index < len(paths) else None
 
 
 def _is_submodule(readings: Readings, root: Path, path: str) -> bool:

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 
-from lamina.identify.reached import ReachedModule
+from lamina.identify.reach import ReachedModule
 from lamina.identify.traits import Trait
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.view import ImageView
@@ -88,10 +88,12 @@ def source_faults(view: ImageView) -> Iterator[Fault]:
     """Yield what the modules of a function need and the image lacks."""
     modules = _roots(view) if view.reached else {}
     for place, each in view.reached.items():
+        if each.module is None:
+            continue
         yield from _syntax(view, each)
         yield from _modules(view, each)
         yield from _spelling(view, place, each, modules)
-        for trait in each.module.traits if each.module else ():
+        for trait in each.module.traits:
             if trait.kind == "reads-beside":
                 beside = posixpath.normpath(posixpath.join(posixpath.dirname(place), trait.text))
                 yield from _left(view, each, trait, beside)

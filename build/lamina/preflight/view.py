@@ -17,7 +17,7 @@ from lamina.errors import Certainty
 from lamina.identify.context import ContextFile
 from lamina.identify.image import Image
 from lamina.identify.layout import Layout, StageLayouts
-from lamina.identify.reached import ReachedModule
+from lamina.identify.reach import ReachedModule
 from lamina.identify.readings import Readings
 from lamina.identify.runnable import Runnable
 from lamina.preflight.bases import Base, read_base

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from bench import chart
-from bench.growth import HEADINGS, Point, slope, slopes
+from bench.growth import HEADINGS, Point, repeat, slope, slopes
+from lamina.process import Command, Completed
+
+from ..conftest import ScriptedRunner
 
 
 def point(images: int, files: int, first: float) -> Point:
@@ -40,3 +43,10 @@ def test_the_chart_is_the_same_for_the_same_figures(tmp_path: Path) -> None:
         chart.draw_growth(curves, tmp_path / f"{name}.svg")
 
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+@pytest.mark.parametrize(("seconds", "runs"), [(1.0, 3), (8.0, 2), (90.0, 1)])
+def test_what_takes_long_is_not_repeated_as_often(seconds: float, runs: int) -> None:
+    took = Completed(code=0, stderr=f"{seconds} 1000\n")
+
+    assert len(repeat(ScriptedRunner([((), took)] * runs), Command(argv=("plan",)), 3)) == runs

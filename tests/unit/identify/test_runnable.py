@@ -417,3 +417,19 @@ def test_the_file_of_a_handler_is_found_where_it_was_copied_from(
     assert handler_file(images, "app", ("other.handler",)) == repo.root / "src/two/other.py"
     assert handler_file(images, "app", ("elsewhere.handler",)) is None
     assert handler_file(images, "app", ()) is None
+
+
+def test_images_share_what_is_known_of_a_module_without_parsing_it(repo: Repo) -> None:
+    """There are as many of these as files in all images together: most of the memory without sharing."""
+    repo.write("src/shop/__init__.py", "from shop import tax\n")
+    repo.write("src/shop/tax.py", "import json\n")
+    for name in ("one", "two"):
+        repo.write(f"src/{name}.py", "import shop\n\ndef handler(event, context): ...\n")
+        lines = (f"COPY src/{name}.py /var/task/handler.py", "COPY src/shop /var/task/shop/")
+        repo.image(name, f"FROM {RUNTIME}", *lines, 'CMD ["handler.handler"]')
+    images = repo.images()
+
+    one, two = (each.reached for each in check_runnable(images, images).values())
+
+    assert one["/var/task/shop/tax.py"] is two["/var/task/shop/tax.py"]
+    assert one["/var/task/handler.py"] != two["/var/task/handler.py"]
