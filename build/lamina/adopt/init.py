@@ -13,7 +13,7 @@ from lamina.adopt.proposal_text import added_to
 from lamina.adopt.savings import Repeated, repeated_installs
 from lamina.adopt.survey import survey
 from lamina.decide.plan import Plan
-from lamina.declare.document import CONFIG_FILE
+from lamina.declare.document import config_file
 from lamina.errors import ConfigError, LaminaError, Problem, SelectionError
 from lamina.files import write_atomic
 from lamina.flow.plan import make_plan_only
@@ -64,7 +64,7 @@ def adopt(session: Session, made: tuple[ProposedDockerfile, ...] = ()) -> Adopti
         proposal = Proposal(images=images, platform=None, notes=_unlisted(found.dockerfiles, listed))
     else:
         proposal = propose(session.root, found)
-    text = added_to(before, proposal) if proposal.images else None
+    text = added_to(before, proposal, config_file(session.root, new=True)) if proposal.images else None
     toml = text[len(before) :].replace("\r\n", "\n").strip() if text else None
     nothing = not configured and text is None
     tried = (None, (), (), ()) if nothing else _tried(session, before if text is None else text)
@@ -94,14 +94,14 @@ def _tried(
 
 
 def write_configuration(session: Session, text: str) -> Path:
-    """Write the configuration to ``pyproject.toml``; return its path."""
-    file = session.root / CONFIG_FILE
+    """Write the configuration to its file; return its path."""
+    file = session.root / config_file(session.root, new=True)
     write_atomic(file, text)
     return file
 
 
 def _read(root: Path) -> str:
-    file = root / CONFIG_FILE
+    file = root / config_file(root, new=True)
     return file.read_bytes().decode("utf-8") if file.is_file() else ""
 
 

@@ -1,4 +1,4 @@
-"""Write a proposal as TOML, by itself or at the end of a ``pyproject.toml``. Pure."""
+"""Write a proposal as TOML, by itself or at the end of a configuration file. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import tomllib
 
 from lamina.adopt.proposal import Proposal
+from lamina.declare.document import LAMINA_TOML, PYPROJECT
 from lamina.errors import ConfigError
 from lamina.identify.tree import shown
 
@@ -14,12 +15,18 @@ _UNNAMED = 'its name is known once it is deployed: functions = ["..."]'
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def render(proposal: Proposal, *, header: bool = True) -> str:
-    """Return the TOML text. header: whether it may contain the table ``[tool.lamina]`` itproposal."""
+def render(proposal: Proposal, *, header: bool = True, prefix: str = "tool.lamina.") -> str:
+    """Return the TOML text.
+
+    Args:
+        header: whether it may contain the settings of all images.
+        prefix: of the tables' names; empty in lamina.toml.
+    """
     shared = proposal.platform if header else None
-    lines = ["[tool.lamina]", f"platform = {_quoted(shared)}", ""] if shared else []
+    table = [f"[{prefix.rstrip('.')}]"] if prefix else []
+    lines = [*table, f"platform = {_quoted(shared)}", ""] if shared else []
     for each in proposal.images:
-        lines += [f"[tool.lamina.images.{_key(each.name)}]", f"dockerfile = {_quoted(each.dockerfile)}"]
+        lines += [f"[{prefix}images.{_key(each.name)}]", f"dockerfile = {_quoted(each.dockerfile)}"]
         if each.context != ".":
             lines.append(f"context = {_quoted(each.context)}")
         if each.target:
@@ -34,21 +41,28 @@ def render(proposal: Proposal, *, header: bool = True) -> str:
     return "\n".join(lines)
 
 
-def added_to(text: str, proposal: Proposal) -> str:
-    """Return a ``pyproject.toml`` with the proposal appended; all else is kept byte for byte.
+def added_to(text: str, proposal: Proposal, file: str = PYPROJECT) -> str:
+    """Return a configuration file with the proposal appended; all else is kept byte for byte.
 
-    text: the current content; empty without a file. Raises ConfigError if the result is not valid.
+    Args:
+        text: the current content; empty without a file.
+        file: its name.
+
+    Raises:
+        ConfigError: the result is not valid.
     """
-    has_table = "lamina" in tomllib.loads(text).get("tool", {}) if text else False
+    own = file == LAMINA_TOML
+    has_settings = bool(text) and (own or "lamina" in tomllib.loads(text).get("tool", {}))
     end = "\r\n" if "\r\n" in text else "\n"
     gap = "" if not text else end if text.endswith("\n") else end * 2
-    new = text + gap + render(proposal, header=not has_table).rstrip("\n").replace("\n", end) + end
+    made = render(proposal, header=not has_settings, prefix="" if own else "tool.lamina.")
+    new = text + gap + made.rstrip("\n").replace("\n", end) + end
     try:
         tomllib.loads(new)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError.of(
             f"the images cannot be added to the file: {error}",
-            where="pyproject.toml",
+            where=file,
             hint="add the tables by hand",
         ) from None
     return new

@@ -1,4 +1,4 @@
-"""The project's settings, images and secrets, read from ``[tool.lamina]`` and the folder layout.
+"""The project's settings, images and secrets, read from its configuration file and the folder layout.
 
 Configuration is optional: each ``dockerfiles/<image>/Dockerfile`` is an image without being listed.
 """
@@ -17,7 +17,7 @@ from lamina.declare.accounts import ECR_KEYS, GC_KEYS, Ecr, Retention, read_ecr,
 from lamina.declare.codebuild import KEYS as CODEBUILD_KEYS
 from lamina.declare.codebuild import TABLE as CODEBUILD
 from lamina.declare.codebuild import CodeBuildSettings, read_codebuild
-from lamina.declare.document import CONFIG_FILE, TEXTS, Document, Entries, Key
+from lamina.declare.document import LAMINA_TOML, PYPROJECT, TEXTS, Document, Entries, Key, has_table
 from lamina.declare.expand import ExpansionError, expand
 from lamina.declare.functions import FUNCTIONS, Function, check_claims, read_functions
 from lamina.declare.grammar import (
@@ -189,10 +189,9 @@ def _pattern(template: str, image: str) -> re.Pattern[str]:
 def find_root(start: Path) -> Path:
     """Return the nearest folder at or above ``start`` with a configuration or Dockerfiles, else ``start``."""
     for folder in (start, *start.parents):
-        file = folder / CONFIG_FILE
         if any(folder.glob(f"{SETTINGS['dockerfiles'].default}/*/Dockerfile")):
             return folder
-        if file.is_file() and "[tool.lamina" in file.read_text("utf-8", errors="replace"):
+        if (folder / LAMINA_TOML).is_file() or has_table(folder / PYPROJECT):
             return folder
     return start
 

@@ -1,4 +1,7 @@
-"""The ``[tool.lamina]`` table as written, the line of each key, and the problems found while reading."""
+"""The configuration as written: ``[tool.lamina]`` of pyproject.toml, or lamina.toml with the same tables.
+
+Each key has a line, and problems found while reading are collected.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from typing import Any, TypeAlias
 
 from lamina.errors import ConfigError, Problem, meant
 
-CONFIG_FILE = "pyproject.toml"
+PYPROJECT = "pyproject.toml"
+LAMINA_TOML = "lamina.toml"
+"""The configuration of a project without a pyproject.toml. Its tables are not below ``tool.lamina``."""
 TYPES: Mapping[type, str] = {
     str: "a string",
     int: "a whole number, 0 or more",
@@ -57,27 +62,48 @@ class Document:
     """Reads the configuration file and collects the problems that its readers find."""
 
     def __init__(self, root: Path, text: str | None = None) -> None:
-        """Read the table from the configuration file under ``root``, or from ``text`` when it is given."""
+        """Read the table from the configuration file under ``root``, or from ``text`` when it is given.
+
+        Raises ConfigError if it cannot be read, or if there are two.
+        """
         self._text = ""
+        self._file = config_file(root, new=text is not None)
+        self._prefix = () if self._file == LAMINA_TOML else ("tool", "lamina")
         self.problems: list[Problem] = []
-        self.table = self._read(root / CONFIG_FILE, text)
+        if self._file == LAMINA_TOML and has_table(root / PYPROJECT):
+            raise ConfigError.of(
+                f"two configurations: {LAMINA_TOML}, and tool.lamina in {PYPROJECT}",
+                where=LAMINA_TOML,
+                allowed="one of them",
+                hint=f"move the tables of one to the other; in {LAMINA_TOML} they have no tool.lamina",
+            )
+        self.table = self._read(root / self._file, text)
         self._lines = dict(reversed([*_lines(self._text)]))
         """Dotted key or table -> its first line."""
 
     def _read(self, file: Path, text: str | None) -> Entries:
         try:
             self._text = file.read_text("utf-8") if text is None else text
-            table = tomllib.loads(self._text).get("tool", {}).get("lamina", {})
+            table = tomllib.loads(self._text)
         except FileNotFoundError:
             return {}
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError.of(f"cannot be read: {error}", where=CONFIG_FILE) from None
+            raise ConfigError.of(f"cannot be read: {error}", where=self._file) from None
         except tomllib.TOMLDecodeError as error:
             found = re.search(r"line (\d+)", str(error))
-            where = f"{CONFIG_FILE}:{found.group(1)}" if found else CONFIG_FILE
+            where = f"{self._file}:{found.group(1)}" if found else self._file
             raise ConfigError.of(f"not valid TOML: {error}", where=where) from None
+        if self._file == LAMINA_TOML:
+            if "tool" in table:
+                raise ConfigError.of(
+                    f"tool.lamina in {LAMINA_TOML}",
+                    where=LAMINA_TOML,
+                    hint="write its tables without tool.lamina: [images.<name>]",
+                )
+            return table
+        table = table.get("tool", {}).get("lamina", {})
         if not isinstance(table, dict):
-            raise ConfigError.of("[tool.lamina] is not a table", where=CONFIG_FILE)
+            raise ConfigError.of("[tool.lamina] is not a table", where=self._file)
         return table
 
     def problem(self, what: str, *, where: str, allowed: str | None = None, hint: str | None = None) -> None:
@@ -90,27 +116,27 @@ class Document:
 
     def where(self, *keys: str) -> str:
         """Return ``pyproject.toml:line`` of a key below [tool.lamina], or of its nearest table."""
-        path = ("tool", "lamina", *keys)
+        path = (*self._prefix, *keys)
         above = (path[:length] for length in range(len(path), 0, -1))
-        return f"{CONFIG_FILE}:{next((self._lines[each] for each in above if each in self._lines), 1)}"
+        return f"{self._file}:{next((self._lines[each] for each in above if each in self._lines), 1)}"
 
     def known(self, table: object, allowed: Mapping[str, Key], *path: str) -> Entries:
         """Return the entries with a known key and the right type. Record a problem for each other entry."""
         if not isinstance(table, dict):
-            self.problem(f"{_dotted(*path)} must be a table", where=self.where(*path))
+            self.problem(f"{self._dotted(*path)} must be a table", where=self.where(*path))
             return {}
         good = {}
         for key, value in table.items():
             where = self.where(*path, key)
             if key not in allowed:
                 self.problem(
-                    f"unknown key {_dotted(*path, key)}{meant(key, allowed)}",
+                    f"unknown key {self._dotted(*path, key)}{meant(key, allowed)}",
                     where=where,
                     allowed=", ".join(sorted(allowed)),
                 )
             elif not _is_a(allowed[key].kind, value):
                 self.problem(
-                    f"{_dotted(*path, key)} is {value!r}", where=where, allowed=TYPES[allowed[key].kind]
+                    f"{self._dotted(*path, key)} is {value!r}", where=where, allowed=TYPES[allowed[key].kind]
                 )
             else:
                 good[key] = value
@@ -122,20 +148,34 @@ class Document:
         for key, value in table.items():
             where = self.where(*path, key)
             if isinstance(value, (dict, list)):
-                self.problem(f"{_dotted(*path, key)} must be a string", where=where)
+                self.problem(f"{self._dotted(*path, key)} must be a string", where=where)
             elif isinstance(value, float):  # 3.10 would become 3.1
-                self.problem(f"{_dotted(*path, key)} is a decimal number", where=where, hint="quote it")
+                self.problem(f"{self._dotted(*path, key)} is a decimal number", where=where, hint="quote it")
             else:
                 result[key] = str(value).lower() if isinstance(value, bool) else str(value)
         return result
 
+    def _dotted(self, *path: str) -> str:
+        return ".".join((*self._prefix, *(part if part.isprintable() else repr(part) for part in path)))
+
+
+def config_file(root: Path, *, new: bool = False) -> str:
+    """Return the name of the file that has, or would have, the configuration of a project.
+
+    Args:
+        new: whether it is to be written: without a pyproject.toml none is made.
+    """
+    own = (root / LAMINA_TOML).is_file() or (new and not (root / PYPROJECT).is_file())
+    return LAMINA_TOML if own else PYPROJECT
+
+
+def has_table(file: Path) -> bool:
+    """Whether a pyproject.toml has ``[tool.lamina]``, as far as its text tells."""
+    return file.is_file() and "[tool.lamina" in file.read_text("utf-8", errors="replace")
+
 
 def _is_a(kind: type, value: object) -> bool:
     return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
-
-
-def _dotted(*path: str) -> str:
-    return ".".join(("tool", "lamina", *(part if part.isprintable() else repr(part) for part in path)))
 
 
 def _lines(text: str) -> Iterator[tuple[tuple[str, ...], int]]:

@@ -1,4 +1,4 @@
-"""The JSON schema of ``[tool.lamina]``, for editors and checks, made from the declared keys.
+"""The JSON schema of ``[tool.lamina]`` and lamina.toml, for editors and checks, made from the declared keys.
 
 ``python -m lamina.declare.schema`` prints it; ``lamina/lamina.schema.json`` is what it printed.
 """
@@ -27,7 +27,7 @@ def make_schema() -> Schema:
         properties[name]["default"] = setting.default
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "[tool.lamina] of pyproject.toml",
+        "title": "[tool.lamina] of pyproject.toml, and lamina.toml",
         **made,
         "properties": properties,
     }

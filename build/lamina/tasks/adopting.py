@@ -8,7 +8,7 @@ from lamina.tasks.command import FINDINGS
 
 
 def init(session: Session, *, write: bool) -> int:
-    """Propose a configuration; with ``write`` add it to pyproject.toml."""
+    """Propose a configuration; with ``write`` add it to the configuration file."""
     from lamina.adopt.init import adopt, missing_dockerfiles, write_configuration, write_dockerfiles
     from lamina.adopt.show import (
         adoption_documents,

@@ -9,10 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from lamina.declare.config import find_root
+from lamina.declare.document import LAMINA_TOML, config_file
 from lamina.errors import Interrupted, LaminaError
 from lamina.flow.session import Flags, Seams, Session
 from lamina.report.console import Screen
@@ -82,7 +85,7 @@ def run_in_session(
         stream: the one for messages to people; see `Screen`.
     """
     gc.set_threshold(_MANY_VALUES)
-    screen = Screen(as_json=json, plain=plain, stream=stream, rewrite=_rewrite())
+    screen = Screen(as_json=json, plain=plain, stream=stream, rewrite=_rewrite(command))
     session = Session(flags, screen, seams=Seams(provider=sandbox()))
     caught: list[int] = []
     try:
@@ -102,14 +105,26 @@ def run_in_session(
         session.close()
 
 
-def _rewrite() -> Callable[[str], str]:
-    """Return a function that names commands as they were called.
+def _rewrite(command: str) -> Callable[[str], str]:
+    """Return a function that names commands as they were called, and tables as the configuration has them.
 
-    After ``lamina plan`` hints say ``lamina`` instead of ``invoke``: there may be no tasks.py.
+    After ``lamina plan`` hints say ``lamina`` instead of ``invoke``: there may be no tasks.py. With a
+    lamina.toml, or if ``init`` would write one, they say ``[images.x]``, not ``[tool.lamina.images.x]``.
     """
-    if Path(sys.argv[0]).name != "lamina":
-        return str
-    return lambda text: _called("lamina", text) if "invoke " in text else text
+    is_lamina = Path(sys.argv[0]).name == "lamina"
+
+    @cache
+    def is_own_file() -> bool:
+        return config_file(find_root(Path.cwd()), new=command == "init") == LAMINA_TOML
+
+    def rewritten(text: str) -> str:
+        if is_lamina and "invoke " in text:
+            text = _called("lamina", text)
+        if "[tool.lamina" in text and is_own_file():
+            text = text.replace("[tool.lamina.", "[").replace("[tool.lamina]", LAMINA_TOML)
+        return text
+
+    return rewritten
 
 
 def _called(program: str, text: str) -> str:

@@ -126,6 +126,7 @@ def test_a_proposal_of_init_is_valid(
     from lamina.tasks import program
 
     shutil.copytree(ROOT / "tests/data" / layout, repo.root, dirs_exist_ok=True)
+    repo.write("pyproject.toml")
     monkeypatch.chdir(repo.root)
 
     assert program.run(["init", "--json"]) == 0

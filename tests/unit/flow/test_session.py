@@ -42,7 +42,7 @@ def test_a_session_keeps_its_flags_and_policy(shop: Shop) -> None:
 def test_another_configuration_is_read_offline_and_leaves_the_project_alone(shop: Shop) -> None:
     session = shop.open()
 
-    proposed = session.proposing('[tool.lamina]\nstack = "prod"\n')
+    proposed = session.proposing('stack = "prod"\n')  # of a lamina.toml: there is no pyproject.toml
     take_snapshot(proposed)
 
     assert proposed.flags.offline

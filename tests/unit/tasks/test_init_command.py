@@ -87,7 +87,7 @@ def test_faults_that_a_plan_refuses_are_reported_and_the_proposal_stands(
     assert "note: infra/template.yaml:3: cannot be read as YAML" in out
     assert "to fix before a build:" in out
     assert "note: embed/Dockerfile:2: COPY made.whl: there is no such file in the context" in out
-    assert 'dockerfile = "embed/Dockerfile"\ncontext = "embed"' in (repo.root / "pyproject.toml").read_text()
+    assert 'dockerfile = "embed/Dockerfile"\ncontext = "embed"' in (repo.root / "lamina.toml").read_text()
 
 
 def test_a_folder_without_dockerfiles_is_3(repo: Repo, lamina: Command, capsys: Capture) -> None:
@@ -127,7 +127,7 @@ def test_missing_images_of_a_template_are_reported(repo: Repo, lamina: Command, 
     out = capsys.readouterr().out
     assert "note: template.yaml:4: names gone/Dockerfile, which does not exist" in out
     assert 'dockerfile = "embed/lambda.docker"' in out
-    assert "to fix before a build:\nnote: pyproject.toml:" in out
+    assert "to fix before a build:\nnote: lamina.toml:" in out
     assert f"the context of embed is not a folder: {repo.root}/embed/more" in out
 
 
@@ -145,6 +145,25 @@ def test_a_file_with_settings_gets_the_text_that_was_shown(
     toml = json.loads(capsys.readouterr().out)["toml"]
     assert (repo.root / "pyproject.toml").read_text() == f"[tool.lamina]\nstack = 'prod'\n\n{toml}\n"
     assert tomllib.loads(toml)["tool"]["lamina"]["images"]["embed"]["platform"] == "linux/arm64"
+
+
+def test_a_repository_without_a_pyproject_gets_a_file_of_its_own(
+    repo: Repo, lamina: Command, capsys: Capture
+) -> None:
+    repo.write("embed/Dockerfile", "FROM scratch\n")
+
+    assert lamina("init", "--write") == 0
+
+    assert "written: " + str(repo.root / "lamina.toml") in capsys.readouterr().out
+    assert (repo.root / "lamina.toml").read_text() == '[images.embed]\ndockerfile = "embed/Dockerfile"\n'
+    assert not (repo.root / "pyproject.toml").exists()
+    assert lamina("plan", "--offline") == 0
+    repo.write("label/Dockerfile", "FROM scratch\n")
+
+    assert lamina("init") == 0
+
+    hint = "label/Dockerfile: not an image of the project\n  next: list it in [images.<name>]"
+    assert hint in capsys.readouterr().out
 
 
 LAYOUTS: dict[str, dict[str, list[str]]] = {

@@ -11,7 +11,7 @@ ADOPTING: tuple[CliCommand, ...] = (
         name="init", runs="adopting:init",
         help="Adopt a repository: propose [tool.lamina] for it, plan with that, and show what it would save.",
         flags=flags(
-            switch("write", "add the proposal to pyproject.toml and keep its other content"), "json",
+            switch("write", "add the proposal to pyproject.toml, or to lamina.toml if there is none"), "json",
         ),
     ),
     CliCommand(
