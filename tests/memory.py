@@ -14,7 +14,8 @@ from docker.errors import ImageNotFound
 
 from lamina.errors import EngineError
 from lamina.execute.engine import Builder, Engine
-from lamina.flow.session import Flags, Policy, Seams, Session
+from lamina.flow.flags import Flags
+from lamina.flow.session import Policy, Seams, Session
 from lamina.process import Command, Completed, Runner
 from lamina.provider import NoProvider, Say
 from lamina.refs import Reference

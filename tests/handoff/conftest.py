@@ -14,7 +14,8 @@ import pulumi.runtime
 import pytest
 
 from lamina.execute.outcome import Outcome, Result
-from lamina.flow.session import Flags, Session
+from lamina.flow.flags import Flags
+from lamina.flow.session import Session
 from lamina.flow.snapshot import take_snapshot
 from lamina.refs import Reference
 from lamina.report.console import Screen

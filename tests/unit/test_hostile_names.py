@@ -20,8 +20,9 @@ from lamina.execute.remote_cache import CachePolicy, make_caches
 from lamina.execute.revision import check_out
 from lamina.execute.run import BuildEnv, build
 from lamina.execute.staging import stage_images
+from lamina.flow.flags import Flags
 from lamina.flow.plan import make_plan_only
-from lamina.flow.session import Flags, Session
+from lamina.flow.session import Session
 from lamina.masks import Mask
 from lamina.process import Command, Completed
 from lamina.report.console import Screen

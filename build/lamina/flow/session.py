@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from lamina.declare.config import Project
 from lamina.declare.graph import Graph
-from lamina.declare.settings import SettingValue
 from lamina.errors import EngineError, RegistryError
 from lamina.flow.checkout import Checkout
+from lamina.flow.flags import Flags
 from lamina.flow.registries import Registries
 from lamina.identify.stat_cache import StatCache
 from lamina.masks import Mask
@@ -35,45 +34,6 @@ if TYPE_CHECKING:  # imported where they are used: most plans use no engine, and
     from lamina.registries.http import Transport
     from lamina.registries.local import LocalStore
     from lamina.registries.oci import OciRegistry
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flags:
-    """The flags of the command line. None: not given, the configuration decides."""
-
-    images: tuple[str, ...] = ()
-    registry: str | None = None
-    stack: str | None = None
-    platform: str | None = None
-    builder: str | None = None
-    static: bool | None = None
-    jobs: int | None = None
-    append: str | None = None
-    reproducible: bool | None = None
-    push: bool = False
-    create: bool = False
-    force: bool = False
-    refresh: bool = False
-    prepare: bool = False
-    upstream: bool = False
-    keep_going: bool = False
-    offline: bool = False
-    allow_stand_in: bool = False
-    cache: str | None = None
-    cache_read_only: bool | None = None
-    provenance: str | None = None
-    sbom: bool | None = None
-    sbom_generator: str | None = None
-    stall: int | None = None
-
-    @property
-    def settings(self) -> Mapping[str, SettingValue | None]:
-        """The flags that are also settings, by setting name."""
-        names = (
-            *("registry", "stack", "platform", "builder", "static", "jobs", "reproducible"),
-            *("append", "cache", "cache-read-only", "provenance", "sbom", "sbom-generator", "stall"),
-        )
-        return {name: getattr(self, name.replace("-", "_")) for name in names}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from lamina.decide.plan import FoundImage
 from lamina.declare.config import find_root
 from lamina.errors import ConfigError, LaminaError, Problem, SelectionError
+from lamina.flow.flags import Flags
 from lamina.flow.lock import read_pins
-from lamina.flow.session import Flags, Seams, Session
+from lamina.flow.session import Seams, Session
 from lamina.flow.snapshot import take_snapshot
 from lamina.handoff.rules import (
     DesiredOutput,

@@ -17,7 +17,8 @@ from typing import IO, TYPE_CHECKING, Any
 from lamina.declare.config import find_root
 from lamina.declare.document import LAMINA_TOML, config_file
 from lamina.errors import Interrupted, LaminaError
-from lamina.flow.session import Flags, Seams, Session
+from lamina.flow.flags import Flags
+from lamina.flow.session import Seams, Session
 from lamina.report.console import Screen
 from lamina.report.document import outcome_documents, saved_document
 from lamina.tasks.command import CliCommand, Flag, Given

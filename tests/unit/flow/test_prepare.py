@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from lamina.errors import BuildError, SelectionError
+from lamina.flow.flags import Flags
 from lamina.flow.prepare import prepare
-from lamina.flow.session import Flags, Session
+from lamina.flow.session import Session
 from lamina.process import Command, Completed
 from lamina.report.console import Screen
 

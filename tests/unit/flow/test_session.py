@@ -6,8 +6,9 @@ import pytest
 
 from lamina.errors import EngineError
 from lamina.execute.engine import Builder
+from lamina.flow.flags import Flags
 from lamina.flow.plan import decide
-from lamina.flow.session import Flags, Policy, Session
+from lamina.flow.session import Policy, Session
 from lamina.flow.snapshot import take_snapshot
 from lamina.report.console import Screen
 from memory import Shop, Supply

@@ -16,7 +16,8 @@ from lamina.decide.plan import FoundImage
 from lamina.declare.lockfile import LOCK_FILE, Lock, Pin
 from lamina.errors import ConfigError, LaminaError, SelectionError
 from lamina.execute.outcome import Outcome, Result
-from lamina.flow.session import Flags, Session
+from lamina.flow.flags import Flags
+from lamina.flow.session import Session
 from lamina.flow.snapshot import take_snapshot
 from lamina.refs import Reference
 from lamina.report.console import Screen

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lamina.flow.session import Flags, Session
+from lamina.flow.flags import Flags
+from lamina.flow.session import Session
 from lamina.identify.tree import DiskFiles
 from lamina.lint.findings import Finding
 from lamina.lint.read import Surveyor

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lamina.flow.session import Flags, Session
+from lamina.flow.flags import Flags
+from lamina.flow.session import Session
 from lamina.report.console import Screen
 from lamina.smoke.file_events import matters
 from lamina.smoke.watch import find_roots, rounds, syntax_fault

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lamina.declare.settings import SETTINGS
-from lamina.flow.session import Flags
+from lamina.flow.flags import Flags
 from lamina.tasks.command import CliCommand
 from lamina.tasks.commands import COMMANDS
 from lamina.tasks.flags import FLAGS
