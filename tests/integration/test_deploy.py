@@ -329,3 +329,28 @@ def test_without_functions_or_credentials_nothing_is_asked(ecr: Repo) -> None:
     )
     local = ecr.fails(5, "status", env={"LAMINA_REGISTRY": "local"})
     assert "no registry is configured" in local.text
+
+
+def test_a_stack_in_another_account_is_not_touched(team: Repo, front: AwsFront) -> None:
+    team.write(
+        "pyproject.toml", f'{FUNCTIONS}\n[tool.lamina.stacks.{stack_of(team)}]\naccount = "999999999999"\n'
+    )
+
+    for command in (("deploy",), ("deploy", "--dry-run"), ("status",)):
+        done = team.fails(8, *command)
+        assert "the credentials are of account 123456789012" in done.text
+        assert "999999999999" in done.text
+    assert not [call for call in front.calls if call.startswith(("Update", "GetFunction"))]
+
+
+def test_a_stack_with_approval_is_deployed_only_by_its_name(team: Repo, lambdas: LambdaDouble) -> None:
+    stack = stack_of(team)
+    team.write(
+        "pyproject.toml", f"{FUNCTIONS}\n[tool.lamina.stacks.{stack}]\napproval = true\nalias = 'live'\n"
+    )
+
+    assert f"only with --approve {stack}" in team.fails(2, "deploy").text
+    assert lambdas.runs("one") == OLD
+    team.ok("deploy", "--dry-run")
+    done = by_name(team.ok("deploy", "--approve", stack, "--json").json)
+    assert lambdas.runs("one", "live") == done["one"]["digest"]

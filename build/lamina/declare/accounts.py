@@ -13,27 +13,27 @@ from lamina.refs import Reference
 
 ROOT = "ROOT"
 """ECR's name for the creation template of all repositories without a template of their own."""
-_ACCOUNT = regex(r"[0-9]{12}")
-_REGION = regex(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]{1,2}")
+ACCOUNT = regex(r"[0-9]{12}")
+REGION = regex(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]{1,2}")
 _PRINCIPAL = regex(r"arn:[a-z-]+:iam::([0-9]{12}):(?:root|(?:role|user)/[\w+=,.@/-]+)")
-_ROLE = regex(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+")
+ROLE = regex(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+")
 _PREFIX = regex(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*|ROOT")
 _MOST_DAYS = 36500
 _SHAPES: Mapping[str, tuple[re.Pattern[str], str, str]] = {
-    "account": (_ACCOUNT, "an AWS account", "its 12 digits in quotes"),
-    "region": (_REGION, "an AWS region", "a name such as eu-west-1"),
+    "account": (ACCOUNT, "an AWS account", "its 12 digits in quotes"),
+    "region": (REGION, "an AWS region", "a name such as eu-west-1"),
     "template": (
         _PREFIX,
         "a repository prefix",
         'a path such as "team", for all repositories below it; or ROOT, for the whole registry',
     ),
-    "role": (_ROLE, "a role ARN", "arn:aws:iam::<account>:role/<name>"),
+    "role": (ROLE, "a role ARN", "arn:aws:iam::<account>:role/<name>"),
 }
 # fmt: off
 ECR_KEYS: Mapping[str, Key] = {
-    "account": Key(kind=str, pattern=_ACCOUNT.pattern,
+    "account": Key(kind=str, pattern=ACCOUNT.pattern,
                    help="the registry's account; by default that of the credentials"),
-    "region": Key(kind=str, pattern=_REGION.pattern,
+    "region": Key(kind=str, pattern=REGION.pattern,
                   help="the registry's region; by default as AWS is configured"),
     "host": Key(kind=str, help="host or host:port that replaces AWS's own"),
     "scan-on-push": Key(kind=bool, help="scan images as they are pushed"),
@@ -41,14 +41,14 @@ ECR_KEYS: Mapping[str, Key] = {
     "untagged-days": Key(kind=int, least=1, most=_MOST_DAYS, help="days until replaced caches expire"),
     "cache-days": Key(kind=int, least=1, most=_MOST_DAYS,
                       help="days until all other caches expire after their last write"),
-    "readers": Key(kind=list, values=(Key(kind=str, pattern=f"{_ACCOUNT.pattern}|{_PRINCIPAL.pattern}"),),
+    "readers": Key(kind=list, values=(Key(kind=str, pattern=f"{ACCOUNT.pattern}|{_PRINCIPAL.pattern}"),),
                    help="accounts, and ARNs of roles and users, that may pull"),
     "template": Key(kind=str, pattern=_PREFIX.pattern,
                     help="prefix of the repositories that a push may create; ROOT: all of the registry"),
 }
 _PLACE_KEYS: Mapping[str, Key] = {
-    "region": Key(kind=str, pattern=_REGION.pattern, help="by default the caller's own"),
-    "role": Key(kind=str, pattern=_ROLE.pattern, help="ARN of the role to assume"),
+    "region": Key(kind=str, pattern=REGION.pattern, help="by default the caller's own"),
+    "role": Key(kind=str, pattern=ROLE.pattern, help="ARN of the role to assume"),
 }
 GC_KEYS: Mapping[str, Key] = {
     "keep-last": Key(kind=int, least=1, most=_MOST_DAYS,
@@ -56,7 +56,7 @@ GC_KEYS: Mapping[str, Key] = {
     "days": Key(kind=int, least=0, most=_MOST_DAYS, help="keep images pushed within this many days"),
     "look-in": Key(kind=list, values=(Key(kind=dict, table=_PLACE_KEYS),),
                    help="accounts and regions in which to list functions that run images"),
-    "accounts": Key(kind=list, values=(Key(kind=str, pattern=_ACCOUNT.pattern),),
+    "accounts": Key(kind=list, values=(Key(kind=str, pattern=ACCOUNT.pattern),),
                     help="all accounts whose functions may run the images"),
 }
 # fmt: on
@@ -127,16 +127,20 @@ def account_of(reader: str) -> str:
     return found[1] if found else reader
 
 
-def read_ecr(document: Document) -> Ecr:
-    """Read ``[tool.lamina.ecr]``. Problems go to the document."""
+def read_ecr(document: Document, *, account: str | None = None, region: str | None = None) -> Ecr:
+    """Read ``[tool.lamina.ecr]``. Problems go to the document.
+
+    account, region: The defaults, of the stack.
+    """
     given = dict(document.known(document.table.get("ecr", {}), ECR_KEYS, "ecr"))
     for key in ("account", "region", "template"):
-        _shaped(document, key, given.get(key), "ecr", key)
+        check_shape(document, key, given.get(key), "ecr", key)
     for key in ("untagged-days", "cache-days"):
         _counted(document, key, given, 1, "ecr")
     if host := given.get("host"):
         _check_host(document, host)
     given["readers"] = tuple(_readers(document, given.get("readers", ())))
+    given = {"account": account, "region": region, **given}
     return Ecr(**{key.replace("-", "_"): value for key, value in given.items()})
 
 
@@ -148,7 +152,7 @@ def read_retention(document: Document) -> Retention:
     given["look-in"] = tuple(_accounts(document, given.get("look-in", ())))
     if "accounts" in given:
         for item in given["accounts"]:
-            _shaped(document, "account", str(item), "gc", "accounts")
+            check_shape(document, "account", str(item), "gc", "accounts")
         given["accounts"] = tuple(map(str, given["accounts"]))
     return Retention(**{key.replace("-", "_"): value for key, value in given.items()})
 
@@ -157,13 +161,13 @@ def _accounts(document: Document, given: Iterable[object]) -> Iterator[AwsAccoun
     for item in given:
         entry = document.known(item, _PLACE_KEYS, "gc", "look-in")
         for key in _PLACE_KEYS:
-            _shaped(document, key, entry.get(key), "gc", "look-in")
+            check_shape(document, key, entry.get(key), "gc", "look-in")
         yield AwsAccount(region=entry.get("region"), role=entry.get("role"))
 
 
 def _readers(document: Document, given: Iterable[object]) -> Iterator[str]:
     for item in given:
-        if isinstance(item, str) and (_ACCOUNT.fullmatch(item) or _PRINCIPAL.fullmatch(item)):
+        if isinstance(item, str) and (ACCOUNT.fullmatch(item) or _PRINCIPAL.fullmatch(item)):
             yield item
         else:
             document.problem(
@@ -173,7 +177,8 @@ def _readers(document: Document, given: Iterable[object]) -> Iterator[str]:
             )
 
 
-def _shaped(document: Document, key: str, value: str | None, *path: str) -> None:
+def check_shape(document: Document, key: str, value: str | None, *path: str) -> None:
+    """Report a value that does not have the form of its key: an account, a region, a role, a template."""
     pattern, kind, allowed = _SHAPES[key]
     if value is not None and not pattern.fullmatch(value):
         document.problem(

@@ -39,7 +39,9 @@ from lamina.declare.settings import (
     Value,
     read_platform,
     read_settings,
+    stack_name,
 )
+from lamina.declare.stacks import STACKS, Stack, declared_stacks, select_stack, stacks_key
 from lamina.errors import ConfigError
 from lamina.files import EPOCH
 from lamina.patterns import regex
@@ -72,7 +74,7 @@ _SECRET_KEYS: Mapping[str, Key] = {
 _LINT_KEYS: Mapping[str, Key] = {
     "ignore": Key(kind=list, values=(Key(kind=str),), help="rules to switch off, by id or name"),
 }
-KEYS: Mapping[str, Key] = {
+_PROJECT_KEYS: Mapping[str, Key] = {
     **{
         name: Key(kind=each.kind, help=each.help, choices=each.choices, least=0 if each.kind is int else None)
         for name, each in SETTINGS.items()
@@ -87,6 +89,7 @@ KEYS: Mapping[str, Key] = {
     "lint": Key(kind=dict, table=_LINT_KEYS),
     CODEBUILD: Key(kind=dict, table=CODEBUILD_KEYS, help="how to build on AWS CodeBuild"),
 }
+KEYS: Mapping[str, Key] = {**_PROJECT_KEYS, STACKS: stacks_key(_PROJECT_KEYS)}
 """The keys of ``[tool.lamina]``."""
 # fmt: on
 
@@ -158,6 +161,10 @@ class Project:
     lint_ignores: Value[tuple[str, ...]] = field(default=Value(value=(), source=DEFAULT))
     """The lint rules to switch off, by id or name."""
     codebuild: CodeBuildSettings = field(default=CodeBuildSettings())
+    stack: Stack = field(default=Stack(name="dev"))
+    """The selected stack."""
+    stacks: tuple[str, ...] = ()
+    """The declared stacks."""
 
     @property
     def state(self) -> Path:
@@ -226,10 +233,13 @@ def load_project(
         document.problem(fault, where=document.where(*path))
     document.check()  # before any configured path is looked up on the disk
     document.table = document.known(document.table, KEYS)
+    stacks = declared_stacks(document)
+    stack = select_stack(document, stack_name(document, environment, flags or {}), KEYS[STACKS])
     settings = read_settings(document, environment, flags or {})
     images = dict(_images(root, document, settings))
     secrets = tuple(_secrets(root, document, environment))
-    ecr, retention = read_ecr(document), read_retention(document)
+    ecr = read_ecr(document, account=stack.account, region=stack.region)
+    retention = read_retention(document)
     check_claims({name: each.functions for name, each in images.items()}, ecr, document)
     lint = document.known(document.table.get("lint", {}), _LINT_KEYS, "lint")
     codebuild = read_codebuild(document)
@@ -245,6 +255,8 @@ def load_project(
         retention=retention,
         lint_ignores=Value(value=ignores, source=document.where("lint", "ignore")),
         codebuild=codebuild,
+        stack=stack,
+        stacks=stacks,
     )
 
 

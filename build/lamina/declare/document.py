@@ -77,6 +77,8 @@ class Document:
                 allowed="one of them",
                 hint=f"move the tables of one to the other; in {LAMINA_TOML} they have no tool.lamina",
             )
+        self._overlay: tuple[str, ...] = ()
+        """The table that `overlay` put in place of the document's own entries."""
         self.table = self._read(root / self._file, text)
         self._lines = dict(reversed([*_lines(self._text)]))
         """Dotted key or table -> its first line."""
@@ -110,15 +112,27 @@ class Document:
         """Record a problem and continue."""
         self.problems.append(Problem(what=what, where=where, allowed=allowed, hint=hint))
 
+    def overlay(self, table: Entries, *path: str) -> None:
+        """Put the entries of a table at a path in place of the document's own; tables are merged."""
+        self._overlay = path
+        self.table = _merged(self.table, table)
+
     def check(self) -> None:
         """Raise ConfigError with all problems recorded so far, if any."""
         ConfigError.check(self.problems)
 
     def where(self, *keys: str) -> str:
         """Return ``pyproject.toml:line`` of a key below [tool.lamina], or of its nearest table."""
+        own, over = self._nearest(*keys), self._nearest(*self._overlay, *keys)
+        shared = len(self._overlay)
+        path = over if shared and len(over) - shared >= max(len(own), len(self._prefix) + 1) else own
+        return f"{self._file}:{self._lines.get(path, 1)}"
+
+    def _nearest(self, *keys: str) -> tuple[str, ...]:
+        """Return the path of a key, or of its nearest table."""
         path = (*self._prefix, *keys)
         above = (path[:length] for length in range(len(path), 0, -1))
-        return f"{self._file}:{next((self._lines[each] for each in above if each in self._lines), 1)}"
+        return next((each for each in above if each in self._lines), ())
 
     def known(self, table: object, allowed: Mapping[str, Key], *path: str) -> Entries:
         """Return the entries with a known key and the right type. Record a problem for each other entry."""
@@ -172,6 +186,17 @@ def config_file(root: Path, *, new: bool = False) -> str:
 def has_table(file: Path) -> bool:
     """Whether a pyproject.toml has ``[tool.lamina]``, as far as its text tells."""
     return file.is_file() and "[tool.lamina" in file.read_text("utf-8", errors="replace")
+
+
+def _merged(own: Entries, over: Entries) -> Entries:
+    both = {
+        name: _merged(own[name], value) for name, value in over.items() if _are_tables(own.get(name), value)
+    }
+    return {**own, **over, **both}
+
+
+def _are_tables(*values: object) -> bool:
+    return all(isinstance(each, dict) for each in values)
 
 
 def _is_a(kind: type, value: object) -> bool:

@@ -171,6 +171,11 @@ def read_platform(text: str, source: str, document: Document) -> str:
     return found
 
 
+def stack_name(document: Document, env: Mapping[str, str], flags: Mapping[str, SettingValue | None]) -> str:
+    """Return the selected stack: it decides which table of ``stacks`` counts."""
+    return str(_value(SETTINGS["stack"], document, env, flags).value)
+
+
 def _value(
     setting: Setting,
     document: Document,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from lamina.aws.clients import CONNECTIONS, Access, boto_clients
+from lamina.aws.clients import CONNECTIONS
 from lamina.aws.lambda_ import Functions
 from lamina.aws.live import Alias, Live
 from lamina.decide.acceptance import objections
@@ -14,6 +14,7 @@ from lamina.decide.plan import FoundImage, why_unusable
 from lamina.deploy.check import require_registry
 from lamina.deploy.rules import DesiredFunction, FunctionUpdate, Running, decide, obstacles, owned_elsewhere
 from lamina.deploy.snapshots import snapshot_obstacles, without_version
+from lamina.deploy.stack import check_caller, clients_of
 from lamina.errors import AwsError, BuildError, ConfigError, Problem, RegistryError, SelectionError
 from lamina.execute.image_store import RegistryStore
 from lamina.flow.session import Session
@@ -73,9 +74,11 @@ def plan_deployment(session: Session, options: DeployOptions) -> Deployment:
         BuildError: an image is not pushed with the worktree's content, or Lambda would not run it.
         RegistryError: no registry is configured, or it has lost a part of an image.
         ConfigError: a function runs an image of another stack.
-        AwsError: a function cannot be updated; all reasons of all functions at once.
+        AwsError: the credentials are of another account than the stack, or a function cannot be updated; all
+            reasons of all functions at once.
     """
     images = images_with_functions(session)
+    check_caller(session)
     wanted = _wanted(session, images)
     clients = clients_of(session, images.values())
     found = _by_function(wanted, lambda each: clients[each.function.region].read(str(each.function)))
@@ -142,13 +145,6 @@ def images_with_functions(session: Session) -> Mapping[str, Image]:
         )
     require_registry(session, hint='add --registry, or registry = "ecr" to [tool.lamina]')
     return take_snapshot(session, names).chosen
-
-
-def clients_of(session: Session, images: Iterable[Image]) -> Mapping[str | None, Functions]:
-    """Return a Lambda client for each region; None: the registry's region, or AWS' default region."""
-    regions = {each.region for image in images for each in image.node.spec.functions}
-    own = session.project.ecr.region
-    return {region: Functions(boto_clients(Access(region=region or own))) for region in regions}
 
 
 def running(live: Live) -> Running:

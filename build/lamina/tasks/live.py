@@ -15,13 +15,18 @@ def deploy(
     publish: bool,
     smoke: bool,
     take_over: bool,
+    approve: str | None,
     timeout: int,
 ) -> int:
-    """Update functions. timeout: seconds for each."""
+    """Update functions. approve: a stack. timeout: seconds for each."""
     from lamina.deploy.deploy import DeployOptions, plan_deployment
     from lamina.deploy.rollout import apply
     from lamina.deploy.show import move_document, show_moves, summary
+    from lamina.deploy.stack import require_approval
 
+    if not dry_run:
+        require_approval(session, approve)
+    alias = alias or session.project.stack.alias
     options = DeployOptions(alias=alias, publish=publish, smoke=smoke, timeout=timeout, take_over=take_over)
     found = plan_deployment(session, options)
     show_moves(session.screen, found.moves)

@@ -27,6 +27,7 @@ AWS: tuple[CliCommand, ...] = (
             switch("smoke", "call each deployed function with its event.json; if one call fails, no alias "
                             "moves"),
             switch("take-over", "also deploy to functions that run an image of another stack"),
+            text("approve", "deploy to this stack, which is configured to need an approval"),
             number("timeout", DEPLOY_TIMEOUT,
                    f"seconds the update of one function may take (default: {DEPLOY_TIMEOUT})"),
             *LIVE,

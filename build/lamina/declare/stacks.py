@@ -1,0 +1,94 @@
+"""Settings of single stacks: ``[tool.lamina.stacks.<stack>]``, in place of the project's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lamina.declare.accounts import ACCOUNT, REGION, ROLE, check_shape
+from lamina.declare.document import Document, Entries, Key
+from lamina.declare.grammar import NAME
+from lamina.patterns import regex
+
+STACKS = "stacks"
+_ALIAS = regex(r"(?!^[0-9]+$)[A-Za-z0-9_-]{1,128}")
+# fmt: off
+_STACK_KEYS: Mapping[str, Key] = {
+    "account": Key(kind=str, pattern=ACCOUNT.pattern,
+                   help="the account of the stack's functions, checked before they are touched, and of its "
+                        "registry if ecr names no other"),
+    "region": Key(kind=str, pattern=REGION.pattern,
+                  help="the region of its functions, and of its registry if ecr names no other"),
+    "role": Key(kind=str, pattern=ROLE.pattern, help="ARN of the role to assume for its functions"),
+    "alias": Key(kind=str, pattern=_ALIAS.pattern, help="the alias that deploy moves without --alias"),
+    "approval": Key(kind=bool, help="whether deploy needs --approve <stack>"),
+}
+# fmt: on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """The selected stack.
+
+    Attributes:
+        account: Of its functions; None: not checked.
+        region: None uses that of the registry or of AWS's own configuration.
+        role: The ARN of the role to assume for its functions.
+        alias: The alias that `deploy` moves by default.
+        approval: Whether `deploy` needs ``--approve``.
+        source: Where it is declared, for messages; empty if it is not.
+    """
+
+    name: str
+    account: str | None = None
+    region: str | None = None
+    role: str | None = None
+    alias: str | None = None
+    approval: bool = False
+    source: str = ""
+
+
+def stacks_key(project: Mapping[str, Key]) -> Key:
+    """Return the key ``stacks``. project: the keys of ``[tool.lamina]``, which each stack may have too."""
+    own = {name: key for name, key in project.items() if name != "stack"}
+    return Key(
+        kind=dict,
+        names=NAME.pattern,
+        values=(Key(kind=dict, table={**_STACK_KEYS, **own}),),
+        help="by stack, settings that take the place of the project's own",
+    )
+
+
+def select_stack(document: Document, name: str, key: Key) -> Stack:
+    """Return the named stack, and put its settings in place of the project's own in the document.
+
+    Problems of all stacks go to the document.
+    """
+    allowed = key.values[0].table or {}
+    tables: Entries = document.table.get(STACKS, {})
+    known = {each: document.known(table, allowed, STACKS, each) for each, table in tables.items()}
+    given = known.get(name, {})
+    for setting in ("account", "region", "role"):
+        check_shape(document, setting, given.get(setting), STACKS, name, setting)
+    alias = given.get("alias")
+    if alias is not None and not _ALIAS.fullmatch(alias):
+        document.problem(
+            f"{alias!r} is not the name of an alias",
+            where=document.where(STACKS, name, "alias"),
+            allowed="letters, digits, '-' and '_', not digits alone",
+        )
+    document.overlay({each: given[each] for each in given if each not in _STACK_KEYS}, STACKS, name)
+    return Stack(
+        name=name,
+        account=given.get("account"),
+        region=given.get("region"),
+        role=given.get("role"),
+        alias=alias,
+        approval=given.get("approval", False),
+        source=document.where(STACKS, name) if name in known else "",
+    )
+
+
+def declared_stacks(document: Document) -> tuple[str, ...]:
+    """Return the names of the declared stacks, in order."""
+    return tuple(document.table.get(STACKS, {}))

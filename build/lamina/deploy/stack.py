@@ -1,0 +1,72 @@
+"""The stack of a deployment: its account, and who may deploy to it, checked before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from lamina.aws.caller import Caller, read_caller
+from lamina.aws.clients import Access, boto_clients
+from lamina.aws.lambda_ import Functions
+from lamina.declare.functions import Function
+from lamina.declare.stacks import Stack
+from lamina.errors import AwsError, ConfigError, Problem
+from lamina.flow.session import Session
+from lamina.identify.image import Image
+
+
+def clients_of(session: Session, images: Iterable[Image]) -> dict[str | None, Functions]:
+    """Return a Lambda client for each region; None: that of the stack, the registry, or AWS' default."""
+    regions = {each.region for image in images for each in image.node.spec.functions}
+    return {region: Functions(boto_clients(_access(session, region))) for region in regions}
+
+
+def _access(session: Session, region: str | None = None) -> Access:
+    stack = session.project.stack
+    return Access(region=region or stack.region or session.project.ecr.region, role=stack.role)
+
+
+def check_caller(session: Session) -> Caller | None:
+    """Return who deploys, if the stack has an account; None otherwise.
+
+    Raises AwsError if the credentials, or a declared function, belong to another account than the stack.
+    """
+    stack = session.project.stack
+    if stack.account is None:
+        return None
+    caller = read_caller(boto_clients(_access(session)))
+    specs = (node.spec for node in session.graph.nodes.values())
+    functions = [each for spec in specs for each in spec.functions]
+    AwsError.check(foreign(stack, caller, functions))
+    return caller
+
+
+def foreign(stack: Stack, caller: Caller, functions: Iterable[Function]) -> Iterator[Problem]:
+    """Yield what belongs to another account than a stack: the credentials, and declared functions."""
+    if caller.account != stack.account:
+        yield Problem(
+            what=f"the credentials are of account {caller.account} ({caller.arn}), and stack {stack.name} is "
+            f"in {stack.account}",
+            where=stack.source,
+            hint="use credentials of that account (AWS_PROFILE), or set role in "
+            f"[tool.lamina.stacks.{stack.name}]",
+        )
+    for each in functions:
+        if each.account not in {None, stack.account}:
+            yield Problem(
+                what=f"the function {each} is in another account than stack {stack.name} ({stack.account})",
+                where=stack.source,
+                hint=f"name its own functions in [tool.lamina.stacks.{stack.name}.images.<image>]",
+            )
+
+
+def require_approval(session: Session, approved: str | None) -> None:
+    """Raise ConfigError if the stack wants an approval and another stack, or none, was approved."""
+    stack = session.project.stack
+    if approved not in {None, stack.name} or (stack.approval and approved is None):
+        raise ConfigError.of(
+            f"stack {stack.name} is deployed only with --approve {stack.name}"
+            if approved is None
+            else f"--approve {approved} is not for stack {stack.name}",
+            where=stack.source or "--approve",
+            hint=f"see what would change (--dry-run), then add --approve {stack.name}",
+        )
