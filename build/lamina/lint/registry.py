@@ -42,10 +42,12 @@ class RuleSelection:
     Args:
         select: only these; empty for all.
         ignore: not these.
+        among: all that there are.
     """
 
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    among: tuple[LintRule, ...] = RULES
 
     @classmethod
     def of(cls, select: Iterable[str], ignore: Iterable[str]) -> RuleSelection:
@@ -99,7 +101,7 @@ def lint(
     unknown = (*rules.problems(), *_unknown(off.value, off.source), *_unknown_in_comments(survey.texts))
     ConfigError.check(unknown)
     found: dict[tuple[str, str, int, str], Finding] = {}
-    for rule in RULES:
+    for rule in rules.among:
         if rule in rules and {rule.id, rule.slug}.isdisjoint(off.value):
             for hit in rule.find(survey):
                 selected = images is None or hit.image in images

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,8 @@ from lamina.lint.survey import LintInput
 from lamina.report.history import read_run, read_steps, run_ids
 
 _ROUNDS = 1000
+"""No fix needs so many: each of them removes a finding, and no draft comes twice."""
+_NUMBER = re.compile(r"\d+")
 _KEPT_RUNS = 20
 _ALIKE = 0.9
 
@@ -67,7 +69,8 @@ def fix_images(session: Session, rules: RuleSelection = ALL_RULES, *, dry_run: b
     """Show the fixes of the selected images as a diff, then write them; with ``dry_run`` only show.
 
     Fixes are applied to a draft, round by round until none is left. A fix after which a Dockerfile does not
-    parse or a COPY source is missing is undone, and its finding is kept with the reason.
+    parse, a COPY source is missing or its finding is still there is undone, and its finding is kept with the
+    reason.
     """
     with tempfile.TemporaryDirectory(prefix="lamina-lint-") as folder:
         draft = _RewriteDraft(session.project, Path(folder))
@@ -89,13 +92,18 @@ def _fixed(session: Session, draft: _RewriteDraft, rules: RuleSelection) -> Lint
     surveyor, refused = _surveyor(session), dict[Fix, str]()
     selected = session.graph.select(session.flags.images)
     survey = surveyor.survey(draft.project())
+    found, seen = lint(survey, selected, rules), [draft.rewrites()]
     for _ in range(_ROUNDS):
-        chosen = choose(lint(survey, selected, rules), refused)
+        chosen = choose(found, refused)
         for batch in _batches(chosen):
             trial = draft.tried(edit for fix in batch for edit in fix)
             made = _checked(surveyor, trial, survey)
+            after = lint(made, selected, rules) if isinstance(made, LintInput) else ()
             if isinstance(made, LintInput):
-                draft, survey = trial, made
+                made = _without_effect(batch, found, after, again=trial.rewrites() in seen) or made
+            if isinstance(made, LintInput):
+                draft, survey, found = trial, made, after
+                seen.append(trial.rewrites())
                 break
             if len(batch) == 1:
                 refused[batch[0]] = made
@@ -103,9 +111,24 @@ def _fixed(session: Session, draft: _RewriteDraft, rules: RuleSelection) -> Lint
             break
     left = tuple(
         replace(each, fix=None, hint=f"not fixed: {refused[each.fix]}") if each.fix in refused else each
-        for each in lint(survey, selected, rules)
+        for each in found
     )
     return Linted(findings=left, rewrites=draft.rewrites())
+
+
+def _without_effect(
+    batch: Collection[Fix], before: Iterable[Finding], after: Iterable[Finding], *, again: bool
+) -> str | None:
+    """Return why fixes lead nowhere: a finding of theirs is still there, or the draft was there before."""
+    old, new = Counter(map(_key, before)), Counter(map(_key, after))
+    if any(new[key] >= old[key] for key in {_key(each) for each in before if each.fix in batch}):
+        return "the finding is still there after it"
+    return "it undoes another fix" if again else None
+
+
+def _key(finding: Finding) -> tuple[str, ...]:
+    """Return how a finding is recognised in a draft in which lines and counts have changed."""
+    return (finding.rule, finding.image, finding.file, _NUMBER.sub("#", finding.message))
 
 
 def _batches(fixes: Collection[Fix]) -> Iterable[tuple[Fix, ...]]:

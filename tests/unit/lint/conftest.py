@@ -10,7 +10,7 @@ from lamina.flow.session import Session
 from lamina.identify.tree import DiskFiles
 from lamina.lint.findings import Finding
 from lamina.lint.read import Surveyor
-from lamina.lint.registry import lint
+from lamina.lint.registry import ALL_RULES, RuleSelection, lint
 from lamina.lint.run import Linted, fix_images
 from lamina.report.console import Screen
 
@@ -29,10 +29,12 @@ def look(
     return lint(Surveyor(DiskFiles, seconds_of).survey(repo.project()), images)
 
 
-def mend(repo: Repo, *, dry_run: bool = False, images: tuple[str, ...] = ()) -> Linted:
+def mend(
+    repo: Repo, rules: RuleSelection = ALL_RULES, *, dry_run: bool = False, images: tuple[str, ...] = ()
+) -> Linted:
     """Run ``invoke lint --fix``."""
     session = Session(Flags(images=images, platform="linux/amd64"), Screen(env={}), root=repo.root)
-    return fix_images(session, dry_run=dry_run)
+    return fix_images(session, rules, dry_run=dry_run)
 
 
 def mended(repo: Repo, image: str = "app") -> str:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
+
+from lamina.lint.findings import Edit, Hit
+from lamina.lint.registry import RuleSelection
+from lamina.lint.rule import LintRule
+from lamina.lint.survey import LintInput
 
 from ..conftest import RUNTIME, Repo
 from .conftest import look, mend, mended, write
@@ -307,3 +314,37 @@ def test_only_selected_images_are_fixed(packages: Repo) -> None:
 
     assert [each.path for each in mend(packages, images=("app",)).rewrites] == ["dockerfiles/app/Dockerfile"]
     assert (packages.root / "dockerfiles/base-dynamo/Dockerfile").read_bytes() == before
+
+
+def rule(id: str, edit: Callable[[str], str]) -> LintRule:  # noqa: A002
+    """A rule that always finds the last line of the image `app`, and edits it."""
+
+    def find(survey: LintInput) -> Iterator[Hit]:
+        dockerfile = survey.images["app"].node.recipe.dockerfile
+        lines = dockerfile.text.splitlines()
+        new = edit(lines[-1])
+        if new != lines[-1]:
+            at = len(lines)
+            fix = (Edit(file=dockerfile.path, start=at, end=at + 1, lines=(new,)),)
+            yield Hit(image="app", file=dockerfile.path, line=at, message=f"{len(new)} characters", fix=fix)
+
+    return LintRule(id=id, slug=id, severity="warning", summary="", why="", fixes="", find=find)
+
+
+def test_a_fix_that_leaves_its_finding_is_undone_and_says_so(packages: Repo) -> None:
+    write(packages, HANDLER, "RUN true")
+
+    found = mend(packages, RuleSelection(among=(rule("LAM999", lambda line: f"{line} x"),)))
+
+    assert found.rewrites == ()
+    assert [each.hint for each in found.findings] == ["not fixed: the finding is still there after it"]
+
+
+def test_fixes_that_undo_each_other_end(packages: Repo) -> None:
+    write(packages, HANDLER, "RUN true")
+    there = rule("LAM998", lambda line: line.replace("true", "false"))
+    back = rule("LAM999", lambda line: line.replace("false", "true"))
+
+    found = mend(packages, RuleSelection(among=(there, back)))
+
+    assert [each.hint for each in found.findings] == ["not fixed: it undoes another fix"]
