@@ -49,6 +49,7 @@ WINGS: dict[str, tuple[str, ...]] = {
     "size": (),
     "smoke": (),
     "workspace": ("lint",),
+    "bump": ("lint",),
     "adopt": ("lint", "workspace"),
     "deploy": ("smoke",),
 }

@@ -139,12 +139,14 @@ class UvLock:
         """Return what a selection installs from elsewhere, as requirements: ``boto3==1.34.0``."""
         return self._requirements(self._reach(selection))
 
-    def archives(self, selection: Selection) -> Mapping[str, tuple[str, ...]]:
+    def archives(self, selection: Selection | None) -> Mapping[str, tuple[str, ...]]:
         """Return the archives of what a selection installs from elsewhere: ``boto3==1.34.0`` -> file names.
 
+        None selects all.
         Packages with several versions, for several platforms, are left out.
         """
-        found = (each for each in self._reach(selection) if each not in self._folders)
+        reached = range(len(self._blocks)) if selection is None else self._reach(selection)
+        found = (each for each in reached if each not in self._folders)
         return {
             f"{self._package(index).name}{_pin(self._blocks[index])}": tuple(
                 _FILE.findall("".join(_ARTIFACTS.findall(self._blocks[index])))

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from lamina.lint.findings import Edit, Finding, Fix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewrite:
+    """The new text of a file. before: None for a new file."""
+
+    path: str
+    before: str | None
+    after: str
 
 
 def choose(findings: Iterable[Finding], refused: Mapping[Fix, str]) -> tuple[Fix, ...]:

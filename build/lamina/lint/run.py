@@ -16,7 +16,7 @@ from lamina.errors import LaminaError, Problem
 from lamina.files import write_atomic
 from lamina.flow.session import Session
 from lamina.identify.image import DOCKERIGNORE
-from lamina.lint.edits import apply, choose, diff
+from lamina.lint.edits import Rewrite, apply, choose, diff
 from lamina.lint.findings import Edit, Finding, Fix
 from lamina.lint.read import Surveyor
 from lamina.lint.registry import ALL_RULES, RuleSelection, lint
@@ -28,15 +28,6 @@ _ROUNDS = 1000
 _NUMBER = re.compile(r"\d+")
 _KEPT_RUNS = 20
 _ALIKE = 0.9
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rewrite:
-    """The new text of a file. before: None for a new file."""
-
-    path: str
-    before: str | None
-    after: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

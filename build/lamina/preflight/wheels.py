@@ -34,7 +34,7 @@ LACKING = Rule(
 RULES = (LACKING,)
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 _PLATFORM = re.compile(r"(?:(manylinux\d+)|manylinux_(\d+)_(\d+)|(musllinux)_\d+_\d+|linux)_(\w+)")
-_MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
+MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 _COMPILERS = re.compile(r"\b(?:gcc|build-essential|build-base|clang|Development Tools|rustc?|cargo)\b")
 _OTHER_CHOICE = re.compile(r"--python-platform|UV_PYTHON|--no-binary|UV_NO_BINARY|--python[= ]")
 Version = tuple[int, int]
@@ -78,7 +78,7 @@ def _locked(view: ImageView, step: RunView) -> tuple[UvLock | None, Selection]:
 
 def machine_of(view: ImageView) -> str:
     """Return the machine of an image as wheels name it."""
-    return _MACHINES.get(family(view.image.node.spec.platform), "")
+    return MACHINES.get(family(view.image.node.spec.platform), "")
 
 
 def chosen(archives: tuple[str, ...], base: Base, machine: str) -> str | None:

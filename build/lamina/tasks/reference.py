@@ -30,7 +30,7 @@ With `--json` standard output is one object (`schema`, `command`, `ok`, `images`
 | 3 | nothing is selected |
 | 4 | there is no engine, or a builder does not answer |
 | 5 | a registry or its credentials fail, or it stands still |
-| 6 | `lint`, `ignore --check` or `sync --check` found something |
+| 6 | `lint`, or `--check` of `ignore`, `sync` or `bump`, found something |
 | 7 | a check found something to do |
 | 8 | an AWS service other than ECR fails |
 | 129, 130, 143 | SIGHUP, Ctrl-C, SIGTERM |

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lamina.tasks.command import FINDINGS, CliCommand, Flag, switch
+from lamina.tasks.command import FINDINGS, CliCommand, Flag, switch, text
 from lamina.tasks.flags import flags, images_flag
 
 # fmt: off
@@ -50,6 +50,20 @@ ADOPTING: tuple[CliCommand, ...] = (
             images_flag("only the images this image is based on (may be given several times)"),
             switch("refresh", "resolve the pinned images again, and drop the pins that no Dockerfile uses"),
             switch("dry-run", "show the changes and the images they would rebuild, and write nothing"),
+            "json",
+        ),
+    ),
+    CliCommand(
+        name="bump", runs="bump:bump", words="to",
+        help="Bring the project to another Python, or to another version of a requirement, and show which "
+             "images that rebuilds.",
+        flags=flags(
+            Flag(name="requirement", positional=True,
+                 help="python, or what uv.lock, requirements files, pyproject.toml or Dockerfiles pin"),
+            text("to", "the version; also as requirement==version (default of a requirement: the newest)"),
+            switch("write", "write all of the files, or none"),
+            switch("check", f"exit {FINDINGS} when a pinned package has no wheel for the Python and platform "
+                            "of an image, and then write nothing"),
             "json",
         ),
     ),

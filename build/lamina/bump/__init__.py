@@ -1,0 +1,1 @@
+"""Fleet edits: another Python, or another version of a requirement, everywhere at once."""
