@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
 import signal
@@ -108,6 +109,41 @@ def test_only_functions_with_other_code_are_updated(
     again = by_name(team.ok("deploy", "--json").json)
     assert {each["status"] for each in again.values()} == {"skipped"}
     assert not [call for call in front.calls if call.startswith(("Update", "Publish"))]
+
+
+def test_functions_of_a_stack_are_found_by_their_ids(
+    team: Repo, front: AwsFront, lambdas: LambdaDouble
+) -> None:
+    team.write(
+        "pyproject.toml",
+        '[tool.lamina.images.lambda-tiny]\nfunctions = [{ stack = "shop", id = "Worker" }, '
+        '{ stack = "shop", id = "Other", command = ["handler.other"] }]\n',
+    )
+    assert "the stack shop does not exist" in team.fails(8, "deploy").text
+    of_cdk = "ApiWorker0A1B2C3D"
+    policy = {"Version": "2012-10-17", "Statement": []}
+    role = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": policy}}
+    functions = {
+        logical: {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {
+                "FunctionName": name,
+                "PackageType": "Image",
+                "Code": {"ImageUri": f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/old@{OLD}"},
+                "Role": {"Fn::GetAtt": ["Role", "Arn"]},
+            },
+        }
+        for logical, name in ((of_cdk, "one"), ("Other", "two"))
+    }
+    front.client("cloudformation").create_stack(
+        StackName="shop", TemplateBody=json.dumps({"Resources": {"Role": role, **functions}})
+    )
+
+    done = by_name(team.ok("deploy", "--json").json)
+
+    assert [done[name]["status"] for name in ("one", "two")] == ["updated", "updated"]
+    assert lambdas.runs("one") == lambdas.runs("two") == done["one"]["digest"]
+    team.ok("status", "--check")
 
 
 def test_a_function_of_another_stack_is_taken_over_only_on_request(

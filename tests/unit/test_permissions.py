@@ -25,7 +25,7 @@ NAMES = {
     "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
 }
 """Operations whose action is called otherwise."""
-SERVICES = ("ecr", "lambda", "sts", "codebuild", "s3", "logs", "iam")
+SERVICES = ("ecr", "lambda", "sts", "codebuild", "s3", "logs", "iam", "cloudformation")
 PROTOCOL = {
     "ecr:BatchCheckLayerAvailability",  # HEAD of a blob
     "ecr:BatchDeleteImage",  # DELETE of a manifest
@@ -47,7 +47,7 @@ OURS: dict[str, tuple[str, ...]] = {
         *("aws/lambda_usage.py", "aws/clients.py"),
     ),
     "build": ("registries/ecr.py",),
-    "deploy": ("aws/lambda_.py",),
+    "deploy": ("aws/lambda_.py", "aws/cloudformation.py"),
 }
 """Document -> the modules that ask AWS for its command; what it has besides is the protocol's."""
 LOGIN = {

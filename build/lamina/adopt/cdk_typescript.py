@@ -54,12 +54,14 @@ def _image(call: TsCall, function: TsCall | None, path: str, root: Path) -> Decl
     owner = _object(function, 2) if function else {}
     name = owner.get("functionName")
     identifier = function.args[1] if function and len(function.args) > 1 else None
+    unnamed = isinstance(identifier, str) and not isinstance(name, str)
     target, given = settings.get("target"), settings.get("buildArgs")
     return Declared(
         dockerfile=dockerfile,
         context=context,
         functions=(name,) if isinstance(name, str) else (),
-        resources=(identifier,) if isinstance(identifier, str) and not isinstance(name, str) else (),
+        resources=(str(identifier),) if unnamed else (),
+        stack="" if unnamed else None,
         platform=_constant(owner.get("architecture"), _PLATFORMS)
         or _constant(settings.get("platform"), _IMAGE_PLATFORMS),
         target=target if isinstance(target, str) else None,

@@ -18,6 +18,7 @@ class Declared:
         name: the image's name in the file, None if the file only names functions.
         functions: the names that functions have when deployed.
         resources: functions of the file whose names only the deployment gives: their ids in the file.
+        stack: the CloudFormation stack that has them; empty if its name is not known, None if there is none.
         where: ``file:line``.
         deploys: whether the file deploys the image; a compose file only runs it.
     """
@@ -30,6 +31,7 @@ class Declared:
     platform: str | None = None
     target: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
+    stack: str | None = None
     where: str
     deploys: bool = True
 

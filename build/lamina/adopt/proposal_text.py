@@ -6,12 +6,14 @@ import json
 import re
 import tomllib
 
+from lamina.adopt.drafts import UnnamedFunction
 from lamina.adopt.proposal import Proposal
 from lamina.declare.document import LAMINA_TOML, PYPROJECT
 from lamina.errors import ConfigError
 from lamina.identify.tree import shown
 
 _UNNAMED = 'its name is known once it is deployed: functions = ["..."]'
+_IN_STACK = 'functions = [{{ stack = "...", id = {} }}] with the name of its stack'
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -33,9 +35,10 @@ def render(proposal: Proposal, *, header: bool = True, prefix: str = "tool.lamin
             lines.append(f"target = {_quoted(each.target)}")
         if each.platform and each.platform != shared:
             lines.append(f"platform = {_quoted(each.platform)}")
-        lines += (f"# {shown(unnamed)}: {_UNNAMED}" for unnamed in each.unnamed)
-        if each.functions:
-            lines.append(f"functions = [{', '.join(map(_quoted, each.functions))}]")
+        lines += map(_unnamed, each.unnamed)
+        stacked = (f"{{ stack = {_quoted(stack)}, id = {_quoted(name)} }}" for stack, name in each.stacked)
+        if functions := [*map(_quoted, each.functions), *stacked]:
+            lines.append(f"functions = [{', '.join(functions)}]")
         lines += (f"args.{_key(name)} = {_quoted(value)}" for name, value in each.args.items())
         lines.append("")
     return "\n".join(lines)
@@ -66,6 +69,11 @@ def added_to(text: str, proposal: Proposal, file: str = PYPROJECT) -> str:
             hint="add the tables by hand",
         ) from None
     return new
+
+
+def _unnamed(function: UnnamedFunction) -> str:
+    how = _IN_STACK.format(_quoted(function.id)) if function.in_stack else _UNNAMED
+    return f"# {shown(f'{function.where} {function.id}')}: {how}"
 
 
 def _key(name: str) -> str:

@@ -74,12 +74,14 @@ def _declared(call: ast.Call, function: ast.Call | None, path: str, root: Path) 
         return Problem(what="an image whose Dockerfile is not given by plain strings", where=where)
     owner = _given(function) if function else {}
     name, identifier = owner.get("function_name"), _positional(function, 1) if function else None
+    unnamed = isinstance(identifier, str) and not isinstance(name, str)
     settings, target = located.settings, located.settings.get("target")
     return Declared(
         dockerfile=dockerfile,
         context=context,
         functions=(name,) if isinstance(name, str) else (),
-        resources=(identifier,) if isinstance(identifier, str) and not isinstance(name, str) else (),
+        resources=(str(identifier),) if unnamed else (),
+        stack="" if unnamed else None,
         platform=_platform(owner.get("architecture"), settings.get("platform"), settings.get("platforms")),
         target=target if isinstance(target, str) else None,
         args=_strings(settings.get("build_args") or settings.get("args")),

@@ -115,7 +115,7 @@ def adoption_documents(found: Adoption) -> list[JsonDocument]:
             "platform": each.platform,
             "target": each.target,
             "args": dict(each.args),
-            "functions": list(each.functions),
+            "functions": [*each.functions, *({"stack": stack, "id": name} for stack, name in each.stacked)],
         }
         for each in found.proposal.images
     ]

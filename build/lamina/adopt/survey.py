@@ -166,6 +166,7 @@ def _read(root: Path, path: str) -> Reading | None:
     if _COMPOSE.fullmatch(name):
         return read_compose(text, path)
     if is_yaml:
-        return read_sam(text, path) if _IS_SAM in text else None
+        beside = _text(file.with_name("samconfig.toml"))
+        return read_sam(text, path, beside if isinstance(beside, str) else "") if _IS_SAM in text else None
     read = read_cdk_typescript if is_typescript else read_python_infra
     return read(text, path, root) if _MAKES_IMAGES.search(text) else None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, NotRequired, Protocol, TypedDict, overload
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -25,9 +26,41 @@ PUBLIC: Final = "ecr-public"
 _LONGEST_CALL = 905.0  # seconds; a function may run for 900
 
 
+class StackClient(Protocol):
+    """The part of CloudFormation's client that is used here."""
+
+    def get_paginator(self, operation: Literal["list_stack_resources"], /) -> StackPages:
+        """Return what asks for page after page."""
+        ...
+
+
+class StackPages(Protocol):
+    """Asks for the resources of a stack."""
+
+    def paginate(self, *, StackName: str) -> Iterable[ResourcePage]:  # noqa: N803 - AWS' own name
+        """Return the pages."""
+        ...
+
+
+class ResourcePage(TypedDict):
+    """A page of a stack's resources."""
+
+    StackResourceSummaries: list[StackResource]
+
+
+class StackResource(TypedDict):
+    """A resource of a stack. PhysicalResourceId: the name of a function; missing before it is made."""
+
+    LogicalResourceId: str
+    PhysicalResourceId: NotRequired[str]
+    ResourceType: str
+
+
 class Clients(Protocol):
     """Returns the boto3 client of a service."""
 
+    @overload
+    def __call__(self, service: Literal["cloudformation"], /) -> StackClient: ...
     @overload
     def __call__(self, service: Literal["codebuild"], /) -> CodeBuildClient: ...
     @overload

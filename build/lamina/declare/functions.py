@@ -15,8 +15,12 @@ _ARN = regex(
     r"(?P<name>[A-Za-z0-9_-]{1,64})"
 )
 _STACK = "{stack}"
+_STACK_NAME = regex(r"[A-Za-z][A-Za-z0-9-]{0,127}")
+_RESOURCE = regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 _KEYS: Mapping[str, Key] = {
     "name": Key(kind=str, help="the function's name, or its ARN without a version; {stack} is replaced"),
+    "stack": Key(kind=str, help="instead of name: the CloudFormation stack that has it; {stack} is replaced"),
+    "id": Key(kind=str, help="with stack: its logical id there, or the id of its construct in CDK"),
     "command": Key(kind=list, values=TEXTS, help="replaces the image's CMD"),
 }
 FUNCTIONS = Key(
@@ -26,7 +30,8 @@ FUNCTIONS = Key(
 )
 _ALLOWED = (
     'a name, an ARN without version, or { name = "<name or ARN>", command = ["module.handler"] }; '
-    f"a name holds up to 64 letters, digits, '-', '_', and {_STACK} for the stack"
+    f"a name holds up to 64 letters, digits, '-', '_', and {_STACK} for the stack; "
+    'instead of a name: stack = "<CloudFormation stack>", id = "<logical id>"'
 )
 
 
@@ -35,13 +40,21 @@ class Function:
     """A function that runs an image.
 
     Attributes:
+        name: ``<stack>/<id>`` until CloudFormation has told the function's name.
         arn: None unless declared by ARN, which allows another region or account than the caller's.
+        stack: The CloudFormation stack that has it; None if it is declared by name or ARN.
         command: Replaces the image's CMD; empty means the image's own.
     """
 
     name: str
     arn: str | None = None
     command: tuple[str, ...] = ()
+    stack: str | None = None
+
+    @property
+    def resource(self) -> str:
+        """The id in its stack."""
+        return self.name.rpartition("/")[2]
 
     @property
     def region(self) -> str | None:
@@ -68,8 +81,14 @@ def read_functions(given: Iterable[object], document: Document, image: str, stac
         table = {"name": item} if isinstance(item, str) else item
         entry = document.known(table, _KEYS, "images", image, "functions")
         name = entry.get("name", "").replace(_STACK, stack)
-        arn = _ARN.fullmatch(name)
-        if not arn and not _NAME.fullmatch(name):
+        arn, in_stack = _ARN.fullmatch(name), None
+        if not name and _STACK_NAME.fullmatch(given_stack := entry.get("stack", "").replace(_STACK, stack)):
+            in_stack, name = given_stack, f"{given_stack}/{entry.get('id', '')}"
+        if in_stack and not _RESOURCE.fullmatch(entry.get("id", "")):
+            document.problem(
+                f"{entry.get('id', '')!r} is not an id of stack {in_stack}", where=where, allowed=_ALLOWED
+            )
+        elif not in_stack and ("stack" in entry or "id" in entry or not (arn or _NAME.fullmatch(name))):
             document.problem(f"{name!r} is not a Lambda function", where=where, allowed=_ALLOWED)
         elif name in seen:
             document.problem(f"the function {name} is listed twice", where=where)
@@ -79,6 +98,7 @@ def read_functions(given: Iterable[object], document: Document, image: str, stac
                 name=arn["name"] if arn else name,
                 arn=name if arn else None,
                 command=tuple(str(word) for word in entry.get("command", ())),
+                stack=in_stack,
             )
 
 

@@ -12,6 +12,7 @@ from lamina.aws.live import Alias, Live
 from lamina.decide.acceptance import objections
 from lamina.decide.plan import FoundImage, why_unusable
 from lamina.deploy.check import require_registry
+from lamina.deploy.cloudformation import with_names
 from lamina.deploy.rules import DesiredFunction, FunctionUpdate, Running, decide, obstacles, owned_elsewhere
 from lamina.deploy.snapshots import snapshot_obstacles, without_version
 from lamina.deploy.stack import check_caller, clients_of
@@ -79,6 +80,7 @@ def plan_deployment(session: Session, options: DeployOptions) -> Deployment:
     """
     images = images_with_functions(session)
     check_caller(session)
+    images = with_names(session, images)
     wanted = _wanted(session, images)
     clients = clients_of(session, images.values())
     found = _by_function(wanted, lambda each: clients[each.function.region].read(str(each.function)))

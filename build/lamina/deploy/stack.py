@@ -17,10 +17,11 @@ from lamina.identify.image import Image
 def clients_of(session: Session, images: Iterable[Image]) -> dict[str | None, Functions]:
     """Return a Lambda client for each region; None: that of the stack, the registry, or AWS' default."""
     regions = {each.region for image in images for each in image.node.spec.functions}
-    return {region: Functions(boto_clients(_access(session, region))) for region in regions}
+    return {region: Functions(boto_clients(access_of(session, region))) for region in regions}
 
 
-def _access(session: Session, region: str | None = None) -> Access:
+def access_of(session: Session, region: str | None = None) -> Access:
+    """Return the region and the role of a stack's functions."""
     stack = session.project.stack
     return Access(region=region or stack.region or session.project.ecr.region, role=stack.role)
 
@@ -33,7 +34,7 @@ def check_caller(session: Session) -> Caller | None:
     stack = session.project.stack
     if stack.account is None:
         return None
-    caller = read_caller(boto_clients(_access(session)))
+    caller = read_caller(boto_clients(access_of(session)))
     specs = (node.spec for node in session.graph.nodes.values())
     functions = [each for spec in specs for each in spec.functions]
     AwsError.check(foreign(stack, caller, functions))

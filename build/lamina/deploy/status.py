@@ -9,6 +9,7 @@ from lamina.aws.lambda_ import Functions
 from lamina.aws.live import LATEST, Alias, Live
 from lamina.decide.plan import FoundImage
 from lamina.declare.functions import Function
+from lamina.deploy.cloudformation import with_names
 from lamina.deploy.deploy import ask_all, images_with_functions, running
 from lamina.deploy.rules import StatusRow, judge
 from lamina.deploy.stack import check_caller, clients_of
@@ -46,6 +47,7 @@ def read_status(session: Session, *, every: bool = False) -> tuple[StatusRow, ..
     """
     images = images_with_functions(session)
     check_caller(session)
+    images = with_names(session, images)
     clients = clients_of(session, images.values())
     declared = [(image, each) for image in images.values() for each in image.node.spec.functions]
     declared_states = ask_all(lambda pair: _read(clients[pair[1].region], *pair, every=every), declared)

@@ -70,6 +70,7 @@ def test_a_program_is_read_as_far_as_it_is_plain(root: Path) -> None:
             dockerfile="cdk/lambdas/label/Dockerfile",
             context="cdk/lambdas/label",
             resources=("Label",),
+            stack="",
             platform="linux/arm64",
             where="cdk/lib/stack.ts:20",
         ),

@@ -8,7 +8,7 @@ from lamina.adopt.cdk_typescript import read_cdk_typescript
 from lamina.adopt.compose import read_compose
 from lamina.adopt.declared import Declared
 from lamina.adopt.python_infra import read_python_infra
-from lamina.adopt.sam import read_sam
+from lamina.adopt.sam import read_sam, stack_name
 from lamina.adopt.serverless import read_serverless
 from lamina.adopt.survey import survey
 from trees import Tree
@@ -57,6 +57,7 @@ def test_a_sam_template_tells_dockerfile_context_functions_and_platform() -> Non
             dockerfile="app/docker/Dockerfile",
             context="app",
             resources=("Notify",),
+            stack="",
             target="slim",
             where="infra/template.yaml:15",
         ),
@@ -69,6 +70,41 @@ def test_without_an_architecture_a_function_is_for_the_one_that_lambda_takes() -
     template = SAM.replace("      Architectures: [arm64]\n", "")
     assert read_sam(template, "template.yaml").declared == ()  # the context is outside the repository
     assert read_sam(template, "infra/template.yaml").declared[0].platform == "linux/amd64"
+
+
+@pytest.mark.parametrize(
+    ("config", "stack"),
+    [
+        ("", ""),
+        ("not = [toml", ""),
+        ('[default.deploy.parameters]\nstack_name = "shop"\n', "shop"),
+        ('[default.global.parameters]\nstack_name = "shop"\n', "shop"),
+        (
+            (
+                '[default.deploy.parameters]\nstack_name = "shop-dev"\n'
+                '[prod.deploy.parameters]\nstack_name = "shop-prod"\n'
+            ),
+            "shop-{stack}",
+        ),
+        (
+            (
+                '[dev.deploy.parameters]\nstack_name = "dev-shop"\n'
+                '[prod.deploy.parameters]\nstack_name = "prod-shop"\n'
+            ),
+            "{stack}-shop",
+        ),
+        (
+            (
+                '[default.deploy.parameters]\nstack_name = "one"\n'
+                '[prod.deploy.parameters]\nstack_name = "other"\n'
+            ),
+            "",
+        ),
+        ("[default]\ndeploy = 1\n", ""),
+    ],
+)
+def test_samconfig_tells_the_stack(config: str, stack: str) -> None:
+    assert stack_name(config) == stack
 
 
 def test_yaml_that_is_none_is_a_note_with_its_line() -> None:
@@ -187,6 +223,7 @@ def test_a_cdk_program_is_read_and_not_run(tmp_path: Path) -> None:
             dockerfile="lambdas/embed/Dockerfile.arm",
             context="lambdas/embed",
             resources=("Embed",),
+            stack="",
             platform="linux/arm64",
             target="run",
             args={"A": "1"},

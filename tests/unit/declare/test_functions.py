@@ -26,6 +26,32 @@ def test_a_function_is_a_name_an_arn_or_a_table(tmp_path: Path) -> None:
     assert (other.command, other.region) == (("app.other",), None)
 
 
+def test_a_function_of_a_stack_is_named_by_it(tmp_path: Path) -> None:
+    (one,) = functions(tmp_path, '[{ stack = "shop-{stack}", id = "Mailer", command = ["app.mail"] }]')
+
+    assert one == Function(name="shop-dev/Mailer", command=("app.mail",), stack="shop-dev")
+    assert (one.resource, one.region, str(one)) == ("Mailer", None, "shop-dev/Mailer")
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ('{ stack = "shop" }', "'' is not an id of stack shop"),
+        ('{ stack = "shop", id = "a/b" }', "'a/b' is not an id of stack shop"),
+        ('{ stack = "1 2", id = "Mailer" }', "'' is not a Lambda function"),
+        ('{ id = "Mailer" }', "'' is not a Lambda function"),
+        ('{ name = "mailer", id = "Mailer" }', "'mailer' is not a Lambda function"),
+        ('{ name = "mailer", stack = "shop" }', "'mailer' is not a Lambda function"),
+    ],
+)
+def test_a_stack_needs_an_id_and_no_name(tmp_path: Path, given: str, fault: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        functions(tmp_path, f"[{given}]")
+
+    assert fault in str(caught.value)
+    assert 'stack = "<CloudFormation stack>", id = "<logical id>"' in str(caught.value)
+
+
 def test_all_faults_are_reported_with_their_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         functions(tmp_path, f'["a b", "one", "one", "{ARN}:7", {{ nam = "x" }}]')

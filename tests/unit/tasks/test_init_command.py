@@ -166,7 +166,7 @@ def test_a_repository_without_a_pyproject_gets_a_file_of_its_own(
     assert hint in capsys.readouterr().out
 
 
-LAYOUTS: dict[str, dict[str, list[str]]] = {
+LAYOUTS: dict[str, dict[str, list[object]]] = {
     "layout-sam": {"ingest": ["ingest"], "notify": []},
     "layout-shared": {
         "shared-base": [],
@@ -174,7 +174,7 @@ LAYOUTS: dict[str, dict[str, list[str]]] = {
     },
     "layout-terraform": {"labels": ["{stack}-labels"], "resize": [], "thumbnail": ["thumbnail"]},
     "layout-cdk-typescript": {"invoices": [], "orders": ["shop-orders"]},
-    "layout-few-lambdas": {"mailer": []},
+    "layout-few-lambdas": {"mailer": [{"stack": "shop-{stack}", "id": "Mailer"}]},
 }
 """Layout -> its images, with their functions."""
 

@@ -1,0 +1,211 @@
+"""Read each Dockerfile with what is declared about it: the drafts of a proposal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lamina.adopt.contexts import find_context, fits
+from lamina.adopt.declared import Declared
+from lamina.adopt.naming import Used
+from lamina.adopt.role import on_runtime, other_role
+from lamina.declare.dockerfile import Dockerfile, read_dockerfile
+from lamina.declare.machine import native_platform
+from lamina.declare.recipe import SCRATCH, Recipe
+from lamina.declare.resolve import resolve
+from lamina.errors import ConfigError, Problem
+from lamina.identify.tree import shown
+from lamina.refs import Reference
+
+_VARIABLE = re.compile(r"\$\{?(\w+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnnamedFunction:
+    """A function whose name is known once it is deployed. where: ``file:line``. id: in the file."""
+
+    where: str
+    id: str
+    in_stack: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageDraft:
+    """One way to build a Dockerfile: a target and build arguments, with the declarations that have them."""
+
+    dockerfile: str
+    context: str
+    declared: tuple[Declared, ...]
+    used: tuple[Used, ...]
+    variables: Mapping[str, str]
+    """Base image -> the build argument that names it."""
+    role: str | None
+    """What it is for, if that is certainly no Lambda function."""
+    on_lambda: bool
+    """Whether it is declared for a function, or built FROM one of Lambda's own images."""
+
+    @property
+    def target(self) -> str | None:
+        """The stage that is built."""
+        return self.declared[0].target if self.declared else None
+
+    @property
+    def args(self) -> Mapping[str, str]:
+        """Declared build arguments."""
+        return self.declared[0].args if self.declared else {}
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The functions that run it."""
+        return tuple(dict.fromkeys(name for each in self.declared for name in each.functions))
+
+    @property
+    def deployed(self) -> bool:
+        """Whether a file deploys it, rather than only builds it."""
+        return any(each.deploys for each in self.declared)
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The ids of its functions whose names only the deployment gives."""
+        return tuple(dict.fromkeys(name for each in self.declared for name in each.resources))
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """What its functions are called: their names, without the stack's, and their ids."""
+        named = (each.replace("-{stack}", "") for each in self.functions)
+        return (*named, *self.resources)
+
+    @property
+    def stacked(self) -> tuple[tuple[str, str], ...]:
+        """Those of them whose stack is known, with it."""
+        return tuple(
+            dict.fromkeys(
+                (each.stack, name) for each in self.declared if each.stack for name in each.resources
+            )
+        )
+
+    @property
+    def unnamed(self) -> tuple[UnnamedFunction, ...]:
+        """The others with their places."""
+        return tuple(
+            UnnamedFunction(where=each.where, id=name, in_stack=each.stack is not None)
+            for each in self.declared
+            if not each.stack
+            for name in each.resources
+        )
+
+    @property
+    def platform(self) -> str | None:
+        """The declared platform, if all declarations agree."""
+        platforms = {each.platform for each in self.declared}
+        return platforms.pop() if len(platforms) == 1 else None
+
+
+def read_drafts(
+    root: Path, path: str, declared: tuple[Declared, ...], notes: list[Problem]
+) -> Iterator[ImageDraft]:
+    """Yield the ways to build a Dockerfile, one for each target and arguments. notes: receives problems."""
+    try:
+        parsed = read_dockerfile(root / path, path)
+    except ConfigError as error:
+        notes += (replace(each, hint="it is skipped; fix it and run again") for each in error.problems)
+        return
+    groups: dict[tuple[str | None, tuple[tuple[str, str], ...]], list[Declared]] = {}
+    for each in declared:
+        if each.dockerfile == path:
+            groups.setdefault((each.target, tuple(sorted(each.args.items()))), []).append(each)
+    for group in groups.values() or [[]]:
+        yield _draft(root, parsed, tuple(group), notes)
+
+
+def _draft(
+    root: Path, parsed: Dockerfile, declared: tuple[Declared, ...], notes: list[Problem]
+) -> ImageDraft:
+    path = parsed.path
+    args = dict(declared[0].args) if declared else {}
+    target = declared[0].target if declared else None
+    try:
+        recipe = _resolved(parsed, target, args)
+    except ConfigError as error:
+        notes += error.problems
+        recipe = None
+    used = tuple(_used(recipe)) if recipe else ()
+    return ImageDraft(
+        dockerfile=path,
+        context=_context(root, path, recipe or _sources_of(parsed, target, args), declared, notes),
+        declared=declared,
+        used=used,
+        variables=_variables(parsed, recipe) if recipe else {},
+        role=other_role(recipe) if recipe else None,
+        on_lambda=any(each.deploys for each in declared) or (recipe is not None and on_runtime(recipe)),
+    )
+
+
+def _resolved(parsed: Dockerfile, target: str | None, args: Mapping[str, str]) -> Recipe:
+    native = native_platform()
+    return resolve(parsed, platform=native, build_platform=native, target=target, args=args)
+
+
+def _sources_of(parsed: Dockerfile, target: str | None, args: Mapping[str, str]) -> Recipe | None:
+    """Return the recipe of a Dockerfile with unknown bases: its COPY sources do not depend on them."""
+    unset = {word: SCRATCH for each in parsed.header for word in each.words if "=" not in word}
+    try:
+        return _resolved(parsed, target, {**unset, **args})
+    except ConfigError:
+        return None
+
+
+def _context(
+    root: Path,
+    path: str,
+    recipe: Recipe | None,
+    declared: tuple[Declared, ...],
+    notes: list[Problem],
+) -> str:
+    """Return the folder that contains all sources, preferably one that the infrastructure names."""
+    named = sorted({each.context for each in declared if each.context})
+    if recipe is None or not any(source.context is None for source in recipe.sources):
+        return named[0] if named else "."
+    fitting = [folder for folder in named if fits(root, folder, recipe)]
+    if len(fitting) > 1:
+        notes.append(Problem(what=f"built in several contexts: {', '.join(fitting)}", where=path))
+    if fitting:
+        return fitting[0]
+    found = find_context(root, path, recipe)
+    if named and found.missing:
+        return named[0]
+    if named:
+        message = f"context {found.folder} is a guess: the declared {', '.join(named)} lacks sources"
+        notes.append(Problem(what=message, where=", ".join(sorted({each.where for each in declared}))))
+    if found.others:
+        message = f"context {found.folder} is a guess: all sources are in {', '.join(found.others)} as well"
+        notes.append(Problem(what=message, where=path))
+    if found.missing:
+        source, first = found.missing[0]
+        more = f" and {len(found.missing) - 1} more" if len(found.missing) > 1 else ""
+        notes.append(
+            Problem(
+                what=f"context {found.folder} is a guess: no folder above it has {shown(first)}{more}",
+                where=recipe.dockerfile.where(source.line),
+                hint="declare the context, or create the missing sources before the build",
+            )
+        )
+    return found.folder
+
+
+def _used(recipe: Recipe) -> Iterator[Used]:
+    for external in recipe.externals:
+        if external.name != SCRATCH:
+            try:
+                yield Used(reference=Reference.parse(external.name), by=recipe.dockerfile.path)
+            except ValueError:
+                continue
+
+
+def _variables(parsed: Dockerfile, recipe: Recipe) -> Mapping[str, str]:
+    """Return base image -> the build argument by which a stage names it."""
+    declared = {word.partition("=")[0] for each in parsed.header for word in each.words}
+    found = ((stage.base, _VARIABLE.match(stage.stage.base)) for stage in recipe.stages)
+    return {base: name[1] for base, name in found if name and name[1] in declared}

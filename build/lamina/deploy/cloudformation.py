@@ -1,0 +1,106 @@
+"""The functions that are declared by their id in a CloudFormation stack: find their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from lamina.aws.clients import CONNECTIONS, boto_clients
+from lamina.aws.cloudformation import functions_of
+from lamina.declare.functions import Function
+from lamina.deploy.stack import access_of
+from lamina.errors import AwsError, ConfigError, LaminaError, Problem
+from lamina.flow.session import Session
+from lamina.identify.image import Image
+from lamina.parallel import gather
+
+_HASH = "[0-9A-F]{8}"
+"""CDK ends the logical id of a construct with a hash of its path:
+https://docs.aws.amazon.com/cdk/v2/guide/identifiers.html
+"""
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9]")
+
+
+def with_names(session: Session, images: Mapping[str, Image]) -> Mapping[str, Image]:
+    """Return images whose functions have the names that CloudFormation knows. Asks once for each stack.
+
+    Raises:
+        AwsError: a stack does not exist, has no such function, or cannot be read; all of them at once.
+        ConfigError: two images declare one function.
+    """
+    declared = [(name, each) for name, image in images.items() for each in image.node.spec.functions]
+    stacks = sorted({each.stack for _, each in declared if each.stack})
+    if not stacks:
+        return images
+    clients = boto_clients(access_of(session))
+
+    def ask(stack: str) -> Mapping[str, str] | LaminaError | None:
+        try:
+            return functions_of(clients, stack)
+        except AwsError as error:
+            return error
+
+    answers = dict(zip(stacks, gather(ask, stacks, threads=CONNECTIONS), strict=True))
+    AwsError.check(
+        dict.fromkeys(
+            problem for each in answers.values() if isinstance(each, LaminaError) for problem in each.problems
+        )
+    )
+    known = {stack: each for stack, each in answers.items() if not isinstance(each, LaminaError)}
+    named = {(image, each): name_in_stack(each, known[each.stack]) for image, each in declared if each.stack}
+    AwsError.check(
+        replace(each, where=f"[tool.lamina.images.{image}] functions")
+        for (image, _), each in named.items()
+        if isinstance(each, Problem)
+    )
+    names = {key: each for key, each in named.items() if isinstance(each, str)}
+    made = {
+        name: _with_functions(image, [_renamed(each, names.get((name, each))) for each in functions])
+        for name, image in images.items()
+        for functions in [image.node.spec.functions]
+    }
+    ConfigError.check(_claimed_twice(made))
+    return made
+
+
+def name_in_stack(function: Function, functions: Mapping[str, str] | None) -> str | Problem:
+    """Return the name of a function that is declared by its stack, or the problem.
+
+    Args:
+        functions: of the stack, logical id -> name; None if there is no such stack.
+    """
+    if functions is None:
+        what = f"the stack {function.stack} does not exist"
+        return Problem(what=what, hint="deploy it first, or correct its name: {stack} stands for --stack")
+    if function.resource in functions:
+        return functions[function.resource]
+    construct = re.compile(f".*{_NOT_IN_IDS.sub('', function.resource)}{_HASH}")
+    found = [name for each, name in functions.items() if construct.fullmatch(each)]
+    if len(found) == 1:
+        return found[0]
+    many = "several functions" if found else "no function"
+    what = f"the stack {function.stack} has {many} {function.resource}"
+    return Problem(what=what, allowed=", ".join(sorted(functions)) or "none: the stack has no function")
+
+
+def _renamed(function: Function, name: str | None) -> Function:
+    return function if name is None else replace(function, name=name, stack=None)
+
+
+def _with_functions(image: Image, functions: Iterable[Function]) -> Image:
+    spec = replace(image.node.spec, functions=tuple(functions))
+    return replace(image, node=replace(image.node, spec=spec))
+
+
+def _claimed_twice(images: Mapping[str, Image]) -> Iterable[Problem]:
+    owners: dict[str, str] = {}
+    for name, image in images.items():
+        for each in image.node.spec.functions:
+            other = owners.setdefault(str(each), name)
+            if other != name:
+                yield Problem(
+                    what=f"two images claim the function {each}: {other} and {name}",
+                    where=f"[tool.lamina.images.{name}] functions",
+                    allowed="one image per function: each deployment would undo the other's",
+                )
