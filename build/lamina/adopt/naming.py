@@ -12,7 +12,7 @@ from lamina.refs import EcrHost, Reference
 _GENERIC = frozenset(
     {
         *("docker", "dockerfile", "dockerfiles", "image", "images", "container", "containers", "src", "app"),
-        *("build", "lambda", "lambdas", "function", "functions", "handler", "code"),
+        *("build", "lambda", "lambdas", "function", "functions", "handler", "code", "img"),
     }
 )
 """Words that say little of what an image is for."""
@@ -146,9 +146,9 @@ def _choices(path: str, repository: str, function: str | None, *, alone: bool) -
     if variant and alone:
         own = ""
     last = parts[-1] if parts else ""
-    while not own and len(parts) > 1 and _says_nothing(parts[-1]):
+    while not own and len(parts) > 1 and says_nothing(parts[-1]):
         parts.pop()
-    if not own and len(parts) == 1 and _says_nothing(parts[0]) and not _GENERIC.issuperset(parts):
+    if not own and len(parts) == 1 and says_nothing(parts[0]) and not _GENERIC.issuperset(parts):
         called = slug(repository) or "image"
         return [slug(function)] if function and slug(function) else [called, f"{called}-{last}"]
     words = [
@@ -160,7 +160,8 @@ def _choices(path: str, repository: str, function: str | None, *, alone: bool) -
     return ["-".join(words[-count:]) for count in range(least, len(words) + 1)]
 
 
-def _says_nothing(part: str) -> bool:
+def says_nothing(part: str) -> bool:
+    """Whether a name has only words that say nothing of what an image is for: ``app-image-0``."""
     words = (word.rstrip("0123456789") for word in part.split("-"))
     return all(not word or word in _GENERIC | _TECHNICAL for word in words)
 

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from lamina.adopt.drafts import ImageDraft, UnnamedFunction, read_drafts
-from lamina.adopt.naming import Used, match_bases, name_images, own_names, slug
+from lamina.adopt.naming import Used, match_bases, name_images, own_names, says_nothing, slug
 from lamina.adopt.survey import RepositorySurvey
 from lamina.errors import Problem
 
@@ -166,8 +166,9 @@ def _image(draft: ImageDraft, name: str, bases: Mapping[str, str], notes: list[P
 
 
 def _name(draft: ImageDraft, name: str, bases: Mapping[str, str], *, several: bool) -> str:
-    """Return the name that others build FROM, else the declared name, else the Dockerfile's."""
-    called = {slug(each.name) for each in draft.declared if each.name and slug(each.name)}
+    """Return the name that others build FROM, else a declared name that says something, else the file's."""
+    declared = {slug(each.name) for each in draft.declared if each.name}
+    called = {each for each in declared if each and not says_nothing(each)}
     if name in bases:
         return name
     if len(called) == 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Iterator, Sequence
 
 from lamina.adopt.drafts import UnnamedFunction
 from lamina.adopt.proposal import Proposal
@@ -12,8 +13,6 @@ from lamina.declare.document import LAMINA_TOML, PYPROJECT
 from lamina.errors import ConfigError
 from lamina.identify.tree import shown
 
-_UNNAMED = 'its name is known once it is deployed: functions = ["..."]'
-_IN_STACK = 'functions = [{{ stack = "...", id = {} }}] with the name of its stack'
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -35,7 +34,7 @@ def render(proposal: Proposal, *, header: bool = True, prefix: str = "tool.lamin
             lines.append(f"target = {_quoted(each.target)}")
         if each.platform and each.platform != shared:
             lines.append(f"platform = {_quoted(each.platform)}")
-        lines += map(_unnamed, each.unnamed)
+        lines += _unnamed(each.unnamed)
         stacked = (f"{{ stack = {_quoted(stack)}, id = {_quoted(name)} }}" for stack, name in each.stacked)
         if functions := [*map(_quoted, each.functions), *stacked]:
             lines.append(f"functions = [{', '.join(functions)}]")
@@ -71,9 +70,17 @@ def added_to(text: str, proposal: Proposal, file: str = PYPROJECT) -> str:
     return new
 
 
-def _unnamed(function: UnnamedFunction) -> str:
-    how = _IN_STACK.format(_quoted(function.id)) if function.in_stack else _UNNAMED
-    return f"# {shown(f'{function.where} {function.id}')}: {how}"
+def _unnamed(functions: Sequence[UnnamedFunction]) -> Iterator[str]:
+    """Yield a list to be completed, as comments: what only the deployment tells is left open."""
+    if not functions:
+        return
+    rest = "the names of their stacks" if all(each.in_stack for each in functions) else "their names"
+    yield f"# functions = [  # add {rest}"
+    for each in functions:
+        item = f'{{ stack = "...", id = {_quoted(each.id)} }}' if each.in_stack else '"..."'
+        label = each.where if each.in_stack else f"{each.id}, {each.where}"
+        yield f"#   {item},  # {shown(label)}"
+    yield "# ]"
 
 
 def _key(name: str) -> str:

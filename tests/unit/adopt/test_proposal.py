@@ -259,3 +259,33 @@ def test_the_file_is_kept_byte_for_byte(tree: Tree) -> None:
 
     with pytest.raises(ConfigError, match="cannot be added"):
         added_to("[tool]\nlamina = {}\n", proposal)
+
+
+@pytest.mark.parametrize("name", ["app-image-0", "img", "appimage"])
+def test_a_declared_name_that_says_nothing_gives_way_to_the_folder(tree: Tree, name: str) -> None:
+    tree.write("jobs/Dockerfile", "FROM scratch\n")
+    tree.write("serverless.yml", f"service: s\nprovider: {{ecr: {{images: {{{name}: {{path: jobs}}}}}}}}\n")
+
+    assert set(proposed(tree)) == {"jobs"}
+
+
+def test_functions_without_names_are_a_list_to_complete(tree: Tree) -> None:
+    tree.write("jobs/Dockerfile", "FROM scratch\n")
+    tree.write(
+        "template.yaml",
+        "Resources:\n"
+        + "".join(
+            f"  {name}:\n    Type: AWS::Serverless::Function\n    Properties: {{PackageType: Image}}\n"
+            "    Metadata: {DockerContext: jobs, Dockerfile: Dockerfile}\n"
+            for name in ("One", "Two")
+        ),
+    )
+
+    text = added_to("", made(tree))
+
+    assert (
+        "# functions = [  # add the names of their stacks\n"
+        '#   { stack = "...", id = "One" },  # template.yaml:3\n'
+        '#   { stack = "...", id = "Two" },  # template.yaml:7\n'
+        "# ]\n"
+    ) in text
