@@ -92,8 +92,16 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """Build the wheel, check its files, and run it in an empty environment."""
-    wheel = build_wheel(session)
+    """Build and check what is published, and run the wheel in an empty environment."""
+    session.install(*nox.project.dependency_groups(PROJECT, "package"))
+    folder = Path(session.create_tmp(), "dist")
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "-m", "build", "--installer=uv", f"--outdir={folder}", silent=True)
+    source, wheel = next(folder.glob("*.tar.gz")), next(folder.glob("*.whl")).absolute()
+    session.run("twine", "check", "--strict", str(source), str(wheel))
+    session.run("check-wheel-contents", str(wheel))
+    # Without an e-mail address, and without a home page until there is one.
+    session.run("pyroma", "--min=10", "--skip-tests=AuthorEmail,Url", "--file", str(source))
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("lamina/")}
     files = [*PACKAGE.rglob("*.py"), *PACKAGE.glob("report/assets/*"), PACKAGE / "py.typed"]
     files.append(PACKAGE / "lamina.schema.json")

@@ -26,8 +26,8 @@ HEADINGS = (
     "memory",
 )
 SHORT = (
-    *("cold", "unchanged", "handler", "unchanged-empty", "handler-empty", "base-code-empty", "scale-100"),
-    *("plan-20", "plan-100", "plan-100-again", "real-plan", "real-plan-again", "real-unchanged"),
+    *("cold", "handler", "unchanged-empty", "handler-empty", "scale-100"),
+    *("real-plan", "real-unchanged", "real-handler"),
 )
 
 

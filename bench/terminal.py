@@ -124,8 +124,9 @@ def draw(lines: Iterable[Text]) -> str:
     while rows and not rows[-1].plain:
         rows.pop()
     width, height = COLUMNS * _WIDTH + 2 * _MARGIN, _TOP + len(rows) * _HEIGHT + _MARGIN
+    size = f'viewBox="0 0 {width:.0f} {height}"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" role="img" xml:space="preserve">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" xml:space="preserve">',
         f"<title>{escape(_TITLE)}</title>",
         f"<style>{_STYLE}</style>",
         f'<rect class="back" x="0.5" y="0.5" width="{width - 1:.0f}" height="{height - 1}" rx="10"/>',
