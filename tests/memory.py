@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, NoReturn
 from urllib.parse import parse_qsl, urlsplit
@@ -39,6 +40,8 @@ class MemoryRegistry:
     """Repository, and tag or digest -> the manifest."""
     blobs: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    moved: int = 0
+    """The bytes of bodies, in both directions."""
     is_down: bool = False
 
     def send(
@@ -47,6 +50,14 @@ class MemoryRegistry:
         self.asked.append(f"{request.method} {request.url}")
         if self.is_down:
             raise Unreachable("refused", "connection refused")
+        answer = self._answer(request)
+        sent = request.body if isinstance(request.body, bytes) else b""
+        self.moved += len(sent) + len(answer.body)
+        if sink is not None:
+            sink.write(answer.body)
+        return answer
+
+    def _answer(self, request: Request) -> HttpResponse:
         found = _PATH.fullmatch(request.url.partition("?")[0])
         if found is None:
             return HttpResponse(status=200 if request.url.endswith("/v2/") else 404)
@@ -70,8 +81,6 @@ class MemoryRegistry:
         body = self.manifests.get((repository, name)) if kind == "manifests" else self.blobs.get(name)
         if body is None:
             return HttpResponse(status=404)
-        if sink is not None:
-            sink.write(body)
         headers = {"content-type": OCI_MANIFEST, "docker-content-digest": sha256(body)}
         return HttpResponse(status=200, headers=headers, body=b"" if request.method == "HEAD" else body)
 
@@ -98,13 +107,14 @@ class MemoryRegistry:
         layers: instruction -> tar, lowest first; by default one that is not a tar.
         """
         made = layers or {"": f"layer of {ref}".encode()}
+        created = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=len(self.manifests))
         config = json.dumps(
             {
                 "os": "linux",
                 "architecture": "amd64",
                 "rootfs": {"diff_ids": [sha256(layer) for layer in made.values()]},
                 "history": [{"created_by": name} if name else {} for name in made],
-                "created": "2026-01-01T00:00:00Z",
+                "created": created.isoformat(),
             }
         ).encode()
         for blob in (*made.values(), config):

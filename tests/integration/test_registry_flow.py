@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from doubles.aws_front import AwsFront
 from doubles.served import INDEXES, MANIFEST, Served, assert_secret_nowhere, log_in, stack_of
 from projects import Repo
 
+from lamina.identify.carried import carried_inputs, carry_inputs
 from lamina.process import SubprocessRunner
 from lamina.sandbox import registry as sandbox
 from lamina.sandbox import running as sandbox_running
@@ -58,8 +60,9 @@ def test_pushed_images_have_the_announced_digests(there: Repo, served: Served) -
         annotations = manifest["annotations"]
         assert annotations["dev.lamina.fingerprint"] == image["fingerprint"]
         assert annotations["org.opencontainers.image.revision"] == there.git("rev-parse", "HEAD")
-        inputs = json.loads(annotations["dev.lamina.bill"])
-        assert all(inputs["files"][""].values())
+        inputs = carried_inputs(annotations)
+        assert inputs
+        assert all(inputs.files[""].values())
         assert image["size"] == sum(part["size"] for part in (manifest["config"], *manifest["layers"]))
     tiny, _, _ = served.manifest(done.images("ref")["lambda-tiny"])
     assert len(tiny["layers"]) == 3
@@ -204,9 +207,11 @@ def test_why_names_the_reason_when_an_image_has_no_build_inputs(there: Repo, ser
     built = there.ok("build-base", "--push", "--json")
     name = f"base-dynamo-{stack_of(there)}"
     manifest, media_type, digest = served.manifest(built.images("ref")["base-dynamo"])
-    inputs = manifest["annotations"].pop("dev.lamina.bill")
+    inputs = carried_inputs(manifest["annotations"])
+    assert inputs
+    del manifest["annotations"]["dev.lamina.bill"]
     served.put(name, "large", media_type, manifest)
-    manifest["annotations"]["dev.lamina.bill"] = inputs.replace("src", "scr")
+    manifest["annotations"]["dev.lamina.bill"] = carry_inputs(replace(inputs, target="another"))
     served.put(name, "forged", media_type, manifest)
     del manifest["annotations"]
     served.put(name, "foreign", media_type, manifest)

@@ -8,16 +8,16 @@ earlier image is kept as it is.
 from __future__ import annotations
 
 import copy
-import json
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.recipe import Recipe
+from lamina.identify.carried import carried_inputs
 from lamina.identify.code_copies import MAKES_LAYERS, CodeCopy, code_copies, code_key
 from lamina.identify.copy_layer import CopyError, CopyTree, CopyWords, LayerEntry
-from lamina.identify.fingerprint import FINGERPRINT_KEY, INPUTS_KEY, BuildInputs
+from lamina.identify.fingerprint import FINGERPRINT_KEY, BuildInputs
 from lamina.identify.image import Image
 from lamina.identify.last_settings import LastSetting, last_settings
 from lamina.oci import OciConfig, OciDescriptor, OciHistory, OciManifest, OciSettings
@@ -56,12 +56,8 @@ class EarlierImage:
     @property
     def inputs(self) -> BuildInputs | None:
         """The build inputs that it carries, else the kept ones; None if none belong to its fingerprint."""
-        annotations = self.manifest.get("annotations") or {}
-        try:
-            found = BuildInputs.from_document(json.loads(annotations.get(INPUTS_KEY, "null")))
-        except ValueError:
-            found = None
-        known = (each for each in (found, self.kept) if each is not None)
+        carried = carried_inputs(self.manifest.get("annotations") or {})
+        known = (each for each in (carried, self.kept) if each is not None)
         return next((each for each in known if each.fingerprint == self.fingerprint), None)
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
@@ -30,7 +29,8 @@ from lamina.execute.remote_cache import CachePolicy
 from lamina.flow.cache import read_policy
 from lamina.flow.session import Session
 from lamina.flow.snapshot import take_snapshot
-from lamina.identify.fingerprint import INPUTS_KEY, BuildInputs, content_tag
+from lamina.identify.carried import carried_inputs
+from lamina.identify.fingerprint import content_tag
 from lamina.parallel import gather
 from lamina.refs import EcrHost, Reference
 from lamina.registries.base import DOCKER_LIST, OCI_INDEX, Manifest
@@ -224,10 +224,7 @@ def _links(session: Session, held: Iterable[HeldManifest]) -> dict[str, Links]:
 def _needs(session: Session, manifest: Manifest | None) -> Links:
     if manifest is None:
         return Links()
-    try:
-        inputs = BuildInputs.from_document(json.loads(manifest.annotations.get(INPUTS_KEY, "null")))
-    except ValueError:
-        inputs = None
+    inputs = carried_inputs(manifest.annotations)
     bases = [
         name
         for parent, known in (inputs.parents.items() if inputs else ())

@@ -132,7 +132,7 @@ def append(request: AppendRequest, registry: Registry, packer: Packer) -> Append
     )
     described = _dump(config)
     manifest["config"] = {"mediaType": _CONFIG, "digest": sha256(described), "size": len(described)}
-    made = Manifest.of(json.dumps(manifest, indent=2).encode(), OCI_MANIFEST)
+    made = Manifest.of(json.dumps(manifest, separators=(",", ":")).encode(), OCI_MANIFEST)
     if request.base:
         ref, base = request.base
         have = {each["digest"] for each in plan.before.layers}

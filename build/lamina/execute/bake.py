@@ -12,6 +12,7 @@ from lamina.decide.plan import Decision, FoundImage
 from lamina.declare.config import SOURCE_DATE_EPOCH, Secret
 from lamina.execute.attest import NONE, Attestations, attested_ref
 from lamina.execute.remote_cache import ImageCache, cache_sources, shared_imports
+from lamina.identify.carried import carry_inputs
 from lamina.identify.fingerprint import FINGERPRINT_KEY, INPUTS_KEY, SCHEMA
 from lamina.identify.image import STABLE, Image
 from lamina.identify.stage import StagedContext
@@ -262,14 +263,21 @@ def _output(request: BuildRequest, image: Image) -> str:
 def _annotations(request: BuildRequest, image: Image) -> list[str]:
     if not request.push and not request.local_images:
         return []
-    values = image_annotations(image, revision=request.revision, static=request.static)
+    values = image_annotations(
+        image, revision=request.revision, static=request.static, plain=request.reproducible
+    )
     index = [f"index:{FINGERPRINT_KEY}={image.fingerprint}"] if request.attests else []
     return [*(f"manifest:{key}={value}" for key, value in values.items()), *index]
 
 
-def image_annotations(image: Image, *, revision: str | None, static: bool) -> dict[str, str]:
-    """Return the annotations of an image's manifest. revision: the commit of a clean worktree."""
-    inputs = json.dumps(image.inputs.document(), sort_keys=True, separators=(",", ":"))
+def image_annotations(
+    image: Image, *, revision: str | None, static: bool, plain: bool = False
+) -> dict[str, str]:
+    """Return the annotations of an image's manifest.
+
+    revision: the commit of a clean worktree. plain: the same bytes on every machine; see `carry_inputs`.
+    """
+    inputs = carry_inputs(image.inputs, plain=plain)
     values = {FINGERPRINT_KEY: image.fingerprint, "dev.lamina.schema": str(SCHEMA)}
     if len(inputs) <= MOST_INPUTS:
         values[INPUTS_KEY] = inputs

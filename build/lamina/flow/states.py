@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from collections.abc import Callable, Mapping
@@ -14,7 +13,8 @@ from lamina.execute.bake import MOST_INPUTS, REVISION
 from lamina.execute.revision import check_out
 from lamina.flow.session import Session
 from lamina.flow.snapshot import take_snapshot
-from lamina.identify.fingerprint import FINGERPRINT_KEY, INPUTS_KEY, TAG_PREFIX, BuildInputs, content_tag
+from lamina.identify.carried import carried_inputs
+from lamina.identify.fingerprint import FINGERPRINT_KEY, TAG_PREFIX, BuildInputs, content_tag
 from lamina.identify.ignore import Ignore
 from lamina.refs import Reference
 from lamina.registries.base import Manifest, Registry
@@ -204,8 +204,5 @@ def _pushed(session: Session, registry: Registry, reference: Reference, image: s
 
 def _carried(manifest: Manifest) -> BuildInputs | None:
     """Return the build inputs in the annotations; None if missing or if the fingerprint differs."""
-    try:
-        inputs = BuildInputs.from_document(json.loads(manifest.annotations.get(INPUTS_KEY, "null")))
-    except ValueError:
-        return None
+    inputs = carried_inputs(manifest.annotations)
     return inputs if inputs and inputs.fingerprint == manifest.annotations.get(FINGERPRINT_KEY) else None

@@ -4,6 +4,7 @@ tests/integration/test_append.py."""
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -452,8 +453,8 @@ def test_an_image_of_another_form_is_not_appended_to(team: Team, change: dict[st
 
 
 def test_inputs_too_large_to_travel_are_those_kept_on_this_machine(team: Team) -> None:
-    for number in range(MOST_INPUTS // 250):
-        team.repo.write(f"src/{'a-long-name/' * 15}{number}.txt")
+    lines = (f"{hashlib.sha256(b'%d' % number).hexdigest()}\n" for number in range(MOST_INPUTS // 32))
+    team.repo.write("src/requirements.txt", "".join(lines))
     team.build()
     before = team.images()["app"]
     assert INPUTS_KEY not in team.registry.tags[before.ref].annotations

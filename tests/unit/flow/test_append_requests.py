@@ -69,6 +69,15 @@ def test_an_edited_handler(linked: Shop) -> None:
     }
 
 
+def test_what_an_edited_handler_moves(linked: Shop) -> None:
+    """Each manifest has the build inputs: those of the images that are looked at, and the new one twice."""
+    linked.repo.write("embedding/handler.py", "def handler(event, context): return 1\n")
+
+    build_images(linked.open(push=True), "build-all")
+
+    assert linked.registry.moved < 9_500
+
+
 def test_edited_code_of_a_base(linked: Shop) -> None:
     linked.repo.write("receipt_dynamo/receipt_dynamo/more.py", "MORE = 1\n")
 
