@@ -390,3 +390,52 @@ def test_a_stack_with_approval_is_deployed_only_by_its_name(team: Repo, lambdas:
     team.ok("deploy", "--dry-run")
     done = by_name(team.ok("deploy", "--approve", stack, "--json").json)
     assert lambdas.runs("one", "live") == done["one"]["digest"]
+
+
+def test_a_rollback_returns_all_that_the_last_deployment_moved(
+    team: Repo, front: AwsFront, lambdas: LambdaDouble
+) -> None:
+    first = by_name(team.ok("deploy", "--alias", "live", "--json").json)["one"]["digest"]
+    edit(team)
+    team.ok("build-all", "--push")
+    done = team.ok("deploy", "--alias", "live", "--json").json
+    second = by_name(done)["one"]["digest"]
+    shutil.rmtree(team.root / ".lamina/deploys")  # another machine has no records: the versions say it
+
+    planned = by_name(team.ok("deploy", "--rollback", "--alias", "live", "--dry-run", "--json").json)
+    assert planned["one"]["reasons"] == ["returns from version 2 to 1"]
+    assert lambdas.runs("one", "live") == second
+
+    back = by_name(team.ok("deploy", "--rollback", "--alias", "live", "--json").json)
+    assert {each["status"] for each in back.values()} == {"pointed"}
+    assert {lambdas.runs(name, "live") for name in ("one", "two")} == {first}
+    assert not team.ok("deploy", "--rollback", "--alias", "live", "--to", done["run"], "--json").told
+    assert {lambdas.runs(name, "live") for name in ("one", "two")} == {second}
+    team.ok("deploy", "--rollback", "--alias", "live", "--to", first)
+    assert {lambdas.runs(name, "live") for name in ("one", "two")} == {first}
+
+    assert "and 2 are selected" in team.fails(2, "deploy", "--rollback", "--alias", "live", "--to", "2").text
+    assert "nothing to roll back" in team.fails(3, "deploy", "--rollback", "--alias", "live").text
+    team.write("src/handler.py", "not python at all (")  # the worktree does not matter
+    assert "no function ran sha-" in team.fails(3, "deploy", "--rollback", "--to", "sha-0123456789ab").text
+
+
+def test_a_rollback_without_an_alias_follows_the_records(
+    team: Repo, front: AwsFront, lambdas: LambdaDouble
+) -> None:
+    digests = []
+    for _ in range(2):
+        edit(team)
+        team.ok("build-all", "--push")
+        digests.append(by_name(team.ok("deploy", "--json").json)["two"]["digest"])
+
+    assert lambdas.runs("two") == digests[1]
+    team.ok("deploy", "--rollback")
+    assert {lambdas.runs(name) for name in ("one", "two")} == {digests[0]}
+    team.ok("deploy", "--rollback", "--to", digests[1])
+    assert {lambdas.runs(name) for name in ("one", "two")} == {digests[1]}
+    settings = front.client("lambda").get_function(FunctionName="two")["Configuration"]
+    assert settings["ImageConfigResponse"]["ImageConfig"]["Command"] == ["handler.other"]
+    kept = sorted((team.root / ".lamina/deploys").iterdir())
+    assert len(kept) == 4
+    assert all('"caller": "arn:' in each.read_text() for each in kept)

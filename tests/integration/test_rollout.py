@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import boto3
 import pytest
@@ -18,6 +18,7 @@ from lamina.aws.clients import Access, Clients, boto_clients
 from lamina.aws.lambda_ import Functions
 from lamina.declare.functions import Function
 from lamina.deploy.deploy import Deployment, DeployOptions, running
+from lamina.deploy.record import Note, read_note
 from lamina.deploy.rollout import Rollout, apply
 from lamina.deploy.rules import DesiredFunction, decide
 
@@ -348,3 +349,61 @@ def test_ctrl_c_waits_for_running_updates_and_reports_them(account: Account) -> 
     assert "CreateAlias" not in account.front.calls
 
     assert set(statuses(account.deploy(*names, wish=LIVE))) == {"updated", "pointed"}
+
+
+ATOMIC = DeployOptions(alias="live", atomic=True)
+
+
+def test_all_or_nothing_puts_back_what_was_updated(account: Account) -> None:
+    account.asks_once()
+    account.lambdas.configure("one", Command=["app.old"])
+    plan = account.plan("one", "two", alias="live", command=("app.new",))
+    account.front.play("UpdateFunctionConfiguration", BROKEN)
+
+    done = apply(plan, ATOMIC, say=account.said.append)
+
+    assert sorted(statuses(done)) == ["failed", "returned"]
+    assert {account.lambdas.runs(name) for name in ("one", "two")} == {OLD}
+    assert account.lambdas.image_config("one") == {"Command": ["app.old"]}
+    assert account.lambdas.image_config("two") == {}
+    assert account.desk.aliases("one") == account.desk.aliases("two") == {}
+
+
+def test_all_or_nothing_counts_aliases_too(account: Account) -> None:
+    account.asks_once()
+    account.deploy("one", "two", wish=LIVE)
+    account.runs_again("one", OTHER)
+    account.runs_again("two", OTHER)
+    plan = account.plan("one", "two", alias="live")
+    account.lambdas.frozen.add("two")
+
+    done = apply(plan, ATOMIC, say=account.said.append)
+
+    assert "was moved by another client" in problem(done)
+    assert {account.lambdas.runs(name) for name in ("one", "two")} == {OTHER}
+    assert account.lambdas.runs("one", "live") == OTHER
+
+
+def test_a_function_that_does_not_answer_is_put_back_too(account: Account) -> None:
+    account.lambdas.answers["one"] = "no good"
+    account.runs(OLD, "one")
+    done = account.deploy("one", wish=DeployOptions(smoke=True, atomic=True))
+
+    assert statuses(done) == ["failed"]
+    assert "does not answer its event" in problem(done)
+    assert account.lambdas.runs("one") == OLD
+
+
+def test_a_version_says_which_deployment_published_it(account: Account) -> None:
+    for run, digest in (("20260101T000000-aaaaaa", OTHER), ("20260102T000000-bbbbbb", NEW)):
+        plan = account.plan("one", alias="live")
+        if digest != NEW:
+            (move,) = plan.moves
+            other = replace(move.wanted, uri=f"{REPOSITORY}@{digest}")
+            plan = replace(plan, moves=(replace(move, wanted=other),))
+        apply(plan, DeployOptions(alias="live", run=run, commit="c0ffee" * 6))
+
+    first, second = (read_note(live.description) for each in "12" if (live := account.desk.read("one", each)))
+
+    assert first == Note(run="20260101T000000-aaaaaa", tag="sha-2", commit="c0ffeec0ffee")
+    assert second == Note(run="20260102T000000-bbbbbb", tag="sha-2", before="1", commit="c0ffeec0ffee")

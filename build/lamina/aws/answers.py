@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from lamina.errors import LaminaError
+from lamina.errors import AwsError, LaminaError
 
 Fate = Literal["conflict", "outdated", "unknown", "asleep", "throttled", "refused"]
 _BY_CODE: dict[str, Fate] = {
@@ -18,6 +19,7 @@ _BY_CODE: dict[str, Fate] = {
     "ENINotReadyException": "asleep",
 }
 _FAULT = 500
+_NO_PULL = re.compile(r"permission to access the (?:ECR|specified) image")
 
 
 def fate_of(error: BaseException | None) -> Fate:
@@ -49,3 +51,16 @@ def fate_of(error: BaseException | None) -> Fate:
 def may_pass(error: LaminaError) -> bool:
     """Whether the error may be transient: a fault of AWS, too many requests, no response."""
     return fate_of(error.__cause__) != "refused"
+
+
+def naming_the_policy(error: AwsError, uri: str) -> AwsError:
+    """Name the repository policy if Lambda may not pull the image; else return the error unchanged."""
+    if not any(_NO_PULL.search(str(each)) for each in error.problems):
+        return error
+    repository = uri.partition("@")[0].partition("/")[2]
+    return AwsError.of(
+        f"Lambda may not pull {uri}: the policy of the repository {repository} does not let it",
+        where=error.problems[0].where,
+        allowed="lambda.amazonaws.com with ecr:BatchGetImage and ecr:GetDownloadUrlForLayer in that policy",
+        hint="invoke ecr.setup writes that policy; for functions of another account name it in readers first",
+    )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
-from lamina.aws.answers import Fate, fate_of, may_pass
+from lamina.aws.answers import Fate, fate_of, may_pass, naming_the_policy
 from lamina.aws.clients import INVOKING, Clients
 from lamina.aws.errors import aws_errors
 from lamina.aws.live import LATEST, Alias, Allocation, Live, alias_of, live_of
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda.literals import SnapStartApplyOnType
     from mypy_boto3_lambda.type_defs import AliasRoutingConfigurationTypeDef, ImageConfigTypeDef
 
-_NO_PULL = re.compile(r"permission to access the (?:ECR|specified) image")
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.25, 2.0, 1.5  # seconds between two reads
 _MOST_MISSES = 3
 """Failed reads in a row, or throttled invocations, after which the error is raised."""
@@ -99,7 +97,7 @@ class Functions:
         try:
             now = self._change(ask, lambda now: now.digest == wanted, function, live, until)
         except AwsError as error:
-            raise _naming_the_policy(error, uri) from error
+            raise naming_the_policy(error, uri) from error
         if now.digest not in {None, wanted}:
             raise _changed(function)
         return now
@@ -166,16 +164,18 @@ class Functions:
             self._sleep(pause)
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
-    def publish(self, function: str, live: Live, *, until: float) -> str:
+    def publish(self, function: str, live: Live, *, note: str = "", until: float) -> str:
         """Publish a version of the function as it is now, wait for it, and return its number; see `settled`.
 
         Publishing an unchanged function returns its last version, which may be inactive, so the request is
-        safe to repeat.
+        safe to repeat. note: the description of a new version.
         """
+        described: _Described = {"Description": note} if note else {}
         known = live
 
         def ask(client: LambdaClient) -> str:
-            return str(client.publish_version(FunctionName=function, **_revision(known))["Version"])
+            answer = client.publish_version(FunctionName=function, **described, **_revision(known))
+            return str(answer["Version"])
 
         def check(fate: Fate) -> None:
             nonlocal known
@@ -358,6 +358,10 @@ def _succeeded(live: Live, function: str) -> Live:
     return live
 
 
+class _Described(TypedDict, total=False):
+    Description: str
+
+
 class _AliasOfVersion(TypedDict):
     FunctionName: str
     Name: str
@@ -378,17 +382,4 @@ def _changed(function: str) -> AwsError:
         f"the function {function} was changed by another client meanwhile",
         where="AWS Lambda",
         hint="see which image it runs: invoke status; then run it again",
-    )
-
-
-def _naming_the_policy(error: AwsError, uri: str) -> AwsError:
-    """Name the repository policy if Lambda may not pull the image; else return the error unchanged."""
-    if not any(_NO_PULL.search(str(each)) for each in error.problems):
-        return error
-    repository = uri.partition("@")[0].partition("/")[2]
-    return AwsError.of(
-        f"Lambda may not pull {uri}: the policy of the repository {repository} does not let it",
-        where=error.problems[0].where,
-        allowed="lambda.amazonaws.com with ecr:BatchGetImage and ecr:GetDownloadUrlForLayer in that policy",
-        hint="invoke ecr.setup writes that policy; for functions of another account name it in readers first",
     )

@@ -41,6 +41,7 @@ class Live:
         has_snapshot: whether this version starts from one.
         temporary_mb: size of /tmp.
         file_systems: where EFS is mounted.
+        description: of the function or the version.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Live:
     has_snapshot: bool = False
     temporary_mb: int = _TEMPORARY_MB
     file_systems: tuple[str, ...] = ()
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +140,7 @@ def live_of(answer: GetFunctionResponseTypeDef) -> Live:
         has_snapshot=snapshots.get("OptimizationStatus") == "On",
         temporary_mb=(settings.get("EphemeralStorage") or {"Size": _TEMPORARY_MB})["Size"],
         file_systems=tuple(str(each["LocalMountPath"]) for each in settings.get("FileSystemConfigs") or ()),
+        description=str(settings.get("Description") or ""),
     )
 
 

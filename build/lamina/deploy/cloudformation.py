@@ -23,16 +23,25 @@ _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9]")
 
 
 def with_names(session: Session, images: Mapping[str, Image]) -> Mapping[str, Image]:
-    """Return images whose functions have the names that CloudFormation knows. Asks once for each stack.
+    """Return images whose functions have the names that CloudFormation knows; see `named_functions`."""
+    declared = {name: image.node.spec.functions for name, image in images.items()}
+    made = named_functions(session, declared)
+    return {name: _with_functions(image, made[name]) for name, image in images.items()}
+
+
+def named_functions(
+    session: Session, functions: Mapping[str, Iterable[Function]]
+) -> Mapping[str, tuple[Function, ...]]:
+    """Return the functions of images with the names that CloudFormation knows. Asks once for each stack.
 
     Raises:
         AwsError: a stack does not exist, has no such function, or cannot be read; all of them at once.
         ConfigError: two images declare one function.
     """
-    declared = [(name, each) for name, image in images.items() for each in image.node.spec.functions]
+    declared = [(name, each) for name, some in functions.items() for each in some]
     stacks = sorted({each.stack for _, each in declared if each.stack})
     if not stacks:
-        return images
+        return {name: tuple(some) for name, some in functions.items()}
     clients = boto_clients(access_of(session))
 
     def ask(stack: str) -> Mapping[str, str] | LaminaError | None:
@@ -56,9 +65,8 @@ def with_names(session: Session, images: Mapping[str, Image]) -> Mapping[str, Im
     )
     names = {key: each for key, each in named.items() if isinstance(each, str)}
     made = {
-        name: _with_functions(image, [_renamed(each, names.get((name, each))) for each in functions])
-        for name, image in images.items()
-        for functions in [image.node.spec.functions]
+        name: tuple(_renamed(each, names.get((name, each))) for each in some)
+        for name, some in functions.items()
     }
     ConfigError.check(_claimed_twice(made))
     return made
@@ -93,10 +101,10 @@ def _with_functions(image: Image, functions: Iterable[Function]) -> Image:
     return replace(image, node=replace(image.node, spec=spec))
 
 
-def _claimed_twice(images: Mapping[str, Image]) -> Iterable[Problem]:
+def _claimed_twice(functions: Mapping[str, Iterable[Function]]) -> Iterable[Problem]:
     owners: dict[str, str] = {}
-    for name, image in images.items():
-        for each in image.node.spec.functions:
+    for name, some in functions.items():
+        for each in some:
             other = owners.setdefault(str(each), name)
             if other != name:
                 yield Problem(

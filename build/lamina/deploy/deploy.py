@@ -40,6 +40,9 @@ class DeployOptions:
         smoke: call each deployed function before aliases move.
         timeout: seconds one function may take.
         take_over: also deploy to functions that run an image of another stack.
+        atomic: put every function back if one cannot be updated.
+        run: the name of the deployment.
+        commit: what is checked out; None outside git.
     """
 
     alias: str | None = None
@@ -47,6 +50,9 @@ class DeployOptions:
     smoke: bool = False
     timeout: float = 300.0
     take_over: bool = False
+    atomic: bool = False
+    run: str = ""
+    commit: str | None = None
 
 
 @dataclass(slots=True)
@@ -82,7 +88,7 @@ def plan_deployment(session: Session, options: DeployOptions) -> Deployment:
     check_caller(session)
     images = with_names(session, images)
     wanted = _wanted(session, images)
-    clients = clients_of(session, images.values())
+    clients = clients_of(session, (each.function for each in wanted))
     found = _by_function(wanted, lambda each: clients[each.function.region].read(str(each.function)))
     live = {name: each for name, each in found.items() if each is not None}
     if not options.take_over:

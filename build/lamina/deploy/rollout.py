@@ -17,10 +17,12 @@ from lamina.aws.clients import CONNECTIONS
 from lamina.aws.lambda_ import Functions
 from lamina.aws.live import LATEST, Live
 from lamina.deploy.deploy import Deployment, DeployOptions
+from lamina.deploy.record import Note
+from lamina.deploy.restore import restore
 from lamina.deploy.rules import FunctionUpdate
 from lamina.errors import AwsError, LaminaError, Problem
 
-Status = Literal["updated", "pointed", "skipped", "failed", "planned", "stopped", "begun"]
+Status = Literal["updated", "pointed", "skipped", "failed", "planned", "stopped", "begun", "returned"]
 _POINTED: Mapping[Status, Status] = {"skipped": "pointed"}
 
 
@@ -31,7 +33,7 @@ class DeployResult:
     Attributes:
         version: the published version, None if none was published.
         status: ``stopped`` if the user ended the deployment before the function was changed, ``begun`` if
-            its update started but was not waited for.
+            its update started but was not waited for, ``returned`` if it was put back.
     """
 
     move: FunctionUpdate
@@ -46,6 +48,11 @@ class Rollout:
 
     results: tuple[DeployResult, ...]
     interrupted: bool = False
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a function was not updated, or an alias not moved."""
+        return self.interrupted or any(each.problem for each in self.results)
 
 
 def apply(
@@ -62,11 +69,26 @@ def apply(
     if dry_run:
         return Rollout(results=tuple(DeployResult(move=each, status="planned") for each in deployment.moves))
     made = _Updates(deployment=deployment, options=options, say=say).run()
-    if options.alias is None or made.interrupted or any(each.problem for each in made.results):
-        return made
-    return _Pointing(deployment=deployment, alias=options.alias, timeout=options.timeout, say=say).run(
-        made.results
-    )
+    if options.alias is not None and not made.incomplete:
+        pointing = _Pointing(deployment=deployment, alias=options.alias, timeout=options.timeout, say=say)
+        made = pointing.run(made.results)
+    if options.atomic and made.incomplete:
+        return _returned(made, restore(deployment, options.timeout, say))
+    return made
+
+
+def _returned(made: Rollout, restored: Mapping[str, Problem | None]) -> Rollout:
+    """Return the result after functions were put back."""
+
+    def result(each: DeployResult) -> DeployResult:
+        name = _name(each.move)
+        if name not in restored:
+            return each
+        problem = restored[name]
+        status: Status = "failed" if each.problem or problem else "returned"
+        return replace(each, status=status, problem=each.problem or problem)
+
+    return replace(made, results=tuple(map(result, made.results)))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -166,8 +188,10 @@ class _Updates:
         if move.snap_start:
             live = client.update_snap_start(name, bool(move.wanted.snap_start), live, until=until)
         publish = self.options.publish or move.pointed
-        version = client.publish(name, live, until=until) if publish else None
-        if version and move.wanted.snap_start:
+        version = move.version or (
+            client.publish(name, live, note=self._note(move), until=until) if publish else None
+        )
+        if version and move.wanted.snap_start and not move.version:
             _require_snapshot(client, name, version)
         updated = move.action == "update"
         self._end(move, DeployResult(move=move, status="updated" if updated else "skipped", version=version))
@@ -181,6 +205,10 @@ class _Updates:
             )
         if updated:
             self.say(f"{name}: runs {move.wanted.tag}{f' as version {version}' if version else ''}")
+
+    def _note(self, move: FunctionUpdate) -> str:
+        run, commit = self.options.run, self.options.commit
+        return str(Note(run=run, tag=move.wanted.tag, before=move.alias, commit=commit)) if run else ""
 
 
 def _name(move: FunctionUpdate) -> str:

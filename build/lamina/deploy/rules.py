@@ -66,6 +66,7 @@ class FunctionUpdate:
         reasons: why, or why nothing has to.
         alias: the version that the alias names, None if there is no such alias or none was requested.
         pointed: whether the alias has to move.
+        version: the published version that it moves to; None: a new one.
     """
 
     wanted: DesiredFunction
@@ -75,6 +76,7 @@ class FunctionUpdate:
     alias: str | None = None
     pointed: bool = False
     snap_start: bool = False
+    version: str | None = None
 
     @property
     def action(self) -> str:

@@ -9,14 +9,13 @@ from lamina.aws.clients import Access, boto_clients
 from lamina.aws.lambda_ import Functions
 from lamina.declare.functions import Function
 from lamina.declare.stacks import Stack
-from lamina.errors import AwsError, ConfigError, Problem
+from lamina.errors import AwsError, ConfigError, LaminaError, Problem
 from lamina.flow.session import Session
-from lamina.identify.image import Image
 
 
-def clients_of(session: Session, images: Iterable[Image]) -> dict[str | None, Functions]:
+def clients_of(session: Session, functions: Iterable[Function]) -> dict[str | None, Functions]:
     """Return a Lambda client for each region; None: that of the stack, the registry, or AWS' default."""
-    regions = {each.region for image in images for each in image.node.spec.functions}
+    regions = {each.region for each in functions}
     return {region: Functions(boto_clients(access_of(session, region))) for region in regions}
 
 
@@ -26,19 +25,22 @@ def access_of(session: Session, region: str | None = None) -> Access:
     return Access(region=region or stack.region or session.project.ecr.region, role=stack.role)
 
 
-def check_caller(session: Session) -> Caller | None:
-    """Return who deploys, if the stack has an account; None otherwise.
-
-    Raises AwsError if the credentials, or a declared function, belong to another account than the stack.
-    """
+def check_caller(session: Session) -> None:
+    """Raise AwsError if the credentials, or a declared function, belong to another account than the stack."""
     stack = session.project.stack
     if stack.account is None:
-        return None
+        return
     caller = read_caller(boto_clients(access_of(session)))
-    specs = (node.spec for node in session.graph.nodes.values())
-    functions = [each for spec in specs for each in spec.functions]
+    functions = [each for spec in session.project.images.values() for each in spec.functions]
     AwsError.check(foreign(stack, caller, functions))
-    return caller
+
+
+def who_deploys(session: Session) -> str | None:
+    """Return the ARN of the caller; None if AWS does not say."""
+    try:
+        return read_caller(boto_clients(access_of(session))).arn
+    except LaminaError:
+        return None
 
 
 def foreign(stack: Stack, caller: Caller, functions: Iterable[Function]) -> Iterator[Problem]:

@@ -48,8 +48,8 @@ def read_status(session: Session, *, every: bool = False) -> tuple[StatusRow, ..
     images = images_with_functions(session)
     check_caller(session)
     images = with_names(session, images)
-    clients = clients_of(session, images.values())
     declared = [(image, each) for image in images.values() for each in image.node.spec.functions]
+    clients = clients_of(session, (function for _, function in declared))
     declared_states = ask_all(lambda pair: _read(clients[pair[1].region], *pair, every=every), declared)
     seen = _with_versions(clients, declared_states)
     digests = {each.ref(live.digest) for each in seen for live in each.live.values() if live.digest}

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from lamina.errors import AwsError, Interrupted, LaminaError, Problem
+from typing import TYPE_CHECKING
+
+from lamina.errors import AwsError, ConfigError, Interrupted, LaminaError, Problem
 from lamina.flow.session import Session
 from lamina.tasks.command import NOT_EMPTY
+
+if TYPE_CHECKING:
+    from lamina.deploy.deploy import Deployment, DeployOptions
 
 
 def deploy(
@@ -15,22 +20,51 @@ def deploy(
     publish: bool,
     smoke: bool,
     take_over: bool,
+    atomic: bool,
+    rollback: bool,
+    to: str | None,
     approve: str | None,
     timeout: int,
 ) -> int:
-    """Update functions. approve: a stack. timeout: seconds for each."""
+    """Update functions, or return them to what they ran. approve: a stack. timeout: seconds for each."""
     from lamina.deploy.deploy import DeployOptions, plan_deployment
-    from lamina.deploy.rollout import apply
-    from lamina.deploy.show import move_document, show_moves, summary
+    from lamina.deploy.rollback import plan_rollback
+    from lamina.deploy.run import options_of_run
     from lamina.deploy.stack import require_approval
 
+    _check_rollback(rollback=rollback, to=to, others={"--smoke": smoke, "--publish": publish})
     if not dry_run:
         require_approval(session, approve)
-    alias = alias or session.project.stack.alias
-    options = DeployOptions(alias=alias, publish=publish, smoke=smoke, timeout=timeout, take_over=take_over)
-    found = plan_deployment(session, options)
+    given = DeployOptions(
+        alias=alias, publish=publish, smoke=smoke, take_over=take_over, atomic=atomic, timeout=timeout
+    )
+    options = options_of_run(session, given)
+    found = plan_rollback(session, options, to) if rollback else plan_deployment(session, options)
+    return _carry_out(session, "rollback" if rollback else "deploy", found, options, dry_run=dry_run)
+
+
+def _check_rollback(*, rollback: bool, to: str | None, others: dict[str, bool]) -> None:
+    ConfigError.check(
+        Problem(what=f"{flag} has no meaning with --rollback", where=flag)
+        for flag, given in others.items()
+        if rollback and given
+    )
+    if to and not rollback:
+        raise ConfigError.of("--to belongs to --rollback", where="--to", hint=f"deploy --rollback --to {to}")
+
+
+def _carry_out(
+    session: Session, command: str, found: Deployment, options: DeployOptions, *, dry_run: bool
+) -> int:
+    """Carry out a plan of functions, record it and report it. Return the exit code."""
+    from lamina.deploy.rollout import apply
+    from lamina.deploy.run import record_run
+    from lamina.deploy.show import move_document, show_moves, summary
+
     show_moves(session.screen, found.moves)
     done = apply(found, options, say=session.screen.say, dry_run=dry_run)
+    if not dry_run:
+        record_run(session, command, options, found, done)
     line = summary((str(each.move.wanted.function), each.status) for each in done.results)
     session.screen.say(line)
     problems = [each.problem for each in done.results if each.problem]
@@ -41,7 +75,9 @@ def deploy(
     if error:
         session.screen.error(error)
     documents = [move_document(each.move, status=each.status, version=each.version) for each in done.results]
-    session.screen.finish("deploy", ok=error is None, images=[], functions=documents, dry_run=dry_run)
+    session.screen.finish(
+        "deploy", ok=error is None, images=[], functions=documents, dry_run=dry_run, run=options.run
+    )
     return error.exit_code if error else 0
 
 

@@ -49,6 +49,8 @@ class _Function:
     """Aliases with provisioned concurrency, as GetProvisionedConcurrencyConfig tells of them."""
     snapping: dict[str, int] = field(default_factory=dict)
     """Versions of which a snapshot is being made -> looks until it is done."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """Versions -> their descriptions."""
     settings: dict[str, Any] = field(default_factory=dict)
     """EphemeralStorage, FileSystemConfigs."""
 
@@ -219,6 +221,7 @@ class LambdaDouble:
         if not published or function.versions[published[-1]] != function.versions[LATEST]:
             published.append(str(len(published) + 1))
             function.versions[published[-1]] = function.versions[LATEST]
+            function.notes[published[-1]] = str(body.get("Description", ""))
             if function.versions[LATEST].snapshots:
                 function.snapping[published[-1]] = self.looks
             function.revision = str(uuid.uuid4())
@@ -348,6 +351,7 @@ class LambdaDouble:
             "FunctionArn": _ARN + function.name + ("" if version == LATEST else f":{version}"),
             "Version": version,
             "PackageType": function.package,
+            "Description": function.notes.get(version, ""),
             "Architectures": [function.architecture],
             "ImageConfigResponse": {"ImageConfig": code.image} if code.image else {},
             "State": "Failed" if function.failure else state,

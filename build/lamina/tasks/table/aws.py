@@ -27,6 +27,9 @@ AWS: tuple[CliCommand, ...] = (
             switch("smoke", "call each deployed function with its event.json; if one call fails, no alias "
                             "moves"),
             switch("take-over", "also deploy to functions that run an image of another stack"),
+            switch("atomic", "if one function cannot be updated, put all others back"),
+            switch("rollback", "return the functions of the last deployment to what they ran before it"),
+            text("to", "with --rollback: return to this version, image (digest or content tag) or run"),
             text("approve", "deploy to this stack, which is configured to need an approval"),
             number("timeout", DEPLOY_TIMEOUT,
                    f"seconds the update of one function may take (default: {DEPLOY_TIMEOUT})"),
