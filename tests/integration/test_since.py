@@ -31,6 +31,27 @@ def test_nothing_changed_is_an_empty_list_and_passes_a_check(tree: Repo) -> None
     assert tree.ok("plan", "--since", "HEAD", "--check").stdout == "0 of 3 images changed since HEAD\n"
 
 
+def test_diff_tells_packages_of_requirements_and_lately_needed_seconds(tree: Repo) -> None:
+    tree.write("requirements.txt", "requests==2.1\ngone==1\n")
+    tree.append(f"dockerfiles/{T}/Dockerfile", "COPY requirements.txt /\n")
+    tree.commit()
+    tree.write("requirements.txt", "requests==2.2\nfresh==3\n")
+
+    (found,) = tree.ok("diff", "--from", "HEAD", "--json", env=CI).json["images"]
+
+    assert found["name"] == T
+    assert {each["name"]: (each["before"], each["after"]) for each in found["packages"]} == {
+        "fresh": (None, "3"),
+        "gone": ("1", None),
+        "requests": ("2.1", "2.2"),
+    }
+    assert (found["layers"], found["digest"], found["predicted_seconds"]) == (None, None, None)
+    markdown = tree.ok("diff", "--from", "HEAD", "--format", "markdown", env=CI).stdout
+    assert markdown.startswith("**1 image changes** since `HEAD`\n\n| image |")
+    assert "| requests | 2.1 | 2.2 |" in markdown
+    assert tree.fails(2, "diff", "--format", "markdwn").text.count("did you mean markdown?") == 1
+
+
 def test_an_edited_base_affects_all_that_is_built_on_it(tree: Repo) -> None:
     tree.append("src/dynamo.py", "KEY = 1\n")
 

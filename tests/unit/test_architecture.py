@@ -52,6 +52,7 @@ WINGS: dict[str, tuple[str, ...]] = {
     "bump": ("lint",),
     "adopt": ("lint", "workspace"),
     "deploy": ("smoke",),
+    "diff": ("affected", "size"),
 }
 """Wing (one feature: its rules, its flow, what it shows) -> the other wings that it may import."""
 SUPPLY = {"sandbox": (*GROUND, "provider"), "wiring": ("sandbox",)}

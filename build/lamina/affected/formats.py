@@ -28,9 +28,12 @@ def check_format(form: str, *, json: bool) -> None:
 
 def show_affected(screen: Screen, affected: Affected) -> None:
     """Show the images as a table, and how many there are."""
-    table = TextTable(("image", "change", "why", "functions"))
+    known = any(each.seconds is not None for each in affected.changed)
+    table = TextTable(("image", "change", "why", "functions", *(["took"] if known else [])))
     for each in affected.changed:
-        table.add_row(each.name, styled(each.how), shown_reasons(each.reasons), "\n".join(each.functions))
+        took = [figures.seconds(each.seconds) if each.seconds is not None else ""] if known else []
+        functions = "\n".join(each.functions)
+        table.add_row(each.name, styled(each.how), shown_reasons(each.reasons), functions, *took)
     if affected.changed:
         screen.table(table)
     count = f"{len(affected.changed)} of {figures.counted(affected.images, 'image')}"
@@ -58,6 +61,7 @@ def affected_documents(images: Sequence[AffectedImage]) -> list[JsonDocument]:
             "functions": list(each.functions),
             "parents": list(each.parents),
             "folders": list(each.folders),
+            "predicted_seconds": each.seconds,
             "wave": wave[each.name],
         }
         for each in images
@@ -92,11 +96,14 @@ def as_markdown(images: Sequence[AffectedImage]) -> str:
     if not images:
         return "No image changes.\n"
     head = f"**{len(images)} {'image changes' if len(images) == 1 else 'images change'}**\n\n"
-    rows = [("image", "", "why", "functions"), ("---", "---", "---", "---")]
+    known = any(each.seconds is not None for each in images)
+    headings = ("image", "", "why", "functions", *(["last builds took"] if known else []))
+    rows = [headings, ("---",) * len(headings)]
     for each in images:
         functions = "<br>".join(map(markdown_cell, each.functions))
         why = markdown_cell(shown_reasons(each.reasons))
-        rows.append((markdown_cell(each.name), each.how, why, functions))
+        took = [figures.seconds(each.seconds) if each.seconds is not None else ""] if known else []
+        rows.append((markdown_cell(each.name), each.how, why, functions, *took))
     return head + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 

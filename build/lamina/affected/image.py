@@ -24,6 +24,7 @@ class AffectedImage:
         functions: names or ARNs of the functions that run it.
         parents: the bases that are images of the project.
         folders: relative to the project: those it is built from, and its Dockerfile's.
+        seconds: that its build took lately; None if unknown.
     """
 
     name: str
@@ -34,10 +35,13 @@ class AffectedImage:
     functions: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    seconds: float | None = None
 
     @classmethod
-    def of(cls, image: Image, how: How, reasons: Iterable[str]) -> AffectedImage:
-        """Return an image of the worktree."""
+    def of(
+        cls, image: Image, how: How, reasons: Iterable[str], seconds: Mapping[str, float]
+    ) -> AffectedImage:
+        """Return an image of the worktree. seconds: image -> how long its builds took."""
         return cls(
             name=image.name,
             how=how,
@@ -47,6 +51,7 @@ class AffectedImage:
             functions=tuple(map(str, image.node.spec.functions)),
             parents=tuple(image.inputs.parents),
             folders=folders_of(image),
+            seconds=seconds.get(image.name),
         )
 
 

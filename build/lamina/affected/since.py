@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lamina.affected.image import AffectedImage
@@ -17,6 +17,7 @@ from lamina.flow.snapshot import take_snapshot
 from lamina.identify.change_lines import describe_changes
 from lamina.identify.explain import differences
 from lamina.identify.fingerprint import BuildInputs
+from lamina.report.predict import build_seconds
 
 AUTOMATIC = "auto"
 """The revision that CI compares with, or where the branch began."""
@@ -32,6 +33,7 @@ class Affected:
     Attributes:
         revision: the commit, as given or found; empty for a plan.
         images: how many there are in all.
+        before: image -> its build inputs in the commit.
         notes: why images count as affected although they could not be compared.
     """
 
@@ -39,6 +41,7 @@ class Affected:
     changed: tuple[AffectedImage, ...]
     images: int
     notes: tuple[Problem, ...] = ()
+    before: Mapping[str, BuildInputs] = field(default_factory=dict)
 
 
 def affected_since(session: Session, revision: str) -> Affected:
@@ -56,7 +59,7 @@ def affected_since(session: Session, revision: str) -> Affected:
         before = _inputs_at(session, commit)
     except _UnreadableError as error:
         notes = error.problems
-    changed = []
+    changed, seconds = [], build_seconds(session.project.state)
     for name in snapshot.images:
         image = snapshot.images[name]
         if name not in snapshot.selected or (name in before and before[name] == image.inputs):
@@ -64,18 +67,21 @@ def affected_since(session: Session, revision: str) -> Affected:
         if name in before:
             changes = differences(before[name], image.inputs, image.ignores)
             reasons = [each.line for each in describe_changes(changes)]
-            changed.append(AffectedImage.of(image, "changed", reasons))
+            changed.append(AffectedImage.of(image, "changed", reasons, seconds))
         else:
-            changed.append(AffectedImage.of(image, "added", (f"{commit} does not have it",)))
+            reason = f"{commit} does not have it"
+            changed.append(AffectedImage.of(image, "added", (reason,), seconds))
     if not session.flags.images:
         changed += _removed(before, session, commit)
-    return Affected(revision=commit, changed=tuple(changed), images=len(snapshot.selected), notes=notes)
+    return Affected(
+        revision=commit, changed=tuple(changed), images=len(snapshot.selected), notes=notes, before=before
+    )
 
 
-def planned(plan: Plan) -> Affected:
-    """Return the images that a plan would build or tag."""
+def planned(plan: Plan, seconds: Mapping[str, float]) -> Affected:
+    """Return the images that a plan would build or tag. seconds: image -> how long its builds took."""
     changed = tuple(
-        AffectedImage.of(each.image, each.action, each.reasons)
+        AffectedImage.of(each.image, each.action, each.reasons, seconds)
         for each in plan.decisions.values()
         if each.action != "skip"
     )

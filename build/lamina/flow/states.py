@@ -51,9 +51,12 @@ def find_state(session: Session, ref: str, image: str) -> State:
         return _of_last_build(session, image)
     if reference := _full_reference(ref):
         return _of_reference(session, reference, image)
-    if _TAG.fullmatch(ref) or _DIGEST.fullmatch(ref):
-        return _of_tag(session, ref)
-    return _of_revision(session, ref, image)
+    return _of_tag(session, ref) if is_stored(ref) else _of_revision(session, ref, image)
+
+
+def is_stored(ref: str) -> bool:
+    """Whether a state is named by a tag, a digest or a reference, and not by a git revision."""
+    return bool(_TAG.fullmatch(ref) or _DIGEST.fullmatch(ref) or _full_reference(ref))
 
 
 def _of_files(session: Session, image: str) -> State:

@@ -136,11 +136,11 @@ def _sized(layer: ImageLayer, everywhere: Mapping[str, Distribution]) -> SizedLa
 
 def compare(now: tuple[SizedLayer, ...], earlier: tuple[SizedLayer, ...]) -> tuple[SizedLayer, ...]:
     """Return the layers with the sizes that they and their packages had in an earlier image."""
-    partners = dict(_partners(now, earlier))
-    return tuple(_compared(each, partners.get(each.layer.number)) for each in now)
+    earlier_of = dict(partners(now, earlier))
+    return tuple(_compared(each, earlier_of.get(each.layer.number)) for each in now)
 
 
-def _partners(
+def partners(
     now: tuple[SizedLayer, ...], earlier: tuple[SizedLayer, ...]
 ) -> Iterator[tuple[int, SizedLayer]]:
     """Yield a layer's number and the earlier one: an equal one, else the next by the same instruction."""

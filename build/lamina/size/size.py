@@ -77,7 +77,7 @@ def measure(session: Session, name: str, from_: str = "") -> Measured:
         )
     with session.screen.working() as show:
         show(f"reading the layers of {found.ref}")
-        layers = _layers(store, found, own=_own_steps(session, name), known={})
+        layers = read_layers(store, found, own=_own_steps(session, name), known={})
         where, earlier = (
             _given(session, image, from_) if from_ else (store, _last(session, image, store, found))
         )
@@ -86,7 +86,7 @@ def measure(session: Session, name: str, from_: str = "") -> Measured:
         if earlier is not None:
             show(f"reading the layers of {earlier.ref} that differ")
             known = {each.diff_id: each.files for each in layers}
-            old = size_layers(_layers(where, earlier, own=(), known=known))
+            old = size_layers(read_layers(where, earlier, own=(), known=known))
             sized, before = compare(sized, old), sum(each.bytes or 0 for each in old)
     opened = opened_files(session.project.state, name, image.tag)
     return Measured(
@@ -95,7 +95,7 @@ def measure(session: Session, name: str, from_: str = "") -> Measured:
         earlier=earlier,
         store=store.name,
         layers=sized,
-        stored=_stored(store, found, len(sized)),
+        stored=stored_sizes(store, found, len(sized)),
         before=before,
         unneeded=find_unneeded(layers, opened),
         smoked=opened is not None,
@@ -110,7 +110,7 @@ def _holder(session: Session, ref: Reference) -> ImageStore:
     return registry if registry.find([ref]) else session.without_start().image_store
 
 
-def _layers(
+def read_layers(
     store: ImageStore, found: FoundImage, *, own: tuple[str, ...], known: Mapping[str, LayerFiles | None]
 ) -> tuple[ImageLayer, ...]:
     """Read the layers of an image but the known ones. own: the instructions of the project."""
@@ -157,7 +157,7 @@ def own_layers(made_by: Sequence[str], instructions: Sequence[str]) -> int:
     return count
 
 
-def _stored(store: ImageStore, found: FoundImage, count: int) -> tuple[int, ...]:
+def stored_sizes(store: ImageStore, found: FoundImage, count: int) -> tuple[int, ...]:
     """Return the bytes of each layer in the store; empty if unknown, which fails nothing."""
     try:
         sizes = tuple(size for _, size in store.layers(found))
@@ -168,7 +168,7 @@ def _stored(store: ImageStore, found: FoundImage, count: int) -> tuple[int, ...]
 
 def _given(session: Session, image: Image, named: str) -> tuple[ImageStore, FoundImage]:
     """Return the image that --from names and where it is; without a host in this image's repository."""
-    ref = _reference(image, named)
+    ref = reference_of(image, named)
     is_own = ref.host == image.repository.host
     store = _holder(session, ref) if is_own else RegistryStore(session.registries.of(ref))
     found = store.find([ref]).get(ref)
@@ -181,7 +181,8 @@ def _given(session: Session, image: Image, named: str) -> tuple[ImageStore, Foun
     return store, found
 
 
-def _reference(image: Image, named: str) -> Reference:
+def reference_of(image: Image, named: str) -> Reference:
+    """Return the image that a tag or digest of this image's repository names, or a whole reference."""
     if named.startswith("sha256:"):
         return image.repository.with_digest(named)
     if "/" not in named and ":" not in named:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lamina.audit.show import audit_documents, show_audit, verify_document
-from lamina.errors import BuildError
+from lamina.errors import BuildError, ConfigError, unknown_format
 from lamina.flow.session import Session
 from lamina.json_data import JsonDocument
 from lamina.report.document import change_documents
@@ -71,6 +71,24 @@ def size(session: Session, *, image: str, from_: str) -> int:
     found = measure(session, image, from_)
     show_size(session.screen, found)
     session.screen.finish("size", ok=True, images=[size_document(found)])
+    return 0
+
+
+def diff(session: Session, *, from_: str, layers: bool, form: str, json: bool) -> int:
+    """Show what changed in images since a commit, or against an image. layers: whether to read them."""
+    from lamina.diff.diff import diff_images
+    from lamina.diff.show import FORMATS, MARKDOWN, as_markdown, diff_documents, show_diff
+
+    if form not in FORMATS:
+        raise ConfigError(unknown_format(form, FORMATS))
+    if json and form == MARKDOWN:
+        raise ConfigError.of(f"--json and --format {form} both want standard output", where="--json")
+    found = diff_images(session, from_, layers=layers)
+    if form == MARKDOWN:
+        session.screen.text(as_markdown(found))
+    else:
+        show_diff(session.screen, found)
+        session.screen.finish("diff", ok=True, images=diff_documents(found), since=found.revision)
     return 0
 
 

@@ -24,10 +24,13 @@ def plan(session: Session, *, json: bool, check: bool, since: str | None, form: 
 def _plan_for_others(session: Session, since: str | None, form: str, *, json: bool, check: bool) -> int:
     """Show affected images: those that changed since a commit, or those that the plan would build."""
     from lamina.affected.formats import affected_documents, check_format, render, show_affected
-    from lamina.affected.since import affected_since, planned
+    from lamina.affected.since import AUTOMATIC, affected_since, planned
+    from lamina.report.predict import build_seconds
 
     check_format(form, json=json)
-    found = affected_since(session, since) if since else planned(make_plan_only(session))
+    plan = None if since else make_plan_only(session)
+    seconds = build_seconds(session.project.state)
+    found = planned(plan, seconds) if plan else affected_since(session, since or AUTOMATIC)
     session.screen.notes(found.notes)
     if form == TABLE:
         show_affected(session.screen, found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lamina.tasks.command import NOT_EMPTY, TABLE, CliCommand, Flag, number, repeated, switch, text
-from lamina.tasks.flags import BUILD, FLAGS, LIVE, flags, image_flag
+from lamina.tasks.flags import BUILD, FLAGS, LIVE, flags, image_flag, images_flag
 
 SMOKE_MEMORY, SMOKE_TIMEOUT = 1024, 30
 """Default memory (MB) and timeout (seconds) of a function. Lambda's own defaults are 128 and 3."""
@@ -67,6 +67,19 @@ EVERY_DAY: tuple[CliCommand, ...] = (
             switch("init", "explain init: its phases, slowest imports and bytecode, by starting the functions"
                            " again", default=True),
             *LIVE,
+        ),
+    ),
+    CliCommand(
+        name="diff", runs="explain:diff", only_result=lambda given: given["format"] != TABLE,
+        help="Show what changed in images: packages, layers, sizes, files, seconds; asks no engine.",
+        flags=flags(
+            images_flag("only this image (may be given several times; default: all that changed)"),
+            text("from", "what to compare with: a git revision (default: since the branch began), or with an "
+                         "image a tag, a digest or host/repository:tag", default="auto", field="from_"),
+            switch("layers", "read the layers that differ, for the packages and files in them; --no-layers "
+                             "takes sizes from manifests and packages from requirements", default=True),
+            text("format", "table or markdown (a comment)", default=TABLE, field="form"),
+            "registry", "stack", "platform", "static", "offline", replace(FLAGS["json"], goes_to="command"),
         ),
     ),
     CliCommand(

@@ -1,0 +1,22 @@
+"""Predict how long an image builds, from the kept runs of this machine or of a cache that CI restored."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+
+from lamina.report.history import read_run, run_ids
+
+_RUNS = 20
+
+
+def build_seconds(state: Path) -> Mapping[str, float]:
+    """Return image -> median seconds of its builds in the latest runs; without those that were not built."""
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    for run in run_ids(state)[:_RUNS]:
+        for each in read_run(state, run).images:
+            if each.status == "built":
+                found[each.name].append(each.seconds)
+    return {name: median(each) for name, each in found.items()}
