@@ -6,11 +6,15 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import re2
 import yaml
 from projects import ROOT, Done, Repo, write_programs, write_tiny
+
+from lamina.declare.lockfile import Lock, Pin, read_lock
 
 GH = """#!/usr/bin/env python3
 # Stands in for GitHub's own program: keeps comments in a file, as its API would.
@@ -37,6 +41,7 @@ class Runner:
         self.repo = repo
         self.folder = folder
         self.programs = folder / "bin"
+        self.printed = ""
         write_programs(self.programs, "lamina")
         (self.programs / "pip").write_text("#!/bin/sh\nexit 0\n")
         (self.programs / "gh").write_text(GH)
@@ -50,7 +55,10 @@ class Runner:
         action = yaml.safe_load((ROOT / "action.yml").read_text())
         given = {**{name: each["default"] for name, each in action["inputs"].items()}, **inputs}
         for step in action["runs"]["steps"]:
-            if "run" in step and not (given["command"] == "" and "command" in step.get("if", "")):
+            skipped = (given["command"] == "" and "inputs.command" in step.get("if", "")) or (
+                given["lint"] != "true" and "inputs.lint" in step.get("if", "")
+            )
+            if "run" in step and not skipped:
                 self._step(step, given)
         lines = (self.folder / "output").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines)
@@ -72,6 +80,7 @@ class Runner:
             words, cwd=self.repo.root, env=env, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == 0, f"{step}\n{done.stdout}\n{done.stderr}"
+        self.printed += done.stdout
 
 
 def _variables(env: object, given: dict[str, str]) -> dict[str, str]:
@@ -110,6 +119,89 @@ def test_the_action_gives_outputs_a_summary_and_one_comment(tree: Repo, tmp_path
     assert runner.run(since="HEAD")["any"] == "false"
 
     assert runner.comments() == ["<!-- lamina -->\nNo image changes.\n"]
+
+
+def test_after_a_command_the_comment_says_what_it_did_to_the_images(tree: Repo, tmp_path: Path) -> None:
+    runner = Runner(tree, tmp_path)
+
+    runner.run(since="HEAD", command="plan --offline")
+
+    (comment,) = runner.comments()
+    assert comment.startswith("<!-- lamina -->\n**1 image changes** since `HEAD`\n")
+    assert "| image |  | why | functions | size | seconds | digest |" in comment
+    assert "::warning " in runner.printed  # of lint
+    runner.printed = ""
+    runner.run(since="HEAD", lint="false")
+    assert "::warning " not in runner.printed
+
+
+def test_a_child_pipeline_of_gitlab_fits_its_schema_with_the_template(tree: Repo, tmp_path: Path) -> None:
+    tree.append("src/dynamo.py", "KEY = 1\n")
+    jobs = tree.ok("plan", "--since", "HEAD", "--format", "gitlab").stdout
+    template = {".lamina": {"image": "python:3.13", "before_script": ["pip install lamina"]}}
+    (tmp_path / "merged.yml").write_text(json.dumps({**template, **yaml.safe_load(jobs)}))
+
+    words = ("-m", "check_jsonschema", "--builtin-schema", "vendor.gitlab-ci", str(tmp_path / "merged.yml"))
+    done = subprocess.run((sys.executable, *words), capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    pipeline = yaml.safe_load(jobs)
+    order = [*pipeline]
+    assert all(order.index(need) < order.index(name) for name in order for need in pipeline[name]["needs"])
+    write_programs(tmp_path / "made", "lamina")
+    recorder = tmp_path / "made" / "lamina"
+    recorder.unlink()
+    recorder.write_text('#!/bin/sh\necho "$@" >> "$0.log"\n')
+    recorder.chmod(0o755)
+    for name in order:
+        (line,) = pipeline[name]["script"]
+        env = {"PATH": f"{tmp_path / 'made'}:{os.environ['PATH']}"}
+        subprocess.run(["bash", "-ec", line], check=True, env=env)
+    assert (tmp_path / "made/lamina.log").read_text().splitlines() == [
+        f"build {name} --push" for name in ("base-dynamo", "base-label", "lambda-tiny")
+    ]
+
+
+def test_renovate_moves_the_digests_of_a_lock(tmp_path: Path) -> None:
+    """As Renovate does: by RE2, with the template in place of the match."""
+    preset = ROOT / "renovate/lock.json"
+    words = ("-m", "check_jsonschema", "--builtin-schema", "vendor.renovate", str(preset))
+    done = subprocess.run((sys.executable, *words), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (manager,) = json.loads(preset.read_text())["customManagers"]
+    old, new = ("sha256:" + each * 64 for each in "ab")
+    pins = (
+        Pin(name="public.ecr.aws/lambda/python:3.13", digest=old, platforms={"linux/amd64": old}),
+        Pin(name="host:5000/tools/uv:0.9", digest=old),
+        Pin(name="untagged", digest=old),
+    )
+    lock = Lock()
+    for pin in pins:
+        lock = lock.with_pin(pin)
+    (file_pattern,) = manager["managerFilePatterns"]
+    assert re2.search(file_pattern.strip("/"), "infra/lamina.lock")
+    (pattern,) = manager["matchStrings"]
+    found = list(re2.finditer(pattern.replace("(?<", "(?P<"), lock.render()))
+    assert {(each["depName"], each["currentValue"]) for each in found} == {
+        ("public.ecr.aws/lambda/python", "3.13"),
+        ("host:5000/tools/uv", "0.9"),
+    }
+    text = lock.render()
+    for each in found:
+        made = manager["autoReplaceStringTemplate"]
+        for name, value in {**each.groupdict(), "newDigest": new}.items():
+            made = made.replace(f"{{{{{{{name}}}}}}}", value)
+        text = text.replace(each[0], made)
+    (tmp_path / "lamina.lock").write_text(text)
+
+    moved = read_lock(tmp_path)
+
+    assert moved is not None
+    assert {pin.name: pin.of("linux/amd64") for pin in moved.pins.values()} == {
+        pins[0].name: new,
+        pins[1].name: new,
+        "untagged": old,
+    }
 
 
 def test_the_action_declares_the_outputs_that_lamina_writes(tree: Repo) -> None:

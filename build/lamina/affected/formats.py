@@ -107,9 +107,32 @@ def as_markdown(images: Sequence[AffectedImage]) -> str:
     return head + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
+def as_gitlab(images: Sequence[AffectedImage]) -> str:
+    """Return a child pipeline of GitLab in JSON, which is YAML: a job for each image, after its bases.
+
+    Jobs extend ``.lamina``, which the trigger includes beside it. A pipeline without a job is an error there.
+    https://docs.gitlab.com/ci/pipelines/downstream_pipelines/#dynamic-child-pipelines
+    """
+    built = {each.name: each for each in images if each.how != "removed"}
+    jobs: dict[str, JsonDocument] = {
+        _job(name): {
+            "extends": ".lamina",
+            "needs": [_job(parent) for parent in each.parents if parent in built],
+            "script": [f"lamina build {name} --push"],
+        }
+        for name, each in built.items()
+    }
+    return json.dumps(jobs or {"no image changes": {"script": ["true"]}}, indent=2) + "\n"
+
+
+def _job(image: str) -> str:
+    return f"build {image}"
+
+
 FORMATS: Mapping[str, Callable[[Sequence[AffectedImage]], str]] = {
     "matrix": as_matrix,
     "github": as_github,
+    "gitlab": as_gitlab,
     "paths": as_paths,
     "markdown": as_markdown,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -78,3 +79,22 @@ def test_a_format_is_known_and_shares_standard_output_with_nothing() -> None:
         check_format("matrx", json=False)
     with pytest.raises(ConfigError, match="both want standard output"):
         check_format("paths", json=True)
+
+
+def test_a_child_pipeline_has_a_job_for_each_image_after_its_bases() -> None:
+    assert json.loads(render("gitlab", ALL)) == {
+        "build base": {"extends": ".lamina", "needs": [], "script": ["lamina build base --push"]},
+        "build app": {"extends": ".lamina", "needs": ["build base"], "script": ["lamina build app --push"]},
+    }
+    assert json.loads(render("gitlab", (GONE,))) == {"no image changes": {"script": ["true"]}}
+
+
+def test_seconds_are_told_where_some_are_known() -> None:
+    known = replace(BASE, seconds=12.4)
+
+    assert "last builds took" not in render("markdown", ALL)
+    head, _, row, other = render("markdown", (known, APP)).splitlines()[2:]
+    assert head.endswith("| last builds took |")
+    assert row.endswith("| 12 s |")
+    assert other.endswith("|  |")
+    assert affected_documents((known,))[0]["predicted_seconds"] == 12.4

@@ -22,8 +22,8 @@ EVERY_DAY: tuple[CliCommand, ...] = (
             Flag(name="since", bare="auto",
                  help="show which images changed since this commit instead, asking neither engine nor "
                       "registry (without a value: since the branch began)"),
-            text("format", "table, markdown, matrix (of a job), github (outputs of a step) or paths "
-                           "(folders)", default=TABLE, field="form"),
+            text("format", "table, markdown, matrix (of a job), github (outputs of a step), gitlab (a "
+                           "child pipeline) or paths (folders)", default=TABLE, field="form"),
         ),
     ),
     CliCommand(
