@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
+
+from lamina.values import dataclass
 
 Certainty = Literal["certain", "likely", "hint"]
 """How sure a finding is. Only a finding that is certain on every repository stops a build."""

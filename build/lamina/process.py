@@ -7,9 +7,11 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
+
+from lamina.values import dataclass
 
 if TYPE_CHECKING:  # imported when a program runs: a plan may run none
     import subprocess

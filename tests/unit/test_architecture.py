@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "build" / "lamina"
-TYPES = ("json_data", "oci", "patterns", "reachable")
+TYPES = ("json_data", "oci", "patterns", "reachable", "values")
 GROUND = ("errors", "process", "refs", "files", "masks", "parallel", *TYPES)
 CORE: dict[str, tuple[str, ...]] = {
     "provider": ("errors", "process"),

@@ -6,7 +6,6 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/images-create.html, and Lam
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from lamina.decide.plan import FoundImage
 from lamina.declare.functions import Function
@@ -14,6 +13,7 @@ from lamina.declare.machine import family
 from lamina.errors import Problem
 from lamina.oci import OciConfig
 from lamina.refs import EcrHost, Reference
+from lamina.values import dataclass
 
 MOST_BYTES = 10 * 1024**3
 """Of all layers, unpacked: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""

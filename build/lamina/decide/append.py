@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.recipe import Recipe
@@ -21,6 +21,7 @@ from lamina.identify.fingerprint import FINGERPRINT_KEY, BuildInputs
 from lamina.identify.image import Image
 from lamina.identify.last_settings import LastSetting, last_settings
 from lamina.oci import OciConfig, OciDescriptor, OciHistory, OciManifest, OciSettings
+from lamina.values import dataclass
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.graph import Node
 from lamina.declare.recipe import Recipe
+from lamina.values import dataclass
 
 _MAKES_LAYERS = frozenset({"ADD", "COPY", "RUN", "WORKDIR"})
 _LONGEST_STEP = 100

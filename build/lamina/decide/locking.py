@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 
 from lamina.declare.graph import Graph, Node
 from lamina.declare.lockfile import Lock, Pin
 from lamina.errors import Problem
+from lamina.values import dataclass
 
 _SHORT = len("sha256:") + 12
 _LOCK = "invoke lock"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Literal
 
 from lamina.errors import Problem
 from lamina.identify.fingerprint import BuildInputs
 from lamina.identify.image import Image
 from lamina.refs import Reference
+from lamina.values import dataclass
 
 if TYPE_CHECKING:
     from lamina.decide.append import AppendPlan

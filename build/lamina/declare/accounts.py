@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lamina.declare.document import Document, Entries, Key
 from lamina.declare.grammar import without_login
 from lamina.patterns import regex
 from lamina.refs import Reference
+from lamina.values import dataclass
 
 ROOT = "ROOT"
 """ECR's name for the creation template of all repositories without a template of their own."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lamina.declare.document import TEXTS, Document, Entries, Key
 from lamina.patterns import regex
 from lamina.refs import Reference
+from lamina.values import dataclass
 
 TABLE = "codebuild"
 ARCHITECTURES: Mapping[str, tuple[str, str]] = {

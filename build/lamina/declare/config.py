@@ -10,7 +10,7 @@ import posixpath
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from lamina.declare.accounts import ECR_KEYS, GC_KEYS, Ecr, Retention, read_ecr, read_retention
@@ -45,6 +45,7 @@ from lamina.declare.stacks import STACKS, Stack, declared_stacks, select_stack, 
 from lamina.errors import ConfigError
 from lamina.files import EPOCH
 from lamina.patterns import regex
+from lamina.values import dataclass
 
 KINDS = ("base", "lambda")
 SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from lamina.declare.arguments import argument_faults
 from lamina.declare.flags import flag_faults
 from lamina.errors import ConfigError, Problem
 from lamina.patterns import regex
+from lamina.values import dataclass
 
 # fmt: off
 INSTRUCTIONS = frozenset({

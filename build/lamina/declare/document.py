@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from lamina.errors import ConfigError, Problem, meant
+from lamina.values import dataclass
 
 PYPROJECT = "pyproject.toml"
 LAMINA_TOML = "lamina.toml"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from lamina.declare.accounts import Ecr
 from lamina.declare.document import TEXTS, Document, Key
 from lamina.patterns import regex
+from lamina.values import dataclass
 
 _NAME = regex(r"[A-Za-z0-9_-]{1,64}")
 _ARN = regex(

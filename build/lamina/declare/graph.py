@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import graphlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lamina.declare.config import ImageSpec, Project
 from lamina.declare.dockerfile import Instruction, read_dockerfile
@@ -14,6 +14,7 @@ from lamina.declare.resolve import resolve
 from lamina.errors import ConfigError, LaminaError, Problem, SelectionError, meant
 from lamina.reachable import reachable
 from lamina.refs import Reference
+from lamina.values import dataclass
 
 _OWN_TAGS = (None, "stable")
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from lamina.declare.machine import normal_platform
 from lamina.errors import ConfigError, Problem
 from lamina.patterns import regex
 from lamina.refs import Reference
+from lamina.values import dataclass
 
 LOCK_FILE = "lamina.lock"
 UV_LOCK = "uv.lock"

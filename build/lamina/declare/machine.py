@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.patterns import regex
+from lamina.values import dataclass
 
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 _OURS = {"x86_64": "amd64", "aarch64": "arm64"}

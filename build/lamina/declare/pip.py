@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from lamina.declare.script import ShellCommand, Word, call_of
+from lamina.values import dataclass
 
 _PIP = re.compile(r"pip(?:3(?:\.\d+)?)?")
 _SHORT = re.compile(r"-[A-Za-z].+")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lamina.declare.dockerfile import Dockerfile, Instruction, Stage
 from lamina.declare.flags import mount_options
 from lamina.declare.machine import normal_platform
 from lamina.errors import Problem
 from lamina.patterns import regex
+from lamina.values import dataclass
 
 SCRATCH = "scratch"
 _OF_BUILDER = regex(r"\$\{?BUILD")

@@ -6,7 +6,7 @@ The recipe holds only the stages that the target uses. Variables are expanded wh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lamina.declare.arguments import secret_fault, value_faults
 from lamina.declare.dockerfile import Dockerfile, Instruction, Stage
@@ -16,6 +16,7 @@ from lamina.declare.machine import normal_platform
 from lamina.declare.recipe import SCRATCH, External, Recipe, ResolvedStage, SourceFiles, triggers_of
 from lamina.errors import ConfigError, Problem
 from lamina.patterns import regex
+from lamina.values import dataclass
 
 _URL = regex(r"(?:https?|git|ssh)://|git@")
 _VARIABLE = regex(r"\$\{?(\w+)")

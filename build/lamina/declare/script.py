@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 
 from lamina.declare.dockerfile import Dockerfile, Instruction
+from lamina.values import dataclass
 
 _ORDINARY = re.compile(r"[\w./:=@,+%~-]+")
 """Characters that mean nothing to a shell inside a word."""

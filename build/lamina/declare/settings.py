@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import Generic, TypeVar
 
 from lamina.declare.document import TYPES, Document, Entries
@@ -20,6 +20,7 @@ from lamina.declare.grammar import (
 )
 from lamina.declare.machine import normal_platform
 from lamina.patterns import regex
+from lamina.values import dataclass
 
 LOCAL = "local"
 DEFAULT = "default"

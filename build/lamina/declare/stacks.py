@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from lamina.declare.accounts import ACCOUNT, REGION, ROLE, check_shape
 from lamina.declare.document import Document, Entries, Key
 from lamina.declare.grammar import NAME
 from lamina.patterns import regex
+from lamina.values import dataclass
 
 STACKS = "stacks"
 _ALIAS = regex(r"(?!^[0-9]+$)[A-Za-z0-9_-]{1,128}")

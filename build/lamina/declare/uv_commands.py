@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 from lamina.declare.pip import read_install
 from lamina.declare.script import ShellCommand
 from lamina.declare.uv_lock import Selection
+from lamina.values import dataclass
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _PYTHON = re.compile(r"(?:.*/)?python(?:3(?:\.\d+)?)?")

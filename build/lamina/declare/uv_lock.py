@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
+
+from lamina.values import dataclass
 
 Groups = Literal["none", "all but dev", "all", "all, and of the root"]
 """Dependency groups of the installed members. A group that is asked for by name may be one of the root."""

@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
@@ -37,6 +36,7 @@ from lamina.parallel import both, gather
 from lamina.refs import Reference
 from lamina.registries.base import OCI_MANIFEST, Descriptor, Manifest, Registry, sha256
 from lamina.registries.refusals import UnansweredError
+from lamina.values import dataclass
 
 _THREADS = 8
 _CONFIG = "application/vnd.oci.image.config.v1+json"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lamina.identify.fingerprint import TAG_PREFIX
 from lamina.refs import Reference
+from lamina.values import dataclass
 
 ATTEST_PREFIX = "att-"
 """Tag prefix: ``att-86581add2ff5`` holds the attestations of ``sha-86581add2ff5``."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import posixpath
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lamina.decide.plan import Decision, FoundImage
 from lamina.declare.config import SOURCE_DATE_EPOCH, Secret
@@ -20,6 +20,7 @@ from lamina.json_data import JsonDocument
 from lamina.masks import is_secret
 from lamina.reachable import reachable
 from lamina.refs import Reference
+from lamina.values import dataclass
 
 MOST_INPUTS = 256 * 1024
 """Bytes. Registries refuse manifests of a few megabytes, so large build inputs stay in `.lamina/`."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypedDict
 
 from lamina.errors import Problem, RegistryError
@@ -18,6 +17,7 @@ from lamina.parallel import gather
 from lamina.reachable import reachable
 from lamina.refs import Reference
 from lamina.registries.base import Manifest, Registry, sha256
+from lamina.values import dataclass
 
 STEPS_KEY = "dev.lamina.steps"
 """Annotation of a cache: the digest of the inputs of its steps; see `steps_digest`."""

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TypedDict, cast
 
@@ -16,6 +16,7 @@ from lamina.process import Command, Runner
 from lamina.provider import EngineProvider, Say
 from lamina.registries.engine_socket import UNIX, EngineInfo, EngineSocket
 from lamina.registries.local import connect
+from lamina.values import dataclass
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 OLDEST_BUILDX = (0, 20)

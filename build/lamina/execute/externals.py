@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from lamina.declare.graph import Node
@@ -13,6 +13,7 @@ from lamina.patterns import regex
 from lamina.process import Runner
 from lamina.provider import EngineProvider, ProvidedStandIn, Say
 from lamina.refs import Reference
+from lamina.values import dataclass
 
 if TYPE_CHECKING:  # a plan needs neither
     from lamina.execute.engine import Engine

@@ -11,10 +11,10 @@ import os
 import posixpath
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 from lamina.files import EPOCH
 from lamina.identify.copy_layer import LayerEntry
+from lamina.values import dataclass
 
 _BLOCK = 512
 _NAME, _PREFIX = 100, 155

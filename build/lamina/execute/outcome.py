@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Literal
 
 from lamina.decide.plan import Decision, Plan
 from lamina.errors import BuildError, LaminaError, Problem
 from lamina.identify.image import Image
+from lamina.values import dataclass
 
 Status = Literal["built", "retagged", "pushed", "skipped", "failed", "cancelled", "started"]
 

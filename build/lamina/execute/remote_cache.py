@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
 from lamina.identify.image import Image
 from lamina.identify.steps import steps_digest
 from lamina.refs import Reference
+from lamina.values import dataclass
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
 _MOST_BRANCH = 80

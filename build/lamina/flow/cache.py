@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lamina.errors import Problem, RegistryError
 from lamina.execute.cache_keys import NEXT_EXPORT, STEPS_KEY, Exported, forget_steps, tidy_caches
@@ -15,6 +15,7 @@ from lamina.flow.session import Session
 from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.base import Manifest, Registry
+from lamina.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

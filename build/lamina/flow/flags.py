@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from lamina.declare.settings import SettingValue
+from lamina.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lamina.decide.locking import PinMove, moves, newer, unlocked, unused
 from lamina.declare.graph import Node
@@ -21,6 +21,7 @@ from lamina.execute.externals import (
 from lamina.files import write_atomic
 from lamina.flow.session import Session
 from lamina.refs import Reference
+from lamina.values import dataclass
 
 
 def read_pins(session: Session, names: Iterable[str]) -> Externals:

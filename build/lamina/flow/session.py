@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from lamina.masks import Mask
 from lamina.process import Runner, SubprocessRunner
 from lamina.provider import EngineProvider, NoProvider
 from lamina.report.console import Screen
+from lamina.values import dataclass
 
 if TYPE_CHECKING:  # imported where they are used: most plans use no engine, and many no registry
     from lamina.execute.attest import Attestations

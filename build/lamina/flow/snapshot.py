@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from lamina.decide import preflight
@@ -17,6 +17,7 @@ from lamina.identify.image import STABLE, Image, identify
 from lamina.masks import read_secret
 from lamina.refs import Reference
 from lamina.report.record import read_manifest
+from lamina.values import dataclass
 
 if TYPE_CHECKING:
     from lamina.execute.image_store import ImageStore

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from lamina.identify.explain import FOLDER, InputChange
 from lamina.identify.tree import shown
+from lamina.values import dataclass
 
 CROWD = 10
 """Up to this number, files with the same kind of change are listed. Above it, they are summarised."""

@@ -11,7 +11,6 @@ import json
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.recipe import Recipe, SourceFiles
@@ -21,6 +20,7 @@ from lamina.identify.goregexp import PatternError
 from lamina.identify.image import Image
 from lamina.identify.last_settings import last_settings
 from lamina.identify.wildcard import compile_wildcard, fixed_part, is_wildcard
+from lamina.values import dataclass
 
 MAKES_LAYERS = frozenset({"ADD", "COPY", "RUN", "WORKDIR"})
 KEY_PREFIX = "append-"

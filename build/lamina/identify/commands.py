@@ -8,12 +8,12 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 from lamina.declare.dockerfile import Dockerfile, Instruction
 from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
 from lamina.declare.pip import Install, read_install, read_uv_install
 from lamina.declare.script import ShellCommand, read_script
+from lamina.values import dataclass
 
 _LEADS = frozenset(
     {"if", "then", "else", "elif", "do", "while", "until", "{", "!", "exec", "sudo", "time", "nice", "&&"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from lamina.declare.recipe import Recipe, SourceFiles
@@ -18,6 +18,7 @@ from lamina.identify.shared import Shared
 from lamina.identify.transfer_set import TransferSet, within
 from lamina.identify.tree import FileKind, Files, TreeEntry
 from lamina.identify.wildcard import compile_wildcard, fixed_part
+from lamina.values import dataclass
 
 _MOST_LINKS = 255
 _UNSENT = (

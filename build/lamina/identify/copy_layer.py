@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
 
 from lamina.identify.goregexp import PatternError
 from lamina.identify.wildcard import compile_wildcard, fixed_part, is_wildcard
+from lamina.values import dataclass
 
 LayerKind = Literal["file", "exec", "link", "dir"]
 _KINDS: Mapping[str, LayerKind] = {"f": "file", "x": "exec", "l": "link", "d": "dir"}

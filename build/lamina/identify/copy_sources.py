@@ -8,12 +8,13 @@ excluded. Source: ``copy/copy.go`` of tonistiigi/fsutil.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lamina.declare.recipe import SourceFiles
 from lamina.identify.ignore import Folder, Ignore
 from lamina.identify.transfer_set import is_plain
 from lamina.identify.wildcard import fixed_part, is_wildcard
+from lamina.values import dataclass
 
 _WITH_WILDCARDS = frozenset({"COPY", "ADD"})
 

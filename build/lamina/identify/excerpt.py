@@ -12,7 +12,7 @@ import posixpath
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from lamina.declare.dockerfile import Instruction
@@ -27,6 +27,7 @@ from lamina.identify.copy_sources import rooted
 from lamina.identify.fingerprint import masked
 from lamina.identify.goregexp import PatternError
 from lamina.identify.wildcard import compile_wildcard, is_wildcard
+from lamina.values import dataclass
 
 NOT_USED = " (not used by this image)"
 """The end of a locked requirement that no step of the image takes."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
@@ -13,6 +12,7 @@ from lamina.identify.fingerprint import BuildInputs, distribution
 from lamina.identify.ignore import Ignore, IgnoreRule
 from lamina.identify.instruction import instruction_diff
 from lamina.identify.tree import shown
+from lamina.values import dataclass
 
 FileChange = Literal["added", "removed", "modified", "mode", "type", "retargeted"]
 PartChange = Literal[

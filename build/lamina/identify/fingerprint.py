@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any
 
@@ -17,6 +17,7 @@ from lamina.identify.context import Context
 from lamina.identify.tree import FileKind
 from lamina.json_data import JsonDocument
 from lamina.patterns import regex
+from lamina.values import dataclass
 
 SCHEMA = 1
 TAG_PREFIX = "sha-"

@@ -15,12 +15,13 @@ import codecs
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
 
 from lamina.errors import ConfigError, Problem
 from lamina.identify.goregexp import PatternError, compile_go
 from lamina.patterns import regex
+from lamina.values import dataclass
 
 # The characters that Go trims (unicode.IsSpace). str.strip() would also trim \x1c to \x1f.
 _EN_QUAD_TO_HAIR_SPACE = "".join(map(chr, range(0x2000, 0x200B)))

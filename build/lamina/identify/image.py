@@ -6,7 +6,6 @@ import os
 import posixpath
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from lamina.identify.fingerprint import (
 from lamina.identify.ignore import EMPTY, Ignore
 from lamina.identify.tree import DiskFiles, Files
 from lamina.refs import Reference
+from lamina.values import dataclass
 
 STABLE = "stable"
 DOCKERIGNORE = ".dockerignore"

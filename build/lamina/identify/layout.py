@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 
 from lamina.declare.dockerfile import Instruction
@@ -20,6 +20,7 @@ from lamina.identify.commands import Installing, effects
 from lamina.identify.copied import CopyFiles, copied
 from lamina.identify.fingerprint import distribution
 from lamina.identify.wheel import PYPROJECT, Dropped, Wheel, read_wheel
+from lamina.values import dataclass
 
 TASK_ROOT = "/var/task"
 SITE = "/site-packages"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lamina.errors import Certainty
 from lamina.identify.importable import Importable
@@ -17,6 +17,7 @@ from lamina.identify.layout import Layout
 from lamina.identify.modules import Import, Module
 from lamina.identify.reach import Disk
 from lamina.identify.wheel import Dropped
+from lamina.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

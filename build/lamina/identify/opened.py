@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from lamina.values import dataclass
 
 _SAME = frozenset(
     {"Path", "PurePath", "resolve", "absolute", "abspath", "realpath", "fspath", "str", "as_file"}

@@ -10,12 +10,13 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import NamedTuple
 
 from lamina.files import EPOCH
 from lamina.identify.tree import DiskFiles, FileKind, TreeEntry
+from lamina.values import dataclass
 
 MODES = {"file": stat.S_IFREG | 0o644, "exec": stat.S_IFREG | 0o755, "dir": stat.S_IFDIR | 0o755}
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import posixpath
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lamina.identify.importable import RUNTIME, Importable, Portion, enter, inside_of
 from lamina.identify.modules import Import, Module
 from lamina.identify.scan import Mention, Scanned
+from lamina.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import posixpath
 import tomllib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from lamina.identify.reached import reached
 from lamina.identify.readings import ProjectFile, Readings
 from lamina.identify.scan import Scanned
 from lamina.identify.wheel import Wheel
+from lamina.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

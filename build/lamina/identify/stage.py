@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,6 +24,7 @@ from lamina.errors import BuildError, LaminaError
 from lamina.files import EPOCH
 from lamina.identify.context import Context, ContextFile
 from lamina.identify.proof import MODES, Part, Proof, is_right, read_stamps
+from lamina.values import dataclass
 
 _KEPT_SECONDS = 24 * 3600
 _UNFINISHED = ".new-"

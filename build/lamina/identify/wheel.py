@@ -9,11 +9,12 @@ import posixpath
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 
 from lamina.identify.goregexp import PatternError
 from lamina.identify.ignore import Ignore
+from lamina.values import dataclass
 
 PYPROJECT = "pyproject.toml"
 _SETUP = "setup.py"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
+
+from lamina.values import dataclass
 
 System = Literal["al2", "al2023", "debian", "ubuntu", "alpine"]
 Version = tuple[int, int]

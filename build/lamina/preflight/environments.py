@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from lamina.declare.dockerfile import Instruction
 from lamina.preflight.bases import Base
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.view import ImageView, RunView, words_of
 from lamina.preflight.workspace import local_folders
+from lamina.values import dataclass
 
 INTERPRETER = Rule(
     id="LAM636",

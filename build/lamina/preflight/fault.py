@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lamina.errors import Certainty, Problem
+from lamina.values import dataclass
 
 PAGE = "docs/preflight.md"
 

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from lamina.identify.readings import Answers, Readings, still_so
 from lamina.json_data import Json
 from lamina.masks import Mask
 from lamina.reachable import reachable
+from lamina.values import dataclass
 
 if TYPE_CHECKING:  # checks are imported for images that are not known
     from lamina.identify.facts import Facts

@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from lamina.declare.machine import family
 from lamina.declare.pip import Install
@@ -17,6 +16,7 @@ from lamina.preflight.requirements import installed_names
 from lamina.preflight.view import ImageView, RunView, StageView, words_of
 from lamina.preflight.wheels import chosen, loads, locked_archives, machine_of
 from lamina.preflight.workspace import locked_names
+from lamina.values import dataclass
 
 SYSTEM = Rule(
     id="LAM626",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from lamina.identify.fingerprint import distribution
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.view import ImageView, RunView
+from lamina.values import dataclass
 
 LOST = Rule(
     id="LAM623",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 from lamina.declare.dockerfile import Instruction
@@ -22,6 +21,7 @@ from lamina.identify.readings import Readings
 from lamina.identify.runnable import Runnable
 from lamina.preflight.bases import Base, read_base
 from lamina.preflight.fault import Fault, Rule
+from lamina.values import dataclass
 
 _LEADS = frozenset({"then", "else", "do", "exec", "sudo", "time", "!", "{"})
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")

@@ -7,13 +7,13 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from lamina.masks import HIDDEN
 from lamina.registries.credentials import Credential
 from lamina.registries.http import HttpResponse, Request
+from lamina.values import dataclass
 
 _PARAMETER = re.compile(r'([a-zA-Z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _SCHEME = re.compile(r"\s*(basic|bearer)\b", re.IGNORECASE)

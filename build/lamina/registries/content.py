@@ -6,7 +6,7 @@ import json
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -14,6 +14,7 @@ from typing import IO
 from lamina.errors import BuildError
 from lamina.oci import OciConfig
 from lamina.registries.base import sha256, sha256_of
+from lamina.values import dataclass
 
 _KINDS = {
     tarfile.DIRTYPE: "dir",

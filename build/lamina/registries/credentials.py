@@ -10,12 +10,13 @@ import json
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TypedDict, cast
 
 from lamina.errors import RegistryError
 from lamina.process import Command, Runner
+from lamina.values import dataclass
 
 _HUB = "https://index.docker.io/v1/"  # docker's key for Docker Hub
 _HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import IO, Literal, Protocol
+
+from lamina.values import dataclass
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0

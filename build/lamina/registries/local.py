@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, cast
 
@@ -15,6 +15,7 @@ from lamina.parallel import gather
 from lamina.refs import Reference
 from lamina.registries.engine_socket import START_HINT, UNIX, EngineSocket, ImageInspection
 from lamina.registries.pace import STALL_HINT, Pace
+from lamina.values import dataclass
 
 if TYPE_CHECKING:  # most commands only look images up
     from docker import APIClient

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 from lamina.errors import RegistryError
 from lamina.refs import Reference
 from lamina.registries.http import HttpResponse, Unreachable
 from lamina.registries.pace import STALL_HINT
+from lamina.values import dataclass
 
 _MESSAGE_LENGTH = 300
 

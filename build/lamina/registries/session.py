@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import IO
 from urllib.parse import urljoin, urlsplit
 
@@ -17,6 +16,7 @@ from lamina.registries import refusals
 from lamina.registries.auth import Authorizer, Challenge, CredentialSource, Refused
 from lamina.registries.http import HttpResponse, Request, Transport, Unreachable
 from lamina.registries.refusals import Advice, ErrorDetail
+from lamina.values import dataclass
 
 _HUB, _HUB_API = "docker.io", "registry-1.docker.io"
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})

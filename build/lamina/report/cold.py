@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from lamina.execute.spans import join_spans
 from lamina.files import read_json, write_json
 from lamina.report.document import SCHEMA
 from lamina.report.record import alone
+from lamina.values import dataclass
 
 if TYPE_CHECKING:
     from lamina.execute.outcome import Outcome, Result

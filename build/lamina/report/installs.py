@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina.files import read_json, write_json
 from lamina.identify.image import Image
 from lamina.report.record import alone, platform_file
+from lamina.values import dataclass
 
 if TYPE_CHECKING:
     from lamina.execute.outcome import Outcome, Result

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from lamina.json_data import JsonDocument
 from lamina.masks import Mask
 from lamina.report.cold import read_colds
 from lamina.report.document import SCHEMA, outcome_documents, saved_document
+from lamina.values import dataclass
 
 if TYPE_CHECKING:
     from lamina.decide.plan import Plan

@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
@@ -18,6 +17,7 @@ from lamina.errors import EngineError
 from lamina.files import cache_home
 from lamina.patterns import regex
 from lamina.process import Command, Runner
+from lamina.values import dataclass
 
 # A unix socket's path has at most 107 characters; the path of a cache folder may be longer.
 _RUNTIME = Path("/run/lamina")

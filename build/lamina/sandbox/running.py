@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import socket
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.process import Runner
 from lamina.provider import Say
 from lamina.sandbox.daemon import ServerFiles, is_alive, read_pid
+from lamina.values import dataclass
 
 _WELL_AGAIN_SECONDS = 30.0
 """Seconds. dockerd restarts a containerd that died and needs 10 to 15 s to reconnect."""

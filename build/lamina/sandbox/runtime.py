@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.errors import EngineError
@@ -13,6 +12,7 @@ from lamina.files import cache_home, locked, write_atomic
 from lamina.process import Command, Runner
 from lamina.provider import EngineAddress, Say
 from lamina.sandbox.rootfs import CLIENT, ENTRYPOINT, INCLUDE, build_root
+from lamina.values import dataclass
 
 LABEL = "dev.lamina.stand-in"
 # RFC 2606: no registry can have this name.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from lamina.values import dataclass
 
 Given = str | int | bool | list[str] | None
 """The value of a flag: of its kind, or its default."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lamina.tasks.command import CliCommand, Flag, Given
 from lamina.tasks.commands import COMMANDS
+from lamina.values import dataclass
 
 HELP = ("--help", "-h")
 
