@@ -52,7 +52,7 @@ UNUSED = (
 
 
 def imported(folder: Path, *words: str, **env: str) -> dict[str, set[str]]:
-    """What a command imports in a process of its own; costly: our modules with values of the standard library."""
+    """What a command imports in a process of its own. costly: modules with values of the standard library."""
     done = subprocess.run(
         [sys.executable, "-c", f"SLOW = {SLOW}\n{LOADED}", *words],
         cwd=folder,
