@@ -91,9 +91,10 @@ class MemoryRegistry:
             return HttpResponse(status=201)
         if request.method == "POST":
             return HttpResponse(status=202, headers={"location": f"{urlsplit(request.url).path}1"})
-        assert isinstance(request.body, bytes)
-        assert sha256(request.body) == query["digest"]
-        self.blobs[query["digest"]] = request.body
+        assert request.body is not None
+        body = request.body if isinstance(request.body, bytes) else request.body.read()
+        assert sha256(body) == query["digest"]
+        self.blobs[query["digest"]] = body
         return HttpResponse(status=201)
 
     def close(self) -> None:

@@ -439,3 +439,49 @@ def test_a_rollback_without_an_alias_follows_the_records(
     kept = sorted((team.root / ".lamina/deploys").iterdir())
     assert len(kept) == 4
     assert all('"caller": "arn:' in each.read_text() for each in kept)
+
+
+def test_a_stack_gets_what_another_one_runs(
+    team: Repo, front: AwsFront, lambdas: LambdaDouble, served: Served
+) -> None:
+    dev, prod = stack_of(team), f"p{stack_of(team)}"
+    for name in ("one-prod", "two-prod"):
+        create(front, name)
+    team.write(
+        "pyproject.toml",
+        f"{FUNCTIONS}\n[tool.lamina.stacks.{dev}]\n[tool.lamina.stacks.{prod}]\nalias = 'live'\n"
+        "approval = true\nimages.lambda-tiny.functions = ['one-prod', "
+        "{ name = 'two-prod', command = ['handler.other'] }]\n",
+    )
+    edit(team)
+    team.ok("build-all", "--push")
+    digest = by_name(team.ok("deploy", "--json").json)["one"]["digest"]
+    edit(team)  # what the worktree has now is not what dev runs
+
+    assert f"only with --approve {prod}" in team.fails(2, "promote", dev, prod).text
+    refused = team.fails(5, "promote", dev, prod, "--approve", prod)
+    assert f"there is no repository lambda-tiny-{prod}" in refused.text
+    assert f"{dev} is both stacks" in team.fails(2, "promote", dev, dev).text
+    team.ok("ecr.setup", "--stack", prod)
+    planned = team.ok("promote", dev, prod, "--dry-run", "--json").json
+    assert {each["status"] for each in planned["functions"]} == {"planned"}
+    assert lambdas.runs("one-prod") == OLD
+
+    done = team.ok("promote", dev, prod, "--approve", prod, "--json").json
+    (image,) = done["images"]
+    assert (image["name"], image["digest"]) == ("lambda-tiny", digest)
+    assert served.digest(f"lambda-tiny-{prod}", image["to"].rpartition(":")[2]) == digest
+    assert {lambdas.runs(name, "live") for name in ("one-prod", "two-prod")} == {digest}
+    again = team.ok("promote", dev, prod, "--approve", prod, "--json").json
+    assert {each["status"] for each in again["functions"]} == {"skipped"}
+
+    seen = team.ok("status", "--stacks", "--check", "--json").json
+    assert {(each["stack"], row["digest"]) for each in seen["stacks"] for row in each["functions"]} == {
+        (dev, digest),
+        (prod, digest),
+    }
+    lambdas._functions["two"].versions["$LATEST"] = (
+        lambdas._functions["two"].versions["$LATEST"].__class__(uri=f"registry.invalid/old@{OLD}")
+    )
+    team.fails(7, "status", "--stacks", "--check")
+    assert "do not run one image: one:$LATEST" in team.fails(8, "promote", dev, prod, "--approve", prod).text

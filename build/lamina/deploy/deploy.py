@@ -88,6 +88,26 @@ def plan_deployment(session: Session, options: DeployOptions) -> Deployment:
     check_caller(session)
     images = with_names(session, images)
     wanted = _wanted(session, images)
+    events = (
+        {str(each.function): event_of(images, each.image, each.function.command) for each in wanted}
+        if options.smoke
+        else {}
+    )
+    return plan_functions(session, wanted, events, options)
+
+
+def plan_functions(
+    session: Session,
+    wanted: Sequence[DesiredFunction],
+    events: Mapping[str, bytes],
+    options: DeployOptions,
+) -> Deployment:
+    """Decide what has to change in functions that are to run images. Changes nothing.
+
+    Raises:
+        ConfigError: a function runs an image of another stack.
+        AwsError: a function cannot be updated; all reasons of all functions at once.
+    """
     clients = clients_of(session, (each.function for each in wanted))
     found = _by_function(wanted, lambda each: clients[each.function.region].read(str(each.function)))
     live = {name: each for name, each in found.items() if each is not None}
@@ -122,10 +142,6 @@ def plan_deployment(session: Session, options: DeployOptions) -> Deployment:
         for each in wanted
         for name in [str(each.function)]
     )
-    events = {
-        str(each.function): event_of(images, each.image, each.function.command) if options.smoke else b"{}"
-        for each in wanted
-    }
     return Deployment(moves=moves, live=live, aliases=aliases, events=events, clients=clients)
 
 

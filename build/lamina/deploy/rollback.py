@@ -11,12 +11,12 @@ from lamina.aws.lambda_ import Functions
 from lamina.aws.live import Alias, Live
 from lamina.declare.config import ImageSpec
 from lamina.declare.functions import Function
-from lamina.deploy.cloudformation import named_functions
 from lamina.deploy.deploy import Deployment, DeployOptions, ask_all
+from lamina.deploy.reached import declared_functions
 from lamina.deploy.record import ROLLBACK, DeployRecord, Ran, read_note, read_records
 from lamina.deploy.rules import DesiredFunction, FunctionUpdate
-from lamina.deploy.stack import check_caller, clients_of
-from lamina.errors import AwsError, ConfigError, Problem, SelectionError, meant
+from lamina.deploy.stack import clients_of
+from lamina.errors import AwsError, ConfigError, Problem, SelectionError
 from lamina.flow.session import Session
 
 Kind = Literal["last", "version", "digest", "tag", "run"]
@@ -99,18 +99,8 @@ def plan_rollback(session: Session, options: DeployOptions, to: str | None) -> D
 
 
 def _declared(session: Session) -> list[tuple[ImageSpec, Function]]:
-    images, asked = session.project.images, session.flags.images
-    SelectionError.check(
-        Problem(what=f"there is no image {name!r}{meant(name, images)}", where="--image")
-        for name in asked
-        if name not in images
-    )
-    chosen = {name: spec for name, spec in images.items() if not asked or name in asked}
-    if not any(spec.functions for spec in chosen.values()):
-        raise SelectionError.of(f"no function is declared for {', '.join(asked) or 'any image'}")
-    check_caller(session)
-    named = named_functions(session, {name: spec.functions for name, spec in chosen.items()})
-    return [(spec, each) for name, spec in chosen.items() for each in named[name]]
+    images = session.project.images
+    return [(images[name], each) for name, some in declared_functions(session).items() for each in some]
 
 
 def _read(client: Functions, spec: ImageSpec, function: Function, alias: str | None) -> _Now | Problem:

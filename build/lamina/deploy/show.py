@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
+from lamina.deploy.reached import Reached
 from lamina.deploy.rules import FunctionUpdate, StatusRow
+from lamina.deploy.stacks import StackRuns, differ
 from lamina.json_data import JsonDocument
 from lamina.report import figures
 from lamina.report.console import Screen
@@ -89,6 +91,49 @@ def status_documents(rows: Iterable[StatusRow]) -> list[JsonDocument]:
             "counts": each.counts,
         }
         for each in rows
+    ]
+
+
+def show_stacks(screen: Screen, stacks: Sequence[StackRuns]) -> None:
+    """Show what each stack runs, a row for each image and a column for each stack."""
+    images = dict.fromkeys(row.image for each in stacks for row in each.rows)
+    others = differ(stacks)
+    rows = (
+        (image, *(_runs(each.names(image)) for each in stacks), "no" if image in others else "yes")
+        for image in images
+    )
+    screen.rows(("image", *(each.stack for each in stacks), "same"), rows, wide=stacks[-1].stack)
+
+
+def _runs(names: Mapping[str, Sequence[Reached]]) -> str:
+    """Return what an image's functions run; which function runs what only if they differ."""
+    if len(names) < 2:
+        return next(iter(names), figures.NONE)
+    return "; ".join(
+        f"{name}: {', '.join(dict.fromkeys(str(each.function) for each in some))}"
+        for name, some in names.items()
+    )
+
+
+def stacks_documents(stacks: Iterable[StackRuns]) -> list[JsonDocument]:
+    """Return the stacks of ``status --stacks --json``."""
+    return [
+        {
+            "stack": stack.stack,
+            "error": str(stack.error) if stack.error else None,
+            "functions": [
+                {
+                    "image": each.image,
+                    "function": str(each.function),
+                    "at": each.place,
+                    "version": each.live.version,
+                    "digest": each.live.digest,
+                    "tag": (stack.tags or {}).get(str(each.live.digest)),
+                }
+                for each in stack.rows
+            ],
+        }
+        for stack in stacks
     ]
 
 

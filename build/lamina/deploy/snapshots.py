@@ -5,7 +5,7 @@ Limits: https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lamina.aws.live import Alias, Live
 from lamina.deploy.rules import DesiredFunction
@@ -47,7 +47,7 @@ def snapshot_obstacles(wanted: DesiredFunction, live: Live | None, alias: Alias 
         )
 
 
-def without_version(wanted: tuple[DesiredFunction, ...]) -> Iterator[Problem]:
+def without_version(wanted: Iterable[DesiredFunction]) -> Iterator[Problem]:
     """Yield a note for each image whose functions are deployed without a version, so without a snapshot."""
     for image in dict.fromkeys(each.image for each in wanted if each.snap_start):
         yield Problem(

@@ -113,6 +113,15 @@ class Session:
         """Return a session with the same flags that has not read the project yet. Close it too."""
         return self.at(self._root)
 
+    def of_stack(self, stack: str) -> Session:
+        """Return a session with the same flags for another stack. It is closed with this one."""
+        flags = replace(self.flags, stack=stack)
+        made = Session(
+            flags, self.screen, runner=self.runner, root=self._root, policy=self.policy, seams=self._seams
+        )
+        self._open.callback(made.close)
+        return made
+
     def within(self, engine: str) -> Session:
         """Return a session with the same flags on the private engine of that name. Close it too."""
         flags, policy = replace(self.flags, builder=""), replace(self.policy, engine=engine)

@@ -143,6 +143,10 @@ class Registry(Protocol):
         """Push ``blobs`` in parallel, then a manifest under a tag."""
         ...
 
+    def upload(self, ref: Reference, digest: str, body: IO[bytes]) -> None:
+        """Push one blob to a repository."""
+        ...
+
     def share(self, source: Reference, target: Reference, blobs: Iterable[Descriptor]) -> None:
         """Make blobs of one repository available in another one of this registry, in parallel."""
         ...

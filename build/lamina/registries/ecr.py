@@ -289,6 +289,10 @@ class EcrRegistry:
         """See `Registry.write`."""
         self._oci.write(ref, manifest, *blobs)
 
+    def upload(self, ref: Reference, digest: str, body: IO[bytes]) -> None:
+        """See `Registry.upload`."""
+        self._oci.upload(ref, digest, body)
+
     def share(self, source: Reference, target: Reference, blobs: Iterable[Descriptor]) -> None:
         """See `Registry.share`. Blobs are mounted if blob mounting is on in the account, else copied."""
         self._oci.share(source, target, blobs)

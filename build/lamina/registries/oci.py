@@ -214,15 +214,17 @@ class OciRegistry:
 
     def write(self, ref: Reference, manifest: Manifest, *blobs: bytes) -> None:
         """See `Registry.write`."""
-        what, scopes = f"write {ref}", (_scope(ref, "pull,push"),)
-
-        def push(blob: bytes) -> None:
-            path = self._path(ref, "blobs", "uploads/")
-            answer = self._session.ask("POST", path, what=what, scopes=scopes)
-            self._upload(answer, sha256(blob), blob, what=what, scopes=scopes)
-
-        self._ask_all(push, blobs)
+        self._ask_all(lambda blob: self._push(ref, sha256(blob), blob), blobs)
         self._put(manifest, ref)
+
+    def upload(self, ref: Reference, digest: str, body: IO[bytes]) -> None:
+        """See `Registry.upload`."""
+        self._push(ref, digest, body)
+
+    def _push(self, ref: Reference, digest: str, body: bytes | IO[bytes]) -> None:
+        what, scopes = f"write {ref}", (_scope(ref, "pull,push"),)
+        answer = self._session.ask("POST", self._path(ref, "blobs", "uploads/"), what=what, scopes=scopes)
+        self._upload(answer, digest, body, what=what, scopes=scopes)
 
     def share(self, source: Reference, target: Reference, blobs: Iterable[Descriptor]) -> None:
         """See `Registry.share`. They are mounted, or copied if the registry does not mount them."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lamina.errors import AwsError, ConfigError, Interrupted, LaminaError, Problem
 from lamina.flow.session import Session
+from lamina.json_data import JsonDocument
 from lamina.tasks.command import NOT_EMPTY
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ def deploy(
 ) -> int:
     """Update functions, or return them to what they ran. approve: a stack. timeout: seconds for each."""
     from lamina.deploy.deploy import DeployOptions, plan_deployment
+    from lamina.deploy.record import ROLLBACK
     from lamina.deploy.rollback import plan_rollback
     from lamina.deploy.run import options_of_run
     from lamina.deploy.stack import require_approval
@@ -40,7 +43,7 @@ def deploy(
     )
     options = options_of_run(session, given)
     found = plan_rollback(session, options, to) if rollback else plan_deployment(session, options)
-    return _carry_out(session, "rollback" if rollback else "deploy", found, options, dry_run=dry_run)
+    return _carry_out(session, ROLLBACK if rollback else "deploy", found, options, dry_run=dry_run)
 
 
 def _check_rollback(*, rollback: bool, to: str | None, others: dict[str, bool]) -> None:
@@ -53,8 +56,48 @@ def _check_rollback(*, rollback: bool, to: str | None, others: dict[str, bool]) 
         raise ConfigError.of("--to belongs to --rollback", where="--to", hint=f"deploy --rollback --to {to}")
 
 
+def promote(
+    session: Session,
+    *,
+    source: str,
+    target: str,
+    dry_run: bool,
+    alias: str | None,
+    smoke: bool,
+    take_over: bool,
+    atomic: bool,
+    approve: str | None,
+    timeout: int,
+) -> int:
+    """Give a stack what another one runs. approve: the stack that gets it. timeout: seconds for each."""
+    from lamina.deploy.deploy import DeployOptions
+    from lamina.deploy.promote import copy_images, plan_promotion
+    from lamina.deploy.run import options_of_run
+    from lamina.deploy.stack import require_approval
+
+    first, other = session.of_stack(source), session.of_stack(target)
+    if not dry_run:
+        require_approval(other, approve)
+    given = DeployOptions(alias=alias, smoke=smoke, take_over=take_over, atomic=atomic, timeout=timeout)
+    options = options_of_run(other, given)
+    found = plan_promotion(first, other, options)
+    if not dry_run:
+        copy_images(first, other, found.images)
+    images: list[JsonDocument] = [
+        {"name": each.name, "from": str(each.source), "to": str(each.target), "digest": each.digest}
+        for each in found.images
+    ]
+    return _carry_out(other, "promote", found.deployment, options, dry_run=dry_run, images=images)
+
+
 def _carry_out(
-    session: Session, command: str, found: Deployment, options: DeployOptions, *, dry_run: bool
+    session: Session,
+    command: str,
+    found: Deployment,
+    options: DeployOptions,
+    *,
+    dry_run: bool,
+    images: Sequence[JsonDocument] = (),
 ) -> int:
     """Carry out a plan of functions, record it and report it. Return the exit code."""
     from lamina.deploy.rollout import apply
@@ -76,13 +119,20 @@ def _carry_out(
         session.screen.error(error)
     documents = [move_document(each.move, status=each.status, version=each.version) for each in done.results]
     session.screen.finish(
-        "deploy", ok=error is None, images=[], functions=documents, dry_run=dry_run, run=options.run
+        command,
+        ok=error is None,
+        images=[*images],
+        functions=documents,
+        dry_run=dry_run,
+        run=options.run,
     )
     return error.exit_code if error else 0
 
 
-def status(session: Session, *, check: bool, every: bool) -> int:
+def status(session: Session, *, check: bool, every: bool, stacks: bool) -> int:
     """Compare what runs with the worktree; with ``check`` end with `NOT_EMPTY` if they differ."""
+    if stacks:
+        return _status_of_stacks(session, check=check)
     from lamina.deploy.show import show_status, status_documents
     from lamina.deploy.status import check_status, read_status
 
@@ -92,3 +142,20 @@ def status(session: Session, *, check: bool, every: bool) -> int:
     session.screen.say(f"{len(behind)} not live" if behind else "everything that gets calls is live")
     session.screen.finish("status", ok=not (check and behind), images=[], functions=status_documents(rows))
     return NOT_EMPTY if check and behind else 0
+
+
+def _status_of_stacks(session: Session, *, check: bool) -> int:
+    """Show what all stacks run; with ``check`` end with `NOT_EMPTY` if they differ."""
+    from lamina.deploy.show import show_stacks, stacks_documents
+    from lamina.deploy.stacks import differ, read_stacks
+
+    found = read_stacks(session)
+    show_stacks(session.screen, found)
+    errors = [each.error for each in found if each.error]
+    for error in errors:
+        session.screen.error(error)
+    behind = differ(found)
+    session.screen.finish(
+        "status", ok=not (errors or (check and behind)), images=[], stacks=stacks_documents(found)
+    )
+    return errors[0].exit_code if errors else NOT_EMPTY if check and behind else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lamina.tasks.command import NOT_EMPTY, CliCommand, number, switch, text
+from lamina.tasks.command import NOT_EMPTY, CliCommand, Flag, number, switch, text
 from lamina.tasks.flags import DRY_RUN, LIVE, flags
 
 DEPLOY_TIMEOUT = 300
@@ -37,12 +37,32 @@ AWS: tuple[CliCommand, ...] = (
         ),
     ),
     CliCommand(
+        name="promote", runs="live:promote",
+        help="Give a stack the images that another one runs, by digest; nothing is built or pulled.",
+        flags=flags(
+            Flag(name="from", positional=True, field="source", help="the stack that runs them"),
+            Flag(name="to", positional=True, field="target", help="the stack that gets them"),
+            "image", DRY_RUN,
+            text("alias", "publish a version of each changed function and move this alias to it, of all "
+                          "functions or of none"),
+            switch("smoke", "call each deployed function with its event.json; if one call fails, no alias "
+                            "moves"),
+            switch("take-over", "also deploy to functions that run an image of another stack"),
+            switch("atomic", "if one function cannot be updated, put all others back"),
+            text("approve", "deploy to this stack, which is configured to need an approval"),
+            number("timeout", DEPLOY_TIMEOUT,
+                   f"seconds the update of one function may take (default: {DEPLOY_TIMEOUT})"),
+            "registry", "platform", "json",
+        ),
+    ),
+    CliCommand(
         name="status", runs="live:status",
         help="Show whether a change is live: compare what each function and alias runs with the worktree.",
         flags=flags(
             "image",
             switch("check", f"exit {NOT_EMPTY} when calls reach anything but the worktree's images"),
             switch("all", "also show the versions that no alias uses", field="every"),
+            switch("stacks", "show what all declared stacks run instead, side by side"),
             *LIVE,
         ),
     ),
