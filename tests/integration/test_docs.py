@@ -33,7 +33,7 @@ NOT_RUN = {
     r"invoke codebuild\..*": "needs an account; test_codebuild.py runs them in one of its own",
     r"docker buildx imagetools create .*": "copies an image of BuildKit into an account",
     r"invoke watch.*": "it ends when it is stopped",
-    r"invoke (?:deploy|promote|status)\b.*": "an account of AWS; tests/integration/test_deploy.py runs them with one",
+    r"invoke (?:deploy|promote|status)\b.*": "an account of AWS; test_deploy.py runs them with one",
     r"lamina bump .*": "asks the package index; tests/unit/bump runs it without",
     r"invoke check --ref .*": "an image of another stack",
     r"invoke (?:ecr\.setup|gc)\b.*": "an account of AWS; tests/integration/test_ecr.py runs them with one",
