@@ -46,3 +46,38 @@ def browser(home: Path, *, width: int = 1280, height: int = 900, dark: bool = Fa
         yield opened
     finally:
         opened.quit()
+
+
+_CONTRAST = """
+const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+const light = ([r, g, b]) => {
+  const part = (each) => (each / 255 <= 0.03928 ? each / 255 / 12.92 : ((each / 255 + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
+};
+const behind = (node) => {
+  for (let at = node; at; at = at.parentElement) {
+    const colour = parse(getComputedStyle(at).backgroundColor);
+    if (colour.length === 3 || colour[3] === 1) return colour;
+  }
+  return [255, 255, 255];
+};
+const found = [];
+const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (walker.nextNode()) {
+  const node = walker.currentNode.parentElement;
+  const isText = walker.currentNode.textContent.trim() && node.getClientRects().length;
+  if (!isText || node.closest("script, style, title, .hidden, .skip, .md-skip")) continue;
+  const style = getComputedStyle(node);
+  const inDrawing = node.namespaceURI.endsWith("svg");
+  if (inDrawing && node.closest(".step.failed")) continue;
+  const [a, b] = [light(parse(inDrawing ? style.fill : style.color)), light(behind(node))];
+  const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  if (ratio < 4.5) found.push(`${ratio.toFixed(2)} ${node.outerHTML.slice(0, 120)}`);
+}
+return found;
+"""
+
+
+def faint_texts(driver: Chrome) -> list[str]:
+    """Texts whose contrast with what is behind them is below 4.5, as WCAG's level AA wants it."""
+    return driver.execute_script(_CONTRAST)

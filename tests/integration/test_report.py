@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 import pytest
-from browser import browser, install_browser
+from browser import browser, faint_texts, install_browser
 from projects import Done, Repo
 from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
@@ -95,14 +95,48 @@ def test_the_page_shows_the_report(chromium: None, runs: tuple[Repo, Done, Done]
         assert button.startswith("Copy the digest of ")
         copies(light)
         bright = light.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")
+        assert faint_texts(light) == []
         assert light.get_log("browser") == []
 
     with browser(tmp_path / "dark", width=400, dark=True) as dark:
         dark.get(page.as_uri())
         assert dark.find_element(By.TAG_NAME, "body").value_of_css_property("background-color") != bright
-        widths = dark.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
-        assert widths == [400, 400]
-        assert dark.get_log("browser") == []
+        fits_and_is_legible(dark)
+
+
+def test_a_page_of_all_runs_and_one_of_a_run_of_nothing(
+    chromium: None, runs: tuple[Repo, Done, Done], tmp_path: Path
+) -> None:
+    repo, _, _ = runs
+    nothing = Path(repo.ok("report", "--html", "nothing.html").stdout.strip())
+    every = Path(repo.ok("report", "--list", "--html", "every.html").stdout.strip())
+
+    for dark in (False, True):
+        with browser(tmp_path / f"{dark}", width=400, dark=dark) as driver:
+            driver.get(nothing.as_uri())
+            assert [each.text for each in driver.find_elements(By.CSS_SELECTOR, "main h2")] == [
+                *("Images", "Slowest steps", "Trends", "History"),
+            ]
+            fits_and_is_legible(driver)
+
+            driver.get(every.as_uri())
+            assert driver.title == "3 runs · Lamina"
+            last, edit, cold = driver.find_elements(By.CSS_SELECTOR, "details.run > summary")
+            assert "Nothing to build: 3 images up to date" in last.text
+            assert "3 images built" in cold.text
+            edit.send_keys(Keys.ENTER)
+            assert driver.find_element(
+                By.CSS_SELECTOR, "details.run[open] .timeline .step.ran"
+            ).is_displayed()
+            assert driver.find_elements(By.CSS_SELECTOR, "#trends .spark rect.last")
+            fits_and_is_legible(driver)
+
+
+def fits_and_is_legible(driver: Chrome) -> None:
+    driver.execute_script("for (const each of document.querySelectorAll('details')) each.open = true")
+    assert driver.execute_script("return document.documentElement.scrollWidth") == 400
+    assert faint_texts(driver) == []
+    assert driver.get_log("browser") == []
 
 
 def walk(driver: Chrome) -> tuple[str, str]:

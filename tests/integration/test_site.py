@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from browser import browser, install_browser
+from browser import browser, faint_texts, install_browser
 from projects import ROOT
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -37,6 +37,7 @@ def test_pages_open_from_a_folder_in_both_schemes_and_are_found(site: Path, tmp_
     with browser(tmp_path / "light") as light:
         light.get((site / "index.html").as_uri())
         bright = light.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")
+        assert faint_texts(light) == []
         light.find_element(By.CSS_SELECTOR, ".md-search__button").click()
         light.switch_to.active_element.send_keys("SnapStart")
         WebDriverWait(light, 30).until(lambda driver: "#snapstart" in driver.execute_script(FOUND))
@@ -47,4 +48,5 @@ def test_pages_open_from_a_folder_in_both_schemes_and_are_found(site: Path, tmp_
             dark.get((site / f"{name}.html").as_uri())
             assert dark.find_element(By.TAG_NAME, "body").value_of_css_property("background-color") != bright
             assert dark.execute_script("return document.documentElement.scrollWidth") <= 400, name
+            assert faint_texts(dark) == [], name
         assert dark.get_log("browser") == []

@@ -11,7 +11,7 @@ from lamina.flow.session import Session
 from lamina.report.analysis import RunReport, analyse
 from lamina.report.history import Run, read_run, read_steps, run_ids
 from lamina.report.inits import measured_inits
-from lamina.report.page import render
+from lamina.report.page import render, render_runs
 
 PAGE = "report.html"
 _NEAREST = 3
@@ -40,9 +40,18 @@ def report_run(session: Session, wanted: str, last: int) -> RunReport:
 
 def write_report(session: Session, report: RunReport, file: str | bool) -> Path:
     """Write the HTML page of a report and return its path. file: True for the default path."""
-    page = (session.project.state / PAGE if file is True else Path(str(file))).absolute()
-    write_atomic(page, render(report).encode("utf-8", "backslashreplace"))
-    return page
+    return _write(session, render(report), file)
+
+
+def write_runs(session: Session, runs: tuple[Run, ...], file: str | bool) -> Path:
+    """Write one HTML page for many runs and return its path. file: True for the default path."""
+    state = session.project.state
+    reports = []
+    for run in runs:
+        steps = read_steps(state, run)
+        reports.append(analyse(run, steps, {run: steps}))
+    inits = measured_inits(state, {image.name for run in runs for image in run.images})
+    return _write(session, render_runs(reports, inits), file)
 
 
 def find_run(ids: tuple[str, ...], wanted: str) -> str:
@@ -59,6 +68,12 @@ def find_run(ids: tuple[str, ...], wanted: str) -> str:
         allowed="the name of a run, or its beginning if no other begins so",
         hint=f"{', '.join(near[:_NEAREST])}; all of them: invoke report --list",
     )
+
+
+def _write(session: Session, text: str, file: str | bool) -> Path:
+    page = (session.project.state / PAGE if file is True else Path(str(file))).absolute()
+    write_atomic(page, text.encode("utf-8", "backslashreplace"))
+    return page
 
 
 def _kept(session: Session) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ class MeasuredInit:
     """The init of a function in its last smoke. Times in milliseconds, CPU for `cpu`, else on the clock.
 
     tag: of the image that was tried. before: of the run before, None if there is none. slowest: packages and
-    the time of their own modules.
+    the time of their own modules. history: the init of all kept runs, the last one last.
     """
 
     image: str
@@ -37,6 +37,7 @@ class MeasuredInit:
     memory_mb: int
     slowest: tuple[tuple[str, float], ...]
     document: InitRun
+    history: tuple[float, ...] = ()
 
 
 def measured_inits(state: Path, images: Collection[str]) -> tuple[MeasuredInit, ...]:
@@ -62,6 +63,7 @@ def _measured(image: str, function: str, runs: list[InitRun]) -> MeasuredInit:
         memory_mb=int(init["memory_mb"]),
         slowest=tuple((str(each["name"]), float(each["ms"])) for each in init["slowest"]),
         document=init,
+        history=tuple(float(each["init_ms"]) for each in runs),
     )
 
 

@@ -1,12 +1,13 @@
-"""Render the report of a run as one HTML page without external files or network.
+"""Render the report of a run, or of many, as one HTML page without external files or network.
 
-The templates are in ``assets``: ``page.html`` is the page, the other files have the parts that it uses.
+The templates are in ``assets``: ``page.html`` and ``runs.html`` are pages, the other files have their parts.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,9 @@ from lamina.execute.step_line import step_line
 from lamina.report import figures, timeline
 from lamina.report.analysis import RunReport
 from lamina.report.history import Run
-from lamina.report.summary import RUN_HEADINGS, about, reasons_of, run_rows, spent, wall
+from lamina.report.inits import MeasuredInit
+from lamina.report.summary import RUN_HEADINGS, about, moment, reasons_of, run_rows, spent, wall
+from lamina.report.trends import SPARK, image_trends
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -27,27 +30,49 @@ _ASKED = ("cached", "ran", "failed")
 
 
 def render(report: RunReport) -> str:
-    """Render the whole page."""
-    assets = resources.files("lamina.report") / "assets"
-    style, script = ((assets / name).read_text("utf-8") for name in ("page.css", "page.js"))
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            report=report,
-            run=report.run,
-            headline=headline(report.run),
-            timeline=timeline.timeline(report),
-            chart=timeline.chart(report.runs, report.run),
-            path=[step for step in report.path if step.seconds >= _WORTH],
-            longest=max((step.seconds for step in report.path), default=0.0),
-            spent=spent(report.path),
-            style=style,
-            style_hash=_hash(style),
-            script=script,
-            script_hash=_hash(script),
-        )
+    """Render the page of a run."""
+    return _render(
+        "page.html",
+        report=report,
+        run=report.run,
+        headline=headline(report.run),
+        timeline=timeline.timeline(report),
+        chart=timeline.chart(report.runs, report.run),
+        trends=image_trends((image.name for image in report.run.images), report.runs, report.inits),
+        path=[step for step in report.path if step.seconds >= _WORTH],
+        longest=max((step.seconds for step in report.path), default=0.0),
+        spent=spent(report.path),
     )
+
+
+def render_runs(reports: Sequence[RunReport], inits: Iterable[MeasuredInit]) -> str:
+    """Render one page for many runs. reports: the latest first, at least one."""
+    runs = [report.run for report in reports]
+    images = [image for run in runs for image in run.images]
+    saved = [run.saved.seconds for run in runs if run.saved]
+    names = dict.fromkeys(image.name for image in images)
+    return _render(
+        "runs.html",
+        reports=[(report, timeline.timeline(report)) for report in reports],
+        runs=runs,
+        headline=figures.counted(len(runs), "run"),
+        about=f"{moment(runs[-1].started)} to {moment(runs[0].started)}",
+        built=sum(run.count("built") for run in runs),
+        skipped=sum(run.count("skipped") for run in runs),
+        idle=sum(run.complete and run.count("skipped") == len(run.images) for run in runs),
+        cached=sum(image.cached for image in images),
+        total=sum(image.total for image in images),
+        saved=sum(saved) if saved else None,
+        chart=timeline.chart(runs, runs[0]),
+        trends=image_trends(names, runs, inits),
+    )
+
+
+def _render(name: str, **values: object) -> str:
+    assets = resources.files("lamina.report") / "assets"
+    style, script = ((assets / each).read_text("utf-8") for each in ("page.css", "page.js"))
+    inline = {"style": style, "style_hash": _hash(style), "script": script, "script_hash": _hash(script)}
+    return _environment().get_template(name).render(**values, **inline)
 
 
 def headline(run: Run) -> str:
@@ -77,6 +102,7 @@ def _environment() -> Environment:
         "about": about,
         "counted": figures.counted,
         "describe": timeline.describe_step,
+        "headline": headline,
         "line": step_line,
         "percent": lambda value: f"{value:.3f}%",
         "pixels": lambda value: f"{value:.3f}".rstrip("0").rstrip("."),
@@ -95,6 +121,7 @@ def _environment() -> Environment:
         "LABELS": timeline.LABELS,
         "NONE": figures.NONE,
         "RUN_HEADINGS": RUN_HEADINGS,
+        "SPARK": SPARK,
         "THIN": timeline.THIN,
         "WORDS": timeline.WORDS,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from lamina.execute.step_line import step_line
@@ -37,6 +37,8 @@ _WIDE = 7
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 _MOST_TICKS = 6
 _FLIP = 60
+_MOST_LABELS = 12
+"""Columns of a chart that have space for a label; of more columns only some get one, the last one always."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,9 +191,13 @@ def chart(runs: Iterable[Run], shown: Run) -> tuple[ChartColumn, ...]:
     known = [run for run in reversed(tuple(runs)) if run.seconds is not None]
     highest = max((run.seconds or 0.0 for run in known), default=0.0) or 1.0
     width = 100 / max(len(known), 6)
-    return tuple(
-        _column(run, at * width, width, highest, is_shown=run.id == shown.id) for at, run in enumerate(known)
-    )
+    apart = -(-len(known) // _MOST_LABELS)
+    columns = []
+    for at, run in enumerate(known):
+        column = _column(run, at * width, width, highest, is_shown=run.id == shown.id)
+        has_label = (len(known) - 1 - at) % max(apart, 1) == 0
+        columns.append(column if has_label else replace(column, seconds="", time=""))
+    return tuple(columns)
 
 
 def _row(

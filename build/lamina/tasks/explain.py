@@ -94,14 +94,18 @@ def diff(session: Session, *, from_: str, layers: bool, form: str, json: bool) -
 
 def report(session: Session, *, run: str, last: int, list_: bool, html: str | bool) -> int:
     """Report a run. html: the file of the page; True for the default one."""
-    from lamina.flow.report import list_runs, report_run, write_report
+    from lamina.flow.report import list_runs, report_run, write_report, write_runs
     from lamina.report import summary
 
     if list_:
         runs = list_runs(session)
-        session.screen.rows(summary.RUN_HEADINGS, summary.run_rows(runs), wide="saved")
+        of_all = str(write_runs(session, runs, html)) if html else None
+        if of_all:
+            session.screen.say(of_all)
+        else:
+            session.screen.rows(summary.RUN_HEADINGS, summary.run_rows(runs), wide="saved")
         documents = [summary.run_document(each) for each in runs]
-        session.screen.finish("report", ok=True, images=[], runs=documents)
+        session.screen.finish("report", ok=True, images=[], runs=documents, page=of_all)
         return 0
     found = report_run(session, run, last)
     page = write_report(session, found, html) if html else None

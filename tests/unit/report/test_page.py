@@ -14,8 +14,9 @@ import pytest
 from lamina.report.analysis import RunReport, analyse
 from lamina.report.console import Screen
 from lamina.report.inits import keep_inits, measured_inits
-from lamina.report.page import headline, render
+from lamina.report.page import headline, render, render_runs
 from lamina.report.summary import report_document, show
+from lamina.report.trends import image_trends
 
 from .runs import COLD, EDITED, A, B, image, put_edit, put_pair, read
 
@@ -144,6 +145,43 @@ def test_a_run_of_nothing_has_a_page(tmp_path: Path) -> None:
 
     assert "Nothing to build" in page
     assert 'class="timeline"' not in page
+    sections = [each["id"] for each in Outline(page).all("section")]
+    assert sections == ["images", "history"]
+    assert [each["href"] for each in Outline(page).all("a")] == ["#main", "#images", "#history"]
+
+
+def test_images_have_trends_over_the_runs(tmp_path: Path) -> None:
+    def put_run(number: int, *images: dict[str, object]) -> str:
+        run = f"2026112{number}T100000-aaaaaa"
+        put_pair(tmp_path, "ok", run, images=[*images], started=f"2026-11-2{number}T10:00:00+00:00")
+        return run
+
+    digest = "sha256:0"
+    ids = [
+        put_run(1, image(A, digest=digest, size=100_000_000, seconds=20.0)),
+        put_run(2, image(A, digest=digest, size=100_000_000, status="skipped")),
+        put_run(3, image(A, digest=digest, size=150_000_000, seconds=5.0), image(B)),
+    ]
+    init = {"phases": {}, "cpu_ms": 1.0, "memory_mb": 1, "slowest": [{"name": "x", "ms": 1.0}]}
+    for init_ms in (400.0, 200.0):
+        keep_inits(tmp_path, {(A, "h.h"): {"tag": "sha-1", "init_ms": init_ms, "init": init}})
+    found = [read(tmp_path, each) for each in reversed(ids)]
+    inits = measured_inits(tmp_path, {A, B})
+
+    (trend,) = image_trends([A, B], [run for run, _ in found], inits)
+    page = render_runs([analyse(run, steps, {run: steps}) for run, steps in found], inits)
+
+    assert trend.size
+    assert trend.seconds
+    assert (trend.size.now, len(trend.size.columns)) == ("150 MB, +50 %", 3)
+    assert (trend.seconds.now, len(trend.seconds.columns)) == ("5.0 s, -75 %", 2)
+    assert [each.now for each in trend.inits] == ["200 ms, -50 %"]
+    assert {round(each.height) for each in trend.size.columns} == {16, 24}
+    assert "<h1>3 runs</h1>" in page
+    outline = Outline(page)
+    assert [each["id"] for each in outline.all("section")] == ["history", "trends", "runs"]
+    assert len([each for each in outline.all("details") if each.get("class") == "run"]) == 3
+    assert not re.findall(r"(?:https?:)?//\w", page)
 
 
 def test_the_init_of_functions_has_a_bar_for_each_slow_package(tmp_path: Path) -> None:

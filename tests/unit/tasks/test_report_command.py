@@ -72,6 +72,16 @@ def test_runs_are_listed(lamina: Command, capsys: Capture) -> None:
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["run", EDITED, COLD]
 
 
+@pytest.mark.usefixtures("state")
+def test_one_page_is_written_for_all_runs(lamina: Command, tmp_path: Path, capsys: Capture) -> None:
+    page = tmp_path / "runs.html"
+
+    assert lamina("report", "--list", "--html", str(page), "--json") == 0
+
+    assert json.loads(capsys.readouterr().out)["page"] == str(page)
+    assert "<h1>2 runs</h1>" in page.read_text()
+
+
 def test_a_page_is_written_where_it_is_wanted(
     lamina: Command, state: Path, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -90,7 +90,8 @@ CI: tuple[CliCommand, ...] = (
             number("last", 10, "how many runs to search for steps that are often slow"),
             switch("list", "only list the kept runs", field="list_"),
             Flag(name="html", default="", bare=True,
-                 help="write an HTML page to this file instead (default: .lamina/report.html)"),
+                 help="write an HTML page to this file instead (default: .lamina/report.html); with --list "
+                      "one page for all kept runs"),
             "json",
         ),
     ),
