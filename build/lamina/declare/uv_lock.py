@@ -24,6 +24,7 @@ _LOCAL = re.compile(r'^source = \{ (?:editable|virtual|directory) = "([^"\\]+)" 
 _ARTIFACTS = re.compile(r"^(?:sdist = \{ .* \}|    \{ (?:url|path|filename) = .* \},)\n", re.MULTILINE)
 """The long lines: archives with their hashes. No edge is in them."""
 _FILE = re.compile(r'(?:url|path|filename) = "(?:[^"]*/)?([^"/#]+)')
+_SIZE = re.compile(_FILE.pattern + r".*\bsize = (\d+)")
 _MEMBERS = re.compile(r'^members = \[\n(?:    "[^"\\]+",\n)*\]\n', re.MULTILINE)
 _TOP = 2_000
 """Characters at the beginning of a package, which have its version and source."""
@@ -155,6 +156,16 @@ class UvLock:
             for index in found
             if len(self._named[self._package(index).name]) == 1
         }
+
+    def sizes(self, selection: Selection) -> Mapping[str, Mapping[str, int]]:
+        """Return what `archives` does, each archive with its bytes; those of an unknown size are left out."""
+        found: dict[str, dict[str, int]] = {}
+        for index in self._reach(selection):
+            if index not in self._folders:
+                pin = f"{self._package(index).name}{_pin(self._blocks[index])}"
+                text = "".join(_ARTIFACTS.findall(self._blocks[index]))
+                found[pin] = {name: int(size) for name, size in _SIZE.findall(text)}
+        return found
 
     def without_markers(self, selection: Selection) -> frozenset[str]:
         """Return the names that a selection installs on every system: no edge to them has a marker."""

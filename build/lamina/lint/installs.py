@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 
 from lamina.decide.requirements import unpinned
@@ -12,14 +11,13 @@ from lamina.lint.findings import Hit
 from lamina.lint.remove_installs import drop_folders, provided_folders
 from lamina.lint.rule import LintRule
 from lamina.lint.split_installs import split, to_split
-from lamina.lint.steps import RunStep, hit
+from lamina.lint.steps import hit
 from lamina.lint.survey import LintInput
 
 _FORCE = ("--force-reinstall", "--ignore-installed", "-I")
 _UPGRADE = ("--upgrade", "-U")
 _REDIRECTED = re.compile(r"[A-Za-z][\w.-]*(\[[\w,.-]+\])?(>=?|<=?)[\d=].*")
 _SHOWN = 4
-_MANY = 2
 
 
 def listed(names: list[str]) -> str:
@@ -105,26 +103,6 @@ def _unpinned(survey: LintInput) -> Iterator[Hit]:
             )
 
 
-def _same_installs(survey: LintInput) -> Iterator[Hit]:
-    alike: defaultdict[frozenset[str], list[RunStep]] = defaultdict(list)
-    for step, install in survey.installs:
-        held = survey.provided[step.image.name]
-        names = {distribution(line) for line in survey.required(step, install)} - held.distributions.keys()
-        folders = (survey.package(step, word.text) for word in install.folders)
-        names |= {each.name for each in folders if each and each.folder not in held.folders}
-        if names and step.in_image:
-            alike[frozenset(names)].append(step)
-    for packages, found in alike.items():
-        images = sorted({step.image.name for step in found})
-        if len(images) >= _MANY and len(packages) >= _MANY:
-            yield hit(
-                found[0],
-                message=f"{len(images)} images ({listed(images)}) install the same {len(packages)} packages "
-                f"({listed(sorted(packages))})",
-                hint="make a base image that installs them, and build each of these FROM base-…",
-            )
-
-
 def _redirected(survey: LintInput) -> Iterator[Hit]:
     for step, install in survey.installs:
         for word in install.named:
@@ -183,15 +161,6 @@ RULES = (
         why="a later build may get other versions although nothing changed",
         fixes="by hand",
         find=_unpinned,
-    ),
-    LintRule(
-        id="LAM108",
-        slug="same-installs",
-        severity="note",
-        summary="several images each install the same packages",
-        why="a shared base would install them once, and its layers would be stored and pulled once",
-        fixes="by hand",
-        find=_same_installs,
     ),
     LintRule(
         id="LAM109",

@@ -11,8 +11,9 @@ from pathlib import Path
 from lamina.decide.preflight import faults
 from lamina.declare.config import ImageSpec, Project
 from lamina.declare.graph import find_graph
-from lamina.declare.lockfile import Lock, read_lock
+from lamina.declare.lockfile import UV_LOCK, Lock, read_lock
 from lamina.declare.recipe import SourceFiles
+from lamina.declare.uv_lock import UnusualLockError, UvLock, read_uv_lock
 from lamina.errors import ConfigError, Problem, nearest
 from lamina.identify.context import ContextFile, select
 from lamina.identify.copy_sources import rooted
@@ -26,6 +27,7 @@ from lamina.identify.tree import DiskFiles, Files, TreeEntry
 from lamina.identify.wildcard import is_wildcard
 from lamina.lint.survey import IdleRule, LintInput, Package
 from lamina.preflight.check import check_images
+from lamina.report.cold import read_colds
 from lamina.report.inits import last_compilations
 
 _PYPROJECT = "pyproject.toml"
@@ -85,9 +87,14 @@ class Surveyor:
             strays={name: tuple(_strays(image, project)) for name, image in images.items()},
             idle_rules={name: tuple(_idle(image)) for name, image in images.items()},
             listings={name: dict(_listings(image)) for name, image in images.items()},
+            locks={name: dict(_locks(image)) for name, image in images.items()},
             runnable=runnable,
             preflight=check_images(images, layouts, runnable),
             starts=last_compilations(project.state),
+            made={
+                key.partition("@")[0]: sum(cold.layers.values())
+                for key, cold in read_colds(project.state).items()
+            },
             snapshot_sources={
                 name: dict(_sources(images[name], found))
                 for name, found in runnable.items()
@@ -148,6 +155,14 @@ def _listings(image: Image) -> Iterator[tuple[str, str]]:
     for path in image.inputs.requirements:
         if path.endswith((".txt", ".in")) or path == _PYPROJECT:
             yield path, (image.root("") / path).read_text("utf-8", errors="replace")
+
+
+def _locks(image: Image) -> Iterator[tuple[str, UvLock]]:
+    for path in _named(image, UV_LOCK):
+        try:
+            yield path, read_uv_lock((image.root("") / path).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, UnusualLockError):
+            continue
 
 
 def _strays(image: Image, project: Project) -> Iterator[str]:

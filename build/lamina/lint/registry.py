@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from lamina.declare.switches import is_off, switched_off
@@ -14,10 +14,12 @@ from lamina.lint import (
     caches,
     contexts,
     copies,
+    environments,
     handlers,
     installs,
     on_lambda,
     secrets,
+    shared_base,
     snapstart,
     tools,
     uv_locks,
@@ -27,8 +29,8 @@ from lamina.lint.rule import LintRule
 from lamina.lint.survey import LintInput
 
 _THEMES = (
-    *(installs, caches, bytecode, copies, bases, contexts, secrets, handlers, tools, uv_locks, snapstart),
-    on_lambda,
+    *(installs, shared_base, caches, bytecode, copies, environments, bases, contexts, secrets, handlers),
+    *(tools, uv_locks, snapstart, on_lambda),
 )
 RULES: tuple[LintRule, ...] = tuple(
     sorted((rule for theme in _THEMES for rule in theme.RULES), key=attrgetter("id"))
@@ -57,6 +59,10 @@ class RuleSelection:
     def __contains__(self, rule: LintRule) -> bool:
         selected = not self.select or _is_named(rule, self.select)
         return selected and not _is_named(rule, self.ignore)
+
+    def asks_for(self, rule: LintRule) -> bool:
+        """Whether a rule is selected by its whole id or its name."""
+        return not {rule.id, rule.slug}.isdisjoint(self.select)
 
     def problems(self) -> Iterator[Problem]:
         """Yield a problem for each word that names no rule."""
@@ -107,11 +113,13 @@ def lint(
                 selected = images is None or hit.image in images
                 if selected and not is_off((rule.id, rule.slug), hit.line, survey.texts.get(hit.file, "")):
                     key = (rule.id, hit.file, hit.line, hit.message)
-                    found.setdefault(key, _finding(rule, hit, survey))
+                    found.setdefault(key, _finding(rule, hit, survey, rules))
     return tuple(sorted(found.values(), key=lambda each: (each.file, each.line, each.rule, each.image)))
 
 
-def _finding(rule: LintRule, hit: Hit, survey: LintInput) -> Finding:
+def _finding(rule: LintRule, hit: Hit, survey: LintInput, rules: RuleSelection) -> Finding:
+    if hit.fix and rule.fixed_if_selected and not rules.asks_for(rule):
+        hit = replace(hit, fix=None, hint=f"--fix --select {rule.id}, or: {hit.hint}")
     seconds = survey.seconds_of(hit.image, _instruction(hit, survey)) if hit.step else None
     took = f"; the step took {seconds:.1f} s in its last run" if seconds else ""
     return Finding(

@@ -36,6 +36,14 @@ def drop_folders(survey: LintInput, step: RunStep) -> Fix | None:
             if not _is_same(survey, step, package, owner):
                 return None
             words[word] = place
+    return removal(step, words)
+
+
+def removal(step: RunStep, words: dict[Word, CopiedPath]) -> Fix | None:
+    """Return the edits that remove installs of folders from a step, and copies that nothing else uses.
+
+    words: the folders as written, and where they are. None: an operator or a comment is in the way.
+    """
     unused = frozenset(place.path for place in words.values() if _is_unused(step, place, words))
     edits = _shortened(step, words, unused)
     return edits and (*edits, *_copies(step, words, unused))
@@ -52,9 +60,11 @@ def _is_same(survey: LintInput, step: RunStep, package: Package, owner: str) -> 
 
 
 def _is_unused(step: RunStep, place: CopiedPath, words: dict[Word, CopiedPath]) -> bool:
-    """Whether nothing else in the stage names the copied files, which are below ``/tmp``."""
+    """Whether nothing else in the stage names the copied files, which are below ``/tmp`` or removed."""
     copy = place.copy
-    if copy is None or not place.alone or not place.path.startswith("/tmp/"):  # noqa: S108 - in the image
+    if copy is None or not place.alone:
+        return False
+    if not place.path.startswith("/tmp/") and place.path not in removed(step):  # noqa: S108 - in the image
         return False
     named = re.compile(re.escape(place.path) + r"(?![\w.-])")
     for other in step.stage.stage.instructions:
@@ -65,6 +75,12 @@ def _is_unused(step: RunStep, place: CopiedPath, words: dict[Word, CopiedPath]) 
             return False
     uses = (word for command in step.script.commands if not _is_removal(command) for word in command.words)
     return all(word in words for word in uses if named.search(word.text))
+
+
+def removed(step: RunStep) -> frozenset[str]:
+    """Return the paths that a step removes."""
+    commands = filter(_is_removal, step.script.commands)
+    return frozenset(word.text.rstrip("/") for each in commands for word in each.words)
 
 
 def _is_removal(command: ShellCommand) -> bool:

@@ -21,3 +21,5 @@ class LintRule:
     fixes: str
     """The effect of ``--fix``; ``by hand`` if it has none."""
     find: Callable[[LintInput], Iterator[Hit]]
+    fixed_if_selected: bool = False
+    """Whether ``--fix`` needs ``--select`` with the rule's id or name: it changes how images are made."""

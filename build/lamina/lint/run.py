@@ -6,18 +6,17 @@ import difflib
 import re
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lamina.decide.preflight import faults
-from lamina.declare.config import Project
 from lamina.errors import LaminaError, Problem
 from lamina.files import write_atomic
 from lamina.flow.session import Session
-from lamina.identify.image import DOCKERIGNORE
-from lamina.lint.edits import Rewrite, apply, choose, diff
-from lamina.lint.findings import Edit, Finding, Fix
+from lamina.lint.draft import RewriteDraft
+from lamina.lint.edits import Rewrite, choose, diff
+from lamina.lint.findings import Finding, Fix
 from lamina.lint.read import Surveyor
 from lamina.lint.registry import ALL_RULES, RuleSelection, lint
 from lamina.lint.survey import LintInput
@@ -34,11 +33,14 @@ _ALIKE = 0.9
 class Linted:
     """The findings, or those left after fixes; and the files that fixes change.
 
-    problems: why some images cannot be read; there are no findings about those.
+    problems: why some images cannot be read; there are no findings about those. rebuilt: images that fixes
+    rebuild. added: new ones.
     """
 
     findings: tuple[Finding, ...]
     rewrites: tuple[Rewrite, ...] = ()
+    rebuilt: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -64,10 +66,14 @@ def fix_images(session: Session, rules: RuleSelection = ALL_RULES, *, dry_run: b
     reason.
     """
     with tempfile.TemporaryDirectory(prefix="lamina-lint-") as folder:
-        draft = _RewriteDraft(session.project, Path(folder))
+        draft = RewriteDraft(session.project, Path(folder))
         fixed = _fixed(session, draft, rules)
     for each in fixed.rewrites:
         session.screen.diff(diff(each.path, each.before, each.after))
+    if fixed.added:
+        session.screen.say(f"new: {', '.join(fixed.added)}")
+    if fixed.rebuilt:
+        session.screen.say(f"to build again: {', '.join(fixed.rebuilt)}")
     if dry_run:
         session.screen.say("nothing is written: --dry-run")
         return replace(lint_images(session, rules), rewrites=fixed.rewrites)
@@ -79,10 +85,10 @@ def fix_images(session: Session, rules: RuleSelection = ALL_RULES, *, dry_run: b
     return fixed
 
 
-def _fixed(session: Session, draft: _RewriteDraft, rules: RuleSelection) -> Linted:
+def _fixed(session: Session, draft: RewriteDraft, rules: RuleSelection) -> Linted:
     surveyor, refused = _surveyor(session), dict[Fix, str]()
     selected = session.graph.select(session.flags.images)
-    survey = surveyor.survey(draft.project())
+    before = survey = surveyor.survey(draft.project())
     found, seen = lint(survey, selected, rules), [draft.rewrites()]
     for _ in range(_ROUNDS):
         chosen = choose(found, refused)
@@ -104,7 +110,15 @@ def _fixed(session: Session, draft: _RewriteDraft, rules: RuleSelection) -> Lint
         replace(each, fix=None, hint=f"not fixed: {refused[each.fix]}") if each.fix in refused else each
         for each in found
     )
-    return Linted(findings=left, rewrites=draft.rewrites())
+    old = {name: image.fingerprint for name, image in before.images.items()}
+    return Linted(
+        findings=left,
+        rewrites=draft.rewrites(),
+        rebuilt=tuple(
+            name for name, image in survey.images.items() if name in old and image.fingerprint != old[name]
+        ),
+        added=tuple(name for name in survey.images if name not in old),
+    )
 
 
 def _without_effect(
@@ -128,7 +142,7 @@ def _batches(fixes: Collection[Fix]) -> Iterable[tuple[Fix, ...]]:
     yield from ((fix,) for fix in [*fixes][:1])
 
 
-def _checked(surveyor: Surveyor, trial: _RewriteDraft, before: LintInput) -> LintInput | str:
+def _checked(surveyor: Surveyor, trial: RewriteDraft, before: LintInput) -> LintInput | str:
     """Return the survey of a draft, or why the draft is worse than the one before."""
     try:
         survey = surveyor.survey(trial.project())
@@ -138,53 +152,6 @@ def _checked(surveyor: Surveyor, trial: _RewriteDraft, before: LintInput) -> Lin
     if new := next((each for each in faults(survey.images) if each.what not in known), None):
         return new.what
     return survey
-
-
-class _RewriteDraft:
-    """Dockerfiles and ignore files as fixed so far, in a temporary folder."""
-
-    def __init__(self, project: Project, folder: Path, texts: Mapping[str, str] | None = None) -> None:
-        self._project = project
-        self._folder = folder
-        self._texts = dict(texts or {})
-
-    def tried(self, edits: Iterable[Edit]) -> _RewriteDraft:
-        """Return a draft with more edits applied."""
-        by_file: defaultdict[str, list[Edit]] = defaultdict(list)
-        for edit in edits:
-            by_file[edit.file].append(edit)
-        made = {path: apply(self._text(path) or "", own) for path, own in by_file.items()}
-        return _RewriteDraft(self._project, self._folder, {**self._texts, **made})
-
-    def project(self) -> Project:
-        """Return the project with its Dockerfiles read from the draft, under their usual names."""
-        images = {}
-        for index, (name, spec) in enumerate(self._project.images.items()):
-            file = self._folder / str(index) / spec.dockerfile.name
-            for end in ("", DOCKERIGNORE):
-                path, copy = spec.dockerfile_path + end, file.with_name(file.name + end)
-                if path in self._texts:
-                    write_atomic(copy, self._texts[path])
-                elif (self._project.root / path).is_file():
-                    write_atomic(copy, (self._project.root / path).read_bytes())
-                else:
-                    copy.unlink(missing_ok=True)
-            images[name] = replace(spec, dockerfile=file)
-        return replace(self._project, images=images)
-
-    def rewrites(self) -> tuple[Rewrite, ...]:
-        """Return the files that differ from those of the project."""
-        pairs = ((path, self._on_disk(path), text) for path, text in sorted(self._texts.items()))
-        return tuple(Rewrite(path=path, before=old, after=new) for path, old, new in pairs if old != new)
-
-    def _text(self, path: str) -> str | None:
-        return self._texts[path] if path in self._texts else self._on_disk(path)
-
-    def _on_disk(self, path: str) -> str | None:
-        try:
-            return (self._project.root / path).read_bytes().decode("utf-8")
-        except (FileNotFoundError, UnicodeDecodeError):
-            return None
 
 
 def _surveyor(session: Session) -> Surveyor:

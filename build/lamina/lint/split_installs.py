@@ -27,7 +27,7 @@ _BETWEEN = frozenset({"COPY", "ADD", "LABEL", "EXPOSE", "STOPSIGNAL"})
 _AS_IT_IS = frozenset({"--no-cache-dir", "-q", "--quiet", "-v", "--verbose", "--disable-pip-version-check"})
 _WITH_VALUE = frozenset({"-i", "--index-url", "--extra-index-url", "--trusted-host", "--root-user-action"})
 _OPTIONS = _AS_IT_IS | _WITH_VALUE | {"--no-compile", "--prefer-binary", "--force-reinstall"}
-_CONTINUED = re.compile(r"\\[ \t]*\r?\n(?:[ \t]*(?:#[^\n]*)?\r?\n)*[ \t]*")
+CONTINUED = re.compile(r"\\[ \t]*\r?\n(?:[ \t]*(?:#[^\n]*)?\r?\n)*[ \t]*")
 _PRINT = (
     "import {modules}; [print(line) for file in sys.argv[1:] "
     'for line in tomllib.load(open(file, "rb"))["project"].get("dependencies", []){condition}]'
@@ -236,7 +236,7 @@ def _dependencies(
     flags = [*step.instruction.flags, *flags]
     lines = [" ".join(["RUN", *flags[:1]]), *flags[1:]]
     if prepared:
-        lines.append(_CONTINUED.sub("", script.text[prepared[0].start : prepared[-1].end]) + ";")
+        lines.append(CONTINUED.sub("", script.text[prepared[0].start : prepared[-1].end]) + ";")
     tail = [f"{each} &&" for each in commands[:-1]] + commands[-1:]
     lines += [line for each in tail for line in each.replace("\r", "").split("\n")]
     for index, line in enumerate(lines):

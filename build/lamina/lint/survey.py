@@ -12,6 +12,7 @@ from lamina.declare.config import Project
 from lamina.declare.lockfile import Lock
 from lamina.declare.pip import Install
 from lamina.declare.recipe import ResolvedStage
+from lamina.declare.uv_lock import UvLock
 from lamina.identify.context import ContextFile
 from lamina.identify.fingerprint import distribution
 from lamina.identify.ignore import IgnoreRule
@@ -77,9 +78,13 @@ class LintInput:
     strays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     idle_rules: Mapping[str, tuple[IdleRule, ...]] = field(default_factory=dict)
     listings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    locks: Mapping[str, Mapping[str, UvLock]] = field(default_factory=dict)
+    """Image -> its locks of uv that have the usual form, by path in its context."""
     runnable: Mapping[str, Runnable] = field(default_factory=dict)
     starts: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     """Image -> the modules that its last measured start compiled, and the milliseconds of CPU."""
+    made: Mapping[str, int] = field(default_factory=dict)
+    """Image -> the bytes of its own layers in its last cold build."""
     snapshot_sources: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
     """Image with ``snap-start`` -> the modules that its functions import when they start, by project path."""
     preflight: Mapping[str, tuple[Fault, ...]] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.project_tools import CACHE_VARIABLES, CACHES, ToolInstall
@@ -18,12 +18,13 @@ _FALSE = {"", "0", "false", "no", "off"}
 _LINK_MODE = "--link-mode=copy"
 _OTHER_SOURCES = re.compile(r"^\s*\[tool\.uv\.workspace\]|\b(?:path|workspace)\s*=", re.MULTILINE)
 """What needs more files than the lock and the project file."""
-_NO_CODE = {"uv": "--no-install-project", "poetry": "--no-root", "pdm": "--no-self"}
+NO_CODE: Mapping[str, str] = {"uv": "--no-install-project", "poetry": "--no-root", "pdm": "--no-self"}
+"""Tool -> the option that leaves the project's own code out."""
 
 
 def tool_caches(survey: LintInput) -> Iterator[Hit]:
     """Yield installs by other tools than pip without a cache mount."""
-    for step, call in _calls(survey):
+    for step, call in tool_calls(survey):
         if step.tools[0] is call and not _is_mounted(step, call) and not call.flags("--no-cache", "-n"):
             yield hit(
                 step,
@@ -36,7 +37,7 @@ def tool_caches(survey: LintInput) -> Iterator[Hit]:
 
 def unused_caches(survey: LintInput) -> Iterator[Hit]:
     """Yield calls of uv that switch its cache off."""
-    for step, call in _calls(survey):
+    for step, call in tool_calls(survey):
         for word in call.flags("--no-cache", "-n") if call.tool == "uv" else ():
             edits = list(step.script.without_words(call.command, (word,)))
             yield hit(
@@ -54,7 +55,7 @@ def whole_context(survey: LintInput) -> Iterator[Hit]:
         split = False
         for step in found:
             for call in step.tools:
-                copy = _whole_copy(step)
+                copy = whole_copy(step)
                 if copy is not None and not split and call.project:
                     yield Hit(
                         image=name,
@@ -63,14 +64,14 @@ def whole_context(survey: LintInput) -> Iterator[Hit]:
                         message=f"{copy.name} of the whole context comes before {call.name}",
                         fix=_split(survey, step, call, copy),
                         hint="install the dependencies first, from the lock and the project file alone: "
-                        f"{call.name} {_NO_CODE.get(call.tool, '')}".rstrip(),
+                        f"{call.name} {NO_CODE.get(call.tool, '')}".rstrip(),
                         step=True,
                     )
                 split = split or (call.project and not call.with_code and copy is None)
 
 
 def _unlocked(survey: LintInput) -> Iterator[Hit]:
-    for step, call in _calls(survey):
+    for step, call in tool_calls(survey):
         locked = call.has("--frozen", "--locked") or any(
             step.environment.get(name, "").lower() not in _FALSE for name in ("UV_FROZEN", "UV_LOCKED")
         )
@@ -84,24 +85,6 @@ def _unlocked(survey: LintInput) -> Iterator[Hit]:
             message="uv sync without --locked changes an outdated uv.lock during the build",
             fix=(step.edit([(end, end, " --locked")]),) if has_lock and step.script.editable else None,
             hint="copy or mount uv.lock, and uv sync --locked",
-        )
-
-
-def _code_in_environment(survey: LintInput) -> Iterator[Hit]:
-    """Yield installs of the code into an environment that the image copies as one folder from a stage."""
-    for step, call in _calls(survey):
-        if step.in_image or not call.with_code or call.tool not in _NO_CODE:
-            continue
-        copied = _copied_from(step)
-        if copied is None or _whole_copy(step) is None:
-            continue
-        yield hit(
-            step,
-            call.word.start,
-            message=f"{call.name} puts the code into the environment, which the image copies as one layer "
-            f"({copied.name} in line {copied.line})",
-            hint=f"{call.name} {_NO_CODE[call.tool]}, and in the last stage: COPY --link <package>/ "
-            "${LAMBDA_TASK_ROOT}/<package>/",
         )
 
 
@@ -120,7 +103,8 @@ def _uv_run(survey: LintInput) -> Iterator[Hit]:
                 )
 
 
-def _calls(survey: LintInput) -> Iterator[tuple[RunStep, ToolInstall]]:
+def tool_calls(survey: LintInput) -> Iterator[tuple[RunStep, ToolInstall]]:
+    """Yield every install by another tool than pip."""
     for found in survey.steps.values():
         for step in found:
             for call in step.tools:
@@ -156,7 +140,7 @@ def _with_mount(step: RunStep, call: ToolInstall) -> Fix | None:
     return (step.edit(edits),)
 
 
-def _whole_copy(step: RunStep) -> Instruction | None:
+def whole_copy(step: RunStep) -> Instruction | None:
     """Return the COPY of the whole context before a step of the same stage."""
     own = {id(each) for each in step.stage.stage.instructions}
     places = (each for each in step.places if each.copy is not None and id(each.copy) in own)
@@ -170,7 +154,7 @@ def _split(survey: LintInput, step: RunStep, call: ToolInstall, copy: Instructio
     Source: https://docs.astral.sh/uv/guides/integration/docker/#intermediate-layers
     """
     place = next((each for each in step.places if each.copy is copy), None)
-    if place is None or place.path != step.workdir or not _is_plain_sync(step, call):
+    if place is None or place.path != step.workdir or not is_plain_sync(step, call):
         return None
     stage = step.stage.stage.instructions
     between = [each for each in stage if copy.line < each.line < step.instruction.line]
@@ -186,12 +170,12 @@ def _split(survey: LintInput, step: RunStep, call: ToolInstall, copy: Instructio
         f"RUN --mount=type=cache,target={CACHES['uv']} \\",
         "    --mount=type=bind,source=uv.lock,target=uv.lock \\",
         "    --mount=type=bind,source=pyproject.toml,target=pyproject.toml \\",
-        "    " + " ".join(("uv sync", *locked, _NO_CODE["uv"], *words)),
+        "    " + " ".join(("uv sync", *locked, NO_CODE["uv"], *words)),
     )
     return (Edit(file=image.node.recipe.dockerfile.path, start=copy.line, end=copy.line, lines=lines),)
 
 
-def _is_plain_sync(step: RunStep, call: ToolInstall) -> bool:
+def is_plain_sync(step: RunStep, call: ToolInstall) -> bool:
     """Whether a step is one ``uv sync`` with flags only, as root, with the cache where it usually is."""
     commands = step.script.commands
     flags = all(word.text.startswith("--") and not word.quoted for word in call.options)
@@ -199,13 +183,6 @@ def _is_plain_sync(step: RunStep, call: ToolInstall) -> bool:
     known = step.root and not CACHE_VARIABLES & step.environment.keys() and not step.other_shell
     simple = len(commands) == 1 and commands[0].words[0].text == "uv" and step.script.editable
     return call.tool == "uv" and simple and flags and known and not own
-
-
-def _copied_from(step: RunStep) -> Instruction | None:
-    """Return the instruction of the image that copies from the stage of a step."""
-    names = {step.stage.stage.name, str(step.stage.stage.index)}
-    chain = (each for stage in step.image.node.recipe.chain for each in stage.stage.instructions)
-    return next((each for each in chain if each.name == "COPY" and each.flag("from") in names), None)
 
 
 RULES = (
@@ -217,15 +194,6 @@ RULES = (
         why="the image may get other versions than uv.lock has",
         fixes="adds `--locked`, if the context has a uv.lock",
         find=_unlocked,
-    ),
-    LintRule(
-        id="LAM112",
-        slug="code-in-environment",
-        severity="warning",
-        summary="code installed into a virtual environment that is copied as a whole",
-        why="an edit of one line makes and ships the whole environment again, as a new layer",
-        fixes="by hand",
-        find=_code_in_environment,
     ),
     LintRule(
         id="LAM602",

@@ -144,6 +144,103 @@ def test_code_in_an_environment_that_is_copied_is_found(repo: Repo) -> None:
     assert rules(repo, "LAM112") == []
 
 
+LAYOUT = {
+    "pyproject.toml": '[project]\nname = "my-app"\nversion = "1"\ndependencies = ["boto3"]\n'
+    '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n',
+    "uv.lock": """\
+version = 1
+revision = 3
+requires-python = ">=3.13"
+
+[[package]]
+name = "boto3"
+version = "1.40.0"
+source = { registry = "https://pypi.example/simple" }
+wheels = [
+    { url = "https://x/boto3-1.40.0-py3-none-any.whl", hash = "sha256:00", size = 140000 },
+]
+
+[[package]]
+name = "my-app"
+version = "1"
+source = { editable = "." }
+dependencies = [
+    { name = "boto3" },
+]
+""",
+    "src/my_app/__init__.py": "",
+    "src/my_app/main.py": "def handler(event, context): ...\n",
+}
+LOCK = "--mount=type=bind,source=uv.lock,target=uv.lock"
+SYNC = f"RUN {CACHE} {LOCK} uv sync --no-install-project --locked --no-dev"
+
+
+def public_layout(*between: str, sync: str = "uv sync --locked --no-dev --no-editable") -> tuple[str, ...]:
+    """The environment in /function, filled in two steps."""
+    return (
+        f"FROM {RUNTIME} AS build",
+        "ENV UV_PROJECT_ENVIRONMENT=/function UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy",
+        "WORKDIR /src",
+        SYNC,
+        "COPY . /src",
+        f"RUN {CACHE} {sync}",
+        *between,
+        "FROM python:3.13-slim",
+        "COPY --from=build /function /function",
+        "WORKDIR /function",
+        'ENTRYPOINT ["./bin/python3", "-m", "awslambdaric"]',
+        'CMD ["my_app.main.handler"]',
+    )
+
+
+def test_code_gets_a_layer_of_its_own_above_its_environment(repo: Repo) -> None:
+    write(repo, LAYOUT, *public_layout())
+
+    [found] = [each for each in look(repo) if each.rule == "LAM112"]
+    assert found.message.endswith("(COPY in line 8, with 0.1 MB of wheels)")
+    lines = mended(repo).splitlines()
+
+    site = "/function/lib/python3.13/site-packages/my_app/"
+    assert f"COPY --link src/my_app/ {site}" in lines
+    assert "COPY . /src" not in lines
+    assert [line for line in lines if line.endswith("--locked --no-dev")] == [SYNC]
+    assert rules(repo, "LAM112") == []
+
+
+def without(file: str, old: str, new: str) -> dict[str, str]:
+    return {**LAYOUT, file: LAYOUT[file].replace(old, new)}
+
+
+TOGETHER = {
+    "no package": (without("pyproject.toml", "hatchling.build", "other"), public_layout()),
+    "scripts": (without("pyproject.toml", "[build", '[project.scripts]\na = "b:c"\n[build'), public_layout()),
+    "a build setting": (
+        without("pyproject.toml", "[build", "[tool.hatch.build]\nsources = []\n[build"),
+        public_layout(),
+    ),
+    "its own version": (
+        without("src/my_app/main.py", "def", "from importlib.metadata import version\ndef"),
+        public_layout(),
+    ),
+    "another step": (LAYOUT, public_layout("RUN ls /src")),
+    "other options": (LAYOUT, public_layout(sync="uv sync --locked --extra more")),
+    "another Python": (LAYOUT, public_layout(sync="uv sync --locked --no-dev --python 3.12")),
+    "several commands": (LAYOUT, public_layout(sync="uv sync --locked --no-dev && ls")),
+    "another copy": (LAYOUT, (*public_layout(), "COPY --from=build /src/data /data")),
+}
+
+
+@pytest.mark.parametrize(("files", "lines"), TOGETHER.values(), ids=TOGETHER)
+def test_code_that_may_need_its_install_stays(
+    repo: Repo, files: dict[str, str], lines: tuple[str, ...]
+) -> None:
+    write(repo, files, *lines)
+
+    [found] = [each for each in look(repo) if each.rule == "LAM112"]
+    assert found.fix is None
+    assert "uv sync --no-install-project" in (found.hint or "")
+
+
 @pytest.mark.parametrize(
     ("line", "found"),
     [
