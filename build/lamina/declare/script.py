@@ -23,6 +23,7 @@ _BEFORE_CALLS = frozenset({"then", "exec", "else", "do"})
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _PYTHON = re.compile(r"python(?:3(?:\.\d+)?)?")
 _PLAIN = frozenset({"", "&&", ";", "\n"})
+_SHELLS = (("/bin/sh", "-c"), ("sh", "-c"), ("/bin/bash", "-c"), ("bash", "-c"))
 _IDLE = frozenset({"[", "test", "export", "set", "fi", "then", "else", "if", "true", ":"})
 Replacement = tuple[int, int, str]
 
@@ -150,6 +151,18 @@ def read_script(dockerfile: Dockerfile, instruction: Instruction) -> Script:
     start = first.start if isinstance(first, Word) else len(text)
     commands = tuple(_commands(text, start, escape))
     return Script(text=text, start=start, commands=commands, editable=True)
+
+
+def read_argv(instruction: Instruction) -> Script | None:
+    """Read the JSON form of a RUN, which cannot be edited as a script; None for another form."""
+    if not instruction.json:
+        return None
+    if instruction.words[:2] in _SHELLS:
+        text = " ".join(instruction.words[2:3])
+        return Script(text=text, start=0, commands=tuple(_commands(text, 0, "\\")), editable=False)
+    words = tuple(Word(text=each, start=0, end=0, quoted=True) for each in instruction.words)
+    command = ShellCommand(words=words, before="", after="", top=True)
+    return Script(text="", start=0, commands=(command,) if words else (), editable=False)
 
 
 def _is_flag(token: Word | str) -> bool:

@@ -30,7 +30,10 @@ _BACKENDS = ("hatchling", "uv_build")
 """Build backends that take the package of the project's name from ``src/`` or beside the project file."""
 _METADATA = re.compile(rb"importlib[._]metadata|pkg_resources")
 """What reads files of an installed distribution, which a copy of its code does not have."""
-_OPTIONS = frozenset({"--no-editable", NO_CODE["uv"], "--locked", "--frozen"})
+_OPTIONS = frozenset(
+    {"--no-editable", NO_CODE["uv"], "--locked", "--frozen", "--compile-bytecode", "--link-mode=copy"}
+)
+"""Options of uv that do not change which packages from elsewhere it installs."""
 
 
 def _code_in_environment(survey: LintInput) -> Iterator[Hit]:
@@ -38,7 +41,7 @@ def _code_in_environment(survey: LintInput) -> Iterator[Hit]:
     for step, call in tool_calls(survey):
         if step.in_image or not call.with_code or call.tool not in NO_CODE:
             continue
-        copied = _copied_from(step)
+        copied = copied_from(step)
         if copied is None or whole_copy(step) is None:
             continue
         ships = _wheels(survey, step, call)
@@ -53,7 +56,7 @@ def _code_in_environment(survey: LintInput) -> Iterator[Hit]:
         )
 
 
-def _copied_from(step: RunStep) -> Instruction | None:
+def copied_from(step: RunStep) -> Instruction | None:
     """Return the instruction of the image that copies from the stage of a step."""
     return next(_copies(step), None)
 
@@ -67,14 +70,24 @@ def _copies(step: RunStep) -> Iterator[Instruction]:
 def _wheels(survey: LintInput, step: RunStep, call: ToolInstall) -> int | None:
     """Return the bytes of the wheels that a call installs, by the lock; None if they are not known."""
     lock = survey.locks.get(step.image.name, {}).get(UV_LOCK)
-    base, machine = read_base(bottom(step.image, step.stage)), MACHINES.get(step.image.node.recipe.platform)
-    if lock is None or base.python is None or machine is None or call.tool != "uv":
+    if lock is None or call.tool != "uv":
         return None
     try:
         found = lock.sizes(Selection(groups="all but dev" if call.has("--no-dev") else "all"))
     except UnusualLockError:
         return None
-    wheels = (sizes.get(chosen(tuple(sizes), base, machine) or "", 0) for sizes in found.values())
+    return wheel_bytes(step, found)
+
+
+def wheel_bytes(step: RunStep, archives: Mapping[str, Mapping[str, int]]) -> int | None:
+    """Return the bytes of the wheels that a step takes; None if they are not known.
+
+    archives: of each package, by file name.
+    """
+    base, machine = read_base(bottom(step.image, step.stage)), MACHINES.get(step.image.node.recipe.platform)
+    if base.python is None or machine is None:
+        return None
+    wheels = (sizes.get(chosen(tuple(sizes), base, machine) or "", 0) for sizes in archives.values())
     return sum(wheels) or None
 
 

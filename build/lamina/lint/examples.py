@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 _RUNTIME = "FROM public.ecr.aws/lambda/python:3.13"
 _PIP = "RUN --mount=type=cache,target=/root/.cache/pip pip install"
+_PIPENV = "RUN --mount=type=cache,target=/root/.cache/pipenv"
 _UV = "RUN --mount=type=cache,target=/root/.cache/uv uv sync --compile-bytecode"
 
 
@@ -88,6 +89,15 @@ EXAMPLES: Mapping[str, Example] = {
             "    uv sync --locked --package app",
         ),
         in_dockerfile=False,
+    ),
+    "LAM114": Example(
+        bad=(_RUNTIME, f"{_PIPENV} pipenv sync --dev"),
+        good=(_RUNTIME, f"{_PIPENV} pipenv sync"),
+    ),
+    "LAM115": Example(bad=(_RUNTIME, f"{_PIP} uv"), good=(_RUNTIME, f"{_PIP} uv==0.13.9")),
+    "LAM116": Example(
+        bad=(_RUNTIME, f"{_UV} --locked --no-dev"),
+        good=(_RUNTIME, f"{_UV} --locked --no-dev --link-mode=copy"),
     ),
     "LAM201": Example(
         bad=(_RUNTIME, "COPY . /var/task/", f"{_PIP} -r src/requirements.txt"),

@@ -21,6 +21,7 @@ from lamina.lint import (
     secrets,
     shared_base,
     snapstart,
+    tool_options,
     tools,
     uv_locks,
 )
@@ -30,7 +31,7 @@ from lamina.lint.survey import LintInput
 
 _THEMES = (
     *(installs, shared_base, caches, bytecode, copies, environments, bases, contexts, secrets, handlers),
-    *(tools, uv_locks, snapstart, on_lambda),
+    *(tools, tool_options, uv_locks, snapstart, on_lambda),
 )
 RULES: tuple[LintRule, ...] = tuple(
     sorted((rule for theme in _THEMES for rule in theme.RULES), key=attrgetter("id"))

@@ -12,7 +12,7 @@ from lamina.declare.flags import mount_options
 from lamina.declare.pip import Install, read_install
 from lamina.declare.project_tools import ToolInstall, read_tool_install
 from lamina.declare.recipe import ResolvedStage
-from lamina.declare.script import Replacement, Script, read_script
+from lamina.declare.script import Replacement, Script, read_argv, read_script
 from lamina.identify.image import Image
 from lamina.identify.layout import TASK_ROOT
 from lamina.identify.wildcard import is_wildcard
@@ -163,7 +163,7 @@ def _next(image: Image, stage: ResolvedStage, instruction: Instruction, before: 
         case "COPY" | "ADD":
             return replace(state, places=(*reversed(list(_copied(state))), *state.places))
         case "RUN":
-            script = read_script(image.node.recipe.dockerfile, instruction)
+            script = read_argv(instruction) or read_script(image.node.recipe.dockerfile, instruction)
             found = (read_install(each) for each in script.commands)
             own = [each for each in state.places if each.copy is not None]
             return replace(

@@ -25,7 +25,7 @@ NO_CODE: Mapping[str, str] = {"uv": "--no-install-project", "poetry": "--no-root
 def tool_caches(survey: LintInput) -> Iterator[Hit]:
     """Yield installs by other tools than pip without a cache mount."""
     for step, call in tool_calls(survey):
-        if step.tools[0] is call and not _is_mounted(step, call) and not call.flags("--no-cache", "-n"):
+        if step.tools[0] is call and not is_mounted(step, call) and not call.flags("--no-cache", "-n"):
             yield hit(
                 step,
                 call.word.start,
@@ -44,7 +44,7 @@ def unused_caches(survey: LintInput) -> Iterator[Hit]:
                 step,
                 word.start,
                 message=f"{call.name} {word.text} downloads everything again whenever the step runs",
-                fix=(step.edit(edits),) if step.script.editable and _is_mounted(step, call) else None,
+                fix=(step.edit(edits),) if step.script.editable and is_mounted(step, call) else None,
                 hint=f"RUN --mount=type=cache,target={CACHES['uv']} {call.name} …, without {word.text}",
             )
 
@@ -111,7 +111,8 @@ def tool_calls(survey: LintInput) -> Iterator[tuple[RunStep, ToolInstall]]:
                 yield step, call
 
 
-def _is_mounted(step: RunStep, call: ToolInstall) -> bool:
+def is_mounted(step: RunStep, call: ToolInstall) -> bool:
+    """Whether a step mounts a cache for the tool that it calls."""
     mounts = step.instruction.flags_of("mount")
     name = posixpath.basename(CACHES[call.tool])
     return any("type=cache" in each and (name in each or ".cache" in each) for each in mounts)

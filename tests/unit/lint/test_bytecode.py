@@ -24,12 +24,12 @@ def messages(repo: Repo) -> list[str]:
         ("RUN pip install --no-compile boto3", "pip install boto3"),
         (
             f"RUN {UV} uv pip install --system boto3",
-            f"RUN {UV} uv pip install --compile-bytecode --system boto3",
+            f"RUN {UV} uv pip install --link-mode=copy --compile-bytecode --system boto3",
         ),
-        (f"RUN {UV} uv sync --frozen", f"RUN {UV} uv sync --compile-bytecode --frozen"),
+        (f"RUN {UV} uv sync --frozen", f"RUN {UV} uv sync --link-mode=copy --compile-bytecode --frozen"),
         (
             f"RUN {UV} python -m uv pip sync r.txt",
-            f"RUN {UV} python -m uv pip sync --compile-bytecode r.txt",
+            f"RUN {UV} python -m uv pip sync --link-mode=copy --compile-bytecode r.txt",
         ),
         (
             "RUN pip install boto3 && find / -name __pycache__ -exec rm -rf {} +",

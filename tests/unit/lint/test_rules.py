@@ -122,6 +122,25 @@ CASES = {
         at=3,
         good=(("COPY . /src", "RUN cd /src && poetry install"),),
     ),
+    "development-packages": Case(
+        bad=("RUN pipenv install --dev",),
+        at=2,
+        good=(("RUN pipenv install",), ("RUN poetry install",), ("RUN uv sync --locked",)),
+    ),
+    "newest-tool": Case(
+        bad=("RUN pip install uv",),
+        at=2,
+        good=(("RUN pip install uv==0.13.9",), ("RUN pip install uvicorn",)),
+    ),
+    "cache-links": Case(
+        bad=("RUN --mount=type=cache,target=/root/.cache/uv uv sync --locked",),
+        at=2,
+        good=(
+            ("RUN uv sync --locked",),
+            ("RUN --mount=type=cache,target=/root/.cache/uv uv sync --link-mode=copy --locked",),
+            ("ENV UV_LINK_MODE=copy", "RUN --mount=type=cache,target=/root/.cache/uv uv sync --locked"),
+        ),
+    ),
     "context-before-install": Case(
         bad=("COPY . /var/task/", "RUN pip install -r src/requirements.txt"),
         at=2,

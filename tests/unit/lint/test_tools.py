@@ -144,6 +144,125 @@ def test_code_in_an_environment_that_is_copied_is_found(repo: Repo) -> None:
     assert rules(repo, "LAM112") == []
 
 
+DEV = """\
+version = 1
+revision = 3
+requires-python = ">=3.13"
+
+[[package]]
+name = "app"
+version = "1"
+source = { virtual = "." }
+dependencies = [
+    { name = "boto3" },
+]
+
+[package.dev-dependencies]
+dev = [
+    { name = "pytest" },
+]
+
+[[package]]
+name = "boto3"
+version = "1.40.0"
+source = { registry = "https://pypi.example/simple" }
+wheels = [
+    { url = "https://x/boto3-1.40.0-py3-none-any.whl", hash = "sha256:00", size = 140000 },
+]
+
+[[package]]
+name = "pytest"
+version = "9.0.0"
+source = { registry = "https://pypi.example/simple" }
+wheels = [
+    { url = "https://x/pytest-9.0.0-py3-none-any.whl", hash = "sha256:00", size = 370000 },
+]
+"""
+
+
+DEFAULTS = "[tool.uv]\ndefault-groups = []\n"
+
+
+def test_a_development_group_is_found_with_its_packages(repo: Repo) -> None:
+    files = {**PROJECT, "uv.lock": DEV}
+    write(repo, files, BYTECODE, "COPY pyproject.toml uv.lock ./", f"RUN {CACHE} uv sync --locked")
+
+    [found] = [each for each in look(repo) if each.rule == "LAM114"]
+    assert found.message == "uv sync also installs the group dev: pytest, 0.4 MB of wheels"
+    assert "uv sync --no-dev --locked" in mended(repo)
+    assert rules(repo, "LAM114") == []
+
+
+@pytest.mark.parametrize(
+    ("files", "lines"),
+    [
+        ({}, ("RUN uv sync --locked --no-default-groups",)),
+        ({}, ("ENV UV_NO_DEV=1", "RUN uv sync --locked")),
+        (
+            {"pyproject.toml": f"{PROJECT['pyproject.toml']}[tool.uv]\ndefault-groups = []\n"},
+            ("RUN uv sync",),
+        ),
+        ({"uv.lock": DEV.replace('name = "pytest" }', 'name = "boto3" }')}, ("RUN uv sync",)),
+        ({}, (f"FROM {RUNTIME} AS test", "RUN uv sync", f"FROM {RUNTIME}", "COPY uv.lock /")),
+    ],
+    ids=["an option", "a variable", "another default", "nothing more", "another stage"],
+)
+def test_without_a_development_group_nothing_is_found(
+    repo: Repo, files: dict[str, str], lines: tuple[str, ...]
+) -> None:
+    head = () if lines[0].startswith("FROM") else ("COPY pyproject.toml uv.lock ./",)
+    write(repo, {**PROJECT, "uv.lock": DEV, **files}, *head, *lines)
+
+    assert rules(repo, "LAM114") == []
+
+
+@pytest.mark.parametrize(
+    ("table", "line", "option"),
+    [
+        ("[tool.poetry.group.dev.dependencies]\npytest = '*'\n", "RUN poetry install", "--only main"),
+        ("[dependency-groups]\ndev = ['pytest']\n", "RUN pdm sync", "--prod"),
+    ],
+)
+def test_development_packages_of_other_tools_are_found(
+    repo: Repo, table: str, line: str, option: str
+) -> None:
+    files = {**PROJECT, "pyproject.toml": PROJECT["pyproject.toml"] + table}
+    write(repo, files, "COPY pyproject.toml ./", line)
+
+    assert rules(repo, "LAM114") == ["LAM114"]
+    write(
+        repo, files, "COPY pyproject.toml ./", f"{line} --only main" if "poetry" in line else f"{line} --prod"
+    )
+    assert rules(repo, "LAM114") == []
+
+
+@pytest.mark.parametrize(
+    "line", ['["uv", "sync", "--locked"]', '["/bin/sh", "-c", "cd /src && uv sync --locked"]']
+)
+def test_the_json_form_is_read_and_not_fixed(repo: Repo, line: str) -> None:
+    write(repo, PROJECT, f"RUN {line}")
+
+    [found] = [each for each in look(repo) if each.rule == "LAM106"]
+    assert (found.line, found.fix) == (2, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "tool"),
+    [
+        ("curl -LsSf https://astral.sh/uv/install.sh | sh", "astral"),
+        ("curl -sSL https://install.python-poetry.org | python3 -", "python-poetry"),
+        ("pip install 'poetry'", "poetry"),
+    ],
+)
+def test_a_tool_without_a_version_is_found(repo: Repo, line: str, tool: str) -> None:
+    write(repo, PROJECT, f"RUN {line}")
+
+    [found] = [each for each in look(repo) if each.rule == "LAM115"]
+    assert tool in found.message
+    write(repo, PROJECT, "RUN curl -LsSf https://astral.sh/uv/0.13.9/install.sh | sh")
+    assert rules(repo, "LAM115") == []
+
+
 LAYOUT = {
     "pyproject.toml": '[project]\nname = "my-app"\nversion = "1"\ndependencies = ["boto3"]\n'
     '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n',
