@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from bench.locks import ADDED
 from bench.monorepo import FILES, IMAGES, LINES
-from bench.tree import ADDED, TEST_FILE, Tree
+from bench.tree import TEST_FILE, Tree
 from bench.variants import VARIANTS
 from lamina.errors import Problem, SelectionError, did_you_mean, nearest
 
@@ -66,7 +67,7 @@ def _base_code(tree: Tree, index: int) -> None:
 
 
 def _dependency(tree: Tree, index: int) -> None:
-    tree.require(ADDED[index])
+    tree.require(tuple(ADDED)[index])
 
 
 def _test_file(tree: Tree, index: int) -> None:

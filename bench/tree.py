@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.locks import LOCK, pins, with_package
 from bench.recipes import recipes
 from lamina.errors import ConfigError
 from lamina.process import Command, Runner
@@ -25,10 +26,9 @@ HANDLER = "receipts/embedding_step_functions/handler.py"
 BASE_CODE = "receipts/receipt_dynamo/receipt_dynamo/entities.py"
 TEST_FILE = "receipts/receipt_dynamo/tests/test_entities.py"
 REQUIREMENTS = "receipts/receipt_dynamo/pyproject.toml"
-EMBEDDING_REQUIREMENTS = "receipts/embedding_step_functions/requirements.txt"
 _BOTO = '"boto3>=1.35"'
-ADDED = ("iniconfig", "tabulate", "pluggy", "toolz", "sortedcontainers")
-"""Small packages that nothing in the sample needs."""
+_MEMBERS = ("receipt-dynamo", "receipt-label", "embedding-step-functions")
+"""The members that install packages, each on the image of the one before."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,11 +56,13 @@ class Tree:
         self._write(path, f"{self._first(path)}{line}\n")
 
     def require(self, package: str) -> None:
-        """Add a dependency to the lowest base."""
+        """Add a dependency to the lowest base, one of `bench.locks.ADDED`."""
         text = self._first(REQUIREMENTS)
         if _BOTO not in text:
             raise ConfigError.of(f"there is no dependency {_BOTO} to add another one to", where=REQUIREMENTS)
         self._write(REQUIREMENTS, text.replace(_BOTO, f'{_BOTO}, "{package}"'))
+        if (self.root / LOCK).exists():
+            self._write(LOCK, with_package(self._first(LOCK), _MEMBERS[0], package))
 
     def forget(self) -> None:
         """Remove the state of earlier runs, as in a fresh clone."""
@@ -93,6 +95,7 @@ def copy_sample(runner: Runner, source: Path, root: Path, *, variant: str, runti
     shutil.copy(source / "pyproject.toml", root / "pyproject.toml")
     (root / ".gitignore").write_text(".lamina/\n")
     if variant in {"before", "seed"}:
+        _write_for_pip(root)
         for image, recipe in recipes(variant, f"{runtime}:{PYTHON}").items():
             (root / f"dockerfiles/{image}/Dockerfile").write_text(recipe.dockerfile)
             ignore = root / f"dockerfiles/{image}/Dockerfile.dockerignore"
@@ -104,6 +107,24 @@ def copy_sample(runner: Runner, source: Path, root: Path, *, variant: str, runti
             file.write_text(file.read_text("utf-8").replace(AWS_RUNTIME, runtime), "utf-8")
     commit(runner, root)
     return Tree(root=root, images=SAMPLE, edited=EDITED_IMAGE, handler=HANDLER)
+
+
+def _write_for_pip(root: Path) -> None:
+    """Replace the lock by the files of pip: constraints for each member, and a list for the function."""
+    lock = (root / LOCK).read_text("utf-8")
+    known: set[str] = set()
+    for member in _MEMBERS:
+        new = sorted(set(pins(lock, member)) - known)
+        write(root, f"receipts/{member.replace('-', '_')}/constraints.txt", "\n".join(new) + "\n")
+        known |= set(new)
+    write(root, "receipts/embedding_step_functions/requirements.txt", "chromadb>=0.5.0\n")
+    for path in (
+        LOCK,
+        "receipts/pyproject.toml",
+        "receipts/embedding_step_functions/pyproject.toml",
+        "receipts/word_label_step_functions/pyproject.toml",
+    ):
+        (root / path).unlink()
 
 
 def make_functions(runner: Runner, root: Path, count: int, *, runtime: str) -> Tree:

@@ -22,6 +22,8 @@ _LEADS = frozenset({"if", "then", "else", "elif", "do", "exec", "!"})
 _HARMLESS = frozenset(
     {"rm", "mkdir", "find", "echo", "set", "true", ":", "chmod", "test", "[", "fi", "exit", "export", "else"}
 )
+_GREP = re.compile(r"-[Ffivwx]+|/[\w.-]+(?:/[\w.-]+)*")
+"""Words of a grep that reads only the files it names."""
 _EXEC = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _OTHER_TASKS = frozenset({"venv", "cache", "python", "--version"})
 """Subcommands of uv that read no lock."""
@@ -49,7 +51,7 @@ _WITHOUT_LOCAL = frozenset({
 _TAME = re.compile(
     "UV_(?:COMPILE_BYTECODE|LINK_MODE|CACHE_DIR|FROZEN|LOCKED|NO_DEV|PROJECT_ENVIRONMENT|PYTHON(?:_DOWNLOADS|"
     "_PREFERENCE|_INSTALL_DIR|_BIN_DIR)?|SYSTEM_PYTHON|BREAK_SYSTEM_PACKAGES|NO_CACHE|NO_PROGRESS|OFFLINE|"
-    "HTTP_TIMEOUT|CONCURRENT_\\w+|INDEX\\w*|DEFAULT_INDEX|EXTRA_INDEX_URL|FIND_LINKS|NATIVE_TLS|VERSION|"
+    "HTTP_TIMEOUT|HTTP_RETRIES|CONCURRENT_\\w+|INDEX\\w*|DEFAULT_INDEX|EXTRA_INDEX_URL|FIND_LINKS|NATIVE_TLS|VERSION|"
     "SYSTEM_CERTS|KEYRING_PROVIDER|INSTALL_DIR|TOOL_\\w+|TARGET)"
 )
 """Variables that choose where and how uv installs, not what it takes from a lock."""
@@ -114,7 +116,9 @@ def _use(words: list[str], command: ShellCommand, environment: Mapping[str, str 
         return _use_of_uv(words[1:], local)
     install = read_install(command)
     compiles = _PYTHON.fullmatch(words[0]) and words[1:3] == ["-m", "compileall"]
-    if words[0] not in _HARMLESS and not compiles and (install is None or install.folders):
+    filters = words[0] == "grep" and all(_GREP.fullmatch(word) for word in words[1:])
+    known = words[0] in _HARMLESS or compiles or filters
+    if not known and (install is None or install.folders):
         raise UnprovedError
     if any(first in _EXEC and then not in _HARMLESS for first, then in pairwise(words)):
         raise UnprovedError

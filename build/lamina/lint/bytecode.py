@@ -71,7 +71,7 @@ def _not_compiled(step: RunStep, lost: str) -> Iterator[Hit]:
 
 
 def _not_compiled_by_uv(step: RunStep, lost: str) -> Iterator[Hit]:
-    if step.environment.get("UV_COMPILE_BYTECODE", "").lower() not in _FALSE:
+    if step.environment.get("UV_COMPILE_BYTECODE", "").lower() not in _FALSE or _compiles(step):
         return
     for call in step.tools:
         word, texts = call.word, [each.text for each in call.command.words]
@@ -86,6 +86,11 @@ def _not_compiled_by_uv(step: RunStep, lost: str) -> Iterator[Hit]:
             fix=(step.edit([(word.end, word.end, " --compile-bytecode")]),) if step.script.editable else None,
             hint=f"uv … {word.text} --compile-bytecode, or ENV UV_COMPILE_BYTECODE=1",
         )
+
+
+def _compiles(step: RunStep) -> bool:
+    """Whether the step compiles by itself."""
+    return any("compileall" in {word.text for word in each.words} for each in step.script.commands)
 
 
 def _stripped(step: RunStep, lost: str) -> Iterator[Hit]:

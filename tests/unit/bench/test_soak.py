@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 from bench.load import burn
+from bench.locks import LOCK, pins
 from bench.meter import Sample, Steps
 from bench.soak import CACHED, HEADINGS, Round, Soak, faults, make_tree, read_options
-from bench.tree import EMBEDDING_REQUIREMENTS
 from lamina.errors import ConfigError
 from lamina.process import Completed
 
 from ..conftest import ScriptedRunner
 from .test_suite import BROKEN, GIT, ROOT, Yard, built
 
-COLD = Sample(seconds=20.0, traffic=None, steps=Steps(cached=0, total=11, built=4, images=4))
+COLD = Sample(seconds=20.0, traffic=None, steps=Steps(cached=0, total=15, built=4, images=4))
 EDITED = Sample(seconds=2.0, traffic=None, steps=CACHED)
-LOST = Sample(seconds=50.0, traffic=None, steps=Steps(cached=5, total=11, built=4, images=4))
+LOST = Sample(seconds=50.0, traffic=None, steps=Steps(cached=5, total=15, built=4, images=4))
 
 
 def soak(
@@ -37,7 +37,8 @@ def test_every_round_is_two_builds_on_empty_engines_in_repositories_of_its_own(t
     build = "lamina build-all --push"
     assert yard.done == ["empty", build, "empty", build] * 2
     assert [each.number for each in rounds] == [1, 2]
-    assert (tmp_path / "sample" / EMBEDDING_REQUIREMENTS).read_text() == "numpy\n"
+    installed = pins((tmp_path / "sample" / LOCK).read_text(), "embedding-step-functions")
+    assert [each for each in installed if each.startswith(("chromadb", "numpy"))] == ["numpy==2.5.5"]
 
 
 def test_a_build_that_failed_is_tried_in_a_round_of_its_own(tmp_path: Path) -> None:
@@ -59,8 +60,8 @@ def test_a_round_is_passed_when_all_but_the_copies_is_cached() -> None:
     assert (good.fault, Round(number=4, cold=COLD).fault) == (None, "it was not finished")
     assert list(faults([good], 1)) == []
     assert [each.what for each in faults([good, lost, warm], 4)] == [
-        "round 2: 9 of 11 steps should be cached",
-        "round 3: its first build was not cold: 9 steps cached",
+        "round 2: 13 of 15 steps should be cached",
+        "round 3: its first build was not cold: 13 steps cached",
         "3 of 4 rounds were run",
     ]
     assert len(good.row) == len(HEADINGS) == len(Round(number=5).row)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.cases import BY_NAME
+from bench.locks import LOCK, pins
 from bench.meter import Steps
 from bench.recipes import recipes
 from bench.tree import SAMPLE, Tree, copy_sample, make_functions, make_packages
@@ -21,6 +22,7 @@ from lamina.process import Completed
 from ..conftest import ScriptedRunner
 
 ROOT = Path(__file__).parents[3]
+MEMBERS = ("receipt-dynamo", "receipt-label", "embedding-step-functions")
 RUNTIME = "127.0.0.1:5000/lambda/python"
 GIT = (("git",), Completed(code=0))
 
@@ -79,11 +81,34 @@ def test_edits_start_from_the_first_text_and_can_be_taken_back(tmp_path: Path) -
         BY_NAME[name].edit(tree, 1)
         second = {path: path.read_bytes() for path in before}
         changed = [path for path in before if second[path] != before[path]]
-        assert len(changed) == 1
-        assert first[changed[0]] != second[changed[0]]
-        assert first[changed[0]].count(b"\n") == second[changed[0]].count(b"\n")
+        assert len(changed) == (2 if name == "dependency" else 1)
+        assert all(first[path] != second[path] for path in changed)
+        assert all(first[path].count(b"\n") == second[path].count(b"\n") for path in changed)
         tree.reset()
         assert {path: path.read_bytes() for path in before} == before
+
+
+def test_an_added_dependency_is_in_the_lock_of_all_that_require_the_base(tmp_path: Path) -> None:
+    tree = sample(tmp_path, "lamina")
+    before = {member: pins((tmp_path / LOCK).read_text(), member) for member in MEMBERS}
+
+    tree.require("iniconfig")
+
+    for member, old in before.items():
+        now = pins((tmp_path / LOCK).read_text(), member)
+        assert set(now) - set(old) == {"iniconfig==2.3.1"}
+
+
+@pytest.mark.parametrize("variant", ["before", "seed"])
+def test_pip_gets_the_versions_of_the_lock(tmp_path: Path, variant: str) -> None:
+    lock = (ROOT / LOCK).read_text()
+    sample(tmp_path, variant)
+
+    files = [tmp_path / f"receipts/{each.replace('-', '_')}/constraints.txt" for each in MEMBERS]
+    lines = [line for file in files for line in file.read_text().splitlines()]
+    assert sorted(lines) == sorted(set(pins(lock, MEMBERS[-1])))
+    assert files[0].read_text().startswith("boto3==")
+    assert not (tmp_path / LOCK).exists()
 
 
 def test_the_bench_wants_the_sample(tmp_path: Path) -> None:

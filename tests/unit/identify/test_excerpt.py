@@ -121,6 +121,7 @@ def test_a_project_file_with_a_header_in_a_text_counts_whole(workspace: Repo) ->
         "venv && uv sync --frozen --package ingest && rm -rf /root/.cache && find /deps -name tests",
         "sync --frozen --package Ingest && uv cache clean && python3 -m compileall -q /deps",
         "sync --frozen --package ingest && find /deps -name tests -exec rm -r {} +",
+        "export --frozen --package ingest -o /a && grep -vxFf /b /a > /deps.txt || [ $? = 1 ]",
     ],
 )
 def test_steps_that_provably_install_a_member(workspace: Repo, options: str) -> None:
@@ -142,6 +143,10 @@ def test_steps_that_provably_install_a_member(workspace: Repo, options: str) -> 
         "cd /x && uv sync --frozen --package ingest",
         "uv sync --frozen --package ingest && cp uv.lock /var/task/",
         "uv sync --frozen --package ingest && cat uv.lock",
+        "uv sync --frozen --package ingest && grep -r name",
+        "uv sync --frozen --package ingest && grep name *",
+        "uv sync --frozen --package ingest && grep -f /deps.txt u*",
+        "uv sync --frozen --package ingest && grep -f /deps.txt /*/uv.loc?",
         "uv sync --frozen --package ingest && python3 install.py",
         "uv sync --frozen --package ingest && rm -rf .",
         "uv sync --frozen --package ingest && find /var/task -type f -exec cp {} /out +",

@@ -82,6 +82,12 @@ def test_a_step_that_does_more_is_found_and_left(repo: Repo, line: str) -> None:
     assert found.hint
 
 
+def test_a_step_that_compiles_what_uv_installed_is_fine(repo: Repo) -> None:
+    write(repo, {}, "RUN uv pip install --system boto3 && python3 -m compileall -q /var/task")
+
+    assert messages(repo) == []
+
+
 def test_a_stage_that_is_copied_from_counts(repo: Repo) -> None:
     write(
         repo,
