@@ -95,6 +95,10 @@ class EngineProvider(Protocol):
         """Return the stand-in that this machine has made before; None if it has not."""
         ...
 
+    def check_stand_in(self, python: str, architecture: str) -> None:
+        """Raise EngineError if no stand-in can be made for a Python version. Starts no process."""
+        ...
+
     def load_stand_in(
         self, runner: Runner, engine: EngineAddress, python: str, architecture: str, say: Say
     ) -> ProvidedStandIn:
@@ -130,5 +134,10 @@ class NoProvider:
         self, runner: Runner, engine: EngineAddress, python: str, architecture: str, say: Say
     ) -> NoReturn:
         """See `EngineProvider.load_stand_in`."""
-        del runner, engine, architecture, say
+        del runner, engine, say
+        self.check_stand_in(python, architecture)
+
+    def check_stand_in(self, python: str, architecture: str) -> NoReturn:
+        """See `EngineProvider.check_stand_in`."""
+        del architecture
         raise EngineError.of(f"{_NONE}, and no stand-in for the Lambda runtime python:{python}")

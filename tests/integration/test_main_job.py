@@ -14,6 +14,7 @@ import pytest
 from conftest import TestEngine, sampled
 from projects import Done, Repo
 
+from bench.locks import LOCK, with_package
 from lamina.declare.machine import native_platform
 from lamina.process import Command, SubprocessRunner
 from lamina.sandbox.runtime import recorded
@@ -117,16 +118,26 @@ def test_an_edited_line_of_a_base_builds_all_and_installs_nothing(sample: Repo) 
 def test_an_added_dependency_is_named_and_reaches_the_images(
     sample: Repo, engine: TestEngine, images: set[str]
 ) -> None:
-    project = "receipts/receipt_dynamo/pyproject.toml"
-    wanted = f"iniconfig>=1.{secrets.randbelow(10**6)}"  # no earlier run has this step in its cache
-    sample.replace(project, '["boto3>=1.35"]', f'["boto3>=1.35", "{wanted}"]')
+    lock = (sample.root / LOCK).read_text()
+    other = secrets.token_hex(32)  # no earlier run has this step in its cache
+    sample.write(LOCK, with_package(lock, "receipt-dynamo", "iniconfig", other))
     done = sample.ok("build-all", "--json", *(() if images == ALL else ("--image", W)))
     assert set(done.built) == images
-    assert f"requirement {wanted} added" in done.images("reasons")[D]
-    assert len(sample.installs()) == len(images - {W})
+    assert "requirement iniconfig==2.3.1 added" in done.images("reasons")[D]
+    assert len([step for step in sample.installs() if "uv pip install" in step]) == 1
     ref = done.images("ref")[W].partition("@")[0]
     program = "import iniconfig, receipt_dynamo; print('both')"
     assert engine.call("run", "--rm", "--entrypoint", "python3", ref, "-c", program) == "both\n"
+
+
+def test_a_version_outside_the_closure_of_an_image_builds_nothing_of_it(sample: Repo) -> None:
+    lock = (sample.root / LOCK).read_text()
+    sample.write(LOCK, lock.replace('name = "chromadb"\nversion = "', 'name = "chromadb"\nversion = "9.'))
+    plan = sample.ok("plan", "--json")
+    assert plan.images() == {D: "skip", L: "skip", W: "skip", E: "build"}
+    [moved, file] = plan.images("reasons")[E]
+    assert moved.startswith("requirement chromadb==")
+    assert file == f"{LOCK} modified"
 
 
 def test_files_outside_images_build_nothing(sample: Repo) -> None:

@@ -178,16 +178,33 @@ def _places(nodes: Iterable[Node]) -> Mapping[str, str]:
 
 
 def _stand_in(session: Session, answer: _Answer, places: Mapping[str, str]) -> None:
-    for name, error in answer.silent.items():
-        if find_stand_in(name, session.provider, _architecture()) is None:
-            try:
-                make_stand_in(
-                    name, session.provider, session.runner, session.engine, error, session.screen.say
-                )
-            except EngineError as refused:
-                at = places.get(name)
-                problems = (replace(each, where=each.where or at) for each in refused.problems)
-                raise EngineError(*problems) from None
+    """Make the stand-ins that are missing, after a check that all of them can be made."""
+    missing = {
+        name: error
+        for name, error in answer.silent.items()
+        if find_stand_in(name, session.provider, _architecture()) is None
+    }
+    EngineError.check(_refusals(session, missing, places))
+    for name, error in missing.items():
+        try:
+            make_stand_in(name, session.provider, session.runner, session.engine, error, session.screen.say)
+        except EngineError as refused:
+            raise EngineError(*_at(refused.problems, places.get(name))) from None
+
+
+def _refusals(session: Session, names: Iterable[str], places: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield why some of the stand-ins cannot be made on this machine."""
+    for name in names:
+        version = runtime_version(name)
+        try:
+            if version is not None:
+                session.provider.check_stand_in(version, _architecture())
+        except EngineError as refused:
+            yield from _at(refused.problems, places.get(name))
+
+
+def _at(problems: Iterable[Problem], where: str | None) -> Iterator[Problem]:
+    return (replace(each, where=each.where or where) for each in problems)
 
 
 def _with(lock: Lock, answer: _Answer) -> Lock:

@@ -50,6 +50,12 @@ class Sandbox:
 
         return runtime.recorded(python, architecture)
 
+    def check_stand_in(self, python: str, architecture: str) -> None:
+        """See `runtime.check`."""
+        from lamina.sandbox import runtime
+
+        runtime.check(python, architecture)
+
     def load_stand_in(
         self, runner: Runner, engine: EngineAddress, python: str, architecture: str, say: Say
     ) -> StandIn:

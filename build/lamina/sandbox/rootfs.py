@@ -116,7 +116,8 @@ def _bootstrap(runner: Runner, prefix: Prefix, source: AptSource, root: Path, su
         argv=(
             *("unshare", "--mount", "--", str(prefix.path / "usr/sbin/debootstrap")),
             *("--variant=minbase", f"--arch={prefix.architecture}", f"--include={','.join(INCLUDE)}"),
-            *(*options, suite, str(root), source.uri),
+            # debootstrap calls all of these suites by the script of sid, and older ones do not know each.
+            *(*options, suite, str(root), source.uri, "sid"),
         ),
         env={
             "DEBOOTSTRAP_DIR": str(prefix.path / "usr/share/debootstrap"),

@@ -14,11 +14,13 @@ from lamina.provider import EngineAddress, Say
 from lamina.sandbox.rootfs import CLIENT, ENTRYPOINT, INCLUDE, build_root
 from lamina.values import dataclass
 
+RUNTIME = "public.ecr.aws/lambda/python"
+"""The image that a stand-in takes the place of."""
 LABEL = "dev.lamina.stand-in"
 # RFC 2606: no registry can have this name.
 REPOSITORY = "stand-in.lamina.invalid/python"
-# Debian's releases have one Python each.
-SUITES = {"3.11": "bookworm", "3.13": "trixie"}
+# Debian's releases have one Python each, and none has 3.12.
+SUITES = {"3.11": "bookworm", "3.13": "trixie", "3.14": "forky"}
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
@@ -74,7 +76,7 @@ class StandIn:
     def notice(self) -> str:
         """The warning to show whenever the stand-in is used."""
         return (
-            f"STAND-IN RUNTIME: {self.ref} takes the place of public.ecr.aws/lambda/python:{self.python}; "
+            f"STAND-IN RUNTIME: {self.ref} takes the place of {RUNTIME}:{self.python}; "
             "it is not AWS's image, do not deploy what is built on it"
         )
 
@@ -98,6 +100,23 @@ def identify(python: str, architecture: str, packages: Iterable[str]) -> str:
     }
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
     return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
+
+
+def check(python: str, architecture: str) -> None:
+    """Raise EngineError if no stand-in of this version can be made on this machine. Starts no process."""
+    if python not in SUITES:
+        raise EngineError.of(
+            f"there is no stand-in for the Lambda runtime python:{python}",
+            allowed=", ".join(sorted(SUITES)),
+            hint=f"`lamina lock` where {RUNTIME} can be reached, and commit lamina.lock",
+        )
+    from lamina.sandbox.packages import machine_architecture
+
+    here = machine_architecture()
+    if architecture != here:
+        raise EngineError.of(
+            f"a stand-in for {architecture} cannot be built on this machine, which is {here}"
+        )
 
 
 def recorded(python: str, architecture: str) -> StandIn | None:
@@ -145,15 +164,8 @@ def _make(runner: Runner, folder: Path, python: str, architecture: str, say: Say
     from lamina.sandbox.archive import ImageConfig, write_archive
     from lamina.sandbox.packages import machine_source, prefix
 
-    if python not in SUITES:
-        raise EngineError.of(
-            f"there is no stand-in for the Lambda runtime python:{python}", allowed=", ".join(sorted(SUITES))
-        )
+    check(python, architecture)
     tools = prefix(runner, say)
-    if architecture != tools.architecture:
-        raise EngineError.of(
-            f"a stand-in for {architecture} cannot be built on this machine, which is {tools.architecture}"
-        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     for stale in folder.parent.glob(f".{folder.name}.tmp*"):
         shutil.rmtree(stale)

@@ -81,6 +81,7 @@ def test_building_runs_debootstrap_pip_and_the_compiler(tmp_path: Path, runner: 
         "--keyring=/usr/share/keyrings/ring.gpg",
         "trixie",
         "http://m.test/debian",
+        "sid",
         effect=bootstrap,
     )
     runner.expect("pip", "install", "--only-binary=:all:", "--python-version=3.13", effect=pip)

@@ -92,5 +92,5 @@ def test_an_engine_that_cannot_load_it_is_an_error(made: StandIn, runner: Script
 
 
 def test_a_python_no_release_has_is_refused_with_those_there_are(cache: Path, runner: ScriptedRunner) -> None:
-    with pytest.raises(EngineError, match=r"(?s)python:3.12.*allowed: 3.11, 3.13"):
+    with pytest.raises(EngineError, match=r"(?s)python:3.12.*allowed: 3.11, 3.13, 3.14"):
         ensure(runner, ENGINE, "3.12", "amd64", lambda _: None)
