@@ -21,6 +21,7 @@ class Declared:
         stack: the CloudFormation stack that has them; empty if its name is not known, None if there is none.
         where: ``file:line``.
         deploys: whether the file deploys the image; a compose file only runs it.
+        elsewhere: whether the file builds it for something else than a function.
     """
 
     dockerfile: str
@@ -34,6 +35,7 @@ class Declared:
     stack: str | None = None
     where: str
     deploys: bool = True
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

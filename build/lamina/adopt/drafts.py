@@ -10,7 +10,7 @@ from pathlib import Path
 from lamina.adopt.contexts import find_context, fits
 from lamina.adopt.declared import Declared
 from lamina.adopt.naming import Used
-from lamina.adopt.role import on_runtime, other_role
+from lamina.adopt.role import for_lambda, other_role
 from lamina.declare.dockerfile import Dockerfile, read_dockerfile
 from lamina.declare.machine import native_platform
 from lamina.declare.recipe import SCRATCH, Recipe
@@ -44,7 +44,7 @@ class ImageDraft:
     role: str | None
     """What it is for, if that is certainly no Lambda function."""
     on_lambda: bool
-    """Whether it is declared for a function, or built FROM one of Lambda's own images."""
+    """Whether it is declared for a function, or made for Lambda by its base or its content."""
 
     @property
     def target(self) -> str | None:
@@ -138,9 +138,15 @@ def _draft(
         declared=declared,
         used=used,
         variables=_variables(parsed, recipe) if recipe else {},
-        role=other_role(recipe) if recipe else None,
-        on_lambda=any(each.deploys for each in declared) or (recipe is not None and on_runtime(recipe)),
+        role=other_role(recipe) or _elsewhere(recipe, declared) if recipe else None,
+        on_lambda=any(each.deploys for each in declared) or (recipe is not None and for_lambda(recipe)),
     )
+
+
+def _elsewhere(recipe: Recipe, declared: tuple[Declared, ...]) -> str | None:
+    """Return what says that an image is built for something else than a function; None if nothing does."""
+    known = next((each.where for each in declared if each.elsewhere), None)
+    return f"no function of {known.partition(':')[0]} runs it" if known and not for_lambda(recipe) else None
 
 
 def _resolved(parsed: Dockerfile, target: str | None, args: Mapping[str, str]) -> Recipe:

@@ -117,13 +117,19 @@ def name_images(
     used = {*taken, *given.values()}
     paths = tuple(dockerfiles)
     folders = Counter(path.rpartition("/")[0] for path in paths)
+    choices_of = {
+        path: _choices(path, repository, hints.get(path), alone=folders[path.rpartition("/")[0]] == 1)
+        for path in paths
+        if path not in given
+    }
+    shared = Counter(each[0] for each in choices_of.values())
     for path in paths:
         if path in given:
             names[path] = given[path]
             continue
-        alone = folders[path.rpartition("/")[0]] == 1
-        choices = _choices(path, repository, hints.get(path), alone=alone)
-        free = next((each for each in choices if each not in used), None)
+        choices = choices_of[path]
+        own = [each for each in choices if shared[each] < 2] or choices
+        free = next((each for each in own if each not in used), None)
         number = 2
         while free is None or free in used:
             free = f"{choices[-1]}-{number}"
@@ -146,7 +152,7 @@ def _choices(path: str, repository: str, function: str | None, *, alone: bool) -
     if variant and alone:
         own = ""
     last = parts[-1] if parts else ""
-    while not own and len(parts) > 1 and says_nothing(parts[-1]):
+    while len(parts) > 1 and says_nothing(parts[-1]):
         parts.pop()
     if not own and len(parts) == 1 and says_nothing(parts[0]) and not _GENERIC.issuperset(parts):
         called = slug(repository) or "image"

@@ -112,6 +112,7 @@ def _functions_only(
         if role is None or draft.deployed or draft.dockerfile in bases:
             kept.append(draft)
             continue
+        notes[:] = [each for each in notes if (each.where or "").partition(":")[0] != draft.dockerfile]
         notes.append(
             Problem(
                 what=f"left out, because it makes no Lambda image: {role}",

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from lamina.adopt.drafts import UnnamedFunction
-from lamina.adopt.proposal import Proposal
+from lamina.adopt.proposal import ImageProposal, Proposal
 from lamina.declare.document import LAMINA_TOML, PYPROJECT
 from lamina.errors import ConfigError
 from lamina.identify.tree import shown
@@ -34,10 +33,7 @@ def render(proposal: Proposal, *, header: bool = True, prefix: str = "tool.lamin
             lines.append(f"target = {_quoted(each.target)}")
         if each.platform and each.platform != shared:
             lines.append(f"platform = {_quoted(each.platform)}")
-        lines += _unnamed(each.unnamed)
-        stacked = (f"{{ stack = {_quoted(stack)}, id = {_quoted(name)} }}" for stack, name in each.stacked)
-        if functions := [*map(_quoted, each.functions), *stacked]:
-            lines.append(f"functions = [{', '.join(functions)}]")
+        lines += _functions(each)
         lines += (f"args.{_key(name)} = {_quoted(value)}" for name, value in each.args.items())
         lines.append("")
     return "\n".join(lines)
@@ -70,17 +66,22 @@ def added_to(text: str, proposal: Proposal, file: str = PYPROJECT) -> str:
     return new
 
 
-def _unnamed(functions: Sequence[UnnamedFunction]) -> Iterator[str]:
-    """Yield a list to be completed, as comments: what only the deployment tells is left open."""
-    if not functions:
+def _functions(image: ImageProposal) -> Iterator[str]:
+    """Yield the list of functions; what only the deployment tells is left open, as comments."""
+    stacked = (f"{{ stack = {_quoted(stack)}, id = {_quoted(name)} }}" for stack, name in image.stacked)
+    known = [*map(_quoted, image.functions), *stacked]
+    if not image.unnamed:
+        yield from [f"functions = [{', '.join(known)}]"] if known else []
         return
-    rest = "the names of their stacks" if all(each.in_stack for each in functions) else "their names"
-    yield f"# functions = [  # add {rest}"
-    for each in functions:
+    in_stacks = all(each.in_stack for each in image.unnamed)
+    mark = "" if known else "# "
+    yield f"{mark}functions = [  # add {'the names of their stacks' if in_stacks else 'their names'}"
+    yield from (f"  {each}," for each in known)
+    for each in image.unnamed:
         item = f'{{ stack = "...", id = {_quoted(each.id)} }}' if each.in_stack else '"..."'
         label = each.where if each.in_stack else f"{each.id}, {each.where}"
-        yield f"#   {item},  # {shown(label)}"
-    yield "# ]"
+        yield f"{'  # ' if known else '#   '}{item},  # {shown(label)}"
+    yield f"{mark}]"
 
 
 def _key(name: str) -> str:

@@ -31,17 +31,17 @@ _RUNTIME = re.compile(r"(?:^|/)(?:lambda/[a-z]+|aws-lambda-[a-z]+)$")
 _START = ("CMD", "ENTRYPOINT")
 
 
-def on_runtime(recipe: Recipe) -> bool:
-    """Whether it is built FROM one of Lambda's own images."""
-    return _RUNTIME.search(_repository(recipe)) is not None
+def for_lambda(recipe: Recipe) -> bool:
+    """Whether it is built FROM one of Lambda's own images, or names what runs on Lambda."""
+    text = "\n".join(" ".join((each.name, *each.flags, *each.words)) for each in recipe.instructions)
+    return bool(_RUNTIME.search(_repository(recipe)) or _ON_LAMBDA.search(text))
 
 
 def other_role(recipe: Recipe) -> str | None:
     """Return what a Dockerfile is for if that is certainly no Lambda function; else None."""
     if _SAM_BUILD.search(_repository(recipe)):
         return "an image of SAM's that builds zip files"
-    text = "\n".join(" ".join((each.name, *each.flags, *each.words)) for each in recipe.instructions)
-    if on_runtime(recipe) or _ON_LAMBDA.search(text):
+    if for_lambda(recipe):
         return None
     service = _repository(recipe).rpartition("/")[2]
     if service in _SERVICES:
@@ -58,6 +58,7 @@ def _program(recipe: Recipe) -> str | None:
     """Return the program that the image starts: of the last ENTRYPOINT, else of the last CMD."""
     last = {each.name: each for each in recipe.instructions if each.name in _START}
     start = last.get("ENTRYPOINT") or last.get("CMD")
-    words = " ".join(start.words).translate(str.maketrans('[]",', "    ")).split() if start else []
+    text = " ".join(start.words).rpartition("&&")[2] if start else ""
+    words = text.translate(str.maketrans('[]",', "    ")).split()
     words = [each for each in words if each not in {"exec", "sh", "-c", "/bin/sh"}]
     return words[0].rpartition("/")[2] if words else None

@@ -150,6 +150,7 @@ class _Reader:
                 args=dict(built.args),
                 where=built.where,
                 deploys=bool(functions),
+                elsewhere=not functions,
             )
 
     def read(self, module: _Module, depth: int) -> None:

@@ -146,7 +146,8 @@ def _handlers_in(folder: Path, files: tuple[str, ...], prefix: str) -> Iterator[
         }
         function = next((each for each in _NAMES if each in functions), None)
         if function:
-            yield f"{prefix}{name.removesuffix('.py')}.{function}"
+            module = f"{prefix}{name.removesuffix('.py')}".removesuffix(".__init__")
+            yield f"{module}.{function}"
 
 
 def _takes_event(function: ast.FunctionDef) -> bool:

@@ -14,11 +14,13 @@ from lamina.adopt.naming import name_images
         (["api/Dockerfile.dev", "api/Dockerfile.prod"], ["api-dev", "api-prod"]),
         (["docker/Dockerfile.worker", "docker/Dockerfile.api"], ["worker", "api"]),
         (["Dockerfile.prod", "Dockerfile.dev"], ["prod", "dev"]),
-        (["a/fn/Dockerfile", "b/fn/Dockerfile"], ["fn", "b-fn"]),
+        (["a/fn/Dockerfile", "b/fn/Dockerfile"], ["a-fn", "b-fn"]),
         (["resize/python/Dockerfile", "label/lambda-asset/Dockerfile"], ["resize", "label"]),
-        (["python/Dockerfile", "go/Dockerfile"], ["repo", "repo-go"]),
+        (["python/Dockerfile", "go/Dockerfile"], ["repo-python", "repo-go"]),
         (["python/Dockerfile.worker"], ["worker"]),
         (["src/Dockerfile"], ["src"]),
+        (["one/job.Dockerfile", "two/job.Dockerfile"], ["one-job", "two-job"]),
+        (["shop/dockerfiles/lambda.Dockerfile", "shop/dockerfiles/x.Dockerfile"], ["shop-lambda", "x"]),
     ],
 )
 def test_names_are_of_the_image_rather_than_the_variant(paths: list[str], names: list[str]) -> None:

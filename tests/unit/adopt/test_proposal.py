@@ -83,7 +83,7 @@ def test_names_that_are_alike_get_the_folder_above(tree: Tree) -> None:
     for path in ("a/embed/Dockerfile", "b/embed/Dockerfile", "c/docker/Dockerfile", "c/Dockerfile"):
         tree.write(path, "FROM scratch\n")
 
-    assert list(proposed(tree)) == ["embed", "b-embed", "c", "c-2"]
+    assert list(proposed(tree)) == ["a-embed", "b-embed", "c", "c-2"]
 
 
 def test_a_base_has_the_name_that_others_build_from(tree: Tree) -> None:
@@ -288,4 +288,23 @@ def test_functions_without_names_are_a_list_to_complete(tree: Tree) -> None:
         '#   { stack = "...", id = "One" },  # template.yaml:3\n'
         '#   { stack = "...", id = "Two" },  # template.yaml:7\n'
         "# ]\n"
+    ) in text
+
+
+def test_functions_with_and_without_names_are_one_list(tree: Tree) -> None:
+    tree.write("jobs/Dockerfile", "FROM scratch\n")
+    function = (
+        "  {}:\n    Type: AWS::Serverless::Function\n    Properties: {{PackageType: Image{}}}\n"
+        "    Metadata: {{DockerContext: jobs}}\n"
+    )
+    named = function.format("One", ", FunctionName: one")
+    tree.write("template.yaml", "Resources:\n" + named + function.format("Two", ""))
+
+    text = added_to("", made(tree))
+
+    assert (
+        "functions = [  # add the names of their stacks\n"
+        '  "one",\n'
+        '  # { stack = "...", id = "Two" },  # template.yaml:7\n'
+        "]\n"
     ) in text

@@ -31,6 +31,7 @@ def images(tree: Tree) -> set[str]:
         ("FROM amazon/dynamodb-local\n", "FROM dynamodb-local, a service"),
         ('FROM python:3.13\nCMD ["uvicorn", "app:app"]\n', "uvicorn, a server"),
         ("FROM node:22\nCMD npm start\n", "npm, a server"),
+        ("FROM amazonlinux:2023\nCMD envsubst < a > b && exec nginx -g x\n", "nginx, a server"),
         (
             'FROM python:3.13 AS b\nFROM b\nENTRYPOINT ["/usr/bin/gunicorn"]\nCMD ["app:app"]\n',
             "gunicorn, a server",
@@ -87,3 +88,23 @@ def test_a_dockerfile_of_a_zip_asset_is_left_out(tree: Tree) -> None:
     tree.write("stack.py", 'Function(self, "F", code=Code.from_docker_build("layer"))\n')
 
     assert images(tree) == {"fn/Dockerfile"}
+
+
+def test_a_client_of_the_runtime_makes_a_function_without_any_deployment(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    tree.write("fn/Dockerfile", 'FROM python:3.13\nENTRYPOINT ["python", "-m", "awslambdaric"]\n')
+    tree.write("web/Dockerfile", "FROM nginx:1.29\nCOPY pages /\n")
+
+    assert images(tree) == {"fn/Dockerfile"}
+    (note,) = propose(tree.root, survey(tree.root)).notes  # and none about the context of what is left out
+    assert note.where == "web/Dockerfile"
+
+
+def test_an_image_that_terraform_builds_for_no_function_is_left_out(tree: Tree) -> None:
+    tree.write("job/Dockerfile", 'FROM python:3.13\nCMD ["python", "job.py"]\n')
+    build = 'resource "docker_image" "{0}" {{\n  name = "{0}"\n  build {{\n    context = "../{0}"\n  }}\n}}\n'
+    tree.write("infra/main.tf", "".join(map(build.format, ("job", "fn"))))
+
+    assert images(tree) == {"fn/Dockerfile"}
+    (note,) = propose(tree.root, survey(tree.root)).notes
+    assert note.what.endswith("no function of infra/main.tf runs it")

@@ -79,6 +79,15 @@ def test_the_files_that_init_writes_are_declared_planned_and_without_findings(
     assert "2 Dockerfiles, 0 out of date" in capsys.readouterr().out
 
 
+def test_a_handler_of_a_package_itself_is_named_by_the_package(workspace: Repo, lamina: Command) -> None:
+    workspace.move("functions/report/handler.py", "functions/report/src/report/__init__.py")
+
+    assert lamina("init", "--write") == 0
+
+    assert 'CMD ["report.handler"]' in (workspace.root / "functions/report/Dockerfile").read_text()
+    assert lamina("lint", "--select", "LAM6") == 0
+
+
 def test_the_lock_of_such_an_image_is_an_excerpt(written: Repo) -> None:
     before = written.fingerprints()
     written.edit("uv.lock", "httpx-0", "httpx_0")
