@@ -395,6 +395,19 @@ _INSTALLS: dict[str, Case] = {
             "uv.lock": locked("numpy", "2.2.0", "cp313-cp313-manylinux_2_28_x86_64"),
         },
     ),
+    "right: a wheel for the Python that uv downloads, in an image of a server": right(
+        "FROM python:3.12-slim\n"
+        + UV
+        + "WORKDIR /api\nCOPY pyproject.toml uv.lock app.py ./\n"
+        + SYNC
+        + '\nCMD ["/api/.venv/bin/fastapi", "run", "app.py"]\n',
+        **{
+            "pyproject.toml": PROJECT.replace(">=3.11", ">=3.13"),
+            "uv.lock": locked("pydantic-core", "2.33.2", "cp313-cp313-manylinux_2_17_x86_64").replace(
+                ">=3.11", ">=3.13"
+            ),
+        },
+    ),
     "right: a package that has a wheel for abi3": right(
         PY + UV + SYSTEM + SYNC + " --inexact\n" + PUT + CMD,
         **{

@@ -52,11 +52,13 @@ def version_faults(view: ImageView) -> Iterator[Fault]:
 def _project(
     view: ImageView, step: RunView, command: ShellCommand, tool: str, place: str, python: Version
 ) -> Iterator[Fault]:
-    written = _limits(view, step, place)
+    written = limits_of(view, step, place)
     allowed = allows(written[0], python) if written else None
     downloads = tool == "uv sync"
     chosen = step.set("UV_PYTHON") or any(word.text.startswith(("--python", "-p")) for word in command.words)
     if downloads and chosen:
+        return
+    if downloads and not view.is_lambda:  # its environment has the Python that uv downloads
         return
     if written and allowed is False:
         limit, shown = written
@@ -70,7 +72,7 @@ def _project(
             certainty="certain" if sure else "likely",
             unless=f"{step.base.name} has another Python",
         )
-    elif downloads and (pinned := _pinned(view, step, place)) and pinned[0] != python:
+    elif downloads and (pinned := pinned_by(view, step, place)) and pinned[0] != python:
         yield view.fault(
             VERSION,
             line=line_of(step, command, view.image.node.recipe.dockerfile.text),
@@ -82,7 +84,7 @@ def _project(
         )
 
 
-def _limits(view: ImageView, step: RunView, place: str) -> tuple[str, str] | None:
+def limits_of(view: ImageView, step: RunView, place: str) -> tuple[str, str] | None:
     """Return the limit of a project on its Python, and its file; None without one."""
     origin = step.sees.files.get(f"{place}/pyproject.toml")
     try:
@@ -94,7 +96,7 @@ def _limits(view: ImageView, step: RunView, place: str) -> tuple[str, str] | Non
     return (limit, view.shown(origin)) if origin and isinstance(limit, str) else None
 
 
-def _pinned(view: ImageView, step: RunView, place: str) -> tuple[Version, str] | None:
+def pinned_by(view: ImageView, step: RunView, place: str) -> tuple[Version, str] | None:
     """Return the version of a ``.python-version`` beside a project, and the file."""
     origin = step.sees.files.get(f"{place}/.python-version")
     found = re.match(rb"\s*(?:cpython-)?3\.(\d{1,3})(?!\d)", view.content(origin) or b"") if origin else None

@@ -16,6 +16,7 @@ from lamina.declare.uv_lock import Selection, UnusualLockError, UvLock, read_uv_
 from lamina.preflight.bases import Base
 from lamina.preflight.compiled import COMPILED
 from lamina.preflight.fault import Fault, Rule
+from lamina.preflight.pythons import allows, limits_of, pinned_by
 from lamina.preflight.view import ImageView, RunView, line_of, words_of
 
 LACKING = Rule(
@@ -59,7 +60,7 @@ def _locked(view: ImageView, step: RunView) -> tuple[UvLock | None, Selection]:
     origin = step.sees.files.get(f"{step.sees.workdir.rstrip('/')}/{UV_LOCK}")
     if origin is None or _OTHER_CHOICE.search(f"{step.before}\n{step.text}"):
         return None, Selection()
-    if view.stages[step.stage].stage.platform is not None:
+    if view.stages[step.stage].stage.platform is not None or _takes_other_python(view, step):
         return None, Selection()
     words = step.text.split()
     members = {after for word, after in pairwise(words) if word == "--package"}
@@ -74,6 +75,14 @@ def _locked(view: ImageView, step: RunView) -> tuple[UvLock | None, Selection]:
     except (UnicodeDecodeError, UnusualLockError):
         return None, selection
     return lock, selection
+
+
+def _takes_other_python(view: ImageView, step: RunView) -> bool:
+    """Whether uv downloads another Python than that of the stage, for the project's own limits."""
+    place, python = step.sees.workdir, step.base.python
+    limit, pinned = limits_of(view, step, place.rstrip("/")), pinned_by(view, step, place.rstrip("/"))
+    refused = limit is not None and python is not None and allows(limit[0], python) is False
+    return refused or (pinned is not None and pinned[0] != python)
 
 
 def machine_of(view: ImageView) -> str:
