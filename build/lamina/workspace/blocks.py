@@ -12,16 +12,20 @@ from typing import Literal
 
 from lamina.declare.lockfile import UV_LOCK
 from lamina.declare.recipe import Recipe
-from lamina.errors import Problem, meant
+from lamina.errors import ConfigError, Problem, meant
+from lamina.workspace.listings import Listing, is_listing, read_listing
 from lamina.workspace.members import PYPROJECT, Member, UvWorkspace
 
 Kind = Literal["copy", "mount"]
 TASK_ROOT = "/var/task"
 MARK = "# lamina sync:"
 END = f"{MARK} end"
-_ALLOWED = "# lamina sync: copy MEMBER [into FOLDER], # lamina sync: mount MEMBER [with all members]"
+_ALLOWED = (
+    "# lamina sync: copy MEMBER [into FOLDER], # lamina sync: mount MEMBER [with all members]; "
+    "for pip the path of a file of requirements instead of a member"
+)
 _MARK = re.compile(r"[ \t]*# lamina sync: (?P<kind>\w+)(?P<rest>.*)")
-_REST = re.compile(r" (?P<member>[\w.-]+)(?: into (?P<into>/\S*))?(?P<all> with all members)?\s*")
+_REST = re.compile(r" (?P<member>[\w./-]+)(?: into (?P<into>/\S*))?(?P<all> with all members)?\s*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +34,7 @@ class Block:
 
     kind: Kind
     member: str
-    into: str
+    into: str | None
     everyone: bool
     indent: str
     start: int
@@ -43,7 +47,7 @@ def mark(kind: Kind, member: str) -> str:
 
 
 def synced(
-    text: str, path: str, workspace: UvWorkspace, context: Path
+    text: str, path: str, workspace: UvWorkspace | None, context: Path
 ) -> tuple[str, tuple[str, ...], tuple[Problem, ...]]:
     """Return a Dockerfile's text with its blocks up to date, their members, and problems.
 
@@ -54,17 +58,25 @@ def synced(
     problems: list[Problem] = []
     blocks = list(_blocks(lines, path, problems))
     for block in reversed(blocks):
-        if block.member not in workspace.members:
+        where = f"{path}:{block.start}"
+        if is_listing(block.member):
+            try:
+                made = tuple(listing_lines(block, read_listing(context, block.member, where)))
+            except ConfigError as error:
+                problems += error.problems
+                continue
+        elif workspace is None or block.member not in workspace.members:
+            known = workspace.members if workspace else {}
             problems.append(
                 Problem(
-                    what=f"{block.member} is not a member of the workspace"
-                    f"{meant(block.member, workspace.members)}",
-                    where=f"{path}:{block.start}",
-                    allowed=", ".join(workspace.members),
+                    what=f"{block.member} is not a member of the workspace{meant(block.member, known)}",
+                    where=where,
+                    allowed=", ".join(known) or "the path of a file of requirements: there is no workspace",
                 )
             )
             continue
-        made = render_block(block, workspace, context)
+        else:
+            made = render_block(block, workspace, context)
         lines[block.start : block.end] = [f"{block.indent}{each}{ending}" for each in made]
     return "\n".join(lines), tuple(dict.fromkeys(block.member for block in blocks)), tuple(problems)
 
@@ -103,9 +115,23 @@ def render_block(block: Block, workspace: UvWorkspace, context: Path) -> tuple[s
     prefix = os.path.relpath(workspace.root, context).replace(os.sep, "/")
     closure = workspace.closure(block.member)
     if block.kind == "copy":
-        return tuple(line for each in closure for line in copy_lines(each, prefix, block.into))
+        return tuple(line for each in closure for line in copy_lines(each, prefix, block.into or TASK_ROOT))
     shown = tuple(workspace.members.values()) if block.everyone else closure[-1:]
     return tuple(mount_lines(shown, prefix))
+
+
+def listing_lines(block: Block, listing: Listing) -> Iterator[str]:
+    """Yield what brings a file of requirements, and what it names, to the same places below one folder."""
+    into = block.into or ""
+    for path in (*listing.files, *listing.folders):
+        folder = path in listing.folders
+        if block.kind == "mount":
+            target = posixpath.join(into, path)
+            yield f"--mount=type=bind,source={path},target={target}{',rw' if folder else ''} \\"
+        elif folder:
+            yield f"COPY {path}/ {posixpath.join(into, path)}/"
+        else:
+            yield f"COPY {path} {posixpath.join(into, posixpath.dirname(path), '') or './'}"
 
 
 def copy_lines(member: Member, prefix: str, into: str) -> Iterator[str]:
@@ -167,7 +193,7 @@ def _block(first: re.Match[str], start: int, end: int, path: str, problems: list
     yield Block(
         kind="copy" if first["kind"] == "copy" else "mount",
         member=rest["member"],
-        into=rest["into"] or TASK_ROOT,
+        into=rest["into"],
         everyone=rest["all"] is not None,
         indent=first.group()[: len(first.group()) - len(first.group().lstrip())],
         start=start,

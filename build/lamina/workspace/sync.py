@@ -45,15 +45,9 @@ def sync_dockerfiles(session: Session) -> tuple[SyncedDockerfile, ...]:
 
     Raises:
         ConfigError: with all faults of blocks; there is no lock.
-        SelectionError: the project is not a workspace of uv.
+        SelectionError: the project is not a workspace of uv, and no Dockerfile has marks.
     """
     workspace = read_workspace(session.root)
-    if workspace is None:
-        raise SelectionError.of(
-            "[tool.uv.workspace] is not there: the project is not a workspace of uv",
-            where=str(session.root / "pyproject.toml"),
-            hint="run this where the workspace's uv.lock is",
-        )
     problems: list[Problem] = []
     found: list[SyncedDockerfile] = []
     for specs in _by_dockerfile(session):
@@ -61,7 +55,7 @@ def sync_dockerfiles(session: Session) -> tuple[SyncedDockerfile, ...]:
         contexts = {spec.context for spec in specs}
         recipe = session.graph.nodes[first.name].recipe
         text = first.dockerfile.read_bytes().decode("utf-8")
-        started = _with_block(text, recipe, workspace, first.context)
+        started = _with_block(text, recipe, workspace, first.context) if workspace else text
         after, members, faults = synced(started, first.dockerfile_path, workspace, first.context)
         after = after if started == text else without_repeated(after)
         problems += faults
@@ -80,6 +74,12 @@ def sync_dockerfiles(session: Session) -> tuple[SyncedDockerfile, ...]:
             )
         )
     ConfigError.check(problems)
+    if workspace is None and not any(each.members for each in found):
+        raise SelectionError.of(
+            "the project is not a workspace of uv, and no Dockerfile has marks for a file of requirements",
+            where=str(session.root / "pyproject.toml"),
+            hint="run this where the workspace's uv.lock is, or write: # lamina sync: copy requirements.txt",
+        )
     return tuple(found)
 
 
@@ -113,7 +113,7 @@ def stale_problems(found: Iterable[SyncedDockerfile]) -> tuple[Problem, ...]:
     """Return a problem for each Dockerfile that is out of date."""
     return tuple(
         Problem(
-            what=f"the marked lines are not those of the members that {' and '.join(each.members)} needs",
+            what=f"the marked lines are not those that {' and '.join(each.members)} needs",
             where=each.path,
             hint="invoke sync",
         )

@@ -212,3 +212,94 @@ def test_a_project_that_is_not_a_workspace_has_nothing_to_sync(
 ) -> None:
     assert lamina("sync") == 3
     assert "not a workspace of uv" in capsys.readouterr().err
+
+
+@pytest.fixture
+def listed(repo: Repo) -> Repo:
+    """A function whose requirements for pip name two projects of the repository."""
+    for name in ("x", "y"):
+        repo.write(f"packages/{name}/pyproject.toml", f'[project]\nname = "{name}"\nversion = "1"\n')
+        repo.write(f"packages/{name}/{name}.py", "")
+    repo.write(
+        "functions/a/requirements.txt",
+        "-r ../base.txt\n-e ../../packages/x[more]  # editable\nboto3==1.40.0\n"
+        "z @ https://example.org/z.whl\nw @ git+https://example.org/w\n",
+    )
+    repo.write("functions/base.txt", "requests==2.32.0\n")
+    repo.write("functions/a/handler.py", HANDLER)
+    repo.image(
+        "a",
+        "FROM public.ecr.aws/lambda/python:3.13",
+        "WORKDIR /src",
+        "# lamina sync: copy functions/a/requirements.txt",
+        "# lamina sync: end",
+        "RUN cd functions/a && pip install -r requirements.txt",
+        "COPY functions/a/handler.py /var/task/",
+        'CMD ["handler.handler"]',
+    )
+    return repo
+
+
+def block(repo: Repo) -> list[str]:
+    lines = [each.strip() for each in (repo.root / "dockerfiles/a/Dockerfile").read_text().splitlines()]
+    start = next(index for index, line in enumerate(lines) if line.startswith("# lamina sync:"))
+    return lines[start + 1 : lines.index("# lamina sync: end")]
+
+
+def test_projects_that_requirements_of_pip_name_are_copied(
+    listed: Repo, lamina: Command, capsys: Capture
+) -> None:
+    assert lamina("sync", "--check") == 6
+    assert lamina("sync") == 0
+    assert block(listed) == [
+        "COPY functions/a/requirements.txt functions/a/",
+        "COPY functions/base.txt functions/",
+        "COPY packages/x/ packages/x/",
+    ]
+    assert lamina("plan", "--offline") == 0
+    assert lamina("sync", "--check") == 0
+
+    listed.edit("functions/base.txt", "requests", "y @ file:../packages/y\nrequests")
+    assert lamina("sync", "--check") == 6
+    assert lamina("sync") == 0
+    assert block(listed)[-2:] == ["COPY packages/x/ packages/x/", "COPY packages/y/ packages/y/"]
+    capsys.readouterr()
+
+
+def test_they_are_mounted_or_copied_below_another_folder(listed: Repo, lamina: Command) -> None:
+    path = "dockerfiles/a/Dockerfile"
+    listed.edit(path, "requirements.txt\n", "requirements.txt into /build\n")
+    assert lamina("sync") == 0
+    assert block(listed)[1:] == [
+        "COPY functions/base.txt /build/functions/",
+        "COPY packages/x/ /build/packages/x/",
+    ]
+
+    listed.write(
+        path,
+        "FROM public.ecr.aws/lambda/python:3.13\nRUN \\\n"
+        "    # lamina sync: mount functions/a/requirements.txt\n    # lamina sync: end\n"
+        "    cd functions/a && pip install -r requirements.txt\n",
+    )
+    assert lamina("sync") == 0
+    assert block(listed)[1:] == [
+        "--mount=type=bind,source=functions/base.txt,target=functions/base.txt \\",
+        "--mount=type=bind,source=packages/x,target=packages/x,rw \\",
+    ]
+
+
+def test_a_path_that_is_not_in_the_context_is_an_error(
+    listed: Repo, lamina: Command, capsys: Capture
+) -> None:
+    listed.edit("functions/a/requirements.txt", "packages/x", "packages/gone")
+    listed.edit(
+        "dockerfiles/a/Dockerfile",
+        "# lamina sync: end",
+        "# lamina sync: end\n# lamina sync: copy b.txt\n# lamina sync: end",
+    )
+
+    assert lamina("sync") == 2
+
+    shown = capsys.readouterr().err
+    assert "-e ../../packages/gone[more]: ../../packages/gone is not in the context" in shown
+    assert "dockerfiles/a/Dockerfile:5: b.txt cannot be read as a file of requirements" in shown

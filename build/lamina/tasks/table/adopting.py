@@ -34,8 +34,8 @@ ADOPTING: tuple[CliCommand, ...] = (
     ),
     CliCommand(
         name="sync", runs="adopting:sync",
-        help="Write the marked lines of each Dockerfile from the members of the uv workspace: what it copies "
-             "and mounts.",
+        help="Write the marked lines of each Dockerfile from the members of the uv workspace or a file of "
+             "requirements: what it copies and mounts.",
         flags=flags(
             "image",
             switch("check", f"exit {FINDINGS} when a Dockerfile is out of date, and write nothing"),
