@@ -1,8 +1,8 @@
 """`dataclasses.dataclass`, which makes frozen values in less than half of the time.
 
 A plan defines sixty classes of values. The standard decorator compiles six functions for each of them, which
-was a third of all that a plan of a small project took. Here only ``__init__`` is compiled. Not for classes
-that others of its kind inherit from.
+was a third of all that a plan of a small project took. Here only ``__init__`` is compiled, when the first
+value is made. Not for classes that others of its kind inherit from.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ else:
         plain = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots, kw_only=kw_only)
 
         def make(cls):
+            cls.__doc__ = cls.__doc__ or cls.__name__  # instead of a signature, which takes long to find out
             made = plain(cls)
             for name, method in _methods(made, slots=slots):
                 if cls.__dict__.get(name) is None:
@@ -51,7 +52,12 @@ def _methods(cls: type[DataclassInstance], *, slots: bool) -> Iterator[tuple[str
     def digest(self: object) -> int:
         return hash(values(self))
 
-    yield "__init__", _initialiser(cls, fields)
+    def first(self: object, *args: object, **named: object) -> None:
+        method = _initialiser(cls, fields)
+        type.__setattr__(cls, "__init__", method)
+        method(self, *args, **named)
+
+    yield "__init__", first
     yield "__repr__", _shown
     yield "__eq__", equal
     yield "__hash__", digest
