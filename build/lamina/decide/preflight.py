@@ -14,6 +14,7 @@ from lamina.identify.excludes import BY_DEFAULT
 from lamina.identify.ignore import IgnoreRule
 from lamina.identify.image import Image
 from lamina.identify.tree import shown
+from lamina.patterns import regex
 from lamina.refs import Reference
 
 _ALIKE = 0.8
@@ -26,7 +27,7 @@ _OFFICIAL = frozenset({
 })
 # fmt: on
 """Common base images of Docker Hub with a bare name: https://hub.docker.com/u/library"""
-_GENERATED = re.compile(
+_GENERATED = regex(
     r"(?:^|/)(?:build|dist|target|out|node_modules|\.next)(?:/|$)|\.(?:whl|zip|jar|tar\.gz|tgz)$"
 )
 """Paths that tools make and repositories leave out."""

@@ -26,24 +26,24 @@ PARAMETER = "ssm:"
 _LEAST_MINUTES, _MOST_MINUTES = 5, 2160
 _FORMS: Mapping[str, tuple[re.Pattern[str], str, str]] = {
     "project": (
-        re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{1,139}"),
+        regex(r"[A-Za-z0-9][A-Za-z0-9_-]{1,139}"),
         "a CodeBuild project name",
         "2 to 140 letters, digits, '-', '_'; the architecture is appended",
     ),
     "bucket": (
-        re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"),
+        regex(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"),
         "a bucket name",
         "3 to 63 lower-case letters, digits, '-', '.'",
     ),
-    "region": (re.compile(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]+"), "a region", "eu-west-1, us-east-1, ..."),
+    "region": (regex(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]+"), "a region", "eu-west-1, us-east-1, ..."),
     "role": (
-        re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+"),
+        regex(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+"),
         "a role ARN",
         "arn:aws:iam::123456789012:role/lamina-codebuild",
     ),
-    "compute": (re.compile("|".join(COMPUTE)), "a machine size", ", ".join(COMPUTE)),
-    "image-amd64": (re.compile(r"[\w][\w./:@-]*"), "an image", ARCHITECTURES["amd64"][1]),
-    "image-arm64": (re.compile(r"[\w][\w./:@-]*"), "an image", ARCHITECTURES["arm64"][1]),
+    "compute": (regex("|".join(COMPUTE)), "a machine size", ", ".join(COMPUTE)),
+    "image-amd64": (regex(r"[\w][\w./:@-]*"), "an image", ARCHITECTURES["amd64"][1]),
+    "image-arm64": (regex(r"[\w][\w./:@-]*"), "an image", ARCHITECTURES["arm64"][1]),
 }
 """Key -> its pattern, its description, the allowed values."""
 _HELP: Mapping[str, str] = {

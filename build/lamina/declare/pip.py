@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 
 from lamina.declare.script import ShellCommand, Word, call_of
+from lamina.patterns import regex
 from lamina.values import dataclass
 
-_PIP = re.compile(r"pip(?:3(?:\.\d+)?)?")
-_SHORT = re.compile(r"-[A-Za-z].+")
+_PIP = regex(r"pip(?:3(?:\.\d+)?)?")
+_SHORT = regex(r"-[A-Za-z].+")
 # fmt: off
 _VALUED = frozenset({
     "-r", "--requirement", "-c", "--constraint", "-t", "--target", "-i", "--index-url", "--extra-index-url",

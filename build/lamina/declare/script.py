@@ -11,17 +11,18 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator
 
 from lamina.declare.dockerfile import Dockerfile, Instruction
+from lamina.patterns import regex
 from lamina.values import dataclass
 
-_ORDINARY = re.compile(r"[\w./:=@,+%~-]+")
+_ORDINARY = regex(r"[\w./:=@,+%~-]+")
 """Characters that mean nothing to a shell inside a word."""
-_OPERATOR = re.compile(r"&&|\|\||;;|[;|&()\n]")
+_OPERATOR = regex(r"&&|\|\||;;|[;|&()\n]")
 _OPENS = frozenset({"if", "for", "while", "until", "case", "{"})
 _CLOSES = frozenset({"fi", "done", "esac", "}"})
 _LEADS = frozenset({"if", "then", "else", "elif", "do", "while", "until", "{", "!"})
 _BEFORE_CALLS = frozenset({"then", "exec", "else", "do"})
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_PYTHON = re.compile(r"python(?:3(?:\.\d+)?)?")
+_ASSIGNMENT = regex(r"[A-Za-z_]\w*=")
+_PYTHON = regex(r"python(?:3(?:\.\d+)?)?")
 _PLAIN = frozenset({"", "&&", ";", "\n"})
 _SHELLS = (("/bin/sh", "-c"), ("sh", "-c"), ("/bin/bash", "-c"), ("bash", "-c"))
 _IDLE = frozenset({"[", "test", "export", "set", "fi", "then", "else", "if", "true", ":"})

@@ -13,16 +13,17 @@ from itertools import pairwise
 from lamina.declare.pip import read_install
 from lamina.declare.script import ShellCommand
 from lamina.declare.uv_lock import Selection
+from lamina.patterns import regex
 from lamina.values import dataclass
 
-_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
-_PYTHON = re.compile(r"(?:.*/)?python(?:3(?:\.\d+)?)?")
-_REDIRECT = re.compile(r"\d?>{1,2}(?:&\d)?(.*)")
+_ASSIGNMENT = regex(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+_PYTHON = regex(r"(?:.*/)?python(?:3(?:\.\d+)?)?")
+_REDIRECT = regex(r"\d?>{1,2}(?:&\d)?(.*)")
 _LEADS = frozenset({"if", "then", "else", "elif", "do", "exec", "!"})
 _HARMLESS = frozenset(
     {"rm", "mkdir", "find", "echo", "set", "true", ":", "chmod", "test", "[", "fi", "exit", "export", "else"}
 )
-_GREP = re.compile(r"-[Ffivwx]+|/[\w.-]+(?:/[\w.-]+)*")
+_GREP = regex(r"-[Ffivwx]+|/[\w.-]+(?:/[\w.-]+)*")
 """Words of a grep that reads only the files it names."""
 _EXEC = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _OTHER_TASKS = frozenset({"venv", "cache", "python", "--version"})
@@ -48,7 +49,7 @@ _WITHOUT_PROJECT = frozenset({"--no-install-project", "--no-emit-project"})
 _WITHOUT_LOCAL = frozenset({
     "--no-install-workspace", "--no-install-local", "--no-emit-workspace", "--no-emit-local",
 })
-_TAME = re.compile(
+_TAME = regex(
     "UV_(?:COMPILE_BYTECODE|LINK_MODE|CACHE_DIR|FROZEN|LOCKED|NO_DEV|PROJECT_ENVIRONMENT|PYTHON(?:_DOWNLOADS|"
     "_PREFERENCE|_INSTALL_DIR|_BIN_DIR)?|SYSTEM_PYTHON|BREAK_SYSTEM_PACKAGES|NO_CACHE|NO_PROGRESS|OFFLINE|"
     "HTTP_TIMEOUT|HTTP_RETRIES|CONCURRENT_\\w+|INDEX\\w*|DEFAULT_INDEX|EXTRA_INDEX_URL|FIND_LINKS|NATIVE_TLS|VERSION|"

@@ -12,25 +12,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
+from lamina.patterns import regex
 from lamina.values import dataclass
 
 Groups = Literal["none", "all but dev", "all", "all, and of the root"]
 """Dependency groups of the installed members. A group that is asked for by name may be one of the root."""
 _ORDER: tuple[Groups, ...] = ("none", "all but dev", "all", "all, and of the root")
-_PACKAGE = re.compile(r"^\[\[package\]\]\n", re.MULTILINE)
-_SECTION = re.compile(r"^(?=\[package\.)", re.MULTILINE)
-_NAME = re.compile(r'name = "([^"\\]+)"\n')
-_LOCAL = re.compile(r'^source = \{ (?:editable|virtual|directory) = "([^"\\]+)" \}\n', re.MULTILINE)
-_ARTIFACTS = re.compile(r"^(?:sdist = \{ .* \}|    \{ (?:url|path|filename) = .* \},)\n", re.MULTILINE)
+_PACKAGE = regex(r"^\[\[package\]\]\n", re.MULTILINE)
+_SECTION = regex(r"^(?=\[package\.)", re.MULTILINE)
+_NAME = regex(r'name = "([^"\\]+)"\n')
+_LOCAL = regex(r'^source = \{ (?:editable|virtual|directory) = "([^"\\]+)" \}\n', re.MULTILINE)
+_ARTIFACTS = regex(r"^(?:sdist = \{ .* \}|    \{ (?:url|path|filename) = .* \},)\n", re.MULTILINE)
 """The long lines: archives with their hashes. No edge is in them."""
-_FILE = re.compile(r'(?:url|path|filename) = "(?:[^"]*/)?([^"/#]+)')
-_SIZE = re.compile(_FILE.pattern + r".*\bsize = (\d+)")
-_MEMBERS = re.compile(r'^members = \[\n(?:    "[^"\\]+",\n)*\]\n', re.MULTILINE)
+_FILE = regex(r'(?:url|path|filename) = "(?:[^"]*/)?([^"/#]+)')
+_SIZE = regex(_FILE.pattern + r".*\bsize = (\d+)")
+_MEMBERS = regex(r'^members = \[\n(?:    "[^"\\]+",\n)*\]\n', re.MULTILINE)
 _TOP = 2_000
 """Characters at the beginning of a package, which have its version and source."""
-_KEY = re.compile(r'^(?:"([^"\\]+)"|([\w-]+)) = \[(?:\n(?:    .*\n)*\]|.*\])\n', re.MULTILINE)
-_VERSION = re.compile(r'^version = "(.*)"\n', re.MULTILINE)
-_DIRECT = re.compile(r'^source = \{ (?:git|url|path) = "([^"\\]+)"', re.MULTILINE)
+_KEY = regex(r'^(?:"([^"\\]+)"|([\w-]+)) = \[(?:\n(?:    .*\n)*\]|.*\])\n', re.MULTILINE)
+_VERSION = regex(r'^version = "(.*)"\n', re.MULTILINE)
+_DIRECT = regex(r'^source = \{ (?:git|url|path) = "([^"\\]+)"', re.MULTILINE)
 _HEADER = {
     *("version", "revision", "requires-python", "resolution-markers", "supported-markers"),
     *("required-markers", "options", "manifest"),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 
 from lamina.identify.image import Image
 from lamina.identify.steps import steps_digest
+from lamina.patterns import regex
 from lamina.refs import Reference
 from lamina.values import dataclass
 
-_UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
+_UNFIT = regex(r"[^A-Za-z0-9_.-]+")
 _MOST_BRANCH = 80
 _MOST_READS = 400
 _CI_BRANCHES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME", "CODEBUILD_WEBHOOK_HEAD_REF")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from lamina.declare.dockerfile import Instruction
@@ -20,13 +19,14 @@ from lamina.identify.goregexp import PatternError
 from lamina.identify.image import Image
 from lamina.identify.last_settings import last_settings
 from lamina.identify.wildcard import compile_wildcard, fixed_part, is_wildcard
+from lamina.patterns import regex
 from lamina.values import dataclass
 
 MAKES_LAYERS = frozenset({"ADD", "COPY", "RUN", "WORKDIR"})
 KEY_PREFIX = "append-"
 _KEY_DIGITS = 12
 _LINK = frozenset({"--link", "--link=true"})
-_OWNER = re.compile(r"--chown=(\d+)(?::(\d+))?")
+_OWNER = regex(r"--chown=(\d+)(?::(\d+))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,15 +13,16 @@ from lamina.declare.dockerfile import Dockerfile, Instruction
 from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
 from lamina.declare.pip import Install, read_install, read_uv_install
 from lamina.declare.script import ShellCommand, read_script
+from lamina.patterns import regex
 from lamina.values import dataclass
 
 _LEADS = frozenset(
     {"if", "then", "else", "elif", "do", "while", "until", "{", "!", "exec", "sudo", "time", "nice", "&&"}
 )
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_REDIRECT = re.compile(r"(?:\d|&)?>{1,2}\|?(.*)", re.DOTALL)
-_GLUED = re.compile(r"[^<>\"'=$`(]+>{1,2}([^&=].*)", re.DOTALL)
-_PLAIN_HEREDOC = re.compile(r"(?:\d*<<-?[\"']?\w+[\"']?\s*)+")
+_ASSIGNMENT = regex(r"[A-Za-z_]\w*=")
+_REDIRECT = regex(r"(?:\d|&)?>{1,2}\|?(.*)", re.DOTALL)
+_GLUED = regex(r"[^<>\"'=$`(]+>{1,2}([^&=].*)", re.DOTALL)
+_PLAIN_HEREDOC = regex(r"(?:\d*<<-?[\"']?\w+[\"']?\s*)+")
 _CODE = (".py", ".pth", ".so", ".pyc", ".zip", ".whl")
 # fmt: off
 _HARMLESS = frozenset({
@@ -53,9 +54,9 @@ _QUIET_PIP = frozenset(
     {"uninstall", "cache", "config", "list", "freeze", "show", "check", "wheel", "download"}
 )
 _QUIET_MODULES = frozenset({"compileall", "venv", "ensurepip", "site", "pip"})
-_WRITES = re.compile(r"write|subprocess|shutil|\bos\b")
-_PYTHON = re.compile(r"python(?:3(?:\.\d+)?)?")
-_PIP = re.compile(r"pip(?:3(?:\.\d+)?)?")
+_WRITES = regex(r"write|subprocess|shutil|\bos\b")
+_PYTHON = regex(r"python(?:3(?:\.\d+)?)?")
+_PIP = regex(r"pip(?:3(?:\.\d+)?)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

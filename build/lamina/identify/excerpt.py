@@ -27,14 +27,15 @@ from lamina.identify.copy_sources import rooted
 from lamina.identify.fingerprint import masked
 from lamina.identify.goregexp import PatternError
 from lamina.identify.wildcard import compile_wildcard, is_wildcard
+from lamina.patterns import regex
 from lamina.values import dataclass
 
 NOT_USED = " (not used by this image)"
 """The end of a locked requirement that no step of the image takes."""
 _PYPROJECT = "pyproject.toml"
-_HEREDOC = re.compile(r"<<-?[\"']?\w+[\"']?")
-_HEADER = re.compile(r"^(?=\[)", re.MULTILINE)
-_TABLE = re.compile(r"\[{1,2}\s*(tool\s*\.\s*[^\].\s]+)[^\]]*\]{1,2}")
+_HEREDOC = regex(r"<<-?[\"']?\w+[\"']?")
+_HEADER = regex(r"^(?=\[)", re.MULTILINE)
+_TABLE = regex(r"\[{1,2}\s*(tool\s*\.\s*[^\].\s]+)[^\]]*\]{1,2}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence, Set
 from functools import cached_property
 
 from lamina.identify.layout import SITE, TASK_ROOT, Layout
+from lamina.patterns import regex
 
 _ROOTS = (TASK_ROOT, "/opt/python", "/var/runtime")
-_PACKAGES = re.compile(r"(.*/(?:site|dist)-packages)/")
+_PACKAGES = regex(r"(.*/(?:site|dist)-packages)/")
 _BINARY = (".so", ".pyd", ".pyc")
 RUNTIME = frozenset(
     {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import TypedDict
 
+from lamina.patterns import regex
+
 _PAIRED = frozenset({"ENV", "LABEL"})
-_BLANKS = re.compile(r"\s+")
+_BLANKS = regex(r"\s+")
 _CONTEXT_LINES = 1
 
 

@@ -7,12 +7,13 @@ Only literal ones count: CMD in JSON form, ENV and LABEL without variables and e
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-_NAME = re.compile(r"[A-Za-z0-9_./-]+")
-_VALUE = re.compile(r"""(?P<quote>["']?)(?P<text>[^"'\\$]*)(?P=quote)""")
+from lamina.patterns import regex
+
+_NAME = regex(r"[A-Za-z0-9_./-]+")
+_VALUE = regex(r"""(?P<quote>["']?)(?P<text>[^"'\\$]*)(?P=quote)""")
 _JSON = '{"json": true}'
 _RESERVED = "dev.lamina."
 

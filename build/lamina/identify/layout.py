@@ -20,26 +20,27 @@ from lamina.identify.commands import Installing, effects
 from lamina.identify.copied import CopyFiles, copied
 from lamina.identify.fingerprint import distribution
 from lamina.identify.wheel import PYPROJECT, Dropped, Wheel, read_wheel
+from lamina.patterns import regex
 from lamina.values import dataclass
 
 TASK_ROOT = "/var/task"
 SITE = "/site-packages"
 """A virtual folder for installed local packages, since the real one differs between images."""
 _AMBIENT: Mapping[str, str | None] = {"LAMBDA_TASK_ROOT": TASK_ROOT, "LAMBDA_RUNTIME_DIR": "/var/runtime"}
-_ARCHIVE = re.compile(r"\.(?:tar|tgz|tbz2?|txz|zip|whl|tar\.\w+)$|://|^git@")
+_ARCHIVE = regex(r"\.(?:tar|tgz|tbz2?|txz|zip|whl|tar\.\w+)$|://|^git@")
 _CODE = (TASK_ROOT, "/opt/python", "/var/runtime")
 """Where Lambda functions and layers have their code."""
-_KNOWN = re.compile(
+_KNOWN = regex(
     r"public\.ecr\.aws/lambda/[\w-]+|(?:docker\.io/)?amazon/aws-lambda-\w+"
     r"|(?:public\.ecr\.aws/docker/library/|(?:docker\.io/)?(?:library/)?)"
     r"(?:python|debian|ubuntu|alpine|amazonlinux|fedora|busybox|rockylinux|almalinux)"
     r"|public\.ecr\.aws/amazonlinux/amazonlinux|ghcr\.io/astral-sh/uv"
 )
 """External images that are known to contain no code of the user."""
-_RUNTIME = re.compile(r"(?:^|/)lambda/python$|(?:^|/)aws-lambda-python$")
-_LISTS = re.compile(r"\b(?:uv|poetry|pdm|pipenv)\s+(?:export|requirements)\b|\btomllib\b")
+_RUNTIME = regex(r"(?:^|/)lambda/python$|(?:^|/)aws-lambda-python$")
+_LISTS = regex(r"\b(?:uv|poetry|pdm|pipenv)\s+(?:export|requirements)\b|\btomllib\b")
 """Steps that write a requirements file."""
-_LOCAL_LINE = re.compile(r"(?:-e|--editable|-r|--requirement|-c|--constraint)\b|\.{0,2}/|file:|.*@\s*file:")
+_LOCAL_LINE = regex(r"(?:-e|--editable|-r|--requirement|-c|--constraint)\b|\.{0,2}/|file:|.*@\s*file:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

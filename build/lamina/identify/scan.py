@@ -6,10 +6,11 @@ Sources in which a search could miss an import are refused: those need the parse
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from typing import NamedTuple
+
+from lamina.patterns import regex
 
 
 class Mention(NamedTuple):
@@ -37,13 +38,13 @@ class UnusualError(Exception):
     """The source writes imports in a way that a search does not recognise."""
 
 
-_WORD = re.compile(rb"import(?![\w\x80-\xff])")
-_FROM = re.compile(rb"from(?![\w\x80-\xff])([\w. \t\f]*)\Z")
-_INSIDE = re.compile(rb"[ \t\f]*\(((?:[^()#]|#[^\n]*\n)*+)\)")
-_IN_LINE = re.compile(rb"(?:[^\n;#\\]|\\\n)*")
-_COMMENT = re.compile(rb"#[^\n]*|\\\n")
-_ALIAS = re.compile(rb"([\w.\s]+?)(?:\s+as\s+\w+)?")
-_CODING = re.compile(rb"coding[:=]\s*([-\w.]+)")
+_WORD = regex(rb"import(?![\w\x80-\xff])")
+_FROM = regex(rb"from(?![\w\x80-\xff])([\w. \t\f]*)\Z")
+_INSIDE = regex(rb"[ \t\f]*\(((?:[^()#]|#[^\n]*\n)*+)\)")
+_IN_LINE = regex(rb"(?:[^\n;#\\]|\\\n)*")
+_COMMENT = regex(rb"#[^\n]*|\\\n")
+_ALIAS = regex(rb"([\w.\s]+?)(?:\s+as\s+\w+)?")
+_CODING = regex(rb"coding[:=]\s*([-\w.]+)")
 _PLAIN = frozenset({b"utf-8", b"utf8", b"ascii", b"us-ascii", b"latin-1", b"iso-8859-1"})
 _FILES = (b"__file__", b"importlib", b"pkgutil", b"pkg_resources")
 _NESTED = (rb'f"[^"\n{]*\{[^"\n}]*["\\]', rb"f'[^'\n{]*\{[^'\n}]*['\\]")
@@ -57,7 +58,7 @@ _IMPORTS = (
     rb"|mailcap|nntplib|pipes|sndhdr|spwd|sunau|telnetlib|uu|xdrlib|lib2to3|zoneinfo|graphlib|tomllib)\b"
 )
 _NOTABLE = tuple(
-    re.compile(pattern)
+    regex(pattern)
     for pattern in (
         _OPENS,
         _IMPORTS,

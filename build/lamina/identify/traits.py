@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from lamina.identify.opened import Opened, PathReader
+from lamina.patterns import regex
 
 TraitKind = Literal["unparsable", "syntax", "reads", "reads-beside", "writes", "semaphores"]
 
@@ -34,12 +35,12 @@ class Trait(NamedTuple):
     sure: bool
 
 
-_NEWER = re.compile(
+_NEWER = regex(
     r"^[ \t]*(?:match\b.*:|except\s*\*|type\s+\w+)|\b(?:def|class)\s+\w+\s*\[|\bwith\s*\(", re.MULTILINE
 )
-_NESTED = re.compile(r"""f"[^"\n{]*\{[^"\n}]*["\\]|f'[^'\n{]*\{[^'\n}]*['\\]""")
-_FILES = re.compile(r"\bopen\s*\(|read_text|read_bytes|FileSystemLoader|mkdir|makedirs|write_|FileHandler")
-_SHARED = re.compile(r"multiprocessing|ProcessPoolExecutor")
+_NESTED = regex(r"""f"[^"\n{]*\{[^"\n}]*["\\]|f'[^'\n{]*\{[^'\n}]*['\\]""")
+_FILES = regex(r"\bopen\s*\(|read_text|read_bytes|FileSystemLoader|mkdir|makedirs|write_|FileHandler")
+_SHARED = regex(r"multiprocessing|ProcessPoolExecutor")
 _NEEDS_SHM = frozenset(
     {
         *("Pool", "Queue", "JoinableQueue", "Lock", "RLock", "Semaphore", "BoundedSemaphore", "Event"),

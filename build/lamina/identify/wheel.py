@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 
 from lamina.identify.goregexp import PatternError
 from lamina.identify.ignore import Ignore
+from lamina.patterns import regex
 from lamina.values import dataclass
 
 PYPROJECT = "pyproject.toml"
@@ -22,7 +23,7 @@ _ASIDE = frozenset(
     {"tests", "test", "docs", "doc", "examples", "scripts", "build", "dist", ".venv", "node_modules"}
 )
 _OWN_SETUP = ("package_data", "data_files", "cmdclass", "package_dir", "py_modules")
-_BY_GIT = re.compile(r"setuptools[-_.](scm|git)", re.IGNORECASE)
+_BY_GIT = regex(r"setuptools[-_.](scm|git)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from lamina.patterns import regex
 from lamina.values import dataclass
 
 System = Literal["al2", "al2023", "debian", "ubuntu", "alpine"]
@@ -31,23 +32,21 @@ GLIBC: dict[str, Version] = {
 """System or release -> version of glibc, as in its package index."""
 _NEWEST_DEBIAN = "trixie"
 """The release of tags such as ``python:3.13-slim``, which name none."""
-_RUNTIME = re.compile(
-    r"(?:^|/)(?:lambda/|aws-lambda-)(?P<language>python|nodejs|java|dotnet|ruby|go|provided)$"
-)
-_OFFICIAL = re.compile(
+_RUNTIME = regex(r"(?:^|/)(?:lambda/|aws-lambda-)(?P<language>python|nodejs|java|dotnet|ruby|go|provided)$")
+_OFFICIAL = regex(
     r"(?:public\.ecr\.aws/docker/library/|(?:docker\.io/)?(?:library/)?)(?P<name>python|debian|ubuntu|alpine)"
     r"|public\.ecr\.aws/(?:debian|ubuntu|alpine)/(?P<other>debian|ubuntu|alpine)"
 )
-_AMAZON = re.compile(
+_AMAZON = regex(
     r"(?:public\.ecr\.aws/amazonlinux/|(?:public\.ecr\.aws/docker/library/|(?:docker\.io/)?(?:library/)?))amazonlinux"
 )
-_BUILDERS = re.compile(
+_BUILDERS = regex(
     r"(?:^|/)(?:(?:lambci/lambda|mlupin/docker-lambda):(?:build-)?|sam/build-|aws-sam-cli-build-image-)"
     r"python(\d)\.(\d+)"
 )
 """Images like Lambda's runtimes, in which packages are built: they have compilers and git."""
-_UV = re.compile(r"ghcr\.io/astral-sh/uv")
-_SUITE = re.compile("|".join(name for name in GLIBC if name.isalpha()))
+_UV = regex(r"ghcr\.io/astral-sh/uv")
+_SUITE = regex("|".join(name for name in GLIBC if name.isalpha()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from lamina.patterns import regex
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.view import CLIENT, ImageView
 
@@ -41,12 +42,12 @@ _SERVERS = frozenset(
 )
 _PLACEHOLDERS = frozenset({"echo", "true", "sleep", "tail", "bash", "sh"})
 """Programs in a CMD that nobody expects to be a function: the image may have another use."""
-_PYTHON = re.compile(r"(?:.*/)?python(?:3(?:\.\d+)?)?")
-_WORKS_ALONE = re.compile(r"AWS_LAMBDA_RUNTIME_API|awslambdaric|lambda_runtime|runtime/invocation")
-_HANDLER = re.compile(r"[\w./-]+\.\w+")
+_PYTHON = regex(r"(?:.*/)?python(?:3(?:\.\d+)?)?")
+_WORKS_ALONE = regex(r"AWS_LAMBDA_RUNTIME_API|awslambdaric|lambda_runtime|runtime/invocation")
+_HANDLER = regex(r"[\w./-]+\.\w+")
 _OVERRIDE = "the functions set their own command (ImageConfig.Command)"
-_BRINGS_CLIENT = re.compile(r"awslambdaric|lambda-runtime-interface-client|aws-lambda-ric")
-_INSTALLS = re.compile(
+_BRINGS_CLIENT = regex(r"awslambdaric|lambda-runtime-interface-client|aws-lambda-ric")
+_INSTALLS = regex(
     r"\b(?:uv\s+sync|poetry\s+(?:install|sync)|pipenv\s+(?:install|sync)|pdm\s+(?:install|sync)|pixi|conda|mamba)\b"
 )
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterator
 
+from lamina.patterns import regex
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.view import ImageView, Start
 
@@ -26,7 +26,7 @@ SCRIPT = Rule(
 RULES = (SCRIPT,)
 _SHELLS = frozenset({"sh", "bash", "ash", "dash"})
 _ELF = b"\x7fELF"
-_FIXES_ENDS = re.compile(r"dos2unix|\\r|\btr\b.*-d")
+_FIXES_ENDS = regex(r"dos2unix|\\r|\btr\b.*-d")
 
 
 def script_faults(view: ImageView) -> Iterator[Fault]:

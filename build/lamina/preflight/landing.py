@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from lamina.patterns import regex
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.places import LOOKS_ASIDE
 from lamina.preflight.view import ImageView, RunView, line_of
@@ -28,7 +29,7 @@ RULES = (UNSEEN, SECOND)
 _ELSEWHERE = ("-t", "--target", "--prefix", "--root", "--user")
 _RUNTIME_FIRST = ((3, 8), (3, 9), (3, 10))
 # https://docs.aws.amazon.com/lambda/latest/dg/python-image.html#python-image-searchpath
-_PINS = re.compile(
+_PINS = regex(
     rb"^(boto3|botocore|s3transfer|jmespath|urllib3)[ \t]*(?:\[[^\]]*\])?[ \t]*(==|>=|~=)[ \t]*([\w.]+)",
     re.M | re.I,
 )

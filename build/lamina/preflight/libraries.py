@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from lamina.declare.machine import family
 from lamina.declare.pip import Install
 from lamina.errors import Certainty
+from lamina.patterns import regex
 from lamina.preflight.bases import Base
 from lamina.preflight.compiled import COMPILED
 from lamina.preflight.fault import Fault, Rule
@@ -38,7 +39,7 @@ _NEW_WHEELS = frozenset(
 )
 """Distributions whose wheels for `manylinux_2_28` are chosen where the system allows them."""
 _OLD_GLIBC = (2, 28)
-_SOURCE_BUILD = re.compile(r"--no-binary|--no-build-isolation|setup\.py\s+(?:build|install)|--compile-source")
+_SOURCE_BUILD = regex(r"--no-binary|--no-build-isolation|setup\.py\s+(?:build|install)|--compile-source")
 _PROJECT_TOOLS = frozenset(
     {"uv sync", "poetry install", "pipenv install", "pipenv sync", "pdm install", "pdm sync"}
 )

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from lamina.patterns import regex
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.view import ImageView, RunView, is_sure, line_of, words_of
 from lamina.preflight.workspace import locked_names
@@ -51,15 +52,15 @@ _OWN = frozenset(
     {"boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3", "awslambdaric"}
 )
 """Modules that the runtime has as well, wherever the environment is."""
-LOOKS_ASIDE = re.compile(rb"sys\.path|site\.addsitedir|\.venv")
-_EXPORTS = re.compile(r"\b(?:(?:uv|poetry|pdm) export|pipenv (?:requirements|lock))\b")
+LOOKS_ASIDE = regex(rb"sys\.path|site\.addsitedir|\.venv")
+_EXPORTS = regex(r"\b(?:(?:uv|poetry|pdm) export|pipenv (?:requirements|lock))\b")
 _TMP = "/tmp/"  # noqa: S108 - a path on Lambda
 _DOWNLOADS = {
-    "HF_HOME": re.compile(
+    "HF_HOME": regex(
         r"from_pretrained|snapshot_download|huggingface-cli\s+download|\bhf\s+download|SentenceTransformer\("
     ),
-    "NLTK_DATA": re.compile(r"nltk\.downloader|nltk\.download\("),
-    "PLAYWRIGHT_BROWSERS_PATH": re.compile(r"\bplaywright\s+install\b"),
+    "NLTK_DATA": regex(r"nltk\.downloader|nltk\.download\("),
+    "PLAYWRIGHT_BROWSERS_PATH": regex(r"\bplaywright\s+install\b"),
 }
 """Variable of a library -> steps that download into its folder in the home, unless the variable is set."""
 _ALSO_SET = {

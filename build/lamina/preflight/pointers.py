@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lamina.identify.readings import Readings
 from lamina.identify.wildcard import is_wildcard
+from lamina.patterns import regex
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.view import ImageView
 
@@ -26,11 +27,11 @@ POINTER = Rule(
     advice="git lfs pull, git submodule update --init, or run the step that makes the files",
 )
 RULES = (POINTER,)
-_LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v\d+\n(?:.*\n)*?size (\d+)")
+_LFS = regex(rb"version https://git-lfs\.github\.com/spec/v\d+\n(?:.*\n)*?size (\d+)")
 _SIZES = range(100, 400)
 """Bytes of a pointer file."""
 _NEVER_LFS = (".py", ".pyi", ".toml", ".cfg", ".ini", ".sh", ".md", ".yml", ".yaml", ".typed", ".lock")
-_SUBMODULE = re.compile(r"^\s*path\s*=\s*(\S+)", re.MULTILINE)
+_SUBMODULE = regex(r"^\s*path\s*=\s*(\S+)", re.MULTILINE)
 
 
 def pointer_faults(view: ImageView) -> Iterator[Fault]:

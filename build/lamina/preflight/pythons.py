@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator
 
 from lamina.declare.script import ShellCommand
+from lamina.patterns import regex
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.view import ImageView, RunView, is_sure, line_of, words_of
 
@@ -26,7 +27,7 @@ VERSION = Rule(
     in_builds=True,
 )
 RULES = (VERSION,)
-_CLAUSE = re.compile(r"(\^|~=|~|===?|!=|<=?|>=?)?\s*v?(\d{1,3})(?:\.(\d{1,3}|\*))?((?:\.[\d*]+)*)")
+_CLAUSE = regex(r"(\^|~=|~|===?|!=|<=?|>=?)?\s*v?(\d{1,3})(?:\.(\d{1,3}|\*))?((?:\.[\d*]+)*)")
 _POETRY = frozenset({"poetry install", "poetry sync"})
 Version = tuple[int, int]
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from lamina.identify.fingerprint import distribution
+from lamina.patterns import regex
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.view import ImageView, RunView
 from lamina.values import dataclass
@@ -32,19 +33,19 @@ MOVING = Rule(
     why="its content changes without any file of the project changing, and then the image is not built again",
 )
 RULES = (LOST, MOVING)
-_INCLUDE = re.compile(r"(-r|--requirement|-c|--constraint)(?:\s+|=|(?<=-[rc]))(\S+)")
-_EDITABLE = re.compile(r"(-e|--editable)(?:\s+|=)(\S+)")
-_REPOSITORY = re.compile(r"(?:git|hg|svn|bzr)\+\w+://[^\s;#]+")
-_ARCHIVE = re.compile(r"https?://[^\s;]+\.(?:whl|zip|tar\.gz|tgz)(?:#\S*)?")
-_COMMIT = re.compile(r"[0-9a-f]{7,40}")
-_VERSION = re.compile(r"v?\d+(?:[._-]?\w+)*|[\w.-]*\d+\.\d+[\w.-]*")
+_INCLUDE = regex(r"(-r|--requirement|-c|--constraint)(?:\s+|=|(?<=-[rc]))(\S+)")
+_EDITABLE = regex(r"(-e|--editable)(?:\s+|=)(\S+)")
+_REPOSITORY = regex(r"(?:git|hg|svn|bzr)\+\w+://[^\s;#]+")
+_ARCHIVE = regex(r"https?://[^\s;]+\.(?:whl|zip|tar\.gz|tgz)(?:#\S*)?")
+_COMMIT = regex(r"[0-9a-f]{7,40}")
+_VERSION = regex(r"v?\d+(?:[._-]?\w+)*|[\w.-]*\d+\.\d+[\w.-]*")
 _BRANCHES = frozenset(
     {"main", "master", "develop", "dev", "trunk", "latest", "head", "staging", "release", "next"}
 )
-_NOTABLE = re.compile(
+_NOTABLE = regex(
     r"^[ \t]*(?:-[rce]|--(?:requirement|constraint|editable)|[./]|file:|[^#\n]*://|[^#\n]*@ *file:).*", re.M
 )
-_REQUIREMENT = re.compile(rb"^[A-Za-z0-9][\w.-]*", re.M)
+_REQUIREMENT = regex(rb"^[A-Za-z0-9][\w.-]*", re.M)
 _MOST_FILES = 50
 _NOT_FILES = ("http://", "https://", "git+", "file:///", "$")
 

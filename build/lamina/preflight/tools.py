@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from lamina.declare.script import ShellCommand
+from lamina.patterns import regex
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.requirements import installed_lines
 from lamina.preflight.view import ImageView, RunView, is_sure, line_of, words_of
@@ -63,14 +64,12 @@ _PRESENT: Mapping[str, frozenset[str]] = {
     "alpine": frozenset({"apk"}),
 }
 _ALL_MANAGERS = frozenset({"yum", "dnf", "microdnf", "apt-get", "apt", "apk"})
-_FULL_2023 = re.compile(r"amazonlinux|sam/build|sam-cli-build")
+_FULL_2023 = regex(r"amazonlinux|sam/build|sam-cli-build")
 """Images of Amazon Linux 2023 proper have both dnf and yum; only Lambda's minimal ones do not."""
-_GIT = re.compile(r"\bgit\+(\w+)://")
-_LOCKED_GIT = re.compile(rb'\nsource = \{ git = "(\w+)://')
-_OTHER_KEY = re.compile(
-    r"id_(?:rsa|ed25519|ecdsa)|GIT_SSH|insteadOf|SSH_PRIVATE|core\.sshCommand|type=secret"
-)
-_KNOWS_HOST = re.compile(r"known_hosts|ssh-keyscan|StrictHostKeyChecking")
+_GIT = regex(r"\bgit\+(\w+)://")
+_LOCKED_GIT = regex(rb'\nsource = \{ git = "(\w+)://')
+_OTHER_KEY = regex(r"id_(?:rsa|ed25519|ecdsa)|GIT_SSH|insteadOf|SSH_PRIVATE|core\.sshCommand|type=secret")
+_KNOWS_HOST = regex(r"known_hosts|ssh-keyscan|StrictHostKeyChecking")
 _SYSTEM = "install into the system: ENV UV_PROJECT_ENVIRONMENT=/var/lang, or /usr/local"
 # uv and pip refuse each of these, which are options of their sibling commands.
 WRONG_OPTIONS: Mapping[tuple[str, ...], Mapping[str, str]] = {

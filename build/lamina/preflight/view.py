@@ -19,16 +19,17 @@ from lamina.identify.layout import Layout, StageLayouts
 from lamina.identify.reach import ReachedModule
 from lamina.identify.readings import Readings
 from lamina.identify.runnable import Runnable
+from lamina.patterns import regex
 from lamina.preflight.bases import Base, read_base
 from lamina.preflight.fault import Fault, Rule
 from lamina.values import dataclass
 
 _LEADS = frozenset({"then", "else", "do", "exec", "sudo", "time", "!", "{"})
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_ASSIGNMENT = regex(r"[A-Za-z_]\w*=")
 _AMBIENT: Mapping[str, str | None] = {"LAMBDA_TASK_ROOT": "/var/task", "LAMBDA_RUNTIME_DIR": "/var/runtime"}
-_BUNDLE = re.compile(r"[\s=]/assets?(?:/|\s|$)")
+_BUNDLE = regex(r"[\s=]/assets?(?:/|\s|$)")
 """The folder of images that only make a zip file: CDK's ``Code.fromDockerBuild`` copies it out of them."""
-CLIENT = re.compile(r"awslambdaric|aws-lambda-ric|lambda-entrypoint|/var/runtime/|aws-lambda-rie|bootstrap")
+CLIENT = regex(r"awslambdaric|aws-lambda-ric|lambda-entrypoint|/var/runtime/|aws-lambda-rie|bootstrap")
 """Texts of programs that speak Lambda's runtime API."""
 
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 from lamina.declare.lockfile import UV_LOCK
 from lamina.declare.machine import family
 from lamina.declare.uv_lock import Selection, UnusualLockError, UvLock, read_uv_lock
+from lamina.patterns import regex
 from lamina.preflight.bases import Base
 from lamina.preflight.compiled import COMPILED
 from lamina.preflight.fault import Fault, Rule
@@ -34,10 +35,10 @@ LACKING = Rule(
 )
 RULES = (LACKING,)
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
-_PLATFORM = re.compile(r"(?:(manylinux\d+)|manylinux_(\d+)_(\d+)|(musllinux)_\d+_\d+|linux)_(\w+)")
+_PLATFORM = regex(r"(?:(manylinux\d+)|manylinux_(\d+)_(\d+)|(musllinux)_\d+_\d+|linux)_(\w+)")
 MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
-_COMPILERS = re.compile(r"\b(?:gcc|build-essential|build-base|clang|Development Tools|rustc?|cargo)\b")
-_OTHER_CHOICE = re.compile(r"--python-platform|UV_PYTHON|--no-binary|UV_NO_BINARY|--python[= ]")
+_COMPILERS = regex(r"\b(?:gcc|build-essential|build-base|clang|Development Tools|rustc?|cargo)\b")
+_OTHER_CHOICE = regex(r"--python-platform|UV_PYTHON|--no-binary|UV_NO_BINARY|--python[= ]")
 Version = tuple[int, int]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from lamina.json_data import JsonTable, as_list, as_table, as_texts
+from lamina.patterns import regex
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.view import ImageView, RunView, is_sure, line_of, words_of
 from lamina.reachable import reachable
@@ -27,11 +28,9 @@ MEMBER = Rule(
     in_builds=True,
 )
 RULES = (MEMBER,)
-_HAS_LOCAL = re.compile(rb'^source = \{ (?:editable|virtual|directory) = "(?!\.")', re.MULTILINE)
-_NAME = re.compile(rb'^name = "([\w.-]+)"\r?$', re.MULTILINE)
-_EDITABLE = re.compile(
-    r'^name = "([^"]+)"\r?\n(?:version = .*\n)?source = \{ editable = "([^"]+)"', re.MULTILINE
-)
+_HAS_LOCAL = regex(rb'^source = \{ (?:editable|virtual|directory) = "(?!\.")', re.MULTILINE)
+_NAME = regex(rb'^name = "([\w.-]+)"\r?$', re.MULTILINE)
+_EDITABLE = regex(r'^name = "([^"]+)"\r?\n(?:version = .*\n)?source = \{ editable = "([^"]+)"', re.MULTILINE)
 _LOCAL = ("editable", "virtual", "directory")
 _WITHOUT_LOCAL = frozenset({"--no-install-workspace", "--no-install-local"})
 _OTHER_ROOT = frozenset({"--project", "--directory", "--script"})

@@ -11,12 +11,13 @@ from typing import Literal, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from lamina.masks import HIDDEN
+from lamina.patterns import regex
 from lamina.registries.credentials import Credential
 from lamina.registries.http import HttpResponse, Request
 from lamina.values import dataclass
 
-_PARAMETER = re.compile(r'([a-zA-Z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
-_SCHEME = re.compile(r"\s*(basic|bearer)\b", re.IGNORECASE)
+_PARAMETER = regex(r'([a-zA-Z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+_SCHEME = regex(r"\s*(basic|bearer)\b", re.IGNORECASE)
 _TOKEN_SECONDS = 60.0  # a token's lifetime when its service does not report one (token specification)
 _CLIENT = "lamina"
 

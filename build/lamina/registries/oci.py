@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -16,6 +15,7 @@ from urllib.parse import urlencode, urljoin
 
 from lamina.errors import RegistryError
 from lamina.parallel import gather
+from lamina.patterns import regex
 from lamina.refs import Reference
 from lamina.registries import refusals
 from lamina.registries.base import ACCEPTED, Descriptor, Manifest, sha256, sha256_of
@@ -30,7 +30,7 @@ _SPOOL_BYTES = 8 << 20
 _PAGE = 1000
 _OF_CONTENT = frozenset({"MANIFEST_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
 """Error codes of a 404 that say that content is missing, and not the repository."""
-_NEXT = re.compile(r'<([^>]+)>;\s*rel="?next"?')
+_NEXT = regex(r'<([^>]+)>;\s*rel="?next"?')
 
 
 class OciRegistry:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from lamina.patterns import regex
 from lamina.values import dataclass
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _GAP = 2
 _NARROWEST = 12
-_PLAIN = re.compile(r"[ -~\n]*")
+_PLAIN = regex(r"[ -~\n]*")
 
 
 @dataclass(frozen=True, slots=True)
