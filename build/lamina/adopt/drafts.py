@@ -43,6 +43,8 @@ class ImageDraft:
     """Base image -> the build argument that names it."""
     role: str | None
     """What it is for, if that is certainly no Lambda function."""
+    lacks_sources: bool
+    """Whether its context has not all that it copies."""
     on_lambda: bool
     """Whether it is declared for a function, or made for Lambda by its base or its content."""
 
@@ -132,9 +134,12 @@ def _draft(
         notes += error.problems
         recipe = None
     used = tuple(_used(recipe)) if recipe else ()
+    copied = recipe or _sources_of(parsed, target, args)
+    context = _context(root, path, copied, declared, notes)
     return ImageDraft(
         dockerfile=path,
-        context=_context(root, path, recipe or _sources_of(parsed, target, args), declared, notes),
+        context=context,
+        lacks_sources=copied is not None and not fits(root, context, copied),
         declared=declared,
         used=used,
         variables=_variables(parsed, recipe) if recipe else {},

@@ -109,6 +109,8 @@ def _functions_only(
     for draft in drafts:
         program = zipped.get(draft.dockerfile)
         role = f"{program} takes its files for a zip file" if program else draft.role
+        if role is None and draft.lacks_sources and not draft.on_lambda:
+            role = "nothing says that it is for Lambda, and files that it copies are missing"
         if role is None or draft.deployed or draft.dockerfile in bases:
             kept.append(draft)
             continue

@@ -32,6 +32,7 @@ from lamina.size.packages import size_layers
 from lamina.size.size import read_layers, reference_of, stored_sizes
 
 _FLAG = "--from"
+_NO_REGISTRY = "no registry is asked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class ImageDiff:
         changes: of its build inputs.
         found: the worktree's image in the registry; None if it is not there, or none is configured.
         stored: both images, if the registry has both.
+        unknown: why the layers are not known, if they are not.
         predicted: median seconds of its last builds; None if unknown.
         spent: seconds of the build of this content; None if unknown.
     """
@@ -70,6 +72,7 @@ class ImageDiff:
     changes: tuple[InputChange, ...] = ()
     found: FoundImage | None = None
     stored: StoredPair | None = None
+    unknown: str = ""
     predicted: float | None = None
     spent: float | None = None
 
@@ -169,13 +172,15 @@ class _Comparison:
             earlier: the earlier image, if it is not the one of these inputs.
         """
         found = stored = None
-        named = earlier
+        named, unknown = earlier, _NO_REGISTRY
         if image is not None and self._session.remote and not self._session.flags.offline:
             if earlier is None and before is not None:
                 earlier = image.repository.with_tag(content_tag(before.fingerprint))
             found, stored = self._stored(image, earlier)
             if named and found and not stored:
                 raise ConfigError.of(f"{named} is not in its registry", where=_FLAG)
+            where = RegistryStore(self._session.registry).name
+            unknown = f"{'the earlier image' if found else image.tag} is not in {where}"
         return ImageDiff(
             name=affected.name,
             how=affected.how,
@@ -184,6 +189,7 @@ class _Comparison:
             changes=differences(before, image.inputs, image.ignores) if image and before else (),
             found=found,
             stored=stored,
+            unknown="" if stored else unknown,
             predicted=self._predicted.get(affected.name),
             spent=self._spent.get((affected.name, image.tag)) if image else None,
         )

@@ -37,7 +37,7 @@ def _headline(image: ImageDiff) -> str:
         return f"{image.how}: {shown_reasons(image.reasons)}"
     pair = image.stored
     if pair is None:
-        return "not in the registry, or the earlier one is not: by its build inputs alone"
+        return f"by its build inputs: {image.unknown}"
     before, after = pair.before, pair.after
     digests = f"{before.digest[:_DIGEST]} -> {after.digest[:_DIGEST]}"
     return f"{_moved(before.size, after.size)} in the registry, {digests}"

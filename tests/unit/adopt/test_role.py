@@ -108,3 +108,13 @@ def test_an_image_that_terraform_builds_for_no_function_is_left_out(tree: Tree) 
     assert images(tree) == {"fn/Dockerfile"}
     (note,) = propose(tree.root, survey(tree.root)).notes
     assert note.what.endswith("no function of infra/main.tf runs it")
+
+
+def test_what_nothing_deploys_and_nobody_can_build_is_left_out(tree: Tree) -> None:
+    tree.write("mock/Dockerfile", "FROM stoplight/prism\nCOPY specification /tmp/\n")
+
+    assert images(tree) == {"fn/Dockerfile"}
+    (note,) = propose(tree.root, survey(tree.root)).notes
+    assert note.what.endswith("nothing says that it is for Lambda, and files that it copies are missing")
+    tree.write("mock/specification")
+    assert images(tree) == {"fn/Dockerfile", "mock/Dockerfile"}
