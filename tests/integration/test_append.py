@@ -1,4 +1,4 @@
-"""Code changes pushed without a builder: the images are those that a builder makes."""
+"""Code changes without a builder, pushed or in the engine: the images are those that a builder makes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import TestEngine
 from doubles.served import Served, log_in, stack_of
 from projects import Repo
 from test_layer_differential import timeless
@@ -111,7 +112,10 @@ def test_an_image_that_needs_a_builder_says_why(pushed: Repo) -> None:
     assert (
         "lambda-tiny needs a builder: no image in the registry differs from it in its code alone" in only.text
     )
-    assert "only a push appends" in pushed.fails(4, "build-all", "--append", "only").text
+    here = pushed.fails(4, "build-all", "--append", "only")
+    assert (
+        "lambda-tiny needs a builder: no image in the engine differs from it in its code alone" in here.text
+    )
     done = pushed.ok("build-all", "--push", "--json")
     assert done.built == [TINY]
     assert "appended" not in done.json["images"][-1]
@@ -145,3 +149,24 @@ def test_one_that_differs_switches_appending_off(pushed: Repo, served: Served) -
     only = pushed.fails(4, "build-all", "--push", "--append", "only")
     assert "switched off: an audit found lambda-tiny to differ" in only.text
     assert "appended" not in pushed.ok("build-all", "--push", "--json").json["images"][-1]
+
+
+def test_code_changes_in_the_engines_own_store(tiny: Repo, engine: TestEngine) -> None:
+    first = tiny.ok("build-all", "--json")
+    tiny.append("src/handler.py", "# edited\n")
+    assert [each.get("layers") for each in tiny.ok("plan", "--json").json["images"]] == [None, None, 1]
+    assert tiny.ok("build-all", "--append", "only", "--json").built == [TINY]
+    tiny.append("src/dynamo.py", "# edited, and all that stands on it follows\n")
+    done = tiny.ok("build-all", "--append", "only", "--json")
+    assert done.built == [BASE, LABEL, TINY]
+    assert all(each["appended"] for each in done.json["images"])
+    for ref in first.images("ref").values():  # layers of images that are gone stay with those that have them
+        engine.call("rmi", ref.partition("@")[0])
+
+    audited = tiny.ok("audit", "--json").json["images"]
+    assert {each["verdict"] for each in audited} == {"confirmed"}
+
+    engine.call("rmi", done.images("ref")[TINY].partition("@")[0])
+    tiny.append("src/handler.py", "# again\n")
+    assert "no image in the engine" in tiny.fails(4, "build-all", "--append", "only").text
+    assert tiny.ok("build-all", "--json").built == [TINY]

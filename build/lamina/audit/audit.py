@@ -133,7 +133,7 @@ def _distrust_appends(session: Session, audited: Iterable[Audited]) -> Iterator[
         if each.verdict.conclusion == "false skip" and not each.found.lost and _is_appended(session, each):
             file = switch_off(session.project.state, f"an audit found {each.image.name} to differ")
             yield Problem(
-                what=f"{each.image.name} was pushed without a builder, and a build makes a different image: "
+                what=f"{each.image.name} was made without a builder, and a build makes a different image: "
                 "code changes go through the builder on this machine from now on",
                 where=str(file),
                 hint='append = "never" in [tool.lamina] switches it off everywhere; please report it',

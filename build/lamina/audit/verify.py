@@ -14,7 +14,7 @@ from lamina.audit.verified import Verified, VerifiedRow
 from lamina.decide.layers import LayerStep
 from lamina.decide.plan import Decision, FoundImage
 from lamina.errors import BuildError, ConfigError, Problem
-from lamina.execute.bake import REVISION
+from lamina.execute.annotations import REVISION
 from lamina.execute.image_store import find_images
 from lamina.execute.run import build
 from lamina.flow.build import from_outside, make_build_env, make_ready, make_request, name_run

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lamina.identify.explain import InputChange
 
 Action = Literal["build", "retag", "skip"]
+StoreKind = Literal["registry", "engine"]
+"""Where images go."""
 _REFRESH = "--refresh"
 
 

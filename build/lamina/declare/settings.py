@@ -103,7 +103,7 @@ class Settings:
     jobs: int = _setting(BATCH, "LAMINA_JOBS",
         help="images to build at once; 0: all")
     append: str = _setting("auto", "LAMINA_APPEND", choices=APPEND,
-        help="push code changes without a builder: auto, never, or only (fail where one is needed)")
+        help="make code changes without a builder: auto, never, or only (fail where one is needed)")
     cache: str = _setting("max", "LAMINA_CACHE_MODE", choices=CACHE_MODES,
         help="remote cache: max, min, inline, off")
     cache_read_only: bool = _setting(False, "LAMINA_CACHE_READ_ONLY",

@@ -1,4 +1,4 @@
-"""Make an image from an earlier one without a builder: pack the new layers, and push them with a manifest."""
+"""Make an image from an earlier one without a builder: pack new layers, compose a manifest, store both."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
+from dataclasses import field
 from datetime import UTC, datetime
 from functools import partial
-from io import BytesIO
 from threading import Lock
+from typing import Protocol
 
 from lamina.decide.append import (
     AppendPlan,
@@ -22,23 +22,18 @@ from lamina.decide.append import (
     compose,
 )
 from lamina.decide.plan import Decision, FoundImage
-from lamina.errors import BuildError, RegistryError
-from lamina.execute.bake import image_annotations
-from lamina.execute.image_store import RegistryStore
-from lamina.execute.image_store import find_images as find_existing
+from lamina.errors import BuildError
+from lamina.execute.annotations import image_annotations
 from lamina.execute.layer_tar import Owner, compressed, layer_tar
 from lamina.execute.outcome import Result
-from lamina.identify.code_copies import code_tag
 from lamina.identify.copy_layer import LayerEntry
 from lamina.identify.image import Image
-from lamina.oci import OciConfig, OciDescriptor, OciManifest
-from lamina.parallel import both, gather
+from lamina.oci import OciConfig
+from lamina.parallel import both
 from lamina.refs import Reference
-from lamina.registries.base import OCI_MANIFEST, Descriptor, Manifest, Registry, sha256
-from lamina.registries.refusals import UnansweredError
+from lamina.registries.base import OCI_MANIFEST, Manifest, sha256
 from lamina.values import dataclass
 
-_THREADS = 8
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 APPENDED_KEY = "dev.lamina.appended-to"
 """Annotation of an appended image: the digest of the image whose other layers it has."""
@@ -58,42 +53,56 @@ class AppendRequest:
     created: str
 
 
-def find_manifests(registry: Registry, refs: Iterable[Reference]) -> Mapping[Reference, Manifest]:
-    """Return the manifests of those images that exist and are not indexes."""
-    found = registry.manifests(refs)
-    return {ref: each for ref, each in found.items() if each is not None and each.config is not None}
-
-
-def read_images(
-    registry: Registry, manifests: Mapping[Reference, Manifest]
-) -> Mapping[Reference, EarlierImage]:
-    """Return the images of these manifests with their configurations."""
-    read = gather(lambda item: _read(registry, *item), manifests.items(), threads=_THREADS)
-    return dict(zip(manifests, read, strict=True))
-
-
-def find_images(registry: Registry, refs: Iterable[Reference]) -> Mapping[Reference, EarlierImage]:
-    """Return those of the images that exist and are not indexes."""
-    return read_images(registry, find_manifests(registry, refs))
-
-
-def _read(registry: Registry, ref: Reference, manifest: Manifest) -> EarlierImage:
-    config: OciConfig = {}
-    if manifest.config is not None:
-        with BytesIO() as sink:
-            registry.blob(ref, manifest.config, sink)
-            config = json.loads(sink.getvalue())
-    document: OciManifest = json.loads(manifest.raw)
-    document.setdefault("mediaType", manifest.media_type)
-    return EarlierImage(digest=manifest.digest, manifest=document, config=config)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendedImage:
-    """An image that was pushed. stored: its manifest, byte for byte."""
+    """An image that was made. stored: its manifest, byte for byte. config: its configuration's bytes.
+
+    blobs: the bytes of its new layers.
+    """
 
     stored: Manifest
     content: EarlierImage
+    config: bytes = field(repr=False)
+    blobs: tuple[bytes, ...] = field(repr=False)
+
+
+class AppendStore(Protocol):
+    """Where images are appended to earlier ones: a registry, or an engine's own store."""
+
+    @property
+    def name(self) -> str:
+        """The name used in reasons: ``the registry``."""
+        ...
+
+    def earlier(self, images: Iterable[Image]) -> Mapping[str, EarlierImage]:
+        """Return for each image the one that a code change is appended to, by name; without missing ones."""
+        ...
+
+    def of_inputs(self, image: Image, fingerprint: str) -> EarlierImage | None:
+        """Return the image as it was with another fingerprint; None if it is not known."""
+        ...
+
+    def base(self, image: Image, found: FoundImage) -> EarlierImage:
+        """Read an existing base. Raises NeedsBuilderError if it cannot be read, BuildError if it is gone."""
+        ...
+
+    def put(self, request: AppendRequest, made: AppendedImage) -> AppendedImage:
+        """Store an image under its content tag and return it, or the same image that another run stored.
+
+        Raises NeedsBuilderError if layers that it takes from others are lost.
+        """
+        ...
+
+    def confirm(self, image: Image, made: AppendedImage) -> FoundImage:
+        """Return the stored image, to which later code changes can be appended from now on.
+
+        Raises BuildError if it is not confirmed, NeedsBuilderError if it turns out to lack layers.
+        """
+        ...
+
+    def own_layers(self, image: Image, made: AppendedImage, count: int) -> Mapping[str, int]:
+        """Return its upper layers: digest -> bytes as stored, lowest first; empty if unknown."""
+        ...
 
 
 class Packer:
@@ -115,11 +124,8 @@ class Packer:
             return self._packed[key]
 
 
-def append(request: AppendRequest, registry: Registry, packer: Packer) -> AppendedImage:
-    """Push the new image under its content tag and return it.
-
-    Raises BuildError if a file changed since it was hashed, and RegistryError.
-    """
+def make_image(request: AppendRequest, packer: Packer) -> AppendedImage:
+    """Pack the new layers and compose the image. Raises BuildError if a file changed since it was hashed."""
     image, plan = request.image, request.plan
     packed = {at: packer.pack(image, layer) for at, layer in plan.layers.items()}
     manifest, config = compose(
@@ -133,14 +139,11 @@ def append(request: AppendRequest, registry: Registry, packer: Packer) -> Append
     described = _dump(config)
     manifest["config"] = {"mediaType": _CONFIG, "digest": sha256(described), "size": len(described)}
     made = Manifest.of(json.dumps(manifest, separators=(",", ":")).encode(), OCI_MANIFEST)
-    if request.base:
-        ref, base = request.base
-        have = {each["digest"] for each in plan.before.layers}
-        layers = _descriptors(each for each in base.layers if each["digest"] not in have)
-        registry.share(ref, image.ref, dict.fromkeys(layers))
-    registry.write(image.ref, made, described, *(raw for _, raw in packed.values()))
     return AppendedImage(
-        stored=made, content=EarlierImage(digest=made.digest, manifest=manifest, config=config)
+        stored=made,
+        content=EarlierImage(digest=made.digest, manifest=manifest, config=config),
+        config=described,
+        blobs=tuple(raw for _, raw in packed.values()),
     )
 
 
@@ -172,30 +175,22 @@ def _dump(document: OciConfig) -> bytes:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogateescape")
 
 
-def _descriptors(layers: Iterable[OciDescriptor]) -> tuple[Descriptor, ...]:
-    """Return the layers of a manifest as descriptors."""
-    return tuple(
-        Descriptor(media_type=each["mediaType"], digest=each["digest"], size=each["size"]) for each in layers
-    )
-
-
 class Appender:
     """Appends images.
 
-    results: of those that the registry has confirmed. refused: image -> why it needs a builder after all.
+    results: of those that the store has confirmed. refused: image -> why it needs a builder after all.
     """
 
     def __init__(
         self,
-        registry: Registry,
+        store: AppendStore,
         images: Mapping[str, Image],
         found: Mapping[str, FoundImage],
         revision: str | None,
         *,
         static: bool,
     ) -> None:
-        self._registry = registry
-        self._store = RegistryStore(registry)
+        self._store = store
         self._packer = Packer()
         self._images = images
         self._found = found
@@ -207,25 +202,28 @@ class Appender:
     def run(self, decision: Decision) -> None:
         """Append an image, or note why it is refused.
 
-        Raises BuildError unless the registry confirms it and Lambda would take it.
+        Raises BuildError unless the store confirms it and, if it was pushed, Lambda would take it.
         """
         started, image, plan = time.time(), decision.image, decision.append
         if plan is None:
             raise ValueError("not an image to append")
-        request = AppendRequest(
-            image=image,
-            plan=plan,
-            base=self._base(plan.moved) if plan.moved else None,
-            annotations={**self._annotations(image), APPENDED_KEY: plan.before.digest},
-            created=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-        )
         try:
-            made = self._push(request)
+            request = AppendRequest(
+                image=image,
+                plan=plan,
+                base=self._base(plan.moved) if plan.moved else None,
+                annotations={**self._annotations(image), APPENDED_KEY: plan.before.digest},
+                created=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+            )
+            made = self._store.put(request, make_image(request, self._packer))
+            found, layers = both(
+                lambda: self._store.confirm(image, made),
+                lambda: self._store.own_layers(image, made, plan.own),
+            )
         except NeedsBuilderError as error:
             self.refused[image.name] = str(error)
             return
         self._made[image.name] = made.content
-        found, _ = both(lambda: self._confirm(image, made), lambda: self._tag(image, made.stored))
         ended = time.time()
         self.results[image.name] = Result(
             image=image,
@@ -235,7 +233,7 @@ class Appender:
             size=found.size,
             seconds=ended - started,
             spans=((started, ended),),
-            layers={each["digest"]: each["size"] for each in _top(made.content, plan.own)},
+            layers=layers,
             appended=plan.before.digest,
         )
 
@@ -243,63 +241,4 @@ class Appender:
         if name in self._made:
             return self._images[name].ref, self._made[name]
         found = self._found[name]
-        ref = found.ref.with_digest(found.digest)
-        read = find_images(self._registry, [ref])
-        if ref not in read:
-            raise BuildError.of(f"{ref} is no longer there", where=self._store.name, hint="run it again")
-        return ref, read[ref]
-
-    def _push(self, request: AppendRequest) -> AppendedImage:
-        """Push an image. Raises NeedsBuilderError if the registry has lost layers that it keeps."""
-        try:
-            return append(request, self._registry, self._packer)
-        except UnansweredError:
-            raise
-        except RegistryError:  # a run at the same time may have pushed the same image, under an immutable tag
-            ref = request.image.ref
-            if find_existing(self._store, [request.image]):
-                existing = find_manifests(self._registry, [ref])[ref]
-                return AppendedImage(stored=existing, content=find_images(self._registry, [ref])[ref])
-            if lost := self._lost(request):
-                raise NeedsBuilderError(f"the registry has lost its layer {lost[0][:19]}") from None
-            raise
-
-    def _lost(self, request: AppendRequest) -> tuple[str, ...]:
-        """Return the missing layers among those that an image takes from others."""
-        plan, ref = request.plan, request.image.ref
-        own = len(plan.before.layers) - plan.own
-        kept = [each for at, each in enumerate(plan.before.layers, -own) if at not in plan.layers]
-        wanted = {ref: _descriptors(kept[own:] if request.base else kept)}
-        if request.base:
-            wanted[request.base[0]] = _descriptors(request.base[1].layers)
-        return tuple(digest for each in self._registry.lost(wanted).values() for digest in each)
-
-    def _tag(self, image: Image, made: Manifest) -> None:
-        with suppress(RegistryError):  # where tags are immutable, the earlier image goes on to serve
-            self._registry.write(image.repository.with_tag(code_tag(image, self._images)), made)
-
-    def _confirm(self, image: Image, made: AppendedImage) -> FoundImage:
-        """Return the image under the tag. Raises BuildError if it is another one, or not one for Lambda."""
-        stored, ref = made.stored, image.ref
-        digest = self._registry.digest(ref)
-        found = FoundImage(ref=ref, digest=stored.digest, size=stored.size)
-        if digest != stored.digest:  # unless a run at the same time pushed the same
-            existing = self._store.find([ref]).get(ref)
-            if existing is None or not existing.is_image(image):
-                raise BuildError.of(
-                    f"{self._store.name} does not confirm {ref}: pushed {stored.digest}, "
-                    f"found {existing.digest if existing else 'nothing'}",
-                    hint="run it again; nothing was recorded of it",
-                )
-            found = existing
-        if reasons := self._store.refusals_of(ref, stored, made.content.config, image.node.spec.platform):
-            raise BuildError.of(
-                "\n  ".join((f"Lambda would refuse {ref}:", *reasons)),
-                where=image.node.spec.dockerfile_path,
-                hint="fix the base that causes it; nothing was recorded of it",
-            )
-        return found
-
-
-def _top(image: EarlierImage, count: int) -> Sequence[OciDescriptor]:
-    return image.layers[len(image.layers) - count :]
+        return found.ref.with_digest(found.digest), self._store.base(self._images[name], found)

@@ -10,11 +10,11 @@ from dataclasses import field
 
 from lamina.decide.plan import Decision, FoundImage
 from lamina.declare.config import SOURCE_DATE_EPOCH, Secret
+from lamina.execute.annotations import image_annotations
 from lamina.execute.attest import NONE, Attestations, attested_ref
 from lamina.execute.remote_cache import ImageCache, cache_sources, shared_imports
-from lamina.identify.carried import carry_inputs
-from lamina.identify.fingerprint import FINGERPRINT_KEY, INPUTS_KEY, SCHEMA
-from lamina.identify.image import STABLE, Image
+from lamina.identify.fingerprint import FINGERPRINT_KEY
+from lamina.identify.image import Image
 from lamina.identify.stage import StagedContext
 from lamina.json_data import JsonDocument
 from lamina.masks import is_secret
@@ -22,15 +22,12 @@ from lamina.reachable import reachable
 from lamina.refs import Reference
 from lamina.values import dataclass
 
-MOST_INPUTS = 256 * 1024
-"""Bytes. Registries refuse manifests of a few megabytes, so large build inputs stay in `.lamina/`."""
 DIGESTS = "type=image,push=false,store=false,unpack=false,oci-mediatypes=true"
 """An output that stores no image but reports the digests it would have."""
 CACHE_ONLY = "type=cacheonly"
 """An output that stores no image: only the build cache is kept."""
 _DOT = "_DOT_"
 _VARIABLE = "LAMINA_ARG_"
-REVISION = "org.opencontainers.image.revision"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,24 +266,6 @@ def _annotations(request: BuildRequest, image: Image) -> list[str]:
     )
     index = [f"index:{FINGERPRINT_KEY}={image.fingerprint}"] if request.attests else []
     return [*(f"manifest:{key}={value}" for key, value in values.items()), *index]
-
-
-def image_annotations(
-    image: Image, *, revision: str | None, static: bool, plain: bool = False
-) -> dict[str, str]:
-    """Return the annotations of an image's manifest.
-
-    revision: the commit of a clean worktree. plain: the same bytes on every machine; see `carry_inputs`.
-    """
-    inputs = carry_inputs(image.inputs, plain=plain)
-    values = {FINGERPRINT_KEY: image.fingerprint, "dev.lamina.schema": str(SCHEMA)}
-    if len(inputs) <= MOST_INPUTS:
-        values[INPUTS_KEY] = inputs
-    if revision:
-        values[REVISION] = revision
-    if static:
-        values["dev.lamina.bases"] = STABLE
-    return values
 
 
 def csv_field(text: str) -> str:

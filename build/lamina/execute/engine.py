@@ -22,7 +22,9 @@ DEFAULT_HOST = "unix:///var/run/docker.sock"
 OLDEST_BUILDX = (0, 20)
 OLDEST_ENGINE = (24, 0)
 OWN_BUILDER = "lamina"
-_OWN, _CONTAINER, _REMOTE = "default", "docker-container", "remote"
+ENGINES_BUILDER = "default"
+"""The builder in the engine itself."""
+_CONTAINER, _REMOTE = "docker-container", "remote"
 _BOOTSTRAP_SECONDS = 60
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _SNAPSHOTTER = "io.containerd.snapshotter.v1"
@@ -92,7 +94,7 @@ class Builder:
     @property
     def on_engine(self) -> bool:
         """Whether the engine itself builds."""
-        return self.name == _OWN
+        return self.name == ENGINES_BUILDER
 
     def __str__(self) -> str:
         images = "builds on the engine's images" if self.local_images else "builds on images of registries"
@@ -284,7 +286,7 @@ def choose_builder(runner: Runner, engine: Engine, wanted: str, *, push: bool = 
     if wanted:
         return _named(runner, engine, wanted, push=push)
     if engine.containerd:
-        return Builder(name=_OWN, local_images=True)
+        return Builder(name=ENGINES_BUILDER, local_images=True)
     if OWN_BUILDER not in _builders(runner, engine):
         made = runner.run(
             Command(
@@ -316,7 +318,7 @@ def _named(runner: Runner, engine: Engine, wanted: str, *, push: bool) -> Builde
         _check_remote(runner, engine, builders[wanted])
     if driver != "docker":
         return Builder(name=wanted, driver=driver, local_images=False)
-    if wanted == _OWN:
+    if wanted == ENGINES_BUILDER:
         return Builder(name=wanted, local_images=engine.containerd, remote_cache=engine.containerd)
     if not push:
         raise EngineError.of(

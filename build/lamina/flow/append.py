@@ -1,4 +1,4 @@
-"""Push code changes without a builder: find out which builds allow it, and append those images."""
+"""Make code changes without a builder: find out which builds allow it, and append those images."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from lamina.decide.append import AppendPlan, EarlierImage, NeedsBuilderError, plan_append
-from lamina.decide.plan import Decision, FoundImage, Plan
+from lamina.decide.plan import Decision, FoundImage, Plan, StoreKind
 from lamina.errors import EngineError, LaminaError, Problem, RegistryError
-from lamina.execute.append import Appender, find_images
+from lamina.execute.append import Appender, AppendStore
 from lamina.execute.outcome import Outcome, cut_short
 from lamina.execute.revision import read_revision
 from lamina.files import read_json, write_json
 from lamina.flow.session import Session
+from lamina.flow.snapshot import store_kind
 from lamina.identify.code_copies import code_copies, code_key, code_tag, loose_parents
 from lamina.identify.fingerprint import BuildInputs, content_tag
 from lamina.identify.image import Image
@@ -30,26 +31,38 @@ KeptInputs = Callable[[str, str], BuildInputs | None]
 """Image name and content tag -> the build inputs that are kept on this machine; None if there are none."""
 
 
-def plan_appends(session: Session, plan: Plan, images: Mapping[str, Image]) -> Plan:
+def plan_appends(session: Session, plan: Plan, images: Mapping[str, Image], kind: StoreKind) -> Plan:
     """Return the plan with, for each build, how it is appended or why it needs a builder.
 
-    The project has a registry. images: all images with their bases.
+    images: all images with their bases. kind: of the store that they go to.
     """
     builds = plan.acting("build")
     if session.project.settings.append == "never":
         return plan
-    common = _common_reason(session)
+    common = _common_reason(session, kind)
     if common:
         return with_appends(plan, {each.image.name: common for each in builds})
     try:
         kept = partial(read_inputs, session.project.state)
-        return with_appends(plan, find_appends(session.registry, plan, images, kept))
-    except RegistryError as error:
+        return with_appends(plan, find_appends(_store(session, kind, images), plan, images, kept))
+    except (RegistryError, EngineError) as error:
         return with_appends(plan, {each.image.name: error.problems[0].what for each in builds})
 
 
+def _store(session: Session, kind: StoreKind, images: Mapping[str, Image]) -> AppendStore:
+    if kind == "registry":
+        from lamina.execute.append_registry import RegistryAppends
+
+        return RegistryAppends(session.registry, images)
+    from lamina.execute.append_engine import EngineAppends
+    from lamina.execute.engine_content import read_content
+
+    read = partial(read_content, session.runner, session.engine)
+    return EngineAppends(session.local_store, session.project.state, images, read, session.mask)
+
+
 def find_appends(
-    registry: Registry, plan: Plan, images: Mapping[str, Image], kept: KeptInputs = lambda *_: None
+    store: AppendStore, plan: Plan, images: Mapping[str, Image], kept: KeptInputs = lambda *_: None
 ) -> Mapping[str, AppendPlan | str]:
     """Return for each build how it is appended, or why it needs a builder. Raises RegistryError.
 
@@ -57,7 +70,7 @@ def find_appends(
     """
     builds = plan.acting("build")
     own = {each.image.name: _own_reason(each, plan, images) for each in builds}
-    finder = _Finder(registry, images, kept)
+    finder = _Finder(store, images, kept)
     finder.find_earlier(each.image for each in builds if not own[each.image.name])
     verdicts: dict[str, AppendPlan | str] = {}
     for decision in builds:
@@ -76,7 +89,7 @@ def with_appends(plan: Plan, verdicts: Mapping[str, AppendPlan | str]) -> Plan:
     return replace(plan, decisions=decisions)
 
 
-def _common_reason(session: Session) -> str | None:
+def _common_reason(session: Session, kind: StoreKind) -> str | None:
     """Return why no image of this run is appended."""
     if session.flags.force or session.flags.refresh:
         return "--refresh" if session.flags.refresh else "--force"
@@ -84,11 +97,13 @@ def _common_reason(session: Session) -> str | None:
         return "reproducible images are made by BuildKit"
     if session.attestations:
         return "attestations are made by BuildKit"
+    if kind == "engine" and not session.engine.containerd:
+        return "the engine does not have the containerd image store"
     return why_off(session.project.state)
 
 
 def _own_reason(decision: Decision, plan: Plan, images: Mapping[str, Image]) -> str | None:
-    """Return why an image is not appended, as far as no registry is needed to know it."""
+    """Return why an image is not appended, as far as no store is needed to know it."""
     image = decision.image
     if image.name in plan.found:
         return decision.reasons[0]
@@ -111,7 +126,7 @@ def _verdict(
             return f"its base {parent} needs a builder"
     before = finder.earlier.get(image.name)
     if before is None:
-        return "no image in the registry differs from it in its code alone"
+        return f"no image in {finder.store.name} differs from it in its code alone"
     try:
         moved = [name for name in loose_parents(image, images) if finder.has_moved(name, before)]
         return plan_append(image, before, images, moved[0] if moved else None)
@@ -123,7 +138,7 @@ def _verdict(
 class _Finder:
     """Finds earlier images. earlier: image -> the one under its code tag."""
 
-    registry: Registry
+    store: AppendStore
     images: Mapping[str, Image]
     kept: KeptInputs
     earlier: dict[str, EarlierImage] = field(default_factory=dict)
@@ -131,13 +146,10 @@ class _Finder:
 
     def find_earlier(self, images: Iterable[Image]) -> None:
         """Look the images up, all at once."""
-        refs = {image.name: image.repository.with_tag(code_tag(image, self.images)) for image in images}
-        read = find_images(self.registry, refs.values())
-        for name, ref in refs.items():
-            if ref in read:
-                self.earlier[name] = self._with_inputs(name, read[ref])
-                if inputs := self.earlier[name].inputs:
-                    self._inputs[name, inputs.fingerprint] = inputs
+        for name, image in self.store.earlier(images).items():
+            self.earlier[name] = self._with_inputs(name, image)
+            if inputs := self.earlier[name].inputs:
+                self._inputs[name, inputs.fingerprint] = inputs
 
     def _with_inputs(self, name: str, image: EarlierImage) -> EarlierImage:
         if image.inputs or not image.fingerprint:
@@ -173,9 +185,9 @@ class _Finder:
     def _inputs_of(self, image: Image, fingerprint: str) -> BuildInputs | None:
         key = image.name, fingerprint
         if key not in self._inputs:
-            ref = image.repository.with_tag(content_tag(fingerprint))
-            found = find_images(self.registry, [ref]).get(ref)
-            inputs = self._with_inputs(image.name, found).inputs if found else None
+            found = self.store.of_inputs(image, fingerprint)
+            kept = self.kept(image.name, content_tag(fingerprint))
+            inputs = self._with_inputs(image.name, found).inputs if found else kept
             self._inputs[key] = inputs if inputs and inputs.fingerprint == fingerprint else None
         return self._inputs[key]
 
@@ -185,24 +197,21 @@ def check_appends(session: Session, plan: Plan) -> None:
     settings = session.project.settings
     if settings.append != "only":
         return
-    unpushed = None if session.flags.push else "only a push appends"
     EngineError.check(
         Problem(
-            what=f"{each.image.name} needs a builder: "
-            f"{unpushed or each.builder or 'its image is not in a registry'}",
+            what=f"{each.image.name} needs a builder: {each.builder or 'no earlier image was looked for'}",
             where=settings.source("append"),
             allowed="append auto or never, where there is an engine",
-            hint="add --push" if unpushed else None,
         )
         for each in plan.acting("build")
-        if not each.append or unpushed
+        if not each.append
     )
 
 
 def append_images(
     session: Session, plan: Plan, images: Mapping[str, Image]
 ) -> tuple[Outcome, Mapping[str, str]]:
-    """Append the images that need no builder, bases first, and confirm them in the registry.
+    """Append the images that need no builder, bases first, and confirm them in their store.
 
     Return them, and image -> why it needs a builder after all: its earlier image has lost layers. If only
     appending is wanted, the outcome says so.
@@ -212,7 +221,8 @@ def append_images(
         return Outcome(results={}), {}
     revision = read_revision(session.runner, session.project.root)
     commit = revision.commit if revision and revision.clean else None
-    worker = Appender(session.registry, images, plan.found, commit, static=session.static)
+    store = _store(session, store_kind(session), images)
+    worker = Appender(store, images, plan.found, commit, static=session.static)
     refused = worker.refused
     outcome = Outcome(results=worker.results)
     try:
@@ -257,9 +267,21 @@ def tag_for_appends(registry: Registry, outcome: Outcome, images: Mapping[str, I
             return replace(error.problems[0], what=what)
         return None
 
+    return tuple(filter(None, gather(tag, _changeable(outcome, images), threads=_THREADS)))
+
+
+def note_for_appends(state: Path, outcome: Outcome, images: Mapping[str, Image]) -> None:
+    """Note the images that were built into the engine, so that later code changes find them."""
+    from lamina.execute.kept_images import note_image
+
+    for image in _changeable(outcome, images):
+        note_image(state, image, code_tag(image, images))
+
+
+def _changeable(outcome: Outcome, images: Mapping[str, Image]) -> list[Image]:
+    """Return the images that were built and to which code changes can be appended."""
     built = [outcome.results[name].image for name in outcome.built if not outcome.interrupted]
-    changeable = [each for each in built if code_copies(each.node.recipe) or loose_parents(each, images)]
-    return tuple(filter(None, gather(tag, changeable, threads=_THREADS)))
+    return [each for each in built if code_copies(each.node.recipe) or loose_parents(each, images)]
 
 
 def why_off(state: Path) -> str | None:

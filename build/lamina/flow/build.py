@@ -18,7 +18,7 @@ from lamina.execute.retag import apply_without_build
 from lamina.flow.lock import pin_for_build
 from lamina.flow.plan import decide
 from lamina.flow.session import Session
-from lamina.flow.snapshot import Snapshot, look_up, select, take_snapshot
+from lamina.flow.snapshot import Snapshot, look_up, select, store_kind, take_snapshot
 from lamina.identify.image import Image
 from lamina.parallel import both
 from lamina.reachable import reachable
@@ -51,7 +51,7 @@ def build_images(
     started = time.time()
     snapshot = take_snapshot(session, select(session, kind), pins=pin_for_build)
     snapshot = look_up(session, snapshot, session.destination)
-    plan = decide(session, snapshot, append=session.flags.push)
+    plan = decide(session, snapshot, append=store_kind(session))
     session.screen.headline(plan.headline)
     session.screen.notes(plan.notes)
     if session.project.settings.append == "only":
@@ -109,10 +109,13 @@ def _apply(session: Session, plan: Plan, snapshot: Snapshot, run: str, by: Build
     elif rest.acting("build"):
         built = by(session, rest, snapshot, run)
         results.update(built.results)
-        if session.flags.push and session.project.settings.append != "never":
-            from lamina.flow.append import tag_for_appends
+        if session.project.settings.append != "never":
+            from lamina.flow.append import note_for_appends, tag_for_appends
 
-            session.screen.notes(tag_for_appends(session.registry, built, snapshot.images))
+            if session.flags.push:
+                session.screen.notes(tag_for_appends(session.registry, built, snapshot.images))
+            else:
+                note_for_appends(session.project.state, built, snapshot.images)
     return replace(built, results={name: results[name] for name in plan.decisions})
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from lamina.decide import preflight
 from lamina.decide.exposure import exposed
-from lamina.decide.plan import Decision, FoundImage, Plan, StoreLookup, lacking, make_plan
+from lamina.decide.plan import Decision, FoundImage, Plan, StoreKind, StoreLookup, lacking, make_plan
 from lamina.decide.requirements import unpinned
 from lamina.declare.machine import this_machine
 from lamina.errors import ConfigError, EngineError, Problem, RegistryError, by_certainty
@@ -32,14 +32,14 @@ def make_plan_only(session: Session) -> Plan:
         session = session.offline()
         unknown = StoreLookup(store="", unknown=error.problems[0].what)
         snapshot = replace(take_snapshot(session), lookup=unknown)
-    plan = decide(session, snapshot, append=True)
+    plan = decide(session, snapshot, append="registry" if session.remote else "engine")
     return replace(plan, notes=(*plan.notes, *newer))
 
 
-def decide(session: Session, snapshot: Snapshot, *, append: bool = False) -> Plan:
+def decide(session: Session, snapshot: Snapshot, *, append: StoreKind | None = None) -> Plan:
     """Make the plan of a snapshot. Raises ConfigError for functions that could not start.
 
-    append: whether builds may be appended to earlier images; if not, all need a builder.
+    append: the store in which builds may be appended to earlier images; None: all need a builder.
     """
     images, externals, seen = snapshot.images, snapshot.externals, snapshot.lookup
     headlines = (_static_headline(session, snapshot.stable), externals.headline)
@@ -65,11 +65,11 @@ def decide(session: Session, snapshot: Snapshot, *, append: bool = False) -> Pla
 
     def planned(seen: StoreLookup) -> Plan:
         plan = make(seen)
-        if not append or not session.remote or session.flags.offline or not plan.acting("build"):
+        if append is None or session.flags.offline or not plan.acting("build"):
             return plan
         from lamina.flow.append import plan_appends
 
-        return plan_appends(session, plan, images)
+        return plan_appends(session, plan, images, append)
 
     plan = planned(seen)
     examined: set[str] = set()

@@ -67,8 +67,7 @@ class Seams:
 class Session:
     """The shared objects of one command, each made on demand. Close it at the end.
 
-    Everything that decides what they are is given here; the methods that return another session say how it
-    differs.
+    What decides about them is given here; methods that return another session say how it differs.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lamina.decide import preflight
 from lamina.decide.exposure import copied
-from lamina.decide.plan import FoundImage, StoreLookup
+from lamina.decide.plan import FoundImage, StoreKind, StoreLookup
 from lamina.errors import ConfigError, Problem, RegistryError
 from lamina.execute.externals import Externals
 from lamina.flow.lock import read_pins
@@ -134,6 +134,11 @@ def without_stable(session: Session, names: Iterable[str]) -> None:
 def stable_ref(session: Session, base: str) -> Reference:
     """Return a base image's reference with its moving tag ``stable``."""
     return Reference.parse(session.prefix + session.project.repository(base)).with_tag(STABLE)
+
+
+def store_kind(session: Session) -> StoreKind:
+    """Return where built images go."""
+    return "registry" if session.flags.push else "engine"
 
 
 def look_up(session: Session, snapshot: Snapshot, destination: ImageStore | None = None) -> Snapshot:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lamina.errors import ConfigError, EngineError, RegistryError, SelectionError
-from lamina.execute.bake import MOST_INPUTS, REVISION
+from lamina.execute.annotations import MOST_INPUTS, REVISION
 from lamina.execute.revision import check_out
 from lamina.flow.session import Session
 from lamina.flow.snapshot import take_snapshot

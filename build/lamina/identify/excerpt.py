@@ -24,13 +24,12 @@ from lamina.declare.uv_commands import LockUse, UnprovedError, check_variables, 
 from lamina.declare.uv_lock import Selection, UnusualLockError, read_uv_lock
 from lamina.identify.context import Context, ContextFile
 from lamina.identify.copy_sources import rooted
-from lamina.identify.fingerprint import masked
+from lamina.identify.fingerprint import NOT_USED, masked
 from lamina.identify.goregexp import PatternError
 from lamina.identify.wildcard import compile_wildcard, is_wildcard
 from lamina.patterns import regex
 from lamina.values import dataclass
 
-NOT_USED = " (not used by this image)"
 """The end of a locked requirement that no step of the image takes."""
 _PYPROJECT = "pyproject.toml"
 _HEREDOC = regex(r"<<-?[\"']?\w+[\"']?")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import SequenceMatcher
 from typing import Literal
 
-from lamina.identify.excerpt import NOT_USED
-from lamina.identify.fingerprint import BuildInputs, distribution
+from lamina.identify.fingerprint import NOT_USED, BuildInputs, distribution
 from lamina.identify.ignore import Ignore, IgnoreRule
 from lamina.identify.instruction import instruction_diff
 from lamina.identify.tree import shown
@@ -149,6 +147,10 @@ def _requirements(before: BuildInputs, after: BuildInputs) -> Iterator[InputChan
 
 def _instructions(before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[InputChange]:
     """Yield added, removed and changed instructions: their names in the text, their lines in the diff."""
+    if before == after:
+        return
+    from difflib import SequenceMatcher
+
     matcher = SequenceMatcher(a=before, b=after, autojunk=False)
     words = {"replace": "changed", "delete": "removed", "insert": "added"}
     for operation, i1, i2, j1, j2 in matcher.get_opcodes():

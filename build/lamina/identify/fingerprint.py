@@ -23,6 +23,8 @@ SCHEMA = 1
 TAG_PREFIX = "sha-"
 FINGERPRINT_KEY, INPUTS_KEY = "dev.lamina.fingerprint", "dev.lamina.bill"
 """Annotations of a manifest. The fingerprint is also a label of the image."""
+NOT_USED = " (not used by this image)"
+"""The end of a shown requirement of a lock that the image does not install."""
 _TAG_DIGITS = 12
 _CREDENTIALS = regex(r"://[^/@\s]+@")
 _DISTRIBUTION = regex(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
 from typing import TypedDict
 
 from lamina.patterns import regex
@@ -65,6 +64,8 @@ def _bodies(heredocs: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _diff(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
+    from difflib import SequenceMatcher  # most changes are of files
+
     matcher = SequenceMatcher(a=old, b=new, autojunk=False)
     for group in matcher.get_grouped_opcodes(_CONTEXT_LINES):
         for operation, i1, i2, j1, j2 in group:

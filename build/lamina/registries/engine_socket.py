@@ -92,15 +92,26 @@ class EngineSocket:
         found: list[ImageStep] | None = self._get(f"/images/{ref}/history", f"inspect {ref}")
         return found or []
 
+    def load(self, archive: bytes, what: str) -> str:
+        """Load an archive of images; return what the engine says about it, a JSON document a line.
+
+        Shape: ``POST /images/load``. what: the action, for errors.
+        """
+        try:
+            status, reason, body = self._ask("POST", "/images/load?quiet=1", archive)
+        except (OSError, ValueError) as error:
+            raise self._silent(what) from error
+        if status >= _BAD:
+            raise EngineError.of(f"the engine cannot {what}: {reason}", where=self._url)
+        return body.decode("utf-8", "replace")
+
     def _get(self, path: str, what: str) -> Any:
         """Return a document; None for one that is missing. what: the action, for errors."""
         try:
             status, reason, body = self._ask("GET", path)
             found = json.loads(body)
         except (OSError, ValueError) as error:
-            raise EngineError.of(
-                f"the Docker engine does not answer, cannot {what}", where=self._url, hint=START_HINT
-            ) from error
+            raise self._silent(what) from error
         if status == _MISSING:
             return None
         if status >= _BAD:
@@ -108,13 +119,18 @@ class EngineSocket:
             raise EngineError.of(f"the engine cannot {what}: {message}", where=self._url)
         return found
 
-    def _ask(self, method: str, path: str) -> tuple[int, str, bytes]:
+    def _silent(self, what: str) -> EngineError:
+        message = f"the Docker engine does not answer, cannot {what}"
+        return EngineError.of(message, where=self._url, hint=START_HINT)
+
+    def _ask(self, method: str, path: str, archive: bytes = b"") -> tuple[int, str, bytes]:
         """Send a request; return the status, its reason, and the body. Raises OSError or ValueError.
 
         In HTTP/1.0 the body is all that follows until the engine closes the connection.
         """
         with self._connect() as line:
-            line.sendall(f"{method} {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+            about = f"Content-Type: application/x-tar\r\nContent-Length: {len(archive)}\r\n" * bool(archive)
+            line.sendall(f"{method} {path} HTTP/1.0\r\nHost: docker\r\n{about}\r\n".encode() + archive)
             pieces = []
             while piece := line.recv(_PIECE):
                 pieces.append(piece)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -175,6 +176,18 @@ class LocalStore:
         with self._engine(f"save {ref}") as api, file.open("wb") as sink:
             for chunk in api.get_image(str(ref)):
                 sink.write(chunk)
+
+    def load(self, ref: Reference, archive: bytes) -> None:
+        """Load an archive with one image. It may lack layers: look the image up afterwards."""
+        if self._socket is not None:
+            said = self._socket.load(archive, f"load {ref}").splitlines()
+            events = [json.loads(line) for line in said if line.startswith("{")]
+        else:
+            with self._engine(f"load {ref}") as api:
+                events = list(api.load_image(archive, quiet=True))
+        for event in events:
+            if failure := event.get("error"):
+                raise EngineError.of(f"the engine cannot load {ref}: {failure}", where=self._where)
 
     def remove(self, ref: Reference) -> None:
         """Remove a tag, and the image with its last tag; succeed when the tag does not exist."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,7 @@ def with_resolved(state: Path, outcome: Outcome) -> Outcome:
             before = _read(file)
             after = _updated(before, result, outcome.installs.get(name, {}))
             if after != before:
-                write_json(file, asdict(after))
+                write_json(file, {"steps": after.steps, "images": after.images})
             results[name] = replace(result, resolved=after.images.get(result.digest or "", {}))
     return replace(outcome, results=results)
 

@@ -45,7 +45,7 @@ _SHARED = (
     Flag(name="stall", goes_to="setting",
          help="seconds without progress after which a registry transfer fails (0: no limit; default 120)"),
     Flag(name="append", goes_to="setting",
-         help="push code changes without a builder: auto, never, or only (exit 4 where one is needed)"),
+         help="make code changes without a builder: auto, never, or only (exit 4 where one is needed)"),
     Flag(name="cache", goes_to="setting",
          help="remote cache: max, min, inline or off"),
     Flag(name="cache-read-only", kind=bool, default=False, goes_to="setting",

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from lamina.decide.plan import Decision, FoundImage
+from lamina.execute.annotations import REVISION
 from lamina.execute.attest import Attestations
-from lamina.execute.bake import DIGESTS, REVISION, BuildRequest, csv_field, make_bake, target_name
+from lamina.execute.bake import DIGESTS, BuildRequest, csv_field, make_bake, target_name
 from lamina.identify.carried import carried_inputs
 from lamina.identify.fingerprint import FINGERPRINT_KEY, INPUTS_KEY
 from lamina.identify.stage import StagedContext

@@ -17,8 +17,9 @@ from lamina.decide.append import AppendPlan
 from lamina.decide.plan import FoundImage, Plan, StoreLookup, make_plan
 from lamina.declare.dockerfile import Instruction
 from lamina.errors import BuildError, RegistryError
+from lamina.execute.annotations import MOST_INPUTS, image_annotations
 from lamina.execute.append import Appender
-from lamina.execute.bake import MOST_INPUTS, image_annotations
+from lamina.execute.append_registry import RegistryAppends
 from lamina.execute.layer_tar import Owner, compressed, layer_tar
 from lamina.execute.outcome import Outcome, Result
 from lamina.flow.append import find_appends, tag_for_appends, with_appends
@@ -117,7 +118,7 @@ class Team:
             if image.ref in self.registry.tags
         }
         plan = make_plan(images, images, StoreLookup(store="memory", found=found), last={})
-        return with_appends(plan, find_appends(self.registry, plan, images))
+        return with_appends(plan, find_appends(RegistryAppends(self.registry, images), plan, images))
 
     def verdicts(self) -> dict[str, str]:
         return {
@@ -128,7 +129,9 @@ class Team:
     def append(self) -> dict[str, str | None]:
         """Append what can be; image -> digest."""
         plan, images = self.plan(), self.images()
-        appender = Appender(self.registry, images, plan.found, "c0ffee", static=False)
+        appender = Appender(
+            RegistryAppends(self.registry, images), images, plan.found, "c0ffee", static=False
+        )
         for each in plan.appends:
             appender.run(each)
         return {name: each.digest for name, each in appender.results.items()}
@@ -377,7 +380,7 @@ def test_a_base_that_exists_needs_not_be_appended(team: Team) -> None:
         team.registry.tags[images["base-x"].repository.with_tag(code_tag(images["base-x"], images))],
         team.plan(),
     )
-    appender = Appender(team.registry, images, plan.found, None, static=False)
+    appender = Appender(RegistryAppends(team.registry, images), images, plan.found, None, static=False)
     appender.run(plan.decisions["base-x"])
     assert team.verdicts() == {"app": "1 layer and the layers of base-x"}
     assert team.append().keys() == {"app"}
@@ -462,7 +465,9 @@ def test_inputs_too_large_to_travel_are_those_kept_on_this_machine(team: Team) -
 
     assert team.verdicts() == {"app": "the image before carries no build inputs"}
     kept = {("app", before.tag): before.inputs}
-    found = find_appends(team.registry, team.plan(), team.images(), lambda *key: kept.get(key))
+    found = find_appends(
+        RegistryAppends(team.registry, team.images()), team.plan(), team.images(), lambda *key: kept.get(key)
+    )
     assert isinstance(found["app"], AppendPlan)
 
 
@@ -490,7 +495,7 @@ def test_layers_that_are_lost_are_left_to_a_builder(team: Team) -> None:
         team.repo.write("src/handler.py", f"# {name}\n")
         team.repo.write("base/x.py", f"# {name}\n")
         plan, changed = team.plan(), team.images()
-        appender = Appender(team.registry, changed, plan.found, None, static=False)
+        appender = Appender(RegistryAppends(team.registry, changed), changed, plan.found, None, static=False)
         for each in plan.appends:
             if each.append and each.append.moved not in appender.refused:
                 appender.run(each)
@@ -511,7 +516,7 @@ def test_a_file_that_changes_after_it_was_hashed_stops_the_push(team: Team) -> N
     team.repo.write("src/handler.py", "# edited\n")
     plan, images = team.plan(), team.images()
     team.repo.write("src/handler.py", "# again!\n")
-    appender = Appender(team.registry, images, plan.found, None, static=False)
+    appender = Appender(RegistryAppends(team.registry, images), images, plan.found, None, static=False)
 
     with pytest.raises(BuildError, match="changed while it was being read"):
         appender.run(plan.decisions["app"])
