@@ -25,7 +25,7 @@ def closure_faults(view: ImageView) -> Iterator[Fault]:
     """Yield members without any file in the image, whose dependents are installed without them."""
     image = view.image
     for file in image.contexts[""].files:
-        if posixpath.basename(file.path) != UV_LOCK:
+        if not file.path.endswith(UV_LOCK) or posixpath.basename(file.path) != UV_LOCK:
             continue
         use = use_of_lock(image.node.recipe, file.path)
         if use is None or not use.only_outside or not use.selection.members or view.layout.gaps:

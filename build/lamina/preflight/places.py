@@ -223,16 +223,12 @@ def shadow_faults(view: ImageView) -> Iterator[Fault]:
     if not view.is_lambda:
         return
     required = {name.replace("-", "_") for name in view.layout.required}
-    projects = {posixpath.basename(each.place) for each in view.layout.installed}
+    required -= {posixpath.basename(each.place) for each in view.layout.installed}
     for folder in dict.fromkeys((view.layout.workdir, "/var/task")):
-        for place, origin in sorted(view.layout.files.items()):
-            rest = place.removeprefix(f"{folder}/")
-            name = (
-                rest.removesuffix("/__init__.py")
-                if rest.endswith("/__init__.py")
-                else rest.removesuffix(".py")
-            )
-            if rest == place or "/" in name or name == rest or name not in required or name in projects:
+        modules = {f"{folder}/{name}{end}": name for name in required for end in (".py", "/__init__.py")}
+        for place, name in sorted(modules.items()):
+            origin = view.layout.files.get(place)
+            if origin is None or name not in required:
                 continue
             if b"extend_path" in (view.content(origin) or b"") or not _is_imported(view, name):
                 continue
