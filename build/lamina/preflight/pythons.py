@@ -6,6 +6,7 @@ import posixpath
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 
 from lamina.declare.script import ShellCommand
 from lamina.patterns import regex
@@ -88,13 +89,20 @@ def _project(
 def limits_of(view: ImageView, step: RunView, place: str) -> tuple[str, str] | None:
     """Return the limit of a project on its Python, and its file; None without one."""
     origin = step.sees.files.get(f"{place}/pyproject.toml")
+    limit = _limit(view.content(origin) or b"") if origin else None
+    return (limit, view.shown(origin)) if origin and limit is not None else None
+
+
+@cache
+def _limit(content: bytes) -> str | None:
+    """Return the limit in a project file, which most images share."""
     try:
-        table = tomllib.loads((view.content(origin) or b"").decode("utf-8")) if origin else {}
+        table = tomllib.loads(content.decode("utf-8"))
         poetry = table.get("tool", {}).get("poetry", {}).get("dependencies", {}).get("python")
         limit = table.get("project", {}).get("requires-python", poetry)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, AttributeError):
         return None
-    return (limit, view.shown(origin)) if origin and isinstance(limit, str) else None
+    return limit if isinstance(limit, str) else None
 
 
 def pinned_by(view: ImageView, step: RunView, place: str) -> tuple[Version, str] | None:
