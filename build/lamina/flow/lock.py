@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from lamina.decide.locking import PinMove, moves, newer, unlocked, unused
 from lamina.declare.graph import Node
 from lamina.declare.lockfile import LOCK_FILE, Lock, Pin, read_lock
 from lamina.declare.machine import native_platform
@@ -22,6 +22,9 @@ from lamina.files import write_atomic
 from lamina.flow.session import Session
 from lamina.refs import Reference
 from lamina.values import dataclass
+
+if TYPE_CHECKING:
+    from lamina.decide.locking import PinMove
 
 
 def read_pins(session: Session, names: Iterable[str]) -> Externals:
@@ -48,6 +51,8 @@ def pin_for_build(session: Session, names: Iterable[str]) -> Externals:
     if not lacking:
         return outside
     if read_lock(session.project.root) is not None:
+        from lamina.decide.locking import unlocked
+
         ConfigError.check(unlocked(nodes, lacking))
     answer = _ask(session, read_pins(session, session.graph.nodes).unlocked)
     needed = answer.about(lacking)
@@ -80,6 +85,8 @@ def make_lock(session: Session, *, refresh: bool, dry_run: bool) -> Relock:
     A refresh of all images drops pins that no Dockerfile uses. Raises RegistryError with every name that
     cannot be resolved.
     """
+    from lamina.decide.locking import moves, unused
+
     graph, before = session.graph, _lock(session)
     nodes = _nodes(session, graph.select(session.flags.images))
     names = sorted({each.name for node in nodes for each in node.externals if not _has_digest(each.name)})
@@ -121,6 +128,8 @@ def newer_upstream(session: Session, names: Iterable[str]) -> Iterator[Problem]:
         yield Problem(what="no registry was asked for newer runtimes: --offline")
         return
     answer = _ask(session, pinned)
+    from lamina.decide.locking import moves, newer
+
     yield from newer(moves(session.graph, answer.pins, lock, _with(lock, answer)))
     for name, error in answer.silent.items():
         first = error.problems[0]
