@@ -99,6 +99,24 @@ EXAMPLES: Mapping[str, Example] = {
         bad=(_RUNTIME, f"{_UV} --locked --no-dev"),
         good=(_RUNTIME, f"{_UV} --locked --no-dev --link-mode=copy"),
     ),
+    "LAM117": Example(
+        bad=("RUN uv export --frozen --package ingest -o /r.txt && uv pip install -r /r.txt …",),
+        good=("RUN uv export --frozen --package ingest --no-emit-package botocore -o /r.txt && …",),
+        in_dockerfile=False,
+    ),
+    "LAM118": Example(
+        bad=('[project] dependencies = ["httpx", "pytest"]',),
+        good=('[project] dependencies = ["httpx"]', '[dependency-groups] dev = ["pytest"]'),
+        in_dockerfile=False,
+    ),
+    "LAM119": Example(
+        bad=(
+            "base-data/Dockerfile: RUN pip install numpy==1.26.4",
+            "one/Dockerfile: RUN pip install numpy==2.4.0",
+        ),
+        good=("base-data/Dockerfile: RUN pip install numpy==2.4", "one/Dockerfile: FROM base-data:stable"),
+        in_dockerfile=False,
+    ),
     "LAM201": Example(
         bad=(_RUNTIME, "COPY . /var/task/", f"{_PIP} -r src/requirements.txt"),
         good=(

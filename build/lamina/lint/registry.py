@@ -24,6 +24,7 @@ from lamina.lint import (
     tool_options,
     tools,
     uv_locks,
+    weights,
 )
 from lamina.lint.findings import Finding, Hit, Severity
 from lamina.lint.rule import LintRule
@@ -31,7 +32,7 @@ from lamina.lint.survey import LintInput
 
 _THEMES = (
     *(installs, shared_base, caches, bytecode, copies, environments, bases, contexts, secrets, handlers),
-    *(tools, tool_options, uv_locks, snapstart, on_lambda),
+    *(tools, tool_options, weights, uv_locks, snapstart, on_lambda),
 )
 RULES: tuple[LintRule, ...] = tuple(
     sorted((rule for theme in _THEMES for rule in theme.RULES), key=attrgetter("id"))
