@@ -12,7 +12,8 @@ from lamina.errors import Problem
 
 _FUNCTION, _ASSET = "DockerImageFunction", "DockerImageAsset"
 _IMAGES = frozenset({"fromImageAsset", "fromAssetImage"})
-_ZIP = "fromDockerBuild"
+_ZIPS = frozenset({"fromDockerBuild", "fromBuild"})
+"""They run a container and take its files: Code.fromDockerBuild, and DockerImage.fromBuild for bundling."""
 _JOINS = frozenset({"join", "resolve"})
 _HERE = "__dirname"
 _PLATFORMS = {"ARM_64": "linux/arm64", "X86_64": "linux/amd64"}
@@ -25,7 +26,7 @@ def read_cdk_typescript(content: str, path: str, root: Path) -> Reading:
     notes: list[Problem] = []
     assets: list[Asset] = []
     owned: set[int] = set()
-    for call in read_calls(content, {_FUNCTION, *_IMAGES, _ASSET, _ZIP}):
+    for call in read_calls(content, {_FUNCTION, *_IMAGES, _ASSET, *_ZIPS}):
         owner = call if call.last == _FUNCTION else None
         inner = [each for each in calls_in(owner) if each.last in _IMAGES] if owner else [call]
         for each in inner:
@@ -35,7 +36,7 @@ def read_cdk_typescript(content: str, path: str, root: Path) -> Reading:
             made = _image(each, owner, path, root)
             if isinstance(made, Problem):
                 notes.append(made)
-            elif call.last == _ZIP:
+            elif call.last in _ZIPS:
                 assets.append(Asset(dockerfile=made.dockerfile, where=made.where))
             else:
                 found.append(made)

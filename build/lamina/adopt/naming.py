@@ -122,7 +122,7 @@ def name_images(
         for path in paths
         if path not in given
     }
-    shared = Counter(each[0] for each in choices_of.values())
+    shared = Counter(name for each in choices_of.values() for name in set(each))
     for path in paths:
         if path in given:
             names[path] = given[path]
@@ -152,6 +152,7 @@ def _choices(path: str, repository: str, function: str | None, *, alone: bool) -
     if variant and alone:
         own = ""
     last = parts[-1] if parts else ""
+    whole = list(parts)
     while len(parts) > 1 and says_nothing(parts[-1]):
         parts.pop()
     if not own and len(parts) == 1 and says_nothing(parts[0]) and not _GENERIC.issuperset(parts):
@@ -163,7 +164,13 @@ def _choices(path: str, repository: str, function: str | None, *, alone: bool) -
         *([own] if own else []),
     ]
     least = 2 if variant and own else 1
-    return ["-".join(words[-count:]) for count in range(least, len(words) + 1)]
+    choices = ["-".join(words[-count:]) for count in range(least, len(words) + 1)]
+    # Where even these are shared, the folders tell images apart that say nothing by themselves.
+    return (
+        choices
+        if whole == parts
+        else [*choices, "-".join([*whole[len(parts) - 1 :], *([own] if own else [])])]
+    )
 
 
 def says_nothing(part: str) -> bool:

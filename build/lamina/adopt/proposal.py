@@ -96,20 +96,19 @@ def propose(root: Path, found: RepositorySurvey) -> Proposal:
 def _functions_only(
     drafts: list[ImageDraft], zipped: Mapping[str, str], notes: list[Problem]
 ) -> list[ImageDraft]:
-    """Return the drafts without those that are certainly for something else, if any is for Lambda.
+    """Return the drafts without those that make zip files, and if any is for Lambda, those that do not.
 
     Args:
         zipped: Dockerfile -> where its files are taken for a zip file.
     """
-    if not any(draft.on_lambda for draft in drafts):
-        return drafts
+    some = any(draft.on_lambda for draft in drafts)
     paths = tuple(dict.fromkeys(draft.dockerfile for draft in drafts))
     bases = match_bases(paths, [each for draft in drafts for each in draft.used]).made_by.values()
     kept = []
     for draft in drafts:
         program = zipped.get(draft.dockerfile)
-        role = f"{program} takes its files for a zip file" if program else draft.role
-        if role is None and draft.lacks_sources and not draft.on_lambda:
+        role = f"{program} takes its files for a zip file" if program else draft.role if some else None
+        if some and role is None and draft.lacks_sources and not draft.on_lambda:
             role = "nothing says that it is for Lambda, and files that it copies are missing"
         if role is None or draft.deployed or draft.dockerfile in bases:
             kept.append(draft)

@@ -14,7 +14,7 @@ from lamina.errors import Problem
 _ASSETS = frozenset({"from_image_asset", "from_asset", "DockerImageAsset"})
 _IMAGES = frozenset({"Image", "DockerImage"})
 _FUNCTION = "DockerImageFunction"
-_ZIP = "from_docker_build"
+_ZIPS = frozenset({"from_docker_build", "from_build"})
 _CONTEXTS = frozenset({"context", "context_path", "build_context", "build_context_path"})
 """Arguments of components that name the context; ``dockerfile_path`` names the Dockerfile."""
 _LOCATION = "location"
@@ -90,8 +90,11 @@ def _declared(call: ast.Call, function: ast.Call | None, path: str, root: Path) 
 
 
 def _zipped(call: ast.Call, path: str, root: Path) -> Asset | None:
-    """Return the Dockerfile of CDK's ``Code.from_docker_build``, whose files become a zip file."""
-    if _name(call) != _ZIP:
+    """Return the Dockerfile of a call whose files become a zip file.
+
+    CDK's ``Code.from_docker_build``, and ``DockerImage.from_build`` for bundling.
+    """
+    if _name(call) not in _ZIPS:
         return None
     folder, file = _positional(call, 0), _given(call).get("file", _DOCKERFILE)
     if not isinstance(folder, str) or not isinstance(file, str):

@@ -88,6 +88,8 @@ def show_adoption(screen: Screen, found: Adoption) -> None:
     screen.notes(found.proposal.notes)
     if found.toml:
         screen.say(f"{found.toml}\n")
+    elif not found.configured:
+        screen.say("no image is proposed")
     if found.plan:
         screen.plan(found.plan)
     if found.findings:

@@ -19,6 +19,7 @@ from lamina.adopt.naming import name_images
         (["python/Dockerfile", "go/Dockerfile"], ["repo-python", "repo-go"]),
         (["python/Dockerfile.worker"], ["worker"]),
         (["src/Dockerfile"], ["src"]),
+        (["s/backend/Dockerfile", "s/backend/python_app/Dockerfile"], ["backend", "backend-python-app"]),
         (["one/job.Dockerfile", "two/job.Dockerfile"], ["one-job", "two-job"]),
         (["shop/dockerfiles/lambda.Dockerfile", "shop/dockerfiles/x.Dockerfile"], ["shop-lambda", "x"]),
     ],

@@ -83,7 +83,7 @@ def test_names_that_are_alike_get_the_folder_above(tree: Tree) -> None:
     for path in ("a/embed/Dockerfile", "b/embed/Dockerfile", "c/docker/Dockerfile", "c/Dockerfile"):
         tree.write(path, "FROM scratch\n")
 
-    assert list(proposed(tree)) == ["a-embed", "b-embed", "c", "c-2"]
+    assert list(proposed(tree)) == ["a-embed", "b-embed", "c", "c-docker"]
 
 
 def test_a_base_has_the_name_that_others_build_from(tree: Tree) -> None:

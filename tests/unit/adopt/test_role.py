@@ -118,3 +118,17 @@ def test_what_nothing_deploys_and_nobody_can_build_is_left_out(tree: Tree) -> No
     assert note.what.endswith("nothing says that it is for Lambda, and files that it copies are missing")
     tree.write("mock/specification")
     assert images(tree) == {"fn/Dockerfile", "mock/Dockerfile"}
+
+
+def test_a_bundling_image_is_left_out_even_where_nothing_else_is_found(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    tree.write("zip/Dockerfile", "FROM alpine:3\nRUN apk add zip\n")
+    tree.write("lib/stack.ts", "const image = DockerImage.fromBuild(path.posix.join(__dirname, '../zip'));\n")
+
+    found = propose(tree.root, survey(tree.root))
+
+    assert found.images == ()
+    assert [each.where for each in found.notes] == ["zip/Dockerfile"]
+    tree.write("lib/stack.ts")
+    tree.write("stack.py", "DockerImage.from_build('zip')\n")
+    assert images(tree) == set()

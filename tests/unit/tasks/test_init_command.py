@@ -166,6 +166,20 @@ def test_a_repository_without_a_pyproject_gets_a_file_of_its_own(
     assert hint in capsys.readouterr().out
 
 
+def test_a_repository_without_an_image_for_lambda_is_told_so(
+    repo: Repo, lamina: Command, capsys: Capture
+) -> None:
+    repo.write("zip/Dockerfile", "FROM alpine:3\n")
+    repo.write("stack.py", "DockerImage.from_build('zip')\n")
+
+    assert lamina("init", "--write") == 0
+
+    out = capsys.readouterr().out
+    assert "note: zip/Dockerfile: left out" in out
+    assert out.endswith("no image is proposed\n")
+    assert not (repo.root / "lamina.toml").exists()
+
+
 LAYOUTS: dict[str, dict[str, list[object]]] = {
     "layout-sam": {"ingest": ["ingest"], "notify": []},
     "layout-shared": {
