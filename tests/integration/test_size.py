@@ -34,3 +34,15 @@ def test_engine_and_registry_agree_on_an_image_and_the_one_before(
     assert layers[0] == layers[1]
     assert here["layers"][-1]["packages"][0]["name"] == "/var/task"
     assert all(each["stored_bytes"] for each in there["layers"])
+    tiny.append("src/handler.py", "# more\n")
+    tiny.ok("build-all", "--push")
+
+    (moved,) = tiny.ok("diff", "lambda-tiny", "--from", there["digest"], "--json").json["images"]
+
+    assert {each["name"]: each["bytes"] - each["bytes_before"] for each in moved["files"]} == {
+        "/var/task/handler.py": len("# more\n")
+    }
+    (layer,) = moved["layers"]
+    assert layer["bytes"]
+    assert layer["bytes_before"]
+    assert moved["digest_before"] == there["digest"] != moved["digest"]

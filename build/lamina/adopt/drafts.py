@@ -10,7 +10,7 @@ from pathlib import Path
 from lamina.adopt.contexts import find_context, fits
 from lamina.adopt.declared import Declared
 from lamina.adopt.naming import Used
-from lamina.adopt.role import for_lambda, other_role
+from lamina.adopt.role import for_lambda, other_role, starts_itself
 from lamina.declare.dockerfile import Dockerfile, read_dockerfile
 from lamina.declare.machine import native_platform
 from lamina.declare.recipe import SCRATCH, Recipe
@@ -151,7 +151,9 @@ def _draft(
 def _elsewhere(recipe: Recipe, declared: tuple[Declared, ...]) -> str | None:
     """Return what says that an image is built for something else than a function; None if nothing does."""
     known = next((each.where for each in declared if each.elsewhere), None)
-    return f"no function of {known.partition(':')[0]} runs it" if known and not for_lambda(recipe) else None
+    if known is None or (for_lambda(recipe) and not starts_itself(recipe)):
+        return None
+    return f"no function of {known.partition(':')[0]} runs it"
 
 
 def _resolved(parsed: Dockerfile, target: str | None, args: Mapping[str, str]) -> Recipe:

@@ -33,8 +33,17 @@ _START = ("CMD", "ENTRYPOINT")
 
 def for_lambda(recipe: Recipe) -> bool:
     """Whether it is built FROM one of Lambda's own images, or names what runs on Lambda."""
-    text = "\n".join(" ".join((each.name, *each.flags, *each.words)) for each in recipe.instructions)
-    return bool(_RUNTIME.search(_repository(recipe)) or _ON_LAMBDA.search(text))
+    return bool(_RUNTIME.search(_repository(recipe)) or _ON_LAMBDA.search(_text(recipe)))
+
+
+def starts_itself(recipe: Recipe) -> bool:
+    """Whether it has an ENTRYPOINT of its own, and names nothing that asks Lambda for an event."""
+    own = any(each.name == "ENTRYPOINT" for each in recipe.instructions)
+    return own and not _ON_LAMBDA.search(_text(recipe))
+
+
+def _text(recipe: Recipe) -> str:
+    return "\n".join(" ".join((each.name, *each.flags, *each.words)) for each in recipe.instructions)
 
 
 def other_role(recipe: Recipe) -> str | None:

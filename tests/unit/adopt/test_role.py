@@ -100,8 +100,15 @@ def test_a_client_of_the_runtime_makes_a_function_without_any_deployment(tmp_pat
     assert note.where == "web/Dockerfile"
 
 
-def test_an_image_that_terraform_builds_for_no_function_is_left_out(tree: Tree) -> None:
-    tree.write("job/Dockerfile", 'FROM python:3.13\nCMD ["python", "job.py"]\n')
+@pytest.mark.parametrize(
+    "dockerfile",
+    [
+        'FROM python:3.13\nCMD ["python", "job.py"]\n',
+        'FROM public.ecr.aws/lambda/python:3.13\nENTRYPOINT ["python", "job.py"]\n',
+    ],
+)
+def test_an_image_that_terraform_builds_for_no_function_is_left_out(tree: Tree, dockerfile: str) -> None:
+    tree.write("job/Dockerfile", dockerfile)
     build = 'resource "docker_image" "{0}" {{\n  name = "{0}"\n  build {{\n    context = "../{0}"\n  }}\n}}\n'
     tree.write("infra/main.tf", "".join(map(build.format, ("job", "fn"))))
 
