@@ -18,6 +18,8 @@ UNIX = "unix://"
 START_HINT = "start it, or set DOCKER_HOST; try: docker info"
 _MISSING, _BAD = 404, 400
 _PIECE = 64 << 10
+LOAD_SECONDS = 900
+"""For a load without an answer: an engine unpacks all layers above a new one."""
 
 
 class EngineInfo(TypedDict, total=False):
@@ -98,7 +100,7 @@ class EngineSocket:
         Shape: ``POST /images/load``. what: the action, for errors.
         """
         try:
-            status, reason, body = self._ask("POST", "/images/load?quiet=1", archive)
+            status, reason, body = self._ask("POST", "/images/load?quiet=1", archive, timeout=LOAD_SECONDS)
         except (OSError, ValueError) as error:
             raise self._silent(what) from error
         if status >= _BAD:
@@ -123,12 +125,15 @@ class EngineSocket:
         message = f"the Docker engine does not answer, cannot {what}"
         return EngineError.of(message, where=self._url, hint=START_HINT)
 
-    def _ask(self, method: str, path: str, archive: bytes = b"") -> tuple[int, str, bytes]:
+    def _ask(
+        self, method: str, path: str, archive: bytes = b"", *, timeout: float | None = None
+    ) -> tuple[int, str, bytes]:
         """Send a request; return the status, its reason, and the body. Raises OSError or ValueError.
 
         In HTTP/1.0 the body is all that follows until the engine closes the connection.
         """
         with self._connect() as line:
+            line.settimeout(timeout or self._timeout)
             about = f"Content-Type: application/x-tar\r\nContent-Length: {len(archive)}\r\n" * bool(archive)
             line.sendall(f"{method} {path} HTTP/1.0\r\nHost: docker\r\n{about}\r\n".encode() + archive)
             pieces = []

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypedDict, cast
 from lamina.errors import EngineError, RegistryError
 from lamina.parallel import gather
 from lamina.refs import Reference
-from lamina.registries.engine_socket import START_HINT, UNIX, EngineSocket, ImageInspection
+from lamina.registries.engine_socket import LOAD_SECONDS, START_HINT, UNIX, EngineSocket, ImageInspection
 from lamina.registries.pace import STALL_HINT, Pace
 from lamina.values import dataclass
 
@@ -184,7 +184,11 @@ class LocalStore:
             events = [json.loads(line) for line in said if line.startswith("{")]
         else:
             with self._engine(f"load {ref}") as api:
-                events = list(api.load_image(archive, quiet=True))
+                before, api.timeout = api.timeout, LOAD_SECONDS
+                try:
+                    events = list(api.load_image(archive, quiet=True))
+                finally:
+                    api.timeout = before
         for event in events:
             if failure := event.get("error"):
                 raise EngineError.of(f"the engine cannot load {ref}: {failure}", where=self._where)

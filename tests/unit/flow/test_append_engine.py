@@ -54,6 +54,7 @@ class EngineApi:
     loaded: list[list[str]] = field(default_factory=list)
     """The names in each archive."""
     failure: str = ""
+    timeout: int = 60
 
     def load_image(self, archive: bytes, quiet: bool) -> Iterator[dict[str, str]]:
         assert quiet

@@ -50,6 +50,13 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_POST(self) -> None:
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
+        said = {b"broken": {"error": "no space left"}}.get(sent, {"stream": f"Loaded {self.path}"})
+        self.send_response(403 if sent == b"refused" else 200)
+        self.end_headers()
+        self.wfile.write(json.dumps(said).encode() + b"\n")
+
     def address_string(self) -> str:
         return "a socket"
 
@@ -79,6 +86,16 @@ def test_images_are_looked_up_without_docker_py(url: str) -> None:
 
 def test_layers_are_listed_without_docker_py(url: str) -> None:
     assert LocalStore(url).layers(APP) == (("sha256:low", 1), ("sha256:top", 2))
+
+
+def test_an_archive_is_loaded_without_docker_py(url: str) -> None:
+    store = LocalStore(url)
+
+    store.load(APP, b"archive")
+    with pytest.raises(EngineError, match=f"the engine cannot load {APP}: no space left"):
+        store.load(APP, b"broken")
+    with pytest.raises(EngineError, match=f"the engine cannot load {APP}: Forbidden"):
+        store.load(APP, b"refused")
 
 
 def test_the_engine_is_found(url: str) -> None:
