@@ -43,6 +43,8 @@ class MemoryRegistry:
     moved: int = 0
     """The bytes of bodies, in both directions."""
     is_down: bool = False
+    mounts: int = 201
+    """The answer when a blob of another repository is asked for: 201 for it, 202 for an upload, 403."""
 
     def send(
         self, request: Request, *, sink: IO[bytes] | None = None, most: int | None = None
@@ -87,8 +89,8 @@ class MemoryRegistry:
     def _upload(self, request: Request) -> HttpResponse:
         """Start an upload, end it, or mount a blob: repositories share all of them."""
         query = dict(parse_qsl(urlsplit(request.url).query))
-        if request.method == "POST" and query.get("mount") in self.blobs:
-            return HttpResponse(status=201)
+        if request.method == "POST" and query.get("mount") in self.blobs and self.mounts != 202:
+            return HttpResponse(status=self.mounts)
         if request.method == "POST":
             return HttpResponse(status=202, headers={"location": f"{urlsplit(request.url).path}1"})
         assert request.body is not None

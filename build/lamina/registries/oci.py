@@ -21,6 +21,7 @@ from lamina.registries import refusals
 from lamina.registries.base import ACCEPTED, Descriptor, Manifest, sha256, sha256_of
 from lamina.registries.http import HttpResponse
 from lamina.registries.session import RegistrySession
+from lamina.registries.uploads import Uploads
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -40,6 +41,7 @@ class OciRegistry:
         self._address = address.strip("/")
         self._session = session
         self._known: dict[tuple[str, str], Manifest] = {}
+        self._uploads = Uploads()
 
     @property
     def address(self) -> str:
@@ -213,7 +215,7 @@ class OciRegistry:
         self._put(manifest, target)
 
     def write(self, ref: Reference, manifest: Manifest, *blobs: bytes) -> None:
-        """See `Registry.write`."""
+        """See `Registry.write`. A blob that was pushed to another repository before is mounted."""
         self._ask_all(lambda blob: self._push(ref, sha256(blob), blob), blobs)
         self._put(manifest, ref)
 
@@ -223,8 +225,13 @@ class OciRegistry:
 
     def _push(self, ref: Reference, digest: str, body: bytes | IO[bytes]) -> None:
         what, scopes = f"write {ref}", (_scope(ref, "pull,push"),)
-        answer = self._session.ask("POST", self._path(ref, "blobs", "uploads/"), what=what, scopes=scopes)
-        self._upload(answer, digest, body, what=what, scopes=scopes)
+        with self._uploads.pushing(digest, ref) as source:
+            answer = self._ask_mount(digest, source, ref, 403, 404) if source else None
+            if answer is None or answer.status not in {201, 202}:
+                path = self._path(ref, "blobs", "uploads/")
+                answer = self._session.ask("POST", path, what=what, scopes=scopes)
+            if answer.status != 201:
+                self._upload(answer, digest, body, what=what, scopes=scopes)
 
     def share(self, source: Reference, target: Reference, blobs: Iterable[Descriptor]) -> None:
         """See `Registry.share`. They are mounted, or copied if the registry does not mount them."""
@@ -305,22 +312,15 @@ class OciRegistry:
 
     def _copy_blob(self, blob: Descriptor, source: Reference, target: Reference) -> None:
         """Make a blob available in another repository, unless it is there."""
-        what, scopes = _copying(blob, source, target)
+        what, scopes = _copying(blob.digest, source, target)
         path = self._path(target, "blobs", blob.digest)
         found = self._session.ask("HEAD", path, what=what, scopes=scopes, allowed=frozenset({404}))
         if found.status != 200:
             self._mount(blob, source, target)
 
     def _mount(self, blob: Descriptor, source: Reference, target: Reference) -> None:
-        what, scopes = _copying(blob, source, target)
-        query = urlencode({"mount": blob.digest, "from": source.repository})
-        answer = self._session.ask(
-            "POST",
-            self._path(target, "blobs", f"uploads/?{query}"),
-            what=what,
-            scopes=scopes,
-            allowed=frozenset({404}),
-        )
+        what, scopes = _copying(blob.digest, source, target)
+        answer = self._ask_mount(blob.digest, source, target, 404)
         if answer.status == 404:
             raise refusals.no_repository(target, advice=self._session.advice)
         if answer.status == 201:
@@ -329,6 +329,13 @@ class OciRegistry:
             fetch = self._path(source, "blobs", blob.digest)
             self._session.ask("GET", fetch, what=what, scopes=scopes, sink=spool, most=blob.size)
             self._upload(answer, blob.digest, spool, what=what, scopes=scopes)
+
+    def _ask_mount(self, digest: str, source: Reference, target: Reference, *allowed: int) -> HttpResponse:
+        """Ask for a blob of another repository: 201 if the target has it now, 202 if it must be sent."""
+        what, scopes = _copying(digest, source, target)
+        query = urlencode({"mount": digest, "from": source.repository})
+        path = self._path(target, "blobs", f"uploads/?{query}")
+        return self._session.ask("POST", path, what=what, scopes=scopes, allowed=frozenset(allowed))
 
     def _upload(
         self,
@@ -370,10 +377,10 @@ def _is_foreign(blob: Descriptor) -> bool:
     return "foreign" in blob.media_type or "nondistributable" in blob.media_type
 
 
-def _copying(blob: Descriptor, source: Reference, target: Reference) -> tuple[str, tuple[str, ...]]:
+def _copying(digest: str, source: Reference, target: Reference) -> tuple[str, tuple[str, ...]]:
     """Return the action for messages, and its scopes."""
     scopes = (_scope(source, "pull"), _scope(target, "pull,push"))
-    return f"copy {blob.digest[:19]}… to {target}", scopes
+    return f"copy {digest[:19]}… to {target}", scopes
 
 
 def _handle(ref: Reference) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 
 import pytest
 
@@ -21,14 +22,21 @@ BASE, APP, OTHER = "base-x", "app", "other"
 @pytest.fixture
 def linked(shop: Shop) -> Shop:
     """A base and two functions on it, in the registry as BuildKit would push them."""
+    package = "COPY --link receipt_dynamo/ /var/task/receipt_dynamo/"
+    return push(shop, {BASE: (f"FROM {RUNTIME}", package), **dict.fromkeys((APP, OTHER), ("FROM base-x",))})
+
+
+def push(shop: Shop, heads: Mapping[str, tuple[str, ...]]) -> Shop:
+    """Write images, put them in the registry as BuildKit would push them. heads: image -> its first lines."""
     repo = Repo(shop.repo.root)
     repo.remove("dockerfiles")
-    repo.image(BASE, f"FROM {RUNTIME}", "COPY --link receipt_dynamo/ /var/task/receipt_dynamo/")
-    for name, source in ((APP, "embedding/handler.py"), (OTHER, "word_label/handler.py")):
-        cmd = 'CMD ["handler.handler"]'
-        repo.image(name, "FROM base-x", f"COPY --link {source} /var/task/", cmd)
-    repo.write("embedding/handler.py", "def handler(event, context): ...\n")
-    repo.write("word_label/handler.py", "def handler(event, context): ...\n")
+    handlers = {APP: "embedding/handler.py", OTHER: "word_label/handler.py"}
+    for name, head in heads.items():
+        source = handlers.get(name)
+        own = (f"COPY --link {source} /var/task/", 'CMD ["handler.handler"]') if source else ()
+        repo.image(name, *head, *own)
+    for source in handlers.values():
+        repo.write(source, "def handler(event, context): ...\n")
     team = Team(repo)
     team.build()
     for ref, manifest in team.registry.tags.items():
@@ -91,6 +99,22 @@ def test_edited_code_of_a_base(linked: Shop) -> None:
         assert found[f"PUT {name}/blobs/"] == 1
         assert found[f"HEAD {name}/blobs/"] == 0
     assert sum(found.values()) == 1 + 10 + 9 + 9
+
+
+@pytest.mark.parametrize(("mounts", "sent"), [(201, 1), (202, 2), (403, 2)])
+def test_a_layer_of_two_images_is_sent_once(shop: Shop, mounts: int, sent: int) -> None:
+    """The second repository mounts it; a registry that does not mount gets it again."""
+    lines = (f"FROM {RUNTIME}", "COPY --link receipt_dynamo/ /var/task/receipt_dynamo/")
+    push(shop, {APP: lines, OTHER: lines})
+    shop.repo.write("receipt_dynamo/receipt_dynamo/more.py", "MORE = 1\n")
+    shop.registry.mounts = mounts
+
+    outcome = build_images(shop.open(push=True), "build-all")
+
+    assert all(each.appended for each in outcome.results.values())
+    found = requests(shop)
+    configurations = 2
+    assert found["PUT app/blobs/"] + found["PUT other/blobs/"] == configurations + sent
 
 
 def test_nothing_changed(linked: Shop) -> None:
