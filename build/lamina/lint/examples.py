@@ -117,6 +117,22 @@ EXAMPLES: Mapping[str, Example] = {
         good=("base-data/Dockerfile: RUN pip install numpy==2.4", "one/Dockerfile: FROM base-data:stable"),
         in_dockerfile=False,
     ),
+    "LAM120": Example(
+        bad=(
+            f"{_RUNTIME} AS deps",
+            "RUN uv export --frozen --package app -o /tmp/requirements.txt && \\",
+            "    uv pip install --target /deps -r /tmp/requirements.txt",
+            _RUNTIME,
+            "COPY --link --from=deps /deps /var/task",
+        ),
+        good=(
+            f"{_RUNTIME} AS deps",
+            "RUN uv export --frozen --package app -o /tmp/pylock.toml && \\",
+            "    uv pip install --preview-features=pylock --target /deps -r /tmp/pylock.toml",
+            _RUNTIME,
+            "COPY --link --from=deps /deps /var/task",
+        ),
+    ),
     "LAM201": Example(
         bad=(_RUNTIME, "COPY . /var/task/", f"{_PIP} -r src/requirements.txt"),
         good=(

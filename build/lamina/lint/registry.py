@@ -15,6 +15,7 @@ from lamina.lint import (
     contexts,
     copies,
     environments,
+    exports,
     handlers,
     installs,
     on_lambda,
@@ -32,7 +33,7 @@ from lamina.lint.survey import LintInput
 
 _THEMES = (
     *(installs, shared_base, caches, bytecode, copies, environments, bases, contexts, secrets, handlers),
-    *(tools, tool_options, weights, uv_locks, snapstart, on_lambda),
+    *(tools, tool_options, weights, uv_locks, exports, snapstart, on_lambda),
 )
 RULES: tuple[LintRule, ...] = tuple(
     sorted((rule for theme in _THEMES for rule in theme.RULES), key=attrgetter("id"))

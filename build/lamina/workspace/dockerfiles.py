@@ -27,9 +27,9 @@ RUN --mount=type=cache,target=/root/.cache/uv \\
     {end}
     arch=x86_64; if [ "$TARGETARCH" = arm64 ]; then arch=aarch64; fi; \\
     mkdir -p /rootfs{root} && \\
-    uv export --quiet --frozen --no-dev --no-emit-workspace --package {name} -o /tmp/requirements.txt && \\
-    uv pip install --target /rootfs{root} --python-platform "$arch-manylinux_2_28" \\
-    --compile-bytecode --link-mode=copy -r /tmp/requirements.txt
+    uv export --quiet --frozen --no-dev --no-emit-workspace --package {name} -o /tmp/pylock.toml && \\
+    uv pip install --preview-features=pylock --target /rootfs{root} \\
+    --python-platform "$arch-manylinux_2_28" --compile-bytecode --link-mode=copy -r /tmp/pylock.toml
 
 FROM {runtime}
 COPY --link --from=deps /rootfs/ /

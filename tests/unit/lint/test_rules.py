@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from lamina.lint import on_lambda, snapstart, uv_locks, weights
+from lamina.lint import exports, on_lambda, snapstart, uv_locks, weights
 from lamina.lint.registry import RULES
 
 from ..conftest import RUNTIME, Repo
@@ -277,7 +277,8 @@ def found(repo: Repo, slug: str, image: str = "app") -> list[tuple[str, int]]:
 
 def test_every_rule_has_a_case() -> None:
     """Those about Lambda have trees of their own, ``tests/preflight_cases.py``; other tests have the rest."""
-    elsewhere = {rule.slug for theme in (on_lambda, snapstart, uv_locks, weights) for rule in theme.RULES}
+    themes = (exports, on_lambda, snapstart, uv_locks, weights)
+    elsewhere = {rule.slug for theme in themes for rule in theme.RULES}
 
     assert list(CASES) == [rule.slug for rule in RULES if rule.slug not in elsewhere]
 
