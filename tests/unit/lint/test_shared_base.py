@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from bench.monorepo import make_monorepo
 from lamina.lint.registry import RuleSelection
 
 from ..conftest import RUNTIME, Repo
@@ -70,6 +71,26 @@ def test_a_base_is_written_when_it_is_asked_for(twins: Repo, capsys: pytest.Capt
     assert "new: base-dynamo\nto build again: one, two\n" in capsys.readouterr().out
     assert twins.graph().nodes["one"].parents.keys() == {"base-dynamo"}
     assert mend(twins, ASKED).rewrites == ()
+
+
+def test_a_monorepo_gets_bases_and_still_has_a_plan(repo: Repo) -> None:
+    tree = make_monorepo(repo.root, images=6, files=0.02)
+    tables = (
+        f'[tool.lamina.images.{name}]\ndockerfile = "infra/{name}/Dockerfile"\n' for name in tree.images
+    )
+    repo.write("pyproject.toml", "".join(tables))
+
+    found = mend(repo, ASKED)
+
+    assert found.added[0] == "base-receipt-dynamo"
+    assert set(found.rebuilt) == {*tree.images}
+    nodes = repo.graph().nodes
+    assert all(nodes[name].parents for name in tree.images)
+    for name in tree.images:
+        text = (repo.root / f"infra/{name}/Dockerfile").read_text()
+        assert "pip install --no-cache-dir /src/receipt_dynamo " not in text
+    assert repo.images().keys() == {*tree.images, *found.added}
+    assert mend(repo, ASKED).rewrites == ()
 
 
 def test_without_being_asked_for_no_base_is_written(twins: Repo) -> None:
