@@ -12,10 +12,11 @@ from lamina.json_data import Json, JsonTable, as_list, as_table
 
 _HEAD = """# Settings
 
-Every key of `[tool.lamina]`. A command's flag wins over a variable of the environment, which wins over
-the file; `lamina config` prints each setting, its value and where it was set. `lamina.schema.json`, installed
-with the package, has the same for [editors](daily.md#completion-in-the-editor). An unknown key is an error,
-with the nearest name.
+Every key of `[tool.lamina]` in `pyproject.toml`. A repository without one has a `lamina.toml` with the same
+keys and tables, without `tool.lamina`: `[images.<name>]`; both are an error. A command's flag wins over a
+variable of the environment, which wins over the file; `lamina config` prints each setting, its value and
+where it was set. `lamina.schema.json`, installed with the package, has the same for
+[editors](daily.md#completion-in-the-editor). An unknown key is an error, with the nearest name.
 """
 _NAME = "<name>"
 
