@@ -97,7 +97,7 @@ class Settings:
     static: bool = _setting(False, "LAMINA_STATIC", "USE_STATIC_BASE_IMAGE",
         help="build Lambda images on <base>:stable and do not build base images")
     builder: str = _setting("", "LAMINA_BUILDER", "BUILDX_BUILDER",
-        help="buildx builder; empty: the engine's own")
+        help="buildx builder, or several with commas that share a push; empty: the engine's own")
     reproducible: bool = _setting(False, "LAMINA_REPRODUCIBLE",
         help="use one fixed time in layers and configuration, so that cold engines give equal digests")
     jobs: int = _setting(BATCH, "LAMINA_JOBS",
@@ -130,6 +130,11 @@ class Settings:
         help="build context of images that do not set one")
     # fmt: on
     sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def builders(self) -> tuple[str, ...]:
+        """The names of the builders; empty for the engine's own."""
+        return tuple(self.builder.split(",")) if self.builder else ()
 
     def source(self, name: str) -> str:
         """Return the source of a setting: a flag, a variable, ``pyproject.toml:12`` or the default."""
@@ -255,12 +260,7 @@ def _check_places(settings: Settings, document: Document) -> None:
             if "@" in address
             else None,
         )
-    if settings.builder and not BUILDER.fullmatch(settings.builder):
-        document.problem(
-            f"{settings.builder!r} is not a builder",
-            where=settings.source("builder"),
-            allowed="a name from docker buildx ls",
-        )
+    _check_builders(settings, document)
     if settings.sbom_generator and not is_image(settings.sbom_generator):
         document.problem(
             f"{without_login(settings.sbom_generator)!r} is not an image",
@@ -291,6 +291,17 @@ def _check_places(settings: Settings, document: Document) -> None:
             where=settings.source("stall"),
             allowed="seconds, 1 or more; 0: no limit",
         )
+
+
+def _check_builders(settings: Settings, document: Document) -> None:
+    names, where = settings.builders, settings.source("builder")
+    for name in dict.fromkeys(names):
+        if not BUILDER.fullmatch(name):
+            document.problem(
+                f"{name!r} is not a builder", where=where, allowed="a name from docker buildx ls"
+            )
+        elif names.count(name) > 1:
+            document.problem(f"the builder {name!r} is named twice", where=where, hint="name it once")
 
 
 def _filled(template: str) -> str:

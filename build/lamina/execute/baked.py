@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lamina.errors import Problem
 from lamina.execute.exchanges import StalledError
 from lamina.execute.progress import Trace
 
@@ -17,6 +18,7 @@ class Baked:
         stalled: why it was stopped.
         spoilt: images whose files may have changed between hashing and sending, and the images built from
             them.
+        lost: why its builder takes no further part in the run.
     """
 
     trace: Trace
@@ -24,8 +26,9 @@ class Baked:
     interrupted: bool = False
     spoilt: frozenset[str] = frozenset()
     stalled: StalledError | None = None
+    lost: Problem | None = None
 
     @property
     def ok(self) -> bool:
         """Whether all requested images were built."""
-        return self.error is None and not self.interrupted and self.stalled is None
+        return self.error is None and not self.interrupted and self.stalled is None and self.lost is None

@@ -13,16 +13,34 @@ from lamina.execute.outcome import Outcome
 from lamina.execute.run import BuildEnv, call_bake
 
 _FOLDER = "caches"
-_ONLY = 1
 
 
 def export_again(
     request: BuildRequest, build_env: BuildEnv, outcome: Outcome, names: Collection[str]
 ) -> Mapping[str, str]:
-    """Export the caches of built images again. Return the images whose cache is still incomplete -> why.
+    """Export the caches of built images again, each on the builder that built it.
 
-    No step runs, because all have just run. The files of the run are not changed.
+    Return the images whose cache is still incomplete -> why. No step runs, because all have just run. The
+    files of the run are not changed.
     """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(outcome.results[name].builder or build_env.builder, []).append(name)
+    folder = build_env.folder / _FOLDER
+    folder.mkdir(exist_ok=True)
+    left: dict[str, str] = {}
+    for number, (builder, group) in enumerate(groups.items(), 1):
+        if builder in outcome.lost:
+            left |= dict.fromkeys(group, "its builder does not answer")
+            continue
+        env = replace(build_env, folder=folder, builder=builder, watch=lambda _: None)
+        left |= _export(request, env, outcome, group, number)
+    return left
+
+
+def _export(
+    request: BuildRequest, build_env: BuildEnv, outcome: Outcome, names: Collection[str], number: int
+) -> Mapping[str, str]:
     built = {
         name: FoundImage(ref=each.image.ref, digest=each.digest)
         for name, each in outcome.results.items()
@@ -41,10 +59,8 @@ def export_again(
         },
         output=CACHE_ONLY,
     )
-    folder = build_env.folder / _FOLDER
-    folder.mkdir(exist_ok=True)
     try:
-        baked = call_bake(again, replace(build_env, folder=folder, watch=lambda _: None), _ONLY)
+        baked = call_bake(again, build_env, number)
     except (LaminaError, OSError) as error:
         return dict.fromkeys(names, str(error).splitlines()[0])
     if baked.interrupted:  # the images are already built

@@ -281,8 +281,10 @@ def check_buildx(runner: Runner, engine: Engine, env: Mapping[str, str] = os.env
 def choose_builder(runner: Runner, engine: Engine, wanted: str, *, push: bool = False) -> Builder:
     """Return the named builder; else the engine's own if it uses containerd; else one made for Lamina.
 
+    wanted: a name, or several with commas. What is not spread over several is built on the first.
     push: whether images go to a registry: a builder on another engine cannot deliver them in any other way.
     """
+    wanted, *_ = wanted.split(",")
     if wanted:
         return _named(runner, engine, wanted, push=push)
     if engine.containerd:

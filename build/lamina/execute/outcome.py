@@ -37,6 +37,8 @@ class Result:
     layers: Mapping[str, int] = field(default_factory=dict)
     resolved: Mapping[str, str] = field(default_factory=dict)
     """The versions that its own steps installed, as far as known."""
+    builder: str = ""
+    """Which of several builders built it; empty if there was one."""
     appended: str | None = None
     """The digest of the image whose other layers it has, if it was made without a builder."""
 
@@ -73,6 +75,8 @@ class Outcome:
     uncached: Mapping[str, str] = field(default_factory=dict)
     """Image -> why its remote cache is incomplete; see `cache_gaps`."""
     kind: type[LaminaError] = BuildError
+    lost: tuple[str, ...] = ()
+    """The builders that ended or hung in a run on several."""
     remote: tuple[str, ...] = ()
     """The ids of the remote builds that made the images."""
 

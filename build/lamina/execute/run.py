@@ -17,6 +17,7 @@ from lamina.execute.engine import Engine
 from lamina.execute.exchanges import StalledError, StallRules, StallWatch
 from lamina.execute.image_store import ImageStore, own_layers
 from lamina.execute.masked_events import MaskedEvents
+from lamina.execute.nodes import BuilderLostError
 from lamina.execute.outcome import Outcome, Result, cut_short
 from lamina.execute.progress import Trace
 from lamina.execute.publish import publish_attested
@@ -54,6 +55,8 @@ class BuildEnv:
     mask: Mask = field(default_factory=Mask)
     """The secrets to hide in the output of steps."""
     stalls: StallRules = field(default_factory=StallRules)
+    check: Callable[[float], None] = field(default=lambda _: None)
+    """Called while bake runs, with the seconds since BuildKit's last event. An error ends the call."""
     sleep: Callable[[float], None] = time.sleep
 
 
@@ -97,7 +100,7 @@ def call_bake(request: BuildRequest, build_env: BuildEnv, attempt: int) -> Baked
     for _ in range(_MOST_SENDS):
         request = with_proved_stages(request, build_env.state)
         baked = replace(_call_once(request, build_env, attempt), spoilt=find_spoilt(request))
-        if baked.interrupted or baked.stalled or not baked.spoilt:
+        if baked.interrupted or baked.stalled or baked.lost or not baked.spoilt:
             break
     return baked
 
@@ -114,22 +117,30 @@ def _call_once(request: BuildRequest, build_env: BuildEnv, attempt: int) -> Bake
     write_atomic(file, bake.render())
     trace, stalls = Trace(bake.targets), StallWatch(build_env.stalls)
     with (build_env.folder / f"events-{attempt}.jsonl").open("w", 1, encoding="utf-8") as events:
-        masked = MaskedEvents(build_env.mask)
+        masked, heard = MaskedEvents(build_env.mask), build_env.clock()
 
         def keep(lines: Iterable[str]) -> None:
+            nonlocal heard
+            heard = build_env.clock()
             for line in lines:
                 events.write(line + "\n")
                 stalls.feed(line)
                 if trace.feed(line):
                     build_env.watch(trace)
 
+        def tick() -> None:
+            stalls.check()
+            build_env.check(build_env.clock() - heard)
+
         try:
             command = bake_command(build_env, file, bake, attempt)
-            done = build_env.runner.stream(command, lambda line: keep(masked.feed(line)), tick=stalls.check)
+            done = build_env.runner.stream(command, lambda line: keep(masked.feed(line)), tick=tick)
         except KeyboardInterrupt:
             return Baked(trace=trace, interrupted=True)
         except StalledError as error:
             return Baked(trace=trace, stalled=error)
+        except BuilderLostError as error:
+            return Baked(trace=trace, lost=error.problems[0])
         finally:
             keep(masked.close())
     if done.ok:

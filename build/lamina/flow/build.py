@@ -137,7 +137,9 @@ def _build(session: Session, plan: Plan, snapshot: Snapshot, run: str) -> Outcom
     """Stage, bake and confirm the builds of a plan; then tidy their remote caches."""
     from lamina.execute.cache_exports import export_again
     from lamina.execute.run import build
+    from lamina.execute.spread import build_spread
     from lamina.flow.cache import find_caches, settle_caches
+    from lamina.flow.spread import find_spreading
 
     decisions, outside = plan.acting("build"), snapshot.externals
     make_ready(session, outside)
@@ -149,8 +151,11 @@ def _build(session: Session, plan: Plan, snapshot: Snapshot, run: str) -> Outcom
     used = from_outside((*(each.image for each in decisions), *support), outside)
     with session.screen.progress(tuple(decision.image.name for decision in decisions)) as view:
         build_env = make_build_env(session, used, session.destination, run, view)
-        jobs = session.project.settings.jobs
-        outcome = build(request, build_env, keep_going=session.flags.keep_going, jobs=jobs)
+        jobs, keep_going = session.project.settings.jobs, session.flags.keep_going
+        if spreading := find_spreading(session, request, build_env):
+            outcome = build_spread(request, build_env, spreading, keep_going=keep_going, jobs=jobs)
+        else:
+            outcome = build(request, build_env, keep_going=keep_going, jobs=jobs)
         notes = outcome.notes
         if caches.images:
             again = partial(export_again, request, build_env, outcome)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lamina.reachable import reachable
+from lamina.report.builders import BusyBuilder, busy_builders
 from lamina.report.history import ImageRun, Run, StepRecord
 from lamina.report.inits import MeasuredInit
 
@@ -55,6 +56,7 @@ class RunReport:
         runs: those runs, the latest first.
         cached, asked: the number of cache hits, and of instructions BuildKit looked up.
         inits: of the functions of its images, as `invoke smoke` measured them last.
+        builders: of a run that was spread over several.
     """
 
     run: Run
@@ -66,6 +68,7 @@ class RunReport:
     cached: int
     asked: int
     inits: tuple[MeasuredInit, ...] = ()
+    builders: tuple[BusyBuilder, ...] = ()
 
     def of(self, image: str) -> tuple[ExplainedStep, ...]:
         """Return the instructions of one image, in the order of its Dockerfile."""
@@ -91,6 +94,7 @@ def analyse(
         cached=sum(each.step.state == "cached" for each in explained),
         asked=sum(each.step.state in {"cached", "ran", "failed"} for each in explained),
         inits=inits,
+        builders=busy_builders(run, known),
     )
 
 

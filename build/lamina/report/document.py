@@ -19,6 +19,7 @@ SCHEMA = 1
 def entry(result: Result) -> JsonDocument:
     """Return the manifest entry of one image; size in bytes, seconds of its own build.
 
+    builder: which of several built it; left out if there was one.
     appended: the digest of the image that it was appended to; left out for others.
     resolved: distribution -> the version that its own steps installed; left out if none is known.
     """
@@ -38,6 +39,7 @@ def entry(result: Result) -> JsonDocument:
         "seconds": round(result.seconds, 3),
         "cached": result.cached,
         "total": result.total,
+        **({"builder": result.builder} if result.builder else {}),
         **({"appended": result.appended} if result.appended else {}),
         **({"resolved": dict(sorted(result.resolved.items()))} if result.resolved else {}),
     }

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from lamina.execute.bake import image_name
 from lamina.execute.outcome import Saved
@@ -50,6 +50,7 @@ class ImageRunDocument(TypedDict):
     cached: int
     total: int
     parents: list[str]
+    builder: NotRequired[str]
     saved: SavedDocument | None
 
 
@@ -133,6 +134,7 @@ class ImageRun:
         status: ``unknown`` if it was not recorded.
         reasons: of the status.
         planned: the plan's reasons, whatever the result.
+        builder: which of several built it; empty if there was one.
     """
 
     name: str
@@ -148,6 +150,7 @@ class ImageRun:
     cached: int = 0
     total: int = 0
     parents: tuple[str, ...] = ()
+    builder: str = ""
     saved: Saved | None = None
 
 
@@ -257,6 +260,7 @@ def _parse_image(document: ImageRunDocument) -> ImageRun:
         cached=int(document["cached"]),
         total=int(document["total"]),
         parents=tuple(map(str, document["parents"])),
+        builder=str(document.get("builder", "")),
         saved=_parse_saved(document["saved"]),
     )
 

@@ -26,7 +26,7 @@ RUN_FILE = "run.json"
 _LONGEST_RUN = 48 * 3600.0  # seconds
 _KEPT = (
     *("name", "kind", "reasons", "tag", "ref", "digest", "platform", "size"),
-    *("seconds", "cached", "total", "parents"),
+    *("seconds", "cached", "total", "parents", "builder"),
 )
 
 
@@ -61,7 +61,7 @@ def keep_run(
     """
     images = [
         {
-            **{key: document[key] for key in _KEPT},
+            **{key: document[key] for key in _KEPT if key in document},
             "status": document["action"],
             "planned": list(plan.decisions[str(document["name"])].reasons),
             "saved": saved_document(outcome.saved.get(str(document["name"]))),

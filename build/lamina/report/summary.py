@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lamina.execute.step_line import step_line
 from lamina.json_data import JsonDocument
 from lamina.report import figures
+from lamina.report.builders import builder_documents
 from lamina.report.console import saved_line
 from lamina.report.document import saved_document
 
@@ -66,6 +67,13 @@ def show(screen: Screen, report: RunReport) -> None:
     screen.say(totals(report))
     if line := saved_line(run.saved, sum(image.saved is not None for image in run.images), len(run.images)):
         screen.say(line)
+    if report.builders:
+        screen.say("")
+        screen.say(f"the builders in these {wall(run)}:")
+        rows = (
+            (each.name, figures.seconds(each.seconds), ", ".join(each.images)) for each in report.builders
+        )
+        screen.rows(("builder", "busy", "images"), rows, wide="images")
     if report.path:
         screen.say("")
         screen.say(f"critical path ({figures.seconds(spent(report.path))} of {wall(run)}):")
@@ -222,6 +230,7 @@ def report_document(report: RunReport) -> JsonDocument:
             }
             for each in report.inits
         ],
+        **({"builders": builder_documents(report.builders)} if report.builders else {}),
         "runs": [run_document(run) for run in report.runs],
         "saved": saved_document(report.run.saved),
     }
@@ -265,6 +274,7 @@ def image_documents(run: Run) -> list[JsonDocument]:
             "cached": image.cached,
             "total": image.total,
             "parents": list(image.parents),
+            **({"builder": image.builder} if image.builder else {}),
             "saved": saved_document(image.saved),
         }
         for image in run.images

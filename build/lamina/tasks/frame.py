@@ -64,7 +64,7 @@ def run_command(command: CliCommand, values: Mapping[str, Given]) -> int:
 def _value(flag: Flag, values: Mapping[str, Given]) -> Given | tuple[str, ...]:
     value = values.get(flag.name, flag.initial)
     if isinstance(value, list):
-        return tuple(value)
+        return (",".join(value) or None) if flag.goes_to == "setting" else tuple(value)
     if flag.bare is not None and value is True:
         return flag.bare
     unset = flag.goes_to == "setting" and (flag.kind is bool or flag.bare is not None)

@@ -1,0 +1,267 @@
+"""The builders that share a run: find their BuildKits, and whether they answer and can push."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from lamina.errors import EngineError, Problem, RegistryError
+from lamina.execute.engine import Engine
+from lamina.files import read_json, write_json
+from lamina.parallel import gather
+from lamina.process import Command, Completed, Runner
+
+ANSWER_SECONDS = 7
+"""How long a BuildKit may take to answer. buildx itself waits for 20 s."""
+_TIMED_OUT = 124
+_PUSH_SECONDS = 15
+_START_SECONDS = 60
+_THREADS = 8
+_REMOTE = "remote"
+_FIELD = re.compile(r"^(Driver|Endpoint|Status|Platforms|Error): +(.*)$", re.M)
+_UUID = re.compile(r"^ org\.mobyproject\.buildkit\.worker\.containerd\.uuid: +(\S+)$", re.M)
+_UNKNOWN = re.compile(r"no builder \S+ found")
+_PROBE = "lamina-probe"
+
+
+class _Instance(TypedDict, total=False):
+    """A file of buildx that describes a builder."""
+
+    Driver: str
+    Nodes: list[_InstanceNode] | None
+
+
+class _InstanceNode(TypedDict, total=False):
+    Name: str
+    Endpoint: str
+
+
+class BuilderLostError(EngineError):
+    """A builder no longer answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuilderNode:
+    """A BuildKit that takes part in a run, as a builder of its own.
+
+    Attributes:
+        builder: for ``--builder``.
+        endpoint: where it is, as buildx names it.
+        platforms: which it builds, without those of other machines that it emulates.
+        identity: equal for two names of one BuildKit; empty if it does not tell.
+    """
+
+    builder: str
+    endpoint: str
+    platforms: tuple[str, ...] = ()
+    identity: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.builder} ({self.endpoint})" if self.endpoint else self.builder
+
+
+def find_nodes(
+    runner: Runner, engine: Engine, builders: Sequence[str], platform: str
+) -> tuple[tuple[BuilderNode, ...], tuple[Problem, ...]]:
+    """Return the BuildKits behind some builders that answer, and a problem for each that does not.
+
+    A builder with several nodes becomes one for each of them: buildx sends all targets of a call to one.
+
+    Raises EngineError with all faults: a builder that does not exist, a BuildKit named twice, one of another
+    platform than the run's (unless none has it: a linked image needs no machine of its platform). Also if no
+    builder answers.
+    """
+    split = [each for name in builders for each in _nodes_of(runner, engine, name)]
+    asked = gather(lambda name: _ask(runner, engine, name), split, threads=_THREADS)
+    EngineError.check(
+        Problem(
+            what=f"there is no builder {name!r}",
+            where="--builder",
+            hint=f"docker buildx create --name {name} --driver {_REMOTE} tcp://HOST:PORT",
+        )
+        for name, done in zip(split, asked, strict=True)
+        if _UNKNOWN.search(done.stderr)
+    )
+    nodes: list[BuilderNode] = []
+    silent: list[Problem] = []
+    for name, done in zip(split, asked, strict=True):
+        node = _read(engine, name, done)
+        if _answered(done):
+            nodes.append(node)
+        else:
+            silent.append(lost(node, _reason(done)))
+    EngineError.check(_faults(nodes, platform))
+    if not nodes:
+        raise EngineError(*silent)
+    return tuple(nodes), tuple(silent)
+
+
+def lost(node: BuilderNode, reason: str) -> Problem:
+    """Return the problem of a node that takes no further part in a run."""
+    return Problem(
+        what=f"the builder {node} does not answer: {reason}",
+        where="--builder",
+        hint="start it, or choose others: docker buildx ls",
+    )
+
+
+def answers(runner: Runner, engine: Engine, node: BuilderNode) -> str | None:
+    """Return why a BuildKit that was there does not answer; None if it does."""
+    done = _inspect(runner, engine, node.builder)
+    return None if _answered(done) else _reason(done)
+
+
+def find_pushers(
+    runner: Runner,
+    engine: Engine,
+    nodes: Iterable[BuilderNode],
+    repository: str,
+    folder: Path,
+    env: Mapping[str, str],
+) -> tuple[tuple[BuilderNode, ...], tuple[Problem, ...]]:
+    """Push an empty layer from each node, by digest and without a tag.
+
+    repository: with its registry. folder: of the run, for the bake file. env: holds the credentials.
+    Return the nodes, and a problem for each that no longer answers. Raises RegistryError with a problem for
+    each node that cannot push.
+    """
+    listed = tuple(nodes)
+    (folder / _PROBE).mkdir()
+    file = folder / f"{_PROBE}.json"
+    output = f"type=image,name={repository},push=true,push-by-digest=true,oci-mediatypes=true"
+    target = {
+        "context": str(folder / _PROBE),
+        "dockerfile-inline": "FROM scratch\nWORKDIR /probe\n",
+        "args": {"SOURCE_DATE_EPOCH": "0"},
+        "output": [output],
+    }
+    write_json(file, {"target": {"default": target}})
+
+    def push(node: BuilderNode) -> str | None:
+        argv = (*engine.buildx, "bake", f"--file={file}", f"--builder={node.builder}", "--progress=plain")
+        allowed = (f"--allow=fs.read={folder / _PROBE}",)
+        command = Command(argv=(*argv, *allowed), env={**engine.environment, **env})
+        done = runner.run(command, timeout=_PUSH_SECONDS)
+        return None if done.ok else _reason(done, _PUSH_SECONDS)
+
+    reasons = {node: reason for node, reason in zip(listed, _each(push, listed), strict=True) if reason}
+    silent = _each(lambda node: answers(runner, engine, node), reasons)
+    gone = {node: reason for node, reason in zip(reasons, silent, strict=True) if reason}
+    RegistryError.check(
+        Problem(
+            what=f"the builder {node} cannot push to {repository}: {reason}",
+            where="--builder",
+            hint="the builder itself sends the images: it must reach the registry, trust its certificate, or "
+            "have it in its configuration as an insecure one; credentials come from docker login on this "
+            "machine",
+        )
+        for node, reason in reasons.items()
+        if node not in gone
+    )
+    left = tuple(node for node in listed if node not in gone)
+    problems = tuple(lost(node, reason) for node, reason in gone.items())
+    if not left:
+        raise EngineError(*problems)
+    return left, problems
+
+
+def _each(work: Callable[[BuilderNode], str | None], nodes: Iterable[BuilderNode]) -> list[str | None]:
+    return gather(work, nodes, threads=_THREADS)
+
+
+def _faults(nodes: Sequence[BuilderNode], platform: str) -> Iterable[Problem]:
+    seen: dict[str, BuilderNode] = {}
+    fitting = [node for node in nodes if platform in node.platforms]
+    for node in nodes:
+        key = node.identity or node.endpoint
+        if key and key in seen:
+            what = f"the builders {seen[key]} and {node} are one BuildKit"
+            yield Problem(what=what, where="--builder", hint="name each once")
+        seen.setdefault(key, node)
+        if fitting and node not in fitting:
+            yield Problem(
+                what=f"the builder {node} is of another platform: the run is for {platform}",
+                where="--builder",
+                allowed=", ".join(map(str, fitting)),
+                hint=f"it builds {', '.join(node.platforms) or 'nothing known'}",
+            )
+
+
+def _nodes_of(runner: Runner, engine: Engine, name: str) -> tuple[str, ...]:
+    """Return a builder for each node of a builder, making those that are missing; itself if it has one."""
+    instance = _instance(engine, name)
+    nodes = instance.get("Nodes") or []
+    if len(nodes) < 2:
+        return (name,)
+    found = []
+    for node in nodes:
+        own = f"{name}-{node.get('Name')}"
+        found.append(own)
+        if (_instances(engine) / own).exists():
+            continue
+        argv = ("create", "--name", own, "--node", node.get("Name", ""))
+        driver = ("--driver", instance.get("Driver", ""), node.get("Endpoint", ""))
+        done = runner.run(Command(argv=(*engine.buildx, *argv, *driver), env=engine.environment), timeout=60)
+        if not done.ok:
+            raise EngineError.of(
+                f"cannot make a builder of the node {node.get('Name')} of {name}: {_reason(done)}",
+                where="--builder",
+            )
+    return tuple(found)
+
+
+def _instances(engine: Engine) -> Path:
+    """Return the folder in which buildx keeps a JSON file for each builder."""
+    env = {**os.environ, **engine.environment}
+    config = env.get("DOCKER_CONFIG") or Path.home() / ".docker"
+    return Path(env.get("BUILDX_CONFIG") or Path(config, "buildx"), "instances")
+
+
+def _instance(engine: Engine, name: str) -> _Instance:
+    found: _Instance | None = read_json(_instances(engine) / name)
+    return found or {}
+
+
+def _ask(runner: Runner, engine: Engine, name: str) -> Completed:
+    """Ask a builder for what it is. One that runs on demand (in a container, in a cluster) is started."""
+    done = _inspect(runner, engine, name)
+    if not done.ok or _answered(done) or dict(_FIELD.findall(done.stdout)).get("Driver") == _REMOTE:
+        return done
+    argv = (*engine.buildx, "inspect", "--bootstrap", name)
+    return runner.run(Command(argv=argv, env=engine.environment), timeout=_START_SECONDS)
+
+
+def _inspect(runner: Runner, engine: Engine, name: str) -> Completed:
+    command = Command(argv=(*engine.buildx, "inspect", name), env=engine.environment)
+    return runner.run(command, timeout=ANSWER_SECONDS)
+
+
+def _answered(done: Completed) -> bool:
+    return done.ok and dict(_FIELD.findall(done.stdout)).get("Status") == "running"
+
+
+def _read(engine: Engine, name: str, done: Completed) -> BuilderNode:
+    fields = dict(_FIELD.findall(done.stdout))
+    uuid = _UUID.search(done.stdout)
+    known = [node.get("Endpoint", "") for node in _instance(engine, name).get("Nodes") or ()]
+    return BuilderNode(
+        builder=name,
+        endpoint=fields.get("Endpoint") or "".join(known),
+        platforms=tuple(filter(None, re.split(r"\*?, *", fields.get("Platforms", "")))),
+        identity=uuid[1] if uuid else "",
+    )
+
+
+def _reason(done: Completed, seconds: float = ANSWER_SECONDS) -> str:
+    """Return buildx's own words, or that it got no answer in time."""
+    if done.code == _TIMED_OUT:
+        return f"no answer within {seconds:g} s"
+    found = dict(_FIELD.findall(done.stdout))
+    lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
+    if lines:
+        return lines[-1].removeprefix("ERROR: ")
+    return found.get("Error") or found.get("Status") or f"exit code {done.code}"

@@ -1,0 +1,81 @@
+"""Which builder builds which images next, and what more builders would bring."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from lamina.decide.schedule import Job, chains, lower_bound, next_share, shard, simulate
+
+
+def job(name: str, seconds: float, *parents: str) -> Job:
+    return Job(name=name, seconds=seconds, parents=frozenset(parents))
+
+
+TREE = (job("low", 5), job("high", 5, "low"), job("a", 9, "high"), job("b", 2, "low"), job("alone", 30))
+
+
+def test_a_chain_is_as_long_as_its_longest_branch() -> None:
+    assert chains(TREE) == {"low": 19, "high": 14, "a": 9, "b": 2, "alone": 30}
+
+
+def test_bases_come_before_what_takes_longer() -> None:
+    assert next_share(TREE, (), idle=2) == ("low",)
+    assert next_share(TREE, {"low"}) == ("alone",)
+
+
+def test_an_image_waits_for_its_base() -> None:
+    assert next_share(TREE, {"low", "alone"}) == ()
+    assert next_share(TREE[1:], {"alone"}) == ("high", "b")
+
+
+def test_idle_builders_get_equal_parts_and_the_last_one_all() -> None:
+    jobs = [job(f"f{number}", 3.7) for number in range(6)]
+    first = next_share(jobs, (), idle=3)
+    second = next_share(jobs, first, idle=2)
+    third = next_share(jobs, {*first, *second}, idle=1)
+    assert [len(each) for each in (first, second, third)] == [2, 2, 2]
+    assert {*first, *second, *third} == {each.name for each in jobs}
+
+
+def test_a_call_has_at_most_so_many_images() -> None:
+    assert len(next_share([job(f"f{number}", 1) for number in range(9)], (), most=4)) == 4
+
+
+def test_a_builder_first_gets_what_it_has_the_layers_of_and_last_what_another_has() -> None:
+    jobs = [job("new", 3), job("theirs", 9), job("child", 3), job("mine", 3)]
+    made = {"theirs": "b", "mine": "a"}
+    assert next_share(jobs, (), builder="a", idle=9, made=made) == ("mine",)
+    assert next_share(jobs, (), builder="b", idle=9, made=made) == ("theirs",)
+    assert next_share(jobs, (), builder="c", idle=9, made=made) == ("new",)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("builders", [1, 2, 4, 8])
+def test_every_image_is_built_once_and_no_worse_than_twice_the_bound(seed: int, builders: int) -> None:
+    """Graham's bound for list scheduling: 2 - 1/builders; calls of several images count as one."""
+    rng = random.Random(seed)
+    jobs: list[Job] = []
+    for number in range(rng.randint(1, 60)):
+        parents = rng.sample([each.name for each in jobs], k=min(len(jobs), rng.randint(0, 2)))
+        jobs.append(job(f"i{number}", rng.randint(1, 50), *parents))
+
+    seconds = simulate(jobs, builders, most=1)
+
+    assert lower_bound(jobs, builders) <= seconds <= (2 - 1 / builders) * lower_bound(jobs, builders)
+    if builders == 1:
+        assert seconds == sum(each.seconds for each in jobs)
+
+
+@pytest.mark.parametrize("shards", [1, 2, 5, 9])
+def test_an_image_is_in_exactly_one_shard_whoever_asks(shards: int) -> None:
+    jobs = [job(f"f{number}", number % 4 + 1) for number in range(7)]
+    found = [shard(jobs, number, shards) for number in range(1, shards + 1)]
+    assert sorted(name for each in found for name in each) == sorted(each.name for each in jobs)
+    assert found == [shard(reversed(jobs), number, shards)[::-1] for number in range(1, shards + 1)]
+
+
+def test_shards_take_about_the_same_time() -> None:
+    jobs = [job("long", 8), job("a", 3), job("b", 3), job("c", 3)]
+    assert [shard(jobs, number, 2) for number in (1, 2)] == [("long",), ("a", "b", "c")]

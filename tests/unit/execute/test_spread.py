@@ -1,0 +1,217 @@
+"""A run on several builders: who builds what, and what becomes of it when a builder ends."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from lamina.errors import EngineError
+from lamina.execute.bake import BuildRequest
+from lamina.execute.engine import Engine
+from lamina.execute.nodes import BuilderNode
+from lamina.execute.outcome import Outcome
+from lamina.execute.run import BuildEnv
+from lamina.execute.spread import Spreading, build_spread
+from lamina.process import Command, Completed
+
+from ..conftest import RUNTIME, Repo
+from .test_run import OURS, D, E, L, Shop, W, failure, order_of, statuses
+
+A, B = "a", "b"
+Tick = Callable[[], None]
+
+
+@dataclass
+class Builders(Shop):
+    """A registry, and builders that fill it. ``acts``: what a builder does before its next calls end."""
+
+    acts: dict[str, list[Callable[[Tick], Completed | None]]] = field(default_factory=dict)
+    built: list[tuple[str, str]] = field(default_factory=list)
+    """Builder and target of each build that ended well."""
+    silent: set[str] = field(default_factory=set)
+    said: list[str] = field(default_factory=list)
+    named: threading.Event = field(default_factory=threading.Event)
+    """Set when something is said."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+        self.named.set()
+
+    def stream(
+        self, command: Command, on_line: Callable[[str], None], *, tick: Callable[[], None] | None = None
+    ) -> Completed:
+        builder = next(word.partition("=")[2] for word in command.argv if word.startswith("--builder="))
+        assert tick
+        acts = self.acts.get(builder, [])
+        if acts and (ended := acts.pop(0)(tick)):
+            return ended
+        with self.lock:
+            before = len(self.calls)
+            done = super().stream(command, on_line, tick=tick)
+            if done.ok:
+                self.built += [(builder, name) for name in self.calls[before]]
+            return done
+
+
+def run(shop: Builders, request: BuildRequest, folder: Path, **more: bool) -> Outcome:
+    engine = Engine(
+        host="unix:///none", docker=Path("docker"), buildx=("buildx",), version="28", architecture="amd64",
+        containerd=True, private=False,
+    )  # fmt: skip
+    folder.mkdir()
+    env = BuildEnv(
+        runner=shop,
+        engine=engine,
+        builder="nobody",
+        store=shop,
+        state=folder,
+        folder=folder,
+        clock=iter(range(10**6)).__next__,  # every look at the clock is a second later
+        sleep=shop.pauses.append,
+    )
+    spreading = Spreading(
+        nodes=[BuilderNode(builder=name, endpoint=f"tcp://{name}") for name in (A, B)],
+        seconds=lambda _: 1.0,
+        ask=lambda node: "connection refused" if node.builder in shop.silent else None,
+        say=shop.say,
+    )
+    return build_spread(request, env, spreading, **more)
+
+
+@pytest.fixture
+def pushed(repo: Repo) -> BuildRequest:
+    """D <- L <- E and W by itself, to a registry."""
+    for name, base in ((D, RUNTIME), (L, D), (E, L), (W, RUNTIME)):
+        repo.image(name, f"FROM {base}", "COPY --link file /")
+    repo.write("file", "text\n")
+    pinned = {RUNTIME: f"{RUNTIME}@{OURS}"}
+    return order_of(repo, push=True, local_images=False, externals={D: pinned, W: pinned})
+
+
+def test_every_image_is_built_once_after_its_bases(pushed: BuildRequest, tmp_path: Path) -> None:
+    shop = Builders()
+    outcome = run(shop, pushed, tmp_path / "run")
+
+    assert outcome.ok
+    order = [name for _, name in shop.built]
+    assert sorted(order) == sorted((D, L, E, W))
+    assert order.index(D) < order.index(L) < order.index(E)
+    by = {name: builder for builder, name in shop.built}
+    assert {name: result.builder for name, result in outcome.results.items()} == by
+    for file in (tmp_path / "run").glob("bake-*.json"):
+        for name, target in json.loads(file.read_text())["target"].items():
+            contexts = target.get("contexts", {})
+            bases = [value for value in contexts.values() if value.startswith("docker-image://")]
+            assert name in (D, W) or any(value.endswith(f"@{OURS}") for value in bases)
+
+
+def test_two_builders_work_at_the_same_time(pushed: BuildRequest, tmp_path: Path) -> None:
+    """Each waits in its first call until the other is in one."""
+    together = threading.Barrier(2, timeout=60)
+    shop = Builders(acts={name: [lambda _: together.wait() and None] for name in (A, B)})
+    outcome = run(shop, pushed, tmp_path / "run")
+    assert outcome.ok
+    assert {builder for builder, _ in shop.built} == {A, B}
+
+
+def gone(shop: Builders, builder: str) -> Callable[[Tick], Completed]:
+    """The builder ends during a call."""
+
+    def end(_: Tick) -> Completed:
+        shop.silent.add(builder)
+        return Completed(code=1)
+
+    return end
+
+
+def hanging(shop: Builders, builder: str) -> Callable[[Tick], None]:
+    """The builder hangs: it reports nothing more, and its call ends when it is given up."""
+
+    def hang(tick: Tick) -> None:
+        shop.silent.add(builder)
+        while True:
+            tick()
+
+    return hang
+
+
+@pytest.mark.parametrize("end", [gone, hanging])
+@pytest.mark.parametrize(("lost", "left"), [(A, B), (B, A)])
+def test_the_images_of_a_lost_builder_go_to_the_others(
+    pushed: BuildRequest,
+    tmp_path: Path,
+    lost: str,
+    left: str,
+    end: Callable[[Builders, str], Callable[[Tick], Completed | None]],
+) -> None:
+    shop = Builders()
+    shop.acts = {lost: [end(shop, lost)], left: [lambda _: shop.named.wait(60) and None]}
+
+    outcome = run(shop, pushed, tmp_path / "run")
+
+    assert outcome.ok
+    assert sorted(name for _, name in shop.built) == sorted((D, L, E, W))
+    assert {each for each, _ in shop.built} == {left}
+    assert shop.said == [f"the builder {lost} (tcp://{lost}) does not answer: connection refused"]
+    assert [note.what for note in outcome.notes] == shop.said
+    assert outcome.lost == (lost,)
+
+
+def test_without_a_builder_left_the_run_ends_with_all_that_are_lost(
+    pushed: BuildRequest, tmp_path: Path
+) -> None:
+    shop = Builders()
+    shop.acts = {name: [gone(shop, name)] for name in (A, B)}
+    with pytest.raises(EngineError) as caught:
+        run(shop, pushed, tmp_path / "run")
+    assert all(f"tcp://{name}" in str(caught.value) for name in (A, B))
+
+
+def test_what_a_lost_builder_had_pushed_is_not_built_again(pushed: BuildRequest, tmp_path: Path) -> None:
+    shop = Builders()
+
+    def push_and_end(tick: Tick) -> Completed:
+        for image in (each.image for each in pushed.decisions if each.image.name in (D, W)):
+            shop.there[image.ref] = (OURS, image.fingerprint)
+        return gone(shop, A)(tick)
+
+    shop.acts = {A: [push_and_end], B: [lambda _: shop.named.wait(60) and None]}
+    outcome = run(shop, pushed, tmp_path / "run")
+
+    assert outcome.ok
+    assert sorted(name for _, name in shop.built) == sorted((L, E, W))
+    assert outcome.results[D].status == "built"
+
+
+def test_a_failed_image_ends_the_calls_of_the_other_builders(pushed: BuildRequest, tmp_path: Path) -> None:
+    """One call lasts until it is ended; in the other an image fails."""
+    both = threading.Barrier(2, timeout=60)
+
+    def act(tick: Tick) -> None:
+        waits = both.wait() == 0
+        while waits:
+            tick()
+
+    shop = Builders(acts={A: [act], B: [act]}, turns=[lambda kept: [broken(next(iter(kept)))]])
+    outcome = run(shop, pushed, tmp_path / "run")
+
+    assert not outcome.ok
+    assert sorted(statuses(outcome).values()) == ["cancelled", "cancelled", "cancelled", "failed"]
+
+
+def test_with_keep_going_only_what_is_based_on_a_failed_image_is_lost(
+    pushed: BuildRequest, tmp_path: Path
+) -> None:
+    shop = Builders(turns=[lambda kept: [broken(W)] if W in kept else []] * 4)
+    outcome = run(shop, pushed, tmp_path / "run", keep_going=True)
+    assert statuses(outcome) == {D: "built", L: "built", E: "built", W: "failed"}
+
+
+def broken(name: str) -> dict[str, str]:
+    return failure(f"{name} 1/1", "COPY --link file /", "no such file")
