@@ -284,7 +284,9 @@ def choose_builder(runner: Runner, engine: Engine, wanted: str, *, push: bool = 
     wanted: a name, or several with commas. What is not spread over several is built on the first.
     push: whether images go to a registry: a builder on another engine cannot deliver them in any other way.
     """
-    wanted, *_ = wanted.split(",")
+    wanted, *others = wanted.split(",")
+    if others and push:  # whether they answer is found out when the run is spread
+        return Builder(name=wanted, driver=_REMOTE, local_images=False)
     if wanted:
         return _named(runner, engine, wanted, push=push)
     if engine.containerd:

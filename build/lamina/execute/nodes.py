@@ -15,7 +15,7 @@ from lamina.files import read_json, write_json
 from lamina.parallel import gather
 from lamina.process import Command, Completed, Runner
 
-ANSWER_SECONDS = 7
+ANSWER_SECONDS = 8
 """How long a BuildKit may take to answer. buildx itself waits for 20 s."""
 _TIMED_OUT = 124
 _PUSH_SECONDS = 15
@@ -64,31 +64,38 @@ class BuilderNode:
         return f"{self.builder} ({self.endpoint})" if self.endpoint else self.builder
 
 
+def split_builders(runner: Runner, engine: Engine, builders: Sequence[str]) -> tuple[str, ...]:
+    """Return a builder for each node of some builders, and make those that are missing.
+
+    buildx sends all targets of a call to one node. Raises EngineError if a builder cannot be made.
+    """
+    return tuple(each for name in builders for each in _nodes_of(runner, engine, name))
+
+
 def find_nodes(
     runner: Runner, engine: Engine, builders: Sequence[str], platform: str
 ) -> tuple[tuple[BuilderNode, ...], tuple[Problem, ...]]:
-    """Return the BuildKits behind some builders that answer, and a problem for each that does not.
+    """Return the BuildKits of some builders that answer, and a problem for each that does not.
 
-    A builder with several nodes becomes one for each of them: buildx sends all targets of a call to one.
+    builders: of one node each; see `split_builders`.
 
     Raises EngineError with all faults: a builder that does not exist, a BuildKit named twice, one of another
     platform than the run's (unless none has it: a linked image needs no machine of its platform). Also if no
     builder answers.
     """
-    split = [each for name in builders for each in _nodes_of(runner, engine, name)]
-    asked = gather(lambda name: _ask(runner, engine, name), split, threads=_THREADS)
+    asked = gather(lambda name: _ask(runner, engine, name), builders, threads=_THREADS)
     EngineError.check(
         Problem(
             what=f"there is no builder {name!r}",
             where="--builder",
             hint=f"docker buildx create --name {name} --driver {_REMOTE} tcp://HOST:PORT",
         )
-        for name, done in zip(split, asked, strict=True)
+        for name, done in zip(builders, asked, strict=True)
         if _UNKNOWN.search(done.stderr)
     )
     nodes: list[BuilderNode] = []
     silent: list[Problem] = []
-    for name, done in zip(split, asked, strict=True):
+    for name, done in zip(builders, asked, strict=True):
         node = _read(engine, name, done)
         if _answered(done):
             nodes.append(node)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from lamina.declare.machine import native_platform
 from lamina.execute.bake import BuildRequest
-from lamina.execute.nodes import answers, find_nodes, find_pushers
+from lamina.execute.nodes import answers, find_nodes, find_pushers, split_builders
 from lamina.execute.run import BuildEnv
 from lamina.execute.spread import Spreading
 from lamina.flow.session import Session
 from lamina.report.predicted import EarlierBuild, read_earlier, typical
 
 _SEVERAL = 2
-"""Fewer builders or images than this spread nothing."""
 
 
 def find_spreading(session: Session, request: BuildRequest, build_env: BuildEnv) -> Spreading | None:
@@ -21,13 +20,14 @@ def find_spreading(session: Session, request: BuildRequest, build_env: BuildEnv)
     builders that cannot push.
     """
     settings = session.project.settings
-    if not request.push or len(request.decisions) < _SEVERAL or not settings.builders:
+    if not request.push or not settings.builders:
+        return None
+    builders = split_builders(session.runner, session.engine, settings.builders)
+    if len(builders) < _SEVERAL:
         return None
     platform = settings.platform or native_platform()
-    nodes, silent = find_nodes(session.runner, session.engine, settings.builders, platform)
+    nodes, silent = find_nodes(session.runner, session.engine, builders, platform)
     session.screen.notes(silent)
-    if settings.builders == tuple(node.builder for node in nodes) and len(nodes) < _SEVERAL:
-        return None
     repository = request.decisions[0].image.ref.name
     nodes, silent = find_pushers(
         session.runner, session.engine, nodes, repository, build_env.folder, build_env.environment

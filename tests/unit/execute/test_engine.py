@@ -45,6 +45,12 @@ def test_an_engine_with_the_containerd_store_builds_itself() -> None:
     assert choose_builder(ScriptedRunner(), engine(), "") == Builder(name="default", local_images=True)
 
 
+def test_several_builders_are_not_asked_before_a_push_is_spread() -> None:
+    builder = Builder(name="a", driver="remote", local_images=False)
+    assert choose_builder(ScriptedRunner(), engine(), "a,b", push=True) == builder
+    assert choose_builder(listing(), engine(), "ci,farm").name == "ci"
+
+
 def test_for_another_engine_a_builder_is_made() -> None:
     made = (("docker", "buildx", "create", "--name", "lamina"), Completed(code=0))
 
