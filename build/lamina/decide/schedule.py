@@ -6,6 +6,8 @@ import heapq
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from lamina.errors import ConfigError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -113,6 +115,16 @@ def lower_bound(jobs: Iterable[Job], builders: int, *, at_once: int = 1) -> floa
     listed = tuple(jobs)
     longest = max(chains(listed).values(), default=0.0)
     return max(longest, sum(job.seconds for job in listed) / builders / at_once)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Return number and count of ``2/5``. Raises ConfigError if that is not one of several parts."""
+    number, slash, shards = text.partition("/")
+    if not (slash and number.isdecimal() and shards.isdecimal() and 1 <= int(number) <= int(shards)):
+        raise ConfigError.of(
+            f"{text!r} is not a shard", where="--shard", allowed="1/5 to 5/5 for the parts of five"
+        )
+    return int(number), int(shards)
 
 
 def shard(jobs: Iterable[Job], number: int, shards: int) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ class Flags:
     """The flags of the command line. None: not given, the configuration decides."""
 
     images: tuple[str, ...] = ()
+    shard: str | None = None
     registry: str | None = None
     stack: str | None = None
     platform: str | None = None

@@ -51,7 +51,12 @@ class Snapshot:
 
 def select(session: Session, kind: str | None = None) -> tuple[str, ...]:
     """Return the names of the selected images, bases first. In static mode only Lambda images count."""
-    return session.graph.select(session.flags.images, kind="lambda" if session.static else kind)
+    names = session.graph.select(session.flags.images, kind="lambda" if session.static else kind)
+    if session.flags.shard:
+        from lamina.flow.shard import only_shard
+
+        return only_shard(names, session.graph.nodes, session.flags.shard)
+    return names
 
 
 def take_snapshot(

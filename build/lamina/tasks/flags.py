@@ -11,6 +11,8 @@ from lamina.tasks.command import Flag, switch
 _SHARED = (
     Flag(name="image", kind=list, goes_to="flags", field="images",
          help="only this image (may be given several times)"),
+    Flag(name="shard", goes_to="flags",
+         help="only this part of the Lambda images, as 2/5: the same parts on every machine"),
     Flag(name="registry", goes_to="setting",
          help="where images live: local, ecr, or host[:port][/prefix]"),
     Flag(name="push", kind=bool, default=False, goes_to="flags",
@@ -94,7 +96,7 @@ BUILD = flags(
         "cache",
         "cache-read-only",
     ),
-    *("provenance", "sbom", "sbom-generator", "stall", "json", "plain"),
+    *("provenance", "sbom", "sbom-generator", "stall", "json", "plain", "shard"),
 )
 LIVE = ("registry", "stack", "platform", "static", "json")
 DRY_RUN = switch("dry-run", "show what would change, and change nothing")

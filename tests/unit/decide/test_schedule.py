@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from lamina.decide.schedule import Job, chains, lower_bound, next_share, shard, simulate
+from lamina.decide.schedule import Job, chains, lower_bound, next_share, parse_shard, shard, simulate
+from lamina.errors import ConfigError
 
 
 def job(name: str, seconds: float, *parents: str) -> Job:
@@ -79,3 +80,9 @@ def test_an_image_is_in_exactly_one_shard_whoever_asks(shards: int) -> None:
 def test_shards_take_about_the_same_time() -> None:
     jobs = [job("long", 8), job("a", 3), job("b", 3), job("c", 3)]
     assert [shard(jobs, number, 2) for number in (1, 2)] == [("long",), ("a", "b", "c")]
+
+
+@pytest.mark.parametrize("text", ["2", "0/5", "6/5", "a/5", "1/", "-1/5", "1/5/5"])
+def test_what_is_not_a_shard_is_refused_with_what_is(text: str) -> None:
+    with pytest.raises(ConfigError, match="1/5 to 5/5"):
+        parse_shard(text)

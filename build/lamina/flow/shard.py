@@ -1,0 +1,28 @@
+"""A shard of a project's Lambda images, for CI whose runners are the builders: the same on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lamina.decide.schedule import Job, parse_shard, shard
+from lamina.declare.graph import Node
+
+_STEP_SECONDS, _RUN_SECONDS = 0.2, 10.0
+"""What an instruction, and what a RUN besides, counts: no machine knows the earlier builds of all others."""
+
+
+def only_shard(names: Sequence[str], nodes: Mapping[str, Node], text: str) -> tuple[str, ...]:
+    """Return the bases, and of the Lambda images those of a shard. text: ``2/5`` for the second of five.
+
+    Raises ConfigError if it is not one of several parts.
+    """
+    number, shards = parse_shard(text)
+    lambdas = [name for name in names if nodes[name].kind == "lambda"]
+    jobs = (Job(name=name, seconds=_likely_seconds(nodes[name])) for name in lambdas)
+    chosen = {*shard(jobs, number, shards)}
+    return tuple(name for name in names if name in chosen or name not in lambdas)
+
+
+def _likely_seconds(node: Node) -> float:
+    steps = [each.name for stage in node.recipe.stages for each in stage.stage.instructions]
+    return _STEP_SECONDS * len(steps) + _RUN_SECONDS * steps.count("RUN")
