@@ -29,8 +29,9 @@ _OFFICIAL = frozenset({
 """Common base images of Docker Hub with a bare name: https://hub.docker.com/u/library"""
 _GENERATED = regex(
     r"(?:^|/)(?:build|dist|target|out|node_modules|\.next)(?:/|$)|\.(?:whl|zip|jar|tar\.gz|tgz)$"
+    r"|(?:^|/)requirements[^/]*\.txt$"
 )
-"""Paths that tools make and repositories leave out."""
+"""Paths that tools make and repositories leave out; requirements are often exported from a lock."""
 _SET_UP_QEMU = "docker run --privileged --rm tonistiigi/binfmt --install all"
 
 

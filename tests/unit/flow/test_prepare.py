@@ -75,8 +75,9 @@ def test_a_missing_source_names_the_command(web: Repo) -> None:
     assert "next: run this command with --prepare, which first runs: npm run build" in fault
 
 
-def test_a_source_that_a_tool_makes_names_the_setting(repo: Repo) -> None:
-    repo.image("api", f"FROM {RUNTIME}", "COPY dist/*.whl /")
+@pytest.mark.parametrize("source", ["dist/*.whl", "requirements.txt", "api/requirements-prod.txt"])
+def test_a_source_that_a_tool_makes_names_the_setting(repo: Repo, source: str) -> None:
+    repo.image("api", f"FROM {RUNTIME}", f"COPY {source} /")
     (fault,) = repo.faults()
 
     assert 'set before = "<the command that makes it>" in [tool.lamina.images.api]' in fault
