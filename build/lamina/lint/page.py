@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from lamina.lint.examples import EXAMPLES, Example
+from lamina.lint.gains import GAINS
 from lamina.lint.registry import RULES
 from lamina.lint.rule import LintRule
 
@@ -24,6 +25,8 @@ def rules_page() -> str:
 def _section(rule: LintRule) -> Iterator[str]:
     yield f"\n## {rule.id} {rule.slug}\n\n"
     yield f"Finds {rule.summary} ({rule.severity}). Why: {rule.why}. `--fix`: {rule.fixes}.\n"
+    if gain := GAINS.get(rule.id):
+        yield f"\nMeasured: {gain}.\n"
     if example := EXAMPLES.get(rule.id):
         yield from _example(example)
     else:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from lamina.lint.examples import EXAMPLES
 from lamina.lint.findings import Finding, Severity
+from lamina.lint.gains import GAINS
 from lamina.lint.rule import LintRule
 from lamina.report import figures
 from lamina.report.alike import group_alike, pattern
@@ -68,6 +69,8 @@ def rule_lines(rule: LintRule) -> Iterator[str]:
     yield f"  finds: {rule.summary}"
     yield f"  why:   {rule.why}"
     yield f"  --fix: {rule.fixes}"
+    if gain := GAINS.get(rule.id):
+        yield f"  measured: {gain}"
     if example := EXAMPLES.get(rule.id):
         for title, lines in (("bad", example.bad), ("good", example.good)):
             yield f"  {title}:"
@@ -84,6 +87,7 @@ def rule_document(rule: LintRule) -> dict[str, str]:
         "summary": rule.summary,
         "why": rule.why,
         "fix": rule.fixes,
+        **({"measured": gain} if (gain := GAINS.get(rule.id)) else {}),
     }
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from bench.rules import FILES as FILES_OF_MEASURES
+from bench.rules import MEASURES
 from lamina.lint import on_lambda
 from lamina.lint.examples import EXAMPLES
+from lamina.lint.gains import GAINS
 from lamina.lint.page import rules_page
 from lamina.lint.registry import RULES
+from lamina.lint.show import rule_document, rule_lines
 
 from ..conftest import Repo
 from .conftest import look, write
@@ -39,6 +44,34 @@ def test_the_bad_form_breaks_the_rule_and_the_good_one_does_not(packages: Repo, 
 
     assert broken(example.bad)
     assert not broken(example.good)
+
+
+def test_gains_are_of_rules_and_name_the_command_that_measures_them() -> None:
+    assert GAINS.keys() <= {rule.id for rule in RULES}
+    assert [rule for rule, gain in GAINS.items() if not re.search(r"`[^`]+ [^`]+`", gain)] == []
+    measured = {rule for rule, gain in GAINS.items() if f"`python -m bench.rules {rule}`" in gain}
+    assert measured <= MEASURES.keys()
+
+    (rule,) = [each for each in RULES if each.id == "LAM202"]
+    assert f"  measured: {GAINS['LAM202']}" in [*rule_lines(rule)]
+    assert rule_document(rule)["measured"] == GAINS["LAM202"]
+
+
+@pytest.mark.parametrize("rule", MEASURES)
+def test_what_is_measured_is_what_the_rule_finds(packages: Repo, rule: str) -> None:
+    each = MEASURES[rule]
+    for path, text in FILES_OF_MEASURES.items():
+        if path != "pyproject.toml":
+            packages.write(path, text)
+    if each.base:
+        packages.write("dockerfiles/base-shop/Dockerfile", "\n".join(each.base) + "\n")
+
+    def broken(lines: tuple[str, ...]) -> bool:
+        packages.write("dockerfiles/app/Dockerfile", "\n".join(lines) + "\n")
+        return any((found.rule, found.image) == (rule, "app") for found in look(packages))
+
+    assert broken(each.bad)
+    assert not broken(each.good)
 
 
 def test_the_page_of_rules_is_made_from_the_rules() -> None:
