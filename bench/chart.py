@@ -70,6 +70,7 @@ def draw_growth(curves: Sequence[tuple[str, Sequence[tuple[float, float, float]]
                 axes.plot(counts, seconds_of, marker="o", color=_COLOURS[colour], label=named)
             axes.set_xlim(left=0)
             axes.set_ylim(bottom=0)
+            axes.locator_params(axis="x", nbins=5)  # more numbers of six digits overlap
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} s")
             axes.set_xlabel(name, color=_INK)
