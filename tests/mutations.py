@@ -68,7 +68,75 @@ DOCKERFILES = {
     "fixed": "FROM --platform=$BUILDPLATFORM scratch AS a\nCOPY src /\nFROM scratch\nCOPY --from=a / /\n",
     "whole": "FROM scratch\nCOPY . /app/\n",
     "loose": "FROM scratch\nADD {site}/asset /asset\n",
+    "locked": """\
+FROM {registry}/python:3.13 AS deps
+RUN --mount=type=bind,source=work/uv.lock,target=uv.lock \\
+    --mount=type=bind,source=work/pyproject.toml,target=pyproject.toml \\
+    --mount=type=bind,source=work/one/pyproject.toml,target=one/pyproject.toml \\
+    uv export --frozen --no-dev --no-emit-workspace --package one -o /list.txt
+
+FROM {registry}/python:3.13
+COPY --from=deps /list.txt /list.txt
+""",
 }
+LOCK = """\
+version = 1
+revision = 5
+requires-python = ">=3.11"
+
+[manifest]
+members = [
+    "one",
+    "two",
+]
+
+[[package]]
+name = "deep"
+version = "1.0"
+source = { registry = "https://index.example/simple" }
+wheels = [
+    { url = "https://files.example/deep-1.0-py3-none-any.whl", hash = "sha256:11", size = 1 },
+]
+
+[[package]]
+name = "linter"
+version = "1.0"
+source = { registry = "https://index.example/simple" }
+
+[[package]]
+name = "one"
+version = "0.1.0"
+source = { virtual = "one" }
+dependencies = [
+    { name = "wide" },
+]
+
+[package.dev-dependencies]
+dev = [
+    { name = "linter" },
+]
+
+[[package]]
+name = "other"
+version = "1.0"
+source = { registry = "https://index.example/simple" }
+
+[[package]]
+name = "two"
+version = "0.1.0"
+source = { virtual = "two" }
+dependencies = [
+    { name = "other" },
+]
+
+[[package]]
+name = "wide"
+version = "1.0"
+source = { registry = "https://index.example/simple" }
+dependencies = [
+    { name = "deep" },
+]
+"""
 CONFIG = """\
 [tool.lamina.images.mixed]
 args = { MODEL = "small" }
@@ -100,6 +168,9 @@ FILES = {
     "third/party/lib/lib.py": "lib\n",
     "third/party/more.py": "more\n",
     "secret.txt": "hush\n",
+    "work/uv.lock": LOCK,
+    "work/pyproject.toml": '[tool.uv.workspace]\nmembers = ["*"]\n\n[tool.ruff]\nline-length = 100\n',
+    "work/one/pyproject.toml": '[project]\nname = "one"\nversion = "0.1.0"\ndependencies = ["wide"]\n',
 }
 LINKS = {"src/inner": "a/handler.py", "src/folder": "b", "link": "real-one.txt", "linkdir": "dir-one"}
 
@@ -221,6 +292,15 @@ def _config(old: str, new: str) -> Change:
     return lambda scene: scene.edit("pyproject.toml", old, new)
 
 
+def _uv_lock(old: str, new: str) -> Change:
+    return lambda scene: scene.edit("work/uv.lock", old, new)
+
+
+def _release(package: str) -> Change:
+    """Move a package to another version in ``uv.lock``."""
+    return _uv_lock(f'name = "{package}"\nversion = "', f'name = "{package}"\nversion = "9.')
+
+
 def _lock(image: str) -> Change:
     return lambda scene: scene.lock(image)
 
@@ -324,6 +404,24 @@ MUTATIONS: tuple[Mutation, ...] = (
     _rebuilt("another stage is used", _dockerfile("COPY src", "COPY --from=spare /spare /\nCOPY src")),
     _rebuilt("another secret id", _dockerfile("id=token", "id=other")),
     _rebuilt("the checksum of ADD <URL>", _other_checksum),
+    _rebuilt("uv.lock: a package that the member requires", _release("wide"), "locked"),
+    _rebuilt("uv.lock: a package that such a package requires", _release("deep"), "locked"),
+    _rebuilt("uv.lock: the hash of a wheel", _uv_lock("sha256:11", "sha256:12"), "locked"),
+    _rebuilt(
+        "uv.lock: the member requires one more",
+        _uv_lock('{ name = "wide" },', '{ name = "other" },\n    { name = "wide" },'),
+        "locked",
+    ),
+    _rebuilt(
+        "uv.lock: the platforms it is for",
+        _uv_lock("\n[manifest]", "supported-markers = [\n    \"sys_platform == 'linux'\",\n]\n\n[manifest]"),
+        "locked",
+    ),
+    _rebuilt(
+        "the table [tool.uv] of a workspace",
+        lambda scene: scene.edit("work/pyproject.toml", '["*"]', '["o*"]'),
+        "locked",
+    ),
     _rebuilt(
         "the frontend (syntax=)",
         _dockerfile("ARG PYTHON", "# syntax=docker/dockerfile:1.4\nARG PYTHON"),
@@ -361,6 +459,28 @@ MUTATIONS: tuple[Mutation, ...] = (
     _kept(".mypy_cache appears in a COPYed folder", _write("src/.mypy_cache/3.13/cache.json")),
     _kept("*.egg-info appears in a COPYed folder", _write("src/receipt.egg-info/PKG-INFO")),
     _kept("the content of a URL with --checksum", lambda scene: scene.world.move_asset()),
+    _kept("uv.lock: a package that another member requires", _release("other"), "locked"),
+    _kept("uv.lock: a package for development, which is not installed", _release("linter"), "locked"),
+    _kept("uv.lock: another version of the member itself", _release("one"), "locked"),
+    _kept(
+        "uv.lock: another member requires one more",
+        _uv_lock('{ name = "other" },', '{ name = "deep" },\n    { name = "other" },'),
+        "locked",
+    ),
+    _kept(
+        "uv.lock: a member is added",
+        _uv_lock(
+            '[[package]]\nname = "two"',
+            '[[package]]\nname = "tri"\nversion = "1"\n'
+            'source = { virtual = "tri" }\n\n[[package]]\nname = "two"',
+        ),
+        "locked",
+    ),
+    _kept(
+        "a table of another tool than uv, in a workspace",
+        lambda scene: scene.edit("work/pyproject.toml", "100", "90"),
+        "locked",
+    ),
     _kept(
         "the host's architecture, platform set",
         _other_machine,

@@ -25,7 +25,13 @@ _STEP = re.compile(r"\[(?P<target>\S+) (?:\S+ +)?\d+/\d+\] (?!FROM |LINK )(?P<wh
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _OUTSIDE = """\
 FROM {stand_in} AS whole
-RUN mkdir -p /small/bin && cp -L /bin/sh /small/bin/ \\
+COPY --chmod=755 <<'EOF' /small/bin/uv
+#!/bin/sh
+while [ $# -gt 1 ]; do shift; done
+read once < /proc/sys/kernel/random/uuid
+(while read -r line; do echo "$line"; done < uv.lock; echo "$once") > "$1"
+EOF
+RUN cp -L /bin/sh /small/bin/ \\
  && cp -L --parents $(ldd /bin/sh | grep -o '/[^ ]*') /small
 FROM scratch AS python
 ARG EDITION
@@ -95,7 +101,7 @@ class BuildKit:
         return {name: _built(name, target["tags"][0], vertexes) for name, target in targets.items()}
 
     def push_outside(self, registry: str) -> None:
-        """Push ``python`` (a shell, nothing else) and ``uv`` in several editions, new at every call."""
+        """Push ``python`` (a shell, a uv that exports all) and ``uv``: several editions, new each time."""
         architecture = native_platform().removeprefix("linux/")
         stand_in = ensure(SubprocessRunner(), self.engine, "3.13", architecture, print)
         folder = self.home / "outside"
