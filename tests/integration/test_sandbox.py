@@ -290,9 +290,9 @@ class TestStandIn:
         self, runner: SubprocessRunner, first: PrivateEngine, stand_in: StandIn
     ) -> None:
         program = (
-            "import awslambdaric, os, sys, shutil, json; env = os.environ; print(json.dumps([os.getcwd(),"
-            "env['LANG'], env['LAMBDA_TASK_ROOT'], env['LAMBDA_RUNTIME_DIR'], '%d.%d' % sys.version_info[:2],"
-            "bool(shutil.which('pip') and shutil.which('python3'))]))"
+            "import awslambdaric, boto3, os, sys, shutil, json; env = os.environ; print(json.dumps("
+            "[os.getcwd(), env['LANG'], env['LAMBDA_TASK_ROOT'], env['LAMBDA_RUNTIME_DIR'], "
+            "'%d.%d' % sys.version_info[:2], bool(shutil.which('pip') and shutil.which('python3'))]))"
         )
         said = python(runner, first, stand_in, program)
         assert said.ok, said.stderr

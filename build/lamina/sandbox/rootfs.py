@@ -1,4 +1,4 @@
-"""The stand-in's file system: a minimal Debian with Python and AWS' runtime interface client."""
+"""The stand-in's file system: a minimal Debian with Python, AWS' runtime interface client and boto3."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from lamina.sandbox.sources import AptSource
 
 INCLUDE = ("ca-certificates", "libstdc++6", "python3", "python3-pip")
-CLIENT = "awslambdaric"
+PACKAGES = ("awslambdaric", "boto3")
+"""What AWS's runtimes have besides Python: the runtime interface client, and boto3."""
 ENTRYPOINT = """\
 #!/bin/sh
 if [ $# -ne 1 ]; then
@@ -55,8 +56,8 @@ def build_root(
     """
     say(f"unpacking Debian {suite} with Python {python} (about a minute, once)")
     _bootstrap(runner, prefix, source, root, suite)
-    say(f"installing {CLIENT} into it")
-    _install_client(runner, prefix, root, python)
+    say(f"installing {' and '.join(PACKAGES)} into it")
+    _install_packages(runner, prefix, root, python)
     entrypoint = root / "lambda-entrypoint.sh"
     entrypoint.write_text(ENTRYPOINT)
     entrypoint.chmod(0o755)
@@ -132,7 +133,7 @@ def _bootstrap(runner: Runner, prefix: Prefix, source: AptSource, root: Path, su
         raise EngineError.of(f"debootstrap of {suite} failed with code {done.code}:\n{_last(words)}")
 
 
-def _install_client(runner: Runner, prefix: Prefix, root: Path, python: str) -> None:
+def _install_packages(runner: Runner, prefix: Prefix, root: Path, python: str) -> None:
     """Install from outside the image: the machine's pip settings apply but do not get into it."""
     import shutil
     from importlib.util import find_spec
@@ -145,7 +146,7 @@ def _install_client(runner: Runner, prefix: Prefix, root: Path, python: str) -> 
                 *(sys.executable, "-m", "pip", "install", "--target", str(folder), "--no-compile"),
                 *("--only-binary=:all:", "--implementation=cp", f"--python-version={python}"),
                 *(f"--platform={platform}" for platform in platforms(prefix.architecture)),
-                *("--no-cache-dir", "--disable-pip-version-check", CLIENT),
+                *("--no-cache-dir", "--disable-pip-version-check", *PACKAGES),
             ),
             env={
                 # An environment made by uv has no pip; the image's own works as well.
@@ -158,8 +159,8 @@ def _install_client(runner: Runner, prefix: Prefix, root: Path, python: str) -> 
     )
     if not done.ok:
         raise EngineError.of(
-            f"pip install {CLIENT} failed with code {done.code}:\n{_last(done.stderr)}",
-            hint=f"check that `{sys.executable} -m pip download {CLIENT}` works on this machine",
+            f"pip install {' '.join(PACKAGES)} failed with code {done.code}:\n{_last(done.stderr)}",
+            hint=f"check that `{sys.executable} -m pip download {PACKAGES[0]}` works on this machine",
         )
     shutil.rmtree(folder / "bin", ignore_errors=True)
 

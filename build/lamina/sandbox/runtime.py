@@ -11,7 +11,7 @@ from lamina.errors import EngineError
 from lamina.files import cache_home, locked, write_atomic
 from lamina.process import Command, Runner
 from lamina.provider import EngineAddress, Say
-from lamina.sandbox.rootfs import CLIENT, ENTRYPOINT, INCLUDE, build_root
+from lamina.sandbox.rootfs import ENTRYPOINT, INCLUDE, PACKAGES, build_root
 from lamina.values import dataclass
 
 RUNTIME = "public.ecr.aws/lambda/python"
@@ -31,9 +31,9 @@ _WORKDIR = "/var/task"
 _ENTRYPOINT = ("/lambda-entrypoint.sh",)
 # The inputs of the image besides its packages. Increase the number when the build changes.
 _RECIPE = {
-    "number": 2,
+    "number": 3,
     "include": list(INCLUDE),
-    "client": CLIENT,
+    "packages": list(PACKAGES),
     "environment": _ENVIRONMENT,
     "workdir": _WORKDIR,
     "entrypoint": [*_ENTRYPOINT, ENTRYPOINT],

@@ -21,7 +21,7 @@ ENGINE = PrivateEngine(name="default", host="unix:///run/x.sock", docker=Path("/
 
 @pytest.fixture
 def made(cache: Path) -> StandIn:
-    folder = cache / "stand-ins/python3.13-amd64-2"
+    folder = cache / "stand-ins/python3.13-amd64-3"
     folder.mkdir(parents=True)
     (folder / "image.tar").touch()
     (folder / "stand-in.json").write_text(json.dumps({"digest": DIGEST, "packages": PACKAGES}))
@@ -31,7 +31,7 @@ def made(cache: Path) -> StandIn:
 def test_the_identity_is_pinned() -> None:
     # Another value here means another identity for everybody: give the recipe a new number.
     assert identify("3.13", "amd64", PACKAGES) == (
-        "sha256:d047f6dc689694d8ca3474253bbade405fb0dc62a63ed2731afafa304f91ae7c"
+        "sha256:90fb19db25f2a8921cc865be2e7a3ebde468c66eae33288b6d7e37e09421831d"
     )
 
 
@@ -61,7 +61,7 @@ def test_nothing_is_recorded_in_an_empty_cache(cache: Path) -> None:
 
 def test_a_record_without_its_archive_does_not_count(made: StandIn, cache: Path) -> None:
     assert recorded("3.13", "amd64") == made
-    (cache / "stand-ins/python3.13-amd64-2/image.tar").unlink()
+    (cache / "stand-ins/python3.13-amd64-3/image.tar").unlink()
     assert recorded("3.13", "amd64") is None
 
 
@@ -78,7 +78,7 @@ def test_an_engine_without_it_loads_the_archive(
     made: StandIn, runner: ScriptedRunner, cache: Path, answer: dict[str, object]
 ) -> None:
     runner.expect("image", "inspect", **answer)  # type: ignore[arg-type]
-    runner.expect("image", "load", str(cache / "stand-ins/python3.13-amd64-2/image.tar"))
+    runner.expect("image", "load", str(cache / "stand-ins/python3.13-amd64-3/image.tar"))
     said: list[str] = []
     ensure(runner, ENGINE, "3.13", "amd64", said.append)
     assert said == [f"loading {made.ref} into the engine"]
