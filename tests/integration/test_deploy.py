@@ -485,3 +485,19 @@ def test_a_stack_gets_what_another_one_runs(
     )
     team.fails(7, "status", "--stacks", "--check")
     assert "do not run one image: one:$LATEST" in team.fails(8, "promote", dev, prod, "--approve", prod).text
+
+
+def test_all_that_prevents_a_deployment_is_told_at_once(
+    team: Repo, front: AwsFront, lambdas: LambdaDouble
+) -> None:
+    other = "arm64" if ARCHITECTURES[native_platform()] == "x86_64" else "x86_64"
+    create(front, "three", Architectures=[other])
+    lambdas.put("four", latest="")
+    team.write("pyproject.toml", FUNCTIONS.replace('"one", ', '"one", "three", "four", "five", '))
+
+    done = team.fails(8, "deploy", "--alias", "live", "--json")
+
+    assert "there is no function five" in done.told
+    assert "the function four is made of a zip file" in done.told
+    assert f"the function three is for {other}" in done.told
+    assert lambdas.runs("one") == OLD

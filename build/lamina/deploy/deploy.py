@@ -105,31 +105,32 @@ def plan_functions(
     """Decide what has to change in functions that are to run images. Changes nothing.
 
     Raises:
-        ConfigError: a function runs an image of another stack.
-        AwsError: a function cannot be updated; all reasons of all functions at once.
+        ConfigError: a function runs an image of another stack; or
+        AwsError: a function cannot be updated. All reasons of all functions at once.
     """
     clients = clients_of(session, (each.function for each in wanted))
     found = _by_function(wanted, lambda each: clients[each.function.region].read(str(each.function)))
     live = {name: each for name, each in found.items() if each is not None}
-    if not options.take_over:
-        stack = session.project.settings.stack
-        ConfigError.check(
-            problem
-            for each in wanted
-            for problem in owned_elsewhere(each, stack, _owner(session, each, live.get(str(each.function))))
-        )
     facts = {name: running(each) for name, each in live.items()}
-    AwsError.check(problem for each in wanted for problem in obstacles(each, facts.get(str(each.function))))
-    aliases, behind = _aliases(wanted, clients, options)
-    AwsError.check(
-        problem
-        for each in wanted
-        for name in [str(each.function)]
-        for problem in snapshot_obstacles(each, live.get(name), aliases.get(name))
+    blocked = {_name(each): tuple(obstacles(each, facts.get(_name(each)))) for each in wanted}
+    able = [each for each in wanted if not blocked[_name(each)]]
+    aliases, behind = _aliases(able, clients, options)
+    owned = () if options.take_over else tuple(_owned(session, wanted, live))
+    (ConfigError if owned else AwsError).check(
+        (
+            *owned,
+            *(problem for some in blocked.values() for problem in some),
+            *(
+                problem
+                for each in able
+                for problem in snapshot_obstacles(each, live.get(_name(each)), aliases.get(_name(each)))
+            ),
+            *stuck(able, aliases, behind),
+        )
     )
     if options.alias is None and not options.publish:
         session.screen.notes(without_version(wanted))
-    AwsError.check(stuck(wanted, aliases, behind))
+    session.screen.notes(busy(live))
     pointed = {name: running(each) for name, each in behind.items()}
     moves = tuple(
         decide(
@@ -143,6 +144,21 @@ def plan_functions(
         for name in [str(each.function)]
     )
     return Deployment(moves=moves, live=live, aliases=aliases, events=events, clients=clients)
+
+
+def _owned(
+    session: Session, wanted: Iterable[DesiredFunction], live: Mapping[str, Live]
+) -> Iterator[Problem]:
+    stack = session.project.settings.stack
+    for each in wanted:
+        yield from owned_elsewhere(each, stack, _owner(session, each, live.get(_name(each))))
+
+
+def busy(live: Mapping[str, Live]) -> Iterator[Problem]:
+    """Yield a note for each function that somebody else is updating. live: by function name."""
+    for name, each in live.items():
+        if each.update == "InProgress" or each.state == "Pending":
+            yield Problem(what=f"{name} is being updated by another client: its update waits for that one")
 
 
 def _owner(session: Session, wanted: DesiredFunction, live: Live | None) -> str | None:

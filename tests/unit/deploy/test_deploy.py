@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lamina.aws.live import Alias, Allocation, Live
 from lamina.declare.functions import Function
-from lamina.deploy.deploy import stuck
+from lamina.deploy.deploy import busy, stuck
 from lamina.deploy.rules import DesiredFunction
 
 OLD, NEW = "sha256:" + "1" * 64, "sha256:" + "2" * 64
@@ -46,3 +48,13 @@ def test_calls_are_not_sent_to_a_version_that_does_not_start(
             "provisioned concurrency for version 2 of one failed: FUNCTION_ERROR_INIT_FAILURE; "
             "live still leads to version 1"
         )
+
+
+def test_a_function_that_is_being_updated_is_noted() -> None:
+    states = {
+        "one": replace(live(OLD), update="InProgress"),
+        "two": replace(live(OLD), state="Pending"),
+        "three": live(OLD),
+    }
+
+    assert [each.what.partition(" ")[0] for each in busy(states)] == ["one", "two"]
