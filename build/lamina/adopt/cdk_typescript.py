@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from lamina.adopt.cdk_helpers import Helper, call_through, read_helpers
 from lamina.adopt.declared import Asset, Declared, Reading, first_inside, inside
 from lamina.adopt.typescript import TsCall, calls_in, read_calls
 from lamina.errors import Problem
@@ -20,13 +21,31 @@ _PLATFORMS = {"ARM_64": "linux/arm64", "X86_64": "linux/amd64"}
 _IMAGE_PLATFORMS = {"LINUX_ARM64": "linux/arm64", "LINUX_AMD64": "linux/amd64"}
 
 
-def read_cdk_typescript(content: str, path: str, root: Path) -> Reading:
-    """Return every image that a program builds from a Dockerfile. root: of the repository."""
+def helpers_of(content: str) -> dict[str, Helper]:
+    """Return the functions of a program that build the image which they are given, by name."""
+    return {each.name: each for each in read_helpers(content, {*_IMAGES, *_ZIPS})}
+
+
+def read_cdk_typescript(
+    content: str, path: str, root: Path, helpers: Mapping[str, Helper] | None = None
+) -> Reading:
+    """Return every image that a program builds from a Dockerfile.
+
+    Args:
+        root: of the repository.
+        helpers: functions of its programs that build what they are given; see `helpers_of`.
+    """
+    known = helpers or {}
     found: list[Declared] = []
     notes: list[Problem] = []
     assets: list[Asset] = []
-    owned: set[int] = set()
-    for call in read_calls(content, {_FUNCTION, *_IMAGES, _ASSET, *_ZIPS}):
+    own = helpers_of(content)
+    owned = {each.at for each in own.values()}
+    for found_call in read_calls(content, {_FUNCTION, *_IMAGES, _ASSET, *_ZIPS, *known}):
+        helper = known.get(found_call.last)
+        call = call_through(helper, found_call) if helper else found_call
+        if call is None or (call.line, found_call.last) in {(each.line, each.name) for each in own.values()}:
+            continue
         owner = call if call.last == _FUNCTION else None
         inner = [each for each in calls_in(owner) if each.last in _IMAGES] if owner else [call]
         for each in inner:
@@ -89,6 +108,8 @@ def _folder(value: object, path: str, root: Path) -> str | None:
     folder = posixpath.dirname(path)
     if isinstance(value, str):
         return first_inside(root, _apps(folder, root), value, folder=True)
+    if isinstance(value, TsCall) and value.name == _HERE and not value.args:
+        return folder
     if isinstance(value, TsCall) and value.last in _JOINS and value.args:
         first, *parts = value.args
         here = isinstance(first, TsCall) and first.name == _HERE

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lamina.adopt.cdk_typescript import read_cdk_typescript
+from lamina.adopt.cdk_helpers import Helper
+from lamina.adopt.cdk_typescript import helpers_of, read_cdk_typescript
 from lamina.adopt.compose import read_compose
 from lamina.adopt.declared import Asset, Declared, Reading
 from lamina.adopt.python_infra import read_python_infra
@@ -59,7 +60,8 @@ class RepositorySurvey:
 def survey(root: Path) -> RepositorySurvey:
     """Survey a repository; installed, vendored and generated folders are skipped."""
     paths = sorted(_files(root))
-    readings = [each for path in paths if (each := _read(root, path)) is not None]
+    helpers = _helpers(root, paths)
+    readings = [each for path in paths if (each := _read(root, path, helpers)) is not None]
     readings.append(_terraform(root, paths))
     declared = _without_copies([_existing(each, root) for reading in readings for each in reading.declared])
     assets = tuple(each for reading in readings for each in reading.assets)
@@ -147,7 +149,17 @@ def _files(root: Path) -> Iterator[str]:
         yield from (each if prefix == "." else f"{prefix}/{each}" for each in files)
 
 
-def _read(root: Path, path: str) -> Reading | None:
+def _helpers(root: Path, paths: Iterable[str]) -> Mapping[str, Helper]:
+    """Return the functions of CDK programs that build what they are given, by name."""
+    found: dict[str, Helper] = {}
+    for path in paths:
+        text = _text(root / path) if _TYPESCRIPT.fullmatch(path.rpartition("/")[2]) else None
+        if isinstance(text, str) and _MAKES_IMAGES.search(text):
+            found |= helpers_of(text)
+    return found
+
+
+def _read(root: Path, path: str, helpers: Mapping[str, Helper]) -> Reading | None:
     """Return the images that a file declares; None if it is not about images."""
     name, file = path.rpartition("/")[2], root / path
     is_yaml = any(each.fullmatch(name) for each in (_SERVERLESS, _SAM, _COMPOSE))
@@ -168,5 +180,7 @@ def _read(root: Path, path: str) -> Reading | None:
     if is_yaml:
         beside = _text(file.with_name("samconfig.toml"))
         return read_sam(text, path, beside if isinstance(beside, str) else "") if _IS_SAM in text else None
-    read = read_cdk_typescript if is_typescript else read_python_infra
-    return read(text, path, root) if _MAKES_IMAGES.search(text) else None
+    if is_typescript:
+        about = _MAKES_IMAGES.search(text) or any(f"{each}(" in text for each in helpers)
+        return read_cdk_typescript(text, path, root, helpers) if about else None
+    return read_python_infra(text, path, root) if _MAKES_IMAGES.search(text) else None

@@ -8,6 +8,7 @@ import pytest
 
 from lamina.adopt.cdk_typescript import read_cdk_typescript
 from lamina.adopt.declared import Asset, Declared
+from lamina.adopt.survey import survey
 from trees import Tree
 
 PROGRAM = """
@@ -104,3 +105,43 @@ def test_a_folder_outside_the_repository_is_not_taken(root: Path) -> None:
     program = "fromImageAsset(path.join(__dirname, '../../../elsewhere'))"
 
     assert read_cdk_typescript(program, "cdk/lib/stack.ts", root).declared == ()
+
+
+HELPERS = """
+export function resolveLambdaCode(
+  userCode?: lambda.Code,
+  dockerBuildPath?: string,
+  dockerBuildOptions?: lambda.DockerBuildAssetOptions,
+): lambda.Code {
+  if (userCode) { return userCode; }
+  return lambda.Code.fromDockerBuild(dockerBuildPath, dockerBuildOptions);
+}
+const image = (folder: string) => lambda.DockerImageCode.fromImageAsset(folder);
+"""
+CALLS = """
+new lambda.Function(this, 'Api', {
+  code: resolveLambdaCode(userCode, path.join(__dirname, '..'), {
+    file: 'lambdas/zip/Dockerfile', buildArgs: { PYTHON_VERSION: '3.12' },
+  }),
+});
+new lambda.DockerImageFunction(this, 'Label', { code: image('lambdas/label') });
+resolveLambdaCode(userCode);
+resolveLambdaCode(userCode, __dirname, { file: 'job/Dockerfile' });
+"""
+
+
+def test_an_image_is_found_through_the_function_that_builds_what_it_is_given(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    for path in ("lambdas/zip/Dockerfile", "lambdas/label/Dockerfile", "lib/job/Dockerfile"):
+        tree.write(path, "ARG PYTHON_VERSION\nFROM public.ecr.aws/lambda/python:${PYTHON_VERSION}\n")
+    tree.write("lib/utils.ts", HELPERS)
+    tree.write("lib/stack.ts", CALLS)
+
+    found = survey(tmp_path)
+
+    assert [(each.dockerfile, each.where) for each in found.assets] == [
+        ("lambdas/zip/Dockerfile", "lib/stack.ts:3"),
+        ("lib/job/Dockerfile", "lib/stack.ts:9"),
+    ]
+    assert [each.dockerfile for each in found.declared] == ["lambdas/label/Dockerfile"]
+    assert found.notes == ()
