@@ -47,7 +47,7 @@ OURS: dict[str, tuple[str, ...]] = {
         *("aws/lambda_usage.py", "aws/clients.py"),
     ),
     "build": ("registries/ecr.py",),
-    "deploy": ("aws/lambda_.py", "aws/cloudformation.py"),
+    "deploy": ("aws/lambda_.py", "aws/ecr_policies.py", "aws/cloudformation.py"),
 }
 """Document -> the modules that ask AWS for its command; what it has besides is the protocol's."""
 LOGIN = {

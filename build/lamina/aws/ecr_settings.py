@@ -105,6 +105,11 @@ class EcrSetup:
             policy=policy,
         )
 
+    def policy(self, name: str) -> JsonTable | None:
+        """Return the policy of a repository; None without one."""
+        with aws_errors(name):
+            return repository_policy(self._ecr, name, self._owner)
+
     def create(self, name: str, mutability: str, exclusions: tuple[str, ...], *, scan: bool) -> None:
         """Create a repository; do nothing when it exists."""
         client = self._ecr

@@ -13,6 +13,7 @@ from lamina.decide.acceptance import objections
 from lamina.decide.plan import FoundImage, why_unusable
 from lamina.deploy.check import require_registry
 from lamina.deploy.cloudformation import with_names
+from lamina.deploy.pulling import pull_obstacles
 from lamina.deploy.rules import DesiredFunction, FunctionUpdate, Running, decide, obstacles, owned_elsewhere
 from lamina.deploy.snapshots import snapshot_obstacles, without_version
 from lamina.deploy.stack import check_caller, clients_of
@@ -126,6 +127,7 @@ def plan_functions(
                 for problem in snapshot_obstacles(each, live.get(_name(each)), aliases.get(_name(each)))
             ),
             *stuck(able, aliases, behind),
+            *_closed(session, able),
         )
     )
     if options.alias is None and not options.publish:
@@ -152,6 +154,20 @@ def _owned(
     stack = session.project.settings.stack
     for each in wanted:
         yield from owned_elsewhere(each, stack, _owner(session, each, live.get(_name(each))))
+
+
+def _closed(session: Session, wanted: Iterable[DesiredFunction]) -> tuple[Problem, ...]:
+    """Return the repositories that are closed to the account of a function; a note if AWS does not say."""
+    ecr = session.ecr
+    if ecr is None:
+        return ()
+    try:
+        return tuple(pull_obstacles(wanted, session.project.stack.account, ecr.setup.policy))
+    except RegistryError as error:
+        session.screen.notes(
+            replace(each, what=f"pull policies not read: {each.what}") for each in error.problems
+        )
+        return ()
 
 
 def busy(live: Mapping[str, Live]) -> Iterator[Problem]:
