@@ -7,7 +7,6 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
-from typing import Any
 
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.lockfile import UV_LOCK
@@ -152,7 +151,10 @@ def _installs_the_rest(other: RunStep, step: RunStep, call: ToolInstall) -> bool
 
 def _package(survey: LintInput, step: RunStep) -> PurePosixPath | None:
     """Return the folder of the one package that a project consists of; None if it is not certain."""
-    table = _parsed(survey.listings.get(step.image.name, {}).get(_PYPROJECT, ""))
+    try:
+        table = tomllib.loads(survey.listings.get(step.image.name, {}).get(_PYPROJECT, ""))
+    except tomllib.TOMLDecodeError:
+        return None
     project, tool = table.get("project", {}), table.get("tool", {})
     backend = str(table.get("build-system", {}).get("build-backend", ""))
     if not backend.startswith(_BACKENDS) or "entry-points" in project or "scripts" in project:
@@ -168,13 +170,6 @@ def _package(survey: LintInput, step: RunStep) -> PurePosixPath | None:
     root = step.image.root("")
     sources = ((root / path).read_bytes() for path in inside if path.endswith(".py"))
     return None if any(_METADATA.search(each) for each in sources) else PurePosixPath(found[0])
-
-
-def _parsed(text: str) -> Mapping[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return {}
 
 
 RULES = (

@@ -133,6 +133,11 @@ EXAMPLES: Mapping[str, Example] = {
             "COPY --link --from=deps /deps /var/task",
         ),
     ),
+    "LAM121": Example(
+        bad=("RUN pip install --target /deps -r requirements.txt",),
+        good=("RUN pip install --target /deps -r requirements.txt && rm -rf /deps/numpy/*/tests",),
+        in_dockerfile=False,
+    ),
     "LAM201": Example(
         bad=(_RUNTIME, "COPY . /var/task/", f"{_PIP} -r src/requirements.txt"),
         good=(

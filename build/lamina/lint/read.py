@@ -29,6 +29,7 @@ from lamina.lint.survey import IdleRule, LintInput, Package
 from lamina.preflight.check import check_images
 from lamina.report.cold import read_colds
 from lamina.report.inits import last_compilations
+from lamina.report.sizes import measured_images
 
 _PYPROJECT = "pyproject.toml"
 _ALIKE = 0.85
@@ -95,6 +96,7 @@ class Surveyor:
                 key.partition("@")[0]: sum(cold.layers.values())
                 for key, cold in read_colds(project.state).items()
             },
+            measured=measured_images(project.state),
             snapshot_sources={
                 name: dict(_sources(images[name], found))
                 for name, found in runnable.items()

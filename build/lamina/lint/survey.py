@@ -20,6 +20,7 @@ from lamina.identify.image import Image
 from lamina.identify.runnable import Runnable
 from lamina.lint.steps import RunStep, steps
 from lamina.preflight.fault import Fault
+from lamina.report.sizes import MeasuredImage
 
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
@@ -85,6 +86,8 @@ class LintInput:
     """Image -> the modules that its last measured start compiled, and the milliseconds of CPU."""
     made: Mapping[str, int] = field(default_factory=dict)
     """Image -> the bytes of its own layers in its last cold build."""
+    measured: Mapping[str, MeasuredImage] = field(default_factory=dict)
+    """Image -> what the last `size` found in it."""
     snapshot_sources: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
     """Image with ``snap-start`` -> the modules that its functions import when they start, by project path."""
     preflight: Mapping[str, tuple[Fault, ...]] = field(default_factory=dict)

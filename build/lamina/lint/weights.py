@@ -23,6 +23,10 @@ from lamina.report.figures import size
 
 _LEAST = 1_000_000
 """Bytes of wheels; smaller ones are not worth a finding."""
+_LEAST_MEASURED = 5_000_000
+"""Unpacked bytes of one kind of files."""
+_JUDGED = frozenset({"tests", "docs", "stubs", "sources", "installers", "hidden", "twice"})
+"""Kinds of files that `size` finds. Copies of the runtime's packages have a rule of their own."""
 _IN_RUNTIME = frozenset({"boto3", "botocore", "s3transfer"})
 """What Lambda's Python runtimes have. Source: AWS, "Runtime-provided SDK for Python"."""
 _TOOLS = frozenset(
@@ -121,6 +125,21 @@ def _two_versions(survey: LintInput) -> Iterator[Hit]:
                 )
 
 
+def _measured(survey: LintInput) -> Iterator[Hit]:
+    for name, found in survey.measured.items():
+        for each in found.unneeded if name in survey.images else ():
+            if each.kind in _JUDGED and each.bytes >= _LEAST_MEASURED:
+                recipe = survey.images[name].node.recipe
+                yield Hit(
+                    image=name,
+                    file=recipe.dockerfile.path,
+                    line=recipe.stages[-1].stage.line,
+                    message=f"{each.kind}: {size(each.bytes)} in {listed([*each.parts])} of {found.tag}, "
+                    "which was measured last",
+                    hint=f"look at them before you remove any: lamina size {name}",
+                )
+
+
 def _bases(survey: LintInput, image: Image) -> Iterator[str]:
     """Yield the bases of an image in the project, the lowest first."""
     for parent in image.node.parents:
@@ -185,5 +204,14 @@ RULES = (
         why="both versions are stored and pulled, and the second one hides the first",
         fixes="by hand",
         find=_two_versions,
+    ),
+    LintRule(
+        id="LAM121",
+        slug="unneeded-files",
+        severity="note",
+        summary="5 MB or more of tests, docs, stubs, sources or doubled files, by `lamina size`",
+        why="they are stored, and pulled by Lambda, and functions do not use them",
+        fixes="by hand",
+        find=_measured,
     ),
 )

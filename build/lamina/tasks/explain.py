@@ -65,10 +65,16 @@ def verify(session: Session, *, image: str) -> int:
 
 def size(session: Session, *, image: str, from_: str) -> int:
     """Show what an image consists of. from_: the earlier image; empty for the last one before."""
+    from lamina.report.sizes import KeptSize, keep_size
     from lamina.size.show import show_size, size_document
     from lamina.size.size import measure
 
     found = measure(session, image, from_)
+    unneeded = (
+        KeptSize(kind=each.kind, bytes=each.bytes, parts=tuple(name for name, _ in each.parts))
+        for each in found.unneeded
+    )
+    keep_size(session.project.state, image, found.image.tag, unneeded)
     show_size(session.screen, found)
     session.screen.finish("size", ok=True, images=[size_document(found)])
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lamina.lint.findings import Finding
+from lamina.report.sizes import KeptSize, keep_size
 from uv_workspace import INSTALL, dockerfile
 
 from ..conftest import RUNTIME, Repo
@@ -110,3 +111,19 @@ def test_two_versions_in_a_base_and_above_it_are_found(repo: Repo) -> None:
     )
     repo.write("requirements.txt", "numpy==1.26.4\n")
     assert found(repo, "LAM119") == []
+
+
+def test_what_size_found_last_is_told_again(repo: Repo) -> None:
+    repo.image("app", f"FROM {RUNTIME}", 'CMD ["a.b"]')
+    kinds = (("tests", 9_000_000), ("docs", 1_000_000), ("not opened", 90_000_000))
+    keep_size(
+        repo.root / ".lamina",
+        "app",
+        "sha-000000000000",
+        [KeptSize(kind=kind, bytes=count, parts=("numpy",)) for kind, count in kinds],
+    )
+
+    [finding] = found(repo, "LAM121")
+    assert finding.message == "tests: 9.0 MB in numpy of sha-000000000000, which was measured last"
+    repo.write(".lamina/sizes.json", "{}")
+    assert found(repo, "LAM121") == []

@@ -8,8 +8,10 @@ from lamina.errors import ConfigError, SelectionError
 from lamina.flow.snapshot import take_snapshot
 from lamina.identify.fingerprint import FINGERPRINT_KEY
 from lamina.report.inits import keep_opened
+from lamina.report.sizes import measured_images
 from lamina.size.show import show_size, size_document
 from lamina.size.size import measure
+from lamina.tasks.explain import size
 from memory import Shop, Supply
 
 from .test_packages import tar, wheel
@@ -119,3 +121,14 @@ def test_an_image_that_is_not_built_is_not_measured(shop: Shop) -> None:
         measure(shop.open(), W)
     with pytest.raises(SelectionError, match="there is no image"):
         measure(shop.open(), "nosuch")
+
+
+def test_what_was_found_is_kept_for_lint(shop: Shop) -> None:
+    put(shop, api=10)
+    session = shop.open()
+
+    assert size(session, image=W, from_="") == 0
+
+    kept = measured_images(session.project.state)[W]
+    assert kept.tag == measure(shop.open(), W).image.tag
+    assert [each.kind for each in kept.unneeded] == [each.kind for each in measure(shop.open(), W).unneeded]
