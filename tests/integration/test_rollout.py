@@ -407,3 +407,23 @@ def test_a_version_says_which_deployment_published_it(account: Account) -> None:
 
     assert first == Note(run="20260101T000000-aaaaaa", tag="sha-2", commit="c0ffeec0ffee")
     assert second == Note(run="20260102T000000-bbbbbb", tag="sha-2", before="1", commit="c0ffeec0ffee")
+
+
+def test_ctrl_c_puts_back_what_was_updated_if_all_or_nothing_was_asked(account: Account) -> None:
+    names = [f"many-{number:02}" for number in range(12)]
+    account.runs(OLD, *names)
+    plan = account.plan(*names, alias="live")
+    pressed: list[str] = []
+
+    def press(name: str) -> None:
+        if not pressed:
+            pressed.append(name)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    account.lambdas.updating = press
+    done = apply(plan, ATOMIC, say=account.said.append)
+
+    assert done.interrupted
+    assert set(statuses(done)) <= {"returned", "stopped"}
+    assert "returned" in statuses(done)
+    assert {account.lambdas.runs(name) for name in names} == {OLD}
