@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from lamina.errors import ConfigError
 
+AT_ONCE = 4
+"""Images that a builder builds about as fast as one: most of a build waits for a network or a disk."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -37,20 +40,24 @@ def next_share(
     busy: Collection[str],
     *,
     builder: str = "",
+    builders: int = 1,
     idle: int = 1,
     made: Mapping[str, str] | None = None,
     most: int = 0,
 ) -> tuple[str, ...]:
     """Return the jobs that an idle builder builds next, in one call; empty if it must wait.
 
-    It gets an equal part of what can be built now, because a builder builds the images of a call at the same
-    time. Bases come before all others, longest chain first. Of the rest, those that this builder made before,
-    or whose bases it made, come first, because it has the layers; those of other builders come last.
+    It gets an equal part of what can be built now: a part for each builder, so that something is left for those
+    that end later; but not fewer images than a builder builds at the same time anyway, as far as there are
+    enough for those that are idle. Bases come before all others, longest chain first. Of the rest, those that
+    this builder made before, or whose bases it made, come first, because it has the layers; those of other
+    builders come last.
 
     Args:
         jobs: what is not built yet, in build order; of these ``busy`` are being built.
         builder: its name.
-        idle: how many builders are idle, this one included.
+        builders: how many there are.
+        idle: how many of them are idle, this one included.
         made: image -> the builder that made it last.
         most: jobs in one call; 0: no limit.
     """
@@ -62,11 +69,13 @@ def next_share(
         return ()
     deep = {job.name for job in ready if length[job.name] > job.seconds}
     ready.sort(key=lambda job: (job.name not in deep, _distance(job, builder, made or {}), -length[job.name]))
-    share = sum(job.seconds for job in ready) / idle
+    share = sum(job.seconds for job in ready) / builders
+    least = min(AT_ONCE, -(-len(ready) // idle))
     chosen: list[str] = []
     taken = 0.0
     for job in ready:
-        if chosen and (taken + job.seconds / 2 > share or len(chosen) == most):
+        enough = taken + job.seconds / 2 > share and len(chosen) >= least
+        if chosen and (enough or len(chosen) == most):
             break
         chosen.append(job.name)
         taken += job.seconds
@@ -94,7 +103,13 @@ def simulate(jobs: Iterable[Job], builders: int, *, at_once: int = 1, most: int 
         busy = {name for _, _, names in running for name in names}
         for builder in tuple(idle):
             share = next_share(
-                left.values(), busy, builder=str(builder), idle=len(idle), made=made, most=most
+                left.values(),
+                busy,
+                builder=str(builder),
+                builders=builders,
+                idle=len(idle),
+                made=made,
+                most=most,
             )
             if share:
                 idle.remove(builder)

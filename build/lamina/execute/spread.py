@@ -146,6 +146,7 @@ class _SpreadRun:
                     self._jobs(waiting),
                     busy,
                     builder=node.builder,
+                    builders=len(self._alive),
                     idle=len(self._alive) - len(self._busy),
                     made=self._made,
                     most=self._most,

@@ -22,7 +22,7 @@ def test_a_chain_is_as_long_as_its_longest_branch() -> None:
 
 
 def test_bases_come_before_what_takes_longer() -> None:
-    assert next_share(TREE, (), idle=2) == ("low",)
+    assert next_share(TREE, (), builders=2, idle=2) == ("low",)
     assert next_share(TREE, {"low"}) == ("alone",)
 
 
@@ -33,11 +33,17 @@ def test_an_image_waits_for_its_base() -> None:
 
 def test_idle_builders_get_equal_parts_and_the_last_one_all() -> None:
     jobs = [job(f"f{number}", 3.7) for number in range(6)]
-    first = next_share(jobs, (), idle=3)
-    second = next_share(jobs, first, idle=2)
-    third = next_share(jobs, {*first, *second}, idle=1)
+    first = next_share(jobs, (), builders=3, idle=3)
+    second = next_share(jobs, first, builders=3, idle=2)
+    third = next_share(jobs, {*first, *second}, builders=3, idle=1)
     assert [len(each) for each in (first, second, third)] == [2, 2, 2]
     assert {*first, *second, *third} == {each.name for each in jobs}
+
+
+def test_a_builder_that_ends_early_leaves_something_to_those_that_end_later() -> None:
+    jobs = [job(f"f{number}", 1) for number in range(40)]
+    assert len(next_share(jobs, (), builders=4, idle=1)) == 10
+    assert len(next_share(jobs[:6], (), builders=4, idle=1)) == 4
 
 
 def test_a_call_has_at_most_so_many_images() -> None:
@@ -47,9 +53,9 @@ def test_a_call_has_at_most_so_many_images() -> None:
 def test_a_builder_first_gets_what_it_has_the_layers_of_and_last_what_another_has() -> None:
     jobs = [job("new", 3), job("theirs", 9), job("child", 3), job("mine", 3)]
     made = {"theirs": "b", "mine": "a"}
-    assert next_share(jobs, (), builder="a", idle=9, made=made) == ("mine",)
-    assert next_share(jobs, (), builder="b", idle=9, made=made) == ("theirs",)
-    assert next_share(jobs, (), builder="c", idle=9, made=made) == ("new",)
+    assert next_share(jobs, (), builder="a", builders=9, idle=9, made=made) == ("mine",)
+    assert next_share(jobs, (), builder="b", builders=9, idle=9, made=made) == ("theirs",)
+    assert next_share(jobs, (), builder="c", builders=9, idle=9, made=made) == ("new",)
 
 
 @pytest.mark.parametrize("seed", range(20))
