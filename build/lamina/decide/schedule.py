@@ -47,10 +47,11 @@ def next_share(
 ) -> tuple[str, ...]:
     """Return the jobs that an idle builder builds next, in one call; empty if it must wait.
 
-    It gets a part of what can be built now: one for each builder, so that something is left for those that end
-    later. It gets no fewer images than a builder builds at the same time anyway, if there are enough for those
-    that are idle. Bases come before all others, longest chain first. Of the rest, those that this builder made
-    before, or whose bases it made, come first, because it has the layers; those of other builders come last.
+    It gets a part of what can be built now: one for each builder, so that something is left for those that
+    end later. It gets no fewer images than a builder builds at the same time anyway, if there are enough for
+    those that are idle. Bases come before all others, longest chain first. Of the rest, those that this
+    builder made before, or whose bases it made, come first, because it has the layers; those of other
+    builders come last.
 
     Args:
         jobs: what is not built yet, in build order; of these ``busy`` are being built.
