@@ -60,7 +60,7 @@ def test_notes_are_not_in_the_document(
 ) -> None:
     receipts.remove(LOCK_FILE)
     for architecture in ("amd64", "arm64"):
-        folder = tmp_path / f"cache/stand-ins/python3.13-{architecture}-2"
+        folder = tmp_path / f"cache/stand-ins/python3.13-{architecture}-3"
         folder.mkdir(parents=True)
         (folder / "stand-in.json").write_text(json.dumps({"digest": DIGEST, "packages": ["python3=3.13"]}))
         (folder / "image.tar").touch()
