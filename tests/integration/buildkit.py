@@ -108,20 +108,22 @@ class BuildKit:
         folder.mkdir()
         (folder / "Dockerfile").write_text(_OUTSIDE.format(stand_in=stand_in.ref))
         output = "type=image,push=true,store=false,oci-mediatypes=true"
-        self._bake(
-            {
-                f"{image}-{at}": {
-                    "context": str(folder),
-                    "target": image,
-                    "args": {"EDITION": secrets.token_hex(8)},
-                    "attest": ["type=provenance,disabled=true"],
-                    "tags": [f"{registry}/{image}:{edition}"],
-                    "output": [output],
-                }
-                for image, editions in {"python": ("3.13", "3.12", "later"), "uv": ("1", "later")}.items()
-                for at, edition in enumerate(editions)
+        targets = {
+            f"{image}-{at}": {
+                "context": str(folder),
+                "target": image,
+                "args": {"EDITION": secrets.token_hex(8)},
+                "attest": ["type=provenance,disabled=true"],
+                "tags": [f"{registry}/{image}:{edition}"],
+                "output": [output],
             }
-        )
+            for image, editions in {"python": ("3.13", "3.12", "later"), "uv": ("1", "later")}.items()
+            for at, edition in enumerate(editions)
+        }
+        # A registry refuses a layer that two pushes send at the same moment: the first edition has it.
+        first = {name: target for name, target in targets.items() if name.endswith("-0")}
+        self._bake(first)
+        self._bake({name: target for name, target in targets.items() if name not in first})
 
     def _bake(self, targets: Mapping[str, Any], *words: str) -> str:
         """One call of bake: its events, one JSON object a line."""
