@@ -116,7 +116,7 @@ def test_functions_of_a_stack_are_found_by_their_ids(
 ) -> None:
     team.write(
         "pyproject.toml",
-        '[tool.lamina.images.lambda-tiny]\nfunctions = [{ stack = "shop", id = "Worker" }, '
+        '[tool.lamina.images.lambda-tiny]\nfunctions = [{ stack = "shop", id = "Api/Worker" }, '
         '{ stack = "shop", id = "Other", command = ["handler.other"] }]\n',
     )
     assert "the stack shop does not exist" in team.fails(8, "deploy").text

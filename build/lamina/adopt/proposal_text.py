@@ -13,6 +13,7 @@ from lamina.errors import ConfigError
 from lamina.identify.tree import shown
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_TEMPLATES = (".yaml", ".yml")
 
 
 def render(proposal: Proposal, *, header: bool = True, prefix: str = "tool.lamina.") -> str:
@@ -74,14 +75,22 @@ def _functions(image: ImageProposal) -> Iterator[str]:
         yield from [f"functions = [{', '.join(known)}]"] if known else []
         return
     in_stacks = all(each.in_stack for each in image.unnamed)
+    lacking = "the names of their stacks" if in_stacks else "their names"
+    if any(each.in_stack and _is_program(each.where) for each in image.unnamed):
+        lacking += ", and the outer constructs: Outer/Inner"
     mark = "" if known else "# "
-    yield f"{mark}functions = [  # add {'the names of their stacks' if in_stacks else 'their names'}"
+    yield f"{mark}functions = [  # add {lacking}"
     yield from (f"  {each}," for each in known)
     for each in image.unnamed:
         item = f'{{ stack = "...", id = {_quoted(each.id)} }}' if each.in_stack else '"..."'
         label = each.where if each.in_stack else f"{each.id}, {each.where}"
         yield f"{'  # ' if known else '#   '}{item},  # {shown(label)}"
     yield f"{mark}]"
+
+
+def _is_program(where: str) -> bool:
+    """Whether a function is declared in a CDK program, not in a template, where an id is unique."""
+    return not where.rpartition(":")[0].endswith(_TEMPLATES)
 
 
 def _key(name: str) -> str:

@@ -16,11 +16,11 @@ _ARN = regex(
 )
 _STACK = "{stack}"
 _STACK_NAME = regex(r"[A-Za-z][A-Za-z0-9-]{0,127}")
-_RESOURCE = regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+_RESOURCE = regex(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,254}")
 _KEYS: Mapping[str, Key] = {
     "name": Key(kind=str, help="the function's name, or its ARN without a version; {stack} is replaced"),
     "stack": Key(kind=str, help="instead of name: the CloudFormation stack that has it; {stack} is replaced"),
-    "id": Key(kind=str, help="with stack: its logical id there, or the id of its construct in CDK"),
+    "id": Key(kind=str, help="with stack: its logical id there, or in CDK the path of its construct"),
     "command": Key(kind=list, values=TEXTS, help="replaces the image's CMD"),
 }
 FUNCTIONS = Key(
@@ -53,8 +53,8 @@ class Function:
 
     @property
     def resource(self) -> str:
-        """The id in its stack."""
-        return self.name.rpartition("/")[2]
+        """The id in its stack: a logical id, or the path of a construct."""
+        return self.name.partition("/")[2]
 
     @property
     def region(self) -> str | None:

@@ -16,7 +16,7 @@ from lamina.identify.image import Image
 from lamina.parallel import gather
 
 _HASH = "[0-9A-F]{8}"
-"""CDK ends the logical id of a construct with a hash of its path:
+"""CDK makes a logical id of the parts of a construct's path and a hash of it:
 https://docs.aws.amazon.com/cdk/v2/guide/identifiers.html
 """
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9]")
@@ -83,13 +83,28 @@ def name_in_stack(function: Function, functions: Mapping[str, str] | None) -> st
         return Problem(what=what, hint="deploy it first, or correct its name: {stack} stands for --stack")
     if function.resource in functions:
         return functions[function.resource]
-    construct = re.compile(f".*{_NOT_IN_IDS.sub('', function.resource)}{_HASH}")
+    construct = re.compile(f"{_shown(function.resource)}{_HASH}")
     found = [name for each, name in functions.items() if construct.fullmatch(each)]
     if len(found) == 1:
         return found[0]
     many = "several functions" if found else "no function"
     what = f"the stack {function.stack} has {many} {function.resource}"
-    return Problem(what=what, allowed=", ".join(sorted(functions)) or "none: the stack has no function")
+    return Problem(
+        what=what,
+        allowed=", ".join(sorted(functions)) or "none: the stack has no function",
+        hint="set id to one of these; or in CDK to the construct's whole path in its stack: <outer>/<inner>"
+        if functions
+        else None,
+    )
+
+
+def _shown(path: str) -> str:
+    """Return what a logical id shows of a construct's path: no part that the one before ends with."""
+    parts: list[str] = []
+    for each in path.split("/"):
+        if each != "Default" and not (parts and parts[-1].endswith(each)):
+            parts.append(each)
+    return _NOT_IN_IDS.sub("", "".join(each for each in parts if each != "Resource"))
 
 
 def _renamed(function: Function, name: str | None) -> Function:

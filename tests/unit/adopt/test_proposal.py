@@ -291,6 +291,19 @@ def test_functions_without_names_are_a_list_to_complete(tree: Tree) -> None:
     ) in text
 
 
+def test_the_path_of_a_construct_is_to_be_completed(tree: Tree) -> None:
+    tree.write("jobs/Dockerfile", "FROM scratch\n")
+    tree.write(
+        "infra/app.py",
+        "DockerImageFunction(self, 'Jobs', code=DockerImageCode.from_image_asset('jobs'))\n",
+    )
+
+    assert (
+        "# functions = [  # add the names of their stacks, and the outer constructs: Outer/Inner\n"
+        '#   { stack = "...", id = "Jobs" },  # infra/app.py:1\n'
+    ) in added_to("", made(tree))
+
+
 def test_functions_with_and_without_names_are_one_list(tree: Tree) -> None:
     tree.write("jobs/Dockerfile", "FROM scratch\n")
     function = (

@@ -37,7 +37,7 @@ def test_a_function_of_a_stack_is_named_by_it(tmp_path: Path) -> None:
     ("given", "fault"),
     [
         ('{ stack = "shop" }', "'' is not an id of stack shop"),
-        ('{ stack = "shop", id = "a/b" }', "'a/b' is not an id of stack shop"),
+        ('{ stack = "shop", id = "a b" }', "'a b' is not an id of stack shop"),
         ('{ stack = "1 2", id = "Mailer" }', "'' is not a Lambda function"),
         ('{ id = "Mailer" }', "'' is not a Lambda function"),
         ('{ name = "mailer", id = "Mailer" }', "'mailer' is not a Lambda function"),

@@ -11,7 +11,9 @@ STACK = {
     "OrdersF9A4C2D1": "Shop-OrdersF9A4C2D1-2DEF",
     "ApiOrdersWorker00112233": "Shop-worker",
     "JobsTwinAABBCCDD": "one-twin",
-    "MailTwin00AA11BB": "other-twin",
+    "JobsTwin00AA11BB": "other-twin",
+    "WordEmbedding1A2B3C4D": "word-embedding",
+    "JobIndex55667788": "job-index",
 }
 
 
@@ -21,13 +23,19 @@ STACK = {
         ("Mailer", "shop-dev-Mailer-1ABC"),
         ("Orders", "Shop-OrdersF9A4C2D1-2DEF"),
         ("OrdersF9A4C2D1", "Shop-OrdersF9A4C2D1-2DEF"),
-        ("orders-worker", None),
-        ("Orders-Worker", "Shop-worker"),
-        ("Twin", None),
+        ("Api/orders-worker", None),
+        ("Api/Orders-Worker", "Shop-worker"),
+        ("ApiOrdersWorker/Resource", "Shop-worker"),
+        ("Orders-Worker", None),
+        ("Embedding", None),
+        ("Word/Embedding", "word-embedding"),
+        ("Word/Default/Embedding/Resource", "word-embedding"),
+        ("Job/Index/Index", "job-index"),
+        ("Jobs/Twin", None),
         ("Gone", None),
     ],
 )
-def test_a_function_is_found_by_its_logical_id_or_the_id_of_its_construct(
+def test_a_function_is_found_by_its_logical_id_or_the_path_of_its_construct(
     resource: str, name: str | None
 ) -> None:
     found = name_in_stack(Function(name=f"shop/{resource}", stack="shop"), STACK)
@@ -36,7 +44,7 @@ def test_a_function_is_found_by_its_logical_id_or_the_id_of_its_construct(
 
 
 def test_what_is_not_found_says_what_there_is() -> None:
-    twin, gone = Function(name="shop/Twin", stack="shop"), Function(name="shop/Gone", stack="shop")
+    twin, gone = Function(name="shop/Jobs/Twin", stack="shop"), Function(name="shop/Gone", stack="shop")
 
     several, missing, nothing = (
         name_in_stack(twin, STACK),
@@ -47,11 +55,13 @@ def test_what_is_not_found_says_what_there_is() -> None:
 
     assert isinstance(several, Problem)
     assert (several.what, several.allowed) == (
-        "the stack shop has several functions Twin",
+        "the stack shop has several functions Jobs/Twin",
         ", ".join(sorted(STACK)),
     )
     assert isinstance(missing, Problem)
     assert missing.what == "the stack shop has no function Gone"
+    assert missing.hint is not None
+    assert "<outer>/<inner>" in missing.hint
     assert isinstance(nothing, Problem)
     assert nothing.allowed == "none: the stack has no function"
     assert isinstance(no_stack, Problem)
