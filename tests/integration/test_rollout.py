@@ -19,6 +19,7 @@ from lamina.aws.lambda_ import Functions
 from lamina.declare.functions import Function
 from lamina.deploy.deploy import Deployment, DeployOptions, running
 from lamina.deploy.record import Note, read_note
+from lamina.deploy.restore import restore
 from lamina.deploy.rollout import Rollout, apply
 from lamina.deploy.rules import DesiredFunction, decide
 
@@ -391,7 +392,38 @@ def test_a_function_that_does_not_answer_is_put_back_too(account: Account) -> No
 
     assert statuses(done) == ["failed"]
     assert "does not answer its event" in problem(done)
+    assert "stay updated" not in problem(done)
     assert account.lambdas.runs("one") == OLD
+
+
+def test_all_or_nothing_leaves_what_another_client_deployed_meanwhile(account: Account) -> None:
+    account.lambdas.answers["one"] = "no good"
+    account.lambdas.configure("two", Command=["app.old"])
+    plan = account.plan("one", "two", command=("app.new",))
+    untouched = apply(plan, DeployOptions(smoke=True))
+    account.client.update_function_code(FunctionName="two", ImageUri=f"{REPOSITORY}@{OTHER}")
+    account.desk.settled("two", until=time.monotonic() + 10)
+
+    back = restore(plan, plan.moves, 10, account.said.append)
+
+    assert "no alias was moved, the updated functions stay updated" in problem(untouched)
+    assert back["one"] is None
+    assert "another client changed its image meanwhile" in str(back["two"])
+    assert {name: account.lambdas.runs(name) for name in ("one", "two")} == {"one": OLD, "two": OTHER}
+    assert account.lambdas.image_config("two") == {"Command": ["app.new"]}
+
+
+def test_all_or_nothing_leaves_a_command_that_another_client_set_meanwhile(account: Account) -> None:
+    plan = account.plan("one", command=("app.new",))
+    apply(plan, DeployOptions())
+    account.client.update_function_configuration(FunctionName="one", ImageConfig={"Command": ["app.theirs"]})
+    account.desk.settled("one", until=time.monotonic() + 10)
+
+    back = restore(plan, plan.moves, 10, account.said.append)
+
+    assert "another client changed its command meanwhile" in str(back["one"])
+    assert account.lambdas.runs("one") == OLD
+    assert account.lambdas.image_config("one") == {"Command": ["app.theirs"]}
 
 
 def test_a_version_says_which_deployment_published_it(account: Account) -> None:

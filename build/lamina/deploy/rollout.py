@@ -73,7 +73,10 @@ def apply(
         pointing = _Pointing(deployment=deployment, alias=options.alias, timeout=options.timeout, say=say)
         made = pointing.run(made.results)
     if options.atomic and made.incomplete:
-        return _returned(made, restore(deployment, options.timeout, say))
+        begun = [
+            each.move for each in made.results if each.move.action == "update" and each.status != "stopped"
+        ]
+        return _returned(made, restore(deployment, begun, options.timeout, say))
     return made
 
 
@@ -86,7 +89,9 @@ def _returned(made: Rollout, restored: Mapping[str, Problem | None]) -> Rollout:
             return each
         problem = restored[name]
         status: Status = "failed" if each.problem or problem else "returned"
-        return replace(each, status=status, problem=each.problem or problem)
+        if each.problem and problem:
+            problem = replace(each.problem, what=f"{each.problem.what}\n  {problem.what}", hint=problem.hint)
+        return replace(each, status=status, problem=problem or each.problem)
 
     return replace(made, results=tuple(map(result, made.results)))
 
@@ -201,7 +206,7 @@ class _Updates:
                 name,
                 version or move.alias or LATEST,
                 self.deployment.events[name],
-                self.options.timeout,
+                self.options,
             )
         if updated:
             self.say(f"{name}: runs {move.wanted.tag}{f' as version {version}' if version else ''}")
@@ -247,13 +252,14 @@ def _require_snapshot(client: Functions, name: str, version: str) -> None:
         )
 
 
-def _try(client: Functions, name: str, version: str, event: bytes, timeout: float) -> None:
-    error, answer = client.invoke(name, version, event, until=time.monotonic() + timeout)
+def _try(client: Functions, name: str, version: str, event: bytes, options: DeployOptions) -> None:
+    error, answer = client.invoke(name, version, event, until=time.monotonic() + options.timeout)
     if error:
+        updated = "" if options.atomic else ", the updated functions stay updated"
         raise AwsError.of(
             f"version {version} of {name} does not answer its event: {error}: {answer[:400]}",
             where="AWS Invoke",
-            hint="fix it and deploy again; no alias was moved, the updated functions stay updated",
+            hint=f"fix it and deploy again; no alias was moved{updated}",
         )
 
 
