@@ -78,3 +78,28 @@ def test_the_header_of_a_file_says_how_it_was_made() -> None:
     assert by_another is not None
     assert by_another.words is None
     assert made_by("boto3==1.0\n") is None
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "# uv pip compile doesn't resolve torch\n",
+        "# uv pip compile resolves torch\n",
+        "#  pip-compile is old\n",
+    ],
+)
+def test_a_comment_about_a_command_is_not_a_header(comment: str) -> None:
+    assert made_by(f"{comment}torch==2.0\n") is None
+    found = made_by(f"{comment}{UV}torch==2.0\n")
+    assert found is not None
+    assert found.command == "uv pip compile a.in -o out/a.txt"
+    by_another = made_by(f"{OWN}{comment}")
+    assert by_another is not None
+    assert by_another.command == "the command in its header"
+
+
+def test_a_command_that_cannot_be_split_is_run_by_hand() -> None:
+    found = made_by(UV.replace("a.in", "'a.in"))
+
+    assert found is not None
+    assert (found.command, found.words) == ("uv pip compile 'a.in -o out/a.txt", None)
