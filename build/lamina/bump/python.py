@@ -27,6 +27,8 @@ _CLAUSE = re.compile(
 )
 _REQUIRES = re.compile(r"""^(\s*requires-python\s*=\s*["'])([^"'\n]+)(["'])""", re.MULTILINE)
 _PINNED = re.compile(r"^((?:cpython-|python-)?)\d+\.\d+(?:\.\d+)*", re.MULTILINE)
+_LINE = re.compile(r"""^((?:"(?:\\.|[^"\\\n])*"|'[^'\n]*'|[^"'#\n])*)(?=#|$)""", re.MULTILINE)
+"""A line of TOML up to its comment."""
 _LAMINA = re.compile(r"^\[tool\.lamina[\].].*?(?=^\[(?!tool\.lamina)|\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -81,7 +83,12 @@ def digests(dockerfile: Dockerfile, olds: Collection[Version]) -> Iterator[Probl
 
 def in_settings(text: str, olds: Collection[Version], new: Version) -> str:
     """Return the text of ``pyproject.toml`` with the new version in the tables of Lamina."""
-    return _LAMINA.sub(lambda table: renamed(table.group(), olds, new), text)
+    return _LAMINA.sub(lambda table: in_tables(table.group(), olds, new), text)
+
+
+def in_tables(text: str, olds: Collection[Version], new: Version) -> str:
+    """Return a text in TOML with the new version; comments stay."""
+    return _LINE.sub(lambda line: renamed(line.group(), olds, new), text)
 
 
 def in_version_file(text: str, new: Version) -> str:

@@ -52,7 +52,7 @@ def to_python(files: ProjectFiles, new: python.Version) -> Iterator[Problem]:
     for path, each in dockerfiles.items():
         files.copy.write(path, python.in_dockerfile(each, olds, new))
     files.edit(PYPROJECT, lambda text: python.in_settings(text, olds, new))
-    files.edit(LAMINA_TOML, lambda text: python.renamed(text, olds, new))
+    files.edit(LAMINA_TOML, lambda text: python.in_tables(text, olds, new))
     changed = [path for path in files.projects if _limited(files, path, olds, new)]
     for folder in sorted({"", *(posixpath.dirname(path) for path in files.projects)}):
         path = posixpath.join(folder, _PYTHON_FILE)

@@ -99,6 +99,15 @@ def test_only_the_tables_of_lamina_are_settings() -> None:
     )
 
 
+def test_comments_in_the_tables_of_lamina_stay() -> None:
+    text = (
+        "[tool.lamina.images.a]\n# python3.13 was slow\n"
+        """args = { A = "#1", B = '#', PYTHON_VERSION = "3.13" } # python3.13: see x/python:3.13\n"""
+    )
+
+    assert in_settings(text, OLDS, NEW) == text.replace('"3.13"', '"3.14"')
+
+
 @pytest.mark.parametrize(
     ("before", "after"), [("3.13\n", "3.14\n"), ("3.13.1", "3.14"), ("cpython-3.13\n", "cpython-3.14\n")]
 )
