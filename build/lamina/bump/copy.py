@@ -22,9 +22,14 @@ _UNREACHABLE = re.compile(
 _NO_PYTHON = re.compile(
     r"No interpreter found|python-build-standalone|incompatible with the project's Python"
 )
+_NO_SOLUTION = "No solution found"
 _MISSING = 127
 _SHOWN = 6
 """Lines of what uv says."""
+
+
+class NoSolutionError(ConfigError):
+    """uv ran, and no versions or wheels fit."""
 
 
 class ProjectCopy:
@@ -82,7 +87,8 @@ class ProjectCopy:
         writes: the file that it may change, or empty.
 
         Raises:
-            ConfigError: uv is not there, or does not find a solution.
+            NoSolutionError: no versions or wheels fit.
+            ConfigError: uv is not there, or refuses.
             RegistryError: an index does not answer.
         """
         if writes:
@@ -108,7 +114,7 @@ class ProjectCopy:
             raise ConfigError.of(said, where=where, hint="uv python install VERSION, then bump again")
         if _UNREACHABLE.search(done.stderr):
             raise RegistryError.of(said, where=where, hint="is the package index reachable?")
-        raise ConfigError.of(said, where=where)
+        raise (NoSolutionError if _NO_SOLUTION in done.stderr else ConfigError).of(said, where=where)
 
     @property
     def generated(self) -> frozenset[str]:

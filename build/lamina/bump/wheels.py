@@ -7,12 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from lamina.bump.copy import ProjectCopy
+from lamina.bump.copy import NoSolutionError, ProjectCopy
 from lamina.bump.python import text_of
 from lamina.declare.lockfile import UV_LOCK
 from lamina.declare.machine import family
 from lamina.declare.uv_lock import UnusualLockError, read_uv_lock
-from lamina.errors import ConfigError
 from lamina.identify.excerpt import selection_from
 from lamina.identify.image import Image
 from lamina.lint.survey import bottom
@@ -94,7 +93,9 @@ def missing_in_requirements(
 ) -> Iterator[MissingWheel]:
     """Yield what files of requirements pin, and has no wheel for the images that have them. Asks the index.
 
-    Raises RegistryError if the index does not answer.
+    Raises:
+        ConfigError: uv or its Python is not there.
+        RegistryError: the index does not answer.
     """
     for path in paths:
         readers: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
@@ -128,6 +129,6 @@ def _all_have(copy: ProjectCopy, lines: list[str], python: str, system: str) -> 
             writes="",
             stdin="\n".join(lines) + "\n",
         )
-    except ConfigError:
+    except NoSolutionError:
         return False
     return True

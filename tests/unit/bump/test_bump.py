@@ -240,6 +240,24 @@ def test_a_check_asks_the_index_about_files_of_requirements(
 
 
 @pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (Completed(code=127, stderr=""), "uv is not installed"),
+        (Completed(code=2, stderr="error: No interpreter found for 3.14"), "uv python install"),
+        (Completed(code=2, stderr="error: unexpected argument '--python-platform'"), "unexpected argument"),
+    ],
+    ids=["no uv", "no Python", "an old uv"],
+)
+def test_a_check_that_cannot_ask_finds_no_missing_wheel(
+    workspace: Repo, session: Session, uv: FakeUv, answer: Completed, says: str
+) -> None:
+    uv.answer = answer
+
+    with pytest.raises(ConfigError, match=says):
+        bump(session, "python", "3.14", check=True)
+
+
+@pytest.mark.parametrize(
     ("answer", "error", "says"),
     [
         (Completed(code=1, stderr="error: No solution found\n  cause: Because x"), ConfigError, "Because x"),
