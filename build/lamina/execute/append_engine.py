@@ -75,8 +75,11 @@ class EngineAppends:
     def base(self, image: Image, found: FoundImage) -> EarlierImage:
         """See `AppendStore.base`."""
         there = self._store.find([image.ref]).get(image.ref)
-        kept = kept_image(self._state, image, image.tag) or image.ref
-        read = self._documents(image, kept, there) if there and there.digest == found.digest else None
+        read = None
+        if there and there.digest == found.digest:
+            kept = kept_image(self._state, image, image.tag)
+            known = isinstance(kept, KeptImage) and _is(kept, there)
+            read = self._documents(image, kept if known and kept else image.ref, there)
         if read is None:
             raise NeedsBuilderError(f"the manifest of its base {image.name} is not known")
         return read.image
@@ -89,11 +92,9 @@ class EngineAppends:
         if not found.fingerprint:
             return None
         if isinstance(kept, KeptImage):
-            return (
-                kept
-                if (kept.image.digest, kept.image.fingerprint) == (found.digest, found.fingerprint)
-                else None
-            )
+            return kept if _is(kept, found) else None
+        if kept.tag != content_tag(found.fingerprint):
+            return None
         config = found.config or ""
         raw, raw_config = both(lambda: self._read(found.digest), lambda: self._read(config))
         try:

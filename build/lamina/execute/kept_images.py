@@ -1,18 +1,20 @@
 """Keep the manifests and configurations of images made on this machine, for code changes to be appended.
 
-They are a cache: each is used only if its digest is that of an image in the engine. Of an image that a
-builder made only its name is kept at first.
+They are a cache: each is used only if its digest is that of an image in the engine, and if the disk refuses
+one, only speed is lost. Of an image that a builder made only its name is kept at first.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import field
 from pathlib import Path
 
 from lamina.decide.append import EarlierImage
 from lamina.files import read_json, write_json
+from lamina.identify.fingerprint import content_tag
 from lamina.identify.image import Image
 from lamina.masks import Mask
 from lamina.oci import OciConfig, OciManifest
@@ -46,20 +48,20 @@ class KeptImage:
 
 
 def keep_image(state: Path, image: Image, code: str, kept: KeptImage, mask: Mask) -> None:
-    """Keep an image under its content tag and its code tag, and delete the oldest ones of that name.
+    """Keep an image under its content tag and a code tag, and delete the oldest ones of that name.
 
-    Of an image with a known secret in its documents only the name is kept.
+    image: it or a later one of that name. Of an image with a known secret in its documents only the name is
+    kept.
     """
-    if any(mask.hide_bytes(each) != each for each in (kept.raw, kept.raw_config)):
-        note_image(state, image, code)
-        return
-    document = {"ref": str(kept.ref), "manifest": _text(kept.raw), "config": _text(kept.raw_config)}
-    _write(state, image, code, document)
+    document = {"ref": str(kept.ref)}
+    if all(mask.hide_bytes(each) == each for each in (kept.raw, kept.raw_config)):
+        document |= {"manifest": _text(kept.raw), "config": _text(kept.raw_config)}
+    _write(_folder(state, image), content_tag(kept.image.fingerprint), code, document)
 
 
 def note_image(state: Path, image: Image, code: str) -> None:
     """Keep the name of an image alone."""
-    _write(state, image, code, {"ref": str(image.ref)})
+    _write(_folder(state, image), image.tag, code, {"ref": str(image.ref)})
 
 
 def newest_image(state: Path, image: Image, code: str) -> KeptImage | Reference | None:
@@ -74,15 +76,22 @@ def kept_image(state: Path, image: Image, content: str) -> KeptImage | Reference
     return next((each for each in map(_read, files) if each), None)
 
 
-def _write(state: Path, image: Image, code: str, document: Mapping[str, str]) -> None:
-    folder = _folder(state, image)
-    write_json(folder / f"{image.tag}.{code}.json", document)
-    for each in _newest_first(folder, "*.json")[KEPT:]:
-        each.unlink(missing_ok=True)
+def _write(folder: Path, content: str, code: str, document: Mapping[str, str]) -> None:
+    with suppress(OSError):
+        write_json(folder / f"{content}.{code}.json", document)
+        for each in _newest_first(folder, "*.json")[KEPT:]:
+            each.unlink(missing_ok=True)
 
 
 def _newest_first(folder: Path, pattern: str) -> list[Path]:
-    return sorted(folder.glob(pattern), key=lambda each: each.stat().st_mtime_ns, reverse=True)
+    """Return the files of a pattern, without those that another process deletes meanwhile."""
+
+    def dated() -> Iterator[tuple[int, Path]]:
+        for each in folder.glob(pattern):
+            with suppress(OSError):
+                yield each.stat().st_mtime_ns, each
+
+    return [each for _, each in sorted(dated(), key=lambda item: item[0], reverse=True)]
 
 
 def _read(file: Path) -> KeptImage | Reference | None:

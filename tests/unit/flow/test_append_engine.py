@@ -284,6 +284,66 @@ def test_documents_with_a_secret_are_not_kept(local: Local) -> None:
     assert not any("/var/task" in file.read_text() for file in (local.state / "appends" / APP).iterdir())
 
 
+def test_a_disk_that_refuses_costs_only_speed(local: Local) -> None:
+    local.shop.repo.write("embedding/handler.py", "def handler(event, context): return 1\n")
+    images = Repo(local.shop.repo.root).images()
+    image = images[APP]
+    in_the_way = local.state / "appends" / APP / f"{image.tag}.{code_tag(image, images)}.json"
+    in_the_way.mkdir()
+
+    assert local.build(append="only").results[APP].appended
+
+    note_for_appends(
+        local.state, Outcome(results={APP: Result(image=image, status="built", reasons=())}), images
+    )
+    assert [*in_the_way.iterdir()] == []
+
+
+def test_a_file_that_is_deleted_meanwhile_is_left_out(local: Local) -> None:
+    images = Repo(local.shop.repo.root).images()
+    code = code_tag(images[APP], images)
+    kept = newest_image(local.state, images[APP], code)
+    folder = local.state / "appends" / APP
+    (folder / f"sha-0.{code}.json").symlink_to(folder / "gone")  # listed, and its date cannot be read
+
+    assert newest_image(local.state, images[APP], code) == kept
+    assert isinstance(kept, KeptImage)
+
+
+@pytest.mark.parametrize("mask", [Mask(), Mask(["/var/task"])])
+def test_an_earlier_image_is_kept_under_its_own_content_tag(local: Local, mask: Mask) -> None:
+    before = Repo(local.shop.repo.root).images()[APP]
+    kept = kept_image(local.state, before, before.tag)
+    assert isinstance(kept, KeptImage)
+    shutil.rmtree(local.state / "appends")
+    local.shop.repo.write("embedding/handler.py", "def handler(event, context): return 1\n")
+    images = Repo(local.shop.repo.root).images()
+
+    keep_image(local.state, images[APP], code_tag(images[APP], images), kept, mask)
+
+    assert kept_image(local.state, images[APP], images[APP].tag) is None
+    found = kept_image(local.state, images[APP], before.tag)
+    assert (found.ref if isinstance(found, KeptImage) else found) == before.ref
+
+
+def test_documents_of_another_image_under_the_tag_of_a_base(local: Local) -> None:
+    (folder := local.state / "appends" / BASE).mkdir(exist_ok=True)
+    (app,) = (local.state / "appends" / APP).iterdir()
+    local.shop.repo.write("receipt_dynamo/receipt_dynamo/more.py", "MORE = 1\n")
+    build_images(local.open(BASE, append="only"), "build-all")
+    base = Repo(local.shop.repo.root).images()[BASE]
+    for file in folder.glob(f"{base.tag}.*"):
+        file.write_text(app.read_text())
+    made = local.open(APP)
+    buildx = Buildx(shown=local.api.documents)
+    session = Session(made.flags, made.screen, runner=buildx, root=local.shop.repo.root, seams=made._seams)
+
+    outcome = build_images(session, "build-all")
+
+    assert outcome.results[APP].appended
+    assert local.digest_of(base) in buildx.asked
+
+
 @dataclass
 class Buildx(ScriptedRunner):
     """Plays git outside a repository, and buildx, which shows documents by their digests."""
