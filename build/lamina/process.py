@@ -117,7 +117,7 @@ class SubprocessRunner:
         child: subprocess.Popen[bytes] | None = None
         try:
             try:
-                with _signals_held():
+                with signals_held():
                     child = subprocess.Popen(
                         command.argv,
                         env={**os.environ, **command.env},
@@ -200,7 +200,7 @@ def _orphan_signal() -> Callable[[], object] | None:
 
 
 @contextmanager
-def _signals_held() -> Iterator[None]:
+def signals_held() -> Iterator[None]:
     """Delay Ctrl-C, SIGTERM and SIGHUP until the block ends.
 
     An exception that a handler raises during a fork is lost, or leaves a child that is never stopped.

@@ -8,12 +8,12 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lamina.errors import ConfigError, LaminaError, RegistryError
+from lamina.errors import ConfigError, LaminaError, Problem, RegistryError
 from lamina.files import write_atomic
 from lamina.identify.excludes import DEFAULT_EXCLUDES
 from lamina.identify.image import Image
 from lamina.lint.edits import Rewrite
-from lamina.process import Command, Runner
+from lamina.process import Command, Runner, signals_held
 
 _QUIET = {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
 _UNREACHABLE = re.compile(
@@ -44,7 +44,8 @@ class ProjectCopy:
         self.root = folder
         self._origin = root
         self._runner = runner
-        self._touched: set[str] = set()
+        self._before: dict[str, bytes | None] = {}
+        """Of the files that are edited: what they hold in the project when it is copied."""
         self._generated: set[str] = set()
         shutil.copytree(root, folder, symlinks=True, ignore=shutil.ignore_patterns(*DEFAULT_EXCLUDES))
 
@@ -69,17 +70,41 @@ class ProjectCopy:
             shutil.copy2(file, copy, follow_symlinks=False)
 
     def read(self, path: str) -> str:
-        """Return the text of a file; empty if there is none, or it is not a text."""
+        """Return the text of a file; empty if there is none, or it is not a text.
+
+        Raises ConfigError if it is a link that leads out of the project.
+        """
         try:
             return (self.root / path).read_bytes().decode("utf-8")
+        except FileNotFoundError:
+            if (self._origin / path).is_file():
+                self._real(path)
+            return ""
         except (OSError, UnicodeDecodeError):
             return ""
 
     def write(self, path: str, text: str) -> None:
-        """Change a file of the copy."""
+        """Change a file of the copy. Raises ConfigError if it is a link that leads out of the project."""
         if text != self.read(path):
-            self._touched.add(path)
-            (self.root / path).write_bytes(text.encode("utf-8"))
+            (self.root / self._edited(path)).write_bytes(text.encode("utf-8"))
+
+    def _edited(self, path: str) -> str:
+        """Return the path of the file that links lead to, and keep what it holds before an edit."""
+        real = self._real(path)
+        if real not in self._before:
+            self._before[real] = _content(self.root / real)
+        return real
+
+    def _real(self, path: str) -> str:
+        """Return the path of the file that links lead to. An absolute one leads to the project itself."""
+        real = (self.root / path).resolve()
+        if not real.is_relative_to(self.root):
+            raise ConfigError.of(
+                "is a link that leads out of the project, or an absolute one",
+                where=path,
+                allowed="a file, or a relative link to a file of the project",
+            )
+        return real.relative_to(self.root).as_posix()
 
     def uv(self, folder: str, *words: str, writes: str, stdin: str | None = None) -> str:
         """Run uv in a folder of the copy and return what it prints.
@@ -88,12 +113,11 @@ class ProjectCopy:
 
         Raises:
             NoSolutionError: no versions or wheels fit.
-            ConfigError: uv is not there, or refuses.
+            ConfigError: uv is not there, or refuses; the file is a link that leads out of the project.
             RegistryError: an index does not answer.
         """
         if writes:
-            self._touched.add(writes)
-            self._generated.add(writes)
+            self._generated.add(self._edited(writes))
         command = Command(
             argv=("uv", *words),
             env=_QUIET,
@@ -122,32 +146,58 @@ class ProjectCopy:
         return frozenset(self._generated)
 
     def rewrites(self) -> tuple[Rewrite, ...]:
-        """Return the files that differ from those of the project, by path."""
+        """Return the files that differ from those that were copied, by path."""
         return tuple(self._rewrites())
 
     def _rewrites(self) -> Iterator[Rewrite]:
-        for path in sorted(self._touched):
-            file = self._origin / path
-            before = file.read_bytes().decode("utf-8") if file.is_file() else None
+        for path, content in sorted(self._before.items()):
+            before = None if content is None else content.decode("utf-8")
             after = self.read(path)
             if before != after:
                 yield Rewrite(path=path, before=before, after=after)
 
 
 def write_all(root: Path, rewrites: Iterable[Rewrite]) -> None:
-    """Write all files or, if one cannot be written, none. Raises LaminaError."""
-    written: list[Rewrite] = []
+    """Write all files or, if one cannot be written or a signal comes, none.
+
+    Raises LaminaError, also for a file that no longer holds what it held before: somebody edits it.
+    """
+    found, begun = tuple(rewrites), list[Rewrite]()
     try:
-        for each in rewrites:
-            written.append(each)
+        LaminaError.check(
+            Problem(what="was edited while bump ran; nothing is changed", where=each.path, hint="bump again")
+            for each in found
+            if _content(root / each.path) != _bytes(each.before)
+        )
+        for each in found:
+            begun.append(each)
             _write(root / each.path, each.after)
-    except OSError as error:
-        for each in written[:-1]:
-            if each.before is None:
-                (root / each.path).unlink()
-            else:
-                _write(root / each.path, each.before)
-        raise LaminaError.of_system(error, hint="nothing is changed") from None
+    except BaseException as error:
+        with signals_held():
+            for each in begun:
+                _undo(root / each.path, each)
+        if isinstance(error, OSError):
+            raise LaminaError.of_system(error, hint="nothing is changed") from None
+        raise
+
+
+def _undo(file: Path, rewrite: Rewrite) -> None:
+    """Bring a file back, unless it was not written."""
+    if _content(file) != _bytes(rewrite.after):
+        return
+    if rewrite.before is None:
+        file.unlink()
+    else:
+        _write(file, rewrite.before)
+
+
+def _content(file: Path) -> bytes | None:
+    """Return what a file holds; None if there is none."""
+    return file.read_bytes() if file.exists() else None
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else text.encode("utf-8")
 
 
 def _write(file: Path, text: str) -> None:

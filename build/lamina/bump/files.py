@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from lamina.bump import requirement
 from lamina.bump.copy import ProjectCopy
 from lamina.bump.requirement import MadeBy
+from lamina.declare.dockerfile import Dockerfile, parse_dockerfile
 from lamina.declare.lockfile import UV_LOCK
 from lamina.declare.uv_lock import UnusualLockError, read_uv_lock
 from lamina.errors import Problem
@@ -58,6 +59,11 @@ class ProjectFiles:
                 yield posixpath.normpath(posixpath.join(folder, each, _PYPROJECT))
         except UnusualLockError:
             return
+
+    def dockerfiles(self) -> Mapping[str, Dockerfile]:
+        """Return the Dockerfiles of the images as they were copied: they may have been edited since."""
+        paths = sorted({image.node.spec.dockerfile_path for image in self.images.values()})
+        return {path: parse_dockerfile(self.copy.read(path), path) for path in paths}
 
     def edit(self, path: str, change: Callable[[str], str]) -> None:
         """Change the text of a file."""

@@ -44,8 +44,7 @@ def to_python(files: ProjectFiles, new: python.Version) -> Iterator[Problem]:
     olds = {each for image in files.images.values() for each in _pythons(files, image)}
     if not olds:
         raise SelectionError.of("no image is based on an image of Python", hint="lamina config")
-    nodes = [image.node for image in files.images.values()]
-    dockerfiles = {each.spec.dockerfile_path: each.recipe.dockerfile for each in nodes}
+    dockerfiles = files.dockerfiles()
     ConfigError.check(
         problem for each in dockerfiles.values() for problem in python.digests(each, olds - {new})
     )

@@ -20,9 +20,7 @@ def to_requirement(files: ProjectFiles, target: Target) -> Target:
     name = target.name
     plain = [path for path in (*files.projects, *files.listings) if path not in files.generated]
     exact = [path for path in plain if any(requirement.pins(files.copy.read(path), name))]
-    recipes = {
-        image.node.spec.dockerfile_path: image.node.recipe.dockerfile for image in files.images.values()
-    }
+    recipes = files.dockerfiles()
     written = [path for path, each in recipes.items() if any(requirement.pins(each.text, name))]
     locks = [path for path in files.locks if name in _locked(files.copy.read(path))]
     compiled = [path for path in files.generated if any(requirement.pins(files.copy.read(path), name))]

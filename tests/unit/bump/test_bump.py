@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,12 +31,15 @@ class FakeUv:
     calls: list[tuple[str, ...]] = field(default_factory=list)
     answer: Completed | None = None
     newest: str = "9.9"
+    meanwhile: Callable[[], object] | None = None
 
     def run(self, command: Command, *, timeout: float | None = None) -> Completed:
         words = command.argv
         assert words[0] == "uv"
         assert command.cwd is not None
         self.calls.append(words)
+        if self.meanwhile:
+            self.meanwhile()
         if self.answer:
             return self.answer
         if words[1] == "lock":
@@ -291,21 +295,63 @@ def test_a_version_that_is_not_one_of_python_is_refused(
         bump(session, "python", version, check=False)
 
 
-def test_a_file_that_cannot_be_written_leaves_all_as_they_were(workspace: Repo, session: Session) -> None:
+def link(repo: Repo, path: str, target: str | Path) -> None:
+    """Put a link in the place of a file."""
+    (repo.root / path).unlink()
+    (repo.root / path).symlink_to(target)
+
+
+def test_a_file_that_two_links_lead_to_is_edited_once(workspace: Repo, session: Session) -> None:
+    workspace.write("shared/Dockerfile", (workspace.root / "dockerfiles/plain/Dockerfile").read_text())
+    workspace.image("other", "FROM x")
+    for name in ("plain", "other"):
+        link(workspace, f"dockerfiles/{name}/Dockerfile", "../../shared/Dockerfile")
+
+    found = bump(session, "pluggy", "1.6.0", check=False)
+
+    assert paths(found) == ["shared/Dockerfile"]
+    assert moved(found) == ["other", "plain"]
+    write_bump(session, found)
+    assert "pluggy==1.6.0" in (workspace.root / "shared/Dockerfile").read_text()
+    assert (workspace.root / "dockerfiles/plain/Dockerfile").is_symlink()
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["to a file outside", "absolute"])
+@pytest.mark.parametrize("path", ["dockerfiles/plain/Dockerfile", ".python-version"])
+def test_a_link_out_of_the_project_is_refused_and_its_file_stays(
+    workspace: Repo, session: Session, path: str, inside: bool
+) -> None:
+    workspace.edit("pyproject.toml", ">=3.11", ">=3.13")
+    real = workspace.root / "shared" if inside else workspace.root.parent / "shared"
+    real.write_bytes((workspace.root / path).read_bytes())
+    link(workspace, path, real if inside else os.path.relpath(real, (workspace.root / path).parent))
+    before = {**texts(workspace), "shared": real.read_bytes()}
+
+    with pytest.raises(ConfigError, match=f"(?s){path}: is a link.*a relative link to a file of the project"):
+        bump(session, "python", "3.14", check=False)
+
+    assert {**texts(workspace), "shared": real.read_bytes()} == before
+
+
+def test_an_edit_while_uv_resolves_is_kept(workspace: Repo, session: Session, uv: FakeUv) -> None:
+    workspace.edit("pyproject.toml", ">=3.11", ">=3.13")
+    uv.meanwhile = lambda: workspace.write(".python-version", "3.13\n3.12\n")
     found = bump(session, "python", "3.14", check=False)
     before = texts(workspace)
-    last = workspace.root / found.rewrites[-1].path
-    last.unlink()
-    last.mkdir()
-    (last / "in-the-way").write_text("")
 
-    with pytest.raises(LaminaError, match="nothing is changed"):
+    with pytest.raises(LaminaError, match=r"\.python-version: was edited while bump ran; nothing is changed"):
         write_bump(session, found)
 
-    after = texts(workspace)
-    assert {path: after[path] for path in before if path in after and path != found.rewrites[-1].path} == {
-        path: text for path, text in before.items() if path != found.rewrites[-1].path
-    }
+    assert texts(workspace) == before
+
+
+def test_an_edit_of_a_dockerfile_after_the_graph_was_read_is_kept(workspace: Repo, session: Session) -> None:
+    assert session.graph.nodes
+    workspace.edit("dockerfiles/plain/Dockerfile", "RUN pip", "RUN echo && pip")
+
+    found = bump(session, "pluggy", "1.6.0", check=False)
+
+    assert "RUN echo && pip" in found.rewrites[0].after
 
 
 PINNED = """\
