@@ -85,9 +85,7 @@ def plan_deployment(session: Session, options: DeployOptions) -> Deployment:
         AwsError: the credentials are of another account than the stack, or a function cannot be updated; all
             reasons of all functions at once.
     """
-    images = images_with_functions(session)
-    check_caller(session)
-    images = with_names(session, images)
+    images = with_names(session, images_with_functions(session))
     wanted = _wanted(session, images)
     events = (
         {str(each.function): event_of(images, each.image, each.function.command) for each in wanted}
@@ -189,7 +187,10 @@ def _owner(session: Session, wanted: DesiredFunction, live: Live | None) -> str 
 def images_with_functions(session: Session) -> Mapping[str, Image]:
     """Return the selected images that declare functions, as the worktree has them.
 
-    Raises SelectionError if there are none, RegistryError if no registry is configured.
+    Raises:
+        SelectionError: there are none.
+        RegistryError: no registry is configured.
+        AwsError: the credentials are of another account than the stack. Nothing else was asked then.
     """
     nodes = session.graph.nodes
     selected = session.graph.select(session.flags.images)
@@ -200,6 +201,7 @@ def images_with_functions(session: Session) -> Mapping[str, Image]:
             hint=_NO_FUNCTIONS,
         )
     require_registry(session, hint='add --registry, or registry = "ecr" to [tool.lamina]')
+    check_caller(session)
     return take_snapshot(session, names).chosen
 
 

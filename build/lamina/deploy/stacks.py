@@ -41,11 +41,10 @@ class StackRuns:
 def read_stacks(session: Session) -> tuple[StackRuns, ...]:
     """Return what each declared stack and the selected one run. A stack that fails has its error."""
     names = dict.fromkeys((*session.project.stacks, session.project.stack.name))
-    return tuple(_read(session.of_stack(name)) for name in names)
+    return tuple(_read(session.of_stack(name), name) for name in names)
 
 
-def _read(session: Session) -> StackRuns:
-    stack = session.project.stack.name
+def _read(session: Session, stack: str) -> StackRuns:
     try:
         require_registry(session, hint='registry = "ecr" in [tool.lamina]')
         rows = read_reached(session)

@@ -12,7 +12,7 @@ from lamina.declare.functions import Function
 from lamina.deploy.cloudformation import with_names
 from lamina.deploy.deploy import ask_all, images_with_functions, running
 from lamina.deploy.rules import StatusRow, judge
-from lamina.deploy.stack import check_caller, clients_of
+from lamina.deploy.stack import clients_of
 from lamina.execute.image_store import RegistryStore
 from lamina.flow.session import Session
 from lamina.identify.fingerprint import content_tag
@@ -43,11 +43,9 @@ def read_status(session: Session, *, every: bool = False) -> tuple[StatusRow, ..
     Raises:
         SelectionError: no function is declared.
         RegistryError: no registry is configured.
-        AwsError: Lambda does not answer or refuses.
+        AwsError: the credentials are of another account than the stack, or Lambda does not answer or refuses.
     """
-    images = images_with_functions(session)
-    check_caller(session)
-    images = with_names(session, images)
+    images = with_names(session, images_with_functions(session))
     declared = [(image, each) for image in images.values() for each in image.node.spec.functions]
     clients = clients_of(session, (function for _, function in declared))
     declared_states = ask_all(lambda pair: _read(clients[pair[1].region], *pair, every=every), declared)
