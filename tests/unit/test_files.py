@@ -60,6 +60,8 @@ def test_damaged_state_is_ignored(tmp_path: Path, content: bytes) -> None:
 
     assert read_json(tmp_path / "a.json") is None
     assert read_json(tmp_path / "missing.json") is None
+    (tmp_path / "deep.json").write_text("[" * 200_000)
+    assert read_json(tmp_path / "deep.json") is None
 
 
 @pytest.mark.parametrize(

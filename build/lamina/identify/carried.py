@@ -31,5 +31,5 @@ def carried_inputs(annotations: Mapping[str, str]) -> BuildInputs | None:
             unpacking = zlib.decompressobj()
             text = unpacking.decompress(binascii.a2b_base64(text), _MOST).decode()
         return BuildInputs.from_document(json.loads(text))
-    except (ValueError, zlib.error):
+    except (ValueError, RecursionError, zlib.error):
         return None

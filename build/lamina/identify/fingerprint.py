@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from lamina.declare.dockerfile import Instruction
@@ -76,7 +77,7 @@ class BuildInputs:
         try:
             if document["schema"] != SCHEMA:
                 return None
-            return cls(
+            made = cls(
                 platform=document["platform"],
                 target=document["target"],
                 instructions=tuple(document["instructions"]),
@@ -87,8 +88,22 @@ class BuildInputs:
                 secrets=tuple(document["secrets"]),
                 requirements={path: tuple(lines) for path, lines in document.get("requirements", {}).items()},
             )
+            made._check()
         except (KeyError, TypeError, AttributeError):
             return None
+        return made
+
+    def _check(self) -> None:
+        """Raise TypeError or AttributeError unless all is text: a document may come from outside."""
+        mappings = (self.bases, self.parents, *self.files.values())
+        texts = chain(
+            (self.platform, *self.instructions, *self.secrets),
+            chain.from_iterable(each.values() for each in mappings),
+            chain.from_iterable(self.requirements.values()),
+        )
+        optional = chain((self.target,), chain.from_iterable(self.args.values()))
+        if not (set(map(type, texts)) <= {str} and set(map(type, optional)) <= {str, type(None)}):
+            raise TypeError
 
     @property
     def fingerprint(self) -> str:

@@ -46,6 +46,8 @@ def test_compressed_inputs_take_less(receipts: Repo) -> None:
         base64.b64encode(zlib.compress(b"{}")[:-6]).decode(),
         base64.b64encode(zlib.compress(b"[]")).decode(),
         base64.b64encode(zlib.compress(b'{"schema": 2}')).decode(),
+        base64.b64encode(zlib.compress(b"[" * 200_000)).decode(),
+        '{"schema":' + "[" * 200_000,
     ],
 )
 def test_damaged_inputs_count_as_missing(text: str) -> None:

@@ -117,6 +117,31 @@ def test_inputs_of_another_schema_or_a_damaged_one_is_none(document: Any) -> Non
     assert BuildInputs.from_document(document) is None
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"files": None},
+        {"files": {"": "abc"}},
+        {"files": {"": [["a", "b"]]}},
+        {"files": {"": {"a": 1}}},
+        {"parents": None},
+        {"parents": {"base": None}},
+        {"bases": ["a"]},
+        {"args": {"A": [1]}},
+        {"args": None},
+        {"platform": []},
+        {"target": {}},
+        {"instructions": [["FROM"]]},
+        {"secrets": [None]},
+        {"requirements": {"a": [{}]}},
+    ],
+)
+def test_inputs_with_a_part_of_another_kind_are_none(golden: Repo, damage: dict[str, Any]) -> None:
+    document = golden.images("app")["app"].inputs.document()
+
+    assert BuildInputs.from_document({**document, **damage}) is None
+
+
 def test_the_requirements_are_not_hashed_twice(golden: Repo) -> None:
     inputs = golden.images("app")["app"].inputs
     document = {**inputs.document(), "requirements": {}}
