@@ -475,6 +475,19 @@ def test_a_stack_gets_what_another_one_runs(
     again = team.ok("promote", dev, prod, "--approve", prod, "--json").json
     assert {each["status"] for each in again["functions"]} == {"skipped"}
 
+    manifest, kind, _ = served.manifest(image["to"])
+    tag = image["to"].rpartition(":")[2]
+    served.put(f"lambda-tiny-{prod}", tag, kind, {**manifest, "annotations": {"of": "another build"}})
+    other = served.digest(f"lambda-tiny-{prod}", tag)
+    assert served.storage is not None
+    kept = served.storage / f"docker/registry/v2/repositories/lambda-tiny-{prod}/_manifests/revisions/sha256"
+    shutil.rmtree(kept / digest.removeprefix("sha256:"))
+    assert "names another build of the same content" in team.ok("promote", dev, prod, "--dry-run").text
+    assert not served.has(f"{served.address}/lambda-tiny-{prod}@{digest}")
+    team.ok("promote", dev, prod, "--approve", prod)
+    assert served.has(f"{served.address}/lambda-tiny-{prod}@{digest}")
+    assert served.digest(f"lambda-tiny-{prod}", tag) == other
+
     seen = team.ok("status", "--stacks", "--check", "--json").json
     assert {(each["stack"], row["digest"]) for each in seen["stacks"] for row in each["functions"]} == {
         (dev, digest),

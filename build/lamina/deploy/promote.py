@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lamina.decide.acceptance import objections
@@ -11,7 +11,7 @@ from lamina.deploy.check import require_registry
 from lamina.deploy.deploy import Deployment, DeployOptions, plan_functions
 from lamina.deploy.reached import Reached, by_image, declared_functions, read_reached
 from lamina.deploy.rules import DesiredFunction
-from lamina.errors import AwsError, BuildError, ConfigError, Problem, RegistryError
+from lamina.errors import AwsError, BuildError, ConfigError, Problem, RegistryError, SelectionError
 from lamina.execute.image_store import RegistryStore
 from lamina.flow.session import Session
 from lamina.flow.snapshot import take_snapshot
@@ -27,13 +27,17 @@ class PromotedImage:
 
     Attributes:
         source: as the first stack has it, by digest.
-        target: its content tag in the other stack's repository.
+        target: its content tag in the other stack's repository; by digest if another image has that tag.
+        tag: its content tag.
+        present: whether the other stack's repository has it under ``target``.
     """
 
     name: str
     source: Reference
     target: Reference
     digest: str
+    tag: str
+    present: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,7 @@ def plan_promotion(source: Session, target: Session, options: DeployOptions) -> 
 
     Raises:
         ConfigError: the stacks are one.
+        SelectionError: no image has functions in both stacks.
         AwsError: functions of an image run several images, or one of the other stack cannot be updated.
         RegistryError: no registry is configured, or the image is not in the first stack's repository.
         BuildError: Lambda would not run an image for the other stack.
@@ -62,11 +67,15 @@ def plan_promotion(source: Session, target: Session, options: DeployOptions) -> 
     for session in (source, target):
         require_registry(session, hint='registry = "ecr" in [tool.lamina]')
     named = declared_functions(target)
-    rows = {name: some for name, some in by_image(read_reached(source)).items() if name in named}
+    reached = by_image(read_reached(source))
+    notes = left_out({source.project.stack.name: reached, target.project.stack.name: named})
+    rows = {name: some for name, some in reached.items() if name in named}
     AwsError.check(_several(rows, source.project.stack.name))
     running = {name: some[0] for name, some in rows.items()}
     found = _stored(source, running)
-    images = tuple(_promoted(target, name, each) for name, each in found.items())
+    repositories = {name: Reference.parse(target.prefix + target.project.repository(name)) for name in found}
+    images = placed(found, repositories, RegistryStore(target.registry).find)
+    target.screen.notes((*notes, *_without_tag(images)))
     store = RegistryStore(source.registry)
     BuildError.check(
         Problem(what="\n  ".join((f"{each.target} would not run:", *reasons)), where=each.name)
@@ -90,7 +99,7 @@ def plan_promotion(source: Session, target: Session, options: DeployOptions) -> 
             uri=f"{each.target.name}@{each.digest}",
             digest=each.digest,
             platform=specs[each.name].platform,
-            tag=str(each.target.tag),
+            tag=each.tag,
             snap_start=specs[each.name].snap_start,
         )
         for each in images
@@ -138,14 +147,74 @@ def _stored(source: Session, running: Mapping[str, Reached]) -> Mapping[str, Fou
     return {name: existing[ref] for name, ref in refs.items()}
 
 
-def _promoted(target: Session, name: str, found: FoundImage) -> PromotedImage:
-    repository = Reference.parse(target.prefix + target.project.repository(name))
-    return PromotedImage(
-        name=name,
-        source=found.ref,
-        target=repository.with_tag(content_tag(str(found.fingerprint))),
-        digest=found.digest,
+def left_out(images: Mapping[str, Collection[str]]) -> tuple[Problem, ...]:
+    """Return a note for each image of which only one of two stacks has functions.
+
+    Args:
+        images: stack -> images that have functions in it.
+
+    Raises:
+        SelectionError: no image has functions in both stacks.
+    """
+    first, other = images
+    if set(images[first]).isdisjoint(images[other]):
+        raise SelectionError.of(
+            f"no image has functions in both {first} and {other}",
+            allowed="; ".join(f"{stack}: {', '.join(some)}" for stack, some in images.items()),
+            hint=f"declare them for {other}: [tool.lamina.stacks.{other}.images.<image>] functions",
+        )
+    return tuple(
+        Problem(what=f"{name} is left out: it has no function in {lacking}", where=name)
+        for having, lacking in ((first, other), (other, first))
+        for name in images[having]
+        if name not in images[lacking]
     )
+
+
+def placed(
+    found: Mapping[str, FoundImage],
+    repositories: Mapping[str, Reference],
+    find: Callable[[Iterable[Reference]], Mapping[Reference, FoundImage]],
+) -> tuple[PromotedImage, ...]:
+    """Return where images go in the other stack's repositories. A tag that names another image is not moved.
+
+    Args:
+        found: as the first stack has them, by name.
+        repositories: of the other stack, by name.
+        find: looks images up in the other stack's registry.
+    """
+    tags = {name: content_tag(str(each.fingerprint)) for name, each in found.items()}
+    targets = {name: repository.with_tag(tags[name]) for name, repository in repositories.items()}
+    existing = dict(find(targets.values()))
+    taken = [
+        name
+        for name, ref in targets.items()
+        if ref in existing and existing[ref].digest != found[name].digest
+    ]
+    by_digest = {name: repositories[name].with_digest(found[name].digest) for name in taken}
+    existing.update(find(by_digest.values()) if by_digest else {})
+    targets.update(by_digest)
+    return tuple(
+        PromotedImage(
+            name=name,
+            source=each.ref,
+            target=targets[name],
+            digest=each.digest,
+            tag=tags[name],
+            present=targets[name] in existing,
+        )
+        for name, each in found.items()
+    )
+
+
+def _without_tag(images: Iterable[PromotedImage]) -> Iterator[Problem]:
+    for each in images:
+        if each.target.tag is None:
+            yield Problem(
+                what=f"{each.target.with_tag(each.tag)} names another build of the same content: "
+                f"{each.digest[:19]} goes there without a tag, by its digest",
+                where=each.name,
+            )
 
 
 def _events(target: Session, wanted: Sequence[DesiredFunction]) -> Mapping[str, bytes]:
@@ -158,16 +227,12 @@ def copy_images(source: Session, target: Session, images: Sequence[PromotedImage
 
     Raises RegistryError.
     """
-    store = RegistryStore(target.registry)
-    existing = store.find(each.target for each in images)
-    lacking = [
-        each for each in images if each.target not in existing or existing[each.target].digest != each.digest
-    ]
+    lacking = [each for each in images if not each.present]
     _require_repositories(target, lacking)
     for each in lacking:
         if each.source.pull_host == each.target.pull_host:
             target.registry.retag(each.source, each.target)
-            target.screen.say(f"{each.name}: tagged {each.target}")
+            target.screen.say(f"{each.name}: {'tagged' if each.target.tag else 'pushed'} {each.target}")
         else:
             sent = copy_image(source.registry, each.source, target.registry, each.target)
             target.screen.say(f"{each.name}: copied to {each.target}, {sent / 1e6:.1f} MB")
