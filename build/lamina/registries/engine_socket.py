@@ -94,18 +94,18 @@ class EngineSocket:
         found: list[ImageStep] | None = self._get(f"/images/{ref}/history", f"inspect {ref}")
         return found or []
 
-    def load(self, archive: bytes, what: str) -> str:
-        """Load an archive of images; return what the engine says about it, a JSON document a line.
+    def load(self, archive: bytes, what: str) -> list[dict[str, Any]]:
+        """Load an archive of images; return the engine's events.
 
         Shape: ``POST /images/load``. what: the action, for errors.
         """
         try:
             status, reason, body = self._ask("POST", "/images/load?quiet=1", archive, timeout=LOAD_SECONDS)
+            if status >= _BAD:
+                raise EngineError.of(f"the engine cannot {what}: {reason}", where=self._url)
+            return [json.loads(line) for line in body.splitlines() if line.startswith(b"{")]
         except (OSError, ValueError) as error:
             raise self._silent(what) from error
-        if status >= _BAD:
-            raise EngineError.of(f"the engine cannot {what}: {reason}", where=self._url)
-        return body.decode("utf-8", "replace")
 
     def _get(self, path: str, what: str) -> Any:
         """Return a document; None for one that is missing. what: the action, for errors."""

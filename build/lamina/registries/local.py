@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import field
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, TypedDict, cast
 
 from lamina.errors import EngineError, RegistryError
@@ -91,6 +91,7 @@ class LocalStore:
         self._base_url = base_url
         self._api = api
         self._stall = stall
+        self._loading = Lock()  # docker-py takes the timeout from its client, which threads share
         direct = api is None and base_url is not None and base_url.startswith(UNIX)
         self._socket = EngineSocket(base_url, timeout=_SECONDS) if direct and base_url else None
 
@@ -180,10 +181,9 @@ class LocalStore:
     def load(self, ref: Reference, archive: bytes) -> None:
         """Load an archive with one image. It may lack layers: look the image up afterwards."""
         if self._socket is not None:
-            said = self._socket.load(archive, f"load {ref}").splitlines()
-            events = [json.loads(line) for line in said if line.startswith("{")]
+            events = self._socket.load(archive, f"load {ref}")
         else:
-            with self._engine(f"load {ref}") as api:
+            with self._loading, self._engine(f"load {ref}") as api:
                 before, api.timeout = api.timeout, LOAD_SECONDS
                 try:
                     events = list(api.load_image(archive, quiet=True))
@@ -287,15 +287,16 @@ def engine_errors(what: str, where: str) -> Iterator[None]:
         what: the action, ``push x``.
         where: the engine's URL.
     """
-    from docker.errors import APIError, DockerException
+    from docker.errors import APIError, DockerException, StreamParseError
     from requests.exceptions import RequestException
+    from urllib3.exceptions import HTTPError
 
     try:
         yield
     except APIError as error:
         message = " ".join(str(error.explanation or error).split())
         raise EngineError.of(f"the engine cannot {what}: {message}", where=where) from error
-    except (DockerException, RequestException) as error:
+    except (DockerException, StreamParseError, RequestException, HTTPError) as error:
         raise EngineError.of(
             f"the Docker engine does not answer, cannot {what}", where=where, hint=START_HINT
         ) from error

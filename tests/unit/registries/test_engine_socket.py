@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import ThreadingUnixStreamServer
 
@@ -22,6 +22,7 @@ from lamina.registries.local import LocalStore
 
 APP = Reference.parse("registry.example.com:5000/team/app:v1")
 ANSWERS: dict[str, tuple[int, object]] = {
+    "/version": (200, {"ApiVersion": "1.48"}),
     "/info": (200, {"ServerVersion": "28.1.0", "Architecture": "x86_64"}),
     f"/images/{APP}/json": (
         200,
@@ -39,6 +40,7 @@ ANSWERS: dict[str, tuple[int, object]] = {
     "/images/broken/json": (500, {"message": "layer\ndoes not exist"}),
     "/images/odd/json": (200, "<html>"),
 }
+CUT = b'{"stream"'
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -54,8 +56,13 @@ class Handler(BaseHTTPRequestHandler):
         sent = self.rfile.read(int(self.headers["Content-Length"]))
         said = {b"broken": {"error": "no space left"}}.get(sent, {"stream": f"Loaded {self.path}"})
         self.send_response(403 if sent == b"refused" else 200)
+        if sent.startswith(b"cut") and self.request_version == "HTTP/1.1":
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"9\r\n" + CUT + b"\r\n0\r\n\r\n" if sent == b"cut line" else b"40\r\n" + CUT)
+            return
         self.end_headers()
-        self.wfile.write(json.dumps(said).encode() + b"\n")
+        self.wfile.write(CUT if sent.startswith(b"cut") else json.dumps(said).encode() + b"\n")
 
     def address_string(self) -> str:
         return "a socket"
@@ -96,6 +103,23 @@ def test_an_archive_is_loaded_without_docker_py(url: str) -> None:
         store.load(APP, b"broken")
     with pytest.raises(EngineError, match=f"the engine cannot load {APP}: Forbidden"):
         store.load(APP, b"refused")
+
+
+@pytest.mark.parametrize("archive", [b"cut line", b"cut chunk"])
+@pytest.mark.parametrize("over", ["unix", "tcp"])
+def test_an_engine_that_ends_while_it_loads(
+    url: str, over: str, archive: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        store = LocalStore(url if over == "unix" else f"tcp://127.0.0.1:{server.server_port}")
+
+        with pytest.raises(EngineError, match=f"does not answer, cannot load {APP}"):
+            store.load(APP, archive)
+
+        store.close()
+        server.shutdown()
 
 
 def test_the_engine_is_found(url: str) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -65,6 +66,10 @@ class Engine:
         assert name in self.images
         return iter((b"an ", b"archive"))
 
+    def load_image(self, archive: bytes, quiet: bool) -> Iterator[dict[str, Any]]:
+        self.calls.append(("load", archive, quiet, self.timeout))
+        return iter(self.events)
+
     def remove_image(self, name: str) -> None:
         self.calls.append(("remove", name))
         if name not in self.images:
@@ -96,6 +101,31 @@ def test_the_containerd_store_names_the_configuration_of_what_it_built() -> None
 def test_an_image_is_saved_whole(tmp_path: Path) -> None:
     LocalStore(api=Engine(**{str(REF): TOLD})).save(REF, tmp_path / "image.tar")
     assert (tmp_path / "image.tar").read_bytes() == b"an archive"
+
+
+def test_loads_at_once_leave_the_timeout_as_it_was() -> None:
+    other = Event()
+
+    class Slow(Engine):
+        def load_image(self, archive: bytes, quiet: bool) -> Iterator[dict[str, Any]]:
+            if archive == b"first":
+                second.start()
+                other.wait(0.1)  # in vain if loads wait for each other
+            else:
+                other.set()
+                first.join()
+            return super().load_image(archive, quiet)
+
+    engine = Slow()
+    store = LocalStore(api=engine)
+    first = Thread(target=store.load, args=(REF, b"first"))
+    second = Thread(target=store.load, args=(REF, b"second"))
+    first.start()
+    first.join()
+    second.join()
+
+    assert engine.timeout == 60
+    assert [call[1] for call in engine.calls] == [b"first", b"second"]
 
 
 def test_tags_and_removals_are_passed_on() -> None:
