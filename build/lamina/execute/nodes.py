@@ -36,8 +36,13 @@ class _Instance(TypedDict, total=False):
 
 
 class _InstanceNode(TypedDict, total=False):
+    """A node of a builder. DriverOpts, Flags, Files: how its BuildKit is reached and configured."""
+
     Name: str
     Endpoint: str
+    DriverOpts: dict[str, str] | None
+    Flags: list[str] | None
+    Files: dict[str, str] | None
 
 
 class BuilderLostError(EngineError):
@@ -51,8 +56,8 @@ class BuilderNode:
     Attributes:
         builder: for ``--builder``.
         endpoint: where it is, as buildx names it.
-        platforms: which it builds, without those of other machines that it emulates.
-        identity: equal for two names of one BuildKit; empty if it does not tell.
+        platforms: which it builds, those that it emulates included.
+        identity: equal for two names of one BuildKit; empty if that cannot be known.
     """
 
     builder: str
@@ -184,11 +189,11 @@ def _faults(nodes: Sequence[BuilderNode], platform: str) -> Iterable[Problem]:
     seen: dict[str, BuilderNode] = {}
     fitting = [node for node in nodes if platform in node.platforms]
     for node in nodes:
-        key = node.identity or node.endpoint
-        if key and key in seen:
-            what = f"the builders {seen[key]} and {node} are one BuildKit"
+        if node.identity in seen:
+            what = f"the builders {seen[node.identity]} and {node} are one BuildKit"
             yield Problem(what=what, where="--builder", hint="name each once")
-        seen.setdefault(key, node)
+        elif node.identity:
+            seen[node.identity] = node
         if fitting and node not in fitting:
             yield Problem(
                 what=f"the builder {node} is of another platform: the run is for {platform}",
@@ -199,26 +204,45 @@ def _faults(nodes: Sequence[BuilderNode], platform: str) -> Iterable[Problem]:
 
 
 def _nodes_of(runner: Runner, engine: Engine, name: str) -> tuple[str, ...]:
-    """Return a builder for each node of a builder, making those that are missing; itself if it has one."""
+    """Return a builder for each node of a builder, making those that are missing.
+
+    The builder itself if it has one node, or nodes with options, which a builder made of them would lack.
+    """
     instance = _instance(engine, name)
     nodes = instance.get("Nodes") or []
-    if len(nodes) < 2:
+    if len(nodes) < 2 or any(each.get(key) for each in nodes for key in ("DriverOpts", "Flags", "Files")):
         return (name,)
-    found = []
-    for node in nodes:
-        own = f"{name}-{node.get('Name')}"
-        found.append(own)
-        if (_instances(engine) / own).exists():
-            continue
-        argv = ("create", "--name", own, "--node", node.get("Name", ""))
-        driver = ("--driver", instance.get("Driver", ""), node.get("Endpoint", ""))
-        done = runner.run(Command(argv=(*engine.buildx, *argv, *driver), env=engine.environment), timeout=60)
-        if not done.ok:
-            raise EngineError.of(
-                f"cannot make a builder of the node {node.get('Name')} of {name}: {_reason(done)}",
-                where="--builder",
-            )
-    return tuple(found)
+    return tuple(_builder_of(runner, engine, name, instance.get("Driver", ""), node) for node in nodes)
+
+
+def _builder_of(runner: Runner, engine: Engine, name: str, driver: str, node: _InstanceNode) -> str:
+    """Return the builder of one node, made again if it is of another address."""
+    own, endpoint = f"{name}-{node.get('Name')}", node.get("Endpoint", "")
+    made = _instance(engine, own)
+    if made.get("Driver") == driver and [each.get("Endpoint") for each in made.get("Nodes") or ()] == [
+        endpoint
+    ]:
+        return own
+    if made:
+        runner.run(
+            Command(argv=(*engine.buildx, "rm", "--keep-daemon", own), env=engine.environment), timeout=60
+        )
+    argv = (
+        *engine.buildx,
+        "create",
+        "--name",
+        own,
+        "--node",
+        node.get("Name", ""),
+        "--driver",
+        driver,
+        endpoint,
+    )
+    done = runner.run(Command(argv=argv, env=engine.environment), timeout=60)
+    if not done.ok:
+        what = f"cannot make a builder of the node {node.get('Name')} of {name}: {_reason(done)}"
+        raise EngineError.of(what, where="--builder")
+    return own
 
 
 def _instances(engine: Engine) -> Path:
@@ -255,11 +279,14 @@ def _read(engine: Engine, name: str, done: Completed) -> BuilderNode:
     fields = dict(_FIELD.findall(done.stdout))
     uuid = _UUID.search(done.stdout)
     known = [node.get("Endpoint", "") for node in _instance(engine, name).get("Nodes") or ()]
+    endpoint = fields.get("Endpoint") or "".join(known)
+    address = endpoint if fields.get("Driver") == _REMOTE else ""  # of others it is the engine they run on
+    platforms = (each.strip(" *") for each in fields.get("Platforms", "").split(","))
     return BuilderNode(
         builder=name,
-        endpoint=fields.get("Endpoint") or "".join(known),
-        platforms=tuple(filter(None, re.split(r"\*?, *", fields.get("Platforms", "")))),
-        identity=uuid[1] if uuid else "",
+        endpoint=endpoint,
+        platforms=tuple(filter(None, platforms)),
+        identity=uuid[1] if uuid else address,
     )
 
 

@@ -24,6 +24,8 @@ class RetryPolicy:
     def __init__(self, renew: Callable[[], None] | None, sleep: Callable[[float], None]) -> None:
         self._renew = renew
         self._sleep = sleep
+        self._stale_calls = 0
+        """The calls up to this one began with credentials that have been renewed since."""
         self._tries: Counter[str] = Counter()
         self.problems: list[Problem] = []
         """Why new credentials could not be obtained."""
@@ -31,11 +33,11 @@ class RetryPolicy:
         """What was retried, and why."""
 
     def broken(
-        self, request: BuildRequest, trace: Trace, confirmed: Collection[str]
+        self, request: BuildRequest, trace: Trace, confirmed: Collection[str], *, call: int, calls: int
     ) -> Mapping[str, str] | None:
         """Return the images that failed for good -> the failed step. None if all of them can be retried.
 
-        Empty if bake failed without a failed image.
+        Empty if bake failed without a failed image. call: its number, of ``calls`` that have begun.
         """
         failed = broken_images(request, trace)
         lost = {name: what for name, what in failed.items() if name not in confirmed}
@@ -43,7 +45,7 @@ class RetryPolicy:
         self._tries.update(passing)
         fine = {*confirmed, *passing}
         refused = [name for name, what in lost.items() if is_refused(name, what, trace)]
-        if refused and self._renewed():
+        if refused and (call <= self._stale_calls or self._renewed(calls)):
             fine.update(refused)
         broken = {name: step for name, step in failed.items() if name not in fine}
         if broken or not failed:
@@ -60,7 +62,7 @@ class RetryPolicy:
         found, self.problems = tuple(self.problems), []
         return found
 
-    def _renewed(self) -> bool:
+    def _renewed(self, calls: int) -> bool:
         """Log in again, once per run: a rejection after that has another reason. Return whether it worked."""
         renew, self._renew = self._renew, None
         if renew is None:
@@ -70,4 +72,5 @@ class RetryPolicy:
         except LaminaError as error:
             self.problems += error.problems
             return False
+        self._stale_calls = calls
         return True

@@ -80,7 +80,9 @@ def build(request: BuildRequest, build_env: BuildEnv, *, keep_going: bool = Fals
             if not state.results:
                 raise
             return cut_short(state.outcome(retries.notes), state.waiting.decisions, error)
-        broken = None if baked.error is None else retries.broken(batch, baked.trace, confirmed)
+        broken = None
+        if baked.error is not None:
+            broken = retries.broken(batch, baked.trace, confirmed, call=number, calls=number)
         attempt = Attempt(
             batch=batch,
             baked=baked,

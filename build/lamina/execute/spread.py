@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from threading import Condition, Thread
+from threading import Condition, Lock, Thread
 
 from lamina.decide.plan import Decision
 from lamina.decide.schedule import Job, next_share
@@ -21,6 +23,10 @@ from lamina.execute.run import BuildEnv, call_bake, confirm, read_announced
 
 _SILENT_SECONDS = 2.0
 """How long a busy BuildKit may report nothing before it is asked whether it is still there."""
+_ASK_SECONDS = 5.0
+"""How long it is not asked again."""
+_LAST_MISSES = 3
+"""How often the last builder may give no answer; others take over from any other builder after one."""
 _JOIN_SECONDS = 0.5
 
 
@@ -76,11 +82,14 @@ class _SpreadRun:
         self._keep_going = keep_going
         self._most = most
         self._changed = Condition()
+        self._shown = Lock()
         self._state = BuildState(waiting=request)
         self._retries = RetryPolicy(build_env.renew, build_env.sleep)
         self._alive = {node.builder for node in spreading.nodes}
         self._busy: dict[str, tuple[str, ...]] = {}
         self._made = dict(spreading.made)
+        self._asked: dict[str, float] = {}
+        self._missed: Counter[str] = Counter()
         self._lost: list[Problem] = []
         self._calls = 0
         self._stopped = False
@@ -89,18 +98,21 @@ class _SpreadRun:
     def work(self) -> BaseException | None:
         """Build until nothing is left that can be built. Return what stopped the run, if anything did."""
         threads = [
-            Thread(target=self._serve, args=(node,), name=node.builder) for node in self._spreading.nodes
+            Thread(target=self._serve, args=(node,), name=node.builder, daemon=True)
+            for node in self._spreading.nodes
         ]
-        for each in threads:
-            each.start()
         try:
+            for each in threads:
+                each.start()
             for each in threads:
                 while each.is_alive():
                     each.join(_JOIN_SECONDS)
         except KeyboardInterrupt as stop:
             self._stop(stop)
-            for each in threads:
-                each.join()
+            with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C ends the wait
+                for each in threads:
+                    while each.is_alive():
+                        each.join(_JOIN_SECONDS)
         if self._error is None and self._state.waiting.decisions:
             return EngineError(*self._lost)
         return self._error
@@ -147,7 +159,7 @@ class _SpreadRun:
                     busy,
                     builder=node.builder,
                     builders=len(self._alive),
-                    idle=len(self._alive) - len(self._busy),
+                    idle=len(self._alive - self._busy.keys()),
                     made=self._made,
                     most=self._most,
                 )
@@ -181,16 +193,18 @@ class _SpreadRun:
 
     def _settle(self, node: BuilderNode, batch: BuildRequest, number: int, baked: Baked) -> bool:
         """Confirm what a call made, and go on from there. Return whether the builder takes further part."""
+        announced = read_announced(self._env.folder, number)
+        confirmed, doubts = confirm(batch, self._env.store, announced, baked, now=self._env.clock())
         with self._changed:
-            announced = read_announced(self._env.folder, number)
-            confirmed, doubts = confirm(batch, self._env.store, announced, baked, now=self._env.clock())
-            failed = baked.error is not None and baked.lost is None
+            broken = None
+            if baked.error is not None and baked.lost is None:
+                broken = self._retries.broken(batch, baked.trace, confirmed, call=number, calls=self._calls)
             attempt = Attempt(
                 batch=batch,
                 baked=baked,
                 confirmed={name: _by(result, node) for name, result in confirmed.items()},
                 doubts=doubts,
-                broken=self._retries.broken(batch, baked.trace, confirmed) if failed else None,
+                broken=broken,
                 problems=self._retries.take_problems(),
             )
             state = replace(self._state, installs=with_installs(self._state.installs, batch, baked.trace))
@@ -202,13 +216,12 @@ class _SpreadRun:
             if baked.stalled or not self._state.waiting.decisions:
                 self._stopped = True  # calls for images that are cancelled are given up
             if baked.lost:
-                self._alive.discard(node.builder)
                 self._lost.append(baked.lost)
             self._changed.notify_all()
         return baked.lost is None
 
     def _watch(self, trace: Trace) -> None:
-        with self._changed:
+        with self._shown:
             self._env.watch(trace)
 
     def _check(self, node: BuilderNode, silent: float) -> None:
@@ -218,14 +231,18 @@ class _SpreadRun:
         """
         if self._stopped:
             raise KeyboardInterrupt
-        if silent < _SILENT_SECONDS:
+        if silent < _SILENT_SECONDS or self._env.clock() - self._asked.get(node.builder, 0.0) < _ASK_SECONDS:
             return
         reason = self._spreading.ask(node)
-        if reason is not None:
+        self._asked[node.builder] = self._env.clock()
+        self._missed[node.builder] = self._missed[node.builder] + 1 if reason else 0
+        if reason and self._missed[node.builder] >= (1 if len(self._alive) > 1 else _LAST_MISSES):
             raise BuilderLostError(self._name(node, reason))
 
     def _name(self, node: BuilderNode, reason: str) -> Problem:
         problem = replace(lost(node, reason), hint="its images go to the other builders, if there are any")
+        with self._changed:
+            self._alive.discard(node.builder)
         self._spreading.say(problem.what)
         return problem
 

@@ -67,13 +67,18 @@ UNKNOWN = Completed(code=1, stderr='ERROR: no builder "c" found\n')
 
 def test_builders_that_answer_take_part_and_the_others_are_named(engine: Engine) -> None:
     runner = Answers([
-        inspected("a", platforms="linux/amd64*, linux/amd64/v2"),
+        inspected("a", platforms="linux/amd64*, linux/amd64/v2*"),
         inspected("b", status="inactive"),
         (("buildx", "inspect", "c"), HUNG),
     ])  # fmt: skip
     nodes, silent = find_nodes(runner, engine, ("a", "b", "c"), AMD64)
     assert nodes == (
-        BuilderNode(builder="a", endpoint="tcp://a:1", platforms=("linux/amd64", "linux/amd64/v2")),
+        BuilderNode(
+            builder="a",
+            endpoint="tcp://a:1",
+            platforms=("linux/amd64", "linux/amd64/v2"),
+            identity="tcp://a:1",
+        ),
     )
     assert [each.what for each in silent] == [
         "the builder b (tcp://b:1) does not answer: inactive",
@@ -111,13 +116,35 @@ def test_a_builder_of_another_platform_among_those_of_the_run(engine: Engine) ->
     assert len(find_nodes(Answers(both), engine, ("a", "b"), AMD64)[0]) == 2
 
 
+NODES = [{"Name": "x0", "Endpoint": "tcp://x0:1"}, {"Name": "x1", "Endpoint": "tcp://x1:1"}]
+
+
+def write_builder(folder: Path, name: str, nodes: list[Any]) -> None:
+    (folder / "instances" / name).write_text(json.dumps({"Driver": "remote", "Nodes": nodes}))
+
+
 def test_each_node_of_a_builder_becomes_a_builder(engine: Engine, tmp_path: Path) -> None:
-    nodes = [{"Name": "x0", "Endpoint": "tcp://x0:1"}, {"Name": "x1", "Endpoint": "tcp://x1:1"}]
-    (tmp_path / "instances/x").write_text(json.dumps({"Driver": "remote", "Nodes": nodes}))
-    (tmp_path / "instances/x-x0").write_text("{}")
+    write_builder(tmp_path, "x", NODES)
+    write_builder(tmp_path, "x-x0", NODES[:1])
     made = ("buildx", "create", "--name", "x-x1", "--node", "x1", "--driver", "remote", "tcp://x1:1")
     runner = Answers([(made, Completed(code=0))])
     assert split_builders(runner, engine, ("x", "y")) == ("x-x0", "x-x1", "y")
+
+
+def test_a_builder_of_a_node_that_has_moved_is_made_again(engine: Engine, tmp_path: Path) -> None:
+    write_builder(tmp_path, "x", NODES)
+    write_builder(tmp_path, "x-x0", [{"Name": "x0", "Endpoint": "tcp://old:1"}])
+    write_builder(tmp_path, "x-x1", NODES[1:])
+    removed = ("buildx", "rm", "--keep-daemon", "x-x0")
+    made = ("buildx", "create", "--name", "x-x0", "--node", "x0", "--driver", "remote", "tcp://x0:1")
+    runner = ScriptedRunner([(removed, Completed(code=0)), (made, Completed(code=0))])
+    assert split_builders(runner, engine, ("x",)) == ("x-x0", "x-x1")
+    assert runner.script == []
+
+
+def test_nodes_with_options_stay_one_builder(engine: Engine, tmp_path: Path) -> None:
+    write_builder(tmp_path, "x", [{**NODES[0], "DriverOpts": {"cacert": "ca.pem"}}, NODES[1]])
+    assert split_builders(Answers(), engine, ("x",)) == ("x",)
 
 
 def test_whether_a_builder_answers(engine: Engine) -> None:

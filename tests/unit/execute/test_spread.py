@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,7 @@ from lamina.execute.spread import Spreading, build_spread
 from lamina.process import Command, Completed
 
 from ..conftest import RUNTIME, Repo
-from .test_run import OURS, D, E, L, Shop, W, failure, order_of, statuses
+from .test_run import OURS, D, E, L, Shop, W, failure, order_of, refusing, statuses
 
 A, B = "a", "b"
 Tick = Callable[[], None]
@@ -35,9 +37,16 @@ class Builders(Shop):
     """Builder and target of each build that ended well."""
     silent: set[str] = field(default_factory=set)
     said: list[str] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+    """What was asked of the second builder."""
     named: threading.Event = field(default_factory=threading.Event)
     """Set when something is said."""
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def ask(self, node: BuilderNode) -> str | None:
+        if node.builder == B:
+            self.questions.append(node.builder)
+        return "connection refused" if node.builder in self.silent else None
 
     def say(self, line: str) -> None:
         self.said.append(line)
@@ -59,7 +68,13 @@ class Builders(Shop):
             return done
 
 
-def run(shop: Builders, request: BuildRequest, folder: Path, **more: bool) -> Outcome:
+def run(
+    shop: Builders,
+    request: BuildRequest,
+    folder: Path,
+    renew: Callable[[], None] | None = None,
+    **more: bool,
+) -> Outcome:
     engine = Engine(
         host="unix:///none", docker=Path("docker"), buildx=("buildx",), version="28", architecture="amd64",
         containerd=True, private=False,
@@ -72,13 +87,14 @@ def run(shop: Builders, request: BuildRequest, folder: Path, **more: bool) -> Ou
         store=shop,
         state=folder,
         folder=folder,
-        clock=iter(range(10**6)).__next__,  # every look at the clock is a second later
+        clock=itertools.count().__next__,  # every look at the clock is a second later
         sleep=shop.pauses.append,
+        renew=renew,
     )
     spreading = Spreading(
         nodes=[BuilderNode(builder=name, endpoint=f"tcp://{name}") for name in (A, B)],
         seconds=lambda _: 1.0,
-        ask=lambda node: "connection refused" if node.builder in shop.silent else None,
+        ask=shop.ask,
         say=shop.say,
     )
     return build_spread(request, env, spreading, **more)
@@ -203,6 +219,43 @@ def test_a_failed_image_ends_the_calls_of_the_other_builders(pushed: BuildReques
 
     assert not outcome.ok
     assert sorted(statuses(outcome).values()) == ["cancelled", "cancelled", "cancelled", "failed"]
+
+
+def test_new_credentials_serve_the_calls_that_began_with_the_old_ones(
+    pushed: BuildRequest, tmp_path: Path
+) -> None:
+    """The first push of both builders is refused; the login is renewed once."""
+    together = threading.Barrier(2, timeout=60)
+    renewed: list[str] = []
+    first = {D, W}
+
+    def push(kept: Mapping[str, Any]) -> list[dict[str, Any]]:
+        new = first.intersection(kept)
+        first.difference_update(new)
+        return refusing(*new)(kept)
+
+    shop = Builders(acts={name: [lambda _: together.wait() and None] for name in (A, B)}, turns=[push] * 4)
+    outcome = run(shop, pushed, tmp_path / "run", renew=lambda: renewed.append("login"))
+    assert outcome.ok
+    assert renewed == ["login"]
+
+
+def test_the_last_builder_may_miss_an_answer(pushed: BuildRequest, tmp_path: Path) -> None:
+    """Nobody else could take its images: it is given up after the third question."""
+    shop = Builders()
+
+    def busy(tick: Tick) -> None:
+        shop.silent.add(B)
+        for _ in range(40):  # two questions: every look at the clock is a second later
+            if len(asked) < 2:
+                tick()
+        shop.silent.discard(B)
+
+    asked = shop.questions
+    shop.acts = {A: [gone(shop, A)], B: [lambda tick: shop.named.wait(60) and busy(tick)]}
+    outcome = run(shop, pushed, tmp_path / "run")
+    assert outcome.ok
+    assert outcome.lost == (A,)
 
 
 def test_with_keep_going_only_what_is_based_on_a_failed_image_is_lost(
