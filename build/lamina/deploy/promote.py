@@ -29,7 +29,7 @@ class PromotedImage:
         source: as the first stack has it, by digest.
         target: its content tag in the other stack's repository; by digest if another image has that tag.
         tag: its content tag.
-        present: whether the other stack's repository has it under ``target``.
+        present: whether the other stack's repository has all of it under ``target``.
     """
 
     name: str
@@ -74,7 +74,8 @@ def plan_promotion(source: Session, target: Session, options: DeployOptions) -> 
     running = {name: some[0] for name, some in rows.items()}
     found = _stored(source, running)
     repositories = {name: Reference.parse(target.prefix + target.project.repository(name)) for name in found}
-    images = placed(found, repositories, RegistryStore(target.registry).find)
+    store = RegistryStore(target.registry)
+    images = placed(found, repositories, store.find, store.examine)
     target.screen.notes((*notes, *_without_tag(images)))
     store = RegistryStore(source.registry)
     BuildError.check(
@@ -175,13 +176,17 @@ def placed(
     found: Mapping[str, FoundImage],
     repositories: Mapping[str, Reference],
     find: Callable[[Iterable[Reference]], Mapping[Reference, FoundImage]],
+    examine: Callable[[Mapping[str, FoundImage]], Mapping[str, FoundImage]],
 ) -> tuple[PromotedImage, ...]:
     """Return where images go in the other stack's repositories. A tag that names another image is not moved.
+
+    An image whose configuration or layers its repository has lost is not present: it is sent again.
 
     Args:
         found: as the first stack has them, by name.
         repositories: of the other stack, by name.
         find: looks images up in the other stack's registry.
+        examine: finds out what that registry has lost of images.
     """
     tags = {name: content_tag(str(each.fingerprint)) for name, each in found.items()}
     targets = {name: repository.with_tag(tags[name]) for name, repository in repositories.items()}
@@ -194,6 +199,7 @@ def placed(
     by_digest = {name: repositories[name].with_digest(found[name].digest) for name in taken}
     existing.update(find(by_digest.values()) if by_digest else {})
     targets.update(by_digest)
+    whole = examine({name: existing[ref] for name, ref in targets.items() if ref in existing})
     return tuple(
         PromotedImage(
             name=name,
@@ -201,7 +207,7 @@ def placed(
             target=targets[name],
             digest=each.digest,
             tag=tags[name],
-            present=targets[name] in existing,
+            present=name in whole and not whole[name].lost,
         )
         for name, each in found.items()
     )

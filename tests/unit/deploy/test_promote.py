@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -18,14 +19,20 @@ def image(ref: Reference, digest: str) -> FoundImage:
     return FoundImage(ref=ref, digest=digest, fingerprint=FINGERPRINT)
 
 
-def place(*there: tuple[Reference, str]) -> tuple[Reference, bool]:
-    """Return where an image of dev goes in prod, where these are, and whether it is there already."""
+def place(*there: tuple[Reference, str], lost: tuple[str, ...] = ()) -> tuple[Reference, bool]:
+    """Return where an image of dev goes in prod, where these are, and whether it is there already.
+
+    lost: blobs that prod's repository has lost of them.
+    """
     stored = {ref: image(ref, digest) for ref, digest in there}
 
     def find(refs: Iterable[Reference]) -> Mapping[Reference, FoundImage]:
         return {ref: stored[ref] for ref in refs if ref in stored}
 
-    (made,) = placed({"app": image(DEV.with_digest(ONE), ONE)}, {"app": PROD}, find)
+    def examine(images: Mapping[str, FoundImage]) -> Mapping[str, FoundImage]:
+        return {name: replace(each, lost=lost) for name, each in images.items()}
+
+    (made,) = placed({"app": image(DEV.with_digest(ONE), ONE)}, {"app": PROD}, find, examine)
     assert (made.tag, made.digest) == (TAG.tag, ONE)
     return made.target, made.present
 
@@ -43,6 +50,10 @@ def test_a_tag_that_names_another_image_is_not_moved() -> None:
 
     assert place((TAG, OTHER)) == (by_digest, False)
     assert place((TAG, OTHER), (by_digest, ONE)) == (by_digest, True)
+
+
+def test_an_image_that_has_lost_a_layer_is_sent_again() -> None:
+    assert place((TAG, ONE), lost=("sha256:" + "3" * 64,)) == (TAG, False)
 
 
 def test_images_with_functions_in_one_stack_only_are_named() -> None:
