@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import boto3
 import pytest
@@ -16,12 +17,17 @@ from doubles.lambda_ import LambdaDouble
 
 from lamina.aws.clients import Access, Clients, boto_clients
 from lamina.aws.lambda_ import Functions
+from lamina.declare.config import ImageSpec
 from lamina.declare.functions import Function
 from lamina.deploy.deploy import Deployment, DeployOptions, running
-from lamina.deploy.record import Note, read_note
+from lamina.deploy.record import DeployRecord, Note, read_note
 from lamina.deploy.restore import restore
-from lamina.deploy.rollout import Rollout, apply
+from lamina.deploy.results import Rollout
+from lamina.deploy.rollout import apply
 from lamina.deploy.rules import DesiredFunction, decide
+from lamina.deploy.run import make_record
+from lamina.deploy.targets import Now, find_targets
+from lamina.errors import AwsError, SelectionError
 
 REPOSITORY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app-dev"
 OLD, NEW, OTHER = ("sha256:" + each * 64 for each in "129")
@@ -32,6 +38,21 @@ BUSY = Fault(
 )
 BROKEN = Fault(code="ServiceException", message="Internal error", status=500)
 LIVE = DeployOptions(alias="live")
+APP = ImageSpec(
+    name="app",
+    dockerfile=Path("/Dockerfile"),
+    dockerfile_path="Dockerfile",
+    context=Path("/"),
+    context_path="",
+    target=None,
+    platform="linux/amd64",
+    kind=None,
+    args={},
+    shared_args={},
+    contexts={},
+    functions=(),
+    source="lamina.toml",
+)
 
 
 @dataclass
@@ -64,6 +85,16 @@ class Account:
         version = self.desk.aliases(name)["live"].version
         versions = self.lambdas._functions[name].versions
         versions[version] = versions["$LATEST"]
+
+    def runs_behind(self, name: str, digest: str, alias: str, note: str = "") -> None:
+        """Publish a version of an image and put it behind an alias, as another client."""
+        function = self.lambdas._functions[name]
+        version = str(len(function.versions))
+        function.versions[version] = replace(function.versions["$LATEST"], uri=f"{REPOSITORY}@{digest}")
+        function.notes[version] = note
+        known = alias in function.aliases
+        point = self.client.update_alias if known else self.client.create_alias
+        point(FunctionName=name, Name=alias, FunctionVersion=version)
 
     def plan(self, *names: str, alias: str | None = None, command: tuple[str, ...] = ()) -> Deployment:
         wanted = [
@@ -106,6 +137,21 @@ class Account:
     ) -> Rollout:
         wish = wish or DeployOptions()
         return apply(self.plan(*names, alias=wish.alias, command=command), wish, say=self.said.append)
+
+    def lasts(self, *names: str, alias: str | None = "live") -> list[Now]:
+        """Return functions as a rollback reads them."""
+        return [
+            Now(
+                spec=APP,
+                function=Function(name=name),
+                client=self.desk,
+                live=found,
+                alias=self.desk.aliases(name)[alias] if alias else None,
+                behind=self.desk.read(name, alias) if alias else None,
+            )
+            for name in names
+            if (found := self.desk.read(name))
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -437,8 +483,13 @@ def test_a_version_says_which_deployment_published_it(account: Account) -> None:
 
     first, second = (read_note(live.description) for each in "12" if (live := account.desk.read("one", each)))
 
-    assert first == Note(run="20260101T000000-aaaaaa", tag="sha-2", commit="c0ffeec0ffee")
-    assert second == Note(run="20260102T000000-bbbbbb", tag="sha-2", before="1", commit="c0ffeec0ffee")
+    known = Note(run="20260101T000000-aaaaaa", tag="sha-2", alias="live", commit="c0ffeec0ffee")
+    assert first == known
+    assert second == replace(known, run="20260102T000000-bbbbbb", before="1")
+    moved = account.desk.aliases("one")["live"]
+    assert read_note(moved.description) == replace(
+        known, run="20260102T000000-bbbbbb", before="1", version="2"
+    )
 
 
 def test_ctrl_c_puts_back_what_was_updated_if_all_or_nothing_was_asked(account: Account) -> None:
@@ -459,3 +510,111 @@ def test_ctrl_c_puts_back_what_was_updated_if_all_or_nothing_was_asked(account: 
     assert set(statuses(done)) <= {"returned", "stopped"}
     assert "returned" in statuses(done)
     assert {account.lambdas.runs(name) for name in names} == {OLD}
+
+
+FIRST, SECOND, THIRD = (f"2026010{day}T000000-aaaaaa" for day in "123")
+
+
+def run_of(
+    account: Account, run: str, *names: str, alias: str | None = "live", smoke: bool = False
+) -> DeployRecord | None:
+    """Deploy, and return the record of it."""
+    plan = account.plan(*names, alias=alias)
+    wish = DeployOptions(alias=alias, smoke=smoke, run=run)
+    return make_record("deploy", "dev", wish, plan, apply(plan, wish))
+
+
+def test_a_rollback_follows_the_alias_and_not_the_version_that_another_alias_got(account: Account) -> None:
+    account.runs_behind("one", OTHER, alias="live")
+    run_of(account, FIRST, "one", alias="beta")
+    here = run_of(account, SECOND, "one")
+    (now,) = account.lasts("one")
+    assert now.alias
+    assert (now.alias.version, now.running.digest) == ("2", NEW)
+
+    assert find_targets([now], [], None)["one"].version == "1"
+    assert find_targets([now], [here] if here else [], None)["one"].version == "1"
+    unknown = replace(now, alias=replace(now.alias, description="ours"))
+    with pytest.raises(SelectionError, match="nothing to roll back"):
+        find_targets([unknown], [], None)
+
+
+def test_what_an_alias_says_of_a_version_that_it_left_does_not_count(account: Account) -> None:
+    account.runs_behind("one", OTHER, alias="live")
+    run_of(account, FIRST, "one")
+    account.client.update_alias(FunctionName="one", Name="live", FunctionVersion="1")
+
+    with pytest.raises(SelectionError, match="nothing to roll back"):
+        find_targets(account.lasts("one"), [], None)
+
+
+def test_a_description_that_is_not_ours_stays(account: Account) -> None:
+    account.client.create_alias(
+        FunctionName="one", Name="live", FunctionVersion="$LATEST", Description="for the shop"
+    )
+
+    run_of(account, FIRST, "one")
+
+    assert account.desk.aliases("one")["live"].version == "1"
+    assert account.desk.aliases("one")["live"].description == "for the shop"
+
+
+def test_an_alias_that_is_put_back_gets_its_description_back(account: Account) -> None:
+    run_of(account, FIRST, "one", "two")
+    before = account.desk.aliases("one")["live"]
+    for name in ("one", "two"):
+        account.runs_again(name, OTHER)
+    account.lambdas.frozen.add("two")
+
+    run_of(account, SECOND, "one", "two")
+
+    now = account.desk.aliases("one")["live"]
+    assert (now.version, now.description) == (before.version, before.description)
+
+
+def test_a_function_that_failed_after_its_update_is_recorded_without_the_alias(account: Account) -> None:
+    account.lambdas.answers["one"] = "no good"
+
+    made = run_of(account, FIRST, "one", "two", smoke=True)
+
+    assert made
+    assert made.alias is None
+    assert {name: ran.digest for name, ran in made.after.items()} == {"one": NEW, "two": NEW}
+    assert {name: ran.digest for name, ran in made.before.items()} == {"one": OLD, "two": OLD}
+    found = find_targets(account.lasts("one", "two", alias=None), [made], None)
+    assert {ran.digest for ran in found.values()} == {OLD}
+
+
+def test_a_function_that_failed_before_its_update_is_not_recorded(account: Account) -> None:
+    account.asks_once()
+    account.front.play("UpdateFunctionCode", BROKEN)
+
+    made = run_of(account, FIRST, "one", alias=None)
+
+    assert made is None
+
+
+def test_a_run_is_returned_to_by_what_is_known_last_up_to_it(account: Account) -> None:
+    old = run_of(account, FIRST, "one")
+    account.runs_behind("one", OTHER, alias="live", note=str(Note(run=SECOND, tag="sha-9", alias="live")))
+    records = [old] if old else []
+    now = account.lasts("one")
+
+    assert find_targets(now, records, FIRST)["one"].version == "1"
+    assert find_targets(now, records, SECOND)["one"].version == "2"
+    with pytest.raises(SelectionError, match=f"no function ran {THIRD}"):
+        find_targets(now, records, THIRD)
+    del account.lambdas._functions["one"].versions["1"]
+    with pytest.raises(AwsError, match="one has no version 1 any more"):
+        find_targets(now, records, FIRST)
+
+
+def test_a_digest_is_for_the_functions_that_ran_it(account: Account) -> None:
+    made = run_of(account, FIRST, "one", alias=None)
+    now = account.lasts("one", "two", alias=None)
+    other = replace(now[1], spec=replace(now[1].spec, name="other"))
+
+    assert find_targets(now, [made] if made else [], OLD).keys() == {"one"}
+    assert find_targets(now, [], OTHER).keys() == {"one", "two"}
+    with pytest.raises(SelectionError, match=f"no function ran {OTHER}"):
+        find_targets([now[0], other], [], OTHER)

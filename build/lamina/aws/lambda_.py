@@ -197,6 +197,7 @@ class Functions:
         known: Alias | None,
         routes: Mapping[str, float] | None = None,
         *,
+        note: str | None = None,
         until: float,
     ) -> Alias:
         """Point an alias at a version and at those of ``routes``, and return the alias.
@@ -207,19 +208,21 @@ class Functions:
             version: the version to point at.
             known: the alias as it was read; None to create it.
             routes: further versions -> share of the calls, 0 to 1.
+            note: its description; None leaves it as it is.
             until: deadline of the clock.
 
         Raises:
             AwsError: the call failed, or another client moved the alias after it was read.
         """
         named: _AliasOfVersion = {"FunctionName": function, "Name": name, "FunctionVersion": version}
+        described: _Described = {} if note is None else {"Description": note}
 
         def ask(client: LambdaClient) -> Alias:
             if known is None:
-                answer = client.create_alias(**named)
+                answer = client.create_alias(**named, **described)
             else:
                 routing: AliasRoutingConfigurationTypeDef = {"AdditionalVersionWeights": dict(routes or {})}
-                answer = client.update_alias(**named, RoutingConfig=routing, **_revision(known))
+                answer = client.update_alias(**named, **described, RoutingConfig=routing, **_revision(known))
             return alias_of(answer)
 
         def check(fate: Fate) -> Alias | None:

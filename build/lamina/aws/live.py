@@ -91,6 +91,7 @@ class Alias:
     Attributes:
         routes: further versions -> their share of the calls, 0 to 1.
         allocation: its provisioned concurrency, if it was read and there is any.
+        description: free text.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Alias:
     revision: str | None
     routes: Mapping[str, float] = field(default_factory=dict)
     allocation: Allocation | None = None
+    description: str = ""
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -152,4 +154,5 @@ def alias_of(answer: AliasConfigurationTypeDef | AliasConfigurationResponseTypeD
         version=str(answer["FunctionVersion"]),
         revision=answer.get("RevisionId"),
         routes=dict(routes),
+        description=str(answer.get("Description") or ""),
     )

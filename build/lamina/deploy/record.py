@@ -1,4 +1,4 @@
-"""What a deployment did: kept in ``.lamina/deploys``, and in the description of each version it published."""
+"""What a deployment did: kept in ``.lamina/deploys``, and in descriptions of versions and aliases."""
 
 from __future__ import annotations
 
@@ -16,34 +16,45 @@ _FOLDER = "deploys"
 _KEPT = 100
 """Records of deployments in the state folder."""
 _NOTE = re.compile(
-    r"lamina (?P<run>\d{8}T\d{6}-\w+) (?P<tag>\S+)(?: before=(?P<before>\d+))?(?: commit=(?P<commit>\w+))?"
+    r"lamina (?P<run>\d{8}T\d{6}-\w+) (?P<tag>\S+)(?: alias=(?P<alias>[\w-]+))?(?: version=(?P<version>\d+))?"
+    r"(?: before=(?P<before>\d+))?(?: commit=(?P<commit>\w+))?"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """The description of a published version.
+    """The description of a published version, or of an alias.
 
     Attributes:
-        run: the deployment that published it.
+        run: the deployment that published the version, or moved the alias.
         tag: the content tag of its image.
+        alias: the alias that was to move; None if none was, and in notes of earlier editions.
+        version: in an alias, the version that it was moved to.
         before: the version that the alias named before; None if there was none.
-        commit: None outside git.
+        commit: None if what is deployed is not of a known commit.
     """
 
     run: str
     tag: str
+    alias: str | None = None
+    version: str | None = None
     before: str | None = None
     commit: str | None = None
 
     def __str__(self) -> str:
-        before = f" before={self.before}" if self.before else ""
-        commit = f" commit={self.commit[:12]}" if self.commit else ""
-        return f"lamina {self.run} {self.tag}{before}{commit}"
+        facts = {
+            "alias": self.alias,
+            "version": self.version,
+            "before": self.before,
+            "commit": self.commit and self.commit[:12],
+        }
+        return f"lamina {self.run} {self.tag}" + "".join(
+            f" {name}={value}" for name, value in facts.items() if value
+        )
 
 
 def read_note(description: str) -> Note | None:
-    """Return what a version's description says; None if Lamina did not write it."""
+    """Return what the description of a version or alias says; None if Lamina did not write it."""
     found = _NOTE.fullmatch(description)
     return Note(**found.groupdict()) if found else None
 

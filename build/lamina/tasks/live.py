@@ -41,7 +41,7 @@ def deploy(
     given = DeployOptions(
         alias=alias, publish=publish, smoke=smoke, take_over=take_over, atomic=atomic, timeout=timeout
     )
-    options = options_of_run(session, given)
+    options = options_of_run(session, given, of_worktree=not rollback)
     found = plan_rollback(session, options, to) if rollback else plan_deployment(session, options)
     return _carry_out(session, ROLLBACK if rollback else "deploy", found, options, dry_run=dry_run)
 
@@ -79,7 +79,7 @@ def promote(
     if not dry_run:
         require_approval(other, approve)
     given = DeployOptions(alias=alias, smoke=smoke, take_over=take_over, atomic=atomic, timeout=timeout)
-    options = options_of_run(other, given)
+    options = options_of_run(other, given, of_worktree=False)
     found = plan_promotion(first, other, options)
     if not dry_run:
         copy_images(first, other, found.images)

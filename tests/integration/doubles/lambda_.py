@@ -305,7 +305,9 @@ class LambdaDouble:
     def _put_alias(self, function: _Function, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault:
         if body["FunctionVersion"] not in function.versions:
             return _missing(f"Function not found: {_ARN}{function.name}:{body['FunctionVersion']}")
+        known = function.aliases.get(body["Name"], {})
         function.aliases[body["Name"]] = {
+            "Description": body.get("Description", known.get("Description", "")),
             "AliasArn": f"{_ARN}{function.name}:{body['Name']}",
             "Name": body["Name"],
             "FunctionVersion": body["FunctionVersion"],

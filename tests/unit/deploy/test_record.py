@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lamina.deploy.record import DeployRecord, Note, Ran, keep_record, read_note, read_records
-from lamina.deploy.rollback import kind_of
+from lamina.deploy.targets import kind_of
 from lamina.errors import ConfigError
 
 OLD, NEW = (f"host/app@sha256:{each * 64}" for each in "12")
@@ -46,6 +46,14 @@ def test_only_the_latest_records_stay(tmp_path: Path) -> None:
     [
         Note(run="20260102T030405-1a2b3c", tag="sha-0123456789ab"),
         Note(run="20260102T030405-1a2b3c", tag="sha-0123456789ab", before="12", commit="c0ffee"),
+        Note(
+            run="20260102T030405-1a2b3c",
+            tag="sha-0123456789ab",
+            alias="live-" * 25,
+            version="13",
+            before="12",
+            commit="c0ffeec0ffee",
+        ),
     ],
 )
 def test_a_version_is_described_and_understood(note: Note) -> None:

@@ -1,0 +1,71 @@
+"""The results of a deployment, and the notes that it leaves in AWS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from lamina.aws.live import Live
+from lamina.deploy.deploy import DeployOptions
+from lamina.deploy.record import Note
+from lamina.deploy.rules import FunctionUpdate
+from lamina.errors import LaminaError, Problem
+
+Status = Literal["updated", "pointed", "skipped", "failed", "planned", "stopped", "begun", "returned"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployResult:
+    """The result for one function.
+
+    Attributes:
+        version: the published version, None if none was published.
+        now: the function after its update, also if something failed later; None if nothing of it changed.
+        status: ``stopped`` if the user ended the deployment before the function was changed, ``begun`` if
+            its update started but was not waited for, ``returned`` if it was put back.
+    """
+
+    move: FunctionUpdate
+    status: Status
+    version: str | None = None
+    problem: Problem | None = None
+    now: Live | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """The result of a deployment. interrupted: by the user; aliases are then as they were."""
+
+    results: tuple[DeployResult, ...]
+    interrupted: bool = False
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a function was not updated, or an alias not moved."""
+        return self.interrupted or any(each.problem for each in self.results)
+
+
+def name_of(move: FunctionUpdate) -> str:
+    """Return the function's name as declared."""
+    return str(move.wanted.function)
+
+
+def note_of(move: FunctionUpdate, options: DeployOptions, version: str | None = None) -> str:
+    """Return the description of a new version, or of the alias that is moved to a version."""
+    before = None if move.version else move.alias  # an alias that returned is not to return again
+    facts = Note(
+        run=options.run,
+        tag=move.wanted.tag,
+        alias=options.alias,
+        version=version,
+        before=before,
+        commit=options.commit,
+    )
+    return str(facts)
+
+
+def failed(done: DeployResult, error: LaminaError, hint: str | None = None) -> DeployResult:
+    """Return a result with an error. hint: in place of its own."""
+    problem = error.problems[0]
+    where = f"{name_of(done.move)}: {problem.where}"
+    return replace(done, status="failed", problem=replace(problem, where=where, hint=hint or problem.hint))
