@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -20,14 +22,17 @@ from lamina.aws.lambda_ import Functions
 from lamina.declare.config import ImageSpec
 from lamina.declare.functions import Function
 from lamina.deploy.deploy import Deployment, DeployOptions, running
-from lamina.deploy.record import DeployRecord, Note, read_note
+from lamina.deploy.record import DeployRecord, Note, read_note, read_records
 from lamina.deploy.restore import restore
 from lamina.deploy.results import Rollout
 from lamina.deploy.rollout import apply
 from lamina.deploy.rules import DesiredFunction, decide
-from lamina.deploy.run import make_record
+from lamina.deploy.run import make_record, options_of_run, record_run
 from lamina.deploy.targets import Now, find_targets
 from lamina.errors import AwsError, SelectionError
+from lamina.flow.flags import Flags
+from lamina.flow.session import Session
+from lamina.report.console import Screen
 
 REPOSITORY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app-dev"
 OLD, NEW, OTHER = ("sha256:" + each * 64 for each in "129")
@@ -618,3 +623,55 @@ def test_a_digest_is_for_the_functions_that_ran_it(account: Account) -> None:
     assert find_targets(now, [], OTHER).keys() == {"one", "two"}
     with pytest.raises(SelectionError, match=f"no function ran {OTHER}"):
         find_targets([now[0], other], [], OTHER)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    """A project with a commit."""
+    (tmp_path / "pyproject.toml").write_text("[tool.lamina]\n")
+    (tmp_path / ".gitignore").write_text(".lamina\n")
+    for words in ("init", "add .", "-c user.name=x -c user.email=x@y commit -m x"):
+        subprocess.run(["git", *words.split()], cwd=tmp_path, check=True, capture_output=True)
+    return Session(Flags(), Screen(env={}), root=tmp_path)
+
+
+def test_the_record_is_there_before_aws_says_who_the_caller_is(account: Account, session: Session) -> None:
+    plan = account.plan("one")
+    options = DeployOptions(run=FIRST)
+    seen: list[str | None] = []
+
+    def kept() -> list[str | None]:
+        state, stack = session.project.state, session.project.stack.name
+        return [each.caller for each in read_records(state, stack, None)]
+
+    def who(_: Session) -> str:
+        seen.extend(kept())
+        return "arn:aws:iam::123456789012:user/x"
+
+    record_run(session, "deploy", options, plan, apply(plan, options), who=who)
+
+    assert seen == [None]
+    assert kept() == ["arn:aws:iam::123456789012:user/x"]
+
+
+def test_a_record_that_cannot_be_written_is_a_note(account: Account, session: Session) -> None:
+    told = io.StringIO()
+    session = Session(Flags(), Screen(env={}, stream=told), root=session.project.root)
+    session.project.state.mkdir(parents=True, exist_ok=True)
+    (session.project.state / "deploys").write_text("not a folder")
+    plan = account.plan("one")
+    options = DeployOptions(run=FIRST)
+
+    record_run(session, "deploy", options, plan, apply(plan, options))
+
+    assert f"the record of {FIRST} is not written" in told.getvalue()
+
+
+def test_a_deployment_has_the_commit_of_a_worktree_without_changes(session: Session) -> None:
+    def commit(*, of_worktree: bool) -> str | None:
+        return options_of_run(session, DeployOptions(), of_worktree=of_worktree).commit
+
+    assert commit(of_worktree=True)
+    assert commit(of_worktree=False) is None
+    (session.project.root / "new").write_text("a change")
+    assert commit(of_worktree=True) is None

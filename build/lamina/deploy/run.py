@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -31,7 +32,13 @@ def options_of_run(session: Session, given: DeployOptions, *, of_worktree: bool)
 
 
 def record_run(
-    session: Session, command: str, options: DeployOptions, deployment: Deployment, done: Rollout
+    session: Session,
+    command: str,
+    options: DeployOptions,
+    deployment: Deployment,
+    done: Rollout,
+    *,
+    who: Callable[[Session], str | None] = who_deploys,
 ) -> None:
     """Keep what a deployment changed; nothing if it changed nothing. A failure is a note.
 
@@ -43,7 +50,7 @@ def record_run(
         return
     try:
         keep_record(state, made)
-        if caller := who_deploys(session):
+        if caller := who(session):
             keep_record(state, replace(made, caller=caller))
     except OSError as error:
         session.screen.notes(
