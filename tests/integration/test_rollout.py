@@ -553,6 +553,17 @@ def test_what_an_alias_says_of_a_version_that_it_left_does_not_count(account: Ac
         find_targets(account.lasts("one"), [], None)
 
 
+def test_a_rollback_that_publishes_a_version_is_not_rolled_forward_again(account: Account) -> None:
+    account.runs_behind("one", OTHER, alias="live")
+    plan = account.plan("one", alias="live")
+    apply(plan, DeployOptions(alias="live", rollback=True, run=FIRST))
+
+    (now,) = account.lasts("one")
+    assert now.running.version == "2"
+    with pytest.raises(SelectionError, match="nothing to roll back"):
+        find_targets([now], [], None)
+
+
 def test_a_description_that_is_not_ours_stays(account: Account) -> None:
     account.client.create_alias(
         FunctionName="one", Name="live", FunctionVersion="$LATEST", Description="for the shop"

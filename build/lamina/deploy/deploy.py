@@ -42,8 +42,9 @@ class DeployOptions:
         timeout: seconds one function may take.
         take_over: also deploy to functions that run an image of another stack.
         atomic: put every function back if one cannot be updated.
+        rollback: functions return to what they ran; no description then says what was before.
         run: the name of the deployment.
-        commit: what is checked out; None outside git.
+        commit: of what is deployed; None if unknown.
     """
 
     alias: str | None = None
@@ -52,6 +53,7 @@ class DeployOptions:
     timeout: float = 300.0
     take_over: bool = False
     atomic: bool = False
+    rollback: bool = False
     run: str = ""
     commit: str | None = None
 

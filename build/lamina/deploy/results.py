@@ -52,7 +52,7 @@ def name_of(move: FunctionUpdate) -> str:
 
 def note_of(move: FunctionUpdate, options: DeployOptions, version: str | None = None) -> str:
     """Return the description of a new version, or of the alias that is moved to a version."""
-    before = None if move.version else move.alias  # an alias that returned is not to return again
+    before = None if options.rollback else move.alias  # a second rollback is to go further back
     facts = Note(
         run=options.run,
         tag=move.wanted.tag,

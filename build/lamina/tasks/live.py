@@ -39,7 +39,13 @@ def deploy(
     if not dry_run:
         require_approval(session, approve)
     given = DeployOptions(
-        alias=alias, publish=publish, smoke=smoke, take_over=take_over, atomic=atomic, timeout=timeout
+        alias=alias,
+        publish=publish,
+        smoke=smoke,
+        take_over=take_over,
+        atomic=atomic,
+        rollback=rollback,
+        timeout=timeout,
     )
     options = options_of_run(session, given, of_worktree=not rollback)
     found = plan_rollback(session, options, to) if rollback else plan_deployment(session, options)
