@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from lamina.errors import BuildError, RegistryError
-from lamina.flow.build import build_images
+from lamina.flow.build import build_images, name_run
 from lamina.report.record import read_manifest
 from memory import Shop
 
@@ -94,3 +96,11 @@ def test_a_missing_stable_base_is_an_error_before_anything_is_built(shop: Shop) 
         build_images(shop.open(push=True, static=True), "build-all")
 
     assert shop.programs.calls == []
+
+
+def test_names_of_runs_in_one_second_sort_by_time() -> None:
+    names = []
+    for _ in range(50):
+        names.append(name_run())
+        time.sleep(0.001)
+    assert names == sorted(names)
