@@ -22,13 +22,13 @@ from lamina.flow.build import (
     make_build_env,
     make_ready,
     make_request,
-    name_run,
 )
 from lamina.flow.cache import find_caches
 from lamina.flow.plan import decide
 from lamina.flow.session import Session
 from lamina.flow.snapshot import Snapshot, look_up, take_snapshot
 from lamina.identify.image import Image
+from lamina.report.runs import name_run
 
 _SEEDS = 10**6
 

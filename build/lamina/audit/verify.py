@@ -17,11 +17,12 @@ from lamina.errors import BuildError, ConfigError, Problem
 from lamina.execute.annotations import REVISION
 from lamina.execute.image_store import find_images
 from lamina.execute.run import build
-from lamina.flow.build import from_outside, make_build_env, make_ready, make_request, name_run
+from lamina.flow.build import from_outside, make_build_env, make_ready, make_request
 from lamina.flow.lock import read_pins
 from lamina.flow.session import Session
 from lamina.flow.snapshot import take_snapshot, without_stable
 from lamina.registries.content import Content
+from lamina.report.runs import name_run
 
 
 def verify_image(session: Session, name: str) -> Verified:

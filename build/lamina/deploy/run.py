@@ -12,8 +12,8 @@ from lamina.deploy.results import Rollout
 from lamina.deploy.stack import who_deploys
 from lamina.errors import Problem
 from lamina.execute.revision import read_revision
-from lamina.flow.build import name_run
 from lamina.flow.session import Session
+from lamina.report.runs import name_run
 
 
 def options_of_run(session: Session, given: DeployOptions, *, of_worktree: bool) -> DeployOptions:

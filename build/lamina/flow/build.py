@@ -26,7 +26,7 @@ from lamina.refs import Reference
 from lamina.report.cold import with_saved
 from lamina.report.installs import with_resolved
 from lamina.report.record import write_manifest
-from lamina.report.runs import RunSettings, keep_run, prune_runs
+from lamina.report.runs import RunSettings, keep_run, name_run, prune_runs
 
 if TYPE_CHECKING:  # what builds, appends and pushes is imported when there is something to do
     from lamina.execute.bake import BuildRequest
@@ -174,18 +174,6 @@ def make_ready(session: Session, outside: Externals) -> None:
         lambda: session.builder,
         lambda: load_stand_ins(outside, session.provider, session.runner, engine, session.screen.say),
     )
-
-
-def name_run(purpose: str = "", *, now: float | None = None) -> str:
-    """Return a unique name for a run; names sort by time. purpose: a suffix for runs that keep no image.
-
-    Of the six digits after the second, three are its fraction in 1/4096 s, and three are random.
-    now: seconds since the epoch; by default the time of the call.
-    """
-    now = time.time() if now is None else now
-    second = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
-    unique = f"{int(now % 1 * 0x1000):03x}{int.from_bytes(os.urandom(2)) & 0xFFF:03x}"
-    return "-".join(filter(None, (second, unique, purpose)))
 
 
 def make_request(

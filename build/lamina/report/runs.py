@@ -1,8 +1,9 @@
-"""Write ``.lamina/runs/<id>/run.json``, and delete old runs."""
+"""Name runs, write ``.lamina/runs/<id>/run.json``, and delete old runs."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from datetime import datetime
 from pathlib import Path
@@ -40,6 +41,18 @@ class RunSettings:
     platform: str
     registry: str
     builder: str
+
+
+def name_run(purpose: str = "", *, now: float | None = None) -> str:
+    """Return a unique name for a run; names sort by time. purpose: a suffix for runs that keep no image.
+
+    Of the six digits after the second, three are its fraction in 1/4096 s, and three are random.
+    now: seconds since the epoch; by default the time of the call.
+    """
+    now = time.time() if now is None else now
+    second = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
+    unique = f"{int(now % 1 * 0x1000):03x}{int.from_bytes(os.urandom(2)) & 0xFFF:03x}"
+    return "-".join(filter(None, (second, unique, purpose)))
 
 
 def keep_run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lamina.errors import BuildError, RegistryError
-from lamina.flow.build import build_images, name_run
+from lamina.flow.build import build_images
 from lamina.report.record import read_manifest
 from memory import Shop
 
@@ -94,9 +94,3 @@ def test_a_missing_stable_base_is_an_error_before_anything_is_built(shop: Shop) 
         build_images(shop.open(push=True, static=True), "build-all")
 
     assert shop.programs.calls == []
-
-
-def test_names_of_runs_in_one_second_sort_by_time() -> None:
-    names = [name_run(now=1_800_000_000 + part / 1000) for part in range(1000)]
-    assert names == sorted(names)
-    assert {each.partition("-")[0] for each in names} == {"20270115T080000"}

@@ -11,7 +11,7 @@ from lamina.execute.outcome import Outcome, Result, broken_off
 from lamina.masks import Mask
 from lamina.report.cold import with_saved
 from lamina.report.history import read_run
-from lamina.report.runs import KEPT_RUNS, RUN_FILE, RunSettings, keep_run, prune_runs
+from lamina.report.runs import KEPT_RUNS, RUN_FILE, RunSettings, keep_run, name_run, prune_runs
 
 from ..conftest import Repo, Shelf
 
@@ -94,3 +94,9 @@ def test_the_folder_of_a_run_at_work_stays(tmp_path: Path) -> None:
 
     assert not killed.exists()
     assert at_work.exists()
+
+
+def test_names_of_runs_in_one_second_sort_by_time() -> None:
+    names = [name_run(now=1_800_000_000 + part / 1000) for part in range(1000)]
+    assert names == sorted(names)
+    assert {each.partition("-")[0] for each in names} == {"20270115T080000"}
