@@ -260,7 +260,7 @@ def _instance(engine: Engine, name: str) -> _Instance:
 def _ask(runner: Runner, engine: Engine, name: str) -> Completed:
     """Ask a builder for what it is. One that runs on demand (in a container, in a cluster) is started."""
     done = _inspect(runner, engine, name)
-    if not done.ok or _answered(done) or dict(_FIELD.findall(done.stdout)).get("Driver") == _REMOTE:
+    if not done.ok or _answered(done) or _fields(done).get("Driver") == _REMOTE:
         return done
     argv = (*engine.buildx, "inspect", "--bootstrap", name)
     return runner.run(Command(argv=argv, env=engine.environment), timeout=_START_SECONDS)
@@ -272,11 +272,16 @@ def _inspect(runner: Runner, engine: Engine, name: str) -> Completed:
 
 
 def _answered(done: Completed) -> bool:
-    return done.ok and dict(_FIELD.findall(done.stdout)).get("Status") == "running"
+    return done.ok and _fields(done).get("Status") == "running"
+
+
+def _fields(done: Completed) -> Mapping[str, str]:
+    """Return what ``buildx inspect`` printed of a builder, by the names of `_FIELD`."""
+    return dict(_FIELD.findall(done.stdout))
 
 
 def _read(engine: Engine, name: str, done: Completed) -> BuilderNode:
-    fields = dict(_FIELD.findall(done.stdout))
+    fields = _fields(done)
     uuid = _UUID.search(done.stdout)
     known = [node.get("Endpoint", "") for node in _instance(engine, name).get("Nodes") or ()]
     endpoint = fields.get("Endpoint") or "".join(known)
@@ -294,7 +299,7 @@ def _reason(done: Completed, seconds: float = ANSWER_SECONDS) -> str:
     """Return buildx's own words, or that it got no answer in time."""
     if done.code == _TIMED_OUT:
         return f"no answer within {seconds:g} s"
-    found = dict(_FIELD.findall(done.stdout))
+    found = _fields(done)
     lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
     if lines:
         return lines[-1].removeprefix("ERROR: ")
