@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from lamina.affected.batch import BASES, Batch
 from lamina.affected.image import AffectedImage, waves
 from lamina.affected.since import Affected
 from lamina.errors import ConfigError, unknown_format
@@ -17,13 +18,19 @@ from lamina.report.table import TextTable
 _TABLE = "table"
 
 
-def check_format(form: str, *, json: bool) -> None:
-    """Raise ConfigError if there is no such format, or if JSON wants standard output as well."""
+def check_format(form: str, *, json: bool, shards: int = 0) -> None:
+    """Raise ConfigError if there is no such format, or JSON wants standard output as well.
+
+    shards: 0 if the images are not to be divided; not every format can be.
+    """
     known = (_TABLE, *FORMATS)
     if form not in known:
         raise ConfigError(unknown_format(form, known))
     if json and form != _TABLE:
         raise ConfigError.of(f"--json and --format {form} both want standard output", where="--json")
+    if shards and form not in SHARDED:
+        allowed = ", ".join(f"--format {each}" for each in SHARDED)
+        raise ConfigError.of(f"--format {form} has no shards", where="--shards", allowed=allowed)
 
 
 def show_affected(screen: Screen, affected: Affected) -> None:
@@ -40,9 +47,9 @@ def show_affected(screen: Screen, affected: Affected) -> None:
     screen.say(f"{count} changed since {affected.revision}" if affected.revision else count)
 
 
-def render(form: str, images: Sequence[AffectedImage]) -> str:
-    """Return the images in one of `FORMATS`."""
-    return FORMATS[form](images)
+def render(form: str, images: Sequence[AffectedImage], batches: Sequence[Batch] | None = None) -> str:
+    """Return the images in one of `FORMATS`, or in batches, in one of `SHARDED`."""
+    return FORMATS[form](images) if batches is None else SHARDED[form](images, batches)
 
 
 def affected_documents(images: Sequence[AffectedImage]) -> list[JsonDocument]:
@@ -68,12 +75,12 @@ def affected_documents(images: Sequence[AffectedImage]) -> list[JsonDocument]:
     ]
 
 
-def as_matrix(images: Sequence[AffectedImage]) -> str:
-    """Return the matrix of a GitHub job, on one line: an entry for each image to build, bases first."""
-    return json.dumps(_matrix(images)) + "\n"
+def as_matrix(images: Sequence[AffectedImage], batches: Sequence[Batch] | None = None) -> str:
+    """Return the matrix of a GitHub job, on one line: an entry for each image or batch, bases first."""
+    return json.dumps(_matrix(images, batches)) + "\n"
 
 
-def as_github(images: Sequence[AffectedImage]) -> str:
+def as_github(images: Sequence[AffectedImage], batches: Sequence[Batch] | None = None) -> str:
     """Return lines for ``$GITHUB_OUTPUT``: any, images, functions, folders and matrix, each as JSON."""
     built = [each for each in images if each.how != "removed"]
     lines: dict[str, object] = {
@@ -81,7 +88,7 @@ def as_github(images: Sequence[AffectedImage]) -> str:
         "images": [each.name for each in built],
         "functions": _unique(name for each in built for name in each.functions),
         "folders": _unique(folder for each in built for folder in each.folders),
-        "matrix": _matrix(images),
+        "matrix": _matrix(images, batches),
     }
     return "".join(f"{name}={json.dumps(value)}\n" for name, value in lines.items())
 
@@ -107,26 +114,32 @@ def as_markdown(images: Sequence[AffectedImage]) -> str:
     return head + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def as_gitlab(images: Sequence[AffectedImage]) -> str:
-    """Return a child pipeline of GitLab in JSON, which is YAML: a job for each image, after its bases.
+def as_gitlab(images: Sequence[AffectedImage], batches: Sequence[Batch] | None = None) -> str:
+    """Return a child pipeline of GitLab in JSON, which is YAML: jobs for images or batches, bases first.
 
     Jobs extend ``.lamina``, which the trigger includes beside it. A pipeline without a job is an error there.
     https://docs.gitlab.com/ci/pipelines/downstream_pipelines/#dynamic-child-pipelines
     """
-    built = {each.name: each for each in images if each.how != "removed"}
-    jobs: dict[str, JsonDocument] = {
-        _job(name): {
-            "extends": ".lamina",
-            "needs": [_job(parent) for parent in each.parents if parent in built],
-            "script": [f"lamina build {name} --push"],
-        }
-        for name, each in built.items()
-    }
+    jobs = _jobs(images) if batches is None else _batch_jobs(batches)
     return json.dumps(jobs or {"no image changes": {"script": ["true"]}}, indent=2) + "\n"
 
 
-def _job(image: str) -> str:
-    return f"build {image}"
+def _jobs(images: Sequence[AffectedImage]) -> JsonDocument:
+    built = {each.name: each for each in images if each.how != "removed"}
+    return {
+        f"build {name}": _gitlab_job((f"build {base}" for base in each.parents if base in built), (name,))
+        for name, each in built.items()
+    }
+
+
+def _batch_jobs(batches: Sequence[Batch]) -> JsonDocument:
+    names = {each: BASES if each.shard == BASES else f"shard {each.shard}" for each in batches}
+    first = [name for each, name in names.items() if each.wave == 0]
+    return {name: _gitlab_job(first if each.wave else (), each.images) for each, name in names.items()}
+
+
+def _gitlab_job(needs: Iterable[str], images: Iterable[str]) -> JsonDocument:
+    return {"extends": ".lamina", "needs": [*needs], "script": [f"lamina build {' '.join(images)} --push"]}
 
 
 FORMATS: Mapping[str, Callable[[Sequence[AffectedImage]], str]] = {
@@ -137,9 +150,17 @@ FORMATS: Mapping[str, Callable[[Sequence[AffectedImage]], str]] = {
     "markdown": as_markdown,
 }
 """A value of ``--format`` -> the images in that format."""
+SHARDED: Mapping[str, Callable[[Sequence[AffectedImage], Sequence[Batch]], str]] = {
+    "matrix": as_matrix,
+    "github": as_github,
+    "gitlab": as_gitlab,
+}
+"""The formats that have jobs -> the images in that format, a job for each batch."""
 
 
-def _matrix(images: Sequence[AffectedImage]) -> JsonDocument:
+def _matrix(images: Sequence[AffectedImage], batches: Sequence[Batch] | None) -> JsonDocument:
+    if batches is not None:
+        return {"include": [_entry(each) for each in batches]}
     wave = waves(images)
     built = sorted((each for each in images if each.how != "removed"), key=lambda each: wave[each.name])
     return {
@@ -147,6 +168,15 @@ def _matrix(images: Sequence[AffectedImage]) -> JsonDocument:
             {"image": each.name, "kind": each.kind, "platform": each.platform, "wave": wave[each.name]}
             for each in built
         ]
+    }
+
+
+def _entry(batch: Batch) -> JsonDocument:
+    return {
+        "shard": batch.shard,
+        "images": " ".join(batch.images),
+        "seconds": round(batch.seconds, 1),
+        "wave": batch.wave,
     }
 
 

@@ -142,18 +142,16 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(number), int(shards)
 
 
-def shard(jobs: Iterable[Job], number: int, shards: int) -> tuple[str, ...]:
-    """Return the jobs of one of several shards, in build order.
+def shard_numbers(jobs: Iterable[Job], shards: int) -> Mapping[str, int]:
+    """Return the number of the shard of each job, from 1.
 
-    The longest job goes first, each to the shortest shard. Every job is in exactly one shard. Bases are built
-    before, so chains do not count. number: from 1.
+    The longest job goes first, each to the shortest shard. Bases are built before, so chains do not count.
     """
-    listed = tuple(jobs)
-    sums = [(0.0, each) for each in range(1, shards + 1)]
-    chosen: set[str] = set()
-    for job in sorted(listed, key=lambda job: (-job.seconds, job.name)):
-        total, least = heapq.heappop(sums)
-        heapq.heappush(sums, (total + job.seconds, least))
-        if least == number:
-            chosen.add(job.name)
-    return tuple(job.name for job in listed if job.name in chosen)
+    listed = sorted(jobs, key=lambda job: (-job.seconds, job.name))
+    sums = [(0.0, number) for number in range(1, min(shards, len(listed)) + 1)]
+    chosen: dict[str, int] = {}
+    for job in listed:
+        total, number = heapq.heappop(sums)
+        heapq.heappush(sums, (total + job.seconds, number))
+        chosen[job.name] = number
+    return chosen

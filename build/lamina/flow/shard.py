@@ -1,10 +1,10 @@
-"""A shard of a project's Lambda images, for CI whose runners are the builders: the same on every machine."""
+"""Shards of a project's Lambda images, for CI whose runners are the builders: the same on every machine."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from lamina.decide.schedule import Job, parse_shard, shard
+from lamina.decide.schedule import Job, parse_shard, shard_numbers
 from lamina.declare.graph import Node
 
 _STEP_SECONDS, _RUN_SECONDS = 0.2, 10.0
@@ -17,12 +17,17 @@ def only_shard(names: Sequence[str], nodes: Mapping[str, Node], text: str) -> tu
     Raises ConfigError if it is not one of several parts.
     """
     number, shards = parse_shard(text)
-    lambdas = [name for name in names if nodes[name].kind == "lambda"]
-    jobs = (Job(name=name, seconds=_likely_seconds(nodes[name])) for name in lambdas)
-    chosen = {*shard(jobs, number, shards)}
-    return tuple(name for name in names if name in chosen or name not in lambdas)
+    numbers = shards_of(names, nodes, shards)
+    return tuple(name for name in names if numbers.get(name, number) == number)
 
 
-def _likely_seconds(node: Node) -> float:
+def shards_of(names: Iterable[str], nodes: Mapping[str, Node], shards: int) -> Mapping[str, int]:
+    """Return the number of the shard of each Lambda image among some images."""
+    lambdas = (nodes[name] for name in names if nodes[name].kind == "lambda")
+    return shard_numbers((Job(name=each.name, seconds=likely_seconds(each)) for each in lambdas), shards)
+
+
+def likely_seconds(node: Node) -> float:
+    """Return the seconds that a build of an image takes, as its Dockerfile makes one expect."""
     steps = [each.name for stage in node.recipe.stages for each in stage.stage.instructions]
     return _STEP_SECONDS * len(steps) + _RUN_SECONDS * steps.count("RUN")

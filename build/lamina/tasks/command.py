@@ -31,6 +31,7 @@ class Flag:
             `Flags`, the screen, or the function that runs the command.
         field: The name of the field or parameter that gets it; by default the flag's own.
         positional: Whether the command needs it, and takes it without its name too.
+        short: Whether it gets a short name.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Flag:
     goes_to: Literal["setting", "flags", "screen", "command"] = "command"
     field: str = ""
     positional: bool = False
+    short: bool = True
 
     @property
     def parameter(self) -> str:
@@ -114,7 +116,7 @@ class CliCommand:
     def short_names(self) -> Mapping[str, str]:
         """Flag -> its short name, as Invoke chooses it: its first character that none before it has."""
         chosen: dict[str, str] = {}
-        for flag in self.flags:
+        for flag in (each for each in self.flags if each.short):
             free = (each for each in flag.name if each not in chosen.values())
             if short := next(free, None):
                 chosen[flag.name] = short

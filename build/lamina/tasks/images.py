@@ -10,24 +10,30 @@ from lamina.tasks.command import NOT_EMPTY, TABLE
 from lamina.tasks.frame import report
 
 
-def plan(session: Session, *, json: bool, check: bool, since: str | None, form: str) -> int:
+def plan(session: Session, *, json: bool, check: bool, since: str | None, form: str, shards: int) -> int:
     """Show the plan, or what changed since a commit; with ``check`` end with `NOT_EMPTY` if not empty."""
     prepare(session)
-    if since or form != TABLE:
-        return _plan_for_others(session, since, form, json=json, check=check)
+    if since or form != TABLE or shards:
+        return _plan_for_others(session, since, form, shards, json=json, check=check)
     found = make_plan_only(session)
     session.screen.plan(found)
     session.screen.finish("plan", ok=True, images=plan_documents(found))
     return NOT_EMPTY if check and not found.empty else 0
 
 
-def _plan_for_others(session: Session, since: str | None, form: str, *, json: bool, check: bool) -> int:
-    """Show affected images: those that changed since a commit, or those that the plan would build."""
+def _plan_for_others(
+    session: Session, since: str | None, form: str, shards: int, *, json: bool, check: bool
+) -> int:
+    """Show affected images: those that changed since a commit, or those that the plan would build.
+
+    shards: into how many parts the Lambda images are divided; 0: none.
+    """
+    from lamina.affected.batch import make_batches
     from lamina.affected.formats import affected_documents, check_format, render, show_affected
     from lamina.affected.since import AUTOMATIC, affected_since, planned
     from lamina.report.predict import build_seconds
 
-    check_format(form, json=json)
+    check_format(form, json=json, shards=shards)
     plan = None if since else make_plan_only(session)
     seconds = build_seconds(session.project.state)
     found = planned(plan, seconds) if plan else affected_since(session, since or AUTOMATIC)
@@ -36,7 +42,8 @@ def _plan_for_others(session: Session, since: str | None, form: str, *, json: bo
         show_affected(session.screen, found)
         session.screen.finish("plan", ok=True, images=affected_documents(found.changed), since=found.revision)
     else:
-        session.screen.text(render(form, found.changed))
+        batches = make_batches(session, found.changed, shards) if shards else None
+        session.screen.text(render(form, found.changed, batches))
     return NOT_EMPTY if check and found.changed else 0
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from lamina.affected.batch import BASES, Batch
 from lamina.affected.formats import affected_documents, check_format, render
 from lamina.affected.image import AffectedImage, waves
 from lamina.errors import ConfigError
@@ -79,6 +80,9 @@ def test_a_format_is_known_and_shares_standard_output_with_nothing() -> None:
         check_format("matrx", json=False)
     with pytest.raises(ConfigError, match="both want standard output"):
         check_format("paths", json=True)
+    check_format("github", json=False, shards=5)
+    with pytest.raises(ConfigError, match="--format table has no shards"):
+        check_format("table", json=True, shards=5)
 
 
 def test_a_child_pipeline_has_a_job_for_each_image_after_its_bases() -> None:
@@ -98,3 +102,27 @@ def test_seconds_are_told_where_some_are_known() -> None:
     assert row.endswith("| 12 s |")
     assert other.endswith("|  |")
     assert affected_documents((known,))[0]["predicted_seconds"] == 12.4
+
+
+BATCHES = (
+    Batch(shard=BASES, images=("base",), seconds=0.4),
+    Batch(shard="2/5", images=("app", "more"), seconds=30.66),
+)
+
+
+def test_a_matrix_of_batches_has_bases_first() -> None:
+    entries = [
+        {"shard": "bases", "images": "base", "seconds": 0.4, "wave": 0},
+        {"shard": "2/5", "images": "app more", "seconds": 30.7, "wave": 1},
+    ]
+    assert json.loads(render("matrix", ALL, BATCHES)) == {"include": entries}
+    assert f"matrix={json.dumps({'include': entries})}\n" in render("github", ALL, BATCHES)
+    assert render("matrix", (GONE,), ()) == '{"include": []}\n'
+
+
+def test_a_child_pipeline_of_batches_has_a_job_for_each() -> None:
+    base = {"extends": ".lamina", "needs": [], "script": ["lamina build base --push"]}
+    shard = {"extends": ".lamina", "needs": ["bases"], "script": ["lamina build app more --push"]}
+    assert json.loads(render("gitlab", ALL, BATCHES)) == {"bases": base, "shard 2/5": shard}
+    assert json.loads(render("gitlab", ALL, BATCHES[1:]))["shard 2/5"]["needs"] == []
+    assert json.loads(render("gitlab", (GONE,), ())) == {"no image changes": {"script": ["true"]}}
