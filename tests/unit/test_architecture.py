@@ -28,6 +28,7 @@ CORE: dict[str, tuple[str, ...]] = {
     "report": (*GROUND, "registries", "declare", "identify", "decide", "execute"),
     "flow": (
         *GROUND,
+        "aws",
         "provider",
         "registries",
         "declare",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError, ClientError
 
 _LOGIN = "aws sso login, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_SSO_LOGIN = "aws sso login"
+_SSO = frozenset({"sso_session", "sso_start_url"})
+_ASSUME = "AssumeRole"
+_ON_ROLE = re.compile(r"on resource:? (arn:\S+:role/\S+)")
 _ACTION = re.compile(r"not authorized to perform:? ([\w-]+:\w+)")
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
 _INVALID = frozenset(
@@ -50,10 +55,10 @@ _BY_CLASS: Mapping[str, tuple[str, str]] = {
         "get a session and run it again: aws sts get-session-token --serial-number <mfa>",
     ),
     "MetadataRetrievalError": ("the AWS credentials cannot be fetched", f"run: {_LOGIN}"),
-    "SSOError": ("the AWS SSO session is missing or has ended", "run: aws sso login"),
-    "TokenRetrievalError": ("the AWS SSO session is missing or has ended", "run: aws sso login"),
+    "SSOError": ("the AWS SSO session is missing or has ended", f"run: {_SSO_LOGIN}"),
+    "TokenRetrievalError": ("the AWS SSO session is missing or has ended", f"run: {_SSO_LOGIN}"),
     "LoginError": ("the AWS login session is missing or has ended", "run: aws login"),
-    "NoAuthTokenError": ("the AWS SSO session is missing or has ended", "run: aws sso login"),
+    "NoAuthTokenError": ("the AWS SSO session is missing or has ended", f"run: {_SSO_LOGIN}"),
     "ProfileNotFound": ("the AWS profile does not exist", "list the profiles: aws configure list-profiles"),
     "ConfigParseError": ("AWS' configuration cannot be read", "fix ~/.aws/config, or set AWS_CONFIG_FILE"),
     "ConfigNotFound": ("AWS' configuration cannot be read", "fix ~/.aws/config, or set AWS_CONFIG_FILE"),
@@ -91,6 +96,8 @@ def aws_errors(about: str | None = None, *, service: str = "ecr") -> Iterator[No
     """
     try:
         yield
+    except LaminaError:
+        raise  # of a role that was assumed for the request
     except Exception as error:
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -109,6 +116,7 @@ def failed(error: BotoCoreError, *, service: str = "ecr") -> LaminaError:
     for kind in type(error).__mro__:
         if known := _BY_CLASS.get(kind.__name__):
             what, hint = known
+            hint = hint.replace(_SSO_LOGIN, _sso_login()) if hint.endswith(_SSO_LOGIN) else hint
             return kind_of_error.of(f"{what}: {_short(str(error))}", where="AWS", hint=hint)
     return kind_of_error.of(f"AWS' client failed: {_short(str(error))}", where="AWS")
 
@@ -173,6 +181,8 @@ def refused(error: ClientError, about: str | None = None, *, service: str = "ecr
         return kind.of(
             f"AWS does not accept the credentials: {message or code}", where=where, hint=f"run: {_LOGIN}"
         )
+    if code in _DENIED and operation == _ASSUME:
+        return _role_refused(kind, about, message)
     if code in _DENIED:
         named = _ACTION.search(message)
         action = named[1] if named else f"{service}:{_ACTIONS.get(operation, operation)}"
@@ -201,6 +211,35 @@ def refused(error: ClientError, about: str | None = None, *, service: str = "ecr
             hint="ask for a higher quota in Service Quotas",
         )
     return kind.of(f"AWS answered {code or 'an error'}: {message}", where=where)
+
+
+def _role_refused(kind: type[LaminaError], role: str | None, message: str) -> LaminaError:
+    """Return the error for a role that may not be assumed. AWS does not say which of its causes it was."""
+    named = _ON_ROLE.search(message)
+    return kind.of(
+        f"not allowed: sts:AssumeRole on {role or (named[1] if named else 'the role')}",
+        where=f"AWS {_ASSUME}",
+        allowed="a caller whose policy has sts:AssumeRole on the role, and whom its trust policy names",
+        hint="check that the role exists, both policies, and external-id or MFA if the trust policy asks for "
+        f"one; AWS said: {message}",
+    )
+
+
+def _sso_login() -> str:
+    """Return the command that renews an SSO session: that of the profile in use, or of its source."""
+    from botocore.session import Session
+
+    try:
+        session = Session()
+        profiles, name = session.full_config["profiles"], str(session.profile or "default")
+        seen: set[str] = set()
+        while name not in seen and not _SSO & profiles.get(name, {}).keys():
+            seen.add(name)
+            name = profiles.get(name, {}).get("source_profile", name)
+        found = _SSO & profiles.get(name, {}).keys()
+    except Exception:  # whatever is wrong with the configuration, this is only a hint
+        return "aws sso login"
+    return f"aws sso login --profile {shlex.quote(name)}" if found and name != "default" else "aws sso login"
 
 
 def _class_of(service: str) -> type[LaminaError]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from lamina.aws.clients import Access, Clients, boto_clients
+from lamina.aws.clients import Access, Clients
 from lamina.aws.codebuild import CodeBuild, SourceBucket
 from lamina.codebuild.buildspec import (
     BUILDSPEC,
@@ -50,7 +50,7 @@ def build_on_codebuild(session: Session, options: CodeBuildOptions) -> Outcome:
 def aws_clients(session: Session) -> Clients:
     """Return the clients for the region in which builds run."""
     region = session.project.codebuild.region or session.project.ecr.region
-    return boto_clients(Access(region=region))
+    return session.aws(Access(region=region))
 
 
 def lacking_registry(session: Session) -> Iterator[Problem]:

@@ -18,6 +18,8 @@ ACCOUNT = regex(r"[0-9]{12}")
 REGION = regex(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]{1,2}")
 _PRINCIPAL = regex(r"arn:[a-z-]+:iam::([0-9]{12}):(?:root|(?:role|user)/[\w+=,.@/-]+)")
 ROLE = regex(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+")
+EXTERNAL_ID = regex(r"[\w+=,.@:/-]{2,1224}")
+"""https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html"""
 _PREFIX = regex(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*|ROOT")
 _MOST_DAYS = 36500
 _SHAPES: Mapping[str, tuple[re.Pattern[str], str, str]] = {
@@ -29,6 +31,7 @@ _SHAPES: Mapping[str, tuple[re.Pattern[str], str, str]] = {
         'a path such as "team", for all repositories below it; or ROOT, for the whole registry',
     ),
     "role": (ROLE, "a role ARN", "arn:aws:iam::<account>:role/<name>"),
+    "external-id": (EXTERNAL_ID, "an external id", "2 to 1224 letters, digits and any of _+=,.@:/-"),
 }
 # fmt: off
 ECR_KEYS: Mapping[str, Key] = {
@@ -50,6 +53,8 @@ ECR_KEYS: Mapping[str, Key] = {
 _PLACE_KEYS: Mapping[str, Key] = {
     "region": Key(kind=str, pattern=REGION.pattern, help="by default the caller's own"),
     "role": Key(kind=str, pattern=ROLE.pattern, help="ARN of the role to assume"),
+    "external-id": Key(kind=str, pattern=EXTERNAL_ID.pattern,
+                       help="external id that the role's trust policy asks for"),
 }
 GC_KEYS: Mapping[str, Key] = {
     "keep-last": Key(kind=int, least=1, most=_MOST_DAYS,
@@ -100,10 +105,12 @@ class AwsAccount:
     Attributes:
         region: None uses the caller's own; the same for `role`.
         role: The ARN of the role to assume.
+        external_id: What the role's trust policy asks for.
     """
 
     region: str | None = None
     role: str | None = None
+    external_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +170,10 @@ def _accounts(document: Document, given: Iterable[object]) -> Iterator[AwsAccoun
         entry = document.known(item, _PLACE_KEYS, "gc", "look-in")
         for key in _PLACE_KEYS:
             check_shape(document, key, entry.get(key), "gc", "look-in")
-        yield AwsAccount(region=entry.get("region"), role=entry.get("role"))
+        check_external_id(document, entry, "gc", "look-in")
+        yield AwsAccount(
+            region=entry.get("region"), role=entry.get("role"), external_id=entry.get("external-id")
+        )
 
 
 def _readers(document: Document, given: Iterable[object]) -> Iterator[str]:
@@ -184,6 +194,16 @@ def check_shape(document: Document, key: str, value: str | None, *path: str) -> 
     if value is not None and not pattern.fullmatch(value):
         document.problem(
             f"{without_login(value)!r} is not {kind}", where=document.where(*path), allowed=allowed
+        )
+
+
+def check_external_id(document: Document, given: Entries, *path: str) -> None:
+    """Report an external id without a role."""
+    if "external-id" in given and "role" not in given:
+        document.problem(
+            "external-id without role",
+            where=document.where(*path, "external-id"),
+            allowed="both, or neither: it is part of assuming a role",
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lamina.declare.accounts import ACCOUNT, REGION, ROLE, check_shape
+from lamina.declare.accounts import ACCOUNT, EXTERNAL_ID, REGION, ROLE, check_external_id, check_shape
 from lamina.declare.document import Document, Entries, Key
 from lamina.declare.grammar import NAME
 from lamina.patterns import regex
@@ -20,6 +20,8 @@ _STACK_KEYS: Mapping[str, Key] = {
     "region": Key(kind=str, pattern=REGION.pattern,
                   help="the region of its functions, and of its registry if ecr names no other"),
     "role": Key(kind=str, pattern=ROLE.pattern, help="ARN of the role to assume for its functions"),
+    "external-id": Key(kind=str, pattern=EXTERNAL_ID.pattern,
+                       help="external id that the role's trust policy asks for"),
     "alias": Key(kind=str, pattern=_ALIAS.pattern, help="the alias that deploy moves without --alias"),
     "approval": Key(kind=bool, help="whether deploy needs --approve <stack>"),
 }
@@ -34,6 +36,7 @@ class Stack:
         account: Of its functions; None: not checked.
         region: None uses that of the registry or of AWS's own configuration.
         role: The ARN of the role to assume for its functions.
+        external_id: What the role's trust policy asks for.
         alias: The alias that `deploy` moves by default.
         approval: Whether `deploy` needs ``--approve``.
         source: Where it is declared, for messages; empty if it is not.
@@ -43,6 +46,7 @@ class Stack:
     account: str | None = None
     region: str | None = None
     role: str | None = None
+    external_id: str | None = None
     alias: str | None = None
     approval: bool = False
     source: str = ""
@@ -68,8 +72,9 @@ def select_stack(document: Document, name: str, key: Key) -> Stack:
     tables: Entries = document.table.get(STACKS, {})
     known = {each: document.known(table, allowed, STACKS, each) for each, table in tables.items()}
     given = known.get(name, {})
-    for setting in ("account", "region", "role"):
+    for setting in ("account", "region", "role", "external-id"):
         check_shape(document, setting, given.get(setting), STACKS, name, setting)
+    check_external_id(document, given, STACKS, name)
     alias = given.get("alias")
     if alias is not None and not _ALIAS.fullmatch(alias):
         document.problem(
@@ -83,6 +88,7 @@ def select_stack(document: Document, name: str, key: Key) -> Stack:
         account=given.get("account"),
         region=given.get("region"),
         role=given.get("role"),
+        external_id=given.get("external-id"),
         alias=alias,
         approval=given.get("approval", False),
         source=document.where(STACKS, name) if name in known else "",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from lamina.aws.clients import CONNECTIONS, boto_clients
+from lamina.aws.clients import CONNECTIONS
 from lamina.aws.cloudformation import functions_of
 from lamina.declare.functions import Function
 from lamina.deploy.stack import access_of
@@ -42,7 +42,7 @@ def named_functions(
     stacks = sorted({each.stack for _, each in declared if each.stack})
     if not stacks:
         return {name: tuple(some) for name, some in functions.items()}
-    clients = boto_clients(access_of(session))
+    clients = session.aws(access_of(session))
 
     def ask(stack: str) -> Mapping[str, str] | LaminaError | None:
         try:

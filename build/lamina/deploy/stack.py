@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from lamina.aws.caller import Caller, read_caller
-from lamina.aws.clients import Access, boto_clients
+from lamina.aws.clients import Access
 from lamina.aws.lambda_ import Functions
 from lamina.declare.functions import Function
 from lamina.declare.stacks import Stack
@@ -16,13 +16,17 @@ from lamina.flow.session import Session
 def clients_of(session: Session, functions: Iterable[Function]) -> dict[str | None, Functions]:
     """Return a Lambda client for each region; None: that of the stack, the registry, or AWS' default."""
     regions = {each.region for each in functions}
-    return {region: Functions(boto_clients(access_of(session, region))) for region in regions}
+    return {region: Functions(session.aws(access_of(session, region))) for region in regions}
 
 
 def access_of(session: Session, region: str | None = None) -> Access:
     """Return the region and the role of a stack's functions."""
     stack = session.project.stack
-    return Access(region=region or stack.region or session.project.ecr.region, role=stack.role)
+    return Access(
+        region=region or stack.region or session.project.ecr.region,
+        role=stack.role,
+        external_id=stack.external_id,
+    )
 
 
 def check_caller(session: Session) -> None:
@@ -30,7 +34,7 @@ def check_caller(session: Session) -> None:
     stack = session.project.stack
     if stack.account is None:
         return
-    caller = read_caller(boto_clients(access_of(session)))
+    caller = read_caller(session.aws(access_of(session)))
     functions = [each for spec in session.project.images.values() for each in spec.functions]
     AwsError.check(foreign(stack, caller, functions))
 
@@ -38,7 +42,7 @@ def check_caller(session: Session) -> None:
 def who_deploys(session: Session) -> str | None:
     """Return the ARN of the caller; None if AWS does not say."""
     try:
-        return read_caller(boto_clients(access_of(session))).arn
+        return read_caller(session.aws(access_of(session))).arn
     except LaminaError:
         return None
 

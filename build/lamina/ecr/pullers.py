@@ -104,19 +104,21 @@ def declared(project: Project, caller: AccountRegion) -> Iterator[PullingAccount
 def places(
     project: Project, caller: AccountRegion, pullers: Iterable[PullingAccount]
 ) -> Mapping[AccountRegion, AwsAccount]:
-    """Return the accounts and regions to ask: those of look-in, and the caller's own if it is needed.
+    """Return the accounts and regions to ask: of look-in, of the stack's role, and the caller's if needed.
 
     Args:
         caller: the caller's account, in the registry's region.
     """
+    stack = project.stack
+    of_stack = AwsAccount(region=stack.region, role=stack.role, external_id=stack.external_id)
     asked = {
         AccountRegion(
             account=account_of(each.role) if each.role else caller.account,
             region=each.region or caller.region,
         ): each
-        for each in project.retention.look_in
+        for each in (*((of_stack,) if stack.role else ()), *project.retention.look_in)
     }
-    if not asked or any(each.account == caller.account for each in pullers):
+    if not project.retention.look_in or any(each.account == caller.account for each in pullers):
         asked.setdefault(caller, AwsAccount())
     return asked
 

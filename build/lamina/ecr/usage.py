@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from lamina.aws.clients import CONNECTIONS, Access
+from lamina.aws.clients import CONNECTIONS, Access, Clients, boto_clients
 from lamina.aws.lambda_usage import Usage, read_usage
 from lamina.declare.accounts import AwsAccount
 from lamina.ecr.pullers import (
@@ -28,15 +28,25 @@ _UNKNOWN = "nothing is deleted: unless all functions can be read, any image may 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageSources:
-    """The accounts and regions to ask for running images. doubts: why there may be more of them."""
+    """The accounts and regions to ask for running images.
+
+    Attributes:
+        doubts: why there may be more of them.
+        open_clients: makes the clients of one.
+    """
 
     accesses: tuple[Access, ...]
     doubts: tuple[Problem, ...] = ()
+    open_clients: Callable[[Access], Clients] = boto_clients
 
     def ask(self) -> tuple[Usage, ...]:
         """Ask all of them at once. Raises AwsError if one does not answer."""
         try:
-            usages = gather(read_usage, self.accesses, threads=len(self.accesses))
+            usages = gather(
+                lambda each: read_usage(each, clients=self.open_clients(each)),
+                self.accesses,
+                threads=len(self.accesses),
+            )
         except AwsError as error:
             raise AwsError(*error.problems, Problem(what=_UNKNOWN)) from error
         return tuple({(each.account, each.region): each for each in usages}.values())
@@ -52,8 +62,10 @@ def plan_usage_sources(session: Session, repositories: Iterable[str]) -> UsageSo
     doubts: tuple[Problem, ...] = ()
     if session.ecr:
         look_in, doubts = _all_accounts(session, session.ecr, repositories)
-    accesses = tuple(Access(region=each.region or region, role=each.role) for each in look_in)
-    return UsageSources(accesses=accesses, doubts=doubts)
+    accesses = tuple(
+        Access(region=each.region or region, role=each.role, external_id=each.external_id) for each in look_in
+    )
+    return UsageSources(accesses=accesses, doubts=doubts, open_clients=session.aws)
 
 
 def check_declared(session: Session, usages: Iterable[Usage]) -> None:

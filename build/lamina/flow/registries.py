@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from lamina.process import Runner
 from lamina.refs import Reference
 
 if TYPE_CHECKING:  # imported only when a registry is used
+    from lamina.aws.clients import Access, Clients
     from lamina.registries.credentials import Credential
     from lamina.registries.ecr import EcrRegistry
     from lamina.registries.ecr_logins import EcrLogins
@@ -28,15 +30,23 @@ class Registries:
     """Registries by reference, each connected to when first needed.
 
     Args:
+        aws: makes AWS' clients.
         transport: sends the requests; by default over the network.
     """
 
     def __init__(
-        self, checkout: Checkout, runner: Runner, mask: Mask, *, transport: Transport | None = None
+        self,
+        checkout: Checkout,
+        runner: Runner,
+        mask: Mask,
+        *,
+        aws: Callable[[Access], Clients],
+        transport: Transport | None = None,
     ) -> None:
         self._checkout = checkout
         self._runner = runner
         self._mask = mask
+        self._aws = aws
         self._given = transport
         self._open = contextlib.ExitStack()
 
@@ -80,6 +90,7 @@ class Registries:
         """The configured registry if it is ECR, which needs a login and setup; else None."""
         if not self.on_ecr:
             return None
+        from lamina.aws.clients import Access
         from lamina.registries.ecr import EcrSettings, ecr_registry
 
         project = self._checkout.project
@@ -89,7 +100,13 @@ class Registries:
             host=project.ecr.host,
             prefix=project.settings.registry.partition("/")[2],
         )
-        registry = ecr_registry(self._runner, settings, transport=self._transport(), learn=self._mask.learn)
+        registry = ecr_registry(
+            self._runner,
+            settings,
+            clients=self._aws(Access(region=settings.region)),
+            transport=self._transport(),
+            learn=self._mask.learn,
+        )
         self._open.callback(registry.close)
         return registry
 
@@ -107,7 +124,7 @@ class Registries:
         """Logs in to ECR registries for which docker has no credentials."""
         from lamina.registries.ecr_logins import EcrLogins
 
-        return EcrLogins(self._runner, learn=self._mask.learn)
+        return EcrLogins(self._runner, open_clients=self._aws, learn=self._mask.learn)
 
     def upstream(self, reference: Reference) -> OciRegistry:
         """Return the registry that serves an external image."""

@@ -23,6 +23,7 @@ from lamina.report.console import Screen
 from lamina.values import dataclass
 
 if TYPE_CHECKING:  # imported where they are used: most plans use no engine, and many no registry
+    from lamina.aws.clients import Access, AwsClients, Clients
     from lamina.execute.attest import Attestations
     from lamina.execute.engine import Builder, Engine
     from lamina.execute.engine_store import EngineStore
@@ -51,6 +52,20 @@ class Policy:
     engine: str | None = None
 
 
+class AwsSeam:
+    """AWS' clients of a command, which share their credentials. boto3 is imported when one is made."""
+
+    @cached_property
+    def _clients(self) -> AwsClients:
+        from lamina.aws.clients import AwsClients
+
+        return AwsClients()
+
+    def open(self, access: Access) -> Clients:
+        """Return a function that makes each client of a region and a role once."""
+        return self._clients.open(access)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seams:
     """Objects to use instead of those that a session would make; None: it makes its own."""
@@ -62,6 +77,8 @@ class Seams:
     local_store: LocalStore | None = None
     transport: Transport | None = None
     """Sends the requests to registries."""
+    aws: AwsSeam = field(default_factory=AwsSeam)
+    """Makes AWS' clients, of all sessions of a command."""
 
 
 class Session:
@@ -78,7 +95,7 @@ class Session:
         runner: Runner | None = None,
         root: Path | None = None,
         policy: Policy = Policy(),
-        seams: Seams = Seams(),
+        seams: Seams | None = None,
         checkout: Checkout | None = None,
         registries: Registries | None = None,
     ) -> None:
@@ -87,11 +104,11 @@ class Session:
         self.runner: Runner = runner or SubprocessRunner()
         self.policy = policy
         self._root = root
-        self._seams = seams
+        self._seams = seams or Seams()
         self._open = contextlib.ExitStack()
         self.checkout = checkout or Checkout(flags.settings, self.mask, root=root)
         self.registries = registries or Registries(
-            self.checkout, self.runner, self.mask, transport=seams.transport
+            self.checkout, self.runner, self.mask, aws=self.aws, transport=self._seams.transport
         )
         if checkout is None:
             self._open.callback(self.checkout.close)
@@ -181,6 +198,10 @@ class Session:
     def mask(self) -> Mask:
         """The secrets known so far, to hide them in all output."""
         return self.screen.mask
+
+    def aws(self, access: Access) -> Clients:
+        """Return a function that makes AWS' clients of a region and a role."""
+        return self._seams.aws.open(access)
 
     @property
     def root(self) -> Path:

@@ -84,6 +84,7 @@ def test_no_accounts_are_not_the_same_as_none_declared(repo: Repo) -> None:
         ('[tool.lamina.gc]\nlook-in = ["eu-west-1"]', "4: tool.lamina.gc.look-in must be a table"),
         ('[tool.lamina.gc]\nlook-in = [{ region = "here" }]', "4: 'here'"),
         ('[tool.lamina.gc]\nlook-in = [{ role = "gc" }]', "4: 'gc'"),
+        ('[tool.lamina.gc]\nlook-in = [{ external-id = "x7" }]', "4: external-id without role"),
         ("[tool.lamina.gc]\naccounts = [210987654]", "4: '210987654'"),
     ],
 )

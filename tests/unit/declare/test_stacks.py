@@ -24,6 +24,7 @@ args = { MODE = "fast", LEVEL = "1" }
 account = "222222222222"
 region = "eu-west-1"
 role = "arn:aws:iam::222222222222:role/deploy"
+external-id = "team:7"
 alias = "live"
 approval = true
 registry = "ecr"
@@ -57,10 +58,11 @@ def test_a_stack_replaces_what_it_names_and_nothing_else(team: Repo) -> None:
     assert (dev.settings.registry, dev.stack.account, dev.stack.alias) == ("localhost:5000", None, None)
     assert [each.name for each in prod.images["app"].functions] == ["app", "batch"]
     assert prod.images["app"].args == {"MODE": "safe", "LEVEL": "1"}
-    assert (prod.settings.registry, prod.settings.source("registry")) == ("ecr", "pyproject.toml:18")
+    assert (prod.settings.registry, prod.settings.source("registry")) == ("ecr", "pyproject.toml:19")
     assert prod.settings.platform == "linux/amd64"
     assert (prod.stack.account, prod.stack.region) == ("222222222222", "eu-west-1")
     assert prod.stack.role == "arn:aws:iam::222222222222:role/deploy"
+    assert prod.stack.external_id == "team:7"
     assert (prod.stack.alias, prod.stack.approval, prod.stack.source) == ("live", True, "pyproject.toml:12")
     assert prod.stacks == ("prod", "staging")
 
@@ -81,14 +83,16 @@ def test_a_flag_comes_before_the_stacks_setting(team: Repo) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('alias = "7"', "pyproject.toml:27: '7' is not the name of an alias"),
-        ('account = "12"', "pyproject.toml:27: '12' is not an AWS account"),
-        ('role = "deploy"', "pyproject.toml:27: 'deploy' is not a role ARN"),
-        ('stack = "x"', "pyproject.toml:27: unknown key tool.lamina.stacks.test.stack"),
+        ('alias = "7"', "pyproject.toml:28: '7' is not the name of an alias"),
+        ('account = "12"', "pyproject.toml:28: '12' is not an AWS account"),
+        ('role = "deploy"', "pyproject.toml:28: 'deploy' is not a role ARN"),
+        ('external-id = "a b"', "pyproject.toml:28: 'a b' is not an external id"),
+        ('external-id = "team-7"', "pyproject.toml:28: external-id without role"),
+        ('stack = "x"', "pyproject.toml:28: unknown key tool.lamina.stacks.test.stack"),
         ('registery = "x"', "unknown key tool.lamina.stacks.test.registery; did you mean registry?"),
-        ('registry = "h/p:x y"', "pyproject.toml:27: "),
-        ("platform = 5", "pyproject.toml:27: tool.lamina.stacks.test.platform is 5"),
-        ("images.app.functions = [5]", "pyproject.toml:27: 5 is not a Lambda function"),
+        ('registry = "h/p:x y"', "pyproject.toml:28: "),
+        ("platform = 5", "pyproject.toml:28: tool.lamina.stacks.test.platform is 5"),
+        ("images.app.functions = [5]", "pyproject.toml:28: 5 is not a Lambda function"),
     ],
 )
 def test_a_fault_names_its_line_in_the_stack(team: Repo, line: str, said: str) -> None:

@@ -188,9 +188,12 @@ def asked(repo: Repo, config: str) -> tuple[list[str], list[str]]:
          [f"account {OTHER}, eu-west-1", f"account {OWN}, eu-west-1"], []),
         (f'[tool.lamina.gc]\naccounts = ["{THIRD}"]', [f"account {OWN}, eu-west-1"],
          ["accounts of [tool.lamina.gc]"]),
+        (f'[tool.lamina]\nstack = "prod"\n[tool.lamina.stacks.prod]\nrole = "{ROLE}"\nregion = "us-east-1"',
+         [f"account {OTHER}, us-east-1", f"account {OWN}, eu-west-1"], []),
     ],
     ids=["nothing", "reader", "reader-asked", "only-another-account", "only-another-region",
-         "reader-in-another-region", "owner", "owner-asked", "caller-runs-functions", "accounts"],
+         "reader-in-another-region", "owner", "owner-asked", "caller-runs-functions", "accounts",
+         "role-of-the-stack"],
 )  # fmt: skip
 def test_whom_a_configuration_asks_and_whom_it_leaves_out(
     repo: Repo, config: str, where: list[str], left: list[str]
