@@ -44,6 +44,7 @@ def next_share(
     idle: int = 1,
     made: Mapping[str, str] | None = None,
     most: int = 0,
+    barred: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Return the jobs that an idle builder builds next, in one call; empty if it must wait.
 
@@ -60,11 +61,13 @@ def next_share(
         idle: how many of them are idle, this one included.
         made: image -> the builder that made it last.
         most: jobs in one call; 0: no limit.
+        barred: jobs that are left to other builders.
     """
     listed = tuple(jobs)
     waiting = {job.name for job in listed}
     length = chains(listed)
-    ready = [job for job in listed if job.name not in busy and waiting.isdisjoint(job.parents)]
+    taken_up = {*busy, *barred}
+    ready = [job for job in listed if job.name not in taken_up and waiting.isdisjoint(job.parents)]
     if not ready:
         return ()
     deep = {job.name for job in ready if length[job.name] > job.seconds}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import socket
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
+from urllib.parse import urlsplit
 
 from lamina.errors import EngineError, Problem, RegistryError
 from lamina.execute.engine import Engine
@@ -18,10 +20,14 @@ from lamina.process import Command, Completed, Runner
 ANSWER_SECONDS = 8
 """How long a BuildKit may take to answer. buildx itself waits for 20 s."""
 _TIMED_OUT = 124
-_PUSH_SECONDS = 15
+_PUSH_SECONDS = 60
+"""How long a push of an empty layer may take: a builder may be busy with other builds."""
 _START_SECONDS = 60
 _THREADS = 8
-_REMOTE = "remote"
+_REMOTE, _ENGINE = "remote", "docker"
+"""The drivers of a BuildKit at an address, and of the one in an engine."""
+_BY_BUILDX = ["--allow-insecure-entitlement=network.host"]
+"""The flags that buildx gives each node in a container."""
 _FIELD = re.compile(r"^(Driver|Endpoint|Status|Platforms|Error): +(.*)$", re.M)
 _UUID = re.compile(r"^ org\.mobyproject\.buildkit\.worker\.containerd\.uuid: +(\S+)$", re.M)
 _UNKNOWN = re.compile(r"no builder \S+ found")
@@ -36,13 +42,17 @@ class _Instance(TypedDict, total=False):
 
 
 class _InstanceNode(TypedDict, total=False):
-    """A node of a builder. DriverOpts, Flags, Files: how its BuildKit is reached and configured."""
+    """A node of a builder. DriverOpts, Flags, Files: how its BuildKit is reached and configured.
+
+    Platforms: those that buildx was told to send to it.
+    """
 
     Name: str
     Endpoint: str
     DriverOpts: dict[str, str] | None
     Flags: list[str] | None
     Files: dict[str, str] | None
+    Platforms: list[dict[str, str]] | None
 
 
 class BuilderLostError(EngineError):
@@ -56,12 +66,14 @@ class BuilderNode:
     Attributes:
         builder: for ``--builder``.
         endpoint: where it is, as buildx names it.
+        driver: of buildx, by which it is reached.
         platforms: which it builds, those that it emulates included.
-        identity: equal for two names of one BuildKit; empty if that cannot be known.
+        identity: equal for two names of one BuildKit, as far as that can be known.
     """
 
     builder: str
     endpoint: str
+    driver: str = _REMOTE
     platforms: tuple[str, ...] = ()
     identity: str = ""
 
@@ -77,16 +89,38 @@ def split_builders(runner: Runner, engine: Engine, builders: Sequence[str]) -> t
     return tuple(each for name in builders for each in _nodes_of(runner, engine, name))
 
 
-def find_nodes(
-    runner: Runner, engine: Engine, builders: Sequence[str], platform: str
-) -> tuple[tuple[BuilderNode, ...], tuple[Problem, ...]]:
-    """Return the BuildKits of some builders that answer, and a problem for each that does not.
+def address_of(endpoint: str) -> str:
+    """Return the address behind an endpoint, the same for all names of a machine; of others the endpoint."""
+    try:
+        url = urlsplit(endpoint)
+        found = socket.gethostbyname_ex(url.hostname)[2] if url.hostname and url.port else []
+    except (OSError, ValueError):
+        return endpoint
+    return ",".join(f"{url.scheme}://{address}:{url.port}" for address in sorted(found)) or endpoint
 
-    builders: of one node each; see `split_builders`.
+
+def find_nodes(
+    runner: Runner,
+    engine: Engine,
+    builders: Sequence[str],
+    platforms: Collection[str],
+    *,
+    named: Collection[str],
+    resolve: Callable[[str], str] = address_of,
+) -> tuple[tuple[BuilderNode, ...], tuple[Problem, ...]]:
+    """Return the BuildKits of some builders that can take part, and a problem for each that does not answer.
+
+    A BuildKit with none of the platforms takes no part if another has one: a linked image alone needs no
+    machine of its platform.
+
+    Args:
+        builders: of one node each; see `split_builders`.
+        platforms: of the images.
+        named: the builders that the user named. All these must be able to take part.
+        resolve: see `address_of`.
 
     Raises EngineError with all faults: a builder that does not exist, a BuildKit named twice, one of another
-    platform than the run's (unless none has it: a linked image needs no machine of its platform). Also if no
-    builder answers.
+    platform. Also if no builder answers.
     """
     asked = gather(lambda name: _ask(runner, engine, name), builders, threads=_THREADS)
     EngineError.check(
@@ -101,15 +135,16 @@ def find_nodes(
     nodes: list[BuilderNode] = []
     silent: list[Problem] = []
     for name, done in zip(builders, asked, strict=True):
-        node = _read(engine, name, done)
+        node = _read(engine, name, done, resolve)
         if _answered(done):
             nodes.append(node)
         else:
             silent.append(lost(node, _reason(done)))
-    EngineError.check(_faults(nodes, platform))
+    fitting = [node for node in nodes if not set(platforms).isdisjoint(node.platforms)]
+    EngineError.check(_faults(nodes, fitting, platforms, named))
     if not nodes:
         raise EngineError(*silent)
-    return tuple(nodes), tuple(silent)
+    return tuple(fitting or nodes), tuple(silent)
 
 
 def lost(node: BuilderNode, reason: str) -> Problem:
@@ -135,7 +170,7 @@ def find_pushers(
     folder: Path,
     env: Mapping[str, str],
 ) -> tuple[tuple[BuilderNode, ...], tuple[Problem, ...]]:
-    """Push an empty layer from each node, by digest and without a tag.
+    """Push an empty layer from each node, by digest and without a tag, which an engine's own cannot.
 
     repository: with its registry. folder: of the run, for the bake file. env: holds the credentials.
     Return the nodes, and a problem for each that no longer answers. Raises RegistryError with a problem for
@@ -156,11 +191,13 @@ def find_pushers(
     def push(node: BuilderNode) -> str | None:
         argv = (*engine.buildx, "bake", f"--file={file}", f"--builder={node.builder}", "--progress=plain")
         allowed = (f"--allow=fs.read={folder / _PROBE}",)
-        command = Command(argv=(*argv, *allowed), env={**engine.environment, **env})
+        plain = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}  # a provenance would be another one each time
+        command = Command(argv=(*argv, *allowed), env={**engine.environment, **env, **plain})
         done = runner.run(command, timeout=_PUSH_SECONDS)
         return None if done.ok else _reason(done, _PUSH_SECONDS)
 
-    reasons = {node: reason for node, reason in zip(listed, _each(push, listed), strict=True) if reason}
+    asked = [node for node in listed if node.driver != _ENGINE]
+    reasons = {node: reason for node, reason in zip(asked, _each(push, asked), strict=True) if reason}
     silent = _each(lambda node: answers(runner, engine, node), reasons)
     gone = {node: reason for node, reason in zip(reasons, silent, strict=True) if reason}
     RegistryError.check(
@@ -185,18 +222,21 @@ def _each(work: Callable[[BuilderNode], str | None], nodes: Iterable[BuilderNode
     return gather(work, nodes, threads=_THREADS)
 
 
-def _faults(nodes: Sequence[BuilderNode], platform: str) -> Iterable[Problem]:
+def _faults(
+    nodes: Iterable[BuilderNode],
+    fitting: Collection[BuilderNode],
+    platforms: Iterable[str],
+    named: Collection[str],
+) -> Iterable[Problem]:
     seen: dict[str, BuilderNode] = {}
-    fitting = [node for node in nodes if platform in node.platforms]
     for node in nodes:
         if node.identity in seen:
             what = f"the builders {seen[node.identity]} and {node} are one BuildKit"
             yield Problem(what=what, where="--builder", hint="name each once")
-        elif node.identity:
-            seen[node.identity] = node
-        if fitting and node not in fitting:
+        seen.setdefault(node.identity, node)
+        if fitting and node not in fitting and node.builder in named:
             yield Problem(
-                what=f"the builder {node} is of another platform: the run is for {platform}",
+                what=f"the builder {node} is of another platform: the run is for {', '.join(platforms)}",
                 where="--builder",
                 allowed=", ".join(map(str, fitting)),
                 hint=f"it builds {', '.join(node.platforms) or 'nothing known'}",
@@ -210,9 +250,14 @@ def _nodes_of(runner: Runner, engine: Engine, name: str) -> tuple[str, ...]:
     """
     instance = _instance(engine, name)
     nodes = instance.get("Nodes") or []
-    if len(nodes) < 2 or any(each.get(key) for each in nodes for key in ("DriverOpts", "Flags", "Files")):
+    if len(nodes) < 2 or any(map(_has_options, nodes)):
         return (name,)
     return tuple(_builder_of(runner, engine, name, instance.get("Driver", ""), node) for node in nodes)
+
+
+def _has_options(node: _InstanceNode) -> bool:
+    options = (node.get("DriverOpts"), node.get("Files"), node.get("Platforms"))
+    return any(options) or node.get("Flags") not in (None, [], _BY_BUILDX)
 
 
 def _builder_of(runner: Runner, engine: Engine, name: str, driver: str, node: _InstanceNode) -> str:
@@ -280,16 +325,18 @@ def _fields(done: Completed) -> Mapping[str, str]:
     return dict(_FIELD.findall(done.stdout))
 
 
-def _read(engine: Engine, name: str, done: Completed) -> BuilderNode:
+def _read(engine: Engine, name: str, done: Completed, resolve: Callable[[str], str]) -> BuilderNode:
     fields = _fields(done)
     uuid = _UUID.search(done.stdout)
     known = [node.get("Endpoint", "") for node in _instance(engine, name).get("Nodes") or ()]
     endpoint = fields.get("Endpoint") or "".join(known)
-    address = endpoint if fields.get("Driver") == _REMOTE else ""  # of others it is the engine they run on
+    driver = fields.get("Driver", "")
+    address = resolve(endpoint) if driver == _REMOTE else name  # an endpoint of others is an engine
     platforms = (each.strip(" *") for each in fields.get("Platforms", "").split(","))
     return BuilderNode(
         builder=name,
         endpoint=endpoint,
+        driver=driver,
         platforms=tuple(filter(None, platforms)),
         identity=uuid[1] if uuid else address,
     )

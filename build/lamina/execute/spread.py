@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Condition, Lock, Thread
@@ -28,6 +28,7 @@ _ASK_SECONDS = 5.0
 _LAST_MISSES = 3
 """How often the last builder may give no answer; others take over from any other builder after one."""
 _JOIN_SECONDS = 0.5
+_TO_OTHERS = "its images go to the other builders, if there are any"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +155,7 @@ class _SpreadRun:
         with self._changed:
             while not self._stopped and (waiting := self._state.waiting.decisions):
                 busy = {name for names in self._busy.values() for name in names}
+                barred = self._barred(node, waiting)
                 share = next_share(
                     self._jobs(waiting),
                     busy,
@@ -162,16 +164,25 @@ class _SpreadRun:
                     idle=len(self._alive - self._busy.keys()),
                     made=self._made,
                     most=self._most,
+                    barred=barred,
                 )
                 if share:
                     self._calls += 1
                     self._busy[node.builder] = share
                     chosen = tuple(each for each in waiting if each.image.name in share)
                     return replace(self._state.waiting, decisions=chosen), self._calls
-                if not self._busy:  # what is left waits for nothing that comes
+                if not self._busy and not barred:  # what is left waits for nothing that comes
                     return None
                 self._changed.wait()
         return None
+
+    def _barred(self, node: BuilderNode, waiting: Iterable[Decision]) -> frozenset[str]:
+        """Return the images that another builder has the platform of, and this one has not."""
+        others = {
+            each for node in self._spreading.nodes if node.builder in self._alive for each in node.platforms
+        }
+        elsewhere = others.difference(node.platforms)
+        return frozenset(each.image.name for each in waiting if each.image.node.spec.platform in elsewhere)
 
     def _jobs(self, waiting: Sequence[Decision]) -> tuple[Job, ...]:
         names = frozenset(each.image.name for each in waiting)
@@ -185,9 +196,23 @@ class _SpreadRun:
         )
 
     def _blamed(self, node: BuilderNode, baked: Baked) -> Baked:
-        """Return a failed call as that of a lost builder if its builder does not answer."""
-        if baked.ok or baked.interrupted or baked.stalled or baked.lost:
+        """Return a failed call as that of a lost builder if its builder does not answer.
+
+        So is one whose exchange with the registry stands still, unless it is the last builder.
+        """
+        if baked.ok or baked.interrupted or baked.lost:
             return baked
+        if stalled := baked.stalled:
+            with self._changed:
+                others = self._alive - {node.builder}
+                self._alive = others or self._alive
+            if not others:
+                return baked
+            problem = Problem(
+                what=f"the builder {node} is given up: {stalled.problems[0].what}", hint=_TO_OTHERS
+            )
+            self._spreading.say(problem.what)
+            return replace(baked, stalled=None, lost=problem)
         reason = self._spreading.ask(node)
         return baked if reason is None else replace(baked, lost=self._name(node, reason))
 
@@ -240,7 +265,7 @@ class _SpreadRun:
             raise BuilderLostError(self._name(node, reason))
 
     def _name(self, node: BuilderNode, reason: str) -> Problem:
-        problem = replace(lost(node, reason), hint="its images go to the other builders, if there are any")
+        problem = replace(lost(node, reason), hint=_TO_OTHERS)
         with self._changed:
             self._alive.discard(node.builder)
         self._spreading.say(problem.what)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lamina.declare.machine import native_platform
 from lamina.execute.bake import BuildRequest
 from lamina.execute.nodes import answers, find_nodes, find_pushers, split_builders
 from lamina.execute.run import BuildEnv
@@ -25,8 +24,9 @@ def find_spreading(session: Session, request: BuildRequest, build_env: BuildEnv)
     builders = split_builders(session.runner, session.engine, settings.builders)
     if len(builders) < _SEVERAL:
         return None
-    platform = settings.platform or native_platform()
-    nodes, silent = find_nodes(session.runner, session.engine, builders, platform)
+    platforms = {each.image.node.spec.platform: None for each in request.decisions}
+    named = settings.builders
+    nodes, silent = find_nodes(session.runner, session.engine, builders, platforms, named=named)
     session.screen.notes(silent)
     repository = request.decisions[0].image.ref.name
     nodes, silent = find_pushers(

@@ -31,6 +31,11 @@ def test_an_image_waits_for_its_base() -> None:
     assert next_share(TREE[1:], {"alone"}) == ("high", "b")
 
 
+def test_what_is_left_to_others_is_not_taken_and_still_awaited() -> None:
+    assert next_share(TREE, (), barred={"alone"}) == ("low",)
+    assert next_share(TREE, (), barred={"low"}) == ("alone",)
+
+
 def test_idle_builders_get_equal_parts_and_the_last_one_all() -> None:
     jobs = [job(f"f{number}", 3.7) for number in range(6)]
     first = next_share(jobs, (), builders=3, idle=3)

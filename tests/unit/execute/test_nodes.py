@@ -13,16 +13,17 @@ from lamina.execute.engine import Engine
 from lamina.execute.nodes import (
     ANSWER_SECONDS,
     BuilderNode,
+    address_of,
     answers,
     find_nodes,
     find_pushers,
     split_builders,
 )
-from lamina.process import Command, Completed
+from lamina.process import Command, Completed, Runner
 
 from ..conftest import ScriptedRunner
 
-AMD64 = "linux/amd64"
+AMD64, ARM64 = "linux/amd64", "linux/arm64"
 REPOSITORY = "registry.example/fn-dev"
 
 
@@ -42,9 +43,16 @@ def engine(tmp_path: Path) -> Engine:
     )
 
 
-def inspected(name: str, *, status: str = "running", platforms: str = AMD64, uuid: str = "") -> Any:
+def inspected(
+    name: str,
+    *,
+    status: str = "running",
+    platforms: str = AMD64,
+    uuid: str = "",
+    driver: str = "remote",
+) -> Any:
     """What buildx 0.29 prints of a builder."""
-    lines = [f"Name:          {name}", "Driver:        remote", "", "Nodes:", f"Name:             {name}0"]
+    lines = [f"Name:          {name}", f"Driver:        {driver}", "", "Nodes:", f"Name:             {name}0"]
     lines += [f"Endpoint:         tcp://{name}:1", f"Status:           {status}"]
     lines += [f"Platforms:        {platforms}", "Labels:"] if status == "running" else []
     lines += [f" org.mobyproject.buildkit.worker.containerd.uuid:      {uuid}"] if uuid else []
@@ -65,13 +73,36 @@ HUNG = Completed(code=124, stderr="buildx: no answer")
 UNKNOWN = Completed(code=1, stderr='ERROR: no builder "c" found\n')
 
 
+class Aliases(dict[str, str]):
+    """Endpoints -> the addresses behind them; of others the endpoint."""
+
+    def __missing__(self, endpoint: str) -> str:
+        return endpoint
+
+
+ALIASES = Aliases({"tcp://alias:1": "tcp://a:1"})
+
+
+def found(
+    runner: Runner,
+    engine: Engine,
+    *names: str,
+    platforms: tuple[str, ...] = (AMD64,),
+    split: tuple[str, ...] = (),
+) -> tuple[list[str], list[str]]:
+    """The builders that take part, and what is wrong with the others. split: nodes that nobody named."""
+    named = [name for name in names if name not in split]
+    nodes, silent = find_nodes(runner, engine, names, platforms, named=named, resolve=ALIASES.__getitem__)
+    return [each.builder for each in nodes], [each.what for each in silent]
+
+
 def test_builders_that_answer_take_part_and_the_others_are_named(engine: Engine) -> None:
     runner = Answers([
         inspected("a", platforms="linux/amd64*, linux/amd64/v2*"),
         inspected("b", status="inactive"),
         (("buildx", "inspect", "c"), HUNG),
     ])  # fmt: skip
-    nodes, silent = find_nodes(runner, engine, ("a", "b", "c"), AMD64)
+    nodes, silent = find_nodes(runner, engine, names := ("a", "b", "c"), [AMD64], named=names, resolve=str)
     assert nodes == (
         BuilderNode(
             builder="a",
@@ -89,7 +120,7 @@ def test_builders_that_answer_take_part_and_the_others_are_named(engine: Engine)
 def test_none_that_answers_is_an_error_with_all_of_them(engine: Engine) -> None:
     runner = Answers([inspected("a", status="inactive"), inspected("b", status="inactive")])
     with pytest.raises(EngineError) as caught:
-        find_nodes(runner, engine, ("a", "b"), AMD64)
+        found(runner, engine, "a", "b")
     assert "tcp://a:1" in str(caught.value)
     assert "tcp://b:1" in str(caught.value)
 
@@ -97,23 +128,27 @@ def test_none_that_answers_is_an_error_with_all_of_them(engine: Engine) -> None:
 def test_a_builder_that_does_not_exist(engine: Engine) -> None:
     runner = Answers([inspected("a"), (("buildx", "inspect", "c"), UNKNOWN)])
     with pytest.raises(EngineError, match="there is no builder 'c'"):
-        find_nodes(runner, engine, ("a", "c"), AMD64)
+        found(runner, engine, "a", "c")
 
 
 def test_one_buildkit_under_two_names(engine: Engine) -> None:
-    runner = Answers([inspected("a", uuid="1"), inspected("b", uuid="1")])
-    with pytest.raises(EngineError, match=r"the builders a .* and b .* are one BuildKit"):
-        find_nodes(runner, engine, ("a", "b"), AMD64)
+    for names, uuid in ((("a", "b"), "1"), (("a", "alias"), "")):
+        runner = Answers([inspected(name, uuid=uuid) for name in names])
+        with pytest.raises(EngineError, match=r"the builders a .* and (b|alias) .* are one BuildKit"):
+            found(runner, engine, *names)
+    with pytest.raises(EngineError, match="are one BuildKit"):  # a builder, and a node of it
+        found(Answers([inspected("a", driver="docker-container")]), engine, "a", "a")
 
 
 def test_a_builder_of_another_platform_among_those_of_the_run(engine: Engine) -> None:
-    arm = "linux/arm64"
-    listed = [inspected("a"), inspected("b", platforms=arm)]
-    with pytest.raises(EngineError, match=r"the builder b .* is of another platform"):
-        find_nodes(Answers(listed), engine, ("a", "b"), AMD64)
+    runner = Answers([inspected("a"), inspected("b", platforms=ARM64)])
+    with pytest.raises(EngineError, match=r"builder b .* is of another platform: the run is for linux/amd64"):
+        found(runner, engine, "a", "b")
+    assert found(runner, engine, "a", "b", split=("b",)) == (["a"], [])
+    assert found(runner, engine, "a", "b", platforms=(AMD64, ARM64)) == (["a", "b"], [])
 
-    both = [inspected("a", platforms=arm), inspected("b", platforms=arm)]
-    assert len(find_nodes(Answers(both), engine, ("a", "b"), AMD64)[0]) == 2
+    both = Answers([inspected("a", platforms=ARM64), inspected("b", platforms=ARM64)])
+    assert found(both, engine, "a", "b") == (["a", "b"], [])
 
 
 NODES = [{"Name": "x0", "Endpoint": "tcp://x0:1"}, {"Name": "x1", "Endpoint": "tcp://x1:1"}]
@@ -142,9 +177,26 @@ def test_a_builder_of_a_node_that_has_moved_is_made_again(engine: Engine, tmp_pa
     assert runner.script == []
 
 
-def test_nodes_with_options_stay_one_builder(engine: Engine, tmp_path: Path) -> None:
-    write_builder(tmp_path, "x", [{**NODES[0], "DriverOpts": {"cacert": "ca.pem"}}, NODES[1]])
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"DriverOpts": {"cacert": "ca.pem"}},
+        {"Flags": ["--debug"]},
+        {"Platforms": [{"architecture": "arm64", "os": "linux"}]},
+    ],
+)
+def test_nodes_with_options_stay_one_builder(engine: Engine, tmp_path: Path, option: Any) -> None:
+    write_builder(tmp_path, "x", [{**NODES[0], **option}, NODES[1]])
     assert split_builders(Answers(), engine, ("x",)) == ("x",)
+
+
+def test_what_buildx_gives_each_node_is_not_an_option(engine: Engine, tmp_path: Path) -> None:
+    flags = {"Flags": ["--allow-insecure-entitlement=network.host"], "DriverOpts": None, "Platforms": None}
+    nodes = [{**node, **flags} for node in NODES]
+    write_builder(tmp_path, "x", nodes)
+    for node in nodes:
+        write_builder(tmp_path, f"x-{node['Name']}", [node])
+    assert split_builders(Answers(), engine, ("x",)) == ("x-x0", "x-x1")
 
 
 def test_whether_a_builder_answers(engine: Engine) -> None:
@@ -177,3 +229,14 @@ def test_a_builder_that_cannot_push_and_one_that_has_gone(engine: Engine, tmp_pa
     left, gone = find_pushers(runner(c=HUNG), engine, nodes, REPOSITORY, tmp_path, {})
     assert [each.builder for each in left] == ["a", "b"]
     assert [each.what for each in gone] == ["the builder c (tcp://c:1) does not answer: inactive"]
+
+
+def test_an_engine_of_its_own_is_not_asked_to_push_by_digest(engine: Engine, tmp_path: Path) -> None:
+    """buildx: push-by-digest is currently not implemented for docker driver."""
+    own = BuilderNode(builder="default", endpoint="default", driver="docker")
+    assert find_pushers(Answers(), engine, [own], REPOSITORY, tmp_path, {}) == ((own,), ())
+
+
+def test_an_endpoint_without_a_name_and_a_port_is_its_own_address() -> None:
+    for endpoint in ("unix:///run/buildkitd.sock", "kubernetes:///x", "tcp://[broken", ""):
+        assert address_of(endpoint) == endpoint

@@ -6,15 +6,18 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
+from lamina.decide.plan import FoundImage
 from lamina.errors import EngineError
 from lamina.execute.bake import BuildRequest
 from lamina.execute.engine import Engine
+from lamina.execute.exchanges import StalledError
 from lamina.execute.nodes import BuilderNode
 from lamina.execute.outcome import Outcome
 from lamina.execute.run import BuildEnv
@@ -48,6 +51,9 @@ class Builders(Shop):
             self.questions.append(node.builder)
         return "connection refused" if node.builder in self.silent else None
 
+    def refusals(self, found: FoundImage, platform: str) -> tuple[str, ...]:
+        return ()
+
     def say(self, line: str) -> None:
         self.said.append(line)
         self.named.set()
@@ -73,6 +79,7 @@ def run(
     request: BuildRequest,
     folder: Path,
     renew: Callable[[], None] | None = None,
+    platforms: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     **more: bool,
 ) -> Outcome:
     engine = Engine(
@@ -92,7 +99,10 @@ def run(
         renew=renew,
     )
     spreading = Spreading(
-        nodes=[BuilderNode(builder=name, endpoint=f"tcp://{name}") for name in (A, B)],
+        nodes=[
+            BuilderNode(builder=name, endpoint=f"tcp://{name}", platforms=platforms.get(name, ()))
+            for name in (A, B)
+        ],
         seconds=lambda _: 1.0,
         ask=shop.ask,
         say=shop.say,
@@ -155,6 +165,46 @@ def hanging(shop: Builders, builder: str) -> Callable[[Tick], None]:
             tick()
 
     return hang
+
+
+def stalled(_: Tick) -> Completed:
+    raise StalledError.of("pushing layers stands still")
+
+
+def test_a_builder_whose_push_stands_still_is_given_up(pushed: BuildRequest, tmp_path: Path) -> None:
+    shop = Builders()
+    shop.acts = {A: [stalled], B: [lambda _: shop.named.wait(60) and None]}
+    outcome = run(shop, pushed, tmp_path / "run")
+    assert outcome.ok
+    assert outcome.lost == (A,)
+    assert shop.said == ["the builder a (tcp://a) is given up: pushing layers stands still"]
+
+
+def test_a_push_that_stands_still_everywhere_ends_the_run(pushed: BuildRequest, tmp_path: Path) -> None:
+    with pytest.raises(StalledError):
+        run(Builders(acts={A: [stalled], B: [stalled]}), pushed, tmp_path / "run")
+
+
+def test_an_image_is_built_where_its_platform_is(pushed: BuildRequest, tmp_path: Path) -> None:
+    """W alone is for arm64; when the builder of that platform ends, the other one builds it."""
+    decisions = []
+    for each in pushed.decisions:
+        platform = "linux/arm64" if each.image.name == W else "linux/amd64"
+        spec = replace(each.image.node.spec, platform=platform)
+        image = replace(each.image, node=replace(each.image.node, spec=spec))
+        decisions.append(replace(each, image=image))
+    mixed = replace(pushed, decisions=tuple(decisions))
+    platforms = {A: ("linux/amd64",), B: ("linux/arm64",)}
+
+    shop = Builders()
+    assert run(shop, mixed, tmp_path / "run", platforms=platforms).ok
+    assert {name: builder for builder, name in shop.built} == {D: A, L: A, E: A, W: B}
+
+    shop = Builders()
+    shop.acts = {B: [gone(shop, B)]}
+    outcome = run(shop, mixed, tmp_path / "again", platforms=platforms)
+    assert outcome.ok
+    assert {*shop.built} == {(A, name) for name in (D, L, E, W)}
 
 
 @pytest.mark.parametrize("end", [gone, hanging])
