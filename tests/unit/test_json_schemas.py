@@ -12,6 +12,7 @@ from jsonschema import Draft7Validator
 from lamina.flow.session import Session
 from lamina.report.console import Screen
 from lamina.tasks import images
+from lamina.tasks.explain import report
 from memory import Shop
 
 FOLDER = Path(__file__).parents[2] / "docs/schemas"
@@ -35,7 +36,7 @@ def test_a_plan_and_a_build_print_what_their_schemas_say(shop: Shop, capsys: Cap
 
     for content in ("def handler(event, context): return 1\n", "def handler(event, context): return 2\n"):
         shop.repo.write("embedding/handler.py", content)
-        assert images.plan(printing(shop), json=True, check=False, since=None, form="table") == 0
+        assert images.plan(printing(shop), json=True, check=False, since=None, form="table", shards=0) == 0
         assert faults("plan", printed()) == []
         assert images.build_all(printing(shop)) == 0
         assert faults("build", printed()) == []
@@ -53,6 +54,11 @@ def test_a_plan_and_a_build_print_what_their_schemas_say(shop: Shop, capsys: Cap
     assert len(runs) == 3
     for run in runs:
         assert faults("run", json.loads(run.read_text())) == []
+
+    assert report(printing(shop), run="", last=10, list_=False, since="1d", html="") == 0
+    period = printed()
+    assert faults("period", period) == []
+    assert period["total"]["results"]["failed"] == 1
 
 
 def test_the_schemas_refuse_what_is_not_in_them() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import field
 from typing import TypedDict
 
 from lamina.errors import Problem, RegistryError
@@ -75,19 +76,36 @@ class Exported:
     Attributes:
         steps: see `steps_digest`.
         layers: digests.
+        stored: digests of layers that the registry has without the cache.
     """
 
     steps: str
     layers: frozenset[str] = frozenset()
+    stored: frozenset[str] = frozenset()
 
 
-def tidy_caches(registry: Registry, caches: Mapping[Reference, Exported]) -> tuple[Problem, ...]:
-    """Rewrite just exported caches in parallel: remove dead keys, add `STEPS_KEY`. Return what went wrong.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tidied:
+    """What was found in exported caches.
+
+    Attributes:
+        problems: what went wrong.
+        added: cache -> the bytes of its layers without those in `Exported.stored`, as far as it was read.
+    """
+
+    problems: tuple[Problem, ...] = ()
+    added: Mapping[Reference, int] = field(default_factory=dict)
+
+
+def tidy_caches(registry: Registry, caches: Mapping[Reference, Exported]) -> Tidied:
+    """Rewrite just exported caches in parallel: remove dead keys, add `STEPS_KEY`. Return what was found.
 
     An export without the expected content does not get the annotation, so that the next run exports again.
     Errors are returned, not raised: a build does not fail because of its cache.
     """
-    return _each(lambda ref: _tidy(registry, ref, caches[ref]), caches)
+    added: dict[Reference, int] = {}
+    problems = _each(lambda ref: _tidy(registry, ref, caches[ref], added), caches)
+    return Tidied(problems=problems, added=added)
 
 
 def forget_steps(registry: Registry, refs: Iterable[Reference]) -> tuple[Problem, ...]:
@@ -108,7 +126,9 @@ def _each(act: Callable[[Reference], tuple[Problem, ...]], refs: Iterable[Refere
     return tuple(problem for problems in found for problem in problems)
 
 
-def _tidy(registry: Registry, ref: Reference, wanted: Exported) -> tuple[Problem, ...]:
+def _tidy(
+    registry: Registry, ref: Reference, wanted: Exported, added: dict[Reference, int]
+) -> tuple[Problem, ...]:
     manifest = registry.manifest(ref)
     if manifest is None:
         return (_lost(ref, "it is missing after its export"),)
@@ -117,6 +137,7 @@ def _tidy(registry: Registry, ref: Reference, wanted: Exported) -> tuple[Problem
     if (written := manifest.annotations.get(STEPS_KEY)) is not None:  # BuildKit sets none
         other = "it was written by another run: the export did not arrive, or another run replaced it"
         return () if written == wanted.steps else (_lost(ref, other),)
+    added[ref] = sum(each.size for each in manifest.layers if each.digest not in wanted.stored)
     found = _read(registry, ref, manifest)
     if missing := wanted.layers - {layer["blob"] for layer in found["layers"]}:
         return (_lost(ref, f"it lacks the result of a step, layer {min(missing)[:19]}"),)

@@ -296,14 +296,17 @@ def _fingerprint_of(manifest: Manifest) -> str | None:
     return None if manifest.is_index else manifest.annotations.get(FINGERPRINT_KEY)
 
 
-def own_layers(image: Image, found: FoundImage, store: ImageStore) -> Mapping[str, int]:
-    """Return the layers that an image's own instructions made: digest -> bytes, lowest first.
+def split_layers(
+    image: Image, found: FoundImage, store: ImageStore
+) -> tuple[frozenset[str], Mapping[str, int]]:
+    """Return the layers of an image's base, and those that its own instructions made: digest -> bytes.
 
-    Empty if unknown: that does not fail a build.
+    Both are empty if unknown: that does not fail a build.
     """
     own = len(steps(image.node, exact_base=False)) - 1
     try:
         layers = store.layers(found)
     except LaminaError:
-        return {}
-    return dict(layers[max(0, len(layers) - own) :])
+        return frozenset(), {}
+    first = max(0, len(layers) - own)
+    return frozenset(digest for digest, _ in layers[:first]), dict(layers[first:])

@@ -35,6 +35,8 @@ class Result:
     """Whether it was built without a cache hit among its own steps."""
     moved: int = 0
     layers: Mapping[str, int] = field(default_factory=dict)
+    base_layers: frozenset[str] = frozenset()
+    """The digests of the layers below its own; empty if unknown."""
     resolved: Mapping[str, str] = field(default_factory=dict)
     """The versions that its own steps installed, as far as known."""
     builder: str = ""
@@ -52,6 +54,24 @@ class Saved:
 
     seconds: float
     bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheUse:
+    """How the build of an image used the remote cache.
+
+    Attributes:
+        imports: whether it read any.
+        fresh: whether its builder had never built before, so that cache hits can only come from the remote
+            cache; None if unknown.
+        export: the reference that was written; empty if none was.
+        bytes: of what was written, the layers that the image does not have; None if unknown.
+    """
+
+    imports: bool = False
+    fresh: bool | None = None
+    export: str = ""
+    bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +94,8 @@ class Outcome:
     """What the user should know and what does not fail the run."""
     uncached: Mapping[str, str] = field(default_factory=dict)
     """Image -> why its remote cache is incomplete; see `cache_gaps`."""
+    cache_uses: Mapping[str, CacheUse] = field(default_factory=dict)
+    """Image -> how its build used the remote cache; without images that have none."""
     kind: type[LaminaError] = BuildError
     lost: tuple[str, ...] = ()
     """The builders that ended or hung in a run on several."""

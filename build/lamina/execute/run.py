@@ -15,7 +15,7 @@ from lamina.execute.bake import Bake, BuildRequest, csv_field, make_bake, target
 from lamina.execute.baked import Baked
 from lamina.execute.engine import Engine
 from lamina.execute.exchanges import StalledError, StallRules, StallWatch
-from lamina.execute.image_store import ImageStore, own_layers
+from lamina.execute.image_store import ImageStore, split_layers
 from lamina.execute.masked_events import MaskedEvents
 from lamina.execute.nodes import BuilderLostError
 from lamina.execute.outcome import Outcome, Result, cut_short
@@ -260,6 +260,7 @@ def _before(request: BuildRequest, image: Image) -> str | None:
 
 def _built(decision: Decision, found: FoundImage, trace: Trace, store: ImageStore, now: float) -> Result:
     progress = trace.progress(decision.image.name, now=now)
+    base_layers, layers = split_layers(decision.image, found, store)
     return Result(
         image=decision.image,
         status="built",
@@ -272,5 +273,6 @@ def _built(decision: Decision, found: FoundImage, trace: Trace, store: ImageStor
         total=progress.total,
         cold=progress.cold,
         moved=progress.moved,
-        layers=own_layers(decision.image, found, store),
+        layers=layers,
+        base_layers=base_layers,
     )

@@ -136,6 +136,7 @@ def _keep(session: Session, command: str, run: str, plan: Plan, outcome: Outcome
 def _build(session: Session, plan: Plan, snapshot: Snapshot, run: str) -> Outcome:
     """Stage, bake and confirm the builds of a plan; then tidy their remote caches."""
     from lamina.execute.cache_exports import export_again
+    from lamina.execute.fresh import is_fresh
     from lamina.execute.run import build
     from lamina.execute.spread import build_spread
     from lamina.flow.cache import find_caches, settle_caches
@@ -147,7 +148,10 @@ def _build(session: Session, plan: Plan, snapshot: Snapshot, run: str) -> Outcom
     support = () if by_digest else find_support(decisions, snapshot.images)
     caches = find_caches(session, (decision.image for decision in decisions))
     session.screen.notes(caches.notes)
-    request = make_request(session, plan.found, decisions, support, outside, caches.images)
+    request, fresh = both(
+        lambda: make_request(session, plan.found, decisions, support, outside, caches.images),
+        lambda: is_fresh(session.runner, session.engine, session.builder.name) if caches.imports else None,
+    )
     used = from_outside((*(each.image for each in decisions), *support), outside)
     with session.screen.progress(tuple(decision.image.name for decision in decisions)) as view:
         build_env = make_build_env(session, used, session.destination, run, view)
@@ -160,7 +164,9 @@ def _build(session: Session, plan: Plan, snapshot: Snapshot, run: str) -> Outcom
         if caches.images:
             again = partial(export_again, request, build_env, outcome)
             exact = not request.reproducible
-            notes += settle_caches(session.registry, caches, outcome, again, exact=exact)
+            caches = replace(caches, fresh=None if spreading else fresh)
+            settled = settle_caches(session.registry, caches, outcome, again, exact=exact)
+            outcome, notes = replace(outcome, cache_uses=settled.uses), (*notes, *settled.notes)
     session.screen.notes(notes)
     return outcome
 

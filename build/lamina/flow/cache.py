@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 
 from lamina.errors import Problem, RegistryError
 from lamina.execute.cache_keys import NEXT_EXPORT, STEPS_KEY, Exported, forget_steps, tidy_caches
-from lamina.execute.outcome import Outcome, Result
+from lamina.execute.outcome import CacheUse, Outcome, Result
 from lamina.execute.remote_cache import CachePolicy, ImageCache, branch_of_ci, make_caches
 from lamina.execute.revision import read_branch
 from lamina.flow.session import Session
@@ -20,10 +20,27 @@ from lamina.values import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caches:
-    """The remote caches of a run's builds, by image. notes: why something is not cached."""
+    """The remote caches of a run's builds, by image. notes: why something is not cached.
+
+    fresh: whether the builder had never built before; None if unknown.
+    """
 
     images: Mapping[str, ImageCache] = field(default_factory=dict)
     notes: tuple[Problem, ...] = ()
+    fresh: bool | None = None
+
+    @property
+    def imports(self) -> bool:
+        """Whether any cache is read."""
+        return any(each.imports for each in self.images.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledCaches:
+    """The remote caches after a run. notes: for the user. uses: image -> how its build used its cache."""
+
+    notes: tuple[Problem, ...]
+    uses: Mapping[str, CacheUse]
 
 
 def find_caches(session: Session, images: Iterable[Image]) -> Caches:
@@ -46,8 +63,8 @@ def settle_caches(
     export_again: Callable[[Collection[str]], Mapping[str, str]] | None = None,
     *,
     exact: bool,
-) -> tuple[Problem, ...]:
-    """Tidy the caches that the builds of a run exported; return notes for the user.
+) -> SettledCaches:
+    """Tidy the caches that the builds of a run exported.
 
     Args:
         export_again: exports the caches of the named images once more and returns the incomplete ones -> why;
@@ -59,20 +76,30 @@ def settle_caches(
     if lacking and export_again and not outcome.interrupted:
         left = export_again(lacking.keys())
     exported: dict[Reference, Exported] = {}
+    uses: dict[str, CacheUse] = {}
     stale: list[Reference] = []
     for name, cache in caches.images.items():
+        if name not in outcome.built:
+            continue
+        uses[name] = CacheUse(imports=bool(cache.imports), fresh=caches.fresh)
         target = cache.home if name in lacking else cache.export
-        if target is None or name not in outcome.built:
+        if target is None:
             continue
         if name not in left:
-            layers = _own_layers(outcome.results[name]) if exact else frozenset()
-            exported[target] = Exported(steps=cache.steps, layers=layers)
+            result = outcome.results[name]
+            exported[target] = Exported(
+                steps=cache.steps,
+                layers=_own_layers(result) if exact else frozenset(),
+                stored=result.base_layers | result.layers.keys(),
+            )
+            uses[name] = replace(uses[name], export=str(target))
         elif target in cache.imports:
             stale.append(target)
-    return (
-        *_describe(lacking, left),
-        *tidy_caches(registry, exported),
-        *forget_steps(registry, stale),
+    tidied = tidy_caches(registry, exported)
+    added = {str(ref): count for ref, count in tidied.added.items()}
+    notes = (*_describe(lacking, left), *tidied.problems, *forget_steps(registry, stale))
+    return SettledCaches(
+        notes=notes, uses={name: replace(use, bytes=added.get(use.export)) for name, use in uses.items()}
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import time
 from pathlib import Path
 
 from lamina.errors import SelectionError
@@ -12,6 +13,7 @@ from lamina.report.analysis import RunReport, analyse
 from lamina.report.history import Run, read_run, read_steps, run_ids
 from lamina.report.inits import measured_inits
 from lamina.report.page import render, render_runs
+from lamina.report.since import PeriodReport, read_since, sum_up
 
 PAGE = "report.html"
 _NEAREST = 3
@@ -38,20 +40,37 @@ def report_run(session: Session, wanted: str, last: int) -> RunReport:
     return analyse(run, read_steps(state, run), {each: read_steps(state, each) for each in runs}, inits)
 
 
+def report_period(session: Session, since: str) -> PeriodReport:
+    """Return the report of a period that ends now. since: see `read_since`.
+
+    Raises ConfigError if that is not a period, SelectionError if no run is kept.
+    """
+    now = time.time()
+    start = read_since(since, now)
+    runs = list_runs(session)
+    steps = {run.id: read_steps(session.project.state, run) for run in runs}
+    return sum_up(runs, steps, since=start, until=now)
+
+
 def write_report(session: Session, report: RunReport, file: str | bool) -> Path:
     """Write the HTML page of a report and return its path. file: True for the default path."""
     return _write(session, render(report), file)
 
 
-def write_runs(session: Session, runs: tuple[Run, ...], file: str | bool) -> Path:
-    """Write one HTML page for many runs and return its path. file: True for the default path."""
+def write_runs(
+    session: Session, runs: tuple[Run, ...], file: str | bool, totals: tuple[str, ...] = ()
+) -> Path:
+    """Write one HTML page for many runs and return its path. file: True for the default path.
+
+    totals: sentences that sum them up.
+    """
     state = session.project.state
     reports = []
     for run in runs:
         steps = read_steps(state, run)
         reports.append(analyse(run, steps, {run: steps}))
     inits = measured_inits(state, {image.name for run in runs for image in run.images})
-    return _write(session, render_runs(reports, inits), file)
+    return _write(session, render_runs(reports, inits, totals), file)
 
 
 def find_run(ids: tuple[str, ...], wanted: str) -> str:

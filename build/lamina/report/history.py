@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, NotRequired, TypedDict
 
 from lamina.execute.bake import image_name
-from lamina.execute.outcome import Saved
+from lamina.execute.outcome import CacheUse, Saved
 from lamina.execute.progress import BakeStep as Vertex
 from lamina.execute.progress import Trace
 from lamina.files import read_json
@@ -34,6 +34,15 @@ class SavedDocument(TypedDict):
     bytes: int | None
 
 
+class CacheUseDocument(TypedDict):
+    """See `CacheUse`."""
+
+    imports: bool
+    fresh: bool | None
+    export: str
+    bytes: int | None
+
+
 class ImageRunDocument(TypedDict):
     """An image in run.json: see `ImageRun`."""
 
@@ -51,7 +60,9 @@ class ImageRunDocument(TypedDict):
     total: int
     parents: list[str]
     builder: NotRequired[str]
+    appended: NotRequired[str]
     saved: SavedDocument | None
+    remote_cache: NotRequired[CacheUseDocument]
 
 
 class ProblemDocument(TypedDict):
@@ -135,6 +146,8 @@ class ImageRun:
         reasons: of the status.
         planned: the plan's reasons, whatever the result.
         builder: which of several built it; empty if there was one.
+        appended: whether it was made without a builder.
+        remote_cache: None if it has none, or the run did not record it.
     """
 
     name: str
@@ -151,7 +164,9 @@ class ImageRun:
     total: int = 0
     parents: tuple[str, ...] = ()
     builder: str = ""
+    appended: bool = False
     saved: Saved | None = None
+    remote_cache: CacheUse | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,7 +276,21 @@ def _parse_image(document: ImageRunDocument) -> ImageRun:
         total=int(document["total"]),
         parents=tuple(map(str, document["parents"])),
         builder=str(document.get("builder", "")),
+        appended="appended" in document,
         saved=_parse_saved(document["saved"]),
+        remote_cache=_parse_use(document.get("remote_cache")),
+    )
+
+
+def _parse_use(document: CacheUseDocument | None) -> CacheUse | None:
+    if not document:
+        return None
+    fresh, count = document["fresh"], document["bytes"]
+    return CacheUse(
+        imports=bool(document["imports"]),
+        fresh=None if fresh is None else bool(fresh),
+        export=str(document["export"]),
+        bytes=None if count is None else int(count),
     )
 
 

@@ -45,8 +45,10 @@ def render(report: RunReport) -> str:
     )
 
 
-def render_runs(reports: Sequence[RunReport], inits: Iterable[MeasuredInit]) -> str:
-    """Render one page for many runs. reports: the latest first, at least one."""
+def render_runs(
+    reports: Sequence[RunReport], inits: Iterable[MeasuredInit], totals: Sequence[str] = ()
+) -> str:
+    """Render one page for many runs. reports: the latest first, at least one. totals: see `period_lines`."""
     runs = [report.run for report in reports]
     images = [image for run in runs for image in run.images]
     saved = [run.saved.seconds for run in runs if run.saved]
@@ -65,6 +67,7 @@ def render_runs(reports: Sequence[RunReport], inits: Iterable[MeasuredInit]) -> 
         saved=sum(saved) if saved else None,
         chart=timeline.chart(runs, runs[0]),
         trends=image_trends(names, runs, inits),
+        totals=totals,
     )
 
 

@@ -19,7 +19,7 @@ from lamina.values import dataclass
 if TYPE_CHECKING:
     from lamina.decide.plan import Plan
     from lamina.errors import Problem
-    from lamina.execute.outcome import Outcome
+    from lamina.execute.outcome import CacheUse, Outcome
 
 KEPT_RUNS = 50
 """Run folders kept, in addition to those of each image's last cold build."""
@@ -27,7 +27,7 @@ RUN_FILE = "run.json"
 _LONGEST_RUN = 48 * 3600.0  # seconds
 _KEPT = (
     *("name", "kind", "reasons", "tag", "ref", "digest", "platform", "size"),
-    *("seconds", "cached", "total", "parents", "builder"),
+    *("seconds", "cached", "total", "parents", "builder", "appended"),
 )
 
 
@@ -78,6 +78,7 @@ def keep_run(
             "status": document["action"],
             "planned": list(plan.decisions[str(document["name"])].reasons),
             "saved": saved_document(outcome.saved.get(str(document["name"]))),
+            **_cache_use(outcome.cache_uses.get(str(document["name"]))),
         }
         for document in outcome_documents(outcome)
     ]
@@ -124,6 +125,11 @@ def _at_work(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     return not (folder / RUN_FILE).exists() and time.time() - begun < _LONGEST_RUN
+
+
+def _cache_use(use: CacheUse | None) -> JsonDocument:
+    """Return the entry of an image's remote cache; empty if it has none."""
+    return {"remote_cache": {key: getattr(use, key) for key in use.__slots__}} if use else {}
 
 
 def _problem_document(problem: Problem) -> JsonDocument:

@@ -98,11 +98,13 @@ def diff(session: Session, *, from_: str, layers: bool, form: str, json: bool) -
     return 0
 
 
-def report(session: Session, *, run: str, last: int, list_: bool, html: str | bool) -> int:
-    """Report a run. html: the file of the page; True for the default one."""
+def report(session: Session, *, run: str, last: int, list_: bool, since: str, html: str | bool) -> int:
+    """Report a run, all of them, or a period. html: the file of the page; True for the default one."""
     from lamina.flow.report import list_runs, report_run, write_report, write_runs
     from lamina.report import summary
 
+    if since:
+        return _report_period(session, since, html)
     if list_:
         runs = list_runs(session)
         of_all = str(write_runs(session, runs, html)) if html else None
@@ -127,4 +129,20 @@ def report(session: Session, *, run: str, last: int, list_: bool, html: str | bo
         **document,
         page=str(page) if page else None,
     )
+    return 0
+
+
+def _report_period(session: Session, since: str, html: str | bool) -> int:
+    from lamina.flow.report import report_period, write_runs
+    from lamina.report.since_show import period_document, period_images, period_lines, show_period
+
+    found = report_period(session, since)
+    page = None
+    if html and found.runs:
+        page = str(write_runs(session, found.runs, html, tuple(period_lines(found))))
+        session.screen.say(page)
+    else:
+        show_period(session.screen, found)
+    images = period_images(found)
+    session.screen.finish("report", ok=True, images=images, **period_document(found), page=page)
     return 0

@@ -113,7 +113,7 @@ def test_a_cache_is_rewritten_with_its_steps() -> None:
     shelf = Shelf(json.dumps(CONFIGURATION).encode())
     layers = shelf.there[REF].layers
 
-    assert tidy_caches(shelf, {REF: WANTED}) == ()
+    assert tidy_caches(shelf, {REF: WANTED}).problems == ()
     assert shelf.document == drop_dead_keys(CONFIGURATION)
     assert shelf.there[REF].layers == layers
     assert shelf.there[REF].annotations == {STEPS_KEY: "sha256:steps"}
@@ -122,7 +122,7 @@ def test_a_cache_is_rewritten_with_its_steps() -> None:
 def test_a_cache_that_cannot_be_read_is_reported_and_the_others_are_rewritten() -> None:
     shelf = Shelf(json.dumps(CONFIGURATION).encode())
 
-    (problem,) = tidy_caches(shelf, {OTHER: WANTED, REF: WANTED})
+    (problem,) = tidy_caches(shelf, {OTHER: WANTED, REF: WANTED}).problems
 
     assert problem.what == "may not be read"
     assert shelf.written == 1
@@ -130,7 +130,7 @@ def test_a_cache_that_cannot_be_read_is_reported_and_the_others_are_rewritten() 
 
 def test_a_configuration_of_another_form_is_left_alone() -> None:
     for shelf in (Shelf(b"[]"), Shelf(b"{}"), Shelf(b"{", CONFIG), Shelf(b"{}", "application/other")):
-        assert tidy_caches(shelf, {REF: WANTED}) == ()
+        assert tidy_caches(shelf, {REF: WANTED}).problems == ()
         assert shelf.written == 0
 
 
@@ -139,8 +139,10 @@ def test_a_cache_that_did_not_arrive_is_reported_and_never_counts_as_written() -
     gone = Reference.parse("r.example/gone:cache-main-amd64")
     tidy_caches(shelf, {REF: WANTED})
 
-    assert tidy_caches(shelf, {REF: WANTED}) == ()  # another run of the same state was a moment earlier
-    problems = tidy_caches(shelf, {REF: replace(WANTED, steps="sha256:others"), gone: WANTED})
+    assert (
+        tidy_caches(shelf, {REF: WANTED}).problems == ()
+    )  # another run of the same state was a moment earlier
+    problems = tidy_caches(shelf, {REF: replace(WANTED, steps="sha256:others"), gone: WANTED}).problems
 
     assert ["another run" in problems[0].what, "missing" in problems[1].what] == [True, True]
     assert shelf.there[REF].annotations == {STEPS_KEY: "sha256:steps"}
@@ -150,7 +152,9 @@ def test_a_cache_that_did_not_arrive_is_reported_and_never_counts_as_written() -
 def test_a_cache_without_the_result_of_a_step_is_reported_and_exported_again() -> None:
     shelf = Shelf(json.dumps(CONFIGURATION).encode())
 
-    (problem,) = tidy_caches(shelf, {REF: replace(WANTED, layers=frozenset({"sha256:blob", "sha256:deps"}))})
+    (problem,) = tidy_caches(
+        shelf, {REF: replace(WANTED, layers=frozenset({"sha256:blob", "sha256:deps"}))}
+    ).problems
 
     assert "it lacks the result of a step, layer sha256:deps" in problem.what
     assert problem.hint

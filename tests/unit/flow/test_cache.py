@@ -107,9 +107,8 @@ def settle(
     result = Result(image=image, status="built", reasons=(), cold=True, layers=dict.fromkeys(layers, 1))
     outcome = Outcome(results={D: result}, uncached=uncached or {}, interrupted=interrupted)
     again = None if left is None else lambda names: {name: left[name] for name in names if name in left}
-    return [
-        each.what for each in settle_caches(store, Caches(images={D: cache}), outcome, again, exact=exact)
-    ]
+    settled = settle_caches(store, Caches(images={D: cache}), outcome, again, exact=exact)
+    return [each.what for each in settled.notes]
 
 
 def test_a_cache_that_was_exported_is_marked_as_written(receipts: Repo) -> None:
