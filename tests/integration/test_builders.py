@@ -25,6 +25,7 @@ from projects import Repo, wait_for
 
 from lamina.process import SubprocessRunner
 from lamina.sandbox import engine as sandbox
+from lamina.sandbox import namespace
 
 pytestmark = [pytest.mark.engine, pytest.mark.nightly]
 
@@ -75,6 +76,20 @@ def create(engine: TestEngine, farm: Farm, name: str, address: str, *more: str) 
     made = (*engine.buildx, "create", "--name", name, *more, "--driver", "remote", address)
     for words in (made, (*engine.buildx, "inspect", "--bootstrap", name)):
         subprocess.run(words, env=env, capture_output=True, check=True)
+
+
+@pytest.fixture
+def apart(engine: TestEngine, farm: Farm) -> Iterator[str]:
+    """The builder of a BuildKit in a network of its own, which does not reach ports of this machine."""
+    runner, own = SubprocessRunner(), f"tests-apart-{os.getpid()}"
+    with ExitStack() as ends:
+        ends.callback(namespace.down, runner, own)
+        network = namespace.up(runner, own, print)
+        ends.callback(sandbox.down, runner, own, purge=True)
+        running = sandbox.up(runner, name=own, netns=network, say=print)
+        address, _ = ends.enter_context(buildkit_port.opened(running.host.removeprefix("unix://")))
+        create(engine, farm, "apart", address)
+        yield "apart"
 
 
 @pytest.fixture
@@ -180,6 +195,16 @@ def test_what_is_wrong_with_builders_is_reported_before_anything_is_built(
         node.port.kill()
     silent = spread.fails(4, *PUSH).text
     assert all(f"the builder {name} (tcp://127.0.0.1:" in silent for name in nodes), silent
+    assert not list((spread.root / ".lamina/runs").glob("*/bake-*.json"))
+
+
+def test_a_builder_that_does_not_reach_the_registry_is_named_before_anything_is_built(
+    spread: Repo, apart: str
+) -> None:
+    refused = spread.fails(5, *PUSH, f"--builder={apart}").text
+    assert f"the builder {apart} (tcp://127.0.0.1:" in refused
+    assert f"cannot push to {spread.env['LAMINA_REGISTRY']}/" in refused
+    assert not any(f"the builder {name} " in refused for name in NODES), refused
     assert not list((spread.root / ".lamina/runs").glob("*/bake-*.json"))
 
 
