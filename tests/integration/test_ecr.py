@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 from doubles import gate
 from doubles.aws_front import THROTTLED, AwsFront, Fault
@@ -56,8 +57,8 @@ def allowed(document: str) -> set[str]:
 
 def assert_allowed(front: AwsFront, document: str) -> None:
     """All that was asked of ECR and Lambda is in the document."""
-    services = {"ListFunctions": "lambda", "ListVersionsByFunction": "lambda", "GetFunction": "lambda"}
-    asked = {f"{services.get(operation, 'ecr')}:{operation}" for operation in front.calls}
+    of_lambda = set(boto3.client("lambda", region_name="eu-west-1").meta.method_to_api_mapping.values())
+    asked = {f"{'lambda' if each in of_lambda else 'ecr'}:{each}" for each in front.calls}
     assert asked <= allowed(document) | FREE
 
 
@@ -340,6 +341,62 @@ def test_only_unused_images_are_deleted(
     ]
     assert_allowed(front, "gc")
     assert set(ecr.ok("build-all", "--push", "--json").images().values()) == {"skipped"}
+
+
+def versions(done: Done) -> dict[str, str]:
+    """Version -> rule, and whether it goes."""
+    return {each["version"]: f"{each['action']}: {each['rule']}" for each in done.json["versions"]}
+
+
+def test_versions_that_nothing_names_go_and_then_their_images(
+    ecr: Repo, front: AwsFront, images: EcrDouble, lambdas: LambdaDouble, served: Served
+) -> None:
+    repository = f"lambda-tiny-{stack_of(ecr)}"
+    digests = [built(ecr, "handler", text=f"{number}\n" if number else "") for number in range(6)]
+    host = images.endpoint.removeprefix("http://")
+    uris = [f"{host}/{repository}@{each}" for each in digests]
+    lambdas.put(
+        "tiny", latest=uris[5], v1=uris[0], v2=uris[1], v3=uris[2], v4=uris[3], v5=uris[4], v6=uris[5]
+    )
+    for version, digest in enumerate(digests, start=1):
+        images.age(digest, days=90 - version)
+        lambdas.age("tiny", str(version), days=90 - version)
+    routing = {"AdditionalVersionWeights": {"2": 0.1}}
+    front.client("lambda").create_alias(
+        FunctionName="tiny", Name="live", FunctionVersion="5", RoutingConfig=routing
+    )
+    lambdas.sources.append("arn:aws:lambda:eu-west-1:123456789012:function:tiny:3")
+    assert rules(ecr.ok("gc", "--keep-last", "1", "--json"))[digests[0]] == "keep: in use"
+    assert front.client("events").put_rule(Name="nightly", ScheduleExpression="rate(1 day)")
+    target = {"Id": "1", "Arn": "arn:aws:lambda:eu-west-1:123456789012:function:tiny:4"}
+    front.client("events").put_targets(Rule="nightly", Targets=[target])
+    words = ("gc", "--keep-last", "1", "--versions", "1")
+    front.calls.clear()
+
+    dry = ecr.ok(*words, "--json")
+    named = dict.fromkeys("2345", "keep: named")
+    assert versions(dry) == {"1": "delete: not among the newest 1", **named, "6": "keep: newest 1"}
+    assert rules(dry)[digests[0]] == "delete: not among the newest 1"
+    assert {rules(dry)[each] for each in digests[1:5]} == {"keep: in use"}
+    why = {each["version"]: each["reason"] for each in dry.json["versions"]}
+    assert why["2"] == "the alias live sends 10% of its calls to it"
+    assert why["4"] == "the EventBridge rule nightly of default calls it"
+    assert lambdas.published("tiny") == list("123456")
+    assert "DeleteFunction" not in front.calls
+
+    front.play("GetPolicy", Fault(code="AccessDeniedException"))
+    refused = ecr.fails(8, *words, "--apply", "--json")
+    assert "not allowed: lambda:GetPolicy" in refused.told
+    assert {"DeleteFunction", "BatchDeleteImage"}.isdisjoint(front.calls)
+
+    shown = ecr.ok(*words, "--apply")
+    assert "1 of 6 versions to delete" in shown.stdout
+    assert "deleted 1 version\n" in shown.stdout
+    assert "a month" in shown.stdout
+    assert lambdas.published("tiny") == list("23456")
+    assert lambdas.runs("tiny") == digests[5]
+    assert set(images.images(repository)) == set(digests[1:])
+    assert_allowed(front, "gc")
 
 
 @pytest.mark.parametrize(

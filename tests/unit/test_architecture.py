@@ -44,7 +44,7 @@ WINGS: dict[str, tuple[str, ...]] = {
     "affected": (),
     "audit": (),
     "codebuild": (),
-    "ecr": (),
+    "ecr": ("deploy",),
     "handoff": (),
     "lint": (),
     "size": (),

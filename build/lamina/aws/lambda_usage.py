@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lamina.aws.clients import CONNECTIONS, Access, Clients, boto_clients
@@ -14,6 +14,13 @@ from lamina.parallel import gather
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_lambda.type_defs import FunctionCodeLocationTypeDef
+
+_SPECIAL = {
+    "DurableConfig": "its durable executions may go on for a year, on this version",
+    "CapacityProviderConfig": "a capacity provider runs it",
+}
+"""Key of a version's configuration -> why the version may run though nothing names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +32,19 @@ class UsedImage:
     Attributes:
         version: ``$LATEST`` or a number.
         digest: of the image.
+        repository: of the image, ``host/path``; empty when not reported.
+        description: of the version.
+        published: when; None when not reported.
+        special: why Lambda may call it though nothing names it; empty if it does not.
     """
 
     function: str
     version: str
     digest: str
+    repository: str = ""
+    description: str = ""
+    published: str | None = None
+    special: str = ""
 
     def __str__(self) -> str:
         return f"{self.function}:{self.version}"
@@ -39,13 +54,14 @@ class UsedImage:
 class Usage:
     """The account and region that were read, and every deployed image.
 
-    functions: how many functions there are, including those of zip files.
+    functions: how many functions there are, including those of zip files. access: with which they were read.
     """
 
     account: str
     region: str
     functions: int
     deployed: tuple[UsedImage, ...]
+    access: Access = field(default_factory=Access)
 
     def __str__(self) -> str:
         return f"account {self.account}, {self.region}"
@@ -69,7 +85,7 @@ def read_usage(access: Access, *, clients: Clients | None = None, threads: int =
         found = gather(lambda pair: _deployed(client, *pair), wanted, threads=threads)
         deployed = tuple(each for each in found if each is not None)
         region = client.meta.region_name
-    return Usage(account=account, region=region, functions=len(functions), deployed=deployed)
+    return Usage(account=account, region=region, functions=len(functions), deployed=deployed, access=access)
 
 
 def _versions(client: LambdaClient, name: str) -> Iterator[str]:
@@ -83,9 +99,10 @@ def _versions(client: LambdaClient, name: str) -> Iterator[str]:
 
 def _deployed(client: LambdaClient, name: str, version: str) -> UsedImage | None:
     try:
-        code = client.get_function(FunctionName=name, Qualifier=version)["Code"]
+        answer = client.get_function(FunctionName=name, Qualifier=version)
     except client.exceptions.ResourceNotFoundException:
         return None
+    code: FunctionCodeLocationTypeDef = answer.get("Code", {})
     digest = image_digest(code)
     if digest is None:
         raise AwsError.of(
@@ -93,4 +110,14 @@ def _deployed(client: LambdaClient, name: str, version: str) -> UsedImage | None
             where="AWS GetFunction",
             hint="wait until it is ready, or look at it: aws lambda get-function --function-name " + name,
         )
-    return UsedImage(function=name, version=version, digest=digest)
+    settings = answer.get("Configuration", {})
+    uri = code.get("ResolvedImageUri") or code.get("ImageUri") or ""
+    return UsedImage(
+        function=name,
+        version=version,
+        digest=digest,
+        repository=uri.partition("@")[0],
+        description=str(settings.get("Description") or ""),
+        published=settings.get("LastModified"),
+        special=next((why for key, why in _SPECIAL.items() if settings.get(key)), ""),
+    )

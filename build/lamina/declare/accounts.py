@@ -60,6 +60,7 @@ GC_KEYS: Mapping[str, Key] = {
     "keep-last": Key(kind=int, least=1, most=_MOST_DAYS,
                      help="how many of the newest images to keep in each repository"),
     "days": Key(kind=int, least=0, most=_MOST_DAYS, help="keep images pushed within this many days"),
+    "pulled-days": Key(kind=int, least=0, most=_MOST_DAYS, help="keep images pulled within this many days"),
     "look-in": Key(kind=list, values=(Key(kind=dict, table=_PLACE_KEYS),),
                    help="accounts and regions in which to list functions that run images"),
     "accounts": Key(kind=list, values=(Key(kind=str, pattern=ACCOUNT.pattern),),
@@ -115,7 +116,7 @@ class AwsAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """The images that `gc` keeps: the newest of each repository, and all younger than `days`.
+    """The images that `gc` keeps: the newest of each repository, and those pushed or pulled lately.
 
     Attributes:
         look_in: Where to list the functions that run images.
@@ -125,6 +126,7 @@ class Retention:
 
     keep_last: int = 10
     days: int = 30
+    pulled_days: int = 30
     look_in: tuple[AwsAccount, ...] = field(default=())
     accounts: tuple[str, ...] | None = None
 
@@ -155,7 +157,7 @@ def read_ecr(document: Document, *, account: str | None = None, region: str | No
 def read_retention(document: Document) -> Retention:
     """Read ``[tool.lamina.gc]``. Problems go to the document."""
     given = dict(document.known(document.table.get("gc", {}), GC_KEYS, "gc"))
-    for key, least in (("keep-last", 1), ("days", 0)):
+    for key, least in (("keep-last", 1), ("days", 0), ("pulled-days", 0)):
         _counted(document, key, given, least, "gc")
     given["look-in"] = tuple(_accounts(document, given.get("look-in", ())))
     if "accounts" in given:

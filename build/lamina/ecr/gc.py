@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
+from lamina.aws.lambda_usage import Usage
 from lamina.declare.settings import LOCAL
 from lamina.ecr.retention import (
     GONE,
     LISTED,
     MEANWHILE,
+    PULLED,
     Collected,
     Collection,
     HeldManifest,
@@ -23,6 +26,8 @@ from lamina.ecr.retention import (
     judge,
 )
 from lamina.ecr.usage import UsageSources, check_declared, plan_usage_sources, used_by
+from lamina.ecr.version_rules import Pruned, VersionVerdict
+from lamina.ecr.versions import Places, plan_versions, prune
 from lamina.errors import AwsError, ConfigError, Interrupted, LaminaError, Problem, RegistryError
 from lamina.execute.cache_keys import CONFIG as CACHE
 from lamina.execute.remote_cache import CachePolicy
@@ -44,17 +49,23 @@ _IMAGES = frozenset(
 
 
 def plan_collection(
-    session: Session, *, keep_last: str | None = None, days: str | None = None, apply: bool = False
+    session: Session,
+    *,
+    keep_last: str | None = None,
+    days: str | None = None,
+    versions: str | None = None,
+    apply: bool = False,
 ) -> Collection:
     """Decide about every manifest in the project's repositories of this stack. Changes nothing.
 
     Args:
         keep_last: the value of --keep-last, None if not given.
         days: the value of --days, None if not given.
+        versions: the value of --versions, None if not given: published versions stay.
         apply: whether the decision will be carried out.
 
     Raises:
-        AwsError: functions cannot be listed.
+        AwsError: functions, or with ``versions`` all that may name a version, cannot be listed.
         ConfigError: an account that may pull is not asked or, with ``apply``, not all such accounts are
             known. Unless all running images are known, none may be deleted.
         RegistryError: the registry cannot be cleaned or does not answer.
@@ -62,6 +73,7 @@ def plan_collection(
     retention = session.project.retention
     keep = _count("--keep-last", keep_last, retention.keep_last, least=1)
     age = _count("--days", days, retention.days, least=0)
+    pruning = None if versions is None else _count("--versions", versions, 0, least=1)
     inventory = _inventory(session)
     names = tuple(session.graph.nodes)
     policy = read_policy(session)
@@ -71,13 +83,17 @@ def plan_collection(
         ConfigError.check(sources.doubts)
     usages = sources.ask()
     check_declared(session, usages)
+    now = datetime.now(UTC)
+    pruned = _plan_versions(session, usages, keep=pruning, days=age, now=now) if pruning else ()
+    gone = {(*each.held.place, *each.held.key) for each in pruned if each.action == "delete"}
     images = take_snapshot(session, names).images
     rules = RetentionRules(
-        now=datetime.now(UTC),
+        now=now,
         keep_last=keep,
         days=age,
         cache_days=session.project.ecr.cache_days,
-        used=used_by(usages),
+        pulled_days=retention.pulled_days,
+        used=used_by(usages, without=gone),
         current=frozenset(_named(session, image.ref) for image in images.values()),
         caches=frozenset(_named(session, ref) for image in images.values() for ref in policy.refs(image)),
     )
@@ -85,21 +101,44 @@ def plan_collection(
     held = tuple(
         _held(name, each) for name, those in zip(repositories, listed, strict=True) for each in those
     )
-    links = _links(session, [each for each in held if each.kind == "index"])
+    lists = _links(session, [each for each in held if each.kind == "index"])
+    verdicts, links = _judge(session, held, rules, lists)
     return Collection(
-        verdicts=_judge(session, held, rules, links),
+        verdicts=verdicts,
         looked=tuple(str(each) for each in usages),
         dated=inventory.says_when,
-        lists={digest: each.children for digest, each in links.items()},
+        lists={digest: each.children for digest, each in lists.items()},
         doubts=sources.doubts,
+        versions=pruned,
+        blobs={digest: each.blobs for digest, each in links.items()},
+        shared=session.project.ecr.blob_mounting,
     )
 
 
 def collect(session: Session, collection: Collection) -> Collected:
-    """Delete the images of a decision, except those that got another tag or a function meanwhile.
+    """Delete the versions of a decision, then its images, except those that are in use by then.
+
+    If not all versions could be deleted because of an error, images stay.
 
     Raises ConfigError if an account may pull that is not known.
     """
+    pruned = _prune(session, collection)
+    if pruned.error:
+        return Collected(deleted=(), left={}, error=pruned.error, pruned=pruned)
+    done = _collect_images(session, collection)
+    return replace(done, pruned=pruned)
+
+
+def _prune(session: Session, collection: Collection) -> Pruned:
+    if not any(each.action == "delete" for each in collection.versions):
+        return Pruned()
+    repositories = dict.fromkeys(each.held.repository for each in collection.verdicts)
+    sources = plan_usage_sources(session, repositories)
+    ConfigError.check(sources.doubts)
+    return prune(collection.versions, Places(sources.ask(), session.aws))
+
+
+def _collect_images(session: Session, collection: Collection) -> Collected:
     doomed = in_order(collection.verdicts)
     sources = plan_usage_sources(session, doomed) if doomed else UsageSources(accesses=())
     ConfigError.check(sources.doubts)
@@ -180,6 +219,14 @@ def delete(
     yield from inventory.remove(repository, [each for each in others if each not in {**kept, **held_fast}])
 
 
+def _plan_versions(
+    session: Session, usages: Sequence[Usage], *, keep: int, days: int, now: datetime
+) -> tuple[VersionVerdict, ...]:
+    """Decide about the published versions that run images of this stack."""
+    own = (session.prefix + session.project.repository(name) for name in session.graph.nodes)
+    return plan_versions(usages, own, Places(usages, session.aws), keep=keep, days=days, now=now)
+
+
 def _count(flag: str, given: str | None, default: int, *, least: int) -> int:
     """Parse a number from the command line. Raises ConfigError."""
     if given is None:
@@ -198,19 +245,25 @@ def _failure(repository: str, digest: str, why: str) -> Problem:
 
 def _judge(
     session: Session, held: tuple[HeldManifest, ...], rules: RetentionRules, lists: Mapping[str, Links]
-) -> tuple[RetentionVerdict, ...]:
+) -> tuple[tuple[RetentionVerdict, ...], Mapping[str, Links]]:
     """Decide, read the links of kept images, and decide again until none is unread.
+
+    An image that is kept only because something pulled it is not read: that would count as another pull.
 
     Args:
         lists: the links of indexes.
+
+    Returns:
+        The decisions, and the links of all manifests that were read.
     """
     links = dict(lists)
     while True:
         verdicts = judge(ManifestInventory.of(held, links), rules)
         kept = [each.held for each in verdicts if each.action == "keep" and each.held.kind == "image"]
-        unread = [each for each in kept if each.digest not in links]
+        only_pulled = {each.held.digest for each in verdicts if each.rule == PULLED}
+        unread = [each for each in kept if each.digest not in links and each.digest not in only_pulled]
         if not unread:
-            return verdicts
+            return verdicts, links
         links |= _links(session, unread)
 
 
@@ -231,7 +284,8 @@ def _needs(session: Session, manifest: Manifest | None) -> Links:
         for repository in [session.project.repository(parent)]
         for name in (f"{repository}:{content_tag(known)}", f"{repository}@{known}")
     ]
-    return Links(children=tuple(each.digest for each in manifest.manifests), bases=tuple(bases))
+    blobs = {each.digest: each.size for each in (manifest.config, *manifest.layers) if each}
+    return Links(children=tuple(each.digest for each in manifest.manifests), bases=tuple(bases), blobs=blobs)
 
 
 def _held(repository: str, stored: StoredManifest) -> HeldManifest:
@@ -241,6 +295,7 @@ def _held(repository: str, stored: StoredManifest) -> HeldManifest:
         tags=stored.tags,
         size=stored.size,
         pushed=stored.pushed,
+        pulled=stored.pulled,
         kind=_kind(stored),
         subject=stored.subject,
     )

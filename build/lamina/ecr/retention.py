@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+from lamina.ecr.version_rules import Action, Pruned, VersionVerdict
 from lamina.errors import LaminaError, Problem
 from lamina.identify.code_copies import KEY_PREFIX
 from lamina.identify.image import STABLE
 
 Kind = Literal["image", "index", "cache", "referrer", "other"]
-Action = Literal["keep", "delete"]
 
 GONE = "was already deleted"
 RETAGGED = "kept: its tags changed meanwhile"
 TAKEN = "kept: a function runs it now"
 LISTED = "kept: an index that stays may list it"
+PULLED = "pulled lately"
+"""The rule about images that something pulled. Gc reads no manifest of these: that would count as a pull."""
 MEANWHILE = frozenset({GONE, RETAGGED, TAKEN, LISTED})
 """Reasons not to delete a manifest that are not failures."""
 _CONTENT = re.compile(r"sha-[0-9a-f]{12}")
@@ -27,6 +29,8 @@ _REVISION = re.compile(r"git-[0-9a-f]{4,40}(?:-dirty)?")
 _ATTESTED = re.compile(r"att-[0-9a-f]{12,64}")
 """The tag of an index that lists an image with its attestations. It is deleted with the image."""
 _APPEND = re.compile(rf"{KEY_PREFIX}[0-9a-f]{{12}}")
+_PIN = re.compile(r"keep-[\w.-]+", re.ASCII)
+"""The tag by which people pin an image."""
 _CACHE = re.compile(r"cache-[\w.-]+", re.ASCII)
 
 
@@ -38,6 +42,7 @@ class HeldManifest:
         size: bytes, compressed.
         pushed: None if unknown.
         subject: the digest a referrer (a signature, an attestation) refers to.
+        pulled: when it was last pulled; None if never or unknown.
     """
 
     repository: str
@@ -47,6 +52,7 @@ class HeldManifest:
     pushed: datetime | None
     kind: Kind
     subject: str | None = None
+    pulled: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -61,10 +67,12 @@ class Links:
     Attributes:
         children: digests an index lists.
         bases: ``repository:tag`` or ``repository@digest``.
+        blobs: digest of its configuration and layers -> bytes.
     """
 
     children: tuple[str, ...] = ()
     bases: tuple[str, ...] = ()
+    blobs: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +123,7 @@ class RetentionRules:
         now: the time from which ages count.
         keep_last: how many of the newest images of each repository to keep.
         days, cache_days: keep images and caches younger than this.
+        pulled_days: keep images that were pulled within this many days.
         used: digest -> the functions that run it.
         current: ``repository:tag`` of each image the worktree would build.
         caches: the same for the caches that builds would read or write.
@@ -124,6 +133,7 @@ class RetentionRules:
     keep_last: int
     days: int
     cache_days: int
+    pulled_days: int = 0
     used: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     current: frozenset[str] = frozenset()
     caches: frozenset[str] = frozenset()
@@ -153,6 +163,9 @@ class Collection:
         dated: whether ages count from the push; otherwise from the build, if an image records it.
         lists: digest of an index -> the digests in it.
         doubts: why functions of unknown accounts may run images.
+        versions: the decisions about published versions; empty if none was asked for.
+        blobs: digest of a manifest that was read -> the digests of its blobs, and their bytes.
+        shared: whether repositories share blobs.
     """
 
     verdicts: tuple[RetentionVerdict, ...]
@@ -160,6 +173,9 @@ class Collection:
     dated: bool
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     doubts: tuple[Problem, ...] = ()
+    versions: tuple[VersionVerdict, ...] = ()
+    blobs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    shared: bool = False
 
     @property
     def doomed(self) -> tuple[HeldManifest, ...]:
@@ -175,11 +191,13 @@ class Collected:
         deleted: only manifests whose deletion was confirmed.
         left: repository and digest -> why it was not deleted. A manifest in neither was not reached.
         error: why the deletion is incomplete, None if it is not.
+        pruned: the published versions that were deleted first.
     """
 
     deleted: tuple[HeldManifest, ...]
     left: Mapping[tuple[str, str], str]
     error: LaminaError | None
+    pruned: Pruned = field(default_factory=Pruned)
 
 
 def judge(inventory: ManifestInventory, rules: RetentionRules) -> tuple[RetentionVerdict, ...]:
@@ -266,7 +284,9 @@ def _reasons(
         more = f" and {len(functions) - 1} more" if len(functions) > 1 else ""
         yield "in use", f"run by {functions[0]}{more}"
     for tag in held.tags:
-        if not _is_ours(tag):
+        if _PIN.fullmatch(tag):
+            yield "pinned", f"its tag {tag} pins it"
+        elif not _is_ours(tag):
             yield "unknown tag", f"Lamina does not set tags like {tag}"
     if held.kind == "other":
         yield "unknown kind", "it is neither an image nor a BuildKit cache"
@@ -279,12 +299,20 @@ def _reasons(
         yield "cache in use", "builds of this branch and of the fallback branch read it"
     if held.pushed is None:
         yield "age unknown", "the time of its push is not known"
-        return
+    else:
+        yield from _by_age(held, held.pushed, rules, newest)
+
+
+def _by_age(
+    held: HeldManifest, pushed: datetime, rules: RetentionRules, newest: Mapping[tuple[str, str], int]
+) -> Iterator[tuple[str, str]]:
     days = rules.cache_days if held.kind == "cache" else rules.days
-    if rules.now - held.pushed < timedelta(days=days):
+    if rules.now - pushed < timedelta(days=days):
         yield "young", f"younger than {days} days"
     if _key(held) in newest:
         yield f"newest {rules.keep_last}", f"number {newest[_key(held)]} of its repository"
+    if held.kind == "image" and held.pulled and rules.now - held.pulled < timedelta(days=rules.pulled_days):
+        yield PULLED, f"something pulled it in the last {rules.pulled_days} days"
 
 
 def _is_ours(tag: str) -> bool:

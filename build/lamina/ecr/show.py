@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable
 
+from lamina.aws.version_users import CALLED_DAYS
+from lamina.ecr.costs import DOLLARS_A_GB, dollars, stored_bytes
 from lamina.ecr.desired import Provision, SettingChange
 from lamina.ecr.retention import GONE, Collected, Collection, HeldManifest, RetentionVerdict
+from lamina.ecr.version_rules import Pruned, VersionVerdict
 from lamina.json_data import JsonDocument
 from lamina.report import figures
 from lamina.report.console import Screen
@@ -56,6 +59,7 @@ def show_collection(screen: Screen, collection: Collection) -> None:
     )
     if doomed:
         screen.rows(("repository", "goes", "digest", "size", "why"), rows, wide="why")
+    _show_versions(screen, collection)
     stays = _by_rule(each for each in collection.verdicts if each.action == "keep")
     if stays:
         kept = ((rule, str(len(those)), _sum(those), _example(those)) for rule, those in stays.items())
@@ -75,10 +79,55 @@ def show_collection(screen: Screen, collection: Collection) -> None:
         f"{len(doomed)} of {len(collection.verdicts)} to delete, up to {_sum(doomed)}: "
         "layers shared with kept images stay"
     )
+    if collection.dated:
+        stays_bytes, goes_bytes = storage(collection)
+        screen.say(
+            f"what stays costs {_dollars(stays_bytes)} a month, what goes up to {_dollars(goes_bytes)}, at "
+            f"${DOLLARS_A_GB:.2f} for a GB and month"
+        )
+
+
+def storage(collection: Collection) -> tuple[int, int]:
+    """Return the bytes of what stays, its shared layers counted once, and at most of what goes."""
+    stay = [each.held for each in collection.verdicts if each.action == "keep"]
+    return (
+        stored_bytes(stay, collection.blobs, shared=collection.shared),
+        stored_bytes(collection.doomed, {}, shared=collection.shared),
+    )
+
+
+def _show_versions(screen: Screen, collection: Collection) -> None:
+    """Show the published versions to delete, and those that stay by reason."""
+    if not collection.versions:
+        return
+    doomed = [each for each in collection.versions if each.action == "delete"]
+    if doomed:
+        rows = ((str(each.held), each.held.digest[:19], each.detail) for each in doomed)
+        screen.rows(("version goes", "digest", "why"), rows, wide="why")
+    stays: dict[str, list[VersionVerdict]] = defaultdict(list)
+    for each in collection.versions:
+        if each.action == "keep":
+            stays[each.rule].append(each)
+    if stays:
+        kept = (
+            (rule, str(len(those)), f"{those[0].held}: {those[0].detail}")
+            for rule, those in sorted(stays.items())
+        )
+        screen.rows(("stays", "versions", "such as"), kept, wide="such as")
+    screen.say(f"{len(doomed)} of {len(collection.versions)} versions to delete")
+    if doomed:
+        screen.say(
+            "not known: code, state machines and integrations of API Gateway that name a version by its number "
+            f"and did not call it in {CALLED_DAYS} days"
+        )
 
 
 def show_collected(screen: Screen, collection: Collection, collected: Collected) -> None:
     """Show the result of a deletion; if it is incomplete, by repository."""
+    for version, why in collected.pruned.left.items():
+        screen.say(f"{version}: {why}")
+    if collection.versions:
+        screen.say(f"deleted {figures.counted(len(collected.pruned.deleted), 'version')}")
     for (repository, digest), why in collected.left.items():
         screen.say(f"{repository}@{digest[:19]}: {why}")
     gone, doomed = len(collected.deleted), len(collection.doomed)
@@ -105,12 +154,41 @@ def collection_documents(collection: Collection, collected: Collected | None) ->
             "kind": each.held.kind,
             "bytes": each.held.size,
             "pushed": each.held.pushed.isoformat() if each.held.pushed else None,
+            "pulled": each.held.pulled.isoformat() if each.held.pulled else None,
             "action": _action(each, gone, left.get(_key(each.held))),
             "rule": each.rule,
             "reason": left.get(_key(each.held), each.detail),
         }
         for each in collection.verdicts
     ]
+
+
+def version_documents(collection: Collection, collected: Collected | None) -> list[JsonDocument]:
+    """Return the published versions of ``gc --json``. action: keep, delete (not done) or deleted."""
+    pruned = collected.pruned if collected else Pruned()
+    return [
+        {
+            "function": each.held.function,
+            "version": each.held.version,
+            "account": each.held.account,
+            "region": each.held.region,
+            "digest": each.held.digest,
+            "published": each.held.published.isoformat() if each.held.published else None,
+            "action": "deleted"
+            if each.held in pruned.deleted
+            else "keep"
+            if each.held in pruned.left
+            else each.action,
+            "rule": each.rule,
+            "reason": pruned.left.get(each.held, each.detail),
+        }
+        for each in collection.versions
+    ]
+
+
+def _dollars(count: int) -> str:
+    """Format what bytes cost in a month."""
+    return f"${dollars(count):.2f}"
 
 
 def _action(verdict: RetentionVerdict, gone: Container[tuple[str, str]], left: str | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from lamina.aws.clients import CONNECTIONS, Access, Clients, boto_clients
@@ -84,12 +84,18 @@ def check_declared(session: Session, usages: Iterable[Usage]) -> None:
     )
 
 
-def used_by(usages: Iterable[Usage]) -> Mapping[str, tuple[str, ...]]:
-    """Return digest -> the functions that run it, for people."""
+def used_by(
+    usages: Iterable[Usage], without: Container[tuple[str, str, str, str]] = ()
+) -> Mapping[str, tuple[str, ...]]:
+    """Return digest -> the functions that run it, for people.
+
+    without: account, region, function and version of those that do not count.
+    """
     used: dict[str, list[str]] = {}
     for usage in usages:
         for each in usage.deployed:
-            used.setdefault(each.digest, []).append(f"{each} ({usage})")
+            if (usage.account, usage.region, each.function, each.version) not in without:
+                used.setdefault(each.digest, []).append(f"{each} ({usage})")
     return {digest: tuple(functions) for digest, functions in used.items()}
 
 

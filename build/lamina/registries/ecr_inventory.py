@@ -102,6 +102,7 @@ def _stored(detail: ImageDetailTypeDef) -> StoredManifest:
         tags=tuple(sorted(detail.get("imageTags") or ())),
         size=int(detail.get("imageSizeInBytes") or 0),
         pushed=detail.get("imagePushedAt"),
+        pulled=detail.get("lastRecordedPullTime"),
         media_type=detail.get("imageManifestMediaType") or "",
         artifact=detail.get("artifactMediaType") or "",
         subject=detail.get("subjectManifestDigest"),

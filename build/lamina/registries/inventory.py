@@ -17,6 +17,7 @@ class StoredManifest:
         pushed: see `Inventory.says_when`; None when not known.
         media_type: of the manifest.
         artifact: the media type of its configuration, empty when not known.
+        pulled: the time of the last pull; None when not known.
         subject: for signatures and attestations, the digest of the manifest they refer to.
     """
 
@@ -27,6 +28,7 @@ class StoredManifest:
     media_type: str = ""
     artifact: str = ""
     subject: str | None = None
+    pulled: datetime | None = None
 
 
 class Inventory(Protocol):

@@ -40,19 +40,37 @@ def ecr_setup(session: Session, *, dry_run: bool) -> int:
     return _end(session, "ecr.setup", error, changes=setup_documents(found.changes), dry_run=dry_run)
 
 
-def gc(session: Session, *, apply: bool, keep_last: str | None, days: str | None) -> int:
+def gc(
+    session: Session, *, apply: bool, keep_last: str | None, days: str | None, versions: str | None
+) -> int:
     """List unused images; with ``apply`` delete them."""
     from lamina.ecr.gc import collect, plan_collection
-    from lamina.ecr.show import collection_documents, show_collected, show_collection
+    from lamina.ecr.show import (
+        collection_documents,
+        show_collected,
+        show_collection,
+        storage,
+        version_documents,
+    )
 
-    found = plan_collection(session, keep_last=keep_last, days=days, apply=apply)
+    found = plan_collection(session, keep_last=keep_last, days=days, versions=versions, apply=apply)
     show_collection(session.screen, found)
     collected = collect(session, found) if apply else None
     if collected:
         show_collected(session.screen, found, collected)
     documents = collection_documents(found, collected)
     error = collected.error if collected else None
-    return _end(session, "gc", error, manifests=documents, looked=list(found.looked), applied=apply)
+    kept, doomed = storage(found)
+    return _end(
+        session,
+        "gc",
+        error,
+        manifests=documents,
+        versions=version_documents(found, collected),
+        storage={"keep_bytes": kept, "delete_bytes_at_most": doomed},
+        looked=list(found.looked),
+        applied=apply,
+    )
 
 
 def _end(session: Session, command: str, error: LaminaError | None, **more: Json) -> int:

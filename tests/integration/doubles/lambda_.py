@@ -10,6 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from doubles.aws_front import REGION, Fault, Reply
@@ -53,6 +54,10 @@ class _Function:
     """Versions -> their descriptions."""
     settings: dict[str, Any] = field(default_factory=dict)
     """EphemeralStorage, FileSystemConfigs."""
+    published: dict[str, str] = field(default_factory=dict)
+    """Versions -> when they were published, as Lambda tells it."""
+    policies: set[str] = field(default_factory=set)
+    """Versions with a policy of their own."""
 
 
 @dataclass(slots=True)
@@ -86,6 +91,8 @@ class LambdaDouble:
     """Why no snapshot of a version can be made, if it cannot."""
     allocating: str = "READY"
     """How provisioned concurrency for the version to which an alias moves ends."""
+    sources: list[str] = field(default_factory=list)
+    """The ARNs that event source mappings call."""
     _functions: dict[str, _Function] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -103,6 +110,20 @@ class LambdaDouble:
         self._functions[name] = _Function(
             name=name, package=package, architecture="x86_64", versions=codes, revision=str(uuid.uuid4())
         )
+
+    def published(self, name: str) -> list[str]:
+        """The published versions of a function."""
+        return [each for each in self._functions[name].versions if each != LATEST]
+
+    def age(self, name: str, version: str, *, days: float) -> None:
+        """Let a deployment have published a version so many days ago."""
+        function, then = self._functions[name], datetime.now(UTC) - timedelta(days=days)
+        function.published[version] = f"{then:%Y-%m-%dT%H:%M:%S}.000+0000"
+        function.notes[version] = f"lamina {then:%Y%m%dT%H%M%S}-1a2b3c sha-0123456789ab"
+
+    def let_call(self, name: str, version: str) -> None:
+        """Give a version a policy of its own."""
+        self._functions[name].policies.add(version)
 
     def sleep(self, name: str, version: str = LATEST) -> None:
         """Make a version inactive, as after weeks without a call: the next call is refused, and wakes it."""
@@ -128,6 +149,7 @@ class LambdaDouble:
     def clear(self) -> None:
         """Forget all functions."""
         self._functions.clear()
+        self.sources.clear()
         self.answers.clear()
         self.invoked.clear()
         self.frozen.clear()
@@ -143,10 +165,15 @@ class LambdaDouble:
             if operation == "ListFunctions":
                 told = [self._told(each, LATEST) for each in self._functions.values()]
                 return self._paged(body, "Functions", told)
+            if operation == "ListEventSourceMappings":
+                arns = [
+                    {"UUID": str(number), "FunctionArn": each} for number, each in enumerate(self.sources)
+                ]
+                return self._paged(body, "EventSourceMappings", arns)
             name = str(body.get("FunctionName", "")).rpartition(":")[2]
             if name not in self._functions:
                 return _missing(f"Function not found: {_ARN}{name}")
-            if operation == "DeleteFunction":
+            if operation == "DeleteFunction" and "Qualifier" not in body:
                 del self._functions[name]
                 return {}
             method = getattr(self, "_on_" + re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower(), None)
@@ -166,6 +193,31 @@ class LambdaDouble:
             settings={name: body[name] for name in ("EphemeralStorage", "FileSystemConfigs") if name in body},
         )
         return self._told(self._functions[name], LATEST)
+
+    def _on_delete_function(self, function: _Function, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault:
+        version = body["Qualifier"]
+        naming = [
+            name
+            for name, each in function.aliases.items()
+            if version in {each["FunctionVersion"], *_weights(each)}
+        ]
+        if naming:
+            message = f"Unable to delete version because the following aliases reference it: {naming}"
+            return Fault(code="ResourceConflictException", message=message, status=409)
+        if version == LATEST or function.versions.pop(version, None) is None:
+            return _missing(f"Function not found: {_ARN}{function.name}:{version}")
+        return {}
+
+    def _on_get_policy(self, function: _Function, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault:
+        if body.get("Qualifier") in function.policies:
+            return {"Policy": "{}"}
+        return _missing("The resource you requested does not exist.")
+
+    def _on_list_provisioned_concurrency_configs(
+        self, function: _Function, body: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        arns = [{"FunctionArn": f"{_ARN}{function.name}:{each}"} for each in function.provisioned]
+        return self._paged(body, "ProvisionedConcurrencyConfigs", arns)
 
     def _on_get_function(self, function: _Function, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault:
         version = self._version(function, body.get("Qualifier", LATEST))
@@ -219,9 +271,10 @@ class LambdaDouble:
             return fault
         published = [each for each in function.versions if each != LATEST]
         if not published or function.versions[published[-1]] != function.versions[LATEST]:
-            published.append(str(len(published) + 1))
+            published.append(str(max(map(int, published), default=0) + 1))
             function.versions[published[-1]] = function.versions[LATEST]
             function.notes[published[-1]] = str(body.get("Description", ""))
+            function.published[published[-1]] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}.000+0000"
             if function.versions[LATEST].snapshots:
                 function.snapping[published[-1]] = self.looks
             function.revision = str(uuid.uuid4())
@@ -362,13 +415,18 @@ class LambdaDouble:
             "LastUpdateStatus": "InProgress" if pending else "Failed" if self.failing else "Successful",
             "LastUpdateStatusReason": self.failing,
             "RevisionId": function.revision,
-            "LastModified": function.modified,
+            "LastModified": function.published.get(version, function.modified),
             "SnapStart": {
                 "ApplyOn": "PublishedVersions" if code.snapshots else "None",
                 "OptimizationStatus": "On" if snapped else "Off",
             },
             **function.settings,
         }
+
+
+def _weights(alias: Mapping[str, Any]) -> Mapping[str, float]:
+    found: Mapping[str, float] = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+    return found
 
 
 def _missing(message: str) -> Fault:

@@ -73,7 +73,9 @@ AWS: tuple[CliCommand, ...] = (
         flags=flags(
             switch("apply", "delete; without it nothing is changed"),
             text("keep-last", "how many of the newest images to keep in each repository"),
-            text("days", "keep images pushed within this many days"),
+            text("days", "keep images pushed, and versions published, within this many days"),
+            text("versions", "also delete versions that Lamina published and nothing names, but the newest N "
+                             "of each function"),
             "registry", "stack", "json",
         ),
     ),

@@ -1,0 +1,71 @@
+"""The parts of boto3's clients that are used here, for services without installed types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Literal, Protocol
+
+from lamina.json_data import JsonTable
+
+
+class EventsClient(Protocol):
+    """EventBridge's client."""
+
+    def list_event_buses(self, **token: str) -> JsonTable:
+        """Return a page of event buses."""
+        ...
+
+    def get_paginator(self, operation: Literal["list_rule_names_by_target"], /) -> RulePages:
+        """Return what asks for page after page."""
+        ...
+
+
+class RulePages(Protocol):
+    """Asks for the rules with a target."""
+
+    def paginate(self, *, TargetArn: str, EventBusName: str) -> Iterable[JsonTable]:  # noqa: N803
+        """Return the pages."""
+        ...
+
+
+class SchedulerClient(Protocol):
+    """EventBridge Scheduler's client."""
+
+    def get_paginator(self, operation: Literal["list_schedules"], /) -> SchedulePages:
+        """Return what asks for page after page."""
+        ...
+
+    def get_schedule(self, *, Name: str, GroupName: str) -> JsonTable:  # noqa: N803
+        """Return a schedule."""
+        ...
+
+
+class SchedulePages(Protocol):
+    """Asks for schedules."""
+
+    def paginate(self) -> Iterable[JsonTable]:
+        """Return the pages."""
+        ...
+
+
+class CloudWatchClient(Protocol):
+    """CloudWatch's client."""
+
+    def get_paginator(self, operation: Literal["get_metric_data"], /) -> MetricPages:
+        """Return what asks for page after page."""
+        ...
+
+
+class MetricPages(Protocol):
+    """Asks for the values of metrics."""
+
+    def paginate(
+        self,
+        *,
+        MetricDataQueries: Sequence[JsonTable],  # noqa: N803
+        StartTime: datetime,  # noqa: N803
+        EndTime: datetime,  # noqa: N803
+    ) -> Iterable[JsonTable]:
+        """Return the pages."""
+        ...
