@@ -102,7 +102,7 @@ def plan_collection(
         _held(name, each) for name, those in zip(repositories, listed, strict=True) for each in those
     )
     lists = _links(session, [each for each in held if each.kind == "index"])
-    verdicts, links = _judge(session, held, rules, lists)
+    verdicts, links = judge_all(session, held, rules, lists)
     return Collection(
         verdicts=verdicts,
         looked=tuple(str(each) for each in usages),
@@ -243,7 +243,7 @@ def _failure(repository: str, digest: str, why: str) -> Problem:
     )
 
 
-def _judge(
+def judge_all(
     session: Session, held: tuple[HeldManifest, ...], rules: RetentionRules, lists: Mapping[str, Links]
 ) -> tuple[tuple[RetentionVerdict, ...], Mapping[str, Links]]:
     """Decide, read the links of kept images, and decide again until none is unread.

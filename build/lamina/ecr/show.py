@@ -117,8 +117,8 @@ def _show_versions(screen: Screen, collection: Collection) -> None:
     screen.say(f"{len(doomed)} of {len(collection.versions)} versions to delete")
     if doomed:
         screen.say(
-            "not known: code, state machines and integrations of API Gateway that name a version by its number "
-            f"and did not call it in {CALLED_DAYS} days"
+            "not known: code, state machines and integrations of API Gateway that name a version by its "
+            f"number and did not call it in {CALLED_DAYS} days"
         )
 
 

@@ -155,15 +155,19 @@ class AwsFront:
 
 
 @cache
-def _paths(service: str) -> tuple[tuple[str, re.Pattern[str], str], ...]:
-    """Method, path and name of each operation of a service, as botocore's model has them."""
+def _paths(service: str) -> tuple[tuple[str, re.Pattern[str], dict[str, str], str], ...]:
+    """Method, path, fixed parameters and name of each operation of a service, as botocore's model has them.
+
+    Those with fixed parameters come first: others may have the same path.
+    """
     model = Loader().load_service_model(service, "service-2")
     found = []
     for name, operation in model["operations"].items():
         http = operation["http"]
-        path = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", http["requestUri"].partition("?")[0].rstrip("/"))
-        found.append((http["method"], re.compile(f"{path}/?"), name))
-    return tuple(found)
+        path, _, query = http["requestUri"].partition("?")
+        pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path.rstrip("/"))
+        found.append((http["method"], re.compile(f"{pattern}/?"), dict(parse_qsl(query)), name))
+    return tuple(sorted(found, key=lambda each: not each[2]))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -197,8 +201,9 @@ class _Handler(BaseHTTPRequestHandler):
             return _BY_TARGET[target], operation, {}
         path, query = urlsplit(self.path).path, dict(parse_qsl(urlsplit(self.path).query))
         for service in _BY_PATH:
-            for method, pattern, name in _paths(service):
-                if method == self.command and (found := pattern.fullmatch(path)):
+            for method, pattern, fixed, name in _paths(service):
+                found = pattern.fullmatch(path) if method == self.command else None
+                if found and fixed.items() <= query.items():
                     named = {key: unquote(value) for key, value in found.groupdict().items()}
                     return service, name, {**query, **named}
         return "", "", {}

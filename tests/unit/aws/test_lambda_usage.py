@@ -47,9 +47,10 @@ class Aws:
         asked = {"FunctionName": name, **({"Marker": marker} if marker else {})}
         self.stubs["lambda"].add_response("list_versions_by_function", answer, asked)
 
-    def runs(self, name: str, version: str, **code: str) -> None:
+    def runs(self, name: str, version: str, settings: dict[str, Any] | None = None, **code: str) -> None:
         asked = {"FunctionName": name, "Qualifier": version}
-        self.stubs["lambda"].add_response("get_function", {"Code": code}, asked)
+        answer = {"Code": code, "Configuration": settings or {}}
+        self.stubs["lambda"].add_response("get_function", answer, asked)
 
 
 @pytest.fixture
@@ -78,6 +79,21 @@ def test_every_version_on_every_page_is_asked_for_its_image(aws: Aws) -> None:
         "one:$LATEST": DIGESTS[1],
         "one:1": DIGESTS[2],
     }
+
+
+def test_a_version_says_when_and_by_whom_it_was_published_and_whether_it_may_run_unnamed(aws: Aws) -> None:
+    aws.functions("one")
+    aws.versions("one", "1", "2")
+    when = "2026-01-02T03:04:05.000+0000"
+    settings = {"Description": "by hand", "LastModified": when, "DurableConfig": {"ExecutionTimeout": 60}}
+    aws.runs("one", "1", settings, ResolvedImageUri=f"{HOST}@{DIGESTS[1]}")
+    aws.runs("one", "2", ImageUri=f"{HOST}:sha-1", ResolvedImageUri=f"{HOST}@{DIGESTS[2]}")
+
+    first, second = read(aws).deployed
+
+    assert (first.repository, first.description, first.published) == (HOST, "by hand", when)
+    assert "durable executions" in first.special
+    assert (second.repository, second.description, second.published, second.special) == (HOST, "", None, "")
 
 
 def test_a_function_that_is_deleted_meanwhile_runs_nothing(aws: Aws) -> None:

@@ -33,6 +33,7 @@ template = "team"
 [tool.lamina.gc]
 keep-last = 5
 days = 0
+pulled-days = 7
 look-in = [{{ region = "eu-west-1" }}, {{ region = "us-gov-west-1", role = "{ROLE}" }}, {{}}]
 accounts = ["210987654321"]
 """
@@ -52,7 +53,9 @@ accounts = ["210987654321"]
         template="team",
     )
     places = (AwsAccount(region="eu-west-1"), AwsAccount(region="us-gov-west-1", role=ROLE), AwsAccount())
-    assert project.retention == Retention(keep_last=5, days=0, look_in=places, accounts=("210987654321",))
+    assert project.retention == Retention(
+        keep_last=5, days=0, pulled_days=7, look_in=places, accounts=("210987654321",)
+    )
 
 
 def test_no_accounts_are_not_the_same_as_none_declared(repo: Repo) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from lamina.ecr.gc import collect, plan_collection
+from datetime import UTC, datetime
+
+from lamina.ecr.gc import collect, judge_all, plan_collection
+from lamina.ecr.retention import PULLED, HeldManifest, RetentionRules
 from lamina.flow.build import build_images
 from memory import Shop
 
@@ -32,3 +35,24 @@ def test_bases_of_bases_need_no_stable_tag_in_static_mode(shop: Shop) -> None:
         shop.registry.manifests[f"{base}-dev", "stable"] = shop.registry.manifests[f"{base}-dev", tag]
 
     assert plan_collection(shop.open(static=True)).verdicts
+
+
+def test_an_image_that_only_a_pull_keeps_is_not_read_again(shop: Shop) -> None:
+    """Reading its manifest would count as a pull, and keep it for ever."""
+    kept = HeldManifest(
+        repository="lambda-embedding-dev",
+        digest="sha256:" + "1" * 64,
+        tags=(),
+        size=1,
+        pushed=datetime(2020, 1, 1, tzinfo=UTC),
+        kind="image",
+        pulled=datetime(2029, 12, 31, tzinfo=UTC),
+    )
+    rules = RetentionRules(
+        now=datetime(2030, 1, 1, tzinfo=UTC), keep_last=1, days=1, cache_days=1, pulled_days=7
+    )
+
+    (verdict,), links = judge_all(shop.open(), (kept,), rules, {})
+
+    assert (verdict.rule, links) == (PULLED, {})
+    assert not [each for each in shop.registry.asked if kept.digest in each]
