@@ -162,9 +162,9 @@ class Programs:
         self.others.append(words)
         if words[0] != "git":
             return Completed(code=1, stderr="not planned")
-        if "rev-parse" in words:
-            return Completed(code=0 if self.commit else 128, stdout=self.commit)
-        return Completed(code=0 if "status" in words else 128)
+        if "status" in words and self.commit:
+            return Completed(code=0, stdout=f"# branch.oid {self.commit}\n")
+        return Completed(code=128)
 
     def stream(
         self, command: Command, on_line: Callable[[str], None], *, tick: Callable[[], None] | None = None

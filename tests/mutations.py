@@ -18,6 +18,7 @@ from lamina.declare.config import Project, load_project
 from lamina.declare.graph import Graph, read_graph
 from lamina.declare.lockfile import Lock, Pin, read_lock
 from lamina.execute.externals import Externals, read_externals
+from lamina.identify.derived import Derived
 from lamina.identify.image import Image, identify
 from lamina.identify.stat_cache import StatCache
 from lamina.wiring import sandbox
@@ -214,8 +215,12 @@ class Scene(Tree):
         project, graph = self.project(), self.graph()
         cache = StatCache(project.state / "stat.json")
         bases = self.externals().identities
-        images, _ = identify(project, graph, [name], prefix=prefix, bases=bases, files=cache.files)
+        derived = Derived(project.state / "derived.json")
+        images, _ = identify(
+            project, graph, [name], prefix=prefix, bases=bases, files=cache.files, derived=derived
+        )
         cache.save()
+        derived.save()
         return images[name]
 
     def externals(self) -> Externals:

@@ -60,6 +60,11 @@ class Selection:
     extras: bool = False
     folders: frozenset[str] = frozenset()
 
+    @property
+    def how(self) -> str:
+        """A text that is equal for equal selections, in every process."""
+        return repr((sorted(self.members), self.groups, self.extras, sorted(self.folders)))
+
     def plus(self, other: Selection) -> Selection:
         """Return a selection for both."""
         return Selection(

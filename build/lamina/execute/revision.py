@@ -8,6 +8,8 @@ from pathlib import Path
 from lamina.process import Command, Runner
 from lamina.values import dataclass
 
+_COMMIT = "# branch.oid "
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
@@ -24,12 +26,12 @@ class Revision:
 
 def read_revision(runner: Runner, root: Path) -> Revision | None:
     """Return the revision of a worktree; None outside git, or before the first commit."""
-
-    head = runner.run(_git(root, "rev-parse", "--verify", "--quiet", "HEAD"))
-    if not head.ok:
+    status = runner.run(_git(root, "status", "--porcelain=v2", "--branch"))
+    lines = status.stdout.splitlines() if status.ok else []
+    commits = [line.removeprefix(_COMMIT) for line in lines if line.startswith(_COMMIT)]
+    if not commits or commits[0] == "(initial)":
         return None
-    changed = runner.run(_git(root, "status", "--porcelain"))
-    return Revision(commit=head.stdout.strip(), clean=changed.ok and not changed.stdout.strip())
+    return Revision(commit=commits[0], clean=all(line.startswith("#") for line in lines))
 
 
 def read_branch(runner: Runner, root: Path) -> str:

@@ -86,10 +86,11 @@ def _apply(session: Session, plan: Plan, snapshot: Snapshot, run: str, by: Build
         for name, each in results.items()
         if each.status == "retagged" and each.digest
     }
-    if session.flags.push:
+    moved = plan.acting("retag") if session.flags.push else ()
+    if moved:
         from lamina.execute.publish import carry
 
-        for decision in plan.acting("retag"):
+        for decision in moved:
             if decision.source:
                 carry(session.destination, decision.source, decision.image.ref)
     plan = replace(plan, found={**plan.found, **tagged})

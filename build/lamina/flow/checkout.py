@@ -12,6 +12,7 @@ from lamina.declare.graph import Graph, read_graph
 from lamina.declare.settings import SettingValue
 from lamina.errors import ConfigError
 from lamina.files import keep_out_of_git
+from lamina.identify.derived import Derived
 from lamina.identify.stat_cache import StatCache
 from lamina.masks import Mask, environment_values, read_secret
 
@@ -77,6 +78,13 @@ class Checkout:
     def stat_cache(self) -> StatCache:
         """The file hashes that earlier commands computed."""
         return StatCache(None if self._proposed is not None else self.project.state / "stat.json")
+
+    @cached_property
+    def derived(self) -> Derived:
+        """What earlier commands derived from the contents of files."""
+        return Derived(
+            None if self._proposed is not None else self.project.state / "derived.json", self._mask
+        )
 
     @cached_property
     def facts(self) -> Facts:

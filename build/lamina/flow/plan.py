@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -41,7 +41,7 @@ def decide(session: Session, snapshot: Snapshot, *, append: StoreKind | None = N
 
     append: the store in which builds may be appended to earlier images; None: all need a builder.
     """
-    images, externals, seen = snapshot.images, snapshot.externals, snapshot.lookup
+    images, externals = snapshot.images, snapshot.externals
     headlines = (_static_headline(session, snapshot.stable), externals.headline)
     make = partial(
         make_plan,
@@ -63,28 +63,56 @@ def decide(session: Session, snapshot: Snapshot, *, append: StoreKind | None = N
         headline="\n".join(line for line in headlines if line) or None,
     )
 
+    def found() -> Plan:
+        return _with_stores(session, snapshot, make, append)
+
+    def checked() -> list[Problem]:
+        return [*_on_lambda(session, images, builds)]
+
+    builds = _builds(make(snapshot.lookup))
+    if not builds:
+        return found()
+    if session.flags.offline:
+        plan, problems = found(), checked()
+    else:
+        from lamina.parallel import both
+
+        plan, problems = both(found, checked)  # one waits for a store, one computes
+    if more := [name for name in _builds(plan) if name not in builds]:
+        problems += _on_lambda(session, images, more)
+    faults = by_certainty(problems)
+    ConfigError.check(faults["certain"])
+    return replace(plan, notes=(*plan.notes, *faults["likely"]))
+
+
+def _builds(plan: Plan) -> list[str]:
+    return [each.image.name for each in plan.acting("build")]
+
+
+def _with_stores(
+    session: Session, snapshot: Snapshot, make: Callable[[StoreLookup], Plan], append: StoreKind | None
+) -> Plan:
+    """Make the plan, find what can be appended, and plan again without images that have lost layers."""
+
     def planned(seen: StoreLookup) -> Plan:
         plan = make(seen)
         if append is None or session.flags.offline or not plan.acting("build"):
             return plan
         from lamina.flow.append import plan_appends
 
-        return plan_appends(session, plan, images, append)
+        return plan_appends(session, plan, snapshot.images, append)
 
+    seen = snapshot.lookup
     plan = planned(seen)
     examined: set[str] = set()
     while less := _with_lost_layers(session, plan, replace(snapshot, lookup=seen), examined):
         seen = less
         plan = planned(seen)
-    faults = by_certainty(_on_lambda(session, images, [each.image.name for each in plan.acting("build")]))
-    ConfigError.check(faults["certain"])
-    return replace(plan, notes=(*plan.notes, *faults["likely"]))
+    return plan
 
 
 def _on_lambda(session: Session, images: Mapping[str, Image], builds: Sequence[str]) -> Iterator[Problem]:
     """Yield what fails on Lambda in the images that are built, without the rules that are switched off."""
-    if not builds:
-        return
     off = session.project.lint_ignores.value
     found = check(images, builds, session.checks, lambda: session.facts, off=off)
     runnable = {name: (images[name], each.runnable) for name, each in found.items() if each.runnable}

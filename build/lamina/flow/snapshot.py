@@ -88,8 +88,10 @@ def take_snapshot(
         bases=externals.identities,
         stable=None if found is None else {base: each.digest for base, each in found.items()},
         files=session.stat_cache.files,
+        derived=session.checkout.derived,
     )
     session.stat_cache.save()
+    session.checkout.derived.save()
     held = [secret for secret in session.project.secrets if read_secret(secret.file)]
     ConfigError.check((*unread, *preflight.faults(images), *copied(images.values(), held)))
     return Snapshot(selected=selected, images=images, externals=externals, stable=found)

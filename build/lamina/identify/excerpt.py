@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import cast
 
 from lamina.declare.dockerfile import Instruction
 from lamina.declare.flags import mount_options
@@ -24,13 +25,14 @@ from lamina.declare.uv_commands import LockUse, UnprovedError, check_variables, 
 from lamina.declare.uv_lock import Selection, UnusualLockError, read_uv_lock
 from lamina.identify.context import Context, ContextFile
 from lamina.identify.copy_sources import rooted
+from lamina.identify.derived import Derived
 from lamina.identify.fingerprint import NOT_USED, masked
 from lamina.identify.goregexp import PatternError
 from lamina.identify.wildcard import compile_wildcard, is_wildcard
+from lamina.json_data import Json
 from lamina.patterns import regex
 from lamina.values import dataclass
 
-"""The end of a locked requirement that no step of the image takes."""
 _PYPROJECT = "pyproject.toml"
 _HEREDOC = regex(r"<<-?[\"']?\w+[\"']?")
 _HEADER = regex(r"^(?=\[)", re.MULTILINE)
@@ -43,6 +45,11 @@ class LockExcerpt:
 
     selection: Selection
 
+    @property
+    def how(self) -> str:
+        """The name of what it does, with all that it depends on."""
+        return f"lock for {self.selection.how}"
+
     def __call__(self, raw: bytes) -> bytes:
         """Return the excerpt of a lock's content."""
         try:
@@ -54,6 +61,8 @@ class LockExcerpt:
 @dataclass(frozen=True, slots=True)
 class ProjectExcerpt:
     """Leaves out the tables of other tools than uv; an unusual file stays as it is."""
+
+    how = "project for uv"
 
     def __call__(self, raw: bytes) -> bytes:
         """Return the excerpt of a project file's content."""
@@ -125,14 +134,16 @@ def locked_requirements(
         return None
 
 
-def with_excerpts(context: Context, recipe: Recipe, read: Callable[[str], bytes]) -> Context:
+def with_excerpts(
+    context: Context, recipe: Recipe, read: Callable[[str], bytes], derived: Derived
+) -> Context:
     """Return the context with excerpts instead of locks and project files, where steps need no more.
 
     read: returns the content of a file. Raises OSError.
     """
     locks = {rooted(path) for each in recipe.sources for path in each.paths or () if path.endswith(UV_LOCK)}
     paths = {file.path for file in context.files} if locks else set()
-    made: dict[str, Callable[[bytes], bytes]] = {}
+    made: dict[str, LockExcerpt | ProjectExcerpt] = {}
     for lock in sorted(locks & paths):
         folder = posixpath.dirname(lock)
         known: _Known = {}
@@ -151,7 +162,8 @@ def with_excerpts(context: Context, recipe: Recipe, read: Callable[[str], bytes]
     if not made:
         return context
     files = (
-        _with_excerpt(file, made[file.path], read) if file.path in made else file for file in context.files
+        _with_excerpt(file, made[file.path], read, derived) if file.path in made else file
+        for file in context.files
     )
     return replace(context, files=tuple(files))
 
@@ -171,18 +183,23 @@ def _is_read_by_uv(recipe: Recipe, path: str, lock: str, known: _Known) -> bool:
 
 
 def _with_excerpt(
-    file: ContextFile, make: Callable[[bytes], bytes], read: Callable[[str], bytes]
+    file: ContextFile, make: LockExcerpt | ProjectExcerpt, read: Callable[[str], bytes], derived: Derived
 ) -> ContextFile:
     if file.kind not in {"file", "exec"}:
         return file
+
+    def derive(raw: bytes) -> Json:
+        text = make(raw)
+        return None if text == raw else [hashlib.sha256(text).hexdigest(), len(text)]
+
     try:
-        raw = read(file.path)
+        found = derived.value(make.how, file.sha256, lambda: read(file.path), derive)
     except OSError:
         return file
-    text = make(raw)
-    if text == raw:
+    if found is None:
         return file
-    return file._replace(sha256=hashlib.sha256(text).hexdigest(), size=len(text), excerpt=make)
+    sha256, size = cast("tuple[str, int]", found)
+    return file._replace(sha256=sha256, size=size, excerpt=make)
 
 
 def _union(uses: Sequence[LockUse]) -> LockUse:

@@ -27,6 +27,8 @@ FINGERPRINT_KEY, INPUTS_KEY = "dev.lamina.fingerprint", "dev.lamina.bill"
 NOT_USED = " (not used by this image)"
 """The end of a shown requirement of a lock that the image does not install."""
 _TAG_DIGITS = 12
+_PYPROJECT = "pyproject.toml"
+_REQUIREMENTS = regex(r"(.*[-_.])?(requirements|constraints)([-_.].*)?\.(txt|in)")
 _CREDENTIALS = regex(r"://[^/@\s]+@")
 _DISTRIBUTION = regex(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LETTER = {"file": "f", "exec": "x", "link": "l", "dir": "d"}
@@ -205,6 +207,12 @@ def distribution(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", found.group()).lower() if found else requirement
 
 
+def declares_requirements(path: str) -> bool:
+    """Whether a file may declare Python requirements, by its name."""
+    name = path.rpartition("/")[2]
+    return name == _PYPROJECT or _REQUIREMENTS.fullmatch(name) is not None
+
+
 def read_requirements(path: str, content: bytes) -> tuple[str, ...] | None:
     """Return the Python requirements that a file declares, or None if it is not a file of requirements.
 
@@ -216,10 +224,11 @@ def read_requirements(path: str, content: bytes) -> tuple[str, ...] | None:
 
 
 def _declared(path: str, content: bytes) -> tuple[str, ...] | None:
-    name = path.rsplit("/", 1)[-1]
+    if not declares_requirements(path):
+        return None
     try:
         text = content.decode("utf-8")
-        if name == "pyproject.toml":
+        if path.rpartition("/")[2] == _PYPROJECT:
             project = tomllib.loads(text).get("project", {})
             extras = project.get("optional-dependencies", {})
             return (
@@ -230,9 +239,7 @@ def _declared(path: str, content: bytes) -> tuple[str, ...] | None:
                     for each in group
                 ),
             )
-        if re.fullmatch(r"(.*[-_.])?(requirements|constraints)([-_.].*)?\.(txt|in)", name):
-            lines = (line.split(" #")[0].strip() for line in text.splitlines())
-            return tuple(line for line in lines if line and not line.startswith(("#", "-")))
+        lines = (line.split(" #")[0].strip() for line in text.splitlines())
+        return tuple(line for line in lines if line and not line.startswith(("#", "-")))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, AttributeError):
         return None
-    return None

@@ -14,15 +14,18 @@ from lamina.declare.graph import Graph, Node
 from lamina.declare.lockfile import UV_LOCK
 from lamina.errors import ConfigError, LaminaError, Problem
 from lamina.identify.context import Context, ContextFile, SharedFolders, select
+from lamina.identify.derived import Derived
 from lamina.identify.fingerprint import (
     BuildInputs,
     content_tag,
+    declares_requirements,
     distribution,
     make_build_inputs,
     read_requirements,
 )
 from lamina.identify.ignore import EMPTY, Ignore
 from lamina.identify.tree import DiskFiles, Files
+from lamina.json_data import as_texts
 from lamina.refs import Reference
 from lamina.values import dataclass
 
@@ -91,6 +94,7 @@ def identify(
     bases: Mapping[str, Mapping[str, str]],
     stable: Mapping[str, str] | None = None,
     files: Callable[[Path], Files] = DiskFiles,
+    derived: Derived | None = None,
 ) -> tuple[Mapping[str, Image], tuple[Problem, ...]]:
     """Read the files of the named images and their ancestors and compute their fingerprints, bases first.
 
@@ -100,6 +104,7 @@ def identify(
         stable: In static mode, base -> digest of its ``stable`` tag where known. Lambda images then depend
             on that tag, and bases are neither read nor hashed unless named.
         files: Opens a folder.
+        derived: What earlier commands derived from files.
 
     Returns:
         The images that can be read, and the problems of the others. If there are any, images may lack a
@@ -110,13 +115,14 @@ def identify(
     selected |= set(graph.with_ancestors(rooted))
     images: dict[str, Image] = {}
     problems: list[Problem] = []
-    requirements, shared = _Requirements(), SharedFolders()
+    derived = derived or Derived()
+    shared = SharedFolders()
     for name in graph.nodes:
         if name not in selected:
             continue
         node = graph.nodes[name]
         try:
-            contexts = _contexts(node, files, shared)
+            contexts = _contexts(node, files, shared, derived)
         except LaminaError as error:
             problems += error.problems
             continue
@@ -129,7 +135,7 @@ def identify(
             contexts,
             bases={each.name: bases.get(name, {}).get(each.name, "unlocked") for each in node.externals},
             parents=parents,
-            requirements=requirements.of(node, contexts[""]),
+            requirements=_requirements(node, contexts[""], derived),
         )
         images[name] = Image(
             node=node,
@@ -141,7 +147,9 @@ def identify(
     return images, tuple(problems)
 
 
-def _contexts(node: Node, files: Callable[[Path], Files], shared: SharedFolders) -> Mapping[str, Context]:
+def _contexts(
+    node: Node, files: Callable[[Path], Files], shared: SharedFolders, derived: Derived
+) -> Mapping[str, Context]:
     """Select the files of the main context and of each named one that is read, with their ignore files."""
     read = {source.context for source in node.recipe.sources}
     named = {}
@@ -155,7 +163,7 @@ def _contexts(node: Node, files: Callable[[Path], Files], shared: SharedFolders)
     if any(path.endswith(UV_LOCK) for each in node.recipe.sources for path in each.paths or ()):
         from lamina.identify.excerpt import with_excerpts
 
-        main = with_excerpts(main, node.recipe, lambda path: (root / path).read_bytes())
+        main = with_excerpts(main, node.recipe, lambda path: (root / path).read_bytes(), derived)
     return {"": main, **named}
 
 
@@ -179,36 +187,38 @@ def _first_ignore(*places: tuple[Path, str], read: Callable[[bytes, str], Ignore
     return EMPTY
 
 
-class _Requirements:
-    """Reads files of requirements and locks of uv, each content once for all images."""
-
-    def __init__(self) -> None:
-        self._known: dict[object, tuple[str, ...] | None] = {}
-
-    def of(self, node: Node, context: Context) -> Mapping[str, tuple[str, ...]]:
-        """Return the requirements that a context's files declare, by path."""
-        found: dict[str, tuple[str, ...]] = {}
-        for file in context.files:
-            if file.path.endswith((".toml", ".txt", ".in", UV_LOCK)) and file.kind in {"file", "exec"}:
-                lines = self._read(node, file)
-                if lines is not None:
-                    found[file.path] = lines
-        return found
-
-    def _read(self, node: Node, file: ContextFile) -> tuple[str, ...] | None:
-        key: object = (file.path, file.sha256)
-        read = partial(read_requirements, file.path)
-        if file.path.rpartition("/")[2] == UV_LOCK:
-            from lamina.identify.excerpt import locked_requirements, selection_from
-
-            chosen, whole = selection_from(node.recipe, file), file.excerpt is None
-            key, read = (key, chosen), partial(locked_requirements, chosen, whole=whole)
-        if key not in self._known:
+def _requirements(node: Node, context: Context, derived: Derived) -> Mapping[str, tuple[str, ...]]:
+    """Return the requirements that a context's files declare, by path."""
+    found: dict[str, tuple[str, ...]] = {}
+    for file in context.files:
+        if file.kind in {"file", "exec"} and (reader := _reader(node, file)) is not None:
+            how, read = reader
             try:
-                self._known[key] = read((node.spec.context / file.path).read_bytes())
+                lines = derived.value(how, file.sha256, partial(_content, node, file), read)
             except OSError:
-                return None
-        return self._known[key]
+                continue
+            if lines is not None:
+                found[file.path] = as_texts(lines)
+    return found
+
+
+def _content(node: Node, file: ContextFile) -> bytes:
+    """Read what counts of a file."""
+    content = (node.spec.context / file.path).read_bytes()
+    return file.excerpt(content) if file.excerpt else content
+
+
+def _reader(node: Node, file: ContextFile) -> tuple[str, Callable[[bytes], tuple[str, ...] | None]] | None:
+    """Return what reads the requirements of a file, and its name; None if the file has none by its name."""
+    if declares_requirements(file.path):
+        return f"requirements of {posixpath.basename(file.path)}", partial(read_requirements, file.path)
+    if posixpath.basename(file.path) != UV_LOCK:
+        return None
+    from lamina.identify.excerpt import locked_requirements, selection_from
+
+    chosen, whole = selection_from(node.recipe, file), file.excerpt is None
+    how = f"requirements for {chosen.how if chosen else 'all'}{', whole' if whole else ''}"
+    return how, partial(locked_requirements, chosen, whole=whole)
 
 
 def local_names(images: Iterable[Image]) -> frozenset[str]:

@@ -7,17 +7,14 @@ only while the disk answers all other questions of all checks as before (see `la
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from lamina.files import write_atomic
 from lamina.identify.image import Image
+from lamina.identify.kept_file import read_kept, write_kept
 from lamina.identify.readings import Answers, Readings, still_so
 from lamina.json_data import Json
 from lamina.masks import Mask
@@ -84,10 +81,7 @@ class KeptChecks:
         document: list[Json] = [answers, rows if len(rows) < _MOST else self._now]
         if self._mask.hide_in(document) != document:
             return
-        try:
-            write_atomic(self._file, _render(document))
-        except OSError:
-            return
+        write_kept(self._file, document, _RULES)
 
 
 def check(
@@ -150,40 +144,15 @@ def _keys(images: Mapping[str, Image], run: object) -> Mapping[str, str]:
     return keys
 
 
-# The file: a line that proves the rest, then what was read and what was found
-
-
-def _render(document: list[Json]) -> bytes:
-    body = json.dumps(document, separators=(",", ":")).encode("ascii")
-    return _proof(body) + b"\n" + body
+# The file: what was read, and what was found
 
 
 def _read(file: Path) -> tuple[Answers, Mapping[str, list[Json]]]:
-    try:
-        proof, _, body = file.read_bytes().partition(b"\n")
-    except OSError:
+    document = read_kept(file, _RULES)
+    if document is None:
         return {}, {}
-    if proof == _proof(body):
-        answers, rows = json.loads(body)
-        if still_so(answers):
-            return answers, rows
-    return {}, {}
-
-
-def _proof(body: bytes) -> bytes:
-    """Return a digest of the file's content, of the code that made it, and of the Python that parsed."""
-    code = [sys.version, *_code()]
-    return hashlib.sha256(repr(code).encode() + body).hexdigest().encode()
-
-
-def _code() -> Iterator[tuple[str, int, int]]:
-    """Yield name, size and time of the modules with the rules."""
-    for package in _RULES:
-        with os.scandir(Path(__file__).parents[1] / package) as found:
-            for each in sorted(found, key=lambda each: each.name):
-                if each.name.endswith(".py"):
-                    status = each.stat()
-                    yield each.name, status.st_size, status.st_mtime_ns
+    answers, rows = cast("tuple[Answers, Mapping[str, list[Json]]]", document)
+    return (answers, rows) if still_so(answers) else ({}, {})
 
 
 def _plain(value: Any) -> Json:

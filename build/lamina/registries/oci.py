@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import IO, TypeVar
@@ -21,13 +20,12 @@ from lamina.registries import refusals
 from lamina.registries.base import ACCEPTED, Descriptor, Manifest, sha256, sha256_of
 from lamina.registries.http import HttpResponse
 from lamina.registries.session import RegistrySession
-from lamina.registries.uploads import Uploads
+from lamina.registries.uploads import Uploads, spool_file
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 _HUB = "docker.io"
 _THREADS = 16
-_SPOOL_BYTES = 8 << 20
 _PAGE = 1000
 _OF_CONTENT = frozenset({"MANIFEST_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
 """Error codes of a 404 that say that content is missing, and not the repository."""
@@ -192,7 +190,7 @@ class OciRegistry:
     def tail(self, ref: Reference, blob: Descriptor, count: int) -> bytes:
         """See `Registry.tail`. A registry without range requests sends the whole blob."""
         path, what = self._path(ref, "blobs", blob.digest), f"read {ref}"
-        with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
+        with spool_file() as spool:
             headers = {"Range": f"bytes=-{count}"}
             scopes = (_scope(ref, "pull"),)
             self._session.ask(
@@ -325,7 +323,7 @@ class OciRegistry:
             raise refusals.no_repository(target, advice=self._session.advice)
         if answer.status == 201:
             return
-        with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:  # 202: an upload was started
+        with spool_file() as spool:  # 202: an upload was started
             fetch = self._path(source, "blobs", blob.digest)
             self._session.ask("GET", fetch, what=what, scopes=scopes, sink=spool, most=blob.size)
             self._upload(answer, blob.digest, spool, what=what, scopes=scopes)

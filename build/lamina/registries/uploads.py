@@ -1,12 +1,25 @@
-"""The blobs that this process has pushed: another repository mounts them instead of receiving them again."""
+"""Blobs on their way, and those that this process has pushed: another repository mounts them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from lamina.refs import Reference
+
+if TYPE_CHECKING:
+    from tempfile import SpooledTemporaryFile
+
+_SPOOL_BYTES = 8 << 20
+
+
+def spool_file() -> SpooledTemporaryFile[bytes]:
+    """Open a file for a blob on its way; it is in memory as long as it is small."""
+    from tempfile import SpooledTemporaryFile  # most commands need none
+
+    return SpooledTemporaryFile(max_size=_SPOOL_BYTES)
 
 
 class Uploads:

@@ -86,6 +86,7 @@ def run_in_session(
         stream: the one for messages to people; see `Screen`.
     """
     gc.set_threshold(_MANY_VALUES)
+    gc.enable()
     screen = Screen(as_json=json, plain=plain, stream=stream, rewrite=_rewrite(command))
     session = Session(flags, screen, seams=Seams(provider=sandbox()))
     caught: list[int] = []

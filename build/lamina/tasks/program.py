@@ -6,6 +6,7 @@ than most commands take to run, gets everything else.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ from lamina.tasks.output import flush_output, output_refused
 
 def main() -> None:
     """Run the command line. Report an output that cannot be written; end quietly if it was closed."""
+    gc.disable()  # imports make no garbage; a session switches it on again
     try:
         code = run(sys.argv[1:])
     except OSError as error:  # lists and help

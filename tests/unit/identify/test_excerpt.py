@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from lamina.declare.uv_lock import Selection, UvLock
 from lamina.errors import BuildError
+from lamina.identify.derived import Derived
 from lamina.identify.explain import differences
+from lamina.identify.fingerprint import BuildInputs
+from lamina.identify.image import identify
 from lamina.identify.stage import StagedTree, stage
 from uv_workspace import INSTALL, WORKSPACE, dockerfile, write_workspace
 
@@ -49,6 +53,24 @@ def test_the_build_gets_the_excerpt_that_is_hashed(workspace: Repo, tmp_path: Pa
     names = {each["name"] for each in tomllib.loads(text)["package"]}
     assert "requests" in names
     assert "httpx" not in names
+
+
+def test_excerpts_and_requirements_are_derived_once(workspace: Repo, tmp_path: Path) -> None:
+    def inputs(derived: Derived) -> Mapping[str, BuildInputs]:
+        project, graph = workspace.project(), workspace.graph()
+        bases = dict.fromkeys(graph.nodes, workspace.bases)
+        images, _ = identify(project, graph, graph.nodes, prefix="", bases=bases, derived=derived)
+        derived.save()
+        return {name: image.inputs for name, image in images.items()}
+
+    first = Derived(tmp_path / "derived.json")
+    before = inputs(first)
+    again = Derived(tmp_path / "derived.json")
+
+    assert inputs(again) == before
+    assert inputs(Derived()) == before
+    assert first.made > 0
+    assert again.made == 0
 
 
 def test_a_lock_that_changes_before_it_is_staged_is_refused(workspace: Repo, tmp_path: Path) -> None:

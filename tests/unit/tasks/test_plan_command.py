@@ -104,7 +104,7 @@ def test_bad_input_ends_with_its_code_and_says_what_is_wrong(
     assert document["ok"] is False
     assert says.removeprefix("error: ") in document["messages"][-1]["text"]
     kept = {file.name for file in receipts.root.glob(".lamina/**/*")}
-    assert kept <= {"stat.json", ".gitignore"}  # the cache of files that are older than two seconds
+    assert kept <= {"stat.json", "derived.json", ".gitignore"}  # caches of what files hold
 
 
 def spoil_many(repo: Repo) -> dict[str, str]:
