@@ -420,6 +420,56 @@ def test_a_rollback_returns_all_that_the_last_deployment_moved(
     assert "no function ran sha-" in team.fails(3, "deploy", "--rollback", "--to", "sha-0123456789ab").text
 
 
+def test_a_canary_is_judged_by_alarms_and_shifts_or_returns(
+    team: Repo, front: AwsFront, lambdas: LambdaDouble
+) -> None:
+    canary = ("--canary", "10%:1s", "--alarm", "too many errors")
+    assert "calls can only be shared by an alias" in team.fails(2, "deploy", *canary).text
+    team.ok("deploy", "--alias", "live")
+    edit(team)
+    team.ok("build-all", "--push")
+    assert "there is no alarm too many errors" in team.fails(8, "deploy", "--alias", "live", *canary).text
+    watch = front.client("cloudwatch")
+    watch.put_metric_alarm(
+        AlarmName="too many errors", MetricName="Errors", Namespace="AWS/Lambda", Period=60,
+        EvaluationPeriods=1, Statistic="Sum", Threshold=1.0, ComparisonOperator="GreaterThanThreshold",
+    )  # fmt: skip
+    watch.set_alarm_state(AlarmName="too many errors", StateValue="ALARM", StateReason="7 errors")
+    before = lambdas.runs("one")
+    assert "is in ALARM: 7 errors" in team.fails(8, "deploy", "--alias", "live", *canary).text
+    assert lambdas.runs("one") == lambdas.runs("one", "live") == before
+    watch.set_alarm_state(AlarmName="too many errors", StateValue="OK", StateReason="fine")
+
+    def ring(name: str) -> None:
+        watch.set_alarm_state(AlarmName="too many errors", StateValue="ALARM", StateReason="8 errors")
+
+    lambdas.moving = ring
+    done = team.fails(8, "deploy", "--alias", "live", *canary, "--json")
+    returned = done.json
+    assert returned["canary"]["outcome"] == "returned"
+    assert [each["weight"] for each in returned["canary"]["history"]] == [0.1, 0]
+    assert "is in ALARM: 8 errors" in done.text
+    assert {each["status"] for each in returned["functions"]} == {"returned"}
+
+    lambdas.moving = lambda name: None
+    watch.set_alarm_state(AlarmName="too many errors", StateValue="OK", StateReason="fine")
+    shifted = team.ok("deploy", "--alias", "live", *canary, "--json").json
+    assert shifted["canary"]["outcome"] == "shifted"
+    assert lambdas.runs("one", "live") == by_name(shifted)["one"]["digest"]
+    record = json.loads((team.root / f".lamina/deploys/{shifted['run']}.json").read_text())
+    assert record["canary"] == {"shift": "canary 10%:1s", "outcome": "shifted"}
+
+    front.client("lambda").update_alias(
+        FunctionName="one",
+        Name="live",
+        FunctionVersion="1",
+        RoutingConfig={"AdditionalVersionWeights": {"2": 0.1}},
+        Description="",
+    )
+    told = team.ok("status").text
+    assert "live of one (version 1) sends 10% of its calls to version 2: the canary of run" in told
+
+
 def test_a_rollback_without_an_alias_follows_the_records(
     team: Repo, front: AwsFront, lambdas: LambdaDouble
 ) -> None:

@@ -348,10 +348,11 @@ def test_provisioned_concurrency_that_cannot_be_made_puts_aliases_back(account: 
 
 
 def test_shares_that_somebody_gave_are_a_canary(account: Account) -> None:
+    account.runs_behind("one", OTHER, alias="other")
     account.deploy("one", wish=LIVE)
     account.client.update_alias(
-        FunctionName="one", Name="live", RoutingConfig={"AdditionalVersionWeights": {"$LATEST": 0.1}},
-        FunctionVersion="1",
+        FunctionName="one", Name="live", RoutingConfig={"AdditionalVersionWeights": {"1": 0.1}},
+        FunctionVersion="2",
     )  # fmt: skip
 
     assert statuses(account.deploy("one", wish=LIVE)) == ["pointed"]

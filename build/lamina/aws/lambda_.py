@@ -41,6 +41,11 @@ class Functions:
         self._sleep = sleep
         self._clock = clock
 
+    @property
+    def clients(self) -> Clients:
+        """Those of the functions' account and region."""
+        return self._clients
+
     def read(self, function: str, version: str = LATEST) -> Live | None:
         """Return a function at a version or alias; None when it does not exist."""
         qualifier = {} if version == LATEST else {"Qualifier": version}

@@ -42,6 +42,8 @@ class Live:
         temporary_mb: size of /tmp.
         file_systems: where EFS is mounted.
         description: of the function or the version.
+        role: ARN of its execution role.
+        dead_letters: ARN of the queue or topic of events that failed; None if there is none.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Live:
     temporary_mb: int = _TEMPORARY_MB
     file_systems: tuple[str, ...] = ()
     description: str = ""
+    role: str | None = None
+    dead_letters: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +147,8 @@ def live_of(answer: GetFunctionResponseTypeDef) -> Live:
         temporary_mb=(settings.get("EphemeralStorage") or {"Size": _TEMPORARY_MB})["Size"],
         file_systems=tuple(str(each["LocalMountPath"]) for each in settings.get("FileSystemConfigs") or ()),
         description=str(settings.get("Description") or ""),
+        role=settings.get("Role"),
+        dead_letters=(settings.get("DeadLetterConfig") or {}).get("TargetArn"),
     )
 
 

@@ -56,6 +56,16 @@ class CloudWatchClient(Protocol):
         """Return what asks for page after page."""
         ...
 
+    def describe_alarms(
+        self,
+        *,
+        AlarmNames: list[str],  # noqa: N803
+        AlarmTypes: list[str],  # noqa: N803
+        MaxRecords: int,  # noqa: N803
+    ) -> JsonTable:
+        """Return alarms by name."""
+        ...
+
 
 class MetricPages(Protocol):
     """Asks for the values of metrics."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from lamina.declare.accounts import ACCOUNT, EXTERNAL_ID, REGION, ROLE, check_external_id, check_shape
@@ -12,6 +13,18 @@ from lamina.values import dataclass
 
 STACKS = "stacks"
 _ALIAS = regex(r"(?!^[0-9]+$)[A-Za-z0-9_-]{1,128}")
+_PERCENT, _TIME, _MINUTES = r"[1-9]\d?", r"[1-9]\d{0,4}[smh]", r"[1-9]\d{0,3}Minutes?"
+SHIFTS: Mapping[str, tuple[re.Pattern[str], str]] = {
+    "canary": (
+        regex(rf"off|{_PERCENT}%:{_TIME}|(?:Lambda)?Canary{_PERCENT}Percent{_MINUTES}"),
+        "10%:5m (1 to 99 %; s, m or h), Canary10Percent5Minutes, or off",
+    ),
+    "linear": (
+        regex(rf"off|{_PERCENT}%:{_TIME}|(?:Lambda)?Linear{_PERCENT}PercentEvery{_MINUTES}"),
+        "10%:1m (1 to 99 %; s, m or h), Linear10PercentEvery1Minute, or off",
+    ),
+}
+"""Setting of how calls move to a new version -> its form, and that in words."""
 # fmt: off
 _STACK_KEYS: Mapping[str, Key] = {
     "account": Key(kind=str, pattern=ACCOUNT.pattern,
@@ -23,6 +36,13 @@ _STACK_KEYS: Mapping[str, Key] = {
     "external-id": Key(kind=str, pattern=EXTERNAL_ID.pattern,
                        help="external id that the role's trust policy asks for"),
     "alias": Key(kind=str, pattern=_ALIAS.pattern, help="the alias that deploy moves without --alias"),
+    "canary": Key(kind=str, pattern=SHIFTS["canary"][0].pattern,
+                  help="the share of calls that the alias sends to a new version first, and for how long: "
+                       "10%:5m"),
+    "linear": Key(kind=str, pattern=SHIFTS["linear"][0].pattern,
+                  help="the share of calls that the alias moves to a new version step by step: 10%:1m"),
+    "alarms": Key(kind=list, values=(Key(kind=str),),
+                  help="CloudWatch alarms that return a canary"),
     "approval": Key(kind=bool, help="whether deploy needs --approve <stack>"),
 }
 # fmt: on
@@ -38,6 +58,8 @@ class Stack:
         role: The ARN of the role to assume for its functions.
         external_id: What the role's trust policy asks for.
         alias: The alias that `deploy` moves by default.
+        canary: How calls move to new versions by default; `linear` excludes it.
+        alarms: The names of CloudWatch alarms that return calls to the old versions.
         approval: Whether `deploy` needs ``--approve``.
         source: Where it is declared, for messages; empty if it is not.
     """
@@ -48,6 +70,9 @@ class Stack:
     role: str | None = None
     external_id: str | None = None
     alias: str | None = None
+    canary: str | None = None
+    linear: str | None = None
+    alarms: tuple[str, ...] = ()
     approval: bool = False
     source: str = ""
 
@@ -82,6 +107,7 @@ def select_stack(document: Document, name: str, key: Key) -> Stack:
             where=document.where(STACKS, name, "alias"),
             allowed="letters, digits, '-' and '_', not digits alone",
         )
+    _check_shifts(document, given, name)
     document.overlay({each: given[each] for each in given if each not in _STACK_KEYS}, STACKS, name)
     return Stack(
         name=name,
@@ -90,9 +116,37 @@ def select_stack(document: Document, name: str, key: Key) -> Stack:
         role=given.get("role"),
         external_id=given.get("external-id"),
         alias=alias,
+        canary=given.get("canary"),
+        linear=given.get("linear"),
+        alarms=tuple(given.get("alarms", ())),
         approval=given.get("approval", False),
         source=document.where(STACKS, name) if name in known else "",
     )
+
+
+def _check_shifts(document: Document, given: Entries, name: str) -> None:
+    """Report shifts that are not of their form, and two at once."""
+    for key, (form, allowed) in SHIFTS.items():
+        text = given.get(key)
+        if text is not None and not form.fullmatch(text):
+            document.problem(
+                f"{text!r} is not a {key} shift",
+                where=document.where(STACKS, name, key),
+                allowed=allowed,
+            )
+    alarms = given.get("alarms", [])
+    if not all(isinstance(each, str) and each for each in alarms):
+        document.problem(
+            f"alarms is {alarms!r}",
+            where=document.where(STACKS, name, "alarms"),
+            allowed="names of CloudWatch alarms",
+        )
+    if "canary" in given and "linear" in given:
+        document.problem(
+            "canary and linear exclude each other",
+            where=document.where(STACKS, name, "linear"),
+            hint="set one",
+        )
 
 
 def declared_stacks(document: Document) -> tuple[str, ...]:

@@ -13,10 +13,13 @@ from lamina.decide.acceptance import objections
 from lamina.decide.plan import FoundImage, why_unusable
 from lamina.deploy.check import require_registry
 from lamina.deploy.cloudformation import with_names
+from lamina.deploy.half_shift import HalfShift, half_shift, shift_obstacles
+from lamina.deploy.judge import alarm_problems
 from lamina.deploy.pulling import pull_obstacles
 from lamina.deploy.rules import DesiredFunction, FunctionUpdate, Running, decide, obstacles, owned_elsewhere
+from lamina.deploy.shift import Shift
 from lamina.deploy.snapshots import snapshot_obstacles, without_version
-from lamina.deploy.stack import check_caller, clients_of
+from lamina.deploy.stack import Connect, check_caller, clients_of
 from lamina.errors import AwsError, BuildError, ConfigError, Problem, RegistryError, SelectionError
 from lamina.execute.image_store import RegistryStore
 from lamina.flow.session import Session
@@ -43,6 +46,9 @@ class DeployOptions:
         take_over: also deploy to functions that run an image of another stack.
         atomic: put every function back if one cannot be updated.
         rollback: functions return to what they ran; no description then says what was before.
+        shift: how calls move to new versions; None: at once.
+        alarms: names of CloudWatch alarms that return calls to the old versions.
+        stack: that is deployed.
         run: the name of the deployment.
         commit: of what is deployed; None if unknown.
     """
@@ -54,6 +60,9 @@ class DeployOptions:
     take_over: bool = False
     atomic: bool = False
     rollback: bool = False
+    shift: Shift | None = None
+    alarms: tuple[str, ...] = ()
+    stack: str = ""
     run: str = ""
     commit: str | None = None
 
@@ -102,6 +111,8 @@ def plan_functions(
     wanted: Sequence[DesiredFunction],
     events: Mapping[str, bytes],
     options: DeployOptions,
+    *,
+    connect: Connect = clients_of,
 ) -> Deployment:
     """Decide what has to change in functions that are to run images. Changes nothing.
 
@@ -109,13 +120,17 @@ def plan_functions(
         ConfigError: a function runs an image of another stack; or
         AwsError: a function cannot be updated. All reasons of all functions at once.
     """
-    clients = clients_of(session, (each.function for each in wanted))
-    found = _by_function(wanted, lambda each: clients[each.function.region].read(str(each.function)))
+    clients = connect(session, (each.function for each in wanted))
+    lambdas = {_name(each): clients[each.function.region] for each in wanted}
+    found = _by_function(wanted, lambda each: lambdas[_name(each)].read(_name(each)))
     live = {name: each for name, each in found.items() if each is not None}
     facts = {name: running(each) for name, each in live.items()}
     blocked = {_name(each): tuple(obstacles(each, facts.get(_name(each)))) for each in wanted}
     able = [each for each in wanted if not blocked[_name(each)]]
     aliases, behind = _aliases(able, clients, options)
+    moves = tuple(_decided(each, facts, aliases, behind, options) for each in able)
+    halves = _half_shifts(lambdas, aliases)
+    session.screen.notes(each.note for each in halves.values())
     owned = () if options.take_over else tuple(_owned(session, wanted, live))
     (ConfigError if owned else AwsError).check(
         (
@@ -127,25 +142,43 @@ def plan_functions(
                 for problem in snapshot_obstacles(each, live.get(_name(each)), aliases.get(_name(each)))
             ),
             *stuck(able, aliases, behind),
+            *(shift_obstacles(moves, live, aliases, behind, halves) if options.shift else ()),
+            *alarm_problems(clients.values(), options.alarms),
             *_closed(session, able),
         )
     )
     if options.alias is None and not options.publish:
         session.screen.notes(without_version(wanted))
     session.screen.notes(busy(live))
-    pointed = {name: running(each) for name, each in behind.items()}
-    moves = tuple(
-        decide(
-            each,
-            facts[name],
-            alias=pointed.get(name),
-            aliased=options.alias is not None,
-            shared=name in aliases and bool(aliases[name].shares),
-        )
-        for each in wanted
-        for name in [str(each.function)]
-    )
     return Deployment(moves=moves, live=live, aliases=aliases, events=events, clients=clients)
+
+
+def _half_shifts(lambdas: Mapping[str, Functions], aliases: Mapping[str, Alias]) -> dict[str, HalfShift]:
+    """Return how aliases share their calls, of those that do. All by function name."""
+    shared = [name for name, each in aliases.items() if each.shares]
+
+    def read(name: str) -> HalfShift | None:
+        return half_shift(lambda version: lambdas[name].read(name, version), name, aliases[name])
+
+    return {each.function: each for each in ask_all(read, shared) if each}
+
+
+def _decided(
+    wanted: DesiredFunction,
+    facts: Mapping[str, Running],
+    aliases: Mapping[str, Alias],
+    behind: Mapping[str, Live],
+    options: DeployOptions,
+) -> FunctionUpdate:
+    """Decide what has to change in a function. All but wanted: by function name."""
+    name = _name(wanted)
+    return decide(
+        wanted,
+        facts[name],
+        alias=running(behind[name]) if name in behind else None,
+        aliased=options.alias is not None,
+        shared=name in aliases and bool(aliases[name].shares),
+    )
 
 
 def _owned(
@@ -297,7 +330,7 @@ def _aliases(
     def ask(each: DesiredFunction) -> Alias | None:
         client, function = clients[each.function.region], str(each.function)
         found = client.aliases(function).get(name)
-        if found and each.snap_start:  # both at once are not possible
+        if found and (each.snap_start or options.shift):  # both at once are not possible
             return replace(found, allocation=client.allocation(function, name))
         return client.with_allocation(function, found) if found else None
 

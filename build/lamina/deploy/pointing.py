@@ -1,4 +1,4 @@
-"""Move the alias of every function to its new version, all or none."""
+"""Move the alias of every function to its new version, all or none; with a canary in steps."""
 
 from __future__ import annotations
 
@@ -6,15 +6,34 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from lamina.aws.lambda_ import Functions
 from lamina.aws.live import Alias
+from lamina.deploy.canary import Canary, Judged, Waiting, is_shared
 from lamina.deploy.deploy import Deployment, DeployOptions
 from lamina.deploy.record import read_note
-from lamina.deploy.results import DeployResult, Rollout, Status, failed, name_of, note_of
+from lamina.deploy.results import (
+    CanaryReport,
+    DeployResult,
+    Outcome,
+    Rollout,
+    Status,
+    failed,
+    name_of,
+    note_of,
+)
+from lamina.deploy.returning import Returning, in_words
 from lamina.deploy.rules import FunctionUpdate
-from lamina.errors import AwsError, LaminaError
+from lamina.errors import AwsError, LaminaError, Problem
 
 _POINTED: Mapping[Status, Status] = {"skipped": "pointed"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stop:
+    """Why the aliases return: a function whose alias could not be moved, a judgement, or Ctrl-C."""
+
+    first: DeployResult | None = None
+    problem: Problem | None = None
+    interrupted: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,58 +41,89 @@ class Pointing:
     """The move of an alias of every function to its new version.
 
     Attributes:
+        before: by function name, the alias as it is put back.
+        known: by function name, the alias as it is now.
         moved: functions whose alias would have to be put back.
-        shifting: those of them whose calls move only when provisioned concurrency is ready.
+        asked: by function name, how its alias was last asked to be.
+        shifting: functions whose calls move only when provisioned concurrency is ready.
+        canary: the steps in which the old and the new versions share the calls before the aliases move.
     """
 
     deployment: Deployment
     alias: str
     options: DeployOptions
     say: Callable[[str], None]
+    waiting: Waiting
+    before: dict[str, Alias] = field(default_factory=dict)
+    known: dict[str, Alias] = field(default_factory=dict)
     moved: list[DeployResult] = field(default_factory=list)
+    asked: dict[str, str] = field(default_factory=dict)
     shifting: list[DeployResult] = field(default_factory=list)
+    canary: Canary | None = None
 
     def run(self, made: Sequence[DeployResult]) -> Rollout:
-        """Move the aliases. After a failure or Ctrl-C, put all of them back."""
+        """Move the aliases. After a failure, a judgement or Ctrl-C, put all of them back."""
+        self.before, self.known = dict(self.deployment.aliases), dict(self.deployment.aliases)
+        pointed = [each for each in made if each.move.pointed]
+        self._plan_canary(pointed)
+        stop = self._move(pointed)
+        if stop is None:
+            if self.canary:
+                self.canary.record(1)
+            return Rollout(results=tuple(map(self._moved, made)), canary=self._report("shifted"))
+        back = self._put_back(patient=not stop.interrupted)
+        if self.canary and self.canary.history and not back.left:
+            self.canary.record(0)
+        return self._returned(made, stop, back)
+
+    def _plan_canary(self, pointed: Sequence[DeployResult]) -> None:
+        """Plan the steps before, if a canary was asked for and an alias can share calls."""
+        shared = [each for each in pointed if is_shared(each, self.before)]
+        if not shared or self.options.shift is None:
+            return
+        for each in shared:  # a share that a killed canary left does not come back
+            name = name_of(each.move)
+            self.before[name] = replace(self.before[name], routes={})
+        self.canary = Canary(
+            deployment=self.deployment,
+            options=self.options,
+            shift=self.options.shift,
+            alias=self.alias,
+            shared=shared,
+            known=self.known,
+            moved=self.moved,
+            asked=self.asked,
+            say=self.say,
+            waiting=self.waiting,
+        )
+
+    def _move(self, pointed: Sequence[DeployResult]) -> _Stop | None:
+        """Move the aliases and wait until calls have moved too. Return why that ended early, if it did."""
         try:
-            first = self._move([each for each in made if each.move.pointed])
+            first = self.canary.run() if self.canary else None
+            first = first or self._all(self._point, pointed) or self._all(self._come_over, self.shifting)
+        except Judged as judged:
+            return _Stop(problem=judged.problem)
         except KeyboardInterrupt:
-            self.say(self._put_back())
-            stopped = (replace(each, status="stopped") if each.status == "skipped" else each for each in made)
-            return Rollout(results=tuple(stopped), interrupted=True)
-        return Rollout(results=tuple(self._result(each, first) for each in made))
+            return _Stop(interrupted=True)
+        return _Stop(first=first) if first else None
 
-    def _result(self, each: DeployResult, first: DeployResult | None) -> DeployResult:
-        if first and first.move == each.move:
-            return first
-        if each not in self.moved:
-            return each
-        return replace(each, status="failed" if first else _POINTED.get(each.status, each.status))
-
-    def _move(self, made: Sequence[DeployResult]) -> DeployResult | None:
-        """Move the aliases and wait until calls have moved too.
-
-        At the first failure put all aliases back, and return that failure.
-        """
-        for step, some in ((self._point, made), (self._come_over, self.shifting)):
-            for each in some:
-                try:
-                    step(each)
-                except LaminaError as error:
-                    return failed(each, error, hint=self._put_back())
+    def _all(self, step: Callable[[DeployResult], None], some: Sequence[DeployResult]) -> DeployResult | None:
+        for each in some:
+            try:
+                step(each)
+            except LaminaError as error:
+                return failed(each, error)
         return None
 
     def _point(self, each: DeployResult) -> None:
         name, client, version = name_of(each.move), self.deployment.client(each.move), str(each.version)
-        self.moved.append(each)  # the alias may still move after Ctrl-C has ended the wait for the answer
-        before, until = self.deployment.aliases.get(name), time.monotonic() + self.options.timeout
-        try:
-            note = self._description(each.move, version, before)
-            now = client.point(name, self.alias, version, before, note=note, until=until)
-        except LaminaError:
-            if not _may_be_at(client, name, self.alias, version):
-                self.moved.pop()
-            raise
+        if each not in self.moved:
+            self.moved.append(each)  # it may still move after Ctrl-C has ended the wait for the answer
+        self.asked[name] = in_words(version, {})
+        known, until = self.known.get(name), time.monotonic() + self.options.timeout
+        note = self._description(each.move, version, known)
+        now = client.point(name, self.alias, version, known, note=note, until=until)
         if now.routes:
             self.say(f"{name}: {self.alias} moves to version {version} as provisioned concurrency is ready")
             self.shifting.append(each)
@@ -108,38 +158,83 @@ class Pointing:
             else f"{name}: {self.alias} is version {each.version}"
         )
 
-    def _put_back(self) -> str:
-        """Point the aliases back at their old versions. Return a hint for the error message."""
-        stuck: list[str] = []
-        for each in self.moved:
-            name, client = name_of(each.move), self.deployment.client(each.move)
-            before, until = self.deployment.aliases.get(name), time.monotonic() + self.options.timeout
-            try:
-                if before is None:
-                    client.drop_alias(name, self.alias, until=until)
-                else:
-                    known = replace(before, revision=None)
-                    client.point(
-                        name,
-                        self.alias,
-                        before.version,
-                        known,
-                        before.shares,
-                        note=before.description,
-                        until=until,
-                    )
-            except LaminaError:
-                stuck.append(name)
-        names = ", ".join(name_of(each.move) for each in self.moved)
-        if stuck:
-            return f"{self.alias} could not be put back for {', '.join(stuck)}: run invoke status"
-        return f"{self.alias} is put back for {names}; run it again" if names else "run it again"
+    def _put_back(self, *, patient: bool) -> Returning:
+        back = Returning(
+            deployment=self.deployment,
+            alias=self.alias,
+            timeout=self.options.timeout,
+            before=self.before,
+            asked=self.asked,
+            say=self.say,
+            queue=[*self.moved],
+            weights=self.canary.weights if self.canary else (),
+            patient=patient,
+        )
+        back.run()
+        return back
 
+    def _moved(self, each: DeployResult) -> DeployResult:
+        """Return the result of a function after all aliases have moved."""
+        if each not in self.moved:
+            return each
+        return replace(each, status=_POINTED.get(each.status, each.status))
 
-def _may_be_at(client: Functions, name: str, alias: str, version: str) -> bool:
-    """Whether an alias names a version; also true if Lambda does not answer."""
-    try:
-        found = client.aliases(name).get(alias)
-    except LaminaError:
-        return True
-    return found is not None and found.version == version
+    def _returned(self, made: Sequence[DeployResult], stop: _Stop, back: Returning) -> Rollout:
+        """Return the results after the aliases were put back."""
+        hint = self._hint(back)
+        problems = []
+        if stop.problem:
+            problems.append(replace(stop.problem, hint=f"{stop.problem.hint or 'fix it'}; {hint}"))
+        if stop.interrupted:
+            self.say(hint)
+        first = name_of(stop.first.move) if stop.first else None
+        problems += [
+            Problem(what=f"{self.alias} of {name} {what}", where="AWS Lambda", hint="invoke status")
+            for name, what in back.theirs.items()
+            if name != first
+        ]
+        if back.left:
+            problems.append(self._left(back.left))
+        return Rollout(
+            results=tuple(self._result(each, stop, back, hint) for each in made),
+            interrupted=stop.interrupted,
+            problems=tuple(problems),
+            canary=self._report("left" if back.left else "returned"),
+        )
+
+    def _hint(self, back: Returning) -> str:
+        names = [name for each in self.moved if (name := name_of(each.move)) not in back.theirs]
+        if back.left:
+            return f"{self.alias} could not be put back for {', '.join(back.left)}: run invoke status"
+        return f"{self.alias} is put back for {', '.join(names)}; run it again" if names else "run it again"
+
+    def _left(self, left: Mapping[str, str]) -> Problem:
+        """Return what to say of aliases that could not be put back, and how to end it."""
+        stack = f" --stack {self.options.stack}" if self.options.stack else ""
+        lines = (f"{self.alias} of {name} {why}" for name, why in left.items())
+        return Problem(
+            what="\n  ".join((f"{self.alias} is not put back everywhere:", *lines)),
+            where="AWS UpdateAlias",
+            hint=f"invoke deploy --rollback --alias {self.alias}{stack} returns it, "
+            f"invoke deploy --alias {self.alias}{stack} shifts the rest",
+        )
+
+    def _report(self, outcome: Outcome) -> CanaryReport | None:
+        if self.canary is None:
+            return None
+        return CanaryReport(
+            shift=str(self.canary.shift),
+            functions=tuple(name_of(each.move) for each in self.canary.shared),
+            outcome=outcome,
+            history=tuple(self.canary.history),
+        )
+
+    def _result(self, each: DeployResult, stop: _Stop, back: Returning, hint: str) -> DeployResult:
+        """Return the result of a function after the aliases were put back."""
+        first, stopped = stop.first, stop.interrupted and each.status == "skipped"
+        if first and first.move == each.move:
+            return replace(first, problem=first.problem and replace(first.problem, hint=hint))
+        if each in self.moved and (self.canary or not stop.interrupted):
+            left = name_of(each.move) in {**back.left, **back.theirs}
+            return replace(each, status="returned" if self.canary and not left else "failed")
+        return replace(each, status="stopped") if stopped else each

@@ -82,6 +82,7 @@ class DeployRecord:
         started: as ISO 8601.
         caller: ARN of who deployed; None if unknown.
         alias: None if none moved.
+        canary: its ``shift`` and ``outcome``, see `CanaryReport`; None if there was none.
         before, after: what each function that changed ran, by its name as declared.
     """
 
@@ -94,6 +95,7 @@ class DeployRecord:
     alias: str | None = None
     caller: str | None = None
     commit: str | None = None
+    canary: Mapping[str, str] | None = None
 
 
 def keep_record(state: Path, record: DeployRecord) -> None:
@@ -103,6 +105,7 @@ def keep_record(state: Path, record: DeployRecord) -> None:
         "schema": SCHEMA,
         **{name: getattr(record, name) for name in ("run", "command", "stack", "started")},
         **{name: getattr(record, name) for name in ("alias", "caller", "commit")},
+        "canary": {**record.canary} if record.canary else None,
         "functions": {
             name: {"before": _document(record.before[name]), "after": _document(after)}
             for name, after in record.after.items()
@@ -119,9 +122,11 @@ def read_records(state: Path, stack: str, alias: str | None) -> Iterator[DeployR
         table = as_table(read_json(file))
         if table.get("schema") == SCHEMA and (table["stack"], table["alias"]) == (stack, alias):
             functions = as_table(table["functions"])
+            canary = as_table(table.get("canary"))
             yield DeployRecord(
                 **{name: table[name] for name in ("run", "command", "stack", "started")},  # type: ignore[arg-type]
                 **{name: table[name] for name in ("alias", "caller", "commit")},  # type: ignore[arg-type]
+                canary={name: str(value) for name, value in canary.items()} or None,
                 before={name: _ran(as_table(as_table(each)["before"])) for name, each in functions.items()},
                 after={name: _ran(as_table(as_table(each)["after"])) for name, each in functions.items()},
             )

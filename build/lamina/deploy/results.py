@@ -12,6 +12,7 @@ from lamina.deploy.rules import FunctionUpdate
 from lamina.errors import LaminaError, Problem
 
 Status = Literal["updated", "pointed", "skipped", "failed", "planned", "stopped", "begun", "returned"]
+Outcome = Literal["shifted", "returned", "left"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,16 +34,54 @@ class DeployResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryStep:
+    """A share of the calls, 0 to 1, that new versions got. at: when, as ISO 8601."""
+
+    at: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryReport:
+    """What became of a canary.
+
+    Attributes:
+        shift: ``canary 10%:5m``.
+        functions: whose aliases shared calls.
+        outcome: ``shifted``: new versions have all calls; ``returned``: the old ones have; ``left``: an
+            alias could not be put back.
+    """
+
+    shift: str
+    functions: tuple[str, ...]
+    outcome: Outcome
+    history: tuple[CanaryStep, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """The result of a deployment. interrupted: by the user; aliases are then as they were."""
+    """The result of a deployment.
+
+    Attributes:
+        interrupted: by the user; aliases are then as they were.
+        problems: that are not those of a single function.
+        canary: None if no alias shared calls.
+    """
 
     results: tuple[DeployResult, ...]
     interrupted: bool = False
+    problems: tuple[Problem, ...] = ()
+    canary: CanaryReport | None = None
+
+    @property
+    def all_problems(self) -> tuple[Problem, ...]:
+        """Those of functions too."""
+        return (*(each.problem for each in self.results if each.problem), *self.problems)
 
     @property
     def incomplete(self) -> bool:
         """Whether a function was not updated, or an alias not moved."""
-        return self.interrupted or any(each.problem for each in self.results)
+        return self.interrupted or bool(self.all_problems)
 
 
 def name_of(move: FunctionUpdate) -> str:

@@ -8,16 +8,19 @@ from lamina.aws.lambda_ import Functions
 from lamina.declare.config import ImageSpec
 from lamina.declare.functions import Function
 from lamina.deploy.deploy import Deployment, DeployOptions, ask_all
+from lamina.deploy.half_shift import half_shift
 from lamina.deploy.reached import declared_functions
 from lamina.deploy.record import Ran, read_records
 from lamina.deploy.rules import DesiredFunction, FunctionUpdate
-from lamina.deploy.stack import clients_of
+from lamina.deploy.stack import Connect, clients_of
 from lamina.deploy.targets import Now, find_targets, kind_of
 from lamina.errors import AwsError, Problem
 from lamina.flow.session import Session
 
 
-def plan_rollback(session: Session, options: DeployOptions, to: str | None) -> Deployment:
+def plan_rollback(
+    session: Session, options: DeployOptions, to: str | None, *, connect: Connect = clients_of
+) -> Deployment:
     """Read what each declared function runs, and decide what it returns to. Changes nothing.
 
     The worktree's images do not matter, so a rollback is possible whatever state it is in.
@@ -29,7 +32,7 @@ def plan_rollback(session: Session, options: DeployOptions, to: str | None) -> D
     """
     kind_of(to)
     declared = _declared(session)
-    clients = clients_of(session, (function for _, function in declared))
+    clients = connect(session, (function for _, function in declared))
     read = ask_all(lambda each: _read(clients[each[1].region], *each, options.alias), declared)
     AwsError.check(each for each in read if isinstance(each, Problem))
     found = [each for each in read if isinstance(each, Now)]
@@ -61,7 +64,9 @@ def _read(client: Functions, spec: ImageSpec, function: Function, alias: str | N
     behind = client.read(name, found.version) if found else None
     if found is None or behind is None:
         return Problem(what=f"the function {name} has no alias {alias}", where=spec.name)
-    return Now(spec=spec, function=function, client=client, live=live, alias=found, behind=behind)
+    found = client.with_allocation(name, found)
+    half = half_shift(lambda version: client.read(name, version), name, found)
+    return Now(spec=spec, function=function, client=client, live=live, alias=found, behind=behind, half=half)
 
 
 def _move(now: Now, target: Ran) -> FunctionUpdate:
@@ -79,6 +84,8 @@ def _move(now: Now, target: Ran) -> FunctionUpdate:
     if now.alias is not None and target.version is not None:
         moves = now.alias.version != target.version or bool(now.alias.shares)
         reason = f"returns from version {now.alias.version} to {target.version}"
+        if now.half:
+            reason = f"{now.half}: returns to version {target.version}"
         return FunctionUpdate(
             wanted=wanted,
             image=False,

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field, replace
 from lamina.aws.clients import CONNECTIONS
 from lamina.aws.lambda_ import Functions
 from lamina.aws.live import LATEST, Live
+from lamina.deploy.canary import Waiting
 from lamina.deploy.deploy import Deployment, DeployOptions
+from lamina.deploy.judge import answer_problem
 from lamina.deploy.pointing import Pointing
 from lamina.deploy.restore import restore
 from lamina.deploy.results import DeployResult, Rollout, Status, failed, name_of, note_of
@@ -29,6 +31,7 @@ def apply(
     *,
     say: Callable[[str], None] = lambda _: None,
     dry_run: bool = False,
+    waiting: Waiting | None = None,
 ) -> Rollout:
     """Carry out a deployment; with ``dry_run`` only return its plan.
 
@@ -38,7 +41,13 @@ def apply(
         return Rollout(results=tuple(DeployResult(move=each, status="planned") for each in deployment.moves))
     made = _Updates(deployment=deployment, options=options, say=say).run()
     if options.alias is not None and not made.incomplete:
-        pointing = Pointing(deployment=deployment, alias=options.alias, options=options, say=say)
+        pointing = Pointing(
+            deployment=deployment,
+            alias=options.alias,
+            options=options,
+            say=say,
+            waiting=waiting or Waiting(),
+        )
         made = pointing.run(made.results)
     if options.atomic and made.incomplete:
         begun = [
@@ -236,11 +245,7 @@ def _require_snapshot(client: Functions, name: str, version: str) -> None:
 
 
 def _try(client: Functions, name: str, version: str, event: bytes, options: DeployOptions) -> None:
-    error, answer = client.invoke(name, version, event, until=time.monotonic() + options.timeout)
-    if error:
+    """Call a function with its event. Raises AwsError if it fails."""
+    if problem := answer_problem(client, name, version, event, options.timeout):
         updated = "" if options.atomic else ", the updated functions stay updated"
-        raise AwsError.of(
-            f"version {version} of {name} does not answer its event: {error}: {answer[:400]}",
-            where="AWS Invoke",
-            hint=f"fix it and deploy again; no alias was moved{updated}",
-        )
+        raise AwsError(replace(problem, hint=f"fix it and deploy again; no alias was moved{updated}"))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from lamina.declare.stacks import Stack
 from lamina.deploy.deploy import Deployment, DeployOptions
 from lamina.deploy.record import DeployRecord, Ran, keep_record
 from lamina.deploy.results import Rollout
+from lamina.deploy.shift import KINDS, Kind, Shift, read_shift
 from lamina.deploy.stack import who_deploys
-from lamina.errors import Problem
+from lamina.errors import ConfigError, Problem
 from lamina.execute.revision import read_revision
 from lamina.flow.session import Session
 from lamina.report.runs import name_run
@@ -26,9 +28,48 @@ def options_of_run(session: Session, given: DeployOptions, *, of_worktree: bool)
     return replace(
         given,
         alias=given.alias or session.project.stack.alias,
+        stack=session.project.stack.name,
         run=name_run(),
         commit=revision.commit if revision and revision.clean else None,
     )
+
+
+def with_shift(
+    options: DeployOptions, stack: Stack, *, canary: str | None, linear: str | None, alarms: Sequence[str]
+) -> DeployOptions:
+    """Return the options with the shift and the alarms of the flags, else with those of the stack.
+
+    Raises ConfigError if a shift is not one, or has no alias to move.
+    """
+    given: dict[Kind, str | None] = {"canary": canary, "linear": linear}
+    of_stack: dict[Kind, str | None] = {"canary": stack.canary, "linear": stack.linear}
+    flags = [each for each in KINDS if given[each]]
+    if len(flags) > 1:
+        raise ConfigError.of("--canary and --linear exclude each other", where="--canary", hint="give one")
+    kinds = flags or [each for each in KINDS if of_stack[each]]
+    shift, where = None, ""
+    for kind in kinds[:1]:
+        where = f"--{kind}" if flags else f"{stack.source} {kind}".strip()
+        shift = read_shift(kind, (given if flags else of_stack)[kind] or "", where)
+    ConfigError.check(_without_use(options, shift, where, alarms, stack))
+    return replace(options, shift=shift, alarms=tuple(alarms or stack.alarms) if shift else ())
+
+
+def _without_use(
+    options: DeployOptions, shift: Shift | None, where: str, alarms: Sequence[str], stack: Stack
+) -> Sequence[Problem]:
+    """Return what has no meaning together: a shift without an alias, alarms without a shift."""
+    if shift and options.alias is None:
+        hint = f'add --alias <name>, or alias = "<name>" to [tool.lamina.stacks.{stack.name}]'
+        what = "calls can only be shared by an alias, and none is named"
+        return [Problem(what=what, where=where, hint=hint)]
+    if alarms and not shift:
+        return [
+            Problem(
+                what="--alarm belongs to --canary or --linear", where="--alarm", hint="add --canary 10%:5m"
+            )
+        ]
+    return []
 
 
 def record_run(
@@ -63,19 +104,22 @@ def make_record(
 ) -> DeployRecord | None:
     """Return the record of a deployment; None if it changed nothing.
 
-    A function that was updated is in it also if something failed later. No alias moved then.
+    A function that was updated is in it also if something failed later. No alias moved then. So is one whose
+    update was begun and not waited for.
     """
     alias = None if done.incomplete else options.alias
     before, after = {}, {}
     for each in done.results:
         move, name = each.move, str(each.move.wanted.function)
-        if each.now is None and each.status not in {"updated", "pointed"}:
+        begun = each.status == "begun" and move.action == "update"
+        if each.now is None and not begun and each.status not in {"updated", "pointed"}:
             continue
         live = deployment.live[name]
         now = each.now or live
         before[name] = Ran(uri=live.uri or "", command=live.command, version=move.alias if alias else None)
-        uri = (now.uri if each.now else None) or move.wanted.uri
-        after[name] = Ran(uri=uri, command=now.command, version=each.version)
+        uri = (now.uri if each.now else None) or (move.wanted.uri if move.image else live.uri)
+        words = move.wanted.function.command if begun and move.command else now.command
+        after[name] = Ran(uri=uri or "", command=words, version=each.version)
     if not after:
         return None
     return DeployRecord(
@@ -87,4 +131,5 @@ def make_record(
         after=after,
         alias=alias,
         commit=options.commit,
+        canary={"shift": done.canary.shift, "outcome": done.canary.outcome} if done.canary else None,
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from lamina.deploy.deploy import DeployOptions
 from lamina.deploy.reached import Reached
+from lamina.deploy.results import Rollout
 from lamina.deploy.rules import FunctionUpdate, StatusRow
 from lamina.deploy.stacks import StackRuns, differ
 from lamina.json_data import JsonDocument
@@ -55,6 +57,20 @@ def move_document(move: FunctionUpdate, *, status: str, version: str | None) -> 
         "command": list(wanted.function.command),
         "version": version,
         "alias_before": move.alias,
+    }
+
+
+def canary_document(options: DeployOptions, done: Rollout) -> JsonDocument | None:
+    """Return the JSON document of a canary, planned or done; None if none was asked for."""
+    if options.shift is None:
+        return None
+    report = done.canary
+    return {
+        "shift": str(options.shift),
+        "alarms": list(options.alarms),
+        "functions": list(report.functions) if report else [],
+        "outcome": report.outcome if report else None,
+        "history": [{"at": each.at, "weight": each.weight} for each in report.history] if report else [],
     }
 
 

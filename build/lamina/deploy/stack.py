@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from lamina.aws.caller import Caller, read_caller
 from lamina.aws.clients import Access
@@ -11,6 +12,14 @@ from lamina.declare.functions import Function
 from lamina.declare.stacks import Stack
 from lamina.errors import AwsError, ConfigError, LaminaError, Problem
 from lamina.flow.session import Session
+
+
+class Connect(Protocol):
+    """Returns a Lambda client for each region; see `clients_of`."""
+
+    def __call__(self, session: Session, functions: Iterable[Function], /) -> dict[str | None, Functions]:
+        """Return the clients by region."""
+        ...
 
 
 def clients_of(session: Session, functions: Iterable[Function]) -> dict[str | None, Functions]:

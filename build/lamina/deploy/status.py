@@ -11,8 +11,10 @@ from lamina.decide.plan import FoundImage
 from lamina.declare.functions import Function
 from lamina.deploy.cloudformation import with_names
 from lamina.deploy.deploy import ask_all, images_with_functions, running
+from lamina.deploy.half_shift import half_shift
 from lamina.deploy.rules import StatusRow, judge
 from lamina.deploy.stack import clients_of
+from lamina.errors import Problem
 from lamina.execute.image_store import RegistryStore
 from lamina.flow.session import Session
 from lamina.identify.fingerprint import content_tag
@@ -50,6 +52,7 @@ def read_status(session: Session, *, every: bool = False) -> tuple[StatusRow, ..
     clients = clients_of(session, (function for _, function in declared))
     declared_states = ask_all(lambda pair: _read(clients[pair[1].region], *pair, every=every), declared)
     seen = _with_versions(clients, declared_states)
+    session.screen.notes(_half_shifts(seen))
     digests = {each.ref(live.digest) for each in seen for live in each.live.values() if live.digest}
     found = RegistryStore(session.registry).find({*(image.ref for image in images.values()), *digests})
     return tuple(row for each in seen for row in _rows(each, found))
@@ -82,6 +85,15 @@ def _with_versions(
         further = {version: live for version in versions if (live := next(answers)) is not None}
         made.append(replace(seen, live={**seen.live, **further}))
     return made
+
+
+def _half_shifts(seen: Iterable[_Seen]) -> Iterator[Problem]:
+    """Yield a note for each alias that a canary left with shares."""
+    for each in seen:
+        for alias in each.aliases.values():
+            half = half_shift(each.live.get, str(each.function), alias)
+            if half and half.run:
+                yield half.note
 
 
 def _rows(seen: _Seen, found: Mapping[Reference, FoundImage]) -> Iterator[StatusRow]:

@@ -12,6 +12,7 @@ from lamina.aws.live import Alias, Live
 from lamina.declare.config import ImageSpec
 from lamina.declare.functions import Function
 from lamina.deploy.deploy import ask_all
+from lamina.deploy.half_shift import HalfShift
 from lamina.deploy.record import ROLLBACK, DeployRecord, Note, Ran, read_note
 from lamina.errors import AwsError, ConfigError, SelectionError
 
@@ -32,6 +33,7 @@ class Now:
     Attributes:
         live: its ``$LATEST``.
         alias, behind: the alias, and the version it names; None if no alias is meant.
+        half: how the alias shares its calls, if it does.
     """
 
     spec: ImageSpec
@@ -40,6 +42,7 @@ class Now:
     live: Live
     alias: Alias | None = None
     behind: Live | None = None
+    half: HalfShift | None = None
 
     @property
     def name(self) -> str:
@@ -113,8 +116,11 @@ def _before_the_last(found: Sequence[Now], records: Sequence[DeployRecord]) -> d
 def _last(now: Now, records: Sequence[DeployRecord]) -> tuple[str, Ran] | None:
     """Return the deployment that put there what a function runs, and what the function ran before it.
 
-    Rollbacks do not count: what they put back is to be followed further back.
+    Rollbacks do not count: what they put back is to be followed further back. A canary that did not end
+    leaves the alias at the version before it.
     """
+    if now.alias and now.half and now.half.run:
+        return now.half.run, Ran(uri="", version=now.alias.version)
     known = [
         (record.run, record.before[now.name])
         for record in records

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lamina.errors import AwsError, ConfigError, Interrupted, LaminaError, Problem
@@ -25,6 +25,9 @@ def deploy(
     atomic: bool,
     rollback: bool,
     to: str | None,
+    canary: str | None,
+    linear: str | None,
+    alarm: list[str],
     approve: str | None,
     timeout: int,
 ) -> int:
@@ -32,10 +35,17 @@ def deploy(
     from lamina.deploy.deploy import DeployOptions, plan_deployment
     from lamina.deploy.record import ROLLBACK
     from lamina.deploy.rollback import plan_rollback
-    from lamina.deploy.run import options_of_run
+    from lamina.deploy.run import options_of_run, with_shift
     from lamina.deploy.stack import require_approval
 
-    _check_rollback(rollback=rollback, to=to, others={"--smoke": smoke, "--publish": publish})
+    others = {
+        "--smoke": smoke,
+        "--publish": publish,
+        "--canary": canary,
+        "--linear": linear,
+        "--alarm": alarm,
+    }
+    _check_rollback(rollback=rollback, to=to, others=others)
     if not dry_run:
         require_approval(session, approve)
     given = DeployOptions(
@@ -48,11 +58,13 @@ def deploy(
         timeout=timeout,
     )
     options = options_of_run(session, given, of_worktree=not rollback)
+    if not rollback:
+        options = with_shift(options, session.project.stack, canary=canary, linear=linear, alarms=alarm)
     found = plan_rollback(session, options, to) if rollback else plan_deployment(session, options)
     return _carry_out(session, ROLLBACK if rollback else "deploy", found, options, dry_run=dry_run)
 
 
-def _check_rollback(*, rollback: bool, to: str | None, others: dict[str, bool]) -> None:
+def _check_rollback(*, rollback: bool, to: str | None, others: Mapping[str, object]) -> None:
     ConfigError.check(
         Problem(what=f"{flag} has no meaning with --rollback", where=flag)
         for flag, given in others.items()
@@ -72,13 +84,16 @@ def promote(
     smoke: bool,
     take_over: bool,
     atomic: bool,
+    canary: str | None,
+    linear: str | None,
+    alarm: list[str],
     approve: str | None,
     timeout: int,
 ) -> int:
     """Give a stack what another one runs. approve: the stack that gets it. timeout: seconds for each."""
     from lamina.deploy.deploy import DeployOptions
     from lamina.deploy.promote import copy_images, plan_promotion
-    from lamina.deploy.run import options_of_run
+    from lamina.deploy.run import options_of_run, with_shift
     from lamina.deploy.stack import require_approval
 
     first, other = session.of_stack(source), session.of_stack(target)
@@ -86,6 +101,7 @@ def promote(
         require_approval(other, approve)
     given = DeployOptions(alias=alias, smoke=smoke, take_over=take_over, atomic=atomic, timeout=timeout)
     options = options_of_run(other, given, of_worktree=False)
+    options = with_shift(options, other.project.stack, canary=canary, linear=linear, alarms=alarm)
     found = plan_promotion(first, other, options)
     if not dry_run:
         copy_images(first, other, found.images)
@@ -108,7 +124,7 @@ def _carry_out(
     """Carry out a plan of functions, record it and report it. Return the exit code."""
     from lamina.deploy.rollout import apply
     from lamina.deploy.run import record_run
-    from lamina.deploy.show import move_document, show_moves, summary
+    from lamina.deploy.show import canary_document, move_document, show_moves, summary
 
     show_moves(session.screen, found.moves)
     done = apply(found, options, say=session.screen.say, dry_run=dry_run)
@@ -116,7 +132,7 @@ def _carry_out(
         record_run(session, command, options, found, done)
     line = summary((str(each.move.wanted.function), each.status) for each in done.results)
     session.screen.say(line)
-    problems = [each.problem for each in done.results if each.problem]
+    problems = done.all_problems
     error: LaminaError | None = AwsError(*problems) if problems else None
     if done.interrupted:
         hint = "run it again: functions that are up to date are left alone"
@@ -131,6 +147,7 @@ def _carry_out(
         functions=documents,
         dry_run=dry_run,
         run=options.run,
+        canary=canary_document(options, done),
     )
     return error.exit_code if error else 0
 

@@ -303,6 +303,8 @@ class LambdaDouble:
             return _missing(f"Cannot find alias arn: {_ARN}{function.name}:{body['Name']}")
         if body.get("RevisionId", known["RevisionId"]) != known["RevisionId"]:
             return _changed()
+        if fault := _shares_refused(function, body):
+            return fault
         if body["Name"] in function.provisioned:
             if (body.get("RoutingConfig") or {}).get("AdditionalVersionWeights"):
                 return _invalid("Invalid alias configuration for Provisioned Concurrency")
@@ -427,6 +429,26 @@ class LambdaDouble:
 def _weights(alias: Mapping[str, Any]) -> Mapping[str, float]:
     found: Mapping[str, float] = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
     return found
+
+
+def _shares_refused(function: _Function, body: Mapping[str, Any]) -> Fault | None:
+    """What Lambda says of shares of calls that an alias cannot have.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
+    """
+    shares = (body.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+    versions = {str(body["FunctionVersion"]), *shares}
+    if len(shares) > 1:
+        return _invalid("The number of additional version weights exceeds the limit of 1.")
+    if shares and LATEST in versions:
+        return _invalid("$LATEST is not supported for an alias pointing to more than 1 version.")
+    if shares and len(versions) == 1:
+        return _invalid("The additional version must not be the version of the alias.")
+    if any(not 0 <= share <= 1 for share in shares.values()):
+        return _invalid("A weight is a number from 0 to 1.")
+    if missing := [each for each in shares if each not in function.versions]:
+        return _missing(f"Function not found: {_ARN}{function.name}:{missing[0]}")
+    return None
 
 
 def _missing(message: str) -> Fault:

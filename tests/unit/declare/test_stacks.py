@@ -109,3 +109,44 @@ def test_unknown_keys_of_other_stacks_are_reported_too(team: Repo) -> None:
 
     with pytest.raises(ConfigError, match="registery"):
         of(team, "dev").project()
+
+
+SHIFTS = """\
+[tool.lamina.images.app]
+functions = ["app"]
+
+[tool.lamina.stacks.dev]
+alias = "live"
+{}
+"""
+
+
+def test_a_stack_says_how_calls_move_to_new_versions(repo: Repo) -> None:
+    repo.image("app", f"FROM {RUNTIME}")
+    repo.config(SHIFTS.format('canary = "10%:5m"\nalarms = ["errors of app"]'))
+
+    stack = repo.project().stack
+
+    assert (stack.canary, stack.linear, stack.alarms) == ("10%:5m", None, ("errors of app",))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('canary = "100%:5m"', "'100%:5m' is not a canary shift"),
+        ('canary = "0%:5m"', "'0%:5m' is not a canary shift"),
+        ('canary = "10%"', "allowed: 10%:5m"),
+        ('linear = "Canary10Percent5Minutes"', "is not a linear shift"),
+        ('canary = "10%:5m"\nlinear = "10%:1m"', "canary and linear exclude each other"),
+        ("alarms = [7]", "allowed: names of CloudWatch alarms"),
+        ('alarms = "errors"', "allowed: an array"),
+    ],
+)
+def test_a_shift_that_is_not_one_is_refused(repo: Repo, text: str, said: str) -> None:
+    repo.image("app", f"FROM {RUNTIME}")
+    repo.config(SHIFTS.format(text))
+
+    with pytest.raises(ConfigError) as error:
+        repo.project()
+
+    assert said in str(error.value)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from lamina.tasks.command import NOT_EMPTY, CliCommand, Flag, number, switch, text
+from lamina.tasks.command import NOT_EMPTY, CliCommand, Flag, number, repeated, switch, text
 from lamina.tasks.flags import DRY_RUN, LIVE, flags
 
 DEPLOY_TIMEOUT = 300
 """Seconds."""
 
 # fmt: off
+_CANARY = (
+    text("canary", "send this share of the alias's calls to the new versions first, and the rest after this "
+                   "time: 10%:5m; off: at once"),
+    text("linear", "move the alias's calls to the new versions share by share, each for this long: 10%:1m"),
+    repeated("alarm", "with --canary or --linear: a CloudWatch alarm that returns calls to the old versions"),
+)
 AWS: tuple[CliCommand, ...] = (
     CliCommand(
         name="login", runs="registry:login",
@@ -28,6 +34,7 @@ AWS: tuple[CliCommand, ...] = (
                             "moves"),
             switch("take-over", "also deploy to functions that run an image of another stack"),
             switch("atomic", "if one function cannot be updated, put all others back"),
+            *_CANARY,
             switch("rollback", "return the functions of the last deployment to what they ran before it"),
             text("to", "with --rollback: return to this version, image (digest or content tag) or run"),
             text("approve", "deploy to this stack, which is configured to need an approval"),
@@ -49,6 +56,7 @@ AWS: tuple[CliCommand, ...] = (
                             "moves"),
             switch("take-over", "also deploy to functions that run an image of another stack"),
             switch("atomic", "if one function cannot be updated, put all others back"),
+            *_CANARY,
             text("approve", "deploy to this stack, which is configured to need an approval"),
             number("timeout", DEPLOY_TIMEOUT,
                    f"seconds the update of one function may take (default: {DEPLOY_TIMEOUT})"),
