@@ -27,7 +27,7 @@ def deploy(
     to: str | None,
     canary: str | None,
     linear: str | None,
-    alarm: list[str],
+    alarm: tuple[str, ...],
     approve: str | None,
     timeout: int,
 ) -> int:
@@ -86,7 +86,7 @@ def promote(
     atomic: bool,
     canary: str | None,
     linear: str | None,
-    alarm: list[str],
+    alarm: tuple[str, ...],
     approve: str | None,
     timeout: int,
 ) -> int:
