@@ -30,6 +30,8 @@ from lamina.refs import Reference
 from lamina.values import dataclass
 
 STABLE = "stable"
+_DECLARING = (".toml", ".txt", ".in", UV_LOCK)
+"""Ends of the names of files that may declare requirements: most files are not looked at further."""
 DOCKERIGNORE = ".dockerignore"
 _PYPROJECT = "pyproject.toml"
 
@@ -191,7 +193,9 @@ def _requirements(node: Node, context: Context, derived: Derived) -> Mapping[str
     """Return the requirements that a context's files declare, by path."""
     found: dict[str, tuple[str, ...]] = {}
     for file in context.files:
-        if file.kind in {"file", "exec"} and (reader := _reader(node, file)) is not None:
+        if not file.path.endswith(_DECLARING) or file.kind not in {"file", "exec"}:
+            continue
+        if (reader := _reader(node, file)) is not None:
             how, read = reader
             try:
                 lines = derived.value(how, file.sha256, partial(_content, node, file), read)
