@@ -36,6 +36,7 @@ REAL = {
         "registries/test_http.py",
         "registries/test_engine_socket.py",
     ),
+    "execute/test_no_engine.py",
     "smoke/test_starting.py",
 }
 """Tests of what needs the real thing: processes, sockets of this machine, sleep."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import field
+from hashlib import sha256
 from pathlib import Path
 from typing import TypedDict, cast
 
-from lamina.errors import EngineError, Problem
+from lamina.errors import EngineError
+from lamina.execute.docker_context import DEFAULT_HOST, chosen_host
 from lamina.patterns import regex
 from lamina.process import Command, Runner
 from lamina.provider import EngineProvider, Say
@@ -18,18 +19,19 @@ from lamina.registries.engine_socket import UNIX, EngineInfo, EngineSocket
 from lamina.registries.local import connect
 from lamina.values import dataclass
 
-DEFAULT_HOST = "unix:///var/run/docker.sock"
 OLDEST_BUILDX = (0, 20)
 OLDEST_ENGINE = (24, 0)
+OLDEST_PODMAN = (4, 3)
+"""The oldest that was tried."""
 OWN_BUILDER = "lamina"
 ENGINES_BUILDER = "default"
 """The builder in the engine itself."""
 _CONTAINER, _REMOTE = "docker-container", "remote"
-_BOOTSTRAP_SECONDS = 60
+_BOOTSTRAP_SECONDS, _START_SECONDS = 60, 600
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _SNAPSHOTTER = "io.containerd.snapshotter.v1"
 _QUICK_SECONDS = 5
-_GET_DOCKER = "install Docker Engine 28 or newer with buildx: https://docs.docker.com/engine/install/"
+_UPGRADE = "install Docker Engine 28 or newer with buildx: https://docs.docker.com/engine/install/"
 _VERSION = regex(r"v?(\d+)\.(\d+)")
 
 
@@ -58,6 +60,7 @@ class Engine:
         docker, buildx: the commands to run for it, with ``environment``.
         containerd: whether images are in the containerd store.
         private: whether it is Lamina's own.
+        podman: whether it is Podman, which has docker's API and no BuildKit.
         architecture: as in a platform, ``amd64``.
     """
 
@@ -69,10 +72,11 @@ class Engine:
     architecture: str
     containerd: bool
     private: bool
+    podman: bool = False
 
     def __str__(self) -> str:
-        kind = "private Docker engine" if self.private else "Docker engine"
-        return f"{kind} {self.version} at {self.host}"
+        kind = "Podman engine" if self.podman else "Docker engine"
+        return f"{'private ' * self.private}{kind} {self.version} at {self.host}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +98,7 @@ class Builder:
     @property
     def on_engine(self) -> bool:
         """Whether the engine itself builds."""
-        return self.name == ENGINES_BUILDER
+        return self.name == ENGINES_BUILDER and self.driver == "docker"
 
     def __str__(self) -> str:
         images = "builds on the engine's images" if self.local_images else "builds on images of registries"
@@ -112,39 +116,44 @@ def find_engine(
 ) -> Engine:
     """Return the engine of DOCKER_HOST or the docker context; if the default is silent, the private one.
 
-    LAMINA_ENGINE names a private engine that takes precedence.
-    start: whether a private engine may be started. Raises EngineError that says what was tried.
+    LAMINA_ENGINE names a private engine that takes precedence. start: whether one may be started.
+    Raises EngineError that says what was tried, also for an engine that this user may not use.
     """
     name = env.get("LAMINA_ENGINE")
     if name:
-        return _private(runner, provider, name, (), start=start, say=say)
+        return _private(runner, provider, name, start=start, say=say)
     host, chosen = chosen_host(env)
     try:
-        return _facts(host, docker=Path("docker"), buildx=("docker", "buildx"))
+        return _facts(host, docker=Path("docker"), buildx=("docker", "buildx"), chosen=chosen)
     except EngineError as error:
-        if chosen:
+        from lamina.execute.no_engine import denied, name_others
+
+        if chosen or denied(error):
             raise
         silent = error.problems
-    return _private(runner, provider, "default", silent, start=start, say=say)
+    try:
+        return _private(runner, provider, "default", start=start, say=say)
+    except NoPrivateEngineError as error:
+        others = name_others(env) if provider.unsupported() else ()
+        raise EngineError(*silent, *(others or error.problems)) from None
 
 
-def _private(
-    runner: Runner,
-    provider: EngineProvider,
-    name: str,
-    silent: tuple[Problem, ...],
-    *,
-    start: bool,
-    say: Say,
-) -> Engine:
-    """Return the private engine of a name. silent: why the user's own engine does not answer."""
+class NoPrivateEngineError(EngineError):
+    """A private engine is not running, and must not or cannot be started."""
+
+
+def _private(runner: Runner, provider: EngineProvider, name: str, *, start: bool, say: Say) -> Engine:
+    """Return the private engine of a name, started if it may be. Raises NoPrivateEngineError."""
     running = provider.find_engine(runner, name, say=say)
     reason = None if running else provider.unsupported()
-    if running is None and start and reason is None:
+    if reason:
+        from lamina.execute.no_engine import get_engine
+
+        raise NoPrivateEngineError.of(reason, hint=get_engine())
+    if running is None and start:
         running = provider.start_engine(runner, name, say=say)
     if running is None:
-        hint = _GET_DOCKER if reason else "invoke engine.up"
-        raise EngineError(*silent, Problem(what=reason or f"the private engine {name!r} is down", hint=hint))
+        raise NoPrivateEngineError.of(f"the private engine {name!r} is down", hint="invoke engine.up")
     return _facts(
         running.host,
         docker=running.docker,
@@ -154,44 +163,16 @@ def _private(
     )
 
 
-def chosen_host(env: Mapping[str, str]) -> tuple[str, bool]:
-    """Return the address of the user's engine, and whether the user chose it explicitly."""
-    if env.get("DOCKER_HOST"):
-        return env["DOCKER_HOST"], True
-    if not env.get("DOCKER_CONTEXT") and not _names_context(env):
-        return DEFAULT_HOST, False
-    from docker.context import ContextAPI
-
-    try:
-        context = ContextAPI.get_context(env.get("DOCKER_CONTEXT") or None)
-    except Exception as error:  # docker-py raises bare Exceptions for damaged context files
-        raise EngineError.of(
-            f"the docker context cannot be read: {error}", hint="docker context ls"
-        ) from None
-    if context is None or context.name == "default":
-        return DEFAULT_HOST, False
-    return str(context.Host), True
-
-
-def _names_context(env: Mapping[str, str]) -> bool:
-    """Whether docker's configuration may name a context; docker-py takes long to import only to say no."""
-    folder = env.get("DOCKER_CONFIG") or Path(env.get("HOME") or "~", ".docker").expanduser()
-    try:
-        return bool(json.loads(Path(folder, "config.json").read_bytes()).get("currentContext"))
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError, AttributeError):
-        return True
-
-
-def _info(host: str) -> EngineInfo:
+def _info(host: str, *, chosen: bool) -> EngineInfo:
     """Return the engine's facts about itself. Raises EngineError if it does not answer."""
     try:
         if host.startswith(UNIX):
             return EngineSocket(host, timeout=_QUICK_SECONDS).info()
         return _info_by_docker_py(host)
     except (EngineError, OSError, ValueError) as error:
-        raise _silent(host, error) from None
+        from lamina.execute.no_engine import silent
+
+        raise silent(host, error, chosen=chosen) from error
 
 
 def _info_by_docker_py(host: str) -> EngineInfo:
@@ -200,28 +181,11 @@ def _info_by_docker_py(host: str) -> EngineInfo:
     try:
         client = connect(host, timeout=_QUICK_SECONDS)
     except DockerException as error:
-        raise _silent(host, error) from None
+        raise OSError(str(error)) from None
     try:
         return cast("EngineInfo", client.info())
     finally:
         client.close()
-
-
-def _silent(host: str, error: BaseException) -> EngineError:
-    return EngineError.of(
-        f"no Docker engine answers at {host}: {_innermost(error)}",
-        hint="start it, or unset DOCKER_HOST and DOCKER_CONTEXT to use the default one",
-    )
-
-
-def _innermost(error: BaseException) -> str:
-    """Return the operating system's message inside nested errors."""
-    if isinstance(error, EngineError):
-        return error.problems[0].what.rpartition(": ")[2]
-    found = re.search(
-        r"(FileNotFoundError|PermissionError|ConnectionRefusedError)\(\d+, '([^']+)'\)", str(error)
-    )
-    return found.group(2) if found else str(error)
 
 
 def _facts(
@@ -231,15 +195,11 @@ def _facts(
     buildx: tuple[str, ...],
     environment: Mapping[str, str] | None = None,
     private: bool = False,
+    chosen: bool = False,
 ) -> Engine:
-    info = _info(host)
-    version = str(info.get("ServerVersion", "0"))
-    if _parsed(version) < OLDEST_ENGINE:
-        raise EngineError.of(
-            f"the Docker engine at {host} is {version}",
-            allowed=f"{'.'.join(map(str, OLDEST_ENGINE))} or newer, for the BuildKit in it",
-            hint=_GET_DOCKER,
-        )
+    info = _info(host, chosen=chosen)
+    version, podman = str(info.get("ServerVersion", "0")), bool(info.get("BuildahVersion"))
+    _check_version(host, version, podman=podman)
     status = dict(pair for pair in info.get("DriverStatus") or [] if len(pair) == 2)
     return Engine(
         host=host,
@@ -250,6 +210,19 @@ def _facts(
         architecture=_ARCHITECTURES.get(info.get("Architecture", ""), str(info.get("Architecture", ""))),
         containerd=status.get("driver-type") == _SNAPSHOTTER,
         private=private,
+        podman=podman,
+    )
+
+
+def _check_version(host: str, version: str, *, podman: bool) -> None:
+    oldest = OLDEST_PODMAN if podman else OLDEST_ENGINE
+    if _parsed(version) >= oldest:
+        return
+    number = ".".join(map(str, oldest))
+    raise EngineError.of(
+        f"{'Podman' if podman else 'the Docker engine'} at {host} is {version}",
+        allowed=f"{number} or newer" if podman else f"{number} or newer, for the BuildKit in it",
+        hint=_UPGRADE,
     )
 
 
@@ -264,11 +237,13 @@ def check_buildx(runner: Runner, engine: Engine, env: Mapping[str, str] = os.env
         )
     done = runner.run(Command(argv=(*engine.buildx, "version"), env=engine.environment), timeout=30)
     oldest = ".".join(map(str, OLDEST_BUILDX))
-    if not done.ok:
+    if not done.ok or "buildx" not in done.stdout:  # a `docker` that is Podman answers with Buildah's version
+        said = (done.stderr or done.stdout).strip().splitlines()[:1]
         raise EngineError.of(
-            f"docker buildx does not run: {(done.stderr or done.stdout).strip().splitlines()[:1]}",
-            allowed=f"buildx {oldest} or newer",
-            hint="install the docker-buildx-plugin package",
+            f"docker buildx does not run: {''.join(said)}",
+            allowed=f"buildx {oldest} or newer, of Docker's own command: Podman's `docker` has none",
+            hint="install the docker-ce-cli and docker-buildx-plugin packages (macOS: brew install docker "
+            "docker-buildx)",
         )
     if _parsed(done.stdout) < OLDEST_BUILDX:
         raise EngineError.of(
@@ -278,36 +253,51 @@ def check_buildx(runner: Runner, engine: Engine, env: Mapping[str, str] = os.env
         )
 
 
-def choose_builder(runner: Runner, engine: Engine, wanted: str, *, push: bool = False) -> Builder:
+def choose_builder(
+    runner: Runner, engine: Engine, wanted: str, *, push: bool = False, say: Say | None = None
+) -> Builder:
     """Return the named builder; else the engine's own if it uses containerd; else one made for Lamina.
 
     wanted: a name, or several with commas. What is not spread over several is built on the first.
     push: whether images go to a registry: a builder on another engine cannot deliver them in any other way.
+    say: prints progress while a builder in a container is started; None: none is started.
     """
     wanted, *others = wanted.split(",")
     if others and push:  # whether they answer is found out when the run is spread
         return Builder(name=wanted, driver=_REMOTE, local_images=False)
     if wanted:
-        return _named(runner, engine, wanted, push=push)
+        return _named(runner, engine, wanted, push=push, say=say)
     if engine.containerd:
         return Builder(name=ENGINES_BUILDER, local_images=True)
-    if OWN_BUILDER not in _builders(runner, engine):
+    builders = _builders(runner, engine)
+    name = _own_name(builders, engine)
+    if name not in builders:
         made = runner.run(
             Command(
-                argv=(*engine.buildx, "create", "--name", OWN_BUILDER, "--driver", _CONTAINER),
+                argv=(*engine.buildx, "create", "--name", name, "--driver", _CONTAINER),
                 env=engine.environment,
             ),
             timeout=120,
         )
-        if not made.ok and OWN_BUILDER not in _builders(runner, engine):  # another run may have made it
+        if not made.ok and name not in _builders(runner, engine):  # another run may have made it
             raise EngineError.of(
                 f"cannot create a builder: {made.stderr.strip()}",
                 hint="turn on the containerd image store: https://docs.docker.com/engine/storage/containerd/",
             )
-    return Builder(name=OWN_BUILDER, driver=_CONTAINER, local_images=False)
+    if say:
+        _start(runner, engine, name, builders.get(name, {}), say)
+    return Builder(name=name, driver=_CONTAINER, local_images=False)
 
 
-def _named(runner: Runner, engine: Engine, wanted: str, *, push: bool) -> Builder:
+def _own_name(builders: Mapping[str, _ListedBuilder], engine: Engine) -> str:
+    """Return the name of Lamina's builder; another one if it has been made for another engine."""
+    nodes = builders.get(OWN_BUILDER, {}).get("Nodes") or ()
+    if any("://" in each.get("Endpoint", "") and each.get("Endpoint") != engine.host for each in nodes):
+        return f"{OWN_BUILDER}-{sha256(engine.host.encode()).hexdigest()[:8]}"
+    return OWN_BUILDER
+
+
+def _named(runner: Runner, engine: Engine, wanted: str, *, push: bool, say: Say | None) -> Builder:
     """Return a builder by name: with another driver, the engine's own, or of another docker context."""
     builders = _builders(runner, engine)
     if wanted not in builders:
@@ -320,6 +310,8 @@ def _named(runner: Runner, engine: Engine, wanted: str, *, push: bool) -> Builde
     driver = str(builders[wanted].get("Driver"))
     if driver == _REMOTE:
         _check_remote(runner, engine, builders[wanted])
+    if driver == _CONTAINER and say:
+        _start(runner, engine, wanted, builders[wanted], say)
     if driver != "docker":
         return Builder(name=wanted, driver=driver, local_images=False)
     if wanted == ENGINES_BUILDER:
@@ -340,23 +332,46 @@ def _check_remote(runner: Runner, engine: Engine, builder: _ListedBuilder) -> No
 
     A build would only say "context deadline exceeded".
     """
-    nodes = builder.get("Nodes") or ()
-    if any(node.get("Status") == "running" for node in nodes):
-        return
     name = str(builder.get("Name"))
-    done = runner.run(
-        Command(argv=(*engine.buildx, "inspect", "--bootstrap", name), env=engine.environment),
-        timeout=_BOOTSTRAP_SECONDS,
-    )
-    if not done.ok:
-        endpoints = ", ".join(str(node.get("Endpoint")) for node in nodes)
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
-        reason = lines[-1].removeprefix("ERROR: ") if lines else f"exit code {done.code}"
+    if reason := _bootstrap(runner, engine, name, builder, seconds=_BOOTSTRAP_SECONDS):
+        endpoints = ", ".join(str(node.get("Endpoint")) for node in builder.get("Nodes") or ())
         raise EngineError.of(
             f"the builder {name!r} does not answer at {endpoints}: {reason}",
             where="--builder",
             hint="start it, or choose another one: docker buildx ls",
         )
+
+
+def _start(runner: Runner, engine: Engine, name: str, builder: _ListedBuilder, say: Say) -> None:
+    """Start the BuildKit of a builder in a container. Raises EngineError with the reason if it cannot be."""
+    if not _runs(builder):
+        say(f"starting BuildKit in a container of the {engine}: builder {name}")
+    if reason := _bootstrap(runner, engine, name, builder, seconds=_START_SECONDS):
+        image = "if it cannot pull moby/buildkit, name another image of it"
+        create = f"docker buildx create --name NAME --driver {_CONTAINER} --driver-opt image=IMAGE"
+        raise EngineError.of(
+            f"the builder {name!r} does not start: {reason}",
+            hint="install catatonit, which Podman needs for it: apt-get install catatonit"
+            if "container-init binary not found" in reason
+            else f"{image}, with --builder NAME after: {create}",
+        )
+
+
+def _bootstrap(
+    runner: Runner, engine: Engine, name: str, builder: _ListedBuilder, *, seconds: int
+) -> str | None:
+    """Start a builder that does not run. Return why it does not answer, None if it does."""
+    if _runs(builder):
+        return None
+    argv = (*engine.buildx, "inspect", "--bootstrap", name)
+    done = runner.run(Command(argv=argv, env=engine.environment), timeout=seconds)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
+    reason = lines[-1].removeprefix("ERROR: ") if lines else f"exit code {done.code}"
+    return None if done.ok else reason
+
+
+def _runs(builder: _ListedBuilder) -> bool:
+    return any(node.get("Status") == "running" for node in builder.get("Nodes") or ())
 
 
 def _builders(runner: Runner, engine: Engine) -> Mapping[str, _ListedBuilder]:

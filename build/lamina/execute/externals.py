@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from lamina.declare.graph import Node
 from lamina.declare.lockfile import Lock, Pin
-from lamina.errors import RegistryError
+from lamina.errors import EngineError, Problem, RegistryError
 from lamina.patterns import regex
 from lamina.process import Runner
 from lamina.provider import EngineProvider, ProvidedStandIn, Say
 from lamina.refs import Reference
 from lamina.values import dataclass
 
-if TYPE_CHECKING:  # a plan needs neither
-    from lamina.execute.engine import Engine
+if TYPE_CHECKING:  # a plan needs none
+    from lamina.execute.engine import Builder, Engine
     from lamina.registries.base import Manifest
 
 RUNTIME = "public.ecr.aws/lambda/python"
@@ -109,6 +109,22 @@ def load_stand_ins(
     """Load the stand-ins that a build needs into the engine."""
     for stand_in in externals.stand_ins.values():
         provider.load_stand_in(runner, engine, stand_in.python, stand_in.architecture, say)
+
+
+def check_stand_ins(used: Iterable[Reference], externals: Externals, builder: Builder) -> None:
+    """Raise EngineError if a builder that does not see the engine's images needs a stand-in.
+
+    used: the references that the build may pull.
+    """
+    refs = set() if builder.local_images else {str(each) for each in used}
+    EngineError.check(
+        Problem(
+            what=f"the stand-in for {name} is in the engine's store only: {builder}",
+            hint="invoke lock, where the registry answers; or use the private engine: LAMINA_ENGINE=default",
+        )
+        for name, each in externals.stand_ins.items()
+        if each.ref in refs
+    )
 
 
 def find_stand_in(name: str, provider: EngineProvider, architecture: str) -> ProvidedStandIn | None:

@@ -137,6 +137,7 @@ def _keep(session: Session, command: str, run: str, plan: Plan, outcome: Outcome
 def _build(session: Session, plan: Plan, snapshot: Snapshot, run: str) -> Outcome:
     """Stage, bake and confirm the builds of a plan; then tidy their remote caches."""
     from lamina.execute.cache_exports import export_again
+    from lamina.execute.externals import check_stand_ins
     from lamina.execute.fresh import is_fresh
     from lamina.execute.run import build
     from lamina.execute.spread import build_spread
@@ -154,6 +155,7 @@ def _build(session: Session, plan: Plan, snapshot: Snapshot, run: str) -> Outcom
         lambda: is_fresh(session.runner, session.engine, session.builder.name) if caches.imports else None,
     )
     used = from_outside((*(each.image for each in decisions), *support), outside)
+    check_stand_ins(used, outside, session.builder)
     with session.screen.progress(tuple(decision.image.name for decision in decisions)) as view:
         build_env = make_build_env(session, used, session.destination, run, view)
         jobs, keep_going = session.project.settings.jobs, session.flags.keep_going

@@ -263,7 +263,8 @@ class Session:
         from lamina.execute.engine import check_buildx, choose_builder
 
         check_buildx(self.runner, self.engine)
-        return choose_builder(self.runner, self.engine, self.project.settings.builder, push=self.flags.push)
+        name, say = self.project.settings.builder, self.screen.say if self.policy.starts_engine else None
+        return choose_builder(self.runner, self.engine, name, push=self.flags.push, say=say)
 
     @cached_property
     def local_store(self) -> LocalStore:

@@ -23,9 +23,10 @@ LOAD_SECONDS = 900
 
 
 class EngineInfo(TypedDict, total=False):
-    """Facts about an engine: Docker Engine API, ``GET /info``."""
+    """Facts about an engine: Docker Engine API, ``GET /info``. BuildahVersion: only Podman has it."""
 
     ServerVersion: str
+    BuildahVersion: str
     Architecture: str
     DriverStatus: list[list[str]] | None
 

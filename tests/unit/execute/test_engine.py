@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,65 @@ def test_a_builder_that_answers_late_is_good() -> None:
     assert choose_builder(listing(more=(asked,)), engine(), "dead", push=True).name == "dead"
 
 
+OWN = {"Name": "lamina", "Driver": "docker-container", "Nodes": [{"Endpoint": "unix:///none"}]}
+
+
+def own(**node: str) -> tuple[tuple[str, ...], Completed]:
+    """A listing with Lamina's builder."""
+    told = json.dumps({**OWN, "Nodes": [{"Endpoint": "unix:///none", **node}]})
+    return (("docker", "buildx", "ls"), Completed(code=0, stdout=told))
+
+
+def test_a_builder_in_a_container_is_started_when_there_is_something_to_build() -> None:
+    said: list[str] = []
+    started = (("docker", "buildx", "inspect", "--bootstrap", "lamina"), Completed(code=0))
+
+    assert choose_builder(ScriptedRunner([own()]), engine(containerd=False), "").name == "lamina"
+    assert choose_builder(ScriptedRunner([own(), started]), engine(containerd=False), "", say=said.append)
+    assert said == [
+        "starting BuildKit in a container of the Docker engine 28 at unix:///none: builder lamina"
+    ]
+    running = ScriptedRunner([own(Status="running")])
+    assert choose_builder(running, engine(containerd=False), "", say=said.append).name == "lamina"
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "hint"),
+    [
+        ("container create: container-init binary not found on the host: stat /x", "install catatonit"),
+        ("pinging container registry registry-1.docker.io: no such host", "--driver-opt image=IMAGE"),
+    ],
+)
+def test_a_builder_in_a_container_that_does_not_start_says_why(reason: str, hint: str) -> None:
+    told = Completed(code=1, stderr=f"#1 [internal] booting buildkit\nERROR: {reason}\n")
+    failed = (("docker", "buildx", "inspect", "--bootstrap", "lamina"), told)
+
+    with pytest.raises(EngineError) as caught:
+        choose_builder(ScriptedRunner([own(), failed]), engine(containerd=False), "", say=lambda _: None)
+
+    (problem,) = caught.value.problems
+    assert problem.what == f"the builder 'lamina' does not start: {reason}"
+    assert hint in str(problem.hint)
+
+
+def test_each_engine_has_a_builder_of_its_own() -> None:
+    listed = own(Endpoint="unix:///run/podman/podman.sock")
+    made = (("docker", "buildx", "create", "--name"), Completed(code=0))
+
+    name = choose_builder(ScriptedRunner([listed, made]), engine(containerd=False), "").name
+
+    assert re.fullmatch(r"lamina-[0-9a-f]{8}", name)
+    for endpoint in ("unix:///none", "default", "colima"):  # the name of a context says nothing
+        listed = own(Endpoint=endpoint)
+        assert choose_builder(ScriptedRunner([listed]), engine(containerd=False), "").name == "lamina"
+
+
+def test_the_default_builder_of_an_engine_without_buildkit_is_not_the_engine() -> None:
+    assert Builder(name="default", local_images=True).on_engine
+    assert not Builder(name="default", driver="docker-container", local_images=False).on_engine
+
+
 def test_an_unknown_builder_is_reported_with_those_that_there_are() -> None:
     with pytest.raises(EngineError, match="there is no builder 'fra'") as caught:
         choose_builder(listing(), engine(), "fra")
@@ -115,6 +175,21 @@ def test_a_builder_says_what_it_can() -> None:
 def test_buildkit_must_not_be_switched_off(value: str) -> None:
     with pytest.raises(EngineError, match="DOCKER_BUILDKIT switches BuildKit off"):
         check_buildx(ScriptedRunner(), engine(), {"DOCKER_BUILDKIT": value})
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        Completed(code=127, stderr="docker: No such file or directory"),
+        Completed(code=125, stderr="Error: unrecognized command `podman buildx version`\nTry --help"),
+        Completed(code=0, stdout="buildah 1.43.2\n"),
+    ],
+)
+def test_a_docker_command_without_buildx_says_what_to_install(told: Completed) -> None:
+    with pytest.raises(EngineError, match="docker buildx does not run: ") as caught:
+        check_buildx(ScriptedRunner([(("docker", "buildx", "version"), told)]), engine(), {})
+
+    assert "docker-buildx-plugin" in str(caught.value)
 
 
 @pytest.mark.parametrize("env", [{}, {"DOCKER_BUILDKIT": "1"}])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from socketserver import ThreadingUnixStreamServer
 import pytest
 
 from lamina.errors import EngineError
-from lamina.execute.engine import chosen_host, find_engine
+from lamina.execute.engine import find_engine
 from lamina.process import SubprocessRunner
 from lamina.provider import NoProvider
 from lamina.refs import Reference
@@ -126,6 +125,27 @@ def test_the_engine_is_found(url: str) -> None:
     engine = find_engine(SubprocessRunner(), NoProvider(), env={"DOCKER_HOST": url}, start=False)
 
     assert (engine.version, engine.architecture, engine.host) == ("28.1.0", "amd64", url)
+    assert str(engine) == f"Docker engine 28.1.0 at {url}"
+
+
+@pytest.mark.parametrize(
+    ("info", "says"),
+    [
+        ({"ServerVersion": "20.10.24"}, "the Docker engine at {url} is 20.10.24\n  allowed: 24.0 or newer"),
+        ({"ServerVersion": "3.4.4", "BuildahVersion": "1.23.1"}, "Podman at {url} is 3.4.4\n  allowed: 4.3"),
+        ({"ServerVersion": "4.3.1", "BuildahVersion": "1.28.2"}, "Podman engine 4.3.1 at {url}"),
+    ],
+)
+def test_podman_is_known_by_its_buildah_and_has_versions_of_its_own(
+    url: str, info: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ANSWERS, "/info", (200, info))
+    try:
+        found = str(find_engine(SubprocessRunner(), NoProvider(), env={"DOCKER_HOST": url}, start=False))
+    except EngineError as error:
+        found = str(error)
+
+    assert found.startswith(says.format(url=url))
 
 
 @pytest.mark.parametrize(
@@ -151,25 +171,3 @@ def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
         EngineSocket(url, timeout=5).info()
     with pytest.raises(EngineError, match=r"no Docker engine answers at .*: no such file or directory"):
         find_engine(SubprocessRunner(), NoProvider(), env={"DOCKER_HOST": url}, start=False)
-
-
-@pytest.mark.parametrize(
-    ("config", "found"),
-    [
-        (None, ("unix:///var/run/docker.sock", False)),
-        ("{}", ("unix:///var/run/docker.sock", False)),
-        ('{"currentContext": "there"}', ("unix:///there.sock", True)),
-    ],
-)
-def test_the_context_of_dockers_configuration_is_used(
-    tmp_path: Path, config: str | None, found: tuple[str, bool], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if config is not None:
-        (tmp_path / "config.json").write_text(config)
-    meta = tmp_path / "contexts/meta" / hashlib.sha256(b"there").hexdigest()
-    meta.mkdir(parents=True)
-    endpoints = {"docker": {"Host": "unix:///there.sock", "SkipTLSVerify": False}}
-    (meta / "meta.json").write_text(json.dumps({"Name": "there", "Metadata": {}, "Endpoints": endpoints}))
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-
-    assert chosen_host({"DOCKER_CONFIG": str(tmp_path)}) == found
