@@ -10,6 +10,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from bench.ground import RUNTIME, read_versions
@@ -97,6 +98,10 @@ class BorrowedGround:
         self._run(*self.buildx, "rm", "--force", NAME)
         self._forget_images()
         self._create()
+
+    def nodes(self, count: int) -> AbstractContextManager[str]:
+        """See `Ground.nodes`: builders in containers of one engine would not be separate ones."""
+        raise EngineError.of(f"builders of {count} BuildKits take private engines, which need root")
 
     def traffic(self) -> Traffic | None:
         """See `Ground.traffic`."""

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from bench.locks import ADDED
 from bench.monorepo import FILES, IMAGES, LINES
-from bench.tree import TEST_FILE, Tree
+from bench.tree import TEST_FILE, WAITING, Tree, waiting_step
 from bench.variants import VARIANTS
 from lamina.errors import Problem, SelectionError, did_you_mean, nearest
 
 INIT = "init"
 """The case in which nothing is built: seconds are those of the processor, in a container of the image."""
 WARM, EMPTY, SCALE, ARM64, PLAN, REAL, ADOPT = "warm", "empty", "scale", "arm64", "plan", "real", "adopt"
+SPREAD = "spread"
 WITHOUT_ENGINE = (PLAN, ADOPT)
 """Groups in which nothing is built."""
 WITH_MEMORY = (*WITHOUT_ENGINE, REAL)
@@ -24,6 +25,7 @@ _ABSENT = {
     SCALE: "its functions install nothing, which is what this variant is about",
     ARM64: "its steps run on the base, which takes an emulator",
     PLAN: "only lamina plans without building",
+    SPREAD: "its functions install nothing, which is what this variant is about",
     REAL: "its functions install nothing, which is what this variant is about",
     ADOPT: "only lamina plans without building",
 }
@@ -42,7 +44,7 @@ class Case:
     edit before run number n. most: the highest possible number of runs. seconds: how long to repeat the case,
     if longer than others, for example because download times vary. one: whether a person would build only the
     edited image. no_engine: whether the command finds no Docker. size: the number of images. files: how many
-    files the repository has.
+    files the repository has. nodes: of the builder, if it is not the engine's own.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Case:
     no_engine: bool = False
     size: int = 0
     files: int = 0
+    nodes: int = 0
     variants: tuple[str, ...] = VARIANTS
 
 
@@ -76,6 +79,26 @@ def _test_file(tree: Tree, index: int) -> None:
 
 def _forget(tree: Tree, _index: int) -> None:
     tree.forget()
+
+
+def _wait(tree: Tree, index: int) -> None:
+    tree.forget()
+    for image in tree.images:
+        tree.append(f"dockerfiles/{image}/Dockerfile", waiting_step(f"{image} {index}"))
+
+
+def _spread() -> Iterator[Case]:
+    for name, nodes in (("one-builder", 1), ("two-builders", 2)):
+        yield Case(
+            name=name,
+            group=SPREAD,
+            about=f"{WAITING} images whose steps wait for two seconds each, one at a time on a builder of {nodes} "
+            f"BuildKit{'s' * (nodes > 1)}",
+            edit=_wait,
+            size=WAITING,
+            nodes=nodes,
+            variants=_LINKED,
+        )
 
 
 def _scale(size: int) -> Iterator[Case]:
@@ -150,6 +173,7 @@ CASES: tuple[Case, ...] = (
         one=True,
         variants=_LINKED,
     ),
+    *_spread(),
     *(
         Case(
             name=name,

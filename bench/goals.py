@@ -47,6 +47,14 @@ def _goals(report: BenchReport) -> Iterator[Goal]:
     )
     yield _faster(report, "cold", "cold", "before", 3)
     yield _faster(report, "100 images, unchanged", "scale-100", "bake", 25)
+    one, two = (_seconds(report, case, "lamina") for case in ("one-builder", "two-builders"))
+    yield _judge(
+        "a second builder, for images that wait",
+        "at least 1.6 times faster",
+        None if one is None or two is None else one / two,
+        lambda ratio: ratio >= 1.6,
+        lambda ratio: f"{ratio:.2f} times",
+    )
     yield _judge(
         "one of 100 images edited",
         "at most 2 s",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -59,6 +60,10 @@ class Ground(Protocol):
 
     def empty(self) -> None:
         """Empty the builder, as on a runner that has never built, and remove our images from the engine."""
+        ...
+
+    def nodes(self, count: int) -> AbstractContextManager[str]:
+        """Open a builder of so many BuildKits beside the engine's own; its name. Raises EngineError."""
         ...
 
     def traffic(self) -> Traffic | None:

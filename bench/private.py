@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from bench import buildkit_port
 from bench.ground import RUNTIME, read_versions
 from bench.tree import PYTHON
 from lamina.errors import EngineError
@@ -22,6 +24,8 @@ from lamina.sandbox.running import PrivateEngine
 NAME = "bench"
 """The name of the engine, the registry and the namespace."""
 _PORT = 5000
+_FARM = "farm"
+"""The name of the builder of several nodes."""
 
 
 class PrivateGround:
@@ -72,6 +76,22 @@ class PrivateGround:
         """See `Ground.empty`: removes the engine with its data, and starts it again."""
         engines.down(self._runner, NAME, purge=True)
         self._start()
+
+    @contextmanager
+    def nodes(self, count: int) -> Iterator[str]:
+        """See `Ground.nodes`: each is the BuildKit of an engine of its own, in the same namespace."""
+        create = (*self.buildx, "create", "--name", _FARM, "--driver", "remote")
+        with ExitStack() as ends:
+            ends.callback(self._runner.run, self.command(*self.buildx, "rm", _FARM, cwd=Path("/")))
+            for number in range(count):
+                own = f"{NAME}-{number}"
+                ends.callback(engines.down, self._runner, own, purge=True)
+                engine = engines.up(self._runner, name=own, netns=self._netns, say=self._say)
+                socket = engine.host.removeprefix("unix://")
+                address, _ = ends.enter_context(buildkit_port.opened(socket, inside(self._netns)))
+                self._must(*create, *(["--append"] if number else []), address)
+            self._must(*self.buildx, "inspect", "--bootstrap", _FARM)
+            yield _FARM
 
     def traffic(self) -> Traffic | None:
         """See `Ground.traffic`."""

@@ -17,6 +17,7 @@ from bench.cases import (
     PLAN,
     REAL,
     SCALE,
+    SPREAD,
     WARM,
     WITH_MEMORY,
     Case,
@@ -26,7 +27,7 @@ from bench.ground import Ground
 from bench.meter import Sample, Steps, TimeBudget, check, measure, usage
 from bench.monorepo import make_monorepo
 from bench.rows import FAILED, BenchRow
-from bench.tree import Tree, commit, copy_sample, make_functions, make_packages
+from bench.tree import Tree, commit, copy_sample, make_functions, make_packages, make_waiting
 from bench.variants import (
     BakeVariant,
     Job,
@@ -83,7 +84,7 @@ class Suite:
         return bool(self._building(selection, variant))
 
     def _building(self, selection: Selection, variant: str) -> tuple[Case, ...]:
-        groups = (WARM, EMPTY, SCALE, REAL, ARM64)
+        groups = (WARM, EMPTY, SCALE, REAL, ARM64, SPREAD)
         return tuple(case for group in groups for case in selection.of(variant, group))
 
     def _variant(self, selection: Selection, name: str) -> Iterator[BenchRow]:
@@ -97,6 +98,8 @@ class Suite:
         yield from self._pushed(variant, selection.of(name, REAL), "real", self._monorepo)
         if cases := selection.of(name, ARM64):
             yield from self._arm64(variant, cases)
+        for case in selection.of(name, SPREAD):
+            yield from self._spread(variant, case)
 
     def _sample(
         self, variant: Variant, warm: tuple[Case, ...], empty: tuple[Case, ...]
@@ -153,6 +156,22 @@ class Suite:
                 yield course.row(case, settled=True)
         except LaminaError as error:
             yield from course.lost(cases, error)
+        finally:
+            course.end()
+
+    def _spread(self, variant: Variant, case: Case) -> Iterator[BenchRow]:
+        """Build and push images that wait, on a builder of several nodes, then again with new steps."""
+        course = _Course(self, variant, case.name)
+        try:
+            with self.ground.nodes(case.nodes) as builder:
+                course.start(
+                    lambda root: make_waiting(self.runner, root, case.name, runtime=self.ground.runtime)
+                )
+                course.job = replace(course.job, push=True, cache=True, builder=builder)
+                course.settle()
+                yield course.row(case, settled=True)
+        except LaminaError as error:
+            yield from course.lost((case,), error)
         finally:
             course.end()
 

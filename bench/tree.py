@@ -26,6 +26,8 @@ HANDLER = "receipts/embedding_step_functions/handler.py"
 BASE_CODE = "receipts/receipt_dynamo/receipt_dynamo/entities.py"
 TEST_FILE = "receipts/receipt_dynamo/tests/test_entities.py"
 REQUIREMENTS = "receipts/receipt_dynamo/pyproject.toml"
+WAITING = 12
+"""The images of `make_waiting`."""
 _BOTO = '"boto3>=1.35"'
 _MEMBERS = ("receipt-dynamo", "receipt-label", "embedding-step-functions")
 """The members that install packages, each on the image of the one before."""
@@ -142,6 +144,29 @@ def make_functions(runner: Runner, root: Path, count: int, *, runtime: str) -> T
     commit(runner, root)
     handler = f"functions/{names[count // 2]}/handler.py"
     return Tree(root=root, images=dict.fromkeys(names), edited=names[count // 2], handler=handler)
+
+
+def waiting_step(mark: str) -> str:
+    """Return a step that waits for two seconds; a BuildKit runs one at a time. mark: makes it new."""
+    return f"RUN --mount=type=cache,id=turn,target=/turn,sharing=locked sleep 2 && : {mark}"
+
+
+def make_waiting(runner: Runner, root: Path, mark: str, *, runtime: str) -> Tree:
+    """Write functions that get steps like `waiting_step`. mark: makes their images others than before."""
+    names = [f"lambda-{number:03}" for number in range(WAITING)]
+    for number, name in enumerate(names):
+        write(root, f"functions/{name}/handler.py", _handler(number))
+        write(
+            root,
+            f"dockerfiles/{name}/Dockerfile",
+            f"FROM {runtime}:{PYTHON}\nCOPY functions/{name}/handler.py /var/task/\n"
+            f'CMD ["handler.handler"]\nRUN : {mark}\n',
+        )
+    write(root, ".gitignore", ".lamina/\n")
+    commit(runner, root)
+    return Tree(
+        root=root, images=dict.fromkeys(names), edited=names[0], handler=f"functions/{names[0]}/handler.py"
+    )
 
 
 def make_packages(root: Path, count: int, files: int) -> Tree:

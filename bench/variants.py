@@ -32,7 +32,8 @@ class Job:
 
     push: whether to push to the registry, or else to load into the engine's own store. cache: whether bake
     shares its cache through the registry. only: the one image that an expert would build by hand; None: all
-    images, or those that are out of date. no_engine: whether the command finds no Docker.
+    images, or those that are out of date. no_engine: whether the command finds no Docker. builder: if not the
+    ground's own.
     """
 
     tree: Tree
@@ -41,6 +42,7 @@ class Job:
     platform: str | None = None
     only: str | None = None
     no_engine: bool = False
+    builder: str = ""
 
 
 class Variant(Protocol):
@@ -89,6 +91,7 @@ class LaminaVariant:
         options = ["--registry", f"{ground.registry}/{self._prefix}", "--push"] if job.push else []
         options += ["--platform", job.platform] if job.platform else []
         options += ["--append", "only" if job.no_engine else self._append] if job.push else []
+        options += ["--builder", job.builder] if job.builder else []
         without = ("env", "PATH=", "DOCKER_HOST=unix:///nowhere") if job.no_engine else ()
         return ground.command(
             *(*without, sys.executable, "-m", "lamina", "build-all", "--json", *options), cwd=job.tree.root
@@ -135,6 +138,7 @@ class BakeVariant:
         return ground.command(
             *(*ground.buildx, "bake", f"--file={self._file}", "--progress=rawjson"),
             *(f"--metadata-file={self._metadata}", f"--allow=fs.read={certificates.parent}"),
+            *([f"--builder={job.builder}"] if job.builder else []),
             *([job.only] if job.only and self._expert else []),
             cwd=job.tree.root,
         )

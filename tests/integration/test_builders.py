@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pytest
 from conftest import TestEngine
-from doubles import buildkit_port
 from projects import Repo, wait_for
 
+from bench import buildkit_port
 from lamina.process import SubprocessRunner
 from lamina.sandbox import engine as sandbox
 from lamina.sandbox import namespace

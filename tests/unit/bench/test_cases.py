@@ -18,6 +18,8 @@ NAMES = [
         "scale-100-edit",
         "arm64-cold",
         "arm64-handler",
+        "one-builder",
+        "two-builders",
         "plan-20",
         "plan-100",
         "plan-100-again",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from bench.monorepo import make_monorepo
 from bench.rows import BenchRow
 from bench.suite import Suite
 from bench.tree import SAMPLE, Tree
-from bench.variants import BakeVariant, Job
+from bench.variants import BakeVariant, Job, LaminaVariant
 from lamina.declare.config import load_project
 from lamina.declare.graph import read_graph
 from lamina.errors import EngineError
@@ -61,6 +62,14 @@ class Yard:
 
     def empty(self) -> None:
         self.done.append("empty")
+
+    @contextmanager
+    def nodes(self, count: int) -> Iterator[str]:
+        self.done.append(f"{count} nodes")
+        if self.refusal:
+            raise EngineError.of(self.refusal)
+        yield "farm"
+        self.done.append("no nodes")
 
     def traffic(self) -> Traffic | None:
         return Traffic(internet=len(self.done), loopback=0)
@@ -137,6 +146,28 @@ def test_a_runner_is_emptied_before_each_run_and_pushes(tmp_path: Path) -> None:
 
     build = "lamina build-all --push"
     assert yard.done == ["open", "lamina lock", "empty", build, "empty", build]
+
+
+@pytest.mark.parametrize("variant", ["bake", "lamina"])
+def test_images_that_wait_are_built_on_a_builder_of_several_nodes(tmp_path: Path, variant: str) -> None:
+    yard = Yard()
+    tree = Tree(root=tmp_path, images={}, edited="e", handler="h")
+    made = LaminaVariant() if variant == "lamina" else BakeVariant(variant, tmp_path)
+    words = made.build(yard, Job(tree=tree, push=True, builder="farm")).argv
+    assert "--builder=farm" in words or words[words.index("--builder") + 1] == "farm"
+    assert not any(word.startswith("--builder") for word in made.build(yard, Job(tree=tree)).argv)
+
+
+def test_each_case_with_nodes_has_its_own(tmp_path: Path) -> None:
+    yard = Yard()
+    each = [*GIT, NOTHING, built("built"), built("built")]
+
+    rows = run(tmp_path, yard, [*each, *each], ["one-builder", "two-builders"], "lamina")
+
+    assert [(row.case, row.images_built) for row in rows] == [("one-builder", 1), ("two-builders", 1)]
+    build = "lamina build-all --push"
+    course = ["lamina lock", build, build, "no nodes"]
+    assert yard.done == ["open", "1 nodes", *course, "2 nodes", *course]
 
 
 def test_a_branch_is_built_before_the_way_back_is_timed(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The BuildKit of a Docker engine as a gRPC port on loopback, for buildx's ``remote`` driver.
 
+The bench and the tests make several builders on one machine with it.
+
 ``python buildkit_port.py SOCKET`` prints its port. An engine serves BuildKit behind ``POST /grpc`` of its
 socket, upgraded to HTTP/2; each connection is passed on to it.
 """
@@ -11,18 +13,22 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _UPGRADE = b"POST /grpc HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
 
 
 @contextlib.contextmanager
-def opened(path: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Open a port for the engine at a socket: its address, and the process behind it, killed at the end."""
-    child = subprocess.Popen([sys.executable, str(Path(__file__)), path], stdout=subprocess.PIPE, text=True)
+def opened(path: str, before: Sequence[str] = ()) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Open a port for the engine at a socket: its address, and the process behind it, killed at the end.
+
+    before: the words before the command, which may run it elsewhere.
+    """
+    argv = (*before, sys.executable, str(Path(__file__)), path)
+    child = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     try:
-        assert child.stdout is not None
+        assert child.stdout is not None  # noqa: S101 - stdout=PIPE above
         yield f"tcp://127.0.0.1:{int(child.stdout.readline())}", child
     finally:
         child.kill()
