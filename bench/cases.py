@@ -92,8 +92,8 @@ def _spread() -> Iterator[Case]:
         yield Case(
             name=name,
             group=SPREAD,
-            about=f"{WAITING} images whose steps wait for two seconds each, one at a time on a builder of {nodes} "
-            f"BuildKit{'s' * (nodes > 1)}",
+            about=f"{WAITING} images whose steps wait for two seconds each, one at a time on a BuildKit; "
+            f"{nodes} BuildKit{'s' * (nodes > 1)}",
             edit=_wait,
             size=WAITING,
             nodes=nodes,

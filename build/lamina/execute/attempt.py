@@ -35,11 +35,6 @@ class Attempt:
     problems: tuple[Problem, ...] = ()
 
     @property
-    def stopped(self) -> LaminaError | KeyboardInterrupt | None:
-        """What stopped the call from outside the images; None if nothing did."""
-        return self.baked.stalled or (KeyboardInterrupt() if self.baked.interrupted else None)
-
-    @property
     def lost(self) -> Mapping[str, str] | None:
         """The images that failed for good or are not confirmed -> where; None if nothing failed for good."""
         doubted = dict.fromkeys(self.doubts, "its confirmation")
@@ -89,7 +84,7 @@ def next_state(state: BuildState, attempt: Attempt, *, keep_going: bool) -> Buil
         kinds.add(BuildError)
     waiting, skipped = _remaining(state.waiting, attempt.confirmed.keys(), lost or {})
     results |= skipped
-    if lost is not None and not attempt.stopped and not (keep_going and lost):
+    if lost is not None and not attempt.baked.stopped and not (keep_going and lost):
         reason = "cancelled: another image failed" if lost else "cancelled: the build failed"
         results |= {each.image.name: cancelled(each, reason) for each in waiting.decisions}
         waiting = replace(waiting, decisions=())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lamina.errors import Problem
+from lamina.errors import LaminaError, Problem
 from lamina.execute.exchanges import StalledError
 from lamina.execute.progress import Trace
 
@@ -27,6 +27,11 @@ class Baked:
     spoilt: frozenset[str] = frozenset()
     stalled: StalledError | None = None
     lost: Problem | None = None
+
+    @property
+    def stopped(self) -> LaminaError | KeyboardInterrupt | None:
+        """What stopped the call from outside the images; None if nothing did."""
+        return self.stalled or (KeyboardInterrupt() if self.interrupted else None)
 
     @property
     def ok(self) -> bool:

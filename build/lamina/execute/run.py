@@ -33,6 +33,8 @@ Announced = TypedDict(
     "Announced", {"containerimage.digest": str, "containerimage.config.digest": str}, total=False
 )
 """What bake writes of a target into its metadata file, as far as it is read."""
+Confirmed = tuple[Mapping[str, Result], Mapping[str, Problem]]
+"""What a call of bake made: confirmed results, and problems of the others, by image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,27 +76,43 @@ def build(request: BuildRequest, build_env: BuildEnv, *, keep_going: bool = Fals
         try:
             baked = call_bake(batch, build_env, number)
             state = replace(state, installs=with_installs(state.installs, batch, baked.trace))
-            announced = read_announced(build_env.folder, number)
-            confirmed, doubts = confirm(batch, build_env.store, announced, baked, now=build_env.clock())
+            confirmed = confirm_call(batch, build_env, baked, number)
         except (LaminaError, OSError, KeyboardInterrupt) as error:
             if not state.results:
                 raise
             return cut_short(state.outcome(retries.notes), state.waiting.decisions, error)
-        broken = None
-        if baked.error is not None:
-            broken = retries.broken(batch, baked.trace, confirmed, call=number, calls=number)
-        attempt = Attempt(
-            batch=batch,
-            baked=baked,
-            confirmed=confirmed,
-            doubts=doubts,
-            broken=broken,
-            problems=retries.take_problems(),
-        )
+        attempt = judge(batch, baked, confirmed, retries, call=number, calls=number)
         state = next_state(state, attempt, keep_going=keep_going)
-        if attempt.stopped:
-            return cut_short(state.outcome(retries.notes), state.waiting.decisions, attempt.stopped)
+        if baked.stopped:
+            return cut_short(state.outcome(retries.notes), state.waiting.decisions, baked.stopped)
     return state.outcome(retries.notes)
+
+
+def confirm_call(request: BuildRequest, build_env: BuildEnv, baked: Baked, attempt: int) -> Confirmed:
+    """Check the images of a call of bake in the store. See `confirm`; attempt: as for `call_bake`."""
+    announced = read_announced(build_env.folder, attempt)
+    return confirm(request, build_env.store, announced, baked, now=build_env.clock())
+
+
+def judge(
+    batch: BuildRequest, baked: Baked, confirmed: Confirmed, retries: RetryPolicy, *, call: int, calls: int
+) -> Attempt:
+    """Return what a call of bake achieved, and what of it is tried again.
+
+    call: its number, of ``calls`` that have begun. Nothing that a lost builder left has failed for good.
+    """
+    results, doubts = confirmed
+    broken = None
+    if baked.error is not None and baked.lost is None:
+        broken = retries.broken(batch, baked.trace, results, call=call, calls=calls)
+    return Attempt(
+        batch=batch,
+        baked=baked,
+        confirmed=results,
+        doubts={} if baked.lost else doubts,
+        broken=broken,
+        problems=retries.take_problems(),
+    )
 
 
 def call_bake(request: BuildRequest, build_env: BuildEnv, attempt: int) -> Baked:
@@ -203,8 +221,8 @@ def _metadata(folder: Path, attempt: int) -> Path:
 
 def confirm(
     request: BuildRequest, store: ImageStore, announced: Mapping[str, Announced], baked: Baked, *, now: float
-) -> tuple[Mapping[str, Result], Mapping[str, Problem]]:
-    """Check the built images in the store. Return confirmed results, and problems of the others, by image.
+) -> Confirmed:
+    """Check the built images in the store.
 
     After a success every image must exist with the announced digest or fingerprint, complete, and acceptable
     to Lambda. announced: see `read_announced`. now: seconds since the epoch.

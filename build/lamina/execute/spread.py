@@ -12,14 +12,14 @@ from threading import Condition, Lock, Thread
 from lamina.decide.plan import Decision
 from lamina.decide.schedule import Job, next_share
 from lamina.errors import EngineError, LaminaError, Problem
-from lamina.execute.attempt import Attempt, BuildState, next_state, with_installs
+from lamina.execute.attempt import BuildState, next_state, with_installs
 from lamina.execute.bake import BuildRequest
 from lamina.execute.baked import Baked
 from lamina.execute.nodes import BuilderLostError, BuilderNode, lost
-from lamina.execute.outcome import Outcome, Result, cut_short
+from lamina.execute.outcome import Outcome, cut_short
 from lamina.execute.progress import Trace
 from lamina.execute.retry import RetryPolicy
-from lamina.execute.run import BuildEnv, call_bake, confirm, read_announced
+from lamina.execute.run import BuildEnv, call_bake, confirm_call, judge
 
 _SILENT_SECONDS = 2.0
 """How long a busy BuildKit may report nothing before it is asked whether it is still there."""
@@ -218,20 +218,10 @@ class _SpreadRun:
 
     def _settle(self, node: BuilderNode, batch: BuildRequest, number: int, baked: Baked) -> bool:
         """Confirm what a call made, and go on from there. Return whether the builder takes further part."""
-        announced = read_announced(self._env.folder, number)
-        confirmed, doubts = confirm(batch, self._env.store, announced, baked, now=self._env.clock())
+        results, doubts = confirm_call(batch, self._env, baked, number)
+        confirmed = {name: replace(each, builder=node.builder) for name, each in results.items()}
         with self._changed:
-            broken = None
-            if baked.error is not None and baked.lost is None:
-                broken = self._retries.broken(batch, baked.trace, confirmed, call=number, calls=self._calls)
-            attempt = Attempt(
-                batch=batch,
-                baked=baked,
-                confirmed={name: _by(result, node) for name, result in confirmed.items()},
-                doubts=doubts,
-                broken=broken,
-                problems=self._retries.take_problems(),
-            )
+            attempt = judge(batch, baked, (confirmed, doubts), self._retries, call=number, calls=self._calls)
             state = replace(self._state, installs=with_installs(self._state.installs, batch, baked.trace))
             self._state = next_state(state, attempt, keep_going=self._keep_going)
             self._made |= dict.fromkeys(confirmed, node.builder)
@@ -276,7 +266,3 @@ class _SpreadRun:
             self._error = self._error or error
             self._stopped = True
             self._changed.notify_all()
-
-
-def _by(result: Result, node: BuilderNode) -> Result:
-    return replace(result, builder=node.builder)

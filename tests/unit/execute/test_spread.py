@@ -44,6 +44,8 @@ class Builders(Shop):
     """What was asked of the second builder."""
     named: threading.Event = field(default_factory=threading.Event)
     """Set when something is said."""
+    half: dict[str, threading.Event] = field(default_factory=dict)
+    """Images that are not right when they are looked at for the first time, which sets the event."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def ask(self, node: BuilderNode) -> str | None:
@@ -52,6 +54,9 @@ class Builders(Shop):
         return "connection refused" if node.builder in self.silent else None
 
     def refusals(self, found: FoundImage, platform: str) -> tuple[str, ...]:
+        if event := self.half.pop(found.ref.repository.removesuffix("-dev"), None):
+            event.set()
+            return ("a layer is missing",)
         return ()
 
     def say(self, line: str) -> None:
@@ -253,6 +258,21 @@ def test_what_a_lost_builder_had_pushed_is_not_built_again(pushed: BuildRequest,
     assert outcome.ok
     assert sorted(name for _, name in shop.built) == sorted((L, E, W))
     assert outcome.results[D].status == "built"
+
+
+def test_what_a_lost_builder_pushed_by_halves_is_built_again(pushed: BuildRequest, tmp_path: Path) -> None:
+    shop = Builders(half={D: (seen := threading.Event())})
+
+    def push_and_end(tick: Tick) -> Completed:
+        image = next(each.image for each in pushed.decisions if each.image.name == D)
+        shop.there[image.ref] = (OURS, image.fingerprint)
+        return gone(shop, A)(tick)
+
+    shop.acts = {A: [push_and_end], B: [lambda _: seen.wait(60) and None]}
+    outcome = run(shop, pushed, tmp_path / "run")
+
+    assert outcome.ok
+    assert (B, D) in shop.built
 
 
 def test_a_failed_image_ends_the_calls_of_the_other_builders(pushed: BuildRequest, tmp_path: Path) -> None:
