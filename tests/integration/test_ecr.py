@@ -187,6 +187,15 @@ def test_throttling_and_a_half_done_setup_are_made_good_by_another_run(ecr: Repo
     half = ecr.fails(5, "ecr.setup", "--json")
     assert "AWS answered ServerException: once" in half.told
     assert front.calls.count("CreateRepository") == 5
+    (kept,) = ecr.ok("report", "--list", "--json").json["runs"]
+    assert (kept["command"], kept["ok"]) == ("ecr.setup", False)
+    calls = ecr.ok("report", "--run", kept["id"], "--json").json["calls"]
+    created = [each for each in calls if each["action"] == "ecr:CreateRepository"]
+    assert {each["resource"] for each in created} > {f"lambda-tiny-{stack_of(ecr)}"}
+    assert len(created) == 3  # each once, whatever AWS' client had to repeat
+    assert {each["account"] for each in created} == {"123456789012"}
+    (failed,) = (each for each in calls if each["error"])
+    assert (failed["action"], failed["error"]) == ("ecr:SetRepositoryPolicy", "ServerException")
     rest = ecr.ok("ecr.setup", "--json")
     assert aspects(rest) == {(f"lambda-tiny-{stack_of(ecr)}", "pull policy")}
     assert ecr.ok("ecr.setup", "--json").json["changes"] == []

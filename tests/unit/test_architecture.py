@@ -25,7 +25,7 @@ CORE: dict[str, tuple[str, ...]] = {
     "preflight": (*GROUND, "declare", "identify"),
     "decide": (*GROUND, "declare", "identify"),
     "execute": (*GROUND, "provider", "registries", "declare", "identify", "preflight", "decide"),
-    "report": (*GROUND, "registries", "declare", "identify", "decide", "execute"),
+    "report": (*GROUND, "aws", "registries", "declare", "identify", "decide", "execute"),
     "flow": (
         *GROUND,
         "aws",

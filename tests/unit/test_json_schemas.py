@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
+from lamina.aws.changes import AwsCall, now
 from lamina.flow.session import Session
+from lamina.report.calls import KeptCall
 from lamina.report.console import Screen
 from lamina.tasks import images
 from lamina.tasks.explain import report
@@ -59,6 +61,21 @@ def test_a_plan_and_a_build_print_what_their_schemas_say(shop: Shop, capsys: Cap
     period = printed()
     assert faults("period", period) == []
     assert period["total"]["results"]["failed"] == 1
+
+
+def test_a_line_of_calls_is_as_its_schema_says() -> None:
+    call = AwsCall(
+        time=now(),
+        action="ecr:PutImage",
+        resource="app:sha-1",
+        detail="",
+        account="123456789012",
+        region=None,
+        request_id=None,
+        error=None,
+    )
+
+    assert faults("aws", KeptCall(command="deploy", call=call).document()) == []
 
 
 def test_the_schemas_refuse_what_is_not_in_them() -> None:

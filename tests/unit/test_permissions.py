@@ -11,6 +11,8 @@ from pathlib import Path
 import boto3
 import pytest
 
+from lamina.aws.changes import READING
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "build/lamina"
 DOCUMENTS = sorted((ROOT / "docs/iam").glob("*.json"))
@@ -97,6 +99,31 @@ def _is_client(node: ast.expr) -> bool:
 def actions(document: Path) -> set[str]:
     read = json.loads(document.read_text("utf-8"))
     return {action for each in read["Statement"] for action in each["Action"]}
+
+
+CHANGING = {
+    *("codebuild:CreateProject", "codebuild:StartBuild", "codebuild:StopBuild", "codebuild:UpdateProject"),
+    *("ecr:BatchDeleteImage", "ecr:CreateRepository", "ecr:CreateRepositoryCreationTemplate"),
+    *("ecr:DeleteLifecyclePolicy", "ecr:DeleteRepositoryPolicy", "ecr:PutAccountSetting"),
+    *("ecr:PutImageScanningConfiguration", "ecr:PutImageTagMutability", "ecr:PutLifecyclePolicy"),
+    *("ecr:SetRepositoryPolicy", "ecr:UpdateRepositoryCreationTemplate"),
+    *("lambda:CreateAlias", "lambda:DeleteAlias", "lambda:InvokeFunction", "lambda:PublishVersion"),
+    *("lambda:UpdateAlias", "lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration"),
+    *("s3:CreateBucket", "s3:PutLifecycleConfiguration"),
+}
+"""Actions that are recorded in aws.jsonl."""
+
+
+def test_each_call_that_changes_something_is_recorded() -> None:
+    asked = {
+        action
+        for folder in ("registries", "aws")
+        for file in sorted((PACKAGE / folder).glob("*.py"))
+        for action in calls(file)
+    }
+
+    recorded = {action for action in asked if not action.partition(":")[2].startswith(READING)}
+    assert recorded == CHANGING
 
 
 def test_every_call_of_aws_is_in_a_document() -> None:

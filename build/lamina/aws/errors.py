@@ -64,9 +64,9 @@ _BY_CLASS: Mapping[str, tuple[str, str]] = {
     "ConfigNotFound": ("AWS' configuration cannot be read", "fix ~/.aws/config, or set AWS_CONFIG_FILE"),
     "NoRegionError": (
         "no AWS region is set",
-        "set AWS_REGION, or region in the profile or in [tool.lamina]",
+        "set AWS_DEFAULT_REGION, or region in the profile or in [tool.lamina]",
     ),
-    "InvalidRegionError": ("the AWS region is not valid", "set AWS_REGION to one such as eu-west-1"),
+    "InvalidRegionError": ("the AWS region is not valid", "set AWS_DEFAULT_REGION to one such as eu-west-1"),
     "ParamValidationError": (
         "AWS' client rejects a parameter",
         "check names and account in the configuration",
@@ -164,7 +164,7 @@ def _broken(error: Exception, frames: frozenset[str], *, service: str) -> Lamina
     return kind.of(
         f"AWS' client failed: {type(error).__name__}: {_short(str(error))}",
         where="AWS",
-        hint="check ~/.aws/config, AWS_REGION and AWS_ENDPOINT_URL",
+        hint="check ~/.aws/config, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL",
     )
 
 

@@ -137,7 +137,7 @@ def _build(
     remotes = _remote_builds(session, request, _machine(session, codebuild.region, needed))
     ConfigError.check(_secret_arguments(remotes))
     folder = session.project.state / "runs" / run
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)  # it may have calls of AWS already
     remote_run = RemoteRun(
         session=session,
         codebuild=codebuild,

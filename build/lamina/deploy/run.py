@@ -15,7 +15,6 @@ from lamina.deploy.stack import who_deploys
 from lamina.errors import ConfigError, Problem
 from lamina.execute.revision import read_revision
 from lamina.flow.session import Session
-from lamina.report.runs import name_run
 
 
 def options_of_run(session: Session, given: DeployOptions, *, of_worktree: bool) -> DeployOptions:
@@ -29,7 +28,7 @@ def options_of_run(session: Session, given: DeployOptions, *, of_worktree: bool)
         given,
         alias=given.alias or session.project.stack.alias,
         stack=session.project.stack.name,
-        run=name_run(),
+        run=session.begin_run(builds=False),
         commit=revision.commit if revision and revision.clean else None,
     )
 

@@ -26,7 +26,7 @@ from lamina.refs import Reference
 from lamina.report.cold import with_saved
 from lamina.report.installs import with_resolved
 from lamina.report.record import write_manifest
-from lamina.report.runs import RunSettings, keep_run, name_run, prune_runs
+from lamina.report.runs import RunSettings, keep_run, prune_runs
 
 if TYPE_CHECKING:  # what builds, appends and pushes is imported when there is something to do
     from lamina.execute.bake import BuildRequest
@@ -58,6 +58,7 @@ def build_images(
         from lamina.flow.append import check_appends
 
         check_appends(session, plan)
+    run = session.begin_run(builds=True)
     if session.flags.push:
         images = [each.image for each in plan.decisions.values()]
         _check_destination(session, snapshot.externals, images)
@@ -65,7 +66,7 @@ def build_images(
         from lamina.flow.attest import check_attestable
 
         session.screen.notes(check_attestable(session, plan))
-    state, run = session.project.state, name_run()
+    state = session.project.state
     try:
         outcome = _apply(session, plan, snapshot, run, by or _build)
     except (LaminaError, KeyboardInterrupt) as error:
@@ -232,7 +233,7 @@ def make_build_env(
     from lamina.registries.credentials import DockerConfig
 
     folder = session.project.state / "runs" / run
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)  # it may have calls of AWS already
     prune_runs(session.project.state)
     # buildx logs in by itself, also to registries that Lamina does not use.
     session.mask.learn(*DockerConfig.load().secrets)

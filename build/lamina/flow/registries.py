@@ -1,10 +1,12 @@
-"""The registries of a project: its own, and those that serve its external images."""
+"""The registries of a project: its own, and those that serve its external images; and AWS' clients."""
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.declare.settings import LOCAL
@@ -13,17 +15,66 @@ from lamina.flow.checkout import Checkout
 from lamina.masks import Mask
 from lamina.process import Runner
 from lamina.refs import Reference
+from lamina.report.console import Screen
 
 if TYPE_CHECKING:  # imported only when a registry is used
-    from lamina.aws.clients import Access, Clients
+    from lamina.aws.changes import AwsCall
+    from lamina.aws.clients import Access, AwsClients, Clients
     from lamina.registries.credentials import Credential
     from lamina.registries.ecr import EcrRegistry
     from lamina.registries.ecr_logins import EcrLogins
     from lamina.registries.http import Transport
     from lamina.registries.inventory import Inventory
     from lamina.registries.oci import OciRegistry
+    from lamina.report.calls import CallLog
 
 ECR = "ecr"
+
+
+class AwsSeam:
+    """AWS' clients of a command, which share their credentials, and the record of what they change.
+
+    boto3 is imported when the first client is made.
+    """
+
+    def __init__(self, command: str = "aws") -> None:
+        self._command = command
+        self._run = ""
+        self._lock = threading.Lock()
+        self._clients: AwsClients | None = None
+        self._log: CallLog | None = None
+
+    def open(self, access: Access, record: Callable[[AwsCall], None]) -> Clients:
+        """Return a function that makes each client of a region and a role once.
+
+        record: receives the calls that change something, of all clients.
+        """
+        with self._lock:
+            if self._clients is None:
+                from lamina.aws.changes import watch
+                from lamina.aws.clients import AwsClients
+
+                self._clients = AwsClients(watch=partial(watch, record=record))
+            return self._clients.open(access)
+
+    def record(self, call: AwsCall, state: Path, screen: Screen) -> None:
+        """Record a call in the folder of the run; without one, in a folder named after the command."""
+        with self._lock:
+            if not self._run:
+                self.begin(builds=False)
+            if self._log is None:
+                from lamina.report.calls import CallLog
+
+                self._log = CallLog(self._command, screen.mask, screen.notes)
+            self._log.append(state, self._run, call)
+
+    def begin(self, *, builds: bool) -> str:
+        """Name a run, under which calls are recorded from now on. builds: whether it keeps more."""
+        from lamina.report.runs import name_run
+
+        run = name_run()
+        self._run = run if builds else f"{run}-{self._command}"
+        return run
 
 
 class Registries:
@@ -31,6 +82,7 @@ class Registries:
 
     Args:
         aws: makes AWS' clients.
+        record: receives changes of images in ECR.
         transport: sends the requests; by default over the network.
     """
 
@@ -41,12 +93,14 @@ class Registries:
         mask: Mask,
         *,
         aws: Callable[[Access], Clients],
+        record: Callable[[AwsCall], None],
         transport: Transport | None = None,
     ) -> None:
         self._checkout = checkout
         self._runner = runner
         self._mask = mask
         self._aws = aws
+        self._record = record
         self._given = transport
         self._open = contextlib.ExitStack()
 
@@ -92,6 +146,7 @@ class Registries:
             return None
         from lamina.aws.clients import Access
         from lamina.registries.ecr import EcrSettings, ecr_registry
+        from lamina.registries.ecr_changes import RecordingTransport
 
         project = self._checkout.project
         settings = EcrSettings(
@@ -104,7 +159,7 @@ class Registries:
             self._runner,
             settings,
             clients=self._aws(Access(region=settings.region)),
-            transport=self._transport(),
+            transport=RecordingTransport(self._transport(), self._record),
             learn=self._mask.learn,
         )
         self._open.callback(registry.close)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 import time
+from collections.abc import Container, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lamina.errors import SelectionError
 from lamina.files import write_atomic
 from lamina.flow.session import Session
 from lamina.report.analysis import RunReport, analyse
+from lamina.report.calls import KeptCall, call_runs, read_calls, run_of_calls
 from lamina.report.history import Run, read_run, read_steps, run_ids
 from lamina.report.inits import measured_inits
 from lamina.report.page import render, render_runs
@@ -21,23 +24,38 @@ _ALIKE = 0.4
 
 
 def list_runs(session: Session) -> tuple[Run, ...]:
-    """Return all kept runs, the latest first. Raises SelectionError if there is none."""
-    return tuple(read_run(session.project.state, run) for run in _kept(session))
+    """Return all kept runs, the latest first: of builds, and of commands that changed something in AWS.
+
+    Raises SelectionError if there is none.
+    """
+    state = session.project.state
+    builds = frozenset(run_ids(state))
+    return tuple(_read(state, run, read_calls(state, run), builds) for run in _kept(session))
 
 
 def report_run(session: Session, wanted: str, last: int) -> RunReport:
-    """Return the report of a run: the latest, or the one whose name begins with ``wanted``.
+    """Return the report of a run: the latest build, or the one whose name begins with ``wanted``.
 
     last: how many of the latest runs to include for comparison.
     Raises SelectionError if no run or several runs match, or if no run is kept.
     """
     if last < 1:
         raise SelectionError.of(f"{last} runs cannot be shown", where="--last", allowed="1 and more")
-    state, ids = session.project.state, _kept(session)
-    run = read_run(state, find_run(ids, wanted))
+    state, known = session.project.state, _kept(session)
+    ids = run_ids(state)
+    name = find_run(known if wanted else ids or known, wanted)
+    calls = read_calls(state, name)
+    run = _read(state, name, calls, ids)
     runs = (read_run(state, each) for each in ids[:last])
     inits = measured_inits(state, {image.name for image in run.images})
-    return analyse(run, read_steps(state, run), {each: read_steps(state, each) for each in runs}, inits)
+    report = analyse(run, read_steps(state, run), {each: read_steps(state, each) for each in runs}, inits)
+    return replace(report, calls=calls)
+
+
+def _read(state: Path, run: str, calls: Sequence[KeptCall], builds: Container[str]) -> Run:
+    if run not in builds:
+        return run_of_calls(run, calls)
+    return replace(read_run(state, run), calls=len(calls))
 
 
 def report_period(session: Session, since: str) -> PeriodReport:
@@ -47,8 +65,9 @@ def report_period(session: Session, since: str) -> PeriodReport:
     """
     now = time.time()
     start = read_since(since, now)
-    runs = list_runs(session)
-    steps = {run.id: read_steps(session.project.state, run) for run in runs}
+    state, builds = session.project.state, run_ids(session.project.state)
+    runs = [read_run(state, run) for run in _kept(session) if run in builds]
+    steps = {run.id: read_steps(state, run) for run in runs}
     return sum_up(runs, steps, since=start, until=now)
 
 
@@ -60,13 +79,13 @@ def write_report(session: Session, report: RunReport, file: str | bool) -> Path:
 def write_runs(
     session: Session, runs: tuple[Run, ...], file: str | bool, totals: tuple[str, ...] = ()
 ) -> Path:
-    """Write one HTML page for many runs and return its path. file: True for the default path.
+    """Write one HTML page for many builds and return its path. file: True for the default path.
 
     totals: sentences that sum them up.
     """
     state = session.project.state
-    reports = []
-    for run in runs:
+    reports, builds = [], run_ids(state)
+    for run in (each for each in runs if each.id in builds):
         steps = read_steps(state, run)
         reports.append(analyse(run, steps, {run: steps}))
     inits = measured_inits(state, {image.name for run in runs for image in run.images})
@@ -98,7 +117,7 @@ def _write(session: Session, text: str, file: str | bool) -> Path:
 def _kept(session: Session) -> tuple[str, ...]:
     """Return the names of the kept runs, the latest first. Raises SelectionError if there is none."""
     state = session.project.state
-    ids = run_ids(state)
+    ids = tuple(sorted((*run_ids(state), *call_runs(state)), reverse=True))
     if not ids:
         raise SelectionError.of("no run is kept here yet", where=str(state / "runs"), hint="invoke build-all")
     return ids

@@ -14,7 +14,7 @@ from lamina.declare.graph import Graph
 from lamina.errors import EngineError, RegistryError
 from lamina.flow.checkout import Checkout
 from lamina.flow.flags import Flags
-from lamina.flow.registries import Registries
+from lamina.flow.registries import AwsSeam, Registries
 from lamina.identify.stat_cache import StatCache
 from lamina.masks import Mask
 from lamina.process import Runner, SubprocessRunner
@@ -23,7 +23,8 @@ from lamina.report.console import Screen
 from lamina.values import dataclass
 
 if TYPE_CHECKING:  # imported where they are used: most plans use no engine, and many no registry
-    from lamina.aws.clients import Access, AwsClients, Clients
+    from lamina.aws.changes import AwsCall
+    from lamina.aws.clients import Access, Clients
     from lamina.execute.attest import Attestations
     from lamina.execute.engine import Builder, Engine
     from lamina.execute.engine_store import EngineStore
@@ -50,20 +51,6 @@ class Policy:
     starts_engine: bool = True
     builds_here: bool = True
     engine: str | None = None
-
-
-class AwsSeam:
-    """AWS' clients of a command, which share their credentials. boto3 is imported when one is made."""
-
-    @cached_property
-    def _clients(self) -> AwsClients:
-        from lamina.aws.clients import AwsClients
-
-        return AwsClients()
-
-    def open(self, access: Access) -> Clients:
-        """Return a function that makes each client of a region and a role once."""
-        return self._clients.open(access)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +95,12 @@ class Session:
         self._open = contextlib.ExitStack()
         self.checkout = checkout or Checkout(flags.settings, self.mask, root=root)
         self.registries = registries or Registries(
-            self.checkout, self.runner, self.mask, aws=self.aws, transport=self._seams.transport
+            self.checkout,
+            self.runner,
+            self.mask,
+            aws=self.aws,
+            record=self.record_call,
+            transport=self._seams.transport,
         )
         if checkout is None:
             self._open.callback(self.checkout.close)
@@ -201,7 +193,18 @@ class Session:
 
     def aws(self, access: Access) -> Clients:
         """Return a function that makes AWS' clients of a region and a role."""
-        return self._seams.aws.open(access)
+        return self._seams.aws.open(access, self.record_call)
+
+    def record_call(self, call: AwsCall) -> None:
+        """Record a call that changed something in AWS."""
+        self._seams.aws.record(call, self.project.state, self.screen)
+
+    def begin_run(self, *, builds: bool) -> str:
+        """Return the name of a new run; calls that change something in AWS belong to it from now on.
+
+        builds: whether it keeps more than these calls. If not, its folder is named after the command, too.
+        """
+        return self._seams.aws.begin(builds=builds)
 
     @property
     def root(self) -> Path:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lamina.reachable import reachable
 from lamina.report.builders import BusyBuilder, busy_builders
+from lamina.report.calls import KeptCall
 from lamina.report.history import ImageRun, Run, StepRecord
 from lamina.report.inits import MeasuredInit
 
@@ -69,6 +70,7 @@ class RunReport:
     asked: int
     inits: tuple[MeasuredInit, ...] = ()
     builders: tuple[BusyBuilder, ...] = ()
+    calls: tuple[KeptCall, ...] = ()
 
     def of(self, image: str) -> tuple[ExplainedStep, ...]:
         """Return the instructions of one image, in the order of its Dockerfile."""

@@ -179,6 +179,7 @@ class Run:
         started: seconds since the epoch.
         seconds: its duration.
         complete: whether run.json was written.
+        calls: how many calls changed something in AWS, once they are counted.
     """
 
     id: str
@@ -196,6 +197,7 @@ class Run:
     images: tuple[ImageRun, ...] = ()
     saved: Saved | None = None
     problems: tuple[str, ...] = ()
+    calls: int = 0
 
     def count(self, status: str) -> int:
         """Return the number of images with a status."""
@@ -219,7 +221,7 @@ def read_run(state: Path, run: str) -> Run:
         return _parse_run(run, document)
     except (KeyError, TypeError, ValueError, AttributeError):
         names = dict.fromkeys(name for targets in _attempts(folder).values() for name in targets.values())
-        return Run(id=run, started=_started(run), images=tuple(ImageRun(name=name) for name in names))
+        return Run(id=run, started=start_of(run), images=tuple(ImageRun(name=name) for name in names))
 
 
 def read_steps(state: Path, run: Run) -> tuple[StepRecord, ...]:
@@ -298,7 +300,7 @@ def _parse_saved(document: SavedDocument | None) -> Saved | None:
     return Saved(seconds=float(document["seconds"]), bytes=document["bytes"]) if document else None
 
 
-def _started(run: str) -> float:
+def start_of(run: str) -> float:
     """Return the start of a run from its name, in seconds since the epoch."""
     try:
         return datetime.strptime(run.partition("-")[0], "%Y%m%dT%H%M%S").astimezone().timestamp()

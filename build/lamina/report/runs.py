@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 KEPT_RUNS = 50
 """Run folders kept, in addition to those of each image's last cold build."""
+KEPT_CALLS = 100
+"""Folders kept of runs that only changed something in AWS, such as deployments."""
 RUN_FILE = "run.json"
+CALLS_FILE = "aws.jsonl"
 _LONGEST_RUN = 48 * 3600.0  # seconds
 _KEPT = (
     *("name", "kind", "reasons", "tag", "ref", "digest", "platform", "size"),
@@ -104,9 +107,13 @@ def keep_run(
 
 
 def prune_runs(state: Path) -> None:
-    """Delete the oldest folders, except those of last cold builds and of runs in progress."""
+    """Delete the oldest folders, except those of last cold builds and of runs in progress.
+
+    Builds and runs that only changed something in AWS do not displace each other.
+    """
     folders = sorted(each for each in (state / "runs").iterdir() if each.is_dir() and not _at_work(each))
-    old = folders[:-KEPT_RUNS]
+    calls = [each for each in folders if calls_only(each)]
+    old = [*[each for each in folders if each not in calls][:-KEPT_RUNS], *calls[:-KEPT_CALLS]]
     if not old:
         return
     import shutil  # brings bz2 and lzma along
@@ -116,6 +123,11 @@ def prune_runs(state: Path) -> None:
         if folder.name not in needed:
             with contextlib.suppress(OSError):  # another run may delete it at the same time
                 shutil.rmtree(folder)
+
+
+def calls_only(folder: Path) -> bool:
+    """Whether a folder is of a command that built nothing: its name has a purpose; see `name_run`."""
+    return folder.name.count("-") > 1 and (folder / CALLS_FILE).is_file()
 
 
 def _at_work(folder: Path) -> bool:

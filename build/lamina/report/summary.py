@@ -16,6 +16,7 @@ from lamina.report.document import saved_document
 if TYPE_CHECKING:
     from lamina.execute.outcome import Saved
     from lamina.report.analysis import RunReport
+    from lamina.report.calls import KeptCall
     from lamina.report.console import Screen
     from lamina.report.history import Run, StepRecord
 
@@ -27,6 +28,10 @@ _WORTH = 0.01
 def show(screen: Screen, report: RunReport) -> None:
     """Print a whole report: the images, their steps, the critical path, the slowest steps."""
     run = report.run
+    if report.calls and not run.images:
+        screen.say(f"run {run.id}, {run.command or 'a build that did not end'}, {moment(run.started)}")
+        show_calls(screen, report.calls)
+        return
     screen.say(about(run))
     for problem in run.problems:
         screen.say(f"problem: {problem}")
@@ -98,6 +103,31 @@ def show(screen: Screen, report: RunReport) -> None:
             _init_rows(report),
             wide="slowest imports",
         )
+    if report.calls:
+        screen.say("")
+        screen.say("changes in AWS:")
+        show_calls(screen, report.calls)
+
+
+def show_calls(screen: Screen, calls: Iterable[KeptCall]) -> None:
+    """Print the calls that changed something in AWS, in order."""
+    screen.rows(
+        ("time", "action", "resource", "detail", "result", "account", "region", "request"),
+        (
+            (
+                moment(datetime.fromisoformat(call.time).timestamp()),
+                call.action,
+                call.resource,
+                call.detail,
+                call.error or "done",
+                call.account or figures.NONE,
+                call.region or figures.NONE,
+                call.request_id or figures.NONE,
+            )
+            for call in (each.call for each in calls)
+        ),
+        wide="detail",
+    )
 
 
 def _init_rows(report: RunReport) -> Iterator[tuple[str, ...]]:
@@ -140,7 +170,13 @@ def run_rows(runs: Iterable[Run]) -> Iterator[tuple[str, ...]]:
         cached, total = (sum(getattr(image, key) for image in run.images) for key in ("cached", "total"))
         yield (
             run.id,
-            f"{run.command or 'did not end'}{', interrupted' if run.interrupted else ''}",
+            ", ".join(
+                (
+                    run.command or "did not end",
+                    *(["interrupted"] if run.interrupted else []),
+                    *([f"{figures.counted(run.calls, 'change')} in AWS"] if run.calls else []),
+                )
+            ),
             moment(run.started),
             "" if run.seconds is None else f"{run.seconds:.1f}",
             *(str(run.count(status) or "") for status in ("built", "skipped", "failed")),
@@ -231,6 +267,7 @@ def report_document(report: RunReport) -> JsonDocument:
             for each in report.inits
         ],
         **({"builders": builder_documents(report.builders)} if report.builders else {}),
+        **({"calls": [each.document() for each in report.calls]} if report.calls else {}),
         "runs": [run_document(run) for run in report.runs],
         "saved": saved_document(report.run.saved),
     }
@@ -254,6 +291,7 @@ def run_document(run: Run) -> JsonDocument:
         "counts": {status: run.count(status) for status in statuses},
         "saved": saved_document(run.saved),
         "problems": list(run.problems),
+        **({"calls": run.calls} if run.calls else {}),
     }
 
 

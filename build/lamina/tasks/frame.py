@@ -18,6 +18,7 @@ from lamina.declare.config import find_root
 from lamina.declare.document import LAMINA_TOML, config_file
 from lamina.errors import Interrupted, LaminaError
 from lamina.flow.flags import Flags
+from lamina.flow.registries import AwsSeam
 from lamina.flow.session import Seams, Session
 from lamina.report.console import Screen
 from lamina.report.document import outcome_documents, saved_document
@@ -88,7 +89,7 @@ def run_in_session(
     gc.set_threshold(_MANY_VALUES)
     gc.enable()
     screen = Screen(as_json=json, plain=plain, stream=stream, rewrite=_rewrite(command))
-    session = Session(flags, screen, seams=Seams(provider=sandbox()))
+    session = Session(flags, screen, seams=Seams(provider=sandbox(), aws=AwsSeam(command)))
     caught: list[int] = []
     try:
         with _signals_as_interrupts(caught):

@@ -281,7 +281,7 @@ def client_error(code: str, message: str = "", operation: str = "DescribeReposit
         (aws.SSOTokenLoadError(error_msg="e"), "SSO session", "aws sso login"),
         (aws.TokenRetrievalError(provider="sso", error_msg="e"), "SSO session", "aws sso login"),
         (aws.ProfileNotFound(profile="prod"), "prod", "list-profiles"),
-        (aws.NoRegionError(), "no AWS region", "AWS_REGION"),
+        (aws.NoRegionError(), "no AWS region", "AWS_DEFAULT_REGION"),
         (aws.EndpointConnectionError(endpoint_url="https://e"), "cannot be reached", "region"),
         (aws.ConnectTimeoutError(endpoint_url="https://e"), "cannot be reached", "network"),
         (aws.ReadTimeoutError(endpoint_url="https://e"), "cannot be reached", "network"),
