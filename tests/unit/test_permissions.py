@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -101,17 +102,10 @@ def actions(document: Path) -> set[str]:
     return {action for each in read["Statement"] for action in each["Action"]}
 
 
-CHANGING = {
-    *("codebuild:CreateProject", "codebuild:StartBuild", "codebuild:StopBuild", "codebuild:UpdateProject"),
-    *("ecr:BatchDeleteImage", "ecr:CreateRepository", "ecr:CreateRepositoryCreationTemplate"),
-    *("ecr:DeleteLifecyclePolicy", "ecr:DeleteRepositoryPolicy", "ecr:PutAccountSetting"),
-    *("ecr:PutImageScanningConfiguration", "ecr:PutImageTagMutability", "ecr:PutLifecyclePolicy"),
-    *("ecr:SetRepositoryPolicy", "ecr:UpdateRepositoryCreationTemplate"),
-    *("lambda:CreateAlias", "lambda:DeleteAlias", "lambda:InvokeFunction", "lambda:PublishVersion"),
-    *("lambda:UpdateAlias", "lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration"),
-    *("s3:CreateBucket", "s3:PutLifecycleConfiguration"),
-}
-"""Actions that are recorded in aws.jsonl."""
+CHANGES = re.compile(
+    r"Create|Delete|Put|Update|Set|Start|Stop|Publish|Invoke|Add|Remove|Tag|Untag|Register|Replicate"
+)
+"""What the names of operations have in them that change something."""
 
 
 def test_each_call_that_changes_something_is_recorded() -> None:
@@ -123,7 +117,8 @@ def test_each_call_that_changes_something_is_recorded() -> None:
     }
 
     recorded = {action for action in asked if not action.partition(":")[2].startswith(READING)}
-    assert recorded == CHANGING
+    assert {"lambda:UpdateAlias", "ecr:BatchDeleteImage", "codebuild:StartBuild"} <= recorded
+    assert not [action for action in asked - recorded if CHANGES.search(action.partition(":")[2])]
 
 
 def test_every_call_of_aws_is_in_a_document() -> None:
