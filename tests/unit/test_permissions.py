@@ -103,9 +103,9 @@ def actions(document: Path) -> set[str]:
 
 
 CHANGES = re.compile(
-    r"Create|Delete|Put|Update|Set|Start|Stop|Publish|Invoke|Add|Remove|Tag|Untag|Register|Replicate"
+    r"^(Batch)?(Create|Delete|Put|Update|Set|Start|Stop|Publish|Invoke|Add|Remove|Tag|Untag|Register)"
 )
-"""What the names of operations have in them that change something."""
+"""How the names of operations begin that change something."""
 
 
 def test_each_call_that_changes_something_is_recorded() -> None:
