@@ -150,7 +150,7 @@ def _build(
     outcome = remote_run.run()
     if options.wait and not outcome.interrupted:
         exact = not request.reproducible
-        settled = settle_caches(session.registry, caches, outcome, exact=exact)
+        settled = settle_caches(session.registry, caches, outcome, run, exact=exact)
         session.screen.notes(settled.notes)
         outcome = replace(outcome, cache_uses=settled.uses)
     return outcome

@@ -28,7 +28,8 @@ DEFAULT = "default"
 CACHE_REPOSITORY = regex(r"[a-z0-9._/-]*\{repository\}[a-z0-9._/-]*")
 _PLATFORM = regex(r"linux/[a-z0-9]+(?:/v[0-9]+)?")
 _OF_LAMBDA = ("linux/amd64", "linux/arm64")
-CACHE_MODES = ("max", "min", "inline", "off")
+CACHE_MODES = ("auto", "max", "min", "inline", "off")
+"""auto: as max, but not written where that does not pay."""
 PROVENANCE = ("off", "min", "max")
 APPEND = ("auto", "never", "only")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
@@ -105,7 +106,7 @@ class Settings:
     append: str = _setting("auto", "LAMINA_APPEND", choices=APPEND,
         help="make code changes without a builder: auto, never, or only (fail where one is needed)")
     cache: str = _setting("max", "LAMINA_CACHE_MODE", choices=CACHE_MODES,
-        help="remote cache: max, min, inline, off")
+        help="remote cache: auto (max where it pays), max, min, inline, off")
     cache_read_only: bool = _setting(False, "LAMINA_CACHE_READ_ONLY",
         help="read the remote cache but do not write it, as in builds of forks")
     cache_repository: str = _setting("{repository}", "LAMINA_CACHE_REPOSITORY",

@@ -37,6 +37,12 @@ class Result:
     layers: Mapping[str, int] = field(default_factory=dict)
     base_layers: frozenset[str] = frozenset()
     """The digests of the layers below its own; empty if unknown."""
+    ran: Mapping[str, float] = field(default_factory=dict)
+    """Its own steps that ran -> seconds."""
+    hits: tuple[str, ...] = ()
+    """Its own steps that were cache hits."""
+    exported: float = 0.0
+    """Seconds that the export of its remote cache took."""
     resolved: Mapping[str, str] = field(default_factory=dict)
     """The versions that its own steps installed, as far as known."""
     builder: str = ""
@@ -66,12 +72,14 @@ class CacheUse:
             cache; None if unknown.
         export: the reference that was written; empty if none was.
         bytes: of what was written, the layers that the image does not have; None if unknown.
+        off: why it was not written, as part of a sentence; empty if nothing was decided against it.
     """
 
     imports: bool = False
     fresh: bool | None = None
     export: str = ""
     bytes: int | None = None
+    off: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

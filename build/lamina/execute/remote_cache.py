@@ -27,6 +27,7 @@ class CachePolicy:
         repository: the repository of an image's cache; ``{repository}`` is the image's own.
         fallback: another branch whose cache is read too.
         exports: whether this run may write.
+        auto: whether a cache is only written if that pays; see `why_not_written`.
     """
 
     mode: str
@@ -34,6 +35,7 @@ class CachePolicy:
     branch: str
     fallback: str
     exports: bool
+    auto: bool = False
 
     @property
     def writes(self) -> bool:
@@ -46,10 +48,20 @@ class CachePolicy:
 
     def refs(self, image: Image) -> tuple[Reference, ...]:
         """Return the image's cache references: of this branch, which may be written, then of the fallback."""
+        branches = dict.fromkeys(branch for branch in (self.branch, self.fallback) if branch)
+        return tuple(self._ref(image, _fit(branch)) for branch in branches)
+
+    def history(self, image: Image) -> Reference:
+        """Return the reference of what the image's caches cost and saved, of all branches.
+
+        The name of a branch never begins with a dash, so none has this reference.
+        """
+        return self._ref(image, "-history")
+
+    def _ref(self, image: Image, name: str) -> Reference:
         place = Reference(host=image.repository.host, repository=self.name(image.repository.repository))
         architecture = image.node.spec.platform.removeprefix("linux/")
-        branches = dict.fromkeys(branch for branch in (self.branch, self.fallback) if branch)
-        return tuple(place.with_tag(f"cache-{_fit(branch)}-{_fit(architecture)}") for branch in branches)
+        return place.with_tag(f"cache-{name}-{_fit(architecture)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +74,7 @@ class ImageCache:
         steps: digest of the steps' inputs; see `steps_digest`.
         complete: whether one of the imports was written for exactly these steps.
         home: the reference that may be written if that cache is incomplete nevertheless.
+        off: why it is not written although the run may; empty if it is, or need not be.
     """
 
     imports: tuple[Reference, ...] = ()
@@ -70,6 +83,7 @@ class ImageCache:
     steps: str = ""
     complete: bool = False
     home: Reference | None = None
+    off: str = ""
 
     @property
     def targets(self) -> list[str]:

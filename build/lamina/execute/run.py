@@ -279,6 +279,7 @@ def _before(request: BuildRequest, image: Image) -> str | None:
 def _built(decision: Decision, found: FoundImage, trace: Trace, store: ImageStore, now: float) -> Result:
     progress = trace.progress(decision.image.name, now=now)
     base_layers, layers = split_layers(decision.image, found, store)
+    own = trace.of(decision.image.name)
     return Result(
         image=decision.image,
         status="built",
@@ -293,4 +294,7 @@ def _built(decision: Decision, found: FoundImage, trace: Trace, store: ImageStor
         moved=progress.moved,
         layers=layers,
         base_layers=base_layers,
+        ran={step.instruction: step.seconds for step in own if step.is_work and step.ran},
+        hits=tuple(step.instruction for step in own if step.is_work and step.cached),
+        exported=sum(step.seconds for step in own if step.exports_cache),
     )

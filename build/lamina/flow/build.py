@@ -169,7 +169,7 @@ def _build(session: Session, plan: Plan, snapshot: Snapshot, run: str) -> Outcom
             again = partial(export_again, request, build_env, outcome)
             exact = not request.reproducible
             caches = replace(caches, fresh=None if spreading else fresh)
-            settled = settle_caches(session.registry, caches, outcome, again, exact=exact)
+            settled = settle_caches(session.registry, caches, outcome, run, again, exact=exact)
             outcome, notes = replace(outcome, cache_uses=settled.uses), (*notes, *settled.notes)
     session.screen.notes(notes)
     return outcome

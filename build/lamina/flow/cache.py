@@ -6,13 +6,16 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import field, replace
 
+from lamina.decide.cache_pays import CacheHistory, why_not_written
 from lamina.errors import Problem, RegistryError
+from lamina.execute.cache_history import CachedBuild, add_run, read_histories
 from lamina.execute.cache_keys import NEXT_EXPORT, STEPS_KEY, Exported, forget_steps, tidy_caches
 from lamina.execute.outcome import CacheUse, Outcome, Result
 from lamina.execute.remote_cache import CachePolicy, ImageCache, branch_of_ci, make_caches
 from lamina.execute.revision import read_branch
 from lamina.flow.session import Session
 from lamina.identify.image import Image
+from lamina.parallel import both
 from lamina.refs import Reference
 from lamina.registries.base import Manifest, Registry
 from lamina.values import dataclass
@@ -28,6 +31,8 @@ class Caches:
     images: Mapping[str, ImageCache] = field(default_factory=dict)
     notes: tuple[Problem, ...] = ()
     fresh: bool | None = None
+    histories: Mapping[str, Reference] = field(default_factory=dict)
+    """Image -> where a run adds what its cache cost and saved."""
 
     @property
     def imports(self) -> bool:
@@ -50,23 +55,58 @@ def find_caches(session: Session, images: Iterable[Image]) -> Caches:
     if not session.builder.remote_cache:
         what = f"no remote cache: the builder {session.builder.name} cannot read or write one"
         return Caches(notes=(Problem(what=what, hint="turn on the engine's containerd image store"),))
-    policy = read_policy(session)
+    return _find(session, images, read_policy(session))
+
+
+def _find(session: Session, images: Iterable[Image], policy: CachePolicy) -> Caches:
     chosen = tuple(image for image in images if not image.node.recipe.only_copies)
-    known, notes = existing(session.registry, (ref for image in chosen for ref in policy.refs(image)))
-    return Caches(images=make_caches(policy, chosen, known, rewrite=session.flags.refresh), notes=notes)
+    histories = {image.name: policy.history(image) for image in chosen} if policy.auto else {}
+    (known, notes), past = both(
+        lambda: existing(session.registry, (ref for image in chosen for ref in policy.refs(image))),
+        lambda: read_histories(session.registry, histories.values()) if histories else {},
+    )
+    caches = make_caches(policy, chosen, known, rewrite=session.flags.refresh)
+    if histories:
+        caches = {name: _if_it_pays(each, past.get(histories[name])) for name, each in caches.items()}
+    writes = histories if policy.exports else {}
+    return Caches(images=caches, notes=(*notes, *unwritten(caches)), histories=writes)
+
+
+def _if_it_pays(cache: ImageCache, history: CacheHistory | None) -> ImageCache:
+    """Return the cache, without its export if that does not pay."""
+    reason = why_not_written(history) if history and cache.export else None
+    return replace(cache, export=None, off=reason) if reason else cache
+
+
+def unwritten_by_a_push(session: Session, images: Iterable[Image]) -> tuple[Problem, ...]:
+    """Return a note about the caches that a push of the images would not write because that does not pay."""
+    policy = replace(read_policy(session), exports=not session.project.settings.cache_read_only)
+    return unwritten(_find(session, images, policy).images)
+
+
+def unwritten(caches: Mapping[str, ImageCache]) -> tuple[Problem, ...]:
+    """Return a note about the caches that are not written because that does not pay."""
+    off = [f"{name} ({cache.off})" for name, cache in caches.items() if cache.off]
+    if not off:
+        return ()
+    what = f"the remote cache is not written where that does not pay: {'; '.join(off)}"
+    hint = "builders without these steps run them again; it is written again after 10 runs, or with --cache max"
+    return (Problem(what=what, hint=hint),)
 
 
 def settle_caches(
     registry: Registry,
     caches: Caches,
     outcome: Outcome,
+    run: str,
     export_again: Callable[[Collection[str]], Mapping[str, str]] | None = None,
     *,
     exact: bool,
 ) -> SettledCaches:
-    """Tidy the caches that the builds of a run exported.
+    """Tidy the caches that the builds of a run exported, and record what they cost and saved.
 
     Args:
+        run: its name.
         export_again: exports the caches of the named images once more and returns the incomplete ones -> why;
             None if that is impossible.
         exact: whether images contain the same layers as their caches: not if timestamps are rewritten.
@@ -81,7 +121,7 @@ def settle_caches(
     for name, cache in caches.images.items():
         if name not in outcome.built:
             continue
-        uses[name] = CacheUse(imports=bool(cache.imports), fresh=caches.fresh)
+        uses[name] = CacheUse(imports=bool(cache.imports), fresh=caches.fresh, off=cache.off)
         target = cache.home if name in lacking else cache.export
         if target is None:
             continue
@@ -98,6 +138,12 @@ def settle_caches(
     tidied = tidy_caches(registry, exported)
     added = {str(ref): count for ref, count in tidied.added.items()}
     notes = (*_describe(lacking, left), *tidied.problems, *forget_steps(registry, stale))
+    builds = {
+        ref: CachedBuild(result=outcome.results[name], fresh=caches.fresh, imports=uses[name].imports)
+        for name, ref in caches.histories.items()
+        if name in uses
+    }
+    notes = (*notes, *add_run(registry, run, builds))
     return SettledCaches(
         notes=notes, uses={name: replace(use, bytes=added.get(use.export)) for name, use in uses.items()}
     )
@@ -125,11 +171,13 @@ def _own_layers(result: Result) -> frozenset[str]:
 def read_policy(session: Session) -> CachePolicy:
     """Return how the project caches. Only a push writes a cache: others cannot use unpushed images."""
     project = session.project
+    auto = project.settings.cache == "auto"
     branch = (
         project.settings.cache_branch or branch_of_ci(os.environ) or read_branch(session.runner, project.root)
     )
     return CachePolicy(
-        mode=project.settings.cache,
+        mode="max" if auto else project.settings.cache,
+        auto=auto,
         repository=project.settings.cache_repository,
         branch=branch,
         fallback=project.settings.cache_fallback,

@@ -33,7 +33,19 @@ def make_plan_only(session: Session) -> Plan:
         unknown = StoreLookup(store="", unknown=error.problems[0].what)
         snapshot = replace(take_snapshot(session), lookup=unknown)
     plan = decide(session, snapshot, append="registry" if session.remote else "engine")
-    return replace(plan, notes=(*plan.notes, *newer))
+    return replace(plan, notes=(*plan.notes, *newer, *_unwritten_caches(session, plan)))
+
+
+def _unwritten_caches(session: Session, plan: Plan) -> tuple[Problem, ...]:
+    """Return a note about the caches that a push would not write because that does not pay."""
+    if session.project.settings.cache != "auto" or session.flags.offline or not session.remote:
+        return ()
+    builds = [each.image for each in plan.acting("build") if each.append is None]
+    if not builds:
+        return ()
+    from lamina.flow.cache import unwritten_by_a_push
+
+    return unwritten_by_a_push(session, builds)
 
 
 def decide(session: Session, snapshot: Snapshot, *, append: StoreKind | None = None) -> Plan:

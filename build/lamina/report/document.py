@@ -10,7 +10,7 @@ from lamina.json_data import JsonDocument
 if TYPE_CHECKING:
     from lamina.decide.locking import PinMove
     from lamina.decide.plan import Decision, Plan
-    from lamina.execute.outcome import Outcome, Result, Saved
+    from lamina.execute.outcome import CacheUse, Outcome, Result, Saved
     from lamina.identify.explain import InputChange
 
 SCHEMA = 1
@@ -61,6 +61,11 @@ def outcome_documents(outcome: Outcome) -> list[JsonDocument]:
 def saved_document(saved: Saved | None) -> JsonDocument | None:
     """Return the savings; None without a cold build to compare with. bytes: None if unknown."""
     return {"seconds": round(saved.seconds, 3), "bytes": saved.bytes} if saved else None
+
+
+def use_document(use: CacheUse | None) -> JsonDocument:
+    """Return the entry of an image's remote cache; empty if it has none."""
+    return {"remote_cache": {key: getattr(use, key) for key in use.__slots__}} if use else {}
 
 
 def lock_documents(moves: Iterable[PinMove]) -> list[JsonDocument]:

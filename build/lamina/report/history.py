@@ -41,6 +41,7 @@ class CacheUseDocument(TypedDict):
     fresh: bool | None
     export: str
     bytes: int | None
+    off: NotRequired[str]
 
 
 class ImageRunDocument(TypedDict):
@@ -293,6 +294,7 @@ def _parse_use(document: CacheUseDocument | None) -> CacheUse | None:
         fresh=None if fresh is None else bool(fresh),
         export=str(document["export"]),
         bytes=None if count is None else int(count),
+        off=str(document.get("off", "")),
     )
 
 

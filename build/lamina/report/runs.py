@@ -13,13 +13,13 @@ from lamina.files import write_json
 from lamina.json_data import JsonDocument
 from lamina.masks import Mask
 from lamina.report.cold import read_colds
-from lamina.report.document import SCHEMA, outcome_documents, saved_document
+from lamina.report.document import SCHEMA, outcome_documents, saved_document, use_document
 from lamina.values import dataclass
 
 if TYPE_CHECKING:
     from lamina.decide.plan import Plan
     from lamina.errors import Problem
-    from lamina.execute.outcome import CacheUse, Outcome
+    from lamina.execute.outcome import Outcome
 
 KEPT_RUNS = 50
 """Run folders kept, in addition to those of each image's last cold build."""
@@ -81,7 +81,7 @@ def keep_run(
             "status": document["action"],
             "planned": list(plan.decisions[str(document["name"])].reasons),
             "saved": saved_document(outcome.saved.get(str(document["name"]))),
-            **_cache_use(outcome.cache_uses.get(str(document["name"]))),
+            **use_document(outcome.cache_uses.get(str(document["name"]))),
         }
         for document in outcome_documents(outcome)
     ]
@@ -137,11 +137,6 @@ def _at_work(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     return not (folder / RUN_FILE).exists() and time.time() - begun < _LONGEST_RUN
-
-
-def _cache_use(use: CacheUse | None) -> JsonDocument:
-    """Return the entry of an image's remote cache; empty if it has none."""
-    return {"remote_cache": {key: getattr(use, key) for key in use.__slots__}} if use else {}
 
 
 def _problem_document(problem: Problem) -> JsonDocument:

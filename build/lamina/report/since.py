@@ -45,6 +45,7 @@ class Figures:
         export_seconds: the time of these exports, which a build waits for.
         export_bytes: the layers that they added to the registry, as far as recorded.
         unsized: exports without recorded bytes.
+        declined: exports that were left out since they did not pay (``cache = "auto"``).
         byte_seconds: added layers, multiplied with the seconds they were kept in the period.
         imported: steps that an empty builder took from the remote cache.
         imported_seconds: what these took when they last ran.
@@ -62,6 +63,7 @@ class Figures:
     export_seconds: float = 0.0
     export_bytes: int = 0
     unsized: int = 0
+    declined: int = 0
     byte_seconds: float = 0.0
     imported: int = 0
     imported_seconds: float = 0.0
@@ -249,6 +251,7 @@ def _of_image(
         export_seconds=sum(step.seconds for step in exports),
         export_bytes=sum(sizes),
         unsized=max(0, len(exports) - len(sizes)),
+        declined=sum(bool(use.off) for use in uses),
         byte_seconds=byte_seconds,
         imported=sum(each.steps for each in taken),
         imported_seconds=sum(each.seconds for each in taken),

@@ -71,6 +71,8 @@ def _cache_lines(report: PeriodReport) -> Iterator[str]:
     sized = total.exports > total.unsized
     stored = f", {figures.size(total.export_bytes)} beside the images' own layers" if sized else ""
     unsized = f" ({figures.counted(total.unsized, 'export')} of unknown size)" if total.unsized else ""
+    if total.declined:
+        unsized += f"; {figures.counted(total.declined, 'export')} left out since they did not pay"
     yield f"remote cache, cost: {paid}{stored}{unsized}{_storage(report)}"
     untimed = f", without {total.untimed} that no kept run has timed" if total.untimed else ""
     yield (
@@ -146,6 +148,7 @@ def _figures_document(each: Figures) -> JsonDocument:
             "seconds": round(each.export_seconds, 3),
             "bytes": each.export_bytes,
             "unsized": each.unsized,
+            "declined": each.declined,
         },
         "imports": {
             "steps": each.imported,

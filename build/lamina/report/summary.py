@@ -11,7 +11,7 @@ from lamina.json_data import JsonDocument
 from lamina.report import figures
 from lamina.report.builders import builder_documents
 from lamina.report.console import saved_line
-from lamina.report.document import saved_document
+from lamina.report.document import saved_document, use_document
 
 if TYPE_CHECKING:
     from lamina.execute.outcome import Saved
@@ -72,6 +72,9 @@ def show(screen: Screen, report: RunReport) -> None:
     screen.say(totals(report))
     if line := saved_line(run.saved, sum(image.saved is not None for image in run.images), len(run.images)):
         screen.say(line)
+    for image in run.images:
+        if image.remote_cache and image.remote_cache.off:
+            screen.say(f"the remote cache of {image.name} was not written: {image.remote_cache.off}")
     if report.builders:
         screen.say("")
         screen.say(f"the builders in these {wall(run)}:")
@@ -314,6 +317,7 @@ def image_documents(run: Run) -> list[JsonDocument]:
             "parents": list(image.parents),
             **({"builder": image.builder} if image.builder else {}),
             "saved": saved_document(image.saved),
+            **use_document(image.remote_cache),
         }
         for image in run.images
     ]

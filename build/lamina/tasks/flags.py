@@ -49,7 +49,7 @@ _SHARED = (
     Flag(name="append", goes_to="setting",
          help="make code changes without a builder: auto, never, or only (exit 4 where one is needed)"),
     Flag(name="cache", goes_to="setting",
-         help="remote cache: max, min, inline or off"),
+         help="remote cache: auto (max where it pays), max, min, inline or off"),
     Flag(name="cache-read-only", kind=bool, default=False, goes_to="setting",
          help="read the remote cache, but do not write it"),
     Flag(name="provenance", bare="min", goes_to="setting",

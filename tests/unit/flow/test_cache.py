@@ -107,7 +107,7 @@ def settle(
     result = Result(image=image, status="built", reasons=(), cold=True, layers=dict.fromkeys(layers, 1))
     outcome = Outcome(results={D: result}, uncached=uncached or {}, interrupted=interrupted)
     again = None if left is None else lambda names: {name: left[name] for name in names if name in left}
-    settled = settle_caches(store, Caches(images={D: cache}), outcome, again, exact=exact)
+    settled = settle_caches(store, Caches(images={D: cache}), outcome, "now", again, exact=exact)
     return [each.what for each in settled.notes]
 
 
