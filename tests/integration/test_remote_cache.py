@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from projects import Repo
 
+from lamina.execute.cache_history import HISTORY_KEY
 from lamina.process import SubprocessRunner
 from lamina.registries.base import OCI_MANIFEST
 from lamina.sandbox import engine as sandbox
@@ -180,8 +182,74 @@ def test_a_local_build_reads_the_cache_and_does_not_write_it(repo_with_stages: R
     assert "cache-to" not in target(repo_with_stages)
 
 
+class RealHistory:
+    """The history of lambda-tiny's cache in a real registry, as a test reads and changes it."""
+
+    def __init__(self, address: str, repo: Repo) -> None:
+        name = f"lambda-tiny-{repo.env['LAMINA_STACK']}"
+        (tag,) = (each for each in tags(address, repo, "lambda-tiny") if each.startswith("cache--"))
+        self._url = f"http://{address}/v2/{name}/manifests/{tag}"
+
+    def _send(self, body: bytes | None = None) -> bytes:
+        types = {"Accept": OCI_MANIFEST, "Content-Type": OCI_MANIFEST}
+        method = "PUT" if body else "GET"
+        request = urllib.request.Request(self._url, headers=types, data=body, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return bytes(answer.read())
+
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        return list(json.loads(json.loads(self._send())["annotations"][HISTORY_KEY])["runs"])
+
+    def replace(self, runs: list[dict[str, Any]]) -> None:
+        document = json.loads(self._send())
+        history = json.loads(document["annotations"][HISTORY_KEY])
+        document["annotations"][HISTORY_KEY] = json.dumps({**history, "runs": runs})
+        self._send(json.dumps(document).encode())
+
+
+def test_a_cache_that_does_not_pay_is_read_and_not_written_until_it_is_tried_again(
+    repo_with_stages: Repo, registry: str, tmp_path: Path, empty_engine: str
+) -> None:
+    repo = repo_with_stages
+    repo.env["LAMINA_CACHE_MODE"] = "auto"
+    repo.append("lib/big.py", f"# {secrets.token_hex()}, of which no cache knows\n")
+    repo.write("more/small.py", "1\n")
+    libraries = f"{LIBRARIES}\nCOPY more/ /rootfs/var/task/more/"
+    repo.write("dockerfiles/lambda-tiny/Dockerfile", DOCKERFILE.replace(LIBRARIES, libraries))
+    repo.ok("build-all", "--push")
+    assert "cache-to" in target(repo)
+    history = RealHistory(registry, repo)
+    (run,) = history.runs
+    assert run["cost"] > 0
+    history.replace([{**run, "run": f"{number:02}"} for number in range(10)])
+    other = repo.clone(tmp_path / "other", LAMINA_ENGINE=empty_engine)
+    other.append("more/small.py", "2\n")
+
+    assert "lambda-tiny (in its last 10 runs exports took" in other.ok("plan").text
+    done = other.ok("build-all", "--push", "--json")
+
+    assert done.built == ["lambda-tiny"]
+    assert "does not pay: lambda-tiny" in done.text
+    assert "cache-to" not in target(other)
+    assert LIBRARIES not in copied(other)
+    last = history.runs[-1]
+    assert (last["cost"], last["saved"] > 0) == (0, True)
+    period = other.ok("report", "--since", "1h", "--json").json["total"]
+    assert (period["exports"]["declined"], period["exports"]["count"]) == (1, 0)
+    assert period["imports"]["steps"] >= 1
+    assert "the remote cache of lambda-tiny was not written" in other.ok("report").text
+
+    history.replace([{**run, "run": f"{number:02}", "cost": 0} for number in range(10)])
+    other.append("more/small.py", "3\n")
+    other.ok("build-all", "--push")
+
+    assert "cache-to" in target(other)
+    assert history.runs[-1]["cost"] > 0
+
+
 def test_an_unknown_mode_is_an_error(repo_with_stages: Repo) -> None:
     done = repo_with_stages.fails(2, "build-all", "--cache", "most")
 
     assert "'most'" in done.text
-    assert "max, min, inline, off" in done.text
+    assert "auto, max, min, inline, off" in done.text

@@ -95,7 +95,11 @@ def plan_collection(
         pulled_days=retention.pulled_days,
         used=used_by(usages, without=gone),
         current=frozenset(_named(session, image.ref) for image in images.values()),
-        caches=frozenset(_named(session, ref) for image in images.values() for ref in policy.refs(image)),
+        caches=frozenset(
+            _named(session, ref)
+            for image in images.values()
+            for ref in (*policy.refs(image), policy.history(image))
+        ),
     )
     listed = gather(inventory.stored, repositories, threads=_THREADS)
     held = tuple(

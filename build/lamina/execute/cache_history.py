@@ -93,11 +93,19 @@ def _entry(run: str, build: CachedBuild, known: Mapping[str, float], busy: set[s
 
     A cache hit on one of these may be of this run, and is not counted.
     """
-    hits = [step_key(step) for step in build.result.hits if step not in busy]
-    saved: float | None = 0.0
-    if build.imports and hits:
-        saved = None if build.fresh is None else sum(known.get(key, 0.0) for key in hits) * build.fresh
+    hits = [step for step in build.result.hits if step not in busy] if build.imports else []
+    saved = _saved(hits, build.fresh, known)
     return CacheRun(run=run, cost=round(build.result.exported, 3), saved=saved)
+
+
+def _saved(hits: Iterable[str], fresh: bool | None, known: Mapping[str, float]) -> float | None:
+    """Return the seconds of imported steps; None if unknown. Only those of RUN must be known."""
+    if fresh is False:
+        return 0.0
+    seconds = [known.get(step_key(step), None if step.startswith("RUN ") else 0.0) for step in hits]
+    if (seconds and fresh is None) or None in seconds:
+        return None
+    return round(sum(each or 0.0 for each in seconds), 3)
 
 
 def _parse(manifest: Manifest) -> CacheHistory:

@@ -89,8 +89,8 @@ def unwritten(caches: Mapping[str, ImageCache]) -> tuple[Problem, ...]:
     off = [f"{name} ({cache.off})" for name, cache in caches.items() if cache.off]
     if not off:
         return ()
-    what = f"the remote cache is not written where that does not pay: {'; '.join(off)}"
-    hint = "builders without these steps run them again; it is written again after 10 runs, or with --cache max"
+    what = f"remote caches are not written, because that does not pay: {'; '.join(off)}"
+    hint = "a builder without their steps runs them; written again after 10 runs, or with --cache max"
     return (Problem(what=what, hint=hint),)
 
 

@@ -138,7 +138,7 @@ def test_an_export_that_nothing_used_for_ten_runs_is_left_out_and_tried_again(te
     assert team.builder.exports[-1] is False
     assert team.builder.imports == [f"type=registry,ref={HOST}/{W}-dev:cache-main-amd64"]
     assert outcome.cache_uses[W].off == "in its last 10 runs exports took 50.0 s and it saved 0.0 s"
-    assert f"is not written where that does not pay: {W} (in its last 10 runs" in team.output
+    assert f"are not written, because that does not pay: {W} (in its last 10 runs" in team.output
     team.build(WINDOW)
     assert team.builder.exports[WINDOW:] == [*[False] * WINDOW, True]
 
@@ -163,6 +163,13 @@ def test_hits_that_may_be_the_builders_own_save_nothing_and_unknown_ones_decide_
     team.build(WINDOW + 1)
 
     assert team.builder.exports[-1] is written
+
+
+def test_an_imported_step_that_no_build_has_timed_decides_nothing(team: Team) -> None:
+    team.builder.hits = True
+    team.build(WINDOW + 1)
+
+    assert team.builder.exports[-1] is True
 
 
 def test_a_plan_names_what_a_push_would_not_write(team: Team) -> None:
