@@ -56,9 +56,10 @@ def allowed(document: str) -> set[str]:
 
 
 def assert_allowed(front: AwsFront, document: str) -> None:
-    """All that was asked of ECR and Lambda is in the document."""
+    """All that the front knows to have been asked is in the document."""
     of_lambda = set(boto3.client("lambda", region_name="eu-west-1").meta.method_to_api_mapping.values())
-    asked = {f"{'lambda' if each in of_lambda else 'ecr'}:{each}" for each in front.calls}
+    services = {**dict.fromkeys(of_lambda, "lambda"), "ListServices": "apprunner"}
+    asked = {f"{services.get(operation, 'ecr')}:{operation}" for operation in front.calls}
     assert asked <= allowed(document) | FREE
 
 
@@ -361,7 +362,7 @@ def test_versions_that_nothing_names_go_and_then_their_images(
     ecr: Repo, front: AwsFront, images: EcrDouble, lambdas: LambdaDouble, served: Served
 ) -> None:
     repository = f"lambda-tiny-{stack_of(ecr)}"
-    digests = [built(ecr, "handler", text=f"{number}\n" if number else "") for number in range(6)]
+    digests = [built(ecr, "handler", text=f"{number}\n" if number else "") for number in range(8)]
     host = images.endpoint.removeprefix("http://")
     uris = [f"{host}/{repository}@{each}" for each in digests]
     lambdas.put(
@@ -369,7 +370,10 @@ def test_versions_that_nothing_names_go_and_then_their_images(
     )
     for version, digest in enumerate(digests, start=1):
         images.age(digest, days=90 - version)
+    for version in range(1, 7):
         lambdas.age("tiny", str(version), days=90 - version)
+    container = {"name": "x", "image": uris[6], "memory": 128}
+    front.client("ecs").register_task_definition(family="web", containerDefinitions=[container])
     routing = {"AdditionalVersionWeights": {"2": 0.1}}
     front.client("lambda").create_alias(
         FunctionName="tiny", Name="live", FunctionVersion="5", RoutingConfig=routing
@@ -386,7 +390,9 @@ def test_versions_that_nothing_names_go_and_then_their_images(
     named = dict.fromkeys("2345", "keep: named")
     assert versions(dry) == {"1": "delete: not among the newest 1", **named, "6": "keep: newest 1"}
     assert rules(dry)[digests[0]] == "delete: not among the newest 1"
-    assert {rules(dry)[each] for each in digests[1:5]} == {"keep: in use"}
+    assert {rules(dry)[each] for each in digests[1:7]} == {"keep: in use"}
+    of_tasks = next(each for each in dry.json["manifests"] if each["digest"] == digests[6])
+    assert of_tasks["reason"].startswith("run by the ECS task definition web:1 (account 123456789012")
     why = {each["version"]: each["reason"] for each in dry.json["versions"]}
     assert why["2"] == "the alias live sends 10% of its calls to it"
     assert why["4"] == "the EventBridge rule nightly of default calls it"

@@ -32,6 +32,8 @@ SERVICES = (
     *("ecr", "lambda", "sts", "codebuild", "s3", "logs", "cloudformation"),
     *("events", "scheduler", "cloudwatch"),
 )
+NAMED = ("apprunner", "batch", "ecs", "sagemaker")
+"""Services whose clients are named after them: others have methods of the same names."""
 PROTOCOL = {
     "ecr:BatchCheckLayerAvailability",  # HEAD of a blob
     "ecr:BatchDeleteImage",  # DELETE of a manifest
@@ -50,7 +52,7 @@ OURS: dict[str, tuple[str, ...]] = {
     "setup": ("aws/ecr_settings.py", "aws/ecr_policies.py"),
     "gc": (
         *("registries/ecr_inventory.py", "aws/ecr_policies.py"),
-        *("aws/lambda_usage.py", "aws/version_users.py"),
+        *("aws/lambda_usage.py", "aws/version_users.py", "aws/container_users.py"),
     ),
     "build": ("registries/ecr.py",),
     "deploy": ("aws/lambda_.py", "aws/ecr_policies.py", "aws/cloudformation.py", "aws/alarms.py"),
@@ -86,15 +88,17 @@ def calls(file: Path) -> Iterator[str]:
         name = node.func.attr
         if name == "get_paginator" and isinstance(node.args[0], ast.Constant):
             name = str(node.args[0].value)
-        for service in SERVICES:
-            if (operation := operations(service).get(name)) and _is_client(node.func.value):
+        receiver = ast.unparse(node.func.value)
+        owner = [each for each in NAMED if receiver.startswith(f"{each}_client")]
+        for service in owner or SERVICES:
+            if (operation := operations(service).get(name)) and _is_client(receiver):
                 action = f"{service}:{operation}"
                 yield NAMES.get(action, action)
 
 
-def _is_client(node: ast.expr) -> bool:
+def _is_client(receiver: str) -> bool:
     """Whether an expression is a client, by the names that the house gives to one."""
-    return "client" in ast.unparse(node).lower() or ast.unparse(node).startswith(("self._ecr", "session"))
+    return "client" in receiver.lower() or receiver.startswith(("self._ecr", "session"))
 
 
 def actions(document: Path) -> set[str]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sts import STSClient
 
-    from lamina.aws.services import CloudWatchClient, EventsClient, SchedulerClient
+    from lamina.aws.services import CloudWatchClient, ContainerClient, EventsClient, SchedulerClient
 
 CONNECTIONS = 8
 """Requests that one client may have in flight."""
@@ -71,6 +71,8 @@ class StackResource(TypedDict):
 class Clients(Protocol):
     """Returns the boto3 client of a service."""
 
+    @overload
+    def __call__(self, service: Literal["apprunner", "batch", "ecs", "sagemaker"], /) -> ContainerClient: ...
     @overload
     def __call__(self, service: Literal["cloudformation"], /) -> StackClient: ...
     @overload

@@ -110,6 +110,16 @@ def aws_errors(about: str | None = None, *, service: str = "ecr") -> Iterator[No
         raise
 
 
+def is_refused(error: LaminaError) -> bool:
+    """Whether a permission is missing, or the region does not have the service."""
+    from botocore.exceptions import ClientError, EndpointConnectionError
+
+    cause = error.__cause__
+    if isinstance(cause, ClientError):
+        return str(cause.response.get("Error", {}).get("Code", "")) in _DENIED
+    return isinstance(cause, EndpointConnectionError)
+
+
 def failed(error: BotoCoreError, *, service: str = "ecr") -> LaminaError:
     """Return the error for a request that was not sent or not answered."""
     kind_of_error = _class_of(service)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
-from lamina.json_data import JsonTable
+from lamina.json_data import Json, JsonTable
 
 
 class EventsClient(Protocol):
@@ -77,5 +77,53 @@ class MetricPages(Protocol):
         StartTime: datetime,  # noqa: N803
         EndTime: datetime,  # noqa: N803
     ) -> Iterable[JsonTable]:
+        """Return the pages."""
+        ...
+
+
+class ContainerClient(Protocol):
+    """The client of ECS, Batch, SageMaker or App Runner."""
+
+    def get_paginator(self, operation: str, /) -> ContainerPages:
+        """Return what asks for page after page."""
+        ...
+
+    def list_services(self, **token: str) -> JsonTable:
+        """Return a page of App Runner's services."""
+        ...
+
+    def describe_services(self, *, cluster: str, services: Sequence[str]) -> JsonTable:
+        """Return services of ECS."""
+        ...
+
+    def describe_tasks(self, *, cluster: str, tasks: Sequence[str]) -> JsonTable:
+        """Return tasks of ECS."""
+        ...
+
+    def describe_task_definition(self, *, taskDefinition: str) -> JsonTable:  # noqa: N803
+        """Return a task definition of ECS."""
+        ...
+
+    def describe_model(self, *, ModelName: str) -> JsonTable:  # noqa: N803
+        """Return a model of SageMaker."""
+        ...
+
+    def describe_training_job(self, *, TrainingJobName: str) -> JsonTable:  # noqa: N803
+        """Return a training job of SageMaker."""
+        ...
+
+    def describe_processing_job(self, *, ProcessingJobName: str) -> JsonTable:  # noqa: N803
+        """Return a processing job of SageMaker."""
+        ...
+
+    def describe_service(self, *, ServiceArn: str) -> JsonTable:  # noqa: N803
+        """Return a service of App Runner."""
+        ...
+
+
+class ContainerPages(Protocol):
+    """Asks for a list of ECS, Batch or SageMaker."""
+
+    def paginate(self, **words: Json) -> Iterable[JsonTable]:
         """Return the pages."""
         ...

@@ -22,6 +22,8 @@ EXTERNAL_ID = regex(r"[\w+=,.@:/-]{2,1224}")
 """https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html"""
 _PREFIX = regex(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*|ROOT")
 _MOST_DAYS = 36500
+CONTAINER_SERVICES = ("ecs", "batch", "sagemaker", "apprunner")
+"""Services besides Lambda that gc can ask which images they use."""
 _SHAPES: Mapping[str, tuple[re.Pattern[str], str, str]] = {
     "account": (ACCOUNT, "an AWS account", "its 12 digits in quotes"),
     "region": (REGION, "an AWS region", "a name such as eu-west-1"),
@@ -65,6 +67,8 @@ GC_KEYS: Mapping[str, Key] = {
                    help="accounts and regions in which to list functions that run images"),
     "accounts": Key(kind=list, values=(Key(kind=str, pattern=ACCOUNT.pattern),),
                     help="all accounts whose functions may run the images"),
+    "services": Key(kind=list, values=(Key(kind=str, choices=CONTAINER_SERVICES),),
+                    help="services besides Lambda that may use the images; by default all of these"),
 }
 # fmt: on
 
@@ -122,6 +126,7 @@ class Retention:
         look_in: Where to list the functions that run images.
         accounts: All accounts whose functions may run the images, apart from the registry's own and its
             readers. None derives them from the policies of the registry and its repositories.
+        services: Services besides Lambda that may use the images.
     """
 
     keep_last: int = 10
@@ -129,6 +134,7 @@ class Retention:
     pulled_days: int = 30
     look_in: tuple[AwsAccount, ...] = field(default=())
     accounts: tuple[str, ...] | None = None
+    services: tuple[str, ...] = CONTAINER_SERVICES
 
 
 def account_of(reader: str) -> str:
@@ -164,6 +170,8 @@ def read_retention(document: Document) -> Retention:
         for item in given["accounts"]:
             check_shape(document, "account", str(item), "gc", "accounts")
         given["accounts"] = tuple(map(str, given["accounts"]))
+    if "services" in given:
+        given["services"] = tuple(_services(document, given["services"]))
     return Retention(**{key.replace("-", "_"): value for key, value in given.items()})
 
 
@@ -176,6 +184,18 @@ def _accounts(document: Document, given: Iterable[object]) -> Iterator[AwsAccoun
         yield AwsAccount(
             region=entry.get("region"), role=entry.get("role"), external_id=entry.get("external-id")
         )
+
+
+def _services(document: Document, given: Iterable[object]) -> Iterator[str]:
+    for item in given:
+        if item in CONTAINER_SERVICES:
+            yield str(item)
+        else:
+            document.problem(
+                f"{item!r} is not a service that can be asked",
+                where=document.where("gc", "services"),
+                allowed=", ".join(CONTAINER_SERVICES),
+            )
 
 
 def _readers(document: Document, given: Iterable[object]) -> Iterator[str]:

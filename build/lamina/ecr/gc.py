@@ -25,7 +25,7 @@ from lamina.ecr.retention import (
     in_order,
     judge,
 )
-from lamina.ecr.usage import UsageSources, check_declared, plan_usage_sources, used_by
+from lamina.ecr.usage import UsageSources, check_declared, plan_usage_sources, read_others, used_by
 from lamina.ecr.version_rules import Pruned, VersionVerdict
 from lamina.ecr.versions import Places, plan_versions, prune
 from lamina.errors import AwsError, ConfigError, Interrupted, LaminaError, Problem, RegistryError
@@ -86,6 +86,7 @@ def plan_collection(
     now = datetime.now(UTC)
     pruned = _plan_versions(session, usages, keep=pruning, days=age, now=now) if pruning else ()
     gone = {(*each.held.place, *each.held.key) for each in pruned if each.action == "delete"}
+    others = read_others(session, usages)
     images = take_snapshot(session, names).images
     rules = RetentionRules(
         now=now,
@@ -93,7 +94,7 @@ def plan_collection(
         days=age,
         cache_days=session.project.ecr.cache_days,
         pulled_days=retention.pulled_days,
-        used=used_by(usages, without=gone),
+        used={**used_by(usages, without=gone), **{name: (user,) for name, user in others.used.items()}},
         current=frozenset(_named(session, image.ref) for image in images.values()),
         caches=frozenset(
             _named(session, ref)
@@ -113,6 +114,7 @@ def plan_collection(
         dated=inventory.says_when,
         lists={digest: each.children for digest, each in lists.items()},
         doubts=sources.doubts,
+        unknown=others.unknown,
         versions=pruned,
         blobs={digest: each.blobs for digest, each in links.items()},
         shared=session.project.ecr.blob_mounting,
@@ -129,8 +131,12 @@ def collect(session: Session, collection: Collection) -> Collected:
     pruned = _prune(session, collection)
     if pruned.error:
         return Collected(deleted=(), left={}, error=pruned.error, pruned=pruned)
-    done = _collect_images(session, collection)
-    return replace(done, pruned=pruned)
+    try:
+        return replace(_collect_images(session, collection), pruned=pruned)
+    except LaminaError as error:
+        return Collected(deleted=(), left={}, error=error, pruned=pruned)
+    except KeyboardInterrupt:
+        return Collected(deleted=(), left={}, error=Interrupted.of(_STOPPED), pruned=pruned)
 
 
 def _prune(session: Session, collection: Collection) -> Pruned:
@@ -146,7 +152,9 @@ def _collect_images(session: Session, collection: Collection) -> Collected:
     doomed = in_order(collection.verdicts)
     sources = plan_usage_sources(session, doomed) if doomed else UsageSources(accesses=())
     ConfigError.check(sources.doubts)
-    return delete_all(_inventory(session), doomed, lambda: used_by(sources.ask()), collection.lists)
+    others = frozenset(read_others(session, sources.ask()).used)
+    inventory = _inventory(session)
+    return delete_all(inventory, doomed, lambda: others.union(used_by(sources.ask())), collection.lists)
 
 
 def delete_all(
@@ -158,7 +166,8 @@ def delete_all(
     """Delete repository by repository. Return the confirmed deletions, also after an error or Ctrl-C.
 
     Args:
-        ask: returns the digests that functions run now; called before each repository.
+        ask: returns the digests, or ``repository:tag``, that something runs now; called before each
+            repository.
         lists: see `Collection`.
     """
     deleted: list[HeldManifest] = []

@@ -18,7 +18,7 @@ Kind = Literal["image", "index", "cache", "referrer", "other"]
 
 GONE = "was already deleted"
 RETAGGED = "kept: its tags changed meanwhile"
-TAKEN = "kept: a function runs it now"
+TAKEN = "kept: something runs it now"
 LISTED = "kept: an index that stays may list it"
 PULLED = "pulled lately"
 """The rule about images that something pulled. Gc reads no manifest of these: that would count as a pull."""
@@ -124,7 +124,7 @@ class RetentionRules:
         keep_last: how many of the newest images of each repository to keep.
         days, cache_days: keep images and caches younger than this.
         pulled_days: keep images that were pulled within this many days.
-        used: digest -> the functions that run it.
+        used: digest, or ``repository:tag`` -> what runs it.
         current: ``repository:tag`` of each image the worktree would build.
         caches: the same for the caches that builds would read or write.
     """
@@ -163,6 +163,7 @@ class Collection:
         dated: whether ages count from the push; otherwise from the build, if an image records it.
         lists: digest of an index -> the digests in it.
         doubts: why functions of unknown accounts may run images.
+        unknown: services besides Lambda that may use images, but could not be asked.
         versions: the decisions about published versions; empty if none was asked for.
         blobs: digest of a manifest that was read -> the digests of its blobs, and their bytes.
         shared: whether repositories share blobs.
@@ -173,6 +174,7 @@ class Collection:
     dated: bool
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     doubts: tuple[Problem, ...] = ()
+    unknown: tuple[Problem, ...] = ()
     versions: tuple[VersionVerdict, ...] = ()
     blobs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     shared: bool = False
@@ -236,13 +238,14 @@ def changed(held: HeldManifest, existing: Mapping[str, tuple[str, ...]], used: C
 
     Args:
         existing: digest -> tags, of its repository now.
-        used: the digests that functions run now.
+        used: the digests, or ``repository:tag``, that something runs now.
     """
     if held.digest not in existing:
         return GONE
     if existing[held.digest] != held.tags:
         return RETAGGED
-    return TAKEN if held.digest in used else None
+    names = (held.digest, *(f"{held.repository}:{tag}" for tag in held.tags))
+    return TAKEN if any(each in used for each in names) else None
 
 
 def _newest(held: Iterable[HeldManifest], count: int) -> Mapping[tuple[str, str], int]:
@@ -280,7 +283,8 @@ def _reasons(
     held: HeldManifest, rules: RetentionRules, newest: Mapping[tuple[str, str], int]
 ) -> Iterator[tuple[str, str]]:
     """Yield why a manifest is kept, as pairs of rule and detail; the most important first."""
-    if functions := rules.used.get(held.digest):
+    names = {f"{held.repository}:{tag}" for tag in held.tags}
+    if functions := next((rules.used[each] for each in (held.digest, *names) if each in rules.used), None):
         more = f" and {len(functions) - 1} more" if len(functions) > 1 else ""
         yield "in use", f"run by {functions[0]}{more}"
     for tag in held.tags:
@@ -290,7 +294,6 @@ def _reasons(
             yield "unknown tag", f"Lamina does not set tags like {tag}"
     if held.kind == "other":
         yield "unknown kind", "it is neither an image nor a BuildKit cache"
-    names = {f"{held.repository}:{tag}" for tag in held.tags}
     if STABLE in held.tags:
         yield STABLE, "static mode builds on it"
     if names & rules.current:

@@ -66,7 +66,7 @@ def show_collection(screen: Screen, collection: Collection) -> None:
         screen.rows(("stays", "images", "size", "such as"), kept, wide="such as")
     looked = f"functions of {'; '.join(collection.looked)}" if collection.looked else "no functions"
     screen.say(f"searched {looked}")
-    screen.notes(collection.doubts)
+    screen.notes((*collection.doubts, *collection.unknown))
     if not collection.looked:
         screen.say(
             "Lambda runs images from ECR only; to search functions all the same: look-in of [tool.lamina.gc]"

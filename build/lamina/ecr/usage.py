@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from lamina.aws.clients import CONNECTIONS, Access, Clients, boto_clients
+from lamina.aws.container_users import ContainerUsage, read_container_usage
 from lamina.aws.lambda_usage import Usage, read_usage
 from lamina.declare.accounts import AwsAccount
 from lamina.ecr.pullers import (
@@ -24,6 +25,7 @@ from lamina.parallel import gather
 from lamina.registries.ecr import EcrRegistry
 
 _UNKNOWN = "nothing is deleted: unless all functions can be read, any image may be in use"
+_UNKNOWN_OTHERS = "nothing is deleted: services that can be asked did not answer, so any image may be in use"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,29 @@ def used_by(
             if (usage.account, usage.region, each.function, each.version) not in without:
                 used.setdefault(each.digest, []).append(f"{each} ({usage})")
     return {digest: tuple(functions) for digest, functions in used.items()}
+
+
+def read_others(session: Session, usages: Iterable[Usage]) -> ContainerUsage:
+    """Return the images of the registry that services besides Lambda use, where permissions allow.
+
+    usages: of the accounts and regions to ask. Raises AwsError if a service that may be read does not answer.
+    """
+
+    def read(usage: Usage) -> ContainerUsage:
+        return read_container_usage(
+            session.aws(usage.access),
+            session.project.retention.services,
+            prefix=session.prefix,
+            place=str(usage),
+        )
+
+    asked = tuple(usages)
+    try:
+        found = gather(read, asked, threads=CONNECTIONS)
+    except AwsError as error:
+        raise AwsError(*error.problems, Problem(what=_UNKNOWN_OTHERS)) from error
+    used = {name: user for each in found for name, user in each.used.items()}
+    return ContainerUsage(used=used, unknown=tuple(problem for each in found for problem in each.unknown))
 
 
 def _all_accounts(

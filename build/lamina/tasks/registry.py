@@ -69,6 +69,7 @@ def gc(
         versions=version_documents(found, collected),
         storage={"keep_bytes": kept, "delete_bytes_at_most": doomed},
         looked=list(found.looked),
+        not_known=[each.what for each in found.unknown],
         applied=apply,
     )
 

@@ -23,7 +23,11 @@ from botocore.loaders import Loader
 from moto.server import ThreadedMotoServer
 
 REGION = "eu-west-1"
-_BY_TARGET = {"AmazonEC2ContainerRegistry_V20150921": "ecr", "CodeBuild_20161006": "codebuild"}
+_BY_TARGET = {
+    "AmazonEC2ContainerRegistry_V20150921": "ecr",
+    "CodeBuild_20161006": "codebuild",
+    "AppRunner": "apprunner",
+}
 _BY_PATH = ("lambda",)
 """Services whose operations are recognized by method and path."""
 
@@ -141,9 +145,11 @@ class AwsFront:
         """What is answered here; None to forward. Threads may ask at once."""
         self.calls.append(operation)
         told: Mapping[str, Any] | Reply | Fault | None = None
+        if (service, operation) == ("apprunner", "ListServices"):  # moto does not know it
+            told = {"ServiceSummaryList": []}
         if self._faults[operation]:
             told = self._faults[operation].pop(0)
-        else:
+        elif told is None:
             answers = (each.answer(operation, body) for each in self.doubles if each.service == service)
             told = next((answer for answer in answers if answer is not None), None)
         if isinstance(told, Fault):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lamina.declare.accounts import AwsAccount, Ecr, Retention, account_of
+from lamina.errors import ConfigError
 
 from ..conftest import RUNTIME, Repo
 from .test_config import refusals
@@ -110,3 +111,12 @@ def test_a_template_is_for_what_is_below_its_prefix(template: str | None, create
 
 def test_a_principal_is_of_an_account() -> None:
     assert account_of("123456789012") == account_of(ROLE) == "123456789012"
+
+
+def test_services_that_may_use_images_are_chosen_by_name(repo: Repo) -> None:
+    repo.config('[tool.lamina.gc]\nservices = ["ecs"]\n')
+    assert repo.project().retention.services == ("ecs",)
+
+    repo.config('[tool.lamina.gc]\nservices = ["ecs", "eks"]\n')
+    with pytest.raises(ConfigError, match="'eks' is not a service that can be asked"):
+        repo.project()

@@ -77,6 +77,10 @@ def test_a_gone_retagged_or_deployed_image_is_not_deleted() -> None:
     assert shelf.calls == []
 
 
+def test_an_image_that_something_names_by_a_tag_is_not_deleted() -> None:
+    assert kept(Shelf(dict(HOLDS)), {"app:sha-2", "base:sha-1"}, {}) == {"other": TAKEN}
+
+
 def test_manifests_that_an_index_may_list_stay_with_it() -> None:
     retagged = Shelf({**HOLDS, "index": ("sha-1", "v1")})
     refused = Shelf(dict(HOLDS), refuses={"index": "no"})

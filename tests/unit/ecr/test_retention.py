@@ -64,6 +64,7 @@ def test_unused_images_are_deleted() -> None:
     [
         (held(1, sha(1)), {"used": {digest(1): ("app:3 (account 1, r)",)}}, "in use"),
         (held(1), {"used": {digest(1): ("app:$LATEST (account 1, r)", "app:7 (account 1, r)")}}, "in use"),
+        (held(1, sha(1)), {"used": {f"{REPO}:{sha(1)}": ("the ECS task definition web:3",)}}, "in use"),
         (held(1, sha(1), "v1.2"), {}, "unknown tag"),
         (held(1, "latest"), {}, "unknown tag"),
         (held(1, "sha-1"), {}, "unknown tag"),
