@@ -22,6 +22,8 @@ FOLDER = "receipts/word_label_step_functions"
 HANDLER = f"{FOLDER}/handler.py"
 TABLE = "image  "
 BUILT = "1 built, "
+QUICK = "from a running container with the edited files; its image is next"
+SAME = "is built and answers the same"
 
 
 class Watch:
@@ -70,13 +72,14 @@ def watching(repo: Repo, *words: str) -> Iterator[Watch]:
 
 def test_a_watch_builds_and_invokes_saved_functions(sample: Repo, engine: TestEngine) -> None:
     handler = (sample.root / HANDLER).read_text()
-    with watching(sample, "--smoke") as watch:
-        watch.says("4 images are up to date")
+    with watching(sample, "--smoke", "--image", "lambda-word-label") as watch:
+        watch.says("images are up to date")
 
         sample.write(HANDLER, handler.replace('"table": table_name', '"table": "changed"'))
         watch.says(f"{HANDLER} modified")
         watch.says(BUILT)
         assert '"table": "changed"' in watch.says("lambda-word-label handler.handler answered")
+        assert watch.count(QUICK) == 0
 
         sample.write(HANDLER, handler + "def broken(:\n")
         last = len(handler.splitlines()) + 1
@@ -84,20 +87,32 @@ def test_a_watch_builds_and_invokes_saved_functions(sample: Repo, engine: TestEn
         watch.says("waiting for the next save")
         assert watch.count(BUILT) == 1
 
-        # What was built before is there still, so that mending it builds something else.
+        # From now on a container waits for the next save, and answers before the image is built.
+        since = len(watch.lines)
         sample.write(HANDLER, handler.replace('"table": table_name', '"table": "mended"'))
-        assert '"table": "mended"' in watch.says('"mended"')
+        watch.says(SAME)
+        order = [
+            watch.lines.index(watch.says(words, since=since)) for words in ('"mended"', QUICK, BUILT, SAME)
+        ]
+        assert order == sorted(order)
         assert watch.count(BUILT) == 2
 
         sample.append("receipts/README.md", "More words.\n")
         watch.says("nothing to build: receipts/README.md reaches no image")
 
-        sample.append(HANDLER, "# once\n")
-        sample.append(HANDLER, "# twice\n")
-        wait_for("a third build", lambda: watch.count(BUILT) == 3)
-        wait_for("its smoke", lambda: watch.count(" answered ") == 3)
-        time.sleep(1)  # a round too many would have begun by now
+        sample.write(HANDLER, handler.replace("def handler(", "raise KeyError(1)\n\n\ndef handler("))
+        assert "KeyError" in watch.says("error: lambda-word-label: handler.handler: ")
+        watch.says("is built and fails with KeyError too")
         assert watch.count(BUILT) == 3
+
+        # The code of a base, above which the image has code only; and two saves that are one round, or two.
+        since = len(watch.lines)
+        sample.write(HANDLER, handler.replace('"table": table_name', '"table": "again"'))
+        sample.append("receipts/receipt_dynamo/receipt_dynamo/entities.py", "# once\n")
+        sample.append("receipts/receipt_dynamo/receipt_dynamo/entities.py", "# twice\n")
+        watch.says("base-receipt-dynamo", since=since)
+        assert '"again"' in watch.says(" answered ", since=since)
+        watch.says(SAME, since=since)
 
         sample.replace("dockerfiles/lambda-word-label/Dockerfile", "handler.py", "handlr.py")
         assert "dockerfiles/lambda-word-label/Dockerfile:5: COPY" in watch.says("there is no such file")

@@ -28,7 +28,7 @@ OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _COMMENT = " # buildkit"
 _COMMENT_OF_HISTORY = "buildkit.dockerfile.v0"
 _MOST_LAYERS = 127
-_MOST_BYTES = 64 << 20
+MOST_BYTES = 64 << 20
 """Of all files in new layers, which are packed in memory."""
 
 
@@ -165,16 +165,17 @@ def plan_append(
     lines = [each.line for each in recipe.instructions]
     for each in code_copies(recipe):
         at = lines.index(each.instruction.line)
-        words = _words(each, str(own[at].get("created_by", "")), before, recipe)
-        entries = _entries(image.inputs, words)
-        if entries != _entries(inputs, words):
+        folder = str((before.config.get("config") or {}).get("WorkingDir") or "/")
+        words = copy_words(each, str(own[at].get("created_by", "")), folder, recipe)
+        entries = copied_entries(image.inputs, words)
+        if entries != copied_entries(inputs, words):
             if at not in places:
                 raise NeedsBuilderError(f"{each.instruction.name} made no layer in the image before")
             new[places.index(at)] = NewLayer(entries=entries, chown=each.chown)
     sizes = {file.path: file.size for file in image.contexts[""].files}
     size = sum(sizes.get(entry.source, 0) for layer in new.values() for entry in layer.entries)
-    if size > _MOST_BYTES:
-        raise NeedsBuilderError(f"its new layers hold {size >> 20} MiB: more than {_MOST_BYTES >> 20} MiB")
+    if size > MOST_BYTES:
+        raise NeedsBuilderError(f"its new layers hold {size >> 20} MiB: more than {MOST_BYTES >> 20} MiB")
     for at in new:
         layer = before.layers[len(before.layers) - len(places) + at]
         if layer.get("mediaType") != OCI_LAYER:
@@ -235,8 +236,11 @@ def _own_steps(instructions: Sequence[Instruction], history: Sequence[OciHistory
         yield step
 
 
-def _words(code: CodeCopy, made_by: str, before: EarlierImage, recipe: Recipe) -> CopyWords:
-    """Return the words of a code copy as BuildKit expanded them. Raises NeedsBuilderError."""
+def copy_words(code: CodeCopy, made_by: str, folder: str, recipe: Recipe) -> CopyWords:
+    """Return the words of a code copy as BuildKit expanded them. Raises NeedsBuilderError.
+
+    made_by: its step in the history of an image. folder: the working folder of that image.
+    """
     chown = f"--chown={code.chown} " if code.chown else ""
     start = f"COPY {chown}{' '.join(code.sources)} "
     target = made_by.removeprefix(start).removesuffix(_COMMENT)
@@ -245,12 +249,12 @@ def _words(code: CodeCopy, made_by: str, before: EarlierImage, recipe: Recipe) -
     if not target.startswith("/"):
         if any(each.name == "WORKDIR" and each.line > code.instruction.line for each in recipe.instructions):
             raise NeedsBuilderError("a WORKDIR follows a COPY to a relative folder")
-        folder = str((before.config.get("config") or {}).get("WorkingDir") or "/")
         target = posixpath.join(folder, "./" if target == "." else target)
     return CopyWords(sources=code.sources, target=target)
 
 
-def _entries(inputs: BuildInputs, words: CopyWords) -> tuple[LayerEntry, ...]:
+def copied_entries(inputs: BuildInputs, words: CopyWords) -> tuple[LayerEntry, ...]:
+    """Return the entries of the layer that a code copy makes. Raises NeedsBuilderError if uncertain."""
     try:
         return CopyTree(inputs.files.get("", {})).layer(words)
     except CopyError as error:

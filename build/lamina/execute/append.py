@@ -148,11 +148,16 @@ def make_image(request: AppendRequest, packer: Packer) -> AppendedImage:
 
 
 def _pack(image: Image, layer: NewLayer) -> tuple[MadeLayer, bytes]:
-    user, _, group = layer.chown.partition(":")
-    owner = Owner(user=int(user or 0), group=int(group or user or 0))
-    tar = layer_tar(layer.entries, owner, lambda entry: _content(image, entry))
+    tar = pack_tar(image, layer.entries, layer.chown)
     raw = compressed(tar)
     return MadeLayer(digest=sha256(raw), size=len(raw), diff_id=sha256(tar)), raw
+
+
+def pack_tar(image: Image, entries: Iterable[LayerEntry], chown: str) -> bytes:
+    """Return a tar of entries of a code copy. chown: see `NewLayer`. Raises BuildError if a file changed."""
+    user, _, group = chown.partition(":")
+    owner = Owner(user=int(user or 0), group=int(group or user or 0))
+    return layer_tar(entries, owner, lambda entry: _content(image, entry))
 
 
 def _content(image: Image, entry: LayerEntry) -> bytes:

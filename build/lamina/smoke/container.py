@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Self, TypedDict
 
 from lamina.errors import Problem
 from lamina.execute.engine import Engine
+from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.registries.local import connect, engine_errors
 from lamina.smoke import invoke, starting
@@ -34,6 +35,7 @@ _HOME = "/home/sbx_user1051"  # does not exist, as on Lambda
 _TMP = "rw,exec,nosuid,nodev,size=512m,mode=1777"
 _MOST = 1024  # open files, and processes with threads: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _EXTRA_SECONDS = 60
+_NO_COMMAND = "(no CMD)"
 _NO_CREDENTIALS = "functions get no credentials by default; --aws-credentials passes yours on"
 _NO_PYTHON = "the image has no python3, which is needed to send the event"
 
@@ -73,12 +75,21 @@ class ContainerStart:
     Attributes:
         command: the image's CMD, or its replacement.
         size: bytes, unpacked.
+        folder: the working folder.
+        volumes: folders that are not part of the root file system.
     """
 
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
     size: int = 0
     layers: int = 0
+    folder: str = "/"
+    volumes: tuple[str, ...] = ()
+
+    @property
+    def unweighed(self) -> ContainerStart:
+        """This without the size and the number of layers."""
+        return replace(self, size=0, layers=0)
 
     @property
     def python(self) -> str:
@@ -94,12 +105,38 @@ class Trial:
     Attributes:
         name: of the function.
         event: JSON.
+        file: where the event is from; None for an empty one.
     """
 
     name: str
     ref: Reference
     start: ContainerStart
     event: bytes
+    file: Path | None = None
+
+    @property
+    def function(self) -> str:
+        """The CMD, for people."""
+        return " ".join(self.start.command) or _NO_COMMAND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriedImage:
+    """An image whose functions were tried.
+
+    Attributes:
+        images: it and its bases, as they were built.
+        engine: where.
+        own: its CMD.
+        emulator: the program that runs its functions.
+    """
+
+    name: str
+    images: Mapping[str, Image]
+    engine: Engine
+    own: tuple[str, ...]
+    trials: tuple[Trial, ...]
+    emulator: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,13 +195,14 @@ class SmokeEngine:
         self._conditions = conditions
         self._open: APIClient | None = None
 
-    def __enter__(self) -> SmokeEngine:
+    def __enter__(self) -> Self:
         with engine_errors("connect", self._engine.host):
             self._open = connect(self._engine.host, timeout=self._conditions.timeout + _EXTRA_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._api.close()
+        if self._open is not None:
+            self._open.close()
 
     @property
     def _api(self) -> APIClient:
@@ -181,25 +219,42 @@ class SmokeEngine:
             command=tuple(config.get("Cmd") or ()),
             size=image.get("Size") or 0,
             layers=len((image.get("RootFS") or {}).get("Layers") or ()),
+            folder=config.get("WorkingDir") or "/",
+            volumes=tuple(config.get("Volumes") or ()),
         )
 
     def run(self, trial: Trial, emulator: Path) -> Invocation:
         """Start an instance, send it the event and remove it. Raises EngineError."""
         with engine_errors(f"run {trial.ref}", self._engine.host), self._container(trial) as container:
-            self._api.put_archive(
-                container, _FOLDER, _archive({_EMULATOR: emulator, _INVOKE: invoke.__file__}, trial.event)
-            )
-            self._api.start(container)
+            self._start(container, emulator, trial.event)
             response = self._ask(container)
-            state = self._end(container)
-            log = self._api.logs(container, stdout=True, stderr=True).decode("utf-8", "replace")
+            return self._judge(container, response, self._end(container))
+
+    def history(self, ref: Reference) -> tuple[str, ...]:
+        """Return the commands of an image's history, lowest first. Raises EngineError."""
+        with engine_errors(f"inspect {ref}", self._engine.host):
+            return tuple(str(each.get("CreatedBy") or "") for each in reversed(self._api.history(str(ref))))
+
+    def remove(self, name: str) -> None:
+        """Remove an instance, if there is one. Raises EngineError."""
+        from docker.errors import NotFound
+
+        with engine_errors(f"remove {name}", self._engine.host), suppress(NotFound):
+            self._api.remove_container(name, v=True, force=True)
+
+    def _start(self, container: str, emulator: Path, event: bytes) -> None:
+        programs: dict[str, str | Path] = {_EMULATOR: emulator, _INVOKE: invoke.__file__}
+        self._api.put_archive(container, _FOLDER, _archive(programs, event))
+        self._api.start(container)
+
+    def _judge(self, container: str, response: _Response, state: _State) -> Invocation:
         raw = RawResponse(
             status=response.get("status"),
             body=str(response.get("body", "")),
             fault=response.get("fault"),
             peak=response.get("peak"),
             killed=bool(state.get("OOMKilled")),
-            log=log,
+            log=self._api.logs(container, stdout=True, stderr=True).decode("utf-8", "replace"),
         )
         return judge(raw, memory=self._conditions.memory)
 
@@ -226,35 +281,35 @@ class SmokeEngine:
 
     @contextmanager
     def _container(self, trial: Trial, *, emulated: bool = True) -> Iterator[str]:
-        from docker.errors import NotFound
-
-        name = f"lamina-smoke-{secrets.token_hex(6)}"
+        name = container_name()
         try:
-            self._api.create_container(
-                str(trial.ref),
-                name=name,
-                labels={LABEL: trial.name},
-                # The entrypoint of AWS's images starts its own emulator, unless it finds a runtime API. Ours
-                # provides one, so that every image runs under the same emulator.
-                entrypoint=[*((_EMULATOR,) if emulated else ()), *trial.start.entrypoint],
-                command=list(trial.start.command),
-                user=_USER,
-                environment=self._environment(trial),
-                # A bind mount needs the engine on this machine; a volume is filled over the API.
-                volumes=[_FOLDER],
-                host_config=self._limits(),
-            )
+            self._create(name, trial, self._limits(read_only=True), emulated=emulated)
             yield name
         finally:
-            with suppress(NotFound):
-                self._api.remove_container(name, v=True, force=True)
+            self.remove(name)
 
-    def _limits(self) -> HostConfig:
+    def _create(self, name: str, trial: Trial, limits: HostConfig, *, emulated: bool = True) -> None:
+        self._api.create_container(
+            str(trial.ref),
+            name=name,
+            labels={LABEL: trial.name},
+            # The entrypoint of AWS's images starts its own emulator, unless it finds a runtime API. Ours
+            # provides one, so that every image runs under the same emulator.
+            entrypoint=[*((_EMULATOR,) if emulated else ()), *trial.start.entrypoint],
+            command=list(trial.start.command),
+            user=_USER,
+            environment=self._environment(trial),
+            # A bind mount needs the engine on this machine; a volume is filled over the API.
+            volumes=[_FOLDER],
+            host_config=limits,
+        )
+
+    def _limits(self, *, read_only: bool) -> HostConfig:
         from docker.types import Ulimit
 
         memory = self._conditions.memory * 1024 * 1024
         return self._api.create_host_config(
-            read_only=True,
+            read_only=read_only,
             tmpfs={"/tmp": _TMP},  # noqa: S108 - in the container
             ipc_mode="none",  # Lambda has no /dev/shm
             cap_drop=["ALL"],
@@ -279,16 +334,22 @@ class SmokeEngine:
         """Send the event from inside the container, so that no port needs to be reachable."""
         from docker.errors import APIError
 
-        argv = ["python3", "-I", "-S", _INVOKE, _EVENT, str(self._conditions.timeout)]
         try:
-            call = self._api.exec_create(container, argv)["Id"]
+            call = self._api.exec_create(container, self._sender(_EVENT))["Id"]
             output, text = self._api.exec_start(call, demux=True)
-            code = self._api.exec_inspect(call)["ExitCode"]
+            return self._response(call, output, text)
         except APIError as error:
             if not self._api.inspect_container(container)["State"]["Running"]:
                 return {}
             return {"fault": _fault(str(error.explanation or error))}
-        if code == 0:
+
+    def _sender(self, event: str) -> list[str]:
+        """Return the command that sends an event in the container. event: its path, or - for the input."""
+        return ["python3", "-I", "-S", _INVOKE, event, str(self._conditions.timeout)]
+
+    def _response(self, call: str, output: bytes | None, text: bytes | None) -> _Response:
+        """Return what a sender has printed. call: its id. text: its standard error."""
+        if self._api.exec_inspect(call)["ExitCode"] == 0:
             response: _Response = json.loads(output or b"")
             return response
         return {"fault": _fault((output or text or b"").decode("utf-8", "replace"))}
@@ -302,6 +363,11 @@ class SmokeEngine:
             self._api.kill(container)
         self._api.wait(container)
         return state
+
+
+def container_name() -> str:
+    """Return a name for a new instance."""
+    return f"lamina-smoke-{secrets.token_hex(6)}"
 
 
 def _fault(text: str) -> str | None:

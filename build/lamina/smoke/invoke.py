@@ -1,5 +1,9 @@
 """Runs inside a container, next to the emulator: sends it one event and prints the response as JSON.
 
+    invoke.py FILE SECONDS  the event is in a file
+    invoke.py - SECONDS     waits for the event: a line with its number of bytes, then these. Whoever was to
+                            send it may be gone without a word: then the container ends
+
 Only this file is copied there, so it uses only the standard library of Python 3.8 or newer.
 """
 
@@ -8,6 +12,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -56,9 +61,18 @@ def _peak() -> int | None:
     return total or None
 
 
+def _event(file: str) -> bytes:
+    if file != "-":
+        return Path(file).read_bytes()
+    length = sys.stdin.buffer.readline()
+    if not length:
+        os.kill(_EMULATOR, signal.SIGTERM)
+    return sys.stdin.buffer.read(int(length or b"0"))
+
+
 if __name__ == "__main__":
     try:
-        response = ask(Path(sys.argv[1]).read_bytes(), float(sys.argv[2]))
+        response = ask(_event(sys.argv[1]), float(sys.argv[2]))
     except (OSError, http.client.HTTPException) as error:
         response = {"fault": f"{type(error).__name__}: {error}"}
     sys.stdout.write(json.dumps(response))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
+from lamina.errors import BuildError
 from lamina.json_data import JsonDocument, JsonTable
 from lamina.report.console import Screen, styled
 from lamina.report.inits import Runs
@@ -34,14 +35,44 @@ def show_smoke(screen: Screen, smoked: Iterable[Smoked]) -> None:
         _show_answer(screen, each)
 
 
+def show_quick(screen: Screen, smoked: Smoked, *, seconds: float) -> None:
+    """Show the answer of a running container. seconds: since the save."""
+    _show_answer(screen, smoked)
+    problem = smoked.problem
+    if problem:
+        screen.error(BuildError(problem))
+    screen.aside(
+        f"{seconds:.1f} s after the save, from a running container with the edited files; its image is next"
+    )
+
+
+def show_built(screen: Screen, smoked: Smoked, *, same: bool) -> None:
+    """Show that an image does what the running container did. same: whether it answered the same."""
+    subject = f"{smoked.image} {smoked.function}: {smoked.tag} is built"
+    if smoked.answer.failure:
+        screen.aside(f"{subject} and fails with {outcome_of(smoked)} too")
+    elif same:
+        screen.aside(f"{subject} and answers the same")
+    else:
+        screen.line(f"{subject} and answers {_payload(smoked)}: another answer than before", "yellow")
+
+
+def outcome_of(smoked: Smoked) -> str:
+    """Return how a function ended: ``ok``, or the type of its error."""
+    return smoked.answer.failure.type if smoked.answer.failure else "ok"
+
+
+def _payload(smoked: Smoked) -> str:
+    payload = json.dumps(smoked.answer.payload, ensure_ascii=False)
+    return payload if len(payload) <= _PAYLOAD else payload[: _PAYLOAD - 1] + "…"
+
+
 def _show_answer(screen: Screen, smoked: Smoked) -> None:
     answer = smoked.answer
     if smoked.skipped:
         screen.line(f"{smoked.image} is skipped: {smoked.skipped}", "yellow")
     elif answer.failure is None:
-        payload = json.dumps(answer.payload, ensure_ascii=False)
-        shown = payload if len(payload) <= _PAYLOAD else payload[: _PAYLOAD - 1] + "…"
-        screen.say(f"{smoked.image} {smoked.function} answered {shown}")
+        screen.say(f"{smoked.image} {smoked.function} answered {_payload(smoked)}")
     else:
         log = answer.log[-_LOG_LINES:] if answer.log else ("no output",)
         screen.say(f"{smoked.image} {smoked.function} failed; its last lines:")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,14 +19,13 @@ from lamina.identify.image import Image
 from lamina.identify.runnable import handler_file
 from lamina.masks import environment_values
 from lamina.refs import Reference
-from lamina.smoke.container import Conditions, Smoked, SmokeEngine, Trial
+from lamina.smoke.container import Conditions, Smoked, SmokeEngine, Trial, TriedImage
 from lamina.smoke.emulator import emulator
 
 EVENT = "event.json"
 _REGION = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _SOME_REGION = "us-east-1"
-_NO_COMMAND = "(no CMD)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +83,17 @@ def with_credentials(given: Conditions, env: Mapping[str, str] = os.environ) -> 
     return replace(given, environment={**given.environment, **found})
 
 
-def smoke_images(session: Session, options: SmokeOptions, names: Iterable[str] = ()) -> tuple[Smoked, ...]:
+def smoke_images(
+    session: Session,
+    options: SmokeOptions,
+    names: Iterable[str] = (),
+    keep: Callable[[TriedImage], None] | None = None,
+) -> tuple[Smoked, ...]:
     """Try the built images of the selected Lambda images, as of the current worktree.
 
     Args:
         names: Images to try in place of those that the flags select.
+        keep: Gets each image that was tried.
 
     Raises:
         SelectionError: An image is not built, or none of them can run on the engine.
@@ -107,44 +112,69 @@ def smoke_images(session: Session, options: SmokeOptions, names: Iterable[str] =
     given = options.conditions
     session.mask.learn(*environment_values(given.environment))
     with SmokeEngine(session.engine, with_credentials(given) if options.credentials else given) as engine:
-        tried = (each for name in refs for each in _smoke(session, engine, images, refs[name], name, options))
-        return (*tried, *skipped)
+        found: list[Smoked] = []
+        for name in refs:
+            tried = _tried(session, engine, images, refs[name], name, options)
+            found += _smoke(session, engine, tried, options)
+            if keep:
+                keep(tried)
+        return (*found, *skipped)
 
 
-def _smoke(
+def _tried(
     session: Session,
     engine: SmokeEngine,
     images: Mapping[str, Image],
     ref: Reference,
     name: str,
     options: SmokeOptions,
-) -> Iterator[Smoked]:
-    """Try the functions of one image, one at a time."""
+) -> TriedImage:
+    """Return an image with the events that its functions get."""
     start = engine.start_of(ref)
     architecture = images[name].node.spec.platform.split("/")[1]
-    program = emulator(session.runner, architecture, session.screen.say)
-    declared = images[name].node.spec.functions
-    for command in commands_of(options.commands, declared, start.command):
-        file = options.event or _beside(handler_file(images, name, command))
-        event = _read_event(file)
-        function = " ".join(command) or _NO_COMMAND
+    return TriedImage(
+        name=name,
+        images=images,
+        engine=session.engine,
+        own=start.command,
+        trials=tuple(
+            Trial(
+                name=name,
+                ref=ref,
+                start=replace(start, command=command),
+                event=_read_event(file),
+                file=file,
+            )
+            for command in commands_of(options.commands, images[name].node.spec.functions, start.command)
+            for file in [options.event or _beside(handler_file(images, name, command))]
+        ),
+        emulator=emulator(session.runner, architecture, session.screen.say),
+    )
+
+
+def _smoke(
+    session: Session, engine: SmokeEngine, tried: TriedImage, options: SmokeOptions
+) -> Iterator[Smoked]:
+    """Try the functions of one image, one at a time."""
+    image = tried.images[tried.name]
+    for trial in tried.trials:
         with session.screen.working() as show:
-            show(f"{name}: {function} gets {_shown(session, file) if file else 'an empty event'}")
-            trial = Trial(name=name, ref=ref, start=replace(start, command=command), event=event)
-            answer = engine.run(trial, program)
+            gets = _shown(session, trial.file) if trial.file else "an empty event"
+            show(f"{tried.name}: {trial.function} gets {gets}")
+            answer = engine.run(trial, tried.emulator)
             init = None
             if options.explain and answer.failure is None:
-                show(f"{name}: {function} is started again to explain its init")
+                show(f"{tried.name}: {trial.function} is started again to explain its init")
                 init = engine.explain(trial)
         yield Smoked(
-            image=name,
-            function=function,
+            image=tried.name,
+            function=trial.function,
             answer=answer,
-            tag=images[name].tag,
-            size=start.size,
-            layers=start.layers,
+            tag=image.tag,
+            size=trial.start.size,
+            layers=trial.start.layers,
             init=init,
-            max_init=images[name].node.spec.max_init,
+            max_init=image.node.spec.max_init,
         )
 
 

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 
 import pytest
 
+from lamina.errors import ConfigError
 from lamina.flow.flags import Flags
 from lamina.flow.session import Session
 from lamina.report.console import Screen
-from lamina.smoke.file_events import matters
-from lamina.smoke.watch import find_roots, rounds, syntax_fault
+from lamina.smoke.file_events import ahead, matters
+from lamina.smoke.syntax import syntax_fault
+from lamina.smoke.watch import find_roots, rounds
 
 from ..conftest import RUNTIME, Repo
 
@@ -54,6 +57,36 @@ def test_files_of_a_round_that_did_not_build_are_in_the_next_one() -> None:
 
     assert attempts.seen == [NOTHING, {A}, {A, B}, {A, B}, {C}]
     assert waiting == [NOTHING, {A}, {A, B}, NOTHING, NOTHING]
+
+
+def test_bursts_are_answered_while_one_before_is_built_and_none_is_lost() -> None:
+    built, answered = Event(), Event()
+    seen: list[frozenset[Path]] = []
+
+    def at_once(burst: frozenset[Path]) -> None:
+        seen.append(burst)
+        if len(seen) == 1:
+            assert built.wait(60)
+        else:
+            answered.set()
+
+    found = ahead([NOTHING, frozenset({A}), frozenset({B}), frozenset({A, C})], at_once)
+
+    assert next(found) == NOTHING  # the others wait for the first answer
+    built.set()
+    assert answered.wait(60)
+    missing = {A, B, C}
+    while missing:
+        missing -= next(found)
+    assert seen == [{A}, {B}, {A, C}]
+
+
+def test_what_finding_or_answering_raises_is_raised_where_bursts_are_built() -> None:
+    def at_once(burst: frozenset[Path]) -> None:
+        raise ConfigError.of("the folders cannot be watched")
+
+    with pytest.raises(ConfigError, match="cannot be watched"):
+        list(zip(ahead([frozenset({A})], at_once), range(2), strict=False))
 
 
 @pytest.mark.parametrize(

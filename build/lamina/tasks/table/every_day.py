@@ -46,10 +46,12 @@ EVERY_DAY: tuple[CliCommand, ...] = (
     ),
     CliCommand(
         name="watch", runs="run:watch",
-        help="Build the images that changed after every save, until Ctrl-C; with --smoke, test them too.",
+        help="Build the images that changed after every save, until Ctrl-C; with --smoke, test them too: an "
+             "edit of code is answered from a running container first.",
         flags=flags(
             "image",
-            switch("smoke", "test each Lambda image that was built, as the task smoke does"),
+            switch("smoke", "test each Lambda image that was built, as the task smoke does, and answer edits "
+                            "of code before their image is built"),
             *("registry", "push", "create", "platform", "stack", "builder", "static", "jobs"),
             *("allow-stand-in", "cache", "cache-read-only", "stall", "plain"),
         ),
