@@ -15,6 +15,7 @@ from docker.errors import ImageNotFound
 
 from lamina.errors import EngineError
 from lamina.execute.engine import Builder, Engine
+from lamina.execute.outcome import Outcome
 from lamina.flow.flags import Flags
 from lamina.flow.session import Policy, Seams, Session
 from lamina.process import Command, Completed, Runner
@@ -156,6 +157,8 @@ class Programs:
     """Targets that fail."""
     commit: str = ""
     others: list[tuple[str, ...]] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
+    """The variables of the last call of bake."""
 
     def run(self, command: Command, *, timeout: float | None = None) -> Completed:
         words = command.argv
@@ -164,6 +167,8 @@ class Programs:
             return Completed(code=1, stderr="not planned")
         if "status" in words and self.commit:
             return Completed(code=0, stdout=f"# branch.oid {self.commit}\n")
+        if "rev-parse" in words and self.commit:
+            return Completed(code=0, stdout=f"{self.commit}\n")
         return Completed(code=128)
 
     def stream(
@@ -173,6 +178,7 @@ class Programs:
         bake: Mapping[str, Any] = json.loads(Path(given["--file"]).read_text())
         targets = bake["group"]["default"]["targets"]
         self.calls.append(targets)
+        self.variables = dict(command.env)
         metadata = {name: self._build(bake["target"][name]) for name in targets if name not in self.failing}
         Path(given["--metadata-file"]).write_text(json.dumps(metadata))
         for name in self.failing.intersection(targets):
@@ -222,7 +228,14 @@ class Shop:
     registry: MemoryRegistry
     programs: Programs
 
-    def open(self, *images: str, screen: Screen | None = None, **flags: Any) -> Session:
+    def open(
+        self,
+        *images: str,
+        screen: Screen | None = None,
+        observe: Callable[[str, Outcome], None] = lambda *_: None,
+        variables: Mapping[str, str] | None = None,
+        **flags: Any,
+    ) -> Session:
         """Open the session of one command, whose engine has no image. screen: by default one for people."""
         given = Flags(images=images, **{"registry": HOST, "platform": "linux/amd64", "cache": "off", **flags})
         engine = Engine(
@@ -231,7 +244,10 @@ class Shop:
         )  # fmt: skip
         builder = Builder(name="default", local_images=True)
         local = LocalStore(api=EmptyEngine())
-        seams = Seams(engine=engine, builder=builder, local_store=local, transport=self.registry)
+        seams = Seams(
+            engine=engine, builder=builder, local_store=local, transport=self.registry,
+            observe=observe, variables=variables or {},
+        )  # fmt: skip
         shown = screen or Screen(env={})
         return Session(given, shown, runner=self.programs, root=self.repo.root, seams=seams)
 

@@ -75,3 +75,16 @@ def both(first: Callable[[], _Value], second: Callable[[], _Other]) -> tuple[_Va
     calls: tuple[Callable[[], None], ...] = (lambda: one.append(first()), lambda: other.append(second()))
     gather(lambda call: call(), calls, threads=2)
     return one[0], other[0]
+
+
+def within(seconds: float, work: Callable[[], None]) -> bool:
+    """Do the work in a thread and wait at most so long. Return whether it ended; if not, it is left behind.
+
+    The work handles its own errors.
+    """
+    from threading import Thread
+
+    thread = Thread(target=work, name="within", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()

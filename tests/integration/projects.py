@@ -25,7 +25,10 @@ from zygote import ask
 import lamina
 
 ROOT = Path(__file__).parents[2]
-_OURS = ("DOCKER_", "BUILDX_", "BUILDKIT_", "USE_STATIC", "AWS_", "LAMINA_", "GIT_", "GITHUB_", "FORCE_COLOR")
+_OURS = (
+    *("DOCKER_", "BUILDX_", "BUILDKIT_", "USE_STATIC", "AWS_", "LAMINA_", "GIT_", "GITHUB_", "FORCE_COLOR"),
+    *("OTEL_", "TRACEPARENT"),
+)
 _SLOW = "PYTHONDONTWRITEBYTECODE"
 """Set as in some containers, each of some thousand commands would compile all its modules: 0.4 s."""
 _ZYGOTE = Path(__file__).with_name("zygote.py")

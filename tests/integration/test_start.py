@@ -49,6 +49,8 @@ UNUSED = (
     "flow.append",
     "identify.runnable",
     "preflight.check",
+    "telemetry",
+    "telemetry.command_run",
 )
 
 
@@ -110,3 +112,4 @@ def test_a_build_of_nothing_asks_the_engine_with_the_standard_library(tiny: Repo
         found = imported(tiny.root, command, **tiny.env)
         assert found["others"] <= {"dockerfile"}
         assert found["slow"] == set()
+        assert found["ours"].isdisjoint({"lamina.telemetry"})

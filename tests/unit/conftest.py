@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import time
@@ -35,6 +36,7 @@ REAL = {
         "registries/test_local.py",
         "registries/test_http.py",
         "registries/test_engine_socket.py",
+        "telemetry/test_tracing.py",
     ),
     "execute/test_no_engine.py",
     "smoke/test_starting.py",
@@ -58,7 +60,8 @@ def sealed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(time, "sleep", refuse)
     for name in (
         *("CI", "GITHUB_ACTIONS", "NO_COLOR", "FORCE_COLOR", "DOCKER_HOST", "DOCKER_BUILDKIT"),
-        *("BUILDX_BUILDER", "BUILDKIT_PROGRESS", "USE_STATIC_BASE_IMAGE"),
+        *("BUILDX_BUILDER", "BUILDKIT_PROGRESS", "USE_STATIC_BASE_IMAGE", "TRACEPARENT", "TRACESTATE"),
+        *(name for name in os.environ if name.startswith("OTEL_")),
     ):
         monkeypatch.delenv(name, raising=False)
 

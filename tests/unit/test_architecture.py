@@ -49,6 +49,7 @@ WINGS: dict[str, tuple[str, ...]] = {
     "lint": (),
     "size": (),
     "smoke": (),
+    "telemetry": (),
     "workspace": ("lint",),
     "bump": ("lint",),
     "adopt": ("lint", "workspace"),
@@ -86,9 +87,13 @@ LAZY = {
     "hcl2": ("adopt/hcl.py",),
     "lark": ("adopt/hcl.py",),
     "yaml": ("adopt/yaml_files.py",),
+    "opentelemetry": ("telemetry/otel.py",),
 }
 """Slow to import: package -> where it may be used, and even there not at the top of the module."""
-LATE = ("report/rich_console.py", "report/live.py", "tasks/collection.py", "tasks/invoke_program.py")
+LATE = (
+    *("report/rich_console.py", "report/live.py", "tasks/collection.py", "tasks/invoke_program.py"),
+    "telemetry/otel.py",
+)
 """Modules that are imported where they are used: they may import slow packages at their top."""
 
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from lamina.parallel import both, gather
+from lamina.parallel import both, gather, within
 
 MANY = 20
 
@@ -121,3 +121,11 @@ def test_two_calls_meet() -> None:
     meeting = threading.Barrier(2, timeout=30)
 
     assert both(lambda: str(meeting.wait() >= 0), lambda: meeting.wait() >= 0) == ("True", True)
+
+
+def test_work_that_does_not_end_is_left_behind() -> None:
+    release = threading.Event()
+
+    assert within(30, lambda: None)
+    assert not within(0.01, lambda: release.wait(30) and None)
+    release.set()

@@ -37,6 +37,9 @@ BATCH = 25
 """Images in one call of bake. Its time grows faster than their number. For 100 changed images, two runs each:
 one call 95 and 104 s, calls of 50 66 and 54 s, of 25 48 and 35 s, of 10 72 and 54 s."""
 
+PROMETHEUS, EMBEDDED, EMBEDDED_LINES, METRICS_OUTPUT = ".prom", ".json", ".jsonl", "-"
+"""What the setting ``metrics`` ends with, or is: it chooses the format."""
+
 STALL = 120
 """Seconds. A small push over a slow line can be silent for this long."""
 
@@ -125,6 +128,9 @@ class Settings:
         help="pass the SSH agent of this machine to steps with --mount=type=ssh")
     stall: int = _setting(STALL, "LAMINA_STALL",
         help="seconds without progress before a registry transfer fails; 0: no limit")
+    metrics: str = _setting("", "LAMINA_METRICS",
+        help="where builds write their metrics: a .prom file (Prometheus), a .json file or - (CloudWatch), "
+             "or a .jsonl file, to which each adds a line; empty: nowhere")
     dockerfiles: str = _setting("dockerfiles", "LAMINA_DOCKERFILES",
         help="folder in which each <image>/Dockerfile is an image")
     context: str = _setting(".", "LAMINA_CONTEXT",
@@ -176,6 +182,11 @@ def read_platform(text: str, source: str, document: Document) -> str:
     if text and not (_PLATFORM.fullmatch(found) if "/" in text else found in _OF_LAMBDA):
         document.problem(f"{text!r} is not a platform", where=source, allowed=", ".join(_OF_LAMBDA))
     return found
+
+
+def is_metrics(text: str) -> bool:
+    """Whether a text says where metrics go, and in which format; empty: nowhere."""
+    return text in {"", METRICS_OUTPUT} or text.endswith((PROMETHEUS, EMBEDDED, EMBEDDED_LINES))
 
 
 def stack_name(document: Document, env: Mapping[str, str], flags: Mapping[str, SettingValue | None]) -> str:
@@ -279,6 +290,12 @@ def _check_places(settings: Settings, document: Document) -> None:
             f"{settings.append!r} does not say when to append",
             where=settings.source("append"),
             allowed=", ".join(APPEND),
+        )
+    if not is_metrics(settings.metrics):
+        document.problem(
+            f"{settings.metrics!r} does not say in which format metrics are written",
+            where=settings.source("metrics"),
+            allowed="name.prom (Prometheus), name.json, name.jsonl or - (CloudWatch)",
         )
     if settings.jobs < 0:
         document.problem(

@@ -34,6 +34,12 @@ def read_revision(runner: Runner, root: Path) -> Revision | None:
     return Revision(commit=commits[0], clean=all(line.startswith("#") for line in lines))
 
 
+def read_commit(runner: Runner, root: Path) -> str | None:
+    """Return the commit that is checked out; None outside git, or before the first commit."""
+    head = runner.run(_git(root, "rev-parse", "--verify", "--quiet", "HEAD"))
+    return head.stdout.strip() if head.ok else None
+
+
 def read_branch(runner: Runner, root: Path) -> str:
     """Return the branch that is checked out; empty outside git and for a detached HEAD."""
     named = runner.run(_git(root, "symbolic-ref", "--quiet", "--short", "HEAD"))

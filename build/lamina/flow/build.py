@@ -133,6 +133,7 @@ def _keep(session: Session, command: str, run: str, plan: Plan, outcome: Outcome
     )
     seconds = time.time() - started
     keep_run(project.state, run, settings, plan, outcome, started=started, seconds=seconds, mask=session.mask)
+    session.observe(run, outcome)
 
 
 def _build(session: Session, plan: Plan, snapshot: Snapshot, run: str) -> Outcome:
@@ -246,7 +247,7 @@ def make_build_env(
         folder=folder,
         clock=time.time,
         watch=view.watch,
-        environment=session.docker_login.environment_for(outside),
+        environment={**session.variables, **session.docker_login.environment_for(outside)},
         renew=session.docker_login.renew,
         mask=session.mask,
         stalls=session.stalls,

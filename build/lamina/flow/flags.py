@@ -37,6 +37,7 @@ class Flags:
     sbom: bool | None = None
     sbom_generator: str | None = None
     stall: int | None = None
+    metrics: str | None = None
 
     @property
     def settings(self) -> Mapping[str, SettingValue | None]:
@@ -44,5 +45,6 @@ class Flags:
         names = (
             *("registry", "stack", "platform", "builder", "static", "jobs", "reproducible"),
             *("append", "cache", "cache-read-only", "provenance", "sbom", "sbom-generator", "stall"),
+            "metrics",
         )
         return {name: getattr(self, name.replace("-", "_")) for name in names}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # imported where they are used: most plans use no engine, and
     from lamina.execute.engine_store import EngineStore
     from lamina.execute.exchanges import StallRules
     from lamina.execute.image_store import ImageStore
+    from lamina.execute.outcome import Outcome
     from lamina.flow.docker_login import DockerLogin
     from lamina.identify.facts import Facts
     from lamina.preflight.kept import KeptChecks
@@ -66,6 +68,10 @@ class Seams:
     """Sends the requests to registries."""
     aws: AwsSeam = field(default_factory=AwsSeam)
     """Makes AWS' clients, of all sessions of a command."""
+    observe: Callable[[str, Outcome], None] = lambda *_: None
+    """Gets the name and the outcome of each build that is kept."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Variables for buildx beside those of the environment."""
 
 
 class Session:
@@ -92,6 +98,7 @@ class Session:
         self.policy = policy
         self._root = root
         self._seams = seams or Seams()
+        self.observe, self.variables = self._seams.observe, self._seams.variables
         self._open = contextlib.ExitStack()
         self.checkout = checkout or Checkout(flags.settings, self.mask, root=root)
         self.registries = registries or Registries(
@@ -166,11 +173,7 @@ class Session:
         )
 
     def _like(
-        self,
-        *,
-        flags: Flags | None = None,
-        policy: Policy | None = None,
-        seams: Seams | None = None,
+        self, *, flags: Flags | None = None, policy: Policy | None = None, seams: Seams | None = None
     ) -> Session:
         """Return a session that shares what this one has read and opened, and is closed with it."""
         made = Session(

@@ -89,6 +89,12 @@ class Screen:
             self._github = GitHub(self.say, env)
         self._headlines: set[str] = set()
 
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """The first lines of the errors printed so far, with secrets hidden."""
+        texts = (str(each["text"]) for each in self._messages if each["level"] == "error")
+        return tuple(self.mask.hide(text.partition("\n")[0]) for text in texts)
+
     def _put(self, text: str) -> str:
         return self._rewrite(self.mask.hide(text))
 
@@ -202,6 +208,10 @@ class Screen:
     def text(self, text: str) -> None:
         """Print a text unchanged as the only standard output."""
         print(self.mask.hide(text), end="")
+
+    def record(self, *lines: str) -> None:
+        """Print lines for programs unchanged: on standard output, or on standard error beside JSON."""
+        print(*map(self.mask.hide, lines), sep="\n", file=sys.stderr if self._json else sys.stdout)
 
     def table(self, table: TextTable) -> None:
         """Print a table. Not with ``as_json``, whose object has the same data."""

@@ -58,6 +58,9 @@ _SHARED = (
          help="attest the packages of each pushed image, under the same tag"),
     Flag(name="sbom-generator", goes_to="setting",
          help="the image that lists the packages of an image"),
+    Flag(name="metrics", goes_to="setting",
+         help="write the metrics of the build, even if it fails, to a .prom file (Prometheus), or to a .json "
+              "or .jsonl file or - (CloudWatch)"),
     Flag(name="offline", kind=bool, default=False, goes_to="flags",
          help="contact neither engine nor registry"),
     Flag(name="json", kind=bool, default=False, goes_to="screen",
@@ -96,7 +99,7 @@ BUILD = flags(
         "cache",
         "cache-read-only",
     ),
-    *("provenance", "sbom", "sbom-generator", "stall", "json", "plain", "shard"),
+    *("provenance", "sbom", "sbom-generator", "stall", "json", "plain", "shard", "metrics"),
 )
 LIVE = ("registry", "stack", "platform", "static", "json")
 DRY_RUN = switch("dry-run", "show what would change, and change nothing")

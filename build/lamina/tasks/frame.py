@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from lamina.declare.config import find_root
 from lamina.declare.document import LAMINA_TOML, config_file
+from lamina.declare.settings import SETTINGS, SettingValue, Value, is_metrics
 from lamina.errors import Interrupted, LaminaError
 from lamina.flow.flags import Flags
 from lamina.flow.registries import AwsSeam
@@ -29,11 +32,15 @@ from lamina.wiring import sandbox
 
 if TYPE_CHECKING:
     from lamina.execute.outcome import Outcome
+    from lamina.telemetry.tracing import CommandTrace
 
 _MANY_VALUES = 200_000
 """Allocations between two garbage collections. A plan of many files makes many values and no cycles, and
 searching them for cycles took a sixth of its time."""
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
+_TRACES = "OTEL_TRACES_EXPORTER"
+_COLLECTORS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_NO_SDK = "OTEL_SDK_DISABLED"
 _AGAIN = "fix that and run again; nothing unfinished is recorded"
 
 
@@ -59,6 +66,7 @@ def run_command(command: CliCommand, values: Mapping[str, Given]) -> int:
         json=command.prints_json(given),
         plain=bool(of("screen").get("plain")),
         stream=sys.stderr if command.only_result(given) else None,
+        measured=any(flag.name == "metrics" for flag in command.flags),
     )
 
 
@@ -80,16 +88,41 @@ def run_in_session(
     json: bool = False,
     plain: bool = False,
     stream: IO[str] | None = None,
+    measured: bool = False,
 ) -> int:
     """Do the work of a command in a session; report an error once. Return the exit code.
 
     Args:
         stream: the one for messages to people; see `Screen`.
+        measured: whether it writes the metrics of its builds.
     """
     gc.set_threshold(_MANY_VALUES)
     gc.enable()
+    started = time.time()
     screen = Screen(as_json=json, plain=plain, stream=stream, rewrite=_rewrite(command))
-    session = Session(flags, screen, seams=Seams(provider=sandbox(), aws=AwsSeam(command)))
+    trace = _start_trace(command, screen, started)
+    runs: list[tuple[str, Outcome]] = []
+    seams = Seams(provider=sandbox(), aws=AwsSeam(command))
+    if trace or measured:
+        variables = trace.variables if trace else {}
+        seams = replace(seams, observe=lambda *run: runs.append(run), variables=variables)
+    session = Session(flags, screen, seams=seams)
+    code = LaminaError.exit_code
+    try:
+        code = _do(session, command, work)
+        return code
+    finally:
+        try:
+            metrics = _metrics(session) if measured else None
+            if trace or metrics:
+                _tell(session, command, code, started, runs, trace=trace, metrics=metrics)
+        finally:
+            session.close()
+
+
+def _do(session: Session, command: str, work: Callable[[Session], int]) -> int:
+    """Do the work; report an error once. Return the exit code."""
+    screen = session.screen
     caught: list[int] = []
     try:
         with _signals_as_interrupts(caught):
@@ -104,8 +137,62 @@ def run_in_session(
         return close_stdout()
     except OSError as error:
         return _fail(screen, command, LaminaError.of_system(error, hint=_AGAIN))
-    finally:
-        session.close()
+
+
+def _start_trace(command: str, screen: Screen, started: float) -> CommandTrace | None:
+    """Begin a trace if the variables of OpenTelemetry ask for one. A watch ends when its user goes."""
+    chosen = os.environ.get(_TRACES)
+    asked = bool(chosen or any(map(os.environ.get, _COLLECTORS))) and chosen != "none"
+    if not asked or os.environ.get(_NO_SDK, "").lower() == "true" or command == "watch":
+        return None
+    from lamina import __version__
+    from lamina.telemetry.tracing import start_trace
+
+    return start_trace(command, screen, env=os.environ, version=__version__, started=started)
+
+
+def _metrics(session: Session) -> Value[SettingValue] | None:
+    """Return where metrics go, also if the configuration cannot be read; None for nowhere."""
+    try:
+        found = session.project.settings.sourced("metrics")
+    except (LaminaError, OSError):
+        given = session.flags.metrics or os.environ.get(SETTINGS["metrics"].env[0], "")
+        found = Value(value=given, source="--metrics")
+    return found if found.value and is_metrics(str(found.value)) else None
+
+
+def _tell(
+    session: Session,
+    command: str,
+    code: int,
+    started: float,
+    runs: Sequence[tuple[str, Outcome]],
+    *,
+    trace: CommandTrace | None,
+    metrics: Value[SettingValue] | None,
+) -> None:
+    """Write the metrics of a finished command and send its trace. Ctrl-C ends that too."""
+    from lamina.telemetry.command_run import CommandRun
+
+    run = CommandRun(
+        command=command,
+        code=code,
+        started=started,
+        finished=time.time(),
+        runs=tuple(runs),
+        errors=session.screen.errors,
+    )
+    try:
+        with suppress(KeyboardInterrupt), _signals_as_interrupts([]):
+            if metrics:
+                from lamina.telemetry.write import write_metrics
+
+                write_metrics(session, str(metrics.value), metrics.source, run)
+            if trace:
+                trace.end(session, run)
+            sys.stdout.flush()
+    except OSError:  # the output was closed
+        close_stdout()
 
 
 def _rewrite(command: str) -> Callable[[str], str]:

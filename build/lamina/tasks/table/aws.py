@@ -110,7 +110,7 @@ AWS: tuple[CliCommand, ...] = (
                            "the build", default=True),
             switch("follow", "also print every line of the build's log"),
             number("timeout", 0, "minutes the build may take (0: as configured)"),
-            "json", "plain",
+            *("json", "plain", "metrics"),
         ),
     ),
 )

@@ -1,0 +1,1 @@
+"""Traces and metrics of commands, for those who watch many projects. Imported only if they are asked for."""

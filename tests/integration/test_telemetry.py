@@ -1,0 +1,47 @@
+"""A build by the command line that a collector and Prometheus watch."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+from doubles.collector import Span, running_collector
+from projects import Repo
+from prometheus_client.parser import text_string_to_metric_families
+
+pytestmark = pytest.mark.engine
+
+TRACE, PARENT = secrets.token_hex(16), secrets.token_hex(8)
+
+
+def test_a_build_is_traced_with_the_steps_and_calls_of_buildkit(tiny: Repo) -> None:
+    tiny.append("src/handler.py", f"# {secrets.token_hex()}\n")
+    with running_collector() as collector:
+        told = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            "TRACEPARENT": f"00-{TRACE}-{PARENT}-01",
+            "LAMINA_METRICS": "build.prom",
+        }
+        done = tiny.ok("build-all", env=told)
+
+    command, image = collector.named("lamina build-all"), collector.named_of("lamina", "lambda-tiny")
+    assert "note: " not in done.text
+    assert (command.trace, command.parent, image.parent) == (TRACE, PARENT, command.id)
+    copied = step(collector.below(image), "COPY --link src/handler.py")
+    assert copied.attributes["lamina.step.cached"] is False
+    assert command.started <= image.started <= copied.started <= copied.finished <= image.finished
+    assert image.finished <= command.finished
+    (bake,) = [each for each in collector.spans if each.name == "bake"]
+    assert (bake.service, bake.parent) == ("buildx", command.id)
+
+    values = {
+        (each.name, each.labels.get("status")): each.value
+        for family in text_string_to_metric_families((tiny.root / "build.prom").read_text())
+        for each in family.samples
+    }
+    assert values["lamina_images", "built"] == 3
+
+
+def step(spans: list[Span], instruction: str) -> Span:
+    (found,) = [each for each in spans if each.attributes["lamina.step.instruction"].startswith(instruction)]
+    return found
