@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 _Item = TypeVar("_Item")
@@ -55,7 +56,8 @@ class _Calls(Generic[_Item, _Value]):
         finally:
             self._stopped = True
             for each in started:
-                each.join()
+                with suppress(RuntimeError):  # Ctrl-C came before it was started: it begins no call
+                    each.join()
 
     def _take(self) -> None:
         for number in self._waiting:

@@ -59,12 +59,20 @@ class Team:
         (self.root / "pyproject.toml").write_text(CONFIG)
         (self.root / "dockerfiles/app").mkdir(parents=True)
         (self.root / "dockerfiles/app/Dockerfile").write_text("FROM public.ecr.aws/lambda/python:3.13\n")
-        self.lambdas = LambdaDouble(exists=lambda _: True, updates=0, looks=0)
-        self.alarms = CloudWatchDouble()
-        self.here = Here(doubles=[self.lambdas, self.alarms])
+        self.here = Here(doubles=[])
         self.client = self.here("lambda")
         self.functions = Functions(self.here, sleep=lambda _: None)
         self.session = Session(Flags(), Screen(env={}, stream=_Said(self.said)), root=self.root)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin again, with new functions."""
+        self.lambdas = LambdaDouble(exists=lambda _: True, updates=0, looks=0)
+        self.alarms = CloudWatchDouble()
+        self.here.doubles = [self.lambdas, self.alarms]
+        self.here.fine()
+        self.said.clear()
+        self.time = Time()
         self.runs = iter(RUNS)
         for name in self.names:
             self.lambdas.put(name, latest=f"{REPOSITORY}@{OLD}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from typing import NoReturn
 
 import pytest
 
@@ -105,6 +106,16 @@ def test_ctrl_c_leaves_out_what_has_not_begun() -> None:
 
     assert {0, 1} <= set(begun)
     assert len(begun) < 1000
+
+
+def test_ctrl_c_before_a_thread_has_started_is_raised_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    def press(_: threading.Thread) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", press)
+
+    with pytest.raises(KeyboardInterrupt):
+        gather(str, [1, 2], threads=2)
 
 
 def test_ctrl_c_in_a_call_is_raised_as_such() -> None:

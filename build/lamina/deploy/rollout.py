@@ -122,9 +122,11 @@ class _Updates:
         with self.state:
             self.stopped = True
             under_way = sorted(self.changing)
-        if under_way:
-            self.say(f"stopping: waiting for {', '.join(under_way)} (Ctrl-C again: leave without waiting)")
         with suppress(KeyboardInterrupt):
+            if under_way:
+                self.say(
+                    f"stopping: waiting for {', '.join(under_way)} (Ctrl-C again: leave without waiting)"
+                )
             self._wait(lambda: not self.changing)
 
     def _wait(self, over: Callable[[], bool]) -> None:
