@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from lamina.errors import ConfigError
 
+_LEAST_SECONDS = 0.1
+"""What a build counts at least: an earlier one may have been found in a cache."""
 AT_ONCE = 4
 """Images that a builder builds about as fast as one: most of a build waits for a network or a disk."""
 
@@ -72,16 +74,17 @@ def next_share(
         return ()
     deep = {job.name for job in ready if length[job.name] > job.seconds}
     ready.sort(key=lambda job: (job.name not in deep, _distance(job, builder, made or {}), -length[job.name]))
-    share = sum(job.seconds for job in ready) / builders
+    weight = {job.name: max(job.seconds, _LEAST_SECONDS) for job in ready}
+    share = sum(weight.values()) / builders
     least = min(AT_ONCE, -(-len(ready) // idle))
     chosen: list[str] = []
     taken = 0.0
     for job in ready:
-        enough = taken + job.seconds / 2 > share and len(chosen) >= least
+        enough = taken + weight[job.name] / 2 > share and len(chosen) >= least
         if chosen and (enough or len(chosen) == most):
             break
         chosen.append(job.name)
-        taken += job.seconds
+        taken += weight[job.name]
     return tuple(chosen)
 
 

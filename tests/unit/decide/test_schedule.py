@@ -45,6 +45,12 @@ def test_idle_builders_get_equal_parts_and_the_last_one_all() -> None:
     assert {*first, *second, *third} == {each.name for each in jobs}
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.1])
+def test_images_that_took_no_time_are_shared_as_well(seconds: float) -> None:
+    jobs = [job(f"f{number}", seconds) for number in range(9)]
+    assert [len(next_share(jobs, (), builders=3, idle=idle)) for idle in (3, 2, 1)] == [3, 4, 4]
+
+
 def test_a_builder_that_ends_early_leaves_something_to_those_that_end_later() -> None:
     jobs = [job(f"f{number}", 1) for number in range(40)]
     assert len(next_share(jobs, (), builders=4, idle=1)) == 10
