@@ -92,7 +92,7 @@ def _spread() -> Iterator[Case]:
         yield Case(
             name=name,
             group=SPREAD,
-            about=f"{WAITING} images whose steps wait for two seconds each, one at a time on a BuildKit; "
+            about=f"{WAITING} images whose steps wait for three seconds each, one at a time on a BuildKit; "
             f"{nodes} BuildKit{'s' * (nodes > 1)}",
             edit=_wait,
             size=WAITING,

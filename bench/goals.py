@@ -50,9 +50,9 @@ def _goals(report: BenchReport) -> Iterator[Goal]:
     one, two = (_seconds(report, case, "lamina") for case in ("one-builder", "two-builders"))
     yield _judge(
         "a second builder, for images that wait",
-        "at least 1.6 times faster",
+        "at least 1.5 times faster",
         None if one is None or two is None else one / two,
-        lambda ratio: ratio >= 1.6,
+        lambda ratio: ratio >= 1.5,
         lambda ratio: f"{ratio:.2f} times",
     )
     yield _judge(

@@ -147,8 +147,8 @@ def make_functions(runner: Runner, root: Path, count: int, *, runtime: str) -> T
 
 
 def waiting_step(mark: str) -> str:
-    """Return a step that waits for two seconds; a BuildKit runs one at a time. mark: makes it new."""
-    return f"RUN --mount=type=cache,id=turn,target=/turn,sharing=locked sleep 2 && : {mark}"
+    """Return a step that waits for three seconds; a BuildKit runs one at a time. mark: makes it new."""
+    return f"RUN --mount=type=cache,id=turn,target=/turn,sharing=locked sleep 3 && : {mark}"
 
 
 def make_waiting(runner: Runner, root: Path, mark: str, *, runtime: str) -> Tree:

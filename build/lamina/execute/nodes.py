@@ -23,7 +23,7 @@ _TIMED_OUT = 124
 _PUSH_SECONDS = 60
 """How long a push of an empty layer may take: a builder may be busy with other builds."""
 _START_SECONDS = 60
-_THREADS = 8
+_THREADS = 32
 _REMOTE, _ENGINE = "remote", "docker"
 """The drivers of a BuildKit at an address, and of the one in an engine."""
 _BY_BUILDX = ["--allow-insecure-entitlement=network.host"]
@@ -31,6 +31,7 @@ _BY_BUILDX = ["--allow-insecure-entitlement=network.host"]
 _FIELD = re.compile(r"^(Driver|Endpoint|Status|Platforms|Error): +(.*)$", re.M)
 _UUID = re.compile(r"^ org\.mobyproject\.buildkit\.worker\.containerd\.uuid: +(\S+)$", re.M)
 _UNKNOWN = re.compile(r"no builder \S+ found")
+_RUNNING = "running"
 _PROBE = "lamina-probe"
 
 
@@ -305,7 +306,7 @@ def _instance(engine: Engine, name: str) -> _Instance:
 def _ask(runner: Runner, engine: Engine, name: str) -> Completed:
     """Ask a builder for what it is. One that runs on demand (in a container, in a cluster) is started."""
     done = _inspect(runner, engine, name)
-    if not done.ok or _answered(done) or _fields(done).get("Driver") == _REMOTE:
+    if not done.ok or _answered(done) or _REMOTE in _values(done, "Driver"):
         return done
     argv = (*engine.buildx, "inspect", "--bootstrap", name)
     return runner.run(Command(argv=argv, env=engine.environment), timeout=_START_SECONDS)
@@ -317,28 +318,26 @@ def _inspect(runner: Runner, engine: Engine, name: str) -> Completed:
 
 
 def _answered(done: Completed) -> bool:
-    return done.ok and _fields(done).get("Status") == "running"
+    return done.ok and _RUNNING in _values(done, "Status")
 
 
-def _fields(done: Completed) -> Mapping[str, str]:
-    """Return what ``buildx inspect`` printed of a builder, by the names of `_FIELD`."""
-    return dict(_FIELD.findall(done.stdout))
+def _values(done: Completed, name: str) -> tuple[str, ...]:
+    """Return the values of one of `_FIELD` that ``buildx inspect`` printed, of all nodes."""
+    return tuple(value for key, value in _FIELD.findall(done.stdout) if key == name)
 
 
 def _read(engine: Engine, name: str, done: Completed, resolve: Callable[[str], str]) -> BuilderNode:
-    fields = _fields(done)
-    uuid = _UUID.search(done.stdout)
     known = [node.get("Endpoint", "") for node in _instance(engine, name).get("Nodes") or ()]
-    endpoint = fields.get("Endpoint") or "".join(known)
-    driver = fields.get("Driver", "")
+    endpoint = ", ".join(_values(done, "Endpoint") or known)
+    driver = "".join(_values(done, "Driver"))
     address = resolve(endpoint) if driver == _REMOTE else name  # an endpoint of others is an engine
-    platforms = (each.strip(" *") for each in fields.get("Platforms", "").split(","))
+    platforms = (each.strip(" *") for each in ",".join(_values(done, "Platforms")).split(","))
     return BuilderNode(
         builder=name,
         endpoint=endpoint,
         driver=driver,
         platforms=tuple(filter(None, platforms)),
-        identity=uuid[1] if uuid else address,
+        identity=",".join(_UUID.findall(done.stdout)) or address,
     )
 
 
@@ -346,8 +345,8 @@ def _reason(done: Completed, seconds: float = ANSWER_SECONDS) -> str:
     """Return buildx's own words, or that it got no answer in time."""
     if done.code == _TIMED_OUT:
         return f"no answer within {seconds:g} s"
-    found = _fields(done)
     lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
     if lines:
         return lines[-1].removeprefix("ERROR: ")
-    return found.get("Error") or found.get("Status") or f"exit code {done.code}"
+    said = (*_values(done, "Error"), *_values(done, "Status"), f"exit code {done.code}")
+    return said[0]

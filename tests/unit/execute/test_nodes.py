@@ -118,6 +118,18 @@ def test_builders_that_answer_take_part_and_the_others_are_named(engine: Engine)
     ]
 
 
+def test_a_builder_of_several_nodes_answers_if_one_does(engine: Engine) -> None:
+    """One with options stays one builder: buildx chooses the node."""
+    words, first = inspected("a", uuid="1")
+    _, other = inspected("a", status="inactive")
+    both = Completed(code=0, stdout=f"{first.stdout}\n{other.stdout.partition('Nodes:')[2]}")
+    nodes, silent = find_nodes(Answers([(words, both)]), engine, ["a"], [AMD64], named=["a"], resolve=str)
+    assert [(each.endpoint, each.platforms, each.identity) for each in nodes] == [
+        ("tcp://a:1, tcp://a:1", (AMD64,), "1")
+    ]
+    assert silent == ()
+
+
 def test_none_that_answers_is_an_error_with_all_of_them(engine: Engine) -> None:
     runner = Answers([inspected("a", status="inactive"), inspected("b", status="inactive")])
     with pytest.raises(EngineError) as caught:
