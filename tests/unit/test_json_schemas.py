@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from lamina.aws.changes import AwsCall, now
+from lamina.errors import ConfigError
 from lamina.flow.session import Session
 from lamina.report.calls import KeptCall
 from lamina.report.console import Screen
@@ -61,6 +62,9 @@ def test_a_plan_and_a_build_print_what_their_schemas_say(shop: Shop, capsys: Cap
     period = printed()
     assert faults("period", period) == []
     assert period["total"]["results"]["failed"] == 1
+    for other in ({"run": "2026"}, {"list_": True}):
+        with pytest.raises(ConfigError, match="exclude each other"):
+            report(printing(shop), **{"run": "", "last": 10, "list_": False, "html": "", **other}, since="1d")
 
 
 def test_a_line_of_calls_is_as_its_schema_says() -> None:

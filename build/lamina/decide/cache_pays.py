@@ -33,7 +33,7 @@ class CacheHistory:
 
     Attributes:
         runs: the latest last.
-        steps: key of a step -> its seconds when it last ran; see `step_key`.
+        steps: key of a step -> its seconds when it last ran, the latest last; see `step_key`.
     """
 
     runs: tuple[CacheRun, ...] = ()
@@ -60,4 +60,5 @@ def with_run(history: CacheHistory, run: CacheRun, ran: Mapping[str, float]) -> 
     """Return the history with one more run. ran: key of each step that ran -> its seconds."""
     others = [each for each in history.runs if each.run != run.run]
     runs = tuple(sorted((*others, run), key=lambda each: each.run)[-WINDOW:])
-    return CacheHistory(runs=runs, steps={**history.steps, **ran})
+    older = {key: seconds for key, seconds in history.steps.items() if key not in ran}
+    return CacheHistory(runs=runs, steps={**older, **ran})

@@ -93,9 +93,16 @@ def next_state(state: BuildState, attempt: Attempt, *, keep_going: bool) -> Buil
         waiting=replace(waiting, found={**waiting.found, **_existing(results)}),
         results=results,
         problems=tuple(problems),
-        uncached={**state.uncached, **cache_gaps(batch, trace)},
+        uncached=_gaps(state, batch, trace),
         kinds=frozenset(kinds),
     )
+
+
+def _gaps(state: BuildState, batch: BuildRequest, trace: Trace) -> Mapping[str, str]:
+    """Return the incomplete caches: a call that builds an image again also writes its cache again."""
+    again = {each.image.name for each in batch.decisions}
+    before = {name: gap for name, gap in state.uncached.items() if name not in again}
+    return {**before, **cache_gaps(batch, trace)}
 
 
 def next_batch(request: BuildRequest, jobs: int) -> tuple[Decision, ...]:

@@ -40,7 +40,7 @@ class Result:
     ran: Mapping[str, float] = field(default_factory=dict)
     """Its own steps that ran -> seconds."""
     hits: tuple[str, ...] = ()
-    """Its own steps that were cache hits."""
+    """Its own steps that were cache hits, unless an earlier call of the run may have made them."""
     exported: float = 0.0
     """Seconds that the export of its remote cache took."""
     resolved: Mapping[str, str] = field(default_factory=dict)

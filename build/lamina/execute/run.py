@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
@@ -69,18 +69,19 @@ def build(request: BuildRequest, build_env: BuildEnv, *, keep_going: bool = Fals
     once; 0: all. Raises an error that stops the run only if no image has a result yet.
     """
     state, retries = BuildState(waiting=request), RetryPolicy(build_env.renew, build_env.sleep)
-    number = 0
+    number, tried = 0, set[str]()
     while state.waiting.decisions:
         number += 1
         batch = replace(state.waiting, decisions=next_batch(state.waiting, jobs))
         try:
             baked = call_bake(batch, build_env, number)
             state = replace(state, installs=with_installs(state.installs, batch, baked.trace))
-            confirmed = confirm_call(batch, build_env, baked, number)
+            confirmed = _without_hits(confirm_call(batch, build_env, baked, number), tried)
         except (LaminaError, OSError, KeyboardInterrupt) as error:
             if not state.results:
                 raise
             return cut_short(state.outcome(retries.notes), state.waiting.decisions, error)
+        tried |= {each.image.name for each in batch.decisions}
         attempt = judge(batch, baked, confirmed, retries, call=number, calls=number)
         state = next_state(state, attempt, keep_going=keep_going)
         if baked.stopped:
@@ -92,6 +93,12 @@ def confirm_call(request: BuildRequest, build_env: BuildEnv, baked: Baked, attem
     """Check the images of a call of bake in the store. See `confirm`; attempt: as for `call_bake`."""
     announced = read_announced(build_env.folder, attempt)
     return confirm(request, build_env.store, announced, baked, now=build_env.clock())
+
+
+def _without_hits(confirmed: Confirmed, tried: Collection[str]) -> Confirmed:
+    """Return results without the cache hits of images that an earlier call of the run may have made."""
+    results, doubts = confirmed
+    return {name: replace(each, hits=()) if name in tried else each for name, each in results.items()}, doubts
 
 
 def judge(

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from lamina.report.console import Screen
     from lamina.report.since import Figures, PeriodReport
 
-_SHARES = 4
+_DIGITS = 4
+_LEAST_MONTHS = 0.01
+"""GB-months that are worth a word: a tenth of a cent."""
 _HEADINGS = ("image", "results", "steps cached", "saved", "exports", "imported steps")
 
 
@@ -89,7 +91,7 @@ def _cache_lines(report: PeriodReport) -> Iterator[str]:
 
 def _storage(report: PeriodReport) -> str:
     months = report.total.gb_months
-    if not months:
+    if months < _LEAST_MONTHS:
         return ""
     text = f", {_small(months)} GB-months"
     if report.dollars is not None:
@@ -98,8 +100,8 @@ def _storage(report: PeriodReport) -> str:
 
 
 def _small(value: float) -> str:
-    """Format a small number with two significant digits, without an exponent."""
-    return f"{value:.2f}" if value >= 1 else f"{value:.{_SHARES}f}"
+    """Format a number without an exponent: two digits after the point, or four if it is small."""
+    return f"{value:.2f}" if value >= 1 else f"{value:.{_DIGITS}f}"
 
 
 def _row(name: str, each: Figures) -> tuple[str, ...]:

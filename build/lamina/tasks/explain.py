@@ -104,6 +104,9 @@ def report(session: Session, *, run: str, last: int, list_: bool, since: str, ht
     from lamina.report import summary
 
     if since:
+        if run or list_:
+            other = "--run" if run else "--list"
+            raise ConfigError.of(f"--since and {other} exclude each other", where="--since")
         return _report_period(session, since, html)
     if list_:
         runs = list_runs(session)

@@ -39,6 +39,8 @@ class CachingBuilder(Programs):
     """What `buildx history ls` prints; None: it fails."""
     hits: bool = False
     """Whether the step that never changes is a cache hit."""
+    breaks: bool = False
+    """Whether the next call loses a race, for which it is called again."""
     exports: list[bool] = field(default_factory=list)
     """Of each build of the image: whether its cache was written."""
     imports: list[str] = field(default_factory=list)
@@ -53,6 +55,11 @@ class CachingBuilder(Programs):
     ) -> Completed:
         (file,) = (word.partition("=")[2] for word in command.argv if word.startswith("--file="))
         target: dict[str, Any] = json.loads(Path(file).read_text())["target"][W]
+        if self.breaks:
+            self.breaks = False
+            lost = {"name": "exporting to image", "error": 'image "x": already exists'}
+            on_line(json.dumps({"vertexes": [{"digest": "lost", **lost}]}))
+            return Completed(code=1)
         done = Programs.stream(self, command, on_line, tick=tick)
         self.exports.append("cache-to" in target)
         self.imports = target.get("cache-from", [])
@@ -170,6 +177,19 @@ def test_an_imported_step_that_no_build_has_timed_decides_nothing(team: Team) ->
     team.build(WINDOW + 1)
 
     assert team.builder.exports[-1] is True
+
+
+def test_a_hit_on_what_an_earlier_call_of_the_run_may_have_made_saves_nothing(team: Team) -> None:
+    team.build(2)
+    team.builder.hits = True
+    for breaks in (False, True):
+        team.builder.breaks = breaks
+        team.build()
+
+    (history,) = read_histories(team.shop.open(push=True).registry, [HISTORY]).values()
+    assert [each.saved for each in history.runs] == [0.0, 0.0, 4.0, 0.0]
+    assert len(team.builder.exports) == 4
+    assert "written once more" not in team.output
 
 
 def test_a_plan_names_what_a_push_would_not_write(team: Team) -> None:

@@ -182,6 +182,9 @@ def test_images_have_trends_over_the_runs(tmp_path: Path) -> None:
     assert [each["id"] for each in outline.all("section")] == ["history", "trends", "runs"]
     assert len([each for each in outline.all("details") if each.get("class") == "run"]) == 3
     assert not re.findall(r"(?:https?:)?//\w", page)
+    summed = render_runs([analyse(run, steps, {run: steps}) for run, steps in found], inits, ["3 < 4"])
+    assert next(each["id"] for each in Outline(summed).all("section")) == "totals"
+    assert "3 &lt; 4" in summed
 
 
 def test_the_init_of_functions_has_a_bar_for_each_slow_package(tmp_path: Path) -> None:

@@ -149,6 +149,8 @@ def test_exports_cost_their_seconds_and_the_layers_they_add_until_the_next() -> 
     assert (found.total.export_bytes, found.total.unsized) == (6_000_000_000, 1)
     assert found.total.gb_months == pytest.approx(30 * 15 / 30 + 6 * 15 / 30)
     assert found.dollars == pytest.approx(1.8)
+    (line,) = (line for line in period_lines(found) if "cost" in line)
+    assert line.endswith("18.00 GB-months, $1.80 at $0.10 (ECR, private, us-east-1)")
 
 
 def test_the_price_of_ecr_is_not_that_of_other_registries() -> None:
