@@ -239,10 +239,17 @@ def lambdas(served: Served) -> LambdaDouble:
 
 
 @pytest.fixture(scope="module")
-def front(served: Served, lambdas: LambdaDouble) -> Iterator[AwsFront]:
+def images(served: Served) -> EcrDouble:
+    """ECR of that account, whose images are in that registry."""
+    return EcrDouble(
+        endpoint=f"http://{served.address}", user=USER, password=PASSWORD, storage=served.storage
+    )
+
+
+@pytest.fixture(scope="module")
+def front(served: Served, images: EcrDouble, lambdas: LambdaDouble) -> Iterator[AwsFront]:
     """An AWS account whose ECR is that registry."""
-    ecr = EcrDouble(endpoint=f"http://{served.address}", user=USER, password=PASSWORD, storage=served.storage)
-    with AwsFront(doubles=(ecr, lambdas)) as running:
+    with AwsFront(doubles=(images, lambdas)) as running:
         yield running
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from conftest import TestEngine, new_repo, use_account
 from doubles.aws_front import AwsFront, Fault
+from doubles.ecr import EcrDouble
 from doubles.lambda_ import LambdaDouble
 from doubles.served import Served, stack_of
 from projects import Repo, write_tiny
@@ -171,6 +172,32 @@ def test_an_image_that_is_not_pushed_is_not_deployed(team: Repo, lambdas: Lambda
     assert "only pushed images are deployed" in done.told
     assert "next: invoke build-all --push --image lambda-tiny" in done.told
     assert lambdas.runs("one") == OLD
+
+
+def test_images_with_findings_above_a_severity_are_not_deployed(
+    team: Repo, front: AwsFront, images: EcrDouble, lambdas: LambdaDouble
+) -> None:
+    digest = team.ok("check", "--json").json["images"][0]["digest"]
+    finding = {"name": "CVE-2026-1", "severity": "HIGH"}
+    findings = {"findings": [finding, {"name": "CVE-2026-2", "severity": "LOW"}]}
+    images.scans[digest] = {"imageScanStatus": {"status": "COMPLETE"}, "imageScanFindings": findings}
+    front.calls.clear()
+
+    refused = team.fails(1, "deploy", "--max-severity", "low", "--json")
+    assert "has findings above low:\n  CVE-2026-1 (high)" in refused.told
+    assert "CVE-2026-2" not in refused.told
+    assert "UpdateFunctionCode" not in front.calls
+    checked = team.fails(1, "check", "--max-severity", "informational", "--json")
+    assert [each["name"] for each in checked.json["findings"][0]["above"]] == ["CVE-2026-1", "CVE-2026-2"]
+    assert "CVE-2026-1" in team.fails(1, "check", "--max-severity", "medium").stdout
+
+    images.scans[digest]["imageScanStatus"]["status"] = "FAILED"
+    images.scans[digest]["imageScanFindings"] = {}
+    assert "are not known: its scan is FAILED" in team.fails(1, "deploy", "--max-severity", "high").text
+    images.scans[digest]["imageScanStatus"]["status"] = "ACTIVE"
+    team.append("pyproject.toml", '\n[tool.lamina.stacks.dev]\nmax-severity = "none"\n')
+    team.ok("deploy")
+    assert lambdas.runs("one") == lambdas.runs("two") == digest
 
 
 def test_an_alias_moves_only_to_a_version_that_answers(

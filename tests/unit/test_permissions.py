@@ -55,7 +55,13 @@ OURS: dict[str, tuple[str, ...]] = {
         *("aws/lambda_usage.py", "aws/version_users.py", "aws/container_users.py"),
     ),
     "build": ("registries/ecr.py",),
-    "deploy": ("aws/lambda_.py", "aws/ecr_policies.py", "aws/cloudformation.py", "aws/alarms.py"),
+    "deploy": (
+        "aws/lambda_.py",
+        "aws/ecr_policies.py",
+        "aws/cloudformation.py",
+        "aws/alarms.py",
+        "aws/ecr_findings.py",
+    ),
 }
 """Document -> the modules that ask AWS for its command; what it has besides is the protocol's."""
 ROLE = {"sts:AssumeRole"}

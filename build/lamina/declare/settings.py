@@ -32,6 +32,8 @@ CACHE_MODES = ("auto", "max", "min", "inline", "off")
 """auto: as max, but not written where that does not pay."""
 PROVENANCE = ("off", "min", "max")
 APPEND = ("auto", "never", "only")
+ANY_SEVERITY = "any"
+SEVERITIES = (ANY_SEVERITY, "none", "informational", "low", "medium", "high")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 BATCH = 25
 """Images in one call of bake. Its time grows faster than their number. For 100 changed images, two runs each:
@@ -131,6 +133,8 @@ class Settings:
     metrics: str = _setting("", "LAMINA_METRICS",
         help="where builds write their metrics: a .prom file (Prometheus), a .json file or - (CloudWatch), "
              "or a .jsonl file, to which each adds a line; empty: nowhere")
+    max_severity: str = _setting(ANY_SEVERITY, "LAMINA_MAX_SEVERITY", choices=SEVERITIES,
+        help="the worst finding of ECR's scan that a deployed image may have; any: scans are not read")
     dockerfiles: str = _setting("dockerfiles", "LAMINA_DOCKERFILES",
         help="folder in which each <image>/Dockerfile is an image")
     context: str = _setting(".", "LAMINA_CONTEXT",

@@ -38,6 +38,7 @@ class Flags:
     sbom_generator: str | None = None
     stall: int | None = None
     metrics: str | None = None
+    max_severity: str | None = None
 
     @property
     def settings(self) -> Mapping[str, SettingValue | None]:
@@ -45,6 +46,6 @@ class Flags:
         names = (
             *("registry", "stack", "platform", "builder", "static", "jobs", "reproducible"),
             *("append", "cache", "cache-read-only", "provenance", "sbom", "sbom-generator", "stall"),
-            "metrics",
+            *("metrics", "max-severity"),
         )
         return {name: getattr(self, name.replace("-", "_")) for name in names}

@@ -15,6 +15,8 @@ from lamina.registries.inventory import StoredManifest
 if TYPE_CHECKING:
     from mypy_boto3_ecr.type_defs import ImageDetailTypeDef, ImageFailureTypeDef, ImageIdentifierTypeDef
 
+    from lamina.aws.ecr_findings import ImageScan
+
 _PAGE = 1000
 _BATCH = 100
 _GONE = "ImageNotFound"
@@ -33,6 +35,7 @@ class EcrInventory:
 
     def __init__(self, clients: Clients, *, account: str | None, prefix: str) -> None:
         self._clients = clients
+        self._account = account
         self._owner = registry_owner(account)
         self._prefix = prefix.strip("/")
 
@@ -72,6 +75,12 @@ class EcrInventory:
             except client.exceptions.RegistryPolicyNotFoundException:
                 return None
             return policy
+
+    def scan(self, full: str, digest: str) -> ImageScan:
+        """Return the scan of an image in a repository, by its full name."""
+        from lamina.aws.ecr_findings import read_scan
+
+        return read_scan(self._clients, full, digest, account=self._account)
 
     def remove(self, repository: str, digests: Iterable[str]) -> Iterator[tuple[str, str | None]]:
         """See `Inventory.remove`."""

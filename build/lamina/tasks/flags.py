@@ -61,6 +61,9 @@ _SHARED = (
     Flag(name="metrics", goes_to="setting",
          help="write the metrics of the build, even if it fails, to a .prom file (Prometheus), or to a .json "
               "or .jsonl file or - (CloudWatch)"),
+    Flag(name="max-severity", goes_to="setting",
+         help="the worst finding of ECR's scan that an image may have: any (not read), none, informational, "
+              "low, medium or high"),
     Flag(name="offline", kind=bool, default=False, goes_to="flags",
          help="contact neither engine nor registry"),
     Flag(name="json", kind=bool, default=False, goes_to="screen",

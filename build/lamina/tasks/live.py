@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lamina.errors import AwsError, ConfigError, Interrupted, LaminaError, Problem
 from lamina.flow.session import Session
 from lamina.json_data import JsonDocument
+from lamina.refs import Reference
 from lamina.tasks.command import NOT_EMPTY
 
 if TYPE_CHECKING:
@@ -61,7 +62,29 @@ def deploy(
     if not rollback:
         options = with_shift(options, session.project.stack, canary=canary, linear=linear, alarms=alarm)
     found = plan_rollback(session, options, to) if rollback else plan_deployment(session, options)
+    if not rollback:
+        _check_severity(session, found, session.project.settings.max_severity, timeout)
     return _carry_out(session, ROLLBACK if rollback else "deploy", found, options, dry_run=dry_run)
+
+
+def _check_severity(
+    session: Session,
+    found: Deployment,
+    most: str,
+    timeout: int,
+    images: Mapping[str, Reference] | None = None,
+) -> None:
+    """Raise BuildError if an image that functions are to get has findings above a severity.
+
+    images: as the session's registry has them, if functions get them from another one.
+    """
+    from lamina.deploy.findings import require_severity
+
+    moved = {
+        each.wanted.image: Reference.parse(each.wanted.uri) for each in found.moves if each.action != "skip"
+    }
+    known = moved if images is None else {name: images[name] for name in moved}
+    require_severity(session, known, most, timeout)
 
 
 def _check_rollback(*, rollback: bool, to: str | None, others: Mapping[str, object]) -> None:
@@ -103,6 +126,8 @@ def promote(
     options = options_of_run(other, given, of_worktree=False)
     options = with_shift(options, other.project.stack, canary=canary, linear=linear, alarms=alarm)
     found = plan_promotion(first, other, options)
+    stored = {each.name: each.source.with_digest(each.digest) for each in found.images}
+    _check_severity(first, found.deployment, other.project.settings.max_severity, timeout, stored)
     if not dry_run:
         copy_images(first, other, found.images)
     images: list[JsonDocument] = [

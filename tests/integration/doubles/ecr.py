@@ -48,6 +48,8 @@ class EcrDouble:
     page: int = 100
     pushed: dict[str, float] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
+    scans: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Digest -> what DescribeImageScanFindings answers."""
 
     def answer(self, operation: str, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault | None:
         """See `Double.answer`."""
@@ -61,6 +63,9 @@ class EcrDouble:
             return {"name": body["name"], "value": body["value"]}
         if operation == "GetAccountSetting":
             return {"name": body["name"], "value": self.settings.get(body["name"], "DISABLED")}
+        if operation == "DescribeImageScanFindings":
+            scan = self.scans.get(body["imageId"]["imageDigest"])
+            return scan or Fault(code="ScanNotFoundException", message="Image scan does not exist")
         if operation.endswith(("RepositoryCreationTemplate", "RepositoryCreationTemplates")):
             return self._template(operation, body)
         if operation in {"DescribeImages", "ListImages", "BatchGetImage", "BatchDeleteImage"}:

@@ -40,7 +40,7 @@ AWS: tuple[CliCommand, ...] = (
             text("approve", "deploy to this stack, which is configured to need an approval"),
             number("timeout", DEPLOY_TIMEOUT,
                    f"seconds the update of one function may take (default: {DEPLOY_TIMEOUT})"),
-            *LIVE,
+            "max-severity", *LIVE,
         ),
     ),
     CliCommand(
@@ -60,7 +60,7 @@ AWS: tuple[CliCommand, ...] = (
             text("approve", "deploy to this stack, which is configured to need an approval"),
             number("timeout", DEPLOY_TIMEOUT,
                    f"seconds the update of one function may take (default: {DEPLOY_TIMEOUT})"),
-            "registry", "platform", "json",
+            "max-severity", "registry", "platform", "json",
         ),
     ),
     CliCommand(

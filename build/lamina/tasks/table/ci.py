@@ -55,7 +55,7 @@ CI: tuple[CliCommand, ...] = (
             "image",
             repeated("ref", "check this image of any registry instead, by tag or digest (may be given "
                             "several times)"),
-            *LIVE,
+            "max-severity", *LIVE,
         ),
     ),
     CliCommand(
