@@ -21,6 +21,7 @@ def test_a_build_is_traced_with_the_steps_and_calls_of_buildkit(tiny: Repo) -> N
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
             "TRACEPARENT": f"00-{TRACE}-{PARENT}-01",
             "LAMINA_METRICS": "build.prom",
+            **dict.fromkeys(("OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_BSP_EXPORT_TIMEOUT"), "60000"),
         }
         done = tiny.ok("build-all", env=told)
 

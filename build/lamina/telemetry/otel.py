@@ -19,8 +19,6 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from lamina.parallel import within
 from lamina.telemetry.spans import Attribute, SpanValue
 
-LONGEST = 2.0
-"""Seconds that a request may take, with its repetitions."""
 _REST = 1.0
 """Seconds that looking up the collector's name and the like may take beside it."""
 _BATCH = 512
@@ -71,8 +69,11 @@ class Recorder:
         """End the command's span, with all that are below it."""
         self._fill(self._span, value)
 
-    def send(self, seconds: float = LONGEST) -> str | None:
-        """Send all spans. Return why they were not sent, or not in time; None on success."""
+    def send(self, seconds: float) -> str | None:
+        """Send all spans. Return why they were not sent, or not in time; None on success.
+
+        seconds: that a request may take, with its repetitions.
+        """
         spans = self._memory.get_finished_spans()
         failed: list[str] = []
 

@@ -23,7 +23,8 @@ _PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", _PROTOCOL)
 _HTTP = "http/protobuf"
 _BUILDX_TIMEOUT = "OTEL_BSP_EXPORT_TIMEOUT"
-_BUILDX_MILLISECONDS = "2000"
+_TIMEOUTS = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
+_MILLISECONDS = "2000"
 """buildx waits at its end for a collector, and by default up to 30 s for one that does not answer."""
 
 
@@ -38,7 +39,7 @@ class CommandTrace:
     @property
     def variables(self) -> Mapping[str, str]:
         """The variables for buildx, which reads those of OpenTelemetry itself; none that the user set."""
-        ours = {_BUILDX_TIMEOUT: _BUILDX_MILLISECONDS}
+        ours = {_BUILDX_TIMEOUT: _MILLISECONDS}
         if not any(self._env.get(name) for name in _PROTOCOLS):
             ours[_PROTOCOL] = _HTTP  # its own default is gRPC
         unset = {name: value for name, value in ours.items() if not self._env.get(name)}
@@ -50,11 +51,12 @@ class CommandTrace:
             return
         try:
             self._recorder.end(command_span(run, _steps(session, run), _project(session, self._env)))
-            problem = self._recorder.send()
+            problem = self._recorder.send(_timeout(self._env))
         except Exception as error:  # a trace must not fail what it traces
             problem = str(error) or type(error).__name__
         if problem:
-            self._screen.notes([Problem(what=f"the trace was not sent: {problem}")])
+            hint = "check the collector of the OTEL_* variables; the command itself needs none"
+            self._screen.notes([Problem(what=f"the trace was not sent: {problem}", hint=hint)])
 
 
 def start_trace(
@@ -93,6 +95,12 @@ def _unusable(env: Mapping[str, str]) -> Problem | None:
             what=f"no trace of Lamina's own: it does not speak {protocol}", where=f"${name}", allowed=_HTTP
         )
     return None
+
+
+def _timeout(env: Mapping[str, str]) -> float:
+    """Return the seconds that sending may take. The variables have milliseconds, as OpenTelemetry says."""
+    given = next((env[name] for name in _TIMEOUTS if env.get(name)), _MILLISECONDS)
+    return int(given if given.isdecimal() else _MILLISECONDS) / 1000
 
 
 def _steps(session: Session, run: CommandRun) -> Mapping[str, Iterable[StepRecord]]:

@@ -122,7 +122,7 @@ def _value(value: AnyValue) -> Any:
 @contextmanager
 def running_collector() -> Iterator[Collector]:
     with Collector() as collector:
-        thread = threading.Thread(target=collector.serve_forever)
+        thread = threading.Thread(target=collector.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             yield collector

@@ -21,6 +21,8 @@ from memory import Shop
 D, E = "base-receipt-dynamo", "lambda-embedding"
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
+LONG, SHORT = 60.0, 0.2
+"""Seconds for a collector: so many that a slow machine is no reason, and so few that the test is short."""
 Capture = pytest.CaptureFixture[str]
 
 
@@ -31,11 +33,21 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
         yield running
 
 
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A port on which nobody listens, as that of the collector."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{held.getsockname()[1]}")
+        yield
+
+
 def build(shop: Shop, env: Mapping[str, str]) -> None:
     """A traced build of all images, as the frame of every command has it."""
     screen = Screen(env={})
     runs: list[tuple[str, Outcome]] = []
-    trace = start_trace("build-all", screen, env=env, version="1.2.3", started=1000.0)
+    told = {"OTEL_EXPORTER_OTLP_TIMEOUT": str(int(LONG * 1000)), **env}
+    trace = start_trace("build-all", screen, env=told, version="1.2.3", started=1000.0)
     session = shop.open(
         push=True,
         keep_going=True,
@@ -108,7 +120,7 @@ def test_a_service_has_the_name_that_the_user_gave(
     found = recorder()
     found.end(span())
 
-    assert found.send() is None
+    assert found.send(LONG) is None
     assert collector.named("lamina plan").service == "images"
 
 
@@ -122,7 +134,7 @@ def test_more_spans_than_a_batch_all_arrive(collector: Collector) -> None:
     found = recorder()
     found.end(span("lamina plan", *(span(f"image {number}") for number in range(1200))))
 
-    assert found.send() is None
+    assert found.send(LONG) is None
     assert len(collector.spans) == 1201
 
 
@@ -130,7 +142,7 @@ def test_secrets_and_odd_bytes_are_not_sent(collector: Collector) -> None:
     found = recorder(hide=lambda text: text.replace("hunter2", "***"))
     found.end(span("lamina plan", span("RUN hunter2"), file="hunter2/caf\udce9.py"))
 
-    assert found.send() is None
+    assert found.send(LONG) is None
     assert collector.named("RUN ***").parent == collector.named("lamina plan").id
     assert collector.named("lamina plan").attributes["file"] == "***/caf\\udce9.py"
 
@@ -141,17 +153,13 @@ def test_a_collector_that_takes_nothing_is_a_reason(collector: Collector, status
     found = recorder()
     found.end(span())
 
-    assert found.send(seconds=0.2)
+    assert found.send(SHORT)
     assert collector.spans == []
 
 
-def test_a_collector_that_is_not_there_is_one_note(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    with socket.socket() as held:  # bound, and nobody listens
-        held.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{held.getsockname()[1]}")
-        build(shop, {})
+@pytest.mark.usefixtures("nowhere")
+def test_a_collector_that_is_not_there_is_one_note(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
+    build(shop, {"OTEL_EXPORTER_OTLP_TIMEOUT": str(int(SHORT * 1000))})
 
     out, err = capfd.readouterr()
     assert out.count("note: the trace was not sent: ") == 1
