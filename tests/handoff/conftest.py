@@ -12,6 +12,7 @@ from typing import Any
 import pulumi
 import pulumi.runtime
 import pytest
+from pulumi.runtime.mocks import MockMonitor
 
 from lamina.execute.outcome import Outcome, Result
 from lamina.flow.flags import Flags
@@ -42,10 +43,25 @@ class Recorder(pulumi.runtime.Mocks):
 Program = Callable[[], None]
 
 
-def run(program: Program, *, preview: bool = False) -> dict[str, dict[str, Any]]:
-    """What a program registers, in a stack ``dev``."""
+class Monitor(MockMonitor):
+    """Pulumi's monitor of mocks. ignored: gets name of a resource -> properties left out of a diff."""
+
+    def __init__(self, mocks: Recorder, ignored: dict[str, list[str]]) -> None:
+        super().__init__(mocks)
+        self._ignored = ignored
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - Pulumi's own name
+        self._ignored[request.name] = list(request.ignoreChanges)
+        return super().RegisterResource(request)
+
+
+def run(
+    program: Program, *, preview: bool = False, ignored: dict[str, list[str]] | None = None
+) -> dict[str, dict[str, Any]]:
+    """What a program registers, in a stack ``dev``. ignored: see `Monitor`."""
     mocks = Recorder()
-    pulumi.runtime.set_mocks(mocks, project="receipts", stack="dev", preview=preview)
+    monitor = Monitor(mocks, {} if ignored is None else ignored)
+    pulumi.runtime.set_mocks(mocks, project="receipts", stack="dev", preview=preview, monitor=monitor)
     pulumi.runtime.test(program)()
     return mocks.inputs
 

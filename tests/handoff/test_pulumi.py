@@ -81,11 +81,10 @@ def test_a_preview_needs_no_manifest_and_leaves_none(monorepo: Monorepo) -> None
 
 
 def test_the_program_of_the_guide_runs(monorepo: Monorepo) -> None:
-    code = re.search(r"^```python\n(# __main__\.py\n.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
-    assert code
+    program = guide(r"__main__\.py")
     monorepo.push(DIGESTS)
 
-    inputs = run(lambda: exec(code[1], {"__name__": "__main__"}))
+    inputs = run(lambda: exec(program, {"__name__": "__main__"}))
 
     assert uris(inputs) == {
         "embed": f"{HOST}/{E}-dev@{DIGESTS[E]}",
@@ -93,3 +92,30 @@ def test_the_program_of_the_guide_runs(monorepo: Monorepo) -> None:
         "words": f"{HOST}/{W}-dev@{DIGESTS[W]}",
     }
     assert inputs["query"]["imageConfig"] == {"commands": ["handler.query"]}
+
+
+def guide(title: str) -> str:
+    """Return a program of the guide by its first line."""
+    code = re.search(rf"^```python\n(# {title}\n.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
+    assert code
+    return code[1]
+
+
+def test_what_deploy_has_set_is_no_diff_for_the_program_of_the_guide(monorepo: Monorepo) -> None:
+    monorepo.push(DIGESTS)
+    program = guide(r"deployed\.py")
+    ignored: dict[str, list[str]] = {}
+    state = run(lambda: exec(program, {}), ignored=ignored)["embed"]  # the stack is created
+
+    monorepo.edit("embedding/handler.py", "...", "pass")
+    monorepo.push({E: "sha256:" + "3" * 64})
+    deployed = {**state, "imageUri": uris(run(functions))[E]}  # by `lamina deploy`, read by a refresh
+    monorepo.edit("embedding/handler.py", "pass", "return 1")  # not pushed yet
+    wanted = run(lambda: exec(program, {}), ignored=ignored)["embed"]
+
+    assert wanted["imageUri"] == deployed["imageUri"] != state["imageUri"]
+    monorepo.push({E: "sha256:" + "4" * 64})  # pushed, not deployed
+    wanted = run(lambda: exec(program, {}), ignored=ignored)["embed"]
+    differing = {key for key in wanted if wanted[key] != deployed.get(key)}
+    assert differing == {"imageUri"}
+    assert ignored["embed"] == ["imageUri"]  # the engine leaves these out of a diff

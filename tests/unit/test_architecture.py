@@ -45,7 +45,7 @@ WINGS: dict[str, tuple[str, ...]] = {
     "audit": (),
     "codebuild": (),
     "ecr": ("deploy",),
-    "handoff": (),
+    "handoff": ("deploy",),
     "lint": (),
     "size": (),
     "smoke": (),

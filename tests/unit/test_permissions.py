@@ -29,7 +29,7 @@ NAMES = {
 }
 """Operations whose action is called otherwise."""
 SERVICES = (
-    *("ecr", "lambda", "sts", "codebuild", "s3", "logs", "cloudformation"),
+    *("ecr", "lambda", "ssm", "sts", "codebuild", "s3", "logs", "cloudformation"),
     *("events", "scheduler", "cloudwatch"),
 )
 NAMED = ("apprunner", "batch", "ecs", "sagemaker")
@@ -62,6 +62,7 @@ OURS: dict[str, tuple[str, ...]] = {
         "aws/alarms.py",
         "aws/ecr_findings.py",
     ),
+    "outputs": ("aws/ssm.py",),
 }
 """Document -> the modules that ask AWS for its command; what it has besides is the protocol's."""
 ROLE = {"sts:AssumeRole"}

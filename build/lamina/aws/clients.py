@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sts import STSClient
 
-    from lamina.aws.services import CloudWatchClient, ContainerClient, EventsClient, SchedulerClient
+    from lamina.aws.services import (
+        CloudWatchClient,
+        ContainerClient,
+        EventsClient,
+        ParametersClient,
+        SchedulerClient,
+    )
 
 CONNECTIONS = 8
 """Requests that one client may have in flight."""
@@ -93,6 +99,8 @@ class Clients(Protocol):
     def __call__(self, service: Literal["s3"], /) -> S3Client: ...
     @overload
     def __call__(self, service: Literal["scheduler"], /) -> SchedulerClient: ...
+    @overload
+    def __call__(self, service: Literal["ssm"], /) -> ParametersClient: ...
     @overload
     def __call__(self, service: Literal["sts"], /) -> STSClient: ...
 

@@ -127,3 +127,35 @@ class ContainerPages(Protocol):
     def paginate(self, **words: Json) -> Iterable[JsonTable]:
         """Return the pages."""
         ...
+
+
+class ParametersClient(Protocol):
+    """Systems Manager's client."""
+
+    def get_parameters(self, *, Names: Sequence[str]) -> JsonTable:  # noqa: N803
+        """Return parameters with their values; those that do not exist are left out."""
+        ...
+
+    def get_paginator(self, operation: Literal["describe_parameters"], /) -> ParameterPages:
+        """Return what asks for page after page."""
+        ...
+
+    def put_parameter(
+        self,
+        *,
+        Name: str,  # noqa: N803
+        Value: str,  # noqa: N803
+        Description: str,  # noqa: N803
+        Type: str,  # noqa: N803
+        Overwrite: bool,  # noqa: N803
+    ) -> JsonTable:
+        """Write a parameter."""
+        ...
+
+
+class ParameterPages(Protocol):
+    """Asks for what is known of parameters besides their values."""
+
+    def paginate(self, *, ParameterFilters: Sequence[JsonTable]) -> Iterable[JsonTable]:  # noqa: N803
+        """Return the pages."""
+        ...

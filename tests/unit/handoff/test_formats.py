@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
+from pathlib import Path
 from typing import Any
 
 import hcl2
@@ -142,3 +144,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(each) for each in value]
     return value.replace("$${", "${").replace("%%{", "%{") if isinstance(value, str) else value
+
+
+def test_the_terraform_of_the_guide_can_be_read() -> None:
+    guide = (Path(__file__).parents[3] / "docs/handoff.md").read_text()
+    blocks = re.findall(r"^```hcl\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
+
+    assert len(blocks) > 3
+    for block in blocks:
+        assert hcl2.loads(block)

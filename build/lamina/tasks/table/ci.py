@@ -69,6 +69,10 @@ CI: tuple[CliCommand, ...] = (
                  field="form"),
             switch("plan-only", "print content tags, computed from the files alone, pushed or not"),
             switch("allow-stale", "print the digests of the last push even if the files have changed since"),
+            Flag(name="ssm", default="", bare=True,
+                 help="also write a parameter of AWS Systems Manager for each image, by digest: "
+                      "PREFIX/<stack>/<image> (default: /lamina)"),
+            switch("dry-run", "with --ssm: show which parameters would change, and change nothing"),
             "registry", "stack", "platform", "static",
         ),
     ),
