@@ -72,7 +72,8 @@ def values(ssm: Any) -> dict[str, str]:
 
 def written(repo: Repo) -> list[str]:
     """The resources of all recorded calls."""
-    lines = (line for file in repo.root.glob(".lamina/runs/*/aws.jsonl") for line in file.open())
+    files = repo.root.glob(".lamina/runs/*/aws.jsonl")
+    lines = (line for file in files for line in file.read_text().splitlines())
     return sorted(json.loads(line)["resource"] for line in lines)
 
 
