@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import grp
 import json
+import os
 import signal
+import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from conftest import TestEngine, sampled
@@ -97,6 +102,29 @@ class TestNoEngine:
         plan = tiny.ok("plan", "--json", env={"DOCKER_HOST": NOWHERE})
         for reasons in plan.images("reasons").values():
             assert reasons[0].startswith(f"unknown whether it exists: no Docker engine answers at {NOWHERE}")
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="gives a socket away")
+    def test_a_user_without_rights_on_the_socket(self, tiny: Repo) -> None:
+        del tiny.env["LAMINA_ENGINE"]
+        group = next(each for each in grp.getgrall() if each.gr_gid)
+        words = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")  # root, with a user's rights
+        with TemporaryDirectory(prefix="sock-") as folder, socket.socket(socket.AF_UNIX) as server:
+            path = f"{folder}/docker.sock"
+            server.bind(path)
+            server.listen()
+            Path(path).chmod(0o660)
+            os.chown(path, 1, group.gr_gid)
+            done = subprocess.run(
+                [*words, sys.executable, "-m", "lamina", "build-all"],
+                cwd=tiny.root,
+                env=tiny.environment({"DOCKER_HOST": f"unix://{path}"}),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 4, done.stderr
+        assert f"your user may not use the engine at unix://{path}" in done.stderr
+        assert f"sudo usermod -aG {group.gr_name} " in done.stderr
 
     def test_no_engine_and_no_way_to_start_one(self, tiny: Repo, tmp_path: Path) -> None:
         bare = {"PATH": str(tmp_path), "LAMINA_ENGINE": "cannot-start"}

@@ -161,8 +161,21 @@ def _missing(image: Image, missing: Missing, context: str) -> Problem:
         what=f"{what}: there is no such file in {place}",
         where=where,
         allowed=f"paths relative to {image.root(context)}",
-        hint=_made_before(image, path) or did_you_mean(missing.nearest and shown(missing.nearest)),
+        hint=_made_before(image, path) or _similar(missing),
     )
+
+
+def _similar(missing: Missing) -> str | None:
+    """Return the name that may be meant. One in another Unicode form looks the same, as macOS writes some."""
+    near = missing.nearest
+    if near is None or missing.path.isascii() or near.isascii():
+        return did_you_mean(near and shown(near))
+    from unicodedata import normalize
+
+    if normalize("NFC", near) == normalize("NFC", missing.path):
+        escaped = near.encode("ascii", "backslashreplace").decode()
+        return f"give both names one Unicode form: the file's is {escaped}"
+    return did_you_mean(shown(near))
 
 
 def _made_before(image: Image, path: str) -> str | None:

@@ -39,6 +39,12 @@ _REGISTRY = re.compile(
     r"|\bunexpected status from (?:GET|HEAD|POST|PUT|PATCH) request to "
 )
 _IMMUTABLE = re.compile(r"cannot be overwritten because the (?:tag|repository) is immutable", re.IGNORECASE)
+_LOOPBACK = re.compile(r"\bdial tcp (?:127\.[\d.]+|\[::1\]):\d+: connect: connection refused")
+_OWN_LOOPBACK = (
+    "start the registry; if it runs, the builder is in a container and has a loopback of its own: "
+    "docker buildx create --name near --driver docker-container --driver-opt network=host, "
+    "then --builder near"
+)
 _SOLVE = "failed to solve: "
 _PROCESS = "did not complete successfully: "  # BuildKit repeats the whole command before it
 _SCANNER = (
@@ -142,13 +148,14 @@ def _problem(image: Image, steps: list[BakeStep], broken: Mapping[str, str], rep
         parts.append(_tail(log))
     line = reported or _line(image, broken[image.name])
     path = image.node.spec.dockerfile_path
-    immutable = any(_IMMUTABLE.search(part) for part in parts)
-    hint = (
-        f"{image.ref} names another image for good: build without --force and --refresh to use it, or delete "
-        "it first"
-        if immutable
-        else _advice(log)
-    )
+    hint = _advice(log)
+    if any(_IMMUTABLE.search(part) for part in parts):
+        hint = (
+            f"{image.ref} names another image for good: build without --force and --refresh to use it, or "
+            "delete it first"
+        )
+    elif any(_LOOPBACK.search(part) for part in parts):
+        hint = _OWN_LOOPBACK
     return Problem(what="\n".join(parts), where=f"{path}:{line}" if line else path, hint=hint)
 
 

@@ -382,6 +382,9 @@ def _refused(verb: str, ref: Reference, failure: str) -> RegistryError:
         hint = f"run: docker login {ref.pull_host} (or invoke login)"
     elif "does not exist" in lowered:
         hint = "run: invoke build-all --push --create"
+    elif "http response to https client" in lowered:
+        insecure = "insecure-registries of Docker's daemon.json, registries.conf of Podman"
+        hint = f"the engine expects TLS of {ref.pull_host}; to do without, name it in {insecure}"
     elif any(word in lowered for word in ("no such host", "connection refused", "timeout")):
         hint = "check the registry's name and port, and the network the engine is in"
     else:

@@ -669,6 +669,18 @@ def test_an_immutable_tag_that_names_another_image_is_explained(linked: Repo, tm
     assert "names another image for good" in (problem.hint or "")
 
 
+def test_a_builder_that_looks_for_a_registry_in_its_own_container_is_explained(
+    linked: Repo, tmp_path: Path
+) -> None:
+    error = (
+        "failed to push 127.0.0.1:5000/x: failed to do request: Head "
+        '"https://127.0.0.1:5000/v2/x/blobs/sha256:1": dial tcp 127.0.0.1:5000: connect: connection refused'
+    )
+    outcome = run(Shop(turns=[refusing(D, error=error)]), order_of(linked, D), tmp_path / "run")
+    (problem,) = outcome.problems
+    assert "--driver-opt network=host, then --builder near" in (problem.hint or "")
+
+
 @dataclass
 class Attesting(Shop):
     """A shop to which indexes are pushed, and which names the images in them."""

@@ -244,6 +244,13 @@ def test_an_unknown_path_takes_the_whole_context(repo: Repo, flag: str) -> None:
         ),
         (("source/a",), "COPY sorce/a /", [], "COPY sorce/a: …next: did you mean source/a?"),
         (
+            ("cafe\u0301.py",),
+            "COPY caf\u00e9.py /",
+            [],
+            "COPY caf\u00e9.py: …next: give both names one Unicode form: the file's is cafe\\u0301.py",
+        ),
+        (("caf\u00e9.py",), "COPY caf\u00e9s.py /", [], "COPY …: …next: did you mean caf\u00e9.py?"),
+        (
             ("a",),
             "COPY zzzz /",
             [],

@@ -217,6 +217,7 @@ def test_an_absent_image_is_a_line_and_a_denied_one_is_not() -> None:
     ("failure", "hint"),
     [
         ("dial tcp: lookup r.example: no such host", "name and port"),
+        ("http: server gave HTTP response to HTTPS client", "registries.conf of Podman"),
         ("unexpected EOF", "try again"),
     ],
 )
