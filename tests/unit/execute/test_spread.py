@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import itertools
 import json
+import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -273,6 +275,42 @@ def test_what_a_lost_builder_pushed_by_halves_is_built_again(pushed: BuildReques
 
     assert outcome.ok
     assert (B, D) in shop.built
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[Callable[[], None]]:
+    """Ctrl-C, for the main thread, also where the shell has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield _thread.interrupt_main
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_ends_all_calls_and_a_second_one_the_wait_for_them(
+    pushed: BuildRequest, tmp_path: Path, ctrl_c: Callable[[], None], times: int
+) -> None:
+    done = threading.Event()
+
+    def run_on(tick: Tick) -> None:
+        while True:
+            tick()
+
+    def stop(tick: Tick) -> None:
+        ctrl_c()
+        try:
+            run_on(tick)
+        except KeyboardInterrupt:
+            if times > 1:
+                ctrl_c()
+                done.wait(60)
+            raise
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Builders(acts={A: [run_on], B: [stop]}), pushed, tmp_path / "run")
+
+    left = [each.name for each in threading.enumerate()]
+    done.set()
+    assert (B in left) is (times > 1)
 
 
 def test_a_failed_image_ends_the_calls_of_the_other_builders(pushed: BuildRequest, tmp_path: Path) -> None:
