@@ -103,9 +103,10 @@ def run_in_session(
     trace = _start_trace(command, screen, started)
     runs: list[tuple[str, Outcome]] = []
     seams = Seams(provider=sandbox(), aws=AwsSeam(command))
-    if trace or measured:
-        variables = trace.variables if trace else {}
-        seams = replace(seams, observe=lambda *run: runs.append(run), variables=variables)
+    if trace:
+        seams = replace(seams, variables=trace.variables)
+    if measured or (trace and trace.records):
+        seams = replace(seams, observe=lambda *run: runs.append(run))
     session = Session(flags, screen, seams=seams)
     code = LaminaError.exit_code
     try:
@@ -140,10 +141,10 @@ def _do(session: Session, command: str, work: Callable[[Session], int]) -> int:
 
 
 def _start_trace(command: str, screen: Screen, started: float) -> CommandTrace | None:
-    """Begin a trace if the variables of OpenTelemetry ask for one. A watch ends when its user goes."""
+    """Begin a trace if the variables of OpenTelemetry ask for one."""
     chosen = os.environ.get(_TRACES)
     asked = bool(chosen or any(map(os.environ.get, _COLLECTORS))) and chosen != "none"
-    if not asked or os.environ.get(_NO_SDK, "").lower() == "true" or command == "watch":
+    if not asked or os.environ.get(_NO_SDK, "").lower() == "true":
         return None
     from lamina import __version__
     from lamina.telemetry.tracing import start_trace

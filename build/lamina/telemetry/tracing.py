@@ -25,7 +25,9 @@ _HTTP = "http/protobuf"
 _BUILDX_TIMEOUT = "OTEL_BSP_EXPORT_TIMEOUT"
 _TIMEOUTS = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
 _MILLISECONDS = "2000"
-"""buildx waits at its end for a collector, and by default up to 30 s for one that does not answer."""
+"""How long a collector may take. buildx waits at its end too, by default up to 30 s."""
+_ENDLESS = "watch"
+"""A command that ends when its user goes; its spans would not be seen before."""
 
 
 class CommandTrace:
@@ -35,6 +37,11 @@ class CommandTrace:
         self._screen = screen
         self._env = env
         self._recorder = recorder
+
+    @property
+    def records(self) -> bool:
+        """Whether the command has a span of its own."""
+        return self._recorder is not None
 
     @property
     def variables(self) -> Mapping[str, str]:
@@ -66,7 +73,7 @@ def start_trace(
     recorder: Recorder | None = None
     if problem := _unusable(env):
         screen.notes([problem])
-    else:
+    elif command != _ENDLESS:
         try:
             from lamina.telemetry.otel import Recorder
 

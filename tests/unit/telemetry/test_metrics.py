@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from jsonschema import Draft7Validator
 from prometheus_client.parser import text_string_to_metric_families
 
-from lamina.errors import LaminaError
+from lamina.errors import EngineError
 from lamina.execute.outcome import Outcome
 from lamina.flow.build import build_images
 from lamina.telemetry.command_run import CommandRun
 from lamina.telemetry.metrics import BuildMetrics, Metric, Sample, embedded, measure, prometheus
 from lamina.telemetry.write import write_metrics
-from memory import Shop
+from memory import Programs, Shop
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "data/emf.schema.json").read_text())
 D, L, E, W = "base-receipt-dynamo", "base-receipt-label", "lambda-embedding", "lambda-word-label"
 OURS = {"project": "repo", "stack": "dev"}
+
+
+class NoBuildx(Programs):
+    """Programs without buildx."""
+
+    def stream(self, *_: object, **__: object) -> NoReturn:
+        raise EngineError.of("buildx cannot be run")
 
 
 def finished(*runs: tuple[str, Outcome], code: int = 0) -> CommandRun:
@@ -103,13 +111,14 @@ def test_a_failed_build_has_metrics(shop: Shop) -> None:
 
 
 def test_a_build_that_ends_with_an_error_is_observed(shop: Shop) -> None:
-    runs: list[Outcome] = []
-    shop.registry.is_down = True
+    runs: list[tuple[str, Outcome]] = []
+    broken = replace(shop, programs=NoBuildx(shop.registry))
 
-    with pytest.raises(LaminaError):
-        build_images(shop.open(push=True, observe=lambda _, outcome: runs.append(outcome)), "build-all")
+    with pytest.raises(EngineError):
+        build_images(broken.open(push=True, observe=lambda *run: runs.append(run)), "build-all")
 
-    assert [outcome.ok for outcome in runs] in ([], [False])
+    found = scraped(prometheus(measure(finished(*runs, code=4), project="repo", stack="dev", pushed=True)))
+    assert (found["lamina_images", "cancelled"], found["lamina_run_failed", ""]) == (4, 1)
 
 
 def test_a_command_that_failed_before_its_build_has_its_exit_code() -> None:

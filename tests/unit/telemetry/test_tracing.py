@@ -180,6 +180,13 @@ def test_without_the_extra_there_is_one_note(
     assert "TRACEPARENT" not in shop.programs.variables
 
 
+def test_a_watch_records_nothing_and_bounds_how_long_buildx_waits() -> None:
+    trace = start_trace("watch", Screen(env={}), env={}, version="1.2.3", started=1.0)
+
+    assert not trace.records
+    assert trace.variables["OTEL_BSP_EXPORT_TIMEOUT"] == "2000"
+
+
 @pytest.mark.parametrize(
     ("env", "says"),
     [
