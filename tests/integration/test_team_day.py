@@ -152,4 +152,27 @@ def test_a_day(
             digest = lambdas.runs(name, version)
             assert served.has(f"{served.address}/lambda-tiny-{stack_of(ecr)}@{digest}")
     assert colleague.ok("build-all", "--push", "--json").built == []
+
+    # One deployment later the first version can go, and its image; what a rollback returns to stays.
+    colleague.append("src/handler.py", "# later\n")
+    night = confirmed(colleague.ok("build-all", "--push", "--json"))
+    colleague.ok("deploy", "--image", "lambda-tiny", "--alias", "live")
+    for name in ("tiny", "tiny-batch"):
+        assert lambdas.published(name) == ["1", "2", "3"]
+        for version in lambdas.published(name):
+            lambdas.age(name, version, days=90)
+    words = ("gc", "--keep-last", "1", "--days", "1", "--versions", "1")
+    dry = colleague.ok(*words, "--json")
+    assert {(each["version"], each["action"]) for each in dry.json["versions"]} == {
+        *(("1", "delete"), ("2", "keep"), ("3", "keep")),
+    }
+    colleague.ok(*words, "--apply")
+    assert not served.has(f"{served.address}/lambda-tiny-{stack_of(ecr)}@{morning['lambda-tiny']}")
+    for name in ("tiny", "tiny-batch"):
+        assert lambdas.published(name) == ["2", "3"]
+        assert lambdas.runs(name, "live") == lambdas.runs(name) == night["lambda-tiny"]
+    colleague.ok("deploy", "--rollback", "--image", "lambda-tiny", "--alias", "live")
+    for name in ("tiny", "tiny-batch"):
+        assert lambdas.runs(name, "live") == evening["lambda-tiny"]
+        assert served.has(f"{served.address}/lambda-tiny-{stack_of(ecr)}@{lambdas.runs(name, 'live')}")
     assert_secret_nowhere(ecr, *(done.text for done in (first, second, third, deployed, dry)))

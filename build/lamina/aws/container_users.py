@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lamina.aws.clients import Clients
-from lamina.aws.errors import aws_errors, is_refused
+from lamina.aws.errors import aws_errors, is_denied, is_unreachable
 from lamina.errors import AwsError, Problem
 from lamina.json_data import Json, JsonTable, as_list, as_table
 from lamina.parallel import gather
@@ -59,10 +59,19 @@ def read_container_usage(
                 for user, answer in read(clients):
                     used |= dict.fromkeys(_images(answer, prefix), f"{user} ({place})")
         except AwsError as error:
-            if not is_refused(error):
+            absent = is_unreachable(error) and not _is_offered(clients, service)
+            if not (absent or is_denied(error)):
                 raise
             unknown.append(_unknown(name, service, place, error))
     return ContainerUsage(used=used, unknown=tuple(unknown))
+
+
+def _is_offered(clients: Clients, service: str) -> bool:
+    """Whether boto3 knows the service in the region of Lambda's client."""
+    import boto3
+
+    meta = clients("lambda").meta
+    return meta.region_name in boto3.Session().get_available_regions(service, meta.partition)
 
 
 def _unknown(name: str, service: str, place: str, error: AwsError) -> Problem:

@@ -110,14 +110,19 @@ def aws_errors(about: str | None = None, *, service: str = "ecr") -> Iterator[No
         raise
 
 
-def is_refused(error: LaminaError) -> bool:
-    """Whether a permission is missing, or the region does not have the service."""
-    from botocore.exceptions import ClientError, EndpointConnectionError
+def is_denied(error: LaminaError) -> bool:
+    """Whether a permission is missing."""
+    from botocore.exceptions import ClientError
 
     cause = error.__cause__
-    if isinstance(cause, ClientError):
-        return str(cause.response.get("Error", {}).get("Code", "")) in _DENIED
-    return isinstance(cause, EndpointConnectionError)
+    return isinstance(cause, ClientError) and str(cause.response.get("Error", {}).get("Code", "")) in _DENIED
+
+
+def is_unreachable(error: LaminaError) -> bool:
+    """Whether the endpoint of the service cannot be reached."""
+    from botocore.exceptions import EndpointConnectionError
+
+    return isinstance(error.__cause__, EndpointConnectionError)
 
 
 def failed(error: BotoCoreError, *, service: str = "ecr") -> LaminaError:

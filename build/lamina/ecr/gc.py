@@ -25,7 +25,14 @@ from lamina.ecr.retention import (
     in_order,
     judge,
 )
-from lamina.ecr.usage import UsageSources, check_declared, plan_usage_sources, read_others, used_by
+from lamina.ecr.usage import (
+    UsageSources,
+    check_declared,
+    only_by_number,
+    plan_usage_sources,
+    read_others,
+    used_by,
+)
 from lamina.ecr.version_rules import Pruned, VersionVerdict
 from lamina.ecr.versions import Places, plan_versions, prune
 from lamina.errors import AwsError, ConfigError, Interrupted, LaminaError, Problem, RegistryError
@@ -118,6 +125,7 @@ def plan_collection(
         versions=pruned,
         blobs={digest: each.blobs for digest, each in links.items()},
         shared=session.project.ecr.blob_mounting,
+        by_number=only_by_number(usages),
     )
 
 

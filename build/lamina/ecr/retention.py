@@ -20,6 +20,7 @@ GONE = "was already deleted"
 RETAGGED = "kept: its tags changed meanwhile"
 TAKEN = "kept: something runs it now"
 LISTED = "kept: an index that stays may list it"
+IN_USE = "in use"
 PULLED = "pulled lately"
 """The rule about images that something pulled. Gc reads no manifest of these: that would count as a pull."""
 MEANWHILE = frozenset({GONE, RETAGGED, TAKEN, LISTED})
@@ -167,6 +168,7 @@ class Collection:
         versions: the decisions about published versions; empty if none was asked for.
         blobs: digest of a manifest that was read -> the digests of its blobs, and their bytes.
         shared: whether repositories share blobs.
+        by_number: digests that only published versions run.
     """
 
     verdicts: tuple[RetentionVerdict, ...]
@@ -178,6 +180,7 @@ class Collection:
     versions: tuple[VersionVerdict, ...] = ()
     blobs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     shared: bool = False
+    by_number: frozenset[str] = frozenset()
 
     @property
     def doomed(self) -> tuple[HeldManifest, ...]:
@@ -286,7 +289,7 @@ def _reasons(
     names = {f"{held.repository}:{tag}" for tag in held.tags}
     if functions := next((rules.used[each] for each in (held.digest, *names) if each in rules.used), None):
         more = f" and {len(functions) - 1} more" if len(functions) > 1 else ""
-        yield "in use", f"run by {functions[0]}{more}"
+        yield IN_USE, f"run by {functions[0]}{more}"
     for tag in held.tags:
         if _PIN.fullmatch(tag):
             yield "pinned", f"its tag {tag} pins it"

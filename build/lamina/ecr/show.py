@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable
 from lamina.aws.version_users import CALLED_DAYS
 from lamina.ecr.costs import DOLLARS_A_GB, dollars, stored_bytes
 from lamina.ecr.desired import Provision, SettingChange
-from lamina.ecr.retention import GONE, Collected, Collection, HeldManifest, RetentionVerdict
+from lamina.ecr.retention import GONE, IN_USE, Collected, Collection, HeldManifest, RetentionVerdict
 from lamina.ecr.version_rules import Pruned, VersionVerdict
 from lamina.json_data import JsonDocument
 from lamina.report import figures
@@ -64,6 +64,13 @@ def show_collection(screen: Screen, collection: Collection) -> None:
     if stays:
         kept = ((rule, str(len(those)), _sum(those), _example(those)) for rule, those in stays.items())
         screen.rows(("stays", "images", "size", "such as"), kept, wide="such as")
+    held = [each for each in collection.verdicts if each.action == "keep" and each.rule == IN_USE]
+    old = len({each.held.digest for each in held} & collection.by_number)
+    if old and not collection.versions:
+        screen.say(
+            f"{figures.counted(old, 'image')} in use by published versions only: "
+            "gc --versions N also deletes old ones that nothing names"
+        )
     looked = f"functions of {'; '.join(collection.looked)}" if collection.looked else "no functions"
     screen.say(f"searched {looked}")
     screen.notes((*collection.doubts, *collection.unknown))

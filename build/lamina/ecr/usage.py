@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lamina.aws.clients import CONNECTIONS, Access, Clients, boto_clients
 from lamina.aws.container_users import ContainerUsage, read_container_usage
 from lamina.aws.lambda_usage import Usage, read_usage
+from lamina.aws.live import LATEST
 from lamina.declare.accounts import AwsAccount
 from lamina.ecr.pullers import (
     AccountRegion,
@@ -99,6 +100,13 @@ def used_by(
             if (usage.account, usage.region, each.function, each.version) not in without:
                 used.setdefault(each.digest, []).append(f"{each} ({usage})")
     return {digest: tuple(functions) for digest, functions in used.items()}
+
+
+def only_by_number(usages: Iterable[Usage]) -> frozenset[str]:
+    """Return the digests that published versions run, and no ``$LATEST``."""
+    deployed = [each for usage in usages for each in usage.deployed]
+    latest = {each.digest for each in deployed if each.version == LATEST}
+    return frozenset(each.digest for each in deployed) - latest
 
 
 def read_others(session: Session, usages: Iterable[Usage]) -> ContainerUsage:

@@ -32,6 +32,7 @@ class Account:
     """All clients. answers: operation -> its pages, an exception, or a function of a request."""
 
     answers: Mapping[str, Any] = field(default_factory=dict)
+    meta: Any = field(default_factory=lambda: SimpleNamespace(region_name="eu-south-2", partition="aws"))
 
     def __call__(self, service: str) -> Any:
         return self
@@ -151,7 +152,7 @@ def test_a_service_that_may_not_be_read_is_not_known_and_the_others_are_read() -
         describe_job_definitions=[
             {"jobDefinitions": [{"jobDefinitionArn": "a/j:1", "image": f"{HOST}/team/a:1"}]}
         ],
-        list_services=EndpointConnectionError(endpoint_url="https://apprunner.eu-west-9.amazonaws.com"),
+        list_services=EndpointConnectionError(endpoint_url="https://apprunner.eu-south-2.amazonaws.com"),
     )
 
     assert list(found.used) == ["a:1"]
@@ -164,5 +165,8 @@ def test_a_service_that_may_not_be_read_is_not_known_and_the_others_are_read() -
 
 
 def test_a_service_that_does_not_answer_is_an_error() -> None:
+    gone = EndpointConnectionError(endpoint_url="https://ecs.eu-south-2.amazonaws.com")
+    with pytest.raises(AwsError, match="AWS cannot be reached"):
+        read("ecs", list_clusters=gone)  # the region has ECS
     with pytest.raises(AwsError, match="AWS throttles"):
         read("ecs", list_clusters=error("ThrottlingException", "ListClusters"))
