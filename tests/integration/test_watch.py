@@ -18,6 +18,7 @@ from lamina.smoke.container import LABEL
 
 pytestmark = pytest.mark.engine
 
+RUNTIME = "public.ecr.aws/lambda/python:3.13"
 FOLDER = "receipts/word_label_step_functions"
 HANDLER = f"{FOLDER}/handler.py"
 TABLE = "image  "
@@ -122,6 +123,56 @@ def test_a_watch_builds_and_invokes_saved_functions(sample: Repo, engine: TestEn
     assert engine.call("ps", "--all", "--quiet", "--filter", f"label={LABEL}") == ""
 
 
+def test_a_waiting_container_has_exactly_the_files_of_the_image(repo: Repo, engine: TestEngine) -> None:
+    repo.write("src/handler.py", LISTS)
+    repo.write("src/pack/one.py", "ONE = 1\n")
+    repo.write("batch/batch.py", LISTS)
+    for name, image in (("fn-list", "src"), ("fn-batch", "batch")):
+        repo.write(
+            f"dockerfiles/{name}/Dockerfile",
+            f"FROM {RUNTIME}\nCOPY --link --chown=993:990 {image}/ /var/task/\nCOPY --link own/ /opt/own/\n"
+            f'CMD ["{image.replace("src", "handler")}.handler"]\n',
+        )
+    repo.write("own/data.txt", "1\n")
+    with watching(repo, "--smoke") as watch:
+        watch.says("fn-list handler.handler answered")
+        watch.says("fn-batch batch.handler answered")
+        since = len(watch.lines)
+
+        # Of two images, in one round: new, changed, executable, a link, a file in a new folder.
+        repo.write("own/data.txt", "22\n")
+        repo.write("src/new/deep/two.py", "TWO = 2\n")
+        repo.write("src/run.sh", "#!/bin/sh\n")
+        (repo.root / "src/run.sh").chmod(0o700)
+        (repo.root / "src/link").symlink_to("pack/one.py")
+        repo.append("src/handler.py", "# last\n")
+        parts = ("data.txt 644 0 0", "new/deep/two.py 644 993 990", "run.sh 755 993", "link 777 993")
+        wait_for(
+            "all files",
+            lambda: any(
+                line.startswith("fn-list") and all(part in line for part in parts) for line in watch.lines
+            ),
+        )
+        for name in ("fn-list", "fn-batch"):
+            watch.says(f"{name} ", since=since)
+            wait_for(f"{name} built", lambda name=name: confirmed(watch, name, since))
+        assert watch.count("another answer") == 0
+        assert watch.count("Read-only file system: '/opt/own/draft'") >= 2
+
+        # A container does not forget files: the image without one is built first.
+        since, quick = len(watch.lines), watch.count(QUICK)
+        (repo.root / "src/pack/one.py").unlink()
+        watch.says("fn-list handler.handler answered", since=since)
+        assert watch.count(QUICK) == quick
+
+        assert watch.stop() == 0
+    assert engine.call("ps", "--all", "--quiet", "--filter", f"label={LABEL}") == ""
+
+
+def confirmed(watch: Watch, name: str, since: int) -> bool:
+    return any(line.startswith(name) and line.endswith(SAME) for line in watch.lines[since:])
+
+
 def test_a_save_during_a_build_is_one_more_round_and_ctrl_c_stops_a_build(tiny: Repo) -> None:
     tiny.write("dockerfiles/lambda-tiny/Dockerfile", SLOW)
     with watching(tiny) as watch:
@@ -147,4 +198,24 @@ RUN sleep 2
 FROM base-label:stable
 COPY --link --from=slow /handler.py /var/task/
 CMD ["handler.handler"]
+"""
+LISTS = """\
+import os
+
+
+def handler(event, context):
+    found = []
+    for top in ("/var/task", "/opt/own"):
+        for folder, folders, files in os.walk(top):
+            for name in sorted(folders + files):
+                path = os.path.join(folder, name)
+                it = os.lstat(path)
+                size = it.st_size if name in files else ""
+                found.append(f"{path} {it.st_mode & 0o777:o} {it.st_uid} {it.st_gid} {it.st_mtime} {size}")
+    for folder in ("/var/task", "/opt/own", "/var/tmp", "/usr"):
+        try:
+            open(f"{folder}/draft", "w")
+        except OSError as error:
+            found.append(str(error))
+    return [line.replace("/var/task/", "") for line in sorted(found)]
 """

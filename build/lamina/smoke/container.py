@@ -49,7 +49,9 @@ class _Response(TypedDict, total=False):
     peak: int | None
 
 
-class _State(TypedDict, total=False):
+class ContainerState(TypedDict, total=False):
+    """How a container is or was."""
+
     OOMKilled: bool
 
 
@@ -228,7 +230,8 @@ class SmokeEngine:
         with engine_errors(f"run {trial.ref}", self._engine.host), self._container(trial) as container:
             self._start(container, emulator, trial.event)
             response = self._ask(container)
-            return self._judge(container, response, self._end(container))
+            state = self._end(container)
+            return self._judge(response, state, self._log(container))
 
     def history(self, ref: Reference) -> tuple[str, ...]:
         """Return the commands of an image's history, lowest first. Raises EngineError."""
@@ -247,14 +250,18 @@ class SmokeEngine:
         self._api.put_archive(container, _FOLDER, _archive(programs, event))
         self._api.start(container)
 
-    def _judge(self, container: str, response: _Response, state: _State) -> Invocation:
+    def _log(self, container: str) -> bytes:
+        log: bytes = self._api.logs(container, stdout=True, stderr=True)
+        return log
+
+    def _judge(self, response: _Response, state: ContainerState, log: bytes) -> Invocation:
         raw = RawResponse(
             status=response.get("status"),
             body=str(response.get("body", "")),
             fault=response.get("fault"),
             peak=response.get("peak"),
             killed=bool(state.get("OOMKilled")),
-            log=self._api.logs(container, stdout=True, stderr=True).decode("utf-8", "replace"),
+            log=log.decode("utf-8", "replace"),
         )
         return judge(raw, memory=self._conditions.memory)
 
@@ -354,11 +361,11 @@ class SmokeEngine:
             return response
         return {"fault": _fault((output or text or b"").decode("utf-8", "replace"))}
 
-    def _end(self, container: str) -> _State:
+    def _end(self, container: str) -> ContainerState:
         """Stop an instance, so that its log is complete; return its state before."""
         from docker.errors import APIError
 
-        state: _State = self._api.inspect_container(container)["State"]
+        state: ContainerState = self._api.inspect_container(container)["State"]
         with suppress(APIError):  # it has already ended
             self._api.kill(container)
         self._api.wait(container)

@@ -10,7 +10,7 @@ from lamina.errors import EngineError
 from lamina.execute.engine import Engine
 from lamina.registries.local import engine_errors
 from lamina.smoke.answer import Invocation
-from lamina.smoke.container import Conditions, SmokeEngine, Trial, container_name
+from lamina.smoke.container import Conditions, ContainerState, SmokeEngine, Trial, container_name
 from lamina.smoke.edits import read_only_folders
 
 _KERNEL_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
@@ -34,6 +34,7 @@ class Instance(SmokeEngine):
         """Start the container; return whether it can be used. Raises EngineError."""
         limits, folders = self._limits(read_only=False), read_only_folders(trial.start.folder)
         limits["ReadonlyPaths"] = [*_KERNEL_PATHS, *(f"/{each}" for each in folders)]
+        limits["AutoRemove"] = True  # it ends by itself if this process is killed, see `invoke`
         with engine_errors(f"run {trial.ref}", self._engine.host):
             self._create(self.name, trial, limits)
             self._start(self.name, emulator, b"")
@@ -55,10 +56,17 @@ class Instance(SmokeEngine):
                 for layer in layers:
                     self._api.put_archive(name, "/", layer)
                 response = self._response(self._call, *self._send(trial.event))
-                found = self._judge(name, response, {})
-                return found if found.failure is None else self._judge(name, response, self._end(name))
+                found = self._judge(response, {}, self._log(name))
+                return found if found.failure is None else self._judge(response, *self._last_words())
         except OSError as error:  # of the sender's socket
             raise EngineError.of(f"the engine cannot {what}: {error}", where=self._engine.host) from error
+
+    def _last_words(self) -> tuple[ContainerState, bytes]:
+        """End the container; return its state before and its whole log, which is gone afterwards."""
+        state: ContainerState = self._api.inspect_container(self.name)["State"]
+        log = self._api.logs(self.name, stdout=True, stderr=True, stream=True, follow=True)
+        self._api.kill(self.name)
+        return state, b"".join(log)
 
     def discard(self) -> None:
         """Remove the container, by another connection: this one may be waiting. Raises EngineError."""
