@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self, TypedDict
 from lamina.errors import Problem
 from lamina.execute.engine import Engine
 from lamina.identify.image import Image
+from lamina.process import signals_held
 from lamina.refs import Reference
 from lamina.registries.local import connect, engine_errors
 from lamina.smoke import invoke, starting
@@ -296,20 +297,21 @@ class SmokeEngine:
             self.remove(name)
 
     def _create(self, name: str, trial: Trial, limits: HostConfig, *, emulated: bool = True) -> None:
-        self._api.create_container(
-            str(trial.ref),
-            name=name,
-            labels={LABEL: trial.name},
-            # The entrypoint of AWS's images starts its own emulator, unless it finds a runtime API. Ours
-            # provides one, so that every image runs under the same emulator.
-            entrypoint=[*((_EMULATOR,) if emulated else ()), *trial.start.entrypoint],
-            command=list(trial.start.command),
-            user=_USER,
-            environment=self._environment(trial),
-            # A bind mount needs the engine on this machine; a volume is filled over the API.
-            volumes=[_FOLDER],
-            host_config=limits,
-        )
+        with signals_held():  # else Ctrl-C leaves a container that the engine is about to create
+            self._api.create_container(
+                str(trial.ref),
+                name=name,
+                labels={LABEL: trial.name},
+                # The entrypoint of AWS's images starts its own emulator, unless it finds a runtime API. Ours
+                # provides one, so that every image runs under the same emulator.
+                entrypoint=[*((_EMULATOR,) if emulated else ()), *trial.start.entrypoint],
+                command=list(trial.start.command),
+                user=_USER,
+                environment=self._environment(trial),
+                # A bind mount needs the engine on this machine; a volume is filled over the API.
+                volumes=[_FOLDER],
+                host_config=limits,
+            )
 
     def _limits(self, *, read_only: bool) -> HostConfig:
         from docker.types import Ulimit
