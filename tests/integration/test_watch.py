@@ -54,6 +54,10 @@ class Watch:
         wait_for(f"{words!r} in {self.lines}", found)
         return found()[0]
 
+    def at(self, words: str, since: int) -> int:
+        """The number of the first line with these words, from ``since`` on."""
+        return next(number for number in range(since, len(self.lines)) if words in self.lines[number])
+
     def count(self, words: str) -> int:
         return sum(words in line for line in self.lines)
 
@@ -92,9 +96,7 @@ def test_a_watch_builds_and_invokes_saved_functions(sample: Repo, engine: TestEn
         since = len(watch.lines)
         sample.write(HANDLER, handler.replace('"table": table_name', '"table": "mended"'))
         watch.says(SAME)
-        order = [
-            watch.lines.index(watch.says(words, since=since)) for words in ('"mended"', QUICK, BUILT, SAME)
-        ]
+        order = [watch.at(words, since) for words in ('"mended"', QUICK, BUILT, SAME)]
         assert order == sorted(order)
         assert watch.count(BUILT) == 2
 
