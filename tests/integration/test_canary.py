@@ -12,6 +12,7 @@ from doubles.aws_front import Fault
 from team import NEW, OLD, OTHER, Team, statuses, words
 
 from lamina.deploy.results import CanaryReport, CanaryStep
+from lamina.deploy.rollout import apply
 from lamina.errors import AwsError
 
 OLD_HAS_ALL = {"one": ("1", {}), "two": ("1", {})}
@@ -261,7 +262,7 @@ def test_a_return_leaves_an_alias_that_another_client_moved(team: Team) -> None:
 
     done = team.deploy(team.options("10%:5m", "errors"))
 
-    assert "live of two was moved to version 3 by another client meanwhile, which stays" in words(done)
+    assert "live of two is version 3, moved by another client meanwhile, which stays" in words(done)
     assert team.live() == {"one": ("1", {}), "two": ("3", {})}
 
 
@@ -317,6 +318,51 @@ def test_a_new_alias_at_the_final_step_that_fails_returns_everything(team: Team)
     assert team.functions.aliases("one")["live"].version == "1"
     assert not team.functions.aliases("one")["live"].routes
     assert not team.functions.aliases("two")
+
+
+def test_output_that_is_not_read_any_more_returns(team: Team) -> None:
+    def say(line: str) -> None:
+        if line.startswith("live: 10%"):
+            raise BrokenPipeError
+
+    options = team.options("10%:5m")
+    with pytest.raises(BrokenPipeError):
+        apply(team.plan(NEW, options), options, say=say, waiting=team.time.waiting())
+
+    assert team.live() == OLD_HAS_ALL
+
+
+def test_an_image_that_the_alias_has_already_needs_no_canary(team: Team) -> None:
+    team.time.at = {50: press}
+    team.deploy(team.options("10%:5m"))
+
+    done = team.deploy(team.options("10%:5m"), OLD)
+
+    assert done.canary is None
+    assert team.live() == {"one": ("3", {}), "two": ("3", {})}
+    assert team.reach() == {OLD}
+
+
+def test_a_version_gets_calls_only_when_its_snapshot_is_made(team: Team) -> None:
+    def trouble(_: int, operation: str) -> None:
+        if operation == "UpdateAlias":
+            assert team.functions.read("one", "2")
+            left.append(team.lambdas._functions["one"].snapping["2"])
+
+    left: list[int] = []
+    team.lambdas.looks = 3
+    team.here.trouble = trouble
+    options = team.options("10%:5m")
+    plan = team.plan(NEW, options)
+    moves = tuple(
+        replace(each, snap_start=True, wanted=replace(each.wanted, snap_start=True)) for each in plan.moves
+    )
+
+    done = team.apply(replace(plan, moves=moves), options)
+
+    assert not done.all_problems
+    assert left
+    assert set(left) == {0}
 
 
 class Killed(BaseException):

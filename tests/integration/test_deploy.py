@@ -518,6 +518,40 @@ def test_a_rollback_without_an_alias_follows_the_records(
     assert all('"caller": "arn:' in each.read_text() for each in kept)
 
 
+def test_a_promotion_that_is_denied_at_a_step_is_done_by_the_next_one(
+    team: Repo, front: AwsFront, lambdas: LambdaDouble
+) -> None:
+    dev, prod = stack_of(team), f"q{stack_of(team)}"
+    create(front, "one-prod")
+    team.write(
+        "pyproject.toml",
+        "[tool.lamina.images.lambda-tiny]\nfunctions = ['one']\n"
+        f"[tool.lamina.stacks.{dev}]\n[tool.lamina.stacks.{prod}]\nalias = 'live'\ncanary = '20%:1s'\n"
+        "images.lambda-tiny.functions = ['one-prod']\n",
+    )
+    team.ok("build-all", "--push")
+    team.ok("ecr.setup", "--stack", prod)
+
+    def promoted(*operations: str) -> str:
+        """Promote what dev runs, each operation denied once before."""
+        team.ok("deploy")
+        before = lambdas._functions["one-prod"].aliases.get("live")
+        for operation in operations:
+            front.play(operation, Fault(code="AccessDeniedException", message="no", status=403), times=9)
+            told = team.fails(8, "promote", dev, prod).text
+            front.forgive()
+            assert f"not allowed: lambda:{operation} on one-prod" in told
+            now = lambdas._functions["one-prod"].aliases.get("live")
+            assert now is before or (now and before and now["FunctionVersion"] == before["FunctionVersion"])
+        return str(team.ok("promote", dev, prod, "--json").json["canary"]["outcome"])
+
+    assert promoted("UpdateFunctionCode", "PublishVersion", "CreateAlias") == "None"
+    edit(team)
+    team.ok("build-all", "--push")
+    assert promoted("UpdateAlias") == "shifted"
+    assert lambdas.runs("one-prod", "live") == lambdas.runs("one")
+
+
 def test_a_stack_gets_what_another_one_runs(
     team: Repo, front: AwsFront, lambdas: LambdaDouble, served: Served
 ) -> None:

@@ -46,9 +46,9 @@ class Judged(Exception):  # noqa: N818 - a verdict, not a fault of the program
 
 
 def is_shared(each: DeployResult, aliases: Mapping[str, Alias]) -> bool:
-    """Whether an alias can share calls: it names another version than the new one."""
+    """Whether an alias is to share calls: it names another version than the new one, and of another image."""
     known = aliases.get(name_of(each.move))
-    return known is not None and known.version != each.version
+    return known is not None and known.version != each.version and not each.move.alike
 
 
 @dataclass(slots=True, kw_only=True)

@@ -84,7 +84,7 @@ def shift_obstacles(
     for move in moves:
         name = str(move.wanted.function)
         alias = aliases.get(name)
-        if alias and move.pointed:
+        if alias and move.pointed and not move.alike:
             yield from (
                 Problem(what=what, where=move.wanted.image, hint=hint)
                 for what, hint in _obstacles(name, alias, live.get(name), behind.get(name))

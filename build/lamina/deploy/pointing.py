@@ -66,7 +66,11 @@ class Pointing:
         self.before, self.known = dict(self.deployment.aliases), dict(self.deployment.aliases)
         pointed = [each for each in made if each.move.pointed]
         self._plan_canary(pointed)
-        stop = self._move(pointed)
+        try:
+            stop = self._move(pointed)
+        except Exception:  # such as output that is not read any more
+            self._put_back(patient=True)
+            raise
         if stop is None:
             if self.canary:
                 self.canary.record(1)

@@ -95,7 +95,7 @@ class Returning:
         if _is_same(now, before):
             return
         if now is None or not self._is_ours(now, before, version):
-            change = f"was moved to version {now.version}" if now else "was deleted"
+            change = f"{in_words(now.version, now.routes)}, moved" if now else "was deleted"
             raise _MovedError.of(f"{change} by another client meanwhile, which stays", where="AWS Lambda")
         self.asked[name] = in_words(now.version, now.routes)
         until = time.monotonic() + self.timeout

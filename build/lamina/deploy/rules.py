@@ -67,6 +67,7 @@ class FunctionUpdate:
         alias: the version that the alias names, None if there is no such alias or none was requested.
         pointed: whether the alias has to move.
         version: the published version that it moves to; None: a new one.
+        alike: whether the alias's version has the same image and command already.
     """
 
     wanted: DesiredFunction
@@ -77,6 +78,7 @@ class FunctionUpdate:
     pointed: bool = False
     snap_start: bool = False
     version: str | None = None
+    alike: bool = False
 
     @property
     def action(self) -> str:
@@ -171,6 +173,7 @@ def decide(
         alias=alias.version if alias else None,
         pointed=pointed,
         snap_start=snap_start,
+        alike=same,
     )
 
 

@@ -62,6 +62,8 @@ def _without_use(
         hint = f'add --alias <name>, or alias = "<name>" to [tool.lamina.stacks.{stack.name}]'
         what = "calls can only be shared by an alias, and none is named"
         return [Problem(what=what, where=where, hint=hint)]
+    if not all(each.strip() for each in alarms):
+        return [Problem(what="a name of an alarm is empty", where="--alarm")]
     if alarms and not shift:
         return [
             Problem(

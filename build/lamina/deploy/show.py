@@ -9,6 +9,7 @@ from lamina.deploy.reached import Reached
 from lamina.deploy.results import Rollout
 from lamina.deploy.rules import FunctionUpdate, StatusRow
 from lamina.deploy.stacks import StackRuns, differ
+from lamina.errors import Problem
 from lamina.json_data import JsonDocument
 from lamina.report import figures
 from lamina.report.console import Screen
@@ -58,6 +59,28 @@ def move_document(move: FunctionUpdate, *, status: str, version: str | None) -> 
         "version": version,
         "alias_before": move.alias,
     }
+
+
+def show_shift(screen: Screen, options: DeployOptions) -> None:
+    """Say how calls move and what judges that; a note if nothing does."""
+    if options.shift is None:
+        return
+    judges = [
+        *(f"the alarm {each}" for each in options.alarms),
+        *(["the answers to events"] if options.smoke else []),
+    ]
+    judged = f", judged by {', '.join(judges)}" if judges else ""
+    screen.say(f"{options.alias} moves by {options.shift}{judged}")
+    if not judges:
+        screen.notes(
+            [
+                Problem(
+                    what="the new versions are not judged: only Ctrl-C returns the calls",
+                    where=f"--{options.shift.kind}",
+                    hint="add --alarm <name>, or --smoke",
+                )
+            ]
+        )
 
 
 def canary_document(options: DeployOptions, done: Rollout) -> JsonDocument | None:

@@ -149,9 +149,10 @@ def _carry_out(
     """Carry out a plan of functions, record it and report it. Return the exit code."""
     from lamina.deploy.rollout import apply
     from lamina.deploy.run import record_run
-    from lamina.deploy.show import canary_document, move_document, show_moves, summary
+    from lamina.deploy.show import canary_document, move_document, show_moves, show_shift, summary
 
     show_moves(session.screen, found.moves)
+    show_shift(session.screen, options)
     done = apply(found, options, say=session.screen.say, dry_run=dry_run)
     if not dry_run:
         record_run(session, command, options, found, done)

@@ -72,5 +72,7 @@ def test_flags_that_have_no_meaning_together_are_refused() -> None:
         shift_of(stack, canary="10%:5m", linear="10%:1m")
     with pytest.raises(ConfigError, match="--alarm belongs to --canary or --linear"):
         shift_of(stack, canary="off", alarms=("errors",))
+    with pytest.raises(ConfigError, match="a name of an alarm is empty"):
+        shift_of(stack, alarms=("",))
     with pytest.raises(ConfigError, match=r"pyproject.toml:4 canary: calls can only be shared by an alias"):
         shift_of(stack, options=DeployOptions())
