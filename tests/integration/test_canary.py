@@ -218,6 +218,37 @@ def test_a_second_ctrl_c_names_the_aliases_that_still_share_calls(team: Team) ->
     assert team.live() == OLD_HAS_ALL
 
 
+@pytest.mark.parametrize("moment", ["after it was read", "after it was put back"])
+def test_a_share_that_lambda_gives_late_is_taken_back_or_refused(team: Team, moment: str) -> None:
+    late: list[dict[str, object]] = []
+    calls: list[str] = []
+
+    def trouble(_: int, operation: str) -> None:
+        calls.append(operation)
+        if calls.count("UpdateAlias") == 2 and not late:
+            revision = team.lambdas._functions["two"].aliases["live"]["RevisionId"]
+            shares = {"AdditionalVersionWeights": {"2": 0.1}}
+            alias = {"FunctionName": "two", "Name": "live", "FunctionVersion": "1"}
+            late.append({**alias, "RoutingConfig": shares, "RevisionId": revision})
+            calls.clear()
+            press()
+
+    def lost(_: int, operation: str) -> None:
+        last = ("ListAliases", 2) if moment == "after it was read" else ("UpdateAlias", 2)
+        if late and (operation, calls.count(operation)) == last:
+            team.lambdas.answer("UpdateAlias", late[0])
+
+    options = team.options("10%:5m")
+    plan = team.plan(NEW, options)
+    team.here.trouble, team.here.lost = trouble, lost
+
+    done = team.apply(plan, options)
+
+    assert done.interrupted
+    assert not done.all_problems
+    assert team.live() == OLD_HAS_ALL
+
+
 def test_ctrl_c_while_an_alarm_returns_the_calls_does_not_end_the_return(team: Team) -> None:
     team.alarms.states = {"errors": "OK"}
 

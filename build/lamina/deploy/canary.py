@@ -9,10 +9,10 @@ from datetime import datetime
 
 from lamina.aws.answers import may_pass
 from lamina.aws.live import Alias
+from lamina.deploy.alias_moves import AliasMoves
 from lamina.deploy.deploy import Deployment, DeployOptions
 from lamina.deploy.judge import alarm_problems, answer_problem
 from lamina.deploy.results import CanaryStep, DeployResult, failed, name_of
-from lamina.deploy.returning import in_words
 from lamina.deploy.shift import Shift
 from lamina.errors import LaminaError, Problem
 
@@ -57,9 +57,7 @@ class Canary:
 
     Attributes:
         shared: the functions whose alias shares calls.
-        known: by function name, the alias as it is now.
-        moved: functions whose alias may have moved, in order.
-        asked: by function name, how its alias was last asked to be.
+        moves: of the alias.
         weights: the shares that were asked for.
         history: the shares that new versions got.
         misses: looks at the alarms in a row without an answer.
@@ -68,11 +66,8 @@ class Canary:
     deployment: Deployment
     options: DeployOptions
     shift: Shift
-    alias: str
     shared: Sequence[DeployResult]
-    known: dict[str, Alias]
-    moved: list[DeployResult]
-    asked: dict[str, str]
+    moves: AliasMoves
     say: Callable[[str], None]
     waiting: Waiting
     weights: set[float] = field(default_factory=set)
@@ -88,12 +83,13 @@ class Canary:
             self.weights.add(weight)
             for each in self.shared:
                 try:
-                    self._weigh(each, weight)
+                    old = self.moves.known[name_of(each.move)].version
+                    self.moves.point(each, old, {str(each.version): weight})
                 except LaminaError as error:
                     return failed(each, error)
             self.record(weight)
             self.say(
-                f"{self.alias}: {weight:.0%} of the calls of {self._names()} go to their new versions, "
+                f"{self.moves.alias}: {weight:.0%} of the calls of {self._names()} go to their new versions, "
                 f"watched for {self.shift.seconds} s"
             )
             self._watch()
@@ -107,22 +103,6 @@ class Canary:
         names = [name_of(each.move) for each in self.shared]
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         return ", ".join(names[:_NAMED]) + more
-
-    def _weigh(self, each: DeployResult, weight: float) -> None:
-        """Give a new version its share. An alias that another client moved meanwhile raises AwsError."""
-        name, version = name_of(each.move), str(each.version)
-        known = self.known[name]
-        if each not in self.moved:
-            self.moved.append(each)  # it may still move after Ctrl-C has ended the wait for the answer
-        self.asked[name] = in_words(known.version, {version: weight})
-        self.known[name] = self.deployment.client(each.move).point(
-            name,
-            self.alias,
-            known.version,
-            known,
-            {version: weight},
-            until=time.monotonic() + self.options.timeout,
-        )
 
     def _watch(self) -> None:
         """Look at the alarms until the step ends; then call the new versions if that was asked for."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lamina.aws.live import Alias
+from lamina.deploy.alias_moves import AliasMoves
 from lamina.deploy.canary import Canary, Judged, Waiting, is_shared
 from lamina.deploy.deploy import Deployment, DeployOptions
 from lamina.deploy.record import read_note
@@ -20,7 +21,7 @@ from lamina.deploy.results import (
     name_of,
     note_of,
 )
-from lamina.deploy.returning import Returning, in_words
+from lamina.deploy.returning import Returning
 from lamina.deploy.rules import FunctionUpdate
 from lamina.errors import AwsError, LaminaError, Problem
 
@@ -42,9 +43,7 @@ class Pointing:
 
     Attributes:
         before: by function name, the alias as it is put back.
-        known: by function name, the alias as it is now.
-        moved: functions whose alias would have to be put back.
-        asked: by function name, how its alias was last asked to be.
+        moves: those so far.
         shifting: functions whose calls move only when provisioned concurrency is ready.
         canary: the steps in which the old and the new versions share the calls before the aliases move.
     """
@@ -54,16 +53,22 @@ class Pointing:
     options: DeployOptions
     say: Callable[[str], None]
     waiting: Waiting
-    before: dict[str, Alias] = field(default_factory=dict)
-    known: dict[str, Alias] = field(default_factory=dict)
-    moved: list[DeployResult] = field(default_factory=list)
-    asked: dict[str, str] = field(default_factory=dict)
+    before: dict[str, Alias] = field(init=False)
+    moves: AliasMoves = field(init=False)
     shifting: list[DeployResult] = field(default_factory=list)
     canary: Canary | None = None
 
+    def __post_init__(self) -> None:
+        self.before = dict(self.deployment.aliases)
+        self.moves = AliasMoves(
+            deployment=self.deployment,
+            alias=self.alias,
+            timeout=self.options.timeout,
+            known=dict(self.deployment.aliases),
+        )
+
     def run(self, made: Sequence[DeployResult]) -> Rollout:
         """Move the aliases. After a failure, a judgement or Ctrl-C, put all of them back."""
-        self.before, self.known = dict(self.deployment.aliases), dict(self.deployment.aliases)
         pointed = [each for each in made if each.move.pointed]
         self._plan_canary(pointed)
         try:
@@ -92,11 +97,8 @@ class Pointing:
             deployment=self.deployment,
             options=self.options,
             shift=self.options.shift,
-            alias=self.alias,
             shared=shared,
-            known=self.known,
-            moved=self.moved,
-            asked=self.asked,
+            moves=self.moves,
             say=self.say,
             waiting=self.waiting,
         )
@@ -121,13 +123,9 @@ class Pointing:
         return None
 
     def _point(self, each: DeployResult) -> None:
-        name, client, version = name_of(each.move), self.deployment.client(each.move), str(each.version)
-        if each not in self.moved:
-            self.moved.append(each)  # it may still move after Ctrl-C has ended the wait for the answer
-        self.asked[name] = in_words(version, {})
-        known, until = self.known.get(name), time.monotonic() + self.options.timeout
-        note = self._description(each.move, version, known)
-        now = client.point(name, self.alias, version, known, note=note, until=until)
+        name, version = name_of(each.move), str(each.version)
+        note = self._description(each.move, version, self.moves.known.get(name))
+        now = self.moves.point(each, version, note=note)
         if now.routes:
             self.say(f"{name}: {self.alias} moves to version {version} as provisioned concurrency is ready")
             self.shifting.append(each)
@@ -164,13 +162,10 @@ class Pointing:
 
     def _put_back(self, *, patient: bool) -> Returning:
         back = Returning(
-            deployment=self.deployment,
-            alias=self.alias,
-            timeout=self.options.timeout,
+            moves=self.moves,
             before=self.before,
-            asked=self.asked,
             say=self.say,
-            queue=[*self.moved],
+            queue=[*self.moves.moved],
             weights=self.canary.weights if self.canary else (),
             patient=patient,
         )
@@ -179,7 +174,7 @@ class Pointing:
 
     def _moved(self, each: DeployResult) -> DeployResult:
         """Return the result of a function after all aliases have moved."""
-        if each not in self.moved:
+        if each not in self.moves.moved:
             return each
         return replace(each, status=_POINTED.get(each.status, each.status))
 
@@ -207,7 +202,7 @@ class Pointing:
         )
 
     def _hint(self, back: Returning) -> str:
-        names = [name for each in self.moved if (name := name_of(each.move)) not in back.theirs]
+        names = [name for each in self.moves.moved if (name := name_of(each.move)) not in back.theirs]
         if back.left:
             return f"{self.alias} could not be put back for {', '.join(back.left)}: run invoke status"
         return f"{self.alias} is put back for {', '.join(names)}; run it again" if names else "run it again"
@@ -238,7 +233,7 @@ class Pointing:
         first, stopped = stop.first, stop.interrupted and each.status == "skipped"
         if first and first.move == each.move:
             return replace(first, problem=first.problem and replace(first.problem, hint=hint))
-        if each in self.moved and (self.canary or not stop.interrupted):
+        if each in self.moves.moved and (self.canary or not stop.interrupted):
             left = name_of(each.move) in {**back.left, **back.theirs}
             return replace(each, status="returned" if self.canary and not left else "failed")
         return replace(each, status="stopped") if stopped else each

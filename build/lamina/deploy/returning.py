@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from lamina.aws.lambda_ import Functions
 from lamina.aws.live import Alias
-from lamina.deploy.deploy import Deployment
+from lamina.deploy.alias_moves import AliasMoves, in_words
 from lamina.deploy.results import DeployResult, name_of
 from lamina.errors import AwsError, LaminaError
 
@@ -25,7 +25,7 @@ class Returning:
 
     Attributes:
         before: by function name, the alias as it is to be; functions without one had none.
-        asked: by function name, how its alias was last asked to be.
+        moves: those that are undone.
         weights: shares that new versions were given; others are of another client.
         queue: functions whose alias may have moved.
         patient: whether the first Ctrl-C is ignored; the next one ends the return.
@@ -33,11 +33,8 @@ class Returning:
         theirs: by function name, what another client did to its alias meanwhile.
     """
 
-    deployment: Deployment
-    alias: str
-    timeout: float
+    moves: AliasMoves
     before: Mapping[str, Alias]
-    asked: dict[str, str]
     say: Callable[[str], None]
     queue: list[DeployResult]
     weights: Collection[float] = ()
@@ -50,7 +47,7 @@ class Returning:
         while True:
             try:
                 if self.queue and not self.patient:
-                    self.say(f"{self.alias} is being put back (Ctrl-C again: leave it as it is)")
+                    self.say(f"{self.moves.alias} is being put back (Ctrl-C again: leave it as it is)")
                 while self.queue:
                     self._next()
             except KeyboardInterrupt:
@@ -74,11 +71,11 @@ class Returning:
 
     def _leave(self, each: DeployResult, why: str) -> None:
         name = name_of(each.move)
-        self.left[name] = f"{self.asked[name]}: {why}"
+        self.left[name] = f"{self.moves.asked[name]}: {why}"
 
     def _bring(self, each: DeployResult) -> None:
         """Put one alias back, if it is where it was put or may be."""
-        name, client = name_of(each.move), self.deployment.client(each.move)
+        name, client = name_of(each.move), self.moves.deployment.client(each.move)
         for further in reversed(range(_TRIES)):
             try:
                 self._try(name, client, str(each.version))
@@ -91,19 +88,24 @@ class Returning:
                 return
 
     def _try(self, name: str, client: Functions, version: str) -> None:
-        now, before = client.aliases(name).get(self.alias), self.before.get(name)
-        if _is_same(now, before):
+        """Put an alias back.
+
+        A move without an answer may come later: putting the alias back changes its revision, so that Lambda
+        refuses the move then.
+        """
+        now, before = client.aliases(name).get(self.moves.alias), self.before.get(name)
+        if _is_same(now, before) and (before is None or name not in self.moves.unanswered):
             return
-        if now is None or not self._is_ours(now, before, version):
+        if now is None or not (_is_same(now, before) or self._is_ours(now, before, version)):
             change = f"{in_words(now.version, now.routes)}, moved" if now else "was deleted"
             raise _MovedError.of(f"{change} by another client meanwhile, which stays", where="AWS Lambda")
-        self.asked[name] = in_words(now.version, now.routes)
-        until = time.monotonic() + self.timeout
+        self.moves.asked[name] = in_words(now.version, now.routes)
+        until = time.monotonic() + self.moves.timeout
         if before is None:
-            client.drop_alias(name, self.alias, until=until)
+            client.drop_alias(name, self.moves.alias, until=until)
             return
         client.point(
-            name, self.alias, before.version, now, before.shares, note=before.description, until=until
+            name, self.moves.alias, before.version, now, before.shares, note=before.description, until=until
         )
 
     def _is_ours(self, now: Alias, before: Alias | None, version: str) -> bool:
@@ -116,12 +118,6 @@ class Returning:
             and set(now.routes) == {version}
             and now.routes[version] in self.weights
         )
-
-
-def in_words(version: str, shares: Mapping[str, float]) -> str:
-    """Return how an alias is, or was asked to be."""
-    parts = (f"sends {share:.0%} of its calls to version {each}" for each, share in shares.items())
-    return ", ".join(parts) or f"is version {version}"
 
 
 def _is_same(now: Alias | None, before: Alias | None) -> bool:
