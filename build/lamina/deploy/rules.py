@@ -97,11 +97,7 @@ def obstacles(wanted: DesiredFunction, running: Running | None) -> Iterator[Prob
             hint=f"create it from {wanted.uri}, or correct functions in [tool.lamina.images.{wanted.image}]",
         )
     elif running.package != "Image":
-        yield Problem(
-            what=f"the function {name} is made of a zip file; Lambda cannot change its package type",
-            where=wanted.image,
-            hint="create another function with --package-type Image to replace it",
-        )
+        yield zip_function(name, wanted.image)
     elif running.architecture != wanted.architecture:
         yield Problem(
             what=f"the function {name} is for {running.architecture}, the image for {wanted.architecture}",
@@ -109,6 +105,17 @@ def obstacles(wanted: DesiredFunction, running: Running | None) -> Iterator[Prob
             hint=f"build the image for {running.architecture} (platform), "
             f"or create the function for {wanted.architecture}",
         )
+
+
+def zip_function(name: str, image: str) -> Problem:
+    """Return the problem of a function that cannot run an image, with the way to one that can."""
+    return Problem(
+        what=f"the function {name} is made of a zip file; Lambda cannot change its package type",
+        where=image,
+        hint="create a function of package type Image under another name, declare that one, point triggers "
+        "and permissions to it, and delete this one. A tool that replaces it under its name deletes it "
+        "first: until the new one exists, calls fail",
+    )
 
 
 def owned_elsewhere(wanted: DesiredFunction, stack: str, owner: str | None) -> Iterator[Problem]:

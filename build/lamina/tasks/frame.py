@@ -23,6 +23,7 @@ from lamina.errors import Interrupted, LaminaError
 from lamina.flow.flags import Flags
 from lamina.flow.registries import AwsSeam
 from lamina.flow.session import Seams, Session
+from lamina.json_data import Json
 from lamina.report.console import Screen
 from lamina.report.document import outcome_documents, saved_document
 from lamina.tasks.command import CliCommand, Flag, Given
@@ -257,8 +258,17 @@ def _signals_as_interrupts(caught: list[int]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def report(session: Session, command: str, work: Callable[[], Outcome]) -> int:
-    """Do the work and show its outcome. Return the exit code: the error's if the work is incomplete."""
+def report(
+    session: Session,
+    command: str,
+    work: Callable[[], Outcome],
+    *,
+    also: Callable[[Outcome], Mapping[str, Json]] = lambda _: {},
+) -> int:
+    """Do the work and show its outcome. Return the exit code: the error's if the work is incomplete.
+
+    also: shows what belongs to it, and returns that for JSON.
+    """
     started = time.monotonic()
     outcome = work()
     session.screen.outcome(outcome, seconds=time.monotonic() - started)
@@ -275,5 +285,6 @@ def report(session: Session, command: str, work: Callable[[], Outcome]) -> int:
         images=outcome_documents(outcome),
         saved=saved_document(outcome.saved_in_all),
         **({"builds": list(outcome.remote)} if outcome.remote else {}),
+        **also(outcome),
     )
     return error.exit_code if error else 0

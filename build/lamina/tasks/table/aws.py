@@ -23,6 +23,13 @@ AWS: tuple[CliCommand, ...] = (
         flags=flags("registry", "json"),
     ),
     CliCommand(
+        name="bootstrap", runs="bootstrap:bootstrap", fixed={"push": True},
+        help="Before the first deployment of a stack: create the repositories, push the images, and show "
+             "which functions to create from them; idempotent.",
+        flags=flags("image", DRY_RUN, "registry", "stack", "platform", "builder", "static", "prepare",
+                    "allow-stand-in", "json", "plain"),
+    ),
+    CliCommand(
         name="deploy", runs="live:deploy",
         help="Update functions to the pushed digests; functions that already run them are left alone.",
         flags=flags(
