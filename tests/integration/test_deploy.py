@@ -76,6 +76,26 @@ def by_name(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {each["function"]: each for each in document["functions"]}
 
 
+def test_a_new_stack_gets_repositories_and_images_before_its_functions(
+    team: Repo, front: AwsFront, served: Served
+) -> None:
+    team.write("pyproject.toml", FUNCTIONS.replace('"one",', '"one", "one-{stack}",'))
+    stack = f"new-{secrets.token_hex(4)}"
+    planned = team.ok("bootstrap", "--stack", stack, "--dry-run", "--json")
+    assert planned.json["changes"]
+    assert "CreateRepository" not in front.calls
+
+    done = team.ok("bootstrap", "--stack", stack, "--json").json
+
+    tag = next(each["tag"] for each in done["images"] if each["name"] == "lambda-tiny")
+    states = {name: each["state"] for name, each in by_name(done).items()}
+    assert (states["one"], states[f"one-{stack}"]) == ("exists", "to be created")
+    uris = {each["uri"].rpartition("@")[2] for each in done["functions"]}
+    assert uris == {served.digest(f"lambda-tiny-{stack}", tag)}
+    assert not [call for call in front.calls if call.startswith("Update")]
+    assert team.ok("bootstrap", "--stack", stack, "--json").built == []
+
+
 def test_an_image_without_all_its_layers_is_not_deployed(team: Repo, front: AwsFront, served: Served) -> None:
     edit(team)
     ref = team.ok("build-all", "--push", "--json").images("ref")["lambda-tiny"]
