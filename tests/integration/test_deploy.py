@@ -126,6 +126,13 @@ def test_only_functions_with_other_code_are_updated(
     settings = front.client("lambda").get_function(FunctionName="two")["Configuration"]
     assert settings["ImageConfigResponse"]["ImageConfig"]["Command"] == ["handler.other"]
 
+    kept = team.ok("report", "--list", "--json").json["runs"][0]
+    assert kept["command"] == "deploy"
+    calls = team.ok("report", "--run", kept["id"], "--json").json["calls"]
+    moved = [each for each in calls if each["action"] == "lambda:UpdateFunctionCode"]
+    assert {each["resource"] for each in moved} == {"one", "two"}
+    assert all(digest in each["detail"] and each["error"] is None for each in moved)
+
     front.calls.clear()
     again = by_name(team.ok("deploy", "--json").json)
     assert {each["status"] for each in again.values()} == {"skipped"}
