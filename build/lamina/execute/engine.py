@@ -62,6 +62,7 @@ class Engine:
         private: whether it is Lamina's own.
         podman: whether it is Podman, which has docker's API and no BuildKit.
         architecture: as in a platform, ``amd64``.
+        id: of its folder of images and caches; empty if unknown.
     """
 
     host: str
@@ -73,6 +74,7 @@ class Engine:
     containerd: bool
     private: bool
     podman: bool = False
+    id: str = ""
 
     def __str__(self) -> str:
         kind = "Podman engine" if self.podman else "Docker engine"
@@ -211,6 +213,7 @@ def _facts(
         containerd=status.get("driver-type") == _SNAPSHOTTER,
         private=private,
         podman=podman,
+        id=str(info.get("ID") or ""),
     )
 
 

@@ -2,21 +2,66 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict
+
 from lamina.errors import LaminaError
 from lamina.execute.engine import Engine
+from lamina.files import read_json, write_json
 from lamina.process import Command, Runner
 
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+"""Changes with each start of a machine, as the runners of CI are started from one image."""
+_FILE = "builders.json"
 _SECONDS = 10
+_MOST = 20
 
 
-def is_fresh(runner: Runner, engine: Engine, builder: str) -> bool | None:
+class BuildersDocument(TypedDict):
+    """Content of the file. built: keys of builders that have built, the latest last."""
+
+    built: list[list[str]]
+
+
+def is_fresh(runner: Runner, engine: Engine, builder: str, state: Path) -> bool | None:
     """Return whether a builder remembers no build; None if it does not answer, or is too old to remember.
 
-    BuildKit keeps the records of its last 50 builds, however old, and `docker builder prune` leaves them.
+    BuildKit keeps the records of its last 50 builds, however old, and `docker builder prune` leaves them. A
+    builder that has built is not asked again until the machine is restarted: that takes 0.1 s.
+
+    Args:
+        state: the folder in which that is kept.
     """
+    key, built = [engine.id, builder, _boot()], _built(state)
+    if engine.id and key in built:
+        return False
     argv = (*engine.buildx, "history", "ls", "--format=json", f"--builder={builder}")
     try:
         done = runner.run(Command(argv=argv, env=engine.environment), timeout=_SECONDS)
     except (LaminaError, OSError):
         return None
-    return not done.stdout.strip() if done.ok else None
+    if not done.ok:
+        return None
+    if done.stdout.strip():
+        document: BuildersDocument = {"built": [*built, key][-_MOST:]}
+        with contextlib.suppress(OSError):
+            write_json(state / _FILE, document)
+    return not done.stdout.strip()
+
+
+def _built(state: Path) -> Sequence[list[str]]:
+    """Return the builders that are known to have built; none if the file is missing or damaged."""
+    document: BuildersDocument | None = read_json(state / _FILE)
+    try:
+        return list(document["built"]) if document else []
+    except (KeyError, TypeError):
+        return []
+
+
+def _boot() -> str:
+    try:
+        return BOOT.read_text().strip()
+    except OSError:
+        return ""

@@ -140,10 +140,9 @@ def _build(session: Session, plan: Plan, snapshot: Snapshot, run: str) -> Outcom
     """Stage, bake and confirm the builds of a plan; then tidy their remote caches."""
     from lamina.execute.cache_exports import export_again
     from lamina.execute.externals import check_stand_ins
-    from lamina.execute.fresh import is_fresh
     from lamina.execute.run import build
     from lamina.execute.spread import build_spread
-    from lamina.flow.cache import find_caches, settle_caches
+    from lamina.flow.cache import find_caches, is_on_fresh_builder, settle_caches
     from lamina.flow.spread import find_spreading
 
     decisions, outside = plan.acting("build"), snapshot.externals
@@ -154,7 +153,7 @@ def _build(session: Session, plan: Plan, snapshot: Snapshot, run: str) -> Outcom
     session.screen.notes(caches.notes)
     request, fresh = both(
         lambda: make_request(session, plan.found, decisions, support, outside, caches.images),
-        lambda: is_fresh(session.runner, session.engine, session.builder.name) if caches.imports else None,
+        lambda: is_on_fresh_builder(session, caches),
     )
     used = from_outside((*(each.image for each in decisions), *support), outside)
     check_stand_ins(used, outside, session.builder)

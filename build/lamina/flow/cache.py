@@ -94,6 +94,18 @@ def unwritten(caches: Mapping[str, ImageCache]) -> tuple[Problem, ...]:
     return (Problem(what=what, hint=hint),)
 
 
+def is_on_fresh_builder(session: Session, caches: Caches) -> bool | None:
+    """Return whether the builder has never built, so that cache hits come from the caches; None if unknown.
+
+    It is not asked if no cache is read.
+    """
+    if not caches.imports:
+        return None
+    from lamina.execute.fresh import is_fresh
+
+    return is_fresh(session.runner, session.engine, session.builder.name, session.project.state)
+
+
 def settle_caches(
     registry: Registry,
     caches: Caches,
