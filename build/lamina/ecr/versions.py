@@ -40,7 +40,9 @@ class Places:
     def named(self, place: Place, versions: Iterable[tuple[str, str]]) -> Named:
         """Return the versions that something names, and what. Raises AwsError if that is not all known."""
         wanted = tuple(versions)
-        clients = self._clients[place]
+        clients = self._clients.get(place)
+        if clients is None:
+            raise AwsError.of(f"account {place[0]}, {place[1]} is not asked any more", where="gc --versions")
         try:
             found = dict(read_version_users(clients, wanted, account=place[0]))
             functions = Functions(clients)

@@ -164,6 +164,15 @@ def test_before_ten_more_functions_all_is_read_again_and_one_denied_read_stops()
     assert "no version is deleted" in done.error.problems[-1].what
 
 
+def test_a_version_of_an_account_that_is_not_asked_any_more_stays() -> None:
+    account = Account()
+
+    done = prune([doomed("one", "1")], Places([], lambda access: account))
+
+    assert (account.deleted, done.deleted) == ([], ())
+    assert isinstance(done.error, AwsError)
+
+
 def test_confirmed_deletions_are_reported_after_an_error_and_after_ctrl_c() -> None:
     denied = ClientError({"Error": {"Code": "AccessDenied"}}, "DeleteFunction")
     for error, kind in ((denied, AwsError), (KeyboardInterrupt(), Interrupted)):
