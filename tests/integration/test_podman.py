@@ -44,7 +44,7 @@ def tiny(tmp_path: Path, podman: Podman) -> Repo:
 
 
 def test_builds_go_through_buildkit_in_a_container_and_land_in_podmans_store(
-    tiny: Repo, podman: Podman
+    tiny: Repo, podman: Podman, address: str
 ) -> None:
     status = tiny.ok("engine.status").stdout
     assert f"builds would use the Podman engine {podman_version(podman)} at {podman.host}: " in status
@@ -57,6 +57,10 @@ def test_builds_go_through_buildkit_in_a_container_and_land_in_podmans_store(
     tiny.append("src/handler.py", "# better\n")
     assert tiny.ok("plan", "--json").images()["lambda-tiny"] == "build"
     assert tiny.ok("build-all", "--json").built == ["lambda-tiny"]
+
+    tiny.env["LAMINA_REGISTRY"] = address
+    tiny.ok("push")
+    assert set(tiny.ok("plan", "--json").images().values()) == {"skip"}
 
 
 def test_a_push_and_what_follows_it(tiny: Repo, podman: Podman, address: str) -> None:

@@ -369,8 +369,8 @@ def _bootstrap(
     argv = (*engine.buildx, "inspect", "--bootstrap", name)
     done = runner.run(Command(argv=argv, env=engine.environment), timeout=seconds)
     lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
-    reason = lines[-1].removeprefix("ERROR: ") if lines else f"exit code {done.code}"
-    return None if done.ok else reason
+    said = lines or done.stderr.strip().splitlines() or [f"exit code {done.code}"]
+    return None if done.ok else said[-1].removeprefix("ERROR: ")
 
 
 def _runs(builder: _ListedBuilder) -> bool:

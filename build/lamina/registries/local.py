@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypedDict, cast
 
 from lamina.errors import EngineError, RegistryError
 from lamina.parallel import gather
+from lamina.patterns import regex
 from lamina.refs import Reference
 from lamina.registries.engine_socket import LOAD_SECONDS, START_HINT, UNIX, EngineSocket, ImageInspection
 from lamina.registries.pace import STALL_HINT, Pace
@@ -48,6 +49,7 @@ _AT_ONCE = 8
 _CONNECT_SECONDS = 5
 _DEFAULT = "unix:///var/run/docker.sock"
 _DENIED = ("unauthorized", "no basic auth", "denied", "authentication", "authorization token has expired")
+_PUSHED = regex(r": digest: (sha256:[0-9a-f]{64}) size: \d+$")
 _ON_THE_WIRE = frozenset({"Waiting", "Pushing", "Downloading"})
 
 
@@ -141,6 +143,8 @@ class LocalStore:
                 if aux := event.get("aux"):
                     digest = aux.get("Digest") or digest
                 elif "status" in event and not event.get("progressDetail"):
+                    if said := _PUSHED.search(event["status"]):  # Podman sends no aux
+                        digest = digest or said[1]
                     on_line(": ".join(part for part in (event.get("id"), event["status"]) if part))
         if digest is None and (image := self._image(ref)):  # the containerd store sends no aux
             digest = image.digest
@@ -305,11 +309,11 @@ def engine_errors(what: str, where: str) -> Iterator[None]:
 def image_of(ref: Reference, inspection: ImageInspection) -> LocalImage:
     """Return the image in an inspection. Shape: Docker Engine API, ``GET /images/{name}/json``."""
     descriptor = inspection.get("Descriptor") or {}  # of the containerd store, since API 1.48
-    digest = descriptor.get("digest")
-    for named in inspection.get("RepoDigests") or ():
-        name, _, found = str(named).partition("@")
-        if digest is None and name == ref.name:
-            digest = found
+    pairs = (str(each).partition("@") for each in inspection.get("RepoDigests") or ())
+    named = {found for name, _, found in pairs if name == ref.name}
+    # One image may have come with several manifests.
+    only = next(iter(named)) if len(named) == 1 else None
+    digest = descriptor.get("digest") or (ref.digest if ref.digest in named else only)
     parts = (inspection.get("Os"), inspection.get("Architecture"), inspection.get("Variant"))
     return LocalImage(
         ref=ref,

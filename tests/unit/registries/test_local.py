@@ -88,6 +88,9 @@ def test_images_are_read_and_absent_ones_are_none() -> None:
 
 def test_the_containerd_store_names_the_manifest_itself() -> None:
     assert image_of(REF, {**TOLD, "Descriptor": {"digest": "sha256:ccc"}}).digest == "sha256:ccc"
+    several = ["r.example/team/app@sha256:bbb", "r.example/team/app@sha256:ccc"]
+    assert image_of(REF, {"RepoDigests": several}).digest is None
+    assert image_of(REF.with_digest("sha256:ccc"), {"RepoDigests": several}).digest == "sha256:ccc"
     bare = image_of(REF, {"Id": "sha256:aaa", "Config": None, "RepoDigests": None, "Os": "linux"})
     assert (bare.digest, bare.labels, bare.platform, bare.size) == (None, {}, "linux", 0)
 
@@ -152,6 +155,17 @@ def test_a_push_tells_its_steps_and_the_digest() -> None:
     assert digest == "sha256:bbb"
     assert lines == ["The push refers to repository [r.example/team/app]", "abc: Pushed"]
     assert engine.calls[0][3]["auth_config"] == {"username": "me", "password": "pw"}
+
+
+def test_podman_tells_the_digest_of_a_push_in_words() -> None:
+    engine = Engine(**{str(REF): {**TOLD, "RepoDigests": ["r.example/team/app@sha256:old"]}})
+    digest = f"sha256:{'1' * 64}"
+    engine.events = [
+        {"status": "The push refers to repository"},
+        {"status": f"v1: digest: {digest} size: 498"},
+    ]
+
+    assert LocalStore(api=engine).push(REF, None, lambda line: None) == digest
 
 
 @pytest.mark.parametrize(
