@@ -148,7 +148,8 @@ def test_a_waiting_container_has_exactly_the_files_of_the_image(repo: Repo, engi
         (repo.root / "src/run.sh").chmod(0o700)
         (repo.root / "src/link").symlink_to("pack/one.py")
         repo.append("src/handler.py", "# last\n")
-        parts = ("data.txt 644 0 0", "new/deep/two.py 644 993 990", "run.sh 755 993", "link 777 993")
+        last = f"handler.py 644 993 990 315532800.0 {(repo.root / 'src/handler.py').stat().st_size}"
+        parts = ("data.txt 644 0 0", last, "new/deep/two.py 644 993 990", "run.sh 755 993", "link 777 993")
         wait_for(
             "all files",
             lambda: any(

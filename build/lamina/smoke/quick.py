@@ -55,7 +55,7 @@ class QuickAnswers:
         """
         seen = time.time()
         names = self._warm.names
-        if not names:
+        if not names or any(map(_is_empty, changed)):
             return
         fresh = self._session.again()
         try:
@@ -153,6 +153,14 @@ def _differs(quick: Smoked, built: Smoked) -> Problem:
         where=built.image,
         hint=f"the image counts; invoke smoke --image {built.image} tries it again",
     )
+
+
+def _is_empty(file: Path) -> bool:
+    """Whether a file may be half saved: some programs empty it first."""
+    try:
+        return file.stat().st_size == 0
+    except OSError:
+        return False
 
 
 def saved_at(changed: Iterable[Path], seen: float) -> float:

@@ -158,7 +158,9 @@ def test_a_slow_init_of_the_image_is_reported_as_without_an_instance(saves: Call
 
 
 @pytest.mark.parametrize(
-    "text", ["def handler(:\n", "def handler(event, context): ...\n"], ids=["does not parse", "as it was"]
+    "text",
+    ["def handler(:\n", "def handler(event, context): ...\n", ""],
+    ids=["does not parse", "as it was", "half saved"],
 )
 def test_what_does_not_parse_or_did_not_change_is_not_run(saves: Callable[..., Saves], text: str) -> None:
     found = saves(OK)
