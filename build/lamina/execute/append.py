@@ -26,6 +26,7 @@ from lamina.errors import BuildError
 from lamina.execute.annotations import image_annotations
 from lamina.execute.layer_tar import Owner, compressed, layer_tar
 from lamina.execute.outcome import Result
+from lamina.identify.context import CHANGED
 from lamina.identify.copy_layer import LayerEntry
 from lamina.identify.image import Image
 from lamina.oci import OciConfig
@@ -172,7 +173,7 @@ def _content(image: Image, entry: LayerEntry) -> bytes:
     except OSError as error:
         raise BuildError.of(f"cannot be read: {error.strerror}", where=path, hint="run again") from None
     if hashlib.sha256(found).hexdigest() != entry.sha256:
-        raise BuildError.of("changed while it was being read", where=entry.source, hint="run again")
+        raise BuildError.of(CHANGED, where=entry.source, hint="run again")
     return found
 
 

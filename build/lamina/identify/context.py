@@ -20,6 +20,8 @@ from lamina.identify.tree import FileKind, Files, TreeEntry
 from lamina.identify.wildcard import compile_wildcard, fixed_part
 from lamina.values import dataclass
 
+CHANGED = "changed while it was being read"
+"""What is wrong with a file that was saved after it was hashed."""
 _MOST_LINKS = 255
 _UNSENT = (
     "BuildKit reads source names as patterns, follows a shared link for one source only, "

@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from lamina.errors import BuildError, LaminaError
 from lamina.files import EPOCH
-from lamina.identify.context import Context, ContextFile
+from lamina.identify.context import CHANGED, Context, ContextFile
 from lamina.identify.proof import MODES, Part, Proof, is_right, read_stamps
 from lamina.values import dataclass
 
@@ -275,7 +275,7 @@ def _date(place: Path, nanoseconds: int) -> None:
 
 def _unchanged(file: ContextFile, digest: str) -> None:
     if digest != file.sha256:
-        raise BuildError.of("changed while it was being read", where=file.path, hint="run again")
+        raise BuildError.of(CHANGED, where=file.path, hint="run again")
 
 
 def _normalise_folders(place: Path) -> None:

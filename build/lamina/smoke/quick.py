@@ -103,13 +103,16 @@ class QuickAnswers:
     def confirm(self, found: Iterable[Smoked]) -> tuple[tuple[Smoked, ...], tuple[Problem, ...]]:
         """Compare built images with the answers of instances, and show those that agree.
 
-        Returns the others, and the problems of those whose image and instance differ in success.
+        Returns the others, and the problems of those whose image and instance differ in success. Images that
+        are older than the last answer are left out.
         """
         rest: list[Smoked] = []
         problems: list[Problem] = []
         for each in found:
             known = self._open.get(each.image)
-            quick = known.answers.get(each.function) if known and known.tag == each.tag else None
+            quick = known.answers.get(each.function) if known else None
+            if known and known.tag != each.tag and not each.skipped:
+                continue
             if quick is None or each.skipped or each.is_slow:
                 rest.append(each)
             elif outcome_of(quick) != outcome_of(each):

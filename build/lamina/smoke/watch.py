@@ -11,6 +11,7 @@ from lamina.errors import BuildError, LaminaError
 from lamina.execute.outcome import Outcome
 from lamina.flow.build import build_images
 from lamina.flow.session import Session
+from lamina.identify.context import CHANGED
 from lamina.identify.image import Image
 from lamina.smoke.file_events import bursts
 from lamina.smoke.quick import QuickAnswers, quick_answers
@@ -92,12 +93,20 @@ def build_and_try(session: Session, changed: frozenset[Path], quick: QuickAnswer
         if quick and outcome.ok:
             _try(session, outcome, quick)
     except (LaminaError, OSError) as error:
+        if is_overtaken(error):
+            screen.aside("a file was saved again while it was read: another round follows")
+            return False
         screen.error(error if isinstance(error, LaminaError) else LaminaError.of_system(error))
         if quick:
             quick.give_up(pending)
         screen.aside(_WAITING)
         return isinstance(error, BuildError)
     return True
+
+
+def is_overtaken(error: Exception) -> bool:
+    """Whether a round failed only because files were saved again, which starts the next one."""
+    return isinstance(error, BuildError) and {each.what for each in error.problems} == {CHANGED}
 
 
 def _try(session: Session, outcome: Outcome, quick: QuickAnswers) -> None:
@@ -135,7 +144,8 @@ def _tell(session: Session, changed: frozenset[Path], outcome: Outcome, *, secon
         session.screen.say(f"{len(images)} images are up to date; {_WAITING}")
     else:
         reaches = changed & _reaching(images)
-        why = "changed no build input" if reaches else f"reach{'' if len(changed) > 1 else 'es'} no image"
+        built = f"{'are' if len(reaches) > 1 else 'is'} built already"
+        why = built if reaches else f"reach{'' if len(changed) > 1 else 'es'} no image"
         session.screen.aside(f"nothing to build: {named(session, reaches or changed)} {why}")
     outcome.kind.check(outcome.problems)
 

@@ -188,6 +188,9 @@ def test_an_answer_to_a_later_save_makes_an_earlier_build_old(saves: Callable[..
     assert found.quick.is_newer("app", first)
     assert not found.quick.awaits("app", first)
     assert not found.quick.is_newer("app", found.tag)
+    old = Smoked(image="app", function="handler.handler", answer=FAILS, tag=first)
+    assert found.quick.confirm([old]) == ((), ())
+    assert found.quick.pending == {"app": found.tag}
 
 
 def test_a_build_that_fails_is_said_of_the_answers_it_should_have_confirmed(

@@ -6,13 +6,14 @@ from threading import Event
 
 import pytest
 
-from lamina.errors import ConfigError
+from lamina.errors import BuildError, ConfigError, Problem
 from lamina.flow.flags import Flags
 from lamina.flow.session import Session
+from lamina.identify.context import CHANGED
 from lamina.report.console import Screen
 from lamina.smoke.file_events import ahead, matters
 from lamina.smoke.syntax import syntax_fault
-from lamina.smoke.watch import find_roots, rounds
+from lamina.smoke.watch import find_roots, is_overtaken, rounds
 
 from ..conftest import RUNTIME, Repo
 
@@ -87,6 +88,13 @@ def test_what_finding_or_answering_raises_is_raised_where_bursts_are_built() -> 
 
     with pytest.raises(ConfigError, match="cannot be watched"):
         list(zip(ahead([frozenset({A})], at_once), range(2), strict=False))
+
+
+def test_a_file_that_was_saved_again_while_it_was_read_is_not_an_error() -> None:
+    changed, other = Problem(what=CHANGED, where="src/a.py"), Problem(what="exit code 1")
+    assert is_overtaken(BuildError(changed, changed))
+    assert not is_overtaken(BuildError(changed, other))
+    assert not is_overtaken(ConfigError(other))
 
 
 @pytest.mark.parametrize(
