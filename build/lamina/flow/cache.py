@@ -68,7 +68,7 @@ def _find(session: Session, images: Iterable[Image], policy: CachePolicy) -> Cac
     caches = make_caches(policy, chosen, known, rewrite=session.flags.refresh)
     if histories:
         caches = {name: _if_it_pays(each, past.get(histories[name])) for name, each in caches.items()}
-    writes = histories if policy.exports else {}
+    writes = {name: ref for name, ref in histories.items() if caches[name].home}
     return Caches(images=caches, notes=(*notes, *unwritten(caches)), histories=writes)
 
 

@@ -59,6 +59,13 @@ def test_names_of_branches_fit_into_a_tag(receipts: Repo) -> None:
         assert Reference.parse(f"x:{tag}").tag == tag
 
 
+def test_no_branch_has_the_reference_of_the_history(receipts: Repo) -> None:
+    image = receipts.images()[D]
+    assert str(policy().history(image)) == f"{D}-dev:cache--history-amd64"
+    for branch in ("-history", "--history", "history", "/history", "ü-history", "-"):
+        assert policy().history(image) not in policy(branch=branch).refs(image)
+
+
 def test_a_missing_cache_is_not_read_and_that_of_this_branch_is_written(receipts: Repo) -> None:
     image = receipts.images()[D]
     chosen = policy(branch="feature")
