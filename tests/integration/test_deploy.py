@@ -245,6 +245,8 @@ def test_an_alias_moves_only_to_a_version_that_answers(
     assert "version 2 of two does not answer its event: Unhandled" in failed.told
     assert "it does not work" in failed.told
     assert lambdas.runs("one", "live") == lambdas.runs("two", "live") == first["one"]["digest"]
+    for name in ("one", "two"):
+        assert not lambdas._functions[name].aliases["live"]["RoutingConfig"].get("AdditionalVersionWeights")
     assert lambdas.runs("one") != first["one"]["digest"]
 
 
@@ -260,13 +262,16 @@ def test_aliases_are_put_back_when_one_does_not_move(team: Repo, lambdas: Lambda
     assert lambdas.runs("one", "live") == lambdas.runs("two", "live") == first["one"]["digest"]
 
 
-def test_aliases_are_put_back_when_the_command_is_stopped(team: Repo, lambdas: LambdaDouble) -> None:
+@pytest.mark.parametrize("more", [(), ("--canary", "10%:1h")], ids=["at once", "canary"])
+def test_aliases_are_put_back_when_the_command_is_stopped(
+    team: Repo, lambdas: LambdaDouble, more: tuple[str, ...]
+) -> None:
     first = by_name(team.ok("deploy", "--alias", "live", "--json").json)
     edit(team)
     team.ok("build-all", "--push")
     asked: list[str] = []
 
-    with team.running("deploy", "--alias", "live") as child:
+    with team.running("deploy", "--alias", "live", *more) as child:
 
         def stop_at_the_second(function: str) -> None:
             asked.append(function)
@@ -280,6 +285,8 @@ def test_aliases_are_put_back_when_the_command_is_stopped(team: Repo, lambdas: L
     assert child.returncode == 130, stderr
     assert "live is put back for one, two" in stdout
     assert lambdas.runs("one", "live") == lambdas.runs("two", "live") == first["one"]["digest"]
+    for name in ("one", "two"):
+        assert not lambdas._functions[name].aliases["live"]["RoutingConfig"].get("AdditionalVersionWeights")
     assert lambdas.runs("one") != first["one"]["digest"]
 
 
@@ -479,6 +486,7 @@ def test_a_canary_is_judged_by_alarms_and_shifts_or_returns(
 ) -> None:
     canary = ("--canary", "10%:1s", "--alarm", "too many errors")
     assert "calls can only be shared by an alias" in team.fails(2, "deploy", *canary).text
+    assert "--canary has no meaning with --rollback" in team.fails(2, "deploy", "--rollback", *canary).text
     team.ok("deploy", "--alias", "live")
     edit(team)
     team.ok("build-all", "--push")

@@ -130,7 +130,7 @@ def plan_functions(
     aliases, behind = _aliases(able, clients, options)
     moves = tuple(_decided(each, facts, aliases, behind, options) for each in able)
     halves = _half_shifts(lambdas, aliases)
-    session.screen.notes(each.note for each in halves.values())
+    session.screen.notes(each.note(options.stack) for each in halves.values())
     owned = () if options.take_over else tuple(_owned(session, wanted, live))
     (ConfigError if owned else AwsError).check(
         (

@@ -33,15 +33,15 @@ class HalfShift:
         )
         return f"{self.alias} of {self.function} (version {self.version}) sends {shares}"
 
-    @property
-    def note(self) -> Problem:
-        """What to say of it."""
+    def note(self, stack: str) -> Problem:
+        """Return what to say of it to who deploys a stack."""
         if self.run is None:
             return Problem(what=f"{self}: not by Lamina")
+        flags = f"--alias {self.alias} --stack {stack}"
         return Problem(
             what=f"{self}: the canary of run {self.run} was stopped half way, or is still under way",
-            hint=f"if it is not under way: deploy --alias {self.alias} shifts the rest, "
-            f"deploy --rollback --alias {self.alias} returns",
+            hint=f"if it is not under way: invoke deploy {flags} shifts the rest, "
+            f"invoke deploy --rollback {flags} returns",
         )
 
 

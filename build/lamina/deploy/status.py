@@ -52,7 +52,7 @@ def read_status(session: Session, *, every: bool = False) -> tuple[StatusRow, ..
     clients = clients_of(session, (function for _, function in declared))
     declared_states = ask_all(lambda pair: _read(clients[pair[1].region], *pair, every=every), declared)
     seen = _with_versions(clients, declared_states)
-    session.screen.notes(_half_shifts(seen))
+    session.screen.notes(_half_shifts(seen, session.project.settings.stack))
     digests = {each.ref(live.digest) for each in seen for live in each.live.values() if live.digest}
     found = RegistryStore(session.registry).find({*(image.ref for image in images.values()), *digests})
     return tuple(row for each in seen for row in _rows(each, found))
@@ -87,13 +87,13 @@ def _with_versions(
     return made
 
 
-def _half_shifts(seen: Iterable[_Seen]) -> Iterator[Problem]:
+def _half_shifts(seen: Iterable[_Seen], stack: str) -> Iterator[Problem]:
     """Yield a note for each alias that a canary left with shares."""
     for each in seen:
         for alias in each.aliases.values():
             half = half_shift(each.live.get, str(each.function), alias)
             if half and half.run:
-                yield half.note
+                yield half.note(stack)
 
 
 def _rows(seen: _Seen, found: Mapping[Reference, FoundImage]) -> Iterator[StatusRow]:

@@ -152,7 +152,8 @@ def _carry_out(
     from lamina.deploy.show import canary_document, move_document, show_moves, show_shift, summary
 
     show_moves(session.screen, found.moves)
-    show_shift(session.screen, options)
+    if any(each.pointed for each in found.moves):
+        show_shift(session.screen, options)
     done = apply(found, options, say=session.screen.say, dry_run=dry_run)
     if not dry_run:
         record_run(session, command, options, found, done)
