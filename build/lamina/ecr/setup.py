@@ -39,11 +39,24 @@ def plan_setup(session: Session) -> Provision:
         ConfigError: the creation template does not cover every repository.
         RegistryError: the registry is not ECR, or it does not answer.
     """
+    caller, wanted = desired(session)
+    return Provision(
+        changes=changes(wanted, _current(_registry(session).setup, wanted)),
+        resources=tuple(wanted),
+        caller=caller,
+        notes=tuple(_notes(caller)),
+    )
+
+
+def desired(session: Session) -> tuple[EcrCaller, Mapping[str, Aspects]]:
+    """Return the caller, and what the registry should be. AWS is asked only who the caller is.
+
+    Raises as `plan_setup` does.
+    """
     registry = _registry(session)
-    setup = registry.setup
     names = {node.name: session.project.repository(node.name) for node in session.graph.nodes.values()}
     _check_template(session, {name: registry.inventory.full(each) for name, each in names.items()})
-    identity = setup.identity()
+    identity = registry.setup.identity()
     caller = EcrCaller(
         partition=identity.partition,
         account=identity.account,
@@ -64,12 +77,7 @@ def plan_setup(session: Session) -> Provision:
         functions=functions,
         caches=[each for each in caches if each not in {*bases, *functions}],
     )
-    return Provision(
-        changes=changes(wanted, _current(setup, wanted)),
-        resources=tuple(wanted),
-        caller=caller,
-        notes=tuple(_notes(caller)),
-    )
+    return caller, wanted
 
 
 def apply(session: Session, provision: Provision) -> tuple[Problem, ...]:

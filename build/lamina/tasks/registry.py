@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lamina.errors import LaminaError, RegistryError
+from lamina.errors import ConfigError, LaminaError, RegistryError
 from lamina.flow.session import Session
 from lamina.json_data import Json
 
@@ -26,8 +26,12 @@ def pull(session: Session) -> int:
     return 0
 
 
-def ecr_setup(session: Session, *, dry_run: bool) -> int:
-    """Bring the settings of repositories up to date."""
+def ecr_setup(session: Session, *, dry_run: bool, form: str, json: bool) -> int:
+    """Bring the settings of repositories up to date; or print them for another tool, and change nothing."""
+    if form:
+        if json:
+            raise ConfigError.of(f"--json and --format {form} both want standard output", where="--json")
+        return _print_setup(session, form)
     from lamina.ecr.setup import apply, plan_setup
     from lamina.ecr.show import setup_documents, show_setup
 
@@ -38,6 +42,19 @@ def ecr_setup(session: Session, *, dry_run: bool) -> int:
         session.screen.say("done and verified")
     error = RegistryError(*problems) if problems else None
     return _end(session, "ecr.setup", error, changes=setup_documents(found.changes), dry_run=dry_run)
+
+
+def _print_setup(session: Session, form: str) -> int:
+    from lamina.ecr.desired import ACCOUNT
+    from lamina.ecr.setup import desired
+    from lamina.ecr.templates import BY_HAND, check_format, render
+
+    check_format(form)
+    _, wanted = desired(session)
+    text = render(form, wanted)
+    session.screen.notes([BY_HAND] if ACCOUNT in wanted else [])
+    session.screen.text(text)
+    return 0
 
 
 def gc(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lamina.tasks.command import NOT_EMPTY, CliCommand, Flag, number, repeated, switch, text
-from lamina.tasks.flags import DRY_RUN, LIVE, flags
+from lamina.tasks.flags import DRY_RUN, FLAGS, LIVE, flags
 
 DEPLOY_TIMEOUT = 300
 """Seconds."""
@@ -95,8 +97,15 @@ AWS: tuple[CliCommand, ...] = (
         ),
     ),
     CliCommand(
-        name="ecr.setup", runs="registry:ecr_setup", flags=flags("registry", "stack", DRY_RUN, "json"),
+        name="ecr.setup", runs="registry:ecr_setup",
+        prints_json=lambda given: bool(given["json"]) and not given["format"],
+        only_result=lambda given: bool(given["format"]),
         help="Create the repositories of this stack in ECR and bring their settings up to date; idempotent.",
+        flags=flags(
+            "registry", "stack", DRY_RUN, replace(FLAGS["json"], goes_to="command"),
+            text("format", "change nothing, and print what should be there instead: cloudformation (also for "
+                           "CDK), or terraform (a .tf.json)", default="", field="form"),
+        ),
     ),
     CliCommand(
         name="codebuild.setup", runs="codebuild:setup",

@@ -1,0 +1,88 @@
+"""The desired repositories for other tools: each document is checked by the tool's own rules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from cfnlint.api import ManualArgs, lint
+
+from lamina.declare.accounts import Ecr
+from lamina.ecr.desired import ACCOUNT, Aspects, EcrCaller, wanted_resources
+from lamina.ecr.templates import FORMATS, check_format, render
+from lamina.errors import ConfigError
+
+HERE = EcrCaller(partition="aws", account="123456789012", registry="123456789012", region="eu-west-1")
+BASE, FUNCTION, CACHE = "team/base-dev", "team/app-dev", "team/app-dev-cache"
+
+
+def wanted(ecr: Ecr, **more: Any) -> Mapping[str, Aspects]:
+    names = {"bases": [BASE], "functions": [FUNCTION], "caches": [CACHE], **more}
+    return wanted_resources(ecr, HERE, **names)
+
+
+EVERYTHING = [Ecr(), Ecr(readers=("210987654321",), template="team"), Ecr(template="ROOT"), Ecr(cache_days=9)]
+
+
+@pytest.mark.parametrize("ecr", EVERYTHING)
+def test_cfn_lint_finds_nothing_in_a_template(ecr: Ecr) -> None:
+    text = render("cloudformation", wanted(ecr))
+
+    assert [str(each) for each in lint(text, config=ManualArgs(regions=["eu-west-1"]))] == []
+
+
+def test_cfn_lint_would_find_a_property_that_does_not_exist() -> None:
+    text = render("cloudformation", wanted(Ecr())).replace("ImageTagMutability", "ImageTagMutable")
+
+    assert lint(text, config=ManualArgs(regions=["eu-west-1"]))
+
+
+def test_a_template_has_every_repository_as_the_setup_would_make_it() -> None:
+    made = json.loads(render("cloudformation", wanted(Ecr(cache_days=9, readers=("210987654321",)))))
+    found = {each["Properties"]["RepositoryName"]: each for each in made["Resources"].values()}
+
+    assert set(found) == {BASE, FUNCTION, CACHE}
+    assert {each["DeletionPolicy"] for each in found.values()} == {"Retain"}
+    policies = {
+        name: [each["Sid"] for each in found[name]["Properties"]["RepositoryPolicyText"]["Statement"]]
+        for name in (BASE, FUNCTION)
+    }
+    assert policies == {BASE: ["LaminaReadersPull"], FUNCTION: ["LaminaFunctionsPull", "LaminaReadersPull"]}
+    cache = found[CACHE]["Properties"]
+    rules = json.loads(cache["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
+    assert [each["selection"]["countNumber"] for each in rules] == [14, 9]
+    assert (cache["ImageTagMutability"], "RepositoryPolicyText" in cache) == ("MUTABLE", False)
+
+
+def test_terraform_has_every_repository_and_destroys_none() -> None:
+    made = json.loads(render("terraform", wanted(Ecr(template="team"))))["resource"]
+
+    repositories = made["aws_ecr_repository"]
+    assert {each["name"] for each in repositories.values()} == {BASE, FUNCTION, CACHE}
+    assert all(each["lifecycle"] == {"prevent_destroy": True} for each in repositories.values())
+    ((label, policy),) = made["aws_ecr_repository_policy"].items()
+    assert repositories[label]["name"] == FUNCTION
+    assert policy["repository"] == f"${{aws_ecr_repository.{label}.name}}"
+    assert json.loads(policy["policy"])["Statement"][0]["Sid"] == "LaminaFunctionsPull"
+    (template,) = made["aws_ecr_repository_creation_template"].values()
+    assert (template["prefix"], template["applied_for"]) == ("team", ["CREATE_ON_PUSH"])
+    exclusions = {each["filter"] for each in template["image_tag_mutability_exclusion_filter"]}
+    assert exclusions == {"append-*", "cache-*", "git-*", "stable"}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_names_of_the_same_words_are_not_one_resource(form: str) -> None:
+    text = render(
+        form, wanted(Ecr(blob_mounting=False), bases=["a-b", "a_b", "a/b"], functions=[], caches=[])
+    )
+
+    assert all(text.count(f'"{name}"') == 1 for name in ("a-b", "a_b", "a/b"))
+
+
+def test_the_account_is_no_resource_and_an_unknown_format_is_refused() -> None:
+    assert ACCOUNT in wanted(Ecr())
+    assert "MOUNTING" not in render("terraform", wanted(Ecr())).upper()
+    with pytest.raises(ConfigError, match="xml"):
+        check_format("xml")
