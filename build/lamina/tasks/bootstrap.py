@@ -25,6 +25,7 @@ def bootstrap(session: Session, *, dry_run: bool) -> int:
     from lamina.flow.build import build_images
     from lamina.flow.prepare import prepare
 
+    session.graph.select(session.flags.images)  # an unknown name ends it before anything is made
     functions = read_first(session)
     made = _set_up(session, dry_run=dry_run)
     if dry_run:

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from lamina.errors import AwsError
+from lamina.errors import AwsError, SelectionError
 from lamina.flow.session import Session
 from lamina.report.console import Screen
 from lamina.tasks.bootstrap import bootstrap
@@ -92,6 +92,13 @@ def test_images_are_pushed_and_functions_shown_that_are_to_be_created(
             digests[W],
         ]
         assert found["functions"][2]["command"] == ["handler.handler"]
+
+
+def test_an_unknown_image_ends_it_before_anything_is_asked(shop: Shop, account: Any) -> None:
+    make(account, "words", "Zip")
+
+    with pytest.raises(SelectionError, match="lambda-wrong"):
+        bootstrap(opened(shop, "lambda-wrong", W), dry_run=False)
 
 
 def test_only_functions_of_selected_images_are_looked_at(shop: Shop, account: Any, capsys: Output) -> None:
