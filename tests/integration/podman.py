@@ -22,7 +22,7 @@ from projects import wait_for
 from lamina.files import cache_home, locked
 from lamina.process import SubprocessRunner
 from lamina.sandbox import runtime
-from lamina.sandbox.daemon import unmount
+from lamina.sandbox.daemon import stop, strays, unmount
 from lamina.sandbox.packages import Prefix, machine_architecture, machine_source, prefix, private_apt
 from lamina.sandbox.running import answers
 from lamina.sandbox.sources import render_sources
@@ -160,6 +160,8 @@ def running(insecure: str) -> Iterator[Podman]:
             )
             service.terminate()
             service.wait(30)
+            for monitor in strays("conmon", f"{home}/"):  # stays for five minutes after an exec
+                stop(monitor, f"{home}/", grace=1)
             unmount(runner, home)
 
 
