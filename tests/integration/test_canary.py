@@ -11,7 +11,7 @@ import pytest
 from doubles.aws_front import Fault
 from team import NEW, OLD, OTHER, Team, statuses, words
 
-from lamina.deploy.results import CanaryReport, CanaryStep
+from lamina.deploy.results import CanaryReport, CanaryStep, Rollout
 from lamina.deploy.rollout import apply
 from lamina.errors import AwsError
 
@@ -28,6 +28,17 @@ def team(tmp_path: Path) -> Team:
 
 def press() -> NoReturn:
     raise KeyboardInterrupt
+
+
+def trouble_at(operation: str, count: int) -> Callable[[int, str], Fault | None]:
+    """Return what denies an operation once, at its ``count``-th call."""
+    calls: list[str] = []
+
+    def trouble(_: int, called: str) -> Fault | None:
+        calls.append(called)
+        return DENIED if called == operation and calls.count(operation) == count else None
+
+    return trouble
 
 
 def shared(share: float) -> dict[str, tuple[str, dict[str, float]]]:
@@ -295,6 +306,52 @@ def test_a_return_leaves_an_alias_that_another_client_moved(team: Team) -> None:
 
     assert "live of two is version 3, moved by another client meanwhile, which stays" in words(done)
     assert team.live() == {"one": ("1", {}), "two": ("3", {})}
+
+
+def test_a_failure_leaves_what_another_deployment_of_the_same_image_did_meanwhile(team: Team) -> None:
+    for late in (team.options("10%:5m"), team.options()):
+        team.begin()
+        plan = team.plan(NEW, late)
+        team.deploy(replace(team.options(), run="20260109T000000-bbbbbb"))
+        team.here.trouble = trouble_at("UpdateAlias", 2)
+
+        done = team.apply(plan, late)
+
+        assert done.all_problems
+        assert team.live() == NEW_HAS_ALL
+
+
+def test_a_failure_leaves_an_alias_that_another_deployment_of_the_same_image_made(team: Team) -> None:
+    for name in team.names:
+        del team.lambdas._functions[name].aliases["live"]
+    late = team.options()
+    plan = team.plan(NEW, late)
+    team.deploy(team.options())
+    team.here.trouble = trouble_at("CreateAlias", 2)
+
+    done = team.apply(plan, late)
+
+    assert "live of one is version 2, moved by another client meanwhile, which stays" in words(done)
+    assert {version for version, _ in team.live().values()} == {"2"}
+
+
+def test_a_canary_that_begins_during_another_one_of_the_same_image_does_not_end_it(team: Team) -> None:
+    late = team.options("10%:5m")
+    plan = team.plan(NEW, late)
+    ends: list[Rollout] = []
+
+    def begin() -> None:
+        team.here.trouble = trouble_at("UpdateAlias", 1)
+        ends.append(team.apply(plan, late))
+        team.here.fine()
+
+    team.time.at = {50: begin}
+
+    done = team.deploy(team.options("10%:5m"))
+
+    assert "not allowed" in words(ends[0])
+    assert not done.all_problems
+    assert team.live() == NEW_HAS_ALL
 
 
 def test_functions_without_the_alias_or_with_the_image_are_left_alone(team: Team) -> None:

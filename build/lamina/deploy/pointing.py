@@ -163,6 +163,7 @@ class Pointing:
     def _put_back(self, *, patient: bool) -> Returning:
         back = Returning(
             moves=self.moves,
+            name=self.options.run,
             before=self.before,
             say=self.say,
             queue=[*self.moves.moved],

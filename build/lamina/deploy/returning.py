@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from lamina.aws.lambda_ import Functions
 from lamina.aws.live import Alias
 from lamina.deploy.alias_moves import AliasMoves, in_words
+from lamina.deploy.record import read_note
 from lamina.deploy.results import DeployResult, name_of
 from lamina.errors import AwsError, LaminaError
 
@@ -26,6 +27,7 @@ class Returning:
     Attributes:
         before: by function name, the alias as it is to be; functions without one had none.
         moves: those that are undone.
+        name: of the deployment that made them.
         weights: shares that new versions were given; others are of another client.
         queue: functions whose alias may have moved.
         patient: whether the first Ctrl-C is ignored; the next one ends the return.
@@ -34,6 +36,7 @@ class Returning:
     """
 
     moves: AliasMoves
+    name: str
     before: Mapping[str, Alias]
     say: Callable[[str], None]
     queue: list[DeployResult]
@@ -96,7 +99,7 @@ class Returning:
         now, before = client.aliases(name).get(self.moves.alias), self.before.get(name)
         if _is_same(now, before) and (before is None or name not in self.moves.unanswered):
             return
-        if now is None or not (_is_same(now, before) or self._is_ours(now, before, version)):
+        if now is None or not (_is_same(now, before) or self._is_ours(name, now, before, version)):
             change = f"{in_words(now.version, now.routes)}, moved" if now else "was deleted"
             raise _MovedError.of(f"{change} by another client meanwhile, which stays", where="AWS Lambda")
         self.moves.asked[name] = in_words(now.version, now.routes)
@@ -108,15 +111,23 @@ class Returning:
             name, self.moves.alias, before.version, now, before.shares, note=before.description, until=until
         )
 
-    def _is_ours(self, now: Alias, before: Alias | None, version: str) -> bool:
-        """Whether an alias is as it was moved: at the new version, or with a share for it."""
+    def _is_ours(self, name: str, now: Alias, before: Alias | None, version: str) -> bool:
+        """Whether an alias is as it was moved: at the new version, or with a share for it.
+
+        Two deployments of one image have one new version: notes and revisions tell whose move it was.
+        """
         if now.version == version:
-            return set(now.routes) <= ({before.version} if before else set())
+            described = before.description if before else ""
+            note = read_note(now.description) if now.description != described else None
+            ours = note is None or note.run == self.name
+            return ours and set(now.routes) <= ({before.version} if before else set())
+        known = self.moves.known.get(name)
         return (
             before is not None
             and now.version == before.version
             and set(now.routes) == {version}
             and now.routes[version] in self.weights
+            and (name in self.moves.unanswered or (known is not None and known.revision == now.revision))
         )
 
 
