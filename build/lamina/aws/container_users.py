@@ -12,6 +12,7 @@ from lamina.aws.errors import aws_errors, is_denied, is_unreachable
 from lamina.errors import AwsError, Problem
 from lamina.json_data import Json, JsonTable, as_list, as_table
 from lamina.parallel import gather
+from lamina.refs import EcrHost, Reference
 
 if TYPE_CHECKING:
     from lamina.aws.services import ContainerPages
@@ -84,12 +85,22 @@ def _unknown(name: str, service: str, place: str, error: AwsError) -> Problem:
 
 def _images(answer: Json, prefix: str) -> Iterator[str]:
     """Yield the images in an answer: each digest, and each name below the prefix without a digest."""
+    host, _, path = prefix.partition("/")
+    registry = _registry(host)
     for text in _texts(answer):
         if found := _DIGEST.search(text):
             yield found[0]
-        elif text.startswith(prefix):
-            name = text.removeprefix(prefix)
+            continue
+        named, slash, name = text.partition("/")
+        if slash and name.startswith(path) and _registry(named) == registry:
+            name = name.removeprefix(path)
             yield name if ":" in name else f"{name}:latest"
+
+
+def _registry(host: str) -> tuple[str, str]:
+    """Return the account and region of a host of ECR, which has several hosts; of others the host."""
+    found = EcrHost.of(Reference(host=host, repository="any"))
+    return (found.account, found.region) if found else (host, "")
 
 
 def _texts(value: Json) -> Iterator[str]:

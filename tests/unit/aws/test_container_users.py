@@ -141,6 +141,28 @@ def test_job_definitions_models_jobs_and_app_runner_count() -> None:
     }
 
 
+def test_a_registry_is_known_by_all_its_hosts() -> None:
+    hosts = {
+        "dual": "123456789012.dkr-ecr.eu-west-1.on.aws",
+        "fips": "123456789012.dkr.ecr-fips.eu-west-1.amazonaws.com",
+        "elsewhere": "123456789012.dkr.ecr.eu-west-2.amazonaws.com",
+        "other": "210987654321.dkr.ecr.eu-west-1.amazonaws.com",
+    }
+    found = read(
+        "batch",
+        describe_job_definitions=[
+            {
+                "jobDefinitions": [
+                    {"jobDefinitionArn": "a/j:1", "image": f"{host}/team/{name}:1", "command": ["/bin/x"]}
+                    for name, host in hosts.items()
+                ]
+            }
+        ],
+    )
+
+    assert list(found.used) == ["dual:1", "fips:1"]
+
+
 def error(code: str, operation: str) -> ClientError:
     return ClientError({"Error": {"Code": code}}, operation)
 
