@@ -9,6 +9,7 @@ from datetime import datetime
 from lamina.aws.clients import CONNECTIONS, Access, Clients
 from lamina.aws.lambda_ import Functions
 from lamina.aws.lambda_usage import Usage
+from lamina.aws.live import Alias
 from lamina.aws.version_users import delete_version, read_version_users
 from lamina.deploy.record import read_note
 from lamina.ecr.version_rules import (
@@ -110,12 +111,27 @@ def prune(verdicts: Iterable[VersionVerdict], places: Places) -> Pruned:
 def _by_aliases(functions: Functions, name: str) -> Iterator[tuple[tuple[str, str], str]]:
     """Yield the versions of a function that its aliases name, or would return to."""
     for alias in functions.aliases(name).values():
-        note = read_note(alias.description)
-        if note and note.before:
-            yield (name, note.before), f"deploy --rollback --alias {alias.name} returns to it"
+        for before in _before(functions, name, alias):
+            yield (name, before), f"deploy --rollback --alias {alias.name} returns to it"
         for version, share in alias.routes.items():
             yield (name, version), f"the alias {alias.name} sends {share:.0%} of its calls to it"
         yield (name, alias.version), f"the alias {alias.name} names it"
+
+
+def _before(functions: Functions, name: str, alias: Alias) -> Iterator[str]:
+    """Yield the versions before that of an alias: by its own note, else by that of its version.
+
+    A rollback writes no version before into the alias, and an alias that somebody else described has no note.
+    """
+    note = read_note(alias.description)
+    if note and note.before:
+        yield note.before
+        if note.version == alias.version:
+            return
+    live = functions.read(name, alias.version)
+    note = read_note(live.description) if live else None
+    if note and note.before and note.alias in {None, alias.name}:
+        yield note.before
 
 
 def _by_place(held: Iterable[HeldVersion]) -> Mapping[Place, list[HeldVersion]]:

@@ -37,6 +37,8 @@ class Account:
     reads: int = 0
     denied: int | None = None
     """The read of event sources that is refused."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """Version -> its description."""
     exceptions: Any = field(
         default_factory=lambda: SimpleNamespace(
             ResourceNotFoundException=MissingError, ResourceConflictException=ConflictError
@@ -55,6 +57,11 @@ class Account:
 
     def list_aliases(self, FunctionName: str) -> Iterator[Mapping[str, Any]]:  # noqa: N803
         yield {"Aliases": self.aliases.get(FunctionName, [])}
+
+    def get_function(self, FunctionName: str, Qualifier: str) -> Mapping[str, Any]:  # noqa: N803
+        description = self.notes.get(Qualifier, "")
+        settings = {"FunctionName": FunctionName, "Version": Qualifier, "Description": description}
+        return {"Configuration": {**settings, "PackageType": "Image"}}
 
     def list_event_source_mappings(self) -> Iterator[Mapping[str, Any]]:
         self.reads += 1
@@ -141,6 +148,22 @@ def test_what_an_alias_names_weighs_or_would_return_to_meanwhile_stays() -> None
         "one:2": "kept: the alias live sends 10% of its calls to it",
         "one:3": "kept: deploy --rollback --alias live returns to it",
     }
+
+
+def test_the_version_before_stays_also_if_only_the_version_behind_the_alias_says_which_it_is() -> None:
+    note = "lamina 20260101T000000-1a2b3c sha-0123456789ab alias=live"
+    account = Account(
+        aliases={
+            "one": [alias("live", "9", description="of another tool")],
+            "two": [alias("live", "8", description=f"{note} version=8")],  # after a rollback
+        },
+        notes={"9": f"{note} before=3", "8": f"{note} before=2"},
+    )
+
+    done = prune([doomed(name, each) for name in ("one", "two") for each in "23"], places(account))
+
+    assert account.deleted == ["one:2", "two:3"]
+    assert set(done.left.values()) == {"kept: deploy --rollback --alias live returns to it"}
 
 
 def test_an_alias_that_takes_a_version_in_the_last_moment_keeps_it() -> None:
