@@ -114,10 +114,10 @@ class CliCommand:
 
     @property
     def short_names(self) -> Mapping[str, str]:
-        """Flag -> its short name, as Invoke chooses it: its first character that none before it has."""
+        """Flag -> its short name: its first letter that none before it has; ``-h`` is help everywhere."""
         chosen: dict[str, str] = {}
         for flag in (each for each in self.flags if each.short):
-            free = (each for each in flag.name if each not in chosen.values())
+            free = (each for each in flag.name if each not in {"-", "h", *chosen.values()})
             if short := next(free, None):
                 chosen[flag.name] = short
         return chosen

@@ -10,6 +10,7 @@ from invoke.exceptions import ParseError
 from invoke.parser.parser import Parser
 
 from lamina.tasks.collection import ns
+from lamina.tasks.command import CliCommand
 from lamina.tasks.commands import COMMANDS
 from lamina.tasks.invoke_program import program
 from lamina.tasks.line import read_line, typed_names
@@ -133,7 +134,7 @@ def test_words_that_no_flag_takes_are_left_to_invoke(line: str) -> None:
     assert read(line.split()) is None
 
 
-@pytest.mark.parametrize("line", ["why --help", "why -h", "plan --offline --help", "plan -h"])
+@pytest.mark.parametrize("line", ["why --help", "why -h", "plan --offline --help", "plan -h", "build-all -h"])
 def test_a_command_is_asked_for_its_help(line: str) -> None:
     call = read_line(line.split())
 
@@ -142,8 +143,16 @@ def test_a_command_is_asked_for_its_help(line: str) -> None:
 
 
 def test_a_flag_of_the_command_is_not_help() -> None:
-    call = read_line(["build-all", "-h", "max"])
+    call = read_line(["build-all", "-c", "-p"])
 
     assert call is not None
     assert not call.help
-    assert call.values == {"cache": "max"}
+    assert call.values == {"create": True, "push": True}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=list(COMMANDS))
+def test_short_names_are_letters_and_never_that_of_help(command: CliCommand) -> None:
+    short = command.short_names.values()
+
+    assert all(len(each) == 1 and each.isalpha() and each != "h" for each in short)
+    assert len(set(short)) == len(short)
