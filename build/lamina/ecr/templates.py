@@ -151,7 +151,8 @@ def _logical(name: str) -> str:
 
 
 def _label(name: str) -> str:
-    return f"{_NO_WORD.sub('_', name)}_{_hash(name)}"
+    """Return a name in Terraform, which does not begin with a digit."""
+    return f"{'_' if name[:1].isdigit() else ''}{_NO_WORD.sub('_', name)}_{_hash(name)}"
 
 
 def _hash(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,3 +87,10 @@ def test_the_account_is_no_resource_and_an_unknown_format_is_refused() -> None:
     assert "MOUNTING" not in render("terraform", wanted(Ecr())).upper()
     with pytest.raises(ConfigError, match="xml"):
         check_format("xml")
+
+
+def test_a_repository_that_begins_with_a_digit_has_a_name_in_terraform() -> None:
+    made = json.loads(render("terraform", wanted(Ecr(), functions=["2nd/app-dev"])))["resource"]
+
+    labels = [label for some in made.values() for label in some]
+    assert all(re.fullmatch(r"[a-z_][a-z0-9_]*", each) for each in labels)
