@@ -46,8 +46,11 @@ class HalfShift:
 
 
 def half_shift(read: Callable[[str], Live | None], function: str, alias: Alias) -> HalfShift | None:
-    """Return how an alias shares its calls; None if it does not. read: returns a version of the function."""
-    if not alias.shares:
+    """Return how an alias shares its calls; None if it does not. read: returns a version of the function.
+
+    With provisioned concurrency it cannot: routes are then Lambda's own, to the old version.
+    """
+    if not alias.shares or alias.allocation:
         return None
     runs = {_run_of(read(version), alias) for version in alias.shares}
     return HalfShift(

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from lamina.aws.live import Alias, Live
+from lamina.aws.live import Alias, Allocation, Live
 from lamina.declare.functions import Function
-from lamina.deploy.half_shift import shift_obstacles
+from lamina.deploy.half_shift import half_shift, shift_obstacles
 from lamina.deploy.rules import DesiredFunction, FunctionUpdate
 
 LIVE = Live(
@@ -62,3 +62,11 @@ def test_an_alias_that_does_not_move_may_be_as_it_is() -> None:
 
     assert not told(replace(MOVE, pointed=False), other, BEHIND)
     assert not told(MOVE, other, BEHIND, alias=None)
+
+
+def test_routes_that_lambda_keeps_because_provisioned_concurrency_failed_are_not_a_share() -> None:
+    shared = replace(ALIAS, version="2", routes={"1": 1.0})
+    failed = replace(shared, allocation=Allocation(status="FAILED", reason="FUNCTION_ERROR_INIT_FAILURE"))
+
+    assert half_shift(lambda _: LIVE, "one", shared)
+    assert half_shift(lambda _: LIVE, "one", failed) is None
