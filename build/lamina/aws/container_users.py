@@ -161,11 +161,17 @@ def _batch(clients: Clients) -> Iterator[_User]:
 
 
 def _sagemaker(clients: Clients) -> Iterator[_User]:
-    """Yield the models, and the training and processing jobs in progress."""
+    """Yield the models, endpoints, and the training and processing jobs in progress.
+
+    An endpoint runs on when its model is deleted.
+    """
     sagemaker_client = clients("sagemaker")
     for each in _listed(sagemaker_client.get_paginator("list_models"), "Models"):
         model = str(as_table(each)["ModelName"])
         yield f"the SageMaker model {model}", sagemaker_client.describe_model(ModelName=model)
+    for each in _listed(sagemaker_client.get_paginator("list_endpoints"), "Endpoints"):
+        endpoint = str(as_table(each)["EndpointName"])
+        yield f"the SageMaker endpoint {endpoint}", sagemaker_client.describe_endpoint(EndpointName=endpoint)
     under_way = {"StatusEquals": "InProgress"}
     for each in _listed(
         sagemaker_client.get_paginator("list_training_jobs"), "TrainingJobSummaries", **under_way

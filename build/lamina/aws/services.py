@@ -108,6 +108,10 @@ class ContainerClient(Protocol):
         """Return a model of SageMaker."""
         ...
 
+    def describe_endpoint(self, *, EndpointName: str) -> JsonTable:  # noqa: N803
+        """Return an endpoint of SageMaker."""
+        ...
+
     def describe_training_job(self, *, TrainingJobName: str) -> JsonTable:  # noqa: N803
         """Return a training job of SageMaker."""
         ...

@@ -21,6 +21,7 @@ NOTHING: Mapping[str, Any] = {
     "list_clusters": [{"clusterArns": []}],
     "describe_job_definitions": [{"jobDefinitions": []}],
     "list_models": [{"Models": []}],
+    "list_endpoints": [{"Endpoints": []}],
     "list_training_jobs": [{"TrainingJobSummaries": []}],
     "list_processing_jobs": [{"ProcessingJobSummaries": []}],
     "list_services": [{"ServiceSummaryList": []}],
@@ -124,6 +125,10 @@ def test_job_definitions_models_jobs_and_app_runner_count() -> None:
         ],
         list_models=[{"Models": [{"ModelName": "m"}]}],
         describe_model=lambda ModelName: {"Containers": [{"Image": f"{HOST}/team/b@{DIGESTS[2]}"}]},  # noqa: N803
+        list_endpoints=[{"Endpoints": [{"EndpointName": "e"}]}],
+        describe_endpoint=lambda EndpointName: {  # noqa: N803
+            "ProductionVariants": [{"DeployedImages": [{"ResolvedImage": f"{HOST}/team/b@{DIGESTS[3]}"}]}]
+        },
         list_training_jobs=lambda StatusEquals: [{"TrainingJobSummaries": [{"TrainingJobName": "t"}]}],  # noqa: N803
         describe_training_job=lambda TrainingJobName: {"Image": f"{HOST}/team/c:3"},  # noqa: N803
         list_services=[
@@ -136,6 +141,7 @@ def test_job_definitions_models_jobs_and_app_runner_count() -> None:
     assert {name: user.partition(" (")[0] for name, user in found.used.items()} == {
         "a:1": "the Batch job definition nightly:2",
         DIGESTS[2]: "the SageMaker model m",
+        DIGESTS[3]: "the SageMaker endpoint e",
         "c:3": "the training job t",
         "d:4": "the App Runner service s",
     }
