@@ -30,16 +30,16 @@ HERE = PurePath(__file__).parent
 RUNTIME = "public.ecr.aws/lambda/python:3.13"
 DIGEST = "sha256:" + "1" * 64
 REAL = {
-    *(
-        "test_process.py",
-        "sandbox",
-        "registries/test_local.py",
-        "registries/test_http.py",
-        "registries/test_engine_socket.py",
-        "telemetry/test_tracing.py",
-    ),
     "execute/test_no_engine.py",
+    "execute/test_revision.py",
+    "identify/test_kept_file.py",
+    "registries/test_engine_socket.py",
+    "registries/test_http.py",
+    "registries/test_local.py",
+    "sandbox",
     "smoke/test_starting.py",
+    "telemetry/test_tracing.py",
+    "test_process.py",
 }
 """Tests of what needs the real thing: processes, sockets of this machine, sleep."""
 

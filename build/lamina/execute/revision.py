@@ -25,9 +25,15 @@ class Revision:
 
 
 def read_revision(runner: Runner, root: Path) -> Revision | None:
-    """Return the revision of a worktree; None outside git, or before the first commit."""
-    status = runner.run(_git(root, "status", "--porcelain=v2", "--branch"))
-    lines = status.stdout.splitlines() if status.ok else []
+    """Return the revision of a worktree; None outside git, or before the first commit.
+
+    A worktree that git cannot compare, for example because a submodule is damaged, is not clean.
+    """
+    status = runner.run(_git(root, "status", "--porcelain=v2", "--branch", "--no-ahead-behind"))
+    if not status.ok:
+        commit = read_commit(runner, root)
+        return Revision(commit=commit, clean=False) if commit else None
+    lines = status.stdout.splitlines()
     commits = [line.removeprefix(_COMMIT) for line in lines if line.startswith(_COMMIT)]
     if not commits or commits[0] == "(initial)":
         return None
