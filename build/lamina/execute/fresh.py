@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from lamina.errors import LaminaError
-from lamina.execute.engine import Engine
+from lamina.execute.engine import ENGINES_BUILDER, Engine
 from lamina.files import read_json, write_json
 from lamina.process import Command, Runner
 
@@ -28,14 +28,16 @@ class BuildersDocument(TypedDict):
 def is_fresh(runner: Runner, engine: Engine, builder: str, state: Path) -> bool | None:
     """Return whether a builder remembers no build; None if it does not answer, or is too old to remember.
 
-    BuildKit keeps the records of its last 50 builds, however old, and `docker builder prune` leaves them. A
-    builder that has built is not asked again until the machine is restarted: that takes 0.1 s.
+    BuildKit keeps the records of its last 50 builds, however old, and `docker builder prune` leaves them. The
+    engine's own builder, if it has built, is not asked again until the machine is restarted: that takes
+    0.1 s. Another builder may be a new one of the same name.
 
     Args:
         state: the folder in which that is kept.
     """
     key, built = [engine.id, builder, _boot()], _built(state)
-    if engine.id and key in built:
+    lasts = bool(engine.id) and builder == ENGINES_BUILDER
+    if lasts and key in built:
         return False
     argv = (*engine.buildx, "history", "ls", "--format=json", f"--builder={builder}")
     try:
@@ -44,7 +46,7 @@ def is_fresh(runner: Runner, engine: Engine, builder: str, state: Path) -> bool 
         return None
     if not done.ok:
         return None
-    if done.stdout.strip():
+    if lasts and done.stdout.strip():
         document: BuildersDocument = {"built": [*built, key][-_MOST:]}
         with contextlib.suppress(OSError):
             write_json(state / _FILE, document)

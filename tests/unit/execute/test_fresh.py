@@ -57,11 +57,19 @@ def test_one_that_has_built_is_asked_once_and_others_still_are(tmp_path: Path) -
     assert len(buildx.asked) == 1
 
     is_fresh(buildx, engine("engine-2"), "default", tmp_path)
-    is_fresh(buildx, engine(), "big", tmp_path)
     (tmp_path / "builders.json").write_text("[7]")
-    is_fresh(buildx, engine(), "big", tmp_path)
+    is_fresh(buildx, engine(), "default", tmp_path)
 
-    assert len(buildx.asked) == 4
+    assert len(buildx.asked) == 3
+
+
+def test_a_new_builder_of_the_name_of_an_earlier_one_is_asked(tmp_path: Path) -> None:
+    buildx = Buildx(Completed(code=0, stdout='{"ref":"x"}\n'))
+    assert is_fresh(buildx, engine(), "ci", tmp_path) is False
+
+    buildx.answer = Completed(code=0, stdout="\n")
+
+    assert is_fresh(buildx, engine(), "ci", tmp_path) is True
 
 
 def test_an_engine_without_an_id_is_asked_each_time(tmp_path: Path) -> None:
