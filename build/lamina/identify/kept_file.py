@@ -1,7 +1,8 @@
 """A file that keeps what was computed for later commands. It proves itself: a damaged one counts as absent.
 
 The first line is a digest of the content, of the code that computed it, and of the Python that ran the code.
-So nothing computed by another version of Lamina is ever used.
+So nothing computed by another version of Lamina is ever used. The version is in it as well, because all files
+of a reproducible installation may have the same time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 
 from lamina.files import write_atomic
 from lamina.json_data import Json
+
+_LAMINA = Path(__file__).parents[1]
 
 
 def read_kept(file: Path, packages: Iterable[str]) -> Json:
@@ -43,14 +46,20 @@ def write_kept(file: Path, document: Json, packages: Iterable[str]) -> None:
 
 
 def _proof(body: bytes, packages: Iterable[str]) -> bytes:
-    code = [sys.version, *(_code(package) for package in packages)]
+    code = [sys.version, _version(), *(_code(package) for package in packages)]
     return hashlib.sha256(repr(code).encode() + body).hexdigest().encode()
+
+
+@cache
+def _version() -> bytes:
+    """Return the module that has Lamina's version."""
+    return (_LAMINA / "__init__.py").read_bytes()
 
 
 @cache
 def _code(package: str) -> tuple[tuple[str, int, int], ...]:
     """Return name, size and time of the modules of a package."""
-    return tuple(_modules(Path(__file__).parents[1] / package))
+    return tuple(_modules(_LAMINA / package))
 
 
 def _modules(folder: Path) -> Iterator[tuple[str, int, int]]:
