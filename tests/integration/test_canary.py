@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -418,6 +420,52 @@ def test_output_that_is_not_read_any_more_returns(team: Team) -> None:
         apply(team.plan(NEW, options), options, say=say, waiting=team.time.waiting())
 
     assert team.live() == OLD_HAS_ALL
+
+
+def test_ctrl_c_that_also_ends_the_reader_of_the_output_returns(team: Team) -> None:
+    def say(_: str) -> None:
+        if pressed:
+            raise BrokenPipeError
+
+    def both() -> NoReturn:
+        pressed.append(True)
+        press()
+
+    pressed: list[bool] = []
+    team.time.at = {50: both}
+    options = team.options("10%:5m")
+    with pytest.raises(BrokenPipeError):
+        apply(team.plan(NEW, options), options, say=say, waiting=team.time.waiting())
+
+    assert team.live() == OLD_HAS_ALL
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_ctrl_c_that_also_ends_the_reader_of_the_output_waits_for_updates(team: Team, atomic: bool) -> None:
+    first, ended = threading.Lock(), threading.Event()
+
+    def trouble(_: int, operation: str) -> None:
+        if operation == "UpdateFunctionCode":
+            if first.acquire(blocking=False):
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            ended.wait()
+
+    def say(line: str) -> None:
+        if line.startswith("stopping"):
+            ended.set()
+        if ended.is_set():
+            raise BrokenPipeError
+
+    options = team.options(atomic=atomic)
+    plan = team.plan(NEW, options)
+    team.here.trouble = trouble
+
+    done = apply(plan, options, say=say)
+
+    assert done.interrupted
+    changed = {name for name in team.names if team.lambdas.runs(name) == NEW}
+    assert changed == {str(each.move.wanted.function) for each in done.results if each.now}
+    assert bool(changed) is not atomic
 
 
 def test_an_image_that_the_alias_has_already_needs_no_canary(team: Team) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from lamina.aws.lambda_ import Functions
@@ -50,7 +51,8 @@ class Returning:
         while True:
             try:
                 if self.queue and not self.patient:
-                    self.say(f"{self.moves.alias} is being put back (Ctrl-C again: leave it as it is)")
+                    with suppress(OSError):  # Ctrl-C also ended what reads the output: deploy | tee
+                        self.say(f"{self.moves.alias} is being put back (Ctrl-C again: leave it as it is)")
                 while self.queue:
                     self._next()
             except KeyboardInterrupt:

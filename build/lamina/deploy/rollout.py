@@ -53,7 +53,12 @@ def apply(
         begun = [
             each.move for each in made.results if each.move.action == "update" and each.status != "stopped"
         ]
-        return _returned(made, restore(deployment, begun, options.timeout, say))
+
+        def tell(line: str) -> None:
+            with suppress(OSError):  # see `_Updates._tell`
+                say(line)
+
+        return _returned(made, restore(deployment, begun, options.timeout, tell))
     return made
 
 
@@ -124,7 +129,7 @@ class _Updates:
             under_way = sorted(self.changing)
         with suppress(KeyboardInterrupt):
             if under_way:
-                self.say(
+                self._tell(
                     f"stopping: waiting for {', '.join(under_way)} (Ctrl-C again: leave without waiting)"
                 )
             self._wait(lambda: not self.changing)
@@ -176,7 +181,7 @@ class _Updates:
         )
         live = self.deployment.live[name]
         if move.action == "update":
-            self.say(f"{name}: gets {move.wanted.tag}")
+            self._tell(f"{name}: gets {move.wanted.tag}")
         if live.update == "InProgress" or live.state == "Pending":
             live = client.at_rest(name, until=until)
         if move.image:
@@ -210,7 +215,15 @@ class _Updates:
                 self.options,
             )
         if updated:
-            self.say(f"{name}: runs {move.wanted.tag}{f' as version {version}' if version else ''}")
+            self._tell(f"{name}: runs {move.wanted.tag}{f' as version {version}' if version else ''}")
+
+    def _tell(self, line: str) -> None:
+        """Print a line. Ctrl-C may also end what reads it (``deploy | tee``): what was begun goes on."""
+        try:
+            self.say(line)
+        except OSError:
+            if not self.stopped:
+                raise
 
     def _note(self, move: FunctionUpdate) -> str:
         return note_of(move, self.options) if self.options.run else ""
