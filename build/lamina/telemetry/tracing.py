@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from lamina.errors import LaminaError, Problem
 from lamina.execute.remote_cache import branch_of_ci
 from lamina.execute.revision import read_branch, read_commit
 from lamina.flow.session import Session
+from lamina.masks import Mask
 from lamina.report.console import Screen
 from lamina.report.history import StepRecord, read_run, read_steps
 from lamina.telemetry.command_run import CommandRun
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from lamina.telemetry.otel import Recorder
 
 INSTALL = "pip install 'lamina[otel]'"
+_EXPORTER = "OTEL_EXPORTER_OTLP_"
 _PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", _PROTOCOL)
 _HTTP = "http/protobuf"
@@ -63,7 +66,8 @@ class CommandTrace:
             problem = str(error) or type(error).__name__
         if problem:
             hint = "check the collector of the OTEL_* variables; the command itself needs none"
-            self._screen.notes([Problem(what=f"the trace was not sent: {problem}", hint=hint)])
+            what = f"the trace was not sent: {_without_secrets(problem, self._env)}"
+            self._screen.notes([Problem(what=what, hint=hint)])
 
 
 def start_trace(
@@ -83,7 +87,8 @@ def start_trace(
             what = "OTEL_* variables ask for traces, but OpenTelemetry's SDK is not installed"
             screen.notes([Problem(what=what, hint=INSTALL)])
         except Exception as error:  # a variable with a value that the SDK does not accept
-            screen.notes([Problem(what=f"no trace: {error}", hint="check the OTEL_* variables")])
+            what = f"no trace: {_without_secrets(str(error), env)}"
+            screen.notes([Problem(what=what, hint="check the OTEL_* variables")])
     return CommandTrace(screen, env, recorder)
 
 
@@ -102,6 +107,23 @@ def _unusable(env: Mapping[str, str]) -> Problem | None:
             what=f"no trace of Lamina's own: it does not speak {protocol}", where=f"${name}", allowed=_HTTP
         )
     return None
+
+
+def _without_secrets(text: str, env: Mapping[str, str]) -> str:
+    """Return a text without what the variables hold: values of headers, passwords and queries of addresses.
+
+    They are hidden here only: the value of a header may be the name of the project.
+    """
+    mask = Mask()
+    for name, value in env.items():
+        if name.startswith(_EXPORTER) and name.endswith("_HEADERS"):
+            mask.learn(
+                *(word for pair in value.split(",") for word in unquote(pair).split("=", 1)[-1].split())
+            )
+        elif name.startswith(_EXPORTER) and name.endswith("_ENDPOINT"):
+            login = value.rpartition("@")[0].rpartition("//")[2]
+            mask.learn(login, login.partition(":")[2], value.partition("?")[2])
+    return mask.hide(text)
 
 
 def _timeout(env: Mapping[str, str]) -> float:

@@ -212,3 +212,25 @@ def test_a_sampler_that_the_sdk_does_not_know_fails_nothing(
     build(shop, {})
 
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "user:topsecret@collector.example:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://collector.example:4317/?api-key=topsecret"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20topsecret%0A%20x"),
+    ],
+)
+def test_what_is_wrong_with_the_variables_is_said_without_their_secrets(
+    shop: Shop, nowhere: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+    name: str, value: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv(name, value)
+
+    build(shop, {name: value})
+
+    text = "".join(capfd.readouterr())
+    assert "note: the trace was not sent: " in text
+    assert "***" in text
+    assert "topsecret" not in text
