@@ -10,7 +10,6 @@ import shutil
 import ssl
 import stat
 import threading
-import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -174,19 +173,15 @@ def test_a_missing_tag_digest_or_repository_is_none(served: Served, registry: Oc
         assert registry.manifest(served.ref(name)) is None
 
 
-def test_a_hundred_manifests_come_in_parallel_and_in_order(served: Served, registry: OciRegistry) -> None:
+def test_a_hundred_manifests_come_in_order(served: Served, registry: OciRegistry) -> None:
     digest = served.image("many/images", "v0", says="many")
     raw = registry.manifest(served.ref("many/images:v0")).raw  # type: ignore[union-attr]
     for number in range(1, 50):
         served.put("many/images", f"v{number}", raw, OCI_MANIFEST)
     refs = [served.ref(f"many/images:v{number}") for number in range(100)]
-    registry.check()
-    begin = time.perf_counter()
     found = registry.manifests(refs)
-    seconds = time.perf_counter() - begin
     assert list(found) == refs
     assert [manifest and manifest.digest for manifest in found.values()] == [digest] * 50 + [None] * 50
-    assert seconds < 10  # a third of a second; generous for a busy machine, too little for a retrying reader
 
 
 def test_a_retag_keeps_every_byte(served: Served, registry: OciRegistry) -> None:
