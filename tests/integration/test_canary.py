@@ -289,7 +289,7 @@ def test_a_shift_of_another_client_is_not_overwritten(team: Team) -> None:
 
     done = team.deploy(team.options(linear="10%:1m"))
 
-    assert "the alias live of two was moved by another client meanwhile" in words(done)
+    assert "the alias live of two was moved by another client meanwhile\n" in words(done)
     assert team.live() == {"one": ("1", {}), "two": ("1", {"2": 0.5})}
 
 

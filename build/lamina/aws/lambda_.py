@@ -237,9 +237,10 @@ class Functions:
                 return now
             theirs = now is not None and (known is None or known.revision not in {None, now.revision})
             if theirs or fate == "outdated":
+                elsewhere = now and (known is None or now.version != known.version)
                 raise AwsError.of(
                     f"the alias {name} of {function} was moved by another client meanwhile"
-                    + (f", to version {now.version}" if now else ""),
+                    + (f", to version {now.version}" if now and elsewhere else ""),
                     where="AWS Lambda",
                     hint="see which version it names: invoke status; then run it again",
                 )
