@@ -9,7 +9,7 @@ from pathlib import Path
 import boto3
 import pytest
 from doubles import gate
-from doubles.aws_front import THROTTLED, AwsFront, Fault
+from doubles.aws_front import THROTTLED, AwsFront, Fault, Reply
 from doubles.ecr import EcrDouble
 from doubles.lambda_ import LambdaDouble
 from doubles.served import PASSWORD, USER, Served, assert_secret_nowhere, line_of, log_in, stack_of
@@ -333,6 +333,12 @@ def test_only_unused_images_are_deleted(
     listed = {each["digest"]: each for each in dry.json["manifests"]}
     assert listed[used]["reason"] == "run by tiny:7 (account 123456789012, eu-west-1)"
     assert listed[lone]["bytes"] > 0
+
+    front.play("ListServices", Reply(document={"ServiceSummaryList": []}))
+    front.play("ListServices", Fault(code="AccessDeniedException"))
+    assert "gc cannot know whether App Runner" in ecr.fails(8, "gc", "--keep-last", "1", "--apply").text
+    assert "BatchDeleteImage" not in front.calls
+    front.calls.clear()
 
     shown = ecr.ok("gc", "--keep-last", "1", "--apply")
     assert "searched functions of account 123456789012, eu-west-1" in shown.stdout

@@ -160,9 +160,10 @@ def _collect_images(session: Session, collection: Collection) -> Collected:
     doomed = in_order(collection.verdicts)
     sources = plan_usage_sources(session, doomed) if doomed else UsageSources(accesses=())
     ConfigError.check(sources.doubts)
-    others = frozenset(read_others(session, sources.ask()).used)
-    inventory = _inventory(session)
-    return delete_all(inventory, doomed, lambda: others.union(used_by(sources.ask())), collection.lists)
+    others = read_others(session, sources.ask())
+    AwsError.check(each for each in others.unknown if each not in collection.unknown)  # it was read before
+    inventory, used = _inventory(session), frozenset(others.used)
+    return delete_all(inventory, doomed, lambda: used.union(used_by(sources.ask())), collection.lists)
 
 
 def delete_all(

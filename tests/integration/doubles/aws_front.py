@@ -77,13 +77,13 @@ class AwsFront:
     url: str = ""
     losing: list[str] = field(default_factory=list)
     """Operations of which the next answer is lost: carried out, and then the connection is cut."""
-    _faults: dict[str, list[Fault]] = field(default_factory=lambda: defaultdict(list))
+    _faults: dict[str, list[Fault | Reply]] = field(default_factory=lambda: defaultdict(list))
     _server: ThreadingHTTPServer | None = None
     _moto: ThreadedMotoServer | None = None
     _moto_address: str = ""
 
-    def play(self, operation: str, fault: Fault, *, times: int = 1) -> None:
-        """Answer the next calls of an operation (``GetAuthorizationToken``) with a fault."""
+    def play(self, operation: str, fault: Fault | Reply, *, times: int = 1) -> None:
+        """Answer the next calls of an operation (``GetAuthorizationToken``) with a fault or a reply."""
         self._faults[operation].extend([fault] * times)
 
     def forgive(self) -> None:
