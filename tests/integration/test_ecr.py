@@ -298,9 +298,18 @@ def test_a_token_that_expires_in_a_push_is_renewed_once_without_a_rebuild(
 
 def test_so_is_one_that_ends_while_the_engine_pushes(ecr: Repo, front: AwsFront, rotating: gate.Gate) -> None:
     ecr.ok("build-all", env={"LAMINA_REGISTRY": "local"})
+    key = front.client("kms").create_key()["KeyMetadata"]["Arn"]
+    ecr.write("pyproject.toml", f'[tool.lamina.ecr]\nkms-key = "{key}"\ntags = {{ team = "data" }}\n')
     done = ecr.ok("push", "--create", "--json")
     assert set(done.images().values()) == {"pushed"}
     assert front.calls.count("GetAuthorizationToken") == 2
+    client = front.client("ecr")
+    (created,) = client.describe_repositories(repositoryNames=[f"lambda-tiny-{stack_of(ecr)}"])[
+        "repositories"
+    ]
+    assert created["encryptionConfiguration"] == {"encryptionType": "KMS", "kmsKey": key}
+    tags = client.list_tags_for_resource(resourceArn=created["repositoryArn"])["tags"]
+    assert tags == [{"Key": "team", "Value": "data"}]
 
 
 def test_an_immutable_tag_of_another_image_is_reported(ecr: Repo, served: Served, images: EcrDouble) -> None:
