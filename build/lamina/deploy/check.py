@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from lamina.decide.acceptance import Checked, objections
 from lamina.decide.plan import FoundImage, why_unusable
 from lamina.declare.functions import Function
+from lamina.declare.grammar import NAME
 from lamina.errors import BuildError, ConfigError, Problem, RegistryError
 from lamina.execute.image_store import RegistryStore
 from lamina.flow.session import Session
@@ -39,18 +40,20 @@ class CheckTarget:
 def check_images(session: Session, references: tuple[str, ...] = ()) -> tuple[Checked, ...]:
     """Check the worktree's selected images (default: the Lambda images), or the references if any are given.
 
+    A reference that is the name of an image is that image of the worktree.
+
     Raises:
         BuildError: an image is not in the registry.
         RegistryError: no registry is configured, or it does not answer.
         ConfigError: a reference cannot be parsed.
     """
-    wanted = tuple(_given(session, references) if references else _own(session))
+    wanted = tuple(_targets(session, references) if references else _own(session, session.flags.images))
     stores = {each: RegistryStore(session.registries.of(each.ref)) for each in wanted}
     found = {each: stores[each].find([each.ref]).get(each.ref) for each in wanted}
     BuildError.check(
         Problem(
             what=f"{each.ref} is not in {stores[each].name}",
-            hint=None if references else f"invoke build-all --push --image {each.name}",
+            hint=f"invoke build-all --push --image {each.name}" if each.image else None,
         )
         for each, image in found.items()
         if image is None
@@ -58,6 +61,13 @@ def check_images(session: Session, references: tuple[str, ...] = ()) -> tuple[Ch
     return tuple(
         _checked(session, each, image, stores[each]) for each, image in found.items() if image is not None
     )
+
+
+def _targets(session: Session, references: tuple[str, ...]) -> Iterator[CheckTarget]:
+    names = [each for each in references if NAME.fullmatch(each) and each in session.graph.nodes]
+    if names:
+        yield from _own(session, tuple(names))
+    yield from _given(session, (each for each in references if each not in names))
 
 
 def require_registry(session: Session, *, hint: str) -> None:
@@ -70,8 +80,7 @@ def require_registry(session: Session, *, hint: str) -> None:
         )
 
 
-def _own(session: Session) -> Iterator[CheckTarget]:
-    chosen = session.flags.images
+def _own(session: Session, chosen: tuple[str, ...]) -> Iterator[CheckTarget]:
     names = session.graph.select(chosen) if chosen else session.graph.select((), kind="lambda")
     require_registry(session, hint="add --registry, or --ref for any image")
     for name, image in take_snapshot(session, names).chosen.items():
@@ -81,7 +90,7 @@ def _own(session: Session) -> Iterator[CheckTarget]:
         )
 
 
-def _given(session: Session, references: tuple[str, ...]) -> Iterator[CheckTarget]:
+def _given(session: Session, references: Iterable[str]) -> Iterator[CheckTarget]:
     platform = session.project.settings.platform if session.flags.platform else None
     for text in references:
         try:
