@@ -133,14 +133,6 @@ class ContainerPages(Protocol):
         ...
 
 
-class KeysClient(Protocol):
-    """KMS' client."""
-
-    def describe_key(self, *, KeyId: str) -> JsonTable:  # noqa: N803
-        """Return the metadata of a key."""
-        ...
-
-
 class ParametersClient(Protocol):
     """Systems Manager's client."""
 

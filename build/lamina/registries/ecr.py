@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from lamina.aws.clients import CONNECTIONS, Access, Clients, boto_clients
 from lamina.aws.ecr_policies import registry_owner
-from lamina.aws.ecr_settings import EcrSetup, creation_parameters
+from lamina.aws.ecr_settings import EcrSetup, mutability_parameters
 from lamina.aws.errors import aws_errors, create_command
 from lamina.errors import RegistryError
 from lamina.files import cache_home
@@ -64,7 +64,7 @@ class EcrSettings:
     """The project's settings of ECR; None leaves a value to AWS' own chain.
 
     host: a registry host to use instead of AWS' own (a test double, a proxy). prefix: path before every
-    repository name. All others: for repositories created by a push; exclusions are tag patterns.
+    repository name. mutability, exclusions: for repositories created by a push; exclusions are tag patterns.
     """
 
     account: str | None = None
@@ -74,8 +74,6 @@ class EcrSettings:
     prefix: str = ""
     mutability: Mutability = "MUTABLE"
     exclusions: tuple[str, ...] = ()
-    kms_key: str | None = None
-    tags: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,9 +319,9 @@ class EcrRegistry:
         return tuple(missing)
 
     def create_repository(self, name: str) -> None:
-        """See `Registry.create_repository`. Mutability, key and tags are those of the settings."""
-        full, given = self._full(name), self._settings
-        options = creation_parameters(given.mutability, given.exclusions, given.kms_key, dict(given.tags))
+        """See `Registry.create_repository`. The tags' mutability is that of the settings."""
+        full = self._full(name)
+        options = mutability_parameters(self._settings.mutability, self._settings.exclusions)
         owner = registry_owner(self._settings.account)
         with aws_errors(full):
             client = self._clients("ecr")

@@ -108,6 +108,11 @@ class CliCommand:
         return next((each for each in self.flags if each.name == self.words and not each.positional), None)
 
     @property
+    def reads_words(self) -> bool:
+        """Whether words after it are values, and never another command."""
+        return self.takes_words is not None or any(each.positional for each in self.flags)
+
+    @property
     def summary(self) -> str:
         """The first line of the help."""
         return self.help.partition("\n")[0]

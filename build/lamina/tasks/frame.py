@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 from lamina.declare.config import find_root
 from lamina.declare.document import LAMINA_TOML, config_file
 from lamina.declare.settings import SETTINGS, SettingValue, Value, is_metrics
-from lamina.errors import Interrupted, LaminaError
+from lamina.errors import Interrupted, LaminaError, Problem, SelectionError
 from lamina.flow.flags import Flags
 from lamina.flow.registries import AwsSeam
 from lamina.flow.session import Seams, Session
@@ -60,15 +60,36 @@ def run_command(command: CliCommand, values: Mapping[str, Given]) -> int:
     given = {flag.name: value for flag, value in found.items()}
     module, _, name = command.runs.partition(":")
     function = getattr(import_module(f"lamina.tasks.{module}"), name)
+
+    def work(session: Session) -> int:
+        try:
+            code: int = function(session, **of("command"))
+        except SelectionError as error:
+            raise _one_at_a_time(error, command.name, given.get("image")) from None
+        return code
+
     return run_in_session(
         command.name,
         Flags(**fields),
-        lambda session: function(session, **of("command")),
+        work,
         json=command.prints_json(given),
         plain=bool(of("screen").get("plain")),
         stream=sys.stderr if command.only_result(given) else None,
         measured=any(flag.name == "metrics" for flag in command.flags),
     )
+
+
+def _one_at_a_time(error: SelectionError, command: str, images: object) -> SelectionError:
+    """Return the error, with the next step for each unknown image that is a command's name."""
+    named = images if isinstance(images, tuple) else (images,)
+    unknown = {f"there is no image {each!r}": each for each in named if each in COMMANDS}
+
+    def advised(problem: Problem) -> Problem:
+        name = unknown.get(problem.what.partition(";")[0])
+        once = f"lamina runs one command at a time: invoke {command}, then invoke {name}"
+        return replace(problem, hint=once) if name else problem
+
+    return SelectionError(*map(advised, error.problems))
 
 
 def _value(flag: Flag, values: Mapping[str, Given]) -> Given | tuple[str, ...]:

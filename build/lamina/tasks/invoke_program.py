@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 
 from invoke.exceptions import ParseError
 from invoke.program import Program
@@ -26,10 +27,18 @@ class LaminaProgram(Program):
         """Parse the tasks and their flags."""
         with usage_errors(self.argv, ns.task_names, self.initial_context.flags):
             super().parse_tasks()
+            self._refuse_words_as_tasks()
             last = self.argv[-1]
             if self.tasks and (flag := self.tasks[-1].flags.get(last)) and flag.kind is list:
                 # Invoke reports a missing value only for flags that are given once.
                 raise ParseError(f"Flag {last!r} needed value and was not given one!", self.tasks[-1])
+
+    def _refuse_words_as_tasks(self) -> None:
+        """Raise ParseError for a task after one that takes words: there a word may be an image's name."""
+        for task, after in pairwise(self.tasks):
+            if task.name and COMMANDS[task.name].reads_words:
+                text = f"a word after it is a value, and {after.name!r} is a second command: run it by itself"
+                raise ParseError(text, task)
 
     def print_task_help(self, name: str) -> None:
         """Print the help of a task."""

@@ -1,8 +1,9 @@
 """Read a command line as Invoke reads it, without importing Invoke.
 
 Only the usual is read: one command, its flags, and the words for one of them (``plan app``), which Invoke
-does not know. Everything else (several tasks, Invoke's own flags, mistakes) is left to Invoke, which says
-what is wrong. A test compares both on random command lines.
+does not know. Such a word is never another command: an image may be named like one. Everything else (several
+tasks, Invoke's own flags, mistakes) is left to Invoke, which says what is wrong. A test compares both on
+random command lines.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class _LineReader:
     def _take_bare(self, word: str) -> bool:
         """Give a word without a flag to the flag that takes such words. Return False if there is none."""
         flag = self.command.takes_words
-        if flag is None or not word or word.startswith("-") or word in COMMANDS or not self._complete():
+        if flag is None or not word or word.startswith("-") or not self._complete():
             return False
         return (flag.kind is list or flag.name not in self.values) and self._set(flag, word)
 

@@ -14,7 +14,9 @@ from lamina.tasks.commands import GROUPS
 _HEAD = """# Commands
 
 `lamina COMMAND` runs anywhere, `invoke COMMAND` where there is a `tasks.py` like this repository's. Both
-take the same flags; only `lamina` takes words without a flag. `lamina --help COMMAND` prints what is below.
+take the same flags; only `lamina` takes words without a flag. Such a word is an image, a run or a reference
+even if a command has that name; to run several commands in a line, use `invoke`. `lamina --help COMMAND`
+prints what is below.
 `lamina --print-completion-script=bash` (zsh, fish) completes commands, flags, images, runs and rules.
 
 With `--json` standard output is one object (`schema`, `command`, `ok`, `images`, `messages`), nothing else:

@@ -26,18 +26,17 @@ def write_metrics(session: Session, target: str, source: str, run: CommandRun) -
     if target == METRICS_OUTPUT:
         session.screen.record(*embedded(found))
         return
-    file = Path(target)
+    given = source.startswith(("--", "$"))
+    file = (Path.cwd() if given else session.root) / Path(target).expanduser()
     try:
-        given = source.startswith(("--", "$"))
-        file = (Path.cwd() if given else session.root) / file.expanduser()
         if file.suffix == PROMETHEUS:
             write_atomic(file, _bytes(session, prometheus(found)))
         elif file.suffix == EMBEDDED_LINES:
             _append(file, _bytes(session, "".join(f"{line}\n" for line in embedded(found))))
         else:
             write_atomic(file, _bytes(session, "".join(f"{line}\n" for line in embedded(found))))
-    except (OSError, RuntimeError) as error:  # RuntimeError: a user's home folder that is not known
-        what = f"the metrics were not written: {getattr(error, 'strerror', None) or error}"
+    except OSError as error:
+        what = f"the metrics were not written: {error.strerror or error}"
         session.screen.notes([Problem(what=what, where=str(file))])
 
 

@@ -248,8 +248,6 @@ def test_repositories_are_created_as_the_settings_say(open_ecr, amazon) -> None:
             "registryId": "123456789012",
             "imageTagMutability": "IMMUTABLE_WITH_EXCLUSION",
             "imageTagMutabilityExclusionFilters": [{"filterType": "WILDCARD", "filter": "stable"}],
-            "encryptionConfiguration": {"encryptionType": "KMS", "kmsKey": "alias/images"},
-            "tags": [{"Key": "team", "Value": "data"}],
         },
     )
     registry = open_ecr(
@@ -257,8 +255,6 @@ def test_repositories_are_created_as_the_settings_say(open_ecr, amazon) -> None:
         account="123456789012",
         mutability="IMMUTABLE_WITH_EXCLUSION",
         exclusions=("stable",),
-        kms_key="alias/images",
-        tags=(("team", "data"),),
     )
     registry.create_repository("app")
 

@@ -52,7 +52,6 @@ def read(words: list[str]) -> Mapping[str, object] | None:
         ("plan --registry a --registry b", None),
         ("plan --json=yes", None),
         ("plan --image", None),
-        ("plan lint", None),
         ("plan --jsn", None),
         ("plan -z", None),
         ("plan --echo", None),
@@ -123,13 +122,19 @@ def test_random_lines_mean_what_they_mean_to_invoke() -> None:
         ("build a --provenance --push", "build --image a --provenance --push"),
         ("report 2026", "report --run 2026"),
         ("check host/app:1 --json", "check --ref host/app:1 --json"),
+        ("build report", "build --image report"),
+        ("build tag lock --push", "build --image tag --image lock --push"),
+        ("smoke audit --json", "smoke --image audit --json"),
+        ("plan plan", "plan --image plan"),
+        ("report lint", "report --run lint"),
+        ("check deploy", "check --ref deploy"),
     ],
 )
 def test_words_without_a_flag_are_the_images_the_run_or_the_references(line: str, spelled: str) -> None:
     assert read(line.split()) == as_invoke(spelled.split())
 
 
-@pytest.mark.parametrize("line", ["report 2026 2025", "config a", "plan lint"])
+@pytest.mark.parametrize("line", ["report 2026 2025", "config a", "config plan"])
 def test_words_that_no_flag_takes_are_left_to_invoke(line: str) -> None:
     assert read(line.split()) is None
 

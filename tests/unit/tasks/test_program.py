@@ -8,7 +8,7 @@ import pytest
 
 from lamina.tasks.commands import COMMANDS, GROUPS
 
-from ..conftest import Repo
+from ..conftest import RUNTIME, Repo
 from .conftest import Command
 
 
@@ -47,6 +47,41 @@ def test_several_commands_in_a_line_run_one_after_the_other(
 
     out = capsys.readouterr().out
     assert out.index("sbom-generator") < out.index("4 to build")
+
+
+@pytest.mark.parametrize(
+    "words", [("--debug", "plan", "config"), ("why", "a", "config"), ("plan", "config", "--echo")]
+)
+def test_a_command_that_takes_words_is_the_last_one_of_a_line(
+    lamina: Command, receipts: Repo, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    """Invoke reads these lines: it would run the second command."""
+    assert lamina(*words) == 2
+
+    told = capsys.readouterr()
+    assert "'config' is a second command: run it by itself" in told.err
+    assert told.out == ""
+
+
+def test_an_image_may_be_named_like_a_command(
+    lamina: Command, receipts: Repo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receipts.image("report", f"FROM {RUNTIME}", "ENV REPORT=1")
+
+    assert lamina("plan", "report", "--offline", "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["command"], [each["name"] for each in plan["images"]]) == ("plan", ["report"])
+
+
+@pytest.mark.parametrize("words", [("build", "report"), ("build", "lambda-embedding", "report")])
+def test_a_second_command_is_an_unknown_image(
+    lamina: Command, receipts: Repo, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    assert lamina(*words) == 3
+
+    told = capsys.readouterr().err
+    assert "there is no image 'report'" in told
+    assert "next: lamina runs one command at a time: invoke build, then invoke report" in told
 
 
 @pytest.mark.parametrize(
