@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from lamina.adopt.cdk_helpers import Helper, call_through, read_helpers
 from lamina.adopt.declared import Asset, Declared, Reading, first_inside, inside
-from lamina.adopt.typescript import TsCall, calls_in, read_calls
+from lamina.adopt.typescript import SPREAD, TsCall, calls_in, read_calls, read_constants
 from lamina.errors import Problem
 
 _FUNCTION, _ASSET = "DockerImageFunction", "DockerImageAsset"
 _IMAGES = frozenset({"fromImageAsset", "fromAssetImage"})
 _ZIPS = frozenset({"fromDockerBuild", "fromBuild"})
 """They run a container and take its files: Code.fromDockerBuild, and DockerImage.fromBuild for bundling."""
+_CONTAINER, _DOCKER_ASSET = "ContainerImage", "fromDockerImageAsset"
+_CONTAINERS = frozenset({"fromAsset", _DOCKER_ASSET})
+"""With `_CONTAINER` before them: images of ECS."""
 _JOINS = frozenset({"join", "resolve"})
+_DEFAULT = "linux/amd64"
+"""Of a function without an architecture."""
 _HERE = "__dirname"
 _PLATFORMS = {"ARM_64": "linux/arm64", "X86_64": "linux/amd64"}
 _IMAGE_PLATFORMS = {"LINUX_ARM64": "linux/arm64", "LINUX_AMD64": "linux/amd64"}
@@ -40,26 +46,88 @@ def read_cdk_typescript(
     notes: list[Problem] = []
     assets: list[Asset] = []
     own = helpers_of(content)
-    owned = {each.at for each in own.values()}
-    for found_call in read_calls(content, {_FUNCTION, *_IMAGES, _ASSET, *_ZIPS, *known}):
+    inside_helpers = {each.at for each in own.values()}
+    owned = set(inside_helpers)
+    constants = read_constants(content)
+    calls = list(read_calls(content, {_FUNCTION, *_IMAGES, _ASSET, *_ZIPS, *known, *_CONTAINERS}))
+    for found_call in sorted(calls, key=_rank):
         helper = known.get(found_call.last)
         call = call_through(helper, found_call) if helper else found_call
         if call is None or (call.line, found_call.last) in {(each.line, each.name) for each in own.values()}:
             continue
-        owner = call if call.last == _FUNCTION else None
-        inner = [each for each in calls_in(owner) if each.last in _IMAGES] if owner else [call]
+        if call.last in _CONTAINERS and not call.name.endswith(f"{_CONTAINER}.{call.last}"):
+            continue
+        owner = _known(call, constants) if call.last == _FUNCTION else None
+        inner = list(_run_by(owner, known, constants)) if owner else [_known(call, constants)]
+        if owner and not inner and (fault := _unread(owner, path)):
+            notes.append(fault)
         for each in inner:
-            if each.at in owned:
+            if each.at in (inside_helpers if owner else owned):
                 continue
             owned.add(each.at)
+            container = call.last in _CONTAINERS
+            if container and each.last not in {*_CONTAINERS, _ASSET}:
+                continue
             made = _image(each, owner, path, root)
             if isinstance(made, Problem):
-                notes.append(made)
+                if not container:
+                    notes.append(made)
             elif call.last in _ZIPS:
                 assets.append(Asset(dockerfile=made.dockerfile, where=made.where))
             else:
-                found.append(made)
+                found.append(replace(made, deploys=False, elsewhere=True) if container else made)
+    found.sort(key=lambda each: int(each.where.rpartition(":")[2]))
     return Reading(declared=tuple(found), notes=tuple(notes), assets=tuple(assets))
+
+
+def _rank(call: TsCall) -> int:
+    """Return what comes first: what runs images, before the images, which may be held in variables."""
+    return 0 if call.last == _FUNCTION else 1 if call.last in _CONTAINERS else 2
+
+
+def _known(call: TsCall, constants: Mapping[str, object]) -> TsCall:
+    """Return a call with the values of the constants that it names."""
+    if call.last == _DOCKER_ASSET and call.args:
+        held = _value_of(call.args[0], constants)
+        call = held if isinstance(held, TsCall) and held.args else call
+    values = [_value_of(each, constants) for each in call.args]
+    plain = [
+        {key: _value_of(inner, constants) for key, inner in each.items()} if isinstance(each, dict) else each
+        for each in values
+    ]
+    return replace(call, args=tuple(plain))
+
+
+def _value_of(value: object, constants: Mapping[str, object]) -> object:
+    named = isinstance(value, TsCall) and not value.args
+    held = constants.get(value.name) if isinstance(value, TsCall) and named else None
+    return value if held is None else held
+
+
+def _run_by(
+    function: TsCall, helpers: Mapping[str, Helper], constants: Mapping[str, object]
+) -> Iterator[TsCall]:
+    """Yield the images that a function runs."""
+    for each in calls_in(function):
+        helper = helpers.get(each.last)
+        made = call_through(helper, each) if helper else each
+        if made and made.args and made.last in _IMAGES:
+            yield _known(made, constants)
+
+
+def _unread(function: TsCall, path: str) -> Problem | None:
+    """Return a note about a function whose image is not told here; None if it is one from a registry."""
+    code = _object(function, 2).get("code")
+    if isinstance(code, TsCall) and code.args:
+        return None
+    identifier = function.args[1] if len(function.args) > 1 else None
+    named = f"function {identifier}" if isinstance(identifier, str) else "a function"
+    given = f"`{code.name}`" if isinstance(code, TsCall) else "its code"
+    return Problem(
+        what=f"the image of {named} is not known: {given} is not a plain value of this file",
+        where=f"{path}:{function.line}",
+        hint="add the function to functions in [tool.lamina.images.<name>]",
+    )
 
 
 def _image(call: TsCall, function: TsCall | None, path: str, root: Path) -> Declared | Problem:
@@ -74,8 +142,9 @@ def _image(call: TsCall, function: TsCall | None, path: str, root: Path) -> Decl
     owner = _object(function, 2) if function else {}
     name = owner.get("functionName")
     identifier = function.args[1] if function and len(function.args) > 1 else None
+    no_platform = {"platform", SPREAD}.isdisjoint(settings)
     unnamed = isinstance(identifier, str) and not isinstance(name, str)
-    target, given = settings.get("target"), settings.get("buildArgs")
+    target, given, command = settings.get("target"), settings.get("buildArgs"), settings.get("cmd")
     return Declared(
         dockerfile=dockerfile,
         context=context,
@@ -83,15 +152,22 @@ def _image(call: TsCall, function: TsCall | None, path: str, root: Path) -> Decl
         resources=(str(identifier),) if unnamed else (),
         stack="" if unnamed else None,
         platform=_constant(owner.get("architecture"), _PLATFORMS)
-        or _constant(settings.get("platform"), _IMAGE_PLATFORMS),
+        or _constant(settings.get("platform"), _IMAGE_PLATFORMS)
+        or (_DEFAULT if owner and {"architecture", SPREAD}.isdisjoint(owner) and no_platform else None),
         target=target if isinstance(target, str) else None,
         args={
             key: value
             for key, value in (given if isinstance(given, dict) else {}).items()
             if isinstance(value, str)
         },
+        command=_words(command),
         where=where,
     )
+
+
+def _words(value: object) -> tuple[str, ...]:
+    words = [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+    return tuple(words) if isinstance(value, list) and len(words) == len(value) else ()
 
 
 def _object(call: TsCall, index: int) -> dict[str, object]:

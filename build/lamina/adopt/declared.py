@@ -20,6 +20,7 @@ class Declared:
         resources: functions of the file whose names only the deployment gives: their ids in the file.
         stack: the CloudFormation stack that has them; empty if its name is not known, None if there is none.
         where: ``file:line``.
+        command: replaces the image's CMD in these functions; empty if it does not.
         deploys: whether the file deploys the image; a compose file only runs it.
         elsewhere: whether the file builds it for something else than a function.
     """
@@ -33,6 +34,7 @@ class Declared:
     target: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
     stack: str | None = None
+    command: tuple[str, ...] = ()
     where: str
     deploys: bool = True
     elsewhere: bool = False
@@ -48,11 +50,15 @@ class Asset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """The images declared in a file, its zip assets, and notes about those that could not be read."""
+    """The images declared in a file, its zip assets, and notes about those that could not be read.
+
+    unbuilt: notes about functions whose images the file does not build.
+    """
 
     declared: tuple[Declared, ...] = ()
     assets: tuple[Asset, ...] = ()
     notes: tuple[Problem, ...] = ()
+    unbuilt: tuple[Problem, ...] = ()
 
 
 def inside(folder: str, path: str) -> str | None:

@@ -89,6 +89,16 @@ class ImageDraft:
         )
 
     @property
+    def commands(self) -> Mapping[str, tuple[str, ...]]:
+        """Name or id of a function -> what replaces the image's CMD there."""
+        return {
+            name: each.command
+            for each in reversed(self.declared)
+            for name in (*each.functions, *each.resources)
+            if each.command
+        }
+
+    @property
     def unnamed(self) -> tuple[UnnamedFunction, ...]:
         """The others with their places."""
         return tuple(
@@ -100,9 +110,14 @@ class ImageDraft:
 
     @property
     def platform(self) -> str | None:
-        """The declared platform, if all declarations agree."""
+        """The declared platform, if all declarations agree; of several that are known, the first."""
         platforms = {each.platform for each in self.declared}
-        return platforms.pop() if len(platforms) == 1 else None
+        return next(iter(self.platforms), None) if len(platforms) == 1 or len(self.platforms) > 1 else None
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """The declared platforms that are known."""
+        return tuple(dict.fromkeys(each.platform for each in self.declared if each.platform))
 
 
 def read_drafts(

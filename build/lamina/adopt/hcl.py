@@ -61,6 +61,13 @@ def read_blocks(text: str, path: str) -> tuple[HclBlock, ...] | Problem:
     return tuple(_blocks(document, lines, path))
 
 
+def written(value: object) -> str:
+    """Return a string or an expression as it is written; empty for any other value."""
+    if isinstance(value, Template):
+        return f'"{value.text}"'
+    return value.code if isinstance(value, Expression) else ""
+
+
 def _blocks(
     document: Mapping[str, object], lines: Mapping[tuple[str, ...], int], path: str
 ) -> Iterator[HclBlock]:

@@ -20,6 +20,7 @@ class ImageProposal:
     Attributes:
         stacked: CloudFormation stack and id of each function that is found by them.
         unnamed: those whose names only the deployment gives.
+        commands: name or id of a function -> what replaces the image's CMD there.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ImageProposal:
     functions: tuple[str, ...] = ()
     stacked: tuple[tuple[str, str], ...] = ()
     unnamed: tuple[UnnamedFunction, ...] = ()
+    commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,29 @@ def propose(root: Path, found: RepositorySurvey) -> Proposal:
             for each in images
             if not each.platform
         )
+    notes += _left_open(found.unbuilt, images, bases.made_by)
+    if shared and (
+        assumed := [each.name for each in images if not each.platform and each.name not in bases.made_by]
+    ):
+        why = (
+            f"platform {shared} of the other images is assumed for {', '.join(assumed)}: no file names theirs"
+        )
+        notes.append(Problem(what=why, hint="platform in [tool.lamina.images.<name>] if it is another"))
     return Proposal(images=tuple(images), platform=shared, notes=tuple(notes))
+
+
+def _left_open(
+    unbuilt: Iterable[Problem], images: Iterable[ImageProposal], bases: Mapping[str, str]
+) -> Iterator[Problem]:
+    """Yield the notes about functions whose images are not known, with the images that have no function."""
+    idle = [
+        each.dockerfile
+        for each in images
+        if not (each.functions or each.stacked or each.unnamed) and each.name not in bases
+    ]
+    for each in unbuilt:
+        choice = f"; Dockerfiles without a function: {', '.join(dict.fromkeys(idle))}" if idle else ""
+        yield replace(each, hint=f"{each.hint}{choice}")
 
 
 def _functions_only(
@@ -154,6 +178,16 @@ def _outside(used: Iterable[Used], bases: Mapping[str, str]) -> Iterator[str]:
 
 
 def _image(draft: ImageDraft, name: str, bases: Mapping[str, str], notes: list[Problem]) -> ImageProposal:
+    if len(draft.platforms) > 1:
+        both = f"one image cannot serve functions of {' and '.join(draft.platforms)}"
+        first = next(each.where for each in draft.declared if each.platform)
+        notes.append(
+            Problem(
+                what=f"{both}: {draft.platform} is taken, as in {first}",
+                where=draft.dockerfile,
+                hint="give its functions one architecture, or declare an image for each platform",
+            )
+        )
     return ImageProposal(
         name=name,
         dockerfile=draft.dockerfile,
@@ -164,6 +198,7 @@ def _image(draft: ImageDraft, name: str, bases: Mapping[str, str], notes: list[P
         functions=draft.functions,
         stacked=draft.stacked,
         unnamed=draft.unnamed,
+        commands=draft.commands,
     )
 
 

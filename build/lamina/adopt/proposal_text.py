@@ -69,8 +69,11 @@ def added_to(text: str, proposal: Proposal, file: str = PYPROJECT) -> str:
 
 def _functions(image: ImageProposal) -> Iterator[str]:
     """Yield the list of functions; what only the deployment tells is left open, as comments."""
-    stacked = (f"{{ stack = {_quoted(stack)}, id = {_quoted(name)} }}" for stack, name in image.stacked)
-    known = [*map(_quoted, image.functions), *stacked]
+    stacked = (
+        f"{{ stack = {_quoted(stack)}, id = {_quoted(name)}{_command(image, name)} }}"
+        for stack, name in image.stacked
+    )
+    known = [*(_named(image, each, each) for each in image.functions), *stacked]
     if not image.unnamed:
         yield from [f"functions = [{', '.join(known)}]"] if known else []
         return
@@ -82,10 +85,21 @@ def _functions(image: ImageProposal) -> Iterator[str]:
     yield f"{mark}functions = [  # add {lacking}"
     yield from (f"  {each}," for each in known)
     for each in image.unnamed:
-        item = f'{{ stack = "...", id = {_quoted(each.id)} }}' if each.in_stack else '"..."'
+        stack = f'{{ stack = "...", id = {_quoted(each.id)}{_command(image, each.id)} }}'
+        item = stack if each.in_stack else _named(image, "...", each.id)
         label = each.where if each.in_stack else f"{each.id}, {each.where}"
         yield f"{'  # ' if known else '#   '}{item},  # {shown(label)}"
     yield f"{mark}]"
+
+
+def _named(image: ImageProposal, name: str, key: str) -> str:
+    command = _command(image, key)
+    return f"{{ name = {_quoted(name)}{command} }}" if command else _quoted(name)
+
+
+def _command(image: ImageProposal, key: str) -> str:
+    words = image.commands.get(key)
+    return f", command = [{', '.join(map(_quoted, words))}]" if words else ""
 
 
 def _is_program(where: str) -> bool:

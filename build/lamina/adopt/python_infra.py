@@ -19,6 +19,8 @@ _CONTEXTS = frozenset({"context", "context_path", "build_context", "build_contex
 """Arguments of components that name the context; ``dockerfile_path`` names the Dockerfile."""
 _LOCATION = "location"
 _DOCKERFILE = "Dockerfile"
+_DEFAULT = "linux/amd64"
+"""Of a function without an architecture."""
 _PLATFORMS = {
     **dict.fromkeys(("linux/arm64", "linuxarm64", "arm64"), "linux/arm64"),
     **dict.fromkeys(("linux/amd64", "linuxamd64", "amd64", "x8664"), "linux/amd64"),
@@ -35,15 +37,39 @@ def read_python_infra(content: str, path: str, root: Path) -> Reading:
     found: list[Declared] = []
     notes: list[Problem] = []
     assets: list[Asset] = []
-    for call, function in _calls(tree, None):
+    calls = list(_calls(tree, None))
+    held = _held(tree)
+    users: dict[int, list[ast.Call]] = {}
+    for call, _ in calls:
+        code = next((each.value for each in call.keywords if each.arg == "code"), None)
+        if _name(call) != _FUNCTION or not isinstance(code, ast.Name):
+            continue
+        if image := held.get(code.id):
+            users.setdefault(id(image), []).append(call)
+        else:
+            what = f"the image of a function is not known: `{code.id}` is not a plain value of this file"
+            notes.append(Problem(what=what, where=f"{path}:{call.lineno}"))
+    for call, function in calls:
         if zipped := _zipped(call, path, root):
             assets.append(zipped)
-        made = _declared(call, function, path, root)
-        if isinstance(made, Problem):
-            notes.append(made)
-        elif made is not None:
-            found.append(made)
+        for owner in users.get(id(call), [function]):
+            made = _declared(call, owner, path, root)
+            if isinstance(made, Problem):
+                notes.append(made)
+            elif made is not None:
+                found.append(made)
     return Reading(declared=tuple(found), assets=tuple(assets), notes=tuple(notes))
+
+
+def _held(tree: ast.AST) -> dict[str, ast.Call | None]:
+    """Return the calls whose values are held in variables, by name; None for a name with several values."""
+    found: dict[str, ast.Call | None] = {}
+    for node in ast.walk(tree):
+        target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
+        if isinstance(node, ast.Assign) and isinstance(target, ast.Name):
+            once = target.id not in found and isinstance(node.value, ast.Call)
+            found[target.id] = node.value if once and isinstance(node.value, ast.Call) else None
+    return found
 
 
 def _calls(node: ast.AST, function: ast.Call | None) -> Iterator[tuple[ast.Call, ast.Call | None]]:
@@ -76,17 +102,39 @@ def _declared(call: ast.Call, function: ast.Call | None, path: str, root: Path) 
     name, identifier = owner.get("function_name"), _positional(function, 1) if function else None
     unnamed = isinstance(identifier, str) and not isinstance(name, str)
     settings, target = located.settings, located.settings.get("target")
+    platform = _platform(owner.get("architecture"), settings.get("platform"), settings.get("platforms"))
+    if function and not platform and not _says_platform(function, call):
+        platform = _DEFAULT
+    container = _is_container(call)
+    command = settings.get("cmd")
+    words = command if isinstance(command, list) and all(isinstance(each, str) for each in command) else []
     return Declared(
         dockerfile=dockerfile,
         context=context,
         functions=(name,) if isinstance(name, str) else (),
         resources=(str(identifier),) if unnamed else (),
         stack="" if unnamed else None,
-        platform=_platform(owner.get("architecture"), settings.get("platform"), settings.get("platforms")),
+        platform=platform,
         target=target if isinstance(target, str) else None,
         args=_strings(settings.get("build_args") or settings.get("args")),
+        command=tuple(map(str, words)),
         where=where,
+        deploys=not container,
+        elsewhere=container,
     )
+
+
+def _says_platform(function: ast.Call, image: ast.Call) -> bool:
+    """Whether the call of a function or of its image names a platform, or may do so: by ``**``."""
+    keys = {each.arg for each in (*function.keywords, *image.keywords)}
+    return not keys.isdisjoint({"architecture", "platform", None})
+
+
+def _is_container(call: ast.Call) -> bool:
+    """Whether it makes an image of ECS: ``ContainerImage.from_asset``."""
+    owner = call.func.value if isinstance(call.func, ast.Attribute) else None
+    name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+    return name == "ContainerImage"
 
 
 def _zipped(call: ast.Call, path: str, root: Path) -> Asset | None:
@@ -121,7 +169,7 @@ class _ImageArguments:
 
 def _asset(call: ast.Call, given: Mapping[str, object]) -> _ImageArguments | None:
     """Read a call of CDK; None if it zips a folder."""
-    if _name(call) == "from_asset" and "file" not in given:
+    if _name(call) == "from_asset" and "file" not in given and not _is_container(call):
         return None
     context = given.get("directory", _positional(call, 0))
     file = given.get("file", _DOCKERFILE)

@@ -28,6 +28,10 @@ _ON_LAMBDA = re.compile(
 )
 _SAM_BUILD = re.compile(r"(?:^|/)sam/build-|(?:^|/)aws-sam-cli-build-image-")
 _RUNTIME = re.compile(r"(?:^|/)(?:lambda/[a-z]+|aws-lambda-[a-z]+)$")
+_INTERPRETER = re.compile(r"python[\d.]*|node|ruby")
+_SCRIPT = re.compile(r"[^-].*\.(?:py|[cm]?js|rb)")
+_INTERPRETED = 2
+"""Words of a start: the interpreter and its script."""
 _START = ("CMD", "ENTRYPOINT")
 
 
@@ -56,7 +60,20 @@ def other_role(recipe: Recipe) -> str | None:
     if service in _SERVICES:
         return f"FROM {service}, a service"
     program = _program(recipe)
-    return f"{program}, a server" if program in _SERVERS else None
+    if program in _SERVERS:
+        return f"{program}, a server"
+    script = _script(recipe)
+    return f"it starts {script}, without Lambda's runtime interface" if script else None
+
+
+def _script(recipe: Recipe) -> str | None:
+    """Return the script that an ENTRYPOINT starts by its interpreter; None for any other start."""
+    last = {each.name: each for each in recipe.instructions if each.name in _START}
+    start = last.get("ENTRYPOINT")
+    words = " ".join(start.words).translate(str.maketrans('[]",', "    ")).split() if start else []
+    if len(words) < _INTERPRETED or not _INTERPRETER.fullmatch(words[0].rpartition("/")[2]):
+        return None
+    return " ".join(words[:_INTERPRETED]) if _SCRIPT.fullmatch(words[1]) else None
 
 
 def _repository(recipe: Recipe) -> str:

@@ -89,6 +89,7 @@ def _function(
         platform=_platform(properties.get("Architectures", defaults.get("Architectures"))),
         target=text(metadata.get("DockerBuildTarget")),
         args=strings(metadata.get("DockerBuildArgs")),
+        command=tuple(texts(table(properties.get("ImageConfig")).get("Command"))),
         where=where,
     )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from lamina.adopt.adoption import Adoption
 from lamina.adopt.ignore_file import IgnoreFile, weighed
 from lamina.adopt.phases import TITLES, Check
+from lamina.adopt.proposal import ImageProposal
 from lamina.adopt.unfiltered import ContextFiles
 from lamina.decide.weight import amount
 from lamina.identify.tree import shown
@@ -117,10 +118,22 @@ def adoption_documents(found: Adoption) -> list[JsonDocument]:
             "platform": each.platform,
             "target": each.target,
             "args": dict(each.args),
-            "functions": [*each.functions, *({"stack": stack, "id": name} for stack, name in each.stacked)],
+            "functions": list(_function_documents(each)),
         }
         for each in found.proposal.images
     ]
+
+
+def _function_documents(image: ImageProposal) -> Iterator[Json]:
+    for name in image.functions:
+        yield {"name": name, **_command_of(image, name)} if name in image.commands else name
+    for stack, name in image.stacked:
+        yield {"stack": stack, "id": name, **_command_of(image, name)}
+
+
+def _command_of(image: ImageProposal, function: str) -> dict[str, list[str]]:
+    words = image.commands.get(function)
+    return {"command": list(words)} if words else {}
 
 
 def gain_documents(found: Adoption) -> JsonDocument:

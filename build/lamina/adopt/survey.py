@@ -37,7 +37,7 @@ _IS_SAM = "AWS::Serverless"
 _TERRAFORM = (".tf", ".auto.tfvars", "terraform.tfvars")
 _MOST_BYTES = 1_000_000
 _MAKES_IMAGES = re.compile(
-    "DockerImage|DockerBuild|from_image_asset|from(?:Image|AssetI)|pulumi_docker|docker_build"
+    "DockerImage|DockerBuild|from_image_asset|from(?:Image|AssetI)|pulumi_docker|docker_build|ContainerImage"
 )
 
 
@@ -49,12 +49,14 @@ class RepositorySurvey:
         dockerfiles: sorted POSIX paths, relative to it.
         declared: their deployments.
         assets: those whose files go into zip files.
+        unbuilt: notes about functions whose images nothing builds that is known.
     """
 
     dockerfiles: tuple[str, ...]
     declared: tuple[Declared, ...]
     notes: tuple[Problem, ...]
     assets: tuple[Asset, ...] = ()
+    unbuilt: tuple[Problem, ...] = ()
 
 
 def survey(root: Path) -> RepositorySurvey:
@@ -86,6 +88,7 @@ def survey(root: Path) -> RepositorySurvey:
         declared=declared,
         notes=tuple(notes),
         assets=assets,
+        unbuilt=tuple(note for reading in readings for note in reading.unbuilt),
     )
 
 
@@ -122,6 +125,7 @@ def _without_copies(declared: list[Declared]) -> tuple[Declared, ...]:
     """Leave out what compose files say about an image that another file deploys, or that they name again."""
     deployed = {each.dockerfile for each in declared if each.deploys}
     run = {each.dockerfile: each for each in reversed(declared) if not each.deploys}
+    run |= {each.dockerfile: each for each in reversed(declared) if each.elsewhere and not each.deploys}
     return (
         *(each for each in declared if each.deploys),
         *(each for name, each in sorted(run.items()) if name not in deployed),

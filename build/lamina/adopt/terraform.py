@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lamina.adopt.declared import Declared, Reading, first_inside
-from lamina.adopt.hcl import Expression, HclBlock, Template, read_blocks
+from lamina.adopt.hcl import Expression, HclBlock, Template, read_blocks, written
 from lamina.declare.machine import normal_platform
 from lamina.errors import Problem
 
@@ -50,6 +50,16 @@ class _Built:
     target: str | None = None
     args: tuple[tuple[str, str], ...] = ()
     where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Runs:
+    """A function that runs an image. name: None if it is not plain. label: its name in the file."""
+
+    name: str | None
+    label: str
+    platform: str | None
+    command: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +108,8 @@ def read_terraform(texts: Mapping[str, str], root: Path) -> Reading:
     for folder in sorted(folders):
         if folder not in called:
             reader.read(_Module(folder=folder, top=folder, blocks=folders[folder]), 0)
-    return Reading(declared=tuple(reader.declared()), notes=tuple(dict.fromkeys(notes)))
+    unbuilt = tuple(dict.fromkeys(reader.unbuilt))
+    return Reading(declared=tuple(reader.declared()), notes=tuple(dict.fromkeys(notes)), unbuilt=unbuilt)
 
 
 def terraform_folders(texts: Mapping[str, str]) -> frozenset[str]:
@@ -131,27 +142,31 @@ class _Reader:
         self._root = root
         self._folders = folders
         self._notes = notes
-        self._functions: dict[_Built, list[tuple[str | None, str, str | None]]] = {}
-        """Image -> its functions: the name if it is plain, the name in the file, the platform."""
+        self.unbuilt: list[Problem] = []
+        self._functions: dict[_Built, list[_Runs]] = {}
 
     def declared(self) -> Iterator[Declared]:
         """Yield the images, those without functions as well."""
         for built, functions in self._functions.items():
             if built.dockerfile is None:
                 continue
-            platforms = {platform for _, _, platform in functions}
-            yield Declared(
-                dockerfile=built.dockerfile,
-                context=built.context,
-                functions=tuple(dict.fromkeys(name for name, _, _ in functions if name)),
-                resources=tuple(dict.fromkeys(label for name, label, _ in functions if not name)),
-                platform=(platforms.pop() if len(platforms) == 1 else None) or built.platform,
-                target=built.target,
-                args=dict(built.args),
-                where=built.where,
-                deploys=bool(functions),
-                elsewhere=not functions,
-            )
+            alike: dict[tuple[str | None, tuple[str, ...]], list[_Runs]] = {}
+            for each in functions:
+                alike.setdefault((each.platform, each.command), []).append(each)
+            for (platform, command), some in (alike or {(None, ()): []}).items():
+                yield Declared(
+                    dockerfile=built.dockerfile,
+                    context=built.context,
+                    functions=tuple(dict.fromkeys(each.name for each in some if each.name)),
+                    resources=tuple(dict.fromkeys(each.label for each in some if not each.name)),
+                    platform=platform or built.platform,
+                    target=built.target,
+                    args=dict(built.args),
+                    command=command,
+                    where=built.where,
+                    deploys=bool(functions),
+                    elsewhere=not functions,
+                )
 
     def read(self, module: _Module, depth: int) -> None:
         """Read a module, and the modules of the repository that it calls."""
@@ -186,19 +201,32 @@ class _Reader:
         image = self._value(module, given.get("image_uri"), depth)
         built = image if isinstance(image, _Built) else self._pushed_to(module, image, depth)
         if built is None:
-            self._notes.append(
-                Problem(
-                    what=f"function {name or label} runs an image that no block of Terraform builds",
-                    where=block.where,
-                    hint=f'functions = ["{name or "…"}"] in [tool.lamina.images.<name>]',
-                )
-            )
+            image_text = written(given.get("image_uri")) or "an image"
+            what = f"function {name or label} runs {image_text}, which no block of Terraform builds"
+            hint = f'functions = ["{name or "…"}"] in [tool.lamina.images.<name>]'
+            self.unbuilt.append(Problem(what=what, where=block.where, hint=hint))
             return
         architectures = given.get("architectures")
         first = architectures[0] if isinstance(architectures, list) and architectures else architectures
         named = _DEFAULT if first is None else _plain(self._value(module, first, depth))
-        platform = _PLATFORMS.get(named or "")
-        self._functions.setdefault(built, []).append((name, label, platform))
+        self._functions.setdefault(built, []).append(
+            _Runs(
+                name=name,
+                label=label,
+                platform=_PLATFORMS.get(named or ""),
+                command=self._command(module, given, depth),
+            )
+        )
+
+    def _command(self, module: _Module, given: Mapping[str, object], depth: int) -> tuple[str, ...]:
+        """Return what replaces the image's CMD, if all of it is plain."""
+        nested = given.get("image_config")
+        inner = nested[0] if isinstance(nested, list) and nested else nested
+        words = inner.get("command") if isinstance(inner, dict) else given.get("image_config_command")
+        plain = [
+            _plain(self._value(module, each, depth)) for each in (words if isinstance(words, list) else [])
+        ]
+        return tuple(each or "" for each in plain) if all(plain) else ()
 
     def _pushed_to(self, module: _Module, image: object, depth: int) -> _Built | None:
         """Return the image that a block pushes to the repository of an image's name."""

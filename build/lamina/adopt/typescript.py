@@ -16,6 +16,8 @@ _TOKEN = re.compile(
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _DEEPEST = 60
+SPREAD = "..."
+"""The key of an object that takes over another's keys: ``{...common}``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,31 @@ def read_calls(program: str, names: Collection[str]) -> Iterator[TsCall]:
             value, _ = _call(tokens, at, 0) if _is_named(tokens, at, names) else (None, at)
             if isinstance(value, TsCall) and value.args:
                 yield value
+
+
+def read_constants(program: str) -> dict[str, object]:
+    """Return the plain values of a program's ``const``, by name; None for a name with several."""
+    tokens = _tokens(program)
+    found: dict[str, object] = {}
+    for at, token in enumerate(tokens[:-3]):
+        if token.text != "const" or tokens[at + 1].kind != "name":
+            continue
+        equals = at + 2
+        while (
+            tokens[at + 2].text == ":" and tokens[equals].text not in {"=", ";"} and equals < len(tokens) - 1
+        ):
+            equals += 1
+        name = tokens[at + 1].text
+        value, after = _value(tokens, equals + 1, 0) if tokens[equals].text == "=" else (None, equals)
+        found[name] = value if name not in found and _ends(tokens, after) else None
+    return found
+
+
+def _ends(tokens: list[Token], after: int) -> bool:
+    """Whether a statement ends before a token."""
+    if after >= len(tokens) or tokens[after].text in {";", "}"}:
+        return True
+    return tokens[after].kind == "name" and tokens[after].line > tokens[after - 1].line
 
 
 def calls_in(value: object) -> Iterator[TsCall]:
@@ -133,7 +160,12 @@ def _object(tokens: list[Token], at: int, depth: int) -> tuple[dict[str, object]
         if at + 1 < len(tokens) and tokens[at + 1].text == ":" and key.kind in {"name", "text"}:
             name = key.text if key.kind == "name" else (_text(key) or "")
             found[name], at = _item(tokens, at + 2, depth, "}")
+        elif key.kind == "name" and at + 1 < len(tokens) and tokens[at + 1].text in {",", "}"}:
+            found[key.text] = TsCall(name=key.text, line=key.line, at=at)
+            _, at = _item(tokens, at, depth, "}")
         else:
+            if key.text == ".":
+                found[SPREAD] = None
             _, at = _item(tokens, at, depth, "}")
     return found, at + 1
 

@@ -145,3 +145,52 @@ def test_an_image_is_found_through_the_function_that_builds_what_it_is_given(tmp
     ]
     assert [each.dockerfile for each in found.declared] == ["lambdas/label/Dockerfile"]
     assert found.notes == ()
+
+
+HELD = """
+const code = lambda.DockerImageCode.fromImageAsset('cdk/lambdas/label', { cmd: ['refund.handler'] });
+const billing: lambda.DockerImageCode = lambda.DockerImageCode.fromImageAsset('job')
+const folder = 'job';
+new lambda.DockerImageFunction(this, 'Refund', { code, architecture: lambda.Architecture.ARM_64 });
+new lambda.DockerImageFunction(this, 'Billing', { code: billing });
+new lambda.DockerImageFunction(this, 'Again', { code: billing, ...common });
+new lambda.DockerImageFunction(this, 'Folder', { code: lambda.DockerImageCode.fromImageAsset(folder) });
+new lambda.DockerImageFunction(this, 'Given', { code: props.code });
+new lambda.DockerImageFunction(this, 'Pulled', { code: lambda.DockerImageCode.fromEcr(repository) });
+"""
+
+
+def test_an_image_in_a_constant_is_the_one_of_the_functions_that_name_it(root: Path) -> None:
+    Tree(root).write("job/Dockerfile", "FROM scratch\n")
+
+    found = read_cdk_typescript(HELD, "stack.ts", root)
+
+    assert {each.resources: (each.dockerfile, each.platform, each.command) for each in found.declared} == {
+        ("Refund",): ("cdk/lambdas/label/Dockerfile", "linux/arm64", ("refund.handler",)),
+        ("Billing",): ("job/Dockerfile", "linux/amd64", ()),
+        ("Again",): ("job/Dockerfile", None, ()),
+        ("Folder",): ("job/Dockerfile", "linux/amd64", ()),
+    }
+    assert [(note.where, note.what) for note in found.notes] == [
+        (
+            "stack.ts:9",
+            "the image of function Given is not known: `props.code` is not a plain value of this file",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "image", ["ecs.ContainerImage.fromAsset('job')", "ecs.ContainerImage.fromDockerImageAsset(asset)"]
+)
+def test_an_image_of_ecs_is_not_one_of_a_function(root: Path, image: str) -> None:
+    Tree(root).write("job/Dockerfile", "FROM scratch\n")
+    asset = "const asset = new assets.DockerImageAsset(this, 'Job', { directory: 'job' });\n"
+    held = asset if "(asset)" in image else ""
+
+    found = read_cdk_typescript(
+        f"{held}definition.addContainer('web', {{ image: {image} }});\n", "a.ts", root
+    )
+
+    assert [(each.dockerfile, each.deploys, each.elsewhere) for each in found.declared] == [
+        ("job/Dockerfile", False, True)
+    ]

@@ -51,6 +51,7 @@ def test_a_sam_template_tells_dockerfile_context_functions_and_platform() -> Non
             functions=("ingest",),
             platform="linux/arm64",
             args={"PYTHON": "3.13", "DEBUG": "true"},
+            command=("jobs.ingest.handler",),
             where="infra/template.yaml:5",
         ),
         Declared(
@@ -356,3 +357,25 @@ def test_a_file_that_deploys_an_image_comes_before_a_compose_file(tmp_path: Path
     ]
     assert found.dockerfiles == ("app/Dockerfile", "other/Dockerfile")
     assert [each.what for each in found.notes] == ["skipped: it belongs to tests"]
+
+
+HELD = """
+code = DockerImageCode.from_image_asset("../lambdas/label", cmd=["app.refund"])
+DockerImageFunction(self, "Refund", code=code, architecture=Architecture.ARM_64)
+DockerImageFunction(self, "Label", code=code)
+DockerImageFunction(self, "Common", code=code, **common)
+DockerImageFunction(self, "Given", code=given)
+"""
+
+
+def test_an_image_in_a_variable_is_the_one_of_the_functions_that_name_it(tmp_path: Path) -> None:
+    found = read_python_infra(HELD, "infra/main.py", lambdas(tmp_path))
+
+    assert [(each.resources, each.platform, each.command) for each in found.declared] == [
+        (("Refund",), "linux/arm64", ("app.refund",)),
+        (("Label",), "linux/amd64", ("app.refund",)),
+        (("Common",), None, ("app.refund",)),
+    ]
+    assert [(note.where, note.what) for note in found.notes] == [
+        ("infra/main.py:6", "the image of a function is not known: `given` is not a plain value of this file")
+    ]

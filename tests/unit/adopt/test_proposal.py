@@ -321,3 +321,52 @@ def test_functions_with_and_without_names_are_one_list(tree: Tree) -> None:
         '  # { stack = "...", id = "Two" },  # template.yaml:7\n'
         "]\n"
     ) in text
+
+
+SAM_FUNCTION = """
+  {name}:
+    Type: AWS::Serverless::Function
+    Properties:
+      PackageType: Image
+      FunctionName: {name}
+      {more}
+    Metadata: {{DockerContext: fn, Dockerfile: Dockerfile}}
+"""
+
+
+def test_one_image_for_two_architectures_is_noted_and_a_command_is_kept(tree: Tree) -> None:
+    tree.write("fn/Dockerfile", "FROM scratch\n")
+    arm = SAM_FUNCTION.format(name="arm", more="Architectures: [arm64]")
+    amd = SAM_FUNCTION.format(name="amd", more="ImageConfig: {Command: [app.refund]}")
+    tree.write("template.yaml", f"Transform: AWS::Serverless-2016-10-31\nResources:{arm}{amd}")
+
+    found = made(tree)
+
+    (note,) = found.notes
+    assert note.what == (
+        "one image cannot serve functions of linux/arm64 and linux/amd64: linux/arm64 is taken, "
+        "as in template.yaml:4"
+    )
+    assert found.platform == "linux/arm64"
+    document = tomllib.loads(added_to("", found))["tool"]["lamina"]["images"]["fn"]
+    assert document["functions"] == ["arm", {"name": "amd", "command": ["app.refund"]}]
+
+
+def test_an_assumed_platform_and_images_without_a_function_are_noted(tree: Tree) -> None:
+    for name in ("fn", "label"):
+        tree.write(f"{name}/Dockerfile", "FROM public.ecr.aws/lambda/python:3.13\n")
+    arm = SAM_FUNCTION.format(name="arm", more="Architectures: [arm64]")
+    tree.write("template.yaml", f"Transform: AWS::Serverless-2016-10-31\nResources:{arm}")
+    tree.write(
+        "main.tf",
+        'resource "aws_lambda_function" "f" {\n  package_type = "Image"\n  image_uri = var.image\n}\n',
+    )
+
+    unbuilt, assumed = made(tree).notes
+
+    assert unbuilt.what == "function f runs var.image, which no block of Terraform builds"
+    assert unbuilt.hint is not None
+    assert unbuilt.hint.endswith("; Dockerfiles without a function: label/Dockerfile")
+    assert assumed.what == (
+        "platform linux/arm64 of the other images is assumed for label: no file names theirs"
+    )

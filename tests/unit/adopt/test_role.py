@@ -139,3 +139,27 @@ def test_a_bundling_image_is_left_out_even_where_nothing_else_is_found(tmp_path:
     tree.write("lib/stack.ts")
     tree.write("stack.py", "DockerImage.from_build('zip')\n")
     assert images(tree) == set()
+
+
+@pytest.mark.parametrize("start", ['ENTRYPOINT ["python", "/job.py"]', "ENTRYPOINT node /job.js"])
+def test_a_script_of_an_interpreter_is_left_out_unless_a_function_runs_it(tree: Tree, start: str) -> None:
+    tree.write("job/Dockerfile", f"FROM python:3.13-slim\n{start}\n")
+
+    assert images(tree) == {"fn/Dockerfile"}
+    (note,) = propose(tree.root, survey(tree.root)).notes
+    assert note.what.endswith(", without Lambda's runtime interface")
+    tree.write("stack.py", 'DockerImageFunction(self, "F", code=DockerImageCode.from_image_asset("job"))\n')
+    assert images(tree) == {"fn/Dockerfile", "job/Dockerfile"}
+
+
+def test_an_image_of_ecs_in_a_cdk_program_is_left_out(tree: Tree) -> None:
+    tree.write("job/Dockerfile", 'FROM python:3.13\nCMD ["python", "job.py"]\n')
+    tree.write("compose.yaml", "services:\n  job:\n    build: job\n")
+    tree.write("stack.py", 'ecs.ContainerImage.from_asset("job")\n')
+
+    assert images(tree) == {"fn/Dockerfile"}
+    tree.write("stack.py", "")
+    tree.write("stack.ts", "const image = ecs.ContainerImage.fromAsset('job');\n")
+    assert images(tree) == {"fn/Dockerfile"}
+    (note,) = propose(tree.root, survey(tree.root)).notes
+    assert note.what.endswith("no function of stack.ts runs it")

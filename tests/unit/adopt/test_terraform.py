@@ -141,8 +141,8 @@ def test_a_path_may_be_given_by_terraform_tfvars(tree: Tree) -> None:
             "names worker/Dockerfile.x, which does not exist",
         ),
         (
-            FUNCTION.format(name='"worker"', image='"${aws_ecr_repository.w.repository_url}:1"'),
-            "function worker runs an image that no block of Terraform builds",
+            FUNCTION.format(name='"worker"', image='"${aws_ecr_repository.w.name}:1"'),
+            'function worker runs "${aws_ecr_repository.w.name}:1", which no block of Terraform builds',
         ),
         ('resource "docker_image" {{{', "cannot be read as HCL"),
     ],
@@ -150,7 +150,8 @@ def test_a_path_may_be_given_by_terraform_tfvars(tree: Tree) -> None:
 def test_what_is_not_plain_is_a_note_with_its_line(tree: Tree, text: str, note: str) -> None:
     tree.write("infra/main.tf", text)
 
-    (found,) = survey(tree.root).notes
+    surveyed = survey(tree.root)
+    (found,) = (*surveyed.notes, *surveyed.unbuilt)
 
     assert found.what == note
     assert found.where is not None
@@ -176,3 +177,16 @@ def test_without_the_parser_a_note_says_how_to_get_it(tree: Tree, monkeypatch: p
         "Terraform files are not read: python-hcl2 is not installed\n  next: pip install python-hcl2"
     ]
     assert found.dockerfiles == ("worker/Dockerfile",)
+
+
+def test_functions_of_two_architectures_and_their_commands_are_kept_apart(tree: Tree) -> None:
+    image = "docker_image.worker.name"
+    config = '  architectures = ["arm64"]\n  image_config {\n    command = ["app.refund"]\n  }\n}\n'
+    refund = FUNCTION.format(name='"refund"', image=image).replace('"worker" {', '"refund" {').rstrip()[:-1]
+
+    found = declared(tree, IMAGE, FUNCTION.format(name='"worker"', image=image), refund + config)
+
+    assert {each.functions: (each.platform, each.command) for each in found} == {
+        ("worker",): ("linux/amd64", ()),
+        ("refund",): ("linux/arm64", ("app.refund",)),
+    }
