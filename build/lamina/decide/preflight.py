@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from lamina.decide.weight import heavy_contexts
-from lamina.declare.machine import Machine, family
+from lamina.declare.machine import SET_UP_QEMU, Machine, family
 from lamina.declare.settings import Settings
 from lamina.errors import ConfigError, Problem, did_you_mean, nearest
 from lamina.identify.context import Missing
@@ -18,6 +18,7 @@ from lamina.patterns import regex
 from lamina.refs import Reference
 
 _ALIKE = 0.8
+_NAMED = 5
 # fmt: off
 _OFFICIAL = frozenset({
     "almalinux", "alpine", "amazoncorretto", "amazonlinux", "bash", "buildpack-deps", "busybox", "debian",
@@ -32,7 +33,6 @@ _GENERATED = regex(
     r"|(?:^|/)requirements[^/]*\.txt$"
 )
 """Paths that tools make and repositories leave out; requirements are often exported from a lock."""
-_SET_UP_QEMU = "docker run --privileged --rm tonistiigi/binfmt --install all"
 
 
 def faults(images: Mapping[str, Image]) -> Iterator[Problem]:
@@ -124,20 +124,48 @@ def passes_agent(settings: Settings, images: Iterable[Image], env: Mapping[str, 
     return bool(needing)
 
 
-def emulated(images: Mapping[str, Image], machine: Machine) -> Iterator[Problem]:
-    """Yield a note for each image whose build runs programs of a platform other than the machine's."""
+def emulated(
+    images: Mapping[str, Image], machine: Machine, stand_ins: Collection[str] = ()
+) -> Iterator[Problem]:
+    """Yield a note for each platform other than the machine's whose programs builds run, naming the images.
+
+    stand_ins: external images replaced by a stand-in, which is for the machine's own platform.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
     for image in images.values():
         for platform, run in image.node.recipe.runs_on.items():
-            if family(platform) == family(machine.platform):
-                continue
-            can_emulate = family(platform) in machine.emulates
-            how = "only by emulation, which is slow" if can_emulate else "not at all: QEMU is not set up"
-            install = "" if can_emulate else f"; for emulation: {_SET_UP_QEMU}"
-            yield Problem(
-                what=f"{image.name} is for {platform}, whose programs this machine runs {how}",
-                where=image.node.recipe.dockerfile.where(run.line),
-                hint="run it in a stage FROM --platform=$BUILDPLATFORM and COPY --link the result" + install,
-            )
+            foreign = family(platform) != family(machine.platform)
+            if foreign and not _is_from_any(image, images, stand_ins):
+                where = image.node.recipe.dockerfile.where(run.line)
+                found.setdefault(platform, []).append((image.name, where))
+    for platform, steps in found.items():
+        can_emulate = family(platform) in machine.emulates
+        how = "which is slow" if can_emulate else "and QEMU is not set up"
+        install = "" if can_emulate else f"; for emulation: {SET_UP_QEMU}"
+        names = list(dict.fromkeys(name for name, _ in steps))
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        yield Problem(
+            what=f"{', '.join(names[:_NAMED])}{more} {'is' if len(names) == 1 else 'are'} for {platform}, "
+            f"whose programs this machine runs only by emulation, {how}",
+            where=steps[0][1],
+            hint="run such a step in a stage FROM --platform=$BUILDPLATFORM and COPY --link the result; "
+            f"there {_for_platform(platform)}{install}",
+        )
+
+
+def _for_platform(platform: str) -> str:
+    machine = "aarch64" if family(platform) == "linux/arm64" else "x86_64"
+    return (
+        f"pip needs --platform manylinux2014_{machine} --only-binary=:all: "
+        f"(uv: --python-platform {machine}-manylinux2014)"
+    )
+
+
+def _is_from_any(image: Image, images: Mapping[str, Image], names: Collection[str]) -> bool:
+    """Whether an image, or one of the project that it is built FROM, uses one of the external images."""
+    if any(each.name in names for each in image.node.externals):
+        return True
+    return any(_is_from_any(images[each], images, names) for each in image.node.parents if each in images)
 
 
 def _missing(image: Image, missing: Missing, context: str) -> Problem:

@@ -9,6 +9,7 @@ from lamina.patterns import regex
 from lamina.values import dataclass
 
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
+SET_UP_QEMU = "docker run --privileged --rm tonistiigi/binfmt --install all"
 _OURS = {"x86_64": "amd64", "aarch64": "arm64"}
 _PART = regex(r"[A-Za-z0-9_.-]+")
 _ALIASES = {"i386": ("386", ""), "x86-64": ("amd64", ""), "armhf": ("arm", "v7"), "armel": ("arm", "v6")}

@@ -69,7 +69,11 @@ def decide(session: Session, snapshot: Snapshot, *, append: StoreKind | None = N
             *preflight.unknown_secrets(images, session.project.secret_names),
             *preflight.unused_agents(images, session.project.settings),
             *exposed(images.values()),
-            *(preflight.emulated(images, this_machine()) if session.policy.builds_here else ()),
+            *(
+                preflight.emulated(images, this_machine(), externals.stand_ins)
+                if session.policy.builds_here
+                else ()
+            ),
             *unpinned(images, local_names(images.values())),
         ),
         headline="\n".join(line for line in headlines if line) or None,

@@ -126,7 +126,9 @@ def _not_lazy(survey: LintInput) -> Iterator[Hit]:
                     each.line,
                     f"{each.name} runs on the base image, which must be pulled and unpacked",
                     hint="install in a stage of its own and copy the result: FROM … AS deps, RUN pip install "
-                    "--target /rootfs/var/task …, then COPY --link --from=deps /rootfs/ /"
+                    "--target /rootfs/var/task …, then COPY --link --from=deps /rootfs/ /; in a stage FROM "
+                    "--platform=$BUILDPLATFORM for arm64, pip needs --platform manylinux2014_aarch64 "
+                    "--only-binary=:all: (uv: --python-platform aarch64-manylinux2014)"
                     if each.name == "RUN"
                     else "Lambda's runtime starts in /var/task: write absolute paths",
                 )
@@ -246,7 +248,9 @@ RULES = (
         severity="note",
         summary="RUN or WORKDIR on an image's base",
         why="the base must be downloaded and unpacked, and every change of it reruns the step",
-        fixes="by hand",
+        fixes="by hand. In a stage `FROM --platform=$BUILDPLATFORM`, packages are installed for the build "
+        "machine: for arm64 images, pip needs `--platform manylinux2014_aarch64 --only-binary=:all:` and uv "
+        "`--python-platform aarch64-manylinux2014`",
         find=_not_lazy,
     ),
     LintRule(

@@ -122,7 +122,7 @@ def lint(
 
 def _finding(rule: LintRule, hit: Hit, survey: LintInput, rules: RuleSelection) -> Finding:
     if hit.fix and rule.fixed_if_selected and not rules.asks_for(rule):
-        hit = replace(hit, fix=None, hint=f"--fix --select {rule.id}, or: {hit.hint}")
+        hit = replace(hit, fix=None, hint=f"invoke lint --fix --select {rule.id}, or: {hit.hint}")
     seconds = survey.seconds_of(hit.image, _instruction(hit, survey)) if hit.step else None
     took = f"; the step took {seconds:.1f} s in its last run" if seconds else ""
     return Finding(

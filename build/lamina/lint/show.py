@@ -33,7 +33,7 @@ def full_lines(findings: Sequence[Finding]) -> Iterator[Cell]:
         if first.unless:
             yield (Span(f"  {first.certainty}, unless {first.unless}", "dim"),)
         if first.fix or first.hint:
-            yield (Span(f"  help: {'--fix' if first.fix else first.hint}", "cyan"),)
+            yield (Span(f"  help: {_fix(first.rule) if first.fix else first.hint}", "cyan"),)
         yield ()
 
 
@@ -89,6 +89,10 @@ def rule_document(rule: LintRule) -> dict[str, str]:
         "fix": rule.fixes,
         **({"measured": gain} if (gain := GAINS.get(rule.id)) else {}),
     }
+
+
+def _fix(rule: str) -> str:
+    return f"invoke lint --fix --select {rule}"
 
 
 def _line(finding: Finding) -> Cell:

@@ -6,6 +6,7 @@ import datetime
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
+from lamina.declare.machine import native_platform
 from lamina.declare.switches import is_off
 from lamina.identify.image import Image
 from lamina.identify.layout import StageLayouts
@@ -83,24 +84,25 @@ def check_images(
     *,
     off: Collection[str] = (),
     today: datetime.date | None = None,
+    builder: str | None = None,
     readings: Readings | None = None,
 ) -> Mapping[str, tuple[Fault, ...]]:
     """Return the faults of the images whose functions were checked.
 
     off: rules to leave out, by id or slug. today: decides whether a runtime's support has ended.
+    builder: the build machine's platform, by default this machine's.
     readings: keeps what is read from the disk.
     """
     active = {rule.id for rule in RULES if {rule.id, rule.slug}.isdisjoint(off)}
     views = view_images(images, layouts, found, readings or Readings())
-    return {
-        name: tuple(_faults(views[name], active, today or datetime.datetime.now(datetime.UTC).date()))
-        for name in found
-    }
+    day, machine = today or datetime.datetime.now(datetime.UTC).date(), builder or native_platform()
+    return {name: tuple(_faults(views[name], active, day, machine)) for name in found}
 
 
-def _faults(view: ImageView, active: Collection[str], today: datetime.date) -> Iterable[Fault]:
+def _faults(view: ImageView, active: Collection[str], today: datetime.date, builder: str) -> Iterable[Fault]:
     faults = [fault for check in _CHECKS for fault in check(view)]
     faults += environment.support_faults(view, today)
+    faults += libraries.builder_faults(view, builder)
     slugs = {rule.id: rule.slug for rule in RULES}
     text = view.image.node.recipe.dockerfile.text
     return dict.fromkeys(

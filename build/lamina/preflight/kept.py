@@ -1,7 +1,8 @@
 """What checks of images found, kept by everything that they read: an unchanged image is not checked again.
 
-An entry holds for the same Lamina, day, rules, Dockerfile, settings and files of an image and its bases, and
-only while the disk answers all other questions of all checks as before (see `lamina.identify.readings`).
+An entry holds for the same Lamina, day, machine, rules, Dockerfile, settings and files of an image and its
+bases, and only while the disk answers all other questions of all checks as before (see
+`lamina.identify.readings`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from lamina.declare.machine import native_platform
 from lamina.identify.image import Image
 from lamina.identify.kept_file import read_kept, write_kept
 from lamina.identify.readings import Answers, Readings, still_so
@@ -99,7 +101,7 @@ def check(
         facts: Returns the facts of sources, if they are needed.
         off: Rules to leave out, by id or slug.
     """
-    keys = _keys(images, (time.strftime("%Y-%m-%d", time.gmtime()), sorted(off)))
+    keys = _keys(images, (time.strftime("%Y-%m-%d", time.gmtime()), sorted(off), native_platform()))
     known = {name: kept.get(keys[name]) for name in names}
     fresh = [name for name, each in known.items() if each is None]
     made = _check_afresh(_with_bases(images, fresh), fresh, kept, facts(), keys, off) if fresh else {}

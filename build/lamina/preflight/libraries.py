@@ -15,7 +15,7 @@ from lamina.preflight.compiled import COMPILED
 from lamina.preflight.fault import Fault, Rule
 from lamina.preflight.requirements import installed_names
 from lamina.preflight.view import ImageView, RunView, StageView, words_of
-from lamina.preflight.wheels import chosen, loads, locked_archives, machine_of
+from lamina.preflight.wheels import MACHINES, chosen, loads, locked_archives, machine_of
 from lamina.preflight.workspace import locked_names
 from lamina.values import dataclass
 
@@ -80,6 +80,56 @@ def library_faults(view: ImageView) -> Iterator[Fault]:
     yield from _options(view)
 
 
+def builder_faults(view: ImageView, builder: str) -> Iterator[Fault]:
+    """Yield installs on the build machine's platform that an image for another platform gets.
+
+    Never certain: the engine may be on a machine of another platform than this one.
+
+    Args:
+        builder: The platform of the build machine, such as ``linux/amd64``.
+    """
+    platform = family(view.image.node.spec.platform)
+    if not view.is_lambda or platform == family(builder) or platform not in MACHINES:
+        return
+    recipe = view.image.node.recipe
+    for instruction in recipe.instructions:
+        stage = (
+            recipe.dockerfile.stage(instruction.flag("from") or "") if instruction.name == "COPY" else None
+        )
+        origin = view.stages.get(stage.index) if stage else None
+        if origin is None or not _on_builder(view, origin):
+            continue
+        for each in _installed(view, origin):
+            if not each.for_platform and any(_brings(word, each) for word in instruction.words[:-1]):
+                yield _for_builder(view, each, builder, platform)
+
+
+def _on_builder(view: ImageView, stage: StageView) -> bool:
+    """Whether a stage is for the platform of the build machine."""
+    written = stage.stage.platform
+    if written is not None:
+        return "BUILDPLATFORM" in written
+    below = view.image.node.recipe.dockerfile.stage(stage.stage.base)
+    earlier = view.stages.get(below.index) if below and below.index < stage.stage.stage.index else None
+    return earlier is not None and _on_builder(view, earlier)
+
+
+def _for_builder(view: ImageView, each: _Installed, builder: str, platform: str) -> Fault:
+    compiled = sorted(each.names & COMPILED)
+    named = f" ({', '.join(compiled[:3])}{', …' if len(compiled) > 3 else ''})" if compiled else ""
+    machine = MACHINES[platform]
+    return view.fault(
+        SYSTEM,
+        line=each.step.instruction.line,
+        message=f"this step installs for {builder}, the build machine's platform, and {view.name} is for "
+        f"{platform}: compiled packages{named} from there do not load",
+        hint=f"pip install --platform manylinux2014_{machine} --only-binary=:all:, "
+        f"or with uv --python-platform {machine}-manylinux2014",
+        certainty="likely",
+        unless=f"the builder's machine is {platform}" if compiled else "no package has compiled modules",
+    )
+
+
 def _installed(view: ImageView, stage: StageView) -> Iterator[_Installed]:
     """Yield what the steps of a stage install."""
     for step in view.runs:
@@ -101,7 +151,9 @@ def _installed(view: ImageView, stage: StageView) -> Iterator[_Installed]:
             names=installed_names(view, step) if calls else locked_names(view, step),
             built=_SOURCE_BUILD.search(step.text) is not None,
             targets=tuple(filter(None, (step.path(each) for each in targets))),
-            for_platform=any(call.values("--platform", "--python-platform") for call, _, _ in calls),
+            for_platform=any(call.values("--platform", "--python-platform") for call, _, _ in calls)
+            or (not calls and "--python-platform" in step.text)
+            or step.set("PIP_PLATFORM") is not None,
             for_python=any(call.values("--python-version") for call, _, _ in calls),
         )
 

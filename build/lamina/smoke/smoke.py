@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lamina.declare.functions import Function
-from lamina.declare.machine import family, this_machine
+from lamina.declare.machine import SET_UP_QEMU, family, this_machine
 from lamina.errors import BuildError, ConfigError, Problem, SelectionError
 from lamina.execute.image_store import find_images
 from lamina.flow.build import credentials
@@ -107,7 +107,10 @@ def smoke_images(
     elsewhere = {name: _elsewhere(session, images[name]) for name in selected}
     refs = _built(session, [images[name] for name in selected if not elsewhere[name]])
     if not refs:
-        SelectionError.check(Problem(what=why, where=name) for name, why in elsewhere.items() if why)
+        hint = f"{SET_UP_QEMU}, or run it on a machine of that platform"
+        SelectionError.check(
+            Problem(what=why, where=name, hint=hint) for name, why in elsewhere.items() if why
+        )
     skipped = (Smoked(image=name, function="", skipped=why) for name, why in elsewhere.items() if why)
     given = options.conditions
     session.mask.learn(*environment_values(given.environment))

@@ -66,8 +66,8 @@ def test_paths_that_are_no_text_can_be_printed(repo: Repo) -> None:
 @pytest.mark.parametrize(
     ("emulates", "how"),
     [
-        (frozenset({"linux/arm64"}), "only by emulation, which is slow"),
-        (frozenset(), "not at all: QEMU is not set up"),
+        (frozenset({"linux/arm64"}), "which is slow"),
+        (frozenset(), "and QEMU is not set up"),
     ],
 )
 def test_a_step_on_another_platform_is_reported(repo: Repo, emulates: frozenset[str], how: str) -> None:
@@ -84,11 +84,32 @@ def test_a_step_on_another_platform_is_reported(repo: Repo, emulates: frozenset[
 
     (note,) = emulated(images, Machine(platform="linux/amd64", emulates=emulates))
 
-    assert note.what == f"running is for linux/arm64, whose programs this machine runs {how}"
+    assert (
+        note.what == f"running is for linux/arm64, whose programs this machine runs only by emulation, {how}"
+    )
     assert note.where == "dockerfiles/running/Dockerfile:2"
     assert "FROM --platform=$BUILDPLATFORM" in str(note)
+    assert "pip needs --platform manylinux2014_aarch64 --only-binary=:all:" in str(note)
     assert ("binfmt" in str(note)) is not bool(emulates)
     assert not list(emulated(images, Machine(platform="linux/arm64")))
+
+
+def test_images_for_another_platform_are_named_in_one_note(repo: Repo) -> None:
+    repo.flags = {"platform": "linux/arm64"}
+    repo.image("base-a", f"FROM {RUNTIME}", "RUN x")
+    repo.image("fn", "FROM base-a:stable", "RUN x")
+
+    (note,) = emulated(repo.images(), Machine(platform="linux/amd64"))
+
+    assert note.what.startswith("base-a, fn are for linux/arm64, ")
+
+
+def test_an_image_on_a_stand_in_runs_here(repo: Repo) -> None:
+    repo.flags = {"platform": "linux/arm64"}
+    repo.image("base-a", f"FROM {RUNTIME}", "RUN x")
+    repo.image("fn", "FROM base-a:stable", "RUN x")
+
+    assert not list(emulated(repo.images(), Machine(platform="linux/amd64"), {RUNTIME}))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from ..conftest import Repo
 TODAY = datetime.date(2025, 6, 1)
 
 
-def reported(repo: Repo) -> Iterator[tuple[str, Problem]]:
+def reported(repo: Repo, builder: str = "linux/amd64") -> Iterator[tuple[str, Problem]]:
     """Yield all findings about a repository with their rules."""
     try:
         images = repo.images()
@@ -30,7 +30,7 @@ def reported(repo: Repo) -> Iterator[tuple[str, Problem]]:
     found = check_runnable(images, images, layouts=layouts)
     for name, each in found.items():
         yield from (("LAM601", problem) for problem in unrunnable({name: (images[name], each)}))
-    for faults in check_images(images, layouts, found, today=TODAY).values():
+    for faults in check_images(images, layouts, found, today=TODAY, builder=builder).values():
         yield from ((each.rule, each.problem) for each in faults)
 
 
@@ -129,3 +129,57 @@ def test_a_requirements_file_of_ten_megabytes_is_read(repo: Repo) -> None:
     repo.write("r.txt", f"package==1.0 \\\n    --hash=sha256:{'0' * 64}\n" * 100_000 + "-r lost.txt\n")
 
     assert [rule for rule, _ in reported(repo)] == ["LAM623"]
+
+
+_BUILDER = "FROM --platform=$BUILDPLATFORM public.ecr.aws/lambda/python:3.13 AS deps"
+_INTO = "--target /rootfs/var/task"
+
+
+@pytest.mark.parametrize(
+    ("stages", "install", "requirement", "said"),
+    [
+        ((_BUILDER,), f"pip install -r requirements.txt {_INTO}", "numpy==2.2.0", "packages (numpy)"),
+        ((_BUILDER,), f"uv pip install -r requirements.txt {_INTO}", "numpy==2.2.0", "packages (numpy)"),
+        (
+            (_BUILDER.replace("deps", "tools"), "FROM tools AS deps"),
+            f"pip install -r requirements.txt {_INTO}",
+            "requests==2.32.3",
+            "--platform manylinux2014_aarch64 --only-binary=:all:",
+        ),
+        (
+            (_BUILDER,),
+            f"pip install --platform manylinux2014_aarch64 --only-binary=:all: -r requirements.txt {_INTO}",
+            "numpy==2.2.0",
+            None,
+        ),
+        (
+            (_BUILDER,),
+            f"uv pip install --python-platform aarch64-manylinux2014 -r requirements.txt {_INTO}",
+            "numpy==2.2.0",
+            None,
+        ),
+        ((_BUILDER,), "pip install -r requirements.txt --target /elsewhere", "numpy==2.2.0", None),
+    ],
+)
+@pytest.mark.parametrize("builder", ["linux/amd64", "linux/arm64"])
+def test_packages_of_the_build_machine_in_an_image_for_another_platform(
+    repo: Repo, stages: tuple[str, ...], install: str, requirement: str, said: str | None, builder: str
+) -> None:
+    repo.flags = {"platform": "linux/arm64"}
+    repo.image(
+        "fn",
+        *stages,
+        "COPY requirements.txt .",
+        f"RUN {install}",
+        "FROM public.ecr.aws/lambda/python:3.13",
+        "COPY --link --from=deps /rootfs/ /",
+        "COPY app.py /var/task/",
+        'CMD ["app.handler"]',
+    )
+    repo.write("requirements.txt", f"{requirement}\n")
+    repo.write("app.py", "def handler(event, context): ...\n")
+
+    found = [(each.certainty, str(each)) for rule, each in reported(repo, builder) if rule == "LAM626"]
+
+    assert [certainty for certainty, _ in found] == (["likely"] if said and builder != "linux/arm64" else [])
+    assert all(said in text for _, text in found if said)

@@ -21,7 +21,7 @@ def test_findings_end_with_6_and_say_what_and_why(
     out = capsys.readouterr().out
     assert f"dockerfiles/{D}/Dockerfile:3:1: LAM106 warning: " in out
     assert "why: one changed requirement downloads all of them" in out
-    assert "help: --fix" in out
+    assert "help: invoke lint --fix --select LAM106" in out
     assert out.splitlines()[-1].startswith("0 errors, 1 warning; ")
     assert E not in out
 
