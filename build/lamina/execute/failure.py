@@ -45,6 +45,17 @@ _OWN_LOOPBACK = (
     "docker buildx create --name near --driver docker-container --driver-opt network=host, "
     "then --builder near"
 )
+# How pip, uv, curl and Node.js report a certificate of an authority that they do not know.
+_UNTRUSTED = re.compile(
+    r"CERTIFICATE_VERIFY_FAILED|invalid peer certificate: UnknownIssuer|SELF_SIGNED_CERT_IN_CHAIN"
+    r"|SSL certificate problem: (?:self.signed|unable to get local issuer)"
+)
+_CA = (
+    "if a proxy inspects TLS here, give the step a bundle that has its CA, as a build secret: "
+    '[tool.lamina.secrets] ca = { file = "/etc/ssl/certs/ca-certificates.crt" }, and '
+    "RUN --mount=type=secret,id=ca PIP_CERT=/run/secrets/ca SSL_CERT_FILE=/run/secrets/ca pip install ... "
+    "(uv reads SSL_CERT_FILE as well); see A proxy that inspects TLS in docs/security.md"
+)
 _SOLVE = "failed to solve: "
 _PROCESS = "did not complete successfully: "  # BuildKit repeats the whole command before it
 _SCANNER = (
@@ -156,6 +167,8 @@ def _problem(image: Image, steps: list[BakeStep], broken: Mapping[str, str], rep
         )
     elif any(_LOOPBACK.search(part) for part in parts):
         hint = _OWN_LOOPBACK
+    elif any(map(_UNTRUSTED.search, log)):
+        hint = _CA
     return Problem(what="\n".join(parts), where=f"{path}:{line}" if line else path, hint=hint)
 
 

@@ -28,7 +28,9 @@ def full_lines(findings: Sequence[Finding]) -> Iterator[Cell]:
         first, *others = group
         yield _line(first)
         if others:
-            yield (Span(f"  also in {_places(others)}"),)
+            same = all(_text(each) == _text(first) for each in others)
+            also = "also" if same else "also, with figures of their own,"
+            yield (Span(f"  {also} in {_places(others)}"),)
         yield (Span(f"  why: {first.why}", "dim"),)
         if first.unless:
             yield (Span(f"  {first.certainty}, unless {first.unless}", "dim"),)
@@ -110,6 +112,10 @@ def _cause(finding: Finding) -> object:
         return None
     hint = pattern(finding.hint or "", finding.image).replace(finding.file, "")
     return finding.rule, pattern(finding.message, finding.image), finding.unless, bool(finding.fix), hint
+
+
+def _text(finding: Finding) -> str:
+    return finding.message.replace(finding.image, "")
 
 
 def _places(findings: Sequence[Finding]) -> str:

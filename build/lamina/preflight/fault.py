@@ -5,8 +5,6 @@ from __future__ import annotations
 from lamina.errors import Certainty, Problem
 from lamina.values import dataclass
 
-PAGE = "docs/preflight.md"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
@@ -33,7 +31,7 @@ class Rule:
     @property
     def next_step(self) -> str:
         """Where the rule is explained, and the advice."""
-        return f"{self.id} {self.slug}, see {PAGE}: {self.advice}"
+        return f"{self.id} {self.slug}, see invoke rule {self.id}: {self.advice}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ _INIT = re.compile(rf"INIT REPORT\(durationMs: {_NUMBER}\)")
 _INVOKE = re.compile(rf"INVOKE RTDONE\([^)]*duration: {_NUMBER}ms\)")
 _REPORT = re.compile(rf"^REPORT RequestId: .*?\tDuration: {_NUMBER} ms\tBilled Duration: {_NUMBER} ms", re.M)
 _TIMED_OUT = "Task timed out after "
+_NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 _EMULATORS = re.compile(r"\(rapid\)|^(?:START|END|REPORT) RequestId: |\tLAMBDA_WARNING: ")
 """Log lines written by the emulator and the runtime client, not by the function."""
 _ENDED = re.compile(r'\(rapid\) Init failed (?:InvokeID=\S* )?error="?(.*?)"?(?: InvokeID=\S*)?$', re.M)
@@ -108,6 +109,14 @@ def judge(raw: RawResponse, *, memory: int) -> Invocation:
 def _advice(log: str, failure: Failure) -> str | None:
     """Return the preflight rule that explains a failure, by the emulator's and the function's last lines."""
     rule = matching([*log.splitlines()[-_LAST_LINES:], *failure.trace, str(failure)])
+    missing = _NO_MODULE.search(failure.message)
+    if rule and missing and rule.id == "LAM631":
+        top = missing[1].partition(".")[0]
+        return (
+            f"the function finds no module {top}: add the distribution that provides {top} to what the image "
+            f"installs, or COPY the module; if it is installed into a folder such as .venv, see "
+            f"invoke rule {rule.id}"
+        )
     return rule.next_step if rule and rule.advice else None
 
 

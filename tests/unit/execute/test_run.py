@@ -771,10 +771,25 @@ def test_the_output_of_steps_is_kept_without_the_secrets_of_the_run(linked: Repo
     assert "hunter2" not in (tmp_path / "run/events-1.jsonl").read_text()
 
 
-def test_the_last_lines_of_a_failed_step_name_the_rule_with_the_next_step(
-    linked: Repo, tmp_path: Path
+@pytest.mark.parametrize(
+    ("line", "next_step"),
+    [
+        (
+            "/bin/sh: line 1: yum: command not found",
+            "LAM621 missing-program, see invoke rule LAM621: install",
+        ),
+        (
+            "SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate",
+            "if a proxy inspects TLS here, give the step a bundle that has its CA",
+        ),
+        ("  Caused by: invalid peer certificate: UnknownIssuer", "if a proxy inspects TLS here"),
+        ("curl: (60) SSL certificate problem: self-signed certificate", "if a proxy inspects TLS here"),
+    ],
+)
+def test_the_last_lines_of_a_failed_step_give_the_next_step(
+    linked: Repo, tmp_path: Path, line: str, next_step: str
 ) -> None:
-    written = base64.b64encode(b"collecting\n/bin/sh: line 1: yum: command not found\n").decode()
+    written = base64.b64encode(f"collecting\n{line}\n".encode()).decode()
     step = failure(f"{D} 1/1", "RUN yum install -y gcc", "exit code: 127")
     shop = Shop(turns=[lambda _: [step]])
     stream = shop.stream
@@ -787,4 +802,4 @@ def test_the_last_lines_of_a_failed_step_name_the_rule_with_the_next_step(
     shop.stream = write  # type: ignore[method-assign]
     (problem,) = run(shop, order_of(linked, D), tmp_path / "run").problems
 
-    assert (problem.hint or "").startswith("LAM621 missing-program, see docs/preflight.md: install")
+    assert (problem.hint or "").startswith(next_step)

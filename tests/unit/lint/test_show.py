@@ -41,9 +41,17 @@ def test_findings_of_one_cause_are_shown_once_with_their_places() -> None:
 
     assert lines == [
         "app/Dockerfile:3:5: LAM105 warning: app: 2 packages (a, b) are downloaded again",
-        "  also in one/Dockerfile:3, two/Dockerfile:3, three/Dockerfile:3 and 1 more place",
+        "  also, with figures of their own, in one/Dockerfile:3, two/Dockerfile:3, three/Dockerfile:3 and 1 more place",
         "  why: it takes time",
         "",
+    ]
+
+
+def test_findings_with_the_same_figures_are_in_the_other_places_as_well() -> None:
+    same = [replace(each, message=f"{each.image}: 2 packages (a, b) are downloaded again") for each in ALIKE]
+
+    assert "  also in one/Dockerfile:3, two/Dockerfile:3, three/Dockerfile:3 and 1 more place" in [
+        text(each) for each in full_lines([FOUND, *same])
     ]
 
 

@@ -72,7 +72,7 @@ def test_a_function_that_writes_nothing_itself_is_explained_by_the_emulator() ->
     assert answer.log == ()
     assert answer.failure is not None
     assert (answer.failure.advice or "").startswith(
-        "LAM613 entry-script, see docs/preflight.md: check the script"
+        "LAM613 entry-script, see invoke rule LAM613: check the script"
     )
 
 
@@ -91,6 +91,21 @@ def test_a_runtime_that_ends_says_why(line: str) -> None:
     assert failure.message == (
         "the runtime ended before it was ready: fork/exec /run.sh: permission denied (HTTP 502)"
     )
+
+
+def test_a_module_that_no_package_provides_is_named() -> None:
+    body = json.dumps(
+        {
+            "errorType": "Runtime.ImportModuleError",
+            "errorMessage": "Unable to import module 'app': No module named 'yaml'",
+        }
+    )
+
+    failure = judge(RawResponse(status=200, body=body), memory=128).failure
+
+    assert failure is not None
+    assert (failure.advice or "").startswith("the function finds no module yaml: add the distribution that")
+    assert "invoke rule LAM631" in (failure.advice or "")
 
 
 def test_an_error_that_no_rule_explains_has_no_advice() -> None:
