@@ -29,7 +29,7 @@ def full_lines(findings: Sequence[Finding]) -> Iterator[Cell]:
         yield _line(first)
         if others:
             same = all(_text(each) == _text(first) for each in others)
-            also = "also" if same else "also, with figures of their own,"
+            also = "also" if same else "also, with other figures,"
             yield (Span(f"  {also} in {_places(others)}"),)
         yield (Span(f"  why: {first.why}", "dim"),)
         if first.unless:
