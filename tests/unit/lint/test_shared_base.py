@@ -99,7 +99,7 @@ def test_without_being_asked_for_no_base_is_written(twins: Repo) -> None:
 
     assert not (twins.root / BASE).exists()
     assert hint is not None
-    assert hint.startswith("--fix --select LAM108")
+    assert hint.startswith("invoke lint --fix --select LAM108")
     assert message == "2 images (one, two) install the same 3 packages (dynamo, iniconfig, pluggy)"
 
 

@@ -41,8 +41,10 @@ def test_findings_of_one_cause_are_shown_once_with_their_places() -> None:
 
     assert lines == [
         "app/Dockerfile:3:5: LAM105 warning: app: 2 packages (a, b) are downloaded again",
-        "  also, with other figures, in "
-        "one/Dockerfile:3, two/Dockerfile:3, three/Dockerfile:3 and 1 more place",
+        (
+            "  also, with other figures, in one/Dockerfile:3, two/Dockerfile:3, three/Dockerfile:3 "
+            "and 1 more place"
+        ),
         "  why: it takes time",
         "",
     ]
