@@ -108,7 +108,7 @@ class Shelf:
             for name, image in images.items()
             if image.ref in self.refs
         }
-        return StoreLookup(store="the shelf", found=found)
+        return StoreLookup(store="the shelf", found=found, recorded=[*self.inputs])
 
 
 @dataclass(slots=True)

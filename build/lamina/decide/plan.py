@@ -58,13 +58,14 @@ class StoreLookup:
     """Which images exist in the image store.
 
     store: the store's name for reasons: ``the engine``, ``registry example.com``. found: image -> the image
-    under its content tag. elsewhere: image -> the same fingerprint under another name. unknown: why the store
-    was not asked; None if it was.
+    under its content tag. elsewhere: image -> the same fingerprint under another name. recorded: the images
+    that were in it once, as they are now. unknown: why the store was not asked; None if it was.
     """
 
     store: str
     found: Mapping[str, FoundImage] = field(default_factory=dict)
     elsewhere: Mapping[str, FoundImage] = field(default_factory=dict)
+    recorded: Collection[str] = ()
     unknown: str | None = None
 
 
@@ -231,7 +232,8 @@ def _decide(
     if lookup.unknown:
         reasons = (*lines, f"unknown whether it exists: {lookup.unknown}")
     else:
-        reasons = lines or (f"{image.tag} is {'no longer' if last else 'not yet'} in {lookup.store}",)
+        since = "no longer" if name in lookup.recorded else "not yet"
+        reasons = lines or (f"{image.tag} is {since} in {lookup.store}",)
     return Decision(image=image, action="build", reasons=reasons, changes=changes)
 
 

@@ -164,25 +164,41 @@ def look_up(session: Session, snapshot: Snapshot, destination: ImageStore | None
     missing = {
         name: image for name, image in images.items() if name not in found or not found[name].is_image(image)
     }
+    known = _recorded(session, images)
     lookup = StoreLookup(
         store=store.name,
         found={**found, **(snapshot.stable or {})},
-        elsewhere=_elsewhere(session, missing, destination or store),
+        elsewhere=_elsewhere(known, missing, destination or store),
+        recorded=[name for name, each in known.items() if _was_there(each, images[name], store.name)],
     )
     return replace(snapshot, lookup=lookup)
 
 
-def _elsewhere(session: Session, images: Mapping[str, Image], store: ImageStore) -> Mapping[str, FoundImage]:
+def _recorded(session: Session, images: Mapping[str, Image]) -> Mapping[str, Mapping[str, object]]:
+    """Return the manifest's entries of earlier runs for images that are the same now."""
+    return {
+        each["image"]: each
+        for each in read_manifest(session.project.state)
+        if each.get("ref")
+        and each["image"] in images
+        and each["fingerprint"] == images[each["image"]].fingerprint
+    }
+
+
+def _was_there(entry: Mapping[str, object], image: Image, store: str) -> bool:
+    """Whether an image was in a store by its entry: pushed, unless the engine is asked too."""
+    is_same = str(entry["ref"]).partition("@")[0] == str(image.ref)
+    return is_same and (entry.get("pushed") is True or store.rpartition(" or ")[2] == "the engine")
+
+
+def _elsewhere(
+    known: Mapping[str, Mapping[str, object]], images: Mapping[str, Image], store: ImageStore
+) -> Mapping[str, FoundImage]:
     """Find the same content under another name, as after promoting a stack.
 
-    The names come from the manifest of earlier runs; only images that still exist are returned.
+    The names come from the entries of earlier runs; only images that still exist are returned.
     """
-    known = {each["image"]: each for each in read_manifest(session.project.state) if each.get("ref")}
-    refs = {
-        name: Reference.parse(known[name]["ref"])
-        for name, image in images.items()
-        if name in known and known[name]["fingerprint"] == image.fingerprint
-    }
+    refs = {name: Reference.parse(str(known[name]["ref"])) for name in images if name in known}
     asked = {name: ref for name, ref in refs.items() if ref.host == images[name].repository.host}
     existing = store.find(asked.values()) if asked else {}
     found = {name: existing[ref] for name, ref in asked.items() if ref in existing}

@@ -50,6 +50,8 @@ _CI = ("CI", _GITHUB)
 _MARGIN = 4
 _SHOWN_REASONS = 3
 _ROOMY = 110
+_LEAST_SAVED = 0.005
+"""Seconds; less is printed as none."""
 _NARROWEST = 12
 
 
@@ -302,8 +304,8 @@ def _cause(note: Problem) -> object:
 
 
 def saved_line(saved: Saved | None, known: int, images: int) -> str | None:
-    """Return a line with a run's savings; None if unknown. known: the number of images with savings."""
-    if saved is None:
+    """Return a line with a run's savings; None if unknown or nothing. known: the images with savings."""
+    if saved is None or (saved.seconds < _LEAST_SAVED and not saved.bytes):
         return None
     from lamina.report import figures
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lamina.errors import ConfigError, EngineError, RegistryError
@@ -22,6 +24,30 @@ def test_a_plan_builds_what_is_missing_and_skips_what_exists(shop: Shop) -> None
     assert plan.empty
     assert plan.store == f"registry {HOST}"
     assert all(each.source and each.source.digest for each in plan.decisions.values())
+
+
+def test_only_an_image_that_was_in_a_store_is_no_longer_there(shop: Shop) -> None:
+    build_images(shop.open(push=True), "build-all")
+    shop.registry.manifests.clear()
+
+    def reason(**flags: Any) -> str:
+        return make_plan_only(shop.open(push=True, **flags)).decisions[D].reasons[0]
+
+    assert reason().endswith(f" is no longer in registry {HOST}")
+    assert f" is not yet in registry {HOST}" in reason(registry=f"{HOST}/team")
+
+
+def test_an_image_that_was_only_built_is_not_yet_in_the_registry(shop: Shop) -> None:
+    build_images(shop.open(push=True), "build-all")
+    shop.registry.manifests.clear()
+    record = shop.repo.root / ".lamina/manifest.json"
+    record.write_text(record.read_text().replace('"pushed": true', '"pushed": false'))
+
+    def reason(**flags: Any) -> str:
+        return make_plan_only(shop.open(**flags)).decisions[D].reasons[0]
+
+    assert reason(push=True).endswith(f" is not yet in registry {HOST}")
+    assert reason().endswith(f" is no longer in registry {HOST} or the engine")
 
 
 def test_a_plan_starts_no_engine_when_the_registry_has_not_everything(shop: Shop) -> None:

@@ -170,6 +170,8 @@ def test_an_outcome_has_a_table_and_a_count(receipts: Repo, capsys: Capture) -> 
     ("saved", "known", "line"),
     [
         (None, 0, None),
+        (Saved(seconds=0.0, bytes=None), 3, None),
+        (Saved(seconds=0.004, bytes=0), 3, None),
         (
             Saved(seconds=41.2, bytes=285_000_000),
             3,
