@@ -14,6 +14,7 @@ from lamina.declare.graph import Node
 from lamina.errors import ConfigError, Problem
 from lamina.files import write_atomic
 from lamina.flow.session import Session
+from lamina.identify.excludes import with_defaults
 from lamina.identify.ignore import Ignore
 from lamina.identify.image import DOCKERIGNORE, read_ignore
 
@@ -50,14 +51,15 @@ def _ignore_file(
     readers = tuple(_reader(session, node) for node in nodes)
     made = make_allow_list(readers, now, generated=generated, name=path)
     roots = {node.spec.context for node in nodes}
+    sources = tuple(source for node in nodes for source in node.recipe.sources)
     return IgnoreFile(
         images=tuple(node.name for node in nodes),
         file=file,
         path=path,
         text=text,
         made=made,
-        before=_context_files(session, roots, now, weighed),
-        after=_context_files(session, roots, made.rules, weighed),
+        before=_context_files(session, roots, with_defaults(now, sources), weighed),
+        after=_context_files(session, roots, with_defaults(made.rules, sources), weighed),
         problems=tuple(find_stale_rules(path, text, now, readers, made, generated=generated)),
     )
 

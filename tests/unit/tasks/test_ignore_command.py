@@ -33,6 +33,21 @@ def test_a_written_file_passes_the_check(app: Repo, lamina: Command, capsys: Cap
     assert lamina("ignore", "--check") == 0
 
 
+def test_what_the_default_excludes_keep_out_is_not_counted(
+    app: Repo, lamina: Command, capsys: Capture
+) -> None:
+    assert lamina("ignore", "--json") == 0
+    (before,) = json.loads(capsys.readouterr().out)["images"]
+    app.write(".git/objects/pack", b"x" * 2_000_000)
+    app.write("src/__pycache__/a.pyc", b"x" * 2_000_000)
+
+    assert lamina("ignore", "--json") == 0
+
+    (image,) = json.loads(capsys.readouterr().out)["images"]
+    assert image["before"] == before["before"]
+    assert {each["path"] for each in image["drops"]} == {each["path"] for each in before["drops"]}
+
+
 def test_a_check_names_stale_lines(app: Repo, lamina: Command, capsys: Capture) -> None:
     assert lamina("ignore", "--write") == 0
     app.write("more.py")
