@@ -11,7 +11,7 @@ from lamina.adopt.contexts import find_context, fits
 from lamina.adopt.declared import Declared
 from lamina.adopt.naming import Used
 from lamina.adopt.role import for_lambda, other_role, starts_itself
-from lamina.declare.dockerfile import Dockerfile, read_dockerfile
+from lamina.declare.dockerfile import Dockerfile, parse_dockerfile, read_dockerfile
 from lamina.declare.machine import native_platform
 from lamina.declare.recipe import SCRATCH, Recipe
 from lamina.declare.resolve import resolve
@@ -121,11 +121,16 @@ class ImageDraft:
 
 
 def read_drafts(
-    root: Path, path: str, declared: tuple[Declared, ...], notes: list[Problem]
+    root: Path, path: str, declared: tuple[Declared, ...], notes: list[Problem], text: str | None = None
 ) -> Iterator[ImageDraft]:
-    """Yield the ways to build a Dockerfile, one for each target and arguments. notes: receives problems."""
+    """Yield the ways to build a Dockerfile, one for each target and arguments.
+
+    Args:
+        notes: receives problems.
+        text: of a Dockerfile that is not written yet.
+    """
     try:
-        parsed = read_dockerfile(root / path, path)
+        parsed = read_dockerfile(root / path, path) if text is None else parse_dockerfile(text, path)
     except ConfigError as error:
         notes += (replace(each, hint="it is skipped; fix it and run again") for each in error.problems)
         return

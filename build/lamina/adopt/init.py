@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from lamina.adopt.adoption import Adoption
 from lamina.adopt.ignore import read_ignore_files
 from lamina.adopt.ignore_file import IgnoreFile
-from lamina.adopt.proposal import ImageProposal, Proposal, propose
+from lamina.adopt.proposal import ImageProposal, Proposal, left_out, propose
 from lamina.adopt.proposal_text import added_to
 from lamina.adopt.savings import Repeated, repeated_installs
-from lamina.adopt.survey import survey
+from lamina.adopt.survey import RepositorySurvey, survey
 from lamina.decide.plan import Plan
 from lamina.declare.document import config_file
 from lamina.errors import ConfigError, LaminaError, Problem, SelectionError
@@ -50,7 +51,8 @@ def adopt(session: Session, made: tuple[ProposedDockerfile, ...] = ()) -> Adopti
     """
     configured = tuple(session.project.images)
     known = {spec.dockerfile_path for spec in session.project.images.values()}
-    found = survey(session.root)
+    pending = {each.path: each.text for each in made if not (session.root / each.path).is_file()}
+    found = survey(session.root, pending)
     if not configured and not found.dockerfiles and not made:
         raise SelectionError.of(
             "no Dockerfile found",
@@ -59,15 +61,22 @@ def adopt(session: Session, made: tuple[ProposedDockerfile, ...] = ()) -> Adopti
         )
     before = _read(session.root)
     if configured:
-        images = tuple(_added(session.root, made, configured))
+        images = tuple(_added((each for each in made if each.path not in known), configured))
         listed = known.union(each.dockerfile for each in images)
-        proposal = Proposal(images=images, platform=None, notes=_unlisted(found.dockerfiles, listed))
+        proposal = Proposal(images=images, platform=None, notes=_unlisted(session.root, found, listed))
     else:
-        proposal = propose(session.root, found)
+        proposal = propose(session.root, found, pending)
+    waiting = [each for each in proposal.images if each.dockerfile in pending]
+    if waiting:
+        names = ", ".join(each.name for each in waiting)
+        what = f"not in the plan, because their Dockerfiles are not written yet: {names}"
+        proposal = replace(proposal, notes=(*proposal.notes, Problem(what=what, hint="invoke init --write")))
     text = added_to(before, proposal, config_file(session.root, new=True)) if proposal.images else None
     toml = text[len(before) :].replace("\r\n", "\n").strip() if text else None
-    nothing = not configured and text is None
-    tried = (None, (), (), ()) if nothing else _tried(session, before if text is None else text)
+    ready = replace(proposal, images=tuple(each for each in proposal.images if each not in waiting))
+    nothing = not configured and not ready.images
+    tried_text = added_to(before, ready, config_file(session.root, new=True)) if ready.images else before
+    tried = (None, (), (), ()) if nothing else _tried(session, tried_text)
     plan, findings, ignores, installs = tried
     return Adoption(
         configured=configured,
@@ -105,22 +114,22 @@ def _read(root: Path) -> str:
     return file.read_bytes().decode("utf-8") if file.is_file() else ""
 
 
-def _added(
-    root: Path, made: Iterable[ProposedDockerfile], configured: Collection[str]
-) -> Iterator[ImageProposal]:
+def _added(made: Iterable[ProposedDockerfile], configured: Collection[str]) -> Iterator[ImageProposal]:
     """Yield images for new Dockerfiles of a project that has a configuration."""
     for each in made:
-        if (root / each.path).is_file():
-            name = each.member if each.member not in configured else f"{each.member}-function"
-            yield ImageProposal(name=name, dockerfile=each.path)
+        name = each.member if each.member not in configured else f"{each.member}-function"
+        yield ImageProposal(name=name, dockerfile=each.path)
 
 
-def _unlisted(dockerfiles: tuple[str, ...], known: set[str]) -> tuple[Problem, ...]:
-    """Return notes about Dockerfiles that are not images of the project."""
+def _unlisted(root: Path, found: RepositorySurvey, known: set[str]) -> tuple[Problem, ...]:
+    """Return notes about Dockerfiles that are not images of the project, as the first proposal has them."""
+    paths = [path for path in found.dockerfiles if path not in known]
+    there = replace(found, dockerfiles=tuple(each for each in found.dockerfiles if (root / each).is_file()))
+    others = left_out(root, there) if paths else {}
+    hint = "list it in [tool.lamina.images.<name>]"
     return tuple(
-        Problem(what="not an image of the project", where=path, hint="list it in [tool.lamina.images.<name>]")
-        for path in dockerfiles
-        if path not in known
+        others.get(path) or Problem(what="not an image of the project", where=path, hint=hint)
+        for path in paths
     )
 
 

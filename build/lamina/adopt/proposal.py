@@ -49,11 +49,20 @@ class Proposal:
     notes: tuple[Problem, ...]
 
 
-def propose(root: Path, found: RepositorySurvey) -> Proposal:
-    """Propose names, bases and contexts. Dockerfiles that cannot be read become notes."""
+def left_out(root: Path, found: RepositorySurvey) -> dict[str, Problem]:
+    """Return the Dockerfiles that `propose` leaves out, with the notes that say why."""
+    notes: list[Problem] = []
+    _functions_only(_drafts(root, found, [], {}), found, notes)
+    return {each.where: each for each in notes if each.where}
+
+
+def propose(root: Path, found: RepositorySurvey, texts: Mapping[str, str] | None = None) -> Proposal:
+    """Propose names, bases and contexts. Dockerfiles that cannot be read become notes.
+
+    texts: of Dockerfiles that are not written yet, by path.
+    """
     notes = list(found.notes)
-    drafts = [draft for path in found.dockerfiles for draft in read_drafts(root, path, found.declared, notes)]
-    drafts = _functions_only(drafts, {each.dockerfile: each.where for each in found.assets}, notes)
+    drafts = _functions_only(_drafts(root, found, notes, texts or {}), found, notes)
     paths = tuple(dict.fromkeys(draft.dockerfile for draft in drafts))
     used = [each for draft in drafts for each in draft.used]
     bases = match_bases(paths, used)
@@ -117,14 +126,21 @@ def _left_open(
         yield replace(each, hint=f"{each.hint}{choice}")
 
 
-def _functions_only(
-    drafts: list[ImageDraft], zipped: Mapping[str, str], notes: list[Problem]
+def _drafts(
+    root: Path, found: RepositorySurvey, notes: list[Problem], texts: Mapping[str, str]
 ) -> list[ImageDraft]:
-    """Return the drafts without those that make zip files, and if any is for Lambda, those that do not.
+    return [
+        draft
+        for path in found.dockerfiles
+        for draft in read_drafts(root, path, found.declared, notes, texts.get(path))
+    ]
 
-    Args:
-        zipped: Dockerfile -> where its files are taken for a zip file.
-    """
+
+def _functions_only(
+    drafts: list[ImageDraft], found: RepositorySurvey, notes: list[Problem]
+) -> list[ImageDraft]:
+    """Return the drafts without those that make zip files, and if any is for Lambda, those that do not."""
+    zipped = {each.dockerfile: each.where for each in found.assets}
     some = any(draft.on_lambda for draft in drafts)
     paths = tuple(dict.fromkeys(draft.dockerfile for draft in drafts))
     bases = match_bases(paths, [each for draft in drafts for each in draft.used]).made_by.values()

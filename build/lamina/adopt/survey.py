@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,8 +59,11 @@ class RepositorySurvey:
     unbuilt: tuple[Problem, ...] = ()
 
 
-def survey(root: Path) -> RepositorySurvey:
-    """Survey a repository; installed, vendored and generated folders are skipped."""
+def survey(root: Path, planned: Collection[str] = ()) -> RepositorySurvey:
+    """Survey a repository; installed, vendored and generated folders are skipped.
+
+    planned: Dockerfiles that are proposed, and perhaps not written yet.
+    """
     paths = sorted(_files(root))
     helpers = _helpers(root, paths)
     readings = [each for path in paths if (each := _read(root, path, helpers)) is not None]
@@ -68,7 +71,11 @@ def survey(root: Path) -> RepositorySurvey:
     declared = _without_copies([_existing(each, root) for reading in readings for each in reading.declared])
     assets = tuple(each for reading in readings for each in reading.assets)
     notes = [note for reading in readings for note in reading.notes]
-    named = {each.dockerfile for each in declared if each.deploys and (root / each.dockerfile).is_file()}
+    named = {
+        each.dockerfile
+        for each in declared
+        if each.deploys and (each.dockerfile in planned or (root / each.dockerfile).is_file())
+    }
     notes += (
         Problem(what=f"names {each.dockerfile}, which does not exist", where=each.where)
         for each in declared
@@ -84,7 +91,7 @@ def survey(root: Path) -> RepositorySurvey:
         for each in sorted(odd)
     )
     return RepositorySurvey(
-        dockerfiles=tuple(sorted((found | named) - tests - odd)),
+        dockerfiles=tuple(sorted(((found | named) - tests - odd).union(planned))),
         declared=declared,
         notes=tuple(notes),
         assets=assets,

@@ -207,3 +207,17 @@ def test_each_layout_is_planned_and_linted_as_init_writes_it(
     assert lamina("plan", "--offline") == 0
     assert lamina("ignore", "--write") == 0
     assert lamina("lint", "--fix") == 0
+
+
+def test_a_second_init_gives_the_reason_of_the_first(repo: Repo, lamina: Command, capsys: Capture) -> None:
+    repo.write("fn/Dockerfile", "FROM public.ecr.aws/lambda/python:3.13\n")
+    repo.write("zip/Dockerfile", "FROM alpine:3\n")
+    repo.write("stack.py", "DockerImage.from_build('zip')\n")
+
+    assert lamina("init", "--write") == 0
+    first = capsys.readouterr().out
+    assert lamina("init") == 0
+
+    note = "note: zip/Dockerfile: left out, because it makes no Lambda image: stack.py:1 takes its files"
+    assert note in first
+    assert note in capsys.readouterr().out

@@ -61,6 +61,25 @@ def test_init_proposes_a_dockerfile_for_each_handler(
     assert not list(workspace.root.rglob("Dockerfile"))
 
 
+@pytest.mark.parametrize("others", [False, True])
+def test_the_preview_has_the_tables_that_are_written(
+    workspace: Repo, lamina: Command, capsys: Capture, *, others: bool
+) -> None:
+    if others:
+        workspace.write("label/Dockerfile", "FROM scratch\n")
+
+    assert lamina("init") == 0
+    shown = capsys.readouterr().out
+    before = (workspace.root / "pyproject.toml").read_text()
+    assert lamina("init", "--write") == 0
+
+    assert (workspace.root / "pyproject.toml").read_text()[len(before) :].strip() in shown
+    note = "not in the plan, because their Dockerfiles are not written yet: ingest, report"
+    assert f"note: {note}" in shown
+    assert note not in capsys.readouterr().out
+    assert ("1 to build" in shown) is others
+
+
 def test_the_files_that_init_writes_are_declared_planned_and_without_findings(
     written: Repo, lamina: Command, capsys: Capture
 ) -> None:
