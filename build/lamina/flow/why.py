@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lamina.flow.session import Session
 from lamina.flow.states import State, find_state
 from lamina.identify.explain import InputChange, differences
+from lamina.report.record import kept_platforms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,13 @@ def explain(session: Session, image: str, before: str, after: str) -> tuple[Why,
     return tuple(_walk(session, image, old, new))
 
 
+def _other_platforms(session: Session, image: str) -> str:
+    """Return for which platform an image was looked for if others were built; empty if none was."""
+    platform = session.graph.nodes[image].spec.platform if image in session.graph.nodes else ""
+    others = [each for each in kept_platforms(session.project.state, image) if each != platform]
+    return f" for {platform}; built here for {', '.join(others)}" if others and platform else ""
+
+
 def _walk(session: Session, root: str, before: State, after: State) -> list[Why]:
     found: list[Why] = []
     waiting: list[tuple[str, int, str | None, str | None]] = [(root, 0, None, None)]
@@ -36,7 +44,8 @@ def _walk(session: Session, root: str, before: State, after: State) -> list[Why]
         name, depth, old_key, new_key = waiting.pop(0)
         old, new = before(name, old_key), after(name, new_key)
         if old is None or new is None:
-            text = f"nothing is known of it {'before' if old is None else 'after'}"
+            side = f"before{_other_platforms(session, name)}" if old is None else "after"
+            text = f"nothing is known of it {side}"
             unknown = InputChange(kind="unknown", subject=name, text=text)
             found.append(Why(image=name, depth=depth, changes=(unknown,)))
             continue

@@ -57,6 +57,12 @@ def read_last_inputs(state: Path, images: Iterable[Image]) -> Mapping[str, Build
     return {name: inputs for name, inputs in found.items() if inputs is not None}
 
 
+def kept_platforms(state: Path, image: str) -> tuple[str, ...]:
+    """Return the platforms for which an image was built on this machine."""
+    files = sorted((state / "bills").glob(f"{image}@*.json"))
+    return tuple(file.stem.partition("@")[2].replace("-", "/") for file in files)
+
+
 def read_inputs(state: Path, image: str, tag: str) -> BuildInputs | None:
     """Read the build inputs of an image by its content tag; None if they are not kept."""
     inputs = BuildInputs.from_document(read_json(_kept_folder(state, image) / f"{tag}.json"))

@@ -29,6 +29,22 @@ def test_the_last_build_differs_from_the_worktree_by_the_edited_file(shop: Shop)
     assert found[D] == {"receipt_dynamo/receipt_dynamo/tables.json"}
 
 
+def test_a_build_of_another_platform_is_named(shop: Shop) -> None:
+    build_images(shop.open(push=True), "build-all")
+    session = shop.open(push=True, platform="linux/arm64")
+
+    (change,) = explain(session, W, "last", "worktree")[0].changes
+
+    assert change.text == "nothing is known of it before for linux/arm64; built here for linux/amd64"
+    assert differences(shop, W, "last") == {W: set()}
+
+
+def test_an_image_that_was_never_built_has_no_other_platform(shop: Shop) -> None:
+    (change,) = explain(shop.open(), W, "last", "worktree")[0].changes
+
+    assert change.text == "nothing is known of it before"
+
+
 def test_a_pushed_image_says_what_it_was_built_from(shop: Shop) -> None:
     """On another machine nothing is kept: the annotations are read."""
     build_images(shop.open(push=True), "build-all")

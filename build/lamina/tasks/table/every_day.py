@@ -41,7 +41,7 @@ EVERY_DAY: tuple[CliCommand, ...] = (
             text("from", "the first state: last (built here), worktree, a git revision, a tag or digest, "
                          "host/repository:tag", default="last", field="from_"),
             text("to", "the second state, given in the same way", default="worktree"),
-            "registry", "stack", "json",
+            "registry", "platform", "stack", "json",
         ),
     ),
     CliCommand(
