@@ -29,7 +29,9 @@ def missing_dockerfiles(session: Session) -> tuple[ProposedDockerfile, ...]:
     if workspace is None:
         return ()
     known = {spec.dockerfile_path for spec in session.project.images.values()}
-    return propose_dockerfiles(workspace, known.union(survey(session.root).dockerfiles))
+    found = survey(session.root)
+    deployed = {each.dockerfile for each in found.declared if each.deploys}
+    return propose_dockerfiles(workspace, known.union(found.dockerfiles), deployed)
 
 
 def write_dockerfiles(session: Session, found: Iterable[ProposedDockerfile]) -> None:

@@ -73,6 +73,7 @@ def _context_document(context: ContextFiles) -> dict[str, int]:
 def show_dockerfiles(screen: Screen, found: Iterable[ProposedDockerfile]) -> None:
     """Show the Dockerfiles for members of a workspace that have none."""
     for each in found:
+        screen.say(f"{each.path} is proposed, because {each.member} has {each.handler} with two parameters:")
         screen.diff(diff(each.path, None, each.text))
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.workspace.blocks import END, TASK_ROOT, copy_lines, mark, mount_lines
-from lamina.workspace.members import Member, UvWorkspace
+from lamina.workspace.members import PYPROJECT, Member, UvWorkspace
 
 _UV = "uv==0.13.9"
 _PYTHONS = ((3, 13), (3, 14), (3, 12), (3, 11), (3, 10))
 """Python versions of Lambda's runtimes, the preferred one first."""
 _CLAUSE = re.compile(r"(>=|<=|==|~=|!=|<|>)\s*(\d+)\.(\d+)(?:\.[\d*]+)*")
+_LAMBDA = re.compile(
+    r"aws.?lambda|lambda_(?:handler|function|context)|lambdas?(?:/|$)|LambdaContext", re.IGNORECASE
+)
 _TEMPLATE = """\
 # {name}. `lamina sync` keeps the marked lines in step with the workspace.
 FROM --platform=$BUILDPLATFORM {runtime} AS deps
@@ -42,27 +45,59 @@ CMD ["{handler}"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposedDockerfile:
-    """A Dockerfile to write. path: relative to the workspace."""
+    """A Dockerfile to write. path: relative to the workspace. handler: why it is proposed."""
 
     member: str
+    handler: str
     path: str
     text: str
 
 
-def propose_dockerfiles(workspace: UvWorkspace, existing: Iterable[str]) -> tuple[ProposedDockerfile, ...]:
+def propose_dockerfiles(
+    workspace: UvWorkspace, existing: Iterable[str], deployed: Collection[str]
+) -> tuple[ProposedDockerfile, ...]:
     """Return Dockerfiles for members with a handler that no Dockerfile installs.
 
-    existing: the paths of the repository's Dockerfiles.
+    A member that others require is a library, unless something in it names Lambda: ``handler`` with two
+    parameters is no certain sign.
+
+    Args:
+        existing: the paths of the repository's Dockerfiles.
+        deployed: the paths that a deployment names, of which some may not exist.
     """
     texts = [_text(workspace.root / path) for path in existing]
+    candidates = any(each.handler for each in workspace.members.values())
+    required = set(_required(workspace)) if candidates else set()
     return tuple(
         _proposed(workspace, member, member.handler)
         for member in workspace.members.values()
         if member.handler
         and member.folder != "."
+        and (
+            member.name not in required
+            or f"{member.folder}/Dockerfile" in deployed
+            or _names_lambda(workspace.root, member, member.handler)
+        )
         and not any(_serves(text, member) for text in texts)
         and not (workspace.root / member.folder / "Dockerfile").exists()
     )
+
+
+def _required(workspace: UvWorkspace) -> Iterator[str]:
+    """Yield the members that other members require."""
+    for name in workspace.members:
+        yield from (each.name for each in workspace.closure(name) if each.name != name)
+
+
+def _names_lambda(root: Path, member: Member, handler: str) -> bool:
+    """Whether the handler, its module, the folder or the project file of a member names Lambda."""
+    module = handler.rpartition(".")[0].replace(".", "/")
+    folder = root / member.folder
+    files = [folder / PYPROJECT]
+    for base in (folder, folder / "src"):
+        files += [base / f"{module}.py", base / module / "__init__.py"]
+    texts = (handler, member.folder, *map(_text, files))
+    return any(_LAMBDA.search(each) for each in texts)
 
 
 def _proposed(workspace: UvWorkspace, member: Member, handler: str) -> ProposedDockerfile:
@@ -80,7 +115,9 @@ def _proposed(workspace: UvWorkspace, member: Member, handler: str) -> ProposedD
         copies="\n".join(copies),
         handler=handler,
     )
-    return ProposedDockerfile(member=member.name, path=f"{member.folder}/Dockerfile", text=text)
+    return ProposedDockerfile(
+        member=member.name, handler=handler, path=f"{member.folder}/Dockerfile", text=text
+    )
 
 
 def _serves(text: str, member: Member) -> bool:

@@ -61,6 +61,34 @@ def test_init_proposes_a_dockerfile_for_each_handler(
     assert not list(workspace.root.rglob("Dockerfile"))
 
 
+@pytest.mark.parametrize(
+    ("handler", "proposed"),
+    [
+        ("def handler(message, level):\n    return message\n", False),
+        ("import aws_lambda_powertools\ndef handler(event, context):\n    return 1\n", True),
+        ("def lambda_handler(event, context):\n    return 1\n", True),
+    ],
+)
+def test_a_library_is_proposed_only_with_a_sign_of_lambda(
+    workspace: Repo, lamina: Command, capsys: Capture, handler: str, *, proposed: bool
+) -> None:
+    workspace.write("packages/common/src/common/__init__.py", handler)
+
+    assert lamina("init", "--json") == 0
+
+    paths = [each["path"] for each in json.loads(capsys.readouterr().out)["dockerfiles"]]
+    assert ("packages/common/Dockerfile" in paths) is proposed
+    workspace.write(
+        "template.yaml",
+        "Transform: AWS::Serverless-2016-10-31\nResources:\n  Common:\n    Type: AWS::Serverless::Function\n"
+        "    Properties: {PackageType: Image}\n    Metadata: {DockerContext: packages/common}\n",
+    )
+    assert lamina("init") == 0
+    shown = capsys.readouterr().out
+    assert "packages/common/Dockerfile is proposed, because common has common." in shown
+    assert "does not exist" not in shown
+
+
 @pytest.mark.parametrize("others", [False, True])
 def test_the_preview_has_the_tables_that_are_written(
     workspace: Repo, lamina: Command, capsys: Capture, *, others: bool
