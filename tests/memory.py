@@ -251,9 +251,9 @@ class Shop:
         shown = screen or Screen(env={})
         return Session(given, shown, runner=self.programs, root=self.repo.root, seams=seams)
 
-    def open_without_engine(self, supply: Supply) -> Session:
+    def open_without_engine(self, supply: Supply, **flags: Any) -> Session:
         """Open a session on a machine where no engine answers and private ones can be started."""
-        given = self.open()
+        given = self.open(**flags)
         seams = Seams(provider=supply, transport=self.registry)
         policy = Policy(engine="private")
         return Session(

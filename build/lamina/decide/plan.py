@@ -59,7 +59,8 @@ class StoreLookup:
 
     store: the store's name for reasons: ``the engine``, ``registry example.com``. found: image -> the image
     under its content tag. elsewhere: image -> the same fingerprint under another name. recorded: the images
-    that were in it once, as they are now. unknown: why the store was not asked; None if it was.
+    that were in it once, as they are now. unknown: why the store was not asked; None if it was. brief: the
+    same in few words, if that is long. hint: the next step.
     """
 
     store: str
@@ -67,6 +68,8 @@ class StoreLookup:
     elsewhere: Mapping[str, FoundImage] = field(default_factory=dict)
     recorded: Collection[str] = ()
     unknown: str | None = None
+    brief: str | None = None
+    hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +101,8 @@ class Plan:
     """The existing images among these and their bases: under the content tag, or at the source of a retag."""
     store: str
     unknown: str | None = None
+    brief: str | None = None
+    hint: str | None = None
     notes: tuple[Problem, ...] = ()
     headline: str | None = None
     """The first line of every report: static mode, the stand-in runtime."""
@@ -161,6 +166,8 @@ def make_plan(
         found={**lookup.found, **_sources(decisions.values())},
         store=lookup.store,
         unknown=lookup.unknown,
+        brief=lookup.brief,
+        hint=lookup.hint,
         notes=notes,
         headline=headline,
     )

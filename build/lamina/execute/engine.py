@@ -155,7 +155,9 @@ def _private(runner: Runner, provider: EngineProvider, name: str, *, start: bool
     if running is None and start:
         running = provider.start_engine(runner, name, say=say)
     if running is None:
-        raise NoPrivateEngineError.of(f"the private engine {name!r} is down", hint="invoke engine.up")
+        raise NoPrivateEngineError.of(
+            f"the private engine {name!r} is down", hint="invoke build starts it, and invoke engine.up"
+        )
     return _facts(
         running.host,
         docker=running.docker,

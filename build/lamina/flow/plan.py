@@ -30,7 +30,9 @@ def make_plan_only(session: Session) -> Plan:
         if session.flags.offline:
             raise
         session = session.offline()
-        unknown = StoreLookup(store="", unknown=error.problems[0].what)
+        hint = next((each.hint for each in error.problems if each.hint), None)
+        brief = "no engine answers" if isinstance(error, EngineError) else None
+        unknown = StoreLookup(store="", unknown=error.problems[0].what, brief=brief, hint=hint)
         snapshot = replace(take_snapshot(session), lookup=unknown)
     plan = decide(session, snapshot, append="registry" if session.remote else "engine")
     return replace(plan, notes=(*plan.notes, *newer, *_unwritten_caches(session, plan)))

@@ -76,6 +76,15 @@ def test_a_silent_registry_makes_a_plan_that_says_so(shop: Shop) -> None:
     assert not session.flags.offline
 
 
+def test_a_plan_without_an_engine_names_the_next_step(shop: Shop) -> None:
+    session = shop.open_without_engine(Supply(), registry="local")
+
+    plan = make_plan_only(session)
+
+    assert plan.unknown == "the private engine 'private' is down"
+    assert (plan.brief, plan.hint) == ("no engine answers", "invoke build starts it, and invoke engine.up")
+
+
 def test_offline_nothing_is_asked(shop: Shop) -> None:
     plan = make_plan_only(shop.open(offline=True))
 

@@ -55,6 +55,22 @@ def test_the_headline_is_the_first_line(receipts: Repo, capsys: Capture) -> None
     assert lines[-1].endswith("; not looked: --offline")
 
 
+def test_why_no_engine_was_asked_is_said_once_with_the_next_step(receipts: Repo, capsys: Capture) -> None:
+    silent = "no Docker engine answers at unix:///var/run/docker.sock: no such file or directory"
+    lookup = StoreLookup(store="", unknown=silent, brief="no engine answers", hint="invoke build starts it")
+    images = receipts.images()
+
+    Screen(env={}).plan(make_plan(images, images, lookup, last={}))
+
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(silent in line for line in lines) == 1
+    assert sum("unknown: no engine answers" in line for line in lines) == 4
+    assert lines[-2:] == [
+        f"4 to build, 0 to retag, 0 to skip; not looked: {silent}",
+        "  next: invoke build starts it",
+    ]
+
+
 def test_many_reasons_are_counted(receipts: Repo, shelf: Shelf, capsys: Capture) -> None:
     shelf.put(receipts.images().values())
     for number in range(6):
