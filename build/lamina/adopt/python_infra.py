@@ -96,6 +96,9 @@ def _declared(call: ast.Call, function: ast.Call | None, path: str, root: Path) 
     folders = (*([context] if context is not None else []), *([] if located.in_context else [folder, ""]))
     file = located.file
     dockerfile = first_inside(root, folders, file, folder=False) if isinstance(file, str) else None
+    container = _is_container(call)
+    if dockerfile is None and container:
+        return None
     if dockerfile is None:
         return Problem(what="an image whose Dockerfile is not given by plain strings", where=where)
     owner = _given(function) if function else {}
@@ -105,7 +108,6 @@ def _declared(call: ast.Call, function: ast.Call | None, path: str, root: Path) 
     platform = _platform(owner.get("architecture"), settings.get("platform"), settings.get("platforms"))
     if function and not platform and not _says_platform(function, call):
         platform = _DEFAULT
-    container = _is_container(call)
     command = settings.get("cmd")
     words = command if isinstance(command, list) and all(isinstance(each, str) for each in command) else []
     return Declared(

@@ -224,8 +224,7 @@ def _rewrite(command: str) -> Callable[[str], str]:
     After ``lamina plan`` hints say ``lamina`` instead of ``invoke``: there may be no tasks.py. With a
     lamina.toml, or if ``init`` would write one, they say ``[images.x]``, not ``[tool.lamina.images.x]``.
     """
-    called = Path(sys.argv[0])
-    is_lamina = called.name == "lamina" or (called.name == "__main__.py" and called.parent.name == "lamina")
+    is_lamina = Path(sys.argv[0]).name == "lamina"
 
     @cache
     def is_own_file() -> bool:

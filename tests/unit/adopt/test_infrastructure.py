@@ -379,3 +379,9 @@ def test_an_image_in_a_variable_is_the_one_of_the_functions_that_name_it(tmp_pat
     assert [(note.where, note.what) for note in found.notes] == [
         ("infra/main.py:6", "the image of a function is not known: `given` is not a plain value of this file")
     ]
+
+
+def test_an_image_of_ecs_that_is_not_plain_needs_no_note(tmp_path: Path) -> None:
+    found = read_python_infra("ecs.ContainerImage.from_asset(folder)\n", "infra/main.py", lambdas(tmp_path))
+
+    assert (found.declared, found.notes) == ((), ())
